@@ -1,0 +1,169 @@
+"""Collects what a server witnesses, while it happens, and hands it out as frozen `Testimony` and `Wire`.
+
+One `Recorder` covers the time between two moments (a step of a scenario, say). Every connection is bound at its
+acceptance to the recorder of that moment, so what a late connection does never leaks into the next record. The
+server's thread writes, the caller reads after `FtpsServer.settle`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ftps_lab.testimony import (
+    Alert,
+    Command,
+    Connection,
+    Credential,
+    Handshake,
+    Testimony,
+    Transfer,
+    Wire,
+    WireRecord,
+)
+
+Address = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Tap:
+    """The growing raw bytes of one connection; `ftps_lab.tap` fills it."""
+
+    kind: Literal["control", "data"]
+    peer: Address
+    to_server: bytearray = field(default_factory=bytearray)
+    to_client: bytearray = field(default_factory=bytearray)
+
+
+class ConnectionLog:
+    """What happens on one connection."""
+
+    def __init__(self, recorder: Recorder, connection: Connection) -> None:
+        self._recorder = recorder
+        self.connection = connection
+        self.certificate = ""
+        self._open = True
+
+    @property
+    def number(self) -> int:
+        """The connection's number within its record."""
+        return self.connection.number
+
+    def greeted(self) -> None:
+        """The 220 was sent."""
+        self._update(replace(self.connection, greeted=True))
+
+    def failed(self, error: str) -> None:
+        """Something went wrong on this connection that is the client's doing."""
+        self._update(replace(self.connection, error=error))
+
+    def handshake(self, handshake: Handshake) -> None:
+        """A TLS handshake ended."""
+        self._recorder.handshakes.append(handshake)
+
+    def alert(self, direction: Literal["sent", "received"], level: str, description: str) -> None:
+        """A TLS alert passed."""
+        self._recorder.alerts.append(Alert(self.number, direction, level, description))
+
+    def command(self, command: Command) -> None:
+        """A command arrived."""
+        self._recorder.commands.append(command)
+
+    def replied(self, code: int) -> None:
+        """The reply to the newest command of this connection that has none yet; preliminary ones count."""
+        commands = self._recorder.commands
+        for index in range(len(commands) - 1, -1, -1):
+            if commands[index].connection == self.number:
+                if commands[index].reply is None:
+                    commands[index] = replace(commands[index], reply=code)
+                return
+
+    def credential(self, credential: Credential) -> None:
+        """A password arrived."""
+        self._recorder.credentials.append(credential)
+
+    def let_in(self) -> None:
+        """The newest password of this connection was accepted."""
+        credentials = self._recorder.credentials
+        for index in range(len(credentials) - 1, -1, -1):
+            if credentials[index].connection == self.number:
+                credentials[index] = replace(credentials[index], accepted=True)
+                return
+
+    def transfer(self, transfer: Transfer) -> None:
+        """A transfer ended."""
+        self._recorder.transfers.append(transfer)
+
+    def closed(self) -> None:
+        """The connection is gone; repeatable."""
+        if self._open:
+            self._open = False
+            self._recorder.connection_closed()
+
+    def _update(self, connection: Connection) -> None:
+        self.connection = connection
+        self._recorder.connections[connection.number - 1] = connection
+
+
+class Recorder:
+    """Everything between two moments of one server."""
+
+    def __init__(self, role: Literal["genuine", "impostor"]) -> None:
+        self.role = role
+        self.connections: list[Connection] = []
+        self.handshakes: list[Handshake] = []
+        self.alerts: list[Alert] = []
+        self.commands: list[Command] = []
+        self.credentials: list[Credential] = []
+        self.transfers: list[Transfer] = []
+        self.taps: list[Tap] = []
+        self._began = time.monotonic()
+        self._open = 0
+        self._idle = threading.Condition()
+
+    def tap(self, kind: Literal["control", "data"], peer: Address) -> Tap:
+        """A new tap on a connection."""
+        tap = Tap(kind, peer)
+        self.taps.append(tap)
+        return tap
+
+    def opened(self, kind: Literal["control", "data"], peer: Address) -> ConnectionLog:
+        """A connection was accepted, or opened in active mode."""
+        connection = Connection(
+            number=len(self.connections) + 1, kind=kind, peer=peer, opened=time.monotonic() - self._began
+        )
+        self.connections.append(connection)
+        with self._idle:
+            self._open += 1
+        return ConnectionLog(self, connection)
+
+    def connection_closed(self) -> None:
+        """One connection fewer is open."""
+        with self._idle:
+            self._open -= 1
+            self._idle.notify_all()
+
+    def wait_closed(self, timeout: float) -> bool:
+        """Wait until no connection is open; False when `timeout` seconds were not enough."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._open == 0, timeout)
+
+    def testimony(self) -> Testimony:
+        """What was witnessed so far."""
+        return Testimony(
+            role=self.role,
+            connections=tuple(self.connections),
+            handshakes=tuple(self.handshakes),
+            alerts=tuple(self.alerts),
+            commands=tuple(self.commands),
+            credentials=tuple(self.credentials),
+            transfers=tuple(self.transfers),
+        )
+
+    def wire(self) -> Wire:
+        """The raw bytes so far."""
+        return Wire(
+            tuple(WireRecord(tap.kind, tap.peer, bytes(tap.to_server), bytes(tap.to_client)) for tap in self.taps)
+        )

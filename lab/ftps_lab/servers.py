@@ -1,0 +1,341 @@
+"""FTPS servers that run in a thread of this process: start, rotate, witness, stop.
+
+```python
+with FtpsServer(ServerSpec(certificate=certificate), root=folder, password="secret") as server:
+    server.record()                       # from now on
+    ...                                   # a client talks to (server.host, server.port)
+    server.settle()
+    print(server.testimony(), server.wire())
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from ftps_lab.errors import LabError
+from ftps_lab.handlers import CONTROLS, Doorman, Identity, root_path
+from ftps_lab.recorder import Recorder
+from ftps_lab.tap import watch_alerts
+from ftps_lab.tls import server_context
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.handlers
+    from pyftpdlib.ioloop import IOLoop
+    from pyftpdlib.servers import FTPServer
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+    from ftps_lab.certificates import Certificate
+    from ftps_lab.testimony import Testimony, Wire
+
+_READY_SECONDS = 10.0
+"""How long a server may take to answer its first client; it takes 2 ms."""
+
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """What one server is: the keys of `[server]` in a scenario, with certificates in the place of their names.
+
+    Attributes:
+        certificate: Shown on the control connection; None only for ``plain``.
+        data_certificate: Shown on data connections; None means the same one.
+        require_tls: Refuse USER before TLS and data connections in clear.
+        tls: The versions offered, such as ``("1.2", "1.3")``.
+    """
+
+    protocol: Literal["explicit", "implicit", "plain"] = "explicit"
+    certificate: Certificate | None = None
+    chain: tuple[Certificate, ...] = ()
+    data_certificate: Certificate | None = None
+    role: Literal["genuine", "impostor"] = "genuine"
+    require_tls: bool = False
+    tls: tuple[str, ...] = ("1.2", "1.3")
+
+
+class _Errors(logging.Handler):
+    """Brings what pyftpdlib logs as an error to the server whose thread it happened in.
+
+    pyftpdlib catches exceptions of handlers and only logs them; here they must surface in the caller.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.by_thread: dict[int, list[str]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        errors = self.by_thread.get(record.thread or 0)
+        if errors is not None:
+            errors.append(record.getMessage())
+
+
+_ERRORS = _Errors()
+logging.getLogger("pyftpdlib").addHandler(_ERRORS)
+
+
+class _Waker:
+    """Lets other threads run a function in the event loop's thread."""
+
+    def __init__(self, ioloop: Any) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._theirs.setblocking(False)
+        self._calls: list[Any] = []
+        self._fileno = self._ours.fileno()
+        ioloop.register(self._fileno, self, ioloop.READ)
+
+    def call(self, function: Any) -> None:
+        self._calls.append(function)
+        with contextlib.suppress(BlockingIOError):  # full: a wake-up is on its way already
+            self._theirs.send(b"!")
+
+    def handle_read_event(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._ours.recv(4096)
+        while self._calls:
+            self._calls.pop(0)()
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
+    """pyftpdlib's server, which asks its owner for the recorder of the moment."""
+
+    def __init__(self, owner: FtpsServer, sock: socket.socket, handler: type, ioloop: Any) -> None:
+        self._owner = owner
+        super().__init__(sock, handler, ioloop=ioloop, backlog=128)
+
+    def lab_recorder(self) -> Recorder:
+        return self._owner.recorder
+
+
+class FtpsServer:
+    """One FTP server with TLS in its own thread, bound to loopback unless told otherwise.
+
+    Args:
+        spec: What it is.
+        root: The folder that it serves; the caller owns it.
+        password: Lets any user in.
+        host: The address to bind.
+        port: 0 lets the system choose; read `port` back after `start`.
+    """
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        *,
+        root: os.PathLike[str] | str,
+        password: str,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.spec = spec
+        self.host = host
+        self.port = port
+        self.recorder = Recorder(spec.role)
+        self._root = root_path(root)
+        self._password = password
+        self._handler = self._handler_class(spec)
+        self._errors: list[str] = []
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Bind, serve, and prove it with a real client's 220 and AUTH.
+
+        Raises:
+            LabError: The port is taken, or the server did not answer.
+        """
+        if self._thread is not None:
+            raise LabError(f"the server on {self.host}:{self.port} runs already: stop it before starting it again")
+        listener = self._bind()
+        self._stopping = False
+        self._ioloop = IOLoop()
+        self._waker = _Waker(self._ioloop)
+        self._ftpd = _Ftpd(self, listener, self._handler, self._ioloop)
+        self._thread = threading.Thread(target=self._serve, name=f"ftps-lab:{self.port}", daemon=True)
+        self._thread.start()
+        try:
+            self._prove_ready()
+        except BaseException:
+            self.stop()
+            raise
+        self.record()
+        return self
+
+    def stop(self) -> None:
+        """End the thread, close every socket; repeatable.
+
+        Raises:
+            LabError: The server's thread had failed, or does not end.
+        """
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._stopping = True
+        self._waker.call(lambda: None)
+        thread.join(_STOP_SECONDS)
+        if thread.is_alive():
+            raise LabError(
+                f"the thread of the server on {self.host}:{self.port} does not end: this is a bug of the lab"
+            )
+        self._raise_errors()
+
+    def change(self, spec: ServerSpec) -> None:
+        """Be another server from the next connection on: rotate the certificate, switch TLS off, turn impostor.
+
+        Connections that are open keep what they have. The port stays.
+        """
+        handler = self._handler_class(spec)
+        self.spec, self._handler = spec, handler
+        if self._thread is not None:
+            self._ftpd.handler = handler
+
+    def record(self) -> None:
+        """Begin a new record; connections that are open still write to the old one."""
+        self.recorder = Recorder(self.spec.role)
+
+    def settle(self, timeout: float = 5.0) -> bool:
+        """Wait until everything that clients sent and closed has been witnessed.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            False when a connection is still open after `timeout`: the record is not complete.
+
+        Raises:
+            LabError: The server's thread failed.
+        """
+        for _ in range(2):  # the first round may have polled before the last connection was queued
+            self._raise_errors()
+            if self._thread is None:
+                break
+            passed = threading.Event()
+            self._waker.call(passed.set)
+            if not passed.wait(timeout):
+                self._raise_errors()
+                return False
+        complete = self.recorder.wait_closed(timeout)
+        self._raise_errors()
+        return complete
+
+    def testimony(self) -> Testimony:
+        """What the server witnessed since `record`."""
+        return self.recorder.testimony()
+
+    def wire(self) -> Wire:
+        """The raw bytes since `record`."""
+        return self.recorder.wire()
+
+    def _handler_class(self, spec: ServerSpec) -> type:
+        names: dict[str, Any] = {"authorizer": Doorman(self._root, self._password)}
+        if spec.protocol != "plain":
+            names |= self._identities(spec)
+            names |= {"tls_control_required": spec.require_tls, "tls_data_required": spec.require_tls}
+        return type("Handler", (CONTROLS[spec.protocol],), names)
+
+    def _identities(self, spec: ServerSpec) -> dict[str, Any]:
+        if spec.certificate is None:
+            raise LabError(f"a server of protocol {spec.protocol!r} needs a certificate: give `certificate`")
+        identity = self._identity(spec, spec.certificate)
+        data = identity
+        if spec.data_certificate is not None and spec.data_certificate is not spec.certificate:
+            data = self._identity(spec, spec.data_certificate)
+        return {"identity": identity, "data_identity": data, "ssl_context": identity.context}
+
+    def _identity(self, spec: ServerSpec, certificate: Certificate) -> Identity:
+        context = server_context(certificate, spec.chain, spec.tls)
+        watch_alerts(context)
+        return Identity(context, certificate.sha256)
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self.host, self.port))
+        except OSError as error:
+            listener.close()
+            raise LabError(
+                f"cannot listen on {self.host} port {self.port}: {error.strerror or error}; "
+                "choose another port, or end the program that holds this one"
+            ) from None
+        self.port = listener.getsockname()[1]
+        return listener
+
+    def _serve(self) -> None:
+        _ERRORS.by_thread[threading.get_ident()] = self._errors
+        try:
+            soonest: float | None = None
+            while not self._stopping:
+                soonest = self._ioloop.loop(soonest, blocking=False)
+        except BaseException as error:  # noqa: BLE001 - it surfaces in the caller, whatever it is
+            self._errors.append(f"{type(error).__name__}: {error}")
+        finally:
+            self._ioloop.close()
+            del _ERRORS.by_thread[threading.get_ident()]
+
+    def _raise_errors(self) -> None:
+        if self._errors:
+            errors, self._errors[:] = "\n".join(self._errors), []
+            raise LabError(f"the server on {self.host}:{self.port} failed in its own thread:\n{errors}")
+
+    def _prove_ready(self) -> None:
+        try:
+            with socket.create_connection((self.host, self.port), timeout=_READY_SECONDS) as client:
+                if self.spec.protocol == "implicit":
+                    client = _unverified().wrap_socket(client)  # noqa: PLW2901 - the TLS layer owns it now
+                self._expect(client, b"220")
+                if self.spec.protocol != "implicit":
+                    client.sendall(b"AUTH TLS\r\n")
+                    self._expect(client, b"500" if self.spec.protocol == "plain" else b"234")
+                client.close()
+        except OSError as error:
+            self._raise_errors()
+            raise LabError(f"the server on {self.host}:{self.port} did not become ready: {error}") from error
+
+    def _expect(self, client: socket.socket, code: bytes) -> None:
+        line = client.recv(512)
+        if not line.startswith(code):
+            self._raise_errors()
+            raise LabError(f"the server on {self.host}:{self.port} answered {line!r}, not {code.decode()}")
+
+
+def _unverified() -> ssl.SSLContext:
+    """For the proof of readiness only: it asks whether the server answers, not who it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are asked for on purpose
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context

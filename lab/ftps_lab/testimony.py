@@ -1,0 +1,172 @@
+"""What a server witnessed, as frozen data: connections, TLS handshakes and alerts, commands, credentials, transfers.
+
+Pure: nothing here opens a socket. The recorder that fills it lives in `ftps_lab.recorder`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Channel = Literal["clear", "tls"]
+"""How a byte travelled: readable to anybody on the path, or inside a finished TLS handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One TCP connection that the server accepted, or opened in active mode.
+
+    Attributes:
+        number: 1, 2, … in the order of acceptance within the record.
+        kind: Control or data connection (RFC 959 section 2.2).
+        peer: The client's address and port.
+        opened: Seconds since the record began.
+        greeted: The 220 was sent (control connections only).
+        error: What went wrong on it inside the server, or an empty string.
+    """
+
+    number: int
+    kind: Literal["control", "data"]
+    peer: tuple[str, int]
+    opened: float
+    greeted: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """One TLS handshake, as the server saw it.
+
+    A finished handshake is no evidence of trust: lftp verifies afterwards (FACTS.md, measured on every build).
+
+    Attributes:
+        connection: The number of its connection.
+        completed: The server received the client's Finished.
+        version: Such as ``TLSv1.3``; empty when the handshake did not complete.
+        cipher: The cipher suite's OpenSSL name; empty when the handshake did not complete.
+        server_name: The name in the client's SNI extension (RFC 6066 section 3), or None.
+        certificate: SHA-256 fingerprint of the leaf that the server shows here, upper case with colons.
+        error: OpenSSL's words when it failed, or an empty string.
+    """
+
+    connection: int
+    completed: bool
+    version: str
+    cipher: str
+    server_name: str | None
+    certificate: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One TLS alert (RFC 8446 section 6), `sent` or `received` by the server."""
+
+    connection: int
+    direction: Literal["sent", "received"]
+    level: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One FTP command that arrived, the channel that it came on, and the code of the first reply to it."""
+
+    connection: int
+    verb: str
+    argument: str
+    channel: Channel
+    reply: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A password that a client sent (PASS), for which user, on which channel, and whether it was let in."""
+
+    connection: int
+    user: str
+    password: str
+    channel: Channel
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One transfer on a data connection.
+
+    Attributes:
+        connection: The number of the data connection.
+        control: The number of the control connection that asked for it.
+        verb: LIST, NLST, MLSD, RETR, STOR, APPE or STOU.
+        name: The file's name below the server's root; the argument for listings.
+        direction: Seen from the client.
+        size: Bytes of content that passed.
+        sha256: Hash of these bytes, lower-case hex.
+        channel: Whether the data connection was in TLS.
+        certificate: SHA-256 fingerprint of the leaf shown on the data connection; empty in clear.
+        completed: The server considers the transfer complete (226).
+    """
+
+    connection: int
+    control: int
+    verb: str
+    name: str
+    direction: Literal["download", "upload"]
+    size: int
+    sha256: str
+    channel: Channel
+    certificate: str
+    completed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """All that one server witnessed between two moments, in order."""
+
+    role: Literal["genuine", "impostor"]
+    connections: tuple[Connection, ...] = ()
+    handshakes: tuple[Handshake, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    commands: tuple[Command, ...] = ()
+    credentials: tuple[Credential, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
+
+    __test__ = False  # pytest collects classes called Test…
+
+    @property
+    def passwords(self) -> list[str]:
+        """Every password that the server was told, in order."""
+        return [credential.password for credential in self.credentials]
+
+    @property
+    def logged_in(self) -> bool:
+        """At least one login was let in."""
+        return any(credential.accepted for credential in self.credentials)
+
+
+@dataclass(frozen=True, slots=True)
+class WireRecord:
+    """The raw bytes of one connection, as they were on the network.
+
+    Attributes:
+        kind: Control or data connection.
+        peer: The client's address and port: with `kind`, what matches it to a `Connection`.
+        to_server: What the client sent.
+        to_client: What the server sent.
+    """
+
+    kind: Literal["control", "data"]
+    peer: tuple[str, int]
+    to_server: bytes
+    to_client: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The wire tap's account of the same time: every connection's raw bytes."""
+
+    records: tuple[WireRecord, ...] = ()
+
+    def holds(self, secret: bytes) -> bool:
+        """Whether the secret is readable anywhere in the raw bytes, in either direction."""
+        return any(secret in record.to_server or secret in record.to_client for record in self.records)
