@@ -1,0 +1,41 @@
+# `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
+BIN := .venv/bin
+.PHONY: run test check bench lock schema format wheel-test setup clean
+
+run: setup
+	$(BIN)/ftps-lab run $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: setup
+	$(BIN)/ruff format --check lab harness tests tools
+	$(BIN)/ruff check lab harness tests tools
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m ftps_harness.scenario.schema --check scenarios/scenario.schema.json
+
+format: setup
+	$(BIN)/ruff format lab harness tests tools
+	$(BIN)/ruff check --fix lab harness tests tools
+
+schema: setup
+	$(BIN)/python -m ftps_harness.scenario.schema scenarios/scenario.schema.json
+
+bench: setup
+	$(BIN)/python tools/bench.py $(ARGS)
+
+# The wheel that people get: built, installed into a fresh environment, one scenario and one plugin test.
+wheel-test: setup
+	tools/wheel-test.sh
+
+# Needs uv (`pip install uv`); hashes of all platforms, no index named.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	    --extra dev pyproject.toml -o requirements.lock
+
+setup:
+	@tools/setup.sh
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

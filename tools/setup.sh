@@ -1,0 +1,75 @@
+#!/bin/sh
+# Sets up what the Makefile's targets need: lftp and openssl by the system's package manager when they are missing, a
+# virtual environment in .venv, and the locked Python packages in it. Quick, and silent, when all is there.
+set -eu
+cd "$(dirname "$0")/.."
+
+# command    refresh its lists        install                                   packages
+managers='
+apt-get | apt-get update -qq        | apt-get install -y -qq --no-install-recommends | lftp openssl faketime python3-venv
+dnf     | :                         | dnf install -y -q                              | lftp openssl libfaketime
+apk     | apk update -q             | apk add -q                                     | lftp openssl libfaketime
+pacman  | pacman -Sy --noconfirm -q | pacman -S --noconfirm -q                       | lftp openssl libfaketime
+zypper  | zypper -nq refresh        | zypper -nq install                             | lftp openssl libfaketime
+brew    | :                         | brew install -q                                | lftp openssl libfaketime
+'
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 3; }
+
+find_python() {
+    for python in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
+        if command -v "$python" >/dev/null 2>&1 && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+            command -v "$python"
+            return
+        fi
+    done
+}
+
+install_programs() {
+    line=$(printf '%s\n' "$managers" | while IFS='|' read -r command rest; do
+        command=$(echo $command)
+        if [ -n "$command" ] && command -v "$command" >/dev/null 2>&1; then
+            printf '%s\n' "$rest"
+            break
+        fi
+    done)
+    [ -n "$line" ] || fail "missing: $1. None of apt-get, dnf, apk, pacman, zypper or brew is here: install them yourself, then run this again"
+    refresh=$(printf '%s' "$line" | cut -d'|' -f1)
+    install=$(printf '%s' "$line" | cut -d'|' -f2)
+    packages=$(printf '%s' "$line" | cut -d'|' -f3)
+    sudo=
+    case $install in
+        *brew*) ;;  # refuses to run as root
+        *) if [ "$(id -u)" != 0 ]; then
+               command -v sudo >/dev/null 2>&1 || fail "missing: $1. Installing needs root and there is no sudo: as root, run:$install $packages"
+               sudo=sudo
+           fi ;;
+    esac
+    say "missing: $1; running: $sudo$install $packages"
+    export DEBIAN_FRONTEND=noninteractive
+    # Each word of the table's cells is one argument: no quotes on purpose.
+    $sudo $refresh >/dev/null </dev/null || say "the package lists could not be refreshed; trying with the old ones"
+    $sudo $install $packages >.setup.log 2>&1 </dev/null || { cat .setup.log >&2; fail "installing failed, see above; install $1 yourself, then run this again"; }
+    rm -f .setup.log
+}
+
+python=$(find_python)
+[ -n "$python" ] || fail "Python 3.11 or newer is needed and none was found as python3 or python3.11 to python3.14: install one, or name it: PYTHON=/path/to/python3 make run"
+
+missing=
+command -v lftp >/dev/null 2>&1 || [ -n "${FTPS_LAB_LFTP:-}" ] || missing="lftp"
+command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+[ -z "$missing" ] || install_programs "$(echo $missing)"
+
+stamp=.venv/.ready
+state=$(cat requirements.lock pyproject.toml | cksum)
+if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
+    say "making .venv with $("$python" --version) and the packages of requirements.lock"
+    "$python" -m venv --clear .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+    # The project itself, editable; what builds it is in the lock, so nothing else is fetched.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    printf '%s\n' "$state" >"$stamp"
+fi

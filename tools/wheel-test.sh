@@ -1,0 +1,17 @@
+#!/bin/sh
+# Builds the wheel, installs it into a fresh environment outside the checkout, and runs one scenario and one plugin test.
+set -eu
+cd "$(dirname "$0")/.."
+checkout=$PWD
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+
+.venv/bin/python -m build --quiet --no-isolation --wheel --outdir "$work/dist" .
+.venv/bin/python -m venv "$work/env"
+"$work/env/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+"$work/env/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$work"/dist/*.whl
+
+cd "$work"
+env -u PYTHONPATH "$work/env/bin/ftps-lab" run document/untrusted-by-default
+cp "$checkout/tests/harness/plugin_example.py" test_example.py
+env -u PYTHONPATH "$work/env/bin/python" -m pytest -q -p no:cacheprovider test_example.py
