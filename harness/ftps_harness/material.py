@@ -1,0 +1,90 @@
+"""What a scenario's names stand for in one run: certificates, server specs, file contents, placeholders."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from ftps_harness import scenario as scenarios
+from ftps_lab import certificates as issuing
+from ftps_lab.servers import ServerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ftps_harness.scenario import Scenario, Server, Source
+    from ftps_lab.certificates import Certificate
+
+
+class Material:
+    """The certificates of one scenario, issued in memory for this run.
+
+    Args:
+        scenario: Whose names they are.
+
+    Raises:
+        LabError: A certificate cannot be issued by this machine's OpenSSL.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.certificates: Mapping[str, Certificate] = issuing.issue(scenarios.specs(scenario))
+
+    def server(self, server: Server) -> ServerSpec:
+        """The complete server of a step, with certificates in the place of names."""
+        pick = self.certificates
+        return ServerSpec(
+            protocol=server.protocol,
+            certificate=None if server.certificate is None else pick[server.certificate],
+            chain=tuple(pick[name] for name in server.chain),
+            data_certificate=None if server.data_certificate is None else pick[server.data_certificate],
+            role=server.role,
+            require_tls=server.require_tls,
+            tls=server.tls,
+        )
+
+    def content(self, sources: tuple[Source, ...], server: Server, served: Callable[[], bytes]) -> bytes:
+        """The bytes of a file of the step; `served` fetches what the running server shows."""
+        return b"".join(self._part(source, server, served) for source in sources)
+
+    def placeholders(self, lftp_folder: Path, host: str, port: int) -> dict[str, str]:
+        """What stands for each placeholder of an rc."""
+        values = {"lftp": str(lftp_folder), "host": host, "port": str(port)}
+        for name, certificate in self.certificates.items():
+            values[f"sha1:{name}"] = certificate.sha1
+            values[f"sha256:{name}"] = certificate.sha256
+        return values
+
+    def _part(self, source: Source, server: Server, served: Callable[[], bytes]) -> bytes:
+        if source.kind == "text":
+            return source.value.encode()
+        if source.kind == "served":
+            return served()
+        certificate = self.certificates[source.value]
+        if source.kind == "key":
+            return certificate.key_pem
+        if source.kind == "chain":
+            return certificate.pem + b"".join(self.certificates[name].pem for name in server.chain)
+        return certificate.pem
+
+
+def impostor_of(spec: ServerSpec) -> ServerSpec:
+    """The same server as somebody else would run it: every field of its certificates the same, all keys new."""
+    shown = {f"{index}": certificate for index, certificate in enumerate(_shown(spec))}
+    copies = issuing.twins(shown)
+    by_fingerprint = {original.sha256: copies[name] for name, original in shown.items()}
+
+    def twin(certificate: Certificate | None) -> Certificate | None:
+        return None if certificate is None else by_fingerprint[certificate.sha256]
+
+    return dataclasses.replace(
+        spec,
+        role="impostor",
+        certificate=twin(spec.certificate),
+        data_certificate=twin(spec.data_certificate),
+        chain=tuple(by_fingerprint[certificate.sha256] for certificate in spec.chain),
+    )
+
+
+def _shown(spec: ServerSpec) -> list[Certificate]:
+    return [c for c in (spec.certificate, spec.data_certificate, *spec.chain) if c is not None]

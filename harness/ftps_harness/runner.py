@@ -1,0 +1,328 @@
+"""The pipeline: a scenario's certificates and servers, real lftp in a sealed HOME, three witnesses, a verdict.
+
+One step is one `Attempt` (or several, with `repeat`) and at most one control. Whatever breaks in the lab itself is an
+exception (`LabError`, `HarnessError`) and becomes status ``error``, never a verdict.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ftps_harness import controls, lftp, messages, s_client
+from ftps_harness.errors import HarnessError
+from ftps_harness.home import Home
+from ftps_harness.material import Material, impostor_of
+from ftps_harness.outcome import ClientAccount, Outcome, Situation, WireAccount, conclude
+from ftps_harness.place import Here
+from ftps_harness.scenario import expectation, substitute
+from ftps_harness.secrets import Secrets
+from ftps_harness.tasks import Evidence, errands, holds_payload, populate
+from ftps_harness.verdict import UNPROVEN, Judgement, Status, counted, judge_repeated
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ftps_harness.controls import Control
+    from ftps_harness.lftp import Lftp, Run
+    from ftps_harness.place import Place, Server
+    from ftps_harness.scenario import Expect, Scenario, Step
+    from ftps_lab.servers import ServerSpec
+    from ftps_lab.testimony import Testimony, Wire
+
+_READ_BACK = "ftps-lab: settings follow"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run.
+
+    Attributes:
+        timeout: Seconds that one lftp may take.
+        controls: Run each step's control.
+        log: Have lftp write its debug log, the third place where it states a refusal.
+        keep: Called with each attempt, to keep its evidence.
+    """
+
+    timeout: float = 30.0
+    controls: bool = True
+    log: bool = True
+    keep: Callable[[Scenario, int, str, Attempt], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One lftp process, what the three witnesses say of it, and the outcome."""
+
+    outcome: Outcome
+    run: Run
+    rc: str
+    client: ClientAccount
+    testimony: Testimony
+    wire: Wire
+    exposure: WireAccount
+
+    @property
+    def said(self) -> str:
+        """lftp's own text: standard error, and the refusals that only its debug log holds."""
+        return self.run.stderr.decode("utf-8", "replace") + "\n" + self.client.message
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """What a control came to."""
+
+    kind: str
+    attempt: Attempt
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step, judged."""
+
+    title: str
+    expect: Expect
+    attempts: tuple[Attempt, ...]
+    judgement: Judgement
+    control: ControlResult | None
+    seconds: float
+
+    @property
+    def status(self) -> Status:
+        """The worse of the step's own and its control's."""
+        statuses = {self.judgement.status, self.control.judgement.status if self.control else "pass"}
+        return "error" if "error" in statuses else "fail" if "fail" in statuses else "pass"
+
+    @property
+    def shown(self) -> Attempt:
+        """The attempt to look at: the first that is not as expected, else the first."""
+        strange = (a for a in self.attempts if a.outcome.verdict != self.expect.verdict)
+        return next(strange, self.attempts[0]) if self.status != "pass" else self.attempts[0]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each verdict came."""
+        return counted([attempt.outcome for attempt in self.attempts])
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioResult:
+    """One scenario, judged; `why` says why it was skipped, or what broke."""
+
+    scenario: Scenario
+    status: Literal["pass", "fail", "error", "skip"]
+    steps: tuple[StepResult, ...] = ()
+    why: str = ""
+    seconds: float = field(default=0.0)
+
+
+def skip_reason(scenario: Scenario) -> str:
+    """Why this machine cannot run the scenario, or an empty string."""
+    if any(step.clock is not None for step in scenario.steps) and not lftp.have_faketime():
+        return "a step runs lftp at another time, and libfaketime is not installed (Debian: apt install faketime)"
+    return ""
+
+
+def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Place | None = None) -> ScenarioResult:
+    """Run one scenario.
+
+    Raises:
+        UsageError: The scenario cannot mean anything for this lftp (a refusal without a control, say).
+    """
+    began = time.monotonic()
+    if why := skip_reason(scenario):
+        return ScenarioResult(scenario, "skip", why=why)
+    steps: list[StepResult] = []
+    try:
+        with _Stage(scenario, client, options, place or Here()) as stage:
+            steps.extend(stage.play(index, step) for index, step in enumerate(scenario.steps))
+    except (LabError, HarnessError) as error:
+        return ScenarioResult(scenario, "error", tuple(steps), str(error), time.monotonic() - began)
+    return ScenarioResult(scenario, _worst(steps), tuple(steps), seconds=time.monotonic() - began)
+
+
+def _worst(steps: list[StepResult]) -> Status:
+    statuses = {step.status for step in steps}
+    return "error" if "error" in statuses else "fail" if "fail" in statuses else "pass"
+
+
+class _Stage:
+    """Everything one scenario needs while it runs, with one owner who ends it."""
+
+    def __init__(self, scenario: Scenario, client: Lftp, options: Options, place: Place) -> None:
+        self._scenario = scenario
+        self._client = client
+        self._options = options
+        self._place = place
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _Stage:
+        with ExitStack() as stack:
+            self._secrets = Secrets.new()
+            self._material = Material(self._scenario)
+            self._root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-root-")))
+            populate(self._root, self._secrets)
+            self._home = stack.enter_context(Home())
+            self._rc = ""
+            self._spec = self._material.server(self._scenario.steps[0].server)
+            self._server = self._place.serve(self._spec, root=self._root, password=self._secrets.password)
+            stack.callback(self._server.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def play(self, index: int, step: Step) -> StepResult:
+        """One step: change the server, prepare HOME, run lftp as often as asked, then the control."""
+        began = time.monotonic()
+        expect = expectation(step, self._client.dialect, self._client.version)
+        control = controls.control_for(step, expect) if self._options.controls else None
+        self._prepare(index, step)
+        pristine = self._stack.enter_context(self._home.clone()) if control else None
+        attempts = tuple(self._attempt(step, self._home, self._spec) for _ in range(step.repeat))
+        self._keep(index, "", *attempts)
+        judgement = judge_repeated([(attempt.outcome, attempt.said) for attempt in attempts], expect)
+        result = None
+        if control is not None and pristine is not None:
+            with pristine:
+                result = self._control(step, control, pristine)
+            self._keep(index, control.kind, result.attempt)
+        return StepResult(step.title, expect, attempts, judgement, result, time.monotonic() - began)
+
+    def _keep(self, index: int, label: str, *attempts: Attempt) -> None:
+        if self._options.keep is not None:
+            for number, attempt in enumerate(attempts, 1):
+                name = label or (f"run-{number}" if len(attempts) > 1 else "")
+                self._options.keep(self._scenario, index + 1, name, attempt)
+
+    def _prepare(self, index: int, step: Step) -> None:
+        """What changes before this step: the server, the rc, the files."""
+        if step.changed or index == 0:
+            self._spec = self._material.server(step.server)
+            self._server.change(self._spec)
+        if step.rc is not None:
+            self._rc = step.rc
+        for name, sources in step.files.items():
+            data = self._material.content(sources, step.server, lambda: self._served(step))
+            private = any(source.kind == "key" for source in sources)
+            in_cwd = name.startswith("cwd/")
+            self._home.put_file(
+                name.removeprefix("cwd/"), data, private=private, folder=step.cwd if in_cwd else "lftp"
+            )
+
+    def _served(self, step: Step) -> bytes:
+        """The leaf that the running server shows, fetched as the document does."""
+        fetched = s_client.fetch(self._server.host, self._server.port, protocol=step.server.protocol)
+        return fetched.certificates[0]
+
+    def _attempt(
+        self,
+        step: Step,
+        home: Home,
+        spec: ServerSpec,
+        *,
+        before: tuple[str, ...] = (),
+        password: str | None = None,
+    ) -> Attempt:
+        """One run of lftp and what everybody saw of it."""
+        rc = substitute(self._rc, self._material.placeholders(home.dot_lftp, step.host, self._server.port))
+        home.write_rc(rc)
+        home.clear_downloads()
+        home.put_upload(self._secrets.upload_name, self._secrets.upload_content)
+        todo = errands(step.run, self._secrets, home.downloads, home.uploads)
+        user = step.user or self._secrets.user
+        password = password or step.password or self._secrets.password
+        script = [
+            *lftp.settings_of_ours(step.host, self._server.host),
+            *before,
+            lftp.open_command(step.server.protocol, step.host, self._server.port, user),
+            *(errand.command() for errand in todo),
+        ]
+        self._server.record()
+        run = lftp.run(
+            self._client,
+            home,
+            script=script,
+            password=password,
+            cwd=step.cwd,
+            timeout=self._options.timeout,
+            log=self._options.log,
+            clock=step.clock,
+        )
+        settled = self._server.settle()
+        testimony, wire = self._server.testimony(), self._server.wire()
+        evidence = Evidence(run.stdout, run.exit_code, home.downloads, self._root, testimony)
+        client = ClientAccount(
+            exit_code=run.exit_code,
+            signal=run.signal,
+            timed_out=run.timed_out,
+            words=messages.words(run.stderr, run.log, self._client.dialect),
+            notes=messages.notes(run.stderr),
+            tasks=tuple(errand.proof(evidence) for errand in todo),
+            log_missing=self._options.log and not run.log,
+            holds_payload=holds_payload(evidence, self._secrets),
+        )
+        exposure = self._on_the_wire(wire, user)
+        situation = Situation(
+            password="" if user == "anonymous" else self._secrets.password,
+            certificate="" if spec.certificate is None else spec.certificate.sha256,
+            settled=settled,
+        )
+        outcome = conclude(situation, client, testimony, exposure)
+        return Attempt(outcome, run, rc, client, testimony, wire, exposure)
+
+    def _on_the_wire(self, wire: Wire, user: str) -> WireAccount:
+        """What anybody on the path could read. An anonymous login has no secret password."""
+        streams = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
+        return WireAccount(
+            connections=tuple((record.kind, record.peer[1]) for record in wire.records),
+            password=user != "anonymous" and any(map(self._secrets.find_password, streams)),
+            payload=any(map(self._secrets.find_payload, streams)),
+        )
+
+    def _control(self, step: Step, control: Control, home: Home) -> ControlResult:
+        """The same run in a copy of HOME, with the one thing changed that the verdict should hang on."""
+        spec = impostor_of(self._spec) if control.impostor else self._spec
+        before: tuple[str, ...] = ()
+        if control.lift is not None:
+            before = (*self._lift(control.lift, step, home), f"echo {_READ_BACK}", "set -a")
+        password = self._secrets.password if control.right_password else None
+        if control.impostor:
+            self._server.change(spec)
+        try:
+            attempt = self._attempt(step, home, spec, before=before, password=password)
+        finally:
+            if control.impostor:
+                self._server.change(self._spec)
+        return ControlResult(control.kind, attempt, _judge_control(control, attempt))
+
+    def _lift(self, setting: str, step: Step, home: Home) -> list[str]:
+        """The commands that take a setting away, made from what this HOME's rc has set."""
+        rc = substitute(self._rc, self._material.placeholders(home.dot_lftp, step.host, self._server.port))
+        home.write_rc(rc)
+        shown = lftp.run(
+            self._client, home, script=["set"], cwd=step.cwd, timeout=self._options.timeout, log=False
+        ).stdout
+        return controls.lift_commands(setting, shown.decode("utf-8", "replace"))
+
+
+def _judge_control(control: Control, attempt: Attempt) -> Judgement:
+    """A control that proves nothing is an error; one that shows that the verdict is not about trust, a failure."""
+    verdict = attempt.outcome.verdict
+    if control.lift is not None:
+        _, _, settings = attempt.run.stdout.decode("utf-8", "replace").partition(_READ_BACK)
+        if not controls.is_lifted(control.lift, settings):
+            return Judgement("error", (f"control {control.kind}: lftp did not take `set {control.lift} no`",))
+    if verdict in control.wanted:
+        return Judgement("pass")
+    status: Status = "error" if verdict in UNPROVEN else "fail"
+    wanted = " or ".join(control.wanted)
+    detail = "".join(f"; {sentence}" for sentence in attempt.outcome.contradictions)
+    return Judgement(status, (f"control {control.kind}: expected {wanted}, but it was {verdict}{detail}",))

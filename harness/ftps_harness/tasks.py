@@ -1,0 +1,166 @@
+"""What a step asks lftp to do, as lftp commands, and the proof afterwards that it was done (DESIGN.md 5, `accepted`).
+
+A task is done when the bytes are the same on both sides, by hash: what the server witnessed and what the client holds.
+lftp's exit code is no proof (it is the last command's alone).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftps_harness.outcome import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ftps_harness.secrets import Secrets
+    from ftps_lab.testimony import Testimony
+
+_LISTINGS = frozenset({"LIST", "NLST", "MLSD"})
+_STORES = frozenset({"STOR", "APPE", "STOU"})
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is looked at afterwards.
+
+    Attributes:
+        stdout: lftp's standard output.
+        exit_code: lftp's; None when it was killed.
+        downloads: The empty folder that downloads went to.
+        root: The folder that the server serves.
+    """
+
+    stdout: bytes
+    exit_code: int | None
+    downloads: Path
+    root: Path
+    testimony: Testimony
+
+
+class Errand:
+    """One item of `run`."""
+
+    def __init__(self, name: str, secrets: Secrets, downloads: Path, uploads: Path) -> None:
+        self.name = name
+        self._secrets = secrets
+        self._downloads = downloads
+        self._uploads = uploads
+
+    def command(self) -> str:
+        """The lftp command."""
+        raise NotImplementedError
+
+    def proof(self, evidence: Evidence) -> Task:
+        """Who holds the proof that it was done."""
+        raise NotImplementedError
+
+
+class List(Errand):
+    """A long listing; the secret file name must be in it."""
+
+    def command(self) -> str:
+        """`ls`, which asks the server with LIST."""
+        return "ls"
+
+    def proof(self, evidence: Evidence) -> Task:
+        """The client printed the name; the server completed a listing."""
+        complete = any(t.verb in _LISTINGS and t.completed and t.size for t in evidence.testimony.transfers)
+        return Task(self.name, self._secrets.file_name.encode() in evidence.stdout, complete)
+
+
+class Get(Errand):
+    """A download of the secret file."""
+
+    def command(self) -> str:
+        """Into the folder for downloads, under its own name."""
+        return f"get {self._secrets.file_name} -o {self._downloads / self._secrets.file_name}"
+
+    def proof(self, evidence: Evidence) -> Task:
+        """The same bytes at the client and in the server's account."""
+        digest = _sha256(self._secrets.content)
+        sent = any(t.verb == "RETR" and t.completed and t.sha256 == digest for t in evidence.testimony.transfers)
+        return Task(self.name, _holds(evidence.downloads / self._secrets.file_name, digest), sent)
+
+
+class Put(Errand):
+    """An upload of a secret file. The client cannot know whether it arrived: the server's disk does."""
+
+    def command(self) -> str:
+        """From the folder for uploads."""
+        return f"put {self._uploads / self._secrets.upload_name}"
+
+    def proof(self, evidence: Evidence) -> Task:
+        """The same bytes in the server's account and in its folder."""
+        digest = _sha256(self._secrets.upload_content)
+        stored = any(t.verb in _STORES and t.completed and t.sha256 == digest for t in evidence.testimony.transfers)
+        return Task(self.name, None, stored and _holds(evidence.root / self._secrets.upload_name, digest))
+
+
+class Mirror(Errand):
+    """A download of the whole served tree."""
+
+    def command(self) -> str:
+        """Into a folder of its own below the downloads; uploads of earlier steps are left out by name."""
+        return f"mirror {self._secrets.tree_name} {self._downloads / 'mirror'}"
+
+    def proof(self, evidence: Evidence) -> Task:
+        """Every file of the tree, byte for byte."""
+        sent = {t.sha256 for t in evidence.testimony.transfers if t.verb == "RETR" and t.completed}
+        digests: Mapping[str, str] = {name: _sha256(data) for name, data in self._secrets.tree.items()}
+        here = all(_holds(evidence.downloads / "mirror" / name, digest) for name, digest in digests.items())
+        return Task(self.name, here, sent.issuperset(digests.values()))
+
+
+class Literal(Errand):
+    """A literal lftp command: done when somebody was let in, lftp ended with 0 and no transfer was cut short."""
+
+    def command(self) -> str:
+        """As the scenario writes it."""
+        return self.name
+
+    def proof(self, evidence: Evidence) -> Task:
+        """What is named like a served file must hold the same bytes."""
+        served = {self._secrets.file_name: self._secrets.content, **self._secrets.tree}
+        intact = all(
+            _holds(path, _sha256(served[path.name]))
+            for path in evidence.downloads.rglob("*")
+            if path.is_file() and path.name in served
+        )
+        complete = evidence.testimony.logged_in and all(t.completed for t in evidence.testimony.transfers)
+        return Task(self.name, evidence.exit_code == 0 and intact, complete)
+
+
+_KINDS: dict[str, type[Errand]] = {"list": List, "get": Get, "put": Put, "mirror": Mirror}
+
+
+def errands(run: tuple[str, ...], secrets: Secrets, downloads: Path, uploads: Path) -> list[Errand]:
+    """The items of `run`, in order."""
+    return [_KINDS.get(item, Literal)(item, secrets, downloads, uploads) for item in run]
+
+
+def populate(root: Path, secrets: Secrets) -> None:
+    """Put what the server serves into its folder."""
+    (root / secrets.file_name).write_bytes(secrets.content)
+    (root / secrets.tree_name).mkdir()
+    for name, data in secrets.tree.items():
+        (root / secrets.tree_name / name).write_bytes(data)
+
+
+def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
+    """Whether the client got anything of what is served: on its standard output or in a file."""
+    if secrets.find_payload(evidence.stdout):
+        return True
+    files = (path for path in evidence.downloads.rglob("*") if path.is_file())
+    return any(secrets.find_payload(path.read_bytes()) for path in files)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _holds(path: Path, digest: str) -> bool:
+    return path.is_file() and _sha256(path.read_bytes()) == digest
