@@ -6,13 +6,14 @@ impostor is not given the same. A dead port, a crash or a wrong password fails i
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftps_harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ftps_harness.outcome import Verdict
     from ftps_harness.scenario import Expect, Step
 
@@ -48,6 +49,7 @@ FORCE_OFF = Control("ssl-force-off", _THROUGH, lift=FORCE)
 RIGHT_PASSWORD = Control("right-password", _THROUGH, right_password=True)
 
 _BY_NAME = {"impostor-refused": IMPOSTOR_REFUSED, "impostor-accepted": IMPOSTOR_ACCEPTED}
+_BY_VERDICT = {"accepted": IMPOSTOR_REFUSED, "login-failed": RIGHT_PASSWORD}
 
 
 def control_for(step: Step, expect: Expect) -> Control | None:
@@ -57,41 +59,35 @@ def control_for(step: Step, expect: Expect) -> Control | None:
         UsageError: The scenario expects a refusal that no setting can be taken away for, and does not say
             ``control = "none"`` with its reason.
     """
-    if step.control == "none":
-        return None
     if step.control is not None:
-        return _BY_NAME[step.control]
-    if expect.verdict == "accepted":
-        return IMPOSTOR_REFUSED
-    if expect.verdict == "login-failed":
-        return RIGHT_PASSWORD
+        return _BY_NAME.get(step.control)
     if expect.verdict != "rejected":
-        return None
+        return _BY_VERDICT.get(expect.verdict)
     reasons = expect.reasons or frozenset()
     if reasons == {"tls-required"}:
         return FORCE_OFF
     if reasons & {"tls-required", "tls-handshake"}:
         raise UsageError(
-            f"step {step.title!r}: no rc setting can be taken away for a refusal of reason {', '.join(sorted(reasons))}; "
+            f"step {step.title!r}: no rc setting can be taken away for a refusal of reason "
+            f"{', '.join(sorted(reasons))}; "
             'write control = "none" and why_no_control'
         )
     return VERIFICATION_OFF
 
 
-def lift_commands(setting: str, settings: str) -> list[str]:
+def lift_commands(setting: str, values: Mapping[str, str]) -> list[str]:
     """The lftp commands that take a setting away, whatever closures hold it.
 
     A global ``no`` loses to closures (FACTS.md: ``verify-certificate no`` loses to ``/* yes``), so these go first.
 
     Args:
         setting: Such as ``ssl:verify-certificate``.
-        settings: What lftp's own ``set`` prints in the same HOME.
+        values: What lftp says of it in the same HOME, by closure; the global value under an empty string.
     """
-    closures = re.findall(rf"^set {re.escape(setting)}/(\S+) ", settings, re.MULTILINE)
-    return [*(f"set {setting}/{closure}" for closure in closures), f"set {setting} no"]
+    closures = [closure for closure in values if closure]
+    return [*(f'command set "{setting}/{closure}"' for closure in closures), f"command set {setting} no"]
 
 
-def is_lifted(setting: str, settings: str) -> bool:
-    """Whether lftp's own ``set -a`` shows the setting switched off for every host."""
-    lines = re.findall(rf"^set {re.escape(setting)}(/\S+)? (\S+)$", settings, re.MULTILINE)
-    return bool(lines) and all(value in {"no", "false", "off", "0"} for _, value in lines)
+def is_lifted(values: Mapping[str, str]) -> bool:
+    """Whether lftp says that the setting is off for every host."""
+    return "" in values and all(value in {"no", "false", "off", "0"} for value in values.values())

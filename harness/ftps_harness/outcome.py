@@ -1,8 +1,8 @@
 """Three witnesses to one outcome: what really happened in a step (DESIGN.md 5). Pure.
 
-The client's word alone proves nothing: lftp's exit code hides refusals, its handshake finishes before it verifies, and a
-server can put words into its mouth. So each verdict names what client, server and wire must each have seen, and where
-they contradict each other the outcome is `inconclusive`, with the contradiction in a sentence.
+The client's word alone proves nothing: lftp's exit code hides refusals, its handshake finishes before it verifies, and
+a server can put words into its mouth. So each verdict names what client, server and wire must each have seen, and
+where they contradict each other the outcome is `inconclusive`, with the contradiction in a sentence.
 """
 
 from __future__ import annotations
@@ -197,8 +197,8 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
     """Witnesses that have not seen everything."""
     if not situation.settled:
         yield "a connection was still open when lftp had ended: the server's record is not complete"
-    seen = Counter((connection.kind, connection.peer[1]) for connection in server.connections)
-    tapped = Counter(wire.connections)
+    seen: Counter[tuple[str, int]] = Counter((c.kind, c.peer[1]) for c in server.connections)
+    tapped: Counter[tuple[str, int]] = Counter(wire.connections)
     if missing := seen - tapped:
         yield f"the wire tap missed connections of the server's testimony: {_ports(missing)}"
     if unknown := tapped - seen:
@@ -212,11 +212,7 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
 
 def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable[str]:
     """lftp says one thing, the server's testimony another."""
-    for task in client.tasks:
-        if task.client is True and not task.server:
-            yield f"{task.name}: the client holds the result, but the server witnessed no such transfer"
-        elif task.client is False and task.server and not client.words:
-            yield f"{task.name}: the server witnessed a complete transfer, but the client holds nothing and does not say why"
+    yield from _tasks(client)
     finished = any(handshake.completed for handshake in server.handshakes)
     if client.reasons - _NOT_CERTIFICATE and not finished:
         yield "lftp refused a certificate, but the server finished no TLS handshake in which it could have shown one"
@@ -226,6 +222,15 @@ def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable
         yield "lftp says that the TLS handshake failed, but the server saw none fail"
     if any(word.kind == "login" for word in client.words) and not _login_refused(server):
         yield "lftp says that the login was refused, but the server refused none"
+
+
+def _tasks(client: ClientAccount) -> Iterable[str]:
+    """What was carried out according to one, and not according to the other."""
+    for task in client.tasks:
+        if task.client is True and not task.server:
+            yield f"{task.name}: the client holds the result, but the server witnessed no such transfer"
+        elif task.client is False and task.server and not client.words:
+            yield f"{task.name}: the server completed the transfer, but the client holds nothing and does not say why"
     if client.tasks and all(task.done for task in client.tasks):
         if client.reasons:
             yield "lftp states a refusal, but everything requested was carried out"

@@ -11,17 +11,17 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from ftps_harness import controls, lftp, messages, s_client
+from ftps_harness import controls, lftp, s_client
+from ftps_harness.attempt import Attempt, Request, Scene, attempt
 from ftps_harness.errors import HarnessError
 from ftps_harness.home import Home
 from ftps_harness.material import Material, impostor_of
-from ftps_harness.outcome import ClientAccount, Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
 from ftps_harness.scenario import expectation, substitute
 from ftps_harness.secrets import Secrets
-from ftps_harness.tasks import Evidence, errands, holds_payload, populate
+from ftps_harness.tasks import populate
 from ftps_harness.verdict import UNPROVEN, Judgement, Status, counted, judge_repeated
 from ftps_lab.errors import LabError
 
@@ -29,13 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ftps_harness.controls import Control
-    from ftps_harness.lftp import Lftp, Run
-    from ftps_harness.place import Place, Server
+    from ftps_harness.lftp import Lftp
+    from ftps_harness.place import Place
     from ftps_harness.scenario import Expect, Scenario, Step
     from ftps_lab.servers import ServerSpec
-    from ftps_lab.testimony import Testimony, Wire
-
-_READ_BACK = "ftps-lab: settings follow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +50,6 @@ class Options:
     controls: bool = True
     log: bool = True
     keep: Callable[[Scenario, int, str, Attempt], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One lftp process, what the three witnesses say of it, and the outcome."""
-
-    outcome: Outcome
-    run: Run
-    rc: str
-    client: ClientAccount
-    testimony: Testimony
-    wire: Wire
-    exposure: WireAccount
-
-    @property
-    def said(self) -> str:
-        """lftp's own text: standard error, and the refusals that only its debug log holds."""
-        return self.run.stderr.decode("utf-8", "replace") + "\n" + self.client.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +101,10 @@ class ScenarioResult:
     seconds: float = field(default=0.0)
 
 
-def skip_reason(scenario: Scenario) -> str:
+def skip_reason(scenario: Scenario, client: Lftp) -> str:
     """Why this machine cannot run the scenario, or an empty string."""
-    if any(step.clock is not None for step in scenario.steps) and not lftp.have_faketime():
-        return "a step runs lftp at another time, and libfaketime is not installed (Debian: apt install faketime)"
+    if any(step.clock is not None for step in scenario.steps):
+        return lftp.why_no_clock(client) or ""
     return ""
 
 
@@ -136,12 +115,13 @@ def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Plac
         UsageError: The scenario cannot mean anything for this lftp (a refusal without a control, say).
     """
     began = time.monotonic()
-    if why := skip_reason(scenario):
+    if why := skip_reason(scenario, client):
         return ScenarioResult(scenario, "skip", why=why)
     steps: list[StepResult] = []
     try:
         with _Stage(scenario, client, options, place or Here()) as stage:
-            steps.extend(stage.play(index, step) for index, step in enumerate(scenario.steps))
+            for index, step in enumerate(scenario.steps):
+                steps.append(stage.play(index, step))  # noqa: PERF401 - what was played stays when a later step breaks
     except (LabError, HarnessError) as error:
         return ScenarioResult(scenario, "error", tuple(steps), str(error), time.monotonic() - began)
     return ScenarioResult(scenario, _worst(steps), tuple(steps), seconds=time.monotonic() - began)
@@ -162,7 +142,7 @@ class _Stage:
         self._place = place
         self._stack = ExitStack()
 
-    def __enter__(self) -> _Stage:
+    def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._secrets = Secrets.new()
             self._material = Material(self._scenario)
@@ -213,9 +193,7 @@ class _Stage:
             data = self._material.content(sources, step.server, lambda: self._served(step))
             private = any(source.kind == "key" for source in sources)
             in_cwd = name.startswith("cwd/")
-            self._home.put_file(
-                name.removeprefix("cwd/"), data, private=private, folder=step.cwd if in_cwd else "lftp"
-            )
+            self._home.put_file(name.removeprefix("cwd/"), data, private=private, folder=step.cwd if in_cwd else "lftp")
 
     def _served(self, step: Step) -> bytes:
         """The leaf that the running server shows, fetched as the document does."""
@@ -223,76 +201,33 @@ class _Stage:
         return fetched.certificates[0]
 
     def _attempt(
-        self,
-        step: Step,
-        home: Home,
-        spec: ServerSpec,
-        *,
-        before: tuple[str, ...] = (),
-        password: str | None = None,
+        self, step: Step, home: Home, spec: ServerSpec, *, before: tuple[str, ...] = (), password: str | None = None
     ) -> Attempt:
         """One run of lftp and what everybody saw of it."""
-        rc = substitute(self._rc, self._material.placeholders(home.dot_lftp, step.host, self._server.port))
-        home.write_rc(rc)
-        home.clear_downloads()
-        home.put_upload(self._secrets.upload_name, self._secrets.upload_content)
-        todo = errands(step.run, self._secrets, home.downloads, home.uploads)
-        user = step.user or self._secrets.user
-        password = password or step.password or self._secrets.password
-        script = [
-            *lftp.settings_of_ours(step.host, self._server.host),
-            *before,
-            lftp.open_command(step.server.protocol, step.host, self._server.port, user),
-            *(errand.command() for errand in todo),
-        ]
-        self._server.record()
-        run = lftp.run(
-            self._client,
-            home,
-            script=script,
-            password=password,
+        request = Request(
+            rc=self._rc_for(step, home),
+            host=step.host,
+            run=step.run,
+            user=step.user,
+            password=password or step.password,
             cwd=step.cwd,
+            clock=step.clock,
+            before=before,
             timeout=self._options.timeout,
             log=self._options.log,
-            clock=step.clock,
         )
-        settled = self._server.settle()
-        testimony, wire = self._server.testimony(), self._server.wire()
-        evidence = Evidence(run.stdout, run.exit_code, home.downloads, self._root, testimony)
-        client = ClientAccount(
-            exit_code=run.exit_code,
-            signal=run.signal,
-            timed_out=run.timed_out,
-            words=messages.words(run.stderr, run.log, self._client.dialect),
-            notes=messages.notes(run.stderr),
-            tasks=tuple(errand.proof(evidence) for errand in todo),
-            log_missing=self._options.log and not run.log,
-            holds_payload=holds_payload(evidence, self._secrets),
-        )
-        exposure = self._on_the_wire(wire, user)
-        situation = Situation(
-            password="" if user == "anonymous" else self._secrets.password,
-            certificate="" if spec.certificate is None else spec.certificate.sha256,
-            settled=settled,
-        )
-        outcome = conclude(situation, client, testimony, exposure)
-        return Attempt(outcome, run, rc, client, testimony, wire, exposure)
+        return attempt(Scene(self._client, home, self._server, self._root, self._secrets), spec, request)
 
-    def _on_the_wire(self, wire: Wire, user: str) -> WireAccount:
-        """What anybody on the path could read. An anonymous login has no secret password."""
-        streams = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
-        return WireAccount(
-            connections=tuple((record.kind, record.peer[1]) for record in wire.records),
-            password=user != "anonymous" and any(map(self._secrets.find_password, streams)),
-            payload=any(map(self._secrets.find_payload, streams)),
-        )
+    def _rc_for(self, step: Step, home: Home) -> str:
+        """The rc with placeholders replaced; `{lftp}` is another folder in the copy that a control runs in."""
+        return substitute(self._rc, self._material.placeholders(home.dot_lftp, step.host, self._server.port))
 
     def _control(self, step: Step, control: Control, home: Home) -> ControlResult:
         """The same run in a copy of HOME, with the one thing changed that the verdict should hang on."""
         spec = impostor_of(self._spec) if control.impostor else self._spec
         before: tuple[str, ...] = ()
         if control.lift is not None:
-            before = (*self._lift(control.lift, step, home), f"echo {_READ_BACK}", "set -a")
+            before = self._lift(control.lift, step, home)
         password = self._secrets.password if control.right_password else None
         if control.impostor:
             self._server.change(spec)
@@ -303,23 +238,21 @@ class _Stage:
                 self._server.change(self._spec)
         return ControlResult(control.kind, attempt, _judge_control(control, attempt))
 
-    def _lift(self, setting: str, step: Step, home: Home) -> list[str]:
-        """The commands that take a setting away, made from what this HOME's rc has set."""
-        rc = substitute(self._rc, self._material.placeholders(home.dot_lftp, step.host, self._server.port))
-        home.write_rc(rc)
-        shown = lftp.run(
-            self._client, home, script=["set"], cwd=step.cwd, timeout=self._options.timeout, log=False
-        ).stdout
-        return controls.lift_commands(setting, shown.decode("utf-8", "replace"))
+    def _lift(self, setting: str, step: Step, home: Home) -> tuple[str, ...]:
+        """The commands that take a setting away, made from what this HOME's rc has set, and proved by reading back."""
+        home.write_rc(self._rc_for(step, home))
+        prefix = lftp.system_rc_prefix()
+        before = lftp.read_back(self._client, home, [setting], cwd=step.cwd, prefix=prefix)
+        commands = controls.lift_commands(setting, before.get(setting, {}))
+        after = lftp.read_back(self._client, home, [setting], commands, cwd=step.cwd, prefix=prefix)
+        if not controls.is_lifted(after.get(setting, {})):
+            raise HarnessError(f"step {step.title!r}: lftp did not take `set {setting} no` for its control: {after}")
+        return tuple(commands)
 
 
 def _judge_control(control: Control, attempt: Attempt) -> Judgement:
     """A control that proves nothing is an error; one that shows that the verdict is not about trust, a failure."""
     verdict = attempt.outcome.verdict
-    if control.lift is not None:
-        _, _, settings = attempt.run.stdout.decode("utf-8", "replace").partition(_READ_BACK)
-        if not controls.is_lifted(control.lift, settings):
-            return Judgement("error", (f"control {control.kind}: lftp did not take `set {control.lift} no`",))
     if verdict in control.wanted:
         return Judgement("pass")
     status: Status = "error" if verdict in UNPROVEN else "fail"

@@ -1,0 +1,288 @@
+"""What the pytest fixtures hand out: servers to talk to, and lftp to talk to them (DESIGN.md 7). No controls are run.
+
+Loaded only when a test asks for it: the plugin itself stays light.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import trustme
+
+from ftps_harness.attempt import Attempt, Request, Scene, attempt
+from ftps_harness.errors import UsageError
+from ftps_harness.home import Home
+from ftps_harness.place import Here
+from ftps_harness.secrets import Secrets
+from ftps_harness.tasks import populate
+from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue
+from ftps_lab.servers import ServerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ftps_harness.home import Folder
+    from ftps_harness.lftp import Lftp
+    from ftps_lab.testimony import Testimony
+
+Shown = Certificate | trustme.LeafCert | dict[str, Any]
+"""A certificate to show: one made by `ServerFactory.certificate`, trustme's, or a table of ``[certificates.*]``."""
+
+_SERVER_KEYS = ("protocol", "certificate", "chain", "data_certificate", "role", "require_tls", "tls")
+
+
+@dataclass(frozen=True, slots=True)
+class TestOutcome:
+    """What happened in one run, for a test to look at.
+
+    Attributes:
+        verdict: One of DESIGN.md 5.
+        reasons: Why lftp refused.
+        exposed: What reached somebody who must not have it.
+        to: Whom.
+        message: lftp's words, or everything on its standard error where it said none of a refusal.
+        testimony: What the server witnessed during this run.
+        attempt: All the rest: streams, debug log, raw bytes.
+    """
+
+    verdict: str
+    reasons: frozenset[str]
+    exposed: frozenset[str]
+    to: frozenset[str]
+    message: str
+    testimony: Testimony
+    attempt: Attempt
+
+    __test__ = False  # its name begins with Test, but it is none
+
+    def __str__(self) -> str:
+        lines = [f"verdict: {self.verdict}"]
+        for name, value in (("reasons", self.reasons), ("exposed", self.exposed), ("to", self.to)):
+            lines += [f"{name}: {', '.join(sorted(value))}"] if value else []
+        lines += self.attempt.outcome.contradictions
+        lines += ["rc:", self.attempt.rc, "stderr:", self.attempt.run.stderr.decode("utf-8", "backslashreplace")]
+        return "\n".join(lines)
+
+
+class ServerHandle:
+    """A running FTPS server of a test.
+
+    Attributes:
+        host: What a user types; the certificate is for this name.
+        port: Where it listens, on loopback.
+        pin: The path of its certificate as PEM; the same path after `rotate`, with the old content until you fetch it.
+    """
+
+    def __init__(self, factory: ServerFactory, spec: ServerSpec, folder: Path) -> None:
+        self._factory = factory
+        self._folder = folder
+        self.secrets = Secrets.new()
+        self.root = folder / "served"
+        self.root.mkdir()
+        populate(self.root, self.secrets)
+        self.spec = spec
+        self.server = Here().serve(spec, root=self.root, password=self.secrets.password)
+        self.host = "localhost"
+        self.pin = folder / "pin.crt"
+        self._write_pin(self.pin)
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on loopback."""
+        return self.server.port
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What it shows now."""
+        return self.spec.certificate
+
+    @property
+    def new_pin(self) -> Path:
+        """The path of the certificate that it shows now, as PEM."""
+        path = self._folder / "new-pin.crt"
+        self._write_pin(path)
+        return path
+
+    def rotate(self, **keywords: Any) -> None:
+        """Show another certificate from the next connection on: a new key, unless keywords say otherwise.
+
+        Args:
+            **keywords: The keys of ``[server]`` that change, as for `ServerFactory`.
+
+        Raises:
+            UsageError: A keyword means nothing.
+        """
+        keywords.setdefault("certificate", {})
+        self.spec = self._factory.spec(self.spec, keywords)
+        self.server.change(self.spec)
+
+    def testimony(self) -> Testimony:
+        """What the server witnessed since the last run of lftp began."""
+        return self.server.testimony()
+
+    def _write_pin(self, path: Path) -> None:
+        if self.spec.certificate is not None:
+            path.write_bytes(self.spec.certificate.pem)
+
+
+class ServerFactory:
+    """The fixture `ftps_server`: call it for a server; call it again for another."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __call__(self, **keywords: Any) -> ServerHandle:
+        """Start a server.
+
+        Args:
+            **keywords: The keys of ``[server]``; `certificate` is a certificate or a table of ``[certificates.*]``.
+
+        Raises:
+            UsageError: A keyword means nothing.
+            LabError: The server cannot be started.
+        """
+        spec = self.spec(ServerSpec(protocol="plain"), {"protocol": "explicit", "certificate": {}, **keywords})
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-server-")))
+        handle = ServerHandle(self, spec, folder)
+        self._stack.callback(handle.server.stop)
+        return handle
+
+    def certificate(self, **keywords: Any) -> Certificate:
+        """Issue a certificate.
+
+        Args:
+            **keywords: The keys of ``[certificates.*]``; `issuer` and `same_key_as` take a certificate made here.
+
+        Raises:
+            UsageError: A keyword means nothing.
+            LabError: This machine's OpenSSL does not issue it.
+        """
+        return _issue(keywords)
+
+    def spec(self, before: ServerSpec, keywords: Mapping[str, Any]) -> ServerSpec:
+        """A server's data with some keys changed."""
+        _known("ftps_server", keywords, _SERVER_KEYS)
+        changes: dict[str, Any] = dict(keywords)
+        chain: Sequence[Certificate] = ()
+        for key in ("certificate", "data_certificate"):
+            if key in changes:
+                changes[key], sent = _shown(changes[key])
+                chain = sent or chain
+        changes["chain"] = tuple(changes.get("chain", chain or before.chain))
+        if "tls" in changes:
+            changes["tls"] = tuple(changes["tls"])
+        if changes.get("protocol") == "plain" and keywords.get("certificate") == {}:
+            changes["certificate"] = None
+        return replace(before, **changes)
+
+
+class LftpRunner:
+    """The fixture `lftp`: the real one, in a sealed HOME that lives as long as the test."""
+
+    def __init__(self, client: Lftp, home: Home, timeout: float = 30.0) -> None:
+        self.client = client
+        self.home = home
+        self._timeout = timeout
+
+    def __call__(
+        self,
+        server: ServerHandle,
+        *,
+        rc: str = "",
+        run: Sequence[str] = ("list", "get"),
+        host: str = "localhost",
+        user: str | None = None,
+        password: str | None = None,
+        cwd: Literal["lftp", "home", "elsewhere"] = "home",
+        files: Mapping[str, Certificate | trustme.LeafCert | Path | str | bytes] | None = None,
+    ) -> TestOutcome:
+        """Run lftp against a server and ask client, server and wire what happened.
+
+        Args:
+            server: One made by `ftps_server`.
+            rc: The rc file.
+            run: ``list``, ``get``, ``put``, ``mirror``, or literal lftp commands.
+            host: What the user types; any name leads to the lab.
+            user: None for a secret user; ``anonymous`` for lftp's own anonymous login.
+            password: None for the secret one, which lets any user in.
+            cwd: Where lftp is started.
+            files: Put into ``~/.lftp`` (a name ``cwd/NAME``: into the folder that lftp is started in).
+
+        Raises:
+            LabError: The server failed.
+            HarnessError: lftp cannot be run.
+        """
+        for name, content in (files or {}).items():
+            folder: Folder = cwd if name.startswith("cwd/") else "lftp"
+            self.home.put_file(name.removeprefix("cwd/"), _bytes(content), folder=folder)
+        request = Request(
+            rc=rc, host=host, run=tuple(run), user=user, password=password, cwd=cwd, timeout=self._timeout
+        )
+        scene = Scene(self.client, self.home, server.server, server.root, server.secrets)
+        done = attempt(scene, server.spec, request)
+        outcome = done.outcome
+        return TestOutcome(
+            outcome.verdict,
+            outcome.reasons,
+            outcome.exposed,
+            outcome.to,
+            outcome.message or done.run.stderr.decode("utf-8", "replace"),
+            done.testimony,
+            done,
+        )
+
+
+def _issue(keywords: Mapping[str, Any]) -> Certificate:
+    """One certificate from keywords, with issuer and key owner as certificates in the place of names."""
+    known = tuple(CertificateSpec.__dataclass_fields__)
+    _known("certificate", keywords, known)
+    changed = dict(keywords)
+    given: dict[str, Certificate] = {}
+    for key in ("issuer", "same_key_as"):
+        if isinstance(changed.get(key), Certificate):
+            given[key] = changed[key]
+            changed[key] = key
+    for key in ("names", "key_usage"):
+        if isinstance(changed.get(key), list):
+            changed[key] = tuple(changed[key])
+    spec = CertificateSpec(**changed)
+    return issue({"certificate": spec}, given=given)["certificate"]
+
+
+def _shown(value: Shown) -> tuple[Certificate, Sequence[Certificate]]:
+    """A certificate, and what is sent after it."""
+    if isinstance(value, Certificate):
+        return value, ()
+    if isinstance(value, trustme.LeafCert):
+        leaf, *rest = from_trustme(value)
+        return leaf, rest
+    return _issue(value), ()
+
+
+def _bytes(content: Certificate | trustme.LeafCert | Path | str | bytes) -> bytes:
+    if isinstance(content, Certificate):
+        return content.pem
+    if isinstance(content, trustme.LeafCert):
+        return content.cert_chain_pems[0].bytes()
+    if isinstance(content, Path):
+        return content.read_bytes()
+    return content.encode() if isinstance(content, str) else content
+
+
+def _known(what: str, keywords: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in keywords:
+        if key not in known:
+            raise UsageError(f"{what}({key}=…): there is no such keyword; use one of {', '.join(known)}")
+
+
+__all__ = ["LftpRunner", "ServerFactory", "ServerHandle", "TestOutcome", "check"]

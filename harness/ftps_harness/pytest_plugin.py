@@ -1,0 +1,167 @@
+"""The pytest plugin: fixtures for tests of your own, and `*.scenario.toml` files as tests (DESIGN.md 7).
+
+Idle unless used: nothing but pytest is imported until a test asks for lftp or a server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ftps_harness.fixtures import LftpRunner, ServerFactory
+    from ftps_harness.lftp import Lftp
+    from ftps_harness.runner import ScenarioResult
+
+_CLIENT = pytest.StashKey["Lftp"]()
+_PROPERTY = "ftps-lab"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our options."""
+    group = parser.getgroup("ftps-lab", "real lftp against real FTPS servers")
+    group.addoption("--lftp", metavar="PATH", help="the lftp to test with (default: FTPS_LAB_LFTP, else the one on PATH)")
+    group.addoption("--pin-tool", metavar="COMMAND", help="comes with a later version of ftps-lab")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what this version has no machinery for."""
+    if config.getoption("--pin-tool") is not None:
+        raise pytest.UsageError("--pin-tool: testing pinning tools comes with a later version of ftps-lab; leave it out")
+    config.pluginmanager.register(_TestedWith(), "ftps-lab-tested-with")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """A scenario file is a test."""
+    if file_path.name.endswith(".scenario.toml"):
+        return ScenarioFile.from_parent(parent, path=file_path)
+    return None
+
+
+class ScenarioFile(pytest.File):
+    """A `*.scenario.toml` file."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """One test for each scenario."""
+        from ftps_harness.errors import UsageError  # noqa: PLC0415 - idle unless used
+        from ftps_harness.scenario import load  # noqa: PLC0415
+
+        try:
+            scenario = load(self.path)
+        except UsageError as error:
+            raise self.CollectError(str(error)) from None
+        yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
+
+
+class ScenarioFailed(Exception):
+    """A scenario was not as expected, or could not be judged."""
+
+
+class ScenarioItem(pytest.Item):
+    """One scenario, run against the lftp of this machine or of `--lftp`."""
+
+    def __init__(self, *, scenario: Any, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self._scenario = scenario
+
+    def runtest(self) -> None:
+        """Run it, controls included."""
+        from ftps_harness.runner import Options, run_scenario  # noqa: PLC0415 - idle unless used
+
+        client = _client(self.config)
+        self.user_properties.append((_PROPERTY, _versions(client)))
+        result = run_scenario(self._scenario, client, Options())
+        if result.status == "skip":
+            pytest.skip(result.why)
+        if result.status != "pass":
+            raise ScenarioFailed(_report(result, client))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **keywords: Any) -> Any:
+        """The evidence, not a traceback."""
+        if isinstance(excinfo.value, ScenarioFailed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, *args, **keywords)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where it stands."""
+        return self.path, None, self.name
+
+
+@pytest.fixture
+def ftps_server() -> Iterator[ServerFactory]:
+    """Starts FTPS servers: `ftps_server()` is self-signed for localhost; keywords are the keys of `[server]`."""
+    from ftps_harness.fixtures import ServerFactory  # noqa: PLC0415 - idle unless used
+
+    with ServerFactory() as factory:
+        yield factory
+
+
+@pytest.fixture
+def lftp(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
+    """Runs the real lftp in a sealed HOME: `lftp(server, rc=…)` gives the outcome that three witnesses agree on."""
+    from ftps_harness.fixtures import LftpRunner  # noqa: PLC0415 - idle unless used
+    from ftps_harness.home import Home  # noqa: PLC0415
+
+    client = _client(request.config)
+    request.node.user_properties.append((_PROPERTY, _versions(client)))
+    with Home() as home:
+        yield LftpRunner(client, home)
+
+
+@pytest.fixture
+def pin_tool() -> None:
+    """Comes with a later version."""
+    pytest.fail("the fixture pin_tool comes with a later version of ftps-lab", pytrace=False)
+
+
+class _TestedWith:
+    """Collects from the reports what was tested with, and names it at the end; works under pytest-xdist as well."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Workers' reports pass here too."""
+        self._lines.update((str(value), None) for name, value in report.user_properties if name == _PROPERTY)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Only where it was used."""
+        for line in self._lines:
+            terminalreporter.write_line(line)
+
+
+def _client(config: pytest.Config) -> Lftp:
+    """The lftp to test with, identified once in a process."""
+    from ftps_harness.errors import HarnessError, UsageError  # noqa: PLC0415 - idle unless used
+    from ftps_harness.lftp import find, identify  # noqa: PLC0415
+
+    if _CLIENT not in config.stash:
+        try:
+            config.stash[_CLIENT] = identify(find(config.getoption("--lftp")))
+        except (UsageError, HarnessError) as error:
+            pytest.fail(str(error), pytrace=False)
+    return config.stash[_CLIENT]
+
+
+def _versions(client: Lftp) -> str:
+    """What was tested with, in one line."""
+    from importlib.metadata import version  # noqa: PLC0415 - idle unless used
+
+    from OpenSSL import SSL  # noqa: PLC0415
+
+    openssl = SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii", "replace")
+    return (
+        f"ftps-lab: {client.path} is lftp {client.version} with {client.tls}, dialect {client.dialect}; "
+        f"servers: pyftpdlib {version('pyftpdlib')}, {openssl}"
+    )
+
+
+def _report(result: ScenarioResult, client: Lftp) -> str:
+    """The evidence of a scenario that did not pass."""
+    from ftps_harness.report.terminal import failure_text  # noqa: PLC0415 - idle unless used
+
+    return failure_text(result, client)
