@@ -1,0 +1,87 @@
+"""Which control a step has, and that taking a setting away is proved by reading it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftps_harness.controls import FORCE, VERIFICATION, control_for, is_lifted, lift_commands
+from ftps_harness.errors import UsageError
+from ftps_harness.scenario import parse
+
+FILE = """
+schema = 1
+title = "t"
+why = "w"
+[certificates.genuine]
+[server]
+certificate = "genuine"
+[[step]]
+title = "s"
+{step}
+[step.expect]
+{expect}
+"""
+
+
+def control(expect: str, step: str = "") -> Any:
+    """The control of a step written like this."""
+    (parsed,) = parse(FILE.format(step=step, expect=expect), "x.scenario.toml", "a/x").steps
+    return control_for(parsed, parsed.expect)
+
+
+@pytest.mark.parametrize(
+    ("expect", "step", "kind"),
+    [
+        ('verdict = "accepted"', "", "impostor-refused"),
+        ('verdict = "accepted"', 'control = "impostor-accepted"', "impostor-accepted"),
+        ('verdict = "rejected"\nreason = "untrusted"', "", "verification-off"),
+        ('verdict = "rejected"\nreason = ["untrusted", "expired"]', "", "verification-off"),
+        ('verdict = "rejected"\nreason = "tls-required"', "", "ssl-force-off"),
+        ('verdict = "login-failed"', 'password = "wrong"', "right-password"),
+    ],
+)
+def test_each_verdict_that_needs_a_control_has_its_own(expect: str, step: str, kind: str) -> None:
+    assert control(expect, step).kind == kind
+
+
+@pytest.mark.parametrize("verdict", ["exposed", "failed", "unreachable", "hung", "crashed"])
+def test_the_others_need_none(verdict: str) -> None:
+    assert control(f'verdict = "{verdict}"') is None
+
+
+def test_none_with_a_reason() -> None:
+    step = 'control = "none"\nwhy_no_control = "nothing can be taken away"'
+    assert control('verdict = "rejected"\nreason = "tls-handshake"', step) is None
+
+
+def test_a_refusal_without_a_setting_to_take_away_must_say_so() -> None:
+    """A broken handshake is refused by no setting: without a word on why, a dead server would pass."""
+    with pytest.raises(UsageError, match="why_no_control"):
+        control('verdict = "rejected"\nreason = "tls-handshake"')
+
+
+def test_closures_go_before_the_global_value() -> None:
+    values = {"": "yes", "*": "yes", "localhost": "no"}
+    assert lift_commands(VERIFICATION, values) == [
+        'command set "ssl:verify-certificate/*"',
+        'command set "ssl:verify-certificate/localhost"',
+        "command set ssl:verify-certificate no",
+    ]
+    assert lift_commands(FORCE, {}) == ["command set ftp:ssl-force no"]
+
+
+@pytest.mark.parametrize(
+    ("values", "lifted"),
+    [
+        ({"": "no"}, True),
+        ({"": "false", "host": "off"}, True),
+        ({"": "yes"}, False),
+        ({"": "no", "*": "yes"}, False),
+        ({"*": "no"}, False),
+        ({}, False),
+    ],
+)
+def test_only_what_lftp_confirms_is_lifted(values: dict[str, str], lifted: bool) -> None:
+    assert is_lifted(values) is lifted
