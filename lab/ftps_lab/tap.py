@@ -148,7 +148,8 @@ class TappedTls(SSL.Connection):
                 self._record(str(error) or type(error).__name__)
                 raise
             else:
-                self._holding = self._hold_tickets
+                # In TLS 1.2 what waits now is our Finished, without which the client would wait too.
+                self._holding = self._hold_tickets and self.get_protocol_version() == SSL.TLS1_3_VERSION
                 self.flush()
                 self._record("")
                 return

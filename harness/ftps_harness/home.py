@@ -1,0 +1,195 @@
+"""The sealed HOME: a private folder in which lftp finds the scenario's rc and pins, and nothing of the user's.
+
+ROOT/home/.lftp/rc      read by lftp itself, as its own
+ROOT/home               HOME
+ROOT/elsewhere          an empty folder to start lftp in
+ROOT/downloads, uploads what the tasks take and bring
+ROOT/log                debug logs: outside of everything that lftp looks at
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from ftps_harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+Folder = Literal["lftp", "home", "elsewhere"]
+"""Where lftp can be started: inside ``~/.lftp``, in HOME, or in an empty folder of its own."""
+
+_FOLDERS = ("home/.lftp", "elsewhere", "downloads", "uploads", "log")
+_COPIED = ("home", "elsewhere", "uploads")
+"""What a control needs of the step that it belongs to; downloads and logs are its own."""
+
+
+class Home:
+    """A sealed HOME on disk. Whoever makes one ends it: a context manager, or `close`.
+
+    Attributes:
+        root: The private folder (0700) that holds everything.
+        home: What lftp is told as HOME.
+        dot_lftp: ``~/.lftp`` in it.
+        elsewhere: An empty folder outside of HOME.
+        downloads: Where tasks put what they get.
+        uploads: Where tasks take from what they put.
+        logs: Where debug logs are written.
+    """
+
+    def __init__(self, parent: Path | None = None) -> None:
+        """Make the folders, below `parent` or the system's place for temporary files (TMPDIR).
+
+        Raises:
+            HarnessError: Nothing can be written there.
+        """
+        where = parent or Path(tempfile.gettempdir())
+        with _sentence(f"cannot make a private folder below {where}"):
+            self.root = Path(tempfile.mkdtemp(prefix="ftps-lab-", dir=where)).resolve()
+        self.home = self.root / "home"
+        self.dot_lftp = self.home / ".lftp"
+        self.elsewhere = self.root / "elsewhere"
+        self.downloads = self.root / "downloads"
+        self.uploads = self.root / "uploads"
+        self.logs = self.root / "log"
+        self._log_number = 0
+        try:
+            with _sentence(f"cannot make a private folder below {where}"):
+                for name in _FOLDERS:
+                    (self.root / name).mkdir(mode=0o700, parents=True)
+        except BaseException:
+            self.close()
+            raise
+
+    def folder(self, cwd: Folder) -> Path:
+        """The folder that lftp is started in when a step's `cwd` says so."""
+        return {"lftp": self.dot_lftp, "home": self.home, "elsewhere": self.elsewhere}[cwd]
+
+    def write_rc(self, text: str) -> Path:
+        """Replace ``~/.lftp/rc``. The bytes are the text's, line ends included.
+
+        Raises:
+            HarnessError: It cannot be written.
+        """
+        return self._write(self.dot_lftp / "rc", text.encode("utf-8", "surrogateescape"), private=False)
+
+    def put_file(self, name: str, data: bytes, *, private: bool = False, folder: Folder = "lftp") -> Path:
+        """Write a file, replacing one of the same name.
+
+        Args:
+            name: A plain name, or a path below the folder; ``cwd/`` is not understood here (the caller knows the cwd).
+            data: The content.
+            private: For keys: readable by nobody else (0600).
+            folder: Which folder it goes into.
+
+        Raises:
+            HarnessError: It cannot be written, or the name leads out of the folder.
+        """
+        base = self.folder(folder)
+        target = Path(os.path.normpath(base / name))
+        if base not in target.parents:
+            raise HarnessError(f"cannot write {name!r}: it is no name below {base}")
+        return self._write(target, data, private=private)
+
+    def put_upload(self, name: str, data: bytes) -> Path:
+        """Write a file for a task to upload.
+
+        Raises:
+            HarnessError: It cannot be written.
+        """
+        return self._write(self.uploads / name, data, private=False)
+
+    def next_log(self) -> Path:
+        """A path for one more debug log, on which nothing stands yet."""
+        self._log_number += 1
+        return self.logs / f"{self._log_number}.log"
+
+    def clear_downloads(self) -> None:
+        """Empty the folder for downloads.
+
+        Raises:
+            HarnessError: Something in it cannot be removed.
+        """
+        _remove(self.downloads)
+        with _sentence(f"cannot make {self.downloads}"):
+            self.downloads.mkdir(mode=0o700)
+
+    def clone(self) -> Home:
+        """A copy with a life of its own, for a control: HOME and uploads as they are now, no downloads, no logs.
+
+        Raises:
+            HarnessError: It cannot be written.
+        """
+        copy = Home(self.root.parent)
+        try:
+            with _sentence(f"cannot copy {self.root} to {copy.root}"):
+                for name in _COPIED:
+                    shutil.copytree(self.root / name, copy.root / name, symlinks=True, dirs_exist_ok=True)
+        except BaseException:
+            copy.close()
+            raise
+        return copy
+
+    def close(self) -> None:
+        """Remove everything; a second call does nothing.
+
+        Raises:
+            HarnessError: Something cannot be removed.
+        """
+        _remove(self.root)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, path: Path, data: bytes, *, private: bool) -> Path:
+        with _sentence(f"cannot write {path}"):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # never through a link, and never with an old file's mode
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+        return path
+
+
+@contextlib.contextmanager
+def _sentence(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # shutil.Error is one, without strerror
+        why = error.strerror or str(error)
+        raise HarnessError(
+            f"{what}: {why}; make room or permission there, or set TMPDIR to a folder that can be written"
+        ) from error
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with all that is in it, also what lftp made unreadable."""
+
+    def permit(function: Callable[[str], object], path: str, _error: object) -> None:
+        if isinstance(_error, tuple) and isinstance(_error[1], FileNotFoundError):
+            return
+        for each in (Path(path).parent, Path(path)):
+            with contextlib.suppress(OSError):
+                each.chmod(stat.S_IRWXU)
+        function(path)
+
+    if not folder.exists():
+        return
+    try:
+        shutil.rmtree(folder, onerror=permit)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise HarnessError(f"cannot remove {folder}: {error.strerror}; remove it by hand") from error

@@ -1,0 +1,34 @@
+r"""Find, identify and run lftp: the only package that starts it.
+
+    lftp = identify(find(None))
+    with Home() as home:
+        home.write_rc('set ssl:ca-file "~/.lftp/mycert.crt"\n')
+        script = [*settings_of_ours("localhost"), open_command("explicit", "localhost", 2121, user), "ls"]
+        run(lftp, home, script=script, password=password, timeout=30)
+
+`binary` finds it and asks what it is, `session` runs it, `settings` writes its commands and reads its settings back,
+`system_rc` looks at what `/etc/lftp.conf` would add, `clock` lets it run at another time.
+"""
+
+from ftps_harness.lftp.binary import Dialect, Lftp, find, identify
+from ftps_harness.lftp.clock import why_no_clock
+from ftps_harness.lftp.session import Run, run
+from ftps_harness.lftp.settings import open_command, read_back, settings_of_ours, settings_text
+from ftps_harness.lftp.system_rc import keep_out_system_rc, system_rc_lines, system_rc_prefix
+
+__all__ = [
+    "Dialect",
+    "Lftp",
+    "Run",
+    "find",
+    "identify",
+    "keep_out_system_rc",
+    "open_command",
+    "read_back",
+    "run",
+    "settings_of_ours",
+    "settings_text",
+    "system_rc_lines",
+    "system_rc_prefix",
+    "why_no_clock",
+]

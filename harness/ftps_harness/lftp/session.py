@@ -1,0 +1,114 @@
+"""One run of lftp in a sealed HOME: the rc is lftp's own to read, our commands come after it by ``-c``.
+
+The debug log goes to a file of its own, so that standard error holds what a user sees. It is written with the process's
+number before each entry (``debug -p``), for a reason: a server may put a bare LF into a reply, lftp writes it out, and
+the rest of the reply then looks like an entry of its own (measured on all builds in FACTS.md at hand, also with
+``ERROR: Certificate verification:``). The number tells them apart; `ftps_harness.messages` reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftps_harness import process
+from ftps_harness.errors import HarnessError
+from ftps_harness.lftp.binary import environment
+from ftps_harness.lftp.clock import clock_environment, could_not_preload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ftps_harness.home import Folder, Home
+    from ftps_harness.lftp.binary import Lftp
+
+LOG_LIMIT = 64 * 1024 * 1024
+"""Bytes of the debug log that are read; more is the work of a hostile server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One finished lftp.
+
+    Attributes:
+        argv: The whole command.
+        exit_code: The last command's (FACTS.md); None when a signal or the time limit ended lftp.
+        signal: The signal that ended it; None when it ended by itself or at the time limit.
+        timed_out: It was stopped at the time limit.
+        seconds: From its start until nothing of it was left.
+        stdout: What it printed.
+        stderr: What it said.
+        log: The debug log as written, each entry after ``[PID] ``; empty when there is none.
+        log_missing: The log was asked for and is not there.
+    """
+
+    argv: tuple[str, ...]
+    exit_code: int | None
+    signal: int | None
+    timed_out: bool
+    seconds: float
+    stdout: bytes
+    stderr: bytes
+    log: bytes
+    log_missing: bool = False
+
+
+def run(  # noqa: PLR0913  # all but the first two are named
+    lftp: Lftp,
+    home: Home,
+    *,
+    script: Sequence[str],
+    timeout: float,
+    password: str | None = None,
+    cwd: Folder = "home",
+    log: bool = True,
+    clock: str | None = None,
+    prefix: Sequence[str] = (),
+) -> Run:
+    """Run lftp to its end.
+
+    Args:
+        lftp: Which.
+        home: Its HOME.
+        script: lftp commands, one each; they run after the rc.
+        timeout: Seconds until it is killed, with all that it has started.
+        password: Goes into LFTP_PASSWORD, for ``open --env-password``.
+        cwd: The folder that it is started in.
+        log: Write the debug log. It could change what is measured (FACTS.md), so it can be left out.
+        clock: Run at another time, such as ``+366d`` (see `clock`).
+        prefix: What comes before lftp on the command line, such as `keep_out_system_rc` gives.
+
+    Raises:
+        HarnessError: lftp cannot be started, or the clock cannot be changed for it.
+    """
+    path = home.next_log() if log else None
+    # A newline ends a command whatever it ends in; `;` after `&` would be a syntax error.
+    commands = [*([f"command debug -p -o {path} 9"] if path else []), *script]
+    argv = (*prefix, str(lftp.path), "-c", "\n".join(commands))
+    variables = environment(home, password)
+    if clock is not None:
+        variables |= clock_environment(clock)
+    finished = process.run(argv, env=variables, cwd=home.folder(cwd), timeout=timeout)
+    if clock is not None and could_not_preload(finished.stderr):
+        raise HarnessError(f"{lftp.path} cannot be run at another time: it does not load libfaketime")
+    content = _read(path) if path else None
+    return Run(
+        argv=argv,
+        exit_code=finished.exit_code,
+        signal=finished.signal,
+        timed_out=finished.timed_out,
+        seconds=finished.seconds,
+        stdout=finished.stdout,
+        stderr=finished.stderr,
+        log=content or b"",
+        log_missing=log and content is None,
+    )
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(LOG_LIMIT)
+    except OSError:
+        return None

@@ -1,0 +1,10 @@
+"""What each lftp dialect prints, and which reason that is. Pure: bytes in, words out.
+
+`tables` holds what the dialects print, each row with the build it was measured on or the source it stands in; `words`
+reads standard error and the debug log.
+"""
+
+from ftps_harness.messages.tables import Kind
+from ftps_harness.messages.words import Word, entries, further, notes, readable, words
+
+__all__ = ["Kind", "Word", "entries", "further", "notes", "readable", "words"]

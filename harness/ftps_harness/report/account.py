@@ -1,0 +1,141 @@
+"""What the witnesses of one attempt said, as plain sections of text: the evidence of a failed step. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftps_harness.report.plain import counts_words, expectation_words, harmless, lines_of, outcome_words, why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.attempt import Attempt
+    from ftps_harness.report.tally import BuildRun
+    from ftps_harness.runner import ScenarioResult, StepResult
+    from ftps_lab.testimony import Command, Connection, Handshake, Testimony, Transfer
+
+_LOG_LINES = 20
+"""How much of lftp's debug log is shown; `--keep` has all of it."""
+
+_OUTPUT_LINES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and the lines below it; without lines the heading says it all."""
+
+    heading: str
+    lines: tuple[str, ...] = ()
+
+
+def again(run: BuildRun, result: ScenarioResult) -> str:
+    """The command that runs one scenario again with the same lftp."""
+    name = run.again.get(result.scenario.id, result.scenario.id)
+    return harmless(shlex.join(["ftps-lab", "run", name, "--lftp", str(run.lftp.path), *run.options]))
+
+
+def step_sections(step: StepResult) -> Iterator[Section]:
+    """Why a step is not as expected, with the evidence: of its control, when the step itself is."""
+    yield Section("why", why(step.judgement, step.control.judgement if step.control else None))
+    yield Section(f"expected   {expectation_words(step.expect)}")
+    actual = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
+    yield Section(f"happened   {actual}")
+    if step.judgement.status != "pass" or step.control is None:
+        yield from attempt_sections(step.shown)
+        return
+    yield Section(f"control    {step.control.kind}: {outcome_words(step.control.attempt.outcome)}")
+    yield Section("What follows is the control's.")
+    yield from attempt_sections(step.control.attempt)
+
+
+def attempt_sections(attempt: Attempt) -> Iterator[Section]:
+    """What client, server and wire say of one run of lftp."""
+    run = attempt.run
+    if attempt.outcome.contradictions:
+        yield Section("the witnesses contradict each other", tuple(map(harmless, attempt.outcome.contradictions)))
+    yield Section("lftp's command", lines_of(shlex.join(run.argv)))
+    yield Section("rc", lines_of(attempt.rc) or ("(empty)",))
+    yield Section(f"lftp ended {_ending(attempt)} after {run.seconds:.2f} s")
+    yield Section("stdout", _last(lines_of(run.stdout), _OUTPUT_LINES) or ("(empty)",))
+    yield Section("stderr", _last(lines_of(run.stderr), _OUTPUT_LINES) or ("(empty)",))
+    yield Section(f"lftp's debug log, the last {_LOG_LINES} lines", _last(lines_of(run.log), _LOG_LINES) or ("(none)",))
+    yield _server(attempt.testimony)
+    yield _wire(attempt)
+
+
+def _ending(attempt: Attempt) -> str:
+    run = attempt.run
+    if run.timed_out:
+        return "at its time limit, killed"
+    return f"by signal {run.signal}" if run.signal is not None else f"with exit code {run.exit_code}"
+
+
+def _last(lines: tuple[str, ...], count: int) -> tuple[str, ...]:
+    left_out = len(lines) - count
+    return lines if left_out <= 0 else (f"({left_out} lines before)", *lines[-count:])
+
+
+def _server(testimony: Testimony) -> Section:
+    """Connection by connection: what the server saw on each."""
+    lines = [line for connection in testimony.connections for line in _connection(connection, testimony)]
+    return Section(f"the server's account (role: {testimony.role})", tuple(lines) or ("(nobody connected)",))
+
+
+def _connection(connection: Connection, testimony: Testimony) -> Iterator[str]:
+    number = connection.number
+    greeted = ", 220 sent" if connection.greeted else ""
+    error = f", {harmless(connection.error)}" if connection.error else ""
+    yield f"{number} {connection.kind} connection from port {connection.peer[1]}{greeted}{error}"
+    for handshake in testimony.handshakes:
+        if handshake.connection == number:
+            yield f"    {_handshake(handshake)}"
+    for alert in testimony.alerts:
+        if alert.connection == number:
+            yield f"    TLS alert {alert.direction}: {alert.level} {alert.description}"
+    for command in testimony.commands:
+        if command.connection == number:
+            yield f"    {_command(command)}"
+    for credential in testimony.credentials:
+        if credential.connection == number:
+            let_in = "let in" if credential.accepted else "turned away"
+            who = f"{harmless(credential.user)} with password {harmless(credential.password)}"
+            yield f"    login  {credential.channel}  {who}: {let_in}"
+    for transfer in testimony.transfers:
+        if transfer.connection == number:
+            yield f"    {_transfer(transfer)}"
+
+
+def _handshake(handshake: Handshake) -> str:
+    shown = f"for {harmless(handshake.server_name or 'no name')}, shows {handshake.certificate[:23]}…"
+    if not handshake.completed:
+        return f"TLS handshake failed {shown}: {harmless(handshake.error)}"
+    return f"TLS handshake finished {shown} ({handshake.version})"
+
+
+def _command(command: Command) -> str:
+    said = f"{command.verb} {command.argument}".rstrip()
+    reply = "no reply" if command.reply is None else str(command.reply)
+    return f"{command.channel:5}  {reply}  {harmless(said)}"
+
+
+def _transfer(transfer: Transfer) -> str:
+    shown = f", shows {transfer.certificate[:23]}…" if transfer.certificate else ""
+    end = "complete" if transfer.completed else "cut short"
+    name = f"{transfer.verb} {harmless(transfer.name)}".rstrip()
+    return f"{transfer.channel:5}  {transfer.direction} {name}: {transfer.size} bytes, {end}{shown}"
+
+
+def _wire(attempt: Attempt) -> Section:
+    exposure = attempt.exposure
+    readable = [
+        f"password readable: {'yes' if exposure.password else 'no'}",
+        f"payload readable:  {'yes' if exposure.payload else 'no'}",
+    ]
+    connections = [
+        f"{record.kind} connection from port {record.peer[1]}: "
+        f"{len(record.to_server)} bytes to the server, {len(record.to_client)} to the client"
+        for record in attempt.wire.records
+    ]
+    return Section("the wire's account", (*readable, *connections))

@@ -1,0 +1,158 @@
+"""`--keep DIR`: all that the witnesses said, step by step, as files.
+
+DIR/<area>/<case>/1/                  the first step: command, rc, stdout, stderr, lftp.log, outcome.json, testimony.json,
+DIR/<area>/<case>/1/wire/             and the raw bytes of each connection, in both directions
+DIR/<area>/<case>/1-impostor-refused/ its control
+DIR/<area>/<case>/2-run-7/            the seventh run of a step that repeats
+
+Passwords are in it: they were made for the run and open nothing else. All the same nobody else may read it (0700).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftps_harness.errors import HarnessError, UsageError
+from ftps_harness.report.files import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.attempt import Attempt
+    from ftps_harness.scenario import Scenario
+
+MARK = "ftps-lab-evidence.txt"
+"""Says that a folder is ours: what an earlier run kept there is replaced, what belongs to others never."""
+
+_ABOUT = """\
+Evidence kept by `ftps-lab run --keep`. Each later run into this folder replaces the scenarios that it runs.
+
+<area>/<case>/<step>/      command, rc, stdout, stderr, lftp.log, outcome.json, testimony.json (what the server saw)
+<area>/<case>/<step>/wire  the raw bytes of each connection, in both directions
+<step>-<control>           the step's control; <step>-run-<n> the runs of a step that repeats
+"""
+
+
+class Keeper:
+    """Keeps the evidence of one lftp build's run. What cannot be written ends the keeping, never the run.
+
+    Args:
+        folder: Where.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.problem = ""
+        self._folder = folder
+        self._begun: set[Path] = set()
+        self._lock = threading.Lock()
+
+    def keep(self, scenario: Scenario, step: int, label: str, attempt: Attempt) -> None:
+        """Write what belongs to one run of lftp; `ftps_harness.runner.Options.keep`."""
+        if self.problem:
+            return
+        try:
+            folder = self._folder.joinpath(*_plain_parts(scenario.id))
+            self._clear_once(folder)
+            _write_all(folder / (f"{step}-{label}" if label else str(step)), attempt)
+        except HarnessError as error:
+            with self._lock:
+                self.problem = self.problem or str(error)
+
+    def _clear_once(self, folder: Path) -> None:
+        """Remove what an earlier run kept of this scenario: old steps beside new ones would mislead."""
+        with self._lock:
+            if folder in self._begun:
+                return
+            self._begun.add(folder)
+        with sentence(f"--keep: {folder} cannot be replaced"):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+
+def prepare(name: str) -> Path:
+    """Make the folder of `--keep`, or take one that an earlier run made.
+
+    Raises:
+        UsageError: It is a file, or holds what is not ours, or cannot be made.
+    """
+    folder = Path(name).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--keep {name}: this is no folder")
+    try:
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
+            raise UsageError(f"--keep {name}: this folder holds other things; name a new or an empty one")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / MARK).write_text(_ABOUT, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--keep {name}: {error.strerror or error}; name another folder") from None
+    return folder
+
+
+def _plain_parts(id: str) -> list[str]:  # noqa: A002 - the format's word
+    """The parts of an id, which name folders; nothing that leads out of DIR."""
+    return [part for part in id.split("/") if part not in {"", ".", ".."}]
+
+
+def _write_all(folder: Path, attempt: Attempt) -> None:
+    for name, data in _files(attempt):
+        path = folder / name
+        with sentence(f"--keep: the evidence is not complete: {path} was not written"):
+            _folders(path.parent)
+            _write(path, data)
+
+
+def _folders(path: Path) -> None:
+    """Make a folder and those above it, private: `Path.mkdir` gives its mode to the last one only."""
+    for each in reversed([path, *path.parents]):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _files(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
+    run = attempt.run
+    yield "command", (shlex.join(run.argv) + "\n").encode("utf-8", "surrogateescape")
+    yield "rc", attempt.rc.encode("utf-8", "surrogateescape")
+    yield "stdout", run.stdout
+    yield "stderr", run.stderr
+    yield "lftp.log", run.log
+    yield "outcome.json", _json(_outcome(attempt))
+    yield "testimony.json", _json(dataclasses.asdict(attempt.testimony))
+    for number, record in enumerate(attempt.wire.records, 1):
+        yield f"wire/{number:02}-{record.kind}-to-server.bin", record.to_server
+        yield f"wire/{number:02}-{record.kind}-to-client.bin", record.to_client
+
+
+def _outcome(attempt: Attempt) -> dict[str, object]:
+    outcome = attempt.outcome
+    return {
+        "verdict": outcome.verdict,
+        "reasons": sorted(outcome.reasons),
+        "exposed": sorted(outcome.exposed),
+        "to": sorted(outcome.to),
+        "message": outcome.message,
+        "contradictions": list(outcome.contradictions),
+        "exit_code": attempt.run.exit_code,
+        "signal": attempt.run.signal,
+        "timed_out": attempt.run.timed_out,
+        "seconds": round(attempt.run.seconds, 3),
+    }
+
+
+def _json(data: object) -> bytes:
+    return (json.dumps(data, indent=2) + "\n").encode()

@@ -1,0 +1,96 @@
+"""Writing reports: a file is there complete or not at all, and what cannot be written is a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftps_harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STDOUT = "-"
+"""The name that stands for standard output."""
+
+
+def check_target(option: str, name: str) -> None:
+    """Refuse before anything runs what could not be written afterwards.
+
+    Raises:
+        UsageError: The folder is missing, the name is a folder's, or writing is not permitted.
+    """
+    if name == STDOUT:
+        return
+    path = _target(name)
+    if path.is_dir():
+        raise UsageError(f"{option} {name}: this is a folder; name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {name}: there is no folder {path.parent}; make it, or name another file")
+    if not os.access(path if _is_special(path) else path.parent, os.W_OK):
+        raise UsageError(f"{option} {name}: you may not write there; name another file")
+
+
+def write(name: str, text: str) -> None:
+    """Write a file, or standard output.
+
+    An ordinary file appears, or replaces the old one, when all of it is on the disk; on a device or a pipe
+    (``/dev/stderr``, ``>(command)``) the text is simply written.
+
+    Raises:
+        HarnessError: It cannot be written; no half of it is left.
+    """
+    if name == STDOUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    path = _target(name)
+    with sentence(f"{name} was not written"):
+        if _is_special(path):
+            with path.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+        else:
+            _replace(path, text)
+
+
+@contextlib.contextmanager
+def sentence(what: str) -> Iterator[None]:
+    """Make a sentence of what the operating system says.
+
+    Raises:
+        HarnessError: Something cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise HarnessError(f"{what}: {error.strerror or error}") from None
+
+
+def _target(name: str) -> Path:
+    """Where the bytes go: what a symbolic link points to, so that the link stays."""
+    return Path(os.path.realpath(Path(name).expanduser()))
+
+
+def _is_special(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return not stat.S_ISREG(path.stat().st_mode)
+    return False
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name[:64]}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            if path.exists():
+                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+            stream.write(text)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,146 @@
+"""`--json`, version 1 (DESIGN.md 6): what programs read. Pure but for `text`'s caller, who writes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from ftps_harness.report.plain import why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ftps_harness.attempt import Attempt
+    from ftps_harness.lftp import Lftp
+    from ftps_harness.report.tally import BuildRun
+    from ftps_harness.runner import ControlResult, ScenarioResult, StepResult
+    from ftps_harness.scenario import Expect
+
+Json = dict[str, Any]
+
+SCHEMA = 1
+"""The version of this format."""
+
+
+def text(runs: Sequence[BuildRun], *, several: bool) -> str:
+    """The whole file.
+
+    Args:
+        runs: One for each lftp build.
+        several: Several builds were asked for: ``{"schema": 1, "runs": […]}``, also when the first was interrupted.
+    """
+    data = {"schema": SCHEMA, "runs": [_run(run) for run in runs]} if several else _run(runs[0])
+    return json.dumps(data, indent=2) + "\n"
+
+
+def _run(run: BuildRun) -> Json:
+    extra: Json = {"interrupted": True} if run.interrupted else {}
+    return {
+        "schema": SCHEMA,
+        "lftp": _lftp(run.lftp),
+        "results": [_result(result) for result in run.results],
+        "summary": run.counts,
+        **extra,
+    }
+
+
+def _lftp(lftp: Lftp) -> Json:
+    return {"path": str(lftp.path), "version": lftp.version, "tls": lftp.tls, "dialect": lftp.dialect}
+
+
+def _result(result: ScenarioResult) -> Json:
+    extra: Json = {"why": result.why} if result.status == "error" and result.why else {}
+    return {
+        "id": result.scenario.id,
+        "status": result.status,
+        "why_skipped": result.why if result.status == "skip" else None,
+        "seconds": _seconds(result.seconds),
+        "steps": [_step(step) for step in result.steps],
+        **extra,
+    }
+
+
+def _step(step: StepResult) -> Json:
+    shown = step.shown
+    outcome = shown.outcome
+    counts: Json = {"counts": step.counts} if len(step.attempts) > 1 else {}
+    sentences = why(step.judgement, step.control.judgement if step.control else None)
+    extra: Json = {"why": list(sentences)} if sentences else {}
+    return {
+        "title": step.title,
+        "status": step.status,
+        "expected": _expected(step.expect),
+        "actual": {
+            "verdict": outcome.verdict,
+            "reasons": sorted(outcome.reasons),
+            "exposed": sorted(outcome.exposed),
+            "to": sorted(outcome.to),
+            "message": outcome.message,
+        },
+        **counts,
+        "control": _control(step.control),
+        "witnesses": {"client": client(shown), "server": dataclasses.asdict(shown.testimony), "wire": _wire(shown)},
+        "seconds": _seconds(step.seconds),
+        **extra,
+    }
+
+
+def _expected(expect: Expect) -> Json:
+    return {
+        "verdict": expect.verdict,
+        "reasons": _sorted(expect.reasons),
+        "exposed": _sorted(expect.exposed),
+        "to": _sorted(expect.to),
+    }
+
+
+def _control(control: ControlResult | None) -> Json | None:
+    if control is None:
+        return None
+    outcome = control.attempt.outcome
+    return {"kind": control.kind, "verdict": outcome.verdict, "reasons": sorted(outcome.reasons)}
+
+
+def client(attempt: Attempt) -> Json:
+    """What lftp showed; bytes that are no UTF-8 as their escapes."""
+    run, account = attempt.run, attempt.client
+    return {
+        "command": list(run.argv),
+        "rc": attempt.rc,
+        "exit_code": run.exit_code,
+        "signal": run.signal,
+        "timed_out": run.timed_out,
+        "stdout": _text(run.stdout),
+        "stderr": _text(run.stderr),
+        "words": [{**dataclasses.asdict(word), "reasons": sorted(word.reasons)} for word in account.words],
+        "notes": list(account.notes),
+    }
+
+
+def _wire(attempt: Attempt) -> Json:
+    return {
+        "password_readable": attempt.exposure.password,
+        "payload_readable": attempt.exposure.payload,
+        "connections": [
+            {
+                "kind": record.kind,
+                "peer": list(record.peer),
+                "to_server": len(record.to_server),
+                "to_client": len(record.to_client),
+            }
+            for record in attempt.wire.records
+        ],
+    }
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _sorted(values: Iterable[str] | None) -> list[str] | None:
+    return None if values is None else sorted(values)
+
+
+def _seconds(seconds: float) -> float:
+    return round(seconds, 3)

@@ -1,0 +1,74 @@
+"""Foreign bytes made harmless, and verdicts in words. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ftps_harness.outcome import Outcome
+    from ftps_harness.scenario import Expect
+    from ftps_harness.verdict import Judgement
+
+
+def harmless(data: bytes | str) -> str:
+    """Text that can do nothing to a terminal, a log or an XML file: what does not print is shown as its escape.
+
+    A server may send anything, and lftp passes much of it on: escape sequences, right-to-left marks, bytes that are no
+    text. Line feeds stay; tabs become blanks.
+    """
+    text = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
+    return "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in text)
+
+
+def lines_of(data: bytes | str) -> tuple[str, ...]:
+    """Harmless lines, split at line feeds only; what ends in a line feed has no empty line after it."""
+    text = harmless(data).removesuffix("\n")
+    return tuple(text.split("\n")) if text else ()
+
+
+def verdict_words(
+    verdict: str, reasons: Iterable[str] | None, exposed: Iterable[str] | None, to: Iterable[str] | None
+) -> str:
+    """A verdict in a few words: ``rejected: untrusted``, ``exposed: password to wire``."""
+    if verdict == "rejected" and reasons:
+        return f"rejected: {_listed(reasons)}"
+    if verdict == "exposed" and (exposed or to):
+        what = f"exposed: {_listed(exposed)}" if exposed else "exposed"
+        return f"{what} to {_listed(to)}" if to else what
+    return verdict
+
+
+def outcome_words(outcome: Outcome) -> str:
+    """What happened, in a few words."""
+    return verdict_words(outcome.verdict, outcome.reasons, outcome.exposed, outcome.to)
+
+
+def expectation_words(expect: Expect) -> str:
+    """What was expected, in a few words."""
+    words = verdict_words(expect.verdict, expect.reasons, expect.exposed, expect.to)
+    if expect.how_often == "sometimes":
+        return f"{words} sometimes, else {' or '.join(expect.otherwise)}"
+    return words
+
+
+def counts_words(counts: dict[str, int]) -> str:
+    """Several runs of one step: ``exposed 7×, rejected 3×``."""
+    return ", ".join(f"{verdict} {count}×" for verdict, count in counts.items())  # noqa: RUF001 - a multiplication sign
+
+
+def why(*judgements: Judgement | None) -> tuple[str, ...]:
+    """Everything that was not as expected, a sentence each."""
+    return tuple(harmless(sentence) for judgement in judgements if judgement for sentence in judgement.why)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
+
+
+def _escaped(letter: str) -> str:
+    if letter == "\t":
+        return "    "
+    # The escapes that Python knows: \r, \x1b, \u202e.
+    return letter.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,67 @@
+"""The progress bar of a live terminal, below the table that grows above it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from rich import progress
+from rich.table import Column
+from rich.text import Text
+
+from ftps_harness.report.plain import harmless
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ftps_harness.scenario import Scenario
+
+
+class Progress:
+    """How many scenarios have ended, and which one runs; gone without a trace when it ends.
+
+    Args:
+        console: Where.
+        total: How many there are.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._running: list[str] = []
+        self._bar = progress.Progress(
+            progress.BarColumn(bar_width=20),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            _Running(self._running, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+            console=console,
+            transient=True,
+            expand=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def started(self, scenario: Scenario) -> None:
+        """A scenario begins."""
+        self._running.append(harmless(scenario.id))
+
+    def finished(self, scenario: Scenario) -> None:
+        """A scenario ended."""
+        self._running.remove(harmless(scenario.id))
+        self._bar.advance(self._task)
+
+
+class _Running(progress.ProgressColumn):
+    """The ids of what runs at the moment."""
+
+    def __init__(self, running: list[str], table_column: Column) -> None:
+        super().__init__(table_column=table_column)
+        self._now = running
+
+    def render(self, task: progress.Task) -> Text:  # noqa: ARG002 - rich's signature
+        return Text(", ".join(self._now), "dim")

@@ -1,0 +1,75 @@
+"""All scenarios that ran with one lftp build, and what they come to. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ftps_harness.lftp import Lftp
+    from ftps_harness.runner import ScenarioResult
+
+STATUSES = ("pass", "fail", "error", "skip")
+"""In the order of every summary."""
+
+_WORDS = ("passed", "failed", "errors", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRun:
+    """What came of running scenarios with one lftp build.
+
+    Attributes:
+        lftp: The build.
+        results: Of those that ended, in the order in which the scenarios were chosen.
+        total: How many were chosen.
+        seconds: From start to end.
+        controls: Controls were run.
+        interrupted: Ctrl-C ended it before all had run.
+        again: How to name each scenario on a command line, by id.
+        options: What to add to such a command line.
+    """
+
+    lftp: Lftp
+    results: tuple[ScenarioResult, ...]
+    total: int
+    seconds: float
+    controls: bool = True
+    interrupted: bool = False
+    again: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many results there are of each status."""
+        counted = Counter(result.status for result in self.results)
+        return {status: counted[status] for status in STATUSES}
+
+
+def exit_code(runs: Sequence[BuildRun]) -> int:
+    """The exit code of DESIGN.md 6: 130 interrupted, 3 the lab could not do its work, 1 an expectation failed, 0."""
+    if any(run.interrupted for run in runs):
+        return 130
+    counts = [run.counts for run in runs]
+    if any(count["error"] or not count["pass"] + count["fail"] for count in counts):
+        return 3
+    return 1 if any(count["fail"] for count in counts) else 0
+
+
+def summary(runs: Sequence[BuildRun]) -> str:
+    """The closing line, which a CI reads: ``42 passed, 0 failed, 0 errors, 0 skipped in 3.1 s``."""
+    counts = [sum(run.counts[status] for run in runs) for status in STATUSES]
+    told = ", ".join(f"{count} {word}" for count, word in zip(counts, _WORDS, strict=True))
+    without = "" if all(run.controls for run in runs) else ", without controls"
+    return f"{told} in {sum(run.seconds for run in runs):.1f} s{without}"
+
+
+def unfinished(run: BuildRun) -> str:
+    """Why not everything ran, as a sentence; empty when it did."""
+    if len(run.results) == run.total:
+        return ""
+    why = "interrupted" if run.interrupted else "stopped after the first failure (--fail-fast)"
+    return f"{why}: {len(run.results)} of {run.total} scenarios ran"

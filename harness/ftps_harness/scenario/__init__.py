@@ -1,0 +1,55 @@
+"""The scenario file, version 1: TOML → frozen data; strict, pure, every problem with file, key and what would be right.
+
+    from ftps_harness.scenario import catalogue, expectation, load
+
+The JSON Schema is made by `ftps_harness.scenario.schema`; the format is fixed in `../shared/DESIGN.md` 4.
+"""
+
+from ftps_harness.scenario.certificates import specs
+from ftps_harness.scenario.discovery import catalogue
+from ftps_harness.scenario.expectations import expectation
+from ftps_harness.scenario.model import Expect, Outline, Scenario, Server, Source, Step
+from ftps_harness.scenario.parsing import id_of, load, outline, parse
+from ftps_harness.scenario.patterns import relative_seconds
+from ftps_harness.scenario.problems import Problem, ScenarioError
+from ftps_harness.scenario.substitution import certificate_names, placeholders, substitute
+from ftps_harness.scenario.tables import (
+    CertificateTable,
+    Control,
+    Dialect,
+    ExpectedVerdict,
+    Reason,
+    Receiver,
+    Secret,
+    Verdict,
+)
+
+__all__ = [
+    "CertificateTable",
+    "Control",
+    "Dialect",
+    "Expect",
+    "ExpectedVerdict",
+    "Outline",
+    "Problem",
+    "Reason",
+    "Receiver",
+    "Scenario",
+    "ScenarioError",
+    "Secret",
+    "Server",
+    "Source",
+    "Step",
+    "Verdict",
+    "catalogue",
+    "certificate_names",
+    "expectation",
+    "id_of",
+    "load",
+    "outline",
+    "parse",
+    "placeholders",
+    "relative_seconds",
+    "specs",
+    "substitute",
+]

@@ -1,0 +1,191 @@
+"""What a step must come to, by dialect and version: overrides laid over the table, and whether each result is sound."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+
+import msgspec
+
+from ftps_harness.scenario import patterns
+from ftps_harness.scenario.explain import explain
+from ftps_harness.scenario.model import Expect
+from ftps_harness.scenario.problems import Problem, did_you_mean, joined, listed, shown
+from ftps_harness.scenario.tables import DIALECTS, ExpectTable, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ftps_harness.scenario.model import Step
+    from ftps_harness.scenario.tables import Dialect
+
+    Faults = Iterator[tuple[str, str]]  # pairs of key and sentence
+
+VERSION_PREFIX = re.compile(r"^[0-9]+(\.[0-9]+)*$")
+
+_FIELDS = ExpectTable.__struct_fields__
+
+
+class Written(NamedTuple):
+    """A [step.expect] table as it stands in the file: its own keys, and its overrides by dialect or version."""
+
+    table: ExpectTable
+    overrides: dict[str, ExpectTable]
+
+
+def expectation(step: Step, dialect: Dialect, version: str) -> Expect:
+    """What a step must come to for one build of lftp.
+
+    The override of its dialect is laid over the table, and that of its version over both. Of several version
+    prefixes the longest that fits counts, alone: `4.8` fits 4.8 and 4.8.4, not 4.80.
+
+    Args:
+        step: The step.
+        dialect: What probing the binary found.
+        version: Such as ``4.9.2``.
+    """
+    fitting = [name for name in step.overrides if VERSION_PREFIX.fullmatch(name) and _fits(name, version)]
+    names = [dialect, *sorted(fitting, key=len)[-1:]]
+    return overlaid(step.expect, [step.overrides[name] for name in names if name in step.overrides])
+
+
+def completed(table: ExpectTable) -> Expect:
+    """What a table with a verdict says, defaults for what is left out among it."""
+    return Expect(**_given(table))
+
+
+def overlaid(expect: Expect, overrides: Iterable[ExpectTable]) -> Expect:
+    """The expectation with overrides laid over it, in order; one that names a verdict replaces all before it."""
+    for table in overrides:
+        expect = completed(table) if table.verdict else msgspec.structs.replace(expect, **_given(table))
+    return expect
+
+
+def misfits(data: dict[str, Any], key: str) -> Iterator[Problem]:
+    """Why parsed TOML is no [step.expect] table: unknown keys, wrong types and values."""
+    own, overrides = _split(data)
+    yield from explain(own, ExpectTable, key)
+    for name, value in overrides.items():
+        where = joined(key, name)
+        if name not in DIALECTS and not VERSION_PREFIX.fullmatch(name):
+            yield Problem(
+                where,
+                f"unknown key.{did_you_mean(name, (*_FIELDS, *DIALECTS))} Known here: {listed(_FIELDS)}; and tables "
+                f'for a dialect ({listed(DIALECTS)}) or a version prefix, such as [step.expect."4.8"]',
+            )
+        elif isinstance(value, dict) and any(inner.isdigit() for inner in value):
+            yield Problem(where, 'a version prefix with a dot needs quotes: [step.expect."4.8"]')
+        elif value == {}:
+            yield Problem(where, "is empty: an override says what differs; remove it")
+        else:
+            yield from explain(value, ExpectTable, where)
+
+
+def read(data: dict[str, Any]) -> Written:
+    """Take a [step.expect] table apart.
+
+    Raises:
+        msgspec.ValidationError: It does not fit; `misfits` says why.
+    """
+    own, overrides = _split(data)
+    if not all(overrides.values()) or not all(name in DIALECTS or VERSION_PREFIX.fullmatch(name) for name in overrides):
+        raise msgspec.ValidationError
+    return Written(msgspec.convert(own, ExpectTable), msgspec.convert(overrides, dict[str, ExpectTable]))
+
+
+def variants(written: Written) -> Iterator[tuple[tuple[str, ...], Expect]]:
+    """Every expectation that some build can meet, with the overrides that make it; the table itself first."""
+    base, overrides = completed(written.table), written.overrides
+    yield (), base
+    for name, table in overrides.items():
+        yield (name,), overlaid(base, [table])
+    dialects = [name for name in overrides if name in DIALECTS]
+    for dialect in dialects:
+        for version in overrides.keys() - set(DIALECTS):
+            yield (dialect, version), overlaid(base, [overrides[dialect], overrides[version]])
+
+
+def check(written: Written, repeat: int, key: str) -> Iterator[Problem]:
+    """What is wrong with an expectation or with what an override makes of it.
+
+    Args:
+        written: As `read` took it apart.
+        repeat: How many times the step runs.
+        key: Where the table stands.
+    """
+    for name, table in {"": written.table, **written.overrides}.items():
+        where = joined(key, name) if name else key
+        yield from (Problem(f"{where}.{leaf}", sentence) for leaf, sentence in _list_faults(table))
+    if written.table.verdict is None:
+        yield Problem(f"{key}.verdict", "missing: say what this step must come to")
+        return
+    known: set[tuple[str, str]] = set()
+    for names, expect in variants(written):
+        faults = [fault for fault in _faults(expect, repeat) if fault not in known]
+        known.update(faults)
+        with_dialect = f" (for {names[0]} builds, together with their override)" if len(names) > 1 else ""
+        where = joined(key, names[-1]) if names else key
+        yield from (Problem(f"{where}.{leaf}", sentence + with_dialect) for leaf, sentence in faults)
+
+
+def _split(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The table's own keys, and what can only be an override: by its name, or because it is a table."""
+    overrides = {
+        name: value
+        for name, value in data.items()
+        if name not in _FIELDS and (isinstance(value, dict) or name in DIALECTS or VERSION_PREFIX.fullmatch(name))
+    }
+    return {name: value for name, value in data.items() if name not in overrides}, overrides
+
+
+def _given(table: ExpectTable) -> dict[str, Any]:
+    given = {name: value for name in _FIELDS if (value := getattr(table, name)) is not None}
+    if (reason := given.pop("reason", None)) is not None:
+        given["reasons"] = frozenset([reason] if isinstance(reason, str) else reason)
+    return given | {name: frozenset(given[name]) for name in ("exposed", "to") if name in given}
+
+
+def _fits(prefix: str, version: str) -> bool:
+    return version.startswith(prefix) and not version[len(prefix) :][:1].isdigit()
+
+
+def _list_faults(table: ExpectTable) -> Faults:
+    for leaf in ("reason", "exposed", "to", "otherwise"):
+        value = getattr(table, leaf)
+        if value == ():
+            yield leaf, "is an empty list; leave the key out, or name something"
+        elif isinstance(value, tuple) and len(set(value)) < len(value):
+            yield leaf, "names the same thing twice"
+    if table.message == "":
+        yield "message", "is empty: name a text that lftp prints, or leave the key out"
+    elif table.message is not None and patterns.has_control_characters(table.message):
+        yield (
+            "message",
+            f"{shown(table.message)} holds a line end or a control character; one line of lftp's is looked for",
+        )
+
+
+def _faults(expect: Expect, repeat: int) -> Faults:
+    if expect.reasons is None and expect.verdict == "rejected":
+        yield "reason", f"missing: a refusal is recognised by its reason. Allowed: {listed(get_args(Reason))}"
+    if expect.reasons is not None and expect.verdict != "rejected":
+        yield "reason", _belongs("rejected", expect)
+    for leaf in ("exposed", "to"):
+        if getattr(expect, leaf) is not None and expect.verdict != "exposed":
+            yield leaf, _belongs("exposed", expect)
+    if expect.how_often == "sometimes":
+        if repeat < 2:
+            yield "how_often", '"sometimes" needs more than one run; add repeat = 10, say, to the step'
+        if not expect.otherwise:
+            yield "otherwise", 'missing: with "sometimes", name the verdicts that every other time may come to'
+    elif expect.otherwise:
+        yield "otherwise", 'means something only with how_often = "sometimes"; remove it, or add that'
+    if expect.verdict in expect.otherwise:
+        yield "otherwise", f"{shown(expect.verdict)} is the expected verdict itself; name the others"
+
+
+def _belongs(verdict: str, expect: Expect) -> str:
+    return (
+        f"goes only with the verdict {shown(verdict)}, and the verdict here is {shown(expect.verdict)}; "
+        "remove it, or change the verdict"
+    )

@@ -1,0 +1,101 @@
+"""What `files` puts into HOME: names that stay inside, and sources such as `cert:genuine + cert:next`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast, get_args
+
+from ftps_harness.scenario import later, patterns
+from ftps_harness.scenario.model import Source
+from ftps_harness.scenario.problems import Problem, dangling, did_you_mean, joined, shown
+from ftps_harness.scenario.tables import SourceKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ftps_harness.scenario.model import Server
+    from ftps_harness.scenario.tables import Folder, StepTable
+
+_KINDS = get_args(SourceKind)
+_FORMS = "Write cert:NAME, key:NAME, chain:NAME, text:…, served, or several joined by ' + '"
+_JOIN = " + "
+
+_TAKEN: dict[Folder, dict[str, str]] = {
+    "lftp": {"rc": "the rc file has a key of its own, rc"},
+    "home": {".lftp": "that folder is made for every step"},
+    "elsewhere": {},
+}
+"""Names in a folder that `files` may not give, and why."""
+
+
+def sources(text: str) -> tuple[Source, ...]:
+    """Take the value of one file apart.
+
+    `text:` runs to the end of the value, ' + ' and all: it can only come last. Blanks around ' + ' do not count.
+
+    Args:
+        text: Such as ``cert:genuine + cert:next``; `check` found nothing wrong with it.
+    """
+    return tuple(Source(cast("SourceKind", kind), value) for kind, value in _parts(text))
+
+
+def place(name: str, cwd: Folder) -> tuple[Folder, str]:
+    """The folder that a file goes into, and its name there: ``cwd/NAME`` goes into the folder lftp starts in."""
+    return (cwd, name.removeprefix("cwd/")) if name.startswith("cwd/") else ("lftp", name)
+
+
+def check(step: StepTable, server: Server, certificates: Iterable[str], key: str) -> Iterator[Problem]:
+    """What is wrong with the files of a step.
+
+    Args:
+        step: As written.
+        server: The one in force.
+        certificates: The names that the file has.
+        key: Where the step stands.
+    """
+    for name, text in step.files.items():
+        where = joined(f"{key}.files", name)
+        yield from (Problem(where, sentence) for sentence in _name_faults(name, step))
+        for kind, value in _parts(text):
+            if sentence := _source_fault(kind, value, server, list(certificates)):
+                yield Problem(where, sentence)
+
+
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    rest: str | None = text
+    while rest is not None:
+        if rest.lstrip().startswith("text:"):
+            yield "text", rest.lstrip().removeprefix("text:")
+            return
+        part, joint, more = rest.partition(_JOIN)
+        kind, _, value = part.strip().partition(":")
+        # Only a bare `served` is one: `served:x` stays whole and so becomes no source at all.
+        yield (part.strip(), "") if kind == "served" else (kind, value)
+        rest = more if joint else None
+
+
+def _name_faults(name: str, step: StepTable) -> Iterator[str]:
+    if not patterns.FILE_NAME.fullmatch(name) or len(name.encode()) > 255:
+        yield f'{shown(name)} is no file name: write a plain name (it goes into ~/.lftp) or "cwd/NAME"'
+        return
+    folder, plain = place(name, step.cwd)
+    if plain in _TAKEN[folder]:
+        yield f"{shown(plain)} cannot be given here: {_TAKEN[folder][plain]}"
+    if name.startswith("cwd/") and folder == "lftp" and plain in step.files:
+        yield f"is the same file as {shown(plain)}, for lftp starts in ~/.lftp here; keep one of them"
+
+
+def _source_fault(kind: str, value: str, server: Server, certificates: list[str]) -> str | None:
+    if kind in later.SOURCE_KINDS:
+        return f"{shown(f'{kind}:{value}')} {later.SENTENCE}"
+    if kind not in _KINDS:
+        near = f' Did you mean "cert:{kind}"?' if kind in certificates else did_you_mean(kind, _KINDS)
+        return f"{shown(kind)} is no source of a file.{near} {_FORMS}"
+    if kind == "served":
+        return _nothing_served(server)
+    return None if kind == "text" or value in certificates else dangling(value, certificates)
+
+
+def _nothing_served(server: Server) -> str | None:
+    if server.protocol != "plain":
+        return None
+    return "served: a plain server shows no certificate that could be fetched; use cert:NAME, or another protocol"

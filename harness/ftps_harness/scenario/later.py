@@ -1,0 +1,76 @@
+"""Keys whose machinery comes with a later version: refused by name, never accepted and ignored.
+
+A row leaves this table in the change that brings its machinery, which gives the key its place in `tables`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ftps_harness.scenario.problems import Problem, joined, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SENTENCE = "comes with a later version of ftps-lab; remove it"
+
+
+def _attacks(value: object) -> bool:
+    return isinstance(value, str) and value != "none"
+
+
+def _lists_something(value: object) -> bool:
+    return isinstance(value, list) and value != []
+
+
+def _always(_value: object) -> bool:
+    return True
+
+
+_SERVER_KEYS: dict[str, Callable[[object], bool]] = {
+    "attack": _attacks,
+    "attack_certificate": _always,
+    "attack_reply": _always,
+    "attack_how": _always,
+    "revoked": _lists_something,
+}
+"""Keys of a server table → whether this value needs what is not there yet."""
+
+SOURCE_KINDS = frozenset({"crl"})
+"""Sources of files (`crl:NAME`) that need what is not there yet."""
+
+
+class Pruned(NamedTuple):
+    """A file's data without what comes later, and the problems of having it."""
+
+    data: dict[str, Any]
+    problems: list[Problem]
+
+
+def prune(data: dict[str, Any]) -> Pruned:
+    """Take the keys of later versions out of parsed TOML; the data given is left as it is."""
+    data = dict(data)
+    problems: list[Problem] = []
+    if isinstance(server := data.get("server"), dict):
+        problems += _of_server(server, "server")
+        data["server"] = _without(server)
+    if isinstance(steps := data.get("step"), list):
+        steps = list(steps)
+        for index, step in enumerate(steps):
+            if isinstance(step, dict) and isinstance(change := step.get("server"), dict):
+                problems += _of_server(change, f"step[{index + 1}].server")
+                steps[index] = {**step, "server": _without(change)}
+                if change and not steps[index]["server"]:
+                    del steps[index]["server"]  # else it would be called empty besides
+        data["step"] = steps
+    return Pruned(data, problems)
+
+
+def _of_server(server: dict[str, Any], key: str) -> Iterator[Problem]:
+    for name, value in server.items():
+        if name in _SERVER_KEYS and _SERVER_KEYS[name](value):
+            yield Problem(joined(key, name), f"{name} = {shown(value)} {SENTENCE}")
+
+
+def _without(server: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in server.items() if not (name in _SERVER_KEYS and _SERVER_KEYS[name](value))}

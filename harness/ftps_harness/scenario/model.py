@@ -1,0 +1,121 @@
+"""What a scenario file says, complete: defaults, changes and references of its `tables` worked out."""
+
+# No `from __future__ import annotations`: see `tables`.
+
+from typing import Literal
+
+from msgspec import Struct
+
+from ftps_harness.scenario.tables import (
+    CertificateTable,
+    Control,
+    ExpectedVerdict,
+    ExpectTable,
+    Folder,
+    HowOften,
+    Protocol,
+    Reason,
+    Receiver,
+    Role,
+    Secret,
+    SourceKind,
+    TLSVersion,
+)
+
+
+class Source(Struct, frozen=True):
+    """One part of a file's content.
+
+    Attributes:
+        kind: ``cert`` and ``key`` give a certificate's PEM, ``chain`` the leaf and what is sent after it, ``served``
+            what the running server shows (fetched as the document does), ``text`` itself.
+        value: The certificate's name, or the text; empty for ``served``.
+    """
+
+    kind: SourceKind
+    value: str = ""
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """The complete server in force at a step; None certificates only where it is plain."""
+
+    protocol: Protocol = "explicit"
+    certificate: str | None = None
+    chain: tuple[str, ...] = ()
+    data_certificate: str | None = None
+    role: Role = "genuine"
+    attack: Literal["none"] = "none"
+    require_tls: bool = False
+    tls: tuple[TLSVersion, ...] = ("1.2", "1.3")
+    revoked: tuple[str, ...] = ()
+
+
+class Expect(Struct, frozen=True, kw_only=True):
+    """What a step must come to; None for reasons, message, exposed and to: not compared."""
+
+    verdict: ExpectedVerdict
+    reasons: frozenset[Reason] | None = None
+    message: str | None = None
+    exposed: frozenset[Secret] | None = None
+    to: frozenset[Receiver] | None = None
+    how_often: HowOften = "always"
+    otherwise: tuple[ExpectedVerdict, ...] = ()
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One run of lftp, complete.
+
+    Attributes:
+        server: The complete server in force, after every change up to this step.
+        changed: This step changes the server: it differs from the step before (for the first: from [server]).
+        rc: What replaces the rc file; None leaves the one of the step before.
+        expect: What it must come to where no override applies; see `expectation`.
+        overrides: By dialect or version prefix, as written; each agrees with `expect` (checked).
+    """
+
+    title: str
+    server: Server
+    changed: bool
+    host: str
+    user: str | None
+    password: str | None
+    files: dict[str, tuple[Source, ...]]
+    cwd: Folder
+    rc: str | None
+    run: tuple[str, ...]
+    clock: str | None
+    repeat: int
+    control: Control | None
+    why_no_control: str | None
+    expect: Expect
+    overrides: dict[str, ExpectTable]
+
+
+class Scenario(Struct, frozen=True, kw_only=True):
+    """One scenario file, complete: every reference in it leads somewhere.
+
+    Attributes:
+        id: ``<area>/<case>``.
+        file: The file's name as it was given.
+    """
+
+    id: str
+    file: str
+    title: str
+    why: str
+    tags: tuple[str, ...]
+    claim: str | None
+    certificates: dict[str, CertificateTable]
+    server: Server
+    steps: tuple[Step, ...]
+
+
+class Outline(Struct, frozen=True, kw_only=True):
+    """What a catalogue shows of a scenario file; the titles of its steps stand for the steps."""
+
+    id: str
+    file: str
+    title: str
+    tags: tuple[str, ...]
+    claim: str | None
+    steps: tuple[str, ...]

@@ -1,0 +1,196 @@
+"""A scenario file → `Scenario`, or every problem that it has.
+
+The way: TOML, the version, what later versions bring, types, meaning, and at last defaults and references worked out.
+Each stage reports all that it finds; the next one runs only on what the one before could understand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from ftps_harness.scenario import certificates, expectations, files, later, patterns, reading, servers, steps
+from ftps_harness.scenario.explain import explain
+from ftps_harness.scenario.model import Outline, Scenario, Step
+from ftps_harness.scenario.problems import Problem, ScenarioError, shown
+from ftps_harness.scenario.tables import ScenarioTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ftps_harness.scenario.tables import ServerTable
+
+
+def load(path: Path, id: str | None = None) -> Scenario:  # noqa: A002 - the format's word
+    """Read a scenario file.
+
+    Args:
+        path: Its name ends in ``.scenario.toml``.
+        id: Its id; None for ``<area>/<case>``, the names of its folder and of itself.
+
+    Raises:
+        ScenarioError: It cannot be used, for the reasons given.
+    """
+    return parse(reading.text_of(path), str(path), id_of(path) if id is None else id)
+
+
+def parse(text: str, file: str, id: str) -> Scenario:  # noqa: A002 - the format's word
+    """Make a scenario of the text of a file; pure.
+
+    Args:
+        text: TOML.
+        file: What errors call it.
+        id: ``<area>/<case>``.
+
+    Raises:
+        ScenarioError: It cannot be used, for the reasons given.
+    """
+    typed = _typed(text, file)
+    contexts = _contexts(typed)
+    if problems := [*typed.problems, *_meaningless(typed.table, contexts)]:
+        raise ScenarioError(file, problems)
+    return _complete(typed.table, contexts, file, id)
+
+
+def outline(path: Path, id: str | None = None) -> Outline:  # noqa: A002 - the format's word
+    """What a catalogue shows of a scenario file; three times as fast as `load`.
+
+    Keys, types and values are checked as by `load`; whether references lead somewhere and steps mean something is not.
+
+    Args:
+        path: As for `load`.
+        id: As for `load`.
+
+    Raises:
+        ScenarioError: As for `load`.
+    """
+    typed = _typed(reading.text_of(path), str(path))
+    if typed.problems:
+        raise ScenarioError(str(path), typed.problems)
+    table = typed.table
+    return Outline(
+        id=id_of(path) if id is None else id,
+        file=str(path),
+        title=table.title,
+        tags=table.tags,
+        claim=table.claim,
+        steps=tuple(step.title for step in table.step),
+    )
+
+
+def id_of(path: Path) -> str:
+    """The id of a scenario file: ``<area>/<case>``."""
+    return f"{path.absolute().parent.name}/{path.name.removesuffix(reading.SUFFIX)}"
+
+
+class _Typed(NamedTuple):
+    """A file in which every key is known and every value of the right type; `problems` are keys of later versions."""
+
+    table: ScenarioTable
+    expects: list[expectations.Written]
+    problems: list[Problem]
+
+
+def _typed(text: str, file: str) -> _Typed:
+    data = reading.toml_of(text, file)
+    if type(version := data.get("schema", 1)) is not int or version != 1:
+        sentence = f"is {shown(version)}, and this ftps-lab reads schema = 1; a newer one may read this file"
+        raise ScenarioError(file, [Problem("schema", sentence)])
+    data, problems = later.prune(reading.times_as_text(data))
+    try:
+        table = msgspec.convert(data, ScenarioTable)
+        return _Typed(table, [expectations.read(step.expect) for step in table.step], problems)
+    except msgspec.ValidationError as error:
+        problems += _misfits(data)
+        raise ScenarioError(file, problems or [Problem("", str(error))]) from None
+
+
+def _misfits(data: dict[str, Any]) -> Iterator[Problem]:
+    yield from explain(data, ScenarioTable)
+    steps_given = data.get("step")
+    for number, step in enumerate(steps_given if isinstance(steps_given, list) else (), start=1):
+        if isinstance(step, dict) and isinstance(expect := step.get("expect"), dict):
+            yield from expectations.misfits(expect, f"step[{number}].expect")
+
+
+def _contexts(typed: _Typed) -> list[steps.Context]:
+    names = tuple(typed.table.certificates)
+    parts = zip(_server_tables(typed.table), typed.table.step, typed.expects, strict=True)
+    return [
+        steps.Context(f"step[{number}]", step, servers.completed(server), expect, names)
+        for number, (server, step, expect) in enumerate(parts, start=1)
+    ]
+
+
+def _server_tables(table: ScenarioTable) -> Iterator[ServerTable]:
+    """The server's table as each step finds it, with all changes up to there."""
+    server = table.server
+    for step in table.step:
+        server = servers.overlaid(server, step.server)
+        yield server
+
+
+def _meaningless(table: ScenarioTable, contexts: list[steps.Context]) -> Iterator[Problem]:
+    if sentence := steps.line_fault(table.title):
+        yield Problem("title", sentence)
+    if not table.why.strip():
+        yield Problem("why", "is empty: say to a learner what is at stake and what to look at")
+    yield from _words(table)
+    yield from certificates.check(table.certificates)
+    in_force = zip((f"{context.key}.server" for context in contexts), _server_tables(table), strict=True)
+    yield from servers.check([("server", table.server), *in_force], table.certificates)
+    if not table.step:
+        yield Problem("step", "is empty: a scenario needs at least one [[step]] table")
+    yield from steps.check(contexts)
+
+
+def _words(table: ScenarioTable) -> Iterator[Problem]:
+    for tag in table.tags:
+        if not tag or any(letter.isspace() for letter in tag) or patterns.has_control_characters(tag):
+            yield Problem("tags", f"{shown(tag)} is no word: a tag has no blanks, so that --tag can name it")
+    if len(set(table.tags)) < len(table.tags):
+        yield Problem("tags", "names the same tag twice")
+    if table.claim is not None and not patterns.CLAIM.fullmatch(table.claim):
+        yield Problem("claim", f"{shown(table.claim)} is no claim's id: use small letters, digits and hyphens")
+
+
+def _complete(table: ScenarioTable, contexts: list[steps.Context], file: str, name: str) -> Scenario:
+    server = servers.completed(table.server)
+    before = [server, *(context.server for context in contexts)]
+    return Scenario(
+        id=name,
+        file=file,
+        title=table.title,
+        why=table.why,
+        tags=table.tags,
+        claim=table.claim,
+        certificates=table.certificates,
+        server=server,
+        steps=tuple(
+            _step(context, earlier != context.server) for context, earlier in zip(contexts, before, strict=False)
+        ),
+    )
+
+
+def _step(context: steps.Context, changed: bool) -> Step:
+    step = context.step
+    return Step(
+        title=step.title,
+        server=context.server,
+        changed=changed,
+        host=step.host,
+        user=step.user,
+        password=step.password,
+        files={name: files.sources(text) for name, text in step.files.items()},
+        cwd=step.cwd,
+        rc=step.rc,
+        run=step.run,
+        clock=step.clock,
+        repeat=step.repeat,
+        control=step.control,
+        why_no_control=step.why_no_control,
+        expect=expectations.completed(context.expect.table),
+        overrides=context.expect.overrides,
+    )

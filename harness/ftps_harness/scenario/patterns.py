@@ -1,0 +1,71 @@
+"""The shapes of single values, shared by the checks and the JSON Schema; and what relative times are worth.
+
+The checks use `fullmatch`, for `$` alone would let a line end through; JSON Schema knows no other end.
+"""
+
+from __future__ import annotations
+
+import re
+
+CERTIFICATE_NAME = re.compile(r"^[A-Za-z0-9_-]+$")
+"""Plain words: a name appears in `cert:NAME + …` and in `{sha1:NAME}`, where blanks and braces would be lost."""
+
+CLAIM = re.compile(r"^[a-z0-9-]+$")
+
+FILE_NAME = re.compile(r"^(cwd/)?(?!\.{1,2}$)[^/\x00-\x1f\x7f]+$")
+"""One folder, no way out of it."""
+
+RELATIVE = re.compile(r"^[+-][0-9]{1,9}[smhd]$")
+
+MOMENT = re.compile(
+    r"^([+-][0-9]{1,12}[smhd]"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))$"
+)
+"""A time relative to now, or one of RFC 3339 section 5.6, as the lab reads it (`ftps_lab.certificates.moment`)."""
+
+LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+DNS_NAME = re.compile(rf"^(?=.{{1,253}}$)({LABEL}\.)*{LABEL}$")
+"""Letters, digits, hyphens (RFC 1123 section 2.1), and underscores, which are common and which lftp resolves."""
+
+IPV4 = re.compile(r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}$")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+EARLIEST, LATEST = -25_000 * 86400, 365_000 * 86400
+"""How far from now, in seconds, a relative time may lie: about from 1958 to the year 3000."""
+
+
+def relative_seconds(text: str) -> int:
+    """What a relative time such as ``+366d`` or ``-90m`` is worth in seconds.
+
+    Args:
+        text: It matches `RELATIVE`.
+    """
+    return int(text[:-1]) * _SECONDS[text[-1]]
+
+
+def is_ip(text: str) -> bool:
+    """Whether the text is an IPv4 or IPv6 address."""
+    if ":" not in text:
+        return IPV4.fullmatch(text) is not None
+    import ipaddress  # noqa: PLC0415 - few files name an IPv6 address, and `list` is in a hurry
+
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def is_host(text: str) -> bool:
+    """Whether the text is a DNS name or an IP address; what ends in a number can only be an address."""
+    if is_ip(text):
+        return True
+    return DNS_NAME.fullmatch(text) is not None and not text.rpartition(".")[2].isdigit()
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether the text holds anything that would end a line or command a terminal (C0, DEL, C1, U+2028, U+2029)."""
+    return _CONTROL.search(text) is not None

@@ -1,0 +1,139 @@
+"""What a step asks lftp to do: keywords, or literal lftp commands, of which something has to reach the server.
+
+Which commands reach a server was measured, one by one, with lftp 4.9.2 (Debian, November 2026) against a socket that
+counts connections. A word that is not in the tables may be an alias of the rc: it gets the benefit of the doubt, and
+what then connects to nothing shows when it runs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from ftps_harness.scenario import patterns
+from ftps_harness.scenario.problems import Problem, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEYWORDS = ("list", "get", "put", "mirror")
+"""What the harness knows how to ask for and to check by hash; anything else is lftp's own language."""
+
+_COMMANDS = {
+    "connecting": "at bzcat bzmore cat cd chmod cls command du edit eval fg find get get1 glob ln ls mget mirror mkdir "
+    "mmv more mput mrm mv nlist pget put quote recls reget rels renlist repeat reput rm rmdir site source zcat zmore",
+    "idle": "! ? alias anon bookmark cache close debug echo help history jobs lcd local login lpwd module pwd scache "
+    "set shell sleep slot torrent user version wait",
+    "opening": "connect lftp open",
+}
+"""lftp's commands: those that reach the server; those that reach no FTP server; and those that reach it only when
+they are given a path (lftp looks whether it is there) or a command."""
+
+_IDLE = frozenset(_COMMANDS["idle"].split())
+_OPENING = frozenset(_COMMANDS["opening"].split())
+
+_REFUSED = {
+    "exit": "ends lftp before the rest was seen; remove it, lftp ends by itself",
+    "quit": "ends lftp before the rest was seen; remove it, lftp ends by itself",
+    "bye": "ends lftp before the rest was seen; remove it, lftp ends by itself",
+    "kill": "stops what is to be witnessed; remove it",
+    "queue": "moves the work into the background, out of sight; write the command itself",
+    "suspend": "stops lftp until its time limit; remove it",
+    "attach": "hands over to another lftp; remove it",
+    "&": "moves the work into the background, out of sight; remove it",
+}
+"""lftp commands that would take the run out of the witnesses' sight, and what to do instead."""
+
+_ALL = frozenset(" ".join(_COMMANDS.values()).split()) | _REFUSED.keys()
+"""lftp takes an abbreviation for the one command that begins so."""
+
+_PREFIXES = frozenset({"command", "eval"})
+"""Commands whose argument is a command."""
+
+_TOKEN = re.compile(
+    r"""(?P<quoted>'(?:\\.|[^'\\])*'?|"(?:\\.|[^"\\])*"?|\\.)|(?P<both>&&|\|\|)|(?P<end>[;()])"""
+    r"""|(?P<background>&)|(?P<pipe>\|)|(?P<plain>.)""",
+    re.DOTALL,
+)
+
+
+class _Commands(NamedTuple):
+    """A line of lftp's language: its simple commands, and whether an `&` moves one into the background."""
+
+    simple: list[str]
+    background: bool
+
+
+def check(run: tuple[str, ...], key: str) -> Iterator[Problem]:
+    """What is wrong with the `run` of a step; `key` is where it stands."""
+    if not run:
+        yield Problem(key, 'is empty: nothing would run; leave it out for ["list", "get"]')
+        return
+    sound = True
+    for number, item in enumerate(run, start=1):
+        for sentence in () if item in KEYWORDS else _item_faults(item):
+            sound = False
+            yield Problem(f"{key}[{number}]", sentence)
+    if sound and not any(connects(item) for item in run):
+        # A typing slip in a keyword is no lftp command and so counts as connecting: it is not met here.
+        yield Problem(
+            key,
+            f"connects to nothing: {', '.join(map(shown, run))} never reach the server (`open` alone does not "
+            'either); add "list", "get", "put", "mirror" or an lftp command such as "ls"',
+        )
+
+
+def connects(item: str) -> bool:
+    """Whether an item of `run` can reach the server."""
+    return item in KEYWORDS or any(_reaches(command.split()) for command in _commands(item).simple)
+
+
+def _item_faults(item: str) -> Iterator[str]:
+    if not item.strip():
+        yield f"is empty: write one of {', '.join(map(shown, KEYWORDS))}, or an lftp command"
+    elif patterns.has_control_characters(item):
+        yield f"{shown(item)} holds a line end or a control character; write one command for each item of the list"
+    elif item.strip().lower() in KEYWORDS:
+        yield f"{shown(item)} is neither a keyword nor an lftp command.{did_you_mean(item.strip().lower(), KEYWORDS)}"
+    else:
+        commands = _commands(item)
+        words = [_full(command.split()[0]) for command in commands.simple] + ["&"] * commands.background
+        yield from (f"{shown(word)} {_REFUSED[word]}" for word in dict.fromkeys(words) if word in _REFUSED)
+
+
+def _reaches(words: list[str]) -> bool:
+    word, *arguments = words
+    if _full(word) in _PREFIXES:
+        return bool(arguments) and _reaches(arguments)
+    if _full(word) in _OPENING:
+        return any(argument in {"-c", "-e", "-f"} or "/" in argument.partition("://")[2] for argument in arguments)
+    return _full(word) not in _IDLE
+
+
+def _full(word: str) -> str:
+    """The command that lftp takes the word for."""
+    if word in _ALL:
+        return word
+    if word.startswith("!"):
+        return "!"
+    begun = [command for command in _ALL if command.startswith(word)]
+    return begun[0] if len(begun) == 1 else word
+
+
+def _commands(line: str) -> _Commands:
+    """Split a line as lftp does: at ; && || & and parentheses, outside quotes; what is piped into is the shell's."""
+    simple, current, piped, background = [], "", False, False
+    for token in _TOKEN.finditer(line + ";"):
+        if token.lastgroup in {"end", "both", "background"}:
+            simple.append(current)
+            background |= token.lastgroup == "background"
+            current, piped = "", False
+        elif token.lastgroup == "pipe":
+            piped = True
+        elif not piped:
+            current += token[0].strip("'\"\\") if token.lastgroup == "quoted" else token[0]
+        if current.lstrip()[:1] in {"!", "#"}:
+            # The rest of the line belongs to the shell, or to nobody.
+            simple.append(current)
+            break
+    return _Commands([text for text in simple if text.strip() and not text.lstrip().startswith("#")], background)

@@ -1,0 +1,164 @@
+"""Whether steps can mean something: one rule for each key, each a row of a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ftps_harness.scenario import expectations, files, patterns, runs, substitution
+from ftps_harness.scenario.problems import Problem, dangling, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ftps_harness.scenario.expectations import Written
+    from ftps_harness.scenario.model import Expect, Server
+    from ftps_harness.scenario.tables import StepTable
+
+
+_BY_TLS = frozenset({"tls-required", "tls-handshake"})
+"""Reasons that verification has no part in: what proves a refusal otherwise is that it ends without verification."""
+
+
+class Context(NamedTuple):
+    """A step and what its meaning depends on.
+
+    Attributes:
+        key: Where it stands, such as ``step[2]``.
+        step: As written.
+        server: The complete server in force.
+        expect: Its expectation, taken apart.
+        certificates: The names that the file has.
+    """
+
+    key: str
+    step: StepTable
+    server: Server
+    expect: Written
+    certificates: tuple[str, ...]
+
+
+def check(steps: list[Context]) -> Iterator[Problem]:
+    """What is wrong with the steps, in the order of the file."""
+    titles: dict[str, str] = {}
+    for context in steps:
+        for rule in _RULES:
+            yield from rule(context)
+        first = titles.setdefault(context.step.title, context.key)
+        if first != context.key:
+            yield Problem(
+                f"{context.key}.title",
+                f"{shown(context.step.title)} is the title of {first} too; reports name steps by it, so change one",
+            )
+
+
+def line_fault(text: str) -> str | None:
+    """What is wrong with a text that is to be read as one line."""
+    if not text.strip():
+        return "is empty: say in one line what this shows"
+    return "must be one line without control characters" if patterns.has_control_characters(text) else None
+
+
+def _title(context: Context) -> Iterator[Problem]:
+    if sentence := line_fault(context.step.title):
+        yield Problem(f"{context.key}.title", sentence)
+
+
+def _server(context: Context) -> Iterator[Problem]:
+    change = context.step.server
+    if change is not None and all(getattr(change, name) is None for name in change.__struct_fields__):
+        yield Problem(f"{context.key}.server", "is empty: name what changes about the server, or leave it out")
+
+
+def _host(context: Context) -> Iterator[Problem]:
+    if not patterns.is_host(context.step.host):
+        yield Problem(f"{context.key}.host", f"{shown(context.step.host)} is neither a host name nor an IP address")
+
+
+def _login(context: Context) -> Iterator[Problem]:
+    for leaf in ("user", "password"):
+        text = getattr(context.step, leaf)
+        if text == "":
+            yield Problem(f"{context.key}.{leaf}", "is empty; leave it out for a secret one made for the run")
+        elif text is not None and any(letter in text for letter in "\r\n\0"):
+            yield Problem(f"{context.key}.{leaf}", "holds a line end or NUL, which no FTP command can carry")
+
+
+def _files(context: Context) -> Iterator[Problem]:
+    yield from files.check(context.step, context.server, context.certificates, context.key)
+
+
+def _rc(context: Context) -> Iterator[Problem]:
+    for name in substitution.certificate_names(context.step.rc or ""):
+        if name not in context.certificates:
+            yield Problem(f"{context.key}.rc", f"in a fingerprint: {dangling(name, context.certificates)}")
+
+
+def _run(context: Context) -> Iterator[Problem]:
+    yield from runs.check(context.step.run, f"{context.key}.run")
+
+
+def _clock(context: Context) -> Iterator[Problem]:
+    clock = context.step.clock
+    if clock is None:
+        return
+    if not patterns.RELATIVE.fullmatch(clock):
+        yield Problem(f"{context.key}.clock", f"{shown(clock)} is no clock: write +366d or -2d, say (s, m, h, d)")
+    elif not patterns.EARLIEST <= patterns.relative_seconds(clock) <= patterns.LATEST:
+        yield Problem(f"{context.key}.clock", f"{shown(clock)} is too far from now: -25000d to +365000d can be written")
+
+
+def _repeat(context: Context) -> Iterator[Problem]:
+    if not 1 <= context.step.repeat <= 1000:
+        yield Problem(f"{context.key}.repeat", f"must be from 1 to 1000, not {context.step.repeat}")
+
+
+def _control(context: Context) -> Iterator[Problem]:
+    control, why = context.step.control, context.step.why_no_control
+    if control == "none" and not (why or "").strip():
+        yield Problem(f"{context.key}.why_no_control", 'missing: control = "none" needs the reason why')
+    if control != "none" and why is not None:
+        yield Problem(f"{context.key}.why_no_control", 'goes only with control = "none"; remove it, or add that')
+    variants = _variants(context)
+    verdicts = {expect.verdict for expect in variants}
+    if control in {"impostor-refused", "impostor-accepted"} and verdicts and "accepted" not in verdicts:
+        yield Problem(
+            f"{context.key}.control",
+            f'{shown(control)} proves what "accepted" is worth, and no build is expected to accept here; remove it',
+        )
+    if control is None and any(map(_nothing_to_take_away, variants)):
+        yield Problem(
+            f"{context.key}.control",
+            "missing: no rc line can be taken away to prove a refusal of reason tls-handshake, or of tls-required "
+            'among others; write control = "none" and why_no_control',
+        )
+
+
+def _variants(context: Context) -> list[Expect]:
+    """What the step can be expected to come to; nothing where the verdict is missing, which is reported elsewhere."""
+    if context.expect.table.verdict is None:
+        return []
+    return [expect for _, expect in expectations.variants(context.expect)]
+
+
+def _nothing_to_take_away(expect: Expect) -> bool:
+    reasons = expect.reasons or frozenset()
+    return expect.verdict == "rejected" and bool(reasons & _BY_TLS) and reasons != {"tls-required"}
+
+
+def _expect(context: Context) -> Iterator[Problem]:
+    yield from expectations.check(context.expect, context.step.repeat, f"{context.key}.expect")
+
+
+_RULES: tuple[Callable[[Context], Iterator[Problem]], ...] = (
+    _title,
+    _server,
+    _host,
+    _login,
+    _files,
+    _rc,
+    _run,
+    _clock,
+    _repeat,
+    _control,
+    _expect,
+)

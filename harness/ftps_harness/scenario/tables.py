@@ -1,0 +1,300 @@
+"""The tables of a scenario file, version 1, key by key as they are written; None stands for "not given".
+
+The descriptions are those of the JSON Schema. The format is fixed in `../shared/DESIGN.md` 4 and 5; what a file says
+once defaults, changes and references are worked out is in `model`.
+"""
+
+# No `from __future__ import annotations`: msgspec reads these annotations, and evaluating them once here is
+# cheaper than resolving strings when the first file is read.
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from ftps_harness.scenario import patterns
+
+Verdict = Literal[
+    "accepted",
+    "rejected",
+    "exposed",
+    "login-failed",
+    "failed",
+    "unreachable",
+    "hung",
+    "crashed",
+    "inconclusive",
+]
+"""What a run can come to (DESIGN.md 5)."""
+
+ExpectedVerdict = Literal[
+    "accepted",
+    "rejected",
+    "exposed",
+    "login-failed",
+    "failed",
+    "unreachable",
+    "hung",
+    "crashed",
+]
+"""What a scenario may expect: every verdict but ``inconclusive``."""
+
+Reason = Literal[
+    "untrusted",
+    "hostname",
+    "expired",
+    "not-yet-valid",
+    "revoked",
+    "weak",
+    "purpose",
+    "tls-required",
+    "tls-handshake",
+]
+"""Why lftp refused (DESIGN.md 5)."""
+
+Dialect = Literal["classic", "status", "openssl"]
+"""How a build of lftp words a refusal: a property of the binary, found by probing it (FACTS.md)."""
+
+DIALECTS: tuple[Dialect, ...] = ("classic", "status", "openssl")
+
+Secret = Literal["password", "payload"]
+Receiver = Literal["wire", "impostor"]
+Control = Literal["impostor-refused", "impostor-accepted", "none"]
+HowOften = Literal["always", "sometimes"]
+Folder = Literal["lftp", "home", "elsewhere"]
+Protocol = Literal["explicit", "implicit", "plain"]
+Role = Literal["genuine", "impostor"]
+TLSVersion = Literal["1.0", "1.1", "1.2", "1.3"]
+Key = Literal["ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-1024", "rsa-2048", "rsa-4096"]
+Signature = Literal["sha256", "sha384", "sha1", "md5"]
+Usage = Literal["server", "client", "any", "absent"]
+KeyUsage = Literal[
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+]
+"""As in RFC 5280 section 4.2.1.3. These four are the lab's (`ftps_lab.certificates`); a test keeps them the same."""
+
+SourceKind = Literal["cert", "key", "chain", "served", "text"]
+
+Moment = Annotated[str, Meta(extra_json_schema={"pattern": patterns.MOMENT.pattern})]
+
+
+_SOME = {"minItems": 1}
+
+
+class CertificateTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One certificate. Left out, everything is as `openssl req -x509` writes it; issued ones are ordinary leaves."""
+
+    issuer: Annotated[str, Meta(description='"self" (default), or the name of another certificate of this file')] = (
+        "self"
+    )
+    common_name: Annotated[
+        str, Meta(description="The subject's common name; an empty string leaves the subject empty")
+    ] = "localhost"
+    names: Annotated[
+        tuple[str, ...],
+        Meta(description="Subject alternative names: DNS names and IP addresses; [] leaves the extension out"),
+    ] = ("localhost",)
+    not_before: Annotated[
+        Moment, Meta(description="Valid from: relative to now (-1d; s, m, h, d), or an RFC 3339 time")
+    ] = "-1d"
+    not_after: Annotated[
+        Moment, Meta(description="Valid until: relative to now (+365d; s, m, h, d), or an RFC 3339 time")
+    ] = "+365d"
+    key: Annotated[
+        Key | None, Meta(description='The kind of key; default "ec-p256". Not together with same_key_as')
+    ] = None
+    same_key_as: Annotated[str | None, Meta(description="Instead of key: the certificate whose key is used again")] = (
+        None
+    )
+    signature: Annotated[Signature, Meta(description="The hash that the issuer signs")] = "sha256"
+    ca: Annotated[
+        bool | Literal["absent"] | None,
+        Meta(
+            description='basicConstraints CA; "absent" leaves the extension out. '
+            "Default: true when self-signed, false when issued"
+        ),
+    ] = None
+    path_length: Annotated[
+        int | None,
+        Meta(
+            description="basicConstraints pathLenConstraint, only with ca = true; absent by default",
+            extra_json_schema={"minimum": 0},
+        ),
+    ] = None
+    key_usage: Annotated[
+        Literal["absent"] | tuple[KeyUsage, ...] | None,
+        Meta(
+            description='keyUsage; "absent" leaves the extension out. '
+            'Default: "absent" when self-signed, ["digitalSignature"] when issued'
+        ),
+    ] = None
+    usage: Annotated[
+        Usage | None,
+        Meta(
+            description='Extended key usage; "absent" leaves it out. '
+            'Default: "absent" when self-signed, "server" when issued'
+        ),
+    ] = None
+    key_ids: Annotated[bool, Meta(description="Subject and authority key identifiers are present")] = True
+
+
+class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The server, or what changes about it before a step (a rotation, say)."""
+
+    protocol: Annotated[Protocol | None, Meta(description='"explicit" (AUTH TLS, default), "implicit", or "plain"')] = (
+        None
+    )
+    certificate: Annotated[
+        str | None, Meta(description="The name of the certificate it shows; needed unless plain")
+    ] = None
+    chain: Annotated[
+        tuple[str, ...] | None, Meta(description="Certificates sent after the leaf, in this order; default []")
+    ] = None
+    data_certificate: Annotated[
+        str | None, Meta(description="What data connections show; default: the same as certificate")
+    ] = None
+    role: Annotated[
+        Role | None, Meta(description='Whose server the client reached: "genuine" (default) or "impostor"')
+    ] = None
+    attack: Annotated[
+        Literal["none"] | None, Meta(description="What an intermediary does: nothing, in this version")
+    ] = None
+    require_tls: Annotated[
+        bool | None,
+        Meta(description="Refuse USER before TLS, and data connections in clear; not together with plain"),
+    ] = None
+    tls: Annotated[
+        tuple[TLSVersion, ...] | None,
+        Meta(description='TLS versions offered; default ["1.2", "1.3"]', extra_json_schema=_SOME),
+    ] = None
+    revoked: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Certificates on a revocation list: none, in this version", extra_json_schema={"maxItems": 0}),
+    ] = None
+
+
+class ExpectTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the step must come to, or what differs for one dialect or version of lftp."""
+
+    verdict: Annotated[
+        ExpectedVerdict | None,
+        Meta(description="What the run must come to. In an override it replaces the whole table"),
+    ] = None
+    reason: Annotated[
+        Reason | tuple[Reason, ...] | None,
+        Meta(description="For rejected: a reason or a list; the outcome's reasons must equal it"),
+    ] = None
+    message: Annotated[
+        str | None, Meta(description="Text that lftp must print", extra_json_schema={"minLength": 1})
+    ] = None
+    exposed: Annotated[
+        tuple[Secret, ...] | None,
+        Meta(description="For exposed: what got out; left out, it is not compared", extra_json_schema=_SOME),
+    ] = None
+    to: Annotated[
+        tuple[Receiver, ...] | None,
+        Meta(description="For exposed: who could read it; left out, it is not compared", extra_json_schema=_SOME),
+    ] = None
+    how_often: Annotated[
+        HowOften | None,
+        Meta(description='"always" (default), or "sometimes" with repeat: seen at least once'),
+    ] = None
+    otherwise: Annotated[
+        tuple[ExpectedVerdict, ...] | None,
+        Meta(description='With "sometimes": what every other time may come to', extra_json_schema=_SOME),
+    ] = None
+
+
+class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One run of lftp. HOME persists from step to step: files adds to it, rc replaces it."""
+
+    title: Annotated[str, Meta(description="What this step shows, in one line; unique in the file")]
+    server: Annotated[
+        ServerTable | None, Meta(description="What changes about the server before this step, and stays so")
+    ] = None
+    host: Annotated[str, Meta(description="The host that the user types; any name leads to the lab")] = "localhost"
+    user: Annotated[
+        str | None, Meta(description="Default: a secret user made for the run", extra_json_schema={"minLength": 1})
+    ] = None
+    password: Annotated[
+        str | None,
+        Meta(description="Default: a secret password made for the run", extra_json_schema={"minLength": 1}),
+    ] = None
+    files: Annotated[
+        dict[str, str],
+        Meta(
+            description='What is put into ~/.lftp (a name "cwd/NAME": into the folder lftp is started in), of '
+            "cert:NAME, key:NAME, chain:NAME and served, joined by ' + '; text:… runs to the end and comes last",
+            extra_json_schema={"propertyNames": {"pattern": patterns.FILE_NAME.pattern}},
+        ),
+    ] = {}
+    cwd: Annotated[Folder, Meta(description="Where lftp is started: in ~/.lftp, in HOME, or elsewhere")] = "home"
+    rc: Annotated[
+        str | None,
+        Meta(
+            description="The rc file. Placeholders: {lftp} {host} {port} {sha1:NAME} {sha256:NAME}; other braces stay"
+        ),
+    ] = None
+    run: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='"list", "get", "put", "mirror", or a literal lftp command; something must connect',
+            extra_json_schema=_SOME,
+        ),
+    ] = ("list", "get")
+    clock: Annotated[
+        str | None,
+        Meta(
+            description="lftp runs at another time, such as +366d or -2d",
+            extra_json_schema={"pattern": patterns.RELATIVE.pattern},
+        ),
+    ] = None
+    repeat: Annotated[
+        int,
+        Meta(
+            description="How many times it runs, for what does not happen every time",
+            extra_json_schema={"minimum": 1, "maximum": 1000},
+        ),
+    ] = 1
+    control: Annotated[
+        Control | None,
+        Meta(description="What proves that the verdict is about trust; derived from the verdict when left out"),
+    ] = None
+    why_no_control: Annotated[str | None, Meta(description='Needed with control = "none"')] = None
+    # A table with keys of its own beside those of ExpectTable: `expectations` takes it apart.
+    expect: Annotated[dict[str, Any], Meta(description="What the step must come to")]
+
+
+class ScenarioTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One promise about certificate trust and the servers, rc lines and runs of lftp that show it to hold."""
+
+    schema: Annotated[Literal[1], Meta(description="The version of this format")]
+    title: Annotated[str, Meta(description="The promise, in one line")]
+    why: Annotated[str, Meta(description="For a learner: what is at stake, what to look at")]
+    tags: Annotated[tuple[str, ...], Meta(description="Free words; `document` marks a promise of the document")] = ()
+    claim: Annotated[
+        str | None,
+        Meta(
+            description="The id of the document's promise (docs/claims.md)",
+            extra_json_schema={"pattern": patterns.CLAIM.pattern},
+        ),
+    ] = None
+    certificates: Annotated[
+        dict[str, CertificateTable],
+        Meta(
+            description="Any number of named certificates",
+            extra_json_schema={"propertyNames": {"pattern": patterns.CERTIFICATE_NAME.pattern}},
+        ),
+    ] = {}
+    server: Annotated[ServerTable, Meta(description="The server as the first step meets it")]
+    step: Annotated[
+        tuple[StepTable, ...],
+        Meta(description="The runs of lftp, in order", extra_json_schema=_SOME),
+    ]

@@ -1,0 +1,66 @@
+"""Certificates with exactly one thing wrong: what one says, as frozen data, and issuing it in memory.
+
+    root = CertificateSpec(common_name="Lab root")
+    expired = CertificateSpec(issuer="root", not_after="-1h")
+    certificates = issue({"root": root, "expired": expired})
+    certificates["expired"].sha256        # "4F:0A:…"
+
+`spec` holds the data and its rules, `issuing` builds, `impostor` makes twins, `signing` signs what the library's
+builder declines to, `certificate` is what comes out.
+
+trustme issues nothing here: each of its leaves carries O and OU, a critical SAN and a critical EKU for client, server
+and code, each of its authorities has no common name, so no spec is ever expressed exactly (a test states which fields
+differ, and fails on the day that changes). `from_trustme` takes what your own tests issued with it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ftps_lab.certificates.spec import (
+    KEY_USAGES,
+    KEYS,
+    SIGNATURES,
+    USAGES,
+    CertificateSpec,
+    check,
+    moment,
+)
+
+if TYPE_CHECKING:
+    from ftps_lab.certificates.certificate import Certificate, PrivateKey, from_trustme
+    from ftps_lab.certificates.impostor import twins
+    from ftps_lab.certificates.issuing import issue
+
+__all__ = [
+    "KEYS",
+    "KEY_USAGES",
+    "SIGNATURES",
+    "USAGES",
+    "Certificate",
+    "CertificateSpec",
+    "PrivateKey",
+    "check",
+    "from_trustme",
+    "issue",
+    "moment",
+    "twins",
+]
+
+if not TYPE_CHECKING:
+    # Who only reads scenarios (`ftps-lab list`) needs the data and the rules, not 70 ms of OpenSSL.
+    _LAZY = {
+        "Certificate": "certificate",
+        "PrivateKey": "certificate",
+        "from_trustme": "certificate",
+        "issue": "issuing",
+        "twins": "impostor",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+        globals()[name] = value
+        return value

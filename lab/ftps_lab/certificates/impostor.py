@@ -1,0 +1,112 @@
+"""An impostor's copies of certificates: they say the same in every byte, and nobody but the impostor has the keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ftps_lab.certificates.certificate import Certificate
+from ftps_lab.certificates.signing import sign_like
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography import x509
+
+    from ftps_lab.certificates.certificate import PrivateKey
+
+# Where the algorithm identifiers of RFC 8017 appendix C and RFC 5758 begin: pkcs-1 and ansi-X9-62 signatures.
+_SIGNED_BY_RSA: Final = "1.2.840.113549.1.1."
+_SIGNED_BY_ECDSA: Final = "1.2.840.10045.4."
+
+
+def twins(certificates: Mapping[str, Certificate]) -> dict[str, Certificate]:
+    """Twins of certificates and of all their issuers: every field the same byte for byte, all keys new.
+
+    The public key and the signature are all that differ: serial number, dates and key identifiers are the original's.
+    Within one call the twins belong together: a leaf's twin is signed by the twin of its issuer, and certificates that
+    shared a key share the new one.
+
+    Args:
+        certificates: By name; issuers need not be among them.
+
+    Returns:
+        The twins of these, by the same names.
+
+    Raises:
+        LabError: A certificate from elsewhere encodes its public key in an unusual way.
+    """
+    impostor = _Impostor()
+    return {name: impostor.twin(certificate) for name, certificate in certificates.items()}
+
+
+class _Impostor:
+    """Remembers what it made, so that one original has one twin and one key has one successor."""
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, PrivateKey] = {}
+        self._twins: dict[x509.Certificate, Certificate] = {}
+        self._strangers: dict[x509.Name, PrivateKey] = {}
+
+    def twin(self, certificate: Certificate) -> Certificate:
+        above: Certificate | None = None
+        for original in (*reversed(certificate.issuers), certificate):
+            if original.x509 not in self._twins:
+                self._twins[original.x509] = self._copy(original, above)
+            above = self._twins[original.x509]
+        made = self._twins[certificate.x509]
+        return Certificate(certificate.name, made.x509, made.key, made.issuer)
+
+    def _copy(self, original: Certificate, issuer: Certificate | None) -> Certificate:
+        key = self._successor(original.key)
+        body = original.x509.tbs_certificate_bytes
+        old, new = _encoded(original.key), _encoded(key)
+        if old not in body or len(old) != len(new):
+            raise LabError(
+                f"no twin of certificate {original.name!r}: it does not encode its public key as RFC 5480 or 8017 "
+                "have it, or `key` is not its key; issue it anew"
+            )
+        if issuer is not None:
+            signer = issuer.key
+        elif original.signed_itself:
+            signer = key
+        else:
+            signer = self._stranger(original.x509)
+        return Certificate(original.name, sign_like(original.x509, body.replace(old, new, 1), signer), key, issuer)
+
+    def _successor(self, key: PrivateKey) -> PrivateKey:
+        """The new key in the place of an old one, of the same kind and size."""
+        if _encoded(key) not in self._keys:
+            self._keys[_encoded(key)] = _new_key_like(key)
+        return self._keys[_encoded(key)]
+
+    def _stranger(self, certificate: x509.Certificate) -> PrivateKey:
+        """A key in the place of an issuer's that we never had, fit for the algorithm that it signed with."""
+        if certificate.issuer not in self._strangers:
+            self._strangers[certificate.issuer] = _key_that_signs(certificate)
+        return self._strangers[certificate.issuer]
+
+
+def _encoded(key: PrivateKey) -> bytes:
+    """DER of the SubjectPublicKeyInfo, as it stands in a certificate."""
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _new_key_like(key: PrivateKey) -> PrivateKey:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return rsa.generate_private_key(key.public_key().public_numbers().e, key.key_size)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return ec.generate_private_key(key.curve)
+    return ed25519.Ed25519PrivateKey.generate()
+
+
+def _key_that_signs(certificate: x509.Certificate) -> PrivateKey:
+    algorithm = certificate.signature_algorithm_oid.dotted_string
+    if algorithm.startswith(_SIGNED_BY_RSA):
+        return rsa.generate_private_key(65537, 2048)
+    if algorithm.startswith(_SIGNED_BY_ECDSA):
+        return ec.generate_private_key(ec.SECP256R1())
+    return ed25519.Ed25519PrivateKey.generate()

@@ -1,0 +1,341 @@
+"""What a certificate says, as frozen data, and the rules by which such data can be issued.
+
+Pure, and light: the standard library only, so that reading scenarios does not load a TLS library.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+SELF: Final = "self"
+"""The `issuer` of a certificate that signs itself."""
+
+KEYS: Final = ("ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-1024", "rsa-2048", "rsa-4096")
+"""Allowed values of `key`."""
+
+SIGNATURES: Final = ("sha256", "sha384", "sha1", "md5")
+"""Allowed values of `signature`: the hash that the issuer signs."""
+
+USAGES: Final = ("server", "client", "any", "absent")
+"""Allowed values of `usage` (extended key usage, RFC 5280 section 4.2.1.12)."""
+
+KEY_USAGES: Final = (
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+)
+"""Allowed words of `key_usage`, spelled and ordered as in RFC 5280 section 4.2.1.3."""
+
+_DEFAULT_KEY: Final = "ec-p256"
+_DEFAULT_SIGNATURE: Final = "sha256"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateSpec:
+    """What a certificate says: the keys of `[certificates.*]` in a scenario.
+
+    None stands for the default by issuer: a self-signed certificate says what `openssl req -x509` writes, an issued
+    one what a TLS server's leaf needs (see `resolved`).
+
+    Attributes:
+        issuer: ``"self"``, or the name of another certificate.
+        common_name: The subject's only attribute; ``""`` leaves the subject empty, and the SAN becomes critical.
+        names: DNS names and IP addresses of the SAN; empty leaves the SAN out.
+        not_before: Start of validity: see `moment`.
+        not_after: Last second of validity: see `moment`.
+        key: One of `KEYS`.
+        same_key_as: The name of another certificate whose key is reused, instead of `key`.
+        signature: One of `SIGNATURES`; ed25519 issuers have their own hash and need the default here.
+        ca: What basicConstraints says; ``"absent"`` leaves the extension out.
+        path_length: How many intermediates may follow, only with `ca` true; None states no limit.
+        key_usage: Words of `KEY_USAGES`; ``"absent"`` leaves the extension out.
+        usage: One of `USAGES`.
+        key_ids: Whether subject and authority key identifiers are present.
+    """
+
+    issuer: str = SELF
+    common_name: str = "localhost"
+    names: tuple[str, ...] = ("localhost",)
+    not_before: str | datetime = "-1d"
+    not_after: str | datetime = "+365d"
+    key: str = _DEFAULT_KEY
+    same_key_as: str | None = None
+    signature: str = _DEFAULT_SIGNATURE
+    ca: bool | Literal["absent"] | None = None
+    path_length: int | None = None
+    key_usage: tuple[str, ...] | Literal["absent"] | None = None
+    usage: str | None = None
+    key_ids: bool = True
+
+    def resolved(self) -> CertificateSpec:
+        """The same with every None of `ca`, `key_usage` and `usage` replaced by its issuer's default."""
+        default = _SELF_SIGNED if self.issuer == SELF else _ISSUED
+        return replace(
+            self,
+            ca=default.ca if self.ca is None else self.ca,
+            key_usage=default.key_usage if self.key_usage is None else self.key_usage,
+            usage=default.usage if self.usage is None else self.usage,
+        )
+
+
+# What `openssl req -x509` writes (measured on 3.0.22; a test compares with the openssl at hand).
+_SELF_SIGNED: Final = CertificateSpec(ca=True, key_usage="absent", usage="absent")
+_ISSUED: Final = CertificateSpec(ca=False, key_usage=("digitalSignature",), usage="server")
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_RELATIVE: Final = re.compile(r"([+-][0-9]{1,12})([smhd])")
+_RFC3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def moment(text: str | datetime, now: datetime) -> datetime:
+    """The moment that a scenario means, in UTC and whole seconds (X.509 knows no smaller unit).
+
+    Args:
+        text: Relative to now, sign, number and one of s, m, h, d (``"-1d"``); or a time of RFC 3339 section 5.6
+            (``"2026-01-31T12:00:00Z"``); or a datetime with a time zone, as TOML has them.
+        now: With a time zone.
+
+    Raises:
+        ValueError: It is none of these; a sentence that says what would be right.
+    """
+    try:
+        if isinstance(text, datetime):
+            if text.tzinfo is None:
+                raise ValueError(f"{text} has no time zone: end it with Z or an offset such as +02:00")
+            return text.astimezone(UTC).replace(microsecond=0)
+        if relative := _RELATIVE.fullmatch(text):
+            distance = timedelta(seconds=int(relative[1]) * _SECONDS[relative[2]])
+            return now.astimezone(UTC).replace(microsecond=0) + distance
+        if _RFC3339.fullmatch(text):
+            return _of_the_calendar(text)
+    except OverflowError as error:
+        raise ValueError(f"{str(text)!r} lies outside of the years 1 to 9999") from error
+    raise ValueError(
+        f"{text!r} is no moment: write one relative to now, such as -1d or +365d (sign, number, one of s m h d), "
+        "or a time of RFC 3339, such as 2026-01-31T12:00:00Z"
+    )
+
+
+def _of_the_calendar(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(microsecond=0)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is on no calendar or clock: {error}") from error
+
+
+def check(specs: Mapping[str, CertificateSpec], now: datetime | None = None) -> list[tuple[str, str, str]]:
+    """Every reason why these certificates cannot be issued together.
+
+    What is merely bad practice is none: bad chains are what the lab is for.
+
+    Args:
+        specs: Certificates by name.
+        now: What relative dates refer to, with a time zone; None is the present.
+
+    Returns:
+        For each problem the certificate's name, the key, and a sentence that says what would be right.
+    """
+    at = datetime.now(UTC) if now is None else now
+    return [
+        (name, key, sentence)
+        for name, spec in specs.items()
+        for rule in _RULES
+        for key, sentence in rule(_Case(specs, name, spec, at))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One certificate among the others: what a rule looks at."""
+
+    specs: Mapping[str, CertificateSpec]
+    name: str
+    spec: CertificateSpec
+    now: datetime
+
+    def others(self) -> str:
+        """The names that a reference could have, for a sentence."""
+        return ", ".join(other for other in self.specs if other != self.name) or "(there is no other)"
+
+
+def _known_words(case: _Case) -> Iterator[tuple[str, str]]:
+    """Each word is in its table."""
+    spec = case.spec
+    for key, word, allowed in (
+        ("key", spec.key, KEYS),
+        ("signature", spec.signature, SIGNATURES),
+        ("usage", spec.usage, USAGES),
+    ):
+        if word is not None and word not in allowed:
+            yield key, f"{word!r} is not known: use one of {', '.join(allowed)}"
+
+
+def _key_usage(case: _Case) -> Iterator[tuple[str, str]]:
+    """The words exist, there is one, and encipherOnly and decipherOnly qualify something (RFC 5280, 4.2.1.3)."""
+    words = case.spec.key_usage
+    if words is None or words == "absent":
+        return
+    if not words:
+        yield "key_usage", 'an empty list says nothing: name a usage, or write "absent" to leave it out'
+    for word in words:
+        if word not in KEY_USAGES:
+            yield "key_usage", f"{word!r} is not known: use some of {', '.join(KEY_USAGES)}"
+    if {"encipherOnly", "decipherOnly"} & set(words) and "keyAgreement" not in words:
+        yield "key_usage", "encipherOnly and decipherOnly only qualify keyAgreement: add keyAgreement"
+
+
+def _issuer(case: _Case) -> Iterator[tuple[str, str]]:
+    """The issuer exists, and the way up ends at a self-signed certificate."""
+    if case.name == SELF:
+        yield "issuer", 'a certificate cannot be called "self", the word for one that signs itself: rename it'
+    issuer = case.spec.issuer
+    if issuer == SELF:
+        return
+    if issuer not in case.specs:
+        yield "issuer", f'there is no certificate {issuer!r}: write "self", or one of {case.others()}'
+    elif _returns(case, lambda spec: spec.issuer):
+        yield "issuer", 'its issuers lead back to itself: one of them must have the issuer "self"'
+
+
+def _same_key_as(case: _Case) -> Iterator[tuple[str, str]]:
+    """The other certificate exists, has a key of its own, and one of the kind that `key` names, if it does."""
+    other = case.spec.same_key_as
+    if other is None:
+        return
+    if other not in case.specs:
+        yield "same_key_as", f"there is no certificate {other!r}: name one of {case.others()}"
+        return
+    if _returns(case, lambda spec: spec.same_key_as):
+        yield "same_key_as", "this leads back to itself: one of them must have a key of its own"
+        return
+    kind = _kind_of_key(case.specs, other)
+    if case.spec.key not in (_DEFAULT_KEY, kind) and kind is not None:
+        yield "key", f"the key of {other!r} is {kind}, not {case.spec.key}: leave `key` out beside `same_key_as`"
+
+
+def _signature(case: _Case) -> Iterator[tuple[str, str]]:
+    """The issuer's kind of key can sign this hash: there is an algorithm identifier for the two."""
+    issuer = case.name if case.spec.issuer == SELF else case.spec.issuer
+    kind = _kind_of_key(case.specs, issuer)
+    if kind is None:
+        return
+    if kind == "ed25519" and case.spec.signature != _DEFAULT_SIGNATURE:
+        yield "signature", f"the issuer's ed25519 key has its own hash (RFC 8410): leave out {case.spec.signature!r}"
+    if kind.startswith("ec-") and case.spec.signature == "md5":
+        yield "signature", "ECDSA was never defined with MD5 (RFC 5758): give the issuer an RSA key"
+
+
+def _dates(case: _Case) -> Iterator[tuple[str, str]]:
+    """Both dates can be read and written (RFC 5280, 4.1.2.5: UTCTime begins in 1950), in their order."""
+    moments = []
+    for key, text in (("not_before", case.spec.not_before), ("not_after", case.spec.not_after)):
+        try:
+            at = moment(text, case.now)
+        except ValueError as error:
+            yield key, str(error)
+            continue
+        if at.year < 1950:
+            yield key, f"{at:%Y-%m-%d} cannot be written into a certificate: 1950 is the first year that can"
+        moments.append(at)
+    if len(moments) == 2 and moments[1] < moments[0]:
+        yield "not_after", f"{moments[1]} is before not_before, {moments[0]}: move one of them"
+
+
+def _path_length(case: _Case) -> Iterator[tuple[str, str]]:
+    """A limit of zero or more, on an authority (RFC 5280, 4.2.1.9)."""
+    limit = case.spec.path_length
+    if limit is None:
+        return
+    if limit < 0:
+        yield "path_length", f"{limit} is less than none: write 0 or more, or leave it out for no limit"
+    if case.spec.resolved().ca is not True:
+        yield "path_length", "only an authority has one: add ca = true, or leave path_length out"
+
+
+# A label of RFC 1034 section 3.5, with the underscores that container networks use; the first may hold wildcards
+# (RFC 6125 section 6.4.3), well placed or not.
+_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
+_FIRST_LABEL: Final = re.compile(r"[a-z0-9_*]([a-z0-9_*-]{0,61}[a-z0-9_*])?", re.IGNORECASE)
+
+
+def _names(case: _Case) -> Iterator[tuple[str, str]]:
+    """Every name is a DNS name or an IP address, and the common name fits (RFC 5280, appendix A: 64)."""
+    size = len(case.spec.common_name.encode("utf-8", "replace"))
+    if size > 64:
+        yield "common_name", f"{size} bytes are too many: at most 64 fit"
+    for name in case.spec.names:
+        if not name.isascii():
+            yield "names", f"{name!r} is not ASCII: write it as it travels, with labels that begin with xn--"
+        elif not (is_ip_address(name) or _is_dns_name(name)):
+            yield "names", f"{name!r} is neither a DNS name such as ftp.example.test nor an IP address"
+
+
+def is_ip_address(name: str) -> bool:
+    """Whether a name of the SAN is an IP address (an iPAddress there; anything else is a dNSName)."""
+    try:
+        return "%" not in str(ip_address(name))  # a zone (fe80::1%eth0) is no part of the address
+    except ValueError:
+        return False
+
+
+def _is_dns_name(name: str) -> bool:
+    first, *rest = name.split(".")
+    labels_fit = _FIRST_LABEL.fullmatch(first) and all(_LABEL.fullmatch(label) for label in rest)
+    # 1.2.3.400 is a mistyped address: no top-level domain is a number (RFC 3696 section 2).
+    return bool(labels_fit) and len(name) <= 253 and not (rest or [first])[-1].isdigit()
+
+
+_RULES: Final[tuple[Callable[[_Case], Iterator[tuple[str, str]]], ...]] = (
+    _issuer,
+    _names,
+    _dates,
+    _known_words,
+    _same_key_as,
+    _signature,
+    _path_length,
+    _key_usage,
+)
+
+
+def _returns(case: _Case, step: Callable[[CertificateSpec], str | None]) -> bool:
+    """Whether following a reference from certificate to certificate comes back to where it began."""
+    seen: set[str] = set()
+    at = step(case.spec)
+    while at is not None and at in case.specs and at not in seen:
+        if at == case.name:
+            return True
+        seen.add(at)
+        at = step(case.specs[at])
+    return False
+
+
+def key_owner(specs: Mapping[str, CertificateSpec], name: str) -> str | None:
+    """The certificate whose `key` this one has, at the end of `same_key_as`; None where that ends nowhere."""
+    at: str | None = name
+    for _ in range(len(specs) + 1):
+        if at is None or at not in specs:
+            return None
+        if specs[at].same_key_as is None:
+            return at
+        at = specs[at].same_key_as
+    return None
+
+
+def _kind_of_key(specs: Mapping[str, CertificateSpec], name: str) -> str | None:
+    owner = key_owner(specs, name)
+    return None if owner is None else specs[owner].key

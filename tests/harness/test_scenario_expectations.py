@@ -1,0 +1,91 @@
+"""What a step must come to, by dialect and version of lftp."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftps_harness.scenario import Dialect, Expect, expectation, parse
+
+HEAD = """
+schema = 1
+title = "t"
+why = "w"
+[certificates.a]
+[server]
+certificate = "a"
+[[step]]
+title = "s"
+repeat = 5
+"""
+
+EXPECT = """
+[step.expect]
+verdict = "rejected"
+reason  = ["untrusted", "expired"]
+message = "is NOT trusted"
+[step.expect.classic]
+reason  = "untrusted"
+message = "Not trusted"
+[step.expect.openssl]
+verdict = "accepted"
+[step.expect."4"]
+message = "four"
+[step.expect."4.8"]
+message = "four eight"
+[step.expect."5.0"]
+verdict = "exposed"
+to = ["wire"]
+"""
+
+
+def expected(dialect: Dialect, version: str, text: str = EXPECT) -> Expect:
+    return expectation(parse(HEAD + text, "f", "a/b").steps[0], dialect, version)
+
+
+def test_without_a_fitting_override_the_table_holds() -> None:
+    assert expected("status", "3.9") == Expect(
+        verdict="rejected", reasons=frozenset({"untrusted", "expired"}), message="is NOT trusted"
+    )
+
+
+def test_a_dialect_changes_the_keys_that_it_names() -> None:
+    assert expected("classic", "3.9") == Expect(
+        verdict="rejected", reasons=frozenset({"untrusted"}), message="Not trusted"
+    )
+
+
+def test_an_override_that_names_the_verdict_replaces_the_table() -> None:
+    """Neither reasons nor message survive."""
+    assert expected("openssl", "3.9") == Expect(verdict="accepted")
+
+
+def test_the_version_beats_the_dialect() -> None:
+    """What the version does not name, the dialect's override still says."""
+    assert expected("classic", "4.9.2") == Expect(verdict="rejected", reasons=frozenset({"untrusted"}), message="four")
+
+
+def test_a_version_that_names_the_verdict_replaces_what_the_dialect_said() -> None:
+    assert expected("classic", "5.0.1") == Expect(verdict="exposed", to=frozenset({"wire"}))
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("4.8", "four eight"),
+        ("4.8.4", "four eight"),
+        ("4.8-2", "four eight"),
+        ("4.80", "four"),
+        ("4.9.3", "four"),
+        ("4", "four"),
+        ("40.1", "is NOT trusted"),
+        ("14.8", "is NOT trusted"),
+    ],
+)
+def test_the_longest_fitting_version_prefix_counts(version: str, message: str) -> None:
+    """Prefixes end where a number ends."""
+    assert expected("status", version).message == message
+
+
+def test_how_often_is_read() -> None:
+    text = '[step.expect]\nverdict="exposed"\nhow_often="sometimes"\notherwise=["rejected"]\n'
+    assert expected("status", "4", text) == Expect(verdict="exposed", how_often="sometimes", otherwise=("rejected",))

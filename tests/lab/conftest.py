@@ -1,0 +1,296 @@
+"""What the lab's tests share: certificates, files to serve, servers that are always stopped, and clients without lftp."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import hashlib
+import io
+import select
+import socket
+import ssl
+import struct
+import threading
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from ftps_lab.certificates import Certificate, CertificateSpec, issue
+from ftps_lab.servers import FtpsServer, ServerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Mode = Literal["pasv", "epsv", "port", "eprt"]
+Address = tuple[str, int]
+
+PASSWORD = "correct horse"
+PATIENCE = 5.0
+"""Seconds after which a client of these tests gives up: nothing here may hang."""
+
+CONTENTS = {
+    "empty": b"",
+    "three": b"abc",
+    "chunk": bytes(range(256)) * 256,  # 64 KiB
+    "large": b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(5 << 15)),  # 5 MiB
+}
+
+
+class Client(ftplib.FTP_TLS):
+    """ftplib's client, which verifies the server: on 127.0.0.1 and under the name localhost.
+
+    Attributes:
+        mode: How data connections come about.
+        relays: Given, all connections go through relays of these, the independent witnesses.
+    """
+
+    mode: Mode = "pasv"
+    relays: Relays | None = None
+
+    def reach(self, server: FtpsServer) -> None:
+        """Connect; on an implicit server TLS comes first."""
+        address = (server.host, server.port)
+        if self.relays is not None:
+            address = self.relays.to(address)
+        if server.spec.protocol != "implicit":
+            self.connect(*address)
+            self.host = "localhost"
+            return
+        self.host = "localhost"
+        raw = socket.create_connection(address, PATIENCE)
+        self.sock = self.context.wrap_socket(raw, server_hostname=self.host)
+        self.af = self.sock.family
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+
+    def makepasv(self) -> Address:
+        """PASV, or EPSV also over IPv4."""
+        assert self.sock is not None
+        if self.mode == "epsv":
+            address = ftplib.parse229(self.sendcmd("EPSV"), self.sock.getpeername())
+        else:
+            address = super().makepasv()
+        return address if self.relays is None else self.relays.to(address)
+
+    def makeport(self) -> socket.socket:
+        """PORT, or EPRT also over IPv4; ftplib accepts on what this returns."""
+        assert self.sock is not None
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(PATIENCE)
+        host, port = listener.getsockname()
+        if self.relays is not None:
+            host, port = self.relays.to((host, port), active=True)
+        try:
+            self.sendeprt(host, port) if self.mode == "eprt" else self.sendport(host, port)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def get(self, name: str) -> bytes:
+        """Download a file."""
+        return self.download(f"RETR {name}")
+
+    def download(self, command: str) -> bytes:
+        """What comes on the data connection after RETR, LIST, NLST or MLSD."""
+        received = bytearray()
+        self.retrbinary(command, received.extend)
+        return bytes(received)
+
+    def put(self, name: str, content: bytes) -> str:
+        """Upload a file; the reply."""
+        return self.storbinary(f"STOR {name}", io.BytesIO(content))
+
+    def data(self, command: str) -> socket.socket:
+        """A passive data connection without any TLS of its own, the reply to the command being 1xx."""
+        sock = socket.create_connection(self.makepasv(), PATIENCE)
+        try:
+            assert self.sendcmd(command).startswith("1")
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+class Relays:
+    """Relays that record what passes: the witness that knows nothing of the lab.
+
+    `seen` holds for each connection, by the address that the server has for its peer, what went to the server and what
+    came from it.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[Address, tuple[bytearray, bytearray]] = {}
+        self._threads: list[threading.Thread] = []
+
+    def to(self, target: Address, *, active: bool = False) -> Address:
+        """A relay for one connection to this address; `active` ones are opened by the server."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(PATIENCE)
+        address: Address = listener.getsockname()
+        thread = threading.Thread(target=self._relay, args=(listener, address, target, active))
+        thread.start()
+        self._threads.append(thread)
+        return address
+
+    def wait(self) -> None:
+        """Until every relay has ended."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+    def _relay(self, listener: socket.socket, address: Address, target: Address, active: bool) -> None:  # noqa: FBT001
+        with listener, contextlib.suppress(TimeoutError):
+            near, _ = listener.accept()
+            with near, socket.create_connection(target, PATIENCE) as far:
+                client, server = (far, near) if active else (near, far)
+                to_server, to_client = bytearray(), bytearray()
+                self.seen[address if active else far.getsockname()] = to_server, to_client
+                pump({client: (server, to_server), server: (client, to_client)})
+
+
+def pump(ways: dict[socket.socket, tuple[socket.socket, bytearray]]) -> None:
+    """Copy both ways until both ends have closed, recording what was read."""
+    while ways:
+        ready, _, _ = select.select(list(ways), [], [], PATIENCE)
+        if not ready:
+            return
+        for source in ready:
+            sink, record = ways[source]
+            try:
+                data = source.recv(65536)
+                record += data
+                if data:
+                    sink.sendall(data)
+                else:
+                    sink.shutdown(socket.SHUT_WR)
+            except OSError:
+                data = b""
+            if not data:
+                del ways[source]
+
+
+class Lab:
+    """Makes servers and clients for one test, and ends them."""
+
+    password = PASSWORD
+    contents = CONTENTS
+
+    def __init__(self, root: Path, certificates: dict[str, Certificate], stack: contextlib.ExitStack) -> None:
+        self.root = root
+        self.certificates = certificates
+        self._stack = stack
+
+    def build(self, protocol: str = "explicit", certificate: str = "genuine", **more: Any) -> FtpsServer:
+        """A server that was not started; `more` are keys of `ServerSpec`."""
+        return FtpsServer(self.spec(protocol, certificate, **more), root=self.root, password=PASSWORD)
+
+    def spec(self, protocol: str = "explicit", certificate: str = "genuine", **more: Any) -> ServerSpec:
+        """What a server is."""
+        kwargs: dict[str, Any] = {"protocol": protocol, **more}
+        if protocol != "plain":
+            kwargs["certificate"] = self.certificates[certificate]
+        return ServerSpec(**kwargs)
+
+    def serve(self, protocol: str = "explicit", certificate: str = "genuine", **more: Any) -> FtpsServer:
+        """A running server."""
+        server = self.build(protocol, certificate, **more)
+        self._stack.callback(server.stop)
+        return server.start()
+
+    def trusting(self, *names: str, version: str = "") -> ssl.SSLContext:
+        """A client's context that trusts these certificates only."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for name in names:
+            context.load_verify_locations(cadata=self.certificates[name].pem.decode())
+        if version:
+            exactly = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[version]
+            context.minimum_version = context.maximum_version = exactly
+        return context
+
+    def client(
+        self,
+        server: FtpsServer,
+        *,
+        trust: tuple[str, ...] = ("genuine",),
+        mode: Mode = "pasv",
+        version: str = "",
+        relays: Relays | None = None,
+    ) -> Client:
+        """A connected client, not logged in; closed with the test."""
+        client = Client(context=self.trusting(*trust, version=version), timeout=PATIENCE)
+        self._stack.callback(client.close)
+        client.mode = mode
+        client.relays = relays
+        client.set_pasv(mode in {"pasv", "epsv"})
+        client.reach(server)
+        return client
+
+    def login(
+        self, server: FtpsServer, *, user: str = "anna", password: str = PASSWORD, protect: bool = True, **more: Any
+    ) -> Client:
+        """A client that is logged in, in TLS and with PROT P where the server has them."""
+        client = self.client(server, **more)
+        client.login(user, password, secure=server.spec.protocol != "plain")
+        if protect and server.spec.protocol != "plain":
+            client.prot_p()
+        return client
+
+    def connect(self, server: FtpsServer, *, receive: bytes = b"220") -> socket.socket:
+        """A bare connection that has read what begins with `receive`; closed with the test."""
+        sock = self._stack.enter_context(socket.create_connection((server.host, server.port), PATIENCE))
+        if receive:
+            assert sock.recv(512).startswith(receive)
+        return sock
+
+    def relays(self) -> Relays:
+        """Independent witnesses."""
+        return Relays()
+
+    @staticmethod
+    def vanish(sock: socket.socket) -> None:
+        """Close with a reset, as the kernel does for a killed client that had not read everything."""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+    def prove_alive(self, server: FtpsServer) -> None:
+        """A good client is served."""
+        client = self.login(server)
+        assert client.get("three") == CONTENTS["three"]
+        client.quit()
+
+
+@pytest.fixture(scope="session")
+def certificates() -> dict[str, Certificate]:
+    """Certificates by name: two strangers to each other, and a leaf below an intermediate below a root."""
+    return issue(
+        {
+            "genuine": CertificateSpec(),
+            "other": CertificateSpec(),
+            "data": CertificateSpec(),
+            "root": CertificateSpec(common_name="Root", names=()),
+            "intermediate": CertificateSpec(
+                issuer="root", common_name="Intermediate", names=(), ca=True, key_usage=("keyCertSign",), usage="absent"
+            ),
+            "leaf": CertificateSpec(issuer="intermediate"),
+        }
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder to serve, with files of several sizes."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    for name, content in CONTENTS.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def lab(root: Path, certificates: dict[str, Certificate]) -> Iterator[Lab]:
+    """Servers and clients for one test, all ended after it."""
+    with contextlib.ExitStack() as stack:
+        yield Lab(root, certificates, stack)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab")] == []

@@ -1,0 +1,454 @@
+"""Whatever a client does, the server goes on serving others, and tells it as the client's doing."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import random
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ftps_lab import handlers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ftps_lab.servers import FtpsServer
+    from tests.lab.conftest import Client, Lab
+
+PROTOCOLS = ("explicit", "implicit", "plain")
+GARBAGE = {
+    "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "zeros": bytes(100),
+    "noise": random.Random(1).randbytes(3000),
+    "telnet": b"\xff\xf4\xff\xf2ABOR\r\n",
+    "nul": b"USER a\0b\r\nPASS \0\r\n\0\r\n",
+    "not-utf8": b"USER \xff\xfe\x80\r\n",
+    "bare-lf": b"USER a\nNOOP\n",
+    "empty-lines": b"\r\n" * 100,
+    "half-a-record": b"\x16\x03\x01\x02\x00" + b"x" * 100,
+    "a-whole-false-record": b"\x16\x03\x03\x00\x04\x01\x00\x00\x00",
+    "an-alert": b"\x15\x03\x03\x00\x02\x02\x28",
+    "huge-record": b"\x16\x03\x03\xff\xff" + b"x" * 0xFFFF,
+    "empty-record": b"\x16\x03\x03\x00\x00" * 10,
+    "sslv2": b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10" + b"x" * 40,
+}
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Until the end, or a reset."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while data := sock.recv(65536):
+            received += data
+    return received
+
+
+def finish(lab: Lab, server: FtpsServer) -> None:
+    """Every connection ended, no LabError, and a good client is served."""
+    assert server.settle()
+    server.record()
+    lab.prove_alive(server)
+    assert server.settle()
+    testimony = server.testimony()
+    assert testimony.logged_in
+    assert all(transfer.completed for transfer in testimony.transfers)
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+@pytest.mark.parametrize("where", ["clear", "behind-auth", "implicit"])
+def test_garbage_on_the_control_connection(lab: Lab, where: str, name: str) -> None:
+    """Bytes that are neither FTP nor TLS end or are answered, and are told; where TLS was due, no handshake is."""
+    server = lab.serve("implicit" if where == "implicit" else "explicit")
+    sock = lab.connect(server, receive=b"" if where == "implicit" else b"220")
+    if where == "behind-auth":
+        sock.sendall(b"AUTH TLS\r\n")
+        assert sock.recv(512).startswith(b"234")
+    with contextlib.suppress(ConnectionError):
+        sock.sendall(GARBAGE[name])
+        sock.shutdown(socket.SHUT_WR)
+    read_all(sock)
+    sock.close()
+    assert server.settle()
+    testimony = server.testimony()
+    assert len(testimony.connections) == 1
+    if where == "clear":
+        assert testimony.handshakes == ()
+    else:
+        assert [(h.completed, bool(h.error)) for h in testimony.handshakes] == [(False, True)]
+        assert testimony.credentials == ()
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_inside_tls(lab: Lab, name: str) -> None:
+    """The same bytes inside TLS are bad commands."""
+    server = lab.serve("implicit")
+    with lab.trusting("genuine").wrap_socket(lab.connect(server, receive=b""), server_hostname="localhost") as sock:
+        assert sock.recv(512).startswith(b"220")
+        sock.sendall(GARBAGE[name] + b"\r\nQUIT\r\n")
+        received = b""
+        with contextlib.suppress(ssl.SSLEOFError):
+            while data := sock.recv(65536):
+                received += data
+        assert received.splitlines()[-1].startswith(b"221")
+    assert server.settle()
+    assert {command.channel for command in server.testimony().commands} == {"tls"}
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"USER in clear\r\n"])
+def test_garbage_after_the_handshake(lab: Lab, garbage: bytes) -> None:
+    """Bytes in clear within an established TLS connection end it, are told as its error, and are no command."""
+    server = lab.serve()
+    client = lab.login(server)
+    assert client.sock is not None
+    with socket.socket(fileno=client.sock.detach()) as raw:
+        raw.sendall(garbage)
+        raw.settimeout(5)
+        read_all(raw)
+    client.sock = None
+    client.close()
+    assert server.settle()
+    testimony = server.testimony()
+    assert "SSL" in testimony.connections[0].error or "Error" in testimony.connections[0].error
+    assert testimony.commands[-1].verb == "PROT"
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("command", ["RETR large", "STOR up"])
+@pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 30_000])
+def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garbage: bytes) -> None:
+    """A broken TLS stream during an upload is answered on the control connection, and not told as completed."""
+    server = lab.serve()
+    client = lab.login(server)
+    client.voidcmd("TYPE I")
+    data = client.transfercmd(command)
+    if command.startswith("STOR"):
+        data.sendall(b"x" * 100)
+    with socket.socket(fileno=data.detach()) as raw, contextlib.suppress(ConnectionError):
+        raw.sendall(garbage)
+        if command.startswith("RETR"):
+            lab.vanish(raw)
+        else:
+            raw.settimeout(5)
+            read_all(raw)
+    with pytest.raises(ftplib.error_temp, match="^426"):
+        client.voidresp()
+    client.quit()
+    assert server.settle()
+    assert [transfer.completed for transfer in server.testimony().transfers] == [False]
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("command", ["RETR three", "STOR up", "LIST"])
+@pytest.mark.parametrize("name", ["http", "noise", "a-whole-false-record", "huge-record"])
+def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, name: str) -> None:
+    """A data connection that should be in TLS and is not gets 522, and no content passes."""
+    server = lab.serve()
+    client = lab.login(server)
+    with client.data(command) as data, contextlib.suppress(ConnectionError):
+        data.sendall(GARBAGE[name])
+        read_all(data)
+    with pytest.raises(ftplib.Error, match=r"^(426|522)"):
+        client.voidresp()
+    client.quit()
+    assert server.settle()
+    assert [(t.size, t.completed) for t in server.testimony().transfers] == [(0, False)]
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("protocol", ["explicit", "plain"])
+def test_a_tls_client_on_a_clear_control_channel(lab: Lab, protocol: str) -> None:
+    """A client that begins with TLS where FTP is due fails, and no password of it is ever sent."""
+    server = lab.serve(protocol)
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        lab.trusting("genuine").wrap_socket(lab.connect(server), server_hostname="localhost")
+    assert server.settle()
+    assert server.testimony().handshakes == ()
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_megabyte_without_a_line_end(lab: Lab, protocol: str) -> None:
+    """A line without an end is answered 500 and forgotten, and the connection goes on."""
+    server = lab.serve(protocol)
+    client = lab.login(server)
+    assert client.sock is not None
+    client.sock.sendall(b"x" * (1 << 20))
+    client.sock.sendall(b"\r\nSYST\r\n")
+    assert client.file is not None
+    codes = set()
+    while not (line := client.file.readline()).startswith("215"):
+        codes.add(line[:3])
+    assert codes == {"500"}
+    client.quit()
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("protocol", ["explicit", "implicit"])
+def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
+    """A client that sends much and reads late gets every reply, through buffers that were full."""
+    server = lab.serve(protocol)
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.settimeout(10)
+    raw.connect((server.host, server.port))
+    if protocol == "explicit":
+        raw.recv(512)
+        raw.sendall(b"AUTH TLS\r\n")
+        raw.recv(512)
+    with raw, lab.trusting("genuine").wrap_socket(raw, server_hostname="localhost") as sock:
+        if protocol == "implicit":
+            sock.recv(512)
+        writer = threading.Thread(target=sock.sendall, args=(b"HELP\r\n" * 5000,))
+        writer.start()
+        time.sleep(0.1)
+        ends, rest = 0, b""
+        while ends < 5000:
+            data = rest + sock.recv(65536)
+            ends += data.count(b"\r\n214 ")
+            rest = data[-5:] if not data.endswith(b"\r\n214 ") else b""
+        writer.join(5)
+        assert not writer.is_alive()
+    finish(lab, server)
+
+
+def test_a_client_that_ends_at_any_byte_of_its_handshake(lab: Lab) -> None:
+    """Every prefix of what a real client sent, ended by a close or a reset, is a failed handshake and nothing else."""
+    server = lab.serve("implicit")
+    client = lab.client(server)
+    client.sendcmd("NOOP")
+    client.close()
+    assert server.settle()
+    recorded = server.wire().records[0].to_server
+    assert len(recorded) > 300
+    server.record()
+    for size in range(len(recorded)):
+        with socket.create_connection((server.host, server.port), 5) as sock:
+            sock.sendall(recorded[:size])
+            if size % 2:
+                lab.vanish(sock)
+    assert server.settle()
+    testimony = server.testimony()
+    assert len(testimony.connections) == len(recorded)
+    assert [(h.connection, h.completed) for h in testimony.handshakes] == [(n + 1, False) for n in range(len(recorded))]
+    assert not any(connection.greeted for connection in testimony.connections)
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_data_connections_that_are_reset_at_once(lab: Lab, protect: bool) -> None:
+    """A client that resets a data connection before anything passed disturbs nobody, passive or active."""
+    server = lab.serve()
+    for _ in range(20):
+        client = lab.login(server, protect=protect)
+        lab.vanish(socket.create_connection(client.makepasv(), 5))
+        client.quit()
+        client = lab.login(server, protect=protect, mode="port")
+        with client.makeport() as listener:
+            lab.vanish(listener.accept()[0])
+        client.quit()
+    assert server.settle()
+    assert {c.kind: c.error for c in server.testimony().connections}["control"] == ""
+    finish(lab, server)
+
+
+def test_active_mode_towards_nobody(lab: Lab) -> None:
+    """PORT to a port where nobody listens is answered 425, PORT to somebody else 501."""
+    client = lab.login(lab.serve())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(ftplib.error_temp, match="^425"):
+        client.sendport("127.0.0.1", port)
+    with pytest.raises(ftplib.error_perm, match="^501"):
+        client.sendport("127.0.0.2", port)
+    assert client.get("three") == b"abc"
+
+
+def test_two_hundred_quick_connections(lab: Lab) -> None:
+    """Two hundred clients that come and go, some with a word, are all told, and the next one is served."""
+    server = lab.serve()
+    for number in range(200):
+        with socket.create_connection((server.host, server.port), 5) as sock:
+            if number % 3 == 0:
+                sock.sendall(b"NOOP\r\n")
+            if number % 3 == 1:
+                lab.vanish(sock)
+    assert server.settle()
+    assert len(server.testimony().connections) == 200
+    finish(lab, server)
+
+
+ARGUMENTS = ("", "a", "a\0b", "/", "../../..", "x" * 2000, "\ufffd", "~", "-la", "*", "9" * 30, "-1", "|1|127.0.0.1|x|", "a b c")
+
+
+@pytest.mark.parametrize("protocol", ["explicit", "plain"])
+def test_every_command_with_odd_arguments(lab: Lab, protocol: str) -> None:
+    """No command, whatever its argument, is an error of the server: each is answered."""
+    server = lab.serve(protocol)
+    for verb in sorted(handlers.CONTROLS[protocol].proto_cmds.keys() - {"QUIT", "REIN", "AUTH", "USER", "PASS"}):
+        client = lab.login(server, protect=False)
+        for kind in ("I", "A"):
+            client.sendcmd(f"TYPE {kind}")
+            for argument in ARGUMENTS:
+                with contextlib.suppress(ftplib.error_perm, ftplib.error_temp, ftplib.error_proto):
+                    client.sendcmd(f"{verb} {argument}".rstrip())
+        client.close()
+    (lab.root / "three").write_bytes(b"abc")
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("rest", ["0", "2", "3", "9", "9" * 30])
+@pytest.mark.parametrize("command", ["RETR three", "STOR three"])
+def test_rest(lab: Lab, command: str, rest: str) -> None:
+    """A restart at, behind or far behind the end of a file is served or refused, never an error of the server."""
+    server = lab.serve()
+    client = lab.login(server)
+    client.voidcmd("TYPE I")
+    with contextlib.suppress(ftplib.Error):
+        with client.transfercmd(command, rest) as data:
+            if command.startswith("RETR"):
+                assert data.recv(10) == b"abc"[int(rest) :]
+        client.voidresp()
+    client.close()
+    finish(lab, server)
+
+
+# --- Slow and hasty data connections
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_an_upload_by_a_client_that_does_not_read(lab: Lab, version: str) -> None:
+    """A client that closes right behind its last byte, its session tickets unread, loses nothing of its upload."""
+    server = lab.serve(tls=(version,))
+    client = lab.login(server)
+    client.voidcmd("TYPE I")
+    content = lab.contents["large"]
+    for number in range(3):
+        sock = client.data(f"STOR up{number}")
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        while not shake(tls):
+            sock.sendall(outgoing.read())
+            incoming.write(sock.recv(65536) if tls.version() is None or not outgoing.pending else b"")
+        tls.write(content)
+        sock.sendall(outgoing.read())
+        sock.close()
+        assert client.voidresp().startswith("226")
+        assert (lab.root / f"up{number}").read_bytes() == content
+    client.quit()
+    assert server.settle()
+    assert [(t.size, t.completed) for t in server.testimony().transfers] == [(5 << 20, True)] * 3
+
+
+def shake(tls: ssl.SSLObject) -> bool:
+    """One step of a handshake; True when it is done."""
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
+
+
+def slowly(client: Client, command: str) -> socket.socket:
+    """A data connection with the smallest receive buffer."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.settimeout(5)
+    sock.connect(client.makepasv())
+    assert client.sendcmd(command).startswith("1")
+    return sock
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_slow_reader_gets_everything(lab: Lab, protocol: str) -> None:
+    """A download through a tiny buffer, read with pauses, is whole and ends cleanly; the server does not spin."""
+    server = lab.serve(protocol)
+    client = lab.login(server)
+    client.voidcmd("TYPE I")
+    data = slowly(client, "RETR large")
+    if protocol != "plain":
+        data = client.context.wrap_socket(data, server_hostname="localhost")
+    received = bytearray()
+    with data:
+        shares = []
+        while len(received) < 5 << 20:
+            part = data.recv(1 << 20)
+            assert part
+            if len(received) >> 20 != (len(received) + len(part)) >> 20:
+                shares.append(busy_share(0.05))
+            received += part
+        assert data.recv(1) == b""  # a TLS connection that ends without close_notify would raise
+    assert client.voidresp().startswith("226")
+    assert received == lab.contents["large"]
+    assert sorted(shares)[len(shares) // 2] < 0.3
+    client.quit()
+    assert server.settle()
+    assert server.testimony().transfers[0].completed
+
+
+@pytest.mark.parametrize("command", ["RETR large", "STOR up", "LIST"])
+@pytest.mark.parametrize("begin", [b"", b"\x16\x03\x01"])
+def test_a_handshake_that_does_not_come_costs_nothing(lab: Lab, command: str, begin: bytes) -> None:
+    """The server waits for a client's data handshake without spinning."""
+    client = lab.login(lab.serve())
+    with client.data(command) as data:
+        data.sendall(begin)
+        time.sleep(0.02)
+        assert busy_share(0.1) < 0.3
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("command", ["RETR large", "STOR up"])
+def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, protocol: str, command: str) -> None:
+    """The server waits for a client that neither reads nor writes without spinning, and serves others meanwhile."""
+    server = lab.serve(protocol)
+    client = lab.login(server)
+    with client.transfercmd(command):
+        time.sleep(0.05)
+        assert busy_share(0.1) < 0.3
+        lab.prove_alive(server)
+
+
+def busy_share(seconds: float) -> float:
+    """The share of the next seconds in which this process computes while this thread sleeps."""
+    began = time.process_time()
+    time.sleep(seconds)
+    return (time.process_time() - began) / seconds
+
+
+def test_many_clients_at_once(lab: Lab) -> None:
+    """Eight clients in eight threads each get what they asked for."""
+    server = lab.serve()
+    failures: list[BaseException] = []
+
+    def guarded(work: Callable[[int], Any], number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+            failures.append(error)
+
+    def work(number: int) -> None:
+        client = lab.login(server, mode=("pasv", "epsv", "port", "eprt")[number % 4])
+        for turn in range(5):
+            content = b"%d.%d " % (number, turn) * 20_000
+            client.put(f"up{number}", content)
+            assert client.get(f"up{number}") == content
+        client.quit()
+
+    threads = [threading.Thread(target=guarded, args=(work, number)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert failures == []
+    assert server.settle()
+    transfers = server.testimony().transfers
+    assert len(transfers) == 80
+    assert all(transfer.completed for transfer in transfers)
