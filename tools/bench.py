@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000, help="steps of the leak check (default 1000)")
     options = parser.parse_args()
     client = lftp.identify(lftp.find())
-    scenarios = [load(path) for path in catalogue(ROOT / "scenarios") if "document" in str(path)]
+    scenarios = [load(path) for path in catalogue(ROOT / "scenarios").values() if path.parent.name == "document"]
     print(f"lftp {client.version}, {client.tls}; {len(scenarios)} scenarios, medians of {options.rounds} rounds\n")
     for figures in (
         lambda: catalogue_against_bare(client, scenarios, options.rounds),

@@ -175,7 +175,9 @@ def _distinct(found: Iterable[Chosen]) -> list[Chosen]:
     by_id: dict[str, Chosen] = {}
     for each in found:
         if (twin := by_id.setdefault(each.id, each)) is not each:
-            raise UsageError(f"{each.path}: has the id {each.id}, and so has {twin.path}; rename one, or run them apart")
+            raise UsageError(
+                f"{each.path}: has the id {each.id}, and so has {twin.path}; rename one, or run them apart"
+            )
     return list(by_id.values())
 
 

@@ -49,7 +49,6 @@ FORCE_OFF = Control("ssl-force-off", _THROUGH, lift=FORCE)
 RIGHT_PASSWORD = Control("right-password", _THROUGH, right_password=True)
 
 _BY_NAME = {"impostor-refused": IMPOSTOR_REFUSED, "impostor-accepted": IMPOSTOR_ACCEPTED}
-_BY_VERDICT = {"accepted": IMPOSTOR_REFUSED, "login-failed": RIGHT_PASSWORD}
 
 
 def control_for(step: Step, expect: Expect) -> Control | None:
@@ -59,10 +58,12 @@ def control_for(step: Step, expect: Expect) -> Control | None:
         UsageError: The scenario expects a refusal that no setting can be taken away for, and does not say
             ``control = "none"`` with its reason.
     """
-    if step.control is not None:
-        return _BY_NAME.get(step.control)
+    if step.control == "none":
+        return None
+    if expect.verdict == "accepted":
+        return _BY_NAME[step.control or "impostor-refused"]
     if expect.verdict != "rejected":
-        return _BY_VERDICT.get(expect.verdict)
+        return RIGHT_PASSWORD if expect.verdict == "login-failed" else None
     reasons = expect.reasons or frozenset()
     if reasons == {"tls-required"}:
         return FORCE_OFF

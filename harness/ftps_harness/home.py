@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Folder = Literal["lftp", "home", "elsewhere"]
 """Where lftp can be started: inside ``~/.lftp``, in HOME, or in an empty folder of its own."""
 
-_FOLDERS = ("home/.lftp", "elsewhere", "downloads", "uploads", "log")
+_FOLDERS = ("home", "home/.lftp", "elsewhere", "downloads", "uploads", "log")
 _COPIED = ("home", "elsewhere", "uploads")
 """What a control needs of the step that it belongs to; downloads and logs are its own."""
 
@@ -63,7 +63,7 @@ class Home:
         try:
             with _sentence(f"cannot make a private folder below {where}"):
                 for name in _FOLDERS:
-                    (self.root / name).mkdir(mode=0o700, parents=True)
+                    (self.root / name).mkdir(mode=0o700)
         except BaseException:
             self.close()
             raise

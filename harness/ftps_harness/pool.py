@@ -103,6 +103,7 @@ class _Band:
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._failed = threading.Event()
         self._interruption = process.Interruption()
         self._threads: list[threading.Thread] = []
 
@@ -135,7 +136,9 @@ class _Band:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
-            raise HarnessError(f"a scenario did not end within {_END_SECONDS:.0f} seconds; its folder may be left behind")
+            raise HarnessError(
+                f"a scenario did not end within {_END_SECONDS:.0f} seconds; its folder may be left behind"
+            )
         self._interruption.close()
 
     def _work(self) -> None:
@@ -149,6 +152,8 @@ class _Band:
                 if self._stop.is_set():
                     break  # its lftp was killed: this is no result
                 self.results[index] = result
+                if result.status in {"fail", "error"}:
+                    self._failed.set()
                 self._events.put(_Event(result=result))
         except BaseException as error:  # noqa: BLE001 - it surfaces in the main thread, whatever it is
             self._events.put(_Event(error=error))
@@ -156,9 +161,6 @@ class _Band:
 
     def _take(self) -> tuple[int, Scenario] | None:
         with self._lock:
-            if self._stop.is_set() or (self._fail_fast and self._failed()):
+            if self._stop.is_set() or (self._fail_fast and self._failed.is_set()):
                 return None
             return next(self._waiting, None)
-
-    def _failed(self) -> bool:
-        return any(result.status in {"fail", "error"} for result in self.results.values())

@@ -34,7 +34,7 @@ _KILL_SECONDS = 5.0
 """How long SIGKILL may take to work; the kernel needs microseconds, a machine under load more."""
 
 
-class Interrupted(HarnessError):
+class Interrupted(HarnessError):  # noqa: N818  # nothing is wrong: somebody asked for the end
     """`run` was told to end before its time; nothing of the command is left."""
 
 

@@ -24,14 +24,18 @@ _PROPERTY = "ftps-lab"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add our options."""
     group = parser.getgroup("ftps-lab", "real lftp against real FTPS servers")
-    group.addoption("--lftp", metavar="PATH", help="the lftp to test with (default: FTPS_LAB_LFTP, else the one on PATH)")
+    group.addoption(
+        "--lftp", metavar="PATH", help="the lftp to test with (default: FTPS_LAB_LFTP, else the one on PATH)"
+    )
     group.addoption("--pin-tool", metavar="COMMAND", help="comes with a later version of ftps-lab")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what this version has no machinery for."""
     if config.getoption("--pin-tool") is not None:
-        raise pytest.UsageError("--pin-tool: testing pinning tools comes with a later version of ftps-lab; leave it out")
+        raise pytest.UsageError(
+            "--pin-tool: testing pinning tools comes with a later version of ftps-lab; leave it out"
+        )
     config.pluginmanager.register(_TestedWith(), "ftps-lab-tested-with")
 
 

@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from ftps_harness.controls import FORCE, VERIFICATION, control_for, is_lifted, lift_commands
+from ftps_harness.controls import (
+    FORCE,
+    IMPOSTOR_ACCEPTED,
+    VERIFICATION,
+    VERIFICATION_OFF,
+    control_for,
+    is_lifted,
+    lift_commands,
+)
 from ftps_harness.errors import UsageError
-from ftps_harness.scenario import parse
+from ftps_harness.scenario import Expect, ScenarioError, expectation, parse
 
 FILE = """
 schema = 1
@@ -51,6 +59,18 @@ def test_the_others_need_none(verdict: str) -> None:
     assert control(f'verdict = "{verdict}"') is None
 
 
+def test_a_control_of_acceptance_is_not_run_where_another_dialect_refuses() -> None:
+    """The step says how to control `accepted`; for the build that refuses, verification is what is taken away."""
+    (step,) = parse(
+        FILE.format(step='control = "impostor-accepted"', expect='verdict = "accepted"')
+        + '[step.expect.openssl]\nverdict = "rejected"\nreason = "untrusted"\n',
+        "x.scenario.toml",
+        "a/x",
+    ).steps
+    assert control_for(step, expectation(step, "status", "4.9.2")) == IMPOSTOR_ACCEPTED
+    assert control_for(step, expectation(step, "openssl", "4.9.2")) == VERIFICATION_OFF
+
+
 def test_none_with_a_reason() -> None:
     step = 'control = "none"\nwhy_no_control = "nothing can be taken away"'
     assert control('verdict = "rejected"\nreason = "tls-handshake"', step) is None
@@ -58,8 +78,11 @@ def test_none_with_a_reason() -> None:
 
 def test_a_refusal_without_a_setting_to_take_away_must_say_so() -> None:
     """A broken handshake is refused by no setting: without a word on why, a dead server would pass."""
-    with pytest.raises(UsageError, match="why_no_control"):
+    with pytest.raises(ScenarioError, match="why_no_control"):
         control('verdict = "rejected"\nreason = "tls-handshake"')
+    (step,) = parse(FILE.format(step="", expect='verdict = "accepted"'), "x.scenario.toml", "a/x").steps
+    with pytest.raises(UsageError, match="why_no_control"):
+        control_for(step, Expect(verdict="rejected", reasons=frozenset({"tls-handshake"})))
 
 
 def test_closures_go_before_the_global_value() -> None:

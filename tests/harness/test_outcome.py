@@ -167,7 +167,13 @@ def test_an_exit_code_alone_refuses_nothing() -> None:
 
 
 EXPOSED: dict[str, tuple[ClientAccount, Testimony, WireAccount, set[str], set[str]]] = {
-    "password on the wire": (REFUSED, REFUSED_BY_CLIENT, replace(SILENT_CONTROL, password=True), {"password"}, {"wire"}),
+    "password on the wire": (
+        REFUSED,
+        REFUSED_BY_CLIENT,
+        replace(SILENT_CONTROL, password=True),
+        {"password"},
+        {"wire"},
+    ),
     "payload on the wire": (DONE, ACCEPTING, replace(SILENT, payload=True), {"payload"}, {"wire"}),
     "an impostor is told the password": (
         replace(REFUSED, words=()),

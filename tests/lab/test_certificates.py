@@ -695,6 +695,18 @@ def apart_from_the_key(certificate: x509.Certificate) -> tuple[bytes, bytes]:
     return before, after
 
 
+def assert_signed_by(key: PrivateKey, certificate: x509.Certificate) -> None:
+    """Raises InvalidSignature unless this key signed the certificate, as the certificate says, with SHA-256."""
+    public_key, body = key.public_key(), certificate.tbs_certificate_bytes
+    how = certificate.signature_algorithm_parameters
+    if isinstance(public_key, rsa.RSAPublicKey):
+        assert isinstance(how, padding.PKCS1v15 | padding.PSS)
+        public_key.verify(certificate.signature, body, how, hashes.SHA256())
+    else:
+        assert isinstance(public_key, ec.EllipticCurvePublicKey)
+        public_key.verify(certificate.signature, body, ec.ECDSA(hashes.SHA256()))
+
+
 TWINNED = {
     "default": spec(),
     "p384": spec(key="ec-p384", signature="sha384"),
@@ -777,10 +789,12 @@ def test_a_twin_of_a_stranger_keeps_every_byte_too() -> None:
         .add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), critical=True)
         .sign(authority, hashes.SHA256(), rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), 20))
     )
-    twin = twins({"it": Certificate("it", signed, key)})["it"]
+    impostor = _Impostor()
+    twin = impostor.twin(Certificate("it", signed, key))
     assert apart_from_the_key(twin.x509) == apart_from_the_key(signed)
     assert public(twin.x509) != public(signed)
-    assert twin.x509.signature_algorithm_parameters is not None
+    assert_signed_by(impostor._strangers[name], twin.x509)
+    assert isinstance(twin.x509.signature_algorithm_parameters, padding.PSS)
 
 
 def test_no_twin_of_a_certificate_with_another_key() -> None:
@@ -868,27 +882,16 @@ def test_a_chain_without_its_authority_is_refused() -> None:
 def test_the_twin_of_a_leaf_whose_authority_is_not_known(tmp_path: Path, kind: trustme.KeyType) -> None:
     """Without its authority's key a leaf gets a twin all the same, signed by a new key, one for each authority."""
     authority = trustme.CA(key_type=kind)
-    impostor = _Impostor()
     root = from_trustme(authority.issue_cert("a"), authority=authority).issuers[-1]
-    for name in ("one", "two"):
-        original = from_trustme(authority.issue_cert("localhost", key_type=kind), name)
-        copy = impostor.twin(original)
+    originals = [from_trustme(authority.issue_cert("localhost", key_type=kind), name) for name in ("one", "two")]
+    impostor = _Impostor()
+    copies = [impostor.twin(original) for original in originals]
+    assert list(impostor._strangers) == [root.x509.subject]
+    for original, copy in zip(originals, copies, strict=True):
         assert apart_from_the_key(copy.x509) == apart_from_the_key(original.x509)
         assert verify(tmp_path, original, root) == ""
         assert "signature failure" in verify(tmp_path, copy, root)
-
-        assert list(impostor._strangers) == [root.x509.subject]
-        signed_by(copy.x509, impostor._strangers[root.x509.subject])
-
-
-def signed_by(certificate: x509.Certificate, key: PrivateKey) -> None:
-    """Raises InvalidSignature unless this key signed the certificate."""
-    public_key, body = key.public_key(), certificate.tbs_certificate_bytes
-    if isinstance(public_key, rsa.RSAPublicKey):
-        public_key.verify(certificate.signature, body, padding.PKCS1v15(), hashes.SHA256())
-    else:
-        assert isinstance(public_key, ec.EllipticCurvePublicKey)
-        public_key.verify(certificate.signature, body, ec.ECDSA(hashes.SHA256()))
+        assert_signed_by(impostor._strangers[root.x509.subject], copy.x509)
 
 
 def test_an_authority_whose_parent_is_not_known_is_sent_along() -> None:

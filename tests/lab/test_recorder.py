@@ -123,7 +123,13 @@ def test_the_whole_story_of_an_explicit_session(lab: Lab) -> None:
     client.quit()
     told_by_server = told(server)
     control, data = told_by_server.connections
-    assert (control.number, control.kind, control.peer, control.greeted, control.error) == (1, "control", peer, True, "")
+    assert (control.number, control.kind, control.peer, control.greeted, control.error) == (
+        1,
+        "control",
+        peer,
+        True,
+        "",
+    )
     assert (data.number, data.kind, data.peer[0], data.greeted, data.error) == (2, "data", "127.0.0.1", False, "")
     assert 0 <= control.opened <= data.opened < 5
     genuine = lab.certificates["genuine"].sha256

@@ -285,7 +285,22 @@ def test_two_hundred_quick_connections(lab: Lab) -> None:
     finish(lab, server)
 
 
-ARGUMENTS = ("", "a", "a\0b", "/", "../../..", "x" * 2000, "\ufffd", "~", "-la", "*", "9" * 30, "-1", "|1|127.0.0.1|x|", "a b c")
+ARGUMENTS = (
+    "",
+    "a",
+    "a\0b",
+    "/",
+    "../../..",
+    "x" * 2000,
+    "\ufffd",
+    "~",
+    "-la",
+    "*",
+    "9" * 30,
+    "-1",
+    "|1|127.0.0.1|x|",
+    "a b c",
+)
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "plain"])

@@ -178,7 +178,10 @@ def test_ipv6(lab: Lab) -> None:
             assert client.get("chunk") == lab.contents["chunk"]
             client.quit()
         assert server.settle()
-        assert [(c.kind, c.peer[0]) for c in server.testimony().connections] == [("control", "::1"), ("data", "::1")] * 2
+        assert [(c.kind, c.peer[0]) for c in server.testimony().connections] == [
+            ("control", "::1"),
+            ("data", "::1"),
+        ] * 2
     finally:
         server.stop()
 
@@ -308,7 +311,9 @@ def test_a_port_in_use_is_a_sentence(lab: Lab) -> None:
         lab.prove_alive(server)
 
 
-@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 65536), ("127.0.0.1", -1), ("203.0.113.1", 0), ("no such", 0)])
+@pytest.mark.parametrize(
+    ("host", "port"), [("127.0.0.1", 65536), ("127.0.0.1", -1), ("203.0.113.1", 0), ("no such", 0)]
+)
 def test_an_address_that_cannot_be_bound_is_a_sentence(lab: Lab, host: str, port: int) -> None:
     """A port or host that does not exist here is a LabError too."""
     server = FtpsServer(lab.spec(), root=lab.root, password=lab.password, host=host, port=port)

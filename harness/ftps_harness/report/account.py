@@ -38,15 +38,16 @@ def again(run: BuildRun, result: ScenarioResult) -> str:
 
 def step_sections(step: StepResult) -> Iterator[Section]:
     """Why a step is not as expected, with the evidence: of its control, when the step itself is."""
-    yield Section("why", why(step.judgement, step.control.judgement if step.control else None))
-    yield Section(f"expected   {expectation_words(step.expect)}")
+    for sentence in why(step.judgement, step.control.judgement if step.control else None):
+        yield Section(sentence)
+    yield Section(f"expected: {expectation_words(step.expect)}")
     actual = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
-    yield Section(f"happened   {actual}")
+    yield Section(f"happened: {actual}")
     if step.judgement.status != "pass" or step.control is None:
         yield from attempt_sections(step.shown)
         return
-    yield Section(f"control    {step.control.kind}: {outcome_words(step.control.attempt.outcome)}")
-    yield Section("What follows is the control's.")
+    yield Section(f"its control, {step.control.kind}: {outcome_words(step.control.attempt.outcome)}")
+    yield Section("What follows is the control's, because the step itself is as expected.")
     yield from attempt_sections(step.control.attempt)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ftps_harness.outcome import Outcome
     from ftps_harness.scenario import Expect
@@ -26,6 +27,30 @@ def lines_of(data: bytes | str) -> tuple[str, ...]:
     """Harmless lines, split at line feeds only; what ends in a line feed has no empty line after it."""
     text = harmless(data).removesuffix("\n")
     return tuple(text.split("\n")) if text else ()
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal the text takes: East Asian letters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells_of(letter) for letter in text)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns, broken at blanks; only a word that is wider than a line is broken itself."""
+    lines = [""]
+    for word in (part for blank in text.split() for part in _pieces(blank, width)):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if cells(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [line for line in lines if line]
+
+
+def padded(text: str, width: int) -> str:
+    """The text with blanks after it up to `width` columns."""
+    return text + " " * (width - cells(text))
 
 
 def verdict_words(
@@ -72,3 +97,17 @@ def _escaped(letter: str) -> str:
         return "    "
     # The escapes that Python knows: \r, \x1b, \u202e.
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def _cells_of(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in {"W", "F"} else 1
+
+
+def _pieces(word: str, width: int) -> Iterator[str]:
+    while cells(word) > width:
+        cut = next(index for index in range(len(word), 0, -1) if cells(word[:index]) <= width)
+        yield word[:cut]
+        word = word[cut:]
+    yield word

@@ -7,18 +7,17 @@ for seconds, ports and secrets. Foreign text goes through `plain.harmless` befor
 from __future__ import annotations
 
 import contextlib
-import textwrap
 from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from ftps_harness.report.account import again, step_sections
-from ftps_harness.report.plain import counts_words, expectation_words, harmless, outcome_words
+from ftps_harness.report.account import Section, again, step_sections
+from ftps_harness.report.plain import cells, counts_words, expectation_words, harmless, outcome_words, padded, wrapped
 from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ftps_harness.lftp import Lftp
     from ftps_harness.report.progress import Progress
@@ -62,9 +61,13 @@ class Terminal:
         self._line(f"lftp {lftp.version} at {lftp.path}, TLS by {lftp.tls}, dialect {lftp.dialect}", "bold")
         self._line(f"{total} {'scenario' if total == 1 else 'scenarios'} {where}")
         self._line()
-        left = self._width - _STATUS - _VERDICT - _SECONDS - 3 * len(_GAP)
-        titles = ("", f"{'scenario':{left}}", f"{'what lftp did, step by step':{_VERDICT}}", "seconds")
-        self._line(f"{titles[0]:{_STATUS}}{_GAP}{titles[1]}{_GAP}{titles[2]}{_GAP}"[:-1] + titles[3], "dim")
+        titles = (
+            " " * _STATUS,
+            "scenario".ljust(self._left_width()),
+            "what lftp did, by step".ljust(_VERDICT),
+            "secs".rjust(_SECONDS),
+        )
+        self._line(_GAP.join(titles), "dim")
 
     @contextlib.contextmanager
     def progress(self, total: int) -> Iterator[Progress | None]:
@@ -86,7 +89,6 @@ class Terminal:
         """The evidence of everything that failed or broke."""
         for result in run.results:
             if result.status in {"fail", "error"}:
-                self._line()
                 self._failure(run, result)
 
     def close(self, runs: Sequence[BuildRun]) -> None:
@@ -101,61 +103,63 @@ class Terminal:
         self.console.print(Text(text, style))
 
     def _row(self, result: ScenarioResult) -> Iterator[Text]:
-        left_width = self._width - _STATUS - _VERDICT - _SECONDS - 3 * len(_GAP)
+        left_width = self._left_width()
         style = _STYLES[result.status]
         left = [Text(harmless(result.scenario.id), "bold")]
-        left += [Text(line) for line in _wrapped(harmless(result.scenario.title), left_width)]
-        left += [Text(line, style) for line in _wrapped(harmless(result.why), left_width)]
+        left += [Text(line) for line in wrapped(harmless(result.scenario.title), left_width)]
+        left += [Text(line, style) for line in wrapped(harmless(result.why), left_width)]
         right = [line for number, step in enumerate(result.steps, 1) for line in _verdict(number, step, result)]
-        seconds = f"{result.seconds:{_SECONDS}.2f}" if result.status != "skip" else " " * (_SECONDS - 1) + "-"
-        status = Text(_LABELS[result.status].ljust(_STATUS), style)
-        if left[0].cell_len > left_width:  # an id is never broken: it is what one looks for
+        seconds = "-" if result.status == "skip" else f"{result.seconds:.2f}"
+        status = Text(padded(_LABELS[result.status], _STATUS), style)
+        if cells(left[0].plain) > left_width:  # an id is never broken: it is what one looks for
             yield Text.assemble(status, _GAP, left.pop(0))
             status = Text(" " * _STATUS)
         for index in range(max(len(left), len(right), 1)):
             cell = left[index] if index < len(left) else Text()
             verdict = right[index] if index < len(right) else Text()
-            line = Text.assemble(status, _GAP, _padded(cell, left_width), _GAP, _padded(verdict, _VERDICT), _GAP, seconds)
+            columns = (status, _fitted(cell, left_width), _fitted(verdict, _VERDICT), Text(f"{seconds:>{_SECONDS}}"))
+            line = Text(_GAP).join(columns)
             line.rstrip()
             yield line
             status, seconds = Text(" " * _STATUS), ""
 
+    def _left_width(self) -> int:
+        return self._width - _STATUS - _VERDICT - _SECONDS - 3 * len(_GAP)
+
     def _failure(self, run: BuildRun, result: ScenarioResult) -> None:
-        style = _STYLES[result.status]
         for number, step in enumerate(result.steps, 1):
             if step.status != "pass":
-                self._line(f"{_LABELS[step.status]} {result.scenario.id}, step {number}: {harmless(step.title)}", style)
-                for section in step_sections(step):
-                    self._line(f"  {section.heading}", "bold" if section.lines else "")
-                    for line in section.lines:
-                        self._line(f"    {line}")
+                label = f"{_LABELS[step.status]} {harmless(result.scenario.id)}, step {number}: {harmless(step.title)}"
+                self._block(label, _STYLES[step.status], step_sections(step))
         if result.why:
-            self._line(f"{_LABELS[result.status]} {result.scenario.id}: {harmless(result.why)}", style)
-        self._line("  run it again", "bold")
-        self._line(f"    {again(run, result)}")
+            label = f"{_LABELS[result.status]} {harmless(result.scenario.id)}: {harmless(result.why)}"
+            self._block(label, _STYLES[result.status])
+        self._block("run it again", "bold", [Section(again(run, result))])
+
+    def _block(self, title: str, style: str, sections: Iterable[Section] = ()) -> None:
+        self._line()
+        self._line(title, style)
+        for section in sections:
+            self._line(f"  {section.heading}", "bold" if section.lines else "")
+            for line in section.lines:
+                self._line(f"    {line}")
 
 
 def _verdict(number: int, step: StepResult, result: ScenarioResult) -> Iterator[Text]:
     """What a step came to, and what was expected where that is something else."""
     mark = f"{number} " if len(result.scenario.steps) > 1 else ""
     words = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
-    style = _STYLES[step.status] if step.status != "pass" else ""
     said = [words]
     if step.judgement.status != "pass":
         said.append(f"expected {expectation_words(step.expect)}")
     elif step.status != "pass" and step.control:
         said.append(f"but {step.control.kind}: {outcome_words(step.control.attempt.outcome)}")
-    for index, text in enumerate(said):
-        for line in _wrapped(text, _VERDICT - len(mark)):
-            yield Text((mark if index == 0 and line else "").ljust(len(mark)) + line, style)
-            mark = " " * len(mark)
+    style = "" if step.status == "pass" else _STYLES[step.status]
+    for line in (line for text in said for line in wrapped(text, _VERDICT - len(mark))):
+        yield Text(mark + line, style)
+        mark = " " * len(mark)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    return [line for part in text.split("\n") for line in textwrap.wrap(part, width, break_on_hyphens=False)]
-
-
-def _padded(text: Text, width: int) -> Text:
-    padded = text.copy()
-    padded.pad_right(max(0, width - text.cell_len))
-    return padded
+def _fitted(text: Text, width: int) -> Text:
+    text.pad_right(max(0, width - cells(text.plain)))
+    return text

@@ -1,0 +1,135 @@
+"""The command `ftps-lab`: thin shells over functions that others can call too.
+
+`main` is light, so that Ctrl-C is a sentence from the first moment; the commands are in `ftps_harness.cli.commands`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+EXPECTED, UNEXPECTED, USAGE, UNABLE, INTERRUPTED = 0, 1, 2, 3, 130
+"""The exit codes of DESIGN.md 6."""
+
+DEBUG = "FTPS_LAB_DEBUG"
+"""Set to anything, this variable lets the traceback of a bug through."""
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code.
+
+    Args:
+        arguments: None for those of the process.
+    """
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command: its exit code, every failure a sentence on standard error."""
+    _prepare_streams()
+    try:
+        with _ending_by_signal():
+            code = _call(arguments)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader has seen enough, as in `ftps-lab list | head -1`
+        _drop_output()
+        return EXPECTED
+    except OSError as error:
+        _drop_output()
+        return _say(f"{error.filename or 'output'}: {error.strerror or error}", UNABLE)
+    return code
+
+
+def _call(arguments: Sequence[str] | None) -> int:
+    """Run a command; whatever it raises says whose fault it is."""
+    import click  # noqa: PLC0415 - after the signals are in place
+
+    from ftps_harness.cli.commands import commands  # noqa: PLC0415
+    from ftps_harness.errors import HarnessError, UsageError  # noqa: PLC0415
+    from ftps_lab.errors import LabError  # noqa: PLC0415
+
+    try:
+        return commands.main(arguments, prog_name="ftps-lab", standalone_mode=False) or EXPECTED
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except SystemExit:  # click's own answer to a broken pipe
+        raise BrokenPipeError from None
+    except UsageError as error:
+        return _say(str(error), USAGE)
+    except (HarnessError, LabError) as error:
+        return _say(str(error), UNABLE)
+    except OSError:
+        raise
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        bug = f"this is a bug of ftps-lab: {type(error).__name__}: {error}"
+        return _say(f"{bug}\nPlease report it, with the traceback that {DEBUG}=1 in the environment shows", UNABLE)
+
+
+def _say(sentence: str, code: int) -> int:
+    from ftps_harness.report.plain import harmless  # noqa: PLC0415
+
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"ftps-lab: {harmless(sentence)}\n")
+        sys.stderr.flush()
+    return code
+
+
+def _prepare_streams() -> None:
+    """Streams that take any text: one that was closed swallows it, one of another encoding gets escapes."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives as long as we
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Nobody reads standard output any more: what is still buffered must not raise when Python ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _ending_by_signal() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and the end of the terminal raise KeyboardInterrupt, once: a second one must not stop the cleanup.
+
+    What the caller has us ignore (``nohup``, a shell's background job) stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, lambda *_: None)
+        raise KeyboardInterrupt
+
+    before = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) is not signal.SIG_IGN}
+    for each in before:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

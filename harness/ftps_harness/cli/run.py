@@ -1,0 +1,268 @@
+"""`ftps-lab run`: the main job."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftps_harness.lftp import Lftp
+    from ftps_harness.report.evidence import Keeper
+    from ftps_harness.report.progress import Progress
+    from ftps_harness.report.tally import BuildRun
+    from ftps_harness.report.terminal import Terminal
+    from ftps_harness.runner import ScenarioResult
+    from ftps_harness.scenario import Scenario
+
+_LONGEST = 86_400.0
+"""Seconds: nobody waits longer for one step."""
+
+
+class _Seconds(click.ParamType[float]):
+    name = "seconds"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A number of seconds above 0."""
+        try:
+            seconds = float(str(value))
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds <= _LONGEST:  # false for NaN too
+            self.fail(f"{value!r} is no number of seconds above 0 and up to {_LONGEST:.0f}", param, ctx)
+        return seconds
+
+
+def _later(_ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+    if value is not None:
+        raise click.UsageError(f"--{parameter.name} comes with a later version of ftps-lab")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The options of one call."""
+
+    tags: tuple[str, ...]
+    lftp: tuple[str, ...]
+    jobs: int
+    fail_fast: bool
+    timeout: float
+    no_controls: bool
+    json: str | None
+    junit: str | None
+    keep: str | None
+
+    @property
+    def again(self) -> tuple[str, ...]:
+        """The options that a scenario needs when it is run again."""
+        timeout = ("--timeout", f"{self.timeout:g}") if self.timeout != _TIMEOUT else ()
+        return (*timeout, *(("--no-controls",) if self.no_controls else ()))
+
+
+_TIMEOUT = 30.0
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[SCENARIO|FILE|FOLDER]...")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag; repeat it for more.")
+@click.option("--lftp", multiple=True, metavar="PATH", help="The lftp to use; repeat it for one run with each.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Run N scenarios at a time.")
+@click.option("--fail-fast", is_flag=True, help="Begin no more after the first that fails.")
+@click.option("--timeout", type=_Seconds(), default=_TIMEOUT, metavar="S", help="Seconds for each lftp (default: 30).")
+@click.option("--no-controls", is_flag=True, help="Leave out what proves that verdicts are about trust. Faster.")
+@click.option("--json", metavar="FILE", help="Write all results as JSON; - is standard output.")
+@click.option("--junit", metavar="FILE", help="Write all results as JUnit XML.")
+@click.option("--keep", metavar="DIR", help="Keep all evidence: logs, testimony, bytes on the wire.")
+@click.option("--html", metavar="FILE", hidden=True, expose_value=False, callback=_later)
+def run(names: tuple[str, ...], **options: object) -> int:
+    """Run scenarios: the whole catalogue, or what is named.
+
+    Without names: the scenarios/ of this checkout, else those that come with ftps-lab. A name is an id
+    (document/rotation), a case (rotation), an area (document), a file or a folder.
+    """
+    return _Call(names, _Wanted(**options)).run()  # type: ignore[arg-type]  # click names and types them as above
+
+
+class _Call:
+    """One call of `ftps-lab run`, from names to exit code."""
+
+    def __init__(self, names: Sequence[str], wanted: _Wanted) -> None:
+        from ftps_harness import catalogue  # noqa: PLC0415 - everything heavy waits until it is needed
+
+        self._wanted = wanted
+        _check_targets(wanted)
+        chosen = catalogue.choose(names)
+        self._again = {each.id: each.again for each in chosen}
+        self._scenarios = catalogue.load_all(chosen, wanted.tags)
+        self._where = "" if names else f"in {catalogue.default_folder()}"
+
+    def run(self) -> int:
+        """Run everything, report it, and say what it came to."""
+        from ftps_harness.report.tally import exit_code  # noqa: PLC0415
+        from ftps_harness.report.terminal import Terminal  # noqa: PLC0415
+
+        clients = self._clients()
+        keepers = self._keepers(clients)
+        terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
+        runs: list[BuildRun] = []
+        try:
+            for client, keeper in zip(clients, keepers, strict=True):
+                runs.append(self._with(client, keeper, terminal))
+                if runs[-1].interrupted or (self._wanted.fail_fast and exit_code(runs) != 0):
+                    break
+            terminal.close(runs)
+        except BrokenPipeError:
+            # Nobody reads on. All is ended; but what it came to was not told, so it is no success either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), terminal.console.file.fileno())
+            return 3
+        problems = [*self._write(runs), *(keeper.problem for keeper in keepers if keeper and keeper.problem)]
+        for problem in problems:
+            click.echo(f"ftps-lab: {problem}", err=True)
+        return max(exit_code(runs), 3 if problems else 0)
+
+    def _clients(self) -> list[Lftp]:
+        """The lftp builds, each once, and each able to run every scenario.
+
+        Raises:
+            UsageError: A given path is unusable, or a scenario can mean nothing for a build.
+            HarnessError: There is no lftp.
+        """
+        from ftps_harness import lftp  # noqa: PLC0415
+
+        paths = dict.fromkeys(lftp.find(path) for path in (self._wanted.lftp or (None,)))
+        clients = [lftp.identify(path) for path in paths]
+        if not self._wanted.no_controls:
+            for client in clients:
+                _check_controls(self._scenarios, client)
+        return clients
+
+    def _keepers(self, clients: Sequence[Lftp]) -> list[Keeper | None]:
+        if self._wanted.keep is None:
+            return [None for _ in clients]
+        from ftps_harness.report.evidence import Keeper, prepare  # noqa: PLC0415
+
+        folder = prepare(self._wanted.keep)
+        if len(clients) == 1:
+            return [Keeper(folder)]
+        return [Keeper(folder / f"lftp-{number}-{client.version}") for number, client in enumerate(clients, 1)]
+
+    def _with(self, client: Lftp, keeper: Keeper | None, terminal: Terminal) -> BuildRun:
+        """Run all scenarios with one build."""
+        from ftps_harness.pool import play_all  # noqa: PLC0415
+        from ftps_harness.report.tally import BuildRun  # noqa: PLC0415
+        from ftps_harness.runner import Options, run_scenario  # noqa: PLC0415
+
+        wanted = self._wanted
+        options = Options(wanted.timeout, controls=not wanted.no_controls, keep=keeper.keep if keeper else None)
+        began = time.monotonic()
+        terminal.header(client, len(self._scenarios), self._where)
+        with terminal.progress(len(self._scenarios)) as bar:
+            watch = _Watch(self._scenarios, terminal, bar)
+            played = play_all(
+                self._scenarios,
+                lambda scenario: run_scenario(scenario, client, options),
+                watch,
+                jobs=wanted.jobs,
+                fail_fast=wanted.fail_fast,
+            )
+            watch.flush()
+        done = BuildRun(
+            client,
+            played.results,
+            len(self._scenarios),
+            time.monotonic() - began,
+            controls=not wanted.no_controls,
+            interrupted=played.interrupted,
+            again=self._again,
+            options=wanted.again,
+        )
+        terminal.failures(done)
+        return done
+
+    def _write(self, runs: Sequence[BuildRun]) -> list[str]:
+        """Write the reports; the problems with it, a sentence each."""
+        from ftps_harness.errors import HarnessError  # noqa: PLC0415
+        from ftps_harness.report import files, json_report, junit  # noqa: PLC0415
+
+        several = len(self._wanted.lftp) > 1
+        problems = []
+        for name, make in (
+            (self._wanted.json, lambda: json_report.text(runs, several=several)),
+            (self._wanted.junit, lambda: junit.text(runs)),
+        ):
+            try:
+                if name is not None:
+                    files.write(name, make())
+            except HarnessError as error:
+                problems.append(str(error))
+        return problems
+
+
+class _Watch:
+    """Prints scenarios in the order in which they were chosen, whichever ends first; moves the bar at once."""
+
+    def __init__(self, scenarios: Sequence[Scenario], terminal: Terminal, bar: Progress | None) -> None:
+        self._order = [scenario.id for scenario in scenarios]
+        self._held: dict[str, ScenarioResult] = {}
+        self._terminal = terminal
+        self._bar = bar
+
+    def started(self, scenario: Scenario) -> None:
+        if self._bar is not None:
+            self._bar.started(scenario)
+
+    def finished(self, result: ScenarioResult) -> None:
+        if self._bar is not None:
+            self._bar.finished(result.scenario)
+        self._held[result.scenario.id] = result
+        while self._order and self._order[0] in self._held:
+            self._terminal.row(self._held.pop(self._order.pop(0)))
+
+    def flush(self) -> None:
+        """Print what waited for scenarios that were interrupted."""
+        for each in self._order:
+            if each in self._held:
+                self._terminal.row(self._held.pop(each))
+
+
+def _check_targets(wanted: _Wanted) -> None:
+    from ftps_harness.errors import UsageError  # noqa: PLC0415
+    from ftps_harness.report.files import check_target  # noqa: PLC0415
+
+    targets = {"--json": wanted.json, "--junit": wanted.junit}
+    for option, name in targets.items():
+        if name is not None:
+            check_target(option, name)
+    if wanted.json is not None and wanted.junit is not None:
+        same = wanted.json == wanted.junit or Path(wanted.json).absolute() == Path(wanted.junit).absolute()
+        if same and not wanted.json.startswith("/dev/"):
+            raise UsageError(f"--json and --junit both name {wanted.json}; one would overwrite the other")
+
+
+def _check_controls(scenarios: Sequence[Scenario], client: Lftp) -> None:
+    """Find out before anything runs whether each step has its control.
+
+    Raises:
+        UsageError: Some have not; all of them.
+    """
+    from ftps_harness.controls import control_for  # noqa: PLC0415
+    from ftps_harness.errors import UsageError  # noqa: PLC0415
+    from ftps_harness.scenario import expectation  # noqa: PLC0415
+
+    problems = []
+    for scenario in scenarios:
+        for step in scenario.steps:
+            try:
+                control_for(step, expectation(step, client.dialect, client.version))
+            except UsageError as error:
+                problems.append(f"{scenario.file}: {error}")
+    if problems:
+        raise UsageError("\n".join(problems))
