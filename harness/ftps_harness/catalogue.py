@@ -6,9 +6,8 @@ Light on purpose: `ftps-lab list` is done in the time of three imports of click.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ftps_harness.errors import UsageError
 from ftps_harness.scenario import catalogue, id_of, load, outline
@@ -27,8 +26,7 @@ _FOLDER = "scenarios"
 """What a checkout calls its scenarios."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """One scenario file that was asked for.
 
     Attributes:

@@ -134,6 +134,8 @@ class ServerFactory:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self._specs: dict[str, CertificateSpec] = {}
+        self._issued: dict[str, Certificate] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +169,19 @@ class ServerFactory:
             UsageError: A keyword means nothing.
             LabError: This machine's OpenSSL does not issue it.
         """
-        return _issue(keywords)
+        _known("certificate", keywords, tuple(CertificateSpec.__dataclass_fields__))
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in keywords.items()}
+        for key in ("issuer", "same_key_as"):
+            if isinstance(values.get(key), Certificate):
+                values[key] = self._name_of(key, values[key])
+        name = f"certificate-{len(self._specs) + 1}"
+        specs = self._specs | {name: CertificateSpec(**values)}
+        problems = [f"certificate({key}=…): {sentence}" for of, key, sentence in check(specs) if of == name]
+        if problems:
+            raise UsageError("; ".join(problems))
+        self._issued = issue(specs, given=self._issued)
+        self._specs = specs
+        return self._issued[name]
 
     def spec(self, before: ServerSpec, keywords: Mapping[str, Any]) -> ServerSpec:
         """A server's data with some keys changed."""
@@ -176,7 +190,7 @@ class ServerFactory:
         chain: Sequence[Certificate] = ()
         for key in ("certificate", "data_certificate"):
             if key in changes:
-                changes[key], sent = _shown(changes[key])
+                changes[key], sent = self._shown(changes[key])
                 chain = sent or chain
         changes["chain"] = tuple(changes.get("chain", chain or before.chain))
         if "tls" in changes:
@@ -184,6 +198,21 @@ class ServerFactory:
         if changes.get("protocol") == "plain" and keywords.get("certificate") == {}:
             changes["certificate"] = None
         return replace(before, **changes)
+
+    def _name_of(self, key: str, certificate: Certificate) -> str:
+        for name, issued in self._issued.items():
+            if issued is certificate:
+                return name
+        raise UsageError(f"certificate({key}=…): give one made by ftps_server.certificate(…), not {certificate.name!r}")
+
+    def _shown(self, value: Shown) -> tuple[Certificate, Sequence[Certificate]]:
+        """A certificate, and what is sent after it."""
+        if isinstance(value, Certificate):
+            return value, ()
+        if isinstance(value, trustme.LeafCert):
+            certificate = from_trustme(value)
+            return certificate, certificate.chain
+        return self.certificate(**value), ()
 
 
 class LftpRunner:
@@ -242,33 +271,6 @@ class LftpRunner:
         )
 
 
-def _issue(keywords: Mapping[str, Any]) -> Certificate:
-    """One certificate from keywords, with issuer and key owner as certificates in the place of names."""
-    known = tuple(CertificateSpec.__dataclass_fields__)
-    _known("certificate", keywords, known)
-    changed = dict(keywords)
-    given: dict[str, Certificate] = {}
-    for key in ("issuer", "same_key_as"):
-        if isinstance(changed.get(key), Certificate):
-            given[key] = changed[key]
-            changed[key] = key
-    for key in ("names", "key_usage"):
-        if isinstance(changed.get(key), list):
-            changed[key] = tuple(changed[key])
-    spec = CertificateSpec(**changed)
-    return issue({"certificate": spec}, given=given)["certificate"]
-
-
-def _shown(value: Shown) -> tuple[Certificate, Sequence[Certificate]]:
-    """A certificate, and what is sent after it."""
-    if isinstance(value, Certificate):
-        return value, ()
-    if isinstance(value, trustme.LeafCert):
-        leaf, *rest = from_trustme(value)
-        return leaf, rest
-    return _issue(value), ()
-
-
 def _bytes(content: Certificate | trustme.LeafCert | Path | str | bytes) -> bytes:
     if isinstance(content, Certificate):
         return content.pem
@@ -283,6 +285,3 @@ def _known(what: str, keywords: Mapping[str, Any], known: Sequence[str]) -> None
     for key in keywords:
         if key not in known:
             raise UsageError(f"{what}({key}=…): there is no such keyword; use one of {', '.join(known)}")
-
-
-__all__ = ["LftpRunner", "ServerFactory", "ServerHandle", "TestOutcome", "check"]

@@ -61,7 +61,7 @@ class ScenarioFile(pytest.File):
         yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
 
 
-class ScenarioFailed(Exception):
+class ScenarioFailedError(Exception):
     """A scenario was not as expected, or could not be judged."""
 
 
@@ -82,11 +82,11 @@ class ScenarioItem(pytest.Item):
         if result.status == "skip":
             pytest.skip(result.why)
         if result.status != "pass":
-            raise ScenarioFailed(_report(result, client))
+            raise ScenarioFailedError(_report(result, client))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **keywords: Any) -> Any:
         """The evidence, not a traceback."""
-        if isinstance(excinfo.value, ScenarioFailed):
+        if isinstance(excinfo.value, ScenarioFailedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, *args, **keywords)
 
@@ -166,6 +166,8 @@ def _versions(client: Lftp) -> str:
 
 def _report(result: ScenarioResult, client: Lftp) -> str:
     """The evidence of a scenario that did not pass."""
-    from ftps_harness.report.terminal import failure_text  # noqa: PLC0415 - idle unless used
+    from ftps_harness.report.junit import evidence  # noqa: PLC0415 - idle unless used
+    from ftps_harness.report.tally import BuildRun  # noqa: PLC0415
 
-    return failure_text(result, client)
+    run = BuildRun(client, (result,), 1, result.seconds, again={result.scenario.id: result.scenario.file})
+    return "\n".join(evidence(run, result))

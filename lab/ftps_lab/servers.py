@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ftps_lab.errors import LabError
-from ftps_lab.handlers import CONTROLS, Doorman, Identity, root_path
+from ftps_lab.handlers import CONTROLS, Doorman, Identity, TappedTlsMixin, root_path
 from ftps_lab.recorder import Recorder
 from ftps_lab.tap import watch_alerts
 from ftps_lab.tls import server_context
@@ -42,6 +42,8 @@ _READY_SECONDS = 10.0
 """How long a server may take to answer its first client; it takes 2 ms."""
 
 _STOP_SECONDS = 10.0
+
+_BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ class _Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         errors = self.by_thread.get(record.thread or 0)
         if errors is not None:
-            errors.append(record.getMessage())
+            errors.append(self.format(record))
 
 
 _ERRORS = _Errors()
@@ -97,12 +99,15 @@ class _Waker:
 
     def call(self, function: Any) -> None:
         self._calls.append(function)
-        with contextlib.suppress(BlockingIOError):  # full: a wake-up is on its way already
+        with contextlib.suppress(OSError):  # full: a wake-up is on its way already; closed: the thread has ended
             self._theirs.send(b"!")
 
     def handle_read_event(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._ours.recv(4096)
+        self._run()
+
+    def _run(self) -> None:
         while self._calls:
             self._calls.pop(0)()
 
@@ -115,6 +120,7 @@ class _Waker:
     def close(self) -> None:
         self._ours.close()
         self._theirs.close()
+        self._run()  # whoever waits for the thread learns that it ended
 
 
 class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
@@ -122,7 +128,18 @@ class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
 
     def __init__(self, owner: FtpsServer, sock: socket.socket, handler: type, ioloop: Any) -> None:
         self._owner = owner
-        super().__init__(sock, handler, ioloop=ioloop, backlog=128)
+        self.lab_peer = ("", 0)
+        super().__init__(sock, handler, ioloop=ioloop, backlog=_BACKLOG)
+
+    def handle_accept(self) -> None:
+        """Accept all that wait, not one for each turn of the event loop: `FtpsServer.settle` relies on it."""
+        while (accepted := self.accept()) is not None:
+            self.handle_accepted(*accepted)
+
+    def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
+        """Remember the client's address: the socket forgets it when the client has reset already."""
+        self.lab_peer = addr[:2]
+        super().handle_accepted(sock, addr)
 
     def lab_recorder(self) -> Recorder:
         return self._owner.recorder
@@ -211,7 +228,7 @@ class FtpsServer:
     def change(self, spec: ServerSpec) -> None:
         """Be another server from the next connection on: rotate the certificate, switch TLS off, turn impostor.
 
-        Connections that are open keep what they have. The port stays.
+        Connections that are open keep what they have. The port stays. The role shows from the next `record` on.
         """
         handler = self._handler_class(spec)
         self.spec, self._handler = spec, handler
@@ -282,10 +299,11 @@ class FtpsServer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self.host, self.port))
-        except OSError as error:
+            listener.listen(_BACKLOG)  # here, for Linux may tell only now that the port is taken
+        except (OSError, OverflowError, UnicodeError) as error:  # the latter: no port, no host name
             listener.close()
             raise LabError(
-                f"cannot listen on {self.host} port {self.port}: {error.strerror or error}; "
+                f"cannot listen on {self.host} port {self.port}: {getattr(error, 'strerror', None) or error}; "
                 "choose another port, or end the program that holds this one"
             ) from None
         self.port = listener.getsockname()[1]
@@ -300,24 +318,36 @@ class FtpsServer:
         except BaseException as error:  # noqa: BLE001 - it surfaces in the caller, whatever it is
             self._errors.append(f"{type(error).__name__}: {error}")
         finally:
-            self._ioloop.close()
+            self._close_all()
             del _ERRORS.by_thread[threading.get_ident()]
+
+    def _close_all(self) -> None:
+        connections = list(self._ioloop.socket_map.values())
+        self._ioloop.close()
+        for connection in connections:
+            if isinstance(connection, TappedTlsMixin):
+                connection.end()  # one whose last bytes the client does not take is still open
 
     def _raise_errors(self) -> None:
         if self._errors:
             errors, self._errors[:] = "\n".join(self._errors), []
             raise LabError(f"the server on {self.host}:{self.port} failed in its own thread:\n{errors}")
+        if self._thread is not None and not self._thread.is_alive():
+            raise LabError(
+                f"the server on {self.host}:{self.port} failed in its own thread, which has ended: "
+                "stop it, then start it again"
+            )
 
     def _prove_ready(self) -> None:
         try:
-            with socket.create_connection((self.host, self.port), timeout=_READY_SECONDS) as client:
+            with contextlib.ExitStack() as stack:
+                client = stack.enter_context(socket.create_connection((self.host, self.port), _READY_SECONDS))
                 if self.spec.protocol == "implicit":
-                    client = _unverified().wrap_socket(client)  # noqa: PLW2901 - the TLS layer owns it now
+                    client = stack.enter_context(_unverified().wrap_socket(client))
                 self._expect(client, b"220")
                 if self.spec.protocol != "implicit":
                     client.sendall(b"AUTH TLS\r\n")
                     self._expect(client, b"500" if self.spec.protocol == "plain" else b"234")
-                client.close()
         except OSError as error:
             self._raise_errors()
             raise LabError(f"the server on {self.host}:{self.port} did not become ready: {error}") from error

@@ -18,8 +18,13 @@ from ftps_lab.testimony import Handshake
 if TYPE_CHECKING:
     from ftps_lab.recorder import ConnectionLog, Tap
 
+_UNREAD_READS = 256
+"""How often at most a closing socket is read, 64 KiB at a time: a client that never stops sending has an end too."""
+
 _HEADER = 5
 """Length in bytes of a TLS record's header: type, version, length (RFC 8446 section 5.1)."""
+
+_UNFINISHED = "closed before the handshake was finished"
 
 _ALERTS = {
     0: "close_notify",
@@ -63,6 +68,7 @@ class TappedSocket:
     def __init__(self, sock: socket.socket, tap: Tap) -> None:
         self._sock = sock
         self._tap = tap
+        self.was_reset = False
         self.acknowledge_at_once()
 
     def __getattr__(self, name: str) -> Any:
@@ -76,7 +82,11 @@ class TappedSocket:
 
     def recv(self, size: int) -> bytes:
         """Receive at most `size` bytes and record them."""
-        data = self._sock.recv(size)
+        try:
+            data = self._sock.recv(size)
+        except ConnectionResetError:
+            self.was_reset = True
+            raise
         self._tap.to_server += data
         return data
 
@@ -85,6 +95,16 @@ class TappedSocket:
         sent = self._sock.send(data)
         self._tap.to_client += data[:sent]
         return sent
+
+    def close(self) -> None:
+        """Close; what had arrived and nobody read was on the wire all the same, and is recorded first."""
+        with contextlib.suppress(OSError):
+            for _ in range(_UNREAD_READS):
+                data = self._sock.recv(65536, socket.MSG_DONTWAIT)
+                if not data:
+                    break
+                self._tap.to_server += data
+        self._sock.close()
 
 
 class TappedTls(SSL.Connection):
@@ -173,12 +193,13 @@ class TappedTls(SSL.Connection):
         return sent
 
     def shutdown(self) -> bool:
-        """Send close_notify after all that waits."""
+        """Send close_notify after all that waits; raises WantWriteError until the socket has taken it."""
         self._holding = False
         if not self.flush():
             raise SSL.WantWriteError
         done = super().shutdown()
-        self.flush()
+        if not self.flush():
+            raise SSL.WantWriteError
         return done
 
     def flush(self) -> bool:
@@ -202,8 +223,7 @@ class TappedTls(SSL.Connection):
 
     def abandoned(self) -> None:
         """The connection closes: an unfinished handshake is recorded as failed."""
-        if not self._finished:
-            self._record("closed before the handshake was finished")
+        self._record(_UNFINISHED)
 
     def _feed(self) -> None:
         """Give OpenSSL the rest of the current record, as far as it has arrived."""
@@ -213,7 +233,8 @@ class TappedTls(SSL.Connection):
             raise SSL.WantReadError from None
         if not data:
             if not self._finished:
-                self._record("closed before the handshake was finished")
+                self.abandoned()
+                raise SSL.Error(_UNFINISHED)  # unlike an end of file this makes pyftpdlib answer who waits for it
             raise SSL.SysCallError(-1, "Unexpected EOF")
         self.bio_write(data)
         self._record_missing -= len(data)

@@ -783,9 +783,12 @@ def test_a_twin_of_a_stranger_keeps_every_byte_too() -> None:
     """A certificate made elsewhere: a subject of other string types, an RSA-PSS signature, an issuer without key."""
     key = rsa.generate_private_key(65537, 2048)
     authority = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Old", x509.name._ASN1Type.PrintableString)])
+    theirs, its = (
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text, x509.name._ASN1Type.PrintableString)])
+        for text in ("Old authority", "Old leaf")
+    )
     signed = (
-        x509.CertificateBuilder(x509.Name([]), name, key.public_key(), 1, NOW, NOW + timedelta(days=1))
+        x509.CertificateBuilder(theirs, its, key.public_key(), 1, NOW, NOW + timedelta(days=1))
         .add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), critical=True)
         .sign(authority, hashes.SHA256(), rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), 20))
     )
@@ -793,7 +796,7 @@ def test_a_twin_of_a_stranger_keeps_every_byte_too() -> None:
     twin = impostor.twin(Certificate("it", signed, key))
     assert apart_from_the_key(twin.x509) == apart_from_the_key(signed)
     assert public(twin.x509) != public(signed)
-    assert_signed_by(impostor._strangers[name], twin.x509)
+    assert_signed_by(impostor._strangers[theirs], twin.x509)
     assert isinstance(twin.x509.signature_algorithm_parameters, padding.PSS)
 
 

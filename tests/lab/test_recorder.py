@@ -227,7 +227,7 @@ def test_a_pipelined_command_does_not_rename_a_transfer(lab: Lab) -> None:
     client.voidcmd("TYPE I")
     with client.data("RETR large") as data:
         client.putcmd("SIZE three")
-        client.putcmd("LIST three")
+        client.putcmd("CWD /")
         while data.recv(1 << 16):
             pass
     client.close()
@@ -339,20 +339,19 @@ def test_an_implicit_server_greets_inside_tls_only(lab: Lab) -> None:
     ]
 
 
-def test_a_command_pipelined_behind_auth_is_told_as_clear(lab: Lab) -> None:
-    """What comes in clear behind AUTH is never taken for something that came in TLS, and is not obeyed."""
+def test_clear_text_pipelined_behind_auth_is_not_obeyed(lab: Lab) -> None:
+    """What comes in clear behind AUTH is never taken for something that came in TLS: it ends the connection."""
     server = lab.serve()
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\nUSER anna\r\nPASS injected\r\n")
     assert sock.recv(512).startswith(b"234")
-    with lab.trusting("genuine").wrap_socket(sock, server_hostname="localhost") as tls:
-        tls.sendall(b"NOOP\r\n")
-        assert tls.recv(512).startswith(b"200")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        lab.trusting("genuine").wrap_socket(sock, server_hostname="localhost")
     testimony = told(server)
-    assert {command.channel for command in testimony.commands if command.verb in {"AUTH", "USER", "PASS"}} == {"clear"}
-    assert {credential.channel for credential in testimony.credentials} <= {"clear"}
-    assert not testimony.logged_in
-    assert ("NOOP", "tls", 200) in [(c.verb, c.channel, c.reply) for c in testimony.commands]
+    assert [(command.verb, command.channel) for command in testimony.commands] == [("AUTH", "clear")]
+    assert [(handshake.completed, bool(handshake.error)) for handshake in testimony.handshakes] == [(False, True)]
+    assert testimony.connections[0].error == "27 bytes in clear in the place of a TLS handshake"
+    assert testimony.credentials == ()
     assert server.wire().holds(b"injected")
 
 

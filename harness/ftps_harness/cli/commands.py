@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import click
 
-from ftps_harness.cli.catalogue import list_command, new, show
-from ftps_harness.cli.lab import doctor, serve
-from ftps_harness.cli.run import run
+COMMANDS = {
+    "run": "run:run",
+    "list": "catalogue:list_command",
+    "show": "catalogue:show",
+    "new": "catalogue:new",
+    "serve": "lab:serve",
+    "doctor": "lab:doctor",
+}
+"""Each command's module and name, in the order of `--help`; imported when it is asked for."""
 
 LATER = {
     "demo": "the narrated demonstration",
@@ -21,11 +28,27 @@ LATER = {
 
 
 class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(import_module(f"ftps_harness.cli.{module}"), name)
+        return command
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in LATER:
-            raise click.UsageError(f"{args[0]} ({LATER[args[0]]}) comes with a later version of ftps-lab", ctx)
+        name = args[0]
+        if name in LATER:
+            raise click.UsageError(f"`ftps-lab {name}` ({LATER[name]}) comes with a later version of ftps-lab", ctx)
+        if name not in COMMANDS and not name.startswith("-"):
+            from ftps_harness.scenario.problems import did_you_mean  # noqa: PLC0415 - only a mistake pays for it
+
+            near = did_you_mean(name, COMMANDS)
+            raise click.UsageError(f"there is no command {name!r}.{near} There are: {', '.join(COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -55,7 +78,3 @@ def commands() -> Any:
     Exit codes: 0 as expected; 1 an expectation failed; 2 wrong usage or a bad file; 3 the lab could not do its work;
     130 interrupted.
     """
-
-
-for command in (run, list_command, show, new, serve, doctor):
-    commands.add_command(command)

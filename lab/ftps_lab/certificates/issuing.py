@@ -62,12 +62,17 @@ _KEY_USAGE_KEYWORD: Final = {
 }
 
 
-def issue(specs: Mapping[str, CertificateSpec], now: datetime | None = None) -> dict[str, Certificate]:
+def issue(
+    specs: Mapping[str, CertificateSpec],
+    now: datetime | None = None,
+    given: Mapping[str, Certificate] | None = None,
+) -> dict[str, Certificate]:
     """Issues certificates, each with a new key unless it says `same_key_as`.
 
     Args:
         specs: Certificates by name, in any order.
         now: What relative dates refer to, with a time zone; None is the present.
+        given: Certificates issued before from specs of the same names: they stay as they are, others may name them.
 
     Returns:
         The certificates by name, in the order of `specs`.
@@ -79,9 +84,11 @@ def issue(specs: Mapping[str, CertificateSpec], now: datetime | None = None) -> 
     at = datetime.now(UTC) if now is None else now
     if problems := check(specs, at):
         raise LabError("; ".join(_problem(*problem) for problem in problems))
-    keys = _keys(specs)
-    issued: dict[str, Certificate] = {}
+    issued: dict[str, Certificate] = dict(given or {})
+    keys = _keys(specs, issued)
     for name in _issuers_first(specs):
+        if name in issued:
+            continue
         spec = specs[name].resolved()
         issuer = None if spec.issuer == SELF else issued[spec.issuer]
         issued[name] = Certificate(name, _sign(name, spec, keys[name], issuer, at), keys[name], issuer)
@@ -92,11 +99,11 @@ def _problem(name: str, key: str, sentence: object) -> str:
     return f"certificate {name!r}, key {key!r}: {sentence}"
 
 
-def _keys(specs: Mapping[str, CertificateSpec]) -> dict[str, PrivateKey]:
+def _keys(specs: Mapping[str, CertificateSpec], issued: Mapping[str, Certificate]) -> dict[str, PrivateKey]:
     """Every certificate's key: apart from the signing, so that one may have the key of what it issues."""
-    own: dict[str, PrivateKey] = {}
+    own: dict[str, PrivateKey] = {name: certificate.key for name, certificate in issued.items()}
     for name, spec in specs.items():
-        if spec.same_key_as is None:
+        if spec.same_key_as is None and name not in own:
             try:
                 own[name] = NEW_KEY[spec.key]()
             except (ValueError, UnsupportedAlgorithm) as error:

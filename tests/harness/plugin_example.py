@@ -1,0 +1,14 @@
+"""What a repository of somebody else's would hold; `make wheel-test` runs it against the built wheel, and so does
+`test_plugin.py` with pytester. README.md shows a part of it."""
+
+
+def test_my_backup_rc(ftps_server, lftp):  # type: ignore[no-untyped-def]
+    server = ftps_server()
+    rc = f'set ssl:ca-file "{server.pin}"'
+    assert lftp(server, rc=rc).verdict == "accepted"
+    server.rotate()
+    outcome = lftp(server, rc=rc)
+    assert outcome.verdict == "rejected"
+    assert outcome.reasons == {"untrusted"}
+    assert "Certificate verification" in outcome.message
+    assert outcome.testimony.passwords == []
