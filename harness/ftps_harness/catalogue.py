@@ -9,8 +9,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from ftps_harness.errors import UsageError
+from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.scenario import catalogue, id_of, load, outline
+from ftps_harness.scenario.patterns import has_control_characters
 from ftps_harness.scenario.problems import did_you_mean, shown
 from ftps_harness.scenario.reading import SUFFIX
 
@@ -90,6 +91,50 @@ def choose(names: Sequence[str]) -> list[Chosen]:
     return _distinct(found.values())
 
 
+def choose_one(name: str) -> Chosen:
+    """The one scenario that a name stands for.
+
+    Raises:
+        UsageError: It stands for none or several.
+    """
+    chosen = choose([name])
+    if len(chosen) > 1:
+        raise UsageError(f"{shown(name)} stands for {len(chosen)} scenarios; name one of {_some(chosen)}")
+    return chosen[0]
+
+
+def write_new(name: str) -> Path:
+    """Write a scenario file to start from.
+
+    Args:
+        name: Its path without the ending.
+
+    Raises:
+        UsageError: The name is none of a file, or there is such a file already.
+        HarnessError: It cannot be written.
+    """
+    from ftps_harness.template import scenario_template  # noqa: PLC0415 - only `new` needs it
+
+    name = name.removesuffix(SUFFIX)
+    path = Path(f"{name}{SUFFIX}").expanduser()
+    if path.name.startswith(".") or has_control_characters(name):
+        raise UsageError(f"{shown(name)} is no name for a scenario; name it like mine/backup-rc")
+    if os.path.lexists(path):
+        raise UsageError(f"{path}: there is such a file already; it stays as it is. Choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("x", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    try:
+        with stream:
+            stream.write(scenario_template(name))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise HarnessError(f"{path} was not written: {error.strerror or error}") from None
+    return path
+
+
 def load_all(chosen: Iterable[Chosen], tags: Sequence[str] = ()) -> list[Scenario]:
     """Read scenarios and leave those that have one of the tags.
 
@@ -122,6 +167,11 @@ def _named(name: str, shelves: list[Shelf]) -> list[Chosen]:
     if Path(name).exists():
         return _from_path(name)
     raise UsageError(_unknown(name, shelves))
+
+
+def _some(chosen: Sequence[Chosen]) -> str:
+    most = 5
+    return ", ".join(each.id for each in chosen[:most]) + (", …" if len(chosen) > most else "")
 
 
 def _is_path(name: str) -> bool:
@@ -163,8 +213,8 @@ def _of_shelf(ids: Iterable[str], shelf: Shelf) -> list[Chosen]:
 
 def _unknown(name: str, shelves: list[Shelf]) -> str:
     ids = [each for shelf in shelves for each in shelf]
-    parts = {part for each in ids for part in each.split("/")}
-    near = did_you_mean(name, ids) or did_you_mean(name, parts)
+    known = ids if "/" in name else {part: None for each in ids for part in each.split("/")}
+    near = did_you_mean(name, known)
     return f"{shown(name)} is no scenario, area, file or folder.{near} `ftps-lab list` shows what there is"
 
 

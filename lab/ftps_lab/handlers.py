@@ -1,4 +1,4 @@
-"""pyftpdlib's handlers, made to witness: what arrives on the control and data connections, and on which channel.
+"""pyftpdlib's control connections, made to witness: what arrives, and on which channel; what they serve, and to whom.
 
 pyftpdlib does the protocol. Here it gets the tap beneath it, its own TLS identity for each server, implicit FTPS, and
 a record of what happens. Method names such as `ftp_USER` and `handle_ssl_established` are pyftpdlib's.
@@ -6,38 +6,29 @@ a record of what happens. Method names such as `ftp_USER` and `handle_ssl_establ
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from OpenSSL import SSL
 
+from ftps_lab.channel import Identity, TappedTlsMixin
+from ftps_lab.data import Active, LabData, Passive, RecordingData
 from ftps_lab.tap import TappedSocket, TappedTls
-from ftps_lab.testimony import Channel, Command, Credential, Transfer
+from ftps_lab.testimony import Channel, Command, Credential
 
 with warnings.catch_warnings():
-    # asyncore and asynchat are deprecated in Python 3.11; from 3.12 on pyftpdlib brings them itself.
-    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.data
     from pyftpdlib.exceptions import AuthenticationFailed
-    from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_DTPHandler, TLS_FTPHandler
-    from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
-    from pyftpdlib.log import logger
+    from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
 
 if TYPE_CHECKING:
-    from ftps_lab.recorder import ConnectionLog, Recorder
+    from ftps_lab.recorder import Recorder
 
 _LISTINGS = frozenset({"LIST", "NLST", "MLSD"})
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """One server's TLS: a context, and the SHA-256 fingerprint of the leaf that it shows."""
-
-    context: SSL.Context
-    certificate: str
+_OPENERS = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
+_TRANSFERS = _LISTINGS | {"RETR", "STOR", "APPE", "STOU"}
 
 
 class Doorman:
@@ -79,194 +70,6 @@ class Doorman:
         """Nothing to undo."""
 
 
-class TappedTlsMixin:
-    """TLS over the tap, in the place of pyftpdlib's TLS on a file descriptor."""
-
-    socket: Any
-    ioloop: Any
-    lab_log: ConnectionLog
-    _closed: bool
-    _ssl_accepting: bool
-    _wanted_io_events: int
-
-    def secure(self, identity: Identity) -> None:
-        """Begin the server's side of a handshake; the rest is driven by pyftpdlib's event loop."""
-        self._ssl_requested = True
-        self._ssl_accepting = True
-        data = isinstance(self, DTPHandler)
-        self.socket = TappedTls(identity.context, self.socket, self.lab_log, identity.certificate, hold_tickets=data)
-        self.socket.set_accept_state()
-
-    def end(self) -> None:
-        """Close at once, without a TLS shutdown, which would wait for a client that does not read; repeatable."""
-        self._error = True
-        self.close()  # type: ignore[attr-defined]  # pyftpdlib's, by the order of bases, like what super() is here
-
-    def handle_write_event(self) -> None:
-        """Encrypted bytes that the socket did not take go first."""
-        if isinstance(self.socket, TappedTls):
-            self.socket.flush()
-        if self._lab_unsent:
-            self._lab_ask_to_write()
-        else:
-            super().handle_write_event()  # type: ignore[misc]
-
-    def writable(self) -> bool:
-        """Also while encrypted bytes wait."""
-        return self._lab_unsent or bool(super().writable())  # type: ignore[misc]
-
-    def initiate_send(self) -> None:
-        """Ask for a write event while encrypted bytes wait, even when there is nothing else to send.
-
-        pyftpdlib changes the events here behind the back of its own bookkeeping, and later changes would be lost.
-        """
-        before = self._wanted_io_events
-        super().initiate_send()  # type: ignore[misc]
-        if self._wanted_io_events != before:
-            self._current_io_events = self._wanted_io_events
-        if self._lab_unsent:
-            self._lab_ask_to_write()
-
-    def modify_ioloop_events(self, events: int, logdebug: bool = False) -> None:  # noqa: FBT001, FBT002 - pyftpdlib's
-        """During a handshake only what it waits for: a socket that is always writable would keep the loop spinning."""
-        if self._ssl_accepting:
-            events = self.ioloop.READ | (self.ioloop.WRITE if self._lab_unsent else 0)
-        super().modify_ioloop_events(events, logdebug)  # type: ignore[misc]
-
-    def handle_ssl_established(self) -> None:
-        """From now on what the transfer waits for."""
-        super().handle_ssl_established()  # type: ignore[misc]
-        self.modify_ioloop_events(self._wanted_io_events)
-
-    @property
-    def _lab_unsent(self) -> bool:
-        return isinstance(self.socket, TappedTls) and self.socket.unsent
-
-    def _lab_ask_to_write(self) -> None:
-        self._ssl_want_write = True
-        self.modify_ioloop_events(self._wanted_io_events | self.ioloop.WRITE)
-
-
-class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no types
-    """A data connection: hashes what passes and tells the record when it ends."""
-
-    def __init__(self, sock: Any, cmd_channel: Any) -> None:
-        self._lab_hash = hashlib.sha256()
-        self.lab_size = 0
-        recorder, peer = cmd_channel.lab_recorder, cmd_channel.lab_data_peer
-        self._lab_raw = TappedSocket(sock, recorder.tap("data", peer))
-        self.lab_log = recorder.opened("data", peer)
-        super().__init__(self._lab_raw, cmd_channel)
-
-    def send(self, data: bytes) -> int:
-        """What was taken is content that left."""
-        sent: int = super().send(data)
-        self._lab_count(data[:sent])
-        return sent
-
-    def recv(self, size: int) -> bytes:
-        """What arrived is content."""
-        data: bytes = super().recv(size)
-        self._lab_count(data)
-        return data
-
-    def handle_close(self) -> None:
-        """The client has closed; after a reset the end of an upload may be missing, so it is not complete."""
-        if self.receive and self._lab_raw.was_reset:
-            self.lab_fail("426 Connection reset; transfer aborted.")
-        else:
-            super().handle_close()
-
-    def lab_fail(self, reply: str) -> None:
-        """Close, and answer whoever asked for a transfer."""
-        if self.cmd is not None and not self._resp:
-            self._resp = (reply, logger.debug)
-        self.close()
-
-    def close(self) -> None:
-        """Close, then record, once."""
-        if isinstance(self.socket, TappedTls):
-            self.socket.abandoned()
-        if not self._closed and self.cmd is not None:
-            self.lab_log.transfer(self._lab_transfer())
-        super().close()
-        self.lab_log.closed()
-
-    def _lab_count(self, data: bytes) -> None:
-        self._lab_hash.update(data)
-        self.lab_size += len(data)
-
-    def _lab_transfer(self) -> Transfer:
-        control = self.cmd_channel
-        tls = isinstance(self.socket, TappedTls)
-        name = control.lab_listing
-        if self.file_obj is not None:
-            name = os.path.relpath(self.file_obj.name, control.authorizer.get_home_dir(control.username))
-        return Transfer(
-            connection=self.lab_log.number,
-            control=control.lab_log.number,
-            verb=self.cmd,
-            name=name,
-            direction="upload" if self.receive else "download",
-            size=self.lab_size,
-            sha256=self._lab_hash.hexdigest(),
-            channel="tls" if tls else "clear",
-            certificate=control.data_identity.certificate if tls else "",
-            completed=bool(self.transfer_finished),
-        )
-
-
-class LabData(TappedTlsMixin, TLS_DTPHandler, RecordingData):  # type: ignore[misc]
-    """A data connection that is put into TLS when PROT P was accepted."""
-
-    def secure_connection(self, _context: SSL.Context) -> None:
-        """Pyftpdlib calls this from its constructor with the control connection's context."""
-        if not self._closed:  # the client was there
-            self.secure(self.cmd_channel.data_identity)
-
-    def handle_failed_ssl_handshake(self) -> None:
-        """Answer 522 (RFC 4217 section 10.2), but only to a command: pyftpdlib answers also what nobody asked."""
-        self.lab_fail("522 SSL handshake failed.")
-
-    def handle_error(self) -> None:
-        """A TLS stream that breaks has an answer too: pyftpdlib's silence would leave the client waiting."""
-        if self.cmd is not None and not self._resp:
-            self._resp = ("426 Connection error; transfer aborted.", logger.debug)
-        super().handle_error()
-
-    def close(self) -> None:
-        """A transfer that did not work ends at once: no client reads the rest of it."""
-        if not self.transfer_finished:
-            self._error = True
-        super().close()
-
-
-class Passive(PassiveDTP):  # type: ignore[misc]
-    """Waits for a data connection, and remembers where it came from."""
-
-    def handle_accepted(self, sock: Any, addr: Any) -> None:
-        """Remember the address: the socket forgets it when the client has reset already."""
-        self.cmd_channel.lab_data_peer = addr[:2]
-        super().handle_accepted(sock, addr)
-
-
-class Active(ActiveDTP):  # type: ignore[misc]
-    """Opens a data connection, and lets go of it."""
-
-    def __init__(self, ip: str, port: int, cmd_channel: Any) -> None:
-        cmd_channel.lab_data_peer = (ip, port)
-        super().__init__(ip, port, cmd_channel)
-
-    def handle_connect(self) -> None:
-        """The connection has a new owner now.
-
-        pyftpdlib keeps this one too and closes it much later, with a descriptor that may be another connection's by
-        then, which the event loop would forget for ever.
-        """
-        super().handle_connect()
-        self.cmd_channel._dtp_connector = None  # noqa: SLF001 - see above
-
-
 class RecordingControl(FTPHandler):  # type: ignore[misc]
     """A control connection: every command with its channel, every password, every reply's code."""
 
@@ -303,14 +106,22 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
             self.lab_log.credential(Credential(number, self.lab_user, arg, self.lab_channel, accepted=False))
         elif cmd in _LISTINGS:
             self.lab_listing = arg
+        if not self._closed:
+            self._lab_obey(line, cmd, arg)
+
+    def _lab_obey(self, line: str, cmd: str, arg: str) -> None:
+        if cmd in _TRANSFERS | _OPENERS:
+            self._lab_drop_queued()
         if "\0" in line:
             self.respond("501 No file has such a name.")  # the operating system's calls would raise
+        elif cmd in _TRANSFERS and self.authenticated and not self._lab_data_expected:
+            self.respond("425 Use PASV or PORT first.")  # pyftpdlib would answer 150 and wait for ever
         else:
             super().pre_process_command(line, cmd, arg)
 
     def respond(self, resp: str, *args: Any, **kwargs: Any) -> None:
         """Record the code of the reply."""
-        if resp[:3] == "220":
+        if resp[:3] == "220" and not self.lab_log.connection.greeted:
             self.lab_log.greeted()
         elif resp[:3].isdigit():
             self.lab_log.replied(int(resp[:3]))
@@ -320,6 +131,30 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         """The password was right."""
         self.lab_log.let_in()
         super().on_login(username)
+
+    @property
+    def _lab_data_expected(self) -> bool:
+        ways = (self.data_channel, self._dtp_acceptor, self._dtp_connector)
+        return any(way is not None and not way._closed for way in ways)  # noqa: SLF001 - pyftpdlib's
+
+    def lab_data_ended(self) -> None:
+        """The wait for a data connection has ended: forget what waited, and answer if nothing came of it."""
+        if self._closed:
+            return
+        self._dtp_acceptor = self._dtp_connector = None
+        if self.data_channel is not None and self.data_channel._closed:  # noqa: SLF001 - pyftpdlib's, like the queues
+            self.data_channel = None  # the client reset it before it was ours
+        if self.data_channel is None and self._lab_drop_queued():
+            self.respond("425 Can't open data connection.")
+
+    def _lab_drop_queued(self) -> bool:
+        """Forget a transfer whose data connection never came, and close its file, which pyftpdlib does not."""
+        files = [queue[at] for queue, at in ((self._out_dtp_queue, 2), (self._in_dtp_queue, 0)) if queue is not None]
+        self._out_dtp_queue = self._in_dtp_queue = None
+        for file in files:
+            if file is not None:
+                file.close()
+        return bool(files)
 
     def handle_auth_failed(self, _msg: str, _password: str) -> None:
         """Answer at once: pyftpdlib slows down guessing by a timer, which outlives a connection that has closed."""
@@ -343,7 +178,8 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
 
     @staticmethod
     def _lab_hear(channel: Any) -> None:
-        if channel is not None:
+        """What the event loop does when something can be read."""
+        if channel is not None and not channel._closed:  # noqa: SLF001 - pyftpdlib's
             try:
                 channel.handle_read_event()
             except Exception:  # noqa: BLE001 - as pyftpdlib's event loop does

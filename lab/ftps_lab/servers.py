@@ -17,17 +17,19 @@ import socket
 import ssl
 import threading
 import warnings
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from ftps_lab.channel import Identity, TappedTlsMixin
 from ftps_lab.errors import LabError
-from ftps_lab.handlers import CONTROLS, Doorman, Identity, TappedTlsMixin, root_path
+from ftps_lab.handlers import CONTROLS, Doorman, root_path
 from ftps_lab.recorder import Recorder
 from ftps_lab.tap import watch_alerts
 from ftps_lab.tls import server_context
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.handlers
+    warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.data
     from pyftpdlib.ioloop import IOLoop
     from pyftpdlib.servers import FTPServer
 
@@ -93,14 +95,17 @@ class _Waker:
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         self._theirs.setblocking(False)
-        self._calls: list[Any] = []
+        self._calls: deque[Any] = deque()
+        self._closed = False
         self._fileno = self._ours.fileno()
         ioloop.register(self._fileno, self, ioloop.READ)
 
     def call(self, function: Any) -> None:
         self._calls.append(function)
-        with contextlib.suppress(OSError):  # full: a wake-up is on its way already; closed: the thread has ended
+        with contextlib.suppress(OSError):  # full: a wake-up is on its way already; closed: see below
             self._theirs.send(b"!")
+        if self._closed:
+            self._run()  # whoever waits for the thread learns that it has ended
 
     def handle_read_event(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -108,8 +113,12 @@ class _Waker:
         self._run()
 
     def _run(self) -> None:
-        while self._calls:
-            self._calls.pop(0)()
+        while True:
+            try:
+                function = self._calls.popleft()
+            except IndexError:
+                return
+            function()
 
     def readable(self) -> bool:
         return True
@@ -118,9 +127,10 @@ class _Waker:
         return False
 
     def close(self) -> None:
+        self._closed = True
         self._ours.close()
         self._theirs.close()
-        self._run()  # whoever waits for the thread learns that it ended
+        self._run()
 
 
 class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
@@ -175,6 +185,7 @@ class FtpsServer:
         self._errors: list[str] = []
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._failed = False
 
     def __enter__(self) -> Self:
         return self.start()
@@ -193,7 +204,7 @@ class FtpsServer:
         if self._thread is not None:
             raise LabError(f"the server on {self.host}:{self.port} runs already: stop it before starting it again")
         listener = self._bind()
-        self._stopping = False
+        self._stopping = self._failed = False
         self._ioloop = IOLoop()
         self._waker = _Waker(self._ioloop)
         self._ftpd = _Ftpd(self, listener, self._handler, self._ioloop)
@@ -316,6 +327,7 @@ class FtpsServer:
             while not self._stopping:
                 soonest = self._ioloop.loop(soonest, blocking=False)
         except BaseException as error:  # noqa: BLE001 - it surfaces in the caller, whatever it is
+            self._failed = True
             self._errors.append(f"{type(error).__name__}: {error}")
         finally:
             self._close_all()
@@ -332,7 +344,7 @@ class FtpsServer:
         if self._errors:
             errors, self._errors[:] = "\n".join(self._errors), []
             raise LabError(f"the server on {self.host}:{self.port} failed in its own thread:\n{errors}")
-        if self._thread is not None and not self._thread.is_alive():
+        if self._thread is not None and self._failed:
             raise LabError(
                 f"the server on {self.host}:{self.port} failed in its own thread, which has ended: "
                 "stop it, then start it again"

@@ -76,9 +76,9 @@ class Client(ftplib.FTP_TLS):
     def makeport(self) -> socket.socket:
         """PORT, or EPRT also over IPv4; ftplib accepts on what this returns."""
         assert self.sock is not None
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server((self.sock.getsockname()[0], 0), family=self.af)
         listener.settimeout(PATIENCE)
-        host, port = listener.getsockname()
+        host, port = listener.getsockname()[:2]
         if self.relays is not None:
             host, port = self.relays.to((host, port), active=True)
         try:

@@ -350,7 +350,7 @@ def test_clear_text_pipelined_behind_auth_is_not_obeyed(lab: Lab) -> None:
     testimony = told(server)
     assert [(command.verb, command.channel) for command in testimony.commands] == [("AUTH", "clear")]
     assert [(handshake.completed, bool(handshake.error)) for handshake in testimony.handshakes] == [(False, True)]
-    assert testimony.connections[0].error == "27 bytes in clear in the place of a TLS handshake"
+    assert testimony.connections[0].error == "26 bytes in clear in the place of a TLS handshake"
     assert testimony.credentials == ()
     assert server.wire().holds(b"injected")
 

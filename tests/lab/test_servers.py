@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ftps_lab.data import RecordingData
 from ftps_lab.errors import LabError
-from ftps_lab.handlers import ExplicitControl, RecordingData
+from ftps_lab.handlers import ExplicitControl
 from ftps_lab.servers import FtpsServer, ServerSpec
 
 if TYPE_CHECKING:
@@ -170,9 +171,8 @@ def test_ipv6(lab: Lab) -> None:
     except LabError as error:
         pytest.skip(str(error))
     try:
-        for passive in (True, False):
-            client = lab.client(server)
-            client.set_pasv(passive)
+        for mode in ("epsv", "eprt"):
+            client = lab.client(server, mode=mode)
             client.login("anna", lab.password)
             client.prot_p()
             assert client.get("chunk") == lab.contents["chunk"]

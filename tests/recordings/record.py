@@ -4,8 +4,8 @@
 
 writes ``lftp-<version>-<TLS library>.json`` beside this file for each build; an existing file of that name is replaced.
 Each case of `cases.toml` is one run of lftp in a sealed HOME against the lab's own server, or a listener of a few lines
-for what no FTP server does. What changes from run to run (ports, paths, process number, fingerprints, secrets) is replaced by
-something that does not, so that recording again shows in the diff what lftp says differently.
+for what no FTP server does. What changes from run to run (ports, paths, process number, fingerprints, secrets) is
+replaced by something that does not, so that recording again shows in the diff what lftp says differently.
 """
 
 from __future__ import annotations

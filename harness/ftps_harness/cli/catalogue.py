@@ -32,12 +32,11 @@ def _listed(outlines: Sequence[Outline]) -> Iterator[str]:
     column = min(36, max(len(each.id) for each in outlines))
     for each in outlines:
         told = harmless(each.title) + (f" ({', '.join(each.tags)})" if each.tags else "")
-        lines = wrapped(told, _WIDTH - column - 3)
         name = harmless(each.id)
         if len(name) > column:
             yield name
             name = ""
-        for line in lines:
+        for line in wrapped(told, _WIDTH - column - 3):
             yield f"{padded(name, column)}  {line}"
             name = ""
 
@@ -46,11 +45,22 @@ def _listed(outlines: Sequence[Outline]) -> Iterator[str]:
 @click.argument("name", metavar="SCENARIO")
 def show(name: str) -> None:
     """Show one scenario: why it matters, and its steps."""
-    click.echo(name)
+    from ftps_harness.catalogue import choose_one, load_all  # noqa: PLC0415
+    from ftps_harness.report.showing import showing  # noqa: PLC0415
+
+    (scenario,) = load_all([choose_one(name)])
+    for line in showing(scenario):
+        click.echo(click.style(line.text, bold=True) if line.heading else line.text)
 
 
 @click.command()
 @click.argument("name")
 def new(name: str) -> None:
-    """Write a commented scenario file to start from."""
-    click.echo(name)
+    """Write a commented scenario file to start from.
+
+    NAME becomes NAME.scenario.toml; the folder it lies in is its area: mine/backup-rc.
+    """
+    from ftps_harness.catalogue import write_new  # noqa: PLC0415
+
+    path = write_new(name)
+    click.echo(f"wrote {path}\nrun it: ftps-lab run {path}")

@@ -102,7 +102,7 @@ class _Call:
         chosen = catalogue.choose(names)
         self._again = {each.id: each.again for each in chosen}
         self._scenarios = catalogue.load_all(chosen, wanted.tags)
-        self._where = "" if names else f"in {catalogue.default_folder()}"
+        self._where = "" if names else f"from {catalogue.default_folder()}/"
 
     def run(self) -> int:
         """Run everything, report it, and say what it came to."""

@@ -47,7 +47,7 @@ class Word:
     doubt: str = ""
 
 
-_ERRORS = re.compile(rf"(?:[\w.-]+: (?:.*?: )?)?({'|'.join(CLASSES)}): (.*)", re.DOTALL)
+_ERRORS = re.compile(rf"(?:[\w.-]+: (?:.*?: )??)?({'|'.join(CLASSES)}): (.*)", re.DOTALL)
 """The command, for some commands a file's name, and the error. A name may hold anything: the first class counts, and
 its text must then match to the end of the line."""
 _MARKERS = re.compile(rf"(?:{'|'.join(CLASSES)}):")

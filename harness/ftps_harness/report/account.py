@@ -62,7 +62,7 @@ def attempt_sections(attempt: Attempt) -> Iterator[Section]:
     yield Section("stdout", _last(lines_of(run.stdout), _OUTPUT_LINES) or ("(empty)",))
     yield Section("stderr", _last(lines_of(run.stderr), _OUTPUT_LINES) or ("(empty)",))
     yield Section(f"lftp's debug log, the last {_LOG_LINES} lines", _last(lines_of(run.log), _LOG_LINES) or ("(none)",))
-    yield _server(attempt.testimony)
+    yield server_section(attempt.testimony)
     yield _wire(attempt)
 
 
@@ -78,7 +78,7 @@ def _last(lines: tuple[str, ...], count: int) -> tuple[str, ...]:
     return lines if left_out <= 0 else (f"({left_out} lines before)", *lines[-count:])
 
 
-def _server(testimony: Testimony) -> Section:
+def server_section(testimony: Testimony) -> Section:
     """Connection by connection: what the server saw on each."""
     lines = [line for connection in testimony.connections for line in _connection(connection, testimony)]
     return Section(f"the server's account (role: {testimony.role})", tuple(lines) or ("(nobody connected)",))

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from ftps_harness.doctor import works
 from ftps_harness.report.account import Section, again, step_sections
 from ftps_harness.report.plain import cells, counts_words, expectation_words, harmless, outcome_words, padded, wrapped
 from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
@@ -19,6 +20,7 @@ from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from ftps_harness.doctor import Finding
     from ftps_harness.lftp import Lftp
     from ftps_harness.report.progress import Progress
     from ftps_harness.runner import ScenarioResult, StepResult
@@ -31,6 +33,8 @@ _NARROWEST = 60
 _STATUS, _VERDICT, _SECONDS, _GAP = 5, 26, 6, "  "
 
 _STYLES = {"pass": "green", "fail": "bold red", "error": "bold magenta", "skip": "yellow"}
+_STATES = {"ok": "green", "note": "yellow", "missing": "bold red"}
+_STATE = 7
 _LABELS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skip": "skip"}
 
 
@@ -42,24 +46,14 @@ class Terminal:
     """
 
     def __init__(self, stream: IO[str]) -> None:
-        live = stream.isatty()
-        self.console = Console(
-            file=stream,
-            # Said in full: FORCE_COLOR and the like would make a file of what a terminal wants.
-            force_terminal=live,
-            width=None if live else PLAIN_WIDTH,
-            soft_wrap=True,
-            markup=False,
-            highlight=False,
-            emoji=False,
-        )
-        self._live = live and not self.console.is_dumb_terminal
+        self.console = _console(stream)
+        self._live = stream.isatty() and not self.console.is_dumb_terminal
         self._width = max(_NARROWEST, min(self.console.width, _WIDEST)) - 1
 
     def header(self, lftp: Lftp, total: int, where: str) -> None:
         """Which lftp, and how many scenarios from where."""
         self._line(f"lftp {lftp.version} at {lftp.path}, TLS by {lftp.tls}, dialect {lftp.dialect}", "bold")
-        self._line(f"{total} {'scenario' if total == 1 else 'scenarios'} {where}")
+        self._line(f"{total} {'scenario' if total == 1 else 'scenarios'} {where}".rstrip())
         self._line()
         titles = (
             " " * _STATUS,
@@ -143,6 +137,44 @@ class Terminal:
             self._line(f"  {section.heading}", "bold" if section.lines else "")
             for line in section.lines:
                 self._line(f"    {line}")
+
+
+def print_findings(stream: IO[str], findings: Sequence[Finding]) -> None:
+    """What `ftps-lab doctor` found, part by part, and whether the main job works."""
+    console = _console(stream)
+    width = max(len(finding.part) for finding in findings)
+    indent = " " * (_STATE + width + 2 * len(_GAP))
+    for finding in findings:
+        state = Text(finding.state.ljust(_STATE), _STATES[finding.state])
+        told = wrapped(harmless(finding.detail), PLAIN_WIDTH - 1 - len(indent))
+        console.print(Text.assemble(state, _GAP, (finding.part.ljust(width), "bold"), _GAP, told[0]))
+        more = [*told[1:], *_note("costs", finding.cost, indent), *_note("to do", finding.cure, indent)]
+        for line in more:
+            console.print(Text(indent + line))
+    console.print()
+    if works(findings):
+        console.print(Text("`ftps-lab run` can do its work here", "bold green"))
+    else:
+        console.print(Text("`ftps-lab run` cannot do its work here; see what is missing above", "bold red"))
+
+
+def _note(label: str, text: str, indent: str) -> list[str]:
+    return wrapped(f"{label}: {text}", PLAIN_WIDTH - 1 - len(indent)) if text else []
+
+
+def _console(stream: IO[str]) -> Console:
+    """Colours on a terminal only; rich itself honours NO_COLOR."""
+    live = stream.isatty()
+    return Console(
+        file=stream,
+        # Said in full: FORCE_COLOR and the like would send to a file what a terminal wants.
+        force_terminal=live,
+        width=None if live else PLAIN_WIDTH,
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
 
 
 def _verdict(number: int, step: StepResult, result: ScenarioResult) -> Iterator[Text]:

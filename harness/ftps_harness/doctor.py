@@ -1,0 +1,151 @@
+"""`ftps-lab doctor`: what is on this machine, what each missing part costs, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ftps_harness import lftp
+from ftps_harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.lftp import Lftp
+
+State = Literal["ok", "note", "missing"]
+
+_PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography", "trustme", "msgspec", "click", "rich")
+_DOCKER_SOCKET = Path("/var/run/docker.sock")
+_ASK_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part of what the lab needs.
+
+    Attributes:
+        part: Its name.
+        state: ``note`` works, but has something to tell.
+        detail: What was found.
+        cost: What does not work without it, or because of it.
+        cure: What to do.
+        needed: The main job (`ftps-lab run`) does not work without it.
+    """
+
+    part: str
+    state: State
+    detail: str
+    cost: str = ""
+    cure: str = ""
+    needed: bool = False
+
+
+def examine(path: str | None = None) -> Iterator[Finding]:
+    """Look at everything, one part after the other.
+
+    Args:
+        path: The lftp to look at; None for the one that `run` would take.
+    """
+    yield Finding("Python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
+    client, finding = _lftp(path)
+    yield finding
+    yield _system_rc()
+    yield _openssl()
+    yield _clock(client)
+    yield from _packages()
+    yield _docker()
+
+
+def works(findings: list[Finding]) -> bool:
+    """Whether `ftps-lab run` can do its work here."""
+    return not any(finding.needed and finding.state == "missing" for finding in findings)
+
+
+def _lftp(path: str | None) -> tuple[Lftp | None, Finding]:
+    try:
+        client = lftp.identify(lftp.find(path))
+    except (HarnessError, UsageError) as error:
+        cure = "apt install lftp (the package is called lftp everywhere), or name one: --lftp PATH, FTPS_LAB_LFTP"
+        return None, Finding("lftp", "missing", str(error), "nothing can be run", cure, needed=True)
+    told = f"{client.version} at {client.path}, TLS by {client.tls}, dialect {client.dialect}"
+    return client, Finding("lftp", "ok", told)
+
+
+def _system_rc() -> Finding:
+    """Lines of the system's rc that touch trust: lftp reads it before everything else (FACTS.md)."""
+    lines = lftp.system_rc_lines()
+    if not lines:
+        return Finding("system rc", "ok", "nothing in /etc/lftp.conf touches trust")
+    named = "; ".join(f"line {number}: {line}" for number, line in lines)
+    if lftp.keep_out_system_rc() is not None:
+        return Finding("system rc", "note", f"/etc/lftp.conf touches trust ({named}); runs keep it out")
+    cost = "nothing can be run: lftp reads it before everything else, and it cannot be kept out here"
+    cure = "comment these lines out, or allow unshare --mount (as root, or in a container)"
+    return Finding("system rc", "missing", f"/etc/lftp.conf touches trust: {named}", cost, cure, needed=True)
+
+
+def _openssl() -> Finding:
+    found = shutil.which("openssl")
+    if found is None:
+        cost = 'scenarios that fetch a certificate as the document does (`"served"`) end as errors'
+        return Finding("openssl", "missing", "no openssl on PATH", cost, "apt install openssl", needed=True)
+    try:
+        told = subprocess.run([found, "version"], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        cure = "install another one"
+        return Finding(
+            "openssl", "missing", f"{found} does not run: {error}", "as if there were none", cure, needed=True
+        )
+    words = told.stdout.split()
+    return Finding("openssl", "ok", f"{words[1] if len(words) > 1 else 'unknown version'} at {found}")
+
+
+def _clock(client: Lftp | None) -> Finding:
+    if client is None:
+        return Finding("libfaketime", "note", "cannot be tried without lftp")
+    why = lftp.why_no_clock(client)
+    if why is None:
+        return Finding("libfaketime", "ok", "lftp can be run at another time")
+    return Finding("libfaketime", "missing", why, "scenarios with `clock` are skipped", "apt install faketime")
+
+
+def _packages() -> Iterator[Finding]:
+    versions, absent = [], []
+    for name in _PACKAGES:
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            absent.append(name)
+    if versions:
+        yield Finding("packages", "ok", ", ".join(versions))
+    if absent:
+        cure = f"pip install {' '.join(absent)}"
+        yield Finding("packages", "missing", ", ".join(absent), "nothing can be run", cure, needed=True)
+
+
+def _docker() -> Finding:
+    """Only whether it is there: no version of ftps-lab uses it yet."""
+    command = shutil.which("docker")
+    socket = os.environ.get("DOCKER_HOST", "") or (str(_DOCKER_SOCKET) if _is_socket(_DOCKER_SOCKET) else "")
+    if command and socket:
+        return Finding("Docker", "ok", f"{command}, engine at {socket} (needed from a later version on)")
+    lacking = " and ".join(
+        what for what, there in (("no docker command", command), ("no engine's socket", socket)) if not there
+    )
+    cost = "nothing yet: needed from a later version on, for other lftp builds and servers in containers"
+    return Finding("Docker", "missing", lacking, cost, "https://docs.docker.com/engine/install/")
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,172 @@
+"""One scenario for a reader: why it matters, its certificates and server, and what each step does. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ftps_harness.controls import control_for
+from ftps_harness.errors import UsageError
+from ftps_harness.report.plain import expectation_words, harmless, verdict_words, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.scenario import CertificateTable, Scenario, Server, Source, Step
+    from ftps_harness.scenario.tables import ExpectTable
+
+_WIDTH = 80
+_LABEL = 12
+
+
+class Line(NamedTuple):
+    """A line, and whether it is a heading."""
+
+    text: str
+    heading: bool = False
+
+
+def showing(scenario: Scenario) -> Iterator[Line]:
+    """The whole scenario, in lines of 80 columns but for rc lines, which stay as they are."""
+    yield Line(scenario.id, heading=True)
+    yield from map(Line, wrapped(harmless(scenario.title), _WIDTH))
+    yield Line("")
+    for paragraph in scenario.why.strip().split("\n\n"):
+        yield from (Line(f"  {line}") for line in wrapped(harmless(paragraph), _WIDTH - 4))
+        yield Line("")
+    yield from _labelled("file", scenario.file)
+    yield from _labelled("tags", ", ".join(scenario.tags))
+    yield from _labelled("claim", scenario.claim or "")
+    if scenario.certificates:
+        yield Line("")
+        yield Line("certificates", heading=True)
+    for name, table in scenario.certificates.items():
+        yield from _labelled(name, _certificate(table))
+    yield Line("")
+    yield Line("server", heading=True)
+    yield from (Line(f"  {line}") for line in wrapped(server_words(scenario.server), _WIDTH - 4))
+    for number, step in enumerate(scenario.steps, 1):
+        yield Line("")
+        yield Line(f"step {number}: {harmless(step.title)}", heading=True)
+        yield from _step(step)
+
+
+def server_words(server: Server) -> str:
+    """A server in one sentence."""
+    if server.protocol == "plain":
+        said = ["plain FTP, without TLS"]
+    else:
+        said = [
+            {"explicit": "explicit FTPS (AUTH TLS)", "implicit": "implicit FTPS"}[server.protocol],
+            f"TLS {' and '.join(server.tls)}",
+            f"shows {' + '.join((server.certificate or '', *server.chain))}",
+        ]
+    if server.data_certificate != server.certificate:
+        said.append(f"on data connections {server.data_certificate}")
+    if server.require_tls:
+        said.append("refuses what is not in TLS")
+    if server.role == "impostor":
+        said.append("an impostor's")
+    return ", ".join(said)
+
+
+def files_words(step: Step) -> Iterator[tuple[str, str]]:
+    """The files that a step puts in place, and what they are made of."""
+    for name, sources in step.files.items():
+        place = f"in the folder that lftp is started in: {name[4:]}" if name.startswith("cwd/") else f"~/.lftp/{name}"
+        yield harmless(place), " + ".join(map(_source, sources))
+
+
+def expected_words(step: Step) -> Iterator[str]:
+    """What a step must come to, and what differs for some builds."""
+    expect = step.expect
+    yield expectation_words(expect) + (f', and lftp prints "{expect.message}"' if expect.message else "")
+    for name, table in step.overrides.items():
+        yield f"with {name}: {_override(table)}"
+
+
+def _step(step: Step) -> Iterator[Line]:
+    if step.changed:
+        yield from _labelled("the server", f"is now: {server_words(step.server)}")
+    for place, content in files_words(step):
+        yield from _labelled("file", f"{place} = {content}")
+    if step.rc is None:
+        yield from _labelled("rc", "(as before)")
+    else:
+        yield from _verbatim("rc", step.rc)
+    if step.host != "localhost":
+        yield from _labelled("host", step.host)
+    yield from _labelled("user", step.user or "")
+    yield from _labelled("password", step.password or "")
+    where = {"lftp": "inside ~/.lftp", "home": "", "elsewhere": "in an empty folder"}[step.cwd]
+    yield from _labelled("started", where)
+    yield from _labelled("clock", step.clock or "")
+    yield from _labelled("run", ", ".join(step.run) + (f"; {step.repeat} times" if step.repeat > 1 else ""))
+    for index, text in enumerate(expected_words(step)):
+        yield from _labelled("expected" if index == 0 else "", text)
+    yield from _labelled("control", _control(step))
+
+
+def _control(step: Step) -> str:
+    if step.why_no_control:
+        return f"none: {step.why_no_control}"
+    try:
+        control = control_for(step, step.expect)
+    except UsageError as error:
+        return str(error)
+    if control is None:
+        return "none: this verdict needs none"
+    return f"{control.kind}, which must be {' or '.join(control.wanted)}"
+
+
+def _certificate(table: CertificateTable) -> str:
+    """What it says that is not the default."""
+    fields = {name: getattr(table, name) for name in table.__struct_fields__}
+    defaults = {name: getattr(type(table)(), name) for name in fields}
+    issuer = "self-signed" if table.issuer == "self" else f"issued by {table.issuer}"
+    given = [f"{name} = {_toml(value)}" for name, value in fields.items() if value != defaults[name]]
+    names = "" if "common_name" in " ".join(given) else f" for {table.common_name}"
+    return ", ".join([f"{issuer}{names}", *(each for each in given if not each.startswith("issuer"))])
+
+
+def _override(table: ExpectTable) -> str:
+    reason = (table.reason,) if isinstance(table.reason, str) else table.reason
+    said = []
+    if table.verdict:
+        said.append(verdict_words(table.verdict, reason, table.exposed, table.to))
+    else:
+        parts = {"reason": reason, "exposed": table.exposed, "to": table.to}
+        said += [f"{name} {', '.join(words)}" for name, words in parts.items() if words]
+    if table.how_often:
+        said.append(table.how_often)
+    if table.otherwise:
+        said.append(f"else {' or '.join(table.otherwise)}")
+    if table.message:
+        said.append(f'prints "{table.message}"')
+    return ", ".join(said)
+
+
+def _source(source: Source) -> str:
+    if source.kind == "text":
+        return f"text {source.value!r}"
+    return source.kind if source.kind == "served" else f"{source.kind}:{source.value}"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _labelled(label: str, text: str) -> Iterator[Line]:
+    """A label and its text; nothing for an empty text."""
+    for line in wrapped(harmless(text), _WIDTH - _LABEL - 2):
+        yield Line(f"  {label:{_LABEL - 1}} {line}")
+        label = ""
+
+
+def _verbatim(label: str, text: str) -> Iterator[Line]:
+    for line in harmless(text).strip("\n").split("\n"):
+        yield Line(f"  {label:{_LABEL - 1}} {line or '(empty)' if label else line}".rstrip())
+        label = ""

@@ -1,0 +1,248 @@
+"""`ftps-lab serve`: a scenario's server that stays, for a learner with an lftp in another terminal.
+
+The HOME that a step needs (rc, pins) is made as for a run, so that what is printed can be typed as it stands. The
+user's own ~/.lftp is never touched: every line that is printed names the other HOME.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from ftps_harness import s_client
+from ftps_harness.attempt import ANONYMOUS
+from ftps_harness.errors import UsageError
+from ftps_harness.home import Home
+from ftps_harness.lftp.settings import LAB_ADDRESS
+from ftps_harness.material import Material
+from ftps_harness.place import Here
+from ftps_harness.report.account import server_section
+from ftps_harness.report.plain import harmless
+from ftps_harness.report.showing import expected_words, server_words
+from ftps_harness.scenario import substitute
+from ftps_harness.secrets import Secrets
+from ftps_harness.tasks import errands, populate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ftps_harness.place import Server
+    from ftps_harness.scenario import Scenario, Step
+
+_POLL_SECONDS = 0.2
+"""How often to look whether the end was asked for, and whether the server's thread still lives."""
+
+
+def serve(scenario: Scenario, say: Callable[[str], None], *, port: int = 0, step: int = 1) -> None:
+    """Serve until Ctrl-C, SIGTERM or, on a terminal, the end of input; Enter there goes on to the next step.
+
+    Args:
+        scenario: Whose server.
+        say: Is given each line for the learner.
+        port: Where to listen; 0 lets the system choose.
+        step: The step to begin with; what the ones before it put in place is there.
+
+    Raises:
+        UsageError: There is no such step.
+        LabError: The port is taken, or the server failed.
+    """
+    if step > len(scenario.steps):
+        raise UsageError(f"--step {step}: {scenario.id} has {len(scenario.steps)} steps")
+    with _asked_to_end() as asked, Stand(scenario, port) as stand:
+        for number in range(1, step):
+            stand.prepare(number)
+        for number in range(step, len(scenario.steps) + 1):
+            stand.prepare(number)
+            _say_all(say, stand.lines(number, first=number == step))
+            more = number < len(scenario.steps)
+            say(_offer(number + 1, scenario) if more else "Ctrl-C ends it.")
+            going_on = _wait(asked, stand, more=more)
+            _say_all(say, stand.seen())
+            if not going_on:
+                return
+
+
+class Stand:
+    """The server, its folder, and a HOME for the learner's lftp; leaving the context removes everything.
+
+    Args:
+        scenario: Whose server.
+        port: Where to listen.
+    """
+
+    def __init__(self, scenario: Scenario, port: int) -> None:
+        self._scenario = scenario
+        self._port = port
+        self._secrets = Secrets.new()
+        self._material = Material(scenario)
+        self._rc = ""
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-root-")))
+            populate(root, self._secrets)
+            self._home = stack.enter_context(Home())
+            self._home.put_upload(self._secrets.upload_name, self._secrets.upload_content)
+            self._certificates = self._write_certificates()
+            spec = self._material.server(self._scenario.server)
+            self._server: Server = Here().serve(spec, root=root, password=self._secrets.password, port=self._port)
+            stack.callback(self._server.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def prepare(self, number: int) -> None:
+        """Change server, rc and files as the step does before lftp runs."""
+        step = self._step(number)
+        self._server.change(self._material.server(step.server))
+        if step.rc is not None:
+            self._rc = step.rc
+        for name, sources in step.files.items():
+            data = self._material.content(sources, step.server, lambda: self._fetched(step))
+            private = any(source.kind == "key" for source in sources)
+            folder = step.cwd if name.startswith("cwd/") else "lftp"
+            self._home.put_file(name.removeprefix("cwd/"), data, private=private, folder=folder)
+        values = self._material.placeholders(self._home.dot_lftp, step.host, self._server.port)
+        self._home.write_rc(substitute(self._rc, values))
+        self._server.record()
+
+    def lines(self, number: int, *, first: bool) -> Iterator[str]:
+        """What the learner reads before the step, and types."""
+        if first:
+            yield from self._introduction()
+        step = self._step(number)
+        yield ""
+        yield f"Step {number} of {len(self._scenario.steps)}: {harmless(step.title)}"
+        yield f"  the server: {server_words(step.server)}"
+        yield from _titled("expected", expected_words(step))
+        yield from _titled(f"rc, written to {self._home.dot_lftp / 'rc'}", self._rc_lines())
+        for name in step.files:
+            yield f"  file: {harmless(str(self._home.folder(step.cwd if name[:4] == 'cwd/' else 'lftp')))}/{harmless(name.removeprefix('cwd/'))}"
+        yield "  in another terminal, type:"
+        yield ""
+        yield from self._command(step)
+        yield ""
+
+    def seen(self) -> Iterator[str]:
+        """What the server saw since the step began."""
+        self.check()
+        testimony = self._server.testimony()
+        if testimony.connections:
+            yield ""
+            yield "What the server saw:"
+            yield from (f"  {line}" for line in server_section(testimony).lines)
+
+    def check(self) -> None:
+        """Raise LabError if the server's thread failed."""
+        self._server.settle(0)
+
+    def _step(self, number: int) -> Step:
+        return self._scenario.steps[number - 1]
+
+    def _introduction(self) -> Iterator[str]:
+        protocol = self._scenario.server.protocol
+        yield f"{harmless(self._scenario.title)} ({harmless(self._scenario.id)})"
+        yield f"listening on {self._server.host} port {self._server.port}"
+        yield ""
+        yield f"  user          {self._secrets.user}"
+        yield f"  password      {self._secrets.password}"
+        for index, path in enumerate(self._certificates):
+            yield f"  {'' if index else 'certificates':13} {path}"
+        if protocol != "plain":
+            yield ""
+            yield "The certificate that it shows, fetched as the document does:"
+            yield ""
+            command = s_client.command_line("localhost", self._server.port, protocol=protocol)
+            yield f"  {shlex.join(command)} </dev/null"
+
+    def _rc_lines(self) -> Iterator[str]:
+        text = (self._home.dot_lftp / "rc").read_text("utf-8", "surrogateescape")
+        yield from harmless(text).strip("\n").split("\n") if text.strip() else ["(empty)"]
+
+    def _command(self, step: Step) -> Iterator[str]:
+        """The whole command line; a newline ends each lftp command, as in a run."""
+        todo = errands(step.run, self._secrets, self._home.downloads, self._home.uploads)
+        script = [*_way_to_the_lab(step.host), self._open(step), *(errand.command() for errand in todo)]
+        clock = ["faketime", "-f", step.clock] if step.clock else []
+        yield f"cd {shlex.quote(str(self._home.folder(step.cwd)))}"
+        # What would lead lftp to another folder than ~/.lftp, or to other certificates, is taken out.
+        unset = [part for name in ("LFTP_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR") for part in ("-u", name)]
+        command = ["env", *unset, f"HOME={self._home.home}", *clock, "lftp", "-c"]
+        yield from harmless(f"{shlex.join(command)} {shlex.quote(chr(10).join(script))}").split("\n")
+
+    def _open(self, step: Step) -> str:
+        scheme = "ftps" if step.server.protocol == "implicit" else "ftp"
+        address = f"[{step.host}]" if ":" in step.host else step.host
+        user, password = step.user or self._secrets.user, step.password or self._secrets.password
+        who = "" if user == ANONYMOUS else f"-u {user},{password} "
+        return f"open {who}-p {self._server.port} {scheme}://{address}"
+
+    def _fetched(self, step: Step) -> bytes:
+        protocol = "implicit" if step.server.protocol == "implicit" else "explicit"
+        return s_client.fetch(self._server.host, self._server.port, protocol=protocol).leaf
+
+    def _write_certificates(self) -> list[Path]:
+        folder = self._home.root / "certificates"
+        folder.mkdir(mode=0o700)
+        paths = []
+        for name, certificate in self._material.certificates.items():
+            path = folder / f"{name}.pem"
+            path.write_bytes(certificate.pem)
+            paths.append(path)
+        return paths
+
+
+def _way_to_the_lab(host: str) -> list[str]:
+    if host.replace(".", "").isdigit() or ":" in host:
+        return []
+    return [f"set dns:name/{host} {LAB_ADDRESS}"]
+
+
+def _titled(title: str, lines: Iterator[str]) -> Iterator[str]:
+    yield f"  {title}:"
+    yield from (f"    {line}" for line in lines)
+
+
+def _say_all(say: Callable[[str], None], lines: Iterator[str]) -> None:
+    for line in lines:
+        say(line)
+
+
+def _offer(number: int, scenario: Scenario) -> str:
+    goes_on = f"Enter goes on to step {number}: {harmless(scenario.steps[number - 1].title)}. "
+    return f"{goes_on if sys.stdin.isatty() else ''}Ctrl-C ends it."
+
+
+def _wait(asked: threading.Event, stand: Stand, *, more: bool) -> bool:
+    """Wait for the learner: True for the next step, False for the end."""
+    terminal = sys.stdin.isatty()
+    while not asked.wait(_POLL_SECONDS):
+        stand.check()
+        if terminal and select.select([sys.stdin], [], [], 0)[0]:
+            if not os.read(sys.stdin.fileno(), 4096):  # Ctrl-D
+                return False
+            if more:
+                return True
+    return False
+
+
+@contextlib.contextmanager
+def _asked_to_end() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that the end comes between two things and never inside of one."""
+    asked = threading.Event()
+    before = {each: signal.signal(each, lambda *_: asked.set()) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
