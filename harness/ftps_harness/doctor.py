@@ -16,7 +16,7 @@ from ftps_harness import lftp
 from ftps_harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ftps_harness.lftp import Lftp
 
@@ -64,7 +64,7 @@ def examine(path: str | None = None) -> Iterator[Finding]:
     yield _docker()
 
 
-def works(findings: list[Finding]) -> bool:
+def works(findings: Sequence[Finding]) -> bool:
     """Whether `ftps-lab run` can do its work here."""
     return not any(finding.needed and finding.state == "missing" for finding in findings)
 

@@ -170,7 +170,7 @@ class ServerFactory:
             LabError: This machine's OpenSSL does not issue it.
         """
         _known("certificate", keywords, tuple(CertificateSpec.__dataclass_fields__))
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in keywords.items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in keywords.items()}
         for key in ("issuer", "same_key_as"):
             if isinstance(values.get(key), Certificate):
                 values[key] = self._name_of(key, values[key])

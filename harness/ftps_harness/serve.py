@@ -25,7 +25,7 @@ from ftps_harness.lftp.settings import LAB_ADDRESS
 from ftps_harness.material import Material
 from ftps_harness.place import Here
 from ftps_harness.report.account import server_section
-from ftps_harness.report.plain import harmless
+from ftps_harness.report.plain import harmless, wrapped
 from ftps_harness.report.showing import expected_words, server_words
 from ftps_harness.scenario import substitute
 from ftps_harness.secrets import Secrets
@@ -34,8 +34,13 @@ from ftps_harness.tasks import errands, populate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ftps_harness.home import Folder
     from ftps_harness.place import Server
     from ftps_harness.scenario import Scenario, Step
+
+_WIDTH = 80
+_MISLEADING = ("LFTP_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that would lead the learner's lftp to another folder than ~/.lftp, or to other certificates."""
 
 _POLL_SECONDS = 0.2
 """How often to look whether the end was asked for, and whether the server's thread still lives."""
@@ -63,8 +68,9 @@ def serve(scenario: Scenario, say: Callable[[str], None], *, port: int = 0, step
             stand.prepare(number)
             _say_all(say, stand.lines(number, first=number == step))
             more = number < len(scenario.steps)
-            say(_offer(number + 1, scenario) if more else "Ctrl-C ends it.")
+            _say_all(say, _offer(number + 1 if more else None, scenario))
             going_on = _wait(asked, stand, more=more)
+            say("")
             _say_all(say, stand.seen())
             if not going_on:
                 return
@@ -110,8 +116,7 @@ class Stand:
         for name, sources in step.files.items():
             data = self._material.content(sources, step.server, lambda: self._fetched(step))
             private = any(source.kind == "key" for source in sources)
-            folder = step.cwd if name.startswith("cwd/") else "lftp"
-            self._home.put_file(name.removeprefix("cwd/"), data, private=private, folder=folder)
+            self._home.put_file(self._place(name, step).name, data, private=private, folder=self._folder(name, step))
         values = self._material.placeholders(self._home.dot_lftp, step.host, self._server.port)
         self._home.write_rc(substitute(self._rc, values))
         self._server.record()
@@ -121,14 +126,16 @@ class Stand:
         if first:
             yield from self._introduction()
         step = self._step(number)
-        yield ""
         yield f"Step {number} of {len(self._scenario.steps)}: {harmless(step.title)}"
-        yield f"  the server: {server_words(step.server)}"
-        yield from _titled("expected", expected_words(step))
-        yield from _titled(f"rc, written to {self._home.dot_lftp / 'rc'}", self._rc_lines())
-        for name in step.files:
-            yield f"  file: {harmless(str(self._home.folder(step.cwd if name[:4] == 'cwd/' else 'lftp')))}/{harmless(name.removeprefix('cwd/'))}"
-        yield "  in another terminal, type:"
+        yield from _prose(f"the server: {server_words(step.server)}", "  ")
+        yield from (f"  file: {harmless(str(self._place(name, step)))}" for name in step.files)
+        yield f"  rc, written to {self._home.dot_lftp / 'rc'}:"
+        yield from (f"    {line}" for line in self._rc_lines())
+        yield "  expected:"
+        for words in expected_words(step):
+            yield from _prose(harmless(words), "    ")
+        yield ""
+        yield "In another terminal, type:"
         yield ""
         yield from self._command(step)
         yield ""
@@ -138,9 +145,9 @@ class Stand:
         self.check()
         testimony = self._server.testimony()
         if testimony.connections:
-            yield ""
             yield "What the server saw:"
             yield from (f"  {line}" for line in server_section(testimony).lines)
+            yield ""
 
     def check(self) -> None:
         """Raise LabError if the server's thread failed."""
@@ -148,6 +155,13 @@ class Stand:
 
     def _step(self, number: int) -> Step:
         return self._scenario.steps[number - 1]
+
+    def _folder(self, name: str, step: Step) -> Folder:
+        return step.cwd if name.startswith("cwd/") else "lftp"
+
+    def _place(self, name: str, step: Step) -> Path:
+        """Where a file of a step goes; names have no folders but ``cwd/``."""
+        return self._home.folder(self._folder(name, step)) / name.removeprefix("cwd/")
 
     def _introduction(self) -> Iterator[str]:
         protocol = self._scenario.server.protocol
@@ -163,7 +177,8 @@ class Stand:
             yield "The certificate that it shows, fetched as the document does:"
             yield ""
             command = s_client.command_line("localhost", self._server.port, protocol=protocol)
-            yield f"  {shlex.join(command)} </dev/null"
+            yield f"{shlex.join(command)} </dev/null"
+        yield ""
 
     def _rc_lines(self) -> Iterator[str]:
         text = (self._home.dot_lftp / "rc").read_text("utf-8", "surrogateescape")
@@ -175,10 +190,9 @@ class Stand:
         script = [*_way_to_the_lab(step.host), self._open(step), *(errand.command() for errand in todo)]
         clock = ["faketime", "-f", step.clock] if step.clock else []
         yield f"cd {shlex.quote(str(self._home.folder(step.cwd)))}"
-        # What would lead lftp to another folder than ~/.lftp, or to other certificates, is taken out.
-        unset = [part for name in ("LFTP_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR") for part in ("-u", name)]
-        command = ["env", *unset, f"HOME={self._home.home}", *clock, "lftp", "-c"]
-        yield from harmless(f"{shlex.join(command)} {shlex.quote(chr(10).join(script))}").split("\n")
+        unset = [part for name in _MISLEADING if name in os.environ for part in ("-u", name)]
+        environment = [*(["env", *unset] if unset else []), f"HOME={self._home.home}"]
+        yield from harmless(f"{shlex.join([*environment, *clock, 'lftp', '-c'])} {_quoted(script)}").split("\n")
 
     def _open(self, step: Step) -> str:
         scheme = "ftps" if step.server.protocol == "implicit" else "ftp"
@@ -188,8 +202,10 @@ class Stand:
         return f"open {who}-p {self._server.port} {scheme}://{address}"
 
     def _fetched(self, step: Step) -> bytes:
-        protocol = "implicit" if step.server.protocol == "implicit" else "explicit"
-        return s_client.fetch(self._server.host, self._server.port, protocol=protocol).leaf
+        host, port = self._server.host, self._server.port
+        return s_client.fetch(
+            host, port, protocol="implicit" if step.server.protocol == "implicit" else "explicit"
+        ).leaf
 
     def _write_certificates(self) -> list[Path]:
         folder = self._home.root / "certificates"
@@ -208,9 +224,12 @@ def _way_to_the_lab(host: str) -> list[str]:
     return [f"set dns:name/{host} {LAB_ADDRESS}"]
 
 
-def _titled(title: str, lines: Iterator[str]) -> Iterator[str]:
-    yield f"  {title}:"
-    yield from (f"    {line}" for line in lines)
+def _quoted(script: list[str]) -> str:
+    return shlex.quote("\n".join(script))
+
+
+def _prose(text: str, indent: str) -> Iterator[str]:
+    yield from (indent + line for line in wrapped(text, _WIDTH - len(indent)))
 
 
 def _say_all(say: Callable[[str], None], lines: Iterator[str]) -> None:
@@ -218,9 +237,11 @@ def _say_all(say: Callable[[str], None], lines: Iterator[str]) -> None:
         say(line)
 
 
-def _offer(number: int, scenario: Scenario) -> str:
-    goes_on = f"Enter goes on to step {number}: {harmless(scenario.steps[number - 1].title)}. "
-    return f"{goes_on if sys.stdin.isatty() else ''}Ctrl-C ends it."
+def _offer(number: int | None, scenario: Scenario) -> Iterator[str]:
+    goes_on = ""
+    if number is not None and sys.stdin.isatty():
+        goes_on = f"Enter goes on to step {number}: {harmless(scenario.steps[number - 1].title)}. "
+    yield from _prose(f"{goes_on}Ctrl-C ends it.", "")
 
 
 def _wait(asked: threading.Event, stand: Stand, *, more: bool) -> bool:

@@ -70,7 +70,7 @@ class TappedTlsMixin:
         if self._lab_unsent:
             self._lab_ask_to_write()
 
-    def modify_ioloop_events(self, events: int, logdebug: bool = False) -> None:  # noqa: FBT001, FBT002 - pyftpdlib's
+    def modify_ioloop_events(self, events: int, logdebug: bool = False) -> None:
         """During a handshake only what it waits for: a socket that is always writable would keep the loop spinning."""
         if self._ssl_accepting:
             events = self.ioloop.READ | (self.ioloop.WRITE if self._lab_unsent else 0)

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no types
     """A data connection: hashes what passes and tells the record when it ends."""
 
+    cmd: str | None
+    receive: bool
+    transfer_finished: bool
+    _closed: bool
+    _resp: tuple[Any, ...]
+
     def __init__(self, sock: Any, cmd_channel: Any) -> None:
         self._lab_hash = hashlib.sha256()
         self.lab_size = 0

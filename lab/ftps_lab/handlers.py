@@ -77,6 +77,13 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     use_sendfile = False  # it would send past the tap
     passive_dtp = Passive
     active_dtp = Active
+    ac_in_buffer: bytes
+    data_channel: Any
+    _closed: bool
+    _dtp_acceptor: Any
+    _dtp_connector: Any
+    _in_dtp_queue: Any
+    _out_dtp_queue: Any
     lab_recorder: Recorder
     lab_data_peer = ("", 0)
     _ssl_established = False

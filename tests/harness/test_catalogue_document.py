@@ -67,28 +67,23 @@ def subsets(words: Collection[Any]) -> list[frozenset[Any]]:
 
 
 def turned_round(expect: Expect) -> Iterator[Expect]:
-    """Every other expectation: another verdict, another set of reasons, of what was exposed and to whom, other words."""
+    """Every other expectation: another verdict, other reasons, other things exposed or to somebody else, other words."""
     for verdict in get_args(ExpectedVerdict):
         if verdict != expect.verdict:
             yield Expect(verdict=verdict)
             yield Expect(verdict=verdict, how_often="sometimes", otherwise=(expect.verdict,))
-    if expect.verdict != "rejected":
-        yield Expect(verdict="rejected", reasons=frozenset({"untrusted"}))
-    else:
-        for reasons in [*subsets(get_args(Reason)), frozenset[Reason]()]:
-            if reasons != expect.reasons:
-                yield replace(expect, reasons=reasons)
+    if expect.verdict == "rejected":
+        yield from other_values(expect, "reasons", [frozenset(), *subsets(get_args(Reason))])
     if expect.verdict == "exposed":
-        for exposed in subsets(get_args(Secret)):
-            if exposed != expect.exposed:
-                yield replace(expect, exposed=exposed)
-        for to in subsets(get_args(Receiver)):
-            if to != expect.to:
-                yield replace(expect, to=to)
-    yield replace(expect, message="Everything is fine.")
-    if expect.message is not None:
-        yield replace(expect, message=expect.message.swapcase())
-        yield replace(expect, message=f"{expect.message} Not")
+        yield from other_values(expect, "exposed", subsets(get_args(Secret)))
+        yield from other_values(expect, "to", subsets(get_args(Receiver)))
+    said = expect.message or ""
+    yield from other_values(expect, "message", ["Everything is fine.", f"{said} Not", said.swapcase() or "Not"])
+
+
+def other_values(expect: Expect, key: str, values: list[Any]) -> Iterator[Expect]:
+    """The expectation with each value of a key that is not its own."""
+    yield from (replace(expect, **{key: value}) for value in values if value != getattr(expect, key))
 
 
 def of_other_builds(scenario: Scenario, index: int, expect: Expect) -> Iterator[Expect]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = (ROOT / "docs" / "claims.md").read_text("utf-8")
-SCENARIOS = {id: load(path) for id, path in catalogue(ROOT / "scenarios" / "document").items()}
+SCENARIOS = {name: load(path) for name, path in catalogue(ROOT / "scenarios" / "document").items()}
 
 COLUMNS: tuple[tuple[Dialect, str], ...] = (("classic", "4.8.4"), ("status", "4.9.3"), ("openssl", "4.9.3"))
 """The builds that the tables speak of, in the order of the columns."""

@@ -1,4 +1,4 @@
-"""What the lab's tests share: certificates, files to serve, servers that are always stopped, and clients without lftp."""
+"""What the lab's tests share: certificates, files to serve, servers that always end, and clients other than lftp."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import contextlib
 import ftplib
 import hashlib
 import io
+import os
 import select
+import shutil
 import socket
 import ssl
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -21,6 +24,8 @@ from ftps_lab.servers import FtpsServer, ServerSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ftps_lab.testimony import Testimony
 
 Mode = Literal["pasv", "epsv", "port", "eprt"]
 Address = tuple[str, int]
@@ -140,7 +145,7 @@ class Relays:
             thread.join(PATIENCE)
             assert not thread.is_alive()
 
-    def _relay(self, listener: socket.socket, address: Address, target: Address, active: bool) -> None:  # noqa: FBT001
+    def _relay(self, listener: socket.socket, address: Address, target: Address, active: bool) -> None:
         with listener, contextlib.suppress(TimeoutError):
             near, _ = listener.accept()
             with near, socket.create_connection(target, PATIENCE) as far:
@@ -249,6 +254,29 @@ class Lab:
         return Relays()
 
     @staticmethod
+    def told(server: FtpsServer) -> Testimony:
+        """The complete testimony."""
+        assert server.settle()
+        return server.testimony()
+
+    @staticmethod
+    def busy_share(seconds: float) -> float:
+        """The share of the next seconds in which this process computes while this thread sleeps."""
+        began = time.process_time()
+        time.sleep(seconds)
+        return (time.process_time() - began) / seconds
+
+    @staticmethod
+    def open_files() -> int:
+        """How many file descriptors this process has, when no thread is just closing one."""
+        counts: list[int] = []
+        while len(counts) < 3 or len(set(counts[-3:])) > 1:
+            counts.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - Path.iterdir would open another
+            assert len(counts) < 500
+            time.sleep(0.005)
+        return counts[-1]
+
+    @staticmethod
     def vanish(sock: socket.socket) -> None:
         """Close with a reset, as the kernel does for a killed client that had not read everything."""
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -278,14 +306,24 @@ def certificates() -> dict[str, Certificate]:
     )
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A folder to serve, with files of several sizes."""
-    folder = tmp_path / "served"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def contents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of several sizes."""
+    folder = tmp_path_factory.mktemp("contents")
     for name, content in CONTENTS.items():
         (folder / name).write_bytes(content)
     return folder
+
+
+@pytest.fixture
+def root(contents: Path, tmp_path: Path) -> Iterator[Path]:
+    """A folder to serve, with files of several sizes; gone after the test, for pytest keeps its folders."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    for name in CONTENTS:
+        (folder / name).hardlink_to(contents / name) if name == "large" else shutil.copy(contents / name, folder)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

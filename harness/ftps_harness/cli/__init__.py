@@ -32,15 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: None for those of the process.
     """
-    sys.exit(run(arguments))
+    sys.exit(call(arguments))
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command: its exit code, every failure a sentence on standard error."""
     _prepare_streams()
     try:
         with _ending_by_signal():
-            code = _call(arguments)
+            code = _command(arguments)
             sys.stdout.flush()
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)
@@ -49,11 +49,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return EXPECTED
     except OSError as error:
         _drop_output()
-        return _say(f"{error.filename or 'output'}: {error.strerror or error}", UNABLE)
+        return _say(f"{error.filename or 'standard output'}: {error.strerror or error}", UNABLE)
     return code
 
 
-def _call(arguments: Sequence[str] | None) -> int:
+def _command(arguments: Sequence[str] | None) -> int:
     """Run a command; whatever it raises says whose fault it is."""
     import click  # noqa: PLC0415 - after the signals are in place
 
@@ -112,7 +112,7 @@ def _drop_output() -> None:
 
 @contextlib.contextmanager
 def _ending_by_signal() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and the end of the terminal raise KeyboardInterrupt, once: a second one must not stop the cleanup.
+    """Ctrl-C, SIGTERM and the end of the terminal raise KeyboardInterrupt once: a second must not stop the cleanup.
 
     What the caller has us ignore (``nohup``, a shell's background job) stays ignored.
     """

@@ -189,20 +189,14 @@ class _Call:
 
     def _write(self, runs: Sequence[BuildRun]) -> list[str]:
         """Write the reports; the problems with it, a sentence each."""
-        from ftps_harness.errors import HarnessError  # noqa: PLC0415
-        from ftps_harness.report import files, json_report, junit  # noqa: PLC0415
+        from ftps_harness.report import json_report, junit  # noqa: PLC0415
 
-        several = len(self._wanted.lftp) > 1
         problems = []
-        for name, make in (
-            (self._wanted.json, lambda: json_report.text(runs, several=several)),
-            (self._wanted.junit, lambda: junit.text(runs)),
-        ):
-            try:
-                if name is not None:
-                    files.write(name, make())
-            except HarnessError as error:
-                problems.append(str(error))
+        if self._wanted.json is not None:
+            text = json_report.text(runs, several=len(self._wanted.lftp) > 1)
+            problems += _problems_of_writing(self._wanted.json, text)
+        if self._wanted.junit is not None:
+            problems += _problems_of_writing(self._wanted.junit, junit.text(runs))
         return problems
 
 
@@ -231,6 +225,17 @@ class _Watch:
         for each in self._order:
             if each in self._held:
                 self._terminal.row(self._held.pop(each))
+
+
+def _problems_of_writing(name: str, text: str) -> list[str]:
+    from ftps_harness.errors import HarnessError  # noqa: PLC0415
+    from ftps_harness.report import files  # noqa: PLC0415
+
+    try:
+        files.write(name, text)
+    except HarnessError as error:
+        return [str(error)]
+    return []
 
 
 def _check_targets(wanted: _Wanted) -> None:

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from ftps_harness.attempt import Attempt
     from ftps_harness.report.tally import BuildRun
     from ftps_harness.runner import ScenarioResult, StepResult
-    from ftps_lab.testimony import Command, Connection, Handshake, Testimony, Transfer
+    from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer
 
 _LOG_LINES = 20
 """How much of lftp's debug log is shown; `--keep` has all of it."""
 
 _OUTPUT_LINES = 40
+
+_FINGERPRINT = 11
+"""Letters of a fingerprint that tell certificates apart: four bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +91,32 @@ def _connection(connection: Connection, testimony: Testimony) -> Iterator[str]:
     number = connection.number
     greeted = ", 220 sent" if connection.greeted else ""
     error = f", {harmless(connection.error)}" if connection.error else ""
-    yield f"{number} {connection.kind} connection from port {connection.peer[1]}{greeted}{error}"
-    for handshake in testimony.handshakes:
-        if handshake.connection == number:
-            yield f"    {_handshake(handshake)}"
-    for alert in testimony.alerts:
-        if alert.connection == number:
-            yield f"    TLS alert {alert.direction}: {alert.level} {alert.description}"
-    for command in testimony.commands:
-        if command.connection == number:
-            yield f"    {_command(command)}"
-    for credential in testimony.credentials:
-        if credential.connection == number:
-            let_in = "let in" if credential.accepted else "turned away"
-            who = f"{harmless(credential.user)} with password {harmless(credential.password)}"
-            yield f"    login  {credential.channel}  {who}: {let_in}"
-    for transfer in testimony.transfers:
-        if transfer.connection == number:
-            yield f"    {_transfer(transfer)}"
+    yield f"{connection.kind} connection {number}, from port {connection.peer[1]}{greeted}{error}"
+    events = (
+        *((each.connection, _handshake(each)) for each in testimony.handshakes),
+        *((each.connection, _alert(each)) for each in testimony.alerts),
+        *((each.connection, _command(each)) for each in testimony.commands),
+        *((each.connection, _credential(each)) for each in testimony.credentials),
+        *((each.connection, _transfer(each)) for each in testimony.transfers),
+    )
+    yield from (f"    {told}" for where, told in events if where == number)
 
 
 def _handshake(handshake: Handshake) -> str:
-    shown = f"for {harmless(handshake.server_name or 'no name')}, shows {handshake.certificate[:23]}…"
+    name = harmless(handshake.server_name or "no name")
+    shown = f"for {name}, the certificate shown is {handshake.certificate[:_FINGERPRINT]}…"
     if not handshake.completed:
         return f"TLS handshake failed {shown}: {harmless(handshake.error)}"
-    return f"TLS handshake finished {shown} ({handshake.version})"
+    return f"{handshake.version} {shown}"
+
+
+def _alert(alert: Alert) -> str:
+    return f"TLS alert {alert.direction}: {alert.level} {alert.description}"
+
+
+def _credential(credential: Credential) -> str:
+    let_in = "let in" if credential.accepted else "turned away"
+    return f"{credential.channel:5}  login {let_in}: {harmless(credential.user)}, {harmless(credential.password)}"
 
 
 def _command(command: Command) -> str:
@@ -122,10 +126,9 @@ def _command(command: Command) -> str:
 
 
 def _transfer(transfer: Transfer) -> str:
-    shown = f", shows {transfer.certificate[:23]}…" if transfer.certificate else ""
     end = "complete" if transfer.completed else "cut short"
     name = f"{transfer.verb} {harmless(transfer.name)}".rstrip()
-    return f"{transfer.channel:5}  {transfer.direction} {name}: {transfer.size} bytes, {end}{shown}"
+    return f"{transfer.channel:5}  {transfer.direction} {name}: {transfer.size} bytes, {end}"
 
 
 def _wire(attempt: Attempt) -> Section:
@@ -135,7 +138,7 @@ def _wire(attempt: Attempt) -> Section:
         f"payload readable:  {'yes' if exposure.payload else 'no'}",
     ]
     connections = [
-        f"{record.kind} connection from port {record.peer[1]}: "
+        f"{record.kind}, port {record.peer[1]}: "
         f"{len(record.to_server)} bytes to the server, {len(record.to_client)} to the client"
         for record in attempt.wire.records
     ]

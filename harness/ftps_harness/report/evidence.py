@@ -1,9 +1,10 @@
 """`--keep DIR`: all that the witnesses said, step by step, as files.
 
-DIR/<area>/<case>/1/                  the first step: command, rc, stdout, stderr, lftp.log, outcome.json, testimony.json,
-DIR/<area>/<case>/1/wire/             and the raw bytes of each connection, in both directions
-DIR/<area>/<case>/1-impostor-refused/ its control
-DIR/<area>/<case>/2-run-7/            the seventh run of a step that repeats
+DIR/<area>/<case>/1/                   the first step: command, rc, stdout, stderr, lftp.log, outcome.json,
+                                       testimony.json (what the server saw)
+DIR/<area>/<case>/1/wire/              the raw bytes of each connection, in both directions
+DIR/<area>/<case>/1-impostor-refused/  its control
+DIR/<area>/<case>/2-run-7/             the seventh run of a step that repeats
 
 Passwords are in it: they were made for the run and open nothing else. All the same nobody else may read it (0700).
 """
@@ -62,8 +63,13 @@ class Keeper:
             self._clear_once(folder)
             _write_all(folder / (f"{step}-{label}" if label else str(step)), attempt)
         except HarnessError as error:
-            with self._lock:
-                self.problem = self.problem or str(error)
+            self._ended(str(error))
+
+    def _ended(self, problem: str) -> None:
+        """The first problem counts: the others follow from it."""
+        with self._lock:
+            if not self.problem:
+                self.problem = problem
 
     def _clear_once(self, folder: Path) -> None:
         """Remove what an earlier run kept of this scenario: old steps beside new ones would mislead."""
@@ -117,7 +123,7 @@ def _folders(path: Path) -> None:
 def _write(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        with open(descriptor, "wb") as stream:
+        with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
     except BaseException:
         path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 from ftps_harness.report.account import again, step_sections
 from ftps_harness.report.plain import harmless, why
@@ -19,16 +19,16 @@ _ELEMENTS = {"fail": "failure", "error": "error", "skip": "skipped"}
 
 def text(runs: Sequence[BuildRun]) -> str:
     """The whole file."""
-    root = Xml.Element("testsuites", name="ftps-lab")
+    root = ET.Element("testsuites", name="ftps-lab")
     for run in runs:
         root.append(_suite(run))
-    Xml.indent(root)
-    return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _suite(run: BuildRun) -> Xml.Element:
+def _suite(run: BuildRun) -> ET.Element:
     counts, lftp = run.counts, run.lftp
-    suite = Xml.Element(
+    suite = ET.Element(
         "testsuite",
         name=f"ftps-lab with lftp {harmless(lftp.version)}",
         tests=str(len(run.results)),
@@ -37,18 +37,18 @@ def _suite(run: BuildRun) -> Xml.Element:
         skipped=str(counts["skip"]),
         time=f"{run.seconds:.3f}",
     )
-    properties = Xml.SubElement(suite, "properties")
+    properties = ET.SubElement(suite, "properties")
     for name in ("path", "version", "tls", "dialect"):
-        Xml.SubElement(properties, "property", name=f"lftp.{name}", value=harmless(str(getattr(lftp, name))))
+        ET.SubElement(properties, "property", name=f"lftp.{name}", value=harmless(str(getattr(lftp, name))))
     suite.extend(_case(run, result) for result in run.results)
     return suite
 
 
-def _case(run: BuildRun, result: ScenarioResult) -> Xml.Element:
+def _case(run: BuildRun, result: ScenarioResult) -> ET.Element:
     area, _, case = result.scenario.id.rpartition("/")
-    element = Xml.Element("testcase", classname=harmless(area), name=harmless(case), time=f"{result.seconds:.3f}")
+    element = ET.Element("testcase", classname=harmless(area), name=harmless(case), time=f"{result.seconds:.3f}")
     if result.status in _ELEMENTS:
-        child = Xml.SubElement(element, _ELEMENTS[result.status], message=_message(result))
+        child = ET.SubElement(element, _ELEMENTS[result.status], message=_message(result))
         if result.status != "skip":
             child.text = "\n".join(evidence(run, result))
     return element

@@ -80,7 +80,7 @@ def expectation_words(expect: Expect) -> str:
 
 def counts_words(counts: dict[str, int]) -> str:
     """Several runs of one step: ``exposed 7×, rejected 3×``."""
-    return ", ".join(f"{verdict} {count}×" for verdict, count in counts.items())  # noqa: RUF001 - a multiplication sign
+    return ", ".join(f"{verdict} {count}×" for verdict, count in counts.items())
 
 
 def why(*judgements: Judgement | None) -> tuple[str, ...]:

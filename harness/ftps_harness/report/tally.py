@@ -45,7 +45,7 @@ class BuildRun:
     @property
     def counts(self) -> dict[str, int]:
         """How many results there are of each status."""
-        counted = Counter(result.status for result in self.results)
+        counted: Counter[str] = Counter(result.status for result in self.results)
         return {status: counted[status] for status in STATUSES}
 
 

@@ -162,10 +162,16 @@ def _note(label: str, text: str, indent: str) -> list[str]:
     return wrapped(f"{label}: {text}", PLAIN_WIDTH - 1 - len(indent)) if text else []
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Who reads no more is dealt with in `ftps_harness.cli`; rich itself would exit with 1, a failed promise."""
+        raise BrokenPipeError
+
+
 def _console(stream: IO[str]) -> Console:
     """Colours on a terminal only; rich itself honours NO_COLOR."""
     live = stream.isatty()
-    return Console(
+    return _Console(
         file=stream,
         # Said in full: FORCE_COLOR and the like would send to a file what a terminal wants.
         force_terminal=live,

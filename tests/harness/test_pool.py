@@ -1,0 +1,141 @@
+"""Running many scenarios at a time: order, failures, and an end at any moment."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from ftps_harness import process
+from ftps_harness.errors import HarnessError
+from ftps_harness.pool import play_all
+from ftps_harness.runner import ScenarioResult
+from ftps_harness.scenario import Scenario, parse
+from ftps_harness.template import scenario_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCENARIOS = [parse(scenario_template(f"area/{n}"), f"{n}.scenario.toml", f"area/{n}") for n in range(6)]
+
+
+class Watcher:
+    """Remembers what it was told, and does something at the end of each scenario."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.began: list[str] = []
+        self.ended: list[str] = []
+        self._then = then
+
+    def started(self, scenario: Scenario) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        self.began.append(scenario.id)
+
+    def finished(self, result: ScenarioResult) -> None:
+        self.ended.append(result.scenario.id)
+        self._then()
+
+
+def passing(scenario: Scenario) -> ScenarioResult:
+    return ScenarioResult(scenario, "pass")
+
+
+def sleeping(_scenario: Scenario) -> ScenarioResult:
+    """A scenario whose lftp never ends."""
+    process.run(["sleep", "60"], env=dict(os.environ), cwd=Path("/"), timeout=60)
+    raise AssertionError
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> object:
+    """No thread and no descriptor survives, whatever happens."""
+    descriptors = len(list(Path("/dev/fd").iterdir()))
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab")] == []
+    assert len(list(Path("/dev/fd").iterdir())) == descriptors
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 50])
+def test_results_have_the_order_of_the_scenarios(jobs: int) -> None:
+    def play(scenario: Scenario) -> ScenarioResult:
+        time.sleep(0.02 if scenario is SCENARIOS[0] else 0)
+        return passing(scenario)
+
+    watcher = Watcher()
+    played = play_all(SCENARIOS, play, watcher, jobs=jobs)
+    assert [result.scenario for result in played.results] == SCENARIOS
+    assert not played.interrupted
+    assert sorted(watcher.began) == sorted(watcher.ended) == [scenario.id for scenario in SCENARIOS]
+
+
+def test_as_many_run_at_a_time_as_asked() -> None:
+    together = threading.Barrier(3, timeout=5)
+
+    def play(scenario: Scenario) -> ScenarioResult:
+        together.wait()
+        return passing(scenario)
+
+    assert len(play_all(SCENARIOS, play, Watcher(), jobs=3).results) == 6
+
+
+@pytest.mark.parametrize("status", ["fail", "error"])
+def test_fail_fast_begins_nothing_more(status: Literal["fail", "error"]) -> None:
+    def play(scenario: Scenario) -> ScenarioResult:
+        return ScenarioResult(scenario, status if scenario is SCENARIOS[2] else "pass")
+
+    assert len(play_all(SCENARIOS, play, Watcher(), fail_fast=True).results) == 3
+    assert len(play_all(SCENARIOS, play, Watcher()).results) == 6
+
+
+def test_ctrl_c_keeps_what_had_ended() -> None:
+    def play(scenario: Scenario) -> ScenarioResult:
+        return passing(scenario) if scenario is SCENARIOS[0] else sleeping(scenario)
+
+    began = time.monotonic()
+    played = play_all(SCENARIOS, play, Watcher(interrupted), jobs=3)
+    assert played.interrupted
+    assert [result.scenario for result in played.results] == SCENARIOS[:1]
+    assert time.monotonic() - began < 10
+
+
+def test_what_was_killed_by_the_end_is_no_result() -> None:
+    """`run_scenario` makes an error of every HarnessError, and the end of its lftp is one."""
+
+    def play(scenario: Scenario) -> ScenarioResult:
+        if scenario is SCENARIOS[0]:
+            return passing(scenario)
+        try:
+            return sleeping(scenario)
+        except HarnessError as error:
+            return ScenarioResult(scenario, "error", why=str(error))
+
+    played = play_all(SCENARIOS, play, Watcher(interrupted), jobs=2)
+    assert [result.status for result in played.results] == ["pass"]
+
+
+def test_a_bug_in_a_thread_surfaces_and_ends_the_others() -> None:
+    def play(scenario: Scenario) -> ScenarioResult:
+        if scenario is SCENARIOS[0]:
+            raise ZeroDivisionError("bug")
+        return sleeping(scenario)
+
+    with pytest.raises(ZeroDivisionError, match="bug"):
+        play_all(SCENARIOS, play, Watcher(), jobs=2)
+
+
+def test_a_broken_pipe_of_the_watcher_ends_all() -> None:
+    def broken() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        play_all(
+            SCENARIOS, lambda each: passing(each) if each is SCENARIOS[0] else sleeping(each), Watcher(broken), jobs=2
+        )
