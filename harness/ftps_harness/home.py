@@ -13,6 +13,7 @@ import contextlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -178,7 +179,8 @@ def _remove(folder: Path) -> None:
     """Remove a folder with all that is in it, also what lftp made unreadable."""
 
     def permit(function: Callable[[str], object], path: str, _error: object) -> None:
-        if isinstance(_error, tuple) and isinstance(_error[1], FileNotFoundError):
+        # Python 3.11 hands over what sys.exc_info() returns, later ones the exception.
+        if isinstance(_error[1] if isinstance(_error, tuple) else _error, FileNotFoundError):
             return
         for each in (Path(path).parent, Path(path)):
             with contextlib.suppress(OSError):
@@ -188,7 +190,10 @@ def _remove(folder: Path) -> None:
     if not folder.exists():
         return
     try:
-        shutil.rmtree(folder, onerror=permit)
+        if sys.version_info >= (3, 12):
+            shutil.rmtree(folder, onexc=permit)
+        else:
+            shutil.rmtree(folder, onerror=permit)
     except FileNotFoundError:
         pass
     except OSError as error:

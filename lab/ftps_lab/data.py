@@ -69,7 +69,7 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
         if isinstance(self.socket, TappedTls):
             self.socket.abandoned()
         if not self._closed and self.cmd is not None:
-            self.lab_log.transfer(self._lab_transfer())
+            self.lab_log.transfer(self._lab_transfer(self.cmd))
         super().close()
         self.lab_log.closed()
 
@@ -77,7 +77,7 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
         self._lab_hash.update(data)
         self.lab_size += len(data)
 
-    def _lab_transfer(self) -> Transfer:
+    def _lab_transfer(self, verb: str) -> Transfer:
         control = self.cmd_channel
         tls = isinstance(self.socket, TappedTls)
         name = control.lab_listing
@@ -86,7 +86,7 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
         return Transfer(
             connection=self.lab_log.number,
             control=control.lab_log.number,
-            verb=self.cmd,
+            verb=verb,
             name=name,
             direction="upload" if self.receive else "download",
             size=self.lab_size,

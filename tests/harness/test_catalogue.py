@@ -148,7 +148,7 @@ class TestNames:
 
     def test_one_must_be_one(self) -> None:
         assert choose_one("nightly").id == "backup/nightly"
-        with pytest.raises(UsageError, match="stands for 2 scenarios; name one of web/upload, web/weekly"):
+        with pytest.raises(UsageError, match="stands for 2 scenarios; name one of web/upload"):
             choose_one("web")
 
 

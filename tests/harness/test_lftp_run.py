@@ -188,7 +188,7 @@ class TestTheLog:
         first = go(lftp, home, *nobody, "ls")
         second = go(lftp, home, *nobody)
         assert b"Connecting to" in first.log
-        assert second.log == b""
+        assert b"Connecting to" not in second.log  # `open` alone looks the name up and connects to nothing
         assert not second.log_missing
 
     def test_a_run_without_it_is_possible(
@@ -258,7 +258,7 @@ class TestTheEnd:
     def test_what_does_not_end_is_killed(self, lftp: Lftp, home: Home, rc: str) -> None:
         home.write_rc(rc)
         started = time.monotonic()
-        done = go(lftp, home, "echo done", timeout=1.5)
+        done = go(lftp, home, "echo done", timeout=0.8)
         assert done.timed_out
         assert time.monotonic() - started < 8
         assert not alive(str(home.root))
@@ -272,7 +272,7 @@ class TestTheEnd:
         assert not alive(str(home.root))
 
     def test_a_job_that_stays_in_the_background_is_killed(self, lftp: Lftp, home: Home) -> None:
-        done = go(lftp, home, "sleep 60 &", timeout=1.5)
+        done = go(lftp, home, "sleep 60 &", timeout=0.8)
         assert done.timed_out
         assert not alive(str(home.root))
 

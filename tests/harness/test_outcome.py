@@ -239,7 +239,9 @@ def test_exposed_whatever_lftp_printed(
     client: ClientAccount, server: Testimony, wire: WireAccount, what: set[str], whom: set[str]
 ) -> None:
     outcome = conclude_with(client, server, wire)
-    assert (outcome.verdict, outcome.exposed, outcome.to) == ("exposed", what, whom)
+    assert outcome.verdict == "exposed"
+    assert outcome.exposed == what
+    assert outcome.to == whom
 
 
 def test_a_refused_download_from_a_stranger_reached_nobody() -> None:

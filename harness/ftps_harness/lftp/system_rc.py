@@ -95,6 +95,16 @@ def system_rc_prefix(path: Path = SYSTEM_RC) -> tuple[str, ...]:
     Raises:
         HarnessError: It would, and cannot be kept out on this machine.
     """
+    try:
+        state = path.stat()
+    except OSError:
+        return ()
+    return _prefix(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _prefix(path: Path, _changed: int, _size: int) -> tuple[str, ...]:
+    """The prefix for one state of the file: reading it takes 3 ms, and a run asks before each lftp."""
     lines = system_rc_lines(path)
     if not lines:
         return ()
