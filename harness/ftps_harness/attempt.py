@@ -32,7 +32,7 @@ class Request:
     """What lftp is to do.
 
     Attributes:
-        rc: The rc file, placeholders replaced.
+        rc: The rc file, placeholders replaced; None for none at all.
         host: What the user types.
         run: The items of `run`.
         user: None for the run's secret user.
@@ -42,7 +42,7 @@ class Request:
         log: Have lftp write its debug log, the third place where it states a refusal.
     """
 
-    rc: str
+    rc: str | None
     host: str = "localhost"
     run: tuple[str, ...] = ("list", "get")
     user: str | None = None
@@ -96,7 +96,8 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         HarnessError: lftp cannot be started, or HOME cannot be written.
     """
     home, secrets, server = scene.home, scene.secrets, scene.server
-    home.write_rc(request.rc)
+    if request.rc is not None:
+        home.write_rc(request.rc)
     home.clear_downloads()
     home.put_upload(secrets.upload_name, secrets.upload_content)
     todo = errands(request.run, secrets, home.downloads, home.uploads)
@@ -139,7 +140,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         settled=settled,
     )
     outcome = conclude(situation, client, testimony, exposure)
-    return Attempt(outcome, run, request.rc, client, testimony, wire, exposure)
+    return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure)
 
 
 def _on_the_wire(wire: Wire, secrets: Secrets, *, anonymous: bool) -> WireAccount:

@@ -129,9 +129,11 @@ def write_new(name: str) -> Path:
     try:
         with stream:
             stream.write(scenario_template(name))
-    except OSError as error:
+    except BaseException as error:
         path.unlink(missing_ok=True)
-        raise HarnessError(f"{path} was not written: {error.strerror or error}") from None
+        if isinstance(error, OSError):
+            raise HarnessError(f"{path} was not written: {error.strerror or error}") from None
+        raise
     return path
 
 

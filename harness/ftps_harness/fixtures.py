@@ -15,7 +15,6 @@ import trustme
 
 from ftps_harness.attempt import Attempt, Request, Scene, attempt
 from ftps_harness.errors import UsageError
-from ftps_harness.home import Home
 from ftps_harness.place import Here
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
@@ -25,7 +24,7 @@ from ftps_lab.servers import ServerSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ftps_harness.home import Folder
+    from ftps_harness.home import Folder, Home
     from ftps_harness.lftp import Lftp
     from ftps_lab.testimony import Testimony
 
@@ -227,7 +226,7 @@ class LftpRunner:
         self,
         server: ServerHandle,
         *,
-        rc: str = "",
+        rc: str | None = None,
         run: Sequence[str] = ("list", "get"),
         host: str = "localhost",
         user: str | None = None,
@@ -239,7 +238,7 @@ class LftpRunner:
 
         Args:
             server: One made by `ftps_server`.
-            rc: The rc file.
+            rc: The rc file; None leaves the one of the run before.
             run: ``list``, ``get``, ``put``, ``mirror``, or literal lftp commands.
             host: What the user types; any name leads to the lab.
             user: None for a secret user; ``anonymous`` for lftp's own anonymous login.

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from ftps_harness.runner import ScenarioResult
     from ftps_harness.scenario import Scenario
+
+Made = TypeVar("Made")
 
 _END_SECONDS = 30.0
 """How long what runs may take to end once its lftp is killed; it takes milliseconds."""
@@ -79,6 +81,38 @@ def play_all(
     finally:
         band.end()
     return Played(tuple(band.results[index] for index in sorted(band.results)), interrupted)
+
+
+def apart(work: Callable[[], Made]) -> Made:
+    """Do something short in a thread of its own: Ctrl-C comes after it, with all that it makes in place or gone.
+
+    Raises:
+        Exception: Whatever `work` raises.
+    """
+    outcomes: queue.SimpleQueue[Made | _Raised] = queue.SimpleQueue()
+
+    def do() -> None:
+        try:
+            outcomes.put(work())
+        except BaseException as error:  # noqa: BLE001 - it surfaces in the caller
+            outcomes.put(_Raised(error))
+
+    thread = threading.Thread(target=do, name="ftps-lab apart")
+    thread.start()
+    try:
+        outcome = outcomes.get()
+    finally:
+        thread.join()
+    if isinstance(outcome, _Raised):
+        raise outcome.error
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """An exception on its way to the main thread."""
+
+    error: BaseException
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Plac
     try:
         with _Stage(scenario, client, options, place or Here()) as stage:
             for index, step in enumerate(scenario.steps):
-                steps.append(stage.play(index, step))  # noqa: PERF401 - what was played stays when a later step breaks
+                steps.append(stage.play(index, step))
     except (LabError, HarnessError) as error:
         return ScenarioResult(scenario, "error", tuple(steps), str(error), time.monotonic() - began)
     return ScenarioResult(scenario, _worst(steps), tuple(steps), seconds=time.monotonic() - began)
@@ -149,7 +149,7 @@ class _Stage:
             self._root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-root-")))
             populate(self._root, self._secrets)
             self._home = stack.enter_context(Home())
-            self._rc = ""
+            self._rc: str | None = None
             self._spec = self._material.server(self._scenario.steps[0].server)
             self._server = self._place.serve(self._spec, root=self._root, password=self._secrets.password)
             stack.callback(self._server.stop)
@@ -220,8 +220,13 @@ class _Stage:
         )
         return attempt(Scene(self._client, home, self._server, self._root, self._secrets), spec, request)
 
-    def _rc_for(self, step: Step, home: Home) -> str:
-        """The rc with placeholders replaced; `{lftp}` is another folder in the copy that a control runs in."""
+    def _rc_for(self, step: Step, home: Home) -> str | None:
+        """The rc with placeholders replaced; `{lftp}` is another folder in the copy that a control runs in.
+
+        None until a step brings one: then there is no rc file at all.
+        """
+        if self._rc is None:
+            return None
         return substitute(self._rc, self._material.placeholders(home.dot_lftp, step.host, self._server.port))
 
     def _control(self, step: Step, control: Control, home: Home) -> ControlResult:
@@ -242,7 +247,9 @@ class _Stage:
 
     def _lift(self, setting: str, step: Step, home: Home) -> tuple[str, ...]:
         """The commands that take a setting away, made from what this HOME's rc has set, and proved by reading back."""
-        home.write_rc(self._rc_for(step, home))
+        rc = self._rc_for(step, home)
+        if rc is not None:
+            home.write_rc(rc)
         prefix = lftp.system_rc_prefix()
         before = lftp.read_back(self._client, home, [setting], cwd=step.cwd, prefix=prefix)
         commands = controls.lift_commands(setting, before.get(setting, {}))

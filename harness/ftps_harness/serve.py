@@ -261,7 +261,10 @@ def _wait(asked: threading.Event, stand: Stand, *, more: bool) -> bool:
 def _asked_to_end() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, so that the end comes between two things and never inside of one."""
     asked = threading.Event()
-    before = {each: signal.signal(each, lambda *_: asked.set()) for each in (signal.SIGINT, signal.SIGTERM)}
+    heard = (
+        each for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN
+    )
+    before = {each: signal.signal(each, lambda *_: asked.set()) for each in heard}
     try:
         yield asked
     finally:

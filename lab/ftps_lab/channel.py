@@ -79,7 +79,10 @@ class TappedTlsMixin:
     def handle_ssl_established(self) -> None:
         """From now on what the transfer waits for."""
         super().handle_ssl_established()  # type: ignore[misc]
-        self.modify_ioloop_events(self._wanted_io_events)
+        if self._lab_unsent:
+            self._lab_ask_to_write()
+        else:
+            self.modify_ioloop_events(self._wanted_io_events)
 
     @property
     def _lab_unsent(self) -> bool:

@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from ftps_lab.channel import TappedTlsMixin
-from ftps_lab.tap import TappedSocket, TappedTls
+from ftps_lab.tap import UNREAD_READS, TappedSocket, TappedTls
 from ftps_lab.testimony import Transfer
 
 with warnings.catch_warnings():
@@ -20,6 +20,15 @@ with warnings.catch_warnings():
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
+
+
+def read_now(channel: Any) -> None:
+    """What pyftpdlib's event loop does when there is something to read."""
+    if not channel._closed:  # noqa: SLF001 - pyftpdlib's
+        try:
+            channel.handle_read_event()
+        except Exception:  # noqa: BLE001 - as the event loop does
+            channel.handle_error()
 
 
 class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no types
@@ -57,6 +66,14 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
             self.lab_fail("426 Connection reset; transfer aborted.")
         else:
             super().handle_close()
+
+    def lab_hear_out(self) -> None:
+        """Take what has arrived already, as far as it goes."""
+        for _ in range(UNREAD_READS):
+            heard = self._lab_raw.received
+            read_now(self)
+            if self._lab_raw.received == heard:
+                break
 
     def lab_fail(self, reply: str) -> None:
         """Close, and answer whoever asked for a transfer."""

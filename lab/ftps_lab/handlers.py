@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from OpenSSL import SSL
 
 from ftps_lab.channel import Identity, TappedTlsMixin
-from ftps_lab.data import Active, LabData, Passive, RecordingData
+from ftps_lab.data import Active, LabData, Passive, RecordingData, read_now
 from ftps_lab.tap import TappedSocket, TappedTls
 from ftps_lab.testimony import Channel, Command, Credential
 
@@ -134,6 +135,20 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
             self.lab_log.replied(int(resp[:3]))
         super().respond(resp, *args, **kwargs)
 
+    def ftp_MFMT(self, path: str, timeval: str) -> None:  # noqa: N802 - pyftpdlib's name
+        """Set a file's time (draft-somers-ftp-mfxx-04), which lftp asks for after each upload.
+
+        pyftpdlib 2.2.0 asks `datetime.utcfromtimestamp` here, which is deprecated from Python 3.12 on: under ``-W error``
+        every upload would end in an error of the server.
+        """
+        try:
+            moment = datetime.strptime(timeval, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+            self.fs.utime(path, moment.timestamp())
+        except (ValueError, OSError) as error:
+            self.respond(f"550 {error}.")
+        else:
+            self.respond(f"213 Modify={timeval}; {self.fs.fs2ftp(path)}.")
+
     def on_login(self, username: str) -> None:
         """The password was right."""
         self.lab_log.let_in()
@@ -176,21 +191,12 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
 
         A client that closes both at once has sent it, and the event loop may come to this connection first.
         """
-        self._lab_hear(self._dtp_acceptor)
-        data, heard = self.data_channel, -1
-        while data is not None and data.receive and heard < data.lab_size:
-            heard = data.lab_size
-            self._lab_hear(data)
+        if not self._closed:
+            if self._dtp_acceptor is not None:
+                read_now(self._dtp_acceptor)
+            if self.data_channel is not None and self.data_channel.receive:
+                self.data_channel.lab_hear_out()
         super().handle_close()
-
-    @staticmethod
-    def _lab_hear(channel: Any) -> None:
-        """What the event loop does when something can be read."""
-        if channel is not None and not channel._closed:  # noqa: SLF001 - pyftpdlib's
-            try:
-                channel.handle_read_event()
-            except Exception:  # noqa: BLE001 - as pyftpdlib's event loop does
-                channel.handle_error()
 
     def log(self, msg: str, logfun: Any = None) -> None:
         """Pyftpdlib's log lines repeat what the record holds."""

@@ -18,7 +18,7 @@ from ftps_lab.testimony import Handshake
 if TYPE_CHECKING:
     from ftps_lab.recorder import ConnectionLog, Tap
 
-_UNREAD_READS = 256
+UNREAD_READS = 256
 """How often at most a closing socket is read, 64 KiB at a time: a client that never stops sending has an end too."""
 
 _HEADER = 5
@@ -80,6 +80,11 @@ class TappedSocket:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
+    @property
+    def received(self) -> int:
+        """How many bytes came from the client so far."""
+        return len(self._tap.to_server)
+
     def recv(self, size: int) -> bytes:
         """Receive at most `size` bytes and record them."""
         try:
@@ -99,7 +104,7 @@ class TappedSocket:
     def close(self) -> None:
         """Close; what had arrived and nobody read was on the wire all the same, and is recorded first."""
         with contextlib.suppress(OSError):
-            for _ in range(_UNREAD_READS):
+            for _ in range(UNREAD_READS):
                 data = self._sock.recv(65536, socket.MSG_DONTWAIT)
                 if not data:
                     break

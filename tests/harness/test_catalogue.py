@@ -159,7 +159,7 @@ class TestReading:
         chosen = choose(["web"])
         assert [each.id for each in outline_all(chosen, ["slow"])] == ["web/both", "web/slow"]
         assert len(load_all(chosen, ["slow", "mine"])) == 4
-        with pytest.raises(UsageError, match='the tag "slwo".* Did you mean "slow"'):
+        with pytest.raises(UsageError, match=r'the tag "slwo".* Did you mean "slow"'):
             load_all(chosen, ["mine", "slwo"])
 
     def test_all_that_is_wrong_with_all_files_is_named(self, checkout: Path) -> None:

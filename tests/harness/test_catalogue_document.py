@@ -67,7 +67,7 @@ def subsets(words: Collection[Any]) -> list[frozenset[Any]]:
 
 
 def turned_round(expect: Expect) -> Iterator[Expect]:
-    """Every other expectation: another verdict, other reasons, other things exposed or to somebody else, other words."""
+    """Every other expectation: another verdict, other reasons, other things exposed, to somebody else, other words."""
     for verdict in get_args(ExpectedVerdict):
         if verdict != expect.verdict:
             yield Expect(verdict=verdict)

@@ -171,7 +171,7 @@ class TestLooking:
             "file scenarios/mine/all.scenario.toml tags mine claim a-claim",
             'root self-signed, common_name = "Authority", names = []',
             'leaf issued by root for localhost, not_after = "-1h", ca = false',
-            "explicit FTPS (AUTH TLS), TLS 1.3, shows leaf + root, on data connections root, refuses what is not in TLS",
+            "explicit FTPS (AUTH TLS), TLS 1.3, shows leaf + root, on data connections root, refuses what is not",
             "step 1: the first file ~/.lftp/pin = cert:root + text 'more'",
             "file in the folder that lftp is started in: planted = served",
             "rc set ssl:ca-file {lftp}/pin",

@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ftps_harness import cli
+from ftps_harness.errors import HarnessError
 from ftps_harness.template import scenario_template
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ REFUSED = _HEAD.format(title="No pin, no trust", tag="good") + (
     '[step.expect]\nverdict = "rejected"\nreason = "untrusted"\n'
 )
 WRONG = _HEAD.format(title="Turned round", tag="bad") + (
-    'certificate = "genuine"\n[[step]]\ntitle = "refused, not accepted"\nrun = ["list"]\n[step.expect]\nverdict = "accepted"\n'
+    'certificate = "genuine"\n[[step]]\ntitle = "refused, not accepted"\nrun = ["list"]\n'
+    '[step.expect]\nverdict = "accepted"\n'
 )
 HANGING = _HEAD.format(title="Nobody waits for this", tag="bad") + (
-    'certificate = "genuine"\n[[step]]\ntitle = "sleeping"\nrun = ["list", "!sleep 600"]\n[step.expect]\nverdict = "accepted"\n'
+    'certificate = "genuine"\n[[step]]\ntitle = "sleeping"\nrun = ["list", "!sleep 600"]\n'
+    '[step.expect]\nverdict = "accepted"\n'
 )
 
 
@@ -136,6 +139,21 @@ class TestOutput:
         assert code == 3
         assert "no clock here" in out
 
+    def test_a_system_rc_that_touches_trust_is_named(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Kept out of the runs, or nothing is run."""
+        put(folder, refused=REFUSED)
+        monkeypatch.setattr("ftps_harness.lftp.system_rc_lines", lambda: [(3, "set ssl:verify-certificate no")])
+        _, out, _ = call(capsys, "--no-controls")
+        assert out.splitlines()[2] == "/etc/lftp.conf, line 3, is kept out: set ssl:verify-certificate no"
+
+        def refuse() -> None:
+            raise HarnessError("/etc/lftp.conf changes trust")
+
+        monkeypatch.setattr("ftps_harness.lftp.system_rc_prefix", refuse)
+        assert call(capsys) == (3, "", "ftps-lab: /etc/lftp.conf changes trust\n")
+
     def test_a_file_is_run_again_by_its_path(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         put(folder, wrong=WRONG)
         _, out, _ = call(capsys, "scenarios/mine/wrong.scenario.toml", "--no-controls")
@@ -205,11 +223,14 @@ class TestInterruption:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     @pytest.mark.parametrize("jobs", ["1", "3"])
     def test_a_signal_reports_what_had_ended(self, number: signal.Signals, jobs: str, folder: Path) -> None:
-        put(folder, a=REFUSED, b=with_verification_off(HANGING), c=with_verification_off(HANGING))
-        mark = f"{600 + os.getpid() % 1000}"
-        put(folder, b=with_verification_off(HANGING.replace("600", mark)))
+        mark = f"{600 + os.getpid() % 1000}.{number}"
+        hanging = with_verification_off(HANGING.replace("600", mark))
+        put(folder, a=REFUSED, b=hanging, c=hanging)
         command = [*RUN, "-j", jobs, "--timeout", "500", "--no-controls", "--json", "all.json"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            while "mine/a" not in (line := process.stdout.readline()):
+                assert line
             wait_for(lambda: running(f"sleep {mark}"))
             process.send_signal(number)
             out, err = process.communicate(timeout=20)

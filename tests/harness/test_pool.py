@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
-from ftps_harness.pool import play_all
+from ftps_harness.pool import apart, play_all
 from ftps_harness.runner import ScenarioResult
 from ftps_harness.scenario import Scenario, parse
 from ftps_harness.template import scenario_template
@@ -139,3 +140,27 @@ def test_a_broken_pipe_of_the_watcher_ends_all() -> None:
         play_all(
             SCENARIOS, lambda each: passing(each) if each is SCENARIOS[0] else sleeping(each), Watcher(broken), jobs=2
         )
+
+
+def test_what_is_done_apart_gives_or_raises() -> None:
+    assert apart(lambda: 7) == 7
+    with pytest.raises(HarnessError, match="broken"):
+        apart(broken)
+
+
+def broken() -> int:
+    raise HarnessError("broken")
+
+
+def test_what_is_done_apart_ends_before_ctrl_c_goes_on() -> None:
+    """A signal for the main thread while another makes something that must be undone."""
+    done: list[bool] = []
+
+    def work() -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.2)
+        done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        apart(work)
+    assert done == [True]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ftps_harness.cli.commands import COMMANDS
-from ftps_harness.lftp import Lftp
 from ftps_harness.runner import Options, run_scenario
 from ftps_harness.scenario import parse
+
+if TYPE_CHECKING:
+    from ftps_harness.lftp import Lftp
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()

@@ -6,7 +6,6 @@ import shutil
 import socket
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -18,6 +17,7 @@ from ftps_lab.servers import FtpsServer, ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here")
 
@@ -100,13 +100,13 @@ def test_a_server_without_tls_is_a_sentence(certificates: dict[str, Certificate]
         serve(certificates, tmp_path, protocol="plain") as server,
         pytest.raises(HarnessError, match=r"openssl s_client .*-starttls ftp brought no certificate: .+"),
     ):
-        fetch(server.host, server.port, timeout=5)
+        fetch(server.host, server.port, timeout=1)
 
 
 def test_nobody_there_is_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(HarnessError, match="brought no certificate: .*[Cc]onnect"):
+    with pytest.raises(HarnessError, match=r"brought no certificate: .*[Cc]onnect"):
         fetch("127.0.0.1", port)
 
 
@@ -136,5 +136,5 @@ def test_a_server_that_says_nothing_is_given_up(silent: int) -> None:
 
 def test_without_openssl_the_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(HarnessError, match="no openssl on PATH.*apt install openssl"):
+    with pytest.raises(HarnessError, match=r"no openssl on PATH.*apt install openssl"):
         fetch("127.0.0.1", 21)

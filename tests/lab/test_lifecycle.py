@@ -7,14 +7,16 @@ import ftplib
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from OpenSSL import SSL
 
 from ftps_lab.data import RecordingData
 from ftps_lab.errors import LabError
 from ftps_lab.handlers import ExplicitControl
 from ftps_lab.servers import FtpsServer
+from ftps_lab.tap import TappedTls
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Lab
@@ -57,17 +59,22 @@ def test_an_address_that_cannot_be_bound_is_a_sentence(lab: Lab, host: str, port
         server.start()
 
 
-def test_a_port_that_is_bound_but_not_listening_is_a_sentence(lab: Lab) -> None:
-    """Linux tells so late only: at listen(), not at bind()."""
-    with socket.socket() as first, socket.socket() as second:
-        for sock in (first, second):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        first.bind(("127.0.0.1", 0))
-        server = FtpsServer(lab.spec(), root=lab.root, password=lab.password, port=first.getsockname()[1])
-        first.listen()
-        second.close()
-        with pytest.raises(LabError, match="in use"):
-            server.start()
+def test_a_port_that_is_taken_at_the_last_moment_is_a_sentence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When somebody else begins to listen between our bind() and our listen(), Linux tells so only then."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+
+        class Late(socket.socket):
+            def bind(self, address: Any) -> None:
+                super().bind(address)
+                other.listen()
+
+        server = FtpsServer(lab.spec(), root=lab.root, password=lab.password, port=other.getsockname()[1])
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", Late)
+            with pytest.raises(LabError, match="in use"):
+                server.start()
 
 
 def test_start_twice_is_refused(lab: Lab) -> None:
@@ -135,6 +142,24 @@ def test_stop_in_the_middle_of_a_transfer(lab: Lab, protocol: str, command: str)
     assert lab.open_files() == before
 
 
+def test_stop_while_the_last_bytes_wait(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished transfer whose close_notify the client does not take is closed like any other."""
+
+    def never(_: object) -> bool:
+        raise SSL.WantWriteError
+
+    before = lab.open_files()
+    server = lab.serve()
+    client = lab.login(server)
+    with monkeypatch.context() as patch:
+        patch.setattr(TappedTls, "shutdown", never)
+        with client.transfercmd("RETR three") as data:
+            assert data.recv(10) == b"abc"
+            server.stop()
+    client.close()
+    assert lab.open_files() == before
+
+
 def test_an_error_in_a_command_surfaces_at_settle(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception of the server's own is a LabError in the caller, once; the server lives on."""
     monkeypatch.setattr(ExplicitControl, "ftp_NOOP", broken)
@@ -176,6 +201,9 @@ def test_a_dead_thread_surfaces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
     for _ in range(2):
         with pytest.raises(LabError, match="in its own thread"):
             server.settle()
+    told = threading.Event()
+    server._waker.call(told.set)  # as settle() may when the thread dies just then
+    assert told.wait(1)
     with contextlib.suppress(LabError):
         server.stop()
     server.stop()

@@ -144,6 +144,21 @@ def test_an_upload_whose_client_vanishes_at_once_is_on_the_record(lab: Lab) -> N
         assert [t.size for t in server.testimony().transfers] == [len(b"content %d" % number)]
 
 
+def test_a_data_connection_that_was_never_accepted_is_on_the_record(lab: Lab) -> None:
+    """The control connection ends, and behind it waits a data connection with content: it is accepted and heard."""
+    server = lab.serve("plain")
+    client = lab.login(server)
+    address = client.makepasv()
+    assert client.sendcmd("STOR up").startswith("150")
+    server._waker.call(lambda: time.sleep(0.05))
+    client.close()
+    with socket.create_connection(address, 5) as data:
+        data.sendall(b"content")
+    assert server.settle()
+    assert [(transfer.size, transfer.name) for transfer in server.testimony().transfers] == [(7, "up")]
+    assert server.wire().holds(b"content")
+
+
 def test_connections_that_wait_to_be_accepted_are_waited_for(lab: Lab) -> None:
     """Many clients that connect and vanish at once are all in the record when settle() returns."""
     server = lab.serve("plain")
@@ -201,3 +216,21 @@ def test_two_clients_are_kept_apart(lab: Lab) -> None:
         (number["bert"], 2),
         (number["anna"], 3),
     ]
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_tls_upload_whose_client_vanishes_at_once_is_on_the_record(lab: Lab, version: str) -> None:
+    """The same in TLS: the content and the ends of both connections wait to be read at once."""
+    server = lab.serve(tls=(version,))
+    content = lab.contents["chunk"]
+    for _ in range(10):
+        server.record()
+        client = lab.login(server)
+        client.voidcmd("TYPE I")
+        data = client.transfercmd("STOR up")
+        server._waker.call(lambda: time.sleep(0.02))
+        client.close()
+        with data:
+            data.sendall(content)
+        assert server.settle()
+        assert [transfer.size for transfer in server.testimony().transfers] == [len(content)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ftps_lab import handlers
+from ftps_lab.tap import TappedSocket
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Lab
@@ -220,6 +221,29 @@ def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
     finish(lab, server)
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_one_long_reply_to_a_slow_reader(lab: Lab, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply that is longer than every buffer arrives to its last byte, though the client sends nothing more."""
+    prepare = TappedSocket.acknowledge_at_once
+
+    def choke(sock: TappedSocket) -> None:
+        prepare(sock)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+
+    monkeypatch.setattr(TappedSocket, "acknowledge_at_once", choke)
+    for number in range(400):
+        (lab.root / f"{number:0200}").touch()
+    server = lab.serve(protocol)
+    client = lab.login(server)
+    assert client.sock is not None
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    client.putcmd("STAT /")
+    time.sleep(0.05)
+    assert client.getmultiline().count("\n") > 400
+    client.quit()
+    finish(lab, server)
+
+
 def test_a_client_that_ends_at_any_byte_of_its_handshake(lab: Lab) -> None:
     """Every prefix of what a real client sent, ended by a close or a reset, is a failed handshake and nothing else."""
     server = lab.serve("implicit")
@@ -260,6 +284,27 @@ def test_data_connections_that_are_reset_at_once(lab: Lab, protect: bool) -> Non
         client.quit()
     assert server.settle()
     assert {c.kind: c.error for c in server.testimony().connections}["control"] == ""
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("command", ["RETR three", "STOR up", "LIST"])
+def test_a_transfer_without_a_data_connection_is_refused(lab: Lab, protocol: str, command: str) -> None:
+    """Without PASV or PORT, and after a data connection that has ended, there is a reply instead of silence."""
+    server = lab.serve(protocol)
+    client = lab.login(server)
+    with pytest.raises(ftplib.error_temp, match=r"^425"):
+        client.sendcmd(command)
+    address = client.makepasv()
+    assert client.sendcmd(command).startswith("150")
+    server._waker.call(lambda: time.sleep(0.05))
+    lab.vanish(socket.create_connection(address, 5))  # gone before the server has looked at it
+    with pytest.raises(ftplib.error_temp, match=r"^425"):
+        client.voidresp()
+    with pytest.raises(ftplib.error_temp, match=r"^425"):
+        client.sendcmd(command)
+    assert client.get("three") == b"abc"
+    client.quit()
     finish(lab, server)
 
 
@@ -316,6 +361,7 @@ def test_every_command_with_odd_arguments(lab: Lab, protocol: str) -> None:
         for kind in ("I", "A"):
             client.sendcmd(f"TYPE {kind}")
             for argument in ARGUMENTS:
+                client.makepasv()
                 with contextlib.suppress(ftplib.error_perm, ftplib.error_temp, ftplib.error_proto):
                     client.sendcmd(f"{verb} {argument}".rstrip())
         client.close()

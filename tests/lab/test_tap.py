@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from OpenSSL import SSL
+
+from ftps_lab.recorder import Recorder
+from ftps_lab.tap import TappedSocket, TappedTls
+from ftps_lab.tls import server_context
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Lab, Mode
@@ -142,6 +148,36 @@ def test_data_behind_quit_is_on_the_tap(lab: Lab) -> None:
         while sock.recv(512):
             pass
     assert wire(server).holds(b"PASS behind")
+
+
+def test_shutdown_waits_until_its_close_notify_is_sent(lab: Lab) -> None:
+    """While the socket takes nothing, ending TLS raises WantWriteError; afterwards the client gets a clean end."""
+    near, far = socket.socketpair()
+    recorder = Recorder("genuine")
+    raw = TappedSocket(far, recorder.tap("data", ("", 0)))
+    context = server_context(lab.certificates["genuine"])
+    tls = TappedTls(context, raw, recorder.opened("data", ("", 0)), "")
+    tls.set_accept_state()
+    with near, far, ThreadPoolExecutor(1) as client:
+        shaken = client.submit(lab.trusting("genuine").wrap_socket, near, server_hostname="localhost")
+        tls.do_handshake()
+        with shaken.result(5) as shaken_socket:
+            far.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    far.send(bytes(1 << 16))
+            tls.set_shutdown(SSL.RECEIVED_SHUTDOWN)
+            for _ in range(2):
+                with pytest.raises(SSL.WantWriteError):
+                    tls.shutdown()
+            assert tls.unsent
+            raw_near = socket.socket(fileno=shaken_socket.detach())
+            with raw_near:
+                while set(raw_near.recv(1 << 16)) == {0}:
+                    if tls.flush():
+                        break
+                assert tls.shutdown()
+                assert not tls.unsent
 
 
 def test_record_begins_an_empty_tap(lab: Lab) -> None:

@@ -226,6 +226,15 @@ def test_a_client_without_sni(lab: Lab) -> None:
     assert lab.told(server).handshakes[0].server_name is None
 
 
+def test_epsv_all_is_a_command_like_any_other(lab: Lab) -> None:
+    """Its reply begins with 220 too (RFC 2428 section 4), and is not taken for a greeting."""
+    server = lab.serve("plain")
+    client = lab.login(server)
+    client.sendcmd("EPSV ALL")
+    client.quit()
+    assert ("EPSV", 220) in [(command.verb, command.reply) for command in lab.told(server).commands]
+
+
 def test_an_implicit_server_greets_inside_tls_only(lab: Lab) -> None:
     """A client that never begins a handshake was not greeted, and its handshake is told as not completed."""
     server = lab.serve("implicit")
@@ -318,6 +327,19 @@ def test_abor(lab: Lab, protocol: str, command: str) -> None:
     assert client.get("three") == b"abc"
     client.quit()
     assert [transfer.completed for transfer in lab.told(server).transfers] == [False, True]
+
+
+def test_an_aborted_download_does_not_wait_for_its_reader(lab: Lab) -> None:
+    """ABOR ends a download at once, also while encrypted bytes wait for a client that does not read them."""
+    server = lab.serve()
+    client = lab.login(server)
+    client.voidcmd("TYPE I")
+    with client.transfercmd("RETR large") as data:
+        assert data.recv(100)
+        client.putcmd("ABOR")
+        assert client.getmultiline()[:3] == "426"
+        assert client.getmultiline()[:3] == "226"
+        assert [transfer.completed for transfer in server.testimony().transfers] == [False]
 
 
 def test_a_refused_data_certificate_is_told(lab: Lab) -> None:

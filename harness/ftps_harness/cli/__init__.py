@@ -114,15 +114,20 @@ def _drop_output() -> None:
 def _ending_by_signal() -> Iterator[None]:
     """Ctrl-C, SIGTERM and the end of the terminal raise KeyboardInterrupt once: a second must not stop the cleanup.
 
-    What the caller has us ignore (``nohup``, a shell's background job) stays ignored.
+    What the caller has us ignore (``nohup``, a shell's background job) stays ignored. After an interruption the
+    handlers stay: the process is about to end, and a second Ctrl-C must not change how.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    ended = False
+
     def end(_number: int, _frame: FrameType | None) -> None:
+        nonlocal ended
+        ended = True
         for each in before:
-            signal.signal(each, lambda *_: None)
+            signal.signal(each, signal.SIG_IGN)  # a handler of ours would be gone before Python has ended
         raise KeyboardInterrupt
 
     before = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) is not signal.SIG_IGN}
@@ -131,5 +136,6 @@ def _ending_by_signal() -> Iterator[None]:
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        if not ended:
+            for each, handler in before.items():
+                signal.signal(each, handler)

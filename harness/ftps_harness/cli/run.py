@@ -106,10 +106,11 @@ class _Call:
 
     def run(self) -> int:
         """Run everything, report it, and say what it came to."""
+        from ftps_harness.pool import apart  # noqa: PLC0415
         from ftps_harness.report.tally import exit_code  # noqa: PLC0415
         from ftps_harness.report.terminal import Terminal  # noqa: PLC0415
 
-        clients = self._clients()
+        clients = apart(self._clients)
         keepers = self._keepers(clients)
         terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
         runs: list[BuildRun] = []
@@ -139,6 +140,7 @@ class _Call:
 
         paths = dict.fromkeys(lftp.find(path) for path in (self._wanted.lftp or (None,)))
         clients = [lftp.identify(path) for path in paths]
+        lftp.system_rc_prefix()  # raises where nothing that is run would prove anything
         if not self._wanted.no_controls:
             for client in clients:
                 _check_controls(self._scenarios, client)
@@ -163,7 +165,7 @@ class _Call:
         wanted = self._wanted
         options = Options(wanted.timeout, controls=not wanted.no_controls, keep=keeper.keep if keeper else None)
         began = time.monotonic()
-        terminal.header(client, len(self._scenarios), self._where)
+        terminal.header(client, len(self._scenarios), self._where, _notes())
         with terminal.progress(len(self._scenarios)) as bar:
             watch = _Watch(self._scenarios, terminal, bar)
             played = play_all(
@@ -225,6 +227,13 @@ class _Watch:
         for each in self._order:
             if each in self._held:
                 self._terminal.row(self._held.pop(each))
+
+
+def _notes() -> list[str]:
+    """What a reader of the results should know about this machine."""
+    from ftps_harness.lftp import system_rc_lines  # noqa: PLC0415
+
+    return [f"/etc/lftp.conf, line {number}, is kept out: {line}" for number, line in system_rc_lines()]
 
 
 def _problems_of_writing(name: str, text: str) -> list[str]:

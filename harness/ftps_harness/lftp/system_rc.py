@@ -7,8 +7,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ftps_harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SYSTEM_RC = Path("/etc/lftp.conf")
 
@@ -34,7 +38,7 @@ _WATCHED_ALIASES = frozenset({"set", "command", "open", "debug", "source", "modu
 """Redefining one of these changes what later lines mean, the scenario's and ours."""
 
 _WORD = r"""(?:"[^"]*"|'[^']*'|[^\s;&|()"']+)"""
-_SET = re.compile(rf"""(?:^|[\s;&|()"'])set?((?:\s+-\w+)*)\s+({_WORD})""")
+_SET = re.compile(rf"""(?:^|[\s;&|()"'])set?((?:\s+-\w+)*)\s+(?!-)({_WORD})""")
 _ALIAS = re.compile(rf"(?:^|[\s;&|()])al(?:i|ia|ias)?\s+({_WORD})")
 _ELSEWHERE = re.compile(r"(?:^|[\s;&|()])(?:so(?:u|ur|urc|urce)?|mod(?:u|ul|ule)?|ev(?:a|al)?)(?=\s)")
 """``source``, ``module`` and ``eval`` bring in what does not stand in the line. lftp takes unique beginnings."""
@@ -53,13 +57,21 @@ def system_rc_lines(path: Path = SYSTEM_RC) -> list[tuple[int, str]]:
         text = path.read_text("utf-8", "replace")
     except OSError:
         return []
-    found, number = [], 0
-    for line in re.sub(r"\\\n", " \0", text).split("\n"):
-        number += 1
-        if _touches_trust(line.lstrip()):
-            found.append((number, line.replace("\0", "").strip()))
-        number += line.count("\0")  # a line that goes on counts from where it began
-    return found
+    return [(number, line.strip()) for number, line in _logical_lines(text) if _touches_trust(line.lstrip())]
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines as lftp reads them, with the number that each begins at: a backslash at the end joins the next."""
+    begun, so_far = 1, ""
+    for number, line in enumerate(text.split("\n"), 1):
+        so_far += line
+        if so_far.endswith("\\"):
+            so_far = so_far[:-1]
+            continue
+        yield begun, so_far
+        begun, so_far = number + 1, ""
+    if so_far:
+        yield begun, so_far
 
 
 def _touches_trust(line: str) -> bool:

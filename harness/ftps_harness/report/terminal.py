@@ -9,23 +9,20 @@ from __future__ import annotations
 import contextlib
 from typing import IO, TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
-from ftps_harness.doctor import works
 from ftps_harness.report.account import Section, again, step_sections
+from ftps_harness.report.console import console_for
 from ftps_harness.report.plain import cells, counts_words, expectation_words, harmless, outcome_words, padded, wrapped
 from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ftps_harness.doctor import Finding
     from ftps_harness.lftp import Lftp
     from ftps_harness.report.progress import Progress
     from ftps_harness.runner import ScenarioResult, StepResult
 
-PLAIN_WIDTH = 80
 _WIDEST = 110
 """A wider table is harder to read, not easier."""
 
@@ -33,8 +30,6 @@ _NARROWEST = 60
 _STATUS, _VERDICT, _SECONDS, _GAP = 5, 26, 6, "  "
 
 _STYLES = {"pass": "green", "fail": "bold red", "error": "bold magenta", "skip": "yellow"}
-_STATES = {"ok": "green", "note": "yellow", "missing": "bold red"}
-_STATE = 7
 _LABELS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skip": "skip"}
 
 
@@ -46,14 +41,21 @@ class Terminal:
     """
 
     def __init__(self, stream: IO[str]) -> None:
-        self.console = _console(stream)
+        self.console = console_for(stream)
+        self._begun = False
         self._live = stream.isatty() and not self.console.is_dumb_terminal
         self._width = max(_NARROWEST, min(self.console.width, _WIDEST)) - 1
 
-    def header(self, lftp: Lftp, total: int, where: str) -> None:
-        """Which lftp, and how many scenarios from where."""
-        self._line(f"lftp {lftp.version} at {lftp.path}, TLS by {lftp.tls}, dialect {lftp.dialect}", "bold")
+    def header(self, lftp: Lftp, total: int, where: str, notes: Sequence[str] = ()) -> None:
+        """Which lftp, how many scenarios from where, and what else a reader should know."""
+        if self._begun:
+            self._line()  # one build's table below the other's
+        self._begun = True
+        build = f"lftp {lftp.version} at {lftp.path}, TLS by {lftp.tls}, dialect {lftp.dialect}"
+        self._line(harmless(build), "bold")
         self._line(f"{total} {'scenario' if total == 1 else 'scenarios'} {where}".rstrip())
+        for note in notes:
+            self._line(harmless(note), "yellow")
         self._line()
         titles = (
             " " * _STATUS,
@@ -76,8 +78,7 @@ class Terminal:
 
     def row(self, result: ScenarioResult) -> None:
         """One scenario of the table: its id and title, and what each of its steps came to."""
-        for line in self._row(result):
-            self.console.print(line)
+        self.console.print(Text("\n").join(self._row(result)))
 
     def failures(self, run: BuildRun) -> None:
         """The evidence of everything that failed or broke."""
@@ -137,50 +138,6 @@ class Terminal:
             self._line(f"  {section.heading}", "bold" if section.lines else "")
             for line in section.lines:
                 self._line(f"    {line}")
-
-
-def print_findings(stream: IO[str], findings: Sequence[Finding]) -> None:
-    """What `ftps-lab doctor` found, part by part, and whether the main job works."""
-    console = _console(stream)
-    width = max(len(finding.part) for finding in findings)
-    indent = " " * (_STATE + width + 2 * len(_GAP))
-    for finding in findings:
-        state = Text(finding.state.ljust(_STATE), _STATES[finding.state])
-        told = wrapped(harmless(finding.detail), PLAIN_WIDTH - 1 - len(indent))
-        console.print(Text.assemble(state, _GAP, (finding.part.ljust(width), "bold"), _GAP, told[0]))
-        more = [*told[1:], *_note("costs", finding.cost, indent), *_note("to do", finding.cure, indent)]
-        for line in more:
-            console.print(Text(indent + line))
-    console.print()
-    if works(findings):
-        console.print(Text("`ftps-lab run` can do its work here", "bold green"))
-    else:
-        console.print(Text("`ftps-lab run` cannot do its work here; see what is missing above", "bold red"))
-
-
-def _note(label: str, text: str, indent: str) -> list[str]:
-    return wrapped(f"{label}: {text}", PLAIN_WIDTH - 1 - len(indent)) if text else []
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Who reads no more is dealt with in `ftps_harness.cli`; rich itself would exit with 1, a failed promise."""
-        raise BrokenPipeError
-
-
-def _console(stream: IO[str]) -> Console:
-    """Colours on a terminal only; rich itself honours NO_COLOR."""
-    live = stream.isatty()
-    return _Console(
-        file=stream,
-        # Said in full: FORCE_COLOR and the like would send to a file what a terminal wants.
-        force_terminal=live,
-        width=None if live else PLAIN_WIDTH,
-        soft_wrap=True,
-        markup=False,
-        highlight=False,
-        emoji=False,
-    )
 
 
 def _verdict(number: int, step: StepResult, result: ScenarioResult) -> Iterator[Text]:

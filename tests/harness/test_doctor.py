@@ -1,0 +1,91 @@
+"""`ftps-lab doctor`: what is here, what each missing part costs, and whether the main job works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness import cli, doctor
+from ftps_harness.doctor import Finding, examine, works
+
+if TYPE_CHECKING:
+    from ftps_harness.lftp import Lftp
+
+
+def finding(part: str, path: str | None = None) -> Finding:
+    """What is said about one part."""
+    return next(each for each in examine(path) if each.part == part)
+
+
+@pytest.mark.lftp
+def test_a_machine_with_everything(client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.call(["doctor", "--lftp", str(client.path)])
+    out = capsys.readouterr().out
+    assert code == 0
+    assert re.search(rf"^ok +lftp +{re.escape(client.version)} at {client.path}", out, re.MULTILINE)
+    for part in ("Python", "system rc", "openssl", "libfaketime", "packages", "Docker"):
+        assert re.search(rf"^(ok|note|missing) +{part} ", out, re.MULTILINE)
+    assert out.endswith("`ftps-lab run` can do its work here\n")
+    assert all(len(line) <= 80 for line in out.splitlines())
+    assert "\x1b" not in out
+
+
+def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each missing part says what it costs and how to get it."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("FTPS_LAB_LFTP", raising=False)
+    monkeypatch.setattr(doctor, "_DOCKER_SOCKET", Path("/nowhere"))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(doctor, "_PACKAGES", ("no-such-package",))
+    assert cli.call(["doctor"]) == 3
+    out = " ".join(capsys.readouterr().out.split())
+    for wanted in (
+        "missing lftp no lftp on PATH",
+        "to do: apt install lftp",
+        "missing openssl no openssl on PATH",
+        "to do: apt install openssl",
+        "note libfaketime cannot be tried without lftp",
+        "missing packages no-such-package costs: nothing can be run to do: pip install no-such-package",
+        "missing Docker no docker command and no engine's socket costs: nothing yet",
+        "`ftps-lab run` cannot do its work here",
+    ):
+        assert wanted in out, wanted
+
+
+def test_what_is_no_lftp_is_told(tmp_path: Path) -> None:
+    (tmp_path / "lftp").write_text("#!/bin/sh\necho hello\n")
+    (tmp_path / "lftp").chmod(0o755)
+    told = finding("lftp", str(tmp_path / "lftp"))
+    assert told.state == "missing"
+    assert "is not lftp" in told.detail
+
+
+def test_a_system_rc_that_touches_trust_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept out of runs where the machine allows it; where it does not, nothing that is run proves anything."""
+    monkeypatch.setattr("ftps_harness.lftp.system_rc_lines", lambda: [(3, "set ssl:verify-certificate no")])
+    monkeypatch.setattr("ftps_harness.lftp.keep_out_system_rc", lambda: ("unshare",))
+    kept_out = finding("system rc")
+    assert kept_out.state == "note"
+    assert "line 3: set ssl:verify-certificate no" in kept_out.detail
+    monkeypatch.setattr("ftps_harness.lftp.keep_out_system_rc", lambda: None)
+    assert not works([finding("system rc")])
+
+
+@pytest.mark.lftp
+def test_without_libfaketime_the_main_job_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftps_harness.lftp.why_no_clock", lambda _: "libfaketime is not installed")
+    told = finding("libfaketime")
+    assert (told.state, told.cost) == ("missing", "scenarios with `clock` are skipped")
+    assert works([told])
+
+
+def test_an_openssl_that_does_not_run_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "openssl").write_text("no program")
+    (tmp_path / "openssl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = finding("openssl")
+    assert told.state == "missing"
+    assert told.needed
