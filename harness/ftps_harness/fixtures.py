@@ -238,7 +238,7 @@ class LftpRunner:
 
         Args:
             server: One made by `ftps_server`.
-            rc: The rc file; None leaves the one of the run before.
+            rc: The rc file; None for none at all, whatever the run before had.
             run: ``list``, ``get``, ``put``, ``mirror``, or literal lftp commands.
             host: What the user types; any name leads to the lab.
             user: None for a secret user; ``anonymous`` for lftp's own anonymous login.
@@ -253,6 +253,8 @@ class LftpRunner:
         for name, content in (files or {}).items():
             folder: Folder = cwd if name.startswith("cwd/") else "lftp"
             self.home.put_file(name.removeprefix("cwd/"), _bytes(content), folder=folder)
+        if rc is None:
+            (self.home.dot_lftp / "rc").unlink(missing_ok=True)
         request = Request(
             rc=rc, host=host, run=tuple(run), user=user, password=password, cwd=cwd, timeout=self._timeout
         )
