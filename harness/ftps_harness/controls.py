@@ -14,8 +14,7 @@ from ftps_harness.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ftps_harness.outcome import Verdict
-    from ftps_harness.scenario import Expect, Step
+    from ftps_harness.scenario import Expect, Step, Verdict
 
 VERIFICATION = "ssl:verify-certificate"
 FORCE = "ftp:ssl-force"

@@ -9,25 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ftps_harness.messages import Word
+    from ftps_harness.scenario import Verdict
     from ftps_lab.testimony import Testimony, Transfer
-
-Verdict = Literal[
-    "accepted",
-    "rejected",
-    "exposed",
-    "login-failed",
-    "failed",
-    "unreachable",
-    "hung",
-    "crashed",
-    "inconclusive",
-]
 
 _NOT_CERTIFICATE = frozenset({"tls-required", "tls-handshake"})
 """Reasons of `rejected` that lftp gives without having looked at a certificate."""

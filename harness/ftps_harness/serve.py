@@ -33,6 +33,7 @@ from ftps_harness.tasks import errands, populate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from ftps_harness.home import Folder
     from ftps_harness.place import Server
@@ -259,14 +260,24 @@ def _wait(asked: threading.Event, stand: Stand, *, more: bool) -> bool:
 
 @contextlib.contextmanager
 def _asked_to_end() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that the end comes between two things and never inside of one."""
+    """An event that Ctrl-C and SIGTERM set, so that the end comes between two things and never inside of one.
+
+    What the caller has us ignore stays ignored; and once the end was asked for, everything is: it comes soon.
+    """
     asked = threading.Event()
-    heard = (
-        each for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN
-    )
-    before = {each: signal.signal(each, lambda *_: asked.set()) for each in heard}
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {each: handler for each in signals if (handler := signal.getsignal(each)) is not signal.SIG_IGN}
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        asked.set()
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+
+    for each in before:
+        signal.signal(each, ask)
     try:
         yield asked
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        if not asked.is_set():
+            for each, handler in before.items():
+                signal.signal(each, handler)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ftps_harness.outcome import Outcome, Verdict
-from ftps_harness.scenario import Expect
+from ftps_harness.outcome import Outcome
+from ftps_harness.scenario import Expect, Verdict
 from ftps_harness.verdict import judge, judge_repeated
 
 ACCEPTED = Outcome("accepted")

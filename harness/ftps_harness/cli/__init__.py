@@ -125,6 +125,8 @@ def _ending_by_signal() -> Iterator[None]:
 
     def end(_number: int, _frame: FrameType | None) -> None:
         nonlocal ended
+        if ended:
+            return
         ended = True
         for each in before:
             signal.signal(each, signal.SIG_IGN)  # a handler of ours would be gone before Python has ended
