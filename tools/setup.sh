@@ -50,8 +50,10 @@ install_programs() {
     export DEBIAN_FRONTEND=noninteractive
     # Each word of the table's cells is one argument: no quotes on purpose.
     $sudo $refresh >/dev/null </dev/null || say "the package lists could not be refreshed; trying with the old ones"
-    $sudo $install $packages >.setup.log 2>&1 </dev/null || { cat .setup.log >&2; fail "installing failed, see above; install $1 yourself, then run this again"; }
-    rm -f .setup.log
+    said=$($sudo $install $packages 2>&1 </dev/null) || {
+        printf '%s\n' "$said" >&2
+        fail "installing failed, see above; install $1 yourself, then run this again"
+    }
 }
 
 python=$(find_python)

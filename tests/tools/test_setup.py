@@ -1,0 +1,149 @@
+"""`tools/setup.sh` on machines that are not this one: each package manager is a fake that notes how it was called."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "setup.sh"
+NEEDED = ("sh", "cat", "cut", "cksum", "dirname", "id", "rm")
+"""What every system has; everything else on PATH is ours."""
+
+
+class Machine:
+    """A PATH with nothing on it but what a test puts there, and a checkout whose environment is ready."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bin = folder / "bin"
+        self.checkout = folder / "checkout"
+        self.log = folder / "log"
+        self.bin.mkdir()
+        for name in NEEDED:
+            found = shutil.which(name)
+            assert found is not None
+            (self.bin / name).symlink_to(found)
+        self.program("python3", f'exec {sys.executable} "$@"')
+        (self.checkout / "tools").mkdir(parents=True)
+        shutil.copy(SCRIPT, self.checkout / "tools")
+        for name in ("requirements.lock", "pyproject.toml"):
+            (self.checkout / name).write_text(name)
+        (self.checkout / ".venv").mkdir()
+        text = b"requirements.lockpyproject.toml"
+        state = subprocess.run(["cksum"], input=text, capture_output=True, check=True).stdout
+        (self.checkout / ".venv" / ".ready").write_bytes(state)
+
+    def program(self, name: str, script: str = "exit 0") -> None:
+        """Put a program on PATH."""
+        path = self.bin / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def manager(self, name: str, *, works: bool = True) -> None:
+        """A package manager that notes its arguments and, on an install, brings lftp and openssl."""
+        bring = f'for p in lftp openssl; do printf "#!/bin/sh\\n" > {self.bin}/$p; done' if works else "echo no such package; exit 7"
+        case = f'case "$*" in *lftp*) {bring};; esac'
+        self.program(name, f'echo "{name} $*" >> {self.log}\n{case}')
+
+    def set_up(self) -> subprocess.CompletedProcess[str]:
+        """Run the script as `make` does."""
+        return subprocess.run(
+            [str(self.bin / "sh"), str(self.checkout / "tools" / "setup.sh")],
+            env={"PATH": str(self.bin)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        """What the managers were called with."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("manager", "install"),
+    [
+        ("apt-get", "apt-get install -y -qq --no-install-recommends lftp openssl faketime python3-venv"),
+        ("dnf", "dnf install -y -q lftp openssl libfaketime"),
+        ("apk", "apk add -q lftp openssl libfaketime"),
+        ("pacman", "pacman -S --noconfirm -q lftp openssl libfaketime"),
+        ("zypper", "zypper -nq install lftp openssl libfaketime"),
+        ("brew", "brew install -q lftp openssl libfaketime"),
+    ],
+)
+def test_each_manager_installs_what_is_missing(machine: Machine, manager: str, install: str) -> None:
+    machine.manager(manager)
+    done = machine.set_up()
+    assert done.returncode == 0, done.stderr
+    assert machine.calls[-1] == install
+    assert "missing: lftp openssl" in done.stdout
+
+
+def test_nothing_is_said_or_called_when_all_is_there(machine: Machine) -> None:
+    machine.manager("apt-get")
+    for name in ("lftp", "openssl"):
+        machine.program(name)
+    done = machine.set_up()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.calls == []
+
+
+def test_an_lftp_that_is_named_need_not_be_on_path(machine: Machine) -> None:
+    machine.program("openssl")
+    script = machine.checkout / "tools" / "setup.sh"
+    done = subprocess.run(
+        [str(machine.bin / "sh"), str(script)],
+        env={"PATH": str(machine.bin), "FTPS_LAB_LFTP": "/opt/lftp"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_sentence_where_no_manager_is_known(machine: Machine) -> None:
+    done = machine.set_up()
+    assert done.returncode == 3
+    assert "missing: lftp openssl. None of apt-get, dnf, apk, pacman, zypper or brew is here" in done.stderr
+
+
+def test_a_failed_install_shows_what_the_manager_said(machine: Machine) -> None:
+    machine.manager("dnf", works=False)
+    done = machine.set_up()
+    assert done.returncode == 3
+    assert "installing failed" in done.stderr
+    assert "no such package" in done.stderr
+
+
+def test_a_sentence_where_python_is_too_old(machine: Machine) -> None:
+    (machine.bin / "python3").unlink()
+    machine.program("python3", "exit 1")
+    done = machine.set_up()
+    assert done.returncode == 3
+    assert "Python 3.11 or newer is needed" in done.stderr
+
+
+def test_sudo_only_when_not_root(machine: Machine, tmp_path: Path) -> None:
+    """`id` says who one is; a fake one makes us somebody else."""
+    (machine.bin / "id").unlink()
+    machine.program("id", "echo 1000")
+    machine.manager("dnf")
+    done = machine.set_up()
+    assert done.returncode == 3
+    assert "there is no sudo: as root, run: dnf install" in " ".join(done.stderr.split())
+    machine.program("sudo", f'echo "sudo $1" >> {machine.log}; exec "$@"')
+    done = machine.set_up()
+    assert done.returncode == 0, done.stderr
+    assert "sudo dnf" in machine.calls
