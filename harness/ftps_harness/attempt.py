@@ -5,12 +5,13 @@ The runner and the pytest fixtures share it.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftps_harness import lftp, messages
 from ftps_harness.outcome import ClientAccount, Outcome, Situation, WireAccount, conclude
-from ftps_harness.tasks import Evidence, errands, holds_payload
+from ftps_harness.tasks import Evidence, errands, files_below, holds_payload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +101,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         home.write_rc(request.rc)
     home.clear_downloads()
     home.put_upload(secrets.upload_name, secrets.upload_content)
+    before = files_below(*_reach(home))
     todo = errands(request.run, secrets, home.downloads, home.uploads)
     user = request.user or secrets.user
     script = [
@@ -122,7 +124,8 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     )
     settled = server.settle()
     testimony, wire = server.testimony(), server.wire()
-    evidence = Evidence(run.stdout, run.exit_code, home.downloads, scene.root, testimony)
+    written = tuple(path for path, state in files_below(*_reach(home)).items() if before.get(path) != state)
+    evidence = Evidence(run.stdout, home.downloads, written, scene.root, testimony)
     client = ClientAccount(
         exit_code=run.exit_code,
         signal=run.signal,
@@ -130,24 +133,46 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         words=messages.words(run.stderr, run.log, scene.client.dialect),
         notes=messages.notes(run.stderr),
         tasks=tuple(errand.proof(evidence) for errand in todo),
-        log_missing=run.log_missing,
+        log_missing=request.log and not run.log,  # an empty one is none: lftp logs each connection that it tries
         holds_payload=holds_payload(evidence, secrets),
     )
-    exposure = _on_the_wire(wire, secrets, anonymous=user == ANONYMOUS)
-    situation = Situation(
-        password="" if user == ANONYMOUS else secrets.password,
-        certificate="" if spec.certificate is None else spec.certificate.sha256,
-        settled=settled,
-    )
-    outcome = conclude(situation, client, testimony, exposure)
+    exposure = _on_the_wire(wire, testimony, secrets, anonymous=user == ANONYMOUS)
+    password = "" if user == ANONYMOUS else secrets.password
+    outcome = conclude(_situation(scene.client, spec, password, settled=settled), client, testimony, exposure)
     return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure)
 
 
-def _on_the_wire(wire: Wire, secrets: Secrets, *, anonymous: bool) -> WireAccount:
-    """What anybody on the path could read. An anonymous login has no secret password."""
+def _reach(home: Home) -> tuple[Path, ...]:
+    """The folders that lftp writes into: ours for downloads, and those that it may be started in."""
+    return home.downloads, home.home, home.elsewhere
+
+
+def _situation(client: Lftp, spec: ServerSpec, password: str, *, settled: bool) -> Situation:
+    """What was declared of the server, for the witnesses to be held against."""
+    leaf, data = spec.certificate, spec.data_certificate or spec.certificate
+    sent = {certificate.sha1 for certificate in (leaf, data, *spec.chain) if certificate}
+    return Situation(
+        password=password,
+        certificate=leaf.sha256 if leaf else "",
+        settled=settled,
+        role=spec.role,
+        data_certificate=data.sha256 if data else "",
+        sent=frozenset() if client.dialect == "openssl" else frozenset(sent),
+    )
+
+
+def _on_the_wire(wire: Wire, testimony: Testimony, secrets: Secrets, *, anonymous: bool) -> WireAccount:
+    """What anybody on the path could read. An anonymous login has no secret password.
+
+    Content that carries no mark of ours (a file of the user's own, one of three bytes) is known by its hash: a data
+    connection in clear consists of nothing else.
+    """
     streams = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
+    in_clear = {transfer.sha256 for transfer in testimony.transfers if transfer.channel == "clear" and transfer.size}
+    known = bool(in_clear) and any(hashlib.sha256(stream).hexdigest() in in_clear for stream in streams)
     return WireAccount(
         connections=tuple((record.kind, record.peer[1]) for record in wire.records),
         password=not anonymous and any(map(secrets.find_password, streams)),
-        payload=any(map(secrets.find_payload, streams)),
+        payload=known or any(map(secrets.find_payload, streams)),
+        volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
     )

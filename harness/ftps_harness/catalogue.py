@@ -56,7 +56,7 @@ def default_folder() -> Path:
     """
     for folder in _up_to_the_checkout(Path.cwd()):
         candidate = folder / _FOLDER
-        if candidate.is_dir() and catalogue(candidate):
+        if _is_folder(candidate) and catalogue(candidate):
             return _short(candidate)
     return packaged_folder()
 
@@ -154,7 +154,7 @@ def outline_all(chosen: Iterable[Chosen], tags: Sequence[str] = ()) -> list[Outl
 def _up_to_the_checkout(here: Path) -> list[Path]:
     """The current folder and those above it, up to the root of its checkout; the current one alone without."""
     above = [here, *here.parents]
-    roots = [index for index, folder in enumerate(above) if (folder / ".git").exists()]
+    roots = [index for index, folder in enumerate(above) if _is_there(folder / ".git")]
     return above[: roots[0] + 1] if roots else [here]
 
 
@@ -166,7 +166,7 @@ def _named(name: str, shelves: list[Shelf]) -> list[Chosen]:
     for shelf in shelves:
         if ids := _ids(name, shelf):
             return _of_shelf(ids, shelf)
-    if Path(name).exists():
+    if _is_there(Path(name)):
         return _from_path(name)
     raise UsageError(_unknown(name, shelves))
 
@@ -179,12 +179,12 @@ def _some(chosen: Sequence[Chosen]) -> str:
 def _is_path(name: str) -> bool:
     """Whether the name can only be a path, or is one that a shell completed."""
     rooted = name.startswith((".", "/", "~"))
-    return rooted or name.endswith(SUFFIX) or (name.endswith("/") and Path(name).is_dir())
+    return rooted or name.endswith(SUFFIX) or (name.endswith("/") and _is_folder(Path(name)))
 
 
 def _from_path(name: str) -> list[Chosen]:
     path = Path(name).expanduser()
-    if not path.is_dir():
+    if not _is_folder(path):
         # Without `..` in it: the id of `../rotation.scenario.toml` begins with the name of a folder.
         return [Chosen(id_of(Path(os.path.abspath(path))), path, name)]  # noqa: PTH100 - resolve() would follow links
     if found := catalogue(path):
@@ -193,7 +193,7 @@ def _from_path(name: str) -> list[Chosen]:
 
 
 def _shelf(folder: Path) -> Shelf:
-    return catalogue(folder) if folder.is_dir() else {}
+    return catalogue(folder) if _is_folder(folder) else {}
 
 
 def _ids(name: str, shelf: Shelf) -> list[str]:
@@ -255,6 +255,21 @@ def _unknown_tags(strange: Sequence[str], known: Sequence[str]) -> Iterator[str]
     for tag in strange:
         near = did_you_mean(tag, known)
         yield f"no scenario here has the tag {shown(tag)}.{near} There are: {', '.join(known) or 'none'}"
+
+
+def _is_folder(path: Path) -> bool:
+    """False also where permission to look is missing; whoever opens it then is told so."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _short(path: Path) -> Path:

@@ -14,7 +14,8 @@ from ftps_harness.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ftps_harness.scenario import Expect, Step, Verdict
+    from ftps_harness.outcome import Outcome
+    from ftps_harness.scenario import Expect, Reason, Receiver, Step, Verdict
 
 VERIFICATION = "ssl:verify-certificate"
 FORCE = "ftp:ssl-force"
@@ -30,19 +31,34 @@ class Control:
         lift: The setting that is taken away: every closure unset, then set to ``no`` and read back.
         right_password: The run's secret password in the place of the step's.
         wanted: The verdicts that pass.
+        reason: One of the reasons that it must be refused for.
+        to: Who must be among those that something is exposed to.
     """
 
     kind: str
     wanted: tuple[Verdict, ...]
+    reason: Reason | None = None
+    to: Receiver | None = None
     impostor: bool = False
     lift: str | None = None
     right_password: bool = False
 
+    def shortcoming(self, outcome: Outcome) -> str:
+        """What the outcome of this control does not prove, as a part of a sentence; empty when it proves all."""
+        if outcome.verdict not in self.wanted:
+            return f"expected {' or '.join(self.wanted)}, but it was {outcome.verdict}"
+        if self.reason is not None and self.reason not in outcome.reasons:
+            return f"expected the reason {self.reason}, but it was {', '.join(sorted(outcome.reasons))}"
+        if self.to is not None and self.to not in outcome.to:
+            return f"expected to be exposed to the {self.to}, but it was to the {', '.join(sorted(outcome.to))}"
+        return ""
+
 
 _THROUGH: tuple[Verdict, ...] = ("accepted", "exposed")
 
-IMPOSTOR_REFUSED = Control("impostor-refused", ("rejected",), impostor=True)
-IMPOSTOR_ACCEPTED = Control("impostor-accepted", ("exposed",), impostor=True)
+IMPOSTOR_REFUSED = Control("impostor-refused", ("rejected",), reason="untrusted", impostor=True)
+"""All that differs is the keys: a refusal for anything but trust (a handshake that failed) proves no pin."""
+IMPOSTOR_ACCEPTED = Control("impostor-accepted", ("exposed",), to="impostor", impostor=True)
 VERIFICATION_OFF = Control("verification-off", _THROUGH, lift=VERIFICATION)
 FORCE_OFF = Control("ssl-force-off", _THROUGH, lift=FORCE)
 RIGHT_PASSWORD = Control("right-password", _THROUGH, right_password=True)

@@ -118,6 +118,9 @@ class Home:
         Raises:
             HarnessError: Something in it cannot be removed.
         """
+        with _sentence(f"cannot empty {self.downloads}"):
+            if not any(self.downloads.iterdir()):
+                return
         _remove(self.downloads)
         with _sentence(f"cannot make {self.downloads}"):
             self.downloads.mkdir(mode=0o700)
@@ -155,10 +158,14 @@ class Home:
         self.close()
 
     def _write(self, path: Path, data: bytes, *, private: bool) -> Path:
+        mode = 0o600 if private else 0o644
         with _sentence(f"cannot write {path}"):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # never through a link, and never with an old file's mode
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            except FileNotFoundError:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
         return path

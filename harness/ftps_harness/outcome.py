@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,7 @@ class Task:
     Attributes:
         name: As in `run`: ``list``, ``get``, ``put``, ``mirror``, or the literal command.
         client: The client holds it (a listing with the secret name, a file with the right hash); None where a client
-            cannot know (an upload).
+            cannot know (an upload) or what it would hold is not known (a literal command).
         server: The server's testimony holds a complete transfer with the right hash.
     """
 
@@ -82,11 +82,13 @@ class WireAccount:
         connections: Kind and client port of every connection on the tap.
         password: The run's secret password is readable in the raw bytes.
         payload: A listing or a file's content is readable in the raw bytes.
+        volumes: How many bytes the tap holds of each of these connections: to the server, to the client.
     """
 
     connections: tuple[tuple[str, int], ...]
     password: bool
     payload: bool
+    volumes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,24 @@ class Situation:
         password: The run's secret password; empty for an anonymous login, which has none.
         certificate: SHA-256 fingerprint of the declared genuine certificate; empty for a plain server.
         settled: The server's record is complete.
+        role: Whose server was declared.
+        data_certificate: SHA-256 fingerprint of the leaf declared for data connections; empty for the same one.
+        sent: SHA-1 fingerprints of all that a handshake with this server shows, for an lftp that names one of these
+            when it refuses; empty for one that may name others (OpenSSL builds: the failing one of the chain that was
+            built, which may come from the pin's file).
     """
 
     password: str
     certificate: str
     settled: bool
+    role: Literal["genuine", "impostor"] = "genuine"
+    data_certificate: str = ""
+    sent: frozenset[str] = frozenset()
+
+    @property
+    def shown(self) -> frozenset[str]:
+        """The leaves that a handshake can show."""
+        return frozenset({self.certificate, self.data_certificate} - {""})
 
 
 def conclude(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Outcome:
@@ -132,9 +147,11 @@ def conclude(situation: Situation, client: ClientAccount, server: Testimony, wir
     elif contradictions:
         verdict = "inconclusive"
     else:
-        verdict = _plain_verdict(client, server)
+        verdict = _plain_verdict(situation, client, server)
         if verdict == "inconclusive":
-            contradictions = ("every request was carried out, but not by a login over TLS to the genuine server",)
+            contradictions = (
+                "every request was carried out, but not by a login and transfers over TLS to the genuine server",
+            )
     return Outcome(
         verdict=verdict,
         reasons=client.reasons if verdict in {"rejected", "exposed", "inconclusive"} else frozenset(),
@@ -176,10 +193,13 @@ def _to_impostor(situation: Situation, client: ClientAccount, server: Testimony,
 def _contradictions(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterable[str]:
     """Everything in which the witnesses do not agree, a sentence each."""
     yield from _incomplete(situation, client, server, wire)
+    yield from _undeclared(situation, client, server)
     yield from _client_against_server(client, server)
     in_clear = any(c.channel == "clear" and c.password == situation.password for c in server.credentials)
     if situation.password and in_clear and not wire.password:
         yield "the server was told the password in clear, but the wire tap does not hold it"
+    if any(t.channel == "clear" and t.size for t in server.transfers) and not wire.payload:
+        yield "the server transferred content in clear, but the wire tap does not hold it"
 
 
 def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterable[str]:
@@ -192,11 +212,53 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
         yield f"the wire tap missed connections of the server's testimony: {_ports(missing)}"
     if unknown := tapped - seen:
         yield f"the wire tap holds connections that the server's testimony lacks: {_ports(unknown)}"
+    if short := _shorter_than_witnessed(server, wire) - missing:
+        yield f"the wire tap holds fewer bytes than the server witnessed: {_ports(short)}"
+    if sum(c.verb == "PASS" for c in server.commands) != len(server.credentials):
+        yield "the server's testimony does not hold as many passwords as it holds PASS commands"
     if client.log_missing:
         yield "lftp wrote no debug log, so a refusal that it hides elsewhere would be missed"
     for word in client.words:
         if word.kind == "unknown":
             yield f"lftp says something that is in no dialect's table: {word.text!r}"
+
+
+def _shorter_than_witnessed(server: Testimony, wire: WireAccount) -> Counter[tuple[str, int]]:
+    """Connections of which the tap cannot hold everything: TLS adds bytes, and takes none away."""
+    held = dict(zip(wire.connections, wire.volumes, strict=False))
+    least = {c.number: [0, int(c.greeted)] for c in server.connections}
+    for handshake in server.handshakes:
+        _add(least, handshake.connection, int(handshake.completed), int(handshake.completed))
+    for command in server.commands:
+        _add(least, command.connection, len(command.verb) + len(command.argument), 0)
+    for credential in server.credentials:
+        _add(least, credential.connection, len(credential.password), 0)
+    for transfer in server.transfers:
+        up = transfer.direction == "upload"
+        _add(least, transfer.connection, transfer.size if up else 0, 0 if up else transfer.size)
+    return Counter(
+        (c.kind, c.peer[1])
+        for c in server.connections
+        if any(has < needs for has, needs in zip(held.get((c.kind, c.peer[1]), (0, 0)), least[c.number], strict=True))
+    )
+
+
+def _add(least: dict[int, list[int]], connection: int, to_server: int, to_client: int) -> None:
+    """Count bytes that must have passed; of a connection that the testimony lacks, the tap's list tells."""
+    if connection in least:
+        least[connection][0] += to_server
+        least[connection][1] += to_client
+
+
+def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
+    """Who answered is not who was declared, or lftp refused somebody else."""
+    if server.role != situation.role:
+        yield f"the server was declared {situation.role}, but its testimony is that of a server of role {server.role}"
+    if {h.certificate for h in server.handshakes} - situation.shown:
+        yield "the server showed a certificate that was not declared"
+    named = {word.fingerprint for word in client.words if word.reasons} - {None}
+    if situation.sent and named - situation.sent:
+        yield "lftp refused a certificate that this server does not show"
 
 
 def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable[str]:
@@ -207,6 +269,8 @@ def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable
         yield "lftp refused a certificate, but the server finished no TLS handshake in which it could have shown one"
     if "tls-required" in client.reasons and any(c.verb == "AUTH" and c.reply == 234 for c in server.commands):
         yield "lftp says that the server offers no TLS, but the server answered AUTH with 234"
+    if "tls-required" in client.reasons and not any(c.greeted for c in server.connections):
+        yield "lftp says that the server offers no TLS, but the server never greeted it"
     if "tls-handshake" in client.reasons and not any(not h.completed for h in server.handshakes):
         yield "lftp says that the TLS handshake failed, but the server saw none fail"
     if any(word.kind == "login" for word in client.words) and not _login_refused(server):
@@ -232,11 +296,11 @@ def _login_refused(server: Testimony) -> bool:
     return refused_user or any(not credential.accepted for credential in server.credentials)
 
 
-def _plain_verdict(client: ClientAccount, server: Testimony) -> Verdict:
+def _plain_verdict(situation: Situation, client: ClientAccount, server: Testimony) -> Verdict:
     """The verdict when nothing was exposed and nobody contradicts anybody."""
-    if client.tasks and all(task.done for task in client.tasks):
-        by_tls = server.logged_in and all(c.channel == "tls" for c in server.credentials if c.accepted)
-        return "accepted" if by_tls and server.role == "genuine" else "inconclusive"
+    done = bool(client.tasks) and all(task.done for task in client.tasks)
+    if done and not client.words:
+        return "accepted" if _by_tls_with_the_genuine(situation, server) else "inconclusive"
     if client.reasons:
         return "rejected"
     if not any(connection.greeted for connection in server.connections):
@@ -244,6 +308,14 @@ def _plain_verdict(client: ClientAccount, server: Testimony) -> Verdict:
     if any(word.kind == "login" for word in client.words):
         return "login-failed"
     return "failed"
+
+
+def _by_tls_with_the_genuine(situation: Situation, server: Testimony) -> bool:
+    """Whether every login that was let in and every byte of content passed in a finished handshake with it."""
+    genuine = {h.connection for h in server.handshakes if h.completed and h.certificate == situation.certificate}
+    logins = [c.channel == "tls" and c.connection in genuine for c in server.credentials if c.accepted]
+    transfers = (t.channel == "tls" and t.connection in genuine for t in server.transfers if t.size)
+    return server.role == "genuine" and bool(logins) and all(logins) and all(transfers)
 
 
 def _ports(connections: Counter[tuple[str, int]]) -> str:

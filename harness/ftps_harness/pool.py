@@ -1,7 +1,7 @@
 """Running many scenarios, several at a time, so that it can be ended at any moment and leaves nothing behind.
 
-Scenarios always run in threads of their own, also one at a time: the main thread only waits, so that Ctrl-C arrives
-there and never in the middle of something that must be undone.
+Scenarios always run in threads of their own, also one at a time: the main thread only waits, and can be told at any
+moment that the end is asked for.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-from ftps_harness import process
+from ftps_harness import process, signals
 from ftps_harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from ftps_harness.runner import ScenarioResult
     from ftps_harness.scenario import Scenario
-
-Made = TypeVar("Made")
 
 _END_SECONDS = 30.0
 """How long what runs may take to end once its lftp is killed; it takes milliseconds."""
@@ -43,7 +41,7 @@ class Played:
 
     Attributes:
         results: Of the scenarios that ended, in the order in which they were given.
-        interrupted: Ctrl-C (KeyboardInterrupt) ended it.
+        interrupted: Ctrl-C or another such signal ended it.
     """
 
     results: tuple[ScenarioResult, ...]
@@ -72,56 +70,27 @@ def play_all(
         Exception: Whatever `play` or the watcher raises; everything is ended first.
     """
     band = _Band(scenarios, play, fail_fast=fail_fast)
-    interrupted = False
-    try:
-        band.start(min(jobs, len(scenarios)))
-        band.listen(watcher)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        band.end()
-    return Played(tuple(band.results[index] for index in sorted(band.results)), interrupted)
-
-
-def apart(work: Callable[[], Made]) -> Made:
-    """Do something short in a thread of its own: Ctrl-C comes after it, with all that it makes in place or gone.
-
-    Raises:
-        Exception: Whatever `work` raises.
-    """
-    outcomes: queue.SimpleQueue[Made | _Raised] = queue.SimpleQueue()
-
-    def do() -> None:
+    with signals.told(band.interrupt):
         try:
-            outcomes.put(work())
-        except BaseException as error:  # noqa: BLE001 - it surfaces in the caller
-            outcomes.put(_Raised(error))
-
-    thread = threading.Thread(target=do, name="ftps-lab apart")
-    thread.start()
-    try:
-        outcome = outcomes.get()
-    finally:
-        thread.join()
-    if isinstance(outcome, _Raised):
-        raise outcome.error
-    return outcome
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    """An exception on its way to the main thread."""
-
-    error: BaseException
+            band.start(min(jobs, len(scenarios)))
+            interrupted = not band.listen(watcher)
+        finally:
+            band.end()
+    return Played(tuple(band.results[index] for index in sorted(band.results)), interrupted)
 
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """What a thread tells: a scenario begins, a scenario ended, something broke, or the thread has no more to do."""
+    """What the main thread is told; nothing of it: a thread has no more to do."""
 
     scenario: Scenario | None = None
+    """It begins."""
     result: ScenarioResult | None = None
+    """It ended."""
     error: BaseException | None = None
+    """Something broke in a thread."""
+    interrupted: bool = False
+    """The end is asked for."""
 
 
 class _Band:
@@ -148,11 +117,17 @@ class _Band:
             self._threads.append(thread)
             thread.start()
 
-    def listen(self, watcher: Watcher) -> None:
-        """Tell the watcher until every thread has ended."""
+    def interrupt(self) -> None:
+        """Ask for the end; in the middle of anything."""
+        self._events.put(_Event(interrupted=True))
+
+    def listen(self, watcher: Watcher) -> bool:
+        """Tell the watcher until every thread has ended; False when the end was asked for."""
         left = len(self._threads)
         while left:
             event = self._events.get()
+            if event.interrupted:
+                return False
             if event.error is not None:
                 raise event.error
             if event.result is not None:
@@ -161,6 +136,7 @@ class _Band:
                 watcher.started(event.scenario)
             else:
                 left -= 1
+        return True
 
     def end(self) -> None:
         """Kill every lftp that runs, begin nothing more, and wait until all is cleared away."""

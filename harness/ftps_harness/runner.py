@@ -261,10 +261,9 @@ class _Stage:
 
 def _judge_control(control: Control, attempt: Attempt) -> Judgement:
     """A control that proves nothing is an error; one that shows that the verdict is not about trust, a failure."""
-    verdict = attempt.outcome.verdict
-    if verdict in control.wanted:
+    shortcoming = control.shortcoming(attempt.outcome)
+    if not shortcoming:
         return Judgement("pass")
-    status: Status = "error" if verdict in UNPROVEN else "fail"
-    wanted = " or ".join(control.wanted)
+    status: Status = "error" if attempt.outcome.verdict in UNPROVEN else "fail"
     detail = "".join(f"; {sentence}" for sentence in attempt.outcome.contradictions)
-    return Judgement(status, (f"control {control.kind}: expected {wanted}, but it was {verdict}{detail}",))
+    return Judgement(status, (f"control {control.kind}: {shortcoming}{detail}",))

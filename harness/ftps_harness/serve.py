@@ -10,14 +10,13 @@ import contextlib
 import os
 import select
 import shlex
-import signal
 import sys
 import tempfile
-import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ftps_harness import s_client
+from ftps_harness import s_client, signals
 from ftps_harness.attempt import ANONYMOUS
 from ftps_harness.errors import UsageError
 from ftps_harness.home import Home
@@ -33,7 +32,6 @@ from ftps_harness.tasks import errands, populate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
     from ftps_harness.home import Folder
     from ftps_harness.place import Server
@@ -62,7 +60,8 @@ def serve(scenario: Scenario, say: Callable[[str], None], *, port: int = 0, step
     """
     if step > len(scenario.steps):
         raise UsageError(f"--step {step}: {scenario.id} has {len(scenario.steps)} steps")
-    with _asked_to_end() as asked, Stand(scenario, port) as stand:
+    asked: list[bool] = []  # no threading.Event: a signal's handler may take no lock
+    with signals.told(lambda: asked.append(True)), Stand(scenario, port) as stand:
         for number in range(1, step):
             stand.prepare(number)
         for number in range(step, len(scenario.steps) + 1):
@@ -90,7 +89,7 @@ class Stand:
         self._port = port
         self._secrets = Secrets.new()
         self._material = Material(scenario)
-        self._rc = ""
+        self._rc: str | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -118,8 +117,9 @@ class Stand:
             data = self._material.content(sources, step.server, lambda: self._fetched(step))
             private = any(source.kind == "key" for source in sources)
             self._home.put_file(self._place(name, step).name, data, private=private, folder=self._folder(name, step))
-        values = self._material.placeholders(self._home.dot_lftp, step.host, self._server.port)
-        self._home.write_rc(substitute(self._rc, values))
+        if self._rc is not None:
+            values = self._material.placeholders(self._home.dot_lftp, step.host, self._server.port)
+            self._home.write_rc(substitute(self._rc, values))
         self._server.record()
 
     def lines(self, number: int, *, first: bool) -> Iterator[str]:
@@ -130,8 +130,7 @@ class Stand:
         yield f"Step {number} of {len(self._scenario.steps)}: {harmless(step.title)}"
         yield from _prose(f"the server: {server_words(step.server)}", "  ")
         yield from (f"  file: {harmless(str(self._place(name, step)))}" for name in step.files)
-        yield f"  rc, written to {self._home.dot_lftp / 'rc'}:"
-        yield from (f"    {line}" for line in self._rc_lines())
+        yield from self._rc_lines()
         yield "  expected:"
         for words in expected_words(step):
             yield from _prose(harmless(words), "    ")
@@ -182,8 +181,13 @@ class Stand:
         yield ""
 
     def _rc_lines(self) -> Iterator[str]:
-        text = (self._home.dot_lftp / "rc").read_text("utf-8", "surrogateescape")
-        yield from harmless(text).strip("\n").split("\n") if text.strip() else ["(empty)"]
+        if self._rc is None:
+            yield "  rc: no such file"
+            return
+        path = self._home.dot_lftp / "rc"
+        yield f"  rc, written to {path}:"
+        text = harmless(path.read_text("utf-8", "surrogateescape")).strip("\n")
+        yield from (f"    {line}" for line in (text or "(empty)").split("\n"))
 
     def _command(self, step: Step) -> Iterator[str]:
         """The whole command line; a newline ends each lftp command, as in a run."""
@@ -245,10 +249,11 @@ def _offer(number: int | None, scenario: Scenario) -> Iterator[str]:
     yield from _prose(f"{goes_on}Ctrl-C ends it.", "")
 
 
-def _wait(asked: threading.Event, stand: Stand, *, more: bool) -> bool:
+def _wait(asked: list[bool], stand: Stand, *, more: bool) -> bool:
     """Wait for the learner: True for the next step, False for the end."""
     terminal = sys.stdin.isatty()
-    while not asked.wait(_POLL_SECONDS):
+    while not asked:
+        time.sleep(_POLL_SECONDS)
         stand.check()
         if terminal and select.select([sys.stdin], [], [], 0)[0]:
             if not os.read(sys.stdin.fileno(), 4096):  # Ctrl-D
@@ -256,28 +261,3 @@ def _wait(asked: threading.Event, stand: Stand, *, more: bool) -> bool:
             if more:
                 return True
     return False
-
-
-@contextlib.contextmanager
-def _asked_to_end() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that the end comes between two things and never inside of one.
-
-    What the caller has us ignore stays ignored; and once the end was asked for, everything is: it comes soon.
-    """
-    asked = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {each: handler for each in signals if (handler := signal.getsignal(each)) is not signal.SIG_IGN}
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        asked.set()
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-
-    for each in before:
-        signal.signal(each, ask)
-    try:
-        yield asked
-    finally:
-        if not asked.is_set():
-            for each, handler in before.items():
-                signal.signal(each, handler)

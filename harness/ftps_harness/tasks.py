@@ -7,6 +7,7 @@ lftp's exit code is no proof (it is the last command's alone).
 from __future__ import annotations
 
 import hashlib
+import secrets as randomness
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _LISTINGS = frozenset({"LIST", "NLST", "MLSD"})
 _STORES = frozenset({"STOR", "APPE", "STOU"})
 
+_LFTPS_OWN = frozenset({"transfer_log", "cwd_history", "rl_history"})
+"""What lftp notes for itself below ``~/.lftp``: names of files, whether or not it took their content."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -29,14 +33,14 @@ class Evidence:
 
     Attributes:
         stdout: lftp's standard output.
-        exit_code: lftp's; None when it was killed.
-        downloads: The empty folder that downloads went to.
+        downloads: The folder for downloads, empty before.
+        written: The files that lftp wrote or changed, wherever it was started.
         root: The folder that the server serves.
     """
 
     stdout: bytes
-    exit_code: int | None
     downloads: Path
+    written: tuple[Path, ...]
     root: Path
     testimony: Testimony
 
@@ -116,22 +120,27 @@ class Mirror(Errand):
 
 
 class Literal(Errand):
-    """A literal lftp command: done when somebody was let in, lftp ended with 0 and no transfer was cut short."""
+    """A literal lftp command: done when it succeeded, somebody was let in, and no transfer was cut short.
+
+    lftp's exit code is that of the last command alone, so each literal says itself that it came to a good end. What it
+    should bring is not known, so neither side can hold a result that the other lacks.
+    """
+
+    def __init__(self, name: str, secrets: Secrets, downloads: Path, uploads: Path) -> None:
+        super().__init__(name, secrets, downloads, uploads)
+        self._mark = f"done-{randomness.token_hex(10)}"
 
     def command(self) -> str:
-        """As the scenario writes it."""
-        return self.name
+        """As the scenario writes it, and a word of ours behind it."""
+        return f"{self.name.rstrip().rstrip(';')} && command echo {self._mark}"
 
     def proof(self, evidence: Evidence) -> Task:
         """What is named like a served file must hold the same bytes."""
         served = {self._secrets.file_name: self._secrets.content, **self._secrets.tree}
-        intact = all(
-            _holds(path, _sha256(served[path.name]))
-            for path in evidence.downloads.rglob("*")
-            if path.is_file() and path.name in served
-        )
+        intact = all(_holds(path, _sha256(served[path.name])) for path in evidence.written if path.name in served)
+        succeeded = self._mark.encode() in evidence.stdout
         complete = evidence.testimony.logged_in and all(t.completed for t in evidence.testimony.transfers)
-        return Task(self.name, evidence.exit_code == 0 and intact, complete)
+        return Task(self.name, None if succeeded and intact else False, succeeded and complete)
 
 
 _KINDS: dict[str, type[Errand]] = {"list": List, "get": Get, "put": Put, "mirror": Mirror}
@@ -150,12 +159,21 @@ def populate(root: Path, secrets: Secrets) -> None:
         (root / secrets.tree_name / name).write_bytes(data)
 
 
+def files_below(*folders: Path) -> dict[Path, tuple[int, int, int]]:
+    """The regular files below some folders, and what tells whether one is still as it was."""
+    found = {}
+    for path in (path for folder in folders for path in folder.rglob("*")):
+        if path.is_file() and path.name not in _LFTPS_OWN:
+            state = path.stat()
+            found[path] = (state.st_ino, state.st_size, state.st_ctime_ns)
+    return found
+
+
 def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
     """Whether the client got anything of what is served: on its standard output or in a file."""
-    if secrets.find_payload(evidence.stdout):
-        return True
-    files = (path for path in evidence.downloads.rglob("*") if path.is_file())
-    return any(secrets.find_payload(path.read_bytes()) for path in files)
+    served = {secrets.content, *secrets.tree.values()} - {b""}
+    contents = (path.read_bytes() for path in evidence.written)
+    return secrets.find_payload(evidence.stdout) or any(c in served or secrets.find_payload(c) for c in contents)
 
 
 def _sha256(data: bytes) -> str:

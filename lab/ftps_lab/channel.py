@@ -49,10 +49,7 @@ class TappedTlsMixin:
         """Encrypted bytes that the socket did not take go first."""
         if isinstance(self.socket, TappedTls):
             self.socket.flush()
-        if self._lab_unsent:
-            self._lab_ask_to_write()
-        else:
-            super().handle_write_event()  # type: ignore[misc]
+        super().handle_write_event()  # type: ignore[misc]
 
     def writable(self) -> bool:
         """Also while encrypted bytes wait."""

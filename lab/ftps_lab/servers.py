@@ -19,6 +19,7 @@ import threading
 import warnings
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ftps_lab.channel import Identity, TappedTlsMixin
@@ -371,6 +372,7 @@ class FtpsServer:
             raise LabError(f"the server on {self.host}:{self.port} answered {line!r}, not {code.decode()}")
 
 
+@cache
 def _unverified() -> ssl.SSLContext:
     """For the proof of readiness only: it asks whether the server answers, not who it is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,13 +1,78 @@
-"""What the tests of the harness share: the lftp of this machine, identified once."""
+"""What the tests of the harness share: the lftp of this machine, identified once, and scenarios in a few words."""
 
 from __future__ import annotations
+
+import tempfile
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ftps_harness.lftp import Lftp, find, identify
+from ftps_harness.runner import Options, run_scenario
+from ftps_harness.scenario import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ftps_harness.place import Place
+    from ftps_harness.runner import ScenarioResult
+    from ftps_harness.scenario import Scenario
 
 
 @pytest.fixture(scope="session")
 def client(pytestconfig: pytest.Config) -> Lftp:
     """The lftp to test with: ``--lftp``, FTPS_LAB_LFTP, or the one on PATH."""
     return identify(find(pytestconfig.getoption("--lftp")))
+
+
+@dataclass
+class Play:
+    """Plays scenarios of a few words, with the real lftp unless another is named.
+
+    The certificates are `genuine`, `stranger` and `expired`; `genuine` is served and stands in ~/.lftp/mycert.crt. What
+    is written holds for all dialects.
+    """
+
+    client: Lftp
+    pin = 'set ssl:ca-file "{lftp}/mycert.crt"\nset ftp:ssl-protect-data yes\n'
+    untrusted = 'verdict = "rejected"\nreason = "untrusted"'
+
+    def step(self, expect: str, *, rc: str | None = None, keys: str = "", title: str = "it") -> str:
+        """One step; with a pin unless `rc` says otherwise."""
+        rc = self.pin if rc is None else rc
+        files = 'files = { "mycert.crt" = "cert:genuine" }'
+        return f"[[step]]\ntitle = '{title}'\n{files}\nrc = '''\n{rc}\n'''\n{keys}\n[step.expect]\n{expect}\n"
+
+    def scenario(self, *steps: str, server: str = "") -> Scenario:
+        """A scenario of these steps; `server` holds further keys of its server."""
+        certificates = '[certificates.genuine]\n[certificates.stranger]\n[certificates.expired]\nnot_after = "-1h"\n'
+        head = f'schema = 1\ntitle = "t"\nwhy = "w"\n{certificates}[server]\n'
+        certificate = "" if "certificate =" in server or "plain" in server else 'certificate = "genuine"\n'
+        return parse(head + certificate + server + "\n" + "".join(steps), "x.scenario.toml", "a/x")
+
+    def __call__(
+        self, *steps: str, server: str = "", client: Lftp | None = None, place: Place | None = None, **options: Any
+    ) -> ScenarioResult:
+        """Run them, by default with a time limit that is generous here."""
+        options = {"timeout": 20.0, **options}
+        return run_scenario(self.scenario(*steps, server=server), client or self.client, Options(**options), place)
+
+
+@pytest.fixture
+def play(client: Lftp) -> Play:
+    """Plays scenarios of a few words."""
+    return Play(client)
+
+
+@pytest.fixture
+def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The place for temporary files of this test, which must be empty at its end; and no server may be running."""
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    yield place
+    assert list(place.iterdir()) == []
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab:")] == []

@@ -17,7 +17,9 @@ STRANGER = "BB:BB"
 PEER = ("127.0.0.1", 40001)
 DATA_PEER = ("127.0.0.1", 40002)
 
-REFUSAL = Word("ls: Fatal error: Certificate verification: Not trusted", frozenset({"untrusted"}), "reason")
+BUT_NOT_BY_TLS = "but not by a login and transfers over TLS to the genuine server"
+
+REFUSAL = Word("ls: Fatal error: Certificate verification: Not trusted", frozenset({"untrusted"}), "reason", "DD:DD")
 UNKNOWN = Word("ls: Fatal error: the moon is full", frozenset(), "unknown")
 LOGIN = Word("ls: Login failed: 530 Login incorrect.", frozenset(), "login")
 NO_TLS = Word("ls: Login failed: ftp:ssl-force is set …", frozenset({"tls-required"}), "reason")
@@ -28,18 +30,21 @@ ACCESS = Word("get: Access failed: 550 no", frozenset(), "access")
 CONTROL = Connection(1, "control", PEER, 0.0, greeted=True)
 DATA = Connection(2, "data", DATA_PEER, 0.1)
 SHAKEN = Handshake(1, True, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "localhost", GENUINE)
+SHAKEN_DATA = replace(SHAKEN, connection=2)
 BROKEN = Handshake(1, False, "", "", None, GENUINE, "alert")
 LISTED = Transfer(2, 1, "LIST", "", "download", 100, "0" * 64, "tls", GENUINE, True)
 UPLOADED = Transfer(2, 1, "STOR", "x", "upload", 100, "1" * 64, "tls", GENUINE, True)
 LET_IN = Credential(1, "user", PASSWORD, "tls", True)
+PASS = Command(1, "PASS", "", "tls", 230)
 
-SITUATION = Situation(PASSWORD, GENUINE, settled=True)
+SITUATION = Situation(PASSWORD, GENUINE, settled=True, sent=frozenset({"DD:DD"}))
 DONE = ClientAccount(0, None, False, (), (), (Task("list", True, True),), holds_payload=True)
 REFUSED = ClientAccount(1, None, False, (REFUSAL,), (), (Task("list", False, False),))
-ACCEPTING = Testimony("genuine", (CONTROL, DATA), (SHAKEN,), (), (), (LET_IN,), (LISTED,))
+ACCEPTING = Testimony("genuine", (CONTROL, DATA), (SHAKEN, SHAKEN_DATA), (), (PASS,), (LET_IN,), (LISTED,))
 REFUSED_BY_CLIENT = Testimony("genuine", (CONTROL,), (SHAKEN,))
-SILENT = WireAccount((("control", PEER[1]), ("data", DATA_PEER[1])), password=False, payload=False)
-SILENT_CONTROL = WireAccount((("control", PEER[1]),), password=False, payload=False)
+MUCH = (5000, 5000)
+SILENT = WireAccount((("control", PEER[1]), ("data", DATA_PEER[1])), False, False, (MUCH, MUCH))
+SILENT_CONTROL = WireAccount((("control", PEER[1]),), False, False, (MUCH,))
 
 
 def conclude_with(
@@ -61,67 +66,217 @@ def test_rejected_when_lftp_says_why_and_the_server_showed_a_certificate() -> No
     assert outcome.reasons == {"untrusted"}
 
 
-INCONCLUSIVE = {
-    "text in no table": (replace(REFUSED, words=(UNKNOWN,)), REFUSED_BY_CLIENT, SILENT_CONTROL),
-    "a known and an unknown word": (replace(REFUSED, words=(REFUSAL, UNKNOWN)), REFUSED_BY_CLIENT, SILENT_CONTROL),
-    "a refused certificate that nobody showed": (REFUSED, Testimony("genuine", (CONTROL,)), SILENT_CONTROL),
+INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
+    "text in no table": (
+        replace(REFUSED, words=(UNKNOWN,)),
+        REFUSED_BY_CLIENT,
+        SILENT_CONTROL,
+        "in no dialect's table: 'ls: Fatal error: the moon is full'",
+    ),
+    "a known and an unknown word": (
+        replace(REFUSED, words=(REFUSAL, UNKNOWN)),
+        REFUSED_BY_CLIENT,
+        SILENT_CONTROL,
+        "in no dialect's table: 'ls: Fatal error: the moon is full'",
+    ),
+    "a refused certificate that nobody showed": (
+        REFUSED,
+        Testimony("genuine", (CONTROL,)),
+        SILENT_CONTROL,
+        "finished no TLS handshake",
+    ),
     "a refused certificate after a broken handshake": (
         REFUSED,
         Testimony("genuine", (CONTROL,), (BROKEN,)),
         SILENT_CONTROL,
+        "finished no TLS handshake",
     ),
-    "no debug log": (replace(REFUSED, log_missing=True), REFUSED_BY_CLIENT, SILENT_CONTROL),
-    "a connection missing on the tap": (DONE, ACCEPTING, SILENT_CONTROL),
-    "a connection missing in the testimony": (REFUSED, REFUSED_BY_CLIENT, SILENT),
-    "a refusal although everything was done": (replace(DONE, words=(REFUSAL,)), ACCEPTING, SILENT),
-    "everything done, yet exit code 1": (replace(DONE, exit_code=1), ACCEPTING, SILENT),
+    "a refused certificate that this server does not show": (
+        replace(REFUSED, words=(replace(REFUSAL, fingerprint="CC:CC"),)),
+        REFUSED_BY_CLIENT,
+        SILENT_CONTROL,
+        "lftp refused a certificate that this server does not show",
+    ),
+    "a certificate that was not declared": (
+        REFUSED,
+        replace(REFUSED_BY_CLIENT, handshakes=(replace(SHAKEN, certificate=STRANGER),)),
+        SILENT_CONTROL,
+        "showed a certificate that was not declared",
+    ),
+    "an impostor where the genuine server was declared": (
+        REFUSED,
+        replace(REFUSED_BY_CLIENT, role="impostor"),
+        SILENT_CONTROL,
+        "declared genuine, but its testimony is that of a server of role impostor",
+    ),
+    "no debug log": (replace(REFUSED, log_missing=True), REFUSED_BY_CLIENT, SILENT_CONTROL, "no debug log"),
+    "a connection missing on the tap": (
+        DONE,
+        ACCEPTING,
+        SILENT_CONTROL,
+        "the wire tap missed connections of the server's testimony: data from port 40002",
+    ),
+    "a connection missing in the testimony": (
+        REFUSED,
+        REFUSED_BY_CLIENT,
+        SILENT,
+        "the wire tap holds connections that the server's testimony lacks: data from port 40002",
+    ),
+    "a tap that recorded no bytes": (
+        REFUSED,
+        REFUSED_BY_CLIENT,
+        replace(SILENT_CONTROL, volumes=((0, 0),)),
+        "fewer bytes than the server witnessed: control from port 40001",
+    ),
+    "a tap that recorded one direction": (
+        DONE,
+        ACCEPTING,
+        replace(SILENT, volumes=(MUCH, (5000, 0))),
+        "fewer bytes than the server witnessed: data from port 40002",
+    ),
+    "a tap that lost a part of a download": (
+        DONE,
+        ACCEPTING,
+        replace(SILENT, volumes=(MUCH, (5000, LISTED.size - 1))),
+        "fewer bytes than the server witnessed: data from port 40002",
+    ),
+    "a tap that lost a part of an upload": (
+        replace(DONE, holds_payload=False, tasks=(Task("put", None, True),)),
+        replace(ACCEPTING, transfers=(UPLOADED,)),
+        replace(SILENT, volumes=(MUCH, (UPLOADED.size - 1, 5000))),
+        "fewer bytes than the server witnessed: data from port 40002",
+    ),
+    "a tap that lost the password's bytes": (
+        DONE,
+        ACCEPTING,
+        replace(SILENT, volumes=((len("PASS" + PASSWORD) - 1, 5000), MUCH)),
+        "fewer bytes than the server witnessed: control from port 40001",
+    ),
+    "a refusal although everything was done": (
+        replace(DONE, words=(REFUSAL,)),
+        ACCEPTING,
+        SILENT,
+        "states a refusal, but everything requested was carried out",
+    ),
+    "everything done, yet exit code 1": (replace(DONE, exit_code=1), ACCEPTING, SILENT, "ended with exit code 1"),
     "the client holds what the server never sent": (
         replace(DONE, tasks=(Task("list", True, False),)),
         replace(ACCEPTING, transfers=()),
         SILENT,
+        "the server witnessed no such transfer",
     ),
     "no TLS, says lftp, but AUTH was accepted": (
         replace(REFUSED, words=(NO_TLS,)),
         replace(REFUSED_BY_CLIENT, commands=(Command(1, "AUTH", "TLS", "clear", 234),)),
         SILENT_CONTROL,
+        "answered AUTH with 234",
+    ),
+    "no TLS, says lftp, but nobody greeted it": (
+        replace(REFUSED, words=(NO_TLS,)),
+        Testimony("genuine", (replace(CONTROL, greeted=False),)),
+        SILENT_CONTROL,
+        "never greeted",
+    ),
+    "no TLS, says lftp, that never connected": (
+        replace(REFUSED, words=(NO_TLS,)),
+        Testimony("genuine"),
+        WireAccount((), password=False, payload=False),
+        "never greeted",
     ),
     "handshake failed, says lftp, but none did": (
         replace(REFUSED, words=(NO_HANDSHAKE,)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
+        "the server saw none fail",
     ),
     "login refused, says lftp, but nobody refused one": (
         replace(REFUSED, words=(LOGIN,)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
+        "the server refused none",
+    ),
+    "a password command without its password": (
+        REFUSED,
+        replace(REFUSED_BY_CLIENT, commands=(PASS,)),
+        SILENT_CONTROL,
+        "as many passwords as",
+    ),
+    "a password without its command": (
+        REFUSED,
+        replace(REFUSED_BY_CLIENT, credentials=(LET_IN,)),
+        SILENT_CONTROL,
+        "as many passwords as",
     ),
     "the password in clear, but not on the tap": (
         replace(REFUSED, words=()),
-        replace(REFUSED_BY_CLIENT, credentials=(replace(LET_IN, channel="clear"),)),
+        replace(REFUSED_BY_CLIENT, commands=(PASS,), credentials=(replace(LET_IN, channel="clear"),)),
         SILENT_CONTROL,
+        "the password in clear, but the wire tap does not hold it",
+    ),
+    "content in clear, but not on the tap": (
+        DONE,
+        replace(ACCEPTING, transfers=(replace(LISTED, channel="clear", certificate=""),)),
+        SILENT,
+        "content in clear, but the wire tap does not hold it",
     ),
     "done over clear text that nobody could read": (
         DONE,
         replace(ACCEPTING, credentials=(replace(LET_IN, channel="clear", password="other"),)),
         SILENT,
+        BUT_NOT_BY_TLS,
     ),
-    "done without a login": (DONE, replace(ACCEPTING, credentials=()), SILENT),
+    "done without a login": (DONE, replace(ACCEPTING, commands=(), credentials=()), SILENT, BUT_NOT_BY_TLS),
+    "a login over TLS without a handshake": (
+        DONE,
+        replace(ACCEPTING, handshakes=(SHAKEN_DATA,)),
+        SILENT,
+        BUT_NOT_BY_TLS,
+    ),
+    "a login over TLS in a handshake that failed": (
+        DONE,
+        replace(ACCEPTING, handshakes=(replace(BROKEN, error="x"), SHAKEN_DATA)),
+        SILENT,
+        BUT_NOT_BY_TLS,
+    ),
+    "a transfer over TLS without a handshake": (DONE, replace(ACCEPTING, handshakes=(SHAKEN,)), SILENT, BUT_NOT_BY_TLS),
     "a transfer that the client does not hold and does not explain": (
         replace(DONE, tasks=(Task("list", False, True),)),
         ACCEPTING,
         SILENT,
+        "the client holds nothing and does not say why",
     ),
 }
 
 
-@pytest.mark.parametrize(("client", "server", "wire"), INCONCLUSIVE.values(), ids=INCONCLUSIVE)
+@pytest.mark.parametrize(("client", "server", "wire", "sentence"), INCONCLUSIVE.values(), ids=INCONCLUSIVE)
 def test_a_contradiction_is_inconclusive_and_says_so(
-    client: ClientAccount, server: Testimony, wire: WireAccount
+    client: ClientAccount, server: Testimony, wire: WireAccount, sentence: str
 ) -> None:
+    """Each is told from a verdict by one thing alone, which the sentence names."""
     outcome = conclude_with(client, server, wire)
     assert outcome.verdict == "inconclusive"
-    assert outcome.contradictions
-    assert all(outcome.contradictions)
+    assert len(outcome.contradictions) == 1
+    assert sentence in outcome.contradictions[0]
+
+
+def test_a_download_from_a_stranger_that_nobody_can_find_at_the_client_is_not_accepted() -> None:
+    """Whatever lftp did with it: content of somebody else is not what `accepted` means."""
+    client = replace(DONE, holds_payload=False, tasks=(Task("find > x", True, True),))
+    shaken = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
+    server = replace(ACCEPTING, handshakes=shaken, transfers=(replace(LISTED, certificate=STRANGER),))
+    assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "inconclusive"
+
+
+def test_no_fingerprints_to_compare_with() -> None:
+    """OpenSSL builds may name a certificate of the pin's file."""
+    client = replace(REFUSED, words=(replace(REFUSAL, fingerprint="CC:CC"),))
+    assert conclude_with(client, REFUSED_BY_CLIENT, SILENT_CONTROL, sent=frozenset()).verdict == "rejected"
+
+
+@pytest.mark.parametrize("word", [ACCESS, RETRIES, replace(RETRIES, kind="failure")])
+def test_what_lftp_complains_of_was_not_all_carried_out(word: Word) -> None:
+    """A command of the rc that failed, say: all that is known to have been asked for was done, and yet."""
+    assert conclude_with(replace(DONE, words=(word,))).verdict == "failed"
 
 
 def test_a_record_that_is_not_complete_is_inconclusive() -> None:
@@ -151,13 +306,14 @@ def test_a_signal_is_crashed_even_with_a_refusal_on_the_way() -> None:
 
 
 def test_a_refused_login_is_login_failed() -> None:
-    server = replace(REFUSED_BY_CLIENT, credentials=(replace(LET_IN, accepted=False, password="wrong"),))
+    wrong = replace(LET_IN, accepted=False, password="wrong")
+    server = replace(REFUSED_BY_CLIENT, commands=(replace(PASS, reply=530),), credentials=(wrong,))
     assert conclude_with(replace(REFUSED, words=(LOGIN,)), server, SILENT_CONTROL).verdict == "login-failed"
 
 
 @pytest.mark.parametrize("words", [(), (ACCESS,), (RETRIES,)])
 def test_something_undone_without_a_reason_is_failed(words: tuple[Word, ...]) -> None:
-    server = replace(REFUSED_BY_CLIENT, credentials=(LET_IN,))
+    server = replace(REFUSED_BY_CLIENT, commands=(PASS,), credentials=(LET_IN,))
     assert conclude_with(replace(REFUSED, words=words), server, SILENT_CONTROL).verdict == "failed"
 
 
@@ -247,14 +403,17 @@ def test_exposed_whatever_lftp_printed(
 def test_a_refused_download_from_a_stranger_reached_nobody() -> None:
     """What a stranger on the data channel sent, and lftp threw away, is a refusal and no exposure."""
     client = replace(REFUSED, words=(REFUSAL,))
-    server = replace(ACCEPTING, transfers=(replace(LISTED, certificate=STRANGER, completed=False),))
-    assert conclude_with(client, server, SILENT).verdict == "rejected"
+    shaken = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
+    cut = replace(LISTED, certificate=STRANGER, completed=False)
+    server = replace(ACCEPTING, handshakes=shaken, transfers=(cut,))
+    assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "rejected"
 
 
 def test_an_anonymous_login_has_no_secret_password() -> None:
     """The impostor was told `lftp@`: nothing of value."""
-    server = replace(REFUSED_BY_CLIENT, role="impostor", credentials=(replace(LET_IN, password="lftp@"),))
-    outcome = conclude_with(replace(REFUSED, words=()), server, SILENT_CONTROL, password="")
+    told = (replace(LET_IN, password="lftp@"),)
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(PASS,), credentials=told)
+    outcome = conclude_with(replace(REFUSED, words=()), server, SILENT_CONTROL, password="", role="impostor")
     assert outcome.verdict == "failed"
 
 
@@ -262,4 +421,6 @@ def test_an_impostor_is_never_accepted() -> None:
     """Even when nothing secret passed, a login to an impostor is not what `accepted` means."""
     client = replace(DONE, holds_payload=False, tasks=(Task("cls", True, True),))
     server = replace(ACCEPTING, role="impostor", transfers=())
-    assert conclude_with(client, server, SILENT, password="").verdict == "inconclusive"
+    outcome = conclude_with(client, server, SILENT, password="", role="impostor")
+    assert outcome.verdict == "inconclusive"
+    assert BUT_NOT_BY_TLS in outcome.contradictions[0]

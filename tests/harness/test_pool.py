@@ -13,7 +13,7 @@ import pytest
 
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
-from ftps_harness.pool import apart, play_all
+from ftps_harness.pool import play_all
 from ftps_harness.runner import ScenarioResult
 from ftps_harness.scenario import Scenario, parse
 from ftps_harness.template import scenario_template
@@ -52,14 +52,19 @@ def sleeping(_scenario: Scenario) -> ScenarioResult:
 
 
 def interrupted() -> None:
-    raise KeyboardInterrupt
+    """Twice: whoever is impatient must not stop the cleanup."""
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> object:
-    """No thread and no descriptor survives, whatever happens."""
+    """No thread and no descriptor survives, whatever happens; an interruption leaves the signal ignored."""
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     descriptors = len(list(Path("/dev/fd").iterdir()))
     yield
+    for each, handler in handlers.items():
+        signal.signal(each, handler)
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab")] == []
     assert len(list(Path("/dev/fd").iterdir())) == descriptors
 
@@ -140,27 +145,3 @@ def test_a_broken_pipe_of_the_watcher_ends_all() -> None:
         play_all(
             SCENARIOS, lambda each: passing(each) if each is SCENARIOS[0] else sleeping(each), Watcher(broken), jobs=2
         )
-
-
-def test_what_is_done_apart_gives_or_raises() -> None:
-    assert apart(lambda: 7) == 7
-    with pytest.raises(HarnessError, match="broken"):
-        apart(broken)
-
-
-def broken() -> int:
-    raise HarnessError("broken")
-
-
-def test_what_is_done_apart_ends_before_ctrl_c_goes_on() -> None:
-    """A signal for the main thread while another makes something that must be undone."""
-    done: list[bool] = []
-
-    def work() -> None:
-        signal.raise_signal(signal.SIGINT)
-        time.sleep(0.2)
-        done.append(True)
-
-    with pytest.raises(KeyboardInterrupt):
-        apart(work)
-    assert done == [True]

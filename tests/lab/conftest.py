@@ -20,6 +20,7 @@ import pytest
 
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
 from ftps_lab.servers import FtpsServer, ServerSpec
+from ftps_lab.tap import TappedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -287,6 +288,19 @@ class Lab:
         client = self.login(server)
         assert client.get("three") == CONTENTS["three"]
         client.quit()
+
+
+@pytest.fixture
+def choked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers with the smallest send buffers, so that bytes wait in them for slow readers."""
+    prepare = TappedSocket.acknowledge_at_once
+
+    def choke(sock: TappedSocket) -> None:
+        prepare(sock)
+        with contextlib.suppress(OSError):  # closed
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+
+    monkeypatch.setattr(TappedSocket, "acknowledge_at_once", choke)
 
 
 @pytest.fixture(scope="session")

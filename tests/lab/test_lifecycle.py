@@ -245,7 +245,7 @@ def test_a_hundred_servers_at_once(lab: Lab) -> None:
         assert server.settle()
         assert len(server.testimony().transfers) == 1
         server.stop()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_two_clients_at_once_in_active_mode(lab: Lab) -> None:

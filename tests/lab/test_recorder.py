@@ -179,7 +179,7 @@ def test_settle_tells_that_a_client_is_still_there(lab: Lab) -> None:
     client = lab.login(server)
     began = time.monotonic()
     assert not server.settle(0.05)
-    assert 0.04 < time.monotonic() - began < 1
+    assert 0.04 < time.monotonic() - began < 4
     client.quit()
     assert server.settle()
 

@@ -222,24 +222,40 @@ def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_one_long_reply_to_a_slow_reader(lab: Lab, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_long_reply_to_a_slow_reader(lab: Lab, choked: None, protocol: str) -> None:
     """A reply that is longer than every buffer arrives to its last byte, though the client sends nothing more."""
-    prepare = TappedSocket.acknowledge_at_once
-
-    def choke(sock: TappedSocket) -> None:
-        prepare(sock)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
-
-    monkeypatch.setattr(TappedSocket, "acknowledge_at_once", choke)
-    for number in range(400):
+    for number in range(300):
         (lab.root / f"{number:0200}").touch()
     server = lab.serve(protocol)
     client = lab.login(server)
-    assert client.sock is not None
-    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     client.putcmd("STAT /")
     time.sleep(0.05)
-    assert client.getmultiline().count("\n") > 400
+    assert client.getmultiline().count("\n") > 300
+    client.quit()
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("protocol", ["explicit", "implicit"])
+def test_a_reply_that_the_kernel_does_not_take(lab: Lab, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was encrypted and could not be sent is sent as soon as it can, without another command from the client."""
+    send = TappedSocket.send
+    takes = threading.Event()
+
+    def valve(sock: TappedSocket, data: bytes) -> int:
+        if not takes.is_set():
+            raise BlockingIOError
+        return send(sock, data)
+
+    server = lab.serve(protocol)
+    client = lab.login(server)
+    monkeypatch.setattr(TappedSocket, "send", valve)
+    client.putcmd("NOOP")
+    deadline = time.monotonic() + 5
+    while server.testimony().commands[-1].reply != 200:
+        assert time.monotonic() < deadline
+    time.sleep(0.02)
+    takes.set()
+    assert client.voidresp().startswith("200")
     client.quit()
     finish(lab, server)
 

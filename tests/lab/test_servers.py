@@ -119,7 +119,7 @@ def test_a_wrong_password_is_refused_at_once(lab: Lab, protocol: str) -> None:
     began = time.monotonic()
     with pytest.raises(ftplib.error_perm, match=r"^530"):
         client.login("anna", "wrong", secure=protocol != "plain")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2.5  # pyftpdlib waits 3 s
     assert client.login("anna", lab.password, secure=False).startswith("230")
 
 

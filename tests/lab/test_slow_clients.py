@@ -62,7 +62,7 @@ def slowly(client: Client, command: str) -> socket.socket:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_slow_reader_gets_everything(lab: Lab, protocol: str) -> None:
+def test_a_slow_reader_gets_everything(lab: Lab, choked: None, protocol: str) -> None:
     """A download through a tiny buffer, read with pauses, is whole and ends cleanly; the server does not spin."""
     server = lab.serve(protocol)
     client = lab.login(server)
@@ -101,7 +101,7 @@ def test_a_handshake_that_does_not_come_costs_nothing(lab: Lab, command: str, be
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("command", ["RETR large", "STOR up"])
-def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, protocol: str, command: str) -> None:
+def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, choked: None, protocol: str, command: str) -> None:
     """The server waits for a client that neither reads nor writes without spinning, and serves others meanwhile."""
     server = lab.serve(protocol)
     client = lab.login(server)

@@ -44,7 +44,11 @@ class Machine:
 
     def manager(self, name: str, *, works: bool = True) -> None:
         """A package manager that notes its arguments and, on an install, brings lftp and openssl."""
-        bring = f'for p in lftp openssl; do printf "#!/bin/sh\\n" > {self.bin}/$p; done' if works else "echo no such package; exit 7"
+        bring = (
+            f'for p in lftp openssl; do printf "#!/bin/sh\\n" > {self.bin}/$p; done'
+            if works
+            else "echo no such package; exit 7"
+        )
         case = f'case "$*" in *lftp*) {bring};; esac'
         self.program(name, f'echo "{name} $*" >> {self.log}\n{case}')
 

@@ -8,22 +8,19 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, NoReturn
 
+from ftps_harness import signals
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import FrameType
+    from collections.abc import Sequence
 
 EXPECTED, UNEXPECTED, USAGE, UNABLE, INTERRUPTED = 0, 1, 2, 3, 130
 """The exit codes of DESIGN.md 6."""
 
 DEBUG = "FTPS_LAB_DEBUG"
 """Set to anything, this variable lets the traceback of a bug through."""
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -39,10 +36,10 @@ def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command: its exit code, every failure a sentence on standard error."""
     _prepare_streams()
     try:
-        with _ending_by_signal():
+        with signals.interrupting():
             code = _command(arguments)
             sys.stdout.flush()
-    except KeyboardInterrupt:
+    except (signals.AskedToEnd, KeyboardInterrupt):
         return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader has seen enough, as in `ftps-lab list | head -1`
         _drop_output()
@@ -108,36 +105,3 @@ def _drop_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-
-
-@contextlib.contextmanager
-def _ending_by_signal() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and the end of the terminal raise KeyboardInterrupt once: a second must not stop the cleanup.
-
-    What the caller has us ignore (``nohup``, a shell's background job) stays ignored. After an interruption the
-    handlers stay: the process is about to end, and a second Ctrl-C must not change how.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    ended = False
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        nonlocal ended
-        if ended:
-            return
-        ended = True
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)  # a handler of ours would be gone before Python has ended
-        raise KeyboardInterrupt
-
-    before = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) is not signal.SIG_IGN}
-    for each in before:
-        signal.signal(each, end)
-    try:
-        yield
-    finally:
-        if not ended:
-            for each, handler in before.items():
-                signal.signal(each, handler)

@@ -31,9 +31,9 @@ def serve(name: str, port: int, step: int) -> None:
 def doctor(lftp: str | None) -> int:
     """Show what is here, and what each missing part costs."""
     from ftps_harness import doctor as examining  # noqa: PLC0415
-    from ftps_harness.pool import apart  # noqa: PLC0415
     from ftps_harness.report.findings import print_findings  # noqa: PLC0415
+    from ftps_harness.signals import undisturbed  # noqa: PLC0415
 
-    findings = apart(lambda: list(examining.examine(lftp)))
+    findings = undisturbed(lambda: list(examining.examine(lftp)))
     print_findings(sys.stdout, findings)
     return 0 if examining.works(findings) else 3

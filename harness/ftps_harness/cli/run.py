@@ -106,11 +106,11 @@ class _Call:
 
     def run(self) -> int:
         """Run everything, report it, and say what it came to."""
-        from ftps_harness.pool import apart  # noqa: PLC0415
         from ftps_harness.report.tally import exit_code  # noqa: PLC0415
         from ftps_harness.report.terminal import Terminal  # noqa: PLC0415
+        from ftps_harness.signals import undisturbed  # noqa: PLC0415
 
-        clients = apart(self._clients)
+        clients = undisturbed(self._clients)
         keepers = self._keepers(clients)
         terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
         runs: list[BuildRun] = []

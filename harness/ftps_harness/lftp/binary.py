@@ -79,9 +79,13 @@ def find(path: str | None = None) -> Path:
 
 def _given(path: str, where: str) -> Path:
     candidate = Path(path).expanduser()
-    if candidate.is_dir():
+    try:
+        is_folder, is_there = candidate.is_dir(), candidate.exists()
+    except OSError as error:
+        raise UsageError(f"{where} {path}: {error.strerror}; name an lftp executable") from None
+    if is_folder:
         raise UsageError(f"{where} {path}: this is a folder; name the lftp executable in it")
-    if not candidate.exists():
+    if not is_there:
         raise UsageError(f"{where} {path}: there is no such file; name an lftp executable")
     if not os.access(candidate, os.X_OK):
         raise UsageError(f"{where} {path}: this file is not executable; chmod +x it, or name an lftp executable")

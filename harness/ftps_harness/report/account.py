@@ -60,7 +60,7 @@ def attempt_sections(attempt: Attempt) -> Iterator[Section]:
     if attempt.outcome.contradictions:
         yield Section("the witnesses contradict each other", tuple(map(harmless, attempt.outcome.contradictions)))
     yield Section("lftp's command", lines_of(shlex.join(run.argv)))
-    yield Section("rc", lines_of(attempt.rc) or ("(empty)",))
+    yield Section("rc", lines_of(attempt.rc) or ("(nothing)",))
     yield Section(f"lftp ended {_ending(attempt)} after {run.seconds:.2f} s")
     yield Section("stdout", _last(lines_of(run.stdout), _OUTPUT_LINES) or ("(empty)",))
     yield Section("stderr", _last(lines_of(run.stderr), _OUTPUT_LINES) or ("(empty)",))

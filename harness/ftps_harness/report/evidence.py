@@ -89,9 +89,9 @@ def prepare(name: str) -> Path:
         UsageError: It is a file, or holds what is not ours, or cannot be made.
     """
     folder = Path(name).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--keep {name}: this is no folder")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"--keep {name}: this is no folder")
         if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
             raise UsageError(f"--keep {name}: this folder holds other things; name a new or an empty one")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ftps_harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 STDOUT = "-"
 """The name that stands for standard output."""
@@ -28,9 +28,9 @@ def check_target(option: str, name: str) -> None:
     if name == STDOUT:
         return
     path = _target(name)
-    if path.is_dir():
+    if _is_a(stat.S_ISDIR, path):
         raise UsageError(f"{option} {name}: this is a folder; name a file")
-    if not path.parent.is_dir():
+    if not _is_a(stat.S_ISDIR, path.parent):
         raise UsageError(f"{option} {name}: there is no folder {path.parent}; make it, or name another file")
     if not os.access(path if _is_special(path) else path.parent, os.W_OK):
         raise UsageError(f"{option} {name}: you may not write there; name another file")
@@ -77,9 +77,15 @@ def _target(name: str) -> Path:
 
 
 def _is_special(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return not stat.S_ISREG(path.stat().st_mode)
-    return False
+    return _is_a(lambda mode: not stat.S_ISREG(mode), path)
+
+
+def _is_a(kind: Callable[[int], bool], path: Path) -> bool:
+    """False also where there is nothing, or no permission to look."""
+    try:
+        return kind(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _replace(path: Path, text: str) -> None:

@@ -44,10 +44,12 @@ def showing(scenario: Scenario) -> Iterator[Line]:
     yield Line("")
     yield Line("server", heading=True)
     yield from (Line(f"  {line}") for line in wrapped(server_words(scenario.server), _WIDTH - 4))
+    no_rc = "(no such file yet)"
     for number, step in enumerate(scenario.steps, 1):
+        no_rc = no_rc if step.rc is None else "(as before)"
         yield Line("")
         yield Line(f"step {number}: {harmless(step.title)}", heading=True)
-        yield from _step(step)
+        yield from _step(step, no_rc)
 
 
 def server_words(server: Server) -> str:
@@ -84,13 +86,13 @@ def expected_words(step: Step) -> Iterator[str]:
         yield f"with {name}: {_override(table)}"
 
 
-def _step(step: Step) -> Iterator[Line]:
+def _step(step: Step, no_rc: str) -> Iterator[Line]:
     if step.changed:
         yield from _labelled("the server", f"is now: {server_words(step.server)}")
     for place, content in files_words(step):
         yield from _labelled("file", f"{place} = {content}")
     if step.rc is None:
-        yield from _labelled("rc", "(as before)")
+        yield from _labelled("rc", no_rc)
     else:
         yield from _verbatim("rc", step.rc)
     if step.host != "localhost":
