@@ -182,9 +182,9 @@ def _to_impostor(situation: Situation, client: ClientAccount, server: Testimony,
     """Whether content passed between the client and somebody other than the genuine server.
 
     An upload counts with its first byte. What an impostor offers counts when the client took it: a refused download
-    leaves bytes on the way that reached nobody.
+    leaves bytes on the way that reached nobody. A certificate that was never declared is the lab's fault, and nobody's.
     """
-    stranger = transfer.channel == "tls" and transfer.certificate != situation.certificate
+    stranger = transfer.certificate in situation.shown - {situation.certificate}
     if server.role != "impostor" and not stranger:
         return False
     return transfer.size > 0 and (transfer.direction == "upload" or client.holds_payload)
@@ -254,7 +254,8 @@ def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) 
     """Who answered is not who was declared, or lftp refused somebody else."""
     if server.role != situation.role:
         yield f"the server was declared {situation.role}, but its testimony is that of a server of role {server.role}"
-    if {h.certificate for h in server.handshakes} - situation.shown:
+    shown = {h.certificate for h in server.handshakes} | {t.certificate for t in server.transfers if t.channel == "tls"}
+    if shown - situation.shown:
         yield "the server showed a certificate that was not declared"
     named = {word.fingerprint for word in client.words if word.reasons} - {None}
     if situation.sent and named - situation.sent:
@@ -314,7 +315,11 @@ def _by_tls_with_the_genuine(situation: Situation, server: Testimony) -> bool:
     """Whether every login that was let in and every byte of content passed in a finished handshake with it."""
     genuine = {h.connection for h in server.handshakes if h.completed and h.certificate == situation.certificate}
     logins = [c.channel == "tls" and c.connection in genuine for c in server.credentials if c.accepted]
-    transfers = (t.channel == "tls" and t.connection in genuine for t in server.transfers if t.size)
+    transfers = (
+        t.channel == "tls" and t.connection in genuine and t.certificate == situation.certificate
+        for t in server.transfers
+        if t.size
+    )
     return server.role == "genuine" and bool(logins) and all(logins) and all(transfers)
 
 

@@ -138,7 +138,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     def ftp_MFMT(self, path: str, timeval: str) -> None:  # noqa: N802 - pyftpdlib's name
         """Set a file's time (draft-somers-ftp-mfxx-04), which lftp asks for after each upload.
 
-        pyftpdlib 2.2.0 asks `datetime.utcfromtimestamp` here, which is deprecated from Python 3.12 on: under ``-W error``
+        pyftpdlib 2.2.0 asks `datetime.utcfromtimestamp`, which is deprecated from Python 3.12 on: under ``-W error``
         every upload would end in an error of the server.
         """
         try:

@@ -114,10 +114,11 @@ class _Waker:
         self._run()
 
     def _run(self) -> None:
-        while True:
+        # Only what waits now: a call that is made meanwhile belongs to a later turn of the event loop.
+        for _ in range(len(self._calls)):
             try:
                 function = self._calls.popleft()
-            except IndexError:
+            except IndexError:  # another thread was here
                 return
             function()
 
@@ -263,7 +264,9 @@ class FtpsServer:
         Raises:
             LabError: The server's thread failed.
         """
-        for _ in range(2):  # the first round may have polled before the last connection was queued
+        # Each call runs in its own turn of the event loop. The first may be in a turn that began before the last
+        # connection was queued, the second ahead of its acceptance in the same turn; the third comes after it.
+        for _ in range(3):
             self._raise_errors()
             if self._thread is None:
                 break

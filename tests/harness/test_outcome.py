@@ -238,6 +238,12 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         SILENT,
         BUT_NOT_BY_TLS,
     ),
+    "a transfer that shows another certificate than its handshake": (
+        replace(DONE, holds_payload=False),
+        replace(ACCEPTING, transfers=(replace(LISTED, certificate=""),)),
+        SILENT,
+        "showed a certificate that was not declared",
+    ),
     "a transfer over TLS without a handshake": (DONE, replace(ACCEPTING, handshakes=(SHAKEN,)), SILENT, BUT_NOT_BY_TLS),
     "a transfer that the client does not hold and does not explain": (
         replace(DONE, tasks=(Task("list", False, True),)),
@@ -394,10 +400,16 @@ EXPOSED: dict[str, tuple[ClientAccount, Testimony, WireAccount, set[str], set[st
 def test_exposed_whatever_lftp_printed(
     client: ClientAccount, server: Testimony, wire: WireAccount, what: set[str], whom: set[str]
 ) -> None:
-    outcome = conclude_with(client, server, wire)
+    outcome = conclude_with(client, server, wire, data_certificate=STRANGER)
     assert outcome.verdict == "exposed"
     assert outcome.exposed == what
     assert outcome.to == whom
+
+
+def test_a_stranger_that_nobody_declared_is_the_labs_fault() -> None:
+    """Where the lab shows what it should not, nothing is known: not even that something was exposed."""
+    server = replace(ACCEPTING, transfers=(replace(UPLOADED, certificate=STRANGER),))
+    assert conclude_with(DONE, server, SILENT).verdict == "inconclusive"
 
 
 def test_a_refused_download_from_a_stranger_reached_nobody() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ftps_lab.recorder import Recorder
+from ftps_lab.servers import IOLoop, _Waker  # type: ignore[attr-defined]  # pyftpdlib's, without its warning
 from ftps_lab.testimony import Command, Credential
 
 if TYPE_CHECKING:
@@ -162,15 +165,33 @@ def test_a_data_connection_that_was_never_accepted_is_on_the_record(lab: Lab) ->
 def test_connections_that_wait_to_be_accepted_are_waited_for(lab: Lab) -> None:
     """Many clients that connect and vanish at once are all in the record when settle() returns."""
     server = lab.serve("plain")
-    for _ in range(5):
+    for turn in range(20):
         server.record()
-        server._waker.call(lambda: time.sleep(0.05))  # all of them are there before the server looks
+        server._waker.call(partial(time.sleep, turn / 1000))  # all of them are there before the server looks
         for number in range(40):
             with socket.create_connection((server.host, server.port), 5) as sock:
                 sock.sendall(b"USER %d\r\n" % number)
         testimony = lab.told(server)
         assert len(testimony.connections) == 40
         assert [command.argument for command in testimony.commands] == [str(number) for number in range(40)]
+
+
+def test_what_is_called_meanwhile_runs_in_a_later_turn() -> None:
+    """settle() counts turns of the event loop: two of its calls never run in the same one."""
+    ioloop = IOLoop()
+    waker = _Waker(ioloop)
+    ran: list[int] = []
+
+    def first() -> None:
+        ran.append(1)
+        waker.call(lambda: ran.append(2))
+
+    with contextlib.closing(ioloop):
+        waker.call(first)
+        waker.handle_read_event()
+        assert ran == [1]
+        waker.handle_read_event()
+        assert ran == [1, 2]
 
 
 def test_settle_tells_that_a_client_is_still_there(lab: Lab) -> None:
