@@ -125,12 +125,13 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     settled = server.settle()
     testimony, wire = server.testimony(), server.wire()
     written = tuple(path for path, state in files_below(*_reach(home)).items() if before.get(path) != state)
-    evidence = Evidence(run.stdout, home.downloads, written, scene.root, testimony)
+    words = messages.words(run.stderr, run.log, scene.client.dialect)
+    evidence = Evidence(run.stdout, bool(words), home.downloads, written, scene.root, testimony)
     client = ClientAccount(
         exit_code=run.exit_code,
         signal=run.signal,
         timed_out=run.timed_out,
-        words=messages.words(run.stderr, run.log, scene.client.dialect),
+        words=words,
         notes=messages.notes(run.stderr),
         tasks=tuple(errand.proof(evidence) for errand in todo),
         log_missing=request.log and not run.log,  # an empty one is none: lftp logs each connection that it tries

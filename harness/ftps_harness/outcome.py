@@ -212,7 +212,7 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
         yield f"the wire tap missed connections of the server's testimony: {_ports(missing)}"
     if unknown := tapped - seen:
         yield f"the wire tap holds connections that the server's testimony lacks: {_ports(unknown)}"
-    if short := _shorter_than_witnessed(server, wire) - missing:
+    if short := _shorter_than_witnessed(server, wire, broken_off=bool(client.words)) - missing:
         yield f"the wire tap holds fewer bytes than the server witnessed: {_ports(short)}"
     if sum(c.verb == "PASS" for c in server.commands) != len(server.credentials):
         yield "the server's testimony does not hold as many passwords as it holds PASS commands"
@@ -223,8 +223,11 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
             yield f"lftp says something that is in no dialect's table: {word.text!r}"
 
 
-def _shorter_than_witnessed(server: Testimony, wire: WireAccount) -> Counter[tuple[str, int]]:
-    """Connections of which the tap cannot hold everything: TLS adds bytes, and takes none away."""
+def _shorter_than_witnessed(server: Testimony, wire: WireAccount, *, broken_off: bool) -> Counter[tuple[str, int]]:
+    """Connections of which the tap cannot hold everything: TLS adds bytes, and takes none away.
+
+    What the server gave to its TLS for a client that broke the download off may have stayed there.
+    """
     held = dict(zip(wire.connections, wire.volumes, strict=False))
     least = {c.number: [0, int(c.greeted)] for c in server.connections}
     for handshake in server.handshakes:
@@ -234,8 +237,10 @@ def _shorter_than_witnessed(server: Testimony, wire: WireAccount) -> Counter[tup
     for credential in server.credentials:
         _add(least, credential.connection, len(credential.password), 0)
     for transfer in server.transfers:
-        up = transfer.direction == "upload"
-        _add(least, transfer.connection, transfer.size if up else 0, 0 if up else transfer.size)
+        if transfer.direction == "upload":
+            _add(least, transfer.connection, transfer.size, 0)
+        elif transfer.completed and not broken_off:
+            _add(least, transfer.connection, 0, transfer.size)
     return Counter(
         (c.kind, c.peer[1])
         for c in server.connections

@@ -33,12 +33,14 @@ class Evidence:
 
     Attributes:
         stdout: lftp's standard output.
+        complaint: lftp says that something failed or was refused, on standard error or in its debug log.
         downloads: The folder for downloads, empty before.
         written: The files that lftp wrote or changed, wherever it was started.
         root: The folder that the server serves.
     """
 
     stdout: bytes
+    complaint: bool
     downloads: Path
     written: tuple[Path, ...]
     root: Path
@@ -122,8 +124,9 @@ class Mirror(Errand):
 class Literal(Errand):
     """A literal lftp command: done when it succeeded, somebody was let in, and no transfer was cut short.
 
-    lftp's exit code is that of the last command alone, so each literal says itself that it came to a good end. What it
-    should bring is not known, so neither side can hold a result that the other lacks.
+    lftp's exit code is that of the last command alone, so each literal says itself that it came to a good end, and is
+    believed where lftp says nothing else (a ``put`` whose data channel is refused ends well). What it should bring is
+    not known, so neither side can hold a result that the other lacks.
     """
 
     def __init__(self, name: str, secrets: Secrets, downloads: Path, uploads: Path) -> None:
@@ -138,7 +141,7 @@ class Literal(Errand):
         """What is named like a served file must hold the same bytes."""
         served = {self._secrets.file_name: self._secrets.content, **self._secrets.tree}
         intact = all(_holds(path, _sha256(served[path.name])) for path in evidence.written if path.name in served)
-        succeeded = self._mark.encode() in evidence.stdout
+        succeeded = self._mark.encode() in evidence.stdout and not evidence.complaint
         complete = evidence.testimony.logged_in and all(t.completed for t in evidence.testimony.transfers)
         return Task(self.name, None if succeeded and intact else False, succeeded and complete)
 

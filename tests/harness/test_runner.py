@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import stat
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,7 +15,7 @@ import pytest
 from ftps_harness import lftp as driver
 from ftps_harness.attempt import Attempt, Request, Scene, attempt
 from ftps_harness.errors import HarnessError
-from ftps_harness.fixtures import LftpRunner, ServerFactory, ServerHandle
+from ftps_harness.fixtures import LftpRunner, ServerFactory, ServerHandle, TestOutcome
 from ftps_harness.home import Home
 from ftps_harness.place import Here
 from ftps_harness.pool import play_all
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
+    from tests.harness.conftest import Play
+
     from ftps_harness.lftp import Lftp
+    from ftps_harness.outcome import Outcome
     from ftps_harness.runner import ScenarioResult
     from ftps_harness.scenario import Scenario
-    from tests.harness.conftest import Play
 
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
@@ -44,23 +47,22 @@ CLEAR_DATA = "set ftp:ssl-protect-data no\nset ftp:ssl-protect-list no\n"
 EVERYTHING = ("list", "get", "put", "mirror")
 
 
-def outcome(result: ScenarioResult) -> tuple[str, set[str], set[str]]:
-    (step,) = result.steps
-    (made,) = step.attempts
-    return made.outcome.verdict, set(made.outcome.exposed), set(made.outcome.to)
+def leaked(outcome: Outcome | TestOutcome) -> tuple[str, set[str], set[str]]:
+    """The verdict, what leaked, and to whom."""
+    return outcome.verdict, set(outcome.exposed), set(outcome.to)
 
 
 # Each verdict once, for real, and every expectation that is not it.
 
-KINDS: dict[str, tuple[dict[str, str], str]] = {
-    "accepted": ({}, ""),
-    "rejected": ({"rc": ""}, ""),
-    "exposed": ({"rc": "set ftp:ssl-allow no\n"}, ""),
-    "login-failed": ({"keys": 'password = "wrong"'}, ""),
-    "failed": ({"keys": 'run = ["cat missing"]'}, ""),
-    "unreachable": ({"keys": 'host = "127.0.0.2"\nrun = ["list"]'}, ""),
-    "hung": ({"keys": 'run = ["!sleep 60", "list"]'}, ""),
-    "crashed": ({"rc": "set ssl:crl-file {lftp}/mycert.crt\n"}, ""),
+KINDS: dict[str, dict[str, str]] = {
+    "accepted": {},
+    "rejected": {"rc": ""},
+    "exposed": {"rc": "set ftp:ssl-allow no\n"},
+    "login-failed": {"keys": 'password = "wrong"'},
+    "failed": {"keys": 'run = ["cat missing"]'},
+    "unreachable": {"keys": 'host = "127.0.0.2"\nrun = ["list"]'},
+    "hung": {"keys": 'run = ["!sleep 60", "list"]'},
+    "crashed": {"rc": "set ssl:crl-file {lftp}/mycert.crt\n"},
 }
 
 
@@ -77,12 +79,14 @@ def test_a_verdict_passes_where_it_is_expected_and_nowhere_else(
         pytest.skip("OpenSSL builds work with ssl:crl-file")
     monkeypatch.setattr(driver, "settings_of_ours", impatient)
     expect = play.untrusted if kind == "rejected" else f'verdict = "{kind}"'
-    step = play.step(expect, **KINDS[kind][0])
+    step = play.step(expect, **KINDS[kind])
     result = play(step, timeout=1 if kind == "hung" else 20, controls=kind != "hung")
-    assert (result.status, outcome(result)[0]) == ("pass", kind)
+    assert result.status == "pass"
     seen = [(made.outcome, made.said) for made in result.steps[0].attempts]
+    assert [outcome.verdict for outcome, _ in seen] == [kind]
+    itself: Any = kind
     for other in set(get_args(ExpectedVerdict)) - {kind}:
-        for expected in (Expect(verdict=other), Expect(verdict=other, how_often="sometimes", otherwise=(kind,))):
+        for expected in (Expect(verdict=other), Expect(verdict=other, how_often="sometimes", otherwise=(itself,))):
             assert judge_repeated(seen, expected).status in {"fail", "error"}
 
 
@@ -136,7 +140,7 @@ def test_each_repetition_has_witnesses_of_its_own(play: Play) -> None:
     result = play(play.step(ACCEPTED, keys="repeat = 3"))
     attempts = result.steps[0].attempts
     assert [len(made.testimony.passwords) for made in attempts] == [1, 1, 1]
-    assert len({made.run.argv[-1].split()[3] for made in attempts}) == 3  # their logs
+    assert len({made.run.argv[-1].split()[4] for made in attempts}) == 3  # their logs
 
 
 @pytest.mark.parametrize(("clock", "verdict"), [("+1h", "accepted"), ("+500d", "rejected"), ("-500d", "rejected")])
@@ -275,7 +279,7 @@ def test_in_tls_nothing_leaks(bench: Bench, way: str) -> None:
 @pytest.mark.parametrize("item", EVERYTHING)
 def test_in_clear_every_kind_of_content_leaks(bench: Bench, way: str, item: str) -> None:
     made = bench(WAYS[way] + CLEAR_DATA, (item,))
-    assert (made.outcome.verdict, made.outcome.exposed, made.outcome.to) == ("exposed", {"payload"}, {"wire"})
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
 
 
 @pytest.mark.parametrize("size", [1, 3, 11, 12, 82, 83, 65536, 5 << 20])
@@ -283,7 +287,7 @@ def test_in_clear_every_kind_of_content_leaks(bench: Bench, way: str, item: str)
 def test_content_of_every_size_leaks(bench: Bench, item: str, size: int) -> None:
     """Also what is too short to carry a mark."""
     made = bench(CLEAR_DATA, (item,), size=size)
-    assert (made.outcome.verdict, made.outcome.exposed, made.outcome.to) == ("exposed", {"payload"}, {"wire"})
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 65536, 5 << 20])
@@ -300,20 +304,20 @@ def test_an_empty_file_in_clear_is_nothing(bench: Bench) -> None:
 def test_a_file_of_the_users_own_leaks_as_well(bench: Bench, item: str) -> None:
     """It carries no mark of ours."""
     made = bench(CLEAR_DATA, (item,))
-    assert (made.outcome.verdict, made.outcome.exposed, made.outcome.to) == ("exposed", {"payload"}, {"wire"})
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
     assert bench("", (item,)).outcome.verdict == "accepted"
 
 
 def test_a_listing_without_any_secret_name_leaks_as_well(bench: Bench) -> None:
     made = bench(CLEAR_DATA, ("mkdir -p some/thing", "ls some"))
-    assert (made.outcome.verdict, made.outcome.exposed) == ("exposed", {"payload"})
+    assert leaked(made.outcome)[:2] == ("exposed", {"payload"})
 
 
 def test_a_second_connection_in_clear_is_seen(bench: Bench) -> None:
     rc = "set cmd:at-exit 'set ftp:ssl-allow no; close -a; ls'\n"
     accepted, refused = bench(rc, ("list",)), bench("set ssl:ca-file /dev/null\n" + rc, ("list",))
     assert refused.outcome.reasons == {"untrusted"}
-    assert (refused.outcome.verdict, refused.outcome.exposed) == ("exposed", {"password", "payload"})
+    assert leaked(refused.outcome) == ("exposed", {"password", "payload"}, {"wire"})
     assert len([c for c in refused.testimony.connections if c.kind == "control"]) == 2
     assert accepted.outcome.verdict == "accepted"  # its listing came from lftp's memory
 
@@ -325,8 +329,7 @@ def as_impostor(spec: ServerSpec) -> ServerSpec:
 @pytest.mark.parametrize("items", [("list",), ("get",), ("put",), ("mirror",), ("mget *",), ("ls > x",)])
 def test_an_impostor_that_is_let_in_gets_everything(bench: Bench, items: tuple[str, ...]) -> None:
     made = bench(NO_VERIFICATION, items, spec=as_impostor)
-    assert (made.outcome.verdict, made.outcome.to) == ("exposed", {"impostor"})
-    assert made.outcome.exposed == {"password", "payload"}
+    assert leaked(made.outcome) == ("exposed", {"password", "payload"}, {"impostor"})
 
 
 @pytest.mark.parametrize("items", [("list",), ("get",), ("put",), ("mget *",), ("find > x",), ("cls -1",)])
@@ -335,18 +338,18 @@ def test_an_anonymous_login_tells_an_impostor_no_password(bench: Bench, items: t
     made = bench(
         NO_VERIFICATION, items, spec=lambda spec: replace(spec, role="impostor", protocol="implicit"), user="anonymous"
     )
-    assert (made.outcome.verdict, made.outcome.exposed, made.outcome.to) == ("exposed", {"payload"}, {"impostor"})
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
 
 
 def test_an_anonymous_login_is_in_clear(bench: Bench) -> None:
     made = bench("", ("list",), user="anonymous")
-    assert (made.outcome.verdict, made.outcome.exposed, made.outcome.to) == ("exposed", {"payload"}, {"wire"})
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
 
 
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
 @pytest.mark.parametrize("item", ["list", "get", "put", "ls > x", "put ~/.lftp/pin.crt"])
 def test_a_stranger_on_the_data_channel_is_never_accepted(bench: Bench, item: str, tls: str) -> None:
-    """Races decide what leaves; whatever they decide, it is a refusal or an exposure, or nothing is proved."""
+    """Races decide what leaves; whatever they decide, it is a refusal or an exposure."""
     for _ in range(3):
         made = bench("", (item,), spec=lambda spec: replace(bench.stranger(spec), tls=(tls,)))
         assert made.outcome.reasons == {"untrusted"}
@@ -355,26 +358,24 @@ def test_a_stranger_on_the_data_channel_is_never_accepted(bench: Bench, item: st
             left = any(transfer.size for transfer in made.testimony.transfers)
             assert (made.outcome.verdict == "exposed") is left
         if made.outcome.verdict == "exposed":
-            assert (made.outcome.exposed, made.outcome.to) == ({"payload"}, {"impostor"})
+            assert leaked(made.outcome)[1:] == ({"payload"}, {"impostor"})
         else:
-            # A literal command that ends well although it was refused: the witnesses contradict each other.
-            assert made.outcome.verdict == "rejected" or item == "put ~/.lftp/pin.crt"
-            assert made.outcome.verdict in {"rejected", "inconclusive"}
+            assert made.outcome.verdict == "rejected"
 
 
 @pytest.mark.parametrize("item", ["list", "get", "put", "mirror", "mget *", "ls > x", "find > x", "glob cat *"])
 def test_a_stranger_on_the_data_channel_that_nobody_looks_at(bench: Bench, item: str) -> None:
     """Wherever lftp puts what it takes: standard output, the folder for downloads, where it was started."""
     made = bench(NO_VERIFICATION, (item,), spec=bench.stranger)
-    assert (made.outcome.verdict, made.outcome.exposed, made.outcome.to) == ("exposed", {"payload"}, {"impostor"})
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
     made = bench(NO_VERIFICATION, (item,), spec=bench.stranger, cwd="elsewhere")
-    assert (made.outcome.verdict, made.outcome.exposed, made.outcome.to) == ("exposed", {"payload"}, {"impostor"})
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
 
 
 @pytest.mark.parametrize("size", [1, 3, 12])
 def test_a_stranger_that_sends_little(bench: Bench, size: int) -> None:
     made = bench(NO_VERIFICATION, ("get",), size=size, spec=bench.stranger)
-    assert (made.outcome.verdict, made.outcome.exposed) == ("exposed", {"payload"})
+    assert leaked(made.outcome)[:2] == ("exposed", {"payload"})
 
 
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
@@ -405,7 +406,7 @@ def test_a_wrong_password_is_no_secret(bench: Bench, protocol: Any, tls: str) ->
         ("cls; ",),
         ("cd .", "pwd", "list"),
         ("!true", "list"),
-        ("cd x || ls", "list") if False else ("(cls)", "list"),
+        ("(cls)", "list"),
         ("repeat -c 2 -d 0 recls",),
         ("quote NOOP", "list"),
         ("mkdir a", "mv a b", "rmdir b"),
@@ -493,7 +494,7 @@ def test_everything_of_a_run_is_private(play: Play) -> None:
             modes[path.name] = stat.S_IMODE(path.stat().st_mode)
 
     step = play.step(ACCEPTED).replace("files = {", 'files = { "key.pem" = "key:genuine",')
-    assert play(step, keep=keep).status == "pass"
+    assert play(step, keep=keep, controls=False).status == "pass"
     assert modes.pop("key.pem") == 0o600
     assert set(modes.values()) == {0o700}
 
@@ -573,7 +574,7 @@ def pinned(server: ServerHandle) -> str:
 def test_the_fixtures_impostor_is_exposed_to_even_when_pinned(hand: Hand) -> None:
     server = hand.servers(role="impostor")
     outcome = hand.lftp(server, rc=pinned(server), run=EVERYTHING)
-    assert (outcome.verdict, outcome.exposed, outcome.to) == ("exposed", {"password", "payload"}, {"impostor"})
+    assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
     server.rotate(role="genuine")
     assert hand.lftp(server, rc=pinned(server)).reasons == {"untrusted"}
     server.rotate(role="impostor", certificate=hand.servers.certificate())
@@ -610,12 +611,12 @@ def test_a_rotation_during_the_run_proves_nothing(hand: Hand, tmp_path: Path, rc
     before, after = tmp_path / "before", tmp_path / "after"
 
     def rotate() -> None:
-        while not before.exists():
-            before_waiting.wait(0.005)
+        deadline = time.monotonic() + 15
+        while not before.exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
         server.rotate(role=role)
         after.touch()
 
-    before_waiting = threading.Event()
     thread = threading.Thread(target=rotate)
     thread.start()
     wait = f"!touch {before}; while ! test -e {after}; do sleep 0.01; done"
@@ -649,10 +650,11 @@ def test_a_pin_of_the_folder_that_lftp_is_started_in(hand: Hand) -> None:
 
 def test_a_plain_server_of_the_fixture_exposes(hand: Hand) -> None:
     server = hand.servers(protocol="plain")
-    outcome = hand.lftp(server, rc="", run=["put ~/.lftp/rc"])
-    assert (outcome.verdict, outcome.exposed, outcome.to) == ("exposed", {"password", "payload"}, {"wire"})
+    outcome = hand.lftp(server, rc="# mine\n", run=["put ~/.lftp/rc"])
+    assert leaked(outcome) == ("exposed", {"password", "payload"}, {"wire"})
     force = hand.lftp(server, rc="set ftp:ssl-force yes\n", run=["list"])
-    assert (force.verdict, force.reasons) == ("rejected", {"tls-required"})
+    assert force.verdict == "rejected"
+    assert force.reasons == {"tls-required"}
 
 
 def test_nothing_is_shared_by_two_runs_of_the_fixture(hand: Hand) -> None:

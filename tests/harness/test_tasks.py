@@ -40,6 +40,7 @@ class Desk:
     folder: Path
     secrets: Secrets
     stdout: bytes = b""
+    complaint: bool = False
     transfers: tuple[Transfer, ...] = ()
     credentials: tuple[Credential, ...] = (LET_IN,)
     root: Path = field(init=False)
@@ -55,7 +56,8 @@ class Desk:
     @property
     def evidence(self) -> Evidence:
         testimony = Testimony("genuine", credentials=self.credentials, transfers=self.transfers)
-        return Evidence(self.stdout, self.downloads, tuple(files_below(self.downloads)), self.root, testimony)
+        written = tuple(files_below(self.downloads))
+        return Evidence(self.stdout, self.complaint, self.downloads, written, self.root, testimony)
 
     def errand(self, item: str) -> Errand:
         (errand,) = errands((item,), self.secrets, self.downloads, self.uploads)
@@ -174,6 +176,13 @@ def test_a_literal_command_says_itself_that_it_succeeded(small: Desk) -> None:
     small.stdout = b"content without a line end" + said_so(errand)
     assert small.done(errand)
     small.stdout = said_so(small.errand("cat x"))  # another run's
+    assert not small.done(errand)
+
+
+def test_a_literal_command_is_not_believed_when_lftp_says_something_else(small: Desk) -> None:
+    """A ``put`` whose data channel was refused ends well, and only the debug log knows."""
+    errand = small.errand("put x")
+    small.stdout, small.complaint = said_so(errand), True
     assert not small.done(errand)
 
 

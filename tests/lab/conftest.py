@@ -122,12 +122,12 @@ class Client(ftplib.FTP_TLS):
 class Relays:
     """Relays that record what passes: the witness that knows nothing of the lab.
 
-    `seen` holds for each connection, by the address that the server has for its peer, what went to the server and what
-    came from it.
+    `seen` holds for each connection, in order, the address that the server has for its peer, what went to the server
+    and what came from it.
     """
 
     def __init__(self) -> None:
-        self.seen: dict[Address, tuple[bytearray, bytearray]] = {}
+        self.seen: list[tuple[Address, bytearray, bytearray]] = []
         self._threads: list[threading.Thread] = []
 
     def to(self, target: Address, *, active: bool = False) -> Address:
@@ -152,7 +152,7 @@ class Relays:
             with near, socket.create_connection(target, PATIENCE) as far:
                 client, server = (far, near) if active else (near, far)
                 to_server, to_client = bytearray(), bytearray()
-                self.seen[address if active else far.getsockname()] = to_server, to_client
+                self.seen.append((address if active else far.getsockname(), to_server, to_client))
                 pump({client: (server, to_server), server: (client, to_client)})
 
 

@@ -118,16 +118,16 @@ def test_the_tap_agrees_with_a_relay_byte_for_byte(lab: Lab, protocol: str, prot
     client.quit()
     client.close()
     relays.wait()
-    seen = {record.peer: (record.to_server, record.to_client) for record in wire(server).records}
-    assert seen.keys() == relays.seen.keys()
-    for peer, (to_server, to_client) in relays.seen.items():
+    records = wire(server).records
+    assert [record.peer for record in records] == [peer for peer, _, _ in relays.seen]
+    assert len(records) == 4
+    for record, (_, to_server, to_client) in zip(records, relays.seen, strict=True):
         # A client that has read the server's close_notify sends its own to a socket that is closed by then.
-        unheard = to_server[len(seen[peer][0]) :]
+        unheard = to_server[len(record.to_server) :]
         assert len(unheard) <= 31
         assert bytes(unheard[:1]) in {b"", b"\x15", b"\x17"}  # a TLS record, RFC 8446 section 5.1
-        assert bytes(to_server).removesuffix(unheard) == seen[peer][0]
-        assert to_client == seen[peer][1]
-    assert len(seen) == 4
+        assert bytes(to_server).removesuffix(unheard) == record.to_server
+        assert to_client == record.to_client
 
 
 def test_bytes_that_the_server_never_read_are_on_the_tap(lab: Lab) -> None:

@@ -305,7 +305,8 @@ def test_an_upload_that_is_reset_is_not_completed(lab: Lab, protocol: str) -> No
         client.voidresp()
     client.quit()
     transfer = the_transfer(lab, server)
-    assert (transfer.verb, transfer.size, transfer.completed) == ("STOR", 1000, False)
+    assert (transfer.verb, transfer.completed) == ("STOR", False)
+    assert transfer.size <= 1000  # a reset may take away what the server had not read yet
 
 
 @pytest.mark.parametrize("command", ["RETR large", "STOR up"])
