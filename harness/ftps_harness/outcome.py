@@ -224,35 +224,32 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
 
 
 def _shorter_than_witnessed(server: Testimony, wire: WireAccount, *, broken_off: bool) -> Counter[tuple[str, int]]:
-    """Connections of which the tap cannot hold everything: TLS adds bytes, and takes none away.
+    """Connections of which the tap cannot hold everything: TLS adds bytes, and takes none away."""
+    where = {connection.number: (connection.kind, connection.peer[1]) for connection in server.connections}
+    least: Counter[tuple[str, int, str]] = Counter()
+    for number, direction, size in _passed(server, broken_off=broken_off):
+        if number in where:  # of a connection that the testimony lacks, the tap's list tells
+            least[(*where[number], direction)] += size
+    held: Counter[tuple[str, int, str]] = Counter()  # summed up: a port may come twice
+    for connection, (to_server, to_client) in zip(wire.connections, wire.volumes, strict=False):
+        held += Counter({(*connection, "up"): to_server, (*connection, "down"): to_client})
+    return Counter({(kind, port) for kind, port, _ in least - held})
 
-    What the server gave to its TLS for a client that broke the download off may have stayed there.
+
+def _passed(server: Testimony, *, broken_off: bool) -> Iterable[tuple[int, str, int]]:
+    """What the server witnessed: on which connection, in which direction, at least how many bytes.
+
+    What it gave to its TLS for a client that broke the download off may have stayed there.
     """
-    held = dict(zip(wire.connections, wire.volumes, strict=False))
-    least = {c.number: [0, int(c.greeted)] for c in server.connections}
-    for handshake in server.handshakes:
-        _add(least, handshake.connection, int(handshake.completed), int(handshake.completed))
-    for command in server.commands:
-        _add(least, command.connection, len(command.verb) + len(command.argument), 0)
-    for credential in server.credentials:
-        _add(least, credential.connection, len(credential.password), 0)
+    yield from ((c.number, "down", int(c.greeted)) for c in server.connections)
+    yield from ((h.connection, way, int(h.completed)) for h in server.handshakes for way in ("up", "down"))
+    yield from ((c.connection, "up", len(c.verb) + len(c.argument)) for c in server.commands)
+    yield from ((c.connection, "up", len(c.password)) for c in server.credentials)
     for transfer in server.transfers:
         if transfer.direction == "upload":
-            _add(least, transfer.connection, transfer.size, 0)
+            yield transfer.connection, "up", transfer.size
         elif transfer.completed and not broken_off:
-            _add(least, transfer.connection, 0, transfer.size)
-    return Counter(
-        (c.kind, c.peer[1])
-        for c in server.connections
-        if any(has < needs for has, needs in zip(held.get((c.kind, c.peer[1]), (0, 0)), least[c.number], strict=True))
-    )
-
-
-def _add(least: dict[int, list[int]], connection: int, to_server: int, to_client: int) -> None:
-    """Count bytes that must have passed; of a connection that the testimony lacks, the tap's list tells."""
-    if connection in least:
-        least[connection][0] += to_server
-        least[connection][1] += to_client
+            yield transfer.connection, "down", transfer.size
 
 
 def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:

@@ -436,3 +436,19 @@ def test_an_impostor_is_never_accepted() -> None:
     outcome = conclude_with(client, server, SILENT, password="", role="impostor")
     assert outcome.verdict == "inconclusive"
     assert BUT_NOT_BY_TLS in outcome.contradictions[0]
+
+
+def test_a_port_that_comes_twice_is_counted_twice() -> None:
+    """In active mode lftp may listen on the same port again."""
+    again = replace(DATA, number=3)
+    server = replace(
+        ACCEPTING,
+        connections=(CONTROL, DATA, again),
+        handshakes=(*ACCEPTING.handshakes, replace(SHAKEN, connection=3)),
+        transfers=(replace(LISTED, size=4000), replace(LISTED, connection=3, size=10)),
+    )
+    data = ("data", DATA_PEER[1])
+    wire = replace(SILENT, connections=(*SILENT.connections, data), volumes=(MUCH, (500, 4500), (500, 500)))
+    assert conclude_with(DONE, server, wire).verdict == "accepted"
+    short = replace(wire, volumes=(MUCH, (500, 3000), (500, 500)))
+    assert conclude_with(DONE, server, short).verdict == "inconclusive"
