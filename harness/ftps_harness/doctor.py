@@ -60,6 +60,8 @@ def examine(path: str | None = None) -> Iterator[Finding]:
     yield _system_rc()
     yield _openssl()
     yield _clock(client)
+    yield _namespaces()
+    yield _strace()
     yield from _packages()
     yield _docker()
 
@@ -117,6 +119,24 @@ def _clock(client: Lftp | None) -> Finding:
     return Finding("libfaketime", "missing", why, "scenarios with `clock` are skipped", "apt install faketime")
 
 
+def _namespaces() -> Finding:
+    """What keeps a system rc that touches trust out of a run."""
+    if lftp.keep_out_system_rc() is not None:
+        return Finding("unshare", "ok", "a run can keep /etc/lftp.conf out, should it touch trust")
+    cost = "nothing while /etc/lftp.conf touches no trust; tests of ours that hide it are skipped"
+    return Finding(
+        "unshare", "missing", "unshare --mount is not permitted here", cost, "run as root, or in a container"
+    )
+
+
+def _strace() -> Finding:
+    found = shutil.which("strace")
+    if found is None:
+        cost = "nothing for `ftps-lab run`; the test of ours that watches which files lftp opens is skipped"
+        return Finding("strace", "missing", "no strace on PATH", cost, "apt install strace")
+    return Finding("strace", "ok", found)
+
+
 def _packages() -> Iterator[Finding]:
     versions, absent = [], []
     for name in _PACKAGES:
@@ -141,7 +161,7 @@ def _docker() -> Finding:
         what for what, there in (("no docker command", command), ("no engine's socket", socket)) if not there
     )
     cost = "nothing yet: needed from a later version on, for other lftp builds and servers in containers"
-    return Finding("Docker", "missing", lacking, cost, "https://docs.docker.com/engine/install/")
+    return Finding("Docker", "missing", lacking, cost, "apt install docker.io")
 
 
 def _is_socket(path: Path) -> bool:
