@@ -113,7 +113,7 @@ def write_new(name: str) -> Path:
         UsageError: The name is none of a file, or there is such a file already.
         HarnessError: It cannot be written.
     """
-    from ftps_harness.template import scenario_template  # noqa: PLC0415 - only `new` needs it
+    from ftps_harness.template import scenario_template  # only `new` needs it
 
     name = name.removesuffix(SUFFIX)
     path = Path(f"{name}{SUFFIX}").expanduser()

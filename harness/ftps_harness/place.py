@@ -55,6 +55,6 @@ class Here:
         Raises:
             LabError: The port is taken, or the server does not answer.
         """
-        from ftps_lab.servers import FtpsServer  # noqa: PLC0415 - OpenSSL is loaded when a server is wanted, not before
+        from ftps_lab.servers import FtpsServer  # OpenSSL is loaded when a server is wanted, not before
 
         return FtpsServer(spec, root=root, password=password, port=port).start()

@@ -51,8 +51,8 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """One test for each scenario."""
-        from ftps_harness.errors import UsageError  # noqa: PLC0415 - idle unless used
-        from ftps_harness.scenario import load  # noqa: PLC0415
+        from ftps_harness.errors import UsageError  # idle unless used
+        from ftps_harness.scenario import load
 
         try:
             scenario = load(self.path)
@@ -74,7 +74,7 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run it, controls included."""
-        from ftps_harness.runner import Options, run_scenario  # noqa: PLC0415 - idle unless used
+        from ftps_harness.runner import Options, run_scenario  # idle unless used
 
         client = _client(self.config)
         self.user_properties.append((_PROPERTY, _versions(client)))
@@ -98,7 +98,7 @@ class ScenarioItem(pytest.Item):
 @pytest.fixture
 def ftps_server() -> Iterator[ServerFactory]:
     """Starts FTPS servers: `ftps_server()` is self-signed for localhost; keywords are the keys of `[server]`."""
-    from ftps_harness.fixtures import ServerFactory  # noqa: PLC0415 - idle unless used
+    from ftps_harness.fixtures import ServerFactory  # idle unless used
 
     with ServerFactory() as factory:
         yield factory
@@ -107,8 +107,8 @@ def ftps_server() -> Iterator[ServerFactory]:
 @pytest.fixture
 def lftp(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
     """Runs the real lftp in a sealed HOME: `lftp(server, rc=…)` gives the outcome that three witnesses agree on."""
-    from ftps_harness.fixtures import LftpRunner  # noqa: PLC0415 - idle unless used
-    from ftps_harness.home import Home  # noqa: PLC0415
+    from ftps_harness.fixtures import LftpRunner  # idle unless used
+    from ftps_harness.home import Home
 
     client = _client(request.config)
     request.node.user_properties.append((_PROPERTY, _versions(client)))
@@ -140,8 +140,8 @@ class _TestedWith:
 
 def _client(config: pytest.Config) -> Lftp:
     """The lftp to test with, identified once in a process."""
-    from ftps_harness.errors import HarnessError, UsageError  # noqa: PLC0415 - idle unless used
-    from ftps_harness.lftp import find, identify  # noqa: PLC0415
+    from ftps_harness.errors import HarnessError, UsageError  # idle unless used
+    from ftps_harness.lftp import find, identify
 
     if _CLIENT not in config.stash:
         try:
@@ -153,9 +153,9 @@ def _client(config: pytest.Config) -> Lftp:
 
 def _versions(client: Lftp) -> str:
     """What was tested with, in one line."""
-    from importlib.metadata import version  # noqa: PLC0415 - idle unless used
+    from importlib.metadata import version  # idle unless used
 
-    from OpenSSL import SSL  # noqa: PLC0415
+    from OpenSSL import SSL
 
     openssl = SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii", "replace")
     return (
@@ -166,8 +166,8 @@ def _versions(client: Lftp) -> str:
 
 def _report(result: ScenarioResult, client: Lftp) -> str:
     """The evidence of a scenario that did not pass."""
-    from ftps_harness.report.junit import evidence  # noqa: PLC0415 - idle unless used
-    from ftps_harness.report.tally import BuildRun  # noqa: PLC0415
+    from ftps_harness.report.junit import evidence  # idle unless used
+    from ftps_harness.report.tally import BuildRun
 
     run = BuildRun(client, (result,), 1, result.seconds, again={result.scenario.id: result.scenario.file})
     return "\n".join(evidence(run, result))

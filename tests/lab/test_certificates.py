@@ -507,7 +507,7 @@ def test_reading_scenarios_needs_no_tls_library() -> None:
 
 def test_the_package_has_no_other_names() -> None:
     """Names are looked up late, and a misspelt one is still an error."""
-    import ftps_lab.certificates as package  # noqa: PLC0415 - the subject of this test
+    import ftps_lab.certificates as package  # the subject of this test
 
     assert package.issue is issue
     with pytest.raises(AttributeError, match="has no attribute 'isue'"):

@@ -52,11 +52,11 @@ def call(arguments: Sequence[str] | None = None) -> int:
 
 def _command(arguments: Sequence[str] | None) -> int:
     """Run a command; whatever it raises says whose fault it is."""
-    import click  # noqa: PLC0415 - after the signals are in place
+    import click  # after the signals are in place
 
-    from ftps_harness.cli.commands import commands  # noqa: PLC0415
-    from ftps_harness.errors import HarnessError, UsageError  # noqa: PLC0415
-    from ftps_lab.errors import LabError  # noqa: PLC0415
+    from ftps_harness.cli.commands import commands
+    from ftps_harness.errors import HarnessError, UsageError
+    from ftps_lab.errors import LabError
 
     try:
         return commands.main(arguments, prog_name="ftps-lab", standalone_mode=False) or EXPECTED
@@ -81,7 +81,7 @@ def _command(arguments: Sequence[str] | None) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
-    from ftps_harness.report.plain import harmless  # noqa: PLC0415
+    from ftps_harness.report.plain import harmless
 
     with contextlib.suppress(OSError):
         sys.stderr.write(f"ftps-lab: {harmless(sentence)}\n")

@@ -19,7 +19,7 @@ _WIDTH = 80
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag; repeat it for more.")
 def list_command(names: tuple[str, ...], tags: tuple[str, ...]) -> None:
     """List the scenarios: id, title and tags."""
-    from ftps_harness.catalogue import choose, outline_all  # noqa: PLC0415 - --help needs nothing of it
+    from ftps_harness.catalogue import choose, outline_all  # --help needs nothing of it
 
     outlines = outline_all(choose(names), tags)
     click.echo("\n".join(_listed(outlines)))
@@ -27,7 +27,7 @@ def list_command(names: tuple[str, ...], tags: tuple[str, ...]) -> None:
 
 def _listed(outlines: Sequence[Outline]) -> Iterator[str]:
     """Two columns that fit 80 characters; an id that is longer than the column has a line of its own."""
-    from ftps_harness.report.plain import harmless, padded, wrapped  # noqa: PLC0415
+    from ftps_harness.report.plain import harmless, padded, wrapped
 
     column = min(36, max(len(each.id) for each in outlines))
     for each in outlines:
@@ -45,8 +45,8 @@ def _listed(outlines: Sequence[Outline]) -> Iterator[str]:
 @click.argument("name", metavar="SCENARIO")
 def show(name: str) -> None:
     """Show one scenario: why it matters, and its steps."""
-    from ftps_harness.catalogue import choose_one, load_all  # noqa: PLC0415
-    from ftps_harness.report.showing import showing  # noqa: PLC0415
+    from ftps_harness.catalogue import choose_one, load_all
+    from ftps_harness.report.showing import showing
 
     (scenario,) = load_all([choose_one(name)])
     for line in showing(scenario):
@@ -60,7 +60,7 @@ def new(name: str) -> None:
 
     NAME becomes NAME.scenario.toml; the folder it lies in is its area: mine/backup-rc.
     """
-    from ftps_harness.catalogue import write_new  # noqa: PLC0415
+    from ftps_harness.catalogue import write_new
 
     path = write_new(name)
     click.echo(f"wrote {path}\nrun it: ftps-lab run {path}")

@@ -45,7 +45,7 @@ class _Commands(click.Group):
         if name in LATER:
             raise click.UsageError(f"`ftps-lab {name}` ({LATER[name]}) comes with a later version of ftps-lab", ctx)
         if name not in COMMANDS and not name.startswith("-"):
-            from ftps_harness.scenario.problems import did_you_mean  # noqa: PLC0415 - only a mistake pays for it
+            from ftps_harness.scenario.problems import did_you_mean  # only a mistake pays for it
 
             near = did_you_mean(name, COMMANDS)
             raise click.UsageError(f"there is no command {name!r}.{near} There are: {', '.join(COMMANDS)}", ctx)
@@ -55,7 +55,7 @@ class _Commands(click.Group):
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
-    from importlib import metadata  # noqa: PLC0415 - slower than everything else that --help needs
+    from importlib import metadata  # slower than everything else that --help needs
 
     try:
         version = metadata.version("ftps-lab")

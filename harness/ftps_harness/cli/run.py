@@ -95,7 +95,7 @@ class _Call:
     """One call of `ftps-lab run`, from names to exit code."""
 
     def __init__(self, names: Sequence[str], wanted: _Wanted) -> None:
-        from ftps_harness import catalogue  # noqa: PLC0415 - everything heavy waits until it is needed
+        from ftps_harness import catalogue  # everything heavy waits until it is needed
 
         self._wanted = wanted
         _check_targets(wanted)
@@ -106,9 +106,9 @@ class _Call:
 
     def run(self) -> int:
         """Run everything, report it, and say what it came to."""
-        from ftps_harness.report.tally import exit_code  # noqa: PLC0415
-        from ftps_harness.report.terminal import Terminal  # noqa: PLC0415
-        from ftps_harness.signals import undisturbed  # noqa: PLC0415
+        from ftps_harness.report.tally import exit_code
+        from ftps_harness.report.terminal import Terminal
+        from ftps_harness.signals import undisturbed
 
         clients = undisturbed(self._clients)
         keepers = self._keepers(clients)
@@ -136,7 +136,7 @@ class _Call:
             UsageError: A given path is unusable, or a scenario can mean nothing for a build.
             HarnessError: There is no lftp.
         """
-        from ftps_harness import lftp  # noqa: PLC0415
+        from ftps_harness import lftp
 
         paths = dict.fromkeys(lftp.find(path) for path in (self._wanted.lftp or (None,)))
         clients = [lftp.identify(path) for path in paths]
@@ -149,7 +149,7 @@ class _Call:
     def _keepers(self, clients: Sequence[Lftp]) -> list[Keeper | None]:
         if self._wanted.keep is None:
             return [None for _ in clients]
-        from ftps_harness.report.evidence import Keeper, prepare  # noqa: PLC0415
+        from ftps_harness.report.evidence import Keeper, prepare
 
         folder = prepare(self._wanted.keep)
         if len(clients) == 1:
@@ -158,9 +158,9 @@ class _Call:
 
     def _with(self, client: Lftp, keeper: Keeper | None, terminal: Terminal) -> BuildRun:
         """Run all scenarios with one build."""
-        from ftps_harness.pool import play_all  # noqa: PLC0415
-        from ftps_harness.report.tally import BuildRun  # noqa: PLC0415
-        from ftps_harness.runner import Options, run_scenario  # noqa: PLC0415
+        from ftps_harness.pool import play_all
+        from ftps_harness.report.tally import BuildRun
+        from ftps_harness.runner import Options, run_scenario
 
         wanted = self._wanted
         options = Options(wanted.timeout, controls=not wanted.no_controls, keep=keeper.keep if keeper else None)
@@ -191,7 +191,7 @@ class _Call:
 
     def _write(self, runs: Sequence[BuildRun]) -> list[str]:
         """Write the reports; the problems with it, a sentence each."""
-        from ftps_harness.report import json_report, junit  # noqa: PLC0415
+        from ftps_harness.report import json_report, junit
 
         problems = []
         if self._wanted.json is not None:
@@ -231,14 +231,14 @@ class _Watch:
 
 def _notes() -> list[str]:
     """What a reader of the results should know about this machine."""
-    from ftps_harness.lftp import system_rc_lines  # noqa: PLC0415
+    from ftps_harness.lftp import system_rc_lines
 
     return [f"/etc/lftp.conf, line {number}, is kept out: {line}" for number, line in system_rc_lines()]
 
 
 def _problems_of_writing(name: str, text: str) -> list[str]:
-    from ftps_harness.errors import HarnessError  # noqa: PLC0415
-    from ftps_harness.report import files  # noqa: PLC0415
+    from ftps_harness.errors import HarnessError
+    from ftps_harness.report import files
 
     try:
         files.write(name, text)
@@ -248,8 +248,8 @@ def _problems_of_writing(name: str, text: str) -> list[str]:
 
 
 def _check_targets(wanted: _Wanted) -> None:
-    from ftps_harness.errors import UsageError  # noqa: PLC0415
-    from ftps_harness.report.files import check_target  # noqa: PLC0415
+    from ftps_harness.errors import UsageError
+    from ftps_harness.report.files import check_target
 
     targets = {"--json": wanted.json, "--junit": wanted.junit}
     for option, name in targets.items():
@@ -267,9 +267,9 @@ def _check_controls(scenarios: Sequence[Scenario], client: Lftp) -> None:
     Raises:
         UsageError: Some have not; all of them.
     """
-    from ftps_harness.controls import control_for  # noqa: PLC0415
-    from ftps_harness.errors import UsageError  # noqa: PLC0415
-    from ftps_harness.scenario import expectation  # noqa: PLC0415
+    from ftps_harness.controls import control_for
+    from ftps_harness.errors import UsageError
+    from ftps_harness.scenario import expectation
 
     problems = []
     for scenario in scenarios:

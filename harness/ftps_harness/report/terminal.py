@@ -71,7 +71,7 @@ class Terminal:
         if not self._live:
             yield None
             return
-        from ftps_harness.report.progress import Progress  # noqa: PLC0415 - not needed where nobody looks on
+        from ftps_harness.report.progress import Progress  # not needed where nobody looks on
 
         with Progress(self.console, total) as bar:
             yield bar

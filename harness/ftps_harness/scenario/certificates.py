@@ -26,7 +26,7 @@ def specs(scenario: Scenario) -> dict[str, CertificateSpec]:
 
 def check(certificates: Mapping[str, CertificateTable]) -> Iterator[Problem]:
     """What is wrong with the certificates: first with the file's names and keys, then what the lab cannot issue."""
-    from ftps_lab.certificates import check as unissuable  # noqa: PLC0415 - see above
+    from ftps_lab.certificates import check as unissuable  # see above
 
     for name, table in certificates.items():
         key = joined("certificates", name)
@@ -41,7 +41,7 @@ def check(certificates: Mapping[str, CertificateTable]) -> Iterator[Problem]:
 
 
 def _specs(certificates: Mapping[str, CertificateTable]) -> dict[str, CertificateSpec]:
-    from ftps_lab.certificates import CertificateSpec  # noqa: PLC0415 - see above
+    from ftps_lab.certificates import CertificateSpec  # see above
 
     return {name: CertificateSpec(**_given(table)) for name, table in certificates.items()}
 

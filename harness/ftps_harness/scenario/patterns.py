@@ -50,7 +50,7 @@ def is_ip(text: str) -> bool:
     """Whether the text is an IPv4 or IPv6 address."""
     if ":" not in text:
         return IPV4.fullmatch(text) is not None
-    import ipaddress  # noqa: PLC0415 - few files name an IPv6 address, and `list` is in a hurry
+    import ipaddress  # few files name an IPv6 address, and `list` is in a hurry
 
     try:
         ipaddress.IPv6Address(text)

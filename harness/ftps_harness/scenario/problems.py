@@ -75,7 +75,7 @@ def listed(names: Iterable[str]) -> str:
 def did_you_mean(word: object, names: Iterable[str]) -> str:
     """The nearest of the names as a half-sentence with a leading blank, or an empty string."""
     # Only a file with a mistake in it pays for this import.
-    import difflib  # noqa: PLC0415
+    import difflib
 
     nearest = difflib.get_close_matches(str(word), list(names), n=1, cutoff=0.6)
     return f" Did you mean {shown(nearest[0])}?" if nearest else ""
