@@ -273,6 +273,19 @@ def test_a_download_from_a_stranger_that_nobody_can_find_at_the_client_is_not_ac
     assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "inconclusive"
 
 
+def test_a_download_whose_handshake_shows_another_certificate_is_not_accepted() -> None:
+    """The server's testimony about one connection does not agree with itself."""
+    client = replace(DONE, holds_payload=False)
+    server = replace(ACCEPTING, transfers=(replace(LISTED, certificate=STRANGER),))
+    assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "inconclusive"
+
+
+def test_what_a_refused_download_left_in_the_servers_buffers_is_missed_by_nobody() -> None:
+    """The server's TLS took it, the client had gone."""
+    wire = replace(SILENT, volumes=(MUCH, (500, LISTED.size - 1)))
+    assert conclude_with(REFUSED, replace(ACCEPTING, transfers=(LISTED,)), wire).verdict == "rejected"
+
+
 def test_no_fingerprints_to_compare_with() -> None:
     """OpenSSL builds may name a certificate of the pin's file."""
     client = replace(REFUSED, words=(replace(REFUSAL, fingerprint="CC:CC"),))

@@ -497,6 +497,12 @@ def fake(tmp_path: Path, client: Lftp) -> Faker:
     return Faker(tmp_path, client)
 
 
+NAMED = """
+from hashlib import sha1
+digest = sha1(shake().getpeercert(True)).hexdigest().upper()
+SAID = re.sub("(AA:)+AA", ":".join(re.findall("..", digest)), SAID)
+"""
+"""From here on its refusals name the certificate that is really shown."""
 NO_TLS = "Login failed: ftp:ssl-force is set and server does not support or allow SSL"
 PIECES = """
 sock = connect()
@@ -613,6 +619,17 @@ def test_a_refusal_that_only_the_log_holds_counts(play: Play, fake: Faker) -> No
     assert honest(play, "rejected", client=fake(body), controls=False).status == "pass"
 
 
+def test_a_literal_command_is_not_believed_against_the_log(play: Play, fake: Faker) -> None:
+    """A ``put`` whose data channel is refused ends well; before it has sent anything, once in ten times."""
+    say_more = "number = open(log[1]).read().split()[0]\nopen(log[1], 'a').write(f'{number} ERROR: {SAID}\\n')\n"
+    body = "code = real()\n" + NAMED + say_more + "sys.exit(code)"
+    keys = 'run = ["put ~/.lftp/mycert.crt"]'
+    result = play(play.step(REJECTED, keys=keys), client=fake(body), controls=False)
+    assert (result.status, verdict(result)) == ("pass", "rejected")
+    result = play(play.step(REJECTED, keys='run = ["put"]'), client=fake(body), controls=False)
+    assert (result.status, verdict(result)) == ("error", "inconclusive")
+
+
 def test_a_refusal_that_the_log_does_not_hold_is_in_doubt(play: Play, fake: Faker) -> None:
     body = (
         "code = real()\nlines = open(log[1]).read().split('\\n')\n"
@@ -622,24 +639,18 @@ def test_a_refusal_that_the_log_does_not_hold_is_in_doubt(play: Play, fake: Fake
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 
 
-class Parrot:
-    """Refuses whatever it is shown, naming the right certificate, and lies about its settings."""
-
-    body = """
+PARROT = """
 if "set -a" in script:
     target = re.search(r"set -a > (\\S+)", script)[1]
     open(target, "w").write("set ssl:verify-certificate %s\\n" % ("no" if "-certificate no" in script else "yes"))
     sys.exit(0)
-from hashlib import sha1
-digest = sha1(shake().getpeercert(True)).hexdigest().upper()
-SAID = re.sub("(AA:)+AA", ":".join(re.findall("..", digest)), SAID)
-refuse()
 """
+"""Lies about its settings, and refuses whatever it is shown."""
 
 
 def test_a_client_that_refuses_everybody_fails_its_control(play: Play, fake: Faker) -> None:
     """All three witnesses agree about its refusal: only the control tells it from lftp."""
-    parrot = fake(Parrot.body)
+    parrot = fake(PARROT + NAMED + "refuse()")
     assert honest(play, "rejected", client=parrot, controls=False).status == "pass"
     result = honest(play, "rejected", client=parrot)
     (step,) = result.steps
@@ -648,8 +659,7 @@ def test_a_client_that_refuses_everybody_fails_its_control(play: Play, fake: Fak
 
 
 def test_a_client_whose_settings_cannot_be_read_back_is_an_error(play: Play, fake: Faker) -> None:
-    body = Parrot.body.replace('"set -a" in script', "False")
-    result = honest(play, "rejected", client=fake(body))
+    result = honest(play, "rejected", client=fake(NAMED + "refuse()"))
     assert (result.status, result.steps) == ("error", ())
     assert "printed no settings" in result.why
 
