@@ -3,7 +3,7 @@ BIN := .venv/bin
 .PHONY: run test check bench lock schema format wheel-test setup clean
 
 run: setup
-	$(BIN)/ftps-lab run $(ARGS)
+	$(BIN)/ftps-lab run -j 4 $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest -n 2 $(ARGS)

@@ -84,6 +84,7 @@ def main() -> None:
     for figures in (
         lambda: catalogue_against_bare(client, scenarios, options.rounds),
         lambda: servers(options.rounds),
+        lambda: interceptor(client, options.rounds),
         lambda: start_up(options.rounds),
         lambda: leaks(client, options.steps),
     ):
@@ -257,6 +258,42 @@ def servers(rounds: int) -> Iterator[Figure]:
                     stack.enter_context(FtpsServer(spec, root=root, password="x"))
             hundreds.append(time.perf_counter() - began)
         yield Figure("a hundred servers up and down, median", statistics.median(hundreds), "s", 1)
+
+
+def interceptor(client: Lftp, rounds: int) -> Iterator[Figure]:
+    """The same transfers by the same lftp, straight to the server and through the interceptor in front of it."""
+    size = 64 << 20
+    asked = {
+        f"a download of {size >> 20} MiB": "cat large > /dev/null",
+        "an upload of 64 MiB": "put {large} -o up",
+        "a listing": "ls",
+    }
+    certificate = issue({"a": CertificateSpec()})["a"]
+    with contextlib.ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (root / "large").write_bytes(os.urandom(size))
+        home = stack.enter_context(Home())
+        servers = {
+            attack: stack.enter_context(
+                FtpsServer(ServerSpec(certificate=certificate, attack=attack), root=root, password="x")
+            )
+            for attack in ("none", "intercept")
+        }
+        for what, command in asked.items():
+            times: dict[str, list[float]] = {attack: [] for attack in servers}
+            for _ in range(rounds):
+                for attack, server in servers.items():
+                    line = command.format(large=root / "large")
+                    opened = lftp.open_command("explicit", "localhost", server.port, "somebody")
+                    trusting = "command set ssl:verify-certificate no"
+                    script = (*lftp.settings_of_ours("localhost"), trusting, opened, line)
+                    server.record()  # what was witnessed would pile up
+                    times[attack].append(_timed(lambda s=script: _lftp(client, Line(s, home, "home", "x"))))
+                    server.settle()
+                    if not [t for t in server.testimony().transfers if t.completed and t.size]:
+                        raise SystemExit(f"{what} did not come about: {line}")
+            ratios = (slow / fast for slow, fast in zip(times["intercept"], times["none"], strict=True))
+            yield Figure(f"{what}, through the interceptor / straight to the server", statistics.median(ratios), "x")
 
 
 def start_up(rounds: int) -> Iterator[Figure]:

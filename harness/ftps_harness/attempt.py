@@ -5,11 +5,10 @@ The runner and the pytest fixtures share it.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftps_harness import lftp, messages
+from ftps_harness import lftp, messages, on_the_wire
 from ftps_harness.outcome import ClientAccount, Outcome, Situation, WireAccount, conclude
 from ftps_harness.tasks import Evidence, errands, files_below, holds_payload
 
@@ -137,7 +136,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         log_missing=request.log and not run.log,  # an empty one is none: lftp logs each connection that it tries
         holds_payload=holds_payload(evidence, secrets),
     )
-    exposure = _on_the_wire(wire, testimony, secrets, anonymous=user == ANONYMOUS)
+    exposure = on_the_wire.account(wire, testimony, secrets, anonymous=user == ANONYMOUS)
     password = "" if user == ANONYMOUS else secrets.password
     outcome = conclude(_situation(scene.client, spec, password, settled=settled), client, testimony, exposure)
     return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure)
@@ -151,29 +150,17 @@ def _reach(home: Home) -> tuple[Path, ...]:
 def _situation(client: Lftp, spec: ServerSpec, password: str, *, settled: bool) -> Situation:
     """What was declared of the server, for the witnesses to be held against."""
     leaf, data = spec.certificate, spec.data_certificate or spec.certificate
-    sent = {certificate.sha1 for certificate in (leaf, data, *spec.chain) if certificate}
+    own = spec.attack_certificate if spec.attack == "intercept" else None
+    sent = {certificate.sha1 for certificate in spec.sent}
     return Situation(
         password=password,
         certificate=leaf.sha256 if leaf else "",
         settled=settled,
-        role=spec.role,
+        role=spec.answers_as,
         data_certificate=data.sha256 if data else "",
+        interceptor=own.sha256 if own else "",
+        attack=spec.attack,
+        deed=spec.deed,
+        in_the_middle=spec.behind is not None,
         sent=frozenset() if client.dialect == "openssl" else frozenset(sent),
-    )
-
-
-def _on_the_wire(wire: Wire, testimony: Testimony, secrets: Secrets, *, anonymous: bool) -> WireAccount:
-    """What anybody on the path could read. An anonymous login has no secret password.
-
-    Content that carries no mark of ours (a file of the user's own, one of three bytes) is known by its hash: a data
-    connection in clear consists of nothing else.
-    """
-    streams = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
-    in_clear = {transfer.sha256 for transfer in testimony.transfers if transfer.channel == "clear" and transfer.size}
-    known = bool(in_clear) and any(hashlib.sha256(stream).hexdigest() in in_clear for stream in streams)
-    return WireAccount(
-        connections=tuple((record.kind, record.peer[1]) for record in wire.records),
-        password=not anonymous and any(map(secrets.find_password, streams)),
-        payload=known or any(map(secrets.find_payload, streams)),
-        volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
     )

@@ -16,9 +16,11 @@ import trustme
 from ftps_harness.attempt import Attempt, Request, Scene, attempt
 from ftps_harness.errors import UsageError
 from ftps_harness.place import Here
+from ftps_harness.scenario import runs, servers
+from ftps_harness.scenario.model import Server
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
-from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue
+from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue, twins
 from ftps_lab.servers import ServerSpec
 
 if TYPE_CHECKING:
@@ -28,10 +30,9 @@ if TYPE_CHECKING:
     from ftps_harness.lftp import Lftp
     from ftps_lab.testimony import Testimony
 
-Shown = Certificate | trustme.LeafCert | dict[str, Any]
-"""A certificate to show: one made by `ServerFactory.certificate`, trustme's, or a table of ``[certificates.*]``."""
-
-_SERVER_KEYS = ("protocol", "certificate", "chain", "data_certificate", "role", "require_tls", "tls")
+_SERVER_KEYS = tuple(ServerSpec.__dataclass_fields__)
+_CERTIFICATES = ("certificate", "data_certificate", "attack_certificate")
+_PLAIN_KEYS = ("protocol", "role", "require_tls", "tls", "attack", "attack_reply", "attack_how")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +77,17 @@ class ServerHandle:
         pin: The path of its certificate as PEM; the same path after `rotate`, with the old content until you fetch it.
     """
 
-    def __init__(self, factory: ServerFactory, spec: ServerSpec, folder: Path) -> None:
+    def __init__(self, factory: ServerFactory, declared: ServerSpec, folder: Path) -> None:
         self._factory = factory
         self._folder = folder
+        self._declared = declared
+        self._copies: dict[str, Certificate] = {}
         self.secrets = Secrets.new()
         self.root = folder / "served"
         self.root.mkdir()
         populate(self.root, self.secrets)
-        self.spec = spec
-        self.server = Here().serve(spec, root=self.root, password=self.secrets.password)
+        self.spec = self._complete(declared)
+        self.server = Here().serve(self.spec, root=self.root, password=self.secrets.password)
         self.host = "localhost"
         self.pin = folder / "pin.crt"
         self._write_pin(self.pin)
@@ -109,19 +112,32 @@ class ServerHandle:
     def rotate(self, **keywords: Any) -> None:
         """Show another certificate from the next connection on: a new key, unless keywords say otherwise.
 
+        An attacker who comes or goes (`attack` and its keys) changes nothing about the server itself.
+
         Args:
             **keywords: The keys of ``[server]`` that change, as for `ServerFactory`.
 
         Raises:
             UsageError: A keyword means nothing.
         """
-        keywords.setdefault("certificate", {})
-        self.spec = self._factory.spec(self.spec, keywords)
+        if not any(keyword.startswith("attack") for keyword in keywords):
+            keywords.setdefault("certificate", {})
+        self._declared = self._factory.spec(self._declared, keywords)
+        self.spec = self._complete(self._declared)
         self.server.change(self.spec)
 
     def testimony(self) -> Testimony:
         """What the server witnessed since the last run of lftp began."""
         return self.server.testimony()
+
+    def _complete(self, spec: ServerSpec) -> ServerSpec:
+        """What an interceptor shows unless told otherwise: the certificate in every field but the key."""
+        if spec.attack != "intercept" or spec.certificate is None or spec.attack_certificate is not None:
+            return spec
+        genuine = spec.certificate
+        if genuine.sha256 not in self._copies:
+            self._copies[genuine.sha256] = twins({"": genuine})[""]
+        return replace(spec, attack_certificate=self._copies[genuine.sha256])
 
     def _write_pin(self, path: Path) -> None:
         if self.spec.certificate is not None:
@@ -183,20 +199,25 @@ class ServerFactory:
         return self._issued[name]
 
     def spec(self, before: ServerSpec, keywords: Mapping[str, Any]) -> ServerSpec:
-        """A server's data with some keys changed."""
+        """A server's data with some keys changed.
+
+        Raises:
+            UsageError: A keyword means nothing, by itself or with the others.
+        """
         _known("ftps_server", keywords, _SERVER_KEYS)
         changes: dict[str, Any] = dict(keywords)
         chain: Sequence[Certificate] = ()
-        for key in ("certificate", "data_certificate"):
-            if key in changes:
-                changes[key], sent = self._shown(changes[key])
-                chain = sent or chain
+        for key in _CERTIFICATES:
+            if changes.get(key) is not None:
+                changes[key], sent = self._shown(key, changes[key])
+                chain = (sent if key != "attack_certificate" else ()) or chain
         changes["chain"] = tuple(changes.get("chain", chain or before.chain))
         if "tls" in changes:
             changes["tls"] = tuple(changes["tls"])
         if changes.get("protocol") == "plain" and keywords.get("certificate") == {}:
             changes["certificate"] = None
-        return replace(before, **changes)
+        _check(keywords, spec := replace(before, **changes))
+        return spec
 
     def _name_of(self, key: str, certificate: Certificate) -> str:
         for name, issued in self._issued.items():
@@ -204,13 +225,16 @@ class ServerFactory:
                 return name
         raise UsageError(f"certificate({key}=…): give one made by ftps_server.certificate(…), not {certificate.name!r}")
 
-    def _shown(self, value: Shown) -> tuple[Certificate, Sequence[Certificate]]:
-        """A certificate, and what is sent after it."""
+    def _shown(self, key: str, value: Any) -> tuple[Certificate, Sequence[Certificate]]:
+        """A certificate, and what is sent after it: made by `certificate`, trustme's, or a table of the format."""
         if isinstance(value, Certificate):
             return value, ()
         if isinstance(value, trustme.LeafCert):
             certificate = from_trustme(value)
             return certificate, certificate.chain
+        if not isinstance(value, dict):
+            made = "one made by ftps_server.certificate(…) or by trustme, or a table of [certificates.*]"
+            raise UsageError(f"ftps_server({key}=…): give {made}, not {value!r}")
         return self.certificate(**value), ()
 
 
@@ -249,7 +273,12 @@ class LftpRunner:
         Raises:
             LabError: The server failed.
             HarnessError: lftp cannot be run.
+            UsageError: `run` cannot mean anything.
         """
+        if isinstance(run, str):
+            raise UsageError(f"lftp(run=…): write a list, such as [{run!r}]")
+        if problems := list(runs.check(tuple(run), "run")):
+            raise UsageError("; ".join(f"lftp({problem.key}=…): {problem.sentence}" for problem in problems))
         for name, content in (files or {}).items():
             folder: Folder = cwd if name.startswith("cwd/") else "lftp"
             self.home.put_file(name.removeprefix("cwd/"), _bytes(content), folder=folder)
@@ -270,6 +299,18 @@ class LftpRunner:
             done.testimony,
             done,
         )
+
+
+def _check(given: Mapping[str, Any], spec: ServerSpec) -> None:
+    """Hold a server to the rules of ``[server]``."""
+    keys = {key: value for key, value in given.items() if key in _PLAIN_KEYS}
+    keys |= {key: key for key in _CERTIFICATES if given.get(key) is not None}
+    server = Server(
+        **{key: getattr(spec, key) for key in _PLAIN_KEYS},
+        certificate="certificate" if spec.certificate else None,
+    )
+    if problems := list(servers.check_keys(keys, server, list(_CERTIFICATES))):
+        raise UsageError("; ".join(f"ftps_server({problem.key}=…): {problem.sentence}" for problem in problems))
 
 
 def _bytes(content: Certificate | trustme.LeafCert | Path | str | bytes) -> bytes:

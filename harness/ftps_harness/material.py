@@ -29,6 +29,8 @@ class Material:
 
     def __init__(self, scenario: Scenario) -> None:
         self.certificates: Mapping[str, Certificate] = issuing.issue(scenarios.specs(scenario))
+        attacked = {step.server.certificate for step in scenario.steps if step.server.attack == "intercept"}
+        self._copies = issuing.twins({name: self.certificates[name] for name in attacked if name is not None})
 
     def server(self, server: Server) -> ServerSpec:
         """The complete server of a step, with certificates in the place of names."""
@@ -41,7 +43,19 @@ class Material:
             role=server.role,
             require_tls=server.require_tls,
             tls=server.tls,
+            attack=server.attack,
+            attack_certificate=self._interceptors(server),
+            attack_reply=server.attack_reply,
+            attack_how=server.attack_how,
         )
+
+    def _interceptors(self, server: Server) -> Certificate | None:
+        """What an interceptor shows: his own, or `certificate` in every field but the key."""
+        if server.attack != "intercept" or server.certificate is None:
+            return None
+        if server.attack_certificate is not None:
+            return self.certificates[server.attack_certificate]
+        return self._copies[server.certificate]
 
     def content(self, sources: tuple[Source, ...], server: Server, served: Callable[[], bytes]) -> bytes:
         """The bytes of a file of the step; `served` fetches what the running server shows."""

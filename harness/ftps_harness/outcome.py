@@ -7,19 +7,18 @@ where they contradict each other the outcome is `inconclusive`, with the contrad
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from ftps_harness.agreement import contradictions_of, unexplained, unproved
 
+if TYPE_CHECKING:
     from ftps_harness.messages import Word
     from ftps_harness.scenario import Verdict
     from ftps_lab.testimony import Testimony, Transfer
 
-_NOT_CERTIFICATE = frozenset({"tls-required", "tls-handshake"})
-"""Reasons of `rejected` that lftp gives without having looked at a certificate."""
+BehindAuth = Literal["tls", "alert", "text", "nothing"]
+"""What can come behind a server's consent to AUTH."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +82,16 @@ class WireAccount:
         password: The run's secret password is readable in the raw bytes.
         payload: A listing or a file's content is readable in the raw bytes.
         volumes: How many bytes the tap holds of each of these connections: to the server, to the client.
+        behind_auth: What came from the server behind its consents to AUTH.
+        lists_auth: The server said in clear that it has AUTH.
     """
 
     connections: tuple[tuple[str, int], ...]
     password: bool
     payload: bool
     volumes: tuple[tuple[int, int], ...] = ()
+    behind_auth: frozenset[BehindAuth] = frozenset()
+    lists_auth: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,11 @@ class Outcome:
     message: str = ""
     contradictions: tuple[str, ...] = field(default=())
 
+    @property
+    def doubtful(self) -> bool:
+        """Something got out, and yet the witnesses contradict each other: of what, and to whom, is not proved."""
+        return self.verdict == "exposed" and bool(self.contradictions)
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -111,8 +119,12 @@ class Situation:
         password: The run's secret password; empty for an anonymous login, which has none.
         certificate: SHA-256 fingerprint of the declared genuine certificate; empty for a plain server.
         settled: The server's record is complete.
-        role: Whose server was declared.
+        role: Whose account was declared: the server's own, or that of an attacker who ends TLS in its place.
         data_certificate: SHA-256 fingerprint of the leaf declared for data connections; empty for the same one.
+        interceptor: SHA-256 fingerprint of the leaf that an interceptor shows in the server's place; empty without one.
+        attack: The attacker that was declared to stand between client and server, or ``none``.
+        deed: What he was declared to do (`ServerSpec.deed`).
+        in_the_middle: He was declared to have the genuine server behind him.
         sent: SHA-1 fingerprints of all that a handshake with this server shows, for an lftp that names one of these
             when it refuses; empty for one that may name others (OpenSSL builds: the failing one of the chain that was
             built, which may come from the pin's file).
@@ -123,12 +135,17 @@ class Situation:
     settled: bool
     role: Literal["genuine", "impostor"] = "genuine"
     data_certificate: str = ""
+    interceptor: str = ""
+    attack: str = "none"
+    deed: str = ""
+    in_the_middle: bool = False
     sent: frozenset[str] = frozenset()
 
     @property
     def shown(self) -> frozenset[str]:
         """The leaves that a handshake can show."""
-        return frozenset({self.certificate, self.data_certificate} - {""})
+        leaves = {self.interceptor} if self.interceptor else {self.certificate, self.data_certificate}
+        return frozenset(leaves - {""})
 
 
 def conclude(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Outcome:
@@ -137,7 +154,8 @@ def conclude(situation: Situation, client: ClientAccount, server: Testimony, wir
     Where several verdicts apply: exposed, crashed, hung, inconclusive, then the rest (DESIGN.md 5).
     """
     exposed, to = _exposure(situation, client, server, wire)
-    contradictions = tuple(_contradictions(situation, client, server, wire))
+    contradictions = tuple(contradictions_of(situation, client, server, wire))
+    contradictions += tuple(unproved(server) if exposed else unexplained(situation, client, server))
     if exposed:
         verdict: Verdict = "exposed"
     elif client.timed_out:
@@ -181,122 +199,18 @@ def _exposure(
 def _to_impostor(situation: Situation, client: ClientAccount, server: Testimony, transfer: Transfer) -> bool:
     """Whether content passed between the client and somebody other than the genuine server.
 
-    An upload counts with its first byte. What an impostor offers counts when the client took it: a refused download
-    leaves bytes on the way that reached nobody. A certificate that was never declared is the lab's fault, and nobody's.
+    An upload counts with its first byte, and so does whatever an attacker in the middle holds. What an impostor offers
+    counts when the client took it: a refused download leaves bytes on the way that reached nobody. A certificate that
+    was never declared is the lab's fault, and nobody's.
     """
+    if transfer.captured:
+        return True
+    if transfer.forged:
+        return False
     stranger = transfer.certificate in situation.shown - {situation.certificate}
     if server.role != "impostor" and not stranger:
         return False
     return transfer.size > 0 and (transfer.direction == "upload" or client.holds_payload)
-
-
-def _contradictions(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterable[str]:
-    """Everything in which the witnesses do not agree, a sentence each."""
-    yield from _incomplete(situation, client, server, wire)
-    yield from _undeclared(situation, client, server)
-    yield from _client_against_server(client, server)
-    in_clear = any(c.channel == "clear" and c.password == situation.password for c in server.credentials)
-    if situation.password and in_clear and not wire.password:
-        yield "the server was told the password in clear, but the wire tap does not hold it"
-    if any(t.channel == "clear" and t.size for t in server.transfers) and not wire.payload:
-        yield "the server transferred content in clear, but the wire tap does not hold it"
-
-
-def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterable[str]:
-    """Witnesses that have not seen everything."""
-    if not situation.settled:
-        yield "a connection was still open when lftp had ended: the server's record is not complete"
-    seen: Counter[tuple[str, int]] = Counter((c.kind, c.peer[1]) for c in server.connections)
-    tapped: Counter[tuple[str, int]] = Counter(wire.connections)
-    if missing := seen - tapped:
-        yield f"the wire tap missed connections of the server's testimony: {_ports(missing)}"
-    if unknown := tapped - seen:
-        yield f"the wire tap holds connections that the server's testimony lacks: {_ports(unknown)}"
-    if short := _shorter_than_witnessed(server, wire, broken_off=bool(client.words)) - missing:
-        yield f"the wire tap holds fewer bytes than the server witnessed: {_ports(short)}"
-    if sum(c.verb == "PASS" for c in server.commands) != len(server.credentials):
-        yield "the server's testimony does not hold as many passwords as it holds PASS commands"
-    if client.log_missing:
-        yield "lftp wrote no debug log, so a refusal that it hides elsewhere would be missed"
-    for word in client.words:
-        if word.kind == "unknown":
-            yield f"lftp says something that is in no dialect's table: {word.text!r}"
-
-
-def _shorter_than_witnessed(server: Testimony, wire: WireAccount, *, broken_off: bool) -> Counter[tuple[str, int]]:
-    """Connections of which the tap cannot hold everything: TLS adds bytes, and takes none away."""
-    where = {connection.number: (connection.kind, connection.peer[1]) for connection in server.connections}
-    least: Counter[tuple[str, int, str]] = Counter()
-    for number, direction, size in _passed(server, broken_off=broken_off):
-        if number in where:  # of a connection that the testimony lacks, the tap's list tells
-            least[(*where[number], direction)] += size
-    held: Counter[tuple[str, int, str]] = Counter()  # summed up: a port may come twice
-    for connection, (to_server, to_client) in zip(wire.connections, wire.volumes, strict=False):
-        held += Counter({(*connection, "up"): to_server, (*connection, "down"): to_client})
-    return Counter({(kind, port) for kind, port, _ in least - held})
-
-
-def _passed(server: Testimony, *, broken_off: bool) -> Iterable[tuple[int, str, int]]:
-    """What the server witnessed: on which connection, in which direction, at least how many bytes.
-
-    What it gave to its TLS for a client that broke the download off may have stayed there.
-    """
-    yield from ((c.number, "down", int(c.greeted)) for c in server.connections)
-    yield from ((h.connection, way, int(h.completed)) for h in server.handshakes for way in ("up", "down"))
-    yield from ((c.connection, "up", len(c.verb) + len(c.argument)) for c in server.commands)
-    yield from ((c.connection, "up", len(c.password)) for c in server.credentials)
-    for transfer in server.transfers:
-        if transfer.direction == "upload":
-            yield transfer.connection, "up", transfer.size
-        elif transfer.completed and not broken_off:
-            yield transfer.connection, "down", transfer.size
-
-
-def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
-    """Who answered is not who was declared, or lftp refused somebody else."""
-    if server.role != situation.role:
-        yield f"the server was declared {situation.role}, but its testimony is that of a server of role {server.role}"
-    shown = {h.certificate for h in server.handshakes} | {t.certificate for t in server.transfers if t.channel == "tls"}
-    if shown - situation.shown:
-        yield "the server showed a certificate that was not declared"
-    named = {word.fingerprint for word in client.words if word.reasons} - {None}
-    if situation.sent and named - situation.sent:
-        yield "lftp refused a certificate that this server does not show"
-
-
-def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable[str]:
-    """lftp says one thing, the server's testimony another."""
-    yield from _tasks(client)
-    finished = any(handshake.completed for handshake in server.handshakes)
-    if client.reasons - _NOT_CERTIFICATE and not finished:
-        yield "lftp refused a certificate, but the server finished no TLS handshake in which it could have shown one"
-    if "tls-required" in client.reasons and any(c.verb == "AUTH" and c.reply == 234 for c in server.commands):
-        yield "lftp says that the server offers no TLS, but the server answered AUTH with 234"
-    if "tls-required" in client.reasons and not any(c.greeted for c in server.connections):
-        yield "lftp says that the server offers no TLS, but the server never greeted it"
-    if "tls-handshake" in client.reasons and not any(not h.completed for h in server.handshakes):
-        yield "lftp says that the TLS handshake failed, but the server saw none fail"
-    if any(word.kind == "login" for word in client.words) and not _login_refused(server):
-        yield "lftp says that the login was refused, but the server refused none"
-
-
-def _tasks(client: ClientAccount) -> Iterable[str]:
-    """What was carried out according to one, and not according to the other."""
-    for task in client.tasks:
-        if task.client is True and not task.server:
-            yield f"{task.name}: the client holds the result, but the server witnessed no such transfer"
-        elif task.client is False and task.server and not client.words:
-            yield f"{task.name}: the server completed the transfer, but the client holds nothing and does not say why"
-    if client.tasks and all(task.done for task in client.tasks):
-        if client.reasons:
-            yield "lftp states a refusal, but everything requested was carried out"
-        elif client.exit_code != 0:
-            yield f"everything requested was carried out, but lftp ended with exit code {client.exit_code}"
-
-
-def _login_refused(server: Testimony) -> bool:
-    refused_user = any(c.verb in {"USER", "PASS"} and c.reply is not None and c.reply >= 400 for c in server.commands)
-    return refused_user or any(not credential.accepted for credential in server.credentials)
 
 
 def _plain_verdict(situation: Situation, client: ClientAccount, server: Testimony) -> Verdict:
@@ -318,12 +232,8 @@ def _by_tls_with_the_genuine(situation: Situation, server: Testimony) -> bool:
     genuine = {h.connection for h in server.handshakes if h.completed and h.certificate == situation.certificate}
     logins = [c.channel == "tls" and c.connection in genuine for c in server.credentials if c.accepted]
     transfers = (
-        t.channel == "tls" and t.connection in genuine and t.certificate == situation.certificate
+        t.channel == "tls" and t.connection in genuine and t.certificate == situation.certificate and not t.forged
         for t in server.transfers
         if t.size
     )
     return server.role == "genuine" and bool(logins) and all(logins) and all(transfers)
-
-
-def _ports(connections: Counter[tuple[str, int]]) -> str:
-    return ", ".join(f"{kind} from port {port}" for kind, port in sorted(connections))

@@ -264,6 +264,6 @@ def _judge_control(control: Control, attempt: Attempt) -> Judgement:
     shortcoming = control.shortcoming(attempt.outcome)
     if not shortcoming:
         return Judgement("pass")
-    status: Status = "error" if attempt.outcome.verdict in UNPROVEN else "fail"
+    status: Status = "error" if attempt.outcome.verdict in UNPROVEN or attempt.outcome.doubtful else "fail"
     detail = "".join(f"; {sentence}" for sentence in attempt.outcome.contradictions)
     return Judgement(status, (f"control {control.kind}: {shortcoming}{detail}",))

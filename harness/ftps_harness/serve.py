@@ -27,6 +27,7 @@ from ftps_harness.report.account import server_section
 from ftps_harness.report.plain import harmless, wrapped
 from ftps_harness.report.showing import expected_words, server_words
 from ftps_harness.scenario import substitute
+from ftps_harness.scenario.files import NO_HANDSHAKE
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import errands, populate
 
@@ -148,6 +149,10 @@ class Stand:
             yield "What the server saw:"
             yield from (f"  {line}" for line in server_section(testimony).lines)
             yield ""
+        if testimony.behind is not None and testimony.behind.connections:
+            yield "What the genuine server behind the attacker saw:"
+            yield from (f"  {line}" for line in server_section(testimony.behind).lines)
+            yield ""
 
     def check(self) -> None:
         """Raise LabError if the server's thread failed."""
@@ -164,7 +169,7 @@ class Stand:
         return self._home.folder(self._folder(name, step)) / name.removeprefix("cwd/")
 
     def _introduction(self) -> Iterator[str]:
-        protocol = self._scenario.server.protocol
+        server = self._scenario.server
         yield f"{harmless(self._scenario.title)} ({harmless(self._scenario.id)})"
         yield f"listening on {self._server.host} port {self._server.port}"
         yield ""
@@ -172,11 +177,11 @@ class Stand:
         yield f"  password      {self._secrets.password}"
         for index, path in enumerate(self._certificates):
             yield f"  {'' if index else 'certificates':13} {path}"
-        if protocol != "plain":
+        if server.protocol != "plain" and server.attack not in NO_HANDSHAKE:
             yield ""
             yield "The certificate that it shows, fetched as the document does:"
             yield ""
-            command = s_client.command_line("localhost", self._server.port, protocol=protocol)
+            command = s_client.command_line("localhost", self._server.port, protocol=server.protocol)
             yield f"{shlex.join(command)} </dev/null"
         yield ""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.secrets import Secrets
-    from ftps_lab.testimony import Testimony
+    from ftps_lab.testimony import Testimony, Transfer
 
 _LISTINGS = frozenset({"LIST", "NLST", "MLSD"})
 _STORES = frozenset({"STOR", "APPE", "STOU"})
@@ -45,6 +45,11 @@ class Evidence:
     written: tuple[Path, ...]
     root: Path
     testimony: Testimony
+
+    @property
+    def transfers(self) -> list[Transfer]:
+        """The transfers of what is served or put: an attacker's invention is no answer to any request."""
+        return [transfer for transfer in self.testimony.transfers if not transfer.forged]
 
 
 class Errand:
@@ -74,7 +79,7 @@ class List(Errand):
 
     def proof(self, evidence: Evidence) -> Task:
         """The client printed the name; the server completed a listing."""
-        complete = any(t.verb in _LISTINGS and t.completed and t.size for t in evidence.testimony.transfers)
+        complete = any(t.verb in _LISTINGS and t.completed and t.size for t in evidence.transfers)
         return Task(self.name, self._secrets.file_name.encode() in evidence.stdout, complete)
 
 
@@ -88,7 +93,7 @@ class Get(Errand):
     def proof(self, evidence: Evidence) -> Task:
         """The same bytes at the client and in the server's account."""
         digest = _sha256(self._secrets.content)
-        sent = any(t.verb == "RETR" and t.completed and t.sha256 == digest for t in evidence.testimony.transfers)
+        sent = any(t.verb == "RETR" and t.completed and t.sha256 == digest for t in evidence.transfers)
         return Task(self.name, _holds(evidence.downloads / self._secrets.file_name, digest), sent)
 
 
@@ -102,7 +107,7 @@ class Put(Errand):
     def proof(self, evidence: Evidence) -> Task:
         """The same bytes in the server's account and in its folder."""
         digest = _sha256(self._secrets.upload_content)
-        stored = any(t.verb in _STORES and t.completed and t.sha256 == digest for t in evidence.testimony.transfers)
+        stored = any(t.verb in _STORES and t.completed and t.sha256 == digest for t in evidence.transfers)
         return Task(self.name, None, stored and _holds(evidence.root / self._secrets.upload_name, digest))
 
 
@@ -115,7 +120,7 @@ class Mirror(Errand):
 
     def proof(self, evidence: Evidence) -> Task:
         """Every file of the tree, byte for byte."""
-        sent = {t.sha256 for t in evidence.testimony.transfers if t.verb == "RETR" and t.completed}
+        sent = {t.sha256 for t in evidence.transfers if t.verb == "RETR" and t.completed}
         digests: Mapping[str, str] = {name: _sha256(data) for name, data in self._secrets.tree.items()}
         here = all(_holds(evidence.downloads / "mirror" / name, digest) for name, digest in digests.items())
         return Task(self.name, here, sent.issuperset(digests.values()))
@@ -142,7 +147,8 @@ class Literal(Errand):
         served = {self._secrets.file_name: self._secrets.content, **self._secrets.tree}
         intact = all(_holds(path, _sha256(served[path.name])) for path in evidence.written if path.name in served)
         succeeded = self._mark.encode() in evidence.stdout and not evidence.complaint
-        complete = evidence.testimony.logged_in and all(t.completed for t in evidence.testimony.transfers)
+        transfers = evidence.testimony.transfers
+        complete = evidence.testimony.logged_in and all(t.completed and not t.forged for t in transfers)
         return Task(self.name, None if succeeded and intact else False, succeeded and complete)
 
 
@@ -173,10 +179,17 @@ def files_below(*folders: Path) -> dict[Path, tuple[int, int, int]]:
 
 
 def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
-    """Whether the client got anything of what is served: on its standard output or in a file."""
-    served = {secrets.content, *secrets.tree.values()} - {b""}
+    """Whether the client got anything of what is served: on its standard output or in a file.
+
+    Content that carries no mark of ours (a file of the user's own) is known by the hash of what was transferred.
+    """
+    transfers = evidence.transfers
+    served = {_sha256(content) for content in (secrets.content, *secrets.tree.values()) if content}
+    served |= {t.sha256 for t in transfers if t.direction == "download" and t.size}
     contents = (path.read_bytes() for path in evidence.written)
-    return secrets.find_payload(evidence.stdout) or any(c in served or secrets.find_payload(c) for c in contents)
+    return secrets.find_payload(evidence.stdout) or any(
+        _sha256(content) in served or secrets.find_payload(content) for content in contents
+    )
 
 
 def _sha256(data: bytes) -> str:

@@ -40,8 +40,9 @@ def judge(outcome: Outcome, expect: Expect, said: str) -> Judgement:
     """
     if outcome.verdict != expect.verdict:
         status: Status = "error" if outcome.verdict in UNPROVEN else "fail"
-        detail = "".join(f"; {sentence}" for sentence in outcome.contradictions)
-        return Judgement(status, (f"expected {expect.verdict}, but it was {outcome.verdict}{detail}",))
+        return Judgement(status, (f"expected {expect.verdict}, but it was {outcome.verdict}{_detail(outcome)}",))
+    if outcome.doubtful:
+        return _in_doubt(outcome)
     differences = [
         _differs(name, wanted, actual)
         for name, wanted, actual in (
@@ -65,6 +66,9 @@ def judge_repeated(outcomes: Sequence[tuple[Outcome, str]], expect: Expect) -> J
     if expect.how_often == "always":
         worst = [j for j in judgements if j.status == "error"] or [j for j in judgements if j.status == "fail"]
         return worst[0] if worst else Judgement("pass")
+    doubtful = [outcome for outcome, _ in outcomes if outcome.doubtful]
+    if doubtful:
+        return _in_doubt(doubtful[0])
     counts = counted([outcome for outcome, _ in outcomes])
     shown = ", ".join(f"{verdict} {count}×" for verdict, count in counts.items())
     others = [o for (o, _), j in zip(outcomes, judgements, strict=True) if j.status != "pass"]
@@ -80,6 +84,14 @@ def judge_repeated(outcomes: Sequence[tuple[Outcome, str]], expect: Expect) -> J
 def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
     """How often each verdict came, most frequent first."""
     return dict(Counter(outcome.verdict for outcome in outcomes).most_common())
+
+
+def _in_doubt(outcome: Outcome) -> Judgement:
+    return Judgement("error", (f"something was exposed, but the witnesses do not agree{_detail(outcome)}",))
+
+
+def _detail(outcome: Outcome) -> str:
+    return "".join(f"; {sentence}" for sentence in outcome.contradictions)
 
 
 def _differs(name: str, wanted: object, actual: frozenset[str]) -> str:

@@ -22,6 +22,18 @@ if TYPE_CHECKING:
     from OpenSSL import SSL
 
 
+_HEAD = 6
+"""Bytes that tell a ClientHello: the record's header and the message's type."""
+
+
+def is_client_hello(head: bytes, size: int) -> bool:
+    """Whether a stream of `size` bytes that begins so is one TLS ClientHello and nothing else (RFC 8446 section 5.1).
+
+    A client that wants TLS on a data connection where the server has none sends it in the place of content.
+    """
+    return head[:2] == b"\x16\x03" and head[5:6] == b"\x01" and int.from_bytes(head[3:5]) + 5 == size
+
+
 def read_now(channel: Any) -> None:
     """What pyftpdlib's event loop does when there is something to read."""
     if not channel._closed:  # noqa: SLF001 - pyftpdlib's
@@ -42,6 +54,7 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
 
     def __init__(self, sock: Any, cmd_channel: Any) -> None:
         self._lab_hash = hashlib.sha256()
+        self._lab_head = b""
         self.lab_size = 0
         recorder, peer = cmd_channel.lab_recorder, cmd_channel.lab_data_peer
         self._lab_raw = TappedSocket(sock, recorder.tap("data", peer))
@@ -91,6 +104,8 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
         self.lab_log.closed()
 
     def _lab_count(self, data: bytes) -> None:
+        if len(self._lab_head) < _HEAD:
+            self._lab_head += data[:_HEAD]
         self._lab_hash.update(data)
         self.lab_size += len(data)
 
@@ -100,14 +115,15 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
         name = control.lab_listing
         if self.file_obj is not None:
             name = os.path.relpath(self.file_obj.name, control.authorizer.get_home_dir(control.username))
+        hello = self.receive and not tls and is_client_hello(self._lab_head, self.lab_size)
         return Transfer(
             connection=self.lab_log.number,
             control=control.lab_log.number,
             verb=verb,
             name=name,
             direction="upload" if self.receive else "download",
-            size=self.lab_size,
-            sha256=self._lab_hash.hexdigest(),
+            size=0 if hello else self.lab_size,
+            sha256=hashlib.sha256().hexdigest() if hello else self._lab_hash.hexdigest(),
             channel="tls" if tls else "clear",
             certificate=control.data_identity.certificate if tls else "",
             completed=bool(self.transfer_finished),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _LISTINGS = frozenset({"LIST", "NLST", "MLSD"})
 _OPENERS = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
-_TRANSFERS = _LISTINGS | {"RETR", "STOR", "APPE", "STOU"}
+TRANSFERS = _LISTINGS | {"RETR", "STOR", "APPE", "STOU"}
 
 
 class Doorman:
@@ -86,7 +86,11 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     _in_dtp_queue: Any
     _out_dtp_queue: Any
     lab_recorder: Recorder
+    lab_attack: ClassVar[str] = "none"
+    """Which attacker this is, for the record: it stands with the class that acts, not with what was asked for."""
     lab_data_peer = ("", 0)
+    lab_obeyed: int | None = None
+    """The command that replies are to, where that need not be the newest."""
     _ssl_established = False
 
     def __init__(self, conn: Any, server: Any, ioloop: Any = None) -> None:
@@ -95,8 +99,16 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         self.lab_listing = ""
         peer = server.lab_peer
         tapped = TappedSocket(conn, self.lab_recorder.tap("control", peer))
-        self.lab_log = self.lab_recorder.opened("control", peer)
+        self.lab_log = self.lab_recorder.opened("control", peer, self.lab_attack)
         super().__init__(tapped, server, ioloop)
+
+    def handle(self) -> None:
+        """A client is here, and nothing stands between it and the greeting."""
+        self.lab_greet()
+
+    def lab_greet(self) -> None:
+        """Send the 220."""
+        super().handle()
 
     @property
     def lab_channel(self) -> Channel:
@@ -118,11 +130,11 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
             self._lab_obey(line, cmd, arg)
 
     def _lab_obey(self, line: str, cmd: str, arg: str) -> None:
-        if cmd in _TRANSFERS | _OPENERS:
+        if cmd in TRANSFERS | _OPENERS:
             self._lab_drop_queued()
         if "\0" in line:
             self.respond("501 No file has such a name.")  # the operating system's calls would raise
-        elif cmd in _TRANSFERS and self.authenticated and not self._lab_data_expected:
+        elif cmd in TRANSFERS and self.authenticated and not self._lab_data_expected:
             self.respond("425 Use PASV or PORT first.")  # pyftpdlib would answer 150 and wait for ever
         else:
             super().pre_process_command(line, cmd, arg)
@@ -132,7 +144,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         if resp[:3] == "220" and not self.lab_log.connection.greeted:
             self.lab_log.greeted()
         elif resp[:3].isdigit():
-            self.lab_log.replied(int(resp[:3]))
+            self.lab_log.replied(int(resp[:3]), self.lab_obeyed)
         super().respond(resp, *args, **kwargs)
 
     def ftp_MFMT(self, path: str, timeval: str) -> None:  # noqa: N802 - pyftpdlib's name
@@ -267,7 +279,7 @@ class ImplicitControl(ExplicitControl):
         super().handle_ssl_established()
         if not self._lab_greeted:
             self._lab_greeted = True
-            super().handle()
+            self.lab_greet()
 
 
 CONTROLS: dict[str, type[RecordingControl]] = {

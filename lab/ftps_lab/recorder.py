@@ -59,6 +59,10 @@ class ConnectionLog:
         """Something went wrong on this connection that is the client's doing."""
         self._update(replace(self.connection, error=error))
 
+    def did(self, deed: str) -> None:
+        """The attacker did here what he is there for."""
+        self._update(replace(self.connection, deed=deed))
+
     def handshake(self, handshake: Handshake) -> None:
         """A TLS handshake ended."""
         self._recorder.handshakes.append(handshake)
@@ -71,13 +75,19 @@ class ConnectionLog:
         """A command arrived."""
         self._recorder.commands.append(command)
 
-    def replied(self, code: int) -> None:
-        """The reply to the newest command of this connection that has none yet; preliminary ones count."""
+    @property
+    def last_command(self) -> int:
+        """Which of the record's commands is the newest, for `replied`."""
+        return len(self._recorder.commands) - 1
+
+    def replied(self, code: int, index: int | None = None) -> None:
+        """The first reply to a command: to the newest of this connection, or to the one at `index`."""
         commands = self._recorder.commands
-        for index in range(len(commands) - 1, -1, -1):
-            if commands[index].connection == self.number:
-                if commands[index].reply is None:
-                    commands[index] = replace(commands[index], reply=code)
+        where = [index] if index is not None else range(len(commands) - 1, -1, -1)
+        for at in where:
+            if commands[at].connection == self.number:
+                if commands[at].reply is None:
+                    commands[at] = replace(commands[at], reply=code)
                 return
 
     def credential(self, credential: Credential) -> None:
@@ -129,11 +139,10 @@ class Recorder:
         self.taps.append(tap)
         return tap
 
-    def opened(self, kind: Literal["control", "data"], peer: Address) -> ConnectionLog:
-        """A connection was accepted, or opened in active mode."""
-        connection = Connection(
-            number=len(self.connections) + 1, kind=kind, peer=peer, opened=time.monotonic() - self._began
-        )
+    def opened(self, kind: Literal["control", "data"], peer: Address, attack: str = "none") -> ConnectionLog:
+        """A connection was accepted, or opened in active mode; by an attacker, if one is named."""
+        opened = time.monotonic() - self._began
+        connection = Connection(len(self.connections) + 1, kind, peer, opened, attack=attack)
         self.connections.append(connection)
         with self._idle:
             self._open += 1

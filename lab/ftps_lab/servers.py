@@ -12,18 +12,19 @@ with FtpsServer(ServerSpec(certificate=certificate), root=folder, password="secr
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import ssl
 import threading
 import warnings
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from ftps_lab.attackers import ATTACKS, Genuine
+from ftps_lab.certificates import twins
 from ftps_lab.channel import Identity, TappedTlsMixin
 from ftps_lab.errors import LabError
+from ftps_lab.event_loop import ERRORS, Waker
 from ftps_lab.handlers import CONTROLS, Doorman, root_path
 from ftps_lab.recorder import Recorder
 from ftps_lab.tap import watch_alerts
@@ -36,10 +37,14 @@ with warnings.catch_warnings():
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
     from types import TracebackType
 
     from ftps_lab.certificates import Certificate
     from ftps_lab.testimony import Testimony, Wire
+
+IN_THE_MIDDLE = frozenset({"intercept", "strip-auth"})
+"""Attacks whose attacker reads and writes what the genuine server and its clients say to each other."""
 
 _READY_SECONDS = 10.0
 """How long a server may take to answer its first client; it takes 2 ms."""
@@ -58,6 +63,10 @@ class ServerSpec:
         data_certificate: Shown on data connections; None means the same one.
         require_tls: Refuse USER before TLS and data connections in clear.
         tls: The versions offered, such as ``("1.2", "1.3")``.
+        attack: What stands between the clients and this server: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
+        attack_certificate: The interceptor's own; None means `certificate` in every field but the key.
+        attack_reply: What ``strip-auth``, ``refuse-auth`` and ``refuse-prot`` answer with (RFC 959 section 4.2).
+        attack_how: How ``break-handshake`` breaks it: ``close``, ``alert`` or ``text``.
     """
 
     protocol: Literal["explicit", "implicit", "plain"] = "explicit"
@@ -67,72 +76,36 @@ class ServerSpec:
     role: Literal["genuine", "impostor"] = "genuine"
     require_tls: bool = False
     tls: tuple[str, ...] = ("1.2", "1.3")
+    attack: str = "none"
+    attack_certificate: Certificate | None = None
+    attack_reply: int = 502
+    attack_how: Literal["close", "alert", "text"] = "alert"
 
+    @property
+    def behind(self) -> ServerSpec | None:
+        """The genuine server that an attacker in the middle talks to; None where nobody ends TLS in its place."""
+        return replace(self, attack="none", attack_certificate=None) if self.attack in IN_THE_MIDDLE else None
 
-class _Errors(logging.Handler):
-    """Brings what pyftpdlib logs as an error to the server whose thread it happened in.
+    @property
+    def deed(self) -> str:
+        """What the attack comes to on a connection (`Connection.deed`): its reply, its way, or else its name."""
+        if self.attack in {"strip-auth", "refuse-auth", "refuse-prot"}:
+            return str(self.attack_reply)
+        return {"none": "", "break-handshake": self.attack_how}.get(self.attack, self.attack)
 
-    pyftpdlib catches exceptions of handlers and only logs them; here they must surface in the caller.
-    """
+    @property
+    def sent(self) -> tuple[Certificate, ...]:
+        """All the certificates that a client's handshakes can show."""
+        if self.attack == "intercept":
+            own = self.attack_certificate
+            return (own, *own.chain) if own else ()
+        shown = (self.certificate, self.data_certificate, *self.chain)
+        return tuple(certificate for certificate in shown if certificate is not None)
 
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.by_thread: dict[int, list[str]] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        errors = self.by_thread.get(record.thread or 0)
-        if errors is not None:
-            errors.append(self.format(record))
-
-
-_ERRORS = _Errors()
-logging.getLogger("pyftpdlib").addHandler(_ERRORS)
-
-
-class _Waker:
-    """Lets other threads run a function in the event loop's thread."""
-
-    def __init__(self, ioloop: Any) -> None:
-        self._ours, self._theirs = socket.socketpair()
-        self._ours.setblocking(False)
-        self._theirs.setblocking(False)
-        self._calls: deque[Any] = deque()
-        self._closed = False
-        self._fileno = self._ours.fileno()
-        ioloop.register(self._fileno, self, ioloop.READ)
-
-    def call(self, function: Any) -> None:
-        self._calls.append(function)
-        with contextlib.suppress(OSError):  # full: a wake-up is on its way already; closed: see below
-            self._theirs.send(b"!")
-        if self._closed:
-            self._run()  # whoever waits for the thread learns that it has ended
-
-    def handle_read_event(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._ours.recv(4096)
-        self._run()
-
-    def _run(self) -> None:
-        # Only what waits now: a call that is made meanwhile belongs to a later turn of the event loop.
-        for _ in range(len(self._calls)):
-            try:
-                function = self._calls.popleft()
-            except IndexError:  # another thread was here
-                return
-            function()
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self._closed = True
-        self._ours.close()
-        self._theirs.close()
-        self._run()
+    @property
+    def answers_as(self) -> Literal["genuine", "impostor"]:
+        """Whose account a client's connections are in."""
+        return "impostor" if self.attack in IN_THE_MIDDLE else self.role
 
 
 class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
@@ -180,10 +153,11 @@ class FtpsServer:
         self.spec = spec
         self.host = host
         self.port = port
-        self.recorder = Recorder(spec.role)
+        self.recorder = Recorder(spec.answers_as)
         self._root = root_path(root)
         self._password = password
-        self._handler = self._handler_class(spec)
+        self._behind: FtpsServer | None = None
+        self._shown_behind: set[str] = set()
         self._errors: list[str] = []
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -207,9 +181,14 @@ class FtpsServer:
             raise LabError(f"the server on {self.host}:{self.port} runs already: stop it before starting it again")
         listener = self._bind()
         self._stopping = self._failed = False
+        try:
+            handler = self._handler_class(self.spec)
+        except BaseException:
+            listener.close()
+            raise
         self._ioloop = IOLoop()
-        self._waker = _Waker(self._ioloop)
-        self._ftpd = _Ftpd(self, listener, self._handler, self._ioloop)
+        self._waker = Waker(self._ioloop)
+        self._ftpd = _Ftpd(self, listener, handler, self._ioloop)
         self._thread = threading.Thread(target=self._serve, name=f"ftps-lab:{self.port}", daemon=True)
         self._thread.start()
         try:
@@ -227,30 +206,35 @@ class FtpsServer:
             LabError: The server's thread had failed, or does not end.
         """
         thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._stopping = True
-        self._waker.call(lambda: None)
-        thread.join(_STOP_SECONDS)
-        if thread.is_alive():
-            raise LabError(
-                f"the thread of the server on {self.host}:{self.port} does not end: this is a bug of the lab"
-            )
-        self._raise_errors()
+        behind, self._behind = self._behind, None
+        with contextlib.ExitStack() as stack:
+            if behind is not None:
+                stack.callback(behind.stop)
+            if thread is None:
+                return
+            self._stopping = True
+            self._waker.call(lambda: None)
+            thread.join(_STOP_SECONDS)
+            if thread.is_alive():
+                raise LabError(
+                    f"the thread of the server on {self.host}:{self.port} does not end: this is a bug of the lab"
+                )
+            self._raise_errors()
 
     def change(self, spec: ServerSpec) -> None:
-        """Be another server from the next connection on: rotate the certificate, switch TLS off, turn impostor.
+        """Be another server from the next connection on: rotate the certificate, switch TLS off, fall to an attacker.
 
         Connections that are open keep what they have. The port stays. The role shows from the next `record` on.
         """
-        handler = self._handler_class(spec)
-        self.spec, self._handler = spec, handler
         if self._thread is not None:
-            self._ftpd.handler = handler
+            self._ftpd.handler = self._handler_class(spec)
+        self.spec = spec
 
     def record(self) -> None:
         """Begin a new record; connections that are open still write to the old one."""
-        self.recorder = Recorder(self.spec.role)
+        self.recorder = Recorder(self.spec.answers_as)
+        if self._behind is not None:
+            self._behind.record()
 
     def settle(self, timeout: float = 5.0) -> bool:
         """Wait until everything that clients sent and closed has been witnessed.
@@ -277,34 +261,61 @@ class FtpsServer:
                 return False
         complete = self.recorder.wait_closed(timeout)
         self._raise_errors()
+        if self._behind is not None:
+            complete &= self._behind.settle(timeout)
         return complete
 
     def testimony(self) -> Testimony:
         """What the server witnessed since `record`."""
-        return self.recorder.testimony()
+        testimony = self.recorder.testimony()
+        if self.spec.behind is None or self._behind is None:
+            return testimony
+        return replace(testimony, behind=self._behind.testimony())
 
     def wire(self) -> Wire:
         """The raw bytes since `record`."""
         return self.recorder.wire()
 
     def _handler_class(self, spec: ServerSpec) -> type:
+        """pyftpdlib's handler for this server, a class of its own: two servers never share attributes."""
         names: dict[str, Any] = {"authorizer": Doorman(self._root, self._password)}
         if spec.protocol != "plain":
             names |= self._identities(spec)
             names |= {"tls_control_required": spec.require_tls, "tls_data_required": spec.require_tls}
-        return type("Handler", (CONTROLS[spec.protocol],), names)
+        if spec.attack == "none":
+            return type("Handler", (CONTROLS[spec.protocol],), names)
+        if spec.protocol not in ATTACKS.get(spec.attack, {}):
+            raise LabError(f"there is no attack {spec.attack!r} on a server of protocol {spec.protocol!r}")
+        names |= {"attack_reply": spec.attack_reply, "attack_how": spec.attack_how}
+        if spec.behind is not None:
+            names["genuine"] = self._stand_behind(spec.behind)
+        return type("Handler", (ATTACKS[spec.attack][spec.protocol],), names)
+
+    def _stand_behind(self, spec: ServerSpec) -> Genuine:
+        """Have the genuine server of an attacker in the middle running, on a port of its own."""
+        assert spec.protocol != "plain"
+        shown = (spec.certificate, spec.data_certificate)
+        self._shown_behind |= {certificate.sha256 for certificate in shown if certificate is not None}
+        if self._behind is None:
+            self._behind = FtpsServer(spec, root=self._root, password=self._password, host=self.host).start()
+        else:
+            self._behind.change(spec)
+        return Genuine((self.host, self._behind.port), spec.protocol, self._shown_behind)
 
     def _identities(self, spec: ServerSpec) -> dict[str, Any]:
         if spec.certificate is None:
             raise LabError(f"a server of protocol {spec.protocol!r} needs a certificate: give `certificate`")
-        identity = self._identity(spec, spec.certificate)
-        data = identity
-        if spec.data_certificate is not None and spec.data_certificate is not spec.certificate:
-            data = self._identity(spec, spec.data_certificate)
+        if spec.attack == "intercept":
+            own = spec.attack_certificate or twins({"": spec.certificate})[""]
+            identity = data = self._identity(spec, own, own.chain)
+        else:
+            identity = data = self._identity(spec, spec.certificate, spec.chain)
+            if spec.data_certificate is not None and spec.data_certificate is not spec.certificate:
+                data = self._identity(spec, spec.data_certificate, spec.chain)
         return {"identity": identity, "data_identity": data, "ssl_context": identity.context}
 
-    def _identity(self, spec: ServerSpec, certificate: Certificate) -> Identity:
-        context = server_context(certificate, spec.chain, spec.tls)
+    def _identity(self, spec: ServerSpec, certificate: Certificate, chain: Sequence[Certificate]) -> Identity:
+        context = server_context(certificate, chain, spec.tls)
         watch_alerts(context)
         return Identity(context, certificate.sha256)
 
@@ -325,7 +336,7 @@ class FtpsServer:
         return listener
 
     def _serve(self) -> None:
-        _ERRORS.by_thread[threading.get_ident()] = self._errors
+        ERRORS.by_thread[threading.get_ident()] = self._errors
         try:
             soonest: float | None = None
             while not self._stopping:
@@ -335,14 +346,13 @@ class FtpsServer:
             self._errors.append(f"{type(error).__name__}: {error}")
         finally:
             self._close_all()
-            del _ERRORS.by_thread[threading.get_ident()]
+            del ERRORS.by_thread[threading.get_ident()]
 
     def _close_all(self) -> None:
-        connections = list(self._ioloop.socket_map.values())
-        self._ioloop.close()
-        for connection in connections:
+        for connection in list(self._ioloop.socket_map.values()):
             if isinstance(connection, TappedTlsMixin):
-                connection.end()  # one whose last bytes the client does not take is still open
+                connection.end()  # pyftpdlib would wait for a client that does not take its last bytes
+        self._ioloop.close()  # afterwards, for an attacker in the middle that ends may open a last data connection
 
     def _raise_errors(self) -> None:
         if self._errors:
@@ -361,7 +371,7 @@ class FtpsServer:
                 if self.spec.protocol == "implicit":
                     client = stack.enter_context(_unverified().wrap_socket(client))
                 self._expect(client, b"220")
-                if self.spec.protocol != "implicit":
+                if self.spec.protocol != "implicit" and self.spec.attack == "none":
                     client.sendall(b"AUTH TLS\r\n")
                     self._expect(client, b"500" if self.spec.protocol == "plain" else b"234")
         except OSError as error:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+CAPTURED = 1 << 16
+"""Bytes of a transfer's content that an attacker's testimony holds; its size and hash are of all of it."""
+
 Channel = Literal["clear", "tls"]
 """How a byte travelled: readable to anybody on the path, or inside a finished TLS handshake."""
 
@@ -23,6 +26,8 @@ class Connection:
         opened: Seconds since the record began.
         greeted: The 220 was sent (control connections only).
         error: What went wrong on it inside the server, or an empty string.
+        attack: Which attacker the client met, ``none`` for the genuine server (control connections only).
+        deed: What he did here, in the words of `ServerSpec.deed`; empty as long as he has done nothing.
     """
 
     number: int
@@ -31,6 +36,8 @@ class Connection:
     opened: float
     greeted: bool = False
     error: str = ""
+    attack: str = "none"
+    deed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,8 @@ class Transfer:
         channel: Whether the data connection was in TLS.
         certificate: SHA-256 fingerprint of the leaf shown on the data connection; empty in clear.
         completed: The server considers the transfer complete (226).
+        forged: The content is an attacker's invention: no secret, and nothing that the genuine server holds.
+        captured: What an attacker in the middle holds of the content: its first `CAPTURED` bytes.
     """
 
     connection: int
@@ -117,11 +126,18 @@ class Transfer:
     channel: Channel
     certificate: str
     completed: bool
+    forged: bool = False
+    captured: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Testimony:
-    """All that one server witnessed between two moments, in order."""
+    """All that one server witnessed between two moments, in order.
+
+    Attributes:
+        role: Whose the account is. An attacker who ends TLS himself is an impostor, whoever stands behind him.
+        behind: What the genuine server behind such an attacker witnessed of him, its client; None without one.
+    """
 
     role: Literal["genuine", "impostor"]
     connections: tuple[Connection, ...] = ()
@@ -130,6 +146,7 @@ class Testimony:
     commands: tuple[Command, ...] = ()
     credentials: tuple[Credential, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    behind: Testimony | None = None
 
     __test__ = False  # pytest collects classes called Test…
 

@@ -14,7 +14,7 @@ import pytest
 
 from ftps_harness import lftp as driver
 from ftps_harness.attempt import Attempt, Request, Scene, attempt
-from ftps_harness.errors import HarnessError
+from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.fixtures import LftpRunner, ServerFactory, ServerHandle, TestOutcome
 from ftps_harness.home import Home
 from ftps_harness.place import Here
@@ -80,7 +80,7 @@ def test_a_verdict_passes_where_it_is_expected_and_nowhere_else(
     monkeypatch.setattr(driver, "settings_of_ours", impatient)
     expect = play.untrusted if kind == "rejected" else f'verdict = "{kind}"'
     step = play.step(expect, **KINDS[kind])
-    result = play(step, timeout=1 if kind == "hung" else 20, controls=kind != "hung")
+    result = play(step, timeout=0.7 if kind == "hung" else 20, controls=kind != "hung")
     assert result.status == "pass"
     seen = [(made.outcome, made.said) for made in result.steps[0].attempts]
     assert [outcome.verdict for outcome, _ in seen] == [kind]
@@ -94,7 +94,7 @@ _settings_of_ours = driver.settings_of_ours
 
 
 def impatient(host: str) -> list[str]:
-    """The same settings, for an lftp that gives up after a second."""
+    """The same settings, for an lftp that gives up soon."""
     return [*_settings_of_ours(host, patience=1), "command set net:max-retries 1"]
 
 
@@ -102,13 +102,6 @@ def test_an_expected_verdict_for_another_reason_fails(play: Play) -> None:
     result = play(play.step('verdict = "rejected"\nreason = "hostname"', rc="", keys='run = ["list"]'))
     assert result.status == "fail"
     assert "reasons: expected hostname, but it was untrusted" in result.steps[0].judgement.why[0]
-
-
-def test_a_step_that_nothing_was_asked_of_is_not_accepted(play: Play, client: Lftp) -> None:
-    """The format refuses an empty `run`; the fixtures do not."""
-    with ServerFactory() as servers, Home() as home:
-        server = servers()
-        assert LftpRunner(client, home)(server, run=[]).verdict == "unreachable"
 
 
 # Steps, repetition, clock, errors.
@@ -253,7 +246,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(client: Lftp, certificates: dict[str, Certificate], tmp_path: Path) -> Bench:
+def bench(client: Lftp, certificates: dict[str, Certificate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(driver, "settings_of_ours", impatient)
     return Bench(client, certificates, tmp_path)
 
 
@@ -651,6 +645,22 @@ def test_a_plain_server_of_the_fixture_exposes(hand: Hand) -> None:
     force = hand.lftp(server, rc="set ftp:ssl-force yes\n", run=["list"])
     assert force.verdict == "rejected"
     assert force.reasons == {"tls-required"}
+
+
+@pytest.mark.parametrize(
+    ("run", "part"),
+    [
+        ([], "nothing would run"),
+        ("list", r"write a list, such as \['list'\]"),
+        (["list", "exit"], "ends lftp before the rest was seen"),
+        (["get &"], "out of sight"),
+        (["echo x"], "connects to nothing"),
+    ],
+)
+def test_what_the_fixture_cannot_witness_is_refused(hand: Hand, run: Any, part: str) -> None:
+    """As in a scenario file."""
+    with pytest.raises(UsageError, match=part):
+        hand.lftp(hand.servers(), run=run)
 
 
 def test_nothing_is_shared_by_two_runs_of_the_fixture(hand: Hand) -> None:

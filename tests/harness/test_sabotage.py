@@ -20,6 +20,7 @@ from ftps_harness import controls, runner
 from ftps_harness import lftp as driver
 from ftps_harness.lftp import Lftp, Run
 from ftps_harness.material import impostor_of
+from ftps_lab.data import LabData
 from ftps_lab.servers import FtpsServer
 from ftps_lab.testimony import Testimony, Wire, WireRecord
 
@@ -190,16 +191,17 @@ def test_a_servers_thread_that_fails_is_an_error_of_the_lab(
     play: Play, expected: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pyftpdlib survives the one, and the thread ends with the other."""
+    monkeypatch.setattr(driver, "settings_of_ours", impatient)
 
     class Failing(FtpsServer):
         def record(self) -> None:
             super().record()
-            if self._thread is not None and self._ftpd.handler is self._handler:
+            if self._thread is not None and self._ftpd.handler.__name__ != "Failing":
 
                 def fail(*_: object) -> None:
                     raise error("sabotage")
 
-                self._ftpd.handler = type("Failing", (self._handler,), {"ftp_FEAT": fail})
+                self._ftpd.handler = type("Failing", (self._ftpd.handler,), {"ftp_FEAT": fail})
 
     result = honest(play, expected, ONLY_LIST, place=In(Failing), timeout=3)
     assert result.status == "error"
@@ -210,6 +212,7 @@ def test_a_servers_thread_that_fails_is_an_error_of_the_lab(
 @pytest.mark.parametrize("expected", ["accepted", "rejected"])
 def test_a_server_that_is_not_there(play: Play, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead port is neither a refusal nor a failure of the promise."""
+    monkeypatch.setattr(driver, "settings_of_ours", impatient)
 
     class Dead(FtpsServer):
         def record(self) -> None:
@@ -231,7 +234,7 @@ def served_by(**methods: Any) -> In:
     class Otherwise(FtpsServer):
         def record(self) -> None:
             super().record()
-            self._ftpd.handler = type("Otherwise", (self._handler,), methods)
+            self._ftpd.handler = type("Otherwise", (self._ftpd.handler,), methods)
 
     return In(Otherwise)
 
@@ -256,6 +259,22 @@ def slam_later(handler: Any, *_: Any) -> None:
     handler.close()
 
 
+class CutOff(LabData):
+    """Closes each data connection in the place of sending anything."""
+
+    def send(self, _data: bytes) -> int:
+        self.close()
+        return 0
+
+
+class Swallowing(LabData):
+    """Sends all but the last bytes of everything, and takes it for complete."""
+
+    def send(self, data: bytes) -> int:
+        super().send(data[:-20])
+        return len(data)
+
+
 MISBEHAVING: dict[str, tuple[dict[str, Any], str]] = {
     "mute": ({"handle": mute}, "unreachable"),
     "busy": ({"handle": busy}, "unreachable"),
@@ -263,6 +282,8 @@ MISBEHAVING: dict[str, tuple[dict[str, Any], str]] = {
     "closes on FEAT": ({"ftp_FEAT": slam_later}, "failed"),
     "closes on USER": ({"ftp_USER": slam_later}, "failed"),
     "closes on LIST": ({"ftp_LIST": slam_later}, "failed"),
+    "closes data connections": ({"dtp_handler": CutOff}, "failed"),
+    "sends less than there is": ({"dtp_handler": Swallowing}, "failed"),
 }
 
 
@@ -272,7 +293,8 @@ def test_a_server_that_misbehaves_accepts_and_refuses_nothing(
 ) -> None:
     monkeypatch.setattr(driver, "settings_of_ours", impatient)
     methods, expected = MISBEHAVING[case]
-    result = honest(play, "accepted", ONLY_LIST, place=served_by(**methods), controls=False)
+    keys = ONLY_LIST if case != "sends less than there is" else 'run = ["get"]'
+    result = honest(play, "accepted", keys, place=served_by(**methods), controls=False)
     assert result.status == ("fail" if expected == "failed" else "error")
     assert verdict(result) == expected
 
@@ -281,7 +303,7 @@ _settings_of_ours = driver.settings_of_ours
 
 
 def impatient(host: str) -> list[str]:
-    """The same settings, for an lftp that gives up after a second."""
+    """The same settings, for an lftp that gives up soon."""
     return [*_settings_of_ours(host, patience=1), "command set net:max-retries 1"]
 
 
@@ -547,7 +569,7 @@ FAKES: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("lie", FAKES)
 def test_no_lie_of_the_client_passes(play: Play, fake: Faker, lie: str, expected: str) -> None:
     body, told_apart = FAKES[lie]
-    timeout = 1 if told_apart == "hung" else 20
+    timeout = 0.5 if told_apart == "hung" else 20
     result = honest(play, expected, client=fake(body), controls=False, timeout=timeout)
     assert result.status in {"fail", "error"}
     assert verdict(result) == told_apart
@@ -766,7 +788,10 @@ def test_the_commands_of_an_rc_that_fail_are_not_nothing(play: Play) -> None:
 @pytest.mark.parametrize(
     "keys", ['host = "127.0.0.2"', 'password = "wrong"', 'user = "anonymous"'], ids=["host", "password", "anonymous"]
 )
-def test_a_refusal_that_is_not_about_trust_does_not_pass(play: Play, keys: str) -> None:
+def test_a_refusal_that_is_not_about_trust_does_not_pass(
+    play: Play, keys: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "settings_of_ours", impatient)
     result = play(play.step(REJECTED, rc="", keys=keys + "\n" + ONLY_LIST))
     assert result.status in {"fail", "error"}
 

@@ -162,12 +162,23 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
     ("step", "server = {}", "step[1].server", ["is empty"]),
     ("step", "server = { tls = [] }", "step[1].server.tls", ["offers no version"]),
     # What later versions bring.
-    ("server", "attack = 'intercept'", "server.attack", [f'attack = "intercept" {LATER}']),
-    ("server", "attack_certificate = 'other'", "server.attack_certificate", [LATER]),
-    ("server", "attack_reply = 502", "server.attack_reply", [f"attack_reply = 502 {LATER}"]),
-    ("server", "attack_how = 'alert'", "server.attack_how", [LATER]),
+    ("server", "attack = 'inter'", "server.attack", ['Did you mean "intercept"?']),
+    ("server", "attack_certificate = 'other'", "server.attack_certificate", ['only with the attack "intercept"']),
+    ("server", "attack_reply = 502", "server.attack_reply", ['"refuse-auth" or "refuse-prot" or "strip-auth"']),
+    ("server", "attack_how = 'alert'", "server.attack_how", ['only with the attack "break-handshake"']),
+    ("server", "attack = 'intercept'\nattack_reply = 502", "server.attack_reply", ['here it is "intercept"']),
+    ("server", "attack = 'intercept'\nattack_certificate = 'x'", "server.attack_certificate", ['named "x"']),
+    ("server", "attack = 'refuse-auth'\nattack_reply = 234", "server.attack_reply", ["from 400 to 599"]),
+    ("server", "attack = 'refuse-auth'\nattack_reply = 600", "server.attack_reply", ["from 400 to 599"]),
+    ("server", "attack = 'refuse-auth'\nattack_reply = '502'", "server.attack_reply", ["a whole number"]),
+    ("server", "attack = 'break-handshake'\nattack_how = 'rst'", "server.attack_how", ['"close"']),
+    ("server", "attack = 'refuse-auth'\nrequire_tls = true", "server.require_tls", ["refuses AUTH"]),
+    ("server", "attack = 'intercept'\nrole = 'impostor'", "server.attack", ["this one is an impostor"]),
+    ("server", "attack = 'clear-data'\nprotocol = 'plain'", "server.attack", ["a plain server has none"]),
+    ("server", "attack = 'strip-auth'\nprotocol = 'implicit'", "server.attack", ["implicit FTPS has not"]),
     ("server", "revoked = ['other']", "server.revoked", [LATER]),
-    ("step", "server = { attack = 'strip-auth' }", "step[1].server.attack", [LATER]),
+    ("step", "server = { attack_how = 'text' }", "step[1].server.attack_how", ['attack "break-handshake"']),
+    ("step", "server = { attack = 'strip-auth', attack_reply = 99 }", "step[1].server.attack_reply", ["from 400"]),
     ("step", "server = { revoked = ['other'] }", "step[1].server.revoked", [LATER]),
     ("step", "files = { x = 'crl:genuine' }", "step[1].files.x", [f'"crl:genuine" {LATER}']),
     # Steps.
@@ -331,8 +342,8 @@ def test_a_control_that_some_build_needs_is_none_too_many() -> None:
 
 def test_all_problems_are_reported_at_once() -> None:
     """Types first, all of them; then meaning, all of it; one line each, in the order of the file."""
-    types = BASE.replace("#top", "titel = 1").replace("#server", "attack = 'intercept'").replace("#expect", "x = 1")
-    assert [key for key, _ in problems(types)] == ["server.attack", "titel", "step[1].expect.x"]
+    types = BASE.replace("#top", "titel = 1").replace("#server", "revoked = ['x']").replace("#expect", "x = 1")
+    assert [key for key, _ in problems(types)] == ["server.revoked", "titel", "step[1].expect.x"]
     meaning = (
         BASE.replace("#other", "issuer = 'x'")
         .replace("#server", "tls = []\nattack_reply = 1")
@@ -343,8 +354,8 @@ def test_all_problems_are_reported_at_once() -> None:
         parse(meaning, "f.scenario.toml", "a/f")
     error = caught.value
     assert [problem.key for problem in error.problems] == [
-        "server.attack_reply",
         "certificates.other.issuer",
+        "server.attack_reply",
         "server.tls",
         "step[1].host",
         "step[1].run",

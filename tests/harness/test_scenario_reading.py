@@ -75,7 +75,7 @@ def test_an_outline_shows_what_a_catalogue_shows(tmp_path: Path) -> None:
 
 def test_an_outline_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     """Unknown keys, wrong types and keys of later versions; dangling names are left to `load`."""
-    for line in ("tls = 5", "tsl = []", "attack = 'intercept'"):
+    for line in ("tls = 5", "tsl = []", "revoked = ['x']"):
         path = scenario_file(tmp_path, content=TEXT.replace("[server]\n", f"[server]\n{line}\n"))
         with pytest.raises(ScenarioError, match=r"server\.\w+: "):
             outline(path)

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from ftps_harness.scenario import schema, tables
+from ftps_lab.attackers import ATTACKS
 
 COMMITTED = Path(__file__).parents[2] / "scenarios" / "scenario.schema.json"
 
@@ -18,7 +19,8 @@ DESIGN = {
     "": "schema title why tags claim certificates server step",
     "CertificateTable": "issuer common_name names not_before not_after key same_key_as signature ca path_length "
     "key_usage usage key_ids",
-    "ServerTable": "protocol certificate chain data_certificate role attack require_tls tls revoked",
+    "ServerTable": "protocol certificate chain data_certificate role attack attack_certificate attack_reply attack_how "
+    "require_tls tls revoked",
     "StepTable": "title server host user password files cwd rc run clock repeat control why_no_control expect",
     "StepExpectTable": "verdict reason message exposed to how_often otherwise classic status openssl",
     "ExpectTable": "verdict reason message exposed to how_often otherwise",
@@ -50,7 +52,7 @@ def test_allowed_values_are_listed(generated: dict[str, Any]) -> None:
     expect = generated["$defs"]["ExpectTable"]["properties"]
     assert set(expect["verdict"]["enum"]) == set(get_args(tables.Verdict)) - {"inconclusive"}
     assert set(expect["reason"]["anyOf"][0]["enum"]) == set(get_args(tables.Reason))
-    assert generated["$defs"]["ServerTable"]["properties"]["attack"]["enum"] == ["none"]
+    assert set(generated["$defs"]["ServerTable"]["properties"]["attack"]["enum"]) == {"none", *ATTACKS}
     assert generated["properties"]["schema"]["enum"] == [1]
 
 

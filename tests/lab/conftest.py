@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from ftps_lab.attackers.downgrade import FORGED
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
 from ftps_lab.servers import FtpsServer, ServerSpec
 from ftps_lab.tap import TappedSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ftps_lab.testimony import Testimony
@@ -34,6 +35,12 @@ Address = tuple[str, int]
 PASSWORD = "correct horse"
 PATIENCE = 5.0
 """Seconds after which a client of these tests gives up: nothing here may hang."""
+
+HELLO = b"\x16\x03\x01\x00\x05hello"
+"""A TLS record that says it is a handshake."""
+
+IN_CLEAR = {"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"}
+"""Attacks under which a client that insists on TLS gets nowhere."""
 
 CONTENTS = {
     "empty": b"",
@@ -205,9 +212,11 @@ class Lab:
         self._stack.callback(server.stop)
         return server.start()
 
-    def trusting(self, *names: str, version: str = "") -> ssl.SSLContext:
-        """A client's context that trusts these certificates only."""
+    def trusting(self, *names: str, version: str = "", verify: bool = True) -> ssl.SSLContext:
+        """A client's context that trusts these certificates only; without `verify` it believes anybody."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if not verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         for name in names:
             context.load_verify_locations(cadata=self.certificates[name].pem.decode())
         if version:
@@ -219,13 +228,14 @@ class Lab:
         self,
         server: FtpsServer,
         *,
-        trust: tuple[str, ...] = ("genuine",),
+        trust: tuple[str, ...] | None = ("genuine",),
         mode: Mode = "pasv",
         version: str = "",
         relays: Relays | None = None,
     ) -> Client:
-        """A connected client, not logged in; closed with the test."""
-        client = Client(context=self.trusting(*trust, version=version), timeout=PATIENCE)
+        """A connected client, not logged in; closed with the test. Without `trust` it believes anybody."""
+        context = self.trusting(*trust or (), version=version, verify=trust is not None)
+        client = Client(context=context, timeout=PATIENCE)
         self._stack.callback(client.close)
         client.mode = mode
         client.relays = relays
@@ -243,6 +253,31 @@ class Lab:
             client.prot_p()
         return client
 
+    def victim(self, server: FtpsServer, **more: Any) -> Client:
+        """A client that believes anybody and takes what it gets, logged in as far as the attack lets it."""
+        secure = server.spec.protocol != "plain" and server.spec.attack not in IN_CLEAR
+        client = self.client(server, trust=None, **more)
+        client.login("anna", PASSWORD, secure=secure)
+        if secure:
+            client.sendcmd("PBSZ 0")
+            with contextlib.suppress(ftplib.Error):
+                client.sendcmd("PROT P")
+                client._prot_p = server.spec.attack != "clear-data"  # type: ignore[attr-defined]  # as prot_p() does
+        return client
+
+    def prove_served(self, server: FtpsServer) -> None:
+        """A client that believes anybody gets what the server or its attacker gives."""
+        client = self.victim(server)
+        if server.spec.attack == "clear-data":
+            with client.data("RETR three") as data:
+                data.sendall(HELLO)
+                assert data.makefile("rb").read() == FORGED
+            assert client.voidresp().startswith("226")
+        else:
+            assert client.get("three") == CONTENTS["three"]
+        client.quit()
+        client.close()
+
     def connect(self, server: FtpsServer, *, receive: bytes = b"220") -> socket.socket:
         """A bare connection that has read what begins with `receive`; closed with the test."""
         sock = self._stack.enter_context(socket.create_connection((server.host, server.port), PATIENCE))
@@ -259,6 +294,20 @@ class Lab:
         """The complete testimony."""
         assert server.settle()
         return server.testimony()
+
+    def told_twice(self, server: FtpsServer) -> tuple[Testimony, Testimony]:
+        """What an attacker in the middle witnessed, and the genuine server behind him."""
+        told = self.told(server)
+        assert told.behind is not None
+        return told, told.behind
+
+    @staticmethod
+    def until(condition: Callable[[], object]) -> None:
+        """Wait until it holds; the test has failed when it does not."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
 
     @staticmethod
     def busy_share(seconds: float) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ftps_lab.recorder import Recorder
-from ftps_lab.servers import IOLoop, _Waker  # type: ignore[attr-defined]  # pyftpdlib's, without its warning
+from ftps_lab.servers import IOLoop, Waker  # type: ignore[attr-defined]  # pyftpdlib's, without its warning
 from ftps_lab.testimony import Command, Credential
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def test_connections_that_wait_to_be_accepted_are_waited_for(lab: Lab) -> None:
 def test_what_is_called_meanwhile_runs_in_a_later_turn() -> None:
     """settle() counts turns of the event loop: two of its calls never run in the same one."""
     ioloop = IOLoop()
-    waker = _Waker(ioloop)
+    waker = Waker(ioloop)
     ran: list[int] = []
 
     def first() -> None:

@@ -186,6 +186,7 @@ class _Call:
             again=self._again,
             options=wanted.again,
         )
+        terminal.matrices(done)
         terminal.failures(done)
         return done
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftps_harness.report.plain import counts_words, expectation_words, harmless, lines_of, outcome_words, why
 
@@ -66,6 +67,8 @@ def attempt_sections(attempt: Attempt) -> Iterator[Section]:
     yield Section("stderr", _last(lines_of(run.stderr), _OUTPUT_LINES) or ("(empty)",))
     yield Section(f"lftp's debug log, the last {_LOG_LINES} lines", _last(lines_of(run.log), _LOG_LINES) or ("(none)",))
     yield server_section(attempt.testimony)
+    if attempt.testimony.behind is not None:
+        yield server_section(attempt.testimony.behind, "the account of the genuine server behind the attacker")
     yield _wire(attempt)
 
 
@@ -81,17 +84,29 @@ def _last(lines: tuple[str, ...], count: int) -> tuple[str, ...]:
     return lines if left_out <= 0 else (f"({left_out} lines before)", *lines[-count:])
 
 
-def server_section(testimony: Testimony) -> Section:
+def data_of(testimony: Testimony) -> dict[str, Any]:
+    """The testimony for JSON; what an attacker holds of a transfer as text."""
+    data = dataclasses.asdict(testimony)
+    for transfer in data["transfers"]:
+        transfer["captured"] = transfer["captured"].decode("utf-8", "backslashreplace")
+    if testimony.behind is not None:
+        data["behind"] = data_of(testimony.behind)
+    return data
+
+
+def server_section(testimony: Testimony, title: str = "the server's account") -> Section:
     """Connection by connection: what the server saw on each."""
     lines = [line for connection in testimony.connections for line in _connection(connection, testimony)]
-    return Section(f"the server's account (role: {testimony.role})", tuple(lines) or ("(nobody connected)",))
+    return Section(f"{title} (role: {testimony.role})", tuple(lines) or ("(nobody connected)",))
 
 
 def _connection(connection: Connection, testimony: Testimony) -> Iterator[str]:
     number = connection.number
     greeted = ", 220 sent" if connection.greeted else ""
     error = f", {harmless(connection.error)}" if connection.error else ""
-    yield f"{connection.kind} connection {number}, from port {connection.peer[1]}{greeted}{error}"
+    attack = f", attack {connection.attack}" if connection.attack != "none" else ""
+    deed = f", the attacker did: {connection.deed}" if connection.deed else ""
+    yield f"{connection.kind} connection {number}, from port {connection.peer[1]}{greeted}{attack}{deed}{error}"
     events = (
         *((each.connection, _handshake(each)) for each in testimony.handshakes),
         *((each.connection, _alert(each)) for each in testimony.alerts),
@@ -128,7 +143,9 @@ def _command(command: Command) -> str:
 def _transfer(transfer: Transfer) -> str:
     end = "complete" if transfer.completed else "cut short"
     name = f"{transfer.verb} {harmless(transfer.name)}".rstrip()
-    return f"{transfer.channel:5}  {transfer.direction} {name}: {transfer.size} bytes, {end}"
+    held = f", {len(transfer.captured)} of them kept by the attacker" if transfer.captured else ""
+    origin = ", made up by the attacker" if transfer.forged else ""
+    return f"{transfer.channel:5}  {transfer.direction} {name}: {transfer.size} bytes{held}{origin}, {end}"
 
 
 def _wire(attempt: Attempt) -> Section:

@@ -11,7 +11,6 @@ Passwords are in it: they were made for the run and open nothing else. All the s
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shlex
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftps_harness.errors import HarnessError, UsageError
+from ftps_harness.report.account import data_of
 from ftps_harness.report.files import sentence
 
 if TYPE_CHECKING:
@@ -138,7 +138,10 @@ def _files(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
     yield "stderr", run.stderr
     yield "lftp.log", run.log
     yield "outcome.json", _json(_outcome(attempt))
-    yield "testimony.json", _json(dataclasses.asdict(attempt.testimony))
+    yield "testimony.json", _json(data_of(attempt.testimony))
+    for transfer in attempt.testimony.transfers:
+        if transfer.captured:
+            yield f"captured/{transfer.connection:02}-{transfer.verb}.bin", transfer.captured
     for number, record in enumerate(attempt.wire.records, 1):
         yield f"wire/{number:02}-{record.kind}-to-server.bin", record.to_server
         yield f"wire/{number:02}-{record.kind}-to-client.bin", record.to_client

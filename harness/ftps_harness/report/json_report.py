@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from ftps_harness.report.account import data_of
 from ftps_harness.report.plain import why
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _step(step: StepResult) -> Json:
         },
         **counts,
         "control": _control(step.control),
-        "witnesses": {"client": client(shown), "server": dataclasses.asdict(shown.testimony), "wire": _wire(shown)},
+        "witnesses": {"client": client(shown), "server": data_of(shown.testimony), "wire": _wire(shown)},
         "seconds": _seconds(step.seconds),
         **extra,
     }

@@ -48,7 +48,7 @@ def showing(scenario: Scenario) -> Iterator[Line]:
     for number, step in enumerate(scenario.steps, 1):
         no_rc = no_rc if step.rc is None else "(as before)"
         yield Line("")
-        yield Line(f"step {number}: {harmless(step.title)}", heading=True)
+        yield from (Line(line, heading=True) for line in wrapped(f"step {number}: {harmless(step.title)}", _WIDTH))
         yield from _step(step, no_rc)
 
 
@@ -68,7 +68,26 @@ def server_words(server: Server) -> str:
         said.append("refuses what is not in TLS")
     if server.role == "impostor":
         said.append("an impostor's")
-    return ", ".join(said)
+    return ", ".join(said) + attack_words(server)
+
+
+def attack_words(server: Server) -> str:
+    """What an attacker on the way to the server does, as the end of a sentence about it; empty where there is none."""
+    certificate = server.attack_certificate or f"a copy of {server.certificate}, with another key"
+    refusal = f"with {server.attack_reply}"
+    broken = {"close": "closing the connection", "alert": "a fatal alert", "text": "text in clear"}[server.attack_how]
+    words = {
+        "none": "",
+        "intercept": f"an interceptor ends TLS in its place and shows {certificate}",
+        "strip-auth": f"somebody denies {refusal} that it has TLS, and relays the rest",
+        "refuse-auth": f"somebody refuses AUTH {refusal} in its name",
+        "drop-at-auth": "somebody cuts off whoever says AUTH",
+        "break-handshake": f"somebody answers the ClientHello by {broken}",
+        "inject-before-tls": "somebody adds replies in clear before TLS begins",
+        "refuse-prot": f"PROT is refused {refusal}",
+        "clear-data": "somebody answers on data connections in clear, though PROT P was accepted",
+    }[server.attack]
+    return words and f"; between it and the client, {words}"
 
 
 def files_words(step: Step) -> Iterator[tuple[str, str]]:

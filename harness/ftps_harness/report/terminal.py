@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ftps_harness.report.account import Section, again, step_sections
 from ftps_harness.report.console import console_for
+from ftps_harness.report.matrix import lines, matrices
 from ftps_harness.report.plain import cells, counts_words, expectation_words, harmless, outcome_words, padded, wrapped
 from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 
@@ -79,6 +80,14 @@ class Terminal:
     def row(self, result: ScenarioResult) -> None:
         """One scenario of the table: its id and title, and what each of its steps came to."""
         self.console.print(Text("\n").join(self._row(result)))
+
+    def matrices(self, run: BuildRun) -> None:
+        """Scenarios that take the same steps, side by side."""
+        for matrix in matrices(run.results):
+            self._line()
+            self._line("side by side: what each came to, by step", "bold")
+            for line in lines(matrix, self._width):
+                self._line(line)
 
     def failures(self, run: BuildRun) -> None:
         """The evidence of everything that failed or broke."""

@@ -15,23 +15,11 @@ if TYPE_CHECKING:
 SENTENCE = "comes with a later version of ftps-lab; remove it"
 
 
-def _attacks(value: object) -> bool:
-    return isinstance(value, str) and value != "none"
-
-
 def _lists_something(value: object) -> bool:
     return isinstance(value, list) and value != []
 
 
-def _always(_value: object) -> bool:
-    return True
-
-
 _SERVER_KEYS: dict[str, Callable[[object], bool]] = {
-    "attack": _attacks,
-    "attack_certificate": _always,
-    "attack_reply": _always,
-    "attack_how": _always,
     "revoked": _lists_something,
 }
 """Keys of a server table → whether this value needs what is not there yet."""

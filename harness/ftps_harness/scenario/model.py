@@ -2,11 +2,11 @@
 
 # No `from __future__ import annotations`: see `tables`.
 
-from typing import Literal
-
 from msgspec import Struct
 
 from ftps_harness.scenario.tables import (
+    Attack,
+    AttackHow,
     CertificateTable,
     Control,
     ExpectedVerdict,
@@ -44,7 +44,10 @@ class Server(Struct, frozen=True, kw_only=True):
     chain: tuple[str, ...] = ()
     data_certificate: str | None = None
     role: Role = "genuine"
-    attack: Literal["none"] = "none"
+    attack: Attack = "none"
+    attack_certificate: str | None = None
+    attack_reply: int = 502
+    attack_how: AttackHow = "alert"
     require_tls: bool = False
     tls: tuple[TLSVersion, ...] = ("1.2", "1.3")
     revoked: tuple[str, ...] = ()

@@ -139,8 +139,11 @@ def _meaningless(table: ScenarioTable, contexts: list[steps.Context]) -> Iterato
         yield Problem("why", "is empty: say to a learner what is at stake and what to look at")
     yield from _words(table)
     yield from certificates.check(table.certificates)
-    in_force = zip((f"{context.key}.server" for context in contexts), _server_tables(table), strict=True)
-    yield from servers.check([("server", table.server), *in_force], table.certificates)
+    placed = [servers.Placed("server", table.server, table.server)]
+    for context, in_force in zip(contexts, _server_tables(table), strict=True):
+        written = context.step.server or servers.NOTHING
+        placed.append(servers.Placed(f"{context.key}.server", written, in_force))
+    yield from servers.check(placed, table.certificates)
     if not table.step:
         yield Problem("step", "is empty: a scenario needs at least one [[step]] table")
     yield from steps.check(contexts)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Server
-from ftps_harness.scenario.problems import Problem, dangling
+from ftps_harness.scenario.problems import Problem, dangling, shown
+from ftps_harness.scenario.tables import ServerTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from ftps_harness.scenario.tables import ServerTable
+
+_ON_AUTH = frozenset({"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake", "inject-before-tls"})
+"""Attacks on AUTH TLS, or on what comes right after it."""
+
+_REPLYING = frozenset({"strip-auth", "refuse-auth", "refuse-prot"})
+
+_ATTACK_KEYS = {
+    "attack_certificate": frozenset({"intercept"}),
+    "attack_reply": _REPLYING,
+    "attack_how": frozenset({"break-handshake"}),
+}
+"""Keys that say how an attack is done → the attacks that they belong to."""
+
+
+NOTHING = ServerTable()
+"""A step's change of the server where it changes nothing."""
 
 
 def overlaid(table: ServerTable, change: ServerTable | None) -> ServerTable:
@@ -28,19 +45,50 @@ def completed(table: ServerTable) -> Server:
     return server
 
 
-def check(tables: Iterable[tuple[str, ServerTable]], certificates: Iterable[str]) -> Iterator[Problem]:
+class Placed(NamedTuple):
+    """A server table of the file.
+
+    Attributes:
+        key: Where it stands.
+        written: As it is written there.
+        table: With all changes up to there.
+    """
+
+    key: str
+    written: ServerTable
+    table: ServerTable
+
+
+def check(tables: Iterable[Placed], certificates: Iterable[str]) -> Iterator[Problem]:
     """What is wrong with the servers, each fault where it first appears.
 
     Args:
-        tables: In the order of the file: where each stands, and the table with all changes up to there.
+        tables: In the order of the file.
         certificates: The names that the file has.
     """
     names = list(certificates)
     known: set[tuple[str, str]] = set()
-    for key, table in tables:
+    for key, written, table in tables:
+        yield from (Problem(f"{key}.{leaf}", sentence) for leaf, sentence in _idle(written, completed(table)))
         faults = list(_faults(completed(table), names))
         yield from (Problem(f"{key}.{leaf}", sentence) for leaf, sentence in faults if (leaf, sentence) not in known)
         known = set(faults)
+
+
+def check_keys(given: Mapping[str, Any], server: Server, certificates: Iterable[str]) -> Iterator[Problem]:
+    """What is wrong with a server that a program describes, key by key.
+
+    Args:
+        given: The keys that were given.
+        server: With all keys, those of before too.
+        certificates: The names that stand for certificates in them.
+    """
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+    if misfits := list(explain(values, ServerTable)):
+        yield from misfits
+        return
+    faults = (*_idle(msgspec.convert(values, ServerTable), server), *_faults(server, list(certificates)))
+    yield from (Problem(leaf, sentence) for leaf, sentence in faults)
 
 
 def _given(table: ServerTable) -> dict[str, Any]:
@@ -50,9 +98,11 @@ def _given(table: ServerTable) -> dict[str, Any]:
 def _faults(server: Server, certificates: list[str]) -> Iterator[tuple[str, str]]:
     if server.certificate is None and server.protocol != "plain":
         yield "certificate", f"missing: a server that is {server.protocol} shows a certificate; name one"
-    for name in dict.fromkeys((server.certificate, *server.chain, server.data_certificate)):
-        if name is not None and name not in certificates:
-            yield _leaf_of(server, name), dangling(name, certificates)
+    for leaf, shown_names in _named(server).items():
+        for name in shown_names:
+            if name not in certificates:
+                yield leaf, dangling(name, certificates)
+    yield from _attack_faults(server)
     if server.protocol == "plain" and server.require_tls:
         yield "require_tls", "a plain server has no TLS that it could require; remove it, or use another protocol"
     if not server.tls:
@@ -61,7 +111,41 @@ def _faults(server: Server, certificates: list[str]) -> Iterator[tuple[str, str]
         yield "tls", "names the same version twice"
 
 
-def _leaf_of(server: Server, name: str) -> str:
-    if name == server.certificate:
-        return "certificate"
-    return "chain" if name in server.chain else "data_certificate"
+def _attack_faults(server: Server) -> Iterator[tuple[str, str]]:
+    """What an attack leaves no sense to."""
+    attack = shown(server.attack)
+    if server.attack == "none":
+        return
+    if server.protocol == "plain":
+        yield "attack", f"{attack} attacks TLS, and a plain server has none; use another protocol"
+    if server.protocol == "implicit" and server.attack in _ON_AUTH:
+        yield "attack", f'{attack} attacks the change to TLS, which implicit FTPS has not; use protocol = "explicit"'
+    if server.attack == "refuse-auth" and server.require_tls:
+        yield "require_tls", "a server that refuses AUTH has no TLS that it could require; remove it"
+    if server.role == "impostor":
+        yield "attack", f"{attack} stands between the client and the genuine server, and this one is an impostor"
+    if server.attack in _REPLYING and not 400 <= server.attack_reply <= 599:
+        yield "attack_reply", f"{server.attack_reply} refuses nothing; a refusal is a code from 400 to 599, such as 502"
+
+
+def _idle(written: ServerTable, server: Server) -> Iterator[tuple[str, str]]:
+    """Keys that say how an attack is done, and the attack in force is another one."""
+    for leaf, attacks in _ATTACK_KEYS.items():
+        if getattr(written, leaf) is not None and server.attack not in attacks:
+            names = " or ".join(map(shown, sorted(attacks)))
+            yield leaf, f"goes only with the attack {names}, and here it is {shown(server.attack)}; remove it"
+
+
+def _named(server: Server) -> dict[str, tuple[str, ...]]:
+    """The certificates that a server names, by key, each name where it comes first."""
+    found: dict[str, tuple[str, ...]] = {}
+    seen: set[str] = set()
+    for leaf, names in {
+        "certificate": (server.certificate,),
+        "chain": server.chain,
+        "data_certificate": (server.data_certificate,),
+        "attack_certificate": (server.attack_certificate,),
+    }.items():
+        found[leaf] = tuple(dict.fromkeys(name for name in names if name is not None and name not in seen))
+        seen.update(found[leaf])
+    return found

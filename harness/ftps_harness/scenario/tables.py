@@ -63,6 +63,20 @@ HowOften = Literal["always", "sometimes"]
 Folder = Literal["lftp", "home", "elsewhere"]
 Protocol = Literal["explicit", "implicit", "plain"]
 Role = Literal["genuine", "impostor"]
+Attack = Literal[
+    "none",
+    "intercept",
+    "strip-auth",
+    "refuse-auth",
+    "drop-at-auth",
+    "break-handshake",
+    "inject-before-tls",
+    "refuse-prot",
+    "clear-data",
+]
+"""What stands between the client and the server (`ftps_lab.attackers`; a test keeps them the same)."""
+
+AttackHow = Literal["close", "alert", "text"]
 TLSVersion = Literal["1.0", "1.1", "1.2", "1.3"]
 Key = Literal["ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-1024", "rsa-2048", "rsa-4096"]
 Signature = Literal["sha256", "sha384", "sha1", "md5"]
@@ -164,7 +178,26 @@ class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Role | None, Meta(description='Whose server the client reached: "genuine" (default) or "impostor"')
     ] = None
     attack: Annotated[
-        Literal["none"] | None, Meta(description="What an intermediary does: nothing, in this version")
+        Attack | None,
+        Meta(description='What an attacker on the way to it does; default "none". Not together with an impostor'),
+    ] = None
+    attack_certificate: Annotated[
+        str | None,
+        Meta(description="intercept: the attacker's own; default: certificate in every field but the key"),
+    ] = None
+    attack_reply: Annotated[
+        int | None,
+        Meta(
+            description="strip-auth, refuse-auth, refuse-prot: the code that the attacker answers with; default 502",
+            extra_json_schema={"minimum": 400, "maximum": 599},
+        ),
+    ] = None
+    attack_how: Annotated[
+        AttackHow | None,
+        Meta(
+            description='break-handshake: what answers the ClientHello; "alert" (default: a fatal one), "close" or '
+            '"text"'
+        ),
     ] = None
     require_tls: Annotated[
         bool | None,

@@ -1,0 +1,60 @@
+"""What anybody on the path could read of one run, from the raw bytes. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from ftps_harness.outcome import WireAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.outcome import BehindAuth
+    from ftps_harness.secrets import Secrets
+    from ftps_lab.testimony import Testimony, Wire
+
+_ACCEPTED = re.compile(rb"^234 [^\n]*\n", re.MULTILINE)
+"""The server's consent to AUTH (RFC 4217 section 4): what comes after it should be TLS."""
+
+_FEATURE = re.compile(rb"^ AUTH\b", re.MULTILINE)
+"""AUTH in the answer to FEAT (RFC 2389 section 3.2)."""
+
+_RECORDS: dict[int, BehindAuth] = {0x14: "tls", 0x15: "alert", 0x16: "tls", 0x17: "tls"}
+"""The first byte of a TLS record → what it is (RFC 8446 section 5.1)."""
+
+
+def account(wire: Wire, testimony: Testimony, secrets: Secrets, *, anonymous: bool) -> WireAccount:
+    """What the tap says. An anonymous login has no secret password.
+
+    Content that carries no mark of ours (a file of the user's own, one of three bytes) is known by its hash: a data
+    connection in clear consists of nothing else.
+    """
+    streams = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
+    in_clear = {t.sha256 for t in testimony.transfers if t.channel == "clear" and t.size and not t.forged}
+    known = bool(in_clear) and any(hashlib.sha256(stream).hexdigest() in in_clear for stream in streams)
+    heard = [record.to_client for record in wire.records if record.kind == "control"]
+    return WireAccount(
+        connections=tuple((record.kind, record.peer[1]) for record in wire.records),
+        password=not anonymous and any(map(secrets.find_password, streams)),
+        payload=known or any(map(secrets.find_payload, streams)),
+        volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
+        behind_auth=frozenset(_behind_auth(heard)),
+        lists_auth=any(map(_FEATURE.search, _in_clear(heard))),
+    )
+
+
+def _behind_auth(heard: list[bytes]) -> Iterator[BehindAuth]:
+    for stream in heard:
+        if stream.startswith(b"220") and (accepted := _ACCEPTED.search(stream)):
+            rest = stream[accepted.end() :]
+            yield _RECORDS.get(rest[0], "text") if rest else "nothing"
+
+
+def _in_clear(heard: list[bytes]) -> Iterator[bytes]:
+    """What the server said before TLS."""
+    for stream in heard:
+        if stream.startswith(b"220"):
+            accepted = _ACCEPTED.search(stream)
+            yield stream[: accepted.end()] if accepted else stream

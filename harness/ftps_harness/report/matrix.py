@@ -1,0 +1,113 @@
+"""Scenarios that take the same steps, side by side: a row for each, a column for each step. Pure.
+
+Every scenario of a family (every attack against the same rc files, say) titles its steps alike, and that is what makes
+it one: the format needs no key for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftps_harness.report.plain import harmless, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ftps_harness.runner import ScenarioResult, StepResult
+
+_MANY = 8
+"""Columns that fit side by side; of more steps than these each gets a line of its own."""
+
+SOMETIMES = "*"
+"""Behind a cell whose verdict came in some of the runs only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One family.
+
+    Attributes:
+        columns: The steps' titles.
+        rows: The id of each scenario, and what its steps came to in a word each.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def matrices(results: Iterable[ScenarioResult]) -> list[Matrix]:
+    """Every family of at least two scenarios of at least two steps, of those that ran to their end."""
+    families: dict[tuple[str, ...], list[ScenarioResult]] = {}
+    for result in results:
+        titles = tuple(step.title for step in result.scenario.steps)
+        if len(titles) > 1 and len(result.steps) == len(titles):
+            families.setdefault(titles, []).append(result)
+    return [
+        Matrix(tuple(map(harmless, titles)), tuple((harmless(each.scenario.id), _cells(each)) for each in family))
+        for titles, family in families.items()
+        if len(family) > 1
+    ]
+
+
+def lines(matrix: Matrix, width: int) -> Iterator[str]:
+    """The matrix in lines of at most `width` columns, as far as its cells allow; turned round where it is wide."""
+    area = _area(matrix)
+    names = tuple(name.removeprefix(area) for name, _ in matrix.rows)
+    cells = tuple(row for _, row in matrix.rows)
+    if len(matrix.columns) > _MANY:
+        turned = tuple(zip(*cells, strict=True))
+        yield from _table([f"{area}{name}" for name in names], matrix.columns, turned, "", width)
+    else:
+        yield from _table(matrix.columns, names, cells, area, width)
+    if any(SOMETIMES in cell for row in cells for cell in row):
+        yield ""
+        yield f"  {SOMETIMES} not in every run; the table above has the counts"
+
+
+def _table(
+    columns: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], head: str, width: int
+) -> Iterator[str]:
+    """A legend of the columns, their numbers, and a line for each row; two where the name leaves no room."""
+    for number, title in enumerate(columns, 1):
+        first, *more = wrapped(title, width - 6)
+        yield f"  {number}  {first}"
+        yield from (f"      {line}" for line in more)
+    yield ""
+    widths = [max(len(row[at]) for row in rows) + 1 for at in range(len(columns))]
+    left = max(len(head), *map(len, names)) + 1
+    if left + sum(widths) - 1 > width:
+        left = 2
+    numbered = tuple(str(number) for number in range(1, len(columns) + 1))
+    for name, row in ((head, numbered), *zip(names, rows, strict=True)):
+        if name and len(name) >= left:
+            yield from wrapped(name, width)
+        yield (name if len(name) < left else "").ljust(left) + _line(row, widths)
+
+
+def _area(matrix: Matrix) -> str:
+    """What all names begin with, down to the slash."""
+    areas = {name.rpartition("/")[0] for name, _ in matrix.rows}
+    return f"{areas.pop()}/" if len(areas) == 1 else ""
+
+
+def _cells(result: ScenarioResult) -> tuple[str, ...]:
+    return tuple(_cell(step) for step in result.steps)
+
+
+def _cell(step: StepResult) -> str:
+    """The worst that a step came to, in one word: a password in capitals, it is the worst that can be lost."""
+    outcomes = [attempt.outcome for attempt in step.attempts]
+    exposed = frozenset().union(*(outcome.exposed for outcome in outcomes))
+    if exposed:
+        word = "PASSWORD" if "password" in exposed else "payload"
+        always = all(outcome.exposed for outcome in outcomes)
+    else:
+        verdicts = [outcome.verdict for outcome in outcomes]
+        word = step.expect.verdict if step.expect.verdict in verdicts else verdicts[0]
+        always = all(outcome.verdict == word for outcome in outcomes)
+    return word if always else word + SOMETIMES
+
+
+def _line(cells: Iterable[str], widths: list[int]) -> str:
+    return "".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()

@@ -1,0 +1,253 @@
+"""A data connection through an attacker: from the victim to him, and from him to the genuine server."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+from ftps_lab.attackers.endpoint import Endpoint, How
+from ftps_lab.tap import UNREAD_READS, TappedSocket, TappedTls
+from ftps_lab.testimony import CAPTURED, Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ftps_lab.attackers.addresses import Address
+    from ftps_lab.recorder import ConnectionLog
+
+_UPLOADS = frozenset({"STOR", "APPE", "STOU"})
+
+
+class Listener:
+    """Waits for one data connection."""
+
+    def __init__(self, ioloop: Any, host: str, called: Callable[[socket.socket, Address], None]) -> None:
+        self._ioloop = ioloop
+        self._called = called
+        self._socket = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._socket.setblocking(False)
+        self._fileno = self._socket.fileno()
+        self.address: Address = self._socket.getsockname()[:2]
+        self._closed = False
+        ioloop.register(self._fileno, self, ioloop.READ)
+
+    def close(self) -> None:
+        """Stop waiting; repeatable."""
+        if not self._closed:
+            self._closed = True
+            self._ioloop.unregister(self._fileno)
+            self._socket.close()
+
+    def hear_out(self) -> None:
+        """Take a connection that has arrived already."""
+        if not self._closed:
+            self.handle_read_event()
+
+    def readable(self) -> bool:
+        """Nothing else is asked for."""
+        return True
+
+    def writable(self) -> bool:
+        """Never asked for."""
+        return False
+
+    def handle_read_event(self) -> None:
+        """Somebody is here."""
+        try:
+            sock, peer = self._socket.accept()
+        except OSError:  # gone already
+            return
+        self.close()
+        sock.setblocking(False)
+        self._called(sock, peer[:2])
+
+    handle_close = close
+
+
+class _Content:
+    """What came from one end."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.size = 0
+        self.captured = b""
+        self.whole = False
+
+    def add(self, data: bytes) -> None:
+        self._hash.update(data)
+        self.size += len(data)
+        if len(self.captured) < CAPTURED:
+            self.captured += data[: CAPTURED - len(self.captured)]
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class DataRelay:
+    """The two ends of one data connection, and the transfer on it as the attacker saw it.
+
+    Attributes:
+        client: The end of the victim; None until it is there.
+        upstream: The end of the genuine server; None until it is there.
+    """
+
+    def __init__(self, control: Any, listener: Listener) -> None:
+        self._control = control
+        self._listener = listener
+        self._in_tls = False
+        self._verb = self._name = ""
+        self._code: int | None = None
+        self._sent, self._fetched = _Content(), _Content()
+        self._begun = self._gone = self._recorded = False
+        self._log: ConnectionLog | None = None
+        self.client: Endpoint | None = None
+        self.upstream: Endpoint | None = None
+
+    def dial_client(self, where: Address) -> Endpoint:
+        """The victim's end in active mode."""
+        sock = socket.socket(socket.AF_INET6 if ":" in where[0] else socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.connect_ex(where)
+        return self.end_of_client(sock, where, connecting=True)
+
+    def end_of_client(self, sock: socket.socket, peer: Address, *, connecting: bool = False) -> Endpoint:
+        """The victim's end: tapped, and in TLS if it asked for PROT P."""
+        control = self._control
+        raw = TappedSocket(sock, control.lab_recorder.tap("data", peer))
+        self._log = control.lab_recorder.opened("data", peer)
+        self._in_tls = bool(control._prot)  # noqa: SLF001 - pyftpdlib's: PROT P was accepted
+        tls = None
+        if self._in_tls:
+            identity = control.data_identity
+            tls = TappedTls(identity.context, raw, self._log, identity.certificate, hold_tickets=True)
+            tls.set_accept_state()
+        return Endpoint(control.ioloop, raw, self, tls=tls, connecting=connecting)
+
+    def join(self, client: Endpoint, upstream: Endpoint) -> None:
+        """Both are there. TLS with the genuine server waits for the victim's: if that fails, so does the transfer."""
+        self.client, self.upstream = client, upstream
+        if client.open:
+            self._control.genuine.secure(upstream)
+
+    def opened(self, end: Endpoint) -> None:
+        """The victim's handshake is done."""
+        if end is self.client and self.upstream is not None:
+            self._control.genuine.secure(self.upstream)
+
+    def asked(self, verb: str, name: str) -> bool:
+        """Whether this connection is for this transfer: it carries one, though others may have been refused before."""
+        if self._begun or self._recorded:
+            return False
+        self._verb, self._name, self._code = verb, name, None
+        return True
+
+    def begins(self) -> None:
+        """The genuine server has said that it will transfer."""
+        self._begun = True
+
+    def answered(self, code: int) -> None:
+        """The final reply to it has come."""
+        self._code = code
+        self._record()
+
+    def superseded(self) -> None:
+        """The victim asked for another data connection: this one is of no use any more, unless it already was."""
+        self._listener.close()
+        if not self._begun:
+            self._abort()
+
+    def let_go(self) -> bool:
+        """The victim's control connection is gone: bring what has arrived, and close all that is not wanted any more.
+
+        Returns:
+            Whether the genuine server is still to say what became of the transfer.
+        """
+        self._listener.hear_out()
+        self._listener.close()
+        if self._is_upload and self.client is not None:
+            self.client.hear_out(4 * UNREAD_READS)  # in TLS a read brings 16 KiB at most
+        source = self.client if self._is_upload else self.upstream
+        if self._code == 226 or (source is not None and source.heard_all):  # what is left is on its way
+            return bool(self._verb) and self._code is None
+        self._abort()
+        self.answered(self._code or 426)
+        return False
+
+    def received(self, end: Endpoint, data: bytes) -> None:
+        """Count it, and bring it to the other side."""
+        self._content(end).add(data)
+        other = self._other(end)
+        if other is not None:
+            other.send(data)
+            end.pause(other.full)
+
+    def drained(self, end: Endpoint) -> None:
+        """There is room again."""
+        other = self._other(end)
+        if other is not None:
+            other.pause(False)
+
+    def ended(self, end: Endpoint, how: How) -> None:
+        """One side has said its last: so does the other, in the same way. The one that content came from is done."""
+        content, other, is_client = self._content(end), self._other(end), end is self.client
+        is_source = is_client == self._is_upload
+        if is_source and content.whole:
+            return  # it was there until its last byte, so that it is gone by now means nothing
+        content.whole |= how != "reset"
+        if other is not None:
+            other.end(how if other.open or is_client else "reset")
+        if is_source or not is_client:
+            end.end("closed")
+
+    def closed(self, end: Endpoint) -> None:
+        """The socket of an end is gone, and with it the other's sense."""
+        if end is self.client:
+            self._gone = True
+            self._record()
+        other = self._other(end)
+        if other is not None and not end.heard_all:
+            other.abort()
+
+    def _abort(self) -> None:
+        for end in (self.client, self.upstream):
+            if end is not None:
+                end.abort()
+
+    @property
+    def _is_upload(self) -> bool:
+        return self._verb in _UPLOADS
+
+    def _other(self, end: Endpoint) -> Endpoint | None:
+        return self.upstream if end is self.client else self.client
+
+    def _content(self, end: Endpoint) -> _Content:
+        return self._sent if end is self.client else self._fetched
+
+    def _record(self) -> None:
+        """Once the victim's connection is gone and the final reply is there."""
+        if self._log is None or self._recorded or not self._gone or (self._verb and self._code is None):
+            return
+        self._recorded = True
+        content = self._sent if self._is_upload else self._fetched
+        if self._begun:
+            self._log.transfer(self._transfer(self._log.number, content))
+        self._log.closed()
+
+    def _transfer(self, number: int, content: _Content) -> Transfer:
+        control = self._control
+        taken = self._is_upload or (self.client is not None and self.client.said_all)
+        return Transfer(
+            connection=number,
+            control=control.lab_log.number,
+            verb=self._verb,
+            name=self._name,
+            direction="upload" if self._is_upload else "download",
+            size=content.size,
+            sha256=content.sha256,
+            channel="tls" if self._in_tls else "clear",
+            certificate=control.data_identity.certificate if self._in_tls else "",
+            completed=content.whole and taken and (self._code or 0) < 300,
+            captured=content.captured,
+        )

@@ -1,0 +1,156 @@
+"""TLS that runs over a socket by memory BIOs, one record at a time.
+
+OpenSSL on a file descriptor would bypass whatever stands between it and the socket, the wire tap among it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from OpenSSL import SSL
+
+_HEADER = 5
+"""Length in bytes of a TLS record's header: type, version, length (RFC 8446 section 5.1)."""
+
+_UNFINISHED = "closed before the handshake was finished"
+
+
+class MemoryTls(SSL.Connection):
+    """TLS over a non-blocking socket, either side of it, with the interface of `SSL.Connection`.
+
+    Records are fed one at a time: data that OpenSSL already holds would make no socket readable, and the event loop
+    would wait for ever.
+
+    With `hold_tickets` (data connections) the session tickets of TLS 1.3 wait until there is something else to send: an
+    lftp built with OpenSSL closes an upload without having read them, the kernel answers with a reset, and the end of
+    the upload is lost (measured on 4.9.3 with OpenSSL 3.0 and 5 MiB). A ticket may come at any time (RFC 8446
+    section 4.6.1).
+    """
+
+    def __init__(self, context: SSL.Context, raw: Any, *, hold_tickets: bool = False) -> None:
+        super().__init__(context, None)
+        self.raw = raw
+        self._hold_tickets = hold_tickets
+        self._holding = False
+        self._outgoing = b""
+        self._record_missing = _HEADER
+        self._header = b""
+        self._finished = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "raw":  # not set yet: SSL.Connection.__init__ failed
+            raise AttributeError(name)
+        return getattr(self.raw, name)
+
+    @property
+    def unsent(self) -> bool:
+        """Encrypted bytes wait for the socket to become writable."""
+        return bool(self._outgoing)
+
+    def do_handshake(self) -> None:
+        """Take the handshake as far as the bytes at hand allow.
+
+        Raises:
+            SSL.WantReadError: More bytes are needed.
+            SSL.Error: The handshake failed; the alert was sent.
+        """
+        while True:
+            self.handshake_goes_on()
+            try:
+                super().do_handshake()
+            except SSL.WantReadError:
+                self.flush()
+                self._feed()
+            except SSL.Error as error:
+                self.flush()
+                self._ended(str(error) or type(error).__name__)
+                raise
+            else:
+                # In TLS 1.2 what waits now is our Finished, without which the client would wait too.
+                self._holding = self._hold_tickets and self.get_protocol_version() == SSL.TLS1_3_VERSION
+                self.flush()
+                self._ended("")
+                return
+
+    def recv(self, size: int, flags: int | None = None) -> bytes:
+        """Decrypted bytes, at most `size`; raises like `SSL.Connection.recv`."""
+        while True:
+            try:
+                return super().recv(size, flags)
+            except SSL.WantReadError:
+                self.flush()
+                self._feed()
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Encrypt and send; raises WantWriteError, having taken nothing, while older bytes wait."""
+        self._holding = False
+        if not self.flush():
+            raise SSL.WantWriteError
+        sent = super().send(data, flags)
+        self.flush()
+        return sent
+
+    def shutdown(self) -> bool:
+        """Send close_notify after all that waits; raises WantWriteError until the socket has taken it."""
+        self._holding = False
+        if not self.flush():
+            raise SSL.WantWriteError
+        done = super().shutdown()
+        if not self.flush():
+            raise SSL.WantWriteError
+        return done
+
+    def flush(self) -> bool:
+        """Move encrypted bytes from OpenSSL to the socket; False while the socket takes no more."""
+        if self._holding:
+            return True
+        with contextlib.suppress(SSL.WantReadError):
+            while True:
+                self._outgoing += self.bio_read(65536)
+        while self._outgoing:
+            try:
+                sent = self.raw.send(self._outgoing)
+            except BlockingIOError:
+                return False
+            except OSError:
+                # The client is gone: reading will say so; what is left can reach nobody.
+                self._outgoing = b""
+                return True
+            self._outgoing = self._outgoing[sent:]
+        return True
+
+    def abandoned(self) -> None:
+        """The connection closes: an unfinished handshake has failed."""
+        self._ended(_UNFINISHED)
+
+    def handshake_goes_on(self) -> None:
+        """A step of the handshake begins."""
+
+    def handshake_ended(self, error: str) -> None:
+        """The handshake is done, or has failed: `error` holds OpenSSL's words. Called once."""
+
+    def _feed(self) -> None:
+        """Give OpenSSL the rest of the current record, as far as it has arrived."""
+        try:
+            data = self.raw.recv(self._record_missing)
+        except BlockingIOError:
+            raise SSL.WantReadError from None
+        if not data:
+            if not self._finished:
+                self.abandoned()
+                raise SSL.Error(_UNFINISHED)  # unlike an end of file this makes pyftpdlib answer who waits for it
+            raise SSL.SysCallError(-1, "Unexpected EOF")
+        self.bio_write(data)
+        self._record_missing -= len(data)
+        if len(self._header) < _HEADER:
+            self._header += data
+            if self._record_missing == 0:
+                self._record_missing = int.from_bytes(self._header[3:5])
+        if self._record_missing == 0:
+            self._header, self._record_missing = b"", _HEADER
+
+    def _ended(self, error: str) -> None:
+        if not self._finished:
+            self._finished = True
+            self.handshake_ended(error)

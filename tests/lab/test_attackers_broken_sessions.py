@@ -1,0 +1,249 @@
+"""Sessions that break off at any byte leave nothing behind with an attacker, and he tells how far they came.
+
+Every byte of a session in clear is tried, and some of one in TLS: with FTPS_LAB_LONG=1 in the environment every byte,
+each by FIN and by RST (4 minutes).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_lab.attackers import ATTACKS
+from ftps_lab.servers import IN_THE_MIDDLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.conftest import Address, Lab
+
+    from ftps_lab.servers import FtpsServer
+
+LONG = bool(os.environ.get("FTPS_LAB_LONG"))
+EXPLICIT = ["none", *(attack for attack, protocols in ATTACKS.items() if "explicit" in protocols)]
+IN_TLS = [
+    *(("none", "explicit"), ("none", "implicit"), ("intercept", "explicit"), ("intercept", "implicit")),
+    *(("inject-before-tls", "explicit"), ("refuse-prot", "explicit"), ("refuse-prot", "implicit")),
+    *(("clear-data", "explicit"), ("clear-data", "implicit")),
+]
+HELLO = b"\x16\x03\x01\x00\x05hello"
+
+
+def finish(lab: Lab, server: FtpsServer) -> None:
+    """Every connection ended, no LabError, and a good client is served."""
+    assert server.settle()
+    server.record()
+    lab.prove_served(server)
+    told = lab.told(server)
+    assert told.logged_in
+    assert [transfer.completed for transfer in told.transfers] == [True]
+
+
+class BrokenOffError(Exception):
+    """The session's bytes are spent."""
+
+
+class Session:
+    """A whole session that breaks off after so many bytes, on all connections, by FIN or by RST.
+
+    Attributes:
+        sent: How many bytes it has sent so far.
+        last: Commands of which every byte was sent.
+    """
+
+    def __init__(self, lab: Lab, server: FtpsServer, *, budget: int, tls: bool) -> None:
+        self._lab = lab
+        self._budget = budget
+        self._tls = tls
+        self._context = lab.trusting(verify=False)
+        self._data_in_tls = tls and server.spec.attack in {"none", "intercept", "inject-before-tls"}
+        self._server = server
+        self._socks: list[socket.socket] = []
+        self.sent = 0
+        self.last: list[str] = []
+
+    def run(self) -> None:
+        """To the end, or as far as the budget goes."""
+        with contextlib.suppress(BrokenOffError, ConnectionError):
+            self._control = self._open((self._server.host, self._server.port))
+            if self._tls and self._server.spec.protocol == "implicit":
+                self._control.shake()
+            self._control.reply()
+            if self._tls and self._server.spec.protocol == "explicit":
+                self._say("AUTH TLS")
+                self._control.shake()
+            for line in self._lines():
+                self._say(line)
+
+    def leave(self, *, reset: bool) -> None:
+        """End all connections at once."""
+        for sock in self._socks:
+            self._lab.vanish(sock) if reset else sock.close()
+
+    def _lines(self) -> Iterator[str]:
+        yield from ("USER anna", f"PASS {self._lab.password}", "TYPE I")
+        if self._tls:
+            yield from ("PBSZ 0", "PROT P")
+        for transfer in ("STOR up", "RETR three"):
+            yield "PASV"
+            self._transfer(transfer)
+        yield "QUIT"
+
+    def _transfer(self, line: str) -> None:
+        numbers = self._reply[self._reply.index(b"(") + 1 : self._reply.index(b")")].split(b",")
+        data = self._open(("127.0.0.1", int(numbers[4]) * 256 + int(numbers[5])))
+        self._say(line)
+        if self._data_in_tls:
+            data.shake()
+        if line.startswith("STOR"):
+            data.send(b"abc")
+        else:
+            if self._server.spec.attack == "clear-data":
+                data.send(HELLO)
+            assert data.rest() in {b"abc", b"-"}
+        self._socks.remove(data.sock)
+        data.sock.close()
+        self._control.reply()
+
+    def _say(self, line: str) -> None:
+        self._control.send(f"{line}\r\n".encode())
+        self.last.append(line.split(maxsplit=1)[0])
+        self._reply = self._control.reply()
+
+    def _open(self, address: Address) -> _Channel:
+        sock = socket.create_connection(address, 5)
+        self._socks.append(sock)
+        return _Channel(self, sock)
+
+    def spend(self, sock: socket.socket, data: bytes) -> None:
+        """Send what the budget allows."""
+        part = data[: self._budget - self.sent]
+        sock.sendall(part)
+        self.sent += len(part)
+        if len(part) < len(data):
+            raise BrokenOffError
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        return self._context
+
+
+class _Channel:
+    """One connection of a session, in clear or in TLS."""
+
+    def __init__(self, session: Session, sock: socket.socket) -> None:
+        self.sock = sock
+        self._session = session
+        self._tls: ssl.SSLObject | None = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._heard = b""
+
+    def shake(self) -> None:
+        """Begin TLS; what came before it is forgotten."""
+        self._heard = b""
+        self._tls = self._session.context.wrap_bio(self._incoming, self._outgoing)
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self._tls.do_handshake()
+                break
+            self._flush()
+            self._take()
+        self._flush()
+
+    def send(self, data: bytes) -> None:
+        if self._tls is None:
+            self._session.spend(self.sock, data)
+        else:
+            self._tls.write(data)
+            self._flush()
+
+    def reply(self) -> bytes:
+        """One reply of one line."""
+        while b"\r\n" not in self._heard:
+            self._hear()
+        line, self._heard = self._heard.split(b"\r\n", 1)
+        return line
+
+    def rest(self) -> bytes:
+        """Until the end; a dash in the place of what an attacker forged."""
+        with contextlib.suppress(EOFError):
+            while True:
+                self._hear()
+        return self._heard if self._heard == b"abc" else self._heard[:1]
+
+    def _hear(self) -> None:
+        if self._tls is None:
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError
+            self._heard += data
+            return
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                if not (data := self._tls.read(65536)):
+                    raise EOFError
+                self._heard += data
+                return
+            self._take()
+
+    def _take(self) -> None:
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionAbortedError
+        self._incoming.write(data)
+
+    def _flush(self) -> None:
+        self._session.spend(self.sock, self._outgoing.read())
+
+
+def break_off(lab: Lab, server: FtpsServer, budget: int, *, tls: bool, reset: bool) -> Session:
+    """One session that ends early, and what is told of it."""
+    server.record()
+    session = Session(lab, server, budget=budget, tls=tls)
+    session.run()
+    session.leave(reset=reset)
+    told = lab.told(server)
+    assert [c.kind for c in told.connections].count("control") == 1
+    verbs = [command.verb for command in told.commands]
+    assert verbs == (session.last[: len(verbs)] if reset else session.last), budget
+    assert len({handshake.connection for handshake in told.handshakes}) == len(told.handshakes)
+    assert told.logged_in or "TYPE" not in session.last
+    if server.spec.attack in IN_THE_MIDDLE:
+        assert told.behind is not None
+        assert told.behind.logged_in or not told.logged_in
+    return session
+
+
+def break_everywhere(lab: Lab, server: FtpsServer, step: int, *, tls: bool) -> None:
+    """At every so many bytes, by FIN or RST or both in turn; then nothing is left, and a good client is served."""
+    whole = break_off(lab, server, 1 << 20, tls=tls, reset=False)
+    assert whole.last[-1] == "QUIT"
+    files, threads = lab.open_files(), threading.active_count()
+    for budget in range(0, whole.sent, step):
+        both = LONG or (step == 1 and server.spec.attack == "intercept")
+        resets = (False, True) if both else (budget // step % 2 == 0,)
+        for reset in resets:
+            broken = break_off(lab, server, budget, tls=tls, reset=reset)
+            assert broken.sent <= budget
+            assert "QUIT" not in broken.last
+    assert (lab.open_files(), threading.active_count()) == (files, threads)
+    finish(lab, server)
+
+
+@pytest.mark.parametrize("attack", EXPLICIT)
+def test_a_session_in_clear_that_breaks_off_at_any_byte(lab: Lab, attack: str) -> None:
+    """Login, upload, download and QUIT in clear, ended after each byte of it."""
+    break_everywhere(lab, lab.serve(attack=attack), 1, tls=False)
+
+
+@pytest.mark.parametrize(("attack", "protocol"), IN_TLS)
+def test_a_session_in_tls_that_breaks_off_at_any_byte(lab: Lab, attack: str, protocol: str) -> None:
+    """The same in TLS, ended in the middle of handshakes and records."""
+    step = 1 if LONG else 23 if attack == "intercept" else 37
+    break_everywhere(lab, lab.serve(protocol, attack=attack), step, tls=True)

@@ -1,0 +1,375 @@
+"""Data connections through an attacker in the middle that end early, late, twice or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import Client, Lab, Mode
+
+    from ftps_lab.servers import FtpsServer
+
+PROTOCOLS = ("explicit", "implicit")
+HUGE = 64 << 20
+"""More than all buffers on the way hold."""
+
+
+def intercepted(lab: Lab, protocol: str = "explicit", **more: Any) -> FtpsServer:
+    return lab.serve(protocol, attack="intercept", **more)
+
+
+def spread(lab: Lab) -> None:
+    """A file that takes no room."""
+    with (lab.root / "huge").open("wb") as file:
+        file.truncate(HUGE)
+
+
+def shaken(client: Client, data: socket.socket) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    """TLS on a data connection, whose bytes the test moves itself."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client.context.wrap_bio(incoming, outgoing)
+    while True:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+            data.sendall(outgoing.read())
+            return tls, incoming, outgoing
+        data.sendall(outgoing.read())
+        incoming.write(data.recv(65536))
+
+
+def half_way(lab: Lab, client: Client, command: str) -> socket.socket:
+    """A data connection on which something has passed already, to the last disk."""
+    data = client.transfercmd(command)
+    if command.startswith("RETR"):
+        assert data.recv(1000)
+    else:
+        data.sendall(bytes(100_000))
+        up = lab.root / "up"
+        lab.until(lambda: up.exists() and up.stat().st_size)
+    return data
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("mode", ["pasv", "port"])
+@pytest.mark.parametrize("protect", [True, False])
+@pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
+def test_a_victim_that_resets_half_way(lab: Lab, protocol: str, mode: Mode, protect: bool, command: str) -> None:
+    """Both accounts have a transfer that was not completed, the client a 4xx, and both servers go on."""
+    spread(lab)
+    server = intercepted(lab, protocol)
+    client = lab.victim(server, mode=mode)
+    if not protect:
+        client.prot_c()
+    data = half_way(lab, client, command)
+    lab.vanish(data)
+    with pytest.raises(ftplib.error_temp, match=r"^426"):
+        client.voidresp()
+    assert client.get("three") == b"abc"
+    client.quit()
+    for told in lab.told_twice(server):
+        first, second = told.transfers
+        assert (first.name, first.completed) == (command.split()[1], False)
+        assert first.size < HUGE
+        assert second.completed
+    lab.prove_served(server)
+
+
+@pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_victim_that_disappears_half_way(lab: Lab, command: str, reset: bool) -> None:
+    """All connections end at once, as of a killed client; nothing is left, and nobody calls a download completed."""
+    spread(lab)
+    server = intercepted(lab)
+    lab.prove_served(server)
+    files = lab.open_files()
+    server.record()
+    client = lab.victim(server)
+    assert client.sock is not None
+    data = half_way(lab, client, command)
+    for sock in (data, client.sock):
+        lab.vanish(sock) if reset else sock.close()
+    client.close()
+    told, behind = lab.told_twice(server)
+    assert lab.open_files() == files
+    assert [t.name for t in told.transfers] == [t.name for t in behind.transfers] == [command.split()[1]]
+    if reset or command.startswith("RETR"):
+        assert not told.transfers[0].completed
+        assert not behind.transfers[0].completed
+    lab.prove_served(server)
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_victim_that_closes_a_download_half_way(lab: Lab, protect: bool) -> None:
+    """A download that nobody takes any more is stopped at the genuine server too, not read to its end."""
+    spread(lab)
+    server = intercepted(lab)
+    client = lab.victim(server)
+    if not protect:
+        client.prot_c()
+    data = client.transfercmd("RETR huge")
+    assert data.recv(10)
+    data.close()
+    with pytest.raises(ftplib.error_temp, match=r"^426"):
+        client.voidresp()
+    client.quit()
+    for told in lab.told_twice(server):
+        assert [(t.size < HUGE, t.completed) for t in told.transfers] == [(True, False)]
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_download_by_a_client_that_has_said_its_end(lab: Lab, protect: bool) -> None:
+    """A client that shuts its own direction at once still gets the whole file."""
+    server = intercepted(lab)
+    client = lab.victim(server)
+    client.voidcmd("TYPE I")
+    if not protect:
+        client.prot_c()
+    with client.transfercmd("RETR large") as data:
+        data.shutdown(socket.SHUT_WR) if not protect else socket.socket.shutdown(data, socket.SHUT_WR)
+        received = b"".join(iter(lambda: data.recv(65536), b""))
+    assert received == lab.contents["large"]
+    assert client.voidresp().startswith("226")
+    client.quit()
+    for told in lab.told_twice(server):
+        assert [t.completed for t in told.transfers] == [True]
+
+
+def test_a_download_that_was_not_taken_is_not_completed(lab: Lab, choked: None) -> None:
+    """The genuine server sent it all; the attacker knows that he did not, when his client resets before the end."""
+    server = intercepted(lab)
+    client = lab.victim(server)
+    client.voidcmd("TYPE I")
+    with client.data("RETR chunk") as data:
+        data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        shaken(client, data)
+        assert client.voidresp().startswith("226")
+        lab.vanish(data)
+    client.quit()
+    told, behind = lab.told_twice(server)
+    assert [t.completed for t in told.transfers] == [False]
+    assert [t.completed for t in behind.transfers] == [True]
+
+
+@pytest.mark.parametrize("mode", ["pasv", "port"])
+def test_data_connections_that_are_superseded(lab: Lab, mode: Mode) -> None:
+    """Only the last of several counts; the client's ends of the others are closed, and nothing of them is left."""
+    server = intercepted(lab)
+    lab.prove_served(server)
+    files = lab.open_files()
+    client = lab.victim(server)
+    with contextlib.ExitStack() as stack:
+        if mode == "pasv":
+            client.makepasv()
+            early = [stack.enter_context(socket.create_connection(client.makepasv(), 5)) for _ in range(3)]
+        else:
+            listeners = [stack.enter_context(client.makeport()) for _ in range(3)]
+            early = [stack.enter_context(listener.accept()[0]) for listener in listeners]
+        assert client.get("three") == b"abc"
+        for sock in early:
+            sock.settimeout(5)
+            with contextlib.suppress(ConnectionError):
+                assert sock.recv(1) == b""
+    client.quit()
+    client.close()
+    told, _ = lab.told_twice(server)
+    assert [t.name for t in told.transfers][-1:] == ["three"]
+    assert len(told.transfers) == 2  # prove_served had one as well
+    assert lab.open_files() == files
+
+
+def test_a_second_transfer_on_the_same_data_connection(lab: Lab) -> None:
+    """What was asked for first is what was transferred; the second is refused, and told as none."""
+    server = intercepted(lab)
+    client = lab.victim(server)
+    with client.transfercmd("RETR three") as data:
+        assert data.recv(10) == b"abc"
+        assert client.voidresp().startswith("226")
+        with pytest.raises(ftplib.error_temp, match=r"^425"):
+            client.sendcmd("RETR chunk")
+    client.quit()
+    for told in lab.told_twice(server):
+        assert [(t.name, t.size, t.completed) for t in told.transfers] == [("three", 3, True)]
+
+
+def test_a_refused_transfer_leaves_the_data_connection_for_the_next(lab: Lab) -> None:
+    """550 for a missing file, then another name on the connection that is there."""
+    server = intercepted(lab)
+    client = lab.victim(server)
+    client.voidcmd("TYPE I")
+    with socket.create_connection(client.makepasv(), 5) as raw:
+        with pytest.raises(ftplib.error_perm, match=r"^550"):
+            client.sendcmd("RETR missing")
+        assert client.sendcmd("RETR three")[:3] in {"125", "150"}
+        with client.context.wrap_socket(raw) as data:
+            assert data.makefile("rb").read() == b"abc"
+    assert client.voidresp().startswith("226")
+    client.quit()
+    for told in lab.told_twice(server):
+        assert [(t.name, t.size, t.completed) for t in told.transfers] == [("three", 3, True)]
+
+
+@pytest.mark.parametrize("prot", ["P", "C"])
+def test_prot_between_pasv_and_the_connection(lab: Lab, prot: str) -> None:
+    """What counts is PROT at the time of the connection, as with the genuine server."""
+    server = intercepted(lab)
+    client = lab.victim(server)
+    client.voidcmd("TYPE I")
+    client.sendcmd(f"PROT {'PC'[prot == 'P']}")
+    address = client.makepasv()
+    client.sendcmd(f"PROT {prot}")
+    with socket.create_connection(address, 5) as raw, contextlib.ExitStack() as stack:
+        assert client.sendcmd("RETR three")[:3] in {"125", "150"}
+        data = stack.enter_context(client.context.wrap_socket(raw)) if prot == "P" else raw
+        assert data.makefile("rb").read() == b"abc"
+    assert client.voidresp().startswith("226")
+    client.quit()
+    (transfer,) = lab.told(server).transfers
+    assert (transfer.channel, bool(transfer.certificate)) == (("tls", True) if prot == "P" else ("clear", False))
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_an_upload_that_is_cut_off_while_the_genuine_server_is_slow(lab: Lab, protect: bool) -> None:
+    """All that came before a FIN without close_notify reaches the genuine server, through buffers that were full."""
+    server = intercepted(lab)
+    client = lab.victim(server)
+    client.voidcmd("TYPE I")
+    if not protect:
+        client.prot_c()
+    assert server._behind is not None
+    content = lab.contents["large"] * 4
+    with client.transfercmd("STOR up") as data:
+        server._behind._waker.call(lambda: time.sleep(0.3))
+        data.sendall(content)
+    assert client.voidresp().startswith("226")
+    client.quit()
+    assert (lab.root / "up").read_bytes() == content
+    for told in lab.told_twice(server):
+        assert [(t.size, t.completed) for t in told.transfers] == [(len(content), True)]
+
+
+@pytest.mark.parametrize("protect", [True, False])
+@pytest.mark.parametrize("name", ["three", "large"])
+def test_an_upload_whose_client_ends_with_its_last_byte(lab: Lab, protect: bool, name: str) -> None:
+    """A client that closes control and data without waiting for 226 has uploaded all the same: both accounts agree."""
+    server = intercepted(lab)
+    for _ in range(5):
+        server.record()
+        client = lab.victim(server)
+        client.voidcmd("TYPE I")
+        if not protect:
+            client.prot_c()
+        with client.transfercmd("STOR up") as data:
+            data.sendall(lab.contents[name])
+            data.unwrap() if isinstance(data, ssl.SSLSocket) else None
+        client.close()
+        for told in lab.told_twice(server):
+            assert [(t.size, t.completed) for t in told.transfers] == [(len(lab.contents[name]), True)]
+        assert (lab.root / "up").read_bytes() == lab.contents[name]
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_slow_reader_gets_everything(lab: Lab, choked: None, protect: bool) -> None:
+    """A download read in small pieces is whole though QUIT came long before its end, and the attacker does not spin."""
+    server = intercepted(lab)
+    client = lab.victim(server)
+    client.voidcmd("TYPE I")
+    if not protect:
+        client.prot_c()
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.settimeout(5)
+    sock.connect(client.makepasv())
+    assert client.sock is not None
+    client.sock.sendall(b"RETR large\r\nQUIT\r\n")
+    data = client.context.wrap_socket(sock) if protect else sock
+    received, shares = bytearray(), []
+    with data:
+        while part := data.recv(1 << 20):
+            if len(received) >> 20 != (len(received) + len(part)) >> 20:
+                shares.append(lab.busy_share(0.02))
+            received += part
+    assert received == lab.contents["large"]
+    assert sorted(shares)[len(shares) // 2] < 0.3
+    assert [client.getresp()[:3] for _ in range(3)][1:] == ["226", "221"]
+    assert client.file is not None
+    assert client.file.read() == ""
+    for told in lab.told_twice(server):
+        assert [(t.size, t.completed) for t in told.transfers] == [(5 << 20, True)]
+
+
+@pytest.mark.parametrize("protect", [True, False])
+@pytest.mark.parametrize("command", ["RETR huge", "STOR up", "LIST"])
+def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, command: str, protect: bool) -> None:
+    """The attacker waits for a client that neither reads nor writes, or does not even shake hands, without spinning."""
+    spread(lab)
+    server = intercepted(lab)
+    client = lab.victim(server)
+    if not protect:
+        client.prot_c()
+    connections = [client.data(command)] if command == "LIST" else [half_way(lab, client, command)]
+    with connections[0]:
+        lab.until(lambda: lab.busy_share(0.1) < 0.3)  # once the attacker has filled every buffer
+        lab.prove_served(server)
+
+
+def test_a_data_handshake_that_fails(lab: Lab) -> None:
+    """A client that does not trust the attacker's data connection is answered, and the handshake is told as failed."""
+    server = intercepted(lab)
+    client = lab.victim(server)
+    client.context = lab.trusting("genuine")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        client.get("three")
+    with pytest.raises(ftplib.Error, match=r"^(426|522)"):
+        client.voidresp()
+    client.quit()
+    told, behind = lab.told_twice(server)
+    assert [handshake.completed for handshake in told.handshakes] == [True, False]
+    assert [alert.description for alert in told.alerts if alert.direction == "received"] == ["unknown_ca"]
+    assert [(t.size, t.completed) for t in told.transfers] == [(0, False)]
+    assert not any(t.completed for t in behind.transfers)
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x03\xff\xff" + bytes(70_000), b"\x16\x03"])
+@pytest.mark.parametrize("command", ["RETR three", "STOR up", "LIST"])
+def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, garbage: bytes) -> None:
+    """No content passes, a 4xx or 5xx comes, and the session goes on."""
+    server = intercepted(lab)
+    client = lab.victim(server)
+    with client.data(command) as data, contextlib.suppress(OSError):
+        data.sendall(garbage)
+        data.shutdown(socket.SHUT_WR)
+        while data.recv(65536):
+            pass
+    with pytest.raises(ftplib.Error, match=r"^(426|522)"):
+        client.voidresp()
+    assert client.get("three") == b"abc"
+    client.quit()
+    for told in lab.told_twice(server):
+        assert [(t.size, t.completed) for t in told.transfers] == [(0, False), (3, True)]
+
+
+@pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
+@pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"\xff" * 30_000])
+def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garbage: bytes) -> None:
+    """A broken TLS stream is no completed transfer, in either account."""
+    spread(lab)
+    server = intercepted(lab)
+    client = lab.victim(server)
+    data = half_way(lab, client, command)
+    with socket.socket(fileno=data.detach()) as raw, contextlib.suppress(ConnectionError):
+        raw.sendall(garbage)
+        raw.settimeout(5)
+        while raw.recv(65536):
+            pass
+    with pytest.raises(ftplib.error_temp, match=r"^426"):
+        client.voidresp()
+    client.quit()
+    for told in lab.told_twice(server):
+        assert [t.completed for t in told.transfers] == [False]

@@ -1,0 +1,341 @@
+"""Attackers who spoil TLS without a key, and the one who strips it: what a client meets, and what is told of it."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_lab.attackers.downgrade import INJECTED, REFUSAL_IN_CLEAR
+from ftps_lab.testimony import Alert, Credential
+
+if TYPE_CHECKING:
+    import socket
+
+    from tests.lab.conftest import Client, Lab, Mode
+
+    from ftps_lab.servers import FtpsServer
+
+MODES: tuple[Mode, ...] = ("pasv", "epsv", "port", "eprt")
+PROTOCOLS = ("explicit", "implicit")
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Until the end, or a reset."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while data := sock.recv(65536):
+            received += data
+    return received
+
+
+def in_clear(lab: Lab, server: FtpsServer, mode: Mode = "pasv") -> Client:
+    """A client that goes on without TLS."""
+    client = lab.client(server, trust=None, mode=mode)
+    client.login("anna", lab.password, secure=False)
+    return client
+
+
+def prove_in_clear(lab: Lab, server: FtpsServer) -> None:
+    """Password, names and contents of such a client are readable by anybody."""
+    client = in_clear(lab, server)
+    assert client.get("chunk") == lab.contents["chunk"]
+    assert client.put("up", b"content of an upload").startswith("226")
+    client.quit()
+    told = lab.told(server)
+    assert told.credentials[-1] == Credential(told.connections[-3].number, "anna", lab.password, "clear", accepted=True)
+    assert [(t.channel, t.certificate, t.forged, t.completed) for t in told.transfers] == [
+        ("clear", "", False, True)
+    ] * 2
+    for secret in (lab.password.encode(), lab.contents["chunk"][:1000], b"content of an upload"):
+        assert server.wire().holds(secret)
+
+
+# --- strip-auth ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [500, 502, 504, 534, 431, 530])
+def test_the_stripper_denies_tls(lab: Lab, code: int) -> None:
+    """AUTH, PBSZ, PROT and CCC get the code that was asked for, and the session stays usable in clear."""
+    server = lab.serve(attack="strip-auth", attack_reply=code)
+    client = lab.client(server, trust=None)
+    for command in ("AUTH TLS", "AUTH SSL", "PBSZ 0", "PROT P", "CCC", "auth tls"):
+        with pytest.raises(ftplib.Error, match=rf"^{code} {command.split()[0].upper()}"):
+            client.sendcmd(command)
+    assert client.login("anna", lab.password, secure=False).startswith("230")
+    assert client.get("three") == b"abc"
+    client.quit()
+    told, behind = lab.told_twice(server)
+    assert [c.reply for c in told.commands[:6]] == [code] * 6
+    assert [c.verb for c in behind.commands[:4]] == ["AUTH", "PBSZ", "PROT", "USER"]
+    assert told.handshakes == ()
+
+
+@pytest.mark.parametrize("command", ["AUTH TLS", "PBSZ 0", "PROT P"])
+def test_the_stripper_hangs_up_with_421(lab: Lab, command: str) -> None:
+    """421 also closes (RFC 959 section 4.2), behind the attacker too."""
+    server = lab.serve(attack="strip-auth", attack_reply=421)
+    sock = lab.connect(server)
+    sock.sendall(f"{command}\r\n".encode())
+    assert read_all(sock).startswith(b"421 ")
+    told, behind = lab.told_twice(server)
+    assert [c.reply for c in told.commands] == [421]
+    assert len(behind.connections) == 1
+    lab.prove_served(server)
+
+
+def test_the_stripper_hides_tls_in_feat(lab: Lab) -> None:
+    """FEAT is what a server without TLS says, byte for byte."""
+    heard = [lab.client(server).sendcmd("FEAT") for server in (lab.serve(attack="strip-auth"), lab.serve("plain"))]
+    assert heard[0] == heard[1]
+    assert "EPSV" in heard[0]
+    assert "AUTH" in lab.client(lab.serve(attack="intercept")).sendcmd("FEAT")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("require_tls", [True, False])
+def test_the_stripper_is_in_tls_behind(lab: Lab, require_tls: bool, mode: Mode) -> None:
+    """In clear to the client, in TLS to the genuine server, even one that demands it."""
+    server = lab.serve(attack="strip-auth", require_tls=require_tls)
+    client = in_clear(lab, server, mode=mode)
+    assert b"three" in client.download("LIST")
+    for name in ("empty", "three", "chunk", "large"):
+        assert client.get(name) == lab.contents[name]
+        assert client.put(f"up-{name}", lab.contents[name]).startswith("226")
+        assert (lab.root / f"up-{name}").read_bytes() == lab.contents[name]
+    client.quit()
+    told, behind = lab.told_twice(server)
+    assert (told.role, behind.role) == ("impostor", "genuine")
+    assert told.credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
+    assert behind.credentials == (Credential(1, "anna", lab.password, "tls", accepted=True),)
+    assert {t.channel for t in told.transfers} == {"clear"}
+    assert {t.channel for t in behind.transfers} == {"tls"}
+    assert [(t.sha256, t.completed) for t in told.transfers] == [(t.sha256, t.completed) for t in behind.transfers]
+    assert [h.completed for h in behind.handshakes] == [True] * 10
+    assert server.wire().holds(lab.contents["chunk"][:4096])
+
+
+def test_a_client_that_begins_tls_after_the_strippers_refusal(lab: Lab) -> None:
+    """A ClientHello is no command, and no handshake comes of it."""
+    server = lab.serve(attack="strip-auth")
+    sock = lab.connect(server)
+    sock.sendall(b"AUTH TLS\r\n")
+    assert sock.recv(512).startswith(b"502")
+    sock.settimeout(0.2)
+    with pytest.raises((ssl.SSLError, OSError)):
+        lab.trusting("genuine").wrap_socket(sock, server_hostname="localhost")
+    told, _ = lab.told_twice(server)
+    assert told.handshakes == ()
+    lab.prove_served(server)
+
+
+# --- refuse-auth, drop-at-auth -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [500, 502, 504, 534, 431])
+def test_auth_is_refused(lab: Lab, code: int) -> None:
+    """AUTH gets the code; FEAT still promises TLS; who goes on in clear is served."""
+    server = lab.serve(attack="refuse-auth", attack_reply=code)
+    client = lab.client(server)
+    assert "AUTH TLS" in client.sendcmd("FEAT")
+    for command in ("AUTH TLS", "AUTH SSL"):
+        with pytest.raises(ftplib.Error, match=rf"^{code} "):
+            client.sendcmd(command)
+    client.login("anna", lab.password, secure=False)
+    client.quit()
+    assert [c.reply for c in lab.told(server).commands if c.verb == "AUTH"] == [code] * 2
+    assert server.testimony().handshakes == ()
+    server.record()
+    prove_in_clear(lab, server)
+
+
+@pytest.mark.parametrize("behind", [b"", b"USER anna\r\nPASS x\r\n"])
+def test_auth_is_refused_with_421(lab: Lab, behind: bytes) -> None:
+    """421 closes, and nothing that came with AUTH is obeyed."""
+    server = lab.serve(attack="refuse-auth", attack_reply=421)
+    sock = lab.connect(server)
+    sock.sendall(b"AUTH TLS\r\n" + behind)
+    heard = read_all(sock)
+    assert heard.startswith(b"421 ")
+    assert heard.count(b"\r\n") == 1
+    told = lab.told(server)
+    assert (told.commands[0].verb, told.commands[0].reply) == ("AUTH", 421)
+    assert not told.logged_in
+    server.record()
+    prove_in_clear(lab, server)
+
+
+def test_require_tls_remains_in_force(lab: Lab) -> None:
+    """An attacker who refuses AUTH cannot make the server take a password in clear."""
+    server = lab.serve(attack="refuse-auth", require_tls=True)
+    client = lab.client(server)
+    with pytest.raises(ftplib.error_perm, match=r"^550"):
+        client.login("anna", lab.password, secure=False)
+    client.close()
+    assert lab.told(server).passwords == []
+
+
+@pytest.mark.parametrize("behind", [b"", b"USER anna\r\nPASS x\r\n"])
+def test_who_says_auth_is_dropped(lab: Lab, behind: bytes) -> None:
+    """No answer, no handshake, the end; the command is told as unanswered."""
+    server = lab.serve(attack="drop-at-auth")
+    sock = lab.connect(server)
+    sock.sendall(b"AUTH TLS\r\n" + behind)
+    assert read_all(sock) == b""
+    told = lab.told(server)
+    assert (told.commands[0].verb, told.commands[0].reply) == ("AUTH", None)
+    assert not told.logged_in
+    assert told.handshakes == ()
+    server.record()
+    prove_in_clear(lab, server)
+
+
+# --- break-handshake -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("how", ["close", "alert", "text"])
+def test_the_handshake_is_broken(lab: Lab, how: str, version: str) -> None:
+    """The ClientHello is answered as asked for: one failed handshake, and an alert where one was sent."""
+    server = lab.serve(attack="break-handshake", attack_how=how)
+    client = lab.client(server, version=version)
+    assert client.sendcmd("FEAT").startswith("211")
+    words = {"close": "", "alert": "handshake failure", "text": "version"}[how]
+    with pytest.raises((ssl.SSLError, ConnectionError), match=f"(?i){words.replace(' ', '[ _]')}"):
+        client.auth()
+    client.close()
+    told = lab.told(server)
+    assert [(c.verb, c.reply) for c in told.commands] == [("FEAT", 211), ("AUTH", 234)]
+    (handshake,) = told.handshakes
+    assert (handshake.connection, handshake.completed, handshake.version) == (1, False, "")
+    assert handshake.certificate == lab.certificates["genuine"].sha256
+    assert handshake.error.startswith("the attacker")
+    sent = [Alert(1, "sent", "fatal", "handshake_failure")] if how == "alert" else []
+    assert [alert for alert in told.alerts if alert.direction == "sent"] == sent
+    record = server.wire().records[0]
+    assert (record.to_client.endswith(REFUSAL_IN_CLEAR.encode())) is (how == "text")
+    assert (record.to_client[-7:-4] == b"\x15\x03\x03") is (how == "alert")
+    assert b"\x16\x03\x01" in record.to_server
+    server.record()
+    prove_in_clear(lab, server)
+
+
+@pytest.mark.parametrize("how", ["close", "alert", "text"])
+def test_a_client_that_says_nothing_after_auth(lab: Lab, how: str) -> None:
+    """It leaves before its ClientHello: that handshake failed, and the attacker had no part in it."""
+    server = lab.serve(attack="break-handshake", attack_how=how)
+    with lab.connect(server) as sock:
+        sock.sendall(b"AUTH TLS\r\n")
+        assert sock.recv(512).startswith(b"234")
+    (handshake,) = lab.told(server).handshakes
+    assert (handshake.completed, handshake.error) == (False, "closed before the handshake was finished")
+
+
+def test_a_client_that_goes_on_after_the_text(lab: Lab) -> None:
+    """The attacker pretends that TLS failed: alerts are passed over, and commands in clear are obeyed."""
+    server = lab.serve(attack="break-handshake", attack_how="text")
+    sock = lab.connect(server)
+    sock.sendall(b"AUTH TLS\r\n")
+    assert sock.recv(512).startswith(b"234")
+    sock.sendall(b"\x16\x03\x01\x00\x05hello")
+    assert sock.recv(512) == REFUSAL_IN_CLEAR.encode()
+    sock.sendall(b"\x15\x03\x01\x00\x02\x02\x46")
+    lab.until(lambda: server.wire().records[0].to_server.endswith(b"\x46"))
+    for line in (b"USER anna", b"PASS " + lab.password.encode(), b"QUIT"):
+        sock.sendall(line + b"\r\n")
+        assert sock.recv(512)[:1] in b"23"
+    told = lab.told(server)
+    assert len(told.handshakes) == 1
+    assert told.credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
+
+
+# --- inject-before-tls ---------------------------------------------------------------------------------------------
+
+
+def test_replies_are_injected_behind_the_234(lab: Lab) -> None:
+    """They come in one segment with it, in clear; the server says them once, and nowhere else."""
+    server = lab.serve(attack="inject-before-tls")
+    sock = lab.connect(server)
+    sock.sendall(b"AUTH TLS\r\n")
+    expected = "".join(f"{line}\r\n" for line in ("234 AUTH TLS successful.", *INJECTED)).encode()
+    assert sock.recv(4096) == expected
+    with lab.trusting("genuine").wrap_socket(sock, server_hostname="localhost") as tls:
+        tls.sendall(b"NOOP\r\nAUTH TLS\r\nQUIT\r\n")
+        heard = read_all(tls)
+    assert [line[:3] for line in heard.splitlines()] == [b"200", b"503", b"221"]
+    told = lab.told(server)
+    assert [c.reply for c in told.commands] == [234, 200, 503, 221]
+    assert [h.completed for h in told.handshakes] == [True]
+
+
+@pytest.mark.parametrize("command", ["AUTH KERBEROS", "AUTH"])
+def test_nothing_is_injected_without_tls(lab: Lab, command: str) -> None:
+    """A refusal of AUTH stays what it is, and so does the AUTH after it."""
+    server = lab.serve(attack="inject-before-tls")
+    sock = lab.connect(server)
+    sock.sendall(f"{command}\r\n".encode())
+    assert sock.recv(4096).count(b"\r\n") == 1
+    sock.sendall(b"AUTH TLS\r\n")
+    assert sock.recv(4096).count(b"\r\n") == 1 + len(INJECTED)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_the_session_works_after_an_injection(lab: Lab, version: str) -> None:
+    """A client that forgets what came before the handshake is served by the genuine server, in TLS."""
+    server = lab.serve(attack="inject-before-tls", require_tls=True)
+    client = lab.login(server, version=version)
+    assert client.get("large") == lab.contents["large"]
+    assert client.put("up", b"content of an upload").startswith("226")
+    client.quit()
+    told = lab.told(server)
+    assert told.role == "genuine"
+    assert [(t.channel, t.completed, t.forged) for t in told.transfers] == [("tls", True, False)] * 2
+    assert not server.wire().holds(b"content of an upload")
+
+
+# --- refuse-prot ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [502, 504, 534, 536, 431])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_prot_is_refused(lab: Lab, protocol: str, code: int) -> None:
+    """PROT gets the code, in TLS; who goes on has its data in clear and its password not."""
+    server = lab.serve(protocol, attack="refuse-prot", attack_reply=code)
+    client = lab.client(server)
+    client.login("anna", lab.password)
+    assert client.sendcmd("PBSZ 0").startswith("200")
+    for level in "PC":
+        with pytest.raises(ftplib.Error, match=rf"^{code} PROT"):
+            client.sendcmd(f"PROT {level}")
+    client._prot_p = False  # type: ignore[attr-defined]
+    for mode in MODES:
+        client.mode = mode
+        client.set_pasv(mode in {"pasv", "epsv"})
+        assert client.get("chunk") == lab.contents["chunk"]
+        assert client.put("up", b"content of an upload").startswith("226")
+    client.quit()
+    told = lab.told(server)
+    assert told.role == "genuine"
+    assert [c.reply for c in told.commands if c.verb == "PROT"] == [code] * 2
+    assert told.credentials[0].channel == "tls"
+    assert [(t.channel, t.certificate, t.forged) for t in told.transfers] == [("clear", "", False)] * 8
+    assert server.wire().holds(b"content of an upload")
+    assert not server.wire().holds(lab.password.encode())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_prot_is_refused_with_421(lab: Lab, protocol: str) -> None:
+    """421 closes here as well."""
+    server = lab.serve(protocol, attack="refuse-prot", attack_reply=421)
+    client = lab.client(server)
+    client.login("anna", lab.password)
+    client.sendcmd("PBSZ 0")
+    with pytest.raises(ftplib.error_temp, match=r"^421"):
+        client.sendcmd("PROT P")
+    with pytest.raises((EOFError, OSError)):
+        client.voidcmd("NOOP")
+    client.close()
+    assert lab.told(server).commands[-1].reply == 421

@@ -1,0 +1,203 @@
+"""Whatever a client does to an attacker, he goes on with others, and tells it as the client's doing.
+
+`FTPS_LAB_LONG=1` in the environment makes the thousand connections a thousand for every attack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import socket
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_lab.attackers import ATTACKS
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import Lab
+
+    from ftps_lab.servers import FtpsServer
+
+LONG = bool(os.environ.get("FTPS_LAB_LONG"))
+ALL = [
+    *(("none", protocol) for protocol in ("explicit", "implicit")),
+    *((attack, protocol) for attack, protocols in ATTACKS.items() for protocol in protocols),
+]
+EXPLICIT = ["none", *(attack for attack, protocols in ATTACKS.items() if "explicit" in protocols)]
+IN_TLS = [
+    *(("none", "explicit"), ("none", "implicit"), ("intercept", "explicit"), ("intercept", "implicit")),
+    *(("inject-before-tls", "explicit"), ("refuse-prot", "explicit"), ("refuse-prot", "implicit")),
+    *(("clear-data", "explicit"), ("clear-data", "implicit")),
+]
+HELLO = b"\x16\x03\x01\x00\x05hello"
+GARBAGE = {
+    "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "noise": random.Random(1).randbytes(3000),
+    "telnet": b"\xff\xf4\xff\xf2ABOR\r\n",
+    "nul": b"USER a\0b\r\nPASS \0\r\n\0\r\n" + bytes(100),
+    "not-utf8": b"USER \xff\xfe\x80\r\nPASS \xff\r\n",
+    "lines": b"\r\n" * 100 + b"USER a\nNOOP\n",
+    "half-a-record": b"\x16\x03\x01\x02\x00" + b"x" * 100,
+    "a-false-record": b"\x16\x03\x03\x00\x04\x01\x00\x00\x00",
+    "an-alert": b"\x15\x03\x03\x00\x02\x02\x28",
+    "a-huge-record": b"\x16\x03\x03\xff\xff" + b"x" * 0xFFFF,
+    "ports": b"PORT 1,2,3,4,5,6\r\nPORT \0\r\nEPRT |||\r\nPASV\r\nEPSV\r\nABOR\r\n",
+    "transfers": b"RETR three\r\nSTOR x\r\nLIST\r\nABOR\r\nREIN\r\nFEAT\r\nUSER a\r\nUSER b\r\n",
+}
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Until the end, or a reset."""
+    received = b""
+    with contextlib.suppress(OSError):
+        while data := sock.recv(65536):
+            received += data
+    return received
+
+
+def finish(lab: Lab, server: FtpsServer) -> None:
+    """Every connection ended, no LabError, and a good client is served."""
+    assert server.settle()
+    server.record()
+    lab.prove_served(server)
+    told = lab.told(server)
+    assert told.logged_in
+    assert [transfer.completed for transfer in told.transfers] == [True]
+
+
+# --- bytes that are no session -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("attack", "protocol"), ALL)
+def test_garbage_on_the_control_connection(lab: Lab, attack: str, protocol: str) -> None:
+    """Bytes that are neither FTP nor TLS end or are answered, and their connection is told."""
+    server = lab.serve(protocol, attack=attack)
+    for name, garbage in GARBAGE.items():
+        server.record()
+        sock = lab.connect(server, receive=b"" if protocol == "implicit" else b"220")
+        say_and_leave(sock, garbage)
+        told = lab.told(server)
+        assert [c.kind for c in told.connections] == ["control"], name
+        assert not any(handshake.completed for handshake in told.handshakes), name
+        assert not told.logged_in, name
+    finish(lab, server)
+
+
+def say_and_leave(sock: socket.socket, garbage: bytes) -> None:
+    """All of it, as far as it is taken, then the end; what is answered does not matter."""
+    with contextlib.suppress(OSError):
+        sock.sendall(garbage)
+        sock.shutdown(socket.SHUT_WR)
+    read_all(sock)
+    sock.close()
+
+
+@pytest.mark.parametrize("attack", EXPLICIT)
+def test_garbage_in_the_place_of_a_client_hello(lab: Lab, attack: str) -> None:
+    """After AUTH: where TLS was promised the handshake fails and is told so, once; elsewhere it is bad commands."""
+    server = lab.serve(attack=attack)
+    promises = attack not in {"strip-auth", "refuse-auth", "drop-at-auth"}
+    for name, garbage in GARBAGE.items():
+        server.record()
+        sock = lab.connect(server)
+        sock.sendall(b"AUTH TLS\r\n")
+        assert sock.recv(512).startswith(b"234") is promises
+        say_and_leave(sock, garbage)
+        told = lab.told(server)
+        assert [(h.completed, bool(h.error)) for h in told.handshakes] == [(False, True)] * promises, name
+    finish(lab, server)
+
+
+@pytest.mark.parametrize(("attack", "protocol"), IN_TLS)
+def test_garbage_inside_tls(lab: Lab, attack: str, protocol: str) -> None:
+    """The same within TLS is bad commands, up to QUIT."""
+    server = lab.serve(protocol, attack=attack)
+    for name, garbage in GARBAGE.items():
+        server.record()
+        sock = lab.connect(server, receive=b"" if protocol == "implicit" else b"220")
+        if protocol == "explicit":
+            sock.sendall(b"AUTH TLS\r\n")
+            assert sock.recv(4096).startswith(b"234")
+        with lab.trusting(verify=False).wrap_socket(sock) as tls:
+            tls.sendall(garbage + b"\r\nQUIT\r\n")
+            assert read_all(tls).splitlines()[-1].startswith(b"221"), name
+        told = lab.told(server)
+        assert {c.channel for c in told.commands if c.verb != "AUTH"} == {"tls"}, name
+        assert told.commands[-1].verb == "QUIT", name
+    finish(lab, server)
+
+
+@pytest.mark.parametrize(("attack", "protocol"), IN_TLS)
+def test_garbage_after_the_handshake(lab: Lab, attack: str, protocol: str) -> None:
+    """Bytes in clear within an established TLS connection end it, and are told as its error."""
+    server = lab.serve(protocol, attack=attack)
+    client = lab.victim(server)
+    assert client.sock is not None
+    with socket.socket(fileno=client.sock.detach()) as raw:
+        raw.sendall(b"USER in clear\r\n")
+        raw.settimeout(5)
+        read_all(raw)
+    client.sock = None
+    client.close()
+    told = lab.told(server)
+    assert "Error" in told.connections[0].error
+    assert told.commands[-1].verb == "PROT"
+    finish(lab, server)
+
+
+@pytest.mark.parametrize(("attack", "protocol"), ALL)
+def test_a_megabyte_without_a_line_end(lab: Lab, attack: str, protocol: str) -> None:
+    """It is answered 500 and forgotten, and the session goes on; before implicit TLS it is no handshake."""
+    server = lab.serve(protocol, attack=attack)
+    with contextlib.suppress(OSError), lab.connect(server, receive=b"") as sock:
+        sock.sendall(b"x" * (1 << 20))
+    client = lab.victim(server)
+    assert client.sock is not None
+    assert client.file is not None
+    client.sock.sendall(b"x" * (1 << 20))
+    client.sock.sendall(b"\r\nSYST\r\n")
+    codes = set()
+    while not (line := client.file.readline()).startswith("215"):
+        codes.add(line[:3])
+    assert codes == {"500"}
+    client.quit()
+    finish(lab, server)
+
+
+def has_accepted(server: FtpsServer, number: int) -> bool:
+    return len(server.recorder.connections) >= number
+
+
+@pytest.mark.parametrize(("attack", "protocol"), ALL)
+def test_a_thousand_connections(lab: Lab, attack: str, protocol: str) -> None:
+    """A thousand clients at once, of which some speak and some reset: each is told, and the next is served.
+
+    Two hundred of most attackers, unless FTPS_LAB_LONG is set.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 6000:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(6000, hard), hard))
+    how_many = 1000 if LONG or (attack, protocol) in {("none", "explicit"), ("intercept", "explicit")} else 200
+    server = lab.serve(protocol, attack=attack)
+    finish(lab, server)
+    files, threads = lab.open_files(), threading.active_count()
+    server.record()
+    with contextlib.ExitStack() as stack:
+        for number in range(how_many):
+            sock = stack.enter_context(socket.create_connection((server.host, server.port), 5))
+            if number % 3 == 0:
+                with contextlib.suppress(OSError):
+                    sock.sendall((b"USER anna\r\n", HELLO, b"AUTH TLS\r\n" + HELLO)[number % 9 // 3])
+            if number % 10 == 0:
+                lab.vanish(sock)
+            if number % 64 == 0:  # the kernel's queue holds 128
+                lab.until(partial(has_accepted, server, number + 1))
+    assert server.settle(20)
+    assert len(server.testimony().connections) == how_many
+    assert (lab.open_files(), threading.active_count()) == (files, threads)
+    finish(lab, server)
