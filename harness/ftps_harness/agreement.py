@@ -44,6 +44,7 @@ def contradictions_of(
 
 def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterable[str]:
     """Witnesses that have not seen everything."""
+    yield from server.discrepancies
     if not situation.settled:
         yield "a connection was still open when lftp had ended: the server's record is not complete"
     seen: Counter[tuple[str, int]] = Counter((c.kind, c.peer[1]) for c in server.connections)
@@ -84,7 +85,7 @@ def _passed(server: Testimony, *, broken_off: bool) -> Iterable[tuple[int, str, 
     yield from ((c.number, "down", int(c.greeted)) for c in server.connections)
     yield from ((h.connection, way, int(h.completed)) for h in server.handshakes for way in ("up", "down"))
     yield from ((c.connection, "up", len(c.verb) + len(c.argument)) for c in server.commands)
-    yield from ((c.connection, "up", len(c.password)) for c in server.credentials)
+    yield from ((c.connection, "up", len(c.password or "")) for c in server.credentials)
     for transfer in server.transfers:
         if transfer.direction == "upload":
             yield transfer.connection, "up", transfer.size
@@ -99,6 +100,8 @@ def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) 
     shown = {h.certificate for h in server.handshakes} | {t.certificate for t in server.transfers if t.channel == "tls"}
     if shown - situation.shown:
         yield "the server showed a certificate that was not declared"
+    if server.role == "impostor" and any(c.password is None for c in server.credentials):
+        yield "an impostor was told a password, and its testimony cannot say whether it was the secret one"
     named = {word.fingerprint for word in client.words if word.reasons} - {None}
     if situation.sent and named - situation.sent:
         yield "lftp refused a certificate that this server does not show"

@@ -5,11 +5,12 @@ The runner and the pytest fixtures share it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ftps_harness import lftp, messages, on_the_wire
 from ftps_harness.outcome import ClientAccount, Outcome, Situation, WireAccount, conclude
+from ftps_harness.place import Here
 from ftps_harness.tasks import Evidence, errands, files_below, holds_payload
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.home import Folder, Home
     from ftps_harness.lftp import Lftp, Run
-    from ftps_harness.place import Server
+    from ftps_harness.place import Place, Server
     from ftps_harness.secrets import Secrets
     from ftps_lab.servers import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
@@ -74,13 +75,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where it happens: the client's binary, its HOME, the server, what the server serves and what is secret."""
+    """Where it happens: the client, its HOME, the server, what that serves, what is secret, and the place."""
 
     client: Lftp
     home: Home
     server: Server
     root: Path
     secrets: Secrets
+    place: Place = field(default_factory=Here)
 
 
 def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
@@ -104,7 +106,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     todo = errands(request.run, secrets, home.downloads, home.uploads)
     user = request.user or secrets.user
     script = [
-        *lftp.settings_of_ours(request.host),
+        *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host)),
         *request.before,
         lftp.open_command(spec.protocol, request.host, server.port, user),
         *(errand.command() for errand in todo),
@@ -119,7 +121,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         timeout=request.timeout,
         log=request.log,
         clock=request.clock,
-        prefix=lftp.system_rc_prefix(),
+        prefix=scene.place.prefix(),
     )
     settled = server.settle()
     testimony, wire = server.testimony(), server.wire()

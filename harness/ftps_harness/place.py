@@ -1,14 +1,18 @@
 """Where client and servers live: one interface, so that the runner need not know (DESIGN.md 3).
 
-`Here` is this machine's loopback. A place of containers is another implementation of the same two protocols.
+`Here` is this machine's loopback. `ftps_harness.matrix.containers` is another implementation of the same two protocols.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from ftps_harness import lftp, s_client
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from ftps_lab.servers import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
@@ -40,16 +44,48 @@ class Server(Protocol):
 
 
 class Place(Protocol):
-    """Where servers are started."""
+    """Where lftp runs and servers are started."""
 
-    def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0) -> Server:
-        """Start a server that is ready when this returns."""
+    @property
+    def parent(self) -> Path | None:
+        """The folder that lftp and the servers both reach; None for this machine's place for temporary files."""
+
+    def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
+        """Why this place has no such server, such a name for it, or such a user, as a sentence; empty if it has."""
+
+    def serve(
+        self, spec: ServerSpec, *, root: os.PathLike[str], password: str, users: Sequence[str], port: int = 0
+    ) -> Server:
+        """Start a server that is ready when this returns, and lets `users` in."""
+
+    def address_of(self, host: str) -> str | None:
+        """Where lftp is led (``dns:name``) when a user types `host`; None where the network itself knows the name."""
+
+    def prefix(self) -> Sequence[str]:
+        """What comes before lftp on the command line, to keep out a system's rc that would change verdicts."""
+
+    def fetch(self, server: Server, protocol: Literal["explicit", "implicit"]) -> bytes:
+        """The leaf that the running server shows, as PEM, fetched as the document does."""
 
 
 class Here:
     """This machine's loopback, servers in threads of this process."""
 
-    def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0) -> Server:
+    parent: Path | None = None
+
+    def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:  # noqa: ARG002 - the protocol's
+        """The lab's own server is whatever a scenario can say."""
+        return ""
+
+    def serve(
+        self,
+        spec: ServerSpec,
+        *,
+        root: os.PathLike[str],
+        password: str,
+        users: Sequence[str] = (),  # noqa: ARG002 - it lets in anybody who has the password
+        port: int = 0,
+    ) -> Server:
         """Start a server on 127.0.0.1.
 
         Raises:
@@ -58,3 +94,23 @@ class Here:
         from ftps_lab.servers import FtpsServer  # OpenSSL is loaded when a server is wanted, not before
 
         return FtpsServer(spec, root=root, password=password, port=port).start()
+
+    def address_of(self, host: str) -> str | None:  # noqa: ARG002 - every name is led to the lab
+        """Loopback."""
+        return lftp.LAB_ADDRESS
+
+    def prefix(self) -> Sequence[str]:
+        """Nothing, unless /etc/lftp.conf touches trust.
+
+        Raises:
+            HarnessError: It does, and cannot be kept out here.
+        """
+        return lftp.system_rc_prefix()
+
+    def fetch(self, server: Server, protocol: Literal["explicit", "implicit"]) -> bytes:
+        """With this machine's openssl.
+
+        Raises:
+            HarnessError: openssl is missing, or brought no certificate.
+        """
+        return s_client.fetch(server.host, server.port, protocol=protocol).leaf

@@ -16,7 +16,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Protocol, Self
 
 from ftps_harness.errors import HarnessError
 
@@ -84,6 +84,13 @@ class Finished:
     stdout: bytes
     stderr: bytes
     truncated: bool = False
+
+
+class Starter(Protocol):
+    """Runs a command to its end, and everything that it starts: `run` on this machine, or a container's."""
+
+    def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> Finished:
+        """Arguments and errors as those of `run`."""
 
 
 def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> Finished:

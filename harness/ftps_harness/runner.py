@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from ftps_harness import controls, lftp, s_client
+from ftps_harness import controls, lftp
 from ftps_harness.attempt import Attempt, Request, Scene, attempt
 from ftps_harness.errors import HarnessError
 from ftps_harness.home import Home
@@ -101,11 +101,8 @@ class ScenarioResult:
     seconds: float = field(default=0.0)
 
 
-def skip_reason(scenario: Scenario, client: Lftp) -> str:
-    """Why this machine cannot run the scenario, or an empty string."""
-    if any(step.clock is not None for step in scenario.steps):
-        return lftp.why_no_clock(client) or ""
-    return ""
+class _Skipped(Exception):  # noqa: N818 - nothing went wrong
+    """This place cannot run the scenario; why, as a sentence."""
 
 
 def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Place | None = None) -> ScenarioResult:
@@ -115,13 +112,13 @@ def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Plac
         UsageError: The scenario cannot mean anything for this lftp (a refusal without a control, say).
     """
     began = time.monotonic()
-    if why := skip_reason(scenario, client):
-        return ScenarioResult(scenario, "skip", why=why)
     steps: list[StepResult] = []
     try:
         with _Stage(scenario, client, options, place or Here()) as stage:
             for index, step in enumerate(scenario.steps):
                 steps.append(stage.play(index, step))
+    except _Skipped as why:
+        return ScenarioResult(scenario, "skip", why=str(why))
     except (LabError, HarnessError) as error:
         return ScenarioResult(scenario, "error", tuple(steps), str(error), time.monotonic() - began)
     return ScenarioResult(scenario, _worst(steps), tuple(steps), seconds=time.monotonic() - began)
@@ -145,19 +142,34 @@ class _Stage:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._secrets = Secrets.new()
+            self._check_clock()
             self._material = Material(self._scenario)
-            self._root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-root-")))
+            self._check_place()
+            parent = self._place.parent
+            self._root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-root-", dir=parent)))
             populate(self._root, self._secrets)
-            self._home = stack.enter_context(Home())
+            self._home = stack.enter_context(Home(parent))
             self._rc: str | None = None
             self._spec = self._material.server(self._scenario.steps[0].server)
-            self._server = self._place.serve(self._spec, root=self._root, password=self._secrets.password)
+            users = {self._secrets.user, *(step.user for step in self._scenario.steps if step.user)}
+            self._server = self._place.serve(
+                self._spec, root=self._root, password=self._secrets.password, users=sorted(users)
+            )
             stack.callback(self._server.stop)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _check_clock(self) -> None:
+        if any(step.clock is not None for step in self._scenario.steps) and (why := lftp.why_no_clock(self._client)):
+            raise _Skipped(why)
+
+    def _check_place(self) -> None:
+        for step in self._scenario.steps:
+            if why := self._place.why_not(self._material.server(step.server), step.host, step.user):
+                raise _Skipped(why)
 
     def play(self, index: int, step: Step) -> StepResult:
         """One step: change the server, prepare HOME, run lftp as often as asked, then the control."""
@@ -199,8 +211,7 @@ class _Stage:
         """The leaf that the running server shows, fetched as the document does."""
         protocol = step.server.protocol
         assert protocol != "plain"  # the format does not let a step fetch a certificate that nobody shows
-        fetched = s_client.fetch(self._server.host, self._server.port, protocol=protocol)
-        return fetched.certificates[0]
+        return self._place.fetch(self._server, protocol)
 
     def _attempt(
         self, step: Step, home: Home, spec: ServerSpec, *, before: tuple[str, ...] = (), password: str | None = None
@@ -218,7 +229,8 @@ class _Stage:
             timeout=self._options.timeout,
             log=self._options.log,
         )
-        return attempt(Scene(self._client, home, self._server, self._root, self._secrets), spec, request)
+        scene = Scene(self._client, home, self._server, self._root, self._secrets, self._place)
+        return attempt(scene, spec, request)
 
     def _rc_for(self, step: Step, home: Home) -> str | None:
         """The rc with placeholders replaced; `{lftp}` is another folder in the copy that a control runs in.
@@ -250,7 +262,7 @@ class _Stage:
         rc = self._rc_for(step, home)
         if rc is not None:
             home.write_rc(rc)
-        prefix = lftp.system_rc_prefix()
+        prefix = self._place.prefix()
         before = lftp.read_back(self._client, home, [setting], cwd=step.cwd, prefix=prefix)
         commands = controls.lift_commands(setting, before.get(setting, {}))
         after = lftp.read_back(self._client, home, [setting], commands, cwd=step.cwd, prefix=prefix)

@@ -44,6 +44,8 @@ def fetch(
     protocol: Literal["explicit", "implicit"] = "explicit",
     server_name: str | None = None,
     timeout: float = 10.0,
+    start: process.Starter = process.run,
+    parent: Path | None = None,
 ) -> Fetched:
     """Run the document's command and cut the certificates out of its output.
 
@@ -56,18 +58,20 @@ def fetch(
         protocol: ``explicit`` asks for TLS with ``-starttls ftp``; ``implicit`` begins with it.
         server_name: Another name for SNI.
         timeout: Seconds until it is given up; an implicit port without TLS, for one, answers nothing.
+        start: What starts openssl: on this machine, or in a container.
+        parent: A folder that it can reach, for its HOME; None for the system's place for temporary files.
 
     Raises:
         HarnessError: openssl is missing, or brought no certificate.
     """
-    openssl = shutil.which("openssl")
+    openssl = shutil.which("openssl") if start is process.run else "/usr/bin/openssl"
     if openssl is None:
         raise HarnessError("no openssl on PATH, and the document fetches the certificate with it: apt install openssl")
     command = command_line(host, port, protocol=protocol, server_name=server_name)
-    with tempfile.TemporaryDirectory(prefix="ftps-lab-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ftps-lab-", dir=parent) as folder:
         # An openssl.cnf or a store of the user's changes nothing here.
         variables = {"PATH": "/usr/bin:/bin", "HOME": folder, "LC_ALL": "C", "OPENSSL_CONF": "/dev/null"}
-        finished = process.run([openssl, *command[1:]], env=variables, cwd=Path(folder), timeout=timeout)
+        finished = start([openssl, *command[1:]], env=variables, cwd=Path(folder), timeout=timeout)
     certificates = tuple(_PEM.findall(finished.stdout))
     if not certificates:
         raise HarnessError(f"{shlex.join(command)} brought no certificate: {_why(finished, timeout)}")

@@ -88,11 +88,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A password that a client sent (PASS), for which user, on which channel, and whether it was let in."""
+    """A password that a client sent (PASS), for which user, on which channel, and whether it was let in.
+
+    `password` is None where the witness cannot know it: a daemon's log masks it, and only of a login that was let in
+    does anybody know which one it was.
+    """
 
     connection: int
     user: str
-    password: str
+    password: str | None
     channel: Channel
     accepted: bool
 
@@ -137,6 +141,9 @@ class Testimony:
     Attributes:
         role: Whose the account is. An attacker who ends TLS himself is an impostor, whoever stands behind him.
         behind: What the genuine server behind such an attacker witnessed of him, its client; None without one.
+        sources: What the account is made of: ``server`` for one that records itself; ``log``, ``files`` and ``relay``
+            for a daemon's.
+        discrepancies: In what these sources do not agree, a sentence each. Any makes the account worth nothing.
     """
 
     role: Literal["genuine", "impostor"]
@@ -147,13 +154,15 @@ class Testimony:
     credentials: tuple[Credential, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     behind: Testimony | None = None
+    sources: tuple[str, ...] = ("server",)
+    discrepancies: tuple[str, ...] = ()
 
     __test__ = False  # pytest collects classes called Test…
 
     @property
     def passwords(self) -> list[str]:
-        """Every password that the server was told, in order."""
-        return [credential.password for credential in self.credentials]
+        """Every password that the server is known to have been told, in order."""
+        return [credential.password for credential in self.credentials if credential.password is not None]
 
     @property
     def logged_in(self) -> bool:

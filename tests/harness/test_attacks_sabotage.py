@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from ftps_harness import lftp as driver
+from ftps_harness.place import Here
 from ftps_harness.runner import Options, run_scenario
 from ftps_harness.scenario import catalogue, load
 from ftps_lab.attackers import ATTACKS, downgrade, relay
@@ -50,20 +51,20 @@ _settings_of_ours = driver.settings_of_ours
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """An lftp that gives up soon."""
 
-    def settings(host: str) -> list[str]:
+    def settings(host: str, **_: object) -> list[str]:
         hurry = ("net:max-retries 1", "net:reconnect-interval-base 0")
         return [*_settings_of_ours(host, patience=1), *(f"command set {each}" for each in hurry)]
 
     monkeypatch.setattr(driver, "settings_of_ours", settings)
 
 
-class In:
+class In(Here):
     """A place whose servers are of another class."""
 
     def __init__(self, kind: type[FtpsServer]) -> None:
         self._kind = kind
 
-    def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0) -> FtpsServer:
+    def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0, **_: Any) -> FtpsServer:
         return self._kind(spec, root=root, password=password, port=port).start()
 
 

@@ -177,6 +177,7 @@ def test_user_and_password_are_not_readable_on_the_wire_of_ftps(client: Lftp) ->
         raw = b"".join(record.to_server + record.to_client for record in attempt.wire.records)
         assert b"AUTH TLS\r\n" in raw
         assert credential.user.encode() not in raw
+        assert credential.password
         assert credential.password.encode() not in raw
 
 

@@ -134,7 +134,7 @@ class TestOutput:
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(folder, refused=REFUSED)
-        monkeypatch.setattr("ftps_harness.runner.skip_reason", lambda *_: "no clock here")
+        monkeypatch.setattr("ftps_harness.place.Here.why_not", lambda *_: "no clock here")
         code, out, _ = call(capsys)
         assert code == 3
         assert "no clock here" in out

@@ -93,7 +93,7 @@ def test_a_verdict_passes_where_it_is_expected_and_nowhere_else(
 _settings_of_ours = driver.settings_of_ours
 
 
-def impatient(host: str) -> list[str]:
+def impatient(host: str, **_: object) -> list[str]:
     """The same settings, for an lftp that gives up soon."""
     return [*_settings_of_ours(host, patience=1), "command set net:max-retries 1"]
 
@@ -167,7 +167,9 @@ def test_what_was_played_stays_when_a_later_step_breaks(play: Play, monkeypatch:
                 raise LabError("sabotage")
 
     class Place(Here):
-        def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0) -> FtpsServer:
+        def serve(
+            self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0, **_: Any
+        ) -> FtpsServer:
             return Breaking(spec, root=root, password=password, port=port).start()
 
     steps = [play.step(ACCEPTED, title=title) for title in ("one", "two")]
@@ -447,7 +449,7 @@ def test_a_literal_command_cannot_claim_anothers_success(bench: Bench) -> None:
 
 
 def test_homes_secrets_and_ports_of_parallel_scenarios_are_their_own(play: Play, client: Lftp) -> None:
-    seen: list[tuple[str, str, str]] = []
+    seen: list[tuple[str, str | None, str]] = []
     lock = threading.Lock()
 
     def keep(_scenario: Scenario, _step: int, label: str, made: Attempt) -> None:
@@ -514,7 +516,7 @@ def test_an_exception_in_the_middle_leaves_nothing_behind(play: Play, error: typ
 
 
 def test_a_place_that_serves_nothing_leaves_nothing_behind(play: Play) -> None:
-    class Nowhere:
+    class Nowhere(Here):
         def serve(self, *_: object, **__: object) -> FtpsServer:
             raise LabError("no port is free")
 
@@ -533,7 +535,9 @@ def test_a_server_that_fails_at_its_end_is_an_error(play: Play) -> None:
                 raise LabError("the thread had failed")
 
     class Place(Here):
-        def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0) -> FtpsServer:
+        def serve(
+            self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0, **_: Any
+        ) -> FtpsServer:
             return Failing(spec, root=root, password=password, port=port).start()
 
     result = play(play.step(ACCEPTED), place=Place())

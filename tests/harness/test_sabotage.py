@@ -20,6 +20,7 @@ from ftps_harness import controls, runner
 from ftps_harness import lftp as driver
 from ftps_harness.lftp import Lftp, Run
 from ftps_harness.material import impostor_of
+from ftps_harness.place import Here
 from ftps_lab.data import LabData
 from ftps_lab.servers import FtpsServer
 from ftps_lab.testimony import Testimony, Wire, WireRecord
@@ -64,14 +65,14 @@ def test_without_sabotage_both_pass(play: Play, expected: str) -> None:
 # The lab: servers that lie, forget, break, and a tap that misses something.
 
 
-class In:
+class In(Here):
     """A place whose servers are of another class; `more` are keywords for it."""
 
     def __init__(self, kind: type[FtpsServer], **more: Any) -> None:
         self._kind = kind
         self._more = more
 
-    def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0) -> FtpsServer:
+    def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0, **_: Any) -> FtpsServer:
         return self._kind(spec, root=root, password=password, port=port, **self._more).start()
 
 
@@ -302,7 +303,7 @@ def test_a_server_that_misbehaves_accepts_and_refuses_nothing(
 _settings_of_ours = driver.settings_of_ours
 
 
-def impatient(host: str) -> list[str]:
+def impatient(host: str, **_: object) -> list[str]:
     """The same settings, for an lftp that gives up soon."""
     return [*_settings_of_ours(host, patience=1), "command set net:max-retries 1"]
 

@@ -16,13 +16,14 @@ Three short runs tell:
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,8 +32,9 @@ from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.home import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+Address = tuple[str, int]
 Dialect = Literal["classic", "status", "openssl"]
 
 ENVIRONMENT_VARIABLE = "FTPS_LAB_LFTP"
@@ -53,12 +55,14 @@ class Lftp:
         version: Such as ``4.9.2``.
         tls: Its TLS library as it names it, such as ``GnuTLS 3.7.9``; ``OpenSSL`` where it names none.
         dialect: How it talks about certificates (DESIGN.md 5).
+        start: What starts it: a build in a container is another one than the build of the same path here.
     """
 
     path: Path
     version: str
     tls: str
     dialect: Dialect
+    start: process.Starter = field(default=process.run, repr=False)
 
 
 def find(path: str | None = None) -> Path:
@@ -92,22 +96,31 @@ def _given(path: str, where: str) -> Path:
     return candidate.absolute()
 
 
-def identify(path: Path) -> Lftp:
+def identify(
+    path: Path, start: process.Starter = process.run, *, parent: Path | None = None, deaf: Address | None = None
+) -> Lftp:
     """Ask an executable what it is.
+
+    Args:
+        path: The executable, where `start` runs it.
+        start: What starts it.
+        parent: A folder that it can reach, for its HOME; None for the system's place for temporary files.
+        deaf: Where something listens that is no TLS server; None makes such a listener on this machine.
 
     Raises:
         UsageError: It is not lftp, does not answer in time, or was built without TLS.
         HarnessError: Nothing can be measured here (no loopback, no place to write), or the dialect is in no table.
     """
-    with Home() as home, ThreadPoolExecutor(2) as pool:
+    with Home(parent) as home, ThreadPoolExecutor(2) as pool:
         # First of all: only what answers as lftp is given commands to carry out.
-        number, library = _read_version(path, _ask(path, home, "--version"))
-        settings = pool.submit(_ask, path, home, "-c", "set -a")
-        log = pool.submit(_set_up_tls, path, home)
+        ask = functools.partial(_ask, start, path, home)
+        number, library = _read_version(path, ask("--version"))
+        settings = pool.submit(ask, "-c", "set -a")
+        log = pool.submit(_set_up_tls, ask, home, deaf)
         dialect = _read_dialect(path, settings.result().stdout, log.result())
     if library is None:
         library = "OpenSSL" if dialect == "openssl" else "GnuTLS"
-    return Lftp(path, number, library, dialect)
+    return Lftp(path, number, library, dialect, start)
 
 
 def environment(home: Home, password: str | None = None) -> dict[str, str]:
@@ -129,9 +142,9 @@ def environment(home: Home, password: str | None = None) -> dict[str, str]:
     return variables
 
 
-def _ask(path: Path, home: Home, *arguments: str) -> process.Finished:
+def _ask(start: process.Starter, path: Path, home: Home, *arguments: str) -> process.Finished:
     try:
-        return process.run([str(path), *arguments], env=environment(home), cwd=home.home, timeout=_PROBE_SECONDS)
+        return start([str(path), *arguments], env=environment(home), cwd=home.home, timeout=_PROBE_SECONDS)
     except HarnessError as error:
         raise UsageError(f"{path} is not lftp: {error}") from error
 
@@ -164,25 +177,25 @@ def _read_dialect(path: Path, settings: bytes, log: bytes) -> Dialect:
     raise HarnessError(f"cannot tell the dialect of {path}: its connection to the probe left {shown}")
 
 
-def _set_up_tls(path: Path, home: Home) -> bytes:
-    """What lftp logs when it sets up TLS towards a listener that closes at once."""
+def _set_up_tls(ask: Callable[..., process.Finished], home: Home, deaf: Address | None) -> bytes:
+    """What lftp logs when it sets up TLS towards a listener that speaks none."""
     log = home.next_log()
-    with _closing_listener() as port:
+    with contextlib.nullcontext(deaf) if deaf else _closing_listener() as (host, port):
         script = [
             "set net:max-retries 1",
             "set net:timeout 5s",
             "set ssl:ca-file /dev/null",  # the system's bundle takes 35 ms to parse, and nothing is verified here
             f"debug -o {log} 9",
-            f"open -u probe,probe -p {port} ftps://127.0.0.1",
+            f"open -u probe,probe -p {port} ftps://{host}",
             "ls",
         ]
-        _ask(path, home, "-c", "\n".join(script))
+        ask("-c", "\n".join(script))
     return log.read_bytes() if log.exists() else b""
 
 
 @contextlib.contextmanager
-def _closing_listener() -> Iterator[int]:
-    """The port of a listener that accepts one connection and closes it, and the listener itself."""
+def _closing_listener() -> Iterator[Address]:
+    """The address of a listener that accepts one connection and closes it, and the listener itself."""
     try:
         listener = socket.create_server(("127.0.0.1", 0))
     except OSError as error:
@@ -196,7 +209,7 @@ def _closing_listener() -> Iterator[int]:
     thread = threading.Thread(target=serve, name="lftp-probe", daemon=True)
     thread.start()
     try:
-        yield port
+        yield "127.0.0.1", port
     finally:
         with contextlib.suppress(OSError):  # whoever never connected leaves it waiting
             socket.create_connection(("127.0.0.1", port), _PROBE_SECONDS).close()

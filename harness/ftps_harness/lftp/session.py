@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftps_harness import process
 from ftps_harness.errors import HarnessError
 from ftps_harness.lftp.binary import environment
 from ftps_harness.lftp.clock import clock_environment, could_not_preload
@@ -88,8 +87,8 @@ def run(  # noqa: PLR0913  # all but the first two are named
     argv = (*prefix, str(lftp.path), "-c", "\n".join(commands))
     variables = environment(home, password)
     if clock is not None:
-        variables |= clock_environment(clock)
-    finished = process.run(argv, env=variables, cwd=home.folder(cwd), timeout=timeout)
+        variables |= clock_environment(lftp, clock)
+    finished = lftp.start(argv, env=variables, cwd=home.folder(cwd), timeout=timeout)
     if clock is not None and could_not_preload(finished.stderr):
         raise HarnessError(f"{lftp.path} cannot be run at another time: it does not load libfaketime")
     content = _read(path) if path else None

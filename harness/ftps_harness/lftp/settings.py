@@ -26,13 +26,14 @@ _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _READ_BACK_SECONDS = 10.0
 
 
-def settings_of_ours(host: str, *, patience: int = 5) -> list[str]:
+def settings_of_ours(host: str, *, patience: int = 5, address: str | None = LAB_ADDRESS) -> list[str]:
     """Settings for the time that lftp takes and for its way to the lab; nothing that touches trust.
 
     Args:
         host: What the user types. A name leads to the lab by ``dns:name/HOST``; certificate check, closures and SNI go
             on using the name itself (FACTS.md). That also keeps ``localhost`` from being ``::1``.
         patience: Seconds without an answer until lftp takes a connection for dead.
+        address: Where a name leads; None where the network knows the name.
 
     Raises:
         UsageError: The host holds characters that no lftp command can carry.
@@ -47,7 +48,7 @@ def settings_of_ours(host: str, *, patience: int = 5) -> list[str]:
     ]
     if not _IPV4.fullmatch(host) and ":" not in host:
         # With a name that is `::1` first, 4.8.4 may use up its tries there (FACTS.md).
-        settings += ["dns:order inet", f"dns:name/{host} {LAB_ADDRESS}"]
+        settings += ["dns:order inet", *([f"dns:name/{host} {address}"] if address else [])]
     return [f"command set {setting}" for setting in settings]
 
 

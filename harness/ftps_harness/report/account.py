@@ -97,7 +97,8 @@ def data_of(testimony: Testimony) -> dict[str, Any]:
 def server_section(testimony: Testimony, title: str = "the server's account") -> Section:
     """Connection by connection: what the server saw on each."""
     lines = [line for connection in testimony.connections for line in _connection(connection, testimony)]
-    return Section(f"{title} (role: {testimony.role})", tuple(lines) or ("(nobody connected)",))
+    sources = "" if testimony.sources == ("server",) else f"; from {', '.join(testimony.sources)}"
+    return Section(f"{title} (role: {testimony.role}{sources})", tuple(lines) or ("(nobody connected)",))
 
 
 def _connection(connection: Connection, testimony: Testimony) -> Iterator[str]:
@@ -131,7 +132,8 @@ def _alert(alert: Alert) -> str:
 
 def _credential(credential: Credential) -> str:
     let_in = "let in" if credential.accepted else "turned away"
-    return f"{credential.channel:5}  login {let_in}: {harmless(credential.user)}, {harmless(credential.password)}"
+    password = "password unknown" if credential.password is None else harmless(credential.password)
+    return f"{credential.channel:5}  login {let_in}: {harmless(credential.user)}, {password}"
 
 
 def _command(command: Command) -> str:
