@@ -1,6 +1,6 @@
-"""Running many scenarios, several at a time, so that it can be ended at any moment and leaves nothing behind.
+"""Running many scenarios (or pairs of the matrix), several at a time: ended at any moment, with nothing left behind.
 
-Scenarios always run in threads of their own, also one at a time: the main thread only waits, and can be told at any
+They always run in threads of their own, also one at a time: the main thread only waits, and can be told at any
 moment that the end is asked for.
 """
 
@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from ftps_harness import process, signals
 from ftps_harness.errors import HarnessError
@@ -18,61 +18,72 @@ from ftps_harness.errors import HarnessError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ftps_harness.runner import ScenarioResult
-    from ftps_harness.scenario import Scenario
-
 _END_SECONDS = 30.0
 """How long what runs may take to end once its lftp is killed; it takes milliseconds."""
 
 
-class Watcher(Protocol):
+class Judged(Protocol):
+    """What came of playing one."""
+
+    @property
+    def status(self) -> str:
+        """``fail`` and ``error`` end a run with `fail_fast`."""
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result", bound=Judged)
+_Item_contra = TypeVar("_Item_contra", contravariant=True)
+_Result_contra = TypeVar("_Result_contra", contravariant=True)
+
+
+class Watcher(Protocol[_Item_contra, _Result_contra]):
     """Told in the main thread what happens."""
 
-    def started(self, scenario: Scenario) -> None:
-        """A scenario begins."""
+    def started(self, item: _Item_contra, /) -> None:
+        """One begins."""
 
-    def finished(self, result: ScenarioResult) -> None:
-        """A scenario ended."""
+    def finished(self, result: _Result_contra, /) -> None:
+        """One ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class Played(Generic[Result]):
     """What came of it.
 
     Attributes:
-        results: Of the scenarios that ended, in the order in which they were given.
+        results: Of those that ended, in the order in which they were given.
         interrupted: Ctrl-C or another such signal ended it.
     """
 
-    results: tuple[ScenarioResult, ...]
+    results: tuple[Result, ...]
     interrupted: bool = False
 
 
 def play_all(
-    scenarios: Sequence[Scenario],
-    play: Callable[[Scenario], ScenarioResult],
-    watcher: Watcher,
+    items: Sequence[Item],
+    play: Callable[[Item], Result],
+    watcher: Watcher[Item, Result],
     *,
     jobs: int = 1,
     fail_fast: bool = False,
-) -> Played:
-    """Run scenarios in `jobs` threads.
+) -> Played[Result]:
+    """Run them in `jobs` threads.
 
     Args:
-        scenarios: What to run; begun in this order.
+        items: What to run; begun in this order.
         play: Runs one.
         watcher: Is told.
         jobs: How many at a time.
         fail_fast: Begin no more after the first that failed or broke.
 
     Raises:
-        HarnessError: A scenario that was told to end does not.
+        HarnessError: One that was told to end does not.
         Exception: Whatever `play` or the watcher raises; everything is ended first.
     """
-    band = _Band(scenarios, play, fail_fast=fail_fast)
+    band = _Band(items, play, fail_fast=fail_fast)
     with signals.told(band.interrupt):
         try:
-            band.start(min(jobs, len(scenarios)))
+            band.start(min(jobs, len(items)))
             interrupted = not band.listen(watcher)
         finally:
             band.end()
@@ -80,12 +91,12 @@ def play_all(
 
 
 @dataclass(frozen=True, slots=True)
-class _Event:
+class _Event(Generic[Item, Result]):
     """What the main thread is told; nothing of it: a thread has no more to do."""
 
-    scenario: Scenario | None = None
+    item: Item | None = None
     """It begins."""
-    result: ScenarioResult | None = None
+    result: Result | None = None
     """It ended."""
     error: BaseException | None = None
     """Something broke in a thread."""
@@ -93,17 +104,15 @@ class _Event:
     """The end is asked for."""
 
 
-class _Band:
+class _Band(Generic[Item, Result]):
     """The threads that play."""
 
-    def __init__(
-        self, scenarios: Sequence[Scenario], play: Callable[[Scenario], ScenarioResult], *, fail_fast: bool
-    ) -> None:
-        self.results: dict[int, ScenarioResult] = {}
-        self._waiting = iter(enumerate(scenarios))
+    def __init__(self, items: Sequence[Item], play: Callable[[Item], Result], *, fail_fast: bool) -> None:
+        self.results: dict[int, Result] = {}
+        self._waiting = iter(enumerate(items))
         self._play = play
         self._fail_fast = fail_fast
-        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[_Event[Item, Result]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._failed = threading.Event()
@@ -121,7 +130,7 @@ class _Band:
         """Ask for the end; in the middle of anything."""
         self._events.put(_Event(interrupted=True))
 
-    def listen(self, watcher: Watcher) -> bool:
+    def listen(self, watcher: Watcher[Item, Result]) -> bool:
         """Tell the watcher until every thread has ended; False when the end was asked for."""
         left = len(self._threads)
         while left:
@@ -132,8 +141,8 @@ class _Band:
                 raise event.error
             if event.result is not None:
                 watcher.finished(event.result)
-            elif event.scenario is not None:
-                watcher.started(event.scenario)
+            elif event.item is not None:
+                watcher.started(event.item)
             else:
                 left -= 1
         return True
@@ -147,18 +156,18 @@ class _Band:
             thread.join(max(0.0, until - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
             raise HarnessError(
-                f"a scenario did not end within {_END_SECONDS:.0f} seconds; its folder may be left behind"
+                f"what was running did not end within {_END_SECONDS:.0f} seconds; its folder may be left behind"
             )
         self._interruption.close()
 
     def _work(self) -> None:
-        """What each thread does: one scenario after the other."""
+        """What each thread does: one after the other."""
         process.INTERRUPTION.set(self._interruption)
         try:
             while (taken := self._take()) is not None:
-                index, scenario = taken
-                self._events.put(_Event(scenario=scenario))
-                result = self._play(scenario)
+                index, item = taken
+                self._events.put(_Event(item=item))
+                result = self._play(item)
                 if self._stop.is_set():
                     break  # its lftp was killed: this is no result
                 self.results[index] = result
@@ -169,7 +178,7 @@ class _Band:
             self._events.put(_Event(error=error))
         self._events.put(_Event())
 
-    def _take(self) -> tuple[int, Scenario] | None:
+    def _take(self) -> tuple[int, Item] | None:
         with self._lock:
             if self._stop.is_set() or (self._fail_fast and self._failed.is_set()):
                 return None

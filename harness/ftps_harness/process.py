@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -84,6 +85,17 @@ class Finished:
     stdout: bytes
     stderr: bytes
     truncated: bool = False
+
+
+def check_interruption() -> None:
+    """Between two pieces of work.
+
+    Raises:
+        Interrupted: This thread's `INTERRUPTION` asked for the end.
+    """
+    interruption = INTERRUPTION.get()
+    if interruption is not None and select.select([interruption], [], [], 0)[0]:
+        raise Interrupted("interrupted")
 
 
 class Starter(Protocol):

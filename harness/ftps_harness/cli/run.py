@@ -27,7 +27,9 @@ _LONGEST = 86_400.0
 """Seconds: nobody waits longer for one step."""
 
 
-class _Seconds(click.ParamType[float]):
+class Seconds(click.ParamType[float]):
+    """A number of seconds."""
+
     name = "seconds"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -63,11 +65,11 @@ class _Wanted:
     @property
     def again(self) -> tuple[str, ...]:
         """The options that a scenario needs when it is run again."""
-        timeout = ("--timeout", f"{self.timeout:g}") if self.timeout != _TIMEOUT else ()
+        timeout = ("--timeout", f"{self.timeout:g}") if self.timeout != TIMEOUT else ()
         return (*timeout, *(("--no-controls",) if self.no_controls else ()))
 
 
-_TIMEOUT = 30.0
+TIMEOUT = 30.0
 
 
 @click.command()
@@ -76,7 +78,7 @@ _TIMEOUT = 30.0
 @click.option("--lftp", multiple=True, metavar="PATH", help="The lftp to use; repeat it for one run with each.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Run N scenarios at a time.")
 @click.option("--fail-fast", is_flag=True, help="Begin no more after the first that fails.")
-@click.option("--timeout", type=_Seconds(), default=_TIMEOUT, metavar="S", help="Seconds for each lftp (default: 30).")
+@click.option("--timeout", type=Seconds(), default=TIMEOUT, metavar="S", help="Seconds for each lftp (default: 30).")
 @click.option("--no-controls", is_flag=True, help="Leave out what proves that verdicts are about trust. Faster.")
 @click.option("--json", metavar="FILE", help="Write all results as JSON; - is standard output.")
 @click.option("--junit", metavar="FILE", help="Write all results as JUnit XML.")
@@ -197,9 +199,9 @@ class _Call:
         problems = []
         if self._wanted.json is not None:
             text = json_report.text(runs, several=len(self._wanted.lftp) > 1)
-            problems += _problems_of_writing(self._wanted.json, text)
+            problems += problems_of_writing(self._wanted.json, text)
         if self._wanted.junit is not None:
-            problems += _problems_of_writing(self._wanted.junit, junit.text(runs))
+            problems += problems_of_writing(self._wanted.junit, junit.text(runs))
         return problems
 
 
@@ -237,7 +239,8 @@ def _notes() -> list[str]:
     return [f"/etc/lftp.conf, line {number}, is kept out: {line}" for number, line in system_rc_lines()]
 
 
-def _problems_of_writing(name: str, text: str) -> list[str]:
+def problems_of_writing(name: str, text: str) -> list[str]:
+    """Write a report; why it was not written, if so."""
     from ftps_harness.errors import HarnessError
     from ftps_harness.report import files
 

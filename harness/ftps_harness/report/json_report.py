@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftps_harness.report.account import data_of
 from ftps_harness.report.plain import why
+from ftps_harness.report.tally import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ftps_harness.scenario import Expect
 
 Json = dict[str, Any]
+
+__all__ = ["STATUSES", "build", "client", "result", "text"]
 
 SCHEMA = 1
 """The version of this format."""
@@ -39,25 +42,27 @@ def _run(run: BuildRun) -> Json:
     extra: Json = {"interrupted": True} if run.interrupted else {}
     return {
         "schema": SCHEMA,
-        "lftp": _lftp(run.lftp),
-        "results": [_result(result) for result in run.results],
+        "lftp": build(run.lftp),
+        "results": [result(each) for each in run.results],
         "summary": run.counts,
         **extra,
     }
 
 
-def _lftp(lftp: Lftp) -> Json:
+def build(lftp: Lftp) -> Json:
+    """One lftp build."""
     return {"path": str(lftp.path), "version": lftp.version, "tls": lftp.tls, "dialect": lftp.dialect}
 
 
-def _result(result: ScenarioResult) -> Json:
-    extra: Json = {"why": result.why} if result.status == "error" and result.why else {}
+def result(done: ScenarioResult) -> Json:
+    """One scenario."""
+    extra: Json = {"why": done.why} if done.status == "error" and done.why else {}
     return {
-        "id": result.scenario.id,
-        "status": result.status,
-        "why_skipped": result.why if result.status == "skip" else None,
-        "seconds": _seconds(result.seconds),
-        "steps": [_step(step) for step in result.steps],
+        "id": done.scenario.id,
+        "status": done.status,
+        "why_skipped": done.why if done.status == "skip" else None,
+        "seconds": _seconds(done.seconds),
+        "steps": [_step(step) for step in done.steps],
         **extra,
     }
 

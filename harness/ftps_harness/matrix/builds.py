@@ -1,0 +1,86 @@
+"""The table of what the matrix has: lftp builds and FTPS servers, each an image. A new one is a new row. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from ftps_harness.errors import UsageError
+from ftps_harness.scenario.problems import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One lftp build.
+
+    Attributes:
+        name: What it is called on the command line and in baselines.
+        what: What a reader wants to know of it.
+        base: The image that it is made from.
+        image: The folder of its Dockerfile, below ``harness/images``.
+        optional: Left out with a sentence where its image cannot be made.
+    """
+
+    name: str
+    what: str
+    base: str
+    image: str = "lftp"
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKind:
+    """One FTPS server.
+
+    Attributes:
+        name: What it is called on the command line and in baselines; the kind that `ftps_lab.agent` serves.
+        what: What a reader wants to know of it.
+        image: The folder of its Dockerfile, below ``lab/images``.
+    """
+
+    name: str
+    what: str
+    image: str
+
+
+BUILDS = {
+    build.name: build
+    for build in (
+        Build("bullseye", "lftp 4.8.4 of Debian 11, with the document's own wording", "debian:bullseye-slim"),
+        Build("bookworm", "lftp 4.9.2 of Debian 12", "debian:bookworm-slim"),
+        Build("trixie", "lftp 4.9.2 of Debian 13, with a newer GnuTLS", "debian:trixie-slim"),
+        Build("sid", "lftp 4.9.3 of Debian unstable", "debian:sid-slim"),
+        Build("openssl", "lftp 4.9.3 from source, with OpenSSL", "debian:sid-slim", "lftp-openssl", optional=True),
+    )
+}
+"""lftp builds by name (FACTS.md, "Builds")."""
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        ServerKind("lab", "the lab's own, made with pyftpdlib", "lab"),
+        ServerKind("vsftpd", "vsftpd", "vsftpd"),
+        ServerKind("vsftpd-reuse", "vsftpd with require_ssl_reuse", "vsftpd"),
+        ServerKind("proftpd", "ProFTPD with mod_tls", "proftpd"),
+        ServerKind("pure-ftpd", "Pure-FTPd", "pure-ftpd"),
+    )
+}
+"""FTPS servers by name."""
+
+Row = TypeVar("Row")
+
+
+def chosen(option: str, names: Sequence[str], table: Mapping[str, Row]) -> list[Row]:
+    """The rows that are named, in the table's order; all of them where none is.
+
+    Raises:
+        UsageError: A name is in no row.
+    """
+    for name in names:
+        if name not in table:
+            near = did_you_mean(name, table)
+            raise UsageError(f"{option} {name}: there is none of this name.{near} There are: {', '.join(table)}")
+    return [row for name, row in table.items() if not names or name in names]

@@ -1,0 +1,70 @@
+"""``ftps-lab matrix --json``, version 1: what programs read. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ftps_harness.matrix.answers import answers, differences
+from ftps_harness.report import json_report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftps_harness.matrix.baseline import Drift
+    from ftps_harness.matrix.play import MatrixRun, PairResult
+
+Json = dict[str, Any]
+
+SCHEMA = 1
+
+
+def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
+    """The whole file: a cell for each scenario on each pair, as ``run --json`` writes a result, and what differs."""
+    extra: Json = {"interrupted": True} if run.interrupted else {}
+    data = {
+        "schema": SCHEMA,
+        "builds": {pair.build: json_report.build(pair.lftp) for pair in run.pairs if pair.lftp is not None},
+        "servers": list(dict.fromkeys(pair.kind for pair in run.pairs)),
+        "left_out": dict(run.left_out),
+        "cells": [cell for pair in run.pairs for cell in _cells(pair)],
+        "differences": [
+            {
+                "id": each.question.scenario,
+                "step": each.question.step,
+                "of": "verdict" if each.of_verdict else "words",
+                "answers": {answer: [list(cell) for cell in cells] for answer, cells in each.groups},
+            }
+            for each in differences(run.pairs)
+        ],
+        "drift": [_drift(each) for each in drifts],
+        "summary": {status: sum(pair.counts[status] for pair in run.pairs) for status in json_report.STATUSES},
+        "seconds": round(run.seconds, 3),
+        **extra,
+    }
+    return json.dumps(data, indent=2) + "\n"
+
+
+def _cells(pair: PairResult) -> list[Json]:
+    return [
+        {
+            "build": pair.build,
+            "server": pair.kind,
+            **json_report.result(result),
+            "answers": {step.title: list(answers(step)) for step in result.steps},
+        }
+        for result in pair.results
+    ]
+
+
+def _drift(drift: Drift) -> Json:
+    return {
+        "build": drift.build,
+        "server": drift.kind,
+        "id": drift.scenario,
+        "step": drift.step,
+        "direction": drift.direction,
+        "was": list(drift.was),
+        "now": list(drift.now),
+        "why": drift.why,
+    }

@@ -1,0 +1,141 @@
+"""Starting programs in a client's container: its main process is a shell, which reads its orders from us, line by line.
+
+A program's streams go to files in the folder that both sides see, so that an order and its answer are one short line
+each. An `exec` of the engine's would cost 100 ms for each lftp; this costs the fork.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from ftps_harness import process
+from ftps_harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ftps_lab.remote import Line
+
+_GRACE_SECONDS = 15.0
+"""How long after its time limit the container may take to say that a program has ended."""
+
+_SLICE_SECONDS = 0.2
+"""How often to look whether the end was asked for, while a program runs."""
+
+_POLL_SECONDS = 0.02
+
+MAIN = ("sh",)
+"""The container's main process. It ends with its input, and the container with it."""
+
+_ORDER = """\
+cd {cwd} && exec timeout -s KILL {seconds} env -i {env} {argv} >{out} 2>{err} </dev/null
+"""
+
+# What a program leaves running is waited for, as `process.run` does: what it still does belongs to the run. The shell
+# is process 1, `/proc` holds nothing but the container's own, and the loop forks nothing but `sleep`, which is over.
+_LINE = (
+    "sh {file}; code=$?; left={polls}; "
+    "while set -- /proc/[0-9]*; [ $# -gt 1 ] && [ $left -gt 0 ]; do sleep {poll}; left=$((left-1)); done; "
+    "[ $# -gt 1 ] && {{ kill -9 -1; code=late; }}; echo {number} $code\n"
+)
+
+
+class Shell:
+    """Runs commands in one container, one at a time; a `process.Starter`.
+
+    Args:
+        line: The container's main process, which runs `MAIN`.
+        folder: A folder that both sides have under the same path.
+    """
+
+    def __init__(self, line: Line, folder: Path) -> None:
+        self._line = line
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> process.Finished:
+        """As `process.run` does it.
+
+        Raises:
+            HarnessError: The container has ended, or does not answer.
+            LabError: The connection to it is lost.
+            Interrupted: This thread's `process.INTERRUPTION` asked for the end.
+        """
+        with self._lock:
+            started = time.monotonic()
+            number = next(self._numbers)
+            order, out, err = (self._folder / f"{number}.{what}" for what in ("sh", "out", "err"))
+            try:
+                order.write_text(_order(argv, env, cwd, timeout, out, err), "utf-8", "surrogateescape")
+                polls = max(1, int(timeout / _POLL_SECONDS))
+                line = _LINE.format(file=shlex.quote(str(order)), number=number, polls=polls, poll=_POLL_SECONDS)
+                self._line.send(line.encode())
+                code = self._answer(number, started + timeout + _GRACE_SECONDS, argv)
+                seconds = time.monotonic() - started
+                return _finished(code, seconds, timeout, _read(out), _read(err))
+            finally:
+                for path in (order, out, err):
+                    path.unlink(missing_ok=True)
+
+    def _answer(self, number: int, deadline: float, argv: Sequence[str]) -> str:
+        while (left := deadline - time.monotonic()) > 0:
+            process.check_interruption()
+            try:
+                answer = self._line.receive(min(left, _SLICE_SECONDS))
+            except TimeoutError:
+                continue
+            except EOFError:
+                raise HarnessError(f"the client's container has ended{self._words()}") from None
+            told, _, code = answer.decode("ascii", "backslashreplace").strip().partition(" ")
+            if told != str(number):
+                raise HarnessError(f"the client's container answered {answer[:200]!r} to order {number}")
+            return code
+        raise HarnessError(f"the client's container did not say that {argv[0]} has ended{self._words()}")
+
+    def _words(self) -> str:
+        words = self._line.last_words()
+        return f"; its last words:\n{words}" if words else ", and wrote nothing to its stderr"
+
+
+def _order(argv: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float, out: Path, err: Path) -> str:
+    return _ORDER.format(
+        cwd=shlex.quote(str(cwd)),
+        seconds=f"{timeout:g}",
+        env=" ".join(shlex.quote(f"{name}={value}") for name, value in env.items()),
+        argv=shlex.join(argv),
+        out=shlex.quote(str(out)),
+        err=shlex.quote(str(err)),
+    )
+
+
+def _finished(
+    code: str, seconds: float, timeout: float, out: tuple[bytes, bool], err: tuple[bytes, bool]
+) -> process.Finished:
+    """From the shell's words: above 128 is a signal's number, and SIGKILL at the time limit is ours."""
+    late = code == "late" or (code == "137" and seconds >= timeout)
+    number = 0 if late else int(code)
+    return process.Finished(
+        exit_code=number if number <= 128 and not late else None,
+        signal=number - 128 if number > 128 else None,
+        timed_out=late,
+        seconds=seconds,
+        stdout=out[0],
+        stderr=err[0],
+        truncated=out[1] or err[1],
+    )
+
+
+def _read(path: Path) -> tuple[bytes, bool]:
+    """What a program wrote, up to the limit, and whether there was more."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(process.OUTPUT_LIMIT + 1)
+    except FileNotFoundError:  # the folder to start it in was not there
+        return b"", False
+    return data[: process.OUTPUT_LIMIT], len(data) > process.OUTPUT_LIMIT

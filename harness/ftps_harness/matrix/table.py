@@ -1,0 +1,181 @@
+"""What a person sees of the matrix: a line for each pair as it ends, the table of cells, what differs, what drifted.
+
+Plain lines of at most 80 columns wherever no terminal is; the same from run to run but for seconds. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftps_harness.matrix.answers import differences, is_other_than_promised
+from ftps_harness.matrix.builds import BUILDS, KINDS
+from ftps_harness.report.plain import harmless, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ftps_harness.matrix.answers import Difference
+    from ftps_harness.matrix.baseline import Drift
+    from ftps_harness.matrix.play import MatrixRun, PairResult
+    from ftps_harness.runner import ScenarioResult
+
+_WORDS = {"pass": "ok", "fail": "FAIL", "error": "ERROR", "skip": "skip"}
+
+
+def pair_line(pair: PairResult) -> str:
+    """One pair that has ended: ``bullseye × vsftpd: 36 ok, 3 skip in 12.3 s``."""
+    return f"{pair.build} × {pair.kind}: {cell(pair, ', ')} in {pair.seconds:.1f} s"
+
+
+def cell(pair: PairResult, between: str = " ") -> str:
+    """What a pair came to, in a few words; what is nought is left out."""
+    return between.join(f"{count} {_WORDS[status]}" for status, count in pair.counts.items() if count) or "nothing"
+
+
+def cells(run: MatrixRun, width: int) -> Iterator[str]:
+    """The table: a row for each build, a column for each server; turned into a list where it is too wide."""
+    builds = list(dict.fromkeys(pair.build for pair in run.pairs))
+    kinds = list(dict.fromkeys(pair.kind for pair in run.pairs))
+    found = {(pair.build, pair.kind): cell(pair) for pair in run.pairs}
+    columns = [[kind, *(found.get((build, kind), "-") for build in builds)] for kind in kinds]
+    columns.insert(0, ["", *builds])
+    widths = [max(map(len, column)) for column in columns]
+    if sum(widths) + 2 * (len(widths) - 1) <= width:
+        for row in zip(*columns, strict=True):
+            yield "  ".join(text.ljust(size) for text, size in zip(row, widths, strict=True)).rstrip()
+        return
+    for (build, kind), told in found.items():
+        yield f"{build} × {kind}: {told}"
+
+
+def builds(run: MatrixRun) -> Iterator[str]:
+    """Each build as it was measured, and the witnesses that each server has."""
+    measured = {pair.build: pair.lftp for pair in run.pairs if pair.lftp is not None}
+    for name, lftp in measured.items():
+        yield harmless(f"{name}: lftp {lftp.version}, TLS by {lftp.tls}, dialect {lftp.dialect}")
+    for kind in dict.fromkeys(pair.kind for pair in run.pairs):
+        witnesses = sorted({told for pair in run.pairs if pair.kind == kind for told in _witnesses(pair)})
+        if witnesses:
+            yield f"{kind} ({KINDS[kind].what}): witnesses {', '.join(witnesses)}"
+    for build, why in run.left_out:
+        yield harmless(f"{build} ({BUILDS[build].what}) is left out: {why}")
+
+
+def skipped(run: MatrixRun, width: int) -> Iterator[str]:
+    """What was skipped and why; the cells that share a reason together."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for pair in run.pairs:
+        for result in pair.results:
+            if result.status == "skip":
+                reasons.setdefault(result.why, {}).setdefault(result.scenario.id, []).append(
+                    f"{pair.build} × {pair.kind}"
+                )
+    for why, scenarios in reasons.items():
+        yield from wrapped(harmless(why), width)
+        for scenario, where in scenarios.items():
+            yield from _hanging(f"{harmless(scenario)}: {_everywhere(where, run)}", width)
+
+
+def failures(run: MatrixRun, width: int) -> Iterator[str]:
+    """Everything that failed or broke, with what was expected."""
+    for pair in run.pairs:
+        for result in pair.results:
+            if result.status in {"fail", "error"}:
+                yield f"{_WORDS[result.status]} {pair.build} × {pair.kind}  {harmless(result.scenario.id)}"
+                for line in _whys(result):
+                    yield from _hanging(line, width)
+
+
+def promises(run: MatrixRun, width: int) -> Iterator[str]:
+    """Where builds or servers answer otherwise than the main expectation, which is the document's promise."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for pair in run.pairs:
+        for result in pair.results:
+            for index, step in enumerate(result.steps):
+                if result.scenario.claim and is_other_than_promised(result, index):
+                    key = (result.scenario.claim, result.scenario.id, step.title)
+                    found.setdefault(key, []).append(f"{pair.build} × {pair.kind}")
+    for (claim, scenario, title), where in found.items():
+        yield from wrapped(harmless(f"{claim} ({scenario}): {title}"), width)
+        yield from _hanging(_everywhere(where, run), width)
+
+
+def difference_lines(run: MatrixRun, width: int) -> Iterator[str]:
+    """Every step that was not answered alike: first where the verdict differs, then where only lftp's words do."""
+    found = list(differences(run.pairs))
+    for title, of_verdict in (("in the verdict", True), ("in lftp's words only", False)):
+        some = [difference for difference in found if difference.of_verdict is of_verdict]
+        if some:
+            yield f"{title}: {len(some)} {'step' if len(some) == 1 else 'steps'}"
+        for difference in some:
+            yield from _difference(difference, run, width)
+
+
+def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
+    """What is not as the baselines say; what is the same on several servers together."""
+    grouped: dict[tuple[object, ...], list[str]] = {}
+    for each in drifts:
+        key = (each.direction, each.scenario, each.step, each.was, each.now, each.why)
+        grouped.setdefault(key, []).append(f"{each.build} × {each.kind}")
+    for (direction, scenario, step, was, now, why), where in grouped.items():
+        yield from wrapped(harmless(f"{direction}: {scenario}, {step}"), width)
+        yield from _hanging(", ".join(where), width)
+        yield from _hanging(f"was: {_listed(was) or 'not in the baseline'}", width)
+        yield from _hanging(f"now: {_listed(now) or why or 'not carried out'}", width)
+
+
+def summary(run: MatrixRun, drifts: Sequence[Drift]) -> str:
+    """The closing line."""
+    counts = {status: sum(pair.counts[status] for pair in run.pairs) for status in _WORDS}
+    told = ", ".join(
+        f"{counts[status]} {word}"
+        for status, word in zip(_WORDS, ("passed", "failed", "errors", "skipped"), strict=True)
+    )
+    return f"{told} over {len(run.pairs)} pairs, {len(drifts)} drifted, in {run.seconds:.1f} s"
+
+
+def _difference(difference: Difference, run: MatrixRun, width: int) -> Iterator[str]:
+    yield from wrapped(harmless(f"{difference.question.scenario}, {difference.question.step}"), width)
+    for answer, where in difference.groups:
+        told = _everywhere([f"{build} × {kind}" for build, kind in where], run)
+        yield from _hanging(f"{told}: {harmless(answer)}", width)
+
+
+def _everywhere(where: Sequence[str], run: MatrixRun) -> str:
+    """Cells in as few words as possible: whole rows and columns of the table by their name."""
+    left = set(where)
+    told = []
+    if left == {f"{pair.build} × {pair.kind}" for pair in run.pairs}:
+        return "everywhere"
+    for axis in ("build", "kind"):
+        for name in dict.fromkeys(getattr(pair, axis) for pair in run.pairs):
+            line = {f"{pair.build} × {pair.kind}" for pair in run.pairs if getattr(pair, axis) == name}
+            if line <= left:
+                told.append(name)
+                left -= line
+    return ", ".join([*told, *(each for each in where if each in left)])
+
+
+def _witnesses(pair: PairResult) -> Iterable[str]:
+    for result in pair.results:
+        for step in result.steps:
+            yield f"client, {' + '.join(step.shown.testimony.sources)}, wire"
+
+
+def _whys(result: ScenarioResult) -> Iterator[str]:
+    if result.why:
+        yield harmless(result.why)
+    for number, step in enumerate(result.steps, 1):
+        judgements = [step.judgement, *([step.control.judgement] if step.control else [])]
+        for sentence in (sentence for judgement in judgements for sentence in judgement.why):
+            yield harmless(f"step {number} ({step.title}): {sentence}")
+
+
+def _hanging(text: str, width: int) -> Iterator[str]:
+    first, *more = wrapped(text, width - 6) or [""]
+    yield f"    {first}"
+    yield from (f"      {line}" for line in more)
+
+
+def _listed(value: object) -> str:
+    return " | ".join(map(str, value)) if isinstance(value, tuple) else str(value)
