@@ -13,6 +13,7 @@ COMMANDS = {
     "show": "catalogue:show",
     "new": "catalogue:new",
     "serve": "lab:serve",
+    "matrix": "matrix:matrix",
     "doctor": "lab:doctor",
 }
 """Each command's module and name, in the order of `--help`; imported when it is asked for."""
@@ -22,7 +23,6 @@ LATER = {
     "verify": "proving your own rc against the attacks",
     "pin": "the reference pinning tool",
     "pin-check": "the contract for pinning tools",
-    "matrix": "lftp builds and FTPS servers in containers",
 }
 """Commands of later versions: refused by name, never accepted and ignored."""
 

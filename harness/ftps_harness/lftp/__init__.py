@@ -14,16 +14,24 @@ from ftps_harness.lftp.binary import Dialect, Lftp, find, identify
 from ftps_harness.lftp.clock import why_no_clock
 from ftps_harness.lftp.session import Run, run
 from ftps_harness.lftp.settings import LAB_ADDRESS, open_command, read_back, settings_of_ours, settings_text
-from ftps_harness.lftp.system_rc import keep_out_system_rc, system_rc_lines, system_rc_prefix
+from ftps_harness.lftp.system_rc import (
+    SYSTEM_RC,
+    keep_out_system_rc,
+    lines_that_touch_trust,
+    system_rc_lines,
+    system_rc_prefix,
+)
 
 __all__ = [
     "LAB_ADDRESS",
+    "SYSTEM_RC",
     "Dialect",
     "Lftp",
     "Run",
     "find",
     "identify",
     "keep_out_system_rc",
+    "lines_that_touch_trust",
     "open_command",
     "read_back",
     "run",

@@ -57,6 +57,11 @@ def system_rc_lines(path: Path = SYSTEM_RC) -> list[tuple[int, str]]:
         text = path.read_text("utf-8", "replace")
     except OSError:
         return []
+    return lines_that_touch_trust(text)
+
+
+def lines_that_touch_trust(text: str) -> list[tuple[int, str]]:
+    """The same of a file's text."""
     return [(number, line.strip()) for number, line in _logical_lines(text) if _touches_trust(line.lstrip())]
 
 

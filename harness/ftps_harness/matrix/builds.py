@@ -36,14 +36,13 @@ class ServerKind:
     """One FTPS server.
 
     Attributes:
-        name: What it is called on the command line and in baselines; the kind that `ftps_lab.agent` serves.
+        name: What it is called on the command line and in baselines; a kind of `ftps_lab.agent`, and of the images
+            of `ftps_lab.containers`.
         what: What a reader wants to know of it.
-        image: The folder of its Dockerfile, below ``lab/images``.
     """
 
     name: str
     what: str
-    image: str
 
 
 BUILDS = {
@@ -61,11 +60,11 @@ BUILDS = {
 KINDS = {
     kind.name: kind
     for kind in (
-        ServerKind("lab", "the lab's own, made with pyftpdlib", "lab"),
-        ServerKind("vsftpd", "vsftpd", "vsftpd"),
-        ServerKind("vsftpd-reuse", "vsftpd with require_ssl_reuse", "vsftpd"),
-        ServerKind("proftpd", "ProFTPD with mod_tls", "proftpd"),
-        ServerKind("pure-ftpd", "Pure-FTPd", "pure-ftpd"),
+        ServerKind("lab", "the lab's own, made with pyftpdlib"),
+        ServerKind("vsftpd", "vsftpd"),
+        ServerKind("vsftpd-reuse", "vsftpd with require_ssl_reuse"),
+        ServerKind("proftpd", "ProFTPD with mod_tls"),
+        ServerKind("pure-ftpd", "Pure-FTPd"),
     )
 }
 """FTPS servers by name."""

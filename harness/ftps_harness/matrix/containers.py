@@ -1,0 +1,289 @@
+"""One build against one server, in containers: a network of their own without a way out, a folder that both share.
+
+`Stage` holds what one call of the matrix needs: the engine, the images, the folder. `Stage.open` starts a pair;
+`PairPlace` is what the runner sees of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+import os
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from ftps_harness import lftp, s_client
+from ftps_harness.errors import HarnessError
+from ftps_harness.matrix.shell import MAIN, Shell
+from ftps_lab import containers
+from ftps_lab.containers.images import SERVERS, Image
+from ftps_lab.daemons import ANONYMOUS, NEEDS, why_not
+from ftps_lab.errors import LabError
+from ftps_lab.remote import RemoteHost
+from ftps_lab.servers import ServerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from ftps_harness.lftp import Lftp
+    from ftps_harness.matrix.builds import Build, ServerKind
+    from ftps_harness.matrix.play import MatrixRun, Pair
+    from ftps_harness.place import Server
+    from ftps_harness.scenario import Scenario
+
+LAB = "lab"
+"""The kind of the lab's own server, which is whatever a scenario can say."""
+
+LFTP = Path("/usr/bin/lftp")
+"""Where every client image has it."""
+
+PORT = 21
+
+_LOCAL = "localhost"
+"""The one name that no network can lead elsewhere: each container is its own."""
+
+
+class Stage:
+    """Everything that one call of the matrix needs, with one owner who ends it.
+
+    Args:
+        scenarios: Whose host names the servers get.
+        say: Is told what takes long, a line each.
+    """
+
+    def __init__(self, scenarios: Iterable[Scenario], say: Callable[[str], None]) -> None:
+        self._names = host_names(scenarios)
+        self._say = say
+        self._images: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
+        self._known: dict[str, Lftp] = {}
+        self._lock = threading.Lock()
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Find the engine, and clear away what a killed run has left.
+
+        Raises:
+            LabError: There is no engine, or no use of it.
+            HarnessError: No folder can be made.
+        """
+        with contextlib.ExitStack() as stack:
+            self._engine = containers.connect()
+            stack.callback(self._engine.close)
+            if left := containers.clear_leftovers(self._engine):
+                self._say(f"cleared away what a run that was killed had left: {', '.join(left)}")
+            self._folder = _shared_folder(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def prepare(self, builds: Sequence[Build], kinds: Sequence[ServerKind]) -> None:
+        """Have all images, building those that are missing.
+
+        Raises:
+            LabError: One that is not optional cannot be had.
+        """
+        for kind in kinds:
+            self._images[kind.name] = containers.ensure(self._engine, SERVERS[kind.name], self._say)
+        for build in builds:
+            try:
+                self._images[build.name] = containers.ensure(self._engine, image_of(build), self._say)
+            except LabError as error:
+                if not build.optional:
+                    raise
+                self._left_out[build.name] = str(error)
+
+    def has(self, build: Build) -> bool:
+        """Whether there is an image of a build."""
+        return build.name in self._images
+
+    def completed(self, run: MatrixRun) -> MatrixRun:
+        """The run, with what was left out of it."""
+        return dataclasses.replace(run, left_out=tuple(self._left_out.items()))
+
+    @contextlib.contextmanager
+    def open(self, pair: Pair) -> Iterator[OpenPair]:
+        """Start the two containers of a pair, and end them.
+
+        Raises:
+            LabError: The engine refuses, or a container does not answer.
+            HarnessError: The client's lftp cannot be told.
+        """
+        with containers.Session(self._engine) as session:
+            network = session.network(f"{pair.build.name}-{pair.kind.name}")
+            folder = Path(tempfile.mkdtemp(prefix=f"{pair.build.name}-{pair.kind.name}-", dir=self._folder))
+            mounts = (containers.Mount(folder),)
+            needs = NEEDS.get(pair.kind.name)
+            server = session.container(
+                self._images[pair.kind.name],
+                network=network,
+                name=pair.kind.name,
+                aliases=self._names,
+                mounts=mounts,
+                user=_me() if needs is None or needs.user != "root" else "0:0",
+                capabilities=() if needs is None else needs.capabilities,
+            )
+            client = session.container(
+                self._images[pair.build.name],
+                network=network,
+                name=pair.build.name,
+                mounts=mounts,
+                user=_me(),
+                environment={"HOME": "/tmp"},  # noqa: S108 - the container's own
+                command=MAIN,
+            )
+            host = RemoteHost(server.line, f"the container of {pair.kind.name}")
+            host.ping()
+            shell = Shell(client.line, folder)
+            place = PairPlace(pair.kind.name, host, shell, folder, server.address)
+            yield OpenPair(self._lftp(pair.build, shell, place), place, host)
+
+    def _lftp(self, build: Build, shell: Shell, place: PairPlace) -> Lftp:
+        """The build, measured once, then only started elsewhere."""
+        with self._lock:
+            if build.name not in self._known:
+                with place.deaf() as address:
+                    self._known[build.name] = lftp.identify(LFTP, shell, parent=place.parent, deaf=address)
+                _check_system_rc(shell)
+            return dataclasses.replace(self._known[build.name], start=shell)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPair:
+    """A pair that runs (`ftps_harness.matrix.play.Opened`)."""
+
+    lftp: Lftp
+    place: PairPlace
+    host: RemoteHost
+
+    def check(self) -> None:
+        """Raises LabError when the server's container is gone; the client's says so itself."""
+        if self.host.given_up:
+            self.host.ping()
+
+
+class PairPlace:
+    """Where a pair's lftp and server meet (`ftps_harness.place.Place`).
+
+    Args:
+        kind: The server's.
+        host: Leads to the agent in its container.
+        shell: Starts programs in the client's.
+        folder: What both see under the same path.
+        address: The server's on their network.
+    """
+
+    def __init__(self, kind: str, host: RemoteHost, shell: Shell, folder: Path, address: str) -> None:
+        self.parent: Path | None = folder
+        self._kind = kind
+        self._host = host
+        self._shell = shell
+        self._address = address
+
+    def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
+        """Addresses are the network's to give, and a daemon cannot be everything that the lab's own server is."""
+        if is_address(host):
+            return f"the host is an address, {host}: in containers, the network gives the addresses"
+        if self._kind == LAB:
+            return ""
+        if user == "anonymous" and self._kind not in ANONYMOUS:
+            return f"{self._kind} lets nobody in without a password here"
+        return why_not(self._kind, spec)
+
+    def serve(
+        self,
+        spec: ServerSpec,
+        *,
+        root: os.PathLike[str],
+        password: str,
+        users: Sequence[str] = (),
+        port: int = PORT,
+    ) -> Server:
+        """Start the server in its container.
+
+        Raises:
+            LabError: It does not start.
+        """
+        return self._host.serve(self._kind, spec, root=root, password=password, users=users, port=port or PORT)
+
+    def address_of(self, host: str) -> str | None:
+        """Names are the network's; only ``localhost`` has to be led there."""
+        return self._address if host.lower() == _LOCAL else None
+
+    def prefix(self) -> Sequence[str]:
+        """Nothing: `Stage` has looked at the image's /etc/lftp.conf."""
+        return ()
+
+    def fetch(self, server: Server, protocol: Literal["explicit", "implicit"]) -> bytes:
+        """With the client container's openssl.
+
+        Raises:
+            HarnessError: It brought no certificate.
+        """
+        fetched = s_client.fetch(server.host, server.port, protocol=protocol, start=self._shell, parent=self.parent)
+        return fetched.leaf
+
+    @contextlib.contextmanager
+    def deaf(self) -> Iterator[tuple[str, int]]:
+        """The address of a server that speaks no TLS, for as long as somebody wants to be told so."""
+        assert self.parent is not None
+        with tempfile.TemporaryDirectory(dir=self.parent) as root:
+            server = self._host.serve(LAB, ServerSpec(protocol="plain"), root=root, password="", users=())
+            try:
+                yield server.host, server.port
+            finally:
+                server.stop()
+
+
+def image_of(build: Build) -> Image:
+    """How a build's image is made."""
+    folder = f"harness/images/{build.image}"
+    return Image(name=f"lftp-{build.name}", dockerfile=f"{folder}/Dockerfile", base=build.base, paths=(folder,))
+
+
+def host_names(scenarios: Iterable[Scenario]) -> tuple[str, ...]:
+    """Every name that some step types, as it is typed and in lower case: the engine's name server is exact."""
+    hosts = {step.host for scenario in scenarios for step in scenario.steps if not is_address(step.host)}
+    return tuple(sorted({name for host in hosts for name in (host, host.lower())} - {_LOCAL}))
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _me() -> str:
+    """Who runs this: both containers share files with us, and need no right that we lack."""
+    return f"{os.getuid()}:{os.getgid()}"
+
+
+def _shared_folder(stack: contextlib.ExitStack) -> Path:
+    try:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-matrix-", ignore_cleanup_errors=True))
+    except OSError as error:
+        raise HarnessError(
+            f"cannot make a folder to share with containers: {error.strerror}; make room, or set TMPDIR"
+        ) from error
+    return Path(folder).resolve()
+
+
+def _check_system_rc(shell: Shell) -> None:
+    """An image whose /etc/lftp.conf touches trust would change every verdict, and nothing could keep it out.
+
+    Raises:
+        HarnessError: It does.
+    """
+    text = shell(["cat", str(lftp.SYSTEM_RC)], env={}, cwd=Path("/"), timeout=10).stdout.decode("utf-8", "replace")
+    if lines := lftp.lines_that_touch_trust(text):
+        named = "; ".join(f"line {number}: {line}" for number, line in lines)
+        raise HarnessError(f"the client image's {lftp.SYSTEM_RC} touches trust ({named}): take these lines out of it")
