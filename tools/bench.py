@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench_matrix import warm_cells
+
 from ftps_harness import lftp, material
 from ftps_harness.attempt import Request, Scene, attempt
 from ftps_harness.home import Home
@@ -85,6 +87,7 @@ def main() -> None:
         lambda: catalogue_against_bare(client, scenarios, options.rounds),
         lambda: servers(options.rounds),
         lambda: interceptor(client, options.rounds),
+        lambda: (Figure(*each) for each in warm_cells(client, scenarios, min(options.rounds, 3))),
         lambda: start_up(options.rounds),
         lambda: leaks(client, options.steps),
     ):

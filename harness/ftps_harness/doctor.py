@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
-import stat
 import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ftps_harness import lftp
@@ -22,8 +20,7 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "note", "missing"]
 
-_PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography", "trustme", "msgspec", "click", "rich")
-_DOCKER_SOCKET = Path("/var/run/docker.sock")
+_PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography", "trustme", "msgspec", "click", "rich", "docker")
 _ASK_SECONDS = 10.0
 
 
@@ -152,20 +149,12 @@ def _packages() -> Iterator[Finding]:
 
 
 def _docker() -> Finding:
-    """Only whether it is there: no version of ftps-lab uses it yet."""
-    command = shutil.which("docker")
-    socket = os.environ.get("DOCKER_HOST", "") or (str(_DOCKER_SOCKET) if _is_socket(_DOCKER_SOCKET) else "")
-    if command and socket:
-        return Finding("Docker", "ok", f"{command}, engine at {socket} (needed from a later version on)")
-    lacking = " and ".join(
-        what for what, there in (("no docker command", command), ("no engine's socket", socket)) if not there
-    )
-    cost = "nothing yet: needed from a later version on, for other lftp builds and servers in containers"
-    return Finding("Docker", "missing", lacking, cost, "apt install docker.io")
+    """The engine that the matrix and the classroom need."""
+    from ftps_lab import containers  # the SDK takes 200 ms to import
 
-
-def _is_socket(path: Path) -> bool:
-    try:
-        return stat.S_ISSOCK(path.stat().st_mode)
-    except OSError:
-        return False
+    why = containers.why_no_engine()
+    if not why:
+        with contextlib.closing(containers.connect()) as engine:
+            return Finding("Docker", "ok", f"engine {engine.version} at {engine.where}")
+    cost = "nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work, tests of theirs are skipped"
+    return Finding("Docker", "missing", why, cost, "apt install docker.io, and start its service")

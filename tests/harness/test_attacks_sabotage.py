@@ -53,7 +53,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def settings(host: str, **_: object) -> list[str]:
         hurry = ("net:max-retries 1", "net:reconnect-interval-base 0")
-        return [*_settings_of_ours(host, patience=1), *(f"command set {each}" for each in hurry)]
+        return [*_settings_of_ours(host), *(f"command set {each}" for each in hurry)]
 
     monkeypatch.setattr(driver, "settings_of_ours", settings)
 

@@ -37,8 +37,7 @@ def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch:
     """Each missing part says what it costs and how to get it."""
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("FTPS_LAB_LFTP", raising=False)
-    monkeypatch.setattr(doctor, "_DOCKER_SOCKET", Path("/nowhere"))
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
     monkeypatch.setattr(doctor, "_PACKAGES", ("no-such-package",))
     assert cli.call(["doctor"]) == 3
     out = " ".join(capsys.readouterr().out.split())
@@ -49,7 +48,8 @@ def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch:
         "to do: apt install openssl",
         "note libfaketime cannot be tried without lftp",
         "missing packages no-such-package costs: nothing can be run to do: pip install no-such-package",
-        "missing Docker no docker command and no engine's socket costs: nothing yet",
+        "missing Docker cannot reach the Docker engine: there is no Docker engine at /nowhere",
+        "costs: nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work",
         "`ftps-lab run` cannot do its work here",
     ):
         assert wanted in out, wanted

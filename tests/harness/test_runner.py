@@ -95,7 +95,7 @@ _settings_of_ours = driver.settings_of_ours
 
 def impatient(host: str, **_: object) -> list[str]:
     """The same settings, for an lftp that gives up soon."""
-    return [*_settings_of_ours(host, patience=1), "command set net:max-retries 1"]
+    return [*_settings_of_ours(host), "command set net:max-retries 1"]
 
 
 def test_an_expected_verdict_for_another_reason_fails(play: Play) -> None:

@@ -305,7 +305,7 @@ _settings_of_ours = driver.settings_of_ours
 
 def impatient(host: str, **_: object) -> list[str]:
     """The same settings, for an lftp that gives up soon."""
-    return [*_settings_of_ours(host, patience=1), "command set net:max-retries 1"]
+    return [*_settings_of_ours(host, patience=3), "command set net:max-retries 1"]
 
 
 def test_a_refusal_whose_server_dies_in_the_control_does_not_pass(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from ftps_harness.cli.run import TIMEOUT, Seconds, problems_of_writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ftps_harness.matrix.baseline import Baseline, Drift
     from ftps_harness.matrix.containers import Stage
     from ftps_harness.matrix.play import MatrixRun, Pair, PairResult
+    from ftps_harness.report.progress import Progress
     from ftps_harness.runner import ScenarioResult
 
 _DEFAULT = ("document",)
@@ -89,11 +92,12 @@ class _Call:
         from ftps_harness.runner import Options
 
         wanted = self._wanted
-        watch = _Watch(sys.stderr if wanted.json == "-" else sys.stdout, len(self._builds) * len(self._kinds))
+        watch = _Watch(sys.stderr if wanted.json == "-" else sys.stdout)
         options = Options(wanted.timeout, controls=not wanted.no_controls)
         with Stage(self._scenarios, watch.say) as stage:
             pairs = self._pairs(stage)
-            run = play(pairs, self._scenarios, stage.open, options, watch, jobs=wanted.jobs)
+            with watch.watching(pairs, len(self._scenarios)):
+                run = play(pairs, self._scenarios, stage.open, options, watch, jobs=wanted.jobs)
         run = stage.completed(run)
         drifts = self._drifts(run)
         watch.report(run, drifts)
@@ -162,16 +166,32 @@ def exit_code(run: MatrixRun, drifts: Sequence[Drift]) -> int:
 class _Watch:
     """Prints what happens; told by several threads."""
 
-    def __init__(self, stream: object, total: int) -> None:
-        import threading
-
+    def __init__(self, stream: TextIO) -> None:
         from ftps_harness.report.console import console_for
 
-        self._console = console_for(stream)  # type: ignore[arg-type]  # a text stream
-        self._width = min(self._console.width, 110) - 1
+        self._console = console_for(stream)
+        self._live = stream.isatty() and not self._console.is_dumb_terminal
+        self._width = min(self._console.width, 110) - 3
         self._lock = threading.Lock()
-        self._total = total
+        self._bar: Progress | None = None
+        self._total = 0
         self._ended = 0
+
+    @contextlib.contextmanager
+    def watching(self, pairs: Sequence[Pair], scenarios: int) -> Iterator[None]:
+        """Say what is to come, and on a live terminal show a bar while it does."""
+        from ftps_harness.report.progress import Progress
+
+        self._total = len(pairs)
+        builds, kinds = ({getattr(pair, axis).name for pair in pairs} for axis in ("build", "kind"))
+        told = (counted(len(builds), "lftp build"), counted(len(kinds), "server"), counted(scenarios, "scenario"))
+        self.say(f"{' × '.join(told)}: {counted(len(pairs) * scenarios, 'cell')}", "bold")
+        if not self._live:
+            yield
+            return
+        with Progress(self._console, len(pairs) * scenarios) as self._bar:
+            yield
+        self._bar = None
 
     def say(self, line: str, style: str = "") -> None:
         """Print a line."""
@@ -181,10 +201,16 @@ class _Watch:
             self._console.print(Text(line, style))
 
     def began(self, pair: Pair) -> None:
-        """Nothing to tell before it has ended."""
+        """A pair's containers are started."""
+        if self._bar is not None:
+            with self._lock:
+                self._bar.started(f"{pair.build.name} × {pair.kind.name}")
 
     def played(self, pair: Pair, result: ScenarioResult) -> None:
         """A scenario that failed is told at once: the whole takes minutes."""
+        if self._bar is not None:
+            with self._lock:
+                self._bar.advance()
         if result.status in {"fail", "error"}:
             self.say(f"  {result.status}: {result.scenario.id} on {pair.build.name} × {pair.kind.name}", "red")
 
@@ -192,6 +218,9 @@ class _Watch:
         """A pair has ended."""
         from ftps_harness.matrix.table import pair_line
 
+        if self._bar is not None:
+            with self._lock:
+                self._bar.ended(f"{result.build} × {result.kind}")
         self._ended += 1
         style = "" if result.status == "pass" else "bold red"
         self.say(f"{self._ended:>3}/{self._total}  {pair_line(result)}", style)
@@ -220,6 +249,11 @@ class _Watch:
         if run.interrupted:
             self.say(f"interrupted: {len(run.pairs)} of {self._total} pairs were played", "bold yellow")
         self.say(table.summary(run, drifts), "bold green" if exit_code(run, drifts) == 0 else "bold red")
+
+
+def counted(number: int, what: str) -> str:
+    """``1 server``, ``2 servers``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _is_checkout(folder: Path) -> bool:

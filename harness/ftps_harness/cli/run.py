@@ -216,11 +216,11 @@ class _Watch:
 
     def started(self, scenario: Scenario) -> None:
         if self._bar is not None:
-            self._bar.started(scenario)
+            self._bar.started(scenario.id)
 
     def finished(self, result: ScenarioResult) -> None:
         if self._bar is not None:
-            self._bar.finished(result.scenario)
+            self._bar.finished(result.scenario.id)
         self._held[result.scenario.id] = result
         while self._order and self._order[0] in self._held:
             self._terminal.row(self._held.pop(self._order.pop(0)))

@@ -13,11 +13,9 @@ from ftps_harness.report.plain import harmless
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ftps_harness.scenario import Scenario
-
 
 class Progress:
-    """How many scenarios have ended, and which one runs; gone without a trace when it ends.
+    """How many have ended, and what runs; gone without a trace when it ends.
 
     Args:
         console: Where.
@@ -46,18 +44,26 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def started(self, scenario: Scenario) -> None:
-        """A scenario begins."""
-        self._running.append(harmless(scenario.id))
+    def started(self, name: str) -> None:
+        """A scenario, or a pair of the matrix, begins."""
+        self._running.append(harmless(name))
 
-    def finished(self, scenario: Scenario) -> None:
-        """A scenario ended."""
-        self._running.remove(harmless(scenario.id))
+    def finished(self, name: str) -> None:
+        """It ended, and with it one of those that are counted."""
+        self.ended(name)
+        self.advance()
+
+    def ended(self, name: str) -> None:
+        """It ended; what it consists of was counted before."""
+        self._running.remove(harmless(name))
+
+    def advance(self) -> None:
+        """One more of those that are counted."""
         self._bar.advance(self._task)
 
 
 class _Running(progress.ProgressColumn):
-    """The ids of what runs at the moment."""
+    """What runs at the moment."""
 
     def __init__(self, running: list[str], table_column: Column) -> None:
         super().__init__(table_column=table_column)

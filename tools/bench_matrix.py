@@ -1,0 +1,71 @@
+"""The matrix's part of `make bench`: what containers cost, where there is an engine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from ftps_harness.matrix.builds import BUILDS, KINDS
+from ftps_harness.matrix.containers import Stage
+from ftps_harness.matrix.play import Pair
+from ftps_harness.place import Here
+from ftps_harness.runner import Options, run_scenario
+from ftps_lab import containers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.lftp import Lftp
+    from ftps_harness.place import Place
+    from ftps_harness.scenario import Scenario
+
+Measured = tuple[str, float, str, float | None]
+"""What, its value, its unit, and the limit that the project holds itself to."""
+
+_OPTIONS = Options(timeout=30.0, controls=True)
+
+
+def warm_cells(client: Lftp, scenarios: list[Scenario], rounds: int) -> Iterator[Measured]:
+    """One warm cell (containers reused between the scenarios of a pair) against the same scenario run locally.
+
+    Debian bookworm's lftp in a container, and this machine's: the same build where this machine is a bookworm.
+    """
+    if why := containers.why_no_engine():
+        print(f"the matrix is not measured: {why}")
+        return
+    for kind in ("lab", "vsftpd"):
+        pair = Pair(BUILDS["bookworm"], KINDS[kind])
+        with Stage(scenarios, print) as stage:
+            stage.prepare([pair.build], [pair.kind])
+            began = time.perf_counter()
+            with stage.open(pair) as opened:
+                yield (
+                    f"{kind} and lftp {opened.lftp.version} in containers, until both answer",
+                    time.perf_counter() - began,
+                    "s",
+                    None,
+                )
+                ratios, here, there = [], 0.0, 0.0
+                for scenario in scenarios:
+                    for _ in range(rounds):
+                        local = _seconds(scenario, client, Here())
+                        warm = _seconds(scenario, opened.lftp, opened.place)
+                        if local and warm:
+                            ratios.append(warm / local)
+                            here, there = here + local, there + warm
+                yield (
+                    f"a warm cell on {kind} / the same scenario run locally, median",
+                    statistics.median(ratios),
+                    "x",
+                    3.0,
+                )
+                yield f"all warm cells on {kind} / the same scenarios run locally", there / here, "x", 3.0
+
+
+def _seconds(scenario: Scenario, client: Lftp, place: Place) -> float:
+    """How long it took; 0 where it is skipped."""
+    result = run_scenario(scenario, client, _OPTIONS, place)
+    if result.status not in {"pass", "skip"}:
+        raise SystemExit(f"{scenario.id}: {result.status}: {result.why or result.steps}")
+    return result.seconds if result.status == "pass" else 0.0
