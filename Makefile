@@ -29,10 +29,12 @@ bench: setup
 wheel-test: setup
 	tools/wheel-test.sh
 
-# Needs uv (`pip install uv`); hashes of all platforms, no index named.
+# Needs uv (`pip install uv`); hashes of all platforms, no index named. The lab's image gets the same packages without
+# the tools of development.
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	    --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock pyproject.toml -o lab/images/lab/requirements.lock
 
 setup:
 	@tools/setup.sh

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,8 @@ from ftps_harness import cli, doctor
 from ftps_harness.doctor import Finding, examine, works
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ftps_harness.lftp import Lftp
 
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,6 @@ from ftps_harness.scenario import catalogue, load
 from ftps_lab import containers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.harness.conftest import Play
 
 ROOT = Path(__file__).parents[2]
@@ -38,23 +35,11 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     return code, out, err
 
 
-def left_behind() -> list[str]:
-    """Containers and networks of this process's runs and of its children's; other workers have theirs."""
-    with_label = "label=org.ftps-lab.run"
-    shown = []
-    for kind in ("ps", "network"):
-        listing = ["docker", kind, *(["-a"] if kind == "ps" else ["ls"]), "--filter", with_label]
-        template = "{{.ID}} {{.Labels}}" if kind == "ps" else "{{.ID}}"
-        done = subprocess.run([*listing, "--format", template], capture_output=True, text=True, check=True)
-        shown += done.stdout.splitlines()
-    return shown
-
-
 class TestWithoutContainers:
     def test_names_are_given_as_they_are_typed_and_in_lower_case(self, play: Play) -> None:
-        step = play.step('verdict = "accepted"', keys='host = "Backup.Example.Test"')
-        with_address = play.step('verdict = "accepted"', keys='host = "127.0.0.1"')
-        scenario = play.scenario(step, with_address, play.step('verdict = "accepted"'))
+        hosts = ("Backup.Example.Test", "127.0.0.1", "localhost")
+        steps = [play.step('verdict = "accepted"', keys=f'host = "{host}"', title=host) for host in hosts]
+        scenario = play.scenario(*steps)
         assert host_names([scenario]) == ("Backup.Example.Test", "backup.example.test")
 
     @pytest.mark.parametrize(
@@ -106,7 +91,7 @@ class TestWithoutContainers:
     def test_every_baseline_knows_steps_that_there_are(self) -> None:
         """A scenario that is renamed takes its baselines with it."""
         paths = catalogue(ROOT / "scenarios")
-        steps = {id: {step.title for step in load(path).steps} for id, path in paths.items()}
+        steps = {each: {step.title for step in load(path).steps} for each, path in paths.items()}
         files = sorted((ROOT / "scenarios" / "baselines").glob("*.json"))
         assert len(files) >= 4
         for file in files:
@@ -207,10 +192,9 @@ class TestWithContainers:
     @staticmethod
     def _begun(tmp_path: Path) -> subprocess.Popen[str]:
         """A matrix in another process, at the moment that its containers run."""
-        names = ["document/pin-detects-impostor"] * 1
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
         running = subprocess.Popen(
-            [*COMMAND, *names, "attack/data-interceptor", *ONE_PAIR],
+            [*COMMAND, "document/pin-detects-impostor", "attack/data-interceptor", *ONE_PAIR],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -252,6 +236,7 @@ def test_images_are_built_once(play: Play) -> None:
     """The second time nothing is said, for nothing takes long."""
     from ftps_harness.matrix.builds import BUILDS, KINDS
 
+    expected: list[str] | None
     for expected in (None, []):
         said: list[str] = []
         with Stage([play.scenario(play.step('verdict = "accepted"'))], said.append) as stage:

@@ -65,6 +65,7 @@ def kinds(stderr: bytes, log: bytes = b"", dialect: str = "status") -> list[str]
         ("openssl", "unable to get local issuer certificate", {"untrusted"}),
         ("openssl", "certificate has expired", {"expired"}),
         ("openssl", "certificate is not yet valid", {"not-yet-valid"}),
+        ("openssl", "certificate is not yet valid or the system clock is incorrect", {"not-yet-valid"}),
         ("openssl", "certificate revoked", {"revoked"}),
         ("openssl", "EE certificate key too weak", {"weak"}),
         ("openssl", "unsupported certificate purpose", {"purpose"}),

@@ -310,11 +310,14 @@ class Lab:
             time.sleep(0.001)
 
     @staticmethod
-    def busy_share(seconds: float) -> float:
-        """The share of the next seconds in which this process computes while this thread sleeps."""
-        began = time.process_time()
-        time.sleep(seconds)
-        return (time.process_time() - began) / seconds
+    @contextlib.contextmanager
+    def asleep(server: FtpsServer) -> Iterator[None]:
+        """The server looks at nothing before the end of this block."""
+        both = threading.Barrier(2, timeout=PATIENCE)
+        server._waker.call(lambda: (both.wait(), both.wait()))
+        both.wait()
+        yield
+        both.wait()
 
     @staticmethod
     def open_files() -> int:

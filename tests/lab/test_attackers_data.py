@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from tests.conftest import Quiet
     from tests.lab.conftest import Client, Lab, Mode
 
     from ftps_lab.servers import FtpsServer
@@ -275,7 +276,7 @@ def test_an_upload_whose_client_ends_with_its_last_byte(lab: Lab, protect: bool,
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_slow_reader_gets_everything(lab: Lab, choked: None, protect: bool) -> None:
+def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quiet, protect: bool) -> None:
     """A download read in small pieces is whole though QUIT came long before its end, and the attacker does not spin."""
     server = intercepted(lab)
     client = lab.victim(server)
@@ -289,14 +290,13 @@ def test_a_slow_reader_gets_everything(lab: Lab, choked: None, protect: bool) ->
     assert client.sock is not None
     client.sock.sendall(b"RETR large\r\nQUIT\r\n")
     data = client.context.wrap_socket(sock) if protect else sock
-    received, shares = bytearray(), []
+    received = bytearray()
     with data:
         while part := data.recv(1 << 20):
             if len(received) >> 20 != (len(received) + len(part)) >> 20:
-                shares.append(lab.busy_share(0.02))
+                prove_quiet(server)
             received += part
     assert received == lab.contents["large"]
-    assert sorted(shares)[len(shares) // 2] < 0.3
     assert [client.getresp()[:3] for _ in range(3)][1:] == ["226", "221"]
     assert client.file is not None
     assert client.file.read() == ""
@@ -306,7 +306,7 @@ def test_a_slow_reader_gets_everything(lab: Lab, choked: None, protect: bool) ->
 
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up", "LIST"])
-def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, command: str, protect: bool) -> None:
+def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, prove_quiet: Quiet, command: str, protect: bool) -> None:
     """The attacker waits for a client that neither reads nor writes, or does not even shake hands, without spinning."""
     spread(lab)
     server = intercepted(lab)
@@ -315,7 +315,7 @@ def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, command: str, prot
         client.prot_c()
     connections = [client.data(command)] if command == "LIST" else [half_way(lab, client, command)]
     with connections[0]:
-        lab.until(lambda: lab.busy_share(0.1) < 0.3)  # once the attacker has filled every buffer
+        prove_quiet(server, turns=20_000)  # once the attacker has filled every buffer
         lab.prove_served(server)
 
 

@@ -16,6 +16,7 @@ from ftps_lab.errors import LabError
 from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
+    from tests.conftest import Quiet
     from tests.lab.conftest import Lab, Mode
 
 
@@ -278,15 +279,16 @@ def test_many_victims_at_once(lab: Lab) -> None:
         assert {told.connections[t.control - 1].kind for t in told.transfers} == {"control"}
 
 
-def test_attackers_at_rest_cost_nothing(lab: Lab) -> None:
+def test_attackers_at_rest_cost_nothing(lab: Lab, prove_quiet: Quiet) -> None:
     """Attackers, their genuine servers, and connections that wait use no processor time."""
-    clients = []
+    servers, clients = [], []
     for attack, protocols in ATTACKS.items():
         for protocol in protocols:
             server = lab.serve(protocol, attack=attack)
+            servers.append(server)
             clients.append(lab.victim(server))
             silent = lab.connect(server, receive=b"" if protocol == "implicit" else b"220")
             silent.sendall(b"\x16\x03\x01" if protocol == "implicit" else b"AUTH TLS\r\n")
-    assert lab.busy_share(0.3) < 0.1
+    prove_quiet(*servers)
     for client in clients:
         client.quit()

@@ -153,10 +153,10 @@ def test_a_data_connection_that_was_never_accepted_is_on_the_record(lab: Lab) ->
     client = lab.login(server)
     address = client.makepasv()
     assert client.sendcmd("STOR up").startswith("150")
-    server._waker.call(lambda: time.sleep(0.05))
-    client.close()
-    with socket.create_connection(address, 5) as data:
-        data.sendall(b"content")
+    with lab.asleep(server):
+        client.close()
+        with socket.create_connection(address, 5) as data:
+            data.sendall(b"content")
     assert server.settle()
     assert [(transfer.size, transfer.name) for transfer in server.testimony().transfers] == [(7, "up")]
     assert server.wire().holds(b"content")
@@ -249,9 +249,9 @@ def test_a_tls_upload_whose_client_vanishes_at_once_is_on_the_record(lab: Lab, v
         client = lab.login(server)
         client.voidcmd("TYPE I")
         data = client.transfercmd("STOR up")
-        server._waker.call(lambda: time.sleep(0.02))
-        client.close()
-        with data:
-            data.sendall(content)
+        with lab.asleep(server):
+            client.close()
+            with data:
+                data.sendall(content)
         assert server.settle()
         assert [transfer.size for transfer in server.testimony().transfers] == [len(content)]

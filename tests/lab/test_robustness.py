@@ -313,8 +313,8 @@ def test_a_transfer_without_a_data_connection_is_refused(lab: Lab, protocol: str
         client.sendcmd(command)
     address = client.makepasv()
     assert client.sendcmd(command).startswith("150")
-    server._waker.call(lambda: time.sleep(0.05))
-    lab.vanish(socket.create_connection(address, 5))  # gone before the server has looked at it
+    with lab.asleep(server):
+        lab.vanish(socket.create_connection(address, 5))  # gone before the server has looked at it
     with pytest.raises(ftplib.error_temp, match=r"^425"):
         client.voidresp()
     with pytest.raises(ftplib.error_temp, match=r"^425"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.conftest import Quiet
     from tests.lab.conftest import Client, Lab
 
 PROTOCOLS = ("explicit", "implicit", "plain")
@@ -62,7 +62,7 @@ def slowly(client: Client, command: str) -> socket.socket:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_slow_reader_gets_everything(lab: Lab, choked: None, protocol: str) -> None:
+def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quiet, protocol: str) -> None:
     """A download through a tiny buffer, read with pauses, is whole and ends cleanly; the server does not spin."""
     server = lab.serve(protocol)
     client = lab.login(server)
@@ -72,17 +72,15 @@ def test_a_slow_reader_gets_everything(lab: Lab, choked: None, protocol: str) ->
         data = client.context.wrap_socket(data, server_hostname="localhost")
     received = bytearray()
     with data:
-        shares = []
         while len(received) < 5 << 20:
             part = data.recv(1 << 20)
             assert part
             if len(received) >> 20 != (len(received) + len(part)) >> 20:
-                shares.append(lab.busy_share(0.05))
+                prove_quiet(server)
             received += part
         assert data.recv(1) == b""  # a TLS connection that ends without close_notify would raise
     assert client.voidresp().startswith("226")
     assert received == lab.contents["large"]
-    assert sorted(shares)[len(shares) // 2] < 0.3
     client.quit()
     assert server.settle()
     assert server.testimony().transfers[0].completed
@@ -90,24 +88,25 @@ def test_a_slow_reader_gets_everything(lab: Lab, choked: None, protocol: str) ->
 
 @pytest.mark.parametrize("command", ["RETR large", "STOR up", "LIST"])
 @pytest.mark.parametrize("begin", [b"", b"\x16\x03\x01"])
-def test_a_handshake_that_does_not_come_costs_nothing(lab: Lab, command: str, begin: bytes) -> None:
+def test_a_handshake_that_does_not_come_costs_nothing(lab: Lab, prove_quiet: Quiet, command: str, begin: bytes) -> None:
     """The server waits for a client's data handshake without spinning."""
-    client = lab.login(lab.serve())
+    server = lab.serve()
+    client = lab.login(server)
     with client.data(command) as data:
         data.sendall(begin)
-        time.sleep(0.02)
-        assert lab.busy_share(0.1) < 0.3
+        prove_quiet(server)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("command", ["RETR large", "STOR up"])
-def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, choked: None, protocol: str, command: str) -> None:
+def test_a_transfer_that_stands_still_costs_nothing(
+    lab: Lab, choked: None, prove_quiet: Quiet, protocol: str, command: str
+) -> None:
     """The server waits for a client that neither reads nor writes without spinning, and serves others meanwhile."""
     server = lab.serve(protocol)
     client = lab.login(server)
     with client.transfercmd(command):
-        time.sleep(0.05)
-        assert lab.busy_share(0.1) < 0.3
+        prove_quiet(server)
         lab.prove_alive(server)
 
 

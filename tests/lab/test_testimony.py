@@ -14,6 +14,7 @@ import pytest
 from ftps_lab.testimony import Alert, Credential
 
 if TYPE_CHECKING:
+    from tests.conftest import Quiet
     from tests.lab.conftest import Lab, Mode
 
     from ftps_lab.servers import FtpsServer
@@ -330,14 +331,14 @@ def test_abor(lab: Lab, protocol: str, command: str) -> None:
     assert [transfer.completed for transfer in lab.told(server).transfers] == [False, True]
 
 
-def test_an_aborted_download_does_not_wait_for_its_reader(lab: Lab, choked: None) -> None:
+def test_an_aborted_download_does_not_wait_for_its_reader(lab: Lab, choked: None, prove_quiet: Quiet) -> None:
     """ABOR ends a download at once, also while encrypted bytes wait for a client that does not read them."""
     server = lab.serve()
     client = lab.login(server)
     client.voidcmd("TYPE I")
     with client.transfercmd("RETR large") as data:
         assert data.recv(100)
-        time.sleep(0.05)  # every buffer is full
+        prove_quiet(server)  # every buffer is full
         client.putcmd("ABOR")
         assert client.getmultiline()[:3] == "426"
         assert client.getmultiline()[:3] == "226"

@@ -94,6 +94,11 @@ OPENSSL = (
     _row("unable to verify the first certificate", "untrusted", "measured: 4.9.3 with OpenSSL 3.0.22"),
     _row("certificate has expired", "expired", "measured: 4.9.3 with OpenSSL 3.0.22"),
     _row("certificate is not yet valid", "not-yet-valid", "measured: 4.9.3 with OpenSSL 3.0.22"),
+    _row(
+        "certificate is not yet valid or the system clock is incorrect",
+        "not-yet-valid",
+        "measured: 4.9.3 with OpenSSL 3.6.5",
+    ),
     _row("certificate revoked", "revoked", _X509),
     _row("(EE certificate|CA certificate) key too weak", "weak", _X509),
     _row("CA signature digest algorithm too weak", "weak", _X509),

@@ -1,14 +1,12 @@
-# What a learner sees first.
+# What a learner sees first: at most 80 columns.
 PS1='\u@classroom:\w\$ '
 alias ls='ls --color=auto'
 HISTFILE=
 
-version=$(lftp --version | sed -n 's/^LFTP | Version \([^ ]*\).*/\1/p')
 cat <<EOF
-The FTPS classroom: lftp ${version}, $(openssl version | cut -d' ' -f1,2). Begin with: lftp example.com   then: ls
-Hosts: example.com, and with .example.com behind them: mismatched expired
-       not-yet-valid rotated issued intercepted vsftpd. On each one thing is wrong, or not.
-You are in ~/.lftp, where the file rc belongs: nano rc. User $CLASSROOM_USER, password $CLASSROOM_PASSWORD
-(~/.netrc says so to lftp). The lessons: docs/classroom.md. exit forgets all of it.
+FTPS classroom: lftp $(lftp --version | sed -n '1s/.*Version \([^ ]*\).*/\1/p'), $(openssl version | cut -d' ' -f1,2). User $CLASSROOM_USER, password $CLASSROOM_PASSWORD.
+Begin at the document's server:  lftp example.com  and there  ls  (exit: leave).
+You are in ~/.lftp, where the document's rc belongs:  nano rc
+More hosts, each a lesson (docs/classroom.md): mismatched.example.com, and so on
+with expired, not-yet-valid, rotated, issued, intercepted and vsftpd.
 EOF
-unset version

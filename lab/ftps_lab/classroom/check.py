@@ -1,0 +1,104 @@
+"""Looks at a host as a careful learner does: a 220, AUTH TLS, and the certificate that it is there to show.
+
+Nothing but the standard library, and two connections: it runs every few seconds in each container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import hashlib
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ftps_lab.classroom.hosts import Host
+
+_PATIENCE: Final = 4.0
+"""Seconds for each answer; Docker's own limit stands in compose.yaml and is longer."""
+
+# OpenSSL's X509_V_ERR_* (x509_vfy.h) of what the table of hosts knows; 0 is X509_V_OK.
+_FAULTS: Final = {0: "", 9: "not yet valid", 10: "expired", 62: "another name"}
+
+
+def check(host: Host, address: str, port: int, handed_out: Path) -> None:
+    """Do nothing if all is as the table says.
+
+    Args:
+        host: What it should be.
+        address: Where it is.
+        port: Its control port.
+        handed_out: The folder of what is handed to students.
+
+    Raises:
+        LabError: It does not answer, speaks no TLS, or shows another certificate.
+    """
+    shown = ssl.DER_cert_to_PEM_cert(shown_certificate(address, port))
+    given = [(handed_out / name).read_text("ascii") for name in host.handed_out]
+    if host.attack == "intercept" and shown in given:
+        raise LabError(f"{address} port {port} shows the genuine certificate of {host.name!r}: nobody is in between")
+    trusted = given[0] if host.authority else shown
+    # Under the name in the certificate another name is no fault; whatever else is wrong must be so there as well.
+    own = "" if host.fault == "another name" else host.fault
+    for name, expected in ((host.address, host.fault), (host.leaf.names[0], own)):
+        found = _fault(address, port, name, trusted)
+        if found != expected:
+            raise LabError(
+                f"{address} port {port} does not show the certificate of {host.name!r}: whoever trusts it should find "
+                f"{expected or 'nothing'} wrong with it as {name}, and finds {found or 'nothing'}"
+            )
+
+
+def shown_certificate(address: str, port: int) -> bytes:
+    """The certificate that the host shows now, whatever it is worth, as DER.
+
+    Raises:
+        LabError: It does not answer, or speaks no TLS.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whoever it is, he is only looked at
+    with _secured(address, port, address, context) as stream:
+        shown = stream.getpeercert(binary_form=True)
+    if shown is None:
+        raise LabError(f"{address} port {port} shows no certificate")
+    return shown
+
+
+def fingerprint(shown: bytes) -> str:
+    """The SHA-1 fingerprint as lftp prints it: upper case, with colons."""
+    return hashlib.sha1(shown, usedforsecurity=False).digest().hex(":").upper()
+
+
+def _fault(address: str, port: int, name: str, trusted: str) -> str:
+    """What OpenSSL finds wrong with the host under this name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=trusted)
+    try:
+        with _secured(address, port, name, context):
+            return _FAULTS[0]
+    except ssl.SSLCertVerificationError as error:
+        return _FAULTS.get(error.verify_code, error.verify_message)
+
+
+@contextlib.contextmanager
+def _secured(address: str, port: int, name: str, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+    """A control connection with TLS, as far as the certificate lets it come."""
+    client = ftplib.FTP_TLS(context=context, timeout=_PATIENCE)  # noqa: S321 - FTP is what the lab is about
+    try:
+        client.connect(address, port)
+        client.host = name  # what the certificate is compared with
+        client.auth()
+        assert isinstance(client.sock, ssl.SSLSocket)
+        yield client.sock
+    except ssl.SSLCertVerificationError:
+        raise
+    except (OSError, EOFError, ftplib.Error) as error:
+        why = str(error) or type(error).__name__
+        raise LabError(f"{address} port {port} did not come as far as TLS: {why}") from error
+    finally:
+        client.close()

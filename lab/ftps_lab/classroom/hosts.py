@@ -1,0 +1,126 @@
+"""The table of the classroom's hosts: each is there for one lesson. Pure, and light: health checks read it.
+
+example.com is the document's own; RFC 2606 section 3 keeps it free for examples, and the others are names below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+from ftps_lab.certificates import CertificateSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PORT: Final = 21
+
+USER: Final = "student"
+PASSWORD: Final = "classroom"  # noqa: S105 - no secret: it stands in docs/classroom.md
+"""What lets anybody in, on all hosts."""
+
+LEAF: Final = "leaf"
+AUTHORITY: Final = "authority"
+
+Fault = Literal["", "another name", "expired", "not yet valid"]
+"""What a careful client says of a host once it trusts the certificate, or the authority, that it was given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One host.
+
+    Attributes:
+        name: Its service in compose.yaml.
+        address: What learners type.
+        about: Which lesson it is, in a few words.
+        leaf: What it shows.
+        authority: Who has signed `leaf`, if not itself.
+        fault: What stays wrong when the certificate is pinned.
+        server: ``lab`` for the lab's own server, or another kind of `ftps_lab.daemons`.
+        attack: What stands in front of it: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
+        handed_out: Which certificate the teacher hands to every student, and under which name.
+    """
+
+    name: str
+    address: str
+    about: str
+    leaf: CertificateSpec
+    authority: CertificateSpec | None = None
+    fault: Fault = ""
+    server: str = "lab"
+    attack: str = "none"
+    handed_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def specs(self) -> dict[str, CertificateSpec]:
+        """What is to be issued."""
+        return {LEAF: self.leaf} | ({AUTHORITY: self.authority} if self.authority else {})
+
+
+def _leaf(name: str, **more: str) -> CertificateSpec:
+    """A certificate for one name; by whom, and from when to when, `more` may say."""
+    return CertificateSpec(common_name=name, names=(name,), **more)  # type: ignore[arg-type]  # texts only are given
+
+
+_ALL: Final = (
+    Host(
+        name="example",
+        address="example.com",
+        about="self-signed: the document's server",
+        leaf=_leaf("example.com"),
+    ),
+    Host(
+        name="mismatched",
+        address="mismatched.example.com",
+        about="self-signed, and for another name",
+        leaf=_leaf("ftp.provider.example"),
+        fault="another name",
+    ),
+    Host(
+        name="expired",
+        address="expired.example.com",
+        about="self-signed, and expired since yesterday",
+        leaf=_leaf("expired.example.com", not_before="-366d", not_after="-1d"),
+        fault="expired",
+    ),
+    Host(
+        name="not-yet-valid",
+        address="not-yet-valid.example.com",
+        about="self-signed, and not valid before tomorrow",
+        leaf=_leaf("not-yet-valid.example.com", not_before="+1d", not_after="+366d"),
+        fault="not yet valid",
+    ),
+    Host(
+        name="rotated",
+        address="rotated.example.com",
+        about="self-signed, another one each time you say rotate",
+        leaf=_leaf("rotated.example.com"),
+    ),
+    Host(
+        name="issued",
+        address="issued.example.com",
+        about="issued by the classroom's authority",
+        leaf=_leaf("issued.example.com", issuer=AUTHORITY),
+        authority=CertificateSpec(common_name="Classroom authority", names=(), key_usage=("keyCertSign", "cRLSign")),
+        handed_out={"classroom-authority.crt": AUTHORITY},
+    ),
+    Host(
+        name="intercepted",
+        address="intercepted.example.com",
+        about="somebody in between, with a copy of the certificate",
+        leaf=_leaf("intercepted.example.com"),
+        attack="intercept",
+        handed_out={"intercepted.crt": LEAF},
+    ),
+    Host(
+        name="vsftpd",
+        address="vsftpd.example.com",
+        about="self-signed, and served by vsftpd",
+        leaf=_leaf("vsftpd.example.com"),
+        server="vsftpd",
+    ),
+)
+
+HOSTS: Final[Mapping[str, Host]] = {host.name: host for host in _ALL}
+"""The hosts by name."""

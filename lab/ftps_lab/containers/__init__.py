@@ -1,0 +1,31 @@
+"""Containers: the only part of the lab that knows the Docker SDK.
+
+`engine` finds the Docker engine, `images` builds what containers are made of, `session` has containers and networks
+that are gone when it ends, `removing` clears what a killed run left. `line` leads to a container's main process, such
+as `ftps_lab.agent`, for `ftps_lab.remote`. Every failure is a LabError.
+"""
+
+from __future__ import annotations
+
+from ftps_lab.containers.engine import Engine, connect, why_no_engine
+from ftps_lab.containers.execution import Executed
+from ftps_lab.containers.images import LAB, SERVERS, Image, ensure
+from ftps_lab.containers.removing import clear_leftovers
+from ftps_lab.containers.session import Container, Limits, Mount, Network, Session
+
+__all__ = [
+    "LAB",
+    "SERVERS",
+    "Container",
+    "Engine",
+    "Executed",
+    "Image",
+    "Limits",
+    "Mount",
+    "Network",
+    "Session",
+    "clear_leftovers",
+    "connect",
+    "ensure",
+    "why_no_engine",
+]

@@ -1,0 +1,226 @@
+"""The images that containers are made of: built once from the repository's files, then found again by their content.
+
+An image's tag is the hash of all that it is made from: its files, its arguments and the very image that it is built on.
+What has not changed is not built; what has changed cannot be mistaken for what was there before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftps_lab.containers.context import pack
+from ftps_lab.containers.failures import DISK_FULL, NO_SPACE
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ftps_lab.containers.engine import Engine
+
+REPOSITORY = "ftps-lab"
+"""What the names of all our images begin with."""
+
+KEPT = 3
+"""Tags of one image that stay, the newest: two checkouts side by side do not take each other's away."""
+
+_OUR_TAG = r":[0-9a-f]{16}"
+"""What `ensure` calls an image; no other tag of its repository is ours to remove."""
+
+_BUILD_SECONDS = 1800
+"""How long a step of a build may be silent."""
+
+_LOG_LINES = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """How an image is made.
+
+    Attributes:
+        name: Its repository is ``ftps-lab/<name>``.
+        dockerfile: Its path in the repository.
+        paths: The files and folders of the repository that it is made from; the Dockerfile need not be named.
+        base: What its build argument BASE names: an image of elsewhere, or one of ours.
+        arguments: Further build arguments, by name.
+    """
+
+    name: str
+    dockerfile: str
+    base: str | Image
+    paths: tuple[str, ...] = ()
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def repository(self) -> str:
+        """What its tags belong to."""
+        return f"{REPOSITORY}/{self.name}"
+
+
+_SOURCES = ("lab/ftps_lab", "harness/ftps_harness", "scenarios", "lab/images/lab")
+
+
+def _of_the_lab(name: str, packages: str = "") -> Image:
+    """Each server's image differs in Debian's packages only, which come before our sources: those change often."""
+    arguments = (("PACKAGES", packages),) if packages else ()
+    return Image(
+        name=name,
+        dockerfile="lab/images/lab/Dockerfile",
+        base="debian:bookworm-slim",
+        paths=_SOURCES,
+        arguments=arguments,
+    )
+
+
+LAB = _of_the_lab("lab")
+_VSFTPD = _of_the_lab("vsftpd", "vsftpd libpam-pwdfile libnss-wrapper")
+
+SERVERS = {
+    "lab": LAB,
+    "vsftpd": _VSFTPD,
+    "vsftpd-reuse": _VSFTPD,
+    "proftpd": _of_the_lab("proftpd", "proftpd-core proftpd-mod-crypto proftpd-mod-vroot libnss-wrapper"),
+    "pure-ftpd": _of_the_lab("pure-ftpd", "pure-ftpd libnss-wrapper"),
+}
+"""The image of each kind of server (`ftps_lab.agent.LAB`, `ftps_lab.daemons.DAEMONS`)."""
+
+
+def ensure(engine: Engine, image: Image, say: Callable[[str], None] | None = None) -> str:
+    """Have an image, building it and what it is built on where it is missing.
+
+    Args:
+        engine: Where.
+        image: Which.
+        say: Is told what takes long.
+
+    Returns:
+        Its name and tag.
+
+    Raises:
+        LabError: A base image cannot be had, or the build failed; with its last lines.
+    """
+    base = ensure(engine, image.base, say) if isinstance(image.base, Image) else image.base
+    base_id = _base_id(engine, base, say)
+    files = pack(sorted({*image.paths, image.dockerfile.rpartition("/")[0]}))
+    tag = f"{image.repository}:{_hash(image, files, base_id)}"
+    if _id_of(engine, tag) is None:
+        with _alone(image):
+            if _id_of(engine, tag) is None:  # somebody else may have built it while we waited
+                if say is not None:
+                    say(f"building the image {image.name}, once; it takes about a minute")
+                _build(engine, image, tag, files, base)
+                _tidy(engine, image, tag)
+    return tag
+
+
+def _hash(image: Image, files: bytes, base_id: str) -> str:
+    hashed = hashlib.sha256(files)
+    hashed.update(repr((image.name, image.dockerfile, image.arguments, base_id)).encode())
+    return hashed.hexdigest()[:16]
+
+
+def _id_of(engine: Engine, tag: str) -> str | None:
+    from docker.errors import ImageNotFound
+
+    with engine.told(f"look for the image {tag}"):
+        try:
+            found: str = engine.api.inspect_image(tag)["Id"]  # type: ignore[no-untyped-call]  # types-docker
+        except ImageNotFound:
+            return None
+        return found
+
+
+def _base_id(engine: Engine, base: str, say: Callable[[str], None] | None) -> str:
+    found = _id_of(engine, base)
+    if found is None:
+        if say is not None:
+            say(f"fetching the image {base}, once")
+        try:
+            with engine.told(f"fetch the image {base}"):
+                engine.api.pull(*_name_and_tag(base))
+        except LabError as error:
+            raise LabError(
+                f"the base image {base} is not on this machine, and there is no fetching it. Where no registry can be "
+                f"reached, `.ci/base-images` of ftps-lab's repository makes it (on Debian, as root). {error}"
+            ) from error
+        found = _id_of(engine, base)
+    if found is None:
+        raise LabError(f"the base image {base} was fetched and is gone again: somebody removed it; run this again")
+    return found
+
+
+def _name_and_tag(image: str) -> tuple[str, str]:
+    name, colon, tag = image.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (image, "latest")
+
+
+def _build(engine: Engine, image: Image, tag: str, files: bytes, base: str) -> None:
+    log: list[str] = []
+    with engine.told(f"build the image {image.name}"):
+        for message in engine.api.build(
+            fileobj=io.BytesIO(files),
+            custom_context=True,
+            dockerfile=image.dockerfile,
+            tag=tag,
+            buildargs={"BASE": base, **dict(image.arguments)},
+            rm=True,
+            forcerm=True,
+            decode=True,
+            timeout=_BUILD_SECONDS,
+        ):
+            _follow(image, message, log)
+    if _id_of(engine, tag) is None:
+        raise LabError(f"the build of the image {image.name} ended without it; its last lines:\n{_last(log)}")
+
+
+def _follow(image: Image, message: dict[str, Any], log: list[str]) -> None:
+    if error := message.get("error"):
+        if NO_SPACE in (str(error) + _last(log)).lower():
+            raise LabError(f"cannot build the image {image.name}: {DISK_FULL}")
+        raise LabError(
+            f"the image {image.name} cannot be built from {image.dockerfile}: {str(error).strip()}; the build's last "
+            f"lines:\n{_last(log)}"
+        )
+    log += [line for line in str(message.get("stream", "")).splitlines() if line.strip()]
+
+
+def _last(log: Iterable[str]) -> str:
+    return "\n".join(f"    {line}" for line in list(log)[-_LOG_LINES:])
+
+
+def _tidy(engine: Engine, image: Image, tag: str) -> None:
+    """Remove old tags of an image that no container uses; what cannot be removed stays."""
+    from docker.errors import APIError
+
+    with engine.told(f"list the tags of {image.repository}"):
+        found = engine.api.images(name=image.repository)
+    newest = sorted(found, key=lambda each: int(each.get("Created", 0)), reverse=True)
+    tags = [each for one in newest for each in one.get("RepoTags") or [] if each != tag]
+    ours = re.compile(re.escape(image.repository) + _OUR_TAG)
+    for old in [each for each in tags if ours.fullmatch(each)][KEPT - 1 :]:
+        with contextlib.suppress(APIError):
+            engine.api.remove_image(old)  # without force, the engine refuses as long as a container uses it
+
+
+@contextlib.contextmanager
+def _alone(image: Image) -> Iterator[None]:
+    """One build of an image at a time on this machine; without a place for the lock, the engine copes with two."""
+    path = Path(tempfile.gettempdir(), f"ftps-lab-{os.getuid()}-{image.name.replace('/', '-')}.lock")
+    try:
+        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

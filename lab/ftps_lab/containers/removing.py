@@ -1,0 +1,100 @@
+"""Taking containers and networks away: our own at the end of a run, and what runs that were killed left behind."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ftps_lab.containers.owners import LABEL_RUN, Owner
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ftps_lab.containers.engine import Engine
+
+_SECONDS = 20.0
+"""How long the engine may take to let something go; a container takes 0.3 s."""
+
+_PAUSE = 0.05
+
+
+def clear_leftovers(engine: Engine) -> list[str]:
+    """Remove the containers and networks of runs whose process is dead, such as by SIGKILL.
+
+    What belongs to a run that lives, to another machine, or to nobody who can be told, is left alone.
+
+    Returns:
+        The names of what was removed.
+
+    Raises:
+        LabError: The engine cannot be asked, or does not remove something.
+    """
+    with engine.told("look for leftovers of earlier runs"):
+        containers = engine.api.containers(all=True, filters={"label": LABEL_RUN})
+        networks = engine.api.networks(filters={"label": LABEL_RUN})
+    removed = []
+    for each in left_behind(containers):
+        remove_container(engine, each["Id"])
+        removed.append(str((each.get("Names") or [each["Id"]])[0]).removeprefix("/"))
+    for each in left_behind(networks):
+        remove_network(engine, each["Id"])
+        removed.append(str(each["Name"]))
+    return removed
+
+
+def left_behind(things: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Those of the engine's list whose owner is dead."""
+    for each in things:
+        owner = Owner.of(each.get("Labels") or {})
+        if owner is not None and owner.is_dead():
+            yield each
+
+
+def remove_container(engine: Engine, identity: str) -> None:
+    """Remove a container, running or not; no failure when it is gone, or somebody else is removing it.
+
+    Raises:
+        LabError: It is still there after 20 s.
+    """
+    from docker.errors import APIError, NotFound
+
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        with engine.told(f"remove the container {identity[:12]}"):
+            try:
+                return engine.api.remove_container(identity, force=True, v=True)
+            except NotFound:
+                return None
+            except APIError as error:
+                # 409: the engine removes it by itself, its main process having ended (auto_remove).
+                if error.status_code != 409 or time.monotonic() > deadline:
+                    raise
+        time.sleep(_PAUSE)
+
+
+def remove_network(engine: Engine, identity: str) -> None:
+    """Remove a network and what is still connected to it; no failure when it is gone.
+
+    Raises:
+        LabError: It is still there after 20 s.
+    """
+    from docker.errors import APIError, NotFound
+
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        with engine.told(f"remove the network {identity[:12]}"):
+            try:
+                return engine.api.remove_network(identity)
+            except NotFound:
+                return None
+            except APIError as error:
+                # 403: a container that is being removed still has its end there.
+                if error.status_code != 403:
+                    raise
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"the network {identity[:12]} cannot be removed: {error.explanation}; remove what is on it "
+                        f"(docker network inspect {identity[:12]}), then run `docker network rm {identity[:12]}`"
+                    ) from error
+        time.sleep(_PAUSE)

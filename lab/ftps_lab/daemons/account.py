@@ -1,0 +1,374 @@
+"""One testimony made of three sources: the daemon's log, the files below its root, and the relay. Pure but for files.
+
+What a source cannot tell is left out, and what two sources contradict each other in is a discrepancy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ftps_lab.daemons import wiretls
+from ftps_lab.daemons.log import TRANSFERS, Exchange, Secured, Session
+from ftps_lab.daemons.wiretls import Seen
+from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ftps_lab.daemons.relay import Link
+    from ftps_lab.testimony import Channel
+
+_ANONYMOUS = frozenset({"anonymous", "ftp"})
+_MATTER = frozenset({"USER", "PASS", "AUTH", "PROT", "PORT", "EPRT", "PASV", "EPSV", *TRANSFERS})
+"""Commands that a log may not leave out."""
+_CHANGES = frozenset({"STOR", "APPE", "STOU", "DELE", "RNFR", "RNTO"})
+
+
+@dataclass(slots=True)
+class _Control:
+    """A control connection as the relay has it, split where TLS begins."""
+
+    link: Link
+    number: int
+    session: Session
+    in_clear: int = 0
+    unlike: str = ""
+    seen: Seen | None = None
+    proved: bool = False
+    last_words: str = ""
+
+    def channel(self, index: int) -> Channel:
+        """The channel of the session's command of this index."""
+        return "tls" if index >= self.in_clear and self.proved else "clear"
+
+    def align(self, clear: list[str]) -> None:
+        """Find the log's commands among those that the relay has in clear.
+
+        Daemons leave some out (ProFTPD: LANG), and do not hear what comes when they have closed. None of these may
+        be one that matters.
+        """
+        exchanges = self.session.exchanges
+        for verb in clear:
+            if self.in_clear < len(exchanges) and exchanges[self.in_clear].verb == verb:
+                self.in_clear += 1
+            elif verb in _MATTER:
+                self.unlike = self.unlike or verb
+
+
+class Account:
+    """Puts a testimony together.
+
+    Args:
+        role: Whose account it is.
+        links: The relay's, in order of acceptance.
+        sessions: The log's, by the address that the relay gave to the connection.
+        root: The served folder.
+        password: The one that lets users in.
+        last_words: What the daemon says in clear at the end of a session in TLS that broke.
+        tickets: Its session tickets, see `wiretls.read`.
+    """
+
+    def __init__(
+        self,
+        *,
+        role: Literal["genuine", "impostor"],
+        links: Sequence[Link],
+        sessions: Mapping[str, Session],
+        root: Path,
+        password: str,
+        last_words: re.Pattern[bytes] | None = None,
+        tickets: tuple[int, int] = (2, 1),
+        discrepancies: Iterable[str] = (),
+    ) -> None:
+        self._role: Literal["genuine", "impostor"] = role
+        self._links = links
+        self._root = root
+        self._password = password
+        self._last_words = last_words
+        self._tickets = tickets
+        self._handshakes: list[Handshake] = []
+        self._alerts: list[Alert] = []
+        self._connections: list[Connection] = []
+        self._transfers: list[Transfer] = []
+        self._discrepancies = list(discrepancies)
+        self._controls = [
+            self._control(link, number, sessions.get(link.source))
+            for number, link in enumerate(links, 1)
+            if link.kind == "control"
+        ]
+        self._owner: dict[int, tuple[_Control, Exchange, Exchange | None]] = {}
+
+    def testimony(self) -> Testimony:
+        """All that the sources tell."""
+        controls = {control.number: control for control in self._controls}
+        self._match()
+        for number, link in enumerate(self._links, 1):
+            if number in controls:
+                self._of_control(controls[number])
+            else:
+                self._of_data(link, number)
+        for control in self._controls:
+            self._check_transfers(control)
+        asked = sorted(
+            ((exchange.at, control, index, exchange) for control in self._controls for index, exchange in enumerate(control.session.exchanges)),
+            key=lambda item: item[0],
+        )
+        return Testimony(
+            role=self._role,
+            connections=tuple(self._connections),
+            handshakes=tuple(self._handshakes),
+            alerts=tuple(self._alerts),
+            commands=tuple(
+                Command(c.number, e.verb, e.argument, c.channel(i), e.reply) for _, c, i, e in asked
+            ),
+            credentials=tuple(credential for c in self._controls for credential in self._credentials(c)),
+            transfers=tuple(self._transfers),
+            sources=("log", "files", "relay"),
+            discrepancies=tuple(dict.fromkeys(self._discrepancies)),
+        )
+
+    def _control(self, link: Link, number: int, session: Session | None) -> _Control:
+        if session is None:
+            self._doubt(link, "is not in the daemon's log")
+            session = Session(link.source)
+        control = _Control(link, number, session)
+        up, down = bytes(link.to_server), bytes(link.to_client)
+        start = (0, 0) if link.implicit else _tls_start(up, down)
+        text = up if start is None else up[: start[0]]
+        clear = [line.partition(b" ")[0].strip().decode("ascii", "replace").upper() for line in text.split(b"\n")[:-1]]
+        if start is not None:
+            _know_auth(session, clear, text)
+        control.align(clear)
+        if start is not None:
+            broken = self._last_words.search(down, start[1]) if self._last_words is not None else None
+            control.last_words = broken[0].decode("ascii", "replace").strip() if broken else ""
+            control.seen = self._read(link, *start, end=broken.start() if broken else None)
+            control.proved = control.seen.pure and control.seen.began
+            if not control.seen.pure:
+                self._doubt(link, "holds something behind AUTH that is not TLS" )
+        return control
+
+    def _of_control(self, control: _Control) -> None:
+        link, session, number = control.link, control.session, control.number
+        spoke = session.greeting == 220 or any(exchange.replies for exchange in session.exchanges)
+        greeted = spoke if link.implicit else link.to_client.startswith(b"220")
+        self._connections.append(Connection(number, "control", link.peer, link.opened, greeted=greeted, error=control.last_words))
+        if control.seen is not None:
+            self._handshake(number, link, control.seen, session.secured)
+        elif session.secured is not None:
+            self._doubt(link, "has a TLS handshake in the daemon's log, but none in the relay")
+        for problem in session.problems:
+            self._doubt(link, f"is unclear: {problem}")
+        if control.unlike:
+            self._doubt(link, f"holds other commands in clear than the daemon's log ({control.unlike})")
+        if len(session.exchanges) > control.in_clear and not (control.proved and control.seen and control.seen.finished):
+            self._doubt(link, "has commands in the daemon's log that the relay has neither in clear nor in TLS")
+        for exchange in session.exchanges[:-1]:
+            if exchange.final is None and exchange.verb in _MATTER - TRANSFERS.keys():
+                self._doubt(link, f"has a command without a reply in the daemon's log ({exchange.verb})")
+
+    def _handshake(
+        self, number: int, link: Link, seen: Seen, secured: Secured | None, *, worked: bool = False
+    ) -> None:
+        """One handshake: the relay saw the client's Finished, and it or the log what came of it.
+
+        `worked`: The log has a transfer on this connection that was completed.
+        """
+        self._alerts += [wiretls.alert_of(number, alert) for alert in seen.alerts]
+        if not seen.began and secured is None:
+            return
+        completed = seen.finished and (seen.answered or secured is not None or worked)
+        if secured is not None and not seen.finished:
+            self._doubt(link, "has a finished TLS handshake in the daemon's log that the relay did not see finished")
+        if secured is not None and seen.version != secured.version:
+            self._doubt(link, f"has {secured.version} in the daemon's log, but {seen.version or 'no TLS'} in the relay")
+        if seen.certificate and seen.certificate != link.certificate:
+            self._doubt(link, "shows another certificate than the one that the daemon was seen to have")
+        self._handshakes.append(
+            Handshake(
+                connection=number,
+                completed=completed,
+                version=seen.version if completed else "",
+                cipher=secured.cipher if completed and secured is not None else "",
+                server_name=seen.server_name,
+                certificate=link.certificate,
+                error="" if completed else "the handshake did not complete",
+            )
+        )
+
+    def _credentials(self, control: _Control) -> Iterator[Credential]:
+        user = ""
+        for index, exchange in enumerate(control.session.exchanges):
+            if exchange.verb == "USER":
+                user = exchange.argument
+            elif exchange.verb == "PASS":
+                accepted = exchange.reply == 230
+                known = accepted and user not in _ANONYMOUS
+                yield Credential(
+                    control.number, user, self._password if known else None, control.channel(index), accepted
+                )
+
+    # Which data connection belongs to which transfer.
+
+    def _match(self) -> None:
+        announced: dict[int, list[tuple[_Control, Exchange, Exchange | None]]] = {}
+        for control in self._controls:
+            for exchange, transfer in _announcements(control.session):
+                assert exchange.announced is not None
+                announced.setdefault(exchange.announced, []).append((control, exchange, transfer))
+        came: dict[int, list[tuple[int, Link]]] = {}
+        for number, link in enumerate(self._links, 1):
+            if link.kind == "data":
+                came.setdefault(link.port, []).append((number, link))
+        for port, links in came.items():
+            owners = sorted(announced.get(port, []), key=lambda owner: owner[1].at)
+            used = [owner for owner in owners if owner[2] is not None and owner[2].transferred]
+            if len(links) != len(owners):
+                owners = used
+            if len(links) != len(owners):
+                for _, link in links:
+                    self._doubt(link, "belongs to no transfer, or to one of several, in the daemon's log")
+                continue
+            for (number, link), owner in zip(links, owners, strict=True):
+                link.certificate = owner[0].link.certificate
+                self._owner[number] = owner
+
+    def _check_transfers(self, control: _Control) -> None:
+        matched = {id(owner[2]) for owner in self._owner.values()}
+        for exchange in control.session.exchanges:
+            if exchange.transferred and id(exchange) not in matched:
+                self._doubt(control.link, f"has a transfer in the daemon's log ({exchange.verb}) without its data connection in the relay")
+
+    def _of_data(self, link: Link, number: int) -> None:
+        self._connections.append(Connection(number, "data", link.peer, link.opened))
+        control, _, exchange = self._owner.get(number, (None, None, None))
+        up, down = bytes(link.to_server), bytes(link.to_client)
+        in_tls = up[:1] == b"\x16"
+        seen = self._read(link, 0, 0) if in_tls else None
+        secured = exchange.secured if exchange is not None else None
+        if seen is not None:
+            if not seen.pure:
+                self._doubt(link, "begins with TLS and goes on with something else")
+            self._handshake(number, link, seen, secured, worked=exchange is not None and exchange.final == 226)
+        elif secured is not None:
+            self._doubt(link, "has a TLS handshake in the daemon's log, but none in the relay")
+        if control is None or exchange is None or not exchange.transferred:
+            if not in_tls and (up or down):
+                self._doubt(link, "carried something in clear that belongs to no transfer in the daemon's log")
+            return
+        transfer = self._transfer(control, exchange, link, number, seen)
+        self._check(transfer, link, seen)
+        self._transfers.append(transfer)
+
+    def _transfer(
+        self, control: _Control, exchange: Exchange, link: Link, number: int, seen: Seen | None
+    ) -> Transfer:
+        is_upload = TRANSFERS[exchange.verb] == "upload"
+        is_listing = exchange.verb in {"LIST", "NLST", "MLSD"}
+        moved = exchange.moved
+        if moved is not None:
+            size = moved.size
+        elif seen is None:
+            size = len(link.to_server if is_upload else link.to_client)
+        else:
+            size = seen.stored if is_upload else seen.listed
+        path = moved.path if moved is not None and not is_listing else exchange.argument
+        name = exchange.argument if is_listing else posixpath.normpath(path).lstrip("/")
+        if moved is None and not is_listing and exchange.final == 226:
+            self._doubt(link, f"is a completed transfer ({exchange.verb}) of which the daemon's log tells no size")
+        return Transfer(
+            connection=number,
+            control=control.number,
+            verb=exchange.verb,
+            name=name,
+            direction="upload" if is_upload else "download",
+            size=size,
+            sha256="" if is_listing or moved is None else self._hash(control, exchange, name, size),
+            channel="clear" if seen is None else "tls",
+            certificate="" if seen is None else link.certificate,
+            completed=exchange.final in {226, 250},
+        )
+
+    def _check(self, transfer: Transfer, link: Link, seen: Seen | None) -> None:
+        passed = len(link.to_server if transfer.direction == "upload" else link.to_client)
+        in_clear = seen is None
+        if transfer.completed and (passed < transfer.size or (in_clear and passed != transfer.size)):
+            self._doubt(link, f"carried {passed} bytes, but the daemon's log speaks of {transfer.size}")
+        if transfer.size and seen is not None and not seen.finished:
+            self._doubt(link, "carried content, but the relay did not see its TLS handshake finished")
+
+    def _hash(self, control: _Control, exchange: Exchange, name: str, size: int) -> str:
+        """The hash of the file on disk, if it is what passed: of that size, from its beginning, unchanged since."""
+        before = [e for e in control.session.exchanges if e.at < exchange.at]
+        if before and before[-1].verb == "REST" and before[-1].argument != "0":
+            return ""
+        if any(before[i].verb == "REST" and before[i].argument != "0" for i in range(max(0, len(before) - 3), len(before))):
+            return ""
+        later = (e for c in self._controls for e in c.session.exchanges if e.at > exchange.at and e.verb in _CHANGES)
+        if any(Path(e.argument).name == Path(name).name for e in later):
+            return ""
+        path = (self._root / name).resolve()
+        if not path.is_relative_to(self._root.resolve()) or not path.is_file() or path.stat().st_size != size:
+            return ""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _read(self, link: Link, above: int, below: int, *, end: int | None = None) -> Seen:
+        """What the TLS of a link tells that begins at these offsets."""
+
+        def heard_before(offset: int) -> int:
+            return link.heard_before(above + offset) - below
+
+        up, down = bytes(link.to_server[above:]), bytes(link.to_client[below:end])
+        return wiretls.read(up, down, heard_before, self._tickets)
+
+    def _doubt(self, link: Link, what: str) -> None:
+        self._discrepancies.append(f"the {link.kind} connection from port {link.peer[1]} {what}")
+
+
+def _know_auth(session: Session, clear: list[str], text: bytes) -> None:
+    """An AUTH whose handshake fails is not in every daemon's log: the relay has it in clear, with its consent."""
+    exchanges = session.exchanges
+    if clear[-1:] == ["AUTH"] and session.secured is None and not any(e.verb == "AUTH" for e in exchanges):
+        argument = text.rstrip(b"\r\n").rpartition(b"\n")[2].partition(b" ")[2].strip().decode("ascii", "replace")
+        at = exchanges[-1].at if exchanges else 0
+        exchanges.append(Exchange("AUTH", argument, [(234, "")], at=at))
+
+
+def _announcements(session: Session) -> Iterator[tuple[Exchange, Exchange | None]]:
+    """Each PASV or EPSV that was answered with a port, and the transfer that it was for."""
+    newest: Exchange | None = None
+    for exchange in session.exchanges:
+        if exchange.announced is not None:
+            if newest is not None:
+                yield newest, None
+            newest = exchange
+        elif exchange.verb in TRANSFERS and newest is not None:
+            yield newest, exchange
+            newest = None
+    if newest is not None:
+        yield newest, None
+
+
+def _tls_start(up: bytes, down: bytes) -> tuple[int, int] | None:
+    """Where TLS begins in both directions of an explicit control connection; None if it does not."""
+    at = 0
+    for line in down.splitlines(keepends=True):
+        at += len(line)
+        if line.startswith(b"234 ") and line.endswith(b"\n"):
+            break
+    else:
+        return None
+    below, end = at, 0
+    while (end := up.find(b"\n", end) + 1) > 0:
+        line = up[:end].rpartition(b"\n")[0].rpartition(b"\n")[2]
+        if line.upper().startswith(b"AUTH") and up[end : end + 1] in {b"", b"\x16"}:
+            return end, below
+        if up[end : end + 1] == b"\x16":
+            return None
+    return None

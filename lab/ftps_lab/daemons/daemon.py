@@ -1,0 +1,242 @@
+"""What the daemons have in common: their private folder, their users, certificates and versions of TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import re
+import shutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ftps_lab.daemons.log import Event
+    from ftps_lab.servers import ServerSpec
+
+_OPENSSL = """\
+openssl_conf = lab
+[lab]
+ssl_conf = versions
+[versions]
+system_default = default
+[default]
+MinProtocol = TLSv{lowest}
+MaxProtocol = TLSv{highest}
+CipherString = {ciphers}
+"""
+
+ACCOUNT = "lab-files"
+"""Our name for the owner of the served folder."""
+
+ANONYMOUS_NAMES = ("anonymous", "ftp")
+
+_ORDER = ("1.0", "1.1", "1.2", "1.3")
+_OPENSSL_NAMES = {"1.0": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a daemon's container must grant.
+
+    Attributes:
+        user: ``root``, or an empty string for the owner of the served folder.
+        capabilities: Linux capabilities, without ``CAP_``; all others can be dropped.
+        writable: Folders outside /tmp that must be writable (a tmpfs is enough).
+        why: What root and the capabilities are for.
+    """
+
+    user: str
+    capabilities: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    why: str = ""
+
+
+class Daemon(ABC):
+    """One kind of daemon, with its files in a folder of its own.
+
+    Args:
+        folder: Private; its owner removes it.
+        root: What it serves.
+        users: Who may log in.
+        password: Their password.
+        address: The inward address and port that it listens on.
+        passive: Its ports for data connections.
+        outward: The address that it announces.
+    """
+
+    binary: ClassVar[str]
+    needs: ClassVar[Needs]
+    anonymous: ClassVar[bool]
+    oldest_tls: ClassVar[str] = "1.0"
+    has_implicit: ClassVar[bool] = True
+    tickets: ClassVar[tuple[int, int]] = (2, 1)
+    """Session tickets that it sends in TLS 1.3: after a full handshake, and when it resumes."""
+    home_ends_in: ClassVar[str] = ""
+    last_words: ClassVar[re.Pattern[bytes] | None] = None
+    """What it says in clear when a session in TLS breaks; nothing of a client's is in it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        root: Path,
+        users: tuple[str, ...],
+        password: str,
+        address: tuple[str, int],
+        passive: range,
+        outward: str,
+    ) -> None:
+        self.folder = folder
+        self.root = root
+        self.users = tuple(dict.fromkeys(name for name in users if name not in ANONYMOUS_NAMES))
+        self.password = password
+        self.address = address
+        self.passive = passive
+        self.outward = outward
+        self.log = folder / "log"
+        for name in (password, *self.users):
+            if not name or not name.isprintable() or set(name) & set(":\"'\\ "):
+                raise LabError("users and passwords of a daemon consist of printable characters without : ' \" \\ or blanks")
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """Whom the served folder belongs to, and so will what is uploaded."""
+        status = self.root.stat()
+        return status.st_uid, status.st_gid
+
+    @classmethod
+    def path(cls) -> str:
+        """Where the program is.
+
+        Raises:
+            LabError: It is not installed.
+        """
+        found = shutil.which(cls.binary) or shutil.which(cls.binary, path="/usr/sbin:/usr/local/sbin")
+        if found is None:
+            raise LabError(f"{cls.binary} is not installed here: its image in lab/images has it")
+        return found
+
+    @classmethod
+    def why_not(cls, spec: ServerSpec) -> str:
+        """Why it cannot be such a server; empty if it can."""
+        if spec.attack != "none":
+            return f"{cls.binary} is a real daemon and plays no attacker: attack {spec.attack!r} is the lab's own server's"
+        data = spec.data_certificate
+        if data is not None and (spec.certificate is None or data.sha256 != spec.certificate.sha256):
+            return f"{cls.binary} shows the same certificate on control and data connections"
+        if spec.protocol == "implicit" and not cls.has_implicit:
+            return f"{cls.binary} has no implicit TLS"
+        if spec.protocol == "plain":
+            return ""
+        offered = sorted(spec.tls, key=_ORDER.index)
+        between = _ORDER[_ORDER.index(offered[0]) : _ORDER.index(offered[-1]) + 1]
+        if len(between) != len(offered):
+            return f"{cls.binary} offers TLS versions without a gap, not {', '.join(offered)}"
+        if _ORDER.index(offered[0]) < _ORDER.index(cls.oldest_tls):
+            return f"{cls.binary} offers nothing older than TLS {cls.oldest_tls}"
+        return ""
+
+    @abstractmethod
+    def argv(self) -> list[str]:
+        """The command line."""
+
+    @abstractmethod
+    def write(self, spec: ServerSpec) -> None:
+        """Write or replace its files."""
+
+    @abstractmethod
+    def events(self, lines: Iterable[str]) -> Iterable[Event]:
+        """What these lines of its log say."""
+
+    def environment(self) -> dict[str, str]:
+        """Its whole environment."""
+        return {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL": "C",
+            "TZ": "UTC",
+            "OPENSSL_CONF": str(self.folder / "openssl.cnf"),
+            "LD_PRELOAD": "libnss_wrapper.so",
+            "NSS_WRAPPER_PASSWD": str(self.folder / "accounts"),
+            "NSS_WRAPPER_GROUP": str(self.folder / "groups"),
+        }
+
+    def write_accounts(self, secret: str = "x") -> None:
+        """The system's users as the daemon shall see them (nss_wrapper(1)): /etc/passwd stays as it is."""
+        uid, gid = self.owner
+        names = dict.fromkeys((ACCOUNT, *ANONYMOUS_NAMES, *self.users), (uid, gid, f"{self.root}{self.home_ends_in}"))
+        entries = {"root": (0, 0, "/"), "nobody": (65534, 65534, "/"), **names}
+        self.put("accounts", "".join(f"{n}:{secret}:{u}:{g}:{n}:{home}:/bin/sh\n" for n, (u, g, home) in entries.items()))
+        self.put("groups", f"root:x:0:\nnogroup:x:65534:\n{ACCOUNT}:x:{gid}:\n")
+
+    def put(self, name: str, content: str | bytes) -> None:
+        """Write a file at once: nobody reads half of it."""
+        new = self.folder / f"{name}.new"
+        new.touch(mode=0o600)
+        new.write_bytes(content if isinstance(content, bytes) else content.encode())
+        new.replace(self.folder / name)
+
+    def write_common(self, spec: ServerSpec) -> None:
+        """The certificate with its chain and key in one file, and OpenSSL's configuration."""
+        if spec.protocol == "plain":
+            return
+        if spec.certificate is None:
+            raise LabError(f"a server of protocol {spec.protocol!r} needs a certificate: give `certificate`")
+        chain = b"".join(certificate.pem for certificate in (spec.certificate, *spec.chain))
+        self.put("certificate.pem", spec.certificate.key_pem + chain)
+        bounds = [_OPENSSL_NAMES.get(v, v) for v in (min(spec.tls), max(spec.tls))]
+        ciphers = "DEFAULT@SECLEVEL=0" if self.is_outdated(spec) else "DEFAULT"
+        self.put("openssl.cnf", _OPENSSL.format(lowest=bounds[0], highest=bounds[1], ciphers=ciphers))
+
+    def is_outdated(self, spec: ServerSpec) -> bool:
+        """Whether OpenSSL serves this at security level 0 only (`ftps_lab.tls`)."""
+        from ftps_lab.tls import _OUTDATED_VERSIONS, _is_outdated
+
+        assert spec.certificate is not None
+        return bool(set(spec.tls) & _OUTDATED_VERSIONS) or any(map(_is_outdated, (spec.certificate, *spec.chain)))
+
+    def log_size(self) -> int:
+        """Where its log ends now."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.log.stat().st_size
+        return 0
+
+    def lines(self, start: int) -> list[str]:
+        """The log from there on; a line that is cut off stands out as one that nobody knows."""
+        if not self.log.exists():
+            return []
+        with self.log.open("rb") as file:
+            file.seek(start)
+            return file.read().decode(errors="replace").removesuffix("\n").split("\n") if self.log_size() > start else []
+
+    def is_quiet(self) -> bool:
+        """Nothing of an ended session is still on its way into the log."""
+        return True
+
+    def close(self) -> None:
+        """Let go of what its log needed; repeatable."""
+
+    def tail(self, lines: int = 8) -> str:
+        """The last lines of what it said, for a sentence."""
+        said: list[str] = []
+        for name in ("log", "output"):
+            with contextlib.suppress(OSError):
+                said += (self.folder / name).read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(said) or "(its log is empty)"
+
+
+@cache
+def crypted(password: str) -> str:
+    """The password as crypt(5) has it, by the C library that the daemon will use: SHA-256, the fewest rounds."""
+    libcrypt = ctypes.CDLL("libcrypt.so.1")
+    libcrypt.crypt.restype = ctypes.c_char_p
+    result = libcrypt.crypt(password.encode(), b"$5$rounds=1000$ftpslab$")
+    if result is None:
+        raise LabError("libcrypt here knows no SHA-256: the daemons cannot be given passwords")
+    return str(result.decode())

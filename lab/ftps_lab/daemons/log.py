@@ -1,0 +1,183 @@
+"""What a daemon's log says, in the same words for every daemon; sessions made of it. Pure.
+
+Each daemon's module reads its own lines into these events. An event carries the address that the daemon knows the
+client by: the relay gave every control connection one of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TRANSFERS = {
+    "LIST": "download",
+    "NLST": "download",
+    "MLSD": "download",
+    "RETR": "download",
+    "STOR": "upload",
+    "APPE": "upload",
+    "STOU": "upload",
+}
+"""Commands that open a data connection → the direction, seen from the client."""
+
+_227 = re.compile(r"(\d+),(\d+),(\d+),(\d+),(\d+),(\d+)")
+_229 = re.compile(r"\(\|\|\|(\d+)\|\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The daemon accepted a control connection."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command."""
+
+    address: str
+    verb: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reply; to the newest command, or the greeting."""
+
+    address: str
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """The daemon finished a TLS handshake."""
+
+    address: str
+    version: str
+    cipher: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What passed in the newest transfer: the file's path as the client sees it, and the bytes of content."""
+
+    address: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Strange:
+    """A line of a kind that we do not know."""
+
+    text: str
+
+
+Event = Began | Asked | Answered | Secured | Moved | Strange
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One command with all that came of it; `port` is the passive one of a transfer, `at` its place in the log."""
+
+    verb: str
+    argument: str
+    replies: list[tuple[int, str]] = field(default_factory=list)
+    secured: Secured | None = None
+    moved: Moved | None = None
+    port: int | None = None
+    at: int = 0
+
+    @property
+    def reply(self) -> int | None:
+        """The first reply's code."""
+        return self.replies[0][0] if self.replies else None
+
+    @property
+    def final(self) -> int | None:
+        """The last reply's code, if it ends the exchange."""
+        return self.replies[-1][0] if self.replies and self.replies[-1][0] >= 200 else None
+
+    @property
+    def transferred(self) -> bool:
+        """The daemon had a data connection for it: it said so (1xx), counted bytes, or finished."""
+        if self.verb not in TRANSFERS:
+            return False
+        codes = {code for code, _ in self.replies}
+        return self.moved is not None or bool(codes & {125, 150, 226, 426}) or self.secured is not None
+
+    @property
+    def announced(self) -> int | None:
+        """The passive port in its reply."""
+        for code, text in self.replies:
+            if code == 227 and (found := _227.search(text)):
+                return int(found[5]) << 8 | int(found[6])
+            if code == 229 and (found := _229.search(text)):
+                return int(found[1])
+        return None
+
+
+@dataclass(slots=True)
+class Session:
+    """All that the log says of one control connection."""
+
+    address: str
+    greeting: int | None = None
+    secured: Secured | None = None
+    exchanges: list[Exchange] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def sessions(events: Iterable[Event]) -> tuple[dict[str, Session], list[str]]:
+    """The sessions by address, and the lines that nobody knows."""
+    found: dict[str, Session] = {}
+    strange: list[str] = []
+    for at, event in enumerate(events):
+        if isinstance(event, Strange):
+            strange.append(event.text)
+            continue
+        session = found.setdefault(event.address, Session(event.address))
+        _take(session, event, at)
+    for session in found.values():
+        _give_ports(session)
+    return found, strange
+
+
+def _take(session: Session, event: Began | Asked | Answered | Secured | Moved, at: int) -> None:
+    newest = session.exchanges[-1] if session.exchanges else None
+    match event:
+        case Asked(_, verb, argument):
+            session.exchanges.append(Exchange(verb, argument, at=at))
+        case Answered(_, code, text):
+            if newest is not None:
+                newest.replies.append((code, text))
+            elif session.greeting is None:
+                session.greeting = code
+            else:
+                session.problems.append(f"the daemon's log holds a reply {code} without a command before it")
+        case Secured() if newest is not None and newest.verb in TRANSFERS:
+            newest.secured = event
+        case Secured() if session.secured is None:
+            session.secured = event
+        case Secured():
+            session.problems.append("the daemon's log holds a TLS handshake that belongs to no command")
+        case Moved():
+            if newest is None or newest.verb not in TRANSFERS or newest.moved is not None:
+                session.problems.append("the daemon's log holds a transfer without a command that asked for it")
+            else:
+                newest.moved = event
+
+
+def _give_ports(session: Session) -> None:
+    """Each transfer has the passive port that was announced last before it."""
+    port: int | None = None
+    for exchange in session.exchanges:
+        if exchange.announced is not None:
+            port = exchange.announced
+        elif exchange.verb in TRANSFERS:
+            exchange.port, port = port, None

@@ -1,0 +1,89 @@
+"""A daemon as a child process: started, told to reload, and ended with all its children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from ftps_lab.daemons.daemon import Daemon
+
+_STOP_SECONDS = 5.0
+
+
+class Process:
+    """The daemon's process, which leads a group of its own: what it forks stays in there."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        with (daemon.folder / "output").open("ab") as output:
+            try:
+                self._process = subprocess.Popen(
+                    daemon.argv(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=daemon.folder,
+                    env=daemon.environment(),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise LabError(f"cannot start {daemon.argv()[0]}: {error.strerror}") from None
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended."""
+        return self._process.poll() is None
+
+    def require_alive(self) -> None:
+        """Raise when it has died.
+
+        Raises:
+            LabError: With the last lines of its log.
+        """
+        code = self._process.poll()
+        if code is not None:
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            raise LabError(f"{self._daemon.binary} has died ({how}); the end of its log:\n{self._daemon.tail()}")
+
+    def children(self) -> list[int]:
+        """The processes of its group but itself."""
+        return [pid for pid in _group(self._process.pid) if pid != self._process.pid]
+
+    def stop_listening(self) -> None:
+        """End it; its sessions go on."""
+        if self.alive:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait(_STOP_SECONDS)
+
+    def stop(self) -> None:
+        """End it with all its children; repeatable."""
+        until = time.monotonic() + _STOP_SECONDS
+        group = self._process.pid
+        while True:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+            if self._process.poll() is not None and not _group(group):
+                return
+            if time.monotonic() > until:
+                raise LabError(f"{self._daemon.binary} (process group {group}) does not end")
+            time.sleep(0.002)
+
+
+def _group(group: int) -> list[int]:
+    """The living processes of a group (proc(5)); zombies are dead."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, _, pgrp = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                if int(pgrp) == group and state not in {"Z", "X"}:
+                    found.append(int(entry.name))
+    return found

@@ -1,0 +1,400 @@
+"""The wire tap in front of a daemon: a relay that records the raw bytes and changes none.
+
+TLS hides the control channel from it, so it can rewrite nothing: it listens on the very ports that the daemon
+announces, and the daemon listens on them at a loopback address of its own. Towards the daemon every control connection
+comes from an address of its own, so that the daemon's log names the connection that it speaks of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import selectors
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from ftps_lab.errors import LabError
+from ftps_lab.testimony import Wire, WireRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Address = tuple[str, int]
+
+_READ = 1 << 16
+_WAITING = 1 << 18
+"""Bytes that may wait for a slow reader before its counterpart is read no further."""
+
+_MARKS = 64
+_BACKLOG = 128
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER on, 0 seconds: close with RST."""
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One relayed connection.
+
+    Attributes:
+        port: Where the client came to.
+        source: The loopback address that the daemon knows this connection by.
+        opened: Seconds since the record began.
+        certificate: SHA-256 fingerprint of the leaf that the daemon was proved to show when this was accepted.
+        implicit: TLS comes first on this control connection.
+        marks: After each of the client's first pieces, how many bytes had passed to the server and to the client.
+        done: Closed on both sides, with everything forwarded.
+    """
+
+    kind: Literal["control", "data"]
+    port: int
+    peer: Address
+    source: str
+    opened: float
+    certificate: str = ""
+    implicit: bool = False
+    to_server: bytearray = field(default_factory=bytearray)
+    to_client: bytearray = field(default_factory=bytearray)
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    done: bool = False
+
+    def heard_before(self, offset: int) -> int:
+        """How many bytes had come from the server when the client's stream had reached `offset`."""
+        return next((down for up, down in self.marks if up >= offset), len(self.to_client))
+
+
+@dataclass(slots=True, eq=False)
+class Tape:
+    """All the links between two moments."""
+
+    began: float = field(default_factory=time.monotonic)
+    links: list[Link] = field(default_factory=list)
+
+    @property
+    def wire(self) -> Wire:
+        """The raw bytes so far."""
+        return Wire(tuple(WireRecord(a.kind, a.peer, bytes(a.to_server), bytes(a.to_client)) for a in self.links))
+
+
+class _End:
+    """One of a link's two sockets, and what waits to be sent on it."""
+
+    def __init__(self, sock: socket.socket, *, is_client: bool) -> None:
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):  # it may have been reset already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.is_client = is_client
+        self.waiting = bytearray()
+        self.open_to_read = True
+        self.connecting = False
+        self.ends = False  # nothing more will come for it: shut it down when all is sent
+        self.was_shut = False
+        self.to_be_reset = False
+        self.events = 0
+
+    def acknowledge_at_once(self) -> None:
+        """Both sides' Nagle algorithm waits for it at each step of a handshake (`ftps_lab.tap.TappedSocket`)."""
+        if hasattr(socket, "TCP_QUICKACK"):
+            with contextlib.suppress(OSError):
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+class _Pair:
+    """A link with its two ends."""
+
+    def __init__(self, link: Link, client: _End, server: _End) -> None:
+        self.link = link
+        self.client = client
+        self.server = server
+
+    def other(self, end: _End) -> _End:
+        return self.server if end is self.client else self.client
+
+
+class Relay:
+    """Listens on the daemon's outward address and relays to its inward one, in a thread.
+
+    Args:
+        host: The outward address.
+        port: The outward control port; 0 lets the system choose.
+        passive: The daemon's passive ports, here and there.
+        target: The daemon's inward address and control port.
+        sources: Gives each control connection its source address.
+    """
+
+    def __init__(
+        self, host: str, port: int, passive: Iterable[int], target: Address, sources: Callable[[], str]
+    ) -> None:
+        self.host = host
+        self.certificate = ""
+        self.implicit = False
+        self.tape = Tape()
+        self._target = target
+        self._sources = sources
+        self._selector = selectors.DefaultSelector()
+        self._pairs: set[_Pair] = set()
+        self._lock = threading.Condition()
+        self._turns = 0
+        self._stopping = False
+        self._error = ""
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._selector.register(self._ours, selectors.EVENT_READ, "wake")
+        self._listeners: list[socket.socket] = []
+        try:
+            self.port = self._listen(port, "control")
+            for number in passive:
+                self._listen(number, "data")
+        except BaseException:
+            self._close_all()
+            raise
+        self._thread = threading.Thread(target=self._serve, name=f"ftps-lab relay:{self.port}", daemon=True)
+        self._thread.start()
+
+    def _listen(self, port: int, kind: str) -> int:
+        listener = socket.socket()
+        self._listeners.append(listener)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self.host, port))
+            listener.listen(_BACKLOG)
+        except (OSError, OverflowError) as error:
+            raise LabError(
+                f"cannot listen on {self.host} port {port}: {getattr(error, 'strerror', None) or error}; "
+                "choose another address or port, or end the program that holds this one"
+            ) from None
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ, kind)
+        return int(listener.getsockname()[1])
+
+    def record(self) -> Tape:
+        """Begin a new tape; links that are open still write to the old one."""
+        with self._lock:
+            self.tape = Tape()
+            return self.tape
+
+    def settle(self, tape: Tape, timeout: float) -> bool:
+        """Wait until every link of this tape is closed; False when `timeout` seconds were not enough."""
+        until = time.monotonic() + timeout
+        # What waits in a listener's queue is accepted in the turn after the one that may be under way.
+        for _ in range(3):
+            if not self._turn(until):
+                return False
+        with self._lock:
+            return self._lock.wait_for(
+                lambda: bool(self._error) or all(link.done for link in tape.links), max(0.0, until - time.monotonic())
+            )
+
+    def _turn(self, until: float) -> bool:
+        with self._lock:
+            turn = self._turns
+            self._theirs.send(b"!")
+            return self._lock.wait_for(
+                lambda: self._turns > turn or bool(self._error), max(0.0, until - time.monotonic())
+            )
+
+    def raise_errors(self) -> None:
+        """Raise what made the thread fail, if anything did.
+
+        Raises:
+            LabError: The thread failed.
+        """
+        if self._error:
+            raise LabError(f"the relay on {self.host}:{self.port} failed: {self._error}; this is a bug of the lab")
+
+    def stop(self) -> None:
+        """End the thread and close every socket; repeatable."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._theirs.send(b"!")
+        self._thread.join(10.0)
+        if self._thread.is_alive():
+            raise LabError(f"the relay on {self.host}:{self.port} does not end: this is a bug of the lab")
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for pair in list(self._pairs):
+            pair.client.sock.close()
+            pair.server.sock.close()
+        for sock in (*self._listeners, self._ours, self._theirs):
+            sock.close()
+        self._selector.close()
+
+    def _serve(self) -> None:
+        try:
+            while not self._stopping:
+                self._serve_once()
+        except BaseException as error:  # noqa: BLE001 - it surfaces in the caller, whatever it is
+            self._error = f"{type(error).__name__}: {error}"
+            with self._lock:
+                self._lock.notify_all()
+
+    def _serve_once(self) -> None:
+        woken = False
+        for key, events in self._selector.select():
+            if key.data == "wake":
+                with contextlib.suppress(BlockingIOError):
+                    self._ours.recv(4096)
+                woken = True
+            elif isinstance(key.data, str):
+                assert isinstance(key.fileobj, socket.socket)
+                self._accept(key.fileobj, key.data)
+            else:
+                pair, end = key.data
+                self._serve_end(pair, end, events)
+        if woken:
+            with self._lock:
+                self._turns += 1
+                self._lock.notify_all()
+
+    def _accept(self, listener: socket.socket, kind: str) -> None:
+        while True:
+            try:
+                sock, peer = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in {errno.ECONNABORTED, errno.EPROTO, errno.EINTR}:
+                    continue
+                raise
+            self._begin(sock, peer[:2], listener.getsockname()[1], kind)
+
+    def _begin(self, sock: socket.socket, peer: Address, port: int, kind: str) -> None:
+        is_control = kind == "control"
+        source = self._sources() if is_control else self._target[0]
+        with self._lock:
+            tape = self.tape
+            opened = time.monotonic() - tape.began
+            link = Link("control" if is_control else "data", port, peer, source, opened, self.certificate, self.implicit)
+            tape.links.append(link)
+        client = _End(sock, is_client=True)
+        server = _End(socket.socket(), is_client=False)
+        pair = _Pair(link, client, server)
+        self._pairs.add(pair)
+        client.acknowledge_at_once()
+        server.sock.bind((source, 0))
+        failed = server.sock.connect_ex((self._target[0], self._target[1] if is_control else port))
+        if failed not in {0, errno.EINPROGRESS}:
+            self._reset(pair)
+            return
+        server.connecting = True
+        self._watch(pair)
+
+    def _serve_end(self, pair: _Pair, end: _End, events: int) -> None:
+        if pair.link.done:  # its other end closed both in this very turn
+            return
+        if end.connecting and events & selectors.EVENT_WRITE:
+            if end.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._reset(pair)  # nobody listens there: to the client it shall look the same
+                return
+            end.connecting = False
+            end.acknowledge_at_once()
+        if events & selectors.EVENT_READ and end.open_to_read:
+            self._read(pair, end)
+        for at in (pair.client, pair.server):
+            if not pair.link.done:
+                self._flush(pair, at)
+        if not pair.link.done:
+            self._watch(pair)
+
+    def _read(self, pair: _Pair, end: _End) -> None:
+        other = pair.other(end)
+        try:
+            data = end.sock.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            end.open_to_read = False
+            other.to_be_reset = True
+            return
+        end.acknowledge_at_once()
+        if not data:
+            end.open_to_read = False
+            other.ends = True
+            return
+        self._note(pair.link, end, data)
+        if not other.was_shut:
+            other.waiting += data
+
+    def _note(self, link: Link, end: _End, data: bytes) -> None:
+        if end.is_client:
+            link.to_server += data
+            if len(link.marks) < _MARKS:
+                link.marks.append((len(link.to_server), len(link.to_client)))
+        else:
+            link.to_client += data
+
+    def _flush(self, pair: _Pair, end: _End) -> None:
+        if end.connecting:
+            return
+        try:
+            while end.waiting:
+                sent = end.sock.send(end.waiting)
+                del end.waiting[:sent]
+        except BlockingIOError:
+            return
+        except OSError:  # reset, or shut down by us: what waits for it has nowhere to go
+            self._lost(pair, end)
+            return
+        if end.to_be_reset:
+            self._reset(pair)
+        elif end.ends and not end.was_shut:
+            end.was_shut = True
+            with contextlib.suppress(OSError):
+                end.sock.shutdown(socket.SHUT_WR)
+        if pair.client.was_shut and pair.server.was_shut and not pair.link.done:
+            self._end(pair)
+
+    def _lost(self, pair: _Pair, end: _End) -> None:
+        """This end takes nothing more; what it had sent is read, then the other is reset."""
+        end.waiting.clear()
+        other = pair.other(end)
+        with contextlib.suppress(OSError):
+            while data := end.sock.recv(_READ):
+                self._note(pair.link, end, data)
+                other.waiting += data
+        end.open_to_read = False
+        other.to_be_reset = True
+        end.ends = end.was_shut = True
+        other.open_to_read = False
+        self._flush(pair, other)
+
+    def _reset(self, pair: _Pair) -> None:
+        for end in (pair.client, pair.server):
+            with contextlib.suppress(OSError):
+                end.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._end(pair)
+
+    def _end(self, pair: _Pair) -> None:
+        for end in (pair.client, pair.server):
+            if end.events:
+                self._selector.unregister(end.sock)
+                end.events = 0
+            end.sock.close()
+        self._pairs.discard(pair)
+        with self._lock:
+            pair.link.done = True
+            self._lock.notify_all()
+
+    def _watch(self, pair: _Pair) -> None:
+        for end in (pair.client, pair.server):
+            other = pair.other(end)
+            events = 0
+            if end.open_to_read and not end.connecting and len(other.waiting) < _WAITING:
+                events |= selectors.EVENT_READ
+            if end.connecting or end.waiting:
+                events |= selectors.EVENT_WRITE
+            if events == end.events:
+                continue
+            if not events:
+                self._selector.unregister(end.sock)
+            elif end.events:
+                self._selector.modify(end.sock, events, (pair, end))
+            else:
+                self._selector.register(end.sock, events, (pair, end))
+            end.events = events

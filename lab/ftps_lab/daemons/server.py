@@ -1,0 +1,276 @@
+"""A real FTP daemon behind the `Server` protocol of the harness: starts, rotates, witnesses, stops."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from ftps_lab.daemons import probe
+from ftps_lab.daemons.account import Account
+from ftps_lab.daemons.log import sessions
+from ftps_lab.daemons.process import Process
+from ftps_lab.daemons.relay import Relay
+from ftps_lab.errors import LabError
+from ftps_lab.handlers import root_path
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+    from ftps_lab.daemons.daemon import Daemon
+    from ftps_lab.servers import ServerSpec
+    from ftps_lab.testimony import Testimony, Wire
+
+_READY_SECONDS = 10.0
+_PORTS = 50
+_INNER_PORT = 2121
+
+
+class DaemonServer:
+    """A daemon on a loopback address of its own, with the relay in front of it.
+
+    Args:
+        kind: A key of `DAEMONS`.
+        spec: What it is.
+        root: The folder that it serves; the caller owns it.
+        password: Lets the users in.
+        users: Who may log in. The daemons that can (`ANONYMOUS`) let ``anonymous`` in too.
+        host: The IPv4 address, or a name of one, on which clients reach it, and which it announces.
+        port: 0 lets the system choose.
+    """
+
+    def __init__(  # noqa: PLR0913 - all but two are named
+        self,
+        kind: str,
+        spec: ServerSpec,
+        *,
+        root: os.PathLike[str] | str,
+        password: str,
+        users: tuple[str, ...],
+        host: str,
+        port: int = 21,
+    ) -> None:
+        self.kind = kind
+        self.spec = spec
+        self.host = host
+        self.port = port
+        self._root = Path(root_path(root))
+        self._password = password
+        self._users = users
+        self._folder: Path | None = None
+        self._daemon: Daemon | None = None
+        self._process: Process | None = None
+        self._former: list[Process] = []
+        self._relay: Relay | None = None
+        self._numbers = count(1)
+        self._not_of_this_record: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Start the daemon and the relay; ready means a real 220 and the right certificate.
+
+        Raises:
+            LabError: The daemon is not installed, cannot be such a server or does not answer; the port is taken.
+        """
+        from ftps_lab.daemons import DAEMONS, why_not
+
+        if reason := why_not(self.kind, self.spec):
+            raise LabError(reason)
+        if self._process is not None:
+            raise LabError(f"the {self.kind} on {self.host}:{self.port} runs already: stop it before starting it again")
+        make = DAEMONS[self.kind]
+        make.path()
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix=f"ftps-lab-{self.kind}."))
+            self._net = f"127.{random.randrange(64, 128)}.{random.randrange(1, 255)}"
+            self._inner = (f"{self._net}.1", _INNER_PORT)
+            passive = self._start_relay()
+            self._daemon = make(
+                self._folder,
+                root=self._root,
+                users=self._users,
+                password=self._password,
+                address=self._inner,
+                passive=passive,
+                outward=socket.gethostbyname(self.host),
+            )
+            self._daemon.write(self.spec)
+            self._process = Process(self._daemon)
+            self._prove()
+        except BaseException:
+            self.stop()
+            raise
+        self.record()
+        return self
+
+    def _start_relay(self) -> range:
+        """On free ports: of the passive ones, a whole range."""
+        outward = socket.gethostbyname(self.host)
+        if outward == "0.0.0.0":  # noqa: S104 - refused
+            raise LabError("a daemon needs one address to announce: give `host` as a concrete one, not 0.0.0.0")
+        for attempt in range(20):
+            start = random.randrange(20000, 30000)
+            passive = range(start, start + _PORTS)
+            try:
+                self._relay = Relay(outward, self.port, passive, self._inner, self._source)
+            except LabError as error:
+                if f"port {self.port}:" in str(error) or attempt == 19:
+                    raise
+                continue
+            self.port = self._relay.port
+            return passive
+        raise AssertionError("not reached")
+
+    def _source(self) -> str:
+        """A loopback address that no connection to this daemon had yet."""
+        with self._lock:
+            number = next(self._numbers)
+        if number >= 1 << 22:
+            raise LabError("this daemon had four million connections: start it again")
+        high, low = divmod(number, 250)
+        third, second = high % 250, 128 + high // 250
+        return f"127.{second}.{third}.{low + 2}"
+
+    def stop(self) -> None:
+        """End the daemon with all its sessions, and the relay; repeatable.
+
+        Raises:
+            LabError: Something does not end.
+        """
+        processes = [process for process in (*self._former, self._process) if process is not None]
+        self._former, self._process = [], None
+        relay, self._relay = self._relay, None
+        folder, self._folder = self._folder, None
+        try:
+            for process in processes:
+                process.stop()
+        finally:
+            if relay is not None:
+                relay.stop()
+            if self._daemon is not None:
+                self._daemon.close()
+            if folder is not None:
+                shutil.rmtree(folder)
+
+    def change(self, spec: ServerSpec) -> None:
+        """Be another server from the next connection on: rotate by the daemon's own means, and see it.
+
+        Raises:
+            LabError: The daemon cannot be that, has died, or does not show the new certificate.
+        """
+        from ftps_lab.daemons import why_not
+
+        if reason := why_not(self.kind, spec):
+            raise LabError(reason)
+        daemon, process, _ = self._running()
+        process.require_alive()
+        daemon.write(spec)
+        self.spec = spec
+        process.stop_listening()  # SIGHUP: vsftpd keeps its certificate, ProFTPD takes 440 ms, Pure-FTPd ends
+        self._former.append(process)
+        self._process = Process(daemon)
+        self._prove()
+
+    def _prove(self) -> None:
+        """Wait until the daemon greets and shows exactly the declared certificate."""
+        daemon, process, relay = self._running()
+        expected = "" if self.spec.certificate is None or self.spec.protocol == "plain" else self.spec.certificate.sha256
+        until = time.monotonic() + _READY_SECONDS
+        problem = "it did not answer"
+        while time.monotonic() < until:
+            process.require_alive()
+            source = self._source()
+            self._not_of_this_record.add(source)
+            try:
+                leaf = probe.shown(self._inner, source, self.spec)
+            except OSError as error:
+                problem = str(error)
+            else:
+                if leaf == expected:
+                    relay.certificate, relay.implicit = expected, self.spec.protocol == "implicit"
+                    return
+                problem = f"it shows the certificate {leaf}, not {expected}"
+            time.sleep(0.003)
+        raise LabError(
+            f"{daemon.binary} did not become ready: {problem}; the end of its log:\n{daemon.tail()}"
+        )
+
+    def record(self) -> None:
+        """Begin a new record; connections that are open still write to the old one.
+
+        Raises:
+            LabError: The daemon has died.
+        """
+        daemon, process, relay = self._running()
+        process.require_alive()
+        self._from = daemon.log_size()
+        self._not_of_this_record |= {link.source for link in relay.tape.links}
+        relay.record()
+        self._role = self.spec.answers_as
+
+    def settle(self, timeout: float = 5.0) -> bool:
+        """Wait until every connection is closed on both sides and the daemon has ended its sessions.
+
+        Returns:
+            False when `timeout` seconds were not enough: the record is not complete.
+
+        Raises:
+            LabError: The daemon has died, or the relay failed.
+        """
+        daemon, process, relay = self._running()
+        until = time.monotonic() + timeout
+        settled = relay.settle(relay.tape, timeout)
+        relay.raise_errors()
+        process.require_alive()
+        while settled and (any(p.children() for p in (*self._former, process)) or not daemon.is_quiet()):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.002)
+        self._former = [former for former in self._former if former.children()]
+        process.require_alive()
+        return settled
+
+    def testimony(self) -> Testimony:
+        """What log, files and relay tell of the time since `record`."""
+        daemon, _, relay = self._running()
+        found, strange = sessions(daemon.events(daemon.lines(self._from)))
+        links = list(relay.tape.links)
+        known = {link.source for link in links} | self._not_of_this_record
+        doubts = [f"the daemon's log holds a line of a kind that nobody knows: {line}" for line in strange]
+        for address, session in found.items():
+            if address not in known:
+                doubts.append(f"the daemon's log holds a session from {session.address} that the relay has not")
+        return Account(
+            role=self._role,
+            links=links,
+            sessions=found,
+            root=self._root,
+            password=self._password,
+            last_words=daemon.last_words,
+            tickets=daemon.tickets,
+            discrepancies=doubts,
+        ).testimony()
+
+    def wire(self) -> Wire:
+        """The raw bytes since `record`."""
+        return self._running()[2].tape.wire
+
+    def _running(self) -> tuple[Daemon, Process, Relay]:
+        if self._daemon is None or self._process is None or self._relay is None:
+            raise LabError(f"the {self.kind} on {self.host}:{self.port} does not run: start it first")
+        return self._daemon, self._process, self._relay

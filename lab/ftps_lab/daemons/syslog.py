@@ -1,0 +1,80 @@
+"""/dev/log in a daemon's container: takes what the daemon tells syslog, and writes it into a file line by line.
+
+In a thread, because the kernel holds ten messages only before it makes the daemon wait (net.unix.max_dgram_qlen).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+from pathlib import Path
+
+from ftps_lab.errors import LabError
+
+DEVICE = Path("/dev/log")
+
+_HEAD = re.compile(rb"<\d+>\w{3} [ \d]\d [\d:]{8} ")
+_BARRIER = b"\x00ftps-lab"
+
+
+class Syslog:
+    """Listens on /dev/log.
+
+    Raises:
+        LabError: Another program does, or /dev is not ours to write.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log.open("ab", buffering=0)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._seen = threading.Semaphore(0)
+        try:
+            self._bind()
+        except OSError as error:
+            self._socket.close()
+            self._log.close()
+            raise LabError(
+                f"cannot listen on {DEVICE}, where pure-ftpd logs ({error.strerror}): "
+                "run one of these at a time, as root, in its container"
+            ) from None
+        self._thread = threading.Thread(target=self._serve, name="ftps-lab syslog", daemon=True)
+        self._thread.start()
+
+    def _bind(self) -> None:
+        with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            try:
+                other.connect(str(DEVICE))
+            except ConnectionRefusedError:  # left behind by one that was killed
+                DEVICE.unlink()
+        self._socket.bind(str(DEVICE))
+        DEVICE.chmod(0o666)
+
+    def _serve(self) -> None:
+        while True:
+            message = self._socket.recv(1 << 16)
+            if message == _BARRIER:
+                self._seen.release()
+                continue
+            if message == _BARRIER + b"end":
+                return
+            self._log.write(_HEAD.sub(b"", message).rstrip(b"\n\0").replace(b"\n", b"\\n") + b"\n")
+
+    def flush(self) -> None:
+        """Wait until what was sent before is in the file."""
+        self._send(_BARRIER)
+        self._seen.acquire(timeout=5)
+
+    def close(self) -> None:
+        """End; repeatable."""
+        if not self._log.closed:
+            self._send(_BARRIER + b"end")
+            self._thread.join(5)
+            self._socket.close()
+            self._log.close()
+            DEVICE.unlink(missing_ok=True)
+
+    def _send(self, message: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(message, str(DEVICE))

@@ -1,0 +1,149 @@
+"""vsftpd 3.0.3: its configuration, and its log read line by line.
+
+Measured on Debian's 3.0.3-13: the listener loads the certificate when it starts, and SIGHUP makes it read its settings
+but not the certificate again, so a rotation is a new listener; sessions go on. It cannot restrict TLS versions itself;
+OpenSSL's own configuration does (`OPENSSL_CONF`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar
+
+from ftps_lab.daemons.daemon import ACCOUNT, Daemon, Needs, crypted
+from ftps_lab.daemons.log import Answered, Asked, Began, Event, Moved, Secured, Strange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ftps_lab.servers import ServerSpec
+
+_LINE = re.compile(
+    r"\w{3} \w{3} [ \d]\d [\d:]{8} \d{4} \[pid \d+\] (?:\[[^\]]*\] )?"
+    r'(?P<kind>CONNECT|DEBUG|FTP command|FTP response|(?:OK|FAIL) [A-Z]+): Client "(?P<address>[\d.]+)"(?:, (?P<rest>.*))?'
+)
+_MOVED = re.compile(r'"(?P<path>.*)", (?:(?P<size>\d+) bytes, )?[\d.]+Kbyte/sec')
+_SECURED = re.compile(r"SSL version: ([^,]+), SSL cipher: ([^,]+), .*")
+_REPLY = re.compile(r'"(\d{3})([ -].*)"')
+
+
+class Vsftpd(Daemon):
+    """vsftpd, which asks nothing of TLS sessions on data connections."""
+
+    binary = "vsftpd"
+    needs = Needs(
+        user="root",
+        capabilities=("SETUID", "SETGID", "SYS_CHROOT", "KILL", "DAC_READ_SEARCH"),
+        why="it changes to the user of the served folder and makes that folder its root",
+    )
+    anonymous = True
+    last_words = re.compile(rb"(?:500 OOPS: [^\r\n]*\r\n)*500 OOPS: [^\r\n]*(?:\r\n)?\Z")
+    reuse: ClassVar[str] = "NO"
+
+    def argv(self) -> list[str]:
+        """The command line."""
+        return [self.path(), str(self.folder / "vsftpd.conf")]
+
+    def write(self, spec: ServerSpec) -> None:
+        """Its files. PAM reads the passwords from the folder that vsftpd is started in."""
+        self.write_common(spec)
+        self.write_accounts()
+        self.put("passwords", "".join(f"{name}:{crypted(self.password)}\n" for name in self.users))
+        (self.folder / "empty").mkdir(exist_ok=True)
+        self.put("vsftpd.conf", "".join(f"{key}={value}\n" for key, value in self._settings(spec).items()))
+
+    def _settings(self, spec: ServerSpec) -> dict[str, object]:
+        yes_no = {True: "YES", False: "NO"}
+        settings: dict[str, object] = {
+            "listen": "YES",
+            "listen_address": self.address[0],
+            "listen_port": self.address[1],
+            "background": "NO",
+            "isolate": "NO",  # new namespaces need SYS_ADMIN, and would hide the process's number from the log
+            "isolate_network": "NO",
+            "seccomp_sandbox": "NO",  # known to kill sessions in containers: 500 OOPS
+            "secure_chroot_dir": self.folder / "empty",
+            "local_enable": "YES",
+            "guest_enable": "YES",
+            "guest_username": ACCOUNT,
+            "virtual_use_local_privs": "YES",
+            "chroot_local_user": "YES",
+            "allow_writeable_chroot": "YES",
+            "write_enable": "YES",
+            "local_root": self.root,
+            "local_umask": "022",
+            "anonymous_enable": "NO",  # its own refuses a writable folder: PAM lets the user anonymous in like the others
+            "chmod_enable": "YES",
+            "pam_service_name": "ftps-lab",
+            "tcp_wrappers": "NO",
+            "port_enable": "NO",  # would go past the relay
+            "pasv_min_port": self.passive.start,
+            "pasv_max_port": self.passive.stop - 1,
+            "pasv_address": self.outward,
+            "pasv_promiscuous": "YES",  # the relay's data connections come from another address than its control ones
+            "delay_failed_login": 0,
+            "delay_successful_login": 0,
+            "use_localtime": "NO",
+            "utf8_filesystem": "YES",
+            "log_ftp_protocol": "YES",
+            "xferlog_enable": "YES",
+            "xferlog_std_format": "NO",
+            "debug_ssl": "YES",
+            "vsftpd_log_file": self.log,
+            "ssl_enable": yes_no[spec.protocol != "plain"],
+        }
+        if spec.protocol != "plain":
+            both = self.folder / "certificate.pem"
+            settings |= {
+                "implicit_ssl": yes_no[spec.protocol == "implicit"],
+                "rsa_cert_file": both,
+                "rsa_private_key_file": both,
+                "ssl_tlsv1": "YES",
+                "ssl_ciphers": "DEFAULT@SECLEVEL=0" if self.is_outdated(spec) else "DEFAULT",
+                "ssl_request_cert": "NO",
+                "require_ssl_reuse": self.reuse,
+                "force_local_logins_ssl": yes_no[spec.require_tls],
+                "force_local_data_ssl": yes_no[spec.require_tls],
+            }
+        return settings
+
+    @classmethod
+    def why_not(cls, spec: ServerSpec) -> str:
+        """Nothing of its own: OpenSSL's configuration can do what it cannot."""
+        return super().why_not(spec)
+
+    def events(self, lines: Iterable[str]) -> Iterable[Event]:
+        """What these lines of its log say."""
+        for line in lines:
+            yield from read_line(line)
+
+
+class VsftpdReuse(Vsftpd):
+    """vsftpd as it is by default: a data connection must resume the control connection's TLS session."""
+
+    reuse = "YES"
+
+
+def read_line(line: str) -> Iterable[Event]:
+    """One line of the log."""
+    found = _LINE.fullmatch(line)
+    if found is None:
+        yield Strange(line)
+        return
+    address, rest = found["address"], found["rest"] or ""
+    match found["kind"]:
+        case "CONNECT":
+            yield Began(address)
+        case "FTP command":
+            verb, _, argument = rest.strip('"').partition(" ") if rest.count('"') == 2 else rest[1:-1].partition(" ")
+            verb = verb.upper()
+            yield Asked(address, verb, "" if verb == "PASS" else argument)
+        case "FTP response":
+            if reply := _REPLY.fullmatch(rest):
+                yield Answered(address, int(reply[1]), reply[2][1:])
+        case "OK UPLOAD" | "FAIL UPLOAD" | "OK DOWNLOAD" | "FAIL DOWNLOAD":
+            moved = _MOVED.fullmatch(rest)
+            yield Moved(address, moved["path"], int(moved["size"] or 0)) if moved else Strange(line)
+        case "DEBUG":
+            if secured := _SECURED.fullmatch(rest.strip('"')):
+                yield Secured(address, secured[1], secured[2])

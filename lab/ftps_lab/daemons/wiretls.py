@@ -1,0 +1,235 @@
+"""What the raw bytes of a TLS connection tell without its keys. Pure.
+
+Lengths and types of records are in clear (RFC 8446 section 5.1, RFC 5246 section 6.2.1), so are both hellos, and before
+TLS 1.3 the certificate too. That a handshake was completed shows in the client's Finished and in what the server says
+after it, an alert excepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ftps_lab.testimony import Alert
+
+CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
+
+_LONGEST = (1 << 14) + 2048
+_CLIENT_HELLO, _SERVER_HELLO, _CERTIFICATE = 1, 2, 11
+_SNI, _PRE_SHARED_KEY, _SUPPORTED_VERSIONS = 0, 41, 43
+_VERSIONS = {0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+_ENCRYPTED_ALERT = 19
+"""Length of an alert's record in TLS 1.3: 2 bytes, 1 for its type, 16 for the tag (all suites but one of RFC 8446)."""
+_SHORTEST_FINISHED = 53
+"""Length of a Finished's record in TLS 1.3: 4 + 32 bytes, 1 for its type, 16 for the tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record: its type, where it ends in its stream, and what it carries."""
+
+    kind: int
+    start: int
+    end: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one connection's raw bytes tell of its TLS.
+
+    Attributes:
+        pure: Both directions consist of TLS records and of nothing else; the last may be cut off.
+        version: Such as ``TLSv1.3``; empty without a ServerHello.
+        server_name: From the client's SNI extension.
+        finished: The client's Finished passed.
+        answered: After it the server said something that is no alert.
+        certificate: SHA-256 fingerprint of the leaf, where it is in clear (before TLS 1.3, full handshakes).
+        alerts: Direction seen from the server, level and number of the alerts in clear.
+        listed: At least so many bytes of content came from the server.
+        stored: At least so many bytes of content came from the client.
+    """
+
+    pure: bool
+    began: bool
+    version: str = ""
+    server_name: str | None = None
+    resumed: bool = False
+    finished: bool = False
+    answered: bool = False
+    certificate: str = ""
+    alerts: tuple[tuple[Literal["sent", "received"], int, int], ...] = ()
+    listed: int = 0
+    stored: int = 0
+
+
+def records(stream: bytes) -> tuple[list[Record], bool]:
+    """The whole records of a stream, and whether it consists of records only (the last may be cut off)."""
+    found: list[Record] = []
+    at = 0
+    while at < len(stream):
+        head = stream[at : at + 5]
+        if not CHANGE_CIPHER_SPEC <= head[0] <= APPLICATION_DATA or (len(head) > 1 and head[1] != 3):
+            return found, False
+        if len(head) < 5:
+            break
+        length = int.from_bytes(head[3:5])
+        if length > _LONGEST or length == 0:
+            return found, False
+        if at + 5 + length > len(stream):
+            break
+        found.append(Record(head[0], at, at + 5 + length, stream[at + 5 : at + 5 + length]))
+        at += 5 + length
+    return found, True
+
+
+def read(
+    to_server: bytes, to_client: bytes, heard_before: Callable[[int], int], tickets: tuple[int, int] = (2, 1)
+) -> Seen:
+    """What these two streams, from the first byte of TLS on, tell.
+
+    Args:
+        to_server: What the client sent.
+        to_client: What the server sent.
+        heard_before: How many bytes had come from the server when the client's stream had reached an offset.
+        tickets: With how many session tickets the server begins in TLS 1.3 what it sends after the client's Finished,
+            in a full handshake and when it resumes: OpenSSL's defaults (SSL_CTX_set_num_tickets(3)).
+    """
+    up, up_pure = records(to_server)
+    down, down_pure = records(to_client)
+    pure = up_pure and down_pure and (not up or up[0].kind == HANDSHAKE)
+    hello = next((body for kind, body in _messages(up, in_clear=True) if kind == _CLIENT_HELLO), None)
+    version, resumed = _server_hello(down)
+    is_13 = version == "TLSv1.3"
+    finished = _finished_13(up) if is_13 else _after_change(up)
+    seen = Seen(
+        pure=pure,
+        began=hello is not None,
+        version=version,
+        server_name=None if hello is None else _server_name(hello),
+        resumed=resumed,
+        finished=finished is not None and bool(version),
+        certificate="" if is_13 else _leaf(down),
+        alerts=(*_alerts(up, "received"), *_alerts(down, "sent")),
+    )
+    if finished is None or not version:
+        return seen
+    later = [record for record in down if record.start >= heard_before(finished.end)]
+    answered = any(r.kind == APPLICATION_DATA and (not is_13 or len(r.body) != _ENCRYPTED_ALERT) for r in later)
+    if not is_13:
+        # In a full handshake the server's Finished comes after the client's, and proves that this was right.
+        mine = _after_change(down)
+        answered = answered or (mine is not None and mine in later)
+    listed = _content_13(later, tickets[resumed]) if is_13 else _content_12(down)
+    stored = sum(len(r.body) - 17 for r in up if r.start >= finished.end and len(r.body) > _ENCRYPTED_ALERT)
+    return replace(seen, answered=answered, listed=listed, stored=stored if is_13 else _content_12(up))
+
+
+def fingerprint(der: bytes) -> str:
+    """SHA-256, upper case with colons, as `Certificate.sha256` has it."""
+    return hashlib.sha256(der).digest().hex(":").upper()
+
+
+def alert_of(connection: int, alert: tuple[Literal["sent", "received"], int, int]) -> Alert:
+    """The testimony's form of an alert in clear."""
+    from ftps_lab.tap import _ALERTS as names
+    from ftps_lab.testimony import Alert
+
+    direction, level, number = alert
+    return Alert(connection, direction, "fatal" if level == 2 else "warning", names.get(number, f"alert {number}"))
+
+
+def _messages(found: Sequence[Record], *, in_clear: bool) -> list[tuple[int, bytes]]:
+    """The handshake messages of these records; those behind ChangeCipherSpec only if they are in clear all the same."""
+    stream = b""
+    for record in found:
+        if record.kind == CHANGE_CIPHER_SPEC and not in_clear:
+            break
+        if record.kind == HANDSHAKE:
+            stream += record.body
+    messages = []
+    while len(stream) >= 4:
+        length = int.from_bytes(stream[1:4])
+        if len(stream) < 4 + length:
+            break
+        messages.append((stream[0], stream[4 : 4 + length]))
+        stream = stream[4 + length :]
+    return messages
+
+
+def _server_hello(down: Sequence[Record]) -> tuple[str, bool]:
+    """The version, and whether a session was resumed by TLS 1.3's means."""
+    version, resumed = "", False
+    for kind, body in _messages(down, in_clear=False) + _messages(down, in_clear=True):
+        if kind != _SERVER_HELLO or len(body) < 38:
+            continue
+        number = int.from_bytes(body[:2])
+        extensions = _extensions(body[35 + body[34] + 3 :])
+        number = int.from_bytes(extensions.get(_SUPPORTED_VERSIONS, body[:2]))
+        if not version or number == 0x0304:
+            version = _VERSIONS.get(number, f"version {number:#06x}")
+        resumed |= _PRE_SHARED_KEY in extensions
+        if number != 0x0304:
+            break
+    return version, resumed
+
+
+def _server_name(hello: bytes) -> str | None:
+    at = 34
+    for width in (1, 2, 1):  # session id, cipher suites, compression methods
+        at += width + int.from_bytes(hello[at : at + width])
+    names = _extensions(hello[at:]).get(_SNI, b"")
+    return names[5 : 5 + int.from_bytes(names[3:5])].decode("ascii", "replace") if len(names) > 5 else None
+
+
+def _extensions(block: bytes) -> dict[int, bytes]:
+    found = {}
+    end, at = 2 + int.from_bytes(block[:2]), 2
+    while at + 4 <= min(end, len(block)):
+        length = int.from_bytes(block[at + 2 : at + 4])
+        found[int.from_bytes(block[at : at + 2])] = block[at + 4 : at + 4 + length]
+        at += 4 + length
+    return found
+
+
+def _leaf(down: Sequence[Record]) -> str:
+    for kind, body in _messages(down, in_clear=False):
+        if kind == _CERTIFICATE and len(body) > 6:
+            return fingerprint(body[6 : 6 + int.from_bytes(body[3:6])])
+    return ""
+
+
+def _finished_13(up: Sequence[Record]) -> Record | None:
+    first = next((record for record in up if record.kind == APPLICATION_DATA), None)
+    return first if first is not None and len(first.body) >= _SHORTEST_FINISHED else None
+
+
+def _after_change(found: Sequence[Record]) -> Record | None:
+    """The encrypted handshake record behind ChangeCipherSpec: the Finished before TLS 1.3."""
+    changed = False
+    for record in found:
+        if changed:
+            return record if record.kind == HANDSHAKE else None
+        changed = record.kind == CHANGE_CIPHER_SPEC
+    return None
+
+
+def _alerts(
+    found: Sequence[Record], direction: Literal["sent", "received"]
+) -> list[tuple[Literal["sent", "received"], int, int]]:
+    return [(direction, r.body[0], r.body[1]) for r in found if r.kind == ALERT and len(r.body) == 2]
+
+
+def _content_13(later: Sequence[Record], tickets: int) -> int:
+    data = [len(record.body) for record in later if record.kind == APPLICATION_DATA]
+    return sum(length - 17 for length in data[tickets:] if length > _ENCRYPTED_ALERT)
+
+
+def _content_12(down: Sequence[Record]) -> int:
+    """64 bytes are more than any AEAD suite adds, and than CBC ones do: MAC, vector and the padding that is usual."""
+    data = [len(record.body) for record in down if record.kind == APPLICATION_DATA]
+    return sum(max(length - 64, int(length > 40)) for length in data)

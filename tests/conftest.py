@@ -1,0 +1,92 @@
+"""What all tests share: the proof that a server which waits does nothing, whatever else the machine is doing."""
+
+from __future__ import annotations
+
+import queue
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ftps_lab.servers import FtpsServer
+
+    Quiet = Callable[..., None]
+
+ROUNDS, PAUSE = 10, 0.001
+"""So often in a row, with so many seconds between, a server must have had nothing to do."""
+
+SOON = 0.1
+"""Seconds. A server that wants to be woken within them has something to do."""
+
+ANSWER_SECONDS = 30.0
+"""Only a server that never leaves one turn of its event loop does not answer in that time."""
+
+
+class Turns:
+    """Stands in for the poller of a server's event loop, and counts in the server's own thread what it is woken for."""
+
+    def __init__(self, server: FtpsServer) -> None:
+        self._ioloop = server._ioloop
+        self._waker = server._waker
+        self._poller = self._ioloop._poller
+        self._turns = self._idle = 0
+        self._ioloop._poller = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._poller, name)
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        """A turn begins. It is an idle one where we alone have woken the server, who would have slept for long."""
+        events: list[tuple[int, int]] = self._poller.poll(timeout)
+        self._turns += 1
+        self._idle += [fd for fd, _ in events] == [self._waker._fileno] and not 0 <= timeout < SOON
+        return events
+
+    def end(self) -> None:
+        """Count no more."""
+        self._ioloop._poller = self._poller
+
+    def ask(self) -> tuple[int, int]:
+        """How many turns there were, with the one that answers this, and how many of them were idle ones."""
+        answers: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+        self._waker.call(lambda: answers.put((self._turns, self._idle)))
+        try:
+            return answers.get(timeout=ANSWER_SECONDS)
+        except queue.Empty:
+            raise AssertionError(f"one turn of the event loop takes more than {ANSWER_SECONDS} seconds") from None
+
+
+@pytest.fixture
+def prove_quiet() -> Quiet:
+    """Wait until these servers, and those behind them, have nothing to do; one that spins fails the test.
+
+    No clock decides, and no share of a processor. An honest server fills the buffers that it can, in at most `turns` of
+    its event loop, however long that takes on a slow machine; then it makes no other turn than those that it is asked
+    for here. A server that spins runs through its `turns`: whatever it spins on is there in each of them, also in the
+    only one that a busy machine lets it make between two questions.
+    """
+
+    def prove(*servers: FtpsServer, turns: int = 5000) -> None:
+        behind = [server._behind for server in servers if server._behind is not None]
+        watched = [Turns(server) for server in (*servers, *behind)]
+        try:
+            spent = quiet = 0
+            last = [each.ask() for each in watched]
+            while quiet < ROUNDS:
+                time.sleep(PAUSE)
+                now = [each.ask() for each in watched]
+                # Each should have made one turn, an idle one; none is made by a server that has ended.
+                gone = [(made[0] - before[0], made[1] - before[1]) for before, made in zip(last, now, strict=True)]
+                assert all(made for made, _ in gone), "a server has ended"
+                quiet = quiet + 1 if set(gone) == {(1, 1)} else 0
+                spent += sum(max(made - 1, made - idle) for made, idle in gone)
+                last = now
+                assert spent <= turns, f"{spent} turns of the event loop, and still not quiet"
+        finally:
+            for each in watched:
+                each.end()
+
+    return prove

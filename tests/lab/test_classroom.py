@@ -1,0 +1,372 @@
+"""The classroom's hosts: each shows what its lesson is about, and its health check fails for anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import io
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_lab import certificates
+from ftps_lab.classroom import __main__ as command
+from ftps_lab.classroom import check as checking
+from ftps_lab.classroom.check import check, fingerprint, shown_certificate
+from ftps_lab.classroom.hosts import HOSTS, PASSWORD, USER, Host
+from ftps_lab.classroom.serve import Stand, own_address, running
+from ftps_lab.errors import LabError
+from ftps_lab.servers import FtpsServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HERE = "127.0.0.1"
+LEARNER = "127.0.0.9"
+OURS = [host for host in HOSTS.values() if host.server == "lab"]
+"""The hosts that need no other daemon; those are looked at in their containers."""
+
+SECONDS = 5.0
+
+
+class Room:
+    """Hosts on loopback, each with folders of its own and what its teacher reads."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self.handed_out = folder / "handout"
+        self.handed_out.mkdir()
+        self.lines: dict[str, list[str]] = {}
+
+    def open(self, host: Host) -> Stand:
+        root = self._folder / host.name
+        root.mkdir()
+        said = self.lines[host.name] = []
+        return self._stack.enter_context(
+            running(host, said.append, root=root, handed_out=self.handed_out, address=HERE, port=0)
+        )
+
+    def check(self, host: Host, stand: Stand) -> None:
+        check(host, HERE, stand.server.port, self.handed_out)
+
+    def learner(self, stand: Stand, *, tls: bool = True, password: str = PASSWORD) -> None:
+        """List, download and upload, believing anybody."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        client = ftplib.FTP_TLS(context=context, timeout=SECONDS, source_address=(LEARNER, 0))
+        with client:
+            client.connect(HERE, stand.server.port)
+            client.login(USER, password, secure=tls)
+            if tls:
+                client.prot_p()
+            client.retrlines("LIST", lambda _: None)
+            client.retrbinary("RETR backup/tuesday.txt", lambda _: None)
+            client.storbinary("STOR new\x1b[31m.txt", io.BytesIO(b"mine"))
+
+    def said(self, host: Host, words: str) -> list[str]:
+        """The lines so far, when one of them ends in these words."""
+        deadline = time.monotonic() + SECONDS
+        while not any(line.endswith(words) for line in self.lines[host.name]):
+            assert time.monotonic() < deadline, self.lines[host.name]
+            time.sleep(0.005)
+        return self.lines[host.name]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with contextlib.ExitStack() as stack:
+        yield Room(tmp_path, stack)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab")] == []
+
+
+# The table.
+
+
+def test_every_host_can_be_issued_and_has_a_name_of_its_own() -> None:
+    for name, host in HOSTS.items():
+        assert certificates.check(host.specs) == []
+        assert host.name == name
+        assert host.address in {"example.com", f"{name}.example.com"}
+    assert len({host.address for host in HOSTS.values()}) == len(HOSTS)
+
+
+def test_what_a_host_says_fits_on_a_terminal_beside_its_name() -> None:
+    """Compose v2 puts the longest name, a number and a bar in front of each line."""
+    prefix = max(map(len, HOSTS)) + len("-1  | ready: ")
+    assert [host.about for host in HOSTS.values() if prefix + len(host.about) > 80] == []
+
+
+def test_the_faults_of_the_table_are_all_there() -> None:
+    assert {host.fault for host in HOSTS.values()} == {"", "another name", "expired", "not yet valid"}
+
+
+# The health check.
+
+
+@pytest.mark.parametrize("host", OURS, ids=lambda host: host.name)
+def test_every_host_is_what_the_table_says(room: Room, host: Host) -> None:
+    room.check(host, room.open(host))
+
+
+def test_no_host_passes_for_another(room: Room) -> None:
+    """The false pass that matters: a check that does not look at the certificate would let each pass for each."""
+    stands = {host.name: room.open(host) for host in OURS}
+    for one, other in permutations(OURS, 2):
+        with pytest.raises(LabError, match=f"of '{one.name}'|nobody is in between"):
+            room.check(one, stands[other.name])
+
+
+def test_a_genuine_server_without_anybody_in_between_is_not_healthy(room: Room) -> None:
+    host = HOSTS["intercepted"]
+    stand = room.open(host)
+    room.check(host, stand)
+    stand.server.change(replace(stand.server.spec, attack="none", attack_certificate=None))
+    with pytest.raises(LabError, match="nobody is in between"):
+        room.check(host, stand)
+
+
+def test_an_authority_that_was_not_handed_out_is_not_healthy(room: Room) -> None:
+    host = HOSTS["issued"]
+    stand = room.open(host)
+    (name,) = host.handed_out
+    (room.handed_out / name).write_bytes(certificates.issue({"a": certificates.CertificateSpec()})["a"].pem)
+    with pytest.raises(LabError, match="unable to get local issuer"):
+        room.check(host, stand)
+
+
+def test_a_dead_port_is_not_healthy(room: Room) -> None:
+    stand = room.open(HOSTS["example"])
+    stand.server.stop()
+    with pytest.raises(LabError, match=r"did not come as far as TLS: .*refused"):
+        room.check(HOSTS["example"], stand)
+
+
+def test_a_server_without_tls_is_not_healthy(room: Room) -> None:
+    stand = room.open(HOSTS["example"])
+    stand.server.change(replace(stand.server.spec, protocol="plain", certificate=None))
+    with pytest.raises(LabError, match="did not come as far as TLS: 500"):
+        room.check(HOSTS["example"], stand)
+
+
+@pytest.mark.parametrize("greeting", [b"", b"421 Too many users.\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_a_port_that_does_not_greet_is_not_healthy(monkeypatch: pytest.MonkeyPatch, greeting: bytes) -> None:
+    monkeypatch.setattr(checking, "_PATIENCE", 0.2)
+    with socket.create_server((HERE, 0)) as listener:
+
+        def answer() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.sendall(greeting)
+                accepted.recv(1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(LabError, match="did not come as far as TLS"):
+            shown_certificate(HERE, listener.getsockname()[1])
+        thread.join(SECONDS)
+
+
+# Rotation.
+
+
+def test_rotation_brings_another_key_and_the_host_stays_healthy(room: Room) -> None:
+    host = HOSTS["rotated"]
+    stand = room.open(host)
+    before = shown_certificate(HERE, stand.server.port)
+    stand.rotate()
+    now = shown_certificate(HERE, stand.server.port)
+    assert now != before
+    room.check(host, stand)
+    pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    pinned.load_verify_locations(cadata=before)
+    client = ftplib.FTP_TLS(context=pinned, timeout=SECONDS)
+    client.connect(HERE, stand.server.port)
+    client.host = host.address
+    with client, pytest.raises(ssl.SSLCertVerificationError):
+        client.auth()
+    assert room.lines[host.name][-2:] == ["another certificate from now on:", fingerprint(now)]
+
+
+@pytest.mark.parametrize("name", ["issued", "intercepted"])
+def test_what_is_handed_out_rotates_too(room: Room, name: str) -> None:
+    stand = room.open(HOSTS[name])
+    (path,) = room.handed_out.iterdir()
+    before = path.read_bytes()
+    stand.rotate()
+    assert path.read_bytes() != before
+    room.check(HOSTS[name], stand)
+
+
+# What the teacher reads.
+
+
+def test_a_session_is_one_line(room: Room) -> None:
+    host = HOSTS["example"]
+    stand = room.open(host)
+    room.learner(stand)
+    line = room.said(host, "STOR new\\x1b[31m.txt 4 B")[-1]
+    assert line.startswith(f"{LEARNER} student logged in over TLS; LIST ")
+    assert "RETR backup/tuesday.txt 42 B; STOR " in line
+    assert PASSWORD not in "".join(room.lines[host.name])
+
+
+def test_what_went_in_clear_is_said(room: Room) -> None:
+    host = HOSTS["expired"]
+    stand = room.open(host)
+    room.learner(stand, tls=False)
+    first, last = room.said(host, "STOR new\\x1b[31m.txt 4 B IN CLEAR")[-2:]
+    assert first == f"{LEARNER} password classroom IN CLEAR: anybody on the way has read it"
+    assert last.startswith(f"{LEARNER} student logged in IN CLEAR; LIST ")
+    assert last.count("IN CLEAR") == 4
+
+
+def test_the_interceptor_shows_what_it_holds(room: Room) -> None:
+    host = HOSTS["intercepted"]
+    stand = room.open(host)
+    room.learner(stand)
+    lines = room.said(host, "new\\x1b[31m.txt: mine")
+    assert f"{LEARNER} CAPTURED: user student, password classroom" in lines
+    assert f"{LEARNER} CAPTURED: backup/tuesday.txt: The backup of Tuesday, with the salaries" in lines
+
+
+def test_the_interceptor_shows_the_password_before_the_session_is_over(room: Room) -> None:
+    host = HOSTS["intercepted"]
+    stand = room.open(host)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with ftplib.FTP_TLS(context=context, timeout=SECONDS, source_address=(LEARNER, 0)) as client:
+        client.connect(HERE, stand.server.port)
+        client.login(USER, PASSWORD)
+        room.said(host, "CAPTURED: user student, password classroom")
+        assert not any("logged in" in line for line in room.lines[host.name])
+
+
+def test_refusals_are_said(room: Room) -> None:
+    host = HOSTS["example"]
+    stand = room.open(host)
+    with pytest.raises(ftplib.error_perm):
+        room.learner(stand, password="wrong")
+    assert room.said(host, "student was refused over TLS")[-1].startswith(LEARNER)
+    pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client = ftplib.FTP_TLS(context=pinned, timeout=SECONDS, source_address=(LEARNER, 0))
+    client.connect(HERE, stand.server.port)
+    with client, pytest.raises(ssl.SSLCertVerificationError):
+        client.auth()
+    room.said(host, "left without a login")
+
+
+def test_the_hosts_own_looks_and_bare_knocks_are_no_sessions(room: Room) -> None:
+    host = HOSTS["intercepted"]
+    stand = room.open(host)
+    before = list(room.lines[host.name])
+    for _ in range(3):
+        room.check(host, stand)
+    with socket.create_connection((HERE, stand.server.port), SECONDS, source_address=(LEARNER, 0)) as knock:
+        assert knock.recv(3) == b"220"
+    room.learner(stand)
+    room.said(host, "new\\x1b[31m.txt: mine")
+    assert [line for line in room.lines[host.name] if line not in before and not line.startswith(LEARNER)] == []
+    assert sum("left" in line for line in room.lines[host.name]) == 0
+
+
+def test_nothing_piles_up(room: Room) -> None:
+    """A health check every few seconds, for days."""
+    host = HOSTS["intercepted"]
+    stand = room.open(host)
+    for _ in range(5):
+        room.check(host, stand)
+    assert stand.server.settle()
+    assert isinstance(stand.server, FtpsServer)
+    assert stand.server._behind is not None
+    assert len(stand.server.recorder.connections) == 0
+    assert len(stand.server._behind.recorder.connections) <= 1
+
+
+# The command.
+
+
+@pytest.mark.parametrize("leads_to", ["192.0.2.7", None])
+def test_a_host_starts_only_where_its_name_leads(monkeypatch: pytest.MonkeyPatch, leads_to: str | None) -> None:
+    """On a machine outside of the classroom example.com is somebody else, and no port of the machine is opened."""
+
+    def resolve(name: str) -> str:
+        assert name == "example.com"
+        if leads_to is None:
+            raise socket.gaierror(-2, "Name or service not known")
+        return leads_to
+
+    monkeypatch.setattr(socket, "gethostbyname", resolve)
+    with pytest.raises(LabError, match=r"example.com does not lead to this machine .*docker compose up"):
+        own_address(HOSTS["example"])
+
+
+def test_a_failed_check_is_a_sentence_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "HOSTS", {"example": replace(HOSTS["example"], address=HERE)})
+    monkeypatch.setattr(command, "PORT", 1)
+    assert command.main(["check", "example"]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"{HERE} port 1 did not come as far as TLS: ")
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+def test_a_machine_that_is_no_host_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "laptop")
+    with pytest.raises(SystemExit) as ended:
+        command.main(["check"])
+    assert ended.value.code == 2
+    assert "laptop, is no host of the classroom: name one of example, " in capsys.readouterr().err
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from ftps_lab.classroom import serve
+from ftps_lab.classroom.hosts import HOSTS
+serve.PORT = int(sys.argv[1])
+serve.own_address = lambda host: "127.0.0.1"
+folder = Path(sys.argv[2])
+serve.serve(HOSTS["rotated"], lambda line: print(line, flush=True), root=folder, handed_out=folder)
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_host_obeys_signals(tmp_path: Path, end: signal.Signals) -> None:
+    """SIGHUP rotates; SIGTERM (`docker compose down`) and SIGINT (Ctrl-C) end it at once and without a word."""
+    with socket.create_server((HERE, 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(port), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready: ")
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout.readline() == "another certificate from now on:\n"
+        assert process.stdout.readline() != first
+        began = time.monotonic()
+        process.send_signal(end)
+        rest, errors = process.communicate(timeout=SECONDS)
+        assert time.monotonic() - began < 2
+    assert (process.returncode, rest, errors) == (0, "", "")

@@ -1,0 +1,349 @@
+"""The parts of ftps_lab.containers that need no engine: frames, lines, owners, sentences."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import docker.errors
+import pytest
+import requests.exceptions
+
+from ftps_lab.containers import Engine, clear_leftovers, connect, owners, why_no_engine
+from ftps_lab.containers.engine import too_old
+from ftps_lab.containers.failures import DISK_FULL, sentence, told
+from ftps_lab.containers.frames import STDERR, STDOUT, Frames
+from ftps_lab.containers.line import ContainerLine, raw_socket
+from ftps_lab.containers.owners import LABEL_RUN, Owner
+from ftps_lab.containers.removing import left_behind, remove_network
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECONDS = 5.0
+
+
+def frame(stream: int, content: bytes) -> bytes:
+    return bytes((stream, 0, 0, 0)) + len(content).to_bytes(4, "big") + content
+
+
+TALK = [(STDOUT, b"one\n"), (STDERR, b""), (STDERR, b"warning\n"), (STDOUT, b"tw"), (STDOUT, b"o\n" * 300)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 4096])
+def test_frames_survive_being_split_anywhere(size: int) -> None:
+    data = b"".join(frame(*each) for each in TALK)
+    frames, out = Frames(), {STDOUT: b"", STDERR: b""}
+    for at in range(0, len(data), size):
+        for stream, said in frames.feed(data[at : at + size]):
+            out[stream] += said
+    assert out == {STDOUT: b"one\ntwo\n" + b"o\n" * 299, STDERR: b"warning\n"}
+
+
+def test_what_is_no_frame_is_told() -> None:
+    """A terminal's stream has none: its bytes must not be taken for lengths."""
+    with pytest.raises(LabError, match="does not consist of frames"):
+        Frames().feed(b"Python 3.11.2 (main)\r\n")
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[ContainerLine, socket.socket]]:
+    """A line, and the engine's end of it."""
+    ours, engines = socket.socketpair()
+    line = ContainerLine(ours, "box")
+    yield line, engines
+    line.close()
+    engines.close()
+
+
+Ends = tuple[ContainerLine, socket.socket]
+
+
+def test_lines_come_whole_whatever_the_frames(ends: Ends) -> None:
+    line, engine = ends
+    data = frame(STDOUT, b"first\nsec") + frame(STDERR, b"noise\n") + frame(STDOUT, b"ond\n\nlast")
+
+    def trickle() -> None:
+        for byte in data:
+            engine.sendall(bytes((byte,)))
+
+    sent = threading.Thread(target=trickle)
+    sent.start()
+    assert [line.receive(SECONDS) for _ in range(3)] == [b"first\n", b"second\n", b"\n"]
+    sent.join()
+    with pytest.raises(TimeoutError):
+        line.receive(0.01)
+    assert line.last_words() == "noise"
+    engine.close()
+    with pytest.raises(EOFError):
+        line.receive(SECONDS)
+
+
+def test_a_line_of_many_megabytes(ends: Ends) -> None:
+    line, engine = ends
+    big = random.Random(4).randbytes(20 << 20).replace(b"\n", b"") + b"\n"
+    parts = b"".join(frame(STDOUT, big[at : at + 32768]) for at in range(0, len(big), 32768))
+    sent = threading.Thread(target=engine.sendall, args=(parts,))
+    sent.start()
+    assert line.receive(SECONDS) == big
+    sent.join()
+
+
+def test_a_time_limit_holds_though_something_comes(ends: Ends) -> None:
+    """Chatter on stderr, or a line that never ends, is no answer."""
+    line, engine = ends
+    stop = threading.Event()
+
+    def chatter() -> None:
+        while not stop.wait(0.01):
+            engine.sendall(frame(STDERR, b"tick\n") + frame(STDOUT, b"x"))
+
+    thread = threading.Thread(target=chatter)
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        line.receive(0.2)
+    assert 0.2 <= time.monotonic() - began < 2
+    stop.set()
+    thread.join()
+
+
+def test_the_last_words_are_the_last(ends: Ends) -> None:
+    line, engine = ends
+    engine.sendall(b"".join(frame(STDERR, b"%d\n" % number) for number in range(2000)))
+    engine.close()
+    words = line.last_words()
+    assert words.startswith("…")
+    assert words.endswith("\n1998\n1999")
+    assert len(words) < 4200
+
+
+def test_sending_to_what_is_gone_is_a_sentence(ends: Ends) -> None:
+    line, engine = ends
+    engine.sendall(frame(STDERR, b"so long\n"))
+    engine.close()
+    with pytest.raises(LabError, match="the container box is gone: Broken pipe"):
+        line.send(b"x" * 4096)
+    assert line.last_words() == "so long"
+    line.close()
+    line.close()
+
+
+def test_a_line_without_end_is_no_way_to_take_all_memory(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftps_lab.containers.line._MOST", 100)
+    line, engine = ends
+    engine.sendall(frame(STDOUT, b"x" * 101))
+    with pytest.raises(LabError, match="a line that does not end"):
+        line.receive(SECONDS)
+
+
+def test_an_engine_behind_ssh_is_a_sentence(ends: Ends) -> None:
+    line, _ = ends
+    assert raw_socket(line._sock) is line._sock
+    with pytest.raises(LabError, match="is no socket but a BytesIO"):
+        raw_socket(io.BytesIO())
+    with pytest.raises(LabError, match="the engine must run here"):
+        connect("ssh://elsewhere")
+
+
+# Owners
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    yield child
+    child.kill()
+    child.communicate()
+
+
+def of(child: subprocess.Popen[bytes]) -> Owner:
+    started = owners.start_of(child.pid)
+    assert started
+    return replace(Owner.me(), pid=child.pid, started=started)
+
+
+def test_who_lives_is_not_dead_and_who_died_is(child: subprocess.Popen[bytes]) -> None:
+    """Also as long as its parent has not asked: a zombie holds nothing."""
+    owner = of(child)
+    assert not owner.is_dead()
+    assert not Owner.me().is_dead()
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert owner.is_dead()
+    child.communicate()
+    assert owner.is_dead()
+
+
+@pytest.mark.parametrize(
+    ("changes", "dead"),
+    [
+        ({}, False),
+        ({"started": "1"}, True),  # the number belongs to a later process
+        ({"pid": 2**22 + 1}, True),
+        ({"boot": "an earlier one"}, True),
+        ({"boot": ""}, False),
+        ({"host": "another"}, False),
+        ({"host": "another", "boot": "b", "pid": 2**22 + 1}, False),
+        ({"space": "1", "pid": 2**22 + 1}, False),  # its processes cannot be seen from here
+    ],
+)
+def test_only_what_is_known_to_be_dead_is_dead(changes: dict[str, Any], dead: bool) -> None:
+    assert replace(Owner.me(), **changes).is_dead() is dead
+
+
+def test_labels_bring_the_owner_back() -> None:
+    assert Owner.of(Owner.me().labels) == Owner.me()
+    assert Owner.of({}) is None
+    assert Owner.of({**Owner.me().labels, "org.ftps-lab.owner.pid": "-1"}) is None
+
+
+def test_a_process_name_with_parentheses_does_not_confuse(tmp_path: Path) -> None:
+    program = tmp_path / "a) S 1 (b"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([str(program), "60"]) as child:
+        try:
+            assert (
+                owners.start_of(child.pid) == Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+            )
+        finally:
+            child.kill()
+
+
+def test_without_proc_a_process_that_exists_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: real(path) and not str(path).startswith("/proc"))
+    monkeypatch.setattr(Path, "read_text", lambda *_: (_ for _ in ()).throw(FileNotFoundError()))
+    assert owners.start_of(os.getpid()) == ""
+    assert owners.start_of(2**22 + 1) is None
+
+
+def test_what_has_no_owner_or_a_living_one_is_not_left_behind() -> None:
+    dead = replace(Owner.me(), started="1")
+    things: list[dict[str, Any]] = [
+        {"Id": "ours", "Labels": {LABEL_RUN: "a", **Owner.me().labels}},
+        {"Id": "nobody's", "Labels": {LABEL_RUN: "b"}},
+        {"Id": "bare", "Labels": None},
+        {"Id": "dead", "Labels": {LABEL_RUN: "c", **dead.labels}},
+    ]
+    assert [each["Id"] for each in left_behind(things)] == ["dead"]
+
+
+# Sentences
+
+
+def api_error(status: int, text: str, kind: type[docker.errors.APIError] = docker.errors.APIError) -> Exception:
+    response = requests.Response()
+    response.status_code = status
+    return kind("500 Server Error for http+docker://…", response=response, explanation=text)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (api_error(500, "write /x: no space left on device"), DISK_FULL),
+        (api_error(404, "No such image: x", docker.errors.ImageNotFound), "its image is gone"),
+        (api_error(404, "No such container: x", docker.errors.NotFound), "somebody removed it in mid-run"),
+        (api_error(500, "could not find an available, non-overlapping IPv4 address pool"), "docker network prune"),
+        (api_error(400, "invalid volume"), "the Docker engine at here refuses: invalid volume"),
+        (requests.exceptions.ReadTimeout("Read timed out."), "does not answer"),
+        (requests.exceptions.ConnectionError(ConnectionResetError(errno.ECONNRESET, "reset")), "hung up"),
+        (docker.errors.DockerException("odd"), "cannot be talked to: odd"),
+    ],
+)
+def test_each_failure_says_what_to_do(error: Exception, words: str) -> None:
+    said = sentence(error, "start it", "here")
+    assert said.startswith("cannot start it: ")
+    assert words in said
+
+
+def test_the_labs_own_sentences_pass_unchanged() -> None:
+    with pytest.raises(LabError, match=r"^mine$"), told("do it"):
+        raise LabError("mine")
+
+
+def test_no_engine_is_a_sentence(tmp_path: Path) -> None:
+    said = why_no_engine(f"unix://{tmp_path}/docker.sock")
+    assert said.startswith(
+        f"cannot reach the Docker engine: there is no Docker engine at {tmp_path}/docker.sock: install"
+    )
+
+
+def test_an_engine_that_does_not_run_is_a_sentence(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "s"))
+    assert "nobody listens at" in why_no_engine(f"unix://{tmp_path}/s")
+
+
+def test_no_permission_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel says it; root is never told, so that somebody else must ask."""
+
+    def connect_to(_sock: socket.socket, _address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", connect_to)
+    said = why_no_engine(f"unix://{tmp_path}/s")
+    assert f"no permission on {tmp_path}/s: add yourself to the group docker" in said
+    assert "sudo" in said
+
+
+def test_an_engine_address_that_is_none_is_a_sentence() -> None:
+    assert "cannot reach the Docker engine" in why_no_engine("gopher://x")
+
+
+def test_a_missing_sdk_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "docker", None)
+    assert "the Python package docker is missing" in why_no_engine()
+
+
+def test_something_else_behind_the_socket_is_a_sentence(tmp_path: Path) -> None:
+    """It answers with something other than HTTP."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+
+        def answer() -> None:
+            for _ in range(2):  # who knocks, and who asks
+                client, _address = server.accept()
+                with client, contextlib.suppress(OSError):
+                    client.sendall(b"220 ready\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert "cannot reach the Docker engine" in why_no_engine(f"unix://{tmp_path}/s")
+        thread.join()
+
+
+def test_old_engines_are_told() -> None:
+    assert [too_old(version) for version in ("1.40", "1.9", "0", "", "1.41", "1.51", "2.0")] == [True] * 4 + [False] * 3
+
+
+def test_a_network_that_stays_in_use_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class InUse:
+        def remove_network(self, _identity: str) -> None:
+            raise api_error(403, "network has active endpoints")
+
+    monkeypatch.setattr("ftps_lab.containers.removing._SECONDS", 0.1)
+    with pytest.raises(LabError, match=r"has active endpoints.*docker network inspect abc"):
+        remove_network(Engine(InUse(), "here", "20.10"), "abc")  # type: ignore[arg-type]
+
+
+def test_an_engine_that_goes_away_while_leftovers_are_looked_for_is_a_sentence() -> None:
+    class Gone:
+        def containers(self, **_more: object) -> None:
+            raise requests.exceptions.ConnectionError(ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
+
+    with pytest.raises(LabError, match="cannot look for leftovers of earlier runs: nobody listens at here"):
+        clear_leftovers(Engine(Gone(), "here", "20.10"))  # type: ignore[arg-type]

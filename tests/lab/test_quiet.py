@@ -1,0 +1,102 @@
+"""The proof that a server is at rest fails for each way of spinning, and for no honest one."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Quiet
+    from tests.lab.conftest import Lab
+
+    from ftps_lab.servers import FtpsServer
+
+
+class Writable:
+    """A socket that is always asked whether it can be written, and has nothing to say."""
+
+    def __init__(self, ioloop: Any) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        self._fileno = self._ours.fileno()
+        ioloop.register(self._fileno, self, ioloop.WRITE)
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def handle_write_event(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+def without_waiting(ioloop: Any) -> None:
+    """The loop asks, and does not wait for an answer."""
+    loop = ioloop.loop
+    ioloop.loop = lambda timeout, blocking: loop(0, blocking=blocking)
+
+
+SPINS: dict[str, Callable[[Any], object]] = {
+    "a socket that is always writable": Writable,
+    "a timer that is always due": lambda ioloop: ioloop.call_every(0, lambda: None),
+    "a loop that does not wait": without_waiting,
+}
+
+
+@pytest.fixture
+def server(lab: Lab) -> Iterator[FtpsServer]:
+    """An attacker, and the genuine server behind it."""
+    server = lab.serve(attack="intercept")
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("spin", SPINS)
+def test_a_server_that_spins_is_noticed(server: FtpsServer, prove_quiet: Quiet, spin: str, behind: bool) -> None:
+    """Also when it is the one behind the attacker."""
+    guilty = server._behind if behind else server
+    assert guilty is not None
+    guilty._waker.call(lambda: SPINS[spin](guilty._ioloop))
+    with pytest.raises(AssertionError, match="still not quiet"):
+        prove_quiet(server, turns=500)
+
+
+def test_a_turn_that_does_not_end_is_noticed(
+    server: FtpsServer, prove_quiet: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that computes within one turn answers nobody."""
+    monkeypatch.setitem(prove_quiet.__globals__, "ANSWER_SECONDS", 0.1)
+    ended: list[bool] = []
+
+    def compute() -> None:
+        while not ended:
+            pass
+
+    server._waker.call(compute)
+    try:
+        with pytest.raises(AssertionError, match="one turn"):
+            prove_quiet(server)
+    finally:
+        ended.append(True)
+
+
+def test_an_honest_server_may_work_before_it_is_quiet(lab: Lab, server: FtpsServer, prove_quiet: Quiet) -> None:
+    """What it was given to do is no spinning, and afterwards nobody counts its turns any more."""
+    client = lab.victim(server)
+    for _ in range(200):
+        client.putcmd("NOOP")
+    prove_quiet(server)
+    for each in (server, server._behind):
+        assert each is not None
+        assert isinstance(each._ioloop._poller, select.epoll)
+    client.close()
