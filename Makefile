@@ -1,9 +1,12 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
-.PHONY: run test check bench lock schema format wheel-test setup clean
+.PHONY: run test matrix check bench lock schema format wheel-test setup clean
 
 run: setup
 	$(BIN)/ftps-lab run -j 4 $(ARGS)
+
+matrix: setup
+	$(BIN)/ftps-lab matrix $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest -n 2 $(ARGS)

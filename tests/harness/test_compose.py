@@ -69,7 +69,9 @@ def test_what_never_gets_in(word: str) -> None:
 
 
 def test_the_network_has_no_way_out() -> None:
-    assert COMPOSE.partition("\nnetworks:\n")[2].startswith("  classroom:\n    internal: true\n")
+    network = COMPOSE.partition("\nnetworks:\n")[2].partition("\nvolumes:\n")[0]
+    assert network.startswith("  classroom:\n    internal: true\n")
+    assert '      com.docker.network.bridge.inhibit_ipv4: "true"\n' in network
 
 
 def test_nothing_of_the_machine_is_mounted() -> None:

@@ -11,7 +11,6 @@ import socket
 import ssl
 import struct
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,10 +18,11 @@ import pytest
 from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.daemons import ANONYMOUS, DAEMONS, NEEDS, DaemonServer, why_not
 from ftps_lab.errors import LabError
-from ftps_lab.servers import ServerSpec
+from ftps_lab.servers import ServerSpec, _unverified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from ftps_lab.testimony import Testimony
 
@@ -46,9 +46,6 @@ def kind(request: pytest.FixtureRequest) -> str:
     if reason := _missing(request.param):
         pytest.skip(reason)
     return str(request.param)
-
-
-Serve = "Callable[..., DaemonServer]"
 
 
 @pytest.fixture
@@ -95,7 +92,7 @@ class Client(ftplib.FTP_TLS):
     """ftplib, which resumes the control connection's session on data connections, as lftp does."""
 
     def __init__(self, server: DaemonServer, version: ssl.TLSVersion | None = None, *, reuse: bool = True) -> None:
-        context = ssl._create_unverified_context()
+        context = _unverified.__wrapped__()
         if version is not None:
             context.minimum_version = context.maximum_version = version
         super().__init__(context=context, timeout=15)
@@ -143,9 +140,7 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
-def test_a_session_in_tls_is_witnessed(
-    serve: Callable[..., DaemonServer], root: Path, version: ssl.TLSVersion
-) -> None:
+def test_a_session_in_tls_is_witnessed(serve: Callable[..., DaemonServer], root: Path, version: ssl.TLSVersion) -> None:
     server = serve()
     with login(server, version) as client:
         assert any("secret.txt" in line for line in client.listing())
@@ -276,7 +271,7 @@ def test_implicit(serve: Callable[..., DaemonServer], kind: str) -> None:
         pytest.skip(reason)
     server = serve(protocol="implicit")
     raw = socket.create_connection((server.host, server.port), 5)
-    with ssl._create_unverified_context().wrap_socket(raw) as tls:
+    with _unverified().wrap_socket(raw) as tls:
         assert tls.recv(100).startswith(b"220")
         tls.sendall(f"USER alice\r\nPASS {PASSWORD}\r\n".encode())
         assert tls.recv(100).startswith(b"331")

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftps_lab.daemons.daemon import Daemon, Needs
 from ftps_lab.daemons.proftpd import ProFtpd
 from ftps_lab.daemons.pure_ftpd import PureFtpd
 from ftps_lab.daemons.server import DaemonServer
 from ftps_lab.daemons.vsftpd import Vsftpd, VsftpdReuse
 
 if TYPE_CHECKING:
+    from ftps_lab.daemons.daemon import Daemon, Needs
     from ftps_lab.servers import ServerSpec
 
 __all__ = ["ANONYMOUS", "DAEMONS", "NEEDS", "DaemonServer", "why_not"]

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ftps_lab.daemons import wiretls
 from ftps_lab.daemons.log import TRANSFERS, Exchange, Secured, Session
-from ftps_lab.daemons.wiretls import Seen
 from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ftps_lab.daemons.relay import Link
+    from ftps_lab.daemons.wiretls import Seen
     from ftps_lab.testimony import Channel
 
 _ANONYMOUS = frozenset({"anonymous", "ftp"})
@@ -115,7 +115,11 @@ class Account:
         for control in self._controls:
             self._check_transfers(control)
         asked = sorted(
-            ((exchange.at, control, index, exchange) for control in self._controls for index, exchange in enumerate(control.session.exchanges)),
+            (
+                (exchange.at, control, index, exchange)
+                for control in self._controls
+                for index, exchange in enumerate(control.session.exchanges)
+            ),
             key=lambda item: item[0],
         )
         return Testimony(
@@ -123,9 +127,7 @@ class Account:
             connections=tuple(self._connections),
             handshakes=tuple(self._handshakes),
             alerts=tuple(self._alerts),
-            commands=tuple(
-                Command(c.number, e.verb, e.argument, c.channel(i), e.reply) for _, c, i, e in asked
-            ),
+            commands=tuple(Command(c.number, e.verb, e.argument, c.channel(i), e.reply) for _, c, i, e in asked),
             credentials=tuple(credential for c in self._controls for credential in self._credentials(c)),
             transfers=tuple(self._transfers),
             sources=("log", "files", "relay"),
@@ -150,14 +152,16 @@ class Account:
             control.seen = self._read(link, *start, end=broken.start() if broken else None)
             control.proved = control.seen.pure and control.seen.began
             if not control.seen.pure:
-                self._doubt(link, "holds something behind AUTH that is not TLS" )
+                self._doubt(link, "holds something behind AUTH that is not TLS")
         return control
 
     def _of_control(self, control: _Control) -> None:
         link, session, number = control.link, control.session, control.number
         spoke = session.greeting == 220 or any(exchange.replies for exchange in session.exchanges)
         greeted = spoke if link.implicit else link.to_client.startswith(b"220")
-        self._connections.append(Connection(number, "control", link.peer, link.opened, greeted=greeted, error=control.last_words))
+        self._connections.append(
+            Connection(number, "control", link.peer, link.opened, greeted=greeted, error=control.last_words)
+        )
         if control.seen is not None:
             self._handshake(number, link, control.seen, session.secured)
         elif session.secured is not None:
@@ -166,15 +170,15 @@ class Account:
             self._doubt(link, f"is unclear: {problem}")
         if control.unlike:
             self._doubt(link, f"holds other commands in clear than the daemon's log ({control.unlike})")
-        if len(session.exchanges) > control.in_clear and not (control.proved and control.seen and control.seen.finished):
+        if len(session.exchanges) > control.in_clear and not (
+            control.proved and control.seen and control.seen.finished
+        ):
             self._doubt(link, "has commands in the daemon's log that the relay has neither in clear nor in TLS")
         for exchange in session.exchanges[:-1]:
             if exchange.final is None and exchange.verb in _MATTER - TRANSFERS.keys():
                 self._doubt(link, f"has a command without a reply in the daemon's log ({exchange.verb})")
 
-    def _handshake(
-        self, number: int, link: Link, seen: Seen, secured: Secured | None, *, worked: bool = False
-    ) -> None:
+    def _handshake(self, number: int, link: Link, seen: Seen, secured: Secured | None, *, worked: bool = False) -> None:
         """One handshake: the relay saw the client's Finished, and it or the log what came of it.
 
         `worked`: The log has a transfer on this connection that was completed.
@@ -242,7 +246,10 @@ class Account:
         matched = {id(owner[2]) for owner in self._owner.values()}
         for exchange in control.session.exchanges:
             if exchange.transferred and id(exchange) not in matched:
-                self._doubt(control.link, f"has a transfer in the daemon's log ({exchange.verb}) without its data connection in the relay")
+                self._doubt(
+                    control.link,
+                    f"has a transfer in the daemon's log ({exchange.verb}) without its data connection in the relay",
+                )
 
     def _of_data(self, link: Link, number: int) -> None:
         self._connections.append(Connection(number, "data", link.peer, link.opened))
@@ -265,9 +272,7 @@ class Account:
         self._check(transfer, link, seen)
         self._transfers.append(transfer)
 
-    def _transfer(
-        self, control: _Control, exchange: Exchange, link: Link, number: int, seen: Seen | None
-    ) -> Transfer:
+    def _transfer(self, control: _Control, exchange: Exchange, link: Link, number: int, seen: Seen | None) -> Transfer:
         is_upload = TRANSFERS[exchange.verb] == "upload"
         is_listing = exchange.verb in {"LIST", "NLST", "MLSD"}
         moved = exchange.moved
@@ -307,7 +312,9 @@ class Account:
         before = [e for e in control.session.exchanges if e.at < exchange.at]
         if before and before[-1].verb == "REST" and before[-1].argument != "0":
             return ""
-        if any(before[i].verb == "REST" and before[i].argument != "0" for i in range(max(0, len(before) - 3), len(before))):
+        if any(
+            before[i].verb == "REST" and before[i].argument != "0" for i in range(max(0, len(before) - 3), len(before))
+        ):
             return ""
         later = (e for c in self._controls for e in c.session.exchanges if e.at > exchange.at and e.verb in _CHANGES)
         if any(Path(e.argument).name == Path(name).name for e in later):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import re
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable
+    from pathlib import Path
 
     from ftps_lab.daemons.log import Event
     from ftps_lab.servers import ServerSpec
@@ -103,7 +103,9 @@ class Daemon(ABC):
         self.log = folder / "log"
         for name in (password, *self.users):
             if not name or not name.isprintable() or set(name) & set(":\"'\\ "):
-                raise LabError("users and passwords of a daemon consist of printable characters without : ' \" \\ or blanks")
+                raise LabError(
+                    "users and passwords of a daemon consist of printable characters without : ' \" \\ or blanks"
+                )
 
     @property
     def owner(self) -> tuple[int, int]:
@@ -126,13 +128,23 @@ class Daemon(ABC):
     @classmethod
     def why_not(cls, spec: ServerSpec) -> str:
         """Why it cannot be such a server; empty if it can."""
+        return cls._why_not_protocol(spec) or cls._why_not_versions(spec)
+
+    @classmethod
+    def _why_not_protocol(cls, spec: ServerSpec) -> str:
         if spec.attack != "none":
-            return f"{cls.binary} is a real daemon and plays no attacker: attack {spec.attack!r} is the lab's own server's"
+            return (
+                f"{cls.binary} is a real daemon and plays no attacker: attack {spec.attack!r} is the lab's own server's"
+            )
         data = spec.data_certificate
         if data is not None and (spec.certificate is None or data.sha256 != spec.certificate.sha256):
             return f"{cls.binary} shows the same certificate on control and data connections"
         if spec.protocol == "implicit" and not cls.has_implicit:
             return f"{cls.binary} has no implicit TLS"
+        return ""
+
+    @classmethod
+    def _why_not_versions(cls, spec: ServerSpec) -> str:
         if spec.protocol == "plain":
             return ""
         offered = sorted(spec.tls, key=_ORDER.index)
@@ -167,12 +179,14 @@ class Daemon(ABC):
             "NSS_WRAPPER_GROUP": str(self.folder / "groups"),
         }
 
-    def write_accounts(self, secret: str = "x") -> None:
+    def write_accounts(self, hashed: str = "x") -> None:
         """The system's users as the daemon shall see them (nss_wrapper(1)): /etc/passwd stays as it is."""
         uid, gid = self.owner
         names = dict.fromkeys((ACCOUNT, *ANONYMOUS_NAMES, *self.users), (uid, gid, f"{self.root}{self.home_ends_in}"))
         entries = {"root": (0, 0, "/"), "nobody": (65534, 65534, "/"), **names}
-        self.put("accounts", "".join(f"{n}:{secret}:{u}:{g}:{n}:{home}:/bin/sh\n" for n, (u, g, home) in entries.items()))
+        self.put(
+            "accounts", "".join(f"{n}:{hashed}:{u}:{g}:{n}:{home}:/bin/sh\n" for n, (u, g, home) in entries.items())
+        )
         self.put("groups", f"root:x:0:\nnogroup:x:65534:\n{ACCOUNT}:x:{gid}:\n")
 
     def put(self, name: str, content: str | bytes) -> None:
@@ -213,13 +227,15 @@ class Daemon(ABC):
             return []
         with self.log.open("rb") as file:
             file.seek(start)
-            return file.read().decode(errors="replace").removesuffix("\n").split("\n") if self.log_size() > start else []
+            return (
+                file.read().decode(errors="replace").removesuffix("\n").split("\n") if self.log_size() > start else []
+            )
 
     def is_quiet(self) -> bool:
         """Nothing of an ended session is still on its way into the log."""
         return True
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most have nothing to do
         """Let go of what its log needed; repeatable."""
 
     def tail(self, lines: int = 8) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from typing import TYPE_CHECKING
 
 from ftps_lab.daemons.wiretls import fingerprint
 
 if TYPE_CHECKING:
+    import ssl
+
     from ftps_lab.servers import ServerSpec
 
 _SECONDS = 5.0

@@ -33,10 +33,10 @@ class PureFtpd(Daemon):
     needs = Needs(
         user="root",
         capabilities=(
-            *("CHOWN", "DAC_READ_SEARCH", "SETGID", "SETUID", "NET_BIND_SERVICE", "SYS_CHROOT", "SYS_NICE", "AUDIT_WRITE"),
-            "KILL",
+            *("CHOWN", "DAC_READ_SEARCH", "SETGID", "SETUID", "NET_BIND_SERVICE", "SYS_CHROOT", "SYS_NICE"),
+            *("AUDIT_WRITE", "KILL"),
         ),
-        why="it changes to the user of the served folder and makes that folder its root; without all but KILL it does not start",
+        why="it makes the served folder a user's root, under his number; without all but KILL it does not start",
     )
     anonymous = False
     oldest_tls = "1.2"
@@ -53,8 +53,19 @@ class PureFtpd(Daemon):
         options = ["-4", "-A", "-E", "-H", "-w", "-d", "-d", "-u", "0", "-c", "200", "-U", "133:022"]
         tls = ["-Y", self._tls, "-2", str(self.folder / "certificate.pem"), "-J", "DEFAULT"] if self._tls != "0" else []
         return [
-            self.path(), *options, "-S", listen, "-p", f"{first}:{last}", "-P", self.outward, "-l", "unix",
-            "-g", str(self.folder / "pid"), *tls,
+            self.path(),
+            *options,
+            "-S",
+            listen,
+            "-p",
+            f"{first}:{last}",
+            "-P",
+            self.outward,
+            "-l",
+            "unix",
+            "-g",
+            str(self.folder / "pid"),
+            *tls,
         ]
 
     def environment(self) -> dict[str, str]:

@@ -270,7 +270,9 @@ class Relay:
         with self._lock:
             tape = self.tape
             opened = time.monotonic() - tape.began
-            link = Link("control" if is_control else "data", port, peer, source, opened, self.certificate, self.implicit)
+            link = Link(
+                "control" if is_control else "data", port, peer, source, opened, self.certificate, self.implicit
+            )
             tape.links.append(link)
         client = _End(sock, is_client=True)
         server = _End(socket.socket(), is_client=False)

@@ -46,7 +46,7 @@ class DaemonServer:
         port: 0 lets the system choose.
     """
 
-    def __init__(  # noqa: PLR0913 - all but two are named
+    def __init__(
         self,
         kind: str,
         spec: ServerSpec,
@@ -189,7 +189,9 @@ class DaemonServer:
     def _prove(self) -> None:
         """Wait until the daemon greets and shows exactly the declared certificate."""
         daemon, process, relay = self._running()
-        expected = "" if self.spec.certificate is None or self.spec.protocol == "plain" else self.spec.certificate.sha256
+        expected = (
+            "" if self.spec.certificate is None or self.spec.protocol == "plain" else self.spec.certificate.sha256
+        )
         until = time.monotonic() + _READY_SECONDS
         problem = "it did not answer"
         while time.monotonic() < until:
@@ -206,9 +208,7 @@ class DaemonServer:
                     return
                 problem = f"it shows the certificate {leaf}, not {expected}"
             time.sleep(0.003)
-        raise LabError(
-            f"{daemon.binary} did not become ready: {problem}; the end of its log:\n{daemon.tail()}"
-        )
+        raise LabError(f"{daemon.binary} did not become ready: {problem}; the end of its log:\n{daemon.tail()}")
 
     def record(self) -> None:
         """Begin a new record; connections that are open still write to the old one.

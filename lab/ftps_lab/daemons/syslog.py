@@ -59,7 +59,7 @@ class Syslog:
                 continue
             if message == _BARRIER + b"end":
                 return
-            self._log.write(_HEAD.sub(b"", message).rstrip(b"\n\0").replace(b"\n", b"\\n") + b"\n")
+            self._log.write(_HEAD.sub(b"", message).rstrip(b"\n\0").replace(b"\r", b"").replace(b"\n", b"\\n") + b"\n")
 
     def flush(self) -> None:
         """Wait until what was sent before is in the file."""

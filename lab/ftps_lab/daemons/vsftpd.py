@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(
     r"\w{3} \w{3} [ \d]\d [\d:]{8} \d{4} \[pid \d+\] (?:\[[^\]]*\] )?"
-    r'(?P<kind>CONNECT|DEBUG|FTP command|FTP response|(?:OK|FAIL) [A-Z]+): Client "(?P<address>[\d.]+)"(?:, (?P<rest>.*))?'
+    r'(?P<kind>CONNECT|DEBUG|FTP command|FTP response|(?:OK|FAIL) [A-Z]+): Client "(?P<address>[\d.]+)"'
+    r"(?:, (?P<rest>.*))?"
 )
 _MOVED = re.compile(r'"(?P<path>.*)", (?:(?P<size>\d+) bytes, )?[\d.]+Kbyte/sec')
 _SECURED = re.compile(r"SSL version: ([^,]+), SSL cipher: ([^,]+), .*")
@@ -72,7 +73,7 @@ class Vsftpd(Daemon):
             "write_enable": "YES",
             "local_root": self.root,
             "local_umask": "022",
-            "anonymous_enable": "NO",  # its own refuses a writable folder: PAM lets the user anonymous in like the others
+            "anonymous_enable": "NO",  # its own refuses a writable folder: PAM lets the user anonymous in
             "chmod_enable": "YES",
             "pam_service_name": "ftps-lab",
             "tcp_wrappers": "NO",
@@ -106,11 +107,6 @@ class Vsftpd(Daemon):
                 "force_local_data_ssl": yes_no[spec.require_tls],
             }
         return settings
-
-    @classmethod
-    def why_not(cls, spec: ServerSpec) -> str:
-        """Nothing of its own: OpenSSL's configuration can do what it cannot."""
-        return super().why_not(spec)
 
     def events(self, lines: Iterable[str]) -> Iterable[Event]:
         """What these lines of its log say."""

@@ -1,0 +1,352 @@
+"""What the relay and the raw bytes of TLS tell: real handshakes in memory, real sockets."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+import struct
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ftps_lab.certificates import CertificateSpec, issue
+from ftps_lab.daemons import wiretls
+from ftps_lab.daemons.relay import Relay
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@dataclass
+class Tapped:
+    """A TLS client and server in memory, and what passes between them."""
+
+    client: ssl.SSLObject
+    server: ssl.SSLObject
+    pipes: tuple[ssl.MemoryBIO, ssl.MemoryBIO, ssl.MemoryBIO, ssl.MemoryBIO]
+    up: bytearray = field(default_factory=bytearray)
+    down: bytearray = field(default_factory=bytearray)
+    marks: list[tuple[int, int]] = field(default_factory=list)
+
+    def carry(self) -> None:
+        client_in, client_out, server_in, server_out = self.pipes
+        if sent := client_out.read():
+            self.up += sent
+            self.marks.append((len(self.up), len(self.down)))
+            server_in.write(sent)
+        sent = server_out.read()
+        self.down += sent
+        client_in.write(sent)
+
+    def shake_hands(self, *, until_client: bool = False) -> None:
+        """`until_client`: the server does not hear the client's last word."""
+        done: set[Any] = set()
+        for _ in range(8):
+            for end in (self.client, self.server):
+                if end in done or (until_client and self.client in done):
+                    continue
+                try:
+                    end.do_handshake()
+                    done.add(end)
+                except ssl.SSLWantReadError:
+                    pass
+            if until_client and self.client in done:
+                self.up += self.pipes[1].read()
+                self.marks.append((len(self.up), len(self.down)))
+                return
+            self.carry()
+
+    def say(self, end: ssl.SSLObject, data: bytes) -> None:
+        end.write(data)
+        self.carry()
+
+    def seen(self) -> wiretls.Seen:
+        def heard_before(offset: int) -> int:
+            return next((down for up, down in self.marks if up >= offset), len(self.down))
+
+        return wiretls.read(bytes(self.up), bytes(self.down), heard_before)
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    certificate = issue({"x": CertificateSpec()})["x"]
+    path: Path = tmp_path_factory.mktemp("pem") / "both.pem"
+    path.write_bytes(certificate.key_pem + certificate.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context, certificate.sha256
+
+
+def pair(server: ssl.SSLContext, version: ssl.TLSVersion, session: Any = None, context: Any = None) -> Tapped:
+    if context is None:
+        context = client_context(version)
+    a, b, c, d = (ssl.MemoryBIO() for _ in range(4))
+    client = context.wrap_bio(a, b, server_hostname="localhost", session=session)
+    return Tapped(client, server.wrap_bio(c, d, server_side=True), (a, b, c, d))
+
+
+def client_context(version: ssl.TLSVersion) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_full_handshake(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+    tapped = pair(contexts[0], version)
+    tapped.shake_hands()
+    seen = tapped.seen()
+    assert (seen.pure, seen.began, seen.finished, seen.answered) == (True, True, True, True)
+    assert seen.version == {772: "TLSv1.3", 771: "TLSv1.2"}[version]
+    assert seen.server_name == "localhost"
+    assert seen.certificate == ("" if version == ssl.TLSVersion.TLSv1_3 else contexts[1])
+    assert seen.alerts == ()
+    assert seen.listed == 0
+    tapped.say(tapped.server, b"x" * 300)
+    assert 0 < tapped.seen().listed <= 300
+    tapped.say(tapped.client, b"x" * 300)
+    assert 0 < tapped.seen().stored <= 300
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_handshake_that_the_server_did_not_finish(
+    contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
+) -> None:
+    tapped = pair(contexts[0], version)
+    if version == ssl.TLSVersion.TLSv1_3:
+        tapped.shake_hands(until_client=True)
+        assert tapped.seen().finished
+    else:
+        with pytest.raises(ssl.SSLWantReadError):
+            tapped.client.do_handshake()
+        tapped.carry()
+        assert not tapped.seen().finished
+    assert not tapped.seen().answered
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_resumed_handshake_and_its_content(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+    context = client_context(version)
+    first = pair(contexts[0], version, context=context)
+    first.shake_hands()
+    first.say(first.server, b"x")
+    first.client.read()
+    second = pair(contexts[0], version, session=first.client.session, context=context)
+    second.shake_hands()
+    assert second.client.session_reused
+    seen = second.seen()
+    assert seen.finished
+    assert seen.certificate == ""
+    assert seen.listed == 0
+    second.say(second.server, b"y" * 100)
+    seen = second.seen()
+    assert seen.answered
+    assert 0 < seen.listed <= 100
+
+
+def test_versions_that_do_not_meet_leave_an_alert(contexts: tuple[ssl.SSLContext, str]) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.minimum_version = ssl.TLSVersion.TLSv1_3
+    tapped = pair(server, ssl.TLSVersion.TLSv1_2)
+    for end in (tapped.client, tapped.server):
+        with pytest.raises(ssl.SSLError):
+            end.do_handshake()
+        tapped.carry()
+    seen = tapped.seen()
+    assert seen.alerts == (("sent", 2, 70),)
+    assert not seen.finished
+    assert wiretls.alert_of(1, seen.alerts[0]).description == "protocol_version"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_text_behind_or_amid_tls_is_not_pure(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+    tapped = pair(contexts[0], version)
+    tapped.shake_hands()
+    tapped.up += b"PASS secret\r\n"
+    assert not tapped.seen().pure
+    assert not wiretls.read(b"USER x\r\n", b"", lambda _: 0).pure
+    assert not wiretls.read(b"\x17\x03\x03\x00\x01x", b"", lambda _: 0).pure
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_any_cut_and_any_broken_byte_is_read_without_error(
+    contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
+) -> None:
+    tapped = pair(contexts[0], version)
+    tapped.shake_hands()
+    up, down = bytes(tapped.up), bytes(tapped.down)
+    for cut in range(0, len(up), 7):
+        assert wiretls.read(up[:cut], down, lambda _: 0).pure
+    for at in range(5, len(up), 3):
+        wiretls.read(up[:at] + b"\xff" + up[at + 1 :], down, lambda _: 0)
+    for at in range(5, len(down), 5):
+        wiretls.read(up, down[:at] + b"\xff" + down[at + 1 :], lambda _: 0)
+
+
+# The relay.
+
+
+class Behind:
+    """A server on a loopback address of its own, one thread for each connection."""
+
+    def __init__(self, act: Any) -> None:
+        self.listener = socket.create_server(("127.77.1.1", 0))
+        self.listener.settimeout(5)
+        self.address: tuple[str, int] = self.listener.getsockname()
+        self.peers: list[str] = []
+        self.threads: list[threading.Thread] = []
+        self._act = act
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                sock, peer = self.listener.accept()
+            except OSError:
+                return
+            if peer[0] == "127.77.1.1":  # the end
+                sock.close()
+                return
+            self.peers.append(peer[0])
+            thread = threading.Thread(target=self._act, args=(sock,))
+            thread.start()
+            self.threads.append(thread)
+
+    def close(self) -> None:
+        socket.create_connection(self.address, source_address=("127.77.1.1", 0)).close()
+        self._thread.join()
+        self.listener.close()
+        for thread in self.threads:
+            thread.join()
+
+
+@dataclass
+class Bench:
+    relay: Relay
+    behind: Behind
+
+
+def _echo(sock: socket.socket) -> None:
+    with sock:
+        sock.settimeout(5)
+        received = bytearray()
+        try:
+            while data := sock.recv(65536):
+                received += data
+            sock.sendall(received)  # only when the client has ended: half-close came through
+        except ConnectionResetError:
+            pass
+
+
+def _reset(sock: socket.socket) -> None:
+    sock.recv(5)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    behind = Behind(getattr(request, "param", _echo))
+    numbers = iter(range(2, 250))
+    relay = Relay("127.0.0.1", 0, (), behind.address, lambda: f"127.77.2.{next(numbers)}")
+    yield Bench(relay, behind)
+    relay.stop()
+    relay.stop()
+    behind.close()
+
+
+def test_everything_is_forwarded_and_recorded_also_for_a_slow_reader(bench: Bench) -> None:
+    content = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(3 << 15))  # 3 MiB
+    with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer = client.getsockname()
+        client.sendall(content)
+        client.shutdown(socket.SHUT_WR)
+        received = bytearray()
+        while data := client.recv(1 << 14):
+            received += data
+    assert received == content
+    assert bench.relay.settle(bench.relay.tape, 5)
+    (record,) = bench.relay.tape.wire.records
+    assert (record.kind, record.peer) == ("control", peer)
+    assert record.to_server == content
+    assert record.to_client == content
+
+
+def test_each_control_connection_has_a_source_of_its_own(bench: Bench) -> None:
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as client:
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+    assert bench.relay.settle(bench.relay.tape, 5)
+    assert bench.behind.peers == ["127.77.2.2", "127.77.2.3", "127.77.2.4"]
+    assert [link.source for link in bench.relay.tape.links] == bench.behind.peers
+
+
+def test_a_connection_that_ends_at_once_is_witnessed(bench: Bench) -> None:
+    for _ in range(20):
+        socket.create_connection(("127.0.0.1", bench.relay.port), 5).close()
+    assert bench.relay.settle(bench.relay.tape, 5)
+    assert len(bench.relay.tape.links) == 20
+
+
+def test_an_open_connection_is_not_settled_and_stays_on_its_tape(bench: Bench) -> None:
+    with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as client:
+        old = bench.relay.tape
+        client.sendall(b"early")
+        assert not bench.relay.settle(old, 0.05)
+        new = bench.relay.record()
+        client.sendall(b"late")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == b"earlylate"
+    assert bench.relay.settle(old, 5)
+    assert old.wire.records[0].to_server == b"earlylate"
+    assert new.links == []
+
+
+def test_a_client_reset_reaches_the_server(bench: Bench) -> None:
+    client = socket.create_connection(("127.0.0.1", bench.relay.port), 5)
+    client.sendall(b"hello")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    assert bench.relay.settle(bench.relay.tape, 5)
+
+
+@pytest.mark.parametrize("bench", [_reset], indirect=True)
+def test_a_server_reset_reaches_the_client(bench: Bench) -> None:
+    with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as client:
+        client.sendall(b"hello")
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert bench.relay.settle(bench.relay.tape, 5)
+    assert bench.relay.tape.wire.records[0].to_server == b"hello"
+
+
+def test_where_nobody_listens_the_client_is_reset() -> None:
+    with socket.create_server(("127.77.3.1", 0)) as closed:
+        target = closed.getsockname()
+    relay = Relay("127.0.0.1", 0, (), target, lambda: "127.77.3.2")
+    try:
+        with socket.create_connection(("127.0.0.1", relay.port), 5) as client, pytest.raises(ConnectionResetError):
+            client.recv(1)
+        assert relay.settle(relay.tape, 5)
+    finally:
+        relay.stop()
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(LabError, match=f"cannot listen on 127.0.0.1 port {taken.getsockname()[1]}"),
+    ):
+        Relay("127.0.0.1", taken.getsockname()[1], (), ("127.77.1.1", 1), lambda: "127.77.1.2")
