@@ -196,7 +196,7 @@ def classroom() -> Iterator[Classroom]:
     try:
         yield classroom
     finally:
-        classroom.compose("down", "-v", "--remove-orphans")
+        classroom.compose("--profile", "student", "down", "-v", "--remove-orphans")
     assert classroom.left() == []
 
 

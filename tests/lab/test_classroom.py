@@ -24,9 +24,11 @@ from ftps_lab.classroom import __main__ as command
 from ftps_lab.classroom import check as checking
 from ftps_lab.classroom.check import check, fingerprint, shown_certificate
 from ftps_lab.classroom.hosts import HOSTS, PASSWORD, USER, Host
+from ftps_lab.classroom.journal import tell_of_a_daemon
 from ftps_lab.classroom.serve import Stand, own_address, running
 from ftps_lab.errors import LabError
 from ftps_lab.servers import FtpsServer
+from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -281,6 +283,46 @@ def test_the_hosts_own_looks_and_bare_knocks_are_no_sessions(room: Room) -> None
     assert sum("left" in line for line in room.lines[host.name]) == 0
 
 
+def test_the_sessions_of_a_daemon_are_told_apart() -> None:
+    """Its testimony is of all its clients together; the host's own look is among them."""
+    server = Told(
+        Testimony(
+            "genuine",
+            connections=(
+                Connection(1, "control", (LEARNER, 1), 0.0),
+                Connection(2, "control", (HERE, 2), 0.0),
+                Connection(3, "control", ("127.0.0.8", 3), 0.0),
+                Connection(4, "data", (LEARNER, 4), 0.0),
+            ),
+            handshakes=(Handshake(3, completed=True, version="", cipher="", server_name=None, certificate=""),),
+            commands=tuple(Command(number, "AUTH", "TLS", "clear") for number in (1, 2, 3)),
+            credentials=(Credential(1, USER, None, "clear", accepted=True),),
+            transfers=(Transfer(4, 1, "RETR", "a", "download", 7, "", "clear", "", completed=False),),
+        )
+    )
+    said: list[str] = []
+    tell_of_a_daemon(server, said.append, frozenset({HERE}))  # type: ignore[arg-type]  # what it needs of one
+    assert said == [
+        f"{LEARNER} student logged in IN CLEAR; RETR a 7 B IN CLEAR broken off",
+        "127.0.0.8 left without a login, after the TLS handshake",
+    ]
+    assert server.records == 1
+
+
+class Told:
+    """A daemon's server, as far as it is asked here."""
+
+    def __init__(self, testimony: Testimony) -> None:
+        self._testimony = testimony
+        self.records = 0
+
+    def testimony(self) -> Testimony:
+        return self._testimony
+
+    def record(self) -> None:
+        self.records += 1
+
+
 def test_nothing_piles_up(room: Room) -> None:
     """A health check every few seconds, for days."""
     host = HOSTS["intercepted"]
@@ -292,6 +334,17 @@ def test_nothing_piles_up(room: Room) -> None:
     assert stand.server._behind is not None
     assert len(stand.server.recorder.connections) == 0
     assert len(stand.server._behind.recorder.connections) <= 1
+
+
+@pytest.mark.parametrize("missing", ["root", "handed_out"])
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path, missing: str) -> None:
+    """A container that was started by hand, without what compose.yaml mounts."""
+    folders = {"root": tmp_path, "handed_out": tmp_path, missing: tmp_path / "no" / "folder"}
+    with (
+        pytest.raises(LabError, match=r"cannot write .*/no/folder.*: No such file or directory; compose.yaml has"),
+        running(HOSTS["issued"], print, **folders, address=HERE, port=0),
+    ):
+        raise AssertionError("never")
 
 
 # The command.

@@ -79,11 +79,10 @@ def running(
     """The host, until the context is left.
 
     Raises:
-        LabError: The port is taken, or the server did not answer.
+        LabError: A folder cannot be written to, the port is taken, or the server did not answer.
     """
     for name, text in _FILES.items():
-        (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_text(text.format(address=host.address))
+        _put(root / name, text.format(address=host.address).encode())
     stand = Stand(host, say, root=root, handed_out=handed_out, address=address, port=port)
     stand.server.start()
     try:
@@ -142,7 +141,7 @@ class Stand:
     def _spec(self) -> ServerSpec:
         certificates = issue(self._host.specs)
         for name, certificate in self._host.handed_out.items():
-            (self._handed_out / name).write_bytes(certificates[certificate].pem)
+            _put(self._handed_out / name, certificates[certificate].pem)
         leaf = certificates[LEAF]
         if self._host.attack == "none":
             return ServerSpec(certificate=leaf)
@@ -157,6 +156,16 @@ class Stand:
             self._say(spec.certificate.sha1)
             self._say("what clients are shown instead:")
         self._say((spec.attack_certificate or spec.certificate).sha1)
+
+
+def _put(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise LabError(
+            f"cannot write {path}: {error.strerror}; compose.yaml has a folder for it that the host may write to"
+        ) from error
 
 
 def _next(signals: SimpleQueue[int]) -> int | None:

@@ -65,7 +65,7 @@ class Image:
         return f"{REPOSITORY}/{self.name}"
 
 
-_SOURCES = ("lab/ftps_lab", "harness/ftps_harness", "scenarios", "lab/images/lab")
+_SOURCES = ("lab/ftps_lab", "lab/images/lab")
 
 
 def _of_the_lab(name: str, packages: str = "") -> Image:

@@ -55,6 +55,7 @@ TimeoutLinger 0
 WtmpLog off
 TransferLog none
 RequireValidShell off
+RootLogin on
 AuthOrder mod_auth_file.c
 AuthUserFile {folder}/passwd
 AuthGroupFile {folder}/group

@@ -29,8 +29,7 @@ _READ = 1 << 16
 _WAITING = 1 << 18
 """Bytes that may wait for a slow reader before its counterpart is read no further."""
 
-_MARKS = 64
-_BACKLOG = 128
+_MARKS, _BACKLOG = 64, 128
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, 0 seconds: close with RST."""
 
@@ -280,8 +279,8 @@ class Relay:
         self._pairs.add(pair)
         client.acknowledge_at_once()
         server.sock.bind((source, 0))
-        failed = server.sock.connect_ex((self._target[0], self._target[1] if is_control else port))
-        if failed not in {0, errno.EINPROGRESS}:
+        target = (self._target[0], self._target[1] if is_control else port)
+        if server.sock.connect_ex(target) not in {0, errno.EINPROGRESS}:
             self._reset(pair)
             return
         server.connecting = True

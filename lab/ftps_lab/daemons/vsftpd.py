@@ -96,6 +96,7 @@ class Vsftpd(Daemon):
         if spec.protocol != "plain":
             both = self.folder / "certificate.pem"
             settings |= {
+                "allow_anon_ssl": "YES",  # the user anonymous may encrypt like the others
                 "implicit_ssl": yes_no[spec.protocol == "implicit"],
                 "rsa_cert_file": both,
                 "rsa_private_key_file": both,
