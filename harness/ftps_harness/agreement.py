@@ -22,6 +22,9 @@ _BEHIND_AUTH: dict[str, BehindAuth] = {
 _AFTER_LOGIN = frozenset({"refuse-prot", "clear-data"})
 """Attacks that begin when the client is in."""
 
+_FOR_WHO_IS_IN = frozenset({"PASV", "EPSV", "PORT", "EPRT", "LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"})
+"""Commands that a server obeys after a login only."""
+
 _NOT_CERTIFICATE = frozenset({"tls-required", "tls-handshake"})
 """Reasons of `rejected` that lftp gives without having looked at a certificate."""
 
@@ -45,6 +48,9 @@ def contradictions_of(
 def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterable[str]:
     """Witnesses that have not seen everything."""
     yield from server.discrepancies
+    yield from _with_gaps(server)
+    if not situation.fresh:
+        yield "the server's record held connections before lftp was started: it is not this run's"
     if not situation.settled:
         yield "a connection was still open when lftp had ended: the server's record is not complete"
     seen: Counter[tuple[str, int]] = Counter((c.kind, c.peer[1]) for c in server.connections)
@@ -55,13 +61,32 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
         yield f"the wire tap holds connections that the server's testimony lacks: {_ports(unknown)}"
     if short := _shorter_than_witnessed(server, wire, broken_off=bool(client.words)) - missing:
         yield f"the wire tap holds fewer bytes than the server witnessed: {_ports(short)}"
-    if sum(c.verb == "PASS" for c in server.commands) != len(server.credentials):
-        yield "the server's testimony does not hold as many passwords as it holds PASS commands"
+    spoken = {c.connection for c in server.commands if c.channel == "tls"}
+    silent = {(c.kind, c.peer[1]) for c in server.connections if c.kind == "control" and c.number not in spoken}
+    if silent & wire.talks:
+        yield "the wire tap holds commands in TLS on a connection on which the server's testimony holds none"
     if client.log_missing:
         yield "lftp wrote no debug log, so a refusal that it hides elsewhere would be missed"
     for word in client.words:
         if word.kind == "unknown":
             yield f"lftp says something that is in no dialect's table: {word.text!r}"
+
+
+def _with_gaps(server: Testimony) -> Iterable[str]:
+    """What cannot be all that there was: a log that lost some lines, say."""
+    known = {connection.number for connection in server.connections}
+    told = {each.connection for each in (*server.handshakes, *server.commands, *server.credentials, *server.transfers)}
+    if (told | {transfer.control for transfer in server.transfers}) - known:
+        yield "the server's testimony speaks of connections that it does not list"
+    if sum(c.verb == "PASS" for c in server.commands) != len(server.credentials):
+        yield "the server's testimony does not hold as many passwords as it holds PASS commands"
+    let_in = {credential.connection for credential in server.credentials if credential.accepted}
+    obeyed = {c.connection for c in server.commands if c.verb in _FOR_WHO_IS_IN and c.reply and c.reply < 400}
+    if (obeyed | {transfer.control for transfer in server.transfers if transfer.size}) - let_in:
+        yield "the server obeyed somebody whose login its testimony does not hold"
+    asked = {c.connection for c in server.commands if c.verb == "USER" and c.reply == 331}
+    if server.role == "impostor" and asked - {credential.connection for credential in server.credentials}:
+        yield "an impostor asked for a password, and its testimony cannot say whether it was told one"
 
 
 def _shorter_than_witnessed(server: Testimony, wire: WireAccount, *, broken_off: bool) -> Counter[tuple[str, int]]:
@@ -209,8 +234,8 @@ def _all_done(client: ClientAccount) -> bool:
 
 
 def _login_refused(server: Testimony) -> bool:
-    refused_user = any(c.verb in {"USER", "PASS"} and c.reply is not None and c.reply >= 400 for c in server.commands)
-    return refused_user or any(not credential.accepted for credential in server.credentials)
+    """That it let nobody in is no refusal: of a reply that is lost, nobody knows what it was."""
+    return any(c.verb in {"USER", "PASS"} and c.reply is not None and c.reply >= 400 for c in server.commands)
 
 
 def _ports(connections: Counter[tuple[str, int]]) -> str:

@@ -112,6 +112,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         *(errand.command() for errand in todo),
     ]
     server.record()
+    fresh = not server.testimony().connections
     run = lftp.run(
         scene.client,
         home,
@@ -140,7 +141,8 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     )
     exposure = on_the_wire.account(wire, testimony, secrets, anonymous=user == ANONYMOUS)
     password = "" if user == ANONYMOUS else secrets.password
-    outcome = conclude(_situation(scene.client, spec, password, settled=settled), client, testimony, exposure)
+    situation = _situation(scene.client, spec, password, settled=settled, fresh=fresh)
+    outcome = conclude(situation, client, testimony, exposure)
     return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure)
 
 
@@ -149,7 +151,7 @@ def _reach(home: Home) -> tuple[Path, ...]:
     return home.downloads, home.home, home.elsewhere
 
 
-def _situation(client: Lftp, spec: ServerSpec, password: str, *, settled: bool) -> Situation:
+def _situation(client: Lftp, spec: ServerSpec, password: str, *, settled: bool, fresh: bool) -> Situation:
     """What was declared of the server, for the witnesses to be held against."""
     leaf, data = spec.certificate, spec.data_certificate or spec.certificate
     own = spec.attack_certificate if spec.attack == "intercept" else None
@@ -158,6 +160,7 @@ def _situation(client: Lftp, spec: ServerSpec, password: str, *, settled: bool) 
         password=password,
         certificate=leaf.sha256 if leaf else "",
         settled=settled,
+        fresh=fresh,
         role=spec.answers_as,
         data_certificate=data.sha256 if data else "",
         interceptor=own.sha256 if own else "",

@@ -61,6 +61,7 @@ def examine(path: str | None = None) -> Iterator[Finding]:
     yield _strace()
     yield from _packages()
     yield _docker()
+    yield _compose()
 
 
 def works(findings: Sequence[Finding]) -> bool:
@@ -146,6 +147,21 @@ def _packages() -> Iterator[Finding]:
     if absent:
         cure = f"pip install {' '.join(absent)}"
         yield Finding("packages", "missing", ", ".join(absent), "nothing can be run", cure, needed=True)
+
+
+def _compose() -> Finding:
+    """What starts the classroom."""
+    for command in (("docker", "compose"), ("docker-compose",)):
+        try:
+            asked = [*command, "version", "--short"]
+            told = subprocess.run(asked, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if told.returncode == 0:
+            return Finding("Compose", "ok", f"{' '.join(command)} {told.stdout.strip()}")
+    cost = "nothing for `ftps-lab run` and `matrix`; the classroom does not start, tests of it are skipped"
+    cure = "apt install docker-compose"
+    return Finding("Compose", "missing", "neither docker compose nor docker-compose", cost, cure)
 
 
 def _docker() -> Finding:

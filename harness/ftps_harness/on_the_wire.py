@@ -21,6 +21,12 @@ _ACCEPTED = re.compile(rb"^234 [^\n]*\n", re.MULTILINE)
 _FEATURE = re.compile(rb"^ AUTH\b", re.MULTILINE)
 """AUTH in the answer to FEAT (RFC 2389 section 3.2)."""
 
+_TLS = re.compile(rb"(?:\A|\n)(?=\x16\x03)")
+"""Where a client's side of a control connection begins with TLS: at once, or behind its AUTH."""
+
+_CONTENT, _ALERT_LENGTH = 0x17, 19
+"""The type of a record of content, and the length of an alert's in TLS 1.3, which has the same type (RFC 8446 5.2)."""
+
 _RECORDS: dict[int, BehindAuth] = {0x14: "tls", 0x15: "alert", 0x16: "tls", 0x17: "tls"}
 """The first byte of a TLS record → what it is (RFC 8446 section 5.1)."""
 
@@ -42,6 +48,7 @@ def account(wire: Wire, testimony: Testimony, secrets: Secrets, *, anonymous: bo
         volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
         behind_auth=frozenset(_behind_auth(heard)),
         lists_auth=any(map(_FEATURE.search, _in_clear(heard))),
+        talks=frozenset((r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and _talks(r.to_server)),
     )
 
 
@@ -50,6 +57,20 @@ def _behind_auth(heard: list[bytes]) -> Iterator[BehindAuth]:
         if stream.startswith(b"220") and (accepted := _ACCEPTED.search(stream)):
             rest = stream[accepted.end() :]
             yield _RECORDS.get(rest[0], "text") if rest else "nothing"
+
+
+def _talks(stream: bytes) -> bool:
+    """Whether a client sent commands in TLS: in TLS 1.3 the first such record is its Finished, before it there is none.
+
+    So one command alone is not told from a handshake; whoever logs in sends two.
+    """
+    begin = _TLS.search(stream)
+    at, found = begin.end() if begin else len(stream), 0
+    while at + 5 <= len(stream):
+        length = int.from_bytes(stream[at + 3 : at + 5])
+        found += stream[at] == _CONTENT and length > _ALERT_LENGTH
+        at += 5 + length
+    return found > 1
 
 
 def _in_clear(heard: list[bytes]) -> Iterator[bytes]:

@@ -84,6 +84,7 @@ class WireAccount:
         volumes: How many bytes the tap holds of each of these connections: to the server, to the client.
         behind_auth: What came from the server behind its consents to AUTH.
         lists_auth: The server said in clear that it has AUTH.
+        talks: Kind and client port of the control connections on which the client sent commands in TLS.
     """
 
     connections: tuple[tuple[str, int], ...]
@@ -92,6 +93,7 @@ class WireAccount:
     volumes: tuple[tuple[int, int], ...] = ()
     behind_auth: frozenset[BehindAuth] = frozenset()
     lists_auth: bool = False
+    talks: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,11 @@ class Outcome:
 
     @property
     def doubtful(self) -> bool:
-        """Something got out, and yet the witnesses contradict each other: of what, and to whom, is not proved."""
-        return self.verdict == "exposed" and bool(self.contradictions)
+        """A verdict that comes before `inconclusive`, though the witnesses contradict each other.
+
+        What got out, and to whom, is not proved then; nor, of a client that hung or died, that nothing did.
+        """
+        return self.verdict in {"exposed", "hung", "crashed"} and bool(self.contradictions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class Situation:
         sent: SHA-1 fingerprints of all that a handshake with this server shows, for an lftp that names one of these
             when it refuses; empty for one that may name others (OpenSSL builds: the failing one of the chain that was
             built, which may come from the pin's file).
+        fresh: The server's record was empty when lftp was started.
     """
 
     password: str
@@ -140,6 +146,7 @@ class Situation:
     deed: str = ""
     in_the_middle: bool = False
     sent: frozenset[str] = frozenset()
+    fresh: bool = True
 
     @property
     def shown(self) -> frozenset[str]:

@@ -6,6 +6,7 @@ exception (`LabError`, `HarnessError`) and becomes status ``error``, never a ver
 
 from __future__ import annotations
 
+import ssl
 import tempfile
 import time
 from contextlib import ExitStack
@@ -208,10 +209,23 @@ class _Stage:
             self._home.put_file(name.removeprefix("cwd/"), data, private=private, folder=step.cwd if in_cwd else "lftp")
 
     def _served(self, step: Step) -> bytes:
-        """The leaf that the running server shows, fetched as the document does."""
+        """The leaf that the running server shows, fetched as the document does; no other may become a pin.
+
+        Raises:
+            HarnessError: None was brought, or that of another server: what is refused then is refused for nothing.
+        """
         protocol = step.server.protocol
         assert protocol != "plain"  # the format does not let a step fetch a certificate that nobody shows
-        return self._place.fetch(self._server, protocol)
+        leaf = self._place.fetch(self._server, protocol)
+        spec = self._spec
+        declared = spec.attack_certificate if spec.attack == "intercept" else spec.certificate
+        assert declared is not None
+        if ssl.PEM_cert_to_DER_cert(leaf.decode("ascii").strip()) != ssl.PEM_cert_to_DER_cert(declared.pem.decode()):
+            raise HarnessError(
+                f"step {step.title!r}: the certificate that was fetched from the server is not the one that it was "
+                "declared to show: something else answers at its address"
+            )
+        return leaf
 
     def _attempt(
         self, step: Step, home: Home, spec: ServerSpec, *, before: tuple[str, ...] = (), password: str | None = None

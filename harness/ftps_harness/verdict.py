@@ -87,7 +87,7 @@ def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
 
 
 def _in_doubt(outcome: Outcome) -> Judgement:
-    return Judgement("error", (f"something was exposed, but the witnesses do not agree{_detail(outcome)}",))
+    return Judgement("error", (f"it was {outcome.verdict}, but the witnesses do not agree{_detail(outcome)}",))
 
 
 def _detail(outcome: Outcome) -> str:

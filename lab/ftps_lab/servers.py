@@ -369,7 +369,7 @@ class FtpsServer:
             with contextlib.ExitStack() as stack:
                 client = stack.enter_context(socket.create_connection((self.host, self.port), _READY_SECONDS))
                 if self.spec.protocol == "implicit":
-                    client = stack.enter_context(_unverified().wrap_socket(client))
+                    client = stack.enter_context(unverified().wrap_socket(client))
                 self._expect(client, b"220")
                 if self.spec.protocol != "implicit" and self.spec.attack == "none":
                     client.sendall(b"AUTH TLS\r\n")
@@ -386,7 +386,7 @@ class FtpsServer:
 
 
 @cache
-def _unverified() -> ssl.SSLContext:
+def unverified() -> ssl.SSLContext:
     """For the proof of readiness only: it asks whether the server answers, not who it is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 UNREAD_READS = 256
 """How often at most a closing socket is read, 64 KiB at a time: a client that never stops sending has an end too."""
 
-_ALERTS = {
+ALERTS = {
     0: "close_notify",
     10: "unexpected_message",
     20: "bad_record_mac",
@@ -160,7 +160,7 @@ def watch_alerts(context: SSL.Context) -> None:
             connection.log.alert(
                 "received" if where & SSL.SSL_CB_READ else "sent",
                 "fatal" if code >> 8 == 2 else "warning",
-                _ALERTS.get(code & 0xFF, f"alert {code & 0xFF}"),
+                ALERTS.get(code & 0xFF, f"alert {code & 0xFF}"),
             )
 
     context.set_info_callback(noticed)

@@ -31,7 +31,7 @@ VERSIONS: Final = tuple(_VERSIONS)
 
 # SSL_CTX_set_security_level(3): RSA keys below 2048 bits are refused from level 2 on (the default since OpenSSL 3.2),
 # TLS 1.0 and 1.1 from level 1 on, and so are SHA-1 and MD5 in certificates (measured: by 3.3, no longer by 4.0).
-_OUTDATED_VERSIONS: Final = frozenset({"1.0", "1.1"})
+OUTDATED_VERSIONS: Final = frozenset({"1.0", "1.1"})
 _ANYTHING_GOES: Final = b"DEFAULT:@SECLEVEL=0"
 
 
@@ -59,7 +59,7 @@ def server_context(
         )
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     try:
-        if set(versions) & _OUTDATED_VERSIONS or any(map(_is_outdated, (certificate, *chain))):
+        if set(versions) & OUTDATED_VERSIONS or any(map(is_outdated, (certificate, *chain))):
             context.set_cipher_list(_ANYTHING_GOES)
         _offer(context, versions)
         context.use_certificate(certificate.x509)
@@ -85,7 +85,7 @@ def _offer(context: SSL.Context, versions: Sequence[str]) -> None:
             context.set_options(leave_out)
 
 
-def _is_outdated(certificate: Certificate) -> bool:
+def is_outdated(certificate: Certificate) -> bool:
     """Whether some OpenSSL shows it at security level 0 only."""
     key = certificate.x509.public_key()
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:

@@ -27,7 +27,7 @@ def test_a_machine_with_everything(client: Lftp, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert code == 0
     assert re.search(rf"^ok +lftp +{re.escape(client.version)} at {client.path}", out, re.MULTILINE)
-    for part in ("Python", "system rc", "openssl", "libfaketime", "unshare", "strace", "packages", "Docker"):
+    for part in ("Python", "system rc", "openssl", "libfaketime", "unshare", "strace", "packages", "Docker", "Compose"):
         assert re.search(rf"^(ok|note|missing) +{part} ", out, re.MULTILINE)
     assert out.endswith("`ftps-lab run` can do its work here\n")
     assert all(len(line) <= 80 for line in out.splitlines())

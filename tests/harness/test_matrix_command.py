@@ -82,8 +82,11 @@ class TestWithoutContainers:
         folder = tmp_path / "scenarios"
         (folder / "baselines").mkdir(parents=True)
         (folder / "baselines" / "sid.json").write_text("{}")
-        (folder / "document").symlink_to(ROOT / "scenarios" / "document")
+        (folder / "document").mkdir()
+        name = "document/untrusted-by-default.scenario.toml"
+        (folder / name).write_bytes((ROOT / "scenarios" / name).read_bytes())
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
         code, _, err = call(capsys, "--client", "sid")
         assert code == 2
         assert "sid.json: this is no baseline" in err
@@ -139,7 +142,7 @@ class TestWithContainers:
         (area / name).write_bytes((ROOT / "scenarios" / "document" / name).read_bytes())
         monkeypatch.chdir(tmp_path)
         first, out, _ = call(capsys, *ONE_PAIR, "--update-baseline")
-        assert (first, "new: document/untrusted-by-default" in out) == (0, True)
+        assert (first, "new: bullseye × lab: 2 answers to what no baseline holds" in out) == (0, True)
         file = tmp_path / "scenarios" / "baselines" / "bullseye.json"
         assert call(capsys, *ONE_PAIR)[0] == 0
         file.write_text(file.read_text("utf-8").replace("Not trusted", "Trusted, somehow"))

@@ -225,7 +225,12 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         SILENT,
         BUT_NOT_BY_TLS,
     ),
-    "done without a login": (DONE, replace(ACCEPTING, commands=(), credentials=()), SILENT, BUT_NOT_BY_TLS),
+    "done without a login": (
+        DONE,
+        replace(ACCEPTING, commands=(), credentials=()),
+        SILENT,
+        "obeyed somebody whose login its testimony does not hold",
+    ),
     "a login over TLS without a handshake": (
         DONE,
         replace(ACCEPTING, handshakes=(SHAKEN_DATA,)),

@@ -9,7 +9,7 @@ import pytest
 
 from ftps_lab.daemons.account import Account
 from ftps_lab.daemons.log import Answered, Asked, Began, Event, Moved, Secured, sessions
-from ftps_lab.daemons.relay import Link
+from ftps_lab.daemons.tape import Link
 
 if TYPE_CHECKING:
     from pathlib import Path

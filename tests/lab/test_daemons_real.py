@@ -17,8 +17,9 @@ import pytest
 
 from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.daemons import ANONYMOUS, DAEMONS, NEEDS, DaemonServer, why_not
+from ftps_lab.daemons.inetd import Inetd
 from ftps_lab.errors import LabError
-from ftps_lab.servers import ServerSpec, _unverified
+from ftps_lab.servers import ServerSpec, unverified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ class Client(ftplib.FTP_TLS):
     """ftplib, which resumes the control connection's session on data connections, as lftp does."""
 
     def __init__(self, server: DaemonServer, version: ssl.TLSVersion | None = None, *, reuse: bool = True) -> None:
-        context = _unverified.__wrapped__()
+        context = unverified.__wrapped__()
         if version is not None:
             context.minimum_version = context.maximum_version = version
         super().__init__(context=context, timeout=15)
@@ -202,6 +203,106 @@ def test_rotation_shows_the_new_certificate_only(serve: Callable[..., DaemonServ
         assert len(testimony.connections) == 2
 
 
+def test_a_session_keeps_its_certificate_when_the_server_rotates(serve: Callable[..., DaemonServer]) -> None:
+    server = serve()
+    old, new = server.spec.certificate, certificate()
+    assert old is not None
+    client = login(server)
+    server.change(ServerSpec(certificate=new))
+    with login(server) as other:
+        assert isinstance(other.sock, ssl.SSLSocket)
+        assert other.sock.getpeercert(binary_form=True) == new.der
+        assert client.get("secret.txt") == SECRET
+        other.get("secret.txt")
+    client.quit()
+    testimony = settled(server)
+    assert [t.certificate for t in testimony.transfers] == [old.sha256, new.sha256]
+
+
+def test_a_session_that_starts_while_the_server_rotates_is_the_old_one(
+    serve: Callable[..., DaemonServer], kind: str
+) -> None:
+    if kind != "proftpd":
+        pytest.skip(f"{kind} has its master's configuration")
+    server = serve()
+    old = server.spec.certificate
+    assert old is not None
+    with socket.create_connection((server.host, server.port), 5) as sock:
+        assert server._process is not None
+        while not server._process.children():
+            time.sleep(0.0001)
+        server.change(ServerSpec(certificate=certificate()))
+        assert sock.recv(100).startswith(b"220")
+        sock.sendall(b"AUTH TLS\r\n")
+        assert sock.recv(100).startswith(b"234")
+        with unverified().wrap_socket(sock) as tls:
+            assert tls.getpeercert(binary_form=True) == old.der
+    (handshake,) = settled(server).handshakes
+    assert handshake.certificate == old.sha256
+
+
+def test_the_testimony_outlives_the_server(serve: Callable[..., DaemonServer]) -> None:
+    server = serve()
+    with login(server) as client:
+        client.get("secret.txt")
+    testimony, wire = settled(server), server.wire()
+    server.stop()
+    assert server.testimony() == testimony
+    assert server.wire() == wire
+    server.start()
+    assert server.testimony().connections == ()
+    assert server.wire().records == ()
+
+
+def test_a_session_that_was_cut_off_is_not_completed_in_the_testimony_after(
+    serve: Callable[..., DaemonServer],
+) -> None:
+    server = serve()
+    client = login(server)
+    conn, _ = client.ntransfercmd("RETR large.bin")
+    conn.recv(1000)
+    server.stop()
+    assert not any(t.completed for t in server.testimony().transfers)
+    assert len(server.testimony().connections) == 2
+    assert len(server.wire().records) == 2
+    conn.close()
+    client.close()
+
+
+def test_before_the_start_nothing_was_witnessed(kind: str, root: Path) -> None:
+    spec = ServerSpec(certificate=certificate())
+    server = DaemonServer(kind, spec, root=root, password=PASSWORD, users=("alice",), host="127.0.0.1", port=0)
+    assert server.testimony().connections == ()
+    assert server.wire().records == ()
+
+
+@pytest.mark.parametrize("key", ["ec-p256", "rsa-2048", "ed25519"])
+@pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
+def test_every_kind_of_key_with_its_chain(
+    serve: Callable[..., DaemonServer], key: Any, version: ssl.TLSVersion
+) -> None:
+    made = issue(
+        {
+            "root": CertificateSpec(key=key, ca=True),
+            "middle": CertificateSpec(key=key, ca=True, issuer="root"),
+            "leaf": CertificateSpec(key=key, issuer="middle"),
+        }
+    )
+    server = serve(certificate=made["leaf"], chain=(made["middle"],))
+    with login(server, version) as client:
+        assert isinstance(client.sock, ssl.SSLSocket)
+        assert client.sock.getpeercert(binary_form=True) == made["leaf"].der
+        assert sent(client.sock) == [made["leaf"].der, made["middle"].der]
+        client.get("secret.txt")
+    assert {h.certificate for h in settled(server).handshakes} == {made["leaf"].sha256}
+
+
+def sent(sock: ssl.SSLSocket) -> list[bytes]:
+    """The certificates that the server sent, in its order."""
+    found = sock._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # public from Python 3.13 on
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]
+
+
 def test_a_wrong_password_is_refused_and_not_guessed(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     client = Client(server)
@@ -271,7 +372,7 @@ def test_implicit(serve: Callable[..., DaemonServer], kind: str) -> None:
         pytest.skip(reason)
     server = serve(protocol="implicit")
     raw = socket.create_connection((server.host, server.port), 5)
-    with _unverified().wrap_socket(raw) as tls:
+    with unverified().wrap_socket(raw) as tls:
         assert tls.recv(100).startswith(b"220")
         tls.sendall(f"USER alice\r\nPASS {PASSWORD}\r\n".encode())
         assert tls.recv(100).startswith(b"331")
@@ -349,9 +450,16 @@ def test_many_sessions_do_not_mix(serve: Callable[..., DaemonServer], root: Path
 
 def test_a_killed_daemon_is_told(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
-    assert server._process is not None
-    os.kill(server._process._process.pid, signal.SIGKILL)
-    server._process._process.wait()
+    process = server._process
+    if isinstance(process, Inetd):  # the sessions are all that there is of the daemon
+        with Client(server):
+            (session,) = process.children()
+            os.kill(session, signal.SIGKILL)
+            process._sessions[0].wait()
+    else:
+        assert process is not None
+        os.kill(process._process.pid, signal.SIGKILL)
+        process._process.wait()
     with pytest.raises(LabError, match="has died"):
         server.settle()
     with pytest.raises(LabError, match="has died"):

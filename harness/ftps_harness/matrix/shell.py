@@ -71,6 +71,8 @@ class Shell:
             started = time.monotonic()
             number = next(self._numbers)
             order, out, err = (self._folder / f"{number}.{what}" for what in ("sh", "out", "err"))
+            out.unlink(missing_ok=True)  # nobody's streams of before are taken for this run's
+            err.unlink(missing_ok=True)
             try:
                 order.write_text(_order(argv, env, cwd, timeout, out, err), "utf-8", "surrogateescape")
                 polls = max(1, int(timeout / _POLL_SECONDS))
@@ -78,7 +80,7 @@ class Shell:
                 self._line.send(line.encode())
                 code = self._answer(number, started + timeout + _GRACE_SECONDS, argv)
                 seconds = time.monotonic() - started
-                return _finished(code, seconds, timeout, _read(out), _read(err))
+                return _finished(code, seconds, timeout, _read(out, argv), _read(err, argv))
             finally:
                 for path in (order, out, err):
                     path.unlink(missing_ok=True)
@@ -93,7 +95,7 @@ class Shell:
             except EOFError:
                 raise HarnessError(f"the client's container has ended{self._words()}") from None
             told, _, code = answer.decode("ascii", "backslashreplace").strip().partition(" ")
-            if told != str(number):
+            if told != str(number) or not (code == "late" or (code.isdecimal() and int(code) < 256)):
                 raise HarnessError(f"the client's container answered {answer[:200]!r} to order {number}")
             return code
         raise HarnessError(f"the client's container did not say that {argv[0]} has ended{self._words()}")
@@ -131,11 +133,18 @@ def _finished(
     )
 
 
-def _read(path: Path) -> tuple[bytes, bool]:
-    """What a program wrote, up to the limit, and whether there was more."""
+def _read(path: Path, argv: Sequence[str]) -> tuple[bytes, bool]:
+    """What a program wrote, up to the limit, and whether there was more.
+
+    Raises:
+        HarnessError: There is no such file, so it was not started as it should have been.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(process.OUTPUT_LIMIT + 1)
-    except FileNotFoundError:  # the folder to start it in was not there
-        return b"", False
+    except FileNotFoundError:
+        raise HarnessError(
+            f"{argv[0]} left no {path.name} of what it wrote: the folder to start it in is not there, or the client's "
+            "container does not share its folder with this machine; look at its mount"
+        ) from None
     return data[: process.OUTPUT_LIMIT], len(data) > process.OUTPUT_LIMIT

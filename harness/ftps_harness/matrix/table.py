@@ -5,6 +5,7 @@ Plain lines of at most 80 columns wherever no terminal is; the same from run to 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ftps_harness.matrix.answers import differences, is_other_than_promised
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ftps_harness.matrix.baseline import Drift
     from ftps_harness.matrix.play import MatrixRun, PairResult
     from ftps_harness.runner import ScenarioResult
+
+Cell = tuple[str, str]
+"""A build and a server."""
 
 _WORDS = {"pass": "ok", "fail": "FAIL", "error": "ERROR", "skip": "skip"}
 
@@ -63,17 +67,17 @@ def builds(run: MatrixRun) -> Iterator[str]:
 
 def skipped(run: MatrixRun, width: int) -> Iterator[str]:
     """What was skipped and why; the cells that share a reason together."""
-    reasons: dict[str, dict[str, list[str]]] = {}
+    among = [(pair.build, pair.kind) for pair in run.pairs]
+    reasons: dict[str, dict[str, list[Cell]]] = {}
     for pair in run.pairs:
         for result in pair.results:
             if result.status == "skip":
-                reasons.setdefault(result.why, {}).setdefault(result.scenario.id, []).append(
-                    f"{pair.build} × {pair.kind}"
-                )
+                scenarios = reasons.setdefault(result.why, {})
+                scenarios.setdefault(result.scenario.id, []).append((pair.build, pair.kind))
     for why, scenarios in reasons.items():
         yield from wrapped(harmless(why), width)
         for scenario, where in scenarios.items():
-            yield from _hanging(f"{harmless(scenario)}: {_everywhere(where, run)}", width)
+            yield from _hanging(f"{harmless(scenario)}: {_everywhere(where, among)}", width)
 
 
 def failures(run: MatrixRun, width: int) -> Iterator[str]:
@@ -88,16 +92,19 @@ def failures(run: MatrixRun, width: int) -> Iterator[str]:
 
 def promises(run: MatrixRun, width: int) -> Iterator[str]:
     """Where builds or servers answer otherwise than the main expectation, which is the document's promise."""
-    found: dict[tuple[str, str, str], list[str]] = {}
+    found: dict[tuple[str, str, str], list[Cell]] = {}
+    answered: dict[str, list[Cell]] = {}
     for pair in run.pairs:
         for result in pair.results:
+            if result.steps:
+                answered.setdefault(result.scenario.id, []).append((pair.build, pair.kind))
             for index, step in enumerate(result.steps):
                 if result.scenario.claim and is_other_than_promised(result, index):
                     key = (result.scenario.claim, result.scenario.id, step.title)
-                    found.setdefault(key, []).append(f"{pair.build} × {pair.kind}")
+                    found.setdefault(key, []).append((pair.build, pair.kind))
     for (claim, scenario, title), where in found.items():
         yield from wrapped(harmless(f"{claim} ({scenario}): {title}"), width)
-        yield from _hanging(_everywhere(where, run), width)
+        yield from _hanging(_everywhere(where, answered[scenario]), width)
 
 
 def difference_lines(run: MatrixRun, width: int) -> Iterator[str]:
@@ -108,19 +115,24 @@ def difference_lines(run: MatrixRun, width: int) -> Iterator[str]:
         if some:
             yield f"{title}: {len(some)} {'step' if len(some) == 1 else 'steps'}"
         for difference in some:
-            yield from _difference(difference, run, width)
+            yield from _difference(difference, width)
 
 
 def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
-    """What is not as the baselines say; what is the same on several servers together."""
+    """What is not as the baselines say; what is the same on several servers together, what is new only counted."""
+    new = Counter(f"{each.build} × {each.kind}" for each in drifts if each.direction == "new")
+    for where, count in new.items():
+        yield from wrapped(
+            f"new: {where}: {count} {'answer' if count == 1 else 'answers'} to what no baseline holds", width
+        )
     grouped: dict[tuple[object, ...], list[str]] = {}
-    for each in drifts:
+    for each in (each for each in drifts if each.direction != "new"):
         key = (each.direction, each.scenario, each.step, each.was, each.now, each.why)
         grouped.setdefault(key, []).append(f"{each.build} × {each.kind}")
     for (direction, scenario, step, was, now, why), where in grouped.items():
         yield from wrapped(harmless(f"{direction}: {scenario}, {step}"), width)
         yield from _hanging(", ".join(where), width)
-        yield from _hanging(f"was: {_listed(was) or 'not in the baseline'}", width)
+        yield from _hanging(f"was: {_listed(was)}", width)
         yield from _hanging(f"now: {_listed(now) or why or 'not carried out'}", width)
 
 
@@ -134,26 +146,26 @@ def summary(run: MatrixRun, drifts: Sequence[Drift]) -> str:
     return f"{told} over {len(run.pairs)} pairs, {len(drifts)} drifted, in {run.seconds:.1f} s"
 
 
-def _difference(difference: Difference, run: MatrixRun, width: int) -> Iterator[str]:
+def _difference(difference: Difference, width: int) -> Iterator[str]:
     yield from wrapped(harmless(f"{difference.question.scenario}, {difference.question.step}"), width)
+    among = [cell for _, cells in difference.groups for cell in cells]
     for answer, where in difference.groups:
-        told = _everywhere([f"{build} × {kind}" for build, kind in where], run)
-        yield from _hanging(f"{told}: {harmless(answer)}", width)
+        yield from _hanging(f"{_everywhere(where, among)}: {harmless(answer)}", width)
 
 
-def _everywhere(where: Sequence[str], run: MatrixRun) -> str:
-    """Cells in as few words as possible: whole rows and columns of the table by their name."""
+def _everywhere(where: Sequence[Cell], among: Sequence[Cell]) -> str:
+    """Cells in as few words as possible: whole rows and columns, of those that are spoken of, by their name."""
     left = set(where)
-    told = []
-    if left == {f"{pair.build} × {pair.kind}" for pair in run.pairs}:
+    if left == set(among):
         return "everywhere"
-    for axis in ("build", "kind"):
-        for name in dict.fromkeys(getattr(pair, axis) for pair in run.pairs):
-            line = {f"{pair.build} × {pair.kind}" for pair in run.pairs if getattr(pair, axis) == name}
+    told = []
+    for axis in (0, 1):
+        for name in dict.fromkeys(cell[axis] for cell in among):
+            line = {cell for cell in among if cell[axis] == name}
             if line <= left:
                 told.append(name)
                 left -= line
-    return ", ".join([*told, *(each for each in where if each in left)])
+    return ", ".join([*told, *(" × ".join(cell) for cell in where if cell in left)])
 
 
 def _witnesses(pair: PairResult) -> Iterable[str]:

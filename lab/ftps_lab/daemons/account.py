@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ftps_lab.daemons.relay import Link
+    from ftps_lab.daemons.tape import Link
     from ftps_lab.daemons.wiretls import Seen
     from ftps_lab.testimony import Channel
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
+from ftps_lab.daemons.process import Process
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from ftps_lab.daemons.inetd import Inetd
     from ftps_lab.daemons.log import Event
     from ftps_lab.servers import ServerSpec
 
@@ -94,6 +96,7 @@ class Daemon(ABC):
         outward: str,
     ) -> None:
         self.folder = folder
+        self.files = folder
         self.root = root
         self.users = tuple(dict.fromkeys(name for name in users if name not in ANONYMOUS_NAMES))
         self.password = password
@@ -167,16 +170,24 @@ class Daemon(ABC):
     def events(self, lines: Iterable[str]) -> Iterable[Event]:
         """What these lines of its log say."""
 
+    def run(self) -> Process | Inetd:
+        """Start it with the files that were written last.
+
+        Raises:
+            LabError: It cannot be started.
+        """
+        return Process(self)
+
     def environment(self) -> dict[str, str]:
         """Its whole environment."""
         return {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "LC_ALL": "C",
             "TZ": "UTC",
-            "OPENSSL_CONF": str(self.folder / "openssl.cnf"),
+            "OPENSSL_CONF": str(self.files / "openssl.cnf"),
             "LD_PRELOAD": "libnss_wrapper.so",
-            "NSS_WRAPPER_PASSWD": str(self.folder / "accounts"),
-            "NSS_WRAPPER_GROUP": str(self.folder / "groups"),
+            "NSS_WRAPPER_PASSWD": str(self.files / "accounts"),
+            "NSS_WRAPPER_GROUP": str(self.files / "groups"),
         }
 
     def write_accounts(self, hashed: str = "x") -> None:
@@ -191,10 +202,10 @@ class Daemon(ABC):
 
     def put(self, name: str, content: str | bytes) -> None:
         """Write a file at once: nobody reads half of it."""
-        new = self.folder / f"{name}.new"
+        new = self.files / f"{name}.new"
         new.touch(mode=0o600)
         new.write_bytes(content if isinstance(content, bytes) else content.encode())
-        new.replace(self.folder / name)
+        new.replace(self.files / name)
 
     def write_common(self, spec: ServerSpec) -> None:
         """The certificate with its chain and key in one file, and OpenSSL's configuration."""
@@ -210,10 +221,10 @@ class Daemon(ABC):
 
     def is_outdated(self, spec: ServerSpec) -> bool:
         """Whether OpenSSL serves this at security level 0 only (`ftps_lab.tls`)."""
-        from ftps_lab.tls import _OUTDATED_VERSIONS, _is_outdated
+        from ftps_lab.tls import OUTDATED_VERSIONS, is_outdated
 
         assert spec.certificate is not None
-        return bool(set(spec.tls) & _OUTDATED_VERSIONS) or any(map(_is_outdated, (spec.certificate, *spec.chain)))
+        return bool(set(spec.tls) & OUTDATED_VERSIONS) or any(map(is_outdated, (spec.certificate, *spec.chain)))
 
     def log_size(self) -> int:
         """Where its log ends now."""

@@ -21,11 +21,11 @@ def shown(address: tuple[str, int], source: str, spec: ServerSpec) -> str:
     Raises:
         OSError: It does not answer, or not as such a server does.
     """
-    from ftps_lab.servers import _unverified
+    from ftps_lab.servers import unverified
 
     with socket.create_connection(address, _SECONDS, source_address=(source, 0)) as sock:
         if spec.protocol == "implicit":
-            with _unverified().wrap_socket(sock) as tls:
+            with unverified().wrap_socket(sock) as tls:
                 _expect(tls, b"220")
                 return _leaf(tls)
         _expect(sock, b"220")
@@ -35,7 +35,7 @@ def shown(address: tuple[str, int], source: str, spec: ServerSpec) -> str:
             return ""
         sock.sendall(b"AUTH TLS\r\n")
         _expect(sock, b"234")
-        with _unverified().wrap_socket(sock) as tls:
+        with unverified().wrap_socket(sock) as tls:
             tls.sendall(b"QUIT\r\n")
             _expect(tls, b"221")
             return _leaf(tls)

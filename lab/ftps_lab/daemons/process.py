@@ -13,9 +13,35 @@ from typing import TYPE_CHECKING
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping, Sequence
+
     from ftps_lab.daemons.daemon import Daemon
 
-_STOP_SECONDS = 5.0
+STOP_SECONDS = 5.0
+
+
+def spawn(
+    daemon: Daemon, argv: Sequence[str], environment: Mapping[str, str], sock: socket.socket | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process of the daemon in a group of its own, with the socket as its input and output if there is one.
+
+    Raises:
+        LabError: It cannot be started.
+    """
+    with (daemon.folder / "output").open("ab") as output:
+        try:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL if sock is None else sock.fileno(),
+                stdout=output if sock is None else sock.fileno(),
+                stderr=output,
+                cwd=daemon.folder,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise LabError(f"cannot start {argv[0]}: {error.strerror}") from None
 
 
 class Process:
@@ -23,19 +49,7 @@ class Process:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        with (daemon.folder / "output").open("ab") as output:
-            try:
-                self._process = subprocess.Popen(
-                    daemon.argv(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=daemon.folder,
-                    env=daemon.environment(),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise LabError(f"cannot start {daemon.argv()[0]}: {error.strerror}") from None
+        self._process = spawn(daemon, daemon.argv(), daemon.environment())
 
     @property
     def alive(self) -> bool:
@@ -61,11 +75,11 @@ class Process:
         """End it; its sessions go on."""
         if self.alive:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait(_STOP_SECONDS)
+            self._process.wait(STOP_SECONDS)
 
     def stop(self) -> None:
         """End it with all its children; repeatable."""
-        until = time.monotonic() + _STOP_SECONDS
+        until = time.monotonic() + STOP_SECONDS
         group = self._process.pid
         while True:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -1,7 +1,8 @@
 """ProFTPD 1.3.8 with mod_tls: its configuration, and its log read line by line.
 
 It runs as the owner of the served folder; mod_vroot makes that folder its users' root without chroot(2). All its logs
-go into one file, so that their order is that of the events: one line for each command, when it is done.
+go into one file, so that their order is that of the events: one line for each command, when it is done. Each control
+connection has a process of its own (`ftps_lab.daemons.inetd`), and each `write` new files: a session keeps its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ftps_lab.daemons.daemon import ACCOUNT, Daemon, Needs, crypted
+from ftps_lab.daemons.inetd import Inetd
 from ftps_lab.daemons.log import TRANSFERS, Answered, Asked, Began, Event, Moved, Secured, Strange
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _CONF = """\
 LoadModule mod_tls.c
 LoadModule mod_vroot.c
 ServerName lab
-ServerType standalone
+ServerType inetd
 DefaultServer on
 SocketBindTight on
 DefaultAddress {address}
@@ -47,7 +49,6 @@ User {account}
 Group {account}
 ControlsEngine off
 Umask 022
-PidFile {folder}/pid
 ScoreboardFile none
 DelayEngine off
 TimesGMT on
@@ -93,12 +94,21 @@ class ProFtpd(Daemon):
     anonymous = False
     last_words = re.compile(rb"421 TLS handshake failed\r\n\Z")
 
+    _number = 0
+
     def argv(self) -> list[str]:
         """The command line."""
-        return [self.path(), "-n", "-q", "-c", str(self.folder / "proftpd.conf")]
+        return [self.path(), "-q", "-c", str(self.files / "proftpd.conf")]
+
+    def run(self) -> Inetd:
+        """Accept for it."""
+        return Inetd(self)
 
     def write(self, spec: ServerSpec) -> None:
-        """Its files."""
+        """Its files, in a folder that no session uses yet."""
+        self._number += 1
+        self.files = self.folder / str(self._number)
+        self.files.mkdir()
         self.write_common(spec)
         self.write_accounts()
         uid, gid = self.owner
@@ -112,7 +122,7 @@ class ProFtpd(Daemon):
             first=self.passive.start,
             last=self.passive.stop - 1,
             account=ACCOUNT,
-            folder=self.folder,
+            folder=self.files,
             root=self.root,
             log=self.log,
             format=_FORMAT,
@@ -124,7 +134,7 @@ class ProFtpd(Daemon):
         options = ["NoSessionReuseRequired", *(["UseImplicitSSL"] if spec.protocol == "implicit" else [])]
         is_ec = isinstance(spec.certificate.key, ec.EllipticCurvePrivateKey)
         kind = "TLSECCertificate" if is_ec else "TLSRSACertificate"
-        chain = f"TLSCertificateChainFile {self.folder}/chain.pem\n" if spec.chain else ""
+        chain = f"TLSCertificateChainFile {self.files}/chain.pem\n" if spec.chain else ""
         self.put("chain.pem", b"".join(certificate.pem for certificate in spec.chain))
         return chain + _TLS.format(
             log=self.log,
@@ -132,8 +142,8 @@ class ProFtpd(Daemon):
             versions=" ".join("TLSv1" if v == "1.0" else f"TLSv{v}" for v in spec.tls),
             ciphers="DEFAULT@SECLEVEL=0" if self.is_outdated(spec) else "DEFAULT",
             options=" ".join(options),
-            certificate=f"{kind}KeyFile {self.folder}/certificate.pem\n{kind}File",
-            folder=self.folder,
+            certificate=f"{kind}KeyFile {self.files}/certificate.pem\n{kind}File",
+            folder=self.files,
         )
 
     def events(self, lines: Iterable[str]) -> Iterable[Event]:

@@ -14,16 +14,15 @@ import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from ftps_lab.daemons.tape import Link, Tape
 from ftps_lab.errors import LabError
-from ftps_lab.testimony import Wire, WireRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Address = tuple[str, int]
+    from ftps_lab.daemons.tape import Address
 
 _READ = 1 << 16
 _WAITING = 1 << 18
@@ -32,50 +31,6 @@ _WAITING = 1 << 18
 _MARKS, _BACKLOG = 64, 128
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, 0 seconds: close with RST."""
-
-
-@dataclass(slots=True, eq=False)
-class Link:
-    """One relayed connection.
-
-    Attributes:
-        port: Where the client came to.
-        source: The loopback address that the daemon knows this connection by.
-        opened: Seconds since the record began.
-        certificate: SHA-256 fingerprint of the leaf that the daemon was proved to show when this was accepted.
-        implicit: TLS comes first on this control connection.
-        marks: After each of the client's first pieces, how many bytes had passed to the server and to the client.
-        done: Closed on both sides, with everything forwarded.
-    """
-
-    kind: Literal["control", "data"]
-    port: int
-    peer: Address
-    source: str
-    opened: float
-    certificate: str = ""
-    implicit: bool = False
-    to_server: bytearray = field(default_factory=bytearray)
-    to_client: bytearray = field(default_factory=bytearray)
-    marks: list[tuple[int, int]] = field(default_factory=list)
-    done: bool = False
-
-    def heard_before(self, offset: int) -> int:
-        """How many bytes had come from the server when the client's stream had reached `offset`."""
-        return next((down for up, down in self.marks if up >= offset), len(self.to_client))
-
-
-@dataclass(slots=True, eq=False)
-class Tape:
-    """All the links between two moments."""
-
-    began: float = field(default_factory=time.monotonic)
-    links: list[Link] = field(default_factory=list)
-
-    @property
-    def wire(self) -> Wire:
-        """The raw bytes so far."""
-        return Wire(tuple(WireRecord(a.kind, a.peer, bytes(a.to_server), bytes(a.to_client)) for a in self.links))
 
 
 class _End:

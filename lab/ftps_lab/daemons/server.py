@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import socket
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Self
 from ftps_lab.daemons import probe
 from ftps_lab.daemons.account import Account
 from ftps_lab.daemons.log import sessions
-from ftps_lab.daemons.process import Process
 from ftps_lab.daemons.relay import Relay
+from ftps_lab.daemons.tape import Tape
 from ftps_lab.errors import LabError
 from ftps_lab.handlers import root_path
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ftps_lab.daemons.daemon import Daemon
+    from ftps_lab.daemons.inetd import Inetd
+    from ftps_lab.daemons.process import Process
     from ftps_lab.servers import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
@@ -66,9 +69,13 @@ class DaemonServer:
         self._users = users
         self._folder: Path | None = None
         self._daemon: Daemon | None = None
-        self._process: Process | None = None
-        self._former: list[Process] = []
+        self._process: Process | Inetd | None = None
+        self._former: list[Process | Inetd] = []
         self._relay: Relay | None = None
+        self._from = 0
+        self._role = spec.answers_as
+        self._last_tape = Tape()
+        self._last_lines: list[str] = []
         self._numbers = count(1)
         self._not_of_this_record: set[str] = set()
         self._lock = threading.Lock()
@@ -95,6 +102,7 @@ class DaemonServer:
             raise LabError(f"the {self.kind} on {self.host}:{self.port} runs already: stop it before starting it again")
         make = DAEMONS[self.kind]
         make.path()
+        self._from = 0
         try:
             self._folder = Path(tempfile.mkdtemp(prefix=f"ftps-lab-{self.kind}."))
             self._net = f"127.{random.randrange(64, 128)}.{random.randrange(1, 255)}"
@@ -110,7 +118,7 @@ class DaemonServer:
                 outward=socket.gethostbyname(self.host),
             )
             self._daemon.write(self.spec)
-            self._process = Process(self._daemon)
+            self._process = self._daemon.run()
             self._prove()
         except BaseException:
             self.stop()
@@ -147,7 +155,7 @@ class DaemonServer:
         return f"127.{second}.{third}.{low + 2}"
 
     def stop(self) -> None:
-        """End the daemon with all its sessions, and the relay; repeatable.
+        """End the daemon with all its sessions, and the relay; repeatable. What they witnessed stays.
 
         Raises:
             LabError: Something does not end.
@@ -157,14 +165,17 @@ class DaemonServer:
         relay, self._relay = self._relay, None
         folder, self._folder = self._folder, None
         try:
-            for process in processes:
-                process.stop()
+            with contextlib.ExitStack() as stack:  # one that does not end must not keep the others alive
+                for process in processes:
+                    stack.callback(process.stop)
         finally:
             if relay is not None:
                 relay.stop()
+                self._last_tape = relay.tape
             if self._daemon is not None:
                 self._daemon.close()
             if folder is not None:
+                self._last_lines = self._daemon.lines(self._from) if self._daemon is not None else []
                 shutil.rmtree(folder)
 
     def change(self, spec: ServerSpec) -> None:
@@ -183,7 +194,7 @@ class DaemonServer:
         self.spec = spec
         process.stop_listening()  # SIGHUP: vsftpd keeps its certificate, ProFTPD takes 440 ms, Pure-FTPd ends
         self._former.append(process)
-        self._process = Process(daemon)
+        self._process = daemon.run()
         self._prove()
 
     def _prove(self) -> None:
@@ -247,9 +258,12 @@ class DaemonServer:
 
     def testimony(self) -> Testimony:
         """What log, files and relay tell of the time since `record`."""
-        daemon, _, relay = self._running()
-        found, strange = sessions(daemon.events(daemon.lines(self._from)))
-        links = list(relay.tape.links)
+        from ftps_lab.daemons import DAEMONS
+
+        daemon, make = self._daemon, DAEMONS[self.kind]
+        lines = daemon.lines(self._from) if daemon is not None and self._folder is not None else self._last_lines
+        found, strange = sessions(daemon.events(lines) if daemon is not None else ())
+        links = list(self._tape.links)
         known = {link.source for link in links} | self._not_of_this_record
         doubts = [f"the daemon's log holds a line of a kind that nobody knows: {line}" for line in strange]
         for address, session in found.items():
@@ -261,16 +275,20 @@ class DaemonServer:
             sessions=found,
             root=self._root,
             password=self._password,
-            last_words=daemon.last_words,
-            tickets=daemon.tickets,
+            last_words=make.last_words,
+            tickets=make.tickets,
             discrepancies=doubts,
         ).testimony()
 
     def wire(self) -> Wire:
         """The raw bytes since `record`."""
-        return self._running()[2].tape.wire
+        return self._tape.wire
 
-    def _running(self) -> tuple[Daemon, Process, Relay]:
+    @property
+    def _tape(self) -> Tape:
+        return self._last_tape if self._relay is None else self._relay.tape
+
+    def _running(self) -> tuple[Daemon, Process | Inetd, Relay]:
         if self._daemon is None or self._process is None or self._relay is None:
             raise LabError(f"the {self.kind} on {self.host}:{self.port} does not run: start it first")
         return self._daemon, self._process, self._relay

@@ -136,11 +136,11 @@ def fingerprint(der: bytes) -> str:
 
 def alert_of(connection: int, alert: tuple[Literal["sent", "received"], int, int]) -> Alert:
     """The testimony's form of an alert in clear."""
-    from ftps_lab.tap import _ALERTS
+    from ftps_lab.tap import ALERTS
     from ftps_lab.testimony import Alert
 
     direction, level, number = alert
-    return Alert(connection, direction, "fatal" if level == 2 else "warning", _ALERTS.get(number, f"alert {number}"))
+    return Alert(connection, direction, "fatal" if level == 2 else "warning", ALERTS.get(number, f"alert {number}"))
 
 
 def _messages(found: Sequence[Record], *, in_clear: bool) -> list[tuple[int, bytes]]:
