@@ -102,6 +102,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         home.write_rc(request.rc)
     home.clear_downloads()
     home.put_upload(secrets.upload_name, secrets.upload_content)
+    (scene.root / secrets.upload_name).unlink(missing_ok=True)  # an earlier run's is no proof of this one
     before = files_below(*_reach(home))
     todo = errands(request.run, secrets, home.downloads, home.uploads)
     user = request.user or secrets.user

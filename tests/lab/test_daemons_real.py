@@ -354,6 +354,31 @@ def test_only_the_declared_versions_are_offered(serve: Callable[..., DaemonServe
     assert not handshake.completed
 
 
+def test_exactly_the_declared_versions_are_offered(serve: Callable[..., DaemonServer], kind: str) -> None:
+    """`why_not` speaks the truth: what it lets through works, old versions and gaps included."""
+    every = {
+        "1.0": ssl.TLSVersion.TLSv1,
+        "1.1": ssl.TLSVersion.TLSv1_1,
+        "1.2": ssl.TLSVersion.TLSv1_2,
+        "1.3": ssl.TLSVersion.TLSv1_3,
+    }
+    for offered in [("1.0",), ("1.1",), ("1.1", "1.3"), ("1.0", "1.2"), ("1.2", "1.3"), tuple(every)]:
+        if why_not(kind, ServerSpec(certificate=certificate(), tls=offered)):
+            continue
+        server = serve(tls=offered)
+        worked = []
+        for name, version in every.items():
+            client = Client(server, version)
+            try:
+                client.auth()
+                worked.append(name)
+            except (ssl.SSLError, OSError):
+                pass
+            client.close()
+        assert tuple(worked) == offered
+        server.stop()
+
+
 def test_a_plain_server_has_no_tls(serve: Callable[..., DaemonServer]) -> None:
     server = serve(protocol="plain", certificate=None)
     with ftplib.FTP_TLS(timeout=15) as client:

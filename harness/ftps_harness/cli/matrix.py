@@ -233,7 +233,7 @@ class _Watch:
         sections = (
             ("builds and servers", table.builds(run)),
             ("skipped", table.skipped(run, width)),
-            ("other than the document promises", table.promises(run, width)),
+            ("claims that hold otherwise here (docs/claims.md)", table.promises(run, width)),
             ("answered differently", table.difference_lines(run, width)),
             ("failed", table.failures(run, width)),
             ("drift: other than scenarios/baselines/ says", table.drift_lines(drifts, width)),

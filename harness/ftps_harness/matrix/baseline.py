@@ -15,9 +15,10 @@ from ftps_harness.matrix.answers import UNEXPECTED, answers
 from ftps_harness.report import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from ftps_harness.lftp import Lftp
     from ftps_harness.matrix.play import PairResult
     from ftps_harness.runner import ScenarioResult
 
@@ -25,6 +26,9 @@ FOLDER = "baselines"
 """Below the folder of the scenarios."""
 
 SCHEMA = 1
+
+LFTP = "lftp"
+"""In the place of a scenario: the build itself is not the one that the baseline was made with."""
 
 Direction = Literal["better", "worse", "new", "other", "missing"]
 
@@ -116,8 +120,10 @@ def drift(baseline: Baseline, pair: PairResult) -> Iterator[Drift]:
     """What a pair answered otherwise than the baseline says, in the order of the scenarios.
 
     A repeated step may give any of the answers that it gave before; what it gave before and does not give today is no
-    drift. A scenario that broke, or was skipped, answers nothing.
+    drift. A scenario that broke, or was skipped, answers nothing. An image that holds another lftp than it did is drift
+    too, also where that one answers alike.
     """
+    yield from _of_lftp(baseline, pair)
     for result in pair.results:
         now = {step.title: answers(step) for step in result.steps} if result.status != "error" else {}
         known = baseline.scenarios.get(result.scenario.id, {})
@@ -136,7 +142,7 @@ def updated(baseline: Baseline, pairs: Iterable[PairResult]) -> Baseline:
     new = Baseline(baseline.path, dict(baseline.lftp), {s: _copied(steps) for s, steps in baseline.scenarios.items()})
     for pair in pairs:
         if pair.lftp is not None:
-            new.lftp = {"version": pair.lftp.version, "tls": pair.lftp.tls, "dialect": pair.lftp.dialect}
+            new.lftp = _measured(pair.lftp)
         for result in pair.results:
             if result.status != "error":
                 new.scenarios[result.scenario.id] = _with(new.scenarios.get(result.scenario.id, {}), result, pair.kind)
@@ -178,6 +184,22 @@ def _with(steps: Steps, result: ScenarioResult, kind: str) -> Steps:
 
 def _copied(steps: Steps) -> Steps:
     return {title: {answer: list(kinds) for answer, kinds in given.items()} for title, given in steps.items()}
+
+
+def _of_lftp(baseline: Baseline, pair: PairResult) -> Iterator[Drift]:
+    if pair.lftp is not None and pair.results and baseline.lftp:
+        was, now = _told(baseline.lftp), _told(_measured(pair.lftp))
+        if was != now:
+            yield Drift(pair.build, pair.kind, LFTP, "version and dialect", (was,), (now,))
+
+
+def _measured(lftp: Lftp) -> dict[str, str]:
+    return {"version": lftp.version, "tls": lftp.tls, "dialect": lftp.dialect}
+
+
+def _told(lftp: Mapping[str, str]) -> str:
+    """Without the TLS library's version, which every security update changes: what matters of it shows in answers."""
+    return f"lftp {lftp.get('version', '?')}, dialect {lftp.get('dialect', '?')}"
 
 
 def _unexpected(given: Iterable[str]) -> bool:

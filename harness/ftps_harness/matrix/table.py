@@ -91,7 +91,7 @@ def failures(run: MatrixRun, width: int) -> Iterator[str]:
 
 
 def promises(run: MatrixRun, width: int) -> Iterator[str]:
-    """Where builds or servers answer otherwise than the main expectation, which is the document's promise."""
+    """Where a scenario with a claim is answered otherwise than its main expectation says."""
     found: dict[tuple[str, str, str], list[Cell]] = {}
     answered: dict[str, list[Cell]] = {}
     for pair in run.pairs:
@@ -121,9 +121,9 @@ def difference_lines(run: MatrixRun, width: int) -> Iterator[str]:
 def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
     """What is not as the baselines say; what is the same on several servers together, what is new only counted."""
     new = Counter(f"{each.build} × {each.kind}" for each in drifts if each.direction == "new")
-    for where, count in new.items():
+    for cell_name, count in new.items():
         yield from wrapped(
-            f"new: {where}: {count} {'answer' if count == 1 else 'answers'} to what no baseline holds", width
+            f"new: {cell_name}: {count} {'answer' if count == 1 else 'answers'} to what no baseline holds", width
         )
     grouped: dict[tuple[object, ...], list[str]] = {}
     for each in (each for each in drifts if each.direction != "new"):

@@ -78,6 +78,8 @@ class Daemon(ABC):
     anonymous: ClassVar[bool]
     oldest_tls: ClassVar[str] = "1.0"
     has_implicit: ClassVar[bool] = True
+    has_gaps: ClassVar[bool] = False
+    """It can leave out a version between the oldest and the newest that it offers."""
     tickets: ClassVar[tuple[int, int]] = (2, 1)
     """Session tickets that it sends in TLS 1.3: after a full handshake, and when it resumes."""
     home_ends_in: ClassVar[str] = ""
@@ -152,7 +154,7 @@ class Daemon(ABC):
             return ""
         offered = sorted(spec.tls, key=_ORDER.index)
         between = _ORDER[_ORDER.index(offered[0]) : _ORDER.index(offered[-1]) + 1]
-        if len(between) != len(offered):
+        if len(between) != len(offered) and not cls.has_gaps:
             return f"{cls.binary} offers TLS versions without a gap, not {', '.join(offered)}"
         if _ORDER.index(offered[0]) < _ORDER.index(cls.oldest_tls):
             return f"{cls.binary} offers nothing older than TLS {cls.oldest_tls}"

@@ -92,6 +92,7 @@ class ProFtpd(Daemon):
     binary = "proftpd"
     needs = Needs(user="")
     anonymous = False
+    has_gaps = True
     last_words = re.compile(rb"421 TLS handshake failed\r\n\Z")
 
     _number = 0

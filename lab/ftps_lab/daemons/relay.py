@@ -84,9 +84,9 @@ class Relay:
         self, host: str, port: int, passive: Iterable[int], target: Address, sources: Callable[[], str]
     ) -> None:
         self.host = host
-        self.certificate = ""
-        self.implicit = False
         self.tape = Tape()
+        self._certificate = ""
+        self._implicit = False
         self._target = target
         self._sources = sources
         self._selector = selectors.DefaultSelector()
@@ -124,6 +124,11 @@ class Relay:
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, kind)
         return int(listener.getsockname()[1])
+
+    def show(self, target: Address, certificate: str, *, implicit: bool) -> None:
+        """Bring control connections there from now on; the daemon there was proved to show this certificate."""
+        with self._lock:
+            self._target, self._certificate, self._implicit = target, certificate, implicit
 
     def record(self) -> Tape:
         """Begin a new tape; links that are open still write to the old one."""
@@ -225,16 +230,17 @@ class Relay:
             tape = self.tape
             opened = time.monotonic() - tape.began
             link = Link(
-                "control" if is_control else "data", port, peer, source, opened, self.certificate, self.implicit
+                "control" if is_control else "data", port, peer, source, opened, self._certificate, self._implicit
             )
             tape.links.append(link)
+            address, control_port = self._target
         client = _End(sock, is_client=True)
         server = _End(socket.socket(), is_client=False)
         pair = _Pair(link, client, server)
         self._pairs.add(pair)
         client.acknowledge_at_once()
         server.sock.bind((source, 0))
-        target = (self._target[0], self._target[1] if is_control else port)
+        target = (address, control_port if is_control else port)
         if server.sock.connect_ex(target) not in {0, errno.EINPROGRESS}:
             self._reset(pair)
             return

@@ -179,7 +179,7 @@ class DaemonServer:
                 shutil.rmtree(folder)
 
     def change(self, spec: ServerSpec) -> None:
-        """Be another server from the next connection on: rotate by the daemon's own means, and see it.
+        """Be another server from the next connection on, and see it. Sessions that are open go on as they are.
 
         Raises:
             LabError: The daemon cannot be that, has died, or does not show the new certificate.
@@ -190,15 +190,18 @@ class DaemonServer:
             raise LabError(reason)
         daemon, process, _ = self._running()
         process.require_alive()
+        # A new one beside the old, for SIGHUP does not do: vsftpd keeps its certificate, Pure-FTPd ends. It has a port
+        # of its own, for the sessions of an old Pure-FTPd hold theirs open.
+        daemon.address = self._inner = (self._inner[0], self._inner[1] + 1)
         daemon.write(spec)
         self.spec = spec
-        process.stop_listening()  # SIGHUP: vsftpd keeps its certificate, ProFTPD takes 440 ms, Pure-FTPd ends
         self._former.append(process)
         self._process = daemon.run()
         self._prove()
+        process.stop_listening()
 
     def _prove(self) -> None:
-        """Wait until the daemon greets and shows exactly the declared certificate."""
+        """Wait until the daemon greets and shows exactly the declared certificate; then clients come to it."""
         daemon, process, relay = self._running()
         expected = (
             "" if self.spec.certificate is None or self.spec.protocol == "plain" else self.spec.certificate.sha256
@@ -215,7 +218,7 @@ class DaemonServer:
                 problem = str(error)
             else:
                 if leaf == expected:
-                    relay.certificate, relay.implicit = expected, self.spec.protocol == "implicit"
+                    relay.show(self._inner, expected, implicit=self.spec.protocol == "implicit")
                     return
                 problem = f"it shows the certificate {leaf}, not {expected}"
             time.sleep(0.003)
