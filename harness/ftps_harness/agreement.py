@@ -22,7 +22,9 @@ _BEHIND_AUTH: dict[str, BehindAuth] = {
 _AFTER_LOGIN = frozenset({"refuse-prot", "clear-data"})
 """Attacks that begin when the client is in."""
 
-_FOR_WHO_IS_IN = frozenset({"PASV", "EPSV", "PORT", "EPRT", "LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"})
+_TRANSFERS = frozenset({"LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"})
+
+_FOR_WHO_IS_IN = _TRANSFERS | {"PASV", "EPSV", "PORT", "EPRT"}
 """Commands that a server obeys after a login only."""
 
 _NOT_CERTIFICATE = frozenset({"tls-required", "tls-handshake"})
@@ -75,8 +77,10 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
 def _with_gaps(server: Testimony) -> Iterable[str]:
     """What cannot be all that there was: a log that lost some lines, say."""
     known = {connection.number for connection in server.connections}
-    told = {each.connection for each in (*server.handshakes, *server.commands, *server.credentials, *server.transfers)}
-    if (told | {transfer.control for transfer in server.transfers}) - known:
+    told = {handshake.connection for handshake in server.handshakes} | {c.connection for c in server.credentials}
+    told |= {command.connection for command in server.commands}
+    told |= {number for transfer in server.transfers for number in (transfer.connection, transfer.control)}
+    if told - known:
         yield "the server's testimony speaks of connections that it does not list"
     if sum(c.verb == "PASS" for c in server.commands) != len(server.credentials):
         yield "the server's testimony does not hold as many passwords as it holds PASS commands"
@@ -203,6 +207,9 @@ def _with_content(account: Testimony) -> Iterable[str]:
 def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable[str]:
     """lftp says one thing, the server's testimony another."""
     yield from _tasks(client)
+    begun = sum(c.verb in _TRANSFERS and c.reply in {125, 150} for c in server.commands)
+    if _all_done(client) and not client.words and begun > len(server.transfers):
+        yield "everything requested was carried out, but the server began transfers that its testimony does not hold"
     finished = any(handshake.completed for handshake in server.handshakes)
     if client.reasons - _NOT_CERTIFICATE and not finished:
         yield "lftp refused a certificate, but the server finished no TLS handshake in which it could have shown one"

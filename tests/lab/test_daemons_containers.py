@@ -13,7 +13,7 @@ from ftps_lab import containers
 from ftps_lab.daemons import NEEDS
 
 ROOT = Path(__file__).parents[2]
-TESTS = Path(__file__).with_name("test_daemons_real.py")
+TESTS = Path(__file__).with_name("real_daemons.py")
 WHAT_PYTEST_NEEDS = ("py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
 """Pure Python, all of it: this machine's own copies work in there."""
 

@@ -315,6 +315,27 @@ def test_an_open_connection_is_not_settled_and_stays_on_its_tape(bench: Bench) -
     assert new.links == []
 
 
+def test_new_connections_come_to_the_daemon_that_was_proved_last(bench: Bench) -> None:
+    other = Behind(_echo)
+    try:
+        with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as old:
+            old.sendall(b"old")
+            while not bench.relay.tape.wire.records or not bench.relay.tape.wire.records[0].to_server:
+                time.sleep(0.001)
+            bench.relay.show(other.address, "AB:CD", implicit=True)
+            with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as new:
+                new.shutdown(socket.SHUT_WR)
+                assert new.recv(1) == b""
+            old.shutdown(socket.SHUT_WR)
+            assert old.recv(10) == b"old"
+        assert bench.relay.settle(bench.relay.tape, 5)
+        assert (bench.behind.peers, other.peers) == (["127.77.2.2"], ["127.77.2.3"])
+        links = bench.relay.tape.links
+        assert [(link.certificate, link.implicit) for link in links] == [("", False), ("AB:CD", True)]
+    finally:
+        other.close()
+
+
 def test_a_client_reset_reaches_the_server(bench: Bench) -> None:
     client = socket.create_connection(("127.0.0.1", bench.relay.port), 5)
     client.sendall(b"hello")

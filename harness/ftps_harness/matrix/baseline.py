@@ -105,7 +105,7 @@ def read(folder: Path, build: str) -> Baseline:
             )
         scenarios = {
             str(scenario): {
-                str(step): {str(answer): [str(kind) for kind in kinds] for answer, kinds in given.items()}
+                str(step): {str(answer): kinds.split(", ") for answer, kinds in given.items()}
                 for step, given in steps.items()
             }
             for scenario, steps in data["scenarios"].items()
@@ -158,7 +158,13 @@ def write(baseline: Baseline) -> None:
     data = {
         "schema": SCHEMA,
         "lftp": baseline.lftp,
-        "scenarios": {scenario: baseline.scenarios[scenario] for scenario in sorted(baseline.scenarios)},
+        "scenarios": {
+            scenario: {
+                step: {answer: ", ".join(kinds) for answer, kinds in given.items()}
+                for step, given in baseline.scenarios[scenario].items()
+            }
+            for scenario in sorted(baseline.scenarios)
+        },
     }
     try:
         baseline.path.parent.mkdir(exist_ok=True)

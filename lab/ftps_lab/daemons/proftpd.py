@@ -68,6 +68,14 @@ AllowStoreRestart on
 SystemLog {log}
 LogFormat lab "{format}"
 ExtendedLog {log} ALL,EXIT lab
+<Anonymous {root}>
+  User {account}
+  Group {account}
+  UserAlias anonymous {account}
+  UserAlias ftp {account}
+  AnonRequirePassword off
+  RequireValidShell off
+</Anonymous>
 <Limit PORT EPRT>
   DenyAll
 </Limit>
@@ -91,7 +99,7 @@ class ProFtpd(Daemon):
 
     binary = "proftpd"
     needs = Needs(user="")
-    anonymous = False
+    anonymous = True
     has_gaps = True
     last_words = re.compile(rb"421 TLS handshake failed\r\n\Z")
 
@@ -114,7 +122,11 @@ class ProFtpd(Daemon):
         self.write_accounts()
         uid, gid = self.owner
         secret = crypted(self.password)
-        self.put("passwd", "".join(f"{n}:{secret}:{uid}:{gid}::{self.root}:/bin/sh\n" for n in self.users))
+        self.put(
+            "passwd",
+            "".join(f"{n}:{secret}:{uid}:{gid}::{self.root}:/bin/sh\n" for n in self.users)
+            + f"{ACCOUNT}:*:{uid}:{gid}::{self.root}:/bin/sh\n",
+        )
         self.put("group", f"{ACCOUNT}:x:{gid}:\n")
         conf = _CONF.format(
             address=self.address[0],
