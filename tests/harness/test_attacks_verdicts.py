@@ -329,7 +329,11 @@ NOT_IN: dict[str, Any] = {"credentials": (), "commands": (), "transfers": ()}
 def test_lftp_may_leave_before_an_attack_that_begins_behind_the_login(attack: str, words: tuple[Word, ...]) -> None:
     """It refused the certificate, or was refused: the attacker was there, and had nothing to do."""
     turned_away = (replace(LET_IN, accepted=False, password="wrong"),)
-    more = NOT_IN if words == (REFUSAL,) else {**NOT_IN, "credentials": turned_away, "commands": (replace(PASS, reply=530),)}
+    more = (
+        NOT_IN
+        if words == (REFUSAL,)
+        else {**NOT_IN, "credentials": turned_away, "commands": (replace(PASS, reply=530),)}
+    )
     server = account(attack, "", **more)
     outcome = conclude(attacked(attack), replace(REFUSED, words=words), server, TAPPED)
     assert outcome.verdict in {"rejected", "login-failed"}

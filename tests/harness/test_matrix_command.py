@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ftps_harness import cli
-from ftps_harness.matrix.containers import Stage, host_names, image_of, is_address
+from ftps_harness import cli, process
+from ftps_harness.cli.matrix import _Call, _Wanted
+from ftps_harness.errors import HarnessError
+from ftps_harness.matrix.containers import Stage, check_system_rc, host_names, image_of, is_address
+from ftps_harness.matrix.play import MatrixRun
 from ftps_harness.scenario import catalogue, load
 from ftps_lab import containers
 
@@ -67,6 +70,27 @@ class TestWithoutContainers:
         code, _, err = call(capsys, *arguments)
         assert code == 2
         assert sentence in err
+
+    def test_what_has_no_control_is_no_baseline(self, capsys: pytest.CaptureFixture[str]) -> None:
+        code, _, err = call(capsys, "--update-baseline", "--no-controls")
+        assert code == 2
+        assert "--update-baseline with --no-controls: an answer without its control proves nothing to keep" in err
+
+    @pytest.mark.parametrize(
+        ("exit_code", "stdout", "sentence"),
+        [
+            (0, b"set ssl:verify-certificate no\n", "touches trust"),
+            (1, b"", "cannot be read"),
+            (None, b"", "cannot be read"),
+        ],
+    )
+    def test_an_image_whose_rc_touches_trust_or_cannot_be_read_is_refused(
+        self, exit_code: int | None, stdout: bytes, sentence: str
+    ) -> None:
+        done = process.Finished(exit_code, None, False, 0.1, stdout, b"")
+        with pytest.raises(HarnessError, match=sentence):
+            check_system_rc(lambda *_, **__: done)
+        check_system_rc(lambda *_, **__: process.Finished(0, None, False, 0.1, b"set prompt x\n", b""))
 
     def test_without_an_engine_it_is_3_and_says_what_to_install(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -267,3 +291,11 @@ def test_a_build_that_fails_is_a_sentence_and_an_optional_one_is_left_out(
         optional = Build("broken", "x", "debian:no-such-suite", optional=True)
         stage.prepare([optional], [])
         assert not stage.has(optional)
+
+
+@pytest.mark.parametrize(("named", "problems"), [(("openssl",), 1), ((), 0), (("sid",), 0)])
+def test_what_was_asked_for_by_name_and_cannot_be_had_is_a_problem(named: tuple[str, ...], problems: int) -> None:
+    """Unasked, it is left out with a sentence."""
+    wanted = _Wanted((), named, (), 1, 30.0, no_controls=False, json=None, update_baseline=False)
+    run = MatrixRun((), interrupted=False, seconds=1.0, left_out=(("openssl", "no source"),))
+    assert len(list(_Call(["document/untrusted-by-default"], wanted)._not_played(run))) == problems

@@ -74,6 +74,10 @@ class _Call:
         self._wanted = wanted
         self._builds = chosen("--client", wanted.builds, BUILDS)
         self._kinds = chosen("--server", wanted.servers, KINDS)
+        if wanted.update_baseline and wanted.no_controls:
+            raise UsageError(
+                "--update-baseline with --no-controls: an answer without its control proves nothing to keep"
+            )
         if wanted.json is not None:
             check_target("--json", wanted.json)
         self._scenarios = catalogue.load_all(catalogue.choose(names or _DEFAULT), wanted.tags)
@@ -101,7 +105,7 @@ class _Call:
         run = stage.completed(run)
         drifts = self._drifts(run)
         watch.report(run, drifts)
-        problems = self._write(run, drifts)
+        problems = [*self._not_played(run), *self._write(run, drifts)]
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
         return max(exit_code(run, () if wanted.update_baseline else drifts), 3 if problems else 0)
@@ -112,6 +116,12 @@ class _Call:
 
         stage.prepare(self._builds, self._kinds)
         return [Pair(build, kind) for build in self._builds if stage.has(build) for kind in self._kinds]
+
+    def _not_played(self, run: MatrixRun) -> Iterator[str]:
+        """What was asked for by name and could not be had; what was not named is left out with a sentence."""
+        for build, why in run.left_out:
+            if build in self._wanted.builds:
+                yield f"--client {build}: there is no image of it: {why}"
 
     def _read_baselines(self) -> dict[str, Baseline]:
         from ftps_harness.matrix import baseline

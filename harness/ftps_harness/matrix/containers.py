@@ -29,6 +29,7 @@ from ftps_lab.servers import ServerSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from ftps_harness import process
     from ftps_harness.lftp import Lftp
     from ftps_harness.matrix.builds import Build, ServerKind
     from ftps_harness.matrix.play import MatrixRun, Pair
@@ -42,6 +43,8 @@ LFTP = Path("/usr/bin/lftp")
 """Where every client image has it."""
 
 PORT = 21
+
+_LOOK_SECONDS = 10.0
 
 _LOCAL = "localhost"
 """The one name that no network can lead elsewhere: each container is its own."""
@@ -148,9 +151,9 @@ class Stage:
         """The build, measured once, then only started elsewhere."""
         with self._lock:
             if build.name not in self._known:
+                check_system_rc(shell)  # first: what is known is not looked at again
                 with place.deaf() as address:
                     self._known[build.name] = lftp.identify(LFTP, shell, parent=place.parent, deaf=address)
-                _check_system_rc(shell)
             return dataclasses.replace(self._known[build.name], start=shell)
 
 
@@ -277,13 +280,17 @@ def _shared_folder(stack: contextlib.ExitStack) -> Path:
     return Path(folder).resolve()
 
 
-def _check_system_rc(shell: Shell) -> None:
+def check_system_rc(start: process.Starter) -> None:
     """An image whose /etc/lftp.conf touches trust would change every verdict, and nothing could keep it out.
 
     Raises:
-        HarnessError: It does.
+        HarnessError: It does, or cannot be read.
     """
-    text = shell(["cat", str(lftp.SYSTEM_RC)], env={}, cwd=Path("/"), timeout=10).stdout.decode("utf-8", "replace")
-    if lines := lftp.lines_that_touch_trust(text):
+    look = f"if [ -e {lftp.SYSTEM_RC} ]; then cat {lftp.SYSTEM_RC}; fi"
+    done = start(["/bin/sh", "-c", look], env={}, cwd=Path("/"), timeout=_LOOK_SECONDS)
+    if done.exit_code != 0 or done.truncated:
+        said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.exit_code}"
+        raise HarnessError(f"the client image's {lftp.SYSTEM_RC} cannot be read, and it might touch trust: {said}")
+    if lines := lftp.lines_that_touch_trust(done.stdout.decode("utf-8", "replace")):
         named = "; ".join(f"line {number}: {line}" for number, line in lines)
         raise HarnessError(f"the client image's {lftp.SYSTEM_RC} touches trust ({named}): take these lines out of it")

@@ -143,7 +143,8 @@ def summary(run: MatrixRun, drifts: Sequence[Drift]) -> str:
         f"{counts[status]} {word}"
         for status, word in zip(_WORDS, ("passed", "failed", "errors", "skipped"), strict=True)
     )
-    return f"{told} over {len(run.pairs)} pairs, {len(drifts)} drifted, in {run.seconds:.1f} s"
+    left_out = f", {len(run.left_out)} left out" if run.left_out else ""
+    return f"{told} over {len(run.pairs)} pairs{left_out}, {len(drifts)} drifted, in {run.seconds:.1f} s"
 
 
 def _difference(difference: Difference, width: int) -> Iterator[str]:
