@@ -372,3 +372,60 @@ def test_a_port_that_is_taken_is_told() -> None:
         pytest.raises(LabError, match=f"cannot listen on 127.0.0.1 port {taken.getsockname()[1]}"),
     ):
         Relay("127.0.0.1", taken.getsockname()[1], (), ("127.77.1.1", 1), lambda: "127.77.1.2")
+
+
+FINISHED, CONTENT, ALERT = (bytes((23, 3, 3, 0, size)) + bytes(size) for size in (69, 200, 19))
+HELLO = bytes((22, 3, 1, 0, 4)) + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"", False),
+        (b"in clear", True),
+        (HELLO + FINISHED, False),
+        (HELLO + FINISHED + ALERT, False),
+        (HELLO + FINISHED + CONTENT, True),
+        (HELLO + FINISHED + CONTENT[:100], True),
+        (HELLO[:3], False),
+    ],
+)
+def test_an_upload_is_told_from_a_handshake(sent: bytes, expected: bool) -> None:
+    assert wiretls.carries_content(sent) is expected
+
+
+@pytest.mark.parametrize(("sent", "heard"), [(HELLO + FINISHED + CONTENT, "end"), (HELLO + FINISHED, "reset")])
+def test_a_reset_behind_an_upload_is_its_end_and_any_other_is_a_reset(sent: bytes, heard: str) -> None:
+    """A download that is torn away must not look complete to the daemon."""
+    told: list[str] = []
+
+    def listen() -> None:
+        sock = listener.accept()[0]
+        with sock:
+            sock.settimeout(10)
+            try:
+                while sock.recv(65536):
+                    pass
+                told.append("end")
+            except ConnectionResetError:
+                told.append("reset")
+
+    with socket.create_server(("127.77.3.1", 0)) as listener:
+        thread = threading.Thread(target=listen)
+        thread.start()
+        port = listener.getsockname()[1]
+        relay = Relay("127.0.0.1", 0, (port,), ("127.77.3.1", 9), lambda: "127.77.3.2")
+        try:
+            client = socket.create_connection(("127.0.0.1", port), 5)
+            client.sendall(sent)
+            deadline = time.monotonic() + 10
+            while not relay.tape.links or bytes(relay.tape.links[0].to_server) != sent:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            thread.join(15)
+            assert relay.settle(relay.tape, 5)
+        finally:
+            relay.stop()
+    assert told == [heard]

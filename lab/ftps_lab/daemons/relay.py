@@ -16,6 +16,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from ftps_lab.daemons import wiretls
 from ftps_lab.daemons.tape import Link, Tape
 from ftps_lab.errors import LabError
 
@@ -272,7 +273,7 @@ class Relay:
             return
         except OSError:
             end.open_to_read = False
-            other.to_be_reset = True
+            self._pass_on(pair, end)
             return
         end.acknowledge_at_once()
         if not data:
@@ -309,7 +310,8 @@ class Relay:
             end.was_shut = True
             with contextlib.suppress(OSError):
                 end.sock.shutdown(socket.SHUT_WR)
-        if pair.client.was_shut and pair.server.was_shut and not pair.link.done:
+        both_shut = pair.client.was_shut and pair.server.was_shut
+        if both_shut and not pair.server.open_to_read and not pair.link.done:
             self._end(pair)
 
     def _lost(self, pair: _Pair, end: _End) -> None:
@@ -321,10 +323,22 @@ class Relay:
                 self._note(pair.link, end, data)
                 other.waiting += data
         end.open_to_read = False
-        other.to_be_reset = True
         end.ends = end.was_shut = True
-        other.open_to_read = False
+        self._pass_on(pair, end)
+        other.open_to_read = other.open_to_read and not other.to_be_reset
         self._flush(pair, other)
+
+    def _pass_on(self, pair: _Pair, end: _End) -> None:
+        """What a reset at this end is to the other: a reset, but the mere end of an upload that came before it.
+
+        In 2 to 4 of 100 uploads lftp 4.8.4 closes with the server's TLS 1.3 session tickets unread, which resets the
+        connection; vsftpd then answers 426 to what it has whole. Whether it is whole, the file's hash decides.
+        """
+        other = pair.other(end)
+        if end.is_client and pair.link.kind == "data" and wiretls.carries_content(pair.link.to_server):
+            other.ends = True
+        else:
+            other.to_be_reset = True
 
     def _reset(self, pair: _Pair) -> None:
         for end in (pair.client, pair.server):

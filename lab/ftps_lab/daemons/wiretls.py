@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
 
 _LONGEST = (1 << 14) + 2048
+_LARGEST_ALERT = 64
+"""Bytes of a record that holds an alert, whatever the cipher suite."""
+
 _CLIENT_HELLO, _SERVER_HELLO, _CERTIFICATE = 1, 2, 11
 _SNI, _PRE_SHARED_KEY, _SUPPORTED_VERSIONS = 0, 41, 43
 _VERSIONS = {0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
@@ -233,3 +236,21 @@ def _content_12(down: Sequence[Record]) -> int:
     """64 bytes are more than any AEAD suite adds, and than CBC ones do: MAC, vector and the padding that is usual."""
     data = [len(record.body) for record in down if record.kind == APPLICATION_DATA]
     return sum(max(length - 64, int(length > 40)) for length in data)
+
+
+def carries_content(sent: bytes | bytearray) -> bool:
+    """Whether what a client sent on a data connection holds more than a handshake and alerts: it uploads.
+
+    In TLS 1.3 its Finished is the first record that looks like application data (RFC 8446 section 5.2).
+    """
+    if sent[:1] != b"\x16":
+        return bool(sent)
+    at, looks_like_content = 0, 0
+    while at + 5 <= len(sent):
+        size = int.from_bytes(sent[at + 3 : at + 5], "big")
+        if sent[at] == APPLICATION_DATA:
+            looks_like_content += 1
+            if looks_like_content > 1 and size > _LARGEST_ALERT:
+                return True
+        at += 5 + size
+    return False
