@@ -211,9 +211,10 @@ class TestWithContainers:
         out, err = running.communicate(timeout=120)
         assert running.returncode == 3, out + err
         assert "Traceback" not in out + err
-        assert re.search(r"container .*(has ended|gone|does not|did not|cannot be talked to|closed)", out + err), (
-            out + err
-        )
+        assert re.search(
+            r"container .*(has ended|ended as soon as it was started|gone|does not|did not|cannot be talked to|closed)",
+            out + err,
+        ), out + err
         assert not self._of(running.pid)
 
     @staticmethod
