@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftps_harness.matrix.answers import answers, differences
 from ftps_harness.report import json_report
+from ftps_harness.report.tally import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
             for each in differences(run.pairs)
         ],
         "drift": [_drift(each) for each in drifts],
-        "summary": {status: sum(pair.counts[status] for pair in run.pairs) for status in json_report.STATUSES},
+        "summary": {status: sum(pair.counts[status] for pair in run.pairs) for status in STATUSES},
         "seconds": round(run.seconds, 3),
         **extra,
     }

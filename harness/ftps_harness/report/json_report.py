@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ftps_harness.report.account import data_of
 from ftps_harness.report.plain import why
-from ftps_harness.report.tally import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from ftps_harness.scenario import Expect
 
 Json = dict[str, Any]
-
-__all__ = ["STATUSES", "build", "client", "result", "text"]
 
 SCHEMA = 1
 """The version of this format."""
