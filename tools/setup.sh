@@ -70,8 +70,14 @@ state=$(cat requirements.lock pyproject.toml | cksum)
 if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
     say "making .venv with $("$python" --version) and the packages of requirements.lock"
     "$python" -m venv --clear .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+    # --no-deps: the lock is whole, and without it pip 23.2 (Python 3.11's own) fails on the day that a package which
+    # another one asks for with an extra has a newer release (pypa/pip#12345). `pip check` says if the lock is not whole.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
     # The project itself, editable; what builds it is in the lock, so nothing else is fetched.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    said=$(.venv/bin/python -m pip --disable-pip-version-check check 2>&1) || {
+        printf '%s\n' "$said" >&2
+        fail "requirements.lock does not hold what pyproject.toml asks for, see above; run: make lock"
+    }
     printf '%s\n' "$state" >"$stamp"
 fi

@@ -151,3 +151,48 @@ def test_sudo_only_when_not_root(machine: Machine, tmp_path: Path) -> None:
     done = machine.set_up()
     assert done.returncode == 0, done.stderr
     assert "sudo dnf" in machine.calls
+
+
+def a_new_environment(machine: Machine, check: str) -> subprocess.CompletedProcess[str]:
+    """A lock that changed; the new environment's Python notes how it was called, and its `pip check` does this."""
+    for name in ("mkdir", "cp"):
+        (machine.bin / name).symlink_to(shutil.which(name) or "")
+    for name in ("lftp", "openssl"):
+        machine.program(name)
+    machine.program("pip-or-so", f'echo "$*" >> {machine.log}\ncase "$*" in *" check") {check};; esac')
+    machine.program(
+        "python3",
+        f'case "$*" in "-m venv "*) mkdir -p .venv/bin; cp {machine.bin}/pip-or-so .venv/bin/python;; '
+        f'*) exec {sys.executable} "$@";; esac',
+    )
+    (machine.checkout / ".venv" / ".ready").unlink()
+    return machine.set_up()
+
+
+def test_the_lock_is_installed_as_it_stands(machine: Machine) -> None:
+    """Old pip, asked to resolve it again, fails when `coverage[toml]` has a newer release than the lock's."""
+    done = a_new_environment(machine, "echo all is well")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "well" not in done.stdout
+    (lock,) = [call for call in machine.calls if "requirements.lock" in call]
+    assert "--require-hashes --no-deps" in lock
+    assert (machine.checkout / ".venv" / ".ready").exists()
+
+
+def test_a_lock_that_is_not_whole_is_told(machine: Machine) -> None:
+    """And the next run tries again: the environment does not count as ready."""
+    done = a_new_environment(machine, "echo pytest-cov requires coverage, which is not installed.; exit 1")
+    assert done.returncode == 3
+    assert "requires coverage" in done.stderr
+    assert "run: make lock" in done.stderr
+    assert not (machine.checkout / ".venv" / ".ready").exists()
+
+
+@pytest.mark.parametrize("path", ["tools/setup.sh", "tools/wheel-test.sh", "lab/images/lab/Dockerfile"])
+def test_nobody_resolves_a_lock_again(path: str) -> None:
+    """Wherever a lock is installed it is whole, and checked to be."""
+    text = (SCRIPT.parents[1] / path).read_text().replace("\\\n", " ")
+    installs = [line for line in text.splitlines() if "--require-hashes" in line]
+    assert len(installs) == 1
+    assert "--no-deps" in installs[0]
+    assert "pip --disable-pip-version-check check" in text
