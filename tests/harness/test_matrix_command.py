@@ -60,6 +60,7 @@ class TestWithoutContainers:
             (["-j", "0"], "0 is not in the range"),
             (["--timeout", "never"], "'never' is no number of seconds"),
             (["--json", "/nonexistent/x.json"], "there is no folder /nonexistent"),
+            (["--keep", "/dev/null"], "--keep /dev/null: this is no folder"),
             (["--tag", "no-such-tag"], "no-such-tag"),
         ],
     )
@@ -140,6 +141,8 @@ class TestWithContainers:
             *ONE_PAIR,
             "--json",
             str(file),
+            "--keep",
+            str(tmp_path / "kept"),
         )
         assert (code, err) == (0, "")
         data: dict[str, Any] = json.loads(file.read_text("utf-8"))
@@ -153,6 +156,10 @@ class TestWithContainers:
         )
         assert [step["actual"]["verdict"] for step in second["steps"]] == ["accepted", "rejected", "accepted"]
         assert all(step["control"] for step in second["steps"])
+        kept = tmp_path / "kept" / "bullseye" / "lab" / "document"
+        assert (kept / "untrusted-by-default" / "1" / "stderr").read_text("utf-8") == stderr
+        assert b"234 " in (kept / "untrusted-by-default/1/wire/01-control-to-client.bin").read_bytes()
+        assert (kept / "rotation-looks-like-tampering" / "1-impostor-refused" / "testimony.json").exists()
         assert "2 passed, 0 failed, 0 errors, 0 skipped over 1 pairs, 0 drifted" in out
         assert all(len(line) <= 80 for line in out.splitlines())
 
@@ -297,6 +304,6 @@ def test_a_build_that_fails_is_a_sentence_and_an_optional_one_is_left_out(
 @pytest.mark.parametrize(("named", "problems"), [(("openssl",), 1), ((), 0), (("sid",), 0)])
 def test_what_was_asked_for_by_name_and_cannot_be_had_is_a_problem(named: tuple[str, ...], problems: int) -> None:
     """Unasked, it is left out with a sentence."""
-    wanted = _Wanted((), named, (), 1, 30.0, no_controls=False, json=None, update_baseline=False)
+    wanted = _Wanted((), named, (), 1, 30.0, no_controls=False, json=None, keep=None, update_baseline=False)
     run = MatrixRun((), interrupted=False, seconds=1.0, left_out=(("openssl", "no source"),))
     assert len(list(_Call(["document/untrusted-by-default"], wanted)._not_played(run))) == problems

@@ -32,6 +32,14 @@ ACCEPTED = 'verdict = "accepted"'
 PAIRS = [Pair(BUILDS["bookworm"], KINDS[kind]) for kind in ("lab", "vsftpd")]
 
 
+def as_ever(_pair: Pair) -> Options:
+    return Options(timeout=20)
+
+
+def without_controls(_pair: Pair) -> Options:
+    return Options(timeout=20, controls=False)
+
+
 @dataclass
 class OnLoopback:
     """A pair that runs here."""
@@ -77,7 +85,7 @@ def test_every_scenario_on_every_pair(client: Lftp, scenarios: list[Scenario]) -
         open_now.remove(pair.kind.name)
 
     heard = Heard()
-    run = play_pairs(PAIRS, scenarios, open_pair, Options(timeout=20), heard, jobs=1)
+    run = play_pairs(PAIRS, scenarios, open_pair, as_ever, heard, jobs=1)
     assert [(pair.kind, pair.status, len(pair.results)) for pair in run.pairs] == [
         ("lab", "pass", 2),
         ("vsftpd", "pass", 2),
@@ -101,7 +109,7 @@ def test_a_pair_that_cannot_be_opened_is_an_error_of_each_scenario(
             raise error("no space left on device")
         yield OnLoopback(client)
 
-    run = play_pairs(PAIRS, scenarios, open_pair, Options(timeout=20), Heard(), jobs=2)
+    run = play_pairs(PAIRS, scenarios, open_pair, as_ever, Heard(), jobs=2)
     first, second = run.pairs
     assert [(each.status, each.why) for each in first.results] == [("error", "no space left on device")] * 2
     assert (first.lftp, second.status) == (None, "pass")
@@ -114,7 +122,7 @@ def test_a_container_that_ends_in_mid_run_ends_its_pair(client: Lftp, scenarios:
     def open_pair(_pair: Pair) -> Iterator[Opened]:
         yield OnLoopback(client, gone_after=1)
 
-    (pair,) = play_pairs(PAIRS[:1], scenarios, open_pair, Options(timeout=20), Heard(), jobs=1).pairs
+    (pair,) = play_pairs(PAIRS[:1], scenarios, open_pair, as_ever, Heard(), jobs=1).pairs
     assert [each.status for each in pair.results] == ["pass", "error"]
     assert pair.results[1].why == "the server's container has ended"
 
@@ -129,7 +137,7 @@ def test_what_a_place_cannot_express_is_skipped_with_its_reason(client: Lftp, sc
     def open_pair(_pair: Pair) -> Iterator[Opened]:
         yield OnLoopback(client, Elsewhere())
 
-    (pair,) = play_pairs(PAIRS[:1], scenarios, open_pair, Options(timeout=20), Heard(), jobs=1).pairs
+    (pair,) = play_pairs(PAIRS[:1], scenarios, open_pair, as_ever, Heard(), jobs=1).pairs
     assert {(each.status, each.why, each.steps) for each in pair.results} == {
         ("skip", "localhost: no such name here", ())
     }
@@ -155,8 +163,7 @@ def test_the_end_that_is_asked_for_makes_no_results(client: Lftp, play: PlayScen
 
     heard = Ending()
     scenario = play.scenario(play.step(ACCEPTED))
-    options = Options(timeout=20, controls=False)
     with pytest.raises(process.Interrupted):
-        play_pairs(PAIRS[:1], [scenario, scenario], open_pair, options, heard, jobs=1)
+        play_pairs(PAIRS[:1], [scenario, scenario], open_pair, without_controls, heard, jobs=1)
     assert heard.events == ["began lab", "pass lab"]
     assert closed.is_set()

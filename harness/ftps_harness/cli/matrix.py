@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ftps_harness.matrix.baseline import Baseline, Drift
     from ftps_harness.matrix.containers import Stage
     from ftps_harness.matrix.play import MatrixRun, Pair, PairResult
+    from ftps_harness.report.evidence import Keeper
     from ftps_harness.report.progress import Progress
     from ftps_harness.runner import ScenarioResult
 
@@ -37,6 +38,7 @@ class _Wanted:
     timeout: float
     no_controls: bool
     json: str | None
+    keep: str | None
     update_baseline: bool
 
 
@@ -51,6 +53,7 @@ class _Wanted:
 @click.option("--timeout", type=Seconds(), default=TIMEOUT, metavar="S", help="Seconds for each lftp (default: 30).")
 @click.option("--no-controls", is_flag=True, help="Leave out what proves that verdicts are about trust. Faster.")
 @click.option("--json", metavar="FILE", help="Write all cells as JSON; - is standard output.")
+@click.option("--keep", metavar="DIR", help="Keep all evidence, below DIR/BUILD/SERVER: logs, testimony, wire.")
 @click.option("--update-baseline", is_flag=True, help="Write today's answers into scenarios/baselines/.")
 def matrix(names: tuple[str, ...], **options: object) -> int:
     """Run scenarios over several lftp builds and FTPS servers, each pair in containers of its own.
@@ -69,6 +72,7 @@ class _Call:
         from ftps_harness import catalogue
         from ftps_harness.errors import UsageError
         from ftps_harness.matrix.builds import BUILDS, KINDS, chosen
+        from ftps_harness.report.evidence import prepare
         from ftps_harness.report.files import check_target
 
         self._wanted = wanted
@@ -88,6 +92,7 @@ class _Call:
                 "call it in a checkout, or in a folder with scenarios/ of your own"
             )
         self._baselines = self._read_baselines()
+        self._kept = None if wanted.keep is None else prepare(wanted.keep)
 
     def run(self) -> int:
         """Run everything, report it, and say what it came to."""
@@ -97,15 +102,22 @@ class _Call:
 
         wanted = self._wanted
         watch = _Watch(sys.stderr if wanted.json == "-" else sys.stdout)
-        options = Options(wanted.timeout, controls=not wanted.no_controls)
+        keepers: dict[Pair, Keeper] = {}
+
+        def options(pair: Pair) -> Options:
+            keep = keepers[pair].keep if keepers else None
+            return Options(wanted.timeout, controls=not wanted.no_controls, keep=keep)
+
         with Stage(self._scenarios, watch.say) as stage:
             pairs = self._pairs(stage)
+            keepers |= self._keepers(pairs)
             with watch.watching(pairs, len(self._scenarios)):
                 run = play(pairs, self._scenarios, stage.open, options, watch, jobs=wanted.jobs)
         run = stage.completed(run)
         drifts = self._drifts(run)
         watch.report(run, drifts)
-        problems = [*self._not_played(run), *self._write(run, drifts)]
+        unkept = [keeper.problem for keeper in keepers.values() if keeper.problem]
+        problems = [*self._not_played(run), *self._write(run, drifts), *unkept]
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
         return max(exit_code(run, () if wanted.update_baseline else drifts), 3 if problems else 0)
@@ -116,6 +128,14 @@ class _Call:
 
         stage.prepare(self._builds, self._kinds)
         return [Pair(build, kind) for build in self._builds if stage.has(build) for kind in self._kinds]
+
+    def _keepers(self, pairs: Iterable[Pair]) -> dict[Pair, Keeper]:
+        """One for each pair, where evidence is kept."""
+        from ftps_harness.report.evidence import Keeper
+
+        if self._kept is None:
+            return {}
+        return {pair: Keeper(self._kept / pair.build.name / pair.kind.name) for pair in pairs}
 
     def _not_played(self, run: MatrixRun) -> Iterator[str]:
         """What was asked for by name and could not be had; what was not named is left out with a sentence."""

@@ -115,7 +115,7 @@ def play(
     pairs: Sequence[Pair],
     scenarios: Sequence[Scenario],
     open_pair: Callable[[Pair], AbstractContextManager[Opened]],
-    options: Options,
+    options: Callable[[Pair], Options],
     watcher: Watcher,
     *,
     jobs: int,
@@ -126,7 +126,7 @@ def play(
         pairs: Begun in this order.
         scenarios: Played in this order on each.
         open_pair: Starts a pair's containers, and ends them.
-        options: How to run each scenario.
+        options: How to run each scenario of a pair.
         watcher: Is told.
         jobs: How many pairs at a time.
 
@@ -152,7 +152,7 @@ def _play_pair(
     pair: Pair,
     scenarios: Sequence[Scenario],
     open_pair: Callable[[Pair], AbstractContextManager[Opened]],
-    options: Options,
+    options: Callable[[Pair], Options],
     watcher: Watcher,
 ) -> PairResult:
     began = time.monotonic()
@@ -164,7 +164,7 @@ def _play_pair(
         with open_pair(pair) as opened:
             client, opening = opened.lftp, time.monotonic() - began
             for scenario in scenarios:
-                result = run_scenario(scenario, client, options, opened.place)
+                result = run_scenario(scenario, client, options(pair), opened.place)
                 process.check_interruption()  # its lftp was killed: this is no result
                 results.append(result)
                 watcher.played(pair, result)

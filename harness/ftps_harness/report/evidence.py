@@ -6,6 +6,8 @@ DIR/<area>/<case>/1/wire/              the raw bytes of each connection, in both
 DIR/<area>/<case>/1-impostor-refused/  its control
 DIR/<area>/<case>/2-run-7/             the seventh run of a step that repeats
 
+With several lftp builds each has a folder of its own in DIR, and so has each pair of the matrix: DIR/<build>/<server>.
+
 Passwords are in it: they were made for the run and open nothing else. All the same nobody else may read it (0700).
 """
 
@@ -33,7 +35,8 @@ MARK = "ftps-lab-evidence.txt"
 """Says that a folder is ours: what an earlier run kept there is replaced, what belongs to others never."""
 
 _ABOUT = """\
-Evidence kept by `ftps-lab run --keep`. Each later run into this folder replaces the scenarios that it runs.
+Evidence kept by `ftps-lab run --keep` or `ftps-lab matrix --keep`. Each later run into this folder replaces the
+scenarios that it runs.
 
 <area>/<case>/<step>/      command, rc, stdout, stderr, lftp.log, outcome.json, testimony.json (what the server saw)
 <area>/<case>/<step>/wire  the raw bytes of each connection, in both directions
