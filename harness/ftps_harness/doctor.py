@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 State = Literal["ok", "note", "missing"]
 
 _PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography", "trustme", "msgspec", "click", "rich", "docker")
+_COMPOSE = (("docker", "compose"), ("docker-compose",))
+"""Version 2, a plugin of docker, and 1.29."""
+
 _ASK_SECONDS = 10.0
 
 
@@ -150,18 +153,25 @@ def _packages() -> Iterator[Finding]:
 
 
 def _compose() -> Finding:
-    """What starts the classroom."""
-    for command in (("docker", "compose"), ("docker-compose",)):
-        try:
-            asked = [*command, "version", "--short"]
-            told = subprocess.run(asked, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if told.returncode == 0:
-            return Finding("Compose", "ok", f"{' '.join(command)} {told.stdout.strip()}")
+    """What starts the classroom; either version does."""
+    found = {" ".join(command): _compose_version(command) for command in _COMPOSE}
+    here = [f"{name} {version}" for name, version in found.items() if version]
+    if here:
+        absent = [f"; no {name}: tests of ours with it are skipped" for name, version in found.items() if not version]
+        return Finding("Compose", "ok", ", ".join(here) + "".join(absent))
     cost = "nothing for `ftps-lab run` and `matrix`; the classroom does not start, tests of it are skipped"
     cure = "apt install docker-compose"
-    return Finding("Compose", "missing", "neither docker compose nor docker-compose", cost, cure)
+    return Finding("Compose", "missing", f"neither {' nor '.join(found)}", cost, cure)
+
+
+def _compose_version(command: Sequence[str]) -> str:
+    """Nothing where it does not run."""
+    try:
+        asked = [*command, "version", "--short"]
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return told.stdout.strip() if told.returncode == 0 else ""
 
 
 def _docker() -> Finding:

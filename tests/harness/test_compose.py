@@ -95,7 +95,7 @@ def test_the_packages_are_those_of_the_matrix() -> None:
 
 def test_every_base_image_can_be_named() -> None:
     bases = re.findall(r"        BASE: (.*)\n", COMPOSE)
-    assert len(bases) == 5
+    assert len(bases) == 6
     assert [base for base in bases if not re.fullmatch(r"\$\{[A-Z_]+:-debian:[a-z]+-slim\}", base)] == []
     assert [name for name in re.findall(r"\$\{([A-Z_]+_BASE):-", COMPOSE) if f"`{name}`" not in LESSONS] == []
 
@@ -116,7 +116,7 @@ def test_the_client_image_trusts_nothing_of_its_own() -> None:
 
 def configured(command: list[str]) -> subprocess.CompletedProcess[str]:
     """`config`, with every profile."""
-    profiles = ["--profile", "student"]
+    profiles = ["--profile", "student", "--profile", "openssl"]
     return subprocess.run(
         [*command, *profiles, "config", *(["--format", "json"] if command[-1] == "compose" else ["-q"])],
         cwd=ROOT,

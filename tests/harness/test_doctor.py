@@ -56,6 +56,28 @@ def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch:
         assert wanted in out, wanted
 
 
+@pytest.mark.parametrize(
+    ("plugin", "old", "detail"),
+    [
+        (True, True, "docker compose 2.26.1, docker-compose 1.29.2"),
+        (True, False, "docker compose 2.26.1; no docker-compose: tests of ours with it are skipped"),
+        (False, True, "docker-compose 1.29.2; no docker compose: tests of ours with it are skipped"),
+        (False, False, "neither docker compose nor docker-compose"),
+    ],
+)
+def test_each_compose_that_is_here_or_not_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, plugin: bool, old: bool, detail: str
+) -> None:
+    """A docker without the plugin is there and knows no such command."""
+    programs = {"docker": "echo 2.26.1" if plugin else "exit 125"} | ({"docker-compose": "echo 1.29.2"} if old else {})
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = doctor._compose()
+    assert (finding.state, finding.detail) == ("ok" if plugin or old else "missing", detail)
+
+
 def test_what_is_no_lftp_is_told(tmp_path: Path) -> None:
     (tmp_path / "lftp").write_text("#!/bin/sh\necho hello\n")
     (tmp_path / "lftp").chmod(0o755)

@@ -20,7 +20,7 @@ class Build:
         name: What it is called on the command line and in baselines.
         what: What a reader wants to know of it.
         base: The image that it is made from.
-        image: The folder of its Dockerfile, below ``harness/images``.
+        image: The folder of its Dockerfile, below ``harness/images``; all of them may use what is in ``lftp``.
         optional: Left out with a sentence where its image cannot be made.
     """
 

@@ -247,7 +247,8 @@ class PairPlace:
 def image_of(build: Build) -> Image:
     """How a build's image is made."""
     folder = f"harness/images/{build.image}"
-    return Image(name=f"lftp-{build.name}", dockerfile=f"{folder}/Dockerfile", base=build.base, paths=(folder,))
+    paths = tuple(dict.fromkeys(("harness/images/lftp", folder)))
+    return Image(name=f"lftp-{build.name}", dockerfile=f"{folder}/Dockerfile", base=build.base, paths=paths)
 
 
 def host_names(scenarios: Iterable[Scenario]) -> tuple[str, ...]:
