@@ -9,12 +9,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.lab.readings import apart_from_the_key
 
 from ftps_lab.testimony import CAPTURED, Credential
 
 if TYPE_CHECKING:
-    from cryptography import x509
     from tests.lab.conftest import Client, Lab, Mode
 
     from ftps_lab.servers import FtpsServer
@@ -193,11 +192,6 @@ def test_a_wrong_password_is_not_let_in(lab: Lab, protocol: str) -> None:
 
 
 # --- certificates --------------------------------------------------------------------------------------------------
-
-
-def apart_from_the_key(certificate: x509.Certificate) -> list[bytes]:
-    public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return certificate.tbs_certificate_bytes.split(public)
 
 
 @pytest.mark.parametrize("name", ["other", "leaf"])
