@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    from tests.harness.conftest import Play
+
     from ftps_harness.runner import ScenarioResult
     from ftps_lab.servers import ServerSpec
     from ftps_lab.testimony import WireRecord
 
 ACCEPTED = 'verdict = "accepted"'
 REJECTED = 'verdict = "rejected"\nreason = "untrusted"'
+EXPECTED = {"accepted": ACCEPTED, "rejected": REJECTED}
 EXPOSED = 'verdict = "exposed"'
 LOGIN_FAILED = 'verdict = "login-failed"'
 ONLY_LIST = 'run = ["list"]'
@@ -120,3 +123,9 @@ def verdict(result: ScenarioResult, step: int = 0) -> str:
 
 def contradictions(result: ScenarioResult, step: int = 0) -> str:
     return "\n".join(result.steps[step].attempts[0].outcome.contradictions)
+
+
+def honest(play: Play, expected: str, keys: str = "", **options: Any) -> ScenarioResult:
+    """The scenario that passes when nobody sabotages it: pinned and accepted, or not pinned and rejected."""
+    rc = None if expected == "accepted" else ""
+    return play(play.step(EXPECTED[expected], rc=rc, keys=keys), **options)

@@ -6,13 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.harness.sabotage import (
-    ACCEPTED,
-    NO_CONTROL,
-    REJECTED,
-    contradictions,
-    verdict,
-)
+from tests.harness.sabotage import ACCEPTED, NO_CONTROL, REJECTED, contradictions, verdict
 
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
