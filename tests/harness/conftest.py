@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ftps_harness import lftp as driver
 from ftps_harness.lftp import Lftp, find, identify
 from ftps_harness.runner import Options, run_scenario
 from ftps_harness.scenario import parse
@@ -65,6 +66,17 @@ class Play:
 def play(client: Lftp) -> Play:
     """Plays scenarios of a few words."""
     return Play(client)
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An lftp that tries but once, for what it would wait for in vain."""
+    settings_of_ours = driver.settings_of_ours
+
+    def settings(host: str, **_: object) -> list[str]:
+        return [*settings_of_ours(host), "command set net:max-retries 1"]
+
+    monkeypatch.setattr(driver, "settings_of_ours", settings)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import trustme
+from tests.harness.outcomes import EVERYTHING, NO_VERIFICATION, leaked, pinned
 
 from ftps_harness.errors import UsageError
 from ftps_harness.scenario import ScenarioError, parse
@@ -18,20 +19,9 @@ from ftps_lab.attackers.downgrade import FORGED
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ftps_harness.fixtures import LftpRunner, ServerFactory, ServerHandle, TestOutcome
+    from ftps_harness.fixtures import LftpRunner, ServerFactory
 
-NO_VERIFICATION = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
-EVERYTHING = ("list", "get", "put", "mirror")
 lftp_runs = pytest.mark.lftp
-
-
-def pinned(server: ServerHandle, more: str = "") -> str:
-    return f'set ssl:ca-file "{server.pin}"\nset ftp:ssl-protect-data yes\n{more}'
-
-
-def leaked(outcome: TestOutcome) -> tuple[str, set[str], set[str]]:
-    """The verdict, what leaked, and to whom."""
-    return outcome.verdict, set(outcome.exposed), set(outcome.to)
 
 
 # An interceptor and an lftp that does not verify.

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.harness.sabotage import In, lying
 
 from ftps_harness import lftp as driver
-from ftps_harness.place import Here
 from ftps_harness.runner import Options, run_scenario
 from ftps_harness.scenario import catalogue, load
 from ftps_lab.attackers import ATTACKS, downgrade, relay
@@ -23,7 +23,6 @@ from ftps_lab.handlers import CONTROLS, ExplicitControl
 from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from tests.harness.conftest import Play
@@ -44,28 +43,13 @@ ATTACKED = [
     if any(step.server.attack != "none" for step in each.steps)
 ]
 
-_settings_of_ours = driver.settings_of_ours
-
 
 @pytest.fixture
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An lftp that gives up soon."""
-
-    def settings(host: str, **_: object) -> list[str]:
-        hurry = ("net:max-retries 1", "net:reconnect-interval-base 0")
-        return [*_settings_of_ours(host), *(f"command set {each}" for each in hurry)]
-
-    monkeypatch.setattr(driver, "settings_of_ours", settings)
-
-
-class In(Here):
-    """A place whose servers are of another class."""
-
-    def __init__(self, kind: type[FtpsServer]) -> None:
-        self._kind = kind
-
-    def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0, **_: Any) -> FtpsServer:
-        return self._kind(spec, root=root, password=password, port=port).start()
+def impatience(impatience: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And an lftp that does not pause before it comes back without TLS."""
+    settings_of_ours = driver.settings_of_ours
+    hurry = "command set net:reconnect-interval-base 0"
+    monkeypatch.setattr(driver, "settings_of_ours", lambda host, **more: [*settings_of_ours(host, **more), hurry])
 
 
 def verdict(step: StepResult) -> str:
@@ -292,15 +276,6 @@ def test_a_relay_that_alters_nothing_passes(play: Play) -> None:
 
 
 # The lab's accounts of it.
-
-
-def lying(name: str, lie: Callable[[Any], Any]) -> In:
-    """A place whose servers answer one question with a lie."""
-
-    def answer(self: FtpsServer, *arguments: Any) -> Any:
-        return lie(getattr(FtpsServer, name)(self, *arguments))
-
-    return In(type("Lying", (FtpsServer,), {name: answer}))
 
 
 def without(*fields: str) -> Callable[[Testimony], Testimony]:

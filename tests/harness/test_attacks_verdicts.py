@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.harness.outcomes import leaked
 
 from ftps_harness.messages import Word
 from ftps_harness.outcome import BehindAuth, ClientAccount, Outcome, Situation, Task, WireAccount, conclude
@@ -77,11 +78,6 @@ NOT_DONE = replace(DONE, holds_payload=False)
 def attacked(attack: str, deed: str = "", **more: Any) -> Situation:
     """A genuine server with an attacker in front of it who is not in the middle."""
     return Situation(PASSWORD, GENUINE, settled=True, attack=attack, deed=deed or attack, **more)
-
-
-def leaked(outcome: Outcome) -> tuple[str, set[str], set[str]]:
-    """The verdict, what leaked, and to whom."""
-    return outcome.verdict, set(outcome.exposed), set(outcome.to)
 
 
 def only(outcome: Outcome) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
+from tests.waiting import until
 
 from ftps_harness import cli
 from ftps_harness.errors import HarnessError
@@ -231,7 +232,7 @@ class TestInterruption:
             assert process.stdout is not None
             while "mine/a" not in (line := process.stdout.readline()):
                 assert line
-            wait_for(lambda: running(f"sleep {mark}"))
+            until(lambda: running(f"sleep {mark}"))
             process.send_signal(number)
             out, err = process.communicate(timeout=20)
         assert process.returncode == 130
@@ -290,15 +291,6 @@ def running(command: str) -> bool:
         except OSError:
             continue
     return False
-
-
-def wait_for(true: object, seconds: float = 20) -> None:
-    """Until something is true."""
-    assert callable(true)
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def on_a_terminal(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.waiting import until
 
 from ftps_harness import cli, process
 from ftps_harness.cli.matrix import _Call, _Wanted
@@ -209,7 +210,7 @@ class TestWithContainers:
         running.communicate(timeout=60)
         code, _, err = call(capsys, "document/untrusted-by-default", *ONE_PAIR)
         assert (code, err) == (0, "")
-        self._until(lambda: not self._of(running.pid))
+        until(lambda: not self._of(running.pid), 60)
 
     def test_a_container_that_is_taken_away_is_an_error_with_a_sentence(self, tmp_path: Path) -> None:
         running = self._begun(tmp_path)
@@ -237,8 +238,8 @@ class TestWithContainers:
             env=environment,
         )
         try:
-            TestWithContainers._until(
-                lambda: running.poll() is not None or len(TestWithContainers._of(running.pid, networks=False)) == 2
+            until(
+                lambda: running.poll() is not None or len(TestWithContainers._of(running.pid, networks=False)) == 2, 60
             )
             assert running.poll() is None, running.communicate()
         except BaseException:
@@ -256,13 +257,6 @@ class TestWithContainers:
             done = subprocess.run(["docker", *kind, "--filter", label], capture_output=True, text=True, check=True)
             found += done.stdout.split()
         return found
-
-    @staticmethod
-    def _until(true: Any, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 @needs_engine

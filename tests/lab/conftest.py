@@ -17,6 +17,8 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from tests.lab.sessions import HELLO
+from tests.waiting import until
 
 from ftps_lab.attackers.downgrade import FORGED
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
@@ -35,9 +37,6 @@ Address = tuple[str, int]
 PASSWORD = "correct horse"
 PATIENCE = 5.0
 """Seconds after which a client of these tests gives up: nothing here may hang."""
-
-HELLO = b"\x16\x03\x01\x00\x05hello"
-"""A TLS record that says it is a handshake."""
 
 IN_CLEAR = {"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"}
 """Attacks under which a client that insists on TLS gets nowhere."""
@@ -304,10 +303,7 @@ class Lab:
     @staticmethod
     def until(condition: Callable[[], object]) -> None:
         """Wait until it holds; the test has failed when it does not."""
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(condition, PATIENCE, 0.001)
 
     @staticmethod
     @contextlib.contextmanager

@@ -10,17 +10,7 @@ from ftps_lab import orders
 from ftps_lab.certificates import KEYS, Certificate, CertificateSpec, issue, twins
 from ftps_lab.errors import LabError
 from ftps_lab.servers import ServerSpec
-from ftps_lab.testimony import (
-    Alert,
-    Command,
-    Connection,
-    Credential,
-    Handshake,
-    Testimony,
-    Transfer,
-    Wire,
-    WireRecord,
-)
+from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer, Wire, WireRecord
 
 
 def travelled(spec: ServerSpec) -> ServerSpec:

@@ -14,8 +14,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import ATTACKS_IN_TLS, EXPLICIT_ATTACKS, HELLO, finish
 
-from ftps_lab.attackers import ATTACKS
 from ftps_lab.servers import IN_THE_MIDDLE
 
 if TYPE_CHECKING:
@@ -26,23 +26,6 @@ if TYPE_CHECKING:
     from ftps_lab.servers import FtpsServer
 
 LONG = bool(os.environ.get("FTPS_LAB_LONG"))
-EXPLICIT = ["none", *(attack for attack, protocols in ATTACKS.items() if "explicit" in protocols)]
-IN_TLS = [
-    *(("none", "explicit"), ("none", "implicit"), ("intercept", "explicit"), ("intercept", "implicit")),
-    *(("inject-before-tls", "explicit"), ("refuse-prot", "explicit"), ("refuse-prot", "implicit")),
-    *(("clear-data", "explicit"), ("clear-data", "implicit")),
-]
-HELLO = b"\x16\x03\x01\x00\x05hello"
-
-
-def finish(lab: Lab, server: FtpsServer) -> None:
-    """Every connection ended, no LabError, and a good client is served."""
-    assert server.settle()
-    server.record()
-    lab.prove_served(server)
-    told = lab.told(server)
-    assert told.logged_in
-    assert [transfer.completed for transfer in told.transfers] == [True]
 
 
 class BrokenOffError(Exception):
@@ -236,13 +219,13 @@ def break_everywhere(lab: Lab, server: FtpsServer, step: int, *, tls: bool) -> N
     finish(lab, server)
 
 
-@pytest.mark.parametrize("attack", EXPLICIT)
+@pytest.mark.parametrize("attack", EXPLICIT_ATTACKS)
 def test_a_session_in_clear_that_breaks_off_at_any_byte(lab: Lab, attack: str) -> None:
     """Login, upload, download and QUIT in clear, ended after each byte of it."""
     break_everywhere(lab, lab.serve(attack=attack), 1, tls=False)
 
 
-@pytest.mark.parametrize(("attack", "protocol"), IN_TLS)
+@pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
 def test_a_session_in_tls_that_breaks_off_at_any_byte(lab: Lab, attack: str, protocol: str) -> None:
     """The same in TLS, ended in the middle of handshakes and records."""
     step = 1 if LONG else 23 if attack == "intercept" else 37

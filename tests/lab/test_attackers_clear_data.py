@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import HELLO, IN_TLS, MODES, read_all
 
 from ftps_lab.attackers.downgrade import FORGED
 
@@ -17,18 +18,6 @@ if TYPE_CHECKING:
     from tests.lab.conftest import Client, Lab, Mode
 
     from ftps_lab.servers import FtpsServer
-
-MODES: tuple[Mode, ...] = ("pasv", "epsv", "port", "eprt")
-PROTOCOLS = ("explicit", "implicit")
-
-
-def read_all(sock: socket.socket) -> bytes:
-    """Until the end, or a reset."""
-    received = b""
-    with contextlib.suppress(ConnectionError):
-        while data := sock.recv(65536):
-            received += data
-    return received
 
 
 def promised(lab: Lab, server: FtpsServer, mode: Mode = "pasv") -> Client:
@@ -41,13 +30,13 @@ def promised(lab: Lab, server: FtpsServer, mode: Mode = "pasv") -> Client:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("command", ["RETR chunk", "LIST", "NLST", "MLSD"])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_downloads_are_forged_in_clear(lab: Lab, protocol: str, command: str, mode: Mode) -> None:
     """A client gets the attacker's bytes for whatever it asks; they are told as forged, and its handshake as failed."""
     server = lab.serve(protocol, attack="clear-data")
     client = promised(lab, server, mode=mode)
     with client.transfercmd(command) as data:
-        data.sendall(b"\x16\x03\x01\x00\x05hello")
+        data.sendall(HELLO)
         assert read_all(data) == FORGED
     assert client.voidresp().startswith("226")
     client.quit()
@@ -62,7 +51,7 @@ def test_downloads_are_forged_in_clear(lab: Lab, protocol: str, command: str, mo
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("command", ["RETR chunk", "STOR up"])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_a_real_handshake_is_answered_in_clear(lab: Lab, protocol: str, command: str, when: str) -> None:
     """A client that begins TLS, before or after it asks for the transfer, reads text; its ClientHello is no content."""
     server = lab.serve(protocol, attack="clear-data")
@@ -91,7 +80,7 @@ def test_a_real_handshake_is_answered_in_clear(lab: Lab, protocol: str, command:
 
 
 @pytest.mark.parametrize("size", [1, 100, 300_000])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_an_upload_in_clear_is_content(lab: Lab, protocol: str, size: int) -> None:
     """Who sends in clear what was to be in TLS has uploaded it, readable by anybody."""
     server = lab.serve(protocol, attack="clear-data")

@@ -7,29 +7,14 @@ import ftplib
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import ENDLESS, IN_TLS, intercepted, narrow, spread
 
 if TYPE_CHECKING:
     from tests.conftest import Quiet
     from tests.lab.conftest import Client, Lab, Mode
-
-    from ftps_lab.servers import FtpsServer
-
-PROTOCOLS = ("explicit", "implicit")
-HUGE = 64 << 20
-"""More than all buffers on the way hold."""
-
-
-def intercepted(lab: Lab, protocol: str = "explicit", **more: Any) -> FtpsServer:
-    return lab.serve(protocol, attack="intercept", **more)
-
-
-def spread(lab: Lab) -> None:
-    """A file that takes no room."""
-    with (lab.root / "huge").open("wb") as file:
-        file.truncate(HUGE)
 
 
 def shaken(client: Client, data: socket.socket) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
@@ -57,7 +42,7 @@ def half_way(lab: Lab, client: Client, command: str) -> socket.socket:
     return data
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("mode", ["pasv", "port"])
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
@@ -77,7 +62,7 @@ def test_a_victim_that_resets_half_way(lab: Lab, protocol: str, mode: Mode, prot
     for told in lab.told_twice(server):
         first, second = told.transfers
         assert (first.name, first.completed) == (command.split()[1], False)
-        assert first.size < HUGE
+        assert first.size < ENDLESS
         assert second.completed
     lab.prove_served(server)
 
@@ -121,7 +106,7 @@ def test_a_victim_that_closes_a_download_half_way(lab: Lab, protect: bool) -> No
         client.voidresp()
     client.quit()
     for told in lab.told_twice(server):
-        assert [(t.size < HUGE, t.completed) for t in told.transfers] == [(True, False)]
+        assert [(t.size < ENDLESS, t.completed) for t in told.transfers] == [(True, False)]
 
 
 @pytest.mark.parametrize("protect", [True, False])
@@ -283,10 +268,7 @@ def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quie
     client.voidcmd("TYPE I")
     if not protect:
         client.prot_c()
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    sock.settimeout(5)
-    sock.connect(client.makepasv())
+    sock = narrow(client.makepasv())
     assert client.sock is not None
     client.sock.sendall(b"RETR large\r\nQUIT\r\n")
     data = client.context.wrap_socket(sock) if protect else sock

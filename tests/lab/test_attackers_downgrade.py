@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import ftplib
 import ssl
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import HELLO, IN_TLS, MODES, read_all
 
 from ftps_lab.attackers.downgrade import INJECTED, REFUSAL_IN_CLEAR
 from ftps_lab.testimony import Alert, Credential
 
 if TYPE_CHECKING:
-    import socket
-
     from tests.lab.conftest import Client, Lab, Mode
 
     from ftps_lab.servers import FtpsServer
-
-MODES: tuple[Mode, ...] = ("pasv", "epsv", "port", "eprt")
-PROTOCOLS = ("explicit", "implicit")
-
-
-def read_all(sock: socket.socket) -> bytes:
-    """Until the end, or a reset."""
-    received = b""
-    with contextlib.suppress(ConnectionError):
-        while data := sock.recv(65536):
-            received += data
-    return received
 
 
 def in_clear(lab: Lab, server: FtpsServer, mode: Mode = "pasv") -> Client:
@@ -240,7 +226,7 @@ def test_a_client_that_goes_on_after_the_text(lab: Lab) -> None:
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n")
     assert sock.recv(512).startswith(b"234")
-    sock.sendall(b"\x16\x03\x01\x00\x05hello")
+    sock.sendall(HELLO)
     assert sock.recv(512) == REFUSAL_IN_CLEAR.encode()
     sock.sendall(b"\x15\x03\x01\x00\x02\x02\x46")
     lab.until(lambda: server.wire().records[0].to_server.endswith(b"\x46"))
@@ -300,7 +286,7 @@ def test_the_session_works_after_an_injection(lab: Lab, version: str) -> None:
 
 
 @pytest.mark.parametrize("code", [502, 504, 534, 536, 431])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_prot_is_refused(lab: Lab, protocol: str, code: int) -> None:
     """PROT gets the code, in TLS; who goes on has its data in clear and its password not."""
     server = lab.serve(protocol, attack="refuse-prot", attack_reply=code)
@@ -326,7 +312,7 @@ def test_prot_is_refused(lab: Lab, protocol: str, code: int) -> None:
     assert not server.wire().holds(lab.password.encode())
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_prot_is_refused_with_421(lab: Lab, protocol: str) -> None:
     """421 closes here as well."""
     server = lab.serve(protocol, attack="refuse-prot", attack_reply=421)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import IN_TLS, shown
 
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.errors import LabError
@@ -21,19 +21,10 @@ if TYPE_CHECKING:
 
     from ftps_lab.servers import FtpsServer
 
-PROTOCOLS = ("explicit", "implicit")
 STATES = [
     *(("none", protocol) for protocol in ("explicit", "implicit", "plain")),
     *((attack, protocol) for attack, protocols in ATTACKS.items() for protocol in protocols),
 ]
-
-
-def shown(connection: object) -> bytes:
-    """The certificate that the other side of a TLS socket showed."""
-    assert isinstance(connection, ssl.SSLSocket)
-    der = connection.getpeercert(binary_form=True)
-    assert der is not None
-    return der
 
 
 def test_there_is_something_to_change() -> None:
@@ -79,7 +70,7 @@ def test_nothing_is_left_of_an_attack(lab: Lab, attack: str, protocol: str) -> N
     assert (lab.open_files(), threading.active_count()) == (files, threads)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_rotation_behind_the_interceptor(lab: Lab, protocol: str) -> None:
     """Who is connected keeps the certificates on both sides, also on data connections; who comes then sees the new."""
     server = lab.serve(protocol, attack="intercept")
@@ -257,7 +248,7 @@ def begin(what: str, server: FtpsServer, client: Client, stack: contextlib.ExitS
 # --- accounts of the genuine server that begin anew ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("how", ["REIN", "USER"])
 def test_a_second_login_in_one_session(lab: Lab, protocol: str, how: str) -> None:
     """REIN and another USER make the genuine server forget PROT as well; the client asks again, and so does he."""

@@ -6,35 +6,21 @@ import ftplib
 import io
 import ssl
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.lab.readings import apart_from_the_key
+from tests.lab.sessions import IN_TLS, MODES, intercepted, shown
 
 from ftps_lab.testimony import CAPTURED, Credential
 
 if TYPE_CHECKING:
-    from cryptography import x509
     from tests.lab.conftest import Client, Lab, Mode
 
     from ftps_lab.servers import FtpsServer
     from ftps_lab.testimony import Transfer
 
-MODES = ("pasv", "epsv", "port", "eprt")
 FILES = ("empty", "three", "chunk", "large")
-PROTOCOLS = ("explicit", "implicit")
-
-
-def intercepted(lab: Lab, protocol: str = "explicit", **more: Any) -> FtpsServer:
-    return lab.serve(protocol, attack="intercept", **more)
-
-
-def shown(connection: object) -> bytes:
-    """The certificate that the other side of a TLS socket showed."""
-    assert isinstance(connection, ssl.SSLSocket)
-    der = connection.getpeercert(binary_form=True)
-    assert der is not None
-    return der
 
 
 def transfer_all(lab: Lab, client: Client, files: tuple[str, ...] = FILES[:3]) -> None:
@@ -77,7 +63,7 @@ def key(transfer: Transfer) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_every_size_goes_through_unchanged(lab: Lab, protocol: str, mode: Mode) -> None:
     """Listings, downloads, uploads and appending of 0 B to 5 MiB, passive and active; the two accounts agree."""
     server = intercepted(lab, protocol)
@@ -88,7 +74,7 @@ def test_every_size_goes_through_unchanged(lab: Lab, protocol: str, mode: Mode) 
     prove_both_accounts(lab, server, files=len(files))
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("alone", [True, False])
 def test_each_tls_version(lab: Lab, protocol: str, version: str, alone: bool) -> None:
@@ -102,7 +88,7 @@ def test_each_tls_version(lab: Lab, protocol: str, version: str, alone: bool) ->
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_a_victim_with_prot_c(lab: Lab, protocol: str, mode: Mode) -> None:
     """Data connections that the client wants in clear are in clear on its side, and in TLS behind the attacker."""
     server = intercepted(lab, protocol, require_tls=True)
@@ -129,7 +115,7 @@ def test_a_victim_without_tls(lab: Lab) -> None:
     assert server.testimony().credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_the_whole_story_in_two_accounts(lab: Lab, protocol: str) -> None:
     """The attacker has user, password, every command and reply; the genuine server a client with one more handshake."""
     server = intercepted(lab, protocol)
@@ -172,7 +158,7 @@ def test_the_whole_story_in_two_accounts(lab: Lab, protocol: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_a_wrong_password_is_not_let_in(lab: Lab, protocol: str) -> None:
     """The genuine server's 530 comes through, and the attacker tells the password as not accepted."""
     server = intercepted(lab, protocol)
@@ -195,13 +181,8 @@ def test_a_wrong_password_is_not_let_in(lab: Lab, protocol: str) -> None:
 # --- certificates --------------------------------------------------------------------------------------------------
 
 
-def apart_from_the_key(certificate: x509.Certificate) -> list[bytes]:
-    public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return certificate.tbs_certificate_bytes.split(public)
-
-
 @pytest.mark.parametrize("name", ["other", "leaf"])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_the_attackers_own_certificate(lab: Lab, protocol: str, name: str) -> None:
     """A look-alike, or a leaf of the attacker's authority, is shown on control and data connections, and told."""
     own = lab.certificates[name]
@@ -226,7 +207,7 @@ def test_the_chain_of_the_attackers_authority_is_sent(lab: Lab) -> None:
     assert lab.login(server, trust=("root",)).get("three") == b"abc"
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_without_a_certificate_of_his_own_it_is_a_twin(lab: Lab, protocol: str) -> None:
     """By default the attacker's certificate is the genuine one in every field but the key."""
     from cryptography import x509
@@ -238,7 +219,7 @@ def test_without_a_certificate_of_his_own_it_is_a_twin(lab: Lab, protocol: str) 
     assert apart_from_the_key(x509.load_der_x509_certificate(der)) == apart_from_the_key(genuine.x509)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("own", ["other", None])
 def test_a_client_that_verifies_gives_nothing_away(lab: Lab, protocol: str, own: str | None) -> None:
     """Who trusts the genuine certificate only refuses, and the attacker learns no password."""
@@ -269,7 +250,7 @@ def test_a_data_certificate_behind(lab: Lab) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("protect", [True, False])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_the_tap_agrees_with_a_relay_of_the_tests(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
     """All that the client sent and got is on the tap, on every connection, and nothing of the other side is."""
     server = intercepted(lab, protocol)

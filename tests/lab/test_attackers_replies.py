@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import ftplib
 import re
-import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import IN_TLS, intercepted, narrow
 
 from ftps_lab.data import Passive
 
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from tests.lab.conftest import Lab
 
     from ftps_lab.servers import FtpsServer
-
-PROTOCOLS = ("explicit", "implicit")
-
-
-def intercepted(lab: Lab, protocol: str = "explicit", **more: Any) -> FtpsServer:
-    return lab.serve(protocol, attack="intercept", **more)
-
 
 SAID = (
     *(b"SYST", b"FEAT", b"PWD", b"NOOP", b"HELP", b"HELP NOOP", b"STAT /", b"MLST three", b"OPTS UTF8 ON"),
@@ -84,7 +77,7 @@ def reply(heard: io.BufferedIOBase | io.RawIOBase) -> bytes:
     return re.sub(rb"\d+,\d+\)\.\r\n$|\(\|\|\|\d+\|\)", b"somewhere", b"".join(lines))
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_every_reply_is_the_genuine_servers(lab: Lab, protocol: str) -> None:
     """Byte for byte what a direct session hears: multi-line, refusals, names that are not ASCII and not UTF-8."""
     server, direct = intercepted(lab, protocol), lab.serve(protocol)
@@ -123,7 +116,7 @@ def test_bytes_that_are_not_utf8_reach_the_genuine_server(lab: Lab, root: Path) 
     assert made[0] == made[1]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("command", ["PASV", "EPSV"])
 def test_passive_ports_are_the_attackers(lab: Lab, protocol: str, command: str) -> None:
     """227 and 229 name a port of the attacker's, not the genuine server's, and are otherwise unchanged."""
@@ -141,14 +134,11 @@ def test_passive_ports_are_the_attackers(lab: Lab, protocol: str, command: str) 
     client.quit()
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
     """A client that sends much and reads late gets every reply, through buffers that were full on both sides."""
     server = intercepted(lab, protocol)
-    raw = socket.socket()
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    raw.settimeout(10)
-    raw.connect((server.host, server.port))
+    raw = narrow((server.host, server.port), 4096)
     if protocol == "explicit":
         raw.recv(512)
         raw.sendall(b"AUTH TLS\r\n")

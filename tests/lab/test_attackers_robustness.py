@@ -15,8 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-
-from ftps_lab.attackers import ATTACKS
+from tests.lab.sessions import ATTACKS_IN_TLS, EVERY_ATTACK, EXPLICIT_ATTACKS, HELLO, finish, read_all
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Lab
@@ -24,17 +23,6 @@ if TYPE_CHECKING:
     from ftps_lab.servers import FtpsServer
 
 LONG = bool(os.environ.get("FTPS_LAB_LONG"))
-ALL = [
-    *(("none", protocol) for protocol in ("explicit", "implicit")),
-    *((attack, protocol) for attack, protocols in ATTACKS.items() for protocol in protocols),
-]
-EXPLICIT = ["none", *(attack for attack, protocols in ATTACKS.items() if "explicit" in protocols)]
-IN_TLS = [
-    *(("none", "explicit"), ("none", "implicit"), ("intercept", "explicit"), ("intercept", "implicit")),
-    *(("inject-before-tls", "explicit"), ("refuse-prot", "explicit"), ("refuse-prot", "implicit")),
-    *(("clear-data", "explicit"), ("clear-data", "implicit")),
-]
-HELLO = b"\x16\x03\x01\x00\x05hello"
 GARBAGE = {
     "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "noise": random.Random(1).randbytes(3000),
@@ -51,29 +39,10 @@ GARBAGE = {
 }
 
 
-def read_all(sock: socket.socket) -> bytes:
-    """Until the end, or a reset."""
-    received = b""
-    with contextlib.suppress(OSError):
-        while data := sock.recv(65536):
-            received += data
-    return received
-
-
-def finish(lab: Lab, server: FtpsServer) -> None:
-    """Every connection ended, no LabError, and a good client is served."""
-    assert server.settle()
-    server.record()
-    lab.prove_served(server)
-    told = lab.told(server)
-    assert told.logged_in
-    assert [transfer.completed for transfer in told.transfers] == [True]
-
-
 # --- bytes that are no session -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("attack", "protocol"), ALL)
+@pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
 def test_garbage_on_the_control_connection(lab: Lab, attack: str, protocol: str) -> None:
     """Bytes that are neither FTP nor TLS end or are answered, and their connection is told."""
     server = lab.serve(protocol, attack=attack)
@@ -97,7 +66,7 @@ def say_and_leave(sock: socket.socket, garbage: bytes) -> None:
     sock.close()
 
 
-@pytest.mark.parametrize("attack", EXPLICIT)
+@pytest.mark.parametrize("attack", EXPLICIT_ATTACKS)
 def test_garbage_in_the_place_of_a_client_hello(lab: Lab, attack: str) -> None:
     """After AUTH: where TLS was promised the handshake fails and is told so, once; elsewhere it is bad commands."""
     server = lab.serve(attack=attack)
@@ -113,7 +82,7 @@ def test_garbage_in_the_place_of_a_client_hello(lab: Lab, attack: str) -> None:
     finish(lab, server)
 
 
-@pytest.mark.parametrize(("attack", "protocol"), IN_TLS)
+@pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
 def test_garbage_inside_tls(lab: Lab, attack: str, protocol: str) -> None:
     """The same within TLS is bad commands, up to QUIT."""
     server = lab.serve(protocol, attack=attack)
@@ -132,7 +101,7 @@ def test_garbage_inside_tls(lab: Lab, attack: str, protocol: str) -> None:
     finish(lab, server)
 
 
-@pytest.mark.parametrize(("attack", "protocol"), IN_TLS)
+@pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
 def test_garbage_after_the_handshake(lab: Lab, attack: str, protocol: str) -> None:
     """Bytes in clear within an established TLS connection end it, and are told as its error."""
     server = lab.serve(protocol, attack=attack)
@@ -150,7 +119,7 @@ def test_garbage_after_the_handshake(lab: Lab, attack: str, protocol: str) -> No
     finish(lab, server)
 
 
-@pytest.mark.parametrize(("attack", "protocol"), ALL)
+@pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
 def test_a_megabyte_without_a_line_end(lab: Lab, attack: str, protocol: str) -> None:
     """It is answered 500 and forgotten, and the session goes on; before implicit TLS it is no handshake."""
     server = lab.serve(protocol, attack=attack)
@@ -173,7 +142,7 @@ def has_accepted(server: FtpsServer, number: int) -> bool:
     return len(server.recorder.connections) >= number
 
 
-@pytest.mark.parametrize(("attack", "protocol"), ALL)
+@pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
 def test_a_thousand_connections(lab: Lab, attack: str, protocol: str) -> None:
     """A thousand clients at once, of which some speak and some reset: each is told, and the next is served.
 

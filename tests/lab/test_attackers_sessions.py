@@ -7,9 +7,10 @@ import ftplib
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import IN_TLS, MODES, intercepted, spread
 
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.errors import LabError
@@ -18,22 +19,6 @@ from ftps_lab.servers import FtpsServer
 if TYPE_CHECKING:
     from tests.conftest import Quiet
     from tests.lab.conftest import Lab, Mode
-
-
-MODES: tuple[Mode, ...] = ("pasv", "epsv", "port", "eprt")
-PROTOCOLS = ("explicit", "implicit")
-HUGE = 64 << 20
-"""More than all buffers on the way hold."""
-
-
-def intercepted(lab: Lab, protocol: str = "explicit", **more: Any) -> FtpsServer:
-    return lab.serve(protocol, attack="intercept", **more)
-
-
-def spread(lab: Lab) -> None:
-    """A file that takes no room."""
-    with (lab.root / "huge").open("wb") as file:
-        file.truncate(HUGE)
 
 
 # --- ABOR -------------------------------------------------------------------------------------------------------
@@ -69,7 +54,7 @@ def test_abor_in_mid_transfer(lab: Lab, command: str, mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("when", ["nothing", "passive", "asked"])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_abor_while_nothing_passes(lab: Lab, protocol: str, when: str) -> None:
     """ABOR is answered 225 without a transfer, and for one that has not begun, which then gets no reply of its own."""
     server = intercepted(lab, protocol)
@@ -102,7 +87,7 @@ def test_abor_before_the_first_byte(lab: Lab) -> None:
 # --- out of order --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_pipelined_commands(lab: Lab, protocol: str) -> None:
     """Commands in one segment are answered in order, and each reply is told with its own command."""
     server = intercepted(lab, protocol)
@@ -146,7 +131,7 @@ def test_commands_behind_auth_in_clear(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("command", ["PORT 127,0,0,2,{0},{1}", "EPRT |1|127.0.0.2|{2}|", "PORT 10,0,0,1,20,20"])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", IN_TLS)
 def test_port_to_a_foreign_address_is_refused(lab: Lab, protocol: str, command: str) -> None:
     """Neither the attacker nor the genuine server connects to anybody but the client."""
     with socket.create_server(("127.0.0.2", 0)) as stranger:

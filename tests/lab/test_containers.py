@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.waiting import until
 
 from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.containers import (
@@ -70,13 +71,6 @@ def left_of(engine: Engine, run: str) -> list[str]:
     label = {"label": f"{LABEL_RUN}={run}"}
     containers: list[dict[str, Any]] = engine.api.containers(all=True, filters=label)
     return [each["Id"] for each in containers] + [each["Id"] for each in engine.api.networks(filters=label)]
-
-
-def until(condition: Any) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def python(container: Container, code: str, *arguments: str) -> Any:
@@ -273,7 +267,7 @@ def test_what_a_killed_run_left_is_cleared_at_the_next_start(engine: Engine, tag
             child.wait(SECONDS)
         finally:
             child.kill()
-    until(lambda: len(left_of(engine, run)) == 1)
+    until(lambda: len(left_of(engine, run)) == 1, SECONDS)
     removed = clear_leftovers(engine)
     assert f"ftps-lab-{run}-1-held" in removed
     assert left_of(engine, run) == []

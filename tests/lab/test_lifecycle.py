@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from OpenSSL import SSL
+from tests.lab.sessions import PROTOCOLS
 
 from ftps_lab.data import RecordingData
 from ftps_lab.errors import LabError
@@ -21,8 +22,6 @@ from ftps_lab.tap import TappedTls
 if TYPE_CHECKING:
     from tests.conftest import Quiet
     from tests.lab.conftest import Lab
-
-PROTOCOLS = ("explicit", "implicit", "plain")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import PROTOCOLS
 
 from ftps_lab.recorder import Recorder
 from ftps_lab.servers import IOLoop, Waker  # type: ignore[attr-defined]  # pyftpdlib's, without its warning
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from tests.lab.conftest import Lab
 
 PEER = ("127.0.0.1", 40000)
-PROTOCOLS = ("explicit", "implicit", "plain")
 
 
 def test_a_reply_belongs_to_the_newest_command_of_its_connection() -> None:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import PROTOCOLS, finish, narrow, read_all
 
 from ftps_lab import handlers
 from ftps_lab.tap import TappedSocket
@@ -19,9 +20,7 @@ from ftps_lab.tap import TappedSocket
 if TYPE_CHECKING:
     from tests.lab.conftest import Lab
 
-    from ftps_lab.servers import FtpsServer
 
-PROTOCOLS = ("explicit", "implicit", "plain")
 GARBAGE = {
     "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "zeros": bytes(100),
@@ -38,26 +37,6 @@ GARBAGE = {
     "empty-record": b"\x16\x03\x03\x00\x00" * 10,
     "sslv2": b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10" + b"x" * 40,
 }
-
-
-def read_all(sock: socket.socket) -> bytes:
-    """Until the end, or a reset."""
-    received = b""
-    with contextlib.suppress(ConnectionError):
-        while data := sock.recv(65536):
-            received += data
-    return received
-
-
-def finish(lab: Lab, server: FtpsServer) -> None:
-    """Every connection ended, no LabError, and a good client is served."""
-    assert server.settle()
-    server.record()
-    lab.prove_alive(server)
-    assert server.settle()
-    testimony = server.testimony()
-    assert testimony.logged_in
-    assert all(transfer.completed for transfer in testimony.transfers)
 
 
 @pytest.mark.parametrize("name", GARBAGE)
@@ -197,10 +176,7 @@ def test_a_megabyte_without_a_line_end(lab: Lab, protocol: str) -> None:
 def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
     """A client that sends much and reads late gets every reply, through buffers that were full."""
     server = lab.serve(protocol)
-    raw = socket.socket()
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    raw.settimeout(10)
-    raw.connect((server.host, server.port))
+    raw = narrow((server.host, server.port), 4096)
     if protocol == "explicit":
         raw.recv(512)
         raw.sendall(b"AUTH TLS\r\n")
@@ -250,9 +226,7 @@ def test_a_reply_that_the_kernel_does_not_take(lab: Lab, protocol: str, monkeypa
     client = lab.login(server)
     monkeypatch.setattr(TappedSocket, "send", valve)
     client.putcmd("NOOP")
-    deadline = time.monotonic() + 5
-    while server.testimony().commands[-1].reply != 200:
-        assert time.monotonic() < deadline
+    lab.until(lambda: server.testimony().commands[-1].reply == 200)
     time.sleep(0.02)
     takes.set()
     assert client.voidresp().startswith("200")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pyftpdlib.handlers import FTPHandler
+from tests.lab.sessions import MODES, PROTOCOLS, shown
 
 from ftps_lab.errors import LabError
 from ftps_lab.servers import FtpsServer, ServerSpec
@@ -20,24 +21,19 @@ from ftps_lab.servers import FtpsServer, ServerSpec
 if TYPE_CHECKING:
     from tests.lab.conftest import Client, Lab, Mode
 
-PROTOCOLS = ("explicit", "implicit", "plain")
-MODES = ("pasv", "epsv", "port", "eprt")
 FILES = ("empty", "three", "chunk", "large")
 
 
-def shown(connection: object) -> str:
+def fingerprint(connection: object) -> str:
     """The SHA-256 fingerprint of the certificate that the other side of a TLS socket showed, as the lab writes it."""
-    assert isinstance(connection, ssl.SSLSocket)
-    der = connection.getpeercert(binary_form=True)
-    assert der is not None
-    return sha256(der).digest().hex(":").upper()
+    return sha256(shown(connection)).digest().hex(":").upper()
 
 
 def shown_on_data(client: Client) -> str:
     """The same for the next data connection."""
     data = client.transfercmd("NLST")
     with data:
-        certificate = shown(data)
+        certificate = fingerprint(data)
         while data.recv(8192):
             pass
     client.voidresp()
@@ -212,8 +208,8 @@ def test_rotation_while_clients_are_connected(lab: Lab) -> None:
     before = lab.login(server)
     server.change(lab.spec(certificate="other"))
     after = lab.login(server, trust=("other",))
-    assert (shown(before.sock), shown_on_data(before)) == (genuine.sha256, genuine.sha256)
-    assert (shown(after.sock), shown_on_data(after)) == (other.sha256, other.sha256)
+    assert (fingerprint(before.sock), shown_on_data(before)) == (genuine.sha256, genuine.sha256)
+    assert (fingerprint(after.sock), shown_on_data(after)) == (other.sha256, other.sha256)
     with pytest.raises(ssl.SSLCertVerificationError):
         lab.client(server).auth()
 
@@ -224,7 +220,7 @@ def test_rotation_between_greeting_and_auth(lab: Lab) -> None:
     client = lab.client(server)
     server.change(lab.spec(certificate="other"))
     client.auth()
-    assert shown(client.sock) == lab.certificates["genuine"].sha256
+    assert fingerprint(client.sock) == lab.certificates["genuine"].sha256
 
 
 def test_the_protocol_changes_on_the_same_port(lab: Lab) -> None:
@@ -255,7 +251,7 @@ def test_the_data_certificate_is_what_data_connections_show(lab: Lab, protocol: 
     genuine, data = lab.certificates["genuine"], lab.certificates["data"]
     server = lab.serve(protocol, data_certificate=data)
     client = lab.login(server, trust=("genuine", "data"))
-    assert (shown(client.sock), shown_on_data(client)) == (genuine.sha256, data.sha256)
+    assert (fingerprint(client.sock), shown_on_data(client)) == (genuine.sha256, data.sha256)
     assert [handshake.certificate for handshake in server.testimony().handshakes] == [genuine.sha256, data.sha256]
     assert server.testimony().transfers[0].certificate == data.sha256
 
@@ -274,8 +270,8 @@ def test_servers_never_share_a_certificate_or_a_session(lab: Lab) -> None:
             return stack.enter_context(context.wrap_socket(raw, server_hostname="localhost", session=session))
 
         first = greet(one, None)
-        assert shown(first) == lab.certificates["genuine"].sha256
+        assert fingerprint(first) == lab.certificates["genuine"].sha256
         assert greet(one, first.session).session_reused
         second = greet(two, first.session)
         assert not second.session_reused
-        assert shown(second) == lab.certificates["other"].sha256
+        assert fingerprint(second) == lab.certificates["other"].sha256

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.lab.sessions import PROTOCOLS, narrow
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from tests.conftest import Quiet
     from tests.lab.conftest import Client, Lab
-
-PROTOCOLS = ("explicit", "implicit", "plain")
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -53,10 +52,7 @@ def shake(tls: ssl.SSLObject) -> bool:
 
 def slowly(client: Client, command: str) -> socket.socket:
     """A data connection with the smallest receive buffer."""
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    sock.settimeout(5)
-    sock.connect(client.makepasv())
+    sock = narrow(client.makepasv())
     assert client.sendcmd(command).startswith("1")
     return sock
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ftplib
 import io
 import ssl
-import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.sessions import PROTOCOLS
+from tests.waiting import until
 
 from ftps_lab.testimony import Alert, Credential
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from ftps_lab.servers import FtpsServer
     from ftps_lab.testimony import Channel, Transfer
-
-PROTOCOLS = ("explicit", "implicit", "plain")
 
 
 def test_the_whole_story_of_an_explicit_session(lab: Lab) -> None:
@@ -382,7 +381,4 @@ def the_transfer(lab: Lab, server: FtpsServer) -> Transfer:
 
 def wait_for_bytes(server: FtpsServer, count: int) -> None:
     """Until the server has received so much on data connections."""
-    deadline = time.monotonic() + 5
-    while sum(len(record.to_server) for record in server.wire().records if record.kind == "data") < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    until(lambda: sum(len(r.to_server) for r in server.wire().records if r.kind == "data") >= count, pause=0.001)
