@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from ftps_harness.home import Folder, Home
     from ftps_harness.lftp import Lftp, Run
-    from ftps_harness.place import Place, Server
+    from ftps_harness.place import Place
     from ftps_harness.secrets import Secrets
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
 ANONYMOUS = "anonymous"

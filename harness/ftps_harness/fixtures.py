@@ -21,7 +21,7 @@ from ftps_harness.scenario.model import Server
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
 from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue, twins
-from ftps_lab.servers import ServerSpec
+from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

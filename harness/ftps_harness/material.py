@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ftps_harness import scenario as scenarios
 from ftps_lab import certificates as issuing
-from ftps_lab.servers import ServerSpec
+from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

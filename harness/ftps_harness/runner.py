@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ftps_harness.lftp import Lftp
     from ftps_harness.place import Place
     from ftps_harness.scenario import Expect, Scenario, Step
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 
 @dataclass(frozen=True, slots=True)

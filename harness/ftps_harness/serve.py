@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ftps_harness.home import Folder
-    from ftps_harness.place import Server
     from ftps_harness.scenario import Scenario, Step
+    from ftps_lab.interface import Server
 
 _WIDTH = 80
 _MISLEADING = ("LFTP_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -38,10 +38,9 @@ if TYPE_CHECKING:
 
     from tests.harness.conftest import Play
 
-    from ftps_harness.place import Server
     from ftps_harness.runner import ScenarioResult
     from ftps_harness.scenario.tables import ExpectedVerdict
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import Server, ServerSpec
 
 ACCEPTED = 'verdict = "accepted"'
 REJECTED = 'verdict = "rejected"\nreason = "untrusted"'

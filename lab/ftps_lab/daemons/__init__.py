@@ -1,4 +1,4 @@
-"""Real FTP daemons behind the `Server` protocol of the harness, witnessed by their logs, their files and a relay.
+"""Real FTP daemons behind `ftps_lab.interface.Server`, witnessed by their logs, their files and a relay.
 
 ```python
 with DaemonServer("vsftpd", spec, root=folder, password="secret", users=("alice",), host="127.0.0.1") as server:
@@ -21,7 +21,7 @@ from ftps_lab.daemons.vsftpd import Vsftpd, VsftpdReuse
 
 if TYPE_CHECKING:
     from ftps_lab.daemons.daemon import Daemon, Needs
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 __all__ = ["ANONYMOUS", "DAEMONS", "NEEDS", "DaemonServer", "why_not"]
 

@@ -1,4 +1,4 @@
-"""A real FTP daemon behind the `Server` protocol of the harness: starts, rotates, witnesses, stops."""
+"""A real FTP daemon behind the interface of every server of the lab: starts, rotates, witnesses, stops."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ftps_lab.daemons.relay import Relay
 from ftps_lab.daemons.tape import Tape
 from ftps_lab.errors import LabError
 from ftps_lab.handlers import root_path
+from ftps_lab.interface import Server
 
 if TYPE_CHECKING:
     import os
-    from types import TracebackType
 
     from ftps_lab.daemons.daemon import Daemon
     from ftps_lab.daemons.inetd import Inetd
     from ftps_lab.daemons.process import Process
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
 _READY_SECONDS = 10.0
@@ -36,7 +36,7 @@ _PORTS = 50
 _INNER_PORT = 2121
 
 
-class DaemonServer:
+class DaemonServer(Server):
     """A daemon on a loopback address of its own, with the relay in front of it.
 
     Args:
@@ -83,9 +83,7 @@ class DaemonServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> Self:

@@ -16,7 +16,7 @@ from ftps_lab.daemons.log import Answered, Asked, Began, Event, Moved, Secured, 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 _LINE = re.compile(
     r"\w{3} \w{3} [ \d]\d [\d:]{8} \d{4} \[pid \d+\] (?:\[[^\]]*\] )?"
