@@ -188,7 +188,7 @@ class _Call:
             again=self._again,
             options=wanted.again,
         )
-        terminal.matrices(done)
+        terminal.side_by_side(done)
         terminal.failures(done)
         return done
 

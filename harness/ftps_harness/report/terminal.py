@@ -13,8 +13,8 @@ from rich.text import Text
 
 from ftps_harness.report.account import Section, again, step_sections
 from ftps_harness.report.console import console_for
-from ftps_harness.report.matrix import lines, matrices
 from ftps_harness.report.plain import cells, counts_words, expectation_words, harmless, outcome_words, padded, wrapped
+from ftps_harness.report.side_by_side import families, lines
 from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 
 if TYPE_CHECKING:
@@ -81,12 +81,12 @@ class Terminal:
         """One scenario of the table: its id and title, and what each of its steps came to."""
         self.console.print(Text("\n").join(self._row(result)))
 
-    def matrices(self, run: BuildRun) -> None:
+    def side_by_side(self, run: BuildRun) -> None:
         """Scenarios that take the same steps, side by side."""
-        for matrix in matrices(run.results):
+        for family in families(run.results):
             self._line()
             self._line("side by side: what each came to, by step", "bold")
-            for line in lines(matrix, self._width):
+            for line in lines(family, self._width):
                 self._line(line)
 
     def failures(self, run: BuildRun) -> None:
