@@ -24,7 +24,7 @@ from ftps_harness.lftp.settings import LAB_ADDRESS
 from ftps_harness.material import Material
 from ftps_harness.place import Here
 from ftps_harness.report.account import server_section
-from ftps_harness.report.plain import harmless, wrapped
+from ftps_harness.report.plain import harmless, plural, wrapped
 from ftps_harness.report.showing import expected_words, server_words
 from ftps_harness.scenario import substitute
 from ftps_harness.scenario.files import NO_HANDSHAKE
@@ -60,7 +60,7 @@ def serve(scenario: Scenario, say: Callable[[str], None], *, port: int = 0, step
         LabError: The port is taken, or the server failed.
     """
     if step > len(scenario.steps):
-        raise UsageError(f"--step {step}: {scenario.id} has {len(scenario.steps)} steps")
+        raise UsageError(f"--step {step}: {scenario.id} has {plural(len(scenario.steps), 'step')}")
     asked: list[bool] = []  # no threading.Event: a signal's handler may take no lock
     with signals.told(lambda: asked.append(True)), Stand(scenario, port) as stand:
         for number in range(1, step):

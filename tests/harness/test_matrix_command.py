@@ -153,7 +153,7 @@ class TestWithContainers:
         )
         assert [step["actual"]["verdict"] for step in second["steps"]] == ["accepted", "rejected", "accepted"]
         assert all(step["control"] for step in second["steps"])
-        assert "2 passed, 0 failed, 0 errors, 0 skipped over 1 pairs, 0 drifted" in out
+        assert "2 passed, 0 failed, 0 errors, 0 skipped over 1 pair, 0 drifted" in out
         assert all(len(line) <= 80 for line in out.splitlines())
 
     def test_a_new_answer_is_drift_and_1(

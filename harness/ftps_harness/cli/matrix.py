@@ -190,12 +190,13 @@ class _Watch:
     @contextlib.contextmanager
     def watching(self, pairs: Sequence[Pair], scenarios: int) -> Iterator[None]:
         """Say what is to come, and on a live terminal show a bar while it does."""
+        from ftps_harness.report.plain import plural
         from ftps_harness.report.progress import Progress
 
         self._total = len(pairs)
         builds, kinds = ({getattr(pair, axis).name for pair in pairs} for axis in ("build", "kind"))
-        told = (counted(len(builds), "lftp build"), counted(len(kinds), "server"), counted(scenarios, "scenario"))
-        self.say(f"{' × '.join(told)}: {counted(len(pairs) * scenarios, 'cell')}", "bold")
+        told = (plural(len(builds), "lftp build"), plural(len(kinds), "server"), plural(scenarios, "scenario"))
+        self.say(f"{' × '.join(told)}: {plural(len(pairs) * scenarios, 'cell')}", "bold")
         if not self._live:
             yield
             return
@@ -238,6 +239,7 @@ class _Watch:
     def report(self, run: MatrixRun, drifts: Sequence[Drift]) -> None:
         """Everything, when all pairs have ended."""
         from ftps_harness.matrix import table
+        from ftps_harness.report.plain import plural
 
         width = self._width
         sections = (
@@ -257,13 +259,8 @@ class _Watch:
                 self.say(f"  {line}")
         self.say("")
         if run.interrupted:
-            self.say(f"interrupted: {len(run.pairs)} of {self._total} pairs were played", "bold yellow")
+            self.say(f"interrupted: {len(run.pairs)} of {plural(self._total, 'pair')} played", "bold yellow")
         self.say(table.summary(run, drifts), "bold green" if exit_code(run, drifts) == 0 else "bold red")
-
-
-def counted(number: int, what: str) -> str:
-    """``1 server``, ``2 servers``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _is_checkout(folder: Path) -> bool:

@@ -13,7 +13,16 @@ from rich.text import Text
 
 from ftps_harness.report.account import Section, again, step_sections
 from ftps_harness.report.console import console_for
-from ftps_harness.report.plain import cells, counts_words, expectation_words, harmless, outcome_words, padded, wrapped
+from ftps_harness.report.plain import (
+    cells,
+    counts_words,
+    expectation_words,
+    harmless,
+    outcome_words,
+    padded,
+    plural,
+    wrapped,
+)
 from ftps_harness.report.side_by_side import families, lines
 from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 
@@ -54,7 +63,7 @@ class Terminal:
         self._begun = True
         build = f"lftp {lftp.version} at {lftp.path}, TLS by {lftp.tls}, dialect {lftp.dialect}"
         self._line(harmless(build), "bold")
-        self._line(f"{total} {'scenario' if total == 1 else 'scenarios'} {where}".rstrip())
+        self._line(f"{plural(total, 'scenario')} {where}".rstrip())
         for note in notes:
             self._line(harmless(note), "yellow")
         self._line()
