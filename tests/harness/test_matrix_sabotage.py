@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ftps_harness import process
-from ftps_harness.cli.matrix import exit_code
 from ftps_harness.errors import HarnessError
 from ftps_harness.lftp import Lftp
 from ftps_harness.material import impostor_of
 from ftps_harness.matrix import baseline
 from ftps_harness.matrix.answers import UNEXPECTED
 from ftps_harness.matrix.baseline import Baseline
-from ftps_harness.matrix.play import MatrixRun, PairResult
+from ftps_harness.matrix.play import MatrixRun, PairResult, exit_code
 from ftps_harness.matrix.shell import Shell
 from ftps_harness.outcome import ClientAccount, Outcome, Situation, Task, WireAccount, conclude
 from ftps_harness.place import Here

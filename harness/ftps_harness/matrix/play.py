@@ -95,6 +95,16 @@ class MatrixRun:
     left_out: tuple[tuple[str, str], ...] = ()
 
 
+def exit_code(run: MatrixRun, drifts: Sequence[object]) -> int:
+    """As for ``ftps-lab run`` (DESIGN.md 6); an answer that drifted is an expectation that failed."""
+    if run.interrupted:
+        return 130
+    counts = [pair.counts for pair in run.pairs]
+    if not counts or any(count["error"] or not count["pass"] + count["fail"] for count in counts):
+        return 3
+    return 1 if drifts or any(count["fail"] for count in counts) else 0
+
+
 class Watcher(Protocol):
     """Told what happens, by whichever thread it happens in."""
 
