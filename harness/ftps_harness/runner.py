@@ -209,11 +209,7 @@ class _Stage:
             self._server.change(self._spec)
         if step.rc is not None:
             self._rc = step.rc
-        for name, sources in step.files.items():
-            data = self._material.content(sources, step.server, lambda: self._served(step))
-            private = any(source.kind == "key" for source in sources)
-            in_cwd = name.startswith("cwd/")
-            self._home.put_file(name.removeprefix("cwd/"), data, private=private, folder=step.cwd if in_cwd else "lftp")
+        self._material.put_files(self._home, step, lambda: self._served(step))
 
     def _served(self, step: Step) -> bytes:
         """The leaf that the running server shows, fetched as the document does; no other may become a pin.
