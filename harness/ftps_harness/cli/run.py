@@ -55,7 +55,9 @@ class _Wanted:
 @shared.names
 @shared.tags
 @click.option("--lftp", multiple=True, metavar="PATH", help="The lftp to use; repeat it for one run with each.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Run N scenarios at a time.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="N scenarios at a time (default: 1)."
+)
 @click.option("--fail-fast", is_flag=True, help="Begin no more after the first that fails.")
 @shared.timeout
 @shared.no_controls

@@ -160,7 +160,8 @@ class Terminal:
 
 def _verdict(number: int, step: StepResult, result: ScenarioResult) -> Iterator[Text]:
     """What a step came to, and what was expected where that is something else."""
-    mark = f"{number} " if len(result.scenario.steps) > 1 else ""
+    count = len(result.scenario.steps)
+    mark = f"{number:>{len(str(count))}} " if count > 1 else ""
     words = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
     said = [words]
     if step.judgement.status != "pass":
