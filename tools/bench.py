@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench_figure import Figure
 from bench_matrix import warm_cells
 
 from ftps_harness import lftp, material
 from ftps_harness.attempt import Request, Scene, attempt
 from ftps_harness.home import Home
 from ftps_harness.scenario import catalogue, load, substitute
+from ftps_harness.scenario.files import place
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import errands, populate
 from ftps_lab.certificates import CertificateSpec, issue
@@ -46,22 +48,6 @@ if TYPE_CHECKING:
     from ftps_harness.scenario import Scenario
 
 ROOT = Path(__file__).parent.parent
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the result."""
-
-    what: str
-    value: float
-    unit: str
-    limit: float | None = None
-
-    def __str__(self) -> str:
-        if self.limit is None:
-            return f"{self.what:<86} {self.value:9.3f} {self.unit}"
-        mark = "ok" if self.value <= self.limit else "MISSED"
-        return f"{self.what:<86} {self.value:9.3f} {self.unit:<4} (at most {self.limit:g}: {mark})"
 
 
 @dataclass(frozen=True)
@@ -87,7 +73,7 @@ def main() -> None:
         lambda: catalogue_against_bare(client, scenarios, options.rounds),
         lambda: servers(options.rounds),
         lambda: interceptor(client, options.rounds),
-        lambda: (Figure(*each) for each in warm_cells(client, scenarios, min(options.rounds, 3))),
+        lambda: warm_cells(client, scenarios, min(options.rounds, 3)),
         lambda: start_up(options.rounds),
         lambda: leaks(client, options.steps),
     ):
@@ -105,9 +91,8 @@ def catalogue_against_bare(client: Lftp, scenarios: list[Scenario], rounds: int)
         "run -j 1": lambda: _timed(lambda: _run_all(client, 1, controls=True)),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for name, way in ways.items():
+    for way in ways.values():
         way()  # warm
-        del name
     for _ in range(rounds):
         for name, way in ways.items():
             times[name].append(way())
@@ -145,7 +130,7 @@ def _bare(client: Lftp, scenarios: list[Scenario], *, stock: bool) -> float:
     total = 0.0
     for scenario in scenarios:
         with contextlib.ExitStack() as stack:
-            lines = _prepared(client, scenario, stack, stock=stock)
+            lines = _prepared(scenario, stack, stock=stock)
             for line in lines:
                 began = time.perf_counter()
                 _lftp(client, line)
@@ -167,41 +152,43 @@ def _lftp(client: Lftp, line: Line) -> None:
     )
 
 
-def _prepared(client: Lftp, scenario: Scenario, stack: contextlib.ExitStack, *, stock: bool) -> list[Line]:
+def _prepared(scenario: Scenario, stack: contextlib.ExitStack, *, stock: bool) -> list[Line]:
     """One server and one HOME for each step, up and written before the clock runs."""
-    del client
-    stuff = material.Material(scenario)
+    issued = material.Material(scenario)
     lines = []
     files: dict[str, bytes] = {}
     rc = ""
     for step in scenario.steps:
         secrets = Secrets.new()
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        populate(root, secrets)
-        spec = stuff.server(step.server)
-        server = (
-            _stock(spec, root, secrets, stack)
-            if stock
-            else stack.enter_context(FtpsServer(spec, root=root, password=secrets.password))
-        )
-        home = stack.enter_context(Home())
+        spec = issued.server(step.server)
+        pem = spec.certificate.pem if spec.certificate else b""
         for name, sources in step.files.items():
-            shown = spec.certificate
-            content = stuff.content(sources, step.server, lambda shown=shown: shown.pem if shown else b"")
-            files[name] = content
-        for name, content in files.items():
-            folder = step.cwd if name.startswith("cwd/") else "lftp"
-            home.put_file(name.removeprefix("cwd/"), content, folder=folder)
+            files[name] = issued.content(sources, step.server, lambda pem=pem: pem)
         rc = rc if step.rc is None else step.rc
-        home.write_rc(substitute(rc, stuff.placeholders(home.dot_lftp, step.host, server.port)))
+        port = _served(spec, secrets, stack, stock=stock)
+        home = stack.enter_context(Home())
+        for name, content in files.items():
+            folder, plain_name = place(name, step.cwd)
+            home.put_file(plain_name, content, folder=folder)
+        home.write_rc(substitute(rc, issued.placeholders(home.dot_lftp, step.host, port)))
         home.put_upload(secrets.upload_name, secrets.upload_content)
         script = (
             *lftp.settings_of_ours(step.host),
-            lftp.open_command(spec.protocol, step.host, server.port, step.user or secrets.user),
+            lftp.open_command(spec.protocol, step.host, port, step.user or secrets.user),
             *(errand.command() for errand in errands(step.run, secrets, home.downloads, home.uploads)),
         )
         lines.append(Line(script, home, step.cwd, step.password or secrets.password))
     return lines
+
+
+def _served(spec: ServerSpec, secrets: Secrets, stack: contextlib.ExitStack, *, stock: bool) -> int:
+    """The port of a server that runs until the stack is left."""
+    root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    populate(root, secrets)
+    # pyftpdlib has no implicit FTPS: the lab's own stands in, on both sides of the comparison.
+    if stock and spec.protocol != "implicit":
+        return _stock(spec, root, secrets, stack).port
+    return stack.enter_context(FtpsServer(spec, root=root, password=secrets.password)).port
 
 
 class _Stock:
@@ -225,11 +212,9 @@ class _Stock:
         self._thread.join()
 
 
-def _stock(spec: ServerSpec, root: Path, secrets: Secrets, stack: contextlib.ExitStack) -> Any:
+def _stock(spec: ServerSpec, root: Path, secrets: Secrets, stack: contextlib.ExitStack) -> _Stock:
     names: dict[str, Any] = {"authorizer": Doorman(str(root.resolve()), secrets.password)}
     base: type = FTPHandler
-    if spec.protocol == "implicit":  # pyftpdlib has none: the lab's own stands in, on both sides of the comparison
-        return stack.enter_context(FtpsServer(spec, root=root, password=secrets.password))
     if spec.certificate is not None and spec.protocol != "plain":
         base = TLS_FTPHandler
         pem = root.parent / f"{root.name}.pem"
@@ -265,16 +250,12 @@ def servers(rounds: int) -> Iterator[Figure]:
 
 def interceptor(client: Lftp, rounds: int) -> Iterator[Figure]:
     """The same transfers by the same lftp, straight to the server and through the interceptor in front of it."""
-    size = 64 << 20
-    asked = {
-        f"a download of {size >> 20} MiB": "cat large > /dev/null",
-        "an upload of 64 MiB": "put {large} -o up",
-        "a listing": "ls",
-    }
+    mib = 64
     certificate = issue({"a": CertificateSpec()})["a"]
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (root / "large").write_bytes(os.urandom(size))
+        large = root / "large"
+        large.write_bytes(os.urandom(mib << 20))
         home = stack.enter_context(Home())
         servers = {
             attack: stack.enter_context(
@@ -282,21 +263,33 @@ def interceptor(client: Lftp, rounds: int) -> Iterator[Figure]:
             )
             for attack in ("none", "intercept")
         }
+        asked = {
+            f"a download of {mib} MiB": "cat large > /dev/null",
+            f"an upload of {mib} MiB": f"put {large} -o up",
+            "a listing": "ls",
+        }
         for what, command in asked.items():
-            times: dict[str, list[float]] = {attack: [] for attack in servers}
+            ratios = []
             for _ in range(rounds):
-                for attack, server in servers.items():
-                    line = command.format(large=root / "large")
-                    opened = lftp.open_command("explicit", "localhost", server.port, "somebody")
-                    trusting = "command set ssl:verify-certificate no"
-                    script = (*lftp.settings_of_ours("localhost"), trusting, opened, line)
-                    server.record()  # what was witnessed would pile up
-                    times[attack].append(_timed(lambda s=script: _lftp(client, Line(s, home, "home", "x"))))
-                    server.settle()
-                    if not [t for t in server.testimony().transfers if t.completed and t.size]:
-                        raise SystemExit(f"{what} did not come about: {line}")
-            ratios = (slow / fast for slow, fast in zip(times["intercept"], times["none"], strict=True))
+                straight, through = (_transfer(client, home, servers[way], command) for way in ("none", "intercept"))
+                ratios.append(through / straight)
             yield Figure(f"{what}, through the interceptor / straight to the server", statistics.median(ratios), "x")
+
+
+def _transfer(client: Lftp, home: Home, server: FtpsServer, command: str) -> float:
+    """The seconds that lftp takes for one command that transfers something."""
+    script = (
+        *lftp.settings_of_ours("localhost"),
+        "command set ssl:verify-certificate no",
+        lftp.open_command("explicit", "localhost", server.port, "somebody"),
+        command,
+    )
+    server.record()  # what was witnessed would pile up
+    seconds = _timed(lambda: _lftp(client, Line(script, home, "home", "x")))
+    server.settle()
+    if not any(transfer.completed and transfer.size for transfer in server.testimony().transfers):
+        raise SystemExit(f"this did not come about: {command}")
+    return seconds
 
 
 def start_up(rounds: int) -> Iterator[Figure]:

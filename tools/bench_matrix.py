@@ -6,6 +6,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from bench_figure import Figure
+
 from ftps_harness.matrix.builds import BUILDS, KINDS
 from ftps_harness.matrix.containers import Stage
 from ftps_harness.matrix.play import Pair
@@ -17,16 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ftps_harness.lftp import Lftp
+    from ftps_harness.matrix.containers import OpenPair
     from ftps_harness.place import Place
     from ftps_harness.scenario import Scenario
-
-Measured = tuple[str, float, str, float | None]
-"""What, its value, its unit, and the limit that the project holds itself to."""
 
 _OPTIONS = Options(timeout=30.0, controls=True)
 
 
-def warm_cells(client: Lftp, scenarios: list[Scenario], rounds: int) -> Iterator[Measured]:
+def warm_cells(client: Lftp, scenarios: list[Scenario], rounds: int) -> Iterator[Figure]:
     """One warm cell (containers reused between the scenarios of a pair) against the same scenario run locally.
 
     Debian bookworm's lftp in a container, and this machine's: the same build where this machine is a bookworm.
@@ -40,27 +40,25 @@ def warm_cells(client: Lftp, scenarios: list[Scenario], rounds: int) -> Iterator
             stage.prepare([pair.build], [pair.kind])
             began = time.perf_counter()
             with stage.open(pair) as opened:
-                yield (
-                    f"{kind} and lftp {opened.lftp.version} in containers, until both answer",
-                    time.perf_counter() - began,
-                    "s",
-                    None,
-                )
-                ratios, here, there = [], 0.0, 0.0
-                for scenario in scenarios:
-                    for _ in range(rounds):
-                        local = _seconds(scenario, client, Here())
-                        warm = _seconds(scenario, opened.lftp, opened.place)
-                        if local and warm:
-                            ratios.append(warm / local)
-                            here, there = here + local, there + warm
-                yield (
-                    f"a warm cell on {kind} / the same scenario run locally, median",
-                    statistics.median(ratios),
-                    "x",
-                    3.0,
-                )
-                yield f"all warm cells on {kind} / the same scenarios run locally", there / here, "x", 3.0
+                until = time.perf_counter() - began
+                yield Figure(f"{kind} and lftp {opened.lftp.version} in containers, until both answer", until, "s")
+                yield from _against_local(kind, opened, client, scenarios, rounds)
+
+
+def _against_local(
+    kind: str, opened: OpenPair, client: Lftp, scenarios: list[Scenario], rounds: int
+) -> Iterator[Figure]:
+    ratios, here, there = [], 0.0, 0.0
+    for scenario in scenarios:
+        for _ in range(rounds):
+            local = _seconds(scenario, client, Here())
+            warm = _seconds(scenario, opened.lftp, opened.place)
+            if local and warm:
+                ratios.append(warm / local)
+                here, there = here + local, there + warm
+    median = statistics.median(ratios)
+    yield Figure(f"a warm cell on {kind} / the same scenario run locally, median", median, "x", 3.0)
+    yield Figure(f"all warm cells on {kind} / the same scenarios run locally", there / here, "x", 3.0)
 
 
 def _seconds(scenario: Scenario, client: Lftp, place: Place) -> float:

@@ -14,13 +14,15 @@ from ftps_harness.place import Here
 from ftps_harness.tasks import Evidence, errands, files_below, holds_payload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ftps_harness.home import Folder, Home
     from ftps_harness.lftp import Lftp, Run
-    from ftps_harness.place import Place, Server
+    from ftps_harness.place import Place
     from ftps_harness.secrets import Secrets
-    from ftps_lab.servers import ServerSpec
+    from ftps_harness.tasks import Errand
+    from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
 ANONYMOUS = "anonymous"
@@ -97,40 +99,63 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         LabError: The server failed.
         HarnessError: lftp cannot be started, or HOME cannot be written.
     """
-    home, secrets, server = scene.home, scene.secrets, scene.server
+    server, secrets = scene.server, scene.secrets
+    _prepare(scene, request)
+    before = files_below(*_reach(scene.home))
+    todo = errands(request.run, secrets, scene.home.downloads, scene.home.uploads)
+    server.record()
+    fresh = not server.testimony().connections
+    run = _run(scene, spec, request, todo)
+    settled = server.settle()
+    testimony, wire = server.testimony(), server.wire()
+    written = tuple(path for path, state in files_below(*_reach(scene.home)).items() if before.get(path) != state)
+    client = _client_account(scene, request, run, todo, written, testimony)
+    anonymous = request.user == ANONYMOUS
+    exposure = on_the_wire.account(wire, testimony, secrets, anonymous=anonymous)
+    password = "" if anonymous else secrets.password
+    situation = _situation(scene.client, spec, password, settled=settled, fresh=fresh)
+    outcome = conclude(situation, client, testimony, exposure)
+    return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure)
+
+
+def _prepare(scene: Scene, request: Request) -> None:
+    """The rc and the file to upload in place; nothing of an earlier run where its result is looked for."""
+    home, secrets = scene.home, scene.secrets
     if request.rc is not None:
         home.write_rc(request.rc)
     home.clear_downloads()
     home.put_upload(secrets.upload_name, secrets.upload_content)
-    (scene.root / secrets.upload_name).unlink(missing_ok=True)  # an earlier run's is no proof of this one
-    before = files_below(*_reach(home))
-    todo = errands(request.run, secrets, home.downloads, home.uploads)
-    user = request.user or secrets.user
+    (scene.root / secrets.upload_name).unlink(missing_ok=True)
+
+
+def _run(scene: Scene, spec: ServerSpec, request: Request, todo: Sequence[Errand]) -> Run:
+    user = request.user or scene.secrets.user
     script = [
         *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host)),
         *request.before,
-        lftp.open_command(spec.protocol, request.host, server.port, user),
+        lftp.open_command(spec.protocol, request.host, scene.server.port, user),
         *(errand.command() for errand in todo),
     ]
-    server.record()
-    fresh = not server.testimony().connections
-    run = lftp.run(
+    return lftp.run(
         scene.client,
-        home,
+        scene.home,
         script=script,
-        password=request.password or secrets.password,
+        password=request.password or scene.secrets.password,
         cwd=request.cwd,
         timeout=request.timeout,
         log=request.log,
         clock=request.clock,
         prefix=scene.place.prefix(),
     )
-    settled = server.settle()
-    testimony, wire = server.testimony(), server.wire()
-    written = tuple(path for path, state in files_below(*_reach(home)).items() if before.get(path) != state)
+
+
+def _client_account(
+    scene: Scene, request: Request, run: Run, todo: Sequence[Errand], written: tuple[Path, ...], testimony: Testimony
+) -> ClientAccount:
+    """The first witness: what lftp said and did, and which tasks there is proof of."""
     words = messages.words(run.stderr, run.log, scene.client.dialect)
-    evidence = Evidence(run.stdout, bool(words), home.downloads, written, scene.root, testimony)
-    client = ClientAccount(
+    evidence = Evidence(run.stdout, bool(words), scene.home.downloads, written, scene.root, testimony)
+    return ClientAccount(
         exit_code=run.exit_code,
         signal=run.signal,
         timed_out=run.timed_out,
@@ -138,13 +163,8 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         notes=messages.notes(run.stderr),
         tasks=tuple(errand.proof(evidence) for errand in todo),
         log_missing=request.log and not run.log,  # an empty one is none: lftp logs each connection that it tries
-        holds_payload=holds_payload(evidence, secrets),
+        holds_payload=holds_payload(evidence, scene.secrets),
     )
-    exposure = on_the_wire.account(wire, testimony, secrets, anonymous=user == ANONYMOUS)
-    password = "" if user == ANONYMOUS else secrets.password
-    situation = _situation(scene.client, spec, password, settled=settled, fresh=fresh)
-    outcome = conclude(situation, client, testimony, exposure)
-    return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure)
 
 
 def _reach(home: Home) -> tuple[Path, ...]:

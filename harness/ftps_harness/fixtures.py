@@ -17,16 +17,17 @@ from ftps_harness.attempt import Attempt, Request, Scene, attempt
 from ftps_harness.errors import UsageError
 from ftps_harness.place import Here
 from ftps_harness.scenario import runs, servers
+from ftps_harness.scenario.files import place
 from ftps_harness.scenario.model import Server
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
 from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue, twins
-from ftps_lab.servers import ServerSpec
+from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ftps_harness.home import Folder, Home
+    from ftps_harness.home import Home
     from ftps_harness.lftp import Lftp
     from ftps_lab.testimony import Testimony
 
@@ -280,8 +281,8 @@ class LftpRunner:
         if problems := list(runs.check(tuple(run), "run")):
             raise UsageError("; ".join(f"lftp({problem.key}=…): {problem.sentence}" for problem in problems))
         for name, content in (files or {}).items():
-            folder: Folder = cwd if name.startswith("cwd/") else "lftp"
-            self.home.put_file(name.removeprefix("cwd/"), _bytes(content), folder=folder)
+            folder, plain_name = place(name, cwd)
+            self.home.put_file(plain_name, _bytes(content), folder=folder)
         if rc is None:
             (self.home.dot_lftp / "rc").unlink(missing_ok=True)
         request = Request(

@@ -6,14 +6,16 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ftps_harness import scenario as scenarios
+from ftps_harness.scenario.files import place
 from ftps_lab import certificates as issuing
-from ftps_lab.servers import ServerSpec
+from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from ftps_harness.scenario import Scenario, Server, Source
+    from ftps_harness.home import Home
+    from ftps_harness.scenario import Scenario, Server, Source, Step
     from ftps_lab.certificates import Certificate
 
 
@@ -56,6 +58,23 @@ class Material:
         if server.attack_certificate is not None:
             return self.certificates[server.attack_certificate]
         return self._copies[server.certificate]
+
+    def put_files(self, home: Home, step: Step, served: Callable[[], bytes]) -> None:
+        """Put the files of a step into a HOME.
+
+        Args:
+            home: Whose.
+            step: Whose files.
+            served: Fetches the leaf that the running server shows, as PEM.
+
+        Raises:
+            HarnessError: One cannot be written; and what `served` raises.
+        """
+        for name, sources in step.files.items():
+            data = self.content(sources, step.server, served)
+            private = any(source.kind == "key" for source in sources)
+            folder, plain_name = place(name, step.cwd)
+            home.put_file(plain_name, data, private=private, folder=folder)
 
     def content(self, sources: tuple[Source, ...], server: Server, served: Callable[[], bytes]) -> bytes:
         """The bytes of a file of the step; `served` fetches what the running server shows."""

@@ -1,6 +1,6 @@
 """Where client and servers live: one interface, so that the runner need not know (DESIGN.md 3).
 
-`Here` is this machine's loopback. `ftps_harness.matrix.containers` is another implementation of the same two protocols.
+`Here` is this machine's loopback; `ftps_harness.matrix.containers.PairPlace` is a network of containers.
 """
 
 from __future__ import annotations
@@ -14,33 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ftps_lab.servers import ServerSpec
-    from ftps_lab.testimony import Testimony, Wire
-
-
-class Server(Protocol):
-    """A running server and what it witnessed; `ftps_lab.servers.FtpsServer` is one."""
-
-    host: str
-    port: int
-
-    def change(self, spec: ServerSpec) -> None:
-        """Be another server from the next connection on; the address stays."""
-
-    def record(self) -> None:
-        """Begin a new record."""
-
-    def settle(self, timeout: float = ...) -> bool:
-        """Wait until what clients did is witnessed; False when a connection is still open after `timeout` seconds."""
-
-    def testimony(self) -> Testimony:
-        """What the server witnessed since `record`."""
-
-    def wire(self) -> Wire:
-        """The raw bytes since `record`."""
-
-    def stop(self) -> None:
-        """End it; repeatable."""
+    from ftps_lab.interface import Server, ServerSpec
 
 
 class Place(Protocol):

@@ -27,13 +27,13 @@ from ftps_harness.verdict import UNPROVEN, Judgement, Status, counted, judge_rep
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ftps_harness.controls import Control
     from ftps_harness.lftp import Lftp
     from ftps_harness.place import Place
     from ftps_harness.scenario import Expect, Scenario, Step
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,12 @@ class StepResult:
     @property
     def status(self) -> Status:
         """The worse of the step's own and its control's."""
-        statuses = {self.judgement.status, self.control.judgement.status if self.control else "pass"}
-        return "error" if "error" in statuses else "fail" if "fail" in statuses else "pass"
+        return worst([self.judgement.status, *([self.control.judgement.status] if self.control else [])])
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """Everything that was not as expected, a sentence each: of the step itself, then of its control."""
+        return (*self.judgement.why, *(self.control.judgement.why if self.control else ()))
 
     @property
     def shown(self) -> Attempt:
@@ -122,12 +126,15 @@ def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Plac
         return ScenarioResult(scenario, "skip", why=str(why))
     except (LabError, HarnessError) as error:
         return ScenarioResult(scenario, "error", tuple(steps), str(error), time.monotonic() - began)
-    return ScenarioResult(scenario, _worst(steps), tuple(steps), seconds=time.monotonic() - began)
+    return ScenarioResult(
+        scenario, worst(step.status for step in steps), tuple(steps), seconds=time.monotonic() - began
+    )
 
 
-def _worst(steps: list[StepResult]) -> Status:
-    statuses = {step.status for step in steps}
-    return "error" if "error" in statuses else "fail" if "fail" in statuses else "pass"
+def worst(statuses: Iterable[str]) -> Status:
+    """What several statuses come to: what broke proves nothing, and so counts for more than what failed."""
+    found = set(statuses)
+    return "error" if "error" in found else "fail" if "fail" in found else "pass"
 
 
 class _Stage:
@@ -202,11 +209,7 @@ class _Stage:
             self._server.change(self._spec)
         if step.rc is not None:
             self._rc = step.rc
-        for name, sources in step.files.items():
-            data = self._material.content(sources, step.server, lambda: self._served(step))
-            private = any(source.kind == "key" for source in sources)
-            in_cwd = name.startswith("cwd/")
-            self._home.put_file(name.removeprefix("cwd/"), data, private=private, folder=step.cwd if in_cwd else "lftp")
+        self._material.put_files(self._home, step, lambda: self._served(step))
 
     def _served(self, step: Step) -> bytes:
         """The leaf that the running server shows, fetched as the document does; no other may become a pin.

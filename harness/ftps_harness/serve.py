@@ -24,19 +24,18 @@ from ftps_harness.lftp.settings import LAB_ADDRESS
 from ftps_harness.material import Material
 from ftps_harness.place import Here
 from ftps_harness.report.account import server_section
-from ftps_harness.report.plain import harmless, wrapped
+from ftps_harness.report.plain import harmless, plural, wrapped
 from ftps_harness.report.showing import expected_words, server_words
 from ftps_harness.scenario import substitute
-from ftps_harness.scenario.files import NO_HANDSHAKE
+from ftps_harness.scenario.files import NO_HANDSHAKE, place
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import errands, populate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ftps_harness.home import Folder
-    from ftps_harness.place import Server
     from ftps_harness.scenario import Scenario, Step
+    from ftps_lab.interface import Server
 
 _WIDTH = 80
 _MISLEADING = ("LFTP_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -60,7 +59,7 @@ def serve(scenario: Scenario, say: Callable[[str], None], *, port: int = 0, step
         LabError: The port is taken, or the server failed.
     """
     if step > len(scenario.steps):
-        raise UsageError(f"--step {step}: {scenario.id} has {len(scenario.steps)} steps")
+        raise UsageError(f"--step {step}: {scenario.id} has {plural(len(scenario.steps), 'step')}")
     asked: list[bool] = []  # no threading.Event: a signal's handler may take no lock
     with signals.told(lambda: asked.append(True)), Stand(scenario, port) as stand:
         for number in range(1, step):
@@ -114,10 +113,7 @@ class Stand:
         self._server.change(self._material.server(step.server))
         if step.rc is not None:
             self._rc = step.rc
-        for name, sources in step.files.items():
-            data = self._material.content(sources, step.server, lambda: self._fetched(step))
-            private = any(source.kind == "key" for source in sources)
-            self._home.put_file(self._place(name, step).name, data, private=private, folder=self._folder(name, step))
+        self._material.put_files(self._home, step, lambda: self._fetched(step))
         if self._rc is not None:
             values = self._material.placeholders(self._home.dot_lftp, step.host, self._server.port)
             self._home.write_rc(substitute(self._rc, values))
@@ -130,7 +126,7 @@ class Stand:
         step = self._step(number)
         yield f"Step {number} of {len(self._scenario.steps)}: {harmless(step.title)}"
         yield from _prose(f"the server: {server_words(step.server)}", "  ")
-        yield from (f"  file: {harmless(str(self._place(name, step)))}" for name in step.files)
+        yield from (f"  file: {harmless(str(self._path(name, step)))}" for name in step.files)
         yield from self._rc_lines()
         yield "  expected:"
         for words in expected_words(step):
@@ -161,12 +157,10 @@ class Stand:
     def _step(self, number: int) -> Step:
         return self._scenario.steps[number - 1]
 
-    def _folder(self, name: str, step: Step) -> Folder:
-        return step.cwd if name.startswith("cwd/") else "lftp"
-
-    def _place(self, name: str, step: Step) -> Path:
-        """Where a file of a step goes; names have no folders but ``cwd/``."""
-        return self._home.folder(self._folder(name, step)) / name.removeprefix("cwd/")
+    def _path(self, name: str, step: Step) -> Path:
+        """Where a file of a step is."""
+        folder, plain_name = place(name, step.cwd)
+        return self._home.folder(folder) / plain_name
 
     def _introduction(self) -> Iterator[str]:
         server = self._scenario.server

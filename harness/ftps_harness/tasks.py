@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftps_harness.outcome import Task
+from ftps_lab.testimony import LISTINGS, UPLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ftps_harness.secrets import Secrets
     from ftps_lab.testimony import Testimony, Transfer
 
-_LISTINGS = frozenset({"LIST", "NLST", "MLSD"})
-_STORES = frozenset({"STOR", "APPE", "STOU"})
 
 _LFTPS_OWN = frozenset({"transfer_log", "cwd_history", "rl_history"})
 """What lftp notes for itself below ``~/.lftp``: names of files, whether or not it took their content."""
@@ -79,7 +78,7 @@ class List(Errand):
 
     def proof(self, evidence: Evidence) -> Task:
         """The client printed the name; the server completed a listing."""
-        complete = any(t.verb in _LISTINGS and t.completed and t.size for t in evidence.transfers)
+        complete = any(t.verb in LISTINGS and t.completed and t.size for t in evidence.transfers)
         return Task(self.name, self._secrets.file_name.encode() in evidence.stdout, complete)
 
 
@@ -107,7 +106,7 @@ class Put(Errand):
     def proof(self, evidence: Evidence) -> Task:
         """The same bytes in the server's account and in its folder."""
         digest = _sha256(self._secrets.upload_content)
-        stored = any(t.verb in _STORES and t.completed and t.sha256 == digest for t in evidence.transfers)
+        stored = any(t.verb in UPLOADS and t.completed and t.sha256 == digest for t in evidence.transfers)
         return Task(self.name, None, stored and _holds(evidence.root / self._secrets.upload_name, digest))
 
 

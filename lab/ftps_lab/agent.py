@@ -15,45 +15,28 @@ import socket
 import sys
 import traceback
 from importlib import metadata
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from ftps_lab import orders
 from ftps_lab.errors import LabError
+from ftps_lab.interface import LAB_KIND
 from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from ftps_lab.servers import ServerSpec
-    from ftps_lab.testimony import Testimony, Wire
-
-LAB = "lab"
-"""The kind of server that is our own; every other kind is a key of `ftps_lab.daemons.DAEMONS`."""
+    from ftps_lab.interface import Server
 
 _PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography")
 
 _TRACE_LINES = 8
 
 
-class _Running(Protocol):
-    """What `FtpsServer` and `DaemonServer` have in common."""
-
-    host: str
-    port: int
-
-    def change(self, spec: ServerSpec) -> None: ...
-    def record(self) -> None: ...
-    def settle(self, timeout: float = ...) -> bool: ...
-    def testimony(self) -> Testimony: ...
-    def wire(self) -> Wire: ...
-    def stop(self) -> None: ...
-
-
 class Agent:
     """Obeys orders; has at most one server at a time."""
 
     def __init__(self) -> None:
-        self._server: _Running | None = None
+        self._server: Server | None = None
         self._number = 0
 
     def answer(self, text: bytes) -> bytes:
@@ -105,7 +88,7 @@ class Agent:
         self._number += 1
         return orders.Serving(number=order.number, server=self._number, host=self._server.host, port=self._server.port)
 
-    def _that_is_meant(self, number: int) -> _Running:
+    def _that_is_meant(self, number: int) -> Server:
         if self._server is None or number != self._number:
             raise LabError("this server was stopped: start another")
         return self._server
@@ -161,17 +144,17 @@ def main() -> int:
     return 0
 
 
-def _start(order: orders.Serve, host: str) -> _Running:
+def _start(order: orders.Serve, host: str) -> Server:
     spec = orders.received_spec(order.spec)
-    if order.kind == LAB:
+    if order.kind == LAB_KIND:
         return FtpsServer(spec, root=order.root, password=order.password, host=host, port=order.port).start()
     from ftps_lab.daemons import DAEMONS, DaemonServer, why_not
 
     if order.kind not in DAEMONS:
-        raise LabError(f"there is no server of kind {order.kind!r}: use one of {', '.join((LAB, *DAEMONS))}")
+        raise LabError(f"there is no server of kind {order.kind!r}: use one of {', '.join((LAB_KIND, *DAEMONS))}")
     if reason := why_not(order.kind, spec):
         raise LabError(f"{order.kind} cannot be this server: {reason}")
-    server: _Running = DaemonServer(
+    return DaemonServer(
         order.kind,
         spec,
         root=order.root,
@@ -180,7 +163,6 @@ def _start(order: orders.Serve, host: str) -> _Running:
         host=host,
         port=order.port,
     ).start()
-    return server
 
 
 def _own_streams() -> tuple[BinaryIO, BinaryIO]:

@@ -17,7 +17,7 @@ from OpenSSL import SSL
 from ftps_lab.channel import Identity, TappedTlsMixin
 from ftps_lab.data import Active, LabData, Passive, RecordingData, read_now
 from ftps_lab.tap import TappedSocket, TappedTls
-from ftps_lab.testimony import Channel, Command, Credential
+from ftps_lab.testimony import LISTINGS, TRANSFERS, Channel, Command, Credential
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.data
@@ -27,9 +27,7 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from ftps_lab.recorder import Recorder
 
-_LISTINGS = frozenset({"LIST", "NLST", "MLSD"})
 _OPENERS = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
-TRANSFERS = _LISTINGS | {"RETR", "STOR", "APPE", "STOU"}
 
 
 class Doorman:
@@ -124,7 +122,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         elif cmd == "PASS":
             number = self.lab_log.number
             self.lab_log.credential(Credential(number, self.lab_user, arg, self.lab_channel, accepted=False))
-        elif cmd in _LISTINGS:
+        elif cmd in LISTINGS:
             self.lab_listing = arg
         if not self._closed:
             self._lab_obey(line, cmd, arg)

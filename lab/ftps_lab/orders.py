@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from ftps_lab.certificates import Certificate, PrivateKey
 from ftps_lab.errors import LabError
-from ftps_lab.servers import ServerSpec
+from ftps_lab.interface import ServerSpec
 from ftps_lab.testimony import Testimony, Wire  # noqa: TC001 - msgspec reads them from here
 
 

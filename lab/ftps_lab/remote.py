@@ -1,4 +1,4 @@
-"""A server that an agent runs elsewhere, with the methods of `ftps_lab.servers.FtpsServer`.
+"""A server that an agent runs elsewhere, behind the interface of every server of the lab.
 
 ```python
 host = RemoteHost(line)                                # a line to `python -m ftps_lab.agent`
@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ftps_lab import orders
 from ftps_lab.errors import LabError
+from ftps_lab.interface import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
 ANSWER_SECONDS = 30.0
@@ -189,8 +190,8 @@ class RemoteHost:
         return f"{self._name} failed in a way that nobody foresaw, a bug of the lab; please report it:\n{message}"
 
 
-class RemoteServer:
-    """A running server and what it witnessed, elsewhere: see `ftps_lab.servers.FtpsServer` for each method.
+class RemoteServer(Server):
+    """A running server and what it witnessed, elsewhere.
 
     Attributes:
         host: Its address, as the agent sees it.

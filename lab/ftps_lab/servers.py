@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import threading
 import warnings
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 from ftps_lab.attackers import ATTACKS, Genuine
 from ftps_lab.certificates import twins
@@ -26,9 +24,10 @@ from ftps_lab.channel import Identity, TappedTlsMixin
 from ftps_lab.errors import LabError
 from ftps_lab.event_loop import ERRORS, Waker
 from ftps_lab.handlers import CONTROLS, Doorman, root_path
+from ftps_lab.interface import Server, ServerSpec
 from ftps_lab.recorder import Recorder
 from ftps_lab.tap import watch_alerts
-from ftps_lab.tls import server_context
+from ftps_lab.tls import server_context, unverified
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.data
@@ -38,13 +37,11 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
-    from types import TracebackType
 
     from ftps_lab.certificates import Certificate
     from ftps_lab.testimony import Testimony, Wire
 
-IN_THE_MIDDLE = frozenset({"intercept", "strip-auth"})
-"""Attacks whose attacker reads and writes what the genuine server and its clients say to each other."""
+__all__ = ["FtpsServer", "ServerSpec"]
 
 _READY_SECONDS = 10.0
 """How long a server may take to answer its first client; it takes 2 ms."""
@@ -52,60 +49,6 @@ _READY_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 
 _BACKLOG = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSpec:
-    """What one server is: the keys of `[server]` in a scenario, with certificates in the place of their names.
-
-    Attributes:
-        certificate: Shown on the control connection; None only for ``plain``.
-        data_certificate: Shown on data connections; None means the same one.
-        require_tls: Refuse USER before TLS and data connections in clear.
-        tls: The versions offered, such as ``("1.2", "1.3")``.
-        attack: What stands between the clients and this server: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
-        attack_certificate: The interceptor's own; None means `certificate` in every field but the key.
-        attack_reply: What ``strip-auth``, ``refuse-auth`` and ``refuse-prot`` answer with (RFC 959 section 4.2).
-        attack_how: How ``break-handshake`` breaks it: ``close``, ``alert`` or ``text``.
-    """
-
-    protocol: Literal["explicit", "implicit", "plain"] = "explicit"
-    certificate: Certificate | None = None
-    chain: tuple[Certificate, ...] = ()
-    data_certificate: Certificate | None = None
-    role: Literal["genuine", "impostor"] = "genuine"
-    require_tls: bool = False
-    tls: tuple[str, ...] = ("1.2", "1.3")
-    attack: str = "none"
-    attack_certificate: Certificate | None = None
-    attack_reply: int = 502
-    attack_how: Literal["close", "alert", "text"] = "alert"
-
-    @property
-    def behind(self) -> ServerSpec | None:
-        """The genuine server that an attacker in the middle talks to; None where nobody ends TLS in its place."""
-        return replace(self, attack="none", attack_certificate=None) if self.attack in IN_THE_MIDDLE else None
-
-    @property
-    def deed(self) -> str:
-        """What the attack comes to on a connection (`Connection.deed`): its reply, its way, or else its name."""
-        if self.attack in {"strip-auth", "refuse-auth", "refuse-prot"}:
-            return str(self.attack_reply)
-        return {"none": "", "break-handshake": self.attack_how}.get(self.attack, self.attack)
-
-    @property
-    def sent(self) -> tuple[Certificate, ...]:
-        """All the certificates that a client's handshakes can show."""
-        if self.attack == "intercept":
-            own = self.attack_certificate
-            return (own, *own.chain) if own else ()
-        shown = (self.certificate, self.data_certificate, *self.chain)
-        return tuple(certificate for certificate in shown if certificate is not None)
-
-    @property
-    def answers_as(self) -> Literal["genuine", "impostor"]:
-        """Whose account a client's connections are in."""
-        return "impostor" if self.attack in IN_THE_MIDDLE else self.role
 
 
 class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
@@ -130,7 +73,7 @@ class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
         return self._owner.recorder
 
 
-class FtpsServer:
+class FtpsServer(Server):
     """One FTP server with TLS in its own thread, bound to loopback unless told otherwise.
 
     Args:
@@ -166,9 +109,7 @@ class FtpsServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> Self:
@@ -383,16 +324,3 @@ class FtpsServer:
         if not line.startswith(code):
             self._raise_errors()
             raise LabError(f"the server on {self.host}:{self.port} answered {line!r}, not {code.decode()}")
-
-
-@cache
-def unverified() -> ssl.SSLContext:
-    """For the proof of readiness only: it asks whether the server answers, not who it is."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are asked for on purpose
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    return context

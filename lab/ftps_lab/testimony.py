@@ -11,6 +11,18 @@ from typing import Literal
 CAPTURED = 1 << 16
 """Bytes of a transfer's content that an attacker's testimony holds; its size and hash are of all of it."""
 
+LISTINGS = frozenset({"LIST", "NLST", "MLSD"})
+"""Commands that a listing answers, on a data connection (RFC 959 section 4.1.3, RFC 3659 section 7)."""
+
+UPLOADS = frozenset({"STOR", "APPE", "STOU"})
+"""Commands that bring a file to the server (RFC 959 section 4.1.3)."""
+
+FILES = UPLOADS | {"RETR"}
+"""Commands that transfer a file, in either direction."""
+
+TRANSFERS = LISTINGS | FILES
+"""Commands that use a data connection."""
+
 Channel = Literal["clear", "tls"]
 """How a byte travelled: readable to anybody on the path, or inside a finished TLS handshake."""
 
@@ -108,7 +120,7 @@ class Transfer:
     Attributes:
         connection: The number of the data connection.
         control: The number of the control connection that asked for it.
-        verb: LIST, NLST, MLSD, RETR, STOR, APPE or STOU.
+        verb: One of `TRANSFERS`.
         name: The file's name below the server's root; the argument for listings.
         direction: Seen from the client.
         size: Bytes of content that passed.

@@ -1,10 +1,13 @@
-"""TLS contexts for the lab's servers, from memory, on pyOpenSSL.
+"""TLS contexts for the lab's servers, from memory, on pyOpenSSL; and one for asking whether a server answers.
 
 A server shows what it was told to show, however outdated: judging it is the client's part.
 """
 
 from __future__ import annotations
 
+import ssl
+import warnings
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import hashes
@@ -91,3 +94,16 @@ def is_outdated(certificate: Certificate) -> bool:
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
         return True
     return isinstance(certificate.x509.signature_hash_algorithm, hashes.SHA1 | hashes.MD5)
+
+
+@cache
+def unverified() -> ssl.SSLContext:
+    """For the proof of readiness only: it asks whether the server answers, not who it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are asked for on purpose
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context

@@ -35,8 +35,7 @@ def step(title: str, *outcomes: Outcome, status: str = "pass", how_often: str = 
         status=status,
         expect=SimpleNamespace(how_often=how_often),
         attempts=[SimpleNamespace(outcome=outcome) for outcome in outcomes],
-        judgement=SimpleNamespace(why=("not so",) if status != "pass" else ()),
-        control=None,
+        why=("not so",) if status != "pass" else (),
         shown=SimpleNamespace(testimony=SimpleNamespace(sources=("log", "relay"))),
     )
 

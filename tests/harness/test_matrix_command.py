@@ -161,7 +161,7 @@ class TestWithContainers:
         assert (kept / "untrusted-by-default" / "1" / "stderr").read_text("utf-8") == stderr
         assert b"234 " in (kept / "untrusted-by-default/1/wire/01-control-to-client.bin").read_bytes()
         assert (kept / "rotation-looks-like-tampering" / "1-impostor-refused" / "testimony.json").exists()
-        assert "2 passed, 0 failed, 0 errors, 0 skipped over 1 pairs, 0 drifted" in out
+        assert "2 passed, 0 failed, 0 errors, 0 skipped over 1 pair, 0 drifted" in out
         assert all(len(line) <= 80 for line in out.splitlines())
 
     def test_a_new_answer_is_drift_and_1(

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     from tests.harness.conftest import Play
 
-    from ftps_harness.place import Server
     from ftps_harness.scenario.tables import ExpectedVerdict
+    from ftps_lab.interface import Server
 
 
 @pytest.mark.usefixtures("nothing_left")

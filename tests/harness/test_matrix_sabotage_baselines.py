@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from ftps_harness.cli.matrix import exit_code
 from ftps_harness.lftp import Lftp
 from ftps_harness.matrix import baseline
 from ftps_harness.matrix.answers import UNEXPECTED
 from ftps_harness.matrix.baseline import Baseline
-from ftps_harness.matrix.play import MatrixRun, PairResult
+from ftps_harness.matrix.play import MatrixRun, PairResult, exit_code
 from ftps_harness.outcome import Outcome
 
 DONE, LEAK = Outcome("accepted"), Outcome("exposed", exposed=frozenset({"password"}), to=frozenset({"wire"}))

@@ -21,7 +21,7 @@ from ftps_harness.outcome import ClientAccount, Outcome, WireAccount
 from ftps_harness.report import json_report, junit
 from ftps_harness.report.account import step_sections
 from ftps_harness.report.evidence import MARK, Keeper, prepare
-from ftps_harness.report.plain import cells, harmless, lines_of, wrapped
+from ftps_harness.report.plain import cells, harmless, lines_of, plural, wrapped
 from ftps_harness.report.tally import BuildRun, exit_code, summary
 from ftps_harness.report.terminal import Terminal
 from ftps_harness.runner import ControlResult, ScenarioResult, StepResult
@@ -222,6 +222,20 @@ class TestTerminal:
         assert "FAIL area/case 1 rejected: expired, 0.00" in rows
         assert "What it shows untrusted" in rows
         assert "2 accepted" in rows
+
+    def test_the_numbers_of_many_steps_end_in_one_column(self) -> None:
+        of = scenario(steps=10)
+        rows = printed(run(ScenarioResult(of, "pass", tuple(step(of, PASSED, attempt("accepted")) for _ in range(10)))))
+        assert {line.index(" accepted") for line in rows.splitlines() if line.endswith(" accepted")} == {47}
+
+    def test_one_of_a_thing_is_not_several(self) -> None:
+        assert (plural(0, "pair"), plural(1, "pair"), plural(2, "pair")) == ("0 pairs", "1 pair", "2 pairs")
+        assert "\n1 scenario\n" in printed(run(result()))
+
+    def test_a_step_that_fails_together_with_its_control_says_both(self) -> None:
+        of = scenario()
+        failed = step(of, FAILED, control=ControlResult("impostor-refused", attempt("accepted"), BROKEN))
+        assert (failed.status, failed.why) == ("error", ("it was otherwise", "it hung"))
 
     def test_a_skipped_scenario_says_why(self) -> None:
         text = printed(run(result("skip", why="libfaketime is not installed")))

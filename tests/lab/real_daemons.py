@@ -19,7 +19,8 @@ from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.daemons import ANONYMOUS, DAEMONS, NEEDS, DaemonServer, why_not
 from ftps_lab.daemons.inetd import Inetd
 from ftps_lab.errors import LabError
-from ftps_lab.servers import ServerSpec, unverified
+from ftps_lab.servers import ServerSpec
+from ftps_lab.tls import unverified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.lab.sessions import ATTACKS_IN_TLS, EXPLICIT_ATTACKS, HELLO, finish
 
-from ftps_lab.servers import IN_THE_MIDDLE
+from ftps_lab.interface import IN_THE_MIDDLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

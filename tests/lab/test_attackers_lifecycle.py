@@ -14,7 +14,7 @@ from tests.lab.sessions import IN_TLS, shown
 
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.errors import LabError
-from ftps_lab.servers import IN_THE_MIDDLE
+from ftps_lab.interface import IN_THE_MIDDLE
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Client, Lab

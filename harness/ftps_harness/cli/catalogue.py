@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ftps_harness.cli import options as shared
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -15,8 +17,8 @@ _WIDTH = 80
 
 
 @click.command("list")
-@click.argument("names", nargs=-1, metavar="[SCENARIO|FILE|FOLDER]...")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag; repeat it for more.")
+@shared.names
+@shared.tags
 def list_command(names: tuple[str, ...], tags: tuple[str, ...]) -> None:
     """List the scenarios: id, title and tags."""
     from ftps_harness.catalogue import choose, outline_all  # --help needs nothing of it

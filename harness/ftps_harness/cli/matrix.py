@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
-from ftps_harness.cli.run import TIMEOUT, Seconds, problems_of_writing
+from ftps_harness.cli import options as shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from ftps_harness.matrix.containers import Stage
     from ftps_harness.matrix.play import MatrixRun, Pair, PairResult
     from ftps_harness.report.evidence import Keeper
-    from ftps_harness.report.progress import Progress
     from ftps_harness.runner import ScenarioResult
 
 _DEFAULT = ("document",)
@@ -43,24 +40,27 @@ class _Wanted:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[SCENARIO|FILE|FOLDER]...")
+@shared.names
 @click.option("--client", "builds", multiple=True, metavar="BUILD", help="Only this lftp build; repeat it for more.")
 @click.option("--server", "servers", multiple=True, metavar="KIND", help="Only this server; repeat it for more.")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag; repeat it for more.")
+@shared.tags
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), default=2, metavar="N", help="N pairs at a time (default: 2)."
 )
-@click.option("--timeout", type=Seconds(), default=TIMEOUT, metavar="S", help="Seconds for each lftp (default: 30).")
-@click.option("--no-controls", is_flag=True, help="Leave out what proves that verdicts are about trust. Faster.")
+@shared.timeout
+@shared.no_controls
 @click.option("--json", metavar="FILE", help="Write all cells as JSON; - is standard output.")
 @click.option("--keep", metavar="DIR", help="Keep all evidence, below DIR/BUILD/SERVER: logs, testimony, wire.")
 @click.option("--update-baseline", is_flag=True, help="Write today's answers into scenarios/baselines/.")
 def matrix(names: tuple[str, ...], **options: object) -> int:
-    """Run scenarios over several lftp builds and FTPS servers, each pair in containers of its own.
+    """Run scenarios over lftp builds and FTPS servers, in containers.
 
-    Without names: the document's promises. Builds: bullseye, bookworm, trixie, sid, openssl. Servers: lab, vsftpd,
-    vsftpd-reuse, proftpd, pure-ftpd. Needs a Docker engine; images are built once. What a build answers otherwise than
-    scenarios/baselines/ says is drift, and ends in exit code 1.
+    Each pair of a build and a server has containers of its own. Without names: the document's promises. Needs a
+    Docker engine; images are built once.
+
+    Builds: bullseye, bookworm, trixie, sid, openssl. Servers: lab, vsftpd, vsftpd-reuse, proftpd, pure-ftpd.
+
+    What a build answers otherwise than scenarios/baselines/ says is drift, and ends in exit code 1.
     """
     return _Call(names, _Wanted(**options)).run()  # type: ignore[arg-type]  # click names and types them as above
 
@@ -97,25 +97,25 @@ class _Call:
     def run(self) -> int:
         """Run everything, report it, and say what it came to."""
         from ftps_harness.matrix.containers import Stage
-        from ftps_harness.matrix.play import play
+        from ftps_harness.matrix.play import exit_code, play
+        from ftps_harness.matrix.terminal import Terminal
         from ftps_harness.runner import Options
 
         wanted = self._wanted
-        watch = _Watch(sys.stderr if wanted.json == "-" else sys.stdout)
-        keepers: dict[Pair, Keeper] = {}
-
-        def options(pair: Pair) -> Options:
-            keep = keepers[pair].keep if keepers else None
-            return Options(wanted.timeout, controls=not wanted.no_controls, keep=keep)
-
-        with Stage(self._scenarios, watch.say) as stage:
+        terminal = Terminal(sys.stderr if wanted.json == "-" else sys.stdout)
+        with Stage(self._scenarios, terminal.say) as stage:
             pairs = self._pairs(stage)
-            keepers |= self._keepers(pairs)
-            with watch.watching(pairs, len(self._scenarios)):
-                run = play(pairs, self._scenarios, stage.open, options, watch, jobs=wanted.jobs)
+            keepers = self._keepers(pairs)
+
+            def options(pair: Pair) -> Options:
+                keep = keepers[pair].keep if keepers else None
+                return Options(wanted.timeout, controls=not wanted.no_controls, keep=keep)
+
+            with terminal.watching(pairs, len(self._scenarios)):
+                run = play(pairs, self._scenarios, stage.open, options, terminal, jobs=wanted.jobs)
         run = stage.completed(run)
         drifts = self._drifts(run)
-        watch.report(run, drifts)
+        terminal.report(run, drifts)
         unkept = [keeper.problem for keeper in keepers.values() if keeper.problem]
         problems = [*self._not_played(run), *self._write(run, drifts), *unkept]
         for problem in problems:
@@ -168,6 +168,7 @@ class _Call:
     def _write(self, run: MatrixRun, drifts: Sequence[Drift]) -> list[str]:
         """Write the reports and the baselines; the problems with it, a sentence each."""
         from ftps_harness.matrix import baseline, matrix_json
+        from ftps_harness.report.files import problems_of_writing
 
         problems = []
         if self._wanted.json is not None:
@@ -181,109 +182,6 @@ class _Call:
                 baseline.write(new)
                 click.echo(f"written: {new.path}", err=self._wanted.json == "-")
         return problems
-
-
-def exit_code(run: MatrixRun, drifts: Sequence[Drift]) -> int:
-    """As for ``ftps-lab run`` (DESIGN.md 6); an answer that drifted is an expectation that failed."""
-    if run.interrupted:
-        return 130
-    counts = [pair.counts for pair in run.pairs]
-    if not counts or any(count["error"] or not count["pass"] + count["fail"] for count in counts):
-        return 3
-    return 1 if drifts or any(count["fail"] for count in counts) else 0
-
-
-class _Watch:
-    """Prints what happens; told by several threads."""
-
-    def __init__(self, stream: TextIO) -> None:
-        from ftps_harness.report.console import console_for
-
-        self._console = console_for(stream)
-        self._live = stream.isatty() and not self._console.is_dumb_terminal
-        self._width = min(self._console.width, 110) - 3
-        self._lock = threading.Lock()
-        self._bar: Progress | None = None
-        self._total = 0
-        self._ended = 0
-
-    @contextlib.contextmanager
-    def watching(self, pairs: Sequence[Pair], scenarios: int) -> Iterator[None]:
-        """Say what is to come, and on a live terminal show a bar while it does."""
-        from ftps_harness.report.progress import Progress
-
-        self._total = len(pairs)
-        builds, kinds = ({getattr(pair, axis).name for pair in pairs} for axis in ("build", "kind"))
-        told = (counted(len(builds), "lftp build"), counted(len(kinds), "server"), counted(scenarios, "scenario"))
-        self.say(f"{' × '.join(told)}: {counted(len(pairs) * scenarios, 'cell')}", "bold")
-        if not self._live:
-            yield
-            return
-        with Progress(self._console, len(pairs) * scenarios) as self._bar:
-            yield
-        self._bar = None
-
-    def say(self, line: str, style: str = "") -> None:
-        """Print a line."""
-        from rich.text import Text
-
-        with self._lock:
-            self._console.print(Text(line, style))
-
-    def began(self, pair: Pair) -> None:
-        """A pair's containers are started."""
-        if self._bar is not None:
-            with self._lock:
-                self._bar.started(f"{pair.build.name} × {pair.kind.name}")
-
-    def played(self, pair: Pair, result: ScenarioResult) -> None:
-        """A scenario that failed is told at once: the whole takes minutes."""
-        if self._bar is not None:
-            with self._lock:
-                self._bar.advance()
-        if result.status in {"fail", "error"}:
-            self.say(f"  {result.status}: {result.scenario.id} on {pair.build.name} × {pair.kind.name}", "red")
-
-    def ended(self, result: PairResult) -> None:
-        """A pair has ended."""
-        from ftps_harness.matrix.table import pair_line
-
-        if self._bar is not None:
-            with self._lock:
-                self._bar.ended(f"{result.build} × {result.kind}")
-        self._ended += 1
-        style = "" if result.status == "pass" else "bold red"
-        self.say(f"{self._ended:>3}/{self._total}  {pair_line(result)}", style)
-
-    def report(self, run: MatrixRun, drifts: Sequence[Drift]) -> None:
-        """Everything, when all pairs have ended."""
-        from ftps_harness.matrix import table
-
-        width = self._width
-        sections = (
-            ("builds and servers", table.builds(run)),
-            ("skipped", table.skipped(run, width)),
-            ("claims that hold otherwise here (docs/claims.md)", table.promises(run, width)),
-            ("answered differently", table.difference_lines(run, width)),
-            ("failed", table.failures(run, width)),
-            ("drift: other than scenarios/baselines/ says", table.drift_lines(drifts, width)),
-            ("cells", table.cells(run, width)),
-        )
-        for title, lines in sections:
-            for number, line in enumerate(lines):
-                if number == 0:
-                    self.say("")
-                    self.say(title, "bold")
-                self.say(f"  {line}")
-        self.say("")
-        if run.interrupted:
-            self.say(f"interrupted: {len(run.pairs)} of {self._total} pairs were played", "bold yellow")
-        self.say(table.summary(run, drifts), "bold green" if exit_code(run, drifts) == 0 else "bold red")
-
-
-def counted(number: int, what: str) -> str:
-    """``1 server``, ``2 servers``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _is_checkout(folder: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from ftps_harness.cli import options as shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,25 +23,6 @@ if TYPE_CHECKING:
     from ftps_harness.report.terminal import Terminal
     from ftps_harness.runner import ScenarioResult
     from ftps_harness.scenario import Scenario
-
-_LONGEST = 86_400.0
-"""Seconds: nobody waits longer for one step."""
-
-
-class Seconds(click.ParamType[float]):
-    """A number of seconds."""
-
-    name = "seconds"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """A number of seconds above 0."""
-        try:
-            seconds = float(str(value))
-        except ValueError:
-            seconds = math.nan
-        if not 0 < seconds <= _LONGEST:  # false for NaN too
-            self.fail(f"{value!r} is no number of seconds above 0 and up to {_LONGEST:.0f}", param, ctx)
-        return seconds
 
 
 def _later(_ctx: click.Context, parameter: click.Parameter, value: object) -> None:
@@ -65,21 +47,20 @@ class _Wanted:
     @property
     def again(self) -> tuple[str, ...]:
         """The options that a scenario needs when it is run again."""
-        timeout = ("--timeout", f"{self.timeout:g}") if self.timeout != TIMEOUT else ()
+        timeout = ("--timeout", f"{self.timeout:g}") if self.timeout != shared.TIMEOUT else ()
         return (*timeout, *(("--no-controls",) if self.no_controls else ()))
 
 
-TIMEOUT = 30.0
-
-
 @click.command()
-@click.argument("names", nargs=-1, metavar="[SCENARIO|FILE|FOLDER]...")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag; repeat it for more.")
+@shared.names
+@shared.tags
 @click.option("--lftp", multiple=True, metavar="PATH", help="The lftp to use; repeat it for one run with each.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Run N scenarios at a time.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="N scenarios at a time (default: 1)."
+)
 @click.option("--fail-fast", is_flag=True, help="Begin no more after the first that fails.")
-@click.option("--timeout", type=Seconds(), default=TIMEOUT, metavar="S", help="Seconds for each lftp (default: 30).")
-@click.option("--no-controls", is_flag=True, help="Leave out what proves that verdicts are about trust. Faster.")
+@shared.timeout
+@shared.no_controls
 @click.option("--json", metavar="FILE", help="Write all results as JSON; - is standard output.")
 @click.option("--junit", metavar="FILE", help="Write all results as JUnit XML.")
 @click.option("--keep", metavar="DIR", help="Keep all evidence: logs, testimony, bytes on the wire.")
@@ -188,13 +169,14 @@ class _Call:
             again=self._again,
             options=wanted.again,
         )
-        terminal.matrices(done)
+        terminal.side_by_side(done)
         terminal.failures(done)
         return done
 
     def _write(self, runs: Sequence[BuildRun]) -> list[str]:
         """Write the reports; the problems with it, a sentence each."""
         from ftps_harness.report import json_report, junit
+        from ftps_harness.report.files import problems_of_writing
 
         problems = []
         if self._wanted.json is not None:
@@ -237,18 +219,6 @@ def _notes() -> list[str]:
     from ftps_harness.lftp import system_rc_lines
 
     return [f"/etc/lftp.conf, line {number}, is kept out: {line}" for number, line in system_rc_lines()]
-
-
-def problems_of_writing(name: str, text: str) -> list[str]:
-    """Write a report; why it was not written, if so."""
-    from ftps_harness.errors import HarnessError
-    from ftps_harness.report import files
-
-    try:
-        files.write(name, text)
-    except HarnessError as error:
-        return [str(error)]
-    return []
 
 
 def _check_targets(wanted: _Wanted) -> None:

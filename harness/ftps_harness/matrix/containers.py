@@ -23,8 +23,8 @@ from ftps_lab import containers
 from ftps_lab.containers.images import SERVERS, Image
 from ftps_lab.daemons import ANONYMOUS, NEEDS, why_not
 from ftps_lab.errors import LabError
+from ftps_lab.interface import LAB_KIND, ServerSpec
 from ftps_lab.remote import RemoteHost
-from ftps_lab.servers import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,11 +33,8 @@ if TYPE_CHECKING:
     from ftps_harness.lftp import Lftp
     from ftps_harness.matrix.builds import Build, ServerKind
     from ftps_harness.matrix.play import MatrixRun, Pair
-    from ftps_harness.place import Server
     from ftps_harness.scenario import Scenario
-
-LAB = "lab"
-"""The kind of the lab's own server, which is whatever a scenario can say."""
+    from ftps_lab.interface import Server
 
 LFTP = Path("/usr/bin/lftp")
 """Where every client image has it."""
@@ -193,7 +190,7 @@ class PairPlace:
         """Addresses are the network's to give, and a daemon cannot be everything that the lab's own server is."""
         if is_address(host):
             return f"the host is an address, {host}: in containers, the network gives the addresses"
-        if self._kind == LAB:
+        if self._kind == LAB_KIND:  # whatever a scenario can say
             return ""
         if user == "anonymous" and self._kind not in ANONYMOUS:
             return f"{self._kind} lets nobody in without a password here"
@@ -237,7 +234,7 @@ class PairPlace:
         """The address of a server that speaks no TLS, for as long as somebody wants to be told so."""
         assert self.parent is not None
         with tempfile.TemporaryDirectory(dir=self.parent) as root:
-            server = self._host.serve(LAB, ServerSpec(protocol="plain"), root=root, password="", users=())
+            server = self._host.serve(LAB_KIND, ServerSpec(protocol="plain"), root=root, password="", users=())
             try:
                 yield server.host, server.port
             finally:

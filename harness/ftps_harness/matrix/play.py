@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
 from ftps_harness.pool import play_all
-from ftps_harness.report.tally import STATUSES
-from ftps_harness.runner import ScenarioResult, run_scenario
+from ftps_harness.report.tally import counts_of
+from ftps_harness.runner import ScenarioResult, run_scenario, worst
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -71,14 +70,12 @@ class PairResult:
     @property
     def counts(self) -> dict[str, int]:
         """How many results there are of each status."""
-        counted: Counter[str] = Counter(result.status for result in self.results)
-        return {status: counted[status] for status in STATUSES}
+        return counts_of(self.results)
 
     @property
     def status(self) -> str:
         """The worst of its results."""
-        counts = self.counts
-        return "error" if counts["error"] else "fail" if counts["fail"] else "pass"
+        return worst(result.status for result in self.results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +93,16 @@ class MatrixRun:
     interrupted: bool
     seconds: float
     left_out: tuple[tuple[str, str], ...] = ()
+
+
+def exit_code(run: MatrixRun, drifts: Sequence[object]) -> int:
+    """As for ``ftps-lab run`` (DESIGN.md 6); an answer that drifted is an expectation that failed."""
+    if run.interrupted:
+        return 130
+    counts = [pair.counts for pair in run.pairs]
+    if not counts or any(count["error"] or not count["pass"] + count["fail"] for count in counts):
+        return 3
+    return 1 if drifts or any(count["fail"] for count in counts) else 0
 
 
 class Watcher(Protocol):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ftps_harness.matrix.answers import differences, is_other_than_promised
 from ftps_harness.matrix.builds import BUILDS, KINDS
-from ftps_harness.report.plain import harmless, wrapped
+from ftps_harness.report.plain import harmless, plural, whys, wrapped
+from ftps_harness.report.tally import totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -113,7 +114,7 @@ def difference_lines(run: MatrixRun, width: int) -> Iterator[str]:
     for title, of_verdict in (("in the verdict", True), ("in lftp's words only", False)):
         some = [difference for difference in found if difference.of_verdict is of_verdict]
         if some:
-            yield f"{title}: {len(some)} {'step' if len(some) == 1 else 'steps'}"
+            yield f"{title}: {plural(len(some), 'step')}"
         for difference in some:
             yield from _difference(difference, width)
 
@@ -122,9 +123,7 @@ def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
     """What is not as the baselines say; what is the same on several servers together, what is new only counted."""
     new = Counter(f"{each.build} × {each.kind}" for each in drifts if each.direction == "new")
     for cell_name, count in new.items():
-        yield from wrapped(
-            f"new: {cell_name}: {count} {'answer' if count == 1 else 'answers'} to what no baseline holds", width
-        )
+        yield from wrapped(f"new: {cell_name}: {plural(count, 'answer')} to what no baseline holds", width)
     grouped: dict[tuple[object, ...], list[str]] = {}
     for each in (each for each in drifts if each.direction != "new"):
         key = (each.direction, each.scenario, each.step, each.was, each.now, each.why)
@@ -138,13 +137,9 @@ def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
 
 def summary(run: MatrixRun, drifts: Sequence[Drift]) -> str:
     """The closing line."""
-    counts = {status: sum(pair.counts[status] for pair in run.pairs) for status in _WORDS}
-    told = ", ".join(
-        f"{counts[status]} {word}"
-        for status, word in zip(_WORDS, ("passed", "failed", "errors", "skipped"), strict=True)
-    )
+    told = totals([pair.counts for pair in run.pairs])
     left_out = f", {len(run.left_out)} left out" if run.left_out else ""
-    return f"{told} over {len(run.pairs)} pairs{left_out}, {len(drifts)} drifted, in {run.seconds:.1f} s"
+    return f"{told} over {plural(len(run.pairs), 'pair')}{left_out}, {len(drifts)} drifted, in {run.seconds:.1f} s"
 
 
 def _difference(difference: Difference, width: int) -> Iterator[str]:
@@ -179,9 +174,8 @@ def _whys(result: ScenarioResult) -> Iterator[str]:
     if result.why:
         yield harmless(result.why)
     for number, step in enumerate(result.steps, 1):
-        judgements = [step.judgement, *([step.control.judgement] if step.control else [])]
-        for sentence in (sentence for judgement in judgements for sentence in judgement.why):
-            yield harmless(f"step {number} ({step.title}): {sentence}")
+        for sentence in whys(step):
+            yield f"step {number} ({harmless(step.title)}): {sentence}"
 
 
 def _hanging(text: str, width: int) -> Iterator[str]:

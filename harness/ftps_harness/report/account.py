@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftps_harness.report.plain import counts_words, expectation_words, harmless, lines_of, outcome_words, why
+from ftps_harness.report.plain import counts_words, expectation_words, harmless, lines_of, outcome_words, whys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def again(run: BuildRun, result: ScenarioResult) -> str:
 
 def step_sections(step: StepResult) -> Iterator[Section]:
     """Why a step is not as expected, with the evidence: of its control, when the step itself is."""
-    for sentence in why(step.judgement, step.control.judgement if step.control else None):
+    for sentence in whys(step):
         yield Section(sentence)
     yield Section(f"expected: {expectation_words(step.expect)}")
     actual = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)

@@ -58,6 +58,15 @@ def write(name: str, text: str) -> None:
             _replace(path, text)
 
 
+def problems_of_writing(name: str, text: str) -> list[str]:
+    """Write a report as `write` does; why it was not written, if so: the others are written all the same."""
+    try:
+        write(name, text)
+    except HarnessError as error:
+        return [str(error)]
+    return []
+
+
 @contextlib.contextmanager
 def sentence(what: str) -> Iterator[None]:
     """Make a sentence of what the operating system says.

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ftps_harness.report.account import data_of
-from ftps_harness.report.plain import why
+from ftps_harness.report.plain import whys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,7 +68,7 @@ def _step(step: StepResult) -> Json:
     shown = step.shown
     outcome = shown.outcome
     counts: Json = {"counts": step.counts} if len(step.attempts) > 1 else {}
-    sentences = why(step.judgement, step.control.judgement if step.control else None)
+    sentences = whys(step)
     extra: Json = {"why": list(sentences)} if sentences else {}
     return {
         "title": step.title,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from ftps_harness.report.account import again, step_sections
-from ftps_harness.report.plain import harmless, why
+from ftps_harness.report.plain import harmless, whys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ def _message(result: ScenarioResult) -> str:
     if result.why:
         return harmless(result.why)
     step = next(step for step in result.steps if step.status != "pass")
-    sentences = why(step.judgement, step.control.judgement if step.control else None)
+    sentences = whys(step)
     return "; ".join((harmless(step.title), *sentences))
 
 

@@ -1,4 +1,4 @@
-"""Foreign bytes made harmless, and verdicts in words. Pure."""
+"""Foreign bytes made harmless, verdicts and numbers in words. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ftps_harness.outcome import Outcome
+    from ftps_harness.runner import StepResult
     from ftps_harness.scenario import Expect
-    from ftps_harness.verdict import Judgement
 
 
 def harmless(data: bytes | str) -> str:
@@ -83,9 +83,14 @@ def counts_words(counts: dict[str, int]) -> str:
     return ", ".join(f"{verdict} {count}×" for verdict, count in counts.items())
 
 
-def why(*judgements: Judgement | None) -> tuple[str, ...]:
-    """Everything that was not as expected, a sentence each."""
-    return tuple(harmless(sentence) for judgement in judgements if judgement for sentence in judgement.why)
+def whys(step: StepResult) -> tuple[str, ...]:
+    """Everything that was not as expected, a harmless sentence each."""
+    return tuple(map(harmless, step.why))
+
+
+def plural(number: int, what: str) -> str:
+    """``1 server``, ``2 servers``: for words that only take an s."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _listed(words: Iterable[str]) -> str:

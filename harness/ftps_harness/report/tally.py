@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ftps_harness.report.plain import plural
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ftps_harness.lftp import Lftp
     from ftps_harness.runner import ScenarioResult
@@ -45,8 +47,20 @@ class BuildRun:
     @property
     def counts(self) -> dict[str, int]:
         """How many results there are of each status."""
-        counted: Counter[str] = Counter(result.status for result in self.results)
-        return {status: counted[status] for status in STATUSES}
+        return counts_of(self.results)
+
+
+def counts_of(results: Iterable[ScenarioResult]) -> dict[str, int]:
+    """How many results there are of each status."""
+    counted: Counter[str] = Counter(result.status for result in results)
+    return {status: counted[status] for status in STATUSES}
+
+
+def totals(counts: Sequence[Mapping[str, int]]) -> str:
+    """All counts together, as every closing line begins: ``42 passed, 0 failed, 0 errors, 0 skipped``."""
+    return ", ".join(
+        f"{sum(each[status] for each in counts)} {word}" for status, word in zip(STATUSES, _WORDS, strict=True)
+    )
 
 
 def exit_code(runs: Sequence[BuildRun]) -> int:
@@ -61,10 +75,8 @@ def exit_code(runs: Sequence[BuildRun]) -> int:
 
 def summary(runs: Sequence[BuildRun]) -> str:
     """The closing line, which a CI reads: ``42 passed, 0 failed, 0 errors, 0 skipped in 3.1 s``."""
-    counts = [sum(run.counts[status] for run in runs) for status in STATUSES]
-    told = ", ".join(f"{count} {word}" for count, word in zip(counts, _WORDS, strict=True))
     without = "" if all(run.controls for run in runs) else ", without controls"
-    return f"{told} in {sum(run.seconds for run in runs):.1f} s{without}"
+    return f"{totals([run.counts for run in runs])} in {sum(run.seconds for run in runs):.1f} s{without}"
 
 
 def unfinished(run: BuildRun) -> str:
@@ -72,4 +84,4 @@ def unfinished(run: BuildRun) -> str:
     if len(run.results) == run.total:
         return ""
     why = "interrupted" if run.interrupted else "stopped after the first failure (--fail-fast)"
-    return f"{why}: {len(run.results)} of {run.total} scenarios ran"
+    return f"{why}: {len(run.results)} of {plural(run.total, 'scenario')} ran"

@@ -13,8 +13,17 @@ from rich.text import Text
 
 from ftps_harness.report.account import Section, again, step_sections
 from ftps_harness.report.console import console_for
-from ftps_harness.report.matrix import lines, matrices
-from ftps_harness.report.plain import cells, counts_words, expectation_words, harmless, outcome_words, padded, wrapped
+from ftps_harness.report.plain import (
+    cells,
+    counts_words,
+    expectation_words,
+    harmless,
+    outcome_words,
+    padded,
+    plural,
+    wrapped,
+)
+from ftps_harness.report.side_by_side import families, lines
 from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 
 if TYPE_CHECKING:
@@ -54,7 +63,7 @@ class Terminal:
         self._begun = True
         build = f"lftp {lftp.version} at {lftp.path}, TLS by {lftp.tls}, dialect {lftp.dialect}"
         self._line(harmless(build), "bold")
-        self._line(f"{total} {'scenario' if total == 1 else 'scenarios'} {where}".rstrip())
+        self._line(f"{plural(total, 'scenario')} {where}".rstrip())
         for note in notes:
             self._line(harmless(note), "yellow")
         self._line()
@@ -81,12 +90,12 @@ class Terminal:
         """One scenario of the table: its id and title, and what each of its steps came to."""
         self.console.print(Text("\n").join(self._row(result)))
 
-    def matrices(self, run: BuildRun) -> None:
+    def side_by_side(self, run: BuildRun) -> None:
         """Scenarios that take the same steps, side by side."""
-        for matrix in matrices(run.results):
+        for family in families(run.results):
             self._line()
             self._line("side by side: what each came to, by step", "bold")
-            for line in lines(matrix, self._width):
+            for line in lines(family, self._width):
                 self._line(line)
 
     def failures(self, run: BuildRun) -> None:
@@ -151,7 +160,8 @@ class Terminal:
 
 def _verdict(number: int, step: StepResult, result: ScenarioResult) -> Iterator[Text]:
     """What a step came to, and what was expected where that is something else."""
-    mark = f"{number} " if len(result.scenario.steps) > 1 else ""
+    count = len(result.scenario.steps)
+    mark = f"{number:>{len(str(count))}} " if count > 1 else ""
     words = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
     said = [words]
     if step.judgement.status != "pass":

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ftps_lab.attackers.endpoint import Endpoint, How
 from ftps_lab.tap import UNREAD_READS, TappedSocket, TappedTls
-from ftps_lab.testimony import CAPTURED, Transfer
+from ftps_lab.testimony import CAPTURED, UPLOADS, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ftps_lab.attackers.addresses import Address
     from ftps_lab.recorder import ConnectionLog
-
-_UPLOADS = frozenset({"STOR", "APPE", "STOU"})
 
 
 class Listener:
@@ -217,7 +215,7 @@ class DataRelay:
 
     @property
     def _is_upload(self) -> bool:
-        return self._verb in _UPLOADS
+        return self._verb in UPLOADS
 
     def _other(self, end: Endpoint) -> Endpoint | None:
         return self.upstream if end is self.client else self.client

@@ -15,7 +15,8 @@ from ftps_lab.attackers import addresses
 from ftps_lab.attackers.data import DataRelay, Listener
 from ftps_lab.attackers.endpoint import Endpoint
 from ftps_lab.attackers.genuine import Genuine, Reply, Upstream
-from ftps_lab.handlers import TRANSFERS, ExplicitControl, ImplicitControl
+from ftps_lab.handlers import ExplicitControl, ImplicitControl
+from ftps_lab.testimony import TRANSFERS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.data

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from ftps_lab.certificates import CertificateSpec
+from ftps_lab.interface import LAB_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,7 @@ class Host:
     leaf: CertificateSpec
     authority: CertificateSpec | None = None
     fault: Fault = ""
-    server: str = "lab"
+    server: str = LAB_KIND
     attack: str = "none"
     handed_out: Mapping[str, str] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from ftps_lab.recorder import ConnectionLog, Recorder
+from ftps_lab.testimony import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from ftps_lab.recorder import Address
     from ftps_lab.servers import FtpsServer
     from ftps_lab.testimony import Connection, Credential, Testimony, Transfer
-
-_OF_FILES = frozenset({"RETR", "STOR", "APPE", "STOU"})
 
 _SHOWN = 40
 """Bytes of a captured file that are shown."""
@@ -114,7 +113,7 @@ def session_lines(testimony: Testimony) -> Iterator[str]:
     peer = testimony.connections[0].peer[0]
     yield f"{peer} {'; '.join([_login(testimony), *map(_transfer, testimony.transfers)])}"
     for transfer in testimony.transfers:
-        if transfer.captured and transfer.verb in _OF_FILES:
+        if transfer.captured and transfer.verb in FILES:
             content = transfer.captured[:_SHOWN].decode("utf-8", "backslashreplace").strip()
             yield f"{peer} CAPTURED: {_shown(transfer.name)}: {_shown(content)}"
 

@@ -13,7 +13,8 @@ from ftps_lab.classroom.hosts import LEAF, PASSWORD, PORT, USER
 from ftps_lab.classroom.journal import Session, tell_of_a_daemon
 from ftps_lab.daemons import DaemonServer
 from ftps_lab.errors import LabError
-from ftps_lab.servers import FtpsServer, ServerSpec
+from ftps_lab.interface import LAB_KIND, ServerSpec
+from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,7 +109,7 @@ class Stand:
         self._unseen = frozenset({address})
         spec = self._spec()
         self.server: FtpsServer | DaemonServer
-        if host.server == "lab":
+        if host.server == LAB_KIND:
             self.server = FtpsServer(spec, root=root, password=PASSWORD, host=address, port=port)
         else:
             self.server = DaemonServer(

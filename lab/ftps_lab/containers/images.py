@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ftps_lab.containers.context import pack
 from ftps_lab.containers.failures import DISK_FULL, NO_SPACE
 from ftps_lab.errors import LabError
+from ftps_lab.interface import LAB_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -80,17 +81,17 @@ def _of_the_lab(name: str, packages: str = "") -> Image:
     )
 
 
-LAB = _of_the_lab("lab")
+LAB = _of_the_lab(LAB_KIND)
 _VSFTPD = _of_the_lab("vsftpd", "vsftpd libpam-pwdfile libnss-wrapper")
 
 SERVERS = {
-    "lab": LAB,
+    LAB_KIND: LAB,
     "vsftpd": _VSFTPD,
     "vsftpd-reuse": _VSFTPD,
     "proftpd": _of_the_lab("proftpd", "proftpd-core proftpd-mod-crypto proftpd-mod-vroot libnss-wrapper"),
     "pure-ftpd": _of_the_lab("pure-ftpd", "pure-ftpd libnss-wrapper"),
 }
-"""The image of each kind of server (`ftps_lab.agent.LAB`, `ftps_lab.daemons.DAEMONS`)."""
+"""The image of each kind of server (`ftps_lab.interface.LAB_KIND`, `ftps_lab.daemons.DAEMONS`)."""
 
 
 def ensure(engine: Engine, image: Image, say: Callable[[str], None] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Real FTP daemons behind the `Server` protocol of the harness, witnessed by their logs, their files and a relay.
+"""Real FTP daemons behind `ftps_lab.interface.Server`, witnessed by their logs, their files and a relay.
 
 ```python
 with DaemonServer("vsftpd", spec, root=folder, password="secret", users=("alice",), host="127.0.0.1") as server:
@@ -8,46 +8,17 @@ with DaemonServer("vsftpd", spec, root=folder, password="secret", users=("alice"
 ```
 
 It knows nothing of Docker: it runs inside the daemon's container, and on any machine that has the daemon.
+
+- what serves: `kinds` is the table of daemons, `daemon` what they have in common, `vsftpd`, `proftpd` and `pure_ftpd`
+  the configuration and the log of each; `process` or `inetd` starts one, `syslog` takes what it logs to /dev/log,
+  `probe` asks it for its certificate.
+- what witnesses: `relay` records a `tape`, `wiretls` reads the TLS on it, `log` says what a daemon's log means,
+  `account` makes a testimony of it all.
+
+`server` is the whole of them.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from ftps_lab.daemons.proftpd import ProFtpd
-from ftps_lab.daemons.pure_ftpd import PureFtpd
+from ftps_lab.daemons.kinds import ANONYMOUS, DAEMONS, NEEDS, why_not
 from ftps_lab.daemons.server import DaemonServer
-from ftps_lab.daemons.vsftpd import Vsftpd, VsftpdReuse
-
-if TYPE_CHECKING:
-    from ftps_lab.daemons.daemon import Daemon, Needs
-    from ftps_lab.servers import ServerSpec
 
 __all__ = ["ANONYMOUS", "DAEMONS", "NEEDS", "DaemonServer", "why_not"]
-
-DAEMONS: dict[str, type[Daemon]] = {
-    "vsftpd": Vsftpd,
-    "vsftpd-reuse": VsftpdReuse,
-    "proftpd": ProFtpd,
-    "pure-ftpd": PureFtpd,
-}
-"""Kind → daemon."""
-
-NEEDS: dict[str, Needs] = {kind: daemon.needs for kind, daemon in DAEMONS.items()}
-"""Kind → what its container must grant."""
-
-ANONYMOUS: frozenset[str] = frozenset(kind for kind, daemon in DAEMONS.items() if daemon.anonymous)
-"""Kinds that let the user ``anonymous`` in; the others refuse it like any unknown user."""
-
-
-def why_not(kind: str, spec: ServerSpec) -> str:
-    """A sentence why this daemon cannot be such a server; empty if it can. Needs no daemon.
-
-    Raises:
-        LabError: There is no such kind.
-    """
-    from ftps_lab.errors import LabError
-
-    if kind not in DAEMONS:
-        raise LabError(f"there is no daemon {kind!r}: name one of {', '.join(DAEMONS)}")
-    return DAEMONS[kind].why_not(spec)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ftps_lab.daemons.inetd import Inetd
     from ftps_lab.daemons.log import Event
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 _OPENSSL = """\
 openssl_conf = lab

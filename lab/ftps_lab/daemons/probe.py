@@ -6,11 +6,12 @@ import socket
 from typing import TYPE_CHECKING
 
 from ftps_lab.daemons.wiretls import fingerprint
+from ftps_lab.tls import unverified
 
 if TYPE_CHECKING:
     import ssl
 
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 _SECONDS = 5.0
 
@@ -21,8 +22,6 @@ def shown(address: tuple[str, int], source: str, spec: ServerSpec) -> str:
     Raises:
         OSError: It does not answer, or not as such a server does.
     """
-    from ftps_lab.servers import unverified
-
     with socket.create_connection(address, _SECONDS, source_address=(source, 0)) as sock:
         if spec.protocol == "implicit":
             with unverified().wrap_socket(sock) as tls:

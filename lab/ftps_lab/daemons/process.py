@@ -1,4 +1,4 @@
-"""A daemon as a child process: started, told to reload, and ended with all its children."""
+"""A daemon as a child process: started, watched, and ended with all its children."""
 
 from __future__ import annotations
 

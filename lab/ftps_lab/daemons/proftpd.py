@@ -19,7 +19,7 @@ from ftps_lab.daemons.log import TRANSFERS, Answered, Asked, Began, Event, Moved
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 _FIELD = "\x1f"
 _FORMAT = _FIELD.join(("lab", "%P", "%a", "%m", "%J", "%s", "%S", "%b", "%f"))

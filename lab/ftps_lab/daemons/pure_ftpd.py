@@ -16,7 +16,7 @@ from ftps_lab.daemons.syslog import Syslog
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 _LINE = re.compile(r"pure-ftpd: \((?P<user>.*)@(?P<address>[\d.]+|\?)\) \[(?P<level>[A-Z]+)\] (?P<text>.*)")
 _COMMAND = re.compile(r"Command \[([^\]]*)\] \[(.*)\]")

@@ -1,4 +1,4 @@
-"""A real FTP daemon behind the `Server` protocol of the harness: starts, rotates, witnesses, stops."""
+"""A real FTP daemon behind the interface of every server of the lab: starts, rotates, witnesses, stops."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Self
 
 from ftps_lab.daemons import probe
 from ftps_lab.daemons.account import Account
+from ftps_lab.daemons.kinds import DAEMONS, why_not
 from ftps_lab.daemons.log import sessions
 from ftps_lab.daemons.relay import Relay
 from ftps_lab.daemons.tape import Tape
 from ftps_lab.errors import LabError
 from ftps_lab.handlers import root_path
+from ftps_lab.interface import Server
 
 if TYPE_CHECKING:
     import os
-    from types import TracebackType
 
     from ftps_lab.daemons.daemon import Daemon
     from ftps_lab.daemons.inetd import Inetd
     from ftps_lab.daemons.process import Process
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
 _READY_SECONDS = 10.0
@@ -36,7 +37,7 @@ _PORTS = 50
 _INNER_PORT = 2121
 
 
-class DaemonServer:
+class DaemonServer(Server):
     """A daemon on a loopback address of its own, with the relay in front of it.
 
     Args:
@@ -83,9 +84,7 @@ class DaemonServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> Self:
@@ -94,29 +93,18 @@ class DaemonServer:
         Raises:
             LabError: The daemon is not installed, cannot be such a server or does not answer; the port is taken.
         """
-        from ftps_lab.daemons import DAEMONS, why_not
-
         if reason := why_not(self.kind, self.spec):
             raise LabError(reason)
         if self._process is not None:
             raise LabError(f"the {self.kind} on {self.host}:{self.port} runs already: stop it before starting it again")
-        make = DAEMONS[self.kind]
-        make.path()
+        DAEMONS[self.kind].path()
         self._from = 0
         try:
             self._folder = Path(tempfile.mkdtemp(prefix=f"ftps-lab-{self.kind}."))
-            self._net = f"127.{random.randrange(64, 128)}.{random.randrange(1, 255)}"
-            self._inner = (f"{self._net}.1", _INNER_PORT)
-            passive = self._start_relay()
-            self._daemon = make(
-                self._folder,
-                root=self._root,
-                users=self._users,
-                password=self._password,
-                address=self._inner,
-                passive=passive,
-                outward=socket.gethostbyname(self.host),
-            )
+            self._inner = (f"127.{random.randrange(64, 128)}.{random.randrange(1, 255)}.1", _INNER_PORT)
+            outward = socket.gethostbyname(self.host)
+            passive = self._start_relay(outward)
+            self._daemon = self._make_daemon(self._folder, outward, passive)
             self._daemon.write(self.spec)
             self._process = self._daemon.run()
             self._prove()
@@ -126,9 +114,8 @@ class DaemonServer:
         self.record()
         return self
 
-    def _start_relay(self) -> range:
-        """On free ports: of the passive ones, a whole range."""
-        outward = socket.gethostbyname(self.host)
+    def _start_relay(self, outward: str) -> range:
+        """On free ports: of the passive ones, which are returned, a whole range."""
         if outward == "0.0.0.0":  # noqa: S104 - refused
             raise LabError("a daemon needs one address to announce: give `host` as a concrete one, not 0.0.0.0")
         for attempt in range(20):
@@ -143,6 +130,17 @@ class DaemonServer:
             self.port = self._relay.port
             return passive
         raise AssertionError("not reached")
+
+    def _make_daemon(self, folder: Path, outward: str, passive: range) -> Daemon:
+        return DAEMONS[self.kind](
+            folder,
+            root=self._root,
+            users=self._users,
+            password=self._password,
+            address=self._inner,
+            passive=passive,
+            outward=outward,
+        )
 
     def _source(self) -> str:
         """A loopback address that no connection to this daemon had yet."""
@@ -184,8 +182,6 @@ class DaemonServer:
         Raises:
             LabError: The daemon cannot be that, has died, or does not show the new certificate.
         """
-        from ftps_lab.daemons import why_not
-
         if reason := why_not(self.kind, spec):
             raise LabError(reason)
         daemon, process, _ = self._running()
@@ -261,8 +257,6 @@ class DaemonServer:
 
     def testimony(self) -> Testimony:
         """What log, files and relay tell of the time since `record`."""
-        from ftps_lab.daemons import DAEMONS
-
         daemon, make = self._daemon, DAEMONS[self.kind]
         lines = daemon.lines(self._from) if daemon is not None and self._folder is not None else self._last_lines
         found, strange = sessions(daemon.events(lines) if daemon is not None else ())

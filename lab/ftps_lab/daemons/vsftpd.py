@@ -16,7 +16,7 @@ from ftps_lab.daemons.log import Answered, Asked, Began, Event, Moved, Secured, 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 _LINE = re.compile(
     r"\w{3} \w{3} [ \d]\d [\d:]{8} \d{4} \[pid \d+\] (?:\[[^\]]*\] )?"
@@ -26,6 +26,49 @@ _LINE = re.compile(
 _MOVED = re.compile(r'"(?P<path>.*)", (?:(?P<size>\d+) bytes, )?[\d.]+Kbyte/sec')
 _SECURED = re.compile(r"SSL version: ([^,]+), SSL cipher: ([^,]+), .*")
 _REPLY = re.compile(r'"(\d{3})([ -].*)"')
+
+
+_SETTINGS: dict[str, object] = {
+    "listen": "YES",
+    "background": "NO",
+    "isolate": "NO",  # new namespaces need SYS_ADMIN, and would hide the process's number from the log
+    "isolate_network": "NO",
+    "seccomp_sandbox": "NO",  # known to kill sessions in containers: 500 OOPS
+    "local_enable": "YES",
+    "guest_enable": "YES",
+    "guest_username": ACCOUNT,
+    "virtual_use_local_privs": "YES",
+    "chroot_local_user": "YES",
+    "allow_writeable_chroot": "YES",
+    "write_enable": "YES",
+    "local_umask": "022",
+    "anonymous_enable": "NO",  # its own refuses a writable folder: PAM lets the user anonymous in
+    "chmod_enable": "YES",
+    "pam_service_name": "ftps-lab",
+    "tcp_wrappers": "NO",
+    "port_enable": "NO",  # would go past the relay
+    "pasv_promiscuous": "YES",  # the relay's data connections come from another address than its control ones
+    "delay_failed_login": 0,
+    "delay_successful_login": 0,
+    "use_localtime": "NO",
+    "utf8_filesystem": "YES",
+    "log_ftp_protocol": "YES",
+    "xferlog_enable": "YES",
+    "xferlog_std_format": "NO",
+    "debug_ssl": "YES",
+}
+"""Settings of every server (vsftpd.conf(5))."""
+
+_TLS_SETTINGS: dict[str, object] = {
+    # In 2 to 4 of 100 uploads lftp 4.8.4 ends without TLS's close_notify. This build then answers 426 to what it has
+    # whole (its manual says that NO is its default): the file's hash decides here.
+    "strict_ssl_read_eof": "NO",
+    "strict_ssl_write_shutdown": "NO",
+    "allow_anon_ssl": "YES",  # the user anonymous may encrypt like the others
+    "ssl_tlsv1": "YES",
+    "ssl_request_cert": "NO",
+}
+"""Settings of every server with TLS."""
 
 
 class Vsftpd(Daemon):
@@ -54,64 +97,30 @@ class Vsftpd(Daemon):
         self.put("vsftpd.conf", "".join(f"{key}={value}\n" for key, value in self._settings(spec).items()))
 
     def _settings(self, spec: ServerSpec) -> dict[str, object]:
-        yes_no = {True: "YES", False: "NO"}
-        settings: dict[str, object] = {
-            "listen": "YES",
+        settings = _SETTINGS | {
             "listen_address": self.address[0],
             "listen_port": self.address[1],
-            "background": "NO",
-            "isolate": "NO",  # new namespaces need SYS_ADMIN, and would hide the process's number from the log
-            "isolate_network": "NO",
-            "seccomp_sandbox": "NO",  # known to kill sessions in containers: 500 OOPS
             "secure_chroot_dir": self.folder / "empty",
-            "local_enable": "YES",
-            "guest_enable": "YES",
-            "guest_username": ACCOUNT,
-            "virtual_use_local_privs": "YES",
-            "chroot_local_user": "YES",
-            "allow_writeable_chroot": "YES",
-            "write_enable": "YES",
             "local_root": self.root,
-            "local_umask": "022",
-            "anonymous_enable": "NO",  # its own refuses a writable folder: PAM lets the user anonymous in
-            "chmod_enable": "YES",
-            "pam_service_name": "ftps-lab",
-            "tcp_wrappers": "NO",
-            "port_enable": "NO",  # would go past the relay
             "pasv_min_port": self.passive.start,
             "pasv_max_port": self.passive.stop - 1,
             "pasv_address": self.outward,
-            "pasv_promiscuous": "YES",  # the relay's data connections come from another address than its control ones
-            "delay_failed_login": 0,
-            "delay_successful_login": 0,
-            "use_localtime": "NO",
-            "utf8_filesystem": "YES",
-            "log_ftp_protocol": "YES",
-            "xferlog_enable": "YES",
-            "xferlog_std_format": "NO",
-            "debug_ssl": "YES",
             "vsftpd_log_file": self.log,
-            "ssl_enable": yes_no[spec.protocol != "plain"],
+            "ssl_enable": _yes_no(spec.protocol != "plain"),
         }
-        if spec.protocol != "plain":
-            both = self.folder / "certificate.pem"
-            settings |= {
-                # In 2 to 4 of 100 uploads lftp 4.8.4 ends without TLS's close_notify. This build then answers 426 to
-                # what it has whole (its manual says that NO is its default): the file's hash decides here.
-                "strict_ssl_read_eof": "NO",
-                "strict_ssl_write_shutdown": "NO",
-                "allow_anon_ssl": "YES",  # the user anonymous may encrypt like the others
-                "implicit_ssl": yes_no[spec.protocol == "implicit"],
-                "rsa_cert_file": both,
-                "rsa_private_key_file": both,
-                "ssl_tlsv1": "YES",
-                "ssl_ciphers": "DEFAULT@SECLEVEL=0" if self.is_outdated(spec) else "DEFAULT",
-                "ssl_request_cert": "NO",
-                "require_ssl_reuse": self.reuse,
-                "force_local_logins_ssl": yes_no[spec.require_tls],
-                "force_local_data_ssl": yes_no[spec.require_tls],
-            }
-        return settings
+        return settings if spec.protocol == "plain" else settings | self._tls_settings(spec)
+
+    def _tls_settings(self, spec: ServerSpec) -> dict[str, object]:
+        both = self.folder / "certificate.pem"
+        return _TLS_SETTINGS | {
+            "implicit_ssl": _yes_no(spec.protocol == "implicit"),
+            "rsa_cert_file": both,
+            "rsa_private_key_file": both,
+            "ssl_ciphers": "DEFAULT@SECLEVEL=0" if self.is_outdated(spec) else "DEFAULT",
+            "require_ssl_reuse": self.reuse,
+            "force_local_logins_ssl": _yes_no(spec.require_tls),
+            "force_local_data_ssl": _yes_no(spec.require_tls),
+        }
 
     def events(self, lines: Iterable[str]) -> Iterable[Event]:
         """What these lines of its log say."""
@@ -123,6 +132,10 @@ class VsftpdReuse(Vsftpd):
     """vsftpd as it is by default: a data connection must resume the control connection's TLS session."""
 
     reuse = "YES"
+
+
+def _yes_no(value: bool) -> str:
+    return "YES" if value else "NO"
 
 
 def read_line(line: str) -> Iterable[Event]:

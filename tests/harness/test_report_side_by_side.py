@@ -11,13 +11,13 @@ import pytest
 
 from ftps_harness import cli
 from ftps_harness.lftp import Lftp
-from ftps_harness.report.matrix import Matrix, lines, matrices
+from ftps_harness.report.side_by_side import Family, families, lines
 from ftps_harness.report.tally import BuildRun
 from ftps_harness.report.terminal import Terminal
 
 
 def outcome(verdict: str, *exposed: str) -> Any:
-    """As much of an attempt as a matrix looks at."""
+    """As much of an attempt as the table looks at."""
     return SimpleNamespace(outcome=SimpleNamespace(verdict=verdict, exposed=frozenset(exposed)))
 
 
@@ -35,15 +35,15 @@ TITLES = ["no rc", "pinned"]
 
 def test_scenarios_of_the_same_steps_are_a_family() -> None:
     """One alone is none, and one that takes other steps belongs to another."""
-    family = [result("a/one", TITLES, NO, YES), result("a/two", TITLES, LEAK, FILES)]
+    members = [result("a/one", TITLES, NO, YES), result("a/two", TITLES, LEAK, FILES)]
     others = [result("a/three", ["other", "steps"], NO, NO), result("a/four", ["single"], NO)]
-    (matrix,) = matrices([*family, *others])
-    assert matrix.columns == ("no rc", "pinned")
-    assert matrix.rows == (("a/one", ("rejected", "accepted")), ("a/two", ("PASSWORD", "payload")))
+    (family,) = families([*members, *others])
+    assert family.columns == ("no rc", "pinned")
+    assert family.rows == (("a/one", ("rejected", "accepted")), ("a/two", ("PASSWORD", "payload")))
 
 
 def test_what_did_not_run_to_its_end_is_left_out() -> None:
-    assert matrices([result("a/one", TITLES, NO, NO), result("a/two", TITLES, NO)]) == []
+    assert families([result("a/one", TITLES, NO, NO), result("a/two", TITLES, NO)]) == []
 
 
 @pytest.mark.parametrize(
@@ -59,26 +59,26 @@ def test_what_did_not_run_to_its_end_is_left_out() -> None:
 )
 def test_the_worst_of_several_runs_is_shown_and_marked(attempts: list[Any], cell: str) -> None:
     """Exposed once is exposed; else the verdict that was expected, where it came."""
-    (matrix,) = matrices([result("a/one", TITLES, attempts, NO), result("a/two", TITLES, NO, NO)])
-    assert matrix.rows[0][1][0] == cell
-    assert any("not in every run" in line for line in lines(matrix, 79)) is cell.endswith("*")
+    (family,) = families([result("a/one", TITLES, attempts, NO), result("a/two", TITLES, NO, NO)])
+    assert family.rows[0][1][0] == cell
+    assert any("not in every run" in line for line in lines(family, 79)) is cell.endswith("*")
 
 
-def matrix_of(names: list[str], columns: int) -> Matrix:
+def family_of(names: list[str], columns: int) -> Family:
     """Cells as wide as they come."""
-    return Matrix(tuple(f"step {n}" for n in range(columns)), tuple((name, ("PASSWORD*",) * columns) for name in names))
+    return Family(tuple(f"step {n}" for n in range(columns)), tuple((name, ("PASSWORD*",) * columns) for name in names))
 
 
 def test_eighty_columns_hold_names_and_six_steps() -> None:
     """The area that all have in common is said once."""
-    shown = list(lines(matrix_of(["attack/one", "attack/another"], 6), 79))
+    shown = list(lines(family_of(["attack/one", "attack/another"], 6), 79))
     assert max(map(len, shown)) <= 79
     assert shown[7] == "attack/ 1         2         3         4         5         6"
     assert shown[8].startswith("one     PASSWORD*")
 
 
 def test_a_long_name_gets_a_line_of_its_own() -> None:
-    shown = list(lines(matrix_of(["attack/" + "x" * 40, "other/y"], 6), 79))
+    shown = list(lines(family_of(["attack/" + "x" * 40, "other/y"], 6), 79))
     assert max(map(len, shown)) <= 79
     at = shown.index("attack/" + "x" * 40)
     assert shown[at + 1].startswith("  PASSWORD*")
@@ -86,7 +86,7 @@ def test_a_long_name_gets_a_line_of_its_own() -> None:
 
 def test_many_steps_are_turned_round() -> None:
     """A line for each step, a column for each scenario."""
-    shown = list(lines(matrix_of(["attack/one", "attack/two"], 20), 79))
+    shown = list(lines(family_of(["attack/one", "attack/two"], 20), 79))
     assert shown[:2] == ["  1  attack/one", "  2  attack/two"]
     assert sum(line.startswith("step ") for line in shown) == 20
     assert max(map(len, shown)) <= 79
@@ -99,7 +99,7 @@ def test_long_titles_and_names_are_wrapped(columns: int, width: int) -> None:
     title = "a title of many words that goes on and on until it is longer than anybody's screen is wide " * 2
     name = "area/" + "-".join(["long"] * 30)
     rows = tuple((each, ("rejected",) * columns) for each in (name, "area/x"))
-    shown = list(lines(Matrix((title.strip(),) * columns, rows), width))
+    shown = list(lines(Family((title.strip(),) * columns, rows), width))
     assert max(map(len, shown)) <= width
     assert " ".join(" ".join(shown).split()).count(title.strip()) == columns
     assert name.removeprefix("area/") in "".join(line.strip() for line in shown)
@@ -110,7 +110,7 @@ def test_every_cell_stands_below_its_number(columns: int) -> None:
     """Cells of all widths, in either direction."""
     words = ("rejected", "PASSWORD*", "failed", "payload")
     rows = tuple((f"a/{name}", tuple(words[(at + name) % 4] for at in range(columns))) for name in range(3))
-    shown = list(lines(Matrix(tuple(f"s{at}" for at in range(columns)), rows), 79))
+    shown = list(lines(Family(tuple(f"s{at}" for at in range(columns)), rows), 79))
     head = next(
         at for at, line in enumerate(shown) if line.split()[-2:] == [str(min(columns, 3) - 1), str(min(columns, 3))]
     )
@@ -127,23 +127,23 @@ def test_every_cell_stands_below_its_number(columns: int) -> None:
 def test_a_skipped_scenario_is_no_part_of_it() -> None:
     """Two that ran and one that did not."""
     ran = [result(f"a/{name}", TITLES, NO, YES) for name in ("one", "two")]
-    (matrix,) = matrices([ran[0], result("a/skipped", TITLES), ran[1]])
-    assert [name for name, _ in matrix.rows] == ["a/one", "a/two"]
+    (family,) = families([ran[0], result("a/skipped", TITLES), ran[1]])
+    assert [name for name, _ in family.rows] == ["a/one", "a/two"]
 
 
 def test_a_name_commands_no_terminal() -> None:
     titles = ["\x1b[2J", "two"]
-    (matrix,) = matrices([result("a/\x1b[2J", titles, NO, NO), result("a/b", titles, NO, NO)])
-    assert "\x1b" not in "".join(lines(matrix, 79))
+    (family,) = families([result("a/\x1b[2J", titles, NO, NO), result("a/b", titles, NO, NO)])
+    assert "\x1b" not in "".join(lines(family, 79))
 
 
 def test_the_terminal_prints_every_family_once() -> None:
-    families = [result(f"{area}/{name}", [area, "two"], NO, YES) for area in ("a", "b") for name in ("one", "two")]
+    ran = [result(f"{area}/{name}", [area, "two"], NO, YES) for area in ("a", "b") for name in ("one", "two")]
     stream = io.StringIO()
     lftp = Lftp(Path("/usr/bin/lftp"), "4.9.2", "GnuTLS", "status")
-    Terminal(stream).matrices(BuildRun(lftp, tuple(families), 4, 1.0))
+    Terminal(stream).side_by_side(BuildRun(lftp, tuple(ran), 4, 1.0))
     assert stream.getvalue().count("side by side") == 2
-    Terminal(stream).matrices(BuildRun(lftp, tuple(families[:1]), 1, 1.0))
+    Terminal(stream).side_by_side(BuildRun(lftp, tuple(ran[:1]), 1, 1.0))
     assert stream.getvalue().count("side by side") == 2
 
 

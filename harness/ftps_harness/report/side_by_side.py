@@ -24,8 +24,8 @@ SOMETIMES = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    """One family.
+class Family:
+    """Scenarios that take the same steps.
 
     Attributes:
         columns: The steps' titles.
@@ -36,30 +36,30 @@ class Matrix:
     rows: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def matrices(results: Iterable[ScenarioResult]) -> list[Matrix]:
+def families(results: Iterable[ScenarioResult]) -> list[Family]:
     """Every family of at least two scenarios of at least two steps, of those that ran to their end."""
-    families: dict[tuple[str, ...], list[ScenarioResult]] = {}
+    alike: dict[tuple[str, ...], list[ScenarioResult]] = {}
     for result in results:
         titles = tuple(step.title for step in result.scenario.steps)
         if len(titles) > 1 and len(result.steps) == len(titles):
-            families.setdefault(titles, []).append(result)
+            alike.setdefault(titles, []).append(result)
     return [
-        Matrix(tuple(map(harmless, titles)), tuple((harmless(each.scenario.id), _cells(each)) for each in family))
-        for titles, family in families.items()
-        if len(family) > 1
+        Family(tuple(map(harmless, titles)), tuple((harmless(each.scenario.id), _cells(each)) for each in members))
+        for titles, members in alike.items()
+        if len(members) > 1
     ]
 
 
-def lines(matrix: Matrix, width: int) -> Iterator[str]:
-    """The matrix in lines of at most `width` columns, as far as its cells allow; turned round where it is wide."""
-    area = _area(matrix)
-    names = tuple(name.removeprefix(area) for name, _ in matrix.rows)
-    cells = tuple(row for _, row in matrix.rows)
-    if len(matrix.columns) > _MANY:
+def lines(family: Family, width: int) -> Iterator[str]:
+    """Its table, in lines of at most `width` columns, as far as its cells allow; turned round where it is wide."""
+    area = _area(family)
+    names = tuple(name.removeprefix(area) for name, _ in family.rows)
+    cells = tuple(row for _, row in family.rows)
+    if len(family.columns) > _MANY:
         turned = tuple(zip(*cells, strict=True))
-        yield from _table([f"{area}{name}" for name in names], matrix.columns, turned, "", width)
+        yield from _table([f"{area}{name}" for name in names], family.columns, turned, "", width)
     else:
-        yield from _table(matrix.columns, names, cells, area, width)
+        yield from _table(family.columns, names, cells, area, width)
     if any(SOMETIMES in cell for row in cells for cell in row):
         yield ""
         yield f"  {SOMETIMES} not in every run; the table above has the counts"
@@ -85,9 +85,9 @@ def _table(
         yield (name if len(name) < left else "").ljust(left) + _line(row, widths)
 
 
-def _area(matrix: Matrix) -> str:
+def _area(family: Family) -> str:
     """What all names begin with, down to the slash."""
-    areas = {name.rpartition("/")[0] for name, _ in matrix.rows}
+    areas = {name.rpartition("/")[0] for name, _ in family.rows}
     return f"{areas.pop()}/" if len(areas) == 1 else ""
 
 

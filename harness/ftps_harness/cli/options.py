@@ -1,0 +1,48 @@
+"""What several commands take: names of scenarios, and options that mean the same for each."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+_LONGEST = 86_400.0
+"""Seconds: nobody waits longer for one step."""
+
+
+class Seconds(click.ParamType[float]):
+    """A number of seconds."""
+
+    name = "seconds"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A number of seconds above 0."""
+        try:
+            seconds = float(str(value))
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds <= _LONGEST:  # false for NaN too
+            self.fail(f"{value!r} is no number of seconds above 0 and up to {_LONGEST:.0f}", param, ctx)
+        return seconds
+
+
+TIMEOUT = 30.0
+"""Seconds that one lftp may take, where nothing else is said."""
+
+names = click.argument("names", nargs=-1, metavar="[SCENARIO|FILE|FOLDER]...")
+
+tags = click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag; repeat it for more."
+)
+
+timeout = click.option(
+    "--timeout",
+    type=Seconds(),
+    default=TIMEOUT,
+    metavar="S",
+    help=f"Seconds for each lftp (default: {TIMEOUT:g}).",
+)
+
+no_controls = click.option(
+    "--no-controls", is_flag=True, help="Leave out what proves that verdicts are about trust. Faster."
+)

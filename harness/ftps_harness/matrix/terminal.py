@@ -1,0 +1,105 @@
+"""What a person sees while the matrix is played: what is to come, a bar, a line for each pair, then everything."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import IO, TYPE_CHECKING
+
+from rich.text import Text
+
+from ftps_harness.matrix import table
+from ftps_harness.matrix.play import exit_code
+from ftps_harness.report.console import console_for
+from ftps_harness.report.plain import plural
+from ftps_harness.report.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ftps_harness.matrix.baseline import Drift
+    from ftps_harness.matrix.play import MatrixRun, Pair, PairResult
+    from ftps_harness.runner import ScenarioResult
+
+
+class Terminal:
+    """Prints a matrix while it happens (`ftps_harness.matrix.play.Watcher`); told by several threads.
+
+    Args:
+        stream: Standard output, or standard error when that is taken (``--json -``).
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._console = console_for(stream)
+        self._live = stream.isatty() and not self._console.is_dumb_terminal
+        self._width = min(self._console.width, 110) - 3
+        self._lock = threading.Lock()
+        self._bar: Progress | None = None
+        self._total = 0
+        self._ended = 0
+
+    @contextlib.contextmanager
+    def watching(self, pairs: Sequence[Pair], scenarios: int) -> Iterator[None]:
+        """Say what is to come, and on a live terminal show a bar while it does."""
+        self._total = len(pairs)
+        builds, kinds = ({getattr(pair, axis).name for pair in pairs} for axis in ("build", "kind"))
+        told = (plural(len(builds), "lftp build"), plural(len(kinds), "server"), plural(scenarios, "scenario"))
+        self.say(f"{' × '.join(told)}: {plural(len(pairs) * scenarios, 'cell')}", "bold")
+        if not self._live:
+            yield
+            return
+        with Progress(self._console, len(pairs) * scenarios) as self._bar:
+            yield
+        self._bar = None
+
+    def say(self, line: str, style: str = "") -> None:
+        """Print a line."""
+        with self._lock:
+            self._console.print(Text(line, style))
+
+    def began(self, pair: Pair) -> None:
+        """A pair's containers are started."""
+        if self._bar is not None:
+            with self._lock:
+                self._bar.started(f"{pair.build.name} × {pair.kind.name}")
+
+    def played(self, pair: Pair, result: ScenarioResult) -> None:
+        """A scenario that failed is told at once: the whole takes minutes."""
+        if self._bar is not None:
+            with self._lock:
+                self._bar.advance()
+        if result.status in {"fail", "error"}:
+            self.say(f"  {result.status}: {result.scenario.id} on {pair.build.name} × {pair.kind.name}", "red")
+
+    def ended(self, result: PairResult) -> None:
+        """A pair has ended."""
+        with self._lock:
+            self._ended += 1
+            number = self._ended
+            if self._bar is not None:
+                self._bar.ended(f"{result.build} × {result.kind}")
+        style = "" if result.status == "pass" else "bold red"
+        self.say(f"{number:>3}/{self._total}  {table.pair_line(result)}", style)
+
+    def report(self, run: MatrixRun, drifts: Sequence[Drift]) -> None:
+        """Everything, when all pairs have ended."""
+        width = self._width
+        sections = (
+            ("builds and servers", table.builds(run)),
+            ("skipped", table.skipped(run, width)),
+            ("claims that hold otherwise here (docs/claims.md)", table.promises(run, width)),
+            ("answered differently", table.difference_lines(run, width)),
+            ("failed", table.failures(run, width)),
+            ("drift: other than scenarios/baselines/ says", table.drift_lines(drifts, width)),
+            ("cells", table.cells(run, width)),
+        )
+        for title, lines in sections:
+            for number, line in enumerate(lines):
+                if number == 0:
+                    self.say("")
+                    self.say(title, "bold")
+                self.say(f"  {line}")
+        self.say("")
+        if run.interrupted:
+            self.say(f"interrupted: {len(run.pairs)} of {plural(self._total, 'pair')} played", "bold yellow")
+        self.say(table.summary(run, drifts), "bold green" if exit_code(run, drifts) == 0 else "bold red")

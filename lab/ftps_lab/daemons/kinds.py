@@ -1,0 +1,39 @@
+"""The table of daemons: what kinds there are, what each needs, and what it cannot be. A new one is a new row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftps_lab.daemons.proftpd import ProFtpd
+from ftps_lab.daemons.pure_ftpd import PureFtpd
+from ftps_lab.daemons.vsftpd import Vsftpd, VsftpdReuse
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from ftps_lab.daemons.daemon import Daemon, Needs
+    from ftps_lab.interface import ServerSpec
+
+DAEMONS: dict[str, type[Daemon]] = {
+    "vsftpd": Vsftpd,
+    "vsftpd-reuse": VsftpdReuse,
+    "proftpd": ProFtpd,
+    "pure-ftpd": PureFtpd,
+}
+"""Kind → daemon."""
+
+NEEDS: dict[str, Needs] = {kind: daemon.needs for kind, daemon in DAEMONS.items()}
+"""Kind → what its container must grant."""
+
+ANONYMOUS: frozenset[str] = frozenset(kind for kind, daemon in DAEMONS.items() if daemon.anonymous)
+"""Kinds that let the user ``anonymous`` in; the others refuse it like any unknown user."""
+
+
+def why_not(kind: str, spec: ServerSpec) -> str:
+    """A sentence why this daemon cannot be such a server; empty if it can. Needs no daemon.
+
+    Raises:
+        LabError: There is no such kind.
+    """
+    if kind not in DAEMONS:
+        raise LabError(f"there is no daemon {kind!r}: name one of {', '.join(DAEMONS)}")
+    return DAEMONS[kind].why_not(spec)

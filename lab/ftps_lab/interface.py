@@ -1,0 +1,104 @@
+"""The interface to a server of the lab, wherever it runs: what one is, and what can be asked of it. Pure.
+
+Three classes have it: `ftps_lab.servers.FtpsServer` serves in a thread of this process, `ftps_lab.daemons.DaemonServer`
+has a real daemon serve, and `ftps_lab.remote.RemoteServer` is either of them in the hands of an agent elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from ftps_lab.certificates import Certificate
+    from ftps_lab.testimony import Testimony, Wire
+
+LAB_KIND = "lab"
+"""The kind of server that is our own; every other kind is a key of `ftps_lab.daemons.DAEMONS`."""
+
+IN_THE_MIDDLE = frozenset({"intercept", "strip-auth"})
+"""Attacks whose attacker reads and writes what the genuine server and its clients say to each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """What one server is: the keys of `[server]` in a scenario, with certificates in the place of their names.
+
+    Attributes:
+        certificate: Shown on the control connection; None only for ``plain``.
+        data_certificate: Shown on data connections; None means the same one.
+        require_tls: Refuse USER before TLS and data connections in clear.
+        tls: The versions offered, such as ``("1.2", "1.3")``.
+        attack: What stands between the clients and this server: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
+        attack_certificate: The interceptor's own; None means `certificate` in every field but the key.
+        attack_reply: What ``strip-auth``, ``refuse-auth`` and ``refuse-prot`` answer with (RFC 959 section 4.2).
+        attack_how: How ``break-handshake`` breaks it: ``close``, ``alert`` or ``text``.
+    """
+
+    protocol: Literal["explicit", "implicit", "plain"] = "explicit"
+    certificate: Certificate | None = None
+    chain: tuple[Certificate, ...] = ()
+    data_certificate: Certificate | None = None
+    role: Literal["genuine", "impostor"] = "genuine"
+    require_tls: bool = False
+    tls: tuple[str, ...] = ("1.2", "1.3")
+    attack: str = "none"
+    attack_certificate: Certificate | None = None
+    attack_reply: int = 502
+    attack_how: Literal["close", "alert", "text"] = "alert"
+
+    @property
+    def behind(self) -> ServerSpec | None:
+        """The genuine server that an attacker in the middle talks to; None where nobody ends TLS in its place."""
+        return replace(self, attack="none", attack_certificate=None) if self.attack in IN_THE_MIDDLE else None
+
+    @property
+    def deed(self) -> str:
+        """What the attack comes to on a connection (`Connection.deed`): its reply, its way, or else its name."""
+        if self.attack in {"strip-auth", "refuse-auth", "refuse-prot"}:
+            return str(self.attack_reply)
+        return {"none": "", "break-handshake": self.attack_how}.get(self.attack, self.attack)
+
+    @property
+    def sent(self) -> tuple[Certificate, ...]:
+        """All the certificates that a client's handshakes can show."""
+        if self.attack == "intercept":
+            own = self.attack_certificate
+            return (own, *own.chain) if own else ()
+        shown = (self.certificate, self.data_certificate, *self.chain)
+        return tuple(certificate for certificate in shown if certificate is not None)
+
+    @property
+    def answers_as(self) -> Literal["genuine", "impostor"]:
+        """Whose account a client's connections are in."""
+        return "impostor" if self.attack in IN_THE_MIDDLE else self.role
+
+
+class Server(Protocol):
+    """A running server and what it witnessed.
+
+    Attributes:
+        host: The address that it listens on.
+        port: Its control port there.
+    """
+
+    host: str
+    port: int
+
+    def change(self, spec: ServerSpec) -> None:
+        """Be another server from the next connection on; the address stays."""
+
+    def record(self) -> None:
+        """Begin a new record."""
+
+    def settle(self, timeout: float = ...) -> bool:
+        """Wait until what clients did is witnessed; False when a connection is still open after `timeout` seconds."""
+
+    def testimony(self) -> Testimony:
+        """What the server witnessed since `record`."""
+
+    def wire(self) -> Wire:
+        """The raw bytes since `record`."""
+
+    def stop(self) -> None:
+        """End it; repeatable."""

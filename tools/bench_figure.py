@@ -1,0 +1,28 @@
+"""One line of what `make bench` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value.
+
+    Attributes:
+        what: What was measured, or compared.
+        value: In `unit`.
+        unit: ``s``, ``ms``, ``MiB``, ``x`` for a ratio; empty for a number of things.
+        limit: What the project holds itself to, in `unit`; None where it only wants to know.
+    """
+
+    what: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    def __str__(self) -> str:
+        if self.limit is None:
+            return f"{self.what:<86} {self.value:9.3f} {self.unit}"
+        mark = "ok" if self.value <= self.limit else "MISSED"
+        return f"{self.what:<86} {self.value:9.3f} {self.unit:<4} (at most {self.limit:g}: {mark})"
