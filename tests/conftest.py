@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from ftps_lab.servers import FtpsServer
 
     Quiet = Callable[..., None]
+
+
+def pytest_configure() -> None:
+    """Under nohup SIGHUP is ignored, by us and by all that we start; tests of a hang-up would wait in vain."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 
 ROUNDS, PAUSE = 10, 0.001
 """So often in a row, with so many seconds between, a server must have had nothing to do."""

@@ -95,7 +95,9 @@ def test_what_never_happens_fails_with_the_counts(play: Play) -> None:
     step = play.step('verdict = "accepted"\nhow_often = "sometimes"\notherwise = ["exposed", "rejected"]', keys=RACE)
     result = play(step, controls=False)
     assert result.status == "fail"
-    assert "accepted was never seen: exposed" in result.steps[0].judgement.why[0]
+    counts = ", ".join(f"{verdict} {count}×" for verdict, count in result.steps[0].counts.items())
+    assert sum(result.steps[0].counts.values()) == 6
+    assert f"accepted was never seen: {counts}" in result.steps[0].judgement.why[0]
 
 
 def test_each_repetition_has_witnesses_of_its_own(play: Play) -> None:

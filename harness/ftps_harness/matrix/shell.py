@@ -29,6 +29,9 @@ _SLICE_SECONDS = 0.2
 
 _POLL_SECONDS = 0.02
 
+_DYING_SECONDS = 5.0
+"""How long what was killed may take to be gone."""
+
 MAIN = ("sh",)
 """The container's main process. It ends with its input, and the container with it."""
 
@@ -36,12 +39,13 @@ _ORDER = """\
 cd {cwd} && exec timeout -s KILL {seconds} env -i {env} {argv} >{out} 2>{err} </dev/null
 """
 
-# What a program leaves running is waited for, as `process.run` does: what it still does belongs to the run. The shell
-# is process 1, `/proc` holds nothing but the container's own, and the loop forks nothing but `sleep`, which is over.
+# What a program leaves running is waited for, as `process.run` does: what it still does belongs to the run. And so is
+# what is then killed, which is there for another moment: it must not be the next run's. The shell is process 1, `/proc`
+# holds nothing but the container's own, and the loop forks nothing but `sleep`, which is over.
 _LINE = (
-    "sh {file}; code=$?; left={polls}; "
-    "while set -- /proc/[0-9]*; [ $# -gt 1 ] && [ $left -gt 0 ]; do sleep {poll}; left=$((left-1)); done; "
-    "[ $# -gt 1 ] && {{ kill -9 -1; code=late; }}; echo {number} $code\n"
+    "alone() {{ polls=$1; while set -- /proc/[0-9]*; [ $# -gt 1 ] && [ $polls -gt 0 ]; do "
+    "sleep {poll}; polls=$((polls-1)); done; [ $# -eq 1 ]; }}; "
+    "sh {file}; code=$?; alone {polls} || {{ kill -9 -1; code=late; alone {dying}; }}; echo {number} $code\n"
 )
 
 
@@ -75,8 +79,13 @@ class Shell:
             err.unlink(missing_ok=True)
             try:
                 order.write_text(_order(argv, env, cwd, timeout, out, err), "utf-8", "surrogateescape")
-                polls = max(1, int(timeout / _POLL_SECONDS))
-                line = _LINE.format(file=shlex.quote(str(order)), number=number, polls=polls, poll=_POLL_SECONDS)
+                line = _LINE.format(
+                    file=shlex.quote(str(order)),
+                    number=number,
+                    polls=max(1, int(timeout / _POLL_SECONDS)),
+                    dying=int(_DYING_SECONDS / _POLL_SECONDS),
+                    poll=_POLL_SECONDS,
+                )
                 self._line.send(line.encode())
                 code = self._answer(number, started + timeout + _GRACE_SECONDS, argv)
                 seconds = time.monotonic() - started
