@@ -91,6 +91,20 @@ def test_a_name_with_quotes_is_read_as_it_is() -> None:
     assert list(vsftpd.read_line(line)) == [Asked(A, "RETR", 'a"b", "c')]
 
 
+def test_what_pure_ftpd_says_when_a_client_has_left_answers_nothing() -> None:
+    """It repeats the code of its last reply, here that to USER."""
+    lines = [
+        f"pure-ftpd: (?@{A}) [DEBUG] Command [user] [alice]",
+        f"pure-ftpd: (?@{A}) [DEBUG] 331 User alice OK. Password required",
+        f"pure-ftpd: (?@{A}) [DEBUG] Command [pass] [<*>]",
+        f"pure-ftpd: (?@{A}) [DEBUG] 331 Logout.",
+    ]
+    found, strange = sessions(events_of("pure-ftpd", lines))
+    assert strange == []
+    assert [(e.verb, e.reply) for e in found[A].exchanges] == [("USER", 331), ("PASS", None)]
+    assert [e.replies for e in recorded("pure-ftpd", "session").exchanges if e.verb == "QUIT"] == [[(221, "Logout.")]]
+
+
 def test_sessions_do_not_mix() -> None:
     found, _ = sessions(
         [
