@@ -6,12 +6,15 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.lab.tapped import VERSIONS, pair, server_context
 
-from ftps_lab.daemons.account import Account
+from ftps_lab.daemons.account import Account, Habits
 from ftps_lab.daemons.log import Answered, Asked, Began, Event, Moved, Secured, sessions
 from ftps_lab.daemons.tape import Link
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from ftps_lab.testimony import Testimony
@@ -180,3 +183,189 @@ def test_an_aborted_transfer_is_not_completed(root: Path) -> None:
     events = (*LOGIN, *GET[:4], Moved(A, "/file", 3), Answered(A, 426, ""))
     (transfer,) = compose(root, [control(IN_CLEAR + b"PASV\r\nRETR file\r\n"), data(b"hel")], events).transfers
     assert (transfer.completed, transfer.size, transfer.sha256) == (False, 3, "")
+
+
+# In TLS: the relay knows how often the client spoke and was answered, and not what was said.
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    return server_context(tmp_path_factory.mktemp("pem"))
+
+
+@pytest.fixture(params=VERSIONS, ids=["1.2", "1.3"])
+def version(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+Context = tuple["ssl.SSLContext", str]
+Talk = tuple[bytes, bytes]
+"""What the client says, and what the server answers; nothing if it does not."""
+
+TALK: tuple[Talk, ...] = (
+    (b"USER alice\r\n", b"331 x\r\n"),
+    (b"PASS secret\r\n", b"230 x\r\n"),
+    (b"QUIT\r\n", b"221 x\r\n"),
+)
+AUTH: tuple[Event, ...] = (*LOGIN[:2], Asked(A, "AUTH", "TLS"), Answered(A, 234, ""), Secured(A, "TLSv1.x", "x"))
+QUIT = (Asked(A, "QUIT", ""), Answered(A, 221, ""))
+
+
+def in_tls(link: Link, context: Context, version: ssl.TLSVersion, talk: Iterable[Talk]) -> Link:
+    """The link with a handshake on it and this talk behind that."""
+    tapped = pair(context[0], version)
+    tapped.shake_hands()
+    for asked, answer in talk:
+        for end, data in ((tapped.client, asked), (tapped.server, answer)):
+            if data:
+                tapped.say(end, data)
+    above, below = len(link.to_server), len(link.to_client)
+    link.certificate = context[1]
+    link.to_server += tapped.up
+    link.to_client += tapped.down
+    link.marks += [(above, below), *((above + up, below + down) for up, down in tapped.marks)]
+    return link
+
+
+def doubts(root: Path, link: Link, events: Sequence[Event], version: ssl.TLSVersion, **habits: Any) -> str:
+    name = {771: "TLSv1.2", 772: "TLSv1.3"}[version]
+    known = [Secured(A, name, "x") if isinstance(event, Secured) else event for event in events]
+    return "\n".join(compose(root, [link], known, habits=Habits(**habits)).discrepancies)
+
+
+def explicit(context: Context, version: ssl.TLSVersion, talk: Iterable[Talk] = TALK) -> Link:
+    return in_tls(control(b"AUTH TLS\r\n", b"220 hello\r\n234 ok\r\n"), context, version, talk)
+
+
+def test_a_session_in_tls_that_the_log_has_whole(root: Path, context: Context, version: ssl.TLSVersion) -> None:
+    assert doubts(root, explicit(context, version), (*AUTH, *LOGIN[2:], *QUIT), version) == ""
+
+
+def test_a_log_that_ends_at_auth(root: Path, context: Context, version: ssl.TLSVersion) -> None:
+    assert "more commands answered" in doubts(root, explicit(context, version), AUTH, version)
+    assert "more commands answered" in doubts(root, explicit(context, version, TALK[:1]), AUTH, version)
+    implicit = in_tls(control(b"", b"", implicit=True), context, version, TALK)
+    events = (*LOGIN[:2], Secured(A, "", ""))
+    assert "more commands answered" in doubts(root, implicit, events, version)
+
+
+def test_a_client_that_leaves_before_the_daemon_reads_what_it_sent(
+    root: Path, context: Context, version: ssl.TLSVersion
+) -> None:
+    """As lftp may that refuses a certificate: what was not answered, the daemon need not have heard."""
+    unheard = ((TALK[0][0], b""), (TALK[1][0], b""))
+    assert doubts(root, explicit(context, version, unheard), AUTH, version) == ""
+    pipelined = ((TALK[0][0], b""), (TALK[1][0], b"331 x\r\n"))
+    assert doubts(root, explicit(context, version, pipelined), (*AUTH, *LOGIN[2:4]), version) == ""
+
+
+@pytest.mark.parametrize("lost", [slice(2, 4), slice(4, 6), slice(2, 6), slice(4, None)])
+def test_a_log_that_lost_some_commands(root: Path, context: Context, version: ssl.TLSVersion, lost: slice) -> None:
+    events = [*LOGIN, *QUIT]
+    del events[lost]
+    assert "more commands answered" in doubts(root, explicit(context, version), AUTH + tuple(events[2:]), version)
+
+
+def test_a_daemon_that_logs_not_every_command(root: Path, context: Context, version: ssl.TLSVersion) -> None:
+    """ProFTPD: LANG before the login, and what it does not know behind it."""
+    asks = (b"LANG\r\n", b"200 x\r\n")
+    link = explicit(context, version, (asks, *TALK))
+    whole = (*AUTH, *LOGIN[2:], *QUIT)
+    assert "more commands answered" in doubts(root, link, whole, version)
+    assert doubts(root, link, whole, version, leaves_out=1) == ""
+    link = explicit(context, version, (asks, *TALK[:2], (b"XFOO\r\n", b"500 x\r\n"), TALK[2]))
+    assert doubts(root, link, whole, version, leaves_out=1) == ""
+    refused = explicit(context, version, (asks, *TALK[:2]))
+    assert doubts(root, refused, (*AUTH, *LOGIN[2:5], Answered(A, 530, "")), version, leaves_out=1) == ""
+    for events in (AUTH, AUTH + LOGIN[2:4], (*AUTH, *LOGIN[2:4], *QUIT)):  # but no login is left out
+        assert "more commands answered" in doubts(root, link, events, version, leaves_out=1)
+
+
+def test_a_last_password_whose_reply_is_lost(root: Path, context: Context, version: ssl.TLSVersion) -> None:
+    events = (*AUTH, *LOGIN[2:5])
+    assert "more commands answered" in doubts(root, explicit(context, version, TALK[:2]), events, version)
+    waiting = explicit(context, version, (TALK[0], (TALK[1][0], b"")))
+    assert doubts(root, waiting, events, version) == ""  # the client left first, as it may
+
+
+def test_a_last_password_in_clear_whose_reply_is_lost(root: Path) -> None:
+    said = b"220 hello\r\n331 x\r\n"
+    marks = [(len(b"USER alice\r\n"), said.index(b"331")), (len(IN_CLEAR), len(said))]
+    waiting = control(IN_CLEAR, said, marks=marks)
+    assert compose(root, [waiting], LOGIN[:5]).discrepancies == ()
+    (sentence,) = compose(root, [control(IN_CLEAR, said + b"230 x\r\n", marks=marks)], LOGIN[:5]).discrepancies
+    assert "more commands answered" in sentence
+
+
+def test_a_session_in_the_log_that_the_relay_has_not(root: Path) -> None:
+    stranger = "127.128.0.4"
+    events = (Began(stranger), Asked(stranger, "USER", "bob"), Answered(stranger, 331, ""))
+    (sentence,) = compose(root, [control(IN_CLEAR)], LOGIN + events).discrepancies
+    assert f"session from {stranger} that the relay has not" in sentence
+    assert compose(root, [control(IN_CLEAR)], LOGIN + events, others={stranger}).discrepancies == ()
+
+
+def test_the_source_of_a_data_connection_is_no_session_of_the_relay(root: Path) -> None:
+    """That address is the daemon's own, and all of them share it."""
+    stranger = Began("127.64.0.1")
+    testimony = compose(root, [control(IN_CLEAR + b"PASV\r\nRETR file\r\n"), data(b"hello")], (*LOGIN, *GET, stranger))
+    assert any("that the relay has not" in sentence for sentence in testimony.discrepancies)
+
+
+PUT = (*PASV, Asked(A, "STOR", "file"))
+SENT = IN_CLEAR + b"PASV\r\nSTOR file\r\n"
+
+
+def stored(root: Path, link: Link, events: tuple[Event, ...]) -> tuple[str, ...]:
+    session = control(SENT)
+    session.certificate = link.certificate
+    return compose(root, [session, link], LOGIN + events).discrepancies
+
+
+@pytest.mark.parametrize("said", [0, 1], ids=["upload", "download"])
+def test_content_in_tls_of_a_transfer_whose_replies_are_all_lost(
+    root: Path, context: Context, version: ssl.TLSVersion, said: int
+) -> None:
+    content = (b"what passes" * 20, b"") if said == 0 else (b"", b"what passes" * 20)
+    link = in_tls(data(), context, version, [content])
+    (sentence,) = stored(root, link, PUT)
+    assert "content in TLS that belongs to no transfer" in sentence
+    (sentence,) = stored(root, link, PASV)[1:]
+    assert "content in TLS that belongs to no transfer" in sentence
+
+
+def test_what_a_daemon_refuses_is_no_lost_transfer(root: Path, context: Context, version: ssl.TLSVersion) -> None:
+    """The client's first bytes may have left by then; and a handshake alone carries nothing."""
+    link = in_tls(data(), context, version, [(b"what passes" * 20, b"")])
+    assert stored(root, link, (*PUT, Answered(A, 425, ""))) == ()
+    link = in_tls(data(), context, version, [])
+    assert stored(root, link, PUT) == ()
+
+
+def test_a_transfer_without_an_end_before_another_command(root: Path) -> None:
+    link = control(IN_CLEAR + b"PASV\r\nRETR file\r\nQUIT\r\n")
+    events = LOGIN + GET[:5]
+    assert any("without a reply" in told for told in compose(root, [link, data(b"hello")], events + QUIT).discrepancies)
+    assert compose(root, [link, data(b"hello")], events).discrepancies == ()  # the client left, as it may
+    link = control(IN_CLEAR + b"PASV\r\nRETR file\r\nABOR\r\n")
+    aborted = (*events, Asked(A, "ABOR", ""), Answered(A, 226, ""))
+    testimony = compose(root, [link, data(b"hello")], aborted)
+    assert (testimony.discrepancies, testimony.transfers[0].completed) == ((), False)
+
+
+def test_a_transfer_that_was_aborted_is_not_completed_by_the_reply_to_the_abor(root: Path) -> None:
+    """Pure-FTPd logs no ABOR that it hears while it transfers: its 426 and 226 both stand behind the transfer."""
+    events = (*LOGIN, *GET[:5], Answered(A, 426, "ABORT"), Answered(A, 226, "done"))
+    (transfer,) = compose(root, [control(IN_CLEAR + b"PASV\r\nRETR file\r\n"), data(b"hello")], events).transfers
+    assert not transfer.completed
+
+
+def test_an_abor_that_is_not_in_the_log_is_no_lost_command(
+    root: Path, context: Context, version: ssl.TLSVersion
+) -> None:
+    talk = ((b"STOR f\r\n", b"150 x\r\n"), (b"ABOR\r\n", b"426 x\r\n226 x\r\n"))
+    replies = (Answered(A, 150, ""), Answered(A, 426, ""), Answered(A, 226, ""))
+    told = doubts(root, explicit(context, version, talk), (*AUTH, Asked(A, "STOR", "f"), *replies), version)
+    assert "more commands" not in told
+    told = doubts(root, explicit(context, version, talk), (*AUTH, Asked(A, "STOR", "f"), *replies[:2]), version)
+    assert "more commands" in told

@@ -104,12 +104,22 @@ class Exchange:
         return self.replies[-1][0] if self.replies and self.replies[-1][0] >= 200 else None
 
     @property
+    def completed(self) -> bool:
+        """The daemon says that a transfer is complete. Pure-FTPd says so behind its 426 too, to the ABOR."""
+        return self.final in {226, 250} and all(code < 400 for code, _ in self.replies)
+
+    @property
+    def answers(self) -> int:
+        """To how many commands the replies can belong: Pure-FTPd's log lacks an ABOR that ends a transfer."""
+        return 2 if len({code for code, _ in self.replies if code >= 200}) > 1 and self.verb in TRANSFERS else 1
+
+    @property
     def transferred(self) -> bool:
         """The daemon had a data connection for it: it said so (1xx), counted bytes, or finished."""
         if self.verb not in TRANSFERS:
             return False
         codes = {code for code, _ in self.replies}
-        return self.moved is not None or bool(codes & {125, 150, 226, 426}) or self.secured is not None
+        return self.moved is not None or bool(codes & {125, 150, 226, 250, 426}) or self.secured is not None
 
     @property
     def announced(self) -> int | None:
