@@ -241,6 +241,17 @@ def test_a_session_in_tls_that_the_log_has_whole(root: Path, context: Context, v
     assert doubts(root, explicit(context, version), (*AUTH, *LOGIN[2:], *QUIT), version) == ""
 
 
+def test_what_came_before_tls_came_in_clear(root: Path, context: Context, version: ssl.TLSVersion) -> None:
+    """Also where a first AUTH was refused."""
+    link = control(b"AUTH SSL\r\nAUTH TLS\r\n", b"220 hello\r\n504 no\r\n234 ok\r\n")
+    refused = (Asked(A, "AUTH", "SSL"), Answered(A, 504, ""))
+    events = (*AUTH[:2], *refused, *AUTH[2:4], *LOGIN[2:], *QUIT)
+    testimony = compose(root, [in_tls(link, context, version, TALK)], events)
+    assert testimony.discrepancies == ()
+    assert [c.channel for c in testimony.commands] == ["clear"] * 2 + ["tls"] * 3
+    assert [c.channel for c in testimony.credentials] == ["tls"]
+
+
 def test_a_log_that_ends_at_auth(root: Path, context: Context, version: ssl.TLSVersion) -> None:
     assert "more commands answered" in doubts(root, explicit(context, version), AUTH, version)
     assert "more commands answered" in doubts(root, explicit(context, version, TALK[:1]), AUTH, version)
