@@ -233,8 +233,9 @@ class DaemonServer:
         daemon, process, relay = self._running()
         process.require_alive()
         self._from = daemon.log_size()
-        self._not_of_this_record |= {link.source for link in relay.tape.links}
-        relay.record()
+        former = relay.tape
+        relay.record()  # first: until then a connection may still be accepted onto the former tape
+        self._not_of_this_record |= {link.source for link in former.links}
         self._role = self.spec.answers_as
 
     def settle(self, timeout: float = 5.0) -> bool:
