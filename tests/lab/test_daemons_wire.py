@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -42,6 +43,72 @@ def test_a_full_handshake(contexts: tuple[ssl.SSLContext, str], version: ssl.TLS
     assert 0 < tapped.seen().listed <= 300
     tapped.say(tapped.client, b"x" * 300)
     assert 0 < tapped.seen().stored <= 300
+    assert tapped.seen().turns == 0  # what the client said was not answered, and its Finished asks nothing
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_turn_is_what_was_said_and_answered(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+    tapped = pair(contexts[0], version)
+    tapped.shake_hands()
+    for turn, said in enumerate((b"USER alice\r\n", b"PWD\r\n"), 1):
+        tapped.say(tapped.client, said)
+        assert tapped.seen().turns == turn - 1
+        tapped.say(tapped.server, b"211-one\r\n")
+        tapped.say(tapped.server, b"211 two\r\n")
+        assert tapped.seen().turns == turn
+    for said in (b"PASV\r\n", b"LIST\r\n"):  # in one go: the second may be unread
+        tapped.say(tapped.client, said)
+    tapped.say(tapped.server, b"227 (1,2,3,4,5,6)\r\n")
+    assert tapped.seen().turns == 3
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_that_both_say_goodbye_is_no_turn(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+    tapped = pair(contexts[0], version)
+    tapped.shake_hands()
+    for end in (tapped.client, tapped.server):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.unwrap()
+        tapped.carry()
+    assert tapped.seen().turns == 0
+
+
+def test_session_tickets_answer_nothing(contexts: tuple[ssl.SSLContext, str]) -> None:
+    """A client that speaks with its Finished in one go gets them behind what it said."""
+    tapped = pair(contexts[0], ssl.TLSVersion.TLSv1_3)
+    for end in (tapped.client, tapped.server):
+        with pytest.raises(ssl.SSLWantReadError):
+            end.do_handshake()
+        tapped.carry()
+    tapped.client.do_handshake()
+    tapped.client.write(b"USER alice\r\n")
+    tapped.carry()
+    tapped.server.do_handshake()
+    tapped.carry()
+    before = len(tapped.down)
+    assert before > tapped.marks[-1][1]
+    assert tapped.seen().turns == 0
+    tapped.say(tapped.server, b"331 x\r\n")
+    assert tapped.seen().turns == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_that_refuses_the_certificate_with_an_alert_finished_nothing(
+    contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
+) -> None:
+    """In TLS 1.3 its alert looks like content, and stands where the Finished would."""
+    context = ssl.create_default_context()
+    context.minimum_version = context.maximum_version = version
+    tapped = pair(contexts[0], version, context=context)
+    for end in (tapped.client, tapped.server):
+        with pytest.raises(ssl.SSLWantReadError):
+            end.do_handshake()
+        tapped.carry()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        tapped.client.do_handshake()
+    tapped.carry()
+    seen = tapped.seen()
+    assert (seen.began, seen.finished, seen.answered) == (True, False, False)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
