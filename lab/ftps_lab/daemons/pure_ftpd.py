@@ -86,9 +86,7 @@ class PureFtpd(Daemon):
 
     def is_quiet(self) -> bool:
         """Everything that it told syslog is in the log."""
-        if self._syslog is not None:
-            self._syslog.flush()
-        return True
+        return self._syslog is None or self._syslog.flush()
 
     def close(self) -> None:
         """Give /dev/log back."""
