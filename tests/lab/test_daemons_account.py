@@ -395,6 +395,14 @@ def test_an_abor_that_is_not_in_the_log_is_no_lost_command(
     assert "more commands" in told
 
 
+def test_a_transfer_that_is_logged_when_it_is_over_may_have_no_reply(
+    root: Path, context: Context, version: ssl.TLSVersion
+) -> None:
+    """ProFTPD's line has none where the session ended first, though it said 150."""
+    link = explicit(context, version, ((b"RETR f\r\n", b"150 x\r\n"),))
+    assert doubts(root, link, (*AUTH, Asked(A, "RETR", "f")), version) == ""
+
+
 # Handshakes: the relay has the client's Finished, and the log or the relay what came of it.
 
 NAMES = {771: "TLSv1.2", 772: "TLSv1.3"}
