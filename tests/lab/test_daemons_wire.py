@@ -96,7 +96,6 @@ def test_session_tickets_answer_nothing(contexts: tuple[ssl.SSLContext, str]) ->
 def test_a_client_that_refuses_the_certificate_with_an_alert_finished_nothing(
     contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
 ) -> None:
-    """In TLS 1.3 its alert looks like content, and stands where the Finished would."""
     context = ssl.create_default_context()
     context.minimum_version = context.maximum_version = version
     tapped = pair(contexts[0], version, context=context)
@@ -109,6 +108,18 @@ def test_a_client_that_refuses_the_certificate_with_an_alert_finished_nothing(
     tapped.carry()
     seen = tapped.seen()
     assert (seen.began, seen.finished, seen.answered) == (True, False, False)
+
+
+def test_an_encrypted_alert_in_the_place_of_the_finished_is_none(contexts: tuple[ssl.SSLContext, str]) -> None:
+    """It has the same type (RFC 8446 section 5.2), and is shorter."""
+    tapped = pair(contexts[0], ssl.TLSVersion.TLSv1_3)
+    tapped.shake_hands()
+    up, down = bytes(tapped.up), bytes(tapped.down)
+    finished = next(r for r in wiretls.records(up)[0] if r.kind == wiretls.APPLICATION_DATA)
+    assert wiretls.read(up, down, lambda _: 0).finished
+    alert = bytes((wiretls.APPLICATION_DATA, 3, 3, 0, 19)) + bytes(19)
+    seen = wiretls.read(up[: finished.start] + alert, down, lambda _: 0)
+    assert (seen.pure, seen.finished, seen.answered) == (True, False, False)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
