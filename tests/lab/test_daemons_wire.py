@@ -340,12 +340,32 @@ def test_new_connections_come_to_the_daemon_that_was_proved_last(bench: Bench) -
         other.close()
 
 
-def test_a_client_reset_reaches_the_server(bench: Bench) -> None:
-    client = socket.create_connection(("127.0.0.1", bench.relay.port), 5)
-    client.sendall(b"hello")
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-    assert bench.relay.settle(bench.relay.tape, 5)
+def test_a_client_reset_reaches_the_server() -> None:
+    """On a control connection as it is, though something was said before."""
+    heard: list[str] = []
+
+    def listen(sock: socket.socket) -> None:
+        with sock:
+            sock.settimeout(5)
+            try:
+                while sock.recv(100):
+                    pass
+                heard.append("end")
+            except ConnectionResetError:
+                heard.append("reset")
+
+    behind = Behind(listen)
+    relay = Relay("127.0.0.1", 0, (), behind.address, lambda: "127.77.2.2")
+    try:
+        client = socket.create_connection(("127.0.0.1", relay.port), 5)
+        client.sendall(b"hello")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        assert relay.settle(relay.tape, 5)
+    finally:
+        relay.stop()
+        behind.close()
+    assert heard == ["reset"]
 
 
 @pytest.mark.parametrize("bench", [_reset], indirect=True)
@@ -356,6 +376,30 @@ def test_a_server_reset_reaches_the_client(bench: Bench) -> None:
             client.recv(1)
     assert bench.relay.settle(bench.relay.tape, 5)
     assert bench.relay.tape.wire.records[0].to_server == b"hello"
+
+
+def test_a_server_that_resets_an_upload_is_no_end_of_it() -> None:
+    """Only what a client does at the end of its upload is taken for less than it is."""
+
+    def listen() -> None:
+        with contextlib.suppress(TimeoutError):
+            _reset(listener.accept()[0])
+
+    with socket.create_server(("127.77.3.1", 0)) as listener:
+        listener.settimeout(10)
+        port = listener.getsockname()[1]
+        relay = Relay("127.77.4.1", 0, (port,), ("127.77.3.1", 9), lambda: "127.77.3.2")
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            with socket.create_connection(("127.77.4.1", port), 5) as client:
+                client.sendall(HELLO + FINISHED + CONTENT)
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+            assert relay.settle(relay.tape, 5)
+        finally:
+            relay.stop()
+            thread.join()
 
 
 def test_where_nobody_listens_the_client_is_reset() -> None:
