@@ -174,6 +174,37 @@ def test_a_session_in_tls_is_witnessed(serve: Callable[..., DaemonServer], root:
     assert (root / "up.txt").stat().st_uid == root.stat().st_uid
 
 
+@pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
+def test_any_line_that_the_log_loses_is_told_or_tells_nothing(
+    serve: Callable[..., DaemonServer], version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what verdicts rest on: who logged in, what was transferred, on which connections, and how."""
+
+    def rests_on(testimony: Testimony) -> Any:
+        handshakes = [(h.connection, h.completed, h.version, h.certificate) for h in testimony.handshakes]
+        return testimony.connections, testimony.credentials, testimony.transfers, handshakes
+
+    server = serve()
+    with login(server, version) as client:
+        client.listing()
+        client.get("secret.txt")
+        client.put("up.txt", b"what a client sends")
+    whole = rests_on(settled(server))
+    assert server._daemon is not None
+    lines = server._daemon.lines(server._from)
+    told = 0
+    for number in range(len(lines)):
+        monkeypatch.setattr(server._daemon, "lines", lambda _, n=number: lines[:n] + lines[n + 1 :])
+        testimony = server.testimony()
+        told += bool(testimony.discrepancies)
+        assert testimony.discrepancies or rests_on(testimony) == whole, lines[number]
+    assert told >= 6, "nothing was lost: this proves nothing"
+    for number in range(len(lines)):
+        monkeypatch.setattr(server._daemon, "lines", lambda _, n=number: lines[:n])
+        testimony = server.testimony()
+        assert testimony.discrepancies or rests_on(testimony) == whole, lines[number]
+
+
 def test_an_empty_listing_has_no_size(serve: Callable[..., DaemonServer], tmp_path: Path) -> None:
     server = serve(folder_of_its_owner(tmp_path))
     with login(server) as client:

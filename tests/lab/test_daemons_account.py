@@ -126,6 +126,21 @@ def test_a_data_connection_that_nobody_announced(root: Path) -> None:
     assert any("belongs to no transfer" in sentence for sentence in testimony.discrepancies)
 
 
+def test_a_password_in_the_log_without_its_user(root: Path) -> None:
+    testimony = compose(root, [control(b"PASS secret\r\n")], (*LOGIN[:2], *LOGIN[4:]))
+    (sentence,) = testimony.discrepancies
+    assert "nobody whose it is" in sentence
+
+
+@pytest.mark.parametrize("events", [PASV, GET], ids=["PASV", "RETR"])
+def test_a_login_that_the_log_has_lost(root: Path, events: tuple[Event, ...]) -> None:
+    links = [control(b"PASV\r\nRETR file\r\n"), data(b"hello")]
+    told = compose(root, links, LOGIN[:2] + events).discrepancies
+    assert any("login is not in the daemon's log" in sentence for sentence in told)
+    refused = (*LOGIN[:5], Answered(A, 530, ""))
+    assert compose(root, [control(IN_CLEAR)], refused).discrepancies == ()
+
+
 def test_a_data_connection_in_clear_of_a_transfer_that_the_daemon_did_not_begin(root: Path) -> None:
     links = [control(IN_CLEAR + b"PASV\r\nRETR file\r\n"), data(b"hello")]
     (sentence,) = compose(root, links, (*LOGIN, *GET[:3], Answered(A, 425, ""))).discrepancies
@@ -389,9 +404,20 @@ def test_an_abor_that_is_not_in_the_log_is_no_lost_command(
 ) -> None:
     talk = ((b"STOR f\r\n", b"150 x\r\n"), (b"ABOR\r\n", b"426 x\r\n226 x\r\n"))
     replies = (Answered(A, 150, ""), Answered(A, 426, ""), Answered(A, 226, ""))
+    for said in (replies, replies[:2], (replies[0], replies[0])):  # the client may be gone before the last
+        told = doubts(root, explicit(context, version, talk), (*AUTH, Asked(A, "STOR", "f"), *said), version)
+        assert "more commands" not in told
+    for whole in (replies[:1], replies[::2], (Answered(A, 550, ""),)):
+        told = doubts(root, explicit(context, version, talk), (*AUTH, Asked(A, "STOR", "f"), *whole), version)
+        assert "more commands" in told
+
+
+def test_a_lost_command_whose_reply_stands_behind_a_transfer(
+    root: Path, context: Context, version: ssl.TLSVersion
+) -> None:
+    talk = ((b"STOR f\r\n", b"150 x\r\n226 x\r\n"), (b"TYPE I\r\n", b"200 x\r\n"))
+    replies = (Answered(A, 150, ""), Answered(A, 226, ""), Answered(A, 200, ""))
     told = doubts(root, explicit(context, version, talk), (*AUTH, Asked(A, "STOR", "f"), *replies), version)
-    assert "more commands" not in told
-    told = doubts(root, explicit(context, version, talk), (*AUTH, Asked(A, "STOR", "f"), *replies[:2]), version)
     assert "more commands" in told
 
 

@@ -165,6 +165,8 @@ class Account:
             control.proved and control.seen and control.seen.finished
         ):
             self._doubt(link, "has commands in the daemon's log that the relay has neither in clear nor in TLS")
+        if not control.let_in and any(e.transferred or e.announced is not None for e in session.exchanges):
+            self._doubt(link, "transfers for somebody whose login is not in the daemon's log")
         if control.has_lost(self._habits.leaves_out):
             self._doubt(link, "saw more commands answered than the daemon's log holds with a reply")
         for exchange, later in pairwise(session.exchanges):
@@ -204,6 +206,8 @@ class Account:
             if exchange.verb == "USER":
                 user = exchange.argument
             elif exchange.verb == "PASS":
+                if not user:
+                    self._doubt(control.link, "has a password in the daemon's log, but nobody whose it is")
                 accepted = exchange.reply == 230
                 known = accepted and user not in _ANONYMOUS
                 yield Credential(

@@ -75,8 +75,12 @@ class Control:
         waits = bool(exchanges) and not exchanges[-1].replies and exchanges[-1].verb in MATTER - TRANSFERS.keys()
         if len(exchanges) == self.in_clear:
             return self.turns_in_clear > self.told_in_clear - waits or self.turns_in_tls > leaves_out
-        let_in = any(exchange.verb in {"USER", "PASS"} and exchange.reply == 230 for exchange in exchanges)
-        return self.turns_in_tls > answered - waits + leaves_out and not (leaves_out and let_in)
+        return self.turns_in_tls > answered - waits + leaves_out and not (leaves_out and self.let_in)
+
+    @property
+    def let_in(self) -> bool:
+        """The log holds a login."""
+        return any(e.verb in {"USER", "PASS"} and e.reply == 230 for e in self.session.exchanges)
 
     @property
     def turns_in_tls(self) -> int:

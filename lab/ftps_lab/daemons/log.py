@@ -110,8 +110,13 @@ class Exchange:
 
     @property
     def answers(self) -> int:
-        """To how many commands the replies can belong: Pure-FTPd's log lacks an ABOR that ends a transfer."""
-        return 2 if len({code for code, _ in self.replies if code >= 200}) > 1 and self.verb in TRANSFERS else 1
+        """To how many commands the replies can belong.
+
+        Pure-FTPd's log lacks an ABOR that ends a transfer; what it says then is 426 and 226, or one more 150.
+        """
+        codes = [code for code, _ in self.replies]
+        broken_off = self.transferred and (not {226, 250} & set(codes) or max(codes) >= 400)
+        return 2 if broken_off and len(codes) > 1 else 1
 
     @property
     def transferred(self) -> bool:
