@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ftps_lab.testimony import TRANSFERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,9 +24,7 @@ _BEHIND_AUTH: dict[str, BehindAuth] = {
 _AFTER_LOGIN = frozenset({"refuse-prot", "clear-data"})
 """Attacks that begin when the client is in."""
 
-_TRANSFERS = frozenset({"LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"})
-
-_FOR_WHO_IS_IN = _TRANSFERS | {"PASV", "EPSV", "PORT", "EPRT"}
+_FOR_WHO_IS_IN = TRANSFERS | {"PASV", "EPSV", "PORT", "EPRT"}
 """Commands that a server obeys after a login only."""
 
 _NOT_CERTIFICATE = frozenset({"tls-required", "tls-handshake"})
@@ -207,7 +207,7 @@ def _with_content(account: Testimony) -> Iterable[str]:
 def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable[str]:
     """lftp says one thing, the server's testimony another."""
     yield from _tasks(client)
-    begun = sum(c.verb in _TRANSFERS and (c.reply is None or c.reply < 200) for c in server.commands)
+    begun = sum(c.verb in TRANSFERS and (c.reply is None or c.reply < 200) for c in server.commands)
     if _all_done(client) and not client.words and begun > len(server.transfers):
         yield "everything requested was carried out, but the server began transfers that its testimony does not hold"
     finished = any(handshake.completed for handshake in server.handshakes)

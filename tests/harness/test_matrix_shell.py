@@ -126,7 +126,8 @@ def test_what_goes_on_in_the_background_for_too_long_is_killed(shell: Shell, tmp
     done = shell(["/bin/sh", "-c", script], env=ENVIRONMENT, cwd=tmp_path, timeout=0.5)
     assert (done.exit_code, done.timed_out) == (None, True)
     left = shell(["/bin/sh", "-c", "echo /proc/[0-9]*"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout
-    assert len(left.split()) == 3  # process 1, `timeout`, and the one that looks
+    assert len(left.split()) == 3, left  # process 1, `timeout`, and the one that looks
+    assert not (tmp_path / "done").exists()
 
 
 def test_output_is_kept_up_to_the_limit(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

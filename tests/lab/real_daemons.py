@@ -175,6 +175,37 @@ def test_a_session_in_tls_is_witnessed(serve: Callable[..., DaemonServer], root:
     assert (root / "up.txt").stat().st_uid == root.stat().st_uid
 
 
+@pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
+def test_any_line_that_the_log_loses_is_told_or_tells_nothing(
+    serve: Callable[..., DaemonServer], version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what verdicts rest on: who logged in, what was transferred, on which connections, and how."""
+
+    def rests_on(testimony: Testimony) -> Any:
+        handshakes = [(h.connection, h.completed, h.version, h.certificate) for h in testimony.handshakes]
+        return testimony.connections, testimony.credentials, testimony.transfers, handshakes
+
+    server = serve()
+    with login(server, version) as client:
+        client.listing()
+        client.get("secret.txt")
+        client.put("up.txt", b"what a client sends")
+    whole = rests_on(settled(server))
+    assert server._daemon is not None
+    lines = server._daemon.lines(server._from)
+    told = 0
+    for number in range(len(lines)):
+        monkeypatch.setattr(server._daemon, "lines", lambda _, n=number: lines[:n] + lines[n + 1 :])
+        testimony = server.testimony()
+        told += bool(testimony.discrepancies)
+        assert testimony.discrepancies or rests_on(testimony) == whole, lines[number]
+    assert told >= 6, "nothing was lost: this proves nothing"
+    for number in range(len(lines)):
+        monkeypatch.setattr(server._daemon, "lines", lambda _, n=number: lines[:n])
+        testimony = server.testimony()
+        assert testimony.discrepancies or rests_on(testimony) == whole, lines[number]
+
+
 def test_an_empty_listing_has_no_size(serve: Callable[..., DaemonServer], tmp_path: Path) -> None:
     server = serve(folder_of_its_owner(tmp_path))
     with login(server) as client:
@@ -231,11 +262,14 @@ def test_a_session_that_starts_while_the_server_rotates_is_the_old_one(
     if kind != "proftpd":
         pytest.skip(f"{kind} has its master's configuration")
     server = serve()
+    assert server.settle()  # the session that proved the start is over: the next child is the one that is meant
     old = server.spec.certificate
     assert old is not None
     with socket.create_connection((server.host, server.port), 5) as sock:
         assert server._process is not None
+        until = time.monotonic() + 10
         while not server._process.children():
+            assert time.monotonic() < until
             time.sleep(0.0001)
         server.change(ServerSpec(certificate=certificate()))
         assert sock.recv(100).startswith(b"220")
@@ -457,6 +491,46 @@ def test_a_reset_in_mid_download_is_no_completed_transfer(serve: Callable[..., D
     assert [t.completed for t in testimony.transfers] == [False]
 
 
+def test_a_download_that_is_aborted_is_no_completed_transfer(serve: Callable[..., DaemonServer]) -> None:
+    """Though 226 comes at last, to the ABOR."""
+    server = serve()
+    client = login(server)
+    conn, _ = client.ntransfercmd("RETR endless.bin")
+    conn.recv(1000)
+    assert client.sock is not None
+    client.sock.sendall(b"ABOR\r\n")
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    conn.close()
+    client.close()
+    assert [t.completed for t in settled(server).transfers] == [False]
+
+
+def test_a_client_that_does_not_wait_for_its_answer_contradicts_nothing(serve: Callable[..., DaemonServer]) -> None:
+    """The daemon may hear the password or not, and come to an answer or not: its log says what it did."""
+    server = serve()
+    for _ in range(10):
+        client = Client(server)
+        client.auth()
+        client.sendcmd("USER alice")
+        assert client.sock is not None
+        client.sock.sendall(f"PASS {PASSWORD}\r\n".encode())
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    assert len(settled(server).connections) == 10
+
+
+def test_a_session_that_went_past_the_relay_is_told(serve: Callable[..., DaemonServer]) -> None:
+    server = serve()
+    with socket.create_connection(server._inner, 5, source_address=("127.9.9.9", 0)) as sock:
+        assert sock.recv(100).startswith(b"220")
+        sock.sendall(b"QUIT\r\n")
+        while sock.recv(100):
+            pass
+    assert server.settle()
+    (sentence,) = server.testimony().discrepancies
+    assert "session from 127.9.9.9 that the relay has not" in sentence
+
+
 def test_a_client_that_leaves_at_once_is_witnessed(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     for _ in range(3):
@@ -481,6 +555,7 @@ def test_many_sessions_do_not_mix(serve: Callable[..., DaemonServer], root: Path
 
 def test_a_killed_daemon_is_told(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
+    assert server.settle()  # the session that proved the start is over: it must not be the one that is killed
     process = server._process
     if isinstance(process, Inetd):  # the sessions are all that there is of the daemon
         with Client(server):

@@ -91,6 +91,66 @@ def test_a_name_with_quotes_is_read_as_it_is() -> None:
     assert list(vsftpd.read_line(line)) == [Asked(A, "RETR", 'a"b", "c')]
 
 
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("vsftpd", f'Sun Nov 22 22:51:17 2026 [pid 16] [a] OK UPLOAD: Client "{A}", "/up", 16 by'),
+        ("pure-ftpd", f"pure-ftpd: (a@{A}) [NOTICE] /srv/root//up uploaded  (16 by"),
+        ("proftpd", f"la\x1f13\x1f{A}\x1fSTOR\x1fup\x1f226\x1fTransfer complete\x1f16\x1f/srv/root/up"),
+        ("proftpd", f"lab\x1f13\x1f{A}\x1fSTOR\x1fup\x1f226\x1fTransfer complete\x1f16"),
+    ],
+)
+def test_a_transfer_whose_line_is_broken_is_told(kind: str, line: str) -> None:
+    assert events_of(kind, [line])[-1] == Strange(line)
+
+
+def test_what_proftpd_counted_of_a_transfer_that_it_refused_did_not_pass() -> None:
+    line = f"lab\x1f13\x1f{A}\x1fRETR\x1fup\x1f550\x1fNo such file\x1f0\x1f/srv/root/up"
+    assert not any(isinstance(event, Moved) for event in events_of("proftpd", [line]))
+    line = f"lab\x1f13\x1f{A}\x1fRETR\x1fup\x1f426\x1fAborted\x1f3\x1f/srv/root/up"
+    assert Moved(A, "/up", 3) in events_of("proftpd", [line])
+
+
+@pytest.mark.parametrize(
+    ("what", "transferred", "completed"),
+    [
+        ((), False, False),
+        ((Answered(A, 150, ""),), True, False),
+        ((Answered(A, 150, ""), Answered(A, 226, "")), True, True),
+        ((Answered(A, 250, ""),), True, True),
+        ((Answered(A, 425, ""),), False, False),
+        ((Secured(A, "TLSv1.3", "x"), Answered(A, 425, "")), True, False),
+        ((Moved(A, "/x", 3), Answered(A, 550, "")), True, False),
+        ((Answered(A, 150, ""), Answered(A, 426, ""), Answered(A, 226, "")), True, False),
+    ],
+)
+def test_what_is_a_transfer_and_what_a_complete_one(
+    what: tuple[Event, ...], transferred: bool, completed: bool
+) -> None:
+    found, _ = sessions([Asked(A, "RETR", "x"), *what])
+    (exchange,) = found[A].exchanges
+    assert (exchange.transferred, exchange.completed) == (transferred, completed)
+
+
+def test_a_second_count_of_one_transfer_is_a_problem() -> None:
+    found, _ = sessions([Asked(A, "RETR", "x"), Moved(A, "/x", 3), Moved(A, "/x", 3)])
+    assert len(found[A].problems) == 1
+
+
+def test_what_pure_ftpd_says_when_a_client_has_left_answers_nothing() -> None:
+    """It repeats the code of its last reply, here that to USER."""
+    lines = [
+        f"pure-ftpd: (?@{A}) [DEBUG] Command [user] [alice]",
+        f"pure-ftpd: (?@{A}) [DEBUG] 331 User alice OK. Password required",
+        f"pure-ftpd: (?@{A}) [DEBUG] Command [pass] [<*>]",
+        f"pure-ftpd: (?@{A}) [DEBUG] 331 Logout.",
+    ]
+    found, strange = sessions(events_of("pure-ftpd", lines))
+    assert strange == []
+    assert [(e.verb, e.reply) for e in found[A].exchanges] == [("USER", 331), ("PASS", None)]
+    assert [e.replies for e in recorded("pure-ftpd", "session").exchanges if e.verb == "QUIT"] == [[(221, "Logout.")]]
+
+
 def test_sessions_do_not_mix() -> None:
     found, _ = sessions(
         [

@@ -2,103 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 import ssl
 import struct
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.lab.tapped import VERSIONS, client_context, pair, server_context
 
-from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.daemons import wiretls
 from ftps_lab.daemons.relay import Relay
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-
-
-@dataclass
-class Tapped:
-    """A TLS client and server in memory, and what passes between them."""
-
-    client: ssl.SSLObject
-    server: ssl.SSLObject
-    pipes: tuple[ssl.MemoryBIO, ssl.MemoryBIO, ssl.MemoryBIO, ssl.MemoryBIO]
-    up: bytearray = field(default_factory=bytearray)
-    down: bytearray = field(default_factory=bytearray)
-    marks: list[tuple[int, int]] = field(default_factory=list)
-
-    def carry(self) -> None:
-        client_in, client_out, server_in, server_out = self.pipes
-        if sent := client_out.read():
-            self.up += sent
-            self.marks.append((len(self.up), len(self.down)))
-            server_in.write(sent)
-        sent = server_out.read()
-        self.down += sent
-        client_in.write(sent)
-
-    def shake_hands(self, *, until_client: bool = False) -> None:
-        """`until_client`: the server does not hear the client's last word."""
-        done: set[Any] = set()
-        for _ in range(8):
-            for end in (self.client, self.server):
-                if end in done or (until_client and self.client in done):
-                    continue
-                try:
-                    end.do_handshake()
-                    done.add(end)
-                except ssl.SSLWantReadError:
-                    pass
-            if until_client and self.client in done:
-                self.up += self.pipes[1].read()
-                self.marks.append((len(self.up), len(self.down)))
-                return
-            self.carry()
-
-    def say(self, end: ssl.SSLObject, data: bytes) -> None:
-        end.write(data)
-        self.carry()
-
-    def seen(self) -> wiretls.Seen:
-        def heard_before(offset: int) -> int:
-            return next((down for up, down in self.marks if up >= offset), len(self.down))
-
-        return wiretls.read(bytes(self.up), bytes(self.down), heard_before)
 
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
-    certificate = issue({"x": CertificateSpec()})["x"]
-    path: Path = tmp_path_factory.mktemp("pem") / "both.pem"
-    path.write_bytes(certificate.key_pem + certificate.pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return context, certificate.sha256
-
-
-def pair(server: ssl.SSLContext, version: ssl.TLSVersion, session: Any = None, context: Any = None) -> Tapped:
-    if context is None:
-        context = client_context(version)
-    a, b, c, d = (ssl.MemoryBIO() for _ in range(4))
-    client = context.wrap_bio(a, b, server_hostname="localhost", session=session)
-    return Tapped(client, server.wrap_bio(c, d, server_side=True), (a, b, c, d))
-
-
-def client_context(version: ssl.TLSVersion) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = context.maximum_version = version
-    return context
+    return server_context(tmp_path_factory.mktemp("pem"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -116,6 +43,83 @@ def test_a_full_handshake(contexts: tuple[ssl.SSLContext, str], version: ssl.TLS
     assert 0 < tapped.seen().listed <= 300
     tapped.say(tapped.client, b"x" * 300)
     assert 0 < tapped.seen().stored <= 300
+    assert tapped.seen().turns == 0  # what the client said was not answered, and its Finished asks nothing
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_turn_is_what_was_said_and_answered(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+    tapped = pair(contexts[0], version)
+    tapped.shake_hands()
+    for turn, said in enumerate((b"USER alice\r\n", b"PWD\r\n"), 1):
+        tapped.say(tapped.client, said)
+        assert tapped.seen().turns == turn - 1
+        tapped.say(tapped.server, b"211-one\r\n")
+        tapped.say(tapped.server, b"211 two\r\n")
+        assert tapped.seen().turns == turn
+    for said in (b"PASV\r\n", b"LIST\r\n"):  # in one go: the second may be unread
+        tapped.say(tapped.client, said)
+    tapped.say(tapped.server, b"227 (1,2,3,4,5,6)\r\n")
+    assert tapped.seen().turns == 3
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_that_both_say_goodbye_is_no_turn(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+    tapped = pair(contexts[0], version)
+    tapped.shake_hands()
+    for end in (tapped.client, tapped.server):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.unwrap()
+        tapped.carry()
+    assert tapped.seen().turns == 0
+
+
+def test_session_tickets_answer_nothing(contexts: tuple[ssl.SSLContext, str]) -> None:
+    """A client that speaks with its Finished in one go gets them behind what it said."""
+    tapped = pair(contexts[0], ssl.TLSVersion.TLSv1_3)
+    for end in (tapped.client, tapped.server):
+        with pytest.raises(ssl.SSLWantReadError):
+            end.do_handshake()
+        tapped.carry()
+    tapped.client.do_handshake()
+    tapped.client.write(b"USER alice\r\n")
+    tapped.carry()
+    tapped.server.do_handshake()
+    tapped.carry()
+    before = len(tapped.down)
+    assert before > tapped.marks[-1][1]
+    assert tapped.seen().turns == 0
+    tapped.say(tapped.server, b"331 x\r\n")
+    assert tapped.seen().turns == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_that_refuses_the_certificate_with_an_alert_finished_nothing(
+    contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
+) -> None:
+    context = ssl.create_default_context()
+    context.minimum_version = context.maximum_version = version
+    tapped = pair(contexts[0], version, context=context)
+    for end in (tapped.client, tapped.server):
+        with pytest.raises(ssl.SSLWantReadError):
+            end.do_handshake()
+        tapped.carry()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        tapped.client.do_handshake()
+    tapped.carry()
+    seen = tapped.seen()
+    assert (seen.began, seen.finished, seen.answered) == (True, False, False)
+
+
+def test_an_encrypted_alert_in_the_place_of_the_finished_is_none(contexts: tuple[ssl.SSLContext, str]) -> None:
+    """It has the same type (RFC 8446 section 5.2), and is shorter."""
+    tapped = pair(contexts[0], ssl.TLSVersion.TLSv1_3)
+    tapped.shake_hands()
+    up, down = bytes(tapped.up), bytes(tapped.down)
+    finished = next(r for r in wiretls.records(up)[0] if r.kind == wiretls.APPLICATION_DATA)
+    assert wiretls.read(up, down, lambda _: 0).finished
+    alert = bytes((wiretls.APPLICATION_DATA, 3, 3, 0, 19)) + bytes(19)
+    seen = wiretls.read(up[: finished.start] + alert, down, lambda _: 0)
+    assert (seen.pure, seen.finished, seen.answered) == (True, False, False)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -336,12 +340,32 @@ def test_new_connections_come_to_the_daemon_that_was_proved_last(bench: Bench) -
         other.close()
 
 
-def test_a_client_reset_reaches_the_server(bench: Bench) -> None:
-    client = socket.create_connection(("127.0.0.1", bench.relay.port), 5)
-    client.sendall(b"hello")
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-    assert bench.relay.settle(bench.relay.tape, 5)
+def test_a_client_reset_reaches_the_server() -> None:
+    """On a control connection as it is, though something was said before."""
+    heard: list[str] = []
+
+    def listen(sock: socket.socket) -> None:
+        with sock:
+            sock.settimeout(5)
+            try:
+                while sock.recv(100):
+                    pass
+                heard.append("end")
+            except ConnectionResetError:
+                heard.append("reset")
+
+    behind = Behind(listen)
+    relay = Relay("127.0.0.1", 0, (), behind.address, lambda: "127.77.2.2")
+    try:
+        client = socket.create_connection(("127.0.0.1", relay.port), 5)
+        client.sendall(b"hello")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        assert relay.settle(relay.tape, 5)
+    finally:
+        relay.stop()
+        behind.close()
+    assert heard == ["reset"]
 
 
 @pytest.mark.parametrize("bench", [_reset], indirect=True)
@@ -354,12 +378,37 @@ def test_a_server_reset_reaches_the_client(bench: Bench) -> None:
     assert bench.relay.tape.wire.records[0].to_server == b"hello"
 
 
+def test_a_server_that_resets_an_upload_is_no_end_of_it() -> None:
+    """Only what a client does at the end of its upload is taken for less than it is."""
+
+    def listen() -> None:
+        with contextlib.suppress(TimeoutError):
+            _reset(listener.accept()[0])
+
+    with socket.create_server(("127.77.3.1", 0)) as listener:
+        listener.settimeout(10)
+        port = listener.getsockname()[1]
+        relay = Relay("127.77.4.1", 0, (port,), ("127.77.3.1", 9), lambda: "127.77.3.2")
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            with socket.create_connection(("127.77.4.1", port), 5) as client:
+                client.sendall(HELLO + FINISHED + CONTENT)
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+            assert relay.settle(relay.tape, 5)
+        finally:
+            relay.stop()
+            thread.join()
+
+
 def test_where_nobody_listens_the_client_is_reset() -> None:
     with socket.create_server(("127.77.3.1", 0)) as closed:
         target = closed.getsockname()
     relay = Relay("127.0.0.1", 0, (), target, lambda: "127.77.3.2")
     try:
-        with socket.create_connection(("127.0.0.1", relay.port), 5) as client, pytest.raises(ConnectionResetError):
+        # The reset may come before the client has its connection.
+        with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", relay.port), 5) as client:
             client.recv(1)
         assert relay.settle(relay.tape, 5)
     finally:
@@ -396,7 +445,10 @@ def test_an_upload_is_told_from_a_handshake(sent: bytes, expected: bool) -> None
 
 @pytest.mark.parametrize(("sent", "heard"), [(HELLO + FINISHED + CONTENT, "end"), (HELLO + FINISHED, "reset")])
 def test_a_reset_behind_an_upload_is_its_end_and_any_other_is_a_reset(sent: bytes, heard: str) -> None:
-    """A download that is torn away must not look complete to the daemon."""
+    """A download that is torn away must not look complete to the daemon.
+
+    The relay needs the daemon's port at an address of its own: at 127.0.0.1 any other program may hold it.
+    """
     told: list[str] = []
 
     def listen() -> None:
@@ -411,12 +463,13 @@ def test_a_reset_behind_an_upload_is_its_end_and_any_other_is_a_reset(sent: byte
                 told.append("reset")
 
     with socket.create_server(("127.77.3.1", 0)) as listener:
+        listener.settimeout(10)  # nobody may come: the test fails then, and does not hang
+        port = listener.getsockname()[1]
+        relay = Relay("127.77.4.1", 0, (port,), ("127.77.3.1", 9), lambda: "127.77.3.2")
         thread = threading.Thread(target=listen)
         thread.start()
-        port = listener.getsockname()[1]
-        relay = Relay("127.0.0.1", 0, (port,), ("127.77.3.1", 9), lambda: "127.77.3.2")
         try:
-            client = socket.create_connection(("127.0.0.1", port), 5)
+            client = socket.create_connection(("127.77.4.1", port), 5)
             client.sendall(sent)
             deadline = time.monotonic() + 10
             while not relay.tape.links or bytes(relay.tape.links[0].to_server) != sent:

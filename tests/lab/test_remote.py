@@ -156,7 +156,11 @@ def test_a_served_file_its_testimony_and_its_wire(
 
     server.change(ServerSpec(certificate=certificates["leaf"], chain=certificates["leaf"].chain))
     server.record()
+    assert server.testimony() == Testimony(role="genuine")  # nothing of what came before
+    assert server.wire().records == ()
     assert fetch(server, "file") == (certificates["leaf"].sha256, b"content")
+    assert server.settle()
+    assert {each.certificate for each in server.testimony().handshakes} == {certificates["leaf"].sha256}
     server.stop()
     server.stop()
     second = served(host, tmp_path, ServerSpec(certificate=certificates["other"]))
@@ -259,6 +263,7 @@ def test_a_silent_agent_is_given_up(start: Start) -> None:
     [
         ("nonsense", "'nonsense' is none of this version of ftps-lab"),
         ('{"answer":"done","number":7}', "answered order 7, not 1"),
+        ('{"answer":"done","number":0}', "answered order 0, not 1"),
         ('{"answer":"done","number":1}', "answered Done where Pong was due"),
     ],
 )

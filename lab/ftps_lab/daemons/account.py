@@ -8,56 +8,53 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ftps_lab.daemons import wiretls
-from ftps_lab.daemons.log import TRANSFERS, Exchange, Secured, Session
-from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer
+from ftps_lab.daemons.control import MATTER, Control, know_auth, tls_start, turns_in_clear
+from ftps_lab.daemons.log import Exchange, Secured, Session
+from ftps_lab.testimony import (
+    LISTINGS,
+    TRANSFERS,
+    UPLOADS,
+    Alert,
+    Command,
+    Connection,
+    Credential,
+    Handshake,
+    Testimony,
+    Transfer,
+)
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from ftps_lab.daemons.tape import Link
     from ftps_lab.daemons.wiretls import Seen
-    from ftps_lab.testimony import Channel
 
 _ANONYMOUS = frozenset({"anonymous", "ftp"})
-_MATTER = frozenset({"USER", "PASS", "AUTH", "PROT", "PORT", "EPRT", "PASV", "EPSV", *TRANSFERS})
-"""Commands that a log may not leave out."""
 _CHANGES = frozenset({"STOR", "APPE", "STOU", "DELE", "RNFR", "RNTO"})
 
 
-@dataclass(slots=True)
-class _Control:
-    """A control connection as the relay has it, split where TLS begins."""
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What one must know of a daemon to read its account.
 
-    link: Link
-    number: int
-    session: Session
-    in_clear: int = 0
-    unlike: str = ""
-    seen: Seen | None = None
-    proved: bool = False
-    last_words: str = ""
+    Attributes:
+        last_words: What it says in clear at the end of a session in TLS that broke.
+        tickets: Its session tickets, see `wiretls.read`.
+        leaves_out: Commands before a login that its log leaves out; one that does may leave out others behind it.
+    """
 
-    def channel(self, index: int) -> Channel:
-        """The channel of the session's command of this index."""
-        return "tls" if index >= self.in_clear and self.proved else "clear"
+    last_words: re.Pattern[bytes] | None = None
+    tickets: tuple[int, int] = (2, 1)
+    leaves_out: int = 0
 
-    def align(self, clear: list[str]) -> None:
-        """Find the log's commands among those that the relay has in clear.
 
-        Daemons leave some out (ProFTPD: LANG), and do not hear what comes when they have closed. None of these may
-        be one that matters.
-        """
-        exchanges = self.session.exchanges
-        for verb in clear:
-            if self.in_clear < len(exchanges) and exchanges[self.in_clear].verb == verb:
-                self.in_clear += 1
-            elif verb in _MATTER:
-                self.unlike = self.unlike or verb
+_USUAL = Habits()
 
 
 class Account:
@@ -69,8 +66,9 @@ class Account:
         sessions: The log's, by the address that the relay gave to the connection.
         root: The served folder.
         password: The one that lets users in.
-        last_words: What the daemon says in clear at the end of a session in TLS that broke.
-        tickets: Its session tickets, see `wiretls.read`.
+        habits: The daemon's.
+        others: Addresses of connections that are not of this record.
+        discrepancies: What was seen before.
     """
 
     def __init__(
@@ -81,27 +79,30 @@ class Account:
         sessions: Mapping[str, Session],
         root: Path,
         password: str,
-        last_words: re.Pattern[bytes] | None = None,
-        tickets: tuple[int, int] = (2, 1),
+        habits: Habits = _USUAL,
+        others: Collection[str] = (),
         discrepancies: Iterable[str] = (),
     ) -> None:
         self._role: Literal["genuine", "impostor"] = role
         self._links = links
         self._root = root
         self._password = password
-        self._last_words = last_words
-        self._tickets = tickets
+        self._habits = habits
         self._handshakes: list[Handshake] = []
         self._alerts: list[Alert] = []
         self._connections: list[Connection] = []
         self._transfers: list[Transfer] = []
         self._discrepancies = list(discrepancies)
+        self._discrepancies += [
+            f"the daemon's log holds a session from {address} that the relay has not"
+            for address in sessions.keys() - {link.source for link in links if link.kind == "control"} - set(others)
+        ]
         self._controls = [
             self._control(link, number, sessions.get(link.source))
             for number, link in enumerate(links, 1)
             if link.kind == "control"
         ]
-        self._owner: dict[int, tuple[_Control, Exchange, Exchange | None]] = {}
+        self._owner: dict[int, tuple[Control, Exchange, Exchange | None]] = {}
 
     def testimony(self) -> Testimony:
         """All that the sources tell."""
@@ -134,20 +135,21 @@ class Account:
             discrepancies=tuple(dict.fromkeys(self._discrepancies)),
         )
 
-    def _control(self, link: Link, number: int, session: Session | None) -> _Control:
+    def _control(self, link: Link, number: int, session: Session | None) -> Control:
         if session is None:
             self._doubt(link, "is not in the daemon's log")
             session = Session(link.source)
-        control = _Control(link, number, session)
+        control = Control(link, number, session)
         up, down = bytes(link.to_server), bytes(link.to_client)
-        start = (0, 0) if link.implicit else _tls_start(up, down)
-        text = up if start is None else up[: start[0]]
+        start = (0, 0) if link.implicit else tls_start(up, down)
+        text, heard = (up, down) if start is None else (up[: start[0]], down[: start[1]])
         clear = [line.partition(b" ")[0].strip().decode("ascii", "replace").upper() for line in text.split(b"\n")[:-1]]
         if start is not None:
-            _know_auth(session, clear, text)
+            know_auth(session, clear, text)
         control.align(clear)
+        control.turns_in_clear = turns_in_clear(text, heard, link)
         if start is not None:
-            broken = self._last_words.search(down, start[1]) if self._last_words is not None else None
+            broken = self._habits.last_words.search(down, start[1]) if self._habits.last_words is not None else None
             control.last_words = broken[0].decode("ascii", "replace").strip() if broken else ""
             control.seen = self._read(link, *start, end=broken.start() if broken else None)
             control.proved = control.seen.pure and control.seen.began
@@ -155,7 +157,7 @@ class Account:
                 self._doubt(link, "holds something behind AUTH that is not TLS")
         return control
 
-    def _of_control(self, control: _Control) -> None:
+    def _of_control(self, control: Control) -> None:
         link, session, number = control.link, control.session, control.number
         spoke = session.greeting == 220 or any(exchange.replies for exchange in session.exchanges)
         greeted = spoke if link.implicit else link.to_client.startswith(b"220")
@@ -174,8 +176,12 @@ class Account:
             control.proved and control.seen and control.seen.finished
         ):
             self._doubt(link, "has commands in the daemon's log that the relay has neither in clear nor in TLS")
-        for exchange in session.exchanges[:-1]:
-            if exchange.final is None and exchange.verb in _MATTER - TRANSFERS.keys():
+        if not control.let_in and any(e.transferred or e.announced is not None for e in session.exchanges):
+            self._doubt(link, "transfers for somebody whose login is not in the daemon's log")
+        if control.has_lost(self._habits.leaves_out):
+            self._doubt(link, "saw more commands answered than the daemon's log holds with a reply")
+        for exchange, later in pairwise(session.exchanges):
+            if exchange.final is None and exchange.verb in MATTER and later.verb != "ABOR":
                 self._doubt(link, f"has a command without a reply in the daemon's log ({exchange.verb})")
 
     def _handshake(self, number: int, link: Link, seen: Seen, secured: Secured | None, *, worked: bool = False) -> None:
@@ -205,12 +211,14 @@ class Account:
             )
         )
 
-    def _credentials(self, control: _Control) -> Iterator[Credential]:
+    def _credentials(self, control: Control) -> Iterator[Credential]:
         user = ""
         for index, exchange in enumerate(control.session.exchanges):
             if exchange.verb == "USER":
                 user = exchange.argument
             elif exchange.verb == "PASS":
+                if not user:
+                    self._doubt(control.link, "has a password in the daemon's log, but nobody whose it is")
                 accepted = exchange.reply == 230
                 known = accepted and user not in _ANONYMOUS
                 yield Credential(
@@ -220,7 +228,7 @@ class Account:
     # Which data connection belongs to which transfer.
 
     def _match(self) -> None:
-        announced: dict[int, list[tuple[_Control, Exchange, Exchange | None]]] = {}
+        announced: dict[int, list[tuple[Control, Exchange, Exchange | None]]] = {}
         for control in self._controls:
             for exchange, transfer in _announcements(control.session):
                 assert exchange.announced is not None
@@ -242,7 +250,7 @@ class Account:
                 link.certificate = owner[0].link.certificate
                 self._owner[number] = owner
 
-    def _check_transfers(self, control: _Control) -> None:
+    def _check_transfers(self, control: Control) -> None:
         matched = {id(owner[2]) for owner in self._owner.values()}
         for exchange in control.session.exchanges:
             if exchange.transferred and id(exchange) not in matched:
@@ -261,20 +269,23 @@ class Account:
         if seen is not None:
             if not seen.pure:
                 self._doubt(link, "begins with TLS and goes on with something else")
-            self._handshake(number, link, seen, secured, worked=exchange is not None and exchange.final == 226)
+            self._handshake(number, link, seen, secured, worked=exchange is not None and exchange.completed)
         elif secured is not None:
             self._doubt(link, "has a TLS handshake in the daemon's log, but none in the relay")
         if control is None or exchange is None or not exchange.transferred:
             if not in_tls and (up or down):
                 self._doubt(link, "carried something in clear that belongs to no transfer in the daemon's log")
+            refused = exchange is not None and exchange.final is not None and exchange.final >= 400
+            if seen is not None and (seen.stored or seen.listed) and not refused:
+                self._doubt(link, "carried content in TLS that belongs to no transfer in the daemon's log")
             return
         transfer = self._transfer(control, exchange, link, number, seen)
         self._check(transfer, link, seen)
         self._transfers.append(transfer)
 
-    def _transfer(self, control: _Control, exchange: Exchange, link: Link, number: int, seen: Seen | None) -> Transfer:
-        is_upload = TRANSFERS[exchange.verb] == "upload"
-        is_listing = exchange.verb in {"LIST", "NLST", "MLSD"}
+    def _transfer(self, control: Control, exchange: Exchange, link: Link, number: int, seen: Seen | None) -> Transfer:
+        is_upload = exchange.verb in UPLOADS
+        is_listing = exchange.verb in LISTINGS
         moved = exchange.moved
         if moved is not None:
             size = moved.size
@@ -284,7 +295,7 @@ class Account:
             size = seen.stored if is_upload else seen.listed
         path = moved.path if moved is not None and not is_listing else exchange.argument
         name = exchange.argument if is_listing else posixpath.normpath(path).lstrip("/")
-        if moved is None and not is_listing and exchange.final == 226:
+        if moved is None and not is_listing and exchange.completed:
             self._doubt(link, f"is a completed transfer ({exchange.verb}) of which the daemon's log tells no size")
         return Transfer(
             connection=number,
@@ -296,7 +307,7 @@ class Account:
             sha256="" if is_listing or moved is None else self._hash(control, exchange, name, size),
             channel="clear" if seen is None else "tls",
             certificate="" if seen is None else link.certificate,
-            completed=exchange.final in {226, 250},
+            completed=exchange.completed,
         )
 
     def _check(self, transfer: Transfer, link: Link, seen: Seen | None) -> None:
@@ -307,7 +318,7 @@ class Account:
         if transfer.size and seen is not None and not seen.finished:
             self._doubt(link, "carried content, but the relay did not see its TLS handshake finished")
 
-    def _hash(self, control: _Control, exchange: Exchange, name: str, size: int) -> str:
+    def _hash(self, control: Control, exchange: Exchange, name: str, size: int) -> str:
         """The hash of the file on disk, if it is what passed: of that size, from its beginning, unchanged since."""
         before = [e for e in control.session.exchanges if e.at < exchange.at]
         if before and before[-1].verb == "REST" and before[-1].argument != "0":
@@ -332,19 +343,10 @@ class Account:
             return link.heard_before(above + offset) - below
 
         up, down = bytes(link.to_server[above:]), bytes(link.to_client[below:end])
-        return wiretls.read(up, down, heard_before, self._tickets)
+        return wiretls.read(up, down, heard_before, self._habits.tickets)
 
     def _doubt(self, link: Link, what: str) -> None:
         self._discrepancies.append(f"the {link.kind} connection from port {link.peer[1]} {what}")
-
-
-def _know_auth(session: Session, clear: list[str], text: bytes) -> None:
-    """An AUTH whose handshake fails is not in every daemon's log: the relay has it in clear, with its consent."""
-    exchanges = session.exchanges
-    if clear[-1:] == ["AUTH"] and session.secured is None and not any(e.verb == "AUTH" for e in exchanges):
-        argument = text.rstrip(b"\r\n").rpartition(b"\n")[2].partition(b" ")[2].strip().decode("ascii", "replace")
-        at = exchanges[-1].at if exchanges else 0
-        exchanges.append(Exchange("AUTH", argument, [(234, "")], at=at))
 
 
 def _announcements(session: Session) -> Iterator[tuple[Exchange, Exchange | None]]:
@@ -360,22 +362,3 @@ def _announcements(session: Session) -> Iterator[tuple[Exchange, Exchange | None
             newest = None
     if newest is not None:
         yield newest, None
-
-
-def _tls_start(up: bytes, down: bytes) -> tuple[int, int] | None:
-    """Where TLS begins in both directions of an explicit control connection; None if it does not."""
-    at = 0
-    for line in down.splitlines(keepends=True):
-        at += len(line)
-        if line.startswith(b"234 ") and line.endswith(b"\n"):
-            break
-    else:
-        return None
-    below, end = at, 0
-    while (end := up.find(b"\n", end) + 1) > 0:
-        line = up[:end].rpartition(b"\n")[0].rpartition(b"\n")[2]
-        if line.upper().startswith(b"AUTH") and up[end : end + 1] in {b"", b"\x16"}:
-            return end, below
-        if up[end : end + 1] == b"\x16":
-            return None
-    return None

@@ -82,6 +82,8 @@ class Daemon(ABC):
     """It can leave out a version between the oldest and the newest that it offers."""
     tickets: ClassVar[tuple[int, int]] = (2, 1)
     """Session tickets that it sends in TLS 1.3: after a full handshake, and when it resumes."""
+    leaves_out: ClassVar[int] = 0
+    """Commands before a login that its log leaves out; one that does may leave out others behind it."""
     home_ends_in: ClassVar[str] = ""
     last_words: ClassVar[re.Pattern[bytes] | None] = None
     """What it says in clear when a session in TLS breaks; nothing of a client's is in it."""

@@ -10,19 +10,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ftps_lab.testimony import TRANSFERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-TRANSFERS = {
-    "LIST": "download",
-    "NLST": "download",
-    "MLSD": "download",
-    "RETR": "download",
-    "STOR": "upload",
-    "APPE": "upload",
-    "STOU": "upload",
-}
-"""Commands that open a data connection → the direction, seen from the client."""
 
 _227 = re.compile(r"(\d+),(\d+),(\d+),(\d+),(\d+),(\d+)")
 _229 = re.compile(r"\(\|\|\|(\d+)\|\)")
@@ -104,12 +95,27 @@ class Exchange:
         return self.replies[-1][0] if self.replies and self.replies[-1][0] >= 200 else None
 
     @property
+    def completed(self) -> bool:
+        """The daemon says that a transfer is complete. Pure-FTPd says so behind its 426 too, to the ABOR."""
+        return self.final in {226, 250} and all(code < 400 for code, _ in self.replies)
+
+    @property
+    def answers(self) -> int:
+        """To how many commands the replies can belong.
+
+        Pure-FTPd's log lacks an ABOR that ends a transfer; what it says then is 426 and 226, or one more 150.
+        """
+        codes = [code for code, _ in self.replies]
+        broken_off = self.transferred and (not {226, 250} & set(codes) or max(codes) >= 400)
+        return 2 if broken_off and len(codes) > 1 else 1
+
+    @property
     def transferred(self) -> bool:
         """The daemon had a data connection for it: it said so (1xx), counted bytes, or finished."""
         if self.verb not in TRANSFERS:
             return False
         codes = {code for code, _ in self.replies}
-        return self.moved is not None or bool(codes & {125, 150, 226, 426}) or self.secured is not None
+        return self.moved is not None or bool(codes & {125, 150, 226, 250, 426}) or self.secured is not None
 
     @property
     def announced(self) -> int | None:

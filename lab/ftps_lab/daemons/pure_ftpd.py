@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"pure-ftpd: \((?P<user>.*)@(?P<address>[\d.]+|\?)\) \[(?P<level>[A-Z]+)\] (?P<text>.*)")
 _COMMAND = re.compile(r"Command \[([^\]]*)\] \[(.*)\]")
 _REPLY = re.compile(r"(\d{3}) (.*)")
+_LEFT = re.compile(r"(?!221)\d{3} Logout\.")
+"""What it says when a client left without QUIT, with the code of its last reply: that answers nothing."""
 _SECURED = re.compile(r"TLS: Enabled (\S+) with (\S+), .*")
 _MOVED = re.compile(r"(?P<path>.*) (?:up|down)loaded  \((?P<size>\d+) bytes, .*\)")
 _MATTERS = re.compile(r"\b(?:uploaded|downloaded)\b")
@@ -84,9 +86,7 @@ class PureFtpd(Daemon):
 
     def is_quiet(self) -> bool:
         """Everything that it told syslog is in the log."""
-        if self._syslog is not None:
-            self._syslog.flush()
-        return True
+        return self._syslog is None or self._syslog.flush()
 
     def close(self) -> None:
         """Give /dev/log back."""
@@ -114,7 +114,7 @@ def read_line(line: str, root: str) -> Iterator[Event]:
         if asked := _COMMAND.fullmatch(text):
             verb = asked[1].upper()
             yield Asked(address, verb, "" if verb == "PASS" else asked[2])
-        elif (reply := _REPLY.fullmatch(text)) and text != "220 Logout.":  # of a client that left at once
+        elif (reply := _REPLY.fullmatch(text)) and not _LEFT.fullmatch(text):
             yield Answered(address, int(reply[1]), reply[2])
     elif secured := _SECURED.fullmatch(text):
         yield Secured(address, secured[1], secured[2])

@@ -29,7 +29,10 @@ _READ = 1 << 16
 _WAITING = 1 << 18
 """Bytes that may wait for a slow reader before its counterpart is read no further."""
 
-_MARKS, _BACKLOG = 64, 128
+_MARKS = {"control": 1 << 14, "data": 64}
+"""Marks of a link: of a control connection enough to tell each command's answer, of data those of the handshake."""
+
+_BACKLOG = 128
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, 0 seconds: close with RST."""
 
@@ -287,7 +290,7 @@ class Relay:
     def _note(self, link: Link, end: _End, data: bytes) -> None:
         if end.is_client:
             link.to_server += data
-            if len(link.marks) < _MARKS:
+            if len(link.marks) < _MARKS[link.kind]:
                 link.marks.append((len(link.to_server), len(link.to_client)))
         else:
             link.to_client += data

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ftps_lab.daemons import probe
-from ftps_lab.daemons.account import Account
+from ftps_lab.daemons.account import Account, Habits
 from ftps_lab.daemons.kinds import DAEMONS, why_not
 from ftps_lab.daemons.log import sessions
 from ftps_lab.daemons.relay import Relay
@@ -229,8 +229,9 @@ class DaemonServer(Server):
         daemon, process, relay = self._running()
         process.require_alive()
         self._from = daemon.log_size()
-        self._not_of_this_record |= {link.source for link in relay.tape.links}
-        relay.record()
+        former = relay.tape
+        relay.record()  # first: until then a connection may still be accepted onto the former tape
+        self._not_of_this_record |= {link.source for link in former.links}
         self._role = self.spec.answers_as
 
     def settle(self, timeout: float = 5.0) -> bool:
@@ -260,20 +261,15 @@ class DaemonServer(Server):
         daemon, make = self._daemon, DAEMONS[self.kind]
         lines = daemon.lines(self._from) if daemon is not None and self._folder is not None else self._last_lines
         found, strange = sessions(daemon.events(lines) if daemon is not None else ())
-        links = list(self._tape.links)
-        known = {link.source for link in links} | self._not_of_this_record
         doubts = [f"the daemon's log holds a line of a kind that nobody knows: {line}" for line in strange]
-        for address, session in found.items():
-            if address not in known:
-                doubts.append(f"the daemon's log holds a session from {session.address} that the relay has not")
         return Account(
             role=self._role,
-            links=links,
+            links=list(self._tape.links),
             sessions=found,
             root=self._root,
             password=self._password,
-            last_words=make.last_words,
-            tickets=make.tickets,
+            habits=Habits(make.last_words, make.tickets, make.leaves_out),
+            others=self._not_of_this_record,
             discrepancies=doubts,
         ).testimony()
 

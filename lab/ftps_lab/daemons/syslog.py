@@ -61,20 +61,25 @@ class Syslog:
                 return
             self._log.write(_HEAD.sub(b"", message).rstrip(b"\n\0").replace(b"\r", b"").replace(b"\n", b"\\n") + b"\n")
 
-    def flush(self) -> None:
-        """Wait until what was sent before is in the file."""
-        self._send(_BARRIER)
-        self._seen.acquire(timeout=5)
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until what was sent before is in the file; False when `timeout` seconds were not enough."""
+        try:
+            self._send(_BARRIER, timeout)
+        except TimeoutError:  # nobody takes what waits
+            return False
+        return self._seen.acquire(timeout=timeout)
 
     def close(self) -> None:
         """End; repeatable."""
         if not self._log.closed:
-            self._send(_BARRIER + b"end")
+            with contextlib.suppress(TimeoutError):
+                self._send(_BARRIER + b"end", 5.0)
             self._thread.join(5)
             self._socket.close()
             self._log.close()
             DEVICE.unlink(missing_ok=True)
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, message: bytes, timeout: float) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(timeout)
             sender.sendto(message, str(DEVICE))

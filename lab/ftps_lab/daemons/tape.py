@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,7 +40,8 @@ class Link:
 
     def heard_before(self, offset: int) -> int:
         """How many bytes had come from the server when the client's stream had reached `offset`."""
-        return next((down for up, down in self.marks if up >= offset), len(self.to_client))
+        index = bisect_left(self.marks, (offset,))
+        return self.marks[index][1] if index < len(self.marks) else len(self.to_client)
 
 
 @dataclass(slots=True, eq=False)

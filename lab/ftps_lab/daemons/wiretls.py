@@ -8,6 +8,7 @@ after it, an alert excepted.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -55,6 +56,7 @@ class Seen:
         alerts: Direction seen from the server, level and number of the alerts in clear.
         listed: At least so many bytes of content came from the server.
         stored: At least so many bytes of content came from the client.
+        turns: At least so many things that the client said behind its Finished were answered.
     """
 
     pure: bool
@@ -68,6 +70,7 @@ class Seen:
     alerts: tuple[tuple[Literal["sent", "received"], int, int], ...] = ()
     listed: int = 0
     stored: int = 0
+    turns: int = 0
 
 
 def records(stream: bytes) -> tuple[list[Record], bool]:
@@ -129,7 +132,14 @@ def read(
         answered = answered or (mine is not None and mine in later)
     listed = _content_13(later, tickets[resumed]) if is_13 else _content_12(down)
     stored = sum(len(r.body) - 17 for r in up if r.start >= finished.end and len(r.body) > _ENCRYPTED_ALERT)
-    return replace(seen, answered=answered, listed=listed, stored=stored if is_13 else _content_12(up))
+    answers = _said(later, 0)[tickets[resumed] if is_13 else 0 :]
+    return replace(
+        seen,
+        answered=answered,
+        listed=listed,
+        stored=stored if is_13 else _content_12(up),
+        turns=turns([r.end for r in _said(up, finished.end)], [r.start for r in answers], heard_before),
+    )
 
 
 def fingerprint(der: bytes) -> str:
@@ -236,6 +246,30 @@ def _content_12(down: Sequence[Record]) -> int:
     """64 bytes are more than any AEAD suite adds, and than CBC ones do: MAC, vector and the padding that is usual."""
     data = [len(record.body) for record in down if record.kind == APPLICATION_DATA]
     return sum(max(length - 64, int(length > 40)) for length in data)
+
+
+def _said(found: Sequence[Record], start: int) -> list[Record]:
+    """The records of content from there on: of alerts, those of TLS 1.3 have the same type, and are shorter."""
+    return [r for r in found if r.kind == APPLICATION_DATA and r.start >= start and len(r.body) > _ENCRYPTED_ALERT]
+
+
+def turns(asked: Sequence[int], answers: Sequence[int], heard_before: Callable[[int], int]) -> int:
+    """How often an answer came behind something that was asked after the answer before it.
+
+    What is asked in one go, or into an answer, counts once: some of it the server may have left unread.
+
+    Args:
+        asked: Where in the client's stream what it asked ends.
+        answers: Where in the server's stream its answers begin.
+        heard_before: As in `read`.
+    """
+    counted, newest = 0, -1
+    for end in asked:
+        heard = heard_before(end)
+        index = bisect_left(answers, heard)
+        if index < len(answers) and heard > newest:
+            counted, newest = counted + 1, answers[index]
+    return counted
 
 
 def carries_content(sent: bytes | bytearray) -> bool:

@@ -1,0 +1,78 @@
+"""/dev/log in a folder of the test's: what a daemon tells it is in the file, or the record is not complete."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_lab.daemons import syslog
+from ftps_lab.daemons.pure_ftpd import PureFtpd
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(syslog, "DEVICE", tmp_path / "device")
+    return tmp_path / "device"
+
+
+@pytest.fixture
+def running(device: Path, tmp_path: Path) -> Iterator[syslog.Syslog]:
+    taking = syslog.Syslog(tmp_path / "log")
+    yield taking
+    taking.close()
+    taking.close()
+    assert not device.exists()
+
+
+def tell(device: Path, *messages: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        for message in messages:
+            daemon.sendto(message, str(device))
+
+
+def test_what_was_told_before_is_in_the_file(running: syslog.Syslog, device: Path, tmp_path: Path) -> None:
+    head = b"<94>Nov 22 22:51:17 "
+    for number in range(50):
+        tell(device, head + b"pure-ftpd: %d\n\0" % number, head + b"two\nlines\r\n")
+    assert running.flush()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines == [line for number in range(50) for line in (f"pure-ftpd: {number}", "two\\nlines")]
+
+
+def test_a_log_that_nobody_writes_any_more_is_not_quiet(running: syslog.Syslog, device: Path, tmp_path: Path) -> None:
+    """Else the record would be called complete, with the end of the daemon's sessions missing."""
+    daemon = object.__new__(PureFtpd)
+    daemon._syslog = running
+    assert daemon.is_quiet()
+    running._send(syslog._BARRIER + b"end", 1.0)
+    running._thread.join(5)
+    for _ in range(30):  # more than the kernel holds for a reader
+        assert not running.flush(0.01)
+    running.flush = lambda timeout=0.01: syslog.Syslog.flush(running, timeout)  # type: ignore[method-assign]
+    assert not daemon.is_quiet()
+    running._socket.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while running._socket.recv(100):
+            pass
+
+
+def test_one_at_a_time(running: syslog.Syslog, device: Path, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="one of these at a time"):
+        syslog.Syslog(tmp_path / "other")
+    assert running.flush()
+
+
+def test_what_a_killed_one_has_left_is_cleared_away(device: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
+        left.bind(str(device))
+    again = syslog.Syslog(tmp_path / "log")
+    assert again.flush()
+    again.close()
