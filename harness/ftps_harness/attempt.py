@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony, Wire
 
 ANONYMOUS = "anonymous"
-"""Logs in as lftp does when no user is named. Such a login never uses explicit TLS (FACTS.md), whereas
-``open -u anonymous`` does (measured on 4.8.4, 4.9.2 and 4.9.3)."""
+"""Logs in as lftp does when no user is named. Such a login never uses explicit TLS, whereas
+``open -u anonymous`` does (docs/lftp.md, "Anonymous logins")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

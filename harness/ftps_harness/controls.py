@@ -1,4 +1,4 @@
-"""What proves that a verdict is about trust: each step's control, as data (DESIGN.md 4, "Controls"). Pure.
+"""What proves that a verdict is about trust: each step's control, as data (docs/reference.md, "Controls"). Pure.
 
 A refusal counts only when the same run goes through once that which refuses is taken away; an acceptance only when an
 impostor is not given the same. A dead port, a crash or a wrong password fails its control.
@@ -96,7 +96,7 @@ def control_for(step: Step, expect: Expect) -> Control | None:
 def lift_commands(setting: str, values: Mapping[str, str]) -> list[str]:
     """The lftp commands that take a setting away, whatever closures hold it.
 
-    A global ``no`` loses to closures (FACTS.md: ``verify-certificate no`` loses to ``/* yes``), so these go first.
+    A global ``no`` loses to closures (docs/lftp.md, "Closures"), so these go first.
 
     Args:
         setting: Such as ``ssl:verify-certificate``.

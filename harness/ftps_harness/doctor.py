@@ -83,7 +83,7 @@ def _lftp(path: str | None) -> tuple[Lftp | None, Finding]:
 
 
 def _system_rc() -> Finding:
-    """Lines of the system's rc that touch trust: lftp reads it before everything else (FACTS.md)."""
+    """Lines of the system's rc that touch trust: lftp reads it before everything else (docs/lftp.md, "The rc")."""
     lines = lftp.system_rc_lines()
     if not lines:
         return Finding("system rc", "ok", "nothing in /etc/lftp.conf touches trust")

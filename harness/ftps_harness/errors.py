@@ -1,4 +1,4 @@
-"""What the harness raises: whose fault it is decides the exit code (`../shared/DESIGN.md` 6)."""
+"""What the harness raises: whose fault it is decides the exit code (docs/reference.md, "Exit codes")."""
 
 
 class UsageError(Exception):

@@ -1,6 +1,7 @@
-"""What the pytest fixtures hand out: servers to talk to, and lftp to talk to them (DESIGN.md 7). No controls are run.
+"""What the pytest fixtures hand out: servers to talk to, and lftp to talk to them, without controls.
 
-Loaded only when a test asks for it: the plugin itself stays light.
+The names stand in docs/reference.md, "The pytest plugin". Loaded only when a test asks for it: the plugin itself stays
+light.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class TestOutcome:
     """What happened in one run, for a test to look at.
 
     Attributes:
-        verdict: One of DESIGN.md 5.
+        verdict: One of docs/reference.md, "Verdicts".
         reasons: Why lftp refused.
         exposed: What reached somebody who must not have it.
         to: Whom.

@@ -1,4 +1,4 @@
-"""Three witnesses to one outcome: what really happened in a step (DESIGN.md 5). Pure.
+"""Three witnesses to one outcome: what really happened in a step (docs/reference.md, "Verdicts"). Pure.
 
 The client's word alone proves nothing: lftp's exit code hides refusals, its handshake finishes before it verifies, and
 a server can put words into its mouth. So each verdict names what client, server and wire must each have seen, and
@@ -158,7 +158,8 @@ class Situation:
 def conclude(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Outcome:
     """The outcome of one step.
 
-    Where several verdicts apply: exposed, crashed, hung, inconclusive, then the rest (DESIGN.md 5).
+    Where several verdicts apply: exposed, crashed, hung, inconclusive, then the rest (docs/reference.md,
+    "Verdicts").
     """
     exposed, to = _exposure(situation, client, server, wire)
     contradictions = tuple(contradictions_of(situation, client, server, wire))

@@ -1,4 +1,4 @@
-"""Where client and servers live: one interface, so that the runner need not know (DESIGN.md 3).
+"""Where client and servers live: one interface, so that the runner need not know.
 
 `Here` is this machine's loopback; `ftps_harness.matrix.containers.PairPlace` is a network of containers.
 """

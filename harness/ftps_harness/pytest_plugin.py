@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures for tests of your own, and `*.scenario.toml` files as tests (DESIGN.md 7).
+"""The pytest plugin: fixtures for your own tests, and scenario files as tests (docs/reference.md, "The pytest plugin").
 
 Idle unless used: nothing but pytest is imported until a test asks for lftp or a server.
 """

@@ -23,7 +23,7 @@ class Fetched:
     Attributes:
         command: What was run.
         output: All of its standard output, as a user would see and save it; its text differs between OpenSSL versions
-            and its length from run to run (FACTS.md), so only `certificates` compare.
+            and its length from run to run (docs/lftp.md, "openssl s_client"), so only `certificates` compare.
         certificates: The PEM blocks in it, in the order that the server sent them: the first is the leaf.
     """
 
@@ -49,7 +49,7 @@ def fetch(
 ) -> Fetched:
     """Run the document's command and cut the certificates out of its output.
 
-    Its exit code says nothing (it is 0 although verification fails; OpenSSL 1.1.1 to 3.6, FACTS.md): what counts is
+    Its exit code says nothing (it is 0 although verification fails; docs/lftp.md, "openssl s_client"): what counts is
     whether a certificate came. OpenSSL 1.1.1 and newer send `host` as the name in SNI unless it is an address.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a step asks lftp to do, as lftp commands, and the proof afterwards that it was done (DESIGN.md 5, `accepted`).
+"""What a step asks lftp to do, as lftp commands, and the proof afterwards that it was done.
 
 A task is done when the bytes are the same on both sides, by hash: what the server witnessed and what the client holds.
 lftp's exit code is no proof (it is the last command's alone).

@@ -2,7 +2,7 @@
 
 `TappedSocket` stands between the server and the operating system's socket and copies what passes. TLS runs on top of
 it with memory BIOs (`MemoryTls`), because OpenSSL on a file descriptor would bypass the copy. A relay in front of the
-server costs more and never sees active mode, to which lftp switches by itself (FACTS.md, "Taps").
+server costs more and never sees active mode, to which lftp switches by itself (docs/lftp.md, "Taps").
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class TappedSocket:
     """A socket whose `recv` and `send` are recorded; everything else is the socket's own.
 
     It also asks the kernel to acknowledge at once: TLS 1.3 against an ordinary server costs lftp 40 ms on each
-    connection, its Nagle algorithm waiting for the server's delayed acknowledgement (FACTS.md, measured on 4.9.2).
+    connection, its Nagle algorithm waiting for the server's delayed acknowledgement (docs/lftp.md, "TLS 1.3").
     """
 
     def __init__(self, sock: socket.socket, tap: Tap) -> None:

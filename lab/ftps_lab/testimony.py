@@ -56,7 +56,7 @@ class Connection:
 class Handshake:
     """One TLS handshake, as the server saw it.
 
-    A finished handshake is no evidence of trust: lftp verifies afterwards (FACTS.md, measured on every build).
+    A finished handshake is no evidence of trust: lftp verifies afterwards (docs/lftp.md, "After a refusal").
 
     Attributes:
         connection: The number of its connection.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ftps_harness.scenario import Dialect, Expect, Scenario
 
 ROOT = Path(__file__).parents[2]
-CLAIMS = (ROOT / "docs" / "claims.md").read_text("utf-8")
+CLAIMS = (ROOT / "docs/claims.md").read_text("utf-8")
 SCENARIOS = {name: load(path) for name, path in catalogue(ROOT / "scenarios" / "document").items()}
 
 COLUMNS: tuple[tuple[Dialect, str], ...] = (("classic", "4.8.4"), ("status", "4.9.3"), ("openssl", "4.9.3"))

@@ -250,7 +250,7 @@ class TestEdges:
         assert cli.call(["list"]) == 0
 
     def test_listing_loads_no_tls_library_and_no_rich(self) -> None:
-        """DESIGN: `list` and `--help` in three times the time of `import click`; this is what would cost it."""
+        """`list` and `--help` are to be done in three times the time of `import click`; this is what would cost it."""
         code = (
             "import sys; from ftps_harness import cli; cli.call(['list', 'document']); cli.call(['--help']); "
             "sys.exit(str(sorted({'rich', 'OpenSSL', 'cryptography', 'ftps_lab.servers'} & set(sys.modules))))"

@@ -28,7 +28,7 @@ def meaning(case: dict[str, Any], dialect: str) -> str:
     for word in words(case["stderr"].encode(), "\n".join(case["log"]).encode(), dialect):
         found |= word.reasons or {word.kind}
     if case["case"] == "data-impostor":
-        found.discard("retries")  # a race: lftp says it or not (FACTS.md); the log always holds the refusal
+        found.discard("retries")  # lftp says it or not, the log always has the refusal (docs/lftp.md, "The debug log")
     return " ".join(sorted(found)) or "nothing"
 
 

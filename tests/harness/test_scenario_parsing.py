@@ -114,7 +114,7 @@ def full() -> Scenario:
 
 
 def test_every_key_is_read(full: Scenario) -> None:
-    """All that DESIGN.md 4 lists arrives, with the server complete."""
+    """All that docs/reference.md lists arrives, with the server complete."""
     assert (full.id, full.file, full.claim, full.tags) == (
         "area/full",
         "full.scenario.toml",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXPECTED, UNEXPECTED, USAGE, UNABLE, INTERRUPTED = 0, 1, 2, 3, 130
-"""The exit codes of DESIGN.md 6."""
+"""The exit codes (docs/reference.md, "Exit codes")."""
 
 DEBUG = "FTPS_LAB_DEBUG"
 """Set to anything, this variable lets the traceback of a bug through."""

@@ -1,10 +1,10 @@
 """Which lftp: finding it, and asking it what it is.
 
-The dialect is a property of the binary, never of its version number (DESIGN.md 5): Debian's 4.9.2 speaks as 4.9.3 does.
-Three short runs tell:
+The dialect is a property of the binary, never of its version number (docs/reference.md, "Dialects"): Debian's 4.9.2
+speaks as 4.9.3 does. Three short runs tell:
 
-* ``--version``: the version, and the TLS library. OpenSSL builds of 4.9.2 and older leave the library out (FACTS.md);
-  4.9.3 names it.
+* ``--version``: the version, and the TLS library. OpenSSL builds of 4.9.2 and older leave the library out, 4.9.3
+  names it (docs/lftp.md, "Builds").
 * ``set -a``: only OpenSSL builds have ``ssl:ca-path``; a build without TLS has no ``ssl:ca-file``.
 * a connection: the new verification of GnuTLS builds logs ``Loaded N CAs`` and ``Loaded N CRLs`` when it sets up TLS
   (lftp 4.9.3, src/lftp_ssl.cc, `load_keys`), before the first byte is sent; the old one logs nothing there. So a
@@ -54,7 +54,7 @@ class Lftp:
         path: The executable.
         version: Such as ``4.9.2``.
         tls: Its TLS library as it names it, such as ``GnuTLS 3.7.9``; ``OpenSSL`` where it names none.
-        dialect: How it talks about certificates (DESIGN.md 5).
+        dialect: How it talks about certificates (docs/reference.md, "Dialects").
         start: What starts it: a build in a container is another one than the build of the same path here.
     """
 
@@ -126,8 +126,8 @@ def identify(
 def environment(home: Home, password: str | None = None) -> dict[str, str]:
     """All that lftp gets to know of its surroundings; nothing is inherited.
 
-    Without LFTP_HOME, XDG_* and a proxy's variables, everything that lftp reads of a user lies below HOME (FACTS.md);
-    without SSL_CERT_FILE and the like, the TLS library's store is the system's own. The locale fixes lftp's words.
+    Without LFTP_HOME, XDG_* and a proxy's variables, everything that lftp reads of a user lies below HOME; without
+    SSL_CERT_FILE and the like, the TLS library's store is the system's own. The locale fixes lftp's words.
     """
     variables = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -1,4 +1,4 @@
-"""Another time for lftp alone: libfaketime, preloaded (FACTS.md: works on all builds; a frozen clock does not)."""
+"""Another time for lftp alone: libfaketime, preloaded, and never a frozen clock (docs/lftp.md, "Time")."""
 
 from __future__ import annotations
 

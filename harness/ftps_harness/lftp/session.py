@@ -2,8 +2,8 @@
 
 The debug log goes to a file of its own, so that standard error holds what a user sees. It is written with the process's
 number before each entry (``debug -p``), for a reason: a server may put a bare LF into a reply, lftp writes it out, and
-the rest of the reply then looks like an entry of its own (measured on all builds in FACTS.md at hand, also with
-``ERROR: Certificate verification:``). The number tells them apart; `ftps_harness.messages` reads it.
+the rest of the reply then looks like an entry of its own, also like a refusal (docs/lftp.md, "The debug log"). The
+number tells them apart; `ftps_harness.messages` reads it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Run:
 
     Attributes:
         argv: The whole command.
-        exit_code: The last command's (FACTS.md); None when a signal or the time limit ended lftp.
+        exit_code: The last command's (docs/lftp.md, "Exit codes"); None when a signal or the time limit ended lftp.
         signal: The signal that ended it; None when it ended by itself or at the time limit.
         timed_out: It was stopped at the time limit.
         seconds: From its start until nothing of it was left.
@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913  # all but the first two are named
         timeout: Seconds until it is killed, with all that it has started.
         password: Goes into LFTP_PASSWORD, for ``open --env-password``.
         cwd: The folder that it is started in.
-        log: Write the debug log. It could change what is measured (FACTS.md), so it can be left out.
+        log: Write the debug log. It could change what is measured, so it can be left out.
         clock: Run at another time, such as ``+366d`` (see `clock`).
         prefix: What comes before lftp on the command line, such as `keep_out_system_rc` gives.
 

@@ -1,7 +1,7 @@
 """lftp commands of ours, and reading lftp's settings back.
 
 Ours touch time, retries and the way to the lab, never trust. Each goes through ``command``, which ignores aliases: an
-rc with ``alias set echo`` would disable them all (FACTS.md).
+rc with ``alias set echo`` would disable them all (docs/lftp.md, "The rc").
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def settings_of_ours(host: str, *, patience: int = 5, address: str | None = LAB_
 
     Args:
         host: What the user types. A name leads to the lab by ``dns:name/HOST``; certificate check, closures and SNI go
-            on using the name itself (FACTS.md). That also keeps ``localhost`` from being ``::1``.
+            on using the name itself (docs/lftp.md, "Names"). That also keeps ``localhost`` from being ``::1``.
         patience: Seconds without an answer until lftp takes a connection for dead.
         address: Where a name leads; None where the network knows the name.
 
@@ -47,16 +47,16 @@ def settings_of_ours(host: str, *, patience: int = 5, address: str | None = LAB_
         "net:reconnect-interval-max 1",
     ]
     if not _IPV4.fullmatch(host) and ":" not in host:
-        # With a name that is `::1` first, 4.8.4 may use up its tries there (FACTS.md).
+        # With a name that is `::1` first, 4.8.4 may use up its tries there (docs/lftp.md, "Names").
         settings += ["dns:order inet", *([f"dns:name/{host} {address}"] if address else [])]
     return [f"command set {setting}" for setting in settings]
 
 
 def open_command(protocol: str, host: str, port: int, user: str) -> str:
-    """The command that names the server; it connects to nothing yet (FACTS.md).
+    """The command that names the server; it connects to nothing yet (docs/lftp.md, "Exit codes").
 
     The password comes by LFTP_PASSWORD, which keeps it out of the debug log. Without ``-u`` lftp logs in anonymously by
-    itself, and never over explicit TLS (``ftp:ssl-allow-anonymous``); measured on every build in FACTS.md at hand.
+    itself, and never over explicit TLS (docs/lftp.md, "Anonymous logins").
 
     Args:
         protocol: ``explicit`` and ``plain`` are ``ftp://``, ``implicit`` is ``ftps://``.

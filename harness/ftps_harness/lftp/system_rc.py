@@ -1,4 +1,4 @@
-"""What ``/etc/lftp.conf`` would add: lftp reads it before everything else, ``--norc`` or not (FACTS.md)."""
+"""What ``/etc/lftp.conf`` would add: lftp reads it first, ``--norc`` or not (docs/lftp.md, "The rc")."""
 
 from __future__ import annotations
 

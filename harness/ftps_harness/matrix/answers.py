@@ -22,7 +22,7 @@ _VARYING = (
     (re.compile(r" ?\((?:[0-9A-F]{2}:){19}[0-9A-F]{2}\)"), ""),
     (re.compile(r"\b(file|put|one|two|tree)-[a-z2-9]{12}(?:\.txt)?"), r"\1"),
     (re.compile(r"/\S*/ftps-lab-[^/\s]+/"), "…/"),
-    (re.compile(r"[‘’]"), "'"),  # noqa: RUF001 - the quotes follow the locale (FACTS.md)
+    (re.compile(r"[‘’]"), "'"),  # noqa: RUF001 - the quotes follow the locale (docs/lftp.md, "Refusals")
     (re.compile(r"\s+"), " "),
 )
 """What differs from run to run: fingerprints, the run's secret names, its folders."""
@@ -57,7 +57,8 @@ class Difference:
 def answers(step: StepResult) -> tuple[str, ...]:
     """Every answer that the runs of a step gave, each once, sorted; several only for a step that is repeated.
 
-    Where a step happens only sometimes, the verdicts alone: which of several messages comes is a race (FACTS.md).
+    Where a step happens only sometimes, the verdicts alone: which of several messages comes is a race (docs/lftp.md,
+    "Data connections").
     """
     sometimes = step.expect.how_often == "sometimes"
     mark = "" if step.status == "pass" else UNEXPECTED

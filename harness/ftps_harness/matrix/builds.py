@@ -55,7 +55,7 @@ BUILDS = {
         Build("openssl", "lftp 4.9.3 from source, with OpenSSL", "debian:sid-slim", "lftp-openssl", optional=True),
     )
 }
-"""lftp builds by name (FACTS.md, "Builds")."""
+"""lftp builds by name (docs/lftp.md, "Builds")."""
 
 KINDS = {
     kind.name: kind

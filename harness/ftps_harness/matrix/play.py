@@ -96,7 +96,7 @@ class MatrixRun:
 
 
 def exit_code(run: MatrixRun, drifts: Sequence[object]) -> int:
-    """As for ``ftps-lab run`` (DESIGN.md 6); an answer that drifted is an expectation that failed."""
+    """As for ``ftps-lab run`` (docs/reference.md, "Exit codes"); an answer that drifted is a failed expectation."""
     if run.interrupted:
         return 130
     counts = [pair.counts for pair in run.pairs]

@@ -1,7 +1,8 @@
 """The tables of dialects: what lftp and its TLS library print, and what it means.
 
 A row's text is matched against the whole of what is said; what no row matches is unknown. Adding a message is adding a
-row: `reasons` are those of DESIGN.md 5, and `source` says on which build the text was measured, or where it stands.
+row: `reasons` are those of docs/reference.md, "Reasons", and `source` says on which build the text was measured, or
+where it stands.
 """
 
 from __future__ import annotations
@@ -189,4 +190,4 @@ CLASSES: dict[str, dict[Kind, tuple[Row, ...]]] = {
     "Login failed": LOGIN,
     "Access failed": ACCESS,
 }
-"""lftp's classes of errors (lftp 4.9.3, src/FileAccess.cc, StrError) that DESIGN.md 5 counts as its word."""
+"""lftp's classes of errors (lftp 4.9.3, src/FileAccess.cc, StrError) that count as its word."""

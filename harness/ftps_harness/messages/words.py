@@ -33,7 +33,7 @@ class Word:
 
     Attributes:
         text: The whole line, control characters made visible.
-        reasons: Why it refused (DESIGN.md 5); empty unless `kind` is ``reason``.
+        reasons: Why it refused (docs/reference.md, "Reasons"); empty unless `kind` is ``reason``.
         kind: ``reason``: a refusal; ``login``: the server refused the user; ``access``: the server refused a command;
             ``retries``: lftp gave up trying; ``failure``: a known failure that is no refusal; ``unknown``: in no table.
         fingerprint: SHA-1 of the certificate that was refused, upper case with colons, where lftp names it.

@@ -1,4 +1,4 @@
-"""`--json`, version 1 (DESIGN.md 6): what programs read. Pure but for `text`'s caller, who writes it."""
+"""`--json`, version 1 (docs/reference.md, "Of run"): what programs read. Pure but for its caller, who writes it."""
 
 from __future__ import annotations
 

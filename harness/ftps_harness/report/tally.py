@@ -64,7 +64,7 @@ def totals(counts: Sequence[Mapping[str, int]]) -> str:
 
 
 def exit_code(runs: Sequence[BuildRun]) -> int:
-    """The exit code of DESIGN.md 6: 130 interrupted, 3 the lab could not do its work, 1 an expectation failed, 0."""
+    """What the process exits with (docs/reference.md, "Exit codes"): 130 before 3, 3 before 1, else 0."""
     if any(run.interrupted for run in runs):
         return 130
     counts = [run.counts for run in runs]

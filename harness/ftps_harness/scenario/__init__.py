@@ -2,7 +2,7 @@
 
     from ftps_harness.scenario import catalogue, expectation, load
 
-The JSON Schema is made by `ftps_harness.scenario.schema`; the format is fixed in `../shared/DESIGN.md` 4.
+The JSON Schema is made by `ftps_harness.scenario.schema`; the format stands in docs/reference.md, "The scenario file".
 """
 
 from ftps_harness.scenario.certificates import specs

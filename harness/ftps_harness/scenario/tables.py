@@ -1,6 +1,6 @@
 """The tables of a scenario file, version 1, key by key as they are written; None stands for "not given".
 
-The descriptions are those of the JSON Schema. The format is fixed in `../shared/DESIGN.md` 4 and 5; what a file says
+The descriptions are those of the JSON Schema; docs/reference.md, "The scenario file", is for users. What a file says
 once defaults, changes and references are worked out is in `model`.
 """
 
@@ -24,7 +24,7 @@ Verdict = Literal[
     "crashed",
     "inconclusive",
 ]
-"""What a run can come to (DESIGN.md 5)."""
+"""What a run can come to (docs/reference.md, "Verdicts")."""
 
 ExpectedVerdict = Literal[
     "accepted",
@@ -49,10 +49,10 @@ Reason = Literal[
     "tls-required",
     "tls-handshake",
 ]
-"""Why lftp refused (DESIGN.md 5)."""
+"""Why lftp refused (docs/reference.md, "Reasons")."""
 
 Dialect = Literal["classic", "status", "openssl"]
-"""How a build of lftp words a refusal: a property of the binary, found by probing it (FACTS.md)."""
+"""How a build of lftp words a refusal: a property of the binary, found by probing it (docs/lftp.md, "Builds")."""
 
 DIALECTS: tuple[Dialect, ...] = ("classic", "status", "openssl")
 
