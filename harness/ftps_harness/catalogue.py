@@ -72,7 +72,7 @@ def choose(names: Sequence[str]) -> list[Chosen]:
     """The scenario files that are meant, in the order they were named, each once.
 
     Args:
-        names: Ids (``document/rotation``), areas (``document``), case names that are unique (``rotation``), files and
+        names: Ids (``document/expired``), areas (``document``), case names that are unique (``expired``), files and
             folders; none for the whole catalogue.
 
     Raises:

@@ -69,7 +69,7 @@ def run(names: tuple[str, ...], **options: object) -> int:
     """Run scenarios: the whole catalogue, or what is named.
 
     Without names: the scenarios/ of this checkout, else those that come with ftps-lab. A name is an id
-    (document/rotation), a case (rotation), an area (document), a file or a folder.
+    (document/expired), a case (expired), an area (document), a file or a folder.
     """
     return _Call(names, _Wanted(**options)).run()  # type: ignore[arg-type]  # click names and types them as above
 
