@@ -22,8 +22,6 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.template import scenario_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ftps_harness.lftp import Lftp
 
 pytestmark = pytest.mark.lftp
@@ -57,15 +55,9 @@ cli.main(["run"])
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with scenarios, a TMPDIR of its own, and nothing left there at the end."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    yield tmp_path
-    assert list(temporary.iterdir()) == []
+def folder(workplace: Path) -> Path:
+    """A folder with scenarios."""
+    return workplace
 
 
 def put(folder: Path, **scenarios: str) -> None:
