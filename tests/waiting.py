@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
 
 def until(true: Callable[[], object], seconds: float = 20, pause: float = 0.02) -> None:
@@ -15,3 +17,21 @@ def until(true: Callable[[], object], seconds: float = 20, pause: float = 0.02) 
     while not true():
         assert time.monotonic() < deadline, f"waited {seconds} seconds in vain"
         time.sleep(pause)
+
+
+@contextlib.contextmanager
+def started(*command: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A program with its output and its errors in pipes, over after this block.
+
+    ``with Popen`` alone waits for its end, also for that of a program which a test that has failed did not end.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()  # it may have children of its own to end
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(10)
+                process.kill()

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ftps_harness import lftp as driver
+from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.lftp import Lftp, find, identify
 from ftps_harness.runner import Options, run_scenario
 from ftps_harness.scenario import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ftps_harness.place import Place
     from ftps_harness.runner import ScenarioResult
@@ -27,6 +29,21 @@ if TYPE_CHECKING:
 def client(pytestconfig: pytest.Config) -> Lftp:
     """The lftp to test with: ``--lftp``, FTPS_LAB_LFTP, or the one on PATH."""
     return identify(find(pytestconfig.getoption("--lftp")))
+
+
+def builds() -> list[str | None]:
+    """Paths; None is the one on PATH."""
+    named = os.environ.get("FTPS_LAB_LFTP_BUILDS", "")
+    return [path for path in named.split(os.pathsep) if path] or [None]
+
+
+@pytest.fixture(scope="module", params=builds(), ids=lambda path: Path(path).name if path else "lftp")
+def each_lftp(request: pytest.FixtureRequest) -> Lftp:
+    """The builds of FTPS_LAB_LFTP_BUILDS, one after the other; without it the one on PATH."""
+    try:
+        return identify(find(request.param))
+    except (HarnessError, UsageError) as missing:
+        pytest.skip(str(missing))
 
 
 @dataclass
@@ -88,3 +105,15 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     yield place
     assert list(place.iterdir()) == []
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab:")] == []
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder outside of the checkout, and one for temporary files that is empty at the end."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    yield tmp_path
+    assert list(temporary.iterdir()) == []

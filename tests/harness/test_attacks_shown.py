@@ -20,26 +20,12 @@ from ftps_harness.scenario.model import Server
 from ftps_lab.attackers import ATTACKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ftps_harness.scenario.tables import Attack
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = {name: load(path) for name, path in catalogue(ROOT / "scenarios" / "attack").items()}
 
 lftp_runs = pytest.mark.lftp
-
-
-@pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder outside of the checkout, and one for temporary files that is empty at the end."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    yield tmp_path
-    assert list(temporary.iterdir()) == []
 
 
 @lftp_runs

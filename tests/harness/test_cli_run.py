@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.waiting import until
+from tests.waiting import started, until
 
 from ftps_harness import cli
 from ftps_harness.errors import HarnessError
 from ftps_harness.template import scenario_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ftps_harness.lftp import Lftp
 
 pytestmark = pytest.mark.lftp
@@ -44,17 +42,22 @@ HANGING = _HEAD.format(title="Nobody waits for this", tag="bad") + (
     '[step.expect]\nverdict = "accepted"\n'
 )
 
+BEGUN = """
+from ftps_harness import cli
+command = cli._command
+def begun(arguments):
+    print("begun", flush=True)
+    return command(arguments)
+cli._command = begun
+cli.main(["run"])
+"""
+"""The command `run`, that says when signals are heard."""
+
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with scenarios, a TMPDIR of its own, and nothing left there at the end."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    yield tmp_path
-    assert list(temporary.iterdir()) == []
+def folder(workplace: Path) -> Path:
+    """A folder with scenarios."""
+    return workplace
 
 
 def put(folder: Path, **scenarios: str) -> None:
@@ -228,13 +231,13 @@ class TestInterruption:
         hanging = with_verification_off(HANGING.replace("600", mark))
         put(folder, a=REFUSED, b=hanging, c=hanging)
         command = [*RUN, "-j", jobs, "--timeout", "500", "--no-controls", "--json", "all.json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with started(*command) as process:
             assert process.stdout is not None
             while "mine/a" not in (line := process.stdout.readline()):
                 assert line
-            until(lambda: running(f"sleep {mark}"))
+            until(lambda: running(f"sleep {mark}"), 60)
             process.send_signal(number)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=60)
         assert process.returncode == 130
         assert err == ""
         assert "interrupted: 1 of 3 scenarios ran" in out
@@ -265,16 +268,20 @@ class TestInterruption:
         assert "1 passed" in shown
 
     def test_before_anything_runs(self, folder: Path) -> None:
-        """Ctrl-C while the command reads files or asks lftp what it is."""
+        """Ctrl-C while the command reads files or asks lftp what it is.
+
+        It is heard from where the command says that it begins; before that Python itself was still starting.
+        """
         put(folder, **{f"case-{number}": scenario_template(f"case-{number}") for number in range(30)})
-        for delay in (0.1, 0.2, 0.3):
-            with subprocess.Popen(RUN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for delay in (0, 0.1, 0.2, 0.3):
+            with started(sys.executable, "-c", BEGUN) as process:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "begun\n"
                 time.sleep(delay)
                 process.send_signal(signal.SIGINT)
-                _, err = process.communicate(timeout=20)
-            if process.returncode != -signal.SIGINT:  # Python itself was still starting
-                assert process.returncode == 130
-                assert "Traceback" not in err
+                _, err = process.communicate(timeout=60)
+            assert process.returncode == 130
+            assert "Traceback" not in err
 
 
 def with_verification_off(text: str) -> str:

@@ -113,7 +113,7 @@ def test_what_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     started = time.monotonic()
     with pytest.raises(UsageError, match="no answer to --version"):
         identify(program(tmp_path, "#!/bin/sh\nsleep 60\n"))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 40  # it would have slept for 60 seconds
 
 
 def test_only_what_answers_as_lftp_is_given_commands(tmp_path: Path) -> None:

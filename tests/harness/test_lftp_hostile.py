@@ -12,7 +12,6 @@ import os
 import socket
 import ssl
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -21,13 +20,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.home import Home
-from ftps_harness.lftp import Lftp, Run, find, identify, open_command, run, settings_of_ours
+from ftps_harness.lftp import Lftp, Run, open_command, run, settings_of_ours
 from ftps_harness.messages import further, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 pytestmark = pytest.mark.lftp
 
@@ -40,17 +39,9 @@ SAID = {
 }
 
 
-def builds() -> list[str | None]:
-    named = os.environ.get("FTPS_LAB_LFTP_BUILDS", "")
-    return [path for path in named.split(os.pathsep) if path] or [None]
-
-
-@pytest.fixture(scope="module", params=builds(), ids=lambda path: Path(path).name if path else "lftp")
-def lftp(request: pytest.FixtureRequest) -> Lftp:
-    try:
-        return identify(find(request.param))
-    except (HarnessError, UsageError) as missing:
-        pytest.skip(str(missing))
+@pytest.fixture(scope="module")
+def lftp(each_lftp: Lftp) -> Lftp:
+    return each_lftp
 
 
 class Hostile:

@@ -39,7 +39,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def gone(pid: int, within: float = 2.0) -> bool:
+def gone(pid: int, within: float = 20.0) -> bool:
     until = time.monotonic() + within
     while is_alive(pid) and time.monotonic() < until:
         time.sleep(0.01)

@@ -21,8 +21,6 @@ from ftps_harness.home import Home
 from ftps_harness.lftp import (
     Lftp,
     Run,
-    find,
-    identify,
     keep_out_system_rc,
     open_command,
     read_back,
@@ -44,17 +42,9 @@ pytestmark = pytest.mark.lftp
 SECONDS = 20.0
 
 
-def builds() -> list[str | None]:
-    named = os.environ.get("FTPS_LAB_LFTP_BUILDS", "")
-    return [path for path in named.split(os.pathsep) if path] or [None]
-
-
-@pytest.fixture(scope="module", params=builds(), ids=lambda path: Path(path).name if path else "lftp")
-def lftp(request: pytest.FixtureRequest) -> Lftp:
-    try:
-        return identify(find(request.param))
-    except (HarnessError, UsageError) as missing:
-        pytest.skip(str(missing))
+@pytest.fixture(scope="module")
+def lftp(each_lftp: Lftp) -> Lftp:
+    return each_lftp
 
 
 @pytest.fixture(scope="module")

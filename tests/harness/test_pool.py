@@ -83,7 +83,7 @@ def test_results_have_the_order_of_the_scenarios(jobs: int) -> None:
 
 
 def test_as_many_run_at_a_time_as_asked() -> None:
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=20)
 
     def play(scenario: Scenario) -> ScenarioResult:
         together.wait()
@@ -109,7 +109,7 @@ def test_ctrl_c_keeps_what_had_ended() -> None:
     played = play_all(SCENARIOS, play, Watcher(interrupted), jobs=3)
     assert played.interrupted
     assert [result.scenario for result in played.results] == SCENARIOS[:1]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40  # the others would have slept for 60 seconds
 
 
 def test_what_was_killed_by_the_end_is_no_result() -> None:

@@ -35,7 +35,7 @@ Mode = Literal["pasv", "epsv", "port", "eprt"]
 Address = tuple[str, int]
 
 PASSWORD = "correct horse"
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds after which a client of these tests gives up: nothing here may hang."""
 
 IN_CLEAR = {"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"}
@@ -193,6 +193,7 @@ class Lab:
         self.root = root
         self.certificates = certificates
         self._stack = stack
+        self._servers: list[FtpsServer] = []
 
     def build(self, protocol: str = "explicit", certificate: str = "genuine", **more: Any) -> FtpsServer:
         """A server that was not started; `more` are keys of `ServerSpec`."""
@@ -209,6 +210,7 @@ class Lab:
         """A running server."""
         server = self.build(protocol, certificate, **more)
         self._stack.callback(server.stop)
+        self._servers.append(server)
         return server.start()
 
     def trusting(self, *names: str, version: str = "", verify: bool = True) -> ssl.SSLContext:
@@ -291,7 +293,7 @@ class Lab:
     @staticmethod
     def told(server: FtpsServer) -> Testimony:
         """The complete testimony."""
-        assert server.settle()
+        assert server.settle(PATIENCE)
         return server.testimony()
 
     def told_twice(self, server: FtpsServer) -> tuple[Testimony, Testimony]:
@@ -315,9 +317,13 @@ class Lab:
         yield
         both.wait()
 
-    @staticmethod
-    def open_files() -> int:
-        """How many file descriptors this process has, when no thread is just closing one."""
+    def open_files(self) -> int:
+        """How many file descriptors this process has, when no thread is just closing one.
+
+        Clients of the lab's servers must have ended: a server that has not noticed yet has its connection still open.
+        """
+        for server in self._servers:
+            assert server.settle(PATIENCE), "a client is still there"
         counts: list[int] = []
         while len(counts) < 3 or len(set(counts[-3:])) > 1:
             counts.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - Path.iterdir would open another

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ftps_lab.attackers import ATTACKS
 
 if TYPE_CHECKING:
-    from tests.lab.conftest import Address, Lab, Mode
+    from tests.lab.conftest import Address, Client, Lab, Mode
 
     from ftps_lab.servers import FtpsServer
 
@@ -73,6 +73,17 @@ def narrow(address: Address, size: int = 2048) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     sock.settimeout(10)
     sock.connect(address)
+    return sock
+
+
+def slowly(client: Client, command: str) -> socket.socket:
+    """A passive data connection with the smallest receive buffer, the reply to the command being 1xx."""
+    sock = narrow(client.makepasv())
+    try:
+        assert client.sendcmd(command).startswith("1")
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

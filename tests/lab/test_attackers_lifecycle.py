@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import IN_TLS, shown
+from tests.lab.sessions import IN_TLS, shown, spread
 
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.errors import LabError
@@ -192,9 +192,10 @@ def test_settle_waits_for_both_sides(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("attack", sorted(IN_THE_MIDDLE))
-@pytest.mark.parametrize("command", ["RETR large", "STOR up"])
+@pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 def test_stop_in_the_middle_of_a_transfer(lab: Lab, attack: str, command: str) -> None:
     """Everything closes on both sides, and nothing is told as completed."""
+    spread(lab)
     before = lab.open_files()
     server = lab.serve(attack=attack)
     client = lab.victim(server)

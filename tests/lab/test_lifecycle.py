@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from OpenSSL import SSL
-from tests.lab.sessions import PROTOCOLS
+from tests.lab.sessions import PROTOCOLS, spread
 
 from ftps_lab.data import RecordingData
 from ftps_lab.errors import LabError
@@ -120,10 +120,11 @@ def test_connections_of_a_stopped_server_end(lab: Lab) -> None:
     assert server.settle(0)
 
 
-@pytest.mark.parametrize("command", ["RETR large", "STOR up"])
+@pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_stop_in_the_middle_of_a_transfer(lab: Lab, prove_quiet: Quiet, protocol: str, command: str) -> None:
     """Stopping while bytes wait on a data connection closes everything and reports nothing as completed."""
+    spread(lab)
     before = lab.open_files()
     server = lab.serve(protocol)
     client = lab.login(server)
@@ -133,7 +134,7 @@ def test_stop_in_the_middle_of_a_transfer(lab: Lab, prove_quiet: Quiet, protocol
             data.sendall(b"x" * 100_000)
         else:
             assert data.recv(10)
-            prove_quiet(server)  # every buffer is full
+            prove_quiet(server, turns=20_000)  # every buffer is full
         server.stop()
         client.close()
     transfer = server.testimony().transfers[0]

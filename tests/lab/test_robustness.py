@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import PROTOCOLS, finish, narrow, read_all
+from tests.lab.sessions import PROTOCOLS, finish, narrow, read_all, spread
 
 from ftps_lab import handlers
 from ftps_lab.tap import TappedSocket
@@ -100,10 +100,11 @@ def test_garbage_after_the_handshake(lab: Lab, garbage: bytes) -> None:
     finish(lab, server)
 
 
-@pytest.mark.parametrize("command", ["RETR large", "STOR up"])
+@pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 30_000])
 def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garbage: bytes) -> None:
     """A broken TLS stream during an upload is answered on the control connection, and not told as completed."""
+    spread(lab)
     server = lab.serve()
     client = lab.login(server)
     client.voidcmd("TYPE I")

@@ -7,14 +7,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.lab.sessions import PROTOCOLS, narrow
+from tests.lab.sessions import PROTOCOLS, slowly
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from tests.conftest import Quiet
-    from tests.lab.conftest import Client, Lab
+    from tests.lab.conftest import Lab
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -48,13 +47,6 @@ def shake(tls: ssl.SSLObject) -> bool:
     except ssl.SSLWantReadError:
         return False
     return True
-
-
-def slowly(client: Client, command: str) -> socket.socket:
-    """A data connection with the smallest receive buffer."""
-    sock = narrow(client.makepasv())
-    assert client.sendcmd(command).startswith("1")
-    return sock
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
