@@ -43,9 +43,10 @@ cd {cwd} && exec timeout -s KILL {seconds} env -i {env} {argv} >{out} 2>{err} </
 # what is then killed, which is there for another moment: it must not be the next run's. The shell is process 1, `/proc`
 # holds nothing but the container's own, and the loop forks nothing but `sleep`, which is over.
 _LINE = (
+    "sh {file}; code=$?; "
     "alone() {{ polls=$1; while set -- /proc/[0-9]*; [ $# -gt 1 ] && [ $polls -gt 0 ]; do "
     "sleep {poll}; polls=$((polls-1)); done; [ $# -eq 1 ]; }}; "
-    "sh {file}; code=$?; alone {polls} || {{ kill -9 -1; code=late; alone {dying}; }}; echo {number} $code\n"
+    "alone {polls} || {{ kill -9 -1; code=late; alone {dying}; }}; echo {number} $code\n"
 )
 
 
