@@ -470,3 +470,15 @@ def test_a_port_that_comes_twice_is_counted_twice() -> None:
     assert conclude_with(DONE, server, wire).verdict == "accepted"
     short = replace(wire, volumes=(MUCH, (500, 3000), (500, 500)))
     assert conclude_with(DONE, server, short).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("sources", "verdict"), [(("server",), "rejected"), (("log", "files", "relay"), "inconclusive")]
+)
+def test_a_log_may_have_lost_the_password_that_an_impostor_asked_for(sources: tuple[str, ...], verdict: str) -> None:
+    """A server that records itself would have it. With `ftp:sync-mode off` USER is gone before lftp refuses."""
+    asked = Command(1, "USER", "user", "tls", 331)
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(asked,), sources=sources)
+    outcome = conclude_with(REFUSED, server, SILENT_CONTROL, role="impostor")
+    assert outcome.verdict == verdict
+    assert any("cannot say whether it was told one" in each for each in outcome.contradictions) is (sources[0] == "log")
