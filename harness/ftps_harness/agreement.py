@@ -126,9 +126,13 @@ def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) 
     """Who answered is not who was declared, or lftp refused somebody else."""
     if server.role != situation.role:
         yield f"the server was declared {situation.role}, but its testimony is that of a server of role {server.role}"
-    shown = {h.certificate for h in server.handshakes} | {t.certificate for t in server.transfers if t.channel == "tls"}
-    if shown - situation.shown:
+    kinds = {connection.number: connection.kind for connection in server.connections}
+    shown = {(kinds.get(h.connection), h.certificate) for h in server.handshakes}
+    shown |= {(kinds.get(t.connection), t.certificate) for t in server.transfers if t.channel == "tls"}
+    if {certificate for _, certificate in shown} - situation.shown:
         yield "the server showed a certificate that was not declared"
+    elif any(kind and certificate != situation.shown_on(kind) for kind, certificate in shown):
+        yield "the server showed a certificate on another kind of connection than it was declared for"
     if server.role == "impostor" and any(c.password is None for c in server.credentials):
         yield "an impostor was told a password, and its testimony cannot say whether it was the secret one"
     named = {word.fingerprint for word in client.words if word.reasons} - {None}

@@ -151,8 +151,12 @@ class Situation:
     @property
     def shown(self) -> frozenset[str]:
         """The leaves that a handshake can show."""
-        leaves = {self.interceptor} if self.interceptor else {self.certificate, self.data_certificate}
-        return frozenset(leaves - {""})
+        return frozenset({self.shown_on("control"), self.shown_on("data")} - {""})
+
+    def shown_on(self, kind: Literal["control", "data"]) -> str:
+        """The leaf that belongs on one kind of connection; empty where there is no TLS."""
+        data = self.data_certificate if kind == "data" else ""
+        return self.interceptor or data or self.certificate
 
 
 def conclude(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Outcome:

@@ -278,6 +278,23 @@ def test_a_download_from_a_stranger_that_nobody_can_find_at_the_client_is_not_ac
     assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "inconclusive"
 
 
+@pytest.mark.parametrize(
+    ("control", "data"), [(STRANGER, GENUINE), (STRANGER, STRANGER), (GENUINE, GENUINE)], ids=["swapped", "his", "mine"]
+)
+def test_each_kind_of_connection_shows_the_certificate_that_was_declared_for_it(control: str, data: str) -> None:
+    """A refusal of the stranger on the control connection says nothing of the data connection."""
+    sentence = "showed a certificate on another kind of connection than it was declared for"
+    shaken = (replace(SHAKEN, certificate=control), replace(SHAKEN_DATA, certificate=data))
+    for client in (REFUSED, DONE):
+        for server in (replace(ACCEPTING, handshakes=shaken, transfers=()), replace(ACCEPTING, handshakes=shaken[:1])):
+            outcome = conclude_with(client, server, SILENT, data_certificate=STRANGER)
+            assert outcome.verdict == "inconclusive"
+            assert [sentence in said for said in outcome.contradictions].count(True) == 1
+    declared = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
+    server = replace(ACCEPTING, handshakes=declared, transfers=())
+    assert conclude_with(REFUSED, server, SILENT, data_certificate=STRANGER).verdict == "rejected"
+
+
 def test_a_download_whose_handshake_shows_another_certificate_is_not_accepted() -> None:
     """The server's testimony about one connection does not agree with itself."""
     client = replace(DONE, holds_payload=False)
