@@ -295,6 +295,69 @@ def test_each_kind_of_connection_shows_the_certificate_that_was_declared_for_it(
     assert conclude_with(REFUSED, server, SILENT, data_certificate=STRANGER).verdict == "rejected"
 
 
+def doubts(client: ClientAccount, server: Testimony, wire: WireAccount, **situation: Any) -> str:
+    """The one contradiction of an outcome that would be another verdict without it."""
+    outcome = conclude_with(client, server, wire, **situation)
+    assert outcome.verdict == "inconclusive"
+    (sentence,) = outcome.contradictions
+    return sentence
+
+
+def test_what_the_tap_holds_of_commands_in_tls_the_server_must_have_heard() -> None:
+    """A record that loses all that was said in TLS tells of a client that left, as one that refuses does."""
+    wire = replace(SILENT_CONTROL, talks=frozenset({("control", PEER[1])}))
+    assert "holds commands in TLS on a connection" in doubts(REFUSED, REFUSED_BY_CLIENT, wire)
+    heard = replace(REFUSED_BY_CLIENT, commands=(Command(1, "USER", "user", "tls", 331),))
+    assert conclude_with(REFUSED, heard, wire).verdict == "rejected"
+    in_clear = replace(REFUSED_BY_CLIENT, commands=(Command(1, "AUTH", "TLS", "clear", 234),))
+    assert "holds commands in TLS on a connection" in doubts(REFUSED, in_clear, wire)
+
+
+def test_an_impostor_who_asked_for_a_password_must_say_what_he_was_told() -> None:
+    """Or that he was told none: of a record that breaks off there nobody knows."""
+    asked = (Command(1, "USER", "user", "tls", 331),)
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=asked)
+    assert "asked for a password" in doubts(REFUSED, server, SILENT_CONTROL, role="impostor")
+    told = (replace(LET_IN, password="", accepted=False),)
+    told_nothing = replace(server, commands=(*asked, replace(PASS, reply=530)), credentials=told)
+    assert conclude_with(REFUSED, told_nothing, SILENT_CONTROL, role="impostor").verdict == "rejected"
+
+
+@pytest.mark.parametrize("verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"])
+@pytest.mark.parametrize("reply", [None, 125, 150])
+def test_a_transfer_that_the_server_began_is_in_its_testimony(verb: str, reply: int | None) -> None:
+    """Else it may have gone in clear, or with another certificate, and all the same everything was carried out."""
+    begun = (PASS, Command(1, "LIST", "", "tls", 125), Command(1, verb, "x", "tls", reply))
+    assert "began transfers that its testimony does not hold" in doubts(
+        DONE, replace(ACCEPTING, commands=begun), SILENT
+    )
+    refused = (*begun[:2], replace(begun[2], reply=550))
+    assert conclude_with(DONE, replace(ACCEPTING, commands=refused), SILENT).verdict == "accepted"
+
+
+@pytest.mark.parametrize(
+    "verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU", "PASV", "EPSV", "PORT", "EPRT"]
+)
+def test_whoever_is_obeyed_has_logged_in(verb: str) -> None:
+    """The login that is missing may have been in clear, or with the secret password."""
+    server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", 227),))
+    assert "whose login its testimony does not hold" in doubts(REFUSED, server, SILENT_CONTROL)
+    turned_away = replace(server, commands=(Command(1, verb, "", "tls", 530),))
+    assert conclude_with(REFUSED, turned_away, SILENT_CONTROL).verdict == "rejected"
+
+
+def test_a_greeting_and_a_handshake_are_bytes_on_the_wire() -> None:
+    """A tap that was there and heard nothing is no witness of silence."""
+    deaf = replace(SILENT_CONTROL, volumes=((100, 0),))
+    greeted = replace(REFUSED_BY_CLIENT, handshakes=())
+    silent = replace(REFUSED, words=(), tasks=(Task("list", False, False),))
+    assert "fewer bytes" in doubts(silent, greeted, deaf)
+    assert conclude_with(silent, greeted, replace(deaf, volumes=((0, 30),))).verdict == "failed"
+    assert "fewer bytes" in doubts(REFUSED, REFUSED_BY_CLIENT, replace(deaf, volumes=((0, 5000),)))
+    shaken = replace(REFUSED_BY_CLIENT, connections=(replace(CONTROL, greeted=False),))
+    assert "fewer bytes" in doubts(REFUSED, shaken, deaf)
+
+
 def test_a_download_whose_handshake_shows_another_certificate_is_not_accepted() -> None:
     """The server's testimony about one connection does not agree with itself."""
     client = replace(DONE, holds_payload=False)
