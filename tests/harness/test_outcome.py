@@ -346,6 +346,47 @@ def test_whoever_is_obeyed_has_logged_in(verb: str) -> None:
     assert conclude_with(REFUSED, turned_away, SILENT_CONTROL).verdict == "rejected"
 
 
+@pytest.mark.parametrize(
+    ("verb", "reply", "refuses"),
+    [
+        ("PASS", 530, True),
+        ("USER", 530, True),
+        ("PASS", 421, True),
+        ("PASS", None, False),
+        ("PASS", 230, False),
+        ("USER", 331, False),
+        ("FEAT", 500, False),
+        ("RETR", 550, False),
+    ],
+)
+def test_a_login_is_refused_by_a_reply_to_it(verb: str, reply: int | None, refuses: bool) -> None:
+    """Nothing else is the server's refusal, whatever lftp says."""
+    client = replace(DONE, exit_code=1, words=(LOGIN,), tasks=(Task("list", False, False),))
+    told = (replace(LET_IN, accepted=reply == 230),) if verb == "PASS" else ()
+    server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", reply),), credentials=told)
+    if refuses:
+        assert conclude_with(client, server, SILENT_CONTROL).verdict == "login-failed"
+    else:
+        assert "but the server refused none" in doubts(client, server, SILENT_CONTROL)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"handshakes": (SHAKEN, replace(SHAKEN, connection=9))},
+        {"commands": (Command(9, "NOOP", "", "tls", 200),)},
+        {"commands": (PASS,), "credentials": (replace(LET_IN, connection=9, accepted=False),)},
+        {"transfers": (replace(LISTED, connection=9, size=0),)},
+        {"transfers": (replace(LISTED, control=9, size=0),)},
+    ],
+    ids=["handshake", "command", "password", "data connection", "control connection"],
+)
+def test_whatever_happened_did_so_on_a_connection_that_is_listed(more: dict[str, Any]) -> None:
+    """The one that is missing may be the one in clear."""
+    server = replace(REFUSED_BY_CLIENT, connections=(CONTROL, DATA), **more)
+    assert "connections that it does not list" in doubts(REFUSED, server, SILENT)
+
+
 def test_a_greeting_and_a_handshake_are_bytes_on_the_wire() -> None:
     """A tap that was there and heard nothing is no witness of silence."""
     deaf = replace(SILENT_CONTROL, volumes=((100, 0),))
