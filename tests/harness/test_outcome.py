@@ -387,6 +387,27 @@ def test_whatever_happened_did_so_on_a_connection_that_is_listed(more: dict[str,
     assert "connections that it does not list" in doubts(REFUSED, server, SILENT)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_each_login_and_each_transfer_was_with_the_genuine_server_in_tls(first: bool) -> None:
+    """One that was does not make up for another that was not; of an anonymous login nothing shows on the wire."""
+    third = replace(CONTROL, number=3, peer=("127.0.0.1", PEER[1] + 7))
+    wire = replace(
+        SILENT, connections=(*SILENT.connections, ("control", third.peer[1])), volumes=(*SILENT.volumes, MUCH)
+    )
+    in_clear = replace(LET_IN, connection=3, channel="clear", password="lftp@")
+    logins = (LET_IN, in_clear) if first else (in_clear, LET_IN)
+    both = (PASS, Command(3, "PASS", "", "clear", 230))
+    server = replace(ACCEPTING, connections=(CONTROL, DATA, third), credentials=logins, commands=both)
+    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire, password="")
+    stranger = replace(DATA, number=3, peer=third.peer)
+    shaken = (SHAKEN, SHAKEN_DATA, replace(SHAKEN_DATA, connection=3, completed=False))
+    half = replace(LISTED, connection=3)
+    transfers = (LISTED, half) if first else (half, LISTED)
+    server = replace(ACCEPTING, connections=(CONTROL, DATA, stranger), handshakes=shaken, transfers=transfers)
+    wire = replace(wire, connections=(*SILENT.connections, ("data", third.peer[1])))
+    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire)
+
+
 def test_a_greeting_and_a_handshake_are_bytes_on_the_wire() -> None:
     """A tap that was there and heard nothing is no witness of silence."""
     deaf = replace(SILENT_CONTROL, volumes=((100, 0),))
