@@ -67,6 +67,7 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
     silent = {(c.kind, c.peer[1]) for c in server.connections if c.kind == "control" and c.number not in spoken}
     if silent & wire.talks:
         yield "the wire tap holds commands in TLS on a connection on which the server's testimony holds none"
+    yield from _lost_password(client, server)
     if client.log_missing:
         yield "lftp wrote no debug log, so a refusal that it hides elsewhere would be missed"
     for word in client.words:
@@ -88,13 +89,20 @@ def _with_gaps(server: Testimony) -> Iterable[str]:
     obeyed = {c.connection for c in server.commands if c.verb in _FOR_WHO_IS_IN and c.reply and c.reply < 400}
     if (obeyed | {transfer.control for transfer in server.transfers if transfer.size}) - let_in:
         yield "the server obeyed somebody whose login its testimony does not hold"
+
+
+def _lost_password(client: ClientAccount, server: Testimony) -> Iterable[str]:
+    """An impostor who may have been told a password of which his record holds nothing.
+
+    lftp's log tells whether it sent one. That he asked for one says little: with `ftp:sync-mode off` USER is gone
+    before the refusal. Of several that were sent one may have come too late for the connection: he has it all the same.
+    """
+    if server.role != "impostor" or any(c.verb == "PASS" for c in server.commands):
+        return
     asked = {c.connection for c in server.commands if c.verb == "USER" and c.reply == 331}
-    # A server that records itself misses no answer: with `ftp:sync-mode off` lftp sends USER before it refuses.
-    if (
-        server.role == "impostor"
-        and "log" in server.sources
-        and asked - {credential.connection for credential in server.credentials}
-    ):
+    if client.passwords:
+        yield "lftp sent a password that an impostor's testimony does not hold"
+    elif client.passwords is None and asked - {credential.connection for credential in server.credentials}:
         yield "an impostor asked for a password, and its testimony cannot say whether it was told one"
 
 
@@ -131,9 +139,13 @@ def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) 
     """Who answered is not who was declared, or lftp refused somebody else."""
     if server.role != situation.role:
         yield f"the server was declared {situation.role}, but its testimony is that of a server of role {server.role}"
-    shown = {h.certificate for h in server.handshakes} | {t.certificate for t in server.transfers if t.channel == "tls"}
-    if shown - situation.shown:
+    kinds = {connection.number: connection.kind for connection in server.connections}
+    shown = {(kinds.get(h.connection), h.certificate) for h in server.handshakes}
+    shown |= {(kinds.get(t.connection), t.certificate) for t in server.transfers if t.channel == "tls"}
+    if {certificate for _, certificate in shown} - situation.shown:
         yield "the server showed a certificate that was not declared"
+    elif any(kind and certificate != situation.shown_on(kind) for kind, certificate in shown):
+        yield "the server showed a certificate on another kind of connection than it was declared for"
     if server.role == "impostor" and any(c.password is None for c in server.credentials):
         yield "an impostor was told a password, and its testimony cannot say whether it was the secret one"
     named = {word.fingerprint for word in client.words if word.reasons} - {None}

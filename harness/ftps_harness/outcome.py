@@ -50,6 +50,7 @@ class ClientAccount:
         words: What it says of refusals, as `ftps_harness.messages` reads it.
         notes: Its other lines on stderr.
         log_missing: The debug log was asked for and is not there.
+        passwords: How many lftp sent, by its log; None without one.
         holds_payload: Some of the served content is on its standard output or in its files.
     """
 
@@ -60,6 +61,7 @@ class ClientAccount:
     notes: tuple[str, ...]
     tasks: tuple[Task, ...]
     log_missing: bool = False
+    passwords: int | None = None
     holds_payload: bool = False
 
     @property
@@ -151,8 +153,12 @@ class Situation:
     @property
     def shown(self) -> frozenset[str]:
         """The leaves that a handshake can show."""
-        leaves = {self.interceptor} if self.interceptor else {self.certificate, self.data_certificate}
-        return frozenset(leaves - {""})
+        return frozenset({self.shown_on("control"), self.shown_on("data")} - {""})
+
+    def shown_on(self, kind: Literal["control", "data"]) -> str:
+        """The leaf that belongs on one kind of connection; empty where there is no TLS."""
+        data = self.data_certificate if kind == "data" else ""
+        return self.interceptor or data or self.certificate
 
 
 def conclude(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Outcome:

@@ -21,7 +21,7 @@ _LINE_LENGTH = 64
 RECOGNISED = _LINE_LENGTH + _MARK_LENGTH - 1
 """Any run of this many bytes (83) of a content, wherever it begins, holds the whole mark and is recognised."""
 
-_SMALLEST_NEEDLE = 12
+SMALLEST_NEEDLE = 12
 """Contents shorter than a marked line are looked for as a whole, down to this length (60 random bits)."""
 
 DEFAULT_SIZE = 3 * 1024
@@ -58,7 +58,7 @@ class Secrets:
         """Make the secrets of a run.
 
         Args:
-            size: Bytes of each content. Below `_SMALLEST_NEEDLE` (12) a content cannot be told from chance in a stream
+            size: Bytes of each content. Below `SMALLEST_NEEDLE` (12) a content cannot be told from chance in a stream
                 of bytes: such a file is found by its name and compared by its hash only.
         """
         mark = _word(_MARK_LENGTH)
@@ -66,7 +66,7 @@ class Secrets:
         tree_name = f"tree-{_word(12)}"
         content, upload_content, *tree_contents = (_content(mark, size) for _ in range(2 + len(tree_files)))
         names = (file_name, upload_name, tree_name, *tree_files)
-        short = (content, upload_content, *tree_contents) if _SMALLEST_NEEDLE <= size < RECOGNISED else ()
+        short = (content, upload_content, *tree_contents) if SMALLEST_NEEDLE <= size < RECOGNISED else ()
         return cls(
             user=f"user-{_word(10)}",
             password=f"pass-{_word(20)}",

@@ -203,6 +203,62 @@ def test_another_attacker_than_the_declared_one_is_noticed(play: Play, attack: s
     assert f"the attack declared is {attack}, but the client met {OTHERS[attack]}" in said
 
 
+# Another certificate on the data connection than on the control connection: `data-certificate` and its neighbours.
+
+ON_DATA = [name.removeprefix("attack/") for name in CATALOGUE if name.startswith("attack/data-")]
+
+
+class Swapped(FtpsServer):
+    """The stranger answers on the control connection, and the genuine server on the data connection."""
+
+    def _identities(self, spec: ServerSpec) -> dict[str, Any]:
+        made = super()._identities(spec)
+        other = {"identity": made["data_identity"], "data_identity": made["identity"]}
+        return made | other | {"ssl_context": made["data_identity"].context}
+
+
+class StrangerEverywhere(FtpsServer):
+    """The control connection shows the stranger too."""
+
+    def _identities(self, spec: ServerSpec) -> dict[str, Any]:
+        return super()._identities(replace(spec, certificate=spec.data_certificate))
+
+
+@pytest.mark.parametrize("kind", [Swapped, StrangerEverywhere])
+def test_no_step_passes_when_the_stranger_is_met_on_the_control_connection(
+    kind: type[FtpsServer], client: Lftp
+) -> None:
+    """There he is refused for the same reason, and nothing is known of the data connection."""
+    scenario = CATALOGUE["attack/data-certificate"]
+    steps = tuple(msgspec.structs.replace(step, repeat=1) for step in scenario.steps)
+    once = msgspec.structs.replace(scenario, steps=steps)
+    result = run_scenario(once, client, Options(timeout=20, controls=False), In(kind))
+    assert not result.why
+    assert [step.title for step in result.steps if step.status == "pass"] == []
+
+
+@pytest.mark.parametrize("name", ON_DATA)
+def test_a_refused_data_certificate_was_met_on_a_data_connection(name: str, client: Lftp) -> None:
+    """Behind a login, in the mode of the title: with a pin that does not work each step would be refused as well."""
+    scenario = CATALOGUE[f"attack/{name}"]
+    steps = [step for step in scenario.steps if "again and again" not in step.title]  # the impatient give up there
+    once = [msgspec.structs.replace(step, repeat=1) for step in steps]
+    result = run_scenario(msgspec.structs.replace(scenario, steps=tuple(once)), client, Options(controls=False))
+    assert not result.why
+    rc = ""
+    for step, done in zip(steps, result.steps, strict=True):
+        rc = rc if step.rc is None else step.rc
+        if "ssl:ca-file" not in rc or "tls-handshake" in (step.expect.reasons or ()):  # he is not even spoken to
+            continue
+        testimony = done.attempts[0].testimony
+        assert testimony.logged_in, step.title
+        data = {each.number for each in testimony.connections if each.kind == "data"}
+        assert data & {each.connection for each in testimony.handshakes if each.completed}, step.title
+        modes = {each.verb for each in testimony.commands} & {"PASV", "EPSV", "PORT", "EPRT"}
+        assert modes, step.title
+        assert modes <= ({"PORT", "EPRT"} if "active" in step.title else {"PASV", "EPSV"}), step.title
+
+
 # The attacker is there, and does not do what he is there for, or not well.
 
 GENUINE_AUTH = ExplicitControl.ftp_AUTH

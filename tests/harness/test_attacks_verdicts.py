@@ -350,6 +350,15 @@ def test_a_failure_is_not_the_attackers_unless_he_did_something(attack: str) -> 
     assert conclude(attacked(attack), SILENT, account(attack, attack, **NOT_IN), TAPPED).verdict == "failed"
 
 
+@pytest.mark.parametrize("attack", ["clear-data", "refuse-prot"])
+@pytest.mark.parametrize("word", [NO_TLS, NO_HANDSHAKE])
+def test_for_want_of_tls_nobody_leaves_before_an_attack_behind_the_login(attack: str, word: Word) -> None:
+    """It is no refusal of a certificate: here TLS is in order, so the lab must have been broken."""
+    failed = replace(SHAKEN, completed=False, error="x")
+    server = account(attack, "", **NOT_IN, handshakes=(failed,))
+    assert "never carried out" in only(conclude(attacked(attack), replace(SILENT, words=(word,)), server, TAPPED))
+
+
 def test_nobody_is_attacked_at_a_port_that_does_not_answer() -> None:
     outcome = conclude(attacked("drop-at-auth"), SILENT, Testimony("genuine"), WireAccount((), False, False))
     assert outcome.verdict == "unreachable"

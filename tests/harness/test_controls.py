@@ -9,13 +9,16 @@ import pytest
 from ftps_harness.controls import (
     FORCE,
     IMPOSTOR_ACCEPTED,
+    IMPOSTOR_REFUSED,
     VERIFICATION,
     VERIFICATION_OFF,
+    Control,
     control_for,
     is_lifted,
     lift_commands,
 )
 from ftps_harness.errors import UsageError
+from ftps_harness.outcome import Outcome
 from ftps_harness.scenario import Expect, ScenarioError, expectation, parse
 
 FILE = """
@@ -108,3 +111,25 @@ def test_closures_go_before_the_global_value() -> None:
 )
 def test_only_what_lftp_confirms_is_lifted(values: dict[str, str], lifted: bool) -> None:
     assert is_lifted(values) is lifted
+
+
+@pytest.mark.parametrize(
+    ("control", "outcome", "part"),
+    [
+        (IMPOSTOR_REFUSED, Outcome("rejected", frozenset({"untrusted", "expired"})), ""),
+        (IMPOSTOR_REFUSED, Outcome("rejected", frozenset({"tls-handshake"})), "expected the reason untrusted"),
+        (IMPOSTOR_REFUSED, Outcome("failed"), "expected rejected, but it was failed"),
+        (IMPOSTOR_REFUSED, Outcome("accepted"), "expected rejected, but it was accepted"),
+        (IMPOSTOR_ACCEPTED, Outcome("exposed", to=frozenset({"impostor"})), ""),
+        (IMPOSTOR_ACCEPTED, Outcome("exposed", to=frozenset({"wire"})), "to be exposed to the impostor"),
+        (IMPOSTOR_ACCEPTED, Outcome("rejected", frozenset({"untrusted"})), "expected exposed"),
+        (VERIFICATION_OFF, Outcome("accepted"), ""),
+        (VERIFICATION_OFF, Outcome("rejected", frozenset({"untrusted"})), "expected accepted or exposed"),
+        (VERIFICATION_OFF, Outcome("unreachable"), "expected accepted or exposed"),
+    ],
+)
+def test_what_a_control_must_come_to(control: Control, outcome: Outcome, part: str) -> None:
+    """A dead port, another reason and another receiver prove nothing."""
+    shortcoming = control.shortcoming(outcome)
+    assert part in shortcoming
+    assert bool(shortcoming) is bool(part)

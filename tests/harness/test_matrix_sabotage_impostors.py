@@ -26,6 +26,8 @@ from tests.harness.sabotage import (
     verdict,
 )
 
+from ftps_lab.servers import FtpsServer
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -64,7 +66,7 @@ class TestImpostors:
         [
             (alter("credentials", accepted=False, password=None), "cannot say whether it was the secret one"),
             (forget(credentials=everything), "as many passwords"),
-            (forget(credentials=everything, commands=lambda c: c.verb == "PASS"), "whether it was told one"),
+            (forget(credentials=everything, commands=lambda c: c.verb == "PASS"), "lftp sent a password"),
             (
                 forget(credentials=everything, commands=lambda c: c.verb in {"USER", "PASS"}),
                 "obeyed somebody whose login its testimony does not hold",
@@ -72,7 +74,7 @@ class TestImpostors:
             (forget(credentials=everything, transfers=everything, commands=in_tls), "commands in TLS"),
             (
                 forget(credentials=everything, transfers=everything, commands=lambda c: in_tls(c) and c.verb != "USER"),
-                "whether it was told one",
+                "lftp sent a password",
             ),
         ],
         ids=["the end of the login", "the password", "PASS", "USER and PASS", "all in TLS", "all behind USER"],
@@ -83,6 +85,19 @@ class TestImpostors:
         result = play(self.step(play, REJECTED), place=lying("testimony", lie, Daemon))
         assert (result.status, verdict(result)) == ("error", "inconclusive")
         assert said in contradictions(result)
+
+    @pytest.mark.parametrize("kind", [FtpsServer, Daemon])
+    def test_one_who_is_refused_and_was_told_the_password_has_it(self, play: Play, kind: type[FtpsServer]) -> None:
+        """lftp sends it before it refuses (`attack/sync-mode-off`); a record without it hides no exposure."""
+        keys = 'server = { certificate = "stranger", role = "impostor" }'
+        rc = "set ftp:ssl-force yes\nset ftp:sync-mode off\nset ftp:skey-allow no\n"
+        step = play.step(REJECTED, rc=rc, keys=keys)
+        seen = play(step, place=In(kind), controls=False)
+        assert (seen.status, verdict(seen)) == ("fail", "exposed")
+        lost = forget(credentials=everything, commands=lambda command: command.verb == "PASS")
+        result = play(step, place=lying("testimony", lost, kind), controls=False)
+        assert (result.status, verdict(result)) == ("error", "inconclusive")
+        assert "lftp sent a password" in contradictions(result)
 
     @pytest.mark.parametrize("version", ["1.2", "1.3"])
     def test_nor_with_the_data_connections_lost_by_log_and_relay(self, play: Play, version: str) -> None:

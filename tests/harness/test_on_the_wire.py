@@ -105,3 +105,36 @@ def test_the_password_counts_wherever_it_stands_unless_the_login_is_anonymous() 
     assert account(wire, Testimony("genuine"), SECRETS, anonymous=False).password
     assert not account(wire, Testimony("genuine"), SECRETS, anonymous=True).password
     assert not account(heard(HELLO), Testimony("genuine"), SECRETS, anonymous=False).password
+
+
+def record(kind: int, length: int) -> bytes:
+    """A TLS record, its content of no matter."""
+    return bytes([kind, 3, 3]) + length.to_bytes(2) + b"\x17" * length
+
+
+SHAKING = record(0x16, 300) + record(0x14, 1)
+FINISHED, COMMAND, ALERT = record(0x17, 53), record(0x17, 40), record(0x17, 19)
+
+
+@pytest.mark.parametrize(
+    ("stream", "talks"),
+    [
+        (SHAKING + FINISHED + COMMAND, True),
+        (b"AUTH TLS\r\n" + SHAKING + FINISHED + COMMAND + ALERT, True),
+        (b"FEAT\r\nAUTH TLS\r\n" + SHAKING + FINISHED + COMMAND, True),
+        (SHAKING + FINISHED + record(0x17, 20), True),
+        (SHAKING + FINISHED + ALERT, False),
+        (SHAKING + FINISHED, False),
+        (SHAKING + record(0x16, 53) + COMMAND, False),
+        (SHAKING + record(0x15, 40) + record(0x15, 40), False),
+        (b"AUTH TLS\r\n" + SHAKING, False),
+        (b"USER u\r\nPASS p\r\n" + b"\x17\x03\x03\x00\x28" * 9, False),
+        (b"", False),
+    ],
+)
+def test_who_sent_commands_in_tls(stream: bytes, talks: bool) -> None:
+    """A Finished and an alert are none; nor is what stands inside a record, or where there is no TLS."""
+    for kind in ("control", "data"):
+        wire = Wire((WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b""),))
+        told = account(wire, Testimony("genuine"), SECRETS, anonymous=False).talks
+        assert told == (frozenset({("control", 40001)}) if talks and kind == "control" else frozenset())

@@ -278,6 +278,148 @@ def test_a_download_from_a_stranger_that_nobody_can_find_at_the_client_is_not_ac
     assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "inconclusive"
 
 
+@pytest.mark.parametrize(
+    ("control", "data"), [(STRANGER, GENUINE), (STRANGER, STRANGER), (GENUINE, GENUINE)], ids=["swapped", "his", "mine"]
+)
+def test_each_kind_of_connection_shows_the_certificate_that_was_declared_for_it(control: str, data: str) -> None:
+    """A refusal of the stranger on the control connection says nothing of the data connection."""
+    sentence = "showed a certificate on another kind of connection than it was declared for"
+    shaken = (replace(SHAKEN, certificate=control), replace(SHAKEN_DATA, certificate=data))
+    for client in (REFUSED, DONE):
+        for server in (replace(ACCEPTING, handshakes=shaken, transfers=()), replace(ACCEPTING, handshakes=shaken[:1])):
+            outcome = conclude_with(client, server, SILENT, data_certificate=STRANGER)
+            assert outcome.verdict == "inconclusive"
+            assert [sentence in said for said in outcome.contradictions].count(True) == 1
+    declared = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
+    server = replace(ACCEPTING, handshakes=declared, transfers=())
+    assert conclude_with(REFUSED, server, SILENT, data_certificate=STRANGER).verdict == "rejected"
+
+
+def doubts(client: ClientAccount, server: Testimony, wire: WireAccount, **situation: Any) -> str:
+    """The one contradiction of an outcome that would be another verdict without it."""
+    outcome = conclude_with(client, server, wire, **situation)
+    assert outcome.verdict == "inconclusive"
+    (sentence,) = outcome.contradictions
+    return sentence
+
+
+def test_what_the_tap_holds_of_commands_in_tls_the_server_must_have_heard() -> None:
+    """A record that loses all that was said in TLS tells of a client that left, as one that refuses does."""
+    wire = replace(SILENT_CONTROL, talks=frozenset({("control", PEER[1])}))
+    assert "holds commands in TLS on a connection" in doubts(REFUSED, REFUSED_BY_CLIENT, wire)
+    heard = replace(REFUSED_BY_CLIENT, commands=(Command(1, "USER", "user", "tls", 331),))
+    assert conclude_with(REFUSED, heard, wire).verdict == "rejected"
+    in_clear = replace(REFUSED_BY_CLIENT, commands=(Command(1, "AUTH", "TLS", "clear", 234),))
+    assert "holds commands in TLS on a connection" in doubts(REFUSED, in_clear, wire)
+
+
+def test_an_impostor_who_asked_for_a_password_must_say_what_he_was_told() -> None:
+    """Or that he was told none: of a record that breaks off there nobody knows."""
+    asked = (Command(1, "USER", "user", "tls", 331),)
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=asked)
+    assert "asked for a password" in doubts(REFUSED, server, SILENT_CONTROL, role="impostor")
+    told = (replace(LET_IN, password="", accepted=False),)
+    told_nothing = replace(server, commands=(*asked, replace(PASS, reply=530)), credentials=told)
+    assert conclude_with(REFUSED, told_nothing, SILENT_CONTROL, role="impostor").verdict == "rejected"
+
+
+@pytest.mark.parametrize("verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"])
+@pytest.mark.parametrize("reply", [None, 125, 150])
+def test_a_transfer_that_the_server_began_is_in_its_testimony(verb: str, reply: int | None) -> None:
+    """Else it may have gone in clear, or with another certificate, and all the same everything was carried out."""
+    begun = (PASS, Command(1, "LIST", "", "tls", 125), Command(1, verb, "x", "tls", reply))
+    assert "began transfers that its testimony does not hold" in doubts(
+        DONE, replace(ACCEPTING, commands=begun), SILENT
+    )
+    refused = (*begun[:2], replace(begun[2], reply=550))
+    assert conclude_with(DONE, replace(ACCEPTING, commands=refused), SILENT).verdict == "accepted"
+
+
+@pytest.mark.parametrize(
+    "verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU", "PASV", "EPSV", "PORT", "EPRT"]
+)
+def test_whoever_is_obeyed_has_logged_in(verb: str) -> None:
+    """The login that is missing may have been in clear, or with the secret password."""
+    server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", 227),))
+    assert "whose login its testimony does not hold" in doubts(REFUSED, server, SILENT_CONTROL)
+    turned_away = replace(server, commands=(Command(1, verb, "", "tls", 530),))
+    assert conclude_with(REFUSED, turned_away, SILENT_CONTROL).verdict == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("verb", "reply", "refuses"),
+    [
+        ("PASS", 530, True),
+        ("USER", 530, True),
+        ("PASS", 421, True),
+        ("PASS", None, False),
+        ("PASS", 230, False),
+        ("USER", 331, False),
+        ("FEAT", 500, False),
+        ("RETR", 550, False),
+    ],
+)
+def test_a_login_is_refused_by_a_reply_to_it(verb: str, reply: int | None, refuses: bool) -> None:
+    """Nothing else is the server's refusal, whatever lftp says."""
+    client = replace(DONE, exit_code=1, words=(LOGIN,), tasks=(Task("list", False, False),))
+    told = (replace(LET_IN, accepted=reply == 230),) if verb == "PASS" else ()
+    server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", reply),), credentials=told)
+    if refuses:
+        assert conclude_with(client, server, SILENT_CONTROL).verdict == "login-failed"
+    else:
+        assert "but the server refused none" in doubts(client, server, SILENT_CONTROL)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"handshakes": (SHAKEN, replace(SHAKEN, connection=9))},
+        {"commands": (Command(9, "NOOP", "", "tls", 200),)},
+        {"commands": (PASS,), "credentials": (replace(LET_IN, connection=9, accepted=False),)},
+        {"transfers": (replace(LISTED, connection=9, size=0),)},
+        {"transfers": (replace(LISTED, control=9, size=0),)},
+    ],
+    ids=["handshake", "command", "password", "data connection", "control connection"],
+)
+def test_whatever_happened_did_so_on_a_connection_that_is_listed(more: dict[str, Any]) -> None:
+    """The one that is missing may be the one in clear."""
+    server = replace(REFUSED_BY_CLIENT, connections=(CONTROL, DATA), **more)
+    assert "connections that it does not list" in doubts(REFUSED, server, SILENT)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_each_login_and_each_transfer_was_with_the_genuine_server_in_tls(first: bool) -> None:
+    """One that was does not make up for another that was not; of an anonymous login nothing shows on the wire."""
+    third = replace(CONTROL, number=3, peer=("127.0.0.1", PEER[1] + 7))
+    wire = replace(
+        SILENT, connections=(*SILENT.connections, ("control", third.peer[1])), volumes=(*SILENT.volumes, MUCH)
+    )
+    in_clear = replace(LET_IN, connection=3, channel="clear", password="lftp@")
+    logins = (LET_IN, in_clear) if first else (in_clear, LET_IN)
+    both = (PASS, Command(3, "PASS", "", "clear", 230))
+    server = replace(ACCEPTING, connections=(CONTROL, DATA, third), credentials=logins, commands=both)
+    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire, password="")
+    stranger = replace(DATA, number=3, peer=third.peer)
+    shaken = (SHAKEN, SHAKEN_DATA, replace(SHAKEN_DATA, connection=3, completed=False))
+    half = replace(LISTED, connection=3)
+    transfers = (LISTED, half) if first else (half, LISTED)
+    server = replace(ACCEPTING, connections=(CONTROL, DATA, stranger), handshakes=shaken, transfers=transfers)
+    wire = replace(wire, connections=(*SILENT.connections, ("data", third.peer[1])))
+    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire)
+
+
+def test_a_greeting_and_a_handshake_are_bytes_on_the_wire() -> None:
+    """A tap that was there and heard nothing is no witness of silence."""
+    deaf = replace(SILENT_CONTROL, volumes=((100, 0),))
+    greeted = replace(REFUSED_BY_CLIENT, handshakes=())
+    silent = replace(REFUSED, words=(), tasks=(Task("list", False, False),))
+    assert "fewer bytes" in doubts(silent, greeted, deaf)
+    assert conclude_with(silent, greeted, replace(deaf, volumes=((0, 30),))).verdict == "failed"
+    assert "fewer bytes" in doubts(REFUSED, REFUSED_BY_CLIENT, replace(deaf, volumes=((0, 5000),)))
+    shaken = replace(REFUSED_BY_CLIENT, connections=(replace(CONTROL, greeted=False),))
+    assert "fewer bytes" in doubts(REFUSED, shaken, deaf)
+
+
 def test_a_download_whose_handshake_shows_another_certificate_is_not_accepted() -> None:
     """The server's testimony about one connection does not agree with itself."""
     client = replace(DONE, holds_payload=False)
@@ -472,13 +614,23 @@ def test_a_port_that_comes_twice_is_counted_twice() -> None:
     assert conclude_with(DONE, server, short).verdict == "inconclusive"
 
 
-@pytest.mark.parametrize(
-    ("sources", "verdict"), [(("server",), "rejected"), (("log", "files", "relay"), "inconclusive")]
-)
-def test_a_log_may_have_lost_the_password_that_an_impostor_asked_for(sources: tuple[str, ...], verdict: str) -> None:
-    """A server that records itself would have it. With `ftp:sync-mode off` USER is gone before lftp refuses."""
+@pytest.mark.parametrize(("sent", "verdict"), [(0, "rejected"), (1, "inconclusive"), (None, "inconclusive")])
+def test_lftps_log_tells_whether_an_impostor_was_sent_the_password(sent: int | None, verdict: str) -> None:
+    """That he asked for it says little: with `ftp:sync-mode off` USER is gone before lftp refuses."""
     asked = Command(1, "USER", "user", "tls", 331)
-    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(asked,), sources=sources)
-    outcome = conclude_with(REFUSED, server, SILENT_CONTROL, role="impostor")
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(asked,))
+    outcome = conclude_with(replace(REFUSED, passwords=sent), server, SILENT_CONTROL, role="impostor")
     assert outcome.verdict == verdict
-    assert any("cannot say whether it was told one" in each for each in outcome.contradictions) is (sources[0] == "log")
+    assert any("password" in each for each in outcome.contradictions) is (verdict == "inconclusive")
+
+
+def test_a_password_that_came_too_late_is_no_doubt_where_another_came() -> None:
+    told = replace(LET_IN, accepted=True)
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(PASS,), credentials=(told,))
+    outcome = conclude_with(replace(REFUSED, passwords=2), server, SILENT_CONTROL, role="impostor")
+    assert (outcome.verdict, outcome.contradictions) == ("exposed", ())
+
+
+def test_a_password_that_the_genuine_server_did_not_wait_for_is_no_doubt() -> None:
+    """It was meant for him."""
+    assert conclude_with(replace(REFUSED, passwords=1), REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "rejected"

@@ -6,6 +6,7 @@ import pytest
 
 from ftps_harness.errors import UsageError
 from ftps_harness.scenario import ScenarioError, parse
+from ftps_lab.attackers import ATTACKS
 
 BASE = """
 schema = 1
@@ -176,6 +177,10 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
     ("server", "attack = 'intercept'\nrole = 'impostor'", "server.attack", ["this one is an impostor"]),
     ("server", "attack = 'clear-data'\nprotocol = 'plain'", "server.attack", ["a plain server has none"]),
     ("server", "attack = 'strip-auth'\nprotocol = 'implicit'", "server.attack", ["implicit FTPS has not"]),
+    *(
+        ("server", f"attack = '{attack}'\ndata_certificate = 'other'", "server.data_certificate", [f'"{attack}"'])
+        for attack in sorted(ATTACKS.keys() - {"inject-before-tls"})
+    ),
     ("server", "revoked = ['other']", "server.revoked", [LATER]),
     ("step", "server = { attack_how = 'text' }", "step[1].server.attack_how", ['attack "break-handshake"']),
     ("step", "server = { attack = 'strip-auth', attack_reply = 99 }", "step[1].server.attack_reply", ["from 400"]),
@@ -392,6 +397,8 @@ ACCEPTED = [
     ("other", "same_key_as = 'genuine'"),
     ("server", "chain = ['other', 'genuine', 'other']"),
     ("server", "attack = 'none'\nrevoked = []"),
+    ("server", "attack = 'intercept'\ndata_certificate = 'genuine'"),
+    ("server", "attack = 'inject-before-tls'\ndata_certificate = 'other'"),
     ("server", "tls = ['1.0', '1.3']"),
     ("step", "user = 'anonymous'\npassword = 'x y'"),
     ("step", "password = 'alone'"),

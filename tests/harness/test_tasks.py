@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets as randomness
 import shutil
 import time
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ftps_harness.secrets import Secrets
+from ftps_harness.secrets import RECOGNISED, Secrets
 from ftps_harness.tasks import Errand, Evidence, errands, files_below, holds_payload, populate
 from ftps_lab.testimony import Credential, Testimony, Transfer
 
@@ -224,6 +225,25 @@ def test_content_is_found_in_any_file_that_lftp_wrote(tmp_path: Path, size: int)
     assert not holds_payload(desk.evidence, desk.secrets)
     desk.stdout = desk.secrets.file_name.encode()
     assert holds_payload(desk.evidence, desk.secrets)
+
+
+@pytest.mark.parametrize("kept", [1, 16 << 10, 64 << 10])
+def test_a_part_of_a_users_own_file_is_content(small: Desk, kept: int) -> None:
+    """lftp keeps what came before it refused: it bears no mark of ours, and has the hash of no transfer."""
+    whole = randomness.token_bytes(64 << 10)
+    (small.root / "own").write_bytes(whole)
+    small.transfers = (replace(transfer("RETR", whole[: 48 << 10]), name="own", completed=False),)
+    got = small.downloads / "any name"
+    got.write_bytes(b"")
+    assert not holds_payload(small.evidence, small.secrets)
+    got.write_bytes(whole[:kept])
+    assert holds_payload(small.evidence, small.secrets)
+    got.write_bytes(b"x" + whole[:kept])
+    assert not holds_payload(small.evidence, small.secrets)
+    small.stdout = b"> " + whole[: max(kept, RECOGNISED)]
+    assert holds_payload(small.evidence, small.secrets)
+    small.transfers = (replace(transfer("STOR", whole), name="own"),)
+    assert not holds_payload(small.evidence, small.secrets)
 
 
 def test_an_empty_file_is_no_content(tmp_path: Path) -> None:

@@ -116,6 +116,11 @@ def entries(log: bytes) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def passwords(log: bytes) -> int:
+    """How many times lftp logs that it sends PASS; the password itself is not in it (``--env-password``)."""
+    return sum(entry.startswith(b"---> PASS") for entry in entries(log))
+
+
 def readable(data: bytes) -> str:
     """Text with every control character and every byte that is no UTF-8 made visible: safe on a terminal."""
     text = data.decode("utf-8", "backslashreplace")

@@ -20,6 +20,9 @@ _ON_AUTH = frozenset({"strip-auth", "refuse-auth", "drop-at-auth", "break-handsh
 
 _REPLYING = frozenset({"strip-auth", "refuse-auth", "refuse-prot"})
 
+_DATA_IN_TLS = frozenset({"none", "inject-before-tls"})
+"""Attacks past which the genuine server's own TLS on data connections can be seen."""
+
 _ATTACK_KEYS = {
     "attack_certificate": frozenset({"intercept"}),
     "attack_reply": _REPLYING,
@@ -124,6 +127,8 @@ def _attack_faults(server: Server) -> Iterator[tuple[str, str]]:
         yield "require_tls", "a server that refuses AUTH has no TLS that it could require; remove it"
     if server.role == "impostor":
         yield "attack", f"{attack} stands between the client and the genuine server, and this one is an impostor"
+    if server.attack not in _DATA_IN_TLS and server.data_certificate not in {None, server.certificate}:
+        yield "data_certificate", f"nobody sees it past the attack {attack}, so it would prove nothing; remove it"
     if server.attack in _REPLYING and not 400 <= server.attack_reply <= 599:
         yield "attack_reply", f"{server.attack_reply} refuses nothing; a refusal is a code from 400 to 599, such as 502"
 
