@@ -18,8 +18,17 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Under nohup SIGHUP is ignored, by us and by all that we start; tests of a hang-up would wait in vain."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """What whoever started us has us ignore, all that we start ignores too; tests of signals would wait in vain.
+
+    nohup does it with SIGHUP, a shell's background job with SIGINT and SIGQUIT.
+    """
+    for number, usual in (
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 ROUNDS, PAUSE = 10, 0.001
