@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.lab.sessions import HELLO, IN_TLS, MODES, read_all
 
+from ftps_lab.attackers import downgrade
 from ftps_lab.attackers.downgrade import FORGED
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def test_downloads_are_forged_in_clear(lab: Lab, protocol: str, command: str, mo
     client = promised(lab, server, mode=mode)
     with client.transfercmd(command) as data:
         data.sendall(HELLO)
-        assert read_all(data) == FORGED
+        assert data.recv(len(FORGED), socket.MSG_WAITALL) == FORGED
     assert client.voidresp().startswith("226")
     client.quit()
     told = lab.told(server)
@@ -47,6 +48,20 @@ def test_downloads_are_forged_in_clear(lab: Lab, protocol: str, command: str, mo
     assert [h.completed for h in told.handshakes] == [True, False]
     assert told.handshakes[1].error.startswith("the attacker")
     assert not server.wire().holds(lab.contents["chunk"][:1000])
+
+
+def test_the_client_closes_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a client says of two connections that end at once is a race; so no reply comes before it has closed."""
+    monkeypatch.setattr(downgrade, "_PATIENCE", 60.0)
+    server = lab.serve(attack="clear-data")
+    client = promised(lab, server)
+    with client.transfercmd("RETR chunk") as data:
+        data.sendall(HELLO)
+        assert data.recv(len(FORGED), socket.MSG_WAITALL) == FORGED
+        assert client.sendcmd("NOOP").startswith("200")  # a 226 would have come before it
+    assert client.voidresp().startswith("226")
+    client.quit()
+    assert [t.completed for t in lab.told(server).transfers] == [True]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -97,12 +112,13 @@ def test_an_upload_in_clear_is_content(lab: Lab, protocol: str, size: int) -> No
     assert server.wire().holds(content)
 
 
-@pytest.mark.parametrize("command", ["RETR chunk", "STOR up"])
-def test_a_client_that_waits_gets_an_end(lab: Lab, command: str) -> None:
-    """Without a handshake a download in clear ends by itself a second later; an upload of nothing is complete."""
+@pytest.mark.parametrize(("command", "said"), [("RETR chunk", b""), ("RETR chunk", HELLO), ("STOR up", b"")])
+def test_a_client_that_waits_gets_an_end(lab: Lab, command: str, said: bytes) -> None:
+    """A download in clear ends by itself a second later; an upload of nothing is complete."""
     server = lab.serve(attack="clear-data")
     client = promised(lab, server)
     with client.transfercmd(command) as data:
+        data.sendall(said)
         if command.startswith("RETR"):
             assert read_all(data) == FORGED
     assert client.voidresp().startswith("226")

@@ -41,6 +41,8 @@ scenarios that it runs.
 <area>/<case>/<step>/      command, rc, stdout, stderr, lftp.log, outcome.json, testimony.json (what the server saw)
 <area>/<case>/<step>/wire  the raw bytes of each connection, in both directions
 <step>-<control>           the step's control; <step>-run-<n> the runs of a step that repeats
+
+Above <area>: of several lftp builds a folder for each, of the matrix one for each <build>/<server>.
 """
 
 

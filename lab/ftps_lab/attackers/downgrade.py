@@ -43,7 +43,7 @@ replies to PBSZ and PROT, and goes on to transfer in clear on a control connecti
 
 
 _PATIENCE = 1.0
-"""Seconds that a client has for beginning a TLS handshake on a data connection."""
+"""Seconds that a client has for beginning a TLS handshake on a data connection, and for ending it."""
 
 
 def _failed(connection: int, identity: Identity, error: str) -> Handshake:
@@ -194,13 +194,14 @@ class ClearData(RecordingData):
             super().handle_close()
 
     def close_when_done(self) -> None:
-        """Not before the client's handshake was heard; a client that sends none gets its end a little later."""
+        """The attacker's bytes go out when the client's handshake was heard, and the client closes first.
+
+        Were the 226 on its way before, what lftp says would be a race between its two connections. A client that sends
+        no handshake, or reads on, gets its end a little later.
+        """
         self._lab_done = True
-        if self._lab_refused:
-            self._lab_end()
-        else:
-            self.modify_ioloop_events(self.ioloop.READ)
-            self.call_later(_PATIENCE, self._lab_end)
+        self.modify_ioloop_events(self.ioloop.READ | (self.ioloop.WRITE if self._lab_refused else 0))
+        self.call_later(_PATIENCE, self._lab_end)
 
     def enable_receiving(self, *args: Any) -> None:
         """An upload begins; the client may have begun its handshake before."""
@@ -230,7 +231,7 @@ class ClearData(RecordingData):
             if self.receive:
                 self._lab_answer()
             elif self._lab_done:
-                self._lab_end()
+                self.modify_ioloop_events(self.ioloop.READ | self.ioloop.WRITE)
 
     def _lab_transfer(self, verb: str) -> Transfer:
         self.lab_log.did("clear-data")
