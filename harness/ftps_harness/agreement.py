@@ -94,16 +94,17 @@ def _with_gaps(server: Testimony) -> Iterable[str]:
 def _lost_password(client: ClientAccount, server: Testimony) -> Iterable[str]:
     """An impostor who may have been told a password of which his record holds nothing.
 
-    lftp's log tells whether it sent one. That he asked for one says little: with `ftp:sync-mode off` USER is gone
-    before the refusal. Of several that were sent one may have come too late for the connection: he has it all the same.
+    lftp's log tells whether it sent one, if it tells of each USER that he heard (an rc can silence it). That he asked
+    for one says little: with `ftp:sync-mode off` USER is gone before the refusal. Of several that were sent one may
+    have come too late for the connection: he has it all the same.
     """
     if server.role != "impostor" or any(c.verb == "PASS" for c in server.commands):
         return
-    asked = {c.connection for c in server.commands if c.verb == "USER" and c.reply == 331}
-    if client.passwords:
+    heard = sum(c.verb == "USER" for c in server.commands)
+    if "PASS" in client.sent:
         yield "lftp sent a password that an impostor's testimony does not hold"
-    elif client.passwords is None and asked - {credential.connection for credential in server.credentials}:
-        yield "an impostor asked for a password, and its testimony cannot say whether it was told one"
+    elif client.sent.count("USER") < heard and any(c.verb == "USER" and c.reply == 331 for c in server.commands):
+        yield "an impostor asked for a password, and nobody can say whether it was told one"
 
 
 def _shorter_than_witnessed(server: Testimony, wire: WireAccount, *, broken_off: bool) -> Counter[tuple[str, int]]:

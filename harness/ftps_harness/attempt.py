@@ -163,7 +163,7 @@ def _client_account(
         notes=messages.notes(run.stderr),
         tasks=tuple(errand.proof(evidence) for errand in todo),
         log_missing=request.log and not run.log,  # an empty one is none: lftp logs each connection that it tries
-        passwords=messages.passwords(run.log) if run.log else None,
+        sent=messages.sent(run.log),
         holds_payload=holds_payload(evidence, scene.secrets),
     )
 

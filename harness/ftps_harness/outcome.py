@@ -50,7 +50,7 @@ class ClientAccount:
         words: What it says of refusals, as `ftps_harness.messages` reads it.
         notes: Its other lines on stderr.
         log_missing: The debug log was asked for and is not there.
-        passwords: How many lftp sent, by its log; None without one.
+        sent: The verbs of the commands that it sent, by its debug log.
         holds_payload: Some of the served content is on its standard output or in its files.
     """
 
@@ -61,7 +61,7 @@ class ClientAccount:
     notes: tuple[str, ...]
     tasks: tuple[Task, ...]
     log_missing: bool = False
-    passwords: int | None = None
+    sent: tuple[str, ...] = ()
     holds_payload: bool = False
 
     @property

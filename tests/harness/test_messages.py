@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftps_harness.messages import Word, entries, further, notes, readable, words
+from ftps_harness.messages import Word, entries, further, notes, readable, sent, words
 from ftps_harness.messages.tables import CERTIFICATE, CLASSES, STATUS_SENTENCES
 
 FINGERPRINT = "AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD"
@@ -293,3 +293,10 @@ def test_every_row_has_a_known_reason_and_a_source() -> None:
     for row in (row for table in tables for row in table):
         assert row.meaning <= REASONS
         assert row.source
+
+
+def test_what_lftp_says_that_it_sent_is_in_entries_of_its_own() -> None:
+    """A reply that looks like one, behind a bare LF, is none."""
+    log = b"[7] ---> FEAT\n[7] <--- 211 x\n---> PASS y\n[7] ---> USER secret\n[8] ---> PASS XXXX\n[7] ---> PWD\n"
+    assert sent(log) == ("FEAT", "USER", "PWD")
+    assert sent(b"") == ()

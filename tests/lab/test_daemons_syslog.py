@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from ftps_lab.daemons.pure_ftpd import PureFtpd
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -30,6 +32,19 @@ def running(device: Path, tmp_path: Path) -> Iterator[syslog.Syslog]:
     taking.close()
     taking.close()
     assert not device.exists()
+
+
+class Held:
+    """A log whose writer waits before each line until it may go on."""
+
+    def __init__(self, log: io.FileIO) -> None:
+        self._log = log
+        self._free = threading.Event()
+        self.go_on, self.stop = self._free.set, self._free.clear
+
+    def write(self, line: bytes) -> None:
+        assert self._free.wait(30)
+        self._log.write(line)
 
 
 def tell(device: Path, *messages: bytes) -> None:
@@ -56,12 +71,32 @@ def test_a_log_that_nobody_writes_any_more_is_not_quiet(running: syslog.Syslog, 
     running._thread.join(5)
     for _ in range(30):  # more than the kernel holds for a reader
         assert not running.flush(0.01)
-    running.flush = lambda timeout=0.01: syslog.Syslog.flush(running, timeout)  # type: ignore[method-assign]
-    assert not daemon.is_quiet()
+    assert not daemon.is_quiet(0.01)
     running._socket.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while running._socket.recv(100):
             pass
+
+
+def test_a_barrier_that_comes_late_is_not_taken_for_the_next(
+    running: syslog.Syslog, device: Path, tmp_path: Path
+) -> None:
+    """Else one look that was in vain would make all later ones look into a log that is not complete."""
+    writing = running._log
+    held = Held(writing)
+    running._log = held  # type: ignore[assignment]
+    tell(device, b"first")
+    assert not running.flush(0.05)
+    held.go_on()
+    assert running.flush()
+    held.stop()
+    tell(device, b"second")
+    assert not running.flush(0.05)
+    assert (tmp_path / "log").read_text() == "first\n"
+    held.go_on()
+    assert running.flush()
+    assert (tmp_path / "log").read_text() == "first\nsecond\n"
+    running._log = writing
 
 
 def test_one_at_a_time(running: syslog.Syslog, device: Path, tmp_path: Path) -> None:

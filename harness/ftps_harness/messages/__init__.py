@@ -5,6 +5,6 @@ reads standard error and the debug log.
 """
 
 from ftps_harness.messages.tables import Kind
-from ftps_harness.messages.words import Word, entries, further, notes, passwords, readable, words
+from ftps_harness.messages.words import Word, entries, further, notes, readable, sent, words
 
-__all__ = ["Kind", "Word", "entries", "further", "notes", "passwords", "readable", "words"]
+__all__ = ["Kind", "Word", "entries", "further", "notes", "readable", "sent", "words"]

@@ -54,6 +54,7 @@ _MARKERS = re.compile(rf"(?:{'|'.join(CLASSES)}):")
 _CERTIFICATE = "Certificate verification: "
 _FINGERPRINT = re.compile(r"(.*?) \(((?:[0-9A-F]{2}:){19}[0-9A-F]{2})\)", re.DOTALL)
 _LOGGED = "ERROR: " + _CERTIFICATE
+_SENT = re.compile(rb"---> ([A-Z]+)")
 _NUMBER = re.compile(rb"\[\d+\] ")
 _OF_ONE_CHECK = re.compile(
     r"(?:ERROR|WARNING): Certificate verification: .*|Certificate verification: .* matched"
@@ -116,9 +117,9 @@ def entries(log: bytes) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def passwords(log: bytes) -> int:
-    """How many times lftp logs that it sends PASS; the password itself is not in it (``--env-password``)."""
-    return sum(entry.startswith(b"---> PASS") for entry in entries(log))
+def sent(log: bytes) -> tuple[str, ...]:
+    """The verbs of the FTP commands that lftp logs as sent, in order."""
+    return tuple(found[1].decode("ascii") for entry in entries(log) if (found := _SENT.match(entry)))
 
 
 def readable(data: bytes) -> str:

@@ -84,9 +84,9 @@ class PureFtpd(Daemon):
         self.put("shadow", "".join(f"{name}:{secret}:19000:0:99999:7:::\n" for name in self.users))
         self._tls = "0" if spec.protocol == "plain" else "3" if spec.require_tls else "1"
 
-    def is_quiet(self) -> bool:
-        """Everything that it told syslog is in the log."""
-        return self._syslog is None or self._syslog.flush()
+    def is_quiet(self, timeout: float = 5.0) -> bool:
+        """Everything that it told syslog is in the log, within `timeout` seconds."""
+        return self._syslog is None or self._syslog.flush(timeout)
 
     def close(self) -> None:
         """Give /dev/log back."""

@@ -36,6 +36,9 @@ _READY_SECONDS = 10.0
 _PORTS = 50
 _INNER_PORT = 2121
 
+_QUIET_SECONDS = 0.05
+"""What a log that comes by way of somebody else is given, however little time is left."""
+
 
 class DaemonServer(Server):
     """A daemon on a loopback address of its own, with the relay in front of it.
@@ -248,13 +251,19 @@ class DaemonServer(Server):
         settled = relay.settle(relay.tape, timeout)
         relay.raise_errors()
         process.require_alive()
-        while settled and (any(p.children() for p in (*self._former, process)) or not daemon.is_quiet()):
+        while settled and not self._has_ended(daemon, process, until):
             if time.monotonic() > until:
                 return False
             time.sleep(0.002)
         self._former = [former for former in self._former if former.children()]
         process.require_alive()
         return settled
+
+    def _has_ended(self, daemon: Daemon, process: Process | Inetd, until: float) -> bool:
+        """Its sessions, and what it had to say of them."""
+        if any(each.children() for each in (*self._former, process)):
+            return False
+        return daemon.is_quiet(max(_QUIET_SECONDS, until - time.monotonic()))
 
     def testimony(self) -> Testimony:
         """What log, files and relay tell of the time since `record`."""

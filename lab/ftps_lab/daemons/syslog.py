@@ -9,6 +9,7 @@ import contextlib
 import re
 import socket
 import threading
+import time
 from pathlib import Path
 
 from ftps_lab.errors import LabError
@@ -29,7 +30,8 @@ class Syslog:
     def __init__(self, log: Path) -> None:
         self._log = log.open("ab", buffering=0)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._seen = threading.Semaphore(0)
+        self._turn = threading.Condition()
+        self._sent = self._seen = 0
         try:
             self._bind()
         except OSError as error:
@@ -54,20 +56,30 @@ class Syslog:
     def _serve(self) -> None:
         while True:
             message = self._socket.recv(1 << 16)
-            if message == _BARRIER:
-                self._seen.release()
-                continue
             if message == _BARRIER + b"end":
                 return
+            if message.startswith(_BARRIER):
+                with self._turn:
+                    self._seen = int(message.removeprefix(_BARRIER))
+                    self._turn.notify_all()
+                continue
             self._log.write(_HEAD.sub(b"", message).rstrip(b"\n\0").replace(b"\r", b"").replace(b"\n", b"\\n") + b"\n")
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until what was sent before is in the file; False when `timeout` seconds were not enough."""
+        """Wait until what was sent before is in the file; False when `timeout` seconds were not enough.
+
+        Barriers have numbers: one that comes late, after its time limit, is not taken for the next one.
+        """
+        until = time.monotonic() + timeout
+        with self._turn:
+            self._sent += 1
+            number = self._sent
         try:
-            self._send(_BARRIER, timeout)
-        except TimeoutError:  # nobody takes what waits
+            self._send(_BARRIER + b"%d" % number, timeout)
+        except (TimeoutError, BlockingIOError):  # nobody takes what waits
             return False
-        return self._seen.acquire(timeout=timeout)
+        with self._turn:
+            return self._turn.wait_for(lambda: self._seen >= number, max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
         """End; repeatable."""
