@@ -33,7 +33,8 @@ from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import errands, populate
 from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.handlers import Doorman
-from ftps_lab.servers import FtpsServer, ServerSpec
+from ftps_lab.interface import ServerSpec
+from ftps_lab.servers import FtpsServer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # asyncore, on Python 3.11

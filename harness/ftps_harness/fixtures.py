@@ -18,7 +18,7 @@ from ftps_harness.attempt import Attempt, Request, Scene, attempt
 from ftps_harness.errors import UsageError
 from ftps_harness.place import Here
 from ftps_harness.scenario import runs, servers
-from ftps_harness.scenario.files import place
+from ftps_harness.scenario.files import destination
 from ftps_harness.scenario.model import Server
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
@@ -282,7 +282,7 @@ class LftpRunner:
         if problems := list(runs.check(tuple(run), "run")):
             raise UsageError("; ".join(f"lftp({problem.key}=…): {problem.sentence}" for problem in problems))
         for name, content in (files or {}).items():
-            folder, plain_name = place(name, cwd)
+            folder, plain_name = destination(name, cwd)
             self.home.put_file(plain_name, _bytes(content), folder=folder)
         if rc is None:
             (self.home.dot_lftp / "rc").unlink(missing_ok=True)

@@ -85,7 +85,7 @@ class Home:
         """Write a file, replacing one of the same name.
 
         Args:
-            name: A plain name, or a path below the folder; what ``cwd/`` means, `scenario.files.place` says.
+            name: A plain name, or a path below the folder; what ``cwd/`` means, `scenario.files.destination` says.
             data: The content.
             private: For keys: readable by nobody else (0600).
             folder: Which folder it goes into.

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ftps_harness import scenario as scenarios
-from ftps_harness.scenario.files import place
+from ftps_harness.scenario.files import destination
 from ftps_lab import certificates as issuing
 from ftps_lab.interface import ServerSpec
 
@@ -73,7 +73,7 @@ class Material:
         for name, sources in step.files.items():
             data = self.content(sources, step.server, served)
             private = any(source.kind == "key" for source in sources)
-            folder, plain_name = place(name, step.cwd)
+            folder, plain_name = destination(name, step.cwd)
             home.put_file(plain_name, data, private=private, folder=folder)
 
     def content(self, sources: tuple[Source, ...], server: Server, served: Callable[[], bytes]) -> bytes:

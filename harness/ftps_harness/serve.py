@@ -27,7 +27,7 @@ from ftps_harness.report.account import server_section
 from ftps_harness.report.plain import harmless, plural, wrapped
 from ftps_harness.report.showing import expected_words, server_words
 from ftps_harness.scenario import substitute
-from ftps_harness.scenario.files import NO_HANDSHAKE, place
+from ftps_harness.scenario.files import NO_HANDSHAKE, destination
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import errands, populate
 
@@ -159,7 +159,7 @@ class Stand:
 
     def _path(self, name: str, step: Step) -> Path:
         """Where a file of a step is."""
-        folder, plain_name = place(name, step.cwd)
+        folder, plain_name = destination(name, step.cwd)
         return self._home.folder(folder) / plain_name
 
     def _introduction(self) -> Iterator[str]:

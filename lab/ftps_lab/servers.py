@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from ftps_lab.certificates import Certificate
     from ftps_lab.testimony import Testimony, Wire
 
-__all__ = ["FtpsServer", "ServerSpec"]
-
 _READY_SECONDS = 10.0
 """How long a server may take to answer its first client; it takes 2 ms."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.harness.conftest import Play
 
     from ftps_harness.runner import ScenarioResult
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import WireRecord
 
 ACCEPTED = 'verdict = "accepted"'

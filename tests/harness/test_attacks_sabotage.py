@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ftps_harness.lftp import Lftp
     from ftps_harness.runner import ScenarioResult, StepResult
     from ftps_harness.scenario import Scenario, Source
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left", "impatience")]

@@ -32,7 +32,8 @@ from ftps_harness.lftp import (
 from ftps_harness.messages import entries
 from ftps_harness.secrets import Secrets
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
-from ftps_lab.servers import FtpsServer, ServerSpec
+from ftps_lab.interface import ServerSpec
+from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ftps_harness.lftp import Lftp
     from ftps_harness.matrix.play import Opened
     from ftps_harness.scenario import Scenario
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 ACCEPTED = 'verdict = "accepted"'
 PAIRS = [Pair(BUILDS["bookworm"], KINDS[kind]) for kind in ("lab", "vsftpd")]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tests.harness.conftest import Play
 
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import Testimony
 
 IMPOSTOR = (

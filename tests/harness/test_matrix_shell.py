@@ -130,6 +130,18 @@ def test_what_goes_on_in_the_background_for_too_long_is_killed(shell: Shell, tmp
     assert not (tmp_path / "done").exists()
 
 
+def test_one_that_hangs_and_leaves_another_running_has_hung_and_no_more(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have the time limit, one after the other; the next run is not taken for this one."""
+    monkeypatch.setattr("ftps_harness.matrix.shell._GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("ftps_harness.matrix.shell._DYING_SECONDS", 0.5)
+    script = "setsid sleep 60 & exec sleep 60"
+    done = shell(["/bin/sh", "-c", script], env=ENVIRONMENT, cwd=tmp_path, timeout=1.5)
+    assert (done.exit_code, done.timed_out) == (None, True)
+    assert shell(["echo", "next"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout == b"next\n"
+
+
 def test_output_is_kept_up_to_the_limit(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "OUTPUT_LIMIT", 1000)
     done = shell(["head", "-c", "5000", "/dev/zero"], env=ENVIRONMENT, cwd=tmp_path, timeout=10)
@@ -144,7 +156,7 @@ def test_what_cannot_be_started_is_no_success(shell: Shell, tmp_path: Path) -> N
 
 def test_a_container_that_has_ended_is_an_error(line: Local, tmp_path: Path) -> None:
     line.process.kill()
-    line.process.wait()
+    assert line.stdout.read() == b""  # so has its shell, which `unshare` takes along a moment later
     with pytest.raises((HarnessError, BrokenPipeError)):
         Shell(line, tmp_path)(["true"], env=ENVIRONMENT, cwd=tmp_path, timeout=10)
 

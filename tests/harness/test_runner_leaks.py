@@ -15,7 +15,7 @@ from ftps_harness.place import Here
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
-from ftps_lab.servers import ServerSpec
+from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

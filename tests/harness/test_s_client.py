@@ -13,7 +13,8 @@ import pytest
 from ftps_harness.errors import HarnessError
 from ftps_harness.s_client import command_line, fetch
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
-from ftps_lab.servers import FtpsServer, ServerSpec
+from ftps_lab.interface import ServerSpec
+from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tests.harness.conftest import Play
 
     from ftps_harness.lftp import Lftp
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 

@@ -16,7 +16,7 @@ from ftps_harness.lftp import Run
 if TYPE_CHECKING:
     from tests.harness.conftest import Play
 
-    from ftps_lab.servers import ServerSpec
+    from ftps_lab.interface import ServerSpec
 
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 

@@ -22,7 +22,8 @@ from tests.waiting import until
 
 from ftps_lab.attackers.downgrade import FORGED
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
-from ftps_lab.servers import FtpsServer, ServerSpec
+from ftps_lab.interface import ServerSpec
+from ftps_lab.servers import FtpsServer
 from ftps_lab.tap import TappedSocket
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.daemons import ANONYMOUS, DAEMONS, NEEDS, DaemonServer, why_not
 from ftps_lab.daemons.inetd import Inetd
 from ftps_lab.errors import LabError
-from ftps_lab.servers import ServerSpec
+from ftps_lab.interface import ServerSpec
 from ftps_lab.tls import unverified
 
 if TYPE_CHECKING:

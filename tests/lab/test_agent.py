@@ -17,7 +17,8 @@ from ftps_lab import agent as agent_module
 from ftps_lab import orders
 from ftps_lab.agent import Agent, own_address
 from ftps_lab.errors import LabError
-from ftps_lab.servers import FtpsServer, ServerSpec
+from ftps_lab.interface import ServerSpec
+from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 from ftps_lab import orders
 from ftps_lab.certificates import KEYS, Certificate, CertificateSpec, issue, twins
 from ftps_lab.errors import LabError
-from ftps_lab.servers import ServerSpec
+from ftps_lab.interface import ServerSpec
 from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer, Wire, WireRecord
 
 

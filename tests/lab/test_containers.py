@@ -31,8 +31,8 @@ from ftps_lab.containers import (
 )
 from ftps_lab.containers.owners import LABEL_RUN, Owner
 from ftps_lab.errors import LabError
+from ftps_lab.interface import ServerSpec
 from ftps_lab.remote import RemoteHost
-from ftps_lab.servers import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

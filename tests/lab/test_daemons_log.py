@@ -11,7 +11,7 @@ from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.daemons import DAEMONS, DaemonServer, proftpd, pure_ftpd, vsftpd, why_not
 from ftps_lab.daemons.log import Answered, Asked, Began, Moved, Secured, Strange, sessions
 from ftps_lab.errors import LabError
-from ftps_lab.servers import ServerSpec
+from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
     from ftps_lab.daemons.log import Event, Session

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ftps_lab.errors import LabError
+from ftps_lab.interface import ServerSpec
 from ftps_lab.remote import RemoteHost, RemoteServer
-from ftps_lab.servers import ServerSpec
 from ftps_lab.testimony import Testimony
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from pyftpdlib.handlers import FTPHandler
 from tests.lab.sessions import MODES, PROTOCOLS, shown
 
 from ftps_lab.errors import LabError
-from ftps_lab.servers import FtpsServer, ServerSpec
+from ftps_lab.interface import ServerSpec
+from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Client, Lab, Mode

@@ -35,7 +35,8 @@ from ftps_harness.home import Home
 from ftps_harness.lftp import Lftp, Run, find, identify, open_command, run, settings_of_ours
 from ftps_harness.secrets import Secrets
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
-from ftps_lab.servers import FtpsServer, ServerSpec
+from ftps_lab.interface import ServerSpec
+from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
 from ftps_harness.pool import play_all
-from ftps_harness.report.tally import counts_of
+from ftps_harness.report.tally import code_of, counts_of
 from ftps_harness.runner import ScenarioResult, run_scenario, worst
 from ftps_lab.errors import LabError
 
@@ -97,12 +97,7 @@ class MatrixRun:
 
 def exit_code(run: MatrixRun, drifts: Sequence[object]) -> int:
     """As for ``ftps-lab run`` (docs/reference.md, "Exit codes"); an answer that drifted is a failed expectation."""
-    if run.interrupted:
-        return 130
-    counts = [pair.counts for pair in run.pairs]
-    if not counts or any(count["error"] or not count["pass"] + count["fail"] for count in counts):
-        return 3
-    return 1 if drifts or any(count["fail"] for count in counts) else 0
+    return code_of([pair.counts for pair in run.pairs], interrupted=run.interrupted, failed=bool(drifts))
 
 
 class Watcher(Protocol):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ftps_lab.remote import Line
 
 _GRACE_SECONDS = 15.0
-"""How long after its time limit the container may take to say that a program has ended."""
+"""How long the container may take, after all that an order waits for, to say that it is done."""
 
 _SLICE_SECONDS = 0.2
 """How often to look whether the end was asked for, while a program runs."""
@@ -88,7 +88,9 @@ class Shell:
                     poll=_POLL_SECONDS,
                 )
                 self._line.send(line.encode())
-                code = self._answer(number, started + timeout + _GRACE_SECONDS, argv)
+                # The program has its time, what it leaves running as much again, and what is killed a moment.
+                longest = 2 * timeout + _DYING_SECONDS + _GRACE_SECONDS
+                code = self._answer(number, started + longest, argv)
                 seconds = time.monotonic() - started
                 return _finished(code, seconds, timeout, _read(out, argv), _read(err, argv))
             finally:

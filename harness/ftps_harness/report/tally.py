@@ -64,13 +64,23 @@ def totals(counts: Sequence[Mapping[str, int]]) -> str:
 
 
 def exit_code(runs: Sequence[BuildRun]) -> int:
-    """What the process exits with (docs/reference.md, "Exit codes"): 130 before 3, 3 before 1, else 0."""
-    if any(run.interrupted for run in runs):
+    """What the process exits with."""
+    return code_of([run.counts for run in runs], interrupted=any(run.interrupted for run in runs))
+
+
+def code_of(counts: Sequence[Mapping[str, int]], *, interrupted: bool, failed: bool = False) -> int:
+    """The exit code (docs/reference.md, "Exit codes"): 130 before 3, 3 before 1, else 0.
+
+    Args:
+        counts: By status, of each part; one of which nothing was played proves nothing, nor do no parts at all.
+        interrupted: The end was asked for.
+        failed: Something else than a scenario is not as expected.
+    """
+    if interrupted:
         return 130
-    counts = [run.counts for run in runs]
-    if any(count["error"] or not count["pass"] + count["fail"] for count in counts):
+    if not counts or any(count["error"] or not count["pass"] + count["fail"] for count in counts):
         return 3
-    return 1 if any(count["fail"] for count in counts) else 0
+    return 1 if failed or any(count["fail"] for count in counts) else 0
 
 
 def summary(runs: Sequence[BuildRun]) -> str:

@@ -41,7 +41,7 @@ def sources(text: str) -> tuple[Source, ...]:
     return tuple(Source(cast("SourceKind", kind), value) for kind, value in _parts(text))
 
 
-def place(name: str, cwd: Folder) -> tuple[Folder, str]:
+def destination(name: str, cwd: Folder) -> tuple[Folder, str]:
     """The folder that a file goes into, and its name there: ``cwd/NAME`` goes into the folder lftp starts in."""
     return (cwd, name.removeprefix("cwd/")) if name.startswith("cwd/") else ("lftp", name)
 
@@ -80,7 +80,7 @@ def _name_faults(name: str, step: StepTable) -> Iterator[str]:
     if not patterns.FILE_NAME.fullmatch(name) or len(name.encode()) > 255:
         yield f'{shown(name)} is no file name: write a plain name (it goes into ~/.lftp) or "cwd/NAME"'
         return
-    folder, plain = place(name, step.cwd)
+    folder, plain = destination(name, step.cwd)
     if plain in _TAKEN[folder]:
         yield f"{shown(plain)} cannot be given here: {_TAKEN[folder][plain]}"
     if name.startswith("cwd/") and folder == "lftp" and plain in step.files:
