@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def pytest_configure() -> None:
     """What whoever started us has us ignore, all that we start ignores too; tests of signals would wait in vain.
 
-    nohup does it with SIGHUP, a shell's background job with SIGINT and SIGQUIT. (So nohup does not keep these tests alive
-    when the terminal goes; setsid does.)
+    nohup does it with SIGHUP, a shell's background job with SIGINT and SIGQUIT. (So nohup does not keep these tests
+    alive when the terminal goes; setsid does.)
     """
     for number, usual in (
         (signal.SIGHUP, signal.SIG_DFL),
