@@ -310,6 +310,7 @@ def _check(given: Mapping[str, Any], spec: ServerSpec) -> None:
     server = Server(
         **{key: getattr(spec, key) for key in _PLAIN_KEYS},
         certificate="certificate" if spec.certificate else None,
+        data_certificate="data_certificate" if spec.data_certificate not in {None, spec.certificate} else None,
     )
     if problems := list(servers.check_keys(keys, server, list(_CERTIFICATES))):
         raise UsageError("; ".join(f"ftps_server({problem.key}=…): {problem.sentence}" for problem in problems))

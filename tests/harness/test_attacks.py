@@ -159,6 +159,7 @@ def test_the_reply_and_the_way_of_an_attack_can_be_changed(ftps_server: ServerFa
 @pytest.mark.parametrize(
     ("keywords", "part"),
     [
+        ({"attack": "intercept", "data_certificate": {"names": ["x"]}}, "data_certificate=….*nobody sees it past"),
         ({"attack": "intercpt"}, 'attack=….* Did you mean "intercept"'),
         ({"attack": "strip-auth", "protocol": "implicit"}, "implicit FTPS has not"),
         ({"attack": "intercept", "protocol": "plain"}, "a plain server has none"),
