@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ROTATE = signal.SIGHUP
 """As daemons have it: read your certificate again."""
 
+_LOOK_SECONDS = 0.3
+"""How long a look may take: a daemon's relay and log answer in a moment, but not at once."""
+
 _FILES = {
     "welcome.txt": "You have reached {address}.\n\nOr have you? Anybody can send this text.\n",
     "backup/monday.txt": "The backup of Monday.\n",
@@ -135,7 +138,7 @@ class Stand:
         Raises:
             LabError: The server has failed.
         """
-        settled = self.server.settle(0)
+        settled = self.server.settle(_LOOK_SECONDS)
         if settled and isinstance(self.server, DaemonServer):
             tell_of_a_daemon(self.server, self._say, self._unseen)
 
