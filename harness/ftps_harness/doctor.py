@@ -183,4 +183,4 @@ def _docker() -> Finding:
         with contextlib.closing(containers.connect()) as engine:
             return Finding("Docker", "ok", f"engine {engine.version} at {engine.where}")
     cost = "nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work, tests of theirs are skipped"
-    return Finding("Docker", "missing", why, cost, "apt install docker.io, and start its service")
+    return Finding("Docker", "missing", why, cost)  # which says what to do

@@ -189,14 +189,17 @@ class Stand:
         yield from (f"    {line}" for line in (text or "(empty)").split("\n"))
 
     def _command(self, step: Step) -> Iterator[str]:
-        """The whole command line; a newline ends each lftp command, as in a run."""
+        """The whole command line; a newline ends each lftp command, as in a run.
+
+        In a subshell: the folder that it goes to is gone at the end, and nobody should stand in it then.
+        """
         todo = errands(step.run, self._secrets, self._home.downloads, self._home.uploads)
         script = [*_way_to_the_lab(step.host), self._open(step), *(errand.command() for errand in todo)]
         clock = ["faketime", "-f", step.clock] if step.clock else []
-        yield f"cd {shlex.quote(str(self._home.folder(step.cwd)))}"
+        yield f"(cd {shlex.quote(str(self._home.folder(step.cwd)))} &&"
         unset = [part for name in _MISLEADING if name in os.environ for part in ("-u", name)]
         environment = [*(["env", *unset] if unset else []), f"HOME={self._home.home}"]
-        yield from harmless(f"{shlex.join([*environment, *clock, 'lftp', '-c'])} {_quoted(script)}").split("\n")
+        yield from harmless(f"{shlex.join([*environment, *clock, 'lftp', '-c'])} {_quoted(script)})").split("\n")
 
     def _open(self, step: Step) -> str:
         scheme = "ftps" if step.server.protocol == "implicit" else "ftp"

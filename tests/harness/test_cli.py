@@ -194,6 +194,11 @@ class TestLooking:
         assert out.splitlines()[1] == "run it: ftps-lab run scenarios/mine/second.scenario.toml"
         assert call(capsys, "show", "second")[0] == 0
 
+    def test_a_name_with_a_blank_can_be_pasted(self, capsys: pytest.CaptureFixture[str]) -> None:
+        code, out, _ = call(capsys, "new", "scenarios/mine/My Backup")
+        assert code == 0
+        assert out.splitlines()[1] == "run it: ftps-lab run 'scenarios/mine/My Backup.scenario.toml'"
+
 
 class TestEdges:
     """What goes wrong outside of what was typed."""

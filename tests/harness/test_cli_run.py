@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -211,14 +212,29 @@ class TestReports:
         assert "1 passed" in out
         assert re.fullmatch(r"ftps-lab: --keep: the evidence is not complete: .*: No space left on device\n", err)
 
-    def test_a_reader_that_leaves_ends_the_run(self, folder: Path) -> None:
+    @pytest.mark.parametrize(
+        ("options", "unwritten"), [([], ""), (["--json", "x.json"], "; --json was not written")], ids=["", "json"]
+    )
+    def test_a_reader_that_leaves_ends_the_run(self, folder: Path, options: list[str], unwritten: str) -> None:
         """What it came to was not told, so it is no success."""
         put(folder, refused=REFUSED, hanging=HANGING)
         reading, writing = os.pipe()
         os.close(reading)
-        done = subprocess.run([*RUN], stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
+        command = [*RUN, *options]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
         os.close(writing)
-        assert (done.returncode, done.stderr) == (3, b"")
+        said = f"ftps-lab: nobody reads what this prints any more, so it stopped{unwritten}\n"
+        assert (done.returncode, done.stderr) == (3, said)
+        assert not (folder / "x.json").exists()
+
+    def test_a_folder_that_is_gone_is_told(self, tmp_path: Path) -> None:
+        """As that of `serve`, in whose folder somebody stands when it ends."""
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        command = f"cd {shlex.quote(str(gone))} && rmdir ../gone && exec {shlex.join(RUN[:-1])} list"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr == "ftps-lab: the folder that you are in is gone: go to another one, and call this again\n"
 
 
 class TestInterruption:

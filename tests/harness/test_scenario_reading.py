@@ -129,13 +129,17 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
         (b"\xff\xfes\x00", "is not UTF-8 (line 1); save it as UTF-8"),
         (b"\xef\xbb\xbfschema = 1", "begins with a byte-order mark; save it as UTF-8 without one"),
         (b"schema = 1\ntitle 'x'", "is not TOML: line 2, column 7: expected '=' after a key in a key/value pair"),
+        (
+            b"schema = 1\ntitle = my server\n",
+            "is not TOML: line 2, column 9: invalid value (text is written in quotes)",
+        ),
         (b"schema = 1\nschema = 2\n", "is not TOML: line 2, column 11: cannot overwrite a value"),
         (b"schema = 1\ntitle = 'x", 'is not TOML: at the end of the file: expected "\'"'),
         (b"\x89PNG\r\n", "is not UTF-8 (line 1); save it as UTF-8"),
         (b"x = " + b"[" * 100_000, "is not usable as TOML: a number or a nesting in it is beyond all reason"),
         (b"x = " + b"1" * 5000, "is not usable as TOML: a number or a nesting in it is beyond all reason"),
     ],
-    ids=["latin-1", "utf-16", "bom", "no-equals", "twice", "open-string", "binary", "deep", "long-number"],
+    ids=["latin-1", "utf-16", "bom", "no-equals", "no-quotes", "twice", "open-string", "binary", "deep", "long-number"],
 )
 def test_what_is_no_text_or_no_toml(tmp_path: Path, content: bytes, sentence: str) -> None:
     """The sentence says where, and what to do."""

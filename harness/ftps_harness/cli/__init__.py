@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ftps_harness import signals
@@ -46,8 +47,16 @@ def call(arguments: Sequence[str] | None = None) -> int:
         return EXPECTED
     except OSError as error:
         _drop_output()
-        return _say(f"{error.filename or 'standard output'}: {error.strerror or error}", UNABLE)
+        return _say(_of_the_system(error), UNABLE)
     return code
+
+
+def _of_the_system(error: OSError) -> str:
+    try:
+        Path.cwd()
+    except OSError:
+        return "the folder that you are in is gone: go to another one, and call this again"
+    return f"{error.filename or 'standard output'}: {error.strerror or error}"
 
 
 def _command(arguments: Sequence[str] | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -65,4 +66,4 @@ def new(name: str) -> None:
     from ftps_harness.catalogue import write_new
 
     path = write_new(name)
-    click.echo(f"wrote {path}\nrun it: ftps-lab run {path}")
+    click.echo(f"wrote {path}\nrun it: ftps-lab run {shlex.quote(str(path))}")

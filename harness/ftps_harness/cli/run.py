@@ -45,6 +45,11 @@ class _Wanted:
     keep: str | None
 
     @property
+    def reports(self) -> tuple[str, ...]:
+        """The options whose files are written at the end."""
+        return tuple(f"--{name}" for name in ("json", "junit") if getattr(self, name) is not None)
+
+    @property
     def again(self) -> tuple[str, ...]:
         """The options that a scenario needs when it is run again."""
         timeout = ("--timeout", f"{self.timeout:g}") if self.timeout != shared.TIMEOUT else ()
@@ -106,6 +111,8 @@ class _Call:
         except BrokenPipeError:
             # Nobody reads on. All is ended; but what it came to was not told, so it is no success either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), terminal.console.file.fileno())
+            unwritten = "".join(f"; {option} was not written" for option in self._wanted.reports)
+            click.echo(f"ftps-lab: nobody reads what this prints any more, so it stopped{unwritten}", err=True)
             return 3
         problems = [*self._write(runs), *(keeper.problem for keeper in keepers if keeper and keeper.problem)]
         for problem in problems:

@@ -87,7 +87,10 @@ class Terminal:
         sections = (
             ("builds and servers", table.builds(run)),
             ("skipped", table.skipped(run, width)),
-            ("claims that hold otherwise here (docs/claims.md)", table.promises(run, width)),
+            (
+                "claims that Debian 12's lftp 4.9.2 answers otherwise (docs/claims.md)",
+                table.promises(run, width),
+            ),
             ("answered differently", table.difference_lines(run, width)),
             ("failed", table.failures(run, width)),
             ("drift: other than scenarios/baselines/ says", table.drift_lines(drifts, width)),

@@ -50,7 +50,8 @@ def toml_of(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _unusable(file, f"is not TOML: {_with_place_first(str(error))}") from None
+        hint = " (text is written in quotes)" if str(error).startswith("Invalid value") else ""
+        raise _unusable(file, f"is not TOML: {_with_place_first(str(error))}{hint}") from None
     except (ValueError, RecursionError):
         # A number of thousands of digits, or brackets nested by the thousand: tomllib lets Python's own limits show.
         raise _unusable(file, "is not usable as TOML: a number or a nesting in it is beyond all reason") from None
