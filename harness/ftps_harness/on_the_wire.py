@@ -24,6 +24,7 @@ _FEATURE = re.compile(rb"^ AUTH\b", re.MULTILINE)
 _TLS = re.compile(rb"(?:\A|\n)(?=\x16\x03)")
 """Where a client's side of a control connection begins with TLS: at once, or behind its AUTH."""
 
+_CHANGE, _HANDSHAKE = 0x14, 0x16
 _CONTENT, _ALERT_LENGTH = 0x17, 19
 """The type of a record of content, and the length of an alert's in TLS 1.3, which has the same type (RFC 8446 5.2)."""
 
@@ -60,17 +61,22 @@ def _behind_auth(heard: list[bytes]) -> Iterator[BehindAuth]:
 
 
 def _talks(stream: bytes) -> bool:
-    """Whether a client sent commands in TLS: in TLS 1.3 the first such record is its Finished, before it there is none.
+    """Whether a client sent two commands in TLS, as whoever logs in does.
 
-    So one command alone is not told from a handshake; whoever logs in sends two.
+    One may be what lftp had queued when it refused a certificate (docs/lftp.md, "After a refusal"): a server that it
+    left at once need not have heard of it. In TLS 1.3 the client's Finished is the first record that looks like a
+    command; in TLS 1.2 it is a record of a handshake behind the ChangeCipherSpec (RFC 5246 section 7.1).
     """
     begin = _TLS.search(stream)
-    at, found = begin.end() if begin else len(stream), 0
+    at, commands, changed, finished = begin.end() if begin else len(stream), 0, False, False
     while at + 5 <= len(stream):
-        length = int.from_bytes(stream[at + 3 : at + 5])
-        found += stream[at] == _CONTENT and length > _ALERT_LENGTH
+        kind, length = stream[at], int.from_bytes(stream[at + 3 : at + 5])
+        commands += kind == _CONTENT and length > _ALERT_LENGTH
+        changed |= kind == _CHANGE
+        # A second ClientHello may stand there too, which is in clear: its first byte is 1 (RFC 8446 section 4).
+        finished |= changed and kind == _HANDSHAKE and stream[at + 5 : at + 6] != b"\x01"
         at += 5 + length
-    return found > 1
+    return commands - (not finished) >= 2  # USER and PASS
 
 
 def _in_clear(heard: list[bytes]) -> Iterator[bytes]:

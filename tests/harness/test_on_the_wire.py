@@ -119,10 +119,13 @@ FINISHED, COMMAND, ALERT = record(0x17, 53), record(0x17, 40), record(0x17, 19)
 @pytest.mark.parametrize(
     ("stream", "talks"),
     [
-        (SHAKING + FINISHED + COMMAND, True),
-        (b"AUTH TLS\r\n" + SHAKING + FINISHED + COMMAND + ALERT, True),
-        (b"FEAT\r\nAUTH TLS\r\n" + SHAKING + FINISHED + COMMAND, True),
-        (SHAKING + FINISHED + record(0x17, 20), True),
+        (SHAKING + FINISHED + COMMAND * 2, True),
+        (b"AUTH TLS\r\n" + SHAKING + FINISHED + COMMAND * 2 + ALERT, True),
+        (b"FEAT\r\nAUTH TLS\r\n" + SHAKING + FINISHED + COMMAND * 2, True),
+        (SHAKING + FINISHED + record(0x17, 20) * 2, True),
+        (SHAKING + record(0x16, 53) + COMMAND * 2, True),
+        (SHAKING + FINISHED + COMMAND, False),  # what lftp had queued when it refused
+        (SHAKING + FINISHED + COMMAND + ALERT, False),
         (SHAKING + FINISHED + ALERT, False),
         (SHAKING + FINISHED, False),
         (SHAKING + record(0x16, 53) + COMMAND, False),
@@ -133,7 +136,7 @@ FINISHED, COMMAND, ALERT = record(0x17, 53), record(0x17, 40), record(0x17, 19)
     ],
 )
 def test_who_sent_commands_in_tls(stream: bytes, talks: bool) -> None:
-    """A Finished and an alert are none; nor is what stands inside a record, or where there is no TLS."""
+    """Two, as whoever logs in does. A Finished and an alert are none; nor is what is inside a record, or in clear."""
     for kind in ("control", "data"):
         wire = Wire((WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b""),))
         told = account(wire, Testimony("genuine"), SECRETS, anonymous=False).talks
