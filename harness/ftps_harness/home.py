@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import stat
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from ftps_harness import disk
 from ftps_harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
 Folder = Literal["lftp", "home", "elsewhere"]
@@ -119,11 +117,23 @@ class Home:
             HarnessError: Something in it cannot be removed.
         """
         with _sentence(f"cannot empty {self.downloads}"):
-            if not any(self.downloads.iterdir()):
+            if not any(disk.below(self.downloads)):
                 return
-        _remove(self.downloads)
+        disk.remove(self.downloads)
         with _sentence(f"cannot make {self.downloads}"):
             self.downloads.mkdir(mode=0o700)
+
+    def reopen(self) -> None:
+        """Give its own folders back to us, after a client that may have closed them.
+
+        Raises:
+            HarnessError: The file system does not allow that.
+        """
+        with _sentence(f"cannot open {self.root}"):
+            disk.open_folder(self.root)
+            for name in _FOLDERS:
+                with contextlib.suppress(FileNotFoundError):  # the client may have removed it, too
+                    disk.open_folder(self.root / name)
 
     def clone(self) -> Home:
         """A copy with a life of its own, for a control: HOME and uploads as they are now, no downloads, no logs.
@@ -135,7 +145,7 @@ class Home:
         try:
             with _sentence(f"cannot copy {self.root} to {copy.root}"):
                 for name in _COPIED:
-                    shutil.copytree(self.root / name, copy.root / name, symlinks=True, dirs_exist_ok=True)
+                    disk.copy(self.root / name, copy.root / name)
         except BaseException:
             copy.close()
             raise
@@ -147,7 +157,7 @@ class Home:
         Raises:
             HarnessError: Something cannot be removed.
         """
-        _remove(self.root)
+        disk.remove(self.root)
 
     def __enter__(self) -> Self:
         return self
@@ -180,28 +190,3 @@ def _sentence(what: str) -> Iterator[None]:
         raise HarnessError(
             f"{what}: {why}; make room or permission there, or set TMPDIR to a folder that can be written"
         ) from error
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, also what lftp made unreadable."""
-
-    def permit(function: Callable[[str], object], path: str, _error: object) -> None:
-        # Python 3.11 hands over what sys.exc_info() returns, later ones the exception.
-        if isinstance(_error[1] if isinstance(_error, tuple) else _error, FileNotFoundError):
-            return
-        for each in (Path(path).parent, Path(path)):
-            with contextlib.suppress(OSError):
-                each.chmod(stat.S_IRWXU)
-        function(path)
-
-    if not folder.exists():
-        return
-    try:
-        if sys.version_info >= (3, 12):
-            shutil.rmtree(folder, onexc=permit)
-        else:
-            shutil.rmtree(folder, onerror=permit)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise HarnessError(f"cannot remove {folder}: {error.strerror}; remove it by hand") from error

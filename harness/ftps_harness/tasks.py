@@ -11,6 +11,7 @@ import secrets as randomness
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ftps_harness import disk
 from ftps_harness.outcome import Task
 from ftps_harness.secrets import RECOGNISED, SMALLEST_NEEDLE
 from ftps_lab.testimony import LISTINGS, UPLOADS
@@ -171,9 +172,9 @@ def populate(root: Path, secrets: Secrets) -> None:
 def files_below(*folders: Path) -> dict[Path, tuple[int, int, int]]:
     """The regular files below some folders, and what tells whether one is still as it was."""
     found = {}
-    for path in (path for folder in folders for path in folder.rglob("*")):
-        if path.is_file() and path.name not in _LFTPS_OWN:
-            state = path.stat()
+    for path, own in disk.below(*folders):
+        state = disk.target(path, own)
+        if state is not None and path.name not in _LFTPS_OWN:
             found[path] = (state.st_ino, state.st_size, state.st_ctime_ns)
     return found
 
@@ -189,9 +190,9 @@ def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
     served = {_sha256(content) for content in (secrets.content, *secrets.tree.values()) if content}
     served |= {t.sha256 for t in transfers if t.direction == "download" and t.size}
     asked = [evidence.root / t.name for t in transfers if t.verb == "RETR" and t.name and t.size]
-    offered = [path.read_bytes() for path in dict.fromkeys(asked) if path.is_file()]
+    offered = [disk.read(path) for path in dict.fromkeys(asked) if disk.is_file(path)]
     heads = [content[:RECOGNISED] for content in offered if len(content) >= SMALLEST_NEEDLE]
-    contents = (path.read_bytes() for path in evidence.written)
+    contents = (disk.read(path) for path in evidence.written)
     return (
         secrets.find_payload(evidence.stdout)
         or any(head in evidence.stdout for head in heads)
@@ -209,4 +210,4 @@ def _sha256(data: bytes) -> str:
 
 
 def _holds(path: Path, digest: str) -> bool:
-    return path.is_file() and _sha256(path.read_bytes()) == digest
+    return disk.is_file(path) and _sha256(disk.read(path)) == digest

@@ -16,6 +16,7 @@ from OpenSSL import SSL
 
 from ftps_lab.channel import Identity, TappedTlsMixin
 from ftps_lab.data import Active, LabData, Passive, RecordingData, read_now
+from ftps_lab.filesystem import LabFilesystem
 from ftps_lab.tap import TappedSocket, TappedTls
 from ftps_lab.testimony import LISTINGS, TRANSFERS, Channel, Command, Credential
 
@@ -73,6 +74,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     """A control connection: every command with its channel, every password, every reply's code."""
 
     banner = "ftps-lab ready."
+    abstracted_fs = LabFilesystem
     use_sendfile = False  # it would send past the tap
     passive_dtp = Passive
     active_dtp = Active

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from tests.harness.sabotage import ACCEPTED, In
+from tests.ordinary import without_root_powers
 
 from ftps_harness import lftp as driver
 from ftps_harness.errors import HarnessError
@@ -167,6 +168,38 @@ def test_what_a_step_leaves_in_home_is_not_the_next_steps(play: Play) -> None:
     result = play(*steps, controls=False)
     assert [step.status for step in result.steps] == ["pass", "pass"]
     assert any(transfer.size for transfer in result.steps[1].attempts[0].testimony.transfers)
+
+
+@pytest.mark.parametrize("permissions", ["yes", "no"])
+def test_mirror_leaves_files_that_an_ordinary_user_can_read(play: Play, permissions: str) -> None:
+    """With `mirror:set-permissions`, as it is by default, lftp gives each file the mode that the server names."""
+    step = play.step(
+        ACCEPTED, rc=f"{play.pin}set mirror:set-permissions {permissions}", keys=f'run = ["mirror", "{SEE_MODES}"]'
+    )
+    with without_root_powers():
+        result = play(step, controls=False)
+    assert result.status == "pass", result.why
+    modes = result.steps[0].shown.run.stdout.split()
+    assert modes
+    assert {int(mode, 8) & 0o600 for mode in modes if mode.isdigit()} == {0o600}
+
+
+SEE_MODES = "!stat -c %a ../downloads/mirror/*"
+
+
+@pytest.mark.parametrize(
+    "closing", ["mirror; !chmod -R a-rwx .", "!chmod 0 .. ../downloads ../elsewhere", "!chmod 0 ."]
+)
+def test_what_a_step_closes_keeps_nobody_from_judging_it(play: Play, closing: str) -> None:
+    """And the next step, with its control, and the end: `nothing_left` looks."""
+    steps = (
+        play.step(ACCEPTED, title="closing", keys=f'run = ["list", "{closing}"]'),
+        play.step(ACCEPTED, title="as if nothing were", keys='run = ["list", "get", "put"]'),
+        play.step(play.untrusted, title="with a control", rc="", keys='run = ["list"]'),
+    )
+    with without_root_powers():
+        result = play(*steps)
+    assert [step.status for step in result.steps] == ["pass"] * 3, [step.why for step in result.steps]
 
 
 # What is left behind, and what is shared: nothing.

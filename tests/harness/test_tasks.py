@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.ordinary import without_root_powers
 
 from ftps_harness.secrets import RECOGNISED, Secrets
 from ftps_harness.tasks import Errand, Evidence, errands, files_below, holds_payload, populate
@@ -251,6 +252,27 @@ def test_an_empty_file_is_no_content(tmp_path: Path) -> None:
     desk = Desk(tmp_path, Secrets.new(0))
     (desk.downloads / "empty").touch()
     assert not holds_payload(desk.evidence, desk.secrets)
+
+
+def test_content_is_found_in_what_the_client_closed(small: Desk) -> None:
+    """A closed folder hides nothing: otherwise a client that got everything would look as if it had got nothing."""
+    folder = small.downloads / "closed"
+    folder.mkdir()
+    (folder / "file").write_bytes(small.secrets.content)
+    (folder / "file").chmod(0)
+    folder.chmod(0)
+    with without_root_powers():
+        assert holds_payload(small.evidence, small.secrets)
+
+
+def test_a_download_that_the_client_closed_is_one(small: Desk) -> None:
+    """As `mirror` leaves it where the server names a mode without a right to read."""
+    small.stdout, small.transfers = b"", (transfer("RETR", small.secrets.content),)
+    path = small.downloads / small.secrets.file_name
+    path.write_bytes(small.secrets.content)
+    path.chmod(0)
+    with without_root_powers():
+        assert small.done(small.errand("get"))
 
 
 def test_what_lftp_notes_for_itself_is_no_content(small: Desk) -> None:

@@ -276,3 +276,17 @@ def test_servers_never_share_a_certificate_or_a_session(lab: Lab) -> None:
         second = greet(two, first.session)
         assert not second.session_reused
         assert fingerprint(second) == lab.certificates["other"].sha256
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600, 0o755, 0o007, 0o000])
+def test_modes_in_listings_are_octal_numbers_as_clients_read_them(lab: Lab, mode: int) -> None:
+    """MLSD and MLST (RFC 3659 section 7) name modes as `0644`: lftp reads an octal number up to the first letter."""
+    name = "unix.mode=0o644; in its name"
+    (lab.root / name).write_bytes(b"x")
+    (lab.root / name).chmod(mode)
+    client = lab.login(lab.serve())
+    client.sendcmd("OPTS MLST type;unix.mode;")
+    lines = [*client.download("MLSD").decode().splitlines(), *client.sendcmd(f"MLST {name}").splitlines()]
+    facts = [line.strip().partition(" ")[0] for line in lines if line.endswith(name) and "type=" in line]
+    assert facts == [f"type=file;unix.mode={mode:04o};"] * 2
+    assert sum(line.endswith(name) for line in lines) == 2

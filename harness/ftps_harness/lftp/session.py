@@ -91,6 +91,7 @@ def run(  # noqa: PLR0913  # all but the first two are named
     finished = lftp.start(argv, env=variables, cwd=home.folder(cwd), timeout=timeout)
     if clock is not None and could_not_preload(finished.stderr):
         raise HarnessError(f"{lftp.path} cannot be run at another time: it does not load libfaketime")
+    home.reopen()  # a step may have closed it
     content = _read(path) if path else None
     return Run(
         argv=argv,

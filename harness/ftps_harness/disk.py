@@ -1,0 +1,163 @@
+"""What lftp leaves on the disk, also where it took the right to read it away: listed, read, removed.
+
+lftp gives files and folders the modes that the server names (`mirror`), or a step does it (``!chmod 0 x``). Root reads
+them anyway, everybody else has to open them first. Only what belongs to us is opened, never through a symbolic link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftps_harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def below(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Everything below some folders, with its own state; links are not followed. Folders stay open afterwards.
+
+    Raises:
+        HarnessError: Something cannot be looked at: nobody knows what is in it.
+    """
+    waiting = list(folders)
+    while waiting:
+        folder = waiting.pop()
+        for path in _entries(folder):
+            try:
+                state = path.lstat()
+            except FileNotFoundError:
+                continue
+            yield path, state
+            if stat.S_ISDIR(state.st_mode):
+                waiting.append(path)
+
+
+def target(path: Path, own: os.stat_result) -> os.stat_result | None:
+    """The state of the regular file that a path leads to, through links too; None if it leads to none.
+
+    Args:
+        path: The path.
+        own: Its own state, as `below` has it.
+    """
+    if not stat.S_ISLNK(own.st_mode):
+        return own if stat.S_ISREG(own.st_mode) else None
+    with contextlib.suppress(OSError):  # a link to nowhere
+        state = path.stat()
+        return state if stat.S_ISREG(state.st_mode) else None
+    return None
+
+
+def copy(source: Path, destination: Path) -> None:
+    """Copy what is in a folder into another folder, with modes, times and links; the source's files stay as they are.
+
+    Raises:
+        HarnessError: Something cannot be looked into.
+        OSError: Something cannot be read or written.
+    """
+    for _ in below(source):  # opens the folders
+        pass
+    shutil.copytree(source, destination, symlinks=True, dirs_exist_ok=True, copy_function=_copy_file)
+
+
+def read(path: Path) -> bytes:
+    """A file's content; its mode stays as it is.
+
+    Raises:
+        HarnessError: It cannot be read.
+    """
+    try:
+        try:
+            return path.read_bytes()
+        except PermissionError:
+            with _opened(path):
+                return path.read_bytes()
+    except OSError as error:
+        raise HarnessError(f"cannot read {path}: {error.strerror}; the verdict depends on its content") from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file, also in a folder that has to be opened first.
+
+    Raises:
+        HarnessError: Nobody can tell.
+    """
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except PermissionError:
+        return path in _entries(path.parent) and stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it.
+
+    Raises:
+        HarnessError: Something cannot be removed.
+    """
+    try:
+        if not folder.exists():
+            return
+        folders = [folder]
+        for path, state in below(folder):
+            if stat.S_ISDIR(state.st_mode):
+                folders.append(path)
+            else:
+                path.unlink(missing_ok=True)
+        for each in reversed(folders):  # those within come after those around them
+            with contextlib.suppress(FileNotFoundError):
+                each.rmdir()
+    except OSError as error:
+        raise HarnessError(f"cannot remove {folder}: {error.strerror}; remove it by hand") from error
+
+
+def open_folder(folder: Path) -> None:
+    """Let us list a folder of ours, and change what is in it.
+
+    Raises:
+        OSError: It is gone, or its file system does not allow that.
+    """
+    state = folder.lstat()
+    closed = state.st_mode & stat.S_IRWXU != stat.S_IRWXU
+    if closed and stat.S_ISDIR(state.st_mode) and state.st_uid == os.geteuid():
+        folder.chmod(stat.S_IMODE(state.st_mode) | stat.S_IRWXU)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, which is opened if it has to be; nothing if it is gone."""
+    try:
+        open_folder(folder)
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise HarnessError(f"cannot look into {folder}: {error.strerror}") from error
+
+
+def _copy_file(source: str, destination: str) -> None:
+    """`shutil.copy2` for a file that may be closed."""
+    mode = stat.S_IMODE(os.lstat(source).st_mode)
+    with _opened(Path(source)):
+        shutil.copy2(source, destination)
+    os.chmod(destination, mode)  # noqa: PTH101 - shutil's paths are strings
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[None]:
+    """Let us read a file of ours for a moment."""
+    state = path.lstat()
+    readable = state.st_mode & stat.S_IRUSR
+    if readable or not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
+        yield
+        return
+    path.chmod(stat.S_IMODE(state.st_mode) | stat.S_IRUSR)
+    try:
+        yield
+    finally:
+        path.chmod(stat.S_IMODE(state.st_mode))

@@ -1,0 +1,118 @@
+"""What a client closed is listed, read, copied and removed all the same, by root and by an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.ordinary import without_root_powers
+
+from ftps_harness import disk
+from ftps_harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def ordinary() -> Iterator[None]:
+    """Modes bind us, as they bind an ordinary user."""
+    with without_root_powers():
+        yield
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Path:
+    """A folder with a closed folder in it, a closed file in that, and a link to the file."""
+    folder = tmp_path / "it"
+    inner = folder / "closed"
+    inner.mkdir(parents=True)
+    (inner / "file").write_bytes(b"content")
+    (inner / "link").symlink_to("file")
+    (inner / "file").chmod(0)
+    inner.chmod(0)
+    folder.chmod(0)
+    return folder
+
+
+def test_modes_bind_these_tests(closed: Path) -> None:
+    """Without this, everything below would pass for root whatever the code does."""
+    with pytest.raises(PermissionError):
+        list(closed.iterdir())
+
+
+def test_everything_below_a_closed_folder_is_listed(closed: Path) -> None:
+    found = {path.name: path for path, _ in disk.below(closed)}
+    assert set(found) == {"closed", "file", "link"}
+    assert mode(found["file"]) == 0, "a file's mode and time of change are evidence: listing leaves both alone"
+
+
+def test_a_closed_file_is_read_and_stays_closed(closed: Path) -> None:
+    (file,) = (path for path, _ in disk.below(closed) if path.name == "file")
+    assert disk.read(file) == b"content"
+    assert mode(file) == 0
+
+
+def test_a_file_in_a_closed_folder_is_a_file(closed: Path) -> None:
+    disk.open_folder(closed)
+    assert disk.is_file(closed / "closed" / "file")
+    assert not disk.is_file(closed / "closed" / "missing")
+
+
+def test_a_closed_folder_is_copied_with_the_modes_of_its_files(closed: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    disk.copy(closed, copy)
+    assert mode(copy / "closed" / "file") == mode(closed / "closed" / "file") == 0
+    assert (copy / "closed" / "link").readlink() == Path("file")
+    assert disk.read(copy / "closed" / "file") == b"content"
+
+
+def test_a_closed_folder_is_removed(closed: Path) -> None:
+    disk.remove(closed)
+    assert not closed.exists()
+    disk.remove(closed)  # a second time does nothing
+
+
+def test_removing_follows_no_link(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_bytes(b"kept")
+    outside.chmod(0o500)
+    folder = tmp_path / "it"
+    folder.mkdir()
+    (folder / "link").symlink_to(outside)
+    disk.remove(folder)
+    assert (outside / "kept").read_bytes() == b"kept"
+    assert mode(outside) == 0o500
+
+
+def test_a_link_never_opens_what_it_leads_to(tmp_path: Path) -> None:
+    """The other file may be anything on this machine: its mode is not ours to change."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x")
+    secret.chmod(0)
+    link = tmp_path / "link"
+    link.symlink_to(secret)
+    with pytest.raises(HarnessError, match="cannot read"):
+        disk.read(link)
+    assert mode(secret) == 0
+
+
+def test_what_cannot_be_removed_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "it"
+    folder.mkdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, os.strerror(13))
+
+    monkeypatch.setattr(Path, "rmdir", refuse)
+    with pytest.raises(HarnessError, match=r"cannot remove .*: Permission denied; remove it by hand"):
+        disk.remove(folder)
