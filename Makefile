@@ -1,6 +1,6 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
-.PHONY: run test matrix check bench lock schema format wheel-test setup clean
+.PHONY: run test test-containers matrix check bench lock schema format wheel-test setup clean
 
 run: setup
 	$(BIN)/ftps-lab run -j 4 $(ARGS)
@@ -9,7 +9,11 @@ matrix: setup
 	$(BIN)/ftps-lab matrix $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m 'not containers' $(ARGS)
+
+# The tests that need a Docker engine: real daemons, other lftp builds, the matrix, the classroom.
+test-containers: setup
+	$(BIN)/python -m pytest -n 2 -m containers $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check lab harness tests tools

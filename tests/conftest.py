@@ -1,4 +1,4 @@
-"""What all tests share: the proof that a server which waits does nothing, whatever else the machine is doing."""
+"""What all tests share: the Docker engine and who may use it; the proof that a server which waits does nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ftps_lab import containers
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ftps_lab.containers import Engine
     from ftps_lab.servers import FtpsServer
 
     Quiet = Callable[..., None]
@@ -30,6 +33,33 @@ def pytest_configure() -> None:
     ):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that uses `engine`, itself or through another fixture: `make test` leaves those out."""
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker("containers")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The Docker engine of this machine. A test that uses it belongs to `make test-containers`."""
+    if reason := containers.why_no_engine():
+        pytest.skip(reason)
+    engine = containers.connect()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(autouse=True)
+def _only_marked_tests_reach_the_engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that needs an engine and does not say so fails here too, not only on a machine without one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("containers") is None:
+            patch.setenv("DOCKER_HOST", "unix:///nowhere/this-test-does-not-use-the-fixture-engine.sock")
+        yield
 
 
 ROUNDS, PAUSE = 10, 0.001

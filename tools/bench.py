@@ -1,12 +1,14 @@
 """`make bench`: ratios measured in one run, because machines are noisy and absolute times mean little.
 
-Each figure says what it compares, the limit that the project holds itself to, and the measured value.
+Each figure says what it compares, the limit that the project holds itself to, and the measured value. With ``--quick``
+each figure is measured once, with less work, and no limit is judged: it shows that the bench itself works.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import gc
 import os
 import resource
@@ -16,31 +18,24 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import bench_bare
 from bench_figure import Figure
 from bench_matrix import warm_cells
-
-from ftps_harness import lftp, material
+from ftps_harness import lftp
 from ftps_harness.attempt import Request, Scene, attempt
+from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.home import Home
-from ftps_harness.scenario import catalogue, load, substitute
-from ftps_harness.scenario.files import place
+from ftps_harness.scenario import catalogue, load
 from ftps_harness.secrets import Secrets
-from ftps_harness.tasks import errands, populate
+from ftps_harness.tasks import populate
 from ftps_lab.certificates import CertificateSpec, issue
-from ftps_lab.handlers import Doorman
+from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
 from ftps_lab.servers import FtpsServer
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # asyncore, on Python 3.11
-    from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
-    from pyftpdlib.ioloop import IOLoop
-    from pyftpdlib.servers import FTPServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,13 +47,25 @@ ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
-class Line:
-    """One step's lftp command line, everything that it needs prepared."""
+class Effort:
+    """How much is measured.
 
-    script: tuple[str, ...]
-    home: Home
-    cwd: Any
-    password: str
+    Attributes:
+        rounds: Of each comparison.
+        steps: Of the leak check.
+        mib: The size of a file that is transferred, in MiB.
+        scenarios: Of the document; all of them unless a number is given.
+        warm: Do everything once before the clock counts.
+    """
+
+    rounds: int
+    steps: int
+    mib: int = 64
+    scenarios: int | None = None
+    warm: bool = True
+
+
+QUICK = Effort(rounds=1, steps=10, mib=4, scenarios=5, warm=False)
 
 
 def main() -> None:
@@ -66,35 +73,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each comparison (default 5)")
     parser.add_argument("--steps", type=int, default=1000, help="steps of the leak check (default 1000)")
+    parser.add_argument("--quick", action="store_true", help="each figure once, and no limit is judged")
     options = parser.parse_args()
-    client = lftp.identify(lftp.find())
-    scenarios = [load(path) for path in catalogue(ROOT / "scenarios").values() if path.parent.name == "document"]
-    print(f"lftp {client.version}, {client.tls}; {len(scenarios)} scenarios, medians of {options.rounds} rounds\n")
-    for figures in (
-        lambda: catalogue_against_bare(client, scenarios, options.rounds),
-        lambda: servers(options.rounds),
-        lambda: interceptor(client, options.rounds),
-        lambda: warm_cells(client, scenarios, min(options.rounds, 3)),
-        lambda: start_up(options.rounds),
-        lambda: leaks(client, options.steps),
-    ):
-        for figure in figures():
-            print(figure, flush=True)
+    effort = QUICK if options.quick else Effort(options.rounds, options.steps)
+    try:
+        client = lftp.identify(lftp.find())
+        scenarios = [load(path) for path in catalogue(ROOT / "scenarios").values() if path.parent.name == "document"]
+        for figure in _figures(client, scenarios[: effort.scenarios], effort):
+            print(dataclasses.replace(figure, limit=None) if options.quick else figure, flush=True)
+    except (LabError, HarnessError, UsageError) as error:
+        sys.exit(f"bench: {error}")
 
 
-def catalogue_against_bare(client: Lftp, scenarios: list[Scenario], rounds: int) -> Iterator[Figure]:
+def _figures(client: Lftp, scenarios: list[Scenario], effort: Effort) -> Iterator[Figure]:
+    print(f"lftp {client.version}, {client.tls}; {len(scenarios)} scenarios, medians of {effort.rounds} rounds\n")
+    yield from catalogue_against_bare(client, scenarios, effort)
+    yield from servers(effort.rounds)
+    yield from interceptor(client, effort)
+    yield from warm_cells(client, scenarios, min(effort.rounds, 3))
+    yield from start_up(effort.rounds)
+    yield from leaks(client, effort.steps)
+
+
+def catalogue_against_bare(client: Lftp, scenarios: list[Scenario], effort: Effort) -> Iterator[Figure]:
     """The catalogue as `run` does it, against the same lftp command lines with nothing around them."""
     ways: dict[str, Callable[[], float]] = {
-        "run -j 1 --no-controls": lambda: _timed(lambda: _run_all(client, 1, controls=False)),
-        "bare, the lab's servers": lambda: _bare(client, scenarios, stock=False),
-        "bare, stock pyftpdlib": lambda: _bare(client, scenarios, stock=True),
-        "run -j 2 --no-controls": lambda: _timed(lambda: _run_all(client, 2, controls=False)),
-        "run -j 1": lambda: _timed(lambda: _run_all(client, 1, controls=True)),
+        "run -j 1 --no-controls": lambda: _timed(lambda: _run_all(client, scenarios, 1, controls=False)),
+        "bare, the lab's servers": lambda: bench_bare.seconds(client, scenarios, stock=False),
+        "bare, stock pyftpdlib": lambda: bench_bare.seconds(client, scenarios, stock=True),
+        "run -j 2 --no-controls": lambda: _timed(lambda: _run_all(client, scenarios, 2, controls=False)),
+        "run -j 1": lambda: _timed(lambda: _run_all(client, scenarios, 1, controls=True)),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for way in ways.values():
-        way()  # warm
-    for _ in range(rounds):
+    for way in ways.values() if effort.warm else ():
+        way()
+    for _ in range(effort.rounds):
         for name, way in ways.items():
             times[name].append(way())
     for name in ways:
@@ -104,7 +117,7 @@ def catalogue_against_bare(client: Lftp, scenarios: list[Scenario], rounds: int)
         return statistics.median(a / b for a, b in zip(times[one], times[other], strict=True))
 
     first = "run -j 1 --no-controls"
-    yield Figure(f"{first} / bare lftp, the lab's own servers up", ratio(first, "bare, the lab's servers"), "x", 1.5)
+    yield Figure(f"{first} / bare lftp, the lab's own servers up", ratio(first, "bare, the lab's servers"), "x", 1.25)
     yield Figure(f"{first} / bare lftp, stock pyftpdlib up", ratio(first, "bare, stock pyftpdlib"), "x", 0.5)
     yield Figure("-j 2 / -j 1", ratio("run -j 2 --no-controls", first), "x")
     yield Figure("with controls / without", ratio("run -j 1", first), "x")
@@ -116,115 +129,14 @@ def _timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _run_all(client: Lftp, jobs: int, *, controls: bool) -> None:
+def _run_all(client: Lftp, scenarios: list[Scenario], jobs: int, *, controls: bool) -> None:
     """The whole command, its start included."""
-    command = [sys.executable, "-m", "ftps_harness", "run", "document", "--lftp", str(client.path), "-j", str(jobs)]
-    done = subprocess.run(
-        [*command, *([] if controls else ["--no-controls"])], cwd=ROOT, capture_output=True, check=False, text=True
-    )
+    command = [sys.executable, "-m", "ftps_harness", "run", *(scenario.id for scenario in scenarios)]
+    command += ["--lftp", str(client.path), "-j", str(jobs), *([] if controls else ["--no-controls"])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
     if done.returncode != 0:
-        print(f"  (exit code {done.returncode}, so the figures mean little: {done.stdout[-300:]})", file=sys.stderr)
-
-
-def _bare(client: Lftp, scenarios: list[Scenario], *, stock: bool) -> float:
-    """Only lftp is timed: servers, files and rc are there before."""
-    total = 0.0
-    for scenario in scenarios:
-        with contextlib.ExitStack() as stack:
-            lines = _prepared(scenario, stack, stock=stock)
-            for line in lines:
-                began = time.perf_counter()
-                _lftp(client, line)
-                total += time.perf_counter() - began
-    return total
-
-
-def _lftp(client: Lftp, line: Line) -> None:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(line.home.home), "LC_ALL": "C", "TERM": "dumb"}
-    environment["LFTP_PASSWORD"] = line.password
-    subprocess.run(
-        [str(client.path), "-c", "\n".join(line.script)],
-        env=environment,
-        cwd=line.home.folder(line.cwd),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-
-
-def _prepared(scenario: Scenario, stack: contextlib.ExitStack, *, stock: bool) -> list[Line]:
-    """One server and one HOME for each step, up and written before the clock runs."""
-    issued = material.Material(scenario)
-    lines = []
-    files: dict[str, bytes] = {}
-    rc = ""
-    for step in scenario.steps:
-        secrets = Secrets.new()
-        spec = issued.server(step.server)
-        pem = spec.certificate.pem if spec.certificate else b""
-        for name, sources in step.files.items():
-            files[name] = issued.content(sources, step.server, lambda pem=pem: pem)
-        rc = rc if step.rc is None else step.rc
-        port = _served(spec, secrets, stack, stock=stock)
-        home = stack.enter_context(Home())
-        for name, content in files.items():
-            folder, plain_name = place(name, step.cwd)
-            home.put_file(plain_name, content, folder=folder)
-        home.write_rc(substitute(rc, issued.placeholders(home.dot_lftp, step.host, port)))
-        home.put_upload(secrets.upload_name, secrets.upload_content)
-        script = (
-            *lftp.settings_of_ours(step.host),
-            lftp.open_command(spec.protocol, step.host, port, step.user or secrets.user),
-            *(errand.command() for errand in errands(step.run, secrets, home.downloads, home.uploads)),
-        )
-        lines.append(Line(script, home, step.cwd, step.password or secrets.password))
-    return lines
-
-
-def _served(spec: ServerSpec, secrets: Secrets, stack: contextlib.ExitStack, *, stock: bool) -> int:
-    """The port of a server that runs until the stack is left."""
-    root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    populate(root, secrets)
-    # pyftpdlib has no implicit FTPS: the lab's own stands in, on both sides of the comparison.
-    if stock and spec.protocol != "implicit":
-        return _stock(spec, root, secrets, stack).port
-    return stack.enter_context(FtpsServer(spec, root=root, password=secrets.password)).port
-
-
-class _Stock:
-    """pyftpdlib as it comes, in a thread."""
-
-    def __init__(self, handler: type, ioloop: Any) -> None:
-        self._ioloop = ioloop
-        self._ftpd = FTPServer(("127.0.0.1", 0), handler, ioloop=ioloop)
-        self.port: int = self._ftpd.address[1]
-        self._stopping = False
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while not self._stopping:
-            self._ioloop.loop(0.05, blocking=False)
-        self._ioloop.close()
-
-    def stop(self) -> None:
-        self._stopping = True
-        self._thread.join()
-
-
-def _stock(spec: ServerSpec, root: Path, secrets: Secrets, stack: contextlib.ExitStack) -> _Stock:
-    names: dict[str, Any] = {"authorizer": Doorman(str(root.resolve()), secrets.password)}
-    base: type = FTPHandler
-    if spec.certificate is not None and spec.protocol != "plain":
-        base = TLS_FTPHandler
-        pem = root.parent / f"{root.name}.pem"
-        pem.write_bytes(spec.certificate.key_pem + spec.certificate.pem + b"".join(c.pem for c in spec.chain))
-        stack.callback(pem.unlink)
-        names |= {"certfile": str(pem), "tls_control_required": spec.require_tls}
-    server = _Stock(type("Handler", (base,), names), IOLoop())
-    stack.callback(server.stop)
-    return server
+        said = (done.stdout + done.stderr).strip()[-300:]
+        print(f"  (exit code {done.returncode}, so the figures mean little: {said})", file=sys.stderr)
 
 
 def servers(rounds: int) -> Iterator[Figure]:
@@ -249,32 +161,30 @@ def servers(rounds: int) -> Iterator[Figure]:
         yield Figure("a hundred servers up and down, median", statistics.median(hundreds), "s", 1)
 
 
-def interceptor(client: Lftp, rounds: int) -> Iterator[Figure]:
+def interceptor(client: Lftp, effort: Effort) -> Iterator[Figure]:
     """The same transfers by the same lftp, straight to the server and through the interceptor in front of it."""
-    mib = 64
     certificate = issue({"a": CertificateSpec()})["a"]
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         large = root / "large"
-        large.write_bytes(os.urandom(mib << 20))
+        large.write_bytes(os.urandom(effort.mib << 20))
         home = stack.enter_context(Home())
-        servers = {
-            attack: stack.enter_context(
-                FtpsServer(ServerSpec(certificate=certificate, attack=attack), root=root, password="x")
-            )
+        direct, intercepted = (
+            stack.enter_context(FtpsServer(ServerSpec(certificate=certificate, attack=attack), root=root, password="x"))
             for attack in ("none", "intercept")
+        )
+        asked: dict[str, tuple[str, float | None]] = {
+            f"a download of {effort.mib} MiB": ("cat large > /dev/null", 2),
+            f"an upload of {effort.mib} MiB": (f"put {large} -o up", 2),
+            "a listing": ("ls", None),
         }
-        asked = {
-            f"a download of {mib} MiB": "cat large > /dev/null",
-            f"an upload of {mib} MiB": f"put {large} -o up",
-            "a listing": "ls",
-        }
-        for what, command in asked.items():
+        for what, (command, limit) in asked.items():
             ratios = []
-            for _ in range(rounds):
-                straight, through = (_transfer(client, home, servers[way], command) for way in ("none", "intercept"))
+            for _ in range(effort.rounds):
+                straight, through = (_transfer(client, home, server, command) for server in (direct, intercepted))
                 ratios.append(through / straight)
-            yield Figure(f"{what}, through the interceptor / straight to the server", statistics.median(ratios), "x")
+            title = f"{what}, through the interceptor / straight to the server"
+            yield Figure(title, statistics.median(ratios), "x", limit)
 
 
 def _transfer(client: Lftp, home: Home, server: FtpsServer, command: str) -> float:
@@ -286,15 +196,15 @@ def _transfer(client: Lftp, home: Home, server: FtpsServer, command: str) -> flo
         command,
     )
     server.record()  # what was witnessed would pile up
-    seconds = _timed(lambda: _lftp(client, Line(script, home, "home", "x")))
+    seconds = _timed(lambda: bench_bare.start(client, bench_bare.Line(script, home, "home", "x")))
     server.settle()
     if not any(transfer.completed and transfer.size for transfer in server.testimony().transfers):
-        raise SystemExit(f"this did not come about: {command}")
+        raise SystemExit(f"bench: lftp transferred nothing: {command}")
     return seconds
 
 
 def start_up(rounds: int) -> Iterator[Figure]:
-    """What one waits for before anything happens."""
+    """What a person waits for before anything happens."""
     python = sys.executable
     commands = {
         "import click": [python, "-c", "import click"],
@@ -304,9 +214,10 @@ def start_up(rounds: int) -> Iterator[Figure]:
     times: dict[str, list[float]] = {name: [] for name in commands}
     for index in range(rounds * 2 + 1):
         for name, command in commands.items():
-            took = _timed(lambda command=command: subprocess.run(command, capture_output=True, check=True, cwd=ROOT))
+            began = time.perf_counter()
+            subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
             if index:
-                times[name].append(took)
+                times[name].append(time.perf_counter() - began)
     for name in ("list", "--help"):
         ratio = statistics.median(a / b for a, b in zip(times[name], times["import click"], strict=True))
         yield Figure(f"ftps-lab {name} / python -c 'import click'", ratio, "x", 3)

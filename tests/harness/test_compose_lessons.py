@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ftps_lab.classroom.hosts import HOSTS
-from ftps_lab.containers import why_no_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ftps_lab.containers import Engine
 
 ROOT = Path(__file__).parent.parent.parent
 LESSONS = (ROOT / "docs/classroom.md").read_text()
@@ -191,10 +192,8 @@ class Student:
 
 
 @pytest.fixture(params=["docker compose", "docker-compose"])
-def classroom(request: pytest.FixtureRequest) -> Iterator[Classroom]:
+def classroom(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Classroom]:
     """With Compose v2, a plugin of docker, and with 1.29."""
-    if reason := why_no_engine():
-        pytest.skip(reason)
     if shutil.which("docker") is None:
         pytest.skip("no docker command here (Debian: apt install docker.io)")
     compose: list[str] = request.param.split()
@@ -235,7 +234,6 @@ def test_what_is_shown_is_all_that_may_come(shown: list[str], output: str, fits:
     assert bool(Typed("student", "x", shown=shown).pattern.fullmatch(output)) is fits
 
 
-@pytest.mark.docker
 @pytest.mark.lftp
 def test_the_classroom(classroom: Classroom) -> None:
     classroom.must("build", "example", timeout=BUILD_SECONDS)

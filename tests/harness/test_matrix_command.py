@@ -21,16 +21,15 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.matrix.containers import Stage, check_system_rc, host_names, image_of, is_address
 from ftps_harness.matrix.play import MatrixRun
 from ftps_harness.scenario import catalogue, load
-from ftps_lab import containers
 
 if TYPE_CHECKING:
     from tests.harness.conftest import Play
 
+    from ftps_lab import containers
+
 ROOT = Path(__file__).parents[2]
 ONE_PAIR = ("--client", "bullseye", "--server", "lab")
 COMMAND = (sys.executable, "-m", "ftps_harness", "matrix")
-
-needs_engine = pytest.mark.skipif(bool(containers.why_no_engine()), reason=containers.why_no_engine() or "-")
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -129,8 +128,7 @@ class TestWithoutContainers:
                 assert known.keys() == steps[scenario], f"{file.name}: {scenario}"
 
 
-@needs_engine
-@pytest.mark.docker
+@pytest.mark.usefixtures("engine")
 class TestWithContainers:
     def test_one_pair_from_the_start_to_the_end(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         """The document's own wording, on the build that it was written for; the baseline agrees, nothing is left."""
@@ -262,8 +260,7 @@ class TestWithContainers:
         return found
 
 
-@needs_engine
-@pytest.mark.docker
+@pytest.mark.usefixtures("engine")
 def test_images_are_built_once(play: Play) -> None:
     """The second time nothing is said, for nothing takes long."""
     from ftps_harness.matrix.builds import BUILDS, KINDS
@@ -277,8 +274,7 @@ def test_images_are_built_once(play: Play) -> None:
         assert expected is None or said == expected
 
 
-@needs_engine
-@pytest.mark.docker
+@pytest.mark.usefixtures("engine")
 def test_a_build_that_fails_is_a_sentence_and_an_optional_one_is_left_out(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,10 +24,8 @@ from ftps_lab.containers import (
     Network,
     Session,
     clear_leftovers,
-    connect,
     context,
     ensure,
-    why_no_engine,
 )
 from ftps_lab.containers.owners import LABEL_RUN, Owner
 from ftps_lab.errors import LabError
@@ -38,20 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.docker
-
 SECONDS = 30.0
 
 NAME = "www.example.test"
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    if reason := why_no_engine():
-        pytest.skip(reason)
-    engine = connect()
-    yield engine
-    engine.close()
 
 
 @pytest.fixture(scope="module")

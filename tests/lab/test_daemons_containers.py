@@ -6,11 +6,15 @@ import importlib.util
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ftps_lab import containers
 from ftps_lab.daemons import NEEDS
+
+if TYPE_CHECKING:
+    from ftps_lab.containers import Engine
 
 ROOT = Path(__file__).parents[2]
 TESTS = Path(__file__).with_name("real_daemons.py")
@@ -36,12 +40,9 @@ def pytest_for_containers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.docker
 @pytest.mark.parametrize("kind", sorted(NEEDS))
-def test_the_real_daemon_in_its_container(kind: str, pytest_for_containers: Path) -> None:
+def test_the_real_daemon_in_its_container(kind: str, pytest_for_containers: Path, engine: Engine) -> None:
     """With no more rights than the matrix gives it."""
-    if reason := containers.why_no_engine():
-        pytest.skip(reason)
     needs = NEEDS[kind]
     command = ["python", "-m", "pytest", "-q", "-rs", "-c", "/dev/null", "--rootdir=/tmp", "-p", "no:cacheprovider"]
     command += [
@@ -50,22 +51,18 @@ def test_the_real_daemon_in_its_container(kind: str, pytest_for_containers: Path
         "vsftpd and not reuse" if kind == "vsftpd" else kind,
         str(pytest_for_containers / TESTS.name),
     ]
-    engine = containers.connect()
-    try:
-        image = containers.ensure(engine, containers.SERVERS[kind])
-        with containers.Session(engine) as session:
-            container = session.container(
-                image,
-                network=session.network(kind),
-                name=kind,
-                mounts=[containers.Mount(pytest_for_containers, read_only=True)],
-                user="0:0" if needs.user == "root" else "1000:1000",
-                capabilities=needs.capabilities,
-                environment={"PYTHONPATH": str(pytest_for_containers)},
-            )
-            done = container.run(command, timeout=300)
-    finally:
-        engine.close()
+    image = containers.ensure(engine, containers.SERVERS[kind])
+    with containers.Session(engine) as session:
+        container = session.container(
+            image,
+            network=session.network(kind),
+            name=kind,
+            mounts=[containers.Mount(pytest_for_containers, read_only=True)],
+            user="0:0" if needs.user == "root" else "1000:1000",
+            capabilities=needs.capabilities,
+            environment={"PYTHONPATH": str(pytest_for_containers)},
+        )
+        done = container.run(command, timeout=300)
     shown = (done.stdout + done.stderr).decode("utf-8", "replace")
     assert done.code == 0, shown
     passed = re.search(r"(\d+) passed", shown)

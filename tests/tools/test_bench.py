@@ -1,0 +1,100 @@
+"""`make bench`: every figure is measured, and what this machine cannot measure is one sentence."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftps_harness.lftp import find, identify
+from ftps_harness.matrix.containers import Stage
+from ftps_harness.scenario import catalogue, load
+from ftps_lab import containers
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+FIGURES = (
+    "catalogue, run -j 1 --no-controls",
+    "catalogue, run -j 1",
+    "catalogue, run -j 2 --no-controls",
+    "catalogue, bare, the lab's servers",
+    "catalogue, bare, stock pyftpdlib",
+    "run -j 1 --no-controls / bare lftp, the lab's own servers up",
+    "run -j 1 --no-controls / bare lftp, stock pyftpdlib up",
+    "-j 2 / -j 1",
+    "with controls / without",
+    "a P-256 certificate issued and its server ready, median",
+    "a hundred servers up and down, median",
+    "a download of 4 MiB, through the interceptor / straight to the server",
+    "an upload of 4 MiB, through the interceptor / straight to the server",
+    "a listing, through the interceptor / straight to the server",
+    "ftps-lab list / python -c 'import click'",
+    "ftps-lab --help / python -c 'import click'",
+    "threads after 10 steps, more than before",
+    "descriptors after 10 steps, more than before",
+    "temporary files after 10 steps, more than before",
+    "peak memory of this whole run",
+)
+
+
+def test_quick_measures_every_figure_and_judges_none(tmp_path: Path) -> None:
+    """Without an engine, as a process of its own."""
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/bench.py", "--quick"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    for figure in FIGURES:
+        [line] = [line for line in lines if line.startswith(f"{figure}  ")]
+        assert float(line[len(figure) :].split()[0]) >= 0
+    [said] = [line for line in lines if "no.sock" in line]
+    assert said.startswith("the matrix is not measured: ")
+    assert len(lines) == len(FIGURES) + 3  # the sentence, the head line, and a blank one
+    assert "at most" not in done.stdout
+
+
+def test_without_lftp_it_says_so(tmp_path: Path) -> None:
+    """In a sentence, with an exit code."""
+    environment = {**os.environ, "FTPS_LAB_LFTP": str(tmp_path / "lftp")}
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/bench.py", "--quick"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("bench: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_engine_that_cannot_have_the_images_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figures of containers are left out."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import bench_matrix
+
+    def no_image(*_: object) -> None:
+        raise LabError("no base image debian:bookworm-slim here, and no registry")
+
+    monkeypatch.setattr(containers, "why_no_engine", lambda: "")
+    monkeypatch.setattr(Stage, "prepare", no_image)
+    monkeypatch.setattr(Stage, "__enter__", lambda self: self)
+    monkeypatch.setattr(Stage, "__exit__", lambda *_: None)
+    scenarios = [load(catalogue(ROOT / "scenarios")["document/expired"])]
+    assert list(bench_matrix.warm_cells(identify(find()), scenarios, 1)) == []
+    said = capsys.readouterr().out
+    assert said == "the matrix is not measured: no base image debian:bookworm-slim here, and no registry\n"
