@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ftps_harness.needles import is_secret
 from ftps_lab.testimony import TRANSFERS
 
 if TYPE_CHECKING:
@@ -40,9 +41,8 @@ def contradictions_of(
     yield from _other_attack(situation, server, wire)
     yield from _client_against_server(client, server)
     yield from _relayed(situation, server)
-    in_clear = any(c.channel == "clear" and c.password == situation.password for c in server.credentials)
-    if situation.password and in_clear and not wire.password:
-        yield "the server was told the password in clear, but the wire tap does not hold it"
+    if any(c.channel == "clear" and is_secret(c) for c in server.credentials) and not wire.password:
+        yield "the server was told a password in clear, but the wire tap does not hold it"
     if any(t.channel == "clear" and t.size and not t.forged for t in server.transfers) and not wire.payload:
         yield "the server transferred content in clear, but the wire tap does not hold it"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ftps_harness import lftp, messages, on_the_wire
+from ftps_harness import lftp, messages, needles, on_the_wire
 from ftps_harness.outcome import ClientAccount, Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
 from ftps_harness.tasks import Evidence, errands, files_below, holds_payload
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.home import Folder, Home
     from ftps_harness.lftp import Lftp, Run
+    from ftps_harness.needles import Passwords
     from ftps_harness.place import Place
     from ftps_harness.secrets import Secrets
     from ftps_harness.tasks import Errand
@@ -110,10 +111,9 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     testimony, wire = server.testimony(), server.wire()
     written = tuple(path for path, state in files_below(*_reach(scene.home)).items() if before.get(path) != state)
     client = _client_account(scene, request, run, todo, written, testimony)
-    anonymous = request.user == ANONYMOUS
-    exposure = on_the_wire.account(wire, testimony, secrets, anonymous=anonymous)
-    password = "" if anonymous else secrets.password
-    situation = _situation(scene.client, spec, password, settled=settled, fresh=fresh)
+    passwords = _passwords(secrets, request, testimony, wire)
+    exposure = on_the_wire.account(wire, testimony, secrets, passwords)
+    situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh)
     outcome = conclude(situation, client, testimony, exposure)
     return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure)
 
@@ -173,13 +173,20 @@ def _reach(home: Home) -> tuple[Path, ...]:
     return home.downloads, home.home, home.elsewhere
 
 
-def _situation(client: Lftp, spec: ServerSpec, password: str, *, settled: bool, fresh: bool) -> Situation:
+def _passwords(secrets: Secrets, request: Request, testimony: Testimony, wire: Wire) -> Passwords:
+    """Every password of this run: the lab's own, the step's, and those that lftp took from elsewhere and sent."""
+    declared = {secrets.password, *([request.password] if request.password and request.user != ANONYMOUS else [])}
+    sent = {*needles.passwords_sent(testimony), *needles.passwords_in_clear(wire)}
+    return needles.Passwords.of(declared | sent, public=(request.user or secrets.user, request.host))
+
+
+def _situation(client: Lftp, spec: ServerSpec, passwords: Passwords, *, settled: bool, fresh: bool) -> Situation:
     """What was declared of the server, for the witnesses to be held against."""
     leaf, data = spec.certificate, spec.data_certificate or spec.certificate
     own = spec.attack_certificate if spec.attack == "intercept" else None
     sent = {certificate.sha1 for certificate in spec.sent}
     return Situation(
-        password=password,
+        passwords=passwords,
         certificate=leaf.sha256 if leaf else "",
         settled=settled,
         fresh=fresh,

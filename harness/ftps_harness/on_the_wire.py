@@ -6,11 +6,13 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from ftps_harness.needles import passwords_in_clear
 from ftps_harness.outcome import WireAccount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ftps_harness.needles import Passwords
     from ftps_harness.outcome import BehindAuth
     from ftps_harness.secrets import Secrets
     from ftps_lab.testimony import Testimony, Wire
@@ -32,8 +34,8 @@ _RECORDS: dict[int, BehindAuth] = {0x14: "tls", 0x15: "alert", 0x16: "tls", 0x17
 """The first byte of a TLS record → what it is (RFC 8446 section 5.1)."""
 
 
-def account(wire: Wire, testimony: Testimony, secrets: Secrets, *, anonymous: bool) -> WireAccount:
-    """What the tap says. An anonymous login has no secret password.
+def account(wire: Wire, testimony: Testimony, secrets: Secrets, passwords: Passwords) -> WireAccount:
+    """What the tap says. A password that was sent in clear counts, whichever it is; `passwords` are looked for.
 
     Content that carries no mark of ours (a file of the user's own, one of three bytes) is known by its hash: a data
     connection in clear consists of nothing else.
@@ -44,7 +46,7 @@ def account(wire: Wire, testimony: Testimony, secrets: Secrets, *, anonymous: bo
     heard = [record.to_client for record in wire.records if record.kind == "control"]
     return WireAccount(
         connections=tuple((record.kind, record.peer[1]) for record in wire.records),
-        password=not anonymous and any(map(secrets.find_password, streams)),
+        password=any(passwords_in_clear(wire)) or any(map(passwords.found_in, streams)),
         payload=known or any(map(secrets.find_payload, streams)),
         volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
         behind_auth=frozenset(_behind_auth(heard)),

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ftps_harness.agreement import contradictions_of, unexplained, unproved
+from ftps_harness.needles import is_secret
 
 if TYPE_CHECKING:
     from ftps_harness.messages import Word
+    from ftps_harness.needles import Passwords
     from ftps_harness.scenario import Verdict
     from ftps_lab.testimony import Testimony, Transfer
 
@@ -81,7 +83,7 @@ class WireAccount:
 
     Attributes:
         connections: Kind and client port of every connection on the tap.
-        password: The run's secret password is readable in the raw bytes.
+        password: A password is readable in the raw bytes.
         payload: A listing or a file's content is readable in the raw bytes.
         volumes: How many bytes the tap holds of each of these connections: to the server, to the client.
         behind_auth: What came from the server behind its consents to AUTH.
@@ -123,7 +125,7 @@ class Situation:
     """What the witnesses are asked about.
 
     Attributes:
-        password: The run's secret password; empty for an anonymous login, which has none.
+        passwords: The run's own, the step's, and every one that a client was seen to send.
         certificate: SHA-256 fingerprint of the declared genuine certificate; empty for a plain server.
         settled: The server's record is complete.
         role: Whose account was declared: the server's own, or that of an attacker who ends TLS in its place.
@@ -138,7 +140,7 @@ class Situation:
         fresh: The server's record was empty when lftp was started.
     """
 
-    password: str
+    passwords: Passwords
     certificate: str
     settled: bool
     role: Literal["genuine", "impostor"] = "genuine"
@@ -203,11 +205,24 @@ def _exposure(
         found.add(("password", "wire"))
     if wire.payload:
         found.add(("payload", "wire"))
-    if server.role == "impostor" and situation.password and situation.password in server.passwords:
+    if server.role == "impostor" and _holds_password(situation, server):
         found.add(("password", "impostor"))
     if any(_to_impostor(situation, client, server, transfer) for transfer in server.transfers):
         found.add(("payload", "impostor"))
     return frozenset(what for what, _ in found), frozenset(whom for _, whom in found)
+
+
+def _holds_password(situation: Situation, server: Testimony) -> bool:
+    """Whether an impostor was told a password: by PASS, whichever it is, or in any command, name or content."""
+    if any(map(is_secret, server.credentials)):
+        return True
+    if any(situation.passwords.found_in_upper_case(command.verb.encode()) for command in server.commands):
+        return True
+    names = [handshake.server_name or "" for handshake in server.handshakes]
+    logins = [text or "" for c in server.credentials for text in (c.user, c.password)]
+    texts = [*names, *logins, *(command.argument for command in server.commands)]
+    contents = [transfer.captured for transfer in server.transfers]
+    return any(map(situation.passwords.found_in, [*(text.encode() for text in texts), *contents]))
 
 
 def _to_impostor(situation: Situation, client: ClientAccount, server: Testimony, transfer: Transfer) -> bool:

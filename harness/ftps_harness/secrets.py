@@ -79,10 +79,6 @@ class Secrets:
             needles=(mark.encode(), *(name.encode() for name in names), *short),
         )
 
-    def find_password(self, data: bytes) -> bool:
-        """Whether the password stands anywhere in the bytes."""
-        return self.password.encode() in data
-
     def find_payload(self, data: bytes) -> bool:
         """Whether the bytes hold a secret file name (as a listing does), or 83 bytes on end of any content."""
         return any(needle in data for needle in self.needles)

@@ -102,6 +102,13 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         self.lab_log = self.lab_recorder.opened("control", peer, self.lab_attack)
         super().__init__(tapped, server, ioloop)
 
+    def decode(self, line: bytes) -> str:
+        """A command as text, without a loss: UTF-8 (RFC 2640 section 2.2), else Latin-1, as old clients have it."""
+        try:
+            return line.decode("utf-8")
+        except UnicodeDecodeError:
+            return line.decode("latin-1")
+
     def handle(self) -> None:
         """A client is here, and nothing stands between it and the greeting."""
         self.lab_greet()

@@ -9,6 +9,7 @@ import pytest
 from tests.harness.outcomes import leaked
 
 from ftps_harness.messages import Word
+from ftps_harness.needles import Passwords
 from ftps_harness.outcome import BehindAuth, ClientAccount, Outcome, Situation, Task, WireAccount, conclude
 from ftps_harness.scenario import Expect
 from ftps_harness.verdict import judge
@@ -16,6 +17,7 @@ from ftps_lab.data import is_client_hello
 from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
 
 PASSWORD = "pass-secret"
+PASSWORDS = Passwords.of([PASSWORD])
 GENUINE, HIS, NOBODYS = "AA:AA", "BB:BB", "CC:CC"
 HIS_SHA1, GENUINE_SHA1 = "DD:DD", "EE:EE"
 
@@ -61,7 +63,7 @@ UNSEEN = replace(RELAYED, transfers=(replace(TAKEN, captured=b""),))
 """Passed on, but nothing of it is a secret: no password, and nothing that anybody holds."""
 
 INTERCEPTED = Situation(
-    PASSWORD,
+    PASSWORDS,
     GENUINE,
     settled=True,
     role="impostor",
@@ -71,13 +73,23 @@ INTERCEPTED = Situation(
     in_the_middle=True,
     sent=frozenset({HIS_SHA1}),
 )
-ANONYMOUS = replace(INTERCEPTED, password="")
 NOT_DONE = replace(DONE, holds_payload=False)
+
+
+def anonymous(account: Testimony) -> Testimony:
+    """The same session of a client without a password of its own."""
+    behind = None if account.behind is None else anonymous(account.behind)
+    known = {PASSWORD: "lftp@"}
+    logins = tuple(
+        replace(login, user="anonymous", password=known.get(login.password or "", login.password))
+        for login in account.credentials
+    )
+    return replace(account, credentials=logins, behind=behind)
 
 
 def attacked(attack: str, deed: str = "", **more: Any) -> Situation:
     """A genuine server with an attacker in front of it who is not in the middle."""
-    return Situation(PASSWORD, GENUINE, settled=True, attack=attack, deed=deed or attack, **more)
+    return Situation(PASSWORDS, GENUINE, settled=True, attack=attack, deed=deed or attack, **more)
 
 
 def only(outcome: Outcome) -> str:
@@ -105,14 +117,14 @@ def test_a_client_that_refuses_his_certificate_is_not() -> None:
 def test_what_he_holds_counts_from_the_first_byte(direction: Any) -> None:
     """Cut short, and whatever became of it at the client."""
     first = replace(TAKEN, direction=direction, size=1, completed=False, captured=b"f")
-    outcome = conclude(ANONYMOUS, SILENT, replace(RELAYED, transfers=(first,)), TAPPED)
+    outcome = conclude(INTERCEPTED, SILENT, anonymous(replace(RELAYED, transfers=(first,))), TAPPED)
     assert leaked(outcome) == ("exposed", {"payload"}, {"impostor"})
 
 
 def test_a_download_of_which_neither_holds_anything_is_no_exposure() -> None:
     """The counterpart: without the captured byte nobody has got anything."""
     cut = replace(TAKEN, size=1, completed=False, captured=b"")
-    assert conclude(ANONYMOUS, SILENT, replace(RELAYED, transfers=(cut,)), TAPPED).verdict == "failed"
+    assert conclude(INTERCEPTED, SILENT, anonymous(replace(RELAYED, transfers=(cut,))), TAPPED).verdict == "failed"
 
 
 BEHIND_HIM: dict[str, tuple[dict[str, Any], str]] = {
@@ -131,7 +143,7 @@ BEHIND_HIM: dict[str, tuple[dict[str, Any], str]] = {
 def test_the_genuine_server_behind_him_tells_something_else(change: dict[str, Any], sentence: str) -> None:
     """Inconclusive where nothing is exposed; an exposure says it too, and is not passed."""
     behind = replace(BEHIND, **change)
-    outcome = conclude(ANONYMOUS, NOT_DONE, replace(UNSEEN, behind=behind), TAPPED)
+    outcome = conclude(INTERCEPTED, NOT_DONE, anonymous(replace(UNSEEN, behind=behind)), TAPPED)
     assert outcome.verdict == "inconclusive"
     assert sentence in outcome.contradictions[0]
     exposed = conclude(INTERCEPTED, DONE, replace(RELAYED, behind=behind), TAPPED)
@@ -166,7 +178,7 @@ def test_his_account_is_an_impostors() -> None:
 
 def test_he_is_never_accepted() -> None:
     """Even when he got nothing: to be let in by him is not what `accepted` means."""
-    outcome = conclude(ANONYMOUS, NOT_DONE, UNSEEN, TAPPED)
+    outcome = conclude(INTERCEPTED, NOT_DONE, anonymous(UNSEEN), TAPPED)
     assert "every request was carried out, but not by" in only(outcome)
 
 
@@ -186,9 +198,9 @@ def test_a_refusal_of_one_request_among_several_is_one() -> None:
     """What was done before it does not speak against it."""
     client = replace(REFUSED, tasks=(Task("put", None, True), Task("list", False, False)))
     server = replace(UNSEEN, transfers=(), behind=replace(BEHIND, transfers=()))
-    assert conclude(ANONYMOUS, client, server, TAPPED).verdict == "rejected"
+    assert conclude(INTERCEPTED, client, anonymous(server), TAPPED).verdict == "rejected"
     everything = replace(client, tasks=client.tasks[:1])
-    assert "everything requested was carried out" in only(conclude(ANONYMOUS, everything, server, TAPPED))
+    assert "everything requested was carried out" in only(conclude(INTERCEPTED, everything, anonymous(server), TAPPED))
 
 
 # Content that is none: an attacker's invention, a ClientHello.
@@ -203,8 +215,8 @@ IN_CLEAR = replace(SENT_IN_CLEAR, connections=(*SENT_IN_CLEAR.connections[:1], r
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
 def test_what_an_attacker_made_up_is_no_secret(role: Any) -> None:
     """Not on the wire, and not in the hands of an impostor who sent it himself."""
-    situation = replace(CLEAR_DATA, role=role, password="")
-    outcome = conclude(situation, HELD, replace(IN_CLEAR, role=role), TAPPED)
+    situation = replace(CLEAR_DATA, role=role)
+    outcome = conclude(situation, HELD, anonymous(replace(IN_CLEAR, role=role)), TAPPED)
     assert (outcome.verdict, outcome.contradictions) == ("failed", ())
 
 

@@ -34,6 +34,7 @@ from tests.harness.sabotage import (
 )
 
 from ftps_harness.material import impostor_of
+from ftps_harness.needles import Passwords
 from ftps_harness.outcome import ClientAccount, Situation, Task, WireAccount, conclude
 from ftps_harness.scenario import Expect
 from ftps_harness.verdict import judge, judge_repeated
@@ -317,14 +318,14 @@ class TestVerdicts:
         self, client: ClientAccount, expected: ExpectedVerdict, leak: bool
     ) -> None:
         wire = WireAccount((), leak, False)
-        outcome = conclude(Situation("secret", "AA", settled=True), client, DISCREPANT, wire)
+        outcome = conclude(Situation(Passwords.of(["secret"]), "AA", settled=True), client, DISCREPANT, wire)
         assert judge(outcome, Expect(verdict=expected), "").status in {"error", "fail"}
         sometimes = Expect(verdict=expected, how_often="sometimes", otherwise=("hung", "crashed", "exposed", "failed"))
         assert judge_repeated([(outcome, "")] * 2, sometimes).status in {"error", "fail"}
 
     def test_a_client_that_hangs_where_all_agree_is_a_fact(self) -> None:
         hung = conclude(
-            Situation("secret", "AA", settled=True),
+            Situation(Passwords.of(["secret"]), "AA", settled=True),
             replace(CLIENT, timed_out=True, exit_code=None),
             Testimony("genuine"),
             WireAccount((), False, False),

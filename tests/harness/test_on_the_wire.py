@@ -6,11 +6,13 @@ import hashlib
 
 import pytest
 
+from ftps_harness.needles import Passwords
 from ftps_harness.on_the_wire import account
 from ftps_harness.secrets import Secrets
 from ftps_lab.testimony import Testimony, Transfer, Wire, WireRecord
 
 SECRETS = Secrets.new()
+PASSWORDS = Passwords.of([SECRETS.password])
 HELLO = b"220 ready.\r\n"
 YES = b"234 AUTH TLS successful.\r\n"
 FEATURES = b"211-Features supported:\r\n AUTH TLS\r\n UTF8\r\n211 End FEAT.\r\n"
@@ -46,7 +48,7 @@ def heard(*streams: bytes, kind: str = "control") -> Wire:
     ],
 )
 def test_what_came_behind_the_consent_to_auth(streams: list[bytes], kinds: set[str]) -> None:
-    assert account(heard(*streams), Testimony("genuine"), SECRETS, anonymous=False).behind_auth == kinds
+    assert account(heard(*streams), Testimony("genuine"), SECRETS, PASSWORDS).behind_auth == kinds
 
 
 @pytest.mark.parametrize(
@@ -62,13 +64,13 @@ def test_what_came_behind_the_consent_to_auth(streams: list[bytes], kinds: set[s
     ],
 )
 def test_who_lists_auth_in_clear(stream: bytes, listed: bool) -> None:
-    told = account(heard(stream), Testimony("genuine"), SECRETS, anonymous=False)
+    told = account(heard(stream), Testimony("genuine"), SECRETS, PASSWORDS)
     assert told.lists_auth is listed
 
 
 def test_what_passes_on_a_data_connection_is_no_reply() -> None:
     """A file that looks like a control connection."""
-    told = account(heard(HELLO + FEATURES + YES, kind="data"), Testimony("genuine"), SECRETS, anonymous=False)
+    told = account(heard(HELLO + FEATURES + YES, kind="data"), Testimony("genuine"), SECRETS, PASSWORDS)
     assert (told.behind_auth, told.lists_auth) == (frozenset(), False)
 
 
@@ -77,14 +79,14 @@ def test_content_without_a_mark_is_known_by_its_hash_unless_an_attacker_made_it_
     content = b"drwx nobody\r\n"
     digest = hashlib.sha256(content).hexdigest()
     sent = Transfer(1, 1, "LIST", "", "download", len(content), digest, "clear", "", completed=True, forged=forged)
-    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, anonymous=False)
+    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
     assert told.payload is not forged
 
 
 def test_a_secret_in_what_an_attacker_made_up_is_still_a_secret() -> None:
     content = SECRETS.content
     sent = Transfer(1, 1, "RETR", "", "download", len(content), "", "clear", "", completed=True, forged=True)
-    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, anonymous=False)
+    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
     assert told.payload
 
 
@@ -92,19 +94,18 @@ def test_a_secret_in_what_an_attacker_made_up_is_still_a_secret() -> None:
 def test_other_content_than_what_was_transferred_is_none(content: bytes, readable: bool) -> None:
     digest = hashlib.sha256(b"abc").hexdigest()
     sent = Transfer(1, 1, "RETR", "", "download", 3, digest, "clear", "", completed=True)
-    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, anonymous=False)
+    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
     assert told.payload is readable
     in_tls = Transfer(1, 1, "RETR", "", "download", 3, digest, "tls", "", completed=True)
-    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(in_tls,)), SECRETS, anonymous=False)
+    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(in_tls,)), SECRETS, PASSWORDS)
     assert not told.payload
 
 
-def test_the_password_counts_wherever_it_stands_unless_the_login_is_anonymous() -> None:
-    """An anonymous login has no secret one."""
-    wire = heard(HELLO, b"PASS " + SECRETS.password.encode())
-    assert account(wire, Testimony("genuine"), SECRETS, anonymous=False).password
-    assert not account(wire, Testimony("genuine"), SECRETS, anonymous=True).password
-    assert not account(heard(HELLO), Testimony("genuine"), SECRETS, anonymous=False).password
+def test_the_password_counts_wherever_it_stands() -> None:
+    wire = heard(HELLO, b"550 " + SECRETS.password.encode())
+    assert account(wire, Testimony("genuine"), SECRETS, PASSWORDS).password
+    assert not account(wire, Testimony("genuine"), SECRETS, Passwords()).password
+    assert not account(heard(HELLO), Testimony("genuine"), SECRETS, PASSWORDS).password
 
 
 def record(kind: int, length: int) -> bytes:
@@ -139,5 +140,5 @@ def test_who_sent_commands_in_tls(stream: bytes, talks: bool) -> None:
     """Two, as whoever logs in does. A Finished and an alert are none; nor is what is inside a record, or in clear."""
     for kind in ("control", "data"):
         wire = Wire((WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b""),))
-        told = account(wire, Testimony("genuine"), SECRETS, anonymous=False).talks
+        told = account(wire, Testimony("genuine"), SECRETS, PASSWORDS).talks
         assert told == (frozenset({("control", 40001)}) if talks and kind == "control" else frozenset())

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from ftps_harness.messages import Word
+from ftps_harness.needles import Passwords
 from ftps_harness.outcome import ClientAccount, Outcome, Situation, Task, WireAccount, conclude
 from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
 
 PASSWORD = "pass-secret"
+PASSWORDS = Passwords.of([PASSWORD])
 GENUINE = "AA:AA"
 STRANGER = "BB:BB"
 PEER = ("127.0.0.1", 40001)
@@ -37,7 +39,7 @@ UPLOADED = Transfer(2, 1, "STOR", "x", "upload", 100, "1" * 64, "tls", GENUINE, 
 LET_IN = Credential(1, "user", PASSWORD, "tls", True)
 PASS = Command(1, "PASS", "", "tls", 230)
 
-SITUATION = Situation(PASSWORD, GENUINE, settled=True, sent=frozenset({"DD:DD"}))
+SITUATION = Situation(PASSWORDS, GENUINE, settled=True, sent=frozenset({"DD:DD"}))
 DONE = ClientAccount(0, None, False, (), (), (Task("list", True, True),), holds_payload=True)
 REFUSED = ClientAccount(1, None, False, (REFUSAL,), (), (Task("list", False, False),))
 ACCEPTING = Testimony("genuine", (CONTROL, DATA), (SHAKEN, SHAKEN_DATA), (), (PASS,), (LET_IN,), (LISTED,))
@@ -211,7 +213,7 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         replace(REFUSED, words=()),
         replace(REFUSED_BY_CLIENT, commands=(PASS,), credentials=(replace(LET_IN, channel="clear"),)),
         SILENT_CONTROL,
-        "the password in clear, but the wire tap does not hold it",
+        "a password in clear, but the wire tap does not hold it",
     ),
     "content in clear, but not on the tap": (
         DONE,
@@ -221,7 +223,7 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
     ),
     "done over clear text that nobody could read": (
         DONE,
-        replace(ACCEPTING, credentials=(replace(LET_IN, channel="clear", password="other"),)),
+        replace(ACCEPTING, credentials=(replace(LET_IN, channel="clear", user="anonymous", password="me@home"),)),
         SILENT,
         BUT_NOT_BY_TLS,
     ),
@@ -395,7 +397,7 @@ def test_each_login_and_each_transfer_was_with_the_genuine_server_in_tls(first: 
     logins = (LET_IN, in_clear) if first else (in_clear, LET_IN)
     both = (PASS, Command(3, "PASS", "", "clear", 230))
     server = replace(ACCEPTING, connections=(CONTROL, DATA, third), credentials=logins, commands=both)
-    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire, password="")
+    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire)
     stranger = replace(DATA, number=3, peer=third.peer)
     shaken = (SHAKEN, SHAKEN_DATA, replace(SHAKEN_DATA, connection=3, completed=False))
     half = replace(LISTED, connection=3)
@@ -582,15 +584,16 @@ def test_an_anonymous_login_has_no_secret_password() -> None:
     """The impostor was told `lftp@`: nothing of value."""
     told = (replace(LET_IN, password="lftp@"),)
     server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(PASS,), credentials=told)
-    outcome = conclude_with(replace(REFUSED, words=()), server, SILENT_CONTROL, password="", role="impostor")
+    outcome = conclude_with(replace(REFUSED, words=()), server, SILENT_CONTROL, role="impostor")
     assert outcome.verdict == "failed"
 
 
 def test_an_impostor_is_never_accepted() -> None:
     """Even when nothing secret passed, a login to an impostor is not what `accepted` means."""
     client = replace(DONE, holds_payload=False, tasks=(Task("cls", True, True),))
-    server = replace(ACCEPTING, role="impostor", transfers=())
-    outcome = conclude_with(client, server, SILENT, password="", role="impostor")
+    anonymous = (replace(LET_IN, user="anonymous", password="me@home"),)
+    server = replace(ACCEPTING, role="impostor", transfers=(), credentials=anonymous)
+    outcome = conclude_with(client, server, SILENT, role="impostor")
     assert outcome.verdict == "inconclusive"
     assert BUT_NOT_BY_TLS in outcome.contradictions[0]
 

@@ -1,0 +1,146 @@
+"""The passwords of one run, and finding them in bytes, however they are encoded. Pure.
+
+Any password that a client sends is a secret, whether the lab invented it, the scenario gives it, or lftp took it from a
+``.netrc``, a URL or a bookmark. So the set is made of what was declared and of what was seen: credentials in the
+servers' testimony, and PASS and Basic authentication in clear on the wire.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from binascii import Error as BadBase64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ftps_lab.testimony import Credential, Testimony, Wire
+
+SHORTEST = 6
+"""Bytes. A shorter password turns up by chance in a stream of TLS: it counts as an argument of PASS only."""
+
+_ANONYMOUS_USER = "anonymous"
+_LFTPS_OWN = "lftp@"
+"""What lftp sends by itself for an anonymous login (``ftp:anon-pass``); it is public."""
+
+_LOGIN = re.compile(rb"(?:\A|\n)[ \t]*(USER|PASS)[ \t]([^\r\n]*)", re.IGNORECASE)
+"""USER and PASS (RFC 959 section 4.1.1) in the text that a client sends."""
+
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+"""A byte in a URL (RFC 3986 section 2.1)."""
+
+_BASIC = re.compile(rb"(?:\A|\n)(?:Proxy-)?Authorization:[ \t]*Basic[ \t]+([A-Za-z0-9+/=]+)", re.IGNORECASE)
+"""Basic authentication, as an HTTP proxy gets it (RFC 7617 section 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """Passwords to look for; `Passwords.of` makes it.
+
+    Attributes:
+        plain: Each password as it can stand in bytes, in UTF-8 and in Latin-1.
+        encoded: Each of these in base64 at its three alignments, so that ``user:password`` is found too, and in hex.
+    """
+
+    plain: tuple[bytes, ...] = ()
+    encoded: tuple[bytes, ...] = ()
+
+    @classmethod
+    def of(cls, passwords: Iterable[str], public: Iterable[str] = ()) -> Passwords:
+        """Prepare a search.
+
+        Args:
+            passwords: What is secret. Those shorter than `SHORTEST` are left out, and those that are part of what is
+                public: both would be found where nobody sent them.
+            public: Names that anyone may read, such as the user's and the host's.
+        """
+        names = [name.casefold() for name in public]
+        long = {p for p in passwords if len(p.encode("utf-8", "surrogateescape")) >= SHORTEST}
+        secret = sorted(p for p in long if not any(p.casefold() in name for name in names))
+        plain = tuple(dict.fromkeys(form for password in secret for form in _in_bytes(password)))
+        return cls(plain, tuple(dict.fromkeys(needle for form in plain for needle in _encodings(form))))
+
+    def found_in(self, data: bytes) -> bool:
+        """Whether any of the passwords stands anywhere in the bytes: plain, in base64, in hex, percent-encoded."""
+        if any(needle in data for needle in (*self.plain, *self.encoded)):
+            return True
+        if not self.plain or b"%" not in data:
+            return False
+        decoded = _PERCENT.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), data)
+        return any(form in decoded or form.replace(b" ", b"+") in decoded for form in self.plain)
+
+    def found_in_upper_case(self, data: bytes) -> bool:
+        """The same of bytes that were put into upper case, as a server does with the verb of a command."""
+        return any(needle.upper() in data.upper() for needle in (*self.plain, *self.encoded))
+
+
+def is_secret(credential: Credential) -> bool:
+    """Whether a password that a client sent is known and is one; an anonymous login has none (RFC 1635)."""
+    return bool(credential.password) and not _is_public(credential.user, credential.password or "")
+
+
+def passwords_sent(testimony: Testimony) -> Iterator[str]:
+    """The passwords that servers were told, also the one behind an attacker in the middle."""
+    for account in filter(None, (testimony, testimony.behind)):
+        yield from (c.password for c in account.credentials if c.password and is_secret(c))
+
+
+def passwords_in_clear(wire: Wire) -> Iterator[str]:
+    """The passwords that clients sent in clear on control connections: anyone on the path has them."""
+    for record in wire.records:
+        if record.kind == "control":
+            yield from _ftp_passwords(record.to_server)
+            yield from _basic_passwords(record.to_server)
+
+
+def _ftp_passwords(stream: bytes) -> Iterator[str]:
+    user = ""
+    for verb, argument in _LOGIN.findall(stream):
+        text = as_text(argument)
+        if verb.upper() == b"USER":
+            user = text
+        elif text and not _is_public(user, text):
+            yield text
+
+
+def _basic_passwords(stream: bytes) -> Iterator[str]:
+    for word in _BASIC.findall(stream):
+        try:
+            user, _, password = as_text(base64.b64decode(word)).partition(":")
+        except BadBase64:
+            continue
+        if password and not _is_public(user, password):
+            yield password
+
+
+def _is_public(user: str, password: str) -> bool:
+    return user.casefold() == _ANONYMOUS_USER or password == _LFTPS_OWN
+
+
+def as_text(data: bytes) -> str:
+    """Bytes of a command as text without a loss: UTF-8 (RFC 2640), else Latin-1."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _in_bytes(password: str) -> Iterator[bytes]:
+    yield password.encode("utf-8", "surrogateescape")
+    try:
+        yield password.encode("latin-1")
+    except UnicodeEncodeError:
+        return
+
+
+def _encodings(plain: bytes) -> Iterator[bytes]:
+    for before in range(3):
+        # What stands before and behind the password changes the characters at its edges: only the others are certain.
+        whole = base64.b64encode(bytes(before) + plain)
+        certain = whole[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6]
+        yield certain
+        yield certain.replace(b"+", b"-").replace(b"/", b"_")  # base64url (RFC 4648 section 5)
+    yield plain.hex().encode()
+    yield plain.hex().upper().encode()
