@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ftps_lab import containers
+from ftps_lab import containers, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ def pytest_configure() -> None:
     nohup does it with SIGHUP, a shell's background job with SIGINT and SIGQUIT. (So nohup does not keep these tests
     alive when the terminal goes; setsid does.)
     """
+    _plain_place()
     for number, usual in (
         (signal.SIGHUP, signal.SIG_DFL),
         (signal.SIGINT, signal.default_int_handler),
@@ -33,6 +36,13 @@ def pytest_configure() -> None:
     ):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
+
+
+def _plain_place() -> None:
+    """Tests make HOMEs in pytest's folders too, and lftp reads no rc below a path with a blank (`temporary`)."""
+    place = temporary.place()
+    if place != temporary.wanted_place():
+        os.environ["TMPDIR"] = tempfile.tempdir = str(place)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -75,6 +75,11 @@ if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
     # The project itself, editable; what builds it is in the lock, so nothing else is fetched.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    # Python 3.11 reads this file as the locale says, so in LC_ALL=C only ASCII: no path from the root, whose folders may
+    # have other letters, but from the file itself.
+    for paths in .venv/lib*/python*/site-packages/_editable_impl_ftps_lab.pth; do
+        [ ! -e "$paths" ] || printf '../../../../%s\n' lab harness >"$paths"
+    done
     said=$(.venv/bin/python -m pip --disable-pip-version-check check 2>&1) || {
         printf '%s\n' "$said" >&2
         fail "requirements.lock does not hold what pyproject.toml asks for, see above; run: make lock"

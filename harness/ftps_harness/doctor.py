@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ftps_harness import lftp
 from ftps_harness.errors import HarnessError, UsageError
+from ftps_lab import temporary
+from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,6 +57,7 @@ def examine(path: str | None = None) -> Iterator[Finding]:
         path: The lftp to look at; None for the one that `run` would take.
     """
     yield Finding("Python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
+    yield _temporary()
     client, finding = _lftp(path)
     yield finding
     yield _system_rc()
@@ -72,10 +75,24 @@ def works(findings: Sequence[Finding]) -> bool:
     return not any(finding.needed and finding.state == "missing" for finding in findings)
 
 
+def _temporary() -> Finding:
+    """Where HOMEs and served folders are made."""
+    try:
+        place, wanted = temporary.place(), temporary.wanted_place()
+        with temporary.Folder("doctor", place):
+            pass
+    except (LabError, OSError) as error:
+        cure = "set TMPDIR to a folder that can be written"
+        return Finding("temporary files", "missing", str(error), "nothing can be run", cure, needed=True)
+    if place == wanted:
+        return Finding("temporary files", "ok", f"in {place}")
+    return Finding("temporary files", "note", f"in {place}: lftp reads no rc below a path such as {wanted}")
+
+
 def _lftp(path: str | None) -> tuple[Lftp | None, Finding]:
     try:
         client = lftp.identify(lftp.find(path))
-    except (HarnessError, UsageError) as error:
+    except (HarnessError, LabError, UsageError) as error:
         cure = "apt install lftp (the package is called lftp everywhere), or name one: --lftp PATH, FTPS_LAB_LFTP"
         return None, Finding("lftp", "missing", str(error), "nothing can be run", cure, needed=True)
     told = f"{client.version} at {client.path}, TLS by {client.tls}, dialect {client.dialect}"

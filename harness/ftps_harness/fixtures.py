@@ -6,7 +6,6 @@ light.
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
 from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue, twins
 from ftps_lab.interface import ServerSpec
+from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,7 +171,7 @@ class ServerFactory:
             LabError: The server cannot be started.
         """
         spec = self.spec(ServerSpec(protocol="plain"), {"protocol": "explicit", "certificate": {}, **keywords})
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-server-")))
+        folder = self._stack.enter_context(Folder("server")).path
         handle = ServerHandle(self, spec, folder)
         self._stack.callback(handle.server.stop)
         return handle

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from ftps_harness import disk
 from ftps_harness.errors import HarnessError
+from ftps_lab import disk, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +47,12 @@ class Home:
 
         Raises:
             HarnessError: Nothing can be written there.
+            LabError: lftp could have its HOME nowhere.
         """
-        where = parent or Path(tempfile.gettempdir())
+        where = parent or temporary.place()
         with _sentence(f"cannot make a private folder below {where}"):
-            self.root = Path(tempfile.mkdtemp(prefix="ftps-lab-", dir=where)).resolve()
+            self._folder = temporary.Folder("home", where)
+        self.root = self._folder.path
         self.home = self.root / "home"
         self.dot_lftp = self.home / ".lftp"
         self.elsewhere = self.root / "elsewhere"
@@ -114,7 +115,8 @@ class Home:
         """Empty the folder for downloads.
 
         Raises:
-            HarnessError: Something in it cannot be removed.
+            HarnessError: It cannot be made again.
+            LabError: Something in it cannot be looked at, or removed.
         """
         with _sentence(f"cannot empty {self.downloads}"):
             if not any(disk.below(self.downloads)):
@@ -155,9 +157,9 @@ class Home:
         """Remove everything; a second call does nothing.
 
         Raises:
-            HarnessError: Something cannot be removed.
+            LabError: Something cannot be removed.
         """
-        disk.remove(self.root)
+        self._folder.close()
 
     def __enter__(self) -> Self:
         return self

@@ -142,11 +142,12 @@ def _client(config: pytest.Config) -> Lftp:
     """The lftp to test with, identified once in a process."""
     from ftps_harness.errors import HarnessError, UsageError  # idle unless used
     from ftps_harness.lftp import find, identify
+    from ftps_lab.errors import LabError
 
     if _CLIENT not in config.stash:
         try:
             config.stash[_CLIENT] = identify(find(config.getoption("--lftp")))
-        except (UsageError, HarnessError) as error:
+        except (UsageError, HarnessError, LabError) as error:
             pytest.fail(str(error), pytrace=False)
     return config.stash[_CLIENT]
 

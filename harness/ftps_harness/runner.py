@@ -7,11 +7,9 @@ exception (`LabError`, `HarnessError`) and becomes status ``error``, never a ver
 from __future__ import annotations
 
 import ssl
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from ftps_harness import controls, lftp
@@ -25,6 +23,7 @@ from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
 from ftps_harness.verdict import UNPROVEN, Judgement, Status, counted, judge_repeated
 from ftps_lab.errors import LabError
+from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -154,7 +153,7 @@ class _Stage:
             self._material = Material(self._scenario)
             self._check_place()
             parent = self._place.parent
-            self._root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-root-", dir=parent)))
+            self._root = stack.enter_context(Folder("root", parent)).path
             populate(self._root, self._secrets)
             self._home = stack.enter_context(Home(parent))
             self._rc: str | None = None

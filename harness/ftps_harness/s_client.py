@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
+from ftps_lab.temporary import Folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\s]+?-----END CERTIFICATE-----\r?\n?")
 
@@ -68,10 +70,10 @@ def fetch(
     if openssl is None:
         raise HarnessError("no openssl on PATH, and the document fetches the certificate with it: apt install openssl")
     command = command_line(host, port, protocol=protocol, server_name=server_name)
-    with tempfile.TemporaryDirectory(prefix="ftps-lab-", dir=parent) as folder:
+    with Folder("openssl", parent) as folder:
         # An openssl.cnf or a store of the user's changes nothing here.
-        variables = {"PATH": "/usr/bin:/bin", "HOME": folder, "LC_ALL": "C", "OPENSSL_CONF": "/dev/null"}
-        finished = start([openssl, *command[1:]], env=variables, cwd=Path(folder), timeout=timeout)
+        variables = {"PATH": "/usr/bin:/bin", "HOME": str(folder.path), "LC_ALL": "C", "OPENSSL_CONF": "/dev/null"}
+        finished = start([openssl, *command[1:]], env=variables, cwd=folder.path, timeout=timeout)
     certificates = tuple(_PEM.findall(finished.stdout))
     if not certificates:
         raise HarnessError(f"{shlex.join(command)} brought no certificate: {_why(finished, timeout)}")

@@ -11,9 +11,7 @@ import os
 import select
 import shlex
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ftps_harness import s_client, signals
@@ -30,9 +28,11 @@ from ftps_harness.scenario import substitute
 from ftps_harness.scenario.files import NO_HANDSHAKE, destination
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import errands, populate
+from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from ftps_harness.scenario import Scenario, Step
     from ftps_lab.interface import Server
@@ -93,7 +93,7 @@ class Stand:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-root-")))
+            root = stack.enter_context(Folder("root")).path
             populate(root, self._secrets)
             self._home = stack.enter_context(Home())
             self._home.put_upload(self._secrets.upload_name, self._secrets.upload_content)

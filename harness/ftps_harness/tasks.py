@@ -11,9 +11,9 @@ import secrets as randomness
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftps_harness import disk
 from ftps_harness.outcome import Task
 from ftps_harness.secrets import RECOGNISED, SMALLEST_NEEDLE
+from ftps_lab import disk
 from ftps_lab.testimony import LISTINGS, UPLOADS
 
 if TYPE_CHECKING:

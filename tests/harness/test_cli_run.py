@@ -173,6 +173,16 @@ class TestReports:
         assert json.loads(out)["results"][0]["steps"][0]["control"]["kind"] == "verification-off"
         assert err.splitlines()[-1].startswith("1 passed")
 
+    @pytest.mark.parametrize("name", ["with blank", 'a "quote"', "it's; a"])
+    def test_tmpdir_may_have_any_name(self, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """lftp reads no rc below such a path: folders for temporary files are made elsewhere."""
+        put(folder, pinned=scenario_template("pinned"))
+        (folder / name).mkdir()
+        monkeypatch.setenv("TMPDIR", str(folder / name))
+        done = subprocess.run(RUN, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert list((folder / name).iterdir()) == []
+
     def test_several_builds_are_several_runs(
         self, folder: Path, client: Lftp, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -261,6 +271,17 @@ class TestInterruption:
         data = json.loads((folder / "all.json").read_text())
         assert (data["interrupted"], [each["id"] for each in data["results"]]) == (True, ["mine/a"])
         assert not running(f"sleep {mark}")
+
+    def test_what_a_killed_run_left_is_cleared_by_the_next(self, folder: Path) -> None:
+        """Nothing of a run can clear its folders after SIGKILL; `workplace` looks whether they are gone."""
+        mark = f"2.{os.getpid()}"
+        put(folder, a=with_verification_off(HANGING.replace("600", mark)), b=REFUSED)
+        with started(*RUN, "mine/a", "--timeout", "500") as process:
+            until(lambda: running(f"sleep {mark}"), 60)
+            process.kill()
+        assert len(list((folder / "tmp").iterdir())) >= 2
+        until(lambda: not running(f"sleep {mark}"), 60)
+        subprocess.run([*RUN, "mine/b"], capture_output=True, timeout=60, check=True)
 
     def test_ctrl_c_on_a_terminal(self, folder: Path) -> None:
         """The bar is drawn, taken away, and the cursor is back."""

@@ -27,7 +27,18 @@ def test_a_machine_with_everything(client: Lftp, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert code == 0
     assert re.search(rf"^ok +lftp +{re.escape(client.version)} at {client.path}", out, re.MULTILINE)
-    for part in ("Python", "system rc", "openssl", "libfaketime", "unshare", "strace", "packages", "Docker", "Compose"):
+    for part in (
+        "Python",
+        "temporary files",
+        "system rc",
+        "openssl",
+        "libfaketime",
+        "unshare",
+        "strace",
+        "packages",
+        "Docker",
+        "Compose",
+    ):
         assert re.search(rf"^(ok|note|missing) +{part} ", out, re.MULTILINE)
     assert out.endswith("`ftps-lab run` can do its work here\n")
     assert all(len(line) <= 80 for line in out.splitlines())
@@ -112,3 +123,24 @@ def test_an_openssl_that_does_not_run_is_none(tmp_path: Path, monkeypatch: pytes
     told = finding("openssl")
     assert told.state == "missing"
     assert told.needed
+
+
+def test_temporary_files_where_lftp_reads_no_rc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go elsewhere, and that is said."""
+    odd = tmp_path / "with blank"
+    odd.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(odd))
+    found = finding("temporary files")
+    assert found.state == "note"
+    assert str(odd) in found.detail
+    assert list(odd.iterdir()) == []
+
+
+def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    found = finding("temporary files")
+    assert (found.state, found.needed) == ("missing", True)
+    assert "No usable temporary directory found: make room, or set TMPDIR" in found.detail

@@ -215,7 +215,9 @@ class TestWithContainers:
         """While a scenario is played, and in the first moment, when the engine itself may be the one that tells."""
         running = self._begun(tmp_path)
         if playing:  # the two answer, and share files
-            until(lambda: any(tmp_path.glob("ftps-lab-matrix-*/bullseye-lab-*/*")) or running.poll() is not None, 60)
+            until(
+                lambda: any(tmp_path.glob("ftps-lab-run-matrix-*/bullseye-lab-*/*")) or running.poll() is not None, 60
+            )
         ids = self._of(running.pid, networks=False)
         subprocess.run(["docker", "rm", "-f", *ids], capture_output=True, check=False, timeout=60)
         out, err = running.communicate(timeout=120)

@@ -188,7 +188,7 @@ SEE_MODES = "!stat -c %a ../downloads/mirror/*"
 
 
 @pytest.mark.parametrize(
-    "closing", ["mirror; !chmod -R a-rwx .", "!chmod 0 .. ../downloads ../elsewhere", "!chmod 0 ."]
+    "closing", ["mirror; !find . -depth -exec chmod 0 '{}' +", "!chmod 0 ../downloads ../elsewhere ..", "!chmod 0 ."]
 )
 def test_what_a_step_closes_keeps_nobody_from_judging_it(play: Play, closing: str) -> None:
     """And the next step, with its control, and the end: `nothing_left` looks."""
@@ -249,7 +249,7 @@ def test_everything_of_a_run_is_private(play: Play) -> None:
 
 
 def served_root(folder: Path) -> list[int]:
-    return [stat.S_IMODE(path.stat().st_mode) for path in folder.glob("ftps-lab-root-*")]
+    return [stat.S_IMODE(path.stat().st_mode) for path in folder.glob("ftps-lab-run-root-*")]
 
 
 def test_what_is_served_is_private(play: Play, nothing_left: Path) -> None:

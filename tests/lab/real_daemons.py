@@ -580,12 +580,12 @@ def test_stop_leaves_nothing(serve: Callable[..., DaemonServer], kind: str) -> N
     client = login(server)
     logged_in = time.perf_counter()
     assert folder is not None
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.path.stat().st_mode & 0o777 == 0o700
     server.stop()
     server.stop()
     stopped = time.perf_counter()
     client.close()
-    assert not folder.exists()
+    assert not folder.path.exists()
     assert process is not None
     assert not process.alive
     assert process.children() == []

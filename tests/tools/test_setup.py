@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "setup.sh"
-NEEDED = ("sh", "cat", "cut", "cksum", "dirname", "id", "rm")
+NEEDED = ("sh", "cat", "cut", "cksum", "dirname", "rm")
 """What every system has; everything else on PATH is ours."""
 
 
@@ -26,7 +27,8 @@ class Machine:
             found = shutil.which(name)
             assert found is not None
             (self.bin / name).symlink_to(found)
-        self.program("python3", f'exec {sys.executable} "$@"')
+        self.program("id", "echo 0")  # root, whoever runs the tests
+        self.program("python3", f'exec {shlex.quote(sys.executable)} "$@"')
         (self.checkout / "tools").mkdir(parents=True)
         shutil.copy(SCRIPT, self.checkout / "tools")
         for name in ("requirements.lock", "pyproject.toml"):
@@ -140,8 +142,7 @@ def test_a_sentence_where_python_is_too_old(machine: Machine) -> None:
 
 
 def test_sudo_only_when_not_root(machine: Machine, tmp_path: Path) -> None:
-    """`id` says who one is; a fake one makes us somebody else."""
-    (machine.bin / "id").unlink()
+    """`id` says who one is."""
     machine.program("id", "echo 1000")
     machine.manager("dnf")
     done = machine.set_up()
@@ -163,7 +164,7 @@ def a_new_environment(machine: Machine, check: str) -> subprocess.CompletedProce
     machine.program(
         "python3",
         f'case "$*" in "-m venv "*) mkdir -p .venv/bin; cp {machine.bin}/pip-or-so .venv/bin/python;; '
-        f'*) exec {sys.executable} "$@";; esac',
+        f'*) exec {shlex.quote(sys.executable)} "$@";; esac',
     )
     (machine.checkout / ".venv" / ".ready").unlink()
     return machine.set_up()
@@ -196,3 +197,14 @@ def test_nobody_resolves_a_lock_again(path: str) -> None:
     assert len(installs) == 1
     assert "--no-deps" in installs[0]
     assert "pip --disable-pip-version-check check" in text
+
+
+def test_the_environment_finds_the_project_by_paths_that_any_locale_can_read(machine: Machine) -> None:
+    """Python 3.11 reads .pth files as the locale says: in LC_ALL=C a folder called `ü` would end it at its start."""
+    packages = machine.checkout / ".venv" / "lib" / "python3.11" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "_editable_impl_ftps_lab.pth").write_text("/home/ü/lab\n/home/ü/harness")
+    done = a_new_environment(machine, "echo all is well")
+    assert (done.returncode, done.stderr) == (0, "")
+    paths = (packages / "_editable_impl_ftps_lab.pth").read_text().splitlines()
+    assert [(packages / path).resolve() for path in paths] == [machine.checkout / "lab", machine.checkout / "harness"]

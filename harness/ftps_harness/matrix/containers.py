@@ -25,6 +25,7 @@ from ftps_lab.daemons import ANONYMOUS, NEEDS, why_not
 from ftps_lab.errors import LabError
 from ftps_lab.interface import LAB_KIND, ServerSpec
 from ftps_lab.remote import RemoteHost
+from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -270,12 +271,11 @@ def _me() -> str:
 
 def _shared_folder(stack: contextlib.ExitStack) -> Path:
     try:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ftps-lab-matrix-", ignore_cleanup_errors=True))
+        return stack.enter_context(Folder("matrix")).path
     except OSError as error:
         raise HarnessError(
             f"cannot make a folder to share with containers: {error.strerror}; make room, or set TMPDIR"
         ) from error
-    return Path(folder).resolve()
 
 
 def check_system_rc(start: process.Starter) -> None:

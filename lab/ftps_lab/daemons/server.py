@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 import socket
-import tempfile
 import threading
 import time
 from itertools import count
@@ -22,6 +20,7 @@ from ftps_lab.daemons.tape import Tape
 from ftps_lab.errors import LabError
 from ftps_lab.handlers import root_path
 from ftps_lab.interface import Server
+from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     import os
@@ -71,7 +70,7 @@ class DaemonServer(Server):
         self._root = Path(root_path(root))
         self._password = password
         self._users = users
-        self._folder: Path | None = None
+        self._folder: Folder | None = None
         self._daemon: Daemon | None = None
         self._process: Process | Inetd | None = None
         self._former: list[Process | Inetd] = []
@@ -103,11 +102,11 @@ class DaemonServer(Server):
         DAEMONS[self.kind].path()
         self._from = 0
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=f"ftps-lab-{self.kind}."))
+            self._folder = Folder(self.kind)
             self._inner = (f"127.{random.randrange(64, 128)}.{random.randrange(1, 255)}.1", _INNER_PORT)
             outward = socket.gethostbyname(self.host)
             passive = self._start_relay(outward)
-            self._daemon = self._make_daemon(self._folder, outward, passive)
+            self._daemon = self._make_daemon(self._folder.path, outward, passive)
             self._daemon.write(self.spec)
             self._process = self._daemon.run()
             self._prove()
@@ -177,7 +176,7 @@ class DaemonServer(Server):
                 self._daemon.close()
             if folder is not None:
                 self._last_lines = self._daemon.lines(self._from) if self._daemon is not None else []
-                shutil.rmtree(folder)
+                folder.close()
 
     def change(self, spec: ServerSpec) -> None:
         """Be another server from the next connection on, and see it. Sessions that are open go on as they are.

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftps_harness.errors import HarnessError
+from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ def below(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Everything below some folders, with its own state; links are not followed. Folders stay open afterwards.
 
     Raises:
-        HarnessError: Something cannot be looked at: nobody knows what is in it.
+        LabError: Something cannot be looked at: nobody knows what is in it.
     """
     waiting = list(folders)
     while waiting:
@@ -57,7 +57,7 @@ def copy(source: Path, destination: Path) -> None:
     """Copy what is in a folder into another folder, with modes, times and links; the source's files stay as they are.
 
     Raises:
-        HarnessError: Something cannot be looked into.
+        LabError: Something cannot be looked into.
         OSError: Something cannot be read or written.
     """
     for _ in below(source):  # opens the folders
@@ -69,7 +69,7 @@ def read(path: Path) -> bytes:
     """A file's content; its mode stays as it is.
 
     Raises:
-        HarnessError: It cannot be read.
+        LabError: It cannot be read.
     """
     try:
         try:
@@ -78,14 +78,14 @@ def read(path: Path) -> bytes:
             with _opened(path):
                 return path.read_bytes()
     except OSError as error:
-        raise HarnessError(f"cannot read {path}: {error.strerror}; the verdict depends on its content") from error
+        raise LabError(f"cannot read {path}: {error.strerror}; the verdict depends on its content") from error
 
 
 def is_file(path: Path) -> bool:
     """Whether there is a file, also in a folder that has to be opened first.
 
     Raises:
-        HarnessError: Nobody can tell.
+        LabError: Nobody can tell.
     """
     try:
         return stat.S_ISREG(path.stat().st_mode)
@@ -99,7 +99,7 @@ def remove(folder: Path) -> None:
     """Remove a folder with all that is in it.
 
     Raises:
-        HarnessError: Something cannot be removed.
+        LabError: Something cannot be removed.
     """
     try:
         if not folder.exists():
@@ -114,7 +114,7 @@ def remove(folder: Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 each.rmdir()
     except OSError as error:
-        raise HarnessError(f"cannot remove {folder}: {error.strerror}; remove it by hand") from error
+        raise LabError(f"cannot remove {folder}: {error.strerror}; remove it by hand") from error
 
 
 def open_folder(folder: Path) -> None:
@@ -137,7 +137,7 @@ def _entries(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise HarnessError(f"cannot look into {folder}: {error.strerror}") from error
+        raise LabError(f"cannot look into {folder}: {error.strerror}") from error
 
 
 def _copy_file(source: str, destination: str) -> None:

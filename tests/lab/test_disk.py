@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.ordinary import without_root_powers
 
-from ftps_harness import disk
-from ftps_harness.errors import HarnessError
+from ftps_lab import disk
+from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,7 @@ def test_a_link_never_opens_what_it_leads_to(tmp_path: Path) -> None:
     secret.chmod(0)
     link = tmp_path / "link"
     link.symlink_to(secret)
-    with pytest.raises(HarnessError, match="cannot read"):
+    with pytest.raises(LabError, match="cannot read"):
         disk.read(link)
     assert mode(secret) == 0
 
@@ -114,5 +114,5 @@ def test_what_cannot_be_removed_is_a_sentence(tmp_path: Path, monkeypatch: pytes
         raise PermissionError(13, os.strerror(13))
 
     monkeypatch.setattr(Path, "rmdir", refuse)
-    with pytest.raises(HarnessError, match=r"cannot remove .*: Permission denied; remove it by hand"):
+    with pytest.raises(LabError, match=r"cannot remove .*: Permission denied; remove it by hand"):
         disk.remove(folder)

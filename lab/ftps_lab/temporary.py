@@ -1,0 +1,154 @@
+"""Private folders for temporary files. What a killed process left behind, the next one clears.
+
+Each folder is locked (flock(2)) for as long as its process lives. The kernel gives the lock back when the process ends,
+also by SIGKILL, so a folder without a lock has no owner. Where a file system has no locks, nothing is cleared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+import re
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from ftps_lab import disk
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX = "ftps-lab-run-"
+"""What the name of each folder begins with: only such folders are cleared."""
+
+_PLAIN = re.compile(r"[\w/.,:=@%+~-]+")
+"""Paths below which lftp reads its rc, and which need no quotes in its commands (docs/lftp.md, "The rc")."""
+
+_ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - folders with names that nobody can guess go there
+
+
+class Folder:
+    """A private folder (0700) that is removed with all that is in it. A context manager, or `close` it.
+
+    Attributes:
+        path: Where it is, without symbolic links.
+
+    Args:
+        kind: A word for its name, such as ``home``.
+        parent: The folder that it is made in; None for `place`.
+
+    Raises:
+        OSError: It cannot be made.
+        LabError: There is no place for it.
+    """
+
+    def __init__(self, kind: str, parent: Path | None = None) -> None:
+        where = parent or place()
+        clear_leftovers(where)
+        self.path, self._lock = _make(kind, where)
+
+    def close(self) -> None:
+        """Remove it; a second call does nothing.
+
+        Raises:
+            LabError: Something in it cannot be removed.
+        """
+        try:
+            disk.remove(self.path)
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def place() -> Path:
+    """Where temporary files go: TMPDIR, or another place where lftp could not have its HOME there.
+
+    Raises:
+        LabError: There is none.
+    """
+    wanted = wanted_place()
+    if _PLAIN.fullmatch(str(wanted)):
+        return wanted
+    for other in _ELSEWHERE:
+        if os.access(other, os.W_OK | os.X_OK):
+            return Path(other).resolve()
+    raise LabError(
+        f"TMPDIR is {wanted}, and lftp reads no rc below a path with blanks, quotes or such signs: "
+        "set TMPDIR to a folder without them"
+    )
+
+
+def wanted_place() -> Path:
+    """TMPDIR, or the system's place for temporary files, whether or not lftp could have its HOME there.
+
+    Raises:
+        LabError: Nothing can be written anywhere.
+    """
+    try:
+        return Path(tempfile.gettempdir()).resolve()
+    except OSError as error:
+        raise LabError(f"{error.strerror or error}: make room, or set TMPDIR to a folder that can be written") from None
+
+
+@functools.cache
+def clear_leftovers(parent: Path) -> None:
+    """Remove the folders of killed processes, once in a process; what cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        for path in parent.glob(f"{PREFIX}*"):
+            with contextlib.suppress(OSError, LabError), _abandoned(path) as abandoned:
+                if abandoned:
+                    disk.remove(path)
+
+
+def _make(kind: str, parent: Path) -> tuple[Path, int | None]:
+    """A new folder and its lock, None where there are no locks."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", dir=parent)).resolve()
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # it was taken for a leftover between the two calls
+            continue
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # it is being taken for a leftover
+            os.close(lock)
+            continue
+        except OSError:
+            os.close(lock)
+            return path, None
+        if path.exists():
+            return path, lock
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _abandoned(path: Path) -> Iterator[bool]:
+    """Whether a folder of ours has no owner; while it has not, nobody else can take it."""
+    state = path.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+        yield False
+        return
+    disk.open_folder(path)
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(lock)

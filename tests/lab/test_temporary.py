@@ -1,0 +1,155 @@
+"""Temporary folders: private, gone at their end, cleared after a SIGKILL, and never taken from a process that lives."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from tests.ordinary import without_root_powers
+
+from ftps_lab import temporary
+from ftps_lab.errors import LabError
+from ftps_lab.temporary import PREFIX, Folder
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from ftps_lab.temporary import Folder
+folder = Folder("held", Path(sys.argv[1]))
+(folder.path / "closed").mkdir()
+(folder.path / "closed" / "file").write_text("x")
+(folder.path / "closed").chmod(0)
+print(folder.path, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(autouse=True)
+def not_cleared() -> None:
+    """Each test is a process that has just started."""
+    temporary.clear_leftovers.cache_clear()
+
+
+def hold(parent: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A process that holds a folder."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(parent)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_a_folder_is_private_and_gone_at_its_end(tmp_path: Path) -> None:
+    with Folder("kind", tmp_path) as folder:
+        assert folder.path.parent == tmp_path
+        assert folder.path.name.startswith(f"{PREFIX}kind-")
+        assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+        (folder.path / "below").mkdir()
+    assert list(tmp_path.iterdir()) == []
+    folder.close()  # a second time does nothing
+
+
+def test_what_a_killed_process_left_is_cleared_by_the_next(tmp_path: Path) -> None:
+    """With a folder in it that nobody may enter, by an ordinary user too."""
+    process, left = hold(tmp_path)
+    with process:
+        process.send_signal(signal.SIGKILL)
+    assert left.exists()
+    with without_root_powers(), Folder("next", tmp_path) as folder:
+        assert list(tmp_path.iterdir()) == [folder.path]
+
+
+def test_what_a_living_process_holds_stays(tmp_path: Path) -> None:
+    process, held = hold(tmp_path)
+    with process:
+        try:
+            with Folder("next", tmp_path):
+                assert (held / "closed").exists()
+        finally:
+            process.kill()
+
+
+def test_what_is_not_of_this_name_or_no_folder_stays(tmp_path: Path) -> None:
+    """A link above all: what it leads to is not ours."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / f"{PREFIX}link").symlink_to(other)
+    (tmp_path / f"{PREFIX}file").touch()
+    with Folder("next", tmp_path):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"other", f"{PREFIX}link", f"{PREFIX}file"}
+
+
+def test_without_locks_nothing_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could tell whether the owner lives; a folder can be made all the same."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    (tmp_path / f"{PREFIX}home-x").mkdir()
+    with Folder("next", tmp_path) as folder:
+        assert folder.path.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [f"{PREFIX}home-x"]
+
+
+def test_many_that_start_at_once_do_not_clear_each_others_folders(tmp_path: Path) -> None:
+    """A folder is made first and locked then: between the two it looks as if it had no owner."""
+    ends = threading.Event()
+    failed: list[BaseException] = []
+
+    def clear() -> None:
+        while not ends.is_set():
+            temporary.clear_leftovers.cache_clear()
+            temporary.clear_leftovers(tmp_path)
+
+    def make() -> None:
+        try:
+            for _ in range(200):
+                with Folder("made", tmp_path) as folder:
+                    (folder.path / "file").write_text("x")
+        except BaseException as error:  # noqa: BLE001 - it surfaces below
+            failed.append(error)
+
+    clearing = [threading.Thread(target=clear) for _ in range(2)]
+    making = [threading.Thread(target=make) for _ in range(4)]
+    for thread in (*clearing, *making):
+        thread.start()
+    for thread in making:
+        thread.join()
+    ends.set()
+    for thread in clearing:
+        thread.join()
+    assert failed == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_place_is_tmpdir_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "link"))
+    assert temporary.place() == tmp_path / "real"
+
+
+@pytest.mark.parametrize("name", ["with blank", "it's", 'say "x"', "a;b", "a&b", "a|b", "a>b", "a\tb"])
+def test_where_lftp_reads_no_rc_another_place_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
+    monkeypatch.setattr(temporary, "_ELSEWHERE", (str(tmp_path / "none"), str(tmp_path / "elsewhere")))
+    assert temporary.place() == tmp_path / "elsewhere"
+    monkeypatch.setattr(temporary, "_ELSEWHERE", ())
+    with pytest.raises(LabError, match="set TMPDIR to a folder without them"):
+        temporary.place()
+
+
+def test_letters_of_any_language_are_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Übung-日本").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "Übung-日本"))
+    assert temporary.place() == tmp_path / "Übung-日本"
