@@ -97,7 +97,7 @@ def _prepared(scenario: Scenario, stack: contextlib.ExitStack, *, stock: bool) -
         script = (
             *lftp.settings_of_ours(step.host),
             lftp.open_command(spec.protocol, step.host, port, step.user or secrets.user),
-            *(errand.command() for errand in errands(step.run, secrets, home.downloads, home.uploads)),
+            *(errand.typed() for errand in errands(step.run, secrets, home.downloads, home.uploads, home.logs / "-")),
         )
         lines.append(Line(script, home, step.cwd, step.password or secrets.password))
     return lines

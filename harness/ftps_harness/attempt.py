@@ -8,21 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ftps_harness import lftp, messages, needles, on_the_wire
-from ftps_harness.outcome import ClientAccount, Outcome, Situation, WireAccount, conclude
+from ftps_harness import lftp, needles, on_the_wire
+from ftps_harness.client import client_account
+from ftps_harness.evidence import Evidence
+from ftps_harness.literals import Literal
+from ftps_harness.marks import Marks
+from ftps_harness.outcome import Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
-from ftps_harness.tasks import Evidence, errands, files_below, holds_payload
+from ftps_harness.tasks import errands, files_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ftps_harness.evidence import Errand
     from ftps_harness.home import Folder, Home
     from ftps_harness.lftp import Lftp, Run
     from ftps_harness.needles import Passwords
+    from ftps_harness.outcome import ClientAccount
     from ftps_harness.place import Place
     from ftps_harness.secrets import Secrets
-    from ftps_harness.tasks import Errand
     from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
@@ -103,14 +108,25 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     server, secrets = scene.server, scene.secrets
     _prepare(scene, request)
     before = files_below(*_reach(scene.home))
-    todo = errands(request.run, secrets, scene.home.downloads, scene.home.uploads)
+    marks = Marks.new(scene.home)
+    todo = errands(request.run, secrets, scene.home.downloads, scene.home.uploads, marks.file)
     server.record()
     fresh = not server.testimony().connections
-    run = _run(scene, spec, request, todo)
+    run, said = marks.taken_out(_run(scene, spec, request, todo, marks))
     settled = server.settle()
     testimony, wire = server.testimony(), server.wire()
     written = tuple(path for path, state in files_below(*_reach(scene.home)).items() if before.get(path) != state)
-    client = _client_account(scene, request, run, todo, written, testimony)
+    evidence = Evidence(
+        stdout=run.stdout,
+        complaint=False,
+        downloads=scene.home.downloads,
+        written=written,
+        root=scene.root,
+        testimony=testimony,
+        marks=marks.read(),
+        left=marks.last not in marks.read() and run.exit_code == 0,
+    )
+    client = client_account(run, todo, evidence, said, dialect=scene.client.dialect, secrets=secrets, log=request.log)
     passwords = _passwords(secrets, request, testimony, wire)
     exposure = on_the_wire.account(wire, testimony, secrets, passwords)
     situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh)
@@ -128,13 +144,16 @@ def _prepare(scene: Scene, request: Request) -> None:
     (scene.root / secrets.upload_name).unlink(missing_ok=True)
 
 
-def _run(scene: Scene, spec: ServerSpec, request: Request, todo: Sequence[Errand]) -> Run:
+def _run(scene: Scene, spec: ServerSpec, request: Request, todo: Sequence[Errand], marks: Marks) -> Run:
     user = request.user or scene.secrets.user
+    literal = any(isinstance(errand, Literal) for errand in todo)
     script = [
         *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host)),
         *request.before,
+        *(marks.begin if literal else []),
         lftp.open_command(spec.protocol, request.host, scene.server.port, user),
         *(errand.command() for errand in todo),
+        *(marks.end if literal else []),
     ]
     return lftp.run(
         scene.client,
@@ -146,25 +165,6 @@ def _run(scene: Scene, spec: ServerSpec, request: Request, todo: Sequence[Errand
         log=request.log,
         clock=request.clock,
         prefix=scene.place.prefix(),
-    )
-
-
-def _client_account(
-    scene: Scene, request: Request, run: Run, todo: Sequence[Errand], written: tuple[Path, ...], testimony: Testimony
-) -> ClientAccount:
-    """The first witness: what lftp said and did, and which tasks there is proof of."""
-    words = messages.words(run.stderr, run.log, scene.client.dialect)
-    evidence = Evidence(run.stdout, bool(words), scene.home.downloads, written, scene.root, testimony)
-    return ClientAccount(
-        exit_code=run.exit_code,
-        signal=run.signal,
-        timed_out=run.timed_out,
-        words=words,
-        notes=messages.notes(run.stderr),
-        tasks=tuple(errand.proof(evidence) for errand in todo),
-        log_missing=request.log and not run.log,  # an empty one is none: lftp logs each connection that it tries
-        sent=messages.sent(run.log),
-        holds_payload=holds_payload(evidence, scene.secrets),
     )
 
 

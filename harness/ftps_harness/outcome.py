@@ -54,6 +54,8 @@ class ClientAccount:
         log_missing: The debug log was asked for and is not there.
         sent: The verbs of the commands that it sent, by its debug log.
         holds_payload: Some of the served content is on its standard output or in its files.
+        complaints: What it says of literal commands that it could not carry out.
+        tried: It tried to connect, by its debug log; true where there is none.
     """
 
     exit_code: int | None
@@ -65,6 +67,8 @@ class ClientAccount:
     log_missing: bool = False
     sent: tuple[str, ...] = ()
     holds_payload: bool = False
+    complaints: tuple[Word, ...] = ()
+    tried: bool = True
 
     @property
     def reasons(self) -> frozenset[str]:
@@ -249,11 +253,19 @@ def _plain_verdict(situation: Situation, client: ClientAccount, server: Testimon
         return "accepted" if _by_tls_with_the_genuine(situation, server) else "inconclusive"
     if client.reasons:
         return "rejected"
-    if not any(connection.greeted for connection in server.connections):
+    if _unreachable(client, server):
         return "unreachable"
     if any(word.kind == "login" for word in client.words):
         return "login-failed"
     return "failed"
+
+
+def _unreachable(client: ClientAccount, server: Testimony) -> bool:
+    """Whether a server that lftp was to speak to did not answer: this one, or one that a command names."""
+    if any(complaint.kind == "lookup" for complaint in client.complaints):
+        return True
+    local = any(each.kind == "local" for each in (*client.words, *client.complaints))
+    return not any(connection.greeted for connection in server.connections) and (client.tried or not local)
 
 
 def _by_tls_with_the_genuine(situation: Situation, server: Testimony) -> bool:

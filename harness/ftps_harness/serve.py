@@ -193,8 +193,9 @@ class Stand:
 
         In a subshell: the folder that it goes to is gone at the end, and nobody should stand in it then.
         """
-        todo = errands(step.run, self._secrets, self._home.downloads, self._home.uploads)
-        script = [*_way_to_the_lab(step.host), self._open(step), *(errand.command() for errand in todo)]
+        home = self._home
+        todo = errands(step.run, self._secrets, home.downloads, home.uploads, home.logs / "marks")
+        script = [*_way_to_the_lab(step.host), self._open(step), *(errand.typed() for errand in todo)]
         clock = ["faketime", "-f", step.clock] if step.clock else []
         yield f"(cd {shlex.quote(str(self._home.folder(step.cwd)))} &&"
         unset = [part for name in _MISLEADING if name in os.environ for part in ("-u", name)]

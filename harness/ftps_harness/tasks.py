@@ -6,11 +6,10 @@ lftp's exit code is no proof (it is the last command's alone).
 
 from __future__ import annotations
 
-import hashlib
-import secrets as randomness
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ftps_harness.evidence import Errand, holds, sha256
+from ftps_harness.literals import Literal
 from ftps_harness.outcome import Task
 from ftps_harness.secrets import RECOGNISED, SMALLEST_NEEDLE
 from ftps_lab import disk
@@ -20,55 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from ftps_harness.evidence import Evidence
     from ftps_harness.secrets import Secrets
-    from ftps_lab.testimony import Testimony, Transfer
 
 
 _LFTPS_OWN = frozenset({"transfer_log", "cwd_history", "rl_history"})
 """What lftp notes for itself below ``~/.lftp``: names of files, whether or not it took their content."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is looked at afterwards.
-
-    Attributes:
-        stdout: lftp's standard output.
-        complaint: lftp says that something failed or was refused, on standard error or in its debug log.
-        downloads: The folder for downloads, empty before.
-        written: The files that lftp wrote or changed, wherever it was started.
-        root: The folder that the server serves.
-    """
-
-    stdout: bytes
-    complaint: bool
-    downloads: Path
-    written: tuple[Path, ...]
-    root: Path
-    testimony: Testimony
-
-    @property
-    def transfers(self) -> list[Transfer]:
-        """The transfers of what is served or put: an attacker's invention is no answer to any request."""
-        return [transfer for transfer in self.testimony.transfers if not transfer.forged]
-
-
-class Errand:
-    """One item of `run`."""
-
-    def __init__(self, name: str, secrets: Secrets, downloads: Path, uploads: Path) -> None:
-        self.name = name
-        self._secrets = secrets
-        self._downloads = downloads
-        self._uploads = uploads
-
-    def command(self) -> str:
-        """The lftp command."""
-        raise NotImplementedError
-
-    def proof(self, evidence: Evidence) -> Task:
-        """Who holds the proof that it was done."""
-        raise NotImplementedError
 
 
 class List(Errand):
@@ -93,9 +49,9 @@ class Get(Errand):
 
     def proof(self, evidence: Evidence) -> Task:
         """The same bytes at the client and in the server's account."""
-        digest = _sha256(self._secrets.content)
+        digest = sha256(self._secrets.content)
         sent = any(t.verb == "RETR" and t.completed and t.sha256 == digest for t in evidence.transfers)
-        return Task(self.name, _holds(evidence.downloads / self._secrets.file_name, digest), sent)
+        return Task(self.name, holds(evidence.downloads / self._secrets.file_name, digest), sent)
 
 
 class Put(Errand):
@@ -107,9 +63,9 @@ class Put(Errand):
 
     def proof(self, evidence: Evidence) -> Task:
         """The same bytes in the server's account and in its folder."""
-        digest = _sha256(self._secrets.upload_content)
+        digest = sha256(self._secrets.upload_content)
         stored = any(t.verb in UPLOADS and t.completed and t.sha256 == digest for t in evidence.transfers)
-        return Task(self.name, None, stored and _holds(evidence.root / self._secrets.upload_name, digest))
+        return Task(self.name, None, stored and holds(evidence.root / self._secrets.upload_name, digest))
 
 
 class Mirror(Errand):
@@ -122,43 +78,22 @@ class Mirror(Errand):
     def proof(self, evidence: Evidence) -> Task:
         """Every file of the tree, byte for byte."""
         sent = {t.sha256 for t in evidence.transfers if t.verb == "RETR" and t.completed}
-        digests: Mapping[str, str] = {name: _sha256(data) for name, data in self._secrets.tree.items()}
-        here = all(_holds(evidence.downloads / "mirror" / name, digest) for name, digest in digests.items())
+        digests: Mapping[str, str] = {name: sha256(data) for name, data in self._secrets.tree.items()}
+        here = all(holds(evidence.downloads / "mirror" / name, digest) for name, digest in digests.items())
         return Task(self.name, here, sent.issuperset(digests.values()))
-
-
-class Literal(Errand):
-    """A literal lftp command: done when it succeeded, somebody was let in, and no transfer was cut short.
-
-    lftp's exit code is that of the last command alone, so each literal says itself that it came to a good end, and is
-    believed where lftp says nothing else (a ``put`` whose data channel is refused ends well). What it should bring is
-    not known, so neither side can hold a result that the other lacks.
-    """
-
-    def __init__(self, name: str, secrets: Secrets, downloads: Path, uploads: Path) -> None:
-        super().__init__(name, secrets, downloads, uploads)
-        self._mark = f"done-{randomness.token_hex(10)}"
-
-    def command(self) -> str:
-        """As the scenario writes it, and a word of ours behind it."""
-        return f"{self.name.rstrip().rstrip(';')} && command echo {self._mark}"
-
-    def proof(self, evidence: Evidence) -> Task:
-        """What is named like a served file must hold the same bytes."""
-        served = {self._secrets.file_name: self._secrets.content, **self._secrets.tree}
-        intact = all(_holds(path, _sha256(served[path.name])) for path in evidence.written if path.name in served)
-        succeeded = self._mark.encode() in evidence.stdout and not evidence.complaint
-        transfers = evidence.testimony.transfers
-        complete = evidence.testimony.logged_in and all(t.completed and not t.forged for t in transfers)
-        return Task(self.name, None if succeeded and intact else False, succeeded and complete)
 
 
 _KINDS: dict[str, type[Errand]] = {"list": List, "get": Get, "put": Put, "mirror": Mirror}
 
 
-def errands(run: tuple[str, ...], secrets: Secrets, downloads: Path, uploads: Path) -> list[Errand]:
-    """The items of `run`, in order."""
-    return [_KINDS.get(item, Literal)(item, secrets, downloads, uploads) for item in run]
+def errands(run: tuple[str, ...], secrets: Secrets, downloads: Path, uploads: Path, marks: Path) -> list[Errand]:
+    """The items of `run`, in order; literal commands write a word into `marks` when they succeed."""
+    return [
+        _KINDS[item](item, secrets, downloads, uploads)
+        if item in _KINDS
+        else Literal(item, secrets, downloads, uploads, marks=marks, last=number == len(run))
+        for number, item in enumerate(run, 1)
+    ]
 
 
 def populate(root: Path, secrets: Secrets) -> None:
@@ -187,7 +122,7 @@ def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
     the beginning of the served file that was asked for.
     """
     transfers = evidence.transfers
-    served = {_sha256(content) for content in (secrets.content, *secrets.tree.values()) if content}
+    served = {sha256(content) for content in (secrets.content, *secrets.tree.values()) if content}
     served |= {t.sha256 for t in transfers if t.direction == "download" and t.size}
     asked = [evidence.root / t.name for t in transfers if t.verb == "RETR" and t.name and t.size]
     offered = [disk.read(path) for path in dict.fromkeys(asked) if disk.is_file(path)]
@@ -197,17 +132,9 @@ def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
         secrets.find_payload(evidence.stdout)
         or any(head in evidence.stdout for head in heads)
         or any(
-            _sha256(content) in served
+            sha256(content) in served
             or secrets.find_payload(content)
             or (bool(content) and any(whole.startswith(content) for whole in offered))
             for content in contents
         )
     )
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _holds(path: Path, digest: str) -> bool:
-    return disk.is_file(path) and _sha256(disk.read(path)) == digest

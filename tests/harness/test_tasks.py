@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import secrets as randomness
 import shutil
 import time
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.ordinary import without_root_powers
 
+from ftps_harness.evidence import Errand, Evidence
 from ftps_harness.secrets import RECOGNISED, Secrets
-from ftps_harness.tasks import Errand, Evidence, errands, files_below, holds_payload, populate
+from ftps_harness.tasks import errands, files_below, holds_payload, populate
 from ftps_lab.testimony import Credential, Testimony, Transfer
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Desk:
         return Evidence(self.stdout, self.complaint, self.downloads, written, self.root, testimony)
 
     def errand(self, item: str) -> Errand:
-        (errand,) = errands((item,), self.secrets, self.downloads, self.uploads)
+        (errand,) = errands((item,), self.secrets, self.downloads, self.uploads, self.folder / "marks")
         return errand
 
     def done(self, errand: Errand) -> bool:
@@ -164,55 +164,6 @@ def test_a_mirror_without_one_files_transfer(small: Desk) -> None:
     shutil.copytree(small.root / small.secrets.tree_name, small.downloads / "mirror")
     small.transfers = tuple(transfer("RETR", data) for data in small.secrets.tree.values())[1:]
     assert not small.errand("mirror").proof(small.evidence).server
-
-
-def said_so(errand: Errand) -> bytes:
-    """What lftp prints when the literal command succeeded."""
-    return errand.command().rpartition(" ")[2].encode() + b"\n"
-
-
-def test_a_literal_command_says_itself_that_it_succeeded(small: Desk) -> None:
-    """lftp's exit code is the last command's."""
-    errand = small.errand("cat x")
-    assert re.fullmatch(r"cat x && command echo done-[0-9a-f]{20}", errand.command())
-    small.stdout = b"content without a line end" + said_so(errand)
-    assert small.done(errand)
-    small.stdout = said_so(small.errand("cat x"))  # another run's
-    assert not small.done(errand)
-
-
-def test_a_literal_command_is_not_believed_when_lftp_says_something_else(small: Desk) -> None:
-    """A ``put`` whose data channel was refused ends well, and only the debug log knows."""
-    errand = small.errand("put x")
-    small.stdout, small.complaint = said_so(errand), True
-    assert not small.done(errand)
-
-
-def test_a_literal_command_may_end_in_a_semicolon(small: Desk) -> None:
-    assert small.errand("cls ; ").command().startswith("cls  && ")
-
-
-def test_a_literal_command_needs_a_login_and_no_transfer_cut_short(small: Desk) -> None:
-    errand = small.errand("cls")
-    small.stdout, small.transfers = said_so(errand), (transfer("MLSD", b"x"),)
-    assert small.done(errand)
-    small.without(completed=False)
-    assert not small.done(errand)
-    small.transfers, small.credentials = (), ()
-    assert not small.done(errand)
-
-
-def test_what_a_literal_command_brings_under_a_served_name_holds_the_same_bytes(small: Desk) -> None:
-    errand = small.errand("mget *")
-    small.stdout = said_so(errand)
-    for folder in (small.downloads, small.downloads / "below"):
-        folder.mkdir(exist_ok=True)
-        path = folder / small.secrets.file_name
-        path.write_bytes(small.secrets.content)
-        assert small.done(errand)
-        path.write_bytes(small.secrets.content[1:])
-        assert errand.proof(small.evidence).client is False
-        path.unlink()
 
 
 @pytest.mark.parametrize("size", [3, 12, 3072])

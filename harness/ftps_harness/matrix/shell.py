@@ -36,7 +36,7 @@ MAIN = ("sh",)
 """The container's main process. It ends with its input, and the container with it."""
 
 _ORDER = """\
-cd {cwd} && exec timeout -s KILL {seconds} env -i {env} {argv} >{out} 2>{err} </dev/null
+cd {cwd} && exec timeout -s KILL {seconds} env -i {env} {argv} >{out} 2>>{err} </dev/null
 """
 
 # What a program leaves running is waited for, as `process.run` does: what it still does belongs to the run. And so is

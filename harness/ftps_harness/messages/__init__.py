@@ -5,6 +5,6 @@ reads standard error and the debug log.
 """
 
 from ftps_harness.messages.tables import Kind
-from ftps_harness.messages.words import Word, entries, further, notes, readable, sent, words
+from ftps_harness.messages.words import Word, complaints, entries, further, notes, readable, sent, tried, words
 
-__all__ = ["Kind", "Word", "entries", "further", "notes", "readable", "sent", "words"]
+__all__ = ["Kind", "Word", "complaints", "entries", "further", "notes", "readable", "sent", "tried", "words"]

@@ -7,11 +7,13 @@ where it stands.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["reason", "login", "access", "retries", "failure", "unknown"]
+Kind = Literal["reason", "login", "access", "retries", "failure", "local", "lookup", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class Row:
 def _row(text: str, meaning: str, source: str) -> Row:
     return Row(text, frozenset(meaning.split()), source)
 
+
+STRERROR = "(?:" + "|".join(sorted({re.escape(os.strerror(number)) for number in errno.errorcode})) + ")"
+"""What the C library says of a system call that failed, as a regular expression."""
 
 _HOST = r"(?:'[\w.:-]+'|‘[\w.:-]+’)"  # noqa: RUF001  # lftp quotes as the locale does
 _NAME = "(?:'.*'|‘.*’)"  # noqa: RUF001  # out of a certificate: anything
@@ -182,6 +187,8 @@ LOGIN: dict[Kind, tuple[Row, ...]] = {
 
 ACCESS: dict[Kind, tuple[Row, ...]] = {
     "access": (_row(_REPLY, "", "measured: 4.8.4 to 4.9.3: the server's own reply, then the file's name"),),
+    # A server's reply begins with its code, so that none can look like this.
+    "local": (_row(f"[^0-9].*: {STRERROR}", "", "measured: 4.9.2-2: mirror -R of a local folder that is not there"),),
 }
 """What follows ``Access failed: ``, by kind."""
 

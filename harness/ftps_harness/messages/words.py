@@ -21,6 +21,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ftps_harness.messages.local import HARMLESS, LOCAL, LOOKUP
 from ftps_harness.messages.tables import CERTIFICATE, CLASSES, STATUS_SENTENCES, Kind, Row
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class Word:
         text: The whole line, control characters made visible.
         reasons: Why it refused (docs/reference.md, "Reasons"); empty unless `kind` is ``reason``.
         kind: ``reason``: a refusal; ``login``: the server refused the user; ``access``: the server refused a command;
-            ``retries``: lftp gave up trying; ``failure``: a known failure that is no refusal; ``unknown``: in no table.
+            ``retries``: lftp gave up trying; ``failure``: a known failure that is no refusal; ``local``: lftp could not
+            carry out a command here; ``lookup``: it did not find or reach the server that a command names;
+            ``unknown``: in no table.
         fingerprint: SHA-1 of the certificate that was refused, upper case with colons, where lftp names it.
         doubt: What is wrong with an ``unknown`` word, as part of a sentence.
     """
@@ -97,6 +100,14 @@ def notes(stderr: bytes) -> tuple[str, ...]:
     return tuple(line for line in _lines(stderr) if line and not _MARKERS.search(line))
 
 
+def complaints(stderr: bytes) -> tuple[Word, ...]:
+    """What lftp says of commands that it could not carry out, each once: the notes without those that are harmless.
+
+    A line that no table holds is ``unknown``: a program that a command ran may have said it, or lftp.
+    """
+    return tuple(dict.fromkeys(_complaint(line) for line in _lines(stderr) if line and not _is_harmless(line)))
+
+
 def entries(log: bytes) -> tuple[bytes, ...]:
     """lftp's own entries of a debug log, without the process's number.
 
@@ -120,6 +131,11 @@ def entries(log: bytes) -> tuple[bytes, ...]:
 def sent(log: bytes) -> tuple[str, ...]:
     """The verbs of the FTP commands that lftp logs as sent, in order."""
     return tuple(found[1].decode("ascii") for entry in entries(log) if (found := _SENT.match(entry)))
+
+
+def tried(log: bytes) -> bool:
+    """Whether lftp tried to connect to a server."""
+    return any(entry.startswith(b"---- Connecting to ") for entry in entries(log))
 
 
 def readable(data: bytes) -> str:
@@ -149,6 +165,21 @@ def _line(line: str, dialect: str) -> Word:
             if row.matches(match[2]):
                 return Word(line, row.meaning, kind)
     return Word(line, frozenset(), "unknown", doubt="it is in no dialect's table")
+
+
+def _is_harmless(line: str) -> bool:
+    """Whether a line says nothing of a command's success, or has one of lftp's classes of errors, judged elsewhere."""
+    if any(row.matches(line) for row in LOOKUP):
+        return False
+    return bool(_MARKERS.search(line)) or any(row.matches(line) for row in HARMLESS)
+
+
+def _complaint(line: str) -> Word:
+    tables: dict[Kind, tuple[Row, ...]] = {"lookup": LOOKUP, "local": LOCAL}
+    kinds = (kind for kind, rows in tables.items() if any(row.matches(line) for row in rows))
+    if kind := next(kinds, None):
+        return Word(line, frozenset(), kind)
+    return Word(line, frozenset(), "unknown", doubt="it is in no table of complaints")
 
 
 def _refusal(line: str, said: str, dialect: str) -> Word:

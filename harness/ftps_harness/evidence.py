@@ -1,0 +1,77 @@
+"""What a request's proof rests on: what is looked at after a run, and the base of everything that can be requested."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftps_lab import disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftps_harness.outcome import Task
+    from ftps_harness.secrets import Secrets
+    from ftps_lab.testimony import Testimony, Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is looked at afterwards.
+
+    Attributes:
+        stdout: lftp's standard output.
+        complaint: lftp says that something failed or was refused, on standard error or in its debug log.
+        downloads: The folder for downloads, empty before.
+        written: The files that lftp wrote or changed, wherever it was started.
+        root: The folder that the server serves.
+        marks: The commands that came to a good end, by the word that each of them then writes.
+        left: lftp ended before the last command, by ``bye`` or the like, and with exit code 0.
+    """
+
+    stdout: bytes
+    complaint: bool
+    downloads: Path
+    written: tuple[Path, ...]
+    root: Path
+    testimony: Testimony
+    marks: frozenset[str] = frozenset()
+    left: bool = False
+
+    @property
+    def transfers(self) -> list[Transfer]:
+        """The transfers of what is served or put: an attacker's invention is no answer to any request."""
+        return [transfer for transfer in self.testimony.transfers if not transfer.forged]
+
+
+class Errand:
+    """One item of `run`."""
+
+    def __init__(self, name: str, secrets: Secrets, downloads: Path, uploads: Path) -> None:
+        self.name = name
+        self._secrets = secrets
+        self._downloads = downloads
+        self._uploads = uploads
+
+    def command(self) -> str:
+        """The lftp command."""
+        raise NotImplementedError
+
+    def typed(self) -> str:
+        """The lftp command as a person types it, without what only the proof needs."""
+        return self.command()
+
+    def proof(self, evidence: Evidence) -> Task:
+        """Who holds the proof that it was done."""
+        raise NotImplementedError
+
+
+def sha256(data: bytes) -> str:
+    """The hash that testimonies and files are compared by."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def holds(path: Path, digest: str) -> bool:
+    """Whether there is a file with content of this hash."""
+    return disk.is_file(path) and sha256(disk.read(path)) == digest
