@@ -41,10 +41,19 @@ def contradictions_of(
     yield from _other_attack(situation, server, wire)
     yield from _client_against_server(client, server)
     yield from _relayed(situation, server)
+    yield from wire.elsewhere.missing
+    for phrase in wire.elsewhere.reached:
+        yield f"something talked to {phrase}: no server of this step, and nobody witnessed what it was told"
     if any(c.channel == "clear" and is_secret(c) for c in server.credentials) and not wire.password:
         yield "the server was told a password in clear, but the wire tap does not hold it"
     if any(t.channel == "clear" and t.size and not t.forged for t in server.transfers) and not wire.payload:
         yield "the server transferred content in clear, but the wire tap does not hold it"
+
+
+def led_elsewhere(wire: WireAccount) -> Iterable[str]:
+    """What keeps a promise that nobody else was told anything: somebody else was asked for."""
+    for phrase in wire.elsewhere.tried:
+        yield f"something wanted {phrase}: it is no server of this step, and on a real network it could be there"
 
 
 def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterable[str]:

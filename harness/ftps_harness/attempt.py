@@ -16,6 +16,7 @@ from ftps_harness.marks import Marks
 from ftps_harness.outcome import Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
 from ftps_harness.tasks import errands, files_below
+from ftps_harness.traffic import NOTHING, Elsewhere, elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,12 +110,15 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     _prepare(scene, request)
     before = files_below(*_reach(scene.home))
     marks = Marks.new(scene.home)
-    todo = errands(request.run, secrets, scene.home.downloads, scene.home.uploads, marks.file)
+    here = scene.home
+    todo = errands(request.run, secrets, here.seen(here.downloads), here.seen(here.uploads), marks.seen)
     server.record()
+    scene.place.watch()
     fresh = not server.testimony().connections
     run, said = marks.taken_out(_run(scene, spec, request, todo, marks))
     settled = server.settle()
     testimony, wire = server.testimony(), server.wire()
+    other = _elsewhere(scene, request, testimony, wire)
     written = tuple(path for path, state in files_below(*_reach(scene.home)).items() if before.get(path) != state)
     evidence = Evidence(
         stdout=run.stdout,
@@ -128,7 +132,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     )
     client = client_account(run, todo, evidence, said, dialect=scene.client.dialect, secrets=secrets, log=request.log)
     passwords = _passwords(secrets, request, testimony, wire)
-    exposure = on_the_wire.account(wire, testimony, secrets, passwords)
+    exposure = on_the_wire.account(wire, testimony, secrets, passwords, other)
     situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh)
     outcome = conclude(situation, client, testimony, exposure)
     return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure)
@@ -156,7 +160,7 @@ def _run(scene: Scene, spec: ServerSpec, request: Request, todo: Sequence[Errand
         *(marks.end if literal else []),
     ]
     return lftp.run(
-        scene.client,
+        scene.place.client(scene.client, scene.home),
         scene.home,
         script=script,
         password=request.password or scene.secrets.password,
@@ -166,6 +170,15 @@ def _run(scene: Scene, spec: ServerSpec, request: Request, todo: Sequence[Errand
         clock=request.clock,
         prefix=scene.place.prefix(),
     )
+
+
+def _elsewhere(scene: Scene, request: Request, testimony: Testimony, wire: Wire) -> Elsewhere:
+    """What the place's own capture of all traffic holds besides."""
+    traffic = scene.place.traffic()
+    if traffic is None:
+        return NOTHING
+    server = (scene.server.host, scene.server.port)
+    return elsewhere(traffic, testimony, wire, server=server, names=[request.host])
 
 
 def _reach(home: Home) -> tuple[Path, ...]:

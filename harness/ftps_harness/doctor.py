@@ -63,6 +63,7 @@ def examine(path: str | None = None) -> Iterator[Finding]:
     yield _system_rc()
     yield _openssl()
     yield _clock(client)
+    yield _sandbox()
     yield _namespaces()
     yield _strace()
     yield from _packages()
@@ -135,6 +136,17 @@ def _clock(client: Lftp | None) -> Finding:
     if why is None:
         return Finding("libfaketime", "ok", "lftp can be run at another time")
     return Finding("libfaketime", "missing", why, "scenarios with `clock` are skipped", "apt install faketime")
+
+
+def _sandbox() -> Finding:
+    """What the place `sealed` is made of."""
+    from ftps_harness.sandbox.sandbox import why_none
+
+    why = why_none()
+    if not why:
+        return Finding("sandbox", "ok", "runs are sealed by the kernel: nothing can leave, all traffic is seen")
+    cost = "runs use this machine's loopback and do not see whom else lftp talks to; tests of ours with it are skipped"
+    return Finding("sandbox", "missing", why, cost)  # which says what to do
 
 
 def _namespaces() -> Finding:

@@ -34,6 +34,7 @@ class Home:
 
     Attributes:
         root: The private folder (0700) that holds everything.
+        inside: `root` as lftp sees it: another path in a sandbox.
         home: What lftp is told as HOME.
         dot_lftp: ``~/.lftp`` in it.
         elsewhere: An empty folder outside of HOME.
@@ -42,8 +43,12 @@ class Home:
         logs: Where debug logs are written.
     """
 
-    def __init__(self, parent: Path | None = None) -> None:
-        """Make the folders, below `parent` or the system's place for temporary files (TMPDIR).
+    def __init__(self, parent: Path | None = None, inside: Path | None = None) -> None:
+        """Make the folders.
+
+        Args:
+            parent: Below which folder; None for the system's place for temporary files (TMPDIR).
+            inside: The path under which lftp sees what is made; None for the same one.
 
         Raises:
             HarnessError: Nothing can be written there.
@@ -53,13 +58,13 @@ class Home:
         with _sentence(f"cannot make a private folder below {where}"):
             self._folder = temporary.Folder("home", where)
         self.root = self._folder.path
+        self.inside = inside or self.root
         self.home = self.root / "home"
         self.dot_lftp = self.home / ".lftp"
         self.elsewhere = self.root / "elsewhere"
         self.downloads = self.root / "downloads"
         self.uploads = self.root / "uploads"
         self.logs = self.root / "log"
-        self._log_number = 0
         try:
             with _sentence(f"cannot make a private folder below {where}"):
                 for name in _FOLDERS:
@@ -106,10 +111,19 @@ class Home:
         """
         return self._write(self.uploads / name, data, private=False)
 
+    def seen(self, path: Path) -> Path:
+        """The path under which lftp sees one of ours."""
+        return self.inside / path.relative_to(self.root)
+
     def next_log(self) -> Path:
-        """A path for one more debug log, on which nothing stands yet."""
-        self._log_number += 1
-        return self.logs / f"{self._log_number}.log"
+        """A path for one more debug log, on which nothing stands yet.
+
+        Always the same one: an rc could tell a step from its control by another.
+        """
+        path = self.logs / "lftp.log"
+        with _sentence(f"cannot remove {path}"):
+            path.unlink(missing_ok=True)
+        return path
 
     def clear_downloads(self) -> None:
         """Empty the folder for downloads.
@@ -143,7 +157,7 @@ class Home:
         Raises:
             HarnessError: It cannot be written.
         """
-        copy = Home(self.root.parent)
+        copy = Home(self.root.parent, None if self.inside == self.root else self.inside)
         try:
             with _sentence(f"cannot copy {self.root} to {copy.root}"):
                 for name in _COPIED:

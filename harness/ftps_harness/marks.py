@@ -24,11 +24,13 @@ class Marks:
 
     Attributes:
         file: What succeeded commands write into.
+        seen: Its path as lftp sees it.
         first: Stands on standard error where what the rc says ends, and what is requested begins.
         last: Stands in the file when lftp came to the end of its commands.
     """
 
     file: Path
+    seen: Path
     first: str
     last: str
 
@@ -36,7 +38,8 @@ class Marks:
     def new(cls, home: Home) -> Marks:
         """Words that stand nowhere else, for one run."""
         token = randomness.token_hex(10)
-        return cls(home.logs / f"{token}.marks", f"begin-{token}", f"end-{token}")
+        file = home.logs / f"{token}.marks"
+        return cls(file, home.seen(file), f"begin-{token}", f"end-{token}")
 
     @property
     def begin(self) -> list[str]:
@@ -46,7 +49,7 @@ class Marks:
     @property
     def end(self) -> list[str]:
         """Commands for the file; lftp's exit code stays what it was."""
-        word = write(self.last, self.file)
+        word = write(self.last, self.seen)
         return [f"&& {word}", f"|| ({word}; command shell exit 1)"]
 
     def read(self) -> frozenset[str]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from ftps_harness.agreement import contradictions_of, unexplained, unproved
+from ftps_harness.agreement import contradictions_of, led_elsewhere, unexplained, unproved
 from ftps_harness.needles import is_secret
+from ftps_harness.traffic import NOTHING, Elsewhere
 
 if TYPE_CHECKING:
     from ftps_harness.messages import Word
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 BehindAuth = Literal["tls", "alert", "text", "nothing"]
 """What can come behind a server's consent to AUTH."""
+
+
+_VOUCHED_FOR = frozenset({"accepted", "rejected"})
+"""Verdicts that say that nobody else was told anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class WireAccount:
         behind_auth: What came from the server behind its consents to AUTH.
         lists_auth: The server said in clear that it has AUTH.
         talks: Kind and client port of the control connections on which the client sent commands in TLS.
+        elsewhere: What a capture of all traffic holds beside the server's connections; nothing where there is none.
     """
 
     connections: tuple[tuple[str, int], ...]
@@ -102,6 +108,7 @@ class WireAccount:
     behind_auth: frozenset[BehindAuth] = frozenset()
     lists_auth: bool = False
     talks: frozenset[tuple[str, int]] = frozenset()
+    elsewhere: Elsewhere = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +193,9 @@ def conclude(situation: Situation, client: ClientAccount, server: Testimony, wir
         verdict = "inconclusive"
     else:
         verdict = _plain_verdict(situation, client, server)
-        if verdict == "inconclusive":
+        if verdict in _VOUCHED_FOR and (contradictions := tuple(led_elsewhere(wire))):
+            verdict = "inconclusive"
+        elif verdict == "inconclusive":
             contradictions = (
                 "every request was carried out, but not by a login and transfers over TLS to the genuine server",
             )

@@ -1,6 +1,7 @@
 """Where client and servers live: one interface, so that the runner need not know.
 
-`Here` is this machine's loopback; `ftps_harness.matrix.containers.PairPlace` is a network of containers.
+`Here` is this machine's loopback, `ftps_harness.sealed.Sealed` a loopback that belongs to the run alone, and
+`ftps_harness.matrix.containers.PairPlace` a network of containers.
 """
 
 from __future__ import annotations
@@ -14,23 +15,53 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ftps_harness.home import Home
+    from ftps_harness.lftp import Lftp
     from ftps_lab.interface import Server, ServerSpec
+    from ftps_lab.wire import Traffic
 
 
 class Place(Protocol):
     """Where lftp runs and servers are started."""
 
     @property
+    def name(self) -> str:
+        """``sealed``, ``loopback`` or ``containers``."""
+
+    @property
     def parent(self) -> Path | None:
         """The folder that lftp and the servers both reach; None for this machine's place for temporary files."""
+
+    @property
+    def inside(self) -> Path | None:
+        """The path under which lftp sees its HOME's folder, whichever that is; None where it sees the same as we."""
+
+    def client(self, client: Lftp, home: Home) -> Lftp:
+        """An lftp of this machine, as it is started here with that HOME."""
+
+    def watch(self) -> None:
+        """Begin to watch all traffic, where that can be seen."""
+
+    def traffic(self) -> Traffic | None:
+        """All traffic since `watch`; None where nobody can see it."""
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
         """Why this place has no such server, such a name for it, or such a user, as a sentence; empty if it has."""
 
     def serve(
-        self, spec: ServerSpec, *, root: os.PathLike[str], password: str, users: Sequence[str], port: int = 0
+        self,
+        spec: ServerSpec,
+        *,
+        root: os.PathLike[str],
+        password: str,
+        users: Sequence[str],
+        port: int = 0,
+        host: str = "localhost",
     ) -> Server:
-        """Start a server that is ready when this returns, and lets `users` in."""
+        """Start a server that is ready when this returns, and lets `users` in, where a user who types `host` is led."""
+
+    def same_server(self, host: str, other: str) -> bool:
+        """Whether users who type these hosts are led to one server."""
 
     def address_of(self, host: str) -> str | None:
         """Where lftp is led (``dns:name``) when a user types `host`; None where the network itself knows the name."""
@@ -45,7 +76,20 @@ class Place(Protocol):
 class Here:
     """This machine's loopback, servers in threads of this process."""
 
+    name = "loopback"
     parent: Path | None = None
+    inside: Path | None = None
+
+    def client(self, client: Lftp, home: Home) -> Lftp:  # noqa: ARG002 - the protocol's
+        """As it is."""
+        return client
+
+    def watch(self) -> None:
+        """Other programs use this loopback too: what is theirs cannot be told from lftp's."""
+
+    def traffic(self) -> Traffic | None:
+        """Nobody can see it."""
+        return None
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:  # noqa: ARG002 - the protocol's
         """The lab's own server is whatever a scenario can say."""
@@ -59,6 +103,7 @@ class Here:
         password: str,
         users: Sequence[str] = (),  # noqa: ARG002 - it lets in anybody who has the password
         port: int = 0,
+        host: str = "localhost",  # noqa: ARG002 - every name is led to it
     ) -> Server:
         """Start a server on 127.0.0.1.
 
@@ -68,6 +113,10 @@ class Here:
         from ftps_lab.servers import FtpsServer  # OpenSSL is loaded when a server is wanted, not before
 
         return FtpsServer(spec, root=root, password=password, port=port).start()
+
+    def same_server(self, host: str, other: str) -> bool:  # noqa: ARG002 - the protocol's
+        """There is one."""
+        return True
 
     def address_of(self, host: str) -> str | None:  # noqa: ARG002 - every name is led to the lab
         """Loopback."""

@@ -87,6 +87,41 @@ class Finished:
     truncated: bool = False
 
 
+class Kept:
+    """What is kept of one stream: its first `OUTPUT_LIMIT` bytes.
+
+    Attributes:
+        truncated: There was more.
+        ended: Nothing more will come.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.truncated = False
+        self.ended = False
+
+    @property
+    def data(self) -> bytes:
+        """What came."""
+        return b"".join(self._parts)
+
+    def take_all(self, descriptor: int) -> bool:
+        """Read what is there now from a descriptor that does not block; True at the end of the stream."""
+        while True:
+            try:
+                data = os.read(descriptor, _CHUNK)
+            except BlockingIOError:
+                return False
+            if not data:
+                self.ended = True
+                return True
+            room = OUTPUT_LIMIT - self._size
+            self._parts.append(data[:room])
+            self._size += min(len(data), room)
+            self.truncated |= len(data) > room
+
+
 def check_interruption() -> None:
     """Between two pieces of work.
 
@@ -140,9 +175,7 @@ class _Running:
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
         self.killed_itself = False  # by us, that is: the signal says nothing about the program
-        self.truncated = False
-        self._kept: tuple[list[bytes], list[bytes]] = ([], [])
-        self._sizes = [0, 0]
+        self._kept = (Kept(), Kept())
         self._leash, held = os.pipe()
         try:
             self.process = subprocess.Popen(
@@ -175,7 +208,12 @@ class _Running:
 
     def output(self, which: int) -> bytes:
         """What came on stdout (0) or stderr (1)."""
-        return b"".join(self._kept[which])
+        return self._kept[which].data
+
+    @property
+    def truncated(self) -> bool:
+        """A stream was longer than `OUTPUT_LIMIT`."""
+        return any(kept.truncated for kept in self._kept)
 
     def wait(self, deadline: float) -> bool:
         """Read until the process and all that it started are gone; False when the deadline came first."""
@@ -216,17 +254,7 @@ class _Running:
 
     def _drain(self, stream: IO[bytes], which: int) -> bool:
         """Read what is there now; True at the end of the stream."""
-        while True:
-            try:
-                data = os.read(stream.fileno(), _CHUNK)
-            except BlockingIOError:
-                return False
-            if not data:
-                return True
-            room = OUTPUT_LIMIT - self._sizes[which]
-            self._kept[which].append(data[:room])
-            self._sizes[which] += min(len(data), room)
-            self.truncated |= len(data) > room
+        return self._kept[which].take_all(stream.fileno())
 
     def _streams(self) -> tuple[IO[bytes], IO[bytes]]:
         assert self.process.stdout is not None

@@ -155,14 +155,10 @@ class _Stage:
             parent = self._place.parent
             self._root = stack.enter_context(Folder("root", parent)).path
             populate(self._root, self._secrets)
-            self._home = stack.enter_context(Home(parent))
+            self._home = stack.enter_context(Home(parent, self._place.inside))
             self._rc: str | None = None
-            self._spec = self._material.server(self._scenario.steps[0].server)
-            users = {self._secrets.user, *(step.user for step in self._scenario.steps if step.user)}
-            self._server = self._place.serve(
-                self._spec, root=self._root, password=self._secrets.password, users=sorted(users)
-            )
-            stack.callback(self._server.stop)
+            self._serve(self._scenario.steps[0])
+            stack.callback(lambda: self._server.stop())  # noqa: PLW0108 - a later step may have another server
             self._stack = stack.pop_all()
         return self
 
@@ -177,6 +173,15 @@ class _Stage:
         for step in self._scenario.steps:
             if why := self._place.why_not(self._material.server(step.server), step.host, step.user):
                 raise _Skipped(why)
+
+    def _serve(self, step: Step) -> None:
+        """Start the server of a step, where its user is led."""
+        self._spec = self._material.server(step.server)
+        self._host = step.host
+        users = {self._secrets.user, *(step.user for step in self._scenario.steps if step.user)}
+        self._server = self._place.serve(
+            self._spec, root=self._root, password=self._secrets.password, users=sorted(users), host=step.host
+        )
 
     def play(self, index: int, step: Step) -> StepResult:
         """One step: change the server, prepare HOME, run lftp as often as asked, then the control."""
@@ -203,7 +208,10 @@ class _Stage:
 
     def _prepare(self, index: int, step: Step) -> None:
         """What changes before this step: the server, the rc, the files."""
-        if step.changed or index == 0:
+        if not self._place.same_server(step.host, self._host):
+            self._server.stop()
+            self._serve(step)
+        elif step.changed or index == 0:
             self._spec = self._material.server(step.server)
             self._server.change(self._spec)
         if step.rc is not None:
@@ -255,7 +263,7 @@ class _Stage:
         """
         if self._rc is None:
             return None
-        return substitute(self._rc, self._material.placeholders(home.dot_lftp, step.host, self._server.port))
+        return substitute(self._rc, self._material.placeholders(home.seen(home.dot_lftp), step.host, self._server.port))
 
     def _control(self, step: Step, control: Control, home: Home) -> ControlResult:
         """The same run in a copy of HOME, with the one thing changed that the verdict should hang on."""
@@ -279,9 +287,10 @@ class _Stage:
         if rc is not None:
             home.write_rc(rc)
         prefix = self._place.prefix()
-        before = lftp.read_back(self._client, home, [setting], cwd=step.cwd, prefix=prefix)
+        client = self._place.client(self._client, home)
+        before = lftp.read_back(client, home, [setting], cwd=step.cwd, prefix=prefix)
         commands = controls.lift_commands(setting, before.get(setting, {}))
-        after = lftp.read_back(self._client, home, [setting], commands, cwd=step.cwd, prefix=prefix)
+        after = lftp.read_back(client, home, [setting], commands, cwd=step.cwd, prefix=prefix)
         if not controls.is_lifted(after.get(setting, {})):
             raise HarnessError(f"step {step.title!r}: lftp did not take `set {setting} no` for its control: {after}")
         return tuple(commands)

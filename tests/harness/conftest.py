@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ftps_harness.place import Place
     from ftps_harness.runner import ScenarioResult
     from ftps_harness.scenario import Scenario
+    from ftps_harness.sealed import Sealed
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +78,24 @@ class Play:
         """Run them, by default with a time limit that is generous here."""
         options = {"timeout": 20.0, **options}
         return run_scenario(self.scenario(*steps, server=server), client or self.client, Options(**options), place)
+
+
+@pytest.fixture(scope="session")
+def sealed_here() -> None:
+    """Tests with this one need a sandbox; where the kernel permits none, they are skipped for the reason of doctor."""
+    from ftps_harness.sandbox.sandbox import why_none
+
+    if why := why_none():
+        pytest.skip(why)
+
+
+@pytest.fixture(scope="module")
+def sealed(sealed_here: None, client: Lftp) -> Iterator[Sealed]:
+    """A place of its own for the tests of a module."""
+    from ftps_harness.sealed import Sealed
+
+    with Sealed([client.path]) as place:
+        yield place
 
 
 @pytest.fixture

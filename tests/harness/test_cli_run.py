@@ -140,7 +140,7 @@ class TestOutput:
     ) -> None:
         put(folder, refused=REFUSED)
         monkeypatch.setattr("ftps_harness.place.Here.why_not", lambda *_: "no clock here")
-        code, out, _ = call(capsys)
+        code, out, _ = call(capsys, "--place", "loopback")
         assert code == 3
         assert "no clock here" in out
 
@@ -157,7 +157,7 @@ class TestOutput:
             raise HarnessError("/etc/lftp.conf changes trust")
 
         monkeypatch.setattr("ftps_harness.lftp.system_rc_prefix", refuse)
-        assert call(capsys) == (3, "", "ftps-lab: /etc/lftp.conf changes trust\n")
+        assert call(capsys, "--place", "loopback") == (3, "", "ftps-lab: /etc/lftp.conf changes trust\n")
 
     def test_a_file_is_run_again_by_its_path(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         put(folder, wrong=WRONG)
@@ -279,7 +279,7 @@ class TestInterruption:
         with started(*RUN, "mine/a", "--timeout", "500") as process:
             until(lambda: running(f"sleep {mark}"), 60)
             process.kill()
-        assert len(list((folder / "tmp").iterdir())) >= 2
+        assert list((folder / "tmp").iterdir())
         until(lambda: not running(f"sleep {mark}"), 60)
         subprocess.run([*RUN, "mine/b"], capture_output=True, timeout=60, check=True)
 

@@ -27,10 +27,13 @@ def test_everything_is_below_one_private_folder(tmp_path: Path) -> None:
 
 
 def test_logs_are_outside_of_all_that_lftp_looks_at(tmp_path: Path) -> None:
-    with Home(tmp_path) as home:
+    """Each begins empty, at the path of the one before: an rc cannot tell a step from its control by it."""
+    with Home(tmp_path) as home, home.clone() as copy:
         log = home.next_log()
-        assert log != home.next_log()
+        log.write_text("of the run before")
+        assert home.next_log() == log
         assert not log.exists()
+        assert copy.next_log().relative_to(copy.root) == log.relative_to(home.root)
         assert home.home not in log.parents
         assert home.elsewhere not in log.parents
 

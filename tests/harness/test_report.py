@@ -317,7 +317,7 @@ class TestJson:
         data = json.loads(
             json_report.text([run(ScenarioResult(of, "pass", (step(of, control=control),)))], several=False)
         )
-        assert list(data) == ["schema", "lftp", "results", "summary"]
+        assert list(data) == ["schema", "place", "lftp", "results", "summary"]
         assert data["schema"] == 1
         assert data["lftp"] == {"path": str(LFTP.path), "version": "4.9.2", "tls": "GnuTLS 3.7.9", "dialect": "status"}
         assert data["summary"] == {"pass": 1, "fail": 0, "error": 0, "skip": 0}

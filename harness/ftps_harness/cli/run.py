@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ import click
 from ftps_harness.cli import options as shared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ftps_harness.lftp import Lftp
     from ftps_harness.report.evidence import Keeper
@@ -43,6 +44,7 @@ class _Wanted:
     json: str | None
     junit: str | None
     keep: str | None
+    place: str = "auto"
 
     @property
     def reports(self) -> tuple[str, ...]:
@@ -53,7 +55,8 @@ class _Wanted:
     def again(self) -> tuple[str, ...]:
         """The options that a scenario needs when it is run again."""
         timeout = ("--timeout", f"{self.timeout:g}") if self.timeout != shared.TIMEOUT else ()
-        return (*timeout, *(("--no-controls",) if self.no_controls else ()))
+        place = ("--place", self.place) if self.place != "auto" else ()
+        return (*timeout, *place, *(("--no-controls",) if self.no_controls else ()))
 
 
 @click.command()
@@ -69,6 +72,14 @@ class _Wanted:
 @click.option("--json", metavar="FILE", help="Write all results as JSON; - is standard output.")
 @click.option("--junit", metavar="FILE", help="Write all results as JUnit XML.")
 @click.option("--keep", metavar="DIR", help="Keep all evidence: logs, testimony, bytes on the wire.")
+@click.option(
+    "--place",
+    type=click.Choice(["sealed", "loopback"]),
+    metavar="PLACE",
+    default=None,
+    callback=lambda _ctx, _parameter, value: value or "auto",
+    help="Where servers and lftp live: sealed (default where the kernel allows it) or loopback.",
+)
 @click.option("--html", metavar="FILE", hidden=True, expose_value=False, callback=_later)
 def run(names: tuple[str, ...], **options: object) -> int:
     """Run scenarios: the whole catalogue, or what is named.
@@ -94,11 +105,16 @@ class _Call:
 
     def run(self) -> int:
         """Run everything, report it, and say what it came to."""
-        from ftps_harness.report.tally import exit_code
-        from ftps_harness.report.terminal import Terminal
         from ftps_harness.signals import undisturbed
 
-        clients = undisturbed(self._clients)
+        with self._open_places():
+            clients = undisturbed(self._clients)
+            return self._run(clients)
+
+    def _run(self, clients: Sequence[Lftp]) -> int:
+        from ftps_harness.report.tally import exit_code
+        from ftps_harness.report.terminal import Terminal
+
         keepers = self._keepers(clients)
         terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
         runs: list[BuildRun] = []
@@ -128,13 +144,30 @@ class _Call:
         """
         from ftps_harness import lftp
 
-        paths = dict.fromkeys(lftp.find(path) for path in (self._wanted.lftp or (None,)))
-        clients = [lftp.identify(path) for path in paths]
-        lftp.system_rc_prefix()  # raises where nothing that is run would prove anything
+        clients = [lftp.identify(path) for path in self._programs()]
+        if self._chosen.name == "loopback":
+            lftp.system_rc_prefix()  # raises where nothing that is run would prove anything
         if not self._wanted.no_controls:
             for client in clients:
                 _check_controls(self._scenarios, client)
         return clients
+
+    def _programs(self) -> list[Path]:
+        from ftps_harness import lftp
+
+        return list(dict.fromkeys(lftp.find(path) for path in (self._wanted.lftp or (None,))))
+
+    @contextlib.contextmanager
+    def _open_places(self) -> Iterator[None]:
+        """The place to play in. It starts beside what follows."""
+        from ftps_harness import places
+        from ftps_harness.signals import undisturbed
+
+        with contextlib.ExitStack() as stack:
+            programs = self._programs()
+            wanted: places.Wanted = self._wanted.place  # type: ignore[assignment]  # click has checked it
+            self._chosen = undisturbed(lambda: stack.enter_context(places.choose(wanted, programs)))
+            yield
 
     def _keepers(self, clients: Sequence[Lftp]) -> list[Keeper | None]:
         if self._wanted.keep is None:
@@ -154,13 +187,18 @@ class _Call:
 
         wanted = self._wanted
         options = Options(wanted.timeout, controls=not wanted.no_controls, keep=keeper.keep if keeper else None)
+
+        def play(scenario: Scenario) -> ScenarioResult:
+            with self._chosen.places.lend() as place:
+                return run_scenario(scenario, client, options, place)
+
         began = time.monotonic()
-        terminal.header(client, len(self._scenarios), self._where, _notes())
+        terminal.header(client, len(self._scenarios), self._where, self._notes())
         with terminal.progress(len(self._scenarios)) as bar:
             watch = _Watch(self._scenarios, terminal, bar)
             played = play_all(
                 self._scenarios,
-                lambda scenario: run_scenario(scenario, client, options),
+                play,
                 watch,
                 jobs=wanted.jobs,
                 fail_fast=wanted.fail_fast,
@@ -175,10 +213,18 @@ class _Call:
             interrupted=played.interrupted,
             again=self._again,
             options=wanted.again,
+            place=self._chosen.name,
         )
         terminal.side_by_side(done)
         terminal.failures(done)
         return done
+
+    def _notes(self) -> list[str]:
+        """What a reader of the results should know about this machine."""
+        from ftps_harness.lftp import system_rc_lines
+
+        lines = [f"/etc/lftp.conf, line {number}, is kept out: {line}" for number, line in system_rc_lines()]
+        return [*([self._chosen.note] if self._chosen.note else []), *lines]
 
     def _write(self, runs: Sequence[BuildRun]) -> list[str]:
         """Write the reports; the problems with it, a sentence each."""
@@ -219,13 +265,6 @@ class _Watch:
         for each in self._order:
             if each in self._held:
                 self._terminal.row(self._held.pop(each))
-
-
-def _notes() -> list[str]:
-    """What a reader of the results should know about this machine."""
-    from ftps_harness.lftp import system_rc_lines
-
-    return [f"/etc/lftp.conf, line {number}, is kept out: {line}" for number, line in system_rc_lines()]
 
 
 def _check_targets(wanted: _Wanted) -> None:

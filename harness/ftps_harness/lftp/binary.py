@@ -131,7 +131,7 @@ def environment(home: Home, password: str | None = None) -> dict[str, str]:
     """
     variables = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(home.home),
+        "HOME": str(home.seen(home.home)),
         "LC_ALL": "C",
         "LANG": "C",
         "TZ": "UTC",
@@ -144,7 +144,7 @@ def environment(home: Home, password: str | None = None) -> dict[str, str]:
 
 def _ask(start: process.Starter, path: Path, home: Home, *arguments: str) -> process.Finished:
     try:
-        return start([str(path), *arguments], env=environment(home), cwd=home.home, timeout=_PROBE_SECONDS)
+        return start([str(path), *arguments], env=environment(home), cwd=home.seen(home.home), timeout=_PROBE_SECONDS)
     except HarnessError as error:
         raise UsageError(f"{path} is not lftp: {error}") from error
 
@@ -185,7 +185,7 @@ def _set_up_tls(ask: Callable[..., process.Finished], home: Home, deaf: Address 
             "set net:max-retries 1",
             "set net:timeout 5s",
             "set ssl:ca-file /dev/null",  # the system's bundle takes 35 ms to parse, and nothing is verified here
-            f"debug -o {log} 9",
+            f"debug -o {home.seen(log)} 9",
             f"open -u probe,probe -p {port} ftps://{host}",
             "ls",
         ]

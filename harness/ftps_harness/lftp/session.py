@@ -83,12 +83,12 @@ def run(  # noqa: PLR0913  # all but the first two are named
     """
     path = home.next_log() if log else None
     # A newline ends a command whatever it ends in; `;` after `&` would be a syntax error.
-    commands = [*([f"command debug -p -o {path} 9"] if path else []), *script]
+    commands = [*([f"command debug -p -o {home.seen(path)} 9"] if path else []), *script]
     argv = (*prefix, str(lftp.path), "-c", "\n".join(commands))
     variables = environment(home, password)
     if clock is not None:
         variables |= clock_environment(lftp, clock)
-    finished = lftp.start(argv, env=variables, cwd=home.folder(cwd), timeout=timeout)
+    finished = lftp.start(argv, env=variables, cwd=home.seen(home.folder(cwd)), timeout=timeout)
     if clock is not None and could_not_preload(finished.stderr):
         raise HarnessError(f"{lftp.path} cannot be run at another time: it does not load libfaketime")
     home.reopen()  # a step may have closed it

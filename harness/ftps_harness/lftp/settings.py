@@ -87,7 +87,8 @@ def settings_text(
         HarnessError: lftp printed none (an rc that ends lftp, for one).
     """
     target = home.next_log().with_suffix(".settings")
-    lines = [*script, f"command set -a > {target}"]
+    target.unlink(missing_ok=True)
+    lines = [*script, f"command set -a > {home.seen(target)}"]
     finished = run(lftp, home, script=lines, timeout=_READ_BACK_SECONDS, cwd=cwd, log=False, prefix=prefix)
     try:
         text = target.read_text("utf-8", "surrogateescape")

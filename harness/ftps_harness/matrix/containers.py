@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ftps_harness import process
+    from ftps_harness.home import Home
     from ftps_harness.lftp import Lftp
     from ftps_harness.matrix.builds import Build, ServerKind
     from ftps_harness.matrix.play import MatrixRun, Pair
     from ftps_harness.scenario import Scenario
     from ftps_lab.interface import Server
+    from ftps_lab.wire import Traffic
 
 LFTP = Path("/usr/bin/lftp")
 """Where every client image has it."""
@@ -181,11 +183,28 @@ class PairPlace:
     """
 
     def __init__(self, kind: str, host: RemoteHost, shell: Shell, folder: Path, address: str) -> None:
+        self.name = "containers"
         self.parent: Path | None = folder
+        self.inside: Path | None = None
         self._kind = kind
         self._host = host
         self._shell = shell
         self._address = address
+
+    def client(self, client: Lftp, home: Home) -> Lftp:  # noqa: ARG002 - the protocol's
+        """As it is: `Stage.open` knows where it is started."""
+        return client
+
+    def watch(self) -> None:
+        """The server's relay and tap see what reaches it, and nothing else here does."""
+
+    def traffic(self) -> Traffic | None:
+        """Nobody sees what does not reach the server."""
+        return None
+
+    def same_server(self, host: str, other: str) -> bool:  # noqa: ARG002 - the protocol's
+        """There is one."""
+        return True
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
         """Addresses are the network's to give, and a daemon cannot be everything that the lab's own server is."""
@@ -205,6 +224,7 @@ class PairPlace:
         password: str,
         users: Sequence[str] = (),
         port: int = PORT,
+        host: str = "localhost",  # noqa: ARG002 - the network knows the names
     ) -> Server:
         """Start the server in its container.
 

@@ -161,4 +161,7 @@ def _wire(attempt: Attempt) -> Section:
         f"{len(record.to_server)} bytes to the server, {len(record.to_client)} to the client"
         for record in attempt.wire.records
     ]
-    return Section("the wire's account", (*readable, *connections))
+    other = attempt.exposure.elsewhere
+    strangers = [f"talked to somebody else: {phrase}" for phrase in other.reached]
+    strangers += [f"wanted, and found nobody: {phrase}" for phrase in other.tried]
+    return Section("the wire's account", (*readable, *connections, *strangers))

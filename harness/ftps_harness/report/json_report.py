@@ -39,6 +39,7 @@ def _run(run: BuildRun) -> Json:
     extra: Json = {"interrupted": True} if run.interrupted else {}
     return {
         "schema": SCHEMA,
+        "place": run.place,
         "lftp": build(run.lftp),
         "results": [result(each) for each in run.results],
         "summary": run.counts,
@@ -134,6 +135,8 @@ def _wire(attempt: Attempt) -> Json:
             }
             for record in attempt.wire.records
         ],
+        "reached": list(attempt.exposure.elsewhere.reached),
+        "tried": list(attempt.exposure.elsewhere.tried),
     }
 
 

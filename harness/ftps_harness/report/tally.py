@@ -33,6 +33,7 @@ class BuildRun:
         interrupted: Ctrl-C ended it before all had run.
         again: How to name each scenario on a command line, by id.
         options: What to add to such a command line.
+        place: Where the scenarios were played: ``sealed`` or ``loopback``.
     """
 
     lftp: Lftp
@@ -43,6 +44,7 @@ class BuildRun:
     interrupted: bool = False
     again: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    place: str = "loopback"
 
     @property
     def counts(self) -> dict[str, int]:

@@ -1,0 +1,189 @@
+"""The system calls that Python 3.11 lacks: namespaces, mounts, capabilities, and a loopback that owns every address.
+
+Linux only. Nothing here but the standard library: the supervisor imports it, and has to be there within 25 ms.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import struct
+from pathlib import Path
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
+
+_PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS = 1, 28, 38
+_SECBIT_NOROOT, _SECBIT_NOROOT_LOCKED = 0x1, 0x2
+_CLONE_PIDFD = 0x1000
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+_MOUNT_ATTR_RDONLY = 0x1
+_SYS_CLONE3, _SYS_MOUNT_SETATTR = 435, 442
+"""One number each on every architecture (Linux 5.3, clone3(2); Linux 5.12, mount_setattr(2))."""
+
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+_RTM_NEWADDR, _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 20, 1, 2, 0x02
+_RTM_NEWROUTE, _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_CREATE = 24, 0x1, 0x4, 0x400
+_RT_TABLE_LOCAL, _RTPROT_BOOT, _RT_SCOPE_HOST, _RTN_LOCAL, _RTA_OIF = 255, 3, 254, 2, 4
+
+GLOBAL = "2001:db8::1"
+"""One IPv6 address (RFC 3849) that is not loopback's own: without such a one lftp says that IPv6 is not configured, and
+does not even try ::1 (measured: 4.9.2)."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones (unshare(2)).
+
+    Raises:
+        OSError: The kernel does not permit it.
+    """
+    _check(_libc.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount a file system, or another place of one (mount(2)).
+
+    Raises:
+        OSError: The kernel refuses; `filename` names the target.
+    """
+    strings = [value.encode("utf-8", "surrogateescape") or None for value in (source, target, kind, data)]
+    _check(_libc.mount(strings[0], strings[1], strings[2], flags, strings[3]), f"mount {target}")
+
+
+def set_read_only(path: str, *, read_only: bool, recursive: bool = False) -> None:
+    """Make a mount read-only or writable, with all mounts below it if `recursive` (mount_setattr(2), Linux 5.12).
+
+    Raises:
+        OSError: The kernel refuses, or is older.
+    """
+    set_, clear = (_MOUNT_ATTR_RDONLY, 0) if read_only else (0, _MOUNT_ATTR_RDONLY)
+    attributes = struct.pack("=QQQQ", set_, clear, 0, 0)
+    flags = _AT_RECURSIVE if recursive else 0
+    number = ctypes.c_long(_SYS_MOUNT_SETATTR)
+    where = path.encode("utf-8", "surrogateescape")
+    size = ctypes.c_size_t(len(attributes))
+    _check(_libc.syscall(number, _AT_FDCWD, where, flags, attributes, size), f"mount_setattr {path}")
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent thread ends (PR_SET_PDEATHSIG)."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl")
+
+
+def give_no_capabilities() -> None:
+    """From here on, no program that this process or its children execute has a capability, whoever it runs as.
+
+    SECBIT_NOROOT takes from root what execve(2) would give it, and no_new_privs lets no file give any.
+    """
+    _check(_libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NOROOT | _SECBIT_NOROOT_LOCKED, 0, 0, 0), "prctl")
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+
+
+def fork_into(flags: int) -> tuple[int, int]:
+    """Fork a child that is in new namespaces from its first instruction on (clone3(2), Linux 5.3).
+
+    Only for a process of one thread: Python's and the C library's own preparations for a fork are for others.
+
+    Args:
+        flags: Which namespaces.
+
+    Returns:
+        The child's number and a descriptor of it (pidfd_open(2)); 0 and -1 in the child.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    descriptor = ctypes.c_int(-1)
+    arguments = struct.pack("=11Q", flags | _CLONE_PIDFD, ctypes.addressof(descriptor), 0, 0, signal.SIGCHLD, *[0] * 6)
+    size = ctypes.c_size_t(len(arguments))
+    process = _libc.syscall(ctypes.c_long(_SYS_CLONE3), arguments, size)
+    _check(process, "clone3")
+    return process, descriptor.value
+
+
+def keep_identity(uid: int, gid: int) -> None:
+    """In a new user namespace, be who we were outside: files keep their owner (user_namespaces(7)).
+
+    Args:
+        uid: The user's number outside.
+        gid: The group's number outside.
+    """
+    Path("/proc/self/setgroups").write_text("deny", "ascii")  # without it, no ordinary user may write the group's map
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", "ascii")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", "ascii")
+
+
+def own_every_address() -> None:
+    """Bring loopback up, and let every IPv4 and IPv6 address lead to it.
+
+    Nothing else is in a new network namespace, so without the routes other addresses would be "unreachable" before a
+    packet of the attempt exists. With them (the kernel's "AnyIP": a local route for everything) an address is the
+    lab's if a server listens on it; otherwise the connection is refused, and the attempt is on the wire for all to see.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sh22x", b"lo", 0)
+        flags = struct.unpack("16sh22x", _ioctl(control, _SIOCGIFFLAGS, request))[1]
+        _ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
+    _write_setting("net/ipv4/ip_unprivileged_port_start", "0")
+    _route(socket.AF_INET)
+    for name in ("net/ipv6/conf/all/disable_ipv6", "net/ipv6/conf/lo/disable_ipv6"):
+        _write_setting(name, "0")
+    if Path("/proc/sys/net/ipv6").is_dir():
+        _write_setting("net/ipv6/ip_nonlocal_bind", "1")
+        _route(socket.AF_INET6)
+        _address(GLOBAL)
+
+
+def _ioctl(sock: socket.socket, request: int, argument: bytes) -> bytes:
+    import fcntl
+
+    return fcntl.ioctl(sock, request, argument)
+
+
+def _write_setting(name: str, value: str) -> None:
+    """Write a setting of the network namespace; one that this kernel lacks is passed over."""
+    path = Path("/proc/sys") / name
+    if path.exists():
+        path.write_text(value, "ascii")
+
+
+def _route(family: int) -> None:
+    """Add the route ``local default dev lo`` (rtnetlink(7))."""
+    index = struct.pack("HHi", 8, _RTA_OIF, socket.if_nametoindex("lo"))
+    route = struct.pack("BBBBBBBBI", family, 0, 0, 0, _RT_TABLE_LOCAL, _RTPROT_BOOT, _RT_SCOPE_HOST, _RTN_LOCAL, 0)
+    _netlink(_RTM_NEWROUTE, route + index)
+
+
+def _address(address: str) -> None:
+    """Give loopback one more IPv6 address."""
+    header = struct.pack("BBBBi", socket.AF_INET6, 128, _IFA_F_NODAD, 0, socket.if_nametoindex("lo"))
+    packed = socket.inet_pton(socket.AF_INET6, address)
+    _netlink(
+        _RTM_NEWADDR, header + b"".join(struct.pack("HH", 20, kind) + packed for kind in (_IFA_ADDRESS, _IFA_LOCAL))
+    )
+
+
+def _netlink(message: int, body: bytes) -> None:
+    header = struct.pack("IHHII", 16 + len(body), message, _NLM_F_REQUEST | _NLM_F_ACK | _NLM_F_CREATE, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
+        netlink.sendall(header + body)
+        answer = netlink.recv(4096)
+    error = -struct.unpack_from("i", answer, 16)[0]
+    if error:
+        raise OSError(error, os.strerror(error), "rtnetlink")

@@ -1,0 +1,130 @@
+"""What programs inside see of the file system: everything read-only, HOME at one path, nothing of the user's.
+
+Imported by the supervisor, which forks for each program: the standard library only, and little of that.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftps_harness.sandbox import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+INSIDE = "/tmp/ftps-lab"  # noqa: S108 - a path in a private /tmp
+"""Where the sealed folder is for every program inside, step and control alike."""
+
+_TEMPORARY = "/tmp"  # noqa: S108 - what becomes private
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the same
+_ALL = _TEMPORARY + "/all"
+"""Where the supervisor keeps the folder that holds all sealed folders; programs never see it."""
+
+_EMPTIED = ("/run", "/var/tmp", "/home", "/root")  # noqa: S108 - what is hidden
+"""Folders that are empty inside. A socket in one of them would be a way out of the network namespace: a read-only file
+system does not keep anybody from connecting to a socket's path (unix(7)); /run has those of resolvers and of the Docker
+engine."""
+
+_LINKS = 8
+"""Symbolic links that are followed to the file that a system's configuration file really is."""
+
+_PLAIN = kernel.MS_NOSUID | kernel.MS_NODEV
+
+
+def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str]) -> None:
+    """Change what the calling process's mount namespace shows, for all programs that are to come.
+
+    Args:
+        folder: Holds the sealed folders; the only thing that can be written.
+        visible: Folders of programs that stay visible although what holds them is emptied.
+        replaced: The system's files and folders, and what they are inside; what the system has not is left out.
+
+    Raises:
+        OSError: A mount is refused; `filename` says which.
+    """
+    opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in {folder, *visible, *replaced.values()}}
+    emptied = [path for path in (*_EMPTIED, _TEMPORARY, _SHARED_MEMORY) if _is_folder(path)]
+    kernel.set_read_only("/", read_only=True, recursive=True)
+    for path in emptied:
+        kernel.mount("tmpfs", path, "tmpfs", _PLAIN, "mode=1777,size=64m")
+    hidden = [path for path in visible if any(_is_below(path, other) for other in emptied)]
+    _show({path: opened.pop(path) for path in hidden})
+    for path, ours in replaced.items():
+        if (target := _real(path)) is not None:
+            _bind(opened[ours], target)
+            kernel.set_read_only(target, read_only=True)
+    Path(_ALL).mkdir()
+    _bind(opened[folder], _ALL)
+    kernel.set_read_only(_ALL, read_only=False)
+    for path in emptied:
+        kernel.set_read_only(path, read_only=True)
+    for descriptor in opened.values():
+        os.close(descriptor)
+
+
+def enter_own(name: str, visible: Sequence[str]) -> None:
+    """Give the calling process's own mount namespace, a copy of the shared one, a sealed folder and a private /tmp.
+
+    Args:
+        name: The sealed folder's, below the one that holds all.
+        visible: As for `enter_shared`.
+
+    Raises:
+        OSError: A mount is refused; `filename` says which.
+    """
+    descriptor = os.open(f"{_ALL}/{name}", os.O_PATH | os.O_CLOEXEC)
+    again = [path for path in visible if _is_below(path, _TEMPORARY) or _is_below(path, _SHARED_MEMORY)]
+    opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in again}
+    for path in (_TEMPORARY, _SHARED_MEMORY):
+        kernel.mount("tmpfs", path, "tmpfs", _PLAIN, "mode=1777,size=256m")
+    os.mkdir(INSIDE, 0o700)  # noqa: PTH102 - pathlib costs more than the call
+    _bind(descriptor, INSIDE)
+    os.close(descriptor)
+    _show(opened)
+
+
+def _show(opened: Mapping[str, int]) -> None:
+    """Mount folders where they were before what holds them was emptied, and close them."""
+    for path, descriptor in opened.items():
+        Path(path).mkdir(mode=0o755, parents=True, exist_ok=True)
+        _bind(descriptor, path)
+        kernel.set_read_only(path, read_only=True)
+        os.close(descriptor)
+
+
+def _bind(descriptor: int, target: str) -> None:
+    kernel.mount(f"/proc/self/fd/{descriptor}", target, flags=kernel.MS_BIND)
+
+
+def _is_folder(path: str) -> bool:
+    return Path(path).is_dir() and not Path(path).is_symlink()
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + "/")
+
+
+def _real(path: str) -> str | None:
+    """What a path leads to, made if its link leads into an emptied folder (resolv.conf); None if nothing is there."""
+    for _ in range(_LINKS):
+        try:
+            path = os.path.normpath(Path(path).parent / os.readlink(path))  # noqa: PTH115 - the text, not the target
+        except OSError:
+            break
+    target = Path(path)
+    if target.exists():
+        return path
+    if not any(_is_below(path, folder) for folder in _EMPTIED):
+        return None
+    for folder in reversed(list(_missing(target.parent))):
+        folder.mkdir(mode=0o755)
+    target.touch()
+    return path
+
+
+def _missing(folder: Path) -> Iterator[Path]:
+    while not folder.exists():
+        yield folder
+        folder = folder.parent
