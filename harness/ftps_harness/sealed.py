@@ -37,7 +37,7 @@ PORTS = {"explicit": 21, "plain": 21, "implicit": 990}
 """Where FTP and implicit FTPS are at home (IANA's registry: ftp, ftps)."""
 
 _RESOLVER = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
-"""Nobody answers there; but whoever asks for a name of somebody else is seen."""
+"""There is no such name, it says; and whoever asks for one is seen."""
 
 _SWITCH = "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n"
 """nsswitch.conf(5) without the services that a resolver on this machine answers by a socket of its own."""

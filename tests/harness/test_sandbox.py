@@ -16,6 +16,7 @@ import pytest
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
 from ftps_harness.sandbox.sandbox import Sandbox, Unavailable
+from ftps_harness.sandbox.supervisor import no_such_name
 from ftps_harness.sandbox.view import INSIDE
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class TestNothingLeaves:
         done = python(box, "import socket; socket.getaddrinfo('somebody.example', 21)")
         assert done.exit_code == 1
         assert all(flow.server[1] == 53 for flow in box.traffic().flows)
+
+    @pytest.mark.parametrize("query", [b"", b"\1", bytes(12), bytes(12) + b"\4abc", b"\0" * 11 + b"\xff" * 40])
+    def test_what_is_no_question_gets_no_answer(self, query: bytes) -> None:
+        assert no_such_name(query) == b""
 
     def test_sockets_of_this_machine_are_not_there(self, box: Sandbox) -> None:
         """A path leads out of a network namespace: the Docker engine's, a resolver's."""

@@ -149,6 +149,13 @@ verdict = "accepted"
         ]
         assert servers[0] != servers[1]
 
+    def test_a_name_that_is_not_the_labs_does_not_exist(self, play: Play, sealed: Sealed) -> None:
+        """lftp asks for it once, and gives up at once."""
+        look = "!/usr/bin/python3 -c 'import socket; socket.getaddrinfo(\"nobody.example\", 21)'\n"
+        result = one(play(play.step(REJECTED, rc=look, keys=ONLY_LIST + NO_CONTROL), place=sealed))
+        assert b"Name or service not known" in result.attempts[0].run.stderr
+        assert result.attempts[0].exposure.elsewhere.tried == ("the address of 'nobody.example'",)
+
     def test_the_system_rc_is_empty_whatever_it_says(self, client: Lftp) -> None:
         """Mounting over it needs no reading at all."""
         if not Path("/etc/lftp.conf").exists():

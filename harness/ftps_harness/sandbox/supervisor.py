@@ -14,6 +14,7 @@ Each message from the owner is a byte that says what to do, with descriptors:
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import json
 import os
@@ -32,6 +33,8 @@ MARK_PORT = 9
 
 MARK_SIZE = 65_000
 """Two of these do not fit into one block of the capture's ring: what came before is handed over at once."""
+
+NAMES_PORT = 53
 
 _DESCRIPTORS = 5
 
@@ -82,6 +85,8 @@ def _first_process(owner: socket.socket, order: dict[str, Any]) -> NoReturn:
     except OSError as error:
         _fail(owner, doing, error)
     marks = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    names.bind(("127.0.0.1", NAMES_PORT))
     socket.send_fds(owner, [b"{}"], [capture.fileno()])
     capture.close()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -89,7 +94,7 @@ def _first_process(owner: socket.socket, order: dict[str, Any]) -> NoReturn:
     gc.collect()
     gc.freeze()  # forked processes share these objects' pages
     gc.disable()
-    _Supervisor(owner, marks, order["visible"]).serve()
+    _Supervisor(owner, marks, names, order["visible"]).serve()
 
 
 def _fail(owner: socket.socket, doing: str, error: OSError) -> NoReturn:
@@ -135,13 +140,15 @@ class _Program:
 class _Supervisor:
     """Serves the owner until he closes the connection."""
 
-    def __init__(self, owner: socket.socket, marks: socket.socket, visible: list[str]) -> None:
+    def __init__(self, owner: socket.socket, marks: socket.socket, names: socket.socket, visible: list[str]) -> None:
         self._visible = visible
         self._owner = owner
         self._marks = marks
+        self._names = names
         self._marked = 0
         self._poll = select.poll()
         self._poll.register(owner, select.POLLIN)
+        self._poll.register(names, select.POLLIN)
         self._programs: dict[int, _Program] = {}
 
     def serve(self) -> NoReturn:
@@ -150,8 +157,17 @@ class _Supervisor:
             for descriptor, _ in self._poll.poll():
                 if descriptor == self._owner.fileno():
                     self._obey()
+                elif descriptor == self._names.fileno():
+                    self._deny_name()
                 elif descriptor in self._programs:
                     self._end(self._programs[descriptor])
+
+    def _deny_name(self) -> None:
+        """Whoever asks for a name is told that there is none: without an answer, lftp asks until its time is over."""
+        question, client = self._names.recvfrom(1024)
+        if answer := no_such_name(question):
+            with contextlib.suppress(OSError):  # the program may have ended
+                self._names.sendto(answer, client)
 
     def _obey(self) -> None:
         size = array.array("i").itemsize
@@ -191,6 +207,17 @@ class _Supervisor:
             self._poll.unregister(descriptor)
             del self._programs[descriptor]
         program.end()
+
+
+def no_such_name(query: bytes) -> bytes:
+    """The answer NXDOMAIN to a query (RFC 1035 section 4.1); empty if it is none."""
+    end = 12
+    while end < len(query) and query[end]:
+        end += query[end] + 1
+    end += 5  # the root, type and class
+    if end > len(query):
+        return b""
+    return query[:2] + b"\x81\x83" + b"\0\1" + bytes(6) + query[12:end]
 
 
 def _tell(descriptor: int, work: Callable[[], None]) -> NoReturn:
