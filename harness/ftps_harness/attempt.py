@@ -17,6 +17,7 @@ from ftps_harness.outcome import Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
 from ftps_harness.tasks import errands, files_below
 from ftps_harness.traffic import NOTHING, Elsewhere, elsewhere
+from ftps_harness.verdict import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,8 +79,14 @@ class Attempt:
 
     @property
     def said(self) -> str:
-        """lftp's own text: standard error, and the refusals that only its debug log holds."""
-        return self.run.stderr.decode("utf-8", "replace") + "\n" + self.client.message
+        """lftp's own text: standard error, and the refusals and complaints that only its debug log holds."""
+        said = (self.run.stderr.decode("utf-8", "replace"), self.client.message, *self.client.log_notes)
+        return "\n".join(said)
+
+    @property
+    def seen(self) -> Seen:
+        """What is compared with what a step expects."""
+        return Seen(self.outcome, self.said, self.testimony.handshakes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def client_account(
         notes=messages.notes(run.stderr),
         tasks=tuple(errand.proof(evidence) for errand in todo),
         log_missing=log and not run.log and not idle,
+        log_notes=messages.log_notes(run.log, run.stderr),
         sent=messages.sent(run.log),
         holds_payload=holds_payload(evidence, secrets),
         complaints=complaints,

@@ -56,6 +56,7 @@ class ClientAccount:
     Attributes:
         words: What it says of refusals, as `ftps_harness.messages` reads it.
         notes: Its other lines on stderr.
+        log_notes: What it complains of in its debug log alone.
         log_missing: The debug log was asked for and is not there.
         sent: The verbs of the commands that it sent, by its debug log.
         holds_payload: Some of the served content is on its standard output or in its files.
@@ -74,6 +75,7 @@ class ClientAccount:
     holds_payload: bool = False
     complaints: tuple[Word, ...] = ()
     tried: bool = True
+    log_notes: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> frozenset[str]:

@@ -192,7 +192,7 @@ class _Stage:
         pristine = self._stack.enter_context(self._home.clone()) if control else None
         attempts = tuple(self._attempt(step, self._home, self._spec) for _ in range(step.repeat))
         self._keep(index, "", *attempts)
-        judgement = judge_repeated([(attempt.outcome, attempt.said) for attempt in attempts], expect)
+        judgement = judge_repeated([attempt.seen for attempt in attempts], expect)
         result = None
         if control is not None and pristine is not None:
             with pristine:

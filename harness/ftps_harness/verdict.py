@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ftps_harness.outcome import Outcome
     from ftps_harness.scenario import Expect
+    from ftps_lab.testimony import Handshake
 
 Status = Literal["pass", "fail", "error"]
 
@@ -30,13 +31,28 @@ class Judgement:
     why: tuple[str, ...] = ()
 
 
-def judge(outcome: Outcome, expect: Expect, said: str) -> Judgement:
+class Seen(NamedTuple):
+    """One run of a step, as far as it is compared.
+
+    Attributes:
+        outcome: What happened.
+        said: lftp's own text, in which `message` must occur.
+        handshakes: What the server saw of TLS.
+    """
+
+    outcome: Outcome
+    said: str
+    handshakes: tuple[Handshake, ...] = ()
+
+
+def judge(outcome: Outcome, expect: Expect, said: str, handshakes: tuple[Handshake, ...] = ()) -> Judgement:
     """Hold one outcome against what the scenario expects.
 
     Args:
         outcome: What happened.
         expect: What the scenario says, for this lftp's dialect and version.
         said: lftp's own text, in which `message` must occur.
+        handshakes: What the server saw of TLS.
     """
     if outcome.verdict != expect.verdict:
         status: Status = "error" if outcome.verdict in UNPROVEN else "fail"
@@ -54,24 +70,53 @@ def judge(outcome: Outcome, expect: Expect, said: str) -> Judgement:
     ]
     if expect.message is not None and expect.message not in said:
         differences.append(f"lftp did not print {expect.message!r}")
-    return Judgement("fail" if differences else "pass", tuple(differences))
+    unknown, others = _tls_differences(expect, [handshake for handshake in handshakes if handshake.completed])
+    differences += others
+    if differences:
+        return Judgement("fail", tuple(differences))
+    return Judgement("error", tuple(unknown)) if unknown else Judgement("pass")
 
 
-def judge_repeated(outcomes: Sequence[tuple[Outcome, str]], expect: Expect) -> Judgement:
+def _tls_differences(expect: Expect, finished: Sequence[Handshake]) -> tuple[list[str], list[str]]:
+    """What nobody saw of the finished handshakes, and what is otherwise than expected, a sentence each."""
+    unknown, differences = [], []
+    for name, wanted, values in (
+        ("tls", expect.tls, [handshake.version.removeprefix("TLSv") for handshake in finished]),
+        ("cipher", expect.cipher, [handshake.cipher for handshake in finished]),
+        ("server_name", expect.server_name, [handshake.server_name or "" for handshake in finished]),
+    ):
+        if wanted is None:
+            continue
+        actual = frozenset(values)
+        if not actual:
+            differences.append(f"{name}: expected {_listed(wanted)}, but no TLS handshake was finished")
+        elif name != "server_name" and "" in actual:
+            unknown.append(f"{name}: this server's record does not say which one each handshake had")
+        elif frozenset(wanted) != actual:
+            differences.append(f"{name}: expected {_listed(wanted)}, but it was {_listed(actual)}")
+    return unknown, differences
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(sorted(value or "no name" for value in values)) or "none"
+
+
+def judge_repeated(runs: Sequence[Seen], expect: Expect) -> Judgement:
     """Hold several runs of one step against what the scenario says of how often.
 
     ``always``: each of them is as expected. ``sometimes``: at least one is, and every other shows one of `otherwise`.
     """
-    judgements = [judge(outcome, expect, said) for outcome, said in outcomes]
+    judgements = [judge(run.outcome, expect, run.said, run.handshakes) for run in runs]
     if expect.how_often == "always":
         worst = [j for j in judgements if j.status == "error"] or [j for j in judgements if j.status == "fail"]
         return worst[0] if worst else Judgement("pass")
-    doubtful = [outcome for outcome, _ in outcomes if outcome.doubtful]
+    outcomes = [run.outcome for run in runs]
+    doubtful = [outcome for outcome in outcomes if outcome.doubtful]
     if doubtful:
         return _in_doubt(doubtful[0])
-    counts = counted([outcome for outcome, _ in outcomes])
+    counts = counted(outcomes)
     shown = ", ".join(f"{verdict} {count}×" for verdict, count in counts.items())
-    others = [o for (o, _), j in zip(outcomes, judgements, strict=True) if j.status != "pass"]
+    others = [o for o, j in zip(outcomes, judgements, strict=True) if j.status != "pass"]
     strange = [o.verdict for o in others if o.verdict not in expect.otherwise]
     if strange:
         status: Status = "error" if UNPROVEN.intersection(strange) else "fail"

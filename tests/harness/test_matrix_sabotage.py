@@ -37,7 +37,7 @@ from ftps_harness.material import impostor_of
 from ftps_harness.needles import Passwords
 from ftps_harness.outcome import ClientAccount, Situation, Task, WireAccount, conclude
 from ftps_harness.scenario import Expect
-from ftps_harness.verdict import judge, judge_repeated
+from ftps_harness.verdict import Seen, judge, judge_repeated
 from ftps_lab.testimony import Testimony, Wire, WireRecord
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ class TestVerdicts:
         outcome = conclude(Situation(Passwords.of(["secret"]), "AA", settled=True), client, DISCREPANT, wire)
         assert judge(outcome, Expect(verdict=expected), "").status in {"error", "fail"}
         sometimes = Expect(verdict=expected, how_often="sometimes", otherwise=("hung", "crashed", "exposed", "failed"))
-        assert judge_repeated([(outcome, "")] * 2, sometimes).status in {"error", "fail"}
+        assert judge_repeated([Seen(outcome, "")] * 2, sometimes).status in {"error", "fail"}
 
     def test_a_client_that_hangs_where_all_agree_is_a_fact(self) -> None:
         hung = conclude(

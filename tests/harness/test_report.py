@@ -43,6 +43,8 @@ LFTP = Lftp(Path("/opt/lftp 4.9/lftp"), "4.9.2", "GnuTLS 3.7.9", "status")
 HOSTILE = b"ls: \x1b[31mred\x1b[0m \x07\xff \xe2\x80\xae reversed\r\nsecond\n"
 """Escape sequences, a bell, a byte that is no text, a right-to-left override and a carriage return."""
 
+LOG_NOTES = ("gnutls_priority_set_direct(\x1b[31m): invalid", "**** Timeout - reconnecting")
+
 PASSED, FAILED, BROKEN = Judgement("pass"), Judgement("fail", ("it was otherwise",)), Judgement("error", ("it hung",))
 
 
@@ -97,7 +99,7 @@ def attempt(verdict: Any = "rejected", *, contradictions: tuple[str, ...] = (), 
             }
         ),
         rc="set ssl:ca-file x\n",
-        client=ClientAccount(1, None, timed_out=False, words=words, notes=("a note",), tasks=()),
+        client=ClientAccount(1, None, timed_out=False, words=words, notes=("a note",), tasks=(), log_notes=LOG_NOTES),
         testimony=told_by_the_server(),
         wire=Wire((WireRecord("control", ("127.0.0.1", 40001), b"to server", b"to client!"),)),
         exposure=WireAccount((("control", 40001),), password=False, payload=True),
@@ -139,6 +141,7 @@ def printed(*runs: BuildRun) -> str:
         terminal.header(each.lftp, each.total, "")
         for one in each.results:
             terminal.row(one)
+        terminal.notes(each)
         terminal.failures(each)
     terminal.close(runs)
     return stream.getvalue()
@@ -198,6 +201,23 @@ class TestPlain:
 
 
 class TestTerminal:
+    def test_a_complaint_about_the_setup_is_shown_though_all_passed(self) -> None:
+        shown = printed(run(result("pass")))
+        assert (
+            "area/case, step 1: lftp's debug log alone says: gnutls_priority_set_direct(\\x1b[31m): invalid"
+            in shown.replace("\n", " ")
+        )
+        assert "Timeout" not in shown
+
+    def test_a_failed_step_has_every_complaint_once(self) -> None:
+        shown = printed(run(result("fail")))
+        assert shown.count("gnutls_priority_set_direct(") == shown.count("**** Timeout - reconnecting") == 1
+
+    def test_an_expected_complaint_needs_no_note(self) -> None:
+        of = scenario(expect='verdict = "accepted"\nmessage = "gnutls_priority"')
+        shown = printed(run(ScenarioResult(of, "pass", (step(of, PASSED, attempt("accepted")),))))
+        assert "gnutls" not in shown
+
     def test_what_is_no_terminal_gets_80_plain_columns(self) -> None:
         long = scenario("area/" + "long-" * 20, "A title that is too long for its column, with 日本語 in it", steps=3)
         text = printed(
@@ -330,6 +350,9 @@ class TestJson:
             "reasons": ["expired", "untrusted"],
             "exposed": None,
             "to": None,
+            "tls": None,
+            "cipher": None,
+            "server_name": None,
         }
         assert told["actual"] == {
             "verdict": "rejected",

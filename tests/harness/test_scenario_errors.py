@@ -58,6 +58,12 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
     ("expect", "verdcit = 'x'", "step[1].expect.verdcit", ["unknown key", 'Did you mean "verdict"?']),
     ("expect", "[step.expect.clasic]\nmessage='x'", "step[1].expect.clasic", ['mean "classic"?', "version prefix"]),
     ("expect", "[step.expect.classic]\nmesage='x'", "step[1].expect.classic.mesage", ['Did you mean "message"?']),
+    ("expect", "tls = '1.4'", "step[1].expect.tls", ['unknown value "1.4"', '"1.3"']),
+    ("expect", "tls = []", "step[1].expect.tls", ["empty list"]),
+    ("expect", "server_name = ['a', 'a']", "step[1].expect.server_name", ["twice"]),
+    ("expect", "cipher = 'aes 256'", "step[1].expect.cipher", ["TLS_AES_256_GCM_SHA384"]),
+    ('verdict = "accepted"=>verdict = "unreachable"\ntls = "1.3"', "", "step[1].expect.tls", ["no server is reached"]),
+    ("step", "server = { protocol = 'plain' }\n[step.expect.\"4\"]\ntls = '1.3'", "step[1].expect.4.tls", ["TLS"]),
     ("expect", '[step.expect."4.8"]\nx=1', 'step[1].expect."4.8".x', ["unknown key"]),
     ("top", '"a key" = 1', '"a key"', ["unknown key"]),
     # Wrong types.

@@ -22,8 +22,9 @@ KEYS = {
     "ServerTable": "protocol certificate chain data_certificate role attack attack_certificate attack_reply attack_how "
     "require_tls tls revoked",
     "StepTable": "title server host user password files cwd rc run clock repeat control why_no_control expect",
-    "StepExpectTable": "verdict reason message exposed to how_often otherwise classic status openssl",
-    "ExpectTable": "verdict reason message exposed to how_often otherwise",
+    "StepExpectTable": "verdict reason message exposed to tls cipher server_name how_often otherwise "
+    "classic status openssl",
+    "ExpectTable": "verdict reason message exposed to tls cipher server_name how_often otherwise",
 }
 """The keys of version 1: programs and files rely on them, so they are written down here once more."""
 

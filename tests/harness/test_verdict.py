@@ -8,7 +8,8 @@ import pytest
 
 from ftps_harness.outcome import Outcome
 from ftps_harness.scenario import Expect, Verdict
-from ftps_harness.verdict import judge, judge_repeated
+from ftps_harness.verdict import Seen, judge, judge_repeated
+from ftps_lab.testimony import Handshake
 
 ACCEPTED = Outcome("accepted")
 UNTRUSTED = Outcome("rejected", reasons=frozenset({"untrusted"}), message="Not trusted")
@@ -81,17 +82,49 @@ SOMETIMES = Expect(verdict="exposed", how_often="sometimes", otherwise=("rejecte
     ],
 )
 def test_repeated_runs(outcomes: list[Outcome], expect: Expect, status: str) -> None:
-    judgement = judge_repeated([(outcome, outcome.message) for outcome in outcomes], expect)
+    judgement = judge_repeated([Seen(outcome, outcome.message) for outcome in outcomes], expect)
     assert judgement.status == status
     assert bool(judgement.why) == (status != "pass")
 
 
 def test_counts_are_in_the_sentence() -> None:
-    judgement = judge_repeated([(UNTRUSTED, "")] * 3, SOMETIMES)
+    judgement = judge_repeated([Seen(UNTRUSTED, "")] * 3, SOMETIMES)
     assert "rejected 3×" in judgement.why[0]
 
 
 def test_the_same_verdict_for_another_reason_does_not_count_as_seen() -> None:
     """`sometimes exposed to an impostor` is not shown by an exposure on the wire."""
     expect = Expect(verdict="exposed", to=frozenset({"impostor"}), how_often="sometimes", otherwise=("rejected",))
-    assert judge_repeated([(LEAKED, ""), (UNTRUSTED, "")], expect).status == "fail"
+    assert judge_repeated([Seen(LEAKED, ""), Seen(UNTRUSTED, "")], expect).status == "fail"
+
+
+def handshake(version: str = "TLSv1.3", cipher: str = "TLS_AES_256_GCM_SHA384", name: str | None = "localhost") -> Any:
+    return Handshake(1, bool(version), version, cipher, name, "AB")
+
+
+@pytest.mark.parametrize(
+    ("expect", "handshakes", "status", "part"),
+    [
+        ({"tls": {"1.3"}}, [handshake()], "pass", ""),
+        ({"tls": {"1.3"}}, [handshake(), handshake("", "", None)], "pass", ""),
+        ({"tls": {"1.3"}}, [handshake(), handshake("TLSv1.2")], "fail", "tls: expected 1.3, but it was 1.2, 1.3"),
+        ({"tls": {"1.2", "1.3"}}, [handshake()], "fail", "tls: expected 1.2, 1.3, but it was 1.3"),
+        ({"tls": {"1.3"}}, [], "fail", "no TLS handshake was finished"),
+        ({"tls": {"1.3"}}, [handshake("")], "fail", "no TLS handshake was finished"),
+        ({"cipher": {"TLS_AES_256_GCM_SHA384"}}, [handshake()], "pass", ""),
+        ({"cipher": {"TLS_AES_256_GCM_SHA384"}}, [handshake(cipher="")], "error", "does not say"),
+        ({"cipher": {"OTHER"}}, [handshake()], "fail", "cipher: expected OTHER"),
+        ({"server_name": {"localhost"}}, [handshake()], "pass", ""),
+        ({"server_name": {""}}, [handshake(name=None)], "pass", ""),
+        ({"server_name": {""}}, [handshake()], "fail", "server_name: expected no name, but it was localhost"),
+        ({"server_name": {"localhost"}}, [handshake(name=None)], "fail", "but it was no name"),
+        ({"server_name": {"other"}, "cipher": {"X"}}, [handshake(cipher="")], "fail", "server_name"),
+    ],
+)
+def test_handshakes_are_compared(expect: dict[str, Any], handshakes: list[Any], status: str, part: str) -> None:
+    """Every one that was finished counts; what the server's record does not say is never a pass."""
+    expected = Expect(verdict="accepted", **expect)
+    judgement = judge(ACCEPTED, expected, "", tuple(handshakes))
+    assert judgement.status == status
+    assert part in "".join(judgement.why)
+    assert judge_repeated([Seen(ACCEPTED, "", tuple(handshakes))], expected) == judgement

@@ -10,7 +10,7 @@ import pytest
 from ftps_harness.controls import IMPOSTOR_ACCEPTED, VERIFICATION_OFF
 from ftps_harness.outcome import Outcome
 from ftps_harness.scenario import Expect
-from ftps_harness.verdict import judge, judge_repeated
+from ftps_harness.verdict import Seen, judge, judge_repeated
 
 SURE = Outcome("exposed", exposed=frozenset({"payload"}), to=frozenset({"impostor"}))
 DOUBTFUL = replace(SURE, contradictions=("the tap missed something",))
@@ -30,9 +30,9 @@ def test_an_exposure_that_the_witnesses_contradict_proves_nothing() -> None:
 
 @pytest.mark.parametrize("expect", [SOMETIMES, OTHERWISE])
 def test_one_such_exposure_among_many(expect: Expect) -> None:
-    sure = [(SURE, ""), (REJECTED, ""), (SURE, "")]
+    sure = [Seen(SURE, ""), Seen(REJECTED, ""), Seen(SURE, "")]
     assert judge_repeated(sure, expect).status == "pass"
-    judgement = judge_repeated([*sure, (DOUBTFUL, "")], expect)
+    judgement = judge_repeated([*sure, Seen(DOUBTFUL, "")], expect)
     assert judgement.status == "error"
     assert "the tap missed something" in judgement.why[0]
 

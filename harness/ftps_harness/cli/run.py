@@ -216,6 +216,7 @@ class _Call:
             place=self._chosen.name,
         )
         terminal.side_by_side(done)
+        terminal.notes(done)
         terminal.failures(done)
         return done
 

@@ -1,10 +1,24 @@
 """What each lftp dialect prints, and which reason that is. Pure: bytes in, words out.
 
 `tables` holds what the dialects print, each row with the build it was measured on or the source it stands in; `words`
-reads standard error and the debug log.
+reads standard error and the debug log; `log_notes` reads what stands in the debug log alone and is no refusal.
 """
 
+from ftps_harness.messages.log_notes import is_about_setup, log_notes
 from ftps_harness.messages.tables import Kind
 from ftps_harness.messages.words import Word, complaints, entries, further, notes, readable, sent, tried, words
 
-__all__ = ["Kind", "Word", "complaints", "entries", "further", "notes", "readable", "sent", "tried", "words"]
+__all__ = [
+    "Kind",
+    "Word",
+    "complaints",
+    "entries",
+    "further",
+    "is_about_setup",
+    "log_notes",
+    "notes",
+    "readable",
+    "sent",
+    "tried",
+    "words",
+]

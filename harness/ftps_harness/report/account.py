@@ -65,6 +65,8 @@ def attempt_sections(attempt: Attempt) -> Iterator[Section]:
     yield Section(f"lftp ended {_ending(attempt)} after {run.seconds:.2f} s")
     yield Section("stdout", _last(lines_of(run.stdout), _OUTPUT_LINES) or ("(empty)",))
     yield Section("stderr", _last(lines_of(run.stderr), _OUTPUT_LINES) or ("(empty)",))
+    if attempt.client.log_notes:
+        yield Section("lftp complains in its debug log alone", tuple(map(harmless, attempt.client.log_notes)))
     yield Section(f"lftp's debug log, the last {_LOG_LINES} lines", _last(lines_of(run.log), _LOG_LINES) or ("(none)",))
     yield server_section(attempt.testimony)
     if attempt.testimony.behind is not None:

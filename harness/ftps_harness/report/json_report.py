@@ -96,6 +96,9 @@ def _expected(expect: Expect) -> Json:
         "reasons": _sorted(expect.reasons),
         "exposed": _sorted(expect.exposed),
         "to": _sorted(expect.to),
+        "tls": _sorted(expect.tls),
+        "cipher": _sorted(expect.cipher),
+        "server_name": _sorted(expect.server_name),
     }
 
 
@@ -118,7 +121,7 @@ def client(attempt: Attempt) -> Json:
         "stdout": _text(run.stdout),
         "stderr": _text(run.stderr),
         "words": [{**dataclasses.asdict(word), "reasons": sorted(word.reasons)} for word in account.words],
-        "notes": list(account.notes),
+        "notes": [*account.notes, *account.log_notes],
     }
 
 

@@ -73,9 +73,19 @@ def outcome_words(outcome: Outcome) -> str:
 def expectation_words(expect: Expect) -> str:
     """What was expected, in a few words."""
     words = verdict_words(expect.verdict, expect.reasons, expect.exposed, expect.to)
+    words += "".join(f", {each}" for each in tls_words(expect.tls, expect.cipher, expect.server_name))
     if expect.how_often == "sometimes":
         return f"{words} sometimes, else {' or '.join(expect.otherwise)}"
     return words
+
+
+def tls_words(
+    tls: Iterable[str] | None, cipher: Iterable[str] | None, server_name: Iterable[str] | None
+) -> Iterator[str]:
+    """What is expected of the finished handshakes: ``TLS 1.3``, ``cipher X``, ``SNI ftp.example``."""
+    for label, values in (("TLS", tls), ("cipher", cipher), ("SNI", server_name)):
+        if values is not None:
+            yield f"{label} {' and '.join(sorted(value or 'not sent' for value in values))}"
 
 
 def counts_words(counts: dict[str, int]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ftps_harness.controls import control_for
 from ftps_harness.errors import UsageError
-from ftps_harness.report.plain import expectation_words, harmless, verdict_words, wrapped
+from ftps_harness.report.plain import expectation_words, harmless, tls_words, verdict_words, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +150,7 @@ def _certificate(table: CertificateTable) -> str:
 
 
 def _override(table: ExpectTable) -> str:
-    reason = (table.reason,) if isinstance(table.reason, str) else table.reason
+    reason = _tuple(table.reason)
     said = []
     if table.verdict:
         said.append(verdict_words(table.verdict, reason, table.exposed, table.to))
@@ -161,9 +161,14 @@ def _override(table: ExpectTable) -> str:
         said.append(table.how_often)
     if table.otherwise:
         said.append(f"else {' or '.join(table.otherwise)}")
+    said += tls_words(*(_tuple(getattr(table, name)) for name in ("tls", "cipher", "server_name")))
     if table.message:
         said.append(f'prints "{table.message}"')
     return ", ".join(said)
+
+
+def _tuple(value: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return (value,) if isinstance(value, str) else value
 
 
 def _source(source: Source) -> str:

@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 
     Faults = Iterator[tuple[str, str]]  # pairs of key and sentence
 
+_CIPHER = re.compile(r"[A-Z0-9][A-Z0-9_-]+")
 VERSION_PREFIX = re.compile(r"^[0-9]+(\.[0-9]+)*$")
 
 _FIELDS = ExpectTable.__struct_fields__
+
+TLS_KEYS = ("tls", "cipher", "server_name")
+"""What is expected of the TLS handshakes that were finished."""
+
+_SETS = ("exposed", "to", *TLS_KEYS)
+"""Keys, beside `reason`, that are compared as sets."""
 
 
 class Written(NamedTuple):
@@ -141,8 +148,12 @@ def _split(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _given(table: ExpectTable) -> dict[str, Any]:
     given = {name: value for name in _FIELDS if (value := getattr(table, name)) is not None}
     if (reason := given.pop("reason", None)) is not None:
-        given["reasons"] = frozenset([reason] if isinstance(reason, str) else reason)
-    return given | {name: frozenset(given[name]) for name in ("exposed", "to") if name in given}
+        given["reasons"] = _as_set(reason)
+    return given | {name: _as_set(given[name]) for name in _SETS if name in given}
+
+
+def _as_set(value: str | tuple[str, ...]) -> frozenset[str]:
+    return frozenset([value] if isinstance(value, str) else value)
 
 
 def _fits(prefix: str, version: str) -> bool:
@@ -150,12 +161,14 @@ def _fits(prefix: str, version: str) -> bool:
 
 
 def _list_faults(table: ExpectTable) -> Faults:
-    for leaf in ("reason", "exposed", "to", "otherwise"):
+    for leaf in ("reason", "exposed", "to", "otherwise", *TLS_KEYS):
         value = getattr(table, leaf)
         if value == ():
             yield leaf, "is an empty list; leave the key out, or name something"
         elif isinstance(value, tuple) and len(set(value)) < len(value):
             yield leaf, "names the same thing twice"
+    if table.cipher is not None and not all(_CIPHER.fullmatch(name) for name in _as_set(table.cipher)):
+        yield "cipher", "is no name of a cipher suite: write OpenSSL's, such as TLS_AES_256_GCM_SHA384"
     if table.message == "":
         yield "message", "is empty: name a text that lftp prints, or leave the key out"
     elif table.message is not None and patterns.has_control_characters(table.message):
@@ -173,6 +186,13 @@ def _faults(expect: Expect, repeat: int) -> Faults:
     for leaf in ("exposed", "to"):
         if getattr(expect, leaf) is not None and expect.verdict != "exposed":
             yield leaf, _belongs("exposed", expect)
+    for leaf in TLS_KEYS:
+        if getattr(expect, leaf) is not None and expect.verdict == "unreachable":
+            yield leaf, "is about a TLS handshake, and where no server is reached there is none; remove it"
+    yield from _frequency_faults(expect, repeat)
+
+
+def _frequency_faults(expect: Expect, repeat: int) -> Faults:
     if expect.how_often == "sometimes":
         if repeat < 2:
             yield "how_often", '"sometimes" needs more than one run; add repeat = 10, say, to the step'

@@ -54,13 +54,16 @@ class Server(Struct, frozen=True, kw_only=True):
 
 
 class Expect(Struct, frozen=True, kw_only=True):
-    """What a step must come to; None for reasons, message, exposed and to: not compared."""
+    """What a step must come to; None for reasons, message, exposed, to, tls, cipher, server_name: not compared."""
 
     verdict: ExpectedVerdict
     reasons: frozenset[Reason] | None = None
     message: str | None = None
     exposed: frozenset[Secret] | None = None
     to: frozenset[Receiver] | None = None
+    tls: frozenset[TLSVersion] | None = None
+    cipher: frozenset[str] | None = None
+    server_name: frozenset[str] | None = None
     how_often: HowOften = "always"
     otherwise: tuple[ExpectedVerdict, ...] = ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftps_harness.scenario import expectations, files, patterns, runs, substitution
-from ftps_harness.scenario.problems import Problem, dangling, shown
+from ftps_harness.scenario.problems import Problem, dangling, joined, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,6 +147,13 @@ def _nothing_to_take_away(expect: Expect) -> bool:
 
 def _expect(context: Context) -> Iterator[Problem]:
     yield from expectations.check(context.expect, context.step.repeat, f"{context.key}.expect")
+    if context.server.protocol != "plain":
+        return
+    for name, table in {"": context.expect.table, **context.expect.overrides}.items():
+        where = joined(f"{context.key}.expect", name) if name else f"{context.key}.expect"
+        for leaf in expectations.TLS_KEYS:
+            if getattr(table, leaf) is not None:
+                yield Problem(f"{where}.{leaf}", "is about a TLS handshake, and a plain server has none; remove it")
 
 
 _RULES: tuple[Callable[[Context], Iterator[Problem]], ...] = (

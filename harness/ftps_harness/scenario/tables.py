@@ -235,6 +235,18 @@ class ExpectTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         tuple[Receiver, ...] | None,
         Meta(description="For exposed: who could read it; left out, it is not compared", extra_json_schema=_SOME),
     ] = None
+    tls: Annotated[
+        TLSVersion | tuple[TLSVersion, ...] | None,
+        Meta(description="The TLS versions of all finished handshakes, control and data; left out, not compared"),
+    ] = None
+    cipher: Annotated[
+        str | tuple[str, ...] | None,
+        Meta(description="The cipher suites of all finished handshakes, by OpenSSL's names; left out, not compared"),
+    ] = None
+    server_name: Annotated[
+        str | tuple[str, ...] | None,
+        Meta(description='The SNI names of all finished handshakes, "" for none sent; left out, not compared'),
+    ] = None
     how_often: Annotated[
         HowOften | None,
         Meta(description='"always" (default), or "sometimes" with repeat: seen at least once'),
