@@ -3,7 +3,7 @@ BIN := .venv/bin
 .PHONY: run test test-containers matrix check bench lock schema format wheel-test setup clean
 
 run: setup
-	$(BIN)/ftps-lab run -j 4 $(ARGS)
+	$(BIN)/ftps-lab run -j 8 $(ARGS)
 
 matrix: setup
 	$(BIN)/ftps-lab matrix $(ARGS)

@@ -66,6 +66,11 @@ class TestAnswers:
         assert "file:" in plain(one)
         assert plain("host \u2018a\u2019  and\nb") == plain("b\nhost 'a' and")
 
+    @pytest.mark.parametrize("command", ["ls: ", ".mplist: ", ""])
+    def test_the_command_is_not_part_of_its_error(self, command: str) -> None:
+        """Nor whether lftp names it: `cls` does not."""
+        assert plain(f"{command}Fatal error: Certificate verification: Not trusted") == plain(REFUSED.message)
+
     @pytest.mark.parametrize("other", ["Not  trusted yet", "Trusted", "Not trusted 2"])
     def test_other_words_are_another_answer(self, other: str) -> None:
         assert plain(REFUSED.message) != plain(REFUSED.message.replace("Not trusted", other))

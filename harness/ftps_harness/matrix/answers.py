@@ -101,5 +101,5 @@ def plain(message: str) -> str:
     for line in harmless(message).split("\n"):
         for pattern, instead in _VARYING:
             line = pattern.sub(instead, line)  # noqa: PLW2901 - step by step
-        lines.add(re.sub(r"^(?:\w+: )?(?:Fatal error: |ERROR: )", "", line.strip()))
+        lines.add(re.sub(r"^(?:\.?\w+: )?(?:Fatal error: |ERROR: )", "", line.strip()))
     return " / ".join(sorted(lines - {""}))
