@@ -8,6 +8,6 @@
   `s_client` start programs, `process` ends them, `signals` hears Ctrl-C.
 - what it comes to: `messages` reads lftp's words, `on_the_wire` the raw bytes; `agreement` and `outcome` hear the
   witnesses, `verdict` judges.
-- who sees it: `report`; `cli`, `pytest_plugin` with its `fixtures`, `serve` and `doctor` are thin shells over the rest,
+- who sees it: `report`; `cli`, `pytest_plugin` with `testing`, `serve` and `doctor` are thin shells over the rest,
   and `matrix` does all of it in containers.
 """

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ftps_harness.fixtures import LftpRunner, ServerFactory
     from ftps_harness.lftp import Lftp
     from ftps_harness.runner import ScenarioResult
+    from ftps_harness.testing import LftpRunner, ServerFactory
 
 _CLIENT = pytest.StashKey["Lftp"]()
 _PROPERTY = "ftps-lab"
@@ -98,7 +98,7 @@ class ScenarioItem(pytest.Item):
 @pytest.fixture
 def ftps_server() -> Iterator[ServerFactory]:
     """Starts FTPS servers: `ftps_server()` is self-signed for localhost; keywords are the keys of `[server]`."""
-    from ftps_harness.fixtures import ServerFactory  # idle unless used
+    from ftps_harness.testing import ServerFactory  # idle unless used
 
     with ServerFactory() as factory:
         yield factory
@@ -107,8 +107,8 @@ def ftps_server() -> Iterator[ServerFactory]:
 @pytest.fixture
 def lftp(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
     """Runs the real lftp in a sealed HOME: `lftp(server, rc=…)` gives the outcome that three witnesses agree on."""
-    from ftps_harness.fixtures import LftpRunner  # idle unless used
-    from ftps_harness.home import Home
+    from ftps_harness.home import Home  # idle unless used
+    from ftps_harness.testing import LftpRunner
 
     client = _client(request.config)
     request.node.user_properties.append((_PROPERTY, _versions(client)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ftps_harness.fixtures import ServerHandle, TestOutcome
     from ftps_harness.outcome import Outcome
+    from ftps_harness.testing import ServerHandle, TestOutcome
 
 NO_VERIFICATION = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
 EVERYTHING = ("list", "get", "put", "mirror")

@@ -19,7 +19,7 @@ from ftps_lab.attackers.downgrade import FORGED
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ftps_harness.fixtures import LftpRunner, ServerFactory
+    from ftps_harness.testing import Attack, LftpRunner, Protocol, ServerFactory
 
 lftp_runs = pytest.mark.lftp
 
@@ -29,7 +29,7 @@ lftp_runs = pytest.mark.lftp
 
 @lftp_runs
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
-def test_an_interceptor_is_not_noticed(ftps_server: ServerFactory, lftp: LftpRunner, protocol: str) -> None:
+def test_an_interceptor_is_not_noticed(ftps_server: ServerFactory, lftp: LftpRunner, protocol: Protocol) -> None:
     """All is done, byte for byte, with exit code 0 and without a word; and he holds all of it."""
     server = ftps_server(protocol=protocol, attack="intercept")
     outcome = lftp(server, rc=NO_VERIFICATION, run=EVERYTHING)
@@ -133,7 +133,7 @@ BY_ATTACK: dict[str, tuple[tuple[str, set[str], set[str]], str]] = {
 
 @lftp_runs
 @pytest.mark.parametrize("attack", BY_ATTACK)
-def test_each_attack_by_the_fixture(ftps_server: ServerFactory, lftp: LftpRunner, attack: str) -> None:
+def test_each_attack_by_the_fixture(ftps_server: ServerFactory, lftp: LftpRunner, attack: Attack) -> None:
     """With a pin, and with TLS demanded. (What is a race is left to the scenarios.)"""
     server = ftps_server(attack=attack)
     with_pin, with_force = BY_ATTACK[attack]

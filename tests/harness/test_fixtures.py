@@ -10,14 +10,15 @@ import pytest
 from tests.harness.outcomes import EVERYTHING, NO_VERIFICATION, leaked, pinned
 
 from ftps_harness.errors import UsageError
-from ftps_harness.fixtures import LftpRunner, ServerFactory
 from ftps_harness.home import Home
+from ftps_harness.testing import LftpRunner, ServerFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from ftps_harness.lftp import Lftp
+    from ftps_harness.testing import Role
 
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
@@ -70,7 +71,7 @@ def test_what_lftp_takes_from_another_server_is_not_this_servers(hand: Hand) -> 
 
 @pytest.mark.parametrize("rc", [None, NO_VERIFICATION])
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
-def test_a_rotation_during_the_run_proves_nothing(hand: Hand, tmp_path: Path, rc: str | None, role: str) -> None:
+def test_a_rotation_during_the_run_proves_nothing(hand: Hand, tmp_path: Path, rc: str | None, role: Role) -> None:
     """A second connection meets another server than was declared when the run began, whoever it belongs to."""
     server = hand.servers()
     before, after = tmp_path / "before", tmp_path / "after"

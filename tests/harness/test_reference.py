@@ -13,7 +13,7 @@ import click
 import msgspec
 import pytest
 
-from ftps_harness import cli, controls, fixtures
+from ftps_harness import cli, controls, testing
 from ftps_harness.cli.commands import COMMANDS, commands
 from ftps_harness.matrix import matrix_json
 from ftps_harness.matrix.baseline import Drift
@@ -199,7 +199,7 @@ def test_every_key_of_the_json_of_a_matrix_is_named() -> None:
 
 def test_what_the_fixtures_take_and_give_is_named() -> None:
     there = words("The pytest plugin")
-    taken = set(inspect.signature(fixtures.LftpRunner.__call__).parameters) - {"self"}
-    given = {field.name for field in dataclasses.fields(fixtures.TestOutcome)}
+    taken = set(inspect.signature(testing.LftpRunner.__call__).parameters) - {"self"}
+    given = {field.name for field in dataclasses.fields(testing.TestOutcome)}
     assert sorted((taken | given) - there) == []
     assert named("The pytest plugin") == ["ftps_server", "lftp"]

@@ -10,7 +10,7 @@ from ftps_harness.scenario.problems import Problem, dangling, did_you_mean, join
 from ftps_harness.scenario.tables import SourceKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from ftps_harness.scenario.model import Server
     from ftps_harness.scenario.tables import Attack, Folder, StepTable
@@ -57,7 +57,7 @@ def check(step: StepTable, server: Server, certificates: Iterable[str], key: str
     """
     for name, text in step.files.items():
         where = joined(f"{key}.files", name)
-        yield from (Problem(where, sentence) for sentence in _name_faults(name, step))
+        yield from (Problem(where, sentence) for sentence in name_faults(name, step.files, step.cwd))
         for kind, value in _parts(text):
             if sentence := _source_fault(kind, value, server, list(certificates)):
                 yield Problem(where, sentence)
@@ -76,14 +76,21 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
         rest = more if joint else None
 
 
-def _name_faults(name: str, step: StepTable) -> Iterator[str]:
+def name_faults(name: str, names: Container[str], cwd: Folder) -> Iterator[str]:
+    """What is wrong with the name of a file.
+
+    Args:
+        name: The key of `files`.
+        names: All keys of `files`.
+        cwd: Where lftp is started.
+    """
     if not patterns.FILE_NAME.fullmatch(name) or len(name.encode()) > 255:
         yield f'{shown(name)} is no file name: write a plain name (it goes into ~/.lftp) or "cwd/NAME"'
         return
-    folder, plain = destination(name, step.cwd)
+    folder, plain = destination(name, cwd)
     if plain in _TAKEN[folder]:
         yield f"{shown(plain)} cannot be given here: {_TAKEN[folder][plain]}"
-    if name.startswith("cwd/") and folder == "lftp" and plain in step.files:
+    if name.startswith("cwd/") and folder == "lftp" and plain in names:
         yield f"is the same file as {shown(plain)}, for lftp starts in ~/.lftp here; keep one of them"
 
 

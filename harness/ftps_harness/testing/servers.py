@@ -1,73 +1,39 @@
-"""What the pytest fixtures hand out: servers to talk to, and lftp to talk to them, without controls.
-
-The names stand in docs/reference.md, "The pytest plugin". Loaded only when a test asks for it: the plugin itself stays
-light.
-"""
+"""The fixture `ftps_server`: FTPS servers in threads of the test's own process, and certificates for them."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import trustme
 
-from ftps_harness.attempt import Attempt, Request, Scene, attempt
-from ftps_harness.errors import UsageError
 from ftps_harness.place import Here
-from ftps_harness.scenario import runs, servers
-from ftps_harness.scenario.files import destination
+from ftps_harness.scenario import servers
+from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Server
+from ftps_harness.scenario.tables import CertificateTable
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
+from ftps_harness.testing import arguments
+from ftps_harness.testing.arguments import ArgumentError, at_the_tests_line
 from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue, twins
 from ftps_lab.interface import ServerSpec
 from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from ftps_harness.home import Home
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.testing.keys import CertificateKeys, ServerKeys
     from ftps_lab.testimony import Testimony
+
+__tracebackhide__ = arguments.hidden
 
 _SERVER_KEYS = tuple(ServerSpec.__dataclass_fields__)
 _CERTIFICATES = ("certificate", "data_certificate", "attack_certificate")
 _PLAIN_KEYS = ("protocol", "role", "require_tls", "tls", "attack", "attack_reply", "attack_how")
-
-
-@dataclass(frozen=True, slots=True)
-class TestOutcome:
-    """What happened in one run, for a test to look at.
-
-    Attributes:
-        verdict: One of docs/reference.md, "Verdicts".
-        reasons: Why lftp refused.
-        exposed: What reached somebody who must not have it.
-        to: Whom.
-        message: lftp's words, or everything on its standard error where it said none of a refusal.
-        testimony: What the server witnessed during this run.
-        attempt: All the rest: streams, debug log, raw bytes.
-    """
-
-    verdict: str
-    reasons: frozenset[str]
-    exposed: frozenset[str]
-    to: frozenset[str]
-    message: str
-    testimony: Testimony
-    attempt: Attempt
-
-    __test__ = False  # its name begins with Test, but it is none
-
-    def __str__(self) -> str:
-        lines = [f"verdict: {self.verdict}"]
-        for name, value in (("reasons", self.reasons), ("exposed", self.exposed), ("to", self.to)):
-            lines += [f"{name}: {', '.join(sorted(value))}"] if value else []
-        lines += self.attempt.outcome.contradictions
-        lines += ["rc:", self.attempt.rc, "stderr:", self.attempt.run.stderr.decode("utf-8", "backslashreplace")]
-        return "\n".join(lines)
 
 
 class ServerHandle:
@@ -75,8 +41,7 @@ class ServerHandle:
 
     Attributes:
         host: What a user types; the certificate is for this name.
-        port: Where it listens, on loopback.
-        pin: The path of its certificate as PEM; the same path after `rotate`, with the old content until you fetch it.
+        stopped: It is gone, with the fixture that made it.
     """
 
     def __init__(self, factory: ServerFactory, declared: ServerSpec, folder: Path) -> None:
@@ -91,8 +56,14 @@ class ServerHandle:
         self.spec = self._complete(declared)
         self.server = Here().serve(self.spec, root=self.root, password=self.secrets.password)
         self.host = "localhost"
-        self.pin = folder / "pin.crt"
-        self._write_pin(self.pin)
+        self.stopped = False
+        self._pin = self._written_pin("pin.crt") if self.spec.certificate else None
+
+    def __repr__(self) -> str:
+        attack = "" if self.spec.attack == "none" else f", attack {self.spec.attack}"
+        role = "" if self.spec.role == "genuine" else f", {self.spec.role}"
+        stopped = ", stopped" if self.stopped else ""
+        return f"<FTPS server on port {self.port}: {self.spec.protocol}{role}{attack}{stopped}>"
 
     @property
     def port(self) -> int:
@@ -105,13 +76,40 @@ class ServerHandle:
         return self.spec.certificate
 
     @property
-    def new_pin(self) -> Path:
-        """The path of the certificate that it shows now, as PEM."""
-        path = self._folder / "new-pin.crt"
-        self._write_pin(path)
-        return path
+    def user(self) -> str:
+        """The secret user of this server, whom lftp logs in as unless a test names another."""
+        return self.secrets.user
 
-    def rotate(self, **keywords: Any) -> None:
+    @property
+    def password(self) -> str:
+        """The right password."""
+        return self.secrets.password
+
+    @property
+    def pin(self) -> Path:
+        """The path of the certificate that it was started with, as PEM; also after `rotate`.
+
+        Raises:
+            ArgumentError: It showed none.
+        """
+        if self._pin is None:
+            raise ArgumentError("server.pin: a plain server shows no certificate that could be pinned")
+        return self._pin
+
+    @property
+    def new_pin(self) -> Path:
+        """The path of the certificate that it shows now, as PEM; another path after the next `rotate`.
+
+        Raises:
+            ArgumentError: It shows none.
+        """
+        certificate = self.spec.certificate
+        if certificate is None:
+            raise ArgumentError("server.new_pin: a plain server shows no certificate that could be pinned")
+        return self._written_pin(f"pin-{certificate.sha256.replace(':', '')[:16].lower()}.crt")
+
+    @at_the_tests_line("server.rotate")
+    def rotate(self, **keywords: Unpack[ServerKeys]) -> None:
         """Show another certificate from the next connection on: a new key, unless keywords say otherwise.
 
         An attacker who comes or goes (`attack` and its keys) changes nothing about the server itself.
@@ -120,7 +118,7 @@ class ServerHandle:
             **keywords: The keys of ``[server]`` that change, as for `ServerFactory`.
 
         Raises:
-            UsageError: A keyword means nothing.
+            ArgumentError: A keyword means nothing.
         """
         if not any(keyword.startswith("attack") for keyword in keywords):
             keywords.setdefault("certificate", {})
@@ -141,9 +139,16 @@ class ServerHandle:
             self._copies[genuine.sha256] = twins({"": genuine})[""]
         return replace(spec, attack_certificate=self._copies[genuine.sha256])
 
-    def _write_pin(self, path: Path) -> None:
-        if self.spec.certificate is not None:
-            path.write_bytes(self.spec.certificate.pem)
+    def stop(self) -> None:
+        """End it; repeatable."""
+        self.stopped = True
+        self.server.stop()
+
+    def _written_pin(self, name: str) -> Path:
+        assert self.spec.certificate is not None
+        path = self._folder / name
+        path.write_bytes(self.spec.certificate.pem)
+        return path
 
 
 class ServerFactory:
@@ -160,42 +165,46 @@ class ServerFactory:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def __call__(self, **keywords: Any) -> ServerHandle:
+    @at_the_tests_line("ftps_server")
+    def __call__(self, **keywords: Unpack[ServerKeys]) -> ServerHandle:
         """Start a server.
 
         Args:
             **keywords: The keys of ``[server]``; `certificate` is a certificate or a table of ``[certificates.*]``.
 
         Raises:
-            UsageError: A keyword means nothing.
+            ArgumentError: A keyword means nothing.
             LabError: The server cannot be started.
         """
         spec = self.spec(ServerSpec(protocol="plain"), {"protocol": "explicit", "certificate": {}, **keywords})
         folder = self._stack.enter_context(Folder("server")).path
         handle = ServerHandle(self, spec, folder)
-        self._stack.callback(handle.server.stop)
+        self._stack.callback(handle.stop)
         return handle
 
-    def certificate(self, **keywords: Any) -> Certificate:
+    @at_the_tests_line("ftps_server.certificate")
+    def certificate(self, **keywords: Unpack[CertificateKeys]) -> Certificate:
         """Issue a certificate.
 
         Args:
             **keywords: The keys of ``[certificates.*]``; `issuer` and `same_key_as` take a certificate made here.
 
         Raises:
-            UsageError: A keyword means nothing.
+            ArgumentError: A keyword means nothing.
             LabError: This machine's OpenSSL does not issue it.
         """
-        _known("certificate", keywords, tuple(CertificateSpec.__dataclass_fields__))
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in keywords.items()}
+        values: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in keywords.items()}
+        arguments.known("certificate", values, tuple(CertificateSpec.__dataclass_fields__))
         for key in ("issuer", "same_key_as"):
             if isinstance(values.get(key), Certificate):
                 values[key] = self._name_of(key, values[key])
+        _check_certificate(values)
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         name = f"certificate-{len(self._specs) + 1}"
         specs = self._specs | {name: CertificateSpec(**values)}
         problems = [f"certificate({key}=…): {sentence}" for of, key, sentence in check(specs) if of == name]
         if problems:
-            raise UsageError("; ".join(problems))
+            raise ArgumentError("; ".join(problems))
         self._issued = issue(specs, given=self._issued)
         self._specs = specs
         return self._issued[name]
@@ -204,10 +213,12 @@ class ServerFactory:
         """A server's data with some keys changed.
 
         Raises:
-            UsageError: A keyword means nothing, by itself or with the others.
+            ArgumentError: A keyword means nothing, by itself or with the others.
         """
-        _known("ftps_server", keywords, _SERVER_KEYS)
+        arguments.known("ftps_server", keywords, _SERVER_KEYS)
         changes: dict[str, Any] = dict(keywords)
+        for key in ("chain", "tls"):
+            _check_list(key, changes)
         chain: Sequence[Certificate] = ()
         for key in _CERTIFICATES:
             if changes.get(key) is not None:
@@ -225,7 +236,9 @@ class ServerFactory:
         for name, issued in self._issued.items():
             if issued is certificate:
                 return name
-        raise UsageError(f"certificate({key}=…): give one made by ftps_server.certificate(…), not {certificate.name!r}")
+        raise ArgumentError(
+            f"certificate({key}=…): give one made by ftps_server.certificate(…), not {certificate.name!r}"
+        )
 
     def _shown(self, key: str, value: Any) -> tuple[Certificate, Sequence[Certificate]]:
         """A certificate, and what is sent after it: made by `certificate`, trustme's, or a table of the format."""
@@ -236,71 +249,8 @@ class ServerFactory:
             return certificate, certificate.chain
         if not isinstance(value, dict):
             made = "one made by ftps_server.certificate(…) or by trustme, or a table of [certificates.*]"
-            raise UsageError(f"ftps_server({key}=…): give {made}, not {value!r}")
+            raise ArgumentError(f"ftps_server({key}=…): give {made}, not {value!r}")
         return self.certificate(**value), ()
-
-
-class LftpRunner:
-    """The fixture `lftp`: the real one, in a sealed HOME that lives as long as the test."""
-
-    def __init__(self, client: Lftp, home: Home, timeout: float = 30.0) -> None:
-        self.client = client
-        self.home = home
-        self._timeout = timeout
-
-    def __call__(
-        self,
-        server: ServerHandle,
-        *,
-        rc: str | None = None,
-        run: Sequence[str] = ("list", "get"),
-        host: str = "localhost",
-        user: str | None = None,
-        password: str | None = None,
-        cwd: Literal["lftp", "home", "elsewhere"] = "home",
-        files: Mapping[str, Certificate | trustme.LeafCert | Path | str | bytes] | None = None,
-    ) -> TestOutcome:
-        """Run lftp against a server and ask client, server and wire what happened.
-
-        Args:
-            server: One made by `ftps_server`.
-            rc: The rc file; None for none at all, whatever the run before had.
-            run: ``list``, ``get``, ``put``, ``mirror``, or literal lftp commands.
-            host: What the user types; any name leads to the lab.
-            user: None for a secret user; ``anonymous`` for lftp's own anonymous login.
-            password: None for the secret one, which lets any user in.
-            cwd: Where lftp is started.
-            files: Put into ``~/.lftp`` (a name ``cwd/NAME``: into the folder that lftp is started in).
-
-        Raises:
-            LabError: The server failed.
-            HarnessError: lftp cannot be run.
-            UsageError: `run` cannot mean anything.
-        """
-        if isinstance(run, str):
-            raise UsageError(f"lftp(run=…): write a list, such as [{run!r}]")
-        if problems := list(runs.check(tuple(run), "run")):
-            raise UsageError("; ".join(f"lftp({problem.key}=…): {problem.sentence}" for problem in problems))
-        for name, content in (files or {}).items():
-            folder, plain_name = destination(name, cwd)
-            self.home.put_file(plain_name, _bytes(content), folder=folder)
-        if rc is None:
-            (self.home.dot_lftp / "rc").unlink(missing_ok=True)
-        request = Request(
-            rc=rc, host=host, run=tuple(run), user=user, password=password, cwd=cwd, timeout=self._timeout
-        )
-        scene = Scene(self.client, self.home, server.server, server.root, server.secrets)
-        done = attempt(scene, server.spec, request)
-        outcome = done.outcome
-        return TestOutcome(
-            outcome.verdict,
-            outcome.reasons,
-            outcome.exposed,
-            outcome.to,
-            outcome.message or done.run.stderr.decode("utf-8", "replace"),
-            done.testimony,
-            done,
-        )
 
 
 def _check(given: Mapping[str, Any], spec: ServerSpec) -> None:
@@ -313,20 +263,23 @@ def _check(given: Mapping[str, Any], spec: ServerSpec) -> None:
         data_certificate="data_certificate" if spec.data_certificate not in {None, spec.certificate} else None,
     )
     if problems := list(servers.check_keys(keys, server, list(_CERTIFICATES))):
-        raise UsageError("; ".join(f"ftps_server({problem.key}=…): {problem.sentence}" for problem in problems))
+        raise ArgumentError("; ".join(f"ftps_server({problem.key}=…): {problem.sentence}" for problem in problems))
 
 
-def _bytes(content: Certificate | trustme.LeafCert | Path | str | bytes) -> bytes:
-    if isinstance(content, Certificate):
-        return content.pem
-    if isinstance(content, trustme.LeafCert):
-        return content.cert_chain_pems[0].bytes()
-    if isinstance(content, Path):
-        return content.read_bytes()
-    return content.encode() if isinstance(content, str) else content
+def _check_list(key: str, changes: Mapping[str, Any]) -> None:
+    """A text is a list of letters for Python, and here a mistake."""
+    value = changes.get(key, ())
+    kind, what = (Certificate, "certificates made by ftps_server.certificate(…)") if key == "chain" else (str, "texts")
+    if not isinstance(value, list | tuple) or not all(isinstance(item, kind) for item in value):
+        raise ArgumentError(f"ftps_server({key}=…): give a list of {what}, not {arguments.shown_value(value)}")
 
 
-def _known(what: str, keywords: Mapping[str, Any], known: Sequence[str]) -> None:
-    for key in keywords:
-        if key not in known:
-            raise UsageError(f"{what}({key}=…): there is no such keyword; use one of {', '.join(known)}")
+def _check_certificate(values: Mapping[str, Any]) -> None:
+    """Hold a certificate's values to the types of ``[certificates.*]``; a datetime is a time of RFC 3339."""
+    written = {
+        key: value.isoformat() if isinstance(value, datetime) else value
+        for key, value in values.items()
+        if value is not None
+    }
+    if problems := list(explain(written, CertificateTable)):
+        raise ArgumentError("; ".join(f"certificate({key}=…): {sentence}" for key, sentence in problems))
