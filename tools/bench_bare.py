@@ -10,12 +10,13 @@ import tempfile
 import threading
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftps_harness import lftp, material
 from ftps_harness.home import Home
+from ftps_harness.login import Login, right_password
 from ftps_harness.scenario import substitute
 from ftps_harness.scenario.files import destination
 from ftps_harness.secrets import Secrets
@@ -32,7 +33,7 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from ftps_harness.home import Folder
     from ftps_harness.lftp import Lftp
-    from ftps_harness.scenario import Scenario
+    from ftps_harness.scenario import Scenario, Step
     from ftps_lab.interface import ServerSpec
 
 
@@ -78,28 +79,28 @@ def _prepared(scenario: Scenario, stack: contextlib.ExitStack, *, stock: bool) -
     """One server and one HOME for each step, up and written before the clock runs."""
     issued = material.Material(scenario)
     lines = []
-    files: dict[str, bytes] = {}
+    files: dict[tuple[str, str], tuple[Step, str, bytes]] = {}
     rc = ""
     for step in scenario.steps:
         secrets = Secrets.new()
-        spec = issued.server(step.server)
+        spec = replace(issued.server(step.server), password=right_password(step, step.expect.verdict))
+        login = Login.of(spec, secrets, step.user, step.password)
         pem = spec.certificate.pem if spec.certificate else b""
-        for name, sources in step.files.items():
-            files[name] = issued.content(sources, step.server, functools.partial(bytes, pem))
+        files |= {destination(name, step.cwd): (step, name, pem) for name in step.files}
         rc = rc if step.rc is None else step.rc
         port = _served(spec, secrets, stack, stock=stock)
         home = stack.enter_context(Home())
-        for name, content in files.items():
-            folder, plain_name = destination(name, step.cwd)
-            home.put_file(plain_name, content, folder=folder)
-        home.write_rc(substitute(rc, issued.placeholders(home.dot_lftp, step.host, port)))
+        values = issued.placeholders(home.dot_lftp, step.host, port, login)
+        for of, name, served in files.values():
+            issued.put_file(home, of, name, values, functools.partial(bytes, served))
+        home.write_rc(substitute(rc, values))
         home.put_upload(secrets.upload_name, secrets.upload_content)
         script = (
             *lftp.settings_of_ours(step.host),
-            lftp.open_command(spec.protocol, step.host, port, step.user or secrets.user),
+            lftp.open_command(spec.protocol, step.host, port, login.user),
             *(errand.typed() for errand in errands(step.run, secrets, home.downloads, home.uploads, home.logs / "-")),
         )
-        lines.append(Line(script, home, step.cwd, step.password or secrets.password))
+        lines.append(Line(script, home, step.cwd, login.password))
     return lines
 
 

@@ -12,6 +12,7 @@ from ftps_harness import lftp, needles, on_the_wire
 from ftps_harness.client import client_account
 from ftps_harness.evidence import Evidence
 from ftps_harness.literals import Literal
+from ftps_harness.login import ANONYMOUS, Login
 from ftps_harness.marks import Marks
 from ftps_harness.outcome import Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
     from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
-ANONYMOUS = "anonymous"
-"""Logs in as lftp does when no user is named. Such a login never uses explicit TLS, whereas
-``open -u anonymous`` does (docs/lftp.md, "Anonymous logins")."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -46,8 +43,8 @@ class Request:
         rc: The rc file, placeholders replaced; None for none at all.
         host: What the user types.
         run: The items of `run`.
-        user: None for the run's secret user.
-        password: None for the run's secret password.
+        user: None for the right one: the server's, or the run's secret one.
+        password: None for the right one.
         before: lftp commands between our settings and `open`.
         timeout: Seconds that lftp may take.
         log: Have lftp write its debug log, the third place where it states a refusal.
@@ -122,7 +119,8 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     server.record()
     scene.place.watch()
     fresh = not server.testimony().connections
-    run, said = marks.taken_out(_run(scene, spec, request, todo, marks))
+    login = Login.of(spec, secrets, request.user, request.password)
+    run, said = marks.taken_out(_run(scene, spec, request, login, todo, marks))
     settled = server.settle()
     testimony, wire = server.testimony(), server.wire()
     other = _elsewhere(scene, request, testimony, wire)
@@ -138,7 +136,8 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         left=marks.last not in marks.read() and run.exit_code == 0,
     )
     client = client_account(run, todo, evidence, said, dialect=scene.client.dialect, secrets=secrets, log=request.log)
-    passwords = _passwords(secrets, request, testimony, wire)
+    sent = {*needles.passwords_sent(testimony), *needles.passwords_in_clear((*wire.records, *other.strangers))}
+    passwords = _passwords(secrets, login, request.host, sent)
     exposure = on_the_wire.account(wire, testimony, secrets, passwords, other)
     situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh)
     outcome = conclude(situation, client, testimony, exposure)
@@ -155,14 +154,13 @@ def _prepare(scene: Scene, request: Request) -> None:
     (scene.root / secrets.upload_name).unlink(missing_ok=True)
 
 
-def _run(scene: Scene, spec: ServerSpec, request: Request, todo: Sequence[Errand], marks: Marks) -> Run:
-    user = request.user or scene.secrets.user
+def _run(scene: Scene, spec: ServerSpec, request: Request, login: Login, todo: Sequence[Errand], marks: Marks) -> Run:
     literal = any(isinstance(errand, Literal) for errand in todo)
     script = [
         *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host)),
         *request.before,
         *(marks.begin if literal else []),
-        lftp.open_command(spec.protocol, request.host, scene.server.port, user),
+        lftp.open_command(spec.protocol, request.host, scene.server.port, login.user),
         *(errand.command() for errand in todo),
         *(marks.end if literal else []),
     ]
@@ -170,7 +168,7 @@ def _run(scene: Scene, spec: ServerSpec, request: Request, todo: Sequence[Errand
         scene.place.client(scene.client, scene.home),
         scene.home,
         script=script,
-        password=request.password or scene.secrets.password,
+        password=login.password,
         cwd=request.cwd,
         timeout=request.timeout,
         log=request.log,
@@ -193,11 +191,10 @@ def _reach(home: Home) -> tuple[Path, ...]:
     return home.downloads, home.home, home.elsewhere
 
 
-def _passwords(secrets: Secrets, request: Request, testimony: Testimony, wire: Wire) -> Passwords:
+def _passwords(secrets: Secrets, login: Login, host: str, sent: set[str]) -> Passwords:
     """Every password of this run: the lab's own, the step's, and those that lftp took from elsewhere and sent."""
-    declared = {secrets.password, *([request.password] if request.password and request.user != ANONYMOUS else [])}
-    sent = {*needles.passwords_sent(testimony), *needles.passwords_in_clear(wire)}
-    return needles.Passwords.of(declared | sent, public=(request.user or secrets.user, request.host))
+    declared = {secrets.password, *([login.password] if login.user != ANONYMOUS else [])}
+    return needles.Passwords.of(declared | sent, public=(login.user, host))
 
 
 def _situation(client: Lftp, spec: ServerSpec, passwords: Passwords, *, settled: bool, fresh: bool) -> Situation:

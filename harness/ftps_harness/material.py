@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ftps_harness import scenario as scenarios
+from ftps_harness.scenario import substitute
 from ftps_harness.scenario.files import destination
 from ftps_lab import certificates as issuing
 from ftps_lab.interface import ServerSpec
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.home import Home
+    from ftps_harness.login import Login
     from ftps_harness.scenario import Scenario, Server, Source, Step
     from ftps_lab.certificates import Certificate
 
@@ -45,6 +47,8 @@ class Material:
             role=server.role,
             require_tls=server.require_tls,
             tls=server.tls,
+            user=server.user,
+            password=server.password,
             attack=server.attack,
             attack_certificate=self._interceptors(server),
             attack_reply=server.attack_reply,
@@ -59,38 +63,45 @@ class Material:
             return self.certificates[server.attack_certificate]
         return self._copies[server.certificate]
 
-    def put_files(self, home: Home, step: Step, served: Callable[[], bytes]) -> None:
-        """Put the files of a step into a HOME.
+    def put_file(
+        self, home: Home, step: Step, name: str, values: Mapping[str, str], served: Callable[[], bytes]
+    ) -> None:
+        """Put one file of a step into a HOME.
 
         Args:
             home: Whose.
-            step: Whose files.
+            step: Whose file.
+            name: The file's, as `files` has it.
+            values: What stands for placeholders in texts.
             served: Fetches the leaf that the running server shows, as PEM.
 
         Raises:
-            HarnessError: One cannot be written; and what `served` raises.
+            HarnessError: It cannot be written; and what `served` raises.
         """
-        for name, sources in step.files.items():
-            data = self.content(sources, step.server, served)
-            private = any(source.kind == "key" for source in sources)
-            folder, plain_name = destination(name, step.cwd)
-            home.put_file(plain_name, data, private=private, folder=folder)
+        sources = step.files[name]
+        data = self.content(sources, step.server, values, served)
+        private = any(source.kind == "key" for source in sources)
+        folder, plain_name = destination(name, step.cwd)
+        home.put_file(plain_name, data, private=private, folder=folder)
 
-    def content(self, sources: tuple[Source, ...], server: Server, served: Callable[[], bytes]) -> bytes:
+    def content(
+        self, sources: tuple[Source, ...], server: Server, values: Mapping[str, str], served: Callable[[], bytes]
+    ) -> bytes:
         """The bytes of a file of the step; `served` fetches what the running server shows."""
-        return b"".join(self._part(source, server, served) for source in sources)
+        return b"".join(self._part(source, server, values, served) for source in sources)
 
-    def placeholders(self, lftp_folder: Path, host: str, port: int) -> dict[str, str]:
-        """What stands for each placeholder of an rc."""
+    def placeholders(self, lftp_folder: Path, host: str, port: int, login: Login) -> dict[str, str]:
+        """What stands for each placeholder."""
         values = {"lftp": str(lftp_folder), "host": host, "port": str(port)}
+        values |= {"user": login.user, "password": login.password}
         for name, certificate in self.certificates.items():
             values[f"sha1:{name}"] = certificate.sha1
             values[f"sha256:{name}"] = certificate.sha256
         return values
 
-    def _part(self, source: Source, server: Server, served: Callable[[], bytes]) -> bytes:
+    def _part(self, source: Source, server: Server, values: Mapping[str, str], served: Callable[[], bytes]) -> bytes:
         if source.kind == "text":
-            return source.value.encode()
+            return substitute(source.value, values).encode()
         if source.kind == "served":
             return served()
         certificate = self.certificates[source.value]

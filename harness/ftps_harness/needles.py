@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ftps_lab.testimony import Credential, Testimony, Wire
+    from ftps_lab.testimony import Credential, Testimony, WireRecord
 
 SHORTEST = 6
 """Bytes. A shorter password turns up by chance in a stream of TLS: it counts as an argument of PASS only."""
@@ -87,9 +87,9 @@ def passwords_sent(testimony: Testimony) -> Iterator[str]:
         yield from (c.password for c in account.credentials if c.password and is_secret(c))
 
 
-def passwords_in_clear(wire: Wire) -> Iterator[str]:
+def passwords_in_clear(records: Iterable[WireRecord]) -> Iterator[str]:
     """The passwords that clients sent in clear on control connections: anyone on the path has them."""
-    for record in wire.records:
+    for record in records:
         if record.kind == "control":
             yield from _ftp_passwords(record.to_server)
             yield from _basic_passwords(record.to_server)

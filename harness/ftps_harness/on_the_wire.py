@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ftps_harness.needles import passwords_in_clear
 from ftps_harness.outcome import WireAccount
 from ftps_harness.traffic import NOTHING, Elsewhere
-from ftps_lab.testimony import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from ftps_harness.needles import Passwords
     from ftps_harness.outcome import BehindAuth
     from ftps_harness.secrets import Secrets
-    from ftps_lab.testimony import Testimony
+    from ftps_lab.testimony import Testimony, Wire
 
 _ACCEPTED = re.compile(rb"^234 [^\n]*\n", re.MULTILINE)
 """The server's consent to AUTH (RFC 4217 section 4): what comes after it should be TLS."""
@@ -46,15 +45,14 @@ def account(
     Content that carries no mark of ours (a file of the user's own, one of three bytes) is known by its hash: a data
     connection in clear consists of nothing else.
     """
-    streams = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
-    streams += other.streams
-    told = Wire((*wire.records, *other.strangers))
+    tapped = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
+    streams = list(dict.fromkeys((*tapped, *other.streams)))  # the capture holds what the tap holds, once more
     in_clear = {t.sha256 for t in testimony.transfers if t.channel == "clear" and t.size and not t.forged}
     known = bool(in_clear) and any(hashlib.sha256(stream).hexdigest() in in_clear for stream in streams)
     heard = [record.to_client for record in wire.records if record.kind == "control"]
     return WireAccount(
         connections=tuple((record.kind, record.peer[1]) for record in wire.records),
-        password=any(passwords_in_clear(told)) or any(map(passwords.found_in, streams)),
+        password=any(passwords_in_clear((*wire.records, *other.strangers))) or any(map(passwords.found_in, streams)),
         payload=known or any(map(secrets.find_payload, streams)),
         volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
         behind_auth=frozenset(_behind_auth(heard)),

@@ -9,16 +9,19 @@ from __future__ import annotations
 import ssl
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Literal, Self
 
 from ftps_harness import controls, lftp
 from ftps_harness.attempt import Attempt, Request, Scene, attempt
 from ftps_harness.errors import HarnessError
 from ftps_harness.home import Home
+from ftps_harness.login import Login, right_password
 from ftps_harness.material import Material, impostor_of
 from ftps_harness.place import Here
-from ftps_harness.scenario import expectation, substitute
+from ftps_harness.scenario import expectation, placeholders, substitute
+from ftps_harness.scenario.files import destination
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
 from ftps_harness.verdict import UNPROVEN, Judgement, Status, counted, judge_repeated
@@ -28,7 +31,7 @@ from ftps_lab.temporary import Folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ftps_harness.controls import Control
+    from ftps_harness.controls import Control, Setting
     from ftps_harness.lftp import Lftp
     from ftps_harness.place import Place
     from ftps_harness.scenario import Expect, Scenario, Step
@@ -157,6 +160,7 @@ class _Stage:
             populate(self._root, self._secrets)
             self._home = stack.enter_context(Home(parent, self._place.inside))
             self._rc: str | None = None
+            self._files: dict[tuple[str, str], tuple[Step, str, Callable[[], bytes]]] = {}
             self._serve(self._scenario.steps[0])
             stack.callback(lambda: self._server.stop())  # noqa: PLW0108 - a later step may have another server
             self._stack = stack.pop_all()
@@ -171,24 +175,30 @@ class _Stage:
 
     def _check_place(self) -> None:
         for step in self._scenario.steps:
-            if why := self._place.why_not(self._material.server(step.server), step.host, step.user):
+            if why := self._place.why_not(self._spec_of(step, self._expect(step)), step.host, step.user):
                 raise _Skipped(why)
 
     def _serve(self, step: Step) -> None:
         """Start the server of a step, where its user is led."""
-        self._spec = self._material.server(step.server)
+        self._spec = self._spec_of(step, self._expect(step))
         self._host = step.host
         users = {self._secrets.user, *(step.user for step in self._scenario.steps if step.user)}
         self._server = self._place.serve(
             self._spec, root=self._root, password=self._secrets.password, users=sorted(users), host=step.host
         )
 
+    def _expect(self, step: Step) -> Expect:
+        return expectation(step, self._client.dialect, self._client.version)
+
+    def _spec_of(self, step: Step, expect: Expect) -> ServerSpec:
+        return replace(self._material.server(step.server), password=right_password(step, expect.verdict))
+
     def play(self, index: int, step: Step) -> StepResult:
         """One step: change the server, prepare HOME, run lftp as often as asked, then the control."""
         began = time.monotonic()
-        expect = expectation(step, self._client.dialect, self._client.version)
+        expect = self._expect(step)
         control = controls.control_for(step, expect) if self._options.controls else None
-        self._prepare(index, step)
+        self._prepare(index, step, expect)
         pristine = self._stack.enter_context(self._home.clone()) if control else None
         attempts = tuple(self._attempt(step, self._home, self._spec) for _ in range(step.repeat))
         self._keep(index, "", *attempts)
@@ -206,17 +216,38 @@ class _Stage:
                 name = label or (f"run-{number}" if len(attempts) > 1 else "")
                 self._options.keep(self._scenario, index + 1, name, attempt)
 
-    def _prepare(self, index: int, step: Step) -> None:
+    def _prepare(self, index: int, step: Step, expect: Expect) -> None:
         """What changes before this step: the server, the rc, the files."""
+        spec = self._spec_of(step, expect)
         if not self._place.same_server(step.host, self._host):
             self._server.stop()
             self._serve(step)
-        elif step.changed or index == 0:
-            self._spec = self._material.server(step.server)
+        elif step.changed or index == 0 or spec.password != self._spec.password:
+            self._spec = spec
             self._server.change(self._spec)
         if step.rc is not None:
             self._rc = step.rc
-        self._material.put_files(self._home, step, lambda: self._served(step))
+        served = cache(lambda: self._served(step))
+        for name in step.files:
+            self._material.put_file(self._home, step, name, self._values(step, self._home, self._login(step)), served)
+            self._files[destination(name, step.cwd)] = (step, name, served)
+
+    def _put_again(self, step: Step, home: Home, login: Login) -> None:
+        """Write the files whose texts are others in a control: `{lftp}` is, and `{password}` may be."""
+        for of, name, served in self._files.values():
+            if any(placeholders(source.value) for source in of.files[name] if source.kind == "text"):
+                values = self._values(of, home, login if of is step else self._login(of))
+                self._material.put_file(home, of, name, values, served)
+
+    def _login(self, step: Step, *, right: bool = False) -> Login:
+        """What lftp is given: the step's user and password, or the right ones."""
+        if right:
+            return Login.of(self._spec, self._secrets, user=step.user if self._spec.user is None else None)
+        return Login.of(self._spec, self._secrets, step.user, step.password)
+
+    def _values(self, step: Step, home: Home, login: Login) -> dict[str, str]:
+        """What stands for placeholders; `{lftp}` is another folder in the copy that a control runs in."""
+        return self._material.placeholders(home.seen(home.dot_lftp), step.host, self._server.port, login)
 
     def _served(self, step: Step) -> bytes:
         """The leaf that the running server shows, fetched as the document does; no other may become a pin.
@@ -238,15 +269,17 @@ class _Stage:
         return leaf
 
     def _attempt(
-        self, step: Step, home: Home, spec: ServerSpec, *, before: tuple[str, ...] = (), password: str | None = None
+        self, step: Step, home: Home, spec: ServerSpec, *, before: tuple[str, ...] = (), right_login: bool = False
     ) -> Attempt:
         """One run of lftp and what everybody saw of it."""
+        login = self._login(step, right=right_login)
+        values = self._values(step, home, login)
         request = Request(
-            rc=self._rc_for(step, home),
+            rc=None if self._rc is None else substitute(self._rc, values),
             host=step.host,
-            run=step.run,
-            user=step.user,
-            password=password or step.password,
+            run=tuple(substitute(item, values) for item in step.run),
+            user=login.user,
+            password=login.password,
             cwd=step.cwd,
             clock=step.clock,
             before=before,
@@ -256,44 +289,32 @@ class _Stage:
         scene = Scene(self._client, home, self._server, self._root, self._secrets, self._place)
         return attempt(scene, spec, request)
 
-    def _rc_for(self, step: Step, home: Home) -> str | None:
-        """The rc with placeholders replaced; `{lftp}` is another folder in the copy that a control runs in.
-
-        None until a step brings one: then there is no rc file at all.
-        """
-        if self._rc is None:
-            return None
-        return substitute(self._rc, self._material.placeholders(home.seen(home.dot_lftp), step.host, self._server.port))
-
     def _control(self, step: Step, control: Control, home: Home) -> ControlResult:
         """The same run in a copy of HOME, with the one thing changed that the verdict should hang on."""
         spec = impostor_of(self._spec) if control.impostor else self._spec
-        before: tuple[str, ...] = ()
-        if control.lift is not None:
-            before = self._lift(control.lift, step, home)
-        password = self._secrets.password if control.right_password else None
+        self._put_again(step, home, self._login(step, right=control.right_login))
+        before = tuple(command for setting in control.settings for command in self._set(setting, step, home))
         if control.impostor:
             self._server.change(spec)
         try:
-            attempt = self._attempt(step, home, spec, before=before, password=password)
+            attempt = self._attempt(step, home, spec, before=before, right_login=control.right_login)
         finally:
             if control.impostor:
                 self._server.change(self._spec)
         return ControlResult(control.kind, attempt, _judge_control(control, attempt))
 
-    def _lift(self, setting: str, step: Step, home: Home) -> tuple[str, ...]:
-        """The commands that take a setting away, made from what this HOME's rc has set, and proved by reading back."""
-        rc = self._rc_for(step, home)
-        if rc is not None:
-            home.write_rc(rc)
+    def _set(self, setting: Setting, step: Step, home: Home) -> list[str]:
+        """The commands that change a setting, made from what this HOME's rc has set, and proved by reading back."""
+        if self._rc is not None:
+            home.write_rc(substitute(self._rc, self._values(step, home, self._login(step))))
         prefix = self._place.prefix()
         client = self._place.client(self._client, home)
-        before = lftp.read_back(client, home, [setting], cwd=step.cwd, prefix=prefix)
-        commands = controls.lift_commands(setting, before.get(setting, {}))
-        after = lftp.read_back(client, home, [setting], commands, cwd=step.cwd, prefix=prefix)
-        if not controls.is_lifted(after.get(setting, {})):
-            raise HarnessError(f"step {step.title!r}: lftp did not take `set {setting} no` for its control: {after}")
-        return tuple(commands)
+        before = lftp.read_back(client, home, [setting.name], cwd=step.cwd, prefix=prefix)
+        commands = controls.set_commands(setting, before.get(setting.name, {}))
+        after = lftp.read_back(client, home, [setting.name], commands, cwd=step.cwd, prefix=prefix)
+        if not controls.is_set(setting, after.get(setting.name, {})):
+            raise HarnessError(f"step {step.title!r}: lftp did not take `set {setting}` for its control: {after}")
+        return commands
 
 
 def _judge_control(control: Control, attempt: Attempt) -> Judgement:

@@ -12,13 +12,14 @@ import select
 import shlex
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from ftps_harness import s_client, signals
-from ftps_harness.attempt import ANONYMOUS
 from ftps_harness.errors import UsageError
 from ftps_harness.home import Home
-from ftps_harness.lftp.settings import LAB_ADDRESS
+from ftps_harness.lftp.settings import LAB_ADDRESS, quoted
+from ftps_harness.login import ANONYMOUS, Login, right_password
 from ftps_harness.material import Material
 from ftps_harness.place import Here
 from ftps_harness.report.account import server_section
@@ -98,7 +99,7 @@ class Stand:
             self._home = stack.enter_context(Home())
             self._home.put_upload(self._secrets.upload_name, self._secrets.upload_content)
             self._certificates = self._write_certificates()
-            spec = self._material.server(self._scenario.server)
+            self._spec = spec = self._material.server(self._scenario.server)
             self._server: Server = Here().serve(spec, root=root, password=self._secrets.password, port=self._port)
             stack.callback(self._server.stop)
             self._stack = stack.pop_all()
@@ -110,13 +111,15 @@ class Stand:
     def prepare(self, number: int) -> None:
         """Change server, rc and files as the step does before lftp runs."""
         step = self._step(number)
-        self._server.change(self._material.server(step.server))
+        spec = self._material.server(step.server)
+        self._spec = replace(spec, password=right_password(step, step.expect.verdict))
+        self._server.change(self._spec)
         if step.rc is not None:
             self._rc = step.rc
-        self._material.put_files(self._home, step, lambda: self._fetched(step))
+        for name in step.files:
+            self._material.put_file(self._home, step, name, self._values(step), lambda: self._fetched(step))
         if self._rc is not None:
-            values = self._material.placeholders(self._home.dot_lftp, step.host, self._server.port)
-            self._home.write_rc(substitute(self._rc, values))
+            self._home.write_rc(substitute(self._rc, self._values(step)))
         self._server.record()
 
     def lines(self, number: int, *, first: bool) -> Iterator[str]:
@@ -154,6 +157,12 @@ class Stand:
         """Raise LabError if the server's thread failed."""
         self._server.settle(0)
 
+    def _login(self, step: Step) -> Login:
+        return Login.of(self._spec, self._secrets, step.user, step.password)
+
+    def _values(self, step: Step) -> dict[str, str]:
+        return self._material.placeholders(self._home.dot_lftp, step.host, self._server.port, self._login(step))
+
     def _step(self, number: int) -> Step:
         return self._scenario.steps[number - 1]
 
@@ -167,8 +176,9 @@ class Stand:
         yield f"{harmless(self._scenario.title)} ({harmless(self._scenario.id)})"
         yield f"listening on {self._server.host} port {self._server.port}"
         yield ""
-        yield f"  user          {self._secrets.user}"
-        yield f"  password      {self._secrets.password}"
+        right = Login.of(self._material.server(server), self._secrets)
+        yield f"  user          {harmless(right.user)}"
+        yield f"  password      {harmless(right.password)}"
         for index, path in enumerate(self._certificates):
             yield f"  {'' if index else 'certificates':13} {path}"
         if server.protocol != "plain" and server.attack not in NO_HANDSHAKE:
@@ -194,7 +204,8 @@ class Stand:
         In a subshell: the folder that it goes to is gone at the end, and nobody should stand in it then.
         """
         home = self._home
-        todo = errands(step.run, self._secrets, home.downloads, home.uploads, home.logs / "marks")
+        run = tuple(substitute(item, self._values(step)) for item in step.run)
+        todo = errands(run, self._secrets, home.downloads, home.uploads, home.logs / "marks")
         script = [*_way_to_the_lab(step.host), self._open(step), *(errand.typed() for errand in todo)]
         clock = ["faketime", "-f", step.clock] if step.clock else []
         yield f"(cd {shlex.quote(str(self._home.folder(step.cwd)))} &&"
@@ -205,9 +216,7 @@ class Stand:
     def _open(self, step: Step) -> str:
         scheme = "ftps" if step.server.protocol == "implicit" else "ftp"
         address = f"[{step.host}]" if ":" in step.host else step.host
-        user, password = step.user or self._secrets.user, step.password or self._secrets.password
-        who = "" if user == ANONYMOUS else f"-u {user},{password} "
-        return f"open {who}-p {self._server.port} {scheme}://{address}"
+        return f"open {_who(self._login(step))}-p {self._server.port} {scheme}://{address}"
 
     def _fetched(self, step: Step) -> bytes:
         host, port = self._server.host, self._server.port
@@ -230,6 +239,15 @@ def _way_to_the_lab(host: str) -> list[str]:
     if host.replace(".", "").isdigit() or ":" in host:
         return []
     return [f"set dns:name/{host} {LAB_ADDRESS}"]
+
+
+def _who(login: Login) -> str:
+    """Options of `open`, as people type them where that is enough."""
+    if login.user == ANONYMOUS:
+        return ""
+    if "," not in login.user and all(quoted(text) == text for text in (login.user, login.password)):
+        return f"-u {login.user},{login.password} "
+    return f"--user {quoted(login.user)} --password {quoted(login.password)} "
 
 
 def _quoted(script: list[str]) -> str:

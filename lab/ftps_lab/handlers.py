@@ -32,15 +32,18 @@ _OPENERS = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
 
 
 class Doorman:
-    """The authorizer: any user with the right password, and anonymous with any (RFC 1635)."""
+    """The authorizer: the right password for any user, or for one alone; anonymous with any (RFC 1635)."""
 
-    def __init__(self, root: str, password: str) -> None:
+    def __init__(self, root: str, password: str, user: str | None = None) -> None:
         self._root = root
         self._password = password
+        self._user = user
 
     def validate_authentication(self, username: str, password: str, _handler: Any) -> None:
-        """Raises AuthenticationFailed unless the password is right."""
-        if username != "anonymous" and password != self._password:
+        """Raises AuthenticationFailed unless user and password are right."""
+        if username == "anonymous":
+            return
+        if password != self._password or self._user not in {None, username}:
             raise AuthenticationFailed("Login incorrect.")
 
     def get_home_dir(self, _username: str) -> str:

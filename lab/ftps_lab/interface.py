@@ -29,6 +29,8 @@ class ServerSpec:
         data_certificate: Shown on data connections; None means the same one.
         require_tls: Refuse USER before TLS and data connections in clear.
         tls: The versions offered, such as ``("1.2", "1.3")``.
+        user: The only user that is let in, beside ``anonymous``; None for any.
+        password: Lets users in, instead of the one that the server was started with.
         attack: What stands between the clients and this server: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
         attack_certificate: The interceptor's own; None means `certificate` in every field but the key.
         attack_reply: What ``strip-auth``, ``refuse-auth`` and ``refuse-prot`` answer with (RFC 959 section 4.2).
@@ -42,6 +44,8 @@ class ServerSpec:
     role: Literal["genuine", "impostor"] = "genuine"
     require_tls: bool = False
     tls: tuple[str, ...] = ("1.2", "1.3")
+    user: str | None = None
+    password: str | None = None
     attack: str = "none"
     attack_certificate: Certificate | None = None
     attack_reply: int = 502

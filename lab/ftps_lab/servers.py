@@ -77,7 +77,7 @@ class FtpsServer(Server):
     Args:
         spec: What it is.
         root: The folder that it serves; the caller owns it.
-        password: Lets any user in.
+        password: Lets any user in, where `spec` names none.
         host: The address to bind.
         port: 0 lets the system choose; read `port` back after `start`.
     """
@@ -217,7 +217,9 @@ class FtpsServer(Server):
 
     def _handler_class(self, spec: ServerSpec) -> type:
         """pyftpdlib's handler for this server, a class of its own: two servers never share attributes."""
-        names: dict[str, Any] = {"authorizer": Doorman(self._root, self._password)}
+        names: dict[str, Any] = {
+            "authorizer": Doorman(self._root, self._password if spec.password is None else spec.password, spec.user)
+        }
         if spec.protocol != "plain":
             names |= self._identities(spec)
             names |= {"tls_control_required": spec.require_tls, "tls_data_required": spec.require_tls}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ftps_harness.controls import (
+    ALLOW,
     FORCE,
     IMPOSTOR_ACCEPTED,
     IMPOSTOR_REFUSED,
@@ -14,8 +15,8 @@ from ftps_harness.controls import (
     VERIFICATION_OFF,
     Control,
     control_for,
-    is_lifted,
-    lift_commands,
+    is_set,
+    set_commands,
 )
 from ftps_harness.errors import UsageError
 from ftps_harness.outcome import Outcome
@@ -51,6 +52,13 @@ def control(expect: str, step: str = "") -> Any:
         ('verdict = "rejected"\nreason = ["untrusted", "expired"]', "", "verification-off"),
         ('verdict = "rejected"\nreason = "tls-required"', "", "ssl-force-off"),
         ('verdict = "login-failed"', 'password = "wrong"', "right-password"),
+        ('verdict = "login-failed"', 'user = "x"\nserver = { user = "y" }', "right-password"),
+        ('verdict = "login-failed"', 'password = "wrong"\nserver = { require_tls = true }', "right-password"),
+        ('verdict = "login-failed"', 'user = "x"\nserver = { require_tls = true, user = "y" }', "right-password"),
+        ('verdict = "login-failed"', "server = { require_tls = true }", "tls-allowed"),
+        ('verdict = "login-failed"', 'user = "x"\nserver = { require_tls = true }', "tls-allowed"),
+        ('verdict = "login-failed"', 'user = "anonymous"\nserver = { require_tls = true }', "tls-allowed"),
+        ('verdict = "login-failed"', 'password = "p"\nserver = { require_tls = true, password = "p" }', "tls-allowed"),
     ],
 )
 def test_each_verdict_that_needs_a_control_has_its_own(expect: str, step: str, kind: str) -> None:
@@ -90,12 +98,12 @@ def test_a_refusal_without_a_setting_to_take_away_must_say_so() -> None:
 
 def test_closures_go_before_the_global_value() -> None:
     values = {"": "yes", "*": "yes", "localhost": "no"}
-    assert lift_commands(VERIFICATION, values) == [
+    assert set_commands(VERIFICATION, values) == [
         'command set "ssl:verify-certificate/*"',
         'command set "ssl:verify-certificate/localhost"',
         "command set ssl:verify-certificate no",
     ]
-    assert lift_commands(FORCE, {}) == ["command set ftp:ssl-force no"]
+    assert set_commands(FORCE, {}) == ["command set ftp:ssl-force no"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +118,9 @@ def test_closures_go_before_the_global_value() -> None:
     ],
 )
 def test_only_what_lftp_confirms_is_lifted(values: dict[str, str], lifted: bool) -> None:
-    assert is_lifted(values) is lifted
+    assert is_set(VERIFICATION, values) is lifted
+    on = {closure: {"no": "yes", "yes": "no", "false": "true", "off": "on"}[value] for closure, value in values.items()}
+    assert is_set(ALLOW, on) is lifted
 
 
 @pytest.mark.parametrize(

@@ -356,7 +356,7 @@ class TestOpening:
         assert {(c.user, c.channel) for c in testimony.credentials} == {("anonymous", "clear")}
         assert secrets.password not in testimony.passwords
 
-    @pytest.mark.parametrize("user", ["a b", "", "-x", "a,b", "a;b", "a\nb"])
+    @pytest.mark.parametrize("user", ["", "a\nb", "a\r", "\0"])
     def test_a_user_that_no_command_can_carry_is_a_sentence(self, user: str) -> None:
         with pytest.raises(UsageError, match="user"):
             open_command("explicit", "localhost", 21, user)

@@ -10,15 +10,15 @@ import pytest
 
 from ftps_harness.needles import Passwords, as_text, is_secret, passwords_in_clear, passwords_sent
 from ftps_harness.secrets import Secrets
-from ftps_lab.testimony import Credential, Testimony, Wire, WireRecord
+from ftps_lab.testimony import Credential, Testimony, WireRecord
 
 PASSWORDS = ["Tr0ub4dor&3 ", 'it\'s 100% "#1" @home $HOME, ü/\\', "s3cr3t", "пароль", "pass-abcdefghijkm23456789"]
 LOGIN = Credential(1, "user", "pass-secret", "tls", accepted=True)
 
 
-def heard(stream: bytes, kind: str = "control") -> Wire:
-    """A tap that holds what one client sent."""
-    return Wire((WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b""),))
+def heard(stream: bytes, kind: str = "control") -> list[WireRecord]:
+    """What one client sent."""
+    return [WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b"")]
 
 
 @pytest.mark.parametrize("password", PASSWORDS)

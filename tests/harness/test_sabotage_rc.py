@@ -94,7 +94,9 @@ def test_the_commands_of_an_rc_that_fail_are_not_nothing(play: Play) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", ['host = "127.0.0.2"', 'password = "wrong"', 'user = "anonymous"'], ids=["host", "password", "anonymous"]
+    "keys",
+    ['host = "127.0.0.2"', 'password = "wrong"\nserver = { password = "right" }', 'user = "anonymous"'],
+    ids=["host", "password", "anonymous"],
 )
 @pytest.mark.usefixtures("impatience")
 def test_a_refusal_that_is_not_about_trust_does_not_pass(play: Play, keys: str) -> None:
@@ -146,7 +148,7 @@ def test_an_impostor_with_the_genuine_keys_is_no_control(
 
 
 def test_a_setting_that_is_not_taken_away_is_an_error(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controls, "lift_commands", lambda *_: ["command set net:timeout 3"])
+    monkeypatch.setattr(controls, "set_commands", lambda *_: ["command set net:timeout 3"])
     result = honest(play, "rejected")
     assert result.status == "error"
     assert "did not take" in result.why

@@ -59,6 +59,30 @@ def test_an_anonymous_session_alone_tells_no_password(play: Play) -> None:
         assert leaked(outcome) == ("exposed", {"payload"}, to)
 
 
+SOURCES = {
+    "URL": ("", "open FTP://me:correct%20horse%20battery@localhost:{port}; ls"),
+    "open -u": ("", "open -u 'me,correct horse battery' -p {port} FTP://localhost; ls"),
+    "rc": ("alias go \"open -u 'me,correct horse battery' -p {port} FTP://localhost\"\n", "go; ls"),
+    ".netrc": ("", "open -p {port} FTP://you@localhost; ls"),
+    "bookmark": ("", "open far; ls"),
+}
+FILES = """files = { "cwd/.netrc" = "text:machine localhost login you password correct-horse\\n", \
+"bookmarks" = "text:far\\tFTP://me:correct%20horse%20battery@localhost:{port}/\\n" }
+"""
+
+
+@pytest.mark.parametrize(("rc", "run"), SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("server", [IN_CLEAR, 'attack = "strip-auth"\n', IMPOSTOR])
+def test_a_password_from_elsewhere_is_one(play: Play, rc: str, run: str, server: str) -> None:
+    """From a URL, an rc, a .netrc, a bookmark: the lab learns of it when it is sent, and the server refuses it."""
+    step = f"[[step]]\ntitle = 'it'\n{FILES}{ANONYMOUS}run = [\"{run}\"]\n"
+    step += f"rc = '''\nset ssl:verify-certificate no\n{rc}'''\n[step.expect]\n{EXPOSED}\n"
+    step = step.replace("FTP://", "ftps://" if server == IMPOSTOR else "ftp://")
+    outcome = play(step, server=server).steps[0].attempts[0].outcome
+    to = {IN_CLEAR: {"wire"}, IMPOSTOR: {"impostor"}}.get(server, {"wire", "impostor"})
+    assert leaked(outcome) == ("exposed", {"password"}, to)
+
+
 @pytest.mark.parametrize("keys", ["", 'user = "me"\npassword = "a/b c?d>e"\n'], ids=["the run's", "the step's"])
 def test_basic_authentication_to_a_proxy_is_a_password_in_clear(play: Play, keys: str) -> None:
     rc = play.pin + "set ftp:ssl-force yes\nset ftp:proxy http://127.0.0.1:{port}\n"

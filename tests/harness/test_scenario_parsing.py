@@ -50,6 +50,8 @@ role             = "genuine"
 attack           = "none"
 require_tls      = true
 tls              = ["1.3"]
+user             = "me"
+password         = "right"
 revoked          = []
 
 [[step]]
@@ -61,7 +63,7 @@ files    = { "mycert.crt" = "cert:genuine + chain:genuine", "cwd/key" = "key:oth
 cwd      = "elsewhere"
 rc       = '''
 set ssl:ca-file "{lftp}/mycert.crt"
-set ssl:verify-certificate/{sha1:other} no # {sha256:genuine} {host} {port} {unknown}
+set ssl:verify-certificate/{sha1:other} no # {sha256:genuine} {host} {port} {user} {{word}}
 '''
 run      = ["list", "get", "put", "mirror", "ls; cat x"]
 clock    = "+366d"
@@ -128,6 +130,8 @@ def test_every_key_is_read(full: Scenario) -> None:
         data_certificate="other",
         require_tls=True,
         tls=("1.3",),
+        user="me",
+        password="right",
     )
     step = full.steps[0]
     assert (step.host, step.user, step.password, step.cwd) == ("ftp.example.test", "anonymous", "wrong", "elsewhere")

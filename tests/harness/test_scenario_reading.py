@@ -13,7 +13,6 @@ from ftps_harness.scenario import (
     Outline,
     ScenarioError,
     catalogue,
-    certificate_names,
     id_of,
     load,
     outline,
@@ -79,6 +78,10 @@ def test_an_outline_refuses_what_it_does_not_know(tmp_path: Path) -> None:
         path = scenario_file(tmp_path, content=TEXT.replace("[server]\n", f"[server]\n{line}\n"))
         with pytest.raises(ScenarioError, match=r"server\.\w+: "):
             outline(path)
+    for line, key in (("user = '\\n'", "user"), ("password = ''", "password"), ("host = 'a b'", "host")):
+        step = TEXT.replace("[[step]]\n", "[[step]]\n" + line.replace("'", '"') + "\n", 1)
+        with pytest.raises(ScenarioError, match=rf"case\.scenario\.toml: step\[1\]\.{key}: "):
+            outline(scenario_file(tmp_path, content=step))
     dangling = scenario_file(tmp_path, content=TEXT.replace("[server]\n", "[server]\nchain = ['x']\n"))
     assert outline(dangling).tags == ("mine",)
     with pytest.raises(ScenarioError, match=r"server\.chain: "):
@@ -189,22 +192,22 @@ def test_a_catalogue_that_is_not_there(tmp_path: Path) -> None:
     assert catalogue(tmp_path) == {}
 
 
-RC = 'set ssl:ca-file "{lftp}/x" # {host} {host}:{port}\nset a/{sha1:a-b} {sha256:a-b} {sha1:c} {x} {{lftp}} {sha1}'
+RC = 'set ssl:ca-file "{lftp}/x" # {host} {host}:{port}\nset a/{sha1:a-b} {sha256:a-b} {sha1:c} {{lftp}} {{x:y}}'
+OTHER_BRACES = '{} {a,b} {1} { port } ${port} ${HOME} {"a":1} {a-b} {port {sha1:\n} {{a b}} {print $1}'
 
 
 def test_placeholders_are_found() -> None:
-    """Each once, in order, and the certificates that they name."""
+    """Each once, in order; doubled braces stand for themselves."""
     assert placeholders(RC) == ("lftp", "host", "port", "sha1:a-b", "sha256:a-b", "sha1:c")
-    assert certificate_names(RC) == ("a-b", "c")
-    assert placeholders("{LFTP} {sha1:\n} ${HOME}") == ()
+    assert placeholders(OTHER_BRACES) == ()
+    assert placeholders("{LFTP} {x:y} {sha1}") == ("LFTP", "x:y", "sha1")
 
 
 def test_only_placeholders_are_replaced() -> None:
     """Other braces stay, and what was put in is not looked at again."""
     values = {"lftp": "/h/.lftp", "host": "{port}", "port": "21", "sha1:a-b": "AA", "sha256:a-b": "BB", "sha1:c": "CC"}
-    assert substitute(RC, values) == (
-        'set ssl:ca-file "/h/.lftp/x" # {port} {port}:21\nset a/AA BB CC {x} {/h/.lftp} {sha1}'
-    )
+    assert substitute(RC, values) == ('set ssl:ca-file "/h/.lftp/x" # {port} {port}:21\nset a/AA BB CC {lftp} {x:y}')
+    assert substitute(OTHER_BRACES, {}) == OTHER_BRACES
 
 
 def test_a_placeholder_without_a_value_is_a_mistake_of_the_caller() -> None:

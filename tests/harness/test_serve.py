@@ -121,6 +121,42 @@ def test_a_learner_goes_through_the_steps() -> None:
         assert "Traceback" not in session.shown
 
 
+ODD = """
+schema = 1
+title = "t"
+why = "w"
+[certificates.genuine]
+[server]
+certificate = "genuine"
+user = "SITE\\\\me, \\"x\\""
+[[step]]
+title = "s"
+password = "it's #1 $HOME 100%"
+files = { "go" = "text:ls\\n" }
+rc = \"\"\"
+set ssl:verify-certificate no
+# {user}
+\"\"\"
+run = ["source {lftp}/go"]
+[step.expect]
+verdict = "accepted"
+"""
+
+
+@pytest.mark.lftp
+def test_an_odd_user_and_password_can_be_typed_as_they_are_printed(tmp_path: Path) -> None:
+    """The step's password is the right one, and placeholders are replaced in what is typed."""
+    (tmp_path / "scenarios/mine/first.scenario.toml").write_text(ODD)
+    with Session() as session:
+        text = session.until("Ctrl-C ends it.")
+        assert '  user          SITE\\me, "x"' in text
+        done = typed(text)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "file-" in done.stdout
+        session.type(b"\x03")
+        assert session.end() == 0
+
+
 @pytest.mark.lftp
 def test_it_begins_with_any_step() -> None:
     """What the steps before put in place is there; variables that would mislead lftp are taken out."""

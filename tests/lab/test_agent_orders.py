@@ -65,6 +65,8 @@ def test_every_field_of_a_spec_arrives() -> None:
         role="impostor",
         require_tls=True,
         tls=("1.3",),
+        user="me",
+        password="it's",
         attack="intercept",
         attack_certificate=made["d"],
         attack_reply=534,

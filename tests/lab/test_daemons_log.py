@@ -197,6 +197,8 @@ def test_why_not() -> None:
         assert why_not(kind, ServerSpec(protocol="plain")) == ""
         assert "attack" in why_not(kind, ServerSpec(certificate=one, attack="intercept"))
         assert "same certificate" in why_not(kind, ServerSpec(certificate=one, data_certificate=other))
+        for own in (ServerSpec(certificate=one, user="me"), ServerSpec(certificate=one, password="mine")):
+            assert "users and the password that it is started with" in why_not(kind, own)
         gap = why_not(kind, ServerSpec(certificate=one, tls=("1.3", "1.1")))
         assert gap == "" if kind == "proftpd" else "gap" in gap
     assert "implicit" in why_not("pure-ftpd", ServerSpec(protocol="implicit", certificate=one))

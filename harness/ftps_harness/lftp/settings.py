@@ -68,12 +68,20 @@ def open_command(protocol: str, host: str, port: int, user: str) -> str:
         UsageError: The host or the user holds characters that no lftp command can carry.
     """
     _check_host(host)
-    if not re.fullmatch(r"[A-Za-z0-9._@+-]+", user) or user.startswith("-"):
-        raise UsageError(f"user {user!r}: use letters, digits and . _ @ + - only")
-    who = "" if user == "anonymous" else f"-u {user} --env-password "
+    if not user or any(letter in user for letter in "\r\n\0"):
+        raise UsageError(f"user {user!r}: must not be empty, nor hold a line end or NUL")
+    # Not `-u`: its argument ends at a comma, a colon or a blank (docs/lftp.md, "Users and passwords").
+    who = "" if user == "anonymous" else f"--user {quoted(user)} --env-password "
     scheme = "ftps" if protocol == "implicit" else "ftp"
     address = f"[{host}]" if ":" in host else host
     return f"command open {who}-p {port} {scheme}://{address}"
+
+
+def quoted(word: str) -> str:
+    """A word as lftp reads it back from a command line, unquoted where nothing in it means anything."""
+    if re.fullmatch(r"[A-Za-z0-9._@+][A-Za-z0-9._@+-]*", word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def settings_text(

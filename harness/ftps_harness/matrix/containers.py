@@ -21,7 +21,7 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.matrix.shell import MAIN, Shell
 from ftps_lab import containers
 from ftps_lab.containers.images import SERVERS, Image
-from ftps_lab.daemons import ANONYMOUS, NEEDS, why_not
+from ftps_lab.daemons import ANONYMOUS, NEEDS, is_user, why_not
 from ftps_lab.errors import LabError
 from ftps_lab.interface import LAB_KIND, ServerSpec
 from ftps_lab.remote import RemoteHost
@@ -214,6 +214,8 @@ class PairPlace:
             return ""
         if user == "anonymous" and self._kind not in ANONYMOUS:
             return f"{self._kind} lets nobody in without a password here"
+        if user is not None and not is_user(user):
+            return f"no {self._kind} here can have a user of the name {user!r}"
         return why_not(self._kind, spec)
 
     def serve(

@@ -66,6 +66,10 @@ def server_words(server: Server) -> str:
         said.append(f"on data connections {server.data_certificate}")
     if server.require_tls:
         said.append("refuses what is not in TLS")
+    if server.user is not None:
+        said.append(f"lets in {harmless(server.user)} only")
+    if server.password is not None:
+        said.append(f"its password is {harmless(server.password)}")
     if server.role == "impostor":
         said.append("an impostor's")
     return ", ".join(said) + attack_words(server)

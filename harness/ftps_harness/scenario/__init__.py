@@ -12,7 +12,7 @@ from ftps_harness.scenario.model import Expect, Outline, Scenario, Server, Sourc
 from ftps_harness.scenario.parsing import id_of, load, outline, parse
 from ftps_harness.scenario.patterns import relative_seconds
 from ftps_harness.scenario.problems import Problem, ScenarioError
-from ftps_harness.scenario.substitution import certificate_names, placeholders, substitute
+from ftps_harness.scenario.substitution import placeholders, substitute
 from ftps_harness.scenario.tables import (
     CertificateTable,
     Control,
@@ -42,7 +42,6 @@ __all__ = [
     "Step",
     "Verdict",
     "catalogue",
-    "certificate_names",
     "expectation",
     "id_of",
     "load",

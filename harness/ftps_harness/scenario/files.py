@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast, get_args
 
-from ftps_harness.scenario import later, patterns
+from ftps_harness.scenario import later, patterns, substitution
 from ftps_harness.scenario.model import Source
 from ftps_harness.scenario.problems import Problem, dangling, did_you_mean, joined, shown
 from ftps_harness.scenario.tables import SourceKind
@@ -61,6 +61,8 @@ def check(step: StepTable, server: Server, certificates: Iterable[str], key: str
         for kind, value in _parts(text):
             if sentence := _source_fault(kind, value, server, list(certificates)):
                 yield Problem(where, sentence)
+            elif kind == "text":
+                yield from (Problem(where, sentence) for sentence in substitution.check(value, certificates))
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:

@@ -50,6 +50,8 @@ class Server(Struct, frozen=True, kw_only=True):
     attack_how: AttackHow = "alert"
     require_tls: bool = False
     tls: tuple[TLSVersion, ...] = ("1.2", "1.3")
+    user: str | None = None
+    password: str | None = None
     revoked: tuple[str, ...] = ()
 
 

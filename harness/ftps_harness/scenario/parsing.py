@@ -57,7 +57,8 @@ def parse(text: str, file: str, id: str) -> Scenario:  # noqa: A002 - the format
 def outline(path: Path, id: str | None = None) -> Outline:  # noqa: A002 - the format's word
     """What a catalogue shows of a scenario file; three times as fast as `load`.
 
-    Keys, types and values are checked as by `load`; whether references lead somewhere and steps mean something is not.
+    Keys, types and values are checked as by `load`, and who logs in where; whether references lead somewhere and steps
+    mean something is not.
 
     Args:
         path: As for `load`.
@@ -67,9 +68,9 @@ def outline(path: Path, id: str | None = None) -> Outline:  # noqa: A002 - the f
         ScenarioError: As for `load`.
     """
     typed = _typed(reading.text_of(path), str(path))
-    if typed.problems:
-        raise ScenarioError(str(path), typed.problems)
     table = typed.table
+    if problems := [*typed.problems, *_unspeakable(table)]:
+        raise ScenarioError(str(path), problems)
     return Outline(
         id=id_of(path) if id is None else id,
         file=str(path),
@@ -78,6 +79,14 @@ def outline(path: Path, id: str | None = None) -> Outline:  # noqa: A002 - the f
         claim=table.claim,
         steps=tuple(step.title for step in table.step),
     )
+
+
+def _unspeakable(table: ScenarioTable) -> Iterator[Problem]:
+    """Hosts, users and passwords that no command can carry."""
+    yield from servers.check_login(table.server, "server")
+    for number, step in enumerate(table.step, 1):
+        yield from servers.check_login(step.server or servers.NOTHING, f"step[{number}].server")
+        yield from steps.check_login(step, f"step[{number}]")
 
 
 def id_of(path: Path) -> str:

@@ -66,6 +66,15 @@ def is_host(text: str) -> bool:
     return DNS_NAME.fullmatch(text) is not None and not text.rpartition(".")[2].isdigit()
 
 
+def login_fault(text: str) -> str | None:
+    """Why a text can be no user and no password; None if it can: lftp can carry everything else."""
+    if not text:
+        return "is empty; leave it out for a secret one made for the run"
+    if any(letter in text for letter in "\r\n\0"):
+        return "holds a line end or NUL, which no FTP command can carry"
+    return None
+
+
 def has_control_characters(text: str) -> bool:
     """Whether the text holds anything that would end a line or command a terminal (C0, DEL, C1, U+2028, U+2029)."""
     return _CONTROL.search(text) is not None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from ftps_harness.scenario import patterns
 from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Server
 from ftps_harness.scenario.problems import Problem, dangling, shown
@@ -78,6 +79,15 @@ def check(tables: Iterable[Placed], certificates: Iterable[str]) -> Iterator[Pro
         known = set(faults)
 
 
+def check_login(server: Server | ServerTable, key: str = "") -> Iterator[Problem]:
+    """What is wrong with the user and the password that a server lets in; `key` is where it stands."""
+    for leaf in ("user", "password"):
+        if (text := getattr(server, leaf)) is not None and (sentence := patterns.login_fault(text)):
+            yield Problem(f"{key}.{leaf}".lstrip("."), sentence)
+    if server.user == "anonymous":
+        yield Problem(f"{key}.user".lstrip("."), "anonymous is let in anyway; name another user, or leave it out")
+
+
 def check_keys(given: Mapping[str, Any], server: Server, certificates: Iterable[str]) -> Iterator[Problem]:
     """What is wrong with a server that a program describes, key by key.
 
@@ -108,6 +118,7 @@ def _faults(server: Server, certificates: list[str]) -> Iterator[tuple[str, str]
     yield from _attack_faults(server)
     if server.protocol == "plain" and server.require_tls:
         yield "require_tls", "a plain server has no TLS that it could require; remove it, or use another protocol"
+    yield from ((leaf.key, leaf.sentence) for leaf in check_login(server))
     if not server.tls:
         yield "tls", 'offers no version; write at least one, such as ["1.3"], or protocol = "plain"'
     if len(set(server.tls)) < len(server.tls):

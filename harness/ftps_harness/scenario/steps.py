@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftps_harness.scenario import expectations, files, patterns, runs, substitution
-from ftps_harness.scenario.problems import Problem, dangling, joined, shown
+from ftps_harness.scenario.problems import Problem, joined, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +51,16 @@ def check(steps: list[Context]) -> Iterator[Problem]:
             )
 
 
+def check_login(step: StepTable, key: str) -> Iterator[Problem]:
+    """Whether lftp's commands can carry host, user and password; a catalogue looks at this much too."""
+    if not patterns.is_host(step.host):
+        yield Problem(f"{key}.host", f"{shown(step.host)} is neither a host name nor an IP address")
+    for leaf in ("user", "password"):
+        text = getattr(step, leaf)
+        if text is not None and (sentence := patterns.login_fault(text)):
+            yield Problem(f"{key}.{leaf}", sentence)
+
+
 def line_fault(text: str) -> str | None:
     """What is wrong with a text that is to be read as one line."""
     if not text.strip():
@@ -69,18 +79,8 @@ def _server(context: Context) -> Iterator[Problem]:
         yield Problem(f"{context.key}.server", "is empty: name what changes about the server, or leave it out")
 
 
-def _host(context: Context) -> Iterator[Problem]:
-    if not patterns.is_host(context.step.host):
-        yield Problem(f"{context.key}.host", f"{shown(context.step.host)} is neither a host name nor an IP address")
-
-
 def _login(context: Context) -> Iterator[Problem]:
-    for leaf in ("user", "password"):
-        text = getattr(context.step, leaf)
-        if text == "":
-            yield Problem(f"{context.key}.{leaf}", "is empty; leave it out for a secret one made for the run")
-        elif text is not None and any(letter in text for letter in "\r\n\0"):
-            yield Problem(f"{context.key}.{leaf}", "holds a line end or NUL, which no FTP command can carry")
+    yield from check_login(context.step, context.key)
 
 
 def _files(context: Context) -> Iterator[Problem]:
@@ -88,13 +88,15 @@ def _files(context: Context) -> Iterator[Problem]:
 
 
 def _rc(context: Context) -> Iterator[Problem]:
-    for name in substitution.certificate_names(context.step.rc or ""):
-        if name not in context.certificates:
-            yield Problem(f"{context.key}.rc", f"in a fingerprint: {dangling(name, context.certificates)}")
+    for sentence in substitution.check(context.step.rc or "", context.certificates):
+        yield Problem(f"{context.key}.rc", sentence)
 
 
 def _run(context: Context) -> Iterator[Problem]:
     yield from runs.check(context.step.run, f"{context.key}.run")
+    for number, item in enumerate(context.step.run, start=1):
+        for sentence in substitution.check(item, context.certificates):
+            yield Problem(f"{context.key}.run[{number}]", sentence)
 
 
 def _clock(context: Context) -> Iterator[Problem]:
@@ -159,7 +161,6 @@ def _expect(context: Context) -> Iterator[Problem]:
 _RULES: tuple[Callable[[Context], Iterator[Problem]], ...] = (
     _title,
     _server,
-    _host,
     _login,
     _files,
     _rc,

@@ -207,6 +207,20 @@ class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         tuple[TLSVersion, ...] | None,
         Meta(description='TLS versions offered; default ["1.2", "1.3"]', extra_json_schema=_SOME),
     ] = None
+    user: Annotated[
+        str | None,
+        Meta(
+            description="The only user that it lets in, beside anonymous; default: any",
+            extra_json_schema={"minLength": 1},
+        ),
+    ] = None
+    password: Annotated[
+        str | None,
+        Meta(
+            description="The right password; default: the step's, unless it expects login-failed, or else a secret one",
+            extra_json_schema={"minLength": 1},
+        ),
+    ] = None
     revoked: Annotated[
         tuple[str, ...] | None,
         Meta(description="Certificates on a revocation list: none, in this version", extra_json_schema={"maxItems": 0}),
@@ -266,11 +280,15 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     host: Annotated[str, Meta(description="The host that the user types; any name leads to the lab")] = "localhost"
     user: Annotated[
-        str | None, Meta(description="Default: a secret user made for the run", extra_json_schema={"minLength": 1})
+        str | None,
+        Meta(description="Default: server.user, or a secret user made for the run", extra_json_schema={"minLength": 1}),
     ] = None
     password: Annotated[
         str | None,
-        Meta(description="Default: a secret password made for the run", extra_json_schema={"minLength": 1}),
+        Meta(
+            description="Default: server.password, or a secret password made for the run",
+            extra_json_schema={"minLength": 1},
+        ),
     ] = None
     files: Annotated[
         dict[str, str],
@@ -284,7 +302,8 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rc: Annotated[
         str | None,
         Meta(
-            description="The rc file. Placeholders: {lftp} {host} {port} {sha1:NAME} {sha256:NAME}; other braces stay"
+            description="The rc file. Placeholders, here, in text: and in commands: {lftp} {host} {port} {user} "
+            "{password} {sha1:NAME} {sha256:NAME}; {{word}} stands for {word}, other braces stay"
         ),
     ] = None
     run: Annotated[

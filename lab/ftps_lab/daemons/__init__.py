@@ -18,7 +18,8 @@ It knows nothing of Docker: it runs inside the daemon's container, and on any ma
 `server` is the whole of them.
 """
 
+from ftps_lab.daemons.daemon import is_user
 from ftps_lab.daemons.kinds import ANONYMOUS, DAEMONS, NEEDS, why_not
 from ftps_lab.daemons.server import DaemonServer
 
-__all__ = ["ANONYMOUS", "DAEMONS", "NEEDS", "DaemonServer", "why_not"]
+__all__ = ["ANONYMOUS", "DAEMONS", "NEEDS", "DaemonServer", "is_user", "why_not"]

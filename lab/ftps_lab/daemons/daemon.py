@@ -60,6 +60,11 @@ class Needs:
     why: str = ""
 
 
+def is_user(name: str) -> bool:
+    """Whether every daemon's files of users can hold such a name, or such a password."""
+    return name.isprintable() and bool(name) and not set(name) & set(":\"'\\ ")
+
+
 class Daemon(ABC):
     """One kind of daemon, with its files in a folder of its own.
 
@@ -109,7 +114,7 @@ class Daemon(ABC):
         self.outward = outward
         self.log = folder / "log"
         for name in (password, *self.users):
-            if not name or not name.isprintable() or set(name) & set(":\"'\\ "):
+            if not is_user(name):
                 raise LabError(
                     "users and passwords of a daemon consist of printable characters without : ' \" \\ or blanks"
                 )

@@ -36,4 +36,6 @@ def why_not(kind: str, spec: ServerSpec) -> str:
     """
     if kind not in DAEMONS:
         raise LabError(f"there is no daemon {kind!r}: name one of {', '.join(DAEMONS)}")
+    if spec.user is not None or spec.password is not None:
+        return f"{kind} has the users and the password that it is started with here, and this server names its own"
     return DAEMONS[kind].why_not(spec)
