@@ -9,7 +9,7 @@ matrix: setup
 	$(BIN)/ftps-lab matrix $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 -m 'not containers' $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers' $(ARGS)
 
 # The tests that need a Docker engine: real daemons, other lftp builds, the matrix, the classroom.
 test-containers: setup
