@@ -57,6 +57,7 @@ class Request:
     password: str | None = None
     cwd: Folder = "home"
     clock: str | None = None
+    locale: str | None = None
     before: tuple[str, ...] = ()
     timeout: float = 30.0
     log: bool = True
@@ -132,6 +133,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         written=written,
         root=scene.root,
         testimony=testimony,
+        known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
         marks=marks.read(),
         left=marks.last not in marks.read() and run.exit_code == 0,
     )
@@ -173,6 +175,7 @@ def _run(scene: Scene, spec: ServerSpec, request: Request, login: Login, todo: S
         timeout=request.timeout,
         log=request.log,
         clock=request.clock,
+        locale=request.locale,
         prefix=scene.place.prefix(),
     )
 

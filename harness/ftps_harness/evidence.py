@@ -26,6 +26,7 @@ class Evidence:
         downloads: The folder for downloads, empty before.
         written: The files that lftp wrote or changed, wherever it was started.
         root: The folder that the server serves.
+        known: What lftp was told: its commands and its rc.
         marks: The commands that came to a good end, by the word that each of them then writes.
         left: lftp ended before the last command, by ``bye`` or the like, and with exit code 0.
     """
@@ -36,6 +37,7 @@ class Evidence:
     written: tuple[Path, ...]
     root: Path
     testimony: Testimony
+    known: bytes = b""
     marks: frozenset[str] = frozenset()
     left: bool = False
 

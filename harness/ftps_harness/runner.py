@@ -153,6 +153,7 @@ class _Stage:
         with ExitStack() as stack:
             self._secrets = Secrets.new()
             self._check_clock()
+            self._check_locales()
             self._material = Material(self._scenario)
             self._check_place()
             parent = self._place.parent
@@ -172,6 +173,11 @@ class _Stage:
     def _check_clock(self) -> None:
         if any(step.clock is not None for step in self._scenario.steps) and (why := lftp.why_no_clock(self._client)):
             raise _Skipped(why)
+
+    def _check_locales(self) -> None:
+        for step in self._scenario.steps:
+            if step.locale is not None and (why := lftp.why_no_locale(self._client.start, step.locale)):
+                raise _Skipped(why)
 
     def _check_place(self) -> None:
         for step in self._scenario.steps:
@@ -282,6 +288,7 @@ class _Stage:
             password=login.password,
             cwd=step.cwd,
             clock=step.clock,
+            locale=step.locale,
             before=before,
             timeout=self._options.timeout,
             log=self._options.log,

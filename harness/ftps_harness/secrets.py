@@ -6,6 +6,7 @@ else could be there, and every piece of a content that leaks must be recognised:
 
 from __future__ import annotations
 
+import re
 import secrets as randomness
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 """Safe in FTP, in lftp's syntax, in file names and in URLs; nothing that is easily mistaken for something else."""
+
+_LISTED = rb"^(?:[-bcdlps][-rwxsStT]{9}[^\n]*? |(?:[\w.]+=[^;\n]*;)+ )"
+"""What comes before a name in a long listing."""
 
 _MARK_LENGTH = 20
 _LINE_LENGTH = 64
@@ -40,7 +44,10 @@ class Secrets:
         upload_content: Its content.
         tree_name: A folder that the server has.
         tree: The files in it, by name.
-        needles: What `find_payload` looks for.
+        listed_name: Another file that the server has, which nothing that is requested ever names: only a listing does.
+        listed_content: Its content.
+        needles: What of contents `find_payload` looks for.
+        names: The names that it looks for.
     """
 
     user: str
@@ -51,7 +58,10 @@ class Secrets:
     upload_content: bytes
     tree_name: str
     tree: Mapping[str, bytes]
+    listed_name: str
+    listed_content: bytes
     needles: tuple[bytes, ...]
+    names: tuple[bytes, ...]
 
     @classmethod
     def new(cls, size: int = DEFAULT_SIZE) -> Secrets:
@@ -65,7 +75,8 @@ class Secrets:
         file_name, upload_name, *tree_files = (f"{what}-{_word(12)}.txt" for what in ("file", "put", "one", "two"))
         tree_name = f"tree-{_word(12)}"
         content, upload_content, *tree_contents = (_content(mark, size) for _ in range(2 + len(tree_files)))
-        names = (file_name, upload_name, tree_name, *tree_files)
+        listed_name = f"listed-{_word(12)}.txt"
+        names = (file_name, upload_name, tree_name, listed_name, *tree_files)
         short = (content, upload_content, *tree_contents) if SMALLEST_NEEDLE <= size < RECOGNISED else ()
         return cls(
             user=f"user-{_word(10)}",
@@ -76,12 +87,29 @@ class Secrets:
             upload_content=upload_content,
             tree_name=tree_name,
             tree=dict(zip(tree_files, tree_contents, strict=True)),
-            needles=(mark.encode(), *(name.encode() for name in names), *short),
+            listed_name=listed_name,
+            listed_content=f"{mark}\n".encode(),
+            needles=(mark.encode(), *short),
+            names=tuple(name.encode() for name in names),
         )
 
-    def find_payload(self, data: bytes) -> bool:
-        """Whether the bytes hold a secret file name (as a listing does), or 83 bytes on end of any content."""
-        return any(needle in data for needle in self.needles)
+    def find_payload(self, data: bytes, known: bytes = b"") -> bool:
+        """Whether the bytes hold a secret file name (as a listing does), or 83 bytes on end of any content.
+
+        Args:
+            data: Where to look.
+            known: What was told to whoever wrote the bytes. A name that stands in it proves nothing unless the bytes
+                have it in a listing's line: lftp prints its commands and notes its transfers.
+        """
+        if any(needle in data for needle in self.needles):
+            return True
+        found = [name for name in self.names if name in data]
+        return any(name not in known or _listed(name, data) for name in found)
+
+
+def _listed(name: bytes, data: bytes) -> bool:
+    """Whether a name stands in a line as LIST or MLSD answers it (RFC 3659 section 7.2)."""
+    return re.search(_LISTED + re.escape(name), data, re.MULTILINE) is not None
 
 
 def _word(length: int) -> str:

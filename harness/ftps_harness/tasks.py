@@ -6,6 +6,7 @@ lftp's exit code is no proof (it is the last command's alone).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ftps_harness.evidence import Errand, holds, sha256
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     from ftps_harness.secrets import Secrets
 
 
-_LFTPS_OWN = frozenset({"transfer_log", "cwd_history", "rl_history"})
-"""What lftp notes for itself below ``~/.lftp``: names of files, whether or not it took their content."""
+_TRANSFER_LOG = re.compile(rb"^\d{4}(?:-\d\d){2} \d\d(?::\d\d){2} [^\n]* -> [^\n]* \d+-\d+ [^\n]*\n?", re.MULTILINE)
+"""What lftp notes of a transfer (``xfer:log``; lftp 4.9.2): names, whether or not it took their content."""
 
 
 class List(Errand):
-    """A long listing; the secret file name must be in it."""
+    """A long listing; the name that nothing but a listing holds must be in it."""
 
     def command(self) -> str:
         """`ls`, which asks the server with LIST."""
@@ -37,7 +38,7 @@ class List(Errand):
     def proof(self, evidence: Evidence) -> Task:
         """The client printed the name; the server completed a listing."""
         complete = any(t.verb in LISTINGS and t.completed and t.size for t in evidence.transfers)
-        return Task(self.name, self._secrets.file_name.encode() in evidence.stdout, complete)
+        return Task(self.name, self._secrets.listed_name.encode() in evidence.stdout, complete)
 
 
 class Get(Errand):
@@ -99,6 +100,7 @@ def errands(run: tuple[str, ...], secrets: Secrets, downloads: Path, uploads: Pa
 def populate(root: Path, secrets: Secrets) -> None:
     """Put what the server serves into its folder."""
     (root / secrets.file_name).write_bytes(secrets.content)
+    (root / secrets.listed_name).write_bytes(secrets.listed_content)
     (root / secrets.tree_name).mkdir()
     for name, data in secrets.tree.items():
         (root / secrets.tree_name / name).write_bytes(data)
@@ -109,7 +111,7 @@ def files_below(*folders: Path) -> dict[Path, tuple[int, int, int]]:
     found = {}
     for path, own in disk.below(*folders):
         state = disk.target(path, own)
-        if state is not None and path.name not in _LFTPS_OWN:
+        if state is not None:
             found[path] = (state.st_ino, state.st_size, state.st_ctime_ns)
     return found
 
@@ -119,22 +121,24 @@ def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
 
     Content that carries no mark of ours (a file of the user's own) is known by the hash of what was transferred; or,
     where only a part of it was kept (TLS 1.2 with GnuTLS: 16 KiB and more before lftp refuses, measured on 4.9.2), as
-    the beginning of the served file that was asked for.
+    the beginning of the served file that was asked for. A name counts only where lftp cannot have it from what it was
+    told to do: with ``cmd:trace`` it prints that, and it notes transfers in a log.
     """
     transfers = evidence.transfers
-    served = {sha256(content) for content in (secrets.content, *secrets.tree.values()) if content}
+    contents = (secrets.content, secrets.listed_content, *secrets.tree.values())
+    served = {sha256(content) for content in contents if content}
     served |= {t.sha256 for t in transfers if t.direction == "download" and t.size}
     asked = [evidence.root / t.name for t in transfers if t.verb == "RETR" and t.name and t.size]
     offered = [disk.read(path) for path in dict.fromkeys(asked) if disk.is_file(path)]
     heads = [content[:RECOGNISED] for content in offered if len(content) >= SMALLEST_NEEDLE]
-    contents = (disk.read(path) for path in evidence.written)
+    written = (disk.read(path) for path in evidence.written)
     return (
-        secrets.find_payload(evidence.stdout)
+        secrets.find_payload(evidence.stdout, evidence.known)
         or any(head in evidence.stdout for head in heads)
         or any(
             sha256(content) in served
-            or secrets.find_payload(content)
+            or secrets.find_payload(_TRANSFER_LOG.sub(b"", content), evidence.known)
             or (bool(content) and any(whole.startswith(content) for whole in offered))
-            for content in contents
+            for content in written
         )
     )

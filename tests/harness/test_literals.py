@@ -43,6 +43,7 @@ class Desk:
             tuple(files_below(downloads)),
             self.folder,
             self.testimony,
+            b"",
             self.marks,
             self.left,
         )

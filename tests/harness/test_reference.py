@@ -187,7 +187,7 @@ def test_every_key_of_the_json_of_a_run_is_named(client: Lftp) -> None:
     step = data["results"][0]["steps"][0]
     assert sorted(keys(data) - words("Of run")) == []
     assert sorted(set(step["witnesses"]) - words("Of run")) == []
-    sometimes = {"counts", "interrupted", "why"}
+    sometimes = {"counts", "interrupted", "why", "why_no_control"}
     assert set(named("Of run")) == set(data) | set(step) | sometimes
 
 

@@ -46,7 +46,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
         ("source /nonexistent/rc\n", "pass"),
         ("set dns:name/localhost 127.0.0.9\n", "pass"),
         ("alias ls echo\n", "fail"),
-        ("alias get echo\n", "error"),
+        ("alias get echo\n", "fail"),
         ("set log:enabled no; set log:enabled/debug no; set log:level/debug 0; set log:show-pid/debug no\n", "pass"),
         ("set 'unfinished\n", "pass"),
     ],

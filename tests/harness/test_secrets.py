@@ -17,7 +17,7 @@ def contents(secrets: Secrets) -> list[bytes]:
 
 
 def names(secrets: Secrets) -> list[str]:
-    return [secrets.file_name, secrets.upload_name, secrets.tree_name, *secrets.tree]
+    return [secrets.file_name, secrets.upload_name, secrets.tree_name, secrets.listed_name, *secrets.tree]
 
 
 def test_two_runs_share_nothing() -> None:

@@ -43,6 +43,7 @@ class Desk:
     secrets: Secrets
     stdout: bytes = b""
     complaint: bool = False
+    known: bytes = b""
     transfers: tuple[Transfer, ...] = ()
     credentials: tuple[Credential, ...] = (LET_IN,)
     root: Path = field(init=False)
@@ -59,7 +60,7 @@ class Desk:
     def evidence(self) -> Evidence:
         testimony = Testimony("genuine", credentials=self.credentials, transfers=self.transfers)
         written = tuple(files_below(self.downloads))
-        return Evidence(self.stdout, self.complaint, self.downloads, written, self.root, testimony)
+        return Evidence(self.stdout, self.complaint, self.downloads, written, self.root, testimony, self.known)
 
     def errand(self, item: str) -> Errand:
         (errand,) = errands((item,), self.secrets, self.downloads, self.uploads, self.folder / "marks")
@@ -84,17 +85,18 @@ def small(tmp_path: Path) -> Desk:
 
 
 def test_a_listing_needs_the_name_at_the_client_and_a_complete_one_at_the_server(small: Desk) -> None:
+    """A name that another request holds is none: lftp may have printed that request."""
     errand = small.errand("list")
-    small.stdout = f"-rw-r--r-- 1 x x 3 {small.secrets.file_name}\n".encode()
+    small.stdout = f"-rw-r--r-- 1 x x 3 {small.secrets.listed_name}\n".encode()
     small.transfers = (transfer("LIST", small.stdout),)
     assert small.done(errand)
-    small.stdout = small.stdout.replace(small.secrets.file_name.encode(), b"another")
+    small.stdout = small.stdout.replace(small.secrets.listed_name.encode(), small.secrets.file_name.encode())
     assert errand.proof(small.evidence).client is False
 
 
 @pytest.mark.parametrize("changes", [{"completed": False}, {"size": 0}, {"verb": "RETR"}])
 def test_a_listing_that_the_server_did_not_complete(small: Desk, changes: dict[str, object]) -> None:
-    small.stdout = small.secrets.file_name.encode()
+    small.stdout = small.secrets.listed_name.encode()
     small.transfers = (transfer("LIST", small.stdout),)
     small.without(**changes)
     assert not small.errand("list").proof(small.evidence).server
@@ -226,9 +228,34 @@ def test_a_download_that_the_client_closed_is_one(small: Desk) -> None:
         assert small.done(small.errand("get"))
 
 
-def test_what_lftp_notes_for_itself_is_no_content(small: Desk) -> None:
-    (small.downloads / "transfer_log").write_text(small.secrets.file_name)
+def test_what_lftp_notes_of_a_transfer_is_no_content(small: Desk) -> None:
+    """Known by its form: a file may be called as lftp's own log is, and hold content."""
+    noted = f"2026-11-28 14:54:28 ftp://u@localhost:1/{next(iter(small.secrets.tree))} -> /home/x 0-6 3.4 KiB/s\n"
+    for name in ("transfer_log", "any.log"):
+        path = small.downloads / name
+        path.write_text(noted * 2)
+        assert not holds_payload(small.evidence, small.secrets)
+        path.write_text(noted + small.secrets.listed_name + "\n")
+        assert holds_payload(small.evidence, small.secrets)
+        path.write_bytes(small.secrets.content)
+        assert holds_payload(small.evidence, small.secrets)
+        path.unlink()
+
+
+def test_a_name_that_lftp_was_told_is_no_content_by_itself(small: Desk) -> None:
+    name = small.secrets.file_name
+    small.stdout = f"+ get {name} -o x\n".encode()
+    assert holds_payload(small.evidence, small.secrets)
+    small.known = f"get {name} -o x".encode()
     assert not holds_payload(small.evidence, small.secrets)
+    for listed in (
+        f"-rw-r--r--   1 u g 3072 Nov 22 10:00 {name}\r\n",
+        f"type=file;size=3;modify=20261128;UNIX.mode=0644; {name}\r\n",
+        f"+ get {name} -o x\n{small.secrets.listed_name}\n",
+        f"+ get {name} -o x\n" + small.secrets.content.decode()[:RECOGNISED],
+    ):
+        small.stdout = listed.encode()
+        assert holds_payload(small.evidence, small.secrets)
 
 
 def test_every_change_of_a_file_is_noticed(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ class _Call:
         )
         terminal.side_by_side(done)
         terminal.notes(done)
+        terminal.remarks(done)
         terminal.failures(done)
         return done
 

@@ -7,11 +7,12 @@ r"""Find, identify and run lftp: the only package that starts it.
         run(lftp, home, script=script, password=password, timeout=30)
 
 `binary` finds it and asks what it is, `session` runs it, `settings` writes its commands and reads its settings back,
-`system_rc` looks at what `/etc/lftp.conf` would add, `clock` lets it run at another time.
+`system_rc` looks at what `/etc/lftp.conf` would add, `clock` lets it run at another time, `locales` in another locale.
 """
 
 from ftps_harness.lftp.binary import Dialect, Lftp, find, identify
 from ftps_harness.lftp.clock import why_no_clock
+from ftps_harness.lftp.locales import why_no_locale
 from ftps_harness.lftp.session import Run, run
 from ftps_harness.lftp.settings import LAB_ADDRESS, open_command, read_back, settings_of_ours, settings_text
 from ftps_harness.lftp.system_rc import (
@@ -40,4 +41,5 @@ __all__ = [
     "system_rc_lines",
     "system_rc_prefix",
     "why_no_clock",
+    "why_no_locale",
 ]

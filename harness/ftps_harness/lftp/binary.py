@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Literal
 from ftps_harness import process
 from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.home import Home
+from ftps_harness.lftp.locales import default_locale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ class Lftp:
         version: Such as ``4.9.2``.
         tls: Its TLS library as it names it, such as ``GnuTLS 3.7.9``; ``OpenSSL`` where it names none.
         dialect: How it talks about certificates (docs/reference.md, "Dialects").
+        locale: The locale that it runs in unless a step names another one.
         start: What starts it: a build in a container is another one than the build of the same path here.
     """
 
@@ -63,6 +65,7 @@ class Lftp:
     tls: str
     dialect: Dialect
     start: process.Starter = field(default=process.run, repr=False)
+    locale: str = "C"
 
 
 def find(path: str | None = None) -> Path:
@@ -117,23 +120,25 @@ def identify(
         number, library = _read_version(path, ask("--version"))
         settings = pool.submit(ask, "-c", "set -a")
         log = pool.submit(_set_up_tls, ask, home, deaf)
+        locale = pool.submit(default_locale, start)
         dialect = _read_dialect(path, settings.result().stdout, log.result())
     if library is None:
         library = "OpenSSL" if dialect == "openssl" else "GnuTLS"
-    return Lftp(path, number, library, dialect, start)
+    return Lftp(path, number, library, dialect, start, locale.result())
 
 
-def environment(home: Home, password: str | None = None) -> dict[str, str]:
+def environment(home: Home, password: str | None = None, locale: str = "C") -> dict[str, str]:
     """All that lftp gets to know of its surroundings; nothing is inherited.
 
     Without LFTP_HOME, XDG_* and a proxy's variables, everything that lftp reads of a user lies below HOME; without
-    SSL_CERT_FILE and the like, the TLS library's store is the system's own. The locale fixes lftp's words.
+    SSL_CERT_FILE and the like, the TLS library's store is the system's own. The locale fixes lftp's words, and how it
+    reads file names.
     """
     variables = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(home.seen(home.home)),
-        "LC_ALL": "C",
-        "LANG": "C",
+        "LC_ALL": locale,
+        "LANG": locale,
         "TZ": "UTC",
         "TERM": "dumb",
     }

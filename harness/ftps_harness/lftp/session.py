@@ -63,6 +63,7 @@ def run(  # noqa: PLR0913  # all but the first two are named
     cwd: Folder = "home",
     log: bool = True,
     clock: str | None = None,
+    locale: str | None = None,
     prefix: Sequence[str] = (),
 ) -> Run:
     """Run lftp to its end.
@@ -76,6 +77,7 @@ def run(  # noqa: PLR0913  # all but the first two are named
         cwd: The folder that it is started in.
         log: Write the debug log. It could change what is measured, so it can be left out.
         clock: Run at another time, such as ``+366d`` (see `clock`).
+        locale: Run in this locale; None for lftp's own.
         prefix: What comes before lftp on the command line, such as `keep_out_system_rc` gives.
 
     Raises:
@@ -85,7 +87,7 @@ def run(  # noqa: PLR0913  # all but the first two are named
     # A newline ends a command whatever it ends in; `;` after `&` would be a syntax error.
     commands = [*([f"command debug -p -o {home.seen(path)} 9"] if path else []), *script]
     argv = (*prefix, str(lftp.path), "-c", "\n".join(commands))
-    variables = environment(home, password)
+    variables = environment(home, password, locale or lftp.locale)
     if clock is not None:
         variables |= clock_environment(lftp, clock)
     finished = lftp.start(argv, env=variables, cwd=home.seen(home.folder(cwd)), timeout=timeout)

@@ -20,7 +20,7 @@ UNEXPECTED = "NOT AS EXPECTED: "
 
 _VARYING = (
     (re.compile(r" ?\((?:[0-9A-F]{2}:){19}[0-9A-F]{2}\)"), ""),
-    (re.compile(r"\b(file|put|one|two|tree)-[a-z2-9]{12}(?:\.txt)?"), r"\1"),
+    (re.compile(r"\b(file|put|one|two|tree|listed)-[a-z2-9]{12}(?:\.txt)?"), r"\1"),
     (re.compile(r"/\S*/ftps-lab-[^/\s]+/"), "…/"),
     (re.compile(r"[‘’]"), "'"),  # noqa: RUF001 - the quotes follow the locale (docs/lftp.md, "Refusals")
     (re.compile(r"\s+"), " "),

@@ -60,17 +60,21 @@ def result(done: ScenarioResult) -> Json:
         "status": done.status,
         "why_skipped": done.why if done.status == "skip" else None,
         "seconds": _seconds(done.seconds),
-        "steps": [_step(step) for step in done.steps],
+        "steps": [
+            _step(step, meant.why_no_control) for meant, step in zip(done.scenario.steps, done.steps, strict=False)
+        ],
         **extra,
     }
 
 
-def _step(step: StepResult) -> Json:
+def _step(step: StepResult, why_no_control: str | None) -> Json:
     shown = step.shown
     outcome = shown.outcome
     counts: Json = {"counts": step.counts} if len(step.attempts) > 1 else {}
     sentences = whys(step)
     extra: Json = {"why": list(sentences)} if sentences else {}
+    if why_no_control:
+        extra["why_no_control"] = why_no_control
     return {
         "title": step.title,
         "status": step.status,

@@ -125,6 +125,7 @@ def _step(step: Step, no_rc: str) -> Iterator[Line]:
     where = {"lftp": "inside ~/.lftp", "home": "", "elsewhere": "in an empty folder"}[step.cwd]
     yield from _labelled("started", where)
     yield from _labelled("clock", step.clock or "")
+    yield from _labelled("locale", step.locale or "")
     yield from _labelled("run", ", ".join(step.run) + (f"; {step.repeat} times" if step.repeat > 1 else ""))
     for index, text in enumerate(expected_words(step)):
         yield from _labelled("expected" if index == 0 else "", text)

@@ -24,6 +24,7 @@ from ftps_harness.report.plain import (
     plural,
     wrapped,
 )
+from ftps_harness.report.remarks import remarks
 from ftps_harness.report.side_by_side import families, lines
 from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 
@@ -105,6 +106,16 @@ class Terminal:
             self._line()
             for line in wrapped(note, self._width):
                 self._line(line, "yellow")
+
+    def remarks(self, run: BuildRun) -> None:
+        """What a reader should know of what is as expected."""
+        for section in remarks(run):
+            self._line()
+            self._line(section.heading, "bold")
+            for line in section.lines:
+                for index, part in enumerate(wrapped(line, self._width - 6)):
+                    indent = len(line) - len(line.lstrip()) + 2 * (index > 0)
+                    self._line(f"  {' ' * indent}{part}")
 
     def failures(self, run: BuildRun) -> None:
         """The evidence of everything that failed or broke."""

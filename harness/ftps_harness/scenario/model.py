@@ -92,6 +92,7 @@ class Step(Struct, frozen=True, kw_only=True):
     rc: str | None
     run: tuple[str, ...]
     clock: str | None
+    locale: str | None
     repeat: int
     control: Control | None
     why_no_control: str | None

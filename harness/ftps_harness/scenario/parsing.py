@@ -200,6 +200,7 @@ def _step(context: steps.Context, changed: bool) -> Step:
         rc=step.rc,
         run=step.run,
         clock=step.clock,
+        locale=step.locale,
         repeat=step.repeat,
         control=step.control,
         why_no_control=step.why_no_control,

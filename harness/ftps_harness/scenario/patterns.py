@@ -29,6 +29,9 @@ DNS_NAME = re.compile(rf"^(?=.{{1,253}}$)({LABEL}\.)*{LABEL}$")
 
 IPV4 = re.compile(r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}$")
 
+LOCALE = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z]+)?(?:\.[A-Za-z0-9-]+)?(?:@[A-Za-z]+)?")
+"""A locale's name, such as ``de_DE.ISO-8859-1``."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

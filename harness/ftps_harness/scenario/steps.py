@@ -109,6 +109,14 @@ def _clock(context: Context) -> Iterator[Problem]:
         yield Problem(f"{context.key}.clock", f"{shown(clock)} is too far from now: -25000d to +365000d can be written")
 
 
+def _locale(context: Context) -> Iterator[Problem]:
+    locale = context.step.locale
+    if locale is not None and not patterns.LOCALE.fullmatch(locale):
+        yield Problem(
+            f"{context.key}.locale", f"{shown(locale)} is no locale: write C, C.UTF-8 or de_DE.ISO-8859-1, say"
+        )
+
+
 def _repeat(context: Context) -> Iterator[Problem]:
     if not 1 <= context.step.repeat <= 1000:
         yield Problem(f"{context.key}.repeat", f"must be from 1 to 1000, not {context.step.repeat}")
@@ -166,6 +174,7 @@ _RULES: tuple[Callable[[Context], Iterator[Problem]], ...] = (
     _rc,
     _run,
     _clock,
+    _locale,
     _repeat,
     _control,
     _expect,

@@ -320,6 +320,13 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra_json_schema={"pattern": patterns.RELATIVE.pattern},
         ),
     ] = None
+    locale: Annotated[
+        str | None,
+        Meta(
+            description="The locale that lftp runs in, such as C or de_DE.ISO-8859-1; a UTF-8 one when left out",
+            extra_json_schema={"pattern": patterns.LOCALE.pattern},
+        ),
+    ] = None
     repeat: Annotated[
         int,
         Meta(

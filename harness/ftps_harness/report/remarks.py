@@ -1,0 +1,60 @@
+"""What a reader should know of steps that are as expected: lftp's complaints, and where no control ran. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftps_harness.report.account import Section
+from ftps_harness.report.plain import harmless, lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.report.tally import BuildRun
+    from ftps_harness.runner import ScenarioResult, StepResult
+
+_LINES = 5
+"""How many lines of lftp's are shown for each step; `--keep` and `--json` have all."""
+
+
+def remarks(run: BuildRun) -> Iterator[Section]:
+    """A heading for each kind of remark, and a line for each step that it is about."""
+    said = tuple(line for result in run.results for line in _said(result))
+    if said:
+        yield Section("lftp also said, in steps that are as expected", said)
+    uncontrolled = tuple(line for result in run.results for line in _uncontrolled(result))
+    if uncontrolled:
+        yield Section("no control ran, for the reason that the scenario gives", uncontrolled)
+
+
+def beside_the_verdict(step: StepResult) -> tuple[str, ...]:
+    """lftp's lines on standard error, each once, without the refusals that the verdict is about."""
+    lines: dict[str, None] = {}
+    for attempt in step.attempts:
+        refusals = {harmless(word.text) for word in attempt.client.words if word.kind in {"reason", "login", "retries"}}
+        lines |= dict.fromkeys(line for line in lines_of(attempt.run.stderr) if line and line not in refusals)
+    return tuple(lines)
+
+
+def _said(result: ScenarioResult) -> Iterator[str]:
+    for number, step in enumerate(result.steps, 1):
+        lines = beside_the_verdict(step) if step.status == "pass" else ()
+        if lines:
+            yield _where(result, number)
+            yield from (f"  {line}" for line in lines[:_LINES])
+            if len(lines) > _LINES:
+                yield f"  ({len(lines) - _LINES} more lines)"
+
+
+def _uncontrolled(result: ScenarioResult) -> Iterator[str]:
+    """A line for each reason, with the steps that have it."""
+    steps: dict[str, list[int]] = {}
+    for number, (step, _) in enumerate(zip(result.scenario.steps, result.steps, strict=False), 1):
+        if step.control == "none":
+            steps.setdefault(harmless(step.why_no_control or ""), []).append(number)
+    yield from (f"{_where(result, *numbers)}: {why}" for why, numbers in steps.items())
+
+
+def _where(result: ScenarioResult, *numbers: int) -> str:
+    which = f", step{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+    return f"{harmless(result.scenario.id)}{which if len(result.scenario.steps) > 1 else ''}"
