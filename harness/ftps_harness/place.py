@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ftps_harness import lftp, s_client
+from ftps_harness.leads import leads_outside
 
 if TYPE_CHECKING:
     import os
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.home import Home
     from ftps_harness.lftp import Lftp
+    from ftps_harness.scenario import Step
     from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.wire import Traffic
 
@@ -47,6 +49,9 @@ class Place(Protocol):
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
         """Why this place has no such server, such a name for it, or such a user, as a sentence; empty if it has."""
+
+    def refuses(self, step: Step) -> str:
+        """Why a step must not be played here, as a sentence; empty if it may."""
 
     def serve(
         self,
@@ -93,6 +98,15 @@ class Here:
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:  # noqa: ARG002 - the protocol's
         """The lab's own server is whatever a scenario can say."""
+        return ""
+
+    def refuses(self, step: Step) -> str:
+        """Nothing here keeps lftp from other machines: what plainly leads there is not run."""
+        if host := leads_outside(step):
+            return (
+                f"step {step.title!r} names {host}, and on the place loopback lftp could reach it: "
+                "run it in the place sealed (`ftps-lab doctor` says what that needs)"
+            )
         return ""
 
     def serve(

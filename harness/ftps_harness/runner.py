@@ -181,7 +181,8 @@ class _Stage:
 
     def _check_place(self) -> None:
         for step in self._scenario.steps:
-            if why := self._place.why_not(self._spec_of(step, self._expect(step)), step.host, step.user):
+            why = self._place.refuses(step)
+            if why := why or self._place.why_not(self._spec_of(step, self._expect(step)), step.host, step.user):
                 raise _Skipped(why)
 
     def _serve(self, step: Step) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ftps_harness.lftp import Lftp
+    from ftps_harness.scenario import Step
     from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.wire import Traffic
 
@@ -102,6 +103,10 @@ class Sealed:
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:  # noqa: ARG002 - the protocol's
         """The lab's own server is whatever a scenario can say, wherever it is."""
+        return ""
+
+    def refuses(self, step: Step) -> str:  # noqa: ARG002 - the protocol's
+        """Nothing: wherever a step leads, there is the lab or nobody."""
         return ""
 
     def serve(

@@ -81,12 +81,34 @@ def test_without_a_file_there_is_nothing(tmp_path: Path) -> None:
         "alias command",
         "alias debug 'echo'",
         "set \\\n ssl:verify-certificate no",
+        "SET ssl:verify-certificate no",
+        '"set" ssl:verify-certificate no',
+        "'set' ssl:verify-certificate no",
+        "# x \\\nset ssl:verify-certificate/* no",
+        "set dns:name/* 192.0.2.1",
+        "set ftp:proxy ftp://192.0.2.1",
+        "set hftp:proxy http://192.0.2.1",
+        "set ftps:initial-prot P",
+        "set ftp:sync-mode off",
+        "set sync-mode/* 0",
+        "set ftp:skey-allow no",
+        "set cmd:at-exit 'open 192.0.2.1'",
+        "set log:enabled/xfer no",
+        "set net:socket-bind-ipv4 192.0.2.1",
+        "set prompt x\\;set ssl:check-hostname no",
+        "alias ls 'open 192.0.2.1; ls'",
+        "open 192.0.2.1",
+        "!touch /tmp/x",
+        "no set ftp:ssl-force yes",
+        "set",
     ],
 )
 def test_lines_that_touch_trust_are_named(tmp_path: Path, line: str) -> None:
     found = lines(tmp_path, f"# a comment\nset prompt x\n{line}\nset net:timeout 5\n")
-    assert [number for number, _ in found] == [3]
-    assert found[0][1].startswith(line.partition("\\")[0].strip())
+    comment, _, after = line.partition("\n")
+    at, text = (4, after) if comment.startswith("#") else (3, line)
+    assert [number for number, _ in found] == [at]
+    assert found[0][1].startswith(text.partition("\\")[0].strip())
 
 
 @pytest.mark.parametrize(
@@ -117,7 +139,7 @@ def test_lines_after_a_long_one_keep_their_number(tmp_path: Path) -> None:
 def test_any_bytes_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "lftp.conf"
     path.write_bytes(b"\xff\xfe\x00\nset ssl:ca-file \xff\nset \"\nset '\nset\nalias\n")
-    assert [number for number, _ in system_rc_lines(path)] == [2]
+    assert [number for number, _ in system_rc_lines(path)] == [1, 2, 3, 4, 5, 6]
     path.write_bytes(b"set " * 10_000 + b"\n" + b"\\\n" * 10_000)
     system_rc_lines(path)
 

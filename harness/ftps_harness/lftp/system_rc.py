@@ -16,42 +16,44 @@ if TYPE_CHECKING:
 
 SYSTEM_RC = Path("/etc/lftp.conf")
 
-TRUST_SETTINGS = (
-    *(
-        f"ssl:{name}"
-        for name in (
-            *("ca-file", "ca-path", "cert-file", "check-hostname", "crl-file", "crl-path", "key-file", "priority"),
-            *("use-sni", "verify-certificate"),
-        )
-    ),
-    *(
-        f"ftp:ssl-{name}"
-        for name in (
-            *("allow", "allow-anonymous", "auth", "copy-sid", "data-use-keys", "force", "protect-data"),
-            *("protect-fxp", "protect-list", "shutdown-timeout", "use-ccc"),
-        )
-    ),
+_HARMLESS = re.compile(
+    r"""
+      (?:cmd:)?prompt | cmd:(?:term-status|default-title|time-style|ls-default|cls-[a-z-]+|save-[a-z-]+)
+    | (?:color|mirror|xfer|bmk|cache|http|sftp|fish|torrent):[a-z-]+
+    | net:(?:timeout|idle|max-retries|persist-retries|limit-[a-z-]+|reconnect-interval-[a-z]+)
+    | dns:(?:order|fatal-timeout|max-retries|cache-[a-z-]+)
+    | (?:ftp:)?auto-sync-mode
+    """,
+    re.VERBOSE,
 )
-"""The settings of TLS and trust that lftp 4.8.4 to 4.9.3 list with ``set -a``."""
+"""Settings that change neither whom lftp trusts, nor whom it talks to, nor what it sends before it knows. What is not
+known to be harmless touches trust: lftp takes too many spellings of a line for a list of the others."""
 
-_WATCHED_ALIASES = frozenset({"set", "command", "open", "debug", "source", "module"})
-"""Redefining one of these changes what later lines mean, the scenario's and ours."""
+_ON_ALONE = re.compile(r"(?:ftp:)?sync-mode")
+"""Harmless when it is on, as Debian's file has it for some hosts; off, it sends the password early (docs/lftp.md)."""
 
-_WORD = r"""(?:"[^"]*"|'[^']*'|[^\s;&|()"']+)"""
-_SET = re.compile(rf"""(?:^|[\s;&|()"'])set?((?:\s+-\w+)*)\s+(?!-)({_WORD})""")
-_ALIAS = re.compile(rf"(?:^|[\s;&|()])al(?:i|ia|ias)?\s+({_WORD})")
-_ELSEWHERE = re.compile(r"(?:^|[\s;&|()])(?:so(?:u|ur|urc|urce)?|mod(?:u|ul|ule)?|ev(?:a|al)?)(?=\s)")
-"""``source``, ``module`` and ``eval`` bring in what does not stand in the line. lftp takes unique beginnings."""
+_COMMANDS = frozenset(
+    {
+        *("alias", "at", "bye", "cache", "cd", "close", "cls", "command", "debug"),
+        *("echo", "eval", "exit", "get", "lcd", "lftp", "local", "ls", "mget"),
+        *("mirror", "module", "mput", "nlist", "open", "pget", "put", "queue", "quit"),
+        *("quote", "recls", "rels", "renlist", "repeat", "set", "shell", "site", "source"),
+        *("user", "wait"),
+    }
+)
+"""An alias of one of these changes what later lines mean, the scenario's and ours."""
+
+_WORD = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|(?:\\.|[^\s\\;&|()!"'#<>])+)"""
+_SET = re.compile(rf"set[ \t]+([a-z:_-]+)(?:/{_WORD})?[ \t]+({_WORD})[ \t]*")
+_ALIAS = re.compile(rf"alias[ \t]+([\w.-]+)[ \t]+({_WORD}(?:[ \t]+{_WORD})*)[ \t]*")
 
 _TRY_SECONDS = 10.0
 
 
 def system_rc_lines(path: Path = SYSTEM_RC) -> list[tuple[int, str]]:
-    """The lines of the system's rc that would touch trust, or could out of sight: number and text.
+    """The lines of the system's rc that touch trust, or are not known to leave it alone: number and text.
 
-    Settings of TLS under any abbreviation that lftp accepts, also one that it would call ambiguous; aliases of commands
-    that settings are made with; ``source``, ``module`` and ``eval``. A file that is missing or unreadable has none:
-    lftp itself passes over it.
+    A file that is missing or unreadable has none: lftp itself passes over it.
     """
     try:
         text = path.read_text("utf-8", "replace")
@@ -62,15 +64,18 @@ def system_rc_lines(path: Path = SYSTEM_RC) -> list[tuple[int, str]]:
 
 def lines_that_touch_trust(text: str) -> list[tuple[int, str]]:
     """The same of a file's text."""
-    return [(number, line.strip()) for number, line in _logical_lines(text) if _touches_trust(line.lstrip())]
+    return [(number, line.strip()) for number, line in _logical_lines(text) if not _is_harmless(line.strip())]
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines as lftp reads them, with the number that each begins at: a backslash at the end joins the next."""
+    """Lines as lftp reads them, with the number that each begins at.
+
+    A backslash at the end joins the next line, but not to a comment of a whole line (docs/lftp.md, "The rc").
+    """
     begun, so_far = 1, ""
     for number, line in enumerate(text.split("\n"), 1):
         so_far += line
-        if so_far.endswith("\\"):
+        if so_far.endswith("\\") and not so_far.lstrip().startswith("#"):
             so_far = so_far[:-1]
             continue
         yield begun, so_far
@@ -79,31 +84,14 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield begun, so_far
 
 
-def _touches_trust(line: str) -> bool:
-    if line.startswith("#"):
-        return False
-    settings = (match[2].strip("\"'").partition("/")[0] for match in _SET.finditer(line))
-    aliases = (match[1].strip("\"'") for match in _ALIAS.finditer(line))
-    return (
-        any(_may_mean(name, setting) for name in settings for setting in TRUST_SETTINGS)
-        or not _WATCHED_ALIASES.isdisjoint(aliases)
-        or _ELSEWHERE.search(line) is not None
-    )
-
-
-def _may_mean(name: str, setting: str) -> bool:
-    """Whether lftp could take `name` for `setting` (lftp 4.9.3, src/ResMgr.cc, `VarNameCmp`).
-
-    The part before the colon may be left out, each part may be cut short, ``_`` is ``-``.
-    """
-    if ":" not in name:
-        setting = setting.partition(":")[2]
-    pattern = re.sub(r"[-_:]|$", lambda found: r"[^-:]*" + found[0].replace("_", "-"), name)
-    return re.match(pattern if _is_plain(name) else re.escape(name), setting) is not None
-
-
-def _is_plain(name: str) -> bool:
-    return re.fullmatch(r"[\w:-]+", name) is not None
+def _is_harmless(line: str) -> bool:
+    if not line or line.startswith("#"):
+        return True
+    if (setting := _SET.fullmatch(line)) is not None:
+        name = setting[1].replace("_", "-")
+        return _HARMLESS.fullmatch(name) is not None or (_ON_ALONE.fullmatch(name) is not None and setting[2] == "on")
+    alias = _ALIAS.fullmatch(line)
+    return alias is not None and alias[1] not in _COMMANDS
 
 
 def system_rc_prefix(path: Path = SYSTEM_RC) -> tuple[str, ...]:

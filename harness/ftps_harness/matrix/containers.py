@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ftps_harness.lftp import Lftp
     from ftps_harness.matrix.builds import Build, ServerKind
     from ftps_harness.matrix.play import MatrixRun, Pair
-    from ftps_harness.scenario import Scenario
+    from ftps_harness.scenario import Scenario, Step
     from ftps_lab.interface import Server
     from ftps_lab.wire import Traffic
 
@@ -217,6 +217,10 @@ class PairPlace:
         if user is not None and not is_user(user):
             return f"no {self._kind} here can have a user of the name {user!r}"
         return why_not(self._kind, spec)
+
+    def refuses(self, step: Step) -> str:  # noqa: ARG002 - the protocol's
+        """Nothing: the network has no way out."""
+        return ""
 
     def serve(
         self,

@@ -1,0 +1,50 @@
+"""What in a step could lead lftp to another machine, as far as its text tells. Pure.
+
+Only the kernel can keep lftp from other machines (the place `sealed`). Where it does not, this refuses what is plain to
+see, so that nobody sends a password away by mistake; an rc that wants to can still do it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.scenario import Step
+
+_ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)")
+_URL = re.compile(r"\b(?:ftps?|hftp|https?|sftp|fish)://(?:[^\s/@\"';]*@)?(\[[^\]]*\]|[^\s/:\"';{}]+)", re.IGNORECASE)
+_LEADING = re.compile(r"\b(?:dns:name|\w*:?proxy)\S*\s+(?:\w+://)?(\[[^\]]*\]|[^\s/:\"';]+)", re.IGNORECASE)
+
+_RESERVED = ("example", "test", "invalid", "localhost")
+"""Names below these lead nowhere (RFC 6761)."""
+
+
+def leads_outside(step: Step) -> str:
+    """The first host outside of the lab that a step names; empty if it names none.
+
+    Args:
+        step: Whose host, rc, commands and files are read.
+    """
+    texts = [step.rc or "", *step.run]
+    texts += [source.value for sources in step.files.values() for source in sources if source.kind == "text"]
+    named = (step.host, *(host for text in texts for host in _named(text)))
+    return next((host for host in named if _is_outside(host, step.host)), "")
+
+
+def _named(text: str) -> Iterator[str]:
+    yield from _ADDRESS.findall(text)
+    for pattern in (_URL, _LEADING):
+        yield from (host.strip("[]") for host in pattern.findall(text))
+
+
+def _is_outside(host: str, own: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        pass
+    name = host.rstrip(".").lower()
+    return name != own.rstrip(".").lower() and "." in name and name.rpartition(".")[2] not in _RESERVED
