@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PREFIX = "ftps-lab-run-"
 """What the name of each folder begins with: only such folders are cleared."""
 
+MOUNTS = Path("/proc/self/mountinfo")
+"""Where the kernel lists what is mounted in this process's view, a mount point in each line's fifth word (proc(5))."""
+
 _PLAIN = re.compile(r"[\w/.,:=@%+~-]+")
 """Paths below which lftp reads its rc, and which need no quotes in its commands (docs/lftp.md, "The rc")."""
 
@@ -136,11 +139,21 @@ def _make(kind: str, parent: Path) -> tuple[Path, int | None]:
         os.close(lock)
 
 
+def _holds_a_mount(path: Path) -> bool:
+    """Whether something is mounted below: in a container, what its engine made for that looks like a leftover."""
+    try:
+        lines = MOUNTS.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:  # not Linux
+        return False
+    points = [re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]) for line in lines]
+    return any(Path(point).is_relative_to(path) for point in points)
+
+
 @contextlib.contextmanager
 def _abandoned(path: Path) -> Iterator[bool]:
     """Whether a folder of ours has no owner; while it has not, nobody else can take it."""
     state = path.lstat()
-    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or _holds_a_mount(path):
         yield False
         return
     disk.open_folder(path)

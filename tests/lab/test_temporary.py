@@ -153,3 +153,18 @@ def test_letters_of_any_language_are_no_reason(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "Übung-日本").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "Übung-日本"))
     assert temporary.place() == tmp_path / "Übung-日本"
+
+
+def test_what_has_something_mounted_below_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container the matrix's folder is no more than the way to what is mounted: it has no lock there."""
+    way = tmp_path / f"{PREFIX}matrix-a b"
+    (way / "pair").mkdir(parents=True)
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"61 60 0:1 / {str(way).replace(' ', chr(92) + '040')}/pair rw - ext4 /dev/x rw\n")
+    monkeypatch.setattr(temporary, "MOUNTS", mounts)
+    with Folder("next", tmp_path):
+        assert (way / "pair").exists()
+    temporary.clear_leftovers.cache_clear()
+    mounts.write_text("")
+    with Folder("next", tmp_path):
+        assert not way.exists()
