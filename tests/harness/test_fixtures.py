@@ -147,3 +147,17 @@ def test_nothing_is_shared_by_two_runs_of_the_fixture(hand: Hand) -> None:
     assert refused.verdict == "rejected"
     assert refused.attempt.client.holds_payload is False
     assert [task.done for task in refused.attempt.client.tasks] == [False, False, False]
+
+
+def test_a_server_of_the_fixture_has_a_right_user_and_password(hand: Hand) -> None:
+    """Those that it is given, whatever is in them, until a rotation gives others; else secret ones."""
+    server = hand.servers(user="SITE\\me", password="it's #1")
+    assert (server.user, server.password) == ("SITE\\me", "it's #1")
+    assert hand.lftp(server, rc=pinned(server)).verdict == "accepted"
+    assert hand.lftp(server, rc=pinned(server), password="wrong").verdict == "login-failed"
+    assert hand.lftp(server, rc=pinned(server), user="you").verdict == "login-failed"
+    server.rotate(certificate=server.certificate, user=None, password=None)
+    assert (server.user, server.password) == (server.secrets.user, server.secrets.password)
+    assert hand.lftp(server, rc=pinned(server), user="you").verdict == "accepted"
+    with pytest.raises(UsageError, match=r"ftps_server\(user=…\): is empty"):
+        hand.servers(user="")

@@ -52,6 +52,8 @@ class ServerKeys(TypedDict, total=False):
     role: Role
     require_tls: bool
     tls: Sequence[TLSVersion]
+    user: str | None
+    password: str | None
     attack: Attack
     attack_certificate: Certificate | trustme.LeafCert | CertificateKeys | None
     attack_reply: int

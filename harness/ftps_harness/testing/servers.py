@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import trustme
 
+from ftps_harness.login import Login
 from ftps_harness.place import Here
 from ftps_harness.scenario import servers
 from ftps_harness.scenario.explain import explain
@@ -33,7 +34,7 @@ __tracebackhide__ = arguments.hidden
 
 _SERVER_KEYS = tuple(ServerSpec.__dataclass_fields__)
 _CERTIFICATES = ("certificate", "data_certificate", "attack_certificate")
-_PLAIN_KEYS = ("protocol", "role", "require_tls", "tls", "attack", "attack_reply", "attack_how")
+_PLAIN_KEYS = ("protocol", "role", "require_tls", "tls", "user", "password", "attack", "attack_reply", "attack_how")
 
 
 class ServerHandle:
@@ -77,13 +78,13 @@ class ServerHandle:
 
     @property
     def user(self) -> str:
-        """The secret user of this server, whom lftp logs in as unless a test names another."""
-        return self.secrets.user
+        """The only user that it lets in, or a secret one: whom lftp logs in as unless a test names another."""
+        return Login.of(self.spec, self.secrets).user
 
     @property
     def password(self) -> str:
         """The right password."""
-        return self.secrets.password
+        return Login.of(self.spec, self.secrets).password
 
     @property
     def pin(self) -> Path:
@@ -255,7 +256,8 @@ class ServerFactory:
 
 def _check(given: Mapping[str, Any], spec: ServerSpec) -> None:
     """Hold a server to the rules of ``[server]``."""
-    keys = {key: value for key, value in given.items() if key in _PLAIN_KEYS}
+    left_out = {key for key in ("user", "password") if given.get(key) is None}
+    keys = {key: value for key, value in given.items() if key in _PLAIN_KEYS and key not in left_out}
     keys |= {key: key for key in _CERTIFICATES if given.get(key) is not None}
     server = Server(
         **{key: getattr(spec, key) for key in _PLAIN_KEYS},
