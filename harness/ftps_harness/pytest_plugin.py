@@ -5,6 +5,8 @@ Idle unless used: nothing but pytest is imported until a test asks for lftp or a
 
 from __future__ import annotations
 
+import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _CLIENT = pytest.StashKey["Lftp"]()
 _PROPERTY = "ftps-lab"
+_SHARED_RUNNERS = frozenset({"lftp_module", "lftp_session"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--lftp", metavar="PATH", help="the lftp to test with (default: FTPS_LAB_LFTP, else the one on PATH)"
     )
-    group.addoption("--pin-tool", metavar="COMMAND", help="comes with a later version of ftps-lab")
+    group.addoption("--pin-tool", metavar="COMMAND", help=argparse.SUPPRESS)  # not there yet
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,31 +98,46 @@ class ScenarioItem(pytest.Item):
         return self.path, None, self.name
 
 
-@pytest.fixture
-def ftps_server() -> Iterator[ServerFactory]:
-    """Starts FTPS servers: `ftps_server()` is self-signed for localhost; keywords are the keys of `[server]`."""
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """A verdict that is compared with another one brings its evidence."""
+    outcome = sys.modules.get("ftps_harness.testing.outcome")  # idle unless used
+    return None if outcome is None else outcome.explain_comparison(op, left, right)
+
+
+def _servers() -> Iterator[ServerFactory]:
+    """Start FTPS servers: `ftps_server()` is self-signed for localhost; keywords are the keys of `[server]`."""
     from ftps_harness.testing import ServerFactory  # idle unless used
 
     with ServerFactory() as factory:
         yield factory
 
 
-@pytest.fixture
-def lftp(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
-    """Runs the real lftp in a sealed HOME: `lftp(server, rc=…)` gives the outcome that three witnesses agree on."""
+def _runner(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
+    """Run the real lftp in a sealed HOME: `lftp(server, rc=…)` gives the outcome that three witnesses agree on."""
     from ftps_harness.home import Home  # idle unless used
     from ftps_harness.testing import LftpRunner
 
     client = _client(request.config)
-    request.node.user_properties.append((_PROPERTY, _versions(client)))
+    if request.scope == "function":
+        request.node.user_properties.append((_PROPERTY, _versions(client)))
     with Home() as home:
         yield LftpRunner(client, home)
 
 
-@pytest.fixture
-def pin_tool() -> None:
-    """Comes with a later version."""
-    pytest.fail("the fixture pin_tool comes with a later version of ftps-lab", pytrace=False)
+ftps_server = pytest.fixture(name="ftps_server")(_servers)
+ftps_server_module = pytest.fixture(name="ftps_server_module", scope="module")(_servers)
+ftps_server_session = pytest.fixture(name="ftps_server_session", scope="session")(_servers)
+lftp = pytest.fixture(name="lftp")(_runner)
+lftp_module = pytest.fixture(name="lftp_module", scope="module")(_runner)
+lftp_session = pytest.fixture(name="lftp_session", scope="session")(_runner)
+
+
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Note in the report what this test is run with; a fixture of a wider scope belongs to no test alone."""
+    if (client := item.config.stash.get(_CLIENT, None)) is not None and _SHARED_RUNNERS & set(
+        getattr(item, "fixturenames", ())
+    ):
+        item.user_properties.append((_PROPERTY, _versions(client)))
 
 
 class _TestedWith:

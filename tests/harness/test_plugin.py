@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,19 @@ def test_the_readme_example_passes(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*ftps-lab: * is lftp *dialect *; servers: pyftpdlib *, OpenSSL *"])
+
+
+def test_the_references_example_passes_and_can_fail(pytester: pytest.Pytester) -> None:
+    reference = (EXAMPLE.parent.parent.parent / "docs/reference.md").read_text("utf-8")
+    (text,) = re.findall(r"^```python\n(from ftps_harness\.testing .*?)^```", reference, re.DOTALL | re.MULTILINE)
+    pytester.makepyfile(test_example=text)
+    pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider").assert_outcomes(passed=1)
+    pytester.makepyfile(
+        test_example=text.replace("server.rotate(", "print("),
+        test_no_pin=text.replace("set ssl:ca-file", "# set ssl:ca-file"),
+        test_no_tool=text.replace("cp ", "no-such-copy "),
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(failed=3)
 
 
 def test_every_claim_of_the_example_can_fail(pytester: pytest.Pytester) -> None:
@@ -133,11 +147,77 @@ def test_an_unusable_lftp_fails_with_a_sentence(pytester: pytest.Pytester, argum
     assert "Traceback" not in result.stdout.str()
 
 
-def test_what_comes_later_is_refused(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_x(pin_tool): pass")
+def test_what_comes_later_is_hidden_and_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_x(): pass")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--pin-tool", "x")
     result.stderr.fnmatch_lines(["*--pin-tool*later version*"])
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(errors=1)
+    for option, known in {"--help": "--lftp=", "--fixtures": "ftps_server_session"}.items():
+        shown = pytester.runpytest_subprocess("-p", "no:cacheprovider", option).stdout.str()
+        assert known in shown
+        assert "pin-tool" not in shown
+        assert "pin_tool" not in shown
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_servers_and_homes_of_a_wider_scope(pytester: pytest.Pytester, scope: str) -> None:
+    """One server and one HOME for several tests; the report says what they were run with."""
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.fixture(scope="{scope}")
+        def outcome(ftps_server_{scope}, lftp_{scope}):
+            server = ftps_server_{scope}()
+            return lftp_{scope}(server, rc=f'set ssl:ca-file "{{server.pin}}"')
+
+        seen = []
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_outcome(outcome, number):
+            seen.append(outcome)
+            assert seen[0] is outcome
+            assert outcome.verdict == "accepted"
+        """
+    )
+    result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*ftps-lab: * is lftp *dialect *; servers: pyftpdlib *"])
+
+
+WRONG = {
+    'outcome.check("accepted")': "expected accepted, but it was rejected: untrusted",
+    'outcome.check(reasons="hostname")': "reasons: expected hostname, but it was untrusted",
+    'outcome.check("rejected", message="no such words")': "lftp did not print 'no such words'",
+    'assert outcome.verdict == "accepted"': "assert 'rejected' == 'accepted'",
+    'assert outcome.verdict in {"accepted"}': "assert 'rejected' in {'accepted'}",
+    'assert outcome.reasons == {"hostname"}': "assert {'untrusted'} == {'hostname'}",
+    'assert outcome.exposed == {"password"}': "assert set() == {'password'}",
+}
+
+
+def test_failure_brings_the_evidence(pytester: pytest.Pytester) -> None:
+    """Command, rc, both streams, log, and what server and wire saw; one line says what it was."""
+    head = (
+        "def test_wrong_{}(ftps_server, lftp):\n    outcome = lftp(ftps_server(), rc='# my rc', run=['list'])\n    {}\n"
+    )
+    pytester.makepyfile("\n".join(head.format(number, line) for number, line in enumerate(WRONG)))
+    result = pytester.runpytest_subprocess("-vv", "-p", "no:cacheprovider")
+    result.assert_outcomes(failed=len(WRONG))
+    failures = result.stdout.str().partition("FAILURES")[2].partition("short test summary")[0]
+    shown = re.split(r"^_+ test_wrong_\d _+$", failures, flags=re.MULTILINE)[1:]
+    headings = (
+        "lftp's command",
+        "# my rc",
+        "stdout",
+        "stderr",
+        "debug log",
+        "the server's account",
+        "the wire's account",
+    )
+    for text, first in zip(shown, WRONG.values(), strict=True):
+        for part in (first, "rejected: untrusted", *headings, "Certificate verification: "):
+            assert part in text
+        assert "ftps_harness/" not in text
 
 
 def test_idle_unless_used(pytester: pytest.Pytester) -> None:

@@ -229,42 +229,38 @@ def test_one_line_tells_what_a_thing_is(servers: ServerFactory, lftp: LftpRunner
     assert repr(forced) == "<lftp's outcome: rejected: tls-required>"
 
 
-MISTAKES = """
-import pytest
+MISTAKES = [
+    "lftp('localhost')",
+    "lftp(server, cwd='/tmp')",
+    "lftp(server, files={'x': 5})",
+    "lftp()",
+    "lftp(server, rcc='')",
+    "lftp(server, 'set x y')",
+    "lftp(server, run=['exit'])",
+    "ftps_server(atack='none')",
+    "ftps_server(attack='nobody')",
+    "ftps_server(certificate={'not_after': 'yesterday'})",
+    "ftps_server.certificate(nmaes=[])",
+    "server.rotate(certificate='x')",
+    "ftps_server(protocol='plain').pin",
+]
 
-def test_mistake(ftps_server, lftp):
-    server = ftps_server()
-    {line}  # this line
-"""
 
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "lftp('localhost')",
-        "lftp(server, cwd='/tmp')",
-        "lftp(server, files={'x': 5})",
-        "lftp()",
-        "lftp(server, rcc='')",
-        "lftp(server, 'set x y')",
-        "lftp(server, run=['exit'])",
-        "ftps_server(atack='none')",
-        "ftps_server(attack='nobody')",
-        "ftps_server(certificate={'not_after': 'yesterday'})",
-        "ftps_server.certificate(nmaes=[])",
-        "server.rotate(certificate='x')",
-        "ftps_server(protocol='plain').pin",
-    ],
-)
-def test_mistake_ends_at_the_tests_own_line(pytester: pytest.Pytester, line: str) -> None:
+def test_each_mistake_ends_at_the_tests_own_line(pytester: pytest.Pytester) -> None:
     """The only frame that pytest shows is the test's."""
-    pytester.makepyfile(MISTAKES.format(line=line))
+    functions = [
+        f"def test_mistake_{number}(ftps_server, lftp):\n    server = ftps_server()\n    {line}\n"
+        for number, line in enumerate(MISTAKES)
+    ]
+    pytester.makepyfile(test_mistakes="\n".join(functions))
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(failed=1)
-    shown = result.stdout.str()
-    assert f">       {line}  # this line" in shown
-    assert shown.count("test_mistake_ends_at_the_tests_own_line.py:5: ") == 1
-    assert "ftps_harness/" not in shown.partition("short test summary")[0].replace("plugins: ", "")
+    result.assert_outcomes(failed=len(MISTAKES))
+    shown = result.stdout.str().partition("FAILURES")[2].partition("short test summary")[0]
+    assert shown.count(": ArgumentError\n") == len(MISTAKES)
+    for number, line in enumerate(MISTAKES):
+        assert f">       {line}\n" in shown
+        assert f"test_mistakes.py:{4 * number + 3}: ArgumentError\n" in shown
+    assert "ftps_harness/" not in shown
 
 
 def test_public_names_can_be_imported() -> None:

@@ -20,6 +20,7 @@ from ftps_harness.scenario.tables import (
 from ftps_harness.testing.arguments import ArgumentError
 from ftps_harness.testing.keys import CertificateKeys, ServerKeys
 from ftps_harness.testing.outcome import TestOutcome
+from ftps_harness.testing.program import ProgramResult
 from ftps_harness.testing.runner import LftpRunner
 from ftps_harness.testing.servers import ServerFactory, ServerHandle
 from ftps_lab.certificates import Certificate
@@ -35,6 +36,7 @@ __all__ = [
     "HarnessError",
     "LabError",
     "LftpRunner",
+    "ProgramResult",
     "Protocol",
     "Reason",
     "Receiver",

@@ -46,7 +46,7 @@ class ArgumentError(UsageError, TypeError):
 
 def hidden(excinfo: Any) -> bool:
     """For `__tracebackhide__`: whether pytest hides our frames. Those of a bug of ours stay visible."""
-    return bool(excinfo.errisinstance((UsageError, HarnessError, LabError, AssertionError)))
+    return bool(excinfo.errisinstance((UsageError, HarnessError, LabError)))
 
 
 def at_the_tests_line(name: str) -> Callable[[Callable[_Arguments, _Result]], Callable[_Arguments, _Result]]:
@@ -84,7 +84,8 @@ def check_lftp(
     Raises:
         ArgumentError: All that is wrong.
     """
-    problems = [
+    _refuse(
+        "lftp",
         *_run_faults(run),
         *_text_fault("host", host, needed=True),
         *_text_fault("user", user),
@@ -92,9 +93,16 @@ def check_lftp(
         *_folder_fault(cwd),
         *_time_fault(timeout),
         *_file_faults(files, cwd),
-    ]
-    if problems:
-        raise ArgumentError("; ".join(f"lftp({problem.key}=…): {problem.sentence}" for problem in problems))
+    )
+
+
+def check_program(*, host: object, cwd: object, timeout: object) -> None:
+    """The same for `lftp.program(…)`.
+
+    Raises:
+        ArgumentError: All that is wrong.
+    """
+    _refuse("lftp.program", *_text_fault("host", host, needed=True), *_folder_fault(cwd), *_time_fault(timeout))
 
 
 def rc_template(rc: object) -> str | bytes | None:
@@ -166,6 +174,11 @@ def known(what: str, keywords: Mapping[str, Any], names: Sequence[str]) -> None:
         if key not in names:
             near = did_you_mean(key, names)
             raise ArgumentError(f"{what}({key}=…): there is no such keyword.{near} Use one of {', '.join(names)}")
+
+
+def _refuse(what: str, *problems: Problem) -> None:
+    if problems:
+        raise ArgumentError("; ".join(f"{what}({problem.key}=…): {problem.sentence}" for problem in problems))
 
 
 def _braced(values: Mapping[str, str]) -> str:

@@ -1,14 +1,39 @@
-"""What one run of lftp came to, for a test to look at."""
+"""What one run of lftp came to, for a test to look at; the evidence is in whatever failure it leads to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self, cast, get_args
+
+from ftps_harness.scenario.problems import did_you_mean
+from ftps_harness.scenario.tables import Reason, Receiver, Secret, Verdict
+from ftps_harness.testing import arguments
+from ftps_harness.testing.arguments import ArgumentError, shown_value
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from ftps_harness.attempt import Attempt
-    from ftps_harness.scenario.tables import Reason, Receiver, Secret, Verdict
     from ftps_lab.testimony import Testimony
+
+__tracebackhide__ = arguments.hidden
+
+
+class Word(str):
+    """A verdict that knows its outcome, so that a failed comparison shows the evidence; a `str` in all else."""
+
+    __slots__ = ("outcome",)
+    outcome: TestOutcome
+
+
+class Words(frozenset[str]):
+    """The same of reasons and the like; a `frozenset` in all else."""
+
+    __slots__ = ("outcome",)
+    outcome: TestOutcome
+
+    def __repr__(self) -> str:
+        return repr(set(self)) if self else "set()"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,21 +60,123 @@ class TestOutcome:
 
     __test__ = False  # its name begins with Test, but it is none
 
-    def __repr__(self) -> str:
-        from ftps_harness.report.plain import outcome_words
+    @classmethod
+    def of(cls, done: Attempt) -> TestOutcome:
+        """What an attempt came to."""
+        outcome = done.outcome
+        verdict, reasons, exposed, to = (
+            Word(outcome.verdict),
+            *map(Words, (outcome.reasons, outcome.exposed, outcome.to)),
+        )
+        made = cls(
+            verdict=cast("Verdict", verdict),
+            reasons=cast("frozenset[Reason]", reasons),
+            exposed=cast("frozenset[Secret]", exposed),
+            to=cast("frozenset[Receiver]", to),
+            message=outcome.message or done.run.stderr.decode("utf-8", "replace"),
+            testimony=done.testimony,
+            attempt=done,
+        )
+        for value in (verdict, reasons, exposed, to):
+            value.outcome = made
+        return made
 
+    def check(
+        self,
+        verdict: Verdict | None = None,
+        *,
+        reasons: Reason | Collection[Reason] | None = None,
+        exposed: Secret | Collection[Secret] | None = None,
+        to: Receiver | Collection[Receiver] | None = None,
+        message: str | None = None,
+    ) -> Self:
+        """Hold this outcome against what a test expects; what is left out is not compared.
+
+        Args:
+            verdict: The verdict.
+            reasons: All reasons, one or several.
+            exposed: All that is exposed.
+            to: All to whom.
+            message: Text that lftp must have printed.
+
+        Returns:
+            The same outcome.
+
+        Raises:
+            AssertionError: It is another one, or a verdict that the witnesses do not agree on; the evidence follows.
+            ArgumentError: Nothing is to be compared, or a word does not exist.
+        """
+        __tracebackhide__ = True
+        wanted = {"reasons": reasons, "exposed": exposed, "to": to}
+        sets = {name: _words(name, value) for name, value in wanted.items() if value is not None}
+        if verdict is not None:
+            _words("verdict", verdict)
+        if verdict is None and not sets and message is None:
+            raise ArgumentError("check(): compares nothing; name a verdict, reasons, exposed, to or message")
+        if why := list(self._differences(verdict, sets, message)):
+            raise AssertionError("\n".join([*why, repr(self), *self.evidence()]))
+        return self
+
+    def _differences(self, verdict: str | None, sets: dict[str, frozenset[str]], message: str | None) -> Iterator[str]:
+        """What is otherwise than expected, a sentence each."""
+        if verdict is not None and verdict != self.verdict:
+            yield f"expected {verdict}, but it was {self._words()}"
+        elif self.attempt.outcome.doubtful:
+            yield f"it was {self._words()}, but the witnesses contradict each other"
+        for name, wanted in sets.items():
+            if wanted != (actual := getattr(self, name)):
+                shown = (", ".join(sorted(words)) or "none" for words in (wanted, actual))
+                yield "{}: expected {}, but it was {}".format(name, *shown)
+        if message is not None and message not in self.attempt.said:
+            yield f"lftp did not print {message!r}"
+
+    def __repr__(self) -> str:
         doubt = "; the witnesses contradict each other" if self.attempt.outcome.contradictions else ""
-        return f"<lftp's outcome: {outcome_words(self.attempt.outcome)}{doubt}>"
+        return f"<lftp's outcome: {self._words()}{doubt}>"
 
     def __str__(self) -> str:
         return "\n".join([repr(self), *self.evidence()])
 
+    def _words(self) -> str:
+        from ftps_harness.report.plain import outcome_words  # reports are needed where something fails
+
+        return outcome_words(self.attempt.outcome)
+
     def evidence(self) -> list[str]:
         """All that the witnesses say, line by line: lftp's command, rc, streams and log, testimony and wire."""
-        from ftps_harness.report.account import attempt_sections
+        from ftps_harness.report.account import attempt_sections  # as above
 
         return [
             line
             for section in attempt_sections(self.attempt)
             for line in (section.heading, *(f"    {each}" for each in section.lines))
         ]
+
+
+_ALLOWED: dict[str, Any] = {"verdict": Verdict, "reasons": Reason, "exposed": Secret, "to": Receiver}
+
+
+def _words(name: str, value: object) -> frozenset[str]:
+    """A word or several as a set.
+
+    Raises:
+        ArgumentError: One of them does not exist: no outcome would ever have it.
+    """
+    given = [value] if isinstance(value, str) else value
+    allowed = get_args(_ALLOWED[name])
+    if not isinstance(given, list | tuple | set | frozenset):
+        raise ArgumentError(f"check({name}=…): give one of {', '.join(allowed)}, or several, not {shown_value(value)}")
+    for word in given:
+        if word not in allowed:
+            near = did_you_mean(word, allowed)
+            raise ArgumentError(f"check({name}=…): there is no {shown_value(word)}.{near} Use {', '.join(allowed)}")
+    return frozenset(given)
+
+
+def explain_comparison(op: str, left: object, right: object) -> list[str] | None:
+    """For `pytest_assertrepr_compare`: both sides in one line, then the evidence; None where no outcome is compared."""
+    found = next((each for each in (left, right) if isinstance(each, Word | Words)), None)
+    if found is None or not hasattr(found, "outcome"):
+        return None
+    outcome = found.outcome
+    return [f"{left!r} {op} {right!r}", f"it was {outcome!r}", *outcome.evidence()]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import contextlib
+from dataclasses import replace
+from types import EllipsisType
+from typing import TYPE_CHECKING
 
-from ftps_harness.attempt import Attempt, Request, Scene, attempt
+from ftps_harness.attempt import Request, Scene, attempt
 from ftps_harness.scenario.files import destination
-from ftps_harness.testing import arguments
+from ftps_harness.testing import arguments, program
 from ftps_harness.testing.arguments import ArgumentError, at_the_tests_line
 from ftps_harness.testing.outcome import TestOutcome
 from ftps_harness.testing.servers import ServerHandle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    from ftps_harness.attempt import Attempt
     from ftps_harness.home import Home
     from ftps_harness.lftp import Lftp
-    from ftps_harness.scenario.tables import Folder, Reason, Receiver, Secret
+    from ftps_harness.scenario.tables import Folder
     from ftps_harness.testing.arguments import Content, Rc
 
 __tracebackhide__ = arguments.hidden
@@ -36,7 +41,7 @@ class LftpRunner:
         self.client = client
         self.home = home
         self._timeout = timeout
-        self._rc: str | bytes | None = None
+        self._rc: str | bytes | EllipsisType | None = None
 
     @at_the_tests_line("lftp")
     def __call__(  # noqa: PLR0913  # all but the first are named
@@ -76,7 +81,7 @@ class LftpRunner:
         """
         _check_server(server)
         arguments.check_lftp(run=run, host=host, user=user, password=password, cwd=cwd, files=files, timeout=timeout)
-        values = {"lftp": str(self.home.seen(self.home.dot_lftp)), "host": host, "port": str(server.port)}
+        values = self._values(server, host, user, password)
         self._put_files(files or {}, cwd, values)
         request = Request(
             rc=self._rc_for(rc, values),
@@ -88,7 +93,43 @@ class LftpRunner:
             timeout=self._timeout if timeout is None else timeout,
         )
         scene = Scene(self.client, self.home, server.server, server.root, server.secrets)
-        return _outcome(attempt(scene, server.spec, request))
+        return TestOutcome.of(self._with_rc(attempt(scene, server.spec, request)))
+
+    @at_the_tests_line("lftp.program")
+    def program(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        server: ServerHandle | None = None,
+        host: str = "localhost",
+        cwd: Folder = "home",
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> program.ProgramResult:
+        """Run another program in the sealed HOME, as lftp is run; lftp then finds HOME as the program left it.
+
+        Its environment is lftp's: nothing is inherited. It gets no terminal, its time and output are limited, and
+        nothing that it starts survives it.
+
+        Args:
+            argv: The command, no shell involved. In texts ``{lftp}`` and ``{host}`` stand for their values, and with a
+                server ``{port}``, ``{user}`` and ``{password}``.
+            server: Whose values these are.
+            host: What ``{host}`` stands for. Names lead to the lab for lftp only; a program connects to ``localhost``.
+            cwd: Where it is started.
+            env: Further variables of its environment.
+            timeout: Seconds that it may take.
+
+        Raises:
+            HarnessError: It cannot be started.
+            ArgumentError: An argument means nothing.
+        """
+        if server is not None:
+            _check_server(server)
+        arguments.check_program(host=host, cwd=cwd, timeout=timeout)
+        self._rc = ...  # what the program writes is not to be replaced by what a test gave before
+        limit = self._timeout if timeout is None else timeout
+        return program.run(self.home, argv, values=self._values(server, host), cwd=cwd, env=env, timeout=limit)
 
     def _put_files(self, files: Mapping[str, Content], cwd: Folder, values: Mapping[str, str]) -> None:
         """All of them, or none: what one of them is made of may be wrong."""
@@ -101,15 +142,37 @@ class LftpRunner:
             self.home.put_file(plain_name, data, folder=folder)
 
     def _rc_for(self, rc: Rc, values: Mapping[str, str]) -> str | None:
-        """The rc of this run; one that is kept has its placeholders replaced anew."""
-        if not isinstance(rc, type(...)):
+        """The rc to write for this run, None for none: one that is kept has its placeholders replaced anew.
+
+        After a program HOME stays as that left it, until a test gives another rc.
+        """
+        if not isinstance(rc, EllipsisType):
             self._rc = arguments.rc_template(rc)
+        if isinstance(self._rc, EllipsisType):
+            return None
         if self._rc is None:
             (self.home.dot_lftp / "rc").unlink(missing_ok=True)
             return None
         if isinstance(self._rc, bytes):
             return self._rc.decode("utf-8", "surrogateescape")
         return arguments.substituted("lftp(rc=…)", self._rc, values)
+
+    def _with_rc(self, done: Attempt) -> Attempt:
+        """The evidence holds the rc that lftp found, whoever wrote it."""
+        if not isinstance(self._rc, EllipsisType):
+            return done
+        with contextlib.suppress(OSError):
+            return replace(done, rc=(self.home.dot_lftp / "rc").read_text("utf-8", "surrogateescape"))
+        return done
+
+    def _values(
+        self, server: ServerHandle | None, host: str, user: str | None = None, password: str | None = None
+    ) -> dict[str, str]:
+        """What stands for placeholders."""
+        values = {"lftp": str(self.home.seen(self.home.dot_lftp)), "host": host}
+        if server is not None:
+            values |= {"port": str(server.port), "user": user or server.user, "password": password or server.password}
+        return values
 
 
 def _check_server(server: object) -> None:
@@ -123,16 +186,3 @@ def _check_server(server: object) -> None:
             f"lftp({server!r}): this server is stopped: servers end with the fixture that made them; make it by a "
             "fixture of a wider scope, or anew"
         )
-
-
-def _outcome(done: Attempt) -> TestOutcome:
-    outcome = done.outcome
-    return TestOutcome(
-        verdict=outcome.verdict,
-        reasons=cast("frozenset[Reason]", outcome.reasons),
-        exposed=cast("frozenset[Secret]", outcome.exposed),
-        to=cast("frozenset[Receiver]", outcome.to),
-        message=outcome.message or done.run.stderr.decode("utf-8", "replace"),
-        testimony=done.testimony,
-        attempt=done,
-    )

@@ -1,0 +1,149 @@
+"""Another program in the sealed HOME: a tool that writes a pin or an rc, say, before lftp uses them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from ftps_harness import process
+from ftps_harness.lftp.binary import environment
+from ftps_harness.report.plain import harmless, lines_of
+from ftps_harness.testing import arguments
+from ftps_harness.testing.arguments import ArgumentError, shown_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ftps_harness.home import Home
+    from ftps_harness.scenario.tables import Folder
+
+__tracebackhide__ = arguments.hidden
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ProgramResult:
+    """What a program in the sealed HOME came to.
+
+    Attributes:
+        argv: The whole command, placeholders replaced.
+        exit_code: None when a signal or the time limit ended it.
+        signal: The number of the signal that ended it.
+        timed_out: It, or something that it had started, was still there at the time limit and was killed.
+        seconds: From its start until nothing of it was left.
+        stdout: What it printed.
+        stderr: The same of standard error.
+        truncated: A stream was longer than `ftps_harness.process.OUTPUT_LIMIT` bytes; the rest is lost.
+    """
+
+    argv: tuple[str, ...]
+    exit_code: int | None
+    signal: int | None
+    timed_out: bool
+    seconds: float
+    stdout: bytes
+    stderr: bytes
+    truncated: bool
+
+    def check(self, exit_code: int = 0) -> Self:
+        """Fail unless it ended by itself, with this exit code.
+
+        Returns:
+            The same result.
+
+        Raises:
+            AssertionError: It did not; what it was and what it said follow.
+        """
+        __tracebackhide__ = True
+        if self.exit_code != exit_code or self.timed_out or self.truncated:
+            cut = self.exit_code == exit_code and not self.timed_out
+            expected = "all of its output" if cut else f"exit code {exit_code}"
+            raise AssertionError("\n".join([f"expected {expected}, but {self._ending()}", *self._evidence()]))
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{harmless(shlex.join(self.argv))}: {self._ending()}>"
+
+    def __str__(self) -> str:
+        return "\n".join([repr(self), *self._evidence()])
+
+    def _ending(self) -> str:
+        if self.timed_out:
+            return f"it was killed at its time limit, after {self.seconds:.1f} s"
+        cut = ", and its output was cut off" if self.truncated else ""
+        return f"signal {self.signal} ended it{cut}" if self.signal else f"its exit code was {self.exit_code}{cut}"
+
+    def _evidence(self) -> Iterator[str]:
+        yield f"command: {harmless(shlex.join(self.argv))}"
+        for name, stream in (("stdout", self.stdout), ("stderr", self.stderr)):
+            yield name
+            yield from (f"    {line}" for line in lines_of(stream) or ("(empty)",))
+
+
+def run(  # all but two are named
+    home: Home,
+    argv: Sequence[str | Path],
+    *,
+    values: Mapping[str, str],
+    cwd: Folder,
+    env: Mapping[str, str] | None,
+    timeout: float,
+) -> ProgramResult:
+    """Run a program as lftp is run: HOME and little else in its environment, its own session, nothing survives.
+
+    Args:
+        home: The sealed HOME.
+        argv: The command, no shell involved; a program without a folder in its name is looked for on the test's PATH.
+        values: What stands for placeholders in its arguments.
+        cwd: Where it is started.
+        env: Further variables of its environment.
+        timeout: Seconds until whatever is left is killed.
+
+    Raises:
+        HarnessError: It cannot be started.
+        ArgumentError: An argument means nothing.
+    """
+    words = _words(argv, values)
+    variables = environment(home) | _variables(env)
+    finished = process.run(words, env=variables, cwd=home.folder(cwd), timeout=timeout)
+    home.reopen()  # the program may have closed it
+    return ProgramResult(
+        argv=tuple(words),
+        exit_code=finished.exit_code,
+        signal=finished.signal,
+        timed_out=finished.timed_out,
+        seconds=finished.seconds,
+        stdout=finished.stdout,
+        stderr=finished.stderr,
+        truncated=finished.truncated,
+    )
+
+
+def _words(argv: object, values: Mapping[str, str]) -> list[str]:
+    if isinstance(argv, str) or not isinstance(argv, list | tuple) or not argv:
+        raise ArgumentError(
+            f"lftp.program(…): give the command as a list, such as ['sh', '-c', …], not {shown_value(argv)}"
+        )
+    if not all(isinstance(word, str | os.PathLike) for word in argv):
+        raise ArgumentError(f"lftp.program(…): a command consists of texts and paths, not {shown_value(argv)}")
+    where = "lftp.program(…)"
+    first, *rest = (
+        arguments.substituted(where, word, values) if isinstance(word, str) else os.fspath(word) for word in argv
+    )
+    if "/" not in first and (found := shutil.which(first)) is None:
+        raise ArgumentError(f"{where}: there is no program {first!r} on PATH; install it, or give its path")
+    return [first if "/" in first else str(found), *rest]
+
+
+def _variables(env: object) -> dict[str, str]:
+    if env is None:
+        return {}
+    if not isinstance(env, Mapping) or not all(isinstance(word, str) for pair in env.items() for word in pair):
+        raise ArgumentError(f"lftp.program(env=…): must be a dictionary from text to text, not {shown_value(env)}")
+    if "HOME" in env:
+        raise ArgumentError("lftp.program(env=…): HOME is the sealed one; leave it out")
+    return dict(env)
