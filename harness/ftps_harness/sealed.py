@@ -80,7 +80,7 @@ class Sealed:
             self._system.mkdir()
             replaced = _system_files(self._system)
             self._write_hosts()
-            visible = {str(folder) for path in programs for folder in (path.parent, path.resolve().parent)}
+            visible = {str(folder) for path in programs for each in (path, path.resolve()) for folder in _folders(each)}
             self._sandbox = stack.enter_context(
                 Sandbox(self.parent, visible=sorted(visible), replaced={"/etc/hosts": str(self._hosts), **replaced})
             )
@@ -183,6 +183,13 @@ class Sealed:
         names = {form for name in self._names for form in _forms(name)}
         lines = [f"{LOOPBACK} localhost", "::1 ip6-localhost", *(f"{LOOPBACK} {name}" for name in sorted(names))]
         self._hosts.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _folders(program: Path) -> Iterator[Path]:
+    """What a program needs to see: its own folder, and one with ``bin`` and ``lib`` where it was installed apart."""
+    yield program.parent
+    if program.parent.name == "bin" and (program.parent.parent / "lib").is_dir():
+        yield program.parent.parent
 
 
 class _Starter:

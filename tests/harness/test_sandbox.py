@@ -15,7 +15,7 @@ import pytest
 
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
-from ftps_harness.sandbox.sandbox import Sandbox, Unavailable
+from ftps_harness.sandbox.sandbox import Sandbox, Unavailable, how_to_grant
 from ftps_harness.sandbox.supervisor import no_such_name
 from ftps_harness.sandbox.view import INSIDE
 
@@ -258,7 +258,26 @@ class TestUnavailable:
         outer = 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" -c "$1"'
         command = ["unshare", "--user", "--map-root-user", "sh", "-c", outer, sys.executable, script]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert "the kernel does not permit a private user namespace: No space left on device; allow " in done.stdout
+        said = "the kernel does not permit a private user namespace: No space left on device; as root: sysctl user.max_"
+        assert done.stdout.startswith(said)
+
+    @pytest.mark.parametrize(
+        ("files", "told"),
+        [
+            ({"proc/kernel/apparmor_restrict_unprivileged_userns": "1\n"}, "as root: sysctl kernel.apparmor_"),
+            ({"proc/kernel/unprivileged_userns_clone": "0\n"}, "as root: sysctl kernel.unprivileged_userns_clone=1"),
+            ({"proc/user/max_user_namespaces": "0\n", "root/.dockerenv": ""}, "as root: sysctl user.max_user_"),
+            ({"root/.dockerenv": "", "proc/user/max_user_namespaces": "96365\n"}, "start this container with --sec"),
+            ({"root/run/.containerenv": ""}, "start this container with --security-opt"),
+            ({}, "allow unprivileged user namespaces, or run as root"),
+        ],
+        ids=["ubuntu", "debian", "none", "docker", "podman", "unknown"],
+    )
+    def test_the_permission_that_is_missing_is_named(self, tmp_path: Path, files: dict[str, str], told: str) -> None:
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        assert how_to_grant(tmp_path / "proc", tmp_path / "root").startswith(told)
 
     def test_what_is_no_linux_has_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(sys, "platform", "darwin")

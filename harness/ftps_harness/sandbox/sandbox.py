@@ -47,18 +47,38 @@ from ftps_harness.sandbox.supervisor import main
 main({control}, {order!r})
 """
 
-_GRANTS = {
-    "a private user namespace": (
-        "allow unprivileged user namespaces (Ubuntu 24.04: sysctl kernel.apparmor_restrict_unprivileged_userns=0; "
-        "Debian: sysctl kernel.unprivileged_userns_clone=1; in a container: --security-opt seccomp=unconfined)"
-    ),
-    "a /proc of its own": "start the container with --security-opt systempaths=unconfined",
-}
-"""What the kernel refused → how to grant it."""
+_SWITCHES = (
+    ("kernel/apparmor_restrict_unprivileged_userns", "0", "1"),  # Ubuntu 24.04
+    ("kernel/unprivileged_userns_clone", "1", "0"),  # Debian's own, before 11
+    ("user/max_user_namespaces", "10000", "0"),
+)
+"""Settings below /proc/sys that keep ordinary users from namespaces: which, the value that grants them, and that which
+does not."""
+
+_CONTAINER = (
+    "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
+)
+"""What a container of Docker or Podman needs: its profile forbids unshare(2) and covers parts of /proc."""
 
 
 class Unavailable(HarnessError):  # noqa: N818 - nothing is broken: this machine does not permit it
     """No sandbox can be made here; the sentence names the missing permission and how to grant it."""
+
+
+def how_to_grant(proc: Path = Path("/proc/sys"), root: Path = Path("/")) -> str:
+    """What to do where the kernel permits no sandbox, as the rest of a sentence.
+
+    Args:
+        proc: Where the kernel's settings are.
+        root: Where it shows whether this is a container.
+    """
+    for name, granting, refusing in _SWITCHES:
+        with contextlib.suppress(OSError):
+            if (proc / name).read_text("ascii").strip() == refusing:
+                return f"as root: sysctl {name.replace('/', '.')}={granting}"
+    if (root / ".dockerenv").exists() or (root / "run/.containerenv").exists():
+        return f"start this container with {_CONTAINER}"
+    return "allow unprivileged user namespaces, or run as root"
 
 
 def why_none() -> str:
@@ -185,10 +205,7 @@ class Sandbox:
         if not text:
             raise HarnessError(f"the sandbox ended before it had begun: {self._line.last_words() or 'it said nothing'}")
         said = json.loads(text)
-        grant = _GRANTS.get(said["doing"])
-        raise Unavailable(
-            f"the kernel does not permit {said['doing']}: {said['why']}" + (f"; {grant}" if grant else "")
-        )
+        raise Unavailable(f"the kernel does not permit {said['doing']}: {said['why']}; {how_to_grant()}")
 
     def _end(self) -> None:
         """Close the connection, which ends the supervisor and with it the PID namespace."""
