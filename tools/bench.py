@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import bench_bare
 from bench_figure import Figure
 from bench_matrix import warm_cells
+from bench_sealed import overhead
 from ftps_harness import lftp
 from ftps_harness.attempt import Request, Scene, attempt
 from ftps_harness.errors import HarnessError, UsageError
@@ -88,6 +89,7 @@ def main() -> None:
 def _figures(client: Lftp, scenarios: list[Scenario], effort: Effort) -> Iterator[Figure]:
     print(f"lftp {client.version}, {client.tls}; {len(scenarios)} scenarios, medians of {effort.rounds} rounds\n")
     yield from catalogue_against_bare(client, scenarios, effort)
+    yield from overhead(client, ROOT, effort.rounds)
     yield from servers(effort.rounds)
     yield from interceptor(client, effort)
     yield from warm_cells(client, scenarios, min(effort.rounds, 3))

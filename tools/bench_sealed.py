@@ -1,0 +1,66 @@
+"""The sandbox's part of `make bench`: what the place `sealed` costs."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench_figure import Figure
+from ftps_harness import process
+from ftps_harness.sandbox.sandbox import Sandbox, why_none
+from ftps_harness.sandbox.view import INSIDE
+from ftps_lab.temporary import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ftps_harness.lftp import Lftp
+
+_RUNS = 20
+"""Programs started for each round: one takes a few milliseconds."""
+
+
+def overhead(client: Lftp, root: Path, rounds: int) -> Iterator[Figure]:
+    """A program started in a sandbox against one started here; a command in the one place against the other."""
+    if why := why_none():
+        print(f"the sandbox is not measured: {why}")
+        return
+    with Folder("bench") as folder:
+        (folder.path / "own").mkdir()
+        with Sandbox(folder.path) as sandbox:
+            sandbox.host.ping()
+
+            def inside() -> None:
+                sandbox.run(["/bin/true"], env={}, cwd=Path(INSIDE), timeout=30, folder="own")
+
+            def here() -> None:
+                process.run(["/bin/true"], env={}, cwd=Path("/"), timeout=30)
+
+            more = statistics.median(_more(inside, here) for _ in range(_RUNS * rounds))
+    yield Figure("a program started in a sandbox, longer than one started here", more * 1000, "ms", 3)
+    sealed, loopback = (_command(client, root, place) for place in ("sealed", "loopback"))
+    more = statistics.median(_more(sealed, loopback) for _ in range(3 * rounds))
+    yield Figure("a command of one scenario, longer in the place sealed than on loopback", more * 1000, "ms", 50)
+
+
+def _more(one: Callable[[], None], other: Callable[[], None]) -> float:
+    """How many seconds longer one thing takes than another right after it."""
+    began = time.perf_counter()
+    one()
+    between = time.perf_counter()
+    other()
+    return (between - began) - (time.perf_counter() - between)
+
+
+def _command(client: Lftp, root: Path, place: str) -> Callable[[], None]:
+    scenario = root / "scenarios/document/untrusted-by-default.scenario.toml"
+    command = [sys.executable, "-m", "ftps_harness", "run", str(scenario), "--place", place, "--lftp", str(client.path)]
+
+    def run() -> None:
+        subprocess.run(command, capture_output=True, check=True)
+
+    return run
