@@ -67,8 +67,6 @@ def test_quick_measures_every_figure_and_judges_none(tmp_path: Path) -> None:
     assert said.startswith("the matrix is not measured: ")
     unmeasured = ["the sandbox is not measured: " in line for line in lines]
     assert len(lines) == len(figures) + 3 + sum(unmeasured)  # the sentence, the head line, and a blank one
-        len(FIGURES) - len(figures) and 1
-    )  # the sentence, the head line, and a blank one
     assert "at most" not in done.stdout
 
 
