@@ -62,7 +62,7 @@ def test_quick_measures_every_figure_and_judges_none(tmp_path: Path) -> None:
     figures = [figure for figure in FIGURES if ("sealed" not in figure and "sandbox" not in figure) or not why_none()]
     for figure in figures:
         [line] = [line for line in lines if line.startswith(f"{figure}  ")]
-        assert float(line[len(figure) :].split()[0]) >= 0
+        assert float(line[len(figure) :].split()[0]) >= 0 or ", longer " in figure  # a difference, on a busy machine
     [said] = [line for line in lines if "no.sock" in line]
     assert said.startswith("the matrix is not measured: ")
     unmeasured = ["the sandbox is not measured: " in line for line in lines]
