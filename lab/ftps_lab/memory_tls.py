@@ -13,6 +13,12 @@ from OpenSSL import SSL
 _HEADER = 5
 """Length in bytes of a TLS record's header: type, version, length (RFC 8446 section 5.1)."""
 
+_LARGE = 4096
+"""Bytes. Behind a record of this size or more comes another one of content, and its header is read along with it."""
+
+_RECORDS = 73728
+"""Bytes of encrypted records that are moved to the socket at once: 64 KiB of content and what is around it."""
+
 _UNFINISHED = "closed before the handshake was finished"
 
 
@@ -20,7 +26,7 @@ class MemoryTls(SSL.Connection):
     """TLS over a non-blocking socket, either side of it, with the interface of `SSL.Connection`.
 
     Records are fed one at a time: data that OpenSSL already holds would make no socket readable, and the event loop
-    would wait for ever.
+    would wait for ever. Only the header of the next record may come along, for the rest of it is still to be read.
 
     With `hold_tickets` (data connections) the session tickets of TLS 1.3 wait until there is something else to send: an
     lftp built with OpenSSL closes an upload without having read them, the kernel answers with a reset, and the end of
@@ -35,6 +41,7 @@ class MemoryTls(SSL.Connection):
         self._holding = False
         self._outgoing = b""
         self._record_missing = _HEADER
+        self._record_large = False
         self._header = b""
         self._finished = False
 
@@ -79,15 +86,24 @@ class MemoryTls(SSL.Connection):
             try:
                 return super().recv(size, flags)
             except SSL.WantReadError:
-                self.flush()
-                self._feed()
+                try:
+                    self._feed()
+                except SSL.WantReadError:
+                    self.flush()  # before the peer is waited for, it gets what it may wait for
+                    raise
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Encrypt and send; raises WantWriteError, having taken nothing, while older bytes wait."""
         self._holding = False
         if not self.flush():
             raise SSL.WantWriteError
-        sent = super().send(data, flags)
+        content, sent = memoryview(data), 0
+        try:
+            while sent < len(content):  # OpenSSL takes a record's worth, 16 KiB; one write to the socket is for all
+                sent += super().send(content[sent:], flags)
+        except SSL.WantReadError:
+            if not sent:
+                raise
         self.flush()
         return sent
 
@@ -106,8 +122,11 @@ class MemoryTls(SSL.Connection):
         if self._holding:
             return True
         with contextlib.suppress(SSL.WantReadError):
-            while True:
-                self._outgoing += self.bio_read(65536)
+            whole = _RECORDS
+            while whole == _RECORDS:
+                records = self.bio_read(_RECORDS)
+                whole = len(records)
+                self._outgoing += records
         while self._outgoing:
             try:
                 sent = self.raw.send(self._outgoing)
@@ -132,8 +151,9 @@ class MemoryTls(SSL.Connection):
 
     def _feed(self) -> None:
         """Give OpenSSL the rest of the current record, as far as it has arrived."""
+        ahead = _HEADER if self._record_large else 0
         try:
-            data = self.raw.recv(self._record_missing)
+            data = self.raw.recv(self._record_missing + ahead)
         except BlockingIOError:
             raise SSL.WantReadError from None
         if not data:
@@ -142,13 +162,19 @@ class MemoryTls(SSL.Connection):
                 raise SSL.Error(_UNFINISHED)  # unlike an end of file this makes pyftpdlib answer who waits for it
             raise SSL.SysCallError(-1, "Unexpected EOF")
         self.bio_write(data)
-        self._record_missing -= len(data)
-        if len(self._header) < _HEADER:
-            self._header += data
-            if self._record_missing == 0:
-                self._record_missing = int.from_bytes(self._header[3:5])
+        if len(self._header) == _HEADER:
+            if len(data) < self._record_missing:
+                self._record_missing -= len(data)
+                return
+            data, self._header = data[self._record_missing :], b""
+        self._header += data
+        self._record_large = False
+        self._record_missing = _HEADER - len(self._header)
         if self._record_missing == 0:
-            self._header, self._record_missing = b"", _HEADER
+            self._record_missing = int.from_bytes(self._header[3:5])
+            self._record_large = self._record_missing >= _LARGE
+            if self._record_missing == 0:  # an empty record, which OpenSSL refuses
+                self._header, self._record_missing = b"", _HEADER
 
     def _ended(self, error: str) -> None:
         if not self._finished:

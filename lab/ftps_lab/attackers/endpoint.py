@@ -7,6 +7,7 @@ import errno
 import socket
 import struct
 import traceback
+from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from OpenSSL import SSL
@@ -19,6 +20,8 @@ How = Literal["closed", "cut", "reset"]
 """How a stream ended: as it should (close_notify, or FIN where there is no TLS), by a FIN alone, or by a RST."""
 
 _CHUNK = 65536
+_BATCH = 1 << 16
+"""Bytes that are taken at most before the owner is told: in TLS each read brings no more than a record, 16 KiB."""
 _ENOUGH = 1 << 20
 """Bytes that may wait to be sent before the other end is asked to pause."""
 
@@ -70,7 +73,8 @@ class Endpoint:
         self._connecting = connecting
         self._shaking = tls is not None
         self._begun = False
-        self._outgoing = bytearray()
+        self._outgoing: deque[memoryview] = deque()
+        self._waiting = 0
         self._paused = self._hearing_ended = self._saying_ended = self._said = self._closed = False
         self._how: How = "closed"
         self._events: int | None = None
@@ -84,7 +88,7 @@ class Endpoint:
     @property
     def full(self) -> bool:
         """So much waits to be sent that whoever brings it should pause."""
-        return len(self._outgoing) > _ENOUGH
+        return self._waiting > _ENOUGH
 
     @property
     def heard_all(self) -> bool:
@@ -104,7 +108,8 @@ class Endpoint:
     def send(self, data: bytes) -> None:
         """Send as soon as possible."""
         if not self._closed and not self._saying_ended:
-            self._outgoing += data
+            self._outgoing.append(memoryview(data))
+            self._waiting += len(data)
             self._go_on()
 
     def pause(self, paused: bool) -> None:
@@ -143,7 +148,7 @@ class Endpoint:
     def hear_out(self, reads: int) -> None:
         """Take what has arrived already, in at most so many reads."""
         for _ in range(reads):
-            if self._connecting or self._shaking or self._closed or self._hearing_ended or not self._hear():
+            if self._connecting or self._shaking or self._closed or self._hearing_ended or not self._hear(_CHUNK):
                 break
 
     # What the event loop calls.
@@ -223,24 +228,37 @@ class Endpoint:
             self._owner.opened(self)
             self._go_on()
 
-    def _hear(self) -> bool:
-        """Take what is there; False when there was nothing."""
-        try:
-            data = self._stream.recv(_CHUNK)
-        except (SSL.WantReadError, BlockingIOError):
-            return False
-        except SSL.ZeroReturnError:
-            self._heard_end("closed")
-        except SSL.SysCallError:  # end of file within TLS
-            self._heard_end("cut")
-        except (SSL.Error, OSError):
-            self._lose()
-        else:
-            if data:
-                self._owner.received(self, data)
+    def _hear(self, most: int = _BATCH) -> bool:
+        """Take what is there, about `most` bytes of it; False when there was nothing."""
+        taken, how = self._take(most)
+        if taken:
+            self._owner.received(self, taken)
+        if how is not None and not self._closed:
+            if how == "reset":
+                self._lose()
             else:
-                self._heard_end("closed")
-        return True
+                self._heard_end(how)
+        return bool(taken) or how is not None
+
+    def _take(self, most: int) -> tuple[bytes, How | None]:
+        """What has arrived, and how it ended if it did."""
+        taken = []
+        in_tls = self._stream is not self.raw
+        try:
+            while data := self._stream.recv(_CHUNK):
+                taken.append(data)
+                most -= len(data)
+                if most <= 0 or not in_tls:  # in clear, what comes next may be TLS: the owner decides
+                    return b"".join(taken), None
+        except (SSL.WantReadError, BlockingIOError):
+            return b"".join(taken), None
+        except SSL.ZeroReturnError:
+            return b"".join(taken), "closed"
+        except SSL.SysCallError:  # end of file within TLS
+            return b"".join(taken), "cut"
+        except (SSL.Error, OSError):
+            return b"".join(taken), "reset"
+        return b"".join(taken), "closed"
 
     def _heard_end(self, how: How) -> None:
         self._hearing_ended = True
@@ -261,19 +279,29 @@ class Endpoint:
         waited = bool(self._outgoing)
         try:
             while self._outgoing:
-                del self._outgoing[: self._stream.send(bytes(self._outgoing[:_CHUNK]))]
+                self._sent(self._stream.send(self._outgoing[0][:_CHUNK]))
             if self._saying_ended and not self._said:
                 self._say_end()
         except (SSL.WantReadError, SSL.WantWriteError, BlockingIOError):
             pass
         except (SSL.Error, OSError):
             self._outgoing.clear()
+            self._waiting = 0
             if self._hearing_ended:
                 self._lose()  # otherwise reading says so, after what has arrived before
         if waited and not self.full:
             self._owner.drained(self)
         self._watch()
         self._close_if_over()
+
+    def _sent(self, size: int) -> None:
+        """So many bytes of the oldest that waited have left."""
+        self._waiting -= size
+        rest = self._outgoing[0][size:]
+        if rest:
+            self._outgoing[0] = rest
+        else:
+            self._outgoing.popleft()
 
     def _say_end(self) -> None:
         if self._stream is not self.raw:
