@@ -7,9 +7,10 @@ reached, or tried, is nobody's to vouch for.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ftps_lab.testimony import WireRecord
+from ftps_lab.wire.flows import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,19 +56,16 @@ def elsewhere(
         server: Its address and control port.
         names: Those that lftp was told to connect to: asking for them is nothing strange.
     """
-    known: set[tuple[str, int]] = {(record.kind, record.peer[1]) for record in wire.records}
-    tapped = set(known)
+    declared = [_Declared(record.kind, record.peer, record) for record in wire.records]
     behind = testimony.behind.connections if testimony.behind else ()
-    known |= {(connection.kind, connection.peer[1]) for connection in behind}
-    found: set[tuple[str, int]] = set()
+    declared += [_Declared(connection.kind, connection.peer) for connection in behind]
     reached: list[str] = []
     strangers: list[WireRecord] = []
     tried: list[str] = []
     expected = {name.rstrip(".").lower() for name in names}
     for flow in traffic.flows:
-        mine = _which(flow, known, server)
-        if mine:
-            found |= mine
+        if (mine := next((each for each in declared if each.fits(flow, server)), None)) is not None:
+            mine.flow = flow
         elif (name := _name_asked_for(flow)) is not None:
             if name not in expected:
                 tried.append(f"the address of {name!r}")
@@ -79,33 +77,57 @@ def elsewhere(
     return Elsewhere(
         tuple(dict.fromkeys(reached)),
         tuple(dict.fromkeys(tried)),
-        tuple(_missing(traffic, tapped - found)),
+        tuple(_missing(traffic, declared)),
         tuple(strangers),
         tuple(stream for flow in traffic.flows for stream in (flow.to_server, flow.to_client)),
     )
 
 
-def _which(flow: Flow, known: set[tuple[str, int]], server: tuple[str, int]) -> set[tuple[str, int]]:
-    """The server's own connection that a flow is; none if it is somebody else's.
+@dataclass(slots=True)
+class _Declared:
+    """One connection that a server of the lab witnessed, and the flow that it is.
 
-    The client's port tells which: no two connections of a run share one with the server. An attacker in the middle has
-    the genuine server behind it on the same address, at another port.
+    Attributes:
+        record: Its tap; None for one of the genuine server behind an attacker in the middle.
+        flow: What the capture holds of it. Each is one flow: a second from the same port is somebody else's.
     """
-    if flow.protocol != "tcp":
-        return set()
-    data = {("data", flow.client[1]), ("data", flow.server[1])} & known
-    control = {("control", flow.client[1])} & known
-    if flow.server[0] != server[0] and not data:
-        return set()
-    return data | control
+
+    kind: Literal["control", "data"]
+    peer: tuple[str, int]
+    record: WireRecord | None = None
+    flow: Flow | None = None
+
+    def fits(self, flow: Flow, server: tuple[str, int]) -> bool:
+        """Whether a flow is this connection; in active mode the server opened it (RFC 959 section 3.2)."""
+        if self.flow is not None or flow.protocol != "tcp":
+            return False
+        if self.kind == "data" and flow.server == self.peer:
+            return flow.client[0] == server[0]
+        if flow.client != self.peer or flow.server[0] != server[0]:
+            return False
+        return self.kind == "data" or self.record is None or flow.server[1] == server[1]
+
+    @property
+    def differs(self) -> bool:
+        """The tap holds what was not on the wire. It may lack what the server never read, and hold what never left."""
+        record, flow = self.record, self.flow
+        if record is None or flow is None:
+            return False
+        sent, got = min(len(record.to_server), KEPT), min(len(flow.to_client), len(record.to_client))
+        return flow.to_server[:sent] != record.to_server[:sent] or flow.to_client[:got] != record.to_client[:got]
 
 
-def _missing(traffic: Traffic, absent: set[tuple[str, int]]) -> Iterator[str]:
+def _missing(traffic: Traffic, declared: Iterable[_Declared]) -> Iterator[str]:
     if traffic.lost:
         yield f"the capture of the loopback lost {traffic.lost} packets: nobody can say that nothing else happened"
-    elif absent:
-        ports = ", ".join(f"{kind} from port {port}" for kind, port in sorted(absent))
+        return
+    absent = [each for each in declared if each.record is not None and each.flow is None]
+    if absent:
+        ports = ", ".join(f"{each.kind} from port {each.peer[1]}" for each in absent)
         yield f"the capture of the loopback lacks connections of the wire tap: {ports}"
+    if other := [each for each in declared if each.differs]:
+        ports = ", ".join(f"{each.kind} from port {each.peer[1]}" for each in other)
+        yield f"the wire tap holds other bytes than the capture of the loopback: {ports}"
 
 
 def _phrase(flow: Flow) -> str:

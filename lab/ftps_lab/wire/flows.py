@@ -27,7 +27,7 @@ _WRAP = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One TCP connection, or all UDP datagrams from one port to another.
+    """One TCP connection, or one UDP datagram and what came back.
 
     Attributes:
         protocol: ``tcp``, ``udp``, or ``other`` with its number as the server's port.
@@ -195,9 +195,8 @@ class Flows:
         if (answered := self._by_ends.get(("udp", receiver, sender))) is not None:
             answered.state = "open"
             answered.down.take(answered.down.expected or 0, payload)
-            return
-        flow = self._by_ends.get(("udp", sender, receiver)) or self._begin("udp", sender, receiver)
-        flow.up.take(flow.up.expected or 0, payload)
+        else:
+            self._begin("udp", sender, receiver).up.take(0, payload)
 
     def _begin(self, protocol: Literal["tcp", "udp", "other"], client: Address, server: Address) -> _Growing:
         flow = _Growing(protocol, client, server)
