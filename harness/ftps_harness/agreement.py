@@ -76,12 +76,27 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
     silent = {(c.kind, c.peer[1]) for c in server.connections if c.kind == "control" and c.number not in spoken}
     if silent & wire.talks:
         yield "the wire tap holds commands in TLS on a connection on which the server's testimony holds none"
+    yield from _handshakes_on_the_wire(server, wire)
     yield from _lost_password(client, server)
     if client.log_missing:
         yield "lftp wrote no debug log, so a refusal that it hides elsewhere would be missed"
     for word in client.words:
         if word.kind == "unknown":
             yield f"lftp says something that is in no dialect's table: {word.text!r}"
+
+
+def _handshakes_on_the_wire(server: Testimony, wire: WireAccount) -> Iterable[str]:
+    """TLS that a client began, and handshakes in the server's testimony: one goes with the other.
+
+    A client that never begins, where TLS is awaited, has failed too: such a handshake has a certificate to show.
+    """
+    ports = {c.number: (c.kind, c.peer[1]) for c in server.connections if c.kind == "control"}
+    told = {ports[h.connection] for h in server.handshakes if h.connection in ports}
+    untold = {ports[h.connection] for h in server.handshakes if h.connection in ports and not h.certificate}
+    if lost := (wire.hellos & set(ports.values())) - told:
+        yield f"the wire tap holds TLS that the server's testimony has no handshake of: {_ports(Counter(lost))}"
+    if invented := untold - wire.hellos:
+        yield f"the server's testimony has a handshake of which the wire tap holds nothing: {_ports(Counter(invented))}"
 
 
 def _with_gaps(server: Testimony) -> Iterable[str]:
@@ -150,7 +165,7 @@ def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) 
     if server.role != situation.role:
         yield f"the server was declared {situation.role}, but its testimony is that of a server of role {server.role}"
     kinds = {connection.number: connection.kind for connection in server.connections}
-    shown = {(kinds.get(h.connection), h.certificate) for h in server.handshakes}
+    shown = {(kinds.get(h.connection), h.certificate) for h in server.handshakes if h.completed or h.certificate}
     shown |= {(kinds.get(t.connection), t.certificate) for t in server.transfers if t.channel == "tls"}
     if {certificate for _, certificate in shown} - situation.shown:
         yield "the server showed a certificate that was not declared"

@@ -43,6 +43,7 @@ class Request:
         rc: The rc file, placeholders replaced; None for none at all.
         host: What the user types.
         run: The items of `run`.
+        scheme: ``ftp`` or ``ftps``; None for the one that belongs to the server's protocol.
         user: None for the right one: the server's, or the run's secret one.
         password: None for the right one.
         before: lftp commands between our settings and `open`.
@@ -53,6 +54,7 @@ class Request:
     rc: str | None
     host: str = "localhost"
     run: tuple[str, ...] = ("list", "get")
+    scheme: str | None = None
     user: str | None = None
     password: str | None = None
     cwd: Folder = "home"
@@ -162,7 +164,7 @@ def _run(scene: Scene, spec: ServerSpec, request: Request, login: Login, todo: S
         *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host)),
         *request.before,
         *(marks.begin if literal else []),
-        lftp.open_command(spec.protocol, request.host, scene.server.port, login.user),
+        lftp.open_command(spec.protocol, request.host, scene.server.port, login.user, scheme=request.scheme),
         *(errand.command() for errand in todo),
         *(marks.end if literal else []),
     ]

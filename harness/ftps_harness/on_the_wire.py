@@ -58,6 +58,7 @@ def account(
         behind_auth=frozenset(_behind_auth(heard)),
         lists_auth=any(map(_FEATURE.search, _in_clear(heard))),
         talks=frozenset((r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and _talks(r.to_server)),
+        hellos=frozenset((r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and _TLS.search(r.to_server)),
         elsewhere=other,
     )
 

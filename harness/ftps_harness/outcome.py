@@ -99,6 +99,7 @@ class WireAccount:
         volumes: How many bytes the tap holds of each of these connections: to the server, to the client.
         behind_auth: What came from the server behind its consents to AUTH.
         lists_auth: The server said in clear that it has AUTH.
+        hellos: Kind and client port of the control connections on which the client began TLS.
         talks: Kind and client port of the control connections on which the client sent commands in TLS.
         elsewhere: What a capture of all traffic holds beside the server's connections; nothing where there is none.
     """
@@ -110,6 +111,7 @@ class WireAccount:
     behind_auth: frozenset[BehindAuth] = frozenset()
     lists_auth: bool = False
     talks: frozenset[tuple[str, int]] = frozenset()
+    hellos: frozenset[tuple[str, int]] = frozenset()
     elsewhere: Elsewhere = NOTHING
 
 

@@ -284,6 +284,7 @@ class _Stage:
         request = Request(
             rc=None if self._rc is None else substitute(self._rc, values),
             host=step.host,
+            scheme=step.scheme,
             run=tuple(substitute(item, values) for item in step.run),
             user=login.user,
             password=login.password,

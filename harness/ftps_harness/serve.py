@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from ftps_harness import s_client, signals
 from ftps_harness.errors import UsageError
 from ftps_harness.home import Home
-from ftps_harness.lftp.settings import LAB_ADDRESS, quoted
+from ftps_harness.lftp.settings import LAB_ADDRESS, quoted, scheme_of
 from ftps_harness.login import ANONYMOUS, Login, right_password
 from ftps_harness.material import Material
 from ftps_harness.place import Here
@@ -214,7 +214,7 @@ class Stand:
         yield from harmless(f"{shlex.join([*environment, *clock, 'lftp', '-c'])} {_quoted(script)})").split("\n")
 
     def _open(self, step: Step) -> str:
-        scheme = "ftps" if step.server.protocol == "implicit" else "ftp"
+        scheme = step.scheme or scheme_of(step.server.protocol)
         address = f"[{step.host}]" if ":" in step.host else step.host
         return f"open {_who(self._login(step))}-p {self._server.port} {scheme}://{address}"
 

@@ -18,7 +18,7 @@ from ftps_lab.channel import Identity, TappedTlsMixin
 from ftps_lab.data import Active, LabData, Passive, RecordingData, read_now
 from ftps_lab.filesystem import LabFilesystem
 from ftps_lab.tap import TappedSocket, TappedTls
-from ftps_lab.testimony import LISTINGS, TRANSFERS, Channel, Command, Credential
+from ftps_lab.testimony import LISTINGS, TLS_IN_CLEAR, TRANSFERS, Channel, Command, Credential, Handshake
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.data
@@ -27,6 +27,9 @@ with warnings.catch_warnings():
 
 if TYPE_CHECKING:
     from ftps_lab.recorder import Recorder
+
+_TLS_HANDSHAKE = 0x16
+"""The first byte of a record that carries a handshake (RFC 8446 section 5.1), and of no FTP command."""
 
 _OPENERS = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
 
@@ -82,6 +85,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     passive_dtp = Passive
     active_dtp = Active
     ac_in_buffer: bytes
+    _in_buffer: list[bytes]
     data_channel: Any
     _closed: bool
     _dtp_acceptor: Any
@@ -95,6 +99,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     lab_obeyed: int | None = None
     """The command that replies are to, where that need not be the newest."""
     _ssl_established = False
+    _lab_met_tls = False
 
     def __init__(self, conn: Any, server: Any, ioloop: Any = None) -> None:
         self.lab_recorder = server.lab_recorder()
@@ -104,6 +109,23 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         tapped = TappedSocket(conn, self.lab_recorder.tap("control", peer))
         self.lab_log = self.lab_recorder.opened("control", peer, self.lab_attack)
         super().__init__(tapped, server, ioloop)
+
+    def handle_read(self) -> None:
+        """Something arrived: a command, or TLS where FTP in clear is spoken.
+
+        Whoever types ``ftps://`` for a port of explicit FTPS begins with a ClientHello. It is recorded as a handshake
+        that failed, and nothing on this connection is a command any more. The client learns it from the greeting.
+        """
+        if not self._lab_met_tls and not self._lab_begins_tls():
+            super().handle_read()
+        elif self.recv(65536) and not self._lab_met_tls:
+            self._lab_met_tls = True
+            self.lab_log.handshake(Handshake(self.lab_log.number, False, "", "", None, "", TLS_IN_CLEAR))
+
+    def _lab_begins_tls(self) -> bool:
+        """Whether a client begins TLS, unasked, where a command could begin."""
+        in_clear = isinstance(self.socket, TappedSocket) and not self.ac_in_buffer and not self._in_buffer
+        return in_clear and self.socket.peek() == _TLS_HANDSHAKE
 
     def decode(self, line: bytes) -> str:
         """A command as text, without a loss: UTF-8 (RFC 2640 section 2.2), else Latin-1, as old clients have it."""

@@ -23,6 +23,9 @@ FILES = UPLOADS | {"RETR"}
 TRANSFERS = LISTINGS | FILES
 """Commands that use a data connection."""
 
+TLS_IN_CLEAR = "TLS was begun where FTP in clear is spoken"
+"""The error of a handshake that a client begins unasked, and no server takes up."""
+
 Channel = Literal["clear", "tls"]
 """How a byte travelled: readable to anybody on the path, or inside a finished TLS handshake."""
 
@@ -64,8 +67,9 @@ class Handshake:
         version: Such as ``TLSv1.3``; empty when the handshake did not complete.
         cipher: The cipher suite's OpenSSL name; empty when the handshake did not complete.
         server_name: The name in the client's SNI extension (RFC 6066 section 3), or None.
-        certificate: SHA-256 fingerprint of the leaf that the server shows here, upper case with colons.
-        error: OpenSSL's words when it failed, or an empty string.
+        certificate: SHA-256 fingerprint of the leaf that the server shows here, upper case with colons; empty where it
+            never came to that.
+        error: OpenSSL's words when it failed, or ours; else an empty string.
     """
 
     connection: int

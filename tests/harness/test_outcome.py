@@ -10,7 +10,7 @@ import pytest
 from ftps_harness.messages import Word
 from ftps_harness.needles import Passwords
 from ftps_harness.outcome import ClientAccount, Outcome, Situation, Task, WireAccount, conclude
-from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
+from ftps_lab.testimony import TLS_IN_CLEAR, Command, Connection, Credential, Handshake, Testimony, Transfer
 
 PASSWORD = "pass-secret"
 PASSWORDS = Passwords.of([PASSWORD])
@@ -657,3 +657,20 @@ def test_a_password_that_the_genuine_server_did_not_wait_for_is_no_doubt() -> No
     assert (
         conclude_with(replace(REFUSED, sent=("USER", "PASS")), REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "rejected"
     )
+
+
+def test_tls_that_no_server_takes_up_is_a_refusal_when_server_and_wire_agree() -> None:
+    """ftps:// for explicit FTPS."""
+    begun = Handshake(1, False, "", "", None, "", TLS_IN_CLEAR)
+    client = replace(REFUSED, words=(NO_HANDSHAKE,))
+    server = Testimony("genuine", (CONTROL,), (begun,))
+    wire = replace(SILENT_CONTROL, hellos=frozenset({("control", PEER[1])}))
+    assert conclude_with(client, server, wire).verdict == "rejected"
+    for doubt, lying, tapped in (
+        ("testimony has no handshake of", replace(server, handshakes=()), wire),
+        ("the wire tap holds nothing", server, replace(wire, hellos=frozenset())),
+        ("was not declared", replace(server, handshakes=(replace(begun, completed=True),)), wire),
+    ):
+        outcome = conclude_with(client, lying, tapped)
+        assert outcome.verdict == "inconclusive"
+        assert doubt in " ".join(outcome.contradictions)

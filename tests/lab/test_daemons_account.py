@@ -11,6 +11,7 @@ from tests.lab.tapped import VERSIONS, pair, server_context
 from ftps_lab.daemons.account import Account, Habits
 from ftps_lab.daemons.log import Answered, Asked, Began, Event, Moved, Secured, sessions
 from ftps_lab.daemons.tape import Link
+from ftps_lab.testimony import TLS_IN_CLEAR
 
 if TYPE_CHECKING:
     import ssl
@@ -543,3 +544,26 @@ def test_a_session_keeps_its_certificate_on_data_connections_that_come_after_a_r
     testimony = compose(root, [session, link], LOGIN + GET)
     assert [transfer.certificate for transfer in testimony.transfers] == ["OLD"]
     assert [handshake.certificate for handshake in testimony.handshakes] == ["OLD"]
+
+
+HELLO = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"
+
+
+def test_tls_in_the_place_of_the_first_command_is_a_failed_handshake(root: Path) -> None:
+    """What a daemon logs of it are no commands."""
+    events = (Began(A), Answered(A, 220, "hello"), Asked(A, "\x16\x03\x01", ""), Answered(A, 530, ""))
+    testimony = compose(root, [control(HELLO)], events)
+    assert testimony.discrepancies == ()
+    assert testimony.commands == ()
+    (handshake,) = testimony.handshakes
+    assert (handshake.connection, handshake.completed, handshake.error) == (1, False, TLS_IN_CLEAR)
+    assert testimony.connections[0].greeted
+
+
+def test_commands_in_the_log_where_the_relay_has_tls_alone(root: Path) -> None:
+    assert compose(root, [control(HELLO + IN_CLEAR)], LOGIN).discrepancies
+
+
+def test_who_never_spoke_to_an_implicit_port_need_not_be_in_the_log(root: Path) -> None:
+    assert compose(root, [control(b"", b"", implicit=True)], []).discrepancies == ()
+    assert compose(root, [control(HELLO, b"", implicit=True)], []).discrepancies

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ftplib
 import io
+import socket
 import ssl
+import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import pytest
 from tests.lab.sessions import ENDLESS, PROTOCOLS, spread
 from tests.waiting import until
 
-from ftps_lab.testimony import Alert, Credential
+from ftps_lab.testimony import TLS_IN_CLEAR, Alert, Credential
 
 if TYPE_CHECKING:
     from tests.conftest import Quiet
@@ -384,3 +386,37 @@ def the_transfer(lab: Lab, server: FtpsServer) -> Transfer:
 def wait_for_bytes(server: FtpsServer, count: int) -> None:
     """Until the server has received so much on data connections."""
     until(lambda: sum(len(r.to_server) for r in server.wire().records if r.kind == "data") >= count, pause=0.001)
+
+
+@pytest.mark.parametrize("protocol", ["explicit", "plain"])
+def test_tls_where_ftp_in_clear_is_spoken_is_a_failed_handshake(lab: Lab, protocol: str) -> None:
+    """And nothing that the client says behind it is a command; on another connection the server goes on."""
+    server = lab.serve(protocol)
+    sock = lab.connect(server)
+    sock.sendall(b"\x16\x03\x01\x00\x08USER a\r\n")
+    sock.sendall(b"PASS secret\r\n")
+    sock.shutdown(socket.SHUT_WR)
+    assert sock.recv(512) == b""
+    sock.close()
+    assert server.settle()
+    testimony = server.testimony()
+    (handshake,) = testimony.handshakes
+    assert (handshake.connection, handshake.completed, handshake.certificate) == (1, False, "")
+    assert handshake.error == TLS_IN_CLEAR
+    assert testimony.commands == ()
+    assert testimony.credentials == ()
+    assert b"PASS secret" in server.wire().records[0].to_server
+    lab.prove_alive(server)
+
+
+def test_such_a_byte_within_a_command_is_none(lab: Lab) -> None:
+    """Only where a command could begin."""
+    server = lab.serve()
+    sock = lab.connect(server)
+    sock.sendall(b"NOOP")
+    time.sleep(0.05)
+    sock.sendall(b"\x16\x03\r\n")
+    assert sock.recv(512).startswith(b"5")
+    sock.close()
+    assert server.settle()
+    assert server.testimony().handshakes == ()

@@ -52,7 +52,7 @@ def settings_of_ours(host: str, *, patience: int = 5, address: str | None = LAB_
     return [f"command set {setting}" for setting in settings]
 
 
-def open_command(protocol: str, host: str, port: int, user: str) -> str:
+def open_command(protocol: str, host: str, port: int, user: str, *, scheme: str | None = None) -> str:
     """The command that names the server; it connects to nothing yet (docs/lftp.md, "Exit codes").
 
     The password comes by LFTP_PASSWORD, which keeps it out of the debug log. Without ``-u`` lftp logs in anonymously by
@@ -63,6 +63,7 @@ def open_command(protocol: str, host: str, port: int, user: str) -> str:
         host: What the user types.
         port: Where the server listens.
         user: Who logs in; ``anonymous`` stands for lftp's own anonymous login.
+        scheme: ``ftp`` or ``ftps``, whatever the protocol; None for the one that belongs to it.
 
     Raises:
         UsageError: The host or the user holds characters that no lftp command can carry.
@@ -72,9 +73,14 @@ def open_command(protocol: str, host: str, port: int, user: str) -> str:
         raise UsageError(f"user {user!r}: must not be empty, nor hold a line end or NUL")
     # Not `-u`: its argument ends at a comma, a colon or a blank (docs/lftp.md, "Users and passwords").
     who = "" if user == "anonymous" else f"--user {quoted(user)} --env-password "
-    scheme = "ftps" if protocol == "implicit" else "ftp"
+    scheme = scheme or scheme_of(protocol)
     address = f"[{host}]" if ":" in host else host
     return f"command open {who}-p {port} {scheme}://{address}"
+
+
+def scheme_of(protocol: str) -> str:
+    """The URL scheme of whoever knows what the server speaks: ``ftp``, and ``ftps`` for implicit FTPS."""
+    return "ftps" if protocol == "implicit" else "ftp"
 
 
 def quoted(word: str) -> str:

@@ -123,6 +123,8 @@ def _connection(connection: Connection, testimony: Testimony) -> Iterator[str]:
 def _handshake(handshake: Handshake) -> str:
     name = harmless(handshake.server_name or "no name")
     shown = f"for {name}, the certificate shown is {handshake.certificate[:_FINGERPRINT]}…"
+    if not handshake.certificate:
+        return f"TLS handshake failed, no certificate was shown: {harmless(handshake.error)}"
     if not handshake.completed:
         return f"TLS handshake failed {shown}: {harmless(handshake.error)}"
     return f"{handshake.version} {shown}"

@@ -118,6 +118,7 @@ def _step(step: Step, no_rc: str) -> Iterator[Line]:
         yield from _labelled("rc", no_rc)
     else:
         yield from _verbatim("rc", step.rc)
+    yield from _labelled("scheme", f"{step.scheme}://" if step.scheme else "")
     if step.host != "localhost":
         yield from _labelled("host", step.host)
     yield from _labelled("user", step.user or "")

@@ -17,6 +17,7 @@ from ftps_harness.scenario.tables import (
     Reason,
     Receiver,
     Role,
+    Scheme,
     Secret,
     SourceKind,
     TLSVersion,
@@ -85,6 +86,7 @@ class Step(Struct, frozen=True, kw_only=True):
     server: Server
     changed: bool
     host: str
+    scheme: Scheme | None
     user: str | None
     password: str | None
     files: dict[str, tuple[Source, ...]]

@@ -193,6 +193,7 @@ def _step(context: steps.Context, changed: bool) -> Step:
         server=context.server,
         changed=changed,
         host=step.host,
+        scheme=step.scheme,
         user=step.user,
         password=step.password,
         files={name: files.sources(text) for name, text in step.files.items()},

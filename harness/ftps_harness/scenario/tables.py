@@ -63,6 +63,7 @@ HowOften = Literal["always", "sometimes"]
 Folder = Literal["lftp", "home", "elsewhere"]
 Protocol = Literal["explicit", "implicit", "plain"]
 Role = Literal["genuine", "impostor"]
+Scheme = Literal["ftp", "ftps"]
 Attack = Literal[
     "none",
     "intercept",
@@ -279,6 +280,10 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ServerTable | None, Meta(description="What changes about the server before this step, and stays so")
     ] = None
     host: Annotated[str, Meta(description="The host that the user types; any name leads to the lab")] = "localhost"
+    scheme: Annotated[
+        Scheme | None,
+        Meta(description="The scheme of the URL that the user types; default: ftps for an implicit server, else ftp"),
+    ] = None
     user: Annotated[
         str | None,
         Meta(description="Default: server.user, or a secret user made for the run", extra_json_schema={"minLength": 1}),

@@ -17,6 +17,7 @@ from ftps_lab.daemons.control import MATTER, Control, know_auth, tls_start, turn
 from ftps_lab.daemons.log import Exchange, Secured, Session
 from ftps_lab.testimony import (
     LISTINGS,
+    TLS_IN_CLEAR,
     TRANSFERS,
     UPLOADS,
     Alert,
@@ -137,10 +138,13 @@ class Account:
 
     def _control(self, link: Link, number: int, session: Session | None) -> Control:
         if session is None:
-            self._doubt(link, "is not in the daemon's log")
+            if link.to_server or not link.implicit:  # of one who waits for a greeting before TLS, ProFTPD logs nothing
+                self._doubt(link, "is not in the daemon's log")
             session = Session(link.source)
         control = Control(link, number, session)
         up, down = bytes(link.to_server), bytes(link.to_client)
+        if up.startswith(b"\x16\x03") and not link.implicit:
+            return self._begun_with_tls(Control(link, number, session))
         start = (0, 0) if link.implicit else tls_start(up, down)
         text, heard = (up, down) if start is None else (up[: start[0]], down[: start[1]])
         clear = [line.partition(b" ")[0].strip().decode("ascii", "replace").upper() for line in text.split(b"\n")[:-1]]
@@ -155,6 +159,16 @@ class Account:
             control.proved = control.seen.pure and control.seen.began
             if not control.seen.pure:
                 self._doubt(link, "holds something behind AUTH that is not TLS")
+        return control
+
+    def _begun_with_tls(self, control: Control) -> Control:
+        """TLS in the place of the first command: what the daemon took for commands in it are none."""
+        hello = wiretls.read(bytes(control.link.to_server), b"", lambda _: 0)
+        if any(exchange.verb in MATTER for exchange in control.session.exchanges):
+            self._doubt(control.link, "has commands in the daemon's log where the relay has TLS")
+        control.session.exchanges.clear()
+        name = hello.server_name
+        self._handshakes.append(Handshake(control.number, False, "", "", name, "", TLS_IN_CLEAR))
         return control
 
     def _of_control(self, control: Control) -> None:
