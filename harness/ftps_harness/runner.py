@@ -1,7 +1,7 @@
 """The pipeline: a scenario's certificates and servers, real lftp in a sealed HOME, three witnesses, a verdict.
 
 One step is one `Attempt` (or several, with `repeat`) and at most one control. Whatever breaks in the lab itself is an
-exception (`LabError`, `HarnessError`) and becomes status ``error``, never a verdict.
+exception and becomes status ``error``, never a verdict.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from ftps_harness import controls, lftp
 from ftps_harness.attempt import Attempt, Request, Scene, attempt
-from ftps_harness.errors import HarnessError
+from ftps_harness.errors import HarnessError, sentence
 from ftps_harness.home import Home
 from ftps_harness.login import Login, right_password
 from ftps_harness.material import Material, impostor_of
@@ -25,7 +25,6 @@ from ftps_harness.scenario.files import destination
 from ftps_harness.secrets import Secrets
 from ftps_harness.tasks import populate
 from ftps_harness.verdict import UNPROVEN, Judgement, Status, counted, judge_repeated
-from ftps_lab.errors import LabError
 from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
@@ -113,11 +112,7 @@ class _Skipped(Exception):  # noqa: N818 - nothing went wrong
 
 
 def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Place | None = None) -> ScenarioResult:
-    """Run one scenario.
-
-    Raises:
-        UsageError: The scenario cannot mean anything for this lftp (a refusal without a control, say).
-    """
+    """Run one scenario. Whatever breaks, also a bug, makes it an error and touches no other scenario."""
     began = time.monotonic()
     steps: list[StepResult] = []
     try:
@@ -126,8 +121,8 @@ def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Plac
                 steps.append(stage.play(index, step))
     except _Skipped as why:
         return ScenarioResult(scenario, "skip", why=str(why))
-    except (LabError, HarnessError) as error:
-        return ScenarioResult(scenario, "error", tuple(steps), str(error), time.monotonic() - began)
+    except Exception as error:  # noqa: BLE001 - whatever breaks belongs to this scenario alone
+        return ScenarioResult(scenario, "error", tuple(steps), sentence(error), time.monotonic() - began)
     return ScenarioResult(
         scenario, worst(step.status for step in steps), tuple(steps), seconds=time.monotonic() - began
     )

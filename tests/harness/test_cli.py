@@ -211,11 +211,30 @@ class TestEdges:
         code, _, err = call(capsys, "list")
         assert code == 3
         assert err.startswith(
-            "ftps-lab: this is a bug of ftps-lab: ZeroDivisionError: division by zero\nPlease report it"
+            f"ftps-lab: unexpected ZeroDivisionError in test_cli.py, line {broken.__code__.co_firstlineno + 1}: "
+            "division by zero\nPlease report it"
         )
         monkeypatch.setenv("FTPS_LAB_DEBUG", "1")
-        with pytest.raises(ZeroDivisionError):
-            cli.call(["list"])
+        assert cli.call(["list"]) == 3
+        assert capsys.readouterr().err.startswith("Traceback (most recent call last):")
+
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (MemoryError(), "out of memory: run fewer at a time (-j), or raise the limit (ulimit -v)"),
+            (OSError(24, "Too many open files"), "too many open files: run fewer at a time (-j), or raise the limit"),
+            (RuntimeError("can't start new thread"), "too many processes or threads: run fewer at a time (-j)"),
+        ],
+    )
+    def test_what_the_machine_has_run_out_of_is_named(
+        self, error: Exception, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(_names: object) -> None:
+            raise error
+
+        monkeypatch.setattr("ftps_harness.catalogue.choose", broken)
+        code, _, err = call(capsys, "list")
+        assert (code, err.startswith(f"ftps-lab: {said}")) == (3, True)
 
     def test_a_broken_lab_is_3(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(_names: object) -> None:

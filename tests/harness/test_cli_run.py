@@ -18,12 +18,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from tests.waiting import started, until
 
-from ftps_harness import cli
+from ftps_harness import cli, runner, tasks
 from ftps_harness.errors import HarnessError
 from ftps_harness.template import scenario_template
 
 if TYPE_CHECKING:
     from ftps_harness.lftp import Lftp
+    from ftps_harness.secrets import Secrets
 
 pytestmark = pytest.mark.lftp
 
@@ -236,6 +237,64 @@ class TestReports:
         said = f"ftps-lab: nobody reads what this prints any more, so it stopped{unwritten}\n"
         assert (done.returncode, done.stderr) == (3, said)
         assert not (folder / "x.json").exists()
+
+    def test_a_bug_in_one_scenario_is_its_own_alone(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(folder, a=REFUSED, b=REFUSED)
+        populate = tasks.populate
+
+        def broken(root: Path, secrets: Secrets, broke: list[str] = []) -> None:  # noqa: B006 - kept between calls
+            if not broke:
+                broke.append("once")
+                raise ZeroDivisionError("sabotage")
+            populate(root, secrets)
+
+        monkeypatch.setattr(runner, "populate", broken)
+        code, out, _ = call(capsys, "--json", "all.json")
+        assert code == 3
+        assert "ERROR mine/a: unexpected ZeroDivisionError in test_cli_run.py" in out
+        assert out.splitlines()[-1].startswith("1 passed, 0 failed, 1 errors, 0 skipped")
+        statuses = [each["status"] for each in json.loads(Path("all.json").read_text())["results"]]
+        assert statuses == ["error", "pass"]
+
+    @pytest.mark.parametrize(
+        ("part", "broken"), [("row", True), ("failures", True), ("close", True), ("failures", False), ("close", False)]
+    )
+    def test_what_had_ended_is_written_whatever_happens_while_it_is_shown(
+        self, part: str, broken: bool, folder: Path
+    ) -> None:
+        put(folder, a=REFUSED)
+        happens = "1 / 0" if broken else "signal.raise_signal(signal.SIGINT)"
+        program = (
+            "import signal, sys\nfrom ftps_harness import cli\nfrom ftps_harness.report.terminal import Terminal\n"
+            f"def shown(*_):\n    {happens}\nTerminal.{part} = shown\ncli.main(sys.argv[1:])\n"
+        )
+        command = [sys.executable, "-c", program, "run", "--json", "all.json", "--junit", "all.xml"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == (3 if broken else 130), done.stderr
+        results = json.loads((folder / "all.json").read_text())["results"]
+        assert [each["id"] for each in results] == ["mine/a"]
+        assert (folder / "all.xml").exists()
+
+    def test_json_that_nobody_reads_is_no_success(self, folder: Path) -> None:
+        put(folder, refused=REFUSED)
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [*RUN, "--json", "-"]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+        os.close(writing)
+        assert done.returncode == 3
+        said = "ftps-lab: nobody reads what this prints any more, so it stopped; --json was not written\n"
+        assert done.stderr.endswith(said)
+
+    def test_few_open_files_are_few_at_a_time(self, folder: Path) -> None:
+        """And nothing is left: `workplace` looks."""
+        put(folder, **{f"case-{number}": REFUSED for number in range(8)})
+        command = f"ulimit -n 100; exec {shlex.join(RUN)} -j 16"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "-j 2 in place of -j 16: the limit of open files (ulimit -n) allows no more" in done.stdout
 
     def test_a_folder_that_is_gone_is_told(self, tmp_path: Path) -> None:
         """As that of `serve`, in whose folder somebody stands when it ends."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import signal
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,6 +14,7 @@ import pytest
 
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
+from ftps_harness.matrix import matrix_json
 from ftps_harness.matrix.builds import BUILDS, KINDS
 from ftps_harness.matrix.play import Pair, PairResult
 from ftps_harness.matrix.play import play as play_pairs
@@ -141,6 +145,46 @@ def test_what_a_place_cannot_express_is_skipped_with_its_reason(client: Lftp, sc
     assert {(each.status, each.why, each.steps) for each in pair.results} == {
         ("skip", "localhost: no such name here", ())
     }
+
+
+def test_ctrl_c_keeps_what_was_played_of_a_pair(client: Lftp, play: PlayScenario) -> None:
+    """Also of one that was not played to its end: an hour's cells are not lost to the last one."""
+
+    @contextlib.contextmanager
+    def open_pair(_pair: Pair) -> Iterator[Opened]:
+        yield OnLoopback(client)
+
+    class Ending(Heard):
+        def played(self, pair: Pair, result: ScenarioResult) -> None:
+            super().played(pair, result)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    hanging = play.scenario(play.step(ACCEPTED, keys='run = ["list", "!sleep 600"]'))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        run = play_pairs(
+            PAIRS, [play.scenario(play.step(ACCEPTED)), hanging], open_pair, without_controls, Ending(), jobs=1
+        )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert run.interrupted
+    assert [(pair.kind, [result.status for result in pair.results]) for pair in run.pairs] == [("lab", ["pass"])]
+    cells = json.loads(matrix_json.text(run, []))["cells"]
+    assert [(cell["server"], cell["status"]) for cell in cells] == [("lab", "pass")]
+
+
+def test_a_bug_on_one_pair_is_an_error_there_alone(client: Lftp, scenarios: list[Scenario]) -> None:
+    @contextlib.contextmanager
+    def open_pair(pair: Pair) -> Iterator[Opened]:
+        if pair.kind.name == "lab":
+            raise ZeroDivisionError("sabotage")
+        yield OnLoopback(client)
+
+    first, second = play_pairs(PAIRS, scenarios, open_pair, as_ever, Heard(), jobs=1).pairs
+    assert [result.status for result in first.results] == ["error", "error"]
+    assert "unexpected ZeroDivisionError" in first.results[0].why
+    assert second.status == "pass"
 
 
 def test_the_end_that_is_asked_for_makes_no_results(client: Lftp, play: PlayScenario) -> None:

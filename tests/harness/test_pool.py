@@ -13,7 +13,7 @@ import pytest
 
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
-from ftps_harness.pool import play_all
+from ftps_harness.pool import affordable, play_all
 from ftps_harness.runner import ScenarioResult
 from ftps_harness.scenario import Scenario, parse
 from ftps_harness.template import scenario_template
@@ -99,6 +99,41 @@ def test_fail_fast_begins_nothing_more(status: Literal["fail", "error"]) -> None
 
     assert len(play_all(SCENARIOS, play, Watcher(), fail_fast=True).results) == 3
     assert len(play_all(SCENARIOS, play, Watcher()).results) == 6
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "jobs", "expected"),
+    [(1024, 4096, 16, 16), (128, 128, 16, 3), (128, 4096, 16, 16), (128, 200, 16, 6), (20, 20, 4, 1), (-1, -1, 50, 50)],
+)
+def test_no_more_run_at_a_time_than_files_can_be_open(
+    soft: int, hard: int, jobs: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The soft limit is raised as far as the hard one allows."""
+    limits = [soft, hard]
+
+    def raise_limit(_which: int, wanted: tuple[int, int]) -> None:
+        assert limits[1] < 0 or wanted[0] <= limits[1]
+        limits[:] = wanted
+
+    monkeypatch.setattr("resource.getrlimit", lambda _which: tuple(limits))
+    monkeypatch.setattr("resource.setrlimit", raise_limit)
+    assert affordable(jobs) == expected
+    assert limits[1] == hard
+
+
+def test_a_machine_without_more_threads_runs_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def scarce(thread: threading.Thread, left: list[int] = [2]) -> None:  # noqa: B006 - the count is the point
+        if left[0] == 0:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    assert len(play_all(SCENARIOS, passing, Watcher(), jobs=5).results) == 6
+    with pytest.raises(HarnessError, match="nothing can be run: too many processes or threads"):
+        play_all(SCENARIOS, passing, Watcher(), jobs=5)
 
 
 def test_ctrl_c_keeps_what_had_ended() -> None:

@@ -12,7 +12,7 @@ from tests.harness.sabotage import ACCEPTED, In
 from tests.ordinary import without_root_powers
 
 from ftps_harness import lftp as driver
-from ftps_harness.errors import HarnessError
+from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.place import Here
 from ftps_harness.pool import play_all
 from ftps_harness.runner import Options, run_scenario
@@ -188,12 +188,17 @@ SEE_MODES = "!stat -c %a ../downloads/mirror/*"
 
 
 @pytest.mark.parametrize(
-    "closing", ["mirror; !find . -depth -exec chmod 0 '{}' +", "!chmod 0 ../downloads ../elsewhere ..", "!chmod 0 ."]
+    "closing",
+    [
+        '"mirror", "!chmod 0 .lftp/rc .lftp ../downloads/mirror/* ../downloads/mirror ."',
+        '"!chmod 0 ../downloads ../elsewhere .."',
+        '"!chmod 0 ."',
+    ],
 )
 def test_what_a_step_closes_keeps_nobody_from_judging_it(play: Play, closing: str) -> None:
     """And the next step, with its control, and the end: `nothing_left` looks."""
     steps = (
-        play.step(ACCEPTED, title="closing", keys=f'run = ["list", "{closing}"]'),
+        play.step(ACCEPTED, title="closing", keys=f'run = ["list", {closing}]'),
         play.step(ACCEPTED, title="as if nothing were", keys='run = ["list", "get", "put"]'),
         play.step(play.untrusted, title="with a control", rc="", keys='run = ["list"]'),
     )
@@ -265,11 +270,30 @@ def test_an_exception_in_the_middle_leaves_nothing_behind(play: Play, error: typ
     def keep(*_: object) -> None:
         raise error("sabotage")
 
-    if error in {LabError, HarnessError}:
+    if issubclass(error, Exception):
         assert play(play.step(ACCEPTED), keep=keep).status == "error"
     else:
         with pytest.raises(error):
             play(play.step(ACCEPTED), keep=keep)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ZeroDivisionError("sabotage"), "unexpected ZeroDivisionError in test_runner.py, line"),
+        (OSError(24, "Too many open files"), "too many open files: run fewer at a time"),
+        (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied"),
+        (MemoryError(), "out of memory: run fewer at a time"),
+        (RecursionError("too deep"), "unexpected RecursionError"),
+        (UsageError("no lftp command can carry this user"), "no lftp command can carry this user"),
+    ],
+)
+def test_whatever_breaks_is_an_error_of_its_scenario_and_says_what(play: Play, error: Exception, why: str) -> None:
+    def keep(*_: object) -> None:
+        raise error
+
+    result = play(play.step(ACCEPTED), keep=keep)
+    assert (result.status, result.why[: len(why)]) == ("error", why)
 
 
 def test_a_place_that_serves_nothing_leaves_nothing_behind(play: Play) -> None:

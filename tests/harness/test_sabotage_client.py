@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 import sys
 from dataclasses import replace
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
 
-FAKE = """#!{python} -SE
+FAKE = """#!/bin/sh
+'''exec' {python} -SE "$0" "$@" # a path with a blank fits in no first line
+' '''
 import os, re, signal, socket, ssl, subprocess, sys, time
 REAL = {real!r}
 script = sys.argv[sys.argv.index("-c") + 1]
@@ -86,7 +89,11 @@ class Faker:
         path = self._folder / "fake-lftp"
         said = REFUSALS[self._client.dialect]
         text = FAKE.format(
-            python=sys.executable, real=str(self._client.path), said=said, fingerprint=fingerprint, body=body
+            python=shlex.quote(sys.executable),
+            real=str(self._client.path),
+            said=said,
+            fingerprint=fingerprint,
+            body=body,
         )
         path.write_text(text)
         path.chmod(stat.S_IRWXU)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 EXPECTED, UNEXPECTED, USAGE, UNABLE, INTERRUPTED = 0, 1, 2, 3, 130
 """The exit codes (docs/reference.md, "Exit codes")."""
 
-DEBUG = "FTPS_LAB_DEBUG"
-"""Set to anything, this variable lets the traceback of a bug through."""
-
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code.
@@ -56,7 +53,9 @@ def _of_the_system(error: OSError) -> str:
         Path.cwd()
     except OSError:
         return "the folder that you are in is gone: go to another one, and call this again"
-    return f"{error.filename or 'standard output'}: {error.strerror or error}"
+    from ftps_harness.errors import exhausted
+
+    return exhausted(error) or f"{error.filename or 'standard output'}: {error.strerror or error}"
 
 
 def _command(arguments: Sequence[str] | None) -> int:
@@ -64,7 +63,7 @@ def _command(arguments: Sequence[str] | None) -> int:
     import click  # after the signals are in place
 
     from ftps_harness.cli.commands import commands
-    from ftps_harness.errors import HarnessError, UsageError
+    from ftps_harness.errors import HarnessError, UsageError, sentence
     from ftps_lab.errors import LabError
 
     try:
@@ -82,11 +81,8 @@ def _command(arguments: Sequence[str] | None) -> int:
         return _say(str(error), UNABLE)
     except OSError:
         raise
-    except Exception as error:
-        if os.environ.get(DEBUG):
-            raise
-        bug = f"this is a bug of ftps-lab: {type(error).__name__}: {error}"
-        return _say(f"{bug}\nPlease report it, with the traceback that {DEBUG}=1 in the environment shows", UNABLE)
+    except Exception as error:  # noqa: BLE001 - each becomes a sentence
+        return _say(sentence(error), UNABLE)
 
 
 def _say(sentence: str, code: int) -> int:

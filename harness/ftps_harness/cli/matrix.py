@@ -96,10 +96,18 @@ class _Call:
 
     def run(self) -> int:
         """Run everything, report it, and say what it came to."""
+        try:
+            return self._run()
+        except BrokenPipeError:
+            shared.nobody_reads()
+            return 3
+
+    def _run(self) -> int:
         from ftps_harness.matrix.containers import Stage
         from ftps_harness.matrix.play import exit_code, play
         from ftps_harness.matrix.terminal import Terminal
         from ftps_harness.runner import Options
+        from ftps_harness.signals import undisturbed
 
         wanted = self._wanted
         terminal = Terminal(sys.stderr if wanted.json == "-" else sys.stdout)
@@ -113,11 +121,13 @@ class _Call:
 
             with terminal.watching(pairs, len(self._scenarios)):
                 run = play(pairs, self._scenarios, stage.open, options, terminal, jobs=wanted.jobs)
-        run = stage.completed(run)
-        drifts = self._drifts(run)
+            run = stage.completed(run)
+            drifts = self._drifts(run)
+            # Written first: nothing that follows, a terminal that is gone or a second Ctrl-C, may lose what was played.
+            problems = [*self._not_played(run), *undisturbed(lambda: self._write(run, drifts))]
         terminal.report(run, drifts)
-        unkept = [keeper.problem for keeper in keepers.values() if keeper.problem]
-        problems = [*self._not_played(run), *self._write(run, drifts), *unkept]
+        problems += [run.problem] if run.problem else []
+        problems += [keeper.problem for keeper in keepers.values() if keeper.problem]
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
         return max(exit_code(run, () if wanted.update_baseline else drifts), 3 if problems else 0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import sys
 
 import click
 
@@ -24,6 +27,20 @@ class Seconds(click.ParamType[float]):
         if not 0 < seconds <= _LONGEST:  # false for NaN too
             self.fail(f"{value!r} is no number of seconds above 0 and up to {_LONGEST:.0f}", param, ctx)
         return seconds
+
+
+def nobody_reads(unwritten: str = "") -> None:
+    """Say that the output pipe was closed; what is still buffered for it must not raise when Python ends.
+
+    Args:
+        unwritten: What else is missing because of it, to end the sentence.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    with contextlib.suppress(OSError):
+        click.echo(f"ftps-lab: nobody reads what this prints any more, so it stopped{unwritten}", err=True)
 
 
 TIMEOUT = 30.0

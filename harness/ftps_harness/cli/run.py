@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ import click
 from ftps_harness.cli import options as shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ftps_harness.lftp import Lftp
+    from ftps_harness.pool import Played
     from ftps_harness.report.evidence import Keeper
     from ftps_harness.report.progress import Progress
     from ftps_harness.report.tally import BuildRun
@@ -107,32 +107,39 @@ class _Call:
         """Run everything, report it, and say what it came to."""
         from ftps_harness.signals import undisturbed
 
-        with self._open_places():
-            clients = undisturbed(self._clients)
-            return self._run(clients)
+        try:
+            with self._open_places():
+                clients = undisturbed(self._clients)
+                return self._run(clients)
+        except BrokenPipeError:
+            # All is ended; but what it came to was not told, so it is no success either.
+            shared.nobody_reads("".join(f"; {option} was not written" for option in self._wanted.reports))
+            return 3
 
     def _run(self, clients: Sequence[Lftp]) -> int:
         from ftps_harness.report.tally import exit_code
         from ftps_harness.report.terminal import Terminal
+        from ftps_harness.signals import undisturbed
 
         keepers = self._keepers(clients)
         terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
         runs: list[BuildRun] = []
         try:
             for client, keeper in zip(clients, keepers, strict=True):
-                runs.append(self._with(client, keeper, terminal))
+                self._with(client, keeper, terminal, runs)
                 if runs[-1].interrupted or (self._wanted.fail_fast and exit_code(runs) != 0):
                     break
             terminal.close(runs)
         except BrokenPipeError:
-            # Nobody reads on. All is ended; but what it came to was not told, so it is no success either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), terminal.console.file.fileno())
-            unwritten = "".join(f"; {option} was not written" for option in self._wanted.reports)
-            click.echo(f"ftps-lab: nobody reads what this prints any more, so it stopped{unwritten}", err=True)
-            return 3
-        problems = [*self._write(runs), *(keeper.problem for keeper in keepers if keeper and keeper.problem)]
-        for problem in problems:
-            click.echo(f"ftps-lab: {problem}", err=True)
+            raise
+        except BaseException:
+            # A full disk, a bug in what is shown, Ctrl-C while it is shown: what had ended is not lost to it.
+            _say(undisturbed(lambda: self._write(runs)))
+            raise
+        problems = undisturbed(lambda: self._write(runs))
+        problems += [run.problem for run in runs if run.problem]
+        problems += [keeper.problem for keeper in keepers if keeper and keeper.problem]
+        _say(problems)
         return max(exit_code(runs), 3 if problems else 0)
 
     def _clients(self) -> list[Lftp]:
@@ -179,10 +186,9 @@ class _Call:
             return [Keeper(folder)]
         return [Keeper(folder / f"lftp-{number}-{client.version}") for number, client in enumerate(clients, 1)]
 
-    def _with(self, client: Lftp, keeper: Keeper | None, terminal: Terminal) -> BuildRun:
-        """Run all scenarios with one build."""
-        from ftps_harness.pool import play_all
-        from ftps_harness.report.tally import BuildRun
+    def _with(self, client: Lftp, keeper: Keeper | None, terminal: Terminal, runs: list[BuildRun]) -> None:
+        """Run all scenarios with one build, and add what ended to `runs`, also where something breaks."""
+        from ftps_harness.pool import Played, affordable, play_all
         from ftps_harness.runner import Options, run_scenario
 
         wanted = self._wanted
@@ -193,47 +199,57 @@ class _Call:
                 return run_scenario(scenario, client, options, place)
 
         began = time.monotonic()
-        terminal.header(client, len(self._scenarios), self._where, self._notes())
+        jobs = affordable(wanted.jobs)
+        terminal.header(client, len(self._scenarios), self._where, self._notes(jobs))
         with terminal.progress(len(self._scenarios)) as bar:
             watch = _Watch(self._scenarios, terminal, bar)
-            played = play_all(
-                self._scenarios,
-                play,
-                watch,
-                jobs=wanted.jobs,
-                fail_fast=wanted.fail_fast,
-            )
+            try:
+                played = play_all(self._scenarios, play, watch, jobs=jobs, fail_fast=wanted.fail_fast)
+            except BaseException:
+                runs.append(self._build_run(client, Played(watch.results, interrupted=True), began))
+                raise
+            runs.append(self._build_run(client, played, began))
             watch.flush()
-        done = BuildRun(
+        terminal.side_by_side(runs[-1])
+        terminal.notes(runs[-1])
+        terminal.remarks(runs[-1])
+        terminal.failures(runs[-1])
+
+    def _build_run(self, client: Lftp, played: Played[ScenarioResult], began: float) -> BuildRun:
+        from ftps_harness.report.tally import BuildRun
+
+        return BuildRun(
             client,
             played.results,
             len(self._scenarios),
             time.monotonic() - began,
-            controls=not wanted.no_controls,
+            controls=not self._wanted.no_controls,
             interrupted=played.interrupted,
             again=self._again,
-            options=wanted.again,
+            options=self._wanted.again,
             place=self._chosen.name,
+            problem=played.problem,
         )
-        terminal.side_by_side(done)
-        terminal.notes(done)
-        terminal.remarks(done)
-        terminal.failures(done)
-        return done
 
-    def _notes(self) -> list[str]:
+    def _notes(self, jobs: int) -> Iterator[str]:
         """What a reader of the results should know about this machine."""
         from ftps_harness.lftp import system_rc_lines
 
-        lines = [f"/etc/lftp.conf, line {number}, is kept out: {line}" for number, line in system_rc_lines()]
-        return [*([self._chosen.note] if self._chosen.note else []), *lines]
+        if self._chosen.note:
+            yield self._chosen.note
+        for number, line in system_rc_lines():
+            yield f"/etc/lftp.conf, line {number}, is kept out: {line}"
+        if jobs < self._wanted.jobs:
+            yield f"-j {jobs} in place of -j {self._wanted.jobs}: the limit of open files (ulimit -n) allows no more"
 
     def _write(self, runs: Sequence[BuildRun]) -> list[str]:
         """Write the reports; the problems with it, a sentence each."""
         from ftps_harness.report import json_report, junit
         from ftps_harness.report.files import problems_of_writing
 
-        problems = []
+        problems: list[str] = []
+        if not runs:
+            return problems  # nothing had begun
         if self._wanted.json is not None:
             text = json_report.text(runs, several=len(self._wanted.lftp) > 1)
             problems += problems_of_writing(self._wanted.json, text)
@@ -247,15 +263,22 @@ class _Watch:
 
     def __init__(self, scenarios: Sequence[Scenario], terminal: Terminal, bar: Progress | None) -> None:
         self._order = [scenario.id for scenario in scenarios]
+        self._ended: list[ScenarioResult] = []
         self._held: dict[str, ScenarioResult] = {}
         self._terminal = terminal
         self._bar = bar
+
+    @property
+    def results(self) -> tuple[ScenarioResult, ...]:
+        """Of those that ended, in the order in which they ended."""
+        return tuple(self._ended)
 
     def started(self, scenario: Scenario) -> None:
         if self._bar is not None:
             self._bar.started(scenario.id)
 
     def finished(self, result: ScenarioResult) -> None:
+        self._ended.append(result)
         if self._bar is not None:
             self._bar.finished(result.scenario.id)
         self._held[result.scenario.id] = result
@@ -267,6 +290,13 @@ class _Watch:
         for each in self._order:
             if each in self._held:
                 self._terminal.row(self._held.pop(each))
+
+
+def _say(problems: Iterable[str]) -> None:
+    from ftps_harness.report.plain import harmless
+
+    for problem in problems:
+        click.echo(f"ftps-lab: {harmless(problem)}", err=True)
 
 
 def _check_targets(wanted: _Wanted) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ftps_harness import process
-from ftps_harness.errors import HarnessError
+from ftps_harness.errors import sentence
 from ftps_harness.pool import play_all
 from ftps_harness.report.tally import code_of, counts_of
 from ftps_harness.runner import ScenarioResult, run_scenario, worst
-from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +54,7 @@ class PairResult:
         build: The build's name.
         kind: The server's.
         lftp: The build as measured; None where it could not be started.
-        results: One for each scenario.
+        results: One for each scenario; fewer where Ctrl-C came first.
         seconds: From the first container to the last.
         opening: Seconds of these until both containers answered.
     """
@@ -83,16 +82,18 @@ class MatrixRun:
     """All pairs.
 
     Attributes:
-        pairs: Those that were played to their end, in the order of the table.
+        pairs: Those of which something was played, in the order of the table.
         interrupted: Ctrl-C ended it.
         seconds: From start to end.
         left_out: Builds that this machine cannot make, and why.
+        problem: Why something that ran has not been cleared away, as a sentence.
     """
 
     pairs: tuple[PairResult, ...]
     interrupted: bool
     seconds: float
     left_out: tuple[tuple[str, str], ...] = ()
+    problem: str = ""
 
 
 def exit_code(run: MatrixRun, drifts: Sequence[object]) -> int:
@@ -132,12 +133,12 @@ def play(
         watcher: Is told.
         jobs: How many pairs at a time.
 
-    Raises:
-        UsageError: A scenario can mean nothing for a build.
     """
     began = time.monotonic()
-    played = play_all(pairs, lambda pair: _play_pair(pair, scenarios, open_pair, options, watcher), _Quiet(), jobs=jobs)
-    return MatrixRun(played.results, played.interrupted, time.monotonic() - began)
+    playing = {pair: _Playing(pair, watcher) for pair in pairs}
+    played = play_all(pairs, lambda pair: playing[pair].play(scenarios, open_pair, options), _Quiet(), jobs=jobs)
+    some = tuple(each.result() for each in playing.values() if each.results)
+    return MatrixRun(some, played.interrupted, time.monotonic() - began, problem=played.problem)
 
 
 class _Quiet:
@@ -150,35 +151,56 @@ class _Quiet:
         """Nothing to add."""
 
 
-def _play_pair(
-    pair: Pair,
-    scenarios: Sequence[Scenario],
-    open_pair: Callable[[Pair], AbstractContextManager[Opened]],
-    options: Callable[[Pair], Options],
-    watcher: Watcher,
-) -> PairResult:
-    began = time.monotonic()
-    watcher.began(pair)
-    results: list[ScenarioResult] = []
-    client: Lftp | None = None
-    opening = 0.0
-    try:
-        with open_pair(pair) as opened:
-            client, opening = opened.lftp, time.monotonic() - began
-            for scenario in scenarios:
-                result = run_scenario(scenario, client, options(pair), opened.place)
-                process.check_interruption()  # its lftp was killed: this is no result
-                results.append(result)
-                watcher.played(pair, result)
-                opened.check()
-    except process.Interrupted:
-        raise
-    except (LabError, HarnessError) as error:
-        # What was played stays; what was not can prove nothing.
-        for scenario in scenarios[len(results) :]:
-            results.append(ScenarioResult(scenario, "error", why=str(error)))
-            watcher.played(pair, results[-1])
-    took = time.monotonic() - began
-    ended = PairResult(pair.build.name, pair.kind.name, client, tuple(results), took, opening)
-    watcher.ended(ended)
-    return ended
+class _Playing:
+    """One pair, from its containers to its last scenario; what was played is here at any moment."""
+
+    def __init__(self, pair: Pair, watcher: Watcher) -> None:
+        self.results: list[ScenarioResult] = []
+        self._pair = pair
+        self._watcher = watcher
+        self._client: Lftp | None = None
+        self._opening = 0.0
+        self._began = time.monotonic()
+        self._took: float | None = None
+
+    def play(
+        self,
+        scenarios: Sequence[Scenario],
+        open_pair: Callable[[Pair], AbstractContextManager[Opened]],
+        options: Callable[[Pair], Options],
+    ) -> PairResult:
+        """Play every scenario.
+
+        Raises:
+            Interrupted: The end was asked for; what had been played before stays in `results`.
+        """
+        self._began = time.monotonic()
+        self._watcher.began(self._pair)
+        try:
+            with open_pair(self._pair) as opened:
+                self._client, self._opening = opened.lftp, time.monotonic() - self._began
+                for scenario in scenarios:
+                    self._add(run_scenario(scenario, opened.lftp, options(self._pair), opened.place))
+                    opened.check()
+        except process.Interrupted:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever breaks belongs to this pair alone
+            # What was played stays; what was not can prove nothing.
+            for scenario in scenarios[len(self.results) :]:
+                self._add(ScenarioResult(scenario, "error", why=sentence(error)))
+        self._took = time.monotonic() - self._began
+        ended = self.result()
+        self._watcher.ended(ended)
+        return ended
+
+    def result(self) -> PairResult:
+        """What came of it so far."""
+        took = time.monotonic() - self._began if self._took is None else self._took
+        return PairResult(
+            self._pair.build.name, self._pair.kind.name, self._client, tuple(self.results), took, self._opening
+        )
+
+    def _add(self, result: ScenarioResult) -> None:
+        process.check_interruption()  # its lftp was killed: this is no result
+        self.results.append(result)
+        self._watcher.played(self._pair, result)

@@ -35,20 +35,21 @@ class Terminal:
         self._width = min(self._console.width, 110) - 3
         self._lock = threading.Lock()
         self._bar: Progress | None = None
-        self._total = 0
+        self._total = self._cells = 0
         self._ended = 0
 
     @contextlib.contextmanager
     def watching(self, pairs: Sequence[Pair], scenarios: int) -> Iterator[None]:
         """Say what is to come, and on a live terminal show a bar while it does."""
         self._total = len(pairs)
+        self._cells = len(pairs) * scenarios
         builds, kinds = ({getattr(pair, axis).name for pair in pairs} for axis in ("build", "kind"))
         told = (plural(len(builds), "lftp build"), plural(len(kinds), "server"), plural(scenarios, "scenario"))
-        self.say(f"{' × '.join(told)}: {plural(len(pairs) * scenarios, 'cell')}", "bold")
+        self.say(f"{' × '.join(told)}: {plural(self._cells, 'cell')}", "bold")
         if not self._live:
             yield
             return
-        with Progress(self._console, len(pairs) * scenarios) as self._bar:
+        with Progress(self._console, self._cells) as self._bar:
             yield
         self._bar = None
 
@@ -104,5 +105,6 @@ class Terminal:
                 self.say(f"  {line}")
         self.say("")
         if run.interrupted:
-            self.say(f"interrupted: {len(run.pairs)} of {plural(self._total, 'pair')} played", "bold yellow")
+            played = sum(len(pair.results) for pair in run.pairs)
+            self.say(f"interrupted: {played} of {plural(self._cells, 'cell')} played", "bold yellow")
         self.say(table.summary(run, drifts), "bold green" if exit_code(run, drifts) == 0 else "bold red")

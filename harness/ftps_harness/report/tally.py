@@ -34,6 +34,7 @@ class BuildRun:
         again: How to name each scenario on a command line, by id.
         options: What to add to such a command line.
         place: Where the scenarios were played: ``sealed`` or ``loopback``.
+        problem: Why something that ran has not been cleared away, as a sentence.
     """
 
     lftp: Lftp
@@ -45,6 +46,7 @@ class BuildRun:
     again: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     place: str = "loopback"
+    problem: str = ""
 
     @property
     def counts(self) -> dict[str, int]:

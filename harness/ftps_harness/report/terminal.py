@@ -58,7 +58,7 @@ class Terminal:
         self._live = stream.isatty() and not self.console.is_dumb_terminal
         self._width = max(_NARROWEST, min(self.console.width, _WIDEST)) - 1
 
-    def header(self, lftp: Lftp, total: int, where: str, notes: Sequence[str] = ()) -> None:
+    def header(self, lftp: Lftp, total: int, where: str, notes: Iterable[str] = ()) -> None:
         """Which lftp, how many scenarios from where, and what else a reader should know."""
         if self._begun:
             self._line()  # one build's table below the other's
