@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from tests.harness.sabotage import ACCEPTED, NO_CONTROL, ONLY_LIST, REJECTED
 
 from ftps_harness import places
+from ftps_harness.errors import HarnessError
 from ftps_harness.place import Here
 from ftps_harness.runner import Options, run_scenario
 from ftps_harness.sandbox.sandbox import Sandbox, Unavailable
@@ -16,6 +18,8 @@ from ftps_harness.scenario import parse
 from ftps_harness.sealed import Sealed, SealedPlaces
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.harness.conftest import Play
 
     from ftps_harness.lftp import Lftp
@@ -183,6 +187,40 @@ class TestPlaces:
                 raise ZeroDivisionError
             with several.lend() as second:
                 assert second is not first
+
+    def test_a_scenario_that_broke_leaves_its_place_to_nobody(
+        self, client: Lftp, play: Play, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server that did not stop, say, would be in the next one's way. Nor does it end the others."""
+        scenario = play.scenario(play.step('verdict = "accepted"'))
+        options = Options(timeout=20, controls=False)
+        used: list[object] = []
+        with SealedPlaces([client.path]) as several:
+            lend = several.lend
+
+            @contextlib.contextmanager
+            def noted() -> Iterator[Sealed]:
+                with lend() as place:
+                    used.append(place)
+                    yield place
+
+            monkeypatch.setattr(several, "lend", noted)
+            assert places.play(several, scenario, client, options).status == "pass"
+            with monkeypatch.context() as broken:
+                broken.setattr("ftps_harness.runner.populate", None)
+                assert places.play(several, scenario, client, options).status == "error"
+            assert places.play(several, scenario, client, options).status == "pass"
+        assert used[0] is used[1]
+        assert used[2] is not used[1]
+
+    def test_a_place_that_cannot_be_made_is_an_error_of_its_scenario(self, client: Lftp, play: Play) -> None:
+        class Nowhere:
+            def lend(self) -> NoReturn:
+                raise HarnessError("the sandbox did not start")
+
+        scenario = play.scenario(play.step('verdict = "accepted"'))
+        result = places.play(Nowhere(), scenario, client, Options())
+        assert (result.status, result.why) == ("error", "the sandbox did not start")
 
     def test_auto_falls_back_and_says_what_is_not_seen(self, client: Lftp, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object, **__: object) -> None:

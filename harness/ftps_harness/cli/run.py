@@ -188,15 +188,15 @@ class _Call:
 
     def _with(self, client: Lftp, keeper: Keeper | None, terminal: Terminal, runs: list[BuildRun]) -> None:
         """Run all scenarios with one build, and add what ended to `runs`, also where something breaks."""
+        from ftps_harness import places
         from ftps_harness.pool import Played, affordable, play_all
-        from ftps_harness.runner import Options, run_scenario
+        from ftps_harness.runner import Options
 
         wanted = self._wanted
         options = Options(wanted.timeout, controls=not wanted.no_controls, keep=keeper.keep if keeper else None)
 
         def play(scenario: Scenario) -> ScenarioResult:
-            with self._chosen.places.lend() as place:
-                return run_scenario(scenario, client, options, place)
+            return places.play(self._chosen.places, scenario, client, options)
 
         began = time.monotonic()
         jobs = affordable(wanted.jobs)
