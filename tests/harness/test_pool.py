@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import threading
 import time
@@ -145,6 +146,24 @@ def test_ctrl_c_keeps_what_had_ended() -> None:
     assert played.interrupted
     assert [result.scenario for result in played.results] == SCENARIOS[:1]
     assert time.monotonic() - began < 40  # the others would have slept for 60 seconds
+
+
+def test_a_signal_just_before_the_wait_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python runs handlers between two of its instructions: such a signal does not end a wait in C that begins then."""
+
+    class Late(queue.SimpleQueue[object]):
+        waits = 0
+
+        def get(self, block: bool = True, timeout: float | None = None) -> object:
+            Late.waits += 1
+            assert timeout is not None
+            assert timeout <= 1
+            if Late.waits == 1:
+                raise queue.Empty  # as a wait that nothing ended
+            return super().get(block, timeout)
+
+    monkeypatch.setattr(queue, "SimpleQueue", Late)
+    assert len(play_all(SCENARIOS, passing, Watcher()).results) == 6
 
 
 def test_what_was_killed_by_the_end_is_no_result() -> None:
