@@ -113,8 +113,10 @@ class _Declared:
         record, flow = self.record, self.flow
         if record is None or flow is None:
             return False
-        sent, got = min(len(record.to_server), KEPT), min(len(flow.to_client), len(record.to_client))
-        return flow.to_server[:sent] != record.to_server[:sent] or flow.to_client[:got] != record.to_client[:got]
+        active = flow.server == self.peer  # who opened it is the FTP server then
+        up, down = (flow.to_client, flow.to_server) if active else (flow.to_server, flow.to_client)
+        sent, got = min(len(record.to_server), KEPT), min(len(down), len(record.to_client))
+        return up[:sent] != record.to_server[:sent] or down[:got] != record.to_client[:got]
 
 
 def _missing(traffic: Traffic, declared: Iterable[_Declared]) -> Iterator[str]:

@@ -36,9 +36,11 @@ def test_the_servers_own_connections_are_nothing_else() -> None:
 
 
 def test_in_active_mode_the_server_is_who_connects() -> None:
-    active = Flow("tcp", (HOST, 20), DATA, "open", b"listing", b"")
-    record = WireRecord("data", DATA, b"", b"")
-    assert held(CONTROL, active, records=(TAPPED, record)).reached == ()
+    active = Flow("tcp", (HOST, 20), DATA, "open", b"listing", b"hello")
+    record = WireRecord("data", DATA, b"hello", b"listing")
+    found = held(CONTROL, active, records=(TAPPED, record))
+    assert (found.reached, found.missing) == ((), ())
+    assert held(CONTROL, active, records=(TAPPED, replace(record, to_server=b"hellO"))).missing
 
 
 def test_the_genuine_server_behind_an_attacker_is_the_labs_too() -> None:
