@@ -1,4 +1,4 @@
-"""Each expectation of the document's catalogue, turned round, fails on what the real lftp really did.
+"""Each expectation of the document's catalogue and of `scenarios/rc`, turned round, fails on what lftp really did.
 
 A catalogue that passes proves something only if it could have failed. Each scenario runs once; what was obtained is
 then held against every expectation that the step might have had instead.
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lftp
 
 CATALOGUE = catalogue(Path(__file__).parents[2] / "scenarios" / "document")
+RC = catalogue(Path(__file__).parents[2] / "scenarios" / "rc")
 
 BUILDS: tuple[tuple[Dialect, str], ...] = (("classic", "4.8.4"), ("status", "4.9.3"), ("openssl", "4.9.3"))
 
@@ -108,6 +109,16 @@ def test_each_expectation_turned_round_fails(name: str, client: Lftp) -> None:
         assert judged(step, step.expect) == "pass"
         wrong = [*turned_round(step.expect), *of_other_builds(scenario, index, step.expect)]
         assert [expect for expect in wrong if judged(step, expect) == "pass"] == [], step.title
+
+
+@pytest.mark.parametrize("name", RC)
+def test_each_expectation_of_an_rc_turned_round_fails(name: str, client: Lftp) -> None:
+    """Without those of other builds: some of them only leave a message out."""
+    result = ran(load(RC[name]), client)
+    assert (result.status, result.why) == ("pass", "")
+    for step in result.steps:
+        assert judged(step, step.expect) == "pass"
+        assert [expect for expect in turned_round(step.expect) if judged(step, expect) == "pass"] == [], step.title
 
 
 def with_expectation(scenario: Scenario, index: int, expect: Expect) -> Scenario:
