@@ -71,8 +71,9 @@ def fetch(
         raise HarnessError("no openssl on PATH, and the document fetches the certificate with it: apt install openssl")
     command = command_line(host, port, protocol=protocol, server_name=server_name)
     with Folder("openssl", parent) as folder:
-        # An openssl.cnf or a store of the user's changes nothing here.
+        # An openssl.cnf or a store of the user's changes nothing here, and reading the system's takes 20 ms.
         variables = {"PATH": "/usr/bin:/bin", "HOME": str(folder.path), "LC_ALL": "C", "OPENSSL_CONF": "/dev/null"}
+        variables |= {"SSL_CERT_FILE": "/dev/null", "SSL_CERT_DIR": "/dev/null"}
         finished = start([openssl, *command[1:]], env=variables, cwd=folder.path, timeout=timeout)
     certificates = tuple(_PEM.findall(finished.stdout))
     if not certificates:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 """Safe in FTP, in lftp's syntax, in file names and in URLs; nothing that is easily mistaken for something else."""
+_BY_BYTE = (_LETTERS * 8).encode()
+"""A letter for each byte. There are 32 of them, so random bytes give each as often as any other."""
 
 _LISTED = rb"^(?:[-bcdlps][-rwxsStT]{9}[^\n]*? |(?:[\w.]+=[^;\n]*;)+ )"
 """What comes before a name in a long listing."""
@@ -113,7 +115,7 @@ def _listed(name: bytes, data: bytes) -> bool:
 
 
 def _word(length: int) -> str:
-    return "".join(randomness.choice(_LETTERS) for _ in range(length))
+    return randomness.token_bytes(length).translate(_BY_BYTE).decode()
 
 
 def _content(mark: str, size: int) -> bytes:

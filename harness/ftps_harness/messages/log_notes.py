@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ftps_harness.messages.words import entries, readable
+from ftps_harness.messages.words import readable, readable_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def is_about_setup(note: str) -> bool:
 
 
 def _complaints(log: bytes) -> Iterator[str]:
-    for entry in map(readable, entries(log)):
+    for entry in readable_entries(log):
         if entry.startswith(_NOTE):
             counts = _WEIGHTY.fullmatch(entry.removeprefix(_NOTE)) is not None
         else:

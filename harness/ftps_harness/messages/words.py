@@ -17,6 +17,7 @@ What no table holds is `unknown`, never a reason.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -67,6 +68,12 @@ _OF_ONE_CHECK = re.compile(
 """What lftp logs while it verifies one chain: other entries may not stand between two findings about it."""
 
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
+_REMEMBERED = 1 << 20
+"""Bytes of the largest log whose entries are kept until the next ones: each log is asked several things."""
+
+
 def words(stderr: bytes, log: bytes, dialect: str) -> tuple[Word, ...]:
     """What lftp said of refusals and failures, each once: first on standard error, then what only the log holds.
 
@@ -114,6 +121,15 @@ def entries(log: bytes) -> tuple[bytes, ...]:
     Lines that the number is missing from belong to the entry before and stay in it, after their LF. The first line is
     always lftp's own: it is written before there is a connection. In a log without numbers, each line is an entry.
     """
+    return _remembered(log) if len(log) <= _REMEMBERED else _entries(log)
+
+
+def readable_entries(log: bytes) -> tuple[str, ...]:
+    """The same, `readable`."""
+    return _remembered_text(log) if len(log) <= _REMEMBERED else tuple(map(readable, _entries(log)))
+
+
+def _entries(log: bytes) -> tuple[bytes, ...]:
     lines = log.removesuffix(b"\n").split(b"\n") if log else []
     number = _NUMBER.match(lines[0]) if lines else None
     if number is None:
@@ -126,6 +142,14 @@ def entries(log: bytes) -> tuple[bytes, ...]:
         else:
             found[-1] += b"\n" + line
     return tuple(found)
+
+
+_remembered = functools.lru_cache(maxsize=16)(_entries)
+
+
+@functools.lru_cache(maxsize=16)
+def _remembered_text(log: bytes) -> tuple[str, ...]:
+    return tuple(map(readable, entries(log)))
 
 
 def sent(log: bytes) -> tuple[str, ...]:
@@ -141,7 +165,7 @@ def tried(log: bytes) -> bool:
 def readable(data: bytes) -> str:
     """Text with every control character and every byte that is no UTF-8 made visible: safe on a terminal."""
     text = data.decode("utf-8", "backslashreplace")
-    return re.sub(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]", _escape, text)
+    return text if text.isprintable() else _CONTROLS.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -221,7 +245,7 @@ def _length(row: Row, text: str) -> int:
 def _checks(log: bytes) -> Iterator[list[str]]:
     """The findings about certificates in the log, in groups: one for each verification of a chain."""
     findings: list[str] = []
-    for entry in map(readable, entries(log)):
+    for entry in readable_entries(log):
         if not _OF_ONE_CHECK.fullmatch(entry) and findings:
             yield findings
             findings = []
