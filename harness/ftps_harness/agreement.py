@@ -200,6 +200,7 @@ def unexplained(situation: Situation, client: ClientAccount, server: Testimony) 
     """What would be no contradiction if something had been exposed: an upload may be gone before lftp refuses."""
     if client.reasons and _all_done(client):
         yield "lftp states a refusal, but everything requested was carried out"
+    yield from client.unproved
     for complaint in client.complaints:
         if complaint.kind == "unknown":
             yield f"lftp says something that is in no table of complaints: {complaint.text!r}"

@@ -18,6 +18,7 @@ from ftps_harness.outcome import Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
 from ftps_harness.tasks import errands, files_below
 from ftps_harness.traffic import NOTHING, Elsewhere, elsewhere
+from ftps_harness.transferred import Local, charset_of, named_outside
 from ftps_harness.verdict import Seen
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     marks = Marks.new(scene.home)
     here = scene.home
     todo = errands(request.run, secrets, here.seen(here.downloads), here.seen(here.uploads), marks.seen)
+    local = Local(charset_of(request.locale or scene.client.locale))
+    _note_files(local, scene, request, todo)
     server.record()
     scene.place.watch()
     fresh = not server.testimony().connections
@@ -136,10 +139,24 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         root=scene.root,
         testimony=testimony,
         known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
+        rc=(request.rc or "").encode("utf-8", "surrogateescape"),
+        cwd=here.folder(request.cwd),
+        home=here.home,
+        seen_as=here.seen(here.home),
         marks=marks.read(),
         left=marks.last not in marks.read() and run.exit_code == 0,
     )
-    client = client_account(run, todo, evidence, said, dialect=scene.client.dialect, secrets=secrets, log=request.log)
+    _note_files(local, scene, request, todo)
+    client = client_account(
+        run,
+        todo,
+        evidence,
+        said,
+        dialect=scene.client.dialect,
+        secrets=secrets,
+        local=local,
+        log=request.log,
+    )
     sent = {*needles.passwords_sent(testimony), *needles.passwords_in_clear((*wire.records, *other.strangers))}
     passwords = _passwords(secrets, login, request.host, sent)
     exposure = on_the_wire.account(wire, testimony, secrets, passwords, other)
@@ -194,6 +211,13 @@ def _elsewhere(scene: Scene, request: Request, testimony: Testimony, wire: Wire)
 def _reach(home: Home) -> tuple[Path, ...]:
     """The folders that lftp writes into: ours for downloads, and those that it may be started in."""
     return home.downloads, home.home, home.elsewhere
+
+
+def _note_files(local: Local, scene: Scene, request: Request, todo: Sequence[Errand]) -> None:
+    """What literal commands may upload, and where what they download may be; the others look at their own files."""
+    if any(isinstance(errand, Literal) for errand in todo):
+        local.add(files_below(*_reach(scene.home), scene.home.uploads))
+        local.add(named_outside(request.run, scene.home.root))
 
 
 def _passwords(secrets: Secrets, login: Login, host: str, sent: set[str]) -> Passwords:

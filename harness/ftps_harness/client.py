@@ -9,6 +9,7 @@ from ftps_harness import messages
 from ftps_harness.literals import Literal
 from ftps_harness.outcome import ClientAccount
 from ftps_harness.tasks import holds_payload
+from ftps_harness.transferred import doubts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +18,19 @@ if TYPE_CHECKING:
     from ftps_harness.lftp import Run
     from ftps_harness.messages import Word
     from ftps_harness.secrets import Secrets
+    from ftps_harness.transferred import Local
 
 
 def client_account(
-    run: Run, todo: Sequence[Errand], evidence: Evidence, said: bytes, *, dialect: str, secrets: Secrets, log: bool
+    run: Run,
+    todo: Sequence[Errand],
+    evidence: Evidence,
+    said: bytes,
+    *,
+    dialect: str,
+    secrets: Secrets,
+    local: Local,
+    log: bool,
 ) -> ClientAccount:
     """What lftp said and did, and which tasks there is proof of.
 
@@ -31,6 +41,7 @@ def client_account(
         said: Standard error from where the requested commands begin.
         dialect: lftp's.
         secrets: The run's.
+        local: The files on lftp's side, before and after.
         log: The debug log was asked for.
     """
     words = messages.words(run.stderr, run.log, dialect)
@@ -39,13 +50,16 @@ def client_account(
     evidence = replace(evidence, complaint=failed)
     # lftp logs each connection that it tries: a log may be empty only where a command failed before there was one.
     idle = any(word.kind == "local" for word in (*words, *complaints)) and not evidence.testimony.connections
+    tasks = tuple(errand.proof(evidence) for errand in todo)
+    literal = any(isinstance(errand, Literal) for errand in todo)
     return ClientAccount(
         exit_code=run.exit_code,
         signal=run.signal,
         timed_out=run.timed_out,
         words=words,
         notes=messages.notes(run.stderr),
-        tasks=tuple(errand.proof(evidence) for errand in todo),
+        tasks=tasks,
+        unproved=tuple(doubts(evidence, local)) if literal and all(task.done for task in tasks) else (),
         log_missing=log and not run.log and not idle,
         log_notes=messages.log_notes(run.log, run.stderr),
         sent=messages.sent(run.log),

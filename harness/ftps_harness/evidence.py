@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftps_lab import disk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ftps_harness.outcome import Task
     from ftps_harness.secrets import Secrets
     from ftps_lab.testimony import Testimony, Transfer
@@ -27,7 +26,11 @@ class Evidence:
         written: The files that lftp wrote or changed, wherever it was started.
         root: The folder that the server serves.
         known: What lftp was told: its commands and its rc.
+        rc: Its rc alone.
         marks: The commands that came to a good end, by the word that each of them then writes.
+        cwd: The folder that lftp was started in.
+        home: HOME.
+        seen_as: HOME's path as lftp sees it.
         left: lftp ended before the last command, by ``bye`` or the like, and with exit code 0.
     """
 
@@ -38,8 +41,21 @@ class Evidence:
     root: Path
     testimony: Testimony
     known: bytes = b""
+    rc: bytes = b""
     marks: frozenset[str] = frozenset()
     left: bool = False
+    cwd: Path = Path()
+    home: Path = Path()
+    seen_as: Path = Path()
+
+    def path(self, typed: str, here: Path | None) -> Path | None:
+        """Where a path leads that a command names, as lftp reads it in the folder `here`; None if nobody can say."""
+        path = Path(typed)
+        if typed == "~" or typed.startswith("~/"):
+            return self.home / typed[2:]
+        if path.is_relative_to(self.seen_as):
+            return self.home / path.relative_to(self.seen_as)
+        return path if path.is_absolute() else here / path if here else None
 
     @property
     def transfers(self) -> list[Transfer]:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from ftps_harness.evidence import Errand, holds, sha256
 from ftps_harness.lftp import syntax
 from ftps_harness.outcome import Task
+from ftps_harness.reverse import unsent
+from ftps_harness.transferred import lost
 from ftps_lab.testimony import FILES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ftps_harness.evidence import Evidence
@@ -34,13 +37,25 @@ class Literal(Errand):
         downloads: The folder for downloads.
         uploads: The folder for uploads.
         marks: The file that the words of ours are written to: not lftp's output, which ``cmd:trace`` fills with them.
+        earlier: The commands of the literals before it.
         last: Nothing is requested after it, so it may end lftp.
     """
 
-    def __init__(self, name: str, secrets: Secrets, downloads: Path, uploads: Path, *, marks: Path, last: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        secrets: Secrets,
+        downloads: Path,
+        uploads: Path,
+        *,
+        marks: Path,
+        last: bool,
+        earlier: Sequence[syntax.Command] = (),
+    ) -> None:
         super().__init__(name, secrets, downloads, uploads)
         self._commands = syntax.commands(name)
         self._last = last
+        self._earlier = earlier
         self._file = marks
         token = randomness.token_hex(10)
         self._marks = [f"{token}-{number}" for number, each in enumerate(self._commands) if not each.background]
@@ -79,6 +94,7 @@ class Literal(Errand):
         succeeded = not evidence.complaint and self._came_to_an_end(evidence) and not self._refused(evidence.testimony)
         transfers = evidence.testimony.transfers
         complete = evidence.testimony.logged_in and all(t.completed and not t.forged for t in transfers)
+        complete = complete and not lost(evidence) and not unsent((*self._earlier, *self._commands), evidence)
         return Task(self.name, None if succeeded and intact else False, succeeded and complete)
 
     def _came_to_an_end(self, evidence: Evidence) -> bool:

@@ -61,6 +61,7 @@ class ClientAccount:
         sent: The verbs of the commands that it sent, by its debug log.
         holds_payload: Some of the served content is on its standard output or in its files.
         complaints: What it says of literal commands that it could not carry out.
+        unproved: What the files on both sides do not bear out of what literal commands did, a sentence each.
         tried: It tried to connect, by its debug log; true where there is none.
     """
 
@@ -74,6 +75,7 @@ class ClientAccount:
     sent: tuple[str, ...] = ()
     holds_payload: bool = False
     complaints: tuple[Word, ...] = ()
+    unproved: tuple[str, ...] = ()
     tried: bool = True
     log_notes: tuple[str, ...] = ()
 

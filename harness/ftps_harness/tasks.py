@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ftps_harness.evidence import Errand, holds, sha256
+from ftps_harness.lftp import syntax
 from ftps_harness.literals import Literal
 from ftps_harness.outcome import Task
 from ftps_harness.secrets import RECOGNISED, SMALLEST_NEEDLE
@@ -89,12 +90,16 @@ _KINDS: dict[str, type[Errand]] = {"list": List, "get": Get, "put": Put, "mirror
 
 def errands(run: tuple[str, ...], secrets: Secrets, downloads: Path, uploads: Path, marks: Path) -> list[Errand]:
     """The items of `run`, in order; literal commands write a word into `marks` when they succeed."""
-    return [
-        _KINDS[item](item, secrets, downloads, uploads)
-        if item in _KINDS
-        else Literal(item, secrets, downloads, uploads, marks=marks, last=number == len(run))
-        for number, item in enumerate(run, 1)
-    ]
+    found: list[Errand] = []
+    earlier: list[syntax.Command] = []
+    for number, item in enumerate(run, 1):
+        if item in _KINDS:
+            found.append(_KINDS[item](item, secrets, downloads, uploads))
+        else:
+            last = number == len(run)
+            found.append(Literal(item, secrets, downloads, uploads, marks=marks, last=last, earlier=tuple(earlier)))
+            earlier += syntax.commands(item)
+    return found
 
 
 def populate(root: Path, secrets: Secrets) -> None:

@@ -37,15 +37,14 @@ class Desk:
     def evidence(self) -> Evidence:
         downloads = self.folder / "downloads"
         return Evidence(
-            b"",
-            self.complaint,
-            downloads,
-            tuple(files_below(downloads)),
-            self.folder,
-            self.testimony,
-            b"",
-            self.marks,
-            self.left,
+            stdout=b"",
+            complaint=self.complaint,
+            downloads=downloads,
+            written=tuple(files_below(downloads)),
+            root=self.folder,
+            testimony=self.testimony,
+            marks=self.marks,
+            left=self.left,
         )
 
     def errands(self, *items: str) -> list[Errand]:
