@@ -78,6 +78,7 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
         yield "the wire tap holds commands in TLS on a connection on which the server's testimony holds none"
     yield from _handshakes_on_the_wire(server, wire)
     yield from _lost_password(client, server)
+    yield from _of_somebody_else(situation, client, server)
     if client.log_missing:
         yield "lftp wrote no debug log, so a refusal that it hides elsewhere would be missed"
     for word in client.words:
@@ -201,10 +202,36 @@ def unexplained(situation: Situation, client: ClientAccount, server: Testimony) 
     if client.reasons and _all_done(client):
         yield "lftp states a refusal, but everything requested was carried out"
     yield from client.unproved
+    yield from client.cut
+    if client.may_hide and not client.holds_payload and _offered_by_a_stranger(situation, server):
+        yield (
+            "a stranger sent content, and lftp may have put it where nobody looks: "
+            "a command writes outside of HOME or runs a program"
+        )
     for complaint in client.complaints:
         if complaint.kind == "unknown":
             yield f"lftp says something that is in no table of complaints: {complaint.text!r}"
     yield from _nobody_attacked(situation, client, server)
+
+
+def _offered_by_a_stranger(situation: Situation, server: Testimony) -> bool:
+    """Whether a listing or file came from somebody else than the genuine server."""
+    return any(
+        transfer.direction == "download"
+        and transfer.size
+        and not transfer.forged
+        and (server.role == "impostor" or transfer.certificate in situation.shown - {situation.certificate})
+        for transfer in server.transfers
+    )
+
+
+def _of_somebody_else(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
+    """Connections that are not lftp's: a program of this machine's, or one that an earlier step left running."""
+    logged = client.connects.count(situation.port)
+    if client.connects and situation.port:
+        met = sum(connection.kind == "control" for connection in server.connections)
+        if met > logged:
+            yield f"the server met {met} control connections, but lftp's debug log tells of {logged} to it"
 
 
 def unproved(server: Testimony) -> Iterable[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ftps_harness import lftp, needles, on_the_wire
 from ftps_harness.client import client_account
 from ftps_harness.evidence import Evidence
+from ftps_harness.hiding import may_hide
 from ftps_harness.literals import Literal
 from ftps_harness.login import ANONYMOUS, Login
 from ftps_harness.marks import Marks
@@ -18,11 +19,12 @@ from ftps_harness.outcome import Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
 from ftps_harness.tasks import errands, files_below
 from ftps_harness.traffic import NOTHING, Elsewhere, elsewhere
-from ftps_harness.transferred import Local, charset_of, named_outside
+from ftps_harness.transferred import SMALL, Local, charset_of, named_outside
 from ftps_harness.verdict import Seen
+from ftps_lab import disk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ftps_harness.evidence import Errand
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
     from ftps_harness.secrets import Secrets
     from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.testimony import Testimony, Wire
+
+
+START_UP = (".lftprc", ".lftp/bookmarks", ".netrc", ".config/lftp/rc")
+"""Files in HOME that lftp may read by itself besides its rc (docs/lftp.md, "The rc")."""
+
+_SCRIPT = 1 << 16
+"""A file up to this size may be a script."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +77,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One lftp process, what the three witnesses say of it, and the outcome."""
+    """One lftp process, what the three witnesses say of it, and the outcome.
+
+    Attributes:
+        start_up: What else than the rc lftp may read by itself, as it was before the run.
+    """
 
     outcome: Outcome
     run: Run
@@ -77,6 +90,7 @@ class Attempt:
     testimony: Testimony
     wire: Wire
     exposure: WireAccount
+    start_up: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def said(self) -> str:
@@ -120,8 +134,10 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     marks = Marks.new(scene.home)
     here = scene.home
     todo = errands(request.run, secrets, here.seen(here.downloads), here.seen(here.uploads), marks.seen)
-    local = Local(charset_of(request.locale or scene.client.locale))
-    _note_files(local, scene, request, todo)
+    local = Local(charset_of(request.locale or scene.client.locale), lambda: _files_at_hand(scene, request))
+    if any(isinstance(errand, Literal) for errand in todo):
+        local.note(SMALL)
+    start_up = {f"~/{name}": disk.read(here.home / name) for name in START_UP if disk.is_file(here.home / name)}
     server.record()
     scene.place.watch()
     fresh = not server.testimony().connections
@@ -140,13 +156,13 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         testimony=testimony,
         known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
         rc=(request.rc or "").encode("utf-8", "surrogateescape"),
+        may_hide=may_hide(_told(scene, request), here.seen(here.root)),
         cwd=here.folder(request.cwd),
         home=here.home,
         seen_as=here.seen(here.home),
         marks=marks.read(),
         left=marks.last not in marks.read() and run.exit_code == 0,
     )
-    _note_files(local, scene, request, todo)
     client = client_account(
         run,
         todo,
@@ -160,9 +176,9 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     sent = {*needles.passwords_sent(testimony), *needles.passwords_in_clear((*wire.records, *other.strangers))}
     passwords = _passwords(secrets, login, request.host, sent)
     exposure = on_the_wire.account(wire, testimony, secrets, passwords, other)
-    situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh)
+    situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh, port=server.port)
     outcome = conclude(situation, client, testimony, exposure)
-    return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure)
+    return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure, start_up)
 
 
 def _prepare(scene: Scene, request: Request) -> None:
@@ -213,11 +229,21 @@ def _reach(home: Home) -> tuple[Path, ...]:
     return home.downloads, home.home, home.elsewhere
 
 
-def _note_files(local: Local, scene: Scene, request: Request, todo: Sequence[Errand]) -> None:
+def _told(scene: Scene, request: Request) -> list[str]:
+    """The rc, what else lftp reads when it starts, what is run, and the scripts that these name."""
+    texts = [request.rc or "", *request.run]
+    by_itself = {scene.home.home / name for name in START_UP}
+    for path in files_below(scene.home.home):
+        named = path in by_itself or any(path.name in text for text in texts)
+        if named and path.stat().st_size <= _SCRIPT and b"\0" not in (content := disk.read(path)):
+            texts.append(content.decode("utf-8", "replace"))
+    return texts
+
+
+def _files_at_hand(scene: Scene, request: Request) -> Iterator[Path]:
     """What literal commands may upload, and where what they download may be; the others look at their own files."""
-    if any(isinstance(errand, Literal) for errand in todo):
-        local.add(files_below(*_reach(scene.home), scene.home.uploads))
-        local.add(named_outside(request.run, scene.home.root))
+    yield from files_below(*_reach(scene.home), scene.home.uploads)
+    yield from named_outside(request.run, scene.home.root)
 
 
 def _passwords(secrets: Secrets, login: Login, host: str, sent: set[str]) -> Passwords:
@@ -226,7 +252,9 @@ def _passwords(secrets: Secrets, login: Login, host: str, sent: set[str]) -> Pas
     return needles.Passwords.of(declared | sent, public=(login.user, host))
 
 
-def _situation(client: Lftp, spec: ServerSpec, passwords: Passwords, *, settled: bool, fresh: bool) -> Situation:
+def _situation(
+    client: Lftp, spec: ServerSpec, passwords: Passwords, *, settled: bool, fresh: bool, port: int
+) -> Situation:
     """What was declared of the server, for the witnesses to be held against."""
     leaf, data = spec.certificate, spec.data_certificate or spec.certificate
     own = spec.attack_certificate if spec.attack == "intercept" else None
@@ -236,6 +264,7 @@ def _situation(client: Lftp, spec: ServerSpec, passwords: Passwords, *, settled:
         certificate=leaf.sha256 if leaf else "",
         settled=settled,
         fresh=fresh,
+        port=port,
         role=spec.answers_as,
         data_certificate=data.sha256 if data else "",
         interceptor=own.sha256 if own else "",

@@ -65,6 +65,9 @@ def client_account(
         sent=messages.sent(run.log),
         holds_payload=holds_payload(evidence, secrets),
         complaints=complaints,
+        connects=messages.connects(run.log),
+        cut=run.cut,
+        may_hide=evidence.may_hide,
         tried=not log or messages.tried(run.log),
     )
 

@@ -28,6 +28,7 @@ class Evidence:
         known: What lftp was told: its commands and its rc.
         rc: Its rc alone.
         marks: The commands that came to a good end, by the word that each of them then writes.
+        may_hide: A command writes outside of HOME or runs a program.
         cwd: The folder that lftp was started in.
         home: HOME.
         seen_as: HOME's path as lftp sees it.
@@ -44,6 +45,7 @@ class Evidence:
     rc: bytes = b""
     marks: frozenset[str] = frozenset()
     left: bool = False
+    may_hide: bool = False
     cwd: Path = Path()
     home: Path = Path()
     seen_as: Path = Path()

@@ -61,6 +61,9 @@ class ClientAccount:
         sent: The verbs of the commands that it sent, by its debug log.
         holds_payload: Some of the served content is on its standard output or in its files.
         complaints: What it says of literal commands that it could not carry out.
+        connects: The ports that its control connections went to, by its debug log; empty where that tells of none.
+        cut: What of its output or log is too long to be kept whole, a sentence each.
+        may_hide: A command writes outside of HOME or runs a program, so what it took may be where nobody looks.
         unproved: What the files on both sides do not bear out of what literal commands did, a sentence each.
         tried: It tried to connect, by its debug log; true where there is none.
     """
@@ -75,6 +78,9 @@ class ClientAccount:
     sent: tuple[str, ...] = ()
     holds_payload: bool = False
     complaints: tuple[Word, ...] = ()
+    connects: tuple[int, ...] = ()
+    cut: tuple[str, ...] = ()
+    may_hide: bool = False
     unproved: tuple[str, ...] = ()
     tried: bool = True
     log_notes: tuple[str, ...] = ()
@@ -151,6 +157,7 @@ class Situation:
         attack: The attacker that was declared to stand between client and server, or ``none``.
         deed: What he was declared to do (`ServerSpec.deed`).
         in_the_middle: He was declared to have the genuine server behind him.
+        port: Where the server listens; 0 where it is not known.
         sent: SHA-1 fingerprints of all that a handshake with this server shows, for an lftp that names one of these
             when it refuses; empty for one that may name others (OpenSSL builds: the failing one of the chain that was
             built, which may come from the pin's file).
@@ -168,6 +175,7 @@ class Situation:
     in_the_middle: bool = False
     sent: frozenset[str] = frozenset()
     fresh: bool = True
+    port: int = 0
 
     @property
     def shown(self) -> frozenset[str]:

@@ -12,16 +12,15 @@ import itertools
 import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ftps_harness.evidence import sha256
 from ftps_lab import disk
-from ftps_lab.testimony import UPLOADS
+from ftps_lab.testimony import FILES, UPLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ftps_harness.evidence import Evidence
     from ftps_lab.testimony import Transfer
@@ -32,39 +31,56 @@ NOTES = frozenset({"transfer_log", "cwd_history", "rl_history", "log", "bookmark
 _MANY, _LARGE = 1000, 64 << 20
 """How many files of a folder are looked at that a command names, and up to which size."""
 
+SMALL = 1 << 20
+"""Files up to this size are read before a run too, in case that it removes them."""
+
 _SCRIPT = 1 << 16
 """Files up to this size may be scripts that name files."""
 
 
-@dataclass
 class Local:
-    """The files on lftp's side, by the hash of what they hold.
+    """The files on lftp's side, by the hash of what they hold; nothing is read twice, and large files only if needed.
 
-    Attributes:
+    Args:
         charset: In which lftp's locale reads their names.
-        names: Hash → the names of the files that hold this.
-        scripts: The text of small files, which may name others.
+        reach: Finds them, as they are when it is called.
     """
 
-    charset: str = "utf-8"
-    names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    scripts: list[bytes] = field(default_factory=list)
+    def __init__(self, charset: str = "utf-8", reach: Callable[[], Iterable[Path]] = tuple) -> None:
+        self.charset = charset
+        self._reach = reach
+        self._names: dict[str, set[str]] = defaultdict(set)
+        self._contents: dict[str, tuple[bytes, str]] = {}
 
-    def add(self, paths: Iterable[Path]) -> None:
-        """Note files as they are now; a file that changes is noted as often as it is looked at."""
-        for path in paths:
-            content = disk.read(path)
-            name = os.fsencode(path.name).decode(self.charset, "replace")
-            # An ASCII transfer turns line ends into the other side's (RFC 959 section 3.1.1.1).
-            for variant in {content, content.replace(b"\r\n", b"\n"), content.replace(b"\n", b"\r\n")}:
-                self.names[sha256(variant)].add(name)
-            if len(content) <= _SCRIPT:
-                self.scripts.append(content)
+    def note(self, largest: int | None = None) -> None:
+        """Note what the files hold now, up to a size: a command may change or remove them."""
+        for path in self._reach():
+            if largest is None or path.stat().st_size <= largest:
+                content = disk.read(path)
+                name = os.fsencode(path.name).decode(self.charset, "replace")
+                digest = sha256(content)
+                self._names[digest].add(name)
+                self._contents[f"{digest} {name}"] = (content, name)
+
+    @property
+    def scripts(self) -> Iterator[bytes]:
+        """The text of small files, which may name others."""
+        yield from (content for content, _ in self._contents.values() if len(content) <= _SCRIPT)
 
     def names_of(self, transfer: Transfer, whole: Path) -> set[str]:
         """The files that hold what passed, or all of the served file of which a part passed (``put -c``, ``pget``)."""
-        found = set(self.names.get(transfer.sha256, ()))
-        return found | set(self.names.get(sha256(disk.read(whole)), ())) if disk.is_file(whole) else found
+        if found := self._names.get(transfer.sha256):
+            return found
+        sought = {transfer.sha256, *([sha256(disk.read(whole))] if disk.is_file(whole) else [])}
+        # An ASCII transfer turns line ends into the other side's (RFC 959 section 3.1.1.1).
+        return {
+            name
+            for content, name in self._contents.values()
+            if any(
+                sha256(each) in sought
+                for each in (content, content.replace(b"\r\n", b"\n"), content.replace(b"\n", b"\r\n"))
+            )
+        }
 
 
 def charset_of(locale: str) -> str:
@@ -102,13 +118,17 @@ def doubts(evidence: Evidence, local: Local) -> Iterator[str]:
 
     Args:
         evidence: What is looked at after the run.
-        local: The files on lftp's side, before and after.
+        local: The files on lftp's side, small ones noted before the run.
     """
-    written = Local(local.charset)
-    written.add(evidence.written)
-    for transfer in evidence.transfers:
+    transfers = [each for each in evidence.transfers if each.verb in FILES and each.completed and each.size]
+    if not transfers:
+        return
+    local.note()
+    written = Local(local.charset, lambda: evidence.written)
+    written.note()
+    for transfer in transfers:
         name = PurePosixPath(transfer.name).name
-        if not transfer.completed or not transfer.size or name in NOTES or transfer.forged:
+        if name in NOTES:
             continue
         side = local if transfer.verb in UPLOADS else written
         names = side.names_of(transfer, evidence.root / transfer.name)
@@ -119,11 +139,10 @@ def doubts(evidence: Evidence, local: Local) -> Iterator[str]:
                 yield f"the server took {transfer.name!r}: no local file has this name, and no command gives it"
             elif not _is_kept(transfer, evidence):
                 yield f"the server took {transfer.name!r}, but its disk does not hold what it got"
-        elif transfer.verb == "RETR":
-            if not names and not _is_printed(transfer, evidence):
-                yield f"the server sent {transfer.name!r}, but neither lftp's files nor its output hold it"
-            elif names and name not in names and not any(_is_told(each, evidence, local) for each in names):
-                yield f"the server sent {transfer.name!r}, which lftp wrote under a name that no command gives it"
+        elif not names and not _is_printed(transfer, evidence):
+            yield f"the server sent {transfer.name!r}, but neither lftp's files nor its output hold it"
+        elif names and name not in names and not any(_is_told(each, evidence, local) for each in names):
+            yield f"the server sent {transfer.name!r}, which lftp wrote under a name that no command gives it"
 
 
 def _is_told(name: str, evidence: Evidence, local: Local) -> bool:

@@ -229,7 +229,11 @@ def test_a_refusal_that_only_the_log_holds_counts(play: Play, fake: Faker) -> No
 
 def test_a_literal_command_is_not_believed_against_the_log(play: Play, fake: Faker) -> None:
     """A ``put`` whose data channel is refused ends well; before it has sent anything, once in ten times."""
-    say_more = "number = open(log[1]).read().split()[0]\nopen(log[1], 'a').write(f'{number} ERROR: {SAID}\\n')\n"
+    say_more = (
+        "number = open(log[1]).read().split()[0]\n"
+        "more = f'{number} ---- Connecting to x (127.0.0.1) port {port}\\n{number} ERROR: {SAID}\\n'\n"
+        "open(log[1], 'a').write(more)\n"
+    )
     body = "code = real()\n" + NAMED + say_more + "sys.exit(code)"
     keys = 'run = ["put ~/.lftp/mycert.crt"]'
     result = play(play.step(REJECTED, keys=keys), client=fake(body), controls=False)

@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ftps_harness import process
 from ftps_harness.errors import HarnessError
 from ftps_harness.lftp.binary import environment
 from ftps_harness.lftp.clock import clock_environment, could_not_preload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ftps_harness.home import Folder, Home
@@ -40,6 +41,7 @@ class Run:
         stderr: What it said.
         log: The debug log as written, each entry after ``[PID] ``; empty when there is none.
         log_missing: The log was asked for and is not there.
+        cut: What was too long to be kept whole, a sentence each.
     """
 
     argv: tuple[str, ...]
@@ -51,6 +53,7 @@ class Run:
     stderr: bytes
     log: bytes
     log_missing: bool = False
+    cut: tuple[str, ...] = ()
 
 
 def run(  # noqa: PLR0913  # all but the first two are named
@@ -103,14 +106,23 @@ def run(  # noqa: PLR0913  # all but the first two are named
         seconds=finished.seconds,
         stdout=finished.stdout,
         stderr=finished.stderr,
-        log=content or b"",
+        log=(content or b"")[:LOG_LIMIT],
         log_missing=log and content is None,
+        cut=tuple(_cut(finished.truncated, content or b"")),
     )
+
+
+def _cut(truncated: bool, log: bytes) -> Iterator[str]:
+    if truncated:
+        limit = process.OUTPUT_LIMIT >> 20
+        yield f"lftp printed more than {limit} MiB, and the rest was not kept: it may hold anything"
+    if len(log) > LOG_LIMIT:
+        yield f"lftp's debug log is longer than {LOG_LIMIT >> 20} MiB, and the rest was not read: it may hold anything"
 
 
 def _read(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
-            return file.read(LOG_LIMIT)
+            return file.read(LOG_LIMIT + 1)
     except OSError:
         return None

@@ -6,12 +6,24 @@ reads standard error and the debug log; `log_notes` reads what stands in the deb
 
 from ftps_harness.messages.log_notes import is_about_setup, log_notes
 from ftps_harness.messages.tables import Kind
-from ftps_harness.messages.words import Word, complaints, entries, further, notes, readable, sent, tried, words
+from ftps_harness.messages.words import (
+    Word,
+    complaints,
+    connects,
+    entries,
+    further,
+    notes,
+    readable,
+    sent,
+    tried,
+    words,
+)
 
 __all__ = [
     "Kind",
     "Word",
     "complaints",
+    "connects",
     "entries",
     "further",
     "is_about_setup",

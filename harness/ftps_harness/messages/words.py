@@ -59,6 +59,7 @@ _CERTIFICATE = "Certificate verification: "
 _FINGERPRINT = re.compile(r"(.*?) \(((?:[0-9A-F]{2}:){19}[0-9A-F]{2})\)", re.DOTALL)
 _LOGGED = "ERROR: " + _CERTIFICATE
 _SENT = re.compile(rb"---> ([A-Z]+)")
+_CONNECTS = re.compile(r"---- Connecting to .* \(.*\) port (\d+)")
 _NUMBER = re.compile(rb"\[\d+\] ")
 _OF_ONE_CHECK = re.compile(
     r"(?:ERROR|WARNING): Certificate verification: .*|Certificate verification: .* matched"
@@ -160,6 +161,12 @@ def sent(log: bytes) -> tuple[str, ...]:
 def tried(log: bytes) -> bool:
     """Whether lftp tried to connect to a server."""
     return any(entry.startswith(b"---- Connecting to ") for entry in entries(log))
+
+
+def connects(log: bytes) -> tuple[int, ...]:
+    """The ports that lftp's control connections went to, by its debug log: one for each that it tried."""
+    found = (_CONNECTS.fullmatch(readable(entry)) for entry in entries(log))
+    return tuple(int(match[1]) for match in found if match)
 
 
 def readable(data: bytes) -> str:

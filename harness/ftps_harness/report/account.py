@@ -62,6 +62,8 @@ def attempt_sections(attempt: Attempt) -> Iterator[Section]:
         yield Section("the witnesses contradict each other", tuple(map(harmless, attempt.outcome.contradictions)))
     yield Section("lftp's command", lines_of(shlex.join(run.argv)))
     yield Section("rc", lines_of(attempt.rc) or ("(nothing)",))
+    for name, content in attempt.start_up.items():
+        yield Section(f"{name}, which lftp reads too", lines_of(content) or ("(nothing)",))
     yield Section(f"lftp ended {_ending(attempt)} after {run.seconds:.2f} s")
     yield Section("stdout", _last(lines_of(run.stdout), _OUTPUT_LINES) or ("(empty)",))
     yield Section("stderr", _last(lines_of(run.stderr), _OUTPUT_LINES) or ("(empty)",))

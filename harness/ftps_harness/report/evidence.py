@@ -139,6 +139,8 @@ def _files(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
     run = attempt.run
     yield "command", (shlex.join(run.argv) + "\n").encode("utf-8", "surrogateescape")
     yield "rc", attempt.rc.encode("utf-8", "surrogateescape")
+    for name, content in attempt.start_up.items():
+        yield f"start-up/{name.removeprefix('~/').replace('/', '-')}", content
     yield "stdout", run.stdout
     yield "stderr", run.stderr
     yield "lftp.log", run.log

@@ -119,6 +119,7 @@ def client(attempt: Attempt) -> Json:
     return {
         "command": list(run.argv),
         "rc": attempt.rc,
+        "start_up": {name: _text(content) for name, content in attempt.start_up.items()},
         "exit_code": run.exit_code,
         "signal": run.signal,
         "timed_out": run.timed_out,

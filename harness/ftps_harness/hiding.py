@@ -1,0 +1,49 @@
+"""Whether what lftp took may be where nobody looks: outside of HOME, or changed by another program. Pure.
+
+What arrived is looked for in lftp's output and in the files below HOME. A command can write elsewhere
+(``ls > /tmp/x``, ``get x -o /dev/shm/x``), or hand it to a program (``cat x | gzip > x.gz``, ``!mv x /tmp``). Then
+nobody can say that lftp took nothing of what a stranger sent.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ftps_harness.lftp import syntax
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_PROGRAMS = frozenset({"!", "shell", "local", "edit"})
+_READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber", "cmd:")
+"""Settings whose value names no place that content is written to."""
+
+
+def may_hide(texts: Iterable[str], home: Path) -> bool:
+    """Whether a command of these texts writes outside of HOME or runs a program.
+
+    Args:
+        texts: The rc, what is run, and scripts.
+        home: HOME's folder as lftp sees it, with its neighbours for downloads.
+    """
+    return any(_hides(command, home) for text in texts for command in syntax.commands(text))
+
+
+def _hides(command: syntax.Command, home: Path) -> bool:
+    words = syntax.words(command.text)
+    if command.shell or "|" in words or _PROGRAMS.intersection(words):
+        return True
+    if words[:1] == ["set"] and words[1:] and words[1].startswith(_READS_ONLY):
+        return False
+    if words[:1] == ["alias"]:
+        return may_hide([" ".join(words[2:])], home)
+    return any(_is_outside(word, home) for word in words[1:])
+
+
+def _is_outside(word: str, home: Path) -> bool:
+    """Whether a word is a path that leads out of HOME."""
+    if re.match(r"~[^/]", word) or ".." in word.split("/"):
+        return True
+    return word.startswith(("/", "file:/")) and not f"{word}/".startswith(f"{home}/")
