@@ -5,7 +5,7 @@ The runner and the pytest fixtures share it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ftps_harness import lftp, needles, on_the_wire
@@ -17,6 +17,7 @@ from ftps_harness.login import ANONYMOUS, Login
 from ftps_harness.marks import Marks
 from ftps_harness.outcome import Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
+from ftps_harness.stored import not_kept
 from ftps_harness.tasks import errands, files_below
 from ftps_harness.traffic import NOTHING, Elsewhere, elsewhere
 from ftps_harness.transferred import SMALL, Local, charset_of, named_outside
@@ -177,6 +178,12 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     passwords = _passwords(secrets, login, request.host, sent)
     exposure = on_the_wire.account(wire, testimony, secrets, passwords, other)
     situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh, port=server.port)
+    situation = replace(
+        situation,
+        user=spec.user or "",
+        password=Login.of(spec, secrets).password,
+        not_kept=not_kept(testimony, scene.root),
+    )
     outcome = conclude(situation, client, testimony, exposure)
     return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure, start_up)
 

@@ -69,6 +69,7 @@ def client_account(
         cut=run.cut,
         may_hide=evidence.may_hide,
         tried=not log or messages.tried(run.log),
+        named=messages.named_certificates(run.log),
     )
 
 

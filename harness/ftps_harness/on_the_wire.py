@@ -45,6 +45,8 @@ def account(
     Content that carries no mark of ours (a file of the user's own, one of three bytes) is known by its hash: a data
     connection in clear consists of nothing else.
     """
+    from ftps_lab.wire.certificates import leaf  # who only reads scenarios does not wait for a TLS library
+
     tapped = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
     streams = list(dict.fromkeys((*tapped, *other.streams)))  # the capture holds what the tap holds, once more
     in_clear = {t.sha256 for t in testimony.transfers if t.channel == "clear" and t.size and not t.forged}
@@ -60,6 +62,7 @@ def account(
         talks=frozenset((r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and _talks(r.to_server)),
         hellos=frozenset((r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and _TLS.search(r.to_server)),
         elsewhere=other,
+        leaves=tuple(leaf(record.to_client, record.secret) for record in wire.records),
     )
 
 

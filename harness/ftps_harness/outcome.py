@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ftps_harness.agreement import contradictions_of, led_elsewhere, unexplained, unproved
+from ftps_harness.claims import false_claims
 from ftps_harness.needles import is_secret
 from ftps_harness.traffic import NOTHING, Elsewhere
 
@@ -66,6 +67,7 @@ class ClientAccount:
         may_hide: A command writes outside of HOME or runs a program, so what it took may be where nobody looks.
         unproved: What the files on both sides do not bear out of what literal commands did, a sentence each.
         tried: It tried to connect, by its debug log; true where there is none.
+        named: SHA-1 fingerprints of the certificates that its debug log names.
     """
 
     exit_code: int | None
@@ -83,6 +85,7 @@ class ClientAccount:
     may_hide: bool = False
     unproved: tuple[str, ...] = ()
     tried: bool = True
+    named: frozenset[str] = frozenset()
     log_notes: tuple[str, ...] = ()
 
     @property
@@ -109,6 +112,7 @@ class WireAccount:
         lists_auth: The server said in clear that it has AUTH.
         hellos: Kind and client port of the control connections on which the client began TLS.
         talks: Kind and client port of the control connections on which the client sent commands in TLS.
+        leaves: The leaf that was shown on each of these connections, as `ftps_lab.wire.certificates.leaf` reads it.
         elsewhere: What a capture of all traffic holds beside the server's connections; nothing where there is none.
     """
 
@@ -120,6 +124,7 @@ class WireAccount:
     lists_auth: bool = False
     talks: frozenset[tuple[str, int]] = frozenset()
     hellos: frozenset[tuple[str, int]] = frozenset()
+    leaves: tuple[str | None, ...] = ()
     elsewhere: Elsewhere = NOTHING
 
 
@@ -162,6 +167,9 @@ class Situation:
             when it refuses; empty for one that may name others (OpenSSL builds: the failing one of the chain that was
             built, which may come from the pin's file).
         fresh: The server's record was empty when lftp was started.
+        user: The only user that the server is to let in; empty for any.
+        password: The only password; empty for any.
+        not_kept: In what the server's disk is not what its testimony says, a sentence each.
     """
 
     passwords: Passwords
@@ -176,6 +184,9 @@ class Situation:
     sent: frozenset[str] = frozenset()
     fresh: bool = True
     port: int = 0
+    user: str = ""
+    password: str = ""
+    not_kept: tuple[str, ...] = ()
 
     @property
     def shown(self) -> frozenset[str]:
@@ -195,7 +206,10 @@ def conclude(situation: Situation, client: ClientAccount, server: Testimony, wir
     "Verdicts").
     """
     exposed, to = _exposure(situation, client, server, wire)
-    contradictions = tuple(contradictions_of(situation, client, server, wire))
+    contradictions = (
+        *contradictions_of(situation, client, server, wire),
+        *false_claims(situation, client, server, wire),
+    )
     contradictions += tuple(unproved(server) if exposed else unexplained(situation, client, server))
     if exposed:
         verdict: Verdict = "exposed"

@@ -35,6 +35,7 @@ class Tap:
     peer: Address
     to_server: bytearray = field(default_factory=bytearray)
     to_client: bytearray = field(default_factory=bytearray)
+    secret: bytes = b""
 
 
 class ConnectionLog:
@@ -174,5 +175,8 @@ class Recorder:
     def wire(self) -> Wire:
         """The raw bytes so far."""
         return Wire(
-            tuple(WireRecord(tap.kind, tap.peer, bytes(tap.to_server), bytes(tap.to_client)) for tap in self.taps)
+            tuple(
+                WireRecord(tap.kind, tap.peer, bytes(tap.to_server), bytes(tap.to_client), tap.secret)
+                for tap in self.taps
+            )
         )

@@ -26,7 +26,7 @@ from ftps_lab.event_loop import ERRORS, Waker
 from ftps_lab.handlers import CONTROLS, Doorman, root_path
 from ftps_lab.interface import Server, ServerSpec
 from ftps_lab.recorder import Recorder
-from ftps_lab.tap import watch_alerts
+from ftps_lab.tap import watch_alerts, watch_secrets
 from ftps_lab.tls import server_context, unverified
 
 with warnings.catch_warnings():
@@ -258,6 +258,7 @@ class FtpsServer(Server):
     def _identity(self, spec: ServerSpec, certificate: Certificate, chain: Sequence[Certificate]) -> Identity:
         context = server_context(certificate, chain, spec.tls)
         watch_alerts(context)
+        watch_secrets(context)
         return Identity(context, certificate.sha256)
 
     def _bind(self) -> socket.socket:

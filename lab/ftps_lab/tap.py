@@ -105,6 +105,10 @@ class TappedSocket:
         self._tap.to_client += data[:sent]
         return sent
 
+    def note_secret(self, secret: bytes) -> None:
+        """Keep what the server's half of a TLS 1.3 handshake can be read with."""
+        self._tap.secret = secret
+
     def close(self) -> None:
         """Close; what had arrived and nobody read was on the wire all the same, and is recorded first."""
         with contextlib.suppress(OSError):
@@ -164,3 +168,14 @@ def watch_alerts(context: SSL.Context) -> None:
             )
 
     context.set_info_callback(noticed)
+
+
+def watch_secrets(context: SSL.Context) -> None:
+    """Make the tap of every `TappedTls` of this context hold what shows which certificate was sent in TLS 1.3."""
+
+    def noticed(connection: SSL.Connection, line: bytes) -> None:
+        label, _, secret = line.split(b" ")  # as in SSLKEYLOGFILE
+        if label == b"SERVER_HANDSHAKE_TRAFFIC_SECRET" and isinstance(connection, TappedTls):
+            connection.raw.note_secret(bytes.fromhex(secret.decode("ascii")))
+
+    context.set_keylog_callback(noticed)

@@ -195,12 +195,15 @@ class WireRecord:
         peer: The client's address and port: with `kind`, what matches it to a `Connection`.
         to_server: What the client sent.
         to_client: What the server sent.
+        secret: The server's handshake traffic secret (RFC 8446 section 7.1), by which the certificate that it showed
+            in TLS 1.3 can be read; empty where that is not known, or not needed.
     """
 
     kind: Literal["control", "data"]
     peer: tuple[str, int]
     to_server: bytes
     to_client: bytes
+    secret: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ftps_lab.certificates import CertificateSpec, issue
-from ftps_lab.daemons import wiretls
+from ftps_lab.wire import tls as wiretls
 
 if TYPE_CHECKING:
     from pathlib import Path

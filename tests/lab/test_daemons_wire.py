@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.lab.tapped import VERSIONS, client_context, pair, server_context
 
-from ftps_lab.daemons import wiretls
 from ftps_lab.daemons.relay import Relay
 from ftps_lab.errors import LabError
+from ftps_lab.wire import tls as wiretls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ It knows nothing of Docker: it runs inside the daemon's container, and on any ma
 - what serves: `kinds` is the table of daemons, `daemon` what they have in common, `vsftpd`, `proftpd` and `pure_ftpd`
   the configuration and the log of each; `process` or `inetd` starts one, `syslog` takes what it logs to /dev/log,
   `probe` asks it for its certificate.
-- what witnesses: `relay` records a `tape`, `wiretls` reads the TLS on it, `log` says what a daemon's log means,
-  `account` makes a testimony of it all.
+- what witnesses: `relay` records a `tape`, `ftps_lab.wire.tls` reads the TLS on it, `log` says what a daemon's log
+  means, `account` makes a testimony of it all.
 
 `server` is the whole of them.
 """

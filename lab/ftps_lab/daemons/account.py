@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ftps_lab.daemons import wiretls
 from ftps_lab.daemons.control import MATTER, Control, know_auth, tls_start, turns_in_clear
 from ftps_lab.daemons.log import Exchange, Secured, Session
 from ftps_lab.testimony import (
@@ -28,13 +27,14 @@ from ftps_lab.testimony import (
     Testimony,
     Transfer,
 )
+from ftps_lab.wire import tls as wiretls
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from ftps_lab.daemons.tape import Link
-    from ftps_lab.daemons.wiretls import Seen
+    from ftps_lab.wire.tls import Seen
 
 _ANONYMOUS = frozenset({"anonymous", "ftp"})
 _CHANGES = frozenset({"STOR", "APPE", "STOU", "DELE", "RNFR", "RNTO"})
@@ -46,7 +46,7 @@ class Habits:
 
     Attributes:
         last_words: What it says in clear at the end of a session in TLS that broke.
-        tickets: Its session tickets, see `wiretls.read`.
+        tickets: Its session tickets, see `ftps_lab.wire.tls.read`.
         leaves_out: Commands before a login that its log leaves out; one that does may leave out others behind it.
     """
 

@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftps_lab.daemons import wiretls
 from ftps_lab.daemons.log import Exchange
 from ftps_lab.testimony import TRANSFERS
+from ftps_lab.wire import tls as wiretls
 
 if TYPE_CHECKING:
     from ftps_lab.daemons.log import Session
     from ftps_lab.daemons.tape import Link
-    from ftps_lab.daemons.wiretls import Seen
     from ftps_lab.testimony import Channel
+    from ftps_lab.wire.tls import Seen
 
 MATTER = frozenset({"USER", "PASS", "AUTH", "PROT", "PORT", "EPRT", "PASV", "EPSV", *TRANSFERS})
 """Commands that a log may not leave out."""

@@ -16,9 +16,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from ftps_lab.daemons import wiretls
 from ftps_lab.daemons.tape import Link, Tape
 from ftps_lab.errors import LabError
+from ftps_lab.wire import tls as wiretls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Alert
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
+SERVER_HELLO, CERTIFICATE = 2, 11
 
 _LONGEST = (1 << 14) + 2048
 _LARGEST_ALERT = 64
 """Bytes of a record that holds an alert, whatever the cipher suite."""
 
-_CLIENT_HELLO, _SERVER_HELLO, _CERTIFICATE = 1, 2, 11
+_CLIENT_HELLO = 1
 _SNI, _PRE_SHARED_KEY, _SUPPORTED_VERSIONS = 0, 41, 43
 _VERSIONS = {0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 _ENCRYPTED_ALERT = 19
@@ -108,8 +109,8 @@ def read(
     up, up_pure = records(to_server)
     down, down_pure = records(to_client)
     pure = up_pure and down_pure and (not up or up[0].kind == HANDSHAKE)
-    hello = next((body for kind, body in _messages(up, in_clear=True) if kind == _CLIENT_HELLO), None)
-    version, resumed = _server_hello(down)
+    hello = next((body for kind, body in messages(up, in_clear=True) if kind == _CLIENT_HELLO), None)
+    version, resumed = server_hello(down)
     is_13 = version == "TLSv1.3"
     finished = _finished_13(up) if is_13 else _after_change(up)
     seen = Seen(
@@ -156,7 +157,7 @@ def alert_of(connection: int, alert: tuple[Literal["sent", "received"], int, int
     return Alert(connection, direction, "fatal" if level == 2 else "warning", ALERTS.get(number, f"alert {number}"))
 
 
-def _messages(found: Sequence[Record], *, in_clear: bool) -> list[tuple[int, bytes]]:
+def messages(found: Sequence[Record], *, in_clear: bool) -> list[tuple[int, bytes]]:
     """The handshake messages of these records; those behind ChangeCipherSpec only if they are in clear all the same."""
     stream = b""
     for record in found:
@@ -164,21 +165,26 @@ def _messages(found: Sequence[Record], *, in_clear: bool) -> list[tuple[int, byt
             break
         if record.kind == HANDSHAKE:
             stream += record.body
-    messages = []
+    return split_messages(stream)
+
+
+def split_messages(stream: bytes) -> list[tuple[int, bytes]]:
+    """The whole handshake messages of a stream, by type (RFC 8446 section 4)."""
+    found = []
     while len(stream) >= 4:
         length = int.from_bytes(stream[1:4])
         if len(stream) < 4 + length:
             break
-        messages.append((stream[0], stream[4 : 4 + length]))
+        found.append((stream[0], stream[4 : 4 + length]))
         stream = stream[4 + length :]
-    return messages
+    return found
 
 
-def _server_hello(down: Sequence[Record]) -> tuple[str, bool]:
+def server_hello(down: Sequence[Record]) -> tuple[str, bool]:
     """The version, and whether a session was resumed by TLS 1.3's means."""
     version, resumed = "", False
-    for kind, body in _messages(down, in_clear=False) + _messages(down, in_clear=True):
-        if kind != _SERVER_HELLO or len(body) < 38:
+    for kind, body in messages(down, in_clear=False) + messages(down, in_clear=True):
+        if kind != SERVER_HELLO or len(body) < 38:
             continue
         number = int.from_bytes(body[:2])
         extensions = _extensions(body[35 + body[34] + 3 :])
@@ -210,8 +216,8 @@ def _extensions(block: bytes) -> dict[int, bytes]:
 
 
 def _leaf(down: Sequence[Record]) -> str:
-    for kind, body in _messages(down, in_clear=False):
-        if kind == _CERTIFICATE and len(body) > 6:
+    for kind, body in messages(down, in_clear=False):
+        if kind == CERTIFICATE and len(body) > 6:
             return fingerprint(body[6 : 6 + int.from_bytes(body[3:6])])
     return ""
 
