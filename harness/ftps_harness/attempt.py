@@ -131,7 +131,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     """
     server, secrets = scene.server, scene.secrets
     _prepare(scene, request)
-    before = files_below(*_reach(scene.home))
+    before = files_below(*scene.home.reach)
     marks = Marks.new(scene.home)
     here = scene.home
     todo = errands(request.run, secrets, here.seen(here.downloads), here.seen(here.uploads), marks.seen)
@@ -147,7 +147,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     settled = server.settle()
     testimony, wire = server.testimony(), server.wire()
     other = _elsewhere(scene, request, testimony, wire)
-    written = tuple(path for path, state in files_below(*_reach(scene.home)).items() if before.get(path) != state)
+    written = tuple(path for path, state in files_below(*scene.home.reach).items() if before.get(path) != state)
     evidence = Evidence(
         stdout=run.stdout,
         complaint=False,
@@ -193,7 +193,7 @@ def _prepare(scene: Scene, request: Request) -> None:
     home, secrets = scene.home, scene.secrets
     if request.rc is not None:
         home.write_rc(request.rc)
-    home.clear_downloads()
+    home.clear()
     home.put_upload(secrets.upload_name, secrets.upload_content)
     (scene.root / secrets.upload_name).unlink(missing_ok=True)
 
@@ -231,11 +231,6 @@ def _elsewhere(scene: Scene, request: Request, testimony: Testimony, wire: Wire)
     return elsewhere(traffic, testimony, wire, server=server, names=[request.host])
 
 
-def _reach(home: Home) -> tuple[Path, ...]:
-    """The folders that lftp writes into: ours for downloads, and those that it may be started in."""
-    return home.downloads, home.home, home.elsewhere
-
-
 def _told(scene: Scene, request: Request) -> list[str]:
     """The rc, what else lftp reads when it starts, what is run, and the scripts that these name."""
     texts = [request.rc or "", *request.run]
@@ -249,7 +244,7 @@ def _told(scene: Scene, request: Request) -> list[str]:
 
 def _files_at_hand(scene: Scene, request: Request) -> Iterator[Path]:
     """What literal commands may upload, and where what they download may be; the others look at their own files."""
-    yield from files_below(*_reach(scene.home), scene.home.uploads)
+    yield from files_below(*scene.home.reach)
     yield from named_outside(request.run, scene.home.root)
 
 

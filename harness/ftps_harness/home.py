@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Folder = Literal["lftp", "home", "elsewhere"]
 """Where lftp can be started: inside ``~/.lftp``, in HOME, or in an empty folder of its own."""
 
-_FOLDERS = ("home", "home/.lftp", "elsewhere", "downloads", "uploads", "log")
+_FOLDERS = ("home", "home/.lftp", "elsewhere", "downloads", "uploads", "log", "tmp", "shm")
 _COPIED = ("home", "elsewhere", "uploads")
 """What a control needs of the step that it belongs to; downloads and logs are its own."""
 
@@ -40,6 +40,7 @@ class Home:
         elsewhere: An empty folder outside of HOME.
         downloads: Where tasks put what they get.
         uploads: Where tasks take from what they put.
+        private: What a sandbox shows as /tmp and /dev/shm.
         logs: Where debug logs are written.
     """
 
@@ -64,6 +65,7 @@ class Home:
         self.elsewhere = self.root / "elsewhere"
         self.downloads = self.root / "downloads"
         self.uploads = self.root / "uploads"
+        self.private = (self.root / "tmp", self.root / "shm")
         self.logs = self.root / "log"
         try:
             with _sentence(f"cannot make a private folder below {where}"):
@@ -125,19 +127,25 @@ class Home:
             path.unlink(missing_ok=True)
         return path
 
-    def clear_downloads(self) -> None:
-        """Empty the folder for downloads.
+    @property
+    def reach(self) -> tuple[Path, ...]:
+        """Every folder that lftp may write into, but the one for logs."""
+        return self.home, self.elsewhere, self.downloads, self.uploads, *self.private
+
+    def clear(self) -> None:
+        """Empty the folders for downloads and for temporary files, of which each run begins with its own.
 
         Raises:
             HarnessError: It cannot be made again.
             LabError: Something in it cannot be looked at, or removed.
         """
-        with _sentence(f"cannot empty {self.downloads}"):
-            if not any(disk.below(self.downloads)):
-                return
-        disk.remove(self.downloads)
-        with _sentence(f"cannot make {self.downloads}"):
-            self.downloads.mkdir(mode=0o700)
+        for folder in (self.downloads, *self.private):
+            with _sentence(f"cannot empty {folder}"):
+                if not any(disk.below(folder)):
+                    continue
+            disk.remove(folder)
+            with _sentence(f"cannot make {folder}"):
+                folder.mkdir(mode=0o700)
 
     def reopen(self) -> None:
         """Give its own folders back to us, after a client that may have closed them.

@@ -110,7 +110,7 @@ def test_downloads_are_cleared(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         (home.downloads / "mirror").mkdir()
         (home.downloads / "mirror" / "d").write_bytes(b"down")
-        home.clear_downloads()
+        home.clear()
         assert not list(home.downloads.iterdir())
 
 

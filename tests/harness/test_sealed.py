@@ -238,3 +238,23 @@ class TestPlaces:
     def test_nothing_is_left(self, client: Lftp, nothing_left: Path) -> None:
         with places.choose("sealed", [client.path]) as chosen, chosen.places.lend():
             assert list(nothing_left.iterdir())
+
+
+class TestWhereOutputGoes:
+    """A listing that arrived is seen wherever lftp puts it: not to see it would make a refusal of an exposure."""
+
+    @pytest.mark.parametrize("where", ["tmp/out", "dev/shm/out", "tmp/ftps-lab/uploads/out", "tmp/a/b/out"])
+    def test_a_listing_from_an_impostor_is_an_exposure(self, play: Play, sealed: Sealed, where: str) -> None:
+        rc = "set ssl:verify-certificate no\n!mkdir -p /tmp/a/b\n"
+        step = play.step('verdict = "exposed"', rc=rc, keys=f"run = ['ls > /{where}']\n")
+        result = one(play(step, server='attack = "intercept"\n', place=sealed))
+        assert {"payload", "password"} <= result.attempts[0].outcome.exposed
+        assert result.attempts[0].client.holds_payload
+
+    def test_each_run_begins_with_an_empty_tmp(self, play: Play, sealed: Sealed) -> None:
+        rc = play.pin + "!ls -A /tmp /dev/shm; touch /tmp/been /dev/shm/been\n"
+        result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + "\nrepeat = 3"), place=sealed))
+        assert result.status == "pass"
+        assert result.control is not None
+        for made in (*result.attempts, result.control.attempt):
+            assert made.run.stdout.startswith(b"/dev/shm:\n\n/tmp:\nftps-lab\n")

@@ -5,6 +5,7 @@ Imported by the supervisor, which forks for each program: the standard library o
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +69,8 @@ def enter_own(name: str, visible: Sequence[str]) -> None:
     """Give the calling process's own mount namespace, a copy of the shared one, a sealed folder and a private /tmp.
 
     Args:
-        name: The sealed folder's, below the one that holds all.
+        name: The sealed folder's, below the one that holds all. Its folders ``tmp`` and ``shm`` are /tmp and /dev/shm:
+            its owner sees what was written there. Without them these are in memory.
         visible: As for `enter_shared`.
 
     Raises:
@@ -77,9 +79,13 @@ def enter_own(name: str, visible: Sequence[str]) -> None:
     descriptor = os.open(f"{_ALL}/{name}", os.O_PATH | os.O_CLOEXEC)
     again = [path for path in visible if _is_below(path, _TEMPORARY) or _is_below(path, _SHARED_MEMORY)]
     opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in again}
-    for path in (_TEMPORARY, _SHARED_MEMORY):
-        kernel.mount("tmpfs", path, "tmpfs", _PLAIN, "mode=1777,size=256m")
-    os.mkdir(INSIDE, 0o700)  # noqa: PTH102 - pathlib costs more than the call
+    for path, own in ((_TEMPORARY, "tmp"), (_SHARED_MEMORY, "shm")):
+        try:
+            kernel.mount(f"/proc/self/fd/{descriptor}/{own}", path, flags=kernel.MS_BIND)
+        except FileNotFoundError:
+            kernel.mount("tmpfs", path, "tmpfs", _PLAIN, "mode=1777,size=256m")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(INSIDE, 0o700)  # noqa: PTH102 - pathlib costs more than the call
     _bind(descriptor, INSIDE)
     os.close(descriptor)
     _show(opened)
