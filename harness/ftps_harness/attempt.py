@@ -157,7 +157,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         testimony=testimony,
         known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
         rc=(request.rc or "").encode("utf-8", "surrogateescape"),
-        may_hide=may_hide(_told(scene, request), here.seen(here.root)),
+        may_hide=may_hide(_told(scene, request), None if scene.place.name == "sealed" else here.seen(here.root)),
         cwd=here.folder(request.cwd),
         home=here.home,
         seen_as=here.seen(here.home),

@@ -21,17 +21,18 @@ _READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber", "cmd:")
 """Settings whose value names no place that content is written to."""
 
 
-def may_hide(texts: Iterable[str], home: Path) -> bool:
+def may_hide(texts: Iterable[str], home: Path | None) -> bool:
     """Whether a command of these texts writes outside of HOME or runs a program.
 
     Args:
         texts: The rc, what is run, and scripts.
-        home: HOME's folder as lftp sees it, with its neighbours for downloads.
+        home: HOME's folder as lftp sees it, with its neighbours for downloads; None where lftp can write nowhere that
+            is not looked at.
     """
     return any(_hides(command, home) for text in texts for command in syntax.commands(text))
 
 
-def _hides(command: syntax.Command, home: Path) -> bool:
+def _hides(command: syntax.Command, home: Path | None) -> bool:
     words = syntax.words(command.text)
     if command.shell or "|" in words or _PROGRAMS.intersection(words):
         return True
@@ -42,8 +43,10 @@ def _hides(command: syntax.Command, home: Path) -> bool:
     return any(_is_outside(word, home) for word in words[1:])
 
 
-def _is_outside(word: str, home: Path) -> bool:
+def _is_outside(word: str, home: Path | None) -> bool:
     """Whether a word is a path that leads out of HOME."""
+    if home is None:
+        return False
     if re.match(r"~[^/]", word) or ".." in word.split("/"):
         return True
     return word.startswith(("/", "file:/")) and not f"{word}/".startswith(f"{home}/")
