@@ -95,7 +95,9 @@ def _lftp(path: str | None) -> tuple[Lftp | None, Finding]:
         client = lftp.identify(lftp.find(path))
     except (HarnessError, LabError, UsageError) as error:
         cure = "apt install lftp (the package is called lftp everywhere), or name one: --lftp PATH, FTPS_LAB_LFTP"
-        return None, Finding("lftp", "missing", str(error), "nothing can be run", cure, needed=True)
+        found = path is not None or shutil.which("lftp") is not None
+        usable = found and not isinstance(error, UsageError)  # it is not lftp that is missing: the sentence says what
+        return None, Finding("lftp", "missing", str(error), "nothing can be run", "" if usable else cure, needed=True)
     told = f"{client.version} at {client.path}, TLS by {client.tls}, dialect {client.dialect}"
     return client, Finding("lftp", "ok", told)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -144,3 +146,18 @@ def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
     found = finding("temporary files")
     assert (found.state, found.needed) == ("missing", True)
     assert "No usable temporary directory found: make room, or set TMPDIR" in found.detail
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["run", "document/expired", "--place", "loopback"]])
+def test_without_loopback_it_ends_with_a_sentence(command: list[str]) -> None:
+    """A network namespace of its own has a loopback that is down: whatever waits for a connection waits for ever."""
+    unshare = ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("unshare --net is not permitted here (doctor: unshare)")
+    call = [*unshare, sys.executable, "-m", "ftps_harness", *command]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "nobody can connect to 127.0.0.1 here (Network is unreachable)" in said
+    assert "bring the loopback up (ip link set lo up)" in said
+    assert "apt install lftp" not in said

@@ -6,7 +6,9 @@ import errno
 import io
 import json
 import os
+import re
 import stat
+import time
 from pathlib import Path
 from typing import IO, Any
 from xml.etree import ElementTree as ET
@@ -181,6 +183,44 @@ class TestPlain:
         assert harmless(HOSTILE) == "ls: \\x1b[31mred\\x1b[0m \\x07\\xff \\u202e reversed\\r\nsecond\n"
         assert harmless("a\tb\udcff\u2028") == "a    b\\udcff\\u2028"
         assert harmless("日本語 «ü» §") == "日本語 «ü» §"
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "::error::injected",
+            "::error file=x,line=1::injected",
+            "  ::add-mask::x",
+            "first\n::set-output name=a::b",
+            ":::error::x",
+            "##[error]x",
+            "##vso[task.setvariable variable=a]b",
+            "##teamcity[buildStatus]",
+            "::warning",  # its end may be in what stands behind it
+        ],
+    )
+    def test_nothing_is_a_command_to_the_runner_of_a_ci(self, command: str) -> None:
+        """GitHub obeys a line that begins with `::name` and has `::` behind it, blanks before it or not; others look
+        for `##[` anywhere. A line is broken at any letter, so it must not become one by that either."""
+        shown = harmless(f"some words before it {command}") + harmless(command)
+        for width in range(4, 60):
+            for line in (*wrapped(shown, width), *shown.split("\n")):
+                assert not re.match(r"\s*::[^:\s]", line) or "::" not in line.strip()[2:], line
+        assert not re.search(r"##\w*\[", shown)
+        assert not harmless(command).strip().startswith("::")
+
+    @pytest.mark.parametrize(
+        "text", ["::1", "from ::1 (::1) port 21", "ftp://[::1]:21/", "2001:db8::1", "a::b", "# x", "::"]
+    )
+    def test_what_is_none_stays_as_it_is(self, text: str) -> None:
+        assert harmless(text) == text
+
+    def test_much_of_it_takes_no_time(self) -> None:
+        """16 MiB of output is what lftp may print at most."""
+        began = time.monotonic()
+        harmless("::" * (1 << 19))
+        harmless("::x" * (1 << 18))
+        harmless("##" * (1 << 19))
+        assert time.monotonic() - began < 30
 
     def test_lines_end_at_line_feeds_only(self) -> None:
         assert lines_of(b"a\rb\x0bc\n\nd") == ("a\\rb\\x0bc", "", "d")

@@ -34,6 +34,10 @@ def doctor(lftp: str | None) -> int:
     from ftps_harness.report.findings import print_findings
     from ftps_harness.signals import undisturbed
 
-    findings = undisturbed(lambda: list(examining.examine(lftp)))
+    parts = examining.examine(lftp)
+    findings = []
+    # Part by part, so that Ctrl-C is heard within the seconds that one takes.
+    while (finding := undisturbed(lambda: next(parts, None))) is not None:
+        findings.append(finding)
     print_findings(sys.stdout, findings)
     return 0 if examining.works(findings) else 3

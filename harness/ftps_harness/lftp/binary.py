@@ -19,9 +19,9 @@ import contextlib
 import functools
 import os
 import re
+import select
 import shutil
 import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,9 @@ ENVIRONMENT_VARIABLE = "FTPS_LAB_LFTP"
 
 _PROBE_SECONDS = 10.0
 """Each of the three runs takes about 10 ms; this is for machines under load, and for programs that are not lftp."""
+
+_LOOPBACK_SECONDS = 5.0
+"""A connection to this machine takes microseconds; where loopback is down it may take for ever."""
 
 _INSTALL = "install it (apt install lftp, dnf install lftp, brew install lftp), or name one with --lftp PATH"
 
@@ -206,16 +209,37 @@ def _closing_listener() -> Iterator[Address]:
     except OSError as error:
         raise HarnessError(f"cannot listen on 127.0.0.1: {error.strerror}; lftp cannot be probed without it") from error
 
-    def serve() -> None:
-        with listener, contextlib.suppress(OSError):
-            listener.accept()[0].close()
+    with listener, ThreadPoolExecutor(1, "lftp-probe") as pool:
+        host, port = address = listener.getsockname()
+        _check_loopback(listener, address)
+        asked, ask = socket.socketpair()
+        with asked, ask:
+            pool.submit(_close_one, listener, asked)
+            try:
+                yield host, port
+            finally:
+                ask.send(b"!")  # whoever never connected leaves it waiting
 
-    port = listener.getsockname()[1]
-    thread = threading.Thread(target=serve, name="lftp-probe", daemon=True)
-    thread.start()
+
+def _check_loopback(listener: socket.socket, address: Address) -> None:
+    """Connect as lftp will.
+
+    Raises:
+        HarnessError: Nothing comes through.
+    """
     try:
-        yield "127.0.0.1", port
-    finally:
-        with contextlib.suppress(OSError):  # whoever never connected leaves it waiting
-            socket.create_connection(("127.0.0.1", port), _PROBE_SECONDS).close()
-        thread.join()
+        with socket.create_connection(address, _LOOPBACK_SECONDS):
+            listener.accept()[0].close()
+    except OSError as error:
+        raise HarnessError(
+            f"nobody can connect to 127.0.0.1 here ({error.strerror or error}), and all servers listen there: "
+            "bring the loopback up (ip link set lo up)"
+        ) from error
+
+
+def _close_one(listener: socket.socket, asked: socket.socket) -> None:
+    """Accept one connection and close it; end without one when asked to."""
+    ready, _, _ = select.select([listener, asked], [], [])
+    if listener in ready:
+        with contextlib.suppress(OSError):
+            listener.accept()[0].close()

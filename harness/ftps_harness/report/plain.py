@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,21 @@ if TYPE_CHECKING:
     from ftps_harness.scenario import Expect
 
 
+_COMMANDS = re.compile(
+    r"(?P<github>:(?=:(?![\da-fA-F.:]{0,45}(?:[\s()\[\]/,;%]|$))))"  # ::error::, but no IPv6 address
+    r"|#(?=#\w{0,45}\[)"  # ##[error], ##vso[…], ##teamcity[…]: Azure's and TeamCity's
+)
+"""What begins a command to the runner of a CI that prints it; blanks before it are no hindrance."""
+
+
 def harmless(data: bytes | str) -> str:
     """Text that can do nothing to a terminal, a log or an XML file: what does not print is shown as its escape.
 
     A server may send anything, and lftp passes much of it on: escape sequences, right-to-left marks, bytes that are no
-    text. Line feeds stay; tabs become blanks.
+    text, commands that a CI's runner obeys. Line feeds stay; tabs become blanks.
     """
     text = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
+    text = _without_commands(text)
     return "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in text)
 
 
@@ -101,6 +110,19 @@ def whys(step: StepResult) -> tuple[str, ...]:
 def plural(number: int, what: str) -> str:
     """``1 server``, ``2 servers``: for words that only take an s."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _without_commands(text: str) -> str:
+    last = text.rfind("::")
+
+    def escaped(found: re.Match[str]) -> str:
+        # GitHub's ends in `::`, maybe in other text of the same line. Lines may be broken anywhere: it is enough that
+        # one could begin here.
+        first = found.start() == 0 or text[found.start() - 1].isspace()
+        begins = not found["github"] or first or last >= found.end() + 1
+        return f"\\x{ord(found[0]):02x}" if begins else found[0]
+
+    return _COMMANDS.sub(escaped, text)
 
 
 def _listed(words: Iterable[str]) -> str:
