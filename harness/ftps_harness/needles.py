@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SHORTEST = 6
 """Bytes. A shorter password turns up by chance in a stream of TLS: it counts as an argument of PASS only."""
 
+_ENCODED_TEXT = 1 << 20
+"""Bytes. In longer streams base64 is looked for in one piece, not broken into lines (RFC 2045 section 6.8)."""
+
 _ANONYMOUS_USER = "anonymous"
 _LFTPS_OWN = "lftp@"
 """What lftp sends by itself for an anonymous login (``ftp:anon-pass``); it is public."""
@@ -65,6 +68,8 @@ class Passwords:
     def found_in(self, data: bytes) -> bool:
         """Whether any of the passwords stands anywhere in the bytes: plain, in base64, in hex, percent-encoded."""
         if any(needle in data for needle in (*self.plain, *self.encoded)):
+            return True
+        if len(data) <= _ENCODED_TEXT and any(needle in data.translate(None, b"\r\n") for needle in self.encoded):
             return True
         if not self.plain or b"%" not in data:
             return False

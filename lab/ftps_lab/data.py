@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftps_lab.channel import TappedTlsMixin
 from ftps_lab.tap import UNREAD_READS, TappedSocket, TappedTls
-from ftps_lab.testimony import Transfer
+from ftps_lab.testimony import CAPTURED, Transfer
 
 with warnings.catch_warnings():
     # asyncore and asynchat are deprecated in Python 3.11; from 3.12 on pyftpdlib brings them itself.
@@ -55,6 +55,8 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
     def __init__(self, sock: Any, cmd_channel: Any) -> None:
         self._lab_hash = hashlib.sha256()
         self._lab_head = b""
+        self._lab_captured = b""
+        self._lab_impostor = cmd_channel.lab_recorder.role == "impostor"
         self.lab_size = 0
         recorder, peer = cmd_channel.lab_recorder, cmd_channel.lab_data_peer
         self._lab_raw = TappedSocket(sock, recorder.tap("data", peer))
@@ -106,6 +108,8 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
     def _lab_count(self, data: bytes) -> None:
         if len(self._lab_head) < _HEAD:
             self._lab_head += data[:_HEAD]
+        if self._lab_impostor and self.receive and len(self._lab_captured) < CAPTURED:
+            self._lab_captured += data[: CAPTURED - len(self._lab_captured)]
         self._lab_hash.update(data)
         self.lab_size += len(data)
 
@@ -127,6 +131,7 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
             channel="tls" if tls else "clear",
             certificate=control.data_identity.certificate if tls else "",
             completed=bool(self.transfer_finished),
+            captured=b"" if hello else self._lab_captured,
         )
 
 

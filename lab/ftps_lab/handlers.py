@@ -18,7 +18,7 @@ from ftps_lab.channel import Identity, TappedTlsMixin
 from ftps_lab.data import Active, LabData, Passive, RecordingData, read_now
 from ftps_lab.filesystem import LabFilesystem
 from ftps_lab.tap import TappedSocket, TappedTls
-from ftps_lab.testimony import LISTINGS, TLS_IN_CLEAR, TRANSFERS, Channel, Command, Credential, Handshake
+from ftps_lab.testimony import CAPTURED, LISTINGS, TLS_IN_CLEAR, TRANSFERS, Channel, Command, Credential, Handshake
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.data
@@ -42,11 +42,11 @@ class Doorman:
         self._password = password
         self._user = user
 
-    def validate_authentication(self, username: str, password: str, _handler: Any) -> None:
+    def validate_authentication(self, username: str, password: str, handler: Any) -> None:
         """Raises AuthenticationFailed unless user and password are right."""
         if username == "anonymous":
             return
-        if password != self._password or self._user not in {None, username}:
+        if password != self._password or self._user not in {None, username} or not handler.lab_in_utf8:
             raise AuthenticationFailed("Login incorrect.")
 
     def get_home_dir(self, _username: str) -> str:
@@ -98,6 +98,9 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     lab_data_peer = ("", 0)
     lab_obeyed: int | None = None
     """The command that replies are to, where that need not be the newest."""
+    lab_in_utf8 = True
+    """Everything that was said since USER was in UTF-8."""
+    _lab_dropped = b""
     _ssl_established = False
     _lab_met_tls = False
 
@@ -128,11 +131,32 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         return in_clear and self.socket.peek() == _TLS_HANDSHAKE
 
     def decode(self, line: bytes) -> str:
-        """A command as text, without a loss: UTF-8 (RFC 2640 section 2.2), else Latin-1, as old clients have it."""
+        """A command as text, without a loss: UTF-8 (RFC 2640 section 2.2), else Latin-1, as old clients have it.
+
+        The server's own user and password are in UTF-8: the same letters in Latin-1 are other ones.
+        """
         try:
-            return line.decode("utf-8")
+            text = line.decode("utf-8")
         except UnicodeDecodeError:
-            return line.decode("latin-1")
+            text = line.decode("latin-1")
+            self.lab_in_utf8 = False
+        else:
+            self.lab_in_utf8 = self.lab_in_utf8 or line[:5].upper() == b"USER "
+        return text
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        """Part of a line. pyftpdlib drops one that is too long, and whoever sent it has sent it."""
+        line = b"".join((*self._in_buffer, data))
+        super().collect_incoming_data(data)
+        if not self._in_buffer:
+            self._lab_dropped += line[: CAPTURED - len(self._lab_dropped)]
+
+    def _lab_record_rest(self) -> None:
+        """What an impostor was told in TLS and is no command: a line that was too long, or that has no end."""
+        rest = b"".join((self._lab_dropped, *self._in_buffer, self.ac_in_buffer))
+        self._lab_dropped, self._in_buffer, self.ac_in_buffer = b"", [], b""
+        if rest and self.lab_recorder.role == "impostor" and self._ssl_established:
+            self.lab_log.command(Command(self.lab_log.number, "", rest[:CAPTURED].decode("latin-1"), "tls"))
 
     def handle(self) -> None:
         """A client is here, and nothing stands between it and the greeting."""
@@ -292,6 +316,7 @@ class ExplicitControl(TappedTlsMixin, TLS_FTPHandler, RecordingControl):  # type
 
     def close(self) -> None:
         """Pyftpdlib's TLS handler calls FTPHandler.close past ours when the TLS shutdown is still under way."""
+        self._lab_record_rest()
         super().close()
         if self._closed:
             self.lab_log.closed()

@@ -93,7 +93,10 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One FTP command that arrived, the channel that it came on, and the code of the first reply to it."""
+    """One FTP command that arrived, the channel that it came on, and the code of the first reply to it.
+
+    What an impostor was told in TLS and is no command (a line without an end, or that was too long) has the verb "".
+    """
 
     connection: int
     verb: str
@@ -133,7 +136,8 @@ class Transfer:
         certificate: SHA-256 fingerprint of the leaf shown on the data connection; empty in clear.
         completed: The server considers the transfer complete (226).
         forged: The content is an attacker's invention: no secret, and nothing that the genuine server holds.
-        captured: What an attacker in the middle holds of the content: its first `CAPTURED` bytes.
+        captured: What an attacker in the middle holds of the content, or an impostor of an upload: its first `CAPTURED`
+            bytes.
     """
 
     connection: int

@@ -32,6 +32,7 @@ def test_a_password_is_found_in_every_usual_encoding(password: str) -> None:
             assert passwords.found_in(base64.urlsafe_b64encode(before + plain + behind))
             assert passwords.found_in((before + plain + behind).hex().encode())
             assert passwords.found_in((before + plain + behind).hex().upper().encode())
+            assert passwords.found_in(base64.encodebytes(b"x" * 50 + before + plain + behind))
     assert passwords.found_in(b"ftp://u:" + quote(password, safe="").encode() + b"@host/")
     assert passwords.found_in(quote(password).lower().encode() if password.islower() else quote(password).encode())
     assert passwords.found_in(b"p=" + quote_plus(password).encode())

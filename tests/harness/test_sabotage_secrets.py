@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.harness.outcomes import leaked
 from tests.harness.sabotage import EXPOSED
 
+from ftps_harness.needles import Passwords
+from ftps_harness.on_the_wire import account
+from ftps_harness.secrets import Secrets
+from ftps_lab.certificates import CertificateSpec, issue
+from ftps_lab.interface import ServerSpec
+from ftps_lab.servers import FtpsServer
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.harness.conftest import Play
 
     from ftps_harness.runner import ScenarioResult
@@ -57,6 +69,42 @@ def test_an_anonymous_session_alone_tells_no_password(play: Play) -> None:
         step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + 'run = ["list"]\n')
         outcome = play(step, server=server).steps[0].attempts[0].outcome
         assert leaked(outcome) == ("exposed", {"payload"}, to)
+
+
+def test_a_password_in_an_upload_is_one(play: Play) -> None:
+    run = """run = ['!printf %s "$LFTP_PASSWORD" | base64 > note', "put note"]\n"""
+    for server, to in ((IN_CLEAR, {"wire"}), (IMPOSTOR, {"impostor"})):
+        step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + run)
+        outcome = play(step, server=server).steps[0].attempts[0].outcome
+        assert leaked(outcome) == ("exposed", {"password", "payload"}, to)
+
+
+@pytest.mark.parametrize("server", [IN_CLEAR, 'attack = "strip-auth"\n', IMPOSTOR])
+def test_a_password_in_another_charset_is_one(play: Play, server: str) -> None:
+    """A URL can hold it in Latin-1, where the server has it in UTF-8: it is refused, and out."""
+    scheme = "ftps" if server == IMPOSTOR else "ftp"
+    run = f"run = ['open {scheme}://me:gr%F6%DFer%20als%20du@localhost:{{port}}; ls']\n"
+    step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + run)
+    attempt = play(step, server=server + 'password = "gr\\u00f6\\u00dfer als du"\n').steps[0].attempts[0]
+    assert {(c.password, c.accepted) for c in attempt.testimony.credentials} == {("größer als du", False)}
+    to = {IN_CLEAR: {"wire"}, IMPOSTOR: {"impostor"}}.get(server, {"wire", "impostor"})
+    assert leaked(attempt.outcome) == ("exposed", {"password"}, to)
+
+
+def test_a_password_in_two_segments_is_one(tmp_path: Path) -> None:
+    """As anyone on the path puts them together again."""
+    secrets = Secrets.new()
+    spec = ServerSpec(certificate=issue({"": CertificateSpec()})[""])
+    with FtpsServer(spec, root=tmp_path, password=secrets.password) as server:
+        with socket.create_connection((server.host, server.port)) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            said = base64.b64encode(b"me:" + secrets.password.encode())
+            for piece in (b"SITE x", said[:9], said[9:], b"\r\n"):
+                sock.sendall(piece)
+                time.sleep(0.05)
+        assert server.settle()
+        told = account(server.wire(), server.testimony(), secrets, Passwords.of([secrets.password]))
+    assert told.password
 
 
 SOURCES = {

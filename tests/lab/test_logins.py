@@ -1,0 +1,115 @@
+"""Who is let in, and what of a client's words is kept: each byte of them, also where they become no command."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import socket
+import ssl
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_lab.testimony import CAPTURED
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import Lab
+
+    from ftps_lab.servers import FtpsServer
+    from ftps_lab.testimony import Testimony
+
+
+def secured(lab: Lab, server: FtpsServer) -> ssl.SSLSocket:
+    """A client of implicit FTPS that says what it likes."""
+    sock = socket.create_connection((server.host, server.port), 10)
+    return lab.trusting(verify=False).wrap_socket(sock, server_hostname="localhost")
+
+
+def told(lab: Lab, server: FtpsServer, *pieces: bytes) -> Testimony:
+    """What the server keeps of a client that says this, in so many pieces, and leaves."""
+    server.record()
+    with secured(lab, server) as client:
+        assert client.recv(1024).startswith(b"220")
+        for piece in pieces:
+            client.sendall(piece)
+        with contextlib.suppress(ssl.SSLError):  # an answer that nobody has read
+            client.unwrap()
+    return lab.told(server)
+
+
+def verbs(testimony: Testimony) -> list[tuple[str, str]]:
+    return [(command.verb, command.argument) for command in testimony.commands]
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "let_in"),
+    [("me", "right", True), ("you", "right", False), ("me", "wrong", False), ("anonymous", "x@y", True)],
+)
+def test_a_server_that_names_a_user_and_a_password_lets_in_no_other(
+    lab: Lab, user: str, password: str, let_in: bool
+) -> None:
+    server = lab.serve("plain", user="me", password="right")
+    client = lab.client(server)
+    if let_in:
+        assert client.login(user, password, secure=False).startswith("230")
+    else:
+        with pytest.raises(ftplib.error_perm, match="530"):
+            client.login(user, password, secure=False)
+
+
+def test_a_change_brings_another_password(lab: Lab) -> None:
+    server = lab.serve("plain", password="one")
+    server.change(lab.spec("plain", password="two"))
+    with pytest.raises(ftplib.error_perm, match="530"):
+        lab.client(server).login("me", "one", secure=False)
+    assert lab.client(server).login("me", "two", secure=False).startswith("230")
+
+
+def test_a_password_in_latin_1_is_kept_whole_and_is_not_the_right_one(lab: Lab) -> None:
+    """As a server that stores passwords in UTF-8 would have it; the impostor has it all the same."""
+    server = lab.serve("implicit", role="impostor", password="größer")
+    latin = told(lab, server, "USER ü\r\nPASS größer\r\n".encode("latin-1"))
+    assert [(c.user, c.password, c.accepted) for c in latin.credentials] == [("ü", "größer", False)]
+    mixed = told(lab, server, "USER ü\r\n".encode("latin-1"), "PASS größer\r\n".encode())
+    assert [c.accepted for c in mixed.credentials] == [False]
+    right = told(lab, server, "USER ü\r\n".encode("latin-1"), "USER ü\r\nPASS größer\r\n".encode())
+    assert [(c.user, c.password, c.accepted) for c in right.credentials] == [("ü", "größer", True)]
+
+
+LONG = b"SITE " + b"x" * 3000 + b"secret"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "rest"),
+    [
+        ([b"USER me\r\nPASS sec", b"ret"], ["PASS secret"]),
+        ([LONG], [LONG.decode()]),
+        ([LONG[:1500], LONG[1500:], b"\r\nNOOP\r\n"], [LONG.decode()]),
+        ([b"NOOP\r\n"], []),
+    ],
+)
+def test_an_impostor_keeps_what_becomes_of_no_command(lab: Lab, pieces: list[bytes], rest: list[str]) -> None:
+    """A password may stand in it."""
+    server = lab.serve("implicit", role="impostor")
+    kept = "".join(argument for verb, argument in verbs(told(lab, server, *pieces)) if verb == "")
+    assert all(text in kept for text in rest)
+    assert bool(kept) is bool(rest)
+
+
+def test_a_genuine_server_may_forget_it(lab: Lab) -> None:
+    """What it got in TLS is nobody else's; what it got in clear is on the wire."""
+    server = lab.serve("implicit")
+    assert verbs(told(lab, server, b"NOOP\r\nUSER me")) == [("NOOP", "")]
+
+
+@pytest.mark.parametrize("role", ["genuine", "impostor"])
+def test_an_impostor_holds_the_beginning_of_an_upload(lab: Lab, role: str) -> None:
+    server = lab.serve("explicit", role=role)
+    content = b"secret" + b"x" * (2 * CAPTURED)
+    server.record()
+    with lab.login(server) as client:
+        client.storbinary("STOR x", BytesIO(content))
+    (transfer,) = lab.told(server).transfers
+    assert transfer.size == len(content)
+    assert transfer.captured == (content[:CAPTURED] if role == "impostor" else b"")
