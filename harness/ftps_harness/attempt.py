@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 START_UP = (".lftprc", ".lftp/bookmarks", ".netrc", ".config/lftp/rc")
 """Files in HOME that lftp may read by itself besides its rc (docs/lftp.md, "The rc")."""
 
+BACKGROUND_LOGS = (".lftp/log", ".local/share/lftp/log")
+"""Where lftp's output goes once it has moved to the background (lftp 4.9.3, src/lftp.cc; measured on 4.9.2-2)."""
+
+_State = tuple[int, int, int]
+
 _SCRIPT = 1 << 16
 """A file up to this size may be a script."""
 
@@ -147,7 +152,10 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     settled = server.settle()
     testimony, wire = server.testimony(), server.wire()
     other = _elsewhere(scene, request, testimony, wire)
-    written = tuple(path for path, state in files_below(*scene.home.reach).items() if before.get(path) != state)
+    after = files_below(*scene.home.reach)
+    written = tuple(path for path, state in after.items() if before.get(path) != state)
+    later = _said_in_background(scene.home, before, after)
+    run, said = replace(run, stderr=run.stderr + later), said + later
     evidence = Evidence(
         stdout=run.stdout,
         complaint=False,
@@ -229,6 +237,16 @@ def _elsewhere(scene: Scene, request: Request, testimony: Testimony, wire: Wire)
         return NOTHING
     server = (scene.server.host, scene.server.port)
     return elsewhere(traffic, testimony, wire, server=server, names=[request.host])
+
+
+def _said_in_background(home: Home, before: Mapping[Path, _State], after: Mapping[Path, _State]) -> bytes:
+    """What lftp said after it had moved to the background: then its output goes to a log in HOME (4.9.2)."""
+    found = b""
+    for path in (home.home / name for name in BACKGROUND_LOGS):
+        if path in after and after[path] != before.get(path):
+            old = before[path][1] if path in before else 0  # it appends
+            found += disk.read(path)[old:]
+    return found
 
 
 def _told(scene: Scene, request: Request) -> list[str]:

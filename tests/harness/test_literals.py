@@ -206,6 +206,8 @@ def script(text: str) -> str:
         ("miror -R . nightly\nls\nbye\n", "failed"),
         ("put missing\nexit 0\n", "failed"),
         ("put missing &\nls\n", "failed"),
+        ("(sleep 0.2; put missing) &\nls\n", "failed"),
+        ("queue sleep 0.2\nqueue put missing\nls\n", "failed"),
         ("queue put missing\nls\n", "failed"),
         ("ls\nshell false\nbye\n", "failed"),
         ("open -p 1 ftp://nobody.example/folder\nls\n", "unreachable"),

@@ -80,5 +80,6 @@ HARMLESS = (
     _row(r".*: lock for (?:reading|writing) failed.*", "lftp 4.9.3, src/bookmark.cc, src/History.cc"),
     _row(r"pget: warning: space allocation for .* failed: .*", "lftp 4.9.3, src/pgetJob.cc"),
     _row(r"du: warning: .*", _COMMANDS),
+    _row(r"\[\d+\] (?:Started|Finished)\. .*", "measured: 4.9.2-2: in the log of what moved to the background"),
 )
 """Says nothing about whether a command was carried out."""
