@@ -132,6 +132,8 @@ class FtpsServer(Server):
         self._thread.start()
         try:
             self._prove_ready()
+            # What this left open, also behind an attacker in the middle, would look like a client's in a capture.
+            self.settle()
         except BaseException:
             self.stop()
             raise

@@ -15,11 +15,10 @@ from tests.lab.sessions import IN_TLS, shown, spread
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.errors import LabError
 from ftps_lab.interface import IN_THE_MIDDLE
+from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Client, Lab
-
-    from ftps_lab.servers import FtpsServer
 
 STATES = [
     *(("none", protocol) for protocol in ("explicit", "implicit", "plain")),
@@ -51,6 +50,23 @@ def test_every_attack_after_every_other(lab: Lab, first: tuple[str, str]) -> Non
             assert [t.completed for t in told.transfers] == [True]
             if told.behind is not None:
                 assert [(t.name, t.completed) for t in told.behind.transfers] == [("three", True)]
+
+
+@pytest.mark.parametrize(("attack", "protocol"), STATES)
+def test_a_started_server_has_closed_its_own_probe(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, attack: str, protocol: str
+) -> None:
+    """Also the connection to the server behind it: a capture that begins now would take it for a client's."""
+    record, closed = FtpsServer.record, list[bool]()
+
+    def watched(server: FtpsServer) -> None:
+        closed.extend(each.recorder.wait_closed(0) for each in (server, server._behind) if each is not None)
+        record(server)
+
+    monkeypatch.setattr(FtpsServer, "record", watched)
+    lab.serve(protocol, attack=attack)
+    assert closed
+    assert all(closed)
 
 
 @pytest.mark.parametrize(("attack", "protocol"), STATES)
