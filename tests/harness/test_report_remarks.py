@@ -39,8 +39,10 @@ def test_the_refusal_that_a_verdict_is_about_is_not_shown_again() -> None:
     said = b"ls: Fatal error: no\nls: Fatal error: no\nanother \x1b[31mline\n"
     step = made_up.step(of, made_up.PASSED, made_up.attempt(stderr=said))
     (section,) = remarks(made_up.run(ScenarioResult(of, "pass", (step,))))
-    assert section.lines == ("area/case", "  another \\x1b[31mline")
-    step = replace(step, attempts=(made_up.attempt(stderr=b"ls: Fatal error: no\n"),))
+    assert section.lines[:2] == ("area/case", "  another \\x1b[31mline")
+    assert section.lines[2].startswith("  in its debug log alone: gnutls_priority_set_direct(")
+    refused = made_up.attempt(stderr=b"ls: Fatal error: no\n")
+    step = replace(step, attempts=(replace(refused, client=replace(refused.client, log_notes=())),))
     assert not list(remarks(made_up.run(ScenarioResult(of, "pass", (step,)))))
 
 
@@ -65,3 +67,20 @@ def test_a_step_without_a_control_says_why() -> None:
     first, second = json.loads(json_report.text([run], several=False))["results"][0]["steps"]
     assert first["why_no_control"] == "nothing to take away"
     assert "why_no_control" not in second
+
+
+def test_of_many_scenarios_only_the_names_stand_there() -> None:
+    """Their reasons would push the failures off the screen."""
+    text = (
+        'schema = 1\ntitle = "t"\nwhy = "w"\n[certificates.genuine]\n[server]\ncertificate = "genuine"\n'
+        '[[step]]\ntitle = "a"\ncontrol = "none"\nwhy_no_control = "nothing to take away"\n'
+        '[step.expect]\nverdict = "accepted"\n'
+    )
+    results = []
+    for number in range(6):
+        of = parse(text, "x.scenario.toml", f"area/case-{number}")
+        results.append(ScenarioResult(of, "pass", (made_up.step(of, made_up.PASSED, made_up.attempt("accepted")),)))
+    shown = " ".join(printed(made_up.run(*results)).split())
+    assert "area/case-0, area/case-1" in shown
+    assert "area/case-5" in shown
+    assert "nothing to take away" not in shown

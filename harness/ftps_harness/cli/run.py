@@ -211,7 +211,6 @@ class _Call:
             runs.append(self._build_run(client, played, began))
             watch.flush()
         terminal.side_by_side(runs[-1])
-        terminal.notes(runs[-1])
         terminal.remarks(runs[-1])
         terminal.failures(runs[-1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ftps_harness.messages import is_about_setup
 from ftps_harness.report.account import Section
 from ftps_harness.report.plain import harmless, lines_of
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from ftps_harness.report.tally import BuildRun
     from ftps_harness.runner import ScenarioResult, StepResult
+
+_FEW = 5
+"""How many scenarios may run for reasons to be shown in full."""
 
 _LINES = 5
 """How many lines of lftp's are shown for each step; `--keep` and `--json` have all."""
@@ -22,9 +26,12 @@ def remarks(run: BuildRun) -> Iterator[Section]:
     said = tuple(line for result in run.results for line in _said(result))
     if said:
         yield Section("lftp also said, in steps that are as expected", said)
-    uncontrolled = tuple(line for result in run.results for line in _uncontrolled(result))
-    if uncontrolled:
-        yield Section("no control ran, for the reason that the scenario gives", uncontrolled)
+    uncontrolled = [(result, line) for result in run.results for line in _uncontrolled(result)]
+    if len(run.results) <= _FEW and uncontrolled:
+        yield Section("no control ran, for the reason that the scenario gives", tuple(line for _, line in uncontrolled))
+    elif uncontrolled:
+        names = ", ".join(dict.fromkeys(harmless(result.scenario.id) for result, _ in uncontrolled))
+        yield Section("no control ran in steps of these; `ftps-lab show` gives each one's reason", (names,))
 
 
 def beside_the_verdict(step: StepResult) -> tuple[str, ...]:
@@ -38,12 +45,21 @@ def beside_the_verdict(step: StepResult) -> tuple[str, ...]:
 
 def _said(result: ScenarioResult) -> Iterator[str]:
     for number, step in enumerate(result.steps, 1):
-        lines = beside_the_verdict(step) if step.status == "pass" else ()
+        lines = (*beside_the_verdict(step), *_logged(step)) if step.status == "pass" else ()
         if lines:
             yield _where(result, number)
             yield from (f"  {line}" for line in lines[:_LINES])
             if len(lines) > _LINES:
                 yield f"  ({len(lines) - _LINES} more lines)"
+
+
+def _logged(step: StepResult) -> Iterator[str]:
+    """Complaints about the set-up that stand in lftp's debug log alone; what the scenario expects needs no remark."""
+    wanted = step.expect.message
+    found = dict.fromkeys(line for attempt in step.attempts for line in attempt.client.log_notes)
+    for line in found:
+        if is_about_setup(line) and (wanted is None or wanted not in line):
+            yield f"in its debug log alone: {harmless(line)}"
 
 
 def _uncontrolled(result: ScenarioResult) -> Iterator[str]:

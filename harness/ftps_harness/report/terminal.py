@@ -13,7 +13,6 @@ from rich.text import Text
 
 from ftps_harness.report.account import Section, again, step_sections
 from ftps_harness.report.console import console_for
-from ftps_harness.report.notes import notes
 from ftps_harness.report.plain import (
     cells,
     counts_words,
@@ -99,13 +98,6 @@ class Terminal:
             self._line("side by side: what each came to, by step", "bold")
             for line in lines(family, self._width):
                 self._line(line)
-
-    def notes(self, run: BuildRun) -> None:
-        """What a reader should know of steps that passed."""
-        for note in notes(run.results):
-            self._line()
-            for line in wrapped(note, self._width):
-                self._line(line, "yellow")
 
     def remarks(self, run: BuildRun) -> None:
         """What a reader should know of what is as expected."""
