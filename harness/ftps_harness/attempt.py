@@ -13,7 +13,7 @@ from ftps_harness.client import client_account
 from ftps_harness.evidence import Evidence
 from ftps_harness.hiding import may_hide
 from ftps_harness.literals import Literal
-from ftps_harness.login import ANONYMOUS, Login
+from ftps_harness.login import Login
 from ftps_harness.marks import Marks
 from ftps_harness.outcome import Outcome, Situation, WireAccount, conclude
 from ftps_harness.place import Here
@@ -183,7 +183,8 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         log=request.log,
     )
     sent = {*needles.passwords_sent(testimony), *needles.passwords_in_clear((*wire.records, *other.strangers))}
-    passwords = _passwords(secrets, login, request.host, sent)
+    declared = {secrets.password, login.password, spec.password or secrets.password}
+    passwords = needles.Passwords.of(declared | sent, public=(login.user, request.host))
     exposure = on_the_wire.account(wire, testimony, secrets, passwords, other)
     situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh, port=server.port)
     situation = replace(
@@ -264,12 +265,6 @@ def _files_at_hand(scene: Scene, request: Request) -> Iterator[Path]:
     """What literal commands may upload, and where what they download may be; the others look at their own files."""
     yield from files_below(*scene.home.reach)
     yield from named_outside(request.run, scene.home.root)
-
-
-def _passwords(secrets: Secrets, login: Login, host: str, sent: set[str]) -> Passwords:
-    """Every password of this run: the lab's own, the step's, and those that lftp took from elsewhere and sent."""
-    declared = {secrets.password, *([login.password] if login.user != ANONYMOUS else [])}
-    return needles.Passwords.of(declared | sent, public=(login.user, host))
 
 
 def _situation(

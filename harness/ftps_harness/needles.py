@@ -60,9 +60,9 @@ class Passwords:
             public: Names that anyone may read, such as the user's and the host's.
         """
         names = [name.casefold() for name in public]
-        long = {p for p in passwords if len(p.encode("utf-8", "surrogateescape")) >= SHORTEST}
-        secret = sorted(p for p in long if not any(p.casefold() in name for name in names))
-        plain = tuple(dict.fromkeys(form for password in secret for form in _in_bytes(password)))
+        secret = sorted(p for p in set(passwords) if not any(p.casefold() in name for name in names))
+        forms = (form for password in secret for form in _in_bytes(password) if len(form) >= SHORTEST)
+        plain = tuple(dict.fromkeys(forms))
         return cls(plain, tuple(dict.fromkeys(needle for form in plain for needle in _encodings(form))))
 
     def found_in(self, data: bytes) -> bool:

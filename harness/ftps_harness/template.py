@@ -52,6 +52,7 @@ rc    = '''
 set ssl:ca-file "{lftp}/mycert.crt"
 '''
 # host   = "ftp.example.test"        # what the user types; every name leads to the lab
+# user   = "backup"                  # and password: the right ones, unless the step expects login-failed
 # run    = ["list", "get", "put"]    # default: list and get; also "mirror", or lftp's own commands
 # clock  = "+366d"                   # lftp runs at another time
 [step.expect]

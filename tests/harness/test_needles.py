@@ -46,6 +46,13 @@ def test_a_password_in_latin_1_is_the_same_password() -> None:
     assert as_text("größer".encode("latin-1")) == as_text("größer".encode()) == "größer"
 
 
+def test_a_password_whose_latin_1_is_short_is_looked_for_in_utf_8_only() -> None:
+    """Three bytes turn up by chance in any stream."""
+    passwords = Passwords.of(["öäü"])
+    assert passwords.found_in("öäü".encode())
+    assert not passwords.found_in(b"x" + "öäü".encode("latin-1"))
+
+
 def test_a_verb_is_compared_in_upper_case() -> None:
     passwords = Passwords.of(["pass-secret"])
     assert passwords.found_in_upper_case(b"PASS-SECRET")

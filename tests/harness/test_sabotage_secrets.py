@@ -71,6 +71,18 @@ def test_an_anonymous_session_alone_tells_no_password(play: Play) -> None:
         assert leaked(outcome) == ("exposed", {"payload"}, to)
 
 
+@pytest.mark.parametrize("whose", ["step", "server"])
+def test_a_declared_password_that_lftp_does_not_send_by_itself_is_one(play: Play, whose: str) -> None:
+    """The step's, of an anonymous login that has no use for it; and the server's, where the step has another."""
+    given = {
+        "step": "password = 'declared-one'\n",
+        "server": "password = 'x'\nserver = { password = 'declared-one' }\n",
+    }
+    keys = ANONYMOUS + given[whose] + 'run = ["quote SITE declared-one; ls"]\n'
+    played = play(play.step(EXPOSED, rc="", keys=keys), server=IN_CLEAR)
+    assert leaked(played.steps[0].attempts[0].outcome) == ("exposed", {"password", "payload"}, {"wire"})
+
+
 def test_a_password_in_an_upload_is_one(play: Play) -> None:
     run = """run = ['!printf %s "$LFTP_PASSWORD" | base64 > note', "put note"]\n"""
     for server, to in ((IN_CLEAR, {"wire"}), (IMPOSTOR, {"impostor"})):
