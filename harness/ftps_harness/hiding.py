@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PROGRAMS = frozenset({"!", "shell", "local", "edit"})
 _READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber", "cmd:")
 """Settings whose value names no place that content is written to."""
+_WORTH_READING = re.compile(r"[|!>~\\\"']|\.\.|shell|local|edit|alias|file:|(?:^|\s)/")
+"""Without any of these a command has no word that matters here. An rc names certificates: a thousand letters each."""
 
 
 def may_hide(texts: Iterable[str], home: Path | None) -> bool:
@@ -33,6 +35,8 @@ def may_hide(texts: Iterable[str], home: Path | None) -> bool:
 
 
 def _hides(command: syntax.Command, home: Path | None) -> bool:
+    if not command.shell and not _WORTH_READING.search(command.text):
+        return False
     words = syntax.words(command.text)
     if command.shell or "|" in words or _PROGRAMS.intersection(words):
         return True

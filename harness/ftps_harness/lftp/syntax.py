@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_PLAIN = re.compile(r"[^\\\"';\n&|]+")
+"""What ends no command and quotes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ def _end(line: str, begin: int) -> int:
         elif line[at] in ";\n&":
             return at
         else:
-            at += 1
+            plain = _PLAIN.match(line, at)
+            at = plain.end() if plain else at + 1
     return len(line)
 
 
