@@ -27,7 +27,7 @@ PIECES = [
     "shell",
     "ssl:a",
     "/",
-    "/tmp",
+    "/opt",
     "/h/x",
     "..",
     "a/../b",
