@@ -23,6 +23,7 @@ from ftps_harness.place import Here
 from ftps_harness.scenario import expectation, placeholders, substitute
 from ftps_harness.scenario.files import destination
 from ftps_harness.secrets import Secrets
+from ftps_harness.served import ServedFolder
 from ftps_harness.tasks import populate
 from ftps_harness.verdict import UNPROVEN, Judgement, Status, counted, judge_repeated
 from ftps_lab.temporary import Folder
@@ -202,12 +203,13 @@ class _Stage:
         control = controls.control_for(step, expect) if self._options.controls else None
         self._prepare(index, step, expect)
         pristine = self._stack.enter_context(self._home.clone()) if control else None
+        served = ServedFolder(self._root) if control else None
         attempts = tuple(self._attempt(step, self._home, self._spec) for _ in range(step.repeat))
         self._keep(index, "", *attempts)
         judgement = judge_repeated([attempt.seen for attempt in attempts], expect)
         result = None
-        if control is not None and pristine is not None:
-            with pristine:
+        if control is not None and pristine is not None and served is not None:
+            with pristine, served.as_it_was():
                 result = self._control(step, control, pristine)
             self._keep(index, control.kind, result.attempt)
         return StepResult(step.title, expect, attempts, judgement, result, time.monotonic() - began)
@@ -308,14 +310,20 @@ class _Stage:
         return ControlResult(control.kind, attempt, _judge_control(control, attempt))
 
     def _set(self, setting: Setting, step: Step, home: Home) -> list[str]:
-        """The commands that change a setting, made from what this HOME's rc has set, and proved by reading back."""
-        if self._rc is not None:
-            home.write_rc(substitute(self._rc, self._values(step, home, self._login(step))))
-        prefix = self._place.prefix()
-        client = self._place.client(self._client, home)
-        before = lftp.read_back(client, home, [setting.name], cwd=step.cwd, prefix=prefix)
-        commands = controls.set_commands(setting, before.get(setting.name, {}))
-        after = lftp.read_back(client, home, [setting.name], commands, cwd=step.cwd, prefix=prefix)
+        """The commands that change a setting, made from what this HOME's rc has set, and proved by reading back.
+
+        Reading back runs the rc, which may leave a mark in HOME: so that happens in a copy of it, and what is in the
+        control's own HOME is what was in the step's.
+        """
+        with home.clone() as other:
+            self._put_again(step, other, self._login(step))
+            if self._rc is not None:
+                other.write_rc(substitute(self._rc, self._values(step, other, self._login(step))))
+            prefix = self._place.prefix()
+            client = self._place.client(self._client, other)
+            before = lftp.read_back(client, other, [setting.name], cwd=step.cwd, prefix=prefix)
+            commands = controls.set_commands(setting, before.get(setting.name, {}))
+            after = lftp.read_back(client, other, [setting.name], commands, cwd=step.cwd, prefix=prefix)
         if not controls.is_set(setting, after.get(setting.name, {})):
             raise HarnessError(f"step {step.title!r}: lftp did not take `set {setting}` for its control: {after}")
         return commands
