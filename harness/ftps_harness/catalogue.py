@@ -159,6 +159,8 @@ def _up_to_the_checkout(here: Path) -> list[Path]:
 
 
 def _named(name: str, shelves: list[Shelf]) -> list[Chosen]:
+    if not name.strip():  # an unset variable of a script, which means anything but the current folder
+        raise UsageError(f"{shown(name)} names no scenario; leave it out to run them all")
     if _is_path(name):
         return _from_path(name)
     if not shelves:  # read for the first name that needs them

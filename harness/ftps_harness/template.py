@@ -10,8 +10,8 @@ schema = 1
 
 title = @TITLE@
 why   = \"\"\"
-For a learner: what is at stake, and what to look at. Here: a pinned certificate is trusted, \\
-and a stranger who shows a certificate of the same name is not.\"\"\"
+For a learner: what is at stake, and what to look at. Here: a pinned certificate is trusted, a stranger \\
+who shows a certificate of the same name is not, and nobody on the way can talk lftp out of TLS.\"\"\"
 tags  = ["mine"]                     # free words, for `ftps-lab run --tag mine`
 
 # --- Certificates: any number, each with a name. A table that says nothing is self-signed for localhost. ---------
@@ -50,7 +50,9 @@ title = "pinned, the genuine server is trusted"
 files = { "mycert.crt" = "cert:genuine" }  # goes into ~/.lftp; also key:NAME, chain:NAME, served, text:…
 rc    = '''
 set ssl:ca-file "{lftp}/mycert.crt"
+set ftp:ssl-force yes
 '''
+# rc_file = "backup.rc"              # instead of rc: a file of yours, tested as it stands
 # host   = "ftp.example.test"        # what the user types; every name leads to the lab
 # user   = "backup"                  # and password: the right ones, unless the step expects login-failed
 # run    = ["list", "get", "put"]    # default: list and get; also "mirror", or lftp's own commands
@@ -67,6 +69,14 @@ reason  = "untrusted"
 # [step.expect.classic]              # what differs for one kind of build (classic, status, openssl)
 # message = "Not trusted"
 # [step.expect."4.8"]                # … or for one version
+# message = "Not trusted"
+
+[[step]]
+title  = "whoever denies TLS on the way gets nothing: a pin alone does not do that"
+server = { certificate = "genuine", role = "genuine", attack = "strip-auth" }
+[step.expect]
+verdict = "rejected"
+reason  = "tls-required"
 """
 
 

@@ -97,7 +97,7 @@ class TestUsage:
             (["show", "nothing"], '"nothing" is no scenario'),
             (["serve", "nothing"], '"nothing" is no scenario'),
             (["serve", "first", "--port", "65536"], "65536 is not in the range"),
-            (["serve", "first", "--step", "4"], "--step 4: mine/first has 3 steps"),
+            (["serve", "first", "--step", "5"], "--step 5: mine/first has 4 steps"),
             (["new", "scenarios/mine/first"], "there is such a file already"),
         ],
     )
@@ -138,6 +138,13 @@ class TestUsage:
         code, out, err = call(capsys, "run")
         assert (code, out) == (3, "")
         assert err.startswith("ftps-lab: no lftp on PATH: install it")
+
+    def test_an_empty_name_is_not_the_current_folder(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Such as that of a variable that is not set."""
+        for name in ("", " "):
+            code, out, err = call(capsys, "run", name)
+            assert (code, out) == (2, "")
+            assert "names no scenario; leave it out to run them all" in err
 
 
 class TestLooking:

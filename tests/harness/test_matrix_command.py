@@ -19,7 +19,8 @@ from ftps_harness import cli, process
 from ftps_harness.cli.matrix import _Call, _Wanted
 from ftps_harness.errors import HarnessError
 from ftps_harness.matrix.containers import Stage, check_system_rc, host_names, image_of, is_address
-from ftps_harness.matrix.play import MatrixRun
+from ftps_harness.matrix.play import MatrixRun, PairResult
+from ftps_harness.runner import ScenarioResult
 from ftps_harness.scenario import catalogue, load
 
 if TYPE_CHECKING:
@@ -44,6 +45,19 @@ class TestWithoutContainers:
         steps = [play.step('verdict = "accepted"', keys=f'host = "{host}"', title=host) for host in hosts]
         scenario = play.scenario(*steps)
         assert host_names([scenario]) == ("Backup.Example.Test", "backup.example.test")
+
+    def test_a_pair_that_skipped_everything_says_why_it_proves_nothing(self, play: Play) -> None:
+        scenario = play.scenario(play.step('verdict = "accepted"'))
+        skipped = ScenarioResult(scenario, "skip", why="pure-ftpd has no implicit TLS")
+        passed = ScenarioResult(scenario, "pass")
+        pairs = (
+            PairResult("sid", "pure-ftpd", None, (skipped, skipped), 1.0),
+            PairResult("sid", "lab", None, (skipped, passed), 1.0),
+        )
+        (sentence,) = _Call._nothing_played(MatrixRun(pairs, interrupted=False, seconds=2.0))
+        assert sentence == (
+            "sid × pure-ftpd proves nothing: every scenario was skipped there: pure-ftpd has no implicit TLS"
+        )
 
     @pytest.mark.parametrize(
         ("host", "address"), [("127.0.0.1", True), ("::1", True), ("localhost", False), ("1.example", False)]

@@ -222,7 +222,7 @@ def test_the_template_parses_whatever_its_name(name: str) -> None:
     """`ftps-lab new NAME` writes a file that can be used as it stands."""
     scenario = parse(scenario_template(name), "f", "mine/x")
     assert scenario.title
-    assert [step.expect.verdict for step in scenario.steps] == ["rejected", "accepted", "rejected"]
+    assert [step.expect.verdict for step in scenario.steps] == ["rejected", "accepted", "rejected", "rejected"]
 
 
 def test_what_the_template_offers_in_comments_is_right() -> None:
@@ -234,7 +234,7 @@ def test_what_the_template_offers_in_comments_is_right() -> None:
         text = text.replace(f"# {key} ", f"{key} ")
     for line in ("[step.expect.classic]", "message", '[step.expect."4.8"]'):
         text = text.replace(f"# {line}", line)
-    scenario = parse(text + 'message = "Not"\n', "f", "mine/x")
+    scenario = parse(text, "f", "mine/x")
     assert scenario.certificates["stranger"].same_key_as == "genuine"
     assert scenario.steps[1].clock == "+366d"
     assert set(scenario.steps[2].overrides) == {"classic", "4.8"}

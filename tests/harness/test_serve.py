@@ -111,10 +111,17 @@ def test_a_learner_goes_through_the_steps() -> None:
         session.type(b"\r")
         text = session.until("Ctrl-C ends it.")
         assert "shows stranger, an impostor's" in " ".join(text.split())
-        assert "Enter" not in text
         done = typed(text)
         assert done.returncode == 1
         assert "Certificate verification" in done.stderr
+
+        session.type(b"\r")
+        text = session.until("Ctrl-C ends it.")
+        assert "somebody denies with 502 that it has TLS" in " ".join(text.split())
+        assert "Enter" not in text
+        done = typed(text)
+        assert done.returncode == 1
+        assert "ftp:ssl-force is set" in done.stderr
 
         session.type(b"\x03")
         assert session.end() == 0
@@ -162,7 +169,7 @@ def test_it_begins_with_any_step() -> None:
     """What the steps before put in place is there; variables that would mislead lftp are taken out."""
     with Session("--step", "3", LFTP_HOME="/nowhere") as session:
         text = session.until("Ctrl-C ends it.")
-        assert "Step 3 of 3" in text
+        assert "Step 3 of 4" in text
         assert "\nenv -u LFTP_HOME " in text
         assert "mycert.crt" in text
         assert "Certificate verification" in typed(text).stderr

@@ -127,6 +127,7 @@ class _Call:
             problems = [*self._not_played(run), *undisturbed(lambda: self._write(run, drifts))]
         terminal.report(run, drifts)
         problems += [run.problem] if run.problem else []
+        problems += self._nothing_played(run)
         problems += [keeper.problem for keeper in keepers.values() if keeper.problem]
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
@@ -152,6 +153,14 @@ class _Call:
         for build, why in run.left_out:
             if build in self._wanted.builds:
                 yield f"--client {build}: there is no image of it: {why}"
+
+    @staticmethod
+    def _nothing_played(run: MatrixRun) -> Iterator[str]:
+        """Pairs of which every scenario was skipped: they prove nothing, and end in exit code 3."""
+        for pair in run.pairs:
+            if pair.results and all(result.status == "skip" for result in pair.results):
+                why = "; ".join(dict.fromkeys(result.why for result in pair.results))
+                yield f"{pair.build} × {pair.kind} proves nothing: every scenario was skipped there: {why}"
 
     def _read_baselines(self) -> dict[str, Baseline]:
         from ftps_harness.matrix import baseline

@@ -117,7 +117,8 @@ def _step(step: Step, no_rc: str) -> Iterator[Line]:
     if step.rc is None:
         yield from _labelled("rc", no_rc)
     else:
-        yield from _verbatim("rc", step.rc)
+        yield from _labelled("rc", f"the file {step.rc_file}, as it stands:" if step.rc_file else "")
+        yield from _verbatim("" if step.rc_file else "rc", step.rc)
     yield from _labelled("scheme", f"{step.scheme}://" if step.scheme else "")
     if step.host != "localhost":
         yield from _labelled("host", step.host)

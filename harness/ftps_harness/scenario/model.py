@@ -78,6 +78,7 @@ class Step(Struct, frozen=True, kw_only=True):
         server: The complete server in force, after every change up to this step.
         changed: This step changes the server: it differs from the step before (for the first: from [server]).
         rc: What replaces the rc file; None leaves the one of the step before.
+        rc_file: Where `rc` was read from, as written; None where the scenario holds it.
         expect: What it must come to where no override applies; see `expectation`.
         overrides: By dialect or version prefix, as written; each agrees with `expect` (checked).
     """
@@ -92,6 +93,7 @@ class Step(Struct, frozen=True, kw_only=True):
     files: dict[str, tuple[Source, ...]]
     cwd: Folder
     rc: str | None
+    rc_file: str | None
     run: tuple[str, ...]
     clock: str | None
     locale: str | None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from ftps_harness.scenario import certificates, expectations, files, later, patterns, reading, servers, steps
+from ftps_harness.scenario import certificates, expectations, files, later, patterns, rc_files, reading, servers, steps
 from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Outline, Scenario, Step
 from ftps_harness.scenario.problems import Problem, ScenarioError, shown
@@ -33,21 +33,24 @@ def load(path: Path, id: str | None = None) -> Scenario:  # noqa: A002 - the for
     Raises:
         ScenarioError: It cannot be used, for the reasons given.
     """
-    return parse(reading.text_of(path), str(path), id_of(path) if id is None else id)
+    return parse(reading.text_of(path), str(path), id_of(path) if id is None else id, path.parent)
 
 
-def parse(text: str, file: str, id: str) -> Scenario:  # noqa: A002 - the format's word
-    """Make a scenario of the text of a file; pure.
+def parse(text: str, file: str, id: str, folder: Path | None = None) -> Scenario:  # noqa: A002 - the format's word
+    """Make a scenario of the text of a file; pure, but for the files that its `rc_file` names.
 
     Args:
         text: TOML.
         file: What errors call it.
         id: ``<area>/<case>``.
+        folder: What the paths of `rc_file` are relative to; None where the text has no place of its own.
 
     Raises:
         ScenarioError: It cannot be used, for the reasons given.
     """
     typed = _typed(text, file)
+    table, problems = rc_files.filled_in(typed.table, folder)
+    typed = typed._replace(table=table, problems=[*typed.problems, *problems])
     contexts = _contexts(typed)
     if problems := [*typed.problems, *_meaningless(typed.table, contexts)]:
         raise ScenarioError(file, problems)
@@ -199,6 +202,7 @@ def _step(context: steps.Context, changed: bool) -> Step:
         files={name: files.sources(text) for name, text in step.files.items()},
         cwd=step.cwd,
         rc=step.rc,
+        rc_file=step.rc_file,
         run=step.run,
         clock=step.clock,
         locale=step.locale,

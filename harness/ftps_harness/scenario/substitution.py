@@ -51,6 +51,11 @@ def placeholders(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match["name"] for match in _PLACEHOLDER.finditer(text) if match["name"]))
 
 
+def literally(text: str) -> str:
+    """A text of which `substitute` makes the text as it is: nothing in it is a placeholder."""
+    return _PLACEHOLDER.sub(lambda match: f"{{{match[0]}}}", text)
+
+
 def substitute(text: str, values: Mapping[str, str]) -> str:
     """Put values in the place of placeholders, in one pass: what was put in is not looked at again.
 

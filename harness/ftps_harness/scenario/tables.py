@@ -311,6 +311,13 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "{password} {sha1:NAME} {sha256:NAME}; {{word}} stands for {word}, other braces stay"
         ),
     ] = None
+    rc_file: Annotated[
+        str | None,
+        Meta(
+            description="Instead of rc: a file that is the rc as it stands, relative to this one; no placeholders",
+            extra_json_schema={"minLength": 1},
+        ),
+    ] = None
     run: Annotated[
         tuple[str, ...],
         Meta(
