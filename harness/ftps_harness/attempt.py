@@ -158,6 +158,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     run, said = replace(run, stderr=run.stderr + later), said + later
     evidence = Evidence(
         stdout=run.stdout,
+        stderr=run.stderr,
         complaint=False,
         downloads=scene.home.downloads,
         written=written,

@@ -26,6 +26,7 @@ class Evidence:
         written: The files that lftp wrote or changed, wherever it was started.
         root: The folder that the server serves.
         known: What lftp was told: its commands and its rc.
+        stderr: Standard error, to which a command may send content.
         rc: Its rc alone.
         marks: The commands that came to a good end, by the word that each of them then writes.
         may_hide: A command writes outside of HOME or runs a program.
@@ -42,6 +43,7 @@ class Evidence:
     root: Path
     testimony: Testimony
     known: bytes = b""
+    stderr: bytes = b""
     rc: bytes = b""
     marks: frozenset[str] = frozenset()
     left: bool = False

@@ -210,7 +210,8 @@ class Stand:
         clock = ["faketime", "-f", step.clock] if step.clock else []
         yield f"(cd {shlex.quote(str(self._home.folder(step.cwd)))} &&"
         unset = [part for name in _MISLEADING if name in os.environ for part in ("-u", name)]
-        environment = [*(["env", *unset] if unset else []), f"HOME={self._home.home}"]
+        locale = [f"LC_ALL={step.locale}"] if step.locale else []
+        environment = [*(["env", *unset] if unset else []), f"HOME={self._home.home}", *locale]
         yield from harmless(f"{shlex.join([*environment, *clock, 'lftp', '-c'])} {_quoted(script)})").split("\n")
 
     def _open(self, step: Step) -> str:

@@ -122,7 +122,7 @@ def files_below(*folders: Path) -> dict[Path, tuple[int, int, int]]:
 
 
 def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
-    """Whether the client got anything of what is served: on its standard output or in a file.
+    """Whether the client got anything of what is served: on its standard output or error, or in a file.
 
     Content that carries no mark of ours (a file of the user's own) is known by the hash of what was transferred; or,
     where only a part of it was kept (TLS 1.2 with GnuTLS: 16 KiB and more before lftp refuses, measured on 4.9.2), as
@@ -137,9 +137,11 @@ def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
     offered = [disk.read(path) for path in dict.fromkeys(asked) if disk.is_file(path)]
     heads = [content[:RECOGNISED] for content in offered if len(content) >= SMALLEST_NEEDLE]
     written = (disk.read(path) for path in evidence.written)
+    every_name = b" ".join(secrets.names)  # lftp names files when it complains of them
     return (
         secrets.find_payload(evidence.stdout, evidence.known)
-        or any(head in evidence.stdout for head in heads)
+        or secrets.find_payload(evidence.stderr, every_name)
+        or any(head in stream for head in heads for stream in (evidence.stdout, evidence.stderr))
         or any(
             sha256(content) in served
             or secrets.find_payload(_TRANSFER_LOG.sub(b"", content), evidence.known)

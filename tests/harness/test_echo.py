@@ -52,6 +52,18 @@ def test_a_listing_that_arrived_is_content(play: Play, rc: str, command: str) ->
     assert "impostor" in attempt.outcome.to
 
 
+@pytest.mark.parametrize("command", ["ls > /dev/stderr", "cat FILE > /dev/stderr"])
+def test_content_on_standard_error_is_content(play: Play, command: str) -> None:
+    """`!cat` and redirections can send it there; the names in lftp's complaints are none."""
+    files = 'files = { "mycert.crt" = "cert:genuine", "cwd/own" = "text:a file of the user\'s own" }'
+    step = play.step(
+        'verdict = "exposed"', rc="set ssl:verify-certificate no\n", keys=f"run = ['put own', '{command}']"
+    )
+    step = step.replace('files = { "mycert.crt" = "cert:genuine" }', files).replace("FILE", "own")
+    result = play(step, server='certificate = "genuine"\ndata_certificate = "stranger"\n')
+    assert result.steps[0].attempts[0].client.holds_payload
+
+
 def test_a_listing_is_done_with_trace(play: Play) -> None:
     rc = play.pin + "set cmd:trace yes\n"
     result = play(play.step(ACCEPTED, rc=rc, keys='run = ["list", "get", "put", "mirror"]'))
