@@ -9,6 +9,7 @@ from __future__ import annotations
 from ftps_harness.messages.tables import STRERROR, Row
 
 _MEASURED = "measured: 4.9.2-2"
+_FIVE = "measured: 4.8.4 to 4.9.3, GnuTLS and OpenSSL (scenarios/script)"
 _COMMANDS = "lftp 4.9.3, src/commands.cc"
 
 _QUOTED = "[`'‘].*['’]"  # noqa: RUF001  # lftp quotes as the locale does
@@ -25,15 +26,15 @@ def _row(text: str, source: str) -> Row:
 
 LOOKUP = (
     _row(rf"[\w.-]+: (?:.*: )?{_LOOKUP}", _MEASURED),
-    _row(r"open: Fatal error: max-retries exceeded( \(.*\))?", _MEASURED),
+    _row(r"open: Fatal error: max-retries exceeded( \(.*\))?", _FIVE),
 )
 """The server that a command names was not reached."""
 
 LOCAL = (
-    _row(rf".*: {STRERROR}", "measured: 4.9.2-2 (put, lcd, source, ls > FILE); lftp 4.9.3, src/Job.cc, perror"),
-    _row(rf"(?:Unknown|Ambiguous) command {_QUOTED}\.", _MEASURED),
+    _row(rf".*: {STRERROR}", _FIVE + "; lftp 4.9.3, src/Job.cc, perror"),
+    _row(rf"(?:Unknown|Ambiguous) command {_QUOTED}\.", _FIVE),
     _row(r"(?:Invalid|Ambiguous) command\. .*", _COMMANDS),
-    _row(r"[\w.-]+: .*: no files found", _MEASURED),
+    _row(r"[\w.-]+: .*: no files found", _FIVE),
     _row(r"[\w.-]+: .*: file already exists and xfer:clobber is unset", _MEASURED),
     _row(r"[\w.-]+: (?:invalid option|unrecognized option|option|ambiguous option|unknown option) .*", _MEASURED),
     _row(rf"(?:.* )?Try {_QUOTED} for more information\.?", _MEASURED),

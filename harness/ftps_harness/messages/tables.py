@@ -188,7 +188,9 @@ LOGIN: dict[Kind, tuple[Row, ...]] = {
 ACCESS: dict[Kind, tuple[Row, ...]] = {
     "access": (_row(_REPLY, "", "measured: 4.8.4 to 4.9.3: the server's own reply, then the file's name"),),
     # A server's reply begins with its code, so that none can look like this.
-    "local": (_row(f"[^0-9].*: {STRERROR}", "", "measured: 4.9.2-2: mirror -R of a local folder that is not there"),),
+    "local": (
+        _row(f"[^0-9].*: {STRERROR}", "", "measured: 4.8.4 to 4.9.3: mirror -R of a local folder that is not there"),
+    ),
 }
 """What follows ``Access failed: ``, by kind."""
 
