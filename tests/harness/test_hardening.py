@@ -50,8 +50,8 @@ def test_the_document_shows_the_rc_that_is_run(name: str, block: int) -> None:
 
 
 def test_every_scenario_that_the_document_names_exists() -> None:
-    named = set(re.findall(r"`((?:attack|document)/[a-z0-9-]+)`", DOCUMENT))
-    assert len(named) > 15
+    named = set(re.findall(r"`((?:attack|document|rc|login)/[a-z0-9-]+)`", DOCUMENT))
+    assert len(named) > 25
     assert [each for each in sorted(named) if not (ROOT / f"scenarios/{each}.scenario.toml").is_file()] == []
 
 
