@@ -72,7 +72,7 @@ reason  = "untrusted"
 # message = "Not trusted"
 
 [[step]]
-title  = "whoever denies TLS on the way gets nothing: a pin alone does not do that"
+title  = "TLS is denied: nothing gets out"  # with a pin alone everything would
 server = { certificate = "genuine", role = "genuine", attack = "strip-auth" }
 [step.expect]
 verdict = "rejected"

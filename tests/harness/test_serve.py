@@ -109,7 +109,7 @@ def test_a_learner_goes_through_the_steps() -> None:
         assert "file-" in done.stdout
 
         session.type(b"\r")
-        text = session.until("Ctrl-C ends it.")
+        text = session.until("Enter goes on to step 4: TLS is denied: nothing gets out. Ctrl-C ends it.")
         assert "shows stranger, an impostor's" in " ".join(text.split())
         done = typed(text)
         assert done.returncode == 1
