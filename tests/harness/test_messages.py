@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftps_harness.messages import Word, entries, further, notes, readable, sent, words
+from ftps_harness.messages import Word, entries, further, named_certificates, notes, readable, sent, words
 from ftps_harness.messages.tables import CERTIFICATE, CLASSES, STATUS_SENTENCES
 
 FINGERPRINT = "AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD"
@@ -300,3 +300,17 @@ def test_what_lftp_says_that_it_sent_is_in_entries_of_its_own() -> None:
     log = b"[7] ---> FEAT\n[7] <--- 211 x\n---> PASS y\n[7] ---> USER secret\n[8] ---> PASS XXXX\n[7] ---> PWD\n"
     assert sent(log) == ("FEAT", "USER", "PWD")
     assert sent(b"") == ()
+
+
+def test_certificates_that_the_log_names() -> None:
+    """Refused or taken all the same; what a server puts into a reply is not lftp's word."""
+    one, other, forged = (":".join([pair] * 20) for pair in ("AA", "BB", "CC"))
+    log = (
+        f"[7] ERROR: Certificate verification: Not trusted ({one})\n"
+        f"[7] WARNING: Certificate verification: The certificate is NOT trusted.  ({other})\n"
+        f"[7] <--- 220 ERROR: Certificate verification: Not trusted ({forged})\n"
+        f"WARNING: Certificate verification: Not trusted ({forged})\n"
+        "[7] WARNING: Certificate verification: Not trusted\n"
+    )
+    assert named_certificates(log.encode()) == {one, other}
+    assert named_certificates(b"") == frozenset()

@@ -81,6 +81,18 @@ def test_runs_of_the_lab_between_step_and_control_leave_no_mark(play: Play) -> N
 
 
 @lftp_runs
+def test_aliases_of_what_the_lab_asks_for(play: Play) -> None:
+    """`command` goes past them; an alias of `command` itself takes the log away, and proves nothing."""
+    for name in ("debug", "open", "set", "ls", "get"):
+        assert play(play.step(ACCEPTED, rc=f"{play.pin}alias {name} 'command echo x'\n"), controls=False).status == (
+            "pass" if name in {"debug", "open", "set"} else "fail"
+        )
+    result = play(play.step(ACCEPTED, rc=f'alias command "echo x"\n{play.pin}'))
+    assert result.status == "error"
+    assert "lftp wrote no debug log" in "".join(result.steps[0].why)
+
+
+@lftp_runs
 def test_mark_on_the_server(play: Play) -> None:
     """What a step uploads is not there for its control, and there again for the next step."""
     first = play.step(ACCEPTED, keys='run = ["put ~/.lftp/mycert.crt", "cls -1"]', title="one")

@@ -86,13 +86,27 @@ def test_placeholders_are_those_of_scenario_files(servers: ServerFactory, lftp: 
         server,
         host="host.test",
         rc='set ssl:ca-file "{lftp}/pin.crt"\nset ssl:check-hostname no\n',
-        files={"pin.crt": server.pin, "names": "{host} {port}\n", "cwd/bytes": b"{host}"},
+        files={"pin.crt": server.pin, "names": "{host} {port} {user} {password} {{host}}\n", "cwd/bytes": b"{host}"},
         run=["list", "echo port={port}"],
     )
     assert outcome.verdict == "accepted"
-    assert (lftp.home.dot_lftp / "names").read_text() == f"host.test {server.port}\n"
+    names = f"host.test {server.port} {server.user} {server.password} {{host}}\n"
+    assert (lftp.home.dot_lftp / "names").read_text() == names
     assert (lftp.home.home / "bytes").read_text() == "{host}"
     assert f"port={server.port}\n".encode() in outcome.attempt.run.stdout
+
+
+def test_login_is_the_servers_or_the_tests(servers: ServerFactory, lftp: LftpRunner) -> None:
+    """Of the server, a user and a password that are right; of a test, what it wants to see refused."""
+    server = servers(user="backup", password="it's {right} #1")
+    rc = pinned(server, "# {user} {password}\n")
+    outcome = lftp(server, rc=rc)
+    assert outcome.verdict == "accepted"
+    assert rc_of(outcome).endswith("# backup it's {right} #1\n")
+    assert (server.user, server.password) == ("backup", "it's {right} #1")
+    refused = lftp(server, user="somebody", password="wrong")
+    assert refused.verdict == "login-failed"
+    assert rc_of(refused).endswith("# somebody wrong\n")
 
 
 def test_file_contents(servers: ServerFactory, lftp: LftpRunner) -> None:
@@ -129,6 +143,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "rc: a path as text": ({"rc": "/etc/lftp.conf"}, r"is a path, not an rc; give Path\("),
     "rc: a file that is not there": ({"rc": Path("/nowhere/rc")}, "cannot read /nowhere/rc"),
     "rc: an unknown name": ({"rc": "x {sha1:mine}\n"}, r"\{sha1:mine\} is no placeholder here; there are \{lftp\}"),
+    "rc: a misspelt name": ({"rc": "x {prot}\n"}, r"\{prot\} is no placeholder here; there are \{lftp\}, .*\{port\}"),
+    "run: a misspelt name": ({"run": ["ls {prot}"]}, r"lftp\(run=…\): .*\{prot\} is no placeholder here"),
+    "files: a misspelt name": ({"files": {"x": "{prot}"}}, r"'x': ….*\{prot\} is no placeholder here"),
     "cwd: a path": (
         {"cwd": "/nowhere"},
         "'/nowhere' is none of the folders that lftp is started in: lftp, home, elsewhere",

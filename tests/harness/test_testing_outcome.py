@@ -116,9 +116,9 @@ def test_program_sees_home_and_nothing_else(
     monkeypatch.setenv("SECRET_OF_THE_USER", "x")
     server = servers()
     argv = [sys.executable, "-c", "import os, sys; print(sys.argv, os.getcwd(), *sorted(os.environ))"]
-    result = lftp.program([*argv, "{host}", "{port}"], server=server, cwd="lftp", env={"MY": "x"})
+    result = lftp.program([*argv, "{host}", "{port}", "{password}"], server=server, cwd="lftp", env={"MY": "x"})
     shown = result.check().stdout.decode()
-    assert str(["-c", "localhost", str(server.port)]) in shown
+    assert str(["-c", "localhost", str(server.port), server.password]) in shown
     assert str(lftp.home.dot_lftp) in shown
     assert "SECRET_OF_THE_USER" not in shown
     assert "MY" in shown.split()
