@@ -211,7 +211,7 @@ def _prepare(scene: Scene, request: Request) -> None:
 def _run(scene: Scene, spec: ServerSpec, request: Request, login: Login, todo: Sequence[Errand], marks: Marks) -> Run:
     literal = any(isinstance(errand, Literal) for errand in todo)
     script = [
-        *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host)),
+        *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host), rc=request.rc),
         *request.before,
         *(marks.begin if literal else []),
         lftp.open_command(spec.protocol, request.host, scene.server.port, login.user, scheme=request.scheme),

@@ -23,22 +23,32 @@ LAB_ADDRESS = "127.0.0.1"
 
 _SAFE_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+_SETS = re.compile(r"(?:^|;)[ \t]*set[ \t]+((?:\w+:)?[\w-]+)[ \t]+[^\s;#]", re.MULTILINE | re.IGNORECASE)
+"""A value for all, set by a line of an rc; what a file sets that the rc sources is not found."""
+
 _READ_BACK_SECONDS = 10.0
 
 
-def settings_of_ours(host: str, *, patience: int = 5, address: str | None = LAB_ADDRESS) -> list[str]:
+def settings_of_ours(
+    host: str, *, patience: int = 5, address: str | None = LAB_ADDRESS, rc: str | None = None
+) -> list[str]:
     """Settings for the time that lftp takes and for its way to the lab; nothing that touches trust.
+
+    They come after the rc, and would replace what it says: one that the rc has a line for is left to it. What it
+    makes lftp wait for has its end at lftp's time limit.
 
     Args:
         host: What the user types. A name leads to the lab by ``dns:name/HOST``; certificate check, closures and SNI go
             on using the name itself (docs/lftp.md, "Names"). That also keeps ``localhost`` from being ``::1``.
         patience: Seconds without an answer until lftp takes a connection for dead.
         address: Where a name leads; None where the network knows the name.
+        rc: The rc's text.
 
     Raises:
         UsageError: The host holds characters that no lftp command can carry.
     """
     _check_host(host)
+    theirs = {match[1].lower().replace("_", "-") for match in _SETS.finditer(rc or "")}
     settings = [
         f"net:timeout {patience}s",
         "net:max-retries 2",
@@ -49,7 +59,13 @@ def settings_of_ours(host: str, *, patience: int = 5, address: str | None = LAB_
     if not _IPV4.fullmatch(host) and ":" not in host:
         # With a name that is `::1` first, 4.8.4 may use up its tries there (docs/lftp.md, "Names").
         settings += ["dns:order inet", *([f"dns:name/{host} {address}"] if address else [])]
-    return [f"command set {setting}" for setting in settings]
+    return [f"command set {setting}" for setting in settings if theirs.isdisjoint(_names(setting))]
+
+
+def _names(setting: str) -> tuple[str, str]:
+    """``net:max-retries`` and ``max-retries`` of ``net:max-retries 2``: lftp takes one for the other."""
+    name = setting.partition(" ")[0]
+    return name, name.partition(":")[2]
 
 
 def open_command(protocol: str, host: str, port: int, user: str, *, scheme: str | None = None) -> str:
