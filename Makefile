@@ -1,18 +1,18 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
-.PHONY: run test test-containers matrix check bench lock schema format wheel-test setup clean
+.PHONY: run test test-containers matrix check bench lock schema format wheel-test setup images clean
 
 run: setup
 	$(BIN)/ftps-lab run -j 8 $(ARGS)
 
-matrix: setup
+matrix: setup images
 	$(BIN)/ftps-lab matrix $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers' $(ARGS)
 
 # The tests that need a Docker engine: real daemons, other lftp builds, the matrix, the classroom.
-test-containers: setup
+test-containers: setup images
 	$(BIN)/python -m pytest -n 2 -m containers $(ARGS)
 
 check: setup
@@ -29,7 +29,7 @@ format: setup
 schema: setup
 	$(BIN)/python -m ftps_harness.scenario.schema scenarios/scenario.schema.json
 
-bench: setup
+bench: setup images
 	$(BIN)/python tools/bench.py $(ARGS)
 
 # The wheel that people get: built, installed into a fresh environment, one scenario and one plugin test.
@@ -47,6 +47,9 @@ lock:
 # (PYTHONDONTWRITEBYTECODE, a checkout that belongs to somebody else), so it is no condition.
 setup:
 	@tools/setup.sh
+
+images:
+	@tools/images.sh
 	@$(BIN)/python -m compileall -q lab harness >/dev/null 2>&1 || true
 
 clean:

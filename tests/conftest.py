@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -58,9 +59,10 @@ def engine() -> Iterator[Engine]:
     """The Docker engine of this machine. A test that uses it belongs to `make test-containers`."""
     if reason := containers.why_no_engine():
         pytest.skip(reason)
-    engine = containers.connect()
-    yield engine
-    engine.close()
+    with contextlib.closing(containers.connect()) as engine:
+        if reason := containers.why_no_bases(engine, fetch=True):
+            pytest.skip(f"base images {reason}")  # the same sentence as doctor's
+        yield engine
 
 
 @pytest.fixture(autouse=True)

@@ -212,6 +212,11 @@ def _docker() -> Finding:
     why = containers.why_no_engine()
     if not why:
         with contextlib.closing(containers.connect()) as engine:
-            return Finding("Docker", "ok", f"engine {engine.version} at {engine.where}")
+            here = f"engine {engine.version} at {engine.where}"
+            absent = containers.why_no_bases(engine)
+        if not absent:
+            return Finding("Docker", "ok", here)
+        cost = "nothing for `ftps-lab run`; where they cannot be had, tests that need containers are skipped"
+        return Finding("Docker", "note", f"{here}; base images {absent}", cost)
     cost = "nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work, tests of theirs are skipped"
     return Finding("Docker", "missing", why, cost)  # which says what to do

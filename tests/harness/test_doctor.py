@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker.errors import ImageNotFound
 
 from ftps_harness import cli, doctor
 from ftps_harness.doctor import Finding, examine, works
+from ftps_lab import containers
+from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ftps_harness.lftp import Lftp
@@ -161,3 +166,54 @@ def test_without_loopback_it_ends_with_a_sentence(command: list[str]) -> None:
     assert "nobody can connect to 127.0.0.1 here (Network is unreachable)" in said
     assert "bring the loopback up (ip link set lo up)" in said
     assert "apt install lftp" not in said
+
+
+class FakeEngine:
+    """An engine without images, that cannot fetch any."""
+
+    version, where = "27.0", "here"
+
+    def __init__(self, *images: str, registry: bool = False) -> None:
+        self.api = self
+        self._images = set(images)
+        self._registry = registry
+        self.asked: list[str] = []
+
+    def inspect_image(self, name: str) -> dict[str, str]:
+        if name not in self._images:
+            raise ImageNotFound(name)
+        return {"Id": name}
+
+    def pull(self, name: str, tag: str) -> None:
+        self.asked.append(f"{name}:{tag}")
+        if not self._registry:
+            raise LabError("cannot fetch: no such host")
+        self._images.add(f"{name}:{tag}")
+
+    @contextlib.contextmanager
+    def told(self, _doing: str) -> Iterator[None]:
+        yield
+
+    def close(self) -> None: ...
+
+
+def test_an_engine_without_base_images_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And asks no registry: doctor looks at this machine. Tests that need them are skipped with the same sentence."""
+    engine: Any = FakeEngine("debian:sid-slim")
+    monkeypatch.setattr(containers, "why_no_engine", lambda: "")
+    monkeypatch.setattr(containers, "connect", lambda: engine)
+    found = finding("Docker")
+    assert found.state == "note"
+    missing = "debian:bookworm-slim, debian:bullseye-slim, debian:trixie-slim"
+    assert f"base images not on this machine: {missing};" in found.detail
+    assert "`.ci/base-images` of ftps-lab's repository makes them" in found.detail
+    assert engine.asked == []
+    assert containers.why_no_bases(engine, fetch=True) in found.detail
+    assert engine.asked == ["debian:bookworm-slim"]
+
+
+def test_base_images_that_can_be_fetched_are_no_reason_to_skip() -> None:
+    engine: Any = FakeEngine(registry=True)
+    assert containers.why_no_bases(engine) != ""
+    assert containers.why_no_bases(engine, fetch=True) == ""
+    assert containers.why_no_bases(engine) == ""

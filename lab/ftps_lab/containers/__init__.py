@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ftps_lab.containers.engine import Engine, connect, why_no_engine
 from ftps_lab.containers.execution import Executed
-from ftps_lab.containers.images import LAB, SERVERS, Image, ensure
+from ftps_lab.containers.images import LAB, SERVERS, Image, ensure, why_no_bases
 from ftps_lab.containers.removing import clear_leftovers
 from ftps_lab.containers.session import Container, Limits, Mount, Network, Session
 
@@ -27,5 +27,6 @@ __all__ = [
     "clear_leftovers",
     "connect",
     "ensure",
+    "why_no_bases",
     "why_no_engine",
 ]

@@ -139,6 +139,36 @@ def _id_of(engine: Engine, tag: str) -> str | None:
         return found
 
 
+BASES = tuple(f"debian:{suite}-slim" for suite in ("bookworm", "bullseye", "trixie", "sid"))
+"""What all our images are built on."""
+
+
+def why_no_bases(engine: Engine, *, fetch: bool = False) -> str:
+    """Which base images are not on this machine and how to get them, as a sentence; empty if all are.
+
+    Args:
+        engine: Where.
+        fetch: Fetch what is missing, as a build would.
+
+    Raises:
+        LabError: The engine refuses to look.
+    """
+    missing = [base for base in BASES if _id_of(engine, base) is None]
+    if fetch:
+        try:
+            for base in list(missing):
+                _base_id(engine, base, None)
+                missing.remove(base)
+        except LabError:
+            pass  # no registry has the next one either
+    if not missing:
+        return ""
+    return (
+        f"not on this machine: {', '.join(missing)}; they are fetched when first needed. Where no registry can be "
+        "reached, `.ci/base-images` of ftps-lab's repository makes them (on Debian, as root)"
+    )
+
+
 def _base_id(engine: Engine, base: str, say: Callable[[str], None] | None) -> str:
     found = _id_of(engine, base)
     if found is None:
