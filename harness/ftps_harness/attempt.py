@@ -154,11 +154,15 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     other = _elsewhere(scene, request, testimony, wire)
     after = files_below(*scene.home.reach)
     written = tuple(path for path, state in after.items() if before.get(path) != state)
+    written += tuple(path for path in files_below(here.logs) if path.suffix != ".log")  # a command may write there too
     later = _said_in_background(scene.home, before, after)
     run, said = replace(run, stderr=run.stderr + later), said + later
+    told = _told(scene, request)
     evidence = Evidence(
         stdout=run.stdout,
         stderr=run.stderr,
+        log=run.log,
+        told=tuple(told),
         complaint=False,
         downloads=scene.home.downloads,
         written=written,
@@ -166,7 +170,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
         testimony=testimony,
         known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
         rc=(request.rc or "").encode("utf-8", "surrogateescape"),
-        may_hide=may_hide(_told(scene, request), None if scene.place.name == "sealed" else here.seen(here.root)),
+        may_hide=may_hide(told, None if scene.place.name == "sealed" else here.seen(here.root)),
         cwd=here.folder(request.cwd),
         home=here.home,
         seen_as=here.seen(here.home),

@@ -27,6 +27,8 @@ class Evidence:
         root: The folder that the server serves.
         known: What lftp was told: its commands and its rc.
         stderr: Standard error, to which a command may send content.
+        log: lftp's debug log.
+        told: The texts of its rc, of what is run, and of scripts that these name.
         rc: Its rc alone.
         marks: The commands that came to a good end, by the word that each of them then writes.
         may_hide: A command writes outside of HOME or runs a program.
@@ -44,6 +46,8 @@ class Evidence:
     testimony: Testimony
     known: bytes = b""
     stderr: bytes = b""
+    log: bytes = b""
+    told: tuple[str, ...] = ()
     rc: bytes = b""
     marks: frozenset[str] = frozenset()
     left: bool = False

@@ -91,7 +91,7 @@ class Literal(Errand):
         """What is named like a served file must hold the same bytes."""
         served = {self._secrets.file_name: self._secrets.content, **self._secrets.tree}
         intact = all(holds(path, sha256(served[path.name])) for path in evidence.written if path.name in served)
-        succeeded = not evidence.complaint and self._came_to_an_end(evidence) and not self._refused(evidence.testimony)
+        succeeded = not evidence.complaint and self._came_to_an_end(evidence) and not self._refused(evidence)
         transfers = evidence.testimony.transfers
         complete = evidence.testimony.logged_in and all(t.completed and not t.forged for t in transfers)
         complete = complete and not lost(evidence) and not unsent((*self._earlier, *self._commands), evidence)
@@ -102,9 +102,11 @@ class Literal(Errand):
         missing = [mark for mark in self._marks if mark not in evidence.marks]
         return not missing or (evidence.left and self._last and missing == self._marks[-1:])
 
-    def _refused(self, testimony: Testimony) -> bool:
+    def _refused(self, evidence: Evidence) -> bool:
         """Whether the server refused what lftp takes for done: ``quote`` and ``site`` succeed whatever the reply is."""
-        asked = {command for each in self._commands if (command := _as_sent(each.text))}
+        testimony = evidence.testimony
+        scripts = (command for text in evidence.told for command in syntax.commands(text))
+        asked = {command for each in (*self._commands, *scripts) if (command := _as_sent(each.text))}
         return any(_sent(command) in asked and _is_refused(command) for command in testimony.commands) or any(
             _is_refused(command) and not _repeated(command, testimony)
             for command in testimony.commands

@@ -141,6 +141,7 @@ def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
     return (
         secrets.find_payload(evidence.stdout, evidence.known)
         or secrets.find_payload(evidence.stderr, every_name)
+        or secrets.find_payload(evidence.log, every_name)
         or any(head in stream for head in heads for stream in (evidence.stdout, evidence.stderr))
         or any(
             sha256(content) in served

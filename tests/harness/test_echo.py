@@ -52,6 +52,14 @@ def test_a_listing_that_arrived_is_content(play: Play, rc: str, command: str) ->
     assert "impostor" in attempt.outcome.to
 
 
+@pytest.mark.parametrize("command", ["ls > ~/../log/x", "cls > ~/../log/x", "ls >> ~/../log/lftp.log"])
+def test_a_listing_beside_the_debug_log_is_content(play: Play, command: str) -> None:
+    rc = "set ssl:verify-certificate no\n"
+    step = play.step('verdict = "exposed"', rc=rc, keys=f'run = ["{command}"]')
+    result = play(step, server='certificate = "genuine"\ndata_certificate = "stranger"\n')
+    assert result.steps[0].attempts[0].client.holds_payload
+
+
 @pytest.mark.parametrize("command", ["ls > /dev/stderr", "cat FILE > /dev/stderr"])
 def test_content_on_standard_error_is_content(play: Play, command: str) -> None:
     """`!cat` and redirections can send it there; the names in lftp's complaints are none."""

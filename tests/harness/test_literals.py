@@ -206,6 +206,7 @@ def script(text: str) -> str:
         ("miror -R . nightly\nls\nbye\n", "failed"),
         ("put missing\nexit 0\n", "failed"),
         ("put missing &\nls\n", "failed"),
+        ("quote DELE nothing\nls\n", "failed"),
         ("(sleep 0.2; put missing) &\nls\n", "failed"),
         ("queue sleep 0.2\nqueue put missing\nls\n", "failed"),
         ("queue put missing\nls\n", "failed"),
