@@ -117,20 +117,20 @@ class Here:
         password: str,
         users: Sequence[str] = (),  # noqa: ARG002 - it lets in anybody who has the password
         port: int = 0,
-        host: str = "localhost",  # noqa: ARG002 - every name is led to it
+        host: str = "localhost",
     ) -> Server:
-        """Start a server on 127.0.0.1.
+        """Start a server on 127.0.0.1, where every name is led to, or on ``::1`` for who types that.
 
         Raises:
             LabError: The port is taken, or the server does not answer.
         """
         from ftps_lab.servers import FtpsServer  # OpenSSL is loaded when a server is wanted, not before
 
-        return FtpsServer(spec, root=root, password=password, port=port).start()
+        return FtpsServer(spec, root=root, password=password, host=_address(host), port=port).start()
 
-    def same_server(self, host: str, other: str) -> bool:  # noqa: ARG002 - the protocol's
-        """There is one."""
-        return True
+    def same_server(self, host: str, other: str) -> bool:
+        """There is one for all but ``::1``."""
+        return _address(host) == _address(other)
 
     def address_of(self, host: str) -> str | None:  # noqa: ARG002 - every name is led to the lab
         """Loopback."""
@@ -151,3 +151,7 @@ class Here:
             HarnessError: openssl is missing, or brought no certificate.
         """
         return s_client.fetch(server.host, server.port, protocol=protocol).leaf
+
+
+def _address(host: str) -> str:
+    return "::1" if ":" in host else lftp.LAB_ADDRESS

@@ -63,10 +63,14 @@ def is_ip(text: str) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """Whether the text is a DNS name or an IP address; what ends in a number can only be an address."""
+    """Whether the text is a DNS name or an IP address; what ends in a number can only be an address.
+
+    A name may be typed with the dot that ends it (RFC 1034 section 3.1).
+    """
     if is_ip(text):
         return True
-    return DNS_NAME.fullmatch(text) is not None and not text.rpartition(".")[2].isdigit()
+    name = text.removesuffix(".")
+    return DNS_NAME.fullmatch(name) is not None and not name.rpartition(".")[2].isdigit()
 
 
 def login_fault(text: str) -> str | None:
