@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ssl
 from typing import TYPE_CHECKING
 
 from ftps_harness import scenario as scenarios
@@ -109,7 +110,9 @@ class Material:
             return certificate.key_pem
         if source.kind == "chain":
             return certificate.pem + b"".join(self.certificates[name].pem for name in server.chain)
-        return certificate.pem
+        if source.kind == "der":
+            return ssl.PEM_cert_to_DER_cert(certificate.pem.decode("ascii"))
+        return certificate.pem.replace(b"\n", b"\r\n") if source.kind == "crlf" else certificate.pem
 
 
 def impostor_of(spec: ServerSpec) -> ServerSpec:

@@ -47,7 +47,7 @@ reason  = "untrusted"                # a refusal is recognised by its reason, ne
 
 [[step]]
 title = "pinned, the genuine server is trusted"
-files = { "mycert.crt" = "cert:genuine" }  # goes into ~/.lftp; also key:NAME, chain:NAME, served, text:…
+files = { "mycert.crt" = "cert:genuine" }  # goes into ~/.lftp; also key:NAME, chain:NAME, der:NAME, served, text:…
 rc    = '''
 set ssl:ca-file "{lftp}/mycert.crt"
 set ftp:ssl-force yes

@@ -19,7 +19,7 @@ NO_HANDSHAKE: frozenset[Attack] = frozenset({"strip-auth", "refuse-auth", "drop-
 """Attacks under which no handshake comes to where the server shows its certificate."""
 
 _KINDS = get_args(SourceKind)
-_FORMS = "Write cert:NAME, key:NAME, chain:NAME, text:…, served, or several joined by ' + '"
+_FORMS = "Write cert:NAME, key:NAME, chain:NAME, der:NAME, crlf:NAME, text:…, served, or several joined by ' + '"
 _JOIN = " + "
 
 _TAKEN: dict[Folder, dict[str, str]] = {

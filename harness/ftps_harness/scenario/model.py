@@ -28,7 +28,8 @@ class Source(Struct, frozen=True):
     """One part of a file's content.
 
     Attributes:
-        kind: ``cert`` and ``key`` give a certificate's PEM, ``chain`` the leaf and what is sent after it, ``served``
+        kind: ``cert`` and ``key`` give a certificate's PEM, ``chain`` the leaf and what is sent after it, ``der``
+            the certificate as DER, ``crlf`` its PEM with line ends of Windows, ``served``
             what the running server shows (fetched as the document does), ``text`` itself.
         value: The certificate's name, or the text; empty for ``served``.
     """

@@ -95,7 +95,7 @@ KeyUsage = Literal[
 ]
 """As in RFC 5280 section 4.2.1.3. These four are the lab's (`ftps_lab.certificates`); a test keeps them the same."""
 
-SourceKind = Literal["cert", "key", "chain", "served", "text"]
+SourceKind = Literal["cert", "key", "chain", "der", "crlf", "served", "text"]
 
 Moment = Annotated[str, Meta(extra_json_schema={"pattern": patterns.MOMENT.pattern})]
 
@@ -299,7 +299,8 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[str, str],
         Meta(
             description='What is put into ~/.lftp (a name "cwd/NAME": into the folder lftp is started in), of '
-            "cert:NAME, key:NAME, chain:NAME and served, joined by ' + '; text:… runs to the end and comes last",
+            "cert:NAME, key:NAME, chain:NAME, der:NAME, crlf:NAME and served, joined by ' + '; text:… runs to the end "
+            "and comes last",
             extra_json_schema={"propertyNames": {"pattern": patterns.FILE_NAME.pattern}},
         ),
     ] = {}
