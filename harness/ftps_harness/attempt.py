@@ -157,26 +157,7 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     written += tuple(path for path in files_below(here.logs) if path.suffix != ".log")  # a command may write there too
     later = _said_in_background(scene.home, before, after)
     run, said = replace(run, stderr=run.stderr + later), said + later
-    told = _told(scene, request)
-    evidence = Evidence(
-        stdout=run.stdout,
-        stderr=run.stderr,
-        log=run.log,
-        told=tuple(told),
-        complaint=False,
-        downloads=scene.home.downloads,
-        written=written,
-        root=scene.root,
-        testimony=testimony,
-        known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
-        rc=(request.rc or "").encode("utf-8", "surrogateescape"),
-        may_hide=may_hide(told, None if scene.place.name == "sealed" else here.seen(here.root)),
-        cwd=here.folder(request.cwd),
-        home=here.home,
-        seen_as=here.seen(here.home),
-        marks=marks.read(),
-        left=marks.last not in marks.read() and run.exit_code == 0,
-    )
+    evidence = _evidence(scene, request, run, testimony, marks, written)
     client = client_account(
         run,
         todo,
@@ -200,6 +181,32 @@ def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
     )
     outcome = conclude(situation, client, testimony, exposure)
     return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure, start_up)
+
+
+def _evidence(  # one for each place to look at
+    scene: Scene, request: Request, run: Run, testimony: Testimony, marks: Marks, written: tuple[Path, ...]
+) -> Evidence:
+    """All that the proofs of what was requested look at."""
+    here, told = scene.home, _told(scene, request)
+    return Evidence(
+        stdout=run.stdout,
+        stderr=run.stderr,
+        log=run.log,
+        told=tuple(told),
+        complaint=False,
+        downloads=here.downloads,
+        written=written,
+        root=scene.root,
+        testimony=testimony,
+        known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
+        rc=(request.rc or "").encode("utf-8", "surrogateescape"),
+        may_hide=may_hide(told, None if scene.place.name == "sealed" else here.seen(here.root)),
+        cwd=here.folder(request.cwd),
+        home=here.home,
+        seen_as=here.seen(here.home),
+        marks=marks.read(),
+        left=marks.last not in marks.read() and run.exit_code == 0,
+    )
 
 
 def _prepare(scene: Scene, request: Request) -> None:
