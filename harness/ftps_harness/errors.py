@@ -5,10 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import traceback
 from pathlib import Path
-
-from ftps_lab.errors import LabError
 
 DEBUG = "FTPS_LAB_DEBUG"
 """Set to anything, this variable shows the traceback of what nobody expected."""
@@ -35,6 +32,10 @@ def sentence(error: BaseException) -> str:
 
     With `DEBUG`, the traceback goes to standard error.
     """
+    import traceback
+
+    from ftps_lab.errors import LabError  # reading scenarios loads nothing of the lab
+
     if isinstance(error, (UsageError, HarnessError, LabError)):
         return str(error)
     if os.environ.get(DEBUG):
