@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PROGRAMS = frozenset({"!", "shell", "local", "edit"})
 _READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber", "cmd:")
 """Settings whose value names no place that content is written to."""
-_WORTH_READING = re.compile(r"[|!>~\\\"']|\.\.|shell|local|edit|alias|file:|(?:^|\s)/")
+_WORTH_READING = re.compile(r"[|!>~\\\"']|\.\.|shell|local|edit|alias|file:|(?:^|\s)/|-e\b")
 """Without any of these a command has no word that matters here. An rc names certificates: a thousand letters each."""
 
 
@@ -38,13 +38,19 @@ def _hides(command: syntax.Command, home: Path | None) -> bool:
     if not command.shell and not _WORTH_READING.search(command.text):
         return False
     words = syntax.words(command.text)
-    if command.shell or "|" in words or _PROGRAMS.intersection(words):
+    if command.shell or "|" in words or _PROGRAMS.intersection(words) or _sources_output(words):
         return True
     if words[:1] == ["set"] and words[1:] and words[1].startswith(_READS_ONLY):
         return False
     if words[:1] == ["alias"]:
         return may_hide([" ".join(words[2:])], home)
     return any(_is_outside(word, home) for word in words[1:])
+
+
+def _sources_output(words: list[str]) -> bool:
+    """``source -e PROGRAM`` carries out what a program prints; lftp takes an abbreviation for the whole word."""
+    rest = words[1:] if words[:1] in (["command"], ["eval"]) else words
+    return "-e" in rest[1:] and (rest[0] == "." or (len(rest[0]) > 1 and "source".startswith(rest[0])))
 
 
 def _is_outside(word: str, home: Path | None) -> bool:

@@ -29,7 +29,7 @@ from ftps_harness.verdict import UNPROVEN, Judgement, Status, counted, judge_rep
 from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from ftps_harness.controls import Control, Setting
     from ftps_harness.lftp import Lftp
@@ -209,8 +209,14 @@ class _Stage:
         judgement = judge_repeated([attempt.seen for attempt in attempts], expect)
         result = None
         if control is not None and pristine is not None and served is not None:
-            with pristine, served.as_it_was():
-                result = self._control(step, control, pristine)
+            with ExitStack() as stack:
+                stack.enter_context(pristine)
+                again = stack.enter_context(pristine.clone()) if self._may_leave_marks(attempts, expect) else None
+                with served.as_it_was():
+                    result = self._control(step, control, pristine)
+                if again is not None:
+                    with served.as_it_was():
+                        result = self._once_more(step, again, attempts[0], result)
             self._keep(index, control.kind, result.attempt)
         return StepResult(step.title, expect, attempts, judgement, result, time.monotonic() - began)
 
@@ -308,6 +314,23 @@ class _Stage:
             if control.impostor:
                 self._server.change(self._spec)
         return ControlResult(control.kind, attempt, _judge_control(control, attempt))
+
+    def _may_leave_marks(self, attempts: Sequence[Attempt], expect: Expect) -> bool:
+        """Whether a setup can tell its second run from its first by what nobody puts back: a file in /tmp, say."""
+        private = self._place.name == "sealed"  # there /tmp and its like are new in each run
+        return not private and expect.how_often == "always" and any(each.client.may_hide for each in attempts)
+
+    def _once_more(self, step: Step, home: Home, first: Attempt, result: ControlResult) -> ControlResult:
+        """The step again, after its control: a setup that finds a mark of its first run comes to something else."""
+        self._put_again(step, home, self._login(step))
+        verdict = self._attempt(step, home, self._spec).outcome.verdict
+        if verdict == first.outcome.verdict or result.judgement.status == "error":
+            return result
+        why = (
+            f"control {result.kind}: run once more after it, the step was {verdict}, not {first.outcome.verdict}: what "
+            "the setup does hangs on what it did before, so its control proves nothing"
+        )
+        return replace(result, judgement=Judgement("error", (*result.judgement.why, why)))
 
     def _set(self, setting: Setting, step: Step, home: Home) -> list[str]:
         """The commands that change a setting, made from what this HOME's rc has set, and proved by reading back.

@@ -63,6 +63,9 @@ HIDING = [
     "mirror tree /var/tmp",
     "get x -o file:/tmp/x",
     "get x -o file:///tmp/x",
+    "source -e x",
+    "command sour -e 'cat x'",
+    ". -e x",
 ]
 
 
@@ -80,6 +83,8 @@ def test_what_may_hide_content_is_known(text: str) -> None:
         "set ssl:ca-file /etc/ssl/certs/ca.crt",
         "# ls > /tmp/x",
         "cd tree",
+        "source x",
+        "mirror -e source target",
     ],
 )
 def test_what_hides_nothing_is_known(text: str) -> None:

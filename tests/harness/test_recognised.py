@@ -72,6 +72,20 @@ def test_mark_in_home(play: Play) -> None:
 
 
 @lftp_runs
+def test_mark_outside_of_home(play: Play, tmp_path: Path) -> None:
+    """Where nothing takes it away, the step is run once more after its control, and finds the mark too."""
+    mark = tmp_path / "mark"
+    result = play(play.step(ACCEPTED, rc=TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")))
+    assert result.status == "error"
+    assert "run once more after it, the step was rejected, not accepted" in "".join(result.steps[0].why)
+
+
+@lftp_runs
+def test_setup_that_runs_programs_and_is_always_the_same(play: Play) -> None:
+    assert play(play.step(ACCEPTED, rc=play.pin + "!true\n")).status == "pass"
+
+
+@lftp_runs
 def test_runs_of_the_lab_between_step_and_control_leave_no_mark(play: Play) -> None:
     """Reading settings back runs the rc too; a refusal that ends after so many runs would look like trust's."""
     rc = "!echo run >> ~/.lftp/runs; wc -l < ~/.lftp/runs\n"

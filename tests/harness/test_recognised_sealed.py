@@ -23,7 +23,7 @@ def test_step_and_control_look_the_same_from_inside(play: Play, sealed: Sealed, 
 
 @pytest.mark.parametrize("mark", ["/tmp/mark", "/dev/shm/mark", "/var/tmp/mark", "/tmp/ftps-lab/mark"])  # noqa: S108
 def test_mark_outside_of_home(play: Play, sealed: Sealed, mark: str) -> None:
-    """On the place loopback such a mark stays: docs/reference.md, "Controls", says so."""
+    """The control looks like the step, and comes to the same."""
     rc = TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")
     result = play(play.step(ACCEPTED, rc=rc), place=sealed)
     assert result.status != "pass"
