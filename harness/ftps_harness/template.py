@@ -51,6 +51,7 @@ files = { "mycert.crt" = "cert:genuine" }  # goes into ~/.lftp; also key:NAME, c
 rc    = '''
 set ssl:ca-file "{lftp}/mycert.crt"
 set ftp:ssl-force yes
+set ftp:ssl-protect-data yes
 '''
 # rc_file = "backup.rc"              # instead of rc: a file of yours, tested as it stands
 # host   = "ftp.example.test"        # what the user types; every name leads to the lab

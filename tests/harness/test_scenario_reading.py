@@ -157,7 +157,10 @@ def test_an_empty_file_lacks_everything(tmp_path: Path) -> None:
 
 def test_windows_line_ends_are_read(tmp_path: Path) -> None:
     path = scenario_file(tmp_path, content=TEXT.replace("\n", "\r\n"))
-    assert load(path).steps[1].rc == 'set ssl:ca-file "{lftp}/mycert.crt"\nset ftp:ssl-force yes\n'
+    assert (
+        load(path).steps[1].rc
+        == 'set ssl:ca-file "{lftp}/mycert.crt"\nset ftp:ssl-force yes\nset ftp:ssl-protect-data yes\n'
+    )
 
 
 def test_the_catalogue_is_in_the_order_of_its_ids(tmp_path: Path) -> None:

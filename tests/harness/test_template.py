@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from ftps_harness.lftp import Lftp
     from ftps_harness.runner import ScenarioResult
 
-GOOD = "set ssl:ca-file ~/.lftp/mycert.crt\nset ftp:ssl-force yes\n"
-WRITTEN = "rc    = '''\nset ssl:ca-file \"{lftp}/mycert.crt\"\nset ftp:ssl-force yes\n'''\n"
+GOOD = "set ssl:ca-file ~/.lftp/mycert.crt\nset ftp:ssl-protect-data yes\nset ftp:ssl-force yes\n"
+WRITTEN = (
+    "rc    = '''\nset ssl:ca-file \"{lftp}/mycert.crt\"\nset ftp:ssl-force yes\nset ftp:ssl-protect-data yes\n'''\n"
+)
 
 
 def written(folder: Path, rc: bytes | None = None, name: str = "backup.rc") -> Path:
