@@ -191,7 +191,7 @@ SEE_MODES = "!stat -c %a ../downloads/mirror/*"
     "closing",
     [
         '"mirror", "!chmod 0 .lftp/rc .lftp ../downloads/mirror/* ../downloads/mirror ."',
-        '"!chmod 0 ../downloads ../elsewhere .."',
+        '"!chmod 0 ../downloads ../elsewhere"',
         '"!chmod 0 ."',
     ],
 )
