@@ -73,6 +73,8 @@ def line() -> Iterator[Local]:
     if why_not():
         pytest.skip(why_not())
     with contextlib.closing(Local(*UNSHARE, *MAIN)) as line:
+        line.send(b"echo ready\n")  # before it answers, `unshare` may not have seen to it that the shell ends with it
+        assert line.receive(60) == b"ready\n"
         yield line
 
 
