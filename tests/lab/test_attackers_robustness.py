@@ -99,7 +99,10 @@ def test_garbage_inside_tls(lab: Lab, attack: str, protocol: str) -> None:
             assert read_all(tls).splitlines()[-1].startswith(b"221"), name
         told = lab.told(server)
         assert {c.channel for c in told.commands if c.verb != "AUTH"} == {"tls"}, name
-        assert told.commands[-1].verb == "QUIT", name
+        *_, last = (
+            command.verb for command in told.commands if command.verb
+        )  # "" is what is no command: too long a line
+        assert last == "QUIT", name
     finish(lab, server)
 
 
