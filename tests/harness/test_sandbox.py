@@ -238,6 +238,17 @@ class TestTraffic:
             python(box, "import socket; socket.socket().connect_ex(('192.0.2.1', 7))")
             assert len(box.traffic().flows) == 1
 
+    def test_nobody_inside_can_send_a_mark(self, box: Sandbox) -> None:
+        """A mark is not shown, and what comes before it is thought to be all."""
+        box.begin()
+        forged = (
+            "import socket; s = socket.socket(2, 2)\nfor _ in range(3): s.sendto(b'\\xff' * 65000, ('127.0.0.1', 9))"
+        )
+        assert python(box, forged).exit_code == 0
+        assert [flow.server for flow in box.traffic().flows] == [("127.0.0.1", 9)] * 3
+        taken = python(box, "import socket; socket.socket(2, 2).bind(('127.0.0.1', 9))")
+        assert b"Address already in use" in taken.stderr
+
     def test_a_capture_that_cannot_keep_up_says_so(self, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its thread is held while more passes than the ring has room for."""
         box.begin()

@@ -190,8 +190,6 @@ class Sandbox:
 
     def _mark(self) -> None:
         self._send(b"M")
-        with contextlib.suppress(OSError):
-            self._owner.recv(1)
 
     def _first_word(self) -> socket.socket:
         """The socket of the capture, with which the supervisor says that it is there."""

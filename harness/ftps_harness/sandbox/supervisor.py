@@ -8,7 +8,7 @@ Each message from the owner is a byte that says what to do, with descriptors:
 
 * ``R``: run a program. Descriptors: the order (a file with JSON), stdout, stderr, where its end is told, and a pipe
   whose end of file asks for its end.
-* ``M``: send marks through loopback, and answer ``M`` when they are sent.
+* ``M``: send marks through loopback.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def _first_process(owner: socket.socket, order: dict[str, Any]) -> NoReturn:
     except OSError as error:
         _fail(owner, doing, error)
     marks = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    marks.bind(("127.0.0.1", MARK_PORT))  # so that nobody else can send any
     names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     names.bind(("127.0.0.1", NAMES_PORT))
     socket.send_fds(owner, [b"{}"], [capture.fileno()])
@@ -181,7 +182,6 @@ class _Supervisor:
             self._marked += 1
             for _ in range(2):
                 self._marks.sendto(self._marked.to_bytes(8, "big").ljust(MARK_SIZE, b"\0"), ("127.0.0.1", MARK_PORT))
-            self._owner.send(b"M")
         else:
             os._exit(0)  # everything inside ends with this process
 

@@ -46,9 +46,9 @@ class Capture:
 
     Args:
         sock: An AF_PACKET socket of the network namespace to watch, not yet bound; this owns it.
-        mark: Sends marks through that loopback: two datagrams to `mark_port` of `mark_size` bytes, each nearly half a
-            block long, that begin with the number of the call (8 bytes, big endian, 1, 2, …).
-        mark_port: Their port.
+        mark: Sends marks through that loopback, before anything that is asked for later: two datagrams of `mark_size`
+            bytes, each nearly half a block long, that begin with the number of the call (8 bytes, big endian, 1, 2, …).
+        mark_port: The port that they come from, and go to; nobody else may have it.
         mark_size: Their length.
 
     Raises:
@@ -58,10 +58,11 @@ class Capture:
     def __init__(self, sock: socket.socket, mark: Callable[[], None], mark_port: int, mark_size: int) -> None:
         self._sock = sock
         self._mark = mark
-        self._mark_header = struct.pack("!HH", mark_port, mark_size + 8)
+        self._mark_header = struct.pack("!HHH", mark_port, mark_port, mark_size + 8)
         self._flows = Flows()
         self._lost = 0
-        self._marks_sent = self._marks_seen = 0
+        self._marks_sent = self._marks_seen = self._begin_at = 0
+        self._begun = True
         self._marked = threading.Condition()
         self._block = 0
         try:
@@ -74,10 +75,12 @@ class Capture:
         self._thread.start()
 
     def begin(self) -> None:
-        """Forget what was so far."""
-        self._wait_for_marks()
+        """Forget what was so far, when the mark of this moment passes: nobody waits for it."""
         with self._marked:
-            self._flows, self._lost = Flows(), 0
+            self._marks_sent += 1
+            self._begin_at = self._marks_sent
+            self._begun = False
+            self._mark()
 
     def traffic(self) -> Traffic:
         """Everything since `begin`.
@@ -87,7 +90,7 @@ class Capture:
         """
         self._wait_for_marks()
         with self._marked:
-            return Traffic(self._flows.frozen(), self._lost)
+            return Traffic(self._flows.frozen(), self._lost + (not self._begun))  # that mark may be lost too
 
     def close(self) -> None:
         """End it; repeatable."""
@@ -143,8 +146,11 @@ class Capture:
         return True
 
     def _take(self, packet: bytes) -> None:
-        if packet[36:40] == self._mark_header and packet[23] == socket.IPPROTO_UDP:
-            self._marks_seen = struct.unpack_from("!Q", packet, 42)[0]
+        if packet[34:40] == self._mark_header and packet[23] == socket.IPPROTO_UDP:
+            number = struct.unpack_from("!Q", packet, 42)[0]
+            if number == self._begin_at and not self._begun:
+                self._flows, self._lost, self._begun = Flows(), 0, True
+            self._marks_seen = number
         else:
             self._flows.take(packet)
 
