@@ -76,7 +76,6 @@ class Sealed:
                 raise HarnessError(f"cannot make a private folder: {error.strerror}; set TMPDIR") from error
             self.parent: Path | None = folder.path
             self._system = self.parent / "system"
-            self._names: set[str] = set()
             self._system.mkdir()
             replaced = _system_files(self._system)
             self._write_hosts()
@@ -139,10 +138,8 @@ class Sealed:
         return _address(host) == _address(other)
 
     def address_of(self, host: str) -> str | None:
-        """/etc/hosts knows every name that somebody types; nothing is set in lftp for that."""
-        if not _is_address(host) and host not in self._names:
-            self._names.add(host)
-            self._write_hosts()
+        """/etc/hosts knows the name that the step's user types, and no other's; nothing is set in lftp for that."""
+        self._write_hosts(host)
         return None
 
     def prefix(self) -> Sequence[str]:
@@ -178,10 +175,10 @@ class Sealed:
     def _hosts(self) -> Path:
         return self._system / "hosts"
 
-    def _write_hosts(self) -> None:
+    def _write_hosts(self, host: str = "localhost") -> None:
         """The same file with other content: it is mounted where programs look for it."""
-        names = {form for name in self._names for form in _forms(name)}
-        lines = [f"{LOOPBACK} localhost", "::1 ip6-localhost", *(f"{LOOPBACK} {name}" for name in sorted(names))]
+        names = () if _is_address(host) else sorted({*_forms(host)} - {"localhost"})
+        lines = [f"{LOOPBACK} localhost", "::1 ip6-localhost", *(f"{LOOPBACK} {name}" for name in names)]
         self._hosts.write_text("\n".join(lines) + "\n", "utf-8")
 
 

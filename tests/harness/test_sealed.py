@@ -153,6 +153,17 @@ verdict = "accepted"
         ]
         assert servers[0] != servers[1]
 
+    def test_the_host_of_another_step_is_somebody_else(self, play: Play, sealed: Sealed) -> None:
+        """On a real network it need not be the same server."""
+        first = play.step(
+            ACCEPTED, rc="set ssl:verify-certificate no\n", keys='host = "a.example"\n' + NO_CONTROL, title="a"
+        )
+        rc = "set ssl:verify-certificate no\nset net:max-retries 1\nopen ftp://a.example; ls\n"
+        second = play.step(ACCEPTED, rc=rc, keys='host = "b.example"\n' + NO_CONTROL, title="b")
+        _, result = play(first, second, place=sealed).steps
+        assert result.attempts[0].exposure.elsewhere.tried == ("the address of 'a.example'",)
+        assert result.attempts[0].outcome.verdict != "accepted"
+
     def test_a_name_that_is_not_the_labs_does_not_exist(self, play: Play, sealed: Sealed) -> None:
         """lftp asks for it once, and gives up at once."""
         look = "!/usr/bin/python3 -c 'import socket; socket.getaddrinfo(\"nobody.example\", 21)'\n"
