@@ -8,12 +8,16 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.lftp import binary
 from ftps_harness.lftp.binary import ENVIRONMENT_VARIABLE, find, identify
+
+if TYPE_CHECKING:
+    import socket
 
 
 def program(folder: Path, text: str, name: str = "lftp") -> Path:
@@ -210,3 +214,19 @@ def test_neither_the_users_rc_nor_the_environment_changes_what_it_is(
     for name, value in {"HOME": str(tmp_path), "LFTP_HOME": str(tmp_path / ".lftp"), "ftp_proxy": "http://x:1"}.items():
         monkeypatch.setenv(name, value)
     assert identify(find()) == lftp
+
+
+def test_a_listener_of_which_the_thread_is_late_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine it begins to listen when nobody needs it any more; its socket must still be open then."""
+    ended = []
+    close_one = binary._close_one
+
+    def late(listener: socket.socket, asked: socket.socket) -> None:
+        time.sleep(0.2)
+        close_one(listener, asked)
+        ended.append(True)
+
+    monkeypatch.setattr(binary, "_close_one", late)
+    with binary._closing_listener():
+        pass
+    assert ended == [True]

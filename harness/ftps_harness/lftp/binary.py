@@ -214,11 +214,12 @@ def _closing_listener() -> Iterator[Address]:
         _check_loopback(listener, address)
         asked, ask = socket.socketpair()
         with asked, ask:
-            pool.submit(_close_one, listener, asked)
+            closing = pool.submit(_close_one, listener, asked)
             try:
                 yield host, port
             finally:
                 ask.send(b"!")  # whoever never connected leaves it waiting
+                closing.result()  # it may not have begun to: a socket that is closed before would wake nobody
 
 
 def _check_loopback(listener: socket.socket, address: Address) -> None:
