@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ftps_harness.errors import sentence
-from ftps_harness.place import Here
-from ftps_harness.runner import ScenarioResult, run_scenario
 from ftps_harness.sandbox.sandbox import Unavailable
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.lftp import Lftp
     from ftps_harness.place import Place
-    from ftps_harness.runner import Options
+    from ftps_harness.runner import Options, ScenarioResult
     from ftps_harness.scenario import Scenario
 
 Wanted = Literal["auto", "sealed", "loopback"]
@@ -53,6 +51,8 @@ class Loopback:
     @contextlib.contextmanager
     def lend(self) -> Iterator[Place]:
         """The same for all."""
+        from ftps_harness.place import Here
+
         yield Here()
 
 
@@ -96,6 +96,8 @@ def _require_whole(result: ScenarioResult) -> None:
 
 def play(places: Places, scenario: Scenario, client: Lftp, options: Options) -> ScenarioResult:
     """Run one scenario in a place of its own. What breaks, the place included, is an error of this scenario alone."""
+    from ftps_harness.runner import ScenarioResult, run_scenario  # OpenSSL, which a sandbox need not wait for
+
     began = time.monotonic()
     result = None
     try:

@@ -51,6 +51,7 @@ _STORE_FILES = (
     "/etc/pki/tls/cert.pem",
     "/var/lib/ca-certificates/ca-bundle.pem",
 )
+_STORE = "store"
 _BUNDLES = ("ca-certificates.crt", "ca-bundle.crt")
 
 
@@ -83,6 +84,7 @@ class Sealed:
             self._sandbox = stack.enter_context(
                 Sandbox(self.parent, visible=sorted(visible), replaced={"/etc/hosts": str(self._hosts), **replaced})
             )
+            _fill(self._system / _STORE)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -258,10 +260,10 @@ class SealedPlaces:
 
 def _system_files(folder: Path) -> dict[str, str]:
     """Our files and folders in the place of the system's: path inside → path outside."""
-    store = folder / "store"
+    store = folder / _STORE
     store.mkdir()
     for name in _BUNDLES:
-        (store / name).write_bytes(_trusted())
+        (store / name).touch()
     files = {
         "/etc/resolv.conf": _RESOLVER.encode(),
         "/etc/nsswitch.conf": _SWITCH.encode(),
@@ -276,12 +278,14 @@ def _system_files(folder: Path) -> dict[str, str]:
     return replaced
 
 
-def _trusted() -> bytes:
-    """What the system's trust store holds: one authority that signs nothing."""
-    from ftps_lab.certificates import CertificateSpec, issue
+def _fill(store: Path) -> None:
+    """Write the system's trust store, of one authority that signs nothing; its files are mounted already."""
+    from ftps_lab.certificates import CertificateSpec, issue  # OpenSSL, which the sandbox need not wait for
 
     spec = CertificateSpec(common_name="The only authority of this system", names=(), ca=True)
-    return issue({"store": spec})["store"].pem
+    authority = issue({"store": spec})["store"].pem
+    for name in _BUNDLES:
+        (store / name).write_bytes(authority)
 
 
 def _address(host: str) -> str:

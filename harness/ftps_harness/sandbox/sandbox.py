@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -22,13 +23,13 @@ from ftps_harness import process
 from ftps_harness.errors import HarnessError
 from ftps_harness.sandbox.supervisor import MARK_PORT, MARK_SIZE
 from ftps_lab.errors import LabError
-from ftps_lab.remote import RemoteHost
 from ftps_lab.temporary import Folder, wanted_place
 from ftps_lab.wire.capture import Capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ftps_lab.remote import RemoteHost
     from ftps_lab.wire import Traffic
 
 _START_SECONDS = 10.0
@@ -95,7 +96,6 @@ class Sandbox:
 
     Attributes:
         folder: Where the folders are that programs get; removed in the end.
-        host: The lab's agent inside: has servers started.
     """
 
     def __init__(self, folder: Path, *, visible: Sequence[str] = (), replaced: Mapping[str, str] | None = None) -> None:
@@ -130,7 +130,6 @@ class Sandbox:
             sock = self._first_word()
             self._capture = Capture(sock, self._mark, MARK_PORT, MARK_SIZE)
             stack.callback(self._capture.close)
-            self.host = RemoteHost(self._line, "the sandbox's agent")
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -138,6 +137,13 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @functools.cached_property
+    def host(self) -> RemoteHost:
+        """The lab's agent inside: has servers started. It loads while others work, and so does what speaks to it."""
+        from ftps_lab.remote import RemoteHost  # with OpenSSL, long after the agent has been started
+
+        return RemoteHost(self._line, "the sandbox's agent")
 
     def close(self) -> None:
         """End everything inside; repeatable."""

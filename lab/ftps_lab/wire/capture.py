@@ -80,6 +80,8 @@ class Capture:
             self._marks_sent += 1
             self._begin_at = self._marks_sent
             self._begun = False
+            self._count_lost()
+            self._lost = 0  # now: what is lost from here on may be counted before the mark is seen
             self._mark()
 
     def traffic(self) -> Traffic:
@@ -149,7 +151,7 @@ class Capture:
         if packet[34:40] == self._mark_header and packet[23] == socket.IPPROTO_UDP:
             number = struct.unpack_from("!Q", packet, 42)[0]
             if number == self._begin_at and not self._begun:
-                self._flows, self._lost, self._begun = Flows(), 0, True
+                self._flows, self._begun = Flows(), True
             self._marks_seen = number
         else:
             self._flows.take(packet)
