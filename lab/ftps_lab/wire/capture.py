@@ -47,7 +47,7 @@ class Capture:
     Args:
         sock: An AF_PACKET socket of the network namespace to watch, not yet bound; this owns it.
         mark: Sends marks through that loopback, before anything that is asked for later: two datagrams of `mark_size`
-            bytes, each nearly half a block long, that begin with the number of the call (8 bytes, big endian, 1, 2, …).
+            bytes, of which no two fit into a block, that begin with the number of the call (8 bytes, from 1).
         mark_port: The port that they come from, and go to; nobody else may have it.
         mark_size: Their length.
 
