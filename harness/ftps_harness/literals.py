@@ -10,7 +10,7 @@ from ftps_harness.lftp import syntax
 from ftps_harness.outcome import Task
 from ftps_harness.reverse import unsent
 from ftps_harness.transferred import lost
-from ftps_lab.testimony import FILES
+from ftps_lab.testimony import FILES, UPLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 _REFUSED = 400
 """The first reply code that says no (RFC 959 section 4.2.1)."""
+
+
+_ASKS = {
+    **dict.fromkeys(("put", "mput"), UPLOADS),
+    **dict.fromkeys(("get", "mget", "pget"), frozenset({"RETR"})),
+    **dict.fromkeys(("rm", "mrm"), frozenset({"DELE", "RMD", "XRMD"})),
+    "mkdir": frozenset({"MKD", "XMKD"}),
+    "mv": frozenset({"RNFR"}),
+}
+"""lftp's command → the FTP commands of which the server must hear one (RFC 959 section 4.1)."""
 
 
 class Literal(Errand):
@@ -93,9 +103,26 @@ class Literal(Errand):
         intact = all(holds(path, sha256(served[path.name])) for path in evidence.written if path.name in served)
         succeeded = not evidence.complaint and self._came_to_an_end(evidence) and not self._refused(evidence)
         transfers = evidence.testimony.transfers
-        complete = evidence.testimony.logged_in and all(t.completed and not t.forged for t in transfers)
+        complete = (
+            evidence.testimony.logged_in
+            and self._asked_for(evidence.testimony)
+            and all(t.completed and not t.forged for t in transfers)
+        )
         complete = complete and not lost(evidence) and not unsent((*self._earlier, *self._commands), evidence)
         return Task(self.name, None if succeeded and intact else False, succeeded and complete)
+
+    def _asked_for(self, testimony: Testimony) -> bool:
+        """Whether the server heard of what each command is for: an alias could have made it another one.
+
+        A transfer that goes on with ``-c`` may have nothing left to ask for, and a URL names another server.
+        """
+        heard = {command.verb for command in testimony.commands}
+        for each in self._commands:
+            name, *words = syntax.words(each.text) or [""]
+            elsewhere = any("://" in word or word.startswith(("file:", "-c")) for word in words)
+            if name in _ASKS and not elsewhere and not each.background and heard.isdisjoint(_ASKS[name]):
+                return False
+        return True
 
     def _came_to_an_end(self, evidence: Evidence) -> bool:
         """Whether each command succeeded; the last one may be the end of lftp, as a script's ``bye`` is."""

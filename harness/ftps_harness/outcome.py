@@ -263,6 +263,9 @@ def _holds_password(situation: Situation, server: Testimony) -> bool:
     logins = [text or "" for c in server.credentials for text in (c.user, c.password)]
     texts = [*names, *logins, *(command.argument for command in server.commands)]
     contents = [transfer.captured for transfer in server.transfers]
+    # A password may come in parts: all arguments of a connection are one text too.
+    numbers = {command.connection for command in server.commands}
+    texts += ["".join(c.argument for c in server.commands if c.connection == number) for number in numbers]
     return any(map(situation.passwords.found_in, [*(text.encode() for text in texts), *contents]))
 
 

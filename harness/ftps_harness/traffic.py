@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony, Wire
     from ftps_lab.wire import Flow, Traffic
 
-_DNS = 53
+_RESOLVER = ("127.0.0.1", 53)
+
+_OPT = 11
+"""Bytes of an OPT record without options (RFC 6891 section 6.1.2), with which resolvers ask for longer answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +141,14 @@ def _phrase(flow: Flow) -> str:
 
 
 def _name_asked_for(flow: Flow) -> str | None:
-    """The name in a question to a resolver (RFC 1035 section 4.1); None if the flow is none."""
-    question = flow.to_server[12:]
-    if flow.protocol != "udp" or flow.server[1] != _DNS or not question:
+    """The name in a question to the sandbox's resolver (RFC 1035 section 4.1), and nothing else; None if it is none."""
+    query = flow.to_server
+    if flow.protocol != "udp" or flow.server != _RESOLVER or query[4:10] != b"\0\1" + bytes(4):
         return None
-    labels = []
-    while question and 0 < question[0] < len(question):
-        labels.append(question[1 : question[0] + 1].decode("ascii", "backslashreplace"))
-        question = question[question[0] + 1 :]
-    return ".".join(labels).lower()
+    labels, at = [], 12
+    while at < len(query) and query[at]:
+        labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii", "backslashreplace"))
+        at += query[at] + 1
+    rest = query[at + 5 :]  # behind the root, type and class
+    plain = rest == b"" or (len(rest) == _OPT and rest[:3] == b"\0\0\x29" and rest[-2:] == b"\0\0")
+    return ".".join(labels).lower() if plain and at + 5 <= len(query) else None

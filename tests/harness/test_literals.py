@@ -58,7 +58,30 @@ class Desk:
 def desk(tmp_path: Path) -> Desk:
     (tmp_path / "downloads").mkdir()
     let_in = Credential(1, "user", "password", "tls", accepted=True)
-    return Desk(tmp_path, Secrets.new(), Testimony("genuine", credentials=(let_in,), transfers=(LISTING,)))
+    heard = tuple(Command(1, verb, "x", "tls", 226) for verb in ("STOR", "RETR"))
+    testimony = Testimony("genuine", commands=heard, credentials=(let_in,), transfers=(LISTING,))
+    return Desk(tmp_path, Secrets.new(), testimony)
+
+
+@pytest.mark.parametrize(
+    ("command", "done"),
+    [
+        ("put x", True),
+        ("mput x*", True),
+        ("get x", True),
+        ("rm x", False),
+        ("mkdir x", False),
+        ("mv x y", False),
+        ("put -c x", True),
+        ("get ftp://other.example/x", True),
+        ("ls", True),
+    ],
+)
+def test_a_command_is_done_when_the_server_heard_of_it(desk: Desk, command: str, done: bool) -> None:
+    """An alias could have made it another one."""
+    (errand,) = desk.errands(command)
+    desk.marks = frozenset(marks(errand))
+    assert desk.done(errand) is done
 
 
 def marks(errand: Errand) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +70,49 @@ class TestNothingLeaves:
     def test_sockets_of_this_machine_are_not_there(self, box: Sandbox) -> None:
         """A path leads out of a network namespace: the Docker engine's, a resolver's."""
         assert shell(box, "ls -A /run /home /root /var/tmp").stdout == b"/home:\n\n/root:\n\n/run:\n\n/var/tmp:\n"
+        kept = b"bin dev etc gnu lib lib32 lib64 libx32 nix opt proc sbin sys tmp usr".split()
+        for name in shell(box, "ls -A /").stdout.split():
+            path = Path("/", name.decode())
+            if name not in kept and path.is_dir() and not path.is_symlink():
+                assert shell(box, f"find {path} -mindepth 1 ! -path /var/tmp").stdout == b"", name
+
+    @pytest.mark.parametrize("kind", ["socket", "fifo"])
+    def test_a_way_out_by_a_path_is_closed_wherever_it_is(
+        self, box: Sandbox, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In any folder of this machine; here in that of the tests."""
+        folder = Path(tempfile.mkdtemp(dir=Path(__file__).parent))
+        way = folder / "way"
+        try:
+            with monkeypatch.context() as there, socket.socket(socket.AF_UNIX) as listener:
+                there.chdir(folder)
+                if kind == "fifo":
+                    os.mkfifo("way")
+                else:
+                    listener.bind("way")  # a whole path may be too long for an address
+                    listener.listen()
+                connect = f"import socket; socket.socket(socket.AF_UNIX).connect({str(way)!r})"
+                say = f"open({str(way)!r}, 'r+')" if kind == "fifo" else connect
+                assert python(box, say).exit_code == 1
+                if kind == "fifo":
+                    assert b"FileNotFoundError" in python(box, say).stderr
+        finally:
+            shutil.rmtree(folder)
+
+    def test_devices_and_the_kernels_settings_are_out_of_reach(self, box: Sandbox) -> None:
+        """Also for root, who owns them: disks, the kernel's log, /proc/sys."""
+        names = shell(box, "ls -A /dev").stdout.split()
+        assert names == b"fd full null random shm stderr stdin stdout urandom zero".split()
+        settings = ("kernel/core_pattern", "net/ipv4/ip_default_ttl")
+        for name in settings:
+            assert b"cannot create" in shell(box, f"echo 1 >/proc/sys/{name}").stderr
+        assert shell(box, "echo y >/dev/null").exit_code == 0
+        assert shell(box, "echo said >/dev/stderr").stderr == b"said\n"
+
+    def test_what_one_leaves_in_the_kernel_the_next_does_not_find(self, box: Sandbox) -> None:
+        """System V shared memory and message queues belong to one program."""
+        assert shell(box, "ipcmk -M 64 >/dev/null && ipcmk -Q >/dev/null && ipcs -mq | grep -c 0x").stdout == b"2\n"
+        assert shell(box, "ipcs -mq | grep -c 0x").stdout == b"0\n"
 
     def test_an_abstract_socket_of_this_machine_is_not_there(self, box: Sandbox) -> None:
         with socket.socket(socket.AF_UNIX) as outside:
@@ -241,9 +286,8 @@ class TestTraffic:
     def test_nobody_inside_can_send_a_mark(self, box: Sandbox) -> None:
         """A mark is not shown, and what comes before it is thought to be all."""
         box.begin()
-        forged = (
-            "import socket; s = socket.socket(2, 2)\nfor _ in range(3): s.sendto(b'\\xff' * 65000, ('127.0.0.1', 9))"
-        )
+        forged = "import socket; s = socket.socket(2, 2); s.bind(('127.0.0.2', 9))\n"
+        forged += "for _ in range(3): s.sendto(b'\\xff' * 65500, ('127.0.0.1', 9))"
         assert python(box, forged).exit_code == 0
         assert [flow.server for flow in box.traffic().flows] == [("127.0.0.1", 9)] * 3
         taken = python(box, "import socket; socket.socket(2, 2).bind(('127.0.0.1', 9))")

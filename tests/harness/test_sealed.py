@@ -269,3 +269,34 @@ class TestWhereOutputGoes:
         assert result.control is not None
         for made in (*result.attempts, result.control.attempt):
             assert made.run.stdout.startswith(b"/dev/shm:\n\n/tmp:\nftps-lab\n")
+
+
+class TestCommandsThatAreOthers:
+    """An alias of the rc makes a command do nothing, or something else."""
+
+    @pytest.mark.parametrize(
+        ("alias", "command"),
+        [
+            ('alias put "command echo"', "put ~/.lftp/mycert.crt"),
+            ('alias rm "command echo"', "rm nothing"),
+            ('alias mkdir "command echo"', "mkdir folder"),
+            ('alias get "command echo"', "get nothing"),
+        ],
+    )
+    def test_what_the_server_never_heard_of_is_not_done(
+        self, play: Play, sealed: Sealed, alias: str, command: str
+    ) -> None:
+        step = play.step(ACCEPTED, rc=f"{play.pin}{alias}\n", keys=f"run = ['list', '{command}']" + NO_CONTROL)
+        result = one(play(step, place=sealed))
+        assert result.status == "fail"
+        assert result.attempts[0].outcome.verdict == "failed"
+
+    @pytest.mark.parametrize("sink", ["> /dev/null", "> /dev/full"])
+    def test_a_strangers_listing_that_is_thrown_away_proves_nothing(
+        self, play: Play, sealed: Sealed, sink: str
+    ) -> None:
+        rc = "set ssl:verify-certificate/127.0.0.1 no\nset ftp:ssl-allow-anonymous yes\n"
+        run = f"run = ['open -u anonymous,lftp@ 127.0.0.1; ls {sink}', 'close -a; open {{host}}; ls']"
+        step = play.step(REJECTED, rc=rc, keys=f'user = "anonymous"\n{run}' + NO_CONTROL)
+        result = one(play(step, server='role = "impostor"\n', place=sealed))
+        assert result.status != "pass"

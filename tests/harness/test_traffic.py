@@ -88,6 +88,26 @@ def test_a_question_for_another_name_was_tried() -> None:
     assert held(CONTROL, *asked).tried == ("the address of 'a.b'",)
 
 
+@pytest.mark.parametrize(
+    ("server", "query"),
+    [
+        (("192.0.2.7", 53), question("ftp.example")),
+        ((HOST, 53), question("ftp.example") + b"secret"),
+        ((HOST, 53), question("ftp.example") + b"\0\0\x29\x10\0\0\0\0\0\0\6secret"),
+        ((HOST, 53), question("ftp.example")[:-3]),
+    ],
+    ids=["elsewhere", "more", "option", "less"],
+)
+def test_a_question_that_takes_something_along_is_to_somebody_else(server: tuple[str, int], query: bytes) -> None:
+    assert held(CONTROL, Flow("udp", CLIENT, server, "asked", query)).reached != ()
+
+
+def test_resolvers_may_ask_for_longer_answers() -> None:
+    query = question("ftp.example") + b"\0\0\x29\x04\xb0\0\0\0\0\0\0"
+    found = held(CONTROL, Flow("udp", CLIENT, (HOST, 53), "asked", query))
+    assert (found.reached, found.tried) == ((), ())
+
+
 def test_what_is_no_question_is_no_name() -> None:
     assert held(CONTROL, Flow("udp", CLIENT, (HOST, 53), "asked", b"short")).reached != ()
 

@@ -121,6 +121,13 @@ def test_another_protocol_is_seen() -> None:
     assert flow == Flow("other", ("127.0.0.1", 0), ("127.0.0.2", 132), "asked", b"sctp")
 
 
+@pytest.mark.parametrize(("address", "protocol", "echo"), [("127.0.0.1", 1, 8), ("::1", 58, 128)])
+def test_a_ping_is_seen_and_an_answer_of_the_kernel_is_nothing(address: str, protocol: int, echo: int) -> None:
+    (flow,) = flows(ip(address, address, protocol, bytes([echo]) + b"\0\0\0secret"))
+    assert b"secret" in flow.to_server
+    assert flows(ip(address, address, protocol, b"\3\3\0\0")) == ()
+
+
 @pytest.mark.parametrize("cut", range(0, 70, 3))
 def test_what_is_cut_short_is_no_error(cut: int) -> None:
     for packet in (

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import secrets
 import select
 import selectors
 import socket
@@ -21,7 +22,7 @@ import ftps_harness
 import ftps_lab
 from ftps_harness import process
 from ftps_harness.errors import HarnessError
-from ftps_harness.sandbox.supervisor import MARK_PORT, MARK_SIZE
+from ftps_harness.sandbox.supervisor import MARK_PORT, MARK_SIZE, TOKEN_SIZE
 from ftps_lab.errors import LabError
 from ftps_lab.temporary import Folder, wanted_place
 from ftps_lab.wire.capture import Capture
@@ -127,8 +128,11 @@ class Sandbox:
             theirs.close()
             for descriptor in agent:
                 os.close(descriptor)
+            token = secrets.token_bytes(TOKEN_SIZE)
+            with contextlib.suppress(HarnessError):  # it may have ended already; then its first word says why
+                self._send(token)
             sock = self._first_word()
-            self._capture = Capture(sock, self._mark, MARK_PORT, MARK_SIZE)
+            self._capture = Capture(sock, self._mark, MARK_PORT, MARK_SIZE, token)
             stack.callback(self._capture.close)
             self._stack = stack.pop_all()
 

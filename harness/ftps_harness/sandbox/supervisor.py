@@ -35,6 +35,9 @@ MARK_SIZE = 65_500
 """Bytes. No two of these fit into one block of the capture's ring (128 KiB): with the second, the first is handed over
 at once, and all that came before it. With 65,000 they did fit, and every other run waited 7 ms for a timer."""
 
+TOKEN_SIZE = 16
+"""Bytes at the beginning of each mark that nobody inside knows: the owner's first message, and in no command line."""
+
 NAMES_PORT = 53
 
 _DESCRIPTORS = 5
@@ -69,6 +72,7 @@ def main(control: int, order: dict[str, Any]) -> NoReturn:
 
 def _first_process(owner: socket.socket, order: dict[str, Any]) -> NoReturn:
     doing = "mounts of its own"
+    token = owner.recv(TOKEN_SIZE)
     try:
         kernel.die_with_parent()
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
@@ -96,7 +100,7 @@ def _first_process(owner: socket.socket, order: dict[str, Any]) -> NoReturn:
     gc.collect()
     gc.freeze()  # forked processes share these objects' pages
     gc.disable()
-    _Supervisor(owner, marks, names, order["visible"]).serve()
+    _Supervisor(owner, marks, names, order["visible"], token).serve()
 
 
 def _fail(owner: socket.socket, doing: str, error: OSError) -> NoReturn:
@@ -142,10 +146,18 @@ class _Program:
 class _Supervisor:
     """Serves the owner until he closes the connection."""
 
-    def __init__(self, owner: socket.socket, marks: socket.socket, names: socket.socket, visible: list[str]) -> None:
+    def __init__(
+        self,
+        owner: socket.socket,
+        marks: socket.socket,
+        names: socket.socket,
+        visible: list[str],
+        token: bytes,
+    ) -> None:
         self._visible = visible
         self._owner = owner
         self._marks = marks
+        self._token = token
         self._names = names
         self._marked = 0
         self._poll = select.poll()
@@ -182,13 +194,15 @@ class _Supervisor:
         elif word == b"M":
             self._marked += 1
             for _ in range(2):
-                self._marks.sendto(self._marked.to_bytes(8, "big").ljust(MARK_SIZE, b"\0"), ("127.0.0.1", MARK_PORT))
+                self._marks.sendto(
+                    (self._token + self._marked.to_bytes(8, "big")).ljust(MARK_SIZE, b"\0"), ("127.0.0.1", MARK_PORT)
+                )
         else:
             os._exit(0)  # everything inside ends with this process
 
     def _run(self, order: int, out: int, err: int, told: int, leash: int) -> None:
         try:
-            process, watched = kernel.fork_into(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
+            process, watched = kernel.fork_into(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC)
         except OSError as error:
             os.write(told, json.dumps({"error": error.strerror, "where": ""}).encode() + b"\n")
             for descriptor in (order, out, err, told, leash):
@@ -239,7 +253,8 @@ def _first_of_program(order_file: int, out: int, err: int, told: int, visible: l
     with os.fdopen(order_file, "rb") as file:
         order = json.load(file)
     view.enter_own(order["folder"], visible)
-    kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV)
+    # Read-only: what runs as root owns the kernel's settings in it, those of this machine too.
+    kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY)
     program = os.fork()
     if program == 0:
         _tell(told, lambda: _execute(order, out, err))

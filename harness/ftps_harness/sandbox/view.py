@@ -23,10 +23,21 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the same
 _ALL = _TEMPORARY + "/all"
 """Where the supervisor keeps the folder that holds all sealed folders; programs never see it."""
 
-_EMPTIED = ("/run", "/var/tmp", "/home", "/root")  # noqa: S108 - what is hidden
-"""Folders that are empty inside. A socket in one of them would be a way out of the network namespace: a read-only file
-system does not keep anybody from connecting to a socket's path (unix(7)); /run has those of resolvers and of the Docker
-engine."""
+_KEPT = frozenset(
+    {
+        *("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "opt", "etc", "nix", "gnu"),  # programs
+        *("dev", "proc", "sys", "tmp"),  # made anew, or read-only
+    }
+)
+"""What of the root folder stays; all else is empty inside. A socket or a FIFO would lead out of the network namespace:
+a read-only file system does not keep anybody from connecting to a socket's path or from writing into a FIFO (unix(7),
+fifo(7)). /run has the sockets of resolvers and of the Docker engine, and any folder may have others."""
+
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+"""All that is in /dev inside: what runs as root could write to this machine's disks and to its kernel's log."""
+
+_EMPTIED_ANYWAY = ("var/tmp",)
+"""Folders that programs expect in one that is emptied."""
 
 _LINKS = 8
 """Symbolic links that are followed to the file that a system's configuration file really is."""
@@ -46,20 +57,26 @@ def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str
         OSError: A mount is refused; `filename` says which.
     """
     opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in {folder, *visible, *replaced.values()}}
-    emptied = [path for path in (*_EMPTIED, _TEMPORARY, _SHARED_MEMORY) if _is_folder(path)]
+    top = sorted(path.name for path in Path("/").iterdir())
+    emptied = [*(f"/{name}" for name in top if name not in _KEPT and _is_folder(f"/{name}")), _TEMPORARY]
+    devices = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in _DEVICES}
     kernel.set_read_only("/", read_only=True, recursive=True)
     for path in emptied:
         kernel.mount("tmpfs", path, "tmpfs", _PLAIN, "mode=1777,size=64m")
+    for name in _EMPTIED_ANYWAY:
+        if f"/{name.split('/')[0]}" in emptied:
+            Path("/", name).mkdir(mode=0o1777)
+    _make_devices(devices)
     hidden = [path for path in visible if any(_is_below(path, other) for other in emptied)]
     _show({path: opened.pop(path) for path in hidden})
     for path, ours in replaced.items():
-        if (target := _real(path)) is not None:
+        if (target := _real(path, emptied)) is not None:
             _bind(opened[ours], target)
             kernel.set_read_only(target, read_only=True)
     Path(_ALL).mkdir()
     _bind(opened[folder], _ALL)
     kernel.set_read_only(_ALL, read_only=False)
-    for path in emptied:
+    for path in (*emptied, "/dev"):
         kernel.set_read_only(path, read_only=True)
     for descriptor in opened.values():
         os.close(descriptor)
@@ -100,6 +117,19 @@ def _show(opened: Mapping[str, int]) -> None:
         os.close(descriptor)
 
 
+def _make_devices(devices: Mapping[str, int]) -> None:
+    """A /dev with nothing but what every program may have."""
+    kernel.mount("tmpfs", "/dev", "tmpfs", kernel.MS_NOSUID, "mode=755,size=64k")
+    for name, descriptor in devices.items():
+        Path("/dev", name).touch()
+        _bind(descriptor, f"/dev/{name}")
+        os.close(descriptor)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        Path("/dev", name).symlink_to(f"/proc/self/fd/{number}")
+    Path("/dev/fd").symlink_to("/proc/self/fd")
+    Path(_SHARED_MEMORY).mkdir()
+
+
 def _bind(descriptor: int, target: str) -> None:
     kernel.mount(f"/proc/self/fd/{descriptor}", target, flags=kernel.MS_BIND)
 
@@ -112,7 +142,7 @@ def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
 
 
-def _real(path: str) -> str | None:
+def _real(path: str, emptied: Sequence[str]) -> str | None:
     """What a path leads to, made if its link leads into an emptied folder (resolv.conf); None if nothing is there."""
     for _ in range(_LINKS):
         try:
@@ -122,7 +152,7 @@ def _real(path: str) -> str | None:
     target = Path(path)
     if target.exists():
         return path
-    if not any(_is_below(path, folder) for folder in _EMPTIED):
+    if not any(_is_below(path, folder) for folder in emptied):
         return None
     for folder in reversed(list(_missing(target.parent))):
         folder.mkdir(mode=0o755)

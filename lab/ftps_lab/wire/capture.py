@@ -47,18 +47,22 @@ class Capture:
     Args:
         sock: An AF_PACKET socket of the network namespace to watch, not yet bound; this owns it.
         mark: Sends marks through that loopback, before anything that is asked for later: two datagrams of `mark_size`
-            bytes, of which no two fit into a block, that begin with the number of the call (8 bytes, from 1).
+            bytes, of which no two fit into a block, that begin with the token and the call's number (8 bytes, from 1).
         mark_port: The port that they come from, and go to; nobody else may have it.
         mark_size: Their length.
+        token: What nobody whose traffic is watched can know.
 
     Raises:
         LabError: The kernel gives no ring.
     """
 
-    def __init__(self, sock: socket.socket, mark: Callable[[], None], mark_port: int, mark_size: int) -> None:
+    def __init__(
+        self, sock: socket.socket, mark: Callable[[], None], mark_port: int, mark_size: int, token: bytes
+    ) -> None:
         self._sock = sock
         self._mark = mark
         self._mark_header = struct.pack("!HHH", mark_port, mark_port, mark_size + 8)
+        self._token = token
         self._flows = Flows()
         self._lost = 0
         self._marks_sent = self._marks_seen = self._begin_at = 0
@@ -148,8 +152,9 @@ class Capture:
         return True
 
     def _take(self, packet: bytes) -> None:
-        if packet[34:40] == self._mark_header and packet[23] == socket.IPPROTO_UDP:
-            number = struct.unpack_from("!Q", packet, 42)[0]
+        end = 42 + len(self._token)
+        if packet[34:40] == self._mark_header and packet[42:end] == self._token:
+            number = struct.unpack_from("!Q", packet, end)[0]
             if number == self._begin_at and not self._begun:
                 self._flows, self._begun = Flows(), True
             self._marks_seen = number

@@ -18,7 +18,9 @@ Address = tuple[str, int]
 
 _ETHERNET = 14
 _IPV4, _IPV6 = 0x0800, 0x86DD
-_TCP, _UDP, _ICMP, _ICMP6 = 6, 17, 1, 58
+_TCP, _UDP = 6, 17
+_CONTROL = {1: 8, 58: 128}
+"""ICMP and ICMPv6, and the type of their echo requests, which take anything along (RFC 792, RFC 4443 section 4.1)."""
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _EXTENSIONS = frozenset({0, 43, 60})
 """IPv6 extension headers with a length field: hop-by-hop, routing, destination (RFC 8200 section 4)."""
@@ -161,7 +163,7 @@ class Flows:
         elif protocol == _UDP and len(body) >= 8:
             ports = struct.unpack_from("!HH", body)
             self._udp((here, ports[0]), (there, ports[1]), bytes(body[8:]))
-        elif protocol not in {_ICMP, _ICMP6}:  # an answer of the kernel's, or a ping, which takes nothing along
+        elif protocol not in _CONTROL or (body and body[0] == _CONTROL[protocol]):  # else an answer of the kernel's
             self._begin("other", (here, 0), (there, protocol)).up.take(0, bytes(body))
 
     def _tcp(self, here: str, there: str, body: bytes | memoryview) -> None:
