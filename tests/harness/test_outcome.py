@@ -315,6 +315,16 @@ def test_what_the_tap_holds_of_commands_in_tls_the_server_must_have_heard() -> N
     assert "holds commands in TLS on a connection" in doubts(REFUSED, in_clear, wire)
 
 
+def test_an_impostor_who_is_told_a_password_in_parts_has_it() -> None:
+    """In several commands of one connection, in order; two connections are no one text."""
+    parts = tuple(Command(1, "SITE", part, "tls", 502) for part in ("pass-", "sec", "ret"))
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=parts)
+    assert conclude_with(REFUSED, server, SILENT_CONTROL, role="impostor").exposed == {"password"}
+    apart = (parts[0], replace(parts[1], connection=2), parts[2])
+    server = replace(server, commands=apart)
+    assert conclude_with(REFUSED, server, SILENT_CONTROL, role="impostor").exposed == frozenset()
+
+
 def test_an_impostor_who_was_told_no_password_may_say_so() -> None:
     asked = (Command(1, "USER", "user", "tls", 331),)
     told = (replace(LET_IN, password="", accepted=False),)
