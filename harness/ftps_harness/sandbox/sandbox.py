@@ -208,6 +208,8 @@ class Sandbox:
             text, descriptors, _, _ = socket.recv_fds(self._owner, 4096, 1)
         except TimeoutError:
             raise HarnessError(f"the sandbox did not start within {_START_SECONDS:.0f} seconds") from None
+        except ConnectionResetError:
+            text, descriptors = b"", []
         if descriptors:
             return socket.socket(fileno=descriptors[0])
         if not text:

@@ -52,6 +52,9 @@ def main(control: int, order: dict[str, Any]) -> NoReturn:
             ``folder``, ``visible`` and ``replaced``.
     """
     owner = socket.socket(fileno=control)
+    token = owner.recv(
+        TOKEN_SIZE
+    )  # first of all: a socket that is closed with something unread takes its last word along
     doing = "a private user namespace"
     try:
         uid, gid = os.getuid(), os.getgid()
@@ -63,16 +66,15 @@ def main(control: int, order: dict[str, Any]) -> NoReturn:
         _fail(owner, doing, error)
     first = os.fork()
     if first == 0:
-        _first_process(owner, order)
+        _first_process(owner, order, token)
     for descriptor in (control, *order["streams"]):
         os.close(descriptor)
     os.waitpid(first, 0)
     os._exit(0)
 
 
-def _first_process(owner: socket.socket, order: dict[str, Any]) -> NoReturn:
+def _first_process(owner: socket.socket, order: dict[str, Any], token: bytes) -> NoReturn:
     doing = "mounts of its own"
-    token = owner.recv(TOKEN_SIZE)
     try:
         kernel.die_with_parent()
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
