@@ -35,6 +35,15 @@ def leads_outside(step: Step) -> str:
     return next((host for host in named if _is_outside(host, step.host)), "")
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _named(text: str) -> Iterator[str]:
     yield from _ADDRESS.findall(text)
     for pattern in (_URL, _LEADING):
@@ -42,9 +51,7 @@ def _named(text: str) -> Iterator[str]:
 
 
 def _is_outside(host: str, own: str) -> bool:
-    try:
+    if is_address(host):
         return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        pass
     name = host.rstrip(".").lower()
     return name != own.rstrip(".").lower() and "." in name and name.rpartition(".")[2] not in _RESERVED

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import ipaddress
 import queue
 import shutil
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from ftps_harness import process, s_client
 from ftps_harness.errors import HarnessError
 from ftps_harness.home import Home
+from ftps_harness.leads import is_address
 from ftps_harness.sandbox.sandbox import Sandbox
 from ftps_harness.sandbox.view import INSIDE
 from ftps_lab.interface import LAB_KIND
@@ -179,7 +179,7 @@ class Sealed:
 
     def _write_hosts(self, host: str = "localhost") -> None:
         """The same file with other content: it is mounted where programs look for it."""
-        names = () if _is_address(host) else sorted({*_forms(host)} - {"localhost"})
+        names = () if is_address(host) else sorted({*_forms(host)} - {"localhost"})
         lines = [f"{LOOPBACK} localhost", "::1 ip6-localhost", *(f"{LOOPBACK} {name}" for name in names)]
         self._hosts.write_text("\n".join(lines) + "\n", "utf-8")
 
@@ -289,15 +289,7 @@ def _fill(store: Path) -> None:
 
 
 def _address(host: str) -> str:
-    return host if _is_address(host) else LOOPBACK
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return host if is_address(host) else LOOPBACK
 
 
 def _forms(name: str) -> Iterator[str]:

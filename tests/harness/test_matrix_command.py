@@ -18,7 +18,8 @@ from tests.waiting import until
 from ftps_harness import cli, process
 from ftps_harness.cli.matrix import _Call, _Wanted
 from ftps_harness.errors import HarnessError
-from ftps_harness.matrix.containers import Stage, check_system_rc, host_names, image_of, is_address
+from ftps_harness.leads import is_address
+from ftps_harness.matrix.containers import Stage, check_system_rc, host_names, image_of
 from ftps_harness.matrix.play import MatrixRun, PairResult
 from ftps_harness.runner import ScenarioResult
 from ftps_harness.scenario import catalogue, load

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import ipaddress
 import os
 import tempfile
 import threading
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from ftps_harness import lftp, s_client
 from ftps_harness.errors import HarnessError
+from ftps_harness.leads import is_address
 from ftps_harness.matrix.shell import MAIN, Shell
 from ftps_lab import containers
 from ftps_lab.containers.images import SERVERS, Image
@@ -279,15 +279,6 @@ def host_names(scenarios: Iterable[Scenario]) -> tuple[str, ...]:
     """Every name that some step types, as it is typed and in lower case: the engine's name server is exact."""
     hosts = {step.host for scenario in scenarios for step in scenario.steps if not is_address(step.host)}
     return tuple(sorted({name for host in hosts for name in (host, host.lower())} - {_LOCAL}))
-
-
-def is_address(host: str) -> bool:
-    """Whether a host is an IP address and no name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _me() -> str:
