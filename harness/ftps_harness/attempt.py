@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ftps_harness import lftp, needles, on_the_wire
 from ftps_harness.client import client_account
 from ftps_harness.evidence import Evidence
-from ftps_harness.hiding import may_hide
+from ftps_harness.hiding import may_be_script, may_hide
 from ftps_harness.literals import Literal
 from ftps_harness.login import Login
 from ftps_harness.marks import Marks
@@ -266,10 +266,11 @@ def _told(scene: Scene, request: Request) -> list[str]:
     """The rc, what else lftp reads when it starts, what is run, and the scripts that these name."""
     texts = [request.rc or "", *request.run]
     by_itself = {scene.home.home / name for name in START_UP}
-    for path in files_below(scene.home.home):
-        named = path in by_itself or any(path.name in text for text in texts)
-        if named and path.stat().st_size <= _SCRIPT and b"\0" not in (content := disk.read(path)):
-            texts.append(content.decode("utf-8", "replace"))
+    unread = list(files_below(scene.home.home))
+    while named := [path for path in unread if path in by_itself or may_be_script(path.name, texts)]:
+        unread = [path for path in unread if path not in named]
+        contents = [disk.read(path) for path in named if path.stat().st_size <= _SCRIPT]
+        texts += [content.decode("utf-8", "replace") for content in contents if b"\0" not in content]
     return texts
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PROGRAMS = frozenset({"!", "shell", "local", "edit"})
+_TRANSFERS = frozenset({"get", "mget", "pget", "reget", "put", "mput", "reput"})
 _READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber", "cmd:")
 """Settings whose value names no place that content is written to."""
 _WORTH_READING = re.compile(r"[|!>~\\\"']|\.\.|shell|local|edit|alias|file:|(?:^|\s)/|-e\b")
@@ -32,6 +33,32 @@ def may_hide(texts: Iterable[str], home: Path | None) -> bool:
             is not looked at.
     """
     return any(_hides(command, home) for text in texts for command in syntax.commands(text))
+
+
+def may_be_script(name: str, texts: Iterable[str]) -> bool:
+    """Whether lftp may read the file of this name as a script: something other than a plain transfer names it.
+
+    What was transferred is content, and random content can look like a command (three random bytes hold a ``|`` in one
+    of 85 runs).
+    """
+    commands = [command for text in texts for command in syntax.commands(text)]
+    aliases = any(_may_alias(command) for command in commands)
+    naming = (command for command in commands if _names(command.text, name))
+    return any(aliases or not _only_transfers(command) for command in naming)
+
+
+def _may_alias(command: syntax.Command) -> bool:
+    """Whether a word may mean ``alias``: lftp takes abbreviations, and ``eval`` runs what words make up."""
+    return "alias" in command.text or any("alias".startswith(word) for word in syntax.words(command.text))
+
+
+def _names(command: str, name: str) -> bool:
+    return name in command or any(name in word for word in syntax.words(command))
+
+
+def _only_transfers(command: syntax.Command) -> bool:
+    joined = "&&" in command.text or "||" in command.text or "(" in command.text
+    return not command.shell and not joined and _TRANSFERS.issuperset(syntax.words(command.text)[:1])
 
 
 def _hides(command: syntax.Command, home: Path | None) -> bool:
