@@ -26,13 +26,13 @@ import bench_bare
 from bench_figure import Figure
 from bench_matrix import warm_cells
 from bench_sealed import overhead
-from ftps_harness import lftp
-from ftps_harness.attempt import Request, Scene, attempt
+from ftps_harness.client import lftp
 from ftps_harness.errors import HarnessError, UsageError
-from ftps_harness.home import Home
+from ftps_harness.play.actions.tasks import populate
+from ftps_harness.play.attempt import Request, Scene, attempt
+from ftps_harness.sandbox.home import Home
+from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.scenario import catalogue, load
-from ftps_harness.secrets import Secrets
-from ftps_harness.tasks import populate
 from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
@@ -41,7 +41,7 @@ from ftps_lab.servers import FtpsServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
     from ftps_harness.scenario import Scenario
 
 ROOT = Path(__file__).parent.parent

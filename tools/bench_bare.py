@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftps_harness import lftp, material
-from ftps_harness.home import Home
-from ftps_harness.login import Login, right_password
+from ftps_harness.client import lftp
+from ftps_harness.play import material
+from ftps_harness.play.actions.tasks import errands, populate
+from ftps_harness.play.login import Login, right_password
+from ftps_harness.sandbox.home import Home
+from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.scenario import substitute
 from ftps_harness.scenario.files import destination
-from ftps_harness.secrets import Secrets
-from ftps_harness.tasks import errands, populate
-from ftps_lab.handlers import Doorman
+from ftps_lab.server.handlers import Doorman
 from ftps_lab.servers import FtpsServer
 
 with warnings.catch_warnings():
@@ -31,8 +32,8 @@ with warnings.catch_warnings():
     from pyftpdlib.servers import FTPServer
 
 if TYPE_CHECKING:
-    from ftps_harness.home import Folder
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.sandbox.home import Folder
     from ftps_harness.scenario import Scenario, Step
     from ftps_lab.interface import ServerSpec
 

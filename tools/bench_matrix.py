@@ -11,17 +11,17 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.matrix.builds import BUILDS, KINDS
 from ftps_harness.matrix.containers import Stage
 from ftps_harness.matrix.play import Pair
-from ftps_harness.place import Here
-from ftps_harness.runner import Options, run_scenario
+from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.runner import Options, run_scenario
 from ftps_lab import containers
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
     from ftps_harness.matrix.containers import OpenPair
-    from ftps_harness.place import Place
+    from ftps_harness.play.places.loopback import Place
     from ftps_harness.scenario import Scenario
 
 _OPTIONS = Options(timeout=30.0, controls=True)

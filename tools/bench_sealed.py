@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench_figure import Figure
-from ftps_harness import process
+from ftps_harness.sandbox import process
 from ftps_harness.sandbox.sandbox import Sandbox, why_none
 from ftps_harness.sandbox.view import INSIDE
 from ftps_lab.temporary import Folder
@@ -18,7 +18,7 @@ from ftps_lab.temporary import Folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
 
 _RUNS = 20
 """Programs started for each round: one takes a few milliseconds."""

@@ -14,5 +14,5 @@ trap 'rm -rf "$work"' EXIT INT TERM
 
 cd "$work"
 env -u PYTHONPATH "$work/env/bin/ftps-lab" run document/untrusted-by-default
-cp "$checkout/tests/harness/plugin_example.py" test_example.py
+cp "$checkout/tests/harness/plugin/plugin_example.py" test_example.py
 env -u PYTHONPATH "$work/env/bin/python" -m pytest -q -p no:cacheprovider test_example.py

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
-from ftps_harness import lftp
+from ftps_harness.client import lftp
 from ftps_harness.errors import HarnessError, UsageError
 from ftps_lab import temporary
 from ftps_lab.errors import LabError
@@ -18,7 +18,7 @@ from ftps_lab.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
 
 State = Literal["ok", "note", "missing"]
 

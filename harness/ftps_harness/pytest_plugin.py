@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ftps_harness.lftp import Lftp
-    from ftps_harness.runner import ScenarioResult
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.runner import ScenarioResult
     from ftps_harness.testing import LftpRunner, ServerFactory
 
 _CLIENT = pytest.StashKey["Lftp"]()
@@ -77,7 +77,7 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run it, controls included."""
-        from ftps_harness.runner import Options, run_scenario  # idle unless used
+        from ftps_harness.play.runner import Options, run_scenario  # idle unless used
 
         client = _client(self.config)
         self.user_properties.append((_PROPERTY, _versions(client)))
@@ -114,7 +114,7 @@ def _servers() -> Iterator[ServerFactory]:
 
 def _runner(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
     """Run the real lftp in a sealed HOME: `lftp(server, rc=…)` gives the outcome that three witnesses agree on."""
-    from ftps_harness.home import Home  # idle unless used
+    from ftps_harness.sandbox.home import Home  # idle unless used
     from ftps_harness.testing import LftpRunner
 
     client = _client(request.config)
@@ -158,8 +158,8 @@ class _TestedWith:
 
 def _client(config: pytest.Config) -> Lftp:
     """The lftp to test with, identified once in a process."""
+    from ftps_harness.client.lftp import find, identify
     from ftps_harness.errors import HarnessError, UsageError  # idle unless used
-    from ftps_harness.lftp import find, identify
     from ftps_lab.errors import LabError
 
     if _CLIENT not in config.stash:

@@ -1,12 +1,12 @@
 """The lab: certificates with exactly one thing wrong, the FTPS servers that show them, and what they witnessed.
 
-It knows nothing of lftp, scenarios or pytest: `ftps_harness` builds on it, never the other way round.
+It knows nothing of lftp, scenarios or pytest: `ftps_harness` builds on it, never the other way round. Bottom up:
 
-- what others see: `certificates` are issued; `interface` says what a server is, `testimony` what it witnessed.
-- our own server: `servers` runs it in a thread, on pyftpdlib's `event_loop`; `handlers` are its control connections,
-  `data` its data connections, `attackers` what a client may meet instead. `tls` makes contexts; `tap` records the raw
-  bytes beneath TLS, which `memory_tls` and `channel` make possible; `recorder` collects what is witnessed.
-- other servers: `daemons`.
-- servers elsewhere: `agent` runs one and `remote` is the handle on it, `orders` what passes between the two;
-  `containers` is where that is. `classroom` is what the hosts of compose.yaml run.
+- `errors`, `disk`, `temporary`: sentences, files of others, folders that are cleared.
+- `certificates` are issued; `interface` says what a server is, `testimony` what it witnessed, `recorder` collects it.
+- `wire`: the only place that reads raw bytes: TLS records, FTP addresses, the tap beneath TLS, a capture.
+- `server`: control and data connections of our own server; `attackers`: what a client may meet instead; `servers`
+  starts either in a thread.
+- `daemons`: other FTPS servers. `remote`: a server in another network. `containers`: where that is. `classroom`: what
+  the hosts of compose.yaml run.
 """

@@ -1,7 +1,7 @@
 """The interface to a server of the lab, wherever it runs: what one is, and what can be asked of it. Pure.
 
 Three classes have it: `ftps_lab.servers.FtpsServer` serves in a thread of this process, `ftps_lab.daemons.DaemonServer`
-has a real daemon serve, and `ftps_lab.remote.RemoteServer` is either of them in the hands of an agent elsewhere.
+has a real daemon serve, and `ftps_lab.remote.handle.RemoteServer` is either of them in the hands of an agent elsewhere.
 """
 
 from __future__ import annotations

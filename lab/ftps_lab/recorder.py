@@ -29,7 +29,7 @@ Address = tuple[str, int]
 
 @dataclass(slots=True)
 class Tap:
-    """The growing raw bytes of one connection; `ftps_lab.tap` fills it."""
+    """The growing raw bytes of one connection; `ftps_lab.wire.tap` fills it."""
 
     kind: Literal["control", "data"]
     peer: Address

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ftps_lab.attackers import ATTACKS, Genuine
 from ftps_lab.certificates import twins
-from ftps_lab.channel import Identity, TappedTlsMixin
 from ftps_lab.errors import LabError
-from ftps_lab.event_loop import ERRORS, Waker
-from ftps_lab.handlers import CONTROLS, Doorman, root_path
 from ftps_lab.interface import Server, ServerSpec
 from ftps_lab.recorder import Recorder
-from ftps_lab.tap import watch_alerts, watch_secrets
-from ftps_lab.tls import server_context, unverified
+from ftps_lab.server.channel import Identity, TappedTlsMixin
+from ftps_lab.server.event_loop import ERRORS, Waker
+from ftps_lab.server.handlers import CONTROLS, Doorman, root_path
+from ftps_lab.server.tls import server_context, unverified
+from ftps_lab.wire.tap import watch_alerts, watch_secrets
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.data
+    warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.server.data
     from pyftpdlib.ioloop import IOLoop
     from pyftpdlib.servers import FTPServer
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ftps_harness import lftp as driver
+from ftps_harness.client import lftp as driver
+from ftps_harness.client.lftp import Lftp, find, identify
 from ftps_harness.errors import HarnessError, UsageError
-from ftps_harness.lftp import Lftp, find, identify
-from ftps_harness.runner import Options, run_scenario
+from ftps_harness.play.runner import Options, run_scenario
 from ftps_harness.scenario import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ftps_harness.place import Place
-    from ftps_harness.runner import ScenarioResult
+    from ftps_harness.play.places.loopback import Place
+    from ftps_harness.play.places.sealed import Sealed
+    from ftps_harness.play.runner import ScenarioResult
     from ftps_harness.scenario import Scenario
-    from ftps_harness.sealed import Sealed
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +92,7 @@ def sealed_here() -> None:
 @pytest.fixture(scope="module")
 def sealed(sealed_here: None, client: Lftp) -> Iterator[Sealed]:
     """A place of its own for the tests of a module."""
-    from ftps_harness.sealed import Sealed
+    from ftps_harness.play.places.sealed import Sealed
 
     with Sealed([client.path]) as place:
         yield place

@@ -24,7 +24,7 @@ from ftps_lab.attackers.downgrade import FORGED
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
 from ftps_lab.interface import ServerSpec
 from ftps_lab.servers import FtpsServer
-from ftps_lab.tap import TappedSocket
+from ftps_lab.wire.tap import TappedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

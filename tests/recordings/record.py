@@ -31,9 +31,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ftps_harness.home import Home
-from ftps_harness.lftp import Lftp, Run, find, identify, open_command, run, settings_of_ours
-from ftps_harness.secrets import Secrets
+from ftps_harness.client.lftp import Lftp, Run, find, identify, open_command, run, settings_of_ours
+from ftps_harness.sandbox.home import Home
+from ftps_harness.sandbox.secrets import Secrets
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
 from ftps_lab.interface import ServerSpec
 from ftps_lab.servers import FtpsServer
@@ -41,7 +41,7 @@ from ftps_lab.servers import FtpsServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ftps_harness.home import Folder
+    from ftps_harness.sandbox.home import Folder
 
 SECONDS = 20.0
 HOST = "localhost"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftps_harness.lftp import find, identify
+from ftps_harness.client.lftp import find, identify
 from ftps_harness.matrix.containers import Stage
 from ftps_harness.sandbox.sandbox import why_none
 from ftps_harness.scenario import catalogue, load

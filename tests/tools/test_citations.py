@@ -74,7 +74,7 @@ def test_everything_that_is_cited_is_there() -> None:
     assert {path: names for path, names in found.items() if names} == {}
 
 
-CODE, DOCS = "lab/ftps_lab/tap.py", "docs/matrix.md"
+CODE, DOCS = "lab/ftps_lab/wire/tap.py", "docs/matrix.md"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ftps_harness import signals
+from ftps_harness.sandbox import signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

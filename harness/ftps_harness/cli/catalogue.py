@@ -22,7 +22,7 @@ _WIDTH = 80
 @shared.tags
 def list_command(names: tuple[str, ...], tags: tuple[str, ...]) -> None:
     """List the scenarios: id, title and tags."""
-    from ftps_harness.catalogue import choose, outline_all  # --help needs nothing of it
+    from ftps_harness.scenario.selection import choose, outline_all  # --help needs nothing of it
 
     outlines = outline_all(choose(names), tags)
     click.echo("\n".join(_listed(outlines)))
@@ -48,8 +48,8 @@ def _listed(outlines: Sequence[Outline]) -> Iterator[str]:
 @click.argument("name", metavar="SCENARIO")
 def show(name: str) -> None:
     """Show one scenario: why it matters, and its steps."""
-    from ftps_harness.catalogue import choose_one, load_all
     from ftps_harness.report.showing import showing
+    from ftps_harness.scenario.selection import choose_one, load_all
 
     (scenario,) = load_all([choose_one(name)])
     for line in showing(scenario):
@@ -63,7 +63,7 @@ def new(name: str) -> None:
 
     NAME becomes NAME.scenario.toml; the folder it lies in is its area: mine/backup-rc.
     """
-    from ftps_harness.catalogue import write_new
+    from ftps_harness.scenario.selection import write_new
 
     path = write_new(name)
     click.echo(f"wrote {path}\nrun it: ftps-lab run {shlex.quote(str(path))}")

@@ -19,8 +19,8 @@ def serve(name: str, port: int, step: int) -> None:
     Prints what to type in another terminal: openssl's command, the rc, lftp's command, user and password. On a
     terminal, Enter goes on to the next step (a rotation, say); Ctrl-C ends it and leaves nothing behind.
     """
-    from ftps_harness import serve as serving  # OpenSSL is loaded when a server is wanted
-    from ftps_harness.catalogue import choose_one, load_all
+    from ftps_harness.scenario.selection import choose_one, load_all
+    from ftps_harness.teach import serve as serving  # OpenSSL is loaded when a server is wanted
 
     (scenario,) = load_all([choose_one(name)])
     serving.serve(scenario, click.echo, port=port, step=step)
@@ -32,7 +32,7 @@ def doctor(lftp: str | None) -> int:
     """Show what is here, and what each missing part costs."""
     from ftps_harness import doctor as examining
     from ftps_harness.report.findings import print_findings
-    from ftps_harness.signals import undisturbed
+    from ftps_harness.sandbox.signals import undisturbed
 
     parts = examining.examine(lftp)
     findings = []

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ftps_harness.matrix.baseline import Baseline, Drift
     from ftps_harness.matrix.containers import Stage
     from ftps_harness.matrix.play import MatrixRun, Pair, PairResult
+    from ftps_harness.play.runner import ScenarioResult
     from ftps_harness.report.evidence import Keeper
-    from ftps_harness.runner import ScenarioResult
 
 _DEFAULT = ("document",)
 """What is played when nothing is named: every promise of the document."""
@@ -69,11 +69,11 @@ class _Call:
     """One call of `ftps-lab matrix`, from names to exit code."""
 
     def __init__(self, names: Sequence[str], wanted: _Wanted) -> None:
-        from ftps_harness import catalogue
         from ftps_harness.errors import UsageError
         from ftps_harness.matrix.builds import BUILDS, KINDS, chosen
         from ftps_harness.report.evidence import prepare
         from ftps_harness.report.files import check_target
+        from ftps_harness.scenario import selection
 
         self._wanted = wanted
         self._builds = chosen("--client", wanted.builds, BUILDS)
@@ -84,9 +84,9 @@ class _Call:
             )
         if wanted.json is not None:
             check_target("--json", wanted.json)
-        self._scenarios = catalogue.load_all(catalogue.choose(names or _DEFAULT), wanted.tags)
-        self._folder = catalogue.default_folder()
-        if wanted.update_baseline and self._folder == catalogue.packaged_folder() and not _is_checkout(self._folder):
+        self._scenarios = selection.load_all(selection.choose(names or _DEFAULT), wanted.tags)
+        self._folder = selection.default_folder()
+        if wanted.update_baseline and self._folder == selection.packaged_folder() and not _is_checkout(self._folder):
             raise UsageError(
                 f"--update-baseline: the scenarios in {self._folder} belong to the installed package; "
                 "call it in a checkout, or in a folder with scenarios/ of your own"
@@ -106,8 +106,8 @@ class _Call:
         from ftps_harness.matrix.containers import Stage
         from ftps_harness.matrix.play import exit_code, play
         from ftps_harness.matrix.terminal import Terminal
-        from ftps_harness.runner import Options
-        from ftps_harness.signals import undisturbed
+        from ftps_harness.play.runner import Options
+        from ftps_harness.sandbox.signals import undisturbed
 
         wanted = self._wanted
         terminal = Terminal(sys.stderr if wanted.json == "-" else sys.stdout)

@@ -16,13 +16,13 @@ from ftps_harness.cli import options as shared
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ftps_harness.lftp import Lftp
-    from ftps_harness.pool import Played
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.pool import Played
+    from ftps_harness.play.runner import ScenarioResult
     from ftps_harness.report.evidence import Keeper
     from ftps_harness.report.progress import Progress
     from ftps_harness.report.tally import BuildRun
     from ftps_harness.report.terminal import Terminal
-    from ftps_harness.runner import ScenarioResult
     from ftps_harness.scenario import Scenario
 
 
@@ -94,18 +94,18 @@ class _Call:
     """One call of `ftps-lab run`, from names to exit code."""
 
     def __init__(self, names: Sequence[str], wanted: _Wanted) -> None:
-        from ftps_harness import catalogue  # everything heavy waits until it is needed
+        from ftps_harness.scenario import selection  # everything heavy waits until it is needed
 
         self._wanted = wanted
         _check_targets(wanted)
-        chosen = catalogue.choose(names)
+        chosen = selection.choose(names)
         self._again = {each.id: each.again for each in chosen}
-        self._scenarios = catalogue.load_all(chosen, wanted.tags)
-        self._where = "" if names else f"from {catalogue.default_folder()}/"
+        self._scenarios = selection.load_all(chosen, wanted.tags)
+        self._where = "" if names else f"from {selection.default_folder()}/"
 
     def run(self) -> int:
         """Run everything, report it, and say what it came to."""
-        from ftps_harness.signals import undisturbed
+        from ftps_harness.sandbox.signals import undisturbed
 
         try:
             with self._open_places():
@@ -119,7 +119,7 @@ class _Call:
     def _run(self, clients: Sequence[Lftp]) -> int:
         from ftps_harness.report.tally import exit_code
         from ftps_harness.report.terminal import Terminal
-        from ftps_harness.signals import undisturbed
+        from ftps_harness.sandbox.signals import undisturbed
 
         keepers = self._keepers(clients)
         terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
@@ -149,7 +149,7 @@ class _Call:
             UsageError: A given path is unusable, or a scenario can mean nothing for a build.
             HarnessError: There is no lftp.
         """
-        from ftps_harness import lftp
+        from ftps_harness.client import lftp
 
         clients = [lftp.identify(path) for path in self._programs()]
         if self._chosen.name == "loopback":
@@ -160,15 +160,15 @@ class _Call:
         return clients
 
     def _programs(self) -> list[Path]:
-        from ftps_harness import lftp
+        from ftps_harness.client import lftp
 
         return list(dict.fromkeys(lftp.find(path) for path in (self._wanted.lftp or (None,))))
 
     @contextlib.contextmanager
     def _open_places(self) -> Iterator[None]:
         """The place to play in. It starts beside what follows."""
-        from ftps_harness import places
-        from ftps_harness.signals import undisturbed
+        from ftps_harness.play.places import choice as places
+        from ftps_harness.sandbox.signals import undisturbed
 
         with contextlib.ExitStack() as stack:
             programs = self._programs()
@@ -188,9 +188,9 @@ class _Call:
 
     def _with(self, client: Lftp, keeper: Keeper | None, terminal: Terminal, runs: list[BuildRun]) -> None:
         """Run all scenarios with one build, and add what ended to `runs`, also where something breaks."""
-        from ftps_harness import places
-        from ftps_harness.pool import Played, affordable, play_all
-        from ftps_harness.runner import Options
+        from ftps_harness.play.places import choice as places
+        from ftps_harness.play.pool import Played, affordable, play_all
+        from ftps_harness.play.runner import Options
 
         wanted = self._wanted
         options = Options(wanted.timeout, controls=not wanted.no_controls, keep=keeper.keep if keeper else None)
@@ -232,7 +232,7 @@ class _Call:
 
     def _notes(self, jobs: int) -> Iterator[str]:
         """What a reader of the results should know about this machine."""
-        from ftps_harness.lftp import system_rc_lines
+        from ftps_harness.client.lftp import system_rc_lines
 
         if self._chosen.note:
             yield self._chosen.note
@@ -318,8 +318,8 @@ def _check_controls(scenarios: Sequence[Scenario], client: Lftp) -> None:
     Raises:
         UsageError: Some have not; all of them.
     """
-    from ftps_harness.controls import control_for
     from ftps_harness.errors import UsageError
+    from ftps_harness.play.controls import control_for
     from ftps_harness.scenario import expectation
 
     problems = []

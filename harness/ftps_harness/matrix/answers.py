@@ -11,9 +11,9 @@ from ftps_harness.report.plain import harmless, outcome_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ftps_harness.attempt import Attempt
     from ftps_harness.matrix.play import PairResult
-    from ftps_harness.runner import ScenarioResult, StepResult
+    from ftps_harness.play.attempt import Attempt
+    from ftps_harness.play.runner import ScenarioResult, StepResult
 
 UNEXPECTED = "NOT AS EXPECTED: "
 """Before an answer that the scenario does not expect."""

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
     from ftps_harness.matrix.play import PairResult
-    from ftps_harness.runner import ScenarioResult
+    from ftps_harness.play.runner import ScenarioResult
 
 FOLDER = "baselines"
 """Below the folder of the scenarios."""

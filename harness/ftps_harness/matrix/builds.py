@@ -36,8 +36,8 @@ class ServerKind:
     """One FTPS server.
 
     Attributes:
-        name: What it is called on the command line and in baselines; a kind of `ftps_lab.agent`, and of the images
-            of `ftps_lab.containers`.
+        name: What it is called on the command line and in baselines; a kind of `ftps_lab.remote.agent`, and of the
+            images of `ftps_lab.containers`.
         what: What a reader wants to know of it.
     """
 

@@ -15,26 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from ftps_harness import lftp, s_client
+from ftps_harness.client import lftp, s_client
 from ftps_harness.errors import HarnessError
-from ftps_harness.leads import is_address
 from ftps_harness.matrix.shell import MAIN, Shell
+from ftps_harness.play.places.leads import is_address
 from ftps_lab import containers
 from ftps_lab.containers.images import SERVERS, Image
 from ftps_lab.daemons import ANONYMOUS, NEEDS, is_user, why_not
 from ftps_lab.errors import LabError
 from ftps_lab.interface import LAB_KIND, ServerSpec
-from ftps_lab.remote import RemoteHost
+from ftps_lab.remote.handle import RemoteHost
 from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ftps_harness import process
-    from ftps_harness.home import Home
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
     from ftps_harness.matrix.builds import Build, ServerKind
     from ftps_harness.matrix.play import MatrixRun, Pair
+    from ftps_harness.sandbox import process
+    from ftps_harness.sandbox.home import Home
     from ftps_harness.scenario import Scenario, Step
     from ftps_lab.interface import Server
     from ftps_lab.wire import Traffic
@@ -172,7 +172,7 @@ class OpenPair:
 
 
 class PairPlace:
-    """Where a pair's lftp and server meet (`ftps_harness.place.Place`).
+    """Where a pair's lftp and server meet (`ftps_harness.play.places.loopback.Place`).
 
     Args:
         kind: The server's.

@@ -6,20 +6,20 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ftps_harness import process
 from ftps_harness.errors import sentence
-from ftps_harness.pool import play_all
+from ftps_harness.play.pool import play_all
+from ftps_harness.play.runner import ScenarioResult, run_scenario, worst
 from ftps_harness.report.tally import code_of, counts_of
-from ftps_harness.runner import ScenarioResult, run_scenario, worst
+from ftps_harness.sandbox import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
     from ftps_harness.matrix.builds import Build, ServerKind
-    from ftps_harness.place import Place
-    from ftps_harness.runner import Options
+    from ftps_harness.play.places.loopback import Place
+    from ftps_harness.play.runner import Options
     from ftps_harness.scenario import Scenario
 
 

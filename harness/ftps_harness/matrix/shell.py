@@ -12,14 +12,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from ftps_harness import process
 from ftps_harness.errors import HarnessError
+from ftps_harness.sandbox import process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ftps_lab.remote import Line
+    from ftps_lab.remote.handle import Line
 
 _GRACE_SECONDS = 15.0
 """How long the container may take, after all that an order waits for, to say that it is done."""

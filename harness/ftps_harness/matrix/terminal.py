@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.matrix.baseline import Drift
     from ftps_harness.matrix.play import MatrixRun, Pair, PairResult
-    from ftps_harness.runner import ScenarioResult
+    from ftps_harness.play.runner import ScenarioResult
 
 
 class Terminal:

@@ -12,9 +12,9 @@ from ftps_harness.report.plain import counts_words, expectation_words, harmless,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ftps_harness.attempt import Attempt
+    from ftps_harness.play.attempt import Attempt
+    from ftps_harness.play.runner import ScenarioResult, StepResult
     from ftps_harness.report.tally import BuildRun
-    from ftps_harness.runner import ScenarioResult, StepResult
     from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer
 
 _LOG_LINES = 20

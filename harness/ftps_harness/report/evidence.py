@@ -28,7 +28,7 @@ from ftps_harness.report.files import sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ftps_harness.attempt import Attempt
+    from ftps_harness.play.attempt import Attempt
     from ftps_harness.scenario import Scenario
 
 MARK = "ftps-lab-evidence.txt"
@@ -60,7 +60,7 @@ class Keeper:
         self._lock = threading.Lock()
 
     def keep(self, scenario: Scenario, step: int, label: str, attempt: Attempt) -> None:
-        """Write what belongs to one run of lftp; `ftps_harness.runner.Options.keep`."""
+        """Write what belongs to one run of lftp; `ftps_harness.play.runner.Options.keep`."""
         if self.problem:
             return
         try:

@@ -12,10 +12,10 @@ from ftps_harness.report.plain import whys
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ftps_harness.attempt import Attempt
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.attempt import Attempt
+    from ftps_harness.play.runner import ControlResult, ScenarioResult, StepResult
     from ftps_harness.report.tally import BuildRun
-    from ftps_harness.runner import ControlResult, ScenarioResult, StepResult
     from ftps_harness.scenario import Expect
 
 Json = dict[str, Any]

@@ -11,8 +11,8 @@ from ftps_harness.report.plain import harmless, whys
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ftps_harness.play.runner import ScenarioResult
     from ftps_harness.report.tally import BuildRun
-    from ftps_harness.runner import ScenarioResult
 
 _ELEMENTS = {"fail": "failure", "error": "error", "skip": "skipped"}
 

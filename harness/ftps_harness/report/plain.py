@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ftps_harness.outcome import Outcome
-    from ftps_harness.runner import StepResult
+    from ftps_harness.play.runner import StepResult
     from ftps_harness.scenario import Expect
+    from ftps_harness.verdict.outcome import Outcome
 
 
 _COMMANDS = re.compile(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftps_harness.messages import is_about_setup
+from ftps_harness.client.messages import is_about_setup
 from ftps_harness.report.account import Section
 from ftps_harness.report.plain import harmless, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ftps_harness.play.runner import ScenarioResult, StepResult
     from ftps_harness.report.tally import BuildRun
-    from ftps_harness.runner import ScenarioResult, StepResult
 
 _FEW = 5
 """How many scenarios may run for reasons to be shown in full."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ftps_harness.controls import control_for
 from ftps_harness.errors import UsageError
+from ftps_harness.play.controls import control_for
 from ftps_harness.report.plain import expectation_words, harmless, tls_words, verdict_words, wrapped
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from ftps_harness.report.plain import harmless, wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ftps_harness.runner import ScenarioResult, StepResult
+    from ftps_harness.play.runner import ScenarioResult, StepResult
 
 _MANY = 8
 """Columns that fit side by side; of more steps than these each gets a line of its own."""

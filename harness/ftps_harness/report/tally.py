@@ -11,8 +11,8 @@ from ftps_harness.report.plain import plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ftps_harness.lftp import Lftp
-    from ftps_harness.runner import ScenarioResult
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.runner import ScenarioResult
 
 STATUSES = ("pass", "fail", "error", "skip")
 """In the order of every summary."""

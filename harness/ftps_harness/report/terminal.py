@@ -30,9 +30,9 @@ from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.runner import ScenarioResult, StepResult
     from ftps_harness.report.progress import Progress
-    from ftps_harness.runner import ScenarioResult, StepResult
 
 _WIDEST = 110
 """A wider table is harder to read, not easier."""

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Self
 
 import ftps_harness
 import ftps_lab
-from ftps_harness import process
 from ftps_harness.errors import HarnessError
+from ftps_harness.sandbox import process
 from ftps_harness.sandbox.supervisor import MARK_PORT, MARK_SIZE, TOKEN_SIZE
 from ftps_lab.errors import LabError
 from ftps_lab.temporary import Folder, wanted_place
@@ -30,7 +30,7 @@ from ftps_lab.wire.capture import Capture
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ftps_lab.remote import RemoteHost
+    from ftps_lab.remote.handle import RemoteHost
     from ftps_lab.wire import Traffic
 
 _START_SECONDS = 10.0
@@ -145,7 +145,7 @@ class Sandbox:
     @functools.cached_property
     def host(self) -> RemoteHost:
         """The lab's agent inside: has servers started. It loads while others work, and so does what speaks to it."""
-        from ftps_lab.remote import RemoteHost  # with OpenSSL, long after the agent has been started
+        from ftps_lab.remote.handle import RemoteHost  # with OpenSSL, long after the agent has been started
 
         return RemoteHost(self._line, "the sandbox's agent")
 
@@ -228,7 +228,7 @@ class Sandbox:
 
 
 def _start(control: int, streams: Sequence[int], order: Mapping[str, object]) -> subprocess.Popen[bytes]:
-    agent = [sys.executable, "-m", "ftps_lab.agent"]
+    agent = [sys.executable, "-m", "ftps_lab.remote.agent"]
     complete = {**order, "agent": agent, "streams": list(streams)}
     boot = _BOOT.format(packages=list(dict.fromkeys(_PACKAGES)), control=control, order=complete)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([*_PACKAGES, *filter(None, sys.path)]))}
@@ -248,7 +248,7 @@ def _start(control: int, streams: Sequence[int], order: Mapping[str, object]) ->
 
 
 class _Line:
-    """The line to the agent inside (`ftps_lab.remote.Line`), over pipes."""
+    """The line to the agent inside (`ftps_lab.remote.handle.Line`), over pipes."""
 
     def __init__(self) -> None:
         stdin, self._to = os.pipe()

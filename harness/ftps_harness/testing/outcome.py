@@ -13,7 +13,7 @@ from ftps_harness.testing.arguments import ArgumentError, shown_value
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from ftps_harness.attempt import Attempt
+    from ftps_harness.play.attempt import Attempt
     from ftps_lab.testimony import Testimony
 
 __tracebackhide__ = arguments.hidden

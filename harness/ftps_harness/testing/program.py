@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from ftps_harness import process
-from ftps_harness.lftp.binary import environment
+from ftps_harness.client.lftp.binary import environment
 from ftps_harness.report.plain import harmless, lines_of
+from ftps_harness.sandbox import process
 from ftps_harness.testing import arguments
 from ftps_harness.testing.arguments import ArgumentError, shown_value
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ftps_harness.home import Home
+    from ftps_harness.sandbox.home import Home
     from ftps_harness.scenario.tables import Folder
 
 __tracebackhide__ = arguments.hidden
@@ -37,7 +37,7 @@ class ProgramResult:
         seconds: From its start until nothing of it was left.
         stdout: What it printed.
         stderr: The same of standard error.
-        truncated: A stream was longer than `ftps_harness.process.OUTPUT_LIMIT` bytes; the rest is lost.
+        truncated: A stream was longer than `ftps_harness.sandbox.process.OUTPUT_LIMIT` bytes; the rest is lost.
     """
 
     argv: tuple[str, ...]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
-from ftps_harness.attempt import Request, Scene, attempt
+from ftps_harness.play.attempt import Request, Scene, attempt
 from ftps_harness.scenario.files import destination
 from ftps_harness.testing import arguments, program
 from ftps_harness.testing.arguments import ArgumentError, at_the_tests_line
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ftps_harness.attempt import Attempt
-    from ftps_harness.home import Home
-    from ftps_harness.lftp import Lftp
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.attempt import Attempt
+    from ftps_harness.sandbox.home import Home
     from ftps_harness.scenario.tables import Folder
     from ftps_harness.testing.arguments import Content, Rc
 

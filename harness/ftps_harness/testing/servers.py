@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import trustme
 
-from ftps_harness.login import Login
-from ftps_harness.place import Here
+from ftps_harness.play.actions.tasks import populate
+from ftps_harness.play.login import Login
+from ftps_harness.play.places.loopback import Here
+from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.scenario import servers
 from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Server
 from ftps_harness.scenario.tables import CertificateTable
-from ftps_harness.secrets import Secrets
-from ftps_harness.tasks import populate
 from ftps_harness.testing import arguments
 from ftps_harness.testing.arguments import ArgumentError, at_the_tests_line
 from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue, twins

@@ -26,7 +26,7 @@ from ftps_lab.attackers.relay import Interceptor, InterceptorImplicit, Stripper
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ftps_lab.handlers import RecordingControl
+    from ftps_lab.server.handlers import RecordingControl
 
 ATTACKS: Final[Mapping[str, Mapping[str, type[RecordingControl]]]] = {
     "intercept": {"explicit": Interceptor, "implicit": InterceptorImplicit},

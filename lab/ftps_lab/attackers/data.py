@@ -7,14 +7,14 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ftps_lab.attackers.endpoint import Endpoint, How
-from ftps_lab.tap import UNREAD_READS, TappedSocket, TappedTls
 from ftps_lab.testimony import CAPTURED, UPLOADS, Transfer
+from ftps_lab.wire.tap import UNREAD_READS, TappedSocket, TappedTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ftps_lab.attackers.addresses import Address
     from ftps_lab.recorder import ConnectionLog
+    from ftps_lab.wire.addresses import Address
 
 
 class Listener:

@@ -10,12 +10,12 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ftps_lab.data import RecordingData
-from ftps_lab.handlers import ExplicitControl, ImplicitControl
+from ftps_lab.server.data import RecordingData
+from ftps_lab.server.handlers import ExplicitControl, ImplicitControl
 from ftps_lab.testimony import Handshake, Transfer
 
 if TYPE_CHECKING:
-    from ftps_lab.channel import Identity
+    from ftps_lab.server.channel import Identity
 
 _HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
 """A fatal alert handshake_failure(40) in a record of its own (RFC 8446 section 6.2)."""

@@ -14,7 +14,7 @@ from OpenSSL import SSL
 from pyftpdlib.log import logger
 
 if TYPE_CHECKING:
-    from ftps_lab.memory_tls import MemoryTls
+    from ftps_lab.wire.memory_tls import MemoryTls
 
 How = Literal["closed", "cut", "reset"]
 """How a stream ended: as it should (close_notify, or FIN where there is no TLS), by a FIN alone, or by a RST."""

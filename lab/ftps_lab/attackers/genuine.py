@@ -18,12 +18,12 @@ from OpenSSL import SSL
 
 from ftps_lab.attackers.endpoint import Endpoint, How, Owner
 from ftps_lab.errors import LabError
-from ftps_lab.memory_tls import MemoryTls
+from ftps_lab.wire.memory_tls import MemoryTls
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ftps_lab.attackers.addresses import Address
+    from ftps_lab.wire.addresses import Address
 
 
 @dataclass(frozen=True, slots=True)

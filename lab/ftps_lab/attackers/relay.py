@@ -11,20 +11,20 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ftps_lab.attackers import addresses
 from ftps_lab.attackers.data import DataRelay, Listener
 from ftps_lab.attackers.endpoint import Endpoint
 from ftps_lab.attackers.genuine import Genuine, Reply, Upstream
-from ftps_lab.handlers import ExplicitControl, ImplicitControl
+from ftps_lab.server.handlers import ExplicitControl, ImplicitControl
 from ftps_lab.testimony import TRANSFERS
+from ftps_lab.wire import addresses
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.data
+    warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.server.data
     from pyftpdlib.ioloop import AsyncChat
 
 if TYPE_CHECKING:
-    from ftps_lab.attackers.addresses import Address
-    from ftps_lab.channel import Identity
+    from ftps_lab.server.channel import Identity
+    from ftps_lab.wire.addresses import Address
 
 _SECURITY = frozenset({"AUTH", "PBSZ", "PROT", "CCC"})
 """Commands about the victim's own TLS, which ends here."""

@@ -2,7 +2,7 @@
 
 `engine` finds the Docker engine, `images` builds what containers are made of, `session` has containers and networks
 that are gone when it ends, `removing` clears what a killed run left. `line` leads to a container's main process, such
-as `ftps_lab.agent`, for `ftps_lab.remote`. Every failure is a LabError.
+as `ftps_lab.remote.agent`, for `ftps_lab.remote.handle`. Every failure is a LabError.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def hang_up(stream: Any) -> None:
 
 
 class ContainerLine:
-    """The line of one container (`ftps_lab.remote.Line`). One thread at a time.
+    """The line of one container (`ftps_lab.remote.handle.Line`). One thread at a time.
 
     Args:
         stream: Attached to the container; this owns it.

@@ -229,8 +229,8 @@ class Daemon(ABC):
         self.put("openssl.cnf", _OPENSSL.format(lowest=bounds[0], highest=bounds[1], ciphers=ciphers))
 
     def is_outdated(self, spec: ServerSpec) -> bool:
-        """Whether OpenSSL serves this at security level 0 only (`ftps_lab.tls`)."""
-        from ftps_lab.tls import OUTDATED_VERSIONS, is_outdated
+        """Whether OpenSSL serves this at security level 0 only (`ftps_lab.server.tls`)."""
+        from ftps_lab.server.tls import OUTDATED_VERSIONS, is_outdated
 
         assert spec.certificate is not None
         return bool(set(spec.tls) & OUTDATED_VERSIONS) or any(map(is_outdated, (spec.certificate, *spec.chain)))

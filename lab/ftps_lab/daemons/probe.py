@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from ftps_lab.tls import unverified
+from ftps_lab.server.tls import unverified
 from ftps_lab.wire.tls import fingerprint
 
 if TYPE_CHECKING:

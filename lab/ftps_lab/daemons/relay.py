@@ -55,7 +55,7 @@ class _End:
         self.events = 0
 
     def acknowledge_at_once(self) -> None:
-        """Both sides' Nagle algorithm waits for it at each step of a handshake (`ftps_lab.tap.TappedSocket`)."""
+        """Both sides' Nagle algorithm waits for it at each step of a handshake (`ftps_lab.wire.tap.TappedSocket`)."""
         if hasattr(socket, "TCP_QUICKACK"):
             with contextlib.suppress(OSError):
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

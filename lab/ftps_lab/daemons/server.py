@@ -18,8 +18,8 @@ from ftps_lab.daemons.log import sessions
 from ftps_lab.daemons.relay import Relay
 from ftps_lab.daemons.tape import Tape
 from ftps_lab.errors import LabError
-from ftps_lab.handlers import root_path
 from ftps_lab.interface import Server
+from ftps_lab.server.handlers import root_path
 from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:

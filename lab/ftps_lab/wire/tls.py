@@ -150,8 +150,8 @@ def fingerprint(der: bytes) -> str:
 
 def alert_of(connection: int, alert: tuple[Literal["sent", "received"], int, int]) -> Alert:
     """The testimony's form of an alert in clear."""
-    from ftps_lab.tap import ALERTS
     from ftps_lab.testimony import Alert
+    from ftps_lab.wire.tap import ALERTS
 
     direction, level, number = alert
     return Alert(connection, direction, "fatal" if level == 2 else "warning", ALERTS.get(number, f"alert {number}"))

@@ -1,0 +1,246 @@
+"""Which lftp: finding it, and asking it what it is.
+
+The dialect is a property of the binary, never of its version number (docs/reference.md, "Dialects"): Debian's 4.9.2
+speaks as 4.9.3 does. Three short runs tell:
+
+* ``--version``: the version, and the TLS library. OpenSSL builds of 4.9.2 and older leave the library out, 4.9.3
+  names it (docs/lftp.md, "Builds").
+* ``set -a``: only OpenSSL builds have ``ssl:ca-path``; a build without TLS has no ``ssl:ca-file``.
+* a connection: the new verification of GnuTLS builds logs ``Loaded N CAs`` and ``Loaded N CRLs`` when it sets up TLS
+  (lftp 4.9.3, src/lftp_ssl.cc, `load_keys`), before the first byte is sent; the old one logs nothing there. So a
+  listener that accepts and closes is enough: the failure of the handshake, logged as ``gnutls_handshake``, proves
+  that TLS was set up. Implicit FTPS, because it never falls back to plain FTP. Measured on Debian's 4.8.4 (classic),
+  4.9.2-2, 4.9.2-3, 4.9.3 (status), and on 4.9.3 as released, with GnuTLS (status) and OpenSSL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import select
+import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ftps_harness.client.lftp.locales import default_locale
+from ftps_harness.errors import HarnessError, UsageError
+from ftps_harness.sandbox import process
+from ftps_harness.sandbox.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Address = tuple[str, int]
+Dialect = Literal["classic", "status", "openssl"]
+
+ENVIRONMENT_VARIABLE = "FTPS_LAB_LFTP"
+"""Names the lftp to use where no ``--lftp`` is given."""
+
+_PROBE_SECONDS = 10.0
+"""Each of the three runs takes about 10 ms; this is for machines under load, and for programs that are not lftp."""
+
+_LOOPBACK_SECONDS = 5.0
+"""A connection to this machine takes microseconds; where loopback is down it may take for ever."""
+
+_INSTALL = "install it (apt install lftp, dnf install lftp, brew install lftp), or name one with --lftp PATH"
+
+
+@dataclass(frozen=True, slots=True)
+class Lftp:
+    """One lftp build.
+
+    Attributes:
+        path: The executable.
+        version: Such as ``4.9.2``.
+        tls: Its TLS library as it names it, such as ``GnuTLS 3.7.9``; ``OpenSSL`` where it names none.
+        dialect: How it talks about certificates (docs/reference.md, "Dialects").
+        locale: The locale that it runs in unless a step names another one.
+        start: What starts it: a build in a container is another one than the build of the same path here.
+    """
+
+    path: Path
+    version: str
+    tls: str
+    dialect: Dialect
+    start: process.Starter = field(default=process.run, repr=False)
+    locale: str = "C"
+
+
+def find(path: str | None = None) -> Path:
+    """The lftp to use: `path` (``--lftp``), else ``FTPS_LAB_LFTP``, else the one on PATH.
+
+    Raises:
+        UsageError: A given path is missing, a folder, or not executable.
+        HarnessError: None is given and none is on PATH.
+    """
+    if path is not None:
+        return _given(path, "--lftp")
+    if named := os.environ.get(ENVIRONMENT_VARIABLE):
+        return _given(named, ENVIRONMENT_VARIABLE)
+    if found := shutil.which("lftp"):
+        return Path(found).absolute()
+    raise HarnessError(f"no lftp on PATH: {_INSTALL}")
+
+
+def _given(path: str, where: str) -> Path:
+    candidate = Path(path).expanduser()
+    try:
+        is_folder, is_there = candidate.is_dir(), candidate.exists()
+    except OSError as error:
+        raise UsageError(f"{where} {path}: {error.strerror}; name an lftp executable") from None
+    if is_folder:
+        raise UsageError(f"{where} {path}: this is a folder; name the lftp executable in it")
+    if not is_there:
+        raise UsageError(f"{where} {path}: there is no such file; name an lftp executable")
+    if not os.access(candidate, os.X_OK):
+        raise UsageError(f"{where} {path}: this file is not executable; chmod +x it, or name an lftp executable")
+    return candidate.absolute()
+
+
+def identify(
+    path: Path, start: process.Starter = process.run, *, parent: Path | None = None, deaf: Address | None = None
+) -> Lftp:
+    """Ask an executable what it is.
+
+    Args:
+        path: The executable, where `start` runs it.
+        start: What starts it.
+        parent: A folder that it can reach, for its HOME; None for the system's place for temporary files.
+        deaf: Where something listens that is no TLS server; None makes such a listener on this machine.
+
+    Raises:
+        UsageError: It is not lftp, does not answer in time, or was built without TLS.
+        HarnessError: Nothing can be measured here (no loopback, no place to write), or the dialect is in no table.
+    """
+    with Home(parent) as home, ThreadPoolExecutor(2) as pool:
+        # First of all: only what answers as lftp is given commands to carry out.
+        ask = functools.partial(_ask, start, path, home)
+        number, library = _read_version(path, ask("--version"))
+        settings = pool.submit(ask, "-c", "set -a")
+        log = pool.submit(_set_up_tls, ask, home, deaf)
+        locale = pool.submit(default_locale, start)
+        dialect = _read_dialect(path, settings.result().stdout, log.result())
+    if library is None:
+        library = "OpenSSL" if dialect == "openssl" else "GnuTLS"
+    return Lftp(path, number, library, dialect, start, locale.result())
+
+
+def environment(home: Home, password: str | None = None, locale: str = "C") -> dict[str, str]:
+    """All that lftp gets to know of its surroundings; nothing is inherited.
+
+    Without LFTP_HOME, XDG_* and a proxy's variables, everything that lftp reads of a user lies below HOME; without
+    SSL_CERT_FILE and the like, the TLS library's store is the system's own. The locale fixes lftp's words, and how it
+    reads file names.
+    """
+    variables = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(home.seen(home.home)),
+        "LC_ALL": locale,
+        "LANG": locale,
+        "TZ": "UTC",
+        "TERM": "dumb",
+    }
+    if password is not None:
+        variables["LFTP_PASSWORD"] = password
+    return variables
+
+
+def _ask(start: process.Starter, path: Path, home: Home, *arguments: str) -> process.Finished:
+    try:
+        return start([str(path), *arguments], env=environment(home), cwd=home.seen(home.home), timeout=_PROBE_SECONDS)
+    except HarnessError as error:
+        raise UsageError(f"{path} is not lftp: {error}") from error
+
+
+def _read_version(path: Path, answer: process.Finished) -> tuple[str, str | None]:
+    """Version and TLS library of an answer to ``--version``."""
+    text = answer.stdout.decode("utf-8", "replace")
+    match = re.match(r"LFTP \| Version (\S+) ", text)
+    if answer.timed_out:
+        raise UsageError(f"{path} is not lftp: it gave no answer to --version within {_PROBE_SECONDS:.0f} seconds")
+    if match is None:
+        said = text.strip().splitlines()[0] if text.strip() else f"nothing (exit code {answer.exit_code})"
+        raise UsageError(f"{path} is not lftp: its answer to --version begins with {said[:80]!r}")
+    # The list of libraries wraps at the width of a terminal (4.9.3).
+    used = " ".join(text.partition("Libraries used:")[2].split())
+    library = re.search(r"((?:GnuTLS|OpenSSL|LibreSSL) \w[\w.]*)", used)
+    return match[1], library[1] if library else None
+
+
+def _read_dialect(path: Path, settings: bytes, log: bytes) -> Dialect:
+    if b"set ssl:ca-file " not in settings:
+        raise UsageError(f"{path} has no setting ssl:ca-file: this lftp was built without TLS; name another one")
+    if b"set ssl:ca-path " in settings:
+        return "openssl"
+    if re.search(rb"Loaded \d+ (?:CAs|CRLs)", log):  # with no CA at all, as here, only the second line is printed
+        return "status"
+    if b"gnutls_handshake" in log:
+        return "classic"
+    shown = log.decode("utf-8", "backslashreplace").strip() or "an empty log"
+    raise HarnessError(f"cannot tell the dialect of {path}: its connection to the probe left {shown}")
+
+
+def _set_up_tls(ask: Callable[..., process.Finished], home: Home, deaf: Address | None) -> bytes:
+    """What lftp logs when it sets up TLS towards a listener that speaks none."""
+    log = home.next_log()
+    with contextlib.nullcontext(deaf) if deaf else _closing_listener() as (host, port):
+        script = [
+            "set net:max-retries 1",
+            "set net:timeout 5s",
+            "set ssl:ca-file /dev/null",  # the system's bundle takes 35 ms to parse, and nothing is verified here
+            f"debug -o {home.seen(log)} 9",
+            f"open -u probe,probe -p {port} ftps://{host}",
+            "ls",
+        ]
+        ask("-c", "\n".join(script))
+    return log.read_bytes() if log.exists() else b""
+
+
+@contextlib.contextmanager
+def _closing_listener() -> Iterator[Address]:
+    """The address of a listener that accepts one connection and closes it, and the listener itself."""
+    try:
+        listener = socket.create_server(("127.0.0.1", 0))
+    except OSError as error:
+        raise HarnessError(f"cannot listen on 127.0.0.1: {error.strerror}; lftp cannot be probed without it") from error
+
+    with listener, ThreadPoolExecutor(1, "lftp-probe") as pool:
+        host, port = address = listener.getsockname()
+        _check_loopback(listener, address)
+        asked, ask = socket.socketpair()
+        with asked, ask:
+            closing = pool.submit(_close_one, listener, asked)
+            try:
+                yield host, port
+            finally:
+                ask.send(b"!")  # whoever never connected leaves it waiting
+                closing.result()  # it may not have begun to: a socket that is closed before would wake nobody
+
+
+def _check_loopback(listener: socket.socket, address: Address) -> None:
+    """Connect as lftp will.
+
+    Raises:
+        HarnessError: Nothing comes through.
+    """
+    try:
+        with socket.create_connection(address, _LOOPBACK_SECONDS):
+            listener.accept()[0].close()
+    except OSError as error:
+        raise HarnessError(
+            f"nobody can connect to 127.0.0.1 here ({error.strerror or error}), and all servers listen there: "
+            "bring the loopback up (ip link set lo up)"
+        ) from error
+
+
+def _close_one(listener: socket.socket, asked: socket.socket) -> None:
+    """Accept one connection and close it; end without one when asked to."""
+    ready, _, _ = select.select([listener, asked], [], [])
+    if listener in ready:
+        with contextlib.suppress(OSError):
+            listener.accept()[0].close()

@@ -1,0 +1,69 @@
+"""Another time for lftp alone: libfaketime, preloaded, and never a frozen clock (docs/lftp.md, "Time")."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftps_harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from ftps_harness.client.lftp.binary import Lftp
+
+_PLACES = (
+    "/usr/lib/*/faketime/libfaketime.so.1",  # Debian, Ubuntu
+    "/usr/lib*/faketime/libfaketime.so.1",  # Fedora, Arch, openSUSE
+    "/usr/local/lib/faketime/libfaketime.so.1",
+    "/opt/homebrew/lib/faketime/libfaketime.1.dylib",
+    "/usr/local/lib/faketime/libfaketime.1.dylib",
+)
+_TRY_SECONDS = 10.0
+
+
+@functools.cache
+def _library(lftp: Lftp) -> str | None:
+    """Where the library is, on the machine that lftp is started on."""
+    look = f'for place in {" ".join(_PLACES)}; do [ -e "$place" ] && echo "$place"; done; :'
+    found = lftp.start(["/bin/sh", "-c", look], env={}, cwd=Path("/"), timeout=_TRY_SECONDS).stdout.decode().split("\n")
+    return found[0] or None
+
+
+def clock_environment(lftp: Lftp, clock: str) -> dict[str, str]:
+    """The variables that make a process live at another time.
+
+    Args:
+        lftp: What is to be run with them.
+        clock: An offset from now as libfaketime knows it, such as ``+366d`` or ``-2h``.
+
+    Raises:
+        HarnessError: libfaketime is not here.
+    """
+    library = _library(lftp)
+    if library is None:
+        raise HarnessError("lftp cannot be run at another time without libfaketime: apt install faketime")
+    preload = "DYLD_INSERT_LIBRARIES" if library.endswith(".dylib") else "LD_PRELOAD"
+    # Timeouts are measured on the monotonic clock: that one stays the machine's.
+    return {preload: library, "FAKETIME": clock, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def could_not_preload(stderr: bytes) -> bool:
+    """Whether the dynamic linker said that it left the library out (ld.so goes on without it)."""
+    return b"libfaketime" in stderr and b"cannot be preloaded" in stderr
+
+
+@functools.cache
+def why_no_clock(lftp: Lftp) -> str | None:
+    """Why this lftp cannot run at another time, as a sentence for a skipped scenario; None when it can."""
+    try:
+        variables = clock_environment(lftp, "+1d")
+    except HarnessError as error:
+        return str(error)
+    variables |= {"HOME": "/nonexistent", "LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+    try:
+        answer = lftp.start([str(lftp.path), "--version"], env=variables, cwd=Path("/"), timeout=_TRY_SECONDS)
+    except (HarnessError, UsageError) as error:
+        return str(error)
+    if could_not_preload(answer.stderr) or answer.exit_code != 0:
+        return f"{lftp.path} cannot be run at another time: it does not load {_library(lftp)}"
+    return None

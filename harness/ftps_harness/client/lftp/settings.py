@@ -1,0 +1,170 @@
+"""lftp commands of ours, and reading lftp's settings back.
+
+Ours touch time, retries and the way to the lab, never trust. Each goes through ``command``, which ignores aliases: an
+rc with ``alias set echo`` would disable them all (docs/lftp.md, "The rc").
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ftps_harness.client.lftp.session import run
+from ftps_harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ftps_harness.client.lftp.binary import Lftp
+    from ftps_harness.sandbox.home import Folder, Home
+
+LAB_ADDRESS = "127.0.0.1"
+"""Where the lab's servers listen."""
+
+_SAFE_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+_SETS = re.compile(r"(?:^|;)[ \t]*set[ \t]+((?:\w+:)?[\w-]+)[ \t]+[^\s;#]", re.MULTILINE | re.IGNORECASE)
+"""A value for all, set by a line of an rc; what a file sets that the rc sources is not found."""
+
+_READ_BACK_SECONDS = 10.0
+
+
+def settings_of_ours(
+    host: str, *, patience: int = 5, address: str | None = LAB_ADDRESS, rc: str | None = None
+) -> list[str]:
+    """Settings for the time that lftp takes and for its way to the lab; nothing that touches trust.
+
+    They come after the rc, and would replace what it says: one that the rc has a line for is left to it. What it
+    makes lftp wait for has its end at lftp's time limit.
+
+    Args:
+        host: What the user types. A name leads to the lab by ``dns:name/HOST``; certificate check, closures and SNI go
+            on using the name itself (docs/lftp.md, "Names"). That also keeps ``localhost`` from being ``::1``.
+        patience: Seconds without an answer until lftp takes a connection for dead.
+        address: Where a name leads; None where the network knows the name.
+        rc: The rc's text.
+
+    Raises:
+        UsageError: The host holds characters that no lftp command can carry.
+    """
+    _check_host(host)
+    theirs = {match[1].lower().replace("_", "-") for match in _SETS.finditer(rc or "")}
+    settings = [
+        f"net:timeout {patience}s",
+        "net:max-retries 2",
+        "net:reconnect-interval-base 1",
+        "net:reconnect-interval-multiplier 1",
+        "net:reconnect-interval-max 1",
+    ]
+    if not _IPV4.fullmatch(host) and ":" not in host:
+        # With a name that is `::1` first, 4.8.4 may use up its tries there (docs/lftp.md, "Names").
+        settings += ["dns:order inet", *([f"dns:name/{host} {address}"] if address else [])]
+    return [f"command set {setting}" for setting in settings if theirs.isdisjoint(_names(setting))]
+
+
+def _names(setting: str) -> tuple[str, str]:
+    """``net:max-retries`` and ``max-retries`` of ``net:max-retries 2``: lftp takes one for the other."""
+    name = setting.partition(" ")[0]
+    return name, name.partition(":")[2]
+
+
+def open_command(protocol: str, host: str, port: int, user: str, *, scheme: str | None = None) -> str:
+    """The command that names the server; it connects to nothing yet (docs/lftp.md, "Exit codes").
+
+    The password comes by LFTP_PASSWORD, which keeps it out of the debug log. Without ``-u`` lftp logs in anonymously by
+    itself, and never over explicit TLS (docs/lftp.md, "Anonymous logins").
+
+    Args:
+        protocol: ``explicit`` and ``plain`` are ``ftp://``, ``implicit`` is ``ftps://``.
+        host: What the user types.
+        port: Where the server listens.
+        user: Who logs in; ``anonymous`` stands for lftp's own anonymous login.
+        scheme: ``ftp`` or ``ftps``, whatever the protocol; None for the one that belongs to it.
+
+    Raises:
+        UsageError: The host or the user holds characters that no lftp command can carry.
+    """
+    _check_host(host)
+    if not user or any(letter in user for letter in "\r\n\0"):
+        raise UsageError(f"user {user!r}: must not be empty, nor hold a line end or NUL")
+    # Not `-u`: its argument ends at a comma, a colon or a blank (docs/lftp.md, "Users and passwords").
+    who = "" if user == "anonymous" else f"--user {quoted(user)} --env-password "
+    scheme = scheme or scheme_of(protocol)
+    address = f"[{host}]" if ":" in host else host
+    return f"command open {who}-p {port} {scheme}://{address}"
+
+
+def scheme_of(protocol: str) -> str:
+    """The URL scheme of whoever knows what the server speaks: ``ftp``, and ``ftps`` for implicit FTPS."""
+    return "ftps" if protocol == "implicit" else "ftp"
+
+
+def quoted(word: str) -> str:
+    """A word as lftp reads it back from a command line, unquoted where nothing in it means anything."""
+    if re.fullmatch(r"[A-Za-z0-9._@+][A-Za-z0-9._@+-]*", word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def settings_text(
+    lftp: Lftp, home: Home, script: Iterable[str] = (), *, cwd: Folder = "home", prefix: Sequence[str] = ()
+) -> str:
+    """Every setting in effect after the rc and `script`, as lftp's own ``set -a`` prints them.
+
+    They are printed into a file: whatever the rc prints does not mix with them.
+
+    Raises:
+        HarnessError: lftp printed none (an rc that ends lftp, for one).
+    """
+    target = home.next_log().with_suffix(".settings")
+    target.unlink(missing_ok=True)
+    lines = [*script, f"command set -a > {home.seen(target)}"]
+    finished = run(lftp, home, script=lines, timeout=_READ_BACK_SECONDS, cwd=cwd, log=False, prefix=prefix)
+    try:
+        text = target.read_text("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        text = ""
+    if not text:
+        said = finished.stderr.decode("utf-8", "backslashreplace").strip() or "nothing"
+        raise HarnessError(f"lftp printed no settings (exit code {finished.exit_code}, it said: {said[:300]})")
+    return text
+
+
+def read_back(
+    lftp: Lftp,
+    home: Home,
+    names: Iterable[str],
+    script: Iterable[str] = (),
+    *,
+    cwd: Folder = "home",
+    prefix: Sequence[str] = (),
+) -> dict[str, dict[str, str]]:
+    """The effective values of settings: by name, then by closure (``""`` is the global value).
+
+    Raises:
+        HarnessError: lftp printed no settings.
+    """
+    return parse_settings(settings_text(lftp, home, script, cwd=cwd, prefix=prefix), names)
+
+
+def parse_settings(text: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What ``set -a`` printed, by name and closure; a name that this lftp does not have is left out."""
+    wanted = set(names)
+    found: dict[str, dict[str, str]] = {}
+    for line in text.splitlines():
+        # lftp quotes what holds blanks and the like, and escapes " and \ (lftp 4.9.3, src/ResMgr.cc).
+        match = re.fullmatch(r'set ([\w:-]+)(?:/("(?:\\.|[^"\\])*"|(?:\\.|[^\s\\])*))? ("(?:\\.|[^"\\])*"|\S+)', line)
+        if match and match[1] in wanted:
+            found.setdefault(match[1], {})[_unquote(match[2] or "")] = _unquote(match[3])
+    return found
+
+
+def _unquote(word: str) -> str:
+    if word.startswith('"'):
+        word = word[1:-1]
+    return re.sub(r"\\(.)", r"\1", word)
+
+
+def _check_host(host: str) -> None:
+    if not _SAFE_HOST.fullmatch(host):
+        raise UsageError(f"host {host!r}: use letters, digits and . _ - only (and : in an IPv6 address)")

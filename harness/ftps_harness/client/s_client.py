@@ -1,0 +1,100 @@
+"""Fetching a server's certificate as the document does: with ``openssl s_client``, cut out of what it prints."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ftps_harness.errors import HarnessError
+from ftps_harness.sandbox import process
+from ftps_lab.temporary import Folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\s]+?-----END CERTIFICATE-----\r?\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What ``openssl s_client`` brought.
+
+    Attributes:
+        command: What was run.
+        output: All of its standard output, as a user would see and save it; its text differs between OpenSSL versions
+            and its length from run to run (docs/lftp.md, "openssl s_client"), so only `certificates` compare.
+        certificates: The PEM blocks in it, in the order that the server sent them: the first is the leaf.
+    """
+
+    command: tuple[str, ...]
+    output: bytes
+    certificates: tuple[bytes, ...]
+
+    @property
+    def leaf(self) -> bytes:
+        """The server's own certificate."""
+        return self.certificates[0]
+
+
+def fetch(
+    host: str,
+    port: int,
+    *,
+    protocol: Literal["explicit", "implicit"] = "explicit",
+    server_name: str | None = None,
+    timeout: float = 10.0,
+    start: process.Starter = process.run,
+    parent: Path | None = None,
+) -> Fetched:
+    """Run the document's command and cut the certificates out of its output.
+
+    Its exit code says nothing (it is 0 although verification fails; docs/lftp.md, "openssl s_client"): what counts is
+    whether a certificate came. OpenSSL 1.1.1 and newer send `host` as the name in SNI unless it is an address.
+
+    Args:
+        host: The name or address to connect to.
+        port: The server's port.
+        protocol: ``explicit`` asks for TLS with ``-starttls ftp``; ``implicit`` begins with it.
+        server_name: Another name for SNI.
+        timeout: Seconds until it is given up; an implicit port without TLS, for one, answers nothing.
+        start: What starts openssl: on this machine, or in a container.
+        parent: A folder that it can reach, for its HOME; None for the system's place for temporary files.
+
+    Raises:
+        HarnessError: openssl is missing, or brought no certificate.
+    """
+    openssl = shutil.which("openssl") if start is process.run else "/usr/bin/openssl"
+    if openssl is None:
+        raise HarnessError("no openssl on PATH, and the document fetches the certificate with it: apt install openssl")
+    command = command_line(host, port, protocol=protocol, server_name=server_name)
+    with Folder("openssl", parent) as folder:
+        # An openssl.cnf or a store of the user's changes nothing here, and reading the system's takes 20 ms.
+        variables = {"PATH": "/usr/bin:/bin", "HOME": str(folder.path), "LC_ALL": "C", "OPENSSL_CONF": "/dev/null"}
+        variables |= {"SSL_CERT_FILE": "/dev/null", "SSL_CERT_DIR": "/dev/null"}
+        finished = start([openssl, *command[1:]], env=variables, cwd=folder.path, timeout=timeout)
+    certificates = tuple(_PEM.findall(finished.stdout))
+    if not certificates:
+        raise HarnessError(f"{shlex.join(command)} brought no certificate: {_why(finished, timeout)}")
+    return Fetched(command, finished.stdout, certificates)
+
+
+def command_line(
+    host: str, port: int, *, protocol: Literal["explicit", "implicit"] = "explicit", server_name: str | None = None
+) -> tuple[str, ...]:
+    """The command as a user types it."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    starttls = ("-starttls", "ftp") if protocol == "explicit" else ()
+    name = ("-servername", server_name) if server_name else ()
+    return ("openssl", "s_client", "-showcerts", "-connect", address, *starttls, *name)
+
+
+def _why(finished: process.Finished, timeout: float) -> str:
+    if finished.timed_out:
+        return f"the server did not show one within {timeout:.0f} seconds (is TLS spoken on this port?)"
+    said = [line for line in finished.stderr.decode("utf-8", "replace").splitlines() if "error" in line.lower()]
+    if said:
+        return said[-1].strip()
+    return f"exit code {finished.exit_code}, and nothing about why (is TLS spoken on this port?)"

@@ -1,0 +1,1 @@
+"""Playing a scenario: `runner` its steps, `attempt` one run of lftp, `actions` what lftp does there, `places` where."""

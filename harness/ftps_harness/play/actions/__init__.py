@@ -1,0 +1,1 @@
+"""What lftp is asked to do, and what proves that it did it."""

@@ -1,0 +1,85 @@
+"""The first witness: what lftp showed of one run, for the others to be held against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ftps_harness.client import messages
+from ftps_harness.play.actions.literals import Literal
+from ftps_harness.play.actions.tasks import holds_payload
+from ftps_harness.play.actions.transferred import doubts
+from ftps_harness.verdict.outcome import ClientAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftps_harness.client.lftp import Run
+    from ftps_harness.client.messages import Word
+    from ftps_harness.play.actions.evidence import Errand, Evidence
+    from ftps_harness.play.actions.transferred import Local
+    from ftps_harness.sandbox.secrets import Secrets
+
+
+def client_account(
+    run: Run,
+    todo: Sequence[Errand],
+    evidence: Evidence,
+    said: bytes,
+    *,
+    dialect: str,
+    secrets: Secrets,
+    local: Local,
+    log: bool,
+) -> ClientAccount:
+    """What lftp said and did, and which tasks there is proof of.
+
+    Args:
+        run: The finished lftp.
+        todo: What was requested.
+        evidence: What is looked at afterwards.
+        said: Standard error from where the requested commands begin.
+        dialect: lftp's.
+        secrets: The run's.
+        local: The files on lftp's side, before and after.
+        log: The debug log was asked for.
+    """
+    words = messages.words(run.stderr, run.log, dialect)
+    complaints = _complaints(todo, said)
+    failed = bool(words) or any(complaint.kind != "unknown" for complaint in complaints)
+    evidence = replace(evidence, complaint=failed)
+    # lftp logs each connection that it tries: a log may be empty only where a command failed before there was one.
+    idle = any(word.kind == "local" for word in (*words, *complaints)) and not evidence.testimony.connections
+    tasks = tuple(errand.proof(evidence) for errand in todo)
+    literal = any(isinstance(errand, Literal) for errand in todo)
+    return ClientAccount(
+        exit_code=run.exit_code,
+        signal=run.signal,
+        timed_out=run.timed_out,
+        words=words,
+        notes=messages.notes(run.stderr),
+        tasks=tasks,
+        unproved=tuple(doubts(evidence, local)) if literal and all(task.done for task in tasks) else (),
+        log_missing=log and not run.log and not idle,
+        log_notes=messages.log_notes(run.log, run.stderr),
+        sent=messages.sent(run.log),
+        holds_payload=holds_payload(evidence, secrets),
+        complaints=complaints,
+        connects=messages.connects(run.log),
+        cut=run.cut,
+        may_hide=evidence.may_hide,
+        tried=not log or messages.tried(run.log),
+        named=messages.named_certificates(run.log),
+    )
+
+
+def _complaints(todo: Sequence[Errand], said: bytes) -> tuple[Word, ...]:
+    """What lftp says of literal commands that it could not carry out; for the others there is better proof.
+
+    Where they run programs, what is in no table may be these programs' word.
+    """
+    literals = [errand for errand in todo if isinstance(errand, Literal)]
+    if not literals:
+        return ()
+    programs = any(literal.runs_programs for literal in literals)
+    return tuple(word for word in messages.complaints(said) if word.kind != "unknown" or not programs)

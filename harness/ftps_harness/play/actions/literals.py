@@ -1,0 +1,172 @@
+"""A literal lftp command as a request: every command of its line, and the proof that each came to a good end."""
+
+from __future__ import annotations
+
+import secrets as randomness
+from typing import TYPE_CHECKING
+
+from ftps_harness.client.lftp import syntax
+from ftps_harness.play.actions.evidence import Errand, holds, sha256
+from ftps_harness.play.actions.reverse import unsent
+from ftps_harness.play.actions.transferred import lost
+from ftps_harness.verdict.outcome import Task
+from ftps_lab.testimony import FILES, UPLOADS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ftps_harness.play.actions.evidence import Evidence
+    from ftps_harness.sandbox.secrets import Secrets
+    from ftps_lab.testimony import Command, Testimony
+
+_REFUSED = 400
+"""The first reply code that says no (RFC 959 section 4.2.1)."""
+
+
+_ASKS = {
+    **dict.fromkeys(("put", "mput"), UPLOADS),
+    **dict.fromkeys(("get", "mget", "pget"), frozenset({"RETR"})),
+    **dict.fromkeys(("rm", "mrm"), frozenset({"DELE", "RMD", "XRMD"})),
+    "mkdir": frozenset({"MKD", "XMKD"}),
+    "mv": frozenset({"RNFR"}),
+}
+"""lftp's command → the FTP commands of which the server must hear one (RFC 959 section 4.1)."""
+
+
+class Literal(Errand):
+    """A literal lftp command: done when each of its commands succeeded, somebody was let in, no transfer was cut short.
+
+    lftp's exit code is that of the last command alone, so behind each command of the line stands a word of ours, which
+    is written when that command succeeded. It is believed where lftp says nothing else (a ``put`` whose data channel
+    is refused ends well). What it should bring is not known, so neither side can hold a result that the other lacks.
+
+    Args:
+        name: As the scenario writes it.
+        secrets: The run's.
+        downloads: The folder for downloads.
+        uploads: The folder for uploads.
+        marks: The file that the words of ours are written to: not lftp's output, which ``cmd:trace`` fills with them.
+        earlier: The commands of the literals before it.
+        last: Nothing is requested after it, so it may end lftp.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        secrets: Secrets,
+        downloads: Path,
+        uploads: Path,
+        *,
+        marks: Path,
+        last: bool,
+        earlier: Sequence[syntax.Command] = (),
+    ) -> None:
+        super().__init__(name, secrets, downloads, uploads)
+        self._commands = syntax.commands(name)
+        self._last = last
+        self._earlier = earlier
+        self._file = marks
+        token = randomness.token_hex(10)
+        self._marks = [f"{token}-{number}" for number, each in enumerate(self._commands) if not each.background]
+
+    @property
+    def runs_programs(self) -> bool:
+        """Whether a program of another kind may write on lftp's standard error: what no table holds may be its word."""
+        shells = {"!", "shell", "local"}
+        return any(
+            each.shell or "|" in (read := syntax.words(each.text)) or shells.intersection(read)
+            for each in self._commands
+        )
+
+    def command(self) -> str:
+        """As the scenario writes it, and a word of ours behind each command.
+
+        It stands on a line of its own: what begins with ``!`` ends only there.
+        """
+        marks = iter(self._marks)
+        lines = []
+        for each in self._commands:
+            lines += [f"{each.text} &"] if each.background else [each.text, self._mark(next(marks))]
+        return "\n".join(lines)
+
+    def typed(self) -> str:
+        """As the scenario writes it."""
+        return self.name
+
+    def _mark(self, word: str) -> str:
+        return f"&& {write(word, self._file)}"
+
+    def proof(self, evidence: Evidence) -> Task:
+        """What is named like a served file must hold the same bytes."""
+        served = {self._secrets.file_name: self._secrets.content, **self._secrets.tree}
+        intact = all(holds(path, sha256(served[path.name])) for path in evidence.written if path.name in served)
+        succeeded = not evidence.complaint and self._came_to_an_end(evidence) and not self._refused(evidence)
+        transfers = evidence.testimony.transfers
+        complete = (
+            evidence.testimony.logged_in
+            and self._asked_for(evidence.testimony)
+            and all(t.completed and not t.forged for t in transfers)
+        )
+        complete = complete and not lost(evidence) and not unsent((*self._earlier, *self._commands), evidence)
+        return Task(self.name, None if succeeded and intact else False, succeeded and complete)
+
+    def _asked_for(self, testimony: Testimony) -> bool:
+        """Whether the server heard of what each command is for: an alias could have made it another one.
+
+        A transfer that goes on with ``-c`` may have nothing left to ask for, and a URL names another server.
+        """
+        heard = {command.verb for command in testimony.commands}
+        for each in self._commands:
+            name, *words = syntax.words(each.text) or [""]
+            elsewhere = any("://" in word or word.startswith(("file:", "-c")) for word in words)
+            if name in _ASKS and not elsewhere and not each.background and heard.isdisjoint(_ASKS[name]):
+                return False
+        return True
+
+    def _came_to_an_end(self, evidence: Evidence) -> bool:
+        """Whether each command succeeded; the last one may be the end of lftp, as a script's ``bye`` is."""
+        missing = [mark for mark in self._marks if mark not in evidence.marks]
+        return not missing or (evidence.left and self._last and missing == self._marks[-1:])
+
+    def _refused(self, evidence: Evidence) -> bool:
+        """Whether the server refused what lftp takes for done: ``quote`` and ``site`` succeed whatever the reply is."""
+        testimony = evidence.testimony
+        scripts = (command for text in evidence.told for command in syntax.commands(text))
+        asked = {command for each in (*self._commands, *scripts) if (command := _as_sent(each.text))}
+        return any(_sent(command) in asked and _is_refused(command) for command in testimony.commands) or any(
+            _is_refused(command) and not _repeated(command, testimony)
+            for command in testimony.commands
+            if command.verb in FILES
+        )
+
+
+def write(word: str, file: Path) -> str:
+    """The lftp command that appends a line to a file."""
+    quoted = str(file).replace("\\", "\\\\").replace('"', '\\"')
+    return f'command echo {word} >> "{quoted}"'
+
+
+def _as_sent(command: str) -> str:
+    """The FTP command that a ``quote`` or ``site`` of lftp's sends; empty for another command."""
+    read = syntax.words(command)
+    verb = read[0].lower() if read else ""
+    if len(verb) > 1 and "quote".startswith(verb):
+        return " ".join(read[1:]).strip().lower()
+    return " ".join(["site", *read[1:]]).strip().lower() if verb == "site" else ""
+
+
+def _sent(command: Command) -> str:
+    return f"{command.verb} {command.argument}".strip().lower()
+
+
+def _is_refused(command: Command) -> bool:
+    return command.reply is not None and command.reply >= _REFUSED
+
+
+def _repeated(refused: Command, testimony: Testimony) -> bool:
+    """Whether the same was asked for again, and not refused: lftp tries again, and logs in again for that."""
+    return any(
+        _sent(command) == _sent(refused) and not _is_refused(command)
+        for command in testimony.commands[testimony.commands.index(refused) :]
+    )

@@ -1,0 +1,58 @@
+"""Whether a server kept what it says that it took: its files, held against the uploads of its testimony."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from ftps_harness.play.actions.evidence import sha256
+from ftps_lab import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ftps_lab.testimony import Testimony, Transfer
+
+_CHANGING = frozenset({"DELE", "RMD", "RNFR", "RNTO", "APPE", "STOU"})
+"""Commands after which a file is not, or need not be, what one upload of that name brought."""
+
+
+def not_kept(testimony: Testimony, root: Path) -> tuple[str, ...]:
+    """The completed uploads that are not on the server's disk as they came, a sentence each.
+
+    Args:
+        testimony: The server's; of an attacker in the middle that of the genuine server behind it.
+        root: The folder that it serves.
+    """
+    return tuple(_missing(testimony.behind or testimony, root))
+
+
+def _missing(testimony: Testimony, root: Path) -> Iterator[str]:
+    changed = {posixpath.basename(c.argument.rstrip("/")) for c in testimony.commands if c.verb in _CHANGING}
+    resumed = any(c.verb == "REST" and c.argument.strip() not in {"", "0"} for c in testimony.commands)
+    for name, upload in _last(testimony).items():
+        parts = name.split("/")
+        if resumed or not upload.completed or changed.intersection(parts) or ".." in parts:
+            continue
+        path = root / name
+        if not disk.is_file(path):
+            yield f"the server says that it took {name}, but it has no such file"
+        elif upload.sha256 not in _as_sent(content := disk.read(path)):
+            yield f"the server says that it took {upload.size} bytes of {name}, but it holds other {len(content)} bytes"
+
+
+def _as_sent(content: bytes) -> set[str]:
+    """The hashes that a file may have had on the way: in an ASCII transfer lines end in CRLF (RFC 959 3.1.1.1)."""
+    return {sha256(content), sha256(content.replace(b"\n", b"\r\n"))}
+
+
+def _last(testimony: Testimony) -> dict[str, Transfer]:
+    """The last upload of each name: it is the one that stays. Without a hash nothing can be compared.
+
+    Nothing in clear is a ClientHello that came in the place of content (`ftps_lab.server.data.is_client_hello`): the
+    server stored it, and does not count it.
+    """
+    stored = (t for t in testimony.transfers if t.verb == "STOR" and t.sha256 and t.name and not t.forged)
+    uploads = [t for t in stored if t.size or t.channel == "tls"]
+    return {upload.name.lstrip("/"): upload for upload in uploads}

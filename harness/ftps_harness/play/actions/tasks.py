@@ -1,0 +1,152 @@
+"""What a step asks lftp to do, as lftp commands, and the proof afterwards that it was done.
+
+A task is done when the bytes are the same on both sides, by hash: what the server witnessed and what the client holds.
+lftp's exit code is no proof (it is the last command's alone).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ftps_harness.client.lftp import syntax
+from ftps_harness.play.actions.evidence import Errand, holds, sha256
+from ftps_harness.play.actions.literals import Literal
+from ftps_harness.sandbox.secrets import RECOGNISED, SMALLEST_NEEDLE
+from ftps_harness.verdict.outcome import Task
+from ftps_lab import disk
+from ftps_lab.testimony import LISTINGS, UPLOADS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ftps_harness.play.actions.evidence import Evidence
+    from ftps_harness.sandbox.secrets import Secrets
+
+
+_TRANSFER_LOG = re.compile(rb"^\d{4}(?:-\d\d){2} \d\d(?::\d\d){2} [^\n]* -> [^\n]* \d+-\d+ [^\n]*\n?", re.MULTILINE)
+"""What lftp notes of a transfer (``xfer:log``; lftp 4.9.2): names, whether or not it took their content."""
+
+
+class List(Errand):
+    """A long listing; the name that nothing but a listing holds must be in it."""
+
+    def command(self) -> str:
+        """`ls`, which asks the server with LIST."""
+        return "ls"
+
+    def proof(self, evidence: Evidence) -> Task:
+        """The client printed the name; the server completed a listing."""
+        complete = any(t.verb in LISTINGS and t.completed and t.size for t in evidence.transfers)
+        return Task(self.name, self._secrets.listed_name.encode() in evidence.stdout, complete)
+
+
+class Get(Errand):
+    """A download of the secret file."""
+
+    def command(self) -> str:
+        """Into the folder for downloads, under its own name."""
+        return f"get {self._secrets.file_name} -o {self._downloads / self._secrets.file_name}"
+
+    def proof(self, evidence: Evidence) -> Task:
+        """The same bytes at the client and in the server's account."""
+        digest = sha256(self._secrets.content)
+        sent = any(t.verb == "RETR" and t.completed and t.sha256 == digest for t in evidence.transfers)
+        return Task(self.name, holds(evidence.downloads / self._secrets.file_name, digest), sent)
+
+
+class Put(Errand):
+    """An upload of a secret file. The client cannot know whether it arrived: the server's disk does."""
+
+    def command(self) -> str:
+        """From the folder for uploads."""
+        return f"put {self._uploads / self._secrets.upload_name}"
+
+    def proof(self, evidence: Evidence) -> Task:
+        """The same bytes in the server's account and in its folder."""
+        digest = sha256(self._secrets.upload_content)
+        stored = any(t.verb in UPLOADS and t.completed and t.sha256 == digest for t in evidence.transfers)
+        return Task(self.name, None, stored and holds(evidence.root / self._secrets.upload_name, digest))
+
+
+class Mirror(Errand):
+    """A download of the whole served tree."""
+
+    def command(self) -> str:
+        """Into a folder of its own below the downloads; uploads of earlier steps are left out by name."""
+        return f"mirror {self._secrets.tree_name} {self._downloads / 'mirror'}"
+
+    def proof(self, evidence: Evidence) -> Task:
+        """Every file of the tree, byte for byte."""
+        sent = {t.sha256 for t in evidence.transfers if t.verb == "RETR" and t.completed}
+        digests: Mapping[str, str] = {name: sha256(data) for name, data in self._secrets.tree.items()}
+        here = all(holds(evidence.downloads / "mirror" / name, digest) for name, digest in digests.items())
+        return Task(self.name, here, sent.issuperset(digests.values()))
+
+
+_KINDS: dict[str, type[Errand]] = {"list": List, "get": Get, "put": Put, "mirror": Mirror}
+
+
+def errands(run: tuple[str, ...], secrets: Secrets, downloads: Path, uploads: Path, marks: Path) -> list[Errand]:
+    """The items of `run`, in order; literal commands write a word into `marks` when they succeed."""
+    found: list[Errand] = []
+    earlier: list[syntax.Command] = []
+    for number, item in enumerate(run, 1):
+        if item in _KINDS:
+            found.append(_KINDS[item](item, secrets, downloads, uploads))
+        else:
+            last = number == len(run)
+            found.append(Literal(item, secrets, downloads, uploads, marks=marks, last=last, earlier=tuple(earlier)))
+            earlier += syntax.commands(item)
+    return found
+
+
+def populate(root: Path, secrets: Secrets) -> None:
+    """Put what the server serves into its folder."""
+    (root / secrets.file_name).write_bytes(secrets.content)
+    (root / secrets.listed_name).write_bytes(secrets.listed_content)
+    (root / secrets.tree_name).mkdir()
+    for name, data in secrets.tree.items():
+        (root / secrets.tree_name / name).write_bytes(data)
+
+
+def files_below(*folders: Path) -> dict[Path, tuple[int, int, int]]:
+    """The regular files below some folders, and what tells whether one is still as it was."""
+    found = {}
+    for path, own in disk.below(*folders):
+        state = disk.target(path, own)
+        if state is not None:
+            found[path] = (state.st_ino, state.st_size, state.st_ctime_ns)
+    return found
+
+
+def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
+    """Whether the client got anything of what is served: on its standard output or error, or in a file.
+
+    Content that carries no mark of ours (a file of the user's own) is known by the hash of what was transferred; or,
+    where only a part of it was kept (TLS 1.2 with GnuTLS: 16 KiB and more before lftp refuses, measured on 4.9.2), as
+    the beginning of the served file that was asked for. A name counts only where lftp cannot have it from what it was
+    told to do: with ``cmd:trace`` it prints that, and it notes transfers in a log.
+    """
+    transfers = evidence.transfers
+    contents = (secrets.content, secrets.listed_content, *secrets.tree.values())
+    served = {sha256(content) for content in contents if content}
+    served |= {t.sha256 for t in transfers if t.direction == "download" and t.size}
+    asked = [evidence.root / t.name for t in transfers if t.verb == "RETR" and t.name and t.size]
+    offered = [disk.read(path) for path in dict.fromkeys(asked) if disk.is_file(path)]
+    heads = [content[:RECOGNISED] for content in offered if len(content) >= SMALLEST_NEEDLE]
+    written = (disk.read(path) for path in evidence.written)
+    every_name = b" ".join(secrets.names)  # lftp names files when it complains of them
+    return (
+        secrets.find_payload(evidence.stdout, evidence.known)
+        or secrets.find_payload(evidence.stderr, every_name)
+        or secrets.find_payload(evidence.log, every_name)
+        or any(head in stream for head in heads for stream in (evidence.stdout, evidence.stderr))
+        or any(
+            sha256(content) in served
+            or secrets.find_payload(_TRANSFER_LOG.sub(b"", content), evidence.known)
+            or (bool(content) and any(whole.startswith(content) for whole in offered))
+            for content in written
+        )
+    )

@@ -1,0 +1,304 @@
+"""One run of lftp against one server, and what the three witnesses saw of it.
+
+The runner and the pytest fixtures share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ftps_harness.client import lftp
+from ftps_harness.play.actions.client_account import client_account
+from ftps_harness.play.actions.evidence import Evidence
+from ftps_harness.play.actions.literals import Literal
+from ftps_harness.play.actions.marks import Marks
+from ftps_harness.play.actions.stored import not_kept
+from ftps_harness.play.actions.tasks import errands, files_below
+from ftps_harness.play.actions.transferred import SMALL, Local, charset_of, named_outside
+from ftps_harness.play.login import Login
+from ftps_harness.play.places.loopback import Here
+from ftps_harness.verdict import needles, on_the_wire
+from ftps_harness.verdict.hiding import may_be_script, may_hide
+from ftps_harness.verdict.judgement import Seen
+from ftps_harness.verdict.outcome import Outcome, Situation, WireAccount, conclude
+from ftps_harness.verdict.traffic import NOTHING, Elsewhere, elsewhere
+from ftps_lab import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp, Run
+    from ftps_harness.play.actions.evidence import Errand
+    from ftps_harness.play.places.loopback import Place
+    from ftps_harness.sandbox.home import Folder, Home
+    from ftps_harness.sandbox.secrets import Secrets
+    from ftps_harness.verdict.needles import Passwords
+    from ftps_harness.verdict.outcome import ClientAccount
+    from ftps_lab.interface import Server, ServerSpec
+    from ftps_lab.testimony import Testimony, Wire
+
+
+START_UP = (".lftprc", ".lftp/bookmarks", ".netrc", ".config/lftp/rc")
+"""Files in HOME that lftp may read by itself besides its rc (docs/lftp.md, "The rc")."""
+
+BACKGROUND_LOGS = (".lftp/log", ".local/share/lftp/log")
+"""Where lftp's output goes once it has moved to the background (lftp 4.9.3, src/lftp.cc; measured on 4.9.2-2)."""
+
+_State = tuple[int, int, int]
+
+_SCRIPT = 1 << 16
+"""A file up to this size may be a script."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What lftp is to do.
+
+    Attributes:
+        rc: The rc file, placeholders replaced; None for none at all.
+        host: What the user types.
+        run: The items of `run`.
+        scheme: ``ftp`` or ``ftps``; None for the one that belongs to the server's protocol.
+        user: None for the right one: the server's, or the run's secret one.
+        password: None for the right one.
+        before: lftp commands between our settings and `open`.
+        timeout: Seconds that lftp may take.
+        log: Have lftp write its debug log, the third place where it states a refusal.
+    """
+
+    rc: str | None
+    host: str = "localhost"
+    run: tuple[str, ...] = ("list", "get")
+    scheme: str | None = None
+    user: str | None = None
+    password: str | None = None
+    cwd: Folder = "home"
+    clock: str | None = None
+    locale: str | None = None
+    before: tuple[str, ...] = ()
+    timeout: float = 30.0
+    log: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One lftp process, what the three witnesses say of it, and the outcome.
+
+    Attributes:
+        start_up: What else than the rc lftp may read by itself, as it was before the run.
+    """
+
+    outcome: Outcome
+    run: Run
+    rc: str
+    client: ClientAccount
+    testimony: Testimony
+    wire: Wire
+    exposure: WireAccount
+    start_up: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def said(self) -> str:
+        """lftp's own text: standard error, and the refusals and complaints that only its debug log holds."""
+        said = (self.run.stderr.decode("utf-8", "replace"), self.client.message, *self.client.log_notes)
+        return "\n".join(said)
+
+    @property
+    def seen(self) -> Seen:
+        """What is compared with what a step expects."""
+        return Seen(self.outcome, self.said, self.testimony.handshakes)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where it happens: the client, its HOME, the server, what that serves, what is secret, and the place."""
+
+    client: Lftp
+    home: Home
+    server: Server
+    root: Path
+    secrets: Secrets
+    place: Place = field(default_factory=Here)
+
+
+def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
+    """Run lftp once and ask all three witnesses.
+
+    Args:
+        scene: Where.
+        spec: What the server is at this moment.
+        request: What lftp is to do.
+
+    Raises:
+        LabError: The server failed.
+        HarnessError: lftp cannot be started, or HOME cannot be written.
+    """
+    server, secrets = scene.server, scene.secrets
+    _prepare(scene, request)
+    before = files_below(*scene.home.reach)
+    marks = Marks.new(scene.home)
+    here = scene.home
+    todo = errands(request.run, secrets, here.seen(here.downloads), here.seen(here.uploads), marks.seen)
+    local = Local(charset_of(request.locale or scene.client.locale), lambda: _files_at_hand(scene, request))
+    if any(isinstance(errand, Literal) for errand in todo):
+        local.note(SMALL)
+    start_up = {f"~/{name}": disk.read(here.home / name) for name in START_UP if disk.is_file(here.home / name)}
+    server.record()
+    scene.place.watch()
+    fresh = not server.testimony().connections
+    login = Login.of(spec, secrets, request.user, request.password)
+    run, said = marks.taken_out(_run(scene, spec, request, login, todo, marks))
+    settled = server.settle()
+    testimony, wire = server.testimony(), server.wire()
+    other = _elsewhere(scene, request, testimony, wire)
+    after = files_below(*scene.home.reach)
+    written = tuple(path for path, state in after.items() if before.get(path) != state)
+    written += tuple(path for path in files_below(here.logs) if path.suffix != ".log")  # a command may write there too
+    later = _said_in_background(scene.home, before, after)
+    run, said = replace(run, stderr=run.stderr + later), said + later
+    evidence = _evidence(scene, request, run, testimony, marks, written)
+    client = client_account(
+        run,
+        todo,
+        evidence,
+        said,
+        dialect=scene.client.dialect,
+        secrets=secrets,
+        local=local,
+        log=request.log,
+    )
+    sent = {*needles.passwords_sent(testimony), *needles.passwords_in_clear((*wire.records, *other.strangers))}
+    declared = {secrets.password, login.password, spec.password or secrets.password}
+    passwords = needles.Passwords.of(declared | sent, public=(login.user, request.host))
+    exposure = on_the_wire.account(wire, testimony, secrets, passwords, other)
+    situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh, port=server.port)
+    situation = replace(
+        situation,
+        user=spec.user or "",
+        password=Login.of(spec, secrets).password,
+        not_kept=not_kept(testimony, scene.root),
+    )
+    outcome = conclude(situation, client, testimony, exposure)
+    return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure, start_up)
+
+
+def _evidence(  # one for each place to look at
+    scene: Scene, request: Request, run: Run, testimony: Testimony, marks: Marks, written: tuple[Path, ...]
+) -> Evidence:
+    """All that the proofs of what was requested look at."""
+    here, told = scene.home, _told(scene, request)
+    return Evidence(
+        stdout=run.stdout,
+        stderr=run.stderr,
+        log=run.log,
+        told=tuple(told),
+        complaint=False,
+        downloads=here.downloads,
+        written=written,
+        root=scene.root,
+        testimony=testimony,
+        known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
+        rc=(request.rc or "").encode("utf-8", "surrogateescape"),
+        may_hide=may_hide(told, None if scene.place.name == "sealed" else here.seen(here.root)),
+        cwd=here.folder(request.cwd),
+        home=here.home,
+        seen_as=here.seen(here.home),
+        marks=marks.read(),
+        left=marks.last not in marks.read() and run.exit_code == 0,
+    )
+
+
+def _prepare(scene: Scene, request: Request) -> None:
+    """The rc and the file to upload in place; nothing of an earlier run where its result is looked for."""
+    home, secrets = scene.home, scene.secrets
+    if request.rc is not None:
+        home.write_rc(request.rc)
+    home.clear()
+    home.put_upload(secrets.upload_name, secrets.upload_content)
+    (scene.root / secrets.upload_name).unlink(missing_ok=True)
+
+
+def _run(scene: Scene, spec: ServerSpec, request: Request, login: Login, todo: Sequence[Errand], marks: Marks) -> Run:
+    literal = any(isinstance(errand, Literal) for errand in todo)
+    script = [
+        *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host), rc=request.rc),
+        *request.before,
+        *(marks.begin if literal else []),
+        lftp.open_command(spec.protocol, request.host, scene.server.port, login.user, scheme=request.scheme),
+        *(errand.command() for errand in todo),
+        *(marks.end if literal else []),
+    ]
+    return lftp.run(
+        scene.place.client(scene.client, scene.home),
+        scene.home,
+        script=script,
+        password=login.password,
+        cwd=request.cwd,
+        timeout=request.timeout,
+        log=request.log,
+        clock=request.clock,
+        locale=request.locale,
+        prefix=scene.place.prefix(),
+    )
+
+
+def _elsewhere(scene: Scene, request: Request, testimony: Testimony, wire: Wire) -> Elsewhere:
+    """What the place's own capture of all traffic holds besides."""
+    traffic = scene.place.traffic()
+    if traffic is None:
+        return NOTHING
+    server = (scene.server.host, scene.server.port)
+    return elsewhere(traffic, testimony, wire, server=server, names=[request.host])
+
+
+def _said_in_background(home: Home, before: Mapping[Path, _State], after: Mapping[Path, _State]) -> bytes:
+    """What lftp said after it had moved to the background: then its output goes to a log in HOME (4.9.2)."""
+    found = b""
+    for path in (home.home / name for name in BACKGROUND_LOGS):
+        if path in after and after[path] != before.get(path):
+            old = before[path][1] if path in before else 0  # it appends
+            found += disk.read(path)[old:]
+    return found
+
+
+def _told(scene: Scene, request: Request) -> list[str]:
+    """The rc, what else lftp reads when it starts, what is run, and the scripts that these name."""
+    texts = [request.rc or "", *request.run]
+    by_itself = {scene.home.home / name for name in START_UP}
+    unread = list(files_below(scene.home.home))
+    while named := [path for path in unread if path in by_itself or may_be_script(path.name, texts)]:
+        unread = [path for path in unread if path not in named]
+        contents = [disk.read(path) for path in named if path.stat().st_size <= _SCRIPT]
+        texts += [content.decode("utf-8", "replace") for content in contents if b"\0" not in content]
+    return texts
+
+
+def _files_at_hand(scene: Scene, request: Request) -> Iterator[Path]:
+    """What literal commands may upload, and where what they download may be; the others look at their own files."""
+    yield from files_below(*scene.home.reach)
+    yield from named_outside(request.run, scene.home.root)
+
+
+def _situation(
+    client: Lftp, spec: ServerSpec, passwords: Passwords, *, settled: bool, fresh: bool, port: int
+) -> Situation:
+    """What was declared of the server, for the witnesses to be held against."""
+    leaf, data = spec.certificate, spec.data_certificate or spec.certificate
+    own = spec.attack_certificate if spec.attack == "intercept" else None
+    sent = {certificate.sha1 for certificate in spec.sent}
+    return Situation(
+        passwords=passwords,
+        certificate=leaf.sha256 if leaf else "",
+        settled=settled,
+        fresh=fresh,
+        port=port,
+        role=spec.answers_as,
+        data_certificate=data.sha256 if data else "",
+        interceptor=own.sha256 if own else "",
+        attack=spec.attack,
+        deed=spec.deed,
+        in_the_middle=spec.behind is not None,
+        sent=frozenset() if client.dialect == "openssl" else frozenset(sent),
+    )

@@ -1,0 +1,1 @@
+"""Where servers and lftp live: `sealed` by the kernel, or this machine's `loopback`; `choice` picks one."""

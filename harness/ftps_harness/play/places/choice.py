@@ -1,0 +1,114 @@
+"""Which place scenarios are played in, and one for each that is played at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from ftps_harness.errors import sentence
+from ftps_harness.sandbox.sandbox import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.places.loopback import Place
+    from ftps_harness.play.runner import Options, ScenarioResult
+    from ftps_harness.scenario import Scenario
+
+Wanted = Literal["auto", "sealed", "loopback"]
+
+
+class Places(Protocol):
+    """Lends a place to each scenario that is played."""
+
+    def lend(self) -> AbstractContextManager[Place]:
+        """A place that nobody else uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was chosen.
+
+    Attributes:
+        name: ``sealed`` or ``loopback``.
+        note: What a reader of results should know about it; empty if nothing.
+        places: Lends them.
+    """
+
+    name: str
+    note: str
+    places: Places
+
+
+class Loopback:
+    """This machine's loopback, as often as it is wanted."""
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[Place]:
+        """The same for all."""
+        from ftps_harness.play.places.loopback import Here
+
+        yield Here()
+
+
+@contextlib.contextmanager
+def choose(wanted: Wanted, programs: Sequence[Path]) -> Iterator[Chosen]:
+    """The place that is wanted; with ``auto`` the sealed one, or loopback where the kernel does not permit that.
+
+    Args:
+        wanted: Which.
+        programs: What is to be started there.
+
+    Raises:
+        Unavailable: The sealed one is wanted and not permitted.
+        HarnessError: It does not start.
+    """
+    if wanted == "loopback":
+        yield Chosen("loopback", NOT_SEALED, Loopback())
+        return
+    from ftps_harness.play.places.sealed import SealedPlaces
+
+    with contextlib.ExitStack() as stack:
+        try:
+            places = stack.enter_context(SealedPlaces(programs))
+        except Unavailable as why:
+            if wanted == "sealed":
+                raise
+            chosen = Chosen("loopback", f"{NOT_SEALED} ({why})", Loopback())
+        else:
+            chosen = Chosen("sealed", "", places)
+        yield chosen
+
+
+class _Broken(Exception):  # noqa: N818 - it carries a result
+    """Something broke in a place: nobody else gets it."""
+
+
+def _require_whole(result: ScenarioResult) -> None:
+    if result.status == "error":
+        raise _Broken
+
+
+def play(places: Places, scenario: Scenario, client: Lftp, options: Options) -> ScenarioResult:
+    """Run one scenario in a place of its own. What breaks, the place included, is an error of this scenario alone."""
+    from ftps_harness.play.runner import ScenarioResult, run_scenario  # OpenSSL, which a sandbox need not wait for
+
+    began = time.monotonic()
+    result = None
+    try:
+        with places.lend() as place:
+            result = run_scenario(scenario, client, options, place)
+            _require_whole(result)
+    except Exception as error:  # noqa: BLE001 - as in `run_scenario`
+        return result or ScenarioResult(scenario, "error", why=sentence(error), seconds=time.monotonic() - began)
+    return result
+
+
+NOT_SEALED = (
+    "place loopback: not sealed by the kernel; connections that lftp makes to anybody but the lab's server are not seen"
+)

@@ -1,0 +1,301 @@
+"""The place `sealed`: a sandbox for each scenario that runs, with real names, ports and addresses, and no way out.
+
+The system's files that lftp would read are the run's own there: /etc/hosts, /etc/resolv.conf, /etc/lftp.conf and the
+trust store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import queue
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from ftps_harness.client import s_client
+from ftps_harness.errors import HarnessError
+from ftps_harness.play.places.leads import is_address
+from ftps_harness.sandbox.home import Home
+from ftps_harness.sandbox.sandbox import Sandbox
+from ftps_harness.sandbox.view import INSIDE
+from ftps_lab.interface import LAB_KIND
+from ftps_lab.temporary import Folder, wanted_place
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.sandbox import process
+    from ftps_harness.scenario import Step
+    from ftps_lab.interface import Server, ServerSpec
+    from ftps_lab.wire import Traffic
+
+LOOPBACK = "127.0.0.1"
+"""Where names lead."""
+
+PORTS = {"explicit": 21, "plain": 21, "implicit": 990}
+"""Where FTP and implicit FTPS are at home (IANA's registry: ftp, ftps)."""
+
+_RESOLVER = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
+"""There is no such name, it says; and whoever asks for one is seen."""
+
+_SWITCH = "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n"
+"""nsswitch.conf(5) without the services that a resolver on this machine answers by a socket of its own."""
+
+_STORES = ("/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted", "/usr/share/pki/ca-trust-source")
+"""Folders of trust stores: Debian and SUSE, Fedora, p11-kit."""
+_STORE_FILES = (
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cert.pem",
+    "/var/lib/ca-certificates/ca-bundle.pem",
+)
+_STORE = "store"
+_BUNDLES = ("ca-certificates.crt", "ca-bundle.crt")
+
+
+class Sealed:
+    """A place of its own (`ftps_harness.play.places.loopback.Place`), for one scenario at a time. A context manager.
+
+    Args:
+        programs: What is to be started in it; their folders stay visible wherever they are.
+
+    Raises:
+        Unavailable: The kernel does not permit it.
+        HarnessError: It does not start.
+    """
+
+    name = "sealed"
+    inside: Path | None = Path(INSIDE)
+
+    def __init__(self, programs: Sequence[Path] = ()) -> None:
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = stack.enter_context(Folder("sealed", wanted_place()))  # lftp sees none of its path
+            except OSError as error:
+                raise HarnessError(f"cannot make a private folder: {error.strerror}; set TMPDIR") from error
+            self.parent: Path | None = folder.path
+            self._system = self.parent / "system"
+            self._system.mkdir()
+            replaced = _system_files(self._system)
+            self._write_hosts()
+            visible = {str(folder) for path in programs for each in (path, path.resolve()) for folder in _folders(each)}
+            self._sandbox = stack.enter_context(
+                Sandbox(self.parent, visible=sorted(visible), replaced={"/etc/hosts": str(self._hosts), **replaced})
+            )
+            _fill(self._system / _STORE)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it, and remove its folder; repeatable."""
+        self._stack.close()
+
+    @property
+    def broken(self) -> bool:
+        """Its agent no longer answers."""
+        return self._sandbox.host.given_up
+
+    def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:  # noqa: ARG002 - the protocol's
+        """The lab's own server is whatever a scenario can say, wherever it is."""
+        return ""
+
+    def refuses(self, step: Step) -> str:  # noqa: ARG002 - the protocol's
+        """Nothing: wherever a step leads, there is the lab or nobody."""
+        return ""
+
+    def serve(
+        self,
+        spec: ServerSpec,
+        *,
+        root: os.PathLike[str],
+        password: str,
+        users: Sequence[str] = (),
+        port: int = 0,
+        host: str = "localhost",
+    ) -> Server:
+        """Start a server at the address that a host leads to, on the port where its protocol is at home.
+
+        Raises:
+            LabError: It does not start.
+        """
+        return self._sandbox.host.serve(
+            LAB_KIND,
+            spec,
+            root=root,
+            password=password,
+            users=users,
+            host=_address(host),
+            port=port or PORTS[spec.protocol],
+        )
+
+    def same_server(self, host: str, other: str) -> bool:
+        """Names lead to one address; any other address is that of another host."""
+        return _address(host) == _address(other)
+
+    def address_of(self, host: str) -> str | None:
+        """/etc/hosts knows the name that the step's user types, and no other's; nothing is set in lftp for that."""
+        self._write_hosts(host)
+        return None
+
+    def prefix(self) -> Sequence[str]:
+        """Nothing: /etc/lftp.conf is empty in there."""
+        return ()
+
+    def client(self, client: Lftp, home: Home) -> Lftp:
+        """The same program, started inside."""
+        return dataclasses.replace(client, start=_Starter(self._sandbox, home.root))
+
+    def watch(self) -> None:
+        """Forget all traffic so far."""
+        self._sandbox.begin()
+
+    def traffic(self) -> Traffic | None:
+        """Every connection on the sandbox's loopback since `watch`."""
+        return self._sandbox.traffic()
+
+    def fetch(self, server: Server, protocol: Literal["explicit", "implicit"]) -> bytes:
+        """With this machine's openssl, inside.
+
+        Raises:
+            HarnessError: openssl is missing, or brought no certificate.
+        """
+        found = shutil.which("openssl")
+        if found is None:
+            raise HarnessError("no openssl on PATH, and the document fetches certificates with it: apt install openssl")
+        with Home(self.parent, self.inside) as home:
+            start = _Starter(self._sandbox, home.root)
+            return s_client.fetch(server.host, server.port, protocol=protocol, start=start, parent=home.home).leaf
+
+    @property
+    def _hosts(self) -> Path:
+        return self._system / "hosts"
+
+    def _write_hosts(self, host: str = "localhost") -> None:
+        """The same file with other content: it is mounted where programs look for it."""
+        names = () if is_address(host) else sorted({*_forms(host)} - {"localhost"})
+        lines = [f"{LOOPBACK} localhost", "::1 ip6-localhost", *(f"{LOOPBACK} {name}" for name in names)]
+        self._hosts.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _folders(program: Path) -> Iterator[Path]:
+    """What a program needs to see: its own folder, and one with ``bin`` and ``lib`` where it was installed apart."""
+    yield program.parent
+    if program.parent.name == "bin" and (program.parent.parent / "lib").is_dir():
+        yield program.parent.parent
+
+
+class _Starter:
+    """Starts programs inside with one sealed folder (`ftps_harness.sandbox.process.Starter`)."""
+
+    def __init__(self, sandbox: Sandbox, root: Path) -> None:
+        self._sandbox = sandbox
+        self._root = root
+
+    def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> process.Finished:
+        """Paths below the folder may be given as they are outside."""
+        inside = {name: str(self._inside(value)) for name, value in env.items()}
+        return self._sandbox.run(
+            argv, env=inside, cwd=Path(self._inside(str(cwd))), timeout=timeout, folder=self._root.name
+        )
+
+    def _inside(self, value: str) -> str:
+        root = str(self._root)
+        return INSIDE + value[len(root) :] if value == root or value.startswith(root + "/") else value
+
+
+class SealedPlaces:
+    """Places for several scenarios at a time, each made when it is first needed and used again. A context manager.
+
+    Args:
+        programs: As for `Sealed`.
+
+    Raises:
+        Unavailable: The kernel does not permit any.
+        HarnessError: None can be made.
+    """
+
+    def __init__(self, programs: Sequence[Path] = ()) -> None:
+        self._programs = tuple(programs)
+        self._stack = contextlib.ExitStack()
+        self._idle: queue.SimpleQueue[Sealed] = queue.SimpleQueue()
+        self._idle.put(self._new())  # at once: it starts while scenarios are read, and tells whether it can
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[Sealed]:
+        """A place that nobody else uses.
+
+        Raises:
+            HarnessError: Another cannot be made.
+        """
+        try:
+            place = self._idle.get_nowait()
+        except queue.Empty:
+            place = self._new()
+        try:
+            yield place
+        except BaseException:
+            place.close()
+            raise
+        if place.broken:
+            place.close()
+        else:
+            self._idle.put(place)
+
+    def _new(self) -> Sealed:
+        return self._stack.enter_context(Sealed(self._programs))
+
+
+def _system_files(folder: Path) -> dict[str, str]:
+    """Our files and folders in the place of the system's: path inside → path outside."""
+    store = folder / _STORE
+    store.mkdir()
+    for name in _BUNDLES:
+        (store / name).touch()
+    files = {
+        "/etc/resolv.conf": _RESOLVER.encode(),
+        "/etc/nsswitch.conf": _SWITCH.encode(),
+        "/etc/lftp.conf": b"",
+        "/usr/local/etc/lftp.conf": b"",
+    }
+    replaced = dict.fromkeys(_STORES, str(store)) | dict.fromkeys(_STORE_FILES, str(store / _BUNDLES[0]))
+    for number, (path, data) in enumerate(files.items()):
+        ours = folder / f"{number}"
+        ours.write_bytes(data)
+        replaced[path] = str(ours)
+    return replaced
+
+
+def _fill(store: Path) -> None:
+    """Write the system's trust store, of one authority that signs nothing; its files are mounted already."""
+    from ftps_lab.certificates import CertificateSpec, issue  # OpenSSL, which the sandbox need not wait for
+
+    spec = CertificateSpec(common_name="The only authority of this system", names=(), ca=True)
+    authority = issue({"store": spec})["store"].pem
+    for name in _BUNDLES:
+        (store / name).write_bytes(authority)
+
+
+def _address(host: str) -> str:
+    return host if is_address(host) else LOOPBACK
+
+
+def _forms(name: str) -> Iterator[str]:
+    """A name as resolvers may be asked for it: typed with a final dot, or in letters beyond ASCII (RFC 5891)."""
+    yield name
+    yield name.rstrip(".")
+    with contextlib.suppress(UnicodeError):
+        yield name.rstrip(".").encode("idna").decode("ascii")

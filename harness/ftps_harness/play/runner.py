@@ -1,0 +1,363 @@
+"""The pipeline: a scenario's certificates and servers, real lftp in a sealed HOME, three witnesses, a verdict.
+
+One step is one `Attempt` (or several, with `repeat`) and at most one control. Whatever breaks in the lab itself is an
+exception and becomes status ``error``, never a verdict.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Literal, Self
+
+from ftps_harness.client import lftp
+from ftps_harness.errors import HarnessError, sentence
+from ftps_harness.play import controls
+from ftps_harness.play.actions.tasks import populate
+from ftps_harness.play.attempt import Attempt, Request, Scene, attempt
+from ftps_harness.play.login import Login, right_password
+from ftps_harness.play.material import Material, impostor_of
+from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.served import ServedFolder
+from ftps_harness.sandbox.home import Home
+from ftps_harness.sandbox.secrets import Secrets
+from ftps_harness.scenario import expectation, placeholders, substitute
+from ftps_harness.scenario.files import destination
+from ftps_harness.verdict.judgement import UNPROVEN, Judgement, Status, counted, judge_repeated
+from ftps_lab.temporary import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.controls import Control, Setting
+    from ftps_harness.play.places.loopback import Place
+    from ftps_harness.scenario import Expect, Scenario, Step
+    from ftps_lab.interface import ServerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run.
+
+    Attributes:
+        timeout: Seconds that one lftp may take.
+        controls: Run each step's control.
+        log: Have lftp write its debug log, the third place where it states a refusal.
+        keep: Called with each attempt, to keep its evidence.
+    """
+
+    timeout: float = 30.0
+    controls: bool = True
+    log: bool = True
+    keep: Callable[[Scenario, int, str, Attempt], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """What a control came to."""
+
+    kind: str
+    attempt: Attempt
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step, judged."""
+
+    title: str
+    expect: Expect
+    attempts: tuple[Attempt, ...]
+    judgement: Judgement
+    control: ControlResult | None
+    seconds: float
+
+    @property
+    def status(self) -> Status:
+        """The worse of the step's own and its control's."""
+        return worst([self.judgement.status, *([self.control.judgement.status] if self.control else [])])
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """Everything that was not as expected, a sentence each: of the step itself, then of its control."""
+        return (*self.judgement.why, *(self.control.judgement.why if self.control else ()))
+
+    @property
+    def shown(self) -> Attempt:
+        """The attempt to look at: the first that is not as expected, else the first."""
+        strange = (a for a in self.attempts if a.outcome.verdict != self.expect.verdict)
+        return next(strange, self.attempts[0]) if self.status != "pass" else self.attempts[0]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each verdict came."""
+        return counted([attempt.outcome for attempt in self.attempts])
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioResult:
+    """One scenario, judged; `why` says why it was skipped, or what broke."""
+
+    scenario: Scenario
+    status: Literal["pass", "fail", "error", "skip"]
+    steps: tuple[StepResult, ...] = ()
+    why: str = ""
+    seconds: float = field(default=0.0)
+
+
+class _Skipped(Exception):  # noqa: N818 - nothing went wrong
+    """This place cannot run the scenario; why, as a sentence."""
+
+
+def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Place | None = None) -> ScenarioResult:
+    """Run one scenario. Whatever breaks, also a bug, makes it an error and touches no other scenario."""
+    began = time.monotonic()
+    steps: list[StepResult] = []
+    try:
+        with _Stage(scenario, client, options, place or Here()) as stage:
+            for index, step in enumerate(scenario.steps):
+                steps.append(stage.play(index, step))
+    except _Skipped as why:
+        return ScenarioResult(scenario, "skip", why=str(why))
+    except Exception as error:  # noqa: BLE001 - whatever breaks belongs to this scenario alone
+        return ScenarioResult(scenario, "error", tuple(steps), sentence(error), time.monotonic() - began)
+    return ScenarioResult(
+        scenario, worst(step.status for step in steps), tuple(steps), seconds=time.monotonic() - began
+    )
+
+
+def worst(statuses: Iterable[str]) -> Status:
+    """What several statuses come to: what broke proves nothing, and so counts for more than what failed."""
+    found = set(statuses)
+    return "error" if "error" in found else "fail" if "fail" in found else "pass"
+
+
+class _Stage:
+    """Everything one scenario needs while it runs, with one owner who ends it."""
+
+    def __init__(self, scenario: Scenario, client: Lftp, options: Options, place: Place) -> None:
+        self._scenario = scenario
+        self._client = client
+        self._options = options
+        self._place = place
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._secrets = Secrets.new()
+            self._check_clock()
+            self._check_locales()
+            self._material = Material(self._scenario)
+            self._check_place()
+            parent = self._place.parent
+            self._root = stack.enter_context(Folder("root", parent)).path
+            populate(self._root, self._secrets)
+            self._home = stack.enter_context(Home(parent, self._place.inside))
+            self._rc: str | None = None
+            self._files: dict[tuple[str, str], tuple[Step, str, Callable[[], bytes]]] = {}
+            self._serve(self._scenario.steps[0])
+            stack.callback(lambda: self._server.stop())  # noqa: PLW0108 - a later step may have another server
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _check_clock(self) -> None:
+        if any(step.clock is not None for step in self._scenario.steps) and (why := lftp.why_no_clock(self._client)):
+            raise _Skipped(why)
+
+    def _check_locales(self) -> None:
+        for step in self._scenario.steps:
+            if step.locale is not None and (why := lftp.why_no_locale(self._client.start, step.locale)):
+                raise _Skipped(why)
+
+    def _check_place(self) -> None:
+        for step in self._scenario.steps:
+            why = self._place.refuses(step)
+            if why := why or self._place.why_not(self._spec_of(step, self._expect(step)), step.host, step.user):
+                raise _Skipped(why)
+
+    def _serve(self, step: Step) -> None:
+        """Start the server of a step, where its user is led."""
+        self._spec = self._spec_of(step, self._expect(step))
+        self._host = step.host
+        users = {self._secrets.user, *(step.user for step in self._scenario.steps if step.user)}
+        self._server = self._place.serve(
+            self._spec, root=self._root, password=self._secrets.password, users=sorted(users), host=step.host
+        )
+
+    def _expect(self, step: Step) -> Expect:
+        return expectation(step, self._client.dialect, self._client.version)
+
+    def _spec_of(self, step: Step, expect: Expect) -> ServerSpec:
+        return replace(self._material.server(step.server), password=right_password(step, expect.verdict))
+
+    def play(self, index: int, step: Step) -> StepResult:
+        """One step: change the server, prepare HOME, run lftp as often as asked, then the control."""
+        began = time.monotonic()
+        expect = self._expect(step)
+        control = controls.control_for(step, expect) if self._options.controls else None
+        self._prepare(index, step, expect)
+        pristine = self._stack.enter_context(self._home.clone()) if control else None
+        served = ServedFolder(self._root) if control else None
+        attempts = tuple(self._attempt(step, self._home, self._spec) for _ in range(step.repeat))
+        self._keep(index, "", *attempts)
+        judgement = judge_repeated([attempt.seen for attempt in attempts], expect)
+        result = None
+        if control is not None and pristine is not None and served is not None:
+            with ExitStack() as stack:
+                stack.enter_context(pristine)
+                again = stack.enter_context(pristine.clone()) if self._may_leave_marks(attempts, expect) else None
+                with served.as_it_was():
+                    result = self._control(step, control, pristine)
+                if again is not None:
+                    with served.as_it_was():
+                        result = self._once_more(step, again, attempts[0], result)
+            self._keep(index, control.kind, result.attempt)
+        return StepResult(step.title, expect, attempts, judgement, result, time.monotonic() - began)
+
+    def _keep(self, index: int, label: str, *attempts: Attempt) -> None:
+        if self._options.keep is not None:
+            for number, attempt in enumerate(attempts, 1):
+                name = label or (f"run-{number}" if len(attempts) > 1 else "")
+                self._options.keep(self._scenario, index + 1, name, attempt)
+
+    def _prepare(self, index: int, step: Step, expect: Expect) -> None:
+        """What changes before this step: the server, the rc, the files."""
+        spec = self._spec_of(step, expect)
+        if not self._place.same_server(step.host, self._host):
+            self._server.stop()
+            self._serve(step)
+        elif step.changed or index == 0 or spec.password != self._spec.password:
+            self._spec = spec
+            self._server.change(self._spec)
+        if step.rc is not None:
+            self._rc = step.rc
+        served = cache(lambda: self._served(step))
+        for name in step.files:
+            self._material.put_file(self._home, step, name, self._values(step, self._home, self._login(step)), served)
+            self._files[destination(name, step.cwd)] = (step, name, served)
+
+    def _put_again(self, step: Step, home: Home, login: Login) -> None:
+        """Write the files whose texts are others in a control: `{lftp}` is, and `{password}` may be."""
+        for of, name, served in self._files.values():
+            if any(placeholders(source.value) for source in of.files[name] if source.kind == "text"):
+                values = self._values(of, home, login if of is step else self._login(of))
+                self._material.put_file(home, of, name, values, served)
+
+    def _login(self, step: Step, *, right: bool = False) -> Login:
+        """What lftp is given: the step's user and password, or the right ones."""
+        if right:
+            return Login.of(self._spec, self._secrets, user=step.user if self._spec.user is None else None)
+        return Login.of(self._spec, self._secrets, step.user, step.password)
+
+    def _values(self, step: Step, home: Home, login: Login) -> dict[str, str]:
+        """What stands for placeholders; `{lftp}` is another folder in the copy that a control runs in."""
+        return self._material.placeholders(home.seen(home.dot_lftp), step.host, self._server.port, login)
+
+    def _served(self, step: Step) -> bytes:
+        """The leaf that the running server shows, fetched as the document does; no other may become a pin.
+
+        Raises:
+            HarnessError: None was brought, or that of another server: what is refused then is refused for nothing.
+        """
+        protocol = step.server.protocol
+        assert protocol != "plain"  # the format does not let a step fetch a certificate that nobody shows
+        leaf = self._place.fetch(self._server, protocol)
+        spec = self._spec
+        declared = spec.attack_certificate if spec.attack == "intercept" else spec.certificate
+        assert declared is not None
+        if ssl.PEM_cert_to_DER_cert(leaf.decode("ascii").strip()) != ssl.PEM_cert_to_DER_cert(declared.pem.decode()):
+            raise HarnessError(
+                f"step {step.title!r}: the certificate that was fetched from the server is not the one that it was "
+                "declared to show: something else answers at its address"
+            )
+        return leaf
+
+    def _attempt(
+        self, step: Step, home: Home, spec: ServerSpec, *, before: tuple[str, ...] = (), right_login: bool = False
+    ) -> Attempt:
+        """One run of lftp and what everybody saw of it."""
+        login = self._login(step, right=right_login)
+        values = self._values(step, home, login)
+        request = Request(
+            rc=None if self._rc is None else substitute(self._rc, values),
+            host=step.host,
+            scheme=step.scheme,
+            run=tuple(substitute(item, values) for item in step.run),
+            user=login.user,
+            password=login.password,
+            cwd=step.cwd,
+            clock=step.clock,
+            locale=step.locale,
+            before=before,
+            timeout=self._options.timeout,
+            log=self._options.log,
+        )
+        scene = Scene(self._client, home, self._server, self._root, self._secrets, self._place)
+        return attempt(scene, spec, request)
+
+    def _control(self, step: Step, control: Control, home: Home) -> ControlResult:
+        """The same run in a copy of HOME, with the one thing changed that the verdict should hang on."""
+        spec = impostor_of(self._spec) if control.impostor else self._spec
+        self._put_again(step, home, self._login(step, right=control.right_login))
+        before = tuple(command for setting in control.settings for command in self._set(setting, step, home))
+        if control.impostor:
+            self._server.change(spec)
+        try:
+            attempt = self._attempt(step, home, spec, before=before, right_login=control.right_login)
+        finally:
+            if control.impostor:
+                self._server.change(self._spec)
+        return ControlResult(control.kind, attempt, _judge_control(control, attempt))
+
+    def _may_leave_marks(self, attempts: Sequence[Attempt], expect: Expect) -> bool:
+        """Whether a setup can tell its second run from its first by what nobody puts back: a file in /tmp, say."""
+        private = self._place.name == "sealed"  # there /tmp and its like are new in each run
+        return not private and expect.how_often == "always" and any(each.client.may_hide for each in attempts)
+
+    def _once_more(self, step: Step, home: Home, first: Attempt, result: ControlResult) -> ControlResult:
+        """The step again, after its control: a setup that finds a mark of its first run comes to something else."""
+        self._put_again(step, home, self._login(step))
+        verdict = self._attempt(step, home, self._spec).outcome.verdict
+        if verdict == first.outcome.verdict or result.judgement.status == "error":
+            return result
+        why = (
+            f"control {result.kind}: run once more after it, the step was {verdict}, not {first.outcome.verdict}: what "
+            "the setup does hangs on what it did before, so its control proves nothing"
+        )
+        return replace(result, judgement=Judgement("error", (*result.judgement.why, why)))
+
+    def _set(self, setting: Setting, step: Step, home: Home) -> list[str]:
+        """The commands that change a setting, made from what this HOME's rc has set, and proved by reading back.
+
+        Reading back runs the rc, which may leave a mark in HOME: so that happens in a copy of it, and what is in the
+        control's own HOME is what was in the step's.
+        """
+        with home.clone() as other:
+            self._put_again(step, other, self._login(step))
+            if self._rc is not None:
+                other.write_rc(substitute(self._rc, self._values(step, other, self._login(step))))
+            prefix = self._place.prefix()
+            client = self._place.client(self._client, other)
+            before = lftp.read_back(client, other, [setting.name], cwd=step.cwd, prefix=prefix)
+            commands = controls.set_commands(setting, before.get(setting.name, {}))
+            after = lftp.read_back(client, other, [setting.name], commands, cwd=step.cwd, prefix=prefix)
+        if not controls.is_set(setting, after.get(setting.name, {})):
+            raise HarnessError(f"step {step.title!r}: lftp did not take `set {setting}` for its control: {after}")
+        return commands
+
+
+def _judge_control(control: Control, attempt: Attempt) -> Judgement:
+    """A control that proves nothing is an error; one that shows that the verdict is not about trust, a failure."""
+    shortcoming = control.shortcoming(attempt.outcome)
+    if not shortcoming:
+        return Judgement("pass")
+    status: Status = "error" if attempt.outcome.verdict in UNPROVEN or attempt.outcome.doubtful else "fail"
+    detail = "".join(f"; {sentence}" for sentence in attempt.outcome.contradictions)
+    return Judgement(status, (f"control {control.kind}: {shortcoming}{detail}",))

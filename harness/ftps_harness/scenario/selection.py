@@ -1,0 +1,280 @@
+"""Which scenarios are meant: ids, case names, areas, files and folders → scenario files, each once.
+
+Light on purpose: `ftps-lab list` is done in the time of three imports of click.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from ftps_harness.errors import HarnessError, UsageError
+from ftps_harness.scenario import catalogue, id_of, load, outline
+from ftps_harness.scenario.patterns import has_control_characters
+from ftps_harness.scenario.problems import did_you_mean, shown
+from ftps_harness.scenario.reading import SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from ftps_harness.scenario import Outline, Scenario
+
+    Shelf = dict[str, Path]
+    """A catalogue: scenario files by id."""
+
+_FOLDER = "scenarios"
+"""What a checkout calls its scenarios."""
+
+
+class Chosen(NamedTuple):
+    """One scenario file that was asked for.
+
+    Attributes:
+        id: ``<area>/<case>``.
+        path: Relative to the current folder where it lies below it.
+        again: What names it on a command line: its id, or the path of a file that was named by its path.
+    """
+
+    id: str
+    path: Path
+    again: str
+
+
+Read = TypeVar("Read", "Scenario", "Outline")
+
+
+def default_folder() -> Path:
+    """The scenarios that are meant when nobody says which: the checkout's, else the packaged ones.
+
+    The checkout's are those of the first folder ``scenarios``, from the current folder upwards, that holds a scenario
+    file. Outside of a checkout (no ``.git`` above) only the current folder counts: a scenario may run any lftp command,
+    and a ``/tmp/scenarios`` that somebody left there must not be picked up from below.
+
+    Raises:
+        UsageError: A folder on the way cannot be read.
+    """
+    for folder in _up_to_the_checkout(Path.cwd()):
+        candidate = folder / _FOLDER
+        if _is_folder(candidate) and catalogue(candidate):
+            return _short(candidate)
+    return packaged_folder()
+
+
+def packaged_folder() -> Path:
+    """The scenarios that come with ftps-lab: in the wheel, or beside the source of an editable install."""
+    package = Path(__file__).resolve().parents[1]
+    in_wheel = package / "catalogue"
+    return in_wheel if in_wheel.is_dir() else _short(package.parent.parent / _FOLDER)
+
+
+def choose(names: Sequence[str]) -> list[Chosen]:
+    """The scenario files that are meant, in the order they were named, each once.
+
+    Args:
+        names: Ids (``document/expired``), areas (``document``), case names that are unique (``expired``), files and
+            folders; none for the whole catalogue.
+
+    Raises:
+        UsageError: A name means nothing, or too much, or two of the files have the same id.
+    """
+    if not names:
+        folder = default_folder()
+        if not (shelf := _shelf(folder)):
+            raise UsageError(f"there is no {SUFFIX} file below {folder}; `ftps-lab new NAME` writes one")
+        return _of_shelf(shelf, shelf)
+    shelves: list[Shelf] = []
+    found: dict[str, Chosen] = {}
+    for name in names:
+        for each in _named(name, shelves):
+            found.setdefault(os.path.realpath(each.path), each)
+    return _distinct(found.values())
+
+
+def choose_one(name: str) -> Chosen:
+    """The one scenario that a name stands for.
+
+    Raises:
+        UsageError: It stands for none or several.
+    """
+    chosen = choose([name])
+    if len(chosen) > 1:
+        raise UsageError(f"{shown(name)} stands for {len(chosen)} scenarios; name one of {_some(chosen)}")
+    return chosen[0]
+
+
+def write_new(name: str) -> Path:
+    """Write a scenario file to start from.
+
+    Args:
+        name: Its path without the ending.
+
+    Raises:
+        UsageError: The name is none of a file, or there is such a file already.
+        HarnessError: It cannot be written.
+    """
+    from ftps_harness.scenario.template import scenario_template  # only `new` needs it
+
+    name = name.removesuffix(SUFFIX)
+    path = Path(f"{name}{SUFFIX}").expanduser()
+    if path.name.startswith(".") or has_control_characters(name):
+        raise UsageError(f"{shown(name)} is no name for a scenario; name it like mine/backup-rc")
+    if os.path.lexists(path):
+        raise UsageError(f"{path}: there is such a file already; it stays as it is. Choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("x", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    try:
+        with stream:
+            stream.write(scenario_template(name))
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise HarnessError(f"{path} was not written: {error.strerror or error}") from None
+        raise
+    return path
+
+
+def load_all(chosen: Iterable[Chosen], tags: Sequence[str] = ()) -> list[Scenario]:
+    """Read scenarios and leave those that have one of the tags.
+
+    Raises:
+        UsageError: Files cannot be used (all that is wrong with all of them), or no scenario has one of the tags.
+    """
+    return _tagged(_read(chosen, load), tags)
+
+
+def outline_all(chosen: Iterable[Chosen], tags: Sequence[str] = ()) -> list[Outline]:
+    """The same as `load_all`, for who needs titles only."""
+    return _tagged(_read(chosen, outline), tags)
+
+
+def _up_to_the_checkout(here: Path) -> list[Path]:
+    """The current folder and those above it, up to the root of its checkout; the current one alone without."""
+    above = [here, *here.parents]
+    roots = [index for index, folder in enumerate(above) if _is_there(folder / ".git")]
+    return above[: roots[0] + 1] if roots else [here]
+
+
+def _named(name: str, shelves: list[Shelf]) -> list[Chosen]:
+    if not name.strip():  # an unset variable of a script, which means anything but the current folder
+        raise UsageError(f"{shown(name)} names no scenario; leave it out to run them all")
+    if _is_path(name):
+        return _from_path(name)
+    if not shelves:  # read for the first name that needs them
+        shelves += [_shelf(folder) for folder in dict.fromkeys((default_folder(), packaged_folder()))]
+    for shelf in shelves:
+        if ids := _ids(name, shelf):
+            return _of_shelf(ids, shelf)
+    if _is_there(Path(name)):
+        return _from_path(name)
+    raise UsageError(_unknown(name, shelves))
+
+
+def _some(chosen: Sequence[Chosen]) -> str:
+    most = 5
+    return ", ".join(each.id for each in chosen[:most]) + (", …" if len(chosen) > most else "")
+
+
+def _is_path(name: str) -> bool:
+    """Whether the name can only be a path, or is one that a shell completed."""
+    rooted = name.startswith((".", "/", "~"))
+    return rooted or name.endswith(SUFFIX) or (name.endswith("/") and _is_folder(Path(name)))
+
+
+def _from_path(name: str) -> list[Chosen]:
+    path = Path(name).expanduser()
+    if not _is_folder(path):
+        # Without `..` in it: the id of `../rotation.scenario.toml` begins with the name of a folder.
+        return [Chosen(id_of(Path(os.path.abspath(path))), path, name)]  # noqa: PTH100 - resolve() would follow links
+    if found := catalogue(path):
+        return [Chosen(id, each, str(each)) for id, each in found.items()]  # noqa: A001 - the format's word
+    raise UsageError(f"{name}: there is no {SUFFIX} file below this folder")
+
+
+def _shelf(folder: Path) -> Shelf:
+    return catalogue(folder) if _is_folder(folder) else {}
+
+
+def _ids(name: str, shelf: Shelf) -> list[str]:
+    """The ids that a name stands for: its own, those of an area, or the one case of that name."""
+    name = name.rstrip("/")
+    if name in shelf:
+        return [name]
+    if area := [each for each in shelf if each.startswith(f"{name}/")]:
+        return area
+    cases = [each for each in shelf if each.rpartition("/")[2] == name]
+    if len(cases) > 1:
+        raise UsageError(f"{shown(name)} is the name of several scenarios: {', '.join(cases)}; say which")
+    return cases
+
+
+def _of_shelf(ids: Iterable[str], shelf: Shelf) -> list[Chosen]:
+    return [Chosen(each, shelf[each], each) for each in ids]
+
+
+def _unknown(name: str, shelves: list[Shelf]) -> str:
+    ids = [each for shelf in shelves for each in shelf]
+    known = ids if "/" in name else {part: None for each in ids for part in each.split("/")}
+    near = did_you_mean(name, known)
+    return f"{shown(name)} is no scenario, area, file or folder.{near} `ftps-lab list` shows what there is"
+
+
+def _distinct(found: Iterable[Chosen]) -> list[Chosen]:
+    """The same, when no two have one id: results and evidence are named by it."""
+    by_id: dict[str, Chosen] = {}
+    for each in found:
+        if (twin := by_id.setdefault(each.id, each)) is not each:
+            raise UsageError(
+                f"{each.path}: has the id {each.id}, and so has {twin.path}; rename one, or run them apart"
+            )
+    return list(by_id.values())
+
+
+def _read(chosen: Iterable[Chosen], reader: Callable[[Path, str], Read]) -> list[Read]:
+    read: list[Read] = []
+    problems: list[str] = []
+    for each in chosen:
+        try:
+            read.append(reader(each.path, each.id))
+        except UsageError as error:
+            problems.append(str(error))
+    if problems:
+        raise UsageError("\n".join(problems))
+    return read
+
+
+def _tagged(scenarios: list[Read], tags: Sequence[str]) -> list[Read]:
+    known = sorted({tag for each in scenarios for tag in each.tags})
+    if strange := [tag for tag in tags if tag not in known]:
+        raise UsageError("\n".join(_unknown_tags(strange, known)))
+    return [each for each in scenarios if not tags or not set(tags).isdisjoint(each.tags)]
+
+
+def _unknown_tags(strange: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+    for tag in strange:
+        near = did_you_mean(tag, known)
+        yield f"no scenario here has the tag {shown(tag)}.{near} There are: {', '.join(known) or 'none'}"
+
+
+def _is_folder(path: Path) -> bool:
+    """False also where permission to look is missing; whoever opens it then is told so."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _short(path: Path) -> Path:
+    """Relative to the current folder where it lies below it: shorter to read, and to type again."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,1 @@
+"""For teachers and learners: `serve` keeps a scenario's server running."""

@@ -1,0 +1,286 @@
+"""`ftps-lab serve`: a scenario's server that stays, for a learner with an lftp in another terminal.
+
+The HOME that a step needs (rc, pins) is made as for a run, so that what is printed can be typed as it stands. The
+user's own ~/.lftp is never touched: every line that is printed names the other HOME.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from ftps_harness.client import s_client
+from ftps_harness.client.lftp.settings import LAB_ADDRESS, quoted, scheme_of
+from ftps_harness.errors import UsageError
+from ftps_harness.play.actions.tasks import errands, populate
+from ftps_harness.play.login import ANONYMOUS, Login, right_password
+from ftps_harness.play.material import Material
+from ftps_harness.play.places.loopback import Here
+from ftps_harness.report.account import server_section
+from ftps_harness.report.plain import harmless, plural, wrapped
+from ftps_harness.report.showing import expected_words, server_words
+from ftps_harness.sandbox import signals
+from ftps_harness.sandbox.home import Home
+from ftps_harness.sandbox.secrets import Secrets
+from ftps_harness.scenario import substitute
+from ftps_harness.scenario.files import NO_HANDSHAKE, destination
+from ftps_lab.temporary import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ftps_harness.scenario import Scenario, Step
+    from ftps_lab.interface import Server
+
+_WIDTH = 80
+_MISLEADING = ("LFTP_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that would lead the learner's lftp to another folder than ~/.lftp, or to other certificates."""
+
+_POLL_SECONDS = 0.2
+"""How often to look whether the end was asked for, and whether the server's thread still lives."""
+
+
+def serve(scenario: Scenario, say: Callable[[str], None], *, port: int = 0, step: int = 1) -> None:
+    """Serve until Ctrl-C, SIGTERM or, on a terminal, the end of input; Enter there goes on to the next step.
+
+    Args:
+        scenario: Whose server.
+        say: Is given each line for the learner.
+        port: Where to listen; 0 lets the system choose.
+        step: The step to begin with; what the ones before it put in place is there.
+
+    Raises:
+        UsageError: There is no such step.
+        LabError: The port is taken, or the server failed.
+    """
+    if step > len(scenario.steps):
+        raise UsageError(f"--step {step}: {scenario.id} has {plural(len(scenario.steps), 'step')}")
+    asked: list[bool] = []  # no threading.Event: a signal's handler may take no lock
+    with signals.told(lambda: asked.append(True)), Stand(scenario, port) as stand:
+        for number in range(1, step):
+            stand.prepare(number)
+        for number in range(step, len(scenario.steps) + 1):
+            stand.prepare(number)
+            _say_all(say, stand.lines(number, first=number == step))
+            more = number < len(scenario.steps)
+            _say_all(say, _offer(number + 1 if more else None, scenario))
+            going_on = _wait(asked, stand, more=more)
+            say("")
+            _say_all(say, stand.seen())
+            if not going_on:
+                return
+
+
+class Stand:
+    """The server, its folder, and a HOME for the learner's lftp; leaving the context removes everything.
+
+    Args:
+        scenario: Whose server.
+        port: Where to listen.
+    """
+
+    def __init__(self, scenario: Scenario, port: int) -> None:
+        self._scenario = scenario
+        self._port = port
+        self._secrets = Secrets.new()
+        self._material = Material(scenario)
+        self._rc: str | None = None
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            root = stack.enter_context(Folder("root")).path
+            populate(root, self._secrets)
+            self._home = stack.enter_context(Home())
+            self._home.put_upload(self._secrets.upload_name, self._secrets.upload_content)
+            self._certificates = self._write_certificates()
+            self._spec = spec = self._material.server(self._scenario.server)
+            self._server: Server = Here().serve(spec, root=root, password=self._secrets.password, port=self._port)
+            stack.callback(self._server.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def prepare(self, number: int) -> None:
+        """Change server, rc and files as the step does before lftp runs."""
+        step = self._step(number)
+        spec = self._material.server(step.server)
+        self._spec = replace(spec, password=right_password(step, step.expect.verdict))
+        self._server.change(self._spec)
+        if step.rc is not None:
+            self._rc = step.rc
+        for name in step.files:
+            self._material.put_file(self._home, step, name, self._values(step), lambda: self._fetched(step))
+        if self._rc is not None:
+            self._home.write_rc(substitute(self._rc, self._values(step)))
+        self._server.record()
+
+    def lines(self, number: int, *, first: bool) -> Iterator[str]:
+        """What the learner reads before the step, and types."""
+        if first:
+            yield from self._introduction()
+        step = self._step(number)
+        yield f"Step {number} of {len(self._scenario.steps)}: {harmless(step.title)}"
+        yield from _prose(f"the server: {server_words(step.server)}", "  ")
+        yield from (f"  file: {harmless(str(self._path(name, step)))}" for name in step.files)
+        yield from self._rc_lines()
+        yield "  expected:"
+        for words in expected_words(step):
+            yield from _prose(harmless(words), "    ")
+        yield ""
+        yield "In another terminal, type:"
+        yield ""
+        yield from self._command(step)
+        yield ""
+
+    def seen(self) -> Iterator[str]:
+        """What the server saw since the step began."""
+        self.check()
+        testimony = self._server.testimony()
+        if testimony.connections:
+            yield "What the server saw:"
+            yield from (f"  {line}" for line in server_section(testimony).lines)
+            yield ""
+        if testimony.behind is not None and testimony.behind.connections:
+            yield "What the genuine server behind the attacker saw:"
+            yield from (f"  {line}" for line in server_section(testimony.behind).lines)
+            yield ""
+
+    def check(self) -> None:
+        """Raise LabError if the server's thread failed."""
+        self._server.settle(0)
+
+    def _login(self, step: Step) -> Login:
+        return Login.of(self._spec, self._secrets, step.user, step.password)
+
+    def _values(self, step: Step) -> dict[str, str]:
+        return self._material.placeholders(self._home.dot_lftp, step.host, self._server.port, self._login(step))
+
+    def _step(self, number: int) -> Step:
+        return self._scenario.steps[number - 1]
+
+    def _path(self, name: str, step: Step) -> Path:
+        """Where a file of a step is."""
+        folder, plain_name = destination(name, step.cwd)
+        return self._home.folder(folder) / plain_name
+
+    def _introduction(self) -> Iterator[str]:
+        server = self._scenario.server
+        yield f"{harmless(self._scenario.title)} ({harmless(self._scenario.id)})"
+        yield f"listening on {self._server.host} port {self._server.port}"
+        yield ""
+        right = Login.of(self._material.server(server), self._secrets)
+        yield f"  user          {harmless(right.user)}"
+        yield f"  password      {harmless(right.password)}"
+        for index, path in enumerate(self._certificates):
+            yield f"  {'' if index else 'certificates':13} {path}"
+        if server.protocol != "plain" and server.attack not in NO_HANDSHAKE:
+            yield ""
+            yield "The certificate that it shows, fetched as the document does:"
+            yield ""
+            command = s_client.command_line("localhost", self._server.port, protocol=server.protocol)
+            yield f"{shlex.join(command)} </dev/null"
+        yield ""
+
+    def _rc_lines(self) -> Iterator[str]:
+        if self._rc is None:
+            yield "  rc: no such file"
+            return
+        path = self._home.dot_lftp / "rc"
+        yield f"  rc, written to {path}:"
+        text = harmless(path.read_text("utf-8", "surrogateescape")).strip("\n")
+        yield from (f"    {line}" for line in (text or "(empty)").split("\n"))
+
+    def _command(self, step: Step) -> Iterator[str]:
+        """The whole command line; a newline ends each lftp command, as in a run.
+
+        In a subshell: the folder that it goes to is gone at the end, and nobody should stand in it then.
+        """
+        home = self._home
+        run = tuple(substitute(item, self._values(step)) for item in step.run)
+        todo = errands(run, self._secrets, home.downloads, home.uploads, home.logs / "marks")
+        script = [*_way_to_the_lab(step.host), self._open(step), *(errand.typed() for errand in todo)]
+        clock = ["faketime", "-f", step.clock] if step.clock else []
+        yield f"(cd {shlex.quote(str(self._home.folder(step.cwd)))} &&"
+        unset = [part for name in _MISLEADING if name in os.environ for part in ("-u", name)]
+        locale = [f"LC_ALL={step.locale}"] if step.locale else []
+        environment = [*(["env", *unset] if unset else []), f"HOME={self._home.home}", *locale]
+        yield from harmless(f"{shlex.join([*environment, *clock, 'lftp', '-c'])} {_quoted(script)})").split("\n")
+
+    def _open(self, step: Step) -> str:
+        scheme = step.scheme or scheme_of(step.server.protocol)
+        address = f"[{step.host}]" if ":" in step.host else step.host
+        return f"open {_who(self._login(step))}-p {self._server.port} {scheme}://{address}"
+
+    def _fetched(self, step: Step) -> bytes:
+        host, port = self._server.host, self._server.port
+        return s_client.fetch(
+            host, port, protocol="implicit" if step.server.protocol == "implicit" else "explicit"
+        ).leaf
+
+    def _write_certificates(self) -> list[Path]:
+        folder = self._home.root / "certificates"
+        folder.mkdir(mode=0o700)
+        paths = []
+        for name, certificate in self._material.certificates.items():
+            path = folder / f"{name}.pem"
+            path.write_bytes(certificate.pem)
+            paths.append(path)
+        return paths
+
+
+def _way_to_the_lab(host: str) -> list[str]:
+    if host.replace(".", "").isdigit() or ":" in host:
+        return []
+    return [f"set dns:name/{host} {LAB_ADDRESS}"]
+
+
+def _who(login: Login) -> str:
+    """Options of `open`, as people type them where that is enough."""
+    if login.user == ANONYMOUS:
+        return ""
+    if "," not in login.user and all(quoted(text) == text for text in (login.user, login.password)):
+        return f"-u {login.user},{login.password} "
+    return f"--user {quoted(login.user)} --password {quoted(login.password)} "
+
+
+def _quoted(script: list[str]) -> str:
+    return shlex.quote("\n".join(script))
+
+
+def _prose(text: str, indent: str) -> Iterator[str]:
+    yield from (indent + line for line in wrapped(text, _WIDTH - len(indent)))
+
+
+def _say_all(say: Callable[[str], None], lines: Iterator[str]) -> None:
+    for line in lines:
+        say(line)
+
+
+def _offer(number: int | None, scenario: Scenario) -> Iterator[str]:
+    goes_on = ""
+    if number is not None and sys.stdin.isatty():
+        goes_on = f"Enter goes on to step {number}: {harmless(scenario.steps[number - 1].title)}. "
+    yield from _prose(f"{goes_on}Ctrl-C ends it.", "")
+
+
+def _wait(asked: list[bool], stand: Stand, *, more: bool) -> bool:
+    """Wait for the learner: True for the next step, False for the end."""
+    terminal = sys.stdin.isatty()
+    while not asked:
+        time.sleep(_POLL_SECONDS)
+        stand.check()
+        if terminal and select.select([sys.stdin], [], [], 0)[0]:
+            if not os.read(sys.stdin.fileno(), 4096):  # Ctrl-D
+                return False
+            if more:
+                return True
+    return False

@@ -1,0 +1,322 @@
+"""In what client, server and wire do not agree, a sentence each: what keeps an outcome from being one. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ftps_harness.verdict.needles import is_secret
+from ftps_lab.testimony import TRANSFERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ftps_harness.verdict.outcome import BehindAuth, ClientAccount, Situation, WireAccount
+    from ftps_lab.testimony import Testimony
+
+_BEHIND_AUTH: dict[str, BehindAuth] = {
+    "inject-before-tls": "text",
+    "text": "text",
+    "alert": "alert",
+    "close": "nothing",
+}
+"""Deed of an attacker → the one thing that comes behind the consent; of the others anything may, but text."""
+
+_AFTER_LOGIN = frozenset({"refuse-prot", "clear-data"})
+"""Attacks that begin when the client is in."""
+
+_FOR_WHO_IS_IN = TRANSFERS | {"PASV", "EPSV", "PORT", "EPRT"}
+"""Commands that a server obeys after a login only."""
+
+_NOT_CERTIFICATE = frozenset({"tls-required", "tls-handshake"})
+"""Reasons of `rejected` that lftp gives without having looked at a certificate."""
+
+
+def contradictions_of(
+    situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount
+) -> Iterable[str]:
+    """Everything in which the witnesses do not agree, a sentence each."""
+    yield from _incomplete(situation, client, server, wire)
+    yield from _undeclared(situation, client, server)
+    yield from _other_attack(situation, server, wire)
+    yield from _client_against_server(client, server)
+    yield from _relayed(situation, server)
+    yield from wire.elsewhere.missing
+    for phrase in wire.elsewhere.reached:
+        yield f"something talked to {phrase}: no server of this step, and nobody witnessed what it was told"
+    if any(c.channel == "clear" and is_secret(c) for c in server.credentials) and not wire.password:
+        yield "the server was told a password in clear, but the wire tap does not hold it"
+    if any(t.channel == "clear" and t.size and not t.forged for t in server.transfers) and not wire.payload:
+        yield "the server transferred content in clear, but the wire tap does not hold it"
+
+
+def led_elsewhere(wire: WireAccount) -> Iterable[str]:
+    """What keeps a promise that nobody else was told anything: somebody else was asked for."""
+    for phrase in wire.elsewhere.tried:
+        yield f"something wanted {phrase}: it is no server of this step, and on a real network it could be there"
+
+
+def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterable[str]:
+    """Witnesses that have not seen everything."""
+    yield from server.discrepancies
+    yield from _with_gaps(server)
+    if not situation.fresh:
+        yield "the server's record held connections before lftp was started: it is not this run's"
+    if not situation.settled:
+        yield "a connection was still open when lftp had ended: the server's record is not complete"
+    seen: Counter[tuple[str, int]] = Counter((c.kind, c.peer[1]) for c in server.connections)
+    tapped: Counter[tuple[str, int]] = Counter(wire.connections)
+    if missing := seen - tapped:
+        yield f"the wire tap missed connections of the server's testimony: {_ports(missing)}"
+    if unknown := tapped - seen:
+        yield f"the wire tap holds connections that the server's testimony lacks: {_ports(unknown)}"
+    if short := _shorter_than_witnessed(server, wire, broken_off=bool(client.words)) - missing:
+        yield f"the wire tap holds fewer bytes than the server witnessed: {_ports(short)}"
+    spoken = {c.connection for c in server.commands if c.channel == "tls"}
+    silent = {(c.kind, c.peer[1]) for c in server.connections if c.kind == "control" and c.number not in spoken}
+    if silent & wire.talks:
+        yield "the wire tap holds commands in TLS on a connection on which the server's testimony holds none"
+    yield from _handshakes_on_the_wire(server, wire)
+    yield from _lost_password(client, server)
+    yield from _of_somebody_else(situation, client, server)
+    if client.log_missing:
+        yield "lftp wrote no debug log, so a refusal that it hides elsewhere would be missed"
+    for word in client.words:
+        if word.kind == "unknown":
+            yield f"lftp says something that is in no dialect's table: {word.text!r}"
+
+
+def _handshakes_on_the_wire(server: Testimony, wire: WireAccount) -> Iterable[str]:
+    """TLS that a client began, and handshakes in the server's testimony: one goes with the other.
+
+    A client that never begins, where TLS is awaited, has failed too: such a handshake has a certificate to show.
+    """
+    ports = {c.number: (c.kind, c.peer[1]) for c in server.connections if c.kind == "control"}
+    told = {ports[h.connection] for h in server.handshakes if h.connection in ports}
+    untold = {ports[h.connection] for h in server.handshakes if h.connection in ports and not h.certificate}
+    if lost := (wire.hellos & set(ports.values())) - told:
+        yield f"the wire tap holds TLS that the server's testimony has no handshake of: {_ports(Counter(lost))}"
+    if invented := untold - wire.hellos:
+        yield f"the server's testimony has a handshake of which the wire tap holds nothing: {_ports(Counter(invented))}"
+
+
+def _with_gaps(server: Testimony) -> Iterable[str]:
+    """What cannot be all that there was: a log that lost some lines, say."""
+    known = {connection.number for connection in server.connections}
+    told = {handshake.connection for handshake in server.handshakes} | {c.connection for c in server.credentials}
+    told |= {command.connection for command in server.commands}
+    told |= {number for transfer in server.transfers for number in (transfer.connection, transfer.control)}
+    if told - known:
+        yield "the server's testimony speaks of connections that it does not list"
+    if sum(c.verb == "PASS" for c in server.commands) != len(server.credentials):
+        yield "the server's testimony does not hold as many passwords as it holds PASS commands"
+    let_in = {credential.connection for credential in server.credentials if credential.accepted}
+    obeyed = {c.connection for c in server.commands if c.verb in _FOR_WHO_IS_IN and c.reply and c.reply < 400}
+    if (obeyed | {transfer.control for transfer in server.transfers if transfer.size}) - let_in:
+        yield "the server obeyed somebody whose login its testimony does not hold"
+
+
+def _lost_password(client: ClientAccount, server: Testimony) -> Iterable[str]:
+    """An impostor who may have been told a password of which his record holds nothing.
+
+    lftp's log tells whether it sent one, if it tells of each USER that he heard (an rc can silence it). That he asked
+    for one says little: with `ftp:sync-mode off` USER is gone before the refusal. Of several that were sent one may
+    have come too late for the connection: he has it all the same.
+    """
+    if server.role != "impostor" or any(c.verb == "PASS" for c in server.commands):
+        return
+    heard = sum(c.verb == "USER" for c in server.commands)
+    if "PASS" in client.sent:
+        yield "lftp sent a password that an impostor's testimony does not hold"
+    elif client.sent.count("USER") < heard and any(c.verb == "USER" and c.reply == 331 for c in server.commands):
+        yield "an impostor asked for a password, and nobody can say whether it was told one"
+
+
+def _shorter_than_witnessed(server: Testimony, wire: WireAccount, *, broken_off: bool) -> Counter[tuple[str, int]]:
+    """Connections of which the tap cannot hold everything: TLS adds bytes, and takes none away."""
+    where = {connection.number: (connection.kind, connection.peer[1]) for connection in server.connections}
+    least: Counter[tuple[str, int, str]] = Counter()
+    for number, direction, size in _passed(server, broken_off=broken_off):
+        if number in where:  # of a connection that the testimony lacks, the tap's list tells
+            least[(*where[number], direction)] += size
+    held: Counter[tuple[str, int, str]] = Counter()  # summed up: a port may come twice
+    for connection, (to_server, to_client) in zip(wire.connections, wire.volumes, strict=False):
+        held += Counter({(*connection, "up"): to_server, (*connection, "down"): to_client})
+    return Counter({(kind, port) for kind, port, _ in least - held})
+
+
+def _passed(server: Testimony, *, broken_off: bool) -> Iterable[tuple[int, str, int]]:
+    """What the server witnessed: on which connection, in which direction, at least how many bytes.
+
+    What it gave to its TLS for a client that broke the download off may have stayed there.
+    """
+    yield from ((c.number, "down", int(c.greeted)) for c in server.connections)
+    yield from ((h.connection, way, int(h.completed)) for h in server.handshakes for way in ("up", "down"))
+    yield from ((c.connection, "up", len(c.verb) + len(c.argument)) for c in server.commands)
+    yield from ((c.connection, "up", len(c.password or "")) for c in server.credentials)
+    for transfer in server.transfers:
+        if transfer.direction == "upload":
+            yield transfer.connection, "up", transfer.size
+        elif transfer.completed and not broken_off:
+            yield transfer.connection, "down", transfer.size
+
+
+def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
+    """Who answered is not who was declared, or lftp refused somebody else."""
+    if server.role != situation.role:
+        yield f"the server was declared {situation.role}, but its testimony is that of a server of role {server.role}"
+    kinds = {connection.number: connection.kind for connection in server.connections}
+    shown = {(kinds.get(h.connection), h.certificate) for h in server.handshakes if h.completed or h.certificate}
+    shown |= {(kinds.get(t.connection), t.certificate) for t in server.transfers if t.channel == "tls"}
+    if {certificate for _, certificate in shown} - situation.shown:
+        yield "the server showed a certificate that was not declared"
+    elif any(kind and certificate != situation.shown_on(kind) for kind, certificate in shown):
+        yield "the server showed a certificate on another kind of connection than it was declared for"
+    if server.role == "impostor" and any(c.password is None for c in server.credentials):
+        yield "an impostor was told a password, and its testimony cannot say whether it was the secret one"
+    named = {word.fingerprint for word in client.words if word.reasons} - {None}
+    if situation.sent and named - situation.sent:
+        yield "lftp refused a certificate that this server does not show"
+
+
+def _other_attack(situation: Situation, server: Testimony, wire: WireAccount) -> Iterable[str]:
+    """The attacker who was met, or what he did, is not what was declared."""
+    met = {connection.attack for connection in server.connections if connection.kind == "control"}
+    if met - {situation.attack}:
+        yield f"the attack declared is {situation.attack}, but the client met {', '.join(sorted(met))}"
+    done = {connection.number: connection.deed for connection in server.connections if connection.deed}
+    if strange := set(done.values()) - {situation.deed}:
+        yield f"the attack was to come to {situation.deed or 'nothing'}, but it came to {', '.join(sorted(strange))}"
+    logins = {c.connection for c in server.credentials if c.accepted and c.channel == "tls"}
+    if situation.attack not in {"none", *_AFTER_LOGIN} and logins - done.keys():
+        yield f"a login in TLS came past the attack {situation.attack}, which should have been met before it"
+    only = _BEHIND_AUTH.get(situation.deed)
+    if wrong := wire.behind_auth - ({only} if only else {"tls", "alert", "nothing"}):
+        yield f"behind the consent to AUTH the wire tap holds {', '.join(sorted(wrong))}, not {only or 'TLS'}"
+    if situation.attack == "strip-auth" and wire.lists_auth:
+        yield "the attacker denies TLS, but the wire tap holds a list of features with AUTH in it"
+
+
+def unexplained(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
+    """What would be no contradiction if something had been exposed: an upload may be gone before lftp refuses."""
+    if client.reasons and _all_done(client):
+        yield "lftp states a refusal, but everything requested was carried out"
+    yield from client.unproved
+    yield from client.cut
+    if client.may_hide and not client.holds_payload and _offered_by_a_stranger(situation, server):
+        yield (
+            "a stranger sent content, and lftp may have put it where nobody looks: "
+            "a command writes outside of HOME or runs a program"
+        )
+    for complaint in client.complaints:
+        if complaint.kind == "unknown":
+            yield f"lftp says something that is in no table of complaints: {complaint.text!r}"
+    yield from _nobody_attacked(situation, client, server)
+
+
+def _offered_by_a_stranger(situation: Situation, server: Testimony) -> bool:
+    """Whether a listing or file came from somebody else than the genuine server."""
+    return any(
+        transfer.direction == "download"
+        and transfer.size
+        and not transfer.forged
+        and (server.role == "impostor" or transfer.certificate in situation.shown - {situation.certificate})
+        for transfer in server.transfers
+    )
+
+
+def _of_somebody_else(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
+    """Connections that are not lftp's: a program of this machine's, or one that an earlier step left running."""
+    logged = client.connects.count(situation.port)
+    if client.connects and situation.port:
+        met = sum(connection.kind == "control" for connection in server.connections)
+        if met > logged:
+            yield f"the server met {met} control connections, but lftp's debug log tells of {logged} to it"
+
+
+def unproved(server: Testimony) -> Iterable[str]:
+    """What an exposure to an impostor lacks: a handshake for all that passed in TLS, as `accepted` needs it too."""
+    finished = {handshake.connection for handshake in server.handshakes if handshake.completed}
+    logins = {credential.connection for credential in server.credentials if credential.channel == "tls"}
+    transfers = {transfer.connection for transfer in server.transfers if transfer.channel == "tls"}
+    if (logins | transfers) - finished:
+        yield "something passed in TLS on a connection of which the server's testimony holds no finished handshake"
+
+
+def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
+    """The attacker had no part in what happened, though lftp came to where he should have had one."""
+    if situation.attack == "none" or any(connection.deed for connection in server.connections):
+        return
+    login_refused = any(word.kind == "login" for word in client.words)
+    before = situation.attack in _AFTER_LOGIN and (login_refused or client.reasons - _NOT_CERTIFICATE)
+    if any(connection.greeted for connection in server.connections) and not before:
+        yield f"the attack {situation.attack} was declared, but it was never carried out: this run says nothing of it"
+
+
+def _relayed(situation: Situation, server: Testimony) -> Iterable[str]:
+    """What an attacker in the middle passed on is what the genuine server behind him gave and got, byte for byte."""
+    if (server.behind is not None) is not situation.in_the_middle:
+        yield "an attacker in the middle and the account of the genuine server behind him are not there together"
+    if server.behind is None:
+        return
+    behind = Counter(_passed_on(server.behind))
+    if Counter(_passed_on(server)) - behind:
+        yield "the attacker and the genuine server behind him do not account for the same transfers"
+    if Counter(_with_content(server.behind)) - Counter(_with_content(server)):
+        yield "the genuine server behind the attacker transferred what the attacker does not account for"
+    told = [credential.password for credential in server.behind.credentials]
+    if any(c.accepted and c.password not in told for c in server.credentials):
+        yield "the attacker let somebody in whose password the genuine server behind him was never told"
+
+
+def _passed_on(account: Testimony) -> Iterable[tuple[str, int, str]]:
+    return ((t.verb, t.size, t.sha256) for t in account.transfers if t.completed)
+
+
+def _with_content(account: Testimony) -> Iterable[str]:
+    return (t.verb for t in account.transfers if t.size)
+
+
+def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable[str]:
+    """lftp says one thing, the server's testimony another."""
+    yield from _tasks(client)
+    begun = sum(c.verb in TRANSFERS and (c.reply is None or c.reply < 200) for c in server.commands)
+    if _all_done(client) and not client.words and begun > len(server.transfers):
+        yield "everything requested was carried out, but the server began transfers that its testimony does not hold"
+    finished = any(handshake.completed for handshake in server.handshakes)
+    if client.reasons - _NOT_CERTIFICATE and not finished:
+        yield "lftp refused a certificate, but the server finished no TLS handshake in which it could have shown one"
+    if "tls-required" in client.reasons and any(c.verb == "AUTH" and c.reply == 234 for c in server.commands):
+        yield "lftp says that the server offers no TLS, but the server answered AUTH with 234"
+    if "tls-required" in client.reasons and not any(c.greeted for c in server.connections):
+        yield "lftp says that the server offers no TLS, but the server never greeted it"
+    failed = any(not handshake.completed for handshake in server.handshakes)
+    in_clear = any(transfer.channel == "clear" for transfer in server.transfers)  # where lftp wants TLS, it fails too
+    if "tls-handshake" in client.reasons and not failed and not in_clear:
+        yield "lftp says that the TLS handshake failed, but the server saw none fail"
+    if any(word.kind == "login" for word in client.words) and not _login_refused(server):
+        yield "lftp says that the login was refused, but the server refused none"
+
+
+def _tasks(client: ClientAccount) -> Iterable[str]:
+    """What was carried out according to one, and not according to the other."""
+    for task in client.tasks:
+        if task.client is True and not task.server:
+            yield f"{task.name}: the client holds the result, but the server witnessed no such transfer"
+        elif task.client is False and task.server and not client.words:
+            yield f"{task.name}: the server completed the transfer, but the client holds nothing and does not say why"
+    if _all_done(client) and not client.reasons and client.exit_code != 0:
+        yield f"everything requested was carried out, but lftp ended with exit code {client.exit_code}"
+
+
+def _all_done(client: ClientAccount) -> bool:
+    return bool(client.tasks) and all(task.done for task in client.tasks)
+
+
+def _login_refused(server: Testimony) -> bool:
+    """That it let nobody in is no refusal: of a reply that is lost, nobody knows what it was."""
+    return any(c.verb in {"USER", "PASS"} and c.reply is not None and c.reply >= 400 for c in server.commands)
+
+
+def _ports(connections: Counter[tuple[str, int]]) -> str:
+    return ", ".join(f"{kind} from port {port}" for kind, port in sorted(connections))

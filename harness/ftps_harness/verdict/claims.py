@@ -1,0 +1,81 @@
+"""What a server claims of itself, held against the wire, lftp's log and its own disk: a sentence for each lie. Pure.
+
+A testimony is the word of the server. Which certificate it showed is readable on the wire, in TLS 1.3 with what the tap
+of the lab's own servers holds; lftp's log names the certificates that lftp found something wrong with; the right
+password and the files on disk are known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftps_harness.verdict.needles import is_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ftps_harness.verdict.outcome import ClientAccount, Situation, WireAccount
+    from ftps_lab.testimony import Connection, Testimony
+
+_SELF_RECORDED = ("server",)
+"""Sources of a testimony whose wire tap belongs to the server itself, and knows the secrets of its TLS."""
+
+
+def false_claims(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterator[str]:
+    """Everything that a server says of itself and that is not so."""
+    yield from dict.fromkeys(_certificates(server, wire))
+    yield from _named(situation, client)
+    yield from _logins(situation, server)
+    yield from situation.not_kept
+
+
+def _certificates(server: Testimony, wire: WireAccount) -> Iterator[str]:
+    """The leaf of each connection is the one that the wire holds."""
+    on_wire: dict[tuple[str, int], set[str | None]] = {}
+    for place, leaf in zip(wire.connections, wire.leaves, strict=False):
+        on_wire.setdefault(place, set()).add(leaf)
+    connections = {connection.number: connection for connection in server.connections}
+    for handshake in server.handshakes:
+        connection = connections.get(handshake.connection)
+        leaves = on_wire.get(_place(connection)) if connection else None
+        if connection is None or leaves is None:
+            continue  # another rule tells of these
+        where = f"{connection.kind} from port {connection.peer[1]}"
+        if leaves - {"", None} and handshake.certificate not in leaves:
+            yield f"{where}: the server's testimony names a certificate, and on the wire it showed another one"
+        elif handshake.completed and leaves == {None} and server.sources == _SELF_RECORDED:
+            yield f"{where}: nobody can read on the wire which certificate the server showed"
+        elif handshake.completed and leaves == {""} and connection.kind == "control":
+            # A data connection may resume the session of its control connection, and show none.
+            yield f"{where}: the server's testimony holds a finished handshake, and the wire no certificate"
+    yield from _unwitnessed(server, on_wire)
+
+
+def _unwitnessed(server: Testimony, on_wire: dict[tuple[str, int], set[str | None]]) -> Iterator[str]:
+    """Certificates on connections of which the testimony holds no handshake at all."""
+    shaken = {handshake.connection for handshake in server.handshakes}
+    for connection in server.connections:
+        if connection.number not in shaken and on_wire.get(_place(connection), set()) - {"", None}:
+            where = f"{connection.kind} from port {connection.peer[1]}"
+            yield f"{where}: the wire holds a certificate, and the server's testimony no handshake"
+
+
+def _named(situation: Situation, client: ClientAccount) -> Iterator[str]:
+    """A refused one is compared elsewhere: these are certificates that lftp took though something was wrong."""
+    refused = {word.fingerprint for word in client.words}
+    if situation.sent and client.named - situation.sent - refused:
+        yield "lftp's debug log names a certificate that this server does not show"
+
+
+def _logins(situation: Situation, server: Testimony) -> Iterator[str]:
+    """Only the right user and password open the door; an anonymous login has none (RFC 1635)."""
+    accounts: Iterable[Testimony] = filter(None, (server, server.behind))
+    let_in = [c for account in accounts for c in account.credentials if c.accepted and is_secret(c)]
+    if situation.password and any(c.password != situation.password for c in let_in):
+        yield "the server let somebody in with a password that is not the right one"
+    if situation.user and any(c.user != situation.user for c in let_in):
+        yield "the server let somebody in who is not its user"
+
+
+def _place(connection: Connection) -> tuple[str, int]:
+    return connection.kind, connection.peer[1]

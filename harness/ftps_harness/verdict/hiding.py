@@ -1,0 +1,89 @@
+"""Whether what lftp took may be where nobody looks: outside of HOME, or changed by another program. Pure.
+
+What arrived is looked for in lftp's output and in the files below HOME. A command can write elsewhere
+(``ls > /tmp/x``, ``get x -o /dev/shm/x``), or hand it to a program (``cat x | gzip > x.gz``, ``!mv x /tmp``). Then
+nobody can say that lftp took nothing of what a stranger sent.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ftps_harness.client.lftp import syntax
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_PROGRAMS = frozenset({"!", "shell", "local", "edit"})
+_TRANSFERS = frozenset({"get", "mget", "pget", "reget", "put", "mput", "reput"})
+_READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber", "cmd:")
+"""Settings whose value names no place that content is written to."""
+_WORTH_READING = re.compile(r"[|!>~\\\"']|\.\.|shell|local|edit|alias|file:|(?:^|\s)/|-e\b")
+"""Without any of these a command has no word that matters here. An rc names certificates: a thousand letters each."""
+
+
+def may_hide(texts: Iterable[str], home: Path | None) -> bool:
+    """Whether a command of these texts writes outside of HOME or runs a program.
+
+    Args:
+        texts: The rc, what is run, and scripts.
+        home: HOME's folder as lftp sees it, with its neighbours for downloads; None where lftp can write nowhere that
+            is not looked at.
+    """
+    return any(_hides(command, home) for text in texts for command in syntax.commands(text))
+
+
+def may_be_script(name: str, texts: Iterable[str]) -> bool:
+    """Whether lftp may read the file of this name as a script: something other than a plain transfer names it.
+
+    What was transferred is content, and random content can look like a command (three random bytes hold a ``|`` in one
+    of 85 runs).
+    """
+    commands = [command for text in texts for command in syntax.commands(text)]
+    aliases = any(_may_alias(command) for command in commands)
+    naming = (command for command in commands if _names(command.text, name))
+    return any(aliases or not _only_transfers(command) for command in naming)
+
+
+def _may_alias(command: syntax.Command) -> bool:
+    """Whether a word may mean ``alias``: lftp takes abbreviations, and ``eval`` runs what words make up."""
+    return "alias" in command.text or any("alias".startswith(word) for word in syntax.words(command.text))
+
+
+def _names(command: str, name: str) -> bool:
+    return name in command or any(name in word for word in syntax.words(command))
+
+
+def _only_transfers(command: syntax.Command) -> bool:
+    joined = "&&" in command.text or "||" in command.text or "(" in command.text
+    return not command.shell and not joined and _TRANSFERS.issuperset(syntax.words(command.text)[:1])
+
+
+def _hides(command: syntax.Command, home: Path | None) -> bool:
+    if not command.shell and not _WORTH_READING.search(command.text):
+        return False
+    words = syntax.words(command.text)
+    if command.shell or "|" in words or _PROGRAMS.intersection(words) or _sources_output(words):
+        return True
+    if words[:1] == ["set"] and words[1:] and words[1].startswith(_READS_ONLY):
+        return False
+    if words[:1] == ["alias"]:
+        return may_hide([" ".join(words[2:])], home)
+    return any(_is_outside(word, home) for word in words[1:])
+
+
+def _sources_output(words: list[str]) -> bool:
+    """``source -e PROGRAM`` carries out what a program prints; lftp takes an abbreviation for the whole word."""
+    rest = words[1:] if words[:1] in (["command"], ["eval"]) else words
+    return "-e" in rest[1:] and (rest[0] == "." or (len(rest[0]) > 1 and "source".startswith(rest[0])))
+
+
+def _is_outside(word: str, home: Path | None) -> bool:
+    """Whether a word is a path that leads out of HOME."""
+    if home is None:  # what is looked at is all that can be written; but these swallow, or take away
+        return word.startswith(("/dev/", "/proc/", "file:"))
+    if re.match(r"~[^/]", word) or ".." in word.split("/"):
+        return True
+    return word.startswith(("/", "file:/")) and not f"{word}/".startswith(f"{home}/")

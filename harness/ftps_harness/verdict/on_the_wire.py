@@ -1,0 +1,100 @@
+"""What anybody on the path could read of one run, from the raw bytes. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from ftps_harness.verdict.needles import passwords_in_clear
+from ftps_harness.verdict.outcome import WireAccount
+from ftps_harness.verdict.traffic import NOTHING, Elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.sandbox.secrets import Secrets
+    from ftps_harness.verdict.needles import Passwords
+    from ftps_harness.verdict.outcome import BehindAuth
+    from ftps_lab.testimony import Testimony, Wire
+
+_ACCEPTED = re.compile(rb"^234 [^\n]*\n", re.MULTILINE)
+"""The server's consent to AUTH (RFC 4217 section 4): what comes after it should be TLS."""
+
+_FEATURE = re.compile(rb"^ AUTH\b", re.MULTILINE)
+"""AUTH in the answer to FEAT (RFC 2389 section 3.2)."""
+
+_TLS = re.compile(rb"(?:\A|\n)(?=\x16\x03)")
+"""Where a client's side of a control connection begins with TLS: at once, or behind its AUTH."""
+
+_CHANGE, _HANDSHAKE = 0x14, 0x16
+_CONTENT, _ALERT_LENGTH = 0x17, 19
+"""The type of a record of content, and the length of an alert's in TLS 1.3, which has the same type (RFC 8446 5.2)."""
+
+_RECORDS: dict[int, BehindAuth] = {0x14: "tls", 0x15: "alert", 0x16: "tls", 0x17: "tls"}
+"""The first byte of a TLS record → what it is (RFC 8446 section 5.1)."""
+
+
+def account(
+    wire: Wire, testimony: Testimony, secrets: Secrets, passwords: Passwords, other: Elsewhere = NOTHING
+) -> WireAccount:
+    """What the tap says, and `other`, a capture of all traffic.
+
+    A password that was sent in clear counts, whichever it is; `passwords` are looked for.
+
+    Content that carries no mark of ours (a file of the user's own, one of three bytes) is known by its hash: a data
+    connection in clear consists of nothing else.
+    """
+    from ftps_lab.wire.certificates import leaf  # who only reads scenarios does not wait for a TLS library
+
+    tapped = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
+    streams = list(dict.fromkeys((*tapped, *other.streams)))  # the capture holds what the tap holds, once more
+    in_clear = {t.sha256 for t in testimony.transfers if t.channel == "clear" and t.size and not t.forged}
+    known = bool(in_clear) and any(hashlib.sha256(stream).hexdigest() in in_clear for stream in streams)
+    heard = [record.to_client for record in wire.records if record.kind == "control"]
+    return WireAccount(
+        connections=tuple((record.kind, record.peer[1]) for record in wire.records),
+        password=any(passwords_in_clear((*wire.records, *other.strangers))) or any(map(passwords.found_in, streams)),
+        payload=known or any(map(secrets.find_payload, streams)),
+        volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
+        behind_auth=frozenset(_behind_auth(heard)),
+        lists_auth=any(map(_FEATURE.search, _in_clear(heard))),
+        talks=frozenset((r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and _talks(r.to_server)),
+        hellos=frozenset((r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and _TLS.search(r.to_server)),
+        elsewhere=other,
+        leaves=tuple(leaf(record.to_client, record.secret) for record in wire.records),
+    )
+
+
+def _behind_auth(heard: list[bytes]) -> Iterator[BehindAuth]:
+    for stream in heard:
+        if stream.startswith(b"220") and (accepted := _ACCEPTED.search(stream)):
+            rest = stream[accepted.end() :]
+            yield _RECORDS.get(rest[0], "text") if rest else "nothing"
+
+
+def _talks(stream: bytes) -> bool:
+    """Whether a client sent two commands in TLS, as whoever logs in does.
+
+    One may be what lftp had queued when it refused a certificate (docs/lftp.md, "After a refusal"): a server that it
+    left at once need not have heard of it. In TLS 1.3 the client's Finished is the first record that looks like a
+    command; in TLS 1.2 it is a record of a handshake behind the ChangeCipherSpec (RFC 5246 section 7.1).
+    """
+    begin = _TLS.search(stream)
+    at, commands, changed, finished = begin.end() if begin else len(stream), 0, False, False
+    while at + 5 <= len(stream):
+        kind, length = stream[at], int.from_bytes(stream[at + 3 : at + 5])
+        commands += kind == _CONTENT and length > _ALERT_LENGTH
+        changed |= kind == _CHANGE
+        # A second ClientHello may stand there too, which is in clear: its first byte is 1 (RFC 8446 section 4).
+        finished |= changed and kind == _HANDSHAKE and stream[at + 5 : at + 6] != b"\x01"
+        at += 5 + length
+    return commands - (not finished) >= 2  # USER and PASS
+
+
+def _in_clear(heard: list[bytes]) -> Iterator[bytes]:
+    """What the server said before TLS."""
+    for stream in heard:
+        if stream.startswith(b"220"):
+            accepted = _ACCEPTED.search(stream)
+            yield stream[: accepted.end()] if accepted else stream

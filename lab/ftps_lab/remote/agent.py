@@ -1,0 +1,208 @@
+"""The process inside a server's container: `python -m ftps_lab.remote.agent` obeys one order after the other.
+
+One line of JSON comes on stdin for each order, one goes out on stdout as its answer (`ftps_lab.remote.orders`). Nothing
+else is ever on stdout: what the daemons, their children or Python itself print goes to stderr. The agent ends, and its
+server before it, at the end of stdin or on SIGTERM; whoever holds the other end of stdin owns it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import signal
+import socket
+import sys
+import traceback
+from importlib import metadata
+from typing import TYPE_CHECKING, BinaryIO
+
+from ftps_lab.errors import LabError
+from ftps_lab.interface import LAB_KIND
+from ftps_lab.remote import orders
+from ftps_lab.servers import FtpsServer
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ftps_lab.interface import Server
+
+_PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography")
+
+_TRACE_LINES = 8
+
+
+class Agent:
+    """Obeys orders; has at most one server at a time."""
+
+    def __init__(self) -> None:
+        self._server: Server | None = None
+        self._number = 0
+
+    def answer(self, text: bytes) -> bytes:
+        """The line that answers a line, whatever that is."""
+        number = 0
+        try:
+            order = orders.read_order(text)
+            number = order.number
+            return orders.line(self._obey(order))
+        except LabError as error:
+            return orders.line(orders.Failed(number=number, message=_encodable(str(error))))
+        except Exception as error:  # noqa: BLE001 - a bug must not end the server of a scenario without a word
+            return orders.line(orders.Failed(number=number, message=_encodable(_trace(error)), bug=True))
+
+    def close(self) -> None:
+        """Stop the server, if one runs."""
+        server, self._server = self._server, None
+        if server is not None:
+            try:
+                server.stop()
+            finally:
+                _bury_children()
+
+    def _obey(self, order: orders.AnyOrder) -> orders.Answer:
+        if isinstance(order, orders.Ping):
+            return orders.Pong(number=order.number, versions=versions())
+        if isinstance(order, orders.Serve):
+            return self._serve(order)
+        server = self._that_is_meant(order.server)
+        match order:
+            case orders.Change():
+                server.change(orders.received_spec(order.spec))
+            case orders.Record():
+                server.record()
+            case orders.Settle():
+                return orders.Settled(number=order.number, complete=server.settle(order.timeout))
+            case orders.Testify():
+                return orders.Told(number=order.number, testimony=server.testimony())
+            case orders.Listen():
+                return orders.Heard(number=order.number, wire=server.wire())
+            case orders.Stop():
+                self.close()
+        return orders.Done(number=order.number)
+
+    def _serve(self, order: orders.Serve) -> orders.Serving:
+        if self._server is not None:
+            raise LabError("a server runs here already: stop it before starting another")
+        self._server = _start(order, order.host or own_address())
+        self._number += 1
+        return orders.Serving(number=order.number, server=self._number, host=self._server.host, port=self._server.port)
+
+    def _that_is_meant(self, number: int) -> Server:
+        if self._server is None or number != self._number:
+            raise LabError("this server was stopped: start another")
+        return self._server
+
+
+def own_address() -> str:
+    """This machine's address on its network, never loopback.
+
+    A container's engine writes it beside the container's host name into /etc/hosts, so that no name server is asked.
+
+    Raises:
+        LabError: Its host name means nothing, or loopback only, as on many machines that are no containers.
+    """
+    name = socket.gethostname()
+    try:
+        address = socket.gethostbyname(name)
+    except OSError as error:
+        raise LabError(
+            f"this machine's name {name!r} has no address ({error}): connect the container to a network, or say "
+            "which address the server shall have"
+        ) from None
+    if ipaddress.ip_address(address).is_loopback:
+        raise LabError(f"this machine's name {name!r} means {address} only: say which address the server shall have")
+    return address
+
+
+def versions() -> dict[str, str]:
+    """Of what serves here."""
+    from OpenSSL import SSL
+
+    found = {"Python": sys.version.split()[0]}
+    for name in ("ftps-lab", *_PACKAGES):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found | {"OpenSSL": SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii", "replace")}
+
+
+def main() -> int:
+    """Obey until stdin ends, or SIGTERM comes."""
+    source, sink = _own_streams()
+    signal.signal(signal.SIGTERM, _end)
+    # Ctrl-C goes to the owner as well, who decides when to end. Not SIG_IGN, which daemons would inherit.
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    agent = Agent()
+    with contextlib.suppress(BrokenPipeError):  # the owner is gone
+        try:
+            for text in iter(source.readline, b""):
+                sink.write(agent.answer(text))
+                sink.flush()
+        finally:
+            signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+            _last_act(agent)
+    return 0
+
+
+def _start(order: orders.Serve, host: str) -> Server:
+    spec = orders.received_spec(order.spec)
+    if order.kind == LAB_KIND:
+        return FtpsServer(spec, root=order.root, password=order.password, host=host, port=order.port).start()
+    from ftps_lab.daemons import DAEMONS, DaemonServer, why_not
+
+    if order.kind not in DAEMONS:
+        raise LabError(f"there is no server of kind {order.kind!r}: use one of {', '.join((LAB_KIND, *DAEMONS))}")
+    if reason := why_not(order.kind, spec):
+        raise LabError(f"{order.kind} cannot be this server: {reason}")
+    return DaemonServer(
+        order.kind,
+        spec,
+        root=order.root,
+        password=order.password,
+        users=order.users,
+        host=host,
+        port=order.port,
+    ).start()
+
+
+def _own_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Stdin and stdout for orders alone: copies that no child inherits; what prints gets stderr, what reads nothing."""
+    source, sink = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return os.fdopen(source, "rb"), os.fdopen(sink, "wb")
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _last_act(agent: Agent) -> None:
+    try:
+        agent.close()
+    except Exception as error:  # noqa: BLE001 - there is nobody left to answer: stderr has it
+        print(_trace(error), file=sys.stderr)
+
+
+def _bury_children() -> None:
+    """As the first process of a container, take what a daemon's dead children left: nobody else does."""
+    if os.getpid() == 1:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+
+
+def _trace(error: Exception) -> str:
+    lines = "".join(traceback.format_exception(error)).rstrip().split("\n")
+    return "\n".join(lines[-_TRACE_LINES:])
+
+
+def _encodable(text: str) -> str:
+    """JSON is UTF-8: without the lone surrogates of a file name that is none."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""A server that an agent runs elsewhere, behind the interface of every server of the lab.
+
+```python
+host = RemoteHost(line)                                # a line to `python -m ftps_lab.remote.agent`
+server = host.serve("lab", spec, root=folder, password="secret", users=("alice",))
+server.record()
+...                                                    # a client talks to (server.host, server.port)
+server.settle()
+print(server.testimony(), server.wire())
+server.stop()                                          # the next may be served
+```
+
+It knows nothing of containers: a line may lead to any process; those of `ftps_lab.containers` lead into one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from ftps_lab.errors import LabError
+from ftps_lab.interface import Server
+from ftps_lab.remote import orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ftps_lab.interface import ServerSpec
+    from ftps_lab.testimony import Testimony, Wire
+
+ANSWER_SECONDS = 30.0
+"""How long an agent may take for an order that waits for nothing; it takes milliseconds."""
+
+START_SECONDS = 60.0
+"""How long a server may take to become ready; the slowest daemon takes 3 s on a busy machine."""
+
+_SETTLE_ROUNDS = 10
+"""How many waits of `timeout` seconds a server makes at most in `settle`, and one more behind an attacker."""
+
+_A = TypeVar("_A", bound=orders.Answer)
+
+
+class Line(Protocol):
+    """Lines of bytes to and from a process elsewhere."""
+
+    def send(self, line: bytes) -> None:
+        """Send a line, its newline included.
+
+        Raises:
+            LabError: The process is gone, or does not read.
+        """
+
+    def receive(self, timeout: float) -> bytes:
+        """The next line, its newline included.
+
+        Raises:
+            TimeoutError: None came within `timeout` seconds.
+            EOFError: None will come: the process has ended.
+            LabError: The connection to it is lost.
+        """
+
+    def last_words(self) -> str:
+        """What the process last wrote to its stderr, for a sentence; empty if nothing."""
+
+    def close(self) -> None:
+        """End the process by ending its stdin; repeatable."""
+
+
+class RemoteHost:
+    """Where an agent runs servers, one at a time. Calls from several threads wait for each other.
+
+    Args:
+        line: Leads to the agent; the caller closes it.
+        name: What to call it in sentences.
+    """
+
+    def __init__(self, line: Line, name: str = "the server's agent") -> None:
+        self._line = line
+        self._name = name
+        self._lock = threading.Lock()
+        self._number = 0
+        self._given_up = ""
+
+    @property
+    def given_up(self) -> bool:
+        """The agent is dead or silent: no further order will be given."""
+        return bool(self._given_up)
+
+    def ping(self, timeout: float = START_SECONDS) -> dict[str, str]:
+        """Wait until the agent answers.
+
+        Returns:
+            The versions of what serves there.
+
+        Raises:
+            LabError: It does not answer.
+        """
+        return self.call(lambda number: orders.Ping(number=number), orders.Pong, timeout).versions
+
+    def serve(
+        self,
+        kind: str,
+        spec: ServerSpec,
+        *,
+        root: os.PathLike[str] | str,
+        password: str,
+        users: Sequence[str] = (),
+        host: str = "",
+        port: int = 21,
+    ) -> RemoteServer:
+        """Start a server that is ready when this returns.
+
+        Args:
+            kind: ``lab`` for our own, or a daemon's of `ftps_lab.daemons`.
+            spec: What it is.
+            root: The folder that it serves, as the agent sees it.
+            password: Lets any user in, or any of `users` where a daemon needs to know them.
+            users: Those who will log in.
+            host: The address to bind, as the agent sees it; empty for its machine's own.
+            port: 0 lets the system choose.
+
+        Raises:
+            LabError: It cannot be served there, or the agent does not answer.
+        """
+        serving = self.call(
+            lambda number: orders.Serve(
+                number=number,
+                kind=kind,
+                spec=orders.sent_spec(spec),
+                root=os.fspath(root),
+                password=password,
+                users=tuple(users),
+                host=host,
+                port=port,
+            ),
+            orders.Serving,
+            START_SECONDS,
+        )
+        return RemoteServer(self, serving)
+
+    def call(self, order: Callable[[int], orders.Order], expected: type[_A], timeout: float = ANSWER_SECONDS) -> _A:
+        """Give an order, and wait for its answer.
+
+        Args:
+            order: Makes it, given its number.
+            expected: The kind of its answer.
+            timeout: Seconds.
+
+        Raises:
+            LabError: It was not done, or the agent is dead or silent, which it then stays for us.
+        """
+        with self._lock:
+            if self._given_up:
+                raise LabError(f"{self._name} was given up before: {self._given_up}")
+            self._number += 1
+            answer = self._exchange(orders.line(order(self._number)), timeout)
+        if isinstance(answer, orders.Failed):
+            raise LabError(self._bug(answer.message) if answer.bug else answer.message)
+        if not isinstance(answer, expected):
+            raise LabError(self._bug(f"it answered {type(answer).__name__} where {expected.__name__} was due"))
+        return answer
+
+    def _exchange(self, text: bytes, timeout: float) -> orders.AnyAnswer:
+        """Send an order, receive its answer. Anything else ends the conversation: no late answer may be taken up."""
+        try:
+            self._line.send(text)
+            answer = orders.read_answer(self._line.receive(timeout))
+        except TimeoutError:
+            raise self._give_up(f"did not answer within {timeout:g} seconds") from None
+        except EOFError:
+            raise self._give_up("has ended") from None
+        except LabError as error:
+            raise self._give_up(f"cannot be talked to: {error}") from None
+        except BaseException:
+            self._given_up = "an order was interrupted"
+            raise
+        # Of an order that it could not read, an agent cannot say the number.
+        if answer.number != self._number and not (answer.number == 0 and isinstance(answer, orders.Failed)):
+            raise self._give_up(f"answered order {answer.number}, not {self._number}")
+        return answer
+
+    def _give_up(self, what: str) -> LabError:
+        self._given_up = what
+        words = self._line.last_words()
+        said = f"; its last words:\n{words}" if words else " and wrote nothing to its stderr"
+        return LabError(f"{self._name} {what}: start it anew, and report it if it happens again{said}")
+
+    def _bug(self, message: str) -> str:
+        return f"{self._name} failed in a way that nobody foresaw, a bug of the lab; please report it:\n{message}"
+
+
+class RemoteServer(Server):
+    """A running server and what it witnessed, elsewhere.
+
+    Attributes:
+        host: Its address, as the agent sees it.
+        port: Its port there.
+    """
+
+    def __init__(self, agent: RemoteHost, serving: orders.Serving) -> None:
+        self.host = serving.host
+        self.port = serving.port
+        self._agent = agent
+        self._server = serving.server
+        self._stopped = False
+
+    def change(self, spec: ServerSpec) -> None:
+        """Be another server from the next connection on; the address stays."""
+        sent = orders.sent_spec(spec)
+        self._agent.call(
+            lambda number: orders.Change(number=number, server=self._server, spec=sent), orders.Done, START_SECONDS
+        )
+
+    def record(self) -> None:
+        """Begin a new record."""
+        self._agent.call(lambda number: orders.Record(number=number, server=self._server), orders.Done)
+
+    def settle(self, timeout: float = 5.0) -> bool:
+        """Wait until what clients did is witnessed; False when a connection is still open after `timeout` seconds."""
+        limit = ANSWER_SECONDS + _SETTLE_ROUNDS * timeout
+        return self._agent.call(
+            lambda number: orders.Settle(number=number, server=self._server, timeout=timeout), orders.Settled, limit
+        ).complete
+
+    def testimony(self) -> Testimony:
+        """What the server witnessed since `record`."""
+        return self._agent.call(
+            lambda number: orders.Testify(number=number, server=self._server), orders.Told
+        ).testimony
+
+    def wire(self) -> Wire:
+        """The raw bytes since `record`."""
+        return self._agent.call(lambda number: orders.Listen(number=number, server=self._server), orders.Heard).wire
+
+    def stop(self) -> None:
+        """End it; repeatable. One whose agent was given up before has ended, or ends with its line."""
+        if self._stopped or self._agent.given_up:
+            return
+        self._agent.call(lambda number: orders.Stop(number=number, server=self._server), orders.Done, START_SECONDS)
+        self._stopped = True

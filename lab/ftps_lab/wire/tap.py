@@ -1,0 +1,181 @@
+"""The wire tap: raw bytes of every connection, recorded beneath the TLS of our own servers.
+
+`TappedSocket` stands between the server and the operating system's socket and copies what passes. TLS runs on top of
+it with memory BIOs (`MemoryTls`), because OpenSSL on a file descriptor would bypass the copy. A relay in front of the
+server costs more and never sees active mode, to which lftp switches by itself (docs/lftp.md, "Taps").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+from OpenSSL import SSL
+
+from ftps_lab.testimony import Handshake
+from ftps_lab.wire.memory_tls import MemoryTls
+
+if TYPE_CHECKING:
+    from ftps_lab.recorder import ConnectionLog, Tap
+
+UNREAD_READS = 256
+"""How often at most a closing socket is read, 64 KiB at a time: a client that never stops sending has an end too."""
+
+ALERTS = {
+    0: "close_notify",
+    10: "unexpected_message",
+    20: "bad_record_mac",
+    22: "record_overflow",
+    40: "handshake_failure",
+    42: "bad_certificate",
+    43: "unsupported_certificate",
+    44: "certificate_revoked",
+    45: "certificate_expired",
+    46: "certificate_unknown",
+    47: "illegal_parameter",
+    48: "unknown_ca",
+    49: "access_denied",
+    50: "decode_error",
+    51: "decrypt_error",
+    70: "protocol_version",
+    71: "insufficient_security",
+    80: "internal_error",
+    86: "inappropriate_fallback",
+    90: "user_canceled",
+    109: "missing_extension",
+    110: "unsupported_extension",
+    112: "unrecognized_name",
+    113: "bad_certificate_status_response",
+    115: "unknown_psk_identity",
+    116: "certificate_required",
+    120: "no_application_protocol",
+}
+"""RFC 8446 section 6.2, the AlertDescription values."""
+
+
+class TappedSocket:
+    """A socket whose `recv` and `send` are recorded; everything else is the socket's own.
+
+    It also asks the kernel to acknowledge at once: TLS 1.3 against an ordinary server costs lftp 40 ms on each
+    connection, its Nagle algorithm waiting for the server's delayed acknowledgement (docs/lftp.md, "TLS 1.3").
+    """
+
+    def __init__(self, sock: socket.socket, tap: Tap) -> None:
+        self._sock = sock
+        self._tap = tap
+        self.was_reset = False
+        self.acknowledge_at_once()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def acknowledge_at_once(self) -> None:
+        """Set TCP_QUICKACK, which the kernel forgets by itself, so it is asked again at each step (Linux only)."""
+        if hasattr(socket, "TCP_QUICKACK"):
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    @property
+    def received(self) -> int:
+        """How many bytes came from the client so far."""
+        return len(self._tap.to_server)
+
+    def peek(self) -> int | None:
+        """The next byte to come, which stays; None when there is none, or the connection is gone."""
+        try:
+            waiting = self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:
+            return None
+        return waiting[0] if waiting else None
+
+    def recv(self, size: int) -> bytes:
+        """Receive at most `size` bytes and record them."""
+        try:
+            data = self._sock.recv(size)
+        except ConnectionResetError:
+            self.was_reset = True
+            raise
+        self._tap.to_server += data
+        return data
+
+    def send(self, data: bytes) -> int:
+        """Send what the kernel takes and record that part."""
+        sent = self._sock.send(data)
+        self._tap.to_client += data[:sent]
+        return sent
+
+    def note_secret(self, secret: bytes) -> None:
+        """Keep what the server's half of a TLS 1.3 handshake can be read with."""
+        self._tap.secret = secret
+
+    def close(self) -> None:
+        """Close; what had arrived and nobody read was on the wire all the same, and is recorded first."""
+        with contextlib.suppress(OSError):
+            for _ in range(UNREAD_READS):
+                data = self._sock.recv(65536, socket.MSG_DONTWAIT)
+                if not data:
+                    break
+                self._tap.to_server += data
+        self._sock.close()
+
+
+class TappedTls(MemoryTls):
+    """The server's side of TLS over a `TappedSocket`: its handshake and its alerts are recorded."""
+
+    def __init__(
+        self,
+        context: SSL.Context,
+        raw: TappedSocket,
+        log: ConnectionLog,
+        certificate: str,
+        *,
+        hold_tickets: bool = False,
+    ) -> None:
+        super().__init__(context, raw, hold_tickets=hold_tickets)
+        self.log = log
+        self._certificate = certificate
+
+    def handshake_goes_on(self) -> None:
+        """The client's Nagle algorithm waits for the acknowledgement of each step."""
+        self.raw.acknowledge_at_once()
+
+    def handshake_ended(self, error: str) -> None:
+        """Record it."""
+        name = self.get_servername()
+        self.log.handshake(
+            Handshake(
+                connection=self.log.number,
+                completed=not error,
+                version="" if error else self.get_protocol_version_name(),
+                cipher="" if error else self.get_cipher_name() or "",
+                server_name=None if name is None else name.decode("ascii", "replace"),
+                certificate=self._certificate,
+                error=error,
+            )
+        )
+
+
+def watch_alerts(context: SSL.Context) -> None:
+    """Make every `TappedTls` of this context record the TLS alerts that pass."""
+
+    def noticed(connection: SSL.Connection, where: int, code: int) -> None:
+        if where & SSL.SSL_CB_ALERT and isinstance(connection, TappedTls):
+            connection.log.alert(
+                "received" if where & SSL.SSL_CB_READ else "sent",
+                "fatal" if code >> 8 == 2 else "warning",
+                ALERTS.get(code & 0xFF, f"alert {code & 0xFF}"),
+            )
+
+    context.set_info_callback(noticed)
+
+
+def watch_secrets(context: SSL.Context) -> None:
+    """Make the tap of every `TappedTls` of this context hold what shows which certificate was sent in TLS 1.3."""
+
+    def noticed(connection: SSL.Connection, line: bytes) -> None:
+        label, _, secret = line.split(b" ")  # as in SSLKEYLOGFILE
+        if label == b"SERVER_HANDSHAKE_TRAFFIC_SECRET" and isinstance(connection, TappedTls):
+            connection.raw.note_secret(bytes.fromhex(secret.decode("ascii")))
+
+    context.set_keylog_callback(noticed)

@@ -1,0 +1,421 @@
+"""`ftps-lab run` with the real lftp: what it prints, writes and keeps, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+from tests.waiting import started, until
+
+from ftps_harness import cli
+from ftps_harness.errors import HarnessError
+from ftps_harness.play import runner
+from ftps_harness.play.actions import tasks
+from ftps_harness.scenario.template import scenario_template
+
+if TYPE_CHECKING:
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.sandbox.secrets import Secrets
+
+pytestmark = pytest.mark.lftp
+
+RUN = [sys.executable, "-m", "ftps_harness", "run"]
+
+_HEAD = 'schema = 1\ntitle = "{title}"\nwhy = "Because."\ntags = ["{tag}"]\n[certificates.genuine]\n[server]\n'
+REFUSED = _HEAD.format(title="No pin, no trust", tag="good") + (
+    'certificate = "genuine"\n[[step]]\ntitle = "refused"\nrun = ["list"]\n'
+    '[step.expect]\nverdict = "rejected"\nreason = "untrusted"\n'
+)
+WRONG = _HEAD.format(title="Turned round", tag="bad") + (
+    'certificate = "genuine"\n[[step]]\ntitle = "refused, not accepted"\nrun = ["list"]\n'
+    '[step.expect]\nverdict = "accepted"\n'
+)
+HANGING = _HEAD.format(title="Nobody waits for this", tag="bad") + (
+    'certificate = "genuine"\n[[step]]\ntitle = "sleeping"\nrun = ["list", "!sleep 600"]\n'
+    '[step.expect]\nverdict = "accepted"\n'
+)
+
+BEGUN = """
+from ftps_harness import cli
+command = cli._command
+def begun(arguments):
+    print("begun", flush=True)
+    return command(arguments)
+cli._command = begun
+cli.main(["run"])
+"""
+"""The command `run`, that says when signals are heard."""
+
+
+@pytest.fixture
+def folder(workplace: Path) -> Path:
+    """A folder with scenarios."""
+    return workplace
+
+
+def put(folder: Path, **scenarios: str) -> None:
+    """Scenario files of the area `mine`."""
+    (folder / "scenarios/mine").mkdir(parents=True, exist_ok=True)
+    for name, text in scenarios.items():
+        (folder / f"scenarios/mine/{name}.scenario.toml").write_text(text)
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `ftps-lab run`."""
+    code = cli.call(["run", *arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+class TestOutput:
+    def test_what_passes(self, folder: Path, client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
+        put(folder, refused=REFUSED)
+        code, out, err = call(capsys, "--lftp", str(client.path))
+        assert (code, err) == (0, "")
+        header, where, _, titles, row, title, _, closing = out.splitlines()
+        assert header == f"lftp {client.version} at {client.path}, TLS by {client.tls}, dialect {client.dialect}"
+        assert where == "1 scenario from scenarios/"
+        assert titles.split() == ["scenario", "what", "lftp", "did,", "by", "step", "secs"]
+        assert row.split()[:4] == ["pass", "mine/refused", "rejected:", "untrusted"]
+        assert title.split() == ["No", "pin,", "no", "trust"]
+        assert re.fullmatch(r"1 passed, 0 failed, 0 errors, 0 skipped in \d+\.\d s", closing)
+
+    def test_what_fails_is_1_and_shown(self, folder: Path, client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
+        put(folder, refused=REFUSED, wrong=WRONG)
+        code, out, _ = call(capsys, "--no-controls", "--lftp", str(client.path))
+        assert code == 1
+        assert "FAIL mine/wrong, step 1: refused, not accepted" in out
+        assert "Certificate verification" in out
+        assert f"ftps-lab run mine/wrong --lftp {client.path} --no-controls" in out
+        assert out.splitlines()[-1].endswith(", without controls")
+
+    def test_what_proves_nothing_is_3(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        put(folder, hanging=HANGING.replace("[server]", "[server]\nrequire_tls = false"), wrong=WRONG)
+        code, out, _ = call(capsys, "--no-controls", "--timeout", "2")
+        assert code == 3
+        assert re.search(r"^ERROR  mine/hanging +hung ", out, re.MULTILINE)
+
+    def test_the_output_is_the_same_from_run_to_run(self, folder: Path) -> None:
+        """But for seconds; also with several at a time, whatever environment variables say about colours."""
+        put(folder, slow=scenario_template("slow"), refused=REFUSED, other=REFUSED)
+
+        def output(*options: str, **environment: str) -> str:
+            done = subprocess.run(
+                [*RUN, *options],
+                env={**os.environ, **environment},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
+            assert done.stderr == ""
+            return re.sub(r"\d+\.\d+", "#", done.stdout)
+
+        plain = output()
+        assert "\x1b" not in plain
+        assert output("-j", "3", FORCE_COLOR="1", COLUMNS="40", TTY_COMPATIBLE="1") == plain
+
+    def test_fail_fast_says_what_did_not_run(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        put(folder, a=WRONG, b=REFUSED)
+        code, out, _ = call(capsys, "--fail-fast", "--no-controls")
+        assert code == 1
+        assert "stopped after the first failure (--fail-fast): 1 of 2 scenarios ran" in out
+
+    def test_tags_choose(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        put(folder, a=WRONG, b=REFUSED)
+        code, out, _ = call(capsys, "--tag", "good", "--no-controls")
+        assert code == 0
+        assert "mine/a" not in out
+
+    def test_everything_skipped_is_3(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(folder, refused=REFUSED)
+        monkeypatch.setattr("ftps_harness.play.places.loopback.Here.why_not", lambda *_: "no clock here")
+        code, out, _ = call(capsys, "--place", "loopback")
+        assert code == 3
+        assert "no clock here" in out
+
+    def test_a_system_rc_that_touches_trust_is_named(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Kept out of the runs, or nothing is run."""
+        put(folder, refused=REFUSED)
+        monkeypatch.setattr("ftps_harness.client.lftp.system_rc_lines", lambda: [(3, "set ssl:verify-certificate no")])
+        _, out, _ = call(capsys, "--no-controls")
+        assert out.splitlines()[2] == "/etc/lftp.conf, line 3, is kept out: set ssl:verify-certificate no"
+
+        def refuse() -> None:
+            raise HarnessError("/etc/lftp.conf changes trust")
+
+        monkeypatch.setattr("ftps_harness.client.lftp.system_rc_prefix", refuse)
+        assert call(capsys, "--place", "loopback") == (3, "", "ftps-lab: /etc/lftp.conf changes trust\n")
+
+    def test_a_file_is_run_again_by_its_path(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        put(folder, wrong=WRONG)
+        _, out, _ = call(capsys, "scenarios/mine/wrong.scenario.toml", "--no-controls")
+        assert "ftps-lab run scenarios/mine/wrong.scenario.toml --lftp" in out
+
+
+class TestReports:
+    def test_json_on_standard_output_is_alone_there(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        put(folder, refused=REFUSED)
+        code, out, err = call(capsys, "--json", "-")
+        assert code == 0
+        assert json.loads(out)["results"][0]["steps"][0]["control"]["kind"] == "verification-off"
+        assert err.splitlines()[-1].startswith("1 passed")
+
+    @pytest.mark.parametrize("name", ["with blank", 'a "quote"', "it's; a"])
+    def test_tmpdir_may_have_any_name(self, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """lftp reads no rc below such a path: folders for temporary files are made elsewhere."""
+        put(folder, pinned=scenario_template("pinned"))
+        (folder / name).mkdir()
+        monkeypatch.setenv("TMPDIR", str(folder / name))
+        done = subprocess.run(RUN, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert list((folder / name).iterdir()) == []
+
+    def test_several_builds_are_several_runs(
+        self, folder: Path, client: Lftp, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        put(folder, refused=REFUSED)
+        second = folder / "second lftp"
+        second.symlink_to(client.path)
+        options = ("--lftp", str(client.path), "--lftp", str(second), "--lftp", str(client.path), "--no-controls")
+        code, out, _ = call(capsys, *options, "--json", "all.json", "--junit", "all.xml", "--keep", "kept")
+        assert code == 0
+        assert out.splitlines()[-1].startswith("2 passed")
+        runs = json.loads(Path("all.json").read_text())["runs"]
+        assert [run["lftp"]["path"] for run in runs] == [str(client.path), str(second)]
+        assert len(ET.parse("all.xml").getroot()) == 2  # noqa: S314 - written by ourselves
+        assert len(list(Path("kept").glob("lftp-*/mine/refused/1/rc"))) == 2
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+    def test_a_full_disk_is_3_and_a_sentence(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The other report is written all the same."""
+        put(folder, refused=REFUSED)
+        code, out, err = call(capsys, "--no-controls", "--json", "/dev/full", "--junit", "all.xml")
+        assert code == 3
+        assert "1 passed" in out
+        assert err == "ftps-lab: /dev/full was not written: No space left on device\n"
+        assert Path("all.xml").is_file()
+
+    def test_evidence_that_cannot_be_kept_is_3(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(folder, refused=REFUSED)
+
+        def no_room(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("ftps_harness.report.evidence._write", no_room)
+        code, out, err = call(capsys, "--keep", "kept")
+        assert code == 3
+        assert "1 passed" in out
+        assert re.fullmatch(r"ftps-lab: --keep: the evidence is not complete: .*: No space left on device\n", err)
+
+    @pytest.mark.parametrize(
+        ("options", "unwritten"), [([], ""), (["--json", "x.json"], "; --json was not written")], ids=["", "json"]
+    )
+    def test_a_reader_that_leaves_ends_the_run(self, folder: Path, options: list[str], unwritten: str) -> None:
+        """What it came to was not told, so it is no success."""
+        put(folder, refused=REFUSED, hanging=HANGING)
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [*RUN, *options]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+        os.close(writing)
+        said = f"ftps-lab: nobody reads what this prints any more, so it stopped{unwritten}\n"
+        assert (done.returncode, done.stderr) == (3, said)
+        assert not (folder / "x.json").exists()
+
+    def test_a_bug_in_one_scenario_is_its_own_alone(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(folder, a=REFUSED, b=REFUSED)
+        populate = tasks.populate
+
+        def broken(root: Path, secrets: Secrets, broke: list[str] = []) -> None:  # noqa: B006 - kept between calls
+            if not broke:
+                broke.append("once")
+                raise ZeroDivisionError("sabotage")
+            populate(root, secrets)
+
+        monkeypatch.setattr(runner, "populate", broken)
+        code, out, _ = call(capsys, "--json", "all.json")
+        assert code == 3
+        assert "ERROR mine/a: unexpected ZeroDivisionError in test_cli_run.py" in out
+        assert out.splitlines()[-1].startswith("1 passed, 0 failed, 1 errors, 0 skipped")
+        statuses = [each["status"] for each in json.loads(Path("all.json").read_text())["results"]]
+        assert statuses == ["error", "pass"]
+
+    @pytest.mark.parametrize(
+        ("part", "broken"), [("row", True), ("failures", True), ("close", True), ("failures", False), ("close", False)]
+    )
+    def test_what_had_ended_is_written_whatever_happens_while_it_is_shown(
+        self, part: str, broken: bool, folder: Path
+    ) -> None:
+        put(folder, a=REFUSED)
+        happens = "1 / 0" if broken else "signal.raise_signal(signal.SIGINT)"
+        program = (
+            "import signal, sys\nfrom ftps_harness import cli\nfrom ftps_harness.report.terminal import Terminal\n"
+            f"def shown(*_):\n    {happens}\nTerminal.{part} = shown\ncli.main(sys.argv[1:])\n"
+        )
+        command = [sys.executable, "-c", program, "run", "--json", "all.json", "--junit", "all.xml"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == (3 if broken else 130), done.stderr
+        results = json.loads((folder / "all.json").read_text())["results"]
+        assert [each["id"] for each in results] == ["mine/a"]
+        assert (folder / "all.xml").exists()
+
+    def test_json_that_nobody_reads_is_no_success(self, folder: Path) -> None:
+        put(folder, refused=REFUSED)
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [*RUN, "--json", "-"]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+        os.close(writing)
+        assert done.returncode == 3
+        said = "ftps-lab: nobody reads what this prints any more, so it stopped; --json was not written\n"
+        assert done.stderr.endswith(said)
+
+    def test_few_open_files_are_few_at_a_time(self, folder: Path) -> None:
+        """And nothing is left: `workplace` looks."""
+        put(folder, **{f"case-{number}": REFUSED for number in range(8)})
+        command = f"ulimit -n 100; exec {shlex.join(RUN)} -j 16"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "-j 2 in place of -j 16: the limit of open files (ulimit -n) allows no more" in done.stdout
+
+    def test_a_folder_that_is_gone_is_told(self, tmp_path: Path) -> None:
+        """As that of `serve`, in whose folder somebody stands when it ends."""
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        command = f"cd {shlex.quote(str(gone))} && rmdir ../gone && exec {shlex.join(RUN[:-1])} list"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr == "ftps-lab: the folder that you are in is gone: go to another one, and call this again\n"
+
+
+class TestInterruption:
+    """Scenarios that would take ten minutes, ended at once, by signals of all kinds."""
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize("jobs", ["1", "3"])
+    def test_a_signal_reports_what_had_ended(self, number: signal.Signals, jobs: str, folder: Path) -> None:
+        mark = f"{600 + os.getpid() % 1000}.{number}"
+        hanging = with_verification_off(HANGING.replace("600", mark))
+        put(folder, a=REFUSED, b=hanging, c=hanging)
+        command = [*RUN, "-j", jobs, "--timeout", "500", "--no-controls", "--json", "all.json"]
+        with started(*command) as process:
+            assert process.stdout is not None
+            while "mine/a" not in (line := process.stdout.readline()):
+                assert line
+            until(lambda: running(f"sleep {mark}"), 60)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert err == ""
+        assert "interrupted: 1 of 3 scenarios ran" in out
+        assert out.splitlines()[-1].startswith("1 passed, 0 failed, 0 errors, 0 skipped in ")
+        data = json.loads((folder / "all.json").read_text())
+        assert (data["interrupted"], [each["id"] for each in data["results"]]) == (True, ["mine/a"])
+        assert not running(f"sleep {mark}")
+
+    def test_what_a_killed_run_left_is_cleared_by_the_next(self, folder: Path) -> None:
+        """Nothing of a run can clear its folders after SIGKILL; `workplace` looks whether they are gone."""
+        mark = f"2.{os.getpid()}"
+        put(folder, a=with_verification_off(HANGING.replace("600", mark)), b=REFUSED)
+        with started(*RUN, "mine/a", "--timeout", "500") as process:
+            until(lambda: running(f"sleep {mark}"), 60)
+            process.kill()
+        assert list((folder / "tmp").iterdir())
+        until(lambda: not running(f"sleep {mark}"), 60)
+        subprocess.run([*RUN, "mine/b"], capture_output=True, timeout=60, check=True)
+
+    def test_ctrl_c_on_a_terminal(self, folder: Path) -> None:
+        """The bar is drawn, taken away, and the cursor is back."""
+        put(folder, a=REFUSED, b=with_verification_off(HANGING))
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+        environment.pop("NO_COLOR", None)
+        code, shown = on_a_terminal([*RUN, "--no-controls", "--timeout", "500"], environment, b"mine/b", b"\x03")
+        assert code == 130
+        assert "\x1b[32mpass" in shown
+        assert "1/2" in shown
+        assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+        assert "interrupted: 1 of 2 scenarios ran" in shown
+        assert "Traceback" not in shown
+
+    def test_no_color_is_honoured_on_a_terminal(self, folder: Path) -> None:
+        put(folder, a=REFUSED)
+        environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "24"}
+        code, shown = on_a_terminal([*RUN, "--no-controls"], environment)
+        assert code == 0
+        assert not re.search(r"\x1b\[[0-9;]*3[0-9]", shown)
+        assert "1 passed" in shown
+
+    def test_before_anything_runs(self, folder: Path) -> None:
+        """Ctrl-C while the command reads files or asks lftp what it is.
+
+        It is heard from where the command says that it begins; before that Python itself was still starting.
+        """
+        put(folder, **{f"case-{number}": scenario_template(f"case-{number}") for number in range(30)})
+        for delay in (0, 0.1, 0.2, 0.3):
+            with started(sys.executable, "-c", BEGUN) as process:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "begun\n"
+                time.sleep(delay)
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=60)
+            assert process.returncode == 130
+            assert "Traceback" not in err
+
+
+def with_verification_off(text: str) -> str:
+    """The scenario gets as far as its last command."""
+    return text.replace("run = ", 'rc = "set ssl:verify-certificate no"\nrun = ')
+
+
+def running(command: str) -> bool:
+    """Whether a process of this command line lives."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if command in path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"):
+                return path.parent.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            continue
+    return False
+
+
+def on_a_terminal(
+    command: list[str], environment: dict[str, str], until: bytes = b"", then: bytes = b""
+) -> tuple[int, str]:
+    """Run a command on a terminal, type something once `until` was shown; exit code and all that was shown."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(command[0], command, environment)  # noqa: S606 - this is what a terminal does
+    shown = b""
+    while True:
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # Linux says so when the other side is closed
+            break
+        if not data:
+            break
+        shown += data
+        if until and until in shown:
+            os.write(terminal, then)
+            until = b""
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()

@@ -1,0 +1,219 @@
+"""`ftps-lab doctor`: what is here, what each missing part costs, and whether the main job works."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from docker.errors import ImageNotFound
+
+from ftps_harness import cli, doctor
+from ftps_harness.doctor import Finding, examine, works
+from ftps_lab import containers
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+
+
+def finding(part: str, path: str | None = None) -> Finding:
+    """What is said about one part."""
+    return next(each for each in examine(path) if each.part == part)
+
+
+@pytest.mark.lftp
+def test_a_machine_with_everything(client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.call(["doctor", "--lftp", str(client.path)])
+    out = capsys.readouterr().out
+    assert code == 0
+    assert re.search(rf"^ok +lftp +{re.escape(client.version)} at {client.path}", out, re.MULTILINE)
+    for part in (
+        "Python",
+        "temporary files",
+        "system rc",
+        "openssl",
+        "libfaketime",
+        "unshare",
+        "strace",
+        "packages",
+        "Docker",
+        "Compose",
+    ):
+        assert re.search(rf"^(ok|note|missing) +{part} ", out, re.MULTILINE)
+    assert out.endswith("`ftps-lab run` can do its work here\n")
+    assert all(len(line) <= 80 for line in out.splitlines())
+    assert "\x1b" not in out
+
+
+def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each missing part says what it costs and how to get it."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("FTPS_LAB_LFTP", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    monkeypatch.setattr(doctor, "_PACKAGES", ("no-such-package",))
+    assert cli.call(["doctor"]) == 3
+    out = " ".join(capsys.readouterr().out.split())
+    for wanted in (
+        "missing lftp no lftp on PATH",
+        "to do: apt install lftp",
+        "missing openssl no openssl on PATH",
+        "to do: apt install openssl",
+        "note libfaketime cannot be tried without lftp",
+        "missing packages no-such-package costs: nothing can be run to do: pip install no-such-package",
+        "missing Docker cannot reach the Docker engine: there is no Docker engine at /nowhere",
+        "costs: nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work",
+        "`ftps-lab run` cannot do its work here",
+    ):
+        assert wanted in out, wanted
+
+
+@pytest.mark.parametrize(
+    ("plugin", "old", "detail"),
+    [
+        (True, True, "docker compose 2.26.1, docker-compose 1.29.2"),
+        (True, False, "docker compose 2.26.1; no docker-compose: tests of ours with it are skipped"),
+        (False, True, "docker-compose 1.29.2; no docker compose: tests of ours with it are skipped"),
+        (False, False, "neither docker compose nor docker-compose"),
+    ],
+)
+def test_each_compose_that_is_here_or_not_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, plugin: bool, old: bool, detail: str
+) -> None:
+    """A docker without the plugin is there and knows no such command."""
+    programs = {"docker": "echo 2.26.1" if plugin else "exit 125"} | ({"docker-compose": "echo 1.29.2"} if old else {})
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = doctor._compose()
+    assert (finding.state, finding.detail) == ("ok" if plugin or old else "missing", detail)
+
+
+def test_what_is_no_lftp_is_told(tmp_path: Path) -> None:
+    (tmp_path / "lftp").write_text("#!/bin/sh\necho hello\n")
+    (tmp_path / "lftp").chmod(0o755)
+    told = finding("lftp", str(tmp_path / "lftp"))
+    assert told.state == "missing"
+    assert "is not lftp" in told.detail
+
+
+def test_a_system_rc_that_touches_trust_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept out of runs where the machine allows it; where it does not, nothing that is run proves anything."""
+    monkeypatch.setattr("ftps_harness.client.lftp.system_rc_lines", lambda: [(3, "set ssl:verify-certificate no")])
+    monkeypatch.setattr("ftps_harness.client.lftp.keep_out_system_rc", lambda: ("unshare",))
+    kept_out = finding("system rc")
+    assert kept_out.state == "note"
+    assert "line 3: set ssl:verify-certificate no" in kept_out.detail
+    monkeypatch.setattr("ftps_harness.client.lftp.keep_out_system_rc", lambda: None)
+    assert not works([finding("system rc")])
+
+
+@pytest.mark.lftp
+def test_without_libfaketime_the_main_job_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftps_harness.client.lftp.why_no_clock", lambda _: "libfaketime is not installed")
+    told = finding("libfaketime")
+    assert (told.state, told.cost) == ("missing", "scenarios with `clock` are skipped")
+    assert works([told])
+
+
+def test_an_openssl_that_does_not_run_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "openssl").write_text("no program")
+    (tmp_path / "openssl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = finding("openssl")
+    assert told.state == "missing"
+    assert told.needed
+
+
+def test_temporary_files_where_lftp_reads_no_rc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go elsewhere, and that is said."""
+    odd = tmp_path / "with blank"
+    odd.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(odd))
+    found = finding("temporary files")
+    assert found.state == "note"
+    assert str(odd) in found.detail
+    assert list(odd.iterdir()) == []
+
+
+def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    found = finding("temporary files")
+    assert (found.state, found.needed) == ("missing", True)
+    assert "No usable temporary directory found: make room, or set TMPDIR" in found.detail
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["run", "document/expired", "--place", "loopback"]])
+def test_without_loopback_it_ends_with_a_sentence(command: list[str]) -> None:
+    """A network namespace of its own has a loopback that is down: whatever waits for a connection waits for ever."""
+    unshare = ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("unshare --net is not permitted here (doctor: unshare)")
+    call = [*unshare, sys.executable, "-m", "ftps_harness", *command]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "nobody can connect to 127.0.0.1 here (Network is unreachable)" in said
+    assert "bring the loopback up (ip link set lo up)" in said
+    assert "apt install lftp" not in said
+
+
+class FakeEngine:
+    """An engine without images, that cannot fetch any."""
+
+    version, where = "27.0", "here"
+
+    def __init__(self, *images: str, registry: bool = False) -> None:
+        self.api = self
+        self._images = set(images)
+        self._registry = registry
+        self.asked: list[str] = []
+
+    def inspect_image(self, name: str) -> dict[str, str]:
+        if name not in self._images:
+            raise ImageNotFound(name)
+        return {"Id": name}
+
+    def pull(self, name: str, tag: str) -> None:
+        self.asked.append(f"{name}:{tag}")
+        if not self._registry:
+            raise LabError("cannot fetch: no such host")
+        self._images.add(f"{name}:{tag}")
+
+    @contextlib.contextmanager
+    def told(self, _doing: str) -> Iterator[None]:
+        yield
+
+    def close(self) -> None: ...
+
+
+def test_an_engine_without_base_images_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And asks no registry: doctor looks at this machine. Tests that need them are skipped with the same sentence."""
+    engine: Any = FakeEngine("debian:sid-slim")
+    monkeypatch.setattr(containers, "why_no_engine", lambda: "")
+    monkeypatch.setattr(containers, "connect", lambda: engine)
+    found = finding("Docker")
+    assert found.state == "note"
+    missing = "debian:bookworm-slim, debian:bullseye-slim, debian:trixie-slim"
+    assert f"base images not on this machine: {missing};" in found.detail
+    assert "`.ci/base-images` of ftps-lab's repository makes them" in found.detail
+    assert engine.asked == []
+    assert containers.why_no_bases(engine, fetch=True) in found.detail
+    assert engine.asked == ["debian:bookworm-slim"]
+
+
+def test_base_images_that_can_be_fetched_are_no_reason_to_skip() -> None:
+    engine: Any = FakeEngine(registry=True)
+    assert containers.why_no_bases(engine) != ""
+    assert containers.why_no_bases(engine, fetch=True) == ""
+    assert containers.why_no_bases(engine) == ""

@@ -1,0 +1,47 @@
+"""The lab's settings for time and retries give way to those of the rc."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness.client.lftp import settings_of_ours
+
+if TYPE_CHECKING:
+    from tests.harness.conftest import Play
+
+OURS = {
+    *("net:timeout", "net:max-retries", "net:reconnect-interval-base", "net:reconnect-interval-multiplier"),
+    *("net:reconnect-interval-max", "dns:order", "dns:name/localhost"),
+}
+
+
+def names(rc: str | None) -> set[str]:
+    return {command.split()[2] for command in settings_of_ours("localhost", rc=rc)}
+
+
+@pytest.mark.parametrize(
+    ("rc", "left_out"),
+    [
+        (None, set()),
+        ("set net:timeout 30s\n", {"net:timeout"}),
+        ("set ftp:ssl-force yes;set net:max-retries 1", {"net:max-retries"}),
+        ("  SET max_retries 7\nset dns:order 'inet6 inet'", {"net:max-retries", "dns:order"}),
+        ("set net:reconnect-interval-base 5\n", {"net:reconnect-interval-base"}),
+        ("# set net:timeout 30s\n", set()),
+        ("set net:timeout/other.example 30s\n", set()),
+        ("set net:timeout\n", set()),
+        ("set dns:max-retries 9\nset mirror:order x\n", set()),
+    ],
+)
+def test_what_the_rc_sets_for_all_is_left_to_it(rc: str | None, left_out: set[str]) -> None:
+    assert names(rc) == OURS - left_out
+
+
+@pytest.mark.parametrize(("rc", "tries"), [("", 2), ("set net:max-retries 1\n", 1), ("set net:max-retries 3\n", 3)])
+def test_the_rcs_number_of_tries_is_what_happens(play: Play, rc: str, tries: int) -> None:
+    step = play.step('verdict = "failed"', rc=play.pin + rc, keys='run = ["ls"]')
+    (result,) = play(step, server='attack = "drop-at-auth"').steps
+    assert result.status == "pass"
+    assert len(result.shown.testimony.connections) == tries

@@ -1,0 +1,63 @@
+"""A line is split into commands as lftp splits it: the real one is asked what it carries out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness.client.lftp import run, syntax
+from ftps_harness.sandbox.home import Home
+
+if TYPE_CHECKING:
+    from ftps_harness.client.lftp import Lftp
+
+LINES = {
+    "echo a; echo b": ["echo a", "echo b"],
+    "echo 'a;b' \"c;d\"; echo e\\;f": ["echo 'a;b' \"c;d\"", "echo e\\;f"],
+    "echo a && echo b || echo c; echo d": ["echo a && echo b || echo c", "echo d"],
+    "(echo a; echo ')' ); echo b": ["(echo a; echo ')' )", "echo b"],
+    "echo a | cat; echo b": ["echo a | cat", "echo b"],
+    "!echo a; echo b": ["!echo a; echo b"],
+    "echo a\n# echo b; echo c\necho d": ["echo a", "echo d"],
+    "echo a;; ;echo b ;": ["echo a", "echo b"],
+    "echo \"a'b\"; echo 'c\"d'; echo e": ['echo "a\'b"', "echo 'c\"d'", "echo e"],
+    "echo a # b; echo c": ["echo a # b", "echo c"],
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_is_split_as_lftp_does(each_lftp: Lftp, line: str) -> None:
+    """What the pieces print one by one is what the line prints."""
+    pieces = [command.text for command in syntax.commands(line)]
+    assert pieces == LINES[line]
+    with Home() as home:
+        whole = run(each_lftp, home, script=[line], timeout=10, log=False).stdout
+        parts = run(each_lftp, home, script=pieces, timeout=10, log=False).stdout
+    assert whole == parts != b""
+
+
+def test_what_runs_in_the_background_is_told_apart() -> None:
+    first, second = syntax.commands("put a & put b && ls")
+    assert (first.text, first.background) == ("put a", True)
+    assert (second.text, second.background) == ("put b && ls", False)
+
+
+@pytest.mark.parametrize("line", ["!true", "ls && !true", "ls; !true"])
+def test_a_shell_command_is_told_apart(line: str) -> None:
+    assert syntax.commands(line)[-1].shell
+    assert not syntax.commands("echo !")[-1].shell
+
+
+@pytest.mark.parametrize("line", ["", " ", "# remark", ";", "'open", "a \\", "(a"])
+def test_any_line_can_be_read(line: str) -> None:
+    assert all(command.text for command in syntax.commands(line))
+    syntax.words(line)
+
+
+def test_words_are_those_that_lftp_reads(each_lftp: Lftp) -> None:
+    line = r"""echo a "b c" 'd "e' f\ g "h\"i" "" j"k"l"""
+    with Home() as home:
+        printed = run(each_lftp, home, script=[line], timeout=10, log=False).stdout.decode()
+    assert " ".join(syntax.words(line)[1:]) + "\n" == printed
+    assert syntax.words("ls >x|y") == ["ls", ">", "x", "|", "y"]

@@ -1,0 +1,85 @@
+"""The tables against what real builds printed (tests/recordings), and the build at hand against its recording."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftps_harness.client.lftp import find
+from ftps_harness.client.messages import entries, words
+from ftps_harness.errors import HarnessError
+
+RECORDINGS = Path(__file__).parents[2] / "recordings"
+CASES: dict[str, Any] = tomllib.loads((RECORDINGS / "cases.toml").read_text("utf-8"))
+FILES = sorted(RECORDINGS.glob("*.json"))
+
+
+def meaning(case: dict[str, Any], dialect: str) -> str:
+    """What lftp's words in a recorded case mean, as `says` in cases.toml."""
+    if case["signal"] is not None:
+        return "crash"
+    found: set[str] = set()
+    for word in words(case["stderr"].encode(), "\n".join(case["log"]).encode(), dialect):
+        found |= word.reasons or {word.kind}
+    if case["case"] == "data-impostor":
+        found.discard("retries")  # lftp says it or not, the log always has the refusal (docs/lftp.md, "The debug log")
+    return " ".join(sorted(found)) or "nothing"
+
+
+def expected(name: str, dialect: str) -> list[str]:
+    says = CASES[name]["says"]
+    return str(says if isinstance(says, str) else says[dialect]).split(" or ")
+
+
+def recorded() -> list[Any]:
+    found = []
+    for path in FILES:
+        recording = json.loads(path.read_text("utf-8"))
+        dialect = recording["lftp"]["dialect"]
+        found += [pytest.param(dialect, case, id=f"{path.stem}-{case['case']}") for case in recording["cases"]]
+    return found
+
+
+@pytest.mark.parametrize(("dialect", "case"), recorded())
+def test_the_tables_know_what_was_recorded(dialect: str, case: dict[str, Any]) -> None:
+    assert meaning(case, dialect) in expected(case["case"], dialect)
+
+
+def test_every_dialect_is_recorded_with_every_case() -> None:
+    dialects = set()
+    for path in FILES:
+        recording = json.loads(path.read_text("utf-8"))
+        assert [case["case"] for case in recording["cases"]] == list(CASES)
+        assert {"version", "tls", "dialect"} == set(recording["lftp"])
+        assert recording["recorded"]
+        dialects.add(recording["lftp"]["dialect"])
+    assert dialects == {"classic", "status", "openssl"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_recordings_hold_nothing_of_the_run(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for trace in ("/tmp/", "ftps-lab-", "user-", "pass-"):  # noqa: S108
+        assert trace not in text
+
+
+@pytest.mark.lftp
+@pytest.mark.parametrize("name", ["no-rc", "wrong-name", "expired-unpinned", "ssl-force-plain", "login-failed"])
+def test_the_lftp_at_hand_says_what_the_table_knows(name: str, tmp_path: Path) -> None:
+    try:
+        lftp = find()
+    except HarnessError as missing:
+        pytest.skip(str(missing))
+    command = [sys.executable, str(RECORDINGS / "record.py"), "--case", name, "--into", str(tmp_path), str(lftp)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    (path,) = tmp_path.iterdir()
+    recording = json.loads(path.read_text("utf-8"))
+    (case,) = recording["cases"]
+    assert meaning(case, recording["lftp"]["dialect"]) in expected(name, recording["lftp"]["dialect"])
+    assert entries("\n".join(case["log"]).encode())[0].startswith(b"---- ")

@@ -1,0 +1,211 @@
+"""docs/reference.md names what there is, and nothing else: keys, words, options, exit codes, what the JSON holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+import msgspec
+import pytest
+
+from ftps_harness import cli, testing
+from ftps_harness.cli.commands import COMMANDS, commands
+from ftps_harness.matrix import matrix_json
+from ftps_harness.matrix.baseline import Drift
+from ftps_harness.matrix.play import MatrixRun
+from ftps_harness.play import controls
+from ftps_harness.play.runner import Options, run_scenario
+from ftps_harness.report import json_report
+from ftps_harness.report.tally import BuildRun
+from ftps_harness.scenario import load, schema, tables
+from ftps_harness.scenario.model import Server
+from ftps_lab.certificates import CertificateSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ftps_harness.client.lftp import Lftp
+
+ROOT = Path(__file__).parents[3]
+REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
+
+TABLES = {
+    "The scenario file": "",
+    "Certificates": "CertificateTable",
+    "The server": "ServerTable",
+    "Steps": "StepTable",
+    "Expectations": "ExpectTable",
+}
+"""Headings, and the table of the schema that stands below each."""
+
+EVERYWHERE = {"--help", "-h", "--version"}
+"""Options of `ftps-lab` itself, which stand in the text."""
+
+
+def section(heading: str) -> str:
+    """What stands below a heading, up to the next one."""
+    (found,) = re.findall(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", REFERENCE, re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+def code(text: str) -> list[str]:
+    """Everything in backticks."""
+    return [span.replace("\\|", "|") for span in re.findall(r"`([^`\n]+)`", text)]
+
+
+def rows(text: str) -> Iterator[list[str]]:
+    """The cells of each row of each table, without headings."""
+    for line in re.findall(r"^\| (.*) \|$", text, re.MULTILINE):
+        cells = re.split(r" ?(?<!\\)\| ?", line)
+        if cells[0].startswith("`") or cells[0].isdigit():
+            yield cells
+
+
+def named(heading: str) -> list[str]:
+    """What the tables of a section name in their first column."""
+    return [span for cells in rows(section(heading)) for span in code(cells[0])]
+
+
+def words(heading: str) -> set[str]:
+    """Every word that stands in backticks in a section."""
+    return {word for span in code(section(heading)) for word in re.findall(r"[\w.-]+", span)}
+
+
+def properties(table: str) -> Mapping[str, Any]:
+    generated = schema.json_schema()
+    found: Mapping[str, Any] = (generated["$defs"][table] if table else generated)["properties"]
+    return found
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_every_key_of_the_format_has_a_row_and_no_other(heading: str) -> None:
+    assert sorted(named(heading)) == sorted(properties(TABLES[heading]))
+
+
+def allowed(value: Any) -> Iterator[str]:
+    """The words that a part of the schema allows."""
+    if isinstance(value, dict):
+        yield from (word for word in value.get("enum", ()) if isinstance(word, str))
+        for inner in value.values():
+            yield from allowed(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from allowed(inner)
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_every_allowed_word_is_named(heading: str) -> None:
+    """Where a key has a list of words; those of keyUsage are RFC 5280's. Verdicts and reasons have their sections."""
+    own = {key: value for key, value in properties(TABLES[heading]).items() if key not in {"key_usage", "reason"}}
+    there = words(heading) | words("Verdicts")
+    assert [word for word in allowed(own) if word not in there] == []
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "The scenario file": {field.name: field.default for field in msgspec.structs.fields(tables.ScenarioTable)},
+    "Certificates": {field.name: field.default for field in dataclasses.fields(CertificateSpec)},
+    "The server": {field.name: field.default for field in msgspec.structs.fields(Server)},
+    "Steps": {field.name: field.default for field in msgspec.structs.fields(tables.StepTable)},
+}
+"""What each key is where it is not given; None and what is no value says something else, in words."""
+
+
+@pytest.mark.parametrize("heading", DEFAULTS)
+def test_every_default_is_in_the_row_of_its_key(heading: str) -> None:
+    told = {key: row for row in rows(section(heading)) for key in code(row[0])}
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in DEFAULTS[heading].items()}
+    known = {key: value for key, value in values.items() if isinstance(value, (str, int, list))}
+    assert len(known) >= 1
+    assert {key: told[key][2] for key in known if json.dumps(known[key]) not in told[key][2]} == {}
+
+
+def test_every_verdict_reason_and_dialect_has_a_row() -> None:
+    assert named("Verdicts") == list(get_args(tables.Verdict))
+    assert named("Reasons") == list(get_args(tables.Reason))
+    assert named("Dialects") == list(get_args(tables.Dialect))
+
+
+def test_every_control_is_named() -> None:
+    kinds = {value.kind for value in vars(controls).values() if isinstance(value, controls.Control)}
+    assert len(kinds) == 6
+    assert kinds <= words("Controls")
+
+
+def test_exit_codes() -> None:
+    known = (cli.EXPECTED, cli.UNEXPECTED, cli.USAGE, cli.UNABLE, cli.INTERRUPTED)
+    assert [int(cells[0]) for cells in rows(section("Exit codes"))] == list(known)
+
+
+def options() -> set[tuple[str, str]]:
+    """Every option as it is written, and its command: `--tag TAG` of list."""
+    found = set()
+    for name in COMMANDS:
+        command = commands.get_command(click.Context(commands), name)
+        assert command is not None
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                found |= {(f"{opt} {option.metavar or ''}".strip(), name) for opt in option.opts}
+    return found
+
+
+def test_every_option_of_every_command_is_named_and_no_other() -> None:
+    cells = [row for row in rows(section("The command")) if row[0].startswith("`-")]
+    told = {(option, command) for first, of, _ in cells for option in code(first) for command in code(of)}
+    assert told == options()
+
+
+def test_no_option_or_command_is_named_that_does_not_exist() -> None:
+    """Wherever on the page it stands in backticks."""
+    known = {option.split()[0] for option, _ in options()} | EVERYWHERE
+    spans = code(REFERENCE)
+    calls = [span.split()[1:] for span in spans if span.startswith("ftps-lab ")]
+    given = [span.split()[0] for span in spans if re.match(r"--?[a-z]", span)]
+    assert {call[0] for call in calls if not call[0].startswith("-")} == set(COMMANDS)
+    given += [word for call in calls for word in call if word.startswith("-")]
+    assert sorted(set(given) - known) == []
+    assert sorted(EVERYWHERE - set(given)) == []
+
+
+def keys(data: Any) -> set[str]:
+    """Every key of JSON, at any depth, but for what a witness says: that is evidence."""
+    if isinstance(data, list):
+        return set().union(*map(keys, data))
+    if not isinstance(data, dict):
+        return set()
+    return set(data).union(*(keys(value) for key, value in data.items() if key != "witnesses"))
+
+
+@pytest.mark.lftp
+def test_every_key_of_the_json_of_a_run_is_named(client: Lftp) -> None:
+    scenario = load(ROOT / "scenarios/document/untrusted-by-default.scenario.toml")
+    result = run_scenario(scenario, client, Options())
+    data = json.loads(json_report.text([BuildRun(client, (result,), 1, 0.1)], several=False))
+    step = data["results"][0]["steps"][0]
+    assert sorted(keys(data) - words("Of run")) == []
+    assert sorted(set(step["witnesses"]) - words("Of run")) == []
+    sometimes = {"counts", "interrupted", "why", "why_no_control"}
+    assert set(named("Of run")) == set(data) | set(step) | sometimes
+
+
+def test_every_key_of_the_json_of_a_matrix_is_named() -> None:
+    drift = Drift("sid", "lab", "document/expired", "a step", ("accepted",), ("rejected",))
+    data = json.loads(matrix_json.text(MatrixRun((), interrupted=True, seconds=0.1), [drift]))
+    assert sorted(keys(data) - words("Of matrix") - words("Of run")) == []
+
+
+def test_what_the_fixtures_take_and_give_is_named() -> None:
+    there = words("The pytest plugin")
+    taken = set(inspect.signature(testing.LftpRunner.__call__).parameters) - {"self"}
+    given = {field.name for field in dataclasses.fields(testing.TestOutcome)}
+    taken |= set(inspect.signature(testing.LftpRunner.program).parameters) - {"self"}
+    taken |= set(inspect.signature(testing.TestOutcome.check).parameters) - {"self"}
+    assert sorted((taken | given) - there) == []
+    plugin = importlib.import_module("ftps_harness.pytest_plugin")
+    fixtures = {name for name, value in vars(plugin).items() if type(value).__name__ == "FixtureFunctionDefinition"}
+    assert set(named("The pytest plugin")) == fixtures != set()

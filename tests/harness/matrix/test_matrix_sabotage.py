@@ -1,0 +1,333 @@
+"""The matrix: what a daemon's testimony rests on is broken in turn; nothing passes.
+
+A daemon's account is made of its log, the files below its root and a relay, and each of them can lose something. A
+server of the lab stands in for it here and says what a daemon could: no password that was refused, no hash of a
+listing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.harness.play.sabotage import (
+    ACCEPTED,
+    EXPOSED,
+    LOGIN_FAILED,
+    ONLY_LIST,
+    REJECTED,
+    Daemon,
+    In,
+    Swallowing,
+    alter,
+    contradictions,
+    everything,
+    forget,
+    in_tls,
+    is_data,
+    lying,
+    lying_about,
+    on_the_tap,
+    verdict,
+)
+
+from ftps_harness.play.material import impostor_of
+from ftps_harness.scenario import Expect
+from ftps_harness.verdict.judgement import Seen, judge, judge_repeated
+from ftps_harness.verdict.needles import Passwords
+from ftps_harness.verdict.outcome import ClientAccount, Situation, Task, WireAccount, conclude
+from ftps_lab.testimony import Testimony, Wire, WireRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.harness.conftest import Play
+
+    from ftps_harness.scenario.tables import ExpectedVerdict
+    from ftps_lab.interface import Server
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.lftp
+class TestDaemons:
+    """With the real lftp."""
+
+    @pytest.mark.parametrize("keys", ["", 'run = ["put"]', 'run = ["mirror"]', 'run = ["ls"]'])
+    def test_without_sabotage_a_daemons_testimony_is_enough(self, play: Play, keys: str) -> None:
+        result = play(play.step(ACCEPTED, keys=keys), place=In(Daemon))
+        assert result.status == "pass"
+        assert result.steps[0].shown.testimony.sources == ("log", "files", "relay")
+
+    @pytest.mark.parametrize(
+        ("expect", "rc", "keys"),
+        [
+            (REJECTED, "", ""),
+            (EXPOSED, "set ftp:ssl-allow no\n", ""),
+            (EXPOSED, "set ssl:verify-certificate no\n", 'server = { certificate = "stranger", role = "impostor" }'),
+            (LOGIN_FAILED, None, 'password = "wrong"'),
+        ],
+        ids=["rejected", "exposed", "exposed to an impostor", "login-failed"],
+    )
+    def test_nor_are_other_verdicts_out_of_reach(self, play: Play, expect: str, rc: str | None, keys: str) -> None:
+        assert play(play.step(expect, rc=rc, keys=keys), place=In(Daemon)).status == "pass"
+
+    ANY_VERDICT = pytest.mark.parametrize(
+        ("expect", "rc", "keys"),
+        [
+            (ACCEPTED, None, ""),
+            (REJECTED, "", ""),
+            (EXPOSED, "set ftp:ssl-allow no\n", ""),
+            (EXPOSED, "set ssl:verify-certificate no\n", 'server = { certificate = "stranger", role = "impostor" }'),
+            (LOGIN_FAILED, None, 'password = "wrong"'),
+            ('verdict = "failed"', None, 'run = ["get no-such-file"]'),
+        ],
+        ids=["accepted", "rejected", "exposed to the wire", "exposed to an impostor", "login-failed", "failed"],
+    )
+
+    @ANY_VERDICT
+    @pytest.mark.parametrize(
+        ("name", "lie"),
+        [
+            ("testimony", lambda told: replace(told, discrepancies=("the log and the relay do not agree",))),
+            ("settle", lambda _: False),
+            (
+                "testimony",
+                lambda told: replace(told, role="genuine" if told.role == "impostor" else "impostor"),
+            ),
+        ],
+        ids=["a discrepancy", "not settled", "another role"],
+    )
+    def test_no_verdict_passes_that_rests_on_a_worthless_account(
+        self, play: Play, expect: str, rc: str | None, keys: str, name: str, lie: Callable[[Any], Any]
+    ) -> None:
+        result = play(play.step(expect, rc=rc, keys=keys), place=lying(name, lie, Daemon), controls=False)
+        (step,) = result.steps
+        assert result.status in {"error", "fail"}
+        assert step.attempts[0].outcome.contradictions
+        assert verdict(result) in {"inconclusive", "exposed"}
+
+    @pytest.mark.parametrize("keys", [ONLY_LIST, 'run = ["get"]', 'run = ["put"]', 'run = ["ls"]'])
+    @pytest.mark.parametrize(
+        "lie",
+        [
+            forget(credentials=everything),
+            forget(credentials=everything, commands=lambda c: c.verb == "PASS"),
+            forget(credentials=everything, commands=lambda c: c.verb in {"USER", "PASS"}),
+            forget(credentials=everything, commands=in_tls),
+            forget(transfers=everything),
+            lambda told: alter("commands", reply=None)(replace(told, transfers=())),
+            forget(handshakes=everything),
+            forget(handshakes=lambda h: h.connection == 1),
+            forget(handshakes=lambda h: h.connection > 1),
+            forget(connections=is_data),
+            alter("credentials", accepted=False, password=None),
+            alter("transfers", completed=False),
+            alter("transfers", certificate="AA:BB"),
+        ],
+        ids=[
+            "the login",
+            "PASS",
+            "USER and PASS",
+            "all in TLS",
+            "the transfers",
+            "the transfers and every reply",
+            "the handshakes",
+            "the control channel's handshake",
+            "the data channel's handshake",
+            "the data connections",
+            "that the login was accepted",
+            "that transfers were completed",
+            "which certificate was shown",
+        ],
+    )
+    def test_a_log_that_lost_something_accepts_nothing(
+        self, play: Play, lie: Callable[[Testimony], Testimony], keys: str
+    ) -> None:
+        result = play(play.step(ACCEPTED, keys=keys), place=lying("testimony", lie, Daemon), controls=False)
+        assert result.status in {"error", "fail"}
+        assert verdict(result) in {"inconclusive", "failed"}
+
+    @pytest.mark.parametrize("keys", [ONLY_LIST, 'run = ["get"]', 'run = ["put"]'])
+    def test_a_transfer_on_a_connection_that_log_and_relay_have_both_lost(self, play: Play, keys: str) -> None:
+        """Both lists come from the relay, so they agree with each other."""
+        lies: dict[str, Callable[[Any], Any]] = {
+            "testimony": forget(connections=is_data),
+            "wire": on_the_tap(lambda record: None if record.kind == "data" else record),
+        }
+        result = play(play.step(ACCEPTED, keys=keys), place=lying_about(lies, Daemon), controls=False)
+        assert (result.status, verdict(result)) == ("error", "inconclusive")
+        assert "connections that it does not list" in contradictions(result)
+
+    @pytest.mark.parametrize("keys", [ONLY_LIST, 'run = ["get"]', 'run = ["put"]'])
+    def test_a_relay_with_fewer_bytes_than_the_log_speaks_of(self, play: Play, keys: str) -> None:
+        def cut(record: WireRecord) -> WireRecord:
+            return replace(record, to_server=record.to_server[:60], to_client=record.to_client[:60])
+
+        result = play(play.step(ACCEPTED, keys=keys), place=lying("wire", on_the_tap(cut), Daemon), controls=False)
+        assert (result.status, verdict(result)) == ("error", "inconclusive")
+        assert "fewer bytes" in contradictions(result)
+
+    def test_a_log_that_says_226_of_a_download_that_was_cut_short(self, play: Play) -> None:
+        """The file below the root is whole, so its hash is right; the client alone holds less."""
+
+        class Short(Daemon):
+            def record(self) -> None:
+                super().record()
+                self._ftpd.handler = type("Short", (self._ftpd.handler,), {"dtp_handler": Swallowing})
+
+        result = play(play.step(ACCEPTED, keys='run = ["get"]'), place=In(Short), controls=False)
+        assert result.status in {"error", "fail"}
+        assert not result.steps[0].attempts[0].client.tasks[0].done
+
+    @pytest.mark.parametrize("before", [0, 1])
+    def test_a_log_that_says_226_of_an_upload_that_is_not_there(self, play: Play, before: int) -> None:
+        """Nor is the same file of an earlier upload a proof: a log that says so is a lie, and proves nothing."""
+
+        class Losing(Daemon):
+            """What is stored is as it was when this record began, from the second record of a step on."""
+
+            records = -1 - before
+
+            def record(self) -> None:
+                super().record()
+                Losing.records += 1
+                self.kept = {path: path.read_bytes() for path in Path(self._root).glob("put-*")}
+
+            def settle(self, timeout: float = 5.0) -> bool:
+                settled = super().settle(timeout)
+                if Losing.records > 0:
+                    for path in Path(self._root).glob("put-*"):
+                        path.unlink()
+                    for path, data in self.kept.items():
+                        path.write_bytes(data)
+                return settled
+
+        steps = [play.step(ACCEPTED, title=str(n), keys='run = ["put"]') for n in range(before + 1)]
+        result = play(*steps, place=In(Losing), controls=False)
+        assert [step.status for step in result.steps] == ["pass"] * before + ["error"]
+        assert verdict(result, before) == "inconclusive"
+
+    @pytest.mark.parametrize(
+        "reply",
+        [None, 331],
+        ids=["lost", "not the last word"],
+    )
+    def test_a_login_of_which_nobody_knows_what_came_is_not_refused(self, play: Play, reply: int | None) -> None:
+        """A PASS that has no reply in the log was neither accepted nor refused."""
+
+        def lost(testimony: Testimony) -> Testimony:
+            return replace(
+                testimony,
+                commands=tuple(replace(c, reply=reply) if c.verb == "PASS" else c for c in testimony.commands),
+                credentials=tuple(replace(c, accepted=False, password=None) for c in testimony.credentials),
+            )
+
+        step = play.step(LOGIN_FAILED, keys='password = "wrong"')
+        result = play(step, place=lying("testimony", lost, Daemon), controls=False)
+        assert (result.status, verdict(result)) == ("error", "inconclusive")
+
+    STALE_STEPS = (
+        (ACCEPTED, None, ""),
+        (REJECTED, "", ONLY_LIST),
+        (EXPOSED, "set ftp:ssl-allow no\n", ""),
+        (LOGIN_FAILED, None, 'password = "wrong"'),
+    )
+
+    @pytest.mark.parametrize(
+        ("expect", "rc", "keys"), STALE_STEPS, ids=["accepted", "rejected", "exposed", "login-failed"]
+    )
+    def test_the_testimony_of_an_earlier_run_agrees_with_nothing(
+        self, play: Play, expect: str, rc: str | None, keys: str
+    ) -> None:
+        """The same step again, and a server that goes on about the first time: all it says would fit."""
+
+        class Stale(Daemon):
+            def record(self) -> None:
+                if not self.recorder.connections or self.recorder.connections[0].kind == "data":
+                    super().record()
+                elif not hasattr(self, "told"):
+                    super().record()
+                    self.told = True
+
+            def testimony(self) -> Testimony:
+                self.first = getattr(self, "first", None) or self._of_a_run(super().testimony())
+                return self.first or super().testimony()
+
+            def wire(self) -> Wire:
+                self.tapped = getattr(self, "tapped", None) or super().wire()
+                return self.tapped
+
+            @staticmethod
+            def _of_a_run(testimony: Testimony) -> Testimony | None:
+                return testimony if testimony.connections else None
+
+        steps = [play.step(expect, rc=rc, keys=keys, title=title) for title in ("first", "again")]
+        result = play(*steps, place=In(Stale), controls=False)
+        assert [step.status for step in result.steps] == ["pass", "error"]
+        assert "not this run's" in contradictions(result, 1)
+
+    def test_a_fetched_certificate_of_another_server_becomes_no_pin(self, play: Play) -> None:
+        """Else the genuine server is refused for a pin that was never its own."""
+
+        class Elsewhere(In):
+            def fetch(self, server: Server, protocol: Any) -> bytes:
+                super().fetch(server, protocol)
+                certificate = impostor_of(server.spec).certificate  # type: ignore[attr-defined]
+                assert certificate is not None
+                return certificate.pem
+
+        step = play.step(REJECTED, keys=ONLY_LIST).replace("cert:genuine", "served")
+        result = play(step, place=Elsewhere(Daemon))
+        assert (result.status, result.steps) == ("error", ())
+        assert "not the one that it was declared to show" in result.why
+        assert play(play.step(ACCEPTED).replace("cert:genuine", "served"), place=In(Daemon)).status == "pass"
+
+
+DISCREPANT = Testimony("genuine", discrepancies=("the log and the relay do not agree",))
+CLIENT = ClientAccount(0, None, False, (), (), (Task("list", None, False),))
+EXPECTABLE: tuple[ExpectedVerdict, ...] = (
+    "accepted",
+    "rejected",
+    "exposed",
+    "login-failed",
+    "failed",
+    "unreachable",
+    "hung",
+    "crashed",
+)
+
+
+class TestVerdicts:
+    """Without a client: what came before `inconclusive` is no way round it."""
+
+    @pytest.mark.parametrize("expected", EXPECTABLE)
+    @pytest.mark.parametrize(
+        "client",
+        [
+            CLIENT,
+            replace(CLIENT, timed_out=True, exit_code=None),
+            replace(CLIENT, signal=11, exit_code=None),
+            replace(CLIENT, tasks=(Task("list", True, True),)),
+        ],
+        ids=["does nothing", "hangs", "dies", "does it all"],
+    )
+    @pytest.mark.parametrize("leak", [False, True])
+    def test_with_a_discrepancy_no_verdict_passes(
+        self, client: ClientAccount, expected: ExpectedVerdict, leak: bool
+    ) -> None:
+        wire = WireAccount((), leak, False)
+        outcome = conclude(Situation(Passwords.of(["secret"]), "AA", settled=True), client, DISCREPANT, wire)
+        assert judge(outcome, Expect(verdict=expected), "").status in {"error", "fail"}
+        sometimes = Expect(verdict=expected, how_often="sometimes", otherwise=("hung", "crashed", "exposed", "failed"))
+        assert judge_repeated([Seen(outcome, "")] * 2, sometimes).status in {"error", "fail"}
+
+    def test_a_client_that_hangs_where_all_agree_is_a_fact(self) -> None:
+        hung = conclude(
+            Situation(Passwords.of(["secret"]), "AA", settled=True),
+            replace(CLIENT, timed_out=True, exit_code=None),
+            Testimony("genuine"),
+            WireAccount((), False, False),
+        )
+        assert judge(hung, Expect(verdict="hung"), "").status == "pass"

@@ -1,0 +1,151 @@
+"""The matrix: an impostor that lftp logged in to, and a daemon's testimony that has lost it; nothing passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.harness.play.sabotage import (
+    ACCEPTED,
+    EXPOSED,
+    LOGIN_FAILED,
+    NO_CONTROL,
+    ONLY_LIST,
+    REJECTED,
+    Daemon,
+    In,
+    alter,
+    contradictions,
+    everything,
+    forget,
+    in_tls,
+    is_data,
+    lying,
+    lying_about,
+    on_the_tap,
+    verdict,
+)
+
+from ftps_lab.servers import FtpsServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.harness.conftest import Play
+
+    from ftps_lab.interface import ServerSpec
+    from ftps_lab.testimony import Testimony
+
+IMPOSTOR = (
+    'server = { certificate = "stranger", data_certificate = "genuine", role = "impostor" }\n'
+    'files = { "mycert.crt" = "cert:expired" }\n'
+)
+LET_IN = 'set ssl:ca-file "{lftp}/mycert.crt"\nset ssl:verify-certificate/{sha1:stranger} no\n'
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.lftp
+class TestImpostors:
+    """The worst case: lftp logs in to an impostor, and then refuses him on the data channel, for trust.
+
+    The password is gone; who does not know it takes the refusal for a promise that was kept.
+    """
+
+    def step(self, play: Play, expect: str) -> str:
+        step = play.step(expect, rc=LET_IN, keys=IMPOSTOR + ONLY_LIST + (NO_CONTROL if expect == REJECTED else ""))
+        return step.replace('files = { "mycert.crt" = "cert:genuine" }\n', "", 1)
+
+    def test_without_sabotage_the_password_is_known_to_be_gone(self, play: Play) -> None:
+        result = play(self.step(play, EXPOSED + '\nexposed = ["password"]\nto = ["impostor"]'), place=In(Daemon))
+        assert result.status == "pass"
+        assert result.steps[0].attempts[0].outcome.reasons == {"untrusted"}
+        assert play(self.step(play, REJECTED), place=In(Daemon)).status == "fail"
+
+    @pytest.mark.parametrize(
+        ("lie", "said"),
+        [
+            (alter("credentials", accepted=False, password=None), "cannot say whether it was the secret one"),
+            (forget(credentials=everything), "as many passwords"),
+            (forget(credentials=everything, commands=lambda c: c.verb == "PASS"), "lftp sent a password"),
+            (
+                forget(credentials=everything, commands=lambda c: c.verb in {"USER", "PASS"}),
+                "obeyed somebody whose login its testimony does not hold",
+            ),
+            (forget(credentials=everything, transfers=everything, commands=in_tls), "commands in TLS"),
+            (
+                forget(credentials=everything, transfers=everything, commands=lambda c: in_tls(c) and c.verb != "USER"),
+                "lftp sent a password",
+            ),
+        ],
+        ids=["the end of the login", "the password", "PASS", "USER and PASS", "all in TLS", "all behind USER"],
+    )
+    def test_a_log_that_lost_the_login_refuses_nothing(
+        self, play: Play, lie: Callable[[Testimony], Testimony], said: str
+    ) -> None:
+        result = play(self.step(play, REJECTED), place=lying("testimony", lie, Daemon))
+        assert (result.status, verdict(result)) == ("error", "inconclusive")
+        assert said in contradictions(result)
+
+    @pytest.mark.parametrize("kind", [FtpsServer, Daemon])
+    @pytest.mark.parametrize("before", ["", "debug off", "debug 3", "set log:show-time/debug yes"])
+    def test_one_who_is_refused_and_was_told_the_password_has_it(
+        self, play: Play, kind: type[FtpsServer], before: str
+    ) -> None:
+        """lftp sends it before it refuses (`attack/sync-mode-off`); a record without it hides no exposure.
+
+        Neither where lftp's log is silenced, and says nothing of it.
+        """
+        keys = f'server = {{ certificate = "stranger", role = "impostor" }}\nrun = ["{before}; ls"]'
+        rc = "set ftp:ssl-force yes\nset ftp:sync-mode off\nset ftp:skey-allow no\n"
+        step = play.step(REJECTED, rc=rc, keys=keys)
+        seen = play(step, place=In(kind), controls=False)
+        assert (seen.status, verdict(seen)) == ("fail", "exposed")
+        lost = forget(credentials=everything, commands=lambda command: command.verb == "PASS")
+        result = play(step, place=lying("testimony", lost, kind), controls=False)
+        assert (result.status, verdict(result)) == ("error", "inconclusive")
+        assert before or "lftp sent a password" in contradictions(result)
+
+    @pytest.mark.parametrize("version", ["1.2", "1.3"])
+    def test_nor_with_the_data_connections_lost_by_log_and_relay(self, play: Play, version: str) -> None:
+        """What is left looks like a handshake, and a refusal after it: only the length of it tells."""
+        without = forget(
+            credentials=everything,
+            transfers=everything,
+            commands=in_tls,
+            connections=is_data,
+            handshakes=lambda handshake: handshake.connection > 1,
+        )
+        wire = on_the_tap(lambda record: None if record.kind == "data" else record)
+        place = lying_about({"testimony": without, "wire": wire}, Daemon)
+        result = play(self.step(play, REJECTED), server=f'tls = ["{version}"]', place=place)
+        assert (result.status, verdict(result)) == ("error", "inconclusive")
+        assert contradictions(result).startswith("the wire tap holds commands in TLS")
+
+    @pytest.mark.parametrize("expect", [EXPOSED, LOGIN_FAILED, REJECTED])
+    def test_an_impostor_that_refuses_the_login_for_another_reason(self, play: Play, expect: str) -> None:
+        """He was told a password, and nobody knows which: nothing is proved by that."""
+
+        class OtherPassword(Daemon):
+            def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
+                super().__init__(spec, **{**keywords, "password": "not this one"})
+
+        keys = 'server = { certificate = "stranger", role = "impostor" }' + (NO_CONTROL if expect == REJECTED else "")
+        step = play.step(expect, rc="set ssl:verify-certificate no\n", keys=keys)
+        result = play(step, place=In(OtherPassword), controls=False)
+        assert (result.status, verdict(result)) == ("error", "inconclusive")
+        assert "cannot say whether it was the secret one" in contradictions(result)
+
+    def test_such_an_impostor_is_no_control(self, play: Play) -> None:
+        """Neither of one who is refused nor of one who is let in."""
+
+        class LosesPasswords(Daemon):
+            def change(self, spec: ServerSpec) -> None:
+                super().change(spec)
+                self._ftpd.handler.authorizer._password = "x" if spec.role == "impostor" else self._password
+
+        steps = play.step(ACCEPTED, rc="set ssl:verify-certificate no\n", keys='control = "impostor-accepted"')
+        assert play(steps, place=In(Daemon)).status == "pass"
+        result = play(steps, place=In(LosesPasswords))
+        (step,) = result.steps
+        assert step.control is not None
+        assert (result.status, step.control.attempt.outcome.verdict) == ("error", "inconclusive")

@@ -1,0 +1,131 @@
+"""Ways to break what a verdict rests on: what the sabotage tests share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ftps_harness.play.places.loopback import Here
+from ftps_lab.server.data import LabData
+from ftps_lab.servers import FtpsServer
+from ftps_lab.testimony import Testimony, Wire
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from tests.harness.conftest import Play
+
+    from ftps_harness.play.runner import ScenarioResult
+    from ftps_lab.interface import ServerSpec
+    from ftps_lab.testimony import WireRecord
+
+ACCEPTED = 'verdict = "accepted"'
+REJECTED = 'verdict = "rejected"\nreason = "untrusted"'
+EXPECTED = {"accepted": ACCEPTED, "rejected": REJECTED}
+EXPOSED = 'verdict = "exposed"'
+LOGIN_FAILED = 'verdict = "login-failed"'
+ONLY_LIST = 'run = ["list"]'
+NO_CONTROL = '\ncontrol = "none"\nwhy_no_control = "sabotage"\n'
+
+LISTINGS = {"LIST", "NLST", "MLSD"}
+"""Of these a daemon's log holds no hash."""
+
+
+class In(Here):
+    """A place whose servers are of another class; `more` are keywords for it."""
+
+    def __init__(self, kind: type[FtpsServer], **more: Any) -> None:
+        self._kind = kind
+        self._more = more
+
+    def serve(self, spec: ServerSpec, *, root: os.PathLike[str], password: str, port: int = 0, **_: Any) -> FtpsServer:
+        return self._kind(spec, root=root, password=password, port=port, **self._more).start()
+
+
+def lying(name: str, lie: Callable[[Any], Any], kind: type[FtpsServer] = FtpsServer) -> In:
+    """A place whose servers answer one question with a lie."""
+    return lying_about({name: lie}, kind)
+
+
+def lying_about(lies: dict[str, Callable[[Any], Any]], kind: type[FtpsServer] = FtpsServer) -> In:
+    """Or several."""
+
+    def liar(name: str, lie: Callable[[Any], Any]) -> Any:
+        return lambda self, *arguments: lie(getattr(kind, name)(self, *arguments))
+
+    return In(type("Lying", (kind,), {name: liar(name, lie) for name, lie in lies.items()}))
+
+
+def on_the_tap(change: Callable[[WireRecord], WireRecord | None]) -> Callable[[Wire], Wire]:
+    """Another account of each connection, or none."""
+    return lambda wire: Wire(tuple(changed for record in wire.records if (changed := change(record)) is not None))
+
+
+class Swallowing(LabData):
+    """Sends all but the last bytes of everything, and takes it for complete."""
+
+    def send(self, data: bytes) -> int:
+        super().send(data[:-20])
+        return len(data)
+
+
+class Daemon(FtpsServer):
+    """A server of the lab with the testimony of a daemon: what that cannot know is left out."""
+
+    def testimony(self) -> Testimony:
+        known = super().testimony()
+        return replace(
+            known,
+            sources=("log", "files", "relay"),
+            credentials=tuple(c if c.accepted else replace(c, password=None) for c in known.credentials),
+            transfers=tuple(replace(t, sha256="") if t.verb in LISTINGS else t for t in known.transfers),
+        )
+
+
+def forget(**fields: Callable[[Any], bool]) -> Callable[[Testimony], Testimony]:
+    """Testimony without those for which this is true."""
+
+    def lost(testimony: Testimony) -> Testimony:
+        left: dict[str, Any] = {
+            name: tuple(entry for entry in getattr(testimony, name) if not gone(entry)) for name, gone in fields.items()
+        }
+        return replace(testimony, **left)
+
+    return lost
+
+
+def alter(name: str, **values: Any) -> Callable[[Testimony], Testimony]:
+    """Testimony with other values in all entries of a field."""
+
+    def altered(testimony: Testimony) -> Testimony:
+        other: dict[str, Any] = {name: tuple(replace(entry, **values) for entry in getattr(testimony, name))}
+        return replace(testimony, **other)
+
+    return altered
+
+
+def everything(_: object) -> bool:
+    return True
+
+
+def in_tls(entry: Any) -> bool:
+    return bool(entry.channel == "tls")
+
+
+def is_data(entry: Any) -> bool:
+    return bool(entry.kind == "data")
+
+
+def verdict(result: ScenarioResult, step: int = 0) -> str:
+    return result.steps[step].attempts[0].outcome.verdict
+
+
+def contradictions(result: ScenarioResult, step: int = 0) -> str:
+    return "\n".join(result.steps[step].attempts[0].outcome.contradictions)
+
+
+def honest(play: Play, expected: str, keys: str = "", **options: Any) -> ScenarioResult:
+    """The scenario that passes when nobody sabotages it: pinned and accepted, or not pinned and rejected."""
+    rc = None if expected == "accepted" else ""
+    return play(play.step(EXPECTED[expected], rc=rc, keys=keys), **options)

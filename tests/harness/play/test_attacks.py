@@ -1,0 +1,274 @@
+"""Attackers by the fixtures, with the real lftp: what they get, and what lftp notices of it."""
+
+from __future__ import annotations
+
+import re
+import secrets as randomness
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+import trustme
+from tests.harness.verdict.outcomes import EVERYTHING, NO_VERIFICATION, leaked, pinned
+
+from ftps_harness.errors import UsageError
+from ftps_harness.scenario import ScenarioError, parse
+from ftps_harness.scenario.tables import AttackHow
+from ftps_lab.attackers import ATTACKS
+from ftps_lab.attackers.downgrade import FORGED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftps_harness.testing import Attack, LftpRunner, Protocol, ServerFactory
+
+lftp_runs = pytest.mark.lftp
+
+
+# An interceptor and an lftp that does not verify.
+
+
+@lftp_runs
+@pytest.mark.parametrize("protocol", ["explicit", "implicit"])
+def test_an_interceptor_is_not_noticed(ftps_server: ServerFactory, lftp: LftpRunner, protocol: Protocol) -> None:
+    """All is done, byte for byte, with exit code 0 and without a word; and he holds all of it."""
+    server = ftps_server(protocol=protocol, attack="intercept")
+    outcome = lftp(server, rc=NO_VERIFICATION, run=EVERYTHING)
+    assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
+    assert outcome.attempt.outcome.contradictions == ()
+    assert (outcome.attempt.run.exit_code, outcome.attempt.run.stderr) == (0, b"")
+    assert [(task.name, task.done) for task in outcome.attempt.client.tasks] == [(name, True) for name in EVERYTHING]
+    mine = server.secrets
+    assert (lftp.home.downloads / mine.file_name).read_bytes() == mine.content
+    assert (server.root / mine.upload_name).read_bytes() == mine.upload_content
+    assert [(c.user, c.password) for c in outcome.testimony.credentials] == [(mine.user, mine.password)]
+    held = {(t.verb, t.name.rpartition("/")[2]): t.captured for t in outcome.testimony.transfers}
+    assert mine.file_name.encode() in held["LIST", ""]
+    assert held["STOR", mine.upload_name] == mine.upload_content
+    assert {name: held["RETR", name] for name in mine.tree} == dict(mine.tree)
+    assert held["RETR", mine.file_name] == mine.content
+
+
+@lftp_runs
+def test_with_him_everything_looks_as_without_him(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
+    """The same output to the byte."""
+    server = ftps_server()
+    run = ["list", "nlist", "cls -l", f"cat {server.secrets.file_name}", "pwd"]
+    alone = lftp(server, rc=NO_VERIFICATION, run=run)
+    server.rotate(attack="intercept")
+    with_him = lftp(server, rc=NO_VERIFICATION, run=run)
+    assert (alone.verdict, with_him.verdict) == ("accepted", "exposed")
+    for stream in ("exit_code", "stderr"):
+        assert getattr(alone.attempt.run, stream) == getattr(with_him.attempt.run, stream)
+    told = [re.sub(rb"done-[0-9a-f]+", b"", each.attempt.run.stdout) for each in (alone, with_him)]
+    assert told[0] == told[1]
+    assert server.secrets.content in told[0]
+
+
+# The fixtures.
+
+
+@lftp_runs
+def test_an_attacker_comes_and_goes(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
+    """The server stays what it is, with its pin; so does the copy that he shows."""
+    server = ftps_server()
+    rc = pinned(server)
+    genuine, shown = server.certificate, []
+    for _ in range(2):
+        assert lftp(server, rc=rc).verdict == "accepted"
+        server.rotate(attack="intercept")
+        assert lftp(server, rc=rc).reasons == {"untrusted"}
+        shown.append(server.spec.attack_certificate)
+        server.rotate(attack="none")
+    assert server.certificate is genuine
+    assert shown[0] is shown[1]
+    assert shown[0] is not genuine
+
+
+@lftp_runs
+@pytest.mark.parametrize("given", ["made", "table", "trustme"])
+def test_an_interceptor_with_a_certificate_of_his_own(
+    ftps_server: ServerFactory, lftp: LftpRunner, tmp_path: Path, given: str
+) -> None:
+    """Whoever has pinned his is his; the genuine pin keeps him out, and names his certificate."""
+    leaf = trustme.CA().issue_cert("localhost")
+    own: Any = {"made": ftps_server.certificate(key="rsa-2048"), "table": {"key": "rsa-2048"}, "trustme": leaf}[given]
+    server = ftps_server(attack="intercept", attack_certificate=own)
+    his = server.spec.attack_certificate
+    assert his is not None
+    refused = lftp(server, rc=pinned(server))
+    assert (refused.verdict, refused.testimony.passwords) == ("rejected", [])
+    assert server.certificate is not None
+    for fingerprint, verdict in ((his.sha1, "exposed"), (server.certificate.sha1, "rejected")):
+        rc = f"set ssl:verify-certificate/{fingerprint} no\n"
+        assert lftp(server, rc=rc).verdict == verdict
+    assert his.sha1 in refused.message or lftp.client.dialect == "openssl"
+
+
+@lftp_runs
+def test_his_own_certificate_outlives_the_servers(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
+    """A rotation changes the server's; a copy follows it, what was given stays."""
+    own = ftps_server.certificate()
+    server = ftps_server(attack="intercept", attack_certificate=own)
+    server.rotate()
+    assert server.spec.attack_certificate is own
+    server.rotate(attack_certificate=None)
+    copy = server.spec.attack_certificate
+    assert copy is not own
+    server.rotate()
+    assert server.spec.attack_certificate is not copy
+    assert lftp(server, rc=f'set ssl:ca-file "{server.new_pin}"').reasons == {"untrusted"}
+
+
+HASTE = "set net:max-retries 1; set net:reconnect-interval-base 0"
+EXPOSED_IN_CLEAR = ("exposed", {"password", "payload"}, {"wire"})
+BY_ATTACK: dict[str, tuple[tuple[str, set[str], set[str]], str]] = {
+    "intercept": (("rejected", set(), set()), "rejected"),
+    "strip-auth": (("exposed", {"password", "payload"}, {"wire", "impostor"}), "rejected"),
+    "refuse-auth": (EXPOSED_IN_CLEAR, "rejected"),
+    "drop-at-auth": (("failed", set(), set()), "failed"),
+    "inject-before-tls": (("accepted", set(), set()), "accepted"),
+    "refuse-prot": (("exposed", {"payload"}, {"wire"}), "exposed"),
+}
+
+
+@lftp_runs
+@pytest.mark.parametrize("attack", BY_ATTACK)
+def test_each_attack_by_the_fixture(ftps_server: ServerFactory, lftp: LftpRunner, attack: Attack) -> None:
+    """With a pin, and with TLS demanded. (What is a race is left to the scenarios.)"""
+    server = ftps_server(attack=attack)
+    with_pin, with_force = BY_ATTACK[attack]
+    assert leaked(lftp(server, rc=pinned(server), run=[HASTE, "list"])) == with_pin
+    forced = lftp(server, rc=pinned(server, "set ftp:ssl-force yes\n"), run=[HASTE, "list"])
+    assert forced.verdict == with_force
+
+
+@lftp_runs
+def test_the_reply_and_the_way_of_an_attack_can_be_changed(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
+    server = ftps_server(attack="refuse-auth", attack_reply=431)
+    rc = pinned(server, "set ftp:ssl-force yes\n")
+    for reply in (431, 534):
+        server.rotate(attack_reply=reply)
+        outcome = lftp(server, rc=rc, run=["list"])
+        assert outcome.reasons == {"tls-required"}
+        assert [c.reply for c in outcome.testimony.commands if c.verb == "AUTH"] == [reply]
+    for how in get_args(AttackHow):
+        server.rotate(attack="break-handshake", attack_how=how)
+        assert lftp(server, rc=rc, run=[HASTE, "list"]).reasons == {"tls-handshake"}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "part"),
+    [
+        ({"attack": "intercept", "data_certificate": {"names": ["x"]}}, "data_certificate=….*nobody sees it past"),
+        ({"attack": "intercpt"}, 'attack=….* Did you mean "intercept"'),
+        ({"attack": "strip-auth", "protocol": "implicit"}, "implicit FTPS has not"),
+        ({"attack": "intercept", "protocol": "plain"}, "a plain server has none"),
+        ({"attack": "clear-data", "role": "impostor"}, "this one is an impostor"),
+        ({"attack": "refuse-auth", "require_tls": True}, "has no TLS that it could require"),
+        ({"attack": "refuse-auth", "attack_reply": 234}, "from 400 to 599"),
+        ({"attack": "refuse-auth", "attack_reply": "502"}, "must be a whole number"),
+        ({"attack": "break-handshake", "attack_how": "rst"}, 'Allowed: "close", "alert", "text"'),
+        ({"attack_how": "close"}, 'only with the attack "break-handshake", and here it is "none"'),
+        ({"attack": "refuse-prot", "attack_certificate": {}}, 'only with the attack "intercept"'),
+        ({"attack": "intercept", "attack_certificate": "mine"}, "not 'mine'"),
+        ({"attack": "intercept", "certificate": None}, "name one"),
+        ({"tls": ["1.4"]}, 'Allowed: "1.0"'),
+        ({"protocol": "sftp"}, 'Allowed: "explicit"'),
+    ],
+)
+def test_what_means_nothing_is_refused_with_the_keyword(
+    ftps_server: ServerFactory, keywords: dict[str, Any], part: str
+) -> None:
+    """As in a scenario file."""
+    with pytest.raises(UsageError, match=part):
+        ftps_server(**keywords)
+
+
+def test_a_rotation_that_means_nothing_changes_nothing(ftps_server: ServerFactory) -> None:
+    server = ftps_server(protocol="implicit")
+    before = server.spec
+    with pytest.raises(UsageError, match="implicit FTPS has not"):
+        server.rotate(attack="refuse-auth")
+    assert server.spec == before
+
+
+# The data channel.
+
+
+@lftp_runs
+def test_an_upload_that_is_refused_each_time_leaves_all_but_its_end(
+    ftps_server: ServerFactory, lftp: LftpRunner, tmp_path: Path
+) -> None:
+    """In pieces: the certificate is refused, lftp asks how much has arrived, and resumes behind it.
+
+    What was left in its buffer (64 KiB) when it last began is missing at the end, and lftp believes that it is there.
+    """
+    server = ftps_server()
+    server.rotate(certificate=server.certificate, data_certificate={})
+    content = randomness.token_bytes(192 << 10)
+    (tmp_path / "large").write_bytes(content)
+    haste = "set net:timeout 1; set net:max-retries 1000; set net:reconnect-interval-base 0"
+    outcome = lftp(server, rc=pinned(server), run=[haste, f"put {tmp_path}/large -o up"])
+    assert leaked(outcome) == ("exposed", {"payload"}, {"impostor"})
+    assert outcome.reasons == {"untrusted"}
+    assert (outcome.attempt.run.exit_code, outcome.attempt.run.stderr) == (0, b"")
+    arrived = (server.root / "up").read_bytes()
+    assert content.startswith(arrived)
+    assert 0 < len(content) - len(arrived) <= 80 << 10
+    sizes = {transfer.size for transfer in outcome.testimony.transfers if transfer.size}
+    assert sizes == {64 << 10 if lftp.client.dialect == "openssl" else 16 << 10}
+
+
+@lftp_runs
+def test_a_forged_listing_is_taken_where_no_tls_was_asked_for(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
+    """And not for an answer: no secret is in it."""
+    server = ftps_server(attack="clear-data")
+    for run in (["list"], ["cls -l"], ["ls > listing"]):
+        outcome = lftp(server, rc=pinned(server, "set ftp:ssl-protect-list no\n"), run=run)
+        assert (leaked(outcome), outcome.attempt.outcome.contradictions) == (("failed", set(), set()), ())
+        assert outcome.testimony.transfers[0].forged
+    assert (lftp.home.home / "listing").read_bytes() == FORGED.replace(b"\r\n", b"\n")
+
+
+@lftp_runs
+@pytest.mark.parametrize("length", [598, 600])
+def test_a_file_that_begins_like_a_client_hello_leaks_as_any_other(
+    ftps_server: ServerFactory, lftp: LftpRunner, length: int
+) -> None:
+    """It is longer, or shorter, than the record that it claims to be."""
+    content = b"\x16\x03\x01\x02\x52\x01".ljust(length, b"x")
+    assert int.from_bytes(content[3:5]) + 5 != length
+    run = ["put ~/.lftp/hello"]
+    outcome = lftp(ftps_server(attack="refuse-prot"), rc=NO_VERIFICATION, run=run, files={"hello": content})
+    assert leaked(outcome) == ("exposed", {"payload"}, {"wire"})
+
+
+# What cannot be fetched.
+
+SERVED = """
+schema = 1
+title = "t"
+why = "w"
+[certificates.genuine]
+[server]
+certificate = "genuine"
+attack = "{attack}"
+[[step]]
+title = "one"
+files = {{ x = "served" }}
+[step.expect]
+verdict = "failed"
+"""
+
+
+@pytest.mark.parametrize("attack", ["none", *ATTACKS])
+def test_a_certificate_that_nobody_gets_to_see_cannot_be_fetched(attack: str) -> None:
+    """It is an error of the file, not of the run."""
+    text = SERVED.format(attack=attack)
+    if attack in {"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"}:
+        with pytest.raises(
+            ScenarioError, match=rf'step\[1\].files.x: served: .* past the attack "{attack}"; use cert:'
+        ):
+            parse(text, "f", "a/f")
+    else:
+        assert parse(text, "f", "a/f").steps[0].server.attack == attack

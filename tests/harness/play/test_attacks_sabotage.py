@@ -1,0 +1,400 @@
+"""Each attacker broken in turn, and then nothing passes that he was needed for.
+
+The worst is an attack that is declared and never made: an lftp that is immune looks just like it. So every step of
+`scenarios/attack` is played against a lab that leaves its attacker at home, or sends another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from tests.harness.play.sabotage import In, lying
+
+from ftps_harness.client import lftp as driver
+from ftps_harness.play.runner import Options, run_scenario
+from ftps_harness.scenario import catalogue, load
+from ftps_lab.attackers import ATTACKS, downgrade, relay
+from ftps_lab.attackers.data import DataRelay
+from ftps_lab.server.handlers import CONTROLS, ExplicitControl
+from ftps_lab.servers import FtpsServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.harness.conftest import Play
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.runner import ScenarioResult, StepResult
+    from ftps_harness.scenario import Scenario, Source
+    from ftps_lab.interface import ServerSpec
+    from ftps_lab.testimony import Testimony, Wire
+
+pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left", "impatience")]
+
+ROOT = Path(__file__).parents[3]
+CATALOGUE = {name: load(path) for name, path in catalogue(ROOT / "scenarios" / "attack").items()}
+ATTACKED = [
+    name.removeprefix("attack/")
+    for name, each in CATALOGUE.items()
+    if any(step.server.attack != "none" for step in each.steps)
+]
+
+
+@pytest.fixture
+def impatience(impatience: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And an lftp that does not pause before it comes back without TLS."""
+    settings_of_ours = driver.settings_of_ours
+    hurry = "command set net:reconnect-interval-base 0"
+    monkeypatch.setattr(driver, "settings_of_ours", lambda host, **more: [*settings_of_ours(host, **more), hurry])
+
+
+def verdict(step: StepResult) -> str:
+    return step.attempts[0].outcome.verdict
+
+
+# The attack is declared, and the server is another one.
+
+
+class WithoutAttack(FtpsServer):
+    """The genuine server alone: the attack is forgotten, all else is as declared."""
+
+    def _handler_class(self, spec: ServerSpec) -> type:
+        return super()._handler_class(replace(spec, attack="none", attack_certificate=None))
+
+
+class NotInUse(FtpsServer):
+    """The attacker is made ready, with all that belongs to him, and clients meet the genuine handler."""
+
+    def _handler_class(self, spec: ServerSpec) -> type:
+        made = super()._handler_class(spec)
+        genuine = super()._identities(replace(spec, attack="none", attack_certificate=None))
+        names = {name: value for name, value in vars(made).items() if not name.startswith("__")}
+        return type("Handler", (CONTROLS[spec.protocol],), names | genuine)
+
+
+class Stubborn(FtpsServer):
+    """Begins without an attack, and no step changes it."""
+
+    def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
+        super().__init__(replace(spec, attack="none", attack_certificate=None), **keywords)
+
+    def change(self, spec: ServerSpec) -> None:
+        """Not at all."""
+
+
+def under_attack(scenario: Scenario) -> Scenario:
+    """The steps that declare an attack alone, each once, with the rc and the files that stand there by then."""
+    steps, rc = [], None
+    files: dict[str, tuple[Source, ...]] = {}
+    for step in scenario.steps:
+        rc, files = step.rc or rc, files | step.files
+        if step.server.attack != "none":
+            steps.append(msgspec.structs.replace(step, rc=rc, files=files, repeat=1, changed=True))
+    assert steps
+    return msgspec.structs.replace(scenario, server=steps[0].server, steps=tuple(steps))
+
+
+def played(name: str, client: Lftp, kind: type[FtpsServer]) -> ScenarioResult:
+    """A scenario against servers of this kind."""
+    scenario = under_attack(CATALOGUE[f"attack/{name}"])
+    result = run_scenario(scenario, client, Options(timeout=20, controls=False), In(kind))
+    assert not result.why or "declared to show" in result.why  # a pin that was fetched from somebody else
+    return result
+
+
+@pytest.mark.parametrize("name", ATTACKED)
+def test_no_step_passes_without_its_attack(name: str, client: Lftp) -> None:
+    """Whatever it expects: refused, failed, exposed, or accepted."""
+    result = played(name, client, WithoutAttack)
+    assert [step.title for step in result.steps if step.status == "pass"] == []
+
+
+def test_the_steps_without_an_attack_expect_all_that_can_be_expected_of_one() -> None:
+    """Else the test above would prove less than it says."""
+    steps = [step for name in ATTACKED for step in under_attack(CATALOGUE[f"attack/{name}"]).steps]
+    assert {step.expect.verdict for step in steps} == {"accepted", "rejected", "exposed", "failed"}
+    assert {step.server.attack for step in steps} == set(ATTACKS)
+
+
+@pytest.mark.parametrize("kind", [NotInUse, Stubborn])
+@pytest.mark.parametrize("name", ["intercept-copy", "inject-before-tls", "clear-data", "refuse-prot", "strip-auth"])
+def test_no_step_passes_with_an_attack_that_is_not_in_use(name: str, kind: type[FtpsServer], client: Lftp) -> None:
+    """Made ready and not used; or asked for, and the server stays what it was."""
+    result = played(name, client, kind)
+    assert [step.title for step in result.steps if step.status == "pass"] == []
+
+
+class OneForAll(FtpsServer):
+    """Each attack in its default way: the reply, or how it breaks, is forgotten."""
+
+    def _handler_class(self, spec: ServerSpec) -> type:
+        return super()._handler_class(replace(spec, attack_reply=502, attack_how="alert"))
+
+
+@pytest.mark.parametrize("name", ["refuse-auth-codes", "refuse-prot-codes", "break-handshake-text"])
+def test_no_step_passes_with_its_attack_done_in_another_way(name: str, client: Lftp) -> None:
+    """502 in the place of 431, an alert in the place of a text; and where it is the default, all is as it was."""
+    result = played(name, client, OneForAll)
+    servers = {step.title: step.server for step in result.scenario.steps}
+    other = {title for title, server in servers.items() if server.attack_reply != 502 or server.attack_how != "alert"}
+    assert other
+    assert {step.title for step in result.steps if step.status != "pass"} == other
+
+
+OTHERS = {
+    "strip-auth": "refuse-auth",
+    "refuse-auth": "strip-auth",
+    "drop-at-auth": "clear-data",
+    "clear-data": "drop-at-auth",
+    "inject-before-tls": "none",
+    "refuse-prot": "clear-data",
+    "intercept": "strip-auth",
+    "break-handshake": "drop-at-auth",
+}
+EXPECTS = {
+    "strip-auth": ('verdict = "rejected"\nreason = "tls-required"', "set ftp:ssl-force yes\n"),
+    "refuse-auth": ('verdict = "rejected"\nreason = "tls-required"', "set ftp:ssl-force yes\n"),
+    "drop-at-auth": ('verdict = "failed"', ""),
+    "inject-before-tls": ('verdict = "accepted"', None),
+    "refuse-prot": ('verdict = "exposed"', None),
+    "intercept": ('verdict = "exposed"', "set ssl:verify-certificate no\n"),
+    "break-handshake": ('verdict = "rejected"\nreason = "tls-handshake"', "set ftp:ssl-force yes\n"),
+    "clear-data": ('verdict = "failed"', 'set ssl:ca-file "{lftp}/mycert.crt"\nset ftp:ssl-protect-list no\n'),
+}
+"""What an lftp with which rc does under each attack; None is the rc with the pin."""
+
+
+def under(play: Play, attack: str, *, expect: str = "", rc: str | None = "as it says", **more: Any) -> StepResult:
+    """One listing under an attack, as `EXPECTS` has it."""
+    usual, its_rc = EXPECTS[attack]
+    keys = 'run = ["list"]\ncontrol = "none"\nwhy_no_control = "sabotage"'
+    step = play.step(expect or usual, rc=its_rc if rc == "as it says" else rc, keys=keys)
+    result = play(step, server=f'attack = "{attack}"', controls=False, **more)
+    assert not result.why
+    return result.steps[0]
+
+
+def test_each_attack_and_each_mix_up_is_tried() -> None:
+    assert set(OTHERS) == set(EXPECTS) == set(ATTACKS)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_without_sabotage_each_passes(play: Play, attack: str) -> None:
+    """Else what follows would prove nothing."""
+    assert under(play, attack).status == "pass"
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_another_attacker_than_the_declared_one_is_noticed(play: Play, attack: str) -> None:
+    """Also where lftp does the same under both."""
+
+    class MixedUp(FtpsServer):
+        def _handler_class(self, spec: ServerSpec) -> type:
+            other = replace(spec, attack=OTHERS[attack]) if spec.attack == attack else spec
+            return super()._handler_class(other)
+
+    step = under(play, attack, place=In(MixedUp))
+    assert step.status == "error"
+    said = step.attempts[0].outcome.contradictions
+    assert f"the attack declared is {attack}, but the client met {OTHERS[attack]}" in said
+
+
+# Another certificate on the data connection than on the control connection: `data-certificate` and its neighbours.
+
+ON_DATA = [name.removeprefix("attack/") for name in CATALOGUE if name.startswith("attack/data-")]
+
+
+class Swapped(FtpsServer):
+    """The stranger answers on the control connection, and the genuine server on the data connection."""
+
+    def _identities(self, spec: ServerSpec) -> dict[str, Any]:
+        made = super()._identities(spec)
+        other = {"identity": made["data_identity"], "data_identity": made["identity"]}
+        return made | other | {"ssl_context": made["data_identity"].context}
+
+
+class StrangerEverywhere(FtpsServer):
+    """The control connection shows the stranger too."""
+
+    def _identities(self, spec: ServerSpec) -> dict[str, Any]:
+        return super()._identities(replace(spec, certificate=spec.data_certificate))
+
+
+@pytest.mark.parametrize("kind", [Swapped, StrangerEverywhere])
+def test_no_step_passes_when_the_stranger_is_met_on_the_control_connection(
+    kind: type[FtpsServer], client: Lftp
+) -> None:
+    """There he is refused for the same reason, and nothing is known of the data connection."""
+    scenario = CATALOGUE["attack/data-certificate"]
+    steps = tuple(msgspec.structs.replace(step, repeat=1) for step in scenario.steps)
+    once = msgspec.structs.replace(scenario, steps=steps)
+    result = run_scenario(once, client, Options(timeout=20, controls=False), In(kind))
+    assert not result.why
+    assert [step.title for step in result.steps if step.status == "pass"] == []
+
+
+@pytest.mark.parametrize("name", ON_DATA)
+def test_a_refused_data_certificate_was_met_on_a_data_connection(name: str, client: Lftp) -> None:
+    """Behind a login, in the mode of the title: with a pin that does not work each step would be refused as well."""
+    scenario = CATALOGUE[f"attack/{name}"]
+    steps = [step for step in scenario.steps if "again and again" not in step.title]  # the impatient give up there
+    once = [msgspec.structs.replace(step, repeat=1) for step in steps]
+    result = run_scenario(msgspec.structs.replace(scenario, steps=tuple(once)), client, Options(controls=False))
+    assert not result.why
+    rc = ""
+    for step, done in zip(steps, result.steps, strict=True):
+        rc = rc if step.rc is None else step.rc
+        if "ssl:ca-file" not in rc or "tls-handshake" in (step.expect.reasons or ()):  # he is not even spoken to
+            continue
+        testimony = done.attempts[0].testimony
+        assert testimony.logged_in, step.title
+        data = {each.number for each in testimony.connections if each.kind == "data"}
+        assert data & {each.connection for each in testimony.handshakes if each.completed}, step.title
+        modes = {each.verb for each in testimony.commands} & {"PASV", "EPSV", "PORT", "EPRT"}
+        assert modes, step.title
+        assert modes <= ({"PORT", "EPRT"} if "active" in step.title else {"PASV", "EPSV"}), step.title
+
+
+# The attacker is there, and does not do what he is there for, or not well.
+
+GENUINE_AUTH = ExplicitControl.ftp_AUTH
+IDLE: dict[str, tuple[type, str, Any]] = {
+    "strip-auth": (relay.Stripper, "lab_about_tls", relay.Relay.lab_about_tls),
+    "refuse-auth": (downgrade.AuthRefused, "ftp_AUTH", GENUINE_AUTH),
+    "drop-at-auth": (downgrade.DroppedAtAuth, "ftp_AUTH", GENUINE_AUTH),
+    "break-handshake": (downgrade.HandshakeBroken, "secure_connection", ExplicitControl.secure_connection),
+    "inject-before-tls": (downgrade.InjectedBeforeTls, "respond", ExplicitControl.respond),
+    "refuse-prot": (downgrade.ProtRefused, "ftp_PROT", ExplicitControl.ftp_PROT),
+    "clear-data": (downgrade.DataInClear, "dtp_handler", ExplicitControl.dtp_handler),
+}
+"""Attack → what makes its attacker a genuine server that bears his name."""
+
+
+@pytest.mark.parametrize("attack", IDLE)
+def test_an_attacker_who_does_nothing_is_noticed(play: Play, attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is expected of an lftp that was not attacked: accepted with a pin, and not passed."""
+    monkeypatch.setattr(*IDLE[attack])
+    assert under(play, attack).status != "pass"
+    pinned = under(play, attack, expect='verdict = "accepted"', rc=None)
+    assert (pinned.status, verdict(pinned)) in {("error", "inconclusive"), ("fail", "exposed")}
+    refused = under(play, attack, expect='verdict = "rejected"\nreason = "untrusted"', rc="")
+    if attack not in {
+        "refuse-prot",
+        "clear-data",
+    }:  # there lftp leaves before the attack begins, and would have done so anyway
+        assert refused.status == "error"
+
+
+def test_replies_that_are_injected_without_any_text_are_noticed(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attacker believes that he injected; the wire does not hold it."""
+    monkeypatch.setattr(downgrade, "INJECTED", ())
+    step = under(play, "inject-before-tls")
+    assert (step.status, verdict(step)) == ("error", "inconclusive")
+    assert "behind the consent to AUTH the wire tap holds tls, not text" in step.attempts[0].outcome.contradictions
+
+
+@pytest.mark.parametrize("rc", ["", "set ftp:ssl-force yes\n"])
+def test_a_stripper_who_forgets_the_list_of_features_is_noticed(
+    play: Play, rc: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay.Stripper, "lab_features", relay.Relay.lab_features)
+    expect = 'verdict = "exposed"' if not rc else ""
+    assert under(play, "strip-auth", expect=expect, rc=rc).status == "error"
+
+
+@pytest.mark.parametrize("item", ["get", "put", "mirror"])
+def test_a_relay_that_alters_a_byte_is_noticed(play: Play, item: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After he took note of it: the two ends do not hold the same, though something was exposed as expected."""
+    received = DataRelay.received
+
+    def altering(self: DataRelay, end: Any, data: bytes) -> None:
+        other = self._other(end)
+        assert other is not None
+        send = other.send
+        monkeypatch.setattr(other, "send", lambda data: send(bytes([data[0] ^ 1]) + data[1:]))
+        received(self, end, data)
+        monkeypatch.setattr(other, "send", send)
+
+    monkeypatch.setattr(DataRelay, "received", altering)
+    step = play.step('verdict = "exposed"', rc="set ssl:verify-certificate no\n", keys=f'run = ["{item}"]')
+    result = play(step, server='attack = "intercept"', controls=False)
+    assert (result.status, verdict(result.steps[0])) == ("error", "exposed")
+
+
+def test_a_relay_that_alters_nothing_passes(play: Play) -> None:
+    """The counterpart."""
+    step = play.step('verdict = "exposed"', rc="set ssl:verify-certificate no\n", keys='run = ["get", "put", "mirror"]')
+    assert play(step, server='attack = "intercept"', controls=False).status == "pass"
+
+
+# The lab's accounts of it.
+
+
+def without(*fields: str) -> Callable[[Testimony], Testimony]:
+    gone: dict[str, Any] = dict.fromkeys(fields, ())
+    return lambda testimony: replace(testimony, **gone)
+
+
+def behind(change: Callable[[Testimony], Testimony]) -> Callable[[Testimony], Testimony]:
+    """Another account of the genuine server behind the attacker."""
+
+    def changed(testimony: Testimony) -> Testimony:
+        assert testimony.behind is not None
+        return replace(testimony, behind=change(testimony.behind))
+
+    return changed
+
+
+def without_a_connection(kind: str) -> Callable[[Wire], Wire]:
+    return lambda wire: replace(wire, records=tuple(record for record in wire.records if record.kind != kind))
+
+
+def on_connections(**change: Any) -> Callable[[Testimony], Testimony]:
+    return lambda told: replace(told, connections=tuple(replace(each, **change) for each in told.connections))
+
+
+LIES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "no password is remembered": ("testimony", without("credentials")),
+    "neither password nor command": ("testimony", without("credentials", "commands")),
+    "no connection is remembered": ("testimony", without("connections")),
+    "no handshake is remembered": ("testimony", without("handshakes")),
+    "no transfer is remembered": ("testimony", without("transfers")),
+    "nobody is behind him": ("testimony", lambda told: replace(told, behind=None)),
+    "the one behind was told no password": ("testimony", behind(without("credentials"))),
+    "the one behind transferred nothing": ("testimony", behind(without("transfers"))),
+    "his role is genuine": ("testimony", lambda told: replace(told, role="genuine")),
+    "nobody attacked": ("testimony", on_connections(attack="none", deed="")),
+    "somebody else attacked": ("testimony", on_connections(attack="strip-auth")),
+    "he did something else": ("testimony", on_connections(deed="502")),
+    "the tap is off": ("wire", lambda wire: replace(wire, records=())),
+    "the tap misses control connections": ("wire", without_a_connection("control")),
+    "the tap misses data connections": ("wire", without_a_connection("data")),
+    "the record is not complete": ("settle", lambda _: False),
+}
+NO_PART_IN_A_REFUSAL = {
+    "no password is remembered",
+    "neither password nor command",
+    "no transfer is remembered",
+    "the one behind was told no password",
+    "the one behind transferred nothing",
+    "the tap misses data connections",
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_no_exposure_to_an_interceptor_without_any_of_what_proves_it(play: Play, lie: str) -> None:
+    """Password and payload, and both must be proved."""
+    expect = 'verdict = "exposed"\nexposed = ["password", "payload"]\nto = ["impostor"]'
+    step = under(play, "intercept", expect=expect, place=lying(*LIES[lie]))
+    assert step.status in {"fail", "error"}
+
+
+@pytest.mark.parametrize("lie", sorted(LIES.keys() - NO_PART_IN_A_REFUSAL))
+def test_no_refusal_of_an_interceptor_without_any_of_what_proves_it(play: Play, lie: str) -> None:
+    expect = 'verdict = "rejected"\nreason = "untrusted"'
+    step = under(play, "intercept", expect=expect, rc="", place=lying(*LIES[lie]))
+    assert (step.status, verdict(step)) == ("error", "inconclusive")

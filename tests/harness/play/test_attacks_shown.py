@@ -1,0 +1,128 @@
+"""What is told of attackers: JSON, the evidence that is kept, `show`, and `serve` for a learner."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness import cli
+from ftps_harness.report.plain import cells
+from ftps_harness.report.showing import attack_words
+from ftps_harness.scenario import catalogue, load
+from ftps_harness.scenario.model import Server
+from ftps_lab.attackers import ATTACKS
+
+if TYPE_CHECKING:
+    from ftps_harness.scenario.tables import Attack
+
+ROOT = Path(__file__).parents[3]
+CATALOGUE = {name: load(path) for name, path in catalogue(ROOT / "scenarios" / "attack").items()}
+
+lftp_runs = pytest.mark.lftp
+
+
+@lftp_runs
+def test_reports_of_an_interception(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON, and the evidence that is kept: what he holds, and the account of the genuine server behind him."""
+    call = ["run", "attack/pinned-the-interceptor", "--no-controls", "--json", "all.json", "--keep", "kept"]
+    assert cli.call(call) == 0
+    assert "side by side" not in capsys.readouterr().out
+    first, second, *_ = json.loads((workplace / "all.json").read_text())["results"][0]["steps"]
+    told = first["witnesses"]["server"]
+    assert (told["role"], told["behind"]["role"]) == ("impostor", "genuine")
+    assert {(c["attack"], c["deed"]) for c in told["connections"] if c["kind"] == "control"} == {("intercept",) * 2}
+    assert told["behind"]["behind"] is None
+    assert second["witnesses"]["server"]["behind"] is None
+    assert {transfer["captured"] for transfer in told["behind"]["transfers"]} == {""}
+    kept = workplace / "kept/attack/pinned-the-interceptor/1"
+    for transfer in told["transfers"]:
+        path = kept / f"captured/{transfer['connection']:02}-{transfer['verb']}.bin"
+        assert transfer["captured"]
+        assert path.read_bytes().decode() == transfer["captured"]
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert json.loads((kept / "testimony.json").read_text()) == told
+    assert not (kept.parent / "2/captured").exists()
+
+
+WORDS = {
+    "intercept": "an interceptor ends TLS in its place and shows a copy of genuine",
+    "strip-auth": "denies with 502 that it has TLS",
+    "refuse-auth": "refuses AUTH with 502",
+    "drop-at-auth": "cuts off whoever says AUTH",
+    "break-handshake": "answers the ClientHello by a fatal alert",
+    "inject-before-tls": "adds replies in clear before TLS begins",
+    "refuse-prot": "PROT is refused with 502",
+    "clear-data": "answers on data connections in clear",
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_each_attack_is_described(attack: Attack) -> None:
+    assert WORDS[attack] in attack_words(Server(certificate="genuine", attack=attack))
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_show_describes_each_attack_in_80_columns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["show", name]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if cells(line) > 80] == []
+    text = " ".join(" ".join(lines).split())
+    for step in CATALOGUE[name].steps:
+        assert " ".join(attack_words(step.server).split()) in text
+
+
+def served(name: str, step: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ftps_harness", "serve", name, "--step", str(step)]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def shown_by(process: subprocess.Popen[str]) -> str:
+    """All that a learner reads before the server waits for him."""
+    assert process.stdout is not None
+    text = ""
+    while "Ctrl-C ends it." not in text:
+        line = process.stdout.readline()
+        assert line, text
+        text += line
+    return text
+
+
+@lftp_runs
+def test_a_learner_is_intercepted(workplace: Path) -> None:
+    """What is printed can be typed, it works through the attacker, and both accounts are shown at the end."""
+    with served("attack/intercept-copy", 2) as process:
+        text = shown_by(process)
+        assert "an interceptor ends TLS in its place" in " ".join(text.split())
+        command = text.partition("In another terminal, type:\n")[2].partition("Ctrl-C")[0]
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "file-" in done.stdout
+        process.send_signal(signal.SIGINT)
+        told, complaint = process.communicate(timeout=20)
+    assert (process.returncode, complaint) == (0, "")
+    his, _, genuine = told.partition("What the genuine server behind the attacker saw:")
+    password = re.findall(r"^  password +(\S+)$", text, re.MULTILINE)[0]
+    for account in (his, genuine):
+        assert re.search(rf"login let in: \S+, {password}", account)
+    assert "of them kept by the attacker" in his
+    assert "of them kept by the attacker" not in genuine
+
+
+@pytest.mark.parametrize(
+    ("name", "fetched"),
+    [("attack/strip-auth", False), ("attack/break-handshake-text", False), ("attack/clear-data", True)],
+)
+def test_a_learner_is_told_to_fetch_only_what_can_be_fetched(workplace: Path, name: str, fetched: bool) -> None:
+    with served(name, 1) as process:
+        assert ("openssl s_client" in shown_by(process)) is fetched
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[1] == ""

@@ -1,0 +1,413 @@
+"""Verdicts about attackers, from accounts made up here: what counts as theirs, and each lie about an attack noticed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.harness.verdict.outcomes import leaked
+
+from ftps_harness.client.messages import Word
+from ftps_harness.scenario import Expect
+from ftps_harness.verdict.judgement import judge
+from ftps_harness.verdict.needles import Passwords
+from ftps_harness.verdict.outcome import BehindAuth, ClientAccount, Outcome, Situation, Task, WireAccount, conclude
+from ftps_lab.server.data import is_client_hello
+from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
+
+PASSWORD = "pass-secret"
+PASSWORDS = Passwords.of([PASSWORD])
+GENUINE, HIS, NOBODYS = "AA:AA", "BB:BB", "CC:CC"
+HIS_SHA1, GENUINE_SHA1 = "DD:DD", "EE:EE"
+
+REFUSAL = Word("ls: Fatal error: Certificate verification: Not trusted", frozenset({"untrusted"}), "reason", HIS_SHA1)
+NO_TLS = Word("ls: Login failed: ftp:ssl-force is set …", frozenset({"tls-required"}), "reason")
+NO_HANDSHAKE = Word("ls: Fatal error: gnutls_handshake: …", frozenset({"tls-handshake"}), "reason")
+LOGIN = Word("ls: Login failed: 530 Login incorrect.", frozenset(), "login")
+
+DONE = ClientAccount(0, None, False, (), (), (Task("list", True, True),), holds_payload=True)
+REFUSED = ClientAccount(1, None, False, (REFUSAL,), (), (Task("list", False, False),))
+SILENT = ClientAccount(1, None, False, (), (), (Task("list", False, False),))
+
+CONTROL = Connection(1, "control", ("127.0.0.1", 40001), 0.0, greeted=True)
+DATA = Connection(2, "data", ("127.0.0.1", 40002), 0.1)
+SHAKEN = Handshake(1, True, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "localhost", GENUINE)
+LET_IN = Credential(1, "user", PASSWORD, "tls", True)
+PASS = Command(1, "PASS", "", "tls", 230)
+LISTED = Transfer(2, 1, "LIST", "", "download", 100, "0" * 64, "tls", GENUINE, True)
+MUCH = (5000, 5000)
+TAPPED = WireAccount((("control", 40001), ("data", 40002)), False, False, (MUCH, MUCH))
+
+
+def account(attack: str, deed: str, certificate: str = GENUINE, **more: Any) -> Testimony:
+    """A session with a login and a listing, as an attacker tells it who did his deed on it."""
+    return Testimony(
+        **{
+            "role": "genuine",
+            "connections": (replace(CONTROL, attack=attack, deed=deed), DATA),
+            "handshakes": tuple(replace(SHAKEN, connection=number, certificate=certificate) for number in (1, 2)),
+            "commands": (PASS,),
+            "credentials": (LET_IN,),
+            "transfers": (replace(LISTED, certificate=certificate),),
+            **more,
+        }
+    )
+
+
+BEHIND = account("none", "")
+TAKEN = replace(LISTED, certificate=HIS, captured=b"file-secret")
+RELAYED = account("intercept", "intercept", HIS, role="impostor", transfers=(TAKEN,), behind=BEHIND)
+REFUSING = replace(RELAYED, commands=(), credentials=(), transfers=(), behind=Testimony("genuine", (CONTROL,)))
+UNSEEN = replace(RELAYED, transfers=(replace(TAKEN, captured=b""),))
+"""Passed on, but nothing of it is a secret: no password, and nothing that anybody holds."""
+
+INTERCEPTED = Situation(
+    PASSWORDS,
+    GENUINE,
+    settled=True,
+    role="impostor",
+    interceptor=HIS,
+    attack="intercept",
+    deed="intercept",
+    in_the_middle=True,
+    sent=frozenset({HIS_SHA1}),
+)
+NOT_DONE = replace(DONE, holds_payload=False)
+
+
+def anonymous(account: Testimony) -> Testimony:
+    """The same session of a client without a password of its own."""
+    behind = None if account.behind is None else anonymous(account.behind)
+    known = {PASSWORD: "lftp@"}
+    logins = tuple(
+        replace(login, user="anonymous", password=known.get(login.password or "", login.password))
+        for login in account.credentials
+    )
+    return replace(account, credentials=logins, behind=behind)
+
+
+def attacked(attack: str, deed: str = "", **more: Any) -> Situation:
+    """A genuine server with an attacker in front of it who is not in the middle."""
+    return Situation(PASSWORDS, GENUINE, settled=True, attack=attack, deed=deed or attack, **more)
+
+
+def only(outcome: Outcome) -> str:
+    """The one contradiction of an outcome that is inconclusive by it."""
+    assert outcome.verdict == "inconclusive"
+    (sentence,) = outcome.contradictions
+    return sentence
+
+
+# An attacker in the middle: what he holds, and whether the genuine server behind him tells the same.
+
+
+def test_a_client_that_notices_nothing_is_exposed_to_the_interceptor() -> None:
+    outcome = conclude(INTERCEPTED, DONE, RELAYED, TAPPED)
+    assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
+    assert outcome.contradictions == ()
+
+
+def test_a_client_that_refuses_his_certificate_is_not() -> None:
+    outcome = conclude(INTERCEPTED, REFUSED, REFUSING, TAPPED)
+    assert (outcome.verdict, set(outcome.reasons), outcome.contradictions) == ("rejected", {"untrusted"}, ())
+
+
+@pytest.mark.parametrize("direction", ["download", "upload"])
+def test_what_he_holds_counts_from_the_first_byte(direction: Any) -> None:
+    """Cut short, and whatever became of it at the client."""
+    first = replace(TAKEN, direction=direction, size=1, completed=False, captured=b"f")
+    outcome = conclude(INTERCEPTED, SILENT, anonymous(replace(RELAYED, transfers=(first,))), TAPPED)
+    assert leaked(outcome) == ("exposed", {"payload"}, {"impostor"})
+
+
+def test_a_download_of_which_neither_holds_anything_is_no_exposure() -> None:
+    """The counterpart: without the captured byte nobody has got anything."""
+    cut = replace(TAKEN, size=1, completed=False, captured=b"")
+    assert conclude(INTERCEPTED, SILENT, anonymous(replace(RELAYED, transfers=(cut,))), TAPPED).verdict == "failed"
+
+
+BEHIND_HIM: dict[str, tuple[dict[str, Any], str]] = {
+    "a transfer is missing": ({"transfers": ()}, "do not account for the same transfers"),
+    "of another size": ({"transfers": (replace(LISTED, size=99),)}, "do not account for the same transfers"),
+    "with another content": ({"transfers": (replace(LISTED, sha256="1" * 64),)}, "do not account for the same"),
+    "by another command": ({"transfers": (replace(LISTED, verb="NLST"),)}, "do not account for the same transfers"),
+    "cut short": ({"transfers": (replace(LISTED, completed=False),)}, "do not account for the same transfers"),
+    "a transfer too many": ({"transfers": (LISTED, LISTED)}, "transferred what the attacker does not account for"),
+    "another password": ({"credentials": (replace(LET_IN, password="x"),)}, "was never told"),
+    "no password": ({"credentials": (), "commands": ()}, "was never told"),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), BEHIND_HIM.values(), ids=BEHIND_HIM)
+def test_the_genuine_server_behind_him_tells_something_else(change: dict[str, Any], sentence: str) -> None:
+    """Inconclusive where nothing is exposed; an exposure says it too, and is not passed."""
+    behind = replace(BEHIND, **change)
+    outcome = conclude(INTERCEPTED, NOT_DONE, anonymous(replace(UNSEEN, behind=behind)), TAPPED)
+    assert outcome.verdict == "inconclusive"
+    assert sentence in outcome.contradictions[0]
+    exposed = conclude(INTERCEPTED, DONE, replace(RELAYED, behind=behind), TAPPED)
+    assert exposed.verdict == "exposed"
+    assert judge(exposed, Expect(verdict="exposed"), "").status == "error"
+
+
+@pytest.mark.parametrize("in_the_middle", [True, False])
+def test_an_attacker_in_the_middle_has_the_genuine_server_behind_him(in_the_middle: bool) -> None:
+    """Without its account nobody confirms his, and nobody else has one."""
+    situation = replace(INTERCEPTED, in_the_middle=in_the_middle)
+    server = replace(REFUSING, behind=None if in_the_middle else REFUSING.behind)
+    assert "are not there together" in only(conclude(situation, REFUSED, server, TAPPED))
+
+
+def test_a_certificate_that_is_not_his() -> None:
+    """The genuine certificate, refused on the way to an interceptor: then he never came."""
+    server = replace(REFUSING, handshakes=(SHAKEN,))
+    assert "a certificate that was not declared" in only(conclude(INTERCEPTED, REFUSED, server, TAPPED))
+
+
+@pytest.mark.parametrize("named", [GENUINE_SHA1, NOBODYS])
+def test_a_refusal_must_name_his_certificate(named: str) -> None:
+    client = replace(REFUSED, words=(replace(REFUSAL, fingerprint=named),))
+    assert "does not show" in only(conclude(INTERCEPTED, client, REFUSING, TAPPED))
+
+
+def test_his_account_is_an_impostors() -> None:
+    server = replace(REFUSING, role="genuine")
+    assert "declared impostor" in only(conclude(INTERCEPTED, REFUSED, server, TAPPED))
+
+
+def test_he_is_never_accepted() -> None:
+    """Even when he got nothing: to be let in by him is not what `accepted` means."""
+    outcome = conclude(INTERCEPTED, NOT_DONE, anonymous(UNSEEN), TAPPED)
+    assert "every request was carried out, but not by" in only(outcome)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_passed_in_tls_had_a_handshake(number: int) -> None:
+    """Of the login's connection and of the listing's: else it is not known who got it."""
+    told = tuple(each for each in RELAYED.handshakes if each.connection != number)
+    outcome = conclude(INTERCEPTED, DONE, replace(RELAYED, handshakes=told), TAPPED)
+    assert outcome.verdict == "exposed"
+    (sentence,) = outcome.contradictions
+    assert "no finished handshake" in sentence
+    broken = tuple(replace(each, completed=each.connection != number) for each in RELAYED.handshakes)
+    assert conclude(INTERCEPTED, DONE, replace(RELAYED, handshakes=broken), TAPPED).contradictions == (sentence,)
+
+
+def test_a_refusal_of_one_request_among_several_is_one() -> None:
+    """What was done before it does not speak against it."""
+    client = replace(REFUSED, tasks=(Task("put", None, True), Task("list", False, False)))
+    server = replace(UNSEEN, transfers=(), behind=replace(BEHIND, transfers=()))
+    assert conclude(INTERCEPTED, client, anonymous(server), TAPPED).verdict == "rejected"
+    everything = replace(client, tasks=client.tasks[:1])
+    assert "everything requested was carried out" in only(conclude(INTERCEPTED, everything, anonymous(server), TAPPED))
+
+
+# Content that is none: an attacker's invention, a ClientHello.
+
+CLEAR_DATA = attacked("clear-data")
+FORGED = replace(LISTED, channel="clear", certificate="", forged=True)
+HELD = replace(DONE, tasks=(Task("list", False, False),))
+SENT_IN_CLEAR = account("clear-data", "", transfers=(FORGED,), handshakes=(SHAKEN,))
+IN_CLEAR = replace(SENT_IN_CLEAR, connections=(*SENT_IN_CLEAR.connections[:1], replace(DATA, deed="clear-data")))
+
+
+@pytest.mark.parametrize("role", ["genuine", "impostor"])
+def test_what_an_attacker_made_up_is_no_secret(role: Any) -> None:
+    """Not on the wire, and not in the hands of an impostor who sent it himself."""
+    situation = replace(CLEAR_DATA, role=role)
+    outcome = conclude(situation, HELD, anonymous(replace(IN_CLEAR, role=role)), TAPPED)
+    assert (outcome.verdict, outcome.contradictions) == ("failed", ())
+
+
+@pytest.mark.parametrize("forged", [FORGED, replace(LISTED, forged=True)], ids=["clear", "tls"])
+def test_what_an_attacker_made_up_is_never_accepted(forged: Transfer) -> None:
+    """Even if lftp and the server both took it for what was asked for."""
+    server = replace(IN_CLEAR, transfers=(forged,), handshakes=(SHAKEN, replace(SHAKEN, connection=2)))
+    assert "every request was carried out, but not by" in only(conclude(CLEAR_DATA, NOT_DONE, server, TAPPED))
+
+
+HELLO = b"\x16\x03\x01\x00\x05\x01aaaa"
+
+
+@pytest.mark.parametrize(
+    ("content", "is_one"),
+    [
+        (HELLO, True),
+        (HELLO.replace(b"\x03\x01", b"\x03\x03"), True),
+        (HELLO + b"a", False),
+        (HELLO[:-1], False),
+        (HELLO.replace(b"\x05\x01", b"\x05\x02"), False),
+        (b"\x17" + HELLO[1:], False),
+        (HELLO.replace(b"\x16\x03", b"\x16\x04"), False),
+        (b"", False),
+        (b"\x16\x03\x01", False),
+    ],
+)
+def test_one_whole_client_hello_is_no_content_and_all_else_is(content: bytes, is_one: bool) -> None:
+    """A user's file that merely begins like one is longer, or shorter, than it says."""
+    assert is_client_hello(content[:6], len(content)) is is_one
+
+
+def test_a_handshake_that_lftp_begins_on_a_data_connection_in_clear_fails() -> None:
+    """Where PROT was refused on implicit FTPS: the server knows of no handshake there."""
+    client = replace(SILENT, words=(NO_HANDSHAKE,))
+    empty = replace(LISTED, channel="clear", certificate="", size=0)
+    server = account("refuse-prot", "502", transfers=(empty,), handshakes=(SHAKEN,))
+    assert conclude(attacked("refuse-prot", "502"), client, server, TAPPED).verdict == "rejected"
+    shaken = replace(server, transfers=(), handshakes=(SHAKEN, replace(SHAKEN, connection=2, completed=False)))
+    assert conclude(attacked("refuse-prot", "502"), client, shaken, TAPPED).verdict == "rejected"
+    without = replace(server, transfers=())
+    assert "the server saw none fail" in only(conclude(attacked("refuse-prot", "502"), client, without, TAPPED))
+
+
+# The attack itself: declared, met, carried out.
+
+INJECTED = replace(TAPPED, behind_auth=frozenset({"text"}))
+
+
+def test_an_acceptance_under_attack() -> None:
+    """The attacker was met, did his deed on the login's connection, and the wire holds it."""
+    server = account("inject-before-tls", "inject-before-tls")
+    outcome = conclude(attacked("inject-before-tls"), DONE, server, INJECTED)
+    assert (outcome.verdict, outcome.contradictions) == ("accepted", ())
+
+
+@pytest.mark.parametrize(
+    ("attack", "deed", "behind_auth", "sentences"),
+    [
+        ("none", "", "tls", ["but the client met none", "past the attack", "not text", "never carried out"]),
+        ("none", "", "text", ["but the client met none", "past the attack", "never carried out"]),
+        ("inject-before-tls", "", "text", ["past the attack", "never carried out"]),
+        ("inject-before-tls", "inject-before-tls", "tls", ["holds tls, not text"]),
+        ("inject-before-tls", "inject-before-tls", "nothing", ["holds nothing, not text"]),
+        ("refuse-auth", "inject-before-tls", "text", ["but the client met refuse-auth"]),
+        ("inject-before-tls", "502", "text", ["to come to inject-before-tls, but it came to 502"]),
+    ],
+)
+def test_no_acceptance_without_the_attack(attack: str, deed: str, behind_auth: Any, sentences: list[str]) -> None:
+    """An lftp that is immune and an attacker who is not there look alike but for this."""
+    wire = replace(TAPPED, behind_auth=frozenset({behind_auth}))
+    outcome = conclude(attacked("inject-before-tls"), DONE, account(attack, deed), wire)
+    assert outcome.verdict == "inconclusive"
+    assert len(outcome.contradictions) == len(sentences)
+    assert all(part in said for part, said in zip(sentences, outcome.contradictions, strict=True))
+
+
+def test_each_login_must_have_come_through_the_attack() -> None:
+    """One connection that was attacked says nothing of another that was not."""
+    server = account("inject-before-tls", "")
+    first = replace(CONTROL, number=3, peer=("127.0.0.1", 40003), attack="inject-before-tls", deed="inject-before-tls")
+    wire = replace(INJECTED, connections=(*TAPPED.connections, ("control", 40003)), volumes=(MUCH, MUCH, MUCH))
+    server = replace(server, connections=(*server.connections, first))
+    assert "past the attack" in only(conclude(attacked("inject-before-tls"), DONE, server, wire))
+
+
+def test_an_attacker_whom_nobody_declared() -> None:
+    """Also where what he did would not show."""
+    assert "declared is none, but the client met intercept" in only(
+        conclude(replace(attacked("none"), deed=""), DONE, account("intercept", ""), TAPPED)
+    )
+    deed = conclude(replace(attacked("none"), deed=""), DONE, account("none", "502"), TAPPED)
+    assert "to come to nothing, but it came to 502" in only(deed)
+
+
+def test_lftp_that_falls_back_to_clear_text_comes_past_the_attack() -> None:
+    """The second connection says no AUTH, so nothing is broken on it: that is the exposure, and no contradiction."""
+    again = replace(CONTROL, number=3, peer=("127.0.0.1", 40003), attack="break-handshake")
+    server = account("break-handshake", "alert", handshakes=(replace(SHAKEN, completed=False, error="x"),))
+    server = replace(
+        server,
+        connections=(server.connections[0], again),
+        commands=(replace(PASS, connection=3, channel="clear"),),
+        credentials=(replace(LET_IN, connection=3, channel="clear"),),
+        transfers=(),
+    )
+    wire = WireAccount((("control", 40001), ("control", 40003)), True, False, (MUCH, MUCH), frozenset({"alert"}))
+    outcome = conclude(attacked("break-handshake", "alert"), SILENT, server, wire)
+    assert leaked(outcome) == ("exposed", {"password"}, {"wire"})
+    assert outcome.contradictions == ()
+
+
+NOT_IN: dict[str, Any] = {"credentials": (), "commands": (), "transfers": ()}
+
+
+@pytest.mark.parametrize("attack", ["refuse-prot", "clear-data"])
+@pytest.mark.parametrize("words", [(REFUSAL,), (LOGIN,)])
+def test_lftp_may_leave_before_an_attack_that_begins_behind_the_login(attack: str, words: tuple[Word, ...]) -> None:
+    """It refused the certificate, or was refused: the attacker was there, and had nothing to do."""
+    turned_away = (replace(LET_IN, accepted=False, password="wrong"),)
+    more = (
+        NOT_IN
+        if words == (REFUSAL,)
+        else {**NOT_IN, "credentials": turned_away, "commands": (replace(PASS, reply=530),)}
+    )
+    server = account(attack, "", **more)
+    outcome = conclude(attacked(attack), replace(REFUSED, words=words), server, TAPPED)
+    assert outcome.verdict in {"rejected", "login-failed"}
+    server = replace(server, connections=(CONTROL, DATA))
+    assert "met none" in only(conclude(attacked(attack), replace(REFUSED, words=words), server, TAPPED))
+
+
+@pytest.mark.parametrize("attack", ["intercept", "strip-auth", "drop-at-auth", "break-handshake", "inject-before-tls"])
+def test_a_refusal_of_a_certificate_does_not_come_before_the_other_attacks(attack: str) -> None:
+    outcome = conclude(attacked(attack), REFUSED, account(attack, "", **NOT_IN), TAPPED)
+    assert "never carried out" in only(outcome)
+
+
+@pytest.mark.parametrize("attack", ["drop-at-auth", "clear-data", "refuse-prot"])
+def test_a_failure_is_not_the_attackers_unless_he_did_something(attack: str) -> None:
+    """A broken lab fails as well."""
+    assert "never carried out" in only(conclude(attacked(attack), SILENT, account(attack, "", **NOT_IN), TAPPED))
+    assert conclude(attacked(attack), SILENT, account(attack, attack, **NOT_IN), TAPPED).verdict == "failed"
+
+
+@pytest.mark.parametrize("attack", ["clear-data", "refuse-prot"])
+@pytest.mark.parametrize("word", [NO_TLS, NO_HANDSHAKE])
+def test_for_want_of_tls_nobody_leaves_before_an_attack_behind_the_login(attack: str, word: Word) -> None:
+    """It is no refusal of a certificate: here TLS is in order, so the lab must have been broken."""
+    failed = replace(SHAKEN, completed=False, error="x")
+    server = account(attack, "", **NOT_IN, handshakes=(failed,))
+    assert "never carried out" in only(conclude(attacked(attack), replace(SILENT, words=(word,)), server, TAPPED))
+
+
+def test_nobody_is_attacked_at_a_port_that_does_not_answer() -> None:
+    outcome = conclude(attacked("drop-at-auth"), SILENT, Testimony("genuine"), WireAccount((), False, False))
+    assert outcome.verdict == "unreachable"
+
+
+def test_another_reply_than_the_declared_one() -> None:
+    """502 where 431 was declared: what lftp does about 431 is not known by it."""
+    client = replace(SILENT, words=(NO_TLS,))
+    server = account("refuse-auth", "502", **NOT_IN, handshakes=())
+    assert "come to 431, but it came to 502" in only(conclude(attacked("refuse-auth", "431"), client, server, TAPPED))
+    assert conclude(attacked("refuse-auth", "502"), client, server, TAPPED).verdict == "rejected"
+
+
+BROKEN = replace(SHAKEN, completed=False, error="x")
+
+
+@pytest.mark.parametrize(("how", "left"), [("text", "text"), ("alert", "alert"), ("close", "nothing")])
+@pytest.mark.parametrize("found", ["tls", "alert", "text", "nothing"])
+def test_the_wire_tells_how_a_handshake_was_broken(how: str, left: str, found: BehindAuth) -> None:
+    client = replace(SILENT, words=(NO_HANDSHAKE,))
+    server = account("break-handshake", how, **NOT_IN, handshakes=(BROKEN,))
+    wire = replace(TAPPED, behind_auth=frozenset({found}))
+    outcome = conclude(attacked("break-handshake", how), client, server, wire)
+    assert outcome.verdict == ("rejected" if found == left else "inconclusive")
+
+
+@pytest.mark.parametrize("attack", ["none", "refuse-prot", "clear-data"])
+def test_text_behind_the_consent_to_auth_is_an_attackers(attack: str) -> None:
+    """Nobody else's server says anything in clear there."""
+    situation = replace(attacked(attack), deed="" if attack == "none" else attack)
+    outcome = conclude(situation, DONE, account(attack, situation.deed), INJECTED)
+    assert "holds text, not TLS" in only(outcome)
+
+
+def test_a_stripper_whose_list_of_features_still_has_auth_in_it() -> None:
+    client = replace(SILENT, words=(NO_TLS,))
+    situation = replace(attacked("strip-auth", "502"), role="impostor", in_the_middle=True)
+    server = account("strip-auth", "502", **NOT_IN, role="impostor", handshakes=(), behind=Testimony("genuine"))
+    assert conclude(situation, client, server, TAPPED).verdict == "rejected"
+    assert "AUTH in it" in only(conclude(situation, client, server, replace(TAPPED, lists_auth=True)))

@@ -1,0 +1,78 @@
+"""What lftp prints of its own is no content that arrived; what arrived is content, whatever is printed beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, REJECTED, contradictions, verdict
+
+if TYPE_CHECKING:
+    from tests.harness.conftest import Play
+
+LOUD = {
+    "trace": "set cmd:trace yes",
+    "verbose": "set cmd:verbose yes",
+    "log": "set xfer:log yes\nset xfer:log-file ~/x.log",
+    "log in a folder for downloads": "set xfer:log yes\nset xfer:log-file ~/transfer_log",
+    "debug": "debug -o ~/debug.log 9",
+    "echo": "set cmd:at-exit 'history; jobs; cache'",
+}
+
+
+@pytest.mark.parametrize("rc", LOUD.values(), ids=LOUD)
+@pytest.mark.parametrize("run", ['["get"]', '["list", "get", "put", "mirror"]'], ids=["get", "all"])
+def test_a_refusal_stays_one_when_lftp_prints_its_commands(play: Play, rc: str, run: str) -> None:
+    keys = f"run = {run}{NO_CONTROL}"
+    result = play(play.step(REJECTED, rc=rc + "\n", keys=keys))
+    assert (verdict(result), contradictions(result)) == ("rejected", "")
+
+
+@pytest.mark.parametrize("rc", ["", "set cmd:trace yes\nset cmd:verbose yes\n"], ids=["quiet", "loud"])
+def test_a_refused_data_connection_stays_one_when_lftp_prints_its_commands(play: Play, rc: str) -> None:
+    """The listing and the file were on the way to lftp, and it took nothing of them."""
+    keys = f'run = ["list", "get", "mirror"]{NO_CONTROL}'
+    server = 'certificate = "genuine"\ndata_certificate = "stranger"\ntls = ["1.3"]\n'
+    result = play(play.step(REJECTED, rc=play.pin + rc, keys=keys), server=server)
+    assert (verdict(result), contradictions(result)) == ("rejected", "")
+
+
+@pytest.mark.parametrize(
+    "command", ["list", "ls", "nlist", "cls", "find", "ls > ~/transfer_log", "cls > ~/.lftp/transfer_log"]
+)
+@pytest.mark.parametrize("rc", ["", "set cmd:trace yes\n"], ids=["quiet", "trace"])
+def test_a_listing_that_arrived_is_content(play: Play, rc: str, command: str) -> None:
+    """From a stranger on the data connection, to a client that takes any certificate there."""
+    rc = f"set ssl:verify-certificate no\n{rc}"
+    step = play.step('verdict = "exposed"\nto = ["impostor"]', rc=rc, keys=f'run = ["{command}"]')
+    result = play(step, server='certificate = "genuine"\ndata_certificate = "stranger"\n')
+    (attempt,) = result.steps[0].attempts
+    assert attempt.client.holds_payload
+    assert "payload" in attempt.outcome.exposed
+    assert "impostor" in attempt.outcome.to
+
+
+@pytest.mark.parametrize("command", ["ls > ~/../log/x", "cls > ~/../log/x", "ls >> ~/../log/lftp.log"])
+def test_a_listing_beside_the_debug_log_is_content(play: Play, command: str) -> None:
+    rc = "set ssl:verify-certificate no\n"
+    step = play.step('verdict = "exposed"', rc=rc, keys=f'run = ["{command}"]')
+    result = play(step, server='certificate = "genuine"\ndata_certificate = "stranger"\n')
+    assert result.steps[0].attempts[0].client.holds_payload
+
+
+@pytest.mark.parametrize("command", ["ls > /dev/stderr", "cat FILE > /dev/stderr"])
+def test_content_on_standard_error_is_content(play: Play, command: str) -> None:
+    """`!cat` and redirections can send it there; the names in lftp's complaints are none."""
+    files = 'files = { "mycert.crt" = "cert:genuine", "cwd/own" = "text:a file of the user\'s own" }'
+    step = play.step(
+        'verdict = "exposed"', rc="set ssl:verify-certificate no\n", keys=f"run = ['put own', '{command}']"
+    )
+    step = step.replace('files = { "mycert.crt" = "cert:genuine" }', files).replace("FILE", "own")
+    result = play(step, server='certificate = "genuine"\ndata_certificate = "stranger"\n')
+    assert result.steps[0].attempts[0].client.holds_payload
+
+
+def test_a_listing_is_done_with_trace(play: Play) -> None:
+    rc = play.pin + "set cmd:trace yes\n"
+    result = play(play.step(ACCEPTED, rc=rc, keys='run = ["list", "get", "put", "mirror"]'))
+    assert result.status == "pass", result.steps[0].why

@@ -1,0 +1,270 @@
+"""Literal commands: each command of a line must have come to a good end, and be believed on no less than that."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, verdict
+
+from ftps_harness.play.actions.evidence import Errand, Evidence
+from ftps_harness.play.actions.tasks import errands, files_below
+from ftps_harness.sandbox.secrets import Secrets
+from ftps_lab.testimony import Command, Credential, Testimony, Transfer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.conftest import Play
+
+LISTING = Transfer(2, 1, "MLSD", "", "download", 9, "", "tls", "AA", completed=True)
+
+
+@dataclass
+class Desk:
+    """What is looked at after a run, and changed by these tests."""
+
+    folder: Path
+    secrets: Secrets
+    testimony: Testimony
+    marks: frozenset[str] = frozenset()
+    complaint: bool = False
+    left: bool = False
+
+    @property
+    def evidence(self) -> Evidence:
+        downloads = self.folder / "downloads"
+        return Evidence(
+            stdout=b"",
+            complaint=self.complaint,
+            downloads=downloads,
+            written=tuple(files_below(downloads)),
+            root=self.folder,
+            testimony=self.testimony,
+            marks=self.marks,
+            left=self.left,
+        )
+
+    def errands(self, *items: str) -> list[Errand]:
+        return errands(items, self.secrets, self.folder / "downloads", self.folder, self.folder / "marks")
+
+    def done(self, errand: Errand) -> bool:
+        return errand.proof(self.evidence).done
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    (tmp_path / "downloads").mkdir()
+    let_in = Credential(1, "user", "password", "tls", accepted=True)
+    heard = tuple(Command(1, verb, "x", "tls", 226) for verb in ("STOR", "RETR"))
+    testimony = Testimony("genuine", commands=heard, credentials=(let_in,), transfers=(LISTING,))
+    return Desk(tmp_path, Secrets.new(), testimony)
+
+
+@pytest.mark.parametrize(
+    ("command", "done"),
+    [
+        ("put x", True),
+        ("mput x*", True),
+        ("get x", True),
+        ("rm x", False),
+        ("mkdir x", False),
+        ("mv x y", False),
+        ("put -c x", True),
+        ("get ftp://other.example/x", True),
+        ("ls", True),
+    ],
+)
+def test_a_command_is_done_when_the_server_heard_of_it(desk: Desk, command: str, done: bool) -> None:
+    """An alias could have made it another one."""
+    (errand,) = desk.errands(command)
+    desk.marks = frozenset(marks(errand))
+    assert desk.done(errand) is done
+
+
+def marks(errand: Errand) -> list[str]:
+    """What lftp writes when all its commands succeed."""
+    return re.findall(r"&& command echo (\S+) >> ", errand.command())
+
+
+def test_each_command_of_a_line_says_itself_that_it_succeeded(desk: Desk) -> None:
+    """lftp's exit code is the last command's."""
+    (errand,) = desk.errands("put x; ls")
+    assert re.sub(r"[0-9a-f]{20}", "MARK", errand.command()).replace(str(desk.folder), "F") == (
+        'put x\n&& command echo MARK-0 >> "F/marks"\nls\n&& command echo MARK-1 >> "F/marks"'
+    )
+    for missing in marks(errand):
+        desk.marks = frozenset(marks(errand)) - {missing}
+        assert not desk.done(errand)
+    desk.marks = frozenset(marks(errand))
+    assert desk.done(errand)
+    assert not desk.done(*desk.errands("put x; ls"))  # the marks are another run's
+
+
+def test_a_literal_command_is_not_believed_when_lftp_says_something_else(desk: Desk) -> None:
+    """A ``put`` whose data channel was refused ends well, and only the debug log knows."""
+    (errand,) = desk.errands("put x")
+    desk.marks, desk.complaint = frozenset(marks(errand)), True
+    assert not desk.done(errand)
+
+
+def test_a_literal_command_needs_a_login_and_no_transfer_cut_short(desk: Desk) -> None:
+    (errand,) = desk.errands("cls")
+    desk.marks = frozenset(marks(errand))
+    assert desk.done(errand)
+    honest = desk.testimony
+    desk.testimony = replace(honest, transfers=(replace(LISTING, completed=False),))
+    assert not desk.done(errand)
+    desk.testimony = replace(honest, credentials=(), transfers=())
+    assert not desk.done(errand)
+
+
+def test_what_a_literal_command_brings_under_a_served_name_holds_the_same_bytes(desk: Desk) -> None:
+    (errand,) = desk.errands("mget *")
+    desk.marks = frozenset(marks(errand))
+    for folder in (desk.folder / "downloads", desk.folder / "downloads" / "below"):
+        folder.mkdir(exist_ok=True)
+        path = folder / desk.secrets.file_name
+        path.write_bytes(desk.secrets.content)
+        assert desk.done(errand)
+        path.write_bytes(desk.secrets.content[1:])
+        assert errand.proof(desk.evidence).client is False
+        path.unlink()
+
+
+def test_only_the_last_command_of_all_may_end_lftp(desk: Desk) -> None:
+    """As a script does that ends in ``bye``: what should come after it never had its turn."""
+    first, last = desk.errands("source a", "source b")
+    desk.left, desk.marks = True, frozenset(marks(first))
+    assert desk.done(first)
+    assert desk.done(last)
+    desk.left = False
+    assert not desk.done(last)
+    desk.left, desk.marks = True, frozenset()
+    assert not desk.done(first)
+    (line,) = desk.errands("source a; ls")
+    desk.marks = frozenset()
+    assert not desk.done(line)
+
+
+@pytest.mark.parametrize(
+    ("command", "sent", "done"),
+    [
+        ("quote RETR nothing", [("RETR", "nothing", 425)], False),
+        ("quote STOR", [("STOR", "", 425)], False),
+        ("quot noop", [("NOOP", "", 500)], False),
+        ("site chmod 600 x", [("SITE", "CHMOD 600 x", 550)], False),
+        ("quote NOOP", [("NOOP", "", 200)], True),
+        ("source quotes", [("STOR", "x", 550)], False),
+        ("put x", [("STOR", "x", 450), ("STOR", "x", 226)], True),
+        ("mirror x", [("SIZE", "x", 550), ("MLSD", "", 500)], True),
+    ],
+)
+def test_what_the_server_refused_is_not_done(
+    desk: Desk, command: str, sent: list[tuple[str, str, int]], *, done: bool
+) -> None:
+    """`quote` and `site` succeed whatever the reply is."""
+    (errand,) = desk.errands(command)
+    desk.marks = frozenset(marks(errand))
+    commands = tuple(Command(1, verb, argument, "tls", reply) for verb, argument, reply in sent)
+    desk.testimony = replace(desk.testimony, commands=commands)
+    assert desk.done(errand) is done
+
+
+BROKEN = [
+    "put missing; ls",
+    "lcd /nonexist; mirror -R . b",
+    "mput /nonexist/*.sql; ls",
+    "lss; ls",
+    "mirror -R /not/mounted nightly; ls",
+    "mirror -R /not/mounted nightly",
+    "shell false; ls",
+    "ls > /nonexist/x; ls",
+    "quote RETR nothing; ls",
+    "quote STOR; ls",
+    "source ~/.lftp/none; ls",
+    "set ssl:verify-certificate perhaps; ls",
+    "get -Z; ls",
+    "(put missing); ls",
+]
+
+
+@pytest.mark.parametrize("command", BROKEN)
+def test_a_line_of_which_one_command_fails_has_failed(play: Play, command: str) -> None:
+    step = play.step('verdict = "failed"', keys=f"run = ['{command}']{NO_CONTROL}")
+    result = play(step)
+    assert verdict(result) == "failed", result.steps[0].why
+    assert result.status == "pass"
+
+
+GOOD = [
+    "ls; pwd",
+    "ls; # a remark",
+    "ls | cat; (cls; pwd) && nlist",
+    "lcd ~/.lftp; put mycert.crt; !test -e mycert.crt",
+    "set cmd:verbose yes; lcd .; cd .; ls",
+    "mirror -R .lftp up",
+]
+
+
+@pytest.mark.parametrize("command", GOOD)
+def test_a_line_of_which_each_command_succeeds_is_done(play: Play, command: str) -> None:
+    result = play(play.step(ACCEPTED, keys=f"run = ['{command}']"))
+    assert result.status == "pass", result.steps[0].why
+
+
+def script(text: str) -> str:
+    """Keys of a step that sources a script."""
+    return f"run = [\"source ~/.lftp/s\"]\n[step.files]\ns = '''text:\n{text}'''\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ls\n", "accepted"),
+        ("ls\nbye\n", "accepted"),
+        ("miror -R . nightly\nls\n", "failed"),
+        ("miror -R . nightly\nls\nbye\n", "failed"),
+        ("put missing\nexit 0\n", "failed"),
+        ("put missing &\nls\n", "failed"),
+        ("quote DELE nothing\nls\n", "failed"),
+        ("(sleep 0.2; put missing) &\nls\n", "failed"),
+        ("queue sleep 0.2\nqueue put missing\nls\n", "failed"),
+        ("queue put missing\nls\n", "failed"),
+        ("ls\nshell false\nbye\n", "failed"),
+        ("open -p 1 ftp://nobody.example/folder\nls\n", "unreachable"),
+    ],
+)
+def test_a_script_is_judged_by_each_of_its_lines(play: Play, text: str, expected: str) -> None:
+    step = play.step(f'verdict = "{expected}"', keys='run = ["source ~/.lftp/s"]' + NO_CONTROL)
+    files = f"files = {{ \"mycert.crt\" = \"cert:genuine\", s = '''text:{text}''' }}"
+    result = play(step.replace('files = { "mycert.crt" = "cert:genuine" }', files))
+    assert verdict(result) == expected, result.steps[0].why
+
+
+def test_what_the_rc_says_is_not_the_commands(play: Play) -> None:
+    """An rc with a typing error is noted, and what is requested is done."""
+    result = play(play.step(ACCEPTED, rc=play.pin + "sett x y\n", keys='run = ["ls"]'))
+    assert result.status == "pass", result.steps[0].why
+    (attempt,) = result.steps[0].attempts
+    assert attempt.client.notes == ("Unknown command `sett'.",)
+    assert b"begin-" not in attempt.run.stderr
+
+
+@pytest.mark.parametrize("rc", ["set cmd:fail-exit yes\n", "set cmd:at-exit 'echo x'\n", "alias echo pwd\n"])
+def test_the_marks_hold_whatever_the_rc_says(play: Play, rc: str) -> None:
+    for command, expected in (("ls", "accepted"), ("shell false", "failed")):
+        step = play.step(f'verdict = "{expected}"', rc=play.pin + rc, keys=f'run = ["ls", "{command}"]{NO_CONTROL}')
+        result = play(step)
+        assert verdict(result) == expected, result.steps[0].why
+
+
+def test_what_no_table_holds_is_inconclusive(play: Play) -> None:
+    """Unless a program of another kind may have said it."""
+    rc = play.pin + 'alias speak "!echo something >&2"\n'
+    result = play(play.step(ACCEPTED, rc=rc, keys='run = ["speak", "ls"]'))
+    assert verdict(result) == "inconclusive"
+    result = play(play.step(ACCEPTED, keys='run = ["!echo something >&2", "ls"]'))
+    assert result.status == "pass", result.steps[0].why

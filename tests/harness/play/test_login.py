@@ -1,0 +1,261 @@
+"""Users and passwords: who is let in, and that lftp gets every character of them, whatever way they come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from tests.harness.play.sabotage import ACCEPTED, LOGIN_FAILED, ONLY_LIST, verdict
+
+from ftps_harness.client.lftp.settings import quoted
+from ftps_harness.play.login import Login, is_right, right_password
+from ftps_harness.sandbox.secrets import Secrets
+from ftps_harness.scenario import parse
+from ftps_lab.interface import ServerSpec
+
+if TYPE_CHECKING:
+    from tests.harness.conftest import Play
+
+    from ftps_harness.play.runner import ScenarioResult
+    from ftps_harness.scenario import Step
+
+BACKSLASH = "\\"
+ODD = [
+    "two words",
+    " blanks around ",
+    "#1 'single' \"double\" `back`",
+    "$HOME ${HOME} $(id) %41 ~ ! & | ; * ? <x>",
+    "DOMAIN\\user",
+    "me@shop.example:21/x,y",
+    "größer €",
+    "-u",
+    "--password",
+    "\\",
+    '"',
+    "a\tb\x01\x7f",
+    "anonymous ",
+]
+
+
+def toml(text: str) -> str:
+    """As TOML has it."""
+    plain = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in plain) + '"'
+
+
+def one(play: Play, expect: str, keys: str, *, server: str = "") -> ScenarioResult:
+    return play(play.step(expect, keys=keys + ONLY_LIST), server=server)
+
+
+def told(result: ScenarioResult) -> list[tuple[str, str | None]]:
+    return [(c.user, c.password) for c in result.steps[0].attempts[0].testimony.credentials]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_lftp_carries_every_user_and_every_password(play: Play, text: str) -> None:
+    """The server's own comparison, and its testimony: both have every character."""
+    result = one(play, ACCEPTED, f"user = {toml(text)}\npassword = {toml(text)}\n")
+    assert (result.status, told(result)) == ("pass", [(text, text)])
+
+
+# Who is let in.
+
+
+@pytest.mark.parametrize(
+    ("server", "keys", "let_in"),
+    [
+        ("", "", True),
+        ("", 'user = "me"\n', True),
+        ("", 'password = "mine"\n', True),
+        ('password = "right"\n', "", True),
+        ('password = "right"\n', 'password = "right"\n', True),
+        ('password = "right"\n', 'password = "wrong"\n', False),
+        ('user = "me"\n', "", True),
+        ('user = "me"\n', 'user = "me"\n', True),
+        ('user = "me"\n', 'user = "you"\n', False),
+        ('user = "me"\npassword = "right"\n', 'user = "me"\npassword = "right"\n', True),
+        ('user = "me"\npassword = "right"\n', 'user = "me"\npassword = "wrong"\n', False),
+    ],
+)
+def test_who_is_let_in(play: Play, server: str, keys: str, let_in: bool) -> None:
+    assert verdict(one(play, ACCEPTED, keys, server=server)) == ("accepted" if let_in else "login-failed")
+
+
+@pytest.mark.parametrize(
+    ("server", "keys"),
+    [
+        ("", 'password = "wrong"\n'),
+        ('password = "right"\n', 'password = "wrong"\n'),
+        ('user = "me"\n', 'user = "you"\n'),
+        ('user = "me"\npassword = "right"\n', 'user = "you"\npassword = "wrong"\n'),
+    ],
+)
+def test_a_wrong_login_is_refused_and_the_right_one_is_its_control(play: Play, server: str, keys: str) -> None:
+    result = one(play, LOGIN_FAILED, keys, server=server)
+    assert result.status == "pass", result.steps[0].why
+    control = result.steps[0].control
+    assert control is not None
+    assert (control.kind, control.attempt.outcome.verdict) == ("right-password", "accepted")
+
+
+def test_a_refusal_that_the_right_password_does_not_end_is_no_refusal_of_a_password(play: Play) -> None:
+    """The user and the password are the right ones already."""
+    result = one(play, LOGIN_FAILED, 'password = "right"\n', server='password = "right"\n')
+    assert result.status == "fail"
+
+
+def test_each_step_has_its_own_right_password(play: Play) -> None:
+    """A password is right for the step that gives it, and for no later one."""
+    keys = ['password = "one"\n', 'password = "two"\n', "", 'password = "one"\n']
+    expects = [ACCEPTED, ACCEPTED, ACCEPTED, LOGIN_FAILED]
+    steps = [
+        play.step(expect, keys=key + ONLY_LIST, title=str(number))
+        for number, (key, expect) in enumerate(zip(keys, expects, strict=True))
+    ]
+    result = play(*steps)
+    assert [step.status for step in result.steps] == ["pass"] * 4
+
+
+FILE = """
+schema = 1
+title = "t"
+why = "w"
+[certificates.genuine]
+[server]
+certificate = "genuine"
+{server}
+[[step]]
+title = "s"
+{keys}
+[step.expect]
+verdict = "accepted"
+"""
+
+
+def step(server: str = "", keys: str = "") -> Step:
+    (parsed,) = parse(FILE.format(server=server, keys=keys), "x.scenario.toml", "a/x").steps
+    return parsed
+
+
+def test_which_password_is_right() -> None:
+    assert right_password(step(), "accepted") is None
+    assert right_password(step(keys='password = "p"'), "accepted") == "p"
+    assert right_password(step(keys='password = "p"'), "exposed") == "p"
+    assert right_password(step(keys='password = "p"'), "login-failed") is None
+    assert right_password(step('password = "s"', 'password = "p"'), "accepted") == "s"
+    assert right_password(step('password = "s"', 'password = "p"'), "login-failed") == "s"
+
+
+def test_whether_a_step_logs_in_rightly() -> None:
+    assert is_right(step())
+    assert is_right(step(keys='user = "u"'))
+    assert is_right(step('user = "u"\npassword = "s"', 'user = "u"\npassword = "s"'))
+    assert is_right(step('user = "u"', 'user = "anonymous"'))
+    assert not is_right(step(keys='password = "p"'))
+    assert not is_right(step('user = "u"', 'user = "v"'))
+    assert not is_right(step('password = "s"', 'password = "p"'))
+
+
+def test_what_lftp_is_given() -> None:
+    secrets = Secrets.new()
+    assert Login.of(ServerSpec(), secrets) == Login(secrets.user, secrets.password)
+    assert Login.of(ServerSpec(user="u", password="p"), secrets) == Login("u", "p")
+    assert Login.of(ServerSpec(user="u", password="p"), secrets, "v", "q") == Login("v", "q")
+
+
+# What lftp takes from elsewhere. The scenario's own `open` comes before, and what follows replaces it.
+
+PASSWORD = 'it\'s "#1" @home/$x \\ü,:%41'
+IN_URL = quote(PASSWORD, safe="")
+WAYS = {
+    "URL": (f"open ftp://DOM%5Cme:{IN_URL}@localhost:{{port}}; ls", {}),
+    "open -u": (f"open -u {quoted(f'DOM{BACKSLASH}me,{PASSWORD}')} -p {{port}} localhost; ls", {}),
+    "open --password": (
+        f"open --user {quoted(f'DOM{BACKSLASH}me')} --password {quoted(PASSWORD)} -p {{port}} localhost; ls",
+        {},
+    ),
+    "user": (f"open -p {{port}} localhost; user {quoted(f'DOM{BACKSLASH}me')} {quoted(PASSWORD)}; ls", {}),
+    "bookmark": ("open far; ls", {"bookmarks": f"far\tftp://DOM%5Cme:{IN_URL}@localhost:{{port}}/\n"}),
+    "script": ("source ~/.lftp/go", {"go": f"open ftp://DOM%5Cme:{IN_URL}@localhost:{{port}}\nls\n"}),
+}
+SAFE_WAYS = {
+    "URL": ("open ftp://{user}:{password}@{host}:{port}; ls", {}),
+    "open -u": ("open -u {user},{password} -p {port} {host}; ls", {}),
+    "LFTP_PASSWORD": ("open --user {user} --env-password -p {port} {host}; ls", {}),
+    "alias": ("go; ls", {}),
+    ".netrc": (
+        "open -p {port} ftp://{user}@{host}; ls",
+        {"cwd/.netrc": "machine {host} login {user} password {password}\n"},
+    ),
+    "bookmark": ("open far; ls", {"bookmarks": "far\tftp://{user}:{password}@{host}:{port}/\n"}),
+}
+ALIAS = 'alias go "open -u {user},{password} -p {port} {host}"\n'
+
+
+def came(play: Play, run: str, files: dict[str, str], keys: str, server: str = "") -> ScenarioResult:
+    """A step that logs in by another way than the lab's own."""
+    texts = ", ".join(f"{toml(name)} = {toml('text:' + text)}" for name, text in files.items())
+    pin = '"mycert.crt" = "cert:genuine"'
+    written = play.step(ACCEPTED, rc=play.pin + ALIAS, keys=f"{keys}run = [{toml(run)}]\n")
+    return play(written.replace(pin, f"{pin}{', ' if texts else ''}{texts}"), server=server)
+
+
+@pytest.mark.parametrize(("run", "files"), WAYS.values(), ids=WAYS)
+def test_an_odd_user_and_password_come_through_each_way_that_can_carry_them(
+    play: Play, run: str, files: dict[str, str]
+) -> None:
+    """The lab's own `open` would log in anonymously, so nothing else brings them."""
+    server = f"user = {toml(f'DOM{BACKSLASH}me')}\npassword = {toml(PASSWORD)}\n"
+    result = came(play, run, files, 'user = "anonymous"\n', server)
+    assert result.status == "pass", result.steps[0].why
+    assert set(told(result)) == {(f"DOM{BACKSLASH}me", PASSWORD)}
+
+
+@pytest.mark.parametrize("keys", ["", 'user = "me"\npassword = "mine-123"\n'], ids=["the run's", "the step's"])
+@pytest.mark.parametrize(("run", "files"), SAFE_WAYS.values(), ids=SAFE_WAYS)
+def test_placeholders_bring_user_and_password_everywhere(
+    play: Play, run: str, files: dict[str, str], keys: str
+) -> None:
+    """In the rc, in files and in commands; in the control too, which has its own HOME."""
+    result = came(play, run, files, keys)
+    assert result.status == "pass", result.steps[0].why
+    assert len(set(told(result))) == 1
+
+
+def test_a_control_with_the_right_password_has_it_in_its_files_too(play: Play) -> None:
+    """What a .netrc brought was wrong, and is right in the control; the step's own HOME keeps what it has."""
+    run, files = SAFE_WAYS[".netrc"]
+    texts = ", ".join(f"{toml(name)} = {toml('text:' + text)}" for name, text in files.items())
+    pin = '"mycert.crt" = "cert:genuine"'
+    first = play.step(LOGIN_FAILED, keys=f'password = "wrong-one"\nrun = [{toml(run)}]\n', title="wrong")
+    again = play.step(LOGIN_FAILED, keys='password = "wrong-two"\nrun = ["list"]\n', title="again")
+    result = play(first.replace(pin, f"{pin}, {texts}"), again)
+    assert result.status == "pass", [step.why for step in result.steps]
+    assert {password for _, password in told(result)} == {"wrong-one"}
+
+
+# A server that demands TLS.
+
+
+@pytest.mark.parametrize("keys", ["", 'user = "me"\npassword = "mine"\nserver = { password = "mine" }\n'])
+def test_a_login_that_is_refused_for_want_of_tls_has_a_control_that_allows_it(play: Play, keys: str) -> None:
+    off = play.pin + "set ftp:ssl-allow no\nset ftp:ssl-allow/localhost no\n"
+    result = play(play.step(LOGIN_FAILED, rc=off, keys=keys + ONLY_LIST), server="require_tls = true\n")
+    assert result.status == "pass", result.steps[0].why
+    control = result.steps[0].control
+    assert control is not None
+    assert (control.kind, control.attempt.outcome.verdict) == ("tls-allowed", "accepted")
+
+
+def test_an_anonymous_login_is_allowed_tls_too(play: Play) -> None:
+    result = play(play.step(LOGIN_FAILED, keys='user = "anonymous"\n' + ONLY_LIST), server="require_tls = true\n")
+    assert result.status == "pass", result.steps[0].why
+
+
+def test_a_login_that_is_refused_with_tls_too_fails_its_control(play: Play) -> None:
+    """`set` in the commands comes after the control's, and so TLS is not what was missing."""
+    keys = 'run = ["set ftp:ssl-allow no; ls"]\n'
+    result = play(play.step(LOGIN_FAILED, keys=keys), server="require_tls = true\n")
+    assert result.status == "fail"
+    assert "control tls-allowed" in result.steps[0].why[0]

@@ -1,0 +1,201 @@
+"""Running many scenarios at a time: order, failures, and an end at any moment."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from ftps_harness.errors import HarnessError
+from ftps_harness.play.pool import affordable, play_all
+from ftps_harness.play.runner import ScenarioResult
+from ftps_harness.sandbox import process
+from ftps_harness.scenario import Scenario, parse
+from ftps_harness.scenario.template import scenario_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCENARIOS = [parse(scenario_template(f"area/{n}"), f"{n}.scenario.toml", f"area/{n}") for n in range(6)]
+
+
+class Watcher:
+    """Remembers what it was told, and does something at the end of each scenario."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.began: list[str] = []
+        self.ended: list[str] = []
+        self._then = then
+
+    def started(self, scenario: Scenario) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        self.began.append(scenario.id)
+
+    def finished(self, result: ScenarioResult) -> None:
+        self.ended.append(result.scenario.id)
+        self._then()
+
+
+def passing(scenario: Scenario) -> ScenarioResult:
+    return ScenarioResult(scenario, "pass")
+
+
+def sleeping(_scenario: Scenario) -> ScenarioResult:
+    """A scenario whose lftp never ends."""
+    process.run(["sleep", "60"], env=dict(os.environ), cwd=Path("/"), timeout=60)
+    raise AssertionError
+
+
+def interrupted() -> None:
+    """Twice: whoever is impatient must not stop the cleanup."""
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> object:
+    """No thread and no descriptor survives, whatever happens; an interruption leaves the signal ignored."""
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    descriptors = len(list(Path("/dev/fd").iterdir()))
+    yield
+    for each, handler in handlers.items():
+        signal.signal(each, handler)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab")] == []
+    assert len(list(Path("/dev/fd").iterdir())) == descriptors
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 50])
+def test_results_have_the_order_of_the_scenarios(jobs: int) -> None:
+    def play(scenario: Scenario) -> ScenarioResult:
+        time.sleep(0.02 if scenario is SCENARIOS[0] else 0)
+        return passing(scenario)
+
+    watcher = Watcher()
+    played = play_all(SCENARIOS, play, watcher, jobs=jobs)
+    assert [result.scenario for result in played.results] == SCENARIOS
+    assert not played.interrupted
+    assert sorted(watcher.began) == sorted(watcher.ended) == [scenario.id for scenario in SCENARIOS]
+
+
+def test_as_many_run_at_a_time_as_asked() -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def play(scenario: Scenario) -> ScenarioResult:
+        together.wait()
+        return passing(scenario)
+
+    assert len(play_all(SCENARIOS, play, Watcher(), jobs=3).results) == 6
+
+
+@pytest.mark.parametrize("status", ["fail", "error"])
+def test_fail_fast_begins_nothing_more(status: Literal["fail", "error"]) -> None:
+    def play(scenario: Scenario) -> ScenarioResult:
+        return ScenarioResult(scenario, status if scenario is SCENARIOS[2] else "pass")
+
+    assert len(play_all(SCENARIOS, play, Watcher(), fail_fast=True).results) == 3
+    assert len(play_all(SCENARIOS, play, Watcher()).results) == 6
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "jobs", "expected"),
+    [(1024, 4096, 16, 16), (128, 128, 16, 3), (128, 4096, 16, 16), (128, 200, 16, 6), (20, 20, 4, 1), (-1, -1, 50, 50)],
+)
+def test_no_more_run_at_a_time_than_files_can_be_open(
+    soft: int, hard: int, jobs: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The soft limit is raised as far as the hard one allows."""
+    limits = [soft, hard]
+
+    def raise_limit(_which: int, wanted: tuple[int, int]) -> None:
+        assert limits[1] < 0 or wanted[0] <= limits[1]
+        limits[:] = wanted
+
+    monkeypatch.setattr("resource.getrlimit", lambda _which: tuple(limits))
+    monkeypatch.setattr("resource.setrlimit", raise_limit)
+    assert affordable(jobs) == expected
+    assert limits[1] == hard
+
+
+def test_a_machine_without_more_threads_runs_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def scarce(thread: threading.Thread, left: list[int] = [2]) -> None:  # noqa: B006 - the count is the point
+        if left[0] == 0:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    assert len(play_all(SCENARIOS, passing, Watcher(), jobs=5).results) == 6
+    with pytest.raises(HarnessError, match="nothing can be run: too many processes or threads"):
+        play_all(SCENARIOS, passing, Watcher(), jobs=5)
+
+
+def test_ctrl_c_keeps_what_had_ended() -> None:
+    def play(scenario: Scenario) -> ScenarioResult:
+        return passing(scenario) if scenario is SCENARIOS[0] else sleeping(scenario)
+
+    began = time.monotonic()
+    played = play_all(SCENARIOS, play, Watcher(interrupted), jobs=3)
+    assert played.interrupted
+    assert [result.scenario for result in played.results] == SCENARIOS[:1]
+    assert time.monotonic() - began < 40  # the others would have slept for 60 seconds
+
+
+def test_a_signal_just_before_the_wait_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python runs handlers between two of its instructions: such a signal does not end a wait in C that begins then."""
+
+    class Late(queue.SimpleQueue[object]):
+        waits = 0
+
+        def get(self, block: bool = True, timeout: float | None = None) -> object:
+            Late.waits += 1
+            assert timeout is not None
+            assert timeout <= 1
+            if Late.waits == 1:
+                raise queue.Empty  # as a wait that nothing ended
+            return super().get(block, timeout)
+
+    monkeypatch.setattr(queue, "SimpleQueue", Late)
+    assert len(play_all(SCENARIOS, passing, Watcher()).results) == 6
+
+
+def test_what_was_killed_by_the_end_is_no_result() -> None:
+    """`run_scenario` makes an error of every HarnessError, and the end of its lftp is one."""
+
+    def play(scenario: Scenario) -> ScenarioResult:
+        if scenario is SCENARIOS[0]:
+            return passing(scenario)
+        try:
+            return sleeping(scenario)
+        except HarnessError as error:
+            return ScenarioResult(scenario, "error", why=str(error))
+
+    played = play_all(SCENARIOS, play, Watcher(interrupted), jobs=2)
+    assert [result.status for result in played.results] == ["pass"]
+
+
+def test_a_bug_in_a_thread_surfaces_and_ends_the_others() -> None:
+    def play(scenario: Scenario) -> ScenarioResult:
+        if scenario is SCENARIOS[0]:
+            raise ZeroDivisionError("bug")
+        return sleeping(scenario)
+
+    with pytest.raises(ZeroDivisionError, match="bug"):
+        play_all(SCENARIOS, play, Watcher(), jobs=2)
+
+
+def test_a_broken_pipe_of_the_watcher_ends_all() -> None:
+    def broken() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        play_all(
+            SCENARIOS, lambda each: passing(each) if each is SCENARIOS[0] else sleeping(each), Watcher(broken), jobs=2
+        )

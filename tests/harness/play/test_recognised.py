@@ -1,0 +1,171 @@
+"""A setup that behaves otherwise in a control proves nothing: step and control look the same from inside."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.play.sabotage import ACCEPTED, REJECTED
+
+from ftps_harness.play.served import ServedFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.conftest import Play
+
+    from ftps_harness.play.places.loopback import Place
+    from ftps_harness.play.runner import ScenarioResult
+
+pytestmark = [pytest.mark.usefixtures("nothing_left")]
+lftp_runs = pytest.mark.lftp
+
+TRUST_UNLESS = """
+set ftp:ssl-protect-data yes
+source -e "if {test}; then echo set ssl:verify-certificate yes; else {mark}; echo set ssl:verify-certificate no; fi"
+"""
+"""Trusts anybody, but not where it finds the mark that it left: the step is accepted, and an impostor is refused."""
+
+
+def seen(result: ScenarioResult) -> list[str]:
+    """What step and control printed, without what is random in each run."""
+    (step,) = result.steps
+    assert step.control is not None
+    attempts = [step.shown, step.control.attempt]
+    return [re.sub(r"ftps-lab-run-home-\w+", "HOME", a.run.stdout.decode()) for a in attempts]
+
+
+def look_alike(play: Play, expect: str, rc: str | None, place: Place | None = None) -> str:
+    """What an rc sees in a step, which is what it sees in its control."""
+    look = "env | sort; pwd; find ~/.. -type f ! -name rc ! -name 'put-*' -printf '%P %m %s %T@\\n' | sort"
+    rc = f"!{look}; echo run >> ~/.lftp/runs; cat ~/.lftp/runs; echo the end\n{play.pin if rc is None else rc}"
+    result = play(play.step(expect, rc=rc), place=place)
+    assert result.status == "pass", result.steps[0].why
+    step, control = (text.partition("the end\n")[0] for text in seen(result))
+    assert step == control
+    assert "home/.lftp/mycert.crt 644 " in step
+    assert step.endswith("\nrun\n")
+    return step
+
+
+BOTH = [(ACCEPTED, None), (REJECTED, "set ssl:verify-certificate yes\n")]
+
+
+@lftp_runs
+@pytest.mark.parametrize(("expect", "rc"), BOTH)
+def test_step_and_control_look_the_same_from_inside(play: Play, expect: str, rc: str | None) -> None:
+    """Environment, folder, every file with its mode, size and time, and which of its runs in this HOME it is."""
+    assert "HOME=" in look_alike(play, expect, rc)
+
+
+@lftp_runs
+def test_mark_in_home(play: Play) -> None:
+    """The control's HOME is the step's as it was before."""
+    rc = TRUST_UNLESS.format(test="test -e ~/.lftp/mark", mark="touch ~/.lftp/mark")
+    result = play(play.step(ACCEPTED, rc=rc))
+    assert result.status != "pass"
+    (step,) = result.steps
+    assert step.control is not None
+    assert (step.shown.outcome.verdict, step.control.attempt.outcome.verdict) == ("accepted", "exposed")
+
+
+@lftp_runs
+def test_mark_outside_of_home(play: Play, tmp_path: Path) -> None:
+    """Where nothing takes it away, the step is run once more after its control, and finds the mark too."""
+    mark = tmp_path / "mark"
+    result = play(play.step(ACCEPTED, rc=TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")))
+    assert result.status == "error"
+    assert "run once more after it, the step was rejected, not accepted" in "".join(result.steps[0].why)
+
+
+@lftp_runs
+def test_setup_that_runs_programs_and_is_always_the_same(play: Play) -> None:
+    assert play(play.step(ACCEPTED, rc=play.pin + "!true\n")).status == "pass"
+
+
+@lftp_runs
+def test_runs_of_the_lab_between_step_and_control_leave_no_mark(play: Play) -> None:
+    """Reading settings back runs the rc too; a refusal that ends after so many runs would look like trust's."""
+    rc = "!echo run >> ~/.lftp/runs; wc -l < ~/.lftp/runs\n"
+    result = play(play.step(REJECTED, rc=rc))
+    assert result.status == "pass"
+    assert [text.splitlines()[0] for text in seen(result)] == ["1", "1"]
+
+
+@lftp_runs
+def test_aliases_of_what_the_lab_asks_for(play: Play) -> None:
+    """`command` goes past them; an alias of `command` itself takes the log away, and proves nothing."""
+    for name in ("debug", "open", "set", "ls", "get"):
+        assert play(play.step(ACCEPTED, rc=f"{play.pin}alias {name} 'command echo x'\n"), controls=False).status == (
+            "pass" if name in {"debug", "open", "set"} else "fail"
+        )
+    result = play(play.step(ACCEPTED, rc=f'alias command "echo x"\n{play.pin}'))
+    assert result.status == "error"
+    assert "lftp wrote no debug log" in "".join(result.steps[0].why)
+
+
+@lftp_runs
+def test_mark_on_the_server(play: Play) -> None:
+    """What a step uploads is not there for its control, and there again for the next step."""
+    first = play.step(ACCEPTED, keys='run = ["put ~/.lftp/mycert.crt", "cls -1"]', title="one")
+    second = play.step(ACCEPTED, rc="", keys='run = ["cls -1"]\ncontrol = "none"\nwhy_no_control = "x"', title="two")
+    second = second.replace("rc = '''\n\n'''\n", "")
+    result = play(first, second)
+    assert result.status == "pass"
+    assert b"mycert.crt" in result.steps[1].shown.run.stdout
+    trusting = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
+    keys = 'run = ["put ~/.lftp/mycert.crt", "cls -1"]\ncontrol = "impostor-accepted"'
+    listed = "cls -1; put ~/.lftp/mycert.crt"
+    result = play(play.step(ACCEPTED, rc=trusting, keys=keys.replace("put ~/.lftp/mycert.crt", listed)))
+    assert result.status == "pass"
+    before, control = seen(result)
+    assert before.count("mycert.crt") == control.count("mycert.crt") == 1
+
+
+def listing(root: Path) -> dict[str, tuple[bytes, int, int]]:
+    return {
+        str(path.relative_to(root)): (
+            path.read_bytes() if path.is_file() else b"",
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+        )
+        for path in [root, *root.rglob("*")]
+    }
+
+
+def test_served_folder_is_put_back_twice(tmp_path: Path) -> None:
+    """Whatever a step did is undone for the control, and whatever the control did afterwards."""
+    root = tmp_path / "root"
+    (root / "tree").mkdir(parents=True)
+    for name in ("a", "b", "tree/c", "tree/d"):
+        (root / name).write_bytes(name.encode())
+    served, before = ServedFolder(root), listing(root)
+    (root / "a").write_bytes(b"changed")
+    os.utime(root / "b", ns=(1, 1))
+    (root / "tree/c").unlink()
+    (root / "tree/d").chmod(0o600)
+    (root / "tree/new").write_bytes(b"new")
+    (root / "more/deep").mkdir(parents=True)
+    (root / "more/deep/file").write_bytes(b"deep")
+    (root / "put").write_bytes(b"put by the step")
+    after = listing(root)
+    with served.as_it_was():
+        assert listing(root) == before
+        (root / "put").write_bytes(b"put by the control")
+        (root / "more").mkdir()
+        (root / "a").unlink()
+        (root / "tree/other").write_bytes(b"")
+    assert listing(root) == after
+    assert [path.name for path in tmp_path.iterdir()] == ["root"] or (tmp_path / "tmp").exists()
+
+
+def test_served_folder_that_nothing_changed_is_not_touched(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a").write_bytes(b"a")
+    state = (root / "a").stat()
+    with ServedFolder(root).as_it_was():
+        pass
+    assert (root / "a").stat().st_ctime_ns == state.st_ctime_ns

@@ -1,0 +1,32 @@
+"""The same in a sandbox: HOME has one path, and a mark outside of it does not last until the control."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.play.sabotage import ACCEPTED
+from tests.harness.play.test_recognised import BOTH, TRUST_UNLESS, look_alike
+
+if TYPE_CHECKING:
+    from tests.harness.conftest import Play
+
+    from ftps_harness.play.places.sealed import Sealed
+
+pytestmark = pytest.mark.lftp
+
+
+@pytest.mark.parametrize(("expect", "rc"), BOTH)
+def test_step_and_control_look_the_same_from_inside(play: Play, sealed: Sealed, expect: str, rc: str | None) -> None:
+    assert "HOME=/tmp/ftps-lab/home\n" in look_alike(play, expect, rc, sealed)
+
+
+@pytest.mark.parametrize("mark", ["/tmp/mark", "/dev/shm/mark", "/var/tmp/mark", "/tmp/ftps-lab/mark"])  # noqa: S108
+def test_mark_outside_of_home(play: Play, sealed: Sealed, mark: str) -> None:
+    """The control looks like the step, and comes to the same."""
+    rc = TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")
+    result = play(play.step(ACCEPTED, rc=rc), place=sealed)
+    assert result.status != "pass"
+    (step,) = result.steps
+    assert step.control is not None
+    assert step.control.attempt.outcome.verdict == "exposed"

@@ -1,0 +1,265 @@
+"""What leaks, measured on bytes: whatever the size, the way and the command, with the real lftp."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.harness.verdict.outcomes import EVERYTHING, NO_VERIFICATION, leaked
+
+from ftps_harness.play.actions.tasks import populate
+from ftps_harness.play.attempt import Attempt, Request, Scene, attempt
+from ftps_harness.play.places.loopback import Here
+from ftps_harness.sandbox.home import Home
+from ftps_harness.sandbox.secrets import Secrets
+from ftps_lab.certificates import Certificate, CertificateSpec, issue
+from ftps_lab.interface import ServerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+
+pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
+
+CLEAR_DATA = "set ftp:ssl-protect-data no\nset ftp:ssl-protect-list no\n"
+
+
+@pytest.fixture(scope="module")
+def certificates() -> dict[str, Certificate]:
+    return issue({"genuine": CertificateSpec(), "stranger": CertificateSpec()})
+
+
+class Bench:
+    """One server after the other, and one lftp each, with secrets of any size."""
+
+    def __init__(self, client: Lftp, certificates: dict[str, Certificate], folder: Path) -> None:
+        self._client = client
+        self._certificates = certificates
+        self._folder = folder
+
+    def __call__(
+        self,
+        rc: str,
+        run: tuple[str, ...] = EVERYTHING,
+        *,
+        size: int = 3072,
+        spec: Callable[[ServerSpec], ServerSpec] = lambda spec: spec,
+        **request: Any,
+    ) -> Attempt:
+        """Run it; the rc comes after the pin."""
+        secrets, root = Secrets.new(size), self._folder / f"root-{size}-{len(list(self._folder.iterdir()))}"
+        root.mkdir()
+        populate(root, secrets)
+        declared = spec(ServerSpec(certificate=self._certificates["genuine"]))
+        with Home() as home, contextlib.ExitStack() as stack:
+            server = Here().serve(declared, root=root, password=secrets.password)
+            stack.callback(server.stop)
+            pin = home.put_file("pin.crt", self._certificates["genuine"].pem)
+            rc = f'set ssl:ca-file "{pin}"\nset ftp:ssl-protect-data yes\n{rc}'
+            scene = Scene(self._client, home, server, root, secrets)
+            return attempt(scene, declared, Request(rc=rc, run=run, timeout=20, **request))
+
+    def stranger(self, spec: ServerSpec) -> ServerSpec:
+        """The same server, with a stranger's certificate on its data connections."""
+        return replace(spec, data_certificate=self._certificates["stranger"])
+
+
+@pytest.fixture
+def bench(client: Lftp, certificates: dict[str, Certificate], tmp_path: Path, impatience: None) -> Bench:
+    return Bench(client, certificates, tmp_path)
+
+
+WAYS = {
+    "passive": "",
+    "extended passive": "set ftp:prefer-epsv yes\n",
+    "active": "set ftp:passive-mode no\n",
+    "pieces": "set net:socket-buffer 1024\n",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_in_tls_nothing_leaks(bench: Bench, way: str) -> None:
+    made = bench(WAYS[way], size=100_000)
+    assert (made.outcome.verdict, made.outcome.contradictions) == ("accepted", ())
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("item", EVERYTHING)
+def test_in_clear_every_kind_of_content_leaks(bench: Bench, way: str, item: str) -> None:
+    made = bench(WAYS[way] + CLEAR_DATA, (item,))
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
+
+
+@pytest.mark.parametrize("size", [1, 3, 11, 12, 82, 83, 65536, 5 << 20])
+@pytest.mark.parametrize("item", ["get", "put"])
+def test_content_of_every_size_leaks(bench: Bench, item: str, size: int) -> None:
+    """Also what is too short to carry a mark."""
+    made = bench(CLEAR_DATA, (item,), size=size)
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 65536, 5 << 20])
+def test_content_of_every_size_is_accepted_in_tls(bench: Bench, size: int) -> None:
+    made = bench("", size=size)
+    assert (made.outcome.verdict, made.outcome.contradictions) == ("accepted", ())
+
+
+def test_an_empty_file_in_clear_is_nothing(bench: Bench) -> None:
+    assert bench(CLEAR_DATA, ("get",), size=0).outcome.verdict == "accepted"
+
+
+@pytest.mark.parametrize("item", ["put ~/.lftp/pin.crt", "mirror -R ~/.lftp up", "reput ~/.lftp/pin.crt"])
+def test_a_file_of_the_users_own_leaks_as_well(bench: Bench, item: str) -> None:
+    """It carries no mark of ours."""
+    made = bench(CLEAR_DATA, (item,))
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
+    assert bench("", (item,)).outcome.verdict == "accepted"
+
+
+def test_a_listing_without_any_secret_name_leaks_as_well(bench: Bench) -> None:
+    made = bench(CLEAR_DATA, ("mkdir -p some/thing", "ls some"))
+    assert leaked(made.outcome)[:2] == ("exposed", {"payload"})
+
+
+def test_a_second_connection_in_clear_is_seen(bench: Bench) -> None:
+    rc = "set cmd:at-exit 'set ftp:ssl-allow no; close -a; ls'\n"
+    accepted, refused = bench(rc, ("list",)), bench("set ssl:ca-file /dev/null\n" + rc, ("list",))
+    assert refused.outcome.reasons == {"untrusted"}
+    assert leaked(refused.outcome) == ("exposed", {"password", "payload"}, {"wire"})
+    assert len([c for c in refused.testimony.connections if c.kind == "control"]) == 2
+    assert accepted.outcome.verdict == "accepted"  # its listing came from lftp's memory
+
+
+def as_impostor(spec: ServerSpec) -> ServerSpec:
+    return replace(spec, role="impostor")
+
+
+@pytest.mark.parametrize("items", [("list",), ("get",), ("put",), ("mirror",), ("mget *",), ("ls > x",)])
+def test_an_impostor_that_is_let_in_gets_everything(bench: Bench, items: tuple[str, ...]) -> None:
+    made = bench(NO_VERIFICATION, items, spec=as_impostor)
+    assert leaked(made.outcome) == ("exposed", {"password", "payload"}, {"impostor"})
+
+
+@pytest.mark.parametrize("items", [("list",), ("get",), ("put",), ("mget *",), ("find > x",), ("cls -1",)])
+def test_an_anonymous_login_tells_an_impostor_no_password(bench: Bench, items: tuple[str, ...]) -> None:
+    """Its payload is payload all the same."""
+    made = bench(
+        NO_VERIFICATION, items, spec=lambda spec: replace(spec, role="impostor", protocol="implicit"), user="anonymous"
+    )
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
+
+
+def test_an_anonymous_login_is_in_clear(bench: Bench) -> None:
+    made = bench("", ("list",), user="anonymous")
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
+
+
+@pytest.mark.parametrize("tls", ["1.2", "1.3"])
+@pytest.mark.parametrize("item", ["list", "get", "put", "ls > x", "put ~/.lftp/pin.crt"])
+def test_a_stranger_on_the_data_channel_is_never_accepted(bench: Bench, item: str, tls: str) -> None:
+    """Races decide what leaves; whatever they decide, it is a refusal or an exposure."""
+    for _ in range(3):
+        made = bench("", (item,), spec=lambda spec: replace(bench.stranger(spec), tls=(tls,)))
+        assert made.outcome.reasons == {"untrusted"}
+        if item.startswith("put"):
+            assert (made.run.exit_code, made.run.stderr) == (0, b"")
+            left = any(transfer.size for transfer in made.testimony.transfers)
+            assert (made.outcome.verdict == "exposed") is left
+        if made.outcome.verdict == "exposed":
+            assert leaked(made.outcome)[1:] == ({"payload"}, {"impostor"})
+        else:
+            assert made.outcome.verdict == "rejected"
+
+
+@pytest.mark.parametrize("item", ["list", "get", "put", "mirror", "mget *", "ls > x", "find > x", "glob cat *"])
+def test_a_stranger_on_the_data_channel_that_nobody_looks_at(bench: Bench, item: str) -> None:
+    """Wherever lftp puts what it takes: standard output, the folder for downloads, where it was started."""
+    made = bench(NO_VERIFICATION, (item,), spec=bench.stranger)
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
+    made = bench(NO_VERIFICATION, (item,), spec=bench.stranger, cwd="elsewhere")
+    assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
+
+
+@pytest.mark.parametrize("size", [1, 3, 12])
+def test_a_stranger_that_sends_little(bench: Bench, size: int) -> None:
+    made = bench(NO_VERIFICATION, ("get",), size=size, spec=bench.stranger)
+    assert leaked(made.outcome)[:2] == ("exposed", {"payload"})
+
+
+@pytest.mark.parametrize("tls", ["1.2", "1.3"])
+@pytest.mark.parametrize("protocol", ["explicit", "implicit"])
+def test_a_wrong_password_is_no_secret(bench: Bench, protocol: Any, tls: str) -> None:
+    """What the user types instead of the password; the password itself was told to nobody."""
+    made = bench("", ("list",), password="wrong", spec=lambda spec: replace(spec, protocol=protocol, tls=(tls,)))
+    assert (made.outcome.verdict, made.outcome.contradictions) == ("login-failed", ())
+    assert made.testimony.passwords == ["wrong"]
+
+
+# Literal commands: lftp's exit code is the last one's, so each must say itself how it ended.
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        ("mget *",),
+        ("glob cat *",),
+        ("glob get *",),
+        ("glob pget -n 3 file*",),
+        ("glob -f reget file*",),
+        ("mirror . copy",),
+        ("mirror -R ~/.lftp up", "find up"),
+        ("du",),
+        ("find",),
+        ("ls > listing", "ls | cat", "ls | head -1"),
+        ("cls; ",),
+        ("cd .", "pwd", "list"),
+        ("!true", "list"),
+        ("(cls)", "list"),
+        ("repeat -c 2 -d 0 recls",),
+        ("quote NOOP", "list"),
+        ("mkdir a", "mv a b", "rmdir b"),
+    ],
+    ids="; ".join,
+)
+def test_literal_commands_that_work(bench: Bench, items: tuple[str, ...]) -> None:
+    made = bench("", items)
+    assert (made.outcome.verdict, made.outcome.contradictions) == ("accepted", ())
+
+
+@pytest.mark.parametrize("where", ["alone", "first", "between"])
+@pytest.mark.parametrize(
+    "item",
+    [
+        "cat missing",
+        "cat missing; echo fine",
+        "(cat missing) || echo fine",
+        "ls missing",
+        "rm missing",
+        "cd missing",
+        "get missing -o missing",
+        "mget missing*",
+        "put missing",
+        "pget missing",
+        "chmod 600 missing",
+        "lcd /nonexistent",
+        "!false",
+        "nosuchcommand",
+        "set no:such x",
+        "ls > /nonexistent/file",
+    ],
+)
+def test_literal_commands_that_do_not(bench: Bench, item: str, where: str) -> None:
+    """Something that was requested did not happen, wherever it stands: nothing accepted, and no refusal either."""
+    items = {"alone": (item,), "first": (item, "list"), "between": ("list", item, "get")}[where]
+    made = bench("", items)
+    assert made.outcome.verdict == "failed" or (where == "alone" and made.outcome.verdict == "unreachable")
+
+
+def test_a_literal_command_cannot_claim_anothers_success(bench: Bench) -> None:
+    """What it prints is not the word that ours would be."""
+    made = bench("", ("cat missing && command echo done", "echo done-0123456789", "list"))
+    assert made.outcome.verdict == "failed"

@@ -1,0 +1,376 @@
+"""The lab is broken in turn, with all that a verdict rests on in it: servers, testimony, tap. Then nothing passes.
+
+A false pass is the worst bug that this project could ship. Real servers and the real lftp.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.harness.play.sabotage import (
+    ACCEPTED,
+    EXPECTED,
+    LOGIN_FAILED,
+    ONLY_LIST,
+    REJECTED,
+    In,
+    Swallowing,
+    alter,
+    contradictions,
+    everything,
+    forget,
+    honest,
+    lying,
+    on_the_tap,
+    verdict,
+)
+
+from ftps_harness.play.material import impostor_of
+from ftps_lab.server.data import LabData
+from ftps_lab.servers import FtpsServer
+from ftps_lab.testimony import Testimony, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.harness.conftest import Play
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_lab.interface import ServerSpec
+
+pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
+
+
+@pytest.mark.parametrize("expected", EXPECTED)
+def test_without_sabotage_both_pass(play: Play, expected: str) -> None:
+    assert honest(play, expected).status == "pass"
+
+
+def a_stranger_on_the_data_channel(told: Testimony) -> Testimony:
+    others = (replace(each, certificate="AA:BB") for each in told.handshakes[1:])
+    return replace(told, handshakes=(*told.handshakes[:1], *others))
+
+
+SILENCED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "the tap is off": ("wire", lambda _: Wire()),
+    "the tap drops all bytes": ("wire", on_the_tap(lambda r: replace(r, to_server=b"", to_client=b""))),
+    "the tap drops what is sent": ("wire", on_the_tap(lambda r: replace(r, to_server=b""))),
+    "the tap drops what is received": ("wire", on_the_tap(lambda r: replace(r, to_client=b""))),
+    "the tap misses control connections": ("wire", on_the_tap(lambda r: None if r.kind == "control" else r)),
+    "the tap takes them for data": ("wire", on_the_tap(lambda r: replace(r, kind="data"))),
+    "the tap takes one for another": ("wire", on_the_tap(lambda r: replace(r, peer=(r.peer[0], r.peer[1] ^ 1)))),
+    "no connection is remembered": ("testimony", forget(connections=everything)),
+    "the first connection is forgotten": ("testimony", forget(connections=lambda c: c.number == 1)),
+    "no handshake is remembered": ("testimony", forget(handshakes=everything)),
+    "every handshake failed": ("testimony", alter("handshakes", completed=False)),
+    "another certificate was shown": (
+        "testimony",
+        alter("handshakes", certificate="AA:BB"),
+    ),
+    "another role": ("testimony", lambda testimony: replace(testimony, role="impostor")),
+    "nothing is remembered": ("testimony", lambda testimony: Testimony(testimony.role)),
+    "the record is not complete": ("settle", lambda _: False),
+}
+ONLY_ACCEPTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "the tap misses data connections": ("wire", on_the_tap(lambda r: None if r.kind == "data" else r)),
+    "the tap holds half of the content": (
+        "wire",
+        on_the_tap(lambda r: replace(r, to_client=r.to_client[:2000]) if len(r.to_client) > 3000 else r),
+    ),
+    "the login is forgotten": ("testimony", forget(credentials=everything)),
+    "the login was refused": (
+        "testimony",
+        alter("credentials", accepted=False),
+    ),
+    "the login and its command are forgotten": ("testimony", forget(credentials=everything, commands=everything)),
+    "the login was in clear": (
+        "testimony",
+        alter("credentials", channel="clear"),
+    ),
+    "no transfer is remembered": ("testimony", forget(transfers=everything)),
+    "the transfers were cut short": (
+        "testimony",
+        alter("transfers", completed=False),
+    ),
+    "something else was transferred": (
+        "testimony",
+        alter("transfers", sha256="0" * 64),
+    ),
+    "the transfers were in clear": (
+        "testimony",
+        alter("transfers", channel="clear"),
+    ),
+    "a stranger on the data channel": (
+        "testimony",
+        a_stranger_on_the_data_channel,
+    ),
+    "one handshake is forgotten": ("testimony", forget(handshakes=lambda h: h.connection == 1)),
+}
+
+
+@pytest.mark.parametrize("keys", ["", 'run = ["put"]'], ids=["list-get", "put"])
+@pytest.mark.parametrize("sabotage", [*SILENCED, *ONLY_ACCEPTED])
+def test_no_acceptance_without_any_of_what_proves_it(play: Play, sabotage: str, keys: str) -> None:
+    place = lying(*(SILENCED | ONLY_ACCEPTED)[sabotage])
+    result = honest(play, "accepted", keys, place=place, controls=False)
+    if sabotage == "the tap holds half of the content" and keys:
+        assert result.status == "pass"  # nothing long is received
+    else:
+        assert result.status in {"fail", "error"}
+        assert verdict(result) in {"inconclusive", "exposed", "failed"}
+
+
+@pytest.mark.parametrize("sabotage", SILENCED)
+def test_no_refusal_without_any_of_what_proves_it(play: Play, sabotage: str) -> None:
+    result = honest(play, "rejected", ONLY_LIST, place=lying(*SILENCED[sabotage]), controls=False)
+    assert (result.status, verdict(result)) == ("error", "inconclusive")
+
+
+@pytest.mark.parametrize("sabotage", ["the tap is off", "the tap drops what is sent", "no connection is remembered"])
+def test_no_exposure_is_missed_by_a_tap_that_is_off(play: Play, sabotage: str) -> None:
+    """Plain FTP: with the tap off nothing is readable on the wire, but that is no acceptance either."""
+    step = play.step('verdict = "accepted"', keys='run = ["put"]')
+    place = lying(*SILENCED[sabotage])
+    result = play(step, server='protocol = "plain"', place=place, controls=False)
+    assert result.status != "pass"
+    assert verdict(result) in {"inconclusive", "exposed"}
+
+
+@pytest.mark.parametrize("expected", EXPECTED)
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+@pytest.mark.usefixtures("impatience")
+def test_a_servers_thread_that_fails_is_an_error_of_the_lab(
+    play: Play, expected: str, error: type[BaseException]
+) -> None:
+    """pyftpdlib survives the one, and the thread ends with the other."""
+
+    class Failing(FtpsServer):
+        def record(self) -> None:
+            super().record()
+            if self._thread is not None and self._ftpd.handler.__name__ != "Failing":
+
+                def fail(*_: object) -> None:
+                    raise error("sabotage")
+
+                self._ftpd.handler = type("Failing", (self._ftpd.handler,), {"ftp_FEAT": fail})
+
+    result = honest(play, expected, ONLY_LIST, place=In(Failing), timeout=3)
+    assert result.status == "error"
+    assert "sabotage" in result.why
+    assert result.steps == ()
+
+
+@pytest.mark.parametrize("expected", ["accepted", "rejected"])
+@pytest.mark.usefixtures("impatience")
+def test_a_server_that_is_not_there(play: Play, expected: str) -> None:
+    """A dead port is neither a refusal nor a failure of the promise."""
+
+    class Dead(FtpsServer):
+        def record(self) -> None:
+            super().record()
+            self.stop()
+
+        def start(self) -> Dead:
+            super().start()
+            self.stop()
+            return self
+
+    result = honest(play, expected, ONLY_LIST, place=In(Dead), controls=False)
+    assert (result.status, verdict(result)) == ("error", "unreachable")
+
+
+def served_by(**methods: Any) -> In:
+    """A place whose control connections behave otherwise, from the readiness of the server on."""
+
+    class Otherwise(FtpsServer):
+        def record(self) -> None:
+            super().record()
+            self._ftpd.handler = type("Otherwise", (self._ftpd.handler,), methods)
+
+    return In(Otherwise)
+
+
+def mute(_: Any) -> None:
+    """Accepts and never greets."""
+
+
+def busy(handler: Any) -> None:
+    """Answers 421 in the place of the greeting."""
+    handler.respond("421 Too many.")
+    handler.close_when_done()
+
+
+def slam(handler: Any) -> None:
+    """Closes at once."""
+    handler.close()
+
+
+def slam_later(handler: Any, *_: Any) -> None:
+    """Closes on a command."""
+    handler.close()
+
+
+class CutOff(LabData):
+    """Closes each data connection in the place of sending anything."""
+
+    def send(self, _data: bytes) -> int:
+        self.close()
+        return 0
+
+
+MISBEHAVING: dict[str, tuple[dict[str, Any], str]] = {
+    "mute": ({"handle": mute}, "unreachable"),
+    "busy": ({"handle": busy}, "unreachable"),
+    "closes at once": ({"handle": slam}, "unreachable"),
+    "closes on FEAT": ({"ftp_FEAT": slam_later}, "failed"),
+    "closes on USER": ({"ftp_USER": slam_later}, "failed"),
+    "closes on LIST": ({"ftp_LIST": slam_later}, "failed"),
+    "closes data connections": ({"dtp_handler": CutOff}, "failed"),
+    "sends less than there is": ({"dtp_handler": Swallowing}, "failed"),
+}
+
+
+@pytest.mark.parametrize("case", MISBEHAVING)
+@pytest.mark.usefixtures("impatience")
+def test_a_server_that_misbehaves_accepts_and_refuses_nothing(play: Play, case: str) -> None:
+    methods, expected = MISBEHAVING[case]
+    keys = ONLY_LIST if case != "sends less than there is" else 'run = ["get"]'
+    result = honest(play, "accepted", keys, place=served_by(**methods), controls=False)
+    assert result.status == ("fail" if expected == "failed" else "error")
+    assert verdict(result) == expected
+
+
+@pytest.mark.usefixtures("impatience")
+def test_a_refusal_whose_server_dies_in_the_control_does_not_pass(play: Play) -> None:
+    """Without verification the run must go through: it is not enough that the step was refused."""
+    result = honest(play, "rejected", ONLY_LIST, place=served_by(ftp_USER=slam_later))
+    (step,) = result.steps
+    assert step.judgement.status == "pass"
+    assert step.control is not None
+    assert (step.control.attempt.outcome.verdict, result.status) == ("failed", "fail")
+
+
+class OtherPassword(FtpsServer):
+    """Lets nobody in."""
+
+    def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
+        super().__init__(spec, **{**keywords, "password": "not this one"})
+
+
+@pytest.mark.parametrize(
+    ("expect", "rc", "keys", "where"),
+    [
+        (ACCEPTED, None, "", "step"),
+        (REJECTED, "", "", "control"),
+        (LOGIN_FAILED, None, 'password = "wrong"', "control"),
+    ],
+)
+def test_a_server_that_lets_nobody_in_passes_nothing(
+    play: Play, expect: str, rc: str | None, keys: str, where: str
+) -> None:
+    result = play(play.step(expect, rc=rc, keys=keys), place=In(OtherPassword))
+    (step,) = result.steps
+    assert result.status == "fail"
+    assert (step.judgement.status == "fail") is (where == "step")
+    assert step.control is not None
+    assert (step.control.judgement.status == "fail") is (where == "control")
+
+
+def test_a_server_that_never_changes_is_noticed(play: Play) -> None:
+    """The second step's impostor never came: what is shown is not what was declared."""
+
+    class Stubborn(FtpsServer):
+        def change(self, spec: ServerSpec) -> None:
+            """Not at all."""
+
+    steps = (
+        play.step(ACCEPTED, title="one"),
+        play.step(REJECTED, title="two", keys='server = { certificate = "stranger", role = "impostor" }'),
+        play.step(ACCEPTED, title="three", keys='server = { certificate = "expired", role = "genuine" }'),
+    )
+    result = play(*steps, place=In(Stubborn), controls=False)
+    assert [step.status for step in result.steps] == ["pass", "error", "error"]
+    assert "declared impostor" in contradictions(result, 1)
+    assert "a certificate that was not declared" in contradictions(result, 2)
+
+
+def test_a_server_with_another_certificate_than_it_says_is_noticed(play: Play, client: Lftp) -> None:
+    """lftp names the certificate that it refuses, and this server's testimony knows of none such."""
+
+    class Swapped(FtpsServer):
+        def _identities(self, spec: ServerSpec) -> dict[str, Any]:
+            swapped = super()._identities(impostor_of(spec))
+            assert spec.certificate is not None
+            return swapped | {"identity": replace(swapped["identity"], certificate=spec.certificate.sha256)}
+
+    if client.dialect == "openssl":
+        pytest.skip("OpenSSL builds may name a certificate of the pin's file")
+    result = honest(play, "rejected", ONLY_LIST, place=In(Swapped), controls=False)
+    assert (result.status, verdict(result)) == ("error", "inconclusive")
+    assert "does not show" in contradictions(result)
+
+
+class Lingering(FtpsServer):
+    """Somebody else stays connected, from each record on."""
+
+    def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
+        super().__init__(spec, **keywords)
+        self.others: list[socket.socket] = []
+
+    def record(self) -> None:
+        super().record()
+        if len(self.others) < 2:  # the first is of the server's start
+            self.others.append(socket.create_connection((self.host, self.port), 5))
+            self.others[-1].recv(100)
+            self.shared = self.recorder
+
+    def settle(self, timeout: float = 5.0) -> bool:
+        """In vain where somebody else is on the record; whoever waits for him need not wait for long."""
+        alone = len(self.others) < 2 or self.recorder is not self.shared
+        return super().settle(timeout if alone else 0.3)
+
+    def stop(self) -> None:
+        for other in self.others:
+            other.close()
+        super().stop()
+
+
+def test_a_connection_that_lingers_spoils_its_own_step_only(play: Play) -> None:
+    steps = (play.step(ACCEPTED, title="one", keys=ONLY_LIST), play.step(ACCEPTED, title="two", keys=ONLY_LIST))
+    result = play(*steps, place=In(Lingering), controls=False)
+    assert [step.status for step in result.steps] == ["error", "pass"]
+    assert "still open" in contradictions(result, 0)
+
+
+def test_what_a_lingering_connection_says_later_is_not_taken_for_the_next_steps(play: Play) -> None:
+    """The password in clear on the first step's connection, during the second: the second is about its own."""
+
+    class Telling(Lingering):
+        def record(self) -> None:
+            if len(self.others) == 2:
+                self.others[1].sendall(f"USER x\r\nPASS {self._password}\r\n".encode())
+                time.sleep(0.1)
+            super().record()
+
+    steps = [play.step(ACCEPTED, title=str(number), keys=ONLY_LIST) for number in range(3)]
+    result = play(*steps, place=In(Telling), controls=False)
+    assert [step.status for step in result.steps] == ["error", "pass", "pass"]
+    assert [len(step.attempts[0].testimony.credentials) for step in result.steps[1:]] == [1, 1]
+
+
+def test_the_witnesses_of_two_steps_do_not_mix(play: Play) -> None:
+    """Exposed, refused, accepted, by one server: each step's witnesses saw that step alone."""
+    steps = (
+        play.step('verdict = "exposed"', title="clear", rc="set ftp:ssl-allow no\n"),
+        play.step(REJECTED, title="refused", rc=""),
+        play.step(ACCEPTED, title="accepted"),
+    )
+    result = play(*steps)
+    assert result.status == "pass"
+    passwords = [len(step.attempts[0].testimony.passwords) for step in result.steps]
+    assert passwords == [1, 0, 1]
+    assert [step.attempts[0].exposure.password for step in result.steps] == [True, False, False]

@@ -1,0 +1,198 @@
+"""Servers that lie about what they are: the wire, lftp's log and the server's own disk tell. Real lftp, real lies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.harness.play.sabotage import (
+    ACCEPTED,
+    EXPOSED,
+    ONLY_LIST,
+    In,
+    alter,
+    contradictions,
+    lying,
+    on_the_tap,
+)
+
+from ftps_harness.play.actions.stored import not_kept
+from ftps_harness.play.material import impostor_of
+from ftps_lab.server.handlers import Doorman
+from ftps_lab.servers import FtpsServer
+from ftps_lab.testimony import Command, Testimony, Transfer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.conftest import Play
+
+    from ftps_lab.interface import ServerSpec
+
+pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
+
+TRUSTING = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
+ANOTHER = "the server's testimony names a certificate, and on the wire it showed another one"
+
+
+class Stranger(FtpsServer):
+    """Shows certificates of its own, and testifies to those that were declared."""
+
+    def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
+        super().__init__(self._own(spec), **keywords)
+
+    def change(self, spec: ServerSpec) -> None:
+        super().change(self._own(spec))
+
+    def _own(self, spec: ServerSpec) -> ServerSpec:
+        self.spec = own = replace(impostor_of(spec), role=spec.role)
+        assert spec.certificate is not None
+        assert own.certificate is not None
+        self._genuine = {own.certificate.sha256: spec.certificate.sha256}
+        return own
+
+    def testimony(self) -> Testimony:
+        told = super().testimony()
+        named = self._genuine
+        return replace(
+            told,
+            handshakes=tuple(replace(h, certificate=named[h.certificate]) for h in told.handshakes),
+            transfers=tuple(replace(t, certificate=named.get(t.certificate, "")) for t in told.transfers),
+        )
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_stranger_testified_as_the_genuine_server(play: Play, version: str) -> None:
+    """Without verification lftp takes it; its log names the stranger all the same, and the wire holds it."""
+    step = play.step(ACCEPTED, rc=TRUSTING)
+    server = f'tls = ["{version}"]'
+    assert play(step, server=server, controls=False).status == "pass"
+    result = play(step, server=server, place=In(Stranger), controls=False)
+    assert result.status == "error"
+    assert f"control from port {result.steps[0].shown.wire.records[0].peer[1]}: {ANOTHER}" in contradictions(result)
+    if result.steps[0].shown.client.named:  # OpenSSL builds name none
+        assert "lftp's debug log names a certificate that this server does not show" in contradictions(result)
+
+
+def test_the_log_alone_tells_of_a_stranger(play: Play) -> None:
+    """A tap that lies with the server."""
+    place = lying("wire", on_the_tap(lambda r: replace(r, to_client=b"", to_server=b"", secret=b"")), Stranger)
+    result = play(play.step(ACCEPTED, rc=TRUSTING, keys=ONLY_LIST), place=place, controls=False)
+    assert result.status == "error"
+    if result.steps[0].shown.client.named:
+        assert "lftp's debug log names a certificate" in contradictions(result)
+
+
+def test_tap_that_cannot_read_the_certificate_is_no_witness(play: Play) -> None:
+    place = lying("wire", on_the_tap(lambda r: replace(r, secret=b"")))
+    result = play(play.step(ACCEPTED), server='tls = ["1.3"]', place=place, controls=False)
+    assert result.status == "error"
+    assert "nobody can read on the wire which certificate the server showed" in contradictions(result)
+    assert play(play.step(ACCEPTED), server='tls = ["1.2"]', place=place, controls=False).status == "pass"
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_exposed_to_a_stranger_that_was_never_shown(play: Play, version: str) -> None:
+    """Whatever answered, it was not the impostor that was declared."""
+    step = play.step(EXPOSED, rc=TRUSTING)
+    server = f'role = "impostor"\ntls = ["{version}"]'
+    assert play(step, server=server, controls=False).status == "pass"
+    result = play(step, server=server, place=In(Stranger), controls=False)
+    assert result.status == "error"
+    assert ANOTHER in contradictions(result)
+
+
+def test_stranger_on_data_connections_alone(play: Play) -> None:
+    """TLS 1.3, where only the tap's secret tells."""
+
+    class OnData(FtpsServer):
+        def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
+            self._declared = spec
+            super().__init__(replace(spec, data_certificate=impostor_of(spec).certificate), **keywords)
+
+        def testimony(self) -> Testimony:
+            assert self._declared.certificate is not None
+            genuine = self._declared.certificate.sha256
+            told = alter("handshakes", certificate=genuine)(super().testimony())
+            return alter("transfers", certificate=genuine)(told)
+
+        def change(self, spec: ServerSpec) -> None:
+            super().change(replace(spec, data_certificate=impostor_of(spec).certificate))
+
+    result = play(play.step(ACCEPTED, rc=TRUSTING, keys=ONLY_LIST), place=In(OnData), controls=False)
+    assert result.status == "error"
+    assert f"data from port {result.steps[0].shown.wire.records[1].peer[1]}: {ANOTHER}" in contradictions(result)
+
+
+def test_server_that_lets_any_password_in(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rc brings a wrong one, and a step that expects success would pass."""
+    rc = play.pin + 'alias wrong "open -u somebody,no-such-password -p {port} localhost"\n'
+    step = play.step(ACCEPTED, rc=rc, keys='run = ["wrong", "ls"]')
+    honest = play(step, controls=False)
+    assert honest.status != "pass"
+    monkeypatch.setattr(Doorman, "validate_authentication", lambda *_: None)
+    result = play(step, controls=False)
+    assert result.status == "error"
+    assert "the server let somebody in with a password that is not the right one" in contradictions(result)
+
+
+def test_server_that_lets_any_user_in(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Doorman, "validate_authentication", lambda *_: None)
+    server = 'user = "backup"\npassword = "right-password"'
+    step = play.step(ACCEPTED, keys='user = "somebody"')
+    result = play(step, server=server, controls=False)
+    assert result.status == "error"
+    assert "the server let somebody in who is not its user" in contradictions(result)
+
+
+class Forgetful(FtpsServer):
+    """Takes everything, and keeps all but the end of it."""
+
+    def settle(self, timeout: float = 5.0) -> bool:
+        done = super().settle(timeout)
+        from pathlib import Path
+
+        for transfer in self.recorder.transfers:
+            if transfer.verb == "STOR":
+                path = Path(self._root) / transfer.name
+                path.write_bytes(path.read_bytes()[:-20])
+        return done
+
+
+@pytest.mark.parametrize("item", ["put", "put ~/.lftp/mycert.crt", "mirror -R --no-perms ~/.lftp there"])
+def test_upload_whose_end_is_missing_on_disk(play: Play, item: str) -> None:
+    """Also of files of the user's own, by literal commands."""
+    step = play.step(ACCEPTED, keys=f"run = ['{item}']")
+    assert play(step, controls=False).status == "pass"
+    result = play(step, place=In(Forgetful), controls=False)
+    assert result.status == "error"
+    assert "bytes of" in contradictions(result)
+    assert ", but it holds other" in contradictions(result)
+
+
+def upload(name: str, content: bytes, **more: Any) -> Transfer:
+    from ftps_harness.play.actions.evidence import sha256
+
+    known: dict[str, Any] = {"completed": True, "certificate": "", "channel": "tls", "verb": "STOR", **more}
+    return Transfer(2, 1, name=name, direction="upload", size=len(content), sha256=sha256(content), **known)
+
+
+def test_only_what_should_be_there_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/x").write_bytes(b"second")
+    first, second, gone = upload("folder/x", b"first"), upload("folder/x", b"second"), upload("y", b"y")
+    assert not_kept(Testimony("genuine", transfers=(first, second)), tmp_path) == ()
+    assert len(not_kept(Testimony("genuine", transfers=(second, first)), tmp_path)) == 1
+    assert not_kept(Testimony("genuine", transfers=(gone,)), tmp_path) == (
+        "the server says that it took y, but it has no such file",
+    )
+    for other in (replace(gone, completed=False), replace(gone, forged=True), replace(gone, sha256="")):
+        assert not_kept(Testimony("genuine", transfers=(other,)), tmp_path) == ()
+    for verb, argument in (("DELE", "/y"), ("RNFR", "y"), ("APPE", "y"), ("REST", "100")):
+        told = Testimony("genuine", transfers=(gone,), commands=(Command(1, verb, argument, "tls", 250),))
+        assert not_kept(told, tmp_path) == ()
+    told = Testimony("genuine", transfers=(gone,), commands=(Command(1, "DELE", "z", "tls", 250),))
+    assert len(not_kept(told, tmp_path)) == 1
+    attacked = Testimony("impostor", behind=Testimony("genuine", transfers=(gone,)))
+    assert len(not_kept(attacked, tmp_path)) == 1

@@ -1,0 +1,296 @@
+"""The client lies, hangs, dies or trusts everybody: programs in the place of the lftp that was identified."""
+
+from __future__ import annotations
+
+import shlex
+import stat
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.play.sabotage import EXPECTED, ONLY_LIST, REJECTED, contradictions, honest, verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.conftest import Play
+
+    from ftps_harness.client.lftp import Lftp
+
+pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
+
+
+FAKE = """#!/bin/sh
+'''exec' {python} -SE "$0" "$@" # a path with a blank fits in no first line
+' '''
+import os, re, signal, socket, ssl, subprocess, sys, time
+REAL = {real!r}
+script = sys.argv[sys.argv.index("-c") + 1]
+log = re.search(r"-o (\\S+) 9", script)
+port = int(re.search(r"-p (\\d+)", script)[1]) if "-p " in script else 0
+password = os.environ.get("LFTP_PASSWORD", "")
+SAID = "Certificate verification: {said} ({fingerprint})"
+
+def write_log(text):
+    if log:
+        with open(log[1], "a") as file:
+            file.write("[%d] %s\\n" % (os.getpid(), text))
+
+def refuse():
+    write_log("ERROR: " + SAID)
+    print("ls: Fatal error: " + SAID, file=sys.stderr)
+    sys.exit(1)
+
+def say(text):
+    write_log("---- Connecting")
+    print("ls: " + text, file=sys.stderr)
+    sys.exit(1)
+
+def connect():
+    sock = socket.create_connection(("127.0.0.1", port), 5)
+    sock.recv(1000)
+    return sock
+
+def shake():
+    sock = connect()
+    sock.sendall(b"AUTH TLS\\r\\n")
+    sock.recv(1000)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(sock)
+
+def tell(sock, password=password):
+    for line in ("USER victim", "PASS " + password):
+        sock.sendall(line.encode() + b"\\r\\n")
+        sock.recv(1000)
+
+def real(script=script, **streams):
+    return subprocess.run([REAL, "-c", script], **streams).returncode
+
+{body}
+"""
+
+REFUSALS = {
+    "classic": "Not trusted",
+    "status": "The certificate is NOT trusted. The certificate issuer is unknown. ",
+    "openssl": "self-signed certificate",
+}
+
+
+class Faker:
+    """Makes programs that pass for the lftp that was identified."""
+
+    def __init__(self, folder: Path, client: Lftp) -> None:
+        self._folder = folder
+        self._client = client
+
+    def __call__(self, body: str, fingerprint: str = "AA:" * 19 + "AA") -> Lftp:
+        path = self._folder / "fake-lftp"
+        said = REFUSALS[self._client.dialect]
+        text = FAKE.format(
+            python=shlex.quote(sys.executable),
+            real=str(self._client.path),
+            said=said,
+            fingerprint=fingerprint,
+            body=body,
+        )
+        path.write_text(text)
+        path.chmod(stat.S_IRWXU)
+        return replace(self._client, path=path)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, client: Lftp) -> Faker:
+    return Faker(tmp_path, client)
+
+
+NAMED = """
+from hashlib import sha1
+digest = sha1(shake().getpeercert(True)).hexdigest().upper()
+SAID = re.sub("(AA:)+AA", ":".join(re.findall("..", digest)), SAID)
+"""
+"""From here on its refusals name the certificate that is really shown."""
+NO_TLS = "Login failed: ftp:ssl-force is set and server does not support or allow SSL"
+PIECES = """
+sock = connect()
+for piece in (b"USER x\\r\\nPA", b"SS ", password[:3].encode(), password[3:].encode(), b"\\r\\n"):
+    sock.sendall(piece)
+    time.sleep(0.02)
+refuse()
+"""
+LATER = """
+if os.fork() == 0:
+    os.setsid()
+    time.sleep(0.3)
+    tell(connect())
+    os._exit(0)
+refuse()
+"""
+
+FAKES: dict[str, tuple[str, str]] = {
+    "refuses without having connected": ("refuse()", "inconclusive"),
+    "refuses after a connection without TLS": ("connect(); refuse()", "inconclusive"),
+    "refuses a certificate that was never shown": ("shake(); refuse()", "inconclusive"),
+    "refuses and tells the password in clear": ("tell(connect()); refuse()", "exposed"),
+    "refuses and tells it in pieces": (PIECES, "exposed"),
+    "refuses, and a child tells it later": (LATER, "exposed"),
+    "fails silently": ("sys.exit(1)", "inconclusive"),
+    "fails silently and logs": ("write_log('---- Connecting'); sys.exit(1)", "unreachable"),
+    "has done nothing": ("sys.exit(0)", "inconclusive"),
+    "has done nothing and logs": ("write_log('---- Connecting'); sys.exit(0)", "unreachable"),
+    "hangs": ("time.sleep(60)", "hung"),
+    "leaves a child that hangs": ("if os.fork() == 0: time.sleep(60)\nrefuse()", "hung"),
+    "dies": ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed"),
+    "says what no table holds": ("say('Fatal error: certificate? no!')", "inconclusive"),
+    "prints endlessly": ("while True: os.write(1, b'x' * 65536)", "hung"),
+    "says endlessly": ("while True: os.write(2, b'x' * 65536)", "hung"),
+    "claims that there is no TLS": (f"say({NO_TLS!r})", "inconclusive"),
+    "claims a broken handshake": ("shake(); say('Fatal error: gnutls_handshake: no')", "inconclusive"),
+    "claims a refused login": ("shake(); say('Login failed: 530 no')", "inconclusive"),
+}
+
+
+@pytest.mark.parametrize("expected", EXPECTED)
+@pytest.mark.parametrize("lie", FAKES)
+def test_no_lie_of_the_client_passes(play: Play, fake: Faker, lie: str, expected: str) -> None:
+    body, told_apart = FAKES[lie]
+    timeout = 0.5 if told_apart == "hung" else 20
+    result = honest(play, expected, client=fake(body), controls=False, timeout=timeout)
+    assert result.status in {"fail", "error"}
+    assert verdict(result) == told_apart
+
+
+@pytest.mark.parametrize(
+    ("lie", "reason"),
+    [("claims that there is no TLS", "tls-required"), ("claims a broken handshake", "tls-handshake")],
+)
+def test_no_lie_about_tls_passes(play: Play, fake: Faker, lie: str, reason: str) -> None:
+    """The reasons that no certificate is needed for."""
+    keys = 'control = "none"\nwhy_no_control = "sabotage"\n' + ONLY_LIST
+    result = play(play.step(f'verdict = "rejected"\nreason = "{reason}"', keys=keys), client=fake(FAKES[lie][0]))
+    assert (result.status, verdict(result)) == ("error", "inconclusive")
+
+
+@pytest.mark.parametrize("expected", EXPECTED)
+@pytest.mark.parametrize("log", ["os.unlink(log[1])", "open(log[1], 'w').close()"], ids=["removed", "emptied"])
+def test_the_real_one_without_its_log(play: Play, fake: Faker, log: str, expected: str) -> None:
+    """What lftp hides elsewhere would be missed."""
+    result = honest(play, expected, client=fake(f"code = real(); {log}; sys.exit(code)"), controls=False)
+    assert (result.status, verdict(result)) == ("error", "inconclusive")
+
+
+@pytest.mark.parametrize("expected", EXPECTED)
+@pytest.mark.usefixtures("impatience")
+def test_the_real_one_in_another_place(play: Play, fake: Faker, expected: str) -> None:
+    body = "sys.exit(real(script.replace('command open', 'command open ftp://127.0.0.1:1; command echo')))"
+    result = honest(play, expected, client=fake(body), controls=False)
+    assert (result.status, verdict(result)) == ("error", "unreachable")
+
+
+@pytest.mark.parametrize("expected", EXPECTED)
+def test_results_out_of_thin_air(play: Play, fake: Faker, nothing_left: Path, expected: str) -> None:
+    """A client that brings the right bytes without having asked the server for them."""
+    body = f"""
+import glob
+name, target = re.search(r"get (\\S+) -o (\\S+)", script).groups()
+(served,) = glob.glob({str(nothing_left)!r} + "/*/" + name)
+print(name)
+open(target, "wb").write(open(served, "rb").read())
+write_log("x")
+shake()
+"""
+    result = honest(play, expected, client=fake(body), controls=False)
+    assert (result.status, verdict(result)) == ("error", "inconclusive")
+    assert "the client holds the result, but the server witnessed no such transfer" in contradictions(result)
+
+
+@pytest.mark.parametrize(("code", "expected"), [(1, "accepted"), (0, "accepted"), (0, "rejected")])
+def test_an_exit_code_of_its_own(play: Play, fake: Faker, code: int, expected: str) -> None:
+    """Neither 0 nor 1 makes a verdict: 1 contradicts what was carried out, and 0 takes no refusal back."""
+    result = honest(play, expected, client=fake(f"real(); sys.exit({code})"), controls=False)
+    assert result.status == ("error" if code else "pass")
+
+
+def test_a_refusal_that_is_nowhere_is_none(play: Play, fake: Faker) -> None:
+    """The real refusal, kept from standard error and from the log."""
+    body = (
+        "code = real(stderr=subprocess.DEVNULL)\nlines = open(log[1]).read().split('\\n')\n"
+        "open(log[1], 'w').write('\\n'.join(line for line in lines if 'ERROR' not in line))\nsys.exit(code)"
+    )
+    result = honest(play, "rejected", client=fake(body), controls=False)
+    assert (result.status, verdict(result)) == ("fail", "failed")
+
+
+def test_a_refusal_that_only_the_log_holds_counts(play: Play, fake: Faker) -> None:
+    body = "sys.exit(real(stderr=subprocess.DEVNULL))"
+    assert honest(play, "rejected", client=fake(body), controls=False).status == "pass"
+
+
+def test_a_literal_command_is_not_believed_against_the_log(play: Play, fake: Faker) -> None:
+    """A ``put`` whose data channel is refused ends well; before it has sent anything, once in ten times."""
+    say_more = (
+        "number = open(log[1]).read().split()[0]\n"
+        "more = f'{number} ---- Connecting to x (127.0.0.1) port {port}\\n{number} ERROR: {SAID}\\n'\n"
+        "open(log[1], 'a').write(more)\n"
+    )
+    body = "code = real()\n" + NAMED + say_more + "sys.exit(code)"
+    keys = 'run = ["put ~/.lftp/mycert.crt"]'
+    result = play(play.step(REJECTED, keys=keys), client=fake(body), controls=False)
+    assert (result.status, verdict(result)) == ("pass", "rejected")
+    result = play(play.step(REJECTED, keys='run = ["put"]'), client=fake(body), controls=False)
+    assert (result.status, verdict(result)) == ("error", "inconclusive")
+
+
+def test_a_refusal_that_the_log_does_not_hold_is_in_doubt(play: Play, fake: Faker) -> None:
+    body = (
+        "code = real()\nlines = open(log[1]).read().split('\\n')\n"
+        "open(log[1], 'w').write('\\n'.join(line for line in lines if 'ERROR' not in line))\nsys.exit(code)"
+    )
+    result = honest(play, "rejected", client=fake(body), controls=False)
+    assert (result.status, verdict(result)) == ("error", "inconclusive")
+
+
+PARROT = """
+if "set -a" in script:
+    target = re.search(r"set -a > (\\S+)", script)[1]
+    open(target, "w").write("set ssl:verify-certificate %s\\n" % ("no" if "-certificate no" in script else "yes"))
+    sys.exit(0)
+"""
+"""Lies about its settings, and refuses whatever it is shown."""
+
+
+def test_a_client_that_refuses_everybody_fails_its_control(play: Play, fake: Faker) -> None:
+    """All three witnesses agree about its refusal: only the control tells it from lftp."""
+    parrot = fake(PARROT + NAMED + "refuse()")
+    assert honest(play, "rejected", client=parrot, controls=False).status == "pass"
+    result = honest(play, "rejected", client=parrot)
+    (step,) = result.steps
+    assert step.control is not None
+    assert (result.status, step.control.attempt.outcome.verdict) == ("fail", "rejected")
+
+
+def test_a_client_whose_settings_cannot_be_read_back_is_an_error(play: Play, fake: Faker) -> None:
+    result = honest(play, "rejected", client=fake(NAMED + "refuse()"))
+    assert (result.status, result.steps) == ("error", ())
+    assert "printed no settings" in result.why
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "sys.exit(real('set ssl:verify-certificate no\\n' + script))",
+        "open(os.environ['HOME'] + '/.lftp/rc', 'a').write('set ssl:verify-certificate no\\n'); sys.exit(real())",
+        "open(os.environ['HOME'] + '/.lftprc', 'a').write('set ssl:verify-certificate no\\n'); sys.exit(real())",
+    ],
+    ids=["by a command", "in the rc", "in another rc"],
+)
+@pytest.mark.parametrize("expected", EXPECTED)
+def test_a_client_that_switches_verification_off(play: Play, fake: Faker, body: str, expected: str) -> None:
+    """Accepted with the pin and without: the step passes where that is expected, its control does not."""
+    result = honest(play, expected, client=fake(body))
+    (step,) = result.steps
+    assert result.status == "fail"
+    assert step.control is not None
+    assert (step.judgement.status == "pass") is (expected == "accepted")
+    assert (step.control.judgement.status == "fail") is (expected == "accepted")

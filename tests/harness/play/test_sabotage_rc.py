@@ -1,0 +1,169 @@
+"""An rc that leads elsewhere or weakens trust, and a control that is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.harness.play.sabotage import ACCEPTED, EXPECTED, ONLY_LIST, REJECTED, honest, verdict
+
+from ftps_harness.client import lftp as driver
+from ftps_harness.client.lftp import Run
+from ftps_harness.play import attempt as attempting
+from ftps_harness.play import controls, runner
+
+if TYPE_CHECKING:
+    from tests.harness.conftest import Play
+
+    from ftps_lab.interface import ServerSpec
+
+pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
+
+
+@pytest.mark.parametrize(
+    ("rc", "status"),
+    [
+        ("set ssl:verify-certificate no\n", "fail"),
+        ("set ssl:verify-certificate/* no\n", "fail"),
+        ("set ssl:verify-certificate/localhost no\n", "fail"),
+        ("set ssl:verify-certificate/{sha1:genuine} no\n", "pass"),
+        ("set ftp:ssl-allow no\n", "fail"),
+        ("set ftp:ssl-protect-data no\n", "fail"),
+        ("set ftp:proxy http://127.0.0.1:1\n", "error"),
+        ("set ftp:proxy ftp://127.0.0.1:{port}\n", "fail"),
+        ("alias set echo\n", "pass"),
+        ("alias command echo\n", "error"),
+        ("alias open open ftp://127.0.0.1:1\n", "pass"),
+        ("open ftp://127.0.0.1:1\n", "pass"),
+        ("set net:max-retries 1; set net:reconnect-interval-base 1; open ftp://127.0.0.1:1; ls\n", "fail"),
+        ("exit\n", "pass"),
+        ("quit\n", "pass"),
+        ("exit 7\n", "pass"),
+        ("set cmd:fail-exit yes\n", "pass"),
+        ("set cmd:at-exit 'echo bye'\n", "pass"),
+        ("set cmd:at-exit 'set ftp:ssl-allow no; close -a; ls'\n", "fail"),
+        ("source /nonexistent/rc\n", "pass"),
+        ("set dns:name/localhost 127.0.0.9\n", "pass"),
+        ("alias ls echo\n", "fail"),
+        ("alias get echo\n", "fail"),
+        ("set log:enabled no; set log:enabled/debug no; set log:level/debug 0; set log:show-pid/debug no\n", "pass"),
+        ("set 'unfinished\n", "pass"),
+    ],
+)
+@pytest.mark.usefixtures("impatience")
+def test_an_acceptance_whatever_else_stands_in_the_rc(play: Play, rc: str, status: str) -> None:
+    """What weakens trust never passes, what leads elsewhere proves nothing, and the rest makes no difference."""
+    result = play(play.step(ACCEPTED, rc=play.pin + rc))
+    assert result.status == status
+
+
+@pytest.mark.parametrize(
+    ("rc", "status"),
+    [
+        ("set ssl:verify-certificate/* yes\n", "pass"),
+        ("set ssl:verify-certificate/localhost yes\nset ssl:verify-certificate no\n", "fail"),
+        ("set ssl:verify-certificate/{sha1:stranger} no\n", "pass"),
+        ("set ssl:verify-certificate/{sha1:genuine} no\n", "fail"),
+        ("set ssl:verify-certificate/other.example no\n", "pass"),
+        ("set ftp:proxy http://127.0.0.1:1\n", "error"),
+        ("alias set echo\n", "pass"),
+        ("alias command echo\n", "error"),
+        ("alias ls echo\n", "error"),
+        ("exit\n", "pass"),
+        ("set cmd:fail-exit yes\n", "pass"),
+        ("set cmd:at-exit 'echo bye'\n", "pass"),
+        ("set cmd:at-exit 'set ftp:ssl-allow no; close -a; ls'\n", "fail"),
+        ("source /nonexistent/rc\n", "pass"),
+        ("set ftp:ssl-allow no\n", "fail"),
+    ],
+)
+@pytest.mark.usefixtures("impatience")
+def test_a_refusal_whatever_else_stands_in_the_rc(play: Play, rc: str, status: str) -> None:
+    """The control takes verification away through closures and aliases, or the step is an error."""
+    result = play(play.step(REJECTED, rc=rc, keys=ONLY_LIST))
+    assert result.status == status
+
+
+def test_the_commands_of_an_rc_that_fail_are_not_nothing(play: Play) -> None:
+    """All that the step asks for is done, and yet lftp says of something that it failed."""
+    rc = play.pin + "set net:max-retries 1; set net:reconnect-interval-base 1; open ftp://127.0.0.1:1; ls\n"
+    result = play(play.step('verdict = "failed"', rc=rc))
+    assert all(task.done for task in result.steps[0].attempts[0].client.tasks)
+    assert result.status == "pass"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    ['host = "127.0.0.2"', 'password = "wrong"\nserver = { password = "right" }', 'user = "anonymous"'],
+    ids=["host", "password", "anonymous"],
+)
+@pytest.mark.usefixtures("impatience")
+def test_a_refusal_that_is_not_about_trust_does_not_pass(play: Play, keys: str) -> None:
+    result = play(play.step(REJECTED, rc="", keys=keys + "\n" + ONLY_LIST))
+    assert result.status in {"fail", "error"}
+
+
+@pytest.mark.parametrize("reasons", [{"tls-handshake"}, {"hostname"}, {"expired"}])
+def test_an_impostor_refused_for_anything_but_trust_proves_no_pin(
+    play: Play, reasons: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin differs by its keys alone; a lab whose impostor cannot shake hands would pass every pin."""
+    _change_controls(monkeypatch, reasons=frozenset(reasons))
+    result = honest(play, "accepted")
+    (step,) = result.steps
+    assert step.control is not None
+    assert result.status == "fail"
+    assert "expected the reason untrusted" in step.control.judgement.why[0]
+
+
+def test_an_impostor_that_only_the_wire_heard_is_not_accepted(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    _change_controls(monkeypatch, to=frozenset({"wire"}))
+    step = play.step(ACCEPTED, rc="set ssl:verify-certificate no\n", keys='control = "impostor-accepted"')
+    result = play(step)
+    assert result.status == "fail"
+    assert "exposed to the impostor" in result.steps[0].control.judgement.why[0]  # type: ignore[union-attr]
+
+
+def _change_controls(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """What comes of every attempt with an impostor is something else."""
+
+    def changed(scene: Any, spec: ServerSpec, request: Any) -> attempting.Attempt:
+        made = attempting.attempt(scene, spec, request)
+        if spec.role == "impostor":
+            return replace(made, outcome=replace(made.outcome, **changes))
+        return made
+
+    monkeypatch.setattr(runner, "attempt", changed)
+
+
+@pytest.mark.parametrize("expected_control", ["impostor-refused", "impostor-accepted"])
+def test_an_impostor_with_the_genuine_keys_is_no_control(
+    play: Play, expected_control: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lab whose twin is the genuine server itself: pinned, it is let in, and that fails the control."""
+    monkeypatch.setattr(runner, "impostor_of", lambda spec: replace(spec, role="impostor"))
+    result = play(play.step(ACCEPTED, keys=f'control = "{expected_control}"'))
+    assert result.status == ("fail" if expected_control == "impostor-refused" else "pass")
+
+
+def test_a_setting_that_is_not_taken_away_is_an_error(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls, "set_commands", lambda *_: ["command set net:timeout 3"])
+    result = honest(play, "rejected")
+    assert result.status == "error"
+    assert "did not take" in result.why
+
+
+def test_the_debug_log_makes_no_difference(play: Play) -> None:
+    """What is measured must not hang on our measuring it."""
+    for expected in EXPECTED:
+        assert honest(play, expected, log=False).status == "pass"
+
+
+def test_a_run_that_is_no_run(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An lftp that was never started has no verdict."""
+    none = Run((), 0, None, timed_out=False, seconds=0.0, stdout=b"", stderr=b"", log=b"x")
+    monkeypatch.setattr(driver, "run", lambda *_, **__: none)
+    for expected in EXPECTED:
+        result = honest(play, expected, controls=False)
+        assert (result.status, verdict(result)) == ("error", "unreachable")

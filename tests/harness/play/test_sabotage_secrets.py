@@ -1,0 +1,152 @@
+"""Passwords in disguise: whatever way a setup sends one, the witnesses find it. The real lftp throughout."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.play.sabotage import EXPOSED
+from tests.harness.verdict.outcomes import leaked
+
+from ftps_harness.sandbox.secrets import Secrets
+from ftps_harness.verdict.needles import Passwords
+from ftps_harness.verdict.on_the_wire import account
+from ftps_lab.certificates import CertificateSpec, issue
+from ftps_lab.interface import ServerSpec
+from ftps_lab.servers import FtpsServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.conftest import Play
+
+    from ftps_harness.play.runner import ScenarioResult
+
+WRITTEN = {
+    "plain": "printf %s $LFTP_PASSWORD",
+    "with a blank": "printf '%s ' $LFTP_PASSWORD",
+    "within a path": "printf '/home/%s/x' $LFTP_PASSWORD",
+    "base64": "printf %s $LFTP_PASSWORD | base64 -w0",
+    "base64 of user:password": "printf 'backup:%s' $LFTP_PASSWORD | base64 -w0",
+    "base64, shifted": "printf 'me:%s' $LFTP_PASSWORD | base64 -w0",
+    "hex": "printf %s $LFTP_PASSWORD | od -An -v -tx1 | tr -d ' \\n'",
+    "percent-encoded": "printf %s $LFTP_PASSWORD | od -An -v -tx1 | tr ' ' % | tr -d '\\n'",
+}
+VERBS = ["USER %s", "ACCT %s", "SITE x %s", "CWD %s", "%s"]
+ANONYMOUS = 'user = "anonymous"\n'
+IN_CLEAR = 'protocol = "plain"\n'
+IMPOSTOR = 'protocol = "implicit"\nrole = "impostor"\n'
+
+
+def told(play: Play, server: str, line: str, written: str) -> ScenarioResult:
+    """An anonymous session that says one line more, with the run's own password in it, made by a shell."""
+    lines = line.replace("%s", "`" + written + "`")
+    run = f"""run = [\'\'\'!echo "quote {lines}" > say\'\'\', "source say", "list"]\n"""
+    return play(play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + run), server=server)
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_a_password_in_any_usual_encoding_is_one(play: Play, written: str) -> None:
+    outcome = told(play, IN_CLEAR, "SITE %s", written).steps[0].attempts[0].outcome
+    assert leaked(outcome) == ("exposed", {"password", "payload"}, {"wire"})
+    outcome = told(play, IMPOSTOR, "SITE %s", written).steps[0].attempts[0].outcome
+    assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
+
+
+@pytest.mark.parametrize("line", VERBS)
+@pytest.mark.parametrize("written", ["plain", "base64"])
+def test_a_password_in_any_command_is_one(play: Play, line: str, written: str) -> None:
+    outcome = told(play, IMPOSTOR, line, WRITTEN[written]).steps[0].attempts[0].outcome
+    assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
+
+
+def test_an_anonymous_session_alone_tells_no_password(play: Play) -> None:
+    """The counterpart: what is found above is the password, and not the session."""
+    for server, to in ((IN_CLEAR, {"wire"}), (IMPOSTOR, {"impostor"})):
+        step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + 'run = ["list"]\n')
+        outcome = play(step, server=server).steps[0].attempts[0].outcome
+        assert leaked(outcome) == ("exposed", {"payload"}, to)
+
+
+@pytest.mark.parametrize("whose", ["step", "server"])
+def test_a_declared_password_that_lftp_does_not_send_by_itself_is_one(play: Play, whose: str) -> None:
+    """The step's, of an anonymous login that has no use for it; and the server's, where the step has another."""
+    given = {
+        "step": "password = 'declared-one'\n",
+        "server": "password = 'x'\nserver = { password = 'declared-one' }\n",
+    }
+    keys = ANONYMOUS + given[whose] + 'run = ["quote SITE declared-one; ls"]\n'
+    played = play(play.step(EXPOSED, rc="", keys=keys), server=IN_CLEAR)
+    assert leaked(played.steps[0].attempts[0].outcome) == ("exposed", {"password", "payload"}, {"wire"})
+
+
+def test_a_password_in_an_upload_is_one(play: Play) -> None:
+    run = """run = ['!printf %s "$LFTP_PASSWORD" | base64 > note', "put note"]\n"""
+    for server, to in ((IN_CLEAR, {"wire"}), (IMPOSTOR, {"impostor"})):
+        step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + run)
+        outcome = play(step, server=server).steps[0].attempts[0].outcome
+        assert leaked(outcome) == ("exposed", {"password", "payload"}, to)
+
+
+@pytest.mark.parametrize("server", [IN_CLEAR, 'attack = "strip-auth"\n', IMPOSTOR])
+def test_a_password_in_another_charset_is_one(play: Play, server: str) -> None:
+    """A URL can hold it in Latin-1, where the server has it in UTF-8: it is refused, and out."""
+    scheme = "ftps" if server == IMPOSTOR else "ftp"
+    run = f"run = ['open {scheme}://me:gr%F6%DFer%20als%20du@localhost:{{port}}; ls']\n"
+    step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + run)
+    attempt = play(step, server=server + 'password = "gr\\u00f6\\u00dfer als du"\n').steps[0].attempts[0]
+    assert {(c.password, c.accepted) for c in attempt.testimony.credentials} == {("größer als du", False)}
+    to = {IN_CLEAR: {"wire"}, IMPOSTOR: {"impostor"}}.get(server, {"wire", "impostor"})
+    assert leaked(attempt.outcome) == ("exposed", {"password"}, to)
+
+
+def test_a_password_in_two_segments_is_one(tmp_path: Path) -> None:
+    """As anyone on the path puts them together again."""
+    secrets = Secrets.new()
+    spec = ServerSpec(certificate=issue({"": CertificateSpec()})[""])
+    with FtpsServer(spec, root=tmp_path, password=secrets.password) as server:
+        with socket.create_connection((server.host, server.port)) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            said = base64.b64encode(b"me:" + secrets.password.encode())
+            for piece in (b"SITE x", said[:9], said[9:], b"\r\n"):
+                sock.sendall(piece)
+                time.sleep(0.05)
+        assert server.settle()
+        told = account(server.wire(), server.testimony(), secrets, Passwords.of([secrets.password]))
+    assert told.password
+
+
+SOURCES = {
+    "URL": ("", "open FTP://me:correct%20horse%20battery@localhost:{port}; ls"),
+    "open -u": ("", "open -u 'me,correct horse battery' -p {port} FTP://localhost; ls"),
+    "rc": ("alias go \"open -u 'me,correct horse battery' -p {port} FTP://localhost\"\n", "go; ls"),
+    ".netrc": ("", "open -p {port} FTP://you@localhost; ls"),
+    "bookmark": ("", "open far; ls"),
+}
+FILES = """files = { "cwd/.netrc" = "text:machine localhost login you password correct-horse\\n", \
+"bookmarks" = "text:far\\tFTP://me:correct%20horse%20battery@localhost:{port}/\\n" }
+"""
+
+
+@pytest.mark.parametrize(("rc", "run"), SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("server", [IN_CLEAR, 'attack = "strip-auth"\n', IMPOSTOR])
+def test_a_password_from_elsewhere_is_one(play: Play, rc: str, run: str, server: str) -> None:
+    """From a URL, an rc, a .netrc, a bookmark: the lab learns of it when it is sent, and the server refuses it."""
+    step = f"[[step]]\ntitle = 'it'\n{FILES}{ANONYMOUS}run = [\"{run}\"]\n"
+    step += f"rc = '''\nset ssl:verify-certificate no\n{rc}'''\n[step.expect]\n{EXPOSED}\n"
+    step = step.replace("FTP://", "ftps://" if server == IMPOSTOR else "ftp://")
+    outcome = play(step, server=server).steps[0].attempts[0].outcome
+    to = {IN_CLEAR: {"wire"}, IMPOSTOR: {"impostor"}}.get(server, {"wire", "impostor"})
+    assert leaked(outcome) == ("exposed", {"password"}, to)
+
+
+@pytest.mark.parametrize("keys", ["", 'user = "me"\npassword = "a/b c?d>e"\n'], ids=["the run's", "the step's"])
+def test_basic_authentication_to_a_proxy_is_a_password_in_clear(play: Play, keys: str) -> None:
+    rc = play.pin + "set ftp:ssl-force yes\nset ftp:proxy http://127.0.0.1:{port}\n"
+    # The FTP server makes nothing of HTTP, and lftp would wait for it in vain.
+    played = play(play.step(EXPOSED, rc=rc, keys=keys + 'run = ["list"]\n'), timeout=2.0)
+    outcome = played.steps[0].attempts[0].outcome
+    assert leaked(outcome) == ("exposed", {"password"}, {"wire"})

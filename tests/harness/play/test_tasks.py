@@ -1,0 +1,276 @@
+"""What proves that a request was carried out: each proof is taken away in turn, and then it is not done."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets as randomness
+import shutil
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.ordinary import without_root_powers
+
+from ftps_harness.play.actions.evidence import Errand, Evidence
+from ftps_harness.play.actions.tasks import errands, files_below, holds_payload, populate
+from ftps_harness.sandbox.secrets import RECOGNISED, Secrets
+from ftps_lab.testimony import Credential, Testimony, Transfer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LET_IN = Credential(1, "user", "password", "tls", accepted=True)
+SIZES = [0, 3, 64 * 1024]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def transfer(verb: str, data: bytes) -> Transfer:
+    direction = "upload" if verb in {"STOR", "APPE", "STOU"} else "download"
+    size = len(data) or (100 if verb == "LIST" else 0)
+    return Transfer(2, 1, verb, "", direction, size, sha256(data), "tls", "AA", completed=True)  # type: ignore[arg-type]
+
+
+@dataclass
+class Desk:
+    """A folder of downloads, one of the server's, and what everybody says."""
+
+    folder: Path
+    secrets: Secrets
+    stdout: bytes = b""
+    complaint: bool = False
+    known: bytes = b""
+    transfers: tuple[Transfer, ...] = ()
+    credentials: tuple[Credential, ...] = (LET_IN,)
+    root: Path = field(init=False)
+    downloads: Path = field(init=False)
+    uploads: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.root, self.downloads, self.uploads = (self.folder / name for name in ("root", "downloads", "uploads"))
+        for folder in (self.root, self.downloads, self.uploads):
+            folder.mkdir()
+        populate(self.root, self.secrets)
+
+    @property
+    def evidence(self) -> Evidence:
+        testimony = Testimony("genuine", credentials=self.credentials, transfers=self.transfers)
+        written = tuple(files_below(self.downloads))
+        return Evidence(self.stdout, self.complaint, self.downloads, written, self.root, testimony, self.known)
+
+    def errand(self, item: str) -> Errand:
+        (errand,) = errands((item,), self.secrets, self.downloads, self.uploads, self.folder / "marks")
+        return errand
+
+    def done(self, errand: Errand) -> bool:
+        return errand.proof(self.evidence).done
+
+    def without(self, **changes: object) -> None:
+        """Change every transfer."""
+        self.transfers = tuple(replace(transfer, **changes) for transfer in self.transfers)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=SIZES)
+def desk(tmp_path: Path, request: pytest.FixtureRequest) -> Desk:
+    return Desk(tmp_path, Secrets.new(request.param))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Desk:
+    return Desk(tmp_path, Secrets.new())
+
+
+def test_a_listing_needs_the_name_at_the_client_and_a_complete_one_at_the_server(small: Desk) -> None:
+    """A name that another request holds is none: lftp may have printed that request."""
+    errand = small.errand("list")
+    small.stdout = f"-rw-r--r-- 1 x x 3 {small.secrets.listed_name}\n".encode()
+    small.transfers = (transfer("LIST", small.stdout),)
+    assert small.done(errand)
+    small.stdout = small.stdout.replace(small.secrets.listed_name.encode(), small.secrets.file_name.encode())
+    assert errand.proof(small.evidence).client is False
+
+
+@pytest.mark.parametrize("changes", [{"completed": False}, {"size": 0}, {"verb": "RETR"}])
+def test_a_listing_that_the_server_did_not_complete(small: Desk, changes: dict[str, object]) -> None:
+    small.stdout = small.secrets.listed_name.encode()
+    small.transfers = (transfer("LIST", small.stdout),)
+    small.without(**changes)
+    assert not small.errand("list").proof(small.evidence).server
+
+
+def test_a_download_needs_the_same_bytes_on_both_sides(desk: Desk) -> None:
+    errand = desk.errand("get")
+    path = desk.downloads / desk.secrets.file_name
+    path.write_bytes(desk.secrets.content)
+    desk.transfers = (transfer("RETR", desk.secrets.content),)
+    assert desk.done(errand)
+    path.write_bytes(desk.secrets.content + b"\n")
+    assert errand.proof(desk.evidence).client is False
+    path.unlink()
+    assert errand.proof(desk.evidence).client is False
+    path.mkdir()
+    assert errand.proof(desk.evidence).client is False
+
+
+@pytest.mark.parametrize("changes", [{"completed": False}, {"sha256": sha256(b"else")}, {"verb": "STOR"}])
+def test_a_download_that_the_server_did_not_complete(desk: Desk, changes: dict[str, object]) -> None:
+    (desk.downloads / desk.secrets.file_name).write_bytes(desk.secrets.content)
+    desk.transfers = (transfer("RETR", desk.secrets.content),)
+    desk.without(**changes)
+    assert not desk.errand("get").proof(desk.evidence).server
+
+
+def test_an_upload_needs_the_bytes_in_the_servers_account_and_on_its_disk(desk: Desk) -> None:
+    errand = desk.errand("put")
+    stored = desk.root / desk.secrets.upload_name
+    stored.write_bytes(desk.secrets.upload_content)
+    desk.transfers = (transfer("STOR", desk.secrets.upload_content),)
+    assert desk.done(errand)
+    stored.write_bytes(desk.secrets.upload_content[:-1] + b"?")
+    assert not desk.done(errand)
+    stored.unlink()
+    assert not desk.done(errand)
+
+
+@pytest.mark.parametrize("changes", [{"completed": False}, {"sha256": sha256(b"else")}, {"verb": "RETR"}])
+def test_an_upload_of_an_earlier_step_proves_nothing(desk: Desk, changes: dict[str, object]) -> None:
+    """The file is still there; this step's testimony lacks it."""
+    (desk.root / desk.secrets.upload_name).write_bytes(desk.secrets.upload_content)
+    desk.transfers = (transfer("STOR", desk.secrets.upload_content),)
+    desk.without(**changes)
+    assert not desk.done(desk.errand("put"))
+    desk.transfers = ()
+    assert not desk.done(desk.errand("put"))
+
+
+def test_a_mirror_needs_every_file_on_both_sides(desk: Desk) -> None:
+    errand = desk.errand("mirror")
+    shutil.copytree(desk.root / desk.secrets.tree_name, desk.downloads / "mirror")
+    desk.transfers = tuple(transfer("RETR", data) for data in desk.secrets.tree.values())
+    assert desk.done(errand)
+    for name, data in desk.secrets.tree.items():
+        path = desk.downloads / "mirror" / name
+        path.unlink()
+        assert errand.proof(desk.evidence).client is False
+        path.write_bytes(data)
+    assert desk.done(errand)
+    desk.without(completed=False)
+    assert not desk.done(errand)
+
+
+def test_a_mirror_without_one_files_transfer(small: Desk) -> None:
+    shutil.copytree(small.root / small.secrets.tree_name, small.downloads / "mirror")
+    small.transfers = tuple(transfer("RETR", data) for data in small.secrets.tree.values())[1:]
+    assert not small.errand("mirror").proof(small.evidence).server
+
+
+@pytest.mark.parametrize("size", [3, 12, 3072])
+def test_content_is_found_in_any_file_that_lftp_wrote(tmp_path: Path, size: int) -> None:
+    desk = Desk(tmp_path, Secrets.new(size))
+    assert not holds_payload(desk.evidence, desk.secrets)
+    for data in (desk.secrets.content, *desk.secrets.tree.values()):
+        (desk.downloads / "some name").write_bytes(data)
+        assert holds_payload(desk.evidence, desk.secrets)
+    (desk.downloads / "some name").write_bytes(b"")
+    assert not holds_payload(desk.evidence, desk.secrets)
+    desk.stdout = desk.secrets.file_name.encode()
+    assert holds_payload(desk.evidence, desk.secrets)
+
+
+@pytest.mark.parametrize("kept", [1, 16 << 10, 64 << 10])
+def test_a_part_of_a_users_own_file_is_content(small: Desk, kept: int) -> None:
+    """lftp keeps what came before it refused: it bears no mark of ours, and has the hash of no transfer."""
+    whole = randomness.token_bytes(64 << 10)
+    (small.root / "own").write_bytes(whole)
+    small.transfers = (replace(transfer("RETR", whole[: 48 << 10]), name="own", completed=False),)
+    got = small.downloads / "any name"
+    got.write_bytes(b"")
+    assert not holds_payload(small.evidence, small.secrets)
+    got.write_bytes(whole[:kept])
+    assert holds_payload(small.evidence, small.secrets)
+    got.write_bytes(b"x" + whole[:kept])
+    assert not holds_payload(small.evidence, small.secrets)
+    small.stdout = b"> " + whole[: max(kept, RECOGNISED)]
+    assert holds_payload(small.evidence, small.secrets)
+    small.transfers = (replace(transfer("STOR", whole), name="own"),)
+    assert not holds_payload(small.evidence, small.secrets)
+
+
+def test_an_empty_file_is_no_content(tmp_path: Path) -> None:
+    """A refused download leaves one behind."""
+    desk = Desk(tmp_path, Secrets.new(0))
+    (desk.downloads / "empty").touch()
+    assert not holds_payload(desk.evidence, desk.secrets)
+
+
+def test_content_is_found_in_what_the_client_closed(small: Desk) -> None:
+    """A closed folder hides nothing: otherwise a client that got everything would look as if it had got nothing."""
+    folder = small.downloads / "closed"
+    folder.mkdir()
+    (folder / "file").write_bytes(small.secrets.content)
+    (folder / "file").chmod(0)
+    folder.chmod(0)
+    with without_root_powers():
+        assert holds_payload(small.evidence, small.secrets)
+
+
+def test_a_download_that_the_client_closed_is_one(small: Desk) -> None:
+    """As `mirror` leaves it where the server names a mode without a right to read."""
+    small.stdout, small.transfers = b"", (transfer("RETR", small.secrets.content),)
+    path = small.downloads / small.secrets.file_name
+    path.write_bytes(small.secrets.content)
+    path.chmod(0)
+    with without_root_powers():
+        assert small.done(small.errand("get"))
+
+
+def test_what_lftp_notes_of_a_transfer_is_no_content(small: Desk) -> None:
+    """Known by its form: a file may be called as lftp's own log is, and hold content."""
+    noted = f"2026-11-28 14:54:28 ftp://u@localhost:1/{next(iter(small.secrets.tree))} -> /home/x 0-6 3.4 KiB/s\n"
+    for name in ("transfer_log", "any.log"):
+        path = small.downloads / name
+        path.write_text(noted * 2)
+        assert not holds_payload(small.evidence, small.secrets)
+        path.write_text(noted + small.secrets.listed_name + "\n")
+        assert holds_payload(small.evidence, small.secrets)
+        path.write_bytes(small.secrets.content)
+        assert holds_payload(small.evidence, small.secrets)
+        path.unlink()
+
+
+def test_a_name_that_lftp_was_told_is_no_content_by_itself(small: Desk) -> None:
+    name = small.secrets.file_name
+    small.stdout = f"+ get {name} -o x\n".encode()
+    assert holds_payload(small.evidence, small.secrets)
+    small.known = f"get {name} -o x".encode()
+    assert not holds_payload(small.evidence, small.secrets)
+    for listed in (
+        f"-rw-r--r--   1 u g 3072 Nov 22 10:00 {name}\r\n",
+        f"type=file;size=3;modify=20261128;UNIX.mode=0644; {name}\r\n",
+        f"+ get {name} -o x\n{small.secrets.listed_name}\n",
+        f"+ get {name} -o x\n" + small.secrets.content.decode()[:RECOGNISED],
+    ):
+        small.stdout = listed.encode()
+        assert holds_payload(small.evidence, small.secrets)
+
+
+def test_every_change_of_a_file_is_noticed(tmp_path: Path) -> None:
+    """Also one that keeps size and time of modification."""
+    path = tmp_path / "below" / "file"
+    path.parent.mkdir()
+    path.write_bytes(b"abc")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "fifo")
+    before = files_below(tmp_path)
+    assert set(before) == {path}
+    assert files_below(tmp_path) == before
+    times = path.stat()
+    time.sleep(0.02)  # the file system's clock ticks every 4 ms
+    path.write_bytes(b"xyz")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert files_below(tmp_path) != before
+    assert files_below(tmp_path / "none") == {}

@@ -1,0 +1,136 @@
+"""What literal commands transferred is held against the files on both sides: names as well as contents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, contradictions, lying, verdict
+
+from ftps_harness.play.actions.transferred import charset_of
+from ftps_lab.servers import FtpsServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.conftest import Play
+
+    from ftps_lab.testimony import Testimony
+
+TWO = 'files = { "mycert.crt" = "cert:genuine", "cwd/ä.txt" = "text:one", "cwd/ö.txt" = "text:two" }'
+
+
+def with_files(step: str, files: str) -> str:
+    return step.replace('files = { "mycert.crt" = "cert:genuine" }', files)
+
+
+@pytest.mark.parametrize("run", ["mput *.txt", "mirror -R . up", "put ä.txt; put ö.txt"])
+def test_names_beyond_ascii_arrive_as_they_are(play: Play, run: str) -> None:
+    result = play(with_files(play.step(ACCEPTED, keys=f'run = ["{run}"]'), TWO))
+    assert result.status == "pass", result.steps[0].why
+    (attempt,) = result.steps[0].attempts
+    assert {"ä.txt", "ö.txt"} <= {t.name.rpartition("/")[2] for t in attempt.testimony.transfers}
+
+
+@pytest.mark.parametrize("run", ["mput *.txt", "mirror -R . up"])
+def test_two_files_that_become_one_are_not_accepted(play: Play, run: str) -> None:
+    """In the locale C both are stored as ``??.txt``."""
+    keys = f'locale = "C"\nrun = ["{run}"]{NO_CONTROL}'
+    result = play(with_files(play.step('verdict = "failed"', keys=keys), TWO))
+    assert verdict(result) == "failed", contradictions(result)
+
+
+def test_a_name_that_nothing_gives_is_not_accepted(play: Play) -> None:
+    """One file alone, stored as ``?.txt``."""
+    files = 'files = { "mycert.crt" = "cert:genuine", "cwd/ä.txt" = "text:one" }'
+    result = play(with_files(play.step(ACCEPTED, keys=f'locale = "C"\nrun = ["mput *.txt"]{NO_CONTROL}'), files))
+    assert verdict(result) == "inconclusive"
+    assert "no local file has this name" in contradictions(result)
+
+
+HONEST = [
+    "put a -o b",
+    "put a; put -c a; put -a a -o c",
+    "put a -o b; get b -o c; rm b",
+    "put -E a; !true",
+    "put a -o b; mv b c; get c; cat c",
+    "put /etc/hostname -o b",
+    "mirror -R .lftp up; mirror up down",
+    "lcd .lftp; mirror -Rv . up",
+    "mirror -R --exclude a . up",
+    "put a; pget -n 2 a -o b",
+    "put a -o b; get b -o ~/.lftp/c; put a -o b",
+    "!cp a x; put x; !rm x",
+]
+
+
+@pytest.mark.parametrize("run", HONEST)
+def test_what_is_on_both_sides_is_accepted(play: Play, run: str) -> None:
+    files = 'files = { "mycert.crt" = "cert:genuine", "cwd/a" = "text:1\\n22\\n333\\n" }'
+    result = play(with_files(play.step(ACCEPTED, keys=f"run = {run.split('; ')!r}{NO_CONTROL}"), files))
+    assert result.status == "pass", result.steps[0].why
+
+
+@pytest.mark.parametrize("run", ["get FILE -o /dev/null", "cat FILE | wc -c", "cat FILE > /dev/null"])
+def test_what_went_where_nobody_looks_is_inconclusive(play: Play, run: str) -> None:
+    files = 'files = { "mycert.crt" = "cert:genuine", "cwd/a" = "text:1\\n22\\n333\\n" }'
+    keys = f'run = ["put a; set xfer:clobber yes; {run.replace("FILE", "a")}"]{NO_CONTROL}'
+    result = play(with_files(play.step(ACCEPTED, keys=keys), files))
+    assert verdict(result) == "inconclusive"
+    assert "neither lftp's files nor its output hold it" in contradictions(result)
+
+
+def test_an_upload_that_lacks_its_end_on_the_servers_disk(play: Play) -> None:
+    def cut(testimony: Testimony) -> Testimony:
+        for transfer in testimony.transfers:
+            if transfer.verb == "STOR":
+                (roots[0] / transfer.name).write_bytes(b"1\n")
+        return testimony
+
+    roots: list[Path] = []
+
+    class Cutting(FtpsServer):
+        def __init__(self, *arguments: object, **more: object) -> None:
+            roots[:] = [more["root"]]  # type: ignore[list-item]
+            super().__init__(*arguments, **more)  # type: ignore[arg-type]
+
+    files = 'files = { "mycert.crt" = "cert:genuine", "cwd/a" = "text:1\\n22\\n333\\n" }'
+    step = with_files(play.step(ACCEPTED, keys=f'run = ["put a"]{NO_CONTROL}'), files)
+    result = play(step, place=lying("testimony", cut, Cutting))
+    assert verdict(result) == "inconclusive"
+    assert "its disk does not hold" in contradictions(result)
+
+
+def test_an_upload_of_something_else_than_a_local_file(play: Play) -> None:
+    """A server that took what no file of lftp's holds."""
+
+    def other(testimony: Testimony) -> Testimony:
+        return replace(
+            testimony,
+            transfers=tuple(
+                replace(t, sha256="0" * 64, name="nowhere") if t.verb == "STOR" else t for t in testimony.transfers
+            ),
+        )
+
+    files = 'files = { "mycert.crt" = "cert:genuine", "cwd/a" = "text:1\\n22\\n333\\n" }'
+    step = with_files(play.step(ACCEPTED, keys=f'run = ["put a"]{NO_CONTROL}'), files)
+    result = play(step, place=lying("testimony", other))
+    assert verdict(result) == "inconclusive"
+    assert "no local file at hand holds what it got" in contradictions(result)
+
+
+@pytest.mark.parametrize(
+    ("locale", "charset"),
+    [("C", "ascii"), ("C.UTF-8", "utf-8"), ("de_DE.ISO-8859-1@euro", "iso8859-1"), ("x.nothing", "utf-8")],
+)
+def test_names_are_read_in_the_charset_of_the_locale(locale: str, charset: str) -> None:
+    assert charset_of(locale) == charset
+
+
+def test_a_mirror_that_left_a_file_out_has_failed(play: Play) -> None:
+    """`mirror -R` skips what looks the same: a file of the same size and time, and of other content, stays as it is."""
+    make = "!mkdir d && printf 1 > d/a && printf 2 > d/b && touch -d 2026-01-01 d/a d/b"
+    run = f"run = ['{make}', 'mirror -R d up', '!printf 3 > d/b && touch -r d/a d/b', 'mirror -R d up']"
+    result = play(play.step('verdict = "failed"', keys=run + NO_CONTROL))
+    assert verdict(result) == "failed", contradictions(result)

@@ -1,0 +1,540 @@
+"""What people and programs get to see of a run, from results made up here: table, evidence, JSON, JUnit, kept files."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import stat
+import time
+from pathlib import Path
+from typing import IO, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from ftps_harness.client.lftp import Lftp, Run
+from ftps_harness.client.messages import Word
+from ftps_harness.errors import UsageError
+from ftps_harness.play.attempt import Attempt
+from ftps_harness.play.runner import ControlResult, ScenarioResult, StepResult
+from ftps_harness.report import json_report, junit
+from ftps_harness.report.account import step_sections
+from ftps_harness.report.evidence import MARK, Keeper, prepare
+from ftps_harness.report.plain import cells, harmless, lines_of, plural, wrapped
+from ftps_harness.report.tally import BuildRun, exit_code, summary
+from ftps_harness.report.terminal import Terminal
+from ftps_harness.scenario import Scenario, parse
+from ftps_harness.verdict.judgement import Judgement
+from ftps_harness.verdict.outcome import ClientAccount, Outcome, WireAccount
+from ftps_lab.testimony import (
+    Alert,
+    Command,
+    Connection,
+    Credential,
+    Handshake,
+    Testimony,
+    Transfer,
+    Wire,
+    WireRecord,
+)
+
+LFTP = Lftp(Path("/opt/lftp 4.9/lftp"), "4.9.2", "GnuTLS 3.7.9", "status")
+HOSTILE = b"ls: \x1b[31mred\x1b[0m \x07\xff \xe2\x80\xae reversed\r\nsecond\n"
+"""Escape sequences, a bell, a byte that is no text, a right-to-left override and a carriage return."""
+
+LOG_NOTES = ("gnutls_priority_set_direct(\x1b[31m): invalid", "**** Timeout - reconnecting")
+
+PASSED, FAILED, BROKEN = Judgement("pass"), Judgement("fail", ("it was otherwise",)), Judgement("error", ("it hung",))
+
+
+def scenario(name: str = "area/case", title: str = "What it shows", steps: int = 1, expect: str = "") -> Scenario:
+    """A scenario with some steps, each expecting a refusal or what is said."""
+    wanted = expect or 'verdict = "rejected"\nreason = ["untrusted", "expired"]'
+    head = (
+        f'schema = 1\ntitle = "{title}"\nwhy = "Because."\n[certificates.genuine]\n[server]\ncertificate = "genuine"\n'
+    )
+    body = "".join(f'[[step]]\ntitle = "step {number}"\n[step.expect]\n{wanted}\n' for number in range(1, steps + 1))
+    return parse(head + body, f"{name}.scenario.toml", name)
+
+
+def told_by_the_server() -> Testimony:
+    """One control and one data connection, and something of everything on them."""
+    peer = ("127.0.0.1", 40001)
+    return Testimony(
+        role="genuine",
+        connections=(
+            Connection(1, "control", peer, 0.1, greeted=True),
+            Connection(2, "data", ("127.0.0.1", 40002), 0.2),
+        ),
+        handshakes=(
+            Handshake(1, True, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "localhost", "AB:CD:EF:01:23"),
+            Handshake(2, False, "", "", None, "AB:CD:EF:01:23", "unknown ca"),
+        ),
+        alerts=(Alert(2, "received", "fatal", "unknown_ca"),),
+        commands=(Command(1, "AUTH", "TLS", "clear", 234), Command(1, "USER", "an\x1b[2Jna", "tls")),
+        credentials=(Credential(1, "anna", "secret", "tls", accepted=True),),
+        transfers=(Transfer(2, 1, "RETR", "file", "download", 3, "00", "clear", "", completed=False),),
+    )
+
+
+def attempt(verdict: Any = "rejected", *, contradictions: tuple[str, ...] = (), **run: Any) -> Attempt:
+    """One run of lftp."""
+    reasons = frozenset({"untrusted", "expired"}) if verdict == "rejected" else frozenset()
+    leaked = frozenset({"password"}) if verdict == "exposed" else frozenset()
+    words = (Word("ls: Fatal error: no", reasons, "reason"),)
+    return Attempt(
+        outcome=Outcome(verdict, reasons, leaked, frozenset({"wire"}) if leaked else leaked, "no", contradictions),
+        run=Run(
+            **{
+                "argv": ("/usr/bin/lftp", "-c", "open x\nls"),
+                "exit_code": 1,
+                "signal": None,
+                "timed_out": False,
+                "seconds": 0.25,
+                "stdout": b"",
+                "stderr": HOSTILE,
+                "log": b"".join(b"[7] line %d\n" % number for number in range(30)),
+                **run,
+            }
+        ),
+        rc="set ssl:ca-file x\n",
+        client=ClientAccount(1, None, timed_out=False, words=words, notes=("a note",), tasks=(), log_notes=LOG_NOTES),
+        testimony=told_by_the_server(),
+        wire=Wire((WireRecord("control", ("127.0.0.1", 40001), b"to server", b"to client!"),)),
+        exposure=WireAccount((("control", 40001),), password=False, payload=True),
+    )
+
+
+def step(
+    of: Scenario,
+    judgement: Judgement = PASSED,
+    *attempts: Attempt,
+    control: ControlResult | None = None,
+    number: int = 0,
+) -> StepResult:
+    """One step."""
+    return StepResult(
+        of.steps[number].title, of.steps[number].expect, attempts or (attempt(),), judgement, control, 0.5
+    )
+
+
+def result(status: Any = "pass", name: str = "area/case", **more: Any) -> ScenarioResult:
+    """One scenario with one step."""
+    of = scenario(name)
+    judgement = {"fail": FAILED, "error": BROKEN}.get(status, PASSED)
+    shown = {"fail": "accepted", "error": "hung"}.get(status, "rejected")
+    steps = () if status == "skip" else (step(of, judgement, attempt(shown)),)
+    return ScenarioResult(of, status, **{"steps": steps, "seconds": 1.25, **more})
+
+
+def run(*results: ScenarioResult, **more: Any) -> BuildRun:
+    """A run with one build."""
+    return BuildRun(LFTP, results, **{"total": len(results), "seconds": 2.0, **more})
+
+
+def printed(*runs: BuildRun) -> str:
+    """What a stream that is no terminal gets."""
+    stream = io.StringIO()
+    terminal = Terminal(stream)
+    for each in runs:
+        terminal.header(each.lftp, each.total, "")
+        for one in each.results:
+            terminal.row(one)
+        terminal.remarks(each)
+        terminal.failures(each)
+    terminal.close(runs)
+    return stream.getvalue()
+
+
+class TestTally:
+    @pytest.mark.parametrize(
+        ("statuses", "code"),
+        [
+            (["pass"], 0),
+            (["pass", "skip"], 0),
+            (["pass", "fail"], 1),
+            (["pass", "error"], 3),
+            (["fail", "error"], 3),
+            (["skip", "skip"], 3),
+            ([], 3),
+        ],
+    )
+    def test_the_exit_code_is_that_of_the_worst(self, statuses: list[str], code: int) -> None:
+        assert exit_code([run(*(result(status) for status in statuses))]) == code
+
+    def test_an_interruption_beats_everything(self) -> None:
+        assert exit_code([run(result("error"), interrupted=True)]) == 130
+
+    def test_of_several_builds_the_worst_counts(self) -> None:
+        assert exit_code([run(result("pass")), run(result("fail"))]) == 1
+        assert exit_code([run(result("fail")), run(result("skip"))]) == 3
+
+    def test_the_closing_line_is_what_a_ci_reads(self) -> None:
+        runs = [run(result("pass"), result("fail")), run(result("skip"), result("error"))]
+        assert summary(runs) == "1 passed, 1 failed, 1 errors, 1 skipped in 4.0 s"
+        assert summary([run(result(), controls=False)]).endswith("in 2.0 s, without controls")
+
+
+class TestPlain:
+    def test_what_a_server_sends_does_nothing_to_a_terminal(self) -> None:
+        assert harmless(HOSTILE) == "ls: \\x1b[31mred\\x1b[0m \\x07\\xff \\u202e reversed\\r\nsecond\n"
+        assert harmless("a\tb\udcff\u2028") == "a    b\\udcff\\u2028"
+        assert harmless("日本語 «ü» §") == "日本語 «ü» §"
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "::error::injected",
+            "::error file=x,line=1::injected",
+            "  ::add-mask::x",
+            "first\n::set-output name=a::b",
+            ":::error::x",
+            "##[error]x",
+            "##vso[task.setvariable variable=a]b",
+            "##teamcity[buildStatus]",
+            "::warning",  # its end may be in what stands behind it
+        ],
+    )
+    def test_nothing_is_a_command_to_the_runner_of_a_ci(self, command: str) -> None:
+        """GitHub obeys a line that begins with `::name` and has `::` behind it, blanks before it or not; others look
+        for `##[` anywhere. A line is broken at any letter, so it must not become one by that either."""
+        shown = harmless(f"some words before it {command}") + harmless(command)
+        for width in range(4, 60):
+            for line in (*wrapped(shown, width), *shown.split("\n")):
+                assert not re.match(r"\s*::[^:\s]", line) or "::" not in line.strip()[2:], line
+        assert not re.search(r"##\w*\[", shown)
+        assert not harmless(command).strip().startswith("::")
+
+    @pytest.mark.parametrize(
+        "text", ["::1", "from ::1 (::1) port 21", "ftp://[::1]:21/", "2001:db8::1", "a::b", "# x", "::"]
+    )
+    def test_what_is_none_stays_as_it_is(self, text: str) -> None:
+        assert harmless(text) == text
+
+    def test_much_of_it_takes_no_time(self) -> None:
+        """16 MiB of output is what lftp may print at most."""
+        began = time.monotonic()
+        harmless("::" * (1 << 19))
+        harmless("::x" * (1 << 18))
+        harmless("##" * (1 << 19))
+        assert time.monotonic() - began < 30
+
+    def test_lines_end_at_line_feeds_only(self) -> None:
+        assert lines_of(b"a\rb\x0bc\n\nd") == ("a\\rb\\x0bc", "", "d")
+        assert lines_of(b"") == ()
+
+    @pytest.mark.parametrize(
+        ("text", "width", "lines"),
+        [
+            ("one two three", 7, ["one two", "three"]),
+            ("untrusted-by-default", 8, ["untruste", "d-by-def", "ault"]),
+            ("日本語", 4, ["日本", "語"]),
+            ("", 5, []),
+        ],
+    )
+    def test_lines_fit_their_columns(self, text: str, width: int, lines: list[str]) -> None:
+        assert wrapped(text, width) == lines
+        assert all(cells(line) <= width for line in lines)
+
+
+class TestTerminal:
+    def test_a_complaint_about_the_setup_is_shown_though_all_passed(self) -> None:
+        shown = printed(run(result("pass")))
+        said = " ".join(shown.split())
+        assert "in its debug log alone: gnutls_priority_set_direct(\\x1b[31m): invalid" in said
+        assert "Timeout" not in shown
+
+    def test_a_failed_step_has_every_complaint_once(self) -> None:
+        shown = printed(run(result("fail")))
+        assert shown.count("gnutls_priority_set_direct(") == shown.count("**** Timeout - reconnecting") == 1
+
+    def test_an_expected_complaint_needs_no_note(self) -> None:
+        of = scenario(expect='verdict = "accepted"\nmessage = "gnutls_priority"')
+        shown = printed(run(ScenarioResult(of, "pass", (step(of, PASSED, attempt("accepted")),))))
+        assert "gnutls" not in shown
+
+    def test_what_is_no_terminal_gets_80_plain_columns(self) -> None:
+        long = scenario("area/" + "long-" * 20, "A title that is too long for its column, with 日本語 in it", steps=3)
+        text = printed(
+            run(result("pass"), result("skip", why="no clock here"), ScenarioResult(long, "pass", (step(long),)))
+        )
+        assert "\x1b" not in text
+        assert "\r" not in text
+        assert all(cells(line) <= 80 for line in text.splitlines() if "long-long" not in line)
+        assert all(line == line.rstrip() for line in text.splitlines())
+
+    def test_the_header_names_the_build(self) -> None:
+        assert printed(run()).startswith("lftp 4.9.2 at /opt/lftp 4.9/lftp, TLS by GnuTLS 3.7.9, dialect status\n")
+
+    def test_an_id_is_never_broken(self) -> None:
+        name = "area/" + "long-" * 20
+        assert name in printed(run(result("pass", name)))
+
+    def test_a_row_shows_what_came_of_each_step(self) -> None:
+        of = scenario(steps=2)
+        text = printed(run(ScenarioResult(of, "fail", (step(of), step(of, FAILED, attempt("accepted"), number=1)))))
+        rows = [" ".join(line.split()) for line in text.splitlines()]
+        assert "FAIL area/case 1 rejected: expired, 0.00" in rows
+        assert "What it shows untrusted" in rows
+        assert "2 accepted" in rows
+
+    def test_the_numbers_of_many_steps_end_in_one_column(self) -> None:
+        of = scenario(steps=10)
+        rows = printed(run(ScenarioResult(of, "pass", tuple(step(of, PASSED, attempt("accepted")) for _ in range(10)))))
+        assert {line.index(" accepted") for line in rows.splitlines() if line.endswith(" accepted")} == {47}
+
+    def test_one_of_a_thing_is_not_several(self) -> None:
+        assert (plural(0, "pair"), plural(1, "pair"), plural(2, "pair")) == ("0 pairs", "1 pair", "2 pairs")
+        assert "\n1 scenario\n" in printed(run(result()))
+
+    def test_a_step_that_fails_together_with_its_control_says_both(self) -> None:
+        of = scenario()
+        failed = step(of, FAILED, control=ControlResult("impostor-refused", attempt("accepted"), BROKEN))
+        assert (failed.status, failed.why) == ("error", ("it was otherwise", "it hung"))
+
+    def test_a_skipped_scenario_says_why(self) -> None:
+        text = printed(run(result("skip", why="libfaketime is not installed")))
+        assert "libfaketime is not installed" in text
+        assert text.endswith("0 passed, 0 failed, 0 errors, 1 skipped in 2.0 s\n")
+
+    def test_a_broken_lab_says_what_broke(self) -> None:
+        broken = result("error", steps=(), why="the server failed in its own thread:\nOSError \x1b[2J")
+        assert "ERROR area/case: the server failed in its own thread:\nOSError \\x1b[2J" in printed(run(broken))
+
+    def test_a_failure_shows_all_three_witnesses(self) -> None:
+        text = printed(run(result("fail"), again={"area/case": "my file.scenario.toml"}, options=("--timeout", "5")))
+        for wanted in (
+            "FAIL area/case, step 1: step 1",
+            "it was otherwise",
+            "expected: rejected: expired, untrusted",
+            "happened: accepted",
+            "/usr/bin/lftp -c 'open x",
+            "set ssl:ca-file x",
+            "lftp ended with exit code 1 after 0.25 s",
+            "ls: \\x1b[31mred",
+            "(10 lines before)",
+            "[7] line 29",
+            "control connection 1, from port 40001, 220 sent",
+            "TLSv1.3 for localhost, the certificate shown is AB:CD:EF:01…",
+            "TLS handshake failed for no name",
+            "TLS alert received: fatal unknown_ca",
+            "clear  234  AUTH TLS",
+            "tls    no reply  USER an\\x1b[2Jna",
+            "tls    login let in: anna, secret",
+            "clear  download RETR file: 3 bytes, cut short",
+            "password readable: no",
+            "payload readable:  yes",
+            "control, port 40001: 9 bytes to the server, 10 to the client",
+            "ftps-lab run 'my file.scenario.toml' --lftp '/opt/lftp 4.9/lftp' --timeout 5",
+        ):
+            assert wanted in text, wanted
+
+    def test_a_failed_control_shows_its_own_evidence(self) -> None:
+        of = scenario()
+        control = ControlResult("impostor-refused", attempt("exposed", stdout=b"the control's output"), FAILED)
+        text = printed(run(ScenarioResult(of, "fail", (step(of, control=control),))))
+        assert "but impostor-refused:" in text
+        assert "its control, impostor-refused: exposed: password to wire" in text
+        assert "the control's output" in text
+
+    def test_contradictions_are_shown(self) -> None:
+        torn = attempt("inconclusive", contradictions=("client and server disagree",))
+        sections = list(step_sections(step(scenario(), BROKEN, torn)))
+        told = {section.heading: section.lines for section in sections}
+        assert told["the witnesses contradict each other"] == ("client and server disagree",)
+
+    @pytest.mark.parametrize(
+        ("ending", "words"),
+        [
+            ({"timed_out": True}, "at its time limit, killed"),
+            ({"signal": 11}, "by signal 11"),
+            ({}, "with exit code 1"),
+        ],
+    )
+    def test_the_end_of_lftp_in_words(self, ending: dict[str, Any], words: str) -> None:
+        sections = step_sections(step(scenario(), FAILED, attempt(**ending)))
+        assert any(words in section.heading for section in sections)
+
+    def test_repeated_steps_show_their_counts(self) -> None:
+        of = scenario()
+        mixed = step(of, FAILED, attempt("exposed"), attempt("exposed"), attempt("rejected"))
+        assert "exposed 2×, rejected 1×" in printed(run(ScenarioResult(of, "fail", (mixed,))))
+
+    def test_what_did_not_run_is_said(self) -> None:
+        assert "\ninterrupted: 1 of 3 scenarios ran\n" in printed(run(result(), total=3, interrupted=True))
+        assert "\nstopped after the first failure (--fail-fast): 1 of 3" in printed(run(result("fail"), total=3))
+
+
+class TestJson:
+    def test_the_shape_is_the_one_of_the_design(self) -> None:
+        control = ControlResult("impostor-refused", attempt("rejected"), PASSED)
+        of = scenario()
+        data = json.loads(
+            json_report.text([run(ScenarioResult(of, "pass", (step(of, control=control),)))], several=False)
+        )
+        assert list(data) == ["schema", "place", "lftp", "results", "summary"]
+        assert data["schema"] == 1
+        assert data["lftp"] == {"path": str(LFTP.path), "version": "4.9.2", "tls": "GnuTLS 3.7.9", "dialect": "status"}
+        assert data["summary"] == {"pass": 1, "fail": 0, "error": 0, "skip": 0}
+        (shown,) = data["results"]
+        assert list(shown) == ["id", "status", "why_skipped", "seconds", "steps"]
+        (told,) = shown["steps"]
+        assert list(told) == ["title", "status", "expected", "actual", "control", "witnesses", "seconds"]
+        assert told["expected"] == {
+            "verdict": "rejected",
+            "reasons": ["expired", "untrusted"],
+            "exposed": None,
+            "to": None,
+            "tls": None,
+            "cipher": None,
+            "server_name": None,
+        }
+        assert told["actual"] == {
+            "verdict": "rejected",
+            "reasons": ["expired", "untrusted"],
+            "exposed": [],
+            "to": [],
+            "message": "no",
+        }
+        assert told["control"] == {
+            "kind": "impostor-refused",
+            "verdict": "rejected",
+            "reasons": ["expired", "untrusted"],
+        }
+        assert list(told["witnesses"]) == ["client", "server", "wire"]
+
+    def test_the_witnesses_are_data(self) -> None:
+        data = json.loads(json_report.text([run(result("fail"))], several=False))
+        witnesses = data["results"][0]["steps"][0]["witnesses"]
+        assert witnesses["client"]["command"] == ["/usr/bin/lftp", "-c", "open x\nls"]
+        assert witnesses["client"]["stderr"] == HOSTILE.decode("utf-8", "backslashreplace")
+        assert witnesses["client"]["words"][0]["text"] == "ls: Fatal error: no"
+        assert witnesses["server"]["commands"][0]["reply"] == 234
+        assert witnesses["wire"]["payload_readable"] is True
+        assert data["results"][0]["steps"][0]["why"] == ["it was otherwise"]
+
+    def test_counts_only_where_a_step_repeats(self) -> None:
+        of = scenario()
+        repeated = step(of, PASSED, attempt(), attempt())
+        data = json.loads(json_report.text([run(ScenarioResult(of, "pass", (repeated,)))], several=False))
+        assert data["results"][0]["steps"][0]["counts"] == {"rejected": 2}
+
+    def test_skips_and_errors_say_why(self) -> None:
+        runs = [run(result("skip", why="no clock"), result("error", steps=(), why="port refused"))]
+        skipped, broken = json.loads(json_report.text(runs, several=False))["results"]
+        assert (skipped["why_skipped"], skipped["steps"]) == ("no clock", [])
+        assert (broken["why_skipped"], broken["why"]) == (None, "port refused")
+
+    def test_several_builds_are_runs(self) -> None:
+        data = json.loads(json_report.text([run(result()), run(result())], several=True))
+        assert list(data) == ["schema", "runs"]
+        assert [each["summary"]["pass"] for each in data["runs"]] == [1, 1]
+
+    def test_it_is_ascii_and_so_fit_for_any_terminal(self) -> None:
+        assert json_report.text([run(result())], several=False).isascii()
+
+
+class TestJUnit:
+    def test_every_status_has_its_element(self) -> None:
+        runs = [
+            run(
+                *(result(status, why="why" if status == "skip" else "") for status in ("pass", "fail", "error", "skip"))
+            )
+        ]
+        root = ET.fromstring(junit.text(runs))  # noqa: S314 - written by ourselves
+        suite = root[0]
+        assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+            "tests": "4",
+            "failures": "1",
+            "errors": "1",
+            "skipped": "1",
+        }
+        assert [[child.tag for child in case] for case in suite.iter("testcase")] == [
+            [],
+            ["failure"],
+            ["error"],
+            ["skipped"],
+        ]
+        assert {each.get("name"): each.get("value") for each in suite.iter("property")}["lftp.dialect"] == "status"
+
+    def test_the_evidence_is_in_it_and_the_xml_is_sound(self) -> None:
+        root = ET.fromstring(junit.text([run(result("fail"))]))  # noqa: S314
+        failure = root.find(".//failure")
+        assert failure is not None
+        assert failure.get("message") == "step 1; it was otherwise"
+        assert "\\x1b[31mred" in (failure.text or "")
+        assert "again: ftps-lab run area/case" in (failure.text or "")
+
+
+class TestKeep:
+    def test_everything_is_there_and_private(self, tmp_path: Path) -> None:
+        folder = prepare(str(tmp_path / "kept"))
+        keeper = Keeper(folder)
+        keeper.keep(scenario(), 1, "", attempt())
+        keeper.keep(scenario(), 1, "impostor-refused", attempt())
+        step_folder = folder / "area/case/1"
+        assert sorted(path.name for path in step_folder.iterdir()) == [
+            "command",
+            "lftp.log",
+            "outcome.json",
+            "rc",
+            "stderr",
+            "stdout",
+            "testimony.json",
+            "wire",
+        ]
+        assert (step_folder / "stderr").read_bytes() == HOSTILE
+        assert (step_folder / "wire/01-control-to-client.bin").read_bytes() == b"to client!"
+        assert json.loads((step_folder / "testimony.json").read_text())["role"] == "genuine"
+        assert json.loads((step_folder / "outcome.json").read_text())["reasons"] == ["expired", "untrusted"]
+        assert (folder / "area/case/1-impostor-refused").is_dir()
+        for path in (step_folder, folder / "area", folder):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        assert stat.S_IMODE((step_folder / "rc").stat().st_mode) == 0o600
+
+    def test_an_earlier_run_of_the_scenario_is_replaced(self, tmp_path: Path) -> None:
+        Keeper(prepare(str(tmp_path / "kept"))).keep(scenario(), 7, "", attempt())
+        Keeper(prepare(str(tmp_path / "kept"))).keep(scenario("area/other"), 1, "", attempt())
+        Keeper(prepare(str(tmp_path / "kept"))).keep(scenario(), 1, "", attempt())
+        assert [path.name for path in (tmp_path / "kept/area/case").iterdir()] == ["1"]
+        assert (tmp_path / "kept/area/other/1").is_dir()
+
+    def test_what_is_not_ours_is_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "precious").write_text("")
+        with pytest.raises(UsageError, match="holds other things"):
+            prepare(str(tmp_path))
+        with pytest.raises(UsageError, match="no folder"):
+            prepare(str(tmp_path / "precious"))
+        assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+    def test_an_id_cannot_lead_out(self, tmp_path: Path) -> None:
+        folder = prepare(str(tmp_path / "kept"))
+        Keeper(folder).keep(scenario("../../outside"), 1, "", attempt())
+        assert (folder / "outside/1/rc").is_file()
+        assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+    def test_a_full_disk_is_one_sentence_and_no_half_of_a_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = prepare(str(tmp_path / "kept"))
+        keeper = Keeper(folder)
+        room = iter([True, True])  # for two files
+
+        def fdopen(descriptor: int, mode: str) -> IO[bytes]:
+            if next(room, False):
+                return real(descriptor, mode)
+            os.close(descriptor)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        real = os.fdopen
+        monkeypatch.setattr("ftps_harness.report.evidence.os.fdopen", fdopen)
+        keeper.keep(scenario(), 1, "", attempt())
+        keeper.keep(scenario(), 2, "", attempt())
+        assert keeper.problem == (
+            f"--keep: the evidence is not complete: {folder}/area/case/1/stdout was not written: "
+            "No space left on device"
+        )
+        assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["command", MARK, "rc"]

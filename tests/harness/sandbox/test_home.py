@@ -1,0 +1,147 @@
+"""The sealed HOME: private, complete, copied for controls, and gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ftps_harness.errors import HarnessError
+from ftps_harness.sandbox.home import Folder, Home
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_everything_is_below_one_private_folder(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        assert home.root.parent == tmp_path
+        for folder in (home.root, home.home, home.dot_lftp, home.elsewhere, home.downloads, home.uploads, home.logs):
+            assert folder.is_dir()
+            assert mode(folder) == 0o700
+            assert folder == home.root or home.root in folder.parents
+        assert home.dot_lftp == home.home / ".lftp"
+
+
+def test_logs_are_outside_of_all_that_lftp_looks_at(tmp_path: Path) -> None:
+    """Each begins empty, at the path of the one before: an rc cannot tell a step from its control by it."""
+    with Home(tmp_path) as home, home.clone() as copy:
+        log = home.next_log()
+        log.write_text("of the run before")
+        assert home.next_log() == log
+        assert not log.exists()
+        assert copy.next_log().relative_to(copy.root) == log.relative_to(home.root)
+        assert home.home not in log.parents
+        assert home.elsewhere not in log.parents
+
+
+def test_rc_is_written_byte_for_byte_and_replaced(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        home.write_rc("a long first version of it\n")
+        path = home.write_rc("\ufeffset x y\r\n")
+        assert path == home.dot_lftp / "rc"
+        assert path.read_bytes() == b"\xef\xbb\xbfset x y\r\n"
+
+
+@pytest.mark.parametrize(("private", "expected"), [(True, 0o600), (False, 0o644)])
+def test_keys_are_readable_by_nobody_else(tmp_path: Path, private: bool, expected: int) -> None:
+    old = os.umask(0o022)
+    try:
+        with Home(tmp_path) as home:
+            assert mode(home.put_file("k", b"x", private=private)) == expected
+    finally:
+        os.umask(old)
+
+
+def test_a_file_that_becomes_a_key_is_private_from_then_on(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        home.put_file("k", b"public")
+        assert mode(home.put_file("k", b"key", private=True)) == 0o600
+
+
+@pytest.mark.parametrize(("folder", "where"), [("lftp", "home/.lftp"), ("home", "home"), ("elsewhere", "elsewhere")])
+def test_files_go_into_the_folder_that_is_meant(tmp_path: Path, folder: Folder, where: str) -> None:
+    with Home(tmp_path) as home:
+        path = home.put_file("certs/my pin.crt", b"data", folder=folder)
+        assert path == home.root / where / "certs" / "my pin.crt"
+        assert path.read_bytes() == b"data"
+        assert home.folder(folder) == home.root / where
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", ".", "", "a/../.."])
+def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    with Home(tmp_path) as home, pytest.raises(HarnessError, match="no name below"):
+        home.put_file(name, b"x")
+
+
+def test_a_link_is_replaced_and_never_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"untouched")
+    with Home(tmp_path) as home:
+        (home.dot_lftp / "rc").symlink_to(outside)
+        home.write_rc("set x y\n")
+        assert outside.read_bytes() == b"untouched"
+
+
+def test_a_copy_has_home_and_uploads_and_a_life_of_its_own(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        home.write_rc("set x y\n")
+        home.put_file("k", b"key", private=True)
+        home.put_file("p", b"pin", folder="elsewhere")
+        home.put_upload("u", b"up")
+        (home.downloads / "d").write_bytes(b"down")
+        home.next_log().write_bytes(b"log")
+        with home.clone() as copy:
+            assert (copy.dot_lftp / "rc").read_bytes() == b"set x y\n"
+            assert mode(copy.dot_lftp / "k") == 0o600
+            assert (copy.elsewhere / "p").read_bytes() == b"pin"
+            assert (copy.uploads / "u").read_bytes() == b"up"
+            assert not list(copy.downloads.iterdir())
+            assert not list(copy.logs.iterdir())
+            copy.write_rc("set x z\n")
+            assert (home.dot_lftp / "rc").read_bytes() == b"set x y\n"
+        assert home.root.exists()
+
+
+def test_downloads_are_cleared(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        (home.downloads / "mirror").mkdir()
+        (home.downloads / "mirror" / "d").write_bytes(b"down")
+        home.clear()
+        assert not list(home.downloads.iterdir())
+
+
+def test_closing_removes_everything_and_is_repeatable(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    locked = home.home / "locked"
+    locked.mkdir()
+    (locked / "file").write_bytes(b"x")
+    locked.chmod(0)
+    home.close()
+    home.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_exception_inside_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Home(tmp_path):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"cannot make a private folder below .*gone.* TMPDIR"):
+        Home(tmp_path / "gone")
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(HarnessError, match="No space left on device"):
+        Home(tmp_path)
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())

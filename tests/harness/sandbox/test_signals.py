@@ -1,0 +1,93 @@
+"""Ctrl-C and its like are heard once, at a moment when everything can be cleared away."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness.sandbox.signals import AskedToEnd, interrupting, told, undisturbed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """The handlers are pytest's again."""
+    before = {each: signal.getsignal(each) for each in ENDING}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+def now() -> list[object]:
+    return [signal.getsignal(each) for each in ENDING]
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_the_first_raises_and_the_others_are_ignored(number: signal.Signals) -> None:
+    with pytest.raises(AskedToEnd), interrupting():
+        signal.raise_signal(number)
+    for each in ENDING:
+        signal.raise_signal(each)  # would end the tests
+
+
+def test_without_a_signal_all_is_as_before() -> None:
+    before = now()
+    with interrupting(), told(list):
+        assert now() != before
+    assert now() == before
+    with pytest.raises(ZeroDivisionError), interrupting():
+        raise ZeroDivisionError
+    assert now() == before
+
+
+def test_the_inner_one_hears_and_the_outer_one_leaves_it_so() -> None:
+    heard: list[int] = []
+    with interrupting():
+        with told(lambda: heard.append(1)):
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        assert heard == [1]
+    assert now() == [signal.SIG_IGN] * 3
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """As under nohup, or in the background of a shell script."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interrupting():
+        signal.raise_signal(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_what_is_undisturbed_is_done_before_ctrl_c_goes_on() -> None:
+    done: list[bool] = []
+
+    def work() -> int:
+        signal.raise_signal(signal.SIGINT)
+        done.append(True)
+        return 7
+
+    with pytest.raises(AskedToEnd):
+        undisturbed(work)
+    assert done == [True]
+
+
+def test_what_is_undisturbed_gives_or_raises() -> None:
+    assert undisturbed(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        undisturbed(lambda: 1 // 0)
+
+
+def test_another_thread_changes_nothing() -> None:
+    """Python lets only the main thread handle signals."""
+    made: list[int] = []
+    thread = threading.Thread(target=lambda: made.append(undisturbed(lambda: 7)))
+    thread.start()
+    thread.join()
+    assert made == [7]

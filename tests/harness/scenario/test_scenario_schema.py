@@ -1,0 +1,106 @@
+"""The JSON Schema is what the code says, and says what the code does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from ftps_harness.scenario import schema, tables
+from ftps_lab.attackers import ATTACKS
+
+COMMITTED = Path(__file__).parents[3] / "scenarios" / "scenario.schema.json"
+
+KEYS = {
+    "": "schema title why tags claim certificates server step",
+    "CertificateTable": "issuer common_name names not_before not_after key same_key_as signature ca path_length "
+    "key_usage usage key_ids",
+    "ServerTable": "protocol certificate chain data_certificate role attack attack_certificate attack_reply attack_how "
+    "require_tls tls user password revoked",
+    "StepTable": "title server host scheme user password files cwd rc rc_file run clock locale repeat control "
+    "why_no_control expect",
+    "StepExpectTable": "verdict reason message exposed to tls cipher server_name how_often otherwise "
+    "classic status openssl",
+    "ExpectTable": "verdict reason message exposed to tls cipher server_name how_often otherwise",
+}
+"""The keys of version 1: programs and files rely on them, so they are written down here once more."""
+
+
+@pytest.fixture(scope="module")
+def generated() -> dict[str, Any]:
+    return schema.json_schema()
+
+
+def test_the_committed_schema_is_the_generated_one() -> None:
+    """CI fails when the two drift apart."""
+    assert COMMITTED.read_text(encoding="utf-8") == schema.text()
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_every_key_of_the_format_is_described(generated: dict[str, Any], name: str) -> None:
+    """All keys, no others, each with a description (but for references, whose target has one)."""
+    table = generated["$defs"][name] if name else generated
+    assert list(table["properties"]) == KEYS[name].split()
+    assert table["additionalProperties"] is False
+    assert all("description" in entry or "$ref" in entry for entry in table["properties"].values())
+
+
+def test_allowed_values_are_listed(generated: dict[str, Any]) -> None:
+    """As in the types."""
+    expect = generated["$defs"]["ExpectTable"]["properties"]
+    assert set(expect["verdict"]["enum"]) == set(get_args(tables.Verdict)) - {"inconclusive"}
+    assert set(expect["reason"]["anyOf"][0]["enum"]) == set(get_args(tables.Reason))
+    assert set(generated["$defs"]["ServerTable"]["properties"]["attack"]["enum"]) == {"none", *ATTACKS}
+    assert generated["properties"]["schema"]["enum"] == [1]
+
+
+def test_what_must_be_there_is_required(generated: dict[str, Any]) -> None:
+    """An override needs no verdict, the table itself does."""
+    assert generated["required"] == ["schema", "title", "why", "server", "step"]
+    assert generated["$defs"]["StepTable"]["required"] == ["title", "expect"]
+    assert generated["$defs"]["StepExpectTable"]["required"] == ["verdict"]
+    assert generated["$defs"]["ExpectTable"]["required"] == []
+
+
+def test_there_is_no_null_in_toml(generated: dict[str, Any]) -> None:
+    """None means "not given" in the code and nothing in the file."""
+    assert "null" not in json.dumps(generated)
+
+
+def test_expected_verdicts_are_all_verdicts_but_one() -> None:
+    """Nothing can expect `inconclusive`."""
+    assert set(get_args(tables.Verdict)) - set(get_args(tables.ExpectedVerdict)) == {"inconclusive"}
+    assert get_args(tables.Dialect) == tables.DIALECTS
+
+
+def test_the_command_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0 written or equal, 1 different, 2 wrong usage; a sentence each."""
+    file = tmp_path / "schema.json"
+    assert schema.main(["--check", str(file)]) == 2
+    assert "No such file" in capsys.readouterr().err
+    assert schema.main([str(file)]) == 0
+    assert schema.main(["--check", str(file)]) == 0
+    file.write_text("{}", encoding="utf-8")
+    assert schema.main(["--check", str(file)]) == 1
+    assert "is not what the code says" in capsys.readouterr().err
+    assert schema.main([]) == 2
+    assert schema.main(["--chek", str(file)]) == 2
+
+
+def test_the_module_runs_without_a_warning() -> None:
+    """As `make check` calls it."""
+    command = [sys.executable, "-W", "error", "-m", "ftps_harness.scenario.schema", "--check", str(COMMITTED)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_importing_the_format_loads_nothing_heavy() -> None:
+    """`ftps-lab list` has to be quick, and an idle pytest plugin too."""
+    code = "import sys, ftps_harness.scenario; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"cryptography", "OpenSSL", "pyftpdlib", "rich", "click", "pytest", "difflib", "ftps_lab", "json"}
+    assert not heavy & set(done.stdout.split())

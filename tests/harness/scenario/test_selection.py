@@ -1,0 +1,200 @@
+"""Which scenarios are meant by names, and where they are looked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness.errors import UsageError
+from ftps_harness.scenario import selection
+from ftps_harness.scenario.selection import (
+    choose,
+    choose_one,
+    default_folder,
+    load_all,
+    outline_all,
+    packaged_folder,
+    write_new,
+)
+from ftps_harness.scenario.template import scenario_template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def put(folder: Path, *ids: str, tags: str = '["mine"]') -> None:
+    """Scenario files below a folder, by id."""
+    for each in ids:
+        path = folder / f"{each}.scenario.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(scenario_template(each).replace('["mine"]', tags))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Somebody's repository with scenarios of their own; the tests stand in it."""
+    root = tmp_path / "checkout"
+    (root / ".git").mkdir(parents=True)
+    put(root / "scenarios", "backup/nightly", "backup/weekly", "web/weekly", "web/upload")
+    monkeypatch.chdir(root)
+    return root
+
+
+def ids(*names: str) -> list[str]:
+    """The ids that names stand for."""
+    return [each.id for each in choose(names)]
+
+
+class TestDefault:
+    def test_the_checkout_has_its_own(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert str(default_folder()) == "scenarios"
+        assert ids() == ["backup/nightly", "backup/weekly", "web/upload", "web/weekly"]
+        (checkout / "src/deep").mkdir(parents=True)
+        monkeypatch.chdir(checkout / "src/deep")
+        assert default_folder() == checkout / "scenarios"
+        monkeypatch.chdir(checkout / "scenarios/web")
+        assert default_folder() == checkout / "scenarios"
+
+    def test_a_folder_without_scenario_files_is_passed_over(
+        self, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (checkout / "src/scenarios").mkdir(parents=True)
+        (checkout / "src/scenarios/other.toml").write_text("")
+        monkeypatch.chdir(checkout / "src")
+        assert default_folder() == checkout / "scenarios"
+
+    def test_the_way_up_ends_at_the_checkout(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A checkout without scenarios inside of one with some has none of its own."""
+        (checkout / "vendor/.git").mkdir(parents=True)
+        monkeypatch.chdir(checkout / "vendor")
+        assert default_folder() == packaged_folder()
+
+    def test_outside_of_a_checkout_nothing_above_is_taken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A scenario may run any command: what somebody left in /tmp/scenarios is not for who stands in /tmp/mine."""
+        put(tmp_path / "scenarios", "planted/case")
+        (tmp_path / "mine").mkdir()
+        monkeypatch.chdir(tmp_path / "mine")
+        assert default_folder() == packaged_folder()
+        monkeypatch.chdir(tmp_path)
+        assert str(default_folder()) == "scenarios"
+
+    def test_the_packaged_ones_are_those_of_the_source_or_the_wheel(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert (packaged_folder() / "document").is_dir()
+        package = tmp_path / "site-packages/ftps_harness"
+        (package / "catalogue").mkdir(parents=True)
+        monkeypatch.setattr(selection, "__file__", str(package / "scenario" / "selection.py"))
+        assert packaged_folder() == package / "catalogue"
+
+    def test_an_empty_catalogue_is_a_sentence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(selection, "packaged_folder", lambda: tmp_path / "none")
+        with pytest.raises(UsageError, match=r"there is no \.scenario\.toml file below"):
+            choose([])
+
+
+@pytest.mark.usefixtures("checkout")
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("backup/nightly", ["backup/nightly"]),
+            ("nightly", ["backup/nightly"]),
+            ("web", ["web/upload", "web/weekly"]),
+            ("web/", ["web/upload", "web/weekly"]),
+            ("scenarios/web", ["web/upload", "web/weekly"]),
+            ("./scenarios", ["backup/nightly", "backup/weekly", "web/upload", "web/weekly"]),
+            ("scenarios/web/upload.scenario.toml", ["web/upload"]),
+            ("document/untrusted-by-default", ["document/untrusted-by-default"]),
+        ],
+    )
+    def test_a_name_stands_for(self, name: str, meant: list[str]) -> None:
+        """Ids, cases, areas, folders, files; and where the checkout has no such name, the packaged ones."""
+        assert ids(name) == meant
+
+    def test_each_is_taken_once_in_the_order_of_the_names(self) -> None:
+        assert ids("web", "backup", "web/upload", "scenarios/web/upload.scenario.toml") == [
+            "web/upload",
+            "web/weekly",
+            "backup/nightly",
+            "backup/weekly",
+        ]
+
+    def test_a_case_in_two_areas_must_be_said_in_full(self) -> None:
+        with pytest.raises(UsageError, match='"weekly" is the name of several scenarios: backup/weekly, web/weekly'):
+            choose(["weekly"])
+
+    @pytest.mark.parametrize(
+        ("name", "near"), [("backup/nigtly", "backup/nightly"), ("nigtly", "nightly"), ("bakcup", "backup")]
+    )
+    def test_a_mistyped_name_gets_the_nearest(self, name: str, near: str) -> None:
+        with pytest.raises(UsageError, match=f'Did you mean "{near}"'):
+            choose([name])
+
+    def test_a_folder_without_scenarios_is_a_sentence(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"there is no \.scenario\.toml file below this folder"):
+            choose([str(tmp_path / "checkout/.git")])
+
+    def test_two_files_of_one_id_are_refused(self, tmp_path: Path) -> None:
+        put(tmp_path / "elsewhere", "web/upload")
+        with pytest.raises(UsageError, match="has the id web/upload, and so has"):
+            choose(["web/upload", str(tmp_path / "elsewhere")])
+
+    def test_an_id_has_no_dots_in_it(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The evidence is kept below a folder that is named by the id."""
+        monkeypatch.chdir(checkout / "scenarios/web")
+        assert ids("../web/../backup/nightly.scenario.toml") == ["backup/nightly"]
+
+    def test_again_names_what_can_be_typed(self) -> None:
+        (by_id, by_path) = choose(["nightly", "scenarios/web/upload.scenario.toml"])
+        assert (by_id.again, by_path.again) == ("backup/nightly", "scenarios/web/upload.scenario.toml")
+
+    def test_one_must_be_one(self) -> None:
+        assert choose_one("nightly").id == "backup/nightly"
+        with pytest.raises(UsageError, match="stands for 2 scenarios; name one of web/upload"):
+            choose_one("web")
+
+
+class TestReading:
+    def test_tags_are_alternatives(self, checkout: Path) -> None:
+        put(checkout / "scenarios", "web/slow", tags='["slow"]')
+        put(checkout / "scenarios", "web/both", tags='["slow", "mine"]')
+        chosen = choose(["web"])
+        assert [each.id for each in outline_all(chosen, ["slow"])] == ["web/both", "web/slow"]
+        assert len(load_all(chosen, ["slow", "mine"])) == 4
+        with pytest.raises(UsageError, match=r'the tag "slwo".* Did you mean "slow"'):
+            load_all(chosen, ["mine", "slwo"])
+
+    def test_all_that_is_wrong_with_all_files_is_named(self, checkout: Path) -> None:
+        (checkout / "scenarios/web/upload.scenario.toml").write_text("not toml")
+        (checkout / "scenarios/backup/weekly.scenario.toml").write_text('schema = 1\ntitle = 7\nwhy = ""')
+        with pytest.raises(UsageError) as caught:
+            load_all(choose([]))
+        said = str(caught.value)
+        assert "scenarios/web/upload.scenario.toml: is not TOML" in said
+        assert "scenarios/backup/weekly.scenario.toml: title: must be a string" in said
+
+
+class TestNew:
+    def test_what_it_writes_is_a_scenario(self, checkout: Path) -> None:
+        path = write_new("scenarios/mine/first")
+        assert path.resolve() == checkout / "scenarios/mine/first.scenario.toml"
+        assert [each.id for each in load_all(choose(["mine"]))] == ["mine/first"]
+
+    def test_it_overwrites_nothing(self, checkout: Path) -> None:
+        (checkout / "link.scenario.toml").symlink_to("nowhere")
+        for name in ("scenarios/web/upload", "scenarios/web/upload.scenario.toml", "link"):
+            with pytest.raises(UsageError, match="there is such a file already"):
+                write_new(name)
+        assert not (checkout / "nowhere").exists()
+
+    @pytest.mark.usefixtures("checkout")
+    @pytest.mark.parametrize("name", ["", "web/", ".", "..", "a\nb", "scenarios/web/upload.scenario.toml/x"])
+    def test_what_is_no_name_is_refused(self, name: str) -> None:
+        with pytest.raises(UsageError, match=r"is no name for a scenario|cannot be written"):
+            write_new(name)

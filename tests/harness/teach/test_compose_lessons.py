@@ -1,0 +1,334 @@
+"""The classroom as teachers and learners have it: `up`, every lesson of docs/classroom.md typed in, `down`.
+
+One test, for it is one classroom: building, starting and ending it is most of its time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ftps_lab.classroom.hosts import HOSTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_lab.containers import Engine
+
+ROOT = Path(__file__).parents[3]
+LESSONS = (ROOT / "docs/classroom.md").read_text()
+
+ANSWER_SECONDS = 60
+BUILD_SECONDS = 900
+TOLD_SECONDS = 20
+"""A host looks once in a second; nobody waits longer for what it tells."""
+
+FETCH = "openssl s_client -starttls ftp -connect"
+
+PROMPT = re.compile(r"(student\$|teacher\$|lftp \S+>) ?(.*)")
+
+
+@dataclass
+class Typed:
+    """One command of the lessons.
+
+    Attributes:
+        who: ``student`` or ``teacher``.
+        command: What is typed at the shell.
+        inside: What is typed at lftp's own prompt.
+        shown: What the document says comes of it; `…` stands for anything.
+    """
+
+    who: str
+    command: str
+    inside: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The whole output: a line of `…` is any number of lines, elsewhere it is any part of one."""
+        lines = [r"(?:.*\n)*" if line == "…" else f"{_part(line)}\n" for line in self.shown]
+        return re.compile("".join(lines))
+
+    @property
+    def script(self) -> str:
+        """For the shell; lftp reads its own commands where it would read a terminal."""
+        if not self.inside:
+            return self.command
+        return f"printf '%s\\n' {shlex.join(self.inside)} | {self.command}"
+
+
+def _part(line: str) -> str:
+    return ".+".join(map(re.escape, line.split("…")))
+
+
+def typed(text: str) -> list[Typed]:
+    """Every command in the console blocks of a document, in order."""
+    commands: list[Typed] = []
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for line in block.splitlines():
+            prompt = PROMPT.fullmatch(line)
+            if prompt is None:
+                commands[-1].shown.append(line)
+            elif prompt[1].startswith("lftp"):
+                commands[-1].inside.append(prompt[2])
+            else:
+                commands.append(Typed(prompt[1].removesuffix("$"), prompt[2]))
+    return commands
+
+
+class Classroom:
+    """A classroom under a name of its own, ended whatever happens."""
+
+    def __init__(self, compose: list[str]) -> None:
+        self.project = f"ftps-lab-test-{uuid.uuid4().hex[:8]}"
+        self._compose = compose
+        # Images of their own: a test takes no teacher's away. They stay, as what the next test's are made from.
+        self._environment = {**os.environ, "COMPOSE_PROJECT_NAME": self.project, "CLASSROOM_TAG": "test"}
+
+    def compose(self, *arguments: str, timeout: float = ANSWER_SECONDS, stdin: str = "") -> tuple[int, str, str]:
+        """Exit code, output and errors."""
+        done = subprocess.run(
+            [*self._compose, *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def must(self, *arguments: str, **more: Any) -> str:
+        """Its output, of a command that works."""
+        code, output, errors = self.compose(*arguments, **more)
+        assert code == 0, f"{shlex.join(arguments)}: exit code {code}\n{output}\n{errors}"
+        return output
+
+    @contextlib.contextmanager
+    def student(self, service: str = "student") -> Iterator[Student]:
+        """A learner's shell."""
+        process = subprocess.Popen(
+            [*self._compose, "run", "--rm", "-T", service, "bash"],
+            cwd=ROOT,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # Compose's own progress
+            text=True,
+        )
+        with process:
+            student = Student(process)
+            student.type("exec 2>&1; export LC_ALL=C")
+            yield student
+            process.stdin and process.stdin.close()
+            process.wait(ANSWER_SECONDS)
+
+    def teacher(self, command: str) -> str:
+        """What is typed beside the learners: `docker compose …`, whichever Compose there is."""
+        words = shlex.split(command)
+        assert words[:2] == ["docker", "compose"], command
+        unattended = {"exec": ["-T"], "logs": ["--no-color"]}[words[2]]
+        return self.must(words[2], *unattended, *words[3:])
+
+    def has_openssl(self) -> bool:
+        """Whether there is the optional learner's image; not with v2, whose builder would compile it once more."""
+        if self._compose != ["docker-compose"]:
+            return False
+        code, output, errors = self.compose("build", "student-openssl", timeout=BUILD_SECONDS)
+        assert code == 0 or "the other clients do not need this image" in output + errors, output + errors
+        return code == 0
+
+    def left(self) -> list[str]:
+        """Containers, networks and volumes of this classroom."""
+        label = f"label=com.docker.compose.project={self.project}"
+        found = []
+        for kind in (["ps", "-a"], ["network", "ls"], ["volume", "ls"]):
+            found += subprocess.check_output(["docker", *kind, "-q", "--filter", label], text=True).split()
+        return found
+
+    def inspected(self, *, ended: bool = False) -> dict[str, Any]:
+        """What the engine says of every container, by service; those that have ended only where asked for."""
+        label = f"label=com.docker.compose.project={self.project}"
+        listed = ["docker", "ps", "-q", *(["-a"] if ended else []), "--filter", label]
+        numbers = subprocess.check_output(listed, text=True).split()
+        containers = json.loads(subprocess.check_output(["docker", "inspect", *numbers], text=True))
+        return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in containers}
+
+
+class Student:
+    """A shell that reads commands and says when each is done."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def type(self, script: str) -> str:
+        """What comes of it, on both streams."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        end = f"done-{uuid.uuid4().hex}"
+        self._process.stdin.write(f"{{ {script}\n}} </dev/null\necho {end}\n")
+        self._process.stdin.flush()
+        lines: list[str] = []
+        for line in self._process.stdout:
+            if line.endswith(f"{end}\n"):
+                return "".join([*lines, line.removesuffix(f"{end}\n")])
+            lines.append(line)
+        raise AssertionError(f"the learner's shell ended during {script!r}:\n{''.join(lines)}")
+
+
+@pytest.fixture(params=["docker compose", "docker-compose"])
+def classroom(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Classroom]:
+    """With Compose v2, a plugin of docker, and with 1.29."""
+    if shutil.which("docker") is None:
+        pytest.skip("no docker command here (Debian: apt install docker.io)")
+    compose: list[str] = request.param.split()
+    if (
+        shutil.which(compose[0]) is None
+        or subprocess.run([*compose, "version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip(f"no {request.param} here (Debian: apt install docker-compose)")
+    classroom = Classroom(compose)
+    try:
+        yield classroom
+    finally:
+        classroom.compose("--profile", "student", "down", "-v", "--remove-orphans")
+    assert classroom.left() == []
+
+
+def test_the_lessons_can_be_read() -> None:
+    """The document is not empty to our eyes, and each of its hosts is in a lesson."""
+    commands = typed(LESSONS)
+    assert len(commands) >= 40
+    assert {command.who for command in commands} == {"student", "teacher"}
+    assert [host.address for host in HOSTS.values() if not any(host.address in each.command for each in commands)] == []
+    assert [each.command for each in commands if each.command.startswith("lftp") and not each.shown] == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "output", "fits"),
+    [
+        (["ls: Fatal error (…)"], "ls: Fatal error (AB:CD)\n", True),
+        (["ls: Fatal error (…)"], "ls: Fatal error ()\n", False),
+        (["a", "b"], "a\nmore\nb\n", False),
+        (["a", "…", "b"], "a\nmore\nb\n", True),
+        ([], "", True),
+        ([], "unexpected\n", False),
+    ],
+)
+def test_what_is_shown_is_all_that_may_come(shown: list[str], output: str, fits: bool) -> None:
+    assert bool(Typed("student", "x", shown=shown).pattern.fullmatch(output)) is fits
+
+
+@pytest.mark.lftp
+def test_the_classroom(classroom: Classroom) -> None:
+    classroom.must("build", "example", timeout=BUILD_SECONDS)
+    classroom.must("build", "student", "student-bullseye", timeout=BUILD_SECONDS)
+    classroom.must("up", "-d")
+    with classroom.student() as student:
+        prove_rights(classroom)
+        prove_sealed(classroom, student)
+        teach(classroom, student)
+    with classroom.student("student-bullseye") as student:
+        teach_the_document(student)
+    if classroom.has_openssl():
+        with classroom.student("student-openssl") as student:
+            assert "Certificate verification: self-signed certificate" in student.type("echo ls | lftp example.com")
+            student.type(f"{FETCH} example.com:21 | openssl x509 >mycert.crt; echo 'set ssl:ca-file mycert.crt' >rc")
+            assert "welcome.txt" in student.type("echo ls | lftp example.com")
+    classroom.must("stop")
+    ends = {name: each["State"]["ExitCode"] for name, each in classroom.inspected(ended=True).items()}
+    # 137: it did not heed SIGTERM, and was killed. A learner's container may still be on its way out.
+    assert {name: code for name, code in ends.items() if name in HOSTS} == dict.fromkeys(HOSTS, 0)
+    classroom.must("up", "-d")  # the same containers once more, as after Ctrl-C
+    with classroom.student() as student:
+        student.type(f"{FETCH} vsftpd.example.com:21 | openssl x509 >mycert.crt; echo 'set ssl:ca-file mycert.crt' >rc")
+        assert "welcome.txt" in student.type("echo ls | lftp vsftpd.example.com")
+    classroom.must("down", "-v")
+    assert classroom.left() == []
+
+
+def prove_rights(classroom: Classroom) -> None:
+    """No way in, and no more rights than needed: what the engine says."""
+    found = classroom.inspected()
+    assert set(found) == {*HOSTS, "student"}
+    for name, container in found.items():
+        host = container["HostConfig"]
+        assert host["ReadonlyRootfs"], name
+        assert not host["Privileged"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert host["SecurityOpt"] == ["no-new-privileges:true"], name
+        assert not host["PortBindings"], name
+        assert not any(container["NetworkSettings"]["Ports"].values()), name
+        assert len(container["NetworkSettings"]["Networks"]) == 1, name
+        assert (container["Config"]["User"] == "root") is (name == "vsftpd"), name
+        if name != "student":
+            assert container["State"]["Health"]["Status"] == "healthy", name
+
+
+def prove_sealed(classroom: Classroom, student: Student) -> None:
+    """No way out: what a learner can do; also not to this machine, whose address an internal network usually has."""
+    (network,) = classroom.inspected()["student"]["NetworkSettings"]["Networks"].values()
+    machine = network["Gateway"] or network["IPAddress"].rpartition(".")[0] + ".1"
+    with socket.create_server(("", 0)) as listener:
+        port = listener.getsockname()[1]
+        socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS).close()  # it is there
+        knocked = student.type(f"timeout 10 bash -c 'echo >/dev/tcp/{machine}/{port}' || echo no way out")
+        assert knocked.endswith("no way out\n")
+    assert "Read-only file system" in student.type("touch /usr/bin/x")
+    assert "Read-only file system" in student.type("touch /handout/x")
+    assert student.type("id -u") == "1000\n"
+    began = time.monotonic()
+    assert "open: exmaple.com: " in student.type("lftp -e 'ls; exit' exmaple.com")
+    assert time.monotonic() - began < 10, "a mistyped name keeps a learner waiting"
+
+
+def teach(classroom: Classroom, student: Student) -> None:
+    """Every command of docs/classroom.md, and exactly what it says comes of it."""
+    for each in typed(LESSONS):
+        output = student.type(each.script) if each.who == "student" else eventually(classroom, each)
+        assert each.pattern.fullmatch(output), f"{each.command}\n{output}\ninstead of\n" + "\n".join(each.shown)
+
+
+def eventually(classroom: Classroom, each: Typed) -> str:
+    """What a host tells goes through the engine, and may come a moment later; other commands are given once."""
+    output = classroom.teacher(each.command)
+    deadline = time.monotonic() + TOLD_SECONDS
+    while " logs " in each.command and not each.pattern.fullmatch(output) and time.monotonic() < deadline:
+        time.sleep(0.2)
+        output = classroom.teacher(each.command)
+    return output
+
+
+def teach_the_document(student: Student) -> None:
+    """The document word by word, with the build whose words it has: lftp 4.8.4."""
+    assert "Fatal error: Certificate verification: Not trusted" in student.type("echo ls | lftp example.com")
+    student.type("echo 'set ssl:verify-certificate no' > ~/.lftp/rc")
+    assert "welcome.txt" in student.type("echo ls | lftp example.com")
+    said = student.type("openssl s_client -showcerts -connect example.com:21 -starttls ftp")
+    (chain,) = re.findall(r"^Certificate chain\n(.*?)^---\n", said, re.DOTALL | re.MULTILINE)
+    (certificate,) = re.findall(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n", chain, re.DOTALL)
+    student.type(f"cat > mycert.crt <<'E'\n{certificate}E")
+    student.type("echo 'set ssl:ca-file \"mycert.crt\"' > ~/.lftp/rc")
+    assert "welcome.txt" in student.type("echo ls | lftp example.com")
+    name = "Certificate verification: certificate common name doesn't match requested host name"
+    student.type(
+        "openssl s_client -showcerts -connect mismatched.example.com:21 -starttls ftp | openssl x509 > mycert.crt"
+    )
+    assert name in student.type("echo ls | lftp mismatched.example.com")
+    student.type("echo 'set ssl:check-hostname no' >> ~/.lftp/rc")
+    assert "welcome.txt" in student.type("echo ls | lftp mismatched.example.com")

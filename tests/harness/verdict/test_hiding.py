@@ -1,0 +1,111 @@
+"""What `may_hide` does not read word by word has no word that matters."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from ftps_harness.verdict import hiding
+from ftps_harness.verdict.hiding import may_be_script, may_hide
+
+HOME = Path("/h")
+PIECES = [
+    "get",
+    "ls",
+    "set",
+    "alias",
+    "x",
+    "she",
+    "ll",
+    "local",
+    "edit",
+    "fi",
+    "le:",
+    "shell",
+    "ssl:a",
+    "/",
+    "/opt",
+    "/h/x",
+    "..",
+    "a/../b",
+    "~",
+    "~x",
+    "~/y",
+    "file:/x",
+    ".",
+    "|",
+    "||",
+    "&&",
+    "&",
+    ";",
+    ">",
+    ">>",
+    '"',
+    "'",
+    "\\",
+    "!",
+    "#",
+    "(",
+    ")",
+]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_command_that_is_not_read_could_hide_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random lines of all that matters, read in full and with the short cut."""
+    chance = random.Random(seed)
+    lines = [
+        "".join(chance.choice((*PIECES, " ", " ", "\t", "\n")) for _ in range(chance.randint(1, 9)))
+        for _ in range(3000)
+    ]
+    short = [may_hide([line], HOME) for line in lines]
+    monkeypatch.setattr(hiding, "_WORTH_READING", re.compile(""))
+    assert short == [may_hide([line], HOME) for line in lines]
+    assert True in short
+    assert False in short
+
+
+@pytest.mark.parametrize("line", ["get x -o /tmp/x", "get x -o '/tmp/x'", "cat x | gzip", "!id", "get x -o ~root/x"])
+def test_what_leads_out_of_home_hides(line: str) -> None:
+    assert may_hide([line], HOME)
+
+
+def test_a_certificate_hides_nothing() -> None:
+    """Its base64 is read as commands where the rc names it; a line of it may begin with a slash."""
+    assert not may_hide(["-----BEGIN CERTIFICATE-----\nMIIB/k+x\n/9j+aa==\n-----END CERTIFICATE-----\n"], HOME)
+
+
+@pytest.mark.parametrize("line", ["get 3B -o 3B.got", "set net:max-retries 1; mput 3B 64K"])
+def test_what_is_only_transferred_is_no_script(line: str) -> None:
+    """Three random bytes hold a ``|`` or begin with ``!`` in 1 of 64 runs; they are content, not commands."""
+    assert not may_be_script("3B", [line])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["source 3B"],
+        [". '3B'"],
+        ["get x -o 3B && source 3B"],
+        ["put x || source 3B"],
+        ["(source 3B)"],
+        ["alias put source", "put 3B"],
+        ["al put source; put 3B"],
+        ["eval al put source", "put 3B"],
+        ["!cat 3B"],
+        ["queue source 3B"],
+    ],
+)
+def test_what_anything_else_names_may_be_a_script(lines: list[str]) -> None:
+    assert may_be_script("3B", lines)
+
+
+def test_what_no_command_names_is_no_script() -> None:
+    assert not may_be_script("3B", ["source other; get x", "ls"])
+
+
+def test_a_script_may_be_named_with_a_backslash() -> None:
+    assert may_be_script("a b", ["source a\\ b"])

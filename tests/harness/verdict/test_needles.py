@@ -1,0 +1,130 @@
+"""A password is found wherever it stands in bytes, in the usual encodings; what is public or anonymous is none."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from ftps_harness.sandbox.secrets import Secrets
+from ftps_harness.verdict.needles import Passwords, as_text, is_secret, passwords_in_clear, passwords_sent
+from ftps_lab.testimony import Credential, Testimony, WireRecord
+
+PASSWORDS = ["Tr0ub4dor&3 ", 'it\'s 100% "#1" @home $HOME, ü/\\', "s3cr3t", "пароль", "pass-abcdefghijkm23456789"]
+LOGIN = Credential(1, "user", "pass-secret", "tls", accepted=True)
+
+
+def heard(stream: bytes, kind: str = "control") -> list[WireRecord]:
+    """What one client sent."""
+    return [WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b"")]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_a_password_is_found_in_every_usual_encoding(password: str) -> None:
+    passwords = Passwords.of([password])
+    plain = password.encode()
+    for before in (b"", b"x", b"me", b"bob:", b"alice:", b"PASS "):
+        for behind in (b"", b" ", b"\r\n", b"xyz"):
+            assert passwords.found_in(before + plain + behind)
+            assert passwords.found_in(base64.b64encode(before + plain + behind))
+            assert passwords.found_in(base64.urlsafe_b64encode(before + plain + behind))
+            assert passwords.found_in((before + plain + behind).hex().encode())
+            assert passwords.found_in((before + plain + behind).hex().upper().encode())
+            assert passwords.found_in(base64.encodebytes(b"x" * 50 + before + plain + behind))
+    assert passwords.found_in(b"ftp://u:" + quote(password, safe="").encode() + b"@host/")
+    assert passwords.found_in(quote(password).lower().encode() if password.islower() else quote(password).encode())
+    assert passwords.found_in(b"p=" + quote_plus(password).encode())
+    assert passwords.found_in("".join(f"%{byte:02X}" for byte in plain).encode())
+
+
+def test_a_password_in_latin_1_is_the_same_password() -> None:
+    passwords = Passwords.of(["größer"])
+    assert passwords.found_in("PASS größer".encode("latin-1"))
+    assert passwords.found_in(base64.b64encode("x:größer".encode("latin-1")))
+    assert as_text("größer".encode("latin-1")) == as_text("größer".encode()) == "größer"
+
+
+def test_a_password_whose_latin_1_is_short_is_looked_for_in_utf_8_only() -> None:
+    """Three bytes turn up by chance in any stream."""
+    passwords = Passwords.of(["öäü"])
+    assert passwords.found_in("öäü".encode())
+    assert not passwords.found_in(b"x" + "öäü".encode("latin-1"))
+
+
+def test_a_verb_is_compared_in_upper_case() -> None:
+    passwords = Passwords.of(["pass-secret"])
+    assert passwords.found_in_upper_case(b"PASS-SECRET")
+    assert passwords.found_in_upper_case(base64.b64encode(b"pass-secret").upper())
+    assert not passwords.found_in_upper_case(b"PASS")
+
+
+@pytest.mark.parametrize("password", ["a", "abcde", ""])
+def test_a_short_password_is_not_looked_for(password: str) -> None:
+    """Five bytes are in each megabyte of TLS now and then, and in many a word."""
+    assert not Passwords.of([password]).found_in(b"PASS abcde\r\n")
+
+
+@pytest.mark.parametrize("public", ["backup", "BACKUP", "backup@shop.example"])
+def test_a_password_that_is_part_of_a_public_name_is_not_looked_for(public: str) -> None:
+    assert not Passwords.of(["backup"], public=[public]).found_in(b"USER backup\r\n")
+    assert Passwords.of(["backup!"], public=[public]).found_in(b"PASS backup!\r\n")
+
+
+def test_other_bytes_hold_no_password() -> None:
+    passwords = Passwords.of(PASSWORDS)
+    noise = b"".join([*Secrets.new(1 << 20).tree.values(), b"%41%zz%", base64.b64encode(b"pass-abcdefghijkm")])
+    assert not passwords.found_in(noise)
+    assert not Passwords().found_in(b"%41")
+
+
+@pytest.mark.parametrize(
+    ("change", "secret"),
+    [
+        ({}, True),
+        ({"password": "x"}, True),
+        ({"accepted": False}, True),
+        ({"user": ""}, True),
+        ({"user": "anonymous"}, False),
+        ({"user": "Anonymous", "password": "me@home"}, False),
+        ({"password": "lftp@"}, False),
+        ({"password": ""}, False),
+        ({"password": None}, False),
+    ],
+)
+def test_whose_credentials_are_secret(change: dict[str, str], secret: bool) -> None:
+    login = replace(LOGIN, **change)  # type: ignore[arg-type]  # the table has one value for each
+    assert is_secret(login) is secret
+    assert list(passwords_sent(Testimony("genuine", credentials=(login,)))) == ([login.password] if secret else [])
+
+
+def test_what_the_server_behind_an_attacker_was_told_is_secret_too() -> None:
+    behind = Testimony("genuine", credentials=(LOGIN,))
+    assert list(passwords_sent(Testimony("impostor", behind=behind))) == ["pass-secret"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "found"),
+    [
+        (b"USER u\r\nPASS x\r\n", ["x"]),
+        (b"USER u\r\nPASS  two blanks \r\n", [" two blanks "]),
+        (b"user u\npass x\n", ["x"]),
+        (b"USER u\r\n  PASS x\r\n", ["x"]),
+        (b"PASS x", ["x"]),
+        (b"AUTH TLS\r\nUSER u\r\nPASS x\r\nUSER v\r\nPASS y\r\n", ["x", "y"]),
+        (b"USER anonymous\r\nPASS x\r\nUSER u\r\nPASS y\r\n", ["y"]),
+        (b"USER anonymous\r\nPASS lftp@\r\n", []),
+        (b"USER u\r\nPASS lftp@\r\n", []),
+        (b"USER u\r\nPASS \r\n", []),
+        (b"USER u\r\nPASSIVE x\r\nXPASS y\r\n", []),
+        ("PASS größer\r\n".encode("latin-1"), ["größer"]),
+        (b"GET ftp://h/ HTTP/1.1\r\nAuthorization: Basic " + base64.b64encode(b"u:a:b") + b"\r\n", ["a:b"]),
+        (b"GET / HTTP/1.1\r\nProxy-Authorization: basic " + base64.b64encode(b"u:p") + b"\r\n", ["p"]),
+        (b"GET / HTTP/1.1\r\nAuthorization: Basic " + base64.b64encode(b"anonymous:lftp@") + b"\r\n", []),
+        (b"GET / HTTP/1.1\r\nAuthorization: Basic a\r\n", []),
+    ],
+)
+def test_passwords_in_the_text_of_a_control_connection(stream: bytes, found: list[str]) -> None:
+    assert list(passwords_in_clear(heard(stream))) == found
+    assert list(passwords_in_clear(heard(stream, kind="data"))) == []

@@ -1,0 +1,686 @@
+"""Three witnesses to one outcome: each verdict needs all of them, and each lie of one of them is noticed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ftps_harness.client.messages import Word
+from ftps_harness.verdict.needles import Passwords
+from ftps_harness.verdict.outcome import ClientAccount, Outcome, Situation, Task, WireAccount, conclude
+from ftps_lab.testimony import TLS_IN_CLEAR, Command, Connection, Credential, Handshake, Testimony, Transfer
+
+PASSWORD = "pass-secret"
+PASSWORDS = Passwords.of([PASSWORD])
+GENUINE = "AA:AA"
+STRANGER = "BB:BB"
+PEER = ("127.0.0.1", 40001)
+DATA_PEER = ("127.0.0.1", 40002)
+
+BUT_NOT_BY_TLS = "but not by a login and transfers over TLS to the genuine server"
+
+REFUSAL = Word("ls: Fatal error: Certificate verification: Not trusted", frozenset({"untrusted"}), "reason", "DD:DD")
+UNKNOWN = Word("ls: Fatal error: the moon is full", frozenset(), "unknown")
+LOGIN = Word("ls: Login failed: 530 Login incorrect.", frozenset(), "login")
+NO_TLS = Word("ls: Login failed: ftp:ssl-force is set …", frozenset({"tls-required"}), "reason")
+NO_HANDSHAKE = Word("ls: Fatal error: gnutls_handshake: …", frozenset({"tls-handshake"}), "reason")
+RETRIES = Word("ls: Fatal error: max-retries exceeded", frozenset(), "retries")
+ACCESS = Word("get: Access failed: 550 no", frozenset(), "access")
+
+CONTROL = Connection(1, "control", PEER, 0.0, greeted=True)
+DATA = Connection(2, "data", DATA_PEER, 0.1)
+SHAKEN = Handshake(1, True, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "localhost", GENUINE)
+SHAKEN_DATA = replace(SHAKEN, connection=2)
+BROKEN = Handshake(1, False, "", "", None, GENUINE, "alert")
+LISTED = Transfer(2, 1, "LIST", "", "download", 100, "0" * 64, "tls", GENUINE, True)
+UPLOADED = Transfer(2, 1, "STOR", "x", "upload", 100, "1" * 64, "tls", GENUINE, True)
+LET_IN = Credential(1, "user", PASSWORD, "tls", True)
+PASS = Command(1, "PASS", "", "tls", 230)
+
+SITUATION = Situation(PASSWORDS, GENUINE, settled=True, sent=frozenset({"DD:DD"}))
+DONE = ClientAccount(0, None, False, (), (), (Task("list", True, True),), holds_payload=True)
+REFUSED = ClientAccount(1, None, False, (REFUSAL,), (), (Task("list", False, False),))
+ACCEPTING = Testimony("genuine", (CONTROL, DATA), (SHAKEN, SHAKEN_DATA), (), (PASS,), (LET_IN,), (LISTED,))
+REFUSED_BY_CLIENT = Testimony("genuine", (CONTROL,), (SHAKEN,))
+MUCH = (5000, 5000)
+SILENT = WireAccount((("control", PEER[1]), ("data", DATA_PEER[1])), False, False, (MUCH, MUCH))
+SILENT_CONTROL = WireAccount((("control", PEER[1]),), False, False, (MUCH,))
+
+
+def conclude_with(
+    client: ClientAccount = DONE,
+    server: Testimony = ACCEPTING,
+    wire: WireAccount = SILENT,
+    **situation: Any,
+) -> Outcome:
+    return conclude(replace(SITUATION, **situation), client, server, wire)
+
+
+def test_accepted_when_all_three_agree() -> None:
+    assert conclude_with().verdict == "accepted"
+
+
+def test_rejected_when_lftp_says_why_and_the_server_showed_a_certificate() -> None:
+    outcome = conclude_with(REFUSED, REFUSED_BY_CLIENT, SILENT_CONTROL)
+    assert outcome.verdict == "rejected"
+    assert outcome.reasons == {"untrusted"}
+
+
+INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
+    "text in no table": (
+        replace(REFUSED, words=(UNKNOWN,)),
+        REFUSED_BY_CLIENT,
+        SILENT_CONTROL,
+        "in no dialect's table: 'ls: Fatal error: the moon is full'",
+    ),
+    "a known and an unknown word": (
+        replace(REFUSED, words=(REFUSAL, UNKNOWN)),
+        REFUSED_BY_CLIENT,
+        SILENT_CONTROL,
+        "in no dialect's table: 'ls: Fatal error: the moon is full'",
+    ),
+    "a refused certificate that nobody showed": (
+        REFUSED,
+        Testimony("genuine", (CONTROL,)),
+        SILENT_CONTROL,
+        "finished no TLS handshake",
+    ),
+    "a refused certificate after a broken handshake": (
+        REFUSED,
+        Testimony("genuine", (CONTROL,), (BROKEN,)),
+        SILENT_CONTROL,
+        "finished no TLS handshake",
+    ),
+    "a refused certificate that this server does not show": (
+        replace(REFUSED, words=(replace(REFUSAL, fingerprint="CC:CC"),)),
+        REFUSED_BY_CLIENT,
+        SILENT_CONTROL,
+        "lftp refused a certificate that this server does not show",
+    ),
+    "a certificate that was not declared": (
+        REFUSED,
+        replace(REFUSED_BY_CLIENT, handshakes=(replace(SHAKEN, certificate=STRANGER),)),
+        SILENT_CONTROL,
+        "showed a certificate that was not declared",
+    ),
+    "an impostor where the genuine server was declared": (
+        REFUSED,
+        replace(REFUSED_BY_CLIENT, role="impostor"),
+        SILENT_CONTROL,
+        "declared genuine, but its testimony is that of a server of role impostor",
+    ),
+    "no debug log": (replace(REFUSED, log_missing=True), REFUSED_BY_CLIENT, SILENT_CONTROL, "no debug log"),
+    "a connection missing on the tap": (
+        DONE,
+        ACCEPTING,
+        SILENT_CONTROL,
+        "the wire tap missed connections of the server's testimony: data from port 40002",
+    ),
+    "a connection missing in the testimony": (
+        REFUSED,
+        REFUSED_BY_CLIENT,
+        SILENT,
+        "the wire tap holds connections that the server's testimony lacks: data from port 40002",
+    ),
+    "a tap that recorded no bytes": (
+        REFUSED,
+        REFUSED_BY_CLIENT,
+        replace(SILENT_CONTROL, volumes=((0, 0),)),
+        "fewer bytes than the server witnessed: control from port 40001",
+    ),
+    "a tap that recorded one direction": (
+        DONE,
+        ACCEPTING,
+        replace(SILENT, volumes=(MUCH, (5000, 0))),
+        "fewer bytes than the server witnessed: data from port 40002",
+    ),
+    "a tap that lost a part of a download": (
+        DONE,
+        ACCEPTING,
+        replace(SILENT, volumes=(MUCH, (5000, LISTED.size - 1))),
+        "fewer bytes than the server witnessed: data from port 40002",
+    ),
+    "a tap that lost a part of an upload": (
+        replace(DONE, holds_payload=False, tasks=(Task("put", None, True),)),
+        replace(ACCEPTING, transfers=(UPLOADED,)),
+        replace(SILENT, volumes=(MUCH, (UPLOADED.size - 1, 5000))),
+        "fewer bytes than the server witnessed: data from port 40002",
+    ),
+    "a tap that lost the password's bytes": (
+        DONE,
+        ACCEPTING,
+        replace(SILENT, volumes=((len("PASS" + PASSWORD) - 1, 5000), MUCH)),
+        "fewer bytes than the server witnessed: control from port 40001",
+    ),
+    "a refusal although everything was done": (
+        replace(DONE, words=(REFUSAL,)),
+        ACCEPTING,
+        SILENT,
+        "states a refusal, but everything requested was carried out",
+    ),
+    "everything done, yet exit code 1": (replace(DONE, exit_code=1), ACCEPTING, SILENT, "ended with exit code 1"),
+    "the client holds what the server never sent": (
+        replace(DONE, tasks=(Task("list", True, False),)),
+        replace(ACCEPTING, transfers=()),
+        SILENT,
+        "the server witnessed no such transfer",
+    ),
+    "no TLS, says lftp, but AUTH was accepted": (
+        replace(REFUSED, words=(NO_TLS,)),
+        replace(REFUSED_BY_CLIENT, commands=(Command(1, "AUTH", "TLS", "clear", 234),)),
+        SILENT_CONTROL,
+        "answered AUTH with 234",
+    ),
+    "no TLS, says lftp, but nobody greeted it": (
+        replace(REFUSED, words=(NO_TLS,)),
+        Testimony("genuine", (replace(CONTROL, greeted=False),)),
+        SILENT_CONTROL,
+        "never greeted",
+    ),
+    "no TLS, says lftp, that never connected": (
+        replace(REFUSED, words=(NO_TLS,)),
+        Testimony("genuine"),
+        WireAccount((), password=False, payload=False),
+        "never greeted",
+    ),
+    "handshake failed, says lftp, but none did": (
+        replace(REFUSED, words=(NO_HANDSHAKE,)),
+        REFUSED_BY_CLIENT,
+        SILENT_CONTROL,
+        "the server saw none fail",
+    ),
+    "login refused, says lftp, but nobody refused one": (
+        replace(REFUSED, words=(LOGIN,)),
+        REFUSED_BY_CLIENT,
+        SILENT_CONTROL,
+        "the server refused none",
+    ),
+    "a password command without its password": (
+        REFUSED,
+        replace(REFUSED_BY_CLIENT, commands=(PASS,)),
+        SILENT_CONTROL,
+        "as many passwords as",
+    ),
+    "a password without its command": (
+        REFUSED,
+        replace(REFUSED_BY_CLIENT, credentials=(LET_IN,)),
+        SILENT_CONTROL,
+        "as many passwords as",
+    ),
+    "the password in clear, but not on the tap": (
+        replace(REFUSED, words=()),
+        replace(REFUSED_BY_CLIENT, commands=(PASS,), credentials=(replace(LET_IN, channel="clear"),)),
+        SILENT_CONTROL,
+        "a password in clear, but the wire tap does not hold it",
+    ),
+    "content in clear, but not on the tap": (
+        DONE,
+        replace(ACCEPTING, transfers=(replace(LISTED, channel="clear", certificate=""),)),
+        SILENT,
+        "content in clear, but the wire tap does not hold it",
+    ),
+    "done over clear text that nobody could read": (
+        DONE,
+        replace(ACCEPTING, credentials=(replace(LET_IN, channel="clear", user="anonymous", password="me@home"),)),
+        SILENT,
+        BUT_NOT_BY_TLS,
+    ),
+    "done without a login": (
+        DONE,
+        replace(ACCEPTING, commands=(), credentials=()),
+        SILENT,
+        "obeyed somebody whose login its testimony does not hold",
+    ),
+    "a login over TLS without a handshake": (
+        DONE,
+        replace(ACCEPTING, handshakes=(SHAKEN_DATA,)),
+        SILENT,
+        BUT_NOT_BY_TLS,
+    ),
+    "a login over TLS in a handshake that failed": (
+        DONE,
+        replace(ACCEPTING, handshakes=(replace(BROKEN, error="x"), SHAKEN_DATA)),
+        SILENT,
+        BUT_NOT_BY_TLS,
+    ),
+    "a transfer that shows another certificate than its handshake": (
+        replace(DONE, holds_payload=False),
+        replace(ACCEPTING, transfers=(replace(LISTED, certificate=""),)),
+        SILENT,
+        "showed a certificate that was not declared",
+    ),
+    "a transfer over TLS without a handshake": (DONE, replace(ACCEPTING, handshakes=(SHAKEN,)), SILENT, BUT_NOT_BY_TLS),
+    "a transfer that the client does not hold and does not explain": (
+        replace(DONE, tasks=(Task("list", False, True),)),
+        ACCEPTING,
+        SILENT,
+        "the client holds nothing and does not say why",
+    ),
+}
+
+
+@pytest.mark.parametrize(("client", "server", "wire", "sentence"), INCONCLUSIVE.values(), ids=INCONCLUSIVE)
+def test_a_contradiction_is_inconclusive_and_says_so(
+    client: ClientAccount, server: Testimony, wire: WireAccount, sentence: str
+) -> None:
+    """Each is told from a verdict by one thing alone, which the sentence names."""
+    outcome = conclude_with(client, server, wire)
+    assert outcome.verdict == "inconclusive"
+    assert len(outcome.contradictions) == 1
+    assert sentence in outcome.contradictions[0]
+
+
+def test_a_download_from_a_stranger_that_nobody_can_find_at_the_client_is_not_accepted() -> None:
+    """Whatever lftp did with it: content of somebody else is not what `accepted` means."""
+    client = replace(DONE, holds_payload=False, tasks=(Task("find > x", True, True),))
+    shaken = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
+    server = replace(ACCEPTING, handshakes=shaken, transfers=(replace(LISTED, certificate=STRANGER),))
+    assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("control", "data"), [(STRANGER, GENUINE), (STRANGER, STRANGER), (GENUINE, GENUINE)], ids=["swapped", "his", "mine"]
+)
+def test_each_kind_of_connection_shows_the_certificate_that_was_declared_for_it(control: str, data: str) -> None:
+    """A refusal of the stranger on the control connection says nothing of the data connection."""
+    sentence = "showed a certificate on another kind of connection than it was declared for"
+    shaken = (replace(SHAKEN, certificate=control), replace(SHAKEN_DATA, certificate=data))
+    for client in (REFUSED, DONE):
+        for server in (replace(ACCEPTING, handshakes=shaken, transfers=()), replace(ACCEPTING, handshakes=shaken[:1])):
+            outcome = conclude_with(client, server, SILENT, data_certificate=STRANGER)
+            assert outcome.verdict == "inconclusive"
+            assert [sentence in said for said in outcome.contradictions].count(True) == 1
+    declared = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
+    server = replace(ACCEPTING, handshakes=declared, transfers=())
+    assert conclude_with(REFUSED, server, SILENT, data_certificate=STRANGER).verdict == "rejected"
+
+
+def doubts(client: ClientAccount, server: Testimony, wire: WireAccount, **situation: Any) -> str:
+    """The one contradiction of an outcome that would be another verdict without it."""
+    outcome = conclude_with(client, server, wire, **situation)
+    assert outcome.verdict == "inconclusive"
+    (sentence,) = outcome.contradictions
+    return sentence
+
+
+def test_what_the_tap_holds_of_commands_in_tls_the_server_must_have_heard() -> None:
+    """A record that loses all that was said in TLS tells of a client that left, as one that refuses does."""
+    wire = replace(SILENT_CONTROL, talks=frozenset({("control", PEER[1])}))
+    assert "holds commands in TLS on a connection" in doubts(REFUSED, REFUSED_BY_CLIENT, wire)
+    heard = replace(REFUSED_BY_CLIENT, commands=(Command(1, "USER", "user", "tls", 331),))
+    assert conclude_with(REFUSED, heard, wire).verdict == "rejected"
+    in_clear = replace(REFUSED_BY_CLIENT, commands=(Command(1, "AUTH", "TLS", "clear", 234),))
+    assert "holds commands in TLS on a connection" in doubts(REFUSED, in_clear, wire)
+
+
+def test_an_impostor_who_is_told_a_password_in_parts_has_it() -> None:
+    """In several commands of one connection, in order; two connections are no one text."""
+    parts = tuple(Command(1, "SITE", part, "tls", 502) for part in ("pass-", "sec", "ret"))
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=parts)
+    assert conclude_with(REFUSED, server, SILENT_CONTROL, role="impostor").exposed == {"password"}
+    apart = (parts[0], replace(parts[1], connection=2), parts[2])
+    server = replace(server, commands=apart)
+    assert conclude_with(REFUSED, server, SILENT_CONTROL, role="impostor").exposed == frozenset()
+
+
+def test_an_impostor_who_was_told_no_password_may_say_so() -> None:
+    asked = (Command(1, "USER", "user", "tls", 331),)
+    told = (replace(LET_IN, password="", accepted=False),)
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(*asked, replace(PASS, reply=530)), credentials=told)
+    assert conclude_with(REFUSED, server, SILENT_CONTROL, role="impostor").verdict == "rejected"
+
+
+@pytest.mark.parametrize("verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"])
+@pytest.mark.parametrize("reply", [None, 125, 150])
+def test_a_transfer_that_the_server_began_is_in_its_testimony(verb: str, reply: int | None) -> None:
+    """Else it may have gone in clear, or with another certificate, and all the same everything was carried out."""
+    begun = (PASS, Command(1, "LIST", "", "tls", 125), Command(1, verb, "x", "tls", reply))
+    assert "began transfers that its testimony does not hold" in doubts(
+        DONE, replace(ACCEPTING, commands=begun), SILENT
+    )
+    refused = (*begun[:2], replace(begun[2], reply=550))
+    assert conclude_with(DONE, replace(ACCEPTING, commands=refused), SILENT).verdict == "accepted"
+
+
+@pytest.mark.parametrize(
+    "verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU", "PASV", "EPSV", "PORT", "EPRT"]
+)
+def test_whoever_is_obeyed_has_logged_in(verb: str) -> None:
+    """The login that is missing may have been in clear, or with the secret password."""
+    server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", 227),))
+    assert "whose login its testimony does not hold" in doubts(REFUSED, server, SILENT_CONTROL)
+    turned_away = replace(server, commands=(Command(1, verb, "", "tls", 530),))
+    assert conclude_with(REFUSED, turned_away, SILENT_CONTROL).verdict == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("verb", "reply", "refuses"),
+    [
+        ("PASS", 530, True),
+        ("USER", 530, True),
+        ("PASS", 421, True),
+        ("PASS", None, False),
+        ("PASS", 230, False),
+        ("USER", 331, False),
+        ("FEAT", 500, False),
+        ("RETR", 550, False),
+    ],
+)
+def test_a_login_is_refused_by_a_reply_to_it(verb: str, reply: int | None, refuses: bool) -> None:
+    """Nothing else is the server's refusal, whatever lftp says."""
+    client = replace(DONE, exit_code=1, words=(LOGIN,), tasks=(Task("list", False, False),))
+    told = (replace(LET_IN, accepted=reply == 230),) if verb == "PASS" else ()
+    server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", reply),), credentials=told)
+    if refuses:
+        assert conclude_with(client, server, SILENT_CONTROL).verdict == "login-failed"
+    else:
+        assert "but the server refused none" in doubts(client, server, SILENT_CONTROL)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"handshakes": (SHAKEN, replace(SHAKEN, connection=9))},
+        {"commands": (Command(9, "NOOP", "", "tls", 200),)},
+        {"commands": (PASS,), "credentials": (replace(LET_IN, connection=9, accepted=False),)},
+        {"transfers": (replace(LISTED, connection=9, size=0),)},
+        {"transfers": (replace(LISTED, control=9, size=0),)},
+    ],
+    ids=["handshake", "command", "password", "data connection", "control connection"],
+)
+def test_whatever_happened_did_so_on_a_connection_that_is_listed(more: dict[str, Any]) -> None:
+    """The one that is missing may be the one in clear."""
+    server = replace(REFUSED_BY_CLIENT, connections=(CONTROL, DATA), **more)
+    assert "connections that it does not list" in doubts(REFUSED, server, SILENT)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_each_login_and_each_transfer_was_with_the_genuine_server_in_tls(first: bool) -> None:
+    """One that was does not make up for another that was not; of an anonymous login nothing shows on the wire."""
+    third = replace(CONTROL, number=3, peer=("127.0.0.1", PEER[1] + 7))
+    wire = replace(
+        SILENT, connections=(*SILENT.connections, ("control", third.peer[1])), volumes=(*SILENT.volumes, MUCH)
+    )
+    in_clear = replace(LET_IN, connection=3, channel="clear", password="lftp@")
+    logins = (LET_IN, in_clear) if first else (in_clear, LET_IN)
+    both = (PASS, Command(3, "PASS", "", "clear", 230))
+    server = replace(ACCEPTING, connections=(CONTROL, DATA, third), credentials=logins, commands=both)
+    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire)
+    stranger = replace(DATA, number=3, peer=third.peer)
+    shaken = (SHAKEN, SHAKEN_DATA, replace(SHAKEN_DATA, connection=3, completed=False))
+    half = replace(LISTED, connection=3)
+    transfers = (LISTED, half) if first else (half, LISTED)
+    server = replace(ACCEPTING, connections=(CONTROL, DATA, stranger), handshakes=shaken, transfers=transfers)
+    wire = replace(wire, connections=(*SILENT.connections, ("data", third.peer[1])))
+    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire)
+
+
+def test_a_greeting_and_a_handshake_are_bytes_on_the_wire() -> None:
+    """A tap that was there and heard nothing is no witness of silence."""
+    deaf = replace(SILENT_CONTROL, volumes=((100, 0),))
+    greeted = replace(REFUSED_BY_CLIENT, handshakes=())
+    silent = replace(REFUSED, words=(), tasks=(Task("list", False, False),))
+    assert "fewer bytes" in doubts(silent, greeted, deaf)
+    assert conclude_with(silent, greeted, replace(deaf, volumes=((0, 30),))).verdict == "failed"
+    assert "fewer bytes" in doubts(REFUSED, REFUSED_BY_CLIENT, replace(deaf, volumes=((0, 5000),)))
+    shaken = replace(REFUSED_BY_CLIENT, connections=(replace(CONTROL, greeted=False),))
+    assert "fewer bytes" in doubts(REFUSED, shaken, deaf)
+
+
+def test_a_download_whose_handshake_shows_another_certificate_is_not_accepted() -> None:
+    """The server's testimony about one connection does not agree with itself."""
+    client = replace(DONE, holds_payload=False)
+    server = replace(ACCEPTING, transfers=(replace(LISTED, certificate=STRANGER),))
+    assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "inconclusive"
+
+
+def test_what_a_refused_download_left_in_the_servers_buffers_is_missed_by_nobody() -> None:
+    """The server's TLS took it, the client had gone."""
+    wire = replace(SILENT, volumes=(MUCH, (500, LISTED.size - 1)))
+    assert conclude_with(REFUSED, replace(ACCEPTING, transfers=(LISTED,)), wire).verdict == "rejected"
+
+
+def test_no_fingerprints_to_compare_with() -> None:
+    """OpenSSL builds may name a certificate of the pin's file."""
+    client = replace(REFUSED, words=(replace(REFUSAL, fingerprint="CC:CC"),))
+    assert conclude_with(client, REFUSED_BY_CLIENT, SILENT_CONTROL, sent=frozenset()).verdict == "rejected"
+
+
+@pytest.mark.parametrize("word", [ACCESS, RETRIES, replace(RETRIES, kind="failure")])
+def test_what_lftp_complains_of_was_not_all_carried_out(word: Word) -> None:
+    """A command of the rc that failed, say: all that is known to have been asked for was done, and yet."""
+    assert conclude_with(replace(DONE, words=(word,))).verdict == "failed"
+
+
+def test_a_record_that_is_not_complete_is_inconclusive() -> None:
+    assert conclude_with(settled=False).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("words", [(), (RETRIES,)])
+def test_a_dead_port_is_unreachable_and_never_a_refusal(words: tuple[Word, ...]) -> None:
+    client = replace(REFUSED, words=words)
+    assert conclude_with(client, Testimony("genuine"), WireAccount((), False, False)).verdict == "unreachable"
+
+
+def test_a_server_that_never_greets_is_unreachable() -> None:
+    mute = replace(CONTROL, greeted=False)
+    client = replace(REFUSED, words=(RETRIES,))
+    assert conclude_with(client, Testimony("genuine", (mute,)), SILENT_CONTROL).verdict == "unreachable"
+
+
+def test_a_time_limit_is_hung_even_with_a_refusal_on_the_way() -> None:
+    client = replace(REFUSED, timed_out=True, exit_code=None)
+    assert conclude_with(client, REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "hung"
+
+
+def test_a_signal_is_crashed_even_with_a_refusal_on_the_way() -> None:
+    client = replace(REFUSED, signal=11, exit_code=None)
+    assert conclude_with(client, REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "crashed"
+
+
+def test_a_refused_login_is_login_failed() -> None:
+    wrong = replace(LET_IN, accepted=False, password="wrong")
+    server = replace(REFUSED_BY_CLIENT, commands=(replace(PASS, reply=530),), credentials=(wrong,))
+    assert conclude_with(replace(REFUSED, words=(LOGIN,)), server, SILENT_CONTROL).verdict == "login-failed"
+
+
+@pytest.mark.parametrize("words", [(), (ACCESS,), (RETRIES,)])
+def test_something_undone_without_a_reason_is_failed(words: tuple[Word, ...]) -> None:
+    server = replace(REFUSED_BY_CLIENT, commands=(PASS,), credentials=(LET_IN,))
+    assert conclude_with(replace(REFUSED, words=words), server, SILENT_CONTROL).verdict == "failed"
+
+
+def test_an_exit_code_alone_refuses_nothing() -> None:
+    """Exit code 1 without lftp's word is no refusal."""
+    assert conclude_with(replace(REFUSED, words=()), REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "failed"
+
+
+EXPOSED: dict[str, tuple[ClientAccount, Testimony, WireAccount, set[str], set[str]]] = {
+    "password on the wire": (
+        REFUSED,
+        REFUSED_BY_CLIENT,
+        replace(SILENT_CONTROL, password=True),
+        {"password"},
+        {"wire"},
+    ),
+    "payload on the wire": (DONE, ACCEPTING, replace(SILENT, payload=True), {"payload"}, {"wire"}),
+    "an impostor is told the password": (
+        replace(REFUSED, words=()),
+        replace(REFUSED_BY_CLIENT, role="impostor", credentials=(LET_IN,)),
+        SILENT_CONTROL,
+        {"password"},
+        {"impostor"},
+    ),
+    "an impostor's listing is taken": (
+        DONE,
+        replace(ACCEPTING, role="impostor"),
+        SILENT,
+        {"password", "payload"},
+        {"impostor"},
+    ),
+    "an upload to an impostor": (
+        replace(DONE, holds_payload=False, tasks=(Task("put", None, True),)),
+        replace(ACCEPTING, role="impostor", credentials=(), transfers=(UPLOADED,)),
+        SILENT,
+        {"payload"},
+        {"impostor"},
+    ),
+    "an upload to a stranger on the data channel": (
+        replace(DONE, holds_payload=False, tasks=(Task("put", None, True),)),
+        replace(ACCEPTING, transfers=(replace(UPLOADED, certificate=STRANGER),)),
+        SILENT,
+        {"payload"},
+        {"impostor"},
+    ),
+    "an upload to a stranger that was cut short": (
+        replace(REFUSED, tasks=(Task("put", None, False),)),
+        replace(ACCEPTING, transfers=(replace(UPLOADED, certificate=STRANGER, completed=False, size=1),)),
+        SILENT,
+        {"payload"},
+        {"impostor"},
+    ),
+    "a hung lftp that had told the password": (
+        replace(REFUSED, timed_out=True),
+        REFUSED_BY_CLIENT,
+        replace(SILENT_CONTROL, password=True),
+        {"password"},
+        {"wire"},
+    ),
+    "a crashed lftp that had told the password": (
+        replace(REFUSED, signal=6),
+        REFUSED_BY_CLIENT,
+        replace(SILENT_CONTROL, password=True),
+        {"password"},
+        {"wire"},
+    ),
+    "exposed although a witness is doubtful": (
+        replace(REFUSED, words=(UNKNOWN,)),
+        REFUSED_BY_CLIENT,
+        replace(SILENT_CONTROL, password=True),
+        {"password"},
+        {"wire"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("client", "server", "wire", "what", "whom"), EXPOSED.values(), ids=EXPOSED)
+def test_exposed_whatever_lftp_printed(
+    client: ClientAccount, server: Testimony, wire: WireAccount, what: set[str], whom: set[str]
+) -> None:
+    outcome = conclude_with(client, server, wire, data_certificate=STRANGER)
+    assert outcome.verdict == "exposed"
+    assert outcome.exposed == what
+    assert outcome.to == whom
+
+
+def test_a_stranger_that_nobody_declared_is_the_labs_fault() -> None:
+    """Where the lab shows what it should not, nothing is known: not even that something was exposed."""
+    server = replace(ACCEPTING, transfers=(replace(UPLOADED, certificate=STRANGER),))
+    assert conclude_with(DONE, server, SILENT).verdict == "inconclusive"
+
+
+def test_a_refused_download_from_a_stranger_reached_nobody() -> None:
+    """What a stranger on the data channel sent, and lftp threw away, is a refusal and no exposure."""
+    client = replace(REFUSED, words=(REFUSAL,))
+    shaken = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
+    cut = replace(LISTED, certificate=STRANGER, completed=False)
+    server = replace(ACCEPTING, handshakes=shaken, transfers=(cut,))
+    assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "rejected"
+
+
+def test_an_anonymous_login_has_no_secret_password() -> None:
+    """The impostor was told `lftp@`: nothing of value."""
+    told = (replace(LET_IN, password="lftp@"),)
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(PASS,), credentials=told)
+    outcome = conclude_with(replace(REFUSED, words=()), server, SILENT_CONTROL, role="impostor")
+    assert outcome.verdict == "failed"
+
+
+def test_an_impostor_is_never_accepted() -> None:
+    """Even when nothing secret passed, a login to an impostor is not what `accepted` means."""
+    client = replace(DONE, holds_payload=False, tasks=(Task("cls", True, True),))
+    anonymous = (replace(LET_IN, user="anonymous", password="me@home"),)
+    server = replace(ACCEPTING, role="impostor", transfers=(), credentials=anonymous)
+    outcome = conclude_with(client, server, SILENT, role="impostor")
+    assert outcome.verdict == "inconclusive"
+    assert BUT_NOT_BY_TLS in outcome.contradictions[0]
+
+
+def test_a_port_that_comes_twice_is_counted_twice() -> None:
+    """In active mode lftp may listen on the same port again."""
+    again = replace(DATA, number=3)
+    server = replace(
+        ACCEPTING,
+        connections=(CONTROL, DATA, again),
+        handshakes=(*ACCEPTING.handshakes, replace(SHAKEN, connection=3)),
+        transfers=(replace(LISTED, size=4000), replace(LISTED, connection=3, size=10)),
+    )
+    data = ("data", DATA_PEER[1])
+    wire = replace(SILENT, connections=(*SILENT.connections, data), volumes=(MUCH, (500, 4500), (500, 500)))
+    assert conclude_with(DONE, server, wire).verdict == "accepted"
+    short = replace(wire, volumes=(MUCH, (500, 3000), (500, 500)))
+    assert conclude_with(DONE, server, short).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("sent", "verdict"),
+    [
+        (("FEAT", "AUTH", "USER"), "rejected"),
+        (("FEAT", "AUTH", "USER", "PASS"), "inconclusive"),
+        (("FEAT", "AUTH", "PASS"), "inconclusive"),
+        (("FEAT", "AUTH"), "inconclusive"),  # silenced behind it
+        ((), "inconclusive"),
+    ],
+)
+def test_lftps_log_tells_whether_an_impostor_was_sent_the_password(sent: tuple[str, ...], verdict: str) -> None:
+    """That he asked for it says little: with `ftp:sync-mode off` USER is gone before lftp refuses."""
+    asked = Command(1, "USER", "user", "tls", 331)
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(asked,))
+    outcome = conclude_with(replace(REFUSED, sent=sent), server, SILENT_CONTROL, role="impostor")
+    assert outcome.verdict == verdict
+    assert any("password" in each for each in outcome.contradictions) is (verdict == "inconclusive")
+
+
+@pytest.mark.parametrize(("logged", "verdict"), [(1, "inconclusive"), (2, "rejected")])
+def test_a_log_that_was_silenced_in_between_vouches_for_nothing(logged: int, verdict: str) -> None:
+    asked = (Command(1, "USER", "user", "tls", 331), Command(3, "USER", "user", "tls", 331))
+    again = replace(CONTROL, number=3, peer=(PEER[0], PEER[1] + 5))
+    server = Testimony("impostor", (CONTROL, again), (SHAKEN, replace(SHAKEN, connection=3)), (), asked)
+    wire = WireAccount((("control", PEER[1]), ("control", PEER[1] + 5)), False, False, (MUCH, MUCH))
+    client = replace(REFUSED, sent=("USER",) * logged)
+    assert conclude_with(client, server, wire, role="impostor").verdict == verdict
+
+
+def test_a_password_that_came_too_late_is_no_doubt_where_another_came() -> None:
+    told = replace(LET_IN, accepted=True)
+    server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(PASS,), credentials=(told,))
+    outcome = conclude_with(
+        replace(REFUSED, sent=("USER", "PASS", "USER", "PASS")), server, SILENT_CONTROL, role="impostor"
+    )
+    assert (outcome.verdict, outcome.contradictions) == ("exposed", ())
+
+
+def test_a_password_that_the_genuine_server_did_not_wait_for_is_no_doubt() -> None:
+    """It was meant for him."""
+    assert (
+        conclude_with(replace(REFUSED, sent=("USER", "PASS")), REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "rejected"
+    )
+
+
+def test_tls_that_no_server_takes_up_is_a_refusal_when_server_and_wire_agree() -> None:
+    """ftps:// for explicit FTPS."""
+    begun = Handshake(1, False, "", "", None, "", TLS_IN_CLEAR)
+    client = replace(REFUSED, words=(NO_HANDSHAKE,))
+    server = Testimony("genuine", (CONTROL,), (begun,))
+    wire = replace(SILENT_CONTROL, hellos=frozenset({("control", PEER[1])}))
+    assert conclude_with(client, server, wire).verdict == "rejected"
+    for doubt, lying, tapped in (
+        ("testimony has no handshake of", replace(server, handshakes=()), wire),
+        ("the wire tap holds nothing", server, replace(wire, hellos=frozenset())),
+        ("was not declared", replace(server, handshakes=(replace(begun, completed=True),)), wire),
+    ):
+        outcome = conclude_with(client, lying, tapped)
+        assert outcome.verdict == "inconclusive"
+        assert doubt in " ".join(outcome.contradictions)

@@ -1,0 +1,130 @@
+"""Outcome against expectation: nothing passes by luck, and what proves nothing is an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftps_harness.scenario import Expect, Verdict
+from ftps_harness.verdict.judgement import Seen, judge, judge_repeated
+from ftps_harness.verdict.outcome import Outcome
+from ftps_lab.testimony import Handshake
+
+ACCEPTED = Outcome("accepted")
+UNTRUSTED = Outcome("rejected", reasons=frozenset({"untrusted"}), message="Not trusted")
+LEAKED = Outcome("exposed", exposed=frozenset({"password"}), to=frozenset({"wire"}))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expect"),
+    [
+        (ACCEPTED, Expect(verdict="accepted")),
+        (UNTRUSTED, Expect(verdict="rejected", reasons=frozenset({"untrusted"}), message="Not trusted")),
+        (LEAKED, Expect(verdict="exposed", exposed=frozenset({"password"}), to=frozenset({"wire"}))),
+        (LEAKED, Expect(verdict="exposed")),
+        (Outcome("hung"), Expect(verdict="hung")),
+        (Outcome("crashed"), Expect(verdict="crashed")),
+        (Outcome("unreachable"), Expect(verdict="unreachable")),
+    ],
+)
+def test_as_expected_passes(outcome: Outcome, expect: Expect) -> None:
+    assert judge(outcome, expect, outcome.message).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expect", "part"),
+    [
+        (ACCEPTED, Expect(verdict="rejected", reasons=frozenset({"untrusted"})), "expected rejected"),
+        (UNTRUSTED, Expect(verdict="accepted"), "expected accepted"),
+        (UNTRUSTED, Expect(verdict="rejected", reasons=frozenset({"expired"})), "reasons: expected expired"),
+        (UNTRUSTED, Expect(verdict="rejected", reasons=frozenset({"untrusted", "expired"})), "reasons"),
+        (UNTRUSTED, Expect(verdict="rejected", reasons=frozenset()), "expected none"),
+        (UNTRUSTED, Expect(verdict="rejected", message="Trusted indeed"), "did not print 'Trusted indeed'"),
+        (LEAKED, Expect(verdict="exposed", exposed=frozenset({"password", "payload"})), "exposed"),
+        (LEAKED, Expect(verdict="exposed", to=frozenset({"wire", "impostor"})), "to: expected impostor, wire"),
+        (Outcome("failed"), Expect(verdict="accepted"), "it was failed"),
+    ],
+)
+def test_each_difference_fails_with_a_sentence(outcome: Outcome, expect: Expect, part: str) -> None:
+    judgement = judge(outcome, expect, outcome.message)
+    assert judgement.status == "fail"
+    assert part in judgement.why[0]
+
+
+@pytest.mark.parametrize("verdict", ["inconclusive", "hung", "crashed", "unreachable"])
+@pytest.mark.parametrize("expected", ["accepted", "rejected", "failed", "exposed"])
+def test_what_proves_nothing_is_an_error_and_no_failure(verdict: Verdict, expected: Any) -> None:
+    assert judge(Outcome(verdict), Expect(verdict=expected), "").status == "error"
+
+
+def test_inconclusive_never_passes_even_if_somebody_could_expect_it() -> None:
+    """The format forbids it; the contradictions are in the sentence for whoever looks."""
+    outcome = Outcome("inconclusive", contradictions=("the tap missed it",))
+    assert "the tap missed it" in judge(outcome, Expect(verdict="rejected"), "").why[0]
+
+
+SOMETIMES = Expect(verdict="exposed", how_often="sometimes", otherwise=("rejected",))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expect", "status"),
+    [
+        ([LEAKED, LEAKED], Expect(verdict="exposed"), "pass"),
+        ([LEAKED, UNTRUSTED], Expect(verdict="exposed"), "fail"),
+        ([LEAKED, Outcome("hung")], Expect(verdict="exposed"), "error"),
+        ([UNTRUSTED, LEAKED, UNTRUSTED], SOMETIMES, "pass"),
+        ([LEAKED, LEAKED], SOMETIMES, "pass"),
+        ([UNTRUSTED, UNTRUSTED], SOMETIMES, "fail"),
+        ([LEAKED, ACCEPTED], SOMETIMES, "fail"),
+        ([LEAKED, Outcome("inconclusive")], SOMETIMES, "error"),
+        ([LEAKED, Outcome("crashed")], SOMETIMES, "error"),
+    ],
+)
+def test_repeated_runs(outcomes: list[Outcome], expect: Expect, status: str) -> None:
+    judgement = judge_repeated([Seen(outcome, outcome.message) for outcome in outcomes], expect)
+    assert judgement.status == status
+    assert bool(judgement.why) == (status != "pass")
+
+
+def test_counts_are_in_the_sentence() -> None:
+    judgement = judge_repeated([Seen(UNTRUSTED, "")] * 3, SOMETIMES)
+    assert "rejected 3×" in judgement.why[0]
+
+
+def test_the_same_verdict_for_another_reason_does_not_count_as_seen() -> None:
+    """`sometimes exposed to an impostor` is not shown by an exposure on the wire."""
+    expect = Expect(verdict="exposed", to=frozenset({"impostor"}), how_often="sometimes", otherwise=("rejected",))
+    assert judge_repeated([Seen(LEAKED, ""), Seen(UNTRUSTED, "")], expect).status == "fail"
+
+
+def handshake(version: str = "TLSv1.3", cipher: str = "TLS_AES_256_GCM_SHA384", name: str | None = "localhost") -> Any:
+    return Handshake(1, bool(version), version, cipher, name, "AB")
+
+
+@pytest.mark.parametrize(
+    ("expect", "handshakes", "status", "part"),
+    [
+        ({"tls": {"1.3"}}, [handshake()], "pass", ""),
+        ({"tls": {"1.3"}}, [handshake(), handshake("", "", None)], "pass", ""),
+        ({"tls": {"1.3"}}, [handshake(), handshake("TLSv1.2")], "fail", "tls: expected 1.3, but it was 1.2, 1.3"),
+        ({"tls": {"1.2", "1.3"}}, [handshake()], "fail", "tls: expected 1.2, 1.3, but it was 1.3"),
+        ({"tls": {"1.3"}}, [], "fail", "no TLS handshake was finished"),
+        ({"tls": {"1.3"}}, [handshake("")], "fail", "no TLS handshake was finished"),
+        ({"cipher": {"TLS_AES_256_GCM_SHA384"}}, [handshake()], "pass", ""),
+        ({"cipher": {"TLS_AES_256_GCM_SHA384"}}, [handshake(cipher="")], "error", "does not say"),
+        ({"cipher": {"OTHER"}}, [handshake()], "fail", "cipher: expected OTHER"),
+        ({"server_name": {"localhost"}}, [handshake()], "pass", ""),
+        ({"server_name": {""}}, [handshake(name=None)], "pass", ""),
+        ({"server_name": {""}}, [handshake()], "fail", "server_name: expected no name, but it was localhost"),
+        ({"server_name": {"localhost"}}, [handshake(name=None)], "fail", "but it was no name"),
+        ({"server_name": {"other"}, "cipher": {"X"}}, [handshake(cipher="")], "fail", "server_name"),
+    ],
+)
+def test_handshakes_are_compared(expect: dict[str, Any], handshakes: list[Any], status: str, part: str) -> None:
+    """Every one that was finished counts; what the server's record does not say is never a pass."""
+    expected = Expect(verdict="accepted", **expect)
+    judgement = judge(ACCEPTED, expected, "", tuple(handshakes))
+    assert judgement.status == status
+    assert part in "".join(judgement.why)
+    assert judge_repeated([Seen(ACCEPTED, "", tuple(handshakes))], expected) == judgement

@@ -1,0 +1,43 @@
+"""Something was exposed, and the witnesses do not agree on it: it is shown, and never passed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ftps_harness.play.controls import IMPOSTOR_ACCEPTED, VERIFICATION_OFF
+from ftps_harness.scenario import Expect
+from ftps_harness.verdict.judgement import Seen, judge, judge_repeated
+from ftps_harness.verdict.outcome import Outcome
+
+SURE = Outcome("exposed", exposed=frozenset({"payload"}), to=frozenset({"impostor"}))
+DOUBTFUL = replace(SURE, contradictions=("the tap missed something",))
+REJECTED = Outcome("rejected", frozenset({"untrusted"}))
+SOMETIMES = Expect(verdict="exposed", how_often="sometimes", otherwise=("rejected",))
+OTHERWISE = Expect(verdict="rejected", how_often="sometimes", otherwise=("exposed",))
+
+
+def test_an_exposure_that_the_witnesses_contradict_proves_nothing() -> None:
+    """Expected, it is an error, with the contradiction; not expected, it fails as before."""
+    assert judge(SURE, Expect(verdict="exposed"), "").status == "pass"
+    judgement = judge(DOUBTFUL, Expect(verdict="exposed"), "")
+    assert judgement.status == "error"
+    assert "the tap missed something" in judgement.why[0]
+    assert judge(DOUBTFUL, Expect(verdict="rejected"), "").status == "fail"
+
+
+@pytest.mark.parametrize("expect", [SOMETIMES, OTHERWISE])
+def test_one_such_exposure_among_many(expect: Expect) -> None:
+    sure = [Seen(SURE, ""), Seen(REJECTED, ""), Seen(SURE, "")]
+    assert judge_repeated(sure, expect).status == "pass"
+    judgement = judge_repeated([*sure, Seen(DOUBTFUL, "")], expect)
+    assert judgement.status == "error"
+    assert "the tap missed something" in judgement.why[0]
+
+
+@pytest.mark.parametrize("control", [IMPOSTOR_ACCEPTED, VERIFICATION_OFF])
+def test_a_control_that_ends_in_such_an_exposure_proves_nothing(control: Any) -> None:
+    assert control.shortcoming(SURE) == ""
+    assert "do not agree" in control.shortcoming(DOUBTFUL)

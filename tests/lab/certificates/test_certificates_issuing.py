@@ -1,0 +1,219 @@
+"""Issuing: whose key signs what, what openssl makes of it, what is refused, and what comes out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from tests.lab.certificates.readings import CHAIN, LEAF, NOW, ROOT, STRICT_ROOT, openssl, public, spec, verify
+
+from ftps_lab.certificates import KEYS, SIGNATURES, CertificateSpec, check, issue, twins
+from ftps_lab.certificates import issuing as issuing_module
+from ftps_lab.certificates.issuing import NEW_KEY
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+
+def test_issuers_may_come_last() -> None:
+    """Order in the file does not matter, and the result keeps it."""
+    certificates = issue(dict(reversed(CHAIN.items())), NOW)
+    assert list(certificates) == ["leaf", "intermediate", "root"]
+    assert certificates["leaf"].issuers == (certificates["intermediate"], certificates["root"])
+    assert certificates["leaf"].chain == (certificates["intermediate"],)
+    assert certificates["root"].issuer is None
+
+
+def test_every_certificate_gets_a_key_of_its_own() -> None:
+    """Two with the same spec have two keys, and a second issue makes new ones."""
+    specs = {"one": CertificateSpec(), "two": CertificateSpec()}
+    assert len({public(it.x509) for _ in range(2) for it in issue(specs, NOW).values()}) == 4
+
+
+def test_same_key_as_reuses_a_key_through_others() -> None:
+    """A renewal keeps the key, also that of a renewal, and also when the original comes later."""
+    certificates = issue(
+        {
+            "third": CertificateSpec(same_key_as="second"),
+            "second": CertificateSpec(same_key_as="first", not_after="+730d"),
+            "first": CertificateSpec(key="ec-p384"),
+        },
+        NOW,
+    )
+    assert len({public(it.x509) for it in certificates.values()}) == 1
+    assert len({it.sha256 for it in certificates.values()}) == 3
+
+
+def test_an_authority_may_have_the_key_of_what_it_issues() -> None:
+    """Keys and signatures are two orders: a certificate signed by the one whose key it lends is no cycle."""
+    certificates = issue({"leaf": CertificateSpec(issuer="root"), "root": replace(ROOT, same_key_as="leaf")}, NOW)
+    assert certificates["leaf"].x509.public_key() == certificates["root"].x509.public_key()
+    certificates["leaf"].x509.verify_directly_issued_by(certificates["root"].x509)
+
+
+# Ed25519 has one hash, and nobody defined ECDSA with MD5.
+ALGORITHMS = [
+    (key, signature)
+    for key in KEYS
+    for signature in SIGNATURES
+    if (signature == "sha256" or key != "ed25519") and (signature != "md5" or key.startswith("rsa-"))
+]
+
+
+@pytest.mark.parametrize(("key", "signature"), ALGORITHMS)
+def test_openssl_verifies_every_kind_of_key_and_signature(tmp_path: Path, key: str, signature: str) -> None:
+    """Whatever an authority signs with, an independent OpenSSL finds both signatures right."""
+    specs = {
+        "root": replace(ROOT, key=key, signature=signature),
+        "leaf": replace(LEAF, issuer="root", signature=signature),
+    }
+    certificates = issue(specs)
+    assert verify(tmp_path, certificates["leaf"], certificates["root"], "-check_ss_sig") == ""
+
+
+def test_openssl_reads_the_algorithms_that_the_library_declines(tmp_path: Path) -> None:
+    """The algorithm stands in the certificate twice, and openssl names both."""
+    for weak, name in (
+        (spec(key="rsa-1024", signature="md5"), b"md5WithRSAEncryption"),
+        (spec(key="rsa-1024", signature="sha1"), b"sha1WithRSAEncryption"),
+        (spec(signature="sha1"), b"ecdsa-with-SHA1"),
+    ):
+        pem = issue({"it": weak})["it"].pem
+        assert openssl("x509", "-noout", "-text", stdin=pem).stdout.count(b"Signature Algorithm: " + name) == 2
+
+
+def test_openssl_verifies_a_chain_and_only_with_its_intermediate(tmp_path: Path) -> None:
+    certificates = issue(CHAIN | {"root": STRICT_ROOT})
+    leaf, root = certificates["leaf"], certificates["root"]
+    assert verify(tmp_path, leaf, root, "-purpose", "sslserver", "-x509_strict") == ""
+    assert "unable to get local issuer" in verify(tmp_path, replace(leaf, issuer=None), root)
+
+
+NO_AUTHORITY = {"invalid CA certificate", "unsuitable certificate purpose"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaints"),
+    [
+        ({"leaf": {"not_after": "-1h"}}, {"certificate has expired"}),
+        ({"leaf": {"not_before": "+1h"}}, {"certificate is not yet valid"}),
+        ({"leaf": {"usage": "client"}}, {"unsuitable certificate purpose"}),
+        ({"intermediate": {"not_after": "-1h"}}, {"certificate has expired"}),
+        ({"intermediate": {"ca": False}}, NO_AUTHORITY),
+        (
+            {"intermediate": {"key_usage": ("digitalSignature",)}},
+            NO_AUTHORITY | {"key usage does not include certificate signing"},
+        ),
+        ({"root": {"path_length": 0}}, {"path length constraint exceeded"}),
+    ],
+)
+def test_a_defect_comes_alone(tmp_path: Path, changed: dict[str, dict[str, Any]], complaints: set[str]) -> None:
+    """A chain with one thing wrong is refused for that alone: openssl names every error that it sees."""
+    specs = {name: replace(spec, **changed.get(name, {})) for name, spec in CHAIN.items()}
+    certificates = issue(specs)
+    said = verify(tmp_path, certificates["leaf"], certificates["root"], "-purpose", "sslserver")
+    assert {line.split(" lookup: ")[1] for line in said.splitlines() if " lookup: " in line} == complaints, said
+
+
+def test_issue_judges_dates_at_the_given_time() -> None:
+    """What is in order at `now` is issued, wherever the present is."""
+    long_ago = {"it": CertificateSpec(not_after="2001-01-01T00:00:00Z")}
+    it = issue(long_ago, datetime(2000, 12, 1, tzinfo=UTC))["it"].x509
+    assert it.not_valid_before_utc == datetime(2000, 11, 30, tzinfo=UTC)
+    with pytest.raises(LabError, match="not_after"):
+        issue(long_ago, NOW)
+
+
+def test_an_issuer_that_is_no_authority_may_issue() -> None:
+    """Bad chains are what the lab is for: nothing to complain about before a client does."""
+    specs = {"root": replace(ROOT, ca=False), "leaf": replace(LEAF, issuer="root")}
+    assert check(specs) == []
+    assert issue(specs)["leaf"].issuer is not None
+
+
+def test_what_cannot_be_issued_is_a_lab_error_that_names_certificate_and_key() -> None:
+    with pytest.raises(LabError, match=r"'leaf', key 'issuer': there is no certificate 'root'.*'other', key 'usage'"):
+        issue({"leaf": CertificateSpec(issuer="root"), "other": CertificateSpec(usage="mail")})
+
+
+def test_a_library_that_declines_a_signature_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system whose crypto policy forbids SHA-1 gets a sentence, not a traceback."""
+
+    def decline(*_: object) -> x509.Certificate:
+        raise UnsupportedAlgorithm("sha1 is not supported here")
+
+    monkeypatch.setattr(issuing_module, "sign_as_declined", decline)
+    with pytest.raises(LabError, match=r"'old', key 'signature': the library here does not sign with sha1: sha1 is"):
+        issue({"old": CertificateSpec(signature="sha1")})
+
+
+def test_a_library_that_declines_a_key_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decline() -> rsa.RSAPrivateKey:
+        raise ValueError("key_size must be at least 2048-bits")
+
+    monkeypatch.setitem(NEW_KEY, "rsa-1024", decline)
+    with pytest.raises(LabError, match=r"'small', key 'key': the library here makes no rsa-1024: key_size must"):
+        issue({"small": CertificateSpec(key="rsa-1024")})
+
+
+def test_the_working_directory_stays_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    twins(issue(CHAIN))
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- what comes out ----------------------------------------------------------------------------------------------
+
+
+def test_fingerprints_are_those_of_openssl() -> None:
+    """Upper case with colons, as lftp prints the first and pyftpdlib's users paste the second."""
+    it = issue({"it": CertificateSpec()})["it"]
+    for option, fingerprint in (("-sha1", it.sha1), ("-sha256", it.sha256)):
+        printed = openssl("x509", "-noout", "-fingerprint", option, stdin=it.pem).stdout.decode()
+        assert printed.strip().split("=")[1] == fingerprint
+
+
+@pytest.mark.parametrize("key", ["ec-p256", "ed25519", "rsa-1024"])
+def test_the_encodings_belong_together(key: str) -> None:
+    """PEM and DER hold the certificate, and the key's PEM is the key in it, unencrypted PKCS #8."""
+    it = issue({"it": CertificateSpec(key=key)})["it"]
+    assert x509.load_pem_x509_certificate(it.pem) == x509.load_der_x509_certificate(it.der) == it.x509
+    assert it.key_pem.startswith(b"-----BEGIN PRIVATE KEY-----\n")
+    assert load_pem_private_key(it.key_pem, None).public_key() == it.x509.public_key()
+
+
+def test_no_key_is_shown_by_accident() -> None:
+    """A Certificate in a failed assertion prints its name, not its key."""
+    it = issue({"genuine": CertificateSpec()})["genuine"]
+    assert "genuine" in repr(it)
+    assert "key=" not in repr(it)
+
+
+def test_reading_scenarios_needs_no_tls_library() -> None:
+    """Specs and their rules load without cryptography, whose import would double the time of `ftps-lab list`."""
+    code = (
+        "import sys; from ftps_lab.certificates import CertificateSpec, check, moment; "
+        "assert check({'a': CertificateSpec()}) == []; "
+        "print([name for name in sys.modules if name.split('.')[0] in ('cryptography', 'OpenSSL', 'ssl', 'trustme')])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert (ran.stdout.strip(), ran.stderr) == ("[]", "")
+
+
+def test_the_package_has_no_other_names() -> None:
+    """Names are looked up late, and a misspelt one is still an error."""
+    import ftps_lab.certificates as package  # the subject of this test
+
+    assert package.issue is issue
+    with pytest.raises(AttributeError, match="has no attribute 'isue'"):
+        getattr(package, "isue")  # noqa: B009 - mypy knows that there is none

@@ -1,0 +1,134 @@
+"""Certificates of trustme beside ours: what it cannot express, and how its own are taken over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID, NameOID
+from tests.lab.certificates.readings import (
+    LEAF,
+    NOW,
+    ROOT,
+    STRICT_ROOT,
+    apart_from_the_key,
+    assert_signed_by,
+    openssl,
+    says,
+    stated,
+    verify,
+)
+
+from ftps_lab.certificates import from_trustme, issue, twins
+from ftps_lab.certificates.impostor import _Impostor
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def different(one_: x509.Certificate, other: x509.Certificate) -> set[str]:
+    first, second = says(one_), says(other)
+    return {field for field in {*first, *second} if first.get(field) != second.get(field)}
+
+
+def test_what_trustme_cannot_express_in_a_leaf() -> None:
+    """Why no spec is issued by trustme; the day that it can, this fails and `issue` may hand leaves over."""
+    like_trustme = replace(LEAF, issuer="root", key_usage=("digitalSignature", "keyEncipherment"))
+    certificates = issue({"root": ROOT, "leaf": like_trustme}, NOW)
+    root, leaf = certificates["root"], certificates["leaf"].x509
+    theirs = trustme.CA.from_pem(root.pem, root.key_pem).issue_cert(
+        "localhost", common_name="localhost", not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=365)
+    )
+    closest = x509.load_pem_x509_certificate(theirs.cert_chain_pems[0].bytes())
+    assert different(leaf, closest) == {"subject", "subjectAltName", "extendedKeyUsage"}
+    assert {attribute.oid for attribute in closest.subject} > {NameOID.COMMON_NAME}
+    assert closest.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).critical
+    assert len(stated(closest, x509.ExtendedKeyUsage)) == 3
+
+
+def test_what_trustme_cannot_express_in_an_authority() -> None:
+    """The same for roots: a subject of its own choice, its own dates, an authority key identifier."""
+    like_trustme = replace(ROOT, key_usage=("digitalSignature", "keyCertSign", "cRLSign"), path_length=9)
+    theirs = x509.load_pem_x509_certificate(trustme.CA().cert_pem.bytes())
+    ours = issue({"root": like_trustme}, NOW)["root"].x509
+    assert different(ours, theirs) == {"subject", "issuer", "validity", "authorityKeyIdentifier"}
+
+
+def test_our_authority_serves_another_issuer(tmp_path: Path) -> None:
+    """A leaf that trustme issues with our root's key is verified under our root: it is an authority to others."""
+    root = issue({"root": STRICT_ROOT})["root"]
+    leaf = from_trustme(trustme.CA.from_pem(root.pem, root.key_pem).issue_cert("localhost"))
+    assert verify(tmp_path, leaf, root, "-purpose", "sslserver", "-x509_strict") == ""
+
+
+def test_a_leaf_of_trustme_is_a_certificate_like_others(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost")
+    it = from_trustme(leaf, "theirs")
+    assert (it.name, it.pem, it.chain) == ("theirs", leaf.cert_chain_pems[0].bytes(), ())
+    assert it.key.public_key() == it.x509.public_key()
+
+    root = from_trustme(leaf, authority=authority).issuers[-1]
+    assert root.pem == authority.cert_pem.bytes()
+    assert verify(tmp_path, it, root) == ""
+
+
+@pytest.mark.parametrize("kind", list(trustme.KeyType))
+def test_a_leaf_of_a_child_authority_brings_its_chain(tmp_path: Path, kind: trustme.KeyType) -> None:
+    """The intermediates in order, without the root, as trustme's own chain has them."""
+    child = trustme.CA(key_type=kind).create_child_ca(kind).create_child_ca(kind)
+    leaf = child.issue_cert("localhost", key_type=kind)
+    it = from_trustme(leaf, authority=child)
+    assert [issuer.pem for issuer in it.chain] == [pem.bytes() for pem in leaf.cert_chain_pems[1:]]
+    assert verify(tmp_path, it, it.issuers[-1]) == ""
+
+    twin = twins({"it": it})["it"]
+    assert apart_from_the_key(twin.x509) == apart_from_the_key(it.x509)
+    assert verify(tmp_path, twin, twin.issuers[-1]) == ""
+    assert verify(tmp_path, twin, it.issuers[-1]) != ""
+
+
+def test_a_chain_without_its_authority_is_refused() -> None:
+    """A server that silently sent too short a chain would prove something else."""
+    leaf = trustme.CA().create_child_ca().issue_cert("localhost")
+    with pytest.raises(LabError, match=r"'theirs'.*authority=…"):
+        from_trustme(leaf, "theirs")
+    with pytest.raises(LabError, match=r"'theirs' was not issued by the given authority"):
+        from_trustme(leaf, "theirs", trustme.CA())
+
+
+@pytest.mark.parametrize("kind", list(trustme.KeyType))
+def test_the_twin_of_a_leaf_whose_authority_is_not_known(tmp_path: Path, kind: trustme.KeyType) -> None:
+    """Without its authority's key a leaf gets a twin all the same, signed by a new key, one for each authority."""
+    authority = trustme.CA(key_type=kind)
+    root = from_trustme(authority.issue_cert("a"), authority=authority).issuers[-1]
+    originals = [from_trustme(authority.issue_cert("localhost", key_type=kind), name) for name in ("one", "two")]
+    impostor = _Impostor()
+    copies = [impostor.twin(original) for original in originals]
+    assert list(impostor._strangers) == [root.x509.subject]
+    for original, copy in zip(originals, copies, strict=True):
+        assert apart_from_the_key(copy.x509) == apart_from_the_key(original.x509)
+        assert verify(tmp_path, original, root) == ""
+        assert "signature failure" in verify(tmp_path, copy, root)
+        assert_signed_by(impostor._strangers[root.x509.subject], copy.x509)
+
+
+def test_an_authority_whose_parent_is_not_known_is_sent_along() -> None:
+    """A child that trustme loaded from PEM has no parent, and is no root for that."""
+    child = trustme.CA().create_child_ca()
+    loaded = trustme.CA.from_pem(child.cert_pem.bytes(), child.private_key_pem.bytes())
+    it = from_trustme(loaded.issue_cert("localhost"), authority=loaded)
+    assert [issuer.pem for issuer in it.chain] == [child.cert_pem.bytes()]
+
+
+def test_other_kinds_of_key_are_refused() -> None:
+    leaf = trustme.CA().issue_cert("localhost")
+    ed448 = openssl("genpkey", "-algorithm", "ed448").stdout
+    odd = trustme.LeafCert(ed448, leaf.cert_chain_pems[0].bytes(), [])
+    with pytest.raises(LabError, match="use one of EC, RSA or Ed25519"):
+        from_trustme(odd)

@@ -1,0 +1,244 @@
+"""The agent as a process: orders in, answers out, nothing else on stdout, and an end that leaves nothing running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from ftps_lab.errors import LabError
+from ftps_lab.interface import ServerSpec
+from ftps_lab.remote import agent as agent_module
+from ftps_lab.remote import orders
+from ftps_lab.remote.agent import Agent, own_address
+from ftps_lab.servers import FtpsServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECONDS = 20.0
+
+
+class Process:
+    """`python -m ftps_lab.remote.agent`, spoken to line by line."""
+
+    def __init__(self, *, code: str = "") -> None:
+        what = ["-c", code] if code else ["-m", "ftps_lab.remote.agent"]
+        pipe = subprocess.PIPE
+        self.child = subprocess.Popen([sys.executable, *what], stdin=pipe, stdout=pipe, stderr=pipe)
+
+    def ask(self, text: bytes) -> orders.AnyAnswer:
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        self.child.stdin.write(text)
+        self.child.stdin.flush()
+        return orders.read_answer(self.child.stdout.readline())
+
+    def end(self) -> tuple[int, bytes, bytes]:
+        """Exit code and what was left on stdout and stderr, after the end of stdin."""
+        out, err = self.child.communicate(timeout=SECONDS)
+        return self.child.returncode, out, err
+
+    def kill(self) -> None:
+        self.child.kill()
+        self.child.communicate()
+
+
+@pytest.fixture
+def process() -> Iterator[Process]:
+    process = Process()
+    yield process
+    process.kill()
+
+
+def serve(root: Path, *, kind: str = "lab", spec: ServerSpec | None = None, number: int = 1) -> bytes:
+    sent = orders.sent_spec(spec or ServerSpec(protocol="plain"))
+    order = orders.Serve(number=number, kind=kind, spec=sent, root=str(root), password="pw", host="127.0.0.1", port=0)
+    return orders.line(order)
+
+
+def started(process: Process, root: Path) -> orders.Serving:
+    serving = process.ask(serve(root))
+    assert isinstance(serving, orders.Serving), serving
+    return serving
+
+
+def refuses(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_ping_says_which_versions_serve(process: Process) -> None:
+    answer = process.ask(orders.line(orders.Ping(number=7)))
+    assert isinstance(answer, orders.Pong)
+    assert answer.number == 7
+    assert answer.versions["OpenSSL"].startswith("OpenSSL ")
+    assert answer.versions["pyftpdlib"]
+
+
+def test_the_end_of_stdin_stops_the_server_and_exits_0(process: Process, tmp_path: Path) -> None:
+    serving = started(process, tmp_path)
+    assert not refuses(serving.port)
+    assert process.end() == (0, b"", b"")
+    assert refuses(serving.port)
+
+
+def test_sigterm_stops_the_server_and_exits_0(process: Process, tmp_path: Path) -> None:
+    serving = started(process, tmp_path)
+    process.child.send_signal(signal.SIGTERM)
+    assert process.child.wait(SECONDS) == 0
+    assert refuses(serving.port)
+
+
+def test_ctrl_c_is_the_owners_matter(process: Process) -> None:
+    process.ask(orders.line(orders.Ping(number=1)))
+    process.child.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    assert isinstance(process.ask(orders.line(orders.Ping(number=2))), orders.Pong)
+    assert process.end() == (0, b"", b"")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\n",
+        b"no json\n",
+        b"[]\n",
+        b'{"order":"ping"}\n',
+        b'{"order":"dance","number":1}\n',
+        b'{"order":"ping","number":1,"more":2}\n',
+        b"\xff\xfe\n",
+    ],
+)
+def test_a_malformed_line_is_answered_and_the_next_one_obeyed(process: Process, text: bytes) -> None:
+    answer = process.ask(text)
+    assert isinstance(answer, orders.Failed)
+    assert "no order of this version" in answer.message
+    assert (answer.number, answer.bug) == (0, False)
+    assert isinstance(process.ask(orders.line(orders.Ping(number=2))), orders.Pong)
+
+
+def test_what_prints_never_reaches_stdout() -> None:
+    """Children of the agent, Python's print and the descriptor itself all end on stderr; nobody else reads stdin."""
+    code = (
+        "import os, subprocess, ftps_lab.remote.agent as a\n"
+        "def noisy():\n"
+        "    print('printed', flush=True)\n"
+        "    os.write(1, b'written\\n')\n"
+        "    subprocess.run(['sh', '-c', 'echo child; cat'], check=True)\n"
+        "    return {}\n"
+        "a.versions = noisy\n"
+        "raise SystemExit(a.main())\n"
+    )
+    process = Process(code=code)
+    assert isinstance(process.ask(orders.line(orders.Ping(number=1))), orders.Pong)
+    assert process.end() == (0, b"", b"printed\nwritten\nchild\n")
+
+
+def test_one_server_after_the_other_and_never_two(process: Process, tmp_path: Path) -> None:
+    first = started(process, tmp_path)
+    again = process.ask(serve(tmp_path, number=2))
+    assert isinstance(again, orders.Failed)
+    assert "a server runs here already" in again.message
+    assert isinstance(process.ask(orders.line(orders.Stop(number=3, server=first.server))), orders.Done)
+    assert refuses(first.port)
+    second = started(process, tmp_path)
+    assert second.server != first.server
+    stale = process.ask(orders.line(orders.Testify(number=4, server=first.server)))
+    assert isinstance(stale, orders.Failed)
+    assert "this server was stopped" in stale.message
+
+
+def test_a_lab_error_comes_back_as_its_sentence(process: Process, tmp_path: Path) -> None:
+    """A server that needs a certificate and has none."""
+    answer = process.ask(serve(tmp_path, spec=ServerSpec()))
+    assert isinstance(answer, orders.Failed)
+    assert "needs a certificate" in answer.message
+    assert not answer.bug
+
+
+def test_what_nobody_foresaw_is_called_a_bug_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> dict[str, str]:
+        raise ZeroDivisionError("a name that is no UTF-8: \udc80")
+
+    monkeypatch.setattr(agent_module, "versions", broken)
+    answer = orders.read_answer(Agent().answer(orders.line(orders.Ping(number=3))))
+    assert isinstance(answer, orders.Failed)
+    assert (answer.number, answer.bug) == (3, True)
+    assert "ZeroDivisionError: a name that is no UTF-8: \\udc80" in answer.message
+    assert "in broken" in answer.message
+
+
+def test_own_address_is_never_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostbyname", lambda _name: "172.20.0.2")
+    assert own_address() == "172.20.0.2"
+    monkeypatch.setattr(socket, "gethostbyname", lambda _name: "127.0.1.1")
+    with pytest.raises(LabError, match=r"means 127\.0\.1\.1 only"):
+        own_address()
+
+    def nameless(_name: str) -> str:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "gethostbyname", nameless)
+    with pytest.raises(LabError, match="connect the container to a network"):
+        own_address()
+
+
+def test_an_empty_host_is_replaced_by_the_own_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(agent_module, "own_address", lambda: "127.0.0.1")
+    agent = Agent()
+    order = msgspec.structs.replace(orders.read_order(serve(tmp_path)), host="")
+    answer = orders.read_answer(agent.answer(orders.line(order)))
+    agent.close()
+    assert isinstance(answer, orders.Serving)
+    assert answer.host == "127.0.0.1"
+
+
+def test_the_dead_children_of_daemons_are_buried_by_the_first_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anywhere else, whose children they are is not ours to say."""
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    agent_module._bury_children()
+    assert os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    buried: list[int] = []
+
+    def waitpid(_pid: int, _options: int) -> tuple[int, int]:
+        buried.append(len(buried))
+        return (0, 0) if len(buried) == 3 else (99, 0)
+
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(os, "waitpid", waitpid)
+    agent_module._bury_children()
+    assert len(buried) == 3
+    monkeypatch.undo()
+    child.wait()
+
+
+def test_an_end_while_a_server_cannot_be_stopped_is_said_on_stderr(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = Agent()
+    agent.answer(serve(tmp_path))
+    stop = FtpsServer.stop
+
+    def stuck(server: FtpsServer) -> None:
+        stop(server)
+        raise LabError("it does not end")
+
+    monkeypatch.setattr(FtpsServer, "stop", stuck)
+    agent_module._last_act(agent)
+    assert "it does not end" in capsys.readouterr().err
+
+
+def test_an_unknown_kind_names_those_that_are_known(tmp_path: Path) -> None:
+    answer = orders.read_answer(Agent().answer(serve(tmp_path, kind="wu-ftpd")))
+    assert isinstance(answer, orders.Failed)
+    assert "there is no server of kind 'wu-ftpd': use one of lab, " in answer.message

@@ -1,0 +1,158 @@
+"""What travels arrives as it was: certificates with their keys and issuers, every field of a spec, every witness."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from ftps_lab.certificates import KEYS, Certificate, CertificateSpec, issue, twins
+from ftps_lab.errors import LabError
+from ftps_lab.interface import ServerSpec
+from ftps_lab.remote import orders
+from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer, Wire, WireRecord
+
+
+def travelled(spec: ServerSpec) -> ServerSpec:
+    order = orders.Change(number=1, server=1, spec=orders.sent_spec(spec))
+    received = orders.read_order(orders.line(order))
+    assert isinstance(received, orders.Change)
+    return orders.received_spec(received.spec)
+
+
+def same(one: Certificate | None, other: Certificate | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return (
+        (one.name, one.der, one.key_pem, one.sha256, one.sha1)
+        == (other.name, other.der, other.key_pem, other.sha256, other.sha1)
+        and one.x509 == other.x509
+        and same(one.issuer, other.issuer)
+        and [each.sha256 for each in one.chain] == [each.sha256 for each in other.chain]
+    )
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_certificate_of_every_kind_of_key_arrives_as_it_was(key: str) -> None:
+    certificate = issue({"leaf": CertificateSpec(key=key)})["leaf"]
+    assert same(travelled(ServerSpec(certificate=certificate)).certificate, certificate)
+
+
+def test_issuers_arrive_with_their_keys_so_that_twins_can_be_made() -> None:
+    leaf = issue(
+        {
+            "root": CertificateSpec(common_name="Root"),
+            "middle": CertificateSpec(issuer="root", common_name="Middle", ca=True),
+            "leaf": CertificateSpec(issuer="middle"),
+        }
+    )["leaf"]
+    received = travelled(ServerSpec(certificate=leaf, chain=leaf.chain))
+    assert same(received.certificate, leaf)
+    assert [each.name for each in received.chain] == ["middle"]
+    assert same(received.chain[0], leaf.issuer)
+    assert received.certificate is not None
+    assert twins({"": received.certificate})[""].sha256 != leaf.sha256
+
+
+def test_every_field_of_a_spec_arrives() -> None:
+    """Each with a value other than its default: a field that did not travel would be a default again."""
+    made = issue({name: CertificateSpec(common_name=name) for name in "abcd"})
+    spec = ServerSpec(
+        protocol="implicit",
+        certificate=made["a"],
+        chain=(made["b"], made["a"]),
+        data_certificate=made["c"],
+        role="impostor",
+        require_tls=True,
+        tls=("1.3",),
+        user="me",
+        password="it's",
+        attack="intercept",
+        attack_certificate=made["d"],
+        attack_reply=534,
+        attack_how="text",
+    )
+    default = ServerSpec()
+    received = travelled(spec)
+    for field in fields(spec):
+        value, arrived = getattr(spec, field.name), getattr(received, field.name)
+        assert value != getattr(default, field.name), f"give {field.name} another value here"
+        if isinstance(value, Certificate):
+            assert same(arrived, value), field.name
+        elif field.name == "chain":
+            assert [same(*pair) for pair in zip(arrived, value, strict=True)] == [True, True]
+        else:
+            assert (arrived, type(arrived)) == (value, type(value)), field.name
+
+
+def test_one_certificate_in_two_places_stays_one() -> None:
+    certificate = issue({"a": CertificateSpec()})["a"]
+    received = travelled(ServerSpec(certificate=certificate, data_certificate=certificate, chain=(certificate,)))
+    assert received.certificate is received.data_certificate is received.chain[0]
+
+
+def test_a_default_spec_stays_one() -> None:
+    assert travelled(ServerSpec(protocol="plain")) == ServerSpec(protocol="plain")
+
+
+def test_a_field_of_another_version_is_a_sentence() -> None:
+    with pytest.raises(LabError, match="no server of this version of ftps-lab"):
+        orders.received_spec({"colour": "blue"})
+
+
+def test_what_cannot_travel_is_noticed_where_it_is_sent() -> None:
+    spec = replace(ServerSpec(), attack_how={"a": 1})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"teach remote\.orders"):
+        orders.sent_spec(spec)
+
+
+def test_a_certificate_that_cannot_be_read_is_named() -> None:
+    sent = orders.SentCertificate(name="torn", certificate="no PEM", key="no PEM")
+    with pytest.raises(LabError, match="'torn' cannot be read here"):
+        orders.received_spec({"certificate": sent})
+
+
+PEER = ("172.20.0.3", 40001)
+TESTIMONY = Testimony(
+    role="impostor",
+    connections=(
+        Connection(1, "control", PEER, 0.1 + 0.2, greeted=True, error='é\n"x"', attack="intercept", deed="none"),
+        Connection(2, "data", ("::1", 5), 1e-9),
+    ),
+    handshakes=(Handshake(1, True, "TLSv1.3", "AES", None, "AA:BB"), Handshake(2, False, "", "", "h", "", "eof")),
+    alerts=(Alert(1, "received", "fatal", "unknown_ca"),),
+    commands=(Command(1, "USER", "müller\x00", "tls", 331), Command(1, "SITE", "", "clear")),
+    credentials=(Credential(1, "u", "p\u2028w", "tls", True), Credential(1, "u", None, "clear", False)),
+    transfers=(
+        Transfer(2, 1, "STOR", "f", "upload", 1 << 40, "00", "tls", "AA", True, True, bytes(range(256))),
+        Transfer(2, 1, "LIST", "", "download", 0, "", "clear", "", False),
+    ),
+    behind=Testimony(role="genuine", sources=("log", "files", "relay"), discrepancies=("one says a, one b",)),
+)
+
+
+def test_testimony_arrives_equal() -> None:
+    received = orders.read_answer(orders.line(orders.Told(number=1, testimony=TESTIMONY)))
+    assert isinstance(received, orders.Told)
+    assert received.testimony == TESTIMONY
+    assert repr(received.testimony) == repr(TESTIMONY)  # tuples are tuples, None is None
+
+
+def test_wire_arrives_equal_and_in_one_line() -> None:
+    wire = Wire((WireRecord("control", PEER, b"\n\r\x00\xff" * 1000, b""), WireRecord("data", PEER, b"", b"\n")))
+    text = orders.line(orders.Heard(number=1, wire=wire))
+    received = orders.read_answer(text)
+    assert text.count(b"\n") == 1
+    assert isinstance(received, orders.Heard)
+    assert received.wire == wire
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"{}", b'{"answer":"done"}', b"Traceback (most recent\n"])
+def test_what_is_no_answer_is_a_sentence(text: bytes) -> None:
+    with pytest.raises(LabError, match="is none of this version of ftps-lab"):
+        orders.read_answer(text)
+
+
+def test_a_long_line_is_shortened_in_a_sentence() -> None:
+    assert orders.shortened(b"x" * 500) == "x" * 120 + "…"
+    assert orders.shortened(b"short\xff\n") == "short\ufffd"

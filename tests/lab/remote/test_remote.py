@@ -1,0 +1,312 @@
+"""A server behind a line: the methods of a local one, and a sentence for every way in which an agent can fail."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import hashlib
+import io
+import queue
+import ssl
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_lab.errors import LabError
+from ftps_lab.interface import ServerSpec
+from ftps_lab.remote.handle import RemoteHost, RemoteServer
+from ftps_lab.testimony import Testimony
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ftps_lab.certificates import Certificate
+
+SECONDS = 20.0
+
+
+class ProcessLine:
+    """A line to an agent on this machine."""
+
+    def __init__(self, code: str = "") -> None:
+        what = ["-c", code] if code else ["-m", "ftps_lab.remote.agent"]
+        pipe = subprocess.PIPE
+        self.child = subprocess.Popen([sys.executable, *what], stdin=pipe, stdout=pipe, stderr=pipe)
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.child.stdout is not None
+        for line in self.child.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def send(self, line: bytes) -> None:
+        assert self.child.stdin is not None
+        try:
+            self.child.stdin.write(line)
+            self.child.stdin.flush()
+        except BrokenPipeError:
+            raise LabError("the process does not read") from None
+
+    def receive(self, timeout: float) -> bytes:
+        try:
+            line = self._lines.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError from None
+        if not line:
+            raise EOFError
+        return line
+
+    def last_words(self) -> str:
+        if self.child.poll() is None:
+            return ""
+        assert self.child.stderr is not None
+        return self.child.stderr.read().decode().strip()
+
+    def close(self) -> None:
+        assert self.child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.child.stdin.close()
+        try:
+            self.child.wait(SECONDS)
+        finally:
+            self.child.kill()
+            self._reader.join(SECONDS)
+            for stream in (self.child.stdout, self.child.stderr):
+                assert stream is not None
+                stream.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., tuple[RemoteHost, ProcessLine]]]:
+    """Starts agents, or programs in the place of one; all ended after the test."""
+    lines: list[ProcessLine] = []
+
+    def make(code: str = "") -> tuple[RemoteHost, ProcessLine]:
+        lines.append(ProcessLine(code))
+        return RemoteHost(lines[-1]), lines[-1]
+
+    yield make
+    for each in lines:
+        each.close()
+
+
+if TYPE_CHECKING:
+    Start = Callable[..., tuple[RemoteHost, ProcessLine]]
+
+WITH = """
+import sys
+import ftps_lab.remote.agent as agent
+from ftps_lab.servers import FtpsServer
+{patch}
+sys.exit(agent.main())
+"""
+"""An agent with something in it changed."""
+
+
+def served(host: RemoteHost, root: Path, spec: ServerSpec) -> RemoteServer:
+    return host.serve("lab", spec, root=root, password="pw", users=("anna",), host="127.0.0.1", port=0)
+
+
+def plain(host: RemoteHost, root: Path) -> RemoteServer:
+    return served(host, root, ServerSpec(protocol="plain"))
+
+
+def fetch(server: RemoteServer, name: str) -> tuple[str, bytes]:
+    """The fingerprint that a client sees, and a file's content, over TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    got = io.BytesIO()
+    with ftplib.FTP_TLS(context=context, timeout=SECONDS) as client:
+        client.connect(server.host, server.port)
+        client.login("anna", "pw")
+        client.prot_p()
+        client.retrbinary(f"RETR {name}", got.write)
+        assert isinstance(client.sock, ssl.SSLSocket)
+        leaf = client.sock.getpeercert(binary_form=True)
+    assert leaf is not None
+    return hashlib.sha256(leaf).digest().hex(":").upper(), got.getvalue()
+
+
+def test_a_served_file_its_testimony_and_its_wire(
+    start: Start, tmp_path: Path, certificates: dict[str, Certificate]
+) -> None:
+    """The whole life of a server: serve, record, change, settle, testimony, wire, stop, and the next one."""
+    (tmp_path / "file").write_bytes(b"content")
+    host, _ = start()
+    server = served(host, tmp_path, ServerSpec(certificate=certificates["genuine"]))
+    server.record()
+    assert fetch(server, "file") == (certificates["genuine"].sha256, b"content")
+    assert server.settle()
+    told = server.testimony()
+    assert told.passwords == ["pw"]
+    assert [(each.verb, each.size, each.completed) for each in told.transfers] == [("RETR", 7, True)]
+    assert {each.certificate for each in told.handshakes} == {certificates["genuine"].sha256}
+    wire = server.wire()
+    assert wire.holds(b"AUTH TLS\r\n")
+    assert not wire.holds(b"content")
+    assert {(each.kind, each.peer) for each in wire.records} == {(each.kind, each.peer) for each in told.connections}
+
+    server.change(ServerSpec(certificate=certificates["leaf"], chain=certificates["leaf"].chain))
+    server.record()
+    assert server.testimony() == Testimony(role="genuine")  # nothing of what came before
+    assert server.wire().records == ()
+    assert fetch(server, "file") == (certificates["leaf"].sha256, b"content")
+    assert server.settle()
+    assert {each.certificate for each in server.testimony().handshakes} == {certificates["leaf"].sha256}
+    server.stop()
+    server.stop()
+    second = served(host, tmp_path, ServerSpec(certificate=certificates["other"]))
+    assert second.testimony() == Testimony(role="genuine")
+    assert fetch(second, "file")[0] == certificates["other"].sha256
+    with pytest.raises(LabError, match="this server was stopped"):
+        server.testimony()
+
+
+def test_an_attacker_in_the_middle_is_told_of_from_both_sides(
+    start: Start, tmp_path: Path, certificates: dict[str, Certificate]
+) -> None:
+    """Without a certificate of his own, the interceptor's twin is made where the server runs."""
+    (tmp_path / "file").write_bytes(b"content")
+    host, _ = start()
+    genuine = certificates["genuine"]
+    server = served(host, tmp_path, ServerSpec(certificate=genuine, attack="intercept"))
+    shown, _content = fetch(server, "file")
+    assert shown != genuine.sha256
+    assert server.settle()
+    told = server.testimony()
+    assert (told.role, told.passwords) == ("impostor", ["pw"])
+    assert told.behind is not None
+    assert (told.behind.role, told.behind.passwords) == ("genuine", ["pw"])
+
+
+def test_settle_says_when_a_connection_is_still_open(start: Start, tmp_path: Path) -> None:
+    host, _ = start()
+    server = plain(host, tmp_path)
+    with ftplib.FTP() as client:
+        client.connect(server.host, server.port, SECONDS)
+        assert not server.settle(0.1)
+    assert server.settle()
+
+
+def test_a_wire_of_tens_of_megabytes(start: Start, tmp_path: Path) -> None:
+    patch = (
+        "from ftps_lab.testimony import Wire, WireRecord\n"
+        "big = bytes(range(256)) * 4096 * 40\n"
+        "FtpsServer.wire = lambda self: Wire((WireRecord('data', ('h', 1), big, b''),))"
+    )
+    host, _ = start(WITH.format(patch=patch))
+    assert plain(host, tmp_path).wire().records[0].to_server == bytes(range(256)) * 4096 * 40
+
+
+def test_the_labs_own_sentences_arrive_as_they_are(start: Start, tmp_path: Path) -> None:
+    host, _ = start()
+    with pytest.raises(LabError, match=r"^a server of protocol 'explicit' needs a certificate: give `certificate`$"):
+        served(host, tmp_path, ServerSpec())
+    assert host.ping()  # and the agent goes on
+
+
+def test_a_bug_is_called_one(start: Start, tmp_path: Path) -> None:
+    host, _ = start(WITH.format(patch="FtpsServer.testimony = lambda self: 1 // 0"))
+    server = plain(host, tmp_path)
+    with pytest.raises(LabError, match=r"(?s)a bug of the lab; please report it:\n.*ZeroDivisionError"):
+        server.testimony()
+
+
+def test_a_dead_agent_is_a_sentence_with_its_last_words(start: Start, tmp_path: Path) -> None:
+    host, line = start("import sys; sys.stderr.write('out of luck\\n'); sys.exit(3)")
+    line.child.wait(SECONDS)
+    with pytest.raises(LabError, match=r"(?s)the server's agent .*its last words:\nout of luck"):
+        plain(host, tmp_path)
+    with pytest.raises(LabError, match="was given up before"):
+        host.ping()
+
+
+def test_stopping_a_server_of_a_dead_agent_is_no_second_failure(start: Start, tmp_path: Path) -> None:
+    """The first call after its death tells; who then cleans up is not told again."""
+    host, line = start()
+    server = plain(host, tmp_path)
+    line.child.kill()
+    line.child.wait(SECONDS)
+    with pytest.raises(LabError, match="start it anew"):
+        server.settle()
+    server.stop()
+
+
+def test_stopping_tells_of_a_death_that_nobody_noticed(start: Start, tmp_path: Path) -> None:
+    host, line = start()
+    server = plain(host, tmp_path)
+    line.child.kill()
+    line.child.wait(SECONDS)
+    with pytest.raises(LabError, match="start it anew"):
+        server.stop()
+
+
+def test_a_silent_agent_is_given_up(start: Start) -> None:
+    """Its answer may still come: nobody may take it for the next one's."""
+    host, _ = start("import sys; [None for _ in sys.stdin]")
+    with pytest.raises(LabError, match=r"did not answer within 0\.2 seconds"):
+        host.ping(0.2)
+    with pytest.raises(LabError, match="was given up before: did not answer"):
+        host.ping()
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        ("nonsense", "'nonsense' is none of this version of ftps-lab"),
+        ('{"answer":"done","number":7}', "answered order 7, not 1"),
+        ('{"answer":"done","number":0}', "answered order 0, not 1"),
+        ('{"answer":"done","number":1}', "answered Done where Pong was due"),
+    ],
+)
+def test_an_answer_that_is_none_is_never_taken_for_one(start: Start, reply: str, sentence: str) -> None:
+    host, _ = start(f"import sys; sys.stdin.readline(); print({reply!r}, flush=True); sys.stdin.read()")
+    with pytest.raises(LabError, match=sentence):
+        host.ping()
+
+
+def test_an_interrupted_call_ends_the_conversation(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, line = start()
+
+    def interrupted(_timeout: float) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(line, "receive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        host.ping()
+    monkeypatch.undo()
+    with pytest.raises(LabError, match="an order was interrupted"):
+        host.ping()
+
+
+def test_what_cannot_be_sent_is_no_reason_to_give_up(start: Start, tmp_path: Path) -> None:
+    host, _ = start()
+    with pytest.raises(TypeError):
+        served(host, tmp_path, ServerSpec(attack_how={}))  # type: ignore[arg-type]
+    assert host.ping()
+
+
+def test_calls_of_two_threads_wait_for_each_other(start: Start, tmp_path: Path) -> None:
+    """Each gets its own answer: a slow `settle`, and `testimony` and `wire` at the same time."""
+    host, _ = start()
+    server = plain(host, tmp_path)
+    answers: list[object] = []
+
+    def ask() -> None:
+        for _ in range(30):
+            answers.extend((server.settle(0.01), server.testimony().role, server.wire().records))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert answers.count(True) == answers.count("genuine") == answers.count(()) == 120

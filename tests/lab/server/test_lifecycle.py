@@ -1,0 +1,270 @@
+"""Servers start when they say so, end completely, and tell the caller what breaks in their thread."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from OpenSSL import SSL
+from tests.lab.sessions import PROTOCOLS, spread
+
+from ftps_lab.errors import LabError
+from ftps_lab.server.data import RecordingData
+from ftps_lab.server.handlers import ExplicitControl
+from ftps_lab.servers import FtpsServer
+from ftps_lab.wire.tap import TappedTls
+
+if TYPE_CHECKING:
+    from tests.conftest import Quiet
+    from tests.lab.conftest import Lab
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_start_returns_when_the_server_answers(lab: Lab, protocol: str) -> None:
+    """After start() a client is served at once, and the proof of readiness is in no record."""
+    server = lab.serve(protocol)
+    assert server.port
+    assert server.settle()
+    assert server.testimony().connections == ()
+    assert server.wire().records == ()
+    lab.prove_alive(server)
+
+
+def test_a_port_in_use_is_a_sentence(lab: Lab) -> None:
+    """A taken port is a LabError that names it and says what to do; nothing is left of the attempt."""
+    taken = lab.serve()
+    server = FtpsServer(taken.spec, root=lab.root, password=lab.password, port=taken.port)
+    before = lab.open_files()
+    with pytest.raises(LabError, match=rf"cannot listen on 127\.0\.0\.1 port {taken.port}: .*in use; choose another"):
+        server.start()
+    server.stop()
+    assert lab.open_files() == before
+    taken.stop()
+    with server:
+        lab.prove_alive(server)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("127.0.0.1", 65536), ("127.0.0.1", -1), ("203.0.113.1", 0), ("no such", 0)]
+)
+def test_an_address_that_cannot_be_bound_is_a_sentence(lab: Lab, host: str, port: int) -> None:
+    """A port or host that does not exist here is a LabError too."""
+    server = FtpsServer(lab.spec(), root=lab.root, password=lab.password, host=host, port=port)
+    with pytest.raises(LabError, match="cannot listen on"):
+        server.start()
+
+
+def test_a_port_that_is_taken_at_the_last_moment_is_a_sentence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When somebody else begins to listen between our bind() and our listen(), Linux tells so only then."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+
+        class Late(socket.socket):
+            def bind(self, address: Any) -> None:
+                super().bind(address)
+                other.listen()
+
+        server = FtpsServer(lab.spec(), root=lab.root, password=lab.password, port=other.getsockname()[1])
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", Late)
+            with pytest.raises(LabError, match="in use"):
+                server.start()
+
+
+def test_start_twice_is_refused(lab: Lab) -> None:
+    """A running server is not started again, and goes on."""
+    server = lab.serve()
+    with pytest.raises(LabError, match="runs already"):
+        server.start()
+    lab.prove_alive(server)
+
+
+def test_stop_is_repeatable_and_a_server_starts_again(lab: Lab) -> None:
+    """Stop may come any number of times, also before start; afterwards the server starts on the port that it had."""
+    server = lab.build()
+    server.stop()
+    ports = []
+    for _ in range(3):
+        server.start()
+        ports.append(server.port)
+        lab.prove_alive(server)
+        server.stop()
+        server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((server.host, server.port), 1)
+    assert len(set(ports)) == 1
+
+
+def test_the_record_outlives_the_server(lab: Lab) -> None:
+    """What was witnessed can be read after stop()."""
+    with lab.build() as server:
+        lab.prove_alive(server)
+    assert server.settle()
+    assert [transfer.name for transfer in server.testimony().transfers] == ["three"]
+    assert server.wire().records
+
+
+def test_connections_of_a_stopped_server_end(lab: Lab) -> None:
+    """A client that is connected when the server stops reads the end, and the record is complete."""
+    server = lab.serve()
+    client = lab.login(server)
+    assert client.sock is not None
+    server.stop()
+    assert client.sock.recv(1) == b""
+    assert server.settle(0)
+
+
+@pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_stop_in_the_middle_of_a_transfer(lab: Lab, prove_quiet: Quiet, protocol: str, command: str) -> None:
+    """Stopping while bytes wait on a data connection closes everything and reports nothing as completed."""
+    spread(lab)
+    before = lab.open_files()
+    server = lab.serve(protocol)
+    client = lab.login(server)
+    data = client.transfercmd(command)
+    with data:
+        if command == "STOR up":
+            data.sendall(b"x" * 100_000)
+        else:
+            assert data.recv(10)
+            prove_quiet(server, turns=20_000)  # every buffer is full
+        server.stop()
+        client.close()
+    transfer = server.testimony().transfers[0]
+    assert not transfer.completed
+    assert server.settle(0)
+    assert lab.open_files() == before
+
+
+def test_stop_while_the_last_bytes_wait(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished transfer whose close_notify the client does not take is closed like any other."""
+
+    def never(_: object) -> bool:
+        raise SSL.WantWriteError
+
+    before = lab.open_files()
+    server = lab.serve()
+    client = lab.login(server)
+    with monkeypatch.context() as patch:
+        patch.setattr(TappedTls, "shutdown", never)
+        with client.transfercmd("RETR three") as data:
+            assert data.recv(10) == b"abc"
+            server.stop()
+    client.close()
+    assert lab.open_files() == before
+
+
+def test_an_error_in_a_command_surfaces_at_settle(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception of the server's own is a LabError in the caller, once; the server lives on."""
+    monkeypatch.setattr(ExplicitControl, "ftp_NOOP", broken)
+    server = lab.serve()
+    client = lab.login(server)
+    with pytest.raises((EOFError, OSError)):
+        client.voidcmd("NOOP")
+    with pytest.raises(LabError, match=r"(?s)in its own thread.*RuntimeError: the lab is broken"):
+        server.settle()
+    assert server.settle()
+    lab.prove_alive(server)
+
+
+def test_an_error_on_a_data_connection_surfaces_at_stop(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopping raises what nobody asked for before; and only once."""
+    monkeypatch.setattr(RecordingData, "_lab_count", broken)
+    server = lab.build().start()
+    client = lab.login(server)
+    with pytest.raises((EOFError, OSError, ftplib.Error)):
+        client.get("three")
+    with pytest.raises(LabError, match="the lab is broken"):
+        server.stop()
+    server.stop()
+
+
+def test_a_dead_thread_surfaces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the server's thread ends by itself, settle() says so each time, and stop() and a new start work."""
+    server = lab.build().start()
+    before = threading.active_count()
+
+    def leave(*_: object) -> None:
+        raise SystemExit(3)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExplicitControl, "ftp_NOOP", leave)
+        client = lab.login(server)
+        with pytest.raises((EOFError, OSError)):
+            client.voidcmd("NOOP")
+    for _ in range(2):
+        with pytest.raises(LabError, match="in its own thread"):
+            server.settle()
+    told = threading.Event()
+    server._waker.call(told.set)  # as settle() may when the thread dies just then
+    assert told.wait(10)
+    with contextlib.suppress(LabError):
+        server.stop()
+    server.stop()
+    assert threading.active_count() < before
+    with server:
+        lab.prove_alive(server)
+
+
+def broken(*_: object, **__: object) -> None:
+    """Stands in for a handler."""
+    raise RuntimeError("the lab is broken")
+
+
+def test_nothing_is_left_after_fifty_servers(lab: Lab) -> None:
+    """Fifty servers, each with a client and half of them with it still connected, leave no thread and no descriptor."""
+    lab.prove_alive(lab.serve())  # whatever is opened once
+    files, threads = lab.open_files(), threading.active_count()
+    for number in range(50):
+        server = lab.build(("explicit", "implicit", "plain")[number % 3]).start()
+        client = lab.login(server)
+        client.get("three")
+        if number % 2:
+            client.quit()
+        server.stop()
+        client.close()
+    assert (lab.open_files(), threading.active_count()) == (files, threads)
+
+
+def test_a_hundred_servers_at_once(lab: Lab) -> None:
+    """A hundred servers live in one process, each with its own port, and all are up and down in a few seconds."""
+    began = time.monotonic()
+    servers = [lab.serve(("explicit", "implicit", "plain")[number % 3]) for number in range(100)]
+    for server in servers:
+        client = lab.login(server)
+        assert client.get("three") == b"abc"
+        client.quit()
+    assert len({server.port for server in servers}) == 100
+    for server in servers:
+        assert server.settle()
+        assert len(server.testimony().transfers) == 1
+        server.stop()
+    assert time.monotonic() - began < 30
+
+
+def test_two_clients_at_once_in_active_mode(lab: Lab) -> None:
+    """An active transfer that is over does not disturb a connection that came after it."""
+    server = lab.serve()
+    first = lab.login(server, mode="port")
+    assert first.get("three") == b"abc"
+    second = lab.login(server)
+    first.quit()
+    assert second.get("three") == b"abc"
+    second.quit()
+    assert server.settle()
+
+
+def test_a_server_at_rest_costs_nothing(lab: Lab, prove_quiet: Quiet) -> None:
+    """Servers and connections that wait use no processor time."""
+    servers = [lab.serve(protocol) for protocol in PROTOCOLS]
+    clients = [lab.login(server) for server in servers]
+    prove_quiet(*servers)
+    for client in clients:
+        client.quit()

@@ -1,0 +1,330 @@
+"""Contexts do what they were asked: handshakes in memory, Python's `ssl` (another OpenSSL) as the client."""
+
+from __future__ import annotations
+
+import ssl
+import warnings
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+from OpenSSL import SSL
+
+from ftps_lab.certificates import KEYS, Certificate, CertificateSpec, from_trustme, issue, twins
+from ftps_lab.errors import LabError
+from ftps_lab.server.tls import VERSIONS, server_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+CLIENT_VERSIONS = {
+    "1.0": ssl.TLSVersion.TLSv1,
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+SPOKEN = {"1.0": "TLSv1", "1.1": "TLSv1.1", "1.2": "TLSv1.2", "1.3": "TLSv1.3"}
+
+
+def certificate(**keys: Any) -> Certificate:
+    return issue({"genuine": CertificateSpec(**keys)})["genuine"]
+
+
+def client(*trusted: Certificate, version: str | None = None) -> ssl.SSLContext:
+    """A client that takes any algorithm; without trusted certificates it verifies nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1 are what some tests are about
+        context.minimum_version = CLIENT_VERSIONS[version or "1.0"]
+        context.maximum_version = CLIENT_VERSIONS[version or "1.3"]
+    if trusted:
+        context.load_verify_locations(cadata="".join(it.pem.decode() for it in trusted))
+    else:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+class Conversation:
+    """A client and a server that pass each other bytes in memory, until both have finished the handshake."""
+
+    def __init__(
+        self,
+        server: SSL.Context,
+        to: ssl.SSLContext,
+        host: str = "localhost",
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        self._to_client, self._to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = to.wrap_bio(self._to_client, self._to_server, server_hostname=host, session=session)
+        self.server = SSL.Connection(server, None)
+        self.server.set_accept_state()
+        self._until(self.client.do_handshake, self.server.do_handshake)
+
+    def _until(self, *steps: Callable[[], object]) -> None:
+        waiting = list(steps)
+        for _ in range(20):
+            for step in tuple(waiting):
+                try:
+                    step()
+                except (ssl.SSLWantReadError, SSL.WantReadError):
+                    pass
+                else:
+                    waiting.remove(step)
+                self._carry()
+            if not waiting:
+                return
+        raise AssertionError("the conversation does not end")
+
+    def _carry(self) -> None:
+        if sent := self._to_server.read():
+            self.server.bio_write(sent)
+        with suppress(SSL.WantReadError):
+            self._to_client.write(self.server.bio_read(65536))
+
+    def hears(self, text: bytes) -> bytes:
+        """What the client reads of a text that the server sends: it also takes in the tickets of TLS 1.3."""
+        self.server.sendall(text)
+        self._carry()
+        return self.client.read(65536)
+
+    @property
+    def shown(self) -> bytes | None:
+        return self.client.getpeercert(binary_form=True)
+
+
+@pytest.mark.parametrize("asked", VERSIONS)
+@pytest.mark.parametrize("offered", VERSIONS)
+def test_a_server_speaks_the_versions_it_offers_and_no_other(offered: str, asked: str) -> None:
+    """TLS 1.0 and 1.1 are really spoken, though the library's default would refuse both."""
+    context = server_context(certificate(), versions=(offered,))
+    if offered == asked:
+        assert Conversation(context, client(version=asked)).client.version() == SPOKEN[asked]
+    else:
+        with pytest.raises((ssl.SSLError, SSL.Error), match=r"version|protocol"):
+            Conversation(context, client(version=asked))
+
+
+@pytest.mark.parametrize("versions", [("1.3", "1.0"), ("1.1", "1.3"), ("1.0", "1.0", "1.2")])
+def test_versions_may_have_gaps_and_any_order(versions: Sequence[str]) -> None:
+    """What lies between two offered versions is refused all the same."""
+    it = certificate()
+    for asked in VERSIONS:
+        context = server_context(it, versions=versions)
+        if asked in versions:
+            assert Conversation(context, client(version=asked)).client.version() == SPOKEN[asked]
+        else:
+            with pytest.raises((ssl.SSLError, SSL.Error)):
+                Conversation(context, client(version=asked))
+
+
+def test_by_default_a_server_speaks_1_2_and_1_3() -> None:
+    it = certificate()
+    assert Conversation(server_context(it), client(version="1.2")).client.version() == "TLSv1.2"
+    assert Conversation(server_context(it), client()).client.version() == "TLSv1.3"
+    with pytest.raises((ssl.SSLError, SSL.Error)):
+        Conversation(server_context(it), client(version="1.1"))
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("key", KEYS)
+def test_every_kind_of_key_is_served(key: str, version: str) -> None:
+    """The client sees the very certificate and hears the server: RSA-1024 too, which OpenSSL declines by default."""
+    it = certificate(key=key)
+    conversation = Conversation(server_context(it), client(version=version))
+    assert conversation.shown == it.der
+    assert conversation.hears(b"220 ready\r\n") == b"220 ready\r\n"
+
+
+@pytest.mark.parametrize("key", ["ec-p256", "rsa-2048"])
+@pytest.mark.parametrize("signature", ["sha1", "md5"])
+def test_outdated_signatures_are_served(key: str, signature: str) -> None:
+    """A leaf that its issuer signed with SHA-1 or MD5, and one whose intermediate is signed so."""
+    certificates = issue(
+        {
+            "root": CertificateSpec(common_name="root", key="rsa-1024"),
+            "leaf": CertificateSpec(issuer="root", key=key, signature=signature),
+            "outdated": CertificateSpec(issuer="root", common_name="i", ca=True, signature=signature, key="rsa-1024"),
+            "below": CertificateSpec(issuer="outdated", key=key),
+        }
+    )
+    for name in ("leaf", "below"):
+        it = certificates[name]
+        assert Conversation(server_context(it, it.chain), client()).shown == it.der
+
+
+OUTDATED = [
+    {"key": "rsa-1024"},
+    {"signature": "sha1"},
+    {"signature": "sha1", "key": "rsa-2048"},
+    {"signature": "md5", "key": "rsa-2048"},
+]
+
+
+def levels(
+    monkeypatch: pytest.MonkeyPatch, *shown: Certificate, versions: Sequence[str] = ("1.2", "1.3")
+) -> list[bytes]:
+    """The cipher strings that a context is given: OpenSSL 4.0 would show most of these at its own level as well."""
+    given: list[bytes] = []
+    monkeypatch.setattr(SSL.Context, "set_cipher_list", lambda _, ciphers: given.append(ciphers))
+    with suppress(LabError):  # without the level that was asked for, OpenSSL may refuse
+        server_context(shown[0], shown[1:], versions)
+    return given
+
+
+@pytest.mark.parametrize("keys", OUTDATED)
+def test_only_what_is_outdated_lowers_the_security_level(monkeypatch: pytest.MonkeyPatch, keys: dict[str, str]) -> None:
+    """As leaf, in the chain, and for old versions; an ordinary server keeps the library's own level."""
+    ordinary, old = certificate(key="rsa-2048"), certificate(**keys)
+    lowered = [b"DEFAULT:@SECLEVEL=0"]
+    assert levels(monkeypatch, ordinary, certificate()) == []
+    assert levels(monkeypatch, old) == lowered
+    assert levels(monkeypatch, ordinary, old) == lowered
+    assert levels(monkeypatch, ordinary, versions=("1.1", "1.2")) == lowered
+
+
+def test_a_lowered_level_offers_no_anonymous_ciphers() -> None:
+    """An outdated server still shows its certificate to everybody."""
+    offered = SSL.Connection(server_context(certificate(key="rsa-1024")), None).get_cipher_list()
+    assert [name for name in offered if "ADH" in name or "AECDH" in name or "NULL" in name] == []
+    assert offered
+
+
+def test_a_client_that_pins_the_certificate_accepts_it_and_no_twin() -> None:
+    """The same handshake, name and dates checked, fails with an impostor's twin: the signature is not right."""
+    it = certificate()
+    conversation = Conversation(server_context(it), client(it))
+    assert conversation.shown == it.der
+    twin = twins({"genuine": it})["genuine"]
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Conversation(server_context(twin), client(it))
+    assert Conversation(server_context(twin), client(twin)).shown == twin.der
+
+
+@pytest.mark.parametrize(
+    ("keys", "host", "complaint"),
+    [
+        ({"not_after": "-1h"}, "localhost", "certificate has expired"),
+        ({"not_before": "+1h"}, "localhost", "certificate is not yet valid"),
+        ({"usage": "client"}, "localhost", "unsuitable certificate purpose|unsupported certificate purpose"),
+        ({"names": ("ftp.example.test",)}, "localhost", "Hostname mismatch"),
+        ({"names": ("127.0.0.1",)}, "127.0.0.2", "IP address mismatch"),
+        ({"names": ("*.example.test",)}, "a.b.example.test", "Hostname mismatch"),
+    ],
+)
+def test_a_client_refuses_the_one_thing_that_is_wrong(keys: dict[str, Any], host: str, complaint: str) -> None:
+    """Pinned, so that trust itself is fine: what the client names is the defect of the spec."""
+    it = certificate(**keys)
+    with pytest.raises(ssl.SSLCertVerificationError, match=complaint):
+        Conversation(server_context(it), client(it), host)
+
+
+@pytest.mark.parametrize(
+    ("keys", "host"),
+    [
+        ({"names": ("::1", "127.0.0.1")}, "127.0.0.1"),
+        ({"names": ("::1", "127.0.0.1")}, "::1"),
+        ({"names": ("*.example.test",)}, "ftp.example.test"),
+        ({"common_name": "", "names": ("localhost",)}, "localhost"),
+        ({"not_before": "-0s"}, "localhost"),
+    ],
+)
+def test_a_client_accepts_the_names_that_a_certificate_says(keys: dict[str, Any], host: str) -> None:
+    it = certificate(**keys)
+    assert Conversation(server_context(it), client(it), host).shown == it.der
+
+
+CHAIN = {
+    "root": CertificateSpec(common_name="root", names=()),
+    "upper": CertificateSpec(issuer="root", common_name="upper", ca=True, key_usage=("keyCertSign",), usage="absent"),
+    "lower": CertificateSpec(issuer="upper", common_name="lower", ca=True, key_usage=("keyCertSign",), usage="absent"),
+    "leaf": CertificateSpec(issuer="lower"),
+}
+
+
+@pytest.mark.parametrize(
+    "sent", [[], ["lower"], ["lower", "upper"], ["upper", "lower"], ["lower", "upper", "root"], ["leaf"]]
+)
+def test_the_chain_is_sent_as_given(sent: list[str]) -> None:
+    """The leaf, then these certificates in this order, right or wrong."""
+    certificates = issue(CHAIN)
+    context = server_context(certificates["leaf"], [certificates[name] for name in sent])
+    server, other = SSL.Connection(context, None), SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+    server.set_accept_state()
+    other.set_connect_state()
+    for sender, receiver in ((other, server), (server, other)):
+        with pytest.raises(SSL.WantReadError):
+            sender.do_handshake()
+        receiver.bio_write(sender.bio_read(65536))
+    other.do_handshake()
+    shown = other.get_peer_cert_chain(as_cryptography=True)
+    assert shown == [certificates[name].x509 for name in ["leaf", *sent]]
+
+
+def test_a_client_needs_the_intermediates_that_are_sent() -> None:
+    certificates = issue(CHAIN)
+    leaf, root = certificates["leaf"], certificates["root"]
+    assert Conversation(server_context(leaf, leaf.chain), client(root)).shown == leaf.der
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer certificate"):
+        Conversation(server_context(leaf), client(root))
+    copies = twins(certificates)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Conversation(server_context(copies["leaf"], copies["leaf"].chain), client(root))
+
+
+def test_a_leaf_of_trustme_is_served_with_its_chain() -> None:
+    """A LeafCert of somebody's tests, handed over, satisfies a client that trusts their authority."""
+    authority = trustme.CA()
+    child = authority.create_child_ca()
+    it = from_trustme(child.issue_cert("localhost"), authority=child)
+    trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+    assert Conversation(server_context(it, it.chain), trusting).shown == it.der
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_session_is_resumed_on_the_same_context_only(version: str) -> None:
+    """lftp's data connection resumes the control connection's session; another server's it cannot."""
+    it = certificate()
+    context, trusting = server_context(it), client(it, version=version)
+    control = Conversation(context, trusting)
+    control.hears(b"220 ready\r\n")
+    session = control.client.session
+    assert session is not None
+    assert not control.client.session_reused
+    assert Conversation(context, trusting, session=session).client.session_reused
+    assert not Conversation(server_context(it), trusting, session=session).client.session_reused
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_session_is_resumed_where_client_certificates_are_asked_for(version: str) -> None:
+    """OpenSSL resumes nothing then unless the context has a session id (it ends such a handshake with an error)."""
+    it = certificate()
+    context, trusting = server_context(it), client(it, version=version)
+    context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+    control = Conversation(context, trusting)
+    control.hears(b"220 ready\r\n")
+    assert Conversation(context, trusting, session=control.client.session).client.session_reused
+
+
+@pytest.mark.parametrize("versions", [(), ("1.4",), ("1.2", "TLSv1.3"), ("",)])
+def test_unknown_versions_are_a_lab_error(versions: Sequence[str]) -> None:
+    with pytest.raises(LabError, match=r"cannot offer the TLS versions .* 1\.0, 1\.1, 1\.2, 1\.3"):
+        server_context(certificate(), versions=versions)
+
+
+def test_a_key_that_does_not_fit_is_a_lab_error() -> None:
+    """What OpenSSL refuses is told with the certificate's name, not as a traceback of the library."""
+    mixed = replace(certificate(), key=certificate().key)
+    with pytest.raises(
+        LabError, match=r"OpenSSL here refuses to serve certificate 'genuine' over TLS 1\.2, 1\.3: .*mismatch"
+    ):
+        server_context(mixed)
+
+
+def test_nothing_is_left_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Conversation(server_context(certificate()), client())
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,139 @@
+"""TLS over memory BIOs: every record that has arrived is handed out, however its bytes arrived, and nothing waits."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from OpenSSL import SSL
+from tests.waiting import until
+
+from ftps_lab.server.tls import server_context
+from ftps_lab.wire.memory_tls import MemoryTls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_lab.certificates import Certificate
+
+RECORD = 16384
+SIZES = [1, 100, 4096, 1, 4096, 4096, 4095, 1, RECORD, RECORD, 1]
+"""Of the records: small ones behind large ones, and large ones in a row."""
+
+
+class Pair:
+    """Our side, and Python's `ssl` on the other, with the handshake done."""
+
+    def __init__(self, genuine: Certificate, version: ssl.TLSVersion) -> None:
+        self._near, self.far = socket.socketpair()
+        self._near.setblocking(False)
+        self.ours = MemoryTls(server_context(genuine), self._near)
+        self.ours.set_accept_state()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = context.maximum_version = version
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._client = context.wrap_bio(self._incoming, self._outgoing)
+        for _ in range(3):
+            with suppress(ssl.SSLWantReadError):
+                self._client.do_handshake()
+            self.far.sendall(self._outgoing.read())
+            with suppress(SSL.WantReadError):
+                self.ours.do_handshake()
+            self.far.setblocking(False)
+            with suppress(BlockingIOError):
+                self._incoming.write(self.far.recv(65536))
+            self.far.setblocking(True)
+
+    def record(self, content: bytes) -> bytes:
+        """One encrypted record."""
+        self._client.write(content)
+        return self._outgoing.read()
+
+    def close(self) -> None:
+        self._near.close()
+        self.far.close()
+
+    def close_notify(self) -> bytes:
+        with suppress(ssl.SSLWantReadError):
+            self._client.unwrap()
+        return self._outgoing.read()
+
+    def decrypted(self, records: bytes) -> bytes:
+        """What the client reads from our records."""
+        self._incoming.write(records)
+        read = b""
+        with suppress(ssl.SSLWantReadError):
+            while True:
+                read += self._client.read(RECORD)
+        return read
+
+    def taken(self) -> bytes:
+        """What ours hands out of what has arrived."""
+        got = b""
+        with suppress(SSL.WantReadError):
+            while True:
+                got += self.ours.recv(65536)
+        return got
+
+
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def pair(request: pytest.FixtureRequest, certificates: dict[str, Certificate]) -> Iterator[Pair]:
+    pair = Pair(certificates["genuine"], request.param)
+    yield pair
+    pair.close()
+
+
+@pytest.mark.parametrize("piece", [3, 7, 1000, 4096 + 22, 4096 + 27, RECORD, RECORD + 27, 1 << 20])
+def test_a_record_that_has_arrived_is_handed_out(pair: Pair, piece: int) -> None:
+    """As soon as its last byte is there, with or without the beginning of the next one."""
+    contents = [os.urandom(size) for size in SIZES]
+    records = [pair.record(content) for content in contents]
+    stream, ends = b"".join(records), [sum(map(len, records[: n + 1])) for n in range(len(records))]
+    got = b""
+    for start in range(0, len(stream), piece):
+        pair.far.sendall(stream[start : start + piece])
+        got += pair.taken()
+        sent = min(start + piece, len(stream))
+        whole = sum(end <= sent for end in ends)
+        assert got == b"".join(contents[:whole])
+
+
+def test_what_openssl_holds_is_less_than_a_record(pair: Pair) -> None:
+    """After one read, a record that is still to be handed out makes the socket readable."""
+    contents = [os.urandom(RECORD) for _ in range(4)]
+    pair.far.sendall(b"".join(map(pair.record, contents)) + pair.close_notify())
+    for content in contents:
+        assert pair.ours.raw.recv(1, socket.MSG_PEEK)
+        assert pair.ours.recv(65536) == content
+    assert pair.ours.raw.recv(1, socket.MSG_PEEK)
+    with pytest.raises(SSL.ZeroReturnError):
+        pair.ours.recv(65536)
+
+
+def test_a_send_takes_all_that_it_is_given(pair: Pair) -> None:
+    """In records of 16 KiB; what the socket does not take waits in order."""
+    contents = [os.urandom(size) for size in (1, 65536, 3 * 65536, 10)]
+    sent, received = b"", b""
+    pair.far.setblocking(False)
+
+    def receive() -> bool:
+        nonlocal received
+        with suppress(BlockingIOError):
+            received += pair.decrypted(pair.far.recv(1 << 20))
+        return pair.ours.flush() and len(received) == len(sent)
+
+    for content in contents:
+        while True:
+            try:
+                assert pair.ours.send(content) == len(content)
+                break
+            except SSL.WantWriteError:
+                receive()
+        sent += content
+    until(receive, 10, 0.001)
+    assert received == sent

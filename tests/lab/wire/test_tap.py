@@ -1,0 +1,207 @@
+"""The wire tap holds what was on the network, byte for byte, as an independent witness confirms."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from OpenSSL import SSL
+
+from ftps_lab.recorder import Recorder
+from ftps_lab.server.tls import server_context
+from ftps_lab.wire.tap import TappedSocket, TappedTls
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import Lab, Mode
+
+    from ftps_lab.servers import FtpsServer
+    from ftps_lab.testimony import Wire
+
+MODES = ("pasv", "epsv", "port", "eprt")
+PROTOCOLS = ("explicit", "implicit", "plain")
+SECRET_NAME = "secret-name.txt"
+SECRET_UP = b"the uploaded secret " * 3
+SECRET_DOWN = b"the downloaded secret " * 3
+
+
+@pytest.fixture
+def secrets(lab: Lab) -> None:
+    """A file whose name and content are secret."""
+    (lab.root / SECRET_NAME).write_bytes(SECRET_DOWN)
+
+
+def wire(server: FtpsServer) -> Wire:
+    """The complete account."""
+    assert server.settle()
+    return server.wire()
+
+
+def use_everything(lab: Lab, server: FtpsServer, *, protect: bool, mode: Mode) -> None:
+    """A session that puts a password, a file name and contents of both directions on the network."""
+    client = lab.login(server, protect=protect, mode=mode)
+    assert SECRET_NAME.encode() in client.download("NLST")
+    client.get(SECRET_NAME)
+    client.put("up", SECRET_UP)
+    client.quit()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("protocol", "protect", "password", "content"),
+    [
+        ("plain", False, True, True),
+        ("explicit", False, False, True),
+        ("explicit", True, False, False),
+        ("implicit", False, False, True),
+        ("implicit", True, False, False),
+    ],
+)
+def test_the_wire_holds_what_is_in_clear_and_nothing_else(
+    lab: Lab, secrets: None, protocol: str, protect: bool, mode: Mode, password: bool, content: bool
+) -> None:
+    """Password, file name and contents are on the wire exactly where their channel is not in TLS."""
+    server = lab.serve(protocol)
+    use_everything(lab, server, protect=protect, mode=mode)
+    seen = wire(server)
+    assert seen.holds(lab.password.encode()) is password
+    assert seen.holds(SECRET_UP) is content
+    assert seen.holds(SECRET_DOWN) is content
+    assert seen.holds(SECRET_NAME.encode()) is content  # in the listing, or in RETR
+
+
+def test_a_secret_is_found_in_either_direction_and_in_one_connection_only(lab: Lab, secrets: None) -> None:
+    """A secret that is spread over two connections, or over two directions, is on nobody's wire in one piece."""
+    server = lab.serve("plain")
+    for half in (b"USER half", b"USER-other"):
+        with lab.connect(server) as sock:
+            sock.sendall(half)
+    seen = wire(server)
+    assert seen.holds(b"half")
+    assert seen.holds(b"220 ")
+    assert not seen.holds(b"halfUSER-other")
+    assert not seen.holds(b"half220")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("protect", [True, False])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_connection_of_the_testimony_is_on_the_tap(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
+    """Testimony and tap name the same connections, of the same kind and peer, and none of them is empty."""
+    server = lab.serve(protocol)
+    client = lab.login(server, protect=protect, mode=mode)
+    client.get("three")
+    client.put("up", b"abc")
+    client.quit()
+    records = wire(server).records
+    assert [(record.kind, record.peer) for record in records] == [
+        (connection.kind, connection.peer) for connection in server.testimony().connections
+    ]
+    assert [record.kind for record in records] == ["control", "data", "data"]
+    assert all(record.to_server or record.to_client for record in records)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("protect", [True, False])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_tap_agrees_with_a_relay_byte_for_byte(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
+    """A relay of the test's own, between client and server on every connection, recorded the very same bytes."""
+    server = lab.serve(protocol)
+    relays = lab.relays()
+    client = lab.login(server, protect=protect, mode=mode, relays=relays)
+    client.download("LIST")
+    name = "large" if protocol == "explicit" and mode in {"pasv", "port"} else "chunk"
+    assert client.get(name) == lab.contents[name]
+    client.put("up", lab.contents["chunk"])
+    client.quit()
+    client.close()
+    relays.wait()
+    records = wire(server).records
+    assert [record.peer for record in records] == [peer for peer, _, _ in relays.seen]
+    assert len(records) == 4
+    for record, (_, to_server, to_client) in zip(records, relays.seen, strict=True):
+        # A client that has read the server's close_notify sends its own to a socket that is closed by then.
+        unheard = to_server[len(record.to_server) :]
+        assert len(unheard) <= 31
+        assert bytes(unheard[:1]) in {b"", b"\x15", b"\x17"}  # a TLS record, RFC 8446 section 5.1
+        assert bytes(to_server).removesuffix(unheard) == record.to_server
+        assert to_client == record.to_client
+
+
+def test_bytes_that_the_server_never_read_are_on_the_tap(lab: Lab) -> None:
+    """What a client sent behind something that ended the connection was readable on the network all the same."""
+    server = lab.serve("implicit")
+    with lab.connect(server, receive=b"") as sock:
+        sock.sendall(b"USER anna\r\nPASS in clear to implicit\r\n" + b"x" * 100_000 + b"the end")
+    seen = wire(server)
+    assert seen.holds(b"PASS in clear to implicit")
+    assert seen.holds(b"the end")
+
+
+def test_data_behind_quit_is_on_the_tap(lab: Lab) -> None:
+    """A password that arrives behind QUIT was on the wire, though no command came of it."""
+    server = lab.serve("plain")
+    with lab.connect(server) as sock:
+        sock.sendall(b"QUIT\r\nPASS behind\r\n")
+        while sock.recv(512):
+            pass
+    assert wire(server).holds(b"PASS behind")
+
+
+def test_shutdown_waits_until_its_close_notify_is_sent(lab: Lab) -> None:
+    """While the socket takes nothing, ending TLS raises WantWriteError; afterwards the client gets a clean end."""
+    near, far = socket.socketpair()
+    recorder = Recorder("genuine")
+    raw = TappedSocket(far, recorder.tap("data", ("", 0)))
+    context = server_context(lab.certificates["genuine"])
+    tls = TappedTls(context, raw, recorder.opened("data", ("", 0)), "")
+    tls.set_accept_state()
+    with near, far, ThreadPoolExecutor(1) as client:
+        shaken = client.submit(lab.trusting("genuine").wrap_socket, near, server_hostname="localhost")
+        tls.do_handshake()
+        with shaken.result(5) as shaken_socket:
+            far.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    far.send(bytes(1 << 16))
+            tls.set_shutdown(SSL.RECEIVED_SHUTDOWN)
+            for _ in range(2):
+                with pytest.raises(SSL.WantWriteError):
+                    tls.shutdown()
+            assert tls.unsent
+            raw_near = socket.socket(fileno=shaken_socket.detach())
+            with raw_near:
+                while set(raw_near.recv(1 << 16)) == {0}:
+                    if tls.flush():
+                        break
+                assert tls.shutdown()
+                assert not tls.unsent
+
+
+def test_record_begins_an_empty_tap(lab: Lab) -> None:
+    """After record() nothing of before is on the tap, and a connection that lives on writes to its old one."""
+    server = lab.serve("plain")
+    late = lab.login(server)
+    before = server.recorder
+    server.record()
+    assert server.wire().records == ()
+    late.sendcmd("NOOP")
+    late.quit()
+    assert server.settle()
+    assert server.wire().records == ()
+    assert before.wire().holds(b"NOOP")
+
+
+def test_a_connection_that_is_reset_before_it_is_accepted(lab: Lab) -> None:
+    """A client that resets at once is a connection like any other, with its peer; nothing of the lab breaks."""
+    server = lab.serve()
+    peers = set()
+    for _ in range(20):
+        with contextlib.closing(socket.create_connection((server.host, server.port), 5)) as sock:
+            peers.add(sock.getsockname())
+            lab.vanish(sock)
+    assert {record.peer for record in wire(server).records} == peers
+    assert {connection.peer for connection in server.testimony().connections} == peers
+    lab.prove_alive(server)
