@@ -41,12 +41,14 @@ cd {cwd} && exec timeout -s KILL {seconds} env -i {env} {argv} >{out} 2>>{err} <
 
 # What a program leaves running is waited for, as `process.run` does: what it still does belongs to the run. And so is
 # what is then killed, which is there for another moment: it must not be the next run's. The shell is process 1, `/proc`
-# holds nothing but the container's own, and the loop forks nothing but `sleep`, which is over.
+# holds nothing but the container's own, and the loop forks nothing but `sleep`, which is over. Time is the kernel's, in
+# hundredths of a second: on a busy machine a fork takes as long as a sleep, and counted sleeps take any time.
 _LINE = (
     "sh {file}; code=$?; "
-    "alone() {{ polls=$1; while set -- /proc/[0-9]*; [ $# -gt 1 ] && [ $polls -gt 0 ]; do "
-    "sleep {poll}; polls=$((polls-1)); done; [ $# -eq 1 ]; }}; "
-    "alone {polls} || {{ kill -9 -1; code=late; alone {dying}; }}; echo {number} $code\n"
+    "now() {{ read up rest </proc/uptime; now=${{up%.*}}${{up#*.}}; }}; "
+    "alone() {{ now; end=$((now+$1)); while set -- /proc/[0-9]*; [ $# -gt 1 ] && now && [ $now -lt $end ]; do "
+    "sleep {poll}; done; [ $# -eq 1 ]; }}; "
+    "alone {left} || {{ kill -9 -1; code=late; alone {dying}; }}; echo {number} $code\n"
 )
 
 
@@ -83,8 +85,8 @@ class Shell:
                 line = _LINE.format(
                     file=shlex.quote(str(order)),
                     number=number,
-                    polls=max(1, int(timeout / _POLL_SECONDS)),
-                    dying=int(_DYING_SECONDS / _POLL_SECONDS),
+                    left=max(1, int(timeout * 100)),
+                    dying=int(_DYING_SECONDS * 100),
                     poll=_POLL_SECONDS,
                 )
                 self._line.send(line.encode())

@@ -146,4 +146,8 @@ class Inetd:
                     continue
                 raise
             with sock:
-                self._sessions.append(spawn(self._daemon, self._argv, self._environment, sock))
+                try:
+                    self._sessions.append(spawn(self._daemon, self._argv, self._environment, sock))
+                except BaseException as error:
+                    self._error = f"{type(error).__name__}: {error}"  # before its client sees the connection end
+                    raise

@@ -302,7 +302,7 @@ def test_calls_of_two_threads_wait_for_each_other(start: Start, tmp_path: Path) 
 
     def ask() -> None:
         for _ in range(30):
-            answers.extend((server.settle(0.01), server.testimony().role, server.wire().records))
+            answers.extend((server.settle(), server.testimony().role, server.wire().records))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
