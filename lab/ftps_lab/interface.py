@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from ftps_lab.attackers import ATTACKS
+
 if TYPE_CHECKING:
+    from ftps_lab.attackers import Attack, AttackHow
     from ftps_lab.certificates import Certificate
     from ftps_lab.testimony import Testimony, Wire
 
 LAB_KIND = "lab"
 """The kind of server that is our own; every other kind is a key of `ftps_lab.daemons.DAEMONS`."""
-
-IN_THE_MIDDLE = frozenset({"intercept", "strip-auth"})
-"""Attacks whose attacker reads and writes what the genuine server and its clients say to each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class ServerSpec:
         password: Lets users in, instead of the one that the server was started with.
         attack: What stands between the clients and this server: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
         attack_certificate: The interceptor's own; None means `certificate` in every field but the key.
-        attack_reply: What ``strip-auth``, ``refuse-auth`` and ``refuse-prot`` answer with (RFC 959 section 4.2).
-        attack_how: How ``break-handshake`` breaks it: ``close``, ``alert`` or ``text``.
+        attack_reply: What an attack with this key answers with (RFC 959 section 4.2).
+        attack_how: How an attack with this key is done.
     """
 
     protocol: Literal["explicit", "implicit", "plain"] = "explicit"
@@ -49,24 +49,35 @@ class ServerSpec:
     attack: str = "none"
     attack_certificate: Certificate | None = None
     attack_reply: int = 502
-    attack_how: Literal["close", "alert", "text"] = "alert"
+    attack_how: AttackHow = "alert"
+
+    @property
+    def attacker(self) -> Attack | None:
+        """The record of the attack; None for ``none``."""
+        return ATTACKS.get(self.attack)
 
     @property
     def behind(self) -> ServerSpec | None:
-        """The genuine server that an attacker in the middle talks to; None where nobody ends TLS in its place."""
-        return replace(self, attack="none", attack_certificate=None) if self.attack in IN_THE_MIDDLE else None
+        """The genuine server that an attacker in the middle talks to; None where no attacker is in the middle."""
+        relayed = self.attacker is not None and self.attacker.relays
+        return replace(self, attack="none", attack_certificate=None) if relayed else None
 
     @property
-    def deed(self) -> str:
-        """What the attack comes to on a connection (`Connection.deed`): its reply, its way, or else its name."""
-        if self.attack in {"strip-auth", "refuse-auth", "refuse-prot"}:
-            return str(self.attack_reply)
-        return {"none": "", "break-handshake": self.attack_how}.get(self.attack, self.attack)
+    def effect(self) -> str:
+        """The effect that the attack must have on a connection (`Connection.deed`); empty for ``none``."""
+        if self.attacker is None:
+            return ""
+        return self.attacker.effect.format(name=self.attack, attack_reply=self.attack_reply, attack_how=self.attack_how)
+
+    @property
+    def intercepted(self) -> bool:
+        """An attacker ends TLS with `attack_certificate`."""
+        return self.attacker is not None and self.attacker.intercepts
 
     @property
     def sent(self) -> tuple[Certificate, ...]:
         """All the certificates that a client's handshakes can show."""
-        if self.attack == "intercept":
+        if self.intercepted:
             own = self.attack_certificate
             return (own, *own.chain) if own else ()
         shown = (self.certificate, self.data_certificate, *self.chain)
@@ -75,7 +86,7 @@ class ServerSpec:
     @property
     def answers_as(self) -> Literal["genuine", "impostor"]:
         """Whose account a client's connections are in."""
-        return "impostor" if self.attack in IN_THE_MIDDLE else self.role
+        return "impostor" if self.behind else self.role
 
 
 class Server(Protocol):

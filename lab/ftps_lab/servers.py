@@ -18,7 +18,8 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from ftps_lab.attackers import ATTACKS, Genuine
+from ftps_lab.attackers import ATTACKS
+from ftps_lab.attackers.genuine import Genuine
 from ftps_lab.certificates import twins
 from ftps_lab.errors import LabError
 from ftps_lab.interface import Server, ServerSpec
@@ -47,6 +48,11 @@ _READY_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 
 _BACKLOG = 128
+
+_ATTACKED: dict[tuple[str, str], type] = {
+    (attack.name, protocol): attack.handler(protocol) for attack in ATTACKS.values() for protocol in attack.protocols
+}
+"""Attack and protocol → what a client meets."""
 
 
 class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
@@ -227,12 +233,13 @@ class FtpsServer(Server):
             names |= {"tls_control_required": spec.require_tls, "tls_data_required": spec.require_tls}
         if spec.attack == "none":
             return type("Handler", (CONTROLS[spec.protocol],), names)
-        if spec.protocol not in ATTACKS.get(spec.attack, {}):
+        attacked = _ATTACKED.get((spec.attack, spec.protocol))
+        if attacked is None:
             raise LabError(f"there is no attack {spec.attack!r} on a server of protocol {spec.protocol!r}")
         names |= {"attack_reply": spec.attack_reply, "attack_how": spec.attack_how}
         if spec.behind is not None:
             names["genuine"] = self._stand_behind(spec.behind)
-        return type("Handler", (ATTACKS[spec.attack][spec.protocol],), names)
+        return type("Handler", (attacked,), names)
 
     def _stand_behind(self, spec: ServerSpec) -> Genuine:
         """Have the genuine server of an attacker in the middle running, on a port of its own."""
@@ -248,7 +255,7 @@ class FtpsServer(Server):
     def _identities(self, spec: ServerSpec) -> dict[str, Any]:
         if spec.certificate is None:
             raise LabError(f"a server of protocol {spec.protocol!r} needs a certificate: give `certificate`")
-        if spec.attack == "intercept":
+        if spec.intercepted:
             own = spec.attack_certificate or twins({"": spec.certificate})[""]
             identity = data = self._identity(spec, own, own.chain)
         else:

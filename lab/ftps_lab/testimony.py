@@ -42,7 +42,7 @@ class Connection:
         greeted: The 220 was sent (control connections only).
         error: What went wrong on it inside the server, or an empty string.
         attack: Which attacker the client met, ``none`` for the genuine server (control connections only).
-        deed: What he did here, in the words of `ServerSpec.deed`; empty as long as he has done nothing.
+        deed: What he did here, in the words of `ServerSpec.effect`; empty as long as he has done nothing.
     """
 
     number: int

@@ -20,6 +20,7 @@ import pytest
 from tests.lab.sessions import HELLO
 from tests.waiting import until
 
+from ftps_lab.attackers import ATTACKS
 from ftps_lab.attackers.downgrade import FORGED
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
 from ftps_lab.interface import ServerSpec
@@ -39,7 +40,7 @@ PASSWORD = "correct horse"
 PATIENCE = 20.0
 """Seconds after which a client of these tests gives up: nothing here may hang."""
 
-IN_CLEAR = {"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"}
+IN_CLEAR = {name for name, attack in ATTACKS.items() if not attack.shows_certificate}
 """Attacks under which a client that insists on TLS gets nowhere."""
 
 CONTENTS = {

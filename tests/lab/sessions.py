@@ -19,17 +19,18 @@ IN_TLS = ("explicit", "implicit")
 """Protocols of a server with a certificate; no attacker sits in front of any other."""
 PROTOCOLS = (*IN_TLS, "plain")
 
-EXPLICIT_ATTACKS = ["none", *(attack for attack, protocols in ATTACKS.items() if "explicit" in protocols)]
+EXPLICIT_ATTACKS = ["none", *ATTACKS]
 EVERY_ATTACK = [
     *(("none", protocol) for protocol in IN_TLS),
-    *((attack, protocol) for attack, protocols in ATTACKS.items() for protocol in protocols),
+    *((name, protocol) for name, attack in ATTACKS.items() for protocol in attack.protocols),
 ]
 ATTACKS_IN_TLS = [
-    *(("none", "explicit"), ("none", "implicit"), ("intercept", "explicit"), ("intercept", "implicit")),
-    *(("inject-before-tls", "explicit"), ("refuse-prot", "explicit"), ("refuse-prot", "implicit")),
-    *(("clear-data", "explicit"), ("clear-data", "implicit")),
+    (name, protocol) for name, protocol in EVERY_ATTACK if name == "none" or ATTACKS[name].shows_certificate
 ]
 """Those whose control connection is in TLS, without an attacker too."""
+
+IN_THE_MIDDLE = sorted(name for name, attack in ATTACKS.items() if attack.relays)
+"""Attacks with the genuine server behind them."""
 
 HELLO = b"\x16\x03\x01\x00\x05hello"
 """A TLS record that says it is a handshake."""

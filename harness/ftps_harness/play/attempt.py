@@ -286,7 +286,7 @@ def _situation(
 ) -> Situation:
     """What was declared of the server, for the witnesses to be held against."""
     leaf, data = spec.certificate, spec.data_certificate or spec.certificate
-    own = spec.attack_certificate if spec.attack == "intercept" else None
+    own = spec.attack_certificate if spec.intercepted else None
     sent = {certificate.sha1 for certificate in spec.sent}
     return Situation(
         passwords=passwords,
@@ -298,7 +298,7 @@ def _situation(
         data_certificate=data.sha256 if data else "",
         interceptor=own.sha256 if own else "",
         attack=spec.attack,
-        deed=spec.deed,
+        effect=spec.effect,
         in_the_middle=spec.behind is not None,
         sent=frozenset() if client.dialect == "openssl" else frozenset(sent),
     )

@@ -34,7 +34,7 @@ class Material:
 
     def __init__(self, scenario: Scenario) -> None:
         self.certificates: Mapping[str, Certificate] = issuing.issue(scenarios.specs(scenario))
-        attacked = {step.server.certificate for step in scenario.steps if step.server.attack == "intercept"}
+        attacked = {step.server.certificate for step in scenario.steps if _intercepted(step.server)}
         self._copies = issuing.twins({name: self.certificates[name] for name in attacked if name is not None})
 
     def server(self, server: Server) -> ServerSpec:
@@ -58,7 +58,7 @@ class Material:
 
     def _interceptors(self, server: Server) -> Certificate | None:
         """What an interceptor shows: his own, or `certificate` in every field but the key."""
-        if server.attack != "intercept" or server.certificate is None:
+        if not _intercepted(server) or server.certificate is None:
             return None
         if server.attack_certificate is not None:
             return self.certificates[server.attack_certificate]
@@ -131,6 +131,10 @@ def impostor_of(spec: ServerSpec) -> ServerSpec:
         data_certificate=twin(spec.data_certificate),
         chain=tuple(by_fingerprint[certificate.sha256] for certificate in spec.chain),
     )
+
+
+def _intercepted(server: Server) -> bool:
+    return server.attacker is not None and server.attacker.intercepts
 
 
 def _shown(spec: ServerSpec) -> list[Certificate]:

@@ -270,7 +270,7 @@ class _Stage:
         assert protocol != "plain"  # the format does not let a step fetch a certificate that nobody shows
         leaf = self._place.fetch(self._server, protocol)
         spec = self._spec
-        declared = spec.attack_certificate if spec.attack == "intercept" else spec.certificate
+        declared = spec.attack_certificate if spec.intercepted else spec.certificate
         assert declared is not None
         if ssl.PEM_cert_to_DER_cert(leaf.decode("ascii").strip()) != ssl.PEM_cert_to_DER_cert(declared.pem.decode()):
             raise HarnessError(

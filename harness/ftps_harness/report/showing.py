@@ -77,21 +77,15 @@ def server_words(server: Server) -> str:
 
 def attack_words(server: Server) -> str:
     """What an attacker on the way to the server does, as the end of a sentence about it; empty where there is none."""
-    certificate = server.attack_certificate or f"a copy of {server.certificate}, with another key"
-    refusal = f"with {server.attack_reply}"
-    broken = {"close": "closing the connection", "alert": "a fatal alert", "text": "text in clear"}[server.attack_how]
-    words = {
-        "none": "",
-        "intercept": f"an interceptor ends TLS in its place and shows {certificate}",
-        "strip-auth": f"somebody denies {refusal} that it has TLS, and relays the rest",
-        "refuse-auth": f"somebody refuses AUTH {refusal} in its name",
-        "drop-at-auth": "somebody cuts off whoever says AUTH",
-        "break-handshake": f"somebody answers the ClientHello by {broken}",
-        "inject-before-tls": "somebody adds replies in clear before TLS begins",
-        "refuse-prot": f"PROT is refused {refusal}",
-        "clear-data": "somebody answers on data connections in clear, though PROT P was accepted",
-    }[server.attack]
-    return words and f"; between it and the client, {words}"
+    attack = server.attacker
+    if attack is None:
+        return ""
+    words = attack.words.format(
+        attack_certificate=server.attack_certificate or f"a copy of {server.certificate}, with another key",
+        attack_reply=server.attack_reply,
+        attack_how=attack.ways.get(server.attack_how, ""),
+    )
+    return f"; between it and the client, {words}"
 
 
 def files_words(step: Step) -> Iterator[tuple[str, str]]:

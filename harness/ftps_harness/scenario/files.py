@@ -13,10 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from ftps_harness.scenario.model import Server
-    from ftps_harness.scenario.tables import Attack, Folder, StepTable
-
-NO_HANDSHAKE: frozenset[Attack] = frozenset({"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"})
-"""Attacks under which no handshake comes to where the server shows its certificate."""
+    from ftps_harness.scenario.tables import Folder, StepTable
 
 _KINDS = get_args(SourceKind)
 _FORMS = "Write cert:NAME, key:NAME, chain:NAME, der:NAME, crlf:NAME, text:…, served, or several joined by ' + '"
@@ -110,7 +107,7 @@ def _source_fault(kind: str, value: str, server: Server, certificates: list[str]
 def _nothing_served(server: Server) -> str | None:
     if server.protocol == "plain":
         return "served: a plain server shows no certificate that could be fetched; use cert:NAME, or another protocol"
-    if server.attack in NO_HANDSHAKE:
+    if not server.shows_certificate:
         attack = shown(server.attack)
         return f"served: nobody gets to see a certificate past the attack {attack}; use cert:NAME, or fetch it before"
     return None

@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from ftps_harness.scenario.tables import (
     Attack,
-    AttackHow,
     CertificateTable,
     Control,
     ExpectedVerdict,
@@ -22,6 +21,8 @@ from ftps_harness.scenario.tables import (
     SourceKind,
     TLSVersion,
 )
+from ftps_lab.attackers import ATTACKS, AttackHow
+from ftps_lab.attackers import Attack as AttackRecord
 
 
 class Source(Struct, frozen=True):
@@ -55,6 +56,16 @@ class Server(Struct, frozen=True, kw_only=True):
     user: str | None = None
     password: str | None = None
     revoked: tuple[str, ...] = ()
+
+    @property
+    def attacker(self) -> AttackRecord | None:
+        """The record of the attack; None for ``none``."""
+        return ATTACKS.get(self.attack)
+
+    @property
+    def shows_certificate(self) -> bool:
+        """A client's handshake with it gets as far as a certificate."""
+        return self.protocol != "plain" and (self.attacker is None or self.attacker.shows_certificate)
 
 
 class Expect(Struct, frozen=True, kw_only=True):

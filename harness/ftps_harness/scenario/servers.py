@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import msgspec
 
@@ -11,26 +11,10 @@ from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Server
 from ftps_harness.scenario.problems import Problem, dangling, shown
 from ftps_harness.scenario.tables import ServerTable
+from ftps_lab.attackers import AttackKey, attack_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-
-_ON_AUTH = frozenset({"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake", "inject-before-tls"})
-"""Attacks on AUTH TLS, or on what comes right after it."""
-
-_REPLYING = frozenset({"strip-auth", "refuse-auth", "refuse-prot"})
-
-_DATA_IN_TLS = frozenset({"none", "inject-before-tls"})
-"""Attacks past which the genuine server's own TLS on data connections can be seen."""
-
-_ATTACK_KEYS = {
-    "attack_certificate": frozenset({"intercept"}),
-    "attack_reply": _REPLYING,
-    "attack_how": frozenset({"break-handshake"}),
-}
-"""Keys that say how an attack is done → the attacks that they belong to."""
-
 
 NOTHING = ServerTable()
 """A step's change of the server where it changes nothing."""
@@ -127,26 +111,28 @@ def _faults(server: Server, certificates: list[str]) -> Iterator[tuple[str, str]
 
 def _attack_faults(server: Server) -> Iterator[tuple[str, str]]:
     """What an attack leaves no sense to."""
+    record = server.attacker
     attack = shown(server.attack)
-    if server.attack == "none":
+    if record is None:
         return
     if server.protocol == "plain":
         yield "attack", f"{attack} attacks TLS, and a plain server has none; use another protocol"
-    if server.protocol == "implicit" and server.attack in _ON_AUTH:
+    elif server.protocol not in record.protocols:
         yield "attack", f'{attack} attacks the change to TLS, which implicit FTPS has not; use protocol = "explicit"'
-    if server.attack == "refuse-auth" and server.require_tls:
-        yield "require_tls", "a server that refuses AUTH has no TLS that it could require; remove it"
+    if record.why_not_require_tls and server.require_tls:
+        yield "require_tls", record.why_not_require_tls
     if server.role == "impostor":
         yield "attack", f"{attack} stands between the client and the genuine server, and this one is an impostor"
-    if server.attack not in _DATA_IN_TLS and server.data_certificate not in {None, server.certificate}:
+    if record.data_tls != "server" and server.data_certificate not in {None, server.certificate}:
         yield "data_certificate", f"nobody sees it past the attack {attack}, so it would prove nothing; remove it"
-    if server.attack in _REPLYING and not 400 <= server.attack_reply <= 599:
+    if "attack_reply" in record.keys and not 400 <= server.attack_reply <= 599:
         yield "attack_reply", f"{server.attack_reply} refuses nothing; a refusal is a code from 400 to 599, such as 502"
 
 
 def _idle(written: ServerTable, server: Server) -> Iterator[tuple[str, str]]:
     """Keys that say how an attack is done, and the attack in force is another one."""
-    for leaf, attacks in _ATTACK_KEYS.items():
+    for leaf in get_args(AttackKey):
+        attacks = attack_keys(leaf)
         if getattr(written, leaf) is not None and server.attack not in attacks:
             names = " or ".join(map(shown, sorted(attacks)))
             yield leaf, f"goes only with the attack {names}, and here it is {shown(server.attack)}; remove it"

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from ftps_harness.scenario import patterns
+from ftps_lab.attackers import AttackHow, AttackKey, AttackName, attack_keys
 
 Verdict = Literal[
     "accepted",
@@ -64,20 +65,9 @@ Folder = Literal["lftp", "home", "elsewhere"]
 Protocol = Literal["explicit", "implicit", "plain"]
 Role = Literal["genuine", "impostor"]
 Scheme = Literal["ftp", "ftps"]
-Attack = Literal[
-    "none",
-    "intercept",
-    "strip-auth",
-    "refuse-auth",
-    "drop-at-auth",
-    "break-handshake",
-    "inject-before-tls",
-    "refuse-prot",
-    "clear-data",
-]
-"""What stands between the client and the server (`ftps_lab.attackers`; a test keeps them the same)."""
+Attack = AttackName
+"""What stands between the client and the server: an attack's name (`ftps_lab.attackers.records`)."""
 
-AttackHow = Literal["close", "alert", "text"]
 TLSVersion = Literal["1.0", "1.1", "1.2", "1.3"]
 Key = Literal["ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-1024", "rsa-2048", "rsa-4096"]
 Signature = Literal["sha256", "sha384", "sha1", "md5"]
@@ -101,6 +91,10 @@ Moment = Annotated[str, Meta(extra_json_schema={"pattern": patterns.MOMENT.patte
 
 
 _SOME = {"minItems": 1}
+
+
+def _for_attacks(key: AttackKey, text: str) -> str:
+    return f"{', '.join(attack_keys(key))}: {text}"
 
 
 class CertificateTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -184,20 +178,25 @@ class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = None
     attack_certificate: Annotated[
         str | None,
-        Meta(description="intercept: the attacker's own; default: certificate in every field but the key"),
+        Meta(
+            description=_for_attacks(
+                "attack_certificate", "the attacker's own; default: certificate in every field but the key"
+            )
+        ),
     ] = None
     attack_reply: Annotated[
         int | None,
         Meta(
-            description="strip-auth, refuse-auth, refuse-prot: the code that the attacker answers with; default 502",
+            description=_for_attacks("attack_reply", "the code that the attacker answers with; default 502"),
             extra_json_schema={"minimum": 400, "maximum": 599},
         ),
     ] = None
     attack_how: Annotated[
         AttackHow | None,
         Meta(
-            description='break-handshake: what answers the ClientHello; "alert" (default: a fatal one), "close" or '
-            '"text"'
+            description=_for_attacks(
+                "attack_how", 'what answers the ClientHello; "alert" (default: a fatal one), "close" or "text"'
+            )
         ),
     ] = None
     require_tls: Annotated[

@@ -29,7 +29,7 @@ from ftps_harness.sandbox import signals
 from ftps_harness.sandbox.home import Home
 from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.scenario import substitute
-from ftps_harness.scenario.files import NO_HANDSHAKE, destination
+from ftps_harness.scenario.files import destination
 from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Stand:
         yield f"  password      {harmless(right.password)}"
         for index, path in enumerate(self._certificates):
             yield f"  {'' if index else 'certificates':13} {path}"
-        if server.protocol != "plain" and server.attack not in NO_HANDSHAKE:
+        if server.protocol != "plain" and server.shows_certificate:
             yield ""
             yield "The certificate that it shows, fetched as the document does:"
             yield ""

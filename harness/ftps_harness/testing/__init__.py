@@ -8,7 +8,6 @@ def test_my_rc(ftps_server: ServerFactory, lftp: LftpRunner) -> None: ...
 from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.scenario.tables import (
     Attack,
-    AttackHow,
     Protocol,
     Reason,
     Receiver,
@@ -23,6 +22,7 @@ from ftps_harness.testing.outcome import TestOutcome
 from ftps_harness.testing.program import ProgramResult
 from ftps_harness.testing.runner import LftpRunner
 from ftps_harness.testing.servers import ServerFactory, ServerHandle
+from ftps_lab.attackers import AttackHow
 from ftps_lab.certificates import Certificate
 from ftps_lab.errors import LabError
 from ftps_lab.testimony import Testimony

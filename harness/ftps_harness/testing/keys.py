@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from ftps_harness.scenario.tables import (
         Attack,
-        AttackHow,
         Key,
         KeyUsage,
         Protocol,
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
         TLSVersion,
         Usage,
     )
+    from ftps_lab.attackers import AttackHow
     from ftps_lab.certificates import Certificate
 
 

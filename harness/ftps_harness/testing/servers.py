@@ -133,7 +133,7 @@ class ServerHandle:
 
     def _complete(self, spec: ServerSpec) -> ServerSpec:
         """What an interceptor shows unless told otherwise: the certificate in every field but the key."""
-        if spec.attack != "intercept" or spec.certificate is None or spec.attack_certificate is not None:
+        if not spec.intercepted or spec.certificate is None or spec.attack_certificate is not None:
             return spec
         genuine = spec.certificate
         if genuine.sha256 not in self._copies:

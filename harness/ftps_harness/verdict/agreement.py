@@ -6,24 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ftps_harness.verdict.needles import is_secret
+from ftps_lab.attackers import ATTACKS
 from ftps_lab.testimony import TRANSFERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ftps_harness.verdict.outcome import BehindAuth, ClientAccount, Situation, WireAccount
+    from ftps_harness.verdict.outcome import ClientAccount, Situation, WireAccount
     from ftps_lab.testimony import Testimony
-
-_BEHIND_AUTH: dict[str, BehindAuth] = {
-    "inject-before-tls": "text",
-    "text": "text",
-    "alert": "alert",
-    "close": "nothing",
-}
-"""Deed of an attacker → the one thing that comes behind the consent; of the others anything may, but text."""
-
-_AFTER_LOGIN = frozenset({"refuse-prot", "clear-data"})
-"""Attacks that begin when the client is in."""
 
 _FOR_WHO_IS_IN = TRANSFERS | {"PASV", "EPSV", "PORT", "EPRT"}
 """Commands that a server obeys after a login only."""
@@ -181,19 +171,20 @@ def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) 
 
 def _other_attack(situation: Situation, server: Testimony, wire: WireAccount) -> Iterable[str]:
     """The attacker who was met, or what he did, is not what was declared."""
+    attack = ATTACKS.get(situation.attack)
     met = {connection.attack for connection in server.connections if connection.kind == "control"}
     if met - {situation.attack}:
         yield f"the attack declared is {situation.attack}, but the client met {', '.join(sorted(met))}"
     done = {connection.number: connection.deed for connection in server.connections if connection.deed}
-    if strange := set(done.values()) - {situation.deed}:
-        yield f"the attack was to come to {situation.deed or 'nothing'}, but it came to {', '.join(sorted(strange))}"
+    if strange := set(done.values()) - {situation.effect}:
+        yield f"the attack was to come to {situation.effect or 'nothing'}, but it came to {', '.join(sorted(strange))}"
     logins = {c.connection for c in server.credentials if c.accepted and c.channel == "tls"}
-    if situation.attack not in {"none", *_AFTER_LOGIN} and logins - done.keys():
+    if attack is not None and not attack.after_login and logins - done.keys():
         yield f"a login in TLS came past the attack {situation.attack}, which should have been met before it"
-    only = _BEHIND_AUTH.get(situation.deed)
+    only = attack.behind_auth.get(situation.effect) if attack is not None else None
     if wrong := wire.behind_auth - ({only} if only else {"tls", "alert", "nothing"}):
         yield f"behind the consent to AUTH the wire tap holds {', '.join(sorted(wrong))}, not {only or 'TLS'}"
-    if situation.attack == "strip-auth" and wire.lists_auth:
+    if attack is not None and attack.hides_auth and wire.lists_auth:
         yield "the attacker denies TLS, but the wire tap holds a list of features with AUTH in it"
 
 
@@ -245,10 +236,11 @@ def unproved(server: Testimony) -> Iterable[str]:
 
 def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
     """The attacker had no part in what happened, though lftp came to where he should have had one."""
-    if situation.attack == "none" or any(connection.deed for connection in server.connections):
+    attack = ATTACKS.get(situation.attack)
+    if attack is None or any(connection.deed for connection in server.connections):
         return
     login_refused = any(word.kind == "login" for word in client.words)
-    before = situation.attack in _AFTER_LOGIN and (login_refused or client.reasons - _NOT_CERTIFICATE)
+    before = attack.after_login and (login_refused or client.reasons - _NOT_CERTIFICATE)
     if any(connection.greeted for connection in server.connections) and not before:
         yield f"the attack {situation.attack} was declared, but it was never carried out: this run says nothing of it"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.sandbox.secrets import Secrets
     from ftps_harness.verdict.needles import Passwords
-    from ftps_harness.verdict.outcome import BehindAuth
+    from ftps_lab.attackers.records import BehindAuth
     from ftps_lab.testimony import Testimony, Wire
 
 _ACCEPTED = re.compile(rb"^234 [^\n]*\n", re.MULTILINE)

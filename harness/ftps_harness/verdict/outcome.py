@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from ftps_harness.client.messages import Word
     from ftps_harness.scenario import Verdict
     from ftps_harness.verdict.needles import Passwords
+    from ftps_lab.attackers.records import BehindAuth
     from ftps_lab.testimony import Testimony, Transfer
-
-BehindAuth = Literal["tls", "alert", "text", "nothing"]
-"""What can come behind a server's consent to AUTH."""
-
 
 _VOUCHED_FOR = frozenset({"accepted", "rejected"})
 """Verdicts that say that nobody else was told anything."""
@@ -160,7 +157,7 @@ class Situation:
         data_certificate: SHA-256 fingerprint of the leaf declared for data connections; empty for the same one.
         interceptor: SHA-256 fingerprint of the leaf that an interceptor shows in the server's place; empty without one.
         attack: The attacker that was declared to stand between client and server, or ``none``.
-        deed: What he was declared to do (`ServerSpec.deed`).
+        effect: The effect that it must have on a connection (`ServerSpec.effect`).
         in_the_middle: He was declared to have the genuine server behind him.
         port: Where the server listens; 0 where it is not known.
         sent: SHA-1 fingerprints of all that a handshake with this server shows, for an lftp that names one of these
@@ -179,7 +176,7 @@ class Situation:
     data_certificate: str = ""
     interceptor: str = ""
     attack: str = "none"
-    deed: str = ""
+    effect: str = ""
     in_the_middle: bool = False
     sent: frozenset[str] = frozenset()
     fresh: bool = True

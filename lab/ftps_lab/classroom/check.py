@@ -11,6 +11,7 @@ import hashlib
 import ssl
 from typing import TYPE_CHECKING, Final
 
+from ftps_lab.attackers import ATTACKS
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def check(host: Host, address: str, port: int, handed_out: Path) -> None:
     """
     shown = ssl.DER_cert_to_PEM_cert(shown_certificate(address, port))
     given = [(handed_out / name).read_text("ascii") for name in host.handed_out]
-    if host.attack == "intercept" and shown in given:
+    attack = ATTACKS.get(host.attack)
+    if attack is not None and attack.intercepts and shown in given:
         raise LabError(f"{address} port {port} shows the genuine certificate of {host.name!r}: nobody is in between")
     trusted = given[0] if host.authority else shown
     # Under the name in the certificate another name is no fault; whatever else is wrong must be so there as well.

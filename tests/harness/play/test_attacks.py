@@ -12,8 +12,7 @@ from tests.harness.verdict.outcomes import EVERYTHING, NO_VERIFICATION, leaked, 
 
 from ftps_harness.errors import UsageError
 from ftps_harness.scenario import ScenarioError, parse
-from ftps_harness.scenario.tables import AttackHow
-from ftps_lab.attackers import ATTACKS
+from ftps_lab.attackers import ATTACKS, AttackHow
 from ftps_lab.attackers.downgrade import FORGED
 
 if TYPE_CHECKING:

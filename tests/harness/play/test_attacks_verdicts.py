@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.harness.verdict.outcomes import leaked
@@ -12,9 +12,12 @@ from ftps_harness.client.messages import Word
 from ftps_harness.scenario import Expect
 from ftps_harness.verdict.judgement import judge
 from ftps_harness.verdict.needles import Passwords
-from ftps_harness.verdict.outcome import BehindAuth, ClientAccount, Outcome, Situation, Task, WireAccount, conclude
+from ftps_harness.verdict.outcome import ClientAccount, Outcome, Situation, Task, WireAccount, conclude
 from ftps_lab.server.data import is_client_hello
 from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
+
+if TYPE_CHECKING:
+    from ftps_lab.attackers.records import BehindAuth
 
 PASSWORD = "pass-secret"
 PASSWORDS = Passwords.of([PASSWORD])
@@ -69,7 +72,7 @@ INTERCEPTED = Situation(
     role="impostor",
     interceptor=HIS,
     attack="intercept",
-    deed="intercept",
+    effect="intercept",
     in_the_middle=True,
     sent=frozenset({HIS_SHA1}),
 )
@@ -89,7 +92,7 @@ def anonymous(account: Testimony) -> Testimony:
 
 def attacked(attack: str, deed: str = "", **more: Any) -> Situation:
     """A genuine server with an attacker in front of it who is not in the middle."""
-    return Situation(PASSWORDS, GENUINE, settled=True, attack=attack, deed=deed or attack, **more)
+    return Situation(PASSWORDS, GENUINE, settled=True, attack=attack, effect=deed or attack, **more)
 
 
 def only(outcome: Outcome) -> str:
@@ -306,9 +309,9 @@ def test_each_login_must_have_come_through_the_attack() -> None:
 def test_an_attacker_whom_nobody_declared() -> None:
     """Also where what he did would not show."""
     assert "declared is none, but the client met intercept" in only(
-        conclude(replace(attacked("none"), deed=""), DONE, account("intercept", ""), TAPPED)
+        conclude(replace(attacked("none"), effect=""), DONE, account("intercept", ""), TAPPED)
     )
-    deed = conclude(replace(attacked("none"), deed=""), DONE, account("none", "502"), TAPPED)
+    deed = conclude(replace(attacked("none"), effect=""), DONE, account("none", "502"), TAPPED)
     assert "to come to nothing, but it came to 502" in only(deed)
 
 
@@ -400,8 +403,8 @@ def test_the_wire_tells_how_a_handshake_was_broken(how: str, left: str, found: B
 @pytest.mark.parametrize("attack", ["none", "refuse-prot", "clear-data"])
 def test_text_behind_the_consent_to_auth_is_an_attackers(attack: str) -> None:
     """Nobody else's server says anything in clear there."""
-    situation = replace(attacked(attack), deed="" if attack == "none" else attack)
-    outcome = conclude(situation, DONE, account(attack, situation.deed), INJECTED)
+    situation = replace(attacked(attack), effect="" if attack == "none" else attack)
+    outcome = conclude(situation, DONE, account(attack, situation.effect), INJECTED)
     assert "holds text, not TLS" in only(outcome)
 
 

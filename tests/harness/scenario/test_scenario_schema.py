@@ -100,7 +100,10 @@ def test_the_module_runs_without_a_warning() -> None:
 
 def test_importing_the_format_loads_nothing_heavy() -> None:
     """`ftps-lab list` has to be quick, and an idle pytest plugin too."""
-    code = "import sys, ftps_harness.scenario; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = "import sys, ftps_harness.scenario; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"cryptography", "OpenSSL", "pyftpdlib", "rich", "click", "pytest", "difflib", "ftps_lab", "json"}
-    assert not heavy & set(done.stdout.split())
+    loaded = set(done.stdout.split())
+    heavy = {"cryptography", "OpenSSL", "pyftpdlib", "rich", "click", "pytest", "difflib", "dataclasses", "json"}
+    assert not heavy & {name.partition(".")[0] for name in loaded}
+    of_the_lab = {"ftps_lab", "ftps_lab.attackers", "ftps_lab.attackers.records"}
+    assert {name for name in loaded if name.partition(".")[0] == "ftps_lab"} == of_the_lab

@@ -14,9 +14,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import ATTACKS_IN_TLS, EXPLICIT_ATTACKS, HELLO, finish
-
-from ftps_lab.interface import IN_THE_MIDDLE
+from tests.lab.sessions import ATTACKS_IN_TLS, EXPLICIT_ATTACKS, HELLO, IN_THE_MIDDLE, finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

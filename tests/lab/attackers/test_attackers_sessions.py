@@ -267,9 +267,9 @@ def test_many_victims_at_once(lab: Lab) -> None:
 def test_attackers_at_rest_cost_nothing(lab: Lab, prove_quiet: Quiet) -> None:
     """Attackers, their genuine servers, and connections that wait use no processor time."""
     servers, clients = [], []
-    for attack, protocols in ATTACKS.items():
-        for protocol in protocols:
-            server = lab.serve(protocol, attack=attack)
+    for name, attack in ATTACKS.items():
+        for protocol in attack.protocols:
+            server = lab.serve(protocol, attack=name)
             servers.append(server)
             clients.append(lab.victim(server))
             silent = lab.connect(server, receive=b"" if protocol == "implicit" else b"220")

@@ -1,0 +1,191 @@
+"""One record for each attack: all that the lab, the scenario format, the verdict and the reports know of it.
+
+Pure, and light: reading scenarios loads no TLS library, so a record names the classes that act and loads them on use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ftps_lab.server.handlers import RecordingControl
+
+AttackName = Literal[
+    "none",
+    "intercept",
+    "strip-auth",
+    "refuse-auth",
+    "drop-at-auth",
+    "break-handshake",
+    "inject-before-tls",
+    "refuse-prot",
+    "clear-data",
+]
+"""`none` and the names of `ATTACKS`, for type checkers and the JSON Schema: a test holds the two together."""
+
+AttackHow = Literal["close", "alert", "text"]
+"""Values of `attack_how`."""
+
+AttackKey = Literal["attack_certificate", "attack_reply", "attack_how"]
+"""Keys of a server that say how an attack is done."""
+
+TlsEnd = Literal["server", "attacker", "nobody"]
+"""Who ends a client's TLS: the server that it meant, the attacker with a certificate of its own, or no one."""
+
+BehindAuth = Literal["tls", "alert", "text", "nothing"]
+"""What can follow a server's consent to AUTH on the wire."""
+
+
+class Attack(Struct, frozen=True, kw_only=True):
+    """One attack.
+
+    Attributes:
+        name: The word of `[server]`'s `attack`, and `lab_attack` of the classes that act.
+        explicit: What clients of an explicit FTPS server meet: ``module:Class`` in `ftps_lab.attackers`.
+        implicit: The same for implicit FTPS; None where there is nothing to attack (implicit FTPS has no AUTH).
+        keys: The keys of `[server]` that belong to it.
+        words: What the attacker does, for a person, with the values of `keys` in braces.
+        ways: What each value of `attack_how` stands for in `words`.
+        effect: What a server's testimony must say that the attacker did (`Connection.deed`), with the values of `keys`
+            and the name in braces.
+        control_tls: Who ends the TLS of the control connection.
+        data_tls: Who ends the TLS of data connections.
+        relays: The attacker reads and writes what the client and the genuine server behind it say to each other.
+        after_login: It begins after the login; any other must have taken effect before a login in TLS.
+        behind_auth: Effect → the only thing that may follow the consent to AUTH on the wire; for other effects
+            anything but text may.
+        hides_auth: A list of features with AUTH must never reach the client.
+        why_not_require_tls: Why `require_tls` has no meaning with it; empty where it has one.
+    """
+
+    name: AttackName
+    explicit: str
+    implicit: str | None = None
+    keys: tuple[AttackKey, ...] = ()
+    words: str
+    ways: Mapping[AttackHow, str] = {}
+    effect: str = "{name}"
+    control_tls: TlsEnd
+    data_tls: TlsEnd
+    relays: bool = False
+    after_login: bool = False
+    behind_auth: Mapping[str, BehindAuth] = {}
+    hides_auth: bool = False
+    why_not_require_tls: str = ""
+
+    @property
+    def protocols(self) -> tuple[Literal["explicit", "implicit"], ...]:
+        """The protocols of the servers that can be attacked; plain FTP has no TLS to attack."""
+        return ("explicit", "implicit") if self.implicit else ("explicit",)
+
+    @property
+    def intercepts(self) -> bool:
+        """The attacker ends TLS with a certificate of its own."""
+        return self.control_tls == "attacker"
+
+    @property
+    def shows_certificate(self) -> bool:
+        """A handshake on the control connection gets as far as a certificate."""
+        return self.control_tls != "nobody"
+
+    def handler(self, protocol: Literal["explicit", "implicit"]) -> type[RecordingControl]:
+        """The control connection that a client meets; loads OpenSSL and pyftpdlib."""
+        where = self.explicit if protocol == "explicit" else self.implicit
+        assert where is not None, f"{self.name} attacks no {protocol} FTPS"
+        module, _, name = where.partition(":")
+        handler: type[RecordingControl] = getattr(import_module(f"ftps_lab.attackers.{module}"), name)
+        return handler
+
+
+_ALL: Final = (
+    Attack(
+        name="intercept",
+        explicit="relay:Interceptor",
+        implicit="relay:InterceptorImplicit",
+        keys=("attack_certificate",),
+        words="an interceptor ends TLS in its place and shows {attack_certificate}",
+        control_tls="attacker",
+        data_tls="attacker",
+        relays=True,
+    ),
+    Attack(
+        name="strip-auth",
+        explicit="relay:Stripper",
+        keys=("attack_reply",),
+        words="somebody denies with {attack_reply} that it has TLS, and relays the rest",
+        effect="{attack_reply}",
+        control_tls="nobody",
+        data_tls="nobody",
+        relays=True,
+        hides_auth=True,
+    ),
+    Attack(
+        name="refuse-auth",
+        explicit="downgrade:AuthRefused",
+        keys=("attack_reply",),
+        words="somebody refuses AUTH with {attack_reply} in its name",
+        effect="{attack_reply}",
+        control_tls="nobody",
+        data_tls="nobody",
+        why_not_require_tls="a server that refuses AUTH has no TLS that it could require; remove it",
+    ),
+    Attack(
+        name="drop-at-auth",
+        explicit="downgrade:DroppedAtAuth",
+        words="somebody cuts off whoever says AUTH",
+        control_tls="nobody",
+        data_tls="nobody",
+    ),
+    Attack(
+        name="break-handshake",
+        explicit="downgrade:HandshakeBroken",
+        keys=("attack_how",),
+        words="somebody answers the ClientHello by {attack_how}",
+        ways={"close": "closing the connection", "alert": "a fatal alert", "text": "text in clear"},
+        effect="{attack_how}",
+        control_tls="nobody",
+        data_tls="nobody",
+        behind_auth={"close": "nothing", "alert": "alert", "text": "text"},
+    ),
+    Attack(
+        name="inject-before-tls",
+        explicit="downgrade:InjectedBeforeTls",
+        words="somebody adds replies in clear before TLS begins",
+        control_tls="server",
+        data_tls="server",
+        behind_auth={"inject-before-tls": "text"},
+    ),
+    Attack(
+        name="refuse-prot",
+        explicit="downgrade:ProtRefused",
+        implicit="downgrade:ProtRefusedImplicit",
+        keys=("attack_reply",),
+        words="PROT is refused with {attack_reply}",
+        effect="{attack_reply}",
+        control_tls="server",
+        data_tls="nobody",
+        after_login=True,
+    ),
+    Attack(
+        name="clear-data",
+        explicit="downgrade:DataInClear",
+        implicit="downgrade:DataInClearImplicit",
+        words="somebody answers on data connections in clear, though PROT P was accepted",
+        control_tls="server",
+        data_tls="nobody",
+        after_login=True,
+    ),
+)
+
+ATTACKS: Final[Mapping[str, Attack]] = {attack.name: attack for attack in _ALL}
+"""Every attack by its name."""
+
+
+def attack_keys(key: AttackKey) -> tuple[str, ...]:
+    """The names of the attacks that a key belongs to."""
+    return tuple(name for name, attack in ATTACKS.items() if key in attack.keys)
