@@ -88,8 +88,8 @@ class Turns:
     """Stands in for the poller of a server's event loop, and counts in the server's own thread what it is woken for."""
 
     def __init__(self, server: FtpsServer) -> None:
-        self._ioloop = server._ioloop
-        self._waker = server._waker
+        self._ioloop = server.event_loop
+        self._waker = server.waker
         self._poller = self._ioloop._poller
         self._turns = self._idle = 0
         self._ioloop._poller = self
@@ -101,7 +101,7 @@ class Turns:
         """A turn begins. It is an idle one where we alone have woken the server, who would have slept for long."""
         events: list[tuple[int, int]] = self._poller.poll(timeout)
         self._turns += 1
-        self._idle += [fd for fd, _ in events] == [self._waker._fileno] and not 0 <= timeout < SOON
+        self._idle += [fd for fd, _ in events] == [self._waker.fileno] and not 0 <= timeout < SOON
         return events
 
     def end(self) -> None:
@@ -129,7 +129,7 @@ def prove_quiet() -> Quiet:
     """
 
     def prove(*servers: FtpsServer, turns: int = 5000) -> None:
-        behind = [server._behind for server in servers if server._behind is not None]
+        behind = [server.behind for server in servers if server.behind is not None]
         watched = [Turns(server) for server in (*servers, *behind)]
         try:
             spent = quiet = 0

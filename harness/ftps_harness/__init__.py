@@ -8,6 +8,7 @@ From the bottom up; imports point downwards only:
 - `verdict`: from what the client, the server and the wire witnessed to a verdict. Pure.
 - `play`: a scenario's steps and controls; `play.actions` is what lftp is asked to do and what proves it, `play.places`
   where servers and lftp live.
+- `doctor`: what this machine has and lacks; `report`: what people and programs see of results.
 - `matrix`: all of it in containers; `teach`: for a class; `testing`: for pytest.
-- `report`, `cli`, `pytest_plugin`, `doctor`: what people and programs see.
+- `cli`, `pytest_plugin`: how it is started.
 """

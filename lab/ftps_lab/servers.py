@@ -86,7 +86,15 @@ class FtpsServer(Server):
         password: Lets any user in, where `spec` names none.
         host: The address to bind.
         port: 0 lets the system choose; read `port` back after `start`.
+
+    Attributes:
+        recorder: What witnesses since the last `record`.
+        event_loop: pyftpdlib's, once it is started; only its own thread may use it.
+        waker: Runs functions in the server's own thread.
     """
+
+    event_loop: Any
+    waker: Waker
 
     def __init__(
         self,
@@ -110,6 +118,25 @@ class FtpsServer(Server):
         self._stopping = False
         self._failed = False
 
+    @property
+    def running(self) -> bool:
+        """It was started, and not stopped."""
+        return self._thread is not None
+
+    @property
+    def behind(self) -> FtpsServer | None:
+        """The genuine server behind an attacker in the middle; None where there is none."""
+        return self._behind
+
+    @property
+    def handler(self) -> Any:
+        """pyftpdlib's handler class, of which each connection gets an instance."""
+        return self._ftpd.handler
+
+    def override(self, **attributes: Any) -> None:
+        """Serve connections from the next one on by a subclass of `handler` that has these; `change` ends that."""
+        self._ftpd.handler = type("Handler", (self.handler,), attributes)
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -131,9 +158,9 @@ class FtpsServer(Server):
         except BaseException:
             listener.close()
             raise
-        self._ioloop = IOLoop()
-        self._waker = Waker(self._ioloop)
-        self._ftpd = _Ftpd(self, listener, handler, self._ioloop)
+        self.event_loop = IOLoop()
+        self.waker = Waker(self.event_loop)
+        self._ftpd = _Ftpd(self, listener, handler, self.event_loop)
         self._thread = threading.Thread(target=self._serve, name=f"ftps-lab:{self.port}", daemon=True)
         self._thread.start()
         try:
@@ -160,7 +187,7 @@ class FtpsServer(Server):
             if thread is None:
                 return
             self._stopping = True
-            self._waker.call(lambda: None)
+            self.waker.call(lambda: None)
             thread.join(_STOP_SECONDS)
             if thread.is_alive():
                 raise LabError(
@@ -202,7 +229,7 @@ class FtpsServer(Server):
             if self._thread is None:
                 break
             passed = threading.Event()
-            self._waker.call(passed.set)
+            self.waker.call(passed.set)
             if not passed.wait(timeout):
                 self._raise_errors()
                 return False
@@ -291,7 +318,7 @@ class FtpsServer(Server):
         try:
             soonest: float | None = None
             while not self._stopping:
-                soonest = self._ioloop.loop(soonest, blocking=False)
+                soonest = self.event_loop.loop(soonest, blocking=False)
         except BaseException as error:  # noqa: BLE001 - it surfaces in the caller, whatever it is
             self._failed = True
             self._errors.append(f"{type(error).__name__}: {error}")
@@ -300,10 +327,10 @@ class FtpsServer(Server):
             del ERRORS.by_thread[threading.get_ident()]
 
     def _close_all(self) -> None:
-        for connection in list(self._ioloop.socket_map.values()):
+        for connection in list(self.event_loop.socket_map.values()):
             if isinstance(connection, TappedTlsMixin):
                 connection.end()  # pyftpdlib would wait for a client that does not take its last bytes
-        self._ioloop.close()  # afterwards, for an attacker in the middle that ends may open a last data connection
+        self.event_loop.close()  # afterwards, for an attacker in the middle that ends may open a last data connection
 
     def _raise_errors(self) -> None:
         if self._errors:

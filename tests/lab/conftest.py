@@ -314,7 +314,7 @@ class Lab:
     def asleep(server: FtpsServer) -> Iterator[None]:
         """The server looks at nothing before the end of this block."""
         both = threading.Barrier(2, timeout=PATIENCE)
-        server._waker.call(lambda: (both.wait(), both.wait()))
+        server.waker.call(lambda: (both.wait(), both.wait()))
         both.wait()
         yield
         both.wait()

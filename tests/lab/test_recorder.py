@@ -167,7 +167,7 @@ def test_connections_that_wait_to_be_accepted_are_waited_for(lab: Lab) -> None:
     server = lab.serve("plain")
     for turn in range(20):
         server.record()
-        server._waker.call(partial(time.sleep, turn / 1000))  # all of them are there before the server looks
+        server.waker.call(partial(time.sleep, turn / 1000))  # all of them are there before the server looks
         for number in range(40):
             with socket.create_connection((server.host, server.port), 5) as sock:
                 sock.sendall(b"USER %d\r\n" % number)

@@ -188,15 +188,14 @@ class _Call:
 
     def _with(self, client: Lftp, keeper: Keeper | None, terminal: Terminal, runs: list[BuildRun]) -> None:
         """Run all scenarios with one build, and add what ended to `runs`, also where something breaks."""
-        from ftps_harness.play.places import choice as places
         from ftps_harness.play.pool import Played, affordable, play_all
-        from ftps_harness.play.runner import Options
+        from ftps_harness.play.runner import Options, run_in
 
         wanted = self._wanted
         options = Options(wanted.timeout, controls=not wanted.no_controls, keep=keeper.keep if keeper else None)
 
         def play(scenario: Scenario) -> ScenarioResult:
-            return places.play(self._chosen.places, scenario, client, options)
+            return run_in(self._chosen.places, scenario, client, options)
 
         began = time.monotonic()
         jobs = affordable(wanted.jobs)

@@ -21,7 +21,8 @@ from ftps_harness.play.places.loopback import Here
 from ftps_harness.verdict import needles, on_the_wire
 from ftps_harness.verdict.hiding import may_be_script, may_hide
 from ftps_harness.verdict.judgement import Seen
-from ftps_harness.verdict.outcome import Outcome, Situation, WireAccount, conclude
+from ftps_harness.verdict.observations import Outcome, Situation, WireAccount
+from ftps_harness.verdict.outcome import conclude
 from ftps_harness.verdict.traffic import NOTHING, Elsewhere, elsewhere
 from ftps_lab import disk
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ftps_harness.sandbox.home import Folder, Home
     from ftps_harness.sandbox.secrets import Secrets
     from ftps_harness.verdict.needles import Passwords
-    from ftps_harness.verdict.outcome import ClientAccount
+    from ftps_harness.verdict.observations import ClientAccount
     from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ftps_harness.scenario import Expect, Reason, Receiver, Step, Verdict
-    from ftps_harness.verdict.outcome import Outcome
+    from ftps_harness.verdict.observations import Outcome
 
 
 @dataclass(frozen=True, slots=True)

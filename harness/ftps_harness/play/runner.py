@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.controls import Control, Setting
+    from ftps_harness.play.places.choice import Places
     from ftps_harness.play.places.loopback import Place
     from ftps_harness.scenario import Expect, Scenario, Step
     from ftps_lab.interface import ServerSpec
@@ -128,6 +129,28 @@ def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Plac
     return ScenarioResult(
         scenario, worst(step.status for step in steps), tuple(steps), seconds=time.monotonic() - began
     )
+
+
+class _Broken(Exception):  # noqa: N818 - it carries a result
+    """Something broke in a place: nobody else gets it."""
+
+
+def _require_whole(result: ScenarioResult) -> None:
+    if result.status == "error":
+        raise _Broken
+
+
+def run_in(places: Places, scenario: Scenario, client: Lftp, options: Options) -> ScenarioResult:
+    """Run one scenario in a place of its own. What breaks, the place included, is an error of this scenario alone."""
+    began = time.monotonic()
+    result = None
+    try:
+        with places.lend() as place:
+            result = run_scenario(scenario, client, options, place)
+            _require_whole(result)
+    except Exception as error:  # noqa: BLE001 - as in `run_scenario`
+        return result or ScenarioResult(scenario, "error", why=sentence(error), seconds=time.monotonic() - began)
+    return result
 
 
 def worst(statuses: Iterable[str]) -> Status:

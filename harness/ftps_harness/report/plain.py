@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.play.runner import StepResult
     from ftps_harness.scenario import Expect
-    from ftps_harness.verdict.outcome import Outcome
+    from ftps_harness.verdict.observations import Outcome
 
 
 _COMMANDS = re.compile(

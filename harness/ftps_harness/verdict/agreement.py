@@ -12,7 +12,7 @@ from ftps_lab.testimony import TRANSFERS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ftps_harness.verdict.outcome import ClientAccount, Situation, WireAccount
+    from ftps_harness.verdict.observations import ClientAccount, Situation, WireAccount
     from ftps_lab.testimony import Testimony
 
 _FOR_WHO_IS_IN = TRANSFERS | {"PASV", "EPSV", "PORT", "EPRT"}

@@ -14,7 +14,7 @@ from ftps_harness.verdict.needles import is_secret
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ftps_harness.verdict.outcome import ClientAccount, Situation, WireAccount
+    from ftps_harness.verdict.observations import ClientAccount, Situation, WireAccount
     from ftps_lab.testimony import Connection, Testimony
 
 _SELF_RECORDED = ("server",)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ftps_harness.scenario import Expect
-    from ftps_harness.verdict.outcome import Outcome
+    from ftps_harness.verdict.observations import Outcome
     from ftps_lab.testimony import Handshake
 
 Status = Literal["pass", "fail", "error"]

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ftps_harness.verdict.needles import passwords_in_clear
-from ftps_harness.verdict.outcome import WireAccount
+from ftps_harness.verdict.observations import WireAccount
 from ftps_harness.verdict.traffic import NOTHING, Elsewhere
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ftps_lab.daemons.process import STOP_SECONDS, spawn
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
-    from ftps_lab.daemons.daemon import Daemon
+    from ftps_lab.daemons.process import Program
 
 _BACKLOG = 128
 
@@ -33,7 +33,7 @@ class Inetd:
         LabError: The daemon's address is taken.
     """
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Program) -> None:
         self._daemon = daemon
         self._argv, self._environment = daemon.argv(), daemon.environment()
         self._sessions: list[subprocess.Popen[bytes]] = []

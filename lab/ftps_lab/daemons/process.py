@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ftps_lab.errors import LabError
 
@@ -16,27 +16,50 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping, Sequence
 
-    from ftps_lab.daemons.daemon import Daemon
-
 STOP_SECONDS = 5.0
 
 
+class Program(Protocol):
+    """What is needed of a daemon to start it."""
+
+    @property
+    def binary(self) -> str:
+        """The program's name."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is started, and where its output goes."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The inward address and port that it listens on."""
+
+    def argv(self) -> list[str]:
+        """The command line."""
+
+    def environment(self) -> dict[str, str]:
+        """Its whole environment."""
+
+    def tail(self) -> str:
+        """The last lines of its log."""
+
+
 def spawn(
-    daemon: Daemon, argv: Sequence[str], environment: Mapping[str, str], sock: socket.socket | None = None
+    program: Program, argv: Sequence[str], environment: Mapping[str, str], sock: socket.socket | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a process of the daemon in a group of its own, with the socket as its input and output if there is one.
+    """Start a process of the program in a group of its own, with the socket as its input and output if there is one.
 
     Raises:
         LabError: It cannot be started.
     """
-    with (daemon.folder / "output").open("ab") as output:
+    with (program.folder / "output").open("ab") as output:
         try:
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL if sock is None else sock.fileno(),
                 stdout=output if sock is None else sock.fileno(),
                 stderr=output,
-                cwd=daemon.folder,
+                cwd=program.folder,
                 env=environment,
                 start_new_session=True,
             )
@@ -47,9 +70,9 @@ def spawn(
 class Process:
     """The daemon's process, which leads a group of its own: what it forks stays in there."""
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self._process = spawn(daemon, daemon.argv(), daemon.environment())
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._process = spawn(program, program.argv(), program.environment())
 
     @property
     def alive(self) -> bool:
@@ -65,7 +88,7 @@ class Process:
         code = self._process.poll()
         if code is not None:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise LabError(f"{self._daemon.binary} has died ({how}); the end of its log:\n{self._daemon.tail()}")
+            raise LabError(f"{self._program.binary} has died ({how}); the end of its log:\n{self._program.tail()}")
 
     def children(self) -> list[int]:
         """The processes of its group but itself."""
@@ -87,7 +110,7 @@ class Process:
             if self._process.poll() is not None and not _group(group):
                 return
             if time.monotonic() > until:
-                raise LabError(f"{self._daemon.binary} (process group {group}) does not end")
+                raise LabError(f"{self._program.binary} (process group {group}) does not end")
             time.sleep(0.002)
 
 

@@ -39,8 +39,13 @@ class Waker:
         self._theirs.setblocking(False)
         self._calls: deque[Any] = deque()
         self._closed = False
-        self._fileno = self._ours.fileno()
+        self._fileno = self._ours.fileno()  # pyftpdlib asks for it under this name
         ioloop.register(self._fileno, self, ioloop.READ)
+
+    @property
+    def fileno(self) -> int:
+        """What the event loop watches to be woken."""
+        return self._fileno
 
     def call(self, function: Any) -> None:
         """Have it called in the event loop's next turn; at once if that has ended."""

@@ -16,7 +16,7 @@ from ftps_harness.matrix.answers import UNEXPECTED, answers, differences, plain
 from ftps_harness.matrix.baseline import Baseline
 from ftps_harness.matrix.builds import BUILDS, KINDS, chosen
 from ftps_harness.matrix.play import MatrixRun, PairResult
-from ftps_harness.verdict.outcome import Outcome
+from ftps_harness.verdict.observations import Outcome
 
 FINGERPRINT = ":".join(["AB"] * 20)
 REFUSED = Outcome(

@@ -17,7 +17,7 @@ from ftps_harness.matrix import containers, play
 from ftps_harness.play.runner import ScenarioResult, StepResult
 from ftps_harness.scenario import expectation
 from ftps_harness.verdict.judgement import Judgement
-from ftps_harness.verdict.outcome import Outcome
+from ftps_harness.verdict.observations import Outcome
 from ftps_lab.errors import LabError
 from ftps_lab.testimony import Testimony
 

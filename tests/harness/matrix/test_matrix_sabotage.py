@@ -37,7 +37,8 @@ from ftps_harness.play.material import impostor_of
 from ftps_harness.scenario import Expect
 from ftps_harness.verdict.judgement import Seen, judge, judge_repeated
 from ftps_harness.verdict.needles import Passwords
-from ftps_harness.verdict.outcome import ClientAccount, Situation, Task, WireAccount, conclude
+from ftps_harness.verdict.observations import ClientAccount, Situation, Task, WireAccount
+from ftps_harness.verdict.outcome import conclude
 from ftps_lab.testimony import Testimony, Wire, WireRecord
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class TestDaemons:
         class Short(Daemon):
             def record(self) -> None:
                 super().record()
-                self._ftpd.handler = type("Short", (self._ftpd.handler,), {"dtp_handler": Swallowing})
+                self.override(dtp_handler=Swallowing)
 
         result = play(play.step(ACCEPTED, keys='run = ["get"]'), place=In(Short), controls=False)
         assert result.status in {"error", "fail"}

@@ -14,7 +14,7 @@ from ftps_harness.matrix import baseline
 from ftps_harness.matrix.answers import UNEXPECTED
 from ftps_harness.matrix.baseline import Baseline
 from ftps_harness.matrix.play import MatrixRun, PairResult, exit_code
-from ftps_harness.verdict.outcome import Outcome
+from ftps_harness.verdict.observations import Outcome
 
 DONE, LEAK = Outcome("accepted"), Outcome("exposed", exposed=frozenset({"password"}), to=frozenset({"wire"}))
 OLD = Lftp(Path("/usr/bin/lftp"), "4.8.4", "GnuTLS 3.7.1", "classic")

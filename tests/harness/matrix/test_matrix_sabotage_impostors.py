@@ -26,6 +26,7 @@ from tests.harness.play.sabotage import (
     verdict,
 )
 
+from ftps_lab.server.handlers import Doorman
 from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ class TestImpostors:
         class LosesPasswords(Daemon):
             def change(self, spec: ServerSpec) -> None:
                 super().change(spec)
-                self._ftpd.handler.authorizer._password = "x" if spec.role == "impostor" else self._password
+                if spec.role == "impostor":
+                    self.override(authorizer=Doorman(self.handler.authorizer.get_home_dir(""), "x"))
 
         steps = play.step(ACCEPTED, rc="set ssl:verify-certificate no\n", keys='control = "impostor-accepted"')
         assert play(steps, place=In(Daemon)).status == "pass"

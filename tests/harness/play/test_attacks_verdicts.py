@@ -12,7 +12,8 @@ from ftps_harness.client.messages import Word
 from ftps_harness.scenario import Expect
 from ftps_harness.verdict.judgement import judge
 from ftps_harness.verdict.needles import Passwords
-from ftps_harness.verdict.outcome import ClientAccount, Outcome, Situation, Task, WireAccount, conclude
+from ftps_harness.verdict.observations import ClientAccount, Outcome, Situation, Task, WireAccount
+from ftps_harness.verdict.outcome import conclude
 from ftps_lab.server.data import is_client_hello
 from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
 

@@ -20,7 +20,7 @@ from ftps_harness.play.controls import (
     set_commands,
 )
 from ftps_harness.scenario import Expect, ScenarioError, expectation, parse
-from ftps_harness.verdict.outcome import Outcome
+from ftps_harness.verdict.observations import Outcome
 
 FILE = """
 schema = 1

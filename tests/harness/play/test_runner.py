@@ -310,7 +310,7 @@ def test_a_server_that_fails_at_its_end_is_an_error(play: Play) -> None:
 
     class Failing(FtpsServer):
         def stop(self) -> None:
-            running = self._thread is not None
+            running = self.running
             super().stop()
             if running:
                 raise LabError("the thread had failed")

@@ -151,12 +151,12 @@ def test_a_servers_thread_that_fails_is_an_error_of_the_lab(
     class Failing(FtpsServer):
         def record(self) -> None:
             super().record()
-            if self._thread is not None and self._ftpd.handler.__name__ != "Failing":
+            if self.running and "ftp_FEAT" not in vars(self.handler):
 
                 def fail(*_: object) -> None:
                     raise error("sabotage")
 
-                self._ftpd.handler = type("Failing", (self._ftpd.handler,), {"ftp_FEAT": fail})
+                self.override(ftp_FEAT=fail)
 
     result = honest(play, expected, ONLY_LIST, place=In(Failing), timeout=3)
     assert result.status == "error"
@@ -189,7 +189,7 @@ def served_by(**methods: Any) -> In:
     class Otherwise(FtpsServer):
         def record(self) -> None:
             super().record()
-            self._ftpd.handler = type("Otherwise", (self._ftpd.handler,), methods)
+            self.override(**methods)
 
     return In(Otherwise)
 

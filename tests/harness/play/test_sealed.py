@@ -13,7 +13,7 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.play.places import choice as places
 from ftps_harness.play.places.loopback import Here
 from ftps_harness.play.places.sealed import Sealed, SealedPlaces
-from ftps_harness.play.runner import Options, run_scenario
+from ftps_harness.play.runner import Options, run_in, run_scenario
 from ftps_harness.sandbox.sandbox import Sandbox, Unavailable
 from ftps_harness.scenario import parse
 
@@ -216,11 +216,11 @@ class TestPlaces:
                     yield place
 
             monkeypatch.setattr(several, "lend", noted)
-            assert places.play(several, scenario, client, options).status == "pass"
+            assert run_in(several, scenario, client, options).status == "pass"
             with monkeypatch.context() as broken:
                 broken.setattr("ftps_harness.play.runner.populate", None)
-                assert places.play(several, scenario, client, options).status == "error"
-            assert places.play(several, scenario, client, options).status == "pass"
+                assert run_in(several, scenario, client, options).status == "error"
+            assert run_in(several, scenario, client, options).status == "pass"
         assert used[0] is used[1]
         assert used[2] is not used[1]
 
@@ -230,7 +230,7 @@ class TestPlaces:
                 raise HarnessError("the sandbox did not start")
 
         scenario = play.scenario(play.step('verdict = "accepted"'))
-        result = places.play(Nowhere(), scenario, client, Options())
+        result = run_in(Nowhere(), scenario, client, Options())
         assert (result.status, result.why) == ("error", "the sandbox did not start")
 
     def test_auto_falls_back_and_says_what_is_not_seen(self, client: Lftp, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from ftps_harness.report.tally import BuildRun, exit_code, summary
 from ftps_harness.report.terminal import Terminal
 from ftps_harness.scenario import Scenario, parse
 from ftps_harness.verdict.judgement import Judgement
-from ftps_harness.verdict.outcome import ClientAccount, Outcome, WireAccount
+from ftps_harness.verdict.observations import ClientAccount, Outcome, WireAccount
 from ftps_lab.testimony import (
     Alert,
     Command,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ftps_harness.testing import ServerHandle, TestOutcome
-    from ftps_harness.verdict.outcome import Outcome
+    from ftps_harness.verdict.observations import Outcome
 
 NO_VERIFICATION = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
 EVERYTHING = ("list", "get", "put", "mirror")

@@ -9,7 +9,8 @@ import pytest
 
 from ftps_harness.client.messages import Word
 from ftps_harness.verdict.needles import Passwords
-from ftps_harness.verdict.outcome import ClientAccount, Outcome, Situation, Task, WireAccount, conclude
+from ftps_harness.verdict.observations import ClientAccount, Outcome, Situation, Task, WireAccount
+from ftps_harness.verdict.outcome import conclude
 from ftps_lab.testimony import TLS_IN_CLEAR, Command, Connection, Credential, Handshake, Testimony, Transfer
 
 PASSWORD = "pass-secret"

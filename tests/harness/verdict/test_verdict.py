@@ -8,7 +8,7 @@ import pytest
 
 from ftps_harness.scenario import Expect, Verdict
 from ftps_harness.verdict.judgement import Seen, judge, judge_repeated
-from ftps_harness.verdict.outcome import Outcome
+from ftps_harness.verdict.observations import Outcome
 from ftps_lab.testimony import Handshake
 
 ACCEPTED = Outcome("accepted")

@@ -10,7 +10,7 @@ import pytest
 from ftps_harness.play.controls import IMPOSTOR_ACCEPTED, VERIFICATION_OFF
 from ftps_harness.scenario import Expect
 from ftps_harness.verdict.judgement import Seen, judge, judge_repeated
-from ftps_harness.verdict.outcome import Outcome
+from ftps_harness.verdict.observations import Outcome
 
 SURE = Outcome("exposed", exposed=frozenset({"payload"}), to=frozenset({"impostor"}))
 DOUBTFUL = replace(SURE, contradictions=("the tap missed something",))

@@ -227,10 +227,10 @@ def test_an_upload_that_is_cut_off_while_the_genuine_server_is_slow(lab: Lab, pr
     client.voidcmd("TYPE I")
     if not protect:
         client.prot_c()
-    assert server._behind is not None
+    assert server.behind is not None
     content = lab.contents["large"] * 4
     with client.transfercmd("STOR up") as data:
-        server._behind._waker.call(lambda: time.sleep(0.3))
+        server.behind.waker.call(lambda: time.sleep(0.3))
         data.sendall(content)
     assert client.voidresp().startswith("226")
     client.quit()

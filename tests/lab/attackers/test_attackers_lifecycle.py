@@ -58,7 +58,7 @@ def test_a_started_server_has_closed_its_own_probe(
     record, closed = FtpsServer.record, list[bool]()
 
     def watched(server: FtpsServer) -> None:
-        closed.extend(each.recorder.wait_closed(0) for each in (server, server._behind) if each is not None)
+        closed.extend(each.recorder.wait_closed(0) for each in (server, server.behind) if each is not None)
         record(server)
 
     monkeypatch.setattr(FtpsServer, "record", watched)
@@ -129,9 +129,9 @@ def test_rotation_while_clients_connect(lab: Lab) -> None:
 def test_who_is_not_the_labs_own_server_is_hung_up_on(lab: Lab) -> None:
     """An attacker who reaches a server with an unknown certificate says so as an error, and sends it nothing."""
     server = lab.serve(attack="intercept")
-    assert server._behind is not None
+    assert server.behind is not None
     stranger = lab.serve(certificate="other")
-    server._ftpd.handler.genuine = replaced_address(server, stranger)
+    server.override(genuine=replaced_address(server, stranger))
     client = lab.client(server, trust=None)
     with pytest.raises((EOFError, OSError)):
         client.login("anna", lab.password)
@@ -144,15 +144,15 @@ def test_who_is_not_the_labs_own_server_is_hung_up_on(lab: Lab) -> None:
 
 def replaced_address(server: FtpsServer, other: FtpsServer) -> object:
     """What the attacker knows of the genuine server, with another one's address."""
-    return replace(server._ftpd.handler.genuine, address=(other.host, other.port))
+    return replace(server.handler.genuine, address=(other.host, other.port))
 
 
 def test_a_genuine_server_that_is_gone(lab: Lab) -> None:
     """Clients of an attacker whose server does not answer are hung up on, and nothing is wrong with the lab."""
     server = lab.serve(attack="intercept")
     client = lab.victim(server)
-    assert server._behind is not None
-    server._behind.stop()
+    assert server.behind is not None
+    server.behind.stop()
     with pytest.raises((EOFError, OSError)):
         client.voidcmd("NOOP")
     with socket.create_connection((server.host, server.port), 5) as sock:
@@ -191,10 +191,10 @@ def test_settle_waits_for_both_sides(lab: Lab) -> None:
     """While the genuine server has not taken the last byte yet, the record is not complete."""
     server = lab.serve(attack="intercept")
     client = lab.victim(server)
-    assert server._behind is not None
+    assert server.behind is not None
     assert not server.settle(0.01)
     data = client.transfercmd("STOR up")
-    server._behind._waker.call(lambda: time.sleep(0.3))
+    server.behind.waker.call(lambda: time.sleep(0.3))
     data.sendall(lab.contents["large"])
     data.close()
     client.close()
@@ -250,12 +250,12 @@ def begin(what: str, server: FtpsServer, client: Client, stack: contextlib.ExitS
     if what != "passive":
         client.sendcmd("RETR three" if what == "asked" else "STOR up")
     if what in {"queued", "late"}:
-        server._waker.call(lambda: time.sleep(0.1))
+        server.waker.call(lambda: time.sleep(0.1))
     if what in {"connected", "queued", "uploaded", "late"}:
         sock = stack.enter_context(socket.create_connection(address, 5))
     if what in {"uploaded", "late"}:
-        assert server._behind is not None
-        server._behind._waker.call(lambda: time.sleep(0.2))
+        assert server.behind is not None
+        server.behind.waker.call(lambda: time.sleep(0.2))
         sock.sendall(b"x" * 100_000)
         sock.shutdown(socket.SHUT_WR)
 

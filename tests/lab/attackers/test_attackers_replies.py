@@ -123,8 +123,10 @@ def test_passive_ports_are_the_attackers(lab: Lab, protocol: str, command: str) 
     server = intercepted(lab, protocol)
     client = lab.victim(server)
     heard = client.sendcmd(command)
-    assert server._behind is not None
-    waiting = [channel for channel in list(server._behind._ioloop.socket_map.values()) if isinstance(channel, Passive)]
+    assert server.behind is not None
+    waiting = [
+        channel for channel in list(server.behind.event_loop.socket_map.values()) if isinstance(channel, Passive)
+    ]
     (genuine,) = [channel.socket.getsockname()[1] for channel in waiting]
     port = ftplib.parse227(heard)[1] if command == "PASV" else ftplib.parse229(heard, ("127.0.0.1", 1))[1]
     assert port != genuine

@@ -36,7 +36,7 @@ def test_abor_in_mid_transfer(lab: Lab, command: str, mode: Mode) -> None:
             assert data.recv(100)
         else:
             data.sendall(bytes(100_000))
-            assert server._behind is not None
+            assert server.behind is not None
             up = lab.root / "up"
             lab.until(lambda: up.exists() and up.stat().st_size)
         client.putcmd("ABOR")

@@ -331,9 +331,9 @@ def test_nothing_piles_up(room: Room) -> None:
         room.check(host, stand)
     assert stand.server.settle()
     assert isinstance(stand.server, FtpsServer)
-    assert stand.server._behind is not None
+    assert stand.server.behind is not None
     assert len(stand.server.recorder.connections) == 0
-    assert len(stand.server._behind.recorder.connections) <= 1
+    assert len(stand.server.behind.recorder.connections) <= 1
 
 
 @pytest.mark.parametrize("missing", ["root", "handed_out"])

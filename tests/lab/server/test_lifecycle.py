@@ -203,7 +203,7 @@ def test_a_dead_thread_surfaces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(LabError, match="in its own thread"):
             server.settle()
     told = threading.Event()
-    server._waker.call(told.set)  # as settle() may when the thread dies just then
+    server.waker.call(told.set)  # as settle() may when the thread dies just then
     assert told.wait(10)
     with contextlib.suppress(LabError):
         server.stop()

@@ -64,9 +64,9 @@ def server(lab: Lab) -> Iterator[FtpsServer]:
 @pytest.mark.parametrize("spin", SPINS)
 def test_a_server_that_spins_is_noticed(server: FtpsServer, prove_quiet: Quiet, spin: str, behind: bool) -> None:
     """Also when it is the one behind the attacker."""
-    guilty = server._behind if behind else server
+    guilty = server.behind if behind else server
     assert guilty is not None
-    guilty._waker.call(lambda: SPINS[spin](guilty._ioloop))
+    guilty.waker.call(lambda: SPINS[spin](guilty.event_loop))
     with pytest.raises(AssertionError, match="still not quiet"):
         prove_quiet(server, turns=500)
 
@@ -82,7 +82,7 @@ def test_a_turn_that_does_not_end_is_noticed(
         while not ended:
             pass
 
-    server._waker.call(compute)
+    server.waker.call(compute)
     try:
         with pytest.raises(AssertionError, match="one turn"):
             prove_quiet(server)
@@ -96,7 +96,7 @@ def test_an_honest_server_may_work_before_it_is_quiet(lab: Lab, server: FtpsServ
     for _ in range(200):
         client.putcmd("NOOP")
     prove_quiet(server)
-    for each in (server, server._behind):
+    for each in (server, server.behind):
         assert each is not None
-        assert isinstance(each._ioloop._poller, select.epoll)
+        assert isinstance(each.event_loop._poller, select.epoll)
     client.close()

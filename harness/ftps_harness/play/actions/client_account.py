@@ -9,7 +9,7 @@ from ftps_harness.client import messages
 from ftps_harness.play.actions.literals import Literal
 from ftps_harness.play.actions.tasks import holds_payload
 from ftps_harness.play.actions.transferred import doubts
-from ftps_harness.verdict.outcome import ClientAccount
+from ftps_harness.verdict.observations import ClientAccount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from ftps_lab import disk
 
 if TYPE_CHECKING:
     from ftps_harness.sandbox.secrets import Secrets
-    from ftps_harness.verdict.outcome import Task
+    from ftps_harness.verdict.observations import Task
     from ftps_lab.testimony import Testimony, Transfer
 
 

@@ -9,7 +9,7 @@ from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions.evidence import Errand, holds, sha256
 from ftps_harness.play.actions.reverse import unsent
 from ftps_harness.play.actions.transferred import lost
-from ftps_harness.verdict.outcome import Task
+from ftps_harness.verdict.observations import Task
 from ftps_lab.testimony import FILES, UPLOADS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions.evidence import Errand, holds, sha256
 from ftps_harness.play.actions.literals import Literal
 from ftps_harness.sandbox.secrets import RECOGNISED, SMALLEST_NEEDLE
-from ftps_harness.verdict.outcome import Task
+from ftps_harness.verdict.observations import Task
 from ftps_lab import disk
 from ftps_lab.testimony import LISTINGS, UPLOADS
 

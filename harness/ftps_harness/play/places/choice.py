@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ftps_harness.errors import sentence
 from ftps_harness.sandbox.sandbox import Unavailable
 
 if TYPE_CHECKING:
@@ -15,10 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.places.loopback import Place
-    from ftps_harness.play.runner import Options, ScenarioResult
-    from ftps_harness.scenario import Scenario
 
 Wanted = Literal["auto", "sealed", "loopback"]
 
@@ -83,30 +78,6 @@ def choose(wanted: Wanted, programs: Sequence[Path]) -> Iterator[Chosen]:
         else:
             chosen = Chosen("sealed", "", places)
         yield chosen
-
-
-class _Broken(Exception):  # noqa: N818 - it carries a result
-    """Something broke in a place: nobody else gets it."""
-
-
-def _require_whole(result: ScenarioResult) -> None:
-    if result.status == "error":
-        raise _Broken
-
-
-def play(places: Places, scenario: Scenario, client: Lftp, options: Options) -> ScenarioResult:
-    """Run one scenario in a place of its own. What breaks, the place included, is an error of this scenario alone."""
-    from ftps_harness.play.runner import ScenarioResult, run_scenario  # OpenSSL, which a sandbox need not wait for
-
-    began = time.monotonic()
-    result = None
-    try:
-        with places.lend() as place:
-            result = run_scenario(scenario, client, options, place)
-            _require_whole(result)
-    except Exception as error:  # noqa: BLE001 - as in `run_scenario`
-        return result or ScenarioResult(scenario, "error", why=sentence(error), seconds=time.monotonic() - began)
-    return result
 
 
 NOT_SEALED = (
