@@ -118,14 +118,11 @@ class Home:
         return self.inside / path.relative_to(self.root)
 
     def next_log(self) -> Path:
-        """A path for one more debug log, on which nothing stands yet.
+        """An empty file for one more debug log.
 
-        Always the same one: an rc could tell a step from its control by another.
+        Always the same path: an rc could tell a step from its control by another.
         """
-        path = self.logs / "lftp.log"
-        with _sentence(f"cannot remove {path}"):
-            path.unlink(missing_ok=True)
-        return path
+        return self._write(self.logs / "lftp.log", b"", private=True)
 
     @property
     def reach(self) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ Linux only. Nothing here but the standard library: the supervisor imports it, an
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -32,6 +33,23 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _RTM_NEWADDR, _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 20, 1, 2, 0x02
 _RTM_NEWROUTE, _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_CREATE = 24, 0x1, 0x4, 0x400
 _RT_TABLE_LOCAL, _RTPROT_BOOT, _RT_SCOPE_HOST, _RTN_LOCAL, _RTA_OIF = 255, 3, 254, 2, 4
+
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_SECCOMP_RET_ALLOW, _SECCOMP_RET_ERRNO = 0x7FFF0000, 0x00050000
+_BPF_LOAD, _BPF_AND, _BPF_EQUAL, _BPF_RETURN = 0x20, 0x54, 0x15, 0x06
+_AT_NUMBER, _AT_ARCHITECTURE = 0, 4
+"""Where a filter of system calls finds the call's number and its architecture (seccomp(2), struct seccomp_data)."""
+
+_X32 = 0x40000000
+"""The bit by which an x86-64 program asks for the system calls of x32."""
+
+_FORBIDDEN = {
+    0xC000003E: (101, 311, 438, 76, 248, 249, 250, 521, 540),  # x86-64; the last two are x32's of the first two
+    0x40000003: (26, 348, 438, 92, 193, 286, 287, 288),  # i386
+    0xC00000B7: (117, 271, 438, 45, 217, 218, 219),  # aarch64
+}
+"""Architecture (linux/audit.h) → its numbers of ptrace, process_vm_writev, pidfd_getfd, truncate (and truncate64),
+add_key, request_key, keyctl."""
 
 GLOBAL = "2001:db8::1"
 """One IPv6 address (RFC 3849) that is not loopback's own: without such a one lftp says that IPv6 is not configured, and
@@ -93,6 +111,27 @@ def give_no_capabilities() -> None:
     """
     _check(_libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NOROOT | _SECBIT_NOROOT_LOCKED, 0, 0, 0), "prctl")
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+
+
+def forbid_meddling() -> None:
+    """From here on, this process and its children cannot change another process, nor cut a file that they did not open.
+
+    So nobody but lftp writes into its memory or its log without an opening that shows, and nobody leaves a mark in a
+    keyring. It needs `give_no_capabilities`. On other architectures than those of `_FORBIDDEN` nothing is forbidden.
+
+    Raises:
+        OSError: The kernel knows no filters.
+    """
+    program = [(_BPF_LOAD, 0, 0, _AT_ARCHITECTURE)]
+    for architecture, numbers in _FORBIDDEN.items():
+        program += [(_BPF_EQUAL, 0, len(numbers) + 4, architecture), (_BPF_LOAD, 0, 0, _AT_NUMBER)]
+        program += [(_BPF_AND, 0, 0, ~_X32 & 0xFFFFFFFF)]
+        program += [(_BPF_EQUAL, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
+        program += [(_BPF_RETURN, 0, 0, _SECCOMP_RET_ALLOW), (_BPF_RETURN, 0, 0, _SECCOMP_RET_ERRNO | errno.EPERM)]
+    program += [(_BPF_RETURN, 0, 0, _SECCOMP_RET_ALLOW)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
+    order = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, order, 0, 0), "prctl")
 
 
 def fork_into(flags: int) -> tuple[int, int]:

@@ -89,6 +89,7 @@ def _first_process(owner: socket.socket, order: dict[str, Any], token: bytes) ->
         kernel.unshare(kernel.CLONE_NEWNS)
         view.enter_shared(order["folder"], order["visible"], order["replaced"])
         kernel.give_no_capabilities()
+        kernel.forbid_meddling()
     except OSError as error:
         _fail(owner, doing, error)
     marks = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -203,6 +203,20 @@ def unexplained(situation: Situation, client: ClientAccount, server: Testimony) 
         if complaint.kind == "unknown":
             yield f"lftp says something that is in no table of complaints: {complaint.text!r}"
     yield from _nobody_attacked(situation, client, server)
+    if _with_and_without_tls(server):
+        yield "one login came with AUTH, and another one in clear without it: lftp does one of them"
+
+
+def _with_and_without_tls(server: Testimony) -> bool:
+    """Whether a server that consents to AUTH was asked for it on one connection, and not at all on another.
+
+    lftp logs in without having asked where it may (``ftp:ssl-allow no``), but then each time: one of the two is another
+    program's, or the session of a command that says otherwise.
+    """
+    agreed = {c.connection for c in server.commands if c.verb == "AUTH" and c.reply == 234}
+    asked = {c.connection for c in server.commands if c.verb == "AUTH"}
+    in_clear = {c.connection for c in server.commands if c.verb == "USER" and c.channel == "clear"}
+    return bool(agreed and in_clear - asked)
 
 
 def _offered_by_a_stranger(situation: Situation, server: Testimony) -> bool:

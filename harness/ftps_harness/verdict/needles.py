@@ -13,6 +13,8 @@ from binascii import Error as BadBase64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ftps_harness.verdict import disguises
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -45,10 +47,12 @@ class Passwords:
     Attributes:
         plain: Each password as it can stand in bytes, in UTF-8 and in Latin-1.
         encoded: Each of these in base64 at its three alignments, so that ``user:password`` is found too, and in hex.
+        disguised: Each in the forms of `disguises`.
     """
 
     plain: tuple[bytes, ...] = ()
     encoded: tuple[bytes, ...] = ()
+    disguised: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, passwords: Iterable[str], public: Iterable[str] = ()) -> Passwords:
@@ -63,13 +67,17 @@ class Passwords:
         secret = sorted(p for p in set(passwords) if not any(p.casefold() in name for name in names))
         forms = (form for password in secret for form in _in_bytes(password) if len(form) >= SHORTEST)
         plain = tuple(dict.fromkeys(forms))
-        return cls(plain, tuple(dict.fromkeys(needle for form in plain for needle in _encodings(form))))
+        encoded = tuple(dict.fromkeys(needle for form in plain for needle in _encodings(form)))
+        disguised = tuple(dict.fromkeys(needle for form in plain for needle in disguises.of(form)))
+        return cls(plain, encoded, disguised)
 
     def found_in(self, data: bytes) -> bool:
-        """Whether any of the passwords stands anywhere in the bytes: plain, in base64, in hex, percent-encoded."""
+        """Whether any of the passwords stands anywhere in the bytes: plain, encoded, or disguised (`disguises`)."""
         if any(needle in data for needle in (*self.plain, *self.encoded)):
             return True
         if len(data) <= _ENCODED_TEXT and any(needle in data.translate(None, b"\r\n") for needle in self.encoded):
+            return True
+        if disguises.found(self.disguised, self.plain, data):
             return True
         if not self.plain or b"%" not in data:
             return False
@@ -78,7 +86,10 @@ class Passwords:
 
     def found_in_upper_case(self, data: bytes) -> bool:
         """The same of bytes that were put into upper case, as a server does with the verb of a command."""
-        return any(needle.upper() in data.upper() for needle in (*self.plain, *self.encoded))
+        upper = data.upper()
+        if any(needle.upper() in upper for needle in (*self.plain, *self.encoded)):
+            return True
+        return disguises.found(self.disguised, (), data)
 
 
 def is_secret(credential: Credential) -> bool:

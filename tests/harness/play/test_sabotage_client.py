@@ -68,6 +68,14 @@ def tell(sock, password=password):
 def real(script=script, **streams):
     return subprocess.run([REAL, "-c", script], **streams).returncode
 
+def real_with_another_log(change, **streams):
+    own = log[1].replace(".log", ".own.log")
+    code = real(script.replace(log[1], own), **streams)
+    text = open(own).read()
+    with open(log[1], "a") as file:
+        file.write(change(text))
+    return code
+
 {body}
 """
 
@@ -111,6 +119,10 @@ digest = sha1(shake().getpeercert(True)).hexdigest().upper()
 SAID = re.sub("(AA:)+AA", ":".join(re.findall("..", digest)), SAID)
 """
 """From here on its refusals name the certificate that is really shown."""
+WITHOUT_ERRORS = r"""
+def change(text):
+    return "\n".join(line for line in text.split("\n") if "ERROR" not in line)
+"""
 NO_TLS = "Login failed: ftp:ssl-force is set and server does not support or allow SSL"
 PIECES = """
 sock = connect()
@@ -214,10 +226,7 @@ def test_an_exit_code_of_its_own(play: Play, fake: Faker, code: int, expected: s
 
 def test_a_refusal_that_is_nowhere_is_none(play: Play, fake: Faker) -> None:
     """The real refusal, kept from standard error and from the log."""
-    body = (
-        "code = real(stderr=subprocess.DEVNULL)\nlines = open(log[1]).read().split('\\n')\n"
-        "open(log[1], 'w').write('\\n'.join(line for line in lines if 'ERROR' not in line))\nsys.exit(code)"
-    )
+    body = f"{WITHOUT_ERRORS}sys.exit(real_with_another_log(change, stderr=subprocess.DEVNULL))"
     result = honest(play, "rejected", client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("fail", "failed")
 
@@ -230,11 +239,11 @@ def test_a_refusal_that_only_the_log_holds_counts(play: Play, fake: Faker) -> No
 def test_a_literal_command_is_not_believed_against_the_log(play: Play, fake: Faker) -> None:
     """A ``put`` whose data channel is refused ends well; before it has sent anything, once in ten times."""
     say_more = (
-        "number = open(log[1]).read().split()[0]\n"
-        "more = f'{number} ---- Connecting to x (127.0.0.1) port {port}\\n{number} ERROR: {SAID}\\n'\n"
-        "open(log[1], 'a').write(more)\n"
+        "def more(text):\n"
+        "    number = text.split()[0]\n"
+        "    return text + f'{number} ---- Connecting to x (127.0.0.1) port {port}\\n{number} ERROR: {SAID}\\n'\n"
     )
-    body = "code = real()\n" + NAMED + say_more + "sys.exit(code)"
+    body = NAMED + say_more + "sys.exit(real_with_another_log(more))"
     keys = 'run = ["put ~/.lftp/mycert.crt"]'
     result = play(play.step(REJECTED, keys=keys), client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("pass", "rejected")
@@ -243,10 +252,7 @@ def test_a_literal_command_is_not_believed_against_the_log(play: Play, fake: Fak
 
 
 def test_a_refusal_that_the_log_does_not_hold_is_in_doubt(play: Play, fake: Faker) -> None:
-    body = (
-        "code = real()\nlines = open(log[1]).read().split('\\n')\n"
-        "open(log[1], 'w').write('\\n'.join(line for line in lines if 'ERROR' not in line))\nsys.exit(code)"
-    )
+    body = f"{WITHOUT_ERRORS}sys.exit(real_with_another_log(change))"
     result = honest(play, "rejected", client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 

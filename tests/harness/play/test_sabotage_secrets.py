@@ -33,6 +33,12 @@ WRITTEN = {
     "base64 of user:password": "printf 'backup:%s' $LFTP_PASSWORD | base64 -w0",
     "base64, shifted": "printf 'me:%s' $LFTP_PASSWORD | base64 -w0",
     "hex": "printf %s $LFTP_PASSWORD | od -An -v -tx1 | tr -d ' \\n'",
+    "base32": "printf %s $LFTP_PASSWORD | base32 -w0",
+    "UTF-16": "printf %s $LFTP_PASSWORD | iconv -t UTF-16LE | base64 -w0",
+    "upper case": "printf %s $LFTP_PASSWORD | tr a-z A-Z",
+    "reversed": "printf %s $LFTP_PASSWORD | rev",
+    "rot13": "printf %s $LFTP_PASSWORD | tr a-z n-za-m",
+    "base64 twice": "printf %s $LFTP_PASSWORD | base64 -w0 | base64 -w0",
     "percent-encoded": "printf %s $LFTP_PASSWORD | od -An -v -tx1 | tr ' ' % | tr -d '\\n'",
 }
 VERBS = ["USER %s", "ACCT %s", "SITE x %s", "CWD %s", "%s"]

@@ -127,6 +127,25 @@ class TestNothingLeaves:
         assert {sets[name] for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {"0" * 16}
         assert sets["NoNewPrivs"] == "1"
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "ptrace(16, os.getppid(), None, None)",
+            "syscall(438, os.pidfd_open(os.getppid()), 0, 0)",
+            "truncate(b'/tmp/file', 1)",
+            "syscall(KEYCTL, 1, None)",
+            "process_vm_writev(os.getppid(), None, 0, None, 0, 0)",
+        ],
+    )
+    def test_no_program_meddles_with_another_or_leaves_a_key(self, box: Sandbox, call: str) -> None:
+        """lftp's log is its own word, and the user's keyring lasts from one program to the next."""
+        script = (
+            "import ctypes, os, platform\nKEYCTL = {'x86_64': 250, 'aarch64': 219}[platform.machine()]\n"
+            "open('/tmp/file', 'w').write('long')\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+            f"print(libc.{call}, ctypes.get_errno())\n"
+        )
+        assert python(box, script).stdout == b"-1 1\n"
+
     def test_its_processes_and_no_others_are_visible(self, box: Sandbox) -> None:
         listed = shell(box, "ls /proc").stdout.split()
         assert [int(name) for name in listed if name.isdigit()] == [1, 2, 3]

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import codecs
+import quopri
+import random
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -11,6 +16,9 @@ import pytest
 from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.verdict.needles import Passwords, as_text, is_secret, passwords_in_clear, passwords_sent
 from ftps_lab.testimony import Credential, Testimony, WireRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PASSWORDS = ["Tr0ub4dor&3 ", 'it\'s 100% "#1" @home $HOME, ü/\\', "s3cr3t", "пароль", "pass-abcdefghijkm23456789"]
 LOGIN = Credential(1, "user", "pass-secret", "tls", accepted=True)
@@ -37,6 +45,57 @@ def test_a_password_is_found_in_every_usual_encoding(password: str) -> None:
     assert passwords.found_in(quote(password).lower().encode() if password.islower() else quote(password).encode())
     assert passwords.found_in(b"p=" + quote_plus(password).encode())
     assert passwords.found_in("".join(f"%{byte:02X}" for byte in plain).encode())
+
+
+DISGUISES: dict[str, Callable[[bytes], bytes]] = {
+    "base32": base64.b32encode,
+    "base32 in lower case": lambda data: base64.b32encode(data).lower(),
+    "base64 twice": lambda data: base64.b64encode(base64.b64encode(data)),
+    "base64 twice, in lines": lambda data: base64.encodebytes(base64.b64encode(b"x" * 50 + data)),
+    "base64 reversed": lambda data: base64.b64encode(data[::-1]),
+    "UTF-16LE": lambda data: data.decode().encode("utf-16-le"),
+    "UTF-16BE": lambda data: data.decode().encode("utf-16-be"),
+    "base64 of UTF-16LE": lambda data: base64.b64encode(data.decode().encode("utf-16-le")),
+    "upper case": bytes.upper,
+    "swapped case": bytes.swapcase,
+    "reversed": lambda data: data[::-1],
+    "rot13": lambda data: codecs.encode(data.decode(), "rot13").encode(),
+    "quoted-printable": quopri.encodestring,
+    "quoted-printable, each byte": lambda data: b"".join(b"=%02X" % byte for byte in data),
+    "letter by letter": lambda data: b" ".join(bytes([byte]) for byte in data),
+    "spaced hex": lambda data: data.hex(" ").encode(),
+    "C": lambda data: b"".join(b"\\x%02x" % byte for byte in data),
+    "decimal": lambda data: b", ".join(b"%d" % byte for byte in data),
+    "octal": lambda data: b"".join(b"\\%03o" % byte for byte in data),
+    "binary": lambda data: b" ".join(f"{byte:08b}".encode() for byte in data),
+}
+OF_SYMBOLS: dict[str, Callable[[bytes], bytes]] = {
+    "base85": base64.b85encode,
+    "Ascii85": base64.a85encode,
+    "uuencode": lambda data: binascii.b2a_uu(data[:45]),
+}
+"""Of a short password too few letters are left in these."""
+
+
+@pytest.mark.parametrize(
+    ("password", "disguise"),
+    [
+        *(("Tr0ub4dor&3 ", name) for name in DISGUISES),
+        *(("pass-abcdefghijkm23456789", name) for name in [*DISGUISES, *OF_SYMBOLS]),
+    ],
+)
+def test_a_password_in_disguise_is_found(password: str, disguise: str) -> None:
+    passwords = Passwords.of([password])
+    for before in ("", "x", "me", "bob", "user"):
+        for behind in ("", " ", "xyz"):
+            told = (DISGUISES | OF_SYMBOLS)[disguise]((before + password + behind).encode())
+            assert passwords.found_in(told)
+            assert passwords.found_in(b"SITE " + told + b"\r\n" + b"NOOP\r\n" * 5)
+
+
+def test_random_bytes_hold_no_password_in_disguise() -> None:
+    noise = random.Random(1).randbytes(1 << 20)
+    assert not Passwords.of(["s3cr3t", "12345678", "Tr0ub4dor&3 "]).found_in(noise)
 
 
 def test_a_password_in_latin_1_is_the_same_password() -> None:

@@ -8,6 +8,7 @@ number tells them apart; `ftps_harness.client.messages` reads it.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from ftps_harness.client.lftp.binary import environment
 from ftps_harness.client.lftp.clock import clock_environment, could_not_preload
 from ftps_harness.errors import HarnessError
 from ftps_harness.sandbox import process
+from ftps_harness.sandbox.watching import Watch, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +43,7 @@ class Run:
         stderr: What it said.
         log: The debug log as written, each entry after ``[PID] ``; empty when there is none.
         log_missing: The log was asked for and is not there.
-        cut: What was too long to be kept whole, a sentence each.
+        cut: Why its output or its log may not be all that it wrote, or not only that, a sentence each.
     """
 
     argv: tuple[str, ...]
@@ -93,7 +95,8 @@ def run(  # noqa: PLR0913  # all but the first two are named
     variables = environment(home, password, locale or lftp.locale)
     if clock is not None:
         variables |= clock_environment(lftp, clock)
-    finished = lftp.start(argv, env=variables, cwd=home.seen(home.folder(cwd)), timeout=timeout)
+    with watched(path) if path else contextlib.nullcontext(Watch()) as watch:
+        finished = lftp.start(argv, env=variables, cwd=home.seen(home.folder(cwd)), timeout=timeout)
     if clock is not None and could_not_preload(finished.stderr):
         raise HarnessError(f"{lftp.path} cannot be run at another time: it does not load libfaketime")
     home.reopen()  # a step may have closed it
@@ -107,12 +110,14 @@ def run(  # noqa: PLR0913  # all but the first two are named
         stdout=finished.stdout,
         stderr=finished.stderr,
         log=(content or b"")[:LOG_LIMIT],
-        log_missing=log and content is None,
-        cut=tuple(_cut(finished.truncated, content or b"")),
+        log_missing=log and not content,
+        cut=tuple(_cut(finished.truncated, content or b"", watch)),
     )
 
 
-def _cut(truncated: bool, log: bytes) -> Iterator[str]:
+def _cut(truncated: bool, log: bytes, watch: Watch) -> Iterator[str]:
+    if watch.replaced or (watch.writers or 0) > 1:
+        yield "something else than lftp opened or replaced lftp's debug log: nobody can say whose word it is"
     if truncated:
         limit = process.OUTPUT_LIMIT >> 20
         yield f"lftp printed more than {limit} MiB, and the rest was not kept: it may hold anything"
