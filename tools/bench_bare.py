@@ -33,8 +33,8 @@ with warnings.catch_warnings():
 
 if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
-    from ftps_harness.sandbox.home import Folder
     from ftps_harness.scenario import Scenario, Step
+    from ftps_harness.words import Folder
     from ftps_lab.interface import ServerSpec
 
 

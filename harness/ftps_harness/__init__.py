@@ -2,6 +2,7 @@
 
 From the bottom up; imports point downwards only:
 
+- `errors`; `words`: the few that scenario, sandbox and client share.
 - `scenario`: the scenario file, its format, where such files are found, a new one.
 - `sandbox`: HOME, processes, secrets, signals, and the private namespaces that seal a run.
 - `client`: the programs that connect, lftp and openssl, and what their messages mean.

@@ -41,7 +41,7 @@ from ftps_lab.servers import FtpsServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ftps_harness.sandbox.home import Folder
+    from ftps_harness.words import Folder
 
 SECONDS = 20.0
 HOST = "localhost"

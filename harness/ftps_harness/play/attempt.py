@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp, Run
     from ftps_harness.play.actions.evidence import Errand
     from ftps_harness.play.places.loopback import Place
-    from ftps_harness.sandbox.home import Folder, Home
+    from ftps_harness.sandbox.home import Home
     from ftps_harness.sandbox.secrets import Secrets
     from ftps_harness.verdict.needles import Passwords
     from ftps_harness.verdict.observations import ClientAccount
+    from ftps_harness.words import Folder
     from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 

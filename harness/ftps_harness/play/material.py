@@ -6,7 +6,6 @@ import dataclasses
 import ssl
 from typing import TYPE_CHECKING
 
-from ftps_harness import scenario as scenarios
 from ftps_harness.scenario import substitute
 from ftps_harness.scenario.files import destination
 from ftps_lab import certificates as issuing
@@ -33,7 +32,7 @@ class Material:
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        self.certificates: Mapping[str, Certificate] = issuing.issue(scenarios.specs(scenario))
+        self.certificates: Mapping[str, Certificate] = issuing.issue(scenario.certificates)
         attacked = {step.server.certificate for step in scenario.steps if _intercepted(step.server)}
         self._copies = issuing.twins({name: self.certificates[name] for name in attacked if name is not None})
 

@@ -11,8 +11,9 @@ from ftps_harness.report.plain import expectation_words, harmless, tls_words, ve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ftps_harness.scenario import CertificateTable, Scenario, Server, Source, Step
+    from ftps_harness.scenario import Scenario, Server, Source, Step
     from ftps_harness.scenario.tables import ExpectTable
+    from ftps_lab.certificates import CertificateSpec
 
 _WIDTH = 80
 _LABEL = 12
@@ -140,7 +141,7 @@ def _control(step: Step) -> str:
     return f"{control.kind}, which must be {' or '.join(control.wanted)}"
 
 
-def _certificate(table: CertificateTable) -> str:
+def _certificate(table: CertificateSpec) -> str:
     """What it says that is not the default."""
     fields = {name: getattr(table, name) for name in table.__struct_fields__}
     defaults = {name: getattr(type(table)(), name) for name in fields}

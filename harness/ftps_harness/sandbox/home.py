@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from ftps_harness.errors import HarnessError
 from ftps_lab import disk, temporary
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-Folder = Literal["lftp", "home", "elsewhere"]
-"""Where lftp can be started: inside ``~/.lftp``, in HOME, or in an empty folder of its own."""
+    from ftps_harness.words import Folder
 
 _FOLDERS = ("home", "home/.lftp", "elsewhere", "downloads", "uploads", "log", "tmp", "shm")
 _COPIED = ("home", "elsewhere", "uploads")

@@ -5,7 +5,6 @@
 The JSON Schema is made by `ftps_harness.scenario.schema`; the format stands in docs/reference.md, "The scenario file".
 """
 
-from ftps_harness.scenario.certificates import specs
 from ftps_harness.scenario.discovery import catalogue
 from ftps_harness.scenario.expectations import expectation
 from ftps_harness.scenario.model import Expect, Outline, Scenario, Server, Source, Step
@@ -14,18 +13,16 @@ from ftps_harness.scenario.patterns import relative_seconds
 from ftps_harness.scenario.problems import Problem, ScenarioError
 from ftps_harness.scenario.substitution import placeholders, substitute
 from ftps_harness.scenario.tables import (
-    CertificateTable,
     Control,
-    Dialect,
     ExpectedVerdict,
     Reason,
     Receiver,
     Secret,
     Verdict,
 )
+from ftps_harness.words import Dialect
 
 __all__ = [
-    "CertificateTable",
     "Control",
     "Dialect",
     "Expect",
@@ -49,6 +46,5 @@ __all__ = [
     "parse",
     "placeholders",
     "relative_seconds",
-    "specs",
     "substitute",
 ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ftps_harness.scenario.model import Step
-    from ftps_harness.scenario.tables import Dialect
+    from ftps_harness.words import Dialect
 
     Faults = Iterator[tuple[str, str]]  # pairs of key and sentence
 

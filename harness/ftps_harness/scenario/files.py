@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from ftps_harness.scenario.model import Server
-    from ftps_harness.scenario.tables import Folder, StepTable
+    from ftps_harness.scenario.tables import StepTable
+    from ftps_harness.words import Folder
 
 _KINDS = get_args(SourceKind)
 _FORMS = "Write cert:NAME, key:NAME, chain:NAME, der:NAME, crlf:NAME, text:…, served, or several joined by ' + '"

@@ -6,11 +6,9 @@ from msgspec import Struct
 
 from ftps_harness.scenario.tables import (
     Attack,
-    CertificateTable,
     Control,
     ExpectedVerdict,
     ExpectTable,
-    Folder,
     HowOften,
     Protocol,
     Reason,
@@ -21,8 +19,10 @@ from ftps_harness.scenario.tables import (
     SourceKind,
     TLSVersion,
 )
+from ftps_harness.words import Folder
 from ftps_lab.attackers import ATTACKS, AttackHow
 from ftps_lab.attackers import Attack as AttackRecord
+from ftps_lab.certificates.spec import CertificateSpec
 
 
 class Source(Struct, frozen=True):
@@ -130,7 +130,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     why: str
     tags: tuple[str, ...]
     claim: str | None
-    certificates: dict[str, CertificateTable]
+    certificates: dict[str, CertificateSpec]
     server: Server
     steps: tuple[Step, ...]
 

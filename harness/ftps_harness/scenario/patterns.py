@@ -17,12 +17,6 @@ FILE_NAME = re.compile(r"^(cwd/)?(?!\.{1,2}$)[^/\x00-\x1f\x7f]+$")
 
 RELATIVE = re.compile(r"^[+-][0-9]{1,9}[smhd]$")
 
-MOMENT = re.compile(
-    r"^([+-][0-9]{1,12}[smhd]"
-    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))$"
-)
-"""A time relative to now, or one of RFC 3339 section 5.6, as the lab reads it (`ftps_lab.certificates.moment`)."""
-
 LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 DNS_NAME = re.compile(rf"^(?=.{{1,253}}$)({LABEL}\.)*{LABEL}$")
 """Letters, digits, hyphens (RFC 1123 section 2.1), and underscores, which are common and which lftp resolves."""

@@ -26,6 +26,8 @@ def json_schema() -> dict[str, Any]:
     (_, expect), components = msgspec.json.schema_components(
         [ScenarioTable, ExpectTable], ref_template="#/$defs/{name}"
     )
+    # The lab's type has the lab's name; in this schema it is a table of the file like any other.
+    components = json.loads(json.dumps(components).replace("CertificateSpec", "CertificateTable"))
     definitions = {name: _without_null(definition) for name, definition in sorted(components.items())}
     scenario = definitions.pop("ScenarioTable")
     definitions["StepTable"]["properties"]["expect"] = {"$ref": "#/$defs/StepExpectTable"}

@@ -7,12 +7,14 @@ once defaults, changes and references are worked out is in `model`.
 # No `from __future__ import annotations`: msgspec reads these annotations, and evaluating them once here is
 # cheaper than resolving strings when the first file is read.
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct
 
 from ftps_harness.scenario import patterns
+from ftps_harness.words import Dialect, Folder
 from ftps_lab.attackers import AttackHow, AttackKey, AttackName, attack_keys
+from ftps_lab.certificates.spec import CertificateSpec
 
 Verdict = Literal[
     "accepted",
@@ -52,16 +54,12 @@ Reason = Literal[
 ]
 """Why lftp refused (docs/reference.md, "Reasons")."""
 
-Dialect = Literal["classic", "status", "openssl"]
-"""How a build of lftp words a refusal: a property of the binary, found by probing it (docs/lftp.md, "Builds")."""
-
-DIALECTS: tuple[Dialect, ...] = ("classic", "status", "openssl")
+DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 
 Secret = Literal["password", "payload"]
 Receiver = Literal["wire", "impostor"]
 Control = Literal["impostor-refused", "impostor-accepted", "none"]
 HowOften = Literal["always", "sometimes"]
-Folder = Literal["lftp", "home", "elsewhere"]
 Protocol = Literal["explicit", "implicit", "plain"]
 Role = Literal["genuine", "impostor"]
 Scheme = Literal["ftp", "ftps"]
@@ -69,89 +67,13 @@ Attack = AttackName
 """What stands between the client and the server: an attack's name (`ftps_lab.attackers.records`)."""
 
 TLSVersion = Literal["1.0", "1.1", "1.2", "1.3"]
-Key = Literal["ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-1024", "rsa-2048", "rsa-4096"]
-Signature = Literal["sha256", "sha384", "sha1", "md5"]
-Usage = Literal["server", "client", "any", "absent"]
-KeyUsage = Literal[
-    "digitalSignature",
-    "nonRepudiation",
-    "keyEncipherment",
-    "dataEncipherment",
-    "keyAgreement",
-    "keyCertSign",
-    "cRLSign",
-    "encipherOnly",
-    "decipherOnly",
-]
-"""As in RFC 5280 section 4.2.1.3. These four are the lab's (`ftps_lab.certificates`); a test keeps them the same."""
-
 SourceKind = Literal["cert", "key", "chain", "der", "crlf", "served", "text"]
-
-Moment = Annotated[str, Meta(extra_json_schema={"pattern": patterns.MOMENT.pattern})]
-
 
 _SOME = {"minItems": 1}
 
 
 def _for_attacks(key: AttackKey, text: str) -> str:
     return f"{', '.join(attack_keys(key))}: {text}"
-
-
-class CertificateTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One certificate. Left out, everything is as `openssl req -x509` writes it; issued ones are ordinary leaves."""
-
-    issuer: Annotated[str, Meta(description='"self" (default), or the name of another certificate of this file')] = (
-        "self"
-    )
-    common_name: Annotated[
-        str, Meta(description="The subject's common name; an empty string leaves the subject empty")
-    ] = "localhost"
-    names: Annotated[
-        tuple[str, ...],
-        Meta(description="Subject alternative names: DNS names and IP addresses; [] leaves the extension out"),
-    ] = ("localhost",)
-    not_before: Annotated[
-        Moment, Meta(description="Valid from: relative to now (-1d; s, m, h, d), or an RFC 3339 time")
-    ] = "-1d"
-    not_after: Annotated[
-        Moment, Meta(description="Valid until: relative to now (+365d; s, m, h, d), or an RFC 3339 time")
-    ] = "+365d"
-    key: Annotated[
-        Key | None, Meta(description='The kind of key; default "ec-p256". Not together with same_key_as')
-    ] = None
-    same_key_as: Annotated[str | None, Meta(description="Instead of key: the certificate whose key is used again")] = (
-        None
-    )
-    signature: Annotated[Signature, Meta(description="The hash that the issuer signs")] = "sha256"
-    ca: Annotated[
-        bool | Literal["absent"] | None,
-        Meta(
-            description='basicConstraints CA; "absent" leaves the extension out. '
-            "Default: true when self-signed, false when issued"
-        ),
-    ] = None
-    path_length: Annotated[
-        int | None,
-        Meta(
-            description="basicConstraints pathLenConstraint, only with ca = true; absent by default",
-            extra_json_schema={"minimum": 0},
-        ),
-    ] = None
-    key_usage: Annotated[
-        Literal["absent"] | tuple[KeyUsage, ...] | None,
-        Meta(
-            description='keyUsage; "absent" leaves the extension out. '
-            'Default: "absent" when self-signed, ["digitalSignature"] when issued'
-        ),
-    ] = None
-    usage: Annotated[
-        Usage | None,
-        Meta(
-            description='Extended key usage; "absent" leaves it out. '
-            'Default: "absent" when self-signed, "server" when issued'
-        ),
-    ] = None
-    key_ids: Annotated[bool, Meta(description="Subject and authority key identifiers are present")] = True
 
 
 class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -370,7 +292,7 @@ class ScenarioTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ),
     ] = None
     certificates: Annotated[
-        dict[str, CertificateTable],
+        dict[str, CertificateSpec],
         Meta(
             description="Any number of named certificates",
             extra_json_schema={"propertyNames": {"pattern": patterns.CERTIFICATE_NAME.pattern}},

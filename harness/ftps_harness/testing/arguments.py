@@ -21,7 +21,7 @@ from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.scenario import files as scenario_files
 from ftps_harness.scenario import patterns, runs, substitution
 from ftps_harness.scenario.problems import Problem, did_you_mean, shown
-from ftps_harness.scenario.tables import Folder
+from ftps_harness.words import Folder
 from ftps_lab.certificates import Certificate
 from ftps_lab.errors import LabError
 

@@ -12,16 +12,13 @@ if TYPE_CHECKING:
 
     from ftps_harness.scenario.tables import (
         Attack,
-        Key,
-        KeyUsage,
         Protocol,
         Role,
-        Signature,
         TLSVersion,
-        Usage,
     )
     from ftps_lab.attackers import AttackHow
     from ftps_lab.certificates import Certificate
+    from ftps_lab.certificates.spec import Key, KeyUsage, Signature, Usage
 
 
 class CertificateKeys(TypedDict, total=False):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.sandbox.home import Home
-    from ftps_harness.scenario.tables import Folder
+    from ftps_harness.words import Folder
 
 __tracebackhide__ = arguments.hidden
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.attempt import Attempt
     from ftps_harness.sandbox.home import Home
-    from ftps_harness.scenario.tables import Folder
     from ftps_harness.testing.arguments import Content, Rc
+    from ftps_harness.words import Folder
 
 __tracebackhide__ = arguments.hidden
 

@@ -16,7 +16,6 @@ from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.scenario import servers
 from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Server
-from ftps_harness.scenario.tables import CertificateTable
 from ftps_harness.testing import arguments
 from ftps_harness.testing.arguments import ArgumentError, at_the_tests_line
 from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue, twins
@@ -195,7 +194,7 @@ class ServerFactory:
             LabError: This machine's OpenSSL does not issue it.
         """
         values: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in keywords.items()}
-        arguments.known("certificate", values, tuple(CertificateSpec.__dataclass_fields__))
+        arguments.known("certificate", values, CertificateSpec.__struct_fields__)
         for key in ("issuer", "same_key_as"):
             if isinstance(values.get(key), Certificate):
                 values[key] = self._name_of(key, values[key])
@@ -283,5 +282,5 @@ def _check_certificate(values: Mapping[str, Any]) -> None:
         for key, value in values.items()
         if value is not None
     }
-    if problems := list(explain(written, CertificateTable)):
+    if problems := list(explain(written, CertificateSpec)):
         raise ArgumentError("; ".join(f"certificate({key}=…): {sentence}" for key, sentence in problems))

@@ -105,9 +105,10 @@ def _keys(specs: Mapping[str, CertificateSpec], issued: Mapping[str, Certificate
     for name, spec in specs.items():
         if spec.same_key_as is None and name not in own:
             try:
-                own[name] = NEW_KEY[spec.key]()
+                own[name] = NEW_KEY[spec.kind_of_key]()
             except (ValueError, UnsupportedAlgorithm) as error:
-                raise LabError(_problem(name, "key", f"the library here makes no {spec.key}: {error}")) from error
+                sentence = f"the library here makes no {spec.kind_of_key}: {error}"
+                raise LabError(_problem(name, "key", sentence)) from error
     return {name: own[key_owner(specs, name) or name] for name in specs}
 
 

@@ -1,32 +1,27 @@
 """What a certificate says, as frozen data, and the rules by which such data can be issued.
 
-Pure, and light: the standard library only, so that reading scenarios does not load a TLS library.
+Pure, and light: no TLS library, so that reading scenarios does not load one. The scenario format has this very type:
+a key is declared here, with its default, its description for the JSON Schema and its rule, and nowhere else.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: msgspec reads these annotations, and evaluating them once here is
+# cheaper than resolving strings when the first file is read.
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Annotated, Final, Literal, Self, get_args
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 SELF: Final = "self"
 """The `issuer` of a certificate that signs itself."""
 
-KEYS: Final = ("ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-1024", "rsa-2048", "rsa-4096")
-"""Allowed values of `key`."""
-
-SIGNATURES: Final = ("sha256", "sha384", "sha1", "md5")
-"""Allowed values of `signature`: the hash that the issuer signs."""
-
-USAGES: Final = ("server", "client", "any", "absent")
-"""Allowed values of `usage` (extended key usage, RFC 5280 section 4.2.1.12)."""
-
-KEY_USAGES: Final = (
+Key = Literal["ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-1024", "rsa-2048", "rsa-4096"]
+Signature = Literal["sha256", "sha384", "sha1", "md5"]
+Usage = Literal["server", "client", "any", "absent"]
+KeyUsage = Literal[
     "digitalSignature",
     "nonRepudiation",
     "keyEncipherment",
@@ -36,51 +31,92 @@ KEY_USAGES: Final = (
     "cRLSign",
     "encipherOnly",
     "decipherOnly",
-)
-"""Allowed words of `key_usage`, spelled and ordered as in RFC 5280 section 4.2.1.3."""
+]
+"""Spelled and ordered as in RFC 5280 section 4.2.1.3."""
+
+KEYS: Final[tuple[Key, ...]] = get_args(Key)
+"""Allowed values of `key`."""
+
+SIGNATURES: Final[tuple[Signature, ...]] = get_args(Signature)
+"""Allowed values of `signature`: the hash that the issuer signs."""
+
+USAGES: Final[tuple[Usage, ...]] = get_args(Usage)
+"""Allowed values of `usage` (extended key usage, RFC 5280 section 4.2.1.12)."""
+
+KEY_USAGES: Final[tuple[KeyUsage, ...]] = get_args(KeyUsage)
+"""Allowed words of `key_usage`."""
 
 _DEFAULT_KEY: Final = "ec-p256"
 _DEFAULT_SIGNATURE: Final = "sha256"
 
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_RELATIVE: Final = "[+-][0-9]{1,12}[smhd]"
+_RFC3339: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateSpec:
-    """What a certificate says: the keys of `[certificates.*]` in a scenario.
+Moment = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_RELATIVE}|{_RFC3339})$"})]
+"""A time for `moment`. Programs may also give a datetime with a time zone, as TOML has them."""
 
-    None stands for the default by issuer: a self-signed certificate says what `openssl req -x509` writes, an issued
-    one what a TLS server's leaf needs (see `resolved`).
 
-    Attributes:
-        issuer: ``"self"``, or the name of another certificate.
-        common_name: The subject's only attribute; ``""`` leaves the subject empty, and the SAN becomes critical.
-        names: DNS names and IP addresses of the SAN; empty leaves the SAN out.
-        not_before: Start of validity: see `moment`.
-        not_after: Last second of validity: see `moment`.
-        key: One of `KEYS`.
-        same_key_as: The name of another certificate whose key is reused, instead of `key`.
-        signature: One of `SIGNATURES`; ed25519 issuers have their own hash and need the default here.
-        ca: What basicConstraints says; ``"absent"`` leaves the extension out.
-        path_length: How many intermediates may follow, only with `ca` true; None states no limit.
-        key_usage: Words of `KEY_USAGES`; ``"absent"`` leaves the extension out.
-        usage: One of `USAGES`.
-        key_ids: Whether subject and authority key identifiers are present.
-    """
+class CertificateSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One certificate. Left out, everything is as `openssl req -x509` writes it; issued ones are ordinary leaves."""
 
-    issuer: str = SELF
-    common_name: str = "localhost"
-    names: tuple[str, ...] = ("localhost",)
-    not_before: str | datetime = "-1d"
-    not_after: str | datetime = "+365d"
-    key: str = _DEFAULT_KEY
-    same_key_as: str | None = None
-    signature: str = _DEFAULT_SIGNATURE
-    ca: bool | Literal["absent"] | None = None
-    path_length: int | None = None
-    key_usage: tuple[str, ...] | Literal["absent"] | None = None
-    usage: str | None = None
-    key_ids: bool = True
+    issuer: Annotated[str, Meta(description='"self" (default), or the name of another certificate of this file')] = SELF
+    common_name: Annotated[
+        str, Meta(description="The subject's common name; an empty string leaves the subject empty")
+    ] = "localhost"
+    names: Annotated[
+        tuple[str, ...],
+        Meta(description="Subject alternative names: DNS names and IP addresses; [] leaves the extension out"),
+    ] = ("localhost",)
+    not_before: Annotated[
+        Moment, Meta(description="Valid from: relative to now (-1d; s, m, h, d), or an RFC 3339 time")
+    ] = "-1d"
+    not_after: Annotated[
+        Moment, Meta(description="Valid until: relative to now (+365d; s, m, h, d), or an RFC 3339 time")
+    ] = "+365d"
+    key: Annotated[
+        Key | None, Meta(description='The kind of key; default "ec-p256". Not together with same_key_as')
+    ] = None
+    same_key_as: Annotated[str | None, Meta(description="Instead of key: the certificate whose key is used again")] = (
+        None
+    )
+    signature: Annotated[Signature, Meta(description="The hash that the issuer signs")] = "sha256"
+    ca: Annotated[
+        bool | Literal["absent"] | None,
+        Meta(
+            description='basicConstraints CA; "absent" leaves the extension out. '
+            "Default: true when self-signed, false when issued"
+        ),
+    ] = None
+    path_length: Annotated[
+        int | None,
+        Meta(
+            description="basicConstraints pathLenConstraint, only with ca = true; absent by default",
+            extra_json_schema={"minimum": 0},
+        ),
+    ] = None
+    key_usage: Annotated[
+        Literal["absent"] | tuple[KeyUsage, ...] | None,
+        Meta(
+            description='keyUsage; "absent" leaves the extension out. '
+            'Default: "absent" when self-signed, ["digitalSignature"] when issued'
+        ),
+    ] = None
+    usage: Annotated[
+        Usage | None,
+        Meta(
+            description='Extended key usage; "absent" leaves it out. '
+            'Default: "absent" when self-signed, "server" when issued'
+        ),
+    ] = None
+    key_ids: Annotated[bool, Meta(description="Subject and authority key identifiers are present")] = True
 
-    def resolved(self) -> CertificateSpec:
+    @property
+    def kind_of_key(self) -> str:
+        """The kind of its own key; of no meaning beside `same_key_as`."""
+        return self.key or _DEFAULT_KEY
+
+    def resolved(self) -> Self:
         """The same with every None of `ca`, `key_usage` and `usage` replaced by its issuer's default."""
         default = _SELF_SIGNED if self.issuer == SELF else _ISSUED
         return replace(
@@ -94,12 +130,6 @@ class CertificateSpec:
 # What `openssl req -x509` writes (measured on 3.0.22; a test compares with the openssl at hand).
 _SELF_SIGNED: Final = CertificateSpec(ca=True, key_usage="absent", usage="absent")
 _ISSUED: Final = CertificateSpec(ca=False, key_usage=("digitalSignature",), usage="server")
-
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_RELATIVE: Final = re.compile(r"([+-][0-9]{1,12})([smhd])")
-_RFC3339: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 
 
 def moment(text: str | datetime, now: datetime) -> datetime:
@@ -118,10 +148,10 @@ def moment(text: str | datetime, now: datetime) -> datetime:
             if text.tzinfo is None:
                 raise ValueError(f"{text} has no time zone: end it with Z or an offset such as +02:00")
             return text.astimezone(UTC).replace(microsecond=0)
-        if relative := _RELATIVE.fullmatch(text):
-            distance = timedelta(seconds=int(relative[1]) * _SECONDS[relative[2]])
+        if re.fullmatch(_RELATIVE, text):
+            distance = timedelta(seconds=int(text[:-1]) * _SECONDS[text[-1]])
             return now.astimezone(UTC).replace(microsecond=0) + distance
-        if _RFC3339.fullmatch(text):
+        if re.fullmatch(_RFC3339, text):
             return _of_the_calendar(text)
     except OverflowError as error:
         raise ValueError(f"{str(text)!r} lies outside of the years 1 to 9999") from error
@@ -159,8 +189,7 @@ def check(specs: Mapping[str, CertificateSpec], now: datetime | None = None) -> 
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(Struct, frozen=True):
     """One certificate among the others: what a rule looks at."""
 
     specs: Mapping[str, CertificateSpec]
@@ -224,7 +253,7 @@ def _same_key_as(case: _Case) -> Iterator[tuple[str, str]]:
         yield "same_key_as", "this leads back to itself: one of them must have a key of its own"
         return
     kind = _kind_of_key(case.specs, other)
-    if case.spec.key not in (_DEFAULT_KEY, kind) and kind is not None:
+    if case.spec.key not in {None, kind} and kind is not None:
         yield "key", f"the key of {other!r} is {kind}, not {case.spec.key}: leave `key` out beside `same_key_as`"
 
 
@@ -287,6 +316,8 @@ def _names(case: _Case) -> Iterator[tuple[str, str]]:
 
 def is_ip_address(name: str) -> bool:
     """Whether a name of the SAN is an IP address (an iPAddress there; anything else is a dNSName)."""
+    from ipaddress import ip_address  # who lists scenarios alone needs none
+
     try:
         return "%" not in str(ip_address(name))  # a zone (fe80::1%eth0) is no part of the address
     except ValueError:
@@ -338,4 +369,4 @@ def key_owner(specs: Mapping[str, CertificateSpec], name: str) -> str | None:
 
 def _kind_of_key(specs: Mapping[str, CertificateSpec], name: str) -> str | None:
     owner = key_owner(specs, name)
-    return None if owner is None else specs[owner].key
+    return None if owner is None else specs[owner].kind_of_key

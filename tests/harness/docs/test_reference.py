@@ -109,7 +109,10 @@ def test_every_allowed_word_is_named(heading: str) -> None:
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "The scenario file": {field.name: field.default for field in msgspec.structs.fields(tables.ScenarioTable)},
-    "Certificates": {field.name: field.default for field in dataclasses.fields(CertificateSpec)},
+    "Certificates": {
+        **{field.name: field.default for field in msgspec.structs.fields(CertificateSpec)},
+        "key": CertificateSpec().kind_of_key,
+    },
     "The server": {field.name: field.default for field in msgspec.structs.fields(Server)},
     "Steps": {field.name: field.default for field in msgspec.structs.fields(tables.StepTable)},
 }
@@ -128,7 +131,7 @@ def test_every_default_is_in_the_row_of_its_key(heading: str) -> None:
 def test_every_verdict_reason_and_dialect_has_a_row() -> None:
     assert named("Verdicts") == list(get_args(tables.Verdict))
     assert named("Reasons") == list(get_args(tables.Reason))
-    assert named("Dialects") == list(get_args(tables.Dialect))
+    assert named("Dialects") == list(tables.DIALECTS)
 
 
 def test_every_control_is_named() -> None:

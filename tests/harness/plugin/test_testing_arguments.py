@@ -11,8 +11,9 @@ from tests.harness.verdict.outcomes import pinned
 
 from ftps_harness import testing
 from ftps_harness.sandbox.home import Home
-from ftps_harness.scenario.tables import CertificateTable, ServerTable
+from ftps_harness.scenario.tables import ServerTable
 from ftps_harness.testing import ArgumentError, LftpRunner, ServerFactory, keys
+from ftps_lab.certificates import CertificateSpec
 from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def test_new_pin_is_another_file_after_each_rotation(servers: ServerFactory) -> 
 def test_keys_for_type_checkers_are_those_of_the_format() -> None:
     assert set(keys.ServerKeys.__annotations__) == set(ServerSpec.__dataclass_fields__)
     assert set(keys.ServerKeys.__annotations__) == set(get_type_hints(ServerTable)) - {"revoked"}
-    assert set(keys.CertificateKeys.__annotations__) == set(get_type_hints(CertificateTable))
+    assert set(keys.CertificateKeys.__annotations__) == set(CertificateSpec.__struct_fields__)
 
 
 def test_one_line_tells_what_a_thing_is(servers: ServerFactory, lftp: LftpRunner) -> None:

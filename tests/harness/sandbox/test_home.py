@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ftps_harness.errors import HarnessError
-from ftps_harness.sandbox.home import Folder, Home
+from ftps_harness.sandbox.home import Home
+
+if TYPE_CHECKING:
+    from ftps_harness.words import Folder
 
 
 def mode(path: Path) -> int:

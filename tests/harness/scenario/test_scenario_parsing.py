@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 
-from ftps_harness.scenario import Expect, Scenario, Server, Source, parse, specs, tables
+from ftps_harness.scenario import Expect, Scenario, Server, Source, parse
 from ftps_harness.scenario.template import scenario_template
 from ftps_lab import certificates as lab
 
@@ -190,7 +188,7 @@ def test_a_plain_server_needs_no_certificate() -> None:
 
 def test_certificates_become_the_labs_own_data(full: Scenario) -> None:
     """Keys arrive by the same names, and what was not given keeps the lab's default."""
-    made = specs(full)
+    made = full.certificates
     assert made["genuine"] == lab.CertificateSpec(
         issuer="root",
         common_name="",
@@ -207,14 +205,8 @@ def test_certificates_become_the_labs_own_data(full: Scenario) -> None:
     assert made["root"].key_usage == ("keyCertSign", "cRLSign")
 
 
-def test_the_words_of_certificates_are_the_labs() -> None:
-    """The format's allowed values are the lab's tables, and so are its keys and defaults."""
-    assert get_args(tables.Key) == lab.KEYS
-    assert get_args(tables.Signature) == lab.SIGNATURES
-    assert get_args(tables.Usage) == lab.USAGES
-    assert get_args(tables.KeyUsage) == lab.KEY_USAGES
-    assert set(tables.CertificateTable.__struct_fields__) == set(lab.CertificateSpec.__dataclass_fields__)
-    assert specs(parse(SMALL, "f", "a/b")) == {"a": lab.CertificateSpec()}
+def test_an_empty_certificate_table_has_the_labs_defaults() -> None:
+    assert parse(SMALL, "f", "a/b").certificates == {"a": lab.CertificateSpec()}
 
 
 @pytest.mark.parametrize("name", ["mine/pinned-server", "x", 'quo"te\\d', "a/b.scenario.toml", "../", "—", "\x07"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from msgspec.structs import replace
 from tests.lab.certificates.readings import CHAIN, LEAF, NOW, ROOT, STRICT_ROOT, openssl, public, spec, verify
 
 from ftps_lab.certificates import KEYS, SIGNATURES, CertificateSpec, check, issue, twins
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric import rsa
+
+    from ftps_lab.certificates.spec import Key, Signature
 
 
 def test_issuers_may_come_last() -> None:
@@ -71,7 +74,7 @@ ALGORITHMS = [
 
 
 @pytest.mark.parametrize(("key", "signature"), ALGORITHMS)
-def test_openssl_verifies_every_kind_of_key_and_signature(tmp_path: Path, key: str, signature: str) -> None:
+def test_openssl_verifies_every_kind_of_key_and_signature(tmp_path: Path, key: Key, signature: Signature) -> None:
     """Whatever an authority signs with, an independent OpenSSL finds both signatures right."""
     specs = {
         "root": replace(ROOT, key=key, signature=signature),
@@ -96,7 +99,7 @@ def test_openssl_verifies_a_chain_and_only_with_its_intermediate(tmp_path: Path)
     certificates = issue(CHAIN | {"root": STRICT_ROOT})
     leaf, root = certificates["leaf"], certificates["root"]
     assert verify(tmp_path, leaf, root, "-purpose", "sslserver", "-x509_strict") == ""
-    assert "unable to get local issuer" in verify(tmp_path, replace(leaf, issuer=None), root)
+    assert "unable to get local issuer" in verify(tmp_path, dataclasses.replace(leaf, issuer=None), root)
 
 
 NO_AUTHORITY = {"invalid CA certificate", "unsuitable certificate purpose"}
@@ -143,7 +146,7 @@ def test_an_issuer_that_is_no_authority_may_issue() -> None:
 
 def test_what_cannot_be_issued_is_a_lab_error_that_names_certificate_and_key() -> None:
     with pytest.raises(LabError, match=r"'leaf', key 'issuer': there is no certificate 'root'.*'other', key 'usage'"):
-        issue({"leaf": CertificateSpec(issuer="root"), "other": CertificateSpec(usage="mail")})
+        issue({"leaf": CertificateSpec(issuer="root"), "other": spec(usage="mail")})
 
 
 def test_a_library_that_declines_a_signature_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +187,7 @@ def test_fingerprints_are_those_of_openssl() -> None:
 
 
 @pytest.mark.parametrize("key", ["ec-p256", "ed25519", "rsa-1024"])
-def test_the_encodings_belong_together(key: str) -> None:
+def test_the_encodings_belong_together(key: Key) -> None:
     """PEM and DER hold the certificate, and the key's PEM is the key in it, unencrypted PKCS #8."""
     it = issue({"it": CertificateSpec(key=key)})["it"]
     assert x509.load_pem_x509_certificate(it.pem) == x509.load_der_x509_certificate(it.der) == it.x509

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, NameOID
+from msgspec.structs import replace
 from tests.lab.certificates.readings import (
     LEAF,
     NOW,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
 from ftps_lab.remote import orders
 from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer, Wire, WireRecord
+
+if TYPE_CHECKING:
+    from ftps_lab.certificates.spec import Key
 
 
 def travelled(spec: ServerSpec) -> ServerSpec:
@@ -33,7 +37,7 @@ def same(one: Certificate | None, other: Certificate | None) -> bool:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_certificate_of_every_kind_of_key_arrives_as_it_was(key: str) -> None:
+def test_a_certificate_of_every_kind_of_key_arrives_as_it_was(key: Key) -> None:
     certificate = issue({"leaf": CertificateSpec(key=key)})["leaf"]
     assert same(travelled(ServerSpec(certificate=certificate)).certificate, certificate)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from ftps_lab.certificates.spec import Key, Signature
+
 CLIENT_VERSIONS = {
     "1.0": ssl.TLSVersion.TLSv1,
     "1.1": ssl.TLSVersion.TLSv1_1,
@@ -141,7 +143,7 @@ def test_every_kind_of_key_is_served(key: str, version: str) -> None:
 
 @pytest.mark.parametrize("key", ["ec-p256", "rsa-2048"])
 @pytest.mark.parametrize("signature", ["sha1", "md5"])
-def test_outdated_signatures_are_served(key: str, signature: str) -> None:
+def test_outdated_signatures_are_served(key: Key, signature: Signature) -> None:
     """A leaf that its issuer signed with SHA-1 or MD5, and one whose intermediate is signed so."""
     certificates = issue(
         {

@@ -10,7 +10,7 @@ r"""Find, identify and run lftp: the only package that starts it.
 `system_rc` looks at what `/etc/lftp.conf` would add, `clock` lets it run at another time, `locales` in another locale.
 """
 
-from ftps_harness.client.lftp.binary import Dialect, Lftp, find, identify
+from ftps_harness.client.lftp.binary import Lftp, find, identify
 from ftps_harness.client.lftp.clock import why_no_clock
 from ftps_harness.client.lftp.locales import why_no_locale
 from ftps_harness.client.lftp.session import Run, run
@@ -26,7 +26,6 @@ from ftps_harness.client.lftp.system_rc import (
 __all__ = [
     "LAB_ADDRESS",
     "SYSTEM_RC",
-    "Dialect",
     "Lftp",
     "Run",
     "find",

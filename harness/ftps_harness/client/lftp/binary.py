@@ -25,7 +25,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp.locales import default_locale
 from ftps_harness.errors import HarnessError, UsageError
@@ -35,8 +35,9 @@ from ftps_harness.sandbox.home import Home
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ftps_harness.words import Dialect
+
 Address = tuple[str, int]
-Dialect = Literal["classic", "status", "openssl"]
 
 ENVIRONMENT_VARIABLE = "FTPS_LAB_LFTP"
 """Names the lftp to use where no ``--lftp`` is given."""

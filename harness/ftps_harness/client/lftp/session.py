@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.client.lftp.binary import Lftp
-    from ftps_harness.sandbox.home import Folder, Home
+    from ftps_harness.sandbox.home import Home
+    from ftps_harness.words import Folder
 
 LOG_LIMIT = 64 * 1024 * 1024
 """Bytes of the debug log that are read; more is the work of a hostile server."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ftps_harness.client.lftp.binary import Lftp
-    from ftps_harness.sandbox.home import Folder, Home
+    from ftps_harness.sandbox.home import Home
+    from ftps_harness.words import Folder
 
 LAB_ADDRESS = "127.0.0.1"
 """Where the lab's servers listen."""
