@@ -28,10 +28,9 @@ from bench_matrix import warm_cells
 from bench_sealed import overhead
 from ftps_harness.client import lftp
 from ftps_harness.errors import HarnessError, UsageError
-from ftps_harness.play.actions.tasks import populate
-from ftps_harness.play.attempt import Request, Scene, attempt
+from ftps_harness.play.attempt import Request
+from ftps_harness.play.session import Session
 from ftps_harness.sandbox.home import Home
-from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.scenario import catalogue, load
 from ftps_lab.certificates import CertificateSpec, issue
 from ftps_lab.errors import LabError
@@ -227,19 +226,16 @@ def start_up(rounds: int) -> Iterator[Figure]:
 
 def leaks(client: Lftp, steps: int) -> Iterator[Figure]:
     """Threads, descriptors and temporary files before and after many steps in one process; peak memory."""
-    with tempfile.TemporaryDirectory() as root, Home() as home:
-        secrets = Secrets.new()
-        populate(Path(root), secrets)
-        spec = ServerSpec(certificate=issue({"a": CertificateSpec()})["a"])
-        assert spec.certificate is not None
-        pin = home.put_file("pin.crt", spec.certificate.pem)
-        request = Request(rc=f'set ssl:ca-file "{pin}"\n', run=("get",))
-        before: tuple[int, int, int] | None = None
-        for index in range(steps + 1):
-            with FtpsServer(spec, root=root, password=secrets.password) as server:
-                attempt(Scene(client, home, server, Path(root), secrets), spec, request)
-            if index == 0:  # what is loaded once is no leak
-                before = _counts()
+    spec = ServerSpec(certificate=issue({"a": CertificateSpec()})["a"])
+    assert spec.certificate is not None
+    before: tuple[int, int, int] | None = None
+    for index in range(steps + 1):
+        with Session(client=client) as session:
+            session.serve(spec)
+            pin = session.home.put_file("pin.crt", spec.certificate.pem)
+            session.attempt(Request(rc=f'set ssl:ca-file "{pin}"\n', run=("get",)))
+        if index == 0:  # what is loaded once is no leak
+            before = _counts()
     gc.collect()
     after = _counts()
     assert before is not None

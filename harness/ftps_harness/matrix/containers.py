@@ -195,6 +195,10 @@ class PairPlace:
         """As it is: `Stage.open` knows where it is started."""
         return client
 
+    def starter(self, home: Home) -> process.Starter:  # noqa: ARG002 - the protocol's
+        """The client's container."""
+        return self._shell
+
     def watch(self) -> None:
         """The server's relay and tap see what reaches it, and nothing else here does."""
 

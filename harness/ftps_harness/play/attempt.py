@@ -13,32 +13,25 @@ from ftps_harness.play.actions.client_account import client_account
 from ftps_harness.play.actions.evidence import Evidence
 from ftps_harness.play.actions.literals import Literal
 from ftps_harness.play.actions.marks import Marks
-from ftps_harness.play.actions.stored import not_kept
 from ftps_harness.play.actions.tasks import errands, files_below
 from ftps_harness.play.actions.transferred import SMALL, Local, charset_of, named_outside
 from ftps_harness.play.login import Login
-from ftps_harness.play.places.loopback import Here
-from ftps_harness.verdict import needles, on_the_wire
+from ftps_harness.play.scene import situation, watch
 from ftps_harness.verdict.hiding import may_be_script, may_hide
 from ftps_harness.verdict.judgement import Seen
-from ftps_harness.verdict.observations import Outcome, Situation, WireAccount
 from ftps_harness.verdict.outcome import conclude
-from ftps_harness.verdict.traffic import NOTHING, Elsewhere, elsewhere
 from ftps_lab import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ftps_harness.client.lftp import Lftp, Run
+    from ftps_harness.client.lftp import Run
     from ftps_harness.play.actions.evidence import Errand
-    from ftps_harness.play.places.loopback import Place
+    from ftps_harness.play.scene import Scene, Witnessed
     from ftps_harness.sandbox.home import Home
-    from ftps_harness.sandbox.secrets import Secrets
-    from ftps_harness.verdict.needles import Passwords
-    from ftps_harness.verdict.observations import ClientAccount
+    from ftps_harness.verdict.observations import ClientAccount, Outcome, WireAccount
     from ftps_harness.words import Folder
-    from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
 
@@ -47,8 +40,6 @@ START_UP = (".lftprc", ".lftp/bookmarks", ".netrc", ".config/lftp/rc")
 
 BACKGROUND_LOGS = (".lftp/log", ".local/share/lftp/log")
 """Where lftp's output goes once it has moved to the background (lftp 4.9.3, src/lftp.cc; measured on 4.9.2-2)."""
-
-_State = tuple[int, int, int]
 
 _SCRIPT = 1 << 16
 """A file up to this size may be a script."""
@@ -113,84 +104,50 @@ class Attempt:
         return Seen(self.outcome, self.said, self.testimony.handshakes)
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Where it happens: the client, its HOME, the server, what that serves, what is secret, and the place."""
-
-    client: Lftp
-    home: Home
-    server: Server
-    root: Path
-    secrets: Secrets
-    place: Place = field(default_factory=Here)
-
-
-def attempt(scene: Scene, spec: ServerSpec, request: Request) -> Attempt:
+def attempt(scene: Scene, request: Request) -> Attempt:
     """Run lftp once and ask all three witnesses.
 
     Args:
         scene: Where.
-        spec: What the server is at this moment.
         request: What lftp is to do.
 
     Raises:
         LabError: The server failed.
         HarnessError: lftp cannot be started, or HOME cannot be written.
     """
-    server, secrets = scene.server, scene.secrets
-    _prepare(scene, request)
-    before = files_below(*scene.home.reach)
-    marks = Marks.new(scene.home)
-    here = scene.home
+    here, secrets, lftp_here = scene.home, scene.secrets, scene.lftp
+    if request.rc is not None:
+        here.write_rc(request.rc)
+    scene.prepare()
+    marks = Marks.new(here)
     todo = errands(request.run, secrets, here.seen(here.downloads), here.seen(here.uploads), marks.seen)
-    local = Local(charset_of(request.locale or scene.client.locale), lambda: _files_at_hand(scene, request))
+    local = Local(charset_of(request.locale or lftp_here.locale), lambda: _files_at_hand(scene, request))
     if any(isinstance(errand, Literal) for errand in todo):
         local.note(SMALL)
     start_up = {f"~/{name}": disk.read(here.home / name) for name in START_UP if disk.is_file(here.home / name)}
-    server.record()
-    scene.place.watch()
-    fresh = not server.testimony().connections
-    login = Login.of(spec, secrets, request.user, request.password)
-    run, said = marks.taken_out(_run(scene, spec, request, login, todo, marks))
-    settled = server.settle()
-    testimony, wire = server.testimony(), server.wire()
-    other = _elsewhere(scene, request, testimony, wire)
-    after = files_below(*scene.home.reach)
-    written = tuple(path for path, state in after.items() if before.get(path) != state)
-    written += tuple(path for path in files_below(here.logs) if path.suffix != ".log")  # a command may write there too
-    later = _said_in_background(scene.home, before, after)
+    login = Login.of(scene.spec, secrets, request.user, request.password)
+    (run, said), seen = watch(scene, request.host, lambda: marks.taken_out(_run(scene, request, login, todo, marks)))
+    later = _said_in_background(here, seen)
     run, said = replace(run, stderr=run.stderr + later), said + later
-    evidence = _evidence(scene, request, run, testimony, marks, written)
     client = client_account(
         run,
         todo,
-        evidence,
+        _evidence(scene, request, run, seen, marks),
         said,
-        dialect=scene.client.dialect,
+        dialect=lftp_here.dialect,
         secrets=secrets,
         local=local,
         log=request.log,
     )
-    sent = {*needles.passwords_sent(testimony), *needles.passwords_in_clear((*wire.records, *other.strangers))}
-    declared = {secrets.password, login.password, spec.password or secrets.password}
-    passwords = needles.Passwords.of(declared | sent, public=(login.user, request.host))
-    exposure = on_the_wire.account(wire, testimony, secrets, passwords, other)
-    situation = _situation(scene.client, spec, passwords, settled=settled, fresh=fresh, port=server.port)
-    situation = replace(
-        situation,
-        user=spec.user or "",
-        password=Login.of(spec, secrets).password,
-        not_kept=not_kept(testimony, scene.root),
-    )
-    outcome = conclude(situation, client, testimony, exposure)
-    return Attempt(outcome, run, request.rc or "", client, testimony, wire, exposure, start_up)
+    declared, exposure = situation(scene, request.host, login, seen)
+    outcome = conclude(declared, client, seen.testimony, exposure)
+    return Attempt(outcome, run, request.rc or "", client, seen.testimony, seen.wire, exposure, start_up)
 
 
-def _evidence(  # one for each place to look at
-    scene: Scene, request: Request, run: Run, testimony: Testimony, marks: Marks, written: tuple[Path, ...]
-) -> Evidence:
+def _evidence(scene: Scene, request: Request, run: Run, seen: Witnessed, marks: Marks) -> Evidence:
     """All that the proofs of what was requested look at."""
     here, told = scene.home, _told(scene, request)
+    in_logs = tuple(path for path in files_below(here.logs) if path.suffix != ".log")  # a command may write there too
     return Evidence(
         stdout=run.stdout,
         stderr=run.stderr,
@@ -198,9 +155,9 @@ def _evidence(  # one for each place to look at
         told=tuple(told),
         complaint=False,
         downloads=here.downloads,
-        written=written,
+        written=(*seen.written, *in_logs),
         root=scene.root,
-        testimony=testimony,
+        testimony=seen.testimony,
         known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
         rc=(request.rc or "").encode("utf-8", "surrogateescape"),
         may_hide=may_hide(told, None if scene.place.name == "sealed" else here.seen(here.root)),
@@ -212,28 +169,18 @@ def _evidence(  # one for each place to look at
     )
 
 
-def _prepare(scene: Scene, request: Request) -> None:
-    """The rc and the file to upload in place; nothing of an earlier run where its result is looked for."""
-    home, secrets = scene.home, scene.secrets
-    if request.rc is not None:
-        home.write_rc(request.rc)
-    home.clear()
-    home.put_upload(secrets.upload_name, secrets.upload_content)
-    (scene.root / secrets.upload_name).unlink(missing_ok=True)
-
-
-def _run(scene: Scene, spec: ServerSpec, request: Request, login: Login, todo: Sequence[Errand], marks: Marks) -> Run:
+def _run(scene: Scene, request: Request, login: Login, todo: Sequence[Errand], marks: Marks) -> Run:
     literal = any(isinstance(errand, Literal) for errand in todo)
     script = [
         *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host), rc=request.rc),
         *request.before,
         *(marks.begin if literal else []),
-        lftp.open_command(spec.protocol, request.host, scene.server.port, login.user, scheme=request.scheme),
+        lftp.open_command(scene.spec.protocol, request.host, scene.server.port, login.user, scheme=request.scheme),
         *(errand.command() for errand in todo),
         *(marks.end if literal else []),
     ]
     return lftp.run(
-        scene.place.client(scene.client, scene.home),
+        scene.place.client(scene.lftp, scene.home),
         scene.home,
         script=script,
         password=login.password,
@@ -246,21 +193,12 @@ def _run(scene: Scene, spec: ServerSpec, request: Request, login: Login, todo: S
     )
 
 
-def _elsewhere(scene: Scene, request: Request, testimony: Testimony, wire: Wire) -> Elsewhere:
-    """What the place's own capture of all traffic holds besides."""
-    traffic = scene.place.traffic()
-    if traffic is None:
-        return NOTHING
-    server = (scene.server.host, scene.server.port)
-    return elsewhere(traffic, testimony, wire, server=server, names=[request.host])
-
-
-def _said_in_background(home: Home, before: Mapping[Path, _State], after: Mapping[Path, _State]) -> bytes:
+def _said_in_background(home: Home, seen: Witnessed) -> bytes:
     """What lftp said after it had moved to the background: then its output goes to a log in HOME (4.9.2)."""
     found = b""
     for path in (home.home / name for name in BACKGROUND_LOGS):
-        if path in after and after[path] != before.get(path):
-            old = before[path][1] if path in before else 0  # it appends
+        if path in seen.written:
+            old = seen.before[path][1] if path in seen.before else 0  # it appends
             found += disk.read(path)[old:]
     return found
 
@@ -281,26 +219,3 @@ def _files_at_hand(scene: Scene, request: Request) -> Iterator[Path]:
     """What literal commands may upload, and where what they download may be; the others look at their own files."""
     yield from files_below(*scene.home.reach)
     yield from named_outside(request.run, scene.home.root)
-
-
-def _situation(
-    client: Lftp, spec: ServerSpec, passwords: Passwords, *, settled: bool, fresh: bool, port: int
-) -> Situation:
-    """What was declared of the server, for the witnesses to be held against."""
-    leaf, data = spec.certificate, spec.data_certificate or spec.certificate
-    own = spec.attack_certificate if spec.intercepted else None
-    sent = {certificate.sha1 for certificate in spec.sent}
-    return Situation(
-        passwords=passwords,
-        certificate=leaf.sha256 if leaf else "",
-        settled=settled,
-        fresh=fresh,
-        port=port,
-        role=spec.answers_as,
-        data_certificate=data.sha256 if data else "",
-        interceptor=own.sha256 if own else "",
-        attack=spec.attack,
-        effect=spec.effect,
-        in_the_middle=spec.behind is not None,
-        sent=frozenset() if client.dialect == "openssl" else frozenset(sent),
-    )

@@ -6,9 +6,8 @@ exception and becomes status ``error``, never a verdict.
 
 from __future__ import annotations
 
-import ssl
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal, Self
@@ -16,26 +15,24 @@ from typing import TYPE_CHECKING, Literal, Self
 from ftps_harness.client import lftp
 from ftps_harness.errors import HarnessError, sentence
 from ftps_harness.play import controls
-from ftps_harness.play.actions.tasks import populate
-from ftps_harness.play.attempt import Attempt, Request, Scene, attempt
-from ftps_harness.play.login import Login, right_password
+from ftps_harness.play.attempt import Attempt, Request
+from ftps_harness.play.login import right_password
 from ftps_harness.play.material import Material, impostor_of
 from ftps_harness.play.places.loopback import Here
-from ftps_harness.play.served import ServedFolder
-from ftps_harness.sandbox.home import Home
-from ftps_harness.sandbox.secrets import Secrets
+from ftps_harness.play.session import Session
 from ftps_harness.scenario import expectation, placeholders, substitute
 from ftps_harness.scenario.files import destination
 from ftps_harness.verdict.judgement import UNPROVEN, Judgement, Status, counted, judge_repeated
-from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.controls import Control, Setting
+    from ftps_harness.play.login import Login
     from ftps_harness.play.places.choice import Places
     from ftps_harness.play.places.loopback import Place
+    from ftps_harness.sandbox.home import Home
     from ftps_harness.scenario import Expect, Scenario, Step
     from ftps_lab.interface import ServerSpec
 
@@ -170,20 +167,17 @@ class _Stage:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        self._check_clock()
+        self._check_locales()
+        self._material = Material(self._scenario)
+        self._check_place()
+        users = [step.user for step in self._scenario.steps if step.user]
         with ExitStack() as stack:
-            self._secrets = Secrets.new()
-            self._check_clock()
-            self._check_locales()
-            self._material = Material(self._scenario)
-            self._check_place()
-            parent = self._place.parent
-            self._root = stack.enter_context(Folder("root", parent)).path
-            populate(self._root, self._secrets)
-            self._home = stack.enter_context(Home(parent, self._place.inside))
+            self._session = stack.enter_context(Session(self._place, self._client, users=users))
             self._rc: str | None = None
             self._files: dict[tuple[str, str], tuple[Step, str, Callable[[], bytes]]] = {}
-            self._serve(self._scenario.steps[0])
-            stack.callback(lambda: self._server.stop())  # noqa: PLW0108 - a later step may have another server
+            first = self._scenario.steps[0]
+            self._session.serve(self._spec_of(first, self._expect(first)), host=first.host)
             self._stack = stack.pop_all()
         return self
 
@@ -205,15 +199,6 @@ class _Stage:
             if why := why or self._place.why_not(self._spec_of(step, self._expect(step)), step.host, step.user):
                 raise _Skipped(why)
 
-    def _serve(self, step: Step) -> None:
-        """Start the server of a step, where its user is led."""
-        self._spec = self._spec_of(step, self._expect(step))
-        self._host = step.host
-        users = {self._secrets.user, *(step.user for step in self._scenario.steps if step.user)}
-        self._server = self._place.serve(
-            self._spec, root=self._root, password=self._secrets.password, users=sorted(users), host=step.host
-        )
-
     def _expect(self, step: Step) -> Expect:
         return expectation(step, self._client.dialect, self._client.version)
 
@@ -226,9 +211,9 @@ class _Stage:
         expect = self._expect(step)
         control = controls.control_for(step, expect) if self._options.controls else None
         self._prepare(index, step, expect)
-        pristine = self._stack.enter_context(self._home.clone()) if control else None
-        served = ServedFolder(self._root) if control else None
-        attempts = tuple(self._attempt(step, self._home, self._spec) for _ in range(step.repeat))
+        pristine = self._session.copy_of_home() if control else None
+        served = self._session.served() if control else None
+        attempts = tuple(self._attempt(step, self._session.home) for _ in range(step.repeat))
         self._keep(index, "", *attempts)
         judgement = judge_repeated([attempt.seen for attempt in attempts], expect)
         result = None
@@ -252,18 +237,17 @@ class _Stage:
 
     def _prepare(self, index: int, step: Step, expect: Expect) -> None:
         """What changes before this step: the server, the rc, the files."""
-        spec = self._spec_of(step, expect)
-        if not self._place.same_server(step.host, self._host):
-            self._server.stop()
-            self._serve(step)
-        elif step.changed or index == 0 or spec.password != self._spec.password:
-            self._spec = spec
-            self._server.change(self._spec)
+        session, spec = self._session, self._spec_of(step, expect)
+        changed = step.changed or index == 0 or spec.password != session.spec.password
+        if changed or not session.is_at(step.host):
+            session.serve(spec, host=step.host)
         if step.rc is not None:
             self._rc = step.rc
         served = cache(lambda: self._served(step))
         for name in step.files:
-            self._material.put_file(self._home, step, name, self._values(step, self._home, self._login(step)), served)
+            self._material.put_file(
+                session.home, step, name, self._values(step, session.home, self._login(step)), served
+            )
             self._files[destination(name, step.cwd)] = (step, name, served)
 
     def _put_again(self, step: Step, home: Home, login: Login) -> None:
@@ -276,35 +260,21 @@ class _Stage:
     def _login(self, step: Step, *, right: bool = False) -> Login:
         """What lftp is given: the step's user and password, or the right ones."""
         if right:
-            return Login.of(self._spec, self._secrets, user=step.user if self._spec.user is None else None)
-        return Login.of(self._spec, self._secrets, step.user, step.password)
+            return self._session.login(user=step.user if self._session.spec.user is None else None)
+        return self._session.login(step.user, step.password)
 
     def _values(self, step: Step, home: Home, login: Login) -> dict[str, str]:
         """What stands for placeholders; `{lftp}` is another folder in the copy that a control runs in."""
-        return self._material.placeholders(home.seen(home.dot_lftp), step.host, self._server.port, login)
+        return self._material.placeholders(home.seen(home.dot_lftp), step.host, self._session.server.port, login)
 
     def _served(self, step: Step) -> bytes:
-        """The leaf that the running server shows, fetched as the document does; no other may become a pin.
+        """The leaf that the running server shows, fetched as the document does; no other may become a pin."""
+        try:
+            return self._session.fetch()
+        except HarnessError as error:
+            raise HarnessError(f"step {step.title!r}: {error}") from error
 
-        Raises:
-            HarnessError: None was brought, or that of another server: what is refused then is refused for nothing.
-        """
-        protocol = step.server.protocol
-        assert protocol != "plain"  # the format does not let a step fetch a certificate that nobody shows
-        leaf = self._place.fetch(self._server, protocol)
-        spec = self._spec
-        declared = spec.attack_certificate if spec.intercepted else spec.certificate
-        assert declared is not None
-        if ssl.PEM_cert_to_DER_cert(leaf.decode("ascii").strip()) != ssl.PEM_cert_to_DER_cert(declared.pem.decode()):
-            raise HarnessError(
-                f"step {step.title!r}: the certificate that was fetched from the server is not the one that it was "
-                "declared to show: something else answers at its address"
-            )
-        return leaf
-
-    def _attempt(
-        self, step: Step, home: Home, spec: ServerSpec, *, before: tuple[str, ...] = (), right_login: bool = False
-    ) -> Attempt:
+    def _attempt(self, step: Step, home: Home, *, before: tuple[str, ...] = (), right_login: bool = False) -> Attempt:
         """One run of lftp and what everybody saw of it."""
         login = self._login(step, right=right_login)
         values = self._values(step, home, login)
@@ -322,21 +292,15 @@ class _Stage:
             timeout=self._options.timeout,
             log=self._options.log,
         )
-        scene = Scene(self._client, home, self._server, self._root, self._secrets, self._place)
-        return attempt(scene, spec, request)
+        return self._session.attempt(request, home=home)
 
     def _control(self, step: Step, control: Control, home: Home) -> ControlResult:
         """The same run in a copy of HOME, with the one thing changed that the verdict should hang on."""
-        spec = impostor_of(self._spec) if control.impostor else self._spec
         self._put_again(step, home, self._login(step, right=control.right_login))
         before = tuple(command for setting in control.settings for command in self._set(setting, step, home))
-        if control.impostor:
-            self._server.change(spec)
-        try:
-            attempt = self._attempt(step, home, spec, before=before, right_login=control.right_login)
-        finally:
-            if control.impostor:
-                self._server.change(self._spec)
+        session = self._session
+        with session.changed(impostor_of(session.spec)) if control.impostor else nullcontext():
+            attempt = self._attempt(step, home, before=before, right_login=control.right_login)
         return ControlResult(control.kind, attempt, _judge_control(control, attempt))
 
     def _may_leave_marks(self, attempts: Sequence[Attempt], expect: Expect) -> bool:
@@ -347,7 +311,7 @@ class _Stage:
     def _once_more(self, step: Step, home: Home, first: Attempt, result: ControlResult) -> ControlResult:
         """The step again, after its control: a setup that finds a mark of its first run comes to something else."""
         self._put_again(step, home, self._login(step))
-        verdict = self._attempt(step, home, self._spec).outcome.verdict
+        verdict = self._attempt(step, home).outcome.verdict
         if verdict == first.outcome.verdict or result.judgement.status == "error":
             return result
         why = (

@@ -112,6 +112,19 @@ class Home:
         """
         return self._write(self.uploads / name, data, private=False)
 
+    def fill(self, folder: Path) -> None:
+        """Make HOME a copy of a folder: files, modes, times and links; what was in HOME before is gone.
+
+        Raises:
+            HarnessError: It cannot be read or written.
+            LabError: Something in it cannot be looked into.
+        """
+        disk.remove(self.home)
+        with _sentence(f"cannot copy {folder} to {self.home}"):
+            disk.copy(folder, self.home)
+            self.home.chmod(0o700)
+            self.dot_lftp.mkdir(mode=0o700, exist_ok=True)
+
     def seen(self, path: Path) -> Path:
         """The path under which lftp sees one of ours."""
         return self.inside / path.relative_to(self.root)

@@ -18,26 +18,22 @@ from typing import TYPE_CHECKING, Self
 from ftps_harness.client import s_client
 from ftps_harness.client.lftp.settings import LAB_ADDRESS, quoted, scheme_of
 from ftps_harness.errors import UsageError
-from ftps_harness.play.actions.tasks import errands, populate
+from ftps_harness.play.actions.tasks import errands
 from ftps_harness.play.login import ANONYMOUS, Login, right_password
 from ftps_harness.play.material import Material
-from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.session import Session
 from ftps_harness.report.account import server_section
 from ftps_harness.report.plain import harmless, plural, wrapped
 from ftps_harness.report.showing import expected_words, server_words
 from ftps_harness.sandbox import signals
-from ftps_harness.sandbox.home import Home
-from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.scenario import substitute
 from ftps_harness.scenario.files import destination
-from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ftps_harness.scenario import Scenario, Step
-    from ftps_lab.interface import Server
 
 _WIDTH = 80
 _MISLEADING = ("LFTP_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -89,20 +85,16 @@ class Stand:
     def __init__(self, scenario: Scenario, port: int) -> None:
         self._scenario = scenario
         self._port = port
-        self._secrets = Secrets.new()
         self._material = Material(scenario)
         self._rc: str | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            root = stack.enter_context(Folder("root")).path
-            populate(root, self._secrets)
-            self._home = stack.enter_context(Home())
-            self._home.put_upload(self._secrets.upload_name, self._secrets.upload_content)
+            self._session = session = stack.enter_context(Session())
+            self._home = session.home
+            self._home.put_upload(session.secrets.upload_name, session.secrets.upload_content)
             self._certificates = self._write_certificates()
-            self._spec = spec = self._material.server(self._scenario.server)
-            self._server: Server = Here().serve(spec, root=root, password=self._secrets.password, port=self._port)
-            stack.callback(self._server.stop)
+            session.serve(self._material.server(self._scenario.server), port=self._port)
             self._stack = stack.pop_all()
         return self
 
@@ -113,15 +105,14 @@ class Stand:
         """Change server, rc and files as the step does before lftp runs."""
         step = self._step(number)
         spec = self._material.server(step.server)
-        self._spec = replace(spec, password=right_password(step, step.expect.verdict))
-        self._server.change(self._spec)
+        self._session.change(replace(spec, password=right_password(step, step.expect.verdict)))
         if step.rc is not None:
             self._rc = step.rc
         for name in step.files:
             self._material.put_file(self._home, step, name, self._values(step), lambda: self._fetched(step))
         if self._rc is not None:
             self._home.write_rc(substitute(self._rc, self._values(step)))
-        self._server.record()
+        self._session.server.record()
 
     def lines(self, number: int, *, first: bool) -> Iterator[str]:
         """What the learner reads before the step, and types."""
@@ -144,7 +135,7 @@ class Stand:
     def seen(self) -> Iterator[str]:
         """What the server saw since the step began."""
         self.check()
-        testimony = self._server.testimony()
+        testimony = self._session.server.testimony()
         if testimony.connections:
             yield "What the server saw:"
             yield from (f"  {line}" for line in server_section(testimony).lines)
@@ -156,13 +147,13 @@ class Stand:
 
     def check(self) -> None:
         """Raise LabError if the server's thread failed."""
-        self._server.settle(0)
+        self._session.server.settle(0)
 
     def _login(self, step: Step) -> Login:
-        return Login.of(self._spec, self._secrets, step.user, step.password)
+        return self._session.login(step.user, step.password)
 
     def _values(self, step: Step) -> dict[str, str]:
-        return self._material.placeholders(self._home.dot_lftp, step.host, self._server.port, self._login(step))
+        return self._material.placeholders(self._home.dot_lftp, step.host, self._session.server.port, self._login(step))
 
     def _step(self, number: int) -> Step:
         return self._scenario.steps[number - 1]
@@ -175,9 +166,9 @@ class Stand:
     def _introduction(self) -> Iterator[str]:
         server = self._scenario.server
         yield f"{harmless(self._scenario.title)} ({harmless(self._scenario.id)})"
-        yield f"listening on {self._server.host} port {self._server.port}"
+        yield f"listening on {self._session.server.host} port {self._session.server.port}"
         yield ""
-        right = Login.of(self._material.server(server), self._secrets)
+        right = Login.of(self._material.server(server), self._session.secrets)
         yield f"  user          {harmless(right.user)}"
         yield f"  password      {harmless(right.password)}"
         for index, path in enumerate(self._certificates):
@@ -186,7 +177,7 @@ class Stand:
             yield ""
             yield "The certificate that it shows, fetched as the document does:"
             yield ""
-            command = s_client.command_line("localhost", self._server.port, protocol=server.protocol)
+            command = s_client.command_line("localhost", self._session.server.port, protocol=server.protocol)
             yield f"{shlex.join(command)} </dev/null"
         yield ""
 
@@ -206,7 +197,7 @@ class Stand:
         """
         home = self._home
         run = tuple(substitute(item, self._values(step)) for item in step.run)
-        todo = errands(run, self._secrets, home.downloads, home.uploads, home.logs / "marks")
+        todo = errands(run, self._session.secrets, home.downloads, home.uploads, home.logs / "marks")
         script = [*_way_to_the_lab(step.host), self._open(step), *(errand.typed() for errand in todo)]
         clock = ["faketime", "-f", step.clock] if step.clock else []
         yield f"(cd {shlex.quote(str(self._home.folder(step.cwd)))} &&"
@@ -218,10 +209,10 @@ class Stand:
     def _open(self, step: Step) -> str:
         scheme = step.scheme or scheme_of(step.server.protocol)
         address = f"[{step.host}]" if ":" in step.host else step.host
-        return f"open {_who(self._login(step))}-p {self._server.port} {scheme}://{address}"
+        return f"open {_who(self._login(step))}-p {self._session.server.port} {scheme}://{address}"
 
     def _fetched(self, step: Step) -> bytes:
-        host, port = self._server.host, self._server.port
+        host, port = self._session.server.host, self._session.server.port
         return s_client.fetch(
             host, port, protocol="implicit" if step.server.protocol == "implicit" else "explicit"
         ).leaf

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
-from ftps_harness.play.attempt import Request, Scene, attempt
+from ftps_harness.play.attempt import Request
 from ftps_harness.scenario.files import destination
 from ftps_harness.testing import arguments, program
 from ftps_harness.testing.arguments import ArgumentError, at_the_tests_line
@@ -92,8 +92,7 @@ class LftpRunner:
             cwd=cwd,
             timeout=self._timeout if timeout is None else timeout,
         )
-        scene = Scene(self.client, self.home, server.server, server.root, server.secrets)
-        return TestOutcome.of(self._with_rc(attempt(scene, server.spec, request)))
+        return TestOutcome.of(self._with_rc(server.session.attempt(request, home=self.home, client=self.client)))
 
     @at_the_tests_line("lftp.program")
     def program(

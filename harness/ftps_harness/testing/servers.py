@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import trustme
 
-from ftps_harness.play.actions.tasks import populate
-from ftps_harness.play.login import Login
-from ftps_harness.play.places.loopback import Here
-from ftps_harness.sandbox.secrets import Secrets
+from ftps_harness.play.session import Session
 from ftps_harness.scenario import servers
 from ftps_harness.scenario.explain import explain
-from ftps_harness.scenario.model import Server
+from ftps_harness.scenario.model import Server as ServerTable
 from ftps_harness.testing import arguments
 from ftps_harness.testing.arguments import ArgumentError, at_the_tests_line
 from ftps_lab.certificates import Certificate, CertificateSpec, check, from_trustme, issue, twins
@@ -26,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from ftps_harness.sandbox.secrets import Secrets
     from ftps_harness.testing.keys import CertificateKeys, ServerKeys
+    from ftps_lab.interface import Server
     from ftps_lab.testimony import Testimony
 
 __tracebackhide__ = arguments.hidden
@@ -42,21 +41,18 @@ class ServerHandle:
     Attributes:
         host: What a user types; the certificate is for this name.
         stopped: It is gone, with the fixture that made it.
+        session: What it runs in, with its secrets and what it serves.
     """
 
-    def __init__(self, factory: ServerFactory, declared: ServerSpec, folder: Path) -> None:
+    def __init__(self, factory: ServerFactory, declared: ServerSpec, session: Session, folder: Path) -> None:
         self._factory = factory
         self._folder = folder
         self._declared = declared
         self._copies: dict[str, Certificate] = {}
-        self.secrets = Secrets.new()
-        self.root = folder / "served"
-        self.root.mkdir()
-        populate(self.root, self.secrets)
-        self.spec = self._complete(declared)
-        self.server = Here().serve(self.spec, root=self.root, password=self.secrets.password)
         self.host = "localhost"
         self.stopped = False
+        self.session = session
+        session.serve(self._complete(declared), host=self.host)
         self._pin = self._written_pin("pin.crt") if self.spec.certificate else None
 
     def __repr__(self) -> str:
@@ -64,6 +60,26 @@ class ServerHandle:
         role = "" if self.spec.role == "genuine" else f", {self.spec.role}"
         stopped = ", stopped" if self.stopped else ""
         return f"<FTPS server on port {self.port}: {self.spec.protocol}{role}{attack}{stopped}>"
+
+    @property
+    def server(self) -> Server:
+        """The server itself, wherever it runs."""
+        return self.session.server
+
+    @property
+    def secrets(self) -> Secrets:
+        """What it serves, and the user and password that it lets in unless it names its own."""
+        return self.session.secrets
+
+    @property
+    def root(self) -> Path:
+        """The folder that it serves."""
+        return self.session.root
+
+    @property
+    def spec(self) -> ServerSpec:
+        """What it is at this moment."""
+        return self.session.spec
 
     @property
     def port(self) -> int:
@@ -78,12 +94,12 @@ class ServerHandle:
     @property
     def user(self) -> str:
         """The only user that it lets in, or a secret one: whom lftp logs in as unless a test names another."""
-        return Login.of(self.spec, self.secrets).user
+        return self.session.login().user
 
     @property
     def password(self) -> str:
         """The right password."""
-        return Login.of(self.spec, self.secrets).password
+        return self.session.login().password
 
     @property
     def pin(self) -> Path:
@@ -123,12 +139,11 @@ class ServerHandle:
         if not any(keyword.startswith("attack") for keyword in keywords):
             keywords.setdefault("certificate", {})
         self._declared = self._factory.spec(self._declared, keywords)
-        self.spec = self._complete(self._declared)
-        self.server.change(self.spec)
+        self.session.change(self._complete(self._declared))
 
     def testimony(self) -> Testimony:
         """What the server witnessed since the last run of lftp began."""
-        return self.server.testimony()
+        return self.session.server.testimony()
 
     def _complete(self, spec: ServerSpec) -> ServerSpec:
         """What an interceptor shows unless told otherwise: the certificate in every field but the key."""
@@ -177,8 +192,8 @@ class ServerFactory:
             LabError: The server cannot be started.
         """
         spec = self.spec(ServerSpec(protocol="plain"), {"protocol": "explicit", "certificate": {}, **keywords})
-        folder = self._stack.enter_context(Folder("server")).path
-        handle = ServerHandle(self, spec, folder)
+        session = self._stack.enter_context(Session())
+        handle = ServerHandle(self, spec, session, self._stack.enter_context(Folder("server")).path)
         self._stack.callback(handle.stop)
         return handle
 
@@ -258,7 +273,7 @@ def _check(given: Mapping[str, Any], spec: ServerSpec) -> None:
     left_out = {key for key in ("user", "password") if given.get(key) is None}
     keys = {key: value for key, value in given.items() if key in _PLAIN_KEYS and key not in left_out}
     keys |= {key: key for key in _CERTIFICATES if given.get(key) is not None}
-    server = Server(
+    server = ServerTable(
         **{key: getattr(spec, key) for key in _PLAIN_KEYS},
         certificate="certificate" if spec.certificate else None,
         data_certificate="data_certificate" if spec.data_certificate not in {None, spec.certificate} else None,

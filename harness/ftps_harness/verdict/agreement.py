@@ -60,7 +60,7 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
         yield f"the wire tap missed connections of the server's testimony: {_ports(missing)}"
     if unknown := tapped - seen:
         yield f"the wire tap holds connections that the server's testimony lacks: {_ports(unknown)}"
-    if short := _shorter_than_witnessed(server, wire, broken_off=bool(client.words)) - missing:
+    if short := _shorter_than_witnessed(server, wire, broken_off=client.any_program or bool(client.words)) - missing:
         yield f"the wire tap holds fewer bytes than the server witnessed: {_ports(short)}"
     spoken = {c.connection for c in server.commands if c.channel == "tls"}
     silent = {(c.kind, c.peer[1]) for c in server.connections if c.kind == "control" and c.number not in spoken}
@@ -203,7 +203,7 @@ def unexplained(situation: Situation, client: ClientAccount, server: Testimony) 
         if complaint.kind == "unknown":
             yield f"lftp says something that is in no table of complaints: {complaint.text!r}"
     yield from _nobody_attacked(situation, client, server)
-    if _with_and_without_tls(server):
+    if not client.any_program and _with_and_without_tls(server):
         yield "one login came with AUTH, and another one in clear without it: lftp does one of them"
 
 

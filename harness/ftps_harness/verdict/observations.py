@@ -53,6 +53,7 @@ class ClientAccount:
         unproved: What the files on both sides do not bear out of what literal commands did, a sentence each.
         tried: It tried to connect, by its debug log; true where there is none.
         named: SHA-1 fingerprints of the certificates that its debug log names.
+        any_program: It may be any program: nobody reads what it says.
     """
 
     exit_code: int | None
@@ -72,6 +73,7 @@ class ClientAccount:
     tried: bool = True
     named: frozenset[str] = frozenset()
     log_notes: tuple[str, ...] = ()
+    any_program: bool = False
 
     @property
     def reasons(self) -> frozenset[str]:

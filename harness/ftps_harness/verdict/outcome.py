@@ -29,42 +29,47 @@ def conclude(situation: Situation, client: ClientAccount, server: Testimony, wir
     Where several verdicts apply: exposed, crashed, hung, inconclusive, then the rest (docs/reference.md,
     "Verdicts").
     """
-    exposed, to = _exposure(situation, client, server, wire)
-    contradictions = (
-        *contradictions_of(situation, client, server, wire),
-        *false_claims(situation, client, server, wire),
-    )
-    contradictions += tuple(unproved(server) if exposed else unexplained(situation, client, server))
-    if exposed:
+    found = exposures(situation, client, server, wire)
+    doubts = contradictions(situation, client, server, wire, exposed=bool(found))
+    if found:
         verdict: Verdict = "exposed"
     elif client.timed_out:
         verdict = "hung"
     elif client.signal is not None:
         verdict = "crashed"
-    elif contradictions:
+    elif doubts:
         verdict = "inconclusive"
     else:
         verdict = _plain_verdict(situation, client, server)
-        if verdict in _VOUCHED_FOR and (contradictions := tuple(led_elsewhere(wire))):
+        if verdict in _VOUCHED_FOR and (doubts := tuple(led_elsewhere(wire))):
             verdict = "inconclusive"
         elif verdict == "inconclusive":
-            contradictions = (
-                "every request was carried out, but not by a login and transfers over TLS to the genuine server",
-            )
+            doubts = ("every request was carried out, but not by a login and transfers over TLS to the genuine server",)
     return Outcome(
         verdict=verdict,
         reasons=client.reasons if verdict in {"rejected", "exposed", "inconclusive"} else frozenset(),
-        exposed=exposed,
-        to=to,
+        exposed=frozenset(what for what, _ in found),
+        to=frozenset(whom for _, whom in found),
         message=client.message,
-        contradictions=contradictions,
+        contradictions=doubts,
     )
 
 
-def _exposure(
+def contradictions(
+    situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount, *, exposed: bool
+) -> tuple[str, ...]:
+    """In what the witnesses do not agree, a sentence each; less is needed to prove that something was exposed."""
+    return (
+        *contradictions_of(situation, client, server, wire),
+        *false_claims(situation, client, server, wire),
+        *(unproved(server) if exposed else unexplained(situation, client, server)),
+    )
+
+
+def exposures(
     situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount
-) -> tuple[frozenset[str], frozenset[str]]:
-    """What reached somebody who must not have it, and whom."""
+) -> frozenset[tuple[str, str]]:
+    """What reached somebody who must not have it, each with whom."""
     found: set[tuple[str, str]] = set()
     if wire.password:
         found.add(("password", "wire"))
@@ -74,7 +79,7 @@ def _exposure(
         found.add(("password", "impostor"))
     if any(_to_impostor(situation, client, server, transfer) for transfer in server.transfers):
         found.add(("payload", "impostor"))
-    return frozenset(what for what, _ in found), frozenset(whom for _, whom in found)
+    return frozenset(found)
 
 
 def _holds_password(situation: Situation, server: Testimony) -> bool:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.harness.verdict.outcomes import EVERYTHING, NO_VERIFICATION, leaked
 
-from ftps_harness.play.actions.tasks import populate
-from ftps_harness.play.attempt import Attempt, Request, Scene, attempt
-from ftps_harness.play.places.loopback import Here
-from ftps_harness.sandbox.home import Home
+from ftps_harness.play.attempt import Attempt, Request
+from ftps_harness.play.session import Session
 from ftps_harness.sandbox.secrets import Secrets
 from ftps_lab.certificates import Certificate, CertificateSpec, issue
 from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
 
@@ -36,10 +32,9 @@ def certificates() -> dict[str, Certificate]:
 class Bench:
     """One server after the other, and one lftp each, with secrets of any size."""
 
-    def __init__(self, client: Lftp, certificates: dict[str, Certificate], folder: Path) -> None:
+    def __init__(self, client: Lftp, certificates: dict[str, Certificate]) -> None:
         self._client = client
         self._certificates = certificates
-        self._folder = folder
 
     def __call__(
         self,
@@ -51,17 +46,12 @@ class Bench:
         **request: Any,
     ) -> Attempt:
         """Run it; the rc comes after the pin."""
-        secrets, root = Secrets.new(size), self._folder / f"root-{size}-{len(list(self._folder.iterdir()))}"
-        root.mkdir()
-        populate(root, secrets)
         declared = spec(ServerSpec(certificate=self._certificates["genuine"]))
-        with Home() as home, contextlib.ExitStack() as stack:
-            server = Here().serve(declared, root=root, password=secrets.password)
-            stack.callback(server.stop)
-            pin = home.put_file("pin.crt", self._certificates["genuine"].pem)
+        with Session(client=self._client, secrets=Secrets.new(size)) as session:
+            session.serve(declared)
+            pin = session.home.put_file("pin.crt", self._certificates["genuine"].pem)
             rc = f'set ssl:ca-file "{pin}"\nset ftp:ssl-protect-data yes\n{rc}'
-            scene = Scene(self._client, home, server, root, secrets)
-            return attempt(scene, declared, Request(rc=rc, run=run, timeout=20, **request))
+            return session.attempt(Request(rc=rc, run=run, timeout=20, **request))
 
     def stranger(self, spec: ServerSpec) -> ServerSpec:
         """The same server, with a stranger's certificate on its data connections."""
@@ -69,8 +59,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(client: Lftp, certificates: dict[str, Certificate], tmp_path: Path, impatience: None) -> Bench:
-    return Bench(client, certificates, tmp_path)
+def bench(client: Lftp, certificates: dict[str, Certificate], impatience: None) -> Bench:
+    return Bench(client, certificates)
 
 
 WAYS = {

@@ -11,12 +11,13 @@ from tests.harness.play.sabotage import ACCEPTED, EXPECTED, ONLY_LIST, REJECTED,
 from ftps_harness.client import lftp as driver
 from ftps_harness.client.lftp import Run
 from ftps_harness.play import attempt as attempting
-from ftps_harness.play import controls, runner
+from ftps_harness.play import controls, runner, session
 
 if TYPE_CHECKING:
     from tests.harness.conftest import Play
 
-    from ftps_lab.interface import ServerSpec
+    from ftps_harness.play.scene import Scene
+
 
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
@@ -128,13 +129,13 @@ def test_an_impostor_that_only_the_wire_heard_is_not_accepted(play: Play, monkey
 def _change_controls(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """What comes of every attempt with an impostor is something else."""
 
-    def changed(scene: Any, spec: ServerSpec, request: Any) -> attempting.Attempt:
-        made = attempting.attempt(scene, spec, request)
-        if spec.role == "impostor":
+    def changed(scene: Scene, request: Any) -> attempting.Attempt:
+        made = attempting.attempt(scene, request)
+        if scene.spec.role == "impostor":
             return replace(made, outcome=replace(made.outcome, **changes))
         return made
 
-    monkeypatch.setattr(runner, "attempt", changed)
+    monkeypatch.setattr(session, "attempt", changed)
 
 
 @pytest.mark.parametrize("expected_control", ["impostor-refused", "impostor-accepted"])

@@ -218,7 +218,7 @@ class TestPlaces:
             monkeypatch.setattr(several, "lend", noted)
             assert run_in(several, scenario, client, options).status == "pass"
             with monkeypatch.context() as broken:
-                broken.setattr("ftps_harness.play.runner.populate", None)
+                broken.setattr("ftps_harness.play.session.populate", None)
                 assert run_in(several, scenario, client, options).status == "error"
             assert run_in(several, scenario, client, options).status == "pass"
         assert used[0] is used[1]

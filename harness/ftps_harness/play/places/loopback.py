@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from ftps_harness.client import lftp, s_client
 from ftps_harness.play.places.leads import leads_outside
+from ftps_harness.sandbox import process
 
 if TYPE_CHECKING:
     import os
@@ -40,6 +41,9 @@ class Place(Protocol):
 
     def client(self, client: Lftp, home: Home) -> Lftp:
         """An lftp of this machine, as it is started here with that HOME."""
+
+    def starter(self, home: Home) -> process.Starter:
+        """What starts any program here with that HOME."""
 
     def watch(self) -> None:
         """Begin to watch all traffic, where that can be seen."""
@@ -88,6 +92,10 @@ class Here:
     def client(self, client: Lftp, home: Home) -> Lftp:  # noqa: ARG002 - the protocol's
         """As it is."""
         return client
+
+    def starter(self, home: Home) -> process.Starter:  # noqa: ARG002 - the protocol's
+        """A process of this machine."""
+        return process.run
 
     def watch(self) -> None:
         """Other programs use this loopback too: what is theirs cannot be told from lftp's."""

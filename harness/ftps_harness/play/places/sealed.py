@@ -151,7 +151,11 @@ class Sealed:
 
     def client(self, client: Lftp, home: Home) -> Lftp:
         """The same program, started inside."""
-        return dataclasses.replace(client, start=_Starter(self._sandbox, home.root))
+        return dataclasses.replace(client, start=self.starter(home))
+
+    def starter(self, home: Home) -> process.Starter:
+        """Starts inside, with that HOME at the path where every HOME is there."""
+        return _Starter(self._sandbox, home.root)
 
     def watch(self) -> None:
         """Forget all traffic so far."""
@@ -171,7 +175,7 @@ class Sealed:
         if found is None:
             raise HarnessError("no openssl on PATH, and the document fetches certificates with it: apt install openssl")
         with Home(self.parent, self.inside) as home:
-            start = _Starter(self._sandbox, home.root)
+            start = self.starter(home)
             return s_client.fetch(server.host, server.port, protocol=protocol, start=start, parent=home.home).leaf
 
     @property

@@ -1,0 +1,170 @@
+"""What one run of a program happens in, and what the server, the wire and the disk hold of it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from ftps_harness.errors import HarnessError
+from ftps_harness.play.actions.stored import not_kept
+from ftps_harness.play.actions.tasks import files_below
+from ftps_harness.play.login import Login
+from ftps_harness.play.places.loopback import Here
+from ftps_harness.verdict import needles, on_the_wire
+from ftps_harness.verdict.observations import Situation
+from ftps_harness.verdict.traffic import NOTHING, Elsewhere, elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.places.loopback import Place
+    from ftps_harness.sandbox.home import Home
+    from ftps_harness.sandbox.secrets import Secrets
+    from ftps_harness.verdict.needles import Passwords
+    from ftps_harness.verdict.observations import WireAccount
+    from ftps_lab.interface import Server, ServerSpec
+    from ftps_lab.testimony import Testimony, Wire
+
+State = tuple[int, int, int]
+"""What tells whether a file is still as it was (`ftps_harness.play.actions.tasks.files_below`)."""
+
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where it happens: the client, its HOME, the server, what that serves, what is secret, and the place.
+
+    Attributes:
+        client: The lftp that is run, or that a program may run; None where nobody knows which.
+        spec: What the server is at this moment.
+    """
+
+    client: Lftp | None
+    home: Home
+    server: Server
+    spec: ServerSpec
+    root: Path
+    secrets: Secrets
+    place: Place = field(default_factory=Here)
+
+    @property
+    def lftp(self) -> Lftp:
+        """The lftp that is run.
+
+        Raises:
+            HarnessError: None was given.
+        """
+        if self.client is None:
+            raise HarnessError("no lftp to run: give one to the session, as `ftps_harness.client.lftp.identify` has it")
+        return self.client
+
+    def prepare(self) -> None:
+        """Put the file to upload in place, and remove what an earlier run left where results are looked for."""
+        self.home.clear()
+        self.home.put_upload(self.secrets.upload_name, self.secrets.upload_content)
+        (self.root / self.secrets.upload_name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What is there after a run, beside the program's own word.
+
+    Attributes:
+        testimony: The server's.
+        wire: The raw bytes of the server's connections.
+        elsewhere: What the place's capture of all traffic holds besides.
+        fresh: The server's record was empty when the program was started.
+        settled: The server's record is complete.
+        before: The files in the program's reach before the run.
+        after: The same after it.
+    """
+
+    testimony: Testimony
+    wire: Wire
+    elsewhere: Elsewhere
+    fresh: bool
+    settled: bool
+    before: Mapping[Path, State]
+    after: Mapping[Path, State]
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """The files that the program wrote or changed."""
+        return tuple(path for path, state in self.after.items() if self.before.get(path) != state)
+
+
+def watch(scene: Scene, host: str, start: Callable[[], Done]) -> tuple[Done, Witnessed]:
+    """Run something, and ask everybody else what happened.
+
+    Args:
+        scene: Where.
+        host: The name that the program was given: asking for its address is nothing strange.
+        start: Runs the program to its end.
+
+    Raises:
+        LabError: The server failed.
+    """
+    server = scene.server
+    before = files_below(*scene.home.reach)
+    server.record()
+    scene.place.watch()
+    fresh = not server.testimony().connections
+    done = start()
+    settled = server.settle()
+    testimony, wire = server.testimony(), server.wire()
+    other = _elsewhere(scene, host, testimony, wire)
+    after = files_below(*scene.home.reach)
+    return done, Witnessed(testimony, wire, other, fresh, settled, before, after)
+
+
+def situation(scene: Scene, host: str, login: Login, seen: Witnessed) -> tuple[Situation, WireAccount]:
+    """What was declared of the server, for the witnesses to be held against, and what anybody on the path could read.
+
+    Args:
+        scene: Where it happened.
+        host: The name that the program was given.
+        login: The user and password that the program was given.
+        seen: What the others hold of the run.
+    """
+    spec, secrets = scene.spec, scene.secrets
+    sent = {*needles.passwords_sent(seen.testimony)}
+    sent |= {*needles.passwords_in_clear((*seen.wire.records, *seen.elsewhere.strangers))}
+    declared = {secrets.password, login.password, spec.password or secrets.password}
+    passwords = needles.Passwords.of(declared | sent, public=(login.user, host))
+    exposure = on_the_wire.account(seen.wire, seen.testimony, secrets, passwords, seen.elsewhere)
+    return _declared(scene, passwords, seen), exposure
+
+
+def _declared(scene: Scene, passwords: Passwords, seen: Witnessed) -> Situation:
+    """What was declared of the server. An OpenSSL build may name other certificates than those that it was sent."""
+    spec, client = scene.spec, scene.client
+    leaf, data = spec.certificate, spec.data_certificate or spec.certificate
+    own = spec.attack_certificate if spec.intercepted else None
+    names_what_was_sent = client is not None and client.dialect != "openssl"
+    return Situation(
+        passwords=passwords,
+        certificate=leaf.sha256 if leaf else "",
+        settled=seen.settled,
+        fresh=seen.fresh,
+        port=scene.server.port,
+        role=spec.answers_as,
+        data_certificate=data.sha256 if data else "",
+        interceptor=own.sha256 if own else "",
+        attack=spec.attack,
+        effect=spec.effect,
+        in_the_middle=spec.behind is not None,
+        sent=frozenset(certificate.sha1 for certificate in spec.sent if names_what_was_sent),
+        user=spec.user or "",
+        password=Login.of(spec, scene.secrets).password,
+        not_kept=not_kept(seen.testimony, scene.root),
+    )
+
+
+def _elsewhere(scene: Scene, host: str, testimony: Testimony, wire: Wire) -> Elsewhere:
+    traffic = scene.place.traffic()
+    if traffic is None:
+        return NOTHING
+    return elsewhere(traffic, testimony, wire, server=(scene.server.host, scene.server.port), names=[host])

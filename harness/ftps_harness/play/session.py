@@ -1,0 +1,265 @@
+r"""One session: a served folder with secrets in it, a server, a HOME and lftp in one place, with one owner.
+
+`ftps-lab run` and `serve`, the matrix and the pytest fixtures all play in one. From Python, without pytest:
+
+```python
+from ftps_harness.client import lftp
+from ftps_harness.play.attempt import Request
+from ftps_harness.play.places.sealed import Sealed
+from ftps_harness.play.program import Command
+from ftps_harness.play.session import Session
+from ftps_lab.certificates import CertificateSpec, issue
+from ftps_lab.interface import ServerSpec
+
+client = lftp.identify(lftp.find())
+leaves = issue({"genuine": CertificateSpec(names=("ftp.example.org",)), "other": CertificateSpec()})
+genuine = ServerSpec(certificate=leaves["genuine"])
+
+with Sealed([client.path]) as place, Session(place, client) as session:
+    session.serve(genuine, host="ftp.example.org")              # port 21, under its real name
+    session.home.put_file("pin.crt", leaves["genuine"].pem)     # or session.home.fill(FOLDER)
+    pinned = Request(host="ftp.example.org", rc='set ssl:ca-file "~/.lftp/pin.crt"\n')
+    print(session.attempt(pinned).outcome.verdict)              # accepted
+
+    impostor = ServerSpec(certificate=leaves["other"], role="impostor")
+    session.serve(impostor, host="ftp.example.org")             # the same server process, another certificate
+    print(session.attempt(pinned).outcome.verdict)              # rejected
+
+    naive = ("set ssl:verify-certificate no", f"open -u {session.secrets.user},{session.secrets.password} "
+             "ftp.example.org", "ls")
+    done = session.observe(Command(argv=(str(client.path), "-c", "\n".join(naive)), host="ftp.example.org"))
+    print(sorted(done.exposures))                               # the password and a listing, to the impostor
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from ftps_harness.errors import HarnessError
+from ftps_harness.play.actions.tasks import populate
+from ftps_harness.play.attempt import attempt
+from ftps_harness.play.login import Login
+from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.program import observe
+from ftps_harness.play.scene import Scene
+from ftps_harness.play.served import ServedFolder
+from ftps_harness.sandbox.home import Home
+from ftps_harness.sandbox.secrets import Secrets
+from ftps_lab.temporary import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.attempt import Attempt, Request
+    from ftps_harness.play.places.loopback import Place
+    from ftps_harness.play.program import Command, Observed
+    from ftps_lab.interface import Server, ServerSpec
+
+
+class Session:
+    """Everything that runs of lftp, or of another program, need. A context manager, or `close` it.
+
+    Args:
+        place: Where lftp and the server live; None for this machine's loopback.
+        client: The lftp that `attempt` runs; None where there is none, or another one each time.
+        users: Who may log in beside `secrets.user`, for servers that must know them beforehand.
+        secrets: User, password, file names and contents; None for new ones.
+
+    Attributes:
+        place: Where it all is.
+        secrets: What must reach nobody but the genuine server.
+        root: The folder that the server serves, with the secret files in it.
+
+    Raises:
+        OSError: The folder cannot be made.
+        LabError: There is no place for it.
+    """
+
+    def __init__(
+        self,
+        place: Place | None = None,
+        client: Lftp | None = None,
+        *,
+        users: Sequence[str] = (),
+        secrets: Secrets | None = None,
+    ) -> None:
+        self.place: Place = place or Here()
+        self.client = client
+        self.secrets = secrets or Secrets.new()
+        self._users = sorted({self.secrets.user, *users})
+        self._server: Server | None = None
+        self._spec: ServerSpec | None = None
+        self._host = ""
+        with contextlib.ExitStack() as stack:
+            self.root: Path = stack.enter_context(Folder("root", self.place.parent)).path
+            populate(self.root, self.secrets)
+            stack.callback(self._stop)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the server, and remove HOME and what is served; repeatable.
+
+        Raises:
+            LabError: The server had failed, or something does not end.
+        """
+        self._stack.close()
+
+    @cached_property
+    def home(self) -> Home:
+        """The sealed HOME, made when it is first asked for; it stays from run to run.
+
+        Raises:
+            HarnessError: It cannot be made.
+        """
+        return self._stack.enter_context(Home(self.place.parent, self.place.inside))
+
+    def copy_of_home(self, home: Home | None = None) -> Home:
+        """A copy with a life of its own, which ends with the session at the latest: HOME as it is now.
+
+        Raises:
+            HarnessError: It cannot be written.
+        """
+        return self._stack.enter_context((home or self.home).clone())
+
+    # --- the server ------------------------------------------------------------------------------------------------
+
+    @property
+    def server(self) -> Server:
+        """The server that runs, or that ran last.
+
+        Raises:
+            HarnessError: None was started.
+        """
+        if self._server is None:
+            raise HarnessError("no server runs in this session: start one with `serve`")
+        return self._server
+
+    @property
+    def spec(self) -> ServerSpec:
+        """What the server is at this moment.
+
+        Raises:
+            HarnessError: None was started.
+        """
+        if self._spec is None:
+            raise HarnessError("no server runs in this session: start one with `serve`")
+        return self._spec
+
+    def serve(self, spec: ServerSpec, *, host: str = "localhost", port: int = 0) -> None:
+        """Have a server of this kind where a user who types `host` is led.
+
+        A server that runs there already changes from the next connection on, which takes milliseconds, and keeps its
+        port unless another is given; one that runs elsewhere is ended first.
+
+        Args:
+            spec: What it is.
+            host: What users type.
+            port: Where it listens. 0 for the place's own: in the place sealed 21, or 990 for implicit FTPS.
+
+        Raises:
+            LabError: It does not start, or cannot be that.
+        """
+        if self.is_at(host) and port in {0, self.server.port}:
+            self.change(spec)
+            return
+        self._stop()
+        self._server = None
+        self._server = self.place.serve(
+            spec, root=self.root, password=self.secrets.password, users=self._users, port=port, host=host
+        )
+        self._spec, self._host = spec, host
+
+    def is_at(self, host: str) -> bool:
+        """Whether a server runs where users who type this host are led."""
+        return self._server is not None and self.place.same_server(host, self._host)
+
+    def change(self, spec: ServerSpec) -> None:
+        """Be another server from the next connection on; host and port stay.
+
+        Raises:
+            LabError: It cannot be that.
+        """
+        self._spec = spec
+        self.server.change(spec)
+
+    @contextlib.contextmanager
+    def changed(self, spec: ServerSpec) -> Iterator[None]:
+        """Another server for a while."""
+        before = self.spec
+        self.change(spec)
+        try:
+            yield
+        finally:
+            self.change(before)
+
+    def login(self, user: str | None = None, password: str | None = None) -> Login:
+        """What lftp is given unless `user` and `password` say otherwise: the right ones of the server."""
+        return Login.of(self.spec, self.secrets, user, password)
+
+    def fetch(self) -> bytes:
+        """The leaf that the running server shows, as PEM, fetched as the document does.
+
+        Raises:
+            HarnessError: None was brought, or that of another server: what is refused then is refused for nothing.
+        """
+        spec = self.spec
+        declared = spec.attack_certificate if spec.intercepted else spec.certificate
+        if spec.protocol == "plain" or declared is None:
+            raise HarnessError("a plain server shows no certificate that could be fetched")
+        leaf = self.place.fetch(self.server, spec.protocol)
+        if ssl.PEM_cert_to_DER_cert(leaf.decode("ascii").strip()) != declared.der:
+            raise HarnessError(
+                "the certificate that was fetched from the server is not the one that it was declared to show: "
+                "something else answers at its address"
+            )
+        return leaf
+
+    def served(self) -> ServedFolder:
+        """What is served as it is now, to be put back later (`ServedFolder.as_it_was`)."""
+        return ServedFolder(self.root)
+
+    # --- runs ------------------------------------------------------------------------------------------------------
+
+    def attempt(self, request: Request, *, home: Home | None = None, client: Lftp | None = None) -> Attempt:
+        """Run lftp once, and ask client, server and wire what happened.
+
+        Args:
+            request: What lftp is to do.
+            home: Another HOME than the session's.
+            client: Another lftp than the session's.
+
+        Raises:
+            LabError: The server failed.
+            HarnessError: lftp cannot be run, or HOME cannot be written.
+        """
+        return attempt(self._scene(home, client), request)
+
+    def observe(self, command: Command, *, home: Home | None = None) -> Observed:
+        """Run any program once in HOME as it stands, and ask server and wire what it exposed, and to whom.
+
+        Raises:
+            LabError: The server failed.
+            HarnessError: The program cannot be started.
+        """
+        return observe(self._scene(home), command)
+
+    def _scene(self, home: Home | None, client: Lftp | None = None) -> Scene:
+        return Scene(
+            client or self.client, home or self.home, self.server, self.spec, self.root, self.secrets, self.place
+        )
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
