@@ -12,9 +12,9 @@ from ftps_harness.client import lftp
 from ftps_harness.play.actions.client_account import client_account
 from ftps_harness.play.actions.evidence import Evidence
 from ftps_harness.play.actions.literals import Literal
+from ftps_harness.play.actions.local_files import SMALL, Local, charset_of, named_outside
 from ftps_harness.play.actions.marks import Marks
 from ftps_harness.play.actions.tasks import errands, files_below
-from ftps_harness.play.actions.transferred import SMALL, Local, charset_of, named_outside
 from ftps_harness.play.login import Login
 from ftps_harness.play.scene import situation, watch
 from ftps_harness.verdict.hiding import may_be_script, may_hide

@@ -61,3 +61,21 @@ def test_words_are_those_that_lftp_reads(each_lftp: Lftp) -> None:
         printed = run(each_lftp, home, script=[line], timeout=10, log=False).stdout.decode()
     assert " ".join(syntax.words(line)[1:]) + "\n" == printed
     assert syntax.words("ls >x|y") == ["ls", ">", "x", "|", "y"]
+
+
+@pytest.mark.parametrize(
+    ("text", "simple"),
+    [
+        ("put a -o 'b c'", [["put", "a", "-o", "b c"]]),
+        ("command put a", [["put", "a"]]),
+        ("(cd x; put a)", [["cd", "x"], ["put", "a"]]),
+        ("(cd x; (put a)) && ls > f", [["cd", "x"], ["put", "a"], ["ls"]]),
+        ("cd x && put 'a && b' || put c", [["cd", "x"], ["put", "a && b"]]),
+        ("mirro -R x", [["mirror", "-R", "x"]]),
+        ("pu a", [["put", "a"]]),
+        ("m a", [["m", "a"]]),
+        ("", []),
+    ],
+)
+def test_what_surely_runs(text: str, simple: list[list[str]]) -> None:
+    assert syntax.simple(syntax.Command(text)) == simple

@@ -94,3 +94,87 @@ def test_a_login_in_clear_beside_one_in_tls_is_another_programs(sabotage: Sabote
     result = sabotage("ls", "set ftp:ssl-allow no", "open -u anonymous,lftp@ localhost", "quote NOOP")
     assert result.status != "pass"
     assert "another one in clear without it" in contradictions(result)
+
+
+A, B = "aaaaaaaa\n", "bbbbbbbb\n"
+OTHER = "does not hold the same"
+
+
+class TestWhatWasToBeTransferred:
+    """Each file whole, under its own name: not the bytes that moved, and not what an alias makes of a command."""
+
+    @pytest.mark.parametrize(
+        "run",
+        [
+            ["put b -o x", "put -c a -o x"],
+            ["put b -o a", "reput a"],
+            ["put b -o a; (put -c a)"],
+            ["put b -o a && command put -c a"],
+            ["put b -o x", "!cp a x", "get -c x"],
+            ["put b -o x", "!cp a x", "reget x"],
+            ["put b -o x", "!cp a x", "get -c x", "!true"],
+            ["put b -o x", "!cp a x", "pget -c x"],
+            ["put b -o x", "!cp a x; head -c 4 a > x", "get -c x"],
+            ["!head -c 4 b > c", "put c -o a", "put -c a"],
+            ["put b -o a", "mput -c a*"],
+            ["put b -o x", "lcd /tmp; !cp ~/a x", "get -c x"],
+        ],
+    )
+    def test_a_transfer_that_goes_on_over_other_bytes(self, sabotage: Saboteur, run: list[str]) -> None:
+        result = sabotage(*run, a=A, b=B)
+        assert result.status != "pass"
+        assert OTHER in contradictions(result)
+
+    @pytest.mark.parametrize(
+        "run",
+        [
+            ["!head -c 4 a > x", "put x", "!cat a > x", "put -c x"],
+            ["put a", "!head -c 4 a > x", "get -c a -o x"],
+            ["put a; put -c a; reput a; get a -o x; get -c a -o x; pget a -o y"],
+            ["put a -o x; put a -o y; get x -o b; get y -o b"],
+            ["mkdir d; cd d; put a; cd ..; put b -o d/b; cd /d; mget *; mput -O /d a b"],
+            ["put a; mv a b; get b -o c; rm b; put a -o b"],
+            ["lcd /tmp; put ~/a; get a -o b; !sort -o b b"],
+            ["put -O sub a", "cd sub", "get a -o c"],
+        ],
+    )
+    def test_what_is_whole_is_accepted(self, sabotage: Saboteur, run: list[str]) -> None:
+        run = ["mkdir sub", *run] if "-O sub" in run[0] else run
+        result = sabotage(*run, rc=f"{sabotage.pin}set xfer:clobber yes\n", a=A, b=B)
+        assert result.status == "pass", result.steps[0].why
+
+    @pytest.mark.parametrize(
+        ("alias", "run"),
+        [
+            ('put "command put b -o a; echo"', "put a"),
+            ('put "command put b -o a; echo"', "(put a)"),
+            ('put "command put a -o x; command put b -o a; echo"', "put a"),
+            ('mput "command put b -o a; echo"', "mput a*"),
+            ('pu "command put b -o a; echo"', "pu a"),
+            ('get "command put b -o x; command get x -o y; command put a -o x; echo"', "get x -o y"),
+        ],
+    )
+    def test_an_alias_that_transfers_something_else(self, sabotage: Saboteur, alias: str, run: str) -> None:
+        result = sabotage(run, rc=f"{sabotage.pin}alias {alias}\n", a=A, b=B)
+        assert result.status != "pass"
+
+    @pytest.mark.parametrize("told", ["# sure??", "# it is ??.txt", "echo -n ??.txt", "!true ??.txt", "!true # ??.txt"])
+    @pytest.mark.parametrize("run", ["mput *.txt", "mirror -R . up"])
+    def test_a_name_that_only_a_comment_gives(self, sabotage: Saboteur, told: str, run: str) -> None:
+        result = sabotage(run, rc=f"{sabotage.pin}{told}\n", keys='locale = "C"', **{"ä.txt": "1"})
+        assert verdict(result) in {"inconclusive", "failed"}
+
+    @pytest.mark.parametrize(
+        "run", ["cd nowhere", "(cd nowhere)", "cd sub; cd sub", "cd sub && cd ../nowhere", "cd /sub/x"]
+    )
+    def test_a_folder_that_is_not_there(self, sabotage: Saboteur, run: str) -> None:
+        result = sabotage("mkdir sub; ls", run, rc=f"{sabotage.pin}set cmd:verify-path no\n")
+        assert verdict(result) == "inconclusive"
+        assert "the server has no such folder" in contradictions(result)
+
+    @pytest.mark.parametrize(
+        "run", ["cd sub", "cd sub; cd ..; cd /sub; cd ~; cd; cd sub/; cd -; cd sub; ls", "cd sub; cd ..; rmdir sub"]
+    )
+    def test_a_folder_that_is_there(self, sabotage: Saboteur, run: str) -> None:
+        result = sabotage("mkdir sub; ls", run)
+        assert result.status == "pass", result.steps[0].why

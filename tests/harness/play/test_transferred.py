@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, contradictions, lying, verdict
 
-from ftps_harness.play.actions.transferred import charset_of
+from ftps_harness.play.actions.local_files import charset_of
 from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:

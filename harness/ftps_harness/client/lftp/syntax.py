@@ -2,11 +2,98 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 
 _PLAIN = re.compile(r"[^\\\"';\n&|]+")
 """What ends no command and quotes nothing."""
+
+_NAMES = frozenset(
+    [
+        "alias",
+        "anon",
+        "at",
+        "bookmark",
+        "bzcat",
+        "bzmore",
+        "cache",
+        "cat",
+        "cd",
+        "chmod",
+        "close",
+        "cls",
+        "command",
+        "connect",
+        "copy",
+        "debug",
+        "du",
+        "echo",
+        "edit",
+        "eval",
+        "exit",
+        "fg",
+        "find",
+        "ftpcopy",
+        "get",
+        "get1",
+        "glob",
+        "help",
+        "history",
+        "jobs",
+        "kill",
+        "lcd",
+        "lftp",
+        "ln",
+        "local",
+        "login",
+        "lpwd",
+        "ls",
+        "mget",
+        "mirror",
+        "mkdir",
+        "mmv",
+        "module",
+        "more",
+        "mput",
+        "mrm",
+        "mv",
+        "nlist",
+        "open",
+        "pget",
+        "put",
+        "pwd",
+        "queue",
+        "quit",
+        "quote",
+        "recls",
+        "reget",
+        "rels",
+        "renlist",
+        "repeat",
+        "reput",
+        "rm",
+        "rmdir",
+        "scache",
+        "set",
+        "shell",
+        "site",
+        "slot",
+        "sleep",
+        "source",
+        "suspend",
+        "tasks",
+        "torrent",
+        "user",
+        "version",
+        "wait",
+        "wget",
+        "xferlog",
+        "zcat",
+        "zmore",
+    ]
+)
+"""lftp's commands (4.9.2, ``help -a``), for their abbreviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +123,38 @@ def commands(line: str) -> tuple[Command, ...]:
             found.append(Command(text, background, shell=_last_joined(text).startswith("!")))
         at = end + 1
     return tuple(found)
+
+
+def simple(command: Command) -> list[list[str]]:
+    """The words of each command that surely runs in one: groups opened, ``&&`` taken apart, up to the first ``||``.
+
+    The word ``command``, which only keeps aliases away, is left out; so is what stands behind ``>`` or ``|``. Aliases
+    are not expanded, and abbreviations are written out.
+    """
+    found: list[list[str]] = []
+    text = command.text
+    while text := text.lstrip():
+        if text.startswith("("):
+            end = _behind_parenthesis(text, 0)
+            for each in commands(text[1 : end - 1]):
+                found += simple(each)
+            text = text[end:].lstrip()
+        else:
+            end = _end_of_simple(text)
+            read = list(itertools.takewhile(lambda word: word not in {">", "|"}, words(text[:end])))
+            read = read[1:] if read[:1] == ["command"] else read
+            found += [[full_name(read[0]), *read[1:]]] if read else []
+            text = text[end:]
+        if not text.startswith("&&"):
+            break
+        text = text[2:]
+    return found
+
+
+def full_name(word: str) -> str:
+    """The command that an abbreviation stands for; the word itself if it stands for none or for several."""
+    meant = [name for name in _NAMES if name.startswith(word)]
+    return meant[0] if len(meant) == 1 and word not in _NAMES else word
 
 
 def words(command: str) -> list[str]:
@@ -90,6 +209,21 @@ def _end(line: str, begin: int) -> int:
             plain = _PLAIN.match(line, at)
             at = plain.end() if plain else at + 1
     return len(line)
+
+
+def _end_of_simple(text: str) -> int:
+    """Where the first ``&&`` or ``||`` stands, outside of quotes; else the end."""
+    at = 0
+    while at < len(text):
+        if text.startswith(("&&", "||"), at):
+            return at
+        if text[at] == "\\":
+            at += 2
+        elif text[at] in "\"'":
+            at = _behind_quote(text, at)
+        else:
+            at += 1
+    return len(text)
 
 
 def _behind_quote(line: str, at: int) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Run
     from ftps_harness.client.messages import Word
     from ftps_harness.play.actions.evidence import Errand, Evidence
-    from ftps_harness.play.actions.transferred import Local
+    from ftps_harness.play.actions.local_files import Local
     from ftps_harness.sandbox.secrets import Secrets
 
 
@@ -51,7 +51,9 @@ def client_account(
     # lftp logs each connection that it tries: a log may be empty only where a command failed before there was one.
     idle = any(word.kind == "local" for word in (*words, *complaints)) and not evidence.testimony.connections
     tasks = tuple(errand.proof(evidence) for errand in todo)
-    literal = any(isinstance(errand, Literal) for errand in todo)
+    literals = [errand for errand in todo if isinstance(errand, Literal)]
+    commands = [command for literal in literals for command in literal.commands]
+    done = bool(literals) and all(task.done for task in tasks)
     return ClientAccount(
         exit_code=run.exit_code,
         signal=run.signal,
@@ -59,7 +61,7 @@ def client_account(
         words=words,
         notes=messages.notes(run.stderr),
         tasks=tasks,
-        unproved=tuple(doubts(evidence, local)) if literal and all(task.done for task in tasks) else (),
+        unproved=tuple(doubts(commands, evidence, local)) if done else (),
         log_missing=log and not run.log and not idle,
         log_notes=messages.log_notes(run.log, run.stderr),
         sent=messages.sent(run.log),

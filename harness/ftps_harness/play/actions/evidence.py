@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony, Transfer
 
 
+_TMP, _SHARED_MEMORY = Path("/tmp"), Path("/dev/shm")  # noqa: S108 - private ones
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is looked at afterwards.
@@ -61,9 +64,18 @@ class Evidence:
         path = Path(typed)
         if typed == "~" or typed.startswith("~/"):
             return self.home / typed[2:]
-        if path.is_relative_to(self.seen_as):
-            return self.home / path.relative_to(self.seen_as)
-        return path if path.is_absolute() else here / path if here else None
+        if path.is_absolute():
+            return self._outside(path)
+        return here / path if here else None
+
+    def _outside(self, path: Path) -> Path:
+        """Where a path of lftp's is for us: it has HOME's neighbours, /tmp and /dev/shm to itself in a sandbox."""
+        if self.seen_as != self.home:
+            root = self.home.parent
+            for seen, ours in ((self.seen_as.parent, root), (_TMP, root / "tmp"), (_SHARED_MEMORY, root / "shm")):
+                if path.is_relative_to(seen):
+                    return ours / path.relative_to(seen)
+        return path
 
     @property
     def transfers(self) -> list[Transfer]:

@@ -71,6 +71,11 @@ class Literal(Errand):
         self._marks = [f"{token}-{number}" for number, each in enumerate(self._commands) if not each.background]
 
     @property
+    def commands(self) -> tuple[syntax.Command, ...]:
+        """The commands of its line."""
+        return self._commands
+
+    @property
     def runs_programs(self) -> bool:
         """Whether a program of another kind may write on lftp's standard error: what no table holds may be its word."""
         shells = {"!", "shell", "local"}
@@ -117,10 +122,12 @@ class Literal(Errand):
         A transfer that goes on with ``-c`` may have nothing left to ask for, and a URL names another server.
         """
         heard = {command.verb for command in testimony.commands}
-        for each in self._commands:
-            name, *words = syntax.words(each.text) or [""]
+        simple = (
+            words for each in self._commands if not each.background and not each.shell for words in syntax.simple(each)
+        )
+        for name, *words in simple:
             elsewhere = any("://" in word or word.startswith(("file:", "-c")) for word in words)
-            if name in _ASKS and not elsewhere and not each.background and heard.isdisjoint(_ASKS[name]):
+            if name in _ASKS and not elsewhere and heard.isdisjoint(_ASKS[name]):
                 return False
         return True
 

@@ -7,100 +7,32 @@ file has or that a command gives it; each file that it sent must have arrived.
 
 from __future__ import annotations
 
-import codecs
-import itertools
-import os
 import re
 from collections import defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions.evidence import sha256
+from ftps_harness.play.actions.local_files import Local
+from ftps_harness.play.actions.meant import amiss
 from ftps_lab import disk
 from ftps_lab.testimony import FILES, UPLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
+    from ftps_harness.client.lftp.syntax import Command
     from ftps_harness.play.actions.evidence import Evidence
     from ftps_lab.testimony import Transfer
 
 NOTES = frozenset({"transfer_log", "cwd_history", "rl_history", "log", "bookmarks"})
 """What lftp writes below ``~/.lftp`` while it works: uploaded, they have changed before anybody can compare them."""
 
-_MANY, _LARGE = 1000, 64 << 20
-"""How many files of a folder are looked at that a command names, and up to which size."""
-
-SMALL = 1 << 20
-"""Files up to this size are read before a run too, in case that it removes them."""
-
-_SCRIPT = 1 << 16
-"""Files up to this size may be scripts that name files."""
-
-
-class Local:
-    """The files on lftp's side, by the hash of what they hold; nothing is read twice, and large files only if needed.
-
-    Args:
-        charset: In which lftp's locale reads their names.
-        reach: Finds them, as they are when it is called.
-    """
-
-    def __init__(self, charset: str = "utf-8", reach: Callable[[], Iterable[Path]] = tuple) -> None:
-        self.charset = charset
-        self._reach = reach
-        self._names: dict[str, set[str]] = defaultdict(set)
-        self._contents: dict[str, tuple[bytes, str]] = {}
-
-    def note(self, largest: int | None = None) -> None:
-        """Note what the files hold now, up to a size: a command may change or remove them."""
-        for path in self._reach():
-            if largest is None or path.stat().st_size <= largest:
-                content = disk.read(path)
-                name = os.fsencode(path.name).decode(self.charset, "replace")
-                digest = sha256(content)
-                self._names[digest].add(name)
-                self._contents[f"{digest} {name}"] = (content, name)
-
-    @property
-    def scripts(self) -> Iterator[bytes]:
-        """The text of small files, which may name others."""
-        yield from (content for content, _ in self._contents.values() if len(content) <= _SCRIPT)
-
-    def names_of(self, transfer: Transfer, whole: Path) -> set[str]:
-        """The files that hold what passed, or all of the served file of which a part passed (``put -c``, ``pget``)."""
-        if found := self._names.get(transfer.sha256):
-            return found
-        sought = {transfer.sha256, *([sha256(disk.read(whole))] if disk.is_file(whole) else [])}
-        # An ASCII transfer turns line ends into the other side's (RFC 959 section 3.1.1.1).
-        return {
-            name
-            for content, name in self._contents.values()
-            if any(
-                sha256(each) in sought
-                for each in (content, content.replace(b"\r\n", b"\n"), content.replace(b"\n", b"\r\n"))
-            )
-        }
-
-
-def charset_of(locale: str) -> str:
-    """In which charset a locale reads the names of files; what Python does not know is read as UTF-8."""
-    charset = locale.partition(".")[2].partition("@")[0] or "ascii"
-    try:
-        return codecs.lookup(charset).name
-    except LookupError:
-        return "utf-8"
-
-
-def named_outside(run: Iterable[str], home: Path) -> Iterator[Path]:
-    """The files of this machine, outside of the run's own folders, that commands name with their whole path."""
-    for item in run:
-        for word in re.findall(r"/[^\s\"';|&>()]+", item):
-            path = Path(word)
-            if path.is_relative_to(home) or path.is_relative_to("/proc") or path.is_relative_to("/sys"):
-                continue
-            found = [path, *itertools.islice(path.rglob("*"), _MANY)] if path.is_dir() else [path]
-            yield from (each for each in found if each.is_file() and each.stat().st_size <= _LARGE)
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+"""What a shell does not read."""
 
 
 def lost(evidence: Evidence) -> bool:
@@ -113,17 +45,19 @@ def lost(evidence: Evidence) -> bool:
     return not resumed and any(len(each) > 1 for each in contents.values())
 
 
-def doubts(evidence: Evidence, local: Local) -> Iterator[str]:
+def doubts(commands: Sequence[Command], evidence: Evidence, local: Local) -> Iterator[str]:
     """What the files on both sides do not bear out, a sentence each.
 
     Args:
+        commands: The literal commands of the step, in order.
         evidence: What is looked at after the run.
         local: The files on lftp's side, small ones noted before the run.
     """
+    local.note()
+    yield from amiss(commands, evidence, local)
     transfers = [each for each in evidence.transfers if each.verb in FILES and each.completed and each.size]
     if not transfers:
         return
-    local.note()
     written = Local(local.charset, lambda: evidence.written)
     written.note()
     for transfer in transfers:
@@ -135,20 +69,29 @@ def doubts(evidence: Evidence, local: Local) -> Iterator[str]:
         if transfer.verb in UPLOADS:
             if not names:
                 yield f"the server took {transfer.name!r}, but no local file at hand holds what it got"
-            elif transfer.verb != "STOU" and name not in names and not _is_told(name, evidence, local):
+            elif transfer.verb != "STOU" and name not in names and not _is_given(name, names, evidence):
                 yield f"the server took {transfer.name!r}: no local file has this name, and no command gives it"
             elif not _is_kept(transfer, evidence):
                 yield f"the server took {transfer.name!r}, but its disk does not hold what it got"
         elif not names and not _is_printed(transfer, evidence):
             yield f"the server sent {transfer.name!r}, but neither lftp's files nor its output hold it"
-        elif names and name not in names and not any(_is_told(each, evidence, local) for each in names):
+        elif names and name not in names and not any(_is_told(each, evidence) for each in names):
             yield f"the server sent {transfer.name!r}, which lftp wrote under a name that no command gives it"
 
 
-def _is_told(name: str, evidence: Evidence, local: Local) -> bool:
-    """Whether a command holds the name: of the step, of its rc, or of a script."""
-    sought = name.encode(local.charset, "replace")
-    return any(sought in text for text in (evidence.known, *local.scripts))
+def _is_given(name: str, names: Iterable[str], evidence: Evidence) -> bool:
+    return not _is_mangled(name, names) and _is_told(name, evidence)
+
+
+def _is_told(name: str, evidence: Evidence) -> bool:
+    """Whether a command holds the name: of the step, of its rc, or of a script. A comment gives no name."""
+    commands = (command for text in evidence.told for command in syntax.commands(text))
+    return any(name in (_COMMENT.sub("", each.text) if each.shell else each.text) for each in commands)
+
+
+def _is_mangled(name: str, names: Iterable[str]) -> bool:
+    """Whether lftp made it of a name that its locale cannot write (docs/lftp.md, "The locale")."""
+    return any(_BEYOND_ASCII.search(each) and _BEYOND_ASCII.sub("?", each) == name for each in names)
 
 
 def _is_kept(transfer: Transfer, evidence: Evidence) -> bool:

@@ -1,0 +1,262 @@
+"""What literal commands name, held against what is there afterwards: each file whole, and under its name.
+
+A resumed transfer (``put -c``, ``reget``) proves the bytes that it moved, and lftp moves none where the sizes are the
+same. A word that an alias makes another command transfers something else under the right name. So
+what a command names is read here as lftp itself would read it without aliases.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ftps_harness.client.lftp import syntax
+from ftps_harness.play.actions.evidence import sha256
+from ftps_lab import disk
+from ftps_lab.testimony import UPLOADS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ftps_harness.play.actions.evidence import Evidence
+    from ftps_harness.play.actions.local_files import Local
+
+_FLAGS = frozenset("cEaeqd")
+"""Options of transfers without a value."""
+_VALUES = frozenset("OPno")
+"""Options with one; ``-o`` names the file before it."""
+
+_UP, _DOWN = frozenset({"put", "reput", "mput"}), frozenset({"get", "reget", "pget", "mget"})
+_MANY = frozenset({"mput", "mget"})
+_GONE = frozenset({"DELE", "RNFR", "RNTO"})
+
+_SCRIPTS = frozenset({"source", ".", "eval", "local", "queue"})
+_MOVING = _SCRIPTS | {"open", "user", "close", "connect"}
+"""Commands after which nobody knows the folder on the server."""
+
+_UPWARDS = frozenset({"CDUP", "XCUP"})
+_FOLDERS = _UPWARDS | {"CWD", "XCWD"}
+_REMOVING = frozenset({"RMD", "XRMD", "RNFR"})
+_REFUSED = 400
+"""The first reply code that says no (RFC 959 section 4.2.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """One file that a command names: on lftp's side and on the server's.
+
+    Attributes:
+        local: Its path; None where nobody can say in which folder lftp was.
+        name: Its name there.
+        remote: Its path below the server's root; None likewise.
+        up: It is uploaded.
+        changed_later: A program that a later command runs may have changed it.
+    """
+
+    local: Path | None
+    name: str
+    remote: str | None
+    remote_name: str
+    up: bool
+    changed_later: bool
+
+
+def amiss(commands: Sequence[syntax.Command], evidence: Evidence, local: Local) -> Iterator[str]:
+    """Files that commands name and that are not the same on both sides, a sentence each.
+
+    Args:
+        commands: The literal commands of a step, in order.
+        evidence: What is looked at after the run.
+        local: The files on lftp's side, as they were before and after it.
+    """
+    yield from _strayed(commands, evidence)
+    meant = list(_meant(commands, evidence, local))
+    for number, each in enumerate(meant):
+        later = meant[number + 1 :]
+        if each.up and not _arrived(each, later, evidence, local):
+            yield f"{each.name!r} was to be uploaded as {each.remote_name!r}: the server's file does not hold the same"
+        elif not each.up and not _brought(each, later, evidence, local):
+            yield f"{each.remote_name!r} was to be downloaded as {each.name!r}: that file does not hold the same"
+
+
+def _strayed(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator[str]:
+    """Folders of `cd` that the server has not: with ``cmd:verify-path no`` lftp asks only when it needs the folder."""
+    there: str | None = None if re.search(rb"\b(?:cd|open)\b", evidence.rc) else ""
+    for name, *words in _flat(commands):
+        if name != "cd":
+            there = None if name in _MOVING else there
+            continue
+        there, before = _leads(there, words), there
+        goal = there if there is not None else None if before is not None else _leads("", words)
+        if goal and not (evidence.root / goal).is_dir() and not _went(goal, evidence, anywhere=before is None):
+            yield f"cd {words[0]}: the server has no such folder, and lftp never went to one"
+
+
+def _went(goal: str, evidence: Evidence, *, anywhere: bool) -> bool:
+    """Whether the server agreed to be led to a folder, below wherever the login begins, or removed one of its name."""
+    now: dict[int, str] = {}
+    for command in evidence.testimony.commands:
+        if command.reply is None or command.reply >= _REFUSED:
+            continue
+        if command.verb in _REMOVING and posixpath.basename(command.argument) == posixpath.basename(goal):
+            return True
+        if command.verb in _FOLDERS:
+            to = ".." if command.verb in _UPWARDS else command.argument
+            now[command.connection] = posixpath.normpath(posixpath.join(now.get(command.connection, "/"), to))
+            if now[command.connection].endswith(f"/{goal}"):
+                return True
+    if not anywhere:
+        return False
+    folders = (path for path, _ in disk.below(evidence.root) if path.is_dir())
+    return any(f"/{path.relative_to(evidence.root)}".endswith(f"/{goal}") for path in folders)
+
+
+def _flat(commands: Sequence[syntax.Command]) -> list[list[str]]:
+    """The words of each command, one after the other; what a shell runs is ``!``."""
+    return [words for each in commands for words in ([["!"]] if each.shell else syntax.simple(each)) if words]
+
+
+def _arrived(meant: _Meant, later: Iterable[_Meant], evidence: Evidence, local: Local) -> bool:
+    ours = local.at(meant.local) if meant.local else local.named(meant.name)
+    if not ours:
+        return True  # made and removed in between: `transferred` looks for its content
+    gone = _is_gone(meant.remote_name, evidence)
+    if (there := _on_disk(meant, evidence)) and not gone and not any(_same_target(each, meant) for each in later):
+        return not there.isdisjoint(ours)
+    if _resumed(evidence) and not there:
+        return gone
+    stored = {t.sha256 for t in evidence.transfers if t.verb in UPLOADS and t.completed and _is(t.name, meant)}
+    return not ours.isdisjoint(stored | there)
+
+
+def _brought(meant: _Meant, later: Iterable[_Meant], evidence: Evidence, local: Local) -> bool:
+    if meant.local is None or any(each.local == meant.local for each in later) or not local.at(meant.local):
+        return True
+    if not disk.is_file(meant.local):
+        return True
+    asked = any(c.verb == "RETR" and _is(c.argument, meant) for c in evidence.testimony.commands)
+    if meant.changed_later and asked and not _resumed(evidence):
+        return True
+    theirs = _on_disk(meant, evidence)
+    theirs |= {t.sha256 for t in evidence.transfers if t.verb in UPLOADS and t.completed and _is(t.name, meant)}
+    if not _resumed(evidence):
+        theirs |= {t.sha256 for t in evidence.transfers if t.verb == "RETR" and t.completed and _is(t.name, meant)}
+    content = disk.read(meant.local)
+    held = {sha256(content), sha256(content.replace(b"\r\n", b"\n"))}
+    return not theirs or not theirs.isdisjoint(held)
+
+
+def _is(path: str, meant: _Meant) -> bool:
+    return posixpath.basename(path) == meant.remote_name
+
+
+def _same_target(other: _Meant, meant: _Meant) -> bool:
+    return other.up and other.remote_name == meant.remote_name
+
+
+def _is_gone(name: str, evidence: Evidence) -> bool:
+    """Whether the server was to remove or to rename a file of this name, or put another in its place."""
+    return any(c.verb in _GONE and posixpath.basename(c.argument) == name for c in evidence.testimony.commands)
+
+
+def _resumed(evidence: Evidence) -> bool:
+    return any(c.verb == "REST" and c.argument.strip() not in {"", "0"} for c in evidence.testimony.commands)
+
+
+def _on_disk(meant: _Meant, evidence: Evidence) -> set[str]:
+    """The hash of the server's file; of all that have its name where nobody can say in which folder it is."""
+    if meant.remote is not None:
+        path = evidence.root / meant.remote
+        return {sha256(disk.read(path))} if disk.is_file(path) else set()
+    below = (path for path, own in disk.below(evidence.root) if disk.target(path, own) is not None)
+    return {sha256(disk.read(path)) for path in below if path.name == meant.remote_name}
+
+
+def _meant(commands: Sequence[syntax.Command], evidence: Evidence, local: Local) -> Iterator[_Meant]:
+    """Every file that a transfer names; folders are followed as `lcd` and `cd` lead."""
+    here = None if re.search(rb"\b(?:lcd|local)\b", evidence.rc) else evidence.cwd
+    there: str | None = None if re.search(rb"\b(?:cd|open)\b", evidence.rc) else ""
+    flat = _flat(commands)
+    for number, (name, *words) in enumerate(flat):
+        if name == "lcd":
+            here = evidence.path(words[0], here) if words else None
+        elif name == "cd":
+            there = _leads(there, words)
+        elif name in _MOVING:
+            here, there = (None, None) if name in _SCRIPTS else (here, None)
+        elif name in _UP | _DOWN and (named := _named(words, many=name in _MANY)) is not None:
+            changed = any(later[0] in {"!", "shell"} for later in flat[number + 1 :])
+            for source, target, base in named:
+                reader = _Reader(evidence, local, here, there, changed)
+                yield from reader.read(source, target, base, up=name in _UP, many=name in _MANY)
+
+
+def _leads(there: str | None, words: Sequence[str]) -> str | None:
+    """Where `cd` leads on the server, below its root; None if nobody can say."""
+    word = words[0] if words else ""
+    if re.search(r"[*?\[]|://|^-$|^~.", word):
+        return None
+    if word.startswith("/") or word in {"", "~"}:
+        there = ""
+    return None if there is None else posixpath.normpath(f"/{there}/{word.lstrip('~')}").lstrip("/")
+
+
+def _named(words: Sequence[str], *, many: bool) -> list[tuple[str, str | None, str]] | None:
+    """Source, target and base of a transfer's words; None if an option says what is not known here."""
+    found: list[tuple[str, str | None, str]] = []
+    base, at = "", 0
+    while at < len(words):
+        word = words[at]
+        if not word.startswith("-") or word == "-":
+            found.append((word, None, ""))
+        elif word[:2] == "-o" and found and not many:
+            value, at = (word[2:], at) if len(word) > 2 else ("".join(words[at + 1 : at + 2]), at + 1)
+            found[-1] = (found[-1][0], value, "")
+        elif word[1] in _VALUES:
+            value, at = (word[2:], at) if len(word) > 2 else ("".join(words[at + 1 : at + 2]), at + 1)
+            base = value if word[1] == "O" else base
+        elif not _FLAGS.issuperset(word[1:]) or (many and "d" in word):
+            return None
+        at += 1
+    foreign = any("://" in word or word.startswith("file:") for word in (*words, base))
+    return None if foreign else [(source, target, base) for source, target, _ in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the words of one transfer in the folders where lftp is then."""
+
+    evidence: Evidence
+    local: Local
+    here: Path | None
+    there: str | None
+    changed_later: bool
+
+    def read(self, source: str, target: str | None, base: str, *, up: bool, many: bool) -> Iterator[_Meant]:
+        """Each file that they name."""
+        for name in self._matching(source, up=up) if many else [source]:
+            goes = posixpath.join(base, target or posixpath.basename(name))
+            goes = posixpath.join(goes, posixpath.basename(name)) if target and target.endswith("/") else goes
+            ours, theirs = (name, goes) if up else (goes, name)
+            path = self.evidence.path(ours, self.here)
+            far = _leads(self.there, [theirs])
+            yield _Meant(path, Path(ours).name, far, posixpath.basename(theirs), up, self.changed_later)
+
+    def _matching(self, pattern: str, *, up: bool) -> Iterator[str]:
+        """The files that a pattern of `mput` or `mget` means and that stayed as they are."""
+        folder, _, name = pattern.rpartition("/")
+        if up:
+            where = self.evidence.path(folder or ".", self.here)
+            same = (path for path in self.local.paths if where and path.parent == where / "." and path.is_file())
+            names = [path.name for path in same if len(self.local.at(path)) > 0 and self.local.is_unchanged(path)]
+        else:
+            far = _leads(self.there, [folder or "."])
+            where = None if far is None else self.evidence.root / far
+            names = [path.name for path in where.iterdir() if path.is_file()] if where and where.is_dir() else []
+        visible = (each for each in names if name.startswith(".") or not each.startswith("."))
+        matching = (each for each in visible if fnmatch.fnmatchcase(each, name))
+        yield from (str(PurePosixPath(folder, each)) for each in sorted(matching))
