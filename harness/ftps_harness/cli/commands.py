@@ -9,6 +9,7 @@ import click
 
 COMMANDS = {
     "run": "run:run",
+    "verify": "verify:verify",
     "list": "catalogue:list_command",
     "show": "catalogue:show",
     "new": "catalogue:new",
@@ -20,7 +21,6 @@ COMMANDS = {
 
 LATER = {
     "demo": "the narrated demonstration",
-    "verify": "proving your own rc against the attacks",
     "pin": "the reference pinning tool",
     "pin-check": "the contract for pinning tools",
 }

@@ -40,6 +40,8 @@ class Home:
         downloads: Where tasks put what they get.
         uploads: Where tasks take from what they put.
         private: What a sandbox shows as /tmp and /dev/shm.
+        shown: Absolute paths at which a sandbox shows parts of `root` too, by their names in it: a HOME that has the
+            path of the user's own.
         logs: Where debug logs are written.
     """
 
@@ -65,6 +67,7 @@ class Home:
         self.downloads = self.root / "downloads"
         self.uploads = self.root / "uploads"
         self.private = (self.root / "tmp", self.root / "shm")
+        self.shown: dict[str, str] = {}
         self.logs = self.root / "log"
         try:
             with _sentence(f"cannot make a private folder below {where}"):
@@ -127,6 +130,9 @@ class Home:
 
     def seen(self, path: Path) -> Path:
         """The path under which lftp sees one of ours."""
+        for at, part in self.shown.items():
+            if path.is_relative_to(self.root / part):
+                return Path(at) / path.relative_to(self.root / part)
         return self.inside / path.relative_to(self.root)
 
     def next_log(self) -> Path:

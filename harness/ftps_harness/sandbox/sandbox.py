@@ -170,7 +170,14 @@ class Sandbox:
         return self._capture.traffic()
 
     def run(
-        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float, folder: str
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        timeout: float,
+        folder: str,
+        shown: Mapping[str, str] | None = None,
     ) -> process.Finished:
         """Run a program in it to its end, and everything that it starts.
 
@@ -182,12 +189,13 @@ class Sandbox:
             cwd: The folder that it is started in, as seen inside.
             timeout: Seconds until whatever is left is killed.
             folder: Name of the folder below `folder` that is its own: `view.INSIDE` for it.
+            shown: Absolute paths at which parts of that folder are shown too, by their names in it.
 
         Raises:
             HarnessError: It cannot be started, or the sandbox has ended.
             Interrupted: This thread's `INTERRUPTION` asked for the end.
         """
-        order = {"argv": list(argv), "env": dict(env), "cwd": str(cwd), "folder": folder}
+        order = {"argv": list(argv), "env": dict(env), "cwd": str(cwd), "folder": folder, "shown": dict(shown or {})}
         with _Running(self._send, order) as running:
             return running.finish(timeout)
 

@@ -255,7 +255,7 @@ def _first_of_program(order_file: int, out: int, err: int, told: int, visible: l
     """The first process of the program's PID namespace: wait for the program and for all that it leaves behind."""
     with os.fdopen(order_file, "rb") as file:
         order = json.load(file)
-    view.enter_own(order["folder"], visible)
+    view.enter_own(order["folder"], visible, order["shown"])
     # Read-only: what runs as root owns the kernel's settings in it, those of this machine too.
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY)
     program = os.fork()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,18 +83,21 @@ def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str
         os.close(descriptor)
 
 
-def enter_own(name: str, visible: Sequence[str]) -> None:
+def enter_own(name: str, visible: Sequence[str], shown: Mapping[str, str]) -> None:
     """Give the calling process's own mount namespace, a copy of the shared one, a sealed folder and a private /tmp.
 
     Args:
         name: The sealed folder's, below the one that holds all. Its folders ``tmp`` and ``shm`` are /tmp and /dev/shm:
             its owner sees what was written there. Without them these are in memory.
         visible: As for `enter_shared`.
+        shown: Absolute paths, and the files or folders below the sealed folder that are shown there, writable. What
+            holds such a path is made where it is empty.
 
     Raises:
         OSError: A mount is refused; `filename` says which.
     """
     descriptor = os.open(f"{_ALL}/{name}", os.O_PATH | os.O_CLOEXEC)
+    ours = {path: os.open(f"{_ALL}/{name}/{part}", os.O_PATH | os.O_CLOEXEC) for path, part in shown.items()}
     again = [path for path in visible if _is_below(path, _TEMPORARY) or _is_below(path, _SHARED_MEMORY)]
     opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in again}
     for path, own in ((_TEMPORARY, "tmp"), (_SHARED_MEMORY, "shm")):
@@ -106,6 +110,25 @@ def enter_own(name: str, visible: Sequence[str]) -> None:
     _bind(descriptor, INSIDE)
     os.close(descriptor)
     _show(opened)
+    for path in sorted(ours):  # a folder before what is in it
+        _show_writable(path, ours[path])
+
+
+def _show_writable(path: str, descriptor: int) -> None:
+    """Mount a file or folder of the sealed folder at a path, which is made if nothing is there; close it."""
+    target = Path(path)
+    if not target.exists():
+        top = f"/{target.parts[1]}"
+        kernel.set_read_only(top, read_only=False)  # an emptied folder: anything else has what is shown
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            target.mkdir(exist_ok=True)
+        else:
+            target.touch()
+        kernel.set_read_only(top, read_only=top != _TEMPORARY)
+    _bind(descriptor, path)
+    kernel.set_read_only(path, read_only=False)
+    os.close(descriptor)
 
 
 def _show(opened: Mapping[str, int]) -> None:

@@ -30,7 +30,7 @@ from ftps_lab.certificates.spec import (
 
 if TYPE_CHECKING:
     from ftps_lab.certificates.certificate import Certificate, PrivateKey, from_trustme
-    from ftps_lab.certificates.impostor import twins
+    from ftps_lab.certificates.impostor import doubles, twins
     from ftps_lab.certificates.issuing import issue
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "CertificateSpec",
     "PrivateKey",
     "check",
+    "doubles",
     "from_trustme",
     "issue",
     "moment",
@@ -53,6 +54,7 @@ if not TYPE_CHECKING:
     _LAZY = {
         "Certificate": "certificate",
         "PrivateKey": "certificate",
+        "doubles": "impostor",
         "from_trustme": "certificate",
         "issue": "issuing",
         "twins": "impostor",

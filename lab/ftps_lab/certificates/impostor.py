@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -12,9 +13,10 @@ from ftps_lab.certificates.signing import sign_like
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
     from ftps_lab.certificates.certificate import PrivateKey
 
@@ -43,6 +45,34 @@ def twins(certificates: Mapping[str, Certificate]) -> dict[str, Certificate]:
     return {name: impostor.twin(certificate) for name, certificate in certificates.items()}
 
 
+def doubles(originals: Sequence[x509.Certificate]) -> list[Certificate]:
+    """Twins of certificates from elsewhere, whose keys nobody here has: what the lab serves in their place.
+
+    A certificate that another one of these signed has that one's twin as its issuer.
+
+    Args:
+        originals: Any certificates; a repeated one has one twin.
+
+    Returns:
+        Their twins, in the same order.
+
+    Raises:
+        LabError: A public key is of no kind that we know (RSA, EC, Ed25519), or encoded in an unusual way.
+    """
+    impostor = _Impostor()
+    return [impostor.double(original, originals, ()) for original in originals]
+
+
+def _signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    if issuer == certificate or issuer.subject != certificate.issuer:
+        return False
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
 class _Impostor:
     """Remembers what it made, so that one original has one twin and one key has one successor."""
 
@@ -60,28 +90,44 @@ class _Impostor:
         made = self._twins[certificate.x509]
         return Certificate(certificate.name, made.x509, made.key, made.issuer)
 
+    def double(
+        self, original: x509.Certificate, others: Sequence[x509.Certificate], below: tuple[x509.Certificate, ...]
+    ) -> Certificate:
+        """The twin of a certificate whose key we never had; `below` keeps certificates that signed each other apart."""
+        if original not in self._twins:
+            line = (*below, original)
+            signer = next((each for each in others if each not in line and _signed(each, original)), None)
+            above = None if signer is None else self.double(signer, others, line)
+            self._twins[original] = self._remade("double", original, original.public_key(), above)
+        return self._twins[original]
+
     def _copy(self, original: Certificate, issuer: Certificate | None) -> Certificate:
-        key = self._successor(original.key)
-        body = original.x509.tbs_certificate_bytes
-        old, new = _encoded(original.key), _encoded(key)
+        return self._remade(original.name, original.x509, original.key.public_key(), issuer)
+
+    def _remade(
+        self, name: str, original: x509.Certificate, public: CertificatePublicKeyTypes, issuer: Certificate | None
+    ) -> Certificate:
+        key = self._successor(name, public)
+        body = original.tbs_certificate_bytes
+        old, new = _encoded(public), _encoded(key.public_key())
         if old not in body or len(old) != len(new):
             raise LabError(
-                f"no twin of certificate {original.name!r}: it does not encode its public key as RFC 5480 or 8017 "
+                f"no twin of certificate {name!r}: it does not encode its public key as RFC 5480 or 8017 "
                 "have it, or `key` is not its key; issue it anew"
             )
         if issuer is not None:
             signer = issuer.key
-        elif original.signed_itself:
+        elif original.issuer == original.subject:
             signer = key
         else:
-            signer = self._stranger(original.x509)
-        return Certificate(original.name, sign_like(original.x509, body.replace(old, new, 1), signer), key, issuer)
+            signer = self._stranger(original)
+        return Certificate(name, sign_like(original, body.replace(old, new, 1), signer), key, issuer)
 
-    def _successor(self, key: PrivateKey) -> PrivateKey:
+    def _successor(self, name: str, public: CertificatePublicKeyTypes) -> PrivateKey:
         """The new key in the place of an old one, of the same kind and size."""
-        if _encoded(key) not in self._keys:
-            self._keys[_encoded(key)] = _new_key_like(key)
-        return self._keys[_encoded(key)]
+        if _encoded(public) not in self._keys:
+            self._keys[_encoded(public)] = _new_key_like(name, public)
+        return self._keys[_encoded(public)]
 
     def _stranger(self, certificate: x509.Certificate) -> PrivateKey:
         """A key in the place of an issuer's that we never had, fit for the algorithm that it signed with."""
@@ -90,17 +136,19 @@ class _Impostor:
         return self._strangers[certificate.issuer]
 
 
-def _encoded(key: PrivateKey) -> bytes:
+def _encoded(public: CertificatePublicKeyTypes) -> bytes:
     """DER of the SubjectPublicKeyInfo, as it stands in a certificate."""
-    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _new_key_like(key: PrivateKey) -> PrivateKey:
-    if isinstance(key, rsa.RSAPrivateKey):
-        return rsa.generate_private_key(key.public_key().public_numbers().e, key.key_size)
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return ec.generate_private_key(key.curve)
-    return ed25519.Ed25519PrivateKey.generate()
+def _new_key_like(name: str, public: CertificatePublicKeyTypes) -> PrivateKey:
+    if isinstance(public, rsa.RSAPublicKey):
+        return rsa.generate_private_key(public.public_numbers().e, public.key_size)
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return ec.generate_private_key(public.curve)
+    if isinstance(public, ed25519.Ed25519PublicKey):
+        return ed25519.Ed25519PrivateKey.generate()
+    raise LabError(f"no twin of certificate {name!r}: its key is neither RSA nor EC nor Ed25519")
 
 
 def _key_that_signs(certificate: x509.Certificate) -> PrivateKey:

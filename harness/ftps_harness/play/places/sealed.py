@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.sandbox import process
     from ftps_harness.scenario import Step
+    from ftps_lab.certificates import Certificate
     from ftps_lab.interface import Server, ServerSpec
     from ftps_lab.wire import Traffic
 
@@ -65,6 +66,9 @@ class Sealed:
     Raises:
         Unavailable: The kernel does not permit it.
         HarnessError: It does not start.
+
+    Attributes:
+        authority: The only one in the system's trust store; it can issue what clients without a pin trust.
     """
 
     name = "sealed"
@@ -85,7 +89,8 @@ class Sealed:
             self._sandbox = stack.enter_context(
                 Sandbox(self.parent, visible=sorted(visible), replaced={"/etc/hosts": str(self._hosts), **replaced})
             )
-            _fill(self._system / _STORE)
+            self.authority = _fill(self._system / _STORE)
+            self._system_rc = Path(replaced["/etc/lftp.conf"])
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -155,7 +160,11 @@ class Sealed:
 
     def starter(self, home: Home) -> process.Starter:
         """Starts inside, with that HOME at the path where every HOME is there."""
-        return _Starter(self._sandbox, home.root)
+        return _Starter(self._sandbox, home.root, home.shown)
+
+    def write_system_rc(self, data: bytes) -> None:
+        """Make this the system's rc (/etc/lftp.conf), which every lftp in here reads first."""
+        self._system_rc.write_bytes(data)
 
     def watch(self) -> None:
         """Forget all traffic so far."""
@@ -189,6 +198,11 @@ class Sealed:
         self._hosts.write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def is_store(path: str) -> bool:
+    """Whether a path is in the system's trust store, which is the run's own inside."""
+    return path in _STORE_FILES or any(path.startswith(f"{folder}/") for folder in _STORES)
+
+
 def _folders(program: Path) -> Iterator[Path]:
     """What a program needs to see: its own folder, and one with ``bin`` and ``lib`` where it was installed apart."""
     yield program.parent
@@ -199,15 +213,21 @@ def _folders(program: Path) -> Iterator[Path]:
 class _Starter:
     """Starts programs inside with one sealed folder (`ftps_harness.sandbox.process.Starter`)."""
 
-    def __init__(self, sandbox: Sandbox, root: Path) -> None:
+    def __init__(self, sandbox: Sandbox, root: Path, shown: Mapping[str, str] | None = None) -> None:
         self._sandbox = sandbox
         self._root = root
+        self._shown = shown
 
     def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> process.Finished:
         """Paths below the folder may be given as they are outside."""
         inside = {name: str(self._inside(value)) for name, value in env.items()}
         return self._sandbox.run(
-            argv, env=inside, cwd=Path(self._inside(str(cwd))), timeout=timeout, folder=self._root.name
+            argv,
+            env=inside,
+            cwd=Path(self._inside(str(cwd))),
+            timeout=timeout,
+            folder=self._root.name,
+            shown=self._shown,
         )
 
     def _inside(self, value: str) -> str:
@@ -283,14 +303,15 @@ def _system_files(folder: Path) -> dict[str, str]:
     return replaced
 
 
-def _fill(store: Path) -> None:
-    """Write the system's trust store, of one authority that signs nothing; its files are mounted already."""
+def _fill(store: Path) -> Certificate:
+    """Write the system's trust store, of one authority; its files are mounted already."""
     from ftps_lab.certificates import CertificateSpec, issue  # OpenSSL, which the sandbox need not wait for
 
     spec = CertificateSpec(common_name="The only authority of this system", names=(), ca=True)
-    authority = issue({"store": spec})["store"].pem
+    authority = issue({"store": spec})["store"]
     for name in _BUNDLES:
-        (store / name).write_bytes(authority)
+        (store / name).write_bytes(authority.pem)
+    return authority
 
 
 def _address(host: str) -> str:

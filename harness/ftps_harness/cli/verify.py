@@ -1,0 +1,248 @@
+"""`ftps-lab verify`: somebody's own lftp setup, attacked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from ftps_harness.cli import options as shared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.places.sealed import SealedPlaces
+    from ftps_harness.report.progress import Progress
+    from ftps_harness.verify.findings import Severity
+    from ftps_harness.verify.reports.terminal import Terminal
+    from ftps_harness.verify.subject import Subject
+    from ftps_harness.verify.trials import Trial
+    from ftps_harness.verify.verify import Done, Options, Report
+
+_SYSTEM_RC = "/etc/lftp.conf"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The options of one call."""
+
+    host: str | None
+    port: int
+    protocol: Literal["explicit", "implicit"]
+    user: str | None
+    system_rc: str | None
+    fail_on: Severity
+    warn_days: int
+    only: tuple[str, ...]
+    explain: str | None
+    json: str | None
+    markdown: str | None
+    github: bool
+    lftp: str | None
+    jobs: int
+    timeout: float
+    config: str | None
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--host", metavar="NAME", help="The server's name (default: the one that the setup or its pin names).")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Its port (default: 21, or 990).")
+@click.option(
+    "--protocol",
+    type=click.Choice(["explicit", "implicit"]),
+    default="explicit",
+    metavar="P",
+    help="explicit (AUTH TLS, the default) or implicit FTPS.",
+)
+@click.option("--user", metavar="NAME", help="Who logs in; anonymous for an anonymous login (default: made up).")
+@click.option(
+    "--system-rc",
+    is_flag=False,
+    flag_value=_SYSTEM_RC,
+    metavar="[FILE]",
+    help=f"Have lftp read this system rc first (default: none; without FILE: {_SYSTEM_RC}).",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "note"]),
+    default="warning",
+    metavar="S",
+    help="Exit with 1 from this severity on: error, warning (default) or note.",
+)
+@click.option(
+    "--warn-days",
+    type=click.IntRange(min=0),
+    default=30,
+    metavar="N",
+    help="Warn of a pinned certificate that ends within N days (default: 30).",
+)
+@click.option("--only", multiple=True, metavar="TRIAL", help="Try only this beside the genuine server; repeat it.")
+@click.option("--explain", metavar="ID", help="Explain a finding and exit.")
+@click.option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
+@click.option("--markdown", metavar="FILE", help="Write a summary in Markdown, for a CI's job page.")
+@click.option("--github", is_flag=True, help="Print GitHub annotations too.")
+@click.option("--lftp", metavar="PATH", help="The lftp to use.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), default=2, metavar="N", help="N trials at a time (default: 2)."
+)
+@shared.timeout
+@click.option("--config", metavar="FILE", help="Findings to ignore (default: ftps-lab.toml in this folder or above).")
+def verify(paths: tuple[str, ...], **options: object) -> int:
+    """Attack your own lftp setup, and say what got out.
+
+    PATH is an rc file, or a folder that holds one (such as ~/.lftp, the default). The setup is copied into a sealed
+    network; nothing that it does reaches the real server, and your files are never written. Certificates are replaced
+    by twins, so that the lab can play the genuine server.
+    """
+    wanted = _Wanted(**options)  # type: ignore[arg-type]  # click names and types them as above
+    if wanted.explain is not None:
+        click.echo(_explanation(wanted.explain))
+        return 0
+    return _Call(paths or ("~/.lftp",), wanted).run()
+
+
+def _explanation(kind: str) -> str:
+    from ftps_harness.errors import UsageError
+    from ftps_harness.scenario.problems import did_you_mean
+    from ftps_harness.verify.explain import explain
+    from ftps_harness.verify.findings import KINDS
+
+    if kind not in KINDS:
+        raise UsageError(f"--explain {kind}: there is no such finding.{did_you_mean(kind, KINDS)} {', '.join(KINDS)}")
+    return explain(kind)
+
+
+class _Call:
+    """One call, from paths to exit code."""
+
+    def __init__(self, paths: Sequence[str], wanted: _Wanted) -> None:
+        from ftps_harness.report.files import check_target
+        from ftps_harness.verify.subject import load
+
+        self._wanted = wanted
+        for option in ("json", "markdown"):
+            if (name := getattr(wanted, option)) is not None:
+                check_target(f"--{option}", name)
+        home = Path(os.environ.get("HOME") or "~").expanduser().absolute()
+        self._subjects = [load(path, home) for path in paths]
+        self._options = self._made_options()
+
+    def _made_options(self) -> Options:
+        from ftps_harness.errors import UsageError
+        from ftps_harness.scenario.problems import did_you_mean
+        from ftps_harness.verify import config
+        from ftps_harness.verify.trials import TRIALS
+        from ftps_harness.verify.verify import Options
+
+        wanted = self._wanted
+        names = [trial.name for trial in TRIALS]
+        for name in wanted.only:
+            if name not in names:
+                raise UsageError(f"--only {name}: there is no such trial.{did_you_mean(name, names)}")
+        path = Path(wanted.config) if wanted.config is not None else config.find(Path.cwd())
+        return Options(
+            host=wanted.host,
+            protocol=wanted.protocol,
+            port=wanted.port,
+            user=wanted.user,
+            system_rc=_read_system_rc(wanted.system_rc),
+            warn_days=wanted.warn_days,
+            timeout=wanted.timeout,
+            only=frozenset(wanted.only),
+            ignores=config.load(path) if path is not None else (),
+        )
+
+    def run(self) -> int:
+        """Verify every subject, report it, and say what it came to."""
+        from ftps_harness.client import lftp
+        from ftps_harness.play.places.sealed import SealedPlaces
+        from ftps_harness.sandbox.signals import undisturbed
+        from ftps_harness.verify.reports.terminal import Terminal
+
+        program = lftp.find(self._wanted.lftp)
+        terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
+        with contextlib.ExitStack() as stack:
+            places = undisturbed(lambda: stack.enter_context(SealedPlaces([program])))
+            client = undisturbed(lambda: lftp.identify(program))
+            reports = []
+            for number, subject in enumerate(self._subjects):
+                report = self._verify(subject, client, places, terminal)
+                if report is None:
+                    raise KeyboardInterrupt
+                if number:
+                    click.echo()
+                reports.append(report)
+                terminal.report(report)
+        return max(self._code(reports), self._write(reports))
+
+    def _verify(self, subject: Subject, client: Lftp, places: SealedPlaces, terminal: Terminal) -> Report | None:
+        """One subject; None when it was interrupted."""
+        from ftps_harness.play.pool import affordable, play_all
+        from ftps_harness.sandbox.signals import undisturbed
+        from ftps_harness.verify.verify import Verification
+
+        with contextlib.ExitStack() as stack:
+            verification = undisturbed(
+                lambda: stack.enter_context(Verification(subject, client, places, self._options))
+            )
+            trials = verification.trials
+            bar = stack.enter_context(terminal.progress(len(trials)))
+            played = play_all(trials, verification.play, _Watch(bar), jobs=affordable(self._wanted.jobs))
+            return None if played.interrupted else verification.report(played.results)
+
+    def _code(self, reports: Sequence[Report]) -> int:
+        if any(report.fails(self._wanted.fail_on) for report in reports):
+            return 1
+        return 3 if any(report.broken for report in reports) else 0
+
+    def _write(self, reports: Sequence[Report]) -> int:
+        """Write the files; 3 if one could not be written."""
+        from ftps_harness.report.files import problems_of_writing
+        from ftps_harness.verify.reports import as_json, github
+
+        problems: list[str] = []
+        if self._wanted.github:
+            for line in github.commands(reports):
+                click.echo(line)
+        if self._wanted.json is not None:
+            problems += problems_of_writing(self._wanted.json, as_json.text(reports))
+        if self._wanted.markdown is not None:
+            problems += problems_of_writing(self._wanted.markdown, github.markdown(reports))
+        for problem in problems:
+            click.echo(f"ftps-lab: {problem}", err=True)
+        return 3 if problems else 0
+
+
+class _Watch:
+    """Moves the bar."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+
+    def started(self, trial: Trial) -> None:
+        """One begins."""
+        if self._bar is not None:
+            self._bar.started(trial.name)
+
+    def finished(self, done: Done) -> None:
+        """One ended."""
+        if self._bar is not None:
+            self._bar.finished(done.trial.name)
+
+
+def _read_system_rc(name: str | None) -> bytes | None:
+    from ftps_harness.errors import UsageError
+
+    if name is None:
+        return None
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--system-rc {name}: {error.strerror}; name the file that lftp is to read first") from None

@@ -1,0 +1,113 @@
+"""`ftps-lab.toml`: findings that somebody decided to live with, each with a reason and, if wanted, an end."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from ftps_harness.errors import UsageError
+from ftps_harness.scenario.problems import did_you_mean
+from ftps_harness.verify.findings import KINDS, Suppression, finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ftps_harness.verify.findings import Finding
+
+NAME = "ftps-lab.toml"
+
+_KEYS = frozenset({"id", "host", "reason", "until"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """One `[[verify.ignore]]`.
+
+    Attributes:
+        id: The finding's.
+        reason: Why it is ignored.
+        host: Only where the setup is for this host; None for any.
+        until: The last day on which it counts; None for always.
+    """
+
+    id: str
+    reason: str
+    host: str | None = None
+    until: date | None = None
+
+    def fits(self, found: Finding, host: str) -> bool:
+        """Whether it is meant for this finding, expired or not."""
+        return self.id == found.id and self.host in {None, host}
+
+    def holds_on(self, day: date) -> bool:
+        """Whether it has not expired."""
+        return self.until is None or day <= self.until
+
+
+def find(folder: Path) -> Path | None:
+    """The file in this folder or the next one above that has it."""
+    return next((each / NAME for each in (folder, *folder.parents) if (each / NAME).is_file()), None)
+
+
+def load(path: Path) -> tuple[Ignore, ...]:
+    """Read the file.
+
+    Raises:
+        UsageError: It cannot be read, or something in it is unknown or missing; file and key are named.
+    """
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is not TOML: {error}") from None
+    verify = data.get("verify", {})
+    if not isinstance(verify, dict) or (unknown := set(verify) - {"ignore"}):
+        raise UsageError(f"{path}: [verify] has {', '.join(sorted(unknown))}; there is only [[verify.ignore]]")
+    tables = verify.get("ignore", [])
+    if not isinstance(tables, list):
+        raise UsageError(f"{path}: verify.ignore must be [[verify.ignore]], a table for each finding")
+    return tuple(_ignore(path, number, table) for number, table in enumerate(tables, 1))
+
+
+def _ignore(path: Path, number: int, table: Mapping[str, object]) -> Ignore:
+    where = f"{path}: [[verify.ignore]] number {number}"
+    if unknown := sorted(set(table) - _KEYS):
+        raise UsageError(f"{where}: there is no key {unknown[0]!r}.{did_you_mean(unknown[0], sorted(_KEYS))}")
+    kind, reason, host, until = (table.get(key) for key in ("id", "reason", "host", "until"))
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UsageError(f"{where}: id must be a finding's.{did_you_mean(str(kind), KINDS)}")
+    if not isinstance(reason, str) or not reason.strip():
+        raise UsageError(f"{where}: give the reason, for those who read this later")
+    if not (host is None or isinstance(host, str)):
+        raise UsageError(f"{where}: host must be a name in quotes")
+    if isinstance(until, datetime) or not (until is None or isinstance(until, date)):
+        raise UsageError(f"{where}: until must be a date such as 2027-01-31, without quotes")
+    return Ignore(kind, reason.strip(), host, until)
+
+
+def suppressed(
+    findings: Sequence[Finding], ignores: Sequence[Ignore], host: str, today: date | None = None
+) -> list[Finding]:
+    """The findings, those that are ignored marked as such; and a note for each entry that no longer does anything.
+
+    Args:
+        findings: What was found.
+        ignores: What the file says.
+        host: The host that the setup is for.
+        today: None for the present day, in UTC.
+    """
+    day = today or datetime.now(UTC).date()
+    result = []
+    for each in findings:
+        entry = next((ignore for ignore in ignores if ignore.fits(each, host) and ignore.holds_on(day)), None)
+        until = entry.until.isoformat() if entry and entry.until else None
+        result.append(replace(each, suppressed=Suppression(entry.reason, until)) if entry else each)
+    idle = (i for i in ignores if i.host in {None, host} and not any(i.fits(each, host) for each in findings))
+    return result + [
+        finding("rc-complaint", f"{NAME} ignores {i.id}, which was not found: delete that entry.", severity="note")
+        for i in idle
+    ]

@@ -1,0 +1,170 @@
+"""What the files of a setup show by themselves: permissions, dates, keys, damaged lines, commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from ftps_harness.client.lftp import syntax
+from ftps_harness.verify import pins
+from ftps_harness.verify.findings import Where, finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from cryptography import x509
+
+    from ftps_harness.verify.findings import Finding
+    from ftps_harness.verify.pins import PinFile
+    from ftps_harness.verify.subject import File
+
+_WEAK_RSA: Final = 2048
+"""Bits: GnuTLS and OpenSSL builds refuse less at their default levels."""
+
+_DAMAGES: Final = (
+    (b"\xef\xbb\xbf", "a byte-order mark: lftp loses the first setting"),
+    (b"\xff\xfe", "UTF-16: lftp reads none of it"),
+    (b"\xfe\xff", "UTF-16: lftp reads none of it"),
+)
+"""What a file may begin with, and what lftp makes of it (docs/lftp.md, "The rc")."""
+
+_TYPOGRAPHIC: Final = re.compile("[\u201c\u201d\u201e\u2018\u2019\u00a0]")
+"""Quotes and a blank that are none to lftp: it takes them for letters."""
+
+_COMMANDS: Final = frozenset({"!", "shell", "local", "module"})
+
+
+def of_rc(file: File) -> Iterator[Finding]:
+    """What an rc file shows."""
+    yield from _writable("rc-permissions", file)
+    yield from _complaints(file)
+    yield from _commands(file)
+
+
+def of_pin(file: File, pin: PinFile, now: datetime, warn_days: int) -> Iterator[Finding]:
+    """What a pin file shows.
+
+    Args:
+        file: The file.
+        pin: What it holds.
+        now: With a time zone.
+        warn_days: How many days before its end a certificate counts as expiring.
+    """
+    yield from _writable("pin-permissions", file)
+    if pin.private_key:
+        yield finding("pin-private-key", f"It is {file.path}.")
+    for certificate in pin.certificates:
+        yield from _certificate(file.path, certificate, now, warn_days)
+
+
+def _certificate(path: Path, certificate: x509.Certificate, now: datetime, warn_days: int) -> Iterator[Finding]:
+    end = certificate.not_valid_after_utc
+    if end < now:
+        yield finding("pin-expired", f"{path}: it ended on {end:%Y-%m-%d}.")
+    elif end < now + timedelta(days=warn_days):
+        days = (end - now).days
+        yield finding("pin-expires", f"{path}: it ends on {end:%Y-%m-%d}, in {days} days.")
+    if why := _weak(certificate):
+        yield finding("pin-weak", f"{path}: {why}.")
+
+
+def _weak(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _WEAK_RSA:
+        return f"an RSA key of {key.key_size} bits"
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < 224:
+        return f"an EC key of {key.curve.key_size} bits"
+    digest = certificate.signature_hash_algorithm
+    if isinstance(digest, (hashes.MD5, hashes.SHA1)):
+        return f"signed with {digest.name.upper()}"
+    return ""
+
+
+def _writable(kind: str, file: File) -> Iterator[Finding]:
+    """Whether somebody else can change the file, or replace it in its folder or above."""
+    if file.mode & 0o022:
+        yield finding(kind, f"{file.path} has mode {file.mode:04o}.")
+        return
+    for folder in file.path.resolve().parents:
+        try:
+            own = folder.stat()
+        except OSError:
+            continue
+        if own.st_mode & 0o022 and not own.st_mode & stat.S_ISVTX:
+            yield finding(kind, f"{folder}, which holds {file.path.name}, has mode {stat.S_IMODE(own.st_mode):04o}.")
+            return
+        if own.st_uid not in {0, os.getuid(), file.owner}:
+            yield finding(kind, f"{folder}, which holds {file.path.name}, belongs to another user.")
+            return
+
+
+def _complaints(file: File) -> Iterator[Finding]:
+    """Lines that do not mean what they seem to; lftp prints nothing for most of these."""
+    data = file.data
+    for begin, what in _DAMAGES:
+        if data.startswith(begin):
+            yield finding("rc-complaint", f"The file begins with {what}.", where=_line(file, 1))
+    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        number = data[: data.index(b"\0")].count(b"\n") + 1
+        yield finding("rc-complaint", "A NUL byte: lftp loses all that follows.", where=_line(file, number))
+    if re.search(rb"\r(?!\n)", data):
+        number = data[: re.search(rb"\r(?!\n)", data).start()].count(b"\n") + 1  # type: ignore[union-attr]
+        yield finding("rc-complaint", "A carriage return alone ends no line for lftp.", where=_line(file, number))
+    for number, line in enumerate(_lines(file), 1):
+        if why := next(filter(None, (_misread(command.text) for command in syntax.commands(line))), ""):
+            yield finding("rc-complaint", why, where=Where(str(file.path), number, line))
+
+
+def _misread(text: str) -> str:
+    if _TYPOGRAPHIC.search(text):
+        return "A typographic quote or a no-break space: lftp takes it for a letter."
+    if (text.count('"') - text.count('\\"')) % 2 and "'" not in text:
+        return "A quote is not closed; lftp closes it at the end of the line."
+    words = syntax.words(text)
+    if words[:1] == ["set"] and len(words) > 3:
+        return f"lftp ignores what follows the value: {' '.join(words[3:])[:60]!r}. A semicolon may be missing."
+    if words[:1] == ["set"] and words[2:3] == ["="]:
+        return 'lftp takes "=" for the value: write a blank between name and value.'
+    return ""
+
+
+def _commands(file: File) -> Iterator[Finding]:
+    for number, line in enumerate(_lines(file), 1):
+        for command in syntax.commands(line):
+            words = syntax.words(command.text)
+            if command.shell or "|" in words or _COMMANDS.intersection(words[:1]):
+                yield finding("runs-commands", where=Where(str(file.path), number, line))
+                break
+
+
+def _lines(file: File) -> list[str]:
+    return file.data.decode("utf-8", "replace").splitlines() if b"\0" not in file.data[:4096] else []
+
+
+def _line(file: File, number: int) -> Where:
+    lines = file.data.decode("utf-8", "replace").splitlines()
+    return Where(str(file.path), number, lines[number - 1] if number <= len(lines) else "")
+
+
+def now() -> datetime:
+    """This moment."""
+    return datetime.now(UTC)
+
+
+def of_pins(files: Iterable[tuple[File, PinFile]], warn_days: int) -> Iterator[Finding]:
+    """What all pin files show."""
+    at = now()
+    for file, pin in files:
+        yield from of_pin(file, pin, at, warn_days)
+
+
+def authorities(pin: PinFile) -> tuple[x509.Certificate, ...]:
+    """Those of a pin file's certificates that only sign others: a self-signed server certificate is none."""
+    return tuple(c for c in pin.certificates if pins.is_authority(c) and not pins.names_of_san(c))

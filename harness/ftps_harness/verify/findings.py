@@ -1,0 +1,266 @@
+"""What `ftps-lab verify` can find: one record for each kind, and the findings of one subject. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Severity = Literal["error", "warning", "note"]
+
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
+"""The worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of finding.
+
+    Attributes:
+        id: Fixed: other programs rely on it.
+        severity: How bad it is, where a finding does not say otherwise.
+        title: What is wrong, in one sentence.
+        cure: What to do.
+    """
+
+    id: str
+    severity: Severity
+    title: str
+    cure: str
+
+
+_PIN = 'Pin the server\'s certificate (`set ssl:ca-file "~/.lftp/server.crt"`) and delete lines that switch checks off.'
+_NO_LINE = "No line of an rc stops this; docs/hardening.md says what does."
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.id: kind
+    for kind in (
+        Kind("no-verification", "error", "An impostor of the same name gets the password or exchanges files.", _PIN),
+        Kind(
+            "wrong-name-accepted",
+            "error",
+            "A certificate from the same authority for another name is accepted.",
+            "Delete the line that sets `ssl:check-hostname no`.",
+        ),
+        Kind(
+            "expired-accepted",
+            "warning",
+            "An expired certificate is accepted, although others are checked.",
+            "Delete the line that switches verification off for this host.",
+        ),
+        Kind(
+            "tls-not-required",
+            "error",
+            "When TLS is refused or broken, the password goes out in clear.",
+            "Add `set ftp:ssl-force yes`.",
+        ),
+        Kind(
+            "login-in-clear",
+            "error",
+            "The password goes to the genuine server in clear.",
+            "Delete the line that sets `ftp:ssl-allow no`, and add `set ftp:ssl-force yes`.",
+        ),
+        Kind(
+            "data-in-clear",
+            "error",
+            "A listing or file goes to the genuine server in clear.",
+            "Add `set ftp:ssl-protect-data yes` and `set ftp:ssl-protect-list yes`; delete `ftps:initial-prot`.",
+        ),
+        Kind(
+            "anonymous-in-clear",
+            "note",
+            "An anonymous login transfers files in clear, and without a password every login is anonymous.",
+            "Add `set ftp:ssl-allow-anonymous yes`.",
+        ),
+        Kind(
+            "password-before-verification",
+            "error",
+            "The password is sent before the certificate is checked.",
+            "Delete the lines that set `ftp:sync-mode off` and `ftp:skey-allow no`.",
+        ),
+        Kind("genuine-refused", "error", "The setup refuses its own server.", "Fetch and pin the certificate again."),
+        Kind(
+            "pin-depends-on-folder",
+            "error",
+            "Whether the pin is found depends on the working directory.",
+            "Write the path of `ssl:ca-file` from `~` or `/` on.",
+        ),
+        Kind("pin-expired", "error", "A pinned certificate has expired.", "Have the server renewed, and pin it again."),
+        Kind(
+            "pin-expires", "warning", "A pinned certificate expires soon.", "Have the server renewed, and pin it again."
+        ),
+        Kind(
+            "pin-private-key",
+            "error",
+            "A pin file holds a private key.",
+            "Take the key out of the file; if it was the server's, replace key and certificate.",
+        ),
+        Kind(
+            "pin-permissions",
+            "error",
+            "Others can write to a pin file or its folder.",
+            "chmod go-w the file and folder.",
+        ),
+        Kind(
+            "pin-weak",
+            "warning",
+            "A pinned certificate has a weak key or signature.",
+            "Have the server use an EC key, or RSA of 2048 bits or more, and SHA-256.",
+        ),
+        Kind(
+            "rc-permissions", "error", "Others can write to the rc, or to a file that it reads.", "chmod go-w the file."
+        ),
+        Kind(
+            "old-certificate-trusted",
+            "note",
+            "The pin file still trusts another, older certificate.",
+            "Delete the certificate that the server no longer shows.",
+        ),
+        Kind(
+            "pin-is-authority",
+            "note",
+            "The pin is an authority: every certificate that it signs for this name is trusted.",
+            "Pin the server's own certificate if nobody else should be able to issue one.",
+        ),
+        Kind(
+            "secret-exposed-locally",
+            "warning",
+            "Other users of this machine can read a password.",
+            "Keep the password in ~/.netrc or a bookmark with mode 0600, not on a command line.",
+        ),
+        Kind(
+            "rc-complaint",
+            "warning",
+            "lftp complained about a line, ignored it, or reads it differently from how it looks.",
+            "Correct the line; `lftp -c set` prints what lftp understood.",
+        ),
+        Kind(
+            "runs-commands",
+            "warning",
+            "The rc runs shell commands.",
+            "Delete the line, or keep such commands in a script of their own.",
+        ),
+        Kind(
+            "connects-by-itself",
+            "warning",
+            "The rc opens a connection of its own.",
+            "Move `open` and transfers from the rc into a script.",
+        ),
+        Kind(
+            "leads-elsewhere",
+            "error",
+            "A proxy, a dns setting, an alias, a bookmark or `open` leads the session to another host or port.",
+            "Delete the line that leads there.",
+        ),
+        Kind("prot-refused", "note", "A server or attacker that refuses PROT P gets files in clear.", _NO_LINE),
+        Kind(
+            "tls12-data",
+            "note",
+            "With TLS 1.2, a stranger on the data connection exchanges data before lftp refuses it.",
+            'With GnuTLS builds, add `set ssl:priority "NORMAL:-VERS-ALL:+VERS-TLS1.3"`.',
+        ),
+        Kind(
+            "upload-before-verification",
+            "note",
+            "A stranger on the data connection gets the beginning of an upload before lftp refuses it.",
+            _NO_LINE,
+        ),
+        Kind(
+            "nothing-proved",
+            "error",
+            "The setup never logged in to the genuine server, so nothing can be concluded.",
+            "Check `--host`, `--user` and the setup, then run this again.",
+        ),
+    )
+}
+"""Finding id → its kind, the order of docs/verify.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A line of a file; `line` counts from 1."""
+
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was done, and what got out.
+
+    Attributes:
+        attack: The trial's name.
+        exposed: ``password``, ``payload``.
+        to: ``impostor``, ``wire``.
+        times: In how many of the runs.
+        of: How many runs there were.
+        again: The command that shows it again.
+    """
+
+    attack: str
+    exposed: tuple[str, ...]
+    to: tuple[str, ...]
+    times: int
+    of: int
+    again: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """Why a finding counts for nothing, and until when (RFC 3339 date; None for always)."""
+
+    reason: str
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        id: A key of `KINDS`.
+        title: What is wrong here; the kind's title where nothing more is known.
+        severity: The kind's, or what this case makes of it.
+        where: The line that is responsible; None where none is.
+        proof: The trial that showed it; None for what the files themselves show.
+        cure: What to do.
+        suppressed: Somebody decided that it counts for nothing.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    where: Where | None = None
+    proof: Proof | None = None
+    cure: str | None = None
+    suppressed: Suppression | None = None
+
+
+def finding(
+    kind: str,
+    detail: str = "",
+    *,
+    severity: Severity | None = None,
+    where: Where | None = None,
+    proof: Proof | None = None,
+) -> Finding:
+    """A finding of a kind.
+
+    Args:
+        kind: A key of `KINDS`.
+        detail: What more is known here, as a sentence that follows the kind's title.
+        severity: None for the kind's.
+        where: The line that is responsible.
+        proof: The trial that showed it.
+    """
+    record = KINDS[kind]
+    title = f"{record.title} {detail}".rstrip()
+    return Finding(record.id, title, severity or record.severity, where, proof, record.cure)
+
+
+def at_least(severity: Severity, limit: Severity) -> bool:
+    """Whether a severity is as bad as a limit, or worse."""
+    return SEVERITIES.index(severity) <= SEVERITIES.index(limit)

@@ -1,0 +1,209 @@
+"""From what happened in the trials to findings. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ftps_harness.verify.findings import Proof, finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ftps_harness.scenario import Verdict
+    from ftps_harness.verdict.observations import Outcome
+    from ftps_harness.verify.findings import Finding, Where
+    from ftps_harness.verify.trials import Trial
+
+UNDECIDED: frozenset[Verdict] = frozenset({"inconclusive", "hung", "crashed"})
+"""Verdicts after which nobody can say that nothing got out."""
+
+
+_IMPLIED: Mapping[str, tuple[str, ...]] = {
+    # In clear anyone gets the password, whatever they show and whether or not they touch TLS.
+    "login-in-clear": ("no-verification", "tls-not-required", "password-before-verification", "prot-refused"),
+    # Without verification neither names nor dates are checked, at no time.
+    "no-verification": ("wrong-name-accepted", "expired-accepted", "upload-before-verification", "tls12-data"),
+    "data-in-clear": ("prot-refused",),
+}
+"""What a finding says already: the others are left out beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One trial, and what each of its runs came to.
+
+    Attributes:
+        outcomes: Each run's.
+        words: lftp's own words in the first run.
+        elsewhere: Where else the runs led, a phrase each.
+    """
+
+    trial: Trial
+    outcomes: tuple[Outcome, ...]
+    words: str = ""
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def exposed(self) -> frozenset[str]:
+        """What got out in any run."""
+        return frozenset().union(*(outcome.exposed for outcome in self.outcomes))
+
+    @property
+    def to(self) -> frozenset[str]:
+        """To whom."""
+        return frozenset().union(*(outcome.to for outcome in self.outcomes))
+
+    @property
+    def times(self) -> int:
+        """In how many runs something got out."""
+        return sum(bool(outcome.exposed) for outcome in self.outcomes)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the runs: what got out, then what proves nothing, then the rest."""
+        verdicts = [outcome.verdict for outcome in self.outcomes]
+        return next((v for v in ("exposed", *UNDECIDED) if v in verdicts), verdicts[0])
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Verdict → how often it came."""
+        counts: dict[str, int] = {}
+        for outcome in self.outcomes:
+            counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1
+        return counts
+
+    @property
+    def refused(self) -> bool:
+        """lftp states a refusal."""
+        return any(outcome.reasons for outcome in self.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that findings are made of.
+
+    Attributes:
+        tried: Every trial, the genuine server's first.
+        subject: The command that verifies it.
+        anonymous: The setup logs in anonymously.
+        responsible: Finding id → the line that is responsible for it.
+        by_itself: Where lftp goes when it only starts, a phrase each.
+    """
+
+    tried: Sequence[Tried]
+    subject: str
+    anonymous: bool = False
+    responsible: Mapping[str, Where] = field(default_factory=dict)
+    by_itself: frozenset[str] = frozenset()
+
+    @property
+    def genuine(self) -> Tried:
+        """How it went with the genuine server."""
+        return next(each for each in self.tried if each.trial.kind == "genuine")
+
+    def made(self, kind: str, tried: Tried, detail: str = "", *, severity: str | None = None) -> Finding:
+        """A finding, proved by a trial."""
+        proof = Proof(
+            attack=tried.trial.name,
+            exposed=tuple(sorted(tried.exposed)),
+            to=tuple(sorted(tried.to)),
+            times=tried.times,
+            of=len(tried.outcomes),
+            again=f"{self.subject} --only {tried.trial.name}",
+        )
+        return finding(
+            kind,
+            detail,
+            severity=severity,  # type: ignore[arg-type]  # one of `SEVERITIES`
+            where=self.responsible.get(kind),
+            proof=proof,
+        )
+
+
+def findings_of(case: Case) -> list[Finding]:
+    """What the trials show, each kind once, in the order of the trials."""
+    found: dict[str, Finding] = {}
+    for rule in (_genuine, _elsewhere, _impostors, _stripping, _data, _anonymous):
+        for each in rule(case):
+            found.setdefault(each.id, each)
+    for kind, implied in _IMPLIED.items():
+        if kind in found:
+            found = {each: record for each, record in found.items() if each not in implied}
+    return list(found.values())
+
+
+def undecided(tried: Iterable[Tried]) -> list[Tried]:
+    """The trials after which nobody can say that nothing got out."""
+    return [each for each in tried if each.verdict in UNDECIDED]
+
+
+def _genuine(case: Case) -> Iterator[Finding]:
+    genuine = case.genuine
+    if genuine.verdict == "exposed":
+        if "password" in genuine.exposed:
+            yield case.made("login-in-clear", genuine)
+        if "payload" in genuine.exposed and case.anonymous:
+            yield case.made("anonymous-in-clear", genuine, severity="error")
+        elif "payload" in genuine.exposed:
+            yield case.made("data-in-clear", genuine)
+    elif genuine.verdict == "rejected":
+        yield case.made("genuine-refused", genuine, _said(genuine))
+    elif genuine.verdict != "accepted":
+        yield case.made("nothing-proved", genuine, _said(genuine))
+
+
+def _elsewhere(case: Case) -> Iterator[Finding]:
+    """Where the session leads besides; what lftp does at its start is another finding."""
+    for each in case.tried:
+        if led := [phrase for phrase in each.elsewhere if phrase not in case.by_itself]:
+            yield case.made("leads-elsewhere", each, f"It led to: {', '.join(led[:3])}.")
+            return
+
+
+def _said(tried: Tried) -> str:
+    words = " ".join(tried.words.split())
+    return f"lftp says: {words[:300]}" if words else f"The run came to: {tried.outcomes[0].verdict}."
+
+
+def _of(case: Case, *kinds: str) -> Iterator[Tried]:
+    return (each for each in case.tried if each.trial.kind in kinds and each.verdict == "exposed")
+
+
+def _impostors(case: Case) -> Iterator[Finding]:
+    """An impostor who got something though lftp refused it got it before lftp looked at the certificate."""
+    for each in sorted(_of(case, "impostor"), key=lambda tried: tried.refused):
+        if not each.refused:
+            yield case.made("no-verification", each)
+        elif "password" in each.exposed:
+            yield case.made("password-before-verification", each)
+        else:
+            yield case.made("upload-before-verification", each)
+    for each in _of(case, "name"):
+        yield case.made("wrong-name-accepted", each)
+    for each in case.tried:
+        if each.trial.kind == "expired" and each.verdict in {"accepted", "exposed"}:
+            yield case.made("expired-accepted", each)
+
+
+def _stripping(case: Case) -> Iterator[Finding]:
+    for each in _of(case, "strip"):
+        if "password" in each.exposed:
+            yield case.made("tls-not-required", each)
+    for each in _of(case, "prot"):
+        yield case.made("prot-refused", each)
+
+
+def _data(case: Case) -> Iterator[Finding]:
+    for each in _of(case, "data"):
+        if each.refused or "put" in each.trial.run:
+            yield case.made("upload-before-verification", each)
+        else:
+            yield case.made("no-verification", each)
+    for each in _of(case, "data-1.2"):
+        yield case.made("tls12-data", each)
+
+
+def _anonymous(case: Case) -> Iterator[Finding]:
+    for each in _of(case, "anonymous"):
+        yield case.made("anonymous-in-clear", each, severity="error" if case.anonymous else None)

@@ -1,0 +1,210 @@
+"""Certificates and fingerprints in a setup, and what the lab serves in their place.
+
+The lab does not have the real server's key. So each certificate in the copy of a setup is replaced by its twin (every
+field the same, another key, which the lab has), and each fingerprint by that of a certificate of the lab.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from ftps_lab.certificates import CertificateSpec, doubles, issue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ftps_lab.certificates import Certificate
+
+_PEM: Final = re.compile(
+    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----.*?-----END (?:X509 |TRUSTED )?CERTIFICATE-----", re.DOTALL
+)
+"""A certificate in a file (RFC 7468 section 5)."""
+
+_PRIVATE_KEY: Final = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
+
+_FINGERPRINT: Final = re.compile(rb"(?<![0-9A-Fa-f:])[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){19}(?![0-9A-Fa-f:])")
+"""SHA-1, as lftp prints it and takes it as a closure of ``ssl:verify-certificate``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinFile:
+    """A file of the setup that holds certificates.
+
+    Attributes:
+        path: Where the user has it.
+        certificates: What it holds, in order.
+        private_key: It holds a private key too.
+        problem: Why lftp can use none of it, or part of it; empty if it can.
+    """
+
+    path: str
+    certificates: tuple[x509.Certificate, ...]
+    private_key: bool = False
+    problem: str = ""
+
+
+def read(path: str, data: bytes) -> PinFile:
+    """What a file holds that should hold certificates."""
+    found: list[x509.Certificate] = []
+    problem = ""
+    for block in _PEM.findall(data):
+        try:
+            found.append(x509.load_pem_x509_certificate(block))
+        except ValueError as error:
+            problem = f"a certificate in it cannot be read: {error}"
+    if not found and not problem:
+        problem = _why_none(data)
+    return PinFile(path, tuple(found), _PRIVATE_KEY.search(data) is not None, problem)
+
+
+def _why_none(data: bytes) -> str:
+    if not data.strip():
+        return "it is empty"
+    try:
+        x509.load_der_x509_certificate(data)
+    except ValueError:
+        return "it holds no certificate"
+    return "it is DER, and lftp reads PEM alone"
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether a certificate may sign others (basicConstraints, RFC 5280 section 4.2.1.9)."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+
+
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The names and addresses that a certificate is for: its SAN, or else its common name (RFC 6125 section 6.4)."""
+    if names := names_of_san(certificate):
+        return names
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return tuple(str(each.value) for each in found)
+
+
+def is_for(certificate: x509.Certificate, host: str) -> bool:
+    """Whether one of a certificate's names is the host, or a wildcard for it."""
+    host = host.rstrip(".").lower()
+    parent = host.partition(".")[2]
+    return any(name.lower() in {host, f"*.{parent}" if parent else host} for name in names_of(certificate))
+
+
+def sha1_of(certificate: Certificate) -> bytes:
+    """The fingerprint as lftp writes it."""
+    return certificate.sha1.encode("ascii")
+
+
+@dataclass(slots=True)
+class Replacements:
+    """What stands in a copy of a setup for the certificates and fingerprints of the user's own.
+
+    Args:
+        originals: Every certificate that the setup holds.
+
+    Attributes:
+        twins: The lab's twin of each of these, by the original's DER.
+        pinned: The certificate of the lab whose fingerprint is written for each fingerprint of the user's, in upper
+            case; `fingerprints` fills it.
+    """
+
+    originals: Sequence[x509.Certificate]
+    twins: Mapping[bytes, Certificate] = field(init=False)
+    pinned: dict[bytes, Certificate] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        made = doubles(self.originals)
+        self.twins = {der(original): twin for original, twin in zip(self.originals, made, strict=True)}
+
+    def in_certificates(self, data: bytes) -> bytes:
+        """A file with each certificate replaced by its twin; all else stays."""
+        if not _PEM.search(data):
+            try:
+                return self._twin(x509.load_der_x509_certificate(data), Encoding.DER) or data
+            except ValueError:
+                return data
+        return _PEM.sub(self._replaced_pem, data)
+
+    def in_text(self, data: bytes, new: Callable[[], Certificate]) -> bytes:
+        """A text with each fingerprint replaced; letters stay upper or lower case, which lftp tells apart.
+
+        Args:
+            data: The text.
+            new: Makes a certificate for a fingerprint that belongs to none of the setup's certificates.
+        """
+        return _FINGERPRINT.sub(lambda match: self._replaced_fingerprint(match[0], new), data)
+
+    def _replaced_pem(self, match: re.Match[bytes]) -> bytes:
+        try:
+            original = x509.load_pem_x509_certificate(match[0])
+        except ValueError:
+            return match[0]
+        return (self._twin(original, Encoding.PEM) or match[0]).strip()
+
+    def _twin(self, original: x509.Certificate, encoding: Encoding) -> bytes | None:
+        twin = self.twins.get(der(original))
+        return None if twin is None else twin.x509.public_bytes(encoding)
+
+    def _replaced_fingerprint(self, text: bytes, new: Callable[[], Certificate]) -> bytes:
+        known = text.upper()
+        if known not in self.pinned:
+            self.pinned[known] = self._whose(known) or new()
+        made = sha1_of(self.pinned[known])
+        return made.lower() if text == text.lower() and text != known else made
+
+    def _whose(self, fingerprint: bytes) -> Certificate | None:
+        for original in self.originals:
+            if original.fingerprint(hashes.SHA1()).hex(":").upper().encode() == fingerprint:  # noqa: S303 - lftp's
+                return self.twins[der(original)]
+        return None
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    """A certificate's DER: what tells it from others."""
+    return certificate.public_bytes(Encoding.DER)
+
+
+def self_signed(host: str) -> Certificate:
+    """A self-signed certificate for a host, as `openssl req -x509` makes it."""
+    return issue({"own": CertificateSpec(common_name=_common_name(host), names=(host.rstrip("."),))})["own"]
+
+
+def issued(by: Certificate, host: str, *, not_after: str = "+365d") -> Certificate:
+    """A leaf for a host, signed by an authority that the lab has the key of.
+
+    Args:
+        by: The authority.
+        host: A name or an address.
+        not_after: As in `CertificateSpec`.
+    """
+    name = host.rstrip(".")
+    leaf = CertificateSpec(
+        issuer="authority", common_name=_common_name(host), names=(name,), not_before="-30d", not_after=not_after
+    )
+    specs = {"authority": CertificateSpec(common_name="an authority", names=(), ca=True), "leaf": leaf}
+    return issue(specs, given={"authority": by})["leaf"]
+
+
+def authority(name: str) -> Certificate:
+    """A new authority."""
+    return issue({"authority": CertificateSpec(common_name=name, names=(), ca=True)})["authority"]
+
+
+def _common_name(host: str) -> str:
+    return host if len(host) <= 64 else ""
+
+
+def names_of_san(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The names of the SAN alone."""
+    try:
+        san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return (*san.get_values_for_type(x509.DNSName), *map(str, san.get_values_for_type(x509.IPAddress)))

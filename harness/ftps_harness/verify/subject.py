@@ -1,0 +1,170 @@
+"""What is verified: an rc file, a folder such as ~/.lftp, or an lftp script, read from disk once and never written."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+RC: Final = ".lftp/rc"
+"""Where lftp looks first (docs/lftp.md, "The rc")."""
+
+XDG: Final = ".config/lftp/"
+"""Where lftp looks when there is no ~/.lftp (docs/lftp.md, "The rc")."""
+
+_FOLDERS: Final = {".lftp": ".lftp", "lftp": ".config/lftp"}
+"""The name of a folder of lftp's → where it belongs below HOME; any other name is taken for a copy of ~/.lftp."""
+
+_LARGEST: Final = 16 << 20
+"""Bytes that are read of one folder at most."""
+_MOST: Final = 2_000
+"""Files."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the setup.
+
+    Attributes:
+        path: Where the user has it.
+        data: Its content.
+        mode: Its permission bits.
+        owner: Its owner's number.
+    """
+
+    path: Path
+    data: bytes
+    mode: int
+    owner: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One thing that is verified.
+
+    Attributes:
+        given: What the user named.
+        rc: The rc's name below HOME, a key of `files`.
+        files: Name below HOME → the file that is there in the copy.
+        real_home: The user's HOME, whose path the copy has too.
+    """
+
+    given: str
+    rc: str
+    files: Mapping[str, File]
+    real_home: Path
+    outside: Mapping[str, File] = field(default_factory=dict)
+
+    @property
+    def hidden(self) -> bool:
+        """lftp does not read this rc: a folder ~/.lftp hides the one of XDG."""
+        return self.rc.startswith(XDG) and (self.real_home / ".lftp").is_dir()
+
+    @property
+    def rc_file(self) -> File:
+        """The rc."""
+        return self.files[self.rc]
+
+
+def load(given: str, home: Path) -> Subject:
+    """Read what the user named.
+
+    Args:
+        given: An rc file, or a folder that holds one called ``rc``.
+        home: The user's HOME.
+
+    Raises:
+        UsageError: It is not there, cannot be read, or holds no rc; a sentence that says what would be right.
+    """
+    path = Path(given).expanduser().absolute()
+    own = _status(path, given)
+    if stat.S_ISDIR(own.st_mode):
+        return _of_folder(given, path, home)
+    if not stat.S_ISREG(own.st_mode):
+        raise UsageError(f"{given}: neither a file nor a folder; name an rc file, or a folder that holds one")
+    if path.name == "rc":
+        return _of_folder(given, path.parent, home)
+    if path.name == ".lftprc":
+        return Subject(given, ".lftprc", {**_beside(home, ".lftp"), ".lftprc": _read(path)}, home)
+    return Subject(given, RC, {**_beside(home, ".lftp"), RC: _read(path)}, home)
+
+
+def _status(path: Path, given: str) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise UsageError(
+            f"{given}: {error.strerror}; name an rc file, a folder that holds one (such as ~/.lftp), or write "
+            "`-- COMMAND` for a command"
+        ) from None
+
+
+def _of_folder(given: str, folder: Path, home: Path) -> Subject:
+    base = _FOLDERS.get(folder.name, ".lftp")
+    files = {f"{base}/{name}": file for name, file in _below(folder)}
+    if f"{base}/rc" not in files:
+        raise UsageError(f"{given}: no file called rc in this folder; name the rc file itself")
+    return Subject(given, f"{base}/rc", files, home)
+
+
+def _beside(home: Path, name: str) -> dict[str, File]:
+    """What the user's own folder holds beside the rc: pins, mostly."""
+    folder = home / name
+    if not folder.is_dir():
+        return {}
+    skipped = {"rc", "cwd_history", "rl_history", "transfer_log", "log"}
+    return {f"{name}/{each}": file for each, file in _below(folder) if each.partition("/")[0] not in skipped}
+
+
+def _below(folder: Path) -> Iterator[tuple[str, File]]:
+    """Every readable file below a folder, links followed, up to `_MOST` files and `_LARGEST` bytes.
+
+    Raises:
+        UsageError: There is more.
+    """
+    count = size = 0
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(where, name)
+            try:
+                if not stat.S_ISREG(path.stat().st_mode):
+                    continue
+                file = _read(path)
+            except (OSError, UsageError):
+                if str(path.relative_to(folder)) == "rc":
+                    raise
+                continue
+            count, size = count + 1, size + len(file.data)
+            if count > _MOST or size > _LARGEST:
+                raise UsageError(
+                    f"{folder}: more than {_MOST} files or {_LARGEST >> 20} MiB; an lftp folder holds an rc and pins"
+                )
+            yield str(path.relative_to(folder)), file
+
+
+def _read(path: Path) -> File:
+    try:
+        own = path.stat()
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    if len(data) > _LARGEST:
+        raise UsageError(f"{path}: larger than {_LARGEST >> 20} MiB, which no lftp setup is")
+    return File(path, data, stat.S_IMODE(own.st_mode), own.st_uid)
+
+
+def read_outside(path: Path) -> File | None:
+    """A file that the setup names and that is neither below HOME nor in the system's trust store; None without it."""
+    try:
+        return _read(path) if path.is_file() else None
+    except (OSError, UsageError):
+        return None

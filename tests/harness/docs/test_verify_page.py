@@ -1,0 +1,29 @@
+"""docs/verify.md says what the tables of findings and trials say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ftps_harness.verify.explain import explain
+from ftps_harness.verify.findings import KINDS
+from ftps_harness.verify.trials import GENUINE, TRIALS
+
+PAGE = (Path(__file__).parents[3] / "docs/verify.md").read_text("utf-8")
+
+
+def test_every_finding_has_its_row() -> None:
+    rows = [
+        line for line in PAGE.split("## Findings")[1].split("## What is tried")[0].splitlines() if line[:3] == "| `"
+    ]
+    assert rows == [f"| `{kind.id}` | {kind.severity} | {kind.title} | {kind.cure} |" for kind in KINDS.values()]
+
+
+def test_every_trial_has_its_row() -> None:
+    rows = [
+        line for line in PAGE.split("## What is tried")[1].split("## Ignoring")[0].splitlines() if line[:3] == "| `"
+    ]
+    assert rows == [f"| `{trial.name}` | {trial.title} |" for trial in (GENUINE, *TRIALS)]
+
+
+def test_every_finding_can_be_explained() -> None:
+    assert {explain(kind).splitlines()[0].split()[0] for kind in KINDS} == set(KINDS)

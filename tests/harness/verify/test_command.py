@@ -1,0 +1,155 @@
+"""`ftps-lab verify` as it is called: exit codes, JSON, suppressions, and files that stay as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ftps_harness import cli
+
+if TYPE_CHECKING:
+    from ftps_harness.play.places.sealed import SealedPlaces
+    from ftps_lab.certificates import Certificate
+
+REFERENCE = (Path(__file__).parents[3] / "docs/reference.md").read_text("utf-8")
+QUICK = ["--only", "impostor-copy", "--only", "refuse-auth-502"]
+
+
+@pytest.fixture
+def home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_certificate: Certificate, places: SealedPlaces
+) -> Path:
+    """A HOME with a pin and `ftp:ssl-force`; skipped where there is no sandbox."""
+    assert places is not None
+    folder = tmp_path / ".lftp"
+    folder.mkdir(mode=0o700)
+    (folder / "server.crt").write_bytes(server_certificate.pem)
+    (folder / "rc").write_text('set ssl:ca-file "~/.lftp/server.crt"\nset ftp:ssl-force yes\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def state(folder: Path) -> dict[str, tuple[str, int, int]]:
+    return {
+        str(path): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns, path.stat().st_mode)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_good_setup(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = state(home)
+    assert cli.call(["verify", *QUICK]) == 0
+    assert capsys.readouterr().out.startswith("SAFE: ")
+    assert state(home) == before
+
+
+def test_a_bad_setup_names_the_line_and_the_cure(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rc = home / ".lftp/rc"
+    rc.write_text("# mine\nset ftp:ssl-force yes\nset ssl:verify-certificate no\n")
+    assert cli.call(["verify", *QUICK, "--github"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("NOT SAFE: 1 error. An impostor of the same name gets the password")
+    assert f"{rc}:3: set ssl:verify-certificate no" in out.replace("\n         ", "")
+    assert f"::error file={rc},line=3,title=no-verification::" in out
+    assert max(map(len, out.split("::error")[0].splitlines())) <= 80
+
+
+def test_the_json_is_what_the_reference_says(home: Path) -> None:
+    (home / ".lftp/rc").write_text("set ssl:verify-certificate no\n")
+    assert cli.call(["verify", *QUICK, "--json", "out.json"]) == 1
+    data = json.loads((home / "out.json").read_text())
+    said = set(re.findall(r"`(\w+)`", REFERENCE.split("### Of verify")[1].split("### Of matrix")[0]))
+    assert keys(data) - said <= {"path", "version", "tls", "dialect", "exposed", "accepted", "rejected"}
+    assert data["safe"] is False
+    assert data["summary"] == {"error": 2, "warning": 0, "note": data["summary"]["note"], "suppressed": 0}
+    found = {each["id"]: each for each in data["findings"]}
+    assert found["no-verification"]["where"]["line"] == 1
+    assert found["no-verification"]["proof"]["to"] == ["impostor"]
+    assert found["tls-not-required"]["where"] is None
+
+
+def keys(data: Any) -> set[str]:
+    if isinstance(data, list):
+        return set().union(*map(keys, data))
+    return set(data).union(*map(keys, data.values())) if isinstance(data, dict) else set()
+
+
+def test_several_setups_have_a_report_each(home: Path) -> None:
+    (home / "bad").write_text("set ssl:verify-certificate no\n")
+    assert cli.call(["verify", "~/.lftp", "bad", *QUICK, "--json", "out.json"]) == 1
+    data = json.loads((home / "out.json").read_text())
+    assert [each["safe"] for each in data["subjects"]] == [True, False]
+
+
+def test_fail_on(home: Path) -> None:
+    (home / ".lftp/server.crt").chmod(0o666)
+    assert cli.call(["verify", *QUICK, "--fail-on", "error"]) == 1
+    (home / ".lftp/server.crt").chmod(0o644)
+    with (home / ".lftp/rc").open("a") as rc:
+        rc.write("!true\n")
+    assert cli.call(["verify", *QUICK]) == 1
+    assert cli.call(["verify", *QUICK, "--fail-on", "error"]) == 0
+
+
+def test_a_finding_that_is_ignored_counts_for_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / ".lftp/rc").write_text('set ssl:ca-file "~/.lftp/server.crt"\n')
+    (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "tls-not-required"\nreason = "a VPN"\n')
+    assert cli.call(["verify", *QUICK]) == 0
+    assert "ignored: tls-not-required, because a VPN" in capsys.readouterr().out
+    (home / "ftps-lab.toml").write_text(
+        '[[verify.ignore]]\nid = "tls-not-required"\nreason = "a VPN"\nuntil = 2020-01-31\n'
+    )
+    assert cli.call(["verify", *QUICK]) == 1
+    (home / "ftps-lab.toml").write_text(
+        '[[verify.ignore]]\nid = "tls-not-required"\nhost = "other.example"\nreason = "a VPN"\n'
+    )
+    assert cli.call(["verify", *QUICK]) == 1
+
+
+def test_an_entry_without_its_finding_is_reported(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "no-verification"\nreason = "old"\n')
+    assert cli.call(["verify", *QUICK]) == 0
+    assert "ignores no-verification, which was not found" in capsys.readouterr().out.replace("\n  ", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere: No such file or directory; name an rc file"),
+        (["."], "no file called rc in this folder"),
+        (["--only", "impostor-cop"], "Did you mean"),
+        (["--explain", "no-verificatio"], "Did you mean"),
+        (["--system-rc", "none"], "--system-rc none: No such file or directory"),
+        (["--json", "none/out.json"], "there is no folder"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_bad_input_is_a_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["verify", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[verify.ignore]\n", "is not TOML"),
+        ('[[verify.ignore]]\nid = "no"\nreason = "x"\n', "id must be a finding's"),
+        ('[[verify.ignore]]\nid = "no-verification"\n', "give the reason"),
+        ('[[verify.ignore]]\nid = "no-verification"\nreason = "x"\nuntil = "soon"\n', "until must be a date"),
+        ('[[verify.ignore]]\nid = "no-verification"\nreason = "x"\nhosts = "x"\n', "there is no key 'hosts'"),
+        ("[verify]\nignored = 1\n", "there is only [[verify.ignore]]"),
+    ],
+)
+def test_a_bad_ftps_lab_toml_is_a_sentence(
+    home: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "ftps-lab.toml").write_text(text)
+    assert cli.call(["verify", *QUICK]) == 2
+    assert said in capsys.readouterr().err
