@@ -56,7 +56,6 @@ class PairResult:
         lftp: The build as measured; None where it could not be started.
         results: One for each scenario; fewer where Ctrl-C came first.
         seconds: From the first container to the last.
-        opening: Seconds of these until both containers answered.
     """
 
     build: str
@@ -64,7 +63,6 @@ class PairResult:
     lftp: Lftp | None
     results: tuple[ScenarioResult, ...]
     seconds: float
-    opening: float = 0.0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -159,7 +157,6 @@ class _Playing:
         self._pair = pair
         self._watcher = watcher
         self._client: Lftp | None = None
-        self._opening = 0.0
         self._began = time.monotonic()
         self._took: float | None = None
 
@@ -178,7 +175,7 @@ class _Playing:
         self._watcher.began(self._pair)
         try:
             with open_pair(self._pair) as opened:
-                self._client, self._opening = opened.lftp, time.monotonic() - self._began
+                self._client = opened.lftp
                 for scenario in scenarios:
                     self._add(run_scenario(scenario, opened.lftp, options(self._pair), opened.place))
                     opened.check()
@@ -196,9 +193,7 @@ class _Playing:
     def result(self) -> PairResult:
         """What came of it so far."""
         took = time.monotonic() - self._began if self._took is None else self._took
-        return PairResult(
-            self._pair.build.name, self._pair.kind.name, self._client, tuple(self.results), took, self._opening
-        )
+        return PairResult(self._pair.build.name, self._pair.kind.name, self._client, tuple(self.results), took)
 
     def _add(self, result: ScenarioResult) -> None:
         process.check_interruption()  # its lftp was killed: this is no result

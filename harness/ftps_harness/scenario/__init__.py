@@ -10,10 +10,9 @@ from ftps_harness.scenario.expectations import expectation
 from ftps_harness.scenario.model import Expect, Outline, Scenario, Server, Source, Step
 from ftps_harness.scenario.parsing import id_of, load, outline, parse
 from ftps_harness.scenario.patterns import relative_seconds
-from ftps_harness.scenario.problems import Problem, ScenarioError
+from ftps_harness.scenario.problems import ScenarioError
 from ftps_harness.scenario.substitution import placeholders, substitute
 from ftps_harness.scenario.tables import (
-    Control,
     ExpectedVerdict,
     Reason,
     Receiver,
@@ -23,12 +22,10 @@ from ftps_harness.scenario.tables import (
 from ftps_harness.words import Dialect
 
 __all__ = [
-    "Control",
     "Dialect",
     "Expect",
     "ExpectedVerdict",
     "Outline",
-    "Problem",
     "Reason",
     "Receiver",
     "Scenario",

@@ -7,7 +7,6 @@ reads standard error and the debug log; `log_notes` reads what stands in the deb
 
 from ftps_harness.client.messages.fingerprints import named_certificates
 from ftps_harness.client.messages.log_notes import is_about_setup, log_notes
-from ftps_harness.client.messages.tables import Kind
 from ftps_harness.client.messages.words import (
     Word,
     complaints,
@@ -22,7 +21,6 @@ from ftps_harness.client.messages.words import (
 )
 
 __all__ = [
-    "Kind",
     "Word",
     "complaints",
     "connects",
