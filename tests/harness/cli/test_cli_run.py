@@ -20,7 +20,6 @@ from tests.waiting import started, until
 
 from ftps_harness import cli
 from ftps_harness.errors import HarnessError
-from ftps_harness.play import runner
 from ftps_harness.play.actions import tasks
 from ftps_harness.scenario.template import scenario_template
 
@@ -252,7 +251,7 @@ class TestReports:
                 raise ZeroDivisionError("sabotage")
             populate(root, secrets)
 
-        monkeypatch.setattr(runner, "populate", broken)
+        monkeypatch.setattr("ftps_harness.play.session.populate", broken)
         code, out, _ = call(capsys, "--json", "all.json")
         assert code == 3
         assert "ERROR mine/a: unexpected ZeroDivisionError in test_cli_run.py" in out
