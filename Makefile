@@ -3,7 +3,7 @@ BIN := .venv/bin
 .PHONY: run test test-containers matrix check bench lock schema format wheel-test setup images clean
 
 run: setup
-	$(BIN)/ftps-lab run -j 8 $(ARGS)
+	$(BIN)/ftps-lab run -j 10 $(ARGS)
 
 matrix: setup images
 	$(BIN)/ftps-lab matrix $(ARGS)

@@ -203,7 +203,9 @@ class _Call:
         with terminal.progress(len(self._scenarios)) as bar:
             watch = _Watch(self._scenarios, terminal, bar)
             try:
-                played = play_all(self._scenarios, play, watch, jobs=jobs, fail_fast=wanted.fail_fast)
+                played = play_all(
+                    self._scenarios, play, watch, jobs=jobs, fail_fast=wanted.fail_fast, cost=_repetitions
+                )
             except BaseException:
                 runs.append(self._build_run(client, Played(watch.results, interrupted=True), began))
                 raise
@@ -288,6 +290,11 @@ class _Watch:
         for each in self._order:
             if each in self._held:
                 self._terminal.row(self._held.pop(each))
+
+
+def _repetitions(scenario: Scenario) -> int:
+    """What makes a scenario long: how often it runs lftp once more for the same step."""
+    return sum(step.repeat - 1 for step in scenario.steps)
 
 
 def _say(problems: Iterable[str]) -> None:

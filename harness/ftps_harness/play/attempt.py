@@ -17,7 +17,7 @@ from ftps_harness.play.actions.marks import Marks
 from ftps_harness.play.actions.tasks import errands, files_below
 from ftps_harness.play.login import Login
 from ftps_harness.play.scene import situation, watch
-from ftps_harness.verdict.hiding import may_be_script, may_hide
+from ftps_harness.verdict.hiding import may_hide, scripts_among
 from ftps_harness.verdict.judgement import Seen
 from ftps_harness.verdict.outcome import conclude
 from ftps_lab import disk
@@ -208,11 +208,16 @@ def _told(scene: Scene, request: Request) -> list[str]:
     texts = [request.rc or "", *request.run]
     by_itself = {scene.home.home / name for name in START_UP}
     unread = list(files_below(scene.home.home))
-    while named := [path for path in unread if path in by_itself or may_be_script(path.name, texts)]:
+    while named := _scripts(unread, by_itself, texts):
         unread = [path for path in unread if path not in named]
         contents = [disk.read(path) for path in named if path.stat().st_size <= _SCRIPT]
         texts += [content.decode("utf-8", "replace") for content in contents if b"\0" not in content]
     return texts
+
+
+def _scripts(paths: Sequence[Path], by_itself: set[Path], texts: Sequence[str]) -> list[Path]:
+    names = scripts_among((path.name for path in paths), texts)
+    return [path for path in paths if path in by_itself or path.name in names]
 
 
 def _files_at_hand(scene: Scene, request: Request) -> Iterator[Path]:

@@ -86,6 +86,7 @@ def play_all(
     *,
     jobs: int = 1,
     fail_fast: bool = False,
+    cost: Callable[[Item], float] | None = None,
 ) -> Played[Result]:
     """Run them in `jobs` threads.
 
@@ -95,12 +96,17 @@ def play_all(
         watcher: Is told.
         jobs: How many at a time.
         fail_fast: Begin no more after the first that failed or broke.
+        cost: With several at a time the items that cost most begin first, so that none of them runs alone at the end;
+            those that cost the same keep their order.
 
     Raises:
         HarnessError: No thread can be started.
         Exception: Whatever `play` or the watcher raises; everything is ended first.
     """
-    band = _Band(items, play, fail_fast=fail_fast)
+    order = list(enumerate(items))
+    if cost is not None and jobs > 1:
+        order.sort(key=lambda numbered: -cost(numbered[1]))
+    band = _Band(order, play, fail_fast=fail_fast)
     problem = ""
     with signals.told(band.interrupt):
         try:
@@ -128,9 +134,9 @@ class _Event(Generic[Item, Result]):
 class _Band(Generic[Item, Result]):
     """The threads that play."""
 
-    def __init__(self, items: Sequence[Item], play: Callable[[Item], Result], *, fail_fast: bool) -> None:
+    def __init__(self, items: Sequence[tuple[int, Item]], play: Callable[[Item], Result], *, fail_fast: bool) -> None:
         self.results: dict[int, Result] = {}
-        self._waiting = iter(enumerate(items))
+        self._waiting = iter(items)
         self._play = play
         self._fail_fast = fail_fast
         self._events: queue.SimpleQueue[_Event[Item, Result]] = queue.SimpleQueue()

@@ -148,13 +148,13 @@ class Home:
         return self.home, self.elsewhere, self.downloads, self.uploads, *self.private
 
     def clear(self) -> None:
-        """Empty the folders for downloads and for temporary files, of which each run begins with its own.
+        """Empty the folders for downloads, temporary files and logs: each run begins with none.
 
         Raises:
             HarnessError: It cannot be made again.
             LabError: Something in it cannot be looked at, or removed.
         """
-        for folder in (self.downloads, *self.private):
+        for folder in (self.downloads, self.logs, *self.private):
             with _sentence(f"cannot empty {folder}"):
                 if not any(disk.below(folder)):
                     continue

@@ -35,30 +35,48 @@ def may_hide(texts: Iterable[str], home: Path | None) -> bool:
     return any(_hides(command, home) for text in texts for command in syntax.commands(text))
 
 
-def may_be_script(name: str, texts: Iterable[str]) -> bool:
-    """Whether lftp may read the file of this name as a script: something other than a plain transfer names it.
+def scripts_among(names: Iterable[str], texts: Iterable[str]) -> set[str]:
+    """The files that lftp may read as scripts, by name: something other than a plain transfer names them.
 
-    What was transferred is content, and random content can look like a command (three random bytes hold a ``|`` in one
-    of 85 runs).
+    What was transferred is content, and random content can look like a command: three random bytes hold a ``|``, or
+    begin with ``!``, in one of 64 runs. Nor does a command of one word name any file: it has no argument. Each line of
+    a certificate is one, and any two letters stand somewhere in one of six certificates.
+
+    Args:
+        names: The names of files.
+        texts: The rc, what is run, and scripts.
     """
-    commands = [command for text in texts for command in syntax.commands(text)]
-    aliases = any(_may_alias(command) for command in commands)
-    naming = (command for command in commands if _names(command.text, name))
-    return any(aliases or not _only_transfers(command) for command in naming)
+    read = [_Read(command) for text in texts for command in syntax.commands(text)]
+    aliases = any(_may_alias(command) for command in read)
+    naming = [command for command in read if _has_argument(command) and (aliases or not _only_transfers(command))]
+    return {name for name in names if any(_names(command, name) for command in naming)}
 
 
-def _may_alias(command: syntax.Command) -> bool:
+class _Read:
+    """A command and its words."""
+
+    def __init__(self, command: syntax.Command) -> None:
+        self.text = command.text
+        self.shell = command.shell
+        self.words = syntax.words(command.text)
+
+
+def _may_alias(command: _Read) -> bool:
     """Whether a word may mean ``alias``: lftp takes abbreviations, and ``eval`` runs what words make up."""
-    return "alias" in command.text or any("alias".startswith(word) for word in syntax.words(command.text))
+    return "alias" in command.text or any("alias".startswith(word) for word in command.words)
 
 
-def _names(command: str, name: str) -> bool:
-    return name in command or any(name in word for word in syntax.words(command))
+def _names(command: _Read, name: str) -> bool:
+    return name in command.text or any(name in word for word in command.words)
 
 
-def _only_transfers(command: syntax.Command) -> bool:
+def _has_argument(command: _Read) -> bool:
+    return command.shell or len(command.words) > 1
+
+
+def _only_transfers(command: _Read) -> bool:
     joined = "&&" in command.text or "||" in command.text or "(" in command.text
-    return not command.shell and not joined and _TRANSFERS.issuperset(syntax.words(command.text)[:1])
+    return not command.shell and not joined and _TRANSFERS.issuperset(command.words[:1])
 
 
 def _hides(command: syntax.Command, home: Path | None) -> bool:

@@ -249,7 +249,7 @@ class TestWithContainers:
         """A matrix in another process, at the moment that its containers run."""
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
         running = subprocess.Popen(
-            [*COMMAND, "document/pin-detects-impostor", "attack/data-interceptor", *ONE_PAIR],
+            [*COMMAND, "document/pin-detects-impostor", "attack/data-interceptor-uploads", *ONE_PAIR],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -93,6 +93,23 @@ def test_as_many_run_at_a_time_as_asked() -> None:
     assert len(play_all(SCENARIOS, play, Watcher(), jobs=3).results) == 6
 
 
+@pytest.mark.parametrize(("jobs", "first"), [(1, [0]), (2, [4, 2]), (3, [4, 2, 0])])
+def test_what_costs_most_begins_first(jobs: int, first: list[int]) -> None:
+    """One at a time, everything keeps its order: nothing would be gained."""
+    costs = {"area/2": 5.0, "area/4": 9.0}
+    together = threading.Barrier(jobs, timeout=20)
+    begun: list[str] = []
+
+    def play(scenario: Scenario) -> ScenarioResult:
+        begun.append(scenario.id)
+        together.wait()
+        return passing(scenario)
+
+    played = play_all(SCENARIOS, play, Watcher(), jobs=jobs, cost=lambda scenario: costs.get(scenario.id, 0.0))
+    assert [result.scenario for result in played.results] == SCENARIOS
+    assert set(begun[:jobs]) == {f"area/{number}" for number in first}
+
+
 @pytest.mark.parametrize("status", ["fail", "error"])
 def test_fail_fast_begins_nothing_more(status: Literal["fail", "error"]) -> None:
     def play(scenario: Scenario) -> ScenarioResult:

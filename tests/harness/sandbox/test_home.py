@@ -110,6 +110,14 @@ def test_a_copy_has_home_and_uploads_and_a_life_of_its_own(tmp_path: Path) -> No
         assert home.root.exists()
 
 
+def test_logs_are_cleared(tmp_path: Path) -> None:
+    """The words of an earlier run would be looked at again, and tell a setup that it ran before."""
+    with Home(tmp_path) as home:
+        (home.logs / "0123.marks").write_bytes(b"end-0123")
+        home.clear()
+        assert not list(home.logs.iterdir())
+
+
 def test_downloads_are_cleared(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         (home.downloads / "mirror").mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftps_harness.verdict import hiding
-from ftps_harness.verdict.hiding import may_be_script, may_hide
+from ftps_harness.verdict.hiding import may_hide, scripts_among
 
 HOME = Path("/h")
 PIECES = [
@@ -81,7 +81,13 @@ def test_a_certificate_hides_nothing() -> None:
 @pytest.mark.parametrize("line", ["get 3B -o 3B.got", "set net:max-retries 1; mput 3B 64K"])
 def test_what_is_only_transferred_is_no_script(line: str) -> None:
     """Three random bytes hold a ``|`` or begin with ``!`` in 1 of 64 runs; they are content, not commands."""
-    assert not may_be_script("3B", [line])
+    assert not scripts_among(["3B"], [line])
+
+
+def test_a_certificate_names_no_script() -> None:
+    """Its base64 holds ``3B`` in one of six certificates, and is read because the rc names its file."""
+    pem = "-----BEGIN CERTIFICATE-----\nMIIBSjCB3B2gAwIBAgIU\n3B==\n-----END CERTIFICATE-----\n"
+    assert not scripts_among(["3B"], ["set ssl:ca-file ~/.lftp/mycert.crt", "put 3B", pem])
 
 
 @pytest.mark.parametrize(
@@ -96,16 +102,17 @@ def test_what_is_only_transferred_is_no_script(line: str) -> None:
         ["al put source; put 3B"],
         ["eval al put source", "put 3B"],
         ["!cat 3B"],
+        ["!./3B"],
         ["queue source 3B"],
     ],
 )
 def test_what_anything_else_names_may_be_a_script(lines: list[str]) -> None:
-    assert may_be_script("3B", lines)
+    assert scripts_among(["3B"], lines)
 
 
 def test_what_no_command_names_is_no_script() -> None:
-    assert not may_be_script("3B", ["source other; get x", "ls"])
+    assert not scripts_among(["3B"], ["source other; get x", "ls"])
 
 
 def test_a_script_may_be_named_with_a_backslash() -> None:
-    assert may_be_script("a b", ["source a\\ b"])
+    assert scripts_among(["a b"], ["source a\\ b"])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from dataclasses import dataclass
 
 _PLAIN = re.compile(r"[^\\\"';\n&|]+")
 """What ends no command and quotes nothing."""
+_LETTERS = {
+    "": re.compile(r"[^\\\"'>|\s]+"),
+    '"': re.compile(r'[^\\"]+'),
+    "'": re.compile(r"[^\\']+"),
+}
+"""Inside of which quote: what belongs to a word as it stands. A certificate is one word of a thousand letters."""
 
 _NAMES = frozenset(
     [
@@ -111,6 +118,7 @@ class Command:
     shell: bool = False
 
 
+@functools.lru_cache(maxsize=128)  # the rc and its certificates are read after each run of lftp
 def commands(line: str) -> tuple[Command, ...]:
     """The commands of a line, in order; comments are left out, and aliases are not expanded."""
     found: list[Command] = []
@@ -162,6 +170,9 @@ def words(command: str) -> list[str]:
     found: list[str] = []
     word, quote, begun, at = "", "", False, 0
     while at < len(command):
+        if plain := _LETTERS[quote].match(command, at):
+            word, at = word + plain[0], plain.end()
+            continue
         character = command[at]
         if character == "\\" and at + 1 < len(command) and _quotable(command[at + 1], quote):
             word, begun, at = word + command[at + 1], True, at + 1
