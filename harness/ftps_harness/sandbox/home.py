@@ -140,7 +140,9 @@ class Home:
 
         Always the same path: an rc could tell a step from its control by another.
         """
-        return self._write(self.logs / "lftp.log", b"", private=True)
+        path = self._write(self.logs / "lftp.log", b"", private=True)
+        os.utime(path, (0, 0))  # nor by its time: an rc is read before lftp writes here
+        return path
 
     @property
     def reach(self) -> tuple[Path, ...]:
