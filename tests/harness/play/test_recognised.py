@@ -39,7 +39,7 @@ def seen(result: ScenarioResult) -> list[str]:
 
 def look_alike(play: Play, expect: str, rc: str | None, place: Place | None = None) -> str:
     """What an rc sees in a step, which is what it sees in its control."""
-    look = "env | sort; pwd; find ~/.. -type f ! -name rc ! -name 'put-*' -printf '%P %m %s %T@\\n' | sort"
+    look = "env | sort; pwd; find ~/.. -type f -printf '%P %m %s %T@\\n' | sort"
     rc = f"!{look}; echo run >> ~/.lftp/runs; cat ~/.lftp/runs; echo the end\n{play.pin if rc is None else rc}"
     result = play(play.step(expect, rc=rc), place=place)
     assert result.status == "pass", result.steps[0].why

@@ -178,3 +178,54 @@ class TestWhatWasToBeTransferred:
     def test_a_folder_that_is_there(self, sabotage: Saboteur, run: str) -> None:
         result = sabotage("mkdir sub; ls", run)
         assert result.status == "pass", result.steps[0].why
+
+    @pytest.mark.parametrize(
+        ("alias", "run"),
+        [
+            ('rm "command rm b; echo"', "rm a"),
+            ('mrm "command echo"', "mrm a*"),
+            ('rmdir "command mkdir x; echo"', "rmdir sub"),
+            ('mkdir "command mkdir other; echo"', "mkdir wanted"),
+            ('mv "command mv b c; echo"', "mv a c"),
+            ('cat "command cat b; echo"', "cat a"),
+            ('chmod "command chmod 600 b; echo"', "chmod 600 a"),
+            ('cls "command echo"', "cls"),
+            ('find "command echo"', "find"),
+            ('get "command get b -o a; echo"', "get a"),
+            ('mget "command echo"', "mget -c * -O down"),
+            ('mirror "command echo"', "mirror sub down"),
+            ('mirror "command mirror sub; echo"', "mirror nothing sub"),
+            ('mirror "command mirror -x a"', "mirror sub new"),
+            ('mirror "command mirror -R up up2; echo"', "mirror -R down up # exclude"),
+            ('mirror "command mirror -R up up2; echo"\n# exclude', "mirror -R down up"),
+        ],
+    )
+    def test_an_alias_that_does_something_else(self, sabotage: Saboteur, alias: str, run: str) -> None:
+        before = ["command mkdir sub", "command put a b", "command put a -o sub/a", "!mkdir -p up down; cp a down"]
+        rc = f"{sabotage.pin}set xfer:clobber yes\nalias {alias}\n"
+        result = sabotage(*before, run, rc=rc, a=A, b=B)
+        assert result.status != "pass"
+        assert verdict(result) in {"failed", "inconclusive"}
+
+    @pytest.mark.parametrize(
+        "run",
+        [
+            ["rm a; rm -f b; rmdir sub/empty; mkdir -p x/y; mv sub z; ls z"],
+            ["chmod 600 a; cat a; cat sub/a; mget a b -O down; mirror sub new; mirror -c sub down; find; cls; ls; cls"],
+            ["mirror sub", "mirror . all", "cd sub; mirror", "rm a"],
+            ["mirror sub other/; mirror -R down up; rm -r sub"],
+        ],
+    )
+    def test_what_the_server_heard_is_accepted(self, sabotage: Saboteur, run: list[str]) -> None:
+        before = ["mkdir sub; mkdir sub/empty", "put a b", "put a -o sub/a", "!mkdir down; mkdir here; cp a down"]
+        rc = f"{sabotage.pin}set xfer:clobber yes\n"
+        result = sabotage(*before, "lcd here", *(line.replace("down", "../down") for line in run), rc=rc, a=A, b=B)
+        assert result.status == "pass", result.steps[0].why
+
+
+@pytest.mark.parametrize("line", ["module /tmp/m.so", "modu /tmp/m.so", 'alias x "module /tmp/m.so"\nx'])
+def test_code_of_the_setups_in_lftp_itself(sabotage: Saboteur, line: str) -> None:
+    """It could write lftp's log: whether or not there was a compiler for it."""
+    result = sabotage("list", rc=f"{sabotage.pin}{line}\n")
+    assert verdict(result) == "inconclusive"
+    assert "lftp load a module" in contradictions(result)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ftps_harness.client import messages
+from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions.literals import Literal
 from ftps_harness.play.actions.tasks import holds_payload
 from ftps_harness.play.actions.transferred import doubts
 from ftps_harness.verdict.observations import ClientAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ftps_harness.client.lftp import Run
     from ftps_harness.client.messages import Word
     from ftps_harness.play.actions.evidence import Errand, Evidence
     from ftps_harness.play.actions.local_files import Local
     from ftps_harness.sandbox.secrets import Secrets
+
+_MODULE = re.compile(r"\bmodule\s")
 
 
 def client_account(
@@ -68,11 +72,18 @@ def client_account(
         holds_payload=holds_payload(evidence, secrets),
         complaints=complaints,
         connects=messages.connects(run.log),
-        cut=run.cut,
+        cut=(*run.cut, *_loaded(evidence)),
         may_hide=evidence.may_hide,
         tried=not log or messages.tried(run.log),
         named=messages.named_certificates(run.log),
     )
+
+
+def _loaded(evidence: Evidence) -> Iterator[str]:
+    """Code of the setup's in lftp itself, which can write lftp's log and hide what it likes."""
+    commands = (command for text in evidence.told for command in syntax.commands(text) if not command.shell)
+    if any(_MODULE.search(each.text) or ["module"] in [read[:1] for read in syntax.simple(each)] for each in commands):
+        yield "a command has lftp load a module: nobody can say whose word lftp's is"
 
 
 def _complaints(todo: Sequence[Errand], said: bytes) -> tuple[Word, ...]:

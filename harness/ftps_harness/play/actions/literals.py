@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 import secrets as randomness
 from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp import syntax
+from ftps_harness.play.actions import meant
 from ftps_harness.play.actions.evidence import Errand, holds, sha256
-from ftps_harness.play.actions.reverse import unsent
+from ftps_harness.play.actions.reverse import is_reverse, unsent
 from ftps_harness.play.actions.transferred import lost
 from ftps_harness.verdict.observations import Task
-from ftps_lab.testimony import FILES, UPLOADS
+from ftps_lab.testimony import FILES, LISTINGS, UPLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +27,27 @@ _REFUSED = 400
 """The first reply code that says no (RFC 959 section 4.2.1)."""
 
 
-_ASKS = {
-    **dict.fromkeys(("put", "mput"), UPLOADS),
-    **dict.fromkeys(("get", "mget", "pget"), frozenset({"RETR"})),
-    **dict.fromkeys(("rm", "mrm"), frozenset({"DELE", "RMD", "XRMD"})),
-    "mkdir": frozenset({"MKD", "XMKD"}),
-    "mv": frozenset({"RNFR"}),
+_LISTS = LISTINGS | {"STAT"}
+_REMOVES = frozenset({"DELE", "RMD", "XRMD"})
+_RETRIEVES = frozenset({"RETR"})
+_ANY = {
+    "mput": UPLOADS,
+    "put": UPLOADS,
+    "mget": _RETRIEVES,
+    "mrm": _REMOVES,
+    **dict.fromkeys(("ls", "cls", "nlist", "rels", "recls", "renlist", "find", "du", "mirror"), _LISTS),
 }
 """lftp's command → the FTP commands of which the server must hear one (RFC 959 section 4.1)."""
+
+_EACH = {
+    **dict.fromkeys(("get", "get1", "pget", "cat", "more", "zcat", "zmore", "bzcat", "bzmore"), _RETRIEVES),
+    "rm": _REMOVES,
+    "rmdir": _REMOVES,
+    "mkdir": frozenset({"MKD", "XMKD"}),
+    "mv": frozenset({"RNFR"}),
+    "chmod": frozenset({"SITE"}),
+}
+"""The same, and of each file that the command names."""
 
 
 class Literal(Errand):
@@ -119,17 +135,11 @@ class Literal(Errand):
     def _asked_for(self, testimony: Testimony) -> bool:
         """Whether the server heard of what each command is for: an alias could have made it another one.
 
-        A transfer that goes on with ``-c`` may have nothing left to ask for, and a URL names another server.
+        A transfer that goes on with ``-c`` may have nothing left to ask for, and a URL names another server. A listing
+        may come from lftp's cache, so one is enough for all.
         """
-        heard = {command.verb for command in testimony.commands}
-        simple = (
-            words for each in self._commands if not each.background and not each.shell for words in syntax.simple(each)
-        )
-        for name, *words in simple:
-            elsewhere = any("://" in word or word.startswith(("file:", "-c")) for word in words)
-            if name in _ASKS and not elsewhere and heard.isdisjoint(_ASKS[name]):
-                return False
-        return True
+        own = (each for each in self._commands if not each.background and not each.shell)
+        return all(_is_heard(words, testimony) for each in own for words in syntax.simple(each))
 
     def _came_to_an_end(self, evidence: Evidence) -> bool:
         """Whether each command succeeded; the last one may be the end of lftp, as a script's ``bye`` is."""
@@ -146,6 +156,32 @@ class Literal(Errand):
             for command in testimony.commands
             if command.verb in FILES
         )
+
+
+def _is_heard(words: Sequence[str], testimony: Testimony) -> bool:
+    name, *rest = words
+    if any("://" in word or word.startswith(("file:", "-c")) for word in rest):
+        return True
+    if name in _ANY and not (name == "mirror" and is_reverse(rest)):
+        heard = {command.verb for command in testimony.commands} | {transfer.verb for transfer in testimony.transfers}
+        return not heard.isdisjoint(_ANY[name])
+    return all(_is_told(file, _EACH[name], testimony) for file in _files(name, rest)) if name in _EACH else True
+
+
+def _files(name: str, words: Sequence[str]) -> list[str]:
+    """The names on the server of the files that a command of `_EACH` is for; empty for one that a pattern means."""
+    if name in {"get", "get1", "pget"}:
+        named = [source for source, _, _ in meant.named(words, many=False) or [("", None, "")]]
+    else:
+        named = [word for word in words if not word.startswith("-")]
+        named = {"mv": named[:1], "chmod": named[1:]}.get(name, named)
+    return ["" if re.search(r"[*?\[]", each) else posixpath.basename(each.rstrip("/")) for each in named]
+
+
+def _is_told(file: str, verbs: frozenset[str], testimony: Testimony) -> bool:
+    """Whether the server heard one of these of a file; of any where the name is not known."""
+    heard = [command.argument.rstrip("/") for command in testimony.commands if command.verb in verbs]
+    return any(not file or posixpath.basename(each) == file or each.endswith(f" {file}") for each in heard)
 
 
 def write(word: str, file: Path) -> str:

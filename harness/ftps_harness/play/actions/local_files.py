@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from ftps_lab.testimony import Transfer
 
+NOTES = frozenset({"transfer_log", "cwd_history", "rl_history", "log", "bookmarks"})
+"""What lftp writes below ``~/.lftp`` while it works: uploaded, they have changed before anybody can compare them."""
+
 _MANY, _LARGE = 1000, 64 << 20
 """How many files of a folder are looked at that a command names, and up to which size."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions.evidence import sha256
+from ftps_harness.play.actions.reverse import chooses, is_plain, is_reverse
 from ftps_lab import disk
 from ftps_lab.testimony import UPLOADS
 
@@ -74,12 +75,13 @@ def amiss(commands: Sequence[syntax.Command], evidence: Evidence, local: Local) 
         local: The files on lftp's side, as they were before and after it.
     """
     yield from _strayed(commands, evidence)
+    yield from _missing(commands, evidence)
     meant = list(_meant(commands, evidence, local))
     for number, each in enumerate(meant):
         later = meant[number + 1 :]
         if each.up and not _arrived(each, later, evidence, local):
             yield f"{each.name!r} was to be uploaded as {each.remote_name!r}: the server's file does not hold the same"
-        elif not each.up and not _brought(each, later, evidence, local):
+        elif not each.up and not _brought(each, later, evidence):
             yield f"{each.remote_name!r} was to be downloaded as {each.name!r}: that file does not hold the same"
 
 
@@ -97,22 +99,26 @@ def _strayed(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator
 
 
 def _went(goal: str, evidence: Evidence, *, anywhere: bool) -> bool:
-    """Whether the server agreed to be led to a folder, below wherever the login begins, or removed one of its name."""
+    """Whether the server agreed to be led to a folder, below wherever the login begins,."""
     now: dict[int, str] = {}
     for command in evidence.testimony.commands:
         if command.reply is None or command.reply >= _REFUSED:
             continue
-        if command.verb in _REMOVING and posixpath.basename(command.argument) == posixpath.basename(goal):
-            return True
         if command.verb in _FOLDERS:
             to = ".." if command.verb in _UPWARDS else command.argument
             now[command.connection] = posixpath.normpath(posixpath.join(now.get(command.connection, "/"), to))
             if now[command.connection].endswith(f"/{goal}"):
                 return True
-    if not anywhere:
-        return False
+    if _removed(goal, evidence) or not anywhere:
+        return _removed(goal, evidence)
     folders = (path for path, _ in disk.below(evidence.root) if path.is_dir())
     return any(f"/{path.relative_to(evidence.root)}".endswith(f"/{goal}") for path in folders)
+
+
+def _removed(folder: str, evidence: Evidence) -> bool:
+    """Whether the server removed or renamed a folder of this name: it had one."""
+    gone = (c for c in evidence.testimony.commands if c.verb in _REMOVING and c.reply and c.reply < _REFUSED)
+    return any(posixpath.basename(each.argument.rstrip("/")) == posixpath.basename(folder) for each in gone)
 
 
 def _flat(commands: Sequence[syntax.Command]) -> list[list[str]]:
@@ -133,11 +139,13 @@ def _arrived(meant: _Meant, later: Iterable[_Meant], evidence: Evidence, local: 
     return not ours.isdisjoint(stored | there)
 
 
-def _brought(meant: _Meant, later: Iterable[_Meant], evidence: Evidence, local: Local) -> bool:
-    if meant.local is None or any(each.local == meant.local for each in later) or not local.at(meant.local):
+def _brought(meant: _Meant, later: Iterable[_Meant], evidence: Evidence) -> bool:
+    if meant.local is None or any(each.local == meant.local for each in later):
         return True
+    if not meant.local.is_relative_to(evidence.home.parent):
+        return True  # /dev/null, say: `transferred` tells that nobody looks there
     if not disk.is_file(meant.local):
-        return True
+        return meant.changed_later
     asked = any(c.verb == "RETR" and _is(c.argument, meant) for c in evidence.testimony.commands)
     if meant.changed_later and asked and not _resumed(evidence):
         return True
@@ -188,9 +196,9 @@ def _meant(commands: Sequence[syntax.Command], evidence: Evidence, local: Local)
             there = _leads(there, words)
         elif name in _MOVING:
             here, there = (None, None) if name in _SCRIPTS else (here, None)
-        elif name in _UP | _DOWN and (named := _named(words, many=name in _MANY)) is not None:
+        elif name in _UP | _DOWN and (files := named(words, many=name in _MANY)) is not None:
             changed = any(later[0] in {"!", "shell"} for later in flat[number + 1 :])
-            for source, target, base in named:
+            for source, target, base in files:
                 reader = _Reader(evidence, local, here, there, changed)
                 yield from reader.read(source, target, base, up=name in _UP, many=name in _MANY)
 
@@ -205,7 +213,7 @@ def _leads(there: str | None, words: Sequence[str]) -> str | None:
     return None if there is None else posixpath.normpath(f"/{there}/{word.lstrip('~')}").lstrip("/")
 
 
-def _named(words: Sequence[str], *, many: bool) -> list[tuple[str, str | None, str]] | None:
+def named(words: Sequence[str], *, many: bool) -> list[tuple[str, str | None, str]] | None:
     """Source, target and base of a transfer's words; None if an option says what is not known here."""
     found: list[tuple[str, str | None, str]] = []
     base, at = "", 0
@@ -260,3 +268,57 @@ class _Reader:
         visible = (each for each in names if name.startswith(".") or not each.startswith("."))
         matching = (each for each in visible if fnmatch.fnmatchcase(each, name))
         yield from (str(PurePosixPath(folder, each)) for each in sorted(matching))
+
+
+def _missing(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator[str]:
+    """What a whole `mirror` from the server should have brought and did not, a sentence each.
+
+    Files that came to the server in this run, or that it removed or renamed, may have come after it.
+    """
+    if chooses(evidence):
+        return
+    here = None if re.search(rb"\b(?:lcd|local)\b", evidence.rc) else evidence.cwd
+    there: str | None = None if re.search(rb"\b(?:cd|open)\b", evidence.rc) else ""
+    flat = _flat(commands)
+    for number, (name, *words) in enumerate(flat):
+        options = [word for word in words if word.startswith("-")]
+        if name == "lcd":
+            here = evidence.path(words[0], here) if words else None
+        elif name == "cd":
+            there = _leads(there, words)
+        elif name in _MOVING:
+            here, there = (None, None) if name in _SCRIPTS else (here, None)
+        elif name == "mirror" and not is_reverse(options) and is_plain(options) and not any("://" in w for w in words):
+            changed = _changed(flat[number + 1 :], evidence)
+            yield from _not_brought([word for word in words if word not in options], evidence, here, there, changed)
+
+
+def _changed(later: Sequence[Sequence[str]], evidence: Evidence) -> set[str]:
+    """The names that a later command may have changed on either side."""
+    heard = {posixpath.basename(c.argument) for c in evidence.testimony.commands if c.verb in UPLOADS | _GONE}
+    if any(name in _SCRIPTS | _MANY | {"mirror", "mrm", "mmv", "!", "shell"} for name, *_ in later):
+        return heard
+    return {posixpath.basename(word.rstrip("/")) for _, *words in later for word in words}
+
+
+def _not_brought(
+    named: list[str], evidence: Evidence, here: Path | None, there: str | None, changed: set[str]
+) -> Iterator[str]:
+    source = named[0] if named else "."
+    far = _leads(there, [source])
+    goal = evidence.path(named[1] if len(named) > 1 else posixpath.basename(source.rstrip("/")) or ".", here)
+    if len(named) > 1 and named[1].endswith("/") and goal is not None:
+        goal /= posixpath.basename(source.rstrip("/"))
+    if far is None or goal is None:
+        return
+    folder = evidence.root / far
+    if not folder.is_dir():
+        if not _removed(far, evidence):
+            yield f"mirror {source}: the server has no such folder"
+        return
+    for path, own in disk.below(folder):
+        if disk.target(path, own) is None or path.is_symlink() or path.name in changed:
+            continue
+        ours = goal / path.relative_to(folder)
+        if not disk.is_file(ours) or sha256(disk.read(ours)) != sha256(disk.read(path)):
+            yield f"mirror {source}: {path.name!r} did not come whole"

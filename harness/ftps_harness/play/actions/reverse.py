@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections import defaultdict
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions.evidence import sha256
-from ftps_harness.play.actions.transferred import NOTES
+from ftps_harness.play.actions.local_files import NOTES
 from ftps_lab import disk
 
 if TYPE_CHECKING:
@@ -26,24 +28,49 @@ _PLAIN_LONG = frozenset(
     {"--reverse", "--continue", "--delete", "--verbose", "--dereference", "--no-perms", "--no-umask"}
 )
 
-_CHOOSING = (b"exclude", b"include", b"-newer", b"mirror:")
+_CHOOSING = re.compile(r"(?<![^\s\"'])--?[\w-]*(?:exclude|include|newer)|mirror:")
 """What an rc or a script says where not every file is meant."""
 
 
 def unsent(commands: Iterable[Command], evidence: Evidence) -> bool:
     """Whether a file of a folder that was mirrored to the server is not there."""
-    told = evidence.known.lower()
-    if any(word in told for word in _CHOOSING):
+    if chooses(evidence):
         return False
     folders = list(_mirrored(commands, evidence))
     if not folders:
         return False
     stored = _stored(evidence.root)
-    return any(not _is_stored(folder, stored) for folder in folders)
+    return any(not _is_stored(folder, target, stored) for folder, target in folders)
 
 
-def _mirrored(commands: Iterable[Command], evidence: Evidence) -> Iterator[Path]:
-    """The local folders of commands that send all of a folder; `lcd` leads from one to the next."""
+def chooses(evidence: Evidence) -> bool:
+    """Whether a command of the step, of its rc or of a script chooses files for `mirror`; a comment does not."""
+    told = (each.text.lower() for text in evidence.told for each in syntax.commands(text) if not each.shell)
+    return any(map(_CHOOSING.search, told))
+
+
+def is_reverse(options: Iterable[str]) -> bool:
+    """Whether options of `mirror` make it send."""
+    return any(option == "--reverse" or (option[:1] == "-" != option[1:2] and "R" in option) for option in options)
+
+
+def is_plain(options: Iterable[str]) -> bool:
+    """Whether options of `mirror` leave no file out."""
+    return all(
+        option in _PLAIN_LONG if option.startswith("--") else _PLAIN.issuperset(option[1:]) for option in options
+    )
+
+
+def _target(named: list[str]) -> str:
+    """Where a folder goes on the server, below the folder that lftp is in there."""
+    source = posixpath.basename(named[0].rstrip("/")) if named else ""
+    target = named[1] if len(named) > 1 else source
+    target = f"{target}{source}" if target.endswith("/") and target != "/" else target
+    return posixpath.normpath(target).strip("/").lstrip("~.").lstrip("/")
+
+
+def _mirrored(commands: Iterable[Command], evidence: Evidence) -> Iterator[tuple[Path, str]]:
+    """The local folders of commands that send all of a folder, and where to; `lcd` leads from one to the next."""
     # A folder that an rc or a script goes to is known to lftp alone.
     here = None if re.search(rb"\b(?:lcd|local)\b", evidence.rc) else evidence.cwd
     for command in commands:
@@ -58,13 +85,11 @@ def _mirrored(commands: Iterable[Command], evidence: Evidence) -> Iterator[Path]
             named = [word for word in words[1:] if word not in options]
             folder = evidence.path(named[0], here) if named else here
             if folder is not None and folder.is_dir():
-                yield folder
+                yield folder, _target(named)
 
 
 def _sends_all(options: list[str]) -> bool:
-    reverse = any(option == "--reverse" or (option[1:2] != "-" and "R" in option) for option in options)
-    plain = (option in _PLAIN_LONG if option.startswith("--") else _PLAIN.issuperset(option[1:]) for option in options)
-    return reverse and all(plain)
+    return is_reverse(options) and is_plain(options)
 
 
 def _stored(root: Path) -> dict[str, list[tuple[str, str]]]:
@@ -76,13 +101,14 @@ def _stored(root: Path) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _is_stored(folder: Path, stored: dict[str, list[tuple[str, str]]]) -> bool:
-    """Whether each file of a folder is on the server, under its own path below whatever folder it was sent to."""
+def _is_stored(folder: Path, target: str, stored: dict[str, list[tuple[str, str]]]) -> bool:
+    """Whether each file of a folder is on the server, under its own path below the folder that it was sent to."""
     for path, own in disk.below(folder):
         relative = os.fspath(path.relative_to(folder))
         if path.is_symlink() or disk.target(path, own) is None or path.name in NOTES or relative.startswith(".nfs"):
             continue
         digest = sha256(disk.read(path))
-        if not any(f"/{there}".endswith(f"/{relative}") and digest == held for there, held in stored[path.name]):
+        goal = os.fspath(PurePosixPath(target, relative))
+        if not any(f"/{there}".endswith(f"/{goal}") and digest == held for there, held in stored[path.name]):
             return False
     return True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions.evidence import sha256
-from ftps_harness.play.actions.local_files import Local
+from ftps_harness.play.actions.local_files import NOTES, Local
 from ftps_harness.play.actions.meant import amiss
 from ftps_lab import disk
 from ftps_lab.testimony import FILES, UPLOADS
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp.syntax import Command
     from ftps_harness.play.actions.evidence import Evidence
     from ftps_lab.testimony import Transfer
-
-NOTES = frozenset({"transfer_log", "cwd_history", "rl_history", "log", "bookmarks"})
-"""What lftp writes below ``~/.lftp`` while it works: uploaded, they have changed before anybody can compare them."""
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
