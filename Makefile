@@ -42,6 +42,9 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 lock:
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock pyproject.toml -o lab/images/lab/requirements.lock
+	head -n 1 lab/images/lab/build.lock >lab/images/lab/build.lock.new
+	echo setuptools | $(COMPILE) - >>lab/images/lab/build.lock.new
+	mv lab/images/lab/build.lock.new lab/images/lab/build.lock
 
 # With bytecode everything starts a third faster, the sandboxes too, which cannot write it; nor can Python everywhere
 # (PYTHONDONTWRITEBYTECODE, a checkout that belongs to somebody else), so it is no condition.

@@ -66,13 +66,15 @@ command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 [ -z "$missing" ] || install_programs "$(echo $missing)"
 
 stamp=.venv/.ready
-state=$(cat requirements.lock pyproject.toml | cksum)
+state=$(cat requirements.lock lab/images/lab/build.lock pyproject.toml | cksum)
 if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
     say "making .venv with $("$python" --version) and the packages of requirements.lock"
     "$python" -m venv --clear .venv
     # --no-deps: the lock is whole, and without it pip 23.2 (Python 3.11's own) fails on the day that a package which
     # another one asks for with an extra has a newer release (pypa/pip#12345). `pip check` says if the lock is not whole.
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+    # Without build isolation what comes as source is built by the locked build.lock, not by whatever is newest today.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r lab/images/lab/build.lock
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements.lock
     # The project itself, editable; what builds it is in the lock, so nothing else is fetched.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
     # Python 3.11 reads this file as the locale says, so in LC_ALL=C only ASCII: no path from the root, whose folders may

@@ -8,7 +8,8 @@ trap 'rm -rf "$work"' EXIT INT TERM
 
 .venv/bin/python -m build --quiet --no-isolation --wheel --outdir "$work/dist" .
 .venv/bin/python -m venv "$work/env"
-"$work/env/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+"$work/env/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r lab/images/lab/build.lock
+"$work/env/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements.lock
 "$work/env/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$work"/dist/*.whl
 "$work/env/bin/python" -m pip --disable-pip-version-check check
 

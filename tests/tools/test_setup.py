@@ -31,10 +31,11 @@ class Machine:
         self.program("python3", f'exec {shlex.quote(sys.executable)} "$@"')
         (self.checkout / "tools").mkdir(parents=True)
         shutil.copy(SCRIPT, self.checkout / "tools")
-        for name in ("requirements.lock", "pyproject.toml"):
+        (self.checkout / "lab/images/lab").mkdir(parents=True)
+        for name in ("requirements.lock", "lab/images/lab/build.lock", "pyproject.toml"):
             (self.checkout / name).write_text(name)
         (self.checkout / ".venv").mkdir()
-        text = b"requirements.lockpyproject.toml"
+        text = b"requirements.locklab/images/lab/build.lockpyproject.toml"
         state = subprocess.run(["cksum"], input=text, capture_output=True, check=True).stdout
         (self.checkout / ".venv" / ".ready").write_bytes(state)
 
@@ -193,9 +194,12 @@ def test_a_lock_that_is_not_whole_is_told(machine: Machine) -> None:
 def test_nobody_resolves_a_lock_again(path: str) -> None:
     """Wherever a lock is installed it is whole, and checked to be."""
     text = (SCRIPT.parents[1] / path).read_text().replace("\\\n", " ")
-    installs = [line for line in text.splitlines() if "--require-hashes" in line]
-    assert len(installs) == 1
-    assert "--no-deps" in installs[0]
+    commands = text.replace("&&", "\n").splitlines()
+    installs = [line for line in commands if "--require-hashes" in line]
+    assert ["build.lock" in line for line in installs] == [True, False]
+    assert all("--no-deps" in line for line in installs)
+    assert "--only-binary :all:" in installs[0]
+    assert "--no-build-isolation" in installs[1]
     assert "pip --disable-pip-version-check check" in text
 
 
