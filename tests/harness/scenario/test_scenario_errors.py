@@ -189,8 +189,9 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
     ("server", "attack = 'clear-data'\nprotocol = 'plain'", "server.attack", ["a plain server has none"]),
     ("server", "attack = 'strip-auth'\nprotocol = 'implicit'", "server.attack", ["implicit FTPS has not"]),
     *(
-        ("server", f"attack = '{attack}'\ndata_certificate = 'other'", "server.data_certificate", [f'"{attack}"'])
-        for attack in sorted(ATTACKS.keys() - {"inject-before-tls"})
+        ("server", f"attack = '{name}'\ndata_certificate = 'other'", "server.data_certificate", [f'"{name}"'])
+        for name, attack in ATTACKS.items()
+        if attack.data_tls != "server"
     ),
     ("server", "revoked = ['other']", "server.revoked", [LATER]),
     ("step", "server = { attack_how = 'text' }", "step[1].server.attack_how", ['attack "break-handshake"']),

@@ -43,7 +43,8 @@ class Session:
         self._budget = budget
         self._tls = tls
         self._context = lab.trusting(verify=False)
-        self._data_in_tls = tls and server.spec.attack in {"none", "intercept", "inject-before-tls"}
+        attack = server.spec.attacker
+        self._data_in_tls = tls and (attack is None or attack.data_tls != "nobody")
         self._server = server
         self._socks: list[socket.socket] = []
         self.sent = 0
