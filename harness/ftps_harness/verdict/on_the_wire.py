@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ftps_harness.verdict.needles import passwords_in_clear
 from ftps_harness.verdict.observations import WireAccount
 from ftps_harness.verdict.traffic import NOTHING, Elsewhere
+from ftps_lab.wire import tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,16 +24,6 @@ _ACCEPTED = re.compile(rb"^234 [^\n]*\n", re.MULTILINE)
 
 _FEATURE = re.compile(rb"^ AUTH\b", re.MULTILINE)
 """AUTH in the answer to FEAT (RFC 2389 section 3.2)."""
-
-_TLS = re.compile(rb"(?:\A|\n)(?=\x16\x03)")
-"""Where a client's side of a control connection begins with TLS: at once, or behind its AUTH."""
-
-_CHANGE, _HANDSHAKE = 0x14, 0x16
-_CONTENT, _ALERT_LENGTH = 0x17, 19
-"""The type of a record of content, and the length of an alert's in TLS 1.3, which has the same type (RFC 8446 5.2)."""
-
-_RECORDS: dict[int, BehindAuth] = {0x14: "tls", 0x15: "alert", 0x16: "tls", 0x17: "tls"}
-"""The first byte of a TLS record → what it is (RFC 8446 section 5.1)."""
 
 
 def account(
@@ -51,7 +42,8 @@ def account(
     streams = list(dict.fromkeys((*tapped, *other.streams)))  # the capture holds what the tap holds, once more
     in_clear = {t.sha256 for t in testimony.transfers if t.channel == "clear" and t.size and not t.forged}
     known = bool(in_clear) and any(hashlib.sha256(stream).hexdigest() in in_clear for stream in streams)
-    heard = [record.to_client for record in wire.records if record.kind == "control"]
+    control = [record for record in wire.records if record.kind == "control"]
+    heard = [record.to_client for record in control]
     return WireAccount(
         connections=tuple((record.kind, record.peer[1]) for record in wire.records),
         password=any(passwords_in_clear((*wire.records, *other.strangers))) or any(map(passwords.found_in, streams)),
@@ -59,8 +51,10 @@ def account(
         volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
         behind_auth=frozenset(_behind_auth(heard)),
         lists_auth=any(map(_FEATURE.search, _in_clear(heard))),
-        talks=frozenset((r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and _talks(r.to_server)),
-        hellos=frozenset((r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and _TLS.search(r.to_server)),
+        talks=frozenset((r.kind, r.peer[1]) for r in control if _talks(r.to_server)),
+        hellos=frozenset(
+            (r.kind, r.peer[1]) for r in wire.records if r.kind == "control" and tls.begins(r.to_server) is not None
+        ),
         elsewhere=other,
         leaves=tuple(leaf(record.to_client, record.secret) for record in wire.records),
     )
@@ -70,7 +64,12 @@ def _behind_auth(heard: list[bytes]) -> Iterator[BehindAuth]:
     for stream in heard:
         if stream.startswith(b"220") and (accepted := _ACCEPTED.search(stream)):
             rest = stream[accepted.end() :]
-            yield _RECORDS.get(rest[0], "text") if rest else "nothing"
+            if not rest:
+                yield "nothing"
+            elif rest[0] == tls.ALERT:
+                yield "alert"
+            else:
+                yield "tls" if rest[0] in tls.TYPES else "text"
 
 
 def _talks(stream: bytes) -> bool:
@@ -80,15 +79,15 @@ def _talks(stream: bytes) -> bool:
     left at once need not have heard of it. In TLS 1.3 the client's Finished is the first record that looks like a
     command; in TLS 1.2 it is a record of a handshake behind the ChangeCipherSpec (RFC 5246 section 7.1).
     """
-    begin = _TLS.search(stream)
-    at, commands, changed, finished = begin.end() if begin else len(stream), 0, False, False
-    while at + 5 <= len(stream):
-        kind, length = stream[at], int.from_bytes(stream[at + 3 : at + 5])
-        commands += kind == _CONTENT and length > _ALERT_LENGTH
-        changed |= kind == _CHANGE
-        # A second ClientHello may stand there too, which is in clear: its first byte is 1 (RFC 8446 section 4).
-        finished |= changed and kind == _HANDSHAKE and stream[at + 5 : at + 6] != b"\x01"
-        at += 5 + length
+    begin = tls.begins(stream)
+    if begin is None:
+        return False
+    commands, changed, finished = 0, False, False
+    for record in tls.walk(stream, begin):
+        commands += record.kind == tls.APPLICATION_DATA and record.length > tls.ENCRYPTED_ALERT
+        changed |= record.kind == tls.CHANGE_CIPHER_SPEC
+        # A second ClientHello may stand there too, which is in clear (RFC 8446 section 4).
+        finished |= changed and record.kind == tls.HANDSHAKE and record.body[:1] != bytes((tls.CLIENT_HELLO,))
     return commands - (not finished) >= 2  # USER and PASS
 
 

@@ -13,18 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ftps_lab.server.data import RecordingData
 from ftps_lab.server.handlers import ExplicitControl, ImplicitControl
 from ftps_lab.testimony import Handshake, Transfer
+from ftps_lab.wire import tls
 
 if TYPE_CHECKING:
     from ftps_lab.server.channel import Identity
 
 _HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
 """A fatal alert handshake_failure(40) in a record of its own (RFC 8446 section 6.2)."""
-
-_TLS_HANDSHAKE = 0x16
-"""The first byte of a record that carries a handshake (RFC 8446 section 5.1)."""
-
-_TLS_RECORDS = range(0x14, 0x18)
-"""The first bytes of records: change_cipher_spec, alert, handshake, application_data."""
 
 REFUSAL_IN_CLEAR = "454 TLS is not available at the moment.\r\n"
 
@@ -92,7 +87,7 @@ class HandshakeBroken(ExplicitControl):
 
     def handle_read(self) -> None:
         """The ClientHello arrived. Behind a text the client may go on in clear; its alerts are passed over."""
-        if self._lab_awaited or (self._lab_broken and self.socket.peek() in _TLS_RECORDS):
+        if self._lab_awaited or (self._lab_broken and self.socket.peek() in tls.TYPES):
             if self.recv(65536) and self._lab_awaited:
                 self._lab_break()
         else:
@@ -177,7 +172,7 @@ class ClearData(RecordingData):
     def handle_read_event(self) -> None:
         """Content is taken like any, a handshake answered in clear."""
         begins = not self.receive or not self.lab_size
-        if self._lab_refused or (begins and self._lab_raw.peek() == _TLS_HANDSHAKE):
+        if self._lab_refused or (begins and self._lab_raw.peek() == tls.HANDSHAKE):
             self._lab_refuse()
         elif not self.receive:
             self.handle_close()  # a client that has nothing to say here, and says it, or leaves

@@ -143,7 +143,7 @@ class Account:
             session = Session(link.source)
         control = Control(link, number, session)
         up, down = bytes(link.to_server), bytes(link.to_client)
-        if up.startswith(b"\x16\x03") and not link.implicit:
+        if wiretls.begins(up) == 0 and not link.implicit:
             return self._begun_with_tls(Control(link, number, session))
         start = (0, 0) if link.implicit else tls_start(up, down)
         text, heard = (up, down) if start is None else (up[: start[0]], down[: start[1]])
@@ -277,7 +277,7 @@ class Account:
         self._connections.append(Connection(number, "data", link.peer, link.opened))
         control, _, exchange = self._owner.get(number, (None, None, None))
         up, down = bytes(link.to_server), bytes(link.to_client)
-        in_tls = up[:1] == b"\x16"
+        in_tls = up[:1] == wiretls.FIRST
         seen = self._read(link, 0, 0) if in_tls else None
         secured = exchange.secured if exchange is not None else None
         if seen is not None:

@@ -116,8 +116,8 @@ def tls_start(up: bytes, down: bytes) -> tuple[int, int] | None:
     below, end = at, 0
     while (end := up.find(b"\n", end) + 1) > 0:
         line = up[:end].rpartition(b"\n")[0].rpartition(b"\n")[2]
-        if line.upper().startswith(b"AUTH") and up[end : end + 1] in {b"", b"\x16"}:
+        if line.upper().startswith(b"AUTH") and up[end : end + 1] in {b"", wiretls.FIRST}:
             return end, below
-        if up[end : end + 1] == b"\x16":
+        if up[end : end + 1] == wiretls.FIRST:
             return None
     return None

@@ -6,17 +6,14 @@ client by: the relay gave every control connection one of its own.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ftps_lab.testimony import TRANSFERS
+from ftps_lab.wire import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_227 = re.compile(r"(\d+),(\d+),(\d+),(\d+),(\d+),(\d+)")
-_229 = re.compile(r"\(\|\|\|(\d+)\|\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +118,10 @@ class Exchange:
     def announced(self) -> int | None:
         """The passive port in its reply."""
         for code, text in self.replies:
-            if code == 227 and (found := _227.search(text)):
-                return int(found[5]) << 8 | int(found[6])
-            if code == 229 and (found := _229.search(text)):
-                return int(found[1])
+            if code == 227 and (address := addresses.of_227(text)) is not None:
+                return address[1]
+            if code == 229 and (port := addresses.of_229(text)) is not None:
+                return port
         return None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ftps_lab.server.channel import TappedTlsMixin
 from ftps_lab.testimony import CAPTURED, Transfer
 from ftps_lab.wire.tap import UNREAD_READS, TappedSocket, TappedTls
+from ftps_lab.wire.tls import is_client_hello
 
 with warnings.catch_warnings():
     # asyncore and asynchat are deprecated in Python 3.11; from 3.12 on pyftpdlib brings them itself.
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 
 _HEAD = 6
 """Bytes that tell a ClientHello: the record's header and the message's type."""
-
-
-def is_client_hello(head: bytes, size: int) -> bool:
-    """Whether a stream of `size` bytes that begins so is one TLS ClientHello and nothing else (RFC 8446 section 5.1).
-
-    A client that wants TLS on a data connection where the server has none sends it in the place of content.
-    """
-    return head[:2] == b"\x16\x03" and head[5:6] == b"\x01" and int.from_bytes(head[3:5]) + 5 == size
 
 
 def read_now(channel: Any) -> None:

@@ -19,6 +19,7 @@ from ftps_lab.server.data import Active, LabData, Passive, RecordingData, read_n
 from ftps_lab.server.filesystem import LabFilesystem
 from ftps_lab.testimony import CAPTURED, LISTINGS, TLS_IN_CLEAR, TRANSFERS, Channel, Command, Credential, Handshake
 from ftps_lab.wire.tap import TappedSocket, TappedTls
+from ftps_lab.wire.tls import HANDSHAKE
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.server.data
@@ -27,9 +28,6 @@ with warnings.catch_warnings():
 
 if TYPE_CHECKING:
     from ftps_lab.recorder import Recorder
-
-_TLS_HANDSHAKE = 0x16
-"""The first byte of a record that carries a handshake (RFC 8446 section 5.1), and of no FTP command."""
 
 _OPENERS = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
 
@@ -128,7 +126,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     def _lab_begins_tls(self) -> bool:
         """Whether a client begins TLS, unasked, where a command could begin."""
         in_clear = isinstance(self.socket, TappedSocket) and not self.ac_in_buffer and not self._in_buffer
-        return in_clear and self.socket.peek() == _TLS_HANDSHAKE
+        return in_clear and self.socket.peek() == HANDSHAKE
 
     def decode(self, line: bytes) -> str:
         """A command as text, without a loss: UTF-8 (RFC 2640 section 2.2), else Latin-1, as old clients have it.

@@ -6,7 +6,6 @@ are made from the server's handshake traffic secret (RFC 8446 sections 5.2, 7.1 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -19,14 +18,8 @@ from ftps_lab.wire import tls
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_BEGIN = re.compile(rb"(?:\A|\n)(?=[\x15\x16]\x03)")
-"""Where a server's side of a connection begins with TLS: at once, or behind its consent to AUTH."""
-
 _SHORTEST_HELLO = 38
 """Bytes of a ServerHello without a session and without extensions."""
-
-_HANDSHAKE = 22
-"""The type of a handshake message, at the end of what an encrypted record holds."""
 
 
 class _Suite(NamedTuple):
@@ -55,10 +48,10 @@ def leaf(to_client: bytes, secret: bytes = b"") -> str | None:
         An empty string where it showed none: without TLS, before it came to that, and where a session is resumed. None
         where nobody can tell, without the secret or with one that does not fit.
     """
-    begin = _BEGIN.search(to_client)
+    begin = tls.begins(to_client, or_alert=True)
     if begin is None:
         return ""
-    records, _ = tls.records(to_client[begin.end() :])
+    records, _ = tls.records(to_client[begin:])
     version, resumed = tls.server_hello(records)
     if version != "TLSv1.3":
         return _leaf(tls.messages(records, in_clear=False), context=False)
@@ -90,7 +83,7 @@ def _decrypted(records: Sequence[tls.Record], secret: bytes, suite: _Suite) -> I
             inner = cipher.decrypt((vector ^ number).to_bytes(12), record.body, header).rstrip(b"\0")
         except InvalidTag:
             return  # behind the Finished the keys are others
-        if inner[-1:] == bytes((_HANDSHAKE,)):
+        if inner[-1:] == bytes((tls.HANDSHAKE,)):  # the type stands at the end of what is encrypted
             yield inner[:-1]
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from OpenSSL import SSL
 
-_HEADER = 5
-"""Length in bytes of a TLS record's header: type, version, length (RFC 8446 section 5.1)."""
+from ftps_lab.wire.tls import HEADER, body_length
 
 _LARGE = 4096
 """Bytes. Behind a record of this size or more comes another one of content, and its header is read along with it."""
@@ -40,7 +39,7 @@ class MemoryTls(SSL.Connection):
         self._hold_tickets = hold_tickets
         self._holding = False
         self._outgoing = b""
-        self._record_missing = _HEADER
+        self._record_missing = HEADER
         self._record_large = False
         self._header = b""
         self._finished = False
@@ -151,7 +150,7 @@ class MemoryTls(SSL.Connection):
 
     def _feed(self) -> None:
         """Give OpenSSL the rest of the current record, as far as it has arrived."""
-        ahead = _HEADER if self._record_large else 0
+        ahead = HEADER if self._record_large else 0
         try:
             data = self.raw.recv(self._record_missing + ahead)
         except BlockingIOError:
@@ -162,19 +161,19 @@ class MemoryTls(SSL.Connection):
                 raise SSL.Error(_UNFINISHED)  # unlike an end of file this makes pyftpdlib answer who waits for it
             raise SSL.SysCallError(-1, "Unexpected EOF")
         self.bio_write(data)
-        if len(self._header) == _HEADER:
+        if len(self._header) == HEADER:
             if len(data) < self._record_missing:
                 self._record_missing -= len(data)
                 return
             data, self._header = data[self._record_missing :], b""
         self._header += data
         self._record_large = False
-        self._record_missing = _HEADER - len(self._header)
+        self._record_missing = HEADER - len(self._header)
         if self._record_missing == 0:
-            self._record_missing = int.from_bytes(self._header[3:5])
+            self._record_missing = body_length(self._header)
             self._record_large = self._record_missing >= _LARGE
             if self._record_missing == 0:  # an empty record, which OpenSSL refuses
-                self._header, self._record_missing = b"", _HEADER
+                self._header, self._record_missing = b"", HEADER
 
     def _ended(self, error: str) -> None:
         if not self._finished:

@@ -15,43 +15,13 @@ from OpenSSL import SSL
 
 from ftps_lab.testimony import Handshake
 from ftps_lab.wire.memory_tls import MemoryTls
+from ftps_lab.wire.tls import ALERTS
 
 if TYPE_CHECKING:
     from ftps_lab.recorder import ConnectionLog, Tap
 
 UNREAD_READS = 256
 """How often at most a closing socket is read, 64 KiB at a time: a client that never stops sending has an end too."""
-
-ALERTS = {
-    0: "close_notify",
-    10: "unexpected_message",
-    20: "bad_record_mac",
-    22: "record_overflow",
-    40: "handshake_failure",
-    42: "bad_certificate",
-    43: "unsupported_certificate",
-    44: "certificate_revoked",
-    45: "certificate_expired",
-    46: "certificate_unknown",
-    47: "illegal_parameter",
-    48: "unknown_ca",
-    49: "access_denied",
-    50: "decode_error",
-    51: "decrypt_error",
-    70: "protocol_version",
-    71: "insufficient_security",
-    80: "internal_error",
-    86: "inappropriate_fallback",
-    90: "user_canceled",
-    109: "missing_extension",
-    110: "unsupported_extension",
-    112: "unrecognized_name",
-    113: "bad_certificate_status_response",
-    115: "unknown_psk_identity",
-    116: "certificate_required",
-    120: "no_application_protocol",
-}
-"""RFC 8446 section 6.2, the AlertDescription values."""
 
 
 class TappedSocket:

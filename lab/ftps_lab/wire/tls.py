@@ -8,39 +8,89 @@ after it, an alert excepted.
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from ftps_lab.testimony import Alert
 
-    from ftps_lab.testimony import Alert
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+HEADER = 5
+"""Length in bytes of a record's header: type, version, length."""
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
-SERVER_HELLO, CERTIFICATE = 2, 11
+TYPES = range(CHANGE_CIPHER_SPEC, APPLICATION_DATA + 1)
+"""The first bytes of records, and of no FTP command or reply (RFC 8446 section 5.1)."""
+
+FIRST = bytes((HANDSHAKE,))
+"""What a client's TLS begins with."""
+
+CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 1, 2, 11
+
+ENCRYPTED_ALERT = 19
+"""Length of an alert's record in TLS 1.3: 2 bytes, 1 for its type, 16 for the tag (all suites but one of RFC 8446)."""
+
+ALERTS = {
+    0: "close_notify",
+    10: "unexpected_message",
+    20: "bad_record_mac",
+    22: "record_overflow",
+    40: "handshake_failure",
+    42: "bad_certificate",
+    43: "unsupported_certificate",
+    44: "certificate_revoked",
+    45: "certificate_expired",
+    46: "certificate_unknown",
+    47: "illegal_parameter",
+    48: "unknown_ca",
+    49: "access_denied",
+    50: "decode_error",
+    51: "decrypt_error",
+    70: "protocol_version",
+    71: "insufficient_security",
+    80: "internal_error",
+    86: "inappropriate_fallback",
+    90: "user_canceled",
+    109: "missing_extension",
+    110: "unsupported_extension",
+    112: "unrecognized_name",
+    113: "bad_certificate_status_response",
+    115: "unknown_psk_identity",
+    116: "certificate_required",
+    120: "no_application_protocol",
+}
+"""RFC 8446 section 6.2, the AlertDescription values."""
+
+
+_BEGIN = re.compile(rb"(?:\A|\n)(?=\x16\x03)")
+_BEGIN_OR_ALERT = re.compile(rb"(?:\A|\n)(?=[\x15\x16]\x03)")
 
 _LONGEST = (1 << 14) + 2048
 _LARGEST_ALERT = 64
 """Bytes of a record that holds an alert, whatever the cipher suite."""
 
-_CLIENT_HELLO = 1
 _SNI, _PRE_SHARED_KEY, _SUPPORTED_VERSIONS = 0, 41, 43
 _VERSIONS = {0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
-_ENCRYPTED_ALERT = 19
-"""Length of an alert's record in TLS 1.3: 2 bytes, 1 for its type, 16 for the tag (all suites but one of RFC 8446)."""
 _SHORTEST_FINISHED = 53
 """Length of a Finished's record in TLS 1.3: 4 + 32 bytes, 1 for its type, 16 for the tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: its type, where it ends in its stream, and what it carries."""
+    """One record: its type, where it begins and ends in its stream, and what of it the stream holds."""
 
     kind: int
     start: int
     end: int
     body: bytes
+
+    @property
+    def length(self) -> int:
+        """Bytes that it carries, by its header."""
+        return self.end - self.start - HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +124,60 @@ class Seen:
     turns: int = 0
 
 
+def begins(stream: bytes, *, or_alert: bool = False) -> int | None:
+    """Where one side of a control connection begins with TLS: at once, or behind a line of FTP; None if it does not.
+
+    Args:
+        stream: All that this side sent.
+        or_alert: A server may begin with an alert too.
+    """
+    found = (_BEGIN_OR_ALERT if or_alert else _BEGIN).search(stream)
+    return None if found is None else found.end()
+
+
+def body_length(header: bytes | bytearray) -> int:
+    """How many bytes follow a record's header."""
+    return int.from_bytes(header[3:HEADER])
+
+
+def walk(stream: bytes | bytearray, at: int = 0) -> Iterator[Record]:
+    """The records of a stream from an offset on, whatever they say that they are; the last may be cut off."""
+    while at + HEADER <= len(stream):
+        end = at + HEADER + body_length(stream[at : at + HEADER])
+        yield Record(stream[at], at, end, bytes(stream[at + HEADER : end]))
+        at = end
+
+
 def records(stream: bytes) -> tuple[list[Record], bool]:
     """The whole records of a stream, and whether it consists of records only (the last may be cut off)."""
     found: list[Record] = []
-    at = 0
-    while at < len(stream):
-        head = stream[at : at + 5]
-        if not CHANGE_CIPHER_SPEC <= head[0] <= APPLICATION_DATA or (len(head) > 1 and head[1] != 3):
+    for record in walk(stream):
+        if not _may_begin(stream[record.start : record.start + 2]) or not 0 < record.length <= _LONGEST:
             return found, False
-        if len(head) < 5:
-            break
-        length = int.from_bytes(head[3:5])
-        if length > _LONGEST or length == 0:
-            return found, False
-        if at + 5 + length > len(stream):
-            break
-        found.append(Record(head[0], at, at + 5 + length, stream[at + 5 : at + 5 + length]))
-        at += 5 + length
-    return found, True
+        if record.end > len(stream):
+            return found, True
+        found.append(record)
+    rest = stream[found[-1].end if found else 0 :]
+    return found, not rest or _may_begin(rest)
+
+
+def _may_begin(rest: bytes) -> bool:
+    """Whether a record can begin so."""
+    return rest[0] in TYPES and rest[1:2] in {b"", b"\x03"}
+
+
+def is_client_hello(head: bytes, size: int) -> bool:
+    """Whether a stream of `size` bytes that begins so is one ClientHello and nothing else.
+
+    A client that wants TLS on a data connection where the server has none sends it in the place of content. `head`
+    holds a record's header and the type of the message in it, or less.
+    """
+    first = next(walk(head), None)
+    return (
+        first is not None
+        and (first.kind, head[1:2]) == (HANDSHAKE, b"\x03")
+        and (first.body[:1], first.end) == (bytes((CLIENT_HELLO,)), size)
+    )
 
 
 def read(
@@ -109,7 +195,7 @@ def read(
     up, up_pure = records(to_server)
     down, down_pure = records(to_client)
     pure = up_pure and down_pure and (not up or up[0].kind == HANDSHAKE)
-    hello = next((body for kind, body in messages(up, in_clear=True) if kind == _CLIENT_HELLO), None)
+    hello = next((body for kind, body in messages(up, in_clear=True) if kind == CLIENT_HELLO), None)
     version, resumed = server_hello(down)
     is_13 = version == "TLSv1.3"
     finished = _finished_13(up) if is_13 else _after_change(up)
@@ -126,13 +212,13 @@ def read(
     if finished is None or not version:
         return seen
     later = [record for record in down if record.start >= heard_before(finished.end)]
-    answered = any(r.kind == APPLICATION_DATA and (not is_13 or len(r.body) != _ENCRYPTED_ALERT) for r in later)
+    answered = any(r.kind == APPLICATION_DATA and (not is_13 or len(r.body) != ENCRYPTED_ALERT) for r in later)
     if not is_13:
         # In a full handshake the server's Finished comes after the client's, and proves that this was right.
         mine = _after_change(down)
         answered = answered or (mine is not None and mine in later)
     listed = _content_13(later, tickets[resumed]) if is_13 else _content_12(down)
-    stored = sum(len(r.body) - 17 for r in up if r.start >= finished.end and len(r.body) > _ENCRYPTED_ALERT)
+    stored = sum(len(r.body) - 17 for r in up if r.start >= finished.end and len(r.body) > ENCRYPTED_ALERT)
     answers = _said(later, 0)[tickets[resumed] if is_13 else 0 :]
     return replace(
         seen,
@@ -150,9 +236,6 @@ def fingerprint(der: bytes) -> str:
 
 def alert_of(connection: int, alert: tuple[Literal["sent", "received"], int, int]) -> Alert:
     """The testimony's form of an alert in clear."""
-    from ftps_lab.testimony import Alert
-    from ftps_lab.wire.tap import ALERTS
-
     direction, level, number = alert
     return Alert(connection, direction, "fatal" if level == 2 else "warning", ALERTS.get(number, f"alert {number}"))
 
@@ -245,7 +328,7 @@ def _alerts(
 
 def _content_13(later: Sequence[Record], tickets: int) -> int:
     data = [len(record.body) for record in later if record.kind == APPLICATION_DATA]
-    return sum(length - 17 for length in data[tickets:] if length > _ENCRYPTED_ALERT)
+    return sum(length - 17 for length in data[tickets:] if length > ENCRYPTED_ALERT)
 
 
 def _content_12(down: Sequence[Record]) -> int:
@@ -256,7 +339,7 @@ def _content_12(down: Sequence[Record]) -> int:
 
 def _said(found: Sequence[Record], start: int) -> list[Record]:
     """The records of content from there on: of alerts, those of TLS 1.3 have the same type, and are shorter."""
-    return [r for r in found if r.kind == APPLICATION_DATA and r.start >= start and len(r.body) > _ENCRYPTED_ALERT]
+    return [r for r in found if r.kind == APPLICATION_DATA and r.start >= start and len(r.body) > ENCRYPTED_ALERT]
 
 
 def turns(asked: Sequence[int], answers: Sequence[int], heard_before: Callable[[int], int]) -> int:
@@ -283,14 +366,8 @@ def carries_content(sent: bytes | bytearray) -> bool:
 
     In TLS 1.3 its Finished is the first record that looks like application data (RFC 8446 section 5.2).
     """
-    if sent[:1] != b"\x16":
+    if sent[:1] != FIRST:
         return bool(sent)
-    at, looks_like_content = 0, 0
-    while at + 5 <= len(sent):
-        size = int.from_bytes(sent[at + 3 : at + 5], "big")
-        if sent[at] == APPLICATION_DATA:
-            looks_like_content += 1
-            if looks_like_content > 1 and size > _LARGEST_ALERT:
-                return True
-        at += 5 + size
-    return False
+    content = (record for record in walk(sent) if record.kind == APPLICATION_DATA)
+    next(content, None)
+    return any(record.length > _LARGEST_ALERT for record in content)

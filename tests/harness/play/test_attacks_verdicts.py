@@ -14,8 +14,8 @@ from ftps_harness.verdict.judgement import judge
 from ftps_harness.verdict.needles import Passwords
 from ftps_harness.verdict.observations import ClientAccount, Outcome, Situation, Task, WireAccount
 from ftps_harness.verdict.outcome import conclude
-from ftps_lab.server.data import is_client_hello
 from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
+from ftps_lab.wire.tls import is_client_hello
 
 if TYPE_CHECKING:
     from ftps_lab.attackers.records import BehindAuth

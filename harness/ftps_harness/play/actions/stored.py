@@ -50,7 +50,7 @@ def _as_sent(content: bytes) -> set[str]:
 def _last(testimony: Testimony) -> dict[str, Transfer]:
     """The last upload of each name: it is the one that stays. Without a hash nothing can be compared.
 
-    Nothing in clear is a ClientHello that came in the place of content (`ftps_lab.server.data.is_client_hello`): the
+    Nothing in clear is a ClientHello that came in the place of content (`ftps_lab.wire.tls.is_client_hello`): the
     server stored it, and does not count it.
     """
     stored = (t for t in testimony.transfers if t.verb == "STOR" and t.sha256 and t.name and not t.forged)
