@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.places.sealed import SealedPlaces
     from ftps_harness.report.progress import Progress
+    from ftps_harness.verify.base import Done, Options, Report
     from ftps_harness.verify.findings import Severity
     from ftps_harness.verify.reports.terminal import Terminal
     from ftps_harness.verify.subject import Subject
     from ftps_harness.verify.trials import Trial
-    from ftps_harness.verify.verify import Done, Options, Report
 
 _SYSTEM_RC = "/etc/lftp.conf"
+
+_BEHIND = "ftps_harness.verify.command"
+"""Where click's context keeps the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,21 @@ class _Wanted:
     config: str | None
 
 
-@click.command()
+class _Command(click.Command):
+    """Takes what stands behind ``--`` as it is: a command, with options of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_BEHIND] = tuple(args[at + 1 :])
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+@click.command(cls=_Command)
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--host", metavar="NAME", help="The server's name (default: the one that the setup or its pin names).")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Its port (default: 21, or 990).")
@@ -97,15 +114,18 @@ class _Wanted:
 def verify(paths: tuple[str, ...], **options: object) -> int:
     """Attack your own lftp setup, and say what got out.
 
-    PATH is an rc file, or a folder that holds one (such as ~/.lftp, the default). The setup is copied into a sealed
-    network; nothing that it does reaches the real server, and your files are never written. Certificates are replaced
-    by twins, so that the lab can play the genuine server.
+    PATH is an rc file, or a folder that holds one (such as ~/.lftp, the default). COMMAND is a script or command line,
+    run exactly as it stands. The setup is copied into a sealed network; nothing that it does reaches the real server,
+    and your files are never written. Certificates are replaced by twins, so that the lab can play the genuine server.
     """
     wanted = _Wanted(**options)  # type: ignore[arg-type]  # click names and types them as above
     if wanted.explain is not None:
         click.echo(_explanation(wanted.explain))
         return 0
-    return _Call(paths or ("~/.lftp",), wanted).run()
+    command = click.get_current_context().meta.get(_BEHIND)
+    if command is not None and (paths or not command):
+        raise click.UsageError("give paths, or -- and a command")
+    return _Call(paths or ("~/.lftp",), command, wanted).run()
 
 
 def _explanation(kind: str) -> str:
@@ -122,8 +142,9 @@ def _explanation(kind: str) -> str:
 class _Call:
     """One call, from paths to exit code."""
 
-    def __init__(self, paths: Sequence[str], wanted: _Wanted) -> None:
+    def __init__(self, paths: Sequence[str], command: Sequence[str] | None, wanted: _Wanted) -> None:
         from ftps_harness.report.files import check_target
+        from ftps_harness.verify import program
         from ftps_harness.verify.subject import load
 
         self._wanted = wanted
@@ -131,15 +152,17 @@ class _Call:
             if (name := getattr(wanted, option)) is not None:
                 check_target(f"--{option}", name)
         home = Path(os.environ.get("HOME") or "~").expanduser().absolute()
-        self._subjects = [load(path, home) for path in paths]
+        self._subjects = (
+            [load(path, home) for path in paths] if command is None else [program.load(command, Path.cwd(), home)]
+        )
         self._options = self._made_options()
 
     def _made_options(self) -> Options:
         from ftps_harness.errors import UsageError
         from ftps_harness.scenario.problems import did_you_mean
         from ftps_harness.verify import config
+        from ftps_harness.verify.base import Options
         from ftps_harness.verify.trials import TRIALS
-        from ftps_harness.verify.verify import Options
 
         wanted = self._wanted
         names = [trial.name for trial in TRIALS]
@@ -168,8 +191,9 @@ class _Call:
 
         program = lftp.find(self._wanted.lftp)
         terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
+        programs = [program, *(Path(each.argv[0]) for each in self._subjects if each.argv)]
         with contextlib.ExitStack() as stack:
-            places = undisturbed(lambda: stack.enter_context(SealedPlaces([program])))
+            places = undisturbed(lambda: stack.enter_context(SealedPlaces(programs)))
             client = undisturbed(lambda: lftp.identify(program))
             reports = []
             for number, subject in enumerate(self._subjects):
@@ -186,12 +210,11 @@ class _Call:
         """One subject; None when it was interrupted."""
         from ftps_harness.play.pool import affordable, play_all
         from ftps_harness.sandbox.signals import undisturbed
-        from ftps_harness.verify.verify import Verification
+        from ftps_harness.verify.verify import begin
 
         with contextlib.ExitStack() as stack:
-            verification = undisturbed(
-                lambda: stack.enter_context(Verification(subject, client, places, self._options))
-            )
+            verification = undisturbed(lambda: begin(subject, client, places, self._options))
+            stack.enter_context(verification)
             trials = verification.trials
             bar = stack.enter_context(terminal.progress(len(trials)))
             played = play_all(trials, verification.play, _Watch(bar), jobs=affordable(self._wanted.jobs))

@@ -7,6 +7,7 @@ agree. What lftp is asked to do, with a verdict, is `ftps_harness.play.attempt`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp.binary import environment
@@ -35,7 +36,7 @@ class Command:
         argv: The command, no shell involved; the program by its absolute path.
         host: The host that it is to connect to. In the place sealed the name leads to the server for every program;
             elsewhere for lftp alone, by a setting.
-        cwd: Where it is started.
+        cwd: Where it is started; a path as the program sees it.
         env: Further variables of its environment, which is lftp's otherwise: nothing is inherited.
         locale: The locale that it runs in; None for lftp's.
         timeout: Seconds until it is killed, with all that it has started.
@@ -43,7 +44,7 @@ class Command:
 
     argv: tuple[str, ...]
     host: str = "localhost"
-    cwd: Folder = "home"
+    cwd: Folder | Path = "home"
     env: Mapping[str, str] = field(default_factory=dict)
     locale: str | None = None
     timeout: float = 30.0
@@ -87,7 +88,7 @@ def observe(scene: Scene, command: Command) -> Observed:
     locale = command.locale or (scene.client.locale if scene.client else "C")
     env = {**environment(home, locale=locale), **command.env}
     start = scene.place.starter(home)
-    cwd = home.seen(home.folder(command.cwd))
+    cwd = command.cwd if isinstance(command.cwd, Path) else home.seen(home.folder(command.cwd))
     run, seen = watch(scene, command.host, lambda: start(command.argv, env=env, cwd=cwd, timeout=command.timeout))
     home.reopen()  # the program may have closed it
     client = _client_account(scene, command, run, seen)

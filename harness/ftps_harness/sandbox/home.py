@@ -150,7 +150,9 @@ class Home:
     @property
     def reach(self) -> tuple[Path, ...]:
         """Every folder that lftp may write into, but the one for logs."""
-        return self.home, self.elsewhere, self.downloads, self.uploads, *self.private
+        shown = (self.root / part for part in self.shown.values())
+        more = (path for path in shown if path != self.home and path.is_dir())
+        return self.home, self.elsewhere, self.downloads, self.uploads, *self.private, *more
 
     def clear(self) -> None:
         """Empty the folders for downloads, temporary files and logs: each run begins with none.

@@ -86,6 +86,26 @@ def elsewhere(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whom programs wanted to reach where nobody serves: what is to be played for them.
+
+    Attributes:
+        names: The host names that they asked for, in order.
+        addresses: Where their TCP connections were to go, in order: address and port.
+    """
+
+    names: tuple[str, ...]
+    addresses: tuple[tuple[str, int], ...]
+
+
+def wanted(traffic: Traffic) -> Wanted:
+    """Whom programs wanted to reach."""
+    names = (name for flow in traffic.flows if (name := _name_asked_for(flow)) is not None)
+    addresses = (flow.server for flow in traffic.flows if flow.protocol == "tcp")
+    return Wanted(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(addresses)))
+
+
 @dataclass(slots=True)
 class _Declared:
     """One connection that a server of the lab witnessed, and the flow that it is.

@@ -19,7 +19,7 @@ UNDECIDED: frozenset[Verdict] = frozenset({"inconclusive", "hung", "crashed"})
 """Verdicts after which nobody can say that nothing got out."""
 
 
-_IMPLIED: Mapping[str, tuple[str, ...]] = {
+_IMPLIED: dict[str, tuple[str, ...]] = {
     # In clear anyone gets the password, whatever they show and whether or not they touch TLS.
     "login-in-clear": ("no-verification", "tls-not-required", "password-before-verification", "prot-refused"),
     # Without verification neither names nor dates are checked, at no time.
@@ -85,10 +85,11 @@ class Case:
 
     Attributes:
         tried: Every trial, the genuine server's first.
-        subject: The command that verifies it.
+        subject: What `ftps-lab verify` is given to verify it again.
         anonymous: The setup logs in anonymously.
         responsible: Finding id → the line that is responsible for it.
         by_itself: Where lftp goes when it only starts, a phrase each.
+        command: The subject is a command: its output may be hidden, and what it transfers is its own to say.
     """
 
     tried: Sequence[Tried]
@@ -96,6 +97,7 @@ class Case:
     anonymous: bool = False
     responsible: Mapping[str, Where] = field(default_factory=dict)
     by_itself: frozenset[str] = frozenset()
+    command: bool = False
 
     @property
     def genuine(self) -> Tried:
@@ -110,7 +112,7 @@ class Case:
             to=tuple(sorted(tried.to)),
             times=tried.times,
             of=len(tried.outcomes),
-            again=f"{self.subject} --only {tried.trial.name}",
+            again=f"ftps-lab verify --only {tried.trial.name} {self.subject}",
         )
         return finding(
             kind,
@@ -127,7 +129,8 @@ def findings_of(case: Case) -> list[Finding]:
     for rule in (_genuine, _elsewhere, _impostors, _stripping, _data, _anonymous):
         for each in rule(case):
             found.setdefault(each.id, each)
-    for kind, implied in _IMPLIED.items():
+    clear = {"anonymous-in-clear": _IMPLIED["login-in-clear"]} if case.anonymous else {}
+    for kind, implied in (_IMPLIED | clear).items():
         if kind in found:
             found = {each: record for each, record in found.items() if each not in implied}
     return list(found.values())
@@ -196,7 +199,7 @@ def _stripping(case: Case) -> Iterator[Finding]:
 
 def _data(case: Case) -> Iterator[Finding]:
     for each in _of(case, "data"):
-        if each.refused or "put" in each.trial.run:
+        if each.refused or case.command or "put" in each.trial.run:
             yield case.made("upload-before-verification", each)
         else:
             yield case.made("no-verification", each)

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from ftps_harness.client import lftp
+from ftps_harness.client import lftp, messages
 from ftps_harness.client.lftp.settings import parse_settings, settings_text
+from ftps_harness.errors import HarnessError
 from ftps_harness.play.attempt import Attempt, Request
+from ftps_harness.play.program import Command
 from ftps_harness.play.session import Session
+from ftps_harness.sandbox.home import Home
 from ftps_harness.verdict.agreement import led_elsewhere
-from ftps_harness.verify.subject import RC, XDG
+from ftps_harness.verdict.observations import Outcome
+from ftps_harness.verdict.traffic import wanted
+from ftps_harness.verify.discovery import provide
+from ftps_harness.verify.subject import RC
+from ftps_lab.testimony import TRANSFERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.places.sealed import Sealed
-    from ftps_harness.sandbox.home import Home
-    from ftps_harness.verdict.observations import Outcome
+    from ftps_harness.play.program import Observed
+    from ftps_harness.scenario import Verdict
+    from ftps_harness.verdict.traffic import Wanted
     from ftps_harness.verify.subject import File, Subject
     from ftps_lab.interface import ServerSpec
+    from ftps_lab.testimony import Testimony
+
+_LOOK_SECONDS = 15.0
+"""How long a command may look for its server."""
+
+_OURS = frozenset({"HOME", "PWD", "OLDPWD", "TMPDIR", "PYTHONPATH"})
+"""Variables of the environment that are another's in a copy, or that only concern ourselves."""
 
 Settings = dict[str, dict[str, str]]
 """Name → closure (empty for all) → value."""
@@ -52,22 +69,24 @@ class Played:
         outcome: What the three witnesses agree on.
         words: What lftp says of a refusal, or else all that it says.
         elsewhere: Where it led besides, a phrase each. That alone makes no outcome inconclusive here: it is a finding.
+        testimony: The server's.
     """
 
     outcome: Outcome
     words: str
     elsewhere: tuple[str, ...]
+    testimony: Testimony
 
 
 def _played(made: Attempt) -> Played:
     outcome, other = made.outcome, made.exposure.elsewhere
     if outcome.verdict == "inconclusive" and outcome.contradictions == tuple(led_elsewhere(made.exposure)):
         outcome = replace(outcome, verdict="rejected" if outcome.reasons else "accepted", contradictions=())
-    return Played(outcome, outcome.message or made.said, (*other.reached, *other.tried))
+    return Played(outcome, outcome.message or made.said, (*other.reached, *other.tried), made.testimony)
 
 
-class Stage:
-    """One place, one copy of the setup, one server. A context manager; whoever makes it ends it.
+class RcStage:
+    """One place, one copy of an rc and what belongs to it, one server. Whoever makes it closes it.
 
     Args:
         place: Where it runs; nobody else uses it meanwhile.
@@ -93,7 +112,7 @@ class Stage:
         self._session = Session(place, client, users=users)
         try:
             self.home = self._session.home
-            if subject.rc.startswith(XDG) and not subject.hidden:
+            if not subject.argv and subject.reads_xdg and not subject.hidden:
                 self.home.dot_lftp.rmdir()  # it would keep lftp from looking there
             self._lftp = client
             self.write(subject)
@@ -101,10 +120,8 @@ class Stage:
             self._session.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End it."""
         self._session.close()
 
     def write(self, subject: Subject) -> None:
@@ -114,16 +131,7 @@ class Stage:
             HarnessError: They cannot be written.
         """
         self.subject = subject
-        for name, file in subject.files.items():
-            _put(self.home, name, file)
-        shown = {str(subject.real_home): "home"}
-        for number, (path, file) in enumerate(subject.outside.items()):
-            name = f"outside-{number}"
-            target = self.home.root / name
-            target.write_bytes(file.data)
-            target.chmod(file.mode)
-            shown[path] = name
-        self.home.shown = shown
+        _copy(subject, self.home)
         self.client = self._place.client(self._lftp, self.home)
 
     def settings(self, names: set[str]) -> Settings:
@@ -168,14 +176,174 @@ class Stage:
         """
         served = replace(spec, protocol=login.protocol)  # type: ignore[arg-type]  # the command line has checked it
         self._session.serve(served, host=login.host, port=login.port)
-        rc = self.subject.rc_file.data.decode("utf-8", "surrogateescape") if self.subject.rc == RC else None
+        file = self.subject.rc_file if self.subject.rc == RC else None
+        rc = file.data.decode("utf-8", "surrogateescape") if file is not None else None
         request = Request(rc=rc, host=login.host, run=run, user=user or login.user, timeout=self._timeout)
         return _played(self._session.attempt(request))
 
 
-def _put(home: Home, name: str, file: File) -> None:
-    path = home.put_file(name, file.data, folder="home")
-    path.chmod(file.mode | 0o400)  # root reads everything; an ordinary user's copy must be readable to its server too
+class CommandStage:
+    """One place, one server, and a new copy of a command's files for each of its runs. Whoever makes it closes it.
+
+    Args:
+        place: Where it runs; nobody else uses it meanwhile.
+        client: The lftp that the command is likely to call, to read its messages.
+        subject: What is verified, with the lab's certificates in it.
+        timeout: Seconds that one run may take.
+
+    Attributes:
+        authority: What the system's trust store there holds.
+    """
+
+    def __init__(self, place: Sealed, client: Lftp, subject: Subject, timeout: float) -> None:
+        self.place = place
+        self.authority = place.authority
+        self.subject = subject
+        self._client = client
+        self._timeout = timeout
+        self._session = Session(place, client)
+        self._asked = 0
+
+    def close(self) -> None:
+        """End it."""
+        self._session.close()
+
+    def look(self, names: Sequence[str]) -> Wanted:
+        """Run the command where nobody serves: whom it wants to reach.
+
+        Args:
+            names: Host names that lead to the lab already.
+
+        Raises:
+            HarnessError: It cannot be started.
+        """
+        self.place.names = tuple(names)
+        self.place.address_of("localhost")
+        with self._copy() as home:
+            self.place.watch()
+            cwd, env = self._surroundings(home)
+            self.place.starter(home)(self.subject.argv, env=env, cwd=cwd, timeout=min(self._timeout, _LOOK_SECONDS))
+        traffic = self.place.traffic()
+        assert traffic is not None  # sealed
+        return wanted(traffic)
+
+    def play(self, spec: ServerSpec, login: Login) -> Played:
+        """Run the command once against a server.
+
+        Raises:
+            LabError: The server failed.
+            HarnessError: It cannot be started.
+        """
+        served = replace(spec, protocol=login.protocol)  # type: ignore[arg-type]  # `explicit` or `implicit`
+        self._session.serve(served, host=login.host, port=login.port)
+        with self._copy() as home:
+            cwd, env = self._surroundings(home)
+            command = Command(argv=self.subject.argv, host=login.host, cwd=cwd, env=env, timeout=self._timeout)
+            seen = self._session.observe(command, home=home)
+            return _observed(seen, served, self._client.dialect)
+
+    def provide(self, asked: Sequence[Testimony]) -> bool:
+        """Make the files that the command asked for in earlier runs, also in those of other stages.
+
+        Returns:
+            Whether there is anything new.
+        """
+        new = [provide(each, self._session.root, self._session.secrets) for each in asked[self._asked :]]
+        self._asked = len(asked)
+        return any(new)
+
+    @contextlib.contextmanager
+    def _copy(self) -> Iterator[Home]:
+        with Home(self.place.parent, self.place.inside) as home:
+            home.dot_lftp.rmdir()  # only what the user has
+            _copy(self.subject, home)
+            yield home
+
+    def _surroundings(self, home: Home) -> tuple[Path, dict[str, str]]:
+        """Where it starts and with which environment: the user's own."""
+        real = {name: value for name, value in os.environ.items() if name not in _OURS}
+        return self.subject.cwd, {**real, "HOME": str(home.seen(home.home)), "PWD": str(self.subject.cwd)}
+
+
+def _observed(seen: Observed, spec: ServerSpec, dialect: str) -> Played:
+    """What one run of a command came to. Its words count where it prints them."""
+    other = seen.exposure.elsewhere
+    words = messages.words(b"\n".join((seen.run.stdout, seen.run.stderr)), b"", dialect)
+    reasons = frozenset(reason for word in words for reason in word.reasons)
+    exposed = frozenset(what for what, _ in seen.exposures)
+    outcome = Outcome(
+        _verdict(seen, spec, reasons),
+        reasons=reasons or _silent_refusal(seen.testimony),
+        exposed=exposed,
+        to=frozenset(whom for _, whom in seen.exposures),
+        message="\n".join(dict.fromkeys(word.text for word in words)),
+        contradictions=seen.contradictions,
+    )
+    said = outcome.message or seen.run.stderr.decode("utf-8", "replace")
+    return Played(outcome, said, (*other.reached, *other.tried), seen.testimony)
+
+
+def _verdict(seen: Observed, spec: ServerSpec, reasons: frozenset[str]) -> Verdict:
+    if seen.exposures:
+        return "exposed"
+    if seen.run.timed_out:
+        return "hung"
+    if seen.run.signal is not None:
+        return "crashed"
+    if seen.contradictions:
+        return "inconclusive"
+    if spec.answers_as == "genuine" and _went_well(seen.testimony):
+        return "accepted"
+    return "rejected" if reasons else "failed"
+
+
+def _went_well(testimony: Testimony) -> bool:
+    """Whether the client logged in, and what it began to transfer was transferred, at least in part."""
+    began = any(c.verb in TRANSFERS and (c.reply is None or c.reply < 200) for c in testimony.commands)
+    done = any(transfer.completed for transfer in testimony.transfers)
+    return any(c.accepted for c in testimony.credentials) and (done or not began)
+
+
+def _silent_refusal(testimony: Testimony) -> frozenset[str]:
+    """Whether an impostor who got a password was left at once: the client refused it, though nobody saw its words."""
+    told = [c.connection for c in testimony.credentials]
+    last = {c.connection: c.verb for c in testimony.commands}
+    return frozenset({"untrusted"}) if told and all(last.get(number) == "PASS" for number in told) else frozenset()
+
+
+def _copy(subject: Subject, home: Home) -> None:
+    """Put a subject's files where they belong in a copy, and have them shown under their own paths.
+
+    Raises:
+        HarnessError: They cannot be written.
+    """
+    for name, file in subject.files.items():
+        _write(home.home / name, file, folder=name.endswith("/"))
+    shown = {str(subject.real_home): "home"}
+    for number, (path, file) in enumerate(subject.outside.items()):
+        _write(home.root / f"outside-{number}", file)
+        shown[path] = f"outside-{number}"
+    for number, (path, files) in enumerate(subject.folders.items()):
+        folder = home.root / f"folder-{number}"
+        folder.mkdir(mode=0o755, exist_ok=True)
+        for name, file in files.items():
+            _write(folder / name, file)
+        shown[path] = folder.name
+    home.shown = shown
+
+
+def _write(path: Path, file: File, *, folder: bool = False) -> None:
+    """Put a file where it belongs in the copy, or make a folder."""
+    try:
+        if folder:
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_bytes(file.data)
+        path.chmod(file.mode | 0o400)  # what root alone may read is there, and we could not look at it otherwise
+    except OSError as error:
+        raise HarnessError(f"cannot copy {file.path}: {error.strerror or error}; make room, or set TMPDIR") from error
 
 
 def closures(settings: Settings, names: Mapping[str, object]) -> frozenset[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 RC: Final = ".lftp/rc"
 """Where lftp looks first (docs/lftp.md, "The rc")."""
@@ -50,27 +50,55 @@ class Subject:
     """One thing that is verified.
 
     Attributes:
-        given: What the user named.
-        rc: The rc's name below HOME, a key of `files`.
-        files: Name below HOME → the file that is there in the copy.
+        given: What the user named, as on a command line.
+        rc: The rc's name below HOME, a key of `files`; None for a command.
+        files: Name below HOME → the file that is there in the copy. A name that ends in / is a folder.
         real_home: The user's HOME, whose path the copy has too.
+        outside: Absolute path → a single file elsewhere that the copy has too.
+        folders: Absolute path of a folder → the files in its copy, by their names below it.
+        argv: The command; empty for an rc.
+        cwd: Where the command is started.
     """
 
     given: str
-    rc: str
+    rc: str | None
     files: Mapping[str, File]
     real_home: Path
     outside: Mapping[str, File] = field(default_factory=dict)
+    folders: Mapping[str, Mapping[str, File]] = field(default_factory=dict)
+    argv: tuple[str, ...] = ()
+    cwd: Path = Path("/")
 
     @property
     def hidden(self) -> bool:
         """lftp does not read this rc: a folder ~/.lftp hides the one of XDG."""
-        return self.rc.startswith(XDG) and (self.real_home / ".lftp").is_dir()
+        return self.reads_xdg and (self.real_home / ".lftp").is_dir()
 
     @property
-    def rc_file(self) -> File:
-        """The rc."""
-        return self.files[self.rc]
+    def reads_xdg(self) -> bool:
+        """The rc is the one of XDG."""
+        return self.rc is not None and self.rc.startswith(XDG)
+
+    @property
+    def rc_file(self) -> File | None:
+        """The rc; None for a command."""
+        return None if self.rc is None else self.files[self.rc]
+
+    @property
+    def everything(self) -> dict[Path, File]:
+        """Every file of the setup, by its path."""
+        found = {self.real_home / name: file for name, file in self.files.items() if not name.endswith("/")}
+        found |= {Path(path): file for path, file in self.outside.items()}
+        return found | {Path(at, name): file for at, files in self.folders.items() for name, file in files.items()}
+
+    def changed(self, change: Callable[[File], File]) -> Subject:
+        """The same with every file changed."""
+        return replace(
+            self,
+            files={name: change(file) for name, file in self.files.items()},
+            outside={path: change(file) for path, file in self.outside.items()},
+            folders={at: {name: change(f) for name, f in files.items()} for at, files in self.folders.items()},
+        )
 
 
 def load(given: str, home: Path) -> Subject:
@@ -89,6 +117,9 @@ def load(given: str, home: Path) -> Subject:
         return _of_folder(given, path, home)
     if not stat.S_ISREG(own.st_mode):
         raise UsageError(f"{given}: neither a file nor a folder; name an rc file, or a folder that holds one")
+    file = _read(path)
+    if file.data.startswith(b"#!"):
+        raise UsageError(f"{given}: a script, no rc; write `ftps-lab verify -- {given}` to verify what it does")
     if path.name == "rc":
         return _of_folder(given, path.parent, home)
     if path.name == ".lftprc":
@@ -112,6 +143,57 @@ def _of_folder(given: str, folder: Path, home: Path) -> Subject:
     if f"{base}/rc" not in files:
         raise UsageError(f"{given}: no file called rc in this folder; name the rc file itself")
     return Subject(given, f"{base}/rc", files, home)
+
+
+_OWN: Final = (".lftp", ".lftprc", ".netrc", ".config/lftp", ".local/share/lftp")
+"""What lftp reads in HOME by itself."""
+
+_SKIPPED: Final = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "venv", "__pycache__", ".tox", ".cache"})
+"""Folders that no backup script reads its setup from."""
+
+_CUT: Final = 256 << 10
+"""Bytes that are copied of a file in a command's folder: what is longer is data, and only whom it reaches matters."""
+_MOST_IN_TREE: Final = 5_000
+_LARGEST_TREE: Final = 64 << 20
+
+
+def own_files(home: Path) -> Iterator[tuple[str, File]]:
+    """lftp's files in HOME, by their names below it."""
+    for name in _OWN:
+        path = home / name
+        if path.is_dir():
+            yield f"{name}/", File(path, b"", stat.S_IMODE(path.stat().st_mode), path.stat().st_uid)
+            yield from ((f"{name}/{each}", file) for each, file in _below(path))
+        elif (file := read_outside(path)) is not None:
+            yield name, file
+
+
+def tree(folder: Path) -> Iterator[tuple[str, File]]:
+    """The files of a command's folder, long ones cut, without the folders of version control and the like.
+
+    Raises:
+        UsageError: There are too many.
+    """
+    count = size = 0
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - _SKIPPED)
+        for name in sorted(names):
+            path = Path(where, name)
+            try:
+                own = path.stat()
+                if not stat.S_ISREG(own.st_mode):
+                    continue
+                with path.open("rb") as file:
+                    data = file.read(_CUT)
+            except OSError:
+                continue
+            count, size = count + 1, size + len(data)
+            if count > _MOST_IN_TREE or size > _LARGEST_TREE:
+                raise UsageError(
+                    f"{folder}: too large to be copied (more than {_MOST_IN_TREE} files or {_LARGEST_TREE >> 20} MiB): "
+                    "start the command in a folder of its own"
+                )
+            yield str(path.relative_to(folder)), File(path, data, stat.S_IMODE(own.st_mode), own.st_uid)
 
 
 def _beside(home: Path, name: str) -> dict[str, File]:

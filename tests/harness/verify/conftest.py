@@ -9,16 +9,17 @@ import pytest
 from ftps_harness.client import lftp
 from ftps_harness.play.places.sealed import SealedPlaces
 from ftps_harness.sandbox.sandbox import Unavailable
+from ftps_harness.verify.base import Options
 from ftps_harness.verify.pins import self_signed
 from ftps_harness.verify.subject import load
-from ftps_harness.verify.verify import Options, verify
+from ftps_harness.verify.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
-    from ftps_harness.verify.verify import Report
+    from ftps_harness.verify.base import Report
     from ftps_lab.certificates import Certificate
 
 HOST = "backup.example"

@@ -69,10 +69,12 @@ class Sealed:
 
     Attributes:
         authority: The only one in the system's trust store; it can issue what clients without a pin trust.
+        names: Further host names that lead to the lab.
     """
 
     name = "sealed"
     inside: Path | None = Path(INSIDE)
+    names: tuple[str, ...] = ()
 
     def __init__(self, programs: Sequence[Path] = ()) -> None:
         with contextlib.ExitStack() as stack:
@@ -146,8 +148,8 @@ class Sealed:
         return _address(host) == _address(other)
 
     def address_of(self, host: str) -> str | None:
-        """/etc/hosts knows the name that the step's user types, and no other's; nothing is set in lftp for that."""
-        self._write_hosts(host)
+        """/etc/hosts knows the name that the step's user types, and `names`; nothing is set in lftp for that."""
+        self._write_hosts(host, *self.names)
         return None
 
     def prefix(self) -> Sequence[str]:
@@ -191,9 +193,9 @@ class Sealed:
     def _hosts(self) -> Path:
         return self._system / "hosts"
 
-    def _write_hosts(self, host: str = "localhost") -> None:
+    def _write_hosts(self, *hosts: str) -> None:
         """The same file with other content: it is mounted where programs look for it."""
-        names = () if is_address(host) else sorted({*_forms(host)} - {"localhost"})
+        names = sorted({form for host in hosts if not is_address(host) for form in _forms(host)} - {"localhost"})
         lines = [f"{LOOPBACK} localhost", "::1 ip6-localhost", *(f"{LOOPBACK} {name}" for name in names)]
         self._hosts.write_text("\n".join(lines) + "\n", "utf-8")
 

@@ -10,9 +10,9 @@ from ftps_harness.report.json_report import SCHEMA, build
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ftps_harness.verify.base import Report
     from ftps_harness.verify.findings import Finding
     from ftps_harness.verify.judge import Tried
-    from ftps_harness.verify.verify import Report
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ def text(reports: Sequence[Report]) -> str:
 
 def _report(report: Report) -> Json:
     return {
-        "subject": {"path": report.subject.given},
+        "subject": {"command": report.subject.given} if report.subject.argv else {"path": report.subject.given},
         "place": report.place,
         "host": report.login.host,
         "lftp": build(report.lftp),

@@ -9,8 +9,8 @@ from ftps_harness.report.plain import plural, verdict_words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ftps_harness.verify.base import Report
     from ftps_harness.verify.findings import Finding
-    from ftps_harness.verify.verify import Report
 
 _MOST: Final = 9
 """GitHub shows 10 annotations of a kind for each step and drops the rest silently: nine, and one that says how many."""

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ftps_harness.report.progress import Progress
+    from ftps_harness.verify.base import Report
     from ftps_harness.verify.findings import Finding
     from ftps_harness.verify.judge import Tried
-    from ftps_harness.verify.verify import Report
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 _WIDEST = 100

@@ -1,0 +1,300 @@
+"""What every verification has: options, the genuine server, its trials, and a report."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import shlex
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, Self, TypeVar
+
+from ftps_harness.errors import sentence
+from ftps_harness.verify import config, files, pins
+from ftps_harness.verify.findings import SEVERITIES, Finding, at_least, finding
+from ftps_harness.verify.judge import Tried, undecided
+from ftps_harness.verify.trials import TRIALS, Genuine, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.places.sealed import Sealed, SealedPlaces
+    from ftps_harness.verify.config import Ignore
+    from ftps_harness.verify.findings import Severity
+    from ftps_harness.verify.pins import PinFile, Replacements
+    from ftps_harness.verify.stage import Login
+    from ftps_harness.verify.subject import File, Subject
+    from ftps_lab.certificates import Certificate
+    from ftps_lab.interface import ServerSpec
+
+HOST = "ftp.example.com"
+"""The server's name where neither the setup nor the user names one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to verify.
+
+    Attributes:
+        host: The server's name; None to take it from the setup.
+        protocol: ``explicit`` or ``implicit``.
+        port: 0 for the protocol's own.
+        user: ``anonymous``, a name, or None for one that the lab makes up.
+        system_rc: The content of the system's rc that lftp is to read; None for none.
+        warn_days: How many days before its end a pinned certificate counts as expiring.
+        timeout: Seconds that one lftp, or one command, may take.
+        only: Trials to run beside the genuine server's; empty for all.
+        ignores: Findings that count for nothing.
+    """
+
+    host: str | None = None
+    protocol: Literal["explicit", "implicit"] = "explicit"
+    port: int = 0
+    user: str | None = None
+    system_rc: bytes | None = None
+    warn_days: int = 30
+    timeout: float = 30.0
+    only: frozenset[str] = frozenset()
+    ignores: tuple[Ignore, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of verifying one setup.
+
+    Attributes:
+        login: The server that it is for.
+        broken: Why a trial could not be judged, a sentence each: then nobody may say that the setup is safe.
+    """
+
+    subject: Subject
+    login: Login
+    lftp: Lftp
+    findings: tuple[Finding, ...]
+    tried: tuple[Tried, ...]
+    broken: tuple[str, ...] = ()
+    place: str = "sealed"
+
+    @property
+    def safe(self) -> bool:
+        """No error and no warning, and everything could be judged."""
+        return not self.broken and not self.fails("warning")
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many findings of each severity there are, and how many are suppressed."""
+        suppressed = sum(each.suppressed is not None for each in self.findings)
+        return {**{severity: self.count(severity) for severity in SEVERITIES}, "suppressed": suppressed}
+
+    def count(self, severity: Severity) -> int:
+        """How many findings are that bad; suppressed ones count for nothing."""
+        return sum(each.severity == severity and not each.suppressed for each in self.findings)
+
+    def fails(self, limit: Severity) -> bool:
+        """Whether there is a finding that is as bad as a limit, or worse."""
+        return any(at_least(each.severity, limit) and not each.suppressed for each in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One trial's result, as the pool takes it; `why` says what broke."""
+
+    trial: Trial
+    tried: Tried | None = None
+    why: str = ""
+    status: str = field(default="pass")
+
+
+class Stage(Protocol):
+    """A copy of the setup in a place of its own; `close` ends it."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+_Stage = TypeVar("_Stage", bound=Stage)
+
+
+class Verification(Generic[_Stage]):
+    """One subject that is being verified. A context manager; whoever makes it ends it.
+
+    Args:
+        subject: What the user named.
+        client: The lftp of this machine.
+        places: Where the copies live.
+        options: How.
+
+    Attributes:
+        login: The server that the subject is for.
+    """
+
+    login: Login
+
+    def __init__(self, subject: Subject, client: Lftp, places: SealedPlaces, options: Options) -> None:
+        self._given = self._subject = subject
+        self._client = client
+        self._places = places
+        self._options = options
+        self._idle: queue.SimpleQueue[_Stage] = queue.SimpleQueue()
+        with contextlib.ExitStack() as stack:
+            self._stack = stack
+            self._genuine, self._accepted = self._prepare()
+            self._specs = self._servers()
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _prepare(self) -> tuple[Genuine, Tried]:
+        """Put the lab's certificates into a copy, and find the genuine server."""
+        raise NotImplementedError
+
+    def _new_stage(self, place: Sealed, subject: Subject) -> _Stage:
+        """A copy of the subject in a place."""
+        raise NotImplementedError
+
+    def _try(self, stage: _Stage, trial: Trial) -> Tried:
+        """Run a trial as often as it says."""
+        raise NotImplementedError
+
+    def _findings(self, tried: Sequence[Tried]) -> Iterable[Finding]:
+        """Everything that was found."""
+        raise NotImplementedError
+
+    @property
+    def trials(self) -> list[Trial]:
+        """What is left to be tried, after the genuine server."""
+        return list(self._specs)
+
+    def play(self, trial: Trial) -> Done:
+        """Run one trial; what breaks is told in its result."""
+        try:
+            with self._stage() as stage:
+                return Done(trial, self._try(stage, trial))
+        except Exception as error:  # noqa: BLE001 - whatever breaks belongs to this trial alone
+            return Done(trial, why=f"{trial.name}: {sentence(error)}")
+
+    def report(self, done: Sequence[Done]) -> Report:
+        """What everything comes to."""
+        tried = (self._accepted, *(each.tried for each in done if each.tried is not None))
+        broken = [each.why for each in done if each.why]
+        broken += [
+            f"{each.trial.name}: {each.verdict}; {'; '.join(each.outcomes[0].contradictions) or 'no verdict'}"
+            for each in undecided(tried)
+        ]
+        found = _sorted([*self._findings(tried), *self._of_pins()])
+        findings = config.suppressed(found, self._options.ignores, self.login.host)
+        return Report(self._given, self.login, self._client, tuple(findings), tried, tuple(broken))
+
+    @contextlib.contextmanager
+    def _stage(self) -> Iterator[_Stage]:
+        """A stage that nobody else uses; another is made where none is idle."""
+        try:
+            stage = self._idle.get_nowait()
+        except queue.Empty:
+            stage = self._made_stage(self._subject)
+        yield stage
+        self._idle.put(stage)
+
+    def _made_stage(self, subject: Subject) -> _Stage:
+        place = self._stack.enter_context(self._places.lend())
+        place.write_system_rc(self._system_rc)
+        return self._stack.enter_context(contextlib.closing(self._new_stage(place, subject)))
+
+    @property
+    def _system_rc(self) -> bytes:
+        return self._options.system_rc or b""
+
+    def _servers(self) -> dict[Trial, ServerSpec]:
+        """The server of each trial that has a sense for this setup."""
+        fit = (trial for trial in TRIALS if not (trial.explicit and self.login.protocol == "implicit"))
+        wanted = (trial for trial in fit if not self._options.only or trial.name in self._options.only)
+        made = {trial: trial.server(self._genuine) for trial in wanted if self._can_try(trial)}
+        return {trial: spec for trial, spec in made.items() if spec is not None}
+
+    def _can_try(self, trial: Trial) -> bool:  # noqa: ARG002 - for others to say
+        """Whether a trial has a sense for this kind of subject."""
+        return True
+
+    @property
+    def _again(self) -> str:
+        """The options with which it is verified, but for those of reports."""
+        given = self._options
+        named = {"--host": given.host, "--port": given.port or None, "--user": given.user}
+        words = [word for option, value in named.items() if value is not None for word in (option, str(value))]
+        words += ["--protocol", given.protocol] if given.protocol != "explicit" else []
+        return "".join(f"{shlex.quote(word)} " for word in words)
+
+    # --- pins ------------------------------------------------------------------------------------------------------
+
+    _pin_files: tuple[tuple[File, PinFile], ...] = ()
+    _replacements: Replacements
+
+    def _replace_pins(self, named: frozenset[Path]) -> None:
+        """Put the lab's twins and fingerprints into the subject.
+
+        Args:
+            named: Files that are to hold a pin, whatever they hold.
+        """
+        self._pin_files = tuple(_pins_of(self._subject, named))
+        originals = tuple(dict.fromkeys(c for _, pin in self._pin_files for c in pin.certificates))
+        self._replacements = made = pins.Replacements(originals)
+
+        def changed(file: File) -> File:
+            data = made.in_certificates(file.data)
+            return replace(file, data=made.in_text(data, self._new_certificate))
+
+        self._subject = self._subject.changed(changed)
+
+    def _new_certificate(self) -> Certificate:
+        return pins.self_signed(self.login.host)
+
+    def _candidates(self, store: Certificate) -> Iterator[Genuine]:
+        """Servers that the setup may be for, the likeliest first.
+
+        Args:
+            store: The only authority in the system's trust store.
+        """
+        host, twins = self.login.host, self._replacements.twins
+        certificates = [(c, twins[pins.der(c)]) for _, pin in self._pin_files for c in pin.certificates]
+        leaves = [(c, twin) for c, twin in certificates if pins.names_of_san(c) or not pins.is_authority(c)]
+        for original, twin in sorted(leaves, key=lambda pair: not pins.is_for(pair[0], host)):
+            yield Genuine(twin, host, twin.issuer if pins.is_authority(original) else None)
+        for certificate in self._replacements.pinned.values():
+            yield Genuine(certificate, host)
+        for original, twin in certificates:
+            if pins.is_authority(original):
+                yield Genuine(pins.issued(twin, host), host, twin)
+        if self._pins_something:
+            yield Genuine(pins.self_signed(host), host)  # what was pinned is not here: it is somebody's own, no doubt
+        else:
+            yield Genuine(pins.issued(store, host), host, store)
+
+    @property
+    def _pins_something(self) -> bool:
+        """Whether the setup means to pin a certificate: by a file, there or not, or by a fingerprint."""
+        texts = [file.data.lower() for file in self._given.everything.values()]
+        texts += [" ".join(self._given.argv).lower().encode("utf-8", "surrogateescape")]
+        return bool(self._replacements.pinned) or any(b"ca-file" in text or b"ca_file" in text for text in texts)
+
+    def _of_pins(self) -> Iterator[Finding]:
+        yield from files.of_pins(self._pin_files, self._options.warn_days)
+        if self._genuine.authority is not None and self._pin_files:
+            yield finding("pin-is-authority")
+
+
+def _pins_of(subject: Subject, named: frozenset[Path]) -> Iterator[tuple[File, PinFile]]:
+    """The files that are named as pins, and every other file of the setup that holds certificates."""
+    for path, file in subject.everything.items():
+        pin = pins.read(str(file.path), file.data)
+        if path in named or pin.certificates:
+            yield file, pin
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+    """The worst first; each file and line once."""
+    return sorted(dict.fromkeys(findings), key=lambda each: SEVERITIES.index(each.severity))

@@ -1,0 +1,195 @@
+"""Verify a command or script, exactly as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.errors import UsageError
+from ftps_harness.verify import discovery
+from ftps_harness.verify.base import Verification
+from ftps_harness.verify.findings import Finding, Where, finding
+from ftps_harness.verify.judge import Case, Tried, findings_of
+from ftps_harness.verify.lines import SETTINGS
+from ftps_harness.verify.stage import CommandStage, Login
+from ftps_harness.verify.trials import GENUINE, Genuine, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ftps_harness.play.places.sealed import Sealed
+    from ftps_harness.verify.stage import Played
+    from ftps_harness.verify.subject import File, Subject
+    from ftps_lab.interface import ServerSpec
+    from ftps_lab.testimony import Testimony
+
+_PATIENCE: Final = b"""\
+set net:timeout 5
+set net:max-retries 2
+set net:reconnect-interval-base 1
+set net:reconnect-interval-multiplier 1
+set net:reconnect-interval-max 1
+set dns:order inet
+"""
+"""The system's rc in a copy: lftp's own defaults would have it wait for 30 s before it tries again, which is when it
+may fall back to clear text. Whatever the command sets comes after it and holds."""
+
+_ROUNDS: Final = 5
+"""How often a command is run again because it asked for files that were not there."""
+
+_LEFT_OUT: Final = frozenset({"anonymous", "data-certificate-get"})
+"""Trials that only differ from others by what lftp is told, which here is the command's to say."""
+
+
+class CommandVerification(Verification[CommandStage]):
+    """As `Verification`.
+
+    Raises:
+        UsageError: The command connects to nothing.
+        HarnessError: It cannot be started.
+    """
+
+    def _prepare(self) -> tuple[Genuine, Tried]:
+        options = self._options
+        stage = self._made_stage(self._given)
+        self._asked: list[Testimony] = []
+        target = self._look(stage)
+        self._others = target.others
+        port = options.port or target.port
+        self.login = Login(target.host, options.protocol if options.port else target.protocol, port, options.user)
+        self._names = target.names
+        self._replace_pins(frozenset())
+        self._argv()
+        self._secret: tuple[str, str] | None = None
+        stage.subject = self._subject
+        found = self._choose(stage)
+        self._idle.put(stage)
+        return found
+
+    @property
+    def _system_rc(self) -> bytes:
+        return _PATIENCE + (self._options.system_rc or b"")
+
+    def _new_stage(self, place: Sealed, subject: Subject) -> CommandStage:
+        place.names = getattr(self, "_names", ())
+        return CommandStage(place, self._client, subject, self._options.timeout)
+
+    def _can_try(self, trial: Trial) -> bool:
+        return trial.name not in _LEFT_OUT
+
+    def _argv(self) -> None:
+        """Fingerprints on the command line are replaced too."""
+        changed = (
+            os.fsdecode(self._replacements.in_text(os.fsencode(word), self._new_certificate))
+            for word in self._subject.argv
+        )
+        self._subject = replace(self._subject, argv=tuple(changed))
+
+    def _look(self, stage: CommandStage) -> discovery.Target:
+        """Where the command goes."""
+        host = self._options.host
+        names = [host] if host else []
+        wanted = stage.look(names)
+        if wanted.names and not wanted.addresses:
+            names += [name for name in wanted.names if name not in names]
+            wanted = stage.look(names)
+        found = discovery.target(tuple(names), wanted, host)
+        if found is None:
+            raise UsageError(
+                f"{self._given.given}: it connected to nothing, so nothing can be verified; does it run here at all, "
+                "and does it end within --timeout?"
+            )
+        return found
+
+    def _choose(self, stage: CommandStage) -> tuple[Genuine, Tried]:
+        """The first server that the command logs in to; where there is none, the likeliest."""
+        first: tuple[Genuine, Tried] | None = None
+        for genuine in self._candidates(stage.authority):
+            played = self._learn(stage, genuine)
+            tried = Tried(GENUINE, (played.outcome,), played.words, played.elsewhere)
+            if played.outcome.verdict in {"accepted", "exposed"}:
+                return genuine, tried
+            first = first or (genuine, tried)
+        assert first is not None  # there is always one
+        return first
+
+    def _learn(self, stage: CommandStage, genuine: Genuine) -> Played:
+        """Run the command until it finds what it asks for: its login, and its files."""
+        played = stage.play(self._with_login(genuine.spec), self.login)
+        for _ in range(_ROUNDS):
+            if discovery.speaks_tls_at_once(played.testimony) and self.login.protocol == "explicit":
+                self.login = replace(self.login, protocol="implicit")
+            elif self._secret is None and (login := discovery.login_of(played.testimony)) is not None:
+                self._secret = login
+            else:
+                self._asked.append(played.testimony)
+                if not stage.provide(self._asked):
+                    break
+            played = stage.play(self._with_login(genuine.spec), self.login)
+        self._anonymous = any(c.user == "anonymous" for c in played.testimony.credentials)
+        return played
+
+    def _with_login(self, spec: ServerSpec) -> ServerSpec:
+        """The same server, which lets in whom the command logs in as."""
+        return spec if self._secret is None else replace(spec, user=self._secret[0], password=self._secret[1])
+
+    def _try(self, stage: CommandStage, trial: Trial) -> Tried:
+        stage.provide(self._asked)
+        spec = self._with_login(self._specs[trial])
+        runs = [stage.play(spec, self.login) for _ in range(trial.repeat)]
+        elsewhere = tuple(dict.fromkeys(phrase for each in runs for phrase in each.elsewhere))
+        return Tried(trial, tuple(each.outcome for each in runs), runs[0].words, elsewhere)
+
+    def _findings(self, tried: Sequence[Tried]) -> Iterator[Finding]:
+        case = Case(
+            tried,
+            f"{self._again}-- {self._given.given}",
+            command=True,
+            anonymous=self._secret is None and self._anonymous,
+        )
+        found = findings_of(case)
+        yield from findings_of(replace(case, responsible=self._responsible([each.id for each in found])))
+        if self._others and not any(each.id == "leads-elsewhere" for each in found):
+            yield finding("leads-elsewhere", f"It led to: {', '.join(self._others[:3])}.")
+        yield from self._of_secrets()
+
+    def _responsible(self, kinds: Sequence[str]) -> Mapping[str, Where]:
+        """The line that names a setting which decides a finding, where only one does."""
+        found = {}
+        for kind in kinds:
+            names = [name.partition(":")[2].replace("-", "[-_]") for name in SETTINGS.get(kind, ())]
+            lines = list(self._lines("|".join(names))) if names else []
+            if len(lines) == 1:
+                found[kind] = lines[0]
+        return found
+
+    def _lines(self, pattern: str) -> Iterator[Where]:
+        for path, file in self._given.everything.items():
+            if b"\0" in file.data:
+                continue
+            for number, line in enumerate(file.data.decode("utf-8", "replace").splitlines(), 1):
+                if re.search(pattern, line) and not line.lstrip().startswith("#"):
+                    yield Where(str(path), number, line.strip())
+
+    def _of_secrets(self) -> Iterator[Finding]:
+        """Where others on this machine can read the password that the command uses."""
+        if self._secret is None:
+            return
+        password = self._secret[1]
+        if any(password in word for word in self._given.argv):
+            yield finding("secret-exposed-locally", "It is on the command line, which every user sees (ps).")
+        for path, file in self._given.everything.items():
+            if password.encode() in file.data and file.mode & 0o044:
+                yield finding(
+                    "secret-exposed-locally",
+                    f"{path} has mode {file.mode:04o} and holds it.",
+                    where=_line_with(path, file, password),
+                )
+
+
+def _line_with(path: object, file: File, text: str) -> Where:
+    lines = file.data.decode("utf-8", "replace").splitlines()
+    number = next((n for n, line in enumerate(lines, 1) if text in line), 1)
+    return Where(str(path), number, lines[number - 1].replace(text, "…") if lines else "")

@@ -1,0 +1,95 @@
+"""A command or script that is verified as it stands: what is copied for it, and what it names."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.errors import UsageError
+from ftps_harness.verify.subject import File, Subject, own_files, read_outside, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_SHOWN: Final = ("/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/etc/", "/nix/", "/gnu/")
+"""Folders that programs in the place sealed see as they are."""
+
+_LARGEST_SCRIPT: Final = 1 << 20
+
+
+def load(argv: Sequence[str], cwd: Path, home: Path) -> Subject:
+    """Read what a command needs: its folder, the current one, lftp's files in HOME, and the files below HOME it names.
+
+    Args:
+        argv: The command; its program is looked for as a shell does.
+        cwd: The current folder.
+        home: The user's HOME.
+
+    Raises:
+        UsageError: There is no such program, or a folder is too large to be copied.
+    """
+    program = _program(argv[0], cwd)
+    files = dict(own_files(home))
+    folders: dict[str, Mapping[str, File]] = {}
+    for folder in dict.fromkeys((cwd, program.parent)):
+        if _is_copied(folder, home):
+            _add(folder, home, files, folders)
+    texts = [" ".join(argv).encode("utf-8", "surrogateescape"), *_texts(files, folders, program)]
+    for path in _named(texts, home):
+        name = str(path.relative_to(home))
+        if name not in files and (file := read_outside(path)) is not None:
+            files[name] = file
+    complete = (str(program), *argv[1:])
+    return Subject(shlex.join(argv), None, files, home, argv=complete, cwd=cwd, folders=folders)
+
+
+def _program(name: str, cwd: Path) -> Path:
+    found = shutil.which(name, path=None if "/" not in name else str(cwd))
+    path = Path(os.path.normpath(cwd / name)) if "/" in name else Path(found or "")
+    if not ("/" in name or found):
+        raise UsageError(f"{name}: no such program on PATH; give its path, such as ./{name}")
+    if not path.is_file():
+        raise UsageError(f"{name}: no such file; name a program or script")
+    if not os.access(path, os.X_OK):
+        raise UsageError(f"{name}: not executable; chmod +x it, or write `-- sh {name}`")
+    return path
+
+
+def _is_copied(folder: Path, home: Path) -> bool:
+    """Whether a folder is copied: not HOME or what holds it, which may be huge; nor what everything sees anyway."""
+    return not (home.is_relative_to(folder) or f"{folder}/".startswith(_SHOWN))
+
+
+def _add(folder: Path, home: Path, files: dict[str, File], folders: dict[str, Mapping[str, File]]) -> None:
+    if any(folder.is_relative_to(other) for other in folders):
+        return
+    found = dict(tree(folder))
+    if folder.is_relative_to(home):
+        files |= {str((folder / name).relative_to(home)): file for name, file in found.items()}
+        files.setdefault(f"{folder.relative_to(home)}/", File(folder, b"", 0o700, os.getuid()))
+    else:
+        folders[str(folder)] = found
+
+
+def _texts(files: Mapping[str, File], folders: Mapping[str, Mapping[str, File]], program: Path) -> Iterator[bytes]:
+    everything = [*files.values(), *(file for folder in folders.values() for file in folder.values())]
+    for file in everything:
+        if len(file.data) <= _LARGEST_SCRIPT and b"\0" not in file.data:
+            yield file.data
+    if program not in {file.path for file in everything} and program.stat().st_size <= _LARGEST_SCRIPT:
+        yield program.read_bytes()
+
+
+def _named(texts: Sequence[bytes], home: Path) -> Iterator[Path]:
+    """The files below HOME that texts name, with ~, $HOME or its path."""
+    begin = rb"(?:~|\$HOME|\$\{HOME\}|" + re.escape(os.fsencode(home)) + rb")/"
+    pattern = re.compile(begin + rb"""((?:[^\s'"\\;&|<>(){}$`]|\\.)+)""")
+    for text in texts:
+        for match in pattern.finditer(text):
+            path = Path(os.path.normpath(home / os.fsdecode(match[1].replace(b"\\", b""))))
+            if path.is_relative_to(home) and path.is_file():
+                yield path

@@ -1,0 +1,139 @@
+"""Verify an rc: lftp reads it by itself, and is told what to transfer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ftps_harness.verify import files, pins
+from ftps_harness.verify.base import HOST, Verification
+from ftps_harness.verify.findings import Finding, finding
+from ftps_harness.verify.judge import Case, Tried, findings_of
+from ftps_harness.verify.lines import Lines
+from ftps_harness.verify.stage import Login, RcStage, closures, home_path
+from ftps_harness.verify.subject import read_outside
+from ftps_harness.verify.trials import GENUINE, Genuine, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ftps_harness.play.places.sealed import Sealed
+    from ftps_harness.verify.subject import File, Subject
+
+_DECISIVE = {
+    "ssl:ca-file": "",
+    "ssl:verify-certificate": "",
+    "ssl:check-hostname": "",
+    "ftp:ssl-force": "",
+    "ftp:ssl-allow": "",
+    "ftp:ssl-protect-data": "",
+    "ftp:ssl-protect-list": "",
+    "ftp:ssl-allow-anonymous": "",
+    "ftp:proxy": "",
+    "dns:name": "",
+}
+"""Settings whose closures may name the server."""
+
+
+class RcVerification(Verification[RcStage]):
+    """As `Verification`.
+
+    Raises:
+        HarnessError: lftp cannot be started with the setup, or prints no settings.
+    """
+
+    def _prepare(self) -> tuple[Genuine, Tried]:
+        stage = self._made_stage(self._given)
+        self._settings = stage.settings(set(_DECISIVE))
+        self._subject = self._with_outside(self._given)
+        home = self._given.real_home
+        named = frozenset(home_path(v, home, home) for v in self._settings.get("ssl:ca-file", {}).values() if v)
+        options = self._options
+        self.login = Login(options.host or self._host_of_setup(named), options.protocol, options.port, options.user)
+        self._replace_pins(named)
+        stage.write(self._subject)
+        found = self._choose(stage)
+        self._idle.put(stage)
+        return found
+
+    def _new_stage(self, place: Sealed, subject: Subject) -> RcStage:
+        return RcStage(place, self._client, subject, self._options.timeout, self._options.user)
+
+    def _try(self, stage: RcStage, trial: Trial) -> Tried:
+        user = "anonymous" if trial.anonymous else None
+        runs = [stage.play(self._specs[trial], self.login, trial.run, user=user) for _ in range(trial.repeat)]
+        elsewhere = tuple(dict.fromkeys(phrase for each in runs for phrase in each.elsewhere))
+        return Tried(trial, tuple(each.outcome for each in runs), runs[0].outcome.message, elsewhere)
+
+    def _findings(self, tried: Sequence[Tried]) -> Iterator[Finding]:
+        by_itself, at_start = self._start()
+        case = Case(
+            tried,
+            f"{self._again}{self._given.given}",
+            anonymous=self._options.user == "anonymous",
+            by_itself=frozenset(by_itself),
+        )
+        kinds = [each.id for each in findings_of(case)]
+        rc = self._rc
+        with self._stage() as stage:
+            stage.write(self._given)
+            responsible = Lines(stage.client, stage.home, rc).responsible(kinds)
+        yield from findings_of(replace(case, responsible=responsible))
+        yield from files.of_rc(rc)
+        if self._given.hidden:
+            yield finding("rc-complaint", f"lftp does not read {self._given.given}: there is a folder ~/.lftp.")
+        yield from at_start
+
+    @property
+    def _rc(self) -> File:
+        rc = self._given.rc_file
+        assert rc is not None  # it is no command
+        return rc
+
+    def _with_outside(self, subject: Subject) -> Subject:
+        """The subject with the pin files that it names outside of HOME."""
+        from ftps_harness.play.places.sealed import is_store
+
+        outside = {}
+        for value in self._settings.get("ssl:ca-file", {}).values():
+            path = home_path(value, subject.real_home, subject.real_home)
+            if value and not path.is_relative_to(subject.real_home) and not is_store(str(path)):
+                file = read_outside(path)
+                if file is not None:
+                    outside[str(path)] = file
+        return replace(subject, outside=outside)
+
+    def _host_of_setup(self, named: frozenset[Path]) -> str:
+        """The host that the setup is for: one that a setting names, else one that a pin names."""
+        by_settings = sorted(c for c in closures(self._settings, _DECISIVE) if _is_host(c))
+        everything = self._subject.everything
+        first = [path for path in everything if path in named]
+        read = [pins.read(str(path), everything[path].data) for path in dict.fromkeys((*first, *everything))]
+        pinned = [name for pin in read for c in pin.certificates for name in pins.names_of(c)]
+        return next(iter((*by_settings, *filter(_is_host, pinned))), HOST)
+
+    def _choose(self, stage: RcStage) -> tuple[Genuine, Tried]:
+        """The first server that the setup accepts; where it accepts none, the likeliest."""
+        first: tuple[Genuine, Tried] | None = None
+        for genuine in self._candidates(stage.authority):
+            played = stage.play(genuine.spec, self.login, GENUINE.run)
+            tried = Tried(GENUINE, (played.outcome,), played.words, played.elsewhere)
+            if played.outcome.verdict in {"accepted", "exposed"}:
+                return genuine, tried
+            first = first or (genuine, tried)
+        assert first is not None  # there is always one
+        return first
+
+    def _start(self) -> tuple[tuple[str, ...], list[Finding]]:
+        """Where lftp goes when it only starts, and what the setup does and says then."""
+        with self._stage() as stage:
+            run = stage.start_only()
+            led = stage.own_traffic()
+        found = [finding("connects-by-itself", f"It went to: {', '.join(led[:3])}.")] if led else []
+        said = run.stderr.decode("utf-8", "replace").strip()
+        return led, found + [finding("rc-complaint", f"lftp says: {line[:200]}") for line in said.splitlines()[:10]]
+
+
+def _is_host(name: str) -> bool:
+    return "." in name and "*" not in name and ":" not in name and "@" not in name and " " not in name
