@@ -13,6 +13,7 @@ from bench_figure import Figure
 from ftps_harness.sandbox import process
 from ftps_harness.sandbox.sandbox import Sandbox, why_none
 from ftps_harness.sandbox.view import INSIDE
+from ftps_lab.interface import LAB_KIND, ServerSpec
 from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
@@ -41,10 +42,27 @@ def overhead(client: Lftp, root: Path, rounds: int) -> Iterator[Figure]:
                 process.run(["/bin/true"], env={}, cwd=Path("/"), timeout=30)
 
             more = statistics.median(_more(inside, here) for _ in range(_RUNS * rounds))
+            record = _record(sandbox, folder.path)
+            round_trips = statistics.median(record() for _ in range(_RUNS * rounds))
+    yield Figure("a server's record in a sandbox, begun and finished", round_trips * 1000, "ms", 3)
     yield Figure("a program started in a sandbox, longer than one started here", more * 1000, "ms", 3)
     sealed, loopback = (_command(client, root, place) for place in ("sealed", "loopback"))
     more = statistics.median(_more(sealed, loopback) for _ in range(3 * rounds))
     yield Figure("a command of one scenario, longer in the place sealed than on loopback", more * 1000, "ms", 50)
+
+
+def _record(sandbox: Sandbox, root: Path) -> Callable[[], float]:
+    """How many seconds a server in the sandbox takes for a record that nobody comes to: two round trips."""
+    plain = ServerSpec(protocol="plain")
+    server = sandbox.host.serve(LAB_KIND, plain, root=root, password="secret", host="127.0.0.1")
+
+    def measure() -> float:
+        began = time.perf_counter()
+        assert server.begin()
+        assert server.finish().complete
+        return time.perf_counter() - began
+
+    return measure
 
 
 def _more(one: Callable[[], None], other: Callable[[], None]) -> float:

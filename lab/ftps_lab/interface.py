@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ftps_lab.attackers import ATTACKS
+from ftps_lab.testimony import Record
 
 if TYPE_CHECKING:
     from ftps_lab.attackers import Attack, AttackHow
@@ -114,6 +115,16 @@ class Server(Protocol):
 
     def wire(self) -> Wire:
         """The raw bytes since `record`."""
+
+    def begin(self) -> bool:
+        """Begin a new record; False when it holds a connection already: it is not the next client's alone."""
+        self.record()
+        return not self.testimony().connections
+
+    def finish(self, timeout: float = 5.0) -> Record:
+        """`settle`, then `testimony` and `wire`."""
+        complete = self.settle(timeout)
+        return Record(complete, self.testimony(), self.wire())
 
     def stop(self) -> None:
         """End it; repeatable."""

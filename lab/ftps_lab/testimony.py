@@ -219,3 +219,18 @@ class Wire:
     def holds(self, secret: bytes) -> bool:
         """Whether the secret is readable anywhere in the raw bytes, in either direction."""
         return any(secret in record.to_server or secret in record.to_client for record in self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that a server holds of the time since its record began.
+
+    Attributes:
+        complete: No connection was open any more.
+        testimony: What it witnessed.
+        wire: The raw bytes.
+    """
+
+    complete: bool
+    testimony: Testimony
+    wire: Wire

@@ -109,15 +109,13 @@ def watch(scene: Scene, host: str, start: Callable[[], Done]) -> tuple[Done, Wit
     """
     server = scene.server
     before = files_below(*scene.home.reach)
-    server.record()
+    fresh = server.begin()
     scene.place.watch()
-    fresh = not server.testimony().connections
     done = start()
-    settled = server.settle()
-    testimony, wire = server.testimony(), server.wire()
-    other = _elsewhere(scene, host, testimony, wire)
+    record = server.finish()
+    other = _elsewhere(scene, host, record.testimony, record.wire)
     after = files_below(*scene.home.reach)
-    return done, Witnessed(testimony, wire, other, fresh, settled, before, after)
+    return done, Witnessed(record.testimony, record.wire, other, fresh, record.complete, before, after)
 
 
 def situation(scene: Scene, host: str, login: Login, seen: Witnessed) -> tuple[Situation, WireAccount]:

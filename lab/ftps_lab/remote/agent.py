@@ -1,6 +1,6 @@
-"""The process inside a server's container: `python -m ftps_lab.remote.agent` obeys one order after the other.
+"""The process inside a server's container: `python -m ftps_lab.remote.agent` obeys one call after the other.
 
-One line of JSON comes on stdin for each order, one goes out on stdout as its answer (`ftps_lab.remote.orders`). Nothing
+One line of JSON comes on stdin for each call, one goes out on stdout as its result (`ftps_lab.remote.orders`). Nothing
 else is ever on stdout: what the daemons, their children or Python itself print goes to stderr. The agent ends, and its
 server before it, at the end of stdin or on SIGTERM; whoever holds the other end of stdin owns it.
 """
@@ -25,7 +25,7 @@ from ftps_lab.servers import FtpsServer
 if TYPE_CHECKING:
     from types import FrameType
 
-    from ftps_lab.interface import Server
+    from ftps_lab.interface import Server, ServerSpec
 
 _PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography")
 
@@ -33,7 +33,7 @@ _TRACE_LINES = 8
 
 
 class Agent:
-    """Obeys orders; has at most one server at a time."""
+    """Obeys calls; has at most one server at a time."""
 
     def __init__(self) -> None:
         self._server: Server | None = None
@@ -43,13 +43,13 @@ class Agent:
         """The line that answers a line, whatever that is."""
         number = 0
         try:
-            order = orders.read_order(text)
-            number = order.number
-            return orders.line(self._obey(order))
+            call = orders.read_call(text)
+            number = call.number
+            return orders.line(orders.result(number, self._obey(call)))
         except LabError as error:
-            return orders.line(orders.Failed(number=number, message=_encodable(str(error))))
+            return orders.line(orders.Result(number=number, failure=_encodable(str(error))))
         except Exception as error:  # noqa: BLE001 - a bug must not end the server of a scenario without a word
-            return orders.line(orders.Failed(number=number, message=_encodable(_trace(error)), bug=True))
+            return orders.line(orders.Result(number=number, failure=_encodable(_trace(error)), bug=True))
 
     def close(self) -> None:
         """Stop the server, if one runs."""
@@ -60,33 +60,39 @@ class Agent:
             finally:
                 _bury_children()
 
-    def _obey(self, order: orders.AnyOrder) -> orders.Answer:
-        if isinstance(order, orders.Ping):
-            return orders.Pong(number=order.number, versions=versions())
-        if isinstance(order, orders.Serve):
-            return self._serve(order)
-        server = self._that_is_meant(order.server)
-        match order:
-            case orders.Change():
-                server.change(orders.received_spec(order.spec))
-            case orders.Record():
+    def _obey(self, call: orders.Call) -> object:  # noqa: C901, PLR0911 - one case for each method
+        if call.method == "ping":
+            return versions()
+        if call.method == "serve":
+            return self._serve(call)
+        server = self._that_is_meant(call.server)
+        match call.method:
+            case "change":
+                server.change(_spec_of(call))
+            case "begin":
+                return server.begin()
+            case "record":
                 server.record()
-            case orders.Settle():
-                return orders.Settled(number=order.number, complete=server.settle(order.timeout))
-            case orders.Testify():
-                return orders.Told(number=order.number, testimony=server.testimony())
-            case orders.Listen():
-                return orders.Heard(number=order.number, wire=server.wire())
-            case orders.Stop():
+            case "settle":
+                return server.settle(call.timeout)
+            case "testimony":
+                return server.testimony()
+            case "wire":
+                return server.wire()
+            case "finish":
+                return server.finish(call.timeout)
+            case "stop":
                 self.close()
-        return orders.Done(number=order.number)
+        return None
 
-    def _serve(self, order: orders.Serve) -> orders.Serving:
+    def _serve(self, call: orders.Call) -> orders.Serving:
         if self._server is not None:
             raise LabError("a server runs here already: stop it before starting another")
-        self._server = _start(order, order.host or own_address())
+        if call.start is None:
+            raise LabError("this is no order of this version of ftps-lab: which server to start is missing")
+        self._server = _start(call.start, _spec_of(call))
         self._number += 1
-        return orders.Serving(number=order.number, server=self._number, host=self._server.host, port=self._server.port)
+        return orders.Serving(server=self._number, host=self._server.host, port=self._server.port)
 
     def _that_is_meant(self, number: int) -> Server:
         if self._server is None or number != self._number:
@@ -144,8 +150,14 @@ def main() -> int:
     return 0
 
 
-def _start(order: orders.Serve, host: str) -> Server:
-    spec = orders.received_spec(order.spec)
+def _spec_of(call: orders.Call) -> ServerSpec:
+    if call.spec is None:
+        raise LabError("this is no order of this version of ftps-lab: what the server shall be is missing")
+    return orders.received_spec(call.spec)
+
+
+def _start(order: orders.Start, spec: ServerSpec) -> Server:
+    host = order.host or own_address()
     if order.kind == LAB_KIND:
         return FtpsServer(spec, root=order.root, password=order.password, host=host, port=order.port).start()
     from ftps_lab.daemons import DAEMONS, DaemonServer, why_not

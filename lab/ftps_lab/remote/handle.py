@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from ftps_lab.errors import LabError
 from ftps_lab.interface import Server
 from ftps_lab.remote import orders
+from ftps_lab.testimony import Record, Testimony, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ftps_lab.interface import ServerSpec
-    from ftps_lab.testimony import Testimony, Wire
 
 ANSWER_SECONDS = 30.0
 """How long an agent may take for an order that waits for nothing; it takes milliseconds."""
@@ -38,7 +38,7 @@ START_SECONDS = 60.0
 _SETTLE_ROUNDS = 10
 """How many waits of `timeout` seconds a server makes at most in `settle`, and one more behind an attacker."""
 
-_A = TypeVar("_A", bound=orders.Answer)
+_Returned = TypeVar("_Returned")
 
 
 class Line(Protocol):
@@ -96,7 +96,7 @@ class RemoteHost:
         Raises:
             LabError: It does not answer.
         """
-        return self.call(lambda number: orders.Ping(number=number), orders.Pong, timeout).versions
+        return self.call("ping", dict[str, str], timeout)
 
     def serve(
         self,
@@ -123,29 +123,33 @@ class RemoteHost:
         Raises:
             LabError: It cannot be served there, or the agent does not answer.
         """
-        serving = self.call(
-            lambda number: orders.Serve(
-                number=number,
-                kind=kind,
-                spec=orders.sent_spec(spec),
-                root=os.fspath(root),
-                password=password,
-                users=tuple(users),
-                host=host,
-                port=port,
-            ),
-            orders.Serving,
-            START_SECONDS,
+        start = orders.Start(
+            kind=kind, root=os.fspath(root), password=password, users=tuple(users), host=host, port=port
         )
-        return RemoteServer(self, serving)
+        sent = orders.sent_spec(spec)
+        return RemoteServer(self, self.call("serve", orders.Serving, START_SECONDS, start=start, spec=sent))
 
-    def call(self, order: Callable[[int], orders.Order], expected: type[_A], timeout: float = ANSWER_SECONDS) -> _A:
-        """Give an order, and wait for its answer.
+    def call(
+        self,
+        method: orders.Method,
+        expected: type[_Returned],
+        timeout: float = ANSWER_SECONDS,
+        *,
+        server: int = 0,
+        start: orders.Start | None = None,
+        spec: orders.SentSpec | None = None,
+        wait: float = 0.0,
+    ) -> _Returned:
+        """Call a method, and wait for its result.
 
         Args:
-            order: Makes it, given its number.
-            expected: The kind of its answer.
-            timeout: Seconds.
+            method: Which.
+            expected: What it returns.
+            timeout: Seconds until the agent is given up.
+            server: Whose method it is; 0 for the agent's own.
+            start: Which server to start.
+            spec: What the server shall be.
+            wait: Seconds that the method itself may wait.
 
         Raises:
             LabError: It was not done, or the agent is dead or silent, which it then stays for us.
@@ -154,18 +158,20 @@ class RemoteHost:
             if self._given_up:
                 raise LabError(f"{self._name} was given up before: {self._given_up}")
             self._number += 1
-            answer = self._exchange(orders.line(order(self._number)), timeout)
-        if isinstance(answer, orders.Failed):
-            raise LabError(self._bug(answer.message) if answer.bug else answer.message)
-        if not isinstance(answer, expected):
-            raise LabError(self._bug(f"it answered {type(answer).__name__} where {expected.__name__} was due"))
-        return answer
+            call = orders.Call(number=self._number, method=method, server=server, start=start, spec=spec, timeout=wait)
+            result = self._exchange(orders.line(call), timeout)
+        if result.failure:
+            raise LabError(self._bug(result.failure) if result.bug else result.failure)
+        try:
+            return orders.value_of(result, expected)
+        except LabError as error:
+            raise LabError(self._bug(str(error))) from None
 
-    def _exchange(self, text: bytes, timeout: float) -> orders.AnyAnswer:
-        """Send an order, receive its answer. Anything else ends the conversation: no late answer may be taken up."""
+    def _exchange(self, text: bytes, timeout: float) -> orders.Result:
+        """Send a call, receive its result. Anything else ends the conversation: no late answer may be taken up."""
         try:
             self._line.send(text)
-            answer = orders.read_answer(self._line.receive(timeout))
+            answer = orders.read_result(self._line.receive(timeout))
         except TimeoutError:
             raise self._give_up(f"did not answer within {timeout:g} seconds") from None
         except EOFError:
@@ -176,7 +182,7 @@ class RemoteHost:
             self._given_up = "an order was interrupted"
             raise
         # Of an order that it could not read, an agent cannot say the number.
-        if answer.number != self._number and not (answer.number == 0 and isinstance(answer, orders.Failed)):
+        if answer.number != self._number and not (answer.number == 0 and answer.failure):
             raise self._give_up(f"answered order {answer.number}, not {self._number}")
         return answer
 
@@ -207,35 +213,50 @@ class RemoteServer(Server):
 
     def change(self, spec: ServerSpec) -> None:
         """Be another server from the next connection on; the address stays."""
-        sent = orders.sent_spec(spec)
-        self._agent.call(
-            lambda number: orders.Change(number=number, server=self._server, spec=sent), orders.Done, START_SECONDS
-        )
+        self._call("change", type(None), START_SECONDS, spec=orders.sent_spec(spec))
 
     def record(self) -> None:
         """Begin a new record."""
-        self._agent.call(lambda number: orders.Record(number=number, server=self._server), orders.Done)
+        self._call("record", type(None))
 
     def settle(self, timeout: float = 5.0) -> bool:
         """Wait until what clients did is witnessed; False when a connection is still open after `timeout` seconds."""
-        limit = ANSWER_SECONDS + _SETTLE_ROUNDS * timeout
-        return self._agent.call(
-            lambda number: orders.Settle(number=number, server=self._server, timeout=timeout), orders.Settled, limit
-        ).complete
+        return self._call("settle", bool, _longest(timeout), wait=timeout)
 
     def testimony(self) -> Testimony:
         """What the server witnessed since `record`."""
-        return self._agent.call(
-            lambda number: orders.Testify(number=number, server=self._server), orders.Told
-        ).testimony
+        return self._call("testimony", Testimony)
 
     def wire(self) -> Wire:
         """The raw bytes since `record`."""
-        return self._agent.call(lambda number: orders.Listen(number=number, server=self._server), orders.Heard).wire
+        return self._call("wire", Wire)
+
+    def begin(self) -> bool:
+        """Begin a new record; False when it holds a connection already. One round trip."""
+        return self._call("begin", bool)
+
+    def finish(self, timeout: float = 5.0) -> Record:
+        """What is witnessed once the server has settled. One round trip."""
+        return self._call("finish", Record, _longest(timeout), wait=timeout)
 
     def stop(self) -> None:
         """End it; repeatable. One whose agent was given up before has ended, or ends with its line."""
         if self._stopped or self._agent.given_up:
             return
-        self._agent.call(lambda number: orders.Stop(number=number, server=self._server), orders.Done, START_SECONDS)
+        self._call("stop", type(None), START_SECONDS)
         self._stopped = True
+
+    def _call(
+        self,
+        method: orders.Method,
+        expected: type[_Returned],
+        timeout: float = ANSWER_SECONDS,
+        *,
+        spec: orders.SentSpec | None = None,
+        wait: float = 0.0,
+    ) -> _Returned:
+        return self._agent.call(method, expected, timeout, server=self._server, spec=spec, wait=wait)
+
+
+def _longest(timeout: float) -> float:
+    return ANSWER_SECONDS + _SETTLE_ROUNDS * timeout

@@ -1,6 +1,6 @@
-"""What passes between a server's owner and the agent that runs it elsewhere: a line of JSON each way for every order.
+"""What passes between a server's owner and the agent that runs it elsewhere: a line of JSON each way for every call.
 
-Pure: nothing here opens a socket. `remote.agent` obeys these orders, `remote.handle` gives them. Testimony and wire
+Pure: nothing here opens a socket. `remote.handle` calls, `remote.agent` answers. Testimony and wire
 arrive equal to what was sent; a certificate arrives with the same bytes, the same key and the same issuers.
 """
 
@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ftps_lab.certificates import Certificate, PrivateKey
 from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
-from ftps_lab.testimony import Testimony, Wire  # noqa: TC001 - msgspec reads them from here
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+Returned = TypeVar("Returned")
 
 
 class SentCertificate(Struct, frozen=True):
@@ -37,25 +42,15 @@ SentSpec = dict[str, Value]
 """A `ServerSpec` by the names of its fields, all of them: a field that is added later travels too."""
 
 
-class Order(Struct, frozen=True, tag_field="order", tag=str.lower, forbid_unknown_fields=True, kw_only=True):
-    """Something to do.
-
-    Attributes:
-        number: Its answer says the same: one that comes late is never taken for another's.
-    """
-
-    number: int
+Method = Literal["ping", "serve", "change", "begin", "record", "settle", "testimony", "wire", "finish", "stop"]
+"""What an agent can be asked: to say which versions it has, to start a server, and the methods of
+`ftps_lab.interface.Server`."""
 
 
-class Ping(Order, frozen=True):
-    """Say that you are there."""
-
-
-class Serve(Order, frozen=True):
-    """Start a server; `host` empty means this machine's own address on its network."""
+class Start(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which server to start; `host` empty means this machine's own address on its network."""
 
     kind: str
-    spec: SentSpec
     root: str
     password: str
     users: tuple[str, ...] = ()
@@ -63,120 +58,94 @@ class Serve(Order, frozen=True):
     port: int = 21
 
 
-class ServerOrder(Order, frozen=True):
-    """For the server that `Serving.server` named: an owner of one that was stopped never speaks to its successor."""
+class Call(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One call of a method.
 
-    server: int
-
-
-class Change(ServerOrder, frozen=True):
-    """Be another server from the next connection on."""
-
-    spec: SentSpec
-
-
-class Record(ServerOrder, frozen=True):
-    """Begin a new record."""
-
-
-class Settle(ServerOrder, frozen=True):
-    """Wait until what clients did is witnessed."""
-
-    timeout: float
-
-
-class Testify(ServerOrder, frozen=True):
-    """Say what was witnessed."""
-
-
-class Listen(ServerOrder, frozen=True):
-    """Say which raw bytes passed."""
-
-
-class Stop(ServerOrder, frozen=True):
-    """End the server."""
-
-
-class Answer(Struct, frozen=True, tag_field="answer", tag=str.lower, kw_only=True):
-    """What came of the order of this number; 0 where the order's number could not be read."""
+    Attributes:
+        number: Its result says the same: one that comes late is never taken for another's.
+        method: Which.
+        server: The server that `Serving.server` named: an owner of one that was stopped never speaks to its successor.
+        start: For ``serve``.
+        spec: For ``serve`` and ``change``.
+        timeout: For ``settle`` and ``finish``, in seconds.
+    """
 
     number: int
+    method: Method
+    server: int = 0
+    start: Start | None = None
+    spec: SentSpec | None = None
+    timeout: float = 0.0
 
 
-class Done(Answer, frozen=True):
-    """It is done, and there is nothing to say."""
-
-
-class Pong(Answer, frozen=True):
-    """Here I am, with these versions."""
-
-    versions: dict[str, str]
-
-
-class Serving(Answer, frozen=True):
-    """The server is ready at this address."""
+class Serving(Struct, frozen=True):
+    """The server is ready at this address: what ``serve`` returns."""
 
     server: int
     host: str
     port: int
 
 
-class Settled(Answer, frozen=True):
-    """Whether the record is complete."""
+class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What came of the call of this number; 0 where the number could not be read.
 
-    complete: bool
+    Attributes:
+        value: What the method returned.
+        failure: Why it could not be done; empty if it was.
+        bug: Nobody foresaw that.
+    """
 
-
-class Told(Answer, frozen=True):
-    """What was witnessed."""
-
-    testimony: Testimony
-
-
-class Heard(Answer, frozen=True):
-    """Which bytes passed."""
-
-    wire: Wire
-
-
-class Failed(Answer, frozen=True):
-    """It could not be done; `bug` when nobody foresaw it."""
-
-    message: str
+    number: int
+    value: Raw = Raw(b"null")
+    failure: str = ""
     bug: bool = False
 
 
-AnyOrder = Ping | Serve | Change | Record | Settle | Testify | Listen | Stop
-AnyAnswer = Done | Pong | Serving | Settled | Told | Heard | Failed
-
-
-def line(message: Order | Answer) -> bytes:
+def line(message: Call | Result) -> bytes:
     """One line, its newline included: JSON has none of its own (RFC 8259 section 7 escapes them in strings)."""
     return msgspec.json.encode(message) + b"\n"
 
 
-def read_order(text: bytes) -> AnyOrder:
-    """The order in a line.
+def result(number: int, value: object) -> Result:
+    """What a method returned."""
+    return Result(number=number, value=Raw(msgspec.json.encode(value)))
+
+
+def read_call(text: bytes) -> Call:
+    """The call in a line.
 
     Raises:
         LabError: There is none.
     """
     try:
-        return _orders().decode(text)
+        return _decode(text, Call)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LabError(f"this is no order of this version of ftps-lab: {error}") from None
 
 
-def read_answer(text: bytes) -> AnyAnswer:
-    """The answer in a line.
+def read_result(text: bytes) -> Result:
+    """The result in a line.
 
     Raises:
         LabError: There is none.
     """
     try:
-        return _answers().decode(text)
+        return _decode(text, Result)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LabError(f"the agent's answer {shortened(text)!r} is none of this version of ftps-lab: {error}") from None
+
+
+def value_of(result: Result, expected: type[Returned]) -> Returned:
+    """What a method returned.
+
+    Raises:
+        LabError: That is nothing of this type.
+    """
+    try:
+        return _decode(result.value, expected)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        shown = shortened(bytes(result.value))
+        raise LabError(f"it answered {shown} where {expected.__name__} was due: {error}") from None
 
 
 def shortened(text: bytes, most: int = 120) -> str:
@@ -204,14 +173,14 @@ def received_spec(sent: SentSpec) -> ServerSpec:
         raise LabError(f"this is no server of this version of ftps-lab: {error}") from None
 
 
-@cache
-def _orders() -> msgspec.json.Decoder[AnyOrder]:
-    return msgspec.json.Decoder(AnyOrder)
+def _decode(text: bytes | Raw, kind: type[Returned]) -> Returned:
+    decoder: msgspec.json.Decoder[Returned] = _decoder(cast("Hashable", kind))
+    return decoder.decode(text)
 
 
 @cache
-def _answers() -> msgspec.json.Decoder[AnyAnswer]:
-    return msgspec.json.Decoder(AnyAnswer)
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 def _sent(value: object) -> Value:

@@ -35,12 +35,12 @@ class Process:
         pipe = subprocess.PIPE
         self.child = subprocess.Popen([sys.executable, *what], stdin=pipe, stdout=pipe, stderr=pipe)
 
-    def ask(self, text: bytes) -> orders.AnyAnswer:
+    def ask(self, text: bytes) -> orders.Result:
         assert self.child.stdin is not None
         assert self.child.stdout is not None
         self.child.stdin.write(text)
         self.child.stdin.flush()
-        return orders.read_answer(self.child.stdout.readline())
+        return orders.read_result(self.child.stdout.readline())
 
     def end(self) -> tuple[int, bytes, bytes]:
         """Exit code and what was left on stdout and stderr, after the end of stdin."""
@@ -61,14 +61,16 @@ def process() -> Iterator[Process]:
 
 def serve(root: Path, *, kind: str = "lab", spec: ServerSpec | None = None, number: int = 1) -> bytes:
     sent = orders.sent_spec(spec or ServerSpec(protocol="plain"))
-    order = orders.Serve(number=number, kind=kind, spec=sent, root=str(root), password="pw", host="127.0.0.1", port=0)
-    return orders.line(order)
+    start = orders.Start(kind=kind, root=str(root), password="pw", host="127.0.0.1", port=0)
+    return orders.line(orders.Call(number=number, method="serve", start=start, spec=sent))
+
+
+def call(number: int, method: orders.Method = "ping", server: int = 0) -> bytes:
+    return orders.line(orders.Call(number=number, method=method, server=server))
 
 
 def started(process: Process, root: Path) -> orders.Serving:
-    serving = process.ask(serve(root))
-    assert isinstance(serving, orders.Serving), serving
-    return serving
+    return orders.value_of(process.ask(serve(root)), orders.Serving)
 
 
 def refuses(port: int) -> bool:
@@ -77,11 +79,11 @@ def refuses(port: int) -> bool:
 
 
 def test_ping_says_which_versions_serve(process: Process) -> None:
-    answer = process.ask(orders.line(orders.Ping(number=7)))
-    assert isinstance(answer, orders.Pong)
+    answer = process.ask(call(7))
     assert answer.number == 7
-    assert answer.versions["OpenSSL"].startswith("OpenSSL ")
-    assert answer.versions["pyftpdlib"]
+    versions = orders.value_of(answer, dict[str, str])
+    assert versions["OpenSSL"].startswith("OpenSSL ")
+    assert versions["pyftpdlib"]
 
 
 def test_the_end_of_stdin_stops_the_server_and_exits_0(process: Process, tmp_path: Path) -> None:
@@ -99,10 +101,10 @@ def test_sigterm_stops_the_server_and_exits_0(process: Process, tmp_path: Path) 
 
 
 def test_ctrl_c_is_the_owners_matter(process: Process) -> None:
-    process.ask(orders.line(orders.Ping(number=1)))
+    process.ask(call(1))
     process.child.send_signal(signal.SIGINT)
     time.sleep(0.05)
-    assert isinstance(process.ask(orders.line(orders.Ping(number=2))), orders.Pong)
+    assert not process.ask(call(2)).failure
     assert process.end() == (0, b"", b"")
 
 
@@ -112,18 +114,17 @@ def test_ctrl_c_is_the_owners_matter(process: Process) -> None:
         b"\n",
         b"no json\n",
         b"[]\n",
-        b'{"order":"ping"}\n',
-        b'{"order":"dance","number":1}\n',
-        b'{"order":"ping","number":1,"more":2}\n',
+        b'{"method":"ping"}\n',
+        b'{"method":"dance","number":1}\n',
+        b'{"method":"ping","number":1,"more":2}\n',
         b"\xff\xfe\n",
     ],
 )
 def test_a_malformed_line_is_answered_and_the_next_one_obeyed(process: Process, text: bytes) -> None:
     answer = process.ask(text)
-    assert isinstance(answer, orders.Failed)
-    assert "no order of this version" in answer.message
+    assert "no order of this version" in answer.failure
     assert (answer.number, answer.bug) == (0, False)
-    assert isinstance(process.ask(orders.line(orders.Ping(number=2))), orders.Pong)
+    assert not process.ask(call(2)).failure
 
 
 def test_what_prints_never_reaches_stdout() -> None:
@@ -139,29 +140,26 @@ def test_what_prints_never_reaches_stdout() -> None:
         "raise SystemExit(a.main())\n"
     )
     process = Process(code=code)
-    assert isinstance(process.ask(orders.line(orders.Ping(number=1))), orders.Pong)
+    assert not process.ask(call(1)).failure
     assert process.end() == (0, b"", b"printed\nwritten\nchild\n")
 
 
 def test_one_server_after_the_other_and_never_two(process: Process, tmp_path: Path) -> None:
     first = started(process, tmp_path)
     again = process.ask(serve(tmp_path, number=2))
-    assert isinstance(again, orders.Failed)
-    assert "a server runs here already" in again.message
-    assert isinstance(process.ask(orders.line(orders.Stop(number=3, server=first.server))), orders.Done)
+    assert "a server runs here already" in again.failure
+    assert not process.ask(call(3, "stop", first.server)).failure
     assert refuses(first.port)
     second = started(process, tmp_path)
     assert second.server != first.server
-    stale = process.ask(orders.line(orders.Testify(number=4, server=first.server)))
-    assert isinstance(stale, orders.Failed)
-    assert "this server was stopped" in stale.message
+    stale = process.ask(call(4, "testimony", first.server))
+    assert "this server was stopped" in stale.failure
 
 
 def test_a_lab_error_comes_back_as_its_sentence(process: Process, tmp_path: Path) -> None:
     """A server that needs a certificate and has none."""
     answer = process.ask(serve(tmp_path, spec=ServerSpec()))
-    assert isinstance(answer, orders.Failed)
-    assert "needs a certificate" in answer.message
+    assert "needs a certificate" in answer.failure
     assert not answer.bug
 
 
@@ -170,11 +168,10 @@ def test_what_nobody_foresaw_is_called_a_bug_with_its_traceback(monkeypatch: pyt
         raise ZeroDivisionError("a name that is no UTF-8: \udc80")
 
     monkeypatch.setattr(agent_module, "versions", broken)
-    answer = orders.read_answer(Agent().answer(orders.line(orders.Ping(number=3))))
-    assert isinstance(answer, orders.Failed)
+    answer = orders.read_result(Agent().answer(call(3)))
     assert (answer.number, answer.bug) == (3, True)
-    assert "ZeroDivisionError: a name that is no UTF-8: \\udc80" in answer.message
-    assert "in broken" in answer.message
+    assert "ZeroDivisionError: a name that is no UTF-8: \\udc80" in answer.failure
+    assert "in broken" in answer.failure
 
 
 def test_own_address_is_never_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,11 +192,20 @@ def test_own_address_is_never_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_host_is_replaced_by_the_own_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(agent_module, "own_address", lambda: "127.0.0.1")
     agent = Agent()
-    order = msgspec.structs.replace(orders.read_order(serve(tmp_path)), host="")
-    answer = orders.read_answer(agent.answer(orders.line(order)))
+    order = orders.read_call(serve(tmp_path))
+    assert order.start is not None
+    order = msgspec.structs.replace(order, start=msgspec.structs.replace(order.start, host=""))
+    answer = orders.read_result(agent.answer(orders.line(order)))
     agent.close()
-    assert isinstance(answer, orders.Serving)
-    assert answer.host == "127.0.0.1"
+    assert orders.value_of(answer, orders.Serving).host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("missing", ["start", "spec"])
+def test_a_call_that_lacks_something_starts_nothing(tmp_path: Path, missing: str) -> None:
+    order = msgspec.structs.replace(orders.read_call(serve(tmp_path)), **{missing: None})
+    answer = orders.read_result(Agent().answer(orders.line(order)))
+    assert "is missing" in answer.failure
+    assert not answer.bug
 
 
 def test_the_dead_children_of_daemons_are_buried_by_the_first_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +245,5 @@ def test_an_end_while_a_server_cannot_be_stopped_is_said_on_stderr(
 
 
 def test_an_unknown_kind_names_those_that_are_known(tmp_path: Path) -> None:
-    answer = orders.read_answer(Agent().answer(serve(tmp_path, kind="wu-ftpd")))
-    assert isinstance(answer, orders.Failed)
-    assert "there is no server of kind 'wu-ftpd': use one of lab, " in answer.message
+    answer = orders.read_result(Agent().answer(serve(tmp_path, kind="wu-ftpd")))
+    assert "there is no server of kind 'wu-ftpd': use one of lab, " in answer.failure

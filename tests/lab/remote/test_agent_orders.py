@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -11,16 +11,28 @@ from ftps_lab.certificates import KEYS, Certificate, CertificateSpec, issue, twi
 from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
 from ftps_lab.remote import orders
-from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer, Wire, WireRecord
+from ftps_lab.testimony import (
+    Alert,
+    Command,
+    Connection,
+    Credential,
+    Handshake,
+    Record,
+    Testimony,
+    Transfer,
+    Wire,
+    WireRecord,
+)
 
 if TYPE_CHECKING:
     from ftps_lab.certificates.spec import Key
 
 
 def travelled(spec: ServerSpec) -> ServerSpec:
-    order = orders.Change(number=1, server=1, spec=orders.sent_spec(spec))
-    received = orders.read_order(orders.line(order))
-    assert isinstance(received, orders.Change)
+    call = orders.Call(number=1, method="change", server=1, spec=orders.sent_spec(spec))
+    received = orders.read_call(orders.line(call))
+    assert (received.method, received.server) == ("change", 1)
+    assert received.spec is not None
     return orders.received_spec(received.spec)
 
 
@@ -135,26 +147,48 @@ TESTIMONY = Testimony(
 )
 
 
+WIRE = Wire((WireRecord("control", PEER, b"\n\r\x00\xff" * 1000, b""), WireRecord("data", PEER, b"", b"\n")))
+
+Value = TypeVar("Value")
+
+
+def returned(value: Value) -> Value:
+    """What the other side has of what a method returned."""
+    text = orders.line(orders.result(1, value))
+    assert text.count(b"\n") == 1
+    return orders.value_of(orders.read_result(text), type(value))
+
+
 def test_testimony_arrives_equal() -> None:
-    received = orders.read_answer(orders.line(orders.Told(number=1, testimony=TESTIMONY)))
-    assert isinstance(received, orders.Told)
-    assert received.testimony == TESTIMONY
-    assert repr(received.testimony) == repr(TESTIMONY)  # tuples are tuples, None is None
+    received = returned(TESTIMONY)
+    assert received == TESTIMONY
+    assert repr(received) == repr(TESTIMONY)  # tuples are tuples, None is None
 
 
 def test_wire_arrives_equal_and_in_one_line() -> None:
-    wire = Wire((WireRecord("control", PEER, b"\n\r\x00\xff" * 1000, b""), WireRecord("data", PEER, b"", b"\n")))
-    text = orders.line(orders.Heard(number=1, wire=wire))
-    received = orders.read_answer(text)
-    assert text.count(b"\n") == 1
-    assert isinstance(received, orders.Heard)
-    assert received.wire == wire
+    assert returned(WIRE) == WIRE
 
 
-@pytest.mark.parametrize("text", [b"", b"\n", b"{}", b'{"answer":"done"}', b"Traceback (most recent\n"])
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_record_arrives_equal(complete: bool) -> None:
+    record = Record(complete, TESTIMONY, WIRE)
+    assert returned(record) == record
+
+
+def test_a_failure_is_no_value() -> None:
+    received = orders.read_result(orders.line(orders.Result(number=2, failure="no", bug=True)))
+    assert (received.failure, received.bug, bytes(received.value)) == ("no", True, b"null")
+
+
+def test_another_value_than_expected_is_a_sentence() -> None:
+    with pytest.raises(LabError, match="it answered true where Testimony was due"):
+        orders.value_of(orders.result(1, value=True), Testimony)
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"{}", b'{"value":1}', b"Traceback (most recent\n"])
 def test_what_is_no_answer_is_a_sentence(text: bytes) -> None:
     with pytest.raises(LabError, match="is none of this version of ftps-lab"):
-        orders.read_answer(text)
+        orders.read_result(text)
 
 
 def test_a_long_line_is_shortened_in_a_sentence() -> None:

@@ -18,7 +18,7 @@ import pytest
 from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
 from ftps_lab.remote.handle import RemoteHost, RemoteServer
-from ftps_lab.testimony import Testimony
+from ftps_lab.testimony import Record, Testimony
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -170,6 +170,53 @@ def test_a_served_file_its_testimony_and_its_wire(
         server.testimony()
 
 
+def test_a_record_is_begun_and_finished_in_one_round_trip_each(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as `record`, `settle`, `testimony` and `wire` one by one."""
+    host, line = start()
+    server = plain(host, tmp_path)
+    sent: list[bytes] = []
+    send = line.send
+
+    def noted(text: bytes) -> None:
+        sent.append(text)
+        send(text)
+
+    monkeypatch.setattr(line, "send", noted)
+    assert server.begin()
+    with ftplib.FTP() as client:
+        client.connect(server.host, server.port, SECONDS)
+        client.login("anna", "pw")
+    record = server.finish()
+    assert len(sent) == 2
+    assert record == Record(server.settle(), server.testimony(), server.wire())
+    assert (record.complete, record.testimony.passwords) == (True, ["pw"])
+
+
+def test_a_record_with_a_connection_in_it_is_not_fresh(start: Start, tmp_path: Path) -> None:
+    """Whoever connects between the begin of a record and the answer is in it."""
+    patch = (
+        "import socket\nrecord = FtpsServer.record\n"
+        "def early(self):\n"
+        "    record(self)\n"
+        "    if getattr(self, 'begun', False): socket.create_connection((self.host, self.port)).recv(9)\n"
+        "    self.begun = True\n"
+        "FtpsServer.record = early"
+    )
+    host, _ = start(WITH.format(patch=patch))
+    server = plain(host, tmp_path)
+    assert not server.begin()
+
+
+def test_a_record_that_is_not_complete_says_so(start: Start, tmp_path: Path) -> None:
+    host, _ = start()
+    server = plain(host, tmp_path)
+    with ftplib.FTP() as client:
+        client.connect(server.host, server.port, SECONDS)
+        assert not server.finish(0.1).complete
+
+
 def test_an_attacker_in_the_middle_is_told_of_from_both_sides(
     start: Start, tmp_path: Path, certificates: dict[str, Certificate]
 ) -> None:
@@ -262,9 +309,9 @@ def test_a_silent_agent_is_given_up(start: Start) -> None:
     ("reply", "sentence"),
     [
         ("nonsense", "'nonsense' is none of this version of ftps-lab"),
-        ('{"answer":"done","number":7}', "answered order 7, not 1"),
-        ('{"answer":"done","number":0}', "answered order 0, not 1"),
-        ('{"answer":"done","number":1}', "answered Done where Pong was due"),
+        ('{"number":7}', "answered order 7, not 1"),
+        ('{"number":0}', "answered order 0, not 1"),
+        ('{"number":1}', "answered null where dict was due"),
     ],
 )
 def test_an_answer_that_is_none_is_never_taken_for_one(start: Start, reply: str, sentence: str) -> None:
