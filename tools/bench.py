@@ -26,6 +26,7 @@ import bench_bare
 from bench_figure import Figure
 from bench_matrix import warm_cells
 from bench_sealed import overhead
+from bench_verify import verify
 from ftps_harness.client import lftp
 from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.play.attempt import Request
@@ -89,6 +90,7 @@ def _figures(client: Lftp, scenarios: list[Scenario], effort: Effort) -> Iterato
     print(f"lftp {client.version}, {client.tls}; {len(scenarios)} scenarios, medians of {effort.rounds} rounds\n")
     yield from catalogue_against_bare(client, scenarios, effort)
     yield from overhead(client, ROOT, effort.rounds)
+    yield from verify(client, effort.rounds)
     yield from servers(effort.rounds)
     yield from interceptor(client, effort)
     yield from warm_cells(client, scenarios, min(effort.rounds, 3))

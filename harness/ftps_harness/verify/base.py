@@ -167,8 +167,8 @@ class Verification(Generic[_Stage]):
 
     @property
     def trials(self) -> list[Trial]:
-        """What is left to be tried, after the genuine server."""
-        return list(self._specs)
+        """What is left to be tried, after the genuine server: what takes longest first."""
+        return sorted(self._specs, key=lambda trial: not trial.waits)
 
     def play(self, trial: Trial) -> Done:
         """Run one trial; what breaks is told in its result."""
@@ -180,7 +180,9 @@ class Verification(Generic[_Stage]):
 
     def report(self, done: Sequence[Done]) -> Report:
         """What everything comes to."""
-        tried = (self._accepted, *(each.tried for each in done if each.tried is not None))
+        order = {trial: number for number, trial in enumerate(TRIALS)}
+        listed = sorted(done, key=lambda each: order[each.trial])
+        tried = (self._accepted, *(each.tried for each in listed if each.tried is not None))
         broken = [each.why for each in done if each.why]
         broken += [
             f"{each.trial.name}: {each.verdict}; {'; '.join(each.outcomes[0].contradictions) or 'no verdict'}"

@@ -145,7 +145,7 @@ class CommandVerification(Verification[CommandStage]):
     def _findings(self, tried: Sequence[Tried]) -> Iterator[Finding]:
         case = Case(
             tried,
-            f"{self._again}-- {self._given.given}",
+            f"{self._again}{'' if self._given.is_path else '-- '}{self._given.given}",
             command=True,
             anonymous=self._secret is None and self._anonymous,
         )

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,16 +36,28 @@ def load(argv: Sequence[str], cwd: Path, home: Path) -> Subject:
     program = _program(argv[0], cwd)
     files = dict(own_files(home))
     folders: dict[str, Mapping[str, File]] = {}
-    for folder in dict.fromkeys((cwd, program.parent)):
+    named = [path for word in argv[1:] if (path := Path(os.path.normpath(cwd / word))).is_file()]
+    for folder in dict.fromkeys((cwd, program.parent, *(path.parent for path in named))):
         if _is_copied(folder, home):
             _add(folder, home, files, folders)
     texts = [" ".join(argv).encode("utf-8", "surrogateescape"), *_texts(files, folders, program)]
-    for path in _named(texts, home):
+    below_home = (path for path in (program, *named) if path.is_relative_to(home))
+    for path in (*below_home, *_named(texts, home)):
         name = str(path.relative_to(home))
         if name not in files and (file := read_outside(path)) is not None:
             files[name] = file
     complete = (str(program), *argv[1:])
-    return Subject(shlex.join(argv), None, files, home, argv=complete, cwd=cwd, folders=folders)
+    return Subject(shlex.join(argv), None, files, home, argv=complete, cwd=cwd, folders=folders, is_path=False)
+
+
+def of_script(subject: Subject, lftp: Path, cwd: Path) -> Subject:
+    """An lftp script that the user named as a path, as the command that runs it.
+
+    Raises:
+        UsageError: Its folder is too large to be copied.
+    """
+    path = str(Path(subject.given).expanduser().absolute())
+    return replace(load((str(lftp), "-f", path), cwd, subject.real_home), given=subject.given, is_path=True)
 
 
 def _program(name: str, cwd: Path) -> Path:

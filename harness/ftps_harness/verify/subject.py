@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,9 @@ XDG: Final = ".config/lftp/"
 
 _FOLDERS: Final = {".lftp": ".lftp", "lftp": ".config/lftp"}
 """The name of a folder of lftp's → where it belongs below HOME; any other name is taken for a copy of ~/.lftp."""
+
+_RC_NAME: Final = re.compile(r"(rc|\.conf)$", re.IGNORECASE)
+"""What rc files are called. Any other file is a script if lftp connects to something when it reads it."""
 
 _LARGEST: Final = 16 << 20
 """Bytes that are read of one folder at most."""
@@ -58,6 +62,8 @@ class Subject:
         folders: Absolute path of a folder → the files in its copy, by their names below it.
         argv: The command; empty for an rc.
         cwd: Where the command is started.
+        is_path: The user named a file, not a command.
+        may_be_script: It may be an lftp script (`lftp -f`), which only lftp can tell.
     """
 
     given: str
@@ -68,6 +74,8 @@ class Subject:
     folders: Mapping[str, Mapping[str, File]] = field(default_factory=dict)
     argv: tuple[str, ...] = ()
     cwd: Path = Path("/")
+    is_path: bool = True
+    may_be_script: bool = False
 
     @property
     def hidden(self) -> bool:
@@ -123,8 +131,9 @@ def load(given: str, home: Path) -> Subject:
     if path.name == "rc":
         return _of_folder(given, path.parent, home)
     if path.name == ".lftprc":
-        return Subject(given, ".lftprc", {**_beside(home, ".lftp"), ".lftprc": _read(path)}, home)
-    return Subject(given, RC, {**_beside(home, ".lftp"), RC: _read(path)}, home)
+        return Subject(given, ".lftprc", {**_beside(home, ".lftp"), ".lftprc": file}, home)
+    files = {**_beside(home, ".lftp"), RC: file}
+    return Subject(given, RC, files, home, may_be_script=not _RC_NAME.search(path.name))
 
 
 def _status(path: Path, given: str) -> os.stat_result:

@@ -53,6 +53,7 @@ class Trial:
         repeat: How often: more than once where it does not come to the same every time.
         explicit: It attacks AUTH, which implicit FTPS does not have.
         anonymous: Log in without a user.
+        waits: lftp waits in it: it begins before the others.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Trial:
     repeat: int = 1
     explicit: bool = False
     anonymous: bool = False
+    waits: bool = False
 
 
 def _shows(certificate: Certificate | None) -> ServerSpec | None:
@@ -131,7 +133,15 @@ TRIALS: Final = (
         for code in AUTH_CODES
     ),
     Trial("strip-auth", "somebody on the path denies TLS", "strip", _attack("strip-auth"), explicit=True),
-    Trial("drop-at-auth", "the connection is cut at AUTH", "strip", _attack("drop-at-auth"), explicit=True),
+    Trial(
+        "drop-at-auth",
+        "the connection is cut at AUTH",
+        "strip",
+        _attack("drop-at-auth"),
+        ("list",),  # it waits for a second before each new try, and a password would be gone by the first command
+        explicit=True,
+        waits=True,
+    ),
     *(
         Trial(
             f"break-handshake-{how}",
@@ -143,7 +153,7 @@ TRIALS: Final = (
         for how, what in (("alert", "an alert"), ("close", "closing the connection"), ("text", "plain text"))
     ),
     Trial("refuse-prot", "PROT P is refused", "prot", _attack("refuse-prot")),
-    Trial("clear-data", "the data connection answers in clear", "prot", _attack("clear-data")),
+    Trial("clear-data", "the data connection answers in clear", "prot", _attack("clear-data"), ("get",), waits=True),
     Trial(
         "data-certificate-get", "a stranger on the data connection, downloads", "data", _data("1.2", "1.3"), ("get",)
     ),

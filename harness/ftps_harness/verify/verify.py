@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ftps_harness.verify import program
 from ftps_harness.verify.command import CommandVerification
 from ftps_harness.verify.rc import RcVerification
+from ftps_harness.verify.stage import RcStage
 
 if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.places.sealed import SealedPlaces
     from ftps_harness.verify.base import Options, Report
     from ftps_harness.verify.subject import Subject
+
+_SECONDS = 15.0
+"""How long lftp may read a file."""
 
 
 def begin(
@@ -23,8 +30,16 @@ def begin(
         HarnessError: lftp or the command cannot be started.
         UsageError: The command goes nowhere, so there is nothing to verify.
     """
-    kind = CommandVerification if subject.argv else RcVerification
-    return kind(subject, client, places, options)
+    if subject.may_be_script and _connects(subject, client, places):
+        subject = program.of_script(subject, client.path, Path.cwd())
+    return (CommandVerification if subject.argv else RcVerification)(subject, client, places, options)
+
+
+def _connects(subject: Subject, client: Lftp, places: SealedPlaces) -> bool:
+    """Whether lftp goes anywhere when it reads the file: then it is a script."""
+    with places.lend() as place, contextlib.closing(RcStage(place, client, subject, _SECONDS)) as stage:
+        stage.start_only()
+        return bool(stage.own_traffic())
 
 
 def verify(subject: Subject, client: Lftp, places: SealedPlaces, options: Options) -> Report:

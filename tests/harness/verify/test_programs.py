@@ -14,6 +14,7 @@ from ftps_harness import cli
 from ftps_harness.errors import UsageError
 from ftps_harness.verify import program
 from ftps_harness.verify.base import Options
+from ftps_harness.verify.subject import load
 from ftps_harness.verify.verify import verify
 
 if TYPE_CHECKING:
@@ -168,6 +169,18 @@ def state(folder: Path) -> dict[str, tuple[str, int]]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def test_an_lftp_script_is_known_by_what_it_does(home: Path, places: SealedPlaces, client: Lftp) -> None:
+    """The same file as `lftp -f` runs it; what only sets things is an rc, whatever it is called."""
+    path = home.parent / "work/job.lftp"
+    path.write_text(f"{PINNED}\nopen -u me,{PASSWORD} backup.example\nget x\n")
+    path.chmod(0o600)
+    report = verify(load(str(path), home), client, places, Options(only=QUICK))
+    assert (report.safe, report.subject.argv[1:]) == (True, ("-f", str(path)))
+    path.write_text(PINNED + "\n")
+    report = verify(load(str(path), home), client, places, Options(only=QUICK))
+    assert (report.safe, report.subject.argv) == (True, ())
 
 
 def test_a_command_that_goes_nowhere_is_a_sentence(home: Path, places: SealedPlaces, client: Lftp) -> None:

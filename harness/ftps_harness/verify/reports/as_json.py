@@ -26,7 +26,7 @@ def text(reports: Sequence[Report]) -> str:
 
 def _report(report: Report) -> Json:
     return {
-        "subject": {"command": report.subject.given} if report.subject.argv else {"path": report.subject.given},
+        "subject": {"path" if report.subject.is_path else "command": report.subject.given},
         "place": report.place,
         "host": report.login.host,
         "lftp": build(report.lftp),
