@@ -115,7 +115,7 @@ def verify(paths: tuple[str, ...], **options: object) -> int:
     """Attack your own lftp setup, and say what got out.
 
     PATH is an rc file, a folder that holds one (such as ~/.lftp, the default), or an lftp script. COMMAND is a script
-    or command line, run exactly as it stands. The setup is copied into a sealed network; nothing reaches the real server,
+    or command line, run as it stands. The setup is copied into a sealed network; nothing reaches the real server,
     and your files are never written. Certificates are replaced by twins, so that the lab can play the genuine server.
     """
     wanted = _Wanted(**options)  # type: ignore[arg-type]  # click names and types them as above

@@ -237,13 +237,15 @@ class Verification(Generic[_Stage]):
     _replacements: Replacements
 
     def _replace_pins(self, named: frozenset[Path]) -> None:
-        """Put the lab's twins and fingerprints into the subject.
+        """Put the lab's twins and fingerprints into the subject: for every certificate, used or not.
 
         Args:
-            named: Files that are to hold a pin, whatever they hold.
+            named: The files that the setup names as pins, whatever they hold.
         """
-        self._pin_files = tuple(_pins_of(self._subject, named))
-        originals = tuple(dict.fromkeys(c for _, pin in self._pin_files for c in pin.certificates))
+        everything = self._subject.everything
+        read = {path: pins.read(str(file.path), file.data) for path, file in everything.items()}
+        self._pin_files = tuple((everything[path], read[path]) for path in read if path in named)
+        originals = tuple(dict.fromkeys(c for pin in read.values() for c in pin.certificates))
         self._replacements = made = pins.Replacements(originals)
 
         def changed(file: File) -> File:
@@ -287,14 +289,6 @@ class Verification(Generic[_Stage]):
         yield from files.of_pins(self._pin_files, self._options.warn_days)
         if self._genuine.authority is not None and self._pin_files:
             yield finding("pin-is-authority")
-
-
-def _pins_of(subject: Subject, named: frozenset[Path]) -> Iterator[tuple[File, PinFile]]:
-    """The files that are named as pins, and every other file of the setup that holds certificates."""
-    for path, file in subject.everything.items():
-        pin = pins.read(str(file.path), file.data)
-        if path in named or pin.certificates:
-            yield file, pin
 
 
 def _sorted(findings: Iterable[Finding]) -> list[Finding]:

@@ -18,6 +18,7 @@ from ftps_harness.verify.trials import GENUINE, Genuine, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from ftps_harness.play.places.sealed import Sealed
     from ftps_harness.verify.stage import Played
@@ -60,7 +61,7 @@ class CommandVerification(Verification[CommandStage]):
         port = options.port or target.port
         self.login = Login(target.host, options.protocol if options.port else target.protocol, port, options.user)
         self._names = target.names
-        self._replace_pins(frozenset())
+        self._replace_pins(self._named())
         self._argv()
         self._secret: tuple[str, str] | None = None
         stage.subject = self._subject
@@ -78,6 +79,13 @@ class CommandVerification(Verification[CommandStage]):
 
     def _can_try(self, trial: Trial) -> bool:
         return trial.name not in _LEFT_OUT
+
+    def _named(self) -> frozenset[Path]:
+        """The files that the command line or another file names, by the last part of their path."""
+        everything = self._given.everything
+        texts = [os.fsencode(" ".join(self._given.argv)), *(f.data for f in everything.values() if b"\0" not in f.data)]
+        named = (path for path in everything if any(os.fsencode(path.name) in text for text in texts))
+        return frozenset(path for path in named if b"CERTIFICATE" in everything[path].data)
 
     def _argv(self) -> None:
         """Fingerprints on the command line are replaced too."""

@@ -171,8 +171,11 @@ def state(folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def test_an_lftp_script_is_known_by_what_it_does(home: Path, places: SealedPlaces, client: Lftp) -> None:
+def test_an_lftp_script_is_known_by_what_it_does(
+    home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same file as `lftp -f` runs it; what only sets things is an rc, whatever it is called."""
+    monkeypatch.chdir(home.parent / "work")
     path = home.parent / "work/job.lftp"
     path.write_text(f"{PINNED}\nopen -u me,{PASSWORD} backup.example\nget x\n")
     path.chmod(0o600)
