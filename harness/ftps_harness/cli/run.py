@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +14,7 @@ from ftps_harness.cli import options as shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.pool import Played
@@ -94,10 +94,11 @@ class _Call:
     """One call of `ftps-lab run`, from names to exit code."""
 
     def __init__(self, names: Sequence[str], wanted: _Wanted) -> None:
+        from ftps_harness.report.files import check_targets
         from ftps_harness.scenario import selection  # everything heavy waits until it is needed
 
         self._wanted = wanted
-        _check_targets(wanted)
+        check_targets({"--json": wanted.json, "--junit": wanted.junit})
         chosen = selection.choose(names)
         self._again = {each.id: each.again for each in chosen}
         self._scenarios = selection.load_all(chosen, wanted.tags)
@@ -302,20 +303,6 @@ def _say(problems: Iterable[str]) -> None:
 
     for problem in problems:
         click.echo(f"ftps-lab: {harmless(problem)}", err=True)
-
-
-def _check_targets(wanted: _Wanted) -> None:
-    from ftps_harness.errors import UsageError
-    from ftps_harness.report.files import check_target
-
-    targets = {"--json": wanted.json, "--junit": wanted.junit}
-    for option, name in targets.items():
-        if name is not None:
-            check_target(option, name)
-    if wanted.json is not None and wanted.junit is not None:
-        same = wanted.json == wanted.junit or Path(wanted.json).absolute() == Path(wanted.junit).absolute()
-        if same and not wanted.json.startswith("/dev/"):
-            raise UsageError(f"--json and --junit both name {wanted.json}; one would overwrite the other")
 
 
 def _check_controls(scenarios: Sequence[Scenario], client: Lftp) -> None:

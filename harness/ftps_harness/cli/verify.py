@@ -45,6 +45,8 @@ class _Wanted:
     only: tuple[str, ...]
     explain: str | None
     json: str | None
+    junit: str | None
+    sarif: str | None
     markdown: str | None
     github: bool
     lftp: str | None
@@ -103,6 +105,8 @@ class _Command(click.Command):
 @click.option("--only", multiple=True, metavar="TRIAL", help="Try only this beside the genuine server; repeat it.")
 @click.option("--explain", metavar="ID", help="Explain a finding and exit.")
 @click.option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
+@click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
+@click.option("--sarif", metavar="FILE", help="Write the findings as SARIF 2.1.0, for code scanning.")
 @click.option("--markdown", metavar="FILE", help="Write a summary in Markdown, for a CI's job page.")
 @click.option("--github", is_flag=True, help="Print GitHub annotations too.")
 @click.option("--lftp", metavar="PATH", help="The lftp to use.")
@@ -143,14 +147,13 @@ class _Call:
     """One call, from paths to exit code."""
 
     def __init__(self, paths: Sequence[str], command: Sequence[str] | None, wanted: _Wanted) -> None:
-        from ftps_harness.report.files import check_target
+        from ftps_harness.report.files import check_targets
         from ftps_harness.verify import program
         from ftps_harness.verify.subject import load
 
         self._wanted = wanted
-        for option in ("json", "markdown"):
-            if (name := getattr(wanted, option)) is not None:
-                check_target(f"--{option}", name)
+        self._targets = {f"--{name}": getattr(wanted, name) for name in ("json", "junit", "sarif", "markdown")}
+        check_targets(self._targets)
         home = Path(os.environ.get("HOME") or "~").expanduser().absolute()
         self._subjects = (
             [load(path, home) for path in paths] if command is None else [program.load(command, Path.cwd(), home)]
@@ -190,7 +193,7 @@ class _Call:
         from ftps_harness.verify.reports.terminal import Terminal
 
         program = lftp.find(self._wanted.lftp)
-        terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
+        terminal = Terminal(sys.stderr if "-" in self._targets.values() else sys.stdout)
         programs = [program, *(Path(each.argv[0]) for each in self._subjects if each.argv)]
         with contextlib.ExitStack() as stack:
             places = undisturbed(lambda: stack.enter_context(SealedPlaces(programs)))
@@ -228,16 +231,20 @@ class _Call:
     def _write(self, reports: Sequence[Report]) -> int:
         """Write the files; 3 if one could not be written."""
         from ftps_harness.report.files import problems_of_writing
-        from ftps_harness.verify.reports import as_json, github
+        from ftps_harness.verify.reports import as_json, github, junit, sarif
 
-        problems: list[str] = []
+        folder = Path.cwd()
+        texts = {
+            "--json": lambda: as_json.text(reports),
+            "--junit": lambda: junit.text(reports, self._wanted.fail_on, folder),
+            "--sarif": lambda: sarif.text(reports, folder),
+            "--markdown": lambda: github.markdown(reports),
+        }
+        named = {option: name for option, name in self._targets.items() if name is not None}
         if self._wanted.github:
             for line in github.commands(reports):
-                click.echo(line)
-        if self._wanted.json is not None:
-            problems += problems_of_writing(self._wanted.json, as_json.text(reports))
-        if self._wanted.markdown is not None:
-            problems += problems_of_writing(self._wanted.markdown, github.markdown(reports))
+                click.echo(line, err="-" in named.values())
+        problems = [why for option, name in named.items() for why in problems_of_writing(name, texts[option]())]
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
         return 3 if problems else 0

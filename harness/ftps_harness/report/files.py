@@ -13,10 +13,29 @@ from typing import TYPE_CHECKING
 from ftps_harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 STDOUT = "-"
 """The name that stands for standard output."""
+
+
+def check_targets(targets: Mapping[str, str | None]) -> None:
+    """Refuse before anything runs reports that could not be written, and two of the same name.
+
+    Args:
+        targets: Option → the file that it names; None where it is not given.
+
+    Raises:
+        UsageError: As `check_target`, or one would overwrite another.
+    """
+    taken: dict[str, tuple[str, str]] = {}
+    for option, name in targets.items():
+        if name is None:
+            continue
+        check_target(option, name)
+        other, spelled = taken.setdefault(name if name == STDOUT else str(Path(name).absolute()), (option, name))
+        if other != option and not name.startswith("/dev/"):
+            raise UsageError(f"{other} and {option} both name {spelled}; one would overwrite the other")
 
 
 def check_target(option: str, name: str) -> None:

@@ -10,7 +10,7 @@ from ftps_harness.verify.trials import TRIALS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KINDS_OF_TRIALS = {
+KINDS_OF_TRIALS = {
     "no-verification": ("impostor", "data"),
     "wrong-name-accepted": ("name",),
     "expired-accepted": ("expired",),
@@ -36,7 +36,7 @@ def _lines(kind: str) -> Iterator[str]:
     yield record.title
     yield ""
     yield f"What to do: {record.cure}"
-    trials = [trial for trial in TRIALS if trial.kind in _KINDS_OF_TRIALS.get(kind, ())]
+    trials = [trial for trial in TRIALS if trial.kind in KINDS_OF_TRIALS.get(kind, ())]
     if trials:
         yield ""
         yield "Shown by:"

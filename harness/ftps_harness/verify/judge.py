@@ -19,7 +19,7 @@ UNDECIDED: frozenset[Verdict] = frozenset({"inconclusive", "hung", "crashed"})
 """Verdicts after which nobody can say that nothing got out."""
 
 
-_IMPLIED: dict[str, tuple[str, ...]] = {
+IMPLIED: dict[str, tuple[str, ...]] = {
     # In clear anyone gets the password, whatever they show and whether or not they touch TLS.
     "login-in-clear": ("no-verification", "tls-not-required", "password-before-verification", "prot-refused"),
     # Without verification neither names nor dates are checked, at no time.
@@ -129,8 +129,8 @@ def findings_of(case: Case) -> list[Finding]:
     for rule in (_genuine, _elsewhere, _impostors, _stripping, _data, _anonymous):
         for each in rule(case):
             found.setdefault(each.id, each)
-    clear = {"anonymous-in-clear": _IMPLIED["login-in-clear"]} if case.anonymous else {}
-    for kind, implied in (_IMPLIED | clear).items():
+    clear = {"anonymous-in-clear": IMPLIED["login-in-clear"]} if case.anonymous else {}
+    for kind, implied in (IMPLIED | clear).items():
         if kind in found:
             found = {each: record for each, record in found.items() if each not in implied}
     return list(found.values())

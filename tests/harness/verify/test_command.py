@@ -7,8 +7,10 @@ import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
+from sarif_kit.validate import validation_errors
 
 from ftps_harness import cli
 
@@ -83,9 +85,19 @@ def keys(data: Any) -> set[str]:
 
 def test_several_setups_have_a_report_each(home: Path) -> None:
     (home / "bad").write_text("set ssl:verify-certificate no\n")
-    assert cli.call(["verify", "~/.lftp", "bad", *QUICK, "--json", "out.json"]) == 1
+    assert cli.call(["verify", "~/.lftp", "bad", *QUICK, "--json", "out.json", "--junit", "x", "--sarif", "y"]) == 1
     data = json.loads((home / "out.json").read_text())
     assert [each["safe"] for each in data["subjects"]] == [True, False]
+    suites = ET.fromstring((home / "x").read_text())  # noqa: S314 - written by ourselves
+    assert [suite.get("name") for suite in suites] == ["ftps-lab verify .lftp/rc", "ftps-lab verify bad"]
+    assert [suite.get("failures") == "0" for suite in suites] == [True, False]
+    sarif = json.loads((home / "y").read_text())
+    assert validation_errors(sarif) == []
+    assert [run["properties"]["safe"] for run in sarif["runs"]] == [True, False]
+    (bad,) = (each for each in sarif["runs"][1]["results"] if each["ruleId"] == "no-verification")
+    region = bad["locations"][0]["physicalLocation"]["region"]
+    assert region["snippet"] == {"text": "set ssl:verify-certificate no"}
+    assert (region["startLine"], region["endColumn"]) == (1, 30)
 
 
 def test_fail_on(home: Path) -> None:

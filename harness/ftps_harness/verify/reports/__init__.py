@@ -1,1 +1,5 @@
-"""What came of `ftps-lab verify`, for people (`terminal`), for programs (`as_json`) and for GitHub (`github`)."""
+"""What came of `ftps-lab verify`.
+
+For people (`terminal`), for programs (`as_json`), for GitHub (`github`), for CI servers (`junit`) and for code scanning
+(`sarif`). What a finding is called from day to day, `identity` says.
+"""

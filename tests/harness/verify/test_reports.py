@@ -1,0 +1,340 @@
+"""JUnit and SARIF of `ftps-lab verify`: what their readers ask for, and what the findings are called."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from sarif_kit.validate import validation_errors
+from tests.harness.verify.reports import (
+    SUPPRESSED,
+    command_subject,
+    found,
+    no_verification,
+    rc_subject,
+    report,
+    tried,
+)
+
+from ftps_harness import cli
+from ftps_harness.verify.findings import KINDS, Where
+from ftps_harness.verify.reports import junit, sarif
+from ftps_harness.verify.reports.identity import named
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftps_harness.verify.base import Report
+    from ftps_harness.verify.findings import Severity
+    from ftps_harness.verify.subject import Subject
+
+# --- JUnit ------------------------------------------------------------------------------------------------------------
+
+JENKINS: dict[str, tuple[set[str], set[str], set[str]]] = {
+    "testsuites": (set(), {"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors"},
+        {"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"},
+        {"testsuite", "properties", "testcase", "system-out", "system-err"},
+    ),
+    "properties": (set(), set(), {"property"}),
+    "property": ({"name", "value"}, set(), set()),
+    "testcase": (
+        {"name"},
+        {"time", "classname", "group"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "skipped": (set(), {"type", "message"}, set()),
+    "error": (set(), {"type", "message"}, set()),
+    "failure": (set(), {"type", "message"}, set()),
+    "system-out": (set(), set(), set()),
+}
+"""Element → attributes that it must have, that it may have, and children, as junit-10.xsd of Jenkins' xUnit plugin."""
+
+
+def parsed(reports: list[Report], folder: Path, fail_on: Severity = "warning") -> ET.Element:
+    root = ET.fromstring(junit.text(reports, fail_on, folder))  # noqa: S314 - written by ourselves
+    for element in root.iter():
+        required, optional, children = JENKINS[element.tag]
+        assert required <= set(element.attrib) <= required | optional, element.tag
+        assert {child.tag for child in element} <= children, element.tag
+    return root
+
+
+def cases(root: ET.Element) -> dict[str, str]:
+    """Class and name of each case → what it came to."""
+    kinds = ("failure", "error", "skipped")
+    return {
+        f"{case.get('classname')}/{case.get('name')}": next((k for k in kinds if case.find(k) is not None), "pass")
+        for case in root.iter("testcase")
+    }
+
+
+def test_a_case_for_each_trial_and_each_finding_that_is_bad_enough(tmp_path: Path) -> None:
+    subject = rc_subject(tmp_path)
+    findings = (
+        no_verification(subject),
+        replace(found("tls-not-required", attack="refuse-auth-421"), suppressed=SUPPRESSED),
+        found("prot-refused", attack="refuse-prot"),
+    )
+    trials = (
+        tried("genuine", "accepted"),
+        tried("impostor-copy", "exposed", "password", "impostor"),
+        tried("impostor-self-signed", "exposed", "password", "impostor"),
+        tried("impostor-other-authority", "rejected"),
+        tried("expired", "accepted"),
+        tried("refuse-auth-502", "exposed", "password", "wire"),
+        tried("refuse-prot", "exposed", "payload", "wire"),
+        tried("strip-auth", "hung"),
+    )
+    broken = ("strip-auth: hung; no verdict", "anonymous: lftp died\x1b[31m")
+    made = report(subject, findings, *trials, broken=broken)
+    root = parsed([made], tmp_path)
+    name = "no-verification: deploy/rc: set ssl:verify-certificate no"
+    assert cases(root) == {
+        "deploy/rc.trial/genuine": "pass",
+        "deploy/rc.trial/impostor-copy": "failure",
+        "deploy/rc.trial/impostor-self-signed": "failure",
+        "deploy/rc.trial/impostor-other-authority": "pass",
+        "deploy/rc.trial/expired": "failure",  # without verification no date counts
+        "deploy/rc.trial/refuse-auth-502": "pass",  # ignored
+        "deploy/rc.trial/refuse-prot": "pass",  # a note
+        "deploy/rc.trial/strip-auth": "error",
+        "deploy/rc.trial/anonymous": "error",
+        f"deploy/rc.finding/{name}": "failure",
+        "deploy/rc.finding/tls-not-required": "skipped",
+    }
+    (suite,) = root
+    counts = {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": "11", "failures": "4", "errors": "2", "skipped": "1"}
+    assert "again: ftps-lab verify --only impostor-copy rc" in junit.text([made], "warning", tmp_path)
+
+
+def test_fail_on_decides_which_findings_are_failures(tmp_path: Path) -> None:
+    subject = rc_subject(tmp_path)
+    made = report(
+        subject,
+        (found("pin-expires"), found("prot-refused", attack="refuse-prot")),
+        tried("refuse-prot", "exposed", "payload", "wire"),
+    )
+    failing = {
+        limit: sorted(
+            name.rpartition("/")[2]
+            for name, what in cases(parsed([made], tmp_path, limit)).items()
+            if what == "failure"
+        )
+        for limit in ("error", "warning", "note")
+    }
+    assert failing == {
+        "error": [],
+        "warning": ["pin-expires"],
+        "note": ["pin-expires", "prot-refused", "refuse-prot"],
+    }
+
+
+def test_a_clear_login_fails_every_trial_in_which_it_got_out(tmp_path: Path) -> None:
+    """The findings that it implies are left out, their trials are not passed."""
+    made = report(
+        rc_subject(tmp_path),
+        (found("login-in-clear", attack="genuine"),),
+        tried("genuine", "exposed", "password", "wire"),
+        tried("refuse-auth-502", "exposed", "password", "wire"),
+    )
+    assert set(cases(parsed([made], tmp_path)).values()) == {"failure"}
+
+
+def test_a_command_line_is_in_no_report_that_is_kept(tmp_path: Path) -> None:
+    """It may hold the password."""
+    subject = command_subject(tmp_path, "/usr/bin/lftp", "-u", "me,s3cret", "backup.example")
+    made = report(subject, (replace(found("no-verification", attack="impostor-copy"), cure="x"),))
+    made = replace(
+        made, findings=tuple(replace(f, proof=f.proof and replace(f.proof, again="… me,s3cret")) for f in made.findings)
+    )
+    for text in (junit.text([made], "warning", tmp_path), sarif.text([made], tmp_path)):
+        assert "s3cret" not in text
+    assert parsed([made], tmp_path)[0].get("name") == "ftps-lab verify /usr/bin/lftp"
+
+
+# --- SARIF ------------------------------------------------------------------------------------------------------------
+
+
+def log(reports: list[Report], folder: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(sarif.text(reports, folder))
+    assert validation_errors(data) == []
+    return data
+
+
+def everything(subject: Subject) -> Report:
+    """Every kind of finding, with and without line, proof and suppression."""
+    assert subject.rc_file is not None
+    where = Where(str(subject.rc_file.path), 2, "set ssl:verify-certificate no")
+    findings = [
+        replace(
+            found(kind, where=where if number % 2 else None, attack="impostor-copy" if number % 3 else ""),
+            suppressed=SUPPRESSED if number % 4 == 0 else None,
+        )
+        for number, kind in enumerate(KINDS)
+    ]
+    return report(subject, tuple(findings), broken=("expired: lftp died",))
+
+
+def test_it_is_valid_and_holds_what_code_scanning_asks_for(tmp_path: Path) -> None:
+    data = log([everything(rc_subject(tmp_path))], tmp_path)
+    (run,) = data["runs"]
+    assert data["$schema"]
+    assert data["version"] == "2.1.0"
+    rules = run["tool"]["driver"]["rules"]
+    assert [rule["id"] for rule in rules] == list(KINDS)
+    for rule in rules:
+        assert 0 < len(rule["shortDescription"]["text"]) <= 1024
+        assert 0 < len(rule["fullDescription"]["text"]) <= 1024
+        assert rule["help"]["text"]
+        assert rule["help"]["markdown"]
+        assert re.fullmatch(r"\d\.\d", rule["properties"]["security-severity"])
+        assert "security" in rule["properties"]["tags"]
+        assert rule["defaultConfiguration"]["level"] == KINDS[rule["id"]].severity
+    assert len(run["results"]) == len(KINDS)
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        (location,) = result["locations"]
+        place = location["physicalLocation"]
+        assert place["artifactLocation"] == {"uri": "deploy/rc", "uriBaseId": "%SRCROOT%"}
+        assert {"startLine", "startColumn", "endLine", "endColumn"} <= set(place["region"])
+        assert "primaryLocationLineHash" not in result["partialFingerprints"]
+    assert run["invocations"][0]["executionSuccessful"] is False
+    assert run["automationDetails"]["id"] == "ftps-lab verify/deploy/rc/"
+
+
+def test_a_finding_quotes_its_part_of_the_line(tmp_path: Path) -> None:
+    subject = rc_subject(tmp_path)
+    (result,) = log([report(subject, (no_verification(subject),))], tmp_path)["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["region"] == {
+        "startLine": 2,
+        "startColumn": 3,
+        "endLine": 2,
+        "endColumn": 32,
+        "snippet": {"text": "set ssl:verify-certificate no"},
+    }
+    steps = [each["location"]["message"]["text"] for each in result["codeFlows"][0]["threadFlows"][0]["locations"]]
+    assert steps == [
+        "lftp connects to backup.example, with this setup.",
+        "It meets an impostor with a copy of the certificate in every field but the key (impostor-copy).",
+        "Password to impostor, in 1 of 1 runs.",
+    ]
+
+
+def test_a_finding_without_a_line_is_at_the_first_of_the_file(tmp_path: Path) -> None:
+    script = command_subject(tmp_path, "/bin/sh", "job.sh")
+    for subject, uri, end in ((rc_subject(tmp_path), "deploy/rc", 7), (script, "job.sh", 10)):
+        (result,) = log([report(subject, (found("tls-not-required"),))], tmp_path)["runs"][0]["results"]
+        place = result["locations"][0]["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == uri
+        assert place["region"] == {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": end}
+
+
+def test_paths_are_no_links_and_files_elsewhere_are_absolute(tmp_path: Path) -> None:
+    base = tmp_path / "with a blank"
+    base.mkdir()
+    subject = rc_subject(base)
+    link = tmp_path / "link"
+    link.symlink_to(base)
+    assert subject.rc_file is not None
+    through = replace(no_verification(subject), where=Where(str(link / "deploy/rc"), 2, "set"))
+    for folder, uri in ((link, "deploy/rc"), (tmp_path, "with%20a%20blank/deploy/rc")):
+        (result,) = log([report(subject, (through,))], folder)["runs"][0]["results"]
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
+    (result,) = log([report(subject, (through,))], tmp_path / "elsewhere")["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"] == {
+        "uri": (base / "deploy/rc").as_uri(),
+    }
+
+
+def test_what_is_ignored_is_suppressed_with_its_reason(tmp_path: Path) -> None:
+    """And nothing foreign becomes a link."""
+    subject = rc_subject(tmp_path)
+    findings = (replace(no_verification(subject), suppressed=SUPPRESSED), found("rc-complaint", detail="[x](1)\x1b"))
+    one, other = log([report(subject, findings)], tmp_path)["runs"][0]["results"]
+    assert one["suppressions"] == [
+        {
+            "kind": "external",
+            "status": "accepted",
+            "justification": "the [server](x) is behind a VPN (until 2027-01-31)",
+        }
+    ]
+    assert other["suppressions"] == []
+    assert r"\[x\](1)\\x1b" in other["message"]["text"]
+
+
+def test_each_subject_has_a_run_of_its_own_category(tmp_path: Path) -> None:
+    subject = rc_subject(tmp_path)
+    runs = log([report(subject), report(subject), report(command_subject(tmp_path, "job.sh"))], tmp_path)["runs"]
+    assert [run["automationDetails"]["id"] for run in runs] == [
+        "ftps-lab verify/deploy/rc/",
+        "ftps-lab verify/deploy/rc (2)/",
+        "ftps-lab verify/job.sh/",
+    ]
+
+
+# --- what a finding is called -----------------------------------------------------------------------------------------
+
+
+def test_a_finding_is_called_the_same_when_lines_move(tmp_path: Path) -> None:
+    before = rc_subject(tmp_path)
+    (one,) = named(report(before, (no_verification(before, 2),)), tmp_path)
+    after = rc_subject(tmp_path, "\n\n\nset ssl:verify-certificate no\n")
+    (other,) = named(report(after, (no_verification(after, 4),)), tmp_path)
+    assert (one.name, one.guid) == (other.name, other.guid)
+
+
+def test_and_in_another_checkout_but_not_for_another_host_or_line(tmp_path: Path) -> None:
+    guids = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        subject = rc_subject(folder)
+        (each,) = named(report(subject, (no_verification(subject),)), folder)
+        guids.append(each.guid)
+    assert guids[0] == guids[1]
+    subject = rc_subject(tmp_path)
+    made = report(subject, (no_verification(subject),))
+    other_host = replace(made, login=replace(made.login, host="other.example"))
+    other_line = replace(made, findings=(replace(made.findings[0], where=Where(str(tmp_path / "deploy/rc"), 2, "x")),))
+    (a,), (b,), (c,) = (named(each, tmp_path) for each in (made, other_host, other_line))
+    assert len({a.guid, b.guid, c.guid}) == 3
+
+
+def test_two_of_a_kind_have_names_of_their_own(tmp_path: Path) -> None:
+    made = report(rc_subject(tmp_path), (found("pin-expires", detail="a"), found("pin-expires", detail="b")))
+    assert [each.name for each in named(made, tmp_path)] == ["pin-expires", "pin-expires (2)"]
+
+
+def test_the_same_name_is_in_all_reports(tmp_path: Path) -> None:
+    subject = rc_subject(tmp_path)
+    made = report(subject, (no_verification(subject),))
+    (each,) = named(made, tmp_path)
+    assert f"deploy/rc.finding/{each.name}" in cases(parsed([made], tmp_path))
+    (result,) = log([made], tmp_path)["runs"][0]["results"]
+    assert result["correlationGuid"] == each.guid
+    assert list(result["partialFingerprints"].values()) == [each.guid]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sarif", "none/x"], "--sarif none/x: there is no folder"),
+        (["--junit", "."], "--junit .: this is a folder"),
+        (["--junit", "x", "--sarif", "./x"], "--junit and --sarif both name x; one would overwrite the other"),
+        (["--json", "-", "--markdown", "-"], "--json and --markdown both name -"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.call(["verify", *arguments]) == 2
+    assert said in capsys.readouterr().err
