@@ -72,7 +72,7 @@ def test_check_does_not_pass_what_the_witnesses_do_not_agree_on(
     servers: ServerFactory, lftp: LftpRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = servers(role="impostor")
-    monkeypatch.setattr(server.server, "settle", lambda: False)
+    monkeypatch.setattr(server.server, "settle", lambda _timeout: False)
     outcome = lftp(server, rc=NO_VERIFICATION, run=["list"])
     assert outcome.verdict == "exposed"
     with pytest.raises(AssertionError, match=r"it was exposed.*, but the witnesses contradict each other"):

@@ -1,4 +1,4 @@
-"""One set of places for all setups, and what makes a setup in a folder."""
+"""One set of places for the setups of a module, and what makes a setup in a folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Check(Protocol):
         """Write the rc and other files below a new HOME, and verify it; `only` names the trials."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # other tests look whether threads are left
 def places() -> Iterator[SealedPlaces]:
     try:
         with SealedPlaces([lftp.find()]) as opened:

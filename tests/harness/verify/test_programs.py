@@ -41,6 +41,7 @@ class Case:
     env: dict[str, str] = field(default_factory=dict)
     host: str = "backup.example"
     port: int = 21
+    only: frozenset[str] = QUICK
 
 
 def _case(name: str, *argv: str, found: set[str], **more: object) -> Case:
@@ -115,7 +116,7 @@ CASES = [
         "./job.sh", found={"tls-not-required"},
         script="i=0\nwhile [ $i -lt 30 ]; do lftp -c 'open -u me --env-password backup.example; ls'; i=$((i+1));"
         "done\n",
-        env={"LFTP_PASSWORD": PASSWORD},
+        env={"LFTP_PASSWORD": PASSWORD}, only=frozenset({"refuse-auth-502"}),
     ),
     _case(
         "in the background, deaf to signals",
@@ -154,7 +155,7 @@ def test_command(case: Case, home: Path, places: SealedPlaces, client: Lftp, mon
         monkeypatch.setenv(name, value)
     before = state(home.parent)
     subject = program.load(case.argv, home.parent / "work", home)
-    report = verify(subject, client, places, Options(only=QUICK, timeout=20))
+    report = verify(subject, client, places, Options(only=case.only, timeout=20))
     told = "\n".join(f"{each.severity} {each.id}: {each.title}" for each in report.findings)
     told += "\n".join((*report.broken, *(f"{each.trial.name} {each.verdict} {each.words}" for each in report.tried)))
     assert {each.id for each in report.findings if each.severity != "note"} == case.found, told
@@ -199,7 +200,12 @@ def test_one_that_never_ends_is_ended(home: Path, places: SealedPlaces, client: 
     )
     written(home, case)
     began = time.monotonic()
-    report = verify(program.load(case.argv, home.parent / "work", home), client, places, Options(only=QUICK, timeout=3))
+    report = verify(
+        program.load(case.argv, home.parent / "work", home),
+        client,
+        places,
+        Options(only=frozenset({"impostor-copy"}), timeout=1),
+    )
     assert not report.safe
     assert any("hung" in why for why in report.broken)
     assert time.monotonic() - began < 60
