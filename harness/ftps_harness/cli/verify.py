@@ -43,6 +43,8 @@ class _Wanted:
     fail_on: Severity
     warn_days: int
     only: tuple[str, ...]
+    fix: bool
+    write: bool
     explain: str | None
     json: str | None
     junit: str | None
@@ -103,6 +105,8 @@ class _Command(click.Command):
     help="Warn of a pinned certificate that ends within N days (default: 30).",
 )
 @click.option("--only", multiple=True, metavar="TRIAL", help="Try only this beside the genuine server; repeat it.")
+@click.option("--fix", is_flag=True, help="Print a diff of the rc that cures what a line can cure.")
+@click.option("--write", is_flag=True, help="Apply that diff.")
 @click.option("--explain", metavar="ID", help="Explain a finding and exit.")
 @click.option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
 @click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
@@ -147,6 +151,7 @@ class _Call:
     """One call, from paths to exit code."""
 
     def __init__(self, paths: Sequence[str], command: Sequence[str] | None, wanted: _Wanted) -> None:
+        from ftps_harness.errors import UsageError
         from ftps_harness.report.files import check_targets
         from ftps_harness.verify import program
         from ftps_harness.verify.subject import load
@@ -159,6 +164,8 @@ class _Call:
             [load(path, home) for path in paths] if command is None else [program.load(command, Path.cwd(), home)]
         )
         self._options = self._made_options()
+        if wanted.only and (wanted.fix or wanted.write):
+            raise UsageError("--fix proves a cure by trying everything: leave out --only")
 
     def _made_options(self) -> Options:
         from ftps_harness.errors import UsageError
@@ -207,6 +214,8 @@ class _Call:
                     click.echo()
                 reports.append(report)
                 terminal.report(report)
+                if self._wanted.fix or self._wanted.write:
+                    reports[-1] = self._fix(report, client, places, terminal)
         return max(self._code(reports), self._write(reports))
 
     def _verify(self, subject: Subject, client: Lftp, places: SealedPlaces, terminal: Terminal) -> Report | None:
@@ -222,6 +231,24 @@ class _Call:
             bar = stack.enter_context(terminal.progress(len(trials)))
             played = play_all(trials, verification.play, _Watch(bar), jobs=affordable(self._wanted.jobs))
             return None if played.interrupted else verification.report(played.results)
+
+    def _fix(self, report: Report, client: Lftp, places: SealedPlaces, terminal: Terminal) -> Report:
+        """Print, and with `--write` apply, what cures the findings; the report that counts from then on."""
+        from ftps_harness.sandbox.signals import undisturbed
+        from ftps_harness.verify import fix
+
+        def verify(subject: Subject) -> Report:
+            again = self._verify(subject, client, places, terminal)
+            if again is None:
+                raise KeyboardInterrupt
+            return again
+
+        found = fix.fix(report, verify)
+        terminal.fix(found, written=self._wanted.write)
+        if found is None or not self._wanted.write:
+            return report
+        undisturbed(lambda: fix.write(found))
+        return found.report
 
     def _code(self, reports: Sequence[Report]) -> int:
         if any(report.fails(self._wanted.fail_on) for report in reports):

@@ -66,6 +66,7 @@ class Report:
     Attributes:
         login: The server that it is for.
         broken: Why a trial could not be judged, a sentence each: then nobody may say that the setup is safe.
+        pinned: The setup pins a certificate, by a file that holds one or by a fingerprint.
     """
 
     subject: Subject
@@ -75,6 +76,7 @@ class Report:
     tried: tuple[Tried, ...]
     broken: tuple[str, ...] = ()
     place: str = "sealed"
+    pinned: bool = False
 
     @property
     def safe(self) -> bool:
@@ -190,7 +192,8 @@ class Verification(Generic[_Stage]):
         ]
         found = _sorted([*self._findings(tried), *self._of_pins()])
         findings = config.suppressed(found, self._options.ignores, self.login.host)
-        return Report(self._given, self.login, self._client, tuple(findings), tried, tuple(broken))
+        pinned = bool(self._replacements.pinned) or any(pin.certificates for _, pin in self._pin_files)
+        return Report(self._given, self.login, self._client, tuple(findings), tried, tuple(broken), pinned=pinned)
 
     @contextlib.contextmanager
     def _stage(self) -> Iterator[_Stage]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ftps_harness.report.progress import Progress
     from ftps_harness.verify.base import Report
     from ftps_harness.verify.findings import Finding
+    from ftps_harness.verify.fix import Fix
     from ftps_harness.verify.judge import Tried
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
@@ -66,6 +67,18 @@ class Terminal:
             self._wrapped(f"could not be judged: {why}", "", "bold magenta")
         self._line()
         self._line(", ".join(plural(report.count(severity), severity) for severity in ("error", "warning", "note")))
+
+    def fix(self, found: Fix | None, *, written: bool) -> None:
+        """The diff that cures an rc, and what is left; or that there is none."""
+        self._line()
+        if found is None:
+            self._wrapped("No line of an rc cures what was found, or the genuine server would be refused then.", "")
+            return
+        left = ", ".join(plural(found.report.count(severity), severity) for severity in ("error", "warning"))
+        done = "Written" if written else "This diff cures what a line can cure; everything was tried again with it"
+        self._wrapped(f"{done}. Left: {left}.", "", "bold")
+        for line in harmless(found.diff).splitlines():
+            self._line(line, "green" if line[:1] == "+" else "red" if line[:1] == "-" else "")
 
     def _finding(self, found: Finding) -> None:
         self._line()

@@ -1,0 +1,167 @@
+"""`--fix`: an rc without the findings that a line can cure, proved by another verification; `--write`."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.client.lftp import syntax
+from ftps_harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ftps_harness.verify.base import Report
+    from ftps_harness.verify.findings import Finding
+    from ftps_harness.verify.subject import File, Subject
+
+ADDED: Final[Mapping[str, str]] = {
+    "tls-not-required": "set ftp:ssl-force yes",
+    "data-in-clear": "set ftp:ssl-protect-data yes",
+    "anonymous-in-clear": "set ftp:ssl-allow-anonymous yes",
+}
+"""Finding → the line that cures it, at the end of the rc."""
+
+REMOVED: Final = frozenset(
+    {
+        *("no-verification", "wrong-name-accepted", "expired-accepted", "login-in-clear", "data-in-clear"),
+        *("password-before-verification", "leads-elsewhere", "tls-not-required"),
+    }
+)
+"""Findings that go when the line that is responsible for them goes."""
+
+_NEEDS_A_PIN: Final = frozenset({"no-verification"})
+"""Without a pin nobody knows which certificate the real server has: lftp might refuse it afterwards."""
+
+_ROUNDS: Final = 4
+"""What one line hid may be found once it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A cured rc.
+
+    Attributes:
+        subject: The subject with it.
+        report: What verifying that came to.
+        before: The rc as it is.
+        after: The rc as it should be.
+    """
+
+    subject: Subject
+    report: Report
+    before: File
+    after: File
+
+    @property
+    def diff(self) -> str:
+        """As `patch` takes it; bytes that are no text are shown as escapes."""
+        return "".join(_diff(self.before, self.after))
+
+
+def fix(report: Report, verify: Callable[[Subject], Report]) -> Fix | None:
+    """A cured rc; None where no line cures anything, or the genuine server would be refused.
+
+    Args:
+        report: Of the subject as it is.
+        verify: Verifies a changed subject, everything included.
+    """
+    subject, rc = report.subject, report.subject.rc
+    if rc is None or subject.rc_file is None:
+        return None
+    current, best = report, None
+    for _ in range(_ROUNDS):
+        file = current.subject.files[rc]
+        data = cured(file, current.findings, pinned=current.pinned)
+        if data == file.data:
+            break
+        changed = replace(current.subject, files={**current.subject.files, rc: replace(file, data=data)})
+        current = verify(changed)
+        if _is_broken(current):
+            break
+        if _badness(current) < _badness(report):
+            best = Fix(changed, current, subject.rc_file, changed.files[rc])
+    return best
+
+
+def _badness(report: Report) -> tuple[int, int, int]:
+    return report.count("error"), report.count("warning"), report.count("note")
+
+
+def _is_broken(report: Report) -> bool:
+    return bool(report.broken) or any(each.id in {"genuine-refused", "nothing-proved"} for each in report.findings)
+
+
+def cured(file: File, findings: Iterable[Finding], *, pinned: bool) -> bytes:
+    """The rc without the lines that are responsible, and with those that are missing.
+
+    Args:
+        file: The rc.
+        findings: What was found.
+        pinned: A certificate is pinned, so verification can be switched on.
+    """
+    found = [each for each in findings if not each.suppressed and (pinned or each.id not in _NEEDS_A_PIN)]
+    lines = file.data.splitlines(keepends=True)
+    removed = {
+        each.where.line
+        for each in found
+        if each.id in REMOVED and each.where is not None and each.where.file == str(file.path)
+    }
+    kept = [line for number, line in enumerate(lines, 1) if number not in removed or not _is_one_setting(line)]
+    added = [ADDED[each.id] for each in found if each.id in ADDED]
+    end = b"\r\n" if b"\r\n" in file.data else b"\n"
+    text = b"".join(kept)
+    for line in dict.fromkeys(added):
+        if line.encode() not in text.splitlines():
+            text += (end if text and not text.endswith(b"\n") else b"") + line.encode() + end
+    return text
+
+
+def _is_one_setting(line: bytes) -> bool:
+    """Whether a line does nothing but set one thing: only such a line may go."""
+    commands = syntax.commands(line.decode("utf-8", "replace"))
+    return len(commands) == 1 and syntax.words(commands[0].text)[:1] in (["set"], ["SET"])
+
+
+def _diff(before: File, after: File) -> Iterable[str]:
+    old, new = (each.data.decode("utf-8", "backslashreplace").splitlines(keepends=True) for each in (before, after))
+    for line in difflib.unified_diff(old, new, str(before.path), str(before.path)):
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def write(found: Fix) -> None:
+    """Put the cured rc in the place of the old one at once, with its mode and owner; a link to it stays one.
+
+    Raises:
+        HarnessError: It cannot be written, or has changed since it was read; nothing is changed then.
+    """
+    path = Path(os.path.realpath(found.before.path))
+    try:
+        if path.read_bytes() != found.before.data:
+            raise HarnessError(f"{path} has changed since it was verified: verify it again")
+        _replace(path, found.after.data)
+    except OSError as error:
+        raise HarnessError(f"{path} was not changed: {error.strerror or error}") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    own = path.stat()
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), own.st_mode & 0o7777)
+            if (own.st_uid, own.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(file.fileno(), own.st_uid, own.st_gid)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
