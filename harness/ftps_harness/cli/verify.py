@@ -225,7 +225,8 @@ class _Call:
         from ftps_harness.verify.verify import begin
 
         with contextlib.ExitStack() as stack:
-            verification = undisturbed(lambda: begin(subject, client, places, self._options))
+            with terminal.waiting(f"{subject.given}: looking for the server that it accepts"):
+                verification = undisturbed(lambda: begin(subject, client, places, self._options))
             stack.enter_context(verification)
             trials = verification.trials
             bar = stack.enter_context(terminal.progress(len(trials)))
