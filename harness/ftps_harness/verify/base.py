@@ -167,6 +167,10 @@ class Verification(Generic[_Stage]):
         """Everything that was found."""
         raise NotImplementedError
 
+    def _untried(self) -> Iterable[str]:
+        """Why nobody can say that the setup is safe, besides what broke."""
+        return ()
+
     @property
     def trials(self) -> list[Trial]:
         """What is left to be tried, after the genuine server: what takes longest first."""
@@ -185,7 +189,7 @@ class Verification(Generic[_Stage]):
         order = {trial: number for number, trial in enumerate(TRIALS)}
         listed = sorted(done, key=lambda each: order[each.trial])
         tried = (self._accepted, *(each.tried for each in listed if each.tried is not None))
-        broken = [each.why for each in done if each.why]
+        broken = [*(each.why for each in done if each.why), *self._untried()]
         broken += [
             f"{each.trial.name}: {each.verdict}; {'; '.join(each.outcomes[0].contradictions) or 'no verdict'}"
             for each in undecided(tried)
@@ -268,13 +272,13 @@ class Verification(Generic[_Stage]):
         """
         host, twins = self.login.host, self._replacements.twins
         certificates = [(c, twins[pins.der(c)]) for _, pin in self._pin_files for c in pin.certificates]
-        leaves = [(c, twin) for c, twin in certificates if pins.names_of_san(c) or not pins.is_authority(c)]
+        leaves = [(c, twin) for c, twin in certificates if pins.is_own(c, host)]
         for original, twin in sorted(leaves, key=lambda pair: not pins.is_for(pair[0], host)):
             yield Genuine(twin, host, twin.issuer if pins.is_authority(original) else None)
         for certificate in self._replacements.pinned.values():
             yield Genuine(certificate, host)
         for original, twin in certificates:
-            if pins.is_authority(original):
+            if pins.is_authority(original) and not pins.is_own(original, host):
                 yield Genuine(pins.issued(twin, host), host, twin)
         if self._pins_something:
             yield Genuine(pins.self_signed(host), host)  # what was pinned is not here: it is somebody's own, no doubt
@@ -292,6 +296,8 @@ class Verification(Generic[_Stage]):
         yield from files.of_pins(self._pin_files, self._options.warn_days)
         if self._genuine.authority is not None and self._pin_files:
             yield finding("pin-is-authority")
+        for file, pin in self._pin_files:
+            yield from files.of_bundle(file, pin, self.login.host)
 
 
 def _sorted(findings: Iterable[Finding]) -> list[Finding]:

@@ -116,7 +116,8 @@ class CommandVerification(Verification[CommandStage]):
         first: tuple[Genuine, Tried] | None = None
         for genuine in self._candidates(stage.authority):
             played = self._learn(stage, genuine)
-            tried = Tried(GENUINE, (played.outcome,), played.words, played.elsewhere)
+            clears = discovery.clears_control(played.testimony)
+            tried = Tried(GENUINE, (played.outcome,), played.words, played.elsewhere, clears)
             if played.outcome.verdict in {"accepted", "exposed"}:
                 return genuine, tried
             first = first or (genuine, tried)

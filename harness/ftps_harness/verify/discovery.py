@@ -67,6 +67,11 @@ def speaks_tls_at_once(testimony: Testimony) -> bool:
     return any(handshake.error == TLS_IN_CLEAR for handshake in testimony.handshakes)
 
 
+def clears_control(testimony: Testimony) -> bool:
+    """Whether the client asked to end TLS on the control connection."""
+    return any(command.verb == "CCC" for command in testimony.commands)
+
+
 def login_of(testimony: Testimony) -> tuple[str, str] | None:
     """The user and password that the client sent last; None for an anonymous one, or if it sent none."""
     for credential in reversed(testimony.credentials):

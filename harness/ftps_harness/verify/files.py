@@ -64,6 +64,16 @@ def of_pin(file: File, pin: PinFile, now: datetime, warn_days: int) -> Iterator[
         yield from _certificate(file.path, certificate, now, warn_days)
 
 
+def of_bundle(file: File, pin: PinFile, host: str) -> Iterator[Finding]:
+    """Whether a pin file holds more than one certificate of the server's own."""
+    own = {pins.der(c): c for c in pin.certificates if pins.is_own(c, host) and pins.is_for(c, host)}
+    if len(own) > 1:
+        oldest = min(own.values(), key=lambda c: c.not_valid_before_utc)
+        begin, end = oldest.not_valid_before_utc, oldest.not_valid_after_utc
+        when = f"the oldest is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}"
+        yield finding("old-certificate-trusted", f"{file.path} holds {len(own)} for {host}; {when}.")
+
+
 def _certificate(path: Path, certificate: x509.Certificate, now: datetime, warn_days: int) -> Iterator[Finding]:
     end = certificate.not_valid_after_utc
     if end < now:

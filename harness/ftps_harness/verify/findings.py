@@ -69,6 +69,12 @@ KINDS: Final[Mapping[str, Kind]] = {
             "Add `set ftp:ssl-protect-data yes` and `set ftp:ssl-protect-list yes`; delete `ftps:initial-prot`.",
         ),
         Kind(
+            "control-in-clear",
+            "warning",
+            "After the login, commands and file names go in clear (CCC).",
+            "Delete the line that sets `ftp:ssl-use-ccc yes`.",
+        ),
+        Kind(
             "anonymous-in-clear",
             "note",
             "An anonymous login transfers files in clear, and without a password every login is anonymous.",

@@ -37,12 +37,14 @@ class Tried:
         outcomes: Each run's.
         words: lftp's own words in the first run.
         elsewhere: Where else the runs led, a phrase each.
+        clears_control: lftp asked to end TLS on the control connection (CCC, RFC 4217 section 12.2).
     """
 
     trial: Trial
     outcomes: tuple[Outcome, ...]
     words: str = ""
     elsewhere: tuple[str, ...] = ()
+    clears_control: bool = False
 
     @property
     def exposed(self) -> frozenset[str]:
@@ -126,7 +128,7 @@ class Case:
 def findings_of(case: Case) -> list[Finding]:
     """What the trials show, each kind once, in the order of the trials."""
     found: dict[str, Finding] = {}
-    for rule in (_genuine, _elsewhere, _impostors, _stripping, _data, _anonymous):
+    for rule in (_genuine, _control, _elsewhere, _impostors, _stripping, _data, _anonymous):
         for each in rule(case):
             found.setdefault(each.id, each)
     clear = {"anonymous-in-clear": IMPLIED["login-in-clear"]} if case.anonymous else {}
@@ -156,6 +158,11 @@ def _genuine(case: Case) -> Iterator[Finding]:
         yield case.made("nothing-proved", genuine, _said(genuine))
 
 
+def _control(case: Case) -> Iterator[Finding]:
+    if case.genuine.clears_control:
+        yield finding("control-in-clear", where=case.responsible.get("control-in-clear"))
+
+
 def _elsewhere(case: Case) -> Iterator[Finding]:
     """Where the session leads besides; what lftp does at its start is another finding."""
     for each in case.tried:
@@ -178,6 +185,8 @@ def _impostors(case: Case) -> Iterator[Finding]:
     for each in sorted(_of(case, "impostor"), key=lambda tried: tried.refused):
         if not each.refused:
             yield case.made("no-verification", each)
+        elif "password" in each.exposed and "payload" in each.exposed:
+            yield case.made("no-verification", each)  # what was refused was another connection
         elif "password" in each.exposed:
             yield case.made("password-before-verification", each)
         else:

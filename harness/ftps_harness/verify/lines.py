@@ -22,6 +22,7 @@ SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "tls-not-required": ("ftp:ssl-force", "ftp:ssl-allow"),
     "login-in-clear": ("ftp:ssl-allow", "ftp:proxy"),
     "data-in-clear": ("ftp:ssl-protect-data", "ftp:ssl-protect-list", "ftps:initial-prot", "ftp:ssl-allow"),
+    "control-in-clear": ("ftp:ssl-use-ccc",),
     "password-before-verification": ("ftp:sync-mode", "ftp:skey-allow"),
     "genuine-refused": ("ssl:ca-file",),
     "pin-depends-on-folder": ("ssl:ca-file",),

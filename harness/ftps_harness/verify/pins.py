@@ -97,6 +97,11 @@ def is_for(certificate: x509.Certificate, host: str) -> bool:
     return any(name.lower() in {host, f"*.{parent}" if parent else host} for name in names_of(certificate))
 
 
+def is_own(certificate: x509.Certificate, host: str) -> bool:
+    """Whether a certificate is a server's own, though it may sign others, as those of `openssl req -x509` may."""
+    return bool(names_of_san(certificate)) or not is_authority(certificate) or is_for(certificate, host)
+
+
 def sha1_of(certificate: Certificate) -> bytes:
     """The fingerprint as lftp writes it."""
     return certificate.sha1.encode("ascii")

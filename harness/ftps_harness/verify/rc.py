@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ftps_harness.verify import files, pins
+from ftps_harness.verify import discovery, files, pins, sources, targets, text
 from ftps_harness.verify.base import HOST, Verification
 from ftps_harness.verify.findings import Finding, finding
 from ftps_harness.verify.judge import Case, Tried, findings_of
 from ftps_harness.verify.lines import Lines
-from ftps_harness.verify.stage import Login, RcStage, closures, home_path
+from ftps_harness.verify.stage import Login, RcStage, home_path
 from ftps_harness.verify.subject import read_outside
 from ftps_harness.verify.trials import GENUINE, Genuine, Trial
 
@@ -21,19 +22,22 @@ if TYPE_CHECKING:
     from ftps_harness.play.places.sealed import Sealed
     from ftps_harness.verify.subject import File, Subject
 
-_DECISIVE = {
-    "ssl:ca-file": "",
-    "ssl:verify-certificate": "",
-    "ssl:check-hostname": "",
-    "ftp:ssl-force": "",
-    "ftp:ssl-allow": "",
-    "ftp:ssl-protect-data": "",
-    "ftp:ssl-protect-list": "",
-    "ftp:ssl-allow-anonymous": "",
-    "ftp:proxy": "",
-    "dns:name": "",
-}
+_DECISIVE = (
+    "ssl:ca-file",
+    "ssl:verify-certificate",
+    "ssl:check-hostname",
+    "ftp:ssl-force",
+    "ftp:ssl-allow",
+    "ftp:ssl-protect-data",
+    "ftp:ssl-protect-list",
+    "ftp:ssl-allow-anonymous",
+    "ftp:proxy",
+    "dns:name",
+)
 """Settings whose closures may name the server."""
+
+_SHOWN = frozenset({*text.HOOKS, "cmd:default-protocol"})
+"""Settings of which the lab's session shows nothing."""
 
 
 class RcVerification(Verification[RcStage]):
@@ -44,8 +48,9 @@ class RcVerification(Verification[RcStage]):
     """
 
     def _prepare(self) -> tuple[Genuine, Tried]:
+        self._given = sources.complete(self._given)
         stage = self._made_stage(self._given)
-        self._settings = stage.settings(set(_DECISIVE))
+        self._settings = stage.settings({*_DECISIVE, *_SHOWN})
         self._subject = self._with_outside(self._given)
         home = self._given.real_home
         named = frozenset(home_path(v, home, home) for v in self._settings.get("ssl:ca-file", {}).values() if v)
@@ -79,11 +84,46 @@ class RcVerification(Verification[RcStage]):
         with self._stage() as stage:
             stage.write(self._given)
             responsible = Lines(stage.client, stage.home, rc).responsible(kinds)
-        yield from findings_of(replace(case, responsible=responsible))
-        yield from files.of_rc(rc)
+        found = findings_of(replace(case, responsible=responsible))
+        yield from found
+        yield from self._of_text(found)
         if self._given.hidden:
             yield finding("rc-complaint", f"lftp does not read {self._given.given}: there is a folder ~/.lftp.")
         yield from at_start
+
+    def _of_text(self, found: Sequence[Finding]) -> Iterator[Finding]:
+        """What the files and settings show by themselves."""
+        rcs = sources.rc_files(self._given)
+        for file in rcs:
+            yield from files.of_rc(file)
+            yield from text.of_text(file)
+        yield from text.of_settings(self._settings)
+        yield from text.of_bookmarks(self._given, self.login.host)
+        yield from text.of_notes(self._notes, rcs)
+        yield from self._of_folder(rcs)
+        led = list(targets.leading(self._settings, self.login.host))
+        if led and not any(each.id == "leads-elsewhere" for each in found):
+            yield finding("leads-elsewhere", f"It is set: {led[0]}.")
+
+    def _of_folder(self, rcs: Sequence[File]) -> Iterator[Finding]:
+        """A pin without a folder: lftp looks for it where it is started, and anyone may have put one there."""
+        effective = self._settings.get("ssl:ca-file", {}).values()
+        written = (name for name in text.pins_of(rcs) if not os.path.normpath(name).startswith(".."))
+        names = [name for name in dict.fromkeys((*effective, *written)) if name and name[0] not in "~/"]
+        planted = pins.self_signed(self.login.host)
+        for name in names:
+            if os.path.normpath(name).startswith("..") and name in effective:
+                yield finding("pin-depends-on-folder", f"It is {name}.")
+                return
+            with self._stage() as stage:
+                stage.write(self._subject)
+                accepted = stage.accepts_planted(os.path.normpath(name), planted, self.login)
+            if accepted:
+                yield finding("pin-depends-on-folder", f"Started elsewhere, lftp trusts a file {name} put there.")
+                return
+
+    def _untried(self) -> Iterator[str]:
+        return targets.untried(self._settings, self.login.host) if self._options.host is None else iter(())
 
     @property
     def _rc(self) -> File:
@@ -106,19 +146,21 @@ class RcVerification(Verification[RcStage]):
 
     def _host_of_setup(self, named: frozenset[Path]) -> str:
         """The host that the setup is for: one that a setting names, else one that a pin names."""
-        by_settings = sorted(c for c in closures(self._settings, _DECISIVE) if _is_host(c))
         everything = self._subject.everything
         first = [path for path in everything if path in named]
         read = [pins.read(str(path), everything[path].data) for path in dict.fromkeys((*first, *everything))]
         pinned = [name for pin in read for c in pin.certificates for name in pins.names_of(c)]
-        return next(iter((*by_settings, *filter(_is_host, pinned))), HOST)
+        decisive = {name: self._settings.get(name, {}) for name in _DECISIVE}
+        return targets.host_of(decisive, pinned, HOST)
 
     def _choose(self, stage: RcStage) -> tuple[Genuine, Tried]:
         """The first server that the setup accepts; where it accepts none, the likeliest."""
         first: tuple[Genuine, Tried] | None = None
         for genuine in self._candidates(stage.authority):
             played = stage.play(genuine.spec, self.login, GENUINE.run)
-            tried = Tried(GENUINE, (played.outcome,), played.words, played.elsewhere)
+            self._notes = played.notes
+            clears = discovery.clears_control(played.testimony)
+            tried = Tried(GENUINE, (played.outcome,), played.words, played.elsewhere, clears)
             if played.outcome.verdict in {"accepted", "exposed"}:
                 return genuine, tried
             first = first or (genuine, tried)
@@ -133,7 +175,3 @@ class RcVerification(Verification[RcStage]):
         found = [finding("connects-by-itself", f"It went to: {', '.join(led[:3])}.")] if led else []
         said = run.stderr.decode("utf-8", "replace").strip()
         return led, found + [finding("rc-complaint", f"lftp says: {line[:200]}") for line in said.splitlines()[:10]]
-
-
-def _is_host(name: str) -> bool:
-    return "." in name and "*" not in name and ":" not in name and "@" not in name and " " not in name

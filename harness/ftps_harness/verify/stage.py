@@ -19,10 +19,11 @@ from ftps_harness.verdict.observations import Outcome
 from ftps_harness.verdict.traffic import wanted
 from ftps_harness.verify.discovery import provide
 from ftps_harness.verify.subject import RC
+from ftps_lab.interface import ServerSpec
 from ftps_lab.testimony import TRANSFERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from ftps_harness.scenario import Verdict
     from ftps_harness.verdict.traffic import Wanted
     from ftps_harness.verify.subject import File, Subject
-    from ftps_lab.interface import ServerSpec
+    from ftps_harness.words import Folder
+    from ftps_lab.certificates import Certificate
     from ftps_lab.testimony import Testimony
 
 _LOOK_SECONDS = 15.0
@@ -70,19 +72,22 @@ class Played:
         words: What lftp says of a refusal, or else all that it says.
         elsewhere: Where it led besides, a phrase each. That alone makes no outcome inconclusive here: it is a finding.
         testimony: The server's.
+        notes: What lftp complains of in its debug log alone.
     """
 
     outcome: Outcome
     words: str
     elsewhere: tuple[str, ...]
     testimony: Testimony
+    notes: tuple[str, ...] = ()
 
 
 def _played(made: Attempt) -> Played:
     outcome, other = made.outcome, made.exposure.elsewhere
     if outcome.verdict == "inconclusive" and outcome.contradictions == tuple(led_elsewhere(made.exposure)):
         outcome = replace(outcome, verdict="rejected" if outcome.reasons else "accepted", contradictions=())
-    return Played(outcome, outcome.message or made.said, (*other.reached, *other.tried), made.testimony)
+    told = (*other.reached, *other.tried)
+    return Played(outcome, outcome.message or made.said, told, made.testimony, made.client.log_notes)
 
 
 class RcStage:
@@ -161,7 +166,9 @@ class RcStage:
         found = elsewhere(traffic, Testimony("genuine"), Wire(), server=("", 0), names=())
         return (*found.reached, *found.tried)
 
-    def play(self, spec: ServerSpec, login: Login, run: tuple[str, ...], *, user: str | None = None) -> Played:
+    def play(
+        self, spec: ServerSpec, login: Login, run: tuple[str, ...], *, user: str | None = None, cwd: Folder = "home"
+    ) -> Played:
         """Run lftp once with the setup against a server.
 
         Args:
@@ -169,6 +176,7 @@ class RcStage:
             login: Where and as whom.
             run: The items of `run`.
             user: Another user than the login's.
+            cwd: Where lftp is started.
 
         Raises:
             LabError: The server failed.
@@ -178,8 +186,25 @@ class RcStage:
         self._session.serve(served, host=login.host, port=login.port)
         file = self.subject.rc_file if self.subject.rc == RC else None
         rc = file.data.decode("utf-8", "surrogateescape") if file is not None else None
-        request = Request(rc=rc, host=login.host, run=run, user=user or login.user, timeout=self._timeout)
+        request = Request(rc=rc, host=login.host, run=run, user=user or login.user, timeout=self._timeout, cwd=cwd)
         return _played(self._session.attempt(request))
+
+    def accepts_planted(self, name: str, certificate: Certificate, login: Login) -> bool:
+        """Whether lftp, started in another folder, logs in to an impostor whose certificate somebody has put there.
+
+        Args:
+            name: The file's name, below that folder.
+            certificate: The impostor's.
+            login: Where and as whom.
+
+        Raises:
+            HarnessError: The file cannot be written.
+        """
+        path = self.home.put_file(name, certificate.pem, folder="elsewhere")
+        spec = ServerSpec(certificate=certificate, role="impostor")
+        played = self.play(spec, login, ("list",), cwd="elsewhere")
+        path.unlink(missing_ok=True)
+        return "password" in played.outcome.exposed
 
 
 class CommandStage:
@@ -344,11 +369,6 @@ def _write(path: Path, file: File, *, folder: bool = False) -> None:
         path.chmod(file.mode | 0o400)  # what root alone may read is there, and we could not look at it otherwise
     except OSError as error:
         raise HarnessError(f"cannot copy {file.path}: {error.strerror or error}; make room, or set TMPDIR") from error
-
-
-def closures(settings: Settings, names: Mapping[str, object]) -> frozenset[str]:
-    """Every closure of some settings, without the empty one."""
-    return frozenset(closure for name in names for closure in settings.get(name, {}) if closure)
 
 
 def home_path(value: str, home: Path, cwd: Path) -> Path:

@@ -131,7 +131,10 @@ def load(given: str, home: Path) -> Subject:
     if path.name == "rc":
         return _of_folder(given, path.parent, home)
     if path.name == ".lftprc":
-        return Subject(given, ".lftprc", {**_beside(home, ".lftp"), ".lftprc": file}, home)
+        files = {**_beside(home, ".lftp"), ".lftprc": file}
+        if path == home / ".lftprc" and (other := read_outside(home / RC)) is not None:
+            files[RC] = other  # lftp reads it too, behind this one
+        return Subject(given, ".lftprc", files, home)
     files = {**_beside(home, ".lftp"), RC: file}
     return Subject(given, RC, files, home, may_be_script=not _RC_NAME.search(path.name))
 
@@ -151,6 +154,8 @@ def _of_folder(given: str, folder: Path, home: Path) -> Subject:
     files = {f"{base}/{name}": file for name, file in _below(folder)}
     if f"{base}/rc" not in files:
         raise UsageError(f"{given}: no file called rc in this folder; name the rc file itself")
+    if folder == home / base and (first := read_outside(home / ".lftprc")) is not None:
+        files[".lftprc"] = first  # lftp reads it too, before this one
     return Subject(given, f"{base}/rc", files, home)
 
 

@@ -31,7 +31,7 @@ class Check(Protocol):
     def __call__(
         self, rc: str | bytes, files: Mapping[str, bytes] | None = None, *, rc_name: str = ".lftp/rc", **options: object
     ) -> Report:
-        """Write the rc and other files below a new HOME, and verify it; `only` names the trials."""
+        """Write the rc and other files below a new HOME, and verify it; `only` names trials, `modes` files not 0644."""
 
 
 @pytest.fixture(scope="module")  # other tests look whether threads are left
@@ -62,12 +62,13 @@ def check(places: SealedPlaces, client: Lftp, tmp_path: Path, server_certificate
         home = tmp_path / "home"
         home.mkdir()
         everything = {f"{rc_name.rpartition('/')[0] or '.lftp'}/server.crt": server_certificate.pem, **(files or {})}
+        modes: dict[str, int] = options.pop("modes", {})  # type: ignore[assignment]  # name → mode
         everything[rc_name] = rc if isinstance(rc, bytes) else rc.encode()
         for name, data in everything.items():
             path = home / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            path.chmod(0o644)
+            path.chmod(modes.get(name, 0o644))
         only = frozenset(options.pop("only", ()))  # type: ignore[call-overload]  # a tuple of names
         given = Options(only=only, **options)  # type: ignore[arg-type]
         return verify(load(str(home / rc_name), home), client, places, given)

@@ -1,0 +1,99 @@
+"""The files that an rc has lftp read besides: those that it sources, and its bookmarks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.client.lftp import syntax
+from ftps_harness.verify.subject import RC, File, read_outside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.verify.subject import Subject
+
+_MOST: Final = 50
+"""Files that are followed: one may source itself."""
+
+_SHOWN: Final = ("/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/etc/", "/nix/", "/gnu/")
+"""Folders that the copy sees as they are."""
+
+
+def complete(subject: Subject) -> Subject:
+    """The subject with the files that its rc sources or sets, such as pins, wherever they are."""
+    known = subject.everything
+    files, outside = dict(subject.files), dict(subject.outside)
+    for path, file in [*_read(subject), *_named(subject)]:
+        if path in known or str(path).startswith(_SHOWN):
+            continue
+        if path.is_relative_to(subject.real_home):
+            files[str(path.relative_to(subject.real_home))] = file
+        else:
+            outside[str(path)] = file
+    return replace(subject, files=files, outside=outside)
+
+
+def rc_files(subject: Subject) -> list[File]:
+    """Every file that lftp reads as an rc: what it begins with, and what that sources."""
+    return [file for _, file in _read(subject)]
+
+
+def words_of(file: File) -> Iterator[tuple[int, str, list[str]]]:
+    """Each command of an rc: the number of its line, the line, and its words."""
+    if b"\0" in file.data[:4096]:
+        return
+    for number, line in enumerate(file.data.decode("utf-8", "replace").splitlines(), 1):
+        for command in syntax.commands(line):
+            for words in syntax.simple(command):
+                yield number, line, words
+
+
+def bookmarks(subject: Subject) -> Iterator[tuple[File, int, str, str]]:
+    """Each bookmark: its file, the number of its line, its name, and where it leads (lftp 4.9.3, src/bookmark.cc)."""
+    for name in (".lftp/bookmarks", ".local/share/lftp/bookmarks"):
+        file = subject.files.get(name)
+        for number, line in enumerate(file.data.decode("utf-8", "replace").splitlines() if file else [], 1):
+            words = line.split(None, 1)
+            if file is not None and len(words) == 2:
+                yield file, number, words[0], words[1].strip()
+
+
+def _read(subject: Subject) -> list[tuple[Path, File]]:
+    """The files that lftp reads, in order, by their paths in the copy."""
+    begin = [name for name in (".lftprc", RC, subject.rc) if name is not None and name in subject.files]
+    waiting = [(subject.real_home / name, subject.files[name]) for name in dict.fromkeys(begin)]
+    found: dict[Path, File] = {}
+    everything = subject.everything
+    while waiting and len(found) < _MOST:
+        path, file = waiting.pop(0)
+        if path in found:
+            continue
+        found[path] = file
+        for named in _sourced(file, subject.real_home):
+            other = everything.get(named) or read_outside(named)
+            if other is not None:
+                waiting.append((named, other))
+    return list(found.items())
+
+
+def _sourced(file: File, home: Path) -> Iterator[Path]:
+    for _, _, words in words_of(file):
+        if words[0].lower() == "source" and len(words) == 2:
+            yield _path(words[1], home)
+
+
+def _named(subject: Subject) -> Iterator[tuple[Path, File]]:
+    """The files that a setting's value is: pins, mostly."""
+    for file in rc_files(subject):
+        for _, _, words in words_of(file):
+            if words[0].lower() == "set" and len(words) > 2:
+                path = _path(" ".join(words[2:]), subject.real_home)
+                if (named := read_outside(path)) is not None:
+                    yield path, named
+
+
+def _path(name: str, home: Path) -> Path:
+    return Path(os.path.normpath(home / name[2:] if name.startswith("~/") else home / name))

@@ -1,0 +1,95 @@
+"""Which host an rc is for, and for which other hosts it weakens what protects a login. Pure."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_Settings = dict[str, dict[str, str]]
+"""Name → closure (empty for all) → value, as `stage.Settings`."""
+
+_OFF: Final = frozenset({"no", "false", "off", "0", "n", "f", "-"})
+"""What lftp prints for a boolean that is off."""
+
+_PROTECTS: Final = (
+    "ssl:verify-certificate",
+    "ftp:ssl-allow",
+    "ftp:ssl-force",
+    "ftp:ssl-protect-data",
+    "ftp:ssl-protect-list",
+    "ssl:check-hostname",
+)
+"""What a closure that switches it off weakens, the worst first."""
+
+_LEADS: Final = ("ftp:proxy", "dns:name")
+"""What leads elsewhere when a closure has a value."""
+
+
+def is_host(name: str) -> bool:
+    """Whether a closure or a certificate's name can be a host's."""
+    return "." in name and not set("*?[:@ ").intersection(name)
+
+
+def weakened(settings: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """The closures, hosts or patterns of hosts, for which a setting weakens what protects a login, the worst first.
+
+    A fingerprint as closure names no host, and lftp matches none that has a port or a scheme (measured on 4.9.2).
+
+    Yields:
+        The setting and the closure.
+    """
+    for name in (*_PROTECTS, *_LEADS):
+        for closure, value in sorted(settings.get(name, {}).items()):
+            bad = value.lower() in _OFF if name in _PROTECTS else bool(value)
+            if bad and closure.strip("*?") and ":" not in closure:
+                yield name, closure
+
+
+def host_of(settings: _Settings, pinned: Sequence[str], default: str) -> str:
+    """The host that a setup is for: the one that it protects least, else one that a setting or a pin names.
+
+    Args:
+        settings: As lftp has them in the end.
+        pinned: The names in pinned certificates.
+        default: Where nothing names one.
+    """
+    pinned = [name for name in pinned if is_host(name)]
+    for _, closure in weakened(settings):
+        if is_host(closure):
+            return closure
+        known = next((name for name in (*pinned, default) if matches(closure, name)), None)
+        return known or closure.replace("*", "any").replace("?", "a")
+    named = sorted({c for closures in settings.values() for c in closures if is_host(c)})
+    return next(iter((*named, *pinned)), default)
+
+
+def untried(settings: Mapping[str, Mapping[str, str]], host: str) -> Iterator[str]:
+    """Why nobody can say that a setup is safe for all its hosts, a sentence each: it weakens others than the one tried.
+
+    Args:
+        settings: As lftp has them in the end.
+        host: The one that is tried.
+    """
+    for name, closure in weakened(settings):
+        if not matches(closure, host):
+            yield (
+                f"{closure} was not tried, though {name}/{closure} weakens what protects it: verify it with "
+                f"`--host`, and {host} too"
+            )
+            return
+
+
+def leading(settings: Mapping[str, Mapping[str, str]], host: str) -> Iterator[str]:
+    """The settings that lead a session for a host elsewhere, as lftp's `set` writes them."""
+    for name in _LEADS:
+        for closure, value in settings.get(name, {}).items():
+            if value and (not closure or matches(closure, host)):
+                yield f"{name}{'/' if closure else ''}{closure} {value}"
+
+
+def matches(closure: str, host: str) -> bool:
+    """Whether lftp applies a closure to a host: it is a pattern, and case does not count (ResMgr.cc of 4.9.3)."""
+    return fnmatchcase(host.lower(), closure.lower())

@@ -1,0 +1,168 @@
+"""Setups that look safe and are not, and good ones that look bad: each with the findings that it must have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.verify.conftest import HOST
+
+from ftps_harness.verify import pins, targets, text
+from ftps_harness.verify.subject import File
+from ftps_lab.certificates import CertificateSpec, issue
+
+if TYPE_CHECKING:
+    from tests.harness.verify.conftest import Check
+
+    from ftps_harness.verify.findings import Finding
+
+COPY = ("impostor-copy",)
+FORCED = "set ftp:ssl-force yes\n"
+SAFE = f'set ssl:ca-file "~/.lftp/server.crt"\n{FORCED}'
+OFF = "set ssl:verify-certificate/* no\n"
+
+
+def own(**keys: object) -> bytes:
+    spec = CertificateSpec(common_name=HOST, names=(HOST,), **keys)  # type: ignore[arg-type]  # keys of the spec
+    return issue({"own": spec})["own"].pem
+
+
+OWN = own()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """An rc, the files beside it, and what must be found: notes too."""
+
+    name: str
+    rc: str
+    found: frozenset[str]
+    files: dict[str, bytes] = field(default_factory=dict)
+    host: str | None = None
+    rc_name: str = ".lftp/rc"
+
+
+def _setup(name: str, rc: str, *found: str, **more: object) -> Setup:
+    return Setup(name, rc, frozenset(found), **more)  # type: ignore[arg-type]
+
+
+SETUPS = [
+    # Closures.
+    _setup("off for all", SAFE + OFF, "no-verification"),
+    _setup("off for a pattern that no pin fits", f"{SAFE}set ssl:verify-certificate/*.internal.example no\n",
+           "no-verification", files={".lftp/server.crt": b""}),
+    _setup("on for one host, off for another", f"{SAFE}set ftp:ssl-force/a.example yes\n"
+           "set ssl:verify-certificate/b.example no\n", "no-verification"),
+    _setup("a closure with a scheme matches nothing", f"{SAFE}set ssl:verify-certificate/ftp://{HOST} no\n"),
+    _setup("a closure with a port matches nothing", f"{SAFE}set ssl:verify-certificate/{HOST}:21 no\n"),
+    _setup("off for another host than the one asked for", f"{SAFE}set ssl:verify-certificate/b.example no\n",
+           host=HOST),
+    _setup("TLS not demanded of this host", f"{SAFE}set ftp:ssl-force/{HOST} no\n", "tls-not-required"),
+    # What lftp reads besides.
+    _setup("~/.lftprc before ~/.lftp/rc", SAFE, "no-verification", files={".lftprc": OFF.encode()}),
+    _setup("~/.lftp/rc after ~/.lftprc", SAFE, "no-verification", files={".lftp/rc": OFF.encode()}, rc_name=".lftprc"),
+    _setup("a file in HOME that is sourced", f"{SAFE}source ~/common\n", "no-verification",
+           files={"common": OFF.encode()}),
+    _setup("a pin in another folder of HOME", f"set ssl:ca-file ~/certs/own.crt\n{FORCED}",
+           files={"certs/own.crt": OWN}),
+    _setup("a bookmark of the host's name", SAFE, "leads-elsewhere",
+           files={".lftp/bookmarks": f"{HOST}\tftp://evil.example/\n".encode()}),
+    _setup("a bookmark that leads to the host", SAFE,
+           files={".lftp/bookmarks": f"{HOST}\tftp://{HOST}/in/\nother\tftp://other.example/\n".encode()}),
+    # Ways around the lab's own session.
+    _setup("open is an alias", f'{SAFE}alias open "set ssl:verify-certificate no; open"\n', "rc-complaint"),
+    _setup("open is an alias for another port", f"{SAFE}alias open open -p 2121\n", "leads-elsewhere"),
+    _setup("another alias", f"{SAFE}alias l ls -l\n"),
+    _setup("ls is an alias", f'{SAFE}alias ls "set ssl:verify-certificate no; ls"\n', "no-verification"),
+    _setup("a command at the end", f'{SAFE}set cmd:at-exit "!true"\n', "runs-commands"),
+    _setup("another protocol", f"{SAFE}set cmd:default-protocol http\n", "rc-complaint"),
+    _setup("the queue", f"{SAFE}queue set ssl:verify-certificate no\n", "no-verification", "rc-complaint"),
+    _setup("the host is this machine", f"{SAFE}set dns:name/{HOST} localhost\n", "leads-elsewhere"),
+    _setup("a proxy for another host", f"{SAFE}set ftp:proxy/other.example ftp://proxy.example\n", host=HOST),
+    _setup("CCC", f"{SAFE}set ftp:ssl-use-ccc yes\n", "control-in-clear"),
+    _setup("nonsense as priority", f"{SAFE}set ssl:priority NORMAL:+VERS-TLSv1.3\n", "rc-complaint"),
+    # Pins.
+    _setup("two certificates of the server", SAFE, "old-certificate-trusted",
+           files={".lftp/server.crt": own(not_before="-90d") + OWN}),
+    _setup("an authority", SAFE, "pin-is-authority", files={".lftp/server.crt": pins.authority("Company").pem},
+           host=HOST),
+    _setup("a pin for another host", SAFE, "genuine-refused",
+           files={".lftp/server.crt": pins.self_signed("other.example").pem}, host=HOST),
+    _setup("expired", SAFE, "genuine-refused", "pin-expired",
+           files={".lftp/server.crt": own(not_before="-90d", not_after="-1d")}),
+    _setup("it expires soon", SAFE, "pin-expires", files={".lftp/server.crt": own(not_after="+10d")}),
+    _setup("with a private key", SAFE, "pin-private-key",
+           files={".lftp/server.crt": OWN + b"-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n"}),
+    _setup("RSA with 1024 bits", SAFE, "pin-weak", files={".lftp/server.crt": own(key="rsa-1024")}),
+    _setup("a relative path", f"set ssl:ca-file .lftp/server.crt\n{FORCED}", "pin-depends-on-folder"),
+    _setup("a relative path that a later line replaces", f"set ssl:ca-file none.crt\n{SAFE}", "rc-complaint"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("setup", SETUPS, ids=[each.name for each in SETUPS])
+def test_setup(setup: Setup, check: Check) -> None:
+    only = ("refuse-auth-502",) if "tls-not-required" in setup.found else COPY
+    report = check(setup.rc, setup.files, rc_name=setup.rc_name, only=only, host=setup.host)
+    told = "\n".join(f"{each.severity} {each.id}: {each.title}" for each in report.findings)
+    assert {each.id for each in report.findings} == setup.found, told
+    assert report.broken == ()
+    assert report.safe is all(each.severity == "note" for each in report.findings)
+
+
+def test_a_host_that_is_weakened_and_not_tried_is_not_safe(check: Check) -> None:
+    weak = "set ssl:check-hostname/a.example no\nset ssl:check-hostname/b.example no\n"
+    report = check(SAFE + weak, {".lftp/server.crt": pins.self_signed("a.example").pem}, only=COPY)
+    assert report.findings == ()
+    assert not report.safe
+    assert "b.example was not tried" in report.broken[0]
+
+
+@pytest.mark.parametrize("name", [".lftp/rc", ".lftp/more", ".lftp/server.crt"])
+def test_a_file_that_others_can_write(name: str, check: Check, tmp_path: Path) -> None:
+    rc = f"{SAFE}source ~/.lftp/more\n"
+    report = check(rc, {".lftp/more": b"# nothing\n"}, only=COPY, modes={name: 0o666})
+    kind = "pin-permissions" if name.endswith("crt") else "rc-permissions"
+    assert [(each.id, str(tmp_path / "home" / name) in each.title) for each in report.findings] == [(kind, True)]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("open -u me,secret backup.example", True),
+        ("alias b 'open ftp://me:secret@backup.example'", True),
+        ("alias b open --user me --password secret backup.example", True),
+        ("open -u me backup.example", False),
+        ("set ftp:anon-pass me@example.com", False),
+        ("# open -u me,secret backup.example", False),
+    ],
+)
+def test_a_password_that_others_can_read(line: str, found: bool) -> None:
+    def ids(mode: int) -> list[str]:
+        return [each.id for each in text.of_text(File(Path("/srv/rc"), f"{line}\n".encode(), mode, 0))]
+
+    assert ids(0o644) == (["secret-exposed-locally"] if found else [])
+    assert ids(0o600) == []
+    shown: list[Finding] = list(text.of_text(File(Path("/srv/rc"), f"{line}\n".encode(), 0o644, 0)))
+    assert not any(each.where and "secret" in each.where.text for each in shown)
+
+
+def test_a_password_below_a_private_folder_is_read_by_nobody(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    file = File(tmp_path / "rc", b"open -u me,secret backup.example\n", 0o644, 0)
+    assert list(text.of_text(file)) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["at now + 1 hour -- set x y", "repeat 60 set x y", "sleep 60 && set x y", "set x y &"]
+)
+def test_what_runs_later_is_said(line: str) -> None:
+    """No run of the lab is long enough for it."""
+    found = list(text.of_text(File(Path("/srv/rc"), f"# mine\n{line}\n".encode(), 0o600, 0)))
+    assert [(each.id, each.where and each.where.line) for each in found] == [("rc-complaint", 2)]
+
+
+def test_fingerprints_and_what_is_on_weaken_nothing() -> None:
+    closures = {"AB:CD:EF": "no", "a.example": "yes", "*": "no", "ftp://b.example": "no"}
+    assert list(targets.weakened({"ssl:verify-certificate": closures})) == []
