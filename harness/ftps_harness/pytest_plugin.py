@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.runner import ScenarioResult
-    from ftps_harness.testing import LftpRunner, ServerFactory
+    from ftps_harness.testing import LftpRunner, ServerFactory, SetupVerifier
+    from ftps_harness.testing.verification import Places
 
 _CLIENT = pytest.StashKey["Lftp"]()
+_PLACES: pytest.StashKey[Places] = pytest.StashKey()
 _PROPERTY = "ftps-lab"
 _SHARED_RUNNERS = frozenset({"lftp_module", "lftp_session"})
 
@@ -124,6 +126,27 @@ def _runner(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
         yield LftpRunner(client, home)
 
 
+@pytest.fixture
+def verify(request: pytest.FixtureRequest) -> SetupVerifier:
+    """Attack an lftp setup as `ftps-lab verify` does; an assertion that it is safe fails with the report."""
+    from ftps_harness.errors import HarnessError  # idle unless used
+    from ftps_harness.sandbox.sandbox import Unavailable
+    from ftps_harness.testing.verification import Places, SetupVerifier
+
+    client, config = _client(request.config), request.config
+    request.node.user_properties.append((_PROPERTY, _versions(client)))
+    if _PLACES not in config.stash:
+        config.stash[_PLACES] = Places(client.path)
+        config.add_cleanup(config.stash[_PLACES].close)
+    try:
+        config.stash[_PLACES].of()
+    except Unavailable as why:
+        pytest.skip(str(why))
+    except HarnessError as error:
+        pytest.fail(str(error), pytrace=False)
+    return SetupVerifier(client, config.stash[_PLACES])
+
+
 ftps_server = pytest.fixture(name="ftps_server")(_servers)
 ftps_server_module = pytest.fixture(name="ftps_server_module", scope="module")(_servers)
 ftps_server_session = pytest.fixture(name="ftps_server_session", scope="session")(_servers)
@@ -132,12 +155,23 @@ lftp_module = pytest.fixture(name="lftp_module", scope="module")(_runner)
 lftp_session = pytest.fixture(name="lftp_session", scope="session")(_runner)
 
 
-def pytest_runtest_call(item: pytest.Item) -> None:
-    """Note in the report what this test is run with; a fixture of a wider scope belongs to no test alone."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Note in the report what this test is run with; a fixture of a wider scope belongs to no test alone.
+
+    What `verify` found unsafe is added to the message of an assertion that fails: a bool can hold no more.
+    """
     if (client := item.config.stash.get(_CLIENT, None)) is not None and _SHARED_RUNNERS & set(
         getattr(item, "fixturenames", ())
     ):
         item.user_properties.append((_PROPERTY, _versions(client)))
+    try:
+        return (yield)
+    except AssertionError as error:
+        for text in getattr(getattr(item, "funcargs", {}).get("verify"), "unsafe", ()):
+            if text not in str(error):
+                error.add_note(text)
+        raise
 
 
 class _TestedWith:

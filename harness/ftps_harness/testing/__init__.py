@@ -22,6 +22,7 @@ from ftps_harness.testing.outcome import TestOutcome
 from ftps_harness.testing.program import ProgramResult
 from ftps_harness.testing.runner import LftpRunner
 from ftps_harness.testing.servers import ServerFactory, ServerHandle
+from ftps_harness.testing.verification import SetupReport, SetupVerifier
 from ftps_lab.attackers import AttackHow
 from ftps_lab.certificates import Certificate
 from ftps_lab.errors import LabError
@@ -45,6 +46,8 @@ __all__ = [
     "ServerFactory",
     "ServerHandle",
     "ServerKeys",
+    "SetupReport",
+    "SetupVerifier",
     "TLSVersion",
     "TestOutcome",
     "Testimony",

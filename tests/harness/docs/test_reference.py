@@ -208,6 +208,8 @@ def test_what_the_fixtures_take_and_give_is_named() -> None:
     given = {field.name for field in dataclasses.fields(testing.TestOutcome)}
     taken |= set(inspect.signature(testing.LftpRunner.program).parameters) - {"self"}
     taken |= set(inspect.signature(testing.TestOutcome.check).parameters) - {"self"}
+    taken |= set(inspect.signature(testing.SetupVerifier.__call__).parameters) - {"self"}
+    given |= {field.name for field in dataclasses.fields(testing.SetupReport)} | {"ids"}
     assert sorted((taken | given) - there) == []
     plugin = importlib.import_module("ftps_harness.pytest_plugin")
     fixtures = {name for name, value in vars(plugin).items() if type(value).__name__ == "FixtureFunctionDefinition"}

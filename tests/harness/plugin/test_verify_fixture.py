@@ -1,0 +1,159 @@
+"""The fixture `verify`, as other repositories use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.lftp
+
+OFF = "set ftp:ssl-force yes\nset ssl:verify-certificate no\n"
+QUICK = 'only=["impostor-copy"]'
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A repository with a bad setup, a good one and a script."""
+    (pytester.path / "deploy").mkdir()
+    (pytester.path / "deploy/rc").write_text(OFF)
+    (pytester.path / "good").write_text("set ftp:ssl-force yes\n")
+    script = pytester.path / "job.sh"
+    script.write_text('#!/bin/sh\nlftp -e "set ssl:verify-certificate no; ls; bye" -u me,abcdefgh backup.example\n')
+    script.chmod(0o755)
+    return pytester
+
+
+def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
+    return project.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *options)
+
+
+def test_a_setup_that_is_not_safe_fails_with_the_table(project: pytest.Pytester, sealed_here: None) -> None:
+    """And one that is, does not; an assertion about the bad one may well hold."""
+    project.makepyfile(
+        f"""
+        def test_bad(verify):
+            assert verify("deploy/rc", host="backup.example", {QUICK}).safe
+
+        def test_check(verify):
+            verify("deploy/rc", {QUICK}).check()
+
+        def test_good(verify):
+            report = verify("good", {QUICK}).check()
+            assert report.safe
+            assert report.text.startswith("SAFE: ")
+
+        def test_known(verify):
+            report = verify("deploy/rc", {QUICK})
+            assert not report.safe
+            assert report.ids >= {{"no-verification"}}
+            assert [each.where.line for each in report.findings if each.id == "no-verification"] == [2]
+
+        def test_command(verify):
+            assert "no-verification" in verify(command=["./job.sh"], {QUICK}).ids
+        """
+    )
+    result = run(project)
+    result.assert_outcomes(failed=2, passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*test_bad*",
+            "E   *assert False",
+            "E  *+  where False = <SetupReport: NOT SAFE: 1 error>.safe",
+            "E  *NOT SAFE: 1 error. An impostor of the same name *",
+            "E  *deploy/rc, for backup.example port 21 *",
+            "E  *ERROR  no-verification",
+            "E  *: set ssl:verify-certificate no",
+            "*test_check*",
+            "E   *NOT SAFE: 1 error. An impostor of the same name *",
+            "*ftps-lab: * is lftp *",
+        ]
+    )
+    assert str(result.stdout).count("What was tried") == 2
+
+
+def test_the_sealed_network_is_made_once_and_ended(project: pytest.Pytester, sealed_here: None) -> None:
+    project.makepyfile(
+        f"""
+        import atexit
+        import threading
+        from ftps_harness.play.places import sealed
+
+        made = []
+
+        def left():
+            print("LEFT", [each.name for each in threading.enumerate() if each.name.startswith("ftps-lab")])
+
+        def setup_module():
+            atexit.register(left)
+            new = sealed.SealedPlaces._new
+            sealed.SealedPlaces._new = lambda self: made.append(1) or new(self)
+
+        def test_one(verify):
+            assert verify("good", {QUICK}).safe
+
+        def test_other(verify):
+            before = len(made)
+            assert verify("good", {QUICK}).safe
+            assert len(made) == before > 0
+        """
+    )
+    result = run(project, "-s")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["LEFT []"])
+
+
+MISTAKES = {
+    'verify("none")': "none: No such file or directory",
+    'verify("good", command=["./job.sh"])': "give a path or a command, not both",
+    'verify(command="./job.sh")': "command and only are lists of words",
+    'verify("good", only=["impostor-cop"])': "Did you mean",
+    'verify("good", hosts="x")': "unexpected keyword argument 'hosts'",
+    'verify("good", system_rc="none")': "system_rc: none: No such file",
+}
+
+
+def test_a_mistake_is_a_sentence_at_the_tests_own_line(project: pytest.Pytester, sealed_here: None) -> None:
+    tests = [f"def test_{number}(verify):\n    {call}\n" for number, call in enumerate(MISTAKES)]
+    project.makepyfile("\n".join(tests))
+    result = run(project)
+    result.assert_outcomes(failed=len(MISTAKES))
+    for number, (call, said) in enumerate(MISTAKES.items()):
+        escaped = call.replace("[", "[[]")
+        result.stdout.fnmatch_lines([f">   *{escaped}", f"E  *{said}*", f"test_*.py:{3 * number + 2}: *Error"])
+
+
+def test_without_namespaces_it_is_skipped_with_the_sentence(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+        from ftps_harness.play.places import sealed
+        from ftps_harness.sandbox.sandbox import Unavailable
+
+        def refused(self):
+            raise Unavailable("no namespaces here; as root: sysctl some.thing=1")
+
+        sealed.SealedPlaces._new = refused
+        """
+    )
+    project.makepyfile("def test_it(verify):\n    assert verify('good').safe\n")
+    result = run(project, "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED *no namespaces here; as root: sysctl some.thing=1"])
+
+
+def test_what_is_ignored_is_as_the_command_has_it(project: pytest.Pytester, sealed_here: None, tmp_path: Path) -> None:
+    (project.path / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "no-verification"\nreason = "a VPN"\n')
+    project.makepyfile(
+        f"""
+        def test_it(verify):
+            report = verify("deploy/rc", {QUICK})
+            assert report.safe
+            assert "no-verification" not in report.ids
+            assert "ignored: no-verification, because a VPN" in str(report)
+        """
+    )
+    run(project).assert_outcomes(passed=1)
