@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftps_harness.client import lftp
 from ftps_harness.play import material
-from ftps_harness.play.actions.tasks import errands, populate
+from ftps_harness.play.actions.tasks import client_actions, populate
 from ftps_harness.play.login import Login, right_password
 from ftps_harness.sandbox.home import Home
 from ftps_harness.sandbox.secrets import Secrets
@@ -99,7 +99,10 @@ def _prepared(scenario: Scenario, stack: contextlib.ExitStack, *, stock: bool) -
         script = (
             *lftp.settings_of_ours(step.host),
             lftp.open_command(spec.protocol, step.host, port, login.user),
-            *(errand.typed() for errand in errands(step.run, secrets, home.downloads, home.uploads, home.logs / "-")),
+            *(
+                action.typed()
+                for action in client_actions(step.run, secrets, home.downloads, home.uploads, home.logs / "-")
+            ),
         )
         lines.append(Line(script, home, step.cwd, login.password))
     return lines

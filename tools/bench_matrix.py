@@ -11,7 +11,7 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.matrix.builds import BUILDS, KINDS
 from ftps_harness.matrix.containers import Stage
 from ftps_harness.matrix.play import Pair
-from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.play.runner import Options, run_scenario
 from ftps_lab import containers
 from ftps_lab.errors import LabError
@@ -59,7 +59,7 @@ def _against_local(
     ratios, here, there = [], 0.0, 0.0
     for scenario in scenarios:
         for _ in range(rounds):
-            local = _seconds(scenario, client, Here())
+            local = _seconds(scenario, client, Loopback())
             warm = _seconds(scenario, opened.lftp, opened.place)
             if local and warm:
                 ratios.append(warm / local)

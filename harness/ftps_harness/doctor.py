@@ -147,7 +147,7 @@ def _sandbox() -> Finding:
     why = why_none()
     if not why:
         return Finding("sandbox", "ok", "runs are sealed by the kernel: nothing can leave, all traffic is seen")
-    cost = "runs use this machine's loopback and do not see whom else lftp talks to; tests of ours with it are skipped"
+    cost = "runs use this machine's loopback and do not see whom else lftp talks to; our tests that need it are skipped"
     return Finding("sandbox", "missing", why, cost)  # which says what to do
 
 
@@ -155,7 +155,7 @@ def _namespaces() -> Finding:
     """What keeps a system rc that touches trust out of a run."""
     if lftp.keep_out_system_rc() is not None:
         return Finding("unshare", "ok", "a run can keep /etc/lftp.conf out, should it touch trust")
-    cost = "nothing while /etc/lftp.conf touches no trust; tests of ours that hide it are skipped"
+    cost = "nothing while /etc/lftp.conf touches no trust; our tests that hide it are skipped"
     return Finding(
         "unshare", "missing", "unshare --mount is not permitted here", cost, "run as root, or in a container"
     )
@@ -164,7 +164,7 @@ def _namespaces() -> Finding:
 def _strace() -> Finding:
     found = shutil.which("strace")
     if found is None:
-        cost = "nothing for `ftps-lab run`; the test of ours that watches which files lftp opens is skipped"
+        cost = "nothing for `ftps-lab run`; our test that watches which files lftp opens is skipped"
         return Finding("strace", "missing", "no strace on PATH", cost, "apt install strace")
     return Finding("strace", "ok", found)
 
@@ -188,7 +188,7 @@ def _compose() -> Finding:
     found = {" ".join(command): _compose_version(command) for command in _COMPOSE}
     here = [f"{name} {version}" for name, version in found.items() if version]
     if here:
-        absent = [f"; no {name}: tests of ours with it are skipped" for name, version in found.items() if not version]
+        absent = [f"; no {name}: our tests that need it are skipped" for name, version in found.items() if not version]
         return Finding("Compose", "ok", ", ".join(here) + "".join(absent))
     cost = "nothing for `ftps-lab run` and `matrix`; the classroom does not start, tests of it are skipped"
     cure = "apt install docker-compose"

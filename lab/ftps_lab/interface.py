@@ -65,7 +65,7 @@ class ServerSpec:
 
     @property
     def effect(self) -> str:
-        """The effect that the attack must have on a connection (`Connection.deed`); empty for ``none``."""
+        """The effect that the attack must have on a connection (`Connection.attack_effect`); empty for ``none``."""
         if self.attacker is None:
             return ""
         return self.attacker.effect.format(name=self.attack, attack_reply=self.attack_reply, attack_how=self.attack_how)

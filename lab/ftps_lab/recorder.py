@@ -60,9 +60,9 @@ class ConnectionLog:
         """Something went wrong on this connection that is the client's doing."""
         self._update(replace(self.connection, error=error))
 
-    def did(self, deed: str) -> None:
+    def did(self, effect: str) -> None:
         """The attacker did here what he is there for."""
-        self._update(replace(self.connection, deed=deed))
+        self._update(replace(self.connection, attack_effect=effect))
 
     def handshake(self, handshake: Handshake) -> None:
         """A TLS handshake ended."""

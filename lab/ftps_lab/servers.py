@@ -191,7 +191,7 @@ class FtpsServer(Server):
             thread.join(_STOP_SECONDS)
             if thread.is_alive():
                 raise LabError(
-                    f"the thread of the server on {self.host}:{self.port} does not end: this is a bug of the lab"
+                    f"the thread of the server on {self.host}:{self.port} does not stop; please report this bug"
                 )
             self._raise_errors()
 

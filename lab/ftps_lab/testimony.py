@@ -42,7 +42,7 @@ class Connection:
         greeted: The 220 was sent (control connections only).
         error: What went wrong on it inside the server, or an empty string.
         attack: Which attacker the client met, ``none`` for the genuine server (control connections only).
-        deed: What he did here, in the words of `ServerSpec.effect`; empty as long as he has done nothing.
+        attack_effect: Effect the attack had on this connection, in the words of `ServerSpec.effect`; empty if none.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Connection:
     greeted: bool = False
     error: str = ""
     attack: str = "none"
-    deed: str = ""
+    attack_effect: str = ""
 
 
 @dataclass(frozen=True, slots=True)

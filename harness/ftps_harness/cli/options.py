@@ -25,7 +25,7 @@ class Seconds(click.ParamType[float]):
         except ValueError:
             seconds = math.nan
         if not 0 < seconds <= _LONGEST:  # false for NaN too
-            self.fail(f"{value!r} is no number of seconds above 0 and up to {_LONGEST:.0f}", param, ctx)
+            self.fail(f"{value!r}: timeout must be greater than 0 and at most {_LONGEST:.0f} seconds", param, ctx)
         return seconds
 
 
@@ -40,7 +40,7 @@ def nobody_reads(unwritten: str = "") -> None:
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
     with contextlib.suppress(OSError):
-        click.echo(f"ftps-lab: nobody reads what this prints any more, so it stopped{unwritten}", err=True)
+        click.echo(f"ftps-lab: stopped: the output pipe was closed{unwritten}", err=True)
 
 
 TIMEOUT = 30.0
@@ -61,5 +61,5 @@ timeout = click.option(
 )
 
 no_controls = click.option(
-    "--no-controls", is_flag=True, help="Leave out what proves that verdicts are about trust. Faster."
+    "--no-controls", is_flag=True, help="Skip the control runs (faster; verdicts are unconfirmed)."
 )

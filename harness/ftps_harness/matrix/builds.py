@@ -81,5 +81,6 @@ def chosen(option: str, names: Sequence[str], table: Mapping[str, Row]) -> list[
     for name in names:
         if name not in table:
             near = did_you_mean(name, table)
-            raise UsageError(f"{option} {name}: there is none of this name.{near} There are: {', '.join(table)}")
+            what = option.removeprefix("--")
+            raise UsageError(f"{option} {name}: no {what} has this name.{near} There are: {', '.join(table)}")
     return [row for name, row in table.items() if not names or name in names]

@@ -14,7 +14,7 @@ from ftps_harness.play.actions.evidence import Evidence
 from ftps_harness.play.actions.literals import Literal
 from ftps_harness.play.actions.local_files import SMALL, Local, charset_of, named_outside
 from ftps_harness.play.actions.marks import Marks
-from ftps_harness.play.actions.tasks import errands, files_below
+from ftps_harness.play.actions.tasks import client_actions, files_below
 from ftps_harness.play.login import Login
 from ftps_harness.play.scene import situation, watch
 from ftps_harness.verdict.hiding import may_hide, scripts_among
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.client.lftp import Run
-    from ftps_harness.play.actions.evidence import Errand
+    from ftps_harness.play.actions.evidence import ClientAction
     from ftps_harness.play.scene import Scene, Witnessed
     from ftps_harness.sandbox.home import Home
     from ftps_harness.verdict.observations import ClientAccount, Outcome, WireAccount
@@ -120,9 +120,9 @@ def attempt(scene: Scene, request: Request) -> Attempt:
         here.write_rc(request.rc)
     scene.prepare()
     marks = Marks.new(here)
-    todo = errands(request.run, secrets, here.seen(here.downloads), here.seen(here.uploads), marks.seen)
+    todo = client_actions(request.run, secrets, here.seen(here.downloads), here.seen(here.uploads), marks.seen)
     local = Local(charset_of(request.locale or lftp_here.locale), lambda: _files_at_hand(scene, request))
-    if any(isinstance(errand, Literal) for errand in todo):
+    if any(isinstance(action, Literal) for action in todo):
         local.note(SMALL)
     start_up = {f"~/{name}": disk.read(here.home / name) for name in START_UP if disk.is_file(here.home / name)}
     login = Login.of(scene.spec, secrets, request.user, request.password)
@@ -169,14 +169,14 @@ def _evidence(scene: Scene, request: Request, run: Run, seen: Witnessed, marks: 
     )
 
 
-def _run(scene: Scene, request: Request, login: Login, todo: Sequence[Errand], marks: Marks) -> Run:
-    literal = any(isinstance(errand, Literal) for errand in todo)
+def _run(scene: Scene, request: Request, login: Login, todo: Sequence[ClientAction], marks: Marks) -> Run:
+    literal = any(isinstance(action, Literal) for action in todo)
     script = [
         *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host), rc=request.rc),
         *request.before,
         *(marks.begin if literal else []),
         lftp.open_command(scene.spec.protocol, request.host, scene.server.port, login.user, scheme=request.scheme),
-        *(errand.command() for errand in todo),
+        *(action.command() for action in todo),
         *(marks.end if literal else []),
     ]
     return lftp.run(

@@ -1,6 +1,6 @@
 """What proves that a verdict is about trust: each step's control, as data (docs/reference.md, "Controls"). Pure.
 
-A refusal counts only when the same run goes through once that which refuses is taken away; an acceptance only when an
+A refusal counts only if the same run succeeds with the refusing setting switched off; an acceptance only when an
 impostor is not given the same. A dead port, a crash or a wrong password fails its control.
 """
 
@@ -93,7 +93,7 @@ def control_for(step: Step, expect: Expect) -> Control | None:
     """The control of a step, or None where it needs none.
 
     Raises:
-        UsageError: The scenario expects a refusal that no setting can be taken away for, and does not say
+        UsageError: The scenario expects a refusal that no setting can switch off, and does not say
             ``control = "none"`` with its reason.
     """
     if step.control == "none":
@@ -109,7 +109,7 @@ def control_for(step: Step, expect: Expect) -> Control | None:
         return FORCE_OFF
     if reasons & {"tls-required", "tls-handshake"}:
         raise UsageError(
-            f"step {step.title!r}: no rc setting can be taken away for a refusal of reason "
+            f"step {step.title!r}: no rc setting can be switched off for a refusal of reason "
             f"{', '.join(sorted(reasons))}; "
             'write control = "none" and why_no_control'
         )

@@ -106,20 +106,20 @@ def play_all(
     order = list(enumerate(items))
     if cost is not None and jobs > 1:
         order.sort(key=lambda numbered: -cost(numbered[1]))
-    band = _Band(order, play, fail_fast=fail_fast)
+    workers = _WorkerPool(order, play, fail_fast=fail_fast)
     problem = ""
-    with signals.told(band.interrupt):
+    with signals.on_shutdown_signal(workers.interrupt):
         try:
-            band.start(min(jobs, len(items)))
-            interrupted = not band.listen(watcher)
+            workers.start(min(jobs, len(items)))
+            interrupted = not workers.listen(watcher)
         finally:
-            problem = band.end()
-    return Played(tuple(band.results[index] for index in sorted(band.results)), interrupted, problem)
+            problem = workers.end()
+    return Played(tuple(workers.results[index] for index in sorted(workers.results)), interrupted, problem)
 
 
 @dataclass(frozen=True, slots=True)
 class _Event(Generic[Item, Result]):
-    """What the main thread is told; nothing of it: a thread has no more to do."""
+    """Message to the main thread. All fields unset: this worker has finished."""
 
     item: Item | None = None
     """It begins."""
@@ -131,7 +131,7 @@ class _Event(Generic[Item, Result]):
     """The end is asked for."""
 
 
-class _Band(Generic[Item, Result]):
+class _WorkerPool(Generic[Item, Result]):
     """The threads that play."""
 
     def __init__(self, items: Sequence[tuple[int, Item]], play: Callable[[Item], Result], *, fail_fast: bool) -> None:

@@ -18,7 +18,7 @@ from ftps_harness.play import controls
 from ftps_harness.play.attempt import Attempt, Request
 from ftps_harness.play.login import right_password
 from ftps_harness.play.material import Material, impostor_of
-from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.play.session import Session
 from ftps_harness.scenario import expectation, placeholders, substitute
 from ftps_harness.scenario.files import destination
@@ -116,7 +116,7 @@ def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Plac
     began = time.monotonic()
     steps: list[StepResult] = []
     try:
-        with _Stage(scenario, client, options, place or Here()) as stage:
+        with _Stage(scenario, client, options, place or Loopback()) as stage:
             for index, step in enumerate(scenario.steps):
                 steps.append(stage.play(index, step))
     except _Skipped as why:

@@ -9,7 +9,7 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.play.actions.stored import not_kept
 from ftps_harness.play.actions.tasks import files_below
 from ftps_harness.play.login import Login
-from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.verdict import needles, on_the_wire
 from ftps_harness.verdict.observations import Situation
 from ftps_harness.verdict.traffic import NOTHING, Elsewhere, elsewhere
@@ -48,7 +48,7 @@ class Scene:
     spec: ServerSpec
     root: Path
     secrets: Secrets
-    place: Place = field(default_factory=Here)
+    place: Place = field(default_factory=Loopback)
 
     @property
     def lftp(self) -> Lftp:

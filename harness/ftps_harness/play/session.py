@@ -43,7 +43,7 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.play.actions.tasks import populate
 from ftps_harness.play.attempt import attempt
 from ftps_harness.play.login import Login
-from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.play.program import observe
 from ftps_harness.play.scene import Scene
 from ftps_harness.play.served import ServedFolder
@@ -89,7 +89,7 @@ class Session:
         users: Sequence[str] = (),
         secrets: Secrets | None = None,
     ) -> None:
-        self.place: Place = place or Here()
+        self.place: Place = place or Loopback()
         self.client = client
         self.secrets = secrets or Secrets.new()
         self._users = sorted({self.secrets.user, *users})

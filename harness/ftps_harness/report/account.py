@@ -110,8 +110,8 @@ def _connection(connection: Connection, testimony: Testimony) -> Iterator[str]:
     greeted = ", 220 sent" if connection.greeted else ""
     error = f", {harmless(connection.error)}" if connection.error else ""
     attack = f", attack {connection.attack}" if connection.attack != "none" else ""
-    deed = f", the attacker did: {connection.deed}" if connection.deed else ""
-    yield f"{connection.kind} connection {number}, from port {connection.peer[1]}{greeted}{attack}{deed}{error}"
+    effect = f", the attacker did: {connection.attack_effect}" if connection.attack_effect else ""
+    yield f"{connection.kind} connection {number}, from port {connection.peer[1]}{greeted}{attack}{effect}{error}"
     events = (
         *((each.connection, _handshake(each)) for each in testimony.handshakes),
         *((each.connection, _alert(each)) for each in testimony.alerts),

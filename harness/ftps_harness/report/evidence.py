@@ -96,7 +96,7 @@ def prepare(name: str) -> Path:
     folder = Path(name).expanduser()
     try:
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--keep {name}: this is no folder")
+            raise UsageError(f"--keep {name}: not a folder")
         if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
             raise UsageError(f"--keep {name}: this folder holds other things; name a new or an empty one")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

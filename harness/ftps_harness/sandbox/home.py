@@ -107,7 +107,7 @@ class Home:
         base = self.folder(folder)
         target = Path(os.path.normpath(base / name))
         if base not in target.parents:
-            raise HarnessError(f"cannot write {name!r}: it is no name below {base}")
+            raise HarnessError(f"cannot write {name!r}: the path escapes {base}")
         return self._write(target, data, private=private)
 
     def put_upload(self, name: str, data: bytes) -> Path:

@@ -2,7 +2,7 @@
 
 Python runs signal handlers in the main thread, between any two of its instructions. A handler that raises there may cut
 a `with` off from what it has just made, and one that takes a lock may wait for the code that it interrupted. So what
-must be undone is made while `told` is in force, whose handlers do nothing but one call that takes no lock.
+must be undone is made inside `on_shutdown_signal`, whose handlers do nothing but one call that takes no lock.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class AskedToEnd(BaseException):
 
 
 def interrupting() -> contextlib.AbstractContextManager[None]:
-    """The first of these signals raises `AskedToEnd`; see `told`."""
-    return told(_raise)
+    """The first of these signals raises `AskedToEnd`; see `on_shutdown_signal`."""
+    return on_shutdown_signal(_raise)
 
 
 @contextlib.contextmanager
-def told(tell: Callable[[], object]) -> Iterator[None]:
+def on_shutdown_signal(tell: Callable[[], object]) -> Iterator[None]:
     """The first of these signals calls `tell`; those after it are ignored, also when this context has ended.
 
     A second Ctrl-C must not stop the cleanup that the first one began, and the process is about to end. What the caller
@@ -78,7 +78,7 @@ def undisturbed(work: Callable[[], Made]) -> Made:
         AskedToEnd: It came.
     """
     heard: list[bool] = []
-    with told(lambda: heard.append(True)):
+    with on_shutdown_signal(lambda: heard.append(True)):
         made = work()
     if heard:
         raise AskedToEnd

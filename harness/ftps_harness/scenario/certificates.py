@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ftps_harness.scenario import patterns
-from ftps_harness.scenario.problems import Problem, did_you_mean, joined, shown
+from ftps_harness.scenario.problems import Problem, did_you_mean, shown, toml_key
 from ftps_lab.certificates.spec import SELF
 from ftps_lab.certificates.spec import check as unissuable
 
@@ -24,7 +24,7 @@ def check(certificates: Mapping[str, CertificateSpec]) -> Iterator[Problem]:
     """What is wrong with the certificates: first with the file's names and keys, then what the lab cannot issue."""
     specs = dict(certificates)
     for name, spec in certificates.items():
-        key = joined("certificates", name)
+        key = toml_key("certificates", name)
         if not patterns.CERTIFICATE_NAME.fullmatch(name):
             yield Problem(key, f"{shown(name)} is no name for a certificate: use letters, digits, - and _")
         if spec.key is not None and spec.same_key_as is not None:
@@ -33,7 +33,7 @@ def check(certificates: Mapping[str, CertificateSpec]) -> Iterator[Problem]:
             specs[name] = replace(spec, key=None)  # one problem of having both is enough
     for name, leaf, sentence in unissuable(specs):
         near = _nearest(certificates, name, leaf)
-        yield Problem(joined("certificates", name, leaf), sentence + near)
+        yield Problem(toml_key("certificates", name, leaf), sentence + near)
 
 
 def _nearest(certificates: Mapping[str, CertificateSpec], name: str, leaf: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from ftps_harness.scenario import patterns
 from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Expect
-from ftps_harness.scenario.problems import Problem, did_you_mean, joined, listed, shown
+from ftps_harness.scenario.problems import Problem, did_you_mean, listed, shown, toml_key
 from ftps_harness.scenario.tables import DIALECTS, ExpectTable, Reason
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def misfits(data: dict[str, Any], key: str) -> Iterator[Problem]:
     own, overrides = _split(data)
     yield from explain(own, ExpectTable, key)
     for name, value in overrides.items():
-        where = joined(key, name)
+        where = toml_key(key, name)
         if name not in DIALECTS and not VERSION_PREFIX.fullmatch(name):
             yield Problem(
                 where,
@@ -121,7 +121,7 @@ def check(written: Written, repeat: int, key: str) -> Iterator[Problem]:
         key: Where the table stands.
     """
     for name, table in {"": written.table, **written.overrides}.items():
-        where = joined(key, name) if name else key
+        where = toml_key(key, name) if name else key
         yield from (Problem(f"{where}.{leaf}", sentence) for leaf, sentence in _list_faults(table))
     if written.table.verdict is None:
         yield Problem(f"{key}.verdict", "missing: say what this step must come to")
@@ -131,7 +131,7 @@ def check(written: Written, repeat: int, key: str) -> Iterator[Problem]:
         faults = [fault for fault in _faults(expect, repeat) if fault not in known]
         known.update(faults)
         with_dialect = f" (for {names[0]} builds, together with their override)" if len(names) > 1 else ""
-        where = joined(key, names[-1]) if names else key
+        where = toml_key(key, names[-1]) if names else key
         yield from (Problem(f"{where}.{leaf}", sentence + with_dialect) for leaf, sentence in faults)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 
 import msgspec
 
-from ftps_harness.scenario.problems import Problem, did_you_mean, joined, listed, shown
+from ftps_harness.scenario.problems import Problem, did_you_mean, listed, shown, toml_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,7 +61,7 @@ def explain(value: object, expected: Any, key: str = "") -> Iterator[Problem]:
 def unknown_key(key: str, name: str, known: Iterable[str]) -> Problem:
     """The problem of a key that its table does not have."""
     names = list(known)
-    return Problem(joined(key, name), f"unknown key.{did_you_mean(name, names)} Known here: {listed(names)}")
+    return Problem(toml_key(key, name), f"unknown key.{did_you_mean(name, names)} Known here: {listed(names)}")
 
 
 def _options(expected: Any) -> tuple[Any, ...]:
@@ -83,7 +83,7 @@ def _misfits(value: object, expected: Any, key: str) -> Iterator[Problem]:
     elif origin is dict:
         assert isinstance(value, dict)
         for name, item in value.items():
-            yield from explain(item, arguments[1], joined(key, name))
+            yield from explain(item, arguments[1], toml_key(key, name))
     elif _is_struct(expected):
         assert isinstance(value, dict)
         yield from _table(value, expected, key)
@@ -97,9 +97,9 @@ def _table(value: dict[str, object], expected: type[msgspec.Struct], key: str) -
             yield unknown_key(key, name, fields)
     for name, field in fields.items():
         if name in value:
-            yield from explain(value[name], hints[name], joined(key, name))
+            yield from explain(value[name], hints[name], toml_key(key, name))
         elif field.required:
-            yield Problem(joined(key, name), _MISSING[name])
+            yield Problem(toml_key(key, name), _MISSING[name])
 
 
 def _not_one_of(value: object, allowed: tuple[object, ...], key: str) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from ftps_harness.scenario import later, patterns, substitution
 from ftps_harness.scenario.model import Source
-from ftps_harness.scenario.problems import Problem, dangling, did_you_mean, joined, shown
+from ftps_harness.scenario.problems import Problem, dangling, did_you_mean, shown, toml_key
 from ftps_harness.scenario.tables import SourceKind
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check(step: StepTable, server: Server, certificates: Iterable[str], key: str
         key: Where the step stands.
     """
     for name, text in step.files.items():
-        where = joined(f"{key}.files", name)
+        where = toml_key(f"{key}.files", name)
         yield from (Problem(where, sentence) for sentence in name_faults(name, step.files, step.cwd))
         for kind, value in _parts(text):
             if sentence := _source_fault(kind, value, server, list(certificates)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftps_harness.scenario.problems import Problem, joined, shown
+from ftps_harness.scenario.problems import Problem, shown, toml_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +57,7 @@ def prune(data: dict[str, Any]) -> Pruned:
 def _of_server(server: dict[str, Any], key: str) -> Iterator[Problem]:
     for name, value in server.items():
         if name in _SERVER_KEYS and _SERVER_KEYS[name](value):
-            yield Problem(joined(key, name), f"{name} = {shown(value)} {SENTENCE}")
+            yield Problem(toml_key(key, name), f"{name} = {shown(value)} {SENTENCE}")
 
 
 def _without(server: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class ScenarioError(UsageError):
         super().__init__("\n".join(": ".join(filter(None, (file, *problem))) for problem in self.problems))
 
 
-def joined(*parts: str) -> str:
+def toml_key(*parts: str) -> str:
     """A dotted key of its parts, those that TOML would quote in quotes: ``step[1].expect."4.8"``.
 
     The first part is a key already and stays as it is.

@@ -76,9 +76,10 @@ def check(run: tuple[str, ...], key: str) -> Iterator[Problem]:
             yield Problem(f"{key}[{number}]", sentence)
     if sound and not any(connects(item) for item in run):
         # A typing slip in a keyword is no lftp command and so counts as connecting: it is not met here.
+        reach = "reaches" if len(run) == 1 else "reach"
         yield Problem(
             key,
-            f"connects to nothing: {', '.join(map(shown, run))} never reach the server (`open` alone does not "
+            f"connects to nothing: {', '.join(map(shown, run))} never {reach} the server (`open` alone does not "
             'either); add "list", "get", "put", "mirror" or an lftp command such as "ls"',
         )
 

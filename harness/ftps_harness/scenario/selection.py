@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.scenario import Outline, Scenario
 
-    Shelf = dict[str, Path]
+    ScenarioIndex = dict[str, Path]
     """A catalogue: scenario files by id."""
 
 _FOLDER = "scenarios"
@@ -80,13 +80,13 @@ def choose(names: Sequence[str]) -> list[Chosen]:
     """
     if not names:
         folder = default_folder()
-        if not (shelf := _shelf(folder)):
+        if not (index := _index(folder)):
             raise UsageError(f"there is no {SUFFIX} file below {folder}; `ftps-lab new NAME` writes one")
-        return _of_shelf(shelf, shelf)
-    shelves: list[Shelf] = []
+        return _from_index(index, index)
+    indexes: list[ScenarioIndex] = []
     found: dict[str, Chosen] = {}
     for name in names:
-        for each in _named(name, shelves):
+        for each in _named(name, indexes):
             found.setdefault(os.path.realpath(each.path), each)
     return _distinct(found.values())
 
@@ -158,19 +158,19 @@ def _up_to_the_checkout(here: Path) -> list[Path]:
     return above[: roots[0] + 1] if roots else [here]
 
 
-def _named(name: str, shelves: list[Shelf]) -> list[Chosen]:
+def _named(name: str, indexes: list[ScenarioIndex]) -> list[Chosen]:
     if not name.strip():  # an unset variable of a script, which means anything but the current folder
         raise UsageError(f"{shown(name)} names no scenario; leave it out to run them all")
     if _is_path(name):
         return _from_path(name)
-    if not shelves:  # read for the first name that needs them
-        shelves += [_shelf(folder) for folder in dict.fromkeys((default_folder(), packaged_folder()))]
-    for shelf in shelves:
-        if ids := _ids(name, shelf):
-            return _of_shelf(ids, shelf)
+    if not indexes:  # read for the first name that needs them
+        indexes += [_index(folder) for folder in dict.fromkeys((default_folder(), packaged_folder()))]
+    for index in indexes:
+        if ids := _ids(name, index):
+            return _from_index(ids, index)
     if _is_there(Path(name)):
         return _from_path(name)
-    raise UsageError(_unknown(name, shelves))
+    raise UsageError(_unknown(name, indexes))
 
 
 def _some(chosen: Sequence[Chosen]) -> str:
@@ -194,29 +194,29 @@ def _from_path(name: str) -> list[Chosen]:
     raise UsageError(f"{name}: there is no {SUFFIX} file below this folder")
 
 
-def _shelf(folder: Path) -> Shelf:
+def _index(folder: Path) -> ScenarioIndex:
     return catalogue(folder) if _is_folder(folder) else {}
 
 
-def _ids(name: str, shelf: Shelf) -> list[str]:
+def _ids(name: str, index: ScenarioIndex) -> list[str]:
     """The ids that a name stands for: its own, those of an area, or the one case of that name."""
     name = name.rstrip("/")
-    if name in shelf:
+    if name in index:
         return [name]
-    if area := [each for each in shelf if each.startswith(f"{name}/")]:
+    if area := [each for each in index if each.startswith(f"{name}/")]:
         return area
-    cases = [each for each in shelf if each.rpartition("/")[2] == name]
+    cases = [each for each in index if each.rpartition("/")[2] == name]
     if len(cases) > 1:
         raise UsageError(f"{shown(name)} is the name of several scenarios: {', '.join(cases)}; say which")
     return cases
 
 
-def _of_shelf(ids: Iterable[str], shelf: Shelf) -> list[Chosen]:
-    return [Chosen(each, shelf[each], each) for each in ids]
+def _from_index(ids: Iterable[str], index: ScenarioIndex) -> list[Chosen]:
+    return [Chosen(each, index[each], each) for each in ids]
 
 
-def _unknown(name: str, shelves: list[Shelf]) -> str:
-    ids = [each for shelf in shelves for each in shelf]
+def _unknown(name: str, indexes: list[ScenarioIndex]) -> str:
+    ids = [each for index in indexes for each in index]
     known = ids if "/" in name else {part: None for each in ids for part in each.split("/")}
     near = did_you_mean(name, known)
     return f"{shown(name)} is no scenario, area, file or folder.{near} `ftps-lab list` shows what there is"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftps_harness.scenario import expectations, files, patterns, runs, substitution
-from ftps_harness.scenario.problems import Problem, joined, shown
+from ftps_harness.scenario.problems import Problem, shown, toml_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,7 +138,7 @@ def _control(context: Context) -> Iterator[Problem]:
     if control is None and any(map(_nothing_to_take_away, variants)):
         yield Problem(
             f"{context.key}.control",
-            "missing: no rc line can be taken away to prove a refusal of reason tls-handshake, or of tls-required "
+            "missing: no rc line can be switched off to prove a refusal of reason tls-handshake, or of tls-required "
             'among others; write control = "none" and why_no_control',
         )
 
@@ -160,7 +160,7 @@ def _expect(context: Context) -> Iterator[Problem]:
     if context.server.protocol != "plain":
         return
     for name, table in {"": context.expect.table, **context.expect.overrides}.items():
-        where = joined(f"{context.key}.expect", name) if name else f"{context.key}.expect"
+        where = toml_key(f"{context.key}.expect", name) if name else f"{context.key}.expect"
         for leaf in expectations.TLS_KEYS:
             if getattr(table, leaf) is not None:
                 yield Problem(f"{where}.{leaf}", "is about a TLS handshake, and a plain server has none; remove it")

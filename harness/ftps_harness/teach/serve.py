@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from ftps_harness.client import s_client
 from ftps_harness.client.lftp.settings import LAB_ADDRESS, quoted, scheme_of
 from ftps_harness.errors import UsageError
-from ftps_harness.play.actions.tasks import errands
+from ftps_harness.play.actions.tasks import client_actions
 from ftps_harness.play.login import ANONYMOUS, Login, right_password
 from ftps_harness.play.material import Material
 from ftps_harness.play.session import Session
@@ -59,22 +59,22 @@ def serve(scenario: Scenario, say: Callable[[str], None], *, port: int = 0, step
     if step > len(scenario.steps):
         raise UsageError(f"--step {step}: {scenario.id} has {plural(len(scenario.steps), 'step')}")
     asked: list[bool] = []  # no threading.Event: a signal's handler may take no lock
-    with signals.told(lambda: asked.append(True)), Stand(scenario, port) as stand:
+    with signals.on_shutdown_signal(lambda: asked.append(True)), TeachingSession(scenario, port) as session:
         for number in range(1, step):
-            stand.prepare(number)
+            session.prepare(number)
         for number in range(step, len(scenario.steps) + 1):
-            stand.prepare(number)
-            _say_all(say, stand.lines(number, first=number == step))
+            session.prepare(number)
+            _say_all(say, session.lines(number, first=number == step))
             more = number < len(scenario.steps)
             _say_all(say, _offer(number + 1 if more else None, scenario))
-            going_on = _wait(asked, stand, more=more)
+            going_on = _wait(asked, session, more=more)
             say("")
-            _say_all(say, stand.seen())
+            _say_all(say, session.seen())
             if not going_on:
                 return
 
 
-class Stand:
+class TeachingSession:
     """The server, its folder, and a HOME for the learner's lftp; leaving the context removes everything.
 
     Args:
@@ -197,8 +197,8 @@ class Stand:
         """
         home = self._home
         run = tuple(substitute(item, self._values(step)) for item in step.run)
-        todo = errands(run, self._session.secrets, home.downloads, home.uploads, home.logs / "marks")
-        script = [*_way_to_the_lab(step.host), self._open(step), *(errand.typed() for errand in todo)]
+        todo = client_actions(run, self._session.secrets, home.downloads, home.uploads, home.logs / "marks")
+        script = [*_way_to_the_lab(step.host), self._open(step), *(action.typed() for action in todo)]
         clock = ["faketime", "-f", step.clock] if step.clock else []
         yield f"(cd {shlex.quote(str(self._home.folder(step.cwd)))} &&"
         unset = [part for name in _MISLEADING if name in os.environ for part in ("-u", name)]
@@ -263,12 +263,12 @@ def _offer(number: int | None, scenario: Scenario) -> Iterator[str]:
     yield from _prose(f"{goes_on}Ctrl-C ends it.", "")
 
 
-def _wait(asked: list[bool], stand: Stand, *, more: bool) -> bool:
+def _wait(asked: list[bool], session: TeachingSession, *, more: bool) -> bool:
     """Wait for the learner: True for the next step, False for the end."""
     terminal = sys.stdin.isatty()
     while not asked:
         time.sleep(_POLL_SECONDS)
-        stand.check()
+        session.check()
         if terminal and select.select([sys.stdin], [], [], 0)[0]:
             if not os.read(sys.stdin.fileno(), 4096):  # Ctrl-D
                 return False

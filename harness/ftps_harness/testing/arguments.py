@@ -45,7 +45,7 @@ class ArgumentError(UsageError, TypeError):
 
 
 def hidden(excinfo: Any) -> bool:
-    """For `__tracebackhide__`: whether pytest hides our frames. Those of a bug of ours stay visible."""
+    """For `__tracebackhide__`: whether pytest hides our frames. The frames of our own bugs stay visible."""
     return bool(excinfo.errisinstance((UsageError, HarnessError, LabError)))
 
 

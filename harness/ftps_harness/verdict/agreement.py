@@ -175,7 +175,9 @@ def _other_attack(situation: Situation, server: Testimony, wire: WireAccount) ->
     met = {connection.attack for connection in server.connections if connection.kind == "control"}
     if met - {situation.attack}:
         yield f"the attack declared is {situation.attack}, but the client met {', '.join(sorted(met))}"
-    done = {connection.number: connection.deed for connection in server.connections if connection.deed}
+    done = {
+        connection.number: connection.attack_effect for connection in server.connections if connection.attack_effect
+    }
     if strange := set(done.values()) - {situation.effect}:
         yield f"the attack was to come to {situation.effect or 'nothing'}, but it came to {', '.join(sorted(strange))}"
     logins = {c.connection for c in server.credentials if c.accepted and c.channel == "tls"}
@@ -251,7 +253,7 @@ def unproved(server: Testimony) -> Iterable[str]:
 def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
     """The attacker had no part in what happened, though lftp came to where he should have had one."""
     attack = ATTACKS.get(situation.attack)
-    if attack is None or any(connection.deed for connection in server.connections):
+    if attack is None or any(connection.attack_effect for connection in server.connections):
         return
     login_refused = any(word.kind == "login" for word in client.words)
     before = attack.after_login and (login_refused or client.reasons - _NOT_CERTIFICATE)
@@ -262,7 +264,7 @@ def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testim
 def _relayed(situation: Situation, server: Testimony) -> Iterable[str]:
     """What an attacker in the middle passed on is what the genuine server behind him gave and got, byte for byte."""
     if (server.behind is not None) is not situation.in_the_middle:
-        yield "an attacker in the middle and the account of the genuine server behind him are not there together"
+        yield "an attacker in the middle requires testimony from the genuine server behind it, and vice versa"
     if server.behind is None:
         return
     behind = Counter(_passed_on(server.behind))
@@ -320,7 +322,7 @@ def _all_done(client: ClientAccount) -> bool:
 
 
 def _login_refused(server: Testimony) -> bool:
-    """That it let nobody in is no refusal: of a reply that is lost, nobody knows what it was."""
+    """Only a 4xx or 5xx reply is a refusal; a lost reply proves nothing."""
     return any(c.verb in {"USER", "PASS"} and c.reply is not None and c.reply >= 400 for c in server.commands)
 
 

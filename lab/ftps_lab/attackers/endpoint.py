@@ -196,7 +196,7 @@ class Endpoint:
             self.handle_error()
 
     def handle_error(self) -> None:
-        """An exception in a callback: a bug of the lab, which `FtpsServer` brings to its caller."""
+        """An exception in a callback: a bug in the lab, which `FtpsServer` brings to its caller."""
         logger.error(traceback.format_exc())
         self.close()
 

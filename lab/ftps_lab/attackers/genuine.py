@@ -46,7 +46,7 @@ class Genuine:
         return Endpoint(ioloop, _connecting((self.address[0], port)), owner, connecting=True)
 
     def secure(self, end: Endpoint) -> None:
-        """Begin TLS on a data connection; also on one that it opened, for so does always who is the client."""
+        """Begin TLS on a data connection. The FTP client is always the TLS client, even in active mode."""
         end.start_tls(_PinnedTls(end.raw, self.certificates))
 
 
@@ -174,9 +174,7 @@ class _PinnedTls(MemoryTls):
             return
         shown = self.get_peer_certificate(as_cryptography=True)
         if shown is None or shown.fingerprint(hashes.SHA256()).hex(":").upper() not in self._certificates:
-            raise LabError(
-                "an attacker of the lab reached a server that is not the lab's own: this is a bug of the lab"
-            )
+            raise LabError("the lab's attacker reached a server outside the lab; please report this bug")
 
 
 @cache

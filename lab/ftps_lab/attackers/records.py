@@ -51,8 +51,8 @@ class Attack(Struct, frozen=True, kw_only=True):
         keys: The keys of `[server]` that belong to it.
         words: What the attacker does, for a person, with the values of `keys` in braces.
         ways: What each value of `attack_how` stands for in `words`.
-        effect: What a server's testimony must say that the attacker did (`Connection.deed`), with the values of `keys`
-            and the name in braces.
+        effect: Effect this attack must have on a connection (`Connection.attack_effect`), with the values of `keys` and
+            the name in braces.
         control_tls: Who ends the TLS of the control connection.
         data_tls: Who ends the TLS of data connections.
         relays: The attacker reads and writes what the client and the genuine server behind it say to each other.

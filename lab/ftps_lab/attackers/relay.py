@@ -270,6 +270,6 @@ class Stripper(Relay):
             self.close_when_done()
 
     def lab_features(self, lines: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Leave out what speaks of TLS."""
+        """Remove the lines about TLS."""
         hidden = (b"AUTH", b"PBSZ", b"PROT", b"CCC")
         return tuple(line for line in lines if not line.strip().upper().startswith(hidden))

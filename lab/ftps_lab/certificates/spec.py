@@ -291,7 +291,7 @@ def _path_length(case: _Case) -> Iterator[tuple[str, str]]:
     if limit is None:
         return
     if limit < 0:
-        yield "path_length", f"{limit} is less than none: write 0 or more, or leave it out for no limit"
+        yield "path_length", f"must be 0 or more, not {limit}; omit it for no limit"
     if case.spec.resolved().ca is not True:
         yield "path_length", "only an authority has one: add ca = true, or leave path_length out"
 

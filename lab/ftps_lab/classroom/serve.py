@@ -52,11 +52,11 @@ def serve(host: Host, say: Callable[[str], None], *, root: Path, handed_out: Pat
     signals: SimpleQueue[int] = SimpleQueue()  # its put may be called in a signal's handler
     for number in (signal.SIGTERM, signal.SIGINT, ROTATE):
         signal.signal(number, lambda received, _frame: signals.put(received))
-    with running(host, say, root=root, handed_out=handed_out, address=own_address(host), port=PORT) as stand:
+    with running(host, say, root=root, handed_out=handed_out, address=own_address(host), port=PORT) as running_host:
         while (received := _next(signals)) in {None, ROTATE}:
             if received == ROTATE:
-                stand.rotate()
-            stand.look()
+                running_host.rotate()
+            running_host.look()
 
 
 def own_address(host: Host) -> str:
@@ -79,7 +79,7 @@ def own_address(host: Host) -> str:
 @contextlib.contextmanager
 def running(
     host: Host, say: Callable[[str], None], *, root: Path, handed_out: Path, address: str, port: int
-) -> Iterator[Stand]:
+) -> Iterator[ClassroomHost]:
     """The host, until the context is left.
 
     Raises:
@@ -87,16 +87,16 @@ def running(
     """
     for name, text in _FILES.items():
         _put(root / name, text.format(address=host.address).encode())
-    stand = Stand(host, say, root=root, handed_out=handed_out, address=address, port=port)
-    stand.server.start()
+    running_host = ClassroomHost(host, say, root=root, handed_out=handed_out, address=address, port=port)
+    running_host.server.start()
     try:
-        stand.open()
-        yield stand
+        running_host.open()
+        yield running_host
     finally:
-        stand.server.stop()
+        running_host.server.stop()
 
 
-class Stand:
+class ClassroomHost:
     """A host: its server, and the certificates that it has at the moment.
 
     Attributes:

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftps_lab.containers.failures import told
+from ftps_lab.containers.failures import engine_errors
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class Engine:
     where: str
     version: str
 
-    def told(self, doing: str) -> AbstractContextManager[None]:
+    def errors(self, doing: str) -> AbstractContextManager[None]:
         """Whatever fails with this engine in here is a LabError that says so."""
-        return told(doing, self.where)
+        return engine_errors(doing, self.where)
 
     def close(self) -> None:
         """Hang up."""
@@ -69,7 +69,7 @@ def connect(where: str | None = None) -> Engine:
             f"DOCKER_HOST is {at}: containers of the lab share folders with this machine, so that the engine must run "
             "here; unset it, or name a socket of this machine"
         )
-    with told("reach the Docker engine", at.removeprefix("unix://")):
+    with engine_errors("reach the Docker engine", at.removeprefix("unix://")):
         _knock(at)
         environment = {**os.environ, "DOCKER_HOST": at}
         api = APIClient(timeout=_SECONDS, **kwargs_from_env(environment=environment))

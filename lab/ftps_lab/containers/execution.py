@@ -46,7 +46,7 @@ def execute(
     limited = ["timeout", "--kill-after=1", seconds, *command]
     doing = f"run {command[0]} in the container {name}"
     began = time.monotonic()
-    with engine.told(doing):
+    with engine.errors(doing):
         order = engine.api.exec_create(container, limited, user=user)
         stream: Any = engine.api.exec_start(order["Id"], socket=True)
     try:
@@ -55,7 +55,7 @@ def execute(
         raise LabError(f"cannot {doing}: it did not end within {timeout:g} seconds") from None
     finally:
         hang_up(stream)
-    with engine.told(doing):
+    with engine.errors(doing):
         code = engine.api.exec_inspect(order["Id"])["ExitCode"]
     if code is None:
         raise LabError(f"cannot {doing}: the container ended meanwhile")

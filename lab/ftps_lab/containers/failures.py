@@ -26,7 +26,7 @@ _NO_ADDRESSES = (
 
 
 @contextlib.contextmanager
-def told(doing: str, where: str = "") -> Iterator[None]:
+def engine_errors(doing: str, where: str = "") -> Iterator[None]:
     """Whatever fails with the engine in here is a sentence.
 
     Args:

@@ -131,7 +131,7 @@ def _hash(image: Image, files: bytes, base_id: str) -> str:
 def _id_of(engine: Engine, tag: str) -> str | None:
     from docker.errors import ImageNotFound
 
-    with engine.told(f"look for the image {tag}"):
+    with engine.errors(f"look for the image {tag}"):
         try:
             found: str = engine.api.inspect_image(tag)["Id"]  # type: ignore[no-untyped-call]  # types-docker
         except ImageNotFound:
@@ -175,7 +175,7 @@ def _base_id(engine: Engine, base: str, say: Callable[[str], None] | None) -> st
         if say is not None:
             say(f"fetching the image {base}, once")
         try:
-            with engine.told(f"fetch the image {base}"):
+            with engine.errors(f"fetch the image {base}"):
                 engine.api.pull(*_name_and_tag(base))
         except LabError as error:
             raise LabError(
@@ -195,7 +195,7 @@ def _name_and_tag(image: str) -> tuple[str, str]:
 
 def _build(engine: Engine, image: Image, tag: str, files: bytes, base: str) -> None:
     log: list[str] = []
-    with engine.told(f"build the image {image.name}"):
+    with engine.errors(f"build the image {image.name}"):
         for message in engine.api.build(
             fileobj=io.BytesIO(files),
             custom_context=True,
@@ -231,7 +231,7 @@ def _tidy(engine: Engine, image: Image, tag: str) -> None:
     """Remove old tags of an image that no container uses; what cannot be removed stays."""
     from docker.errors import APIError
 
-    with engine.told(f"list the tags of {image.repository}"):
+    with engine.errors(f"list the tags of {image.repository}"):
         found = engine.api.images(name=image.repository)
     newest = sorted(found, key=lambda each: int(each.get("Created", 0)), reverse=True)
     tags = [each for one in newest for each in one.get("RepoTags") or [] if each != tag]

@@ -148,4 +148,4 @@ class ContainerLine:
             self._rest.append(rest)
             self._rest_size += len(rest)
             if self._rest_size > _MOST:
-                raise LabError(f"the container {self._name} sent a line that does not end: this is a bug of the lab")
+                raise LabError(f"the container {self._name} sent a line without an end; please report this bug")

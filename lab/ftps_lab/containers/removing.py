@@ -30,7 +30,7 @@ def clear_leftovers(engine: Engine) -> list[str]:
     Raises:
         LabError: The engine cannot be asked, or does not remove something.
     """
-    with engine.told("look for leftovers of earlier runs"):
+    with engine.errors("look for leftovers of earlier runs"):
         containers = engine.api.containers(all=True, filters={"label": LABEL_RUN})
         networks = engine.api.networks(filters={"label": LABEL_RUN})
     removed = []
@@ -61,7 +61,7 @@ def remove_container(engine: Engine, identity: str) -> None:
 
     deadline = time.monotonic() + _SECONDS
     while True:
-        with engine.told(f"remove the container {identity[:12]}"):
+        with engine.errors(f"remove the container {identity[:12]}"):
             try:
                 return engine.api.remove_container(identity, force=True, v=True)
             except NotFound:
@@ -83,7 +83,7 @@ def remove_network(engine: Engine, identity: str) -> None:
 
     deadline = time.monotonic() + _SECONDS
     while True:
-        with engine.told(f"remove the network {identity[:12]}"):
+        with engine.errors(f"remove the network {identity[:12]}"):
             try:
                 return engine.api.remove_network(identity)
             except NotFound:

@@ -159,7 +159,7 @@ class Session:
             LabError: The engine refuses.
         """
         full = self._name(name)
-        with self.engine.told(f"make the network {full}"):
+        with self.engine.errors(f"make the network {full}"):
             made = self.engine.api.create_network(
                 full, driver="bridge", internal=True, options=_NETWORK_OPTIONS, labels=self._labels
             )
@@ -201,7 +201,7 @@ class Session:
         """
         full = self._name(name)
         api = self.engine.api
-        with self.engine.told(f"start the container {full}"):
+        with self.engine.errors(f"start the container {full}"):
             made: dict[str, Any] = api.create_container(
                 image,
                 list(command) if command is not None else None,
@@ -245,14 +245,14 @@ class Session:
 
     def _remove_containers(self) -> None:
         """By the label: also one that was made when an interrupt kept us from learning of it."""
-        with self.engine.told("list the run's containers"):
+        with self.engine.errors("list the run's containers"):
             found = self.engine.api.containers(all=True, filters={"label": f"{LABEL_RUN}={self.run}"})
         with contextlib.ExitStack() as stack:
             for each in found:
                 stack.callback(remove_container, self.engine, each["Id"])
 
     def _remove_networks(self) -> None:
-        with self.engine.told("list the run's networks"):
+        with self.engine.errors("list the run's networks"):
             found = self.engine.api.networks(filters={"label": f"{LABEL_RUN}={self.run}"})
         with contextlib.ExitStack() as stack:
             for each in found:

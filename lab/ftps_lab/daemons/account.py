@@ -58,11 +58,11 @@ class Habits:
 _USUAL = Habits()
 
 
-class Account:
+class TestimonyBuilder:
     """Puts a testimony together.
 
     Args:
-        role: Whose account it is.
+        role: Whose testimony it is.
         links: The relay's, in order of acceptance.
         sessions: The log's, by the address that the relay gave to the connection.
         root: The served folder.
@@ -71,6 +71,8 @@ class Account:
         others: Addresses of connections that are not of this record.
         discrepancies: What was seen before.
     """
+
+    __test__ = False  # pytest collects classes called Test…
 
     def __init__(
         self,

@@ -167,7 +167,7 @@ class Relay:
             LabError: The thread failed.
         """
         if self._error:
-            raise LabError(f"the relay on {self.host}:{self.port} failed: {self._error}; this is a bug of the lab")
+            raise LabError(f"the relay on {self.host}:{self.port} failed: {self._error}; please report this bug")
 
     def stop(self) -> None:
         """End the thread and close every socket; repeatable."""
@@ -177,7 +177,7 @@ class Relay:
         self._theirs.send(b"!")
         self._thread.join(10.0)
         if self._thread.is_alive():
-            raise LabError(f"the relay on {self.host}:{self.port} does not end: this is a bug of the lab")
+            raise LabError(f"the relay on {self.host}:{self.port} does not stop; please report this bug")
         self._close_all()
 
     def _close_all(self) -> None:

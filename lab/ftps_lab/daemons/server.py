@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ftps_lab.daemons import probe
-from ftps_lab.daemons.account import Account, Habits
+from ftps_lab.daemons.account import Habits, TestimonyBuilder
 from ftps_lab.daemons.kinds import DAEMONS, why_not
 from ftps_lab.daemons.log import sessions
 from ftps_lab.daemons.relay import Relay
@@ -36,7 +36,7 @@ _PORTS = 50
 _INNER_PORT = 2121
 
 _QUIET_SECONDS = 0.05
-"""What a log that comes by way of somebody else is given, however little time is left."""
+"""Minimum grace for logs delivered through syslog."""
 
 
 class DaemonServer(Server):
@@ -270,7 +270,7 @@ class DaemonServer(Server):
         lines = daemon.lines(self._from) if daemon is not None and self._folder is not None else self._last_lines
         found, strange = sessions(daemon.events(lines) if daemon is not None else ())
         doubts = [f"the daemon's log holds a line of a kind that nobody knows: {line}" for line in strange]
-        return Account(
+        return TestimonyBuilder(
             role=self._role,
             links=list(self._tape.links),
             sessions=found,

@@ -65,7 +65,7 @@ class Agent:
             return versions()
         if call.method == "serve":
             return self._serve(call)
-        server = self._that_is_meant(call.server)
+        server = self._require_current(call.server)
         match call.method:
             case "change":
                 server.change(_spec_of(call))
@@ -94,7 +94,7 @@ class Agent:
         self._number += 1
         return orders.Serving(server=self._number, host=self._server.host, port=self._server.port)
 
-    def _that_is_meant(self, number: int) -> Server:
+    def _require_current(self, number: int) -> Server:
         if self._server is None or number != self._number:
             raise LabError("this server was stopped: start another")
         return self._server
@@ -117,7 +117,7 @@ def own_address() -> str:
             "which address the server shall have"
         ) from None
     if ipaddress.ip_address(address).is_loopback:
-        raise LabError(f"this machine's name {name!r} means {address} only: say which address the server shall have")
+        raise LabError(f"this machine's name {name!r} resolves only to loopback {address}; give an address to bind")
     return address
 
 

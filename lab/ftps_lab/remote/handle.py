@@ -193,7 +193,7 @@ class RemoteHost:
         return LabError(f"{self._name} {what}: start it anew, and report it if it happens again{said}")
 
     def _bug(self, message: str) -> str:
-        return f"{self._name} failed in a way that nobody foresaw, a bug of the lab; please report it:\n{message}"
+        return f"{self._name} failed unexpectedly (a bug in the lab; please report it):\n{message}"
 
 
 class RemoteServer(Server):

@@ -105,9 +105,9 @@ class Seen:
         answered: After it the server said something that is no alert.
         certificate: SHA-256 fingerprint of the leaf, where it is in clear (before TLS 1.3, full handshakes).
         alerts: Direction seen from the server, level and number of the alerts in clear.
-        listed: At least so many bytes of content came from the server.
-        stored: At least so many bytes of content came from the client.
-        turns: At least so many things that the client said behind its Finished were answered.
+        listed: Lower bound on the bytes of content from the server.
+        stored: Lower bound on the bytes of content from the client.
+        turns: Lower bound on the client messages answered after Finished.
     """
 
     pure: bool

@@ -141,7 +141,7 @@ class TestOutput:
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(folder, refused=REFUSED)
-        monkeypatch.setattr("ftps_harness.play.places.loopback.Here.why_not", lambda *_: "no clock here")
+        monkeypatch.setattr("ftps_harness.play.places.loopback.Loopback.why_not", lambda *_: "no clock here")
         code, out, _ = call(capsys, "--place", "loopback")
         assert code == 3
         assert "no clock here" in out
@@ -235,7 +235,7 @@ class TestReports:
         command = [*RUN, *options]
         done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
         os.close(writing)
-        said = f"ftps-lab: nobody reads what this prints any more, so it stopped{unwritten}\n"
+        said = f"ftps-lab: stopped: the output pipe was closed{unwritten}\n"
         assert (done.returncode, done.stderr) == (3, said)
         assert not (folder / "x.json").exists()
 
@@ -286,7 +286,7 @@ class TestReports:
         done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
         os.close(writing)
         assert done.returncode == 3
-        said = "ftps-lab: nobody reads what this prints any more, so it stopped; --json was not written\n"
+        said = "ftps-lab: stopped: the output pipe was closed; --json was not written\n"
         assert done.stderr.endswith(said)
 
     def test_few_open_files_are_few_at_a_time(self, folder: Path) -> None:

@@ -78,8 +78,8 @@ def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch:
     ("plugin", "old", "detail"),
     [
         (True, True, "docker compose 2.26.1, docker-compose 1.29.2"),
-        (True, False, "docker compose 2.26.1; no docker-compose: tests of ours with it are skipped"),
-        (False, True, "docker-compose 1.29.2; no docker compose: tests of ours with it are skipped"),
+        (True, False, "docker compose 2.26.1; no docker-compose: our tests that need it are skipped"),
+        (False, True, "docker-compose 1.29.2; no docker compose: our tests that need it are skipped"),
         (False, False, "neither docker compose nor docker-compose"),
     ],
 )
@@ -191,7 +191,7 @@ class FakeEngine:
         self._images.add(f"{name}:{tag}")
 
     @contextlib.contextmanager
-    def told(self, _doing: str) -> Iterator[None]:
+    def errors(self, _doing: str) -> Iterator[None]:
         yield
 
     def close(self) -> None: ...

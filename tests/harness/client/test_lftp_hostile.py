@@ -231,7 +231,7 @@ def test_the_folder_that_a_server_names_is_never_lftps_word(lftp: Lftp, home: Ho
 
 
 def test_an_rc_that_logs_on_standard_error_makes_no_difference(lftp: Lftp, home: Home) -> None:
-    """`debug` in the rc, and a run without a log of ours: replies stand on standard error then."""
+    """`debug` in the rc, and a run without our log: replies then go to standard error."""
     home.write_rc("debug 9\n")
     attack(lftp, home, Hostile({"220": everything(lftp, b"220", b"\r")}), "ls", log=False)
 

@@ -260,5 +260,5 @@ class TestChoosing:
         assert [kind.name for kind in chosen("--server", ("vsftpd", "lab"), KINDS)] == ["lab", "vsftpd"]
 
     def test_an_unknown_name_is_a_sentence(self) -> None:
-        with pytest.raises(UsageError, match=r"--client bulseye: there is none of this name.*bullseye"):
+        with pytest.raises(UsageError, match=r"--client bulseye: no client has this name.*bullseye"):
             chosen("--client", ("bulseye",), BUILDS)

@@ -70,13 +70,13 @@ class TestWithoutContainers:
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
         [
-            (["--client", "bulseye"], "--client bulseye: there is none of this name"),
-            (["--server", "filezilla"], "--server filezilla: there is none of this name"),
+            (["--client", "bulseye"], "--client bulseye: no client has this name"),
+            (["--server", "filezilla"], "--server filezilla: no server has this name"),
             (["document/no-such"], "no-such"),
             (["-j", "0"], "0 is not in the range"),
-            (["--timeout", "never"], "'never' is no number of seconds"),
+            (["--timeout", "never"], "'never': timeout must be greater than 0"),
             (["--json", "/nonexistent/x.json"], "there is no folder /nonexistent"),
-            (["--keep", "/dev/null"], "--keep /dev/null: this is no folder"),
+            (["--keep", "/dev/null"], "--keep /dev/null: not a folder"),
             (["--tag", "no-such-tag"], "no-such-tag"),
         ],
     )

@@ -17,7 +17,7 @@ from ftps_harness.matrix import matrix_json
 from ftps_harness.matrix.builds import BUILDS, KINDS
 from ftps_harness.matrix.play import Pair, PairResult
 from ftps_harness.matrix.play import play as play_pairs
-from ftps_harness.play.places.loopback import Here, Place
+from ftps_harness.play.places.loopback import Loopback, Place
 from ftps_harness.play.runner import Options, ScenarioResult
 from ftps_harness.sandbox import process
 from ftps_lab.errors import LabError
@@ -49,7 +49,7 @@ class OnLoopback:
     """A pair that runs here."""
 
     lftp: Lftp
-    place: Place = field(default_factory=Here)
+    place: Place = field(default_factory=Loopback)
     gone_after: int = 99
 
     def check(self) -> None:
@@ -132,7 +132,7 @@ def test_a_container_that_ends_in_mid_run_ends_its_pair(client: Lftp, scenarios:
 
 
 def test_what_a_place_cannot_express_is_skipped_with_its_reason(client: Lftp, scenarios: list[Scenario]) -> None:
-    class Elsewhere(Here):
+    class Elsewhere(Loopback):
         def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
             assert spec.certificate is not None
             return f"{host}: no such name here"

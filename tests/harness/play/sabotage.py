@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.places.loopback import Loopback
 from ftps_lab.server.data import LabData
 from ftps_lab.servers import FtpsServer
 from ftps_lab.testimony import Testimony, Wire
@@ -32,7 +32,7 @@ LISTINGS = {"LIST", "NLST", "MLSD"}
 """Of these a daemon's log holds no hash."""
 
 
-class In(Here):
+class In(Loopback):
     """A place whose servers are of another class; `more` are keywords for it."""
 
     def __init__(self, kind: type[FtpsServer], **more: Any) -> None:

@@ -48,7 +48,7 @@ def test_an_interceptor_is_not_noticed(ftps_server: ServerFactory, lftp: LftpRun
 
 
 @lftp_runs
-def test_with_him_everything_looks_as_without_him(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
+def test_interceptor_is_transparent(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
     """The same output to the byte."""
     server = ftps_server()
     run = ["list", "nlist", "cls -l", f"cat {server.secrets.file_name}", "pwd"]

@@ -37,7 +37,9 @@ def test_reports_of_an_interception(workplace: Path, capsys: pytest.CaptureFixtu
     first, second, *_ = json.loads((workplace / "all.json").read_text())["results"][0]["steps"]
     told = first["witnesses"]["server"]
     assert (told["role"], told["behind"]["role"]) == ("impostor", "genuine")
-    assert {(c["attack"], c["deed"]) for c in told["connections"] if c["kind"] == "control"} == {("intercept",) * 2}
+    assert {(c["attack"], c["attack_effect"]) for c in told["connections"] if c["kind"] == "control"} == {
+        ("intercept",) * 2
+    }
     assert told["behind"]["behind"] is None
     assert second["witnesses"]["server"]["behind"] is None
     assert {transfer["captured"] for transfer in told["behind"]["transfers"]} == {""}

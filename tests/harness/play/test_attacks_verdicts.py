@@ -44,12 +44,12 @@ MUCH = (5000, 5000)
 TAPPED = WireAccount((("control", 40001), ("data", 40002)), False, False, (MUCH, MUCH))
 
 
-def account(attack: str, deed: str, certificate: str = GENUINE, **more: Any) -> Testimony:
-    """A session with a login and a listing, as an attacker tells it who did his deed on it."""
+def account(attack: str, attack_effect: str, certificate: str = GENUINE, **more: Any) -> Testimony:
+    """A session with a login and a listing, as told by an attacker that took effect on it."""
     return Testimony(
         **{
             "role": "genuine",
-            "connections": (replace(CONTROL, attack=attack, deed=deed), DATA),
+            "connections": (replace(CONTROL, attack=attack, attack_effect=attack_effect), DATA),
             "handshakes": tuple(replace(SHAKEN, connection=number, certificate=certificate) for number in (1, 2)),
             "commands": (PASS,),
             "credentials": (LET_IN,),
@@ -91,9 +91,9 @@ def anonymous(account: Testimony) -> Testimony:
     return replace(account, credentials=logins, behind=behind)
 
 
-def attacked(attack: str, deed: str = "", **more: Any) -> Situation:
+def attacked(attack: str, attack_effect: str = "", **more: Any) -> Situation:
     """A genuine server with an attacker in front of it who is not in the middle."""
-    return Situation(PASSWORDS, GENUINE, settled=True, attack=attack, effect=deed or attack, **more)
+    return Situation(PASSWORDS, GENUINE, settled=True, attack=attack, effect=attack_effect or attack, **more)
 
 
 def only(outcome: Outcome) -> str:
@@ -160,7 +160,7 @@ def test_an_attacker_in_the_middle_has_the_genuine_server_behind_him(in_the_midd
     """Without its account nobody confirms his, and nobody else has one."""
     situation = replace(INTERCEPTED, in_the_middle=in_the_middle)
     server = replace(REFUSING, behind=None if in_the_middle else REFUSING.behind)
-    assert "are not there together" in only(conclude(situation, REFUSED, server, TAPPED))
+    assert "requires testimony from the genuine server behind it" in only(conclude(situation, REFUSED, server, TAPPED))
 
 
 def test_a_certificate_that_is_not_his() -> None:
@@ -213,7 +213,9 @@ CLEAR_DATA = attacked("clear-data")
 FORGED = replace(LISTED, channel="clear", certificate="", forged=True)
 HELD = replace(DONE, tasks=(Task("list", False, False),))
 SENT_IN_CLEAR = account("clear-data", "", transfers=(FORGED,), handshakes=(SHAKEN,))
-IN_CLEAR = replace(SENT_IN_CLEAR, connections=(*SENT_IN_CLEAR.connections[:1], replace(DATA, deed="clear-data")))
+IN_CLEAR = replace(
+    SENT_IN_CLEAR, connections=(*SENT_IN_CLEAR.connections[:1], replace(DATA, attack_effect="clear-data"))
+)
 
 
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
@@ -271,14 +273,14 @@ INJECTED = replace(TAPPED, behind_auth=frozenset({"text"}))
 
 
 def test_an_acceptance_under_attack() -> None:
-    """The attacker was met, did his deed on the login's connection, and the wire holds it."""
+    """The client met the attacker, it took effect on the login's connection, and the wire shows it."""
     server = account("inject-before-tls", "inject-before-tls")
     outcome = conclude(attacked("inject-before-tls"), DONE, server, INJECTED)
     assert (outcome.verdict, outcome.contradictions) == ("accepted", ())
 
 
 @pytest.mark.parametrize(
-    ("attack", "deed", "behind_auth", "sentences"),
+    ("attack", "attack_effect", "behind_auth", "sentences"),
     [
         ("none", "", "tls", ["but the client met none", "past the attack", "not text", "never carried out"]),
         ("none", "", "text", ["but the client met none", "past the attack", "never carried out"]),
@@ -289,10 +291,12 @@ def test_an_acceptance_under_attack() -> None:
         ("inject-before-tls", "502", "text", ["to come to inject-before-tls, but it came to 502"]),
     ],
 )
-def test_no_acceptance_without_the_attack(attack: str, deed: str, behind_auth: Any, sentences: list[str]) -> None:
+def test_no_acceptance_without_the_attack(
+    attack: str, attack_effect: str, behind_auth: Any, sentences: list[str]
+) -> None:
     """An lftp that is immune and an attacker who is not there look alike but for this."""
     wire = replace(TAPPED, behind_auth=frozenset({behind_auth}))
-    outcome = conclude(attacked("inject-before-tls"), DONE, account(attack, deed), wire)
+    outcome = conclude(attacked("inject-before-tls"), DONE, account(attack, attack_effect), wire)
     assert outcome.verdict == "inconclusive"
     assert len(outcome.contradictions) == len(sentences)
     assert all(part in said for part, said in zip(sentences, outcome.contradictions, strict=True))
@@ -301,7 +305,9 @@ def test_no_acceptance_without_the_attack(attack: str, deed: str, behind_auth: A
 def test_each_login_must_have_come_through_the_attack() -> None:
     """One connection that was attacked says nothing of another that was not."""
     server = account("inject-before-tls", "")
-    first = replace(CONTROL, number=3, peer=("127.0.0.1", 40003), attack="inject-before-tls", deed="inject-before-tls")
+    first = replace(
+        CONTROL, number=3, peer=("127.0.0.1", 40003), attack="inject-before-tls", attack_effect="inject-before-tls"
+    )
     wire = replace(INJECTED, connections=(*TAPPED.connections, ("control", 40003)), volumes=(MUCH, MUCH, MUCH))
     server = replace(server, connections=(*server.connections, first))
     assert "past the attack" in only(conclude(attacked("inject-before-tls"), DONE, server, wire))
@@ -312,8 +318,8 @@ def test_an_attacker_whom_nobody_declared() -> None:
     assert "declared is none, but the client met intercept" in only(
         conclude(replace(attacked("none"), effect=""), DONE, account("intercept", ""), TAPPED)
     )
-    deed = conclude(replace(attacked("none"), effect=""), DONE, account("none", "502"), TAPPED)
-    assert "to come to nothing, but it came to 502" in only(deed)
+    attack_effect = conclude(replace(attacked("none"), effect=""), DONE, account("none", "502"), TAPPED)
+    assert "to come to nothing, but it came to 502" in only(attack_effect)
 
 
 def test_lftp_that_falls_back_to_clear_text_comes_past_the_attack() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ftps_harness.play.places.leads import leads_outside
-from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.places.loopback import Loopback
 
 if TYPE_CHECKING:
     from tests.harness.conftest import Play
@@ -35,7 +35,7 @@ def test_a_host_outside_is_named_and_the_scenario_skipped(play: Play, line: str,
     step = play.step('verdict = "accepted"', rc=rc, keys=keys)
     if where == "file":
         step = step.replace("files = {", f"files = {{ 'x' = 'text:{line}',")
-    result = play(step, place=Here())
+    result = play(step, place=Loopback())
     assert result.status == "skip"
     assert f"names {host}," in result.why
     assert "sealed" in result.why
@@ -61,6 +61,6 @@ def test_what_stays_in_the_lab_is_not_refused(play: Play, line: str) -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.77", "10.0.0.1", "2001:db8::1"])
 def test_an_address_as_host_is_for_the_sealed_place(play: Play, host: str) -> None:
-    result = play(play.step('verdict = "accepted"', keys=f'host = "{host}"'), place=Here())
+    result = play(play.step('verdict = "accepted"', keys=f'host = "{host}"'), place=Loopback())
     assert result.status == "skip"
     assert f"names {host}," in result.why

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, verdict
 
-from ftps_harness.play.actions.evidence import Errand, Evidence
-from ftps_harness.play.actions.tasks import errands, files_below
+from ftps_harness.play.actions.evidence import ClientAction, Evidence
+from ftps_harness.play.actions.tasks import client_actions, files_below
 from ftps_harness.sandbox.secrets import Secrets
 from ftps_lab.testimony import Command, Credential, Testimony, Transfer
 
@@ -47,11 +47,11 @@ class Desk:
             left=self.left,
         )
 
-    def errands(self, *items: str) -> list[Errand]:
-        return errands(items, self.secrets, self.folder / "downloads", self.folder, self.folder / "marks")
+    def client_actions(self, *items: str) -> list[ClientAction]:
+        return client_actions(items, self.secrets, self.folder / "downloads", self.folder, self.folder / "marks")
 
-    def done(self, errand: Errand) -> bool:
-        return errand.proof(self.evidence).done
+    def done(self, action: ClientAction) -> bool:
+        return action.proof(self.evidence).done
 
 
 @pytest.fixture
@@ -79,64 +79,64 @@ def desk(tmp_path: Path) -> Desk:
 )
 def test_a_command_is_done_when_the_server_heard_of_it(desk: Desk, command: str, done: bool) -> None:
     """An alias could have made it another one."""
-    (errand,) = desk.errands(command)
-    desk.marks = frozenset(marks(errand))
-    assert desk.done(errand) is done
+    (action,) = desk.client_actions(command)
+    desk.marks = frozenset(marks(action))
+    assert desk.done(action) is done
 
 
-def marks(errand: Errand) -> list[str]:
+def marks(action: ClientAction) -> list[str]:
     """What lftp writes when all its commands succeed."""
-    return re.findall(r"&& command echo (\S+) >> ", errand.command())
+    return re.findall(r"&& command echo (\S+) >> ", action.command())
 
 
 def test_each_command_of_a_line_says_itself_that_it_succeeded(desk: Desk) -> None:
     """lftp's exit code is the last command's."""
-    (errand,) = desk.errands("put x; ls")
-    assert re.sub(r"[0-9a-f]{20}", "MARK", errand.command()).replace(str(desk.folder), "F") == (
+    (action,) = desk.client_actions("put x; ls")
+    assert re.sub(r"[0-9a-f]{20}", "MARK", action.command()).replace(str(desk.folder), "F") == (
         'put x\n&& command echo MARK-0 >> "F/marks"\nls\n&& command echo MARK-1 >> "F/marks"'
     )
-    for missing in marks(errand):
-        desk.marks = frozenset(marks(errand)) - {missing}
-        assert not desk.done(errand)
-    desk.marks = frozenset(marks(errand))
-    assert desk.done(errand)
-    assert not desk.done(*desk.errands("put x; ls"))  # the marks are another run's
+    for missing in marks(action):
+        desk.marks = frozenset(marks(action)) - {missing}
+        assert not desk.done(action)
+    desk.marks = frozenset(marks(action))
+    assert desk.done(action)
+    assert not desk.done(*desk.client_actions("put x; ls"))  # the marks are another run's
 
 
 def test_a_literal_command_is_not_believed_when_lftp_says_something_else(desk: Desk) -> None:
     """A ``put`` whose data channel was refused ends well, and only the debug log knows."""
-    (errand,) = desk.errands("put x")
-    desk.marks, desk.complaint = frozenset(marks(errand)), True
-    assert not desk.done(errand)
+    (action,) = desk.client_actions("put x")
+    desk.marks, desk.complaint = frozenset(marks(action)), True
+    assert not desk.done(action)
 
 
 def test_a_literal_command_needs_a_login_and_no_transfer_cut_short(desk: Desk) -> None:
-    (errand,) = desk.errands("cls")
-    desk.marks = frozenset(marks(errand))
-    assert desk.done(errand)
+    (action,) = desk.client_actions("cls")
+    desk.marks = frozenset(marks(action))
+    assert desk.done(action)
     honest = desk.testimony
     desk.testimony = replace(honest, transfers=(replace(LISTING, completed=False),))
-    assert not desk.done(errand)
+    assert not desk.done(action)
     desk.testimony = replace(honest, credentials=(), transfers=())
-    assert not desk.done(errand)
+    assert not desk.done(action)
 
 
 def test_what_a_literal_command_brings_under_a_served_name_holds_the_same_bytes(desk: Desk) -> None:
-    (errand,) = desk.errands("mget *")
-    desk.marks = frozenset(marks(errand))
+    (action,) = desk.client_actions("mget *")
+    desk.marks = frozenset(marks(action))
     for folder in (desk.folder / "downloads", desk.folder / "downloads" / "below"):
         folder.mkdir(exist_ok=True)
         path = folder / desk.secrets.file_name
         path.write_bytes(desk.secrets.content)
-        assert desk.done(errand)
+        assert desk.done(action)
         path.write_bytes(desk.secrets.content[1:])
-        assert errand.proof(desk.evidence).client is False
+        assert action.proof(desk.evidence).client is False
         path.unlink()
 
 
 def test_only_the_last_command_of_all_may_end_lftp(desk: Desk) -> None:
     """As a script does that ends in ``bye``: what should come after it never had its turn."""
-    first, last = desk.errands("source a", "source b")
+    first, last = desk.client_actions("source a", "source b")
     desk.left, desk.marks = True, frozenset(marks(first))
     assert desk.done(first)
     assert desk.done(last)
@@ -144,7 +144,7 @@ def test_only_the_last_command_of_all_may_end_lftp(desk: Desk) -> None:
     assert not desk.done(last)
     desk.left, desk.marks = True, frozenset()
     assert not desk.done(first)
-    (line,) = desk.errands("source a; ls")
+    (line,) = desk.client_actions("source a; ls")
     desk.marks = frozenset()
     assert not desk.done(line)
 
@@ -166,11 +166,11 @@ def test_what_the_server_refused_is_not_done(
     desk: Desk, command: str, sent: list[tuple[str, str, int]], *, done: bool
 ) -> None:
     """`quote` and `site` succeed whatever the reply is."""
-    (errand,) = desk.errands(command)
-    desk.marks = frozenset(marks(errand))
+    (action,) = desk.client_actions(command)
+    desk.marks = frozenset(marks(action))
     commands = tuple(Command(1, verb, argument, "tls", reply) for verb, argument, reply in sent)
     desk.testimony = replace(desk.testimony, commands=commands)
-    assert desk.done(errand) is done
+    assert desk.done(action) is done
 
 
 BROKEN = [

@@ -13,7 +13,7 @@ from tests.ordinary import without_root_powers
 
 from ftps_harness.client import lftp as driver
 from ftps_harness.errors import HarnessError, UsageError
-from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.play.pool import play_all
 from ftps_harness.play.runner import Options, run_scenario
 from ftps_harness.scenario import Expect, ExpectedVerdict
@@ -297,7 +297,7 @@ def test_whatever_breaks_is_an_error_of_its_scenario_and_says_what(play: Play, e
 
 
 def test_a_place_that_serves_nothing_leaves_nothing_behind(play: Play) -> None:
-    class Nowhere(Here):
+    class Nowhere(Loopback):
         def serve(self, *_: object, **__: object) -> FtpsServer:
             raise LabError("no port is free")
 

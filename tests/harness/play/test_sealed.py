@@ -11,7 +11,7 @@ from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, ONLY_LIST, REJECTE
 
 from ftps_harness.errors import HarnessError
 from ftps_harness.play.places import choice as places
-from ftps_harness.play.places.loopback import Here
+from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.play.places.sealed import Sealed, SealedPlaces
 from ftps_harness.play.runner import Options, run_in, run_scenario
 from ftps_harness.sandbox.sandbox import Sandbox, Unavailable
@@ -90,7 +90,7 @@ class TestLedElsewhere:
     def test_the_lab_on_loopback_sees_none_of_it(self, play: Play) -> None:
         """Why the sealed place is the default."""
         rc = play.pin + LISTENER.replace("{at}", "4446").replace("{said}", "hello")
-        result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=Here()))
+        result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=Loopback()))
         assert result.attempts[0].outcome.verdict == "accepted"
 
 
@@ -242,7 +242,7 @@ class TestPlaces:
             assert chosen.name == "loopback"
             assert "are not seen (the kernel does not permit it: ask for it)" in chosen.note
             with chosen.places.lend() as place:
-                assert isinstance(place, Here)
+                assert isinstance(place, Loopback)
         with pytest.raises(Unavailable), places.choose("sealed", [client.path]):
             pass
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.ordinary import without_root_powers
 
-from ftps_harness.play.actions.evidence import Errand, Evidence
-from ftps_harness.play.actions.tasks import errands, files_below, holds_payload, populate
+from ftps_harness.play.actions.evidence import ClientAction, Evidence
+from ftps_harness.play.actions.tasks import client_actions, files_below, holds_payload, populate
 from ftps_harness.sandbox.secrets import RECOGNISED, Secrets
 from ftps_lab.testimony import Credential, Testimony, Transfer
 
@@ -62,12 +62,12 @@ class Desk:
         written = tuple(files_below(self.downloads))
         return Evidence(self.stdout, self.complaint, self.downloads, written, self.root, testimony, self.known)
 
-    def errand(self, item: str) -> Errand:
-        (errand,) = errands((item,), self.secrets, self.downloads, self.uploads, self.folder / "marks")
-        return errand
+    def action(self, item: str) -> ClientAction:
+        (action,) = client_actions((item,), self.secrets, self.downloads, self.uploads, self.folder / "marks")
+        return action
 
-    def done(self, errand: Errand) -> bool:
-        return errand.proof(self.evidence).done
+    def done(self, action: ClientAction) -> bool:
+        return action.proof(self.evidence).done
 
     def without(self, **changes: object) -> None:
         """Change every transfer."""
@@ -86,12 +86,12 @@ def small(tmp_path: Path) -> Desk:
 
 def test_a_listing_needs_the_name_at_the_client_and_a_complete_one_at_the_server(small: Desk) -> None:
     """A name that another request holds is none: lftp may have printed that request."""
-    errand = small.errand("list")
+    action = small.action("list")
     small.stdout = f"-rw-r--r-- 1 x x 3 {small.secrets.listed_name}\n".encode()
     small.transfers = (transfer("LIST", small.stdout),)
-    assert small.done(errand)
+    assert small.done(action)
     small.stdout = small.stdout.replace(small.secrets.listed_name.encode(), small.secrets.file_name.encode())
-    assert errand.proof(small.evidence).client is False
+    assert action.proof(small.evidence).client is False
 
 
 @pytest.mark.parametrize("changes", [{"completed": False}, {"size": 0}, {"verb": "RETR"}])
@@ -99,21 +99,21 @@ def test_a_listing_that_the_server_did_not_complete(small: Desk, changes: dict[s
     small.stdout = small.secrets.listed_name.encode()
     small.transfers = (transfer("LIST", small.stdout),)
     small.without(**changes)
-    assert not small.errand("list").proof(small.evidence).server
+    assert not small.action("list").proof(small.evidence).server
 
 
 def test_a_download_needs_the_same_bytes_on_both_sides(desk: Desk) -> None:
-    errand = desk.errand("get")
+    action = desk.action("get")
     path = desk.downloads / desk.secrets.file_name
     path.write_bytes(desk.secrets.content)
     desk.transfers = (transfer("RETR", desk.secrets.content),)
-    assert desk.done(errand)
+    assert desk.done(action)
     path.write_bytes(desk.secrets.content + b"\n")
-    assert errand.proof(desk.evidence).client is False
+    assert action.proof(desk.evidence).client is False
     path.unlink()
-    assert errand.proof(desk.evidence).client is False
+    assert action.proof(desk.evidence).client is False
     path.mkdir()
-    assert errand.proof(desk.evidence).client is False
+    assert action.proof(desk.evidence).client is False
 
 
 @pytest.mark.parametrize("changes", [{"completed": False}, {"sha256": sha256(b"else")}, {"verb": "STOR"}])
@@ -121,19 +121,19 @@ def test_a_download_that_the_server_did_not_complete(desk: Desk, changes: dict[s
     (desk.downloads / desk.secrets.file_name).write_bytes(desk.secrets.content)
     desk.transfers = (transfer("RETR", desk.secrets.content),)
     desk.without(**changes)
-    assert not desk.errand("get").proof(desk.evidence).server
+    assert not desk.action("get").proof(desk.evidence).server
 
 
 def test_an_upload_needs_the_bytes_in_the_servers_account_and_on_its_disk(desk: Desk) -> None:
-    errand = desk.errand("put")
+    action = desk.action("put")
     stored = desk.root / desk.secrets.upload_name
     stored.write_bytes(desk.secrets.upload_content)
     desk.transfers = (transfer("STOR", desk.secrets.upload_content),)
-    assert desk.done(errand)
+    assert desk.done(action)
     stored.write_bytes(desk.secrets.upload_content[:-1] + b"?")
-    assert not desk.done(errand)
+    assert not desk.done(action)
     stored.unlink()
-    assert not desk.done(errand)
+    assert not desk.done(action)
 
 
 @pytest.mark.parametrize("changes", [{"completed": False}, {"sha256": sha256(b"else")}, {"verb": "RETR"}])
@@ -142,30 +142,30 @@ def test_an_upload_of_an_earlier_step_proves_nothing(desk: Desk, changes: dict[s
     (desk.root / desk.secrets.upload_name).write_bytes(desk.secrets.upload_content)
     desk.transfers = (transfer("STOR", desk.secrets.upload_content),)
     desk.without(**changes)
-    assert not desk.done(desk.errand("put"))
+    assert not desk.done(desk.action("put"))
     desk.transfers = ()
-    assert not desk.done(desk.errand("put"))
+    assert not desk.done(desk.action("put"))
 
 
 def test_a_mirror_needs_every_file_on_both_sides(desk: Desk) -> None:
-    errand = desk.errand("mirror")
+    action = desk.action("mirror")
     shutil.copytree(desk.root / desk.secrets.tree_name, desk.downloads / "mirror")
     desk.transfers = tuple(transfer("RETR", data) for data in desk.secrets.tree.values())
-    assert desk.done(errand)
+    assert desk.done(action)
     for name, data in desk.secrets.tree.items():
         path = desk.downloads / "mirror" / name
         path.unlink()
-        assert errand.proof(desk.evidence).client is False
+        assert action.proof(desk.evidence).client is False
         path.write_bytes(data)
-    assert desk.done(errand)
+    assert desk.done(action)
     desk.without(completed=False)
-    assert not desk.done(errand)
+    assert not desk.done(action)
 
 
 def test_a_mirror_without_one_files_transfer(small: Desk) -> None:
     shutil.copytree(small.root / small.secrets.tree_name, small.downloads / "mirror")
     small.transfers = tuple(transfer("RETR", data) for data in small.secrets.tree.values())[1:]
-    assert not small.errand("mirror").proof(small.evidence).server
+    assert not small.action("mirror").proof(small.evidence).server
 
 
 @pytest.mark.parametrize("size", [3, 12, 3072])
@@ -225,7 +225,7 @@ def test_a_download_that_the_client_closed_is_one(small: Desk) -> None:
     path.write_bytes(small.secrets.content)
     path.chmod(0)
     with without_root_powers():
-        assert small.done(small.errand("get"))
+        assert small.done(small.action("get"))
 
 
 def test_what_lftp_notes_of_a_transfer_is_no_content(small: Desk) -> None:

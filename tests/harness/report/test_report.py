@@ -506,7 +506,7 @@ class TestKeep:
         (tmp_path / "precious").write_text("")
         with pytest.raises(UsageError, match="holds other things"):
             prepare(str(tmp_path))
-        with pytest.raises(UsageError, match="no folder"):
+        with pytest.raises(UsageError, match="not a folder"):
             prepare(str(tmp_path / "precious"))
         assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 

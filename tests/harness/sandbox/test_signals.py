@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ftps_harness.sandbox.signals import AskedToEnd, interrupting, told, undisturbed
+from ftps_harness.sandbox.signals import AskedToEnd, interrupting, on_shutdown_signal, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_the_first_raises_and_the_others_are_ignored(number: signal.Signals) -> 
 
 def test_without_a_signal_all_is_as_before() -> None:
     before = now()
-    with interrupting(), told(list):
+    with interrupting(), on_shutdown_signal(list):
         assert now() != before
     assert now() == before
     with pytest.raises(ZeroDivisionError), interrupting():
@@ -50,7 +50,7 @@ def test_without_a_signal_all_is_as_before() -> None:
 def test_the_inner_one_hears_and_the_outer_one_leaves_it_so() -> None:
     heard: list[int] = []
     with interrupting():
-        with told(lambda: heard.append(1)):
+        with on_shutdown_signal(lambda: heard.append(1)):
             signal.raise_signal(signal.SIGTERM)
             signal.raise_signal(signal.SIGTERM)
         assert heard == [1]

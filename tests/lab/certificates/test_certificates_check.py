@@ -47,7 +47,7 @@ PROBLEMS: list[tuple[dict[str, CertificateSpec], list[tuple[str, str, str]]]] = 
     ({"a": spec(path_length=1, ca=False)}, [("a", "path_length", "add ca = true")]),
     ({"a": spec(path_length=1, ca="absent")}, [("a", "path_length", "add ca = true")]),
     ({"a": spec(path_length=1, issuer="b"), "b": spec()}, [("a", "path_length", "add ca = true")]),
-    ({"a": spec(path_length=-1)}, [("a", "path_length", "write 0 or more")]),
+    ({"a": spec(path_length=-1)}, [("a", "path_length", "must be 0 or more")]),
     ({"a": spec(not_before="yesterday")}, [("a", "not_before", "-1d or +365d")]),
     ({"a": spec(not_after="-2d")}, [("a", "not_after", "is before not_before")]),
     ({"a": spec(not_before="1949-12-31T23:59:59Z")}, [("a", "not_before", "1950")]),

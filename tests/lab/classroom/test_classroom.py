@@ -25,7 +25,7 @@ from ftps_lab.classroom import check as checking
 from ftps_lab.classroom.check import check, fingerprint, shown_certificate
 from ftps_lab.classroom.hosts import HOSTS, PASSWORD, USER, Host
 from ftps_lab.classroom.journal import tell_of_a_daemon
-from ftps_lab.classroom.serve import Stand, own_address, running
+from ftps_lab.classroom.serve import ClassroomHost, own_address, running
 from ftps_lab.errors import LabError
 from ftps_lab.servers import FtpsServer
 from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
@@ -52,7 +52,7 @@ class Room:
         self.handed_out.mkdir()
         self.lines: dict[str, list[str]] = {}
 
-    def open(self, host: Host) -> Stand:
+    def open(self, host: Host) -> ClassroomHost:
         root = self._folder / host.name
         root.mkdir()
         said = self.lines[host.name] = []
@@ -60,16 +60,16 @@ class Room:
             running(host, said.append, root=root, handed_out=self.handed_out, address=HERE, port=0)
         )
 
-    def check(self, host: Host, stand: Stand) -> None:
-        check(host, HERE, stand.server.port, self.handed_out)
+    def check(self, host: Host, running_host: ClassroomHost) -> None:
+        check(host, HERE, running_host.server.port, self.handed_out)
 
-    def learner(self, stand: Stand, *, tls: bool = True, password: str = PASSWORD) -> None:
+    def learner(self, running_host: ClassroomHost, *, tls: bool = True, password: str = PASSWORD) -> None:
         """List, download and upload, believing anybody."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         client = ftplib.FTP_TLS(context=context, timeout=SECONDS, source_address=(LEARNER, 0))
         with client:
-            client.connect(HERE, stand.server.port)
+            client.connect(HERE, running_host.server.port)
             client.login(USER, password, secure=tls)
             if tls:
                 client.prot_p()
@@ -132,34 +132,34 @@ def test_no_host_passes_for_another(room: Room) -> None:
 
 def test_a_genuine_server_without_anybody_in_between_is_not_healthy(room: Room) -> None:
     host = HOSTS["intercepted"]
-    stand = room.open(host)
-    room.check(host, stand)
-    stand.server.change(replace(stand.server.spec, attack="none", attack_certificate=None))
+    running_host = room.open(host)
+    room.check(host, running_host)
+    running_host.server.change(replace(running_host.server.spec, attack="none", attack_certificate=None))
     with pytest.raises(LabError, match="nobody is in between"):
-        room.check(host, stand)
+        room.check(host, running_host)
 
 
 def test_an_authority_that_was_not_handed_out_is_not_healthy(room: Room) -> None:
     host = HOSTS["issued"]
-    stand = room.open(host)
+    running_host = room.open(host)
     (name,) = host.handed_out
     (room.handed_out / name).write_bytes(certificates.issue({"a": certificates.CertificateSpec()})["a"].pem)
     with pytest.raises(LabError, match="unable to get local issuer"):
-        room.check(host, stand)
+        room.check(host, running_host)
 
 
 def test_a_dead_port_is_not_healthy(room: Room) -> None:
-    stand = room.open(HOSTS["example"])
-    stand.server.stop()
+    running_host = room.open(HOSTS["example"])
+    running_host.server.stop()
     with pytest.raises(LabError, match=r"did not come as far as TLS: .*refused"):
-        room.check(HOSTS["example"], stand)
+        room.check(HOSTS["example"], running_host)
 
 
 def test_a_server_without_tls_is_not_healthy(room: Room) -> None:
-    stand = room.open(HOSTS["example"])
-    stand.server.change(replace(stand.server.spec, protocol="plain", certificate=None))
+    running_host = room.open(HOSTS["example"])
+    running_host.server.change(replace(running_host.server.spec, protocol="plain", certificate=None))
     with pytest.raises(LabError, match="did not come as far as TLS: 500"):
-        room.check(HOSTS["example"], stand)
+        room.check(HOSTS["example"], running_host)
 
 
 @pytest.mark.parametrize("greeting", [b"", b"421 Too many users.\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
@@ -185,16 +185,16 @@ def test_a_port_that_does_not_greet_is_not_healthy(monkeypatch: pytest.MonkeyPat
 
 def test_rotation_brings_another_key_and_the_host_stays_healthy(room: Room) -> None:
     host = HOSTS["rotated"]
-    stand = room.open(host)
-    before = shown_certificate(HERE, stand.server.port)
-    stand.rotate()
-    now = shown_certificate(HERE, stand.server.port)
+    running_host = room.open(host)
+    before = shown_certificate(HERE, running_host.server.port)
+    running_host.rotate()
+    now = shown_certificate(HERE, running_host.server.port)
     assert now != before
-    room.check(host, stand)
+    room.check(host, running_host)
     pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     pinned.load_verify_locations(cadata=before)
     client = ftplib.FTP_TLS(context=pinned, timeout=SECONDS)
-    client.connect(HERE, stand.server.port)
+    client.connect(HERE, running_host.server.port)
     client.host = host.address
     with client, pytest.raises(ssl.SSLCertVerificationError):
         client.auth()
@@ -203,12 +203,12 @@ def test_rotation_brings_another_key_and_the_host_stays_healthy(room: Room) -> N
 
 @pytest.mark.parametrize("name", ["issued", "intercepted"])
 def test_what_is_handed_out_rotates_too(room: Room, name: str) -> None:
-    stand = room.open(HOSTS[name])
+    running_host = room.open(HOSTS[name])
     (path,) = room.handed_out.iterdir()
     before = path.read_bytes()
-    stand.rotate()
+    running_host.rotate()
     assert path.read_bytes() != before
-    room.check(HOSTS[name], stand)
+    room.check(HOSTS[name], running_host)
 
 
 # What the teacher reads.
@@ -216,8 +216,8 @@ def test_what_is_handed_out_rotates_too(room: Room, name: str) -> None:
 
 def test_a_session_is_one_line(room: Room) -> None:
     host = HOSTS["example"]
-    stand = room.open(host)
-    room.learner(stand)
+    running_host = room.open(host)
+    room.learner(running_host)
     line = room.said(host, "STOR new\\x1b[31m.txt 4 B")[-1]
     assert line.startswith(f"{LEARNER} student logged in over TLS; LIST ")
     assert "RETR backup/tuesday.txt 42 B; STOR " in line
@@ -226,8 +226,8 @@ def test_a_session_is_one_line(room: Room) -> None:
 
 def test_what_went_in_clear_is_said(room: Room) -> None:
     host = HOSTS["expired"]
-    stand = room.open(host)
-    room.learner(stand, tls=False)
+    running_host = room.open(host)
+    room.learner(running_host, tls=False)
     first, last = room.said(host, "STOR new\\x1b[31m.txt 4 B IN CLEAR")[-2:]
     assert first == f"{LEARNER} password classroom IN CLEAR: anybody on the way has read it"
     assert last.startswith(f"{LEARNER} student logged in IN CLEAR; LIST ")
@@ -236,8 +236,8 @@ def test_what_went_in_clear_is_said(room: Room) -> None:
 
 def test_the_interceptor_shows_what_it_holds(room: Room) -> None:
     host = HOSTS["intercepted"]
-    stand = room.open(host)
-    room.learner(stand)
+    running_host = room.open(host)
+    room.learner(running_host)
     lines = room.said(host, "new\\x1b[31m.txt: mine")
     assert f"{LEARNER} CAPTURED: user student, password classroom" in lines
     assert f"{LEARNER} CAPTURED: backup/tuesday.txt: The backup of Tuesday, with the salaries" in lines
@@ -245,11 +245,11 @@ def test_the_interceptor_shows_what_it_holds(room: Room) -> None:
 
 def test_the_interceptor_shows_the_password_before_the_session_is_over(room: Room) -> None:
     host = HOSTS["intercepted"]
-    stand = room.open(host)
+    running_host = room.open(host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with ftplib.FTP_TLS(context=context, timeout=SECONDS, source_address=(LEARNER, 0)) as client:
-        client.connect(HERE, stand.server.port)
+        client.connect(HERE, running_host.server.port)
         client.login(USER, PASSWORD)
         room.said(host, "CAPTURED: user student, password classroom")
         assert not any("logged in" in line for line in room.lines[host.name])
@@ -257,13 +257,13 @@ def test_the_interceptor_shows_the_password_before_the_session_is_over(room: Roo
 
 def test_refusals_are_said(room: Room) -> None:
     host = HOSTS["example"]
-    stand = room.open(host)
+    running_host = room.open(host)
     with pytest.raises(ftplib.error_perm):
-        room.learner(stand, password="wrong")
+        room.learner(running_host, password="wrong")
     assert room.said(host, "student was refused over TLS")[-1].startswith(LEARNER)
     pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client = ftplib.FTP_TLS(context=pinned, timeout=SECONDS, source_address=(LEARNER, 0))
-    client.connect(HERE, stand.server.port)
+    client.connect(HERE, running_host.server.port)
     with client, pytest.raises(ssl.SSLCertVerificationError):
         client.auth()
     room.said(host, "left without a login")
@@ -271,13 +271,13 @@ def test_refusals_are_said(room: Room) -> None:
 
 def test_the_hosts_own_looks_and_bare_knocks_are_no_sessions(room: Room) -> None:
     host = HOSTS["intercepted"]
-    stand = room.open(host)
+    running_host = room.open(host)
     before = list(room.lines[host.name])
     for _ in range(3):
-        room.check(host, stand)
-    with socket.create_connection((HERE, stand.server.port), SECONDS, source_address=(LEARNER, 0)) as knock:
+        room.check(host, running_host)
+    with socket.create_connection((HERE, running_host.server.port), SECONDS, source_address=(LEARNER, 0)) as knock:
         assert knock.recv(3) == b"220"
-    room.learner(stand)
+    room.learner(running_host)
     room.said(host, "new\\x1b[31m.txt: mine")
     assert [line for line in room.lines[host.name] if line not in before and not line.startswith(LEARNER)] == []
     assert sum("left" in line for line in room.lines[host.name]) == 0
@@ -326,14 +326,14 @@ class Told:
 def test_nothing_piles_up(room: Room) -> None:
     """A health check every few seconds, for days."""
     host = HOSTS["intercepted"]
-    stand = room.open(host)
+    running_host = room.open(host)
     for _ in range(5):
-        room.check(host, stand)
-    assert stand.server.settle()
-    assert isinstance(stand.server, FtpsServer)
-    assert stand.server.behind is not None
-    assert len(stand.server.recorder.connections) == 0
-    assert len(stand.server.behind.recorder.connections) <= 1
+        room.check(host, running_host)
+    assert running_host.server.settle()
+    assert isinstance(running_host.server, FtpsServer)
+    assert running_host.server.behind is not None
+    assert len(running_host.server.recorder.connections) == 0
+    assert len(running_host.server.behind.recorder.connections) <= 1
 
 
 @pytest.mark.parametrize("missing", ["root", "handed_out"])

@@ -22,7 +22,7 @@ import requests.exceptions
 
 from ftps_lab.containers import Engine, clear_leftovers, connect, owners, why_no_engine
 from ftps_lab.containers.engine import too_old
-from ftps_lab.containers.failures import DISK_FULL, sentence, told
+from ftps_lab.containers.failures import DISK_FULL, engine_errors, sentence
 from ftps_lab.containers.frames import STDERR, STDOUT, Frames
 from ftps_lab.containers.line import ContainerLine, raw_socket
 from ftps_lab.containers.owners import LABEL_RUN, Owner
@@ -149,7 +149,7 @@ def test_a_line_without_end_is_no_way_to_take_all_memory(ends: Ends, monkeypatch
     monkeypatch.setattr("ftps_lab.containers.line._MOST", 100)
     line, engine = ends
     engine.sendall(frame(STDOUT, b"x" * 101))
-    with pytest.raises(LabError, match="a line that does not end"):
+    with pytest.raises(LabError, match="a line without an end"):
         line.receive(SECONDS)
 
 
@@ -274,7 +274,7 @@ def test_each_failure_says_what_to_do(error: Exception, words: str) -> None:
 
 
 def test_the_labs_own_sentences_pass_unchanged() -> None:
-    with pytest.raises(LabError, match=r"^mine$"), told("do it"):
+    with pytest.raises(LabError, match=r"^mine$"), engine_errors("do it"):
         raise LabError("mine")
 
 

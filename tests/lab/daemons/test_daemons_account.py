@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.lab.wire.tapped import VERSIONS, pair, server_context
 
-from ftps_lab.daemons.account import Account, Habits
+from ftps_lab.daemons.account import Habits, TestimonyBuilder
 from ftps_lab.daemons.log import Answered, Asked, Began, Event, Moved, Secured, sessions
 from ftps_lab.daemons.tape import Link
 from ftps_lab.testimony import TLS_IN_CLEAR
@@ -53,7 +53,9 @@ def root(tmp_path: Path) -> Path:
 
 def compose(root: Path, links: list[Link], events: tuple[Event, ...] | list[Event], **more: Any) -> Testimony:
     found, _ = sessions(events)
-    return Account(role="genuine", links=links, sessions=found, root=root, password="secret", **more).testimony()
+    return TestimonyBuilder(
+        role="genuine", links=links, sessions=found, root=root, password="secret", **more
+    ).testimony()
 
 
 def test_a_session_in_clear(root: Path) -> None:

@@ -178,7 +178,7 @@ def test_own_address_is_never_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostbyname", lambda _name: "172.20.0.2")
     assert own_address() == "172.20.0.2"
     monkeypatch.setattr(socket, "gethostbyname", lambda _name: "127.0.1.1")
-    with pytest.raises(LabError, match=r"means 127\.0\.1\.1 only"):
+    with pytest.raises(LabError, match=r"resolves only to loopback 127\.0\.1\.1; give an address"):
         own_address()
 
     def nameless(_name: str) -> str:

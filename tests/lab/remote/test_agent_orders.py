@@ -132,7 +132,9 @@ PEER = ("172.20.0.3", 40001)
 TESTIMONY = Testimony(
     role="impostor",
     connections=(
-        Connection(1, "control", PEER, 0.1 + 0.2, greeted=True, error='é\n"x"', attack="intercept", deed="none"),
+        Connection(
+            1, "control", PEER, 0.1 + 0.2, greeted=True, error='é\n"x"', attack="intercept", attack_effect="none"
+        ),
         Connection(2, "data", ("::1", 5), 1e-9),
     ),
     handshakes=(Handshake(1, True, "TLSv1.3", "AES", None, "AA:BB"), Handshake(2, False, "", "", "h", "", "eof")),

@@ -263,7 +263,7 @@ def test_the_labs_own_sentences_arrive_as_they_are(start: Start, tmp_path: Path)
 def test_a_bug_is_called_one(start: Start, tmp_path: Path) -> None:
     host, _ = start(WITH.format(patch="FtpsServer.testimony = lambda self: 1 // 0"))
     server = plain(host, tmp_path)
-    with pytest.raises(LabError, match=r"(?s)a bug of the lab; please report it:\n.*ZeroDivisionError"):
+    with pytest.raises(LabError, match=r"(?s)a bug in the lab; please report it\):\n.*ZeroDivisionError"):
         server.testimony()
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.client.lftp import Run
     from ftps_harness.client.messages import Word
-    from ftps_harness.play.actions.evidence import Errand, Evidence
+    from ftps_harness.play.actions.evidence import ClientAction, Evidence
     from ftps_harness.play.actions.local_files import Local
     from ftps_harness.sandbox.secrets import Secrets
 
@@ -27,7 +27,7 @@ _MODULE = re.compile(r"\bmodule\s")
 
 def client_account(
     run: Run,
-    todo: Sequence[Errand],
+    todo: Sequence[ClientAction],
     evidence: Evidence,
     said: bytes,
     *,
@@ -54,8 +54,8 @@ def client_account(
     evidence = replace(evidence, complaint=failed)
     # lftp logs each connection that it tries: a log may be empty only where a command failed before there was one.
     idle = any(word.kind == "local" for word in (*words, *complaints)) and not evidence.testimony.connections
-    tasks = tuple(errand.proof(evidence) for errand in todo)
-    literals = [errand for errand in todo if isinstance(errand, Literal)]
+    tasks = tuple(action.proof(evidence) for action in todo)
+    literals = [action for action in todo if isinstance(action, Literal)]
     commands = [command for literal in literals for command in literal.commands]
     done = bool(literals) and all(task.done for task in tasks)
     return ClientAccount(
@@ -86,12 +86,12 @@ def _loaded(evidence: Evidence) -> Iterator[str]:
         yield "a command has lftp load a module: nobody can say whose word lftp's is"
 
 
-def _complaints(todo: Sequence[Errand], said: bytes) -> tuple[Word, ...]:
+def _complaints(todo: Sequence[ClientAction], said: bytes) -> tuple[Word, ...]:
     """What lftp says of literal commands that it could not carry out; for the others there is better proof.
 
     Where they run programs, what is in no table may be these programs' word.
     """
-    literals = [errand for errand in todo if isinstance(errand, Literal)]
+    literals = [action for action in todo if isinstance(action, Literal)]
     if not literals:
         return ()
     programs = any(literal.runs_programs for literal in literals)

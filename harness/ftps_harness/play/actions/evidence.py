@@ -83,7 +83,7 @@ class Evidence:
         return [transfer for transfer in self.testimony.transfers if not transfer.forged]
 
 
-class Errand:
+class ClientAction:
     """One item of `run`."""
 
     def __init__(self, name: str, secrets: Secrets, downloads: Path, uploads: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions import meant
-from ftps_harness.play.actions.evidence import Errand, holds, sha256
+from ftps_harness.play.actions.evidence import ClientAction, holds, sha256
 from ftps_harness.play.actions.reverse import is_reverse, unsent
 from ftps_harness.play.actions.transferred import lost
 from ftps_harness.verdict.observations import Task
@@ -50,7 +50,7 @@ _EACH = {
 """The same, and of each file that the command names."""
 
 
-class Literal(Errand):
+class Literal(ClientAction):
     """A literal lftp command: done when each of its commands succeeded, somebody was let in, no transfer was cut short.
 
     lftp's exit code is that of the last command alone, so behind each command of the line stands a word of ours, which

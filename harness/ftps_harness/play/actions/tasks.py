@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp import syntax
-from ftps_harness.play.actions.evidence import Errand, holds, sha256
+from ftps_harness.play.actions.evidence import ClientAction, holds, sha256
 from ftps_harness.play.actions.literals import Literal
 from ftps_harness.sandbox.secrets import RECOGNISED, SMALLEST_NEEDLE
 from ftps_harness.verdict.observations import Task
@@ -29,7 +29,7 @@ _TRANSFER_LOG = re.compile(rb"^\d{4}(?:-\d\d){2} \d\d(?::\d\d){2} [^\n]* -> [^\n
 """What lftp notes of a transfer (``xfer:log``; lftp 4.9.2): names, whether or not it took their content."""
 
 
-class List(Errand):
+class List(ClientAction):
     """A long listing; the name that nothing but a listing holds must be in it."""
 
     def command(self) -> str:
@@ -42,7 +42,7 @@ class List(Errand):
         return Task(self.name, self._secrets.listed_name.encode() in evidence.stdout, complete)
 
 
-class Get(Errand):
+class Get(ClientAction):
     """A download of the secret file."""
 
     def command(self) -> str:
@@ -56,7 +56,7 @@ class Get(Errand):
         return Task(self.name, holds(evidence.downloads / self._secrets.file_name, digest), sent)
 
 
-class Put(Errand):
+class Put(ClientAction):
     """An upload of a secret file. The client cannot know whether it arrived: the server's disk does."""
 
     def command(self) -> str:
@@ -70,7 +70,7 @@ class Put(Errand):
         return Task(self.name, None, stored and holds(evidence.root / self._secrets.upload_name, digest))
 
 
-class Mirror(Errand):
+class Mirror(ClientAction):
     """A download of the whole served tree."""
 
     def command(self) -> str:
@@ -85,12 +85,14 @@ class Mirror(Errand):
         return Task(self.name, here, sent.issuperset(digests.values()))
 
 
-_KINDS: dict[str, type[Errand]] = {"list": List, "get": Get, "put": Put, "mirror": Mirror}
+_KINDS: dict[str, type[ClientAction]] = {"list": List, "get": Get, "put": Put, "mirror": Mirror}
 
 
-def errands(run: tuple[str, ...], secrets: Secrets, downloads: Path, uploads: Path, marks: Path) -> list[Errand]:
+def client_actions(
+    run: tuple[str, ...], secrets: Secrets, downloads: Path, uploads: Path, marks: Path
+) -> list[ClientAction]:
     """The items of `run`, in order; literal commands write a word into `marks` when they succeed."""
-    found: list[Errand] = []
+    found: list[ClientAction] = []
     earlier: list[syntax.Command] = []
     for number, item in enumerate(run, 1):
         if item in _KINDS:

@@ -40,15 +40,15 @@ class Chosen:
     places: Places
 
 
-class Loopback:
+class LoopbackPlaces:
     """This machine's loopback, as often as it is wanted."""
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Place]:
         """The same for all."""
-        from ftps_harness.play.places.loopback import Here
+        from ftps_harness.play.places.loopback import Loopback
 
-        yield Here()
+        yield Loopback()
 
 
 @contextlib.contextmanager
@@ -64,7 +64,7 @@ def choose(wanted: Wanted, programs: Sequence[Path]) -> Iterator[Chosen]:
         HarnessError: It does not start.
     """
     if wanted == "loopback":
-        yield Chosen("loopback", NOT_SEALED, Loopback())
+        yield Chosen("loopback", NOT_SEALED, LoopbackPlaces())
         return
     from ftps_harness.play.places.sealed import SealedPlaces
 
@@ -74,7 +74,7 @@ def choose(wanted: Wanted, programs: Sequence[Path]) -> Iterator[Chosen]:
         except Unavailable as why:
             if wanted == "sealed":
                 raise
-            chosen = Chosen("loopback", f"{NOT_SEALED} ({why})", Loopback())
+            chosen = Chosen("loopback", f"{NOT_SEALED} ({why})", LoopbackPlaces())
         else:
             chosen = Chosen("sealed", "", places)
         yield chosen

@@ -1,7 +1,7 @@
 """Where client and servers live: one interface, so that the runner need not know.
 
-`Here` is this machine's loopback, `ftps_harness.play.places.sealed.Sealed` a loopback that belongs to the run alone,
-and `ftps_harness.matrix.containers.PairPlace` a network of containers.
+`Loopback` is this machine's loopback, `ftps_harness.play.places.sealed.Sealed` a loopback of the run's own, and
+`ftps_harness.matrix.containers.PairPlace` a network of containers.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Place(Protocol):
         """The leaf that the running server shows, as PEM, fetched as the document does."""
 
 
-class Here:
+class Loopback:
     """This machine's loopback, servers in threads of this process."""
 
     name = "loopback"
