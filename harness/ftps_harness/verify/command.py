@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from ftps_harness.errors import UsageError
-from ftps_harness.verify import discovery
+from ftps_harness.verify import discovery, files, pins
 from ftps_harness.verify.base import Verification
 from ftps_harness.verify.findings import Finding, Where, finding
 from ftps_harness.verify.judge import Case, Tried, findings_of
 from ftps_harness.verify.lines import SETTINGS
 from ftps_harness.verify.stage import CommandStage, Login
+from ftps_harness.verify.subject import File
+from ftps_harness.verify.text import readable_by_others
 from ftps_harness.verify.trials import GENUINE, Genuine, Trial
+from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from ftps_harness.play.places.sealed import Sealed
     from ftps_harness.verify.stage import Played
-    from ftps_harness.verify.subject import File, Subject
-    from ftps_lab.interface import ServerSpec
+    from ftps_harness.verify.subject import Subject
     from ftps_lab.testimony import Testimony
 
 _PATIENCE: Final = b"""\
@@ -39,6 +42,9 @@ may fall back to clear text. Whatever the command sets comes after it and holds.
 
 _ROUNDS: Final = 5
 """How often a command is run again because it asked for files that were not there."""
+
+_RELATIVE_PIN: Final = re.compile(rb"""ca[-_]f\w*[ \t]+["']?((?!\.\./)[^\s"';&$~/][^\s"';&$]*)""")
+"""A file that a setting names as a pin, by a path without a folder that it begins with."""
 
 _LEFT_OUT: Final = frozenset({"anonymous", "data-certificate-get"})
 """Trials that only differ from others by what lftp is told, which here is the command's to say."""
@@ -162,7 +168,40 @@ class CommandVerification(Verification[CommandStage]):
         yield from findings_of(replace(case, responsible=self._responsible([each.id for each in found])))
         if self._others and not any(each.id == "leads-elsewhere" for each in found):
             yield finding("leads-elsewhere", f"It led to: {', '.join(self._others[:3])}.")
+        yield from self._of_permissions()
+        yield from self._of_folder()
         yield from self._of_secrets()
+
+    def _of_permissions(self) -> Iterator[Finding]:
+        """The command's own file, the files that it names, and lftp's in HOME, where others can write to them."""
+        everything = self._given.everything
+        program = self._given.argv[0]
+        texts = [os.fsencode(" ".join(self._given.argv[1:]))]
+        texts += [file.data for path, file in everything.items() if str(path) == program]
+        own = {self._given.real_home / name for name in (".lftp/rc", ".lftprc", ".config/lftp/rc")} | {Path(program)}
+        for path, file in everything.items():
+            named = any(os.fsencode(path.name) in text for text in texts)
+            if (path in own or named) and b"CERTIFICATE" not in file.data:
+                yield from files.writable("rc-permissions", file)
+
+    def _of_folder(self) -> Iterator[Finding]:
+        """A pin without a folder: started in HOME, as cron does, lftp looks for it there."""
+        home, cwd = self._given.real_home, self._given.cwd
+        texts = [os.fsencode(" ".join(self._given.argv)), *(f.data for f in self._given.everything.values())]
+        names = dict.fromkeys(os.fsdecode(name) for text in texts for name in _RELATIVE_PIN.findall(text))
+        planted = pins.self_signed(self.login.host)
+        for name in names if cwd != home else ():
+            file = File(home / name, planted.pem, 0o644, 0)
+            moved = replace(self._subject, cwd=home, files={**self._subject.files, name: file})
+            with self._stage() as stage:
+                stage.provide(self._asked)
+                stage.subject = moved
+                spec = self._with_login(ServerSpec(certificate=planted, role="impostor"))
+                played = stage.play(spec, self.login)
+                stage.subject = self._subject
+            if "password" in played.outcome.exposed:
+                yield finding("pin-depends-on-folder", f"Started in HOME, it trusts a file {name} put there.")
+                return
 
     def _responsible(self, kinds: Sequence[str]) -> Mapping[str, Where]:
         """The line that names a setting which decides a finding, where only one does."""
@@ -187,14 +226,16 @@ class CommandVerification(Verification[CommandStage]):
         if self._secret is None:
             return
         password = self._secret[1]
-        if any(password in word for word in self._given.argv):
+        written = {password, quote(password), quote(password, safe="")}
+        if any(each in word for word in self._given.argv for each in written):
             yield finding("secret-exposed-locally", "It is on the command line, which every user sees (ps).")
         for path, file in self._given.everything.items():
-            if password.encode() in file.data and file.mode & 0o044:
+            found = next((each for each in written if each.encode() in file.data), None)
+            if found is not None and readable_by_others(file):
                 yield finding(
                     "secret-exposed-locally",
                     f"{path} has mode {file.mode:04o} and holds it.",
-                    where=_line_with(path, file, password),
+                    where=_line_with(path, file, found),
                 )
 
 

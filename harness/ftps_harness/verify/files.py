@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import re
 import stat
 from datetime import UTC, datetime, timedelta
@@ -43,7 +45,7 @@ _COMMANDS: Final = frozenset({"!", "shell", "local", "module"})
 
 def of_rc(file: File) -> Iterator[Finding]:
     """What an rc file shows."""
-    yield from _writable("rc-permissions", file)
+    yield from writable("rc-permissions", file)
     yield from _complaints(file)
     yield from _commands(file)
 
@@ -57,7 +59,7 @@ def of_pin(file: File, pin: PinFile, now: datetime, warn_days: int) -> Iterator[
         now: With a time zone.
         warn_days: How many days before its end a certificate counts as expiring.
     """
-    yield from _writable("pin-permissions", file)
+    yield from writable("pin-permissions", file)
     if pin.private_key:
         yield finding("pin-private-key", f"It is {file.path}.")
     for certificate in pin.certificates:
@@ -97,22 +99,39 @@ def _weak(certificate: x509.Certificate) -> str:
     return ""
 
 
-def _writable(kind: str, file: File) -> Iterator[Finding]:
-    """Whether somebody else can change the file, or replace it in its folder or above."""
-    if file.mode & 0o022:
+def writable(kind: str, file: File) -> Iterator[Finding]:
+    """Whether somebody else can change a file, or replace it in its folder or above: `kind` is the finding's."""
+    try:
+        own: os.stat_result | None = file.path.stat()
+    except OSError:
+        own = None
+    if file.mode & 0o022 and (own is None or _others_write(own)):
         yield finding(kind, f"{file.path} has mode {file.mode:04o}.")
         return
     for folder in file.path.resolve().parents:
         try:
-            own = folder.stat()
+            above = folder.stat()
         except OSError:
             continue
-        if own.st_mode & 0o022 and not own.st_mode & stat.S_ISVTX:
-            yield finding(kind, f"{folder}, which holds {file.path.name}, has mode {stat.S_IMODE(own.st_mode):04o}.")
+        if _others_write(above) and not above.st_mode & stat.S_ISVTX:
+            yield finding(kind, f"{folder}, which holds {file.path.name}, has mode {stat.S_IMODE(above.st_mode):04o}.")
             return
-        if own.st_uid not in {0, os.getuid(), file.owner}:
+        if above.st_uid not in {0, os.getuid(), file.owner}:
             yield finding(kind, f"{folder}, which holds {file.path.name}, belongs to another user.")
             return
+
+
+def _others_write(own: os.stat_result) -> bool:
+    """Whether users besides the owner may write; a group of the owner's own, as Debian makes them, is nobody else."""
+    if own.st_mode & stat.S_IWOTH:
+        return True
+    if not own.st_mode & stat.S_IWGRP:
+        return False
+    try:
+        owner, group = pwd.getpwuid(own.st_uid).pw_name, grp.getgrgid(own.st_gid)
+    except KeyError:
+        return True
+    return group.gr_name != owner or not {owner}.issuperset(group.gr_mem)
 
 
 def _complaints(file: File) -> Iterator[Finding]:

@@ -42,6 +42,8 @@ _LOOK_SECONDS = 15.0
 _OURS = frozenset({"HOME", "PWD", "OLDPWD", "TMPDIR", "PYTHONPATH"})
 """Variables of the environment that are another's in a copy, or that only concern ourselves."""
 
+_NEVER_THERE = ("the command did not connect to the server in this run",)
+
 Settings = dict[str, dict[str, str]]
 """Name → closure (empty for all) → value."""
 
@@ -302,7 +304,7 @@ def _observed(seen: Observed, spec: ServerSpec, dialect: str) -> Played:
         exposed=exposed,
         to=frozenset(whom for _, whom in seen.exposures),
         message="\n".join(dict.fromkeys(word.text for word in words)),
-        contradictions=seen.contradictions,
+        contradictions=seen.contradictions or (() if seen.testimony.connections else _NEVER_THERE),
     )
     said = outcome.message or seen.run.stderr.decode("utf-8", "replace")
     return Played(outcome, said, (*other.reached, *other.tried), seen.testimony)
@@ -315,7 +317,7 @@ def _verdict(seen: Observed, spec: ServerSpec, reasons: frozenset[str]) -> Verdi
         return "hung"
     if seen.run.signal is not None:
         return "crashed"
-    if seen.contradictions:
+    if seen.contradictions or not seen.testimony.connections:
         return "inconclusive"
     if spec.answers_as == "genuine" and _went_well(seen.testimony):
         return "accepted"

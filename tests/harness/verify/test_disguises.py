@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grp
+import pwd
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.harness.verify.conftest import HOST
 
-from ftps_harness.verify import pins, targets, text
+from ftps_harness.verify import files, pins, targets, text
 from ftps_harness.verify.subject import File
 from ftps_lab.certificates import CertificateSpec, issue
 
@@ -166,3 +168,15 @@ def test_what_runs_later_is_said(line: str) -> None:
 def test_fingerprints_and_what_is_on_weaken_nothing() -> None:
     closures = {"AB:CD:EF": "no", "a.example": "yes", "*": "no", "ftp://b.example": "no"}
     assert list(targets.weakened({"ssl:verify-certificate": closures})) == []
+
+
+@pytest.mark.parametrize(("mode", "found"), [(0o664, False), (0o666, True), (0o644, False)])
+def test_the_owners_own_group_is_nobody_else(mode: int, found: bool, tmp_path: Path) -> None:
+    """Umask 002, which goes with such groups, is no alarm."""
+    path = tmp_path / "rc"
+    path.write_text("# nothing\n")
+    path.chmod(mode)
+    own = path.stat()
+    if grp.getgrgid(own.st_gid).gr_name != pwd.getpwuid(own.st_uid).pw_name:
+        pytest.skip("this user has no group of its own")
+    assert bool(list(files.writable("rc-permissions", File(path, b"", mode, own.st_uid)))) is found

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,10 +18,10 @@ from ftps_harness.errors import UsageError
 from ftps_harness.verify import program
 from ftps_harness.verify.base import Options
 from ftps_harness.verify.subject import load
-from ftps_harness.verify.verify import verify
+from ftps_harness.verify.verify import begin, verify
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.places.sealed import SealedPlaces
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 QUICK = frozenset({"impostor-copy", "refuse-auth-502"})
 PASSWORD = "p4ss-w0rd-of-mine"
 PINNED = 'set ssl:ca-file "~/.lftp/server.crt"; set ftp:ssl-force yes'
+
+PIN = "the server's certificate"
+"""A file's content."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Case:
     script: str = ""
     files: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    modes: dict[str, int] = field(default_factory=dict)
     host: str = "backup.example"
     port: int = 21
     only: frozenset[str] = QUICK
@@ -124,24 +131,77 @@ CASES = [
         script="trap '' TERM INT HUP\n(setsid lftp -c 'open -u me --env-password backup.example; ls' &)\n",
         env={"LFTP_PASSWORD": PASSWORD},
     ),
+    _case(
+        "a script that everyone can write to",
+        "lftp", "-f", "job.lftp", found={"rc-permissions"}, env={"LFTP_PASSWORD": PASSWORD},
+        files={"work/job.lftp": f"{PINNED}\nopen -u me --env-password backup.example\nls\n"},
+        modes={"work/job.lftp": 0o666},
+    ),
+    _case(
+        "a relative pin",
+        "./job.sh", found={"pin-depends-on-folder"}, env={"LFTP_PASSWORD": PASSWORD},
+        script="lftp -c 'set ssl:ca-file own.crt; set ftp:ssl-force yes; open -u me --env-password backup.example; ls'",
+        files={"work/own.crt": PIN},
+    ),
+    _case(
+        "a relative pin behind cd",
+        "./job.sh", found=set(), env={"LFTP_PASSWORD": PASSWORD},
+        script="cd $(dirname $0); lftp -c 'set ssl:ca-file own.crt; set ftp:ssl-force yes; "
+        "open -u me --env-password backup.example; ls'", files={"work/own.crt": PIN},
+    ),
+    _case(
+        "a password in a URL, percent-encoded",
+        "lftp", "-c", f"{PINNED}; open ftp://me:p%40ss%23w0rd-x@backup.example; ls", found={"secret-exposed-locally"},
+    ),
+    _case(
+        "a second host, after the first",
+        "./job.sh", found={"leads-elsewhere"}, env={"LFTP_PASSWORD": PASSWORD},
+        script=f"lftp -c '{PINNED}; open -u me --env-password backup.example; ls' || exit\n"
+        "lftp -c 'set ssl:verify-certificate no; open -u me --env-password second.example; ls'\n",
+    ),
+    _case(
+        "curl, verification off",
+        "./job.sh", found={"no-verification"}, env={"LFTP_PASSWORD": PASSWORD},
+        script="curl -s -k --ssl-reqd -u me:$LFTP_PASSWORD ftp://backup.example/",
+    ),
+    _case(
+        "curl, pinned",
+        "./job.sh", found=set(), env={"LFTP_PASSWORD": PASSWORD},
+        script="curl -s --cacert ~/.lftp/server.crt --ssl-reqd -u me:$LFTP_PASSWORD ftp://backup.example/",
+    ),
+    _case(
+        "only the first call",
+        "./job.sh", found={"no-verification", "tls-not-required"}, env={"LFTP_PASSWORD": PASSWORD},
+        script="for done in ~ /tmp /var/tmp /dev/shm .; do test -e $done/once && exit; touch $done/once; done\n"
+        "lftp -c 'set ssl:verify-certificate no; open -u me --env-password backup.example; ls'\n",
+    ),
+    _case(
+        "a password outside of HOME",
+        "./job.sh", found={"nothing-proved"},
+        script="export LFTP_PASSWORD=$(cat /srv/none)\n"
+        f"lftp -c '{PINNED}; open -u me --env-password backup.example; ls'",
+    ),
 ]  # fmt: skip
 
 
 @pytest.fixture
-def home(tmp_path: Path, server_certificate: Certificate) -> Path:
-    folder = tmp_path / "home"
-    (folder / ".lftp").mkdir(parents=True, mode=0o700)
-    (folder / ".lftp/server.crt").write_bytes(server_certificate.pem)
-    (tmp_path / "work").mkdir()
-    return folder
+def home(server_certificate: Certificate) -> Iterator[Path]:
+    """A HOME that other users can look into."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "home")
+        (folder / ".lftp").mkdir(parents=True, mode=0o700)
+        (folder / ".lftp/server.crt").write_bytes(server_certificate.pem)
+        (folder.parent / "work").mkdir()
+        folder.parent.chmod(0o755)
+        yield folder
 
 
 def written(home: Path, case: Case) -> None:
     for name, text in case.files.items():
         path = home.parent / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o600 if name.startswith("home/") else 0o644)
+        path.write_text((home / ".lftp/server.crt").read_text() if text is PIN else text)
+        path.chmod(case.modes.get(name, 0o600 if name.startswith("home/") else 0o644))
     if case.script:
         path = home.parent / "work/job.sh"
         path.write_text(f"#!/bin/sh\n{case.script}")
@@ -150,6 +210,8 @@ def written(home: Path, case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_command(case: Case, home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "curl" in case.script and shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
     written(home, case)
     for name, value in case.env.items():
         monkeypatch.setenv(name, value)
@@ -162,6 +224,22 @@ def test_command(case: Case, home: Path, places: SealedPlaces, client: Lftp, mon
     assert report.broken == ()
     assert (report.login.host, report.login.port) == (case.host, case.port)
     assert state(home.parent) == before
+
+
+def test_a_run_without_a_connection_proves_nothing(
+    home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that works only for the genuine server has not withstood an attack."""
+    monkeypatch.setenv("LFTP_PASSWORD", PASSWORD)
+    script = "test -n \"$AWAY\" || lftp -c 'open -u me --env-password backup.example; ls'\n"
+    written(home, _case("", "./job.sh", found=set(), script=script))
+    subject = program.load(("./job.sh",), home.parent / "work", home)
+    with begin(subject, client, places, Options(only=QUICK, timeout=20)) as verification:
+        monkeypatch.setenv("AWAY", "1")
+        report = verification.report([verification.play(trial) for trial in verification.trials])
+    assert not report.safe
+    assert all("the command did not connect" in why for why in report.broken)
+    assert len(report.broken) == len(QUICK)
 
 
 def state(folder: Path) -> dict[str, tuple[str, int]]:
