@@ -45,6 +45,7 @@ class _Wanted:
     junit: str | None
     keep: str | None
     place: str = "auto"
+    short: bool = False
 
     @property
     def reports(self) -> tuple[str, ...]:
@@ -80,6 +81,7 @@ class _Wanted:
     callback=lambda _ctx, _parameter, value: value or "auto",
     help="Where servers and lftp live: sealed (default where the kernel allows it) or loopback.",
 )
+@click.option("--short", is_flag=True, help="Print only what failed, a line each, and the tally.")
 @click.option("--html", metavar="FILE", hidden=True, expose_value=False, callback=_later)
 def run(names: tuple[str, ...], **options: object) -> int:
     """Run scenarios: the whole catalogue, or what is named.
@@ -123,7 +125,7 @@ class _Call:
         from ftps_harness.sandbox.signals import undisturbed
 
         keepers = self._keepers(clients)
-        terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout)
+        terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout, short=self._wanted.short)
         runs: list[BuildRun] = []
         try:
             for client, keeper in zip(clients, keepers, strict=True):

@@ -40,6 +40,29 @@ def again(run: BuildRun, result: ScenarioResult) -> str:
     return harmless(shlex.join(["ftps-lab", "run", name, "--lftp", str(run.lftp.path), *run.options]))
 
 
+def what_failed(result: ScenarioResult) -> Iterator[str]:
+    """A line for each step that is not as expected, or for what broke the scenario: where, and what happened."""
+    if result.status not in {"fail", "error"}:
+        return
+    name = harmless(result.scenario.id)
+    for number, step in enumerate(result.steps, 1):
+        if step.status != "pass":
+            yield f"{name}, step {number}: {harmless(step.title)}: {_happened(step)}"
+    if result.why:
+        yield f"{name}: {lines_of(result.why)[0]}"
+
+
+def _happened(step: StepResult) -> str:
+    """What happened in place of what was expected, in a few words; a reason where these are the same."""
+    actual = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
+    if step.judgement.status == "pass" and step.control is not None:
+        return f"{actual}, but {step.control.kind}: {outcome_words(step.control.attempt.outcome)}"
+    expected = expectation_words(step.expect)
+    if actual == expected:
+        return f"{actual}, but {' '.join(' '.join(whys(step)).split())}"
+    return f"{actual}, expected {expected}"
+
+
 def step_sections(step: StepResult) -> Iterator[Section]:
     """Why a step is not as expected, with the evidence: of its control, when the step itself is."""
     for sentence in whys(step):

@@ -45,8 +45,15 @@ def cells(text: str) -> int:
     return sum(_cells_of(letter) for letter in text)
 
 
+_PATH = re.compile(r"[^\w/]*(?:\w+=)?(?:~\w*/|\.{0,2}/)|[^/]+/.*\.\w+\W*$")
+"""What a word looks like that names a file: absolute, below a home or this folder, or relative with a suffix."""
+
+
 def wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, broken at blanks; only a word that is wider than a line is broken itself."""
+    """Lines of at most `width` columns, broken at blanks; a word wider than a line is broken itself, but never a path.
+
+    A path stays whole, and its line is then wider than `width`: a reader copies it.
+    """
     lines = [""]
     for word in (part for blank in text.split() for part in _pieces(blank, width)):
         longer = f"{lines[-1]} {word}".lstrip()
@@ -143,7 +150,7 @@ def _cells_of(letter: str) -> int:
 
 
 def _pieces(word: str, width: int) -> Iterator[str]:
-    while cells(word) > width:
+    while cells(word) > width and not _PATH.match(word):
         cut = next(index for index in range(len(word), 0, -1) if cells(word[:index]) <= width)
         yield word[:cut]
         word = word[cut:]

@@ -52,6 +52,11 @@ def families(results: Iterable[ScenarioResult]) -> list[Family]:
 
 def lines(family: Family, width: int) -> Iterator[str]:
     """Its table, in lines of at most `width` columns, as far as its cells allow; turned round where it is wide."""
+    return (line for line, _ in lines_and_cells(family, width))
+
+
+def lines_and_cells(family: Family, width: int) -> Iterator[tuple[str, int]]:
+    """The lines of its table, each with the column where its cells begin: its end, if it has none."""
     area = _area(family)
     names = tuple(name.removeprefix(area) for name, _ in family.rows)
     cells = tuple(row for _, row in family.rows)
@@ -61,19 +66,19 @@ def lines(family: Family, width: int) -> Iterator[str]:
     else:
         yield from _table(family.columns, names, cells, area, width)
     if any(SOMETIMES in cell for row in cells for cell in row):
-        yield ""
-        yield f"  {SOMETIMES} not in every run; the table above has the counts"
+        yield _plain("")
+        yield _plain(f"  {SOMETIMES} not in every run; the table above has the counts")
 
 
 def _table(
     columns: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], head: str, width: int
-) -> Iterator[str]:
+) -> Iterator[tuple[str, int]]:
     """A legend of the columns, their numbers, and a line for each row; two where the name leaves no room."""
     for number, title in enumerate(columns, 1):
         first, *more = wrapped(title, width - 6)
-        yield f"  {number}  {first}"
-        yield from (f"      {line}" for line in more)
-    yield ""
+        yield _plain(f"  {number}  {first}")
+        yield from (_plain(f"      {line}") for line in more)
+    yield _plain("")
     widths = [max(len(row[at]) for row in rows) + 1 for at in range(len(columns))]
     left = max(len(head), *map(len, names)) + 1
     if left + sum(widths) - 1 > width:
@@ -81,8 +86,13 @@ def _table(
     numbered = tuple(str(number) for number in range(1, len(columns) + 1))
     for name, row in ((head, numbered), *zip(names, rows, strict=True)):
         if name and len(name) >= left:
-            yield from wrapped(name, width)
-        yield (name if len(name) < left else "").ljust(left) + _line(row, widths)
+            yield from map(_plain, wrapped(name, width))
+        yield (name if len(name) < left else "").ljust(left) + _line(row, widths), left
+
+
+def _plain(text: str) -> tuple[str, int]:
+    """A line without cells."""
+    return text, len(text)
 
 
 def _area(family: Family) -> str:

@@ -7,11 +7,12 @@ for seconds, ports and secrets. Foreign text goes through `plain.harmless` befor
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import IO, TYPE_CHECKING
 
 from rich.text import Text
 
-from ftps_harness.report.account import Section, again, step_sections
+from ftps_harness.report.account import Section, again, step_sections, what_failed
 from ftps_harness.report.console import console_for
 from ftps_harness.report.plain import (
     cells,
@@ -24,7 +25,7 @@ from ftps_harness.report.plain import (
     wrapped,
 )
 from ftps_harness.report.remarks import remarks
-from ftps_harness.report.side_by_side import families, lines
+from ftps_harness.report.side_by_side import SOMETIMES, families, lines_and_cells
 from ftps_harness.report.tally import BuildRun, exit_code, summary, unfinished
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _NARROWEST = 60
 _STATUS, _VERDICT, _SECONDS, _GAP = 5, 26, 6, "  "
 
 _STYLES = {"pass": "green", "fail": "bold red", "error": "bold magenta", "skip": "yellow"}
+_CELL_STYLES = {"PASSWORD": "bold red", "payload": "yellow", "rejected": "green"}
 _LABELS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skip": "skip"}
 
 
@@ -49,9 +51,11 @@ class Terminal:
 
     Args:
         stream: Standard output, or standard error when that is taken (``--json -``).
+        short: Print only the header, what failed and the tally: no table and no evidence.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], *, short: bool = False) -> None:
+        self._short = short
         self.console = console_for(stream)
         self._begun = False
         self._live = stream.isatty() and not self.console.is_dumb_terminal
@@ -67,6 +71,8 @@ class Terminal:
         self._line(f"{plural(total, 'scenario')} {where}".rstrip())
         for note in notes:
             self._line(harmless(note), "yellow")
+        if self._short:
+            return
         self._line()
         titles = (
             " " * _STATUS,
@@ -89,19 +95,20 @@ class Terminal:
 
     def row(self, result: ScenarioResult) -> None:
         """One scenario of the table: its id and title, and what each of its steps came to."""
-        self.console.print(Text("\n").join(self._row(result)))
+        if not self._short:
+            self.console.print(Text("\n").join(self._row(result)))
 
     def side_by_side(self, run: BuildRun) -> None:
         """Scenarios that take the same steps, side by side."""
-        for family in families(run.results):
+        for family in () if self._short else families(run.results):
             self._line()
             self._line("side by side: what each came to, by step", "bold")
-            for line in lines(family, self._width):
-                self._line(line)
+            for line, cells_begin in lines_and_cells(family, self._width):
+                self.console.print(_coloured(line, cells_begin))
 
     def remarks(self, run: BuildRun) -> None:
         """What a reader should know of what is as expected."""
-        for section in remarks(run):
+        for section in () if self._short else remarks(run):
             self._line()
             self._line(section.heading, "bold")
             for line in section.lines:
@@ -111,17 +118,28 @@ class Terminal:
 
     def failures(self, run: BuildRun) -> None:
         """The evidence of everything that failed or broke."""
-        for result in run.results:
+        for result in () if self._short else run.results:
             if result.status in {"fail", "error"}:
                 self._failure(run, result)
 
     def close(self, runs: Sequence[BuildRun]) -> None:
-        """Why not everything ran, and the line of counts."""
+        """What failed, a line each; why not everything ran; the line of counts."""
+        for run in runs:
+            self._what_failed(run, several=len(runs) > 1)
         self._line()
         for run in runs:
             if sentence := unfinished(run):
                 self._line(sentence, "bold yellow")
         self._line(summary(runs), "bold green" if exit_code(runs) == 0 else "bold red")
+
+    def _what_failed(self, run: BuildRun, *, several: bool) -> None:
+        failed = [(result, line) for result in run.results for line in what_failed(result)]
+        if failed:
+            self._line()
+            build = f" with lftp {run.lftp.version} at {run.lftp.path}" if several else ""
+            self._line(harmless(f"what failed{build}:"), "bold")
+        for result, line in failed:
+            self._line(f"{padded(_LABELS[result.status], _STATUS)}{_GAP}{line}", _STYLES[result.status])
 
     def _line(self, text: str = "", style: str = "") -> None:
         self.console.print(Text(text, style))
@@ -135,12 +153,13 @@ class Terminal:
         right = [line for number, step in enumerate(result.steps, 1) for line in _verdict(number, step, result)]
         seconds = "-" if result.status == "skip" else f"{result.seconds:.2f}"
         status = Text(padded(_LABELS[result.status], _STATUS), style)
-        if cells(left[0].plain) > left_width:  # an id is never broken: it is what one looks for
-            yield Text.assemble(status, _GAP, left.pop(0))
-            status = Text(" " * _STATUS)
-        for index in range(max(len(left), len(right), 1)):
-            cell = left[index] if index < len(left) else Text()
-            verdict = right[index] if index < len(right) else Text()
+        while left or right or seconds:
+            if left and cells(left[0].plain) > left_width:  # ids and paths are never broken: one looks for them
+                yield Text.assemble(status, _GAP, left.pop(0))
+                status = Text(" " * _STATUS)
+                continue
+            cell = left.pop(0) if left else Text()
+            verdict = right.pop(0) if right else Text()
             columns = (status, _fitted(cell, left_width), _fitted(verdict, _VERDICT), Text(f"{seconds:>{_SECONDS}}"))
             line = Text(_GAP).join(columns)
             line.rstrip()
@@ -179,10 +198,21 @@ def _verdict(number: int, step: StepResult, result: ScenarioResult) -> Iterator[
         said.append(f"expected {expectation_words(step.expect)}")
     elif step.status != "pass" and step.control:
         said.append(f"but {step.control.kind}: {outcome_words(step.control.attempt.outcome)}")
+    elif step.status == "pass" and any(attempt.outcome.exposed for attempt in step.attempts):
+        said.append("as expected")  # a green pass beside a leaked password asks for a word
     style = "" if step.status == "pass" else _STYLES[step.status]
     for line in (line for text in said for line in wrapped(text, _VERDICT - len(mark))):
         yield Text(mark + line, style)
         mark = " " * len(mark)
+
+
+def _coloured(line: str, cells_begin: int) -> Text:
+    """A line of the side-by-side table: what got out in red or yellow, a refusal in green."""
+    text = Text(line)
+    for word in re.finditer(r"\S+", line):
+        if word.start() >= cells_begin and (style := _CELL_STYLES.get(word[0].rstrip(SOMETIMES))):
+            text.stylize(style, *word.span())
+    return text
 
 
 def _fitted(text: Text, width: int) -> Text:

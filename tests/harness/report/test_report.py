@@ -135,14 +135,15 @@ def run(*results: ScenarioResult, **more: Any) -> BuildRun:
     return BuildRun(LFTP, results, **{"total": len(results), "seconds": 2.0, **more})
 
 
-def printed(*runs: BuildRun) -> str:
+def printed(*runs: BuildRun, short: bool = False) -> str:
     """What a stream that is no terminal gets."""
     stream = io.StringIO()
-    terminal = Terminal(stream)
+    terminal = Terminal(stream, short=short)
     for each in runs:
         terminal.header(each.lftp, each.total, "")
         for one in each.results:
             terminal.row(one)
+        terminal.side_by_side(each)
         terminal.remarks(each)
         terminal.failures(each)
     terminal.close(runs)
@@ -238,6 +239,13 @@ class TestPlain:
     def test_lines_fit_their_columns(self, text: str, width: int, lines: list[str]) -> None:
         assert wrapped(text, width) == lines
         assert all(cells(line) <= width for line in lines)
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/etc/ssl/certs/x", "~/.lftp/rc", "~me/.lftp/rc", "./here/rc", "../up", "a/b.scenario.toml", "('/tmp/x')"],
+    )
+    def test_a_path_stays_whole(self, path: str) -> None:
+        assert wrapped(f"see {path} there", 5) == ["see", path, "there"]
 
 
 class TestTerminal:
@@ -362,6 +370,58 @@ class TestTerminal:
         of = scenario()
         mixed = step(of, FAILED, attempt("exposed"), attempt("exposed"), attempt("rejected"))
         assert "exposed 2×, rejected 1×" in printed(run(ScenarioResult(of, "fail", (mixed,))))
+
+    def test_what_failed_is_listed_just_above_the_tally(self) -> None:
+        """A line each: status, scenario, step, what happened. It comes last, behind all evidence."""
+        broken = result("error", "area/broken", steps=(), why="no port\nmore")
+        lines = printed(run(result("pass", "area/good"), result("fail"), broken)).splitlines()
+        assert lines[-6:] == [
+            "",
+            "what failed:",
+            "FAIL   area/case, step 1: step 1: accepted, expected rejected: expired, untrusted",
+            "ERROR  area/broken: no port",
+            "",
+            "1 passed, 1 failed, 1 errors, 0 skipped in 2.0 s",
+        ]
+        assert "what failed" not in printed(run(result("pass")))
+
+    def test_what_failed_names_the_control_or_the_reason(self) -> None:
+        of = scenario()
+        control = ControlResult("impostor-refused", attempt("exposed"), FAILED)
+        shown = printed(run(ScenarioResult(of, "fail", (step(of, control=control),))))
+        words = "rejected: expired, untrusted"
+        assert f"step 1: step 1: {words}, but impostor-refused: exposed: password to wire\n" in shown
+        same = printed(run(ScenarioResult(of, "fail", (step(of, FAILED),))))
+        assert f"step 1: step 1: {words}, but it was otherwise\n" in same
+
+    def test_what_failed_names_the_build_where_there_are_several(self) -> None:
+        text = printed(run(result("fail")), run(result("pass")))
+        assert text.count("what failed with lftp 4.9.2 at /opt/lftp 4.9/lftp:") == 1
+
+    def test_short_has_no_table_and_no_evidence(self) -> None:
+        text = printed(run(result("pass", "area/good"), result("fail")), short=True)
+        assert [line for line in text.splitlines() if line] == [
+            "lftp 4.9.2 at /opt/lftp 4.9/lftp, TLS by GnuTLS 3.7.9, dialect status",
+            "2 scenarios",
+            "what failed:",
+            "FAIL   area/case, step 1: step 1: accepted, expected rejected: expired, untrusted",
+            "1 passed, 1 failed, 0 errors, 0 skipped in 2.0 s",
+        ]
+
+    def test_an_expected_leak_says_so(self) -> None:
+        of = scenario(expect='verdict = "exposed"')
+        leaked = printed(run(ScenarioResult(of, "pass", (step(of, PASSED, attempt("exposed")),))))
+        assert "as expected" in leaked.split("lftp also said")[0]
+        unexpected = printed(run(ScenarioResult(scenario(), "fail", (step(scenario(), FAILED, attempt("exposed")),))))
+        assert "as expected" not in unexpected.split("FAIL area/case")[0]
+        assert "as expected" not in printed(run(result("pass"))).split("lftp also said")[0]
+
+    def test_a_path_is_never_broken(self) -> None:
+        """Not in the table either, and what stands beside it keeps its columns."""
+        path = "/srv/" + "deep/" * 12 + "case.scenario.toml"
+        text = printed(run(result("skip", why=f"cannot read {path}: no")))
+        assert path in text
+        assert any(line.split() == [path + ":"] for line in text.splitlines())
 
     def test_what_did_not_run_is_said(self) -> None:
         assert "\ninterrupted: 1 of 3 scenarios ran\n" in printed(run(result(), total=3, interrupted=True))

@@ -147,6 +147,22 @@ def test_the_terminal_prints_every_family_once() -> None:
     assert stream.getvalue().count("side by side") == 2
 
 
+@pytest.mark.parametrize("steps", [2, 12])
+def test_colours_say_what_got_out(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PASSWORD in red, a refusal in green: in cells alone, not in a title or a name that is the same word."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    titles = ["rejected"] * steps
+    ran = [result("a/PASSWORD", titles, *[NO] * steps), result("a/two", titles, *[LEAK] * steps)]
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    lftp = Lftp(Path("/usr/bin/lftp"), "4.9.2", "GnuTLS", "status")
+    Terminal(stream).side_by_side(BuildRun(lftp, tuple(ran), 2, 1.0))
+    shown = stream.getvalue()
+    assert shown.count("\x1b[1;31mPASSWORD\x1b[0m") == steps
+    assert shown.count("\x1b[32mrejected\x1b[0m") == steps
+
+
 STEPS = "".join(
     f'[[step]]\ntitle = "{title}"\nrun = ["list"]\nrc = "{rc}"\n[step.expect]\n{expect}\n'
     for title, rc, expect in (
