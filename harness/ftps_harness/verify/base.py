@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Protocol, Self, TypeVar
 
 from ftps_harness.errors import sentence
 from ftps_harness.verify import config, files, pins
-from ftps_harness.verify.findings import SEVERITIES, Finding, at_least, finding
+from ftps_harness.verify.findings import KINDS, SEVERITIES, Finding, at_least, finding
 from ftps_harness.verify.judge import Tried, undecided
 from ftps_harness.verify.trials import TRIALS, Genuine, Trial
 
@@ -194,7 +194,7 @@ class Verification(Generic[_Stage]):
             f"{each.trial.name}: {each.verdict}; {'; '.join(each.outcomes[0].contradictions) or 'no verdict'}"
             for each in undecided(tried)
         ]
-        found = _sorted([*self._findings(tried), *self._of_pins()])
+        found = _sorted(map(self._explained, [*self._findings(tried), *self._of_pins()]))
         findings = config.suppressed(found, self._options.ignores, self.login.host)
         pinned = bool(self._replacements.pinned) or any(pin.certificates for _, pin in self._pin_files)
         return Report(self._given, self.login, self._client, tuple(findings), tried, tuple(broken), pinned=pinned)
@@ -291,6 +291,16 @@ class Verification(Generic[_Stage]):
         texts = [file.data.lower() for file in self._given.everything.values()]
         texts += [" ".join(self._given.argv).lower().encode("utf-8", "surrogateescape")]
         return bool(self._replacements.pinned) or any(b"ca-file" in text or b"ca_file" in text for text in texts)
+
+    def _explained(self, found: Finding) -> Finding:
+        """A refusal of the genuine server, with what its pin is to blame for."""
+        if found.id != "genuine-refused":
+            return found
+        why = files.why_refused(self._pin_files, self.login.host)
+        if not self._pin_files and self._pins_something and not self._replacements.pinned:
+            why = "No pin was found."
+        title = KINDS[found.id].title
+        return replace(found, title=found.title.replace(title, f"{title} {why}".rstrip(), 1))
 
     def _of_pins(self) -> Iterator[Finding]:
         yield from files.of_pins(self._pin_files, self._options.warn_days)

@@ -197,3 +197,21 @@ def of_pins(files: Iterable[tuple[File, PinFile]], warn_days: int) -> Iterator[F
 def authorities(pin: PinFile) -> tuple[x509.Certificate, ...]:
     """Those of a pin file's certificates that only sign others: a self-signed server certificate is none."""
     return tuple(c for c in pin.certificates if pins.is_authority(c) and not pins.names_of_san(c))
+
+
+def why_refused(pinned: Iterable[tuple[File, PinFile]], host: str) -> str:
+    """What of the pin files can make lftp refuse the server that they are for, a sentence each; empty if nothing."""
+    return " ".join(why for file, pin in pinned if (why := _why_useless(file.path, pin, host)))
+
+
+def _why_useless(path: Path, pin: PinFile, host: str) -> str:
+    if not pin.certificates:
+        return f"{path}: {pin.problem}."
+    if all(each.not_valid_after_utc < now() for each in pin.certificates):
+        return f"{path}: the certificate has expired."
+    leaves = [each for each in pin.certificates if pins.names_of(each) and not pins.is_authority(each)]
+    leaves += [each for each in pin.certificates if pins.is_authority(each) and pins.names_of_san(each)]
+    if leaves and not any(pins.is_for(each, host) for each in leaves):
+        names = ", ".join(name for each in leaves for name in pins.names_of(each))
+        return f"{path}: the certificate is for {names}, not for {host}."
+    return ""

@@ -12,6 +12,8 @@ from ftps_harness.verify.trials import TRIALS
 if TYPE_CHECKING:
     from tests.harness.verify.conftest import Check
 
+    from ftps_lab.certificates import Certificate
+
 IMPOSTOR = ("impostor-copy", "impostor-self-signed")
 STRIP = ("refuse-auth-502", "break-handshake-close")
 NAME = ("other-customer", "expired")
@@ -147,3 +149,21 @@ def test_the_hardened_rc_has_no_finding(check: Check) -> None:
     assert {each.id for each in report.findings} <= {"prot-refused", "upload-before-verification"}
     names = {each.trial.name for each in report.tried}
     assert names == {"genuine", *(trial.name for trial in TRIALS)} - {"other-customer", "expired"}
+
+
+@pytest.mark.parametrize(
+    ("pin", "host", "why"),
+    [
+        (b"", "backup.example", "server.crt: it is empty."),
+        (b"no certificate", "backup.example", "server.crt: it holds no certificate."),
+        ("der", "backup.example", "server.crt: it is DER, and lftp reads PEM alone."),
+        ("pem", "other.example", "server.crt: the certificate is for backup.example, not for other.example."),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_the_pin(
+    pin: bytes | str, host: str, why: str, check: Check, server_certificate: Certificate
+) -> None:
+    data = {"der": server_certificate.der, "pem": server_certificate.pem}[pin] if isinstance(pin, str) else pin
+    report = check(PINNED + FORCED, {".lftp/server.crt": data}, only=("expired",), host=host)
+    [found] = [each for each in report.findings if each.id == "genuine-refused"]
+    assert why in found.title
