@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, contradictions, lying, verdict
+from tests.ordinary import without_root_powers
 
-from ftps_harness.play.actions.local_files import charset_of
+from ftps_harness.play.actions.local_files import charset_of, named_outside
 from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
@@ -134,3 +135,17 @@ def test_a_mirror_that_left_a_file_out_has_failed(play: Play) -> None:
     run = f"run = ['{make}', 'mirror -R d up', '!printf 3 > d/b && touch -r d/a d/b', 'mirror -R d up']"
     result = play(play.step('verdict = "failed"', keys=run + NO_CONTROL))
     assert verdict(result) == "failed", contradictions(result)
+
+
+def test_another_users_files_are_left_alone(tmp_path: Path) -> None:
+    """In /tmp, say, where a command may be: what we may not read, lftp may not read either."""
+    (tmp_path / "mine").write_text("x")
+    (tmp_path / "theirs").write_text("x")
+    (tmp_path / "theirs").chmod(0)
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed/x").write_text("x")
+    (tmp_path / "closed").chmod(0)
+    with without_root_powers():
+        found = list(named_outside([f"lcd {tmp_path}; put {tmp_path}/closed/x"], tmp_path / "home"))
+    (tmp_path / "closed").chmod(0o700)
+    assert found == [tmp_path / "mine"]

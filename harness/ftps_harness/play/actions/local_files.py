@@ -104,11 +104,27 @@ def charset_of(locale: str) -> str:
 
 
 def named_outside(run: Iterable[str], home: Path) -> Iterator[Path]:
-    """The files of this machine, outside of the run's own folders, that commands name with their whole path."""
+    """The files of this machine, outside of the run's own folders, that commands name with their whole path.
+
+    What this user may not read, lftp may not read either: another user's files in /tmp, say.
+    """
     for item in run:
         for word in re.findall(r"/[^\s\"';|&>()]+", item):
             path = Path(word)
             if path.is_relative_to(home) or path.is_relative_to("/proc") or path.is_relative_to("/sys"):
                 continue
-            found = [path, *itertools.islice(path.rglob("*"), _MANY)] if path.is_dir() else [path]
-            yield from (each for each in found if each.is_file() and each.stat().st_size <= _LARGE)
+            yield from filter(_is_to_be_read, _files_at(path))
+
+
+def _files_at(path: Path) -> list[Path]:
+    try:
+        return [path, *itertools.islice(path.rglob("*"), _MANY)] if path.is_dir() else [path]
+    except OSError:  # what holds it is another user's
+        return []
+
+
+def _is_to_be_read(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size <= _LARGE and os.access(path, os.R_OK, effective_ids=True)
+    except OSError:  # what holds it is another user's
+        return False
