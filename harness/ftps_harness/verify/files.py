@@ -194,11 +194,6 @@ def of_pins(files: Iterable[tuple[File, PinFile]], warn_days: int) -> Iterator[F
         yield from of_pin(file, pin, at, warn_days)
 
 
-def authorities(pin: PinFile) -> tuple[x509.Certificate, ...]:
-    """Those of a pin file's certificates that only sign others: a self-signed server certificate is none."""
-    return tuple(c for c in pin.certificates if pins.is_authority(c) and not pins.names_of_san(c))
-
-
 def why_refused(pinned: Iterable[tuple[File, PinFile]], host: str) -> str:
     """What of the pin files can make lftp refuse the server that they are for, a sentence each; empty if nothing."""
     return " ".join(why for file, pin in pinned if (why := _why_useless(file.path, pin, host)))
