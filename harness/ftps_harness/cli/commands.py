@@ -10,6 +10,7 @@ import click
 COMMANDS = {
     "run": "run:run",
     "verify": "verify:verify",
+    "pin-check": "pin_check:pin_check",
     "list": "catalogue:list_command",
     "show": "catalogue:show",
     "new": "catalogue:new",
@@ -22,7 +23,6 @@ COMMANDS = {
 LATER = {
     "demo": "the narrated demonstration",
     "pin": "the reference pinning tool",
-    "pin-check": "the contract for pinning tools",
 }
 """Commands of later versions: refused by name, never accepted and ignored."""
 

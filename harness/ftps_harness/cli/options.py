@@ -29,6 +29,32 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
+_BEHIND = "ftps_harness.cli.options.behind"
+"""Where click's context keeps the command."""
+
+
+class WithCommand(click.Command):
+    """Takes what stands behind ``--`` as it is: a command, with options of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what stands behind ``--`` for `behind`."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_BEHIND] = tuple(args[at + 1 :])
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The usage line, with the command at its end."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+def behind(ctx: click.Context) -> tuple[str, ...] | None:
+    """The command behind ``--``; None where there is no ``--``."""
+    found: tuple[str, ...] | None = ctx.meta.get(_BEHIND)
+    return found
+
+
 def nobody_reads(unwritten: str = "") -> None:
     """Say that the output pipe was closed; what is still buffered for it must not raise when Python ends.
 

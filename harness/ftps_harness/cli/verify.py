@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 _SYSTEM_RC = "/etc/lftp.conf"
 
-_BEHIND = "ftps_harness.verify.command"
-"""Where click's context keeps the command."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
@@ -57,21 +54,7 @@ class _Wanted:
     config: str | None
 
 
-class _Command(click.Command):
-    """Takes what stands behind ``--`` as it is: a command, with options of its own."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            at = args.index("--")
-            ctx.meta[_BEHIND] = tuple(args[at + 1 :])
-            args = args[:at]
-        return super().parse_args(ctx, args)
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
-
-
-@click.command(cls=_Command)
+@click.command(cls=shared.WithCommand)
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--host", metavar="NAME", help="The server's name (default: the one that the setup or its pin names).")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Its port (default: 21, or 990).")
@@ -130,7 +113,7 @@ def verify(paths: tuple[str, ...], **options: object) -> int:
     if wanted.explain is not None:
         click.echo(_explanation(wanted.explain))
         return 0
-    command = click.get_current_context().meta.get(_BEHIND)
+    command = shared.behind(click.get_current_context())
     if command is not None and (paths or not command):
         raise click.UsageError("give paths, or -- and a command")
     return _Call(paths or ("~/.lftp",), command, wanted).run()

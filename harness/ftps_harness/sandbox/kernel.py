@@ -55,6 +55,10 @@ GLOBAL = "2001:db8::1"
 """One IPv6 address (RFC 3849) that is not loopback's own: without such a one lftp says that IPv6 is not configured, and
 does not even try ::1 (measured: 4.9.2)."""
 
+GLOBAL_IPV4 = "192.0.2.1"
+"""The same for IPv4 (RFC 5737): programs that resolve with AI_ADDRCONFIG find no IPv4 address otherwise (getaddrinfo(3)
+does not count loopback's own; measured: `openssl s_client -connect NAME:21`, OpenSSL 3.0.11)."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 
@@ -181,12 +185,13 @@ def own_every_address() -> None:
         _ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
     _write_setting("net/ipv4/ip_unprivileged_port_start", "0")
     _route(socket.AF_INET)
+    _address(socket.AF_INET, GLOBAL_IPV4)
     for name in ("net/ipv6/conf/all/disable_ipv6", "net/ipv6/conf/lo/disable_ipv6"):
         _write_setting(name, "0")
     if Path("/proc/sys/net/ipv6").is_dir():
         _write_setting("net/ipv6/ip_nonlocal_bind", "1")
         _route(socket.AF_INET6)
-        _address(GLOBAL)
+        _address(socket.AF_INET6, GLOBAL)
 
 
 def _ioctl(sock: socket.socket, request: int, argument: bytes) -> bytes:
@@ -209,13 +214,12 @@ def _route(family: int) -> None:
     _netlink(_RTM_NEWROUTE, route + index)
 
 
-def _address(address: str) -> None:
-    """Give loopback one more IPv6 address."""
-    header = struct.pack("BBBBi", socket.AF_INET6, 128, _IFA_F_NODAD, 0, socket.if_nametoindex("lo"))
-    packed = socket.inet_pton(socket.AF_INET6, address)
-    _netlink(
-        _RTM_NEWADDR, header + b"".join(struct.pack("HH", 20, kind) + packed for kind in (_IFA_ADDRESS, _IFA_LOCAL))
-    )
+def _address(family: int, address: str) -> None:
+    """Give loopback one more address."""
+    packed = socket.inet_pton(family, address)
+    header = struct.pack("BBBBi", family, 8 * len(packed), _IFA_F_NODAD, 0, socket.if_nametoindex("lo"))
+    attributes = (struct.pack("HH", 4 + len(packed), kind) + packed for kind in (_IFA_ADDRESS, _IFA_LOCAL))
+    _netlink(_RTM_NEWADDR, header + b"".join(attributes))
 
 
 def _netlink(message: int, body: bytes) -> None:

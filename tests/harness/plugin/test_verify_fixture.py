@@ -73,7 +73,9 @@ def test_a_setup_that_is_not_safe_fails_with_the_table(project: pytest.Pytester,
             "*ftps-lab: * is lftp *",
         ]
     )
-    failures, _, _ = str(result.stdout).partition("short test summary info")  # where CI is set, pytest repeats all there
+    failures, _, _ = str(result.stdout).partition(
+        "short test summary info"
+    )  # where CI is set, pytest repeats all there
     assert failures.count("What was tried") == 2
 
 

@@ -1,0 +1,203 @@
+"""`ftps-lab pin-check`: a pinning tool, held against the contract."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ftps_harness.cli import options as shared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftps_harness.pinning.check import Report, Result
+    from ftps_harness.pinning.config import Config
+    from ftps_harness.pinning.contract import Requirement
+    from ftps_harness.report.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The options of one call."""
+
+    repin: str | None
+    with_fingerprint: str | None
+    only: tuple[str, ...]
+    list_: bool
+    strict: bool
+    json: str | None
+    junit: str | None
+    keep: str | None
+    lftp: str | None
+    jobs: int
+    timeout: float
+    config: str | None
+
+
+@click.command("pin-check", cls=shared.WithCommand)
+@click.option("--repin", metavar="COMMAND", help="How the tool replaces a pin, placeholders and all, in one string.")
+@click.option("--with-fingerprint", metavar="COMMAND", help="How it pins only the certificate with SHA-256 {sha256}.")
+@click.option("--only", multiple=True, metavar="ID", help="Try only this requirement; repeat it for more.")
+@click.option("--list", "list_", is_flag=True, help="Print the contract and exit.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for a should that does not hold, too.")
+@click.option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
+@click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
+@click.option("--keep", metavar="DIR", help="Keep every HOME that the tool wrote to, a folder for each requirement.")
+@click.option("--lftp", metavar="PATH", help="The lftp to use.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), default=2, metavar="N", help="N requirements at a time (default: 2)."
+)
+@click.option(
+    "--timeout",
+    type=shared.Seconds(),
+    default=shared.TIMEOUT,
+    metavar="S",
+    help=f"Seconds for each run of the tool (default: {shared.TIMEOUT:g}).",
+)
+@click.option("--config", metavar="FILE", help="What the tool says of itself (default: pin-check.toml, here or above).")
+def pin_check(**options: object) -> int:
+    """Hold a pinning tool against the contract: it is judged by what it wrote, never by its word.
+
+    COMMAND is the tool's command line. {host} and {port} stand for the server, {home} for the HOME that it may write
+    to (HOME is set to it too), {lftp} for lftp, {sha256} for a certificate's fingerprint. The tool runs in a sealed
+    network; real lftp, with what the tool left in HOME, then meets the genuine server and impostors.
+
+    Exit codes: 0 every must holds; 1 not; 2 wrong usage; 3 the lab could not tell; 130 interrupted.
+    """
+    wanted = _Wanted(**options)  # type: ignore[arg-type]  # click names and types them as above
+    if wanted.list_:
+        return _list()
+    command = shared.behind(click.get_current_context())
+    if not command:
+        raise click.UsageError("give the tool's command: ftps-lab pin-check -- ./pin.sh {host} {port}")
+    return _Call(command, wanted).run()
+
+
+def _list() -> int:
+    from ftps_harness.pinning.contract import REQUIREMENTS
+    from ftps_harness.pinning.reports.terminal import Terminal
+
+    Terminal(sys.stdout).listed(REQUIREMENTS)
+    return 0
+
+
+class _Call:
+    """One call, from the tool's command to the exit code."""
+
+    def __init__(self, command: Sequence[str], wanted: _Wanted) -> None:
+        from ftps_harness.pinning import command as commands
+        from ftps_harness.pinning import config
+        from ftps_harness.report.files import check_targets
+
+        self._wanted = wanted
+        self._command = tuple(command)
+        self._targets = {"--json": wanted.json, "--junit": wanted.junit}
+        check_targets(self._targets)
+        path = Path(wanted.config) if wanted.config is not None else config.find(Path.cwd())
+        self._config: Config = config.load(path) if path is not None else config.Config()
+        repin = wanted.repin if wanted.repin is not None else self._config.repin
+        fingerprint = wanted.with_fingerprint if wanted.with_fingerprint is not None else self._config.with_fingerprint
+        self._tool = commands.load(command, repin, fingerprint, Path.cwd())
+        self._requirements = self._chosen()
+
+    def _chosen(self) -> list[Requirement]:
+        from ftps_harness.errors import UsageError
+        from ftps_harness.pinning.contract import REQUIREMENTS
+        from ftps_harness.scenario.problems import did_you_mean
+
+        known = [each.id for each in REQUIREMENTS]
+        for name in self._wanted.only:
+            if name not in known:
+                raise UsageError(f"--only {name}: there is no such requirement.{did_you_mean(name, known)}")
+        return [each for each in REQUIREMENTS if not self._wanted.only or each.id in self._wanted.only]
+
+    def run(self) -> int:
+        """Try everything, report it, and say what it came to."""
+        from ftps_harness.pinning.reports.terminal import Terminal
+
+        terminal = Terminal(sys.stderr if "-" in self._targets.values() else sys.stdout)
+        report = self._checked(terminal)
+        terminal.report(report)
+        unwritten = self._write(report)
+        if report.fails(strict=self._wanted.strict):
+            return max(1, unwritten)
+        return 3 if report.broken else unwritten
+
+    def _checked(self, terminal: object) -> Report:
+        from ftps_harness.client import lftp
+        from ftps_harness.pinning.check import Checker, Report, ordered
+        from ftps_harness.pinning.reports.terminal import Terminal
+        from ftps_harness.play.places.sealed import SealedPlaces
+        from ftps_harness.play.pool import affordable, play_all
+        from ftps_harness.sandbox.signals import undisturbed
+
+        assert isinstance(terminal, Terminal)
+        program = lftp.find(self._wanted.lftp)
+        with contextlib.ExitStack() as stack:
+            places = undisturbed(lambda: stack.enter_context(SealedPlaces([program, *self._tool.programs])))
+            client = undisturbed(lambda: lftp.identify(program))
+            checker = Checker(
+                self._tool,
+                client,
+                places,
+                self._wanted.timeout,
+                self._config.not_claimed,
+                again=self._again(),
+                keep=Path(self._wanted.keep) if self._wanted.keep else None,
+            )
+            if failures := undisturbed(checker.begin):
+                return Report(self._command, tuple(checker.untried(each, failures) for each in self._requirements))
+            bar = stack.enter_context(terminal.progress(len(self._requirements)))
+            played = play_all(
+                self._requirements,
+                checker.play,
+                _Watch(bar),
+                jobs=affordable(self._wanted.jobs),
+                cost=lambda each: each.cost,
+            )
+        if played.interrupted:
+            raise KeyboardInterrupt
+        return Report(self._command, ordered(played.results, self._requirements))
+
+    def _again(self) -> str:
+        """The command line that tries one requirement; ``{only}`` stands where it is chosen."""
+        words = ["ftps-lab", "pin-check", "{only}"]
+        for option, value in (("--repin", self._wanted.repin), ("--with-fingerprint", self._wanted.with_fingerprint)):
+            words += [option, shlex.quote(value)] if value is not None else []
+        words += ["--keep", "DIR", "--", *map(shlex.quote, self._command)]
+        return " ".join(words)
+
+    def _write(self, report: Report) -> int:
+        """Write the files; 3 if one could not be written."""
+        from ftps_harness.pinning.reports import as_json, junit
+        from ftps_harness.report.files import problems_of_writing
+
+        texts = {"--json": as_json.text, "--junit": junit.text}
+        named = {option: name for option, name in self._targets.items() if name is not None}
+        problems = [why for option, name in named.items() for why in problems_of_writing(name, texts[option](report))]
+        for problem in problems:
+            click.echo(f"ftps-lab: {problem}", err=True)
+        return 3 if problems else 0
+
+
+class _Watch:
+    """Moves the bar."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+
+    def started(self, requirement: Requirement) -> None:
+        """One begins."""
+        if self._bar is not None:
+            self._bar.started(requirement.id)
+
+    def finished(self, result: Result) -> None:
+        """One ended."""
+        if self._bar is not None:
+            self._bar.finished(result.requirement.id)

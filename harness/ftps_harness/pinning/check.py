@@ -1,0 +1,171 @@
+"""Hold a tool against the contract: one requirement at a time, each in a place of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from ftps_harness.errors import HarnessError, sentence
+from ftps_harness.pinning.certificates import own
+from ftps_harness.pinning.contract import CONTRACT, LEVELS
+from ftps_harness.pinning.rig import Hopeless, NotClaimed, Rig
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.pinning.command import PinningTool
+    from ftps_harness.pinning.contract import Level, Requirement
+    from ftps_harness.pinning.rig import Failure
+    from ftps_harness.play.places.sealed import SealedPlaces
+
+NOT_TRIED: Final = "not tried: the tool does not pin an ordinary server"
+
+Status = Literal["pass", "fail", "not-claimed", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one requirement.
+
+    Attributes:
+        status: ``error``: the lab could not tell.
+        why: A sentence where it is not ``pass``.
+        seconds: How long it took.
+        failures: What did not hold.
+        again: The command line that tries this requirement alone.
+    """
+
+    requirement: Requirement
+    status: Status
+    why: str = ""
+    seconds: float = 0.0
+    failures: tuple[Failure, ...] = ()
+    again: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of holding a tool against the contract.
+
+    Attributes:
+        command: The tool's command line, placeholders and all.
+        results: In the order of the contract.
+        problem: Why this harness cannot be trusted on this machine (`planted`); empty if it can.
+    """
+
+    command: tuple[str, ...]
+    results: tuple[Result, ...]
+    problem: str = ""
+    contract: str = CONTRACT
+
+    def count(self, level: Level, status: Status) -> int:
+        """How many requirements of a level came to a status."""
+        return sum(each.requirement.level == level and each.status == status for each in self.results)
+
+    @property
+    def untried(self) -> bool:
+        """The tool does not pin an ordinary server: nothing was tried."""
+        return bool(self.results) and all(each.why == NOT_TRIED for each in self.results)
+
+    @property
+    def broken(self) -> bool:
+        """The lab could not tell."""
+        return bool(self.problem) or any(each.status == "error" for each in self.results)
+
+    def fails(self, *, strict: bool) -> bool:
+        """Whether a must does not hold; with `strict`, or a should."""
+        levels = LEVELS if strict else LEVELS[:1]
+        return any(self.count(level, "fail") for level in levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """Plays requirements.
+
+    Attributes:
+        tool: The tool under test.
+        client: The lftp that judges.
+        places: Where.
+        timeout: Seconds that one run of the tool may take.
+        not_claimed: Requirement → why the tool does not claim it (`config`).
+        again: The command line of this call, without ``--only``.
+        keep: Where every HOME is kept, a folder for each requirement; None for nowhere.
+    """
+
+    tool: PinningTool
+    client: Lftp
+    places: SealedPlaces
+    timeout: float
+    not_claimed: Mapping[str, str]
+    again: str = ""
+    keep: Path | None = None
+
+    def begin(self) -> tuple[Failure, ...]:
+        """Whether the tool pins an ordinary server at all: a tool that does nothing would keep half of the contract.
+
+        Returns:
+            Why not; empty if it does.
+
+        Raises:
+            LabError: A server failed.
+            HarnessError: The tool, or lftp, cannot be started.
+        """
+        with self.places.lend() as place, Rig(place, self.client, self.tool, self.timeout) as rig:
+            certificate = own()
+            with contextlib.suppress(Hopeless):
+                rig.accepts(rig.pinned(certificate), certificate, run=("list",))
+            return tuple(rig.log.failures)
+
+    def untried(self, requirement: Requirement, failures: tuple[Failure, ...]) -> Result:
+        """What a requirement comes to when the tool does not pin at all."""
+        return Result(requirement, "fail", NOT_TRIED, failures=failures)
+
+    def play(self, requirement: Requirement) -> Result:
+        """Try one requirement; whatever breaks belongs to it alone."""
+        began = time.monotonic()
+        again = self.again.replace("{only}", f"--only {requirement.id}", 1)
+        result = Result(requirement, "error", again=again)
+        try:
+            with self.places.lend() as place, Rig(place, self.client, self.tool, self.timeout) as rig:
+                try:
+                    with contextlib.suppress(Hopeless):
+                        requirement.run(rig)
+                    result = self._judged(result, rig)
+                except NotClaimed as why:
+                    status: Status = "not-claimed" if requirement.if_claimed else "fail"
+                    result = replace(result, status=status, why=str(why))
+                finally:
+                    if self.keep is not None:
+                        rig.keep(self.keep / requirement.id)
+        except (HarnessError, LabError) as error:
+            result = replace(result, status="error", why=str(error))
+        except Exception as error:  # noqa: BLE001 - the others go on
+            result = replace(result, status="error", why=sentence(error))
+        return replace(result, seconds=time.monotonic() - began)
+
+    def _judged(self, result: Result, rig: Rig) -> Result:
+        failures, reason = tuple(rig.log.failures), self.not_claimed.get(result.requirement.id)
+        if not rig.log.expectations:
+            return replace(result, status="error", why="nothing was tried: this is a fault of ftps-lab")
+        if reason is not None and failures:
+            return replace(result, status="not-claimed", why=reason, failures=failures)
+        if reason is not None:
+            stale = f"it holds, and pin-check.toml says that it is not claimed ({reason}): remove that entry"
+            return replace(result, status="fail", why=stale)
+        if failures:
+            first = failures[0]
+            return replace(
+                result, status="fail", why=f"expected: {first.expected}; seen: {first.seen}", failures=failures
+            )
+        return replace(result, status="pass")
+
+
+def ordered(results: Sequence[Result], requirements: Sequence[Requirement]) -> tuple[Result, ...]:
+    """Results in the order of the contract."""
+    order = {each.id: number for number, each in enumerate(requirements)}
+    return tuple(sorted(results, key=lambda each: order[each.requirement.id]))

@@ -1,0 +1,76 @@
+"""What a tool does when a server's certificate changes, and what it shows of it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ftps_harness.pinning.certificates import KINDS, own, twin
+
+if TYPE_CHECKING:
+    from ftps_harness.pinning.rig import Rig
+    from ftps_lab.certificates import Certificate
+
+
+def change_refused(rig: Rig) -> None:
+    """The same subject and serial with another key, for each kind of key; standard input is at its end."""
+    for key in KINDS:
+        old = own(key=key)
+        home = rig.pinned(old)
+        new = twin(old)
+        rig.serve(new)
+        ran = rig.pin(home)
+        rig.expect(not ran.ok, f"a non-zero exit code: the certificate has changed ({key})", ran.ended)
+        rig.accepts(home, old, run=("list",), called="the server with its old certificate")
+        rig.refuses(home, new, called="a server with the changed certificate")
+
+
+def repin(rig: Rig) -> None:
+    """Replaced by a word; and not when the server cannot be reached."""
+    old, new = own(), own()
+    home = rig.pinned(old)
+    rig.serve(new)
+    ran = rig.pin(home, how="repin")
+    rig.expect(ran.ok, "exit code 0", ran.ended)
+    rig.accepts(home, new, run=("list",), called="the server with its new certificate")
+    rig.refuses(home, old, called="a server with the old certificate")
+    home = rig.pinned(old)
+    ran = rig.pin(home, port=_nobody(rig), how="repin")
+    rig.expect(not ran.ok, "a non-zero exit code: nobody listens there", ran.ended)
+    rig.accepts(home, old, run=("list",), called="the server with its old certificate")
+
+
+def _nobody(rig: Rig) -> int:
+    """A port on which nobody listens."""
+    return 4 if rig.session.server.port != 4 else 5
+
+
+def fingerprint_shown(rig: Rig) -> None:
+    """In any of the spellings in use: upper or lower case, with or without colons."""
+    for key in KINDS:
+        certificate = own(key=key)
+        home = rig.home()
+        rig.serve(certificate)
+        ran = rig.pin(home)
+        rig.expect(shows(ran.output, certificate), f"its SHA-256 fingerprint {certificate.sha256}", "it is not printed")
+
+
+def shows(output: bytes, certificate: Certificate) -> bool:
+    """Whether an output has a certificate's SHA-256 fingerprint."""
+    wanted = certificate.sha256.replace(":", "").lower().encode()
+    return wanted in re.sub(rb"[:\s-]", b"", output).lower()
+
+
+def fingerprint_expected(rig: Rig) -> None:
+    """The right one is pinned; with another, nothing is written."""
+    certificate = own()
+    home = rig.home()
+    rig.serve(certificate)
+    ran = rig.pin(home, how="fingerprint", sha256=certificate.sha256)
+    rig.expect(ran.ok, "exit code 0: the fingerprint is the certificate's", ran.ended)
+    rig.accepts(home, certificate, run=("list",))
+    home = rig.home()
+    rig.serve(twin(certificate))
+    ran = rig.pin(home, how="fingerprint", sha256=certificate.sha256)
+    rig.expect(not ran.ok, "a non-zero exit code: it is another certificate's fingerprint", ran.ended)
+    rig.expect(ran.untouched, "nothing is written", "something is: see the diff")

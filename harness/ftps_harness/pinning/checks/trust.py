@@ -1,0 +1,142 @@
+"""What lftp trusts after the tool has run."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.pinning.certificates import HOST, KINDS, OTHER, authority, issued, own, twin
+from ftps_harness.pinning.rig import spec_of
+from ftps_lab.certificates import CertificateSpec, issue
+
+if TYPE_CHECKING:
+    from ftps_harness.pinning.rig import Rig
+
+_FINGERPRINT: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
+_NO: Final = re.compile(r"[nNfF0-]|[oO][fF]")
+"""How lftp reads a boolean that is off (docs/lftp.md)."""
+
+
+def connects(rig: Rig) -> None:
+    """Each kind of key, and each folder to start from."""
+    for key in KINDS:
+        certificate = own(key=key)
+        home = rig.pinned(certificate)
+        rig.accepts(home, certificate, called=f"the genuine server ({key}), from HOME")
+        if key == KINDS[0]:
+            rig.accepts(home, certificate, cwd="elsewhere", run=("list",), called="the same, from another folder")
+            rig.accepts(home, certificate, cwd="lftp", run=("list",), called="the same, from ~/.lftp")
+
+
+def impostor_refused(rig: Rig) -> None:
+    """The genuine server is accepted, and whoever has another key is not."""
+    for key in KINDS:
+        certificate = own(key=key)
+        home = rig.pinned(certificate)
+        rig.accepts(home, certificate, run=("list",))
+        copy = twin(certificate)
+        rig.refuses(home, copy, called=f"an impostor with the same fields and another key ({key})")
+        if key == KINDS[0]:
+            rig.refuses(home, own(), called="an impostor with a certificate of its own for the same name")
+            data = spec_of(certificate, data_certificate=copy, tls=("1.3",))
+            outcome = rig.meet(home, data, run=("list",), called="the server with an impostor on its data connections")
+            rig.expect(
+                outcome.verdict == "rejected" and not outcome.exposed,
+                "lftp refuses another certificate on the data connection",
+                outcome.verdict,
+            )
+
+
+def verification_on(rig: Rig) -> None:
+    """In a new HOME, and in one where verification was switched off in several ways."""
+    certificate = own()
+    home = rig.pinned(certificate)
+    _verifies(rig, "verification is on for every host", home)
+    rig.refuses(home, own(OTHER), host=OTHER, called="an impostor of another host")
+    for line in (
+        "set ssl:verify-certificate no",
+        "set ssl:verify-certificate/* off",
+        f"set ssl:verify-certificate/{HOST} no",
+        "set ssl:verify no",
+    ):
+        home = rig.home({".lftp/rc": f"{line}\n".encode()})
+        rig.serve(certificate)
+        ran = rig.pin(home)
+        if ran.ok:
+            _verifies(rig, f"`{line}` is removed, or reported with a non-zero exit code", home)
+            rig.refuses(home, twin(certificate), called=f"an impostor, where the rc had `{line}`")
+        else:
+            rig.expect(bool(ran.output.strip()), f"a sentence that says why: the rc has `{line}`", "no output at all")
+
+
+def _verifies(rig: Rig, expected: str, home: object) -> None:
+    values = rig.settings(home, "ssl:verify-certificate").get("ssl:verify-certificate", {})  # type: ignore[arg-type]
+    off = [
+        name or "every host" for name, value in values.items() if _NO.match(value) and not _FINGERPRINT.fullmatch(name)
+    ]
+    rig.expect("" in values and not off, expected, f"off for {', '.join(off)}" if off else "on")
+
+
+def name_check_on(rig: Rig) -> None:
+    """A certificate with the right name, and one with another."""
+    home = rig.pinned(own())
+    values = rig.settings(home, "ssl:check-hostname").get("ssl:check-hostname", {})
+    off = [name or "every host" for name, value in values.items() if _NO.match(value)]
+    rig.expect(not off, "the check of host names stays on", f"off for {', '.join(off)}")
+    home = rig.home()
+    rig.serve(own("somebody-else.example"))
+    ran = rig.pin(home)
+    values = rig.settings(home, "ssl:check-hostname").get("ssl:check-hostname", {})
+    off = [name or "every host" for name, value in values.items() if _NO.match(value)]
+    rig.expect(set(off) <= {HOST}, "for a certificate of another name, the check is off for this host at most",
+               f"off for {', '.join(off)}")  # fmt: skip
+    if off:
+        rig.expect(
+            b"name" in ran.output.lower() or b"check-hostname" in ran.output, "the tool says so", "no word of the name"
+        )
+
+
+def authority_not_trusted(rig: Rig) -> None:
+    """The server sends its authority too; another leaf of it comes along."""
+    root = authority()
+    leaf = issued(root)
+    home = rig.home()
+    rig.serve(leaf)
+    ran = rig.pin(home)
+    sibling = issued(root)
+    outcome = rig.meet(
+        home,
+        spec_of(sibling, role="impostor"),
+        run=("list",),
+        called="an impostor with another certificate of the same authority",
+    )
+    told = re.search(rb"authority|\bCA\b|issuer|root certificate", ran.output) is not None
+    rig.expect(
+        not outcome.exposed or told,
+        "another certificate of the same authority is refused, or the tool says that it pinned an authority",
+        "it is accepted, and the tool says nothing of an authority",
+    )
+
+
+def usable_or_told(rig: Rig) -> None:
+    """Certificates that lftp refuses although they are pinned, and with which exit code the tool tells."""
+    usual = CertificateSpec(common_name=HOST, names=(HOST,))
+    from msgspec.structs import replace
+
+    cases = {
+        "another name": own("somebody-else.example"),
+        "expired": issue({"own": replace(usual, not_before="-30d", not_after="-1d")})["own"],
+        "not yet valid": issue({"own": replace(usual, not_before="+2d", not_after="+30d")})["own"],
+    }
+    for what, certificate in cases.items():
+        home = rig.home()
+        rig.serve(certificate)
+        ran = rig.pin(home)
+        outcome = rig.meet(home, spec_of(certificate), run=("list",), called=f"the server ({what})")
+        rig.expect(
+            outcome.verdict == "accepted" or not ran.ok,
+            f"a certificate that lftp refuses ({what}) is reported with a non-zero exit code",
+            f"{ran.ended}, and lftp: {outcome.verdict}",
+        )
+        if not ran.ok:
+            rig.expect(bool(ran.output.strip()), "a sentence that says why", "no output at all")

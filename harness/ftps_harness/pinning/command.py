@@ -1,0 +1,124 @@
+"""The tool under test: its command lines, with placeholders, and what it needs to be seen inside."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from ftps_harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+PLACEHOLDERS: Final = ("host", "port", "home", "lftp", "sha256")
+
+_PLACEHOLDER: Final = re.compile(rf"(?<!\$){{({'|'.join(PLACEHOLDERS)})}}")
+
+How = Literal["pin", "repin", "fingerprint"]
+"""Which of a tool's commands: to pin, to replace a pin, to pin only a certificate with a given fingerprint."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinningTool:
+    """A tool's commands; each begins with the program's absolute path.
+
+    Attributes:
+        pin: Pins what a server shows.
+        repin: Replaces a pin, as somebody who has looked at the new certificate would; empty if there is no such one.
+        fingerprint: Pins only the certificate with the fingerprint ``{sha256}``; empty if there is no such one.
+    """
+
+    pin: tuple[str, ...]
+    repin: tuple[str, ...] = ()
+    fingerprint: tuple[str, ...] = ()
+
+    @property
+    def programs(self) -> tuple[Path, ...]:
+        """The programs and files that the commands name: what a sandbox must show."""
+        words = (word for command in (self.pin, self.repin, self.fingerprint) for word in command)
+        return tuple(dict.fromkeys(path for word in words if (path := Path(word)).is_absolute() and path.is_file()))
+
+    def words(self, how: How, values: Mapping[str, str]) -> tuple[str, ...]:
+        """A command with its placeholders replaced; empty if the tool has no such command."""
+        command: tuple[str, ...] = getattr(self, how)
+        return tuple(_replaced(word, values) for word in command)
+
+
+def load(command: Sequence[str], repin: str | None, fingerprint: str | None, cwd: Path) -> PinningTool:
+    """Read a tool's commands as a shell would find them.
+
+    Args:
+        command: The words after ``--``.
+        repin: The value of ``--repin``, one string.
+        fingerprint: The value of ``--with-fingerprint``.
+        cwd: The folder that relative paths begin in.
+
+    Raises:
+        UsageError: A program is not there, a placeholder is unknown, or one is missing.
+    """
+    tool = PinningTool(
+        _command("--", command, cwd),
+        _command("--repin", _split("--repin", repin), cwd),
+        _command("--with-fingerprint", _split("--with-fingerprint", fingerprint), cwd),
+    )
+    if "{host}" not in " ".join(tool.pin):
+        raise UsageError("the command names no {host}: write {host}, and {port}, where the tool takes the server")
+    if tool.fingerprint and "{sha256}" not in " ".join(tool.fingerprint):
+        raise UsageError("--with-fingerprint names no {sha256}: write it where the tool takes the fingerprint")
+    return tool
+
+
+def _split(option: str, text: str | None) -> list[str]:
+    try:
+        return shlex.split(text or "")
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}; write it as you would in a shell") from None
+
+
+def _command(option: str, words: Sequence[str], cwd: Path) -> tuple[str, ...]:
+    if not words:
+        return ()
+    for word in words:
+        for name in _names(word):
+            if name not in PLACEHOLDERS:
+                known = " ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+                raise UsageError(f"{option}: there is no placeholder {{{name}}}; there are {known}")
+    program = _program(words[0], cwd)
+    return (str(program), *(_absolute(word, cwd) for word in words[1:]))
+
+
+def _names(word: str) -> Iterator[str]:
+    """What stands in braces and looks like a placeholder; a shell's ``${HOME}`` or ``{a,b}`` does not."""
+    for before, part in zip(word.split("{"), word.split("{")[1:], strict=False):
+        name, brace, _ = part.partition("}")
+        if brace and name.isidentifier() and name.islower() and not before.endswith("$"):
+            yield name
+
+
+def _replaced(word: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], word)
+
+
+def _absolute(word: str, cwd: Path) -> str:
+    """A relative path of a file that is there, such as a script behind ``sh``: the tool is started in other folders."""
+    path = Path(os.path.normpath(cwd / word))
+    return str(path) if not word.startswith("-") and path.is_file() else word
+
+
+def _program(name: str, cwd: Path) -> Path:
+    if "/" in name:
+        path = Path(os.path.normpath(cwd / name))
+    elif found := shutil.which(name):
+        path = Path(found).absolute()
+    else:
+        raise UsageError(f"{name}: no such program on PATH; give its path, such as ./{name}")
+    if not path.is_file():
+        raise UsageError(f"{name}: no such file; name the tool's program or script")
+    if not os.access(path, os.X_OK):
+        raise UsageError(f"{name}: not executable; chmod +x it, or write `-- sh {name} …`")
+    return path

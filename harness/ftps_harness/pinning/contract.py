@@ -1,0 +1,155 @@
+"""The contract for pinning tools: one record for each requirement.
+
+A requirement never changes within a version of the contract; a new or changed one makes a new version. The page
+docs/pinning-contract.md and ``ftps-lab pin-check --list`` are written from these records.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ftps_harness.pinning.rig import Rig
+
+CONTRACT: Final = "1"
+"""The version of the contract."""
+
+Level = Literal["must", "should"]
+
+LEVELS: Final[tuple[Level, ...]] = ("must", "should")
+
+
+class Requirement(Struct, frozen=True, kw_only=True):
+    """One requirement.
+
+    Attributes:
+        id: As it stands in reports and in JSON.
+        level: ``must`` or ``should``.
+        holds: When it holds, one sentence.
+        reason: Why it matters: the incident, the document or the measurement behind it.
+        check: ``module:function`` in `ftps_harness.pinning.checks`: what is done to find out.
+        if_claimed: A tool without a command for it fails nothing.
+        cost: Roughly how many seconds it takes: what takes longest begins first.
+    """
+
+    id: str
+    level: Level
+    holds: str
+    reason: str
+    check: str
+    if_claimed: bool = False
+    cost: float = 1.0
+
+    def run(self, rig: Rig) -> None:
+        """Do what the requirement is checked by.
+
+        Raises:
+            LabError: A server failed.
+            HarnessError: Something cannot be started or written.
+        """
+        module, _, name = self.check.partition(":")
+        check: Callable[[Rig], None] = getattr(import_module(f"ftps_harness.pinning.checks.{module}"), name)
+        check(rig)
+
+
+def _must(
+    name: str, check: str, holds: str, reason: str, *, if_claimed: bool = False, cost: float = 1.0
+) -> Requirement:
+    return Requirement(id=name, level="must", holds=holds, reason=reason, check=check, if_claimed=if_claimed, cost=cost)
+
+
+def _should(name: str, check: str, holds: str, reason: str, *, cost: float = 1.0) -> Requirement:
+    return Requirement(id=name, level="should", holds=holds, reason=reason, check=check, cost=cost)
+
+
+REQUIREMENTS: Final[tuple[Requirement, ...]] = (
+    _must(
+        "connects",
+        "trust:connects",
+        "Afterwards lftp lists, downloads and uploads, whatever folder it is started from.",
+        'The document writes `set ssl:ca-file "mycert.crt"`: lftp looks for a relative path where it was started, so a '
+        "job of cron finds no pin (scenario document/ca-file-as-written).",
+        cost=3,
+    ),
+    _must(
+        "impostor-refused",
+        "trust:impostor_refused",
+        "A server with every field the same and another key is refused, on control and data connections.",
+        "A public tool for lftp wrote `verify-certificate no` beside the option for a client's certificate: a stranger "
+        "got the login, and the exit code was 0.",
+        cost=3,
+    ),
+    _must(
+        "verification-on",
+        "trust:verification_on",
+        "lftp, asked, has verification on for this host and every other; a switch-off that was there before is "
+        "removed, or reported with a non-zero exit.",
+        "People come to a pinning tool after they have written `set ssl:verify-certificate no`; beside it a pin is "
+        "worth nothing (scenario document/global-no-stays).",
+        cost=2,
+    ),
+    _must(
+        "name-check-on",
+        "trust:name_check_on",
+        "The check of the host name stays on, unless the name differs; then it is off for this host alone, and the "
+        "tool says so.",
+        "The document's last line is `set ssl:check-hostname no`, for all hosts: beside a pinned authority it lets in "
+        "everything that this authority ever signed (document/check-hostname-off-with-an-authority).",
+        cost=2,
+    ),
+    _must(
+        "authority-not-trusted",
+        "trust:authority_not_trusted",
+        "Another certificate of the same authority is refused, or the tool says that it pinned an authority.",
+        "`openssl s_client -showcerts` prints the whole chain: a tool that stores all of it trusts every customer of "
+        "that authority.",
+    ),
+    _must(
+        "usable-or-told",
+        "trust:usable_or_told",
+        "A certificate that lftp will refuse anyway (another name, expired, not yet valid) is reported, not pinned "
+        "with exit code 0.",
+        "lftp checks the name and the dates of a pinned certificate too: the job fails every night, and the next "
+        "thing that people try is to switch verification off.",
+    ),
+    _must(
+        "change-refused",
+        "change:change_refused",
+        "A changed certificate (RSA, EC, Ed25519; same subject, same serial) is a non-zero exit without an explicit "
+        "word, and the old pin stays; the end of input is not a yes.",
+        "A public tool for lftp compared RSA moduli: two EC certificates have none, so they always looked equal.",
+        cost=4,
+    ),
+    _must(
+        "repin",
+        "change:repin",
+        "With --repin the new certificate works and the old one is refused; when fetching fails, the old pin stays.",
+        "Certificates expire: a pin that cannot be replaced is replaced by `verify-certificate no`.",
+        cost=2,
+    ),
+    _must(
+        "fingerprint-shown",
+        "change:fingerprint_shown",
+        "The SHA-256 fingerprint of what was pinned is printed, so that a person can compare it.",
+        "The first fetch is the moment that an interceptor waits for (scenario attack/pinned-the-interceptor): nothing "
+        "but a comparison by another way finds that.",
+    ),
+    _must(
+        "fingerprint-expected",
+        "change:fingerprint_expected",
+        "With --with-fingerprint another certificate is refused and nothing is written.",
+        "Whoever has the fingerprint from the server's owner needs no trust in the first connection.",
+        if_claimed=True,
+    ),
+)
+"""Every requirement, in the order of reports."""
+
+
+def by_id(name: str) -> Requirement | None:
+    """The requirement of this id."""
+    return next((each for each in REQUIREMENTS if each.id == name), None)

@@ -1,0 +1,1 @@
+"""What people and programs see of a tool that was held against the contract."""

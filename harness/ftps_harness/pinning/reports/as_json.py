@@ -1,0 +1,39 @@
+"""`ftps-lab pin-check --json`. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ftps_harness.pinning.contract import LEVELS
+from ftps_harness.report.plain import harmless
+
+if TYPE_CHECKING:
+    from ftps_harness.pinning.check import Report, Result
+
+
+def text(report: Report) -> str:
+    """The whole document, its last line ended."""
+    return json.dumps(document(report), indent=2, ensure_ascii=False) + "\n"
+
+
+def document(report: Report) -> dict[str, Any]:
+    """As the interface fixes it (docs/reference.md)."""
+    return {
+        "schema": 1,
+        "kind": "pin-check",
+        "contract": report.contract,
+        "command": list(report.command),
+        "requirements": [_requirement(each) for each in report.results],
+        "summary": {level: {status: report.count(level, status) for status in ("pass", "fail")} for level in LEVELS},
+    }
+
+
+def _requirement(result: Result) -> dict[str, Any]:
+    return {
+        "id": result.requirement.id,
+        "level": result.requirement.level,
+        "status": result.status,
+        "why": harmless(result.why),
+        "seconds": round(result.seconds, 3),
+    }

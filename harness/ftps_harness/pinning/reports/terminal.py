@@ -1,0 +1,152 @@
+"""What came of `ftps-lab pin-check`, for people: the answer, what does not hold with its evidence, then the rest."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import IO, TYPE_CHECKING
+
+from ftps_harness.pinning.contract import LEVELS
+from ftps_harness.report.console import console_for
+from ftps_harness.report.plain import harmless, plural, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
+
+    from ftps_harness.pinning.check import Report, Result
+    from ftps_harness.pinning.contract import Requirement
+    from ftps_harness.pinning.rig import Failure
+    from ftps_harness.report.progress import Progress
+
+_WIDEST = 100
+_FAILURES = 1
+"""Failures of one requirement that are shown with all their evidence; of the rest, what was seen."""
+_LINES = 14
+"""Lines of output, and of a diff, that are shown."""
+_STYLES = {"fail": "bold red", "error": "bold magenta", "not-claimed": "yellow", "pass": "green"}
+
+
+class Terminal:
+    """Prints reports.
+
+    Args:
+        stream: Standard output, or standard error when that is taken (``--json -``).
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.console: Console = console_for(stream)
+        self._live = stream.isatty() and not self.console.is_dumb_terminal
+        self._width = min(self.console.width, _WIDEST) - 1
+
+    @contextlib.contextmanager
+    def progress(self, total: int) -> Iterator[Progress | None]:
+        """A bar while requirements are tried; None where there is no live terminal."""
+        if not self._live:
+            yield None
+            return
+        from ftps_harness.report.progress import Progress  # not needed where nobody looks on
+
+        with Progress(self.console, total) as bar:
+            yield bar
+
+    def report(self, report: Report) -> None:
+        """The answer, then everything behind it."""
+        if report.problem:
+            self._wrapped(f"UNDECIDED: {report.problem}", "", _STYLES["error"])
+            return
+        answer, style = _answer(report)
+        self._wrapped(answer, "", style)
+        self._wrapped(f"{' '.join(report.command)}; contract {report.contract}", "")
+        if report.untried:
+            self._untried(report.results[0])
+            return
+        for each in report.results:
+            if each.status in {"fail", "error"}:
+                self._result(each)
+        self._not_claimed([each for each in report.results if each.status == "not-claimed"])
+        self._held([each.requirement.id for each in report.results if each.status == "pass"])
+        self._line()
+        self._line(tally(report), style)
+
+    def listed(self, requirements: Sequence[Requirement]) -> None:
+        """The contract."""
+        for each in requirements:
+            self._line(f"{each.id}  ({each.level})", "bold")
+            self._wrapped(each.holds, "  ")
+            self._wrapped(each.reason, "    ")
+
+    def _result(self, result: Result) -> None:
+        self._line()
+        what = "FAIL" if result.status == "fail" else "ERROR"
+        self._line(f"{what}  {result.requirement.id}  ({result.requirement.level})", _STYLES[result.status])
+        self._wrapped(result.requirement.holds, "  ")
+        if not result.failures:
+            self._wrapped(result.why, "  why      ", hanging=True)
+        for each in result.failures[:_FAILURES]:
+            self._failure(each)
+        for each in result.failures[_FAILURES:]:
+            self._wrapped(f"{each.expected}; seen: {each.seen}", "  nor      ", hanging=True)
+        if result.again:
+            self._wrapped(result.again, "  again    ", hanging=True)
+
+    def _untried(self, first: Result) -> None:
+        """The tool does not even pin an ordinary server: said once."""
+        self._line()
+        self._wrapped("The tool does not pin an ordinary server, so nothing else was tried.", "", _STYLES["fail"])
+        for each in first.failures:
+            self._failure(each)
+
+    def _failure(self, failure: Failure) -> None:
+        self._line()
+        for number, done in enumerate(failure.done[-4:]):
+            self._wrapped(done, "  done     " if number == 0 else "           ", hanging=True)
+        self._wrapped(failure.seen, "  seen     ", hanging=True)
+        self._wrapped(failure.expected, "  expected ", hanging=True)
+        self._block("output", failure.output.splitlines() or ["(nothing)"])
+        self._block("HOME", failure.diff or ["(unchanged)"])
+
+    def _block(self, label: str, lines: Sequence[str]) -> None:
+        for number, line in enumerate(lines[:_LINES]):
+            begin = f"  {label:<8} " if number == 0 else " " * 11
+            self._line(f"{begin}{harmless(line)}".rstrip())
+        if len(lines) > _LINES:
+            self._line(f"{' ' * 11}… {plural(len(lines) - _LINES, 'line')} more")
+
+    def _not_claimed(self, results: Sequence[Result]) -> None:
+        for each in results:
+            self._line()
+            self._wrapped(f"not claimed: {each.requirement.id}: {each.why}", "  ", _STYLES["not-claimed"])
+
+    def _held(self, ids: Sequence[str]) -> None:
+        if ids:
+            self._line()
+            self._wrapped(f"Holds: {', '.join(ids)}", "")
+
+    def _wrapped(self, text: str, indent: str, style: str = "", *, hanging: bool = False) -> None:
+        rest = " " * len(indent) if hanging or not indent.strip() else indent
+        for number, line in enumerate(wrapped(harmless(text), self._width - len(indent))):
+            self._line(f"{rest if number else indent}{line}", style)
+
+    def _line(self, text: str = "", style: str = "") -> None:
+        self.console.print(text, style=style or None)
+
+
+def tally(report: Report) -> str:
+    """``must 28 of 30, should 5 of 7``: what holds, of what was tried and is claimed."""
+    counts = []
+    for level in LEVELS:
+        passed = report.count(level, "pass")
+        tried = passed + report.count(level, "fail") + report.count(level, "error")
+        counts.append(f"{level} {passed} of {tried}")
+    unclaimed = sum(report.count(level, "not-claimed") for level in LEVELS)
+    return ", ".join(counts) + (f"; {unclaimed} not claimed" if unclaimed else "")
+
+
+def _answer(report: Report) -> tuple[str, str]:
+    """The first line, and its colour."""
+    if report.fails(strict=False):
+        return f"BROKEN PROMISES: {tally(report)}.", _STYLES["fail"]
+    if report.broken:
+        return f"UNDECIDED: {tally(report)}; the lab could not tell everything.", _STYLES["error"]
+    return f"HOLDS: {tally(report)}.", _STYLES["pass"]

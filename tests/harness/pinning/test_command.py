@@ -1,0 +1,87 @@
+"""The tool's command lines: what is replaced, what is found, and what is refused in a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness.errors import UsageError
+from ftps_harness.pinning.command import load
+from ftps_harness.pinning.config import Config
+from ftps_harness.pinning.config import load as load_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VALUES = {"host": "h", "port": "21", "home": "/h", "lftp": "/l", "sha256": "AA:BB"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pin.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "pin.sh").chmod(0o755)
+    (tmp_path / "note").write_text("")
+    return tmp_path
+
+
+def test_placeholders_are_replaced_and_files_made_absolute(folder: Path) -> None:
+    tool = load(
+        ["./pin.sh", "{host}:{port}", "note", "-o", "${HOME}", "{a,b}"], "./pin.sh --replace {host}", None, folder
+    )
+    script = str(folder / "pin.sh")
+    assert tool.words("pin", VALUES) == (script, "h:21", str(folder / "note"), "-o", "${HOME}", "{a,b}")
+    assert tool.words("repin", VALUES) == (script, "--replace", "h")
+    assert tool.words("fingerprint", VALUES) == ()
+    assert tool.programs == (folder / "pin.sh", folder / "note")
+
+
+def test_a_value_is_never_replaced_again(folder: Path) -> None:
+    tool = load(["./pin.sh", "{host}"], None, None, folder)
+    assert tool.words("pin", {**VALUES, "host": "{port}"})[1] == "{port}"
+
+
+@pytest.mark.parametrize(
+    ("command", "repin", "fingerprint", "said"),
+    [
+        (["./pin.sh"], None, None, "names no {host}"),
+        (["./none.sh", "{host}"], None, None, "./none.sh: no such file"),
+        (["none-at-all", "{host}"], None, None, "no such program on PATH"),
+        (["./note", "{host}"], None, None, "not executable"),
+        (["./pin.sh", "{host}", "{hots}"], None, None, "there is no placeholder {hots}; there are {host}"),
+        (["./pin.sh", "{host}"], "./pin.sh 'x", None, "--repin"),
+        (["./pin.sh", "{host}"], None, "./pin.sh {host}", "names no {sha256}"),
+    ],
+)
+def test_mistakes_are_sentences(
+    command: list[str], repin: str | None, fingerprint: str | None, said: str, folder: Path
+) -> None:
+    with pytest.raises(UsageError) as error:
+        load(command, repin, fingerprint, folder)
+    assert said in str(error.value)
+
+
+def test_the_file_that_describes_a_tool(tmp_path: Path) -> None:
+    path = tmp_path / "pin-check.toml"
+    path.write_text('repin = "./p -r {host}"\n[not-claimed]\nrepin = " no way to "\n')
+    assert load_config(path) == Config("./p -r {host}", None, {"repin": "no way to"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("repim = 1\n", "there is no key 'repim'. Did you mean"),
+        ("repin = 1\n", "repin must be a command in quotes"),
+        ("[not-claimed]\nconects = 'x'\n", "there is no requirement 'conects'. Did you mean"),
+        ("[not-claimed]\nconnects = ' '\n", "give the reason"),
+        ("not-claimed = 1\n", "must be a table"),
+        ("x", "is not TOML"),
+    ],
+)
+def test_mistakes_in_it(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "pin-check.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        load_config(path)
+    assert str(path) in str(error.value)
+    assert said in str(error.value)
