@@ -131,6 +131,7 @@ class _Call:
 
     def _checked(self, terminal: object) -> Report:
         from ftps_harness.client import lftp
+        from ftps_harness.pinning import planted
         from ftps_harness.pinning.check import Checker, Report, ordered
         from ftps_harness.pinning.reports.terminal import Terminal
         from ftps_harness.play.places.sealed import SealedPlaces
@@ -140,8 +141,14 @@ class _Call:
         assert isinstance(terminal, Terminal)
         program = lftp.find(self._wanted.lftp)
         with contextlib.ExitStack() as stack:
-            places = undisturbed(lambda: stack.enter_context(SealedPlaces([program, *self._tool.programs])))
+            tools = stack.enter_context(planted.Planted())
+            programs = [program, *self._tool.programs, tools.path / "right"]
+            places = undisturbed(lambda: stack.enter_context(SealedPlaces(programs)))
             client = undisturbed(lambda: lftp.identify(program))
+            jobs = affordable(self._wanted.jobs)
+            with terminal.waiting("telling planted tools apart"):
+                if problem := planted.self_check(tools, client, places, jobs):
+                    return Report(self._command, (), problem)
             checker = Checker(
                 self._tool,
                 client,
@@ -158,7 +165,7 @@ class _Call:
                 self._requirements,
                 checker.play,
                 _Watch(bar),
-                jobs=affordable(self._wanted.jobs),
+                jobs=jobs,
                 cost=lambda each: each.cost,
             )
         if played.interrupted:

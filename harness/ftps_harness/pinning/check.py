@@ -95,6 +95,7 @@ class Checker:
         not_claimed: Requirement → why the tool does not claim it (`config`).
         again: The command line of this call, without ``--only``.
         keep: Where every HOME is kept, a folder for each requirement; None for nowhere.
+        quick: As for `Rig`.
     """
 
     tool: PinningTool
@@ -104,6 +105,7 @@ class Checker:
     not_claimed: Mapping[str, str]
     again: str = ""
     keep: Path | None = None
+    quick: bool = False
 
     def begin(self) -> tuple[Failure, ...]:
         """Whether the tool pins an ordinary server at all: a tool that does nothing would keep half of the contract.
@@ -131,7 +133,7 @@ class Checker:
         again = self.again.replace("{only}", f"--only {requirement.id}", 1)
         result = Result(requirement, "error", again=again)
         try:
-            with self.places.lend() as place, Rig(place, self.client, self.tool, self.timeout) as rig:
+            with self.places.lend() as place, Rig(place, self.client, self.tool, self.timeout, quick=self.quick) as rig:
                 try:
                     with contextlib.suppress(Hopeless):
                         requirement.run(rig)

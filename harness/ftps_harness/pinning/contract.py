@@ -146,6 +146,113 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
         "Whoever has the fingerprint from the server's owner needs no trust in the first connection.",
         if_claimed=True,
     ),
+    _must(
+        "rc-preserved",
+        "rc:rc_preserved",
+        "Every other byte of the rc survives: comments, order, CRLF, no final newline, BOM, non-UTF-8, 10,000 lines.",
+        "An rc is somebody's work, often in a repository; a tool that reads it as UTF-8 and writes it again loses part "
+        "of it.",
+        cost=3,
+    ),
+    _must(
+        "idempotent",
+        "rc:idempotent",
+        "A second run changes nothing.",
+        "Tools of this kind run from cron and from configuration management: a line more each night fills the rc.",
+    ),
+    _must(
+        "two-hosts",
+        "rc:two_hosts",
+        "Pinning a second host keeps the first.",
+        "`ssl:ca-file` is one setting for all hosts: a tool that writes one file for each host forgets the first.",
+    ),
+    _must(
+        "opposing-lines",
+        "rc:opposing_lines",
+        "An opposing line earlier or later in the rc, in `~/.lftprc` or in an XDG rc, or the tool's own line commented "
+        "out: handled, or reported with a non-zero exit; creating `~/.lftp` does not hide `~/.config/lftp/rc`.",
+        "lftp reads several files, the last line counts, and `verify-certificate no` for all is not taken back by "
+        "`yes` for one (docs/lftp.md).",
+        cost=4,
+    ),
+    _must(
+        "links-kept",
+        "files:links_kept",
+        "An rc or pin that is a symlink stays one; a read-only one is reported.",
+        "Dotfiles live in repositories, with links to them: a rename in the place of the link parts the two.",
+        cost=2,
+    ),
+    _must(
+        "private-files",
+        "files:private_files",
+        "Nothing is readable or writable by more people than before; new files are private.",
+        "Whoever can write to the pin or to the rc decides whom lftp trusts; an rc may hold a password.",
+    ),
+    _must(
+        "no-secrets",
+        "files:no_secrets",
+        "No password in arguments, rc, log or output; no login before the certificate is compared; no private key.",
+        "A tool that logs in to see whether it works gives the password to whoever answers.",
+    ),
+    _must(
+        "no-leftovers",
+        "files:no_leftovers",
+        "No temporary files or backups, in {home} or outside.",
+        "An old pin in a backup is found again and put back; a file in /tmp can be somebody else's link.",
+    ),
+    _must(
+        "home-respected",
+        "files:home_respected",
+        "Writes below {home} only, whatever the working directory.",
+        "cron starts jobs in HOME, systemd in /, people anywhere: a relative path ends up in a folder of chance.",
+    ),
+    _must(
+        "odd-paths",
+        "files:odd_paths",
+        "Non-ASCII characters in {home} work; with spaces or quotes the tool works or refuses in a sentence.",
+        "In a HOME with a blank, a quote, `;` or `&` lftp 4.9.2 reads no rc at all (docs/lftp.md): a tool that reports "
+        "success there has pinned nothing.",
+    ),
+    _should(
+        "hosts-kept-apart",
+        "protection:hosts_kept_apart",
+        "One pinned host's certificate is not accepted for another (a fingerprint closure binds to no host: say so).",
+        "With `ssl:verify-certificate/FINGERPRINT no` lftp accepts that certificate from any host "
+        "(rc/fingerprint-any-host): whoever runs one pinned server can play another.",
+    ),
+    _should(
+        "tls-demanded",
+        "protection:tls_demanded",
+        "A server that refuses AUTH, or breaks TLS, gets no password.",
+        "A pin does not stop a downgrade: without `ftp:ssl-force` lftp falls back to clear text, exit code 0 "
+        "(attack/strip-auth, attack/break-handshake-alert).",
+        cost=2,
+    ),
+    _should(
+        "anonymous-protected",
+        "protection:anonymous_protected",
+        "An anonymous login does not transfer in clear.",
+        "Without `ftp:ssl-allow-anonymous` an anonymous login uses no TLS, and a login whose password is missing "
+        "becomes anonymous (document/anonymous-login).",
+    ),
+    _should(
+        "chain-works",
+        "protection:chain_works",
+        "A leaf issued by a CA works on GnuTLS and OpenSSL builds, or the tool says on which it does not.",
+        "A pinned leaf fails on lftp 4.8.4, and on 4.9.3 with OpenSSL, when the server also sends its authority.",
+    ),
+    _should(
+        "store-replaced-told",
+        "protection:store_replaced_told",
+        "The tool says that `ssl:ca-file` replaces the system store for all hosts.",
+        "After one self-signed server was pinned, every other FTPS host with an ordinary certificate is refused.",
+    ),
+    _should(
+        "renewal-told",
+        "change:renewal_told",
+        "A renewal with the same key is reported as that.",
+        "A renewal is expected and harmless, a new key is neither: whoever cannot tell them apart learns to say yes.",
+    ),
 )
 """Every requirement, in the order of reports."""
 

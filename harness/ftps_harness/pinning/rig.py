@@ -7,9 +7,10 @@ was seen, what was expected, what the tool printed, and what it changed in HOME.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from ftps_harness.client.lftp.settings import read_back
 from ftps_harness.errors import HarnessError
@@ -22,7 +23,7 @@ from ftps_harness.sandbox.home import Home
 from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from ftps_harness.verdict.observations import Outcome
     from ftps_harness.words import Folder
     from ftps_lab.certificates import Certificate
+
+Case = TypeVar("Case")
 
 CRON: Final = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "user"}
 """The environment that cron gives (crontab(5)), beside HOME."""
@@ -140,13 +143,15 @@ class Rig:
         client: The lftp that judges, and that the tool is told of as ``{lftp}``.
         tool: The tool under test.
         timeout: Seconds that one run of the tool may take.
+        quick: Try one case where a check has several: for the tools that are planted.
 
     Attributes:
         log: What was done and found.
         homes: Every HOME that was made, in order.
     """
 
-    def __init__(self, place: Sealed, client: Lftp, tool: PinningTool, timeout: float) -> None:
+    def __init__(self, place: Sealed, client: Lftp, tool: PinningTool, timeout: float, *, quick: bool = False) -> None:
+        self._quick = quick
         self.place = place
         self.tool = tool
         self.timeout = timeout
@@ -163,6 +168,10 @@ class Rig:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def cases(self, cases: Iterable[Case]) -> Iterator[Case]:
+        """The cases that a check goes through: all of them, or the first."""
+        yield from itertools.islice(cases, 1 if self._quick else None)
 
     # --- servers and HOMEs -----------------------------------------------------------------------------------------
 
@@ -191,12 +200,14 @@ class Rig:
         return made
 
     def copy(self, home: Home) -> Home:
-        """A copy of a HOME as it is now."""
-        return self._stack.enter_context(home.clone())
+        """A copy of a HOME as it is now, at the same path."""
+        made = self._stack.enter_context(home.clone())
+        made.shown = home.shown
+        return made
 
     def snapshot(self, home: Home) -> Snapshot:
         """What is in a HOME, and wherever else a tool can write."""
-        return snapshot.take(home, self.tool.programs)
+        return snapshot.take(home, self.place.visible)
 
     # --- the tool --------------------------------------------------------------------------------------------------
 
@@ -315,7 +326,7 @@ class Rig:
     ) -> bool:
         """Expect that lftp lists, downloads and uploads; whether it does."""
         outcome = self.meet(home, spec_of(certificate, **fields), host=host, cwd=cwd, run=run, called=called)
-        return self.expect(outcome.verdict == "accepted", f"lftp {', '.join(run)}s with {called}", _came_to(outcome))
+        return self.expect(outcome.verdict == "accepted", f"lftp {_tasks(run)} with {called}", _came_to(outcome))
 
     def refuses(
         self,
@@ -338,6 +349,11 @@ class Rig:
         """lftp's settings in effect, by name and closure."""
         with self.copy(home) as copy:
             return read_back(self.place.client(self._lftp, copy), copy, names)
+
+    def outside(self, home: Home, path: Path) -> Path | None:
+        """Where a file is that the tool and lftp see at a path; None if it is in no folder of theirs."""
+        inside = home.seen(home.root)
+        return home.root / path.relative_to(inside) if path.is_relative_to(inside) else None
 
     # --- the record ------------------------------------------------------------------------------------------------
 
@@ -389,9 +405,15 @@ def write(path: Path, data: bytes) -> None:
         raise HarnessError(f"cannot write {path}: {error.strerror}; make room, or set TMPDIR") from error
 
 
+def _tasks(run: Sequence[str]) -> str:
+    words = [{"list": "lists", "get": "downloads", "put": "uploads"}[each] for each in run]
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
 def _came_to(outcome: Outcome) -> str:
     from ftps_harness.report.plain import verdict_words
 
     words = verdict_words(outcome.verdict, outcome.reasons, outcome.exposed, outcome.to)
-    why = "; ".join(outcome.contradictions) or outcome.message.partition("\n")[0]
+    said = "" if outcome.reasons or outcome.exposed else outcome.message.partition("\n")[0]
+    why = "; ".join(outcome.contradictions) or said
     return f"{words} ({why})" if why else words

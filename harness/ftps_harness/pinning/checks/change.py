@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ftps_harness.pinning.certificates import KINDS, own, twin
+from ftps_harness.pinning.certificates import KINDS, own, renewed, twin
 
 if TYPE_CHECKING:
     from ftps_harness.pinning.rig import Rig
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def change_refused(rig: Rig) -> None:
     """The same subject and serial with another key, for each kind of key; standard input is at its end."""
-    for key in KINDS:
+    for key in rig.cases(KINDS):
         old = own(key=key)
         home = rig.pinned(old)
         new = twin(old)
@@ -47,7 +47,7 @@ def _nobody(rig: Rig) -> int:
 
 def fingerprint_shown(rig: Rig) -> None:
     """In any of the spellings in use: upper or lower case, with or without colons."""
-    for key in KINDS:
+    for key in rig.cases(KINDS):
         certificate = own(key=key)
         home = rig.home()
         rig.serve(certificate)
@@ -74,3 +74,16 @@ def fingerprint_expected(rig: Rig) -> None:
     ran = rig.pin(home, how="fingerprint", sha256=certificate.sha256)
     rig.expect(not ran.ok, "a non-zero exit code: it is another certificate's fingerprint", ran.ended)
     rig.expect(ran.untouched, "nothing is written", "something is: see the diff")
+
+
+def renewal_told(rig: Rig) -> None:
+    """A new certificate with the same key, and one with another key: what the tool says of each."""
+    old = own()
+    home = rig.pinned(old)
+    rig.serve(renewed(old))
+    renewal = rig.pin(rig.copy(home))
+    rig.serve(twin(old))
+    change = rig.pin(rig.copy(home))
+    said = re.compile(rb"renew|same (public )?key|key (is|has) (the same|not changed)", re.IGNORECASE)
+    rig.expect(said.search(renewal.output) is not None, "a renewal with the same key is told as that", "no word of it")
+    rig.expect(said.search(change.output) is None, "a certificate with another key is no renewal", "it is called one")

@@ -13,13 +13,20 @@ if TYPE_CHECKING:
     from ftps_harness.pinning.rig import Rig
 
 _FINGERPRINT: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
+_SWITCHES: Final = (
+    "set ssl:verify-certificate no",
+    "set ssl:verify-certificate/* off",
+    f"set ssl:verify-certificate/{HOST} no",
+    "set ssl:verify no",
+)
+
 _NO: Final = re.compile(r"[nNfF0-]|[oO][fF]")
 """How lftp reads a boolean that is off (docs/lftp.md)."""
 
 
 def connects(rig: Rig) -> None:
     """Each kind of key, and each folder to start from."""
-    for key in KINDS:
+    for key in rig.cases(KINDS):
         certificate = own(key=key)
         home = rig.pinned(certificate)
         rig.accepts(home, certificate, called=f"the genuine server ({key}), from HOME")
@@ -30,7 +37,7 @@ def connects(rig: Rig) -> None:
 
 def impostor_refused(rig: Rig) -> None:
     """The genuine server is accepted, and whoever has another key is not."""
-    for key in KINDS:
+    for key in rig.cases(KINDS):
         certificate = own(key=key)
         home = rig.pinned(certificate)
         rig.accepts(home, certificate, run=("list",))
@@ -53,12 +60,7 @@ def verification_on(rig: Rig) -> None:
     home = rig.pinned(certificate)
     _verifies(rig, "verification is on for every host", home)
     rig.refuses(home, own(OTHER), host=OTHER, called="an impostor of another host")
-    for line in (
-        "set ssl:verify-certificate no",
-        "set ssl:verify-certificate/* off",
-        f"set ssl:verify-certificate/{HOST} no",
-        "set ssl:verify no",
-    ):
+    for line in rig.cases(_SWITCHES):
         home = rig.home({".lftp/rc": f"{line}\n".encode()})
         rig.serve(certificate)
         ran = rig.pin(home)
@@ -128,7 +130,7 @@ def usable_or_told(rig: Rig) -> None:
         "expired": issue({"own": replace(usual, not_before="-30d", not_after="-1d")})["own"],
         "not yet valid": issue({"own": replace(usual, not_before="+2d", not_after="+30d")})["own"],
     }
-    for what, certificate in cases.items():
+    for what, certificate in rig.cases(cases.items()):
         home = rig.home()
         rig.serve(certificate)
         ran = rig.pin(home)

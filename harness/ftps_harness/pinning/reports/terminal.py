@@ -50,6 +50,10 @@ class Terminal:
         with Progress(self.console, total) as bar:
             yield bar
 
+    def waiting(self, what: str) -> contextlib.AbstractContextManager[object]:
+        """Say what is being done on a live terminal; nothing elsewhere."""
+        return self.console.status(harmless(what)) if self._live else contextlib.nullcontext()
+
     def report(self, report: Report) -> None:
         """The answer, then everything behind it."""
         if report.problem:

@@ -70,6 +70,7 @@ class Sealed:
     Attributes:
         authority: The only one in the system's trust store; it can issue what clients without a pin trust.
         names: Further host names that lead to the lab.
+        visible: The folders of programs that stay visible; those below /tmp are made in each program's own /tmp.
     """
 
     name = "sealed"
@@ -88,6 +89,7 @@ class Sealed:
             replaced = _system_files(self._system)
             self._write_hosts()
             visible = {str(folder) for path in programs for each in (path, path.resolve()) for folder in _folders(each)}
+            self.visible = tuple(map(Path, sorted(visible)))
             self._sandbox = stack.enter_context(
                 Sandbox(self.parent, visible=sorted(visible), replaced={"/etc/hosts": str(self._hosts), **replaced})
             )

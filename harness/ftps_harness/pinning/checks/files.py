@@ -1,0 +1,176 @@
+"""Links, modes, leftovers, odd paths: what a tool does to the files around its pin."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.pinning.certificates import HOST, own, twin
+
+if TYPE_CHECKING:
+    from ftps_harness.pinning.rig import Ran, Rig
+    from ftps_harness.sandbox.home import Home
+    from ftps_lab.certificates import Certificate
+
+_LEFTOVER: Final = re.compile(
+    r"(~|\.(bak|backup|old|orig|tmp|temp|new|swp|swo|part|lock|lck)(\.\w+)?)$|(^|/)(tmp\.|\.#|#)[^/]*$|\.tmp\.",
+    re.IGNORECASE,
+)
+"""Names that temporary files, backups and locks have."""
+
+_SECRET: Final = "correct-horse-battery"  # noqa: S105 - nobody's
+
+
+def links_kept(rig: Rig) -> None:
+    """An rc that is a link, a pin that is one, and an rc that may not be written."""
+    old, new = own(), own()
+    home = rig.home({"dotfiles/lftp": b"# mine\n"})
+    home.dot_lftp.mkdir(mode=0o700)
+    (home.dot_lftp / "rc").symlink_to("../dotfiles/lftp")
+    rig.serve(old)
+    ran = rig.pin(home)
+    rig.expect(ran.ok, "exit code 0 where the rc is a symbolic link", ran.ended)
+    _is_link(rig, ran, "~/.lftp/rc")
+    rig.expect("~/dotfiles/lftp" in ran.before.changed(ran.after), "the file behind the link is written", "it is not")
+    rig.accepts(home, old, run=("list",))
+    for _ in rig.cases(("a read-only rc",)):
+        home = rig.home({".lftp/rc": b"# mine\n"})
+        (home.dot_lftp / "rc").chmod(0o444)
+        ran = rig.pin(home)
+        same = ran.before.entries["~/.lftp/rc"].state == ran.after.entries["~/.lftp/rc"].state
+        rig.expect(not ran.ok and same, "a read-only rc is reported with a non-zero exit code, and stays", ran.ended)
+    if rig.tool.repin:
+        _pin_that_is_a_link(rig, rig.pinned(old), new)
+
+
+def _pin_that_is_a_link(rig: Rig, home: Home, new: Certificate) -> None:
+    """Whatever holds the certificate is moved away, and a link put in its place; then the pin is replaced."""
+    files = [path for path, data in rig.snapshot(home).files().items() if b"BEGIN CERTIFICATE" in data]
+    (home.home / "dotfiles").mkdir()
+    for number, path in enumerate(files):
+        pin = home.home / path.removeprefix("~/")
+        pin.rename(home.home / "dotfiles" / f"pin-{number}")
+        pin.symlink_to(f"{'../' * (len(pin.relative_to(home.home).parts) - 1)}dotfiles/pin-{number}")
+    rig.serve(new)
+    ran = rig.pin(home, how="repin")
+    if not ran.ok:
+        rig.expect(bool(ran.output.strip()), "a sentence that says why a linked pin is not replaced", "no output")
+        return
+    for path in files:
+        if path in ran.after.entries:  # a tool may name its files after what they hold
+            _is_link(rig, ran, path)
+    rig.accepts(home, new, run=("list",))
+
+
+def _is_link(rig: Rig, ran: Ran, path: str) -> None:
+    entry = ran.after.entries.get(path)
+    kind = entry.kind if entry is not None else "not there"
+    rig.expect(kind == "link", f"{path} is still a symbolic link", f"it is {kind}")
+
+
+def private_files(rig: Rig) -> None:
+    """New files, and an rc with each of several modes."""
+    certificate = own()
+    home = rig.pinned(certificate)
+    for path, entry in rig.snapshot(home).entries.items():
+        if entry.kind in {"file", "folder"} and path.startswith("~/"):
+            rig.expect(not entry.mode & 0o077, f"{path} is new, and only its owner's", f"mode {entry.mode:04o}")
+    for mode in rig.cases((0o600, 0o640, 0o644)):
+        home = rig.home({".lftp/rc": b"# mine\n"})
+        (home.dot_lftp / "rc").chmod(mode)
+        rig.serve(certificate)
+        ran = rig.pin(home)
+        entry = ran.after.entries["~/.lftp/rc"]
+        rig.expect(
+            entry.mode | mode == mode, f"an rc with mode {mode:04o} is open to nobody else", f"mode {entry.mode:04o}"
+        )
+
+
+def no_leftovers(rig: Rig) -> None:
+    """After a run that pins, one that changes nothing, and one that refuses."""
+    certificate = own()
+    home = rig.pinned(certificate)
+    first = rig.snapshot(home)
+    _nothing_left(rig, rig.log.last, "that pins")
+    for what, shown in rig.cases((("again", certificate), ("with a changed certificate", twin(certificate)))):
+        rig.serve(shown)
+        ran = rig.pin(home)
+        new = sorted(set(ran.after.entries) - set(first.entries))
+        rig.expect(not new, f"no new file after a run {what}", ", ".join(new))
+        _nothing_left(rig, ran, what)
+
+
+def _nothing_left(rig: Rig, ran: Ran | None, what: str) -> None:
+    assert ran is not None  # it has run
+    new = [
+        path for path in ran.before.changed(ran.after) if path not in ran.before.entries and path in ran.after.entries
+    ]
+    left = [
+        path
+        for path in new
+        if not path.startswith("~/") or (ran.after.entries[path].kind == "file" and _is_leftover(path, ran))
+    ]
+    rig.expect(not left, f"no temporary file, backup or lock after a run {what}", ", ".join(left))
+
+
+def _is_leftover(path: str, ran: Ran) -> bool:
+    return _LEFTOVER.search(path) is not None or not ran.after.entries[path].data
+
+
+def home_respected(rig: Rig) -> None:
+    """Started in another folder, in ~/.lftp, and where nothing can be written."""
+    certificate = own()
+    for where in ("elsewhere", "~/.lftp", "/"):
+        home = rig.home()
+        if where == "~/.lftp":
+            home.dot_lftp.mkdir(mode=0o700)
+        folders = {"elsewhere": home.seen(home.elsewhere), "~/.lftp": home.seen(home.dot_lftp), "/": Path("/")}
+        rig.serve(certificate)
+        ran = rig.pin(home, cwd=folders[where])
+        rig.expect(ran.ok, f"exit code 0 when it is started in {where}", ran.ended)
+        outside = [path for path in ran.before.changed(ran.after) if not path.startswith("~/")]
+        rig.expect(not outside, "nothing is written outside HOME", ", ".join(outside))
+        rig.accepts(home, certificate, run=("list",), called=f"the genuine server, the tool started in {where}")
+
+
+def odd_paths(rig: Rig) -> None:
+    """HOMEs with letters that are not ASCII, with a blank, and with quotes."""
+    certificate = own()
+    for path, must_work in (("/home/jürgen-Ω", True), ("/home/back up", False), ('/home/o\'neil "x"', False)):
+        home = rig.home()
+        home.shown = {path: "home"}
+        rig.serve(certificate)
+        ran = rig.pin(home)
+        if must_work or ran.ok:
+            rig.expect(ran.ok, f"exit code 0 with HOME={path}", ran.ended)
+            rig.accepts(home, certificate, run=("list",), called=f"the genuine server, with HOME={path}")
+        else:
+            rig.expect(bool(ran.output.strip()), f"a sentence that says why not with HOME={path}", "no output at all")
+            rig.expect(ran.untouched, "nothing is written where lftp would not read it", "something is: see the diff")
+
+
+def no_secrets(rig: Rig) -> None:
+    """HOME holds a password for this host, and the server writes down who logs in."""
+    certificate = own()
+    seeds = {
+        ".netrc": f"machine {HOST} login me password {_SECRET}\n".encode(),
+        ".lftp/bookmarks": f"backup ftp://me:{_SECRET}@{HOST}/\n".encode(),
+    }
+    home = rig.home(seeds)
+    for name in seeds:
+        (home.home / name).chmod(0o600)
+    for what, shown in (("first", certificate), ("with a changed certificate", twin(certificate))):
+        rig.serve(shown)
+        rig.session.server.record()
+        ran = rig.pin(home)
+        told = rig.session.server.finish().testimony
+        logins = [f"{each.user} with a password" for each in told.credentials]
+        rig.expect(not logins, "no login before the certificate is compared", ", ".join(logins))
+        rig.expect(_SECRET.encode() not in ran.output, "no password in the output", "it is there")
+        changed = set(ran.before.changed(ran.after))
+        files = {path: data for path, data in ran.after.files("").items() if path in changed}
+        with_secret = [path for path, data in files.items() if _SECRET.encode() in data]
+        rig.expect(not with_secret, "no password in what was written", ", ".join(with_secret))
+        with_key = [path for path, data in files.items() if b"PRIVATE KEY" in data]
+        rig.expect(not with_key, f"no private key in what was written ({what})", ", ".join(with_key))

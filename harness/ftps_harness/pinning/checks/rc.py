@@ -1,0 +1,128 @@
+"""What a tool does to the rc that it finds."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.pinning.certificates import HOST, OTHER, own, twin
+from ftps_harness.pinning.rig import write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ftps_harness.pinning.rig import Ran, Rig
+    from ftps_harness.sandbox.home import Home
+    from ftps_lab.certificates import Certificate
+
+_ORDINARY: Final = b"# mine\nset net:timeout 20\n\n  # indented\nset xfer:clobber on   \n\talias ll cls -l\n"
+
+_SEEDS: Final = {
+    "comments, blanks and aliases": _ORDINARY,
+    "no final newline": _ORDINARY.rstrip(b"\n"),
+    "lines that end in CRLF": _ORDINARY.replace(b"\n", b"\r\n"),
+    "a byte-order mark": b"\xef\xbb\xbf" + _ORDINARY,
+    "bytes that are no UTF-8": b"# caf\xe9 \xff\xfe\n" + _ORDINARY,
+    "10,000 lines": b"".join(b"# line %d\n" % number for number in range(10_000)) + _ORDINARY,
+}
+
+
+def rc_preserved(rig: Rig) -> None:
+    """Each rc is still there, byte for byte, around what the tool added."""
+    certificate = own()
+    for what, seed in rig.cases(_SEEDS.items()):
+        home = rig.home({".lftp/rc": seed})
+        rig.serve(certificate)
+        ran = rig.pin(home)
+        told = not ran.ok and ran.untouched and bool(ran.output.strip())
+        kept = _kept(seed, ran.after.files().get("~/.lftp/rc", b""))
+        rig.expect(kept, f"every byte of an rc with {what} is still there", "not: see the diff")
+        if seed == _ORDINARY or not told:
+            rig.expect(ran.ok, f"exit code 0 with {what}", ran.ended)
+            rig.accepts(home, certificate, run=("list",), called=f"the genuine server, the rc having {what}")
+
+
+def _kept(old: bytes, new: bytes) -> bool:
+    """Whether every line of the old text is in the new one, in order; the last one may have been ended."""
+    lines, left = new.splitlines(keepends=True), old.splitlines(keepends=True)
+    if left and not left[-1].endswith(b"\n"):
+        left[-1] += b"\n"
+        lines = [*lines[:-1], lines[-1] + (b"" if lines[-1].endswith(b"\n") else b"\n")] if lines else []
+    wanted = iter(lines)
+    return all(any(line == other for other in wanted) for line in left)
+
+
+def idempotent(rig: Rig) -> None:
+    """Run twice, with nothing in HOME and with an rc."""
+    certificate = own()
+    for seed in rig.cases(({}, {".lftp/rc": _ORDINARY})):
+        home = rig.pinned(certificate, seed)
+        ran = rig.pin(home)
+        rig.expect(ran.ok, "exit code 0 for a second run", ran.ended)
+        rig.expect(ran.untouched, "a second run changes nothing", "it does: see the diff")
+
+
+def two_hosts(rig: Rig) -> None:
+    """One after the other, and the first once more."""
+    first, second = own(HOST), own(OTHER)
+    home = rig.pinned(first)
+    rig.serve(second, host=OTHER)
+    ran = rig.pin(home, OTHER)
+    rig.expect(ran.ok, "exit code 0 for a second host", ran.ended)
+    rig.accepts(home, first, run=("list",), called=f"{HOST}, pinned first")
+    rig.accepts(home, second, host=OTHER, run=("list",), called=f"{OTHER}, pinned second")
+
+
+def opposing_lines(rig: Rig) -> None:
+    """Lines that undo a pin, wherever lftp reads them; a tool's own lines, commented out."""
+    off = b"set ssl:verify-certificate no\n"
+    certificate = own()
+    for path in (".lftprc", ".lftp/rc"):
+        home = rig.home({path: off})
+        rig.serve(certificate)
+        _undone_or_told(rig, home, certificate, rig.pin(home), f"~/{path} switches verification off")
+    for what, changed in _EDITS.items():
+        home = rig.pinned(certificate)
+        path = home.home / _rc_of(rig, home)
+        write(path, changed(path.read_bytes()))
+        _undone_or_told(rig, home, certificate, rig.pin(home), what)
+    home = rig.home({".config/lftp/rc": b"set net:timeout 77\n"})
+    rig.serve(certificate)
+    ran = rig.pin(home)
+    if ran.ok:
+        timeout = rig.settings(home, "net:timeout").get("net:timeout", {}).get("")
+        rig.expect(timeout == "77", "~/.config/lftp/rc still counts", f"net:timeout is {timeout}, not 77: it is hidden")
+        rig.accepts(home, certificate, run=("list",), called="the genuine server, beside ~/.config/lftp/rc")
+    else:
+        rig.expect(bool(ran.output.strip()), "a sentence that names ~/.config/lftp/rc", "no output at all")
+    home = rig.home({".config/lftp/rc": off})
+    rig.serve(certificate)
+    _undone_or_told(rig, home, certificate, rig.pin(home), "~/.config/lftp/rc switches verification off")
+
+
+def _commented(rc: bytes) -> bytes:
+    return re.sub(rb"(?m)^(?=[ \t]*set\b)", b"# ", rc)
+
+
+_EDITS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "a line after the tool's own switches verification off": lambda rc: rc + b"set ssl:verify-certificate no\n",
+    "a line after the tool's own takes the pin away": lambda rc: (
+        rc + b'set ssl:ca-file "/nowhere"\n' + b"set ssl:verify-certificate/* yes\n"
+    ),
+    "the tool's own lines are commented out": _commented,
+}
+
+
+def _rc_of(rig: Rig, home: Home) -> str:
+    """The rc that the tool wrote to, by its path below HOME."""
+    files = rig.snapshot(home).files()
+    return next((name for name in (".lftp/rc", ".config/lftp/rc", ".lftprc") if f"~/{name}" in files), ".lftp/rc")
+
+
+def _undone_or_told(rig: Rig, home: Home, certificate: Certificate, ran: Ran, what: str) -> None:
+    """A tool that ends with exit code 0 must have made it right; any other must say why it did not."""
+    if not ran.ok:
+        rig.expect(bool(ran.output.strip()), f"a sentence that says why: {what}", "no output at all")
+        return
+    rig.accepts(home, certificate, run=("list",), called=f"the genuine server, after: {what}")
+    rig.refuses(home, twin(certificate), called=f"an impostor, after: {what}")

@@ -1,0 +1,196 @@
+"""Tools of ours, one right and the others wrong in one way each, that every run begins with.
+
+A harness that misses a planted flaw says nothing about the tool under test: then the run ends, exit code 3. Each wrong
+tool is the right one with a single change, so that nothing else can be what was noticed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from ftps_harness.pinning.check import Checker
+from ftps_harness.pinning.command import PinningTool
+from ftps_harness.pinning.contract import by_id
+from ftps_harness.play.pool import play_all
+from ftps_lab.temporary import Folder, wanted_place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.pinning.check import Result
+    from ftps_harness.pinning.contract import Requirement
+    from ftps_harness.play.places.sealed import SealedPlaces
+
+_SECONDS: Final = 10.0
+"""That one run of a planted tool may take; it takes 50 ms."""
+
+RIGHT: Final = r"""#!/bin/sh
+set -eu
+umask 077
+host=$1 port=$2 home=$HOME
+pem=$(echo QUIT | openssl s_client -starttls ftp -connect "$host:$port" -servername "$host" 2>/dev/null | openssl x509)
+printf '%s\n' "$pem" | openssl x509 -noout -fingerprint -sha256
+mkdir -p "$home/.lftp"
+pins=$home/.lftp/pins.crt
+rc=$(readlink -f "$home/.lftp/rc")
+[ ! -e "$rc" ] || [ -w "$rc" ] || { echo "$rc is read-only" >&2; exit 3; }
+line="set ssl:ca-file \"$pins\""
+known=$(grep -A99 "^# $host\$" "$pins" 2>/dev/null | sed -n '2,/END/p')
+if [ "$known" != "$pem" ]; then
+    [ -z "$known" ] || { echo "the certificate of $host has changed" >&2; exit 1; }
+    { cat "$pins" 2>/dev/null || :; printf '# %s\n%s\n' "$host" "$pem"; } >"$pins.new"
+    mv "$pins.new" "$pins"
+fi
+if ! grep -qxF "$line" "$rc" 2>/dev/null; then
+    { cat "$rc" 2>/dev/null || :; printf '%s\n' "$line"; } >"$rc.new"
+    mv "$rc.new" "$rc"
+fi
+"""
+"""A right tool, as far as `WRONG` goes: it takes no care of anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One change that makes a wrong tool of the right one.
+
+    Attributes:
+        breaks: The requirement that it breaks.
+        old: What is replaced, once.
+        new: What stands there instead.
+    """
+
+    breaks: str
+    old: str
+    new: str
+
+    @property
+    def tool(self) -> str:
+        """The wrong tool's text."""
+        assert RIGHT.count(self.old) == 1, f"{self.old!r} must stand in the right tool once"
+        return RIGHT.replace(self.old, self.new)
+
+
+WRONG: Final = (
+    Flaw("impostor-refused", """line="set ssl:ca-file""", """line="set ssl:verify-certificate no; set ssl:cert-file"""),
+    Flaw("connects", r"\"$pins\"", "pins.crt"),
+    Flaw("name-check-on", "set ssl:ca-file", "set ssl:check-hostname no; set ssl:ca-file"),
+    Flaw("change-refused", "exit 1; }", "}"),
+    Flaw("fingerprint-shown", "-fingerprint -sha256", "-fingerprint -sha1"),
+    Flaw("rc-preserved", """cat "$rc" 2>""", """grep -v '^#' "$rc" 2>"""),
+    Flaw("idempotent", "if ! grep -qxF", "if true || grep -qxF"),
+    Flaw("two-hosts", """cat "$pins" 2>/dev/null || :;""", ":;"),
+    Flaw("links-kept", """rc=$(readlink -f "$home/.lftp/rc")""", "rc=$home/.lftp/rc"),
+    Flaw("private-files", "umask 077", "umask 0"),
+    Flaw("no-leftovers", """mkdir -p "$home/.lftp\"""", """mkdir -p "$home/.lftp"; printf '%s' "$pem" >/tmp/pem"""),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One planted tool and one requirement: what must come of it."""
+
+    tool: PinningTool
+    requirement: Requirement
+    breaks: bool
+
+    @property
+    def id(self) -> str:
+        """As it stands in a sentence."""
+        return f"{'a tool that breaks' if self.breaks else 'a right tool, which keeps'} {self.requirement.id}"
+
+    def problem(self, result: Result) -> str:
+        """Why this harness cannot be trusted; empty if it can."""
+        if result.status == ("fail" if self.breaks else "pass"):
+            return ""
+        why = f" ({result.why})" if result.why else ""
+        return f"{self.id}: {result.status}{why}"
+
+
+class Planted:
+    """The planted tools on disk. A context manager.
+
+    Raises:
+        HarnessError: They cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Folder("planted", wanted_place())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.close()
+
+    @property
+    def path(self) -> Path:
+        """Where they are: a sandbox must show it."""
+        return self._folder.path
+
+    def cases(self) -> Sequence[Case]:
+        """Each wrong tool with what it breaks, and the right one with all of that."""
+        right = self._written("right", RIGHT)
+        found = []
+        for flaw in WRONG:
+            requirement = by_id(flaw.breaks)
+            if requirement is not None:
+                found.append(Case(self._written(flaw.breaks, flaw.tool), requirement, breaks=True))
+                found.append(Case(right, requirement, breaks=False))
+        return found
+
+    def _written(self, name: str, text: str) -> PinningTool:
+        path = self.path / name
+        path.write_text(text, "utf-8")
+        path.chmod(0o700)
+        return PinningTool((str(path), "{host}", "{port}"))
+
+
+def self_check(planted: Planted, client: Lftp, places: SealedPlaces, jobs: int) -> str:
+    """Hold the planted tools against what they break.
+
+    Args:
+        planted: The tools.
+        client: The lftp that judges.
+        places: Where; they must show the planted tools' folder.
+        jobs: How many at a time.
+
+    Returns:
+        Why this harness says nothing about a tool on this machine, a sentence; empty if all were told apart.
+
+    Raises:
+        HarnessError: Nothing can be run.
+        KeyboardInterrupt: It was interrupted.
+    """
+
+    def play(case: Case) -> Judged:
+        checker = Checker(case.tool, client, places, _SECONDS, {}, quick=True)
+        return Judged(case.problem(checker.play(case.requirement)))
+
+    played = play_all(planted.cases(), play, _Silent(), jobs=jobs)
+    if played.interrupted:
+        raise KeyboardInterrupt
+    wrong = [each.problem for each in played.results if each.problem]
+    if not wrong:
+        return ""
+    return f"the tools that are planted in every run were not told apart, so nothing was tried: {'; '.join(wrong)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came of one planted tool, as the pool takes it."""
+
+    problem: str
+    status: str = "pass"
+
+
+class _Silent:
+    """Nobody is told of planted tools."""
+
+    def started(self, case: Case) -> None:
+        """One begins."""
+
+    def finished(self, judged: Judged) -> None:
+        """One ended."""

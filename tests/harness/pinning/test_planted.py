@@ -1,0 +1,68 @@
+"""The harness checks itself first: a flaw that is planted and not found ends the run."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.pinning.conftest import TOOLS
+
+from ftps_harness.cli import call
+from ftps_harness.pinning import planted
+from ftps_harness.pinning.checks import change, trust
+from ftps_harness.pinning.contract import by_id
+from ftps_harness.play.places.sealed import SealedPlaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.pinning.rig import Rig
+
+COMMAND = ("pin-check", "--only", "fingerprint-shown", "--json", "-", "--", str(TOOLS / "small.sh"), "{host}", "{port}")
+
+
+@pytest.fixture
+def places(client: Lftp, sealed_here: None) -> Iterator[tuple[planted.Planted, SealedPlaces]]:
+    with planted.Planted() as tools, SealedPlaces([client.path, tools.path / "right"]) as found:
+        yield tools, found
+
+
+def test_each_wrong_tool_differs_from_the_right_one_in_one_place() -> None:
+    assert len(planted.WRONG) >= 8
+    for flaw in planted.WRONG:
+        assert flaw.tool != planted.RIGHT
+        assert by_id(flaw.breaks) is not None
+
+
+def test_all_are_told_apart_within_seconds(places: tuple[planted.Planted, SealedPlaces], client: Lftp) -> None:
+    began = time.monotonic()
+    assert planted.self_check(places[0], client, places[1], 2) == ""
+    assert time.monotonic() - began < 15  # `make bench` holds it to three seconds
+
+
+def test_a_harness_that_notices_nothing_says_so(
+    sealed_here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def blind(rig: Rig) -> None:
+        rig.expect(True, "anything", "anything")
+
+    monkeypatch.setattr(trust, "impostor_refused", blind)
+    assert call(COMMAND) == 3
+    out, err = capsys.readouterr()
+    assert json.loads(out)["requirements"] == []
+    assert "not told apart" in err
+    assert "a tool that breaks impostor-refused: pass" in " ".join(err.split())
+
+
+def test_a_harness_that_blames_everybody_says_so(
+    sealed_here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def harsh(rig: Rig) -> None:
+        rig.expect(False, "nothing", "anything")
+
+    monkeypatch.setattr(change, "fingerprint_shown", harsh)
+    assert call(COMMAND) == 3
+    assert "which keeps fingerprint-shown: fail" in " ".join(capsys.readouterr().err.split())
