@@ -83,8 +83,8 @@ def opposing_lines(rig: Rig) -> None:
         _undone_or_told(rig, home, certificate, rig.pin(home), f"~/{path} switches verification off")
     for what, changed in _EDITS.items():
         home = rig.pinned(certificate)
-        path = home.home / _rc_of(rig, home)
-        write(path, changed(path.read_bytes()))
+        found = home.home / _rc_of(rig, home)
+        write(found, changed(found.read_bytes()))
         _undone_or_told(rig, home, certificate, rig.pin(home), what)
     home = rig.home({".config/lftp/rc": b"set net:timeout 77\n"})
     rig.serve(certificate)
