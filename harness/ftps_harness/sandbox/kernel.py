@@ -12,6 +12,10 @@ import signal
 import socket
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
@@ -35,12 +39,14 @@ _RTM_NEWROUTE, _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_CREATE = 24, 0x1, 0x4, 0x400
 _RT_TABLE_LOCAL, _RTPROT_BOOT, _RT_SCOPE_HOST, _RTN_LOCAL, _RTA_OIF = 255, 3, 254, 2, 4
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
-_SECCOMP_RET_ALLOW, _SECCOMP_RET_ERRNO = 0x7FFF0000, 0x00050000
-_BPF_LOAD, _BPF_AND, _BPF_EQUAL, _BPF_RETURN = 0x20, 0x54, 0x15, 0x06
-_AT_NUMBER, _AT_ARCHITECTURE = 0, 4
+_SECCOMP_SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 0x8, 0x20
+RET_KILL, RET_LISTENER, RET_ALLOW, RET_ERRNO = 0x80000000, 0x7FC00000, 0x7FFF0000, 0x00050000
+"""What a filter of system calls returns: kill the process, ask the listener, allow it, or an error (SECCOMP_RET_*)."""
+BPF_LOAD, BPF_AND, BPF_EQUAL, BPF_AT_LEAST, BPF_ANY_BIT, BPF_RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
+AT_NUMBER, AT_ARCHITECTURE = 0, 4
 """Where a filter of system calls finds the call's number and its architecture (seccomp(2), struct seccomp_data)."""
 
-_X32 = 0x40000000
+X32 = 0x40000000
 """The bit by which an x86-64 program asks for the system calls of x32."""
 
 _FORBIDDEN = {
@@ -126,16 +132,49 @@ def forbid_meddling() -> None:
     Raises:
         OSError: The kernel knows no filters.
     """
-    program = [(_BPF_LOAD, 0, 0, _AT_ARCHITECTURE)]
+    program = [(BPF_LOAD, 0, 0, AT_ARCHITECTURE)]
     for architecture, numbers in _FORBIDDEN.items():
-        program += [(_BPF_EQUAL, 0, len(numbers) + 4, architecture), (_BPF_LOAD, 0, 0, _AT_NUMBER)]
-        program += [(_BPF_AND, 0, 0, ~_X32 & 0xFFFFFFFF)]
-        program += [(_BPF_EQUAL, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
-        program += [(_BPF_RETURN, 0, 0, _SECCOMP_RET_ALLOW), (_BPF_RETURN, 0, 0, _SECCOMP_RET_ERRNO | errno.EPERM)]
-    program += [(_BPF_RETURN, 0, 0, _SECCOMP_RET_ALLOW)]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
-    order = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))
-    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, order, 0, 0), "prctl")
+        program += [(BPF_EQUAL, 0, len(numbers) + 4, architecture), (BPF_LOAD, 0, 0, AT_NUMBER)]
+        program += [(BPF_AND, 0, 0, ~X32 & 0xFFFFFFFF)]
+        program += [(BPF_EQUAL, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
+        program += [(BPF_RETURN, 0, 0, RET_ALLOW), (BPF_RETURN, 0, 0, RET_ERRNO | errno.EPERM)]
+    program += [(BPF_RETURN, 0, 0, RET_ALLOW)]
+    code = _code(program)
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _pointer(code), 0, 0), "prctl")
+
+
+def _code(program: Sequence[tuple[int, int, int, int]]) -> ctypes.Array[ctypes.c_char]:
+    return ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
+
+
+def _pointer(code: ctypes.Array[ctypes.c_char]) -> ctypes.Array[ctypes.c_char]:
+    """To a filter (struct sock_fprog), whose code must live as long."""
+    return ctypes.create_string_buffer(struct.pack("@HP", len(code) // 8, ctypes.addressof(code)))
+
+
+def at_argument(number: int) -> int:
+    """Where a filter of system calls finds the lower half of the call's argument, counted from 0."""
+    return 16 + 8 * number
+
+
+def listen_to_calls(seccomp: int, program: Sequence[tuple[int, int, int, int]]) -> int:
+    """Filter the system calls of this process and its children, and get a descriptor that is asked about some of them.
+
+    Args:
+        seccomp: The number of seccomp(2) here.
+        program: The filter: code, two jumps and a value for each instruction.
+
+    Raises:
+        OSError: The kernel refuses, or is older than 5.0.
+    """
+    code = _code(program)
+    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):  # before Linux 5.19 a signal may repeat a question
+        arguments = ctypes.c_long(seccomp), _SECCOMP_SET_MODE_FILTER, ctypes.c_ulong(flags), _pointer(code)
+        descriptor = _libc.syscall(*arguments)
+        if descriptor >= 0 or ctypes.get_errno() != errno.EINVAL:
+            break
+    _check(descriptor, "seccomp")
+    return int(descriptor)
 
 
 def fork_into(flags: int) -> tuple[int, int]:

@@ -24,6 +24,8 @@ from ftps_harness.errors import HarnessError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from ftps_harness.sandbox.changes import Changes
+
 OUTPUT_LIMIT = 16 * 1024 * 1024
 """Bytes kept of each stream; what comes after is read and dropped."""
 
@@ -76,6 +78,7 @@ class Finished:
         timed_out: It, or something that it had started, was still there at the time limit and was killed.
         seconds: From start until nothing of it was left.
         truncated: A stream was longer than `OUTPUT_LIMIT`.
+        changes: What it changed, if it was to be interrupted; else None.
     """
 
     exit_code: int | None
@@ -85,6 +88,7 @@ class Finished:
     stdout: bytes
     stderr: bytes
     truncated: bool = False
+    changes: Changes | None = None
 
 
 class Kept:

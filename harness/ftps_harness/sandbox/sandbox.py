@@ -22,6 +22,7 @@ import ftps_harness
 import ftps_lab
 from ftps_harness.errors import HarnessError
 from ftps_harness.sandbox import process
+from ftps_harness.sandbox.changes import CALLS_KEPT, Call, Changes
 from ftps_harness.sandbox.supervisor import MARK_PORT, MARK_SIZE, TOKEN_SIZE
 from ftps_lab.errors import LabError
 from ftps_lab.temporary import Folder, wanted_place
@@ -30,6 +31,7 @@ from ftps_lab.wire.capture import Capture
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ftps_harness.sandbox.changes import Interrupt
     from ftps_lab.remote.handle import RemoteHost
     from ftps_lab.wire import Traffic
 
@@ -178,6 +180,7 @@ class Sandbox:
         timeout: float,
         folder: str,
         shown: Mapping[str, str] | None = None,
+        interrupt: Interrupt | None = None,
     ) -> process.Finished:
         """Run a program in it to its end, and everything that it starts.
 
@@ -190,12 +193,21 @@ class Sandbox:
             timeout: Seconds until whatever is left is killed.
             folder: Name of the folder below `folder` that is its own: `view.INSIDE` for it.
             shown: Absolute paths at which parts of that folder are shown too, by their names in it.
+            interrupt: Count its changes to files of that folder, and interrupt it at one of them; the result's
+                `changes` says what happened.
 
         Raises:
             HarnessError: It cannot be started, or the sandbox has ended.
             Interrupted: This thread's `INTERRUPTION` asked for the end.
         """
-        order = {"argv": list(argv), "env": dict(env), "cwd": str(cwd), "folder": folder, "shown": dict(shown or {})}
+        order = {
+            "argv": list(argv),
+            "env": dict(env),
+            "cwd": str(cwd),
+            "folder": folder,
+            "shown": dict(shown or {}),
+            "interrupt": interrupt and {"at": interrupt.at, "how": interrupt.how, "kept": CALLS_KEPT},
+        }
         with _Running(self._send, order) as running:
             return running.finish(timeout)
 
@@ -341,6 +353,7 @@ class _Running:
             send(b"R", [file.fileno(), *ends, leash])
             self._stack = stack.pop_all()
         self._argv = order["argv"]
+        self._counts = order["interrupt"] is not None
 
     def __enter__(self) -> Self:
         return self
@@ -366,7 +379,15 @@ class _Running:
             stdout=self._kept[0].data,
             stderr=self._kept[1].data,
             truncated=self._kept[0].truncated or self._kept[1].truncated,
+            changes=self._changes() if self._counts else None,
         )
+
+    def _changes(self) -> Changes:
+        """What it changed, as the first process of its namespace told."""
+        said = [json.loads(line) for line in self._kept[2].data.splitlines()]
+        calls = tuple(Call(each["call"], each["path"], each["effect"]) for each in said if "call" in each)
+        counted = next((each["counted"] for each in said if "counted" in each), len(calls))
+        return Changes(calls, counted)
 
     def _code(self, *, timed_out: bool) -> int | None:
         """The program's exit code, less than 0 for a signal; None when we ended it."""

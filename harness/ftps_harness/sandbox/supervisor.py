@@ -28,6 +28,8 @@ from ftps_harness.sandbox import kernel, view
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ftps_harness.sandbox.interruption import Trap
+
 MARK_PORT = 9
 """Discard (RFC 863): where marks go, and nothing of a scenario does."""
 
@@ -85,6 +87,8 @@ def _first_process(owner: socket.socket, order: dict[str, Any], token: bytes) ->
         doing = "a capture of its loopback"
         capture = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # bound by its owner, when its ring is there
         _start_agent(order)  # which sees the file system as it is
+        from ftps_harness.sandbox import interruption  # noqa: F401 - its file is not visible once a program asks for it
+
         doing = "a read-only view of the file system (Linux 5.12 or newer)"
         kernel.unshare(kernel.CLONE_NEWNS)
         view.enter_shared(order["folder"], order["visible"], order["replaced"])
@@ -258,11 +262,15 @@ def _first_of_program(order_file: int, out: int, err: int, told: int, visible: l
     view.enter_own(order["folder"], visible, order["shown"])
     # Read-only: what runs as root owns the kernel's settings in it, those of this machine too.
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY)
+    trap = _trap(order, told) if order["interrupt"] else None
     program = os.fork()
     if program == 0:
-        _tell(told, lambda: _execute(order, out, err))
+        _tell(told, lambda: _execute(order, out, err, trap))
     os.close(out)
     os.close(err)
+    if trap is not None:
+        trap.serve(program)
+        return
     while True:
         try:
             process, status = os.wait()
@@ -273,7 +281,15 @@ def _first_of_program(order_file: int, out: int, err: int, told: int, visible: l
             os.write(told, json.dumps({"code": code}).encode() + b"\n")
 
 
-def _execute(order: dict[str, Any], out: int, err: int) -> None:
+def _trap(order: dict[str, Any], told: int) -> Trap:
+    from ftps_harness.sandbox.interruption import Trap
+
+    return Trap(order["interrupt"], (view.INSIDE, *order["shown"]), told)
+
+
+def _execute(order: dict[str, Any], out: int, err: int, trap: Trap | None) -> None:
     os.chdir(order["cwd"])
     nothing = os.open(os.devnull, os.O_RDONLY)
+    if trap is not None:
+        trap.enter()
     _become(order["argv"], order["env"], [nothing, out, err])

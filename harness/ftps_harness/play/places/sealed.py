@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.sandbox import process
+    from ftps_harness.sandbox.changes import Interrupt
     from ftps_harness.scenario import Step
     from ftps_lab.certificates import Certificate
     from ftps_lab.interface import Server, ServerSpec
@@ -166,6 +167,10 @@ class Sealed:
         """Starts inside, with that HOME at the path where every HOME is there."""
         return _Starter(self._sandbox, home.root, home.shown)
 
+    def interrupting(self, home: Home, interrupt: Interrupt) -> process.Starter:
+        """As `starter`, with changes to files of `home` counted, and the program interrupted at one of them."""
+        return _Starter(self._sandbox, home.root, home.shown, interrupt)
+
     def write_system_rc(self, data: bytes) -> None:
         """Make this the system's rc (/etc/lftp.conf), which every lftp in here reads first."""
         self._system_rc.write_bytes(data)
@@ -217,10 +222,17 @@ def _folders(program: Path) -> Iterator[Path]:
 class _Starter:
     """Starts programs inside with one sealed folder (`ftps_harness.sandbox.process.Starter`)."""
 
-    def __init__(self, sandbox: Sandbox, root: Path, shown: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        root: Path,
+        shown: Mapping[str, str] | None = None,
+        interrupt: Interrupt | None = None,
+    ) -> None:
         self._sandbox = sandbox
         self._root = root
         self._shown = shown
+        self._interrupt = interrupt
 
     def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> process.Finished:
         """Paths below the folder may be given as they are outside."""
@@ -232,6 +244,7 @@ class _Starter:
             timeout=timeout,
             folder=self._root.name,
             shown=self._shown,
+            interrupt=self._interrupt,
         )
 
     def _inside(self, value: str) -> str:

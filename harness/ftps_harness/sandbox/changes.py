@@ -1,0 +1,67 @@
+"""Interrupting a program at a change that it makes to a file: what is asked for, and what is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+CALLS_KEPT = 2000
+"""How many calls are named; further ones are counted only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """When and how to interrupt a program.
+
+    Changes are system calls that change a file of the program's sealed folder, or ask to: a `mkdir` of a folder that
+    exists counts. They are counted over the program and everything that it starts, from 1. Opening counts if it is for
+    writing or may make or empty the file; pipes, devices and files elsewhere never count.
+
+    Attributes:
+        at: Which change; None to count only.
+        how: ``kill``: the program and everything that it started are killed instead of the change.
+            ``full-disk``: this change and all later ones that need space fail with ENOSPC. As on a real full disk,
+            removing, emptying, changing permissions and opening what is there still work.
+    """
+
+    at: int | None = None
+    how: Literal["kill", "full-disk"] = "kill"
+
+    def __post_init__(self) -> None:
+        if self.at is not None and self.at < 1:
+            raise ValueError("at must be 1 or more; omit it to count only")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One change.
+
+    Attributes:
+        name: The system call's.
+        path: The file's, as seen inside, cut after 500 characters; empty if it could not be read.
+        effect: ``made``: the kernel carried it out, or refused it for reasons of its own; ``killed``: everything was
+            killed instead; ``refused``: it failed with ENOSPC.
+    """
+
+    name: str
+    path: str
+    effect: Literal["made", "killed", "refused"] = "made"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The changes of a program that was to be interrupted.
+
+    Attributes:
+        calls: In their order; the first `CALLS_KEPT`, and the one where the interruption began wherever it was.
+        counted: How many there were, those included that were not carried out. A program that is ended at its time
+            limit may have made more than `CALLS_KEPT`, and these are not counted.
+    """
+
+    calls: tuple[Call, ...]
+    counted: int
+
+    @property
+    def interrupted(self) -> Call | None:
+        """Where the interruption began; None if the program ended before."""
+        return next((call for call in self.calls if call.effect != "made"), None)
