@@ -7,6 +7,6 @@ It knows nothing of lftp, scenarios or pytest: `ftps_harness` builds on it, neve
 - `wire`: the only place that reads raw bytes: TLS records, FTP addresses, the tap beneath TLS, a capture.
 - `server`: control and data connections of our own server; `attackers`: what a client may meet instead; `servers`
   starts either in a thread.
-- `daemons`: other FTPS servers. `remote`: a server in another network. `containers`: where that is. `classroom`: what
-  the hosts of compose.yaml run.
+- `scripted`: servers that follow a script, for what no FTPS server should be. `daemons`: other FTPS servers.
+- `remote`: a server in another network. `containers`: where that is. `classroom`: what the hosts of compose.yaml run.
 """

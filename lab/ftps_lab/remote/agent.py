@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ftps_lab.interface import Server, ServerSpec
+    from ftps_lab.scripted.server import ScriptedServer
 
 _PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography")
 
@@ -33,11 +34,12 @@ _TRACE_LINES = 8
 
 
 class Agent:
-    """Obeys calls; has at most one server at a time."""
+    """Obeys calls; has at most one server at a time, and any number of scripted ones beside it."""
 
     def __init__(self) -> None:
         self._server: Server | None = None
-        self._number = 0
+        self._scripted: dict[int, ScriptedServer] = {}
+        self._number = self._current = 0
 
     def answer(self, text: bytes) -> bytes:
         """The line that answers a line, whatever that is."""
@@ -52,7 +54,13 @@ class Agent:
             return orders.line(orders.Result(number=number, failure=_encodable(_trace(error)), bug=True))
 
     def close(self) -> None:
-        """Stop the server, if one runs."""
+        """Stop every server that runs."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._stop)
+            while self._scripted:
+                stack.callback(self._scripted.popitem()[1].stop)
+
+    def _stop(self) -> None:
         server, self._server = self._server, None
         if server is not None:
             try:
@@ -60,11 +68,15 @@ class Agent:
             finally:
                 _bury_children()
 
-    def _obey(self, call: orders.Call) -> object:  # noqa: C901, PLR0911 - one case for each method
+    def _obey(self, call: orders.Call) -> object:  # noqa: C901, PLR0911, PLR0912 - one case for each method
         if call.method == "ping":
             return versions()
         if call.method == "serve":
             return self._serve(call)
+        if call.method == "serve_scripts":
+            return self._serve_scripts(call)
+        if call.server in self._scripted:
+            return self._obey_scripted(call)
         server = self._require_current(call.server)
         match call.method:
             case "change":
@@ -82,8 +94,35 @@ class Agent:
             case "finish":
                 return server.finish(call.timeout)
             case "stop":
-                self.close()
+                self._stop()
+            case _:
+                raise LabError(f"this server has no {call.method}: it follows no scripts")
         return None
+
+    def _obey_scripted(self, call: orders.Call) -> object:
+        server = self._scripted[call.server]
+        match call.method:
+            case "record":
+                server.record()
+            case "connections":
+                return server.connections(call.timeout)
+            case "stop":
+                del self._scripted[call.server]
+                server.stop()
+            case _:
+                raise LabError(f"a scripted server has no {call.method}: it is no server of FTPS")
+        return None
+
+    def _serve_scripts(self, call: orders.Call) -> orders.Serving:
+        from ftps_lab.scripted.server import ScriptedServer
+
+        if call.scripts is None:
+            raise LabError("this is no order of this version of ftps-lab: which scripts to follow is missing")
+        host = call.scripts.host or own_address()
+        server = ScriptedServer(orders.received_scripts(call.scripts), host=host, port=call.scripts.port).start()
+        self._number += 1
+        self._scripted[self._number] = server
+        return orders.Serving(server=self._number, host=server.host, port=server.port)
 
     def _serve(self, call: orders.Call) -> orders.Serving:
         if self._server is not None:
@@ -92,10 +131,11 @@ class Agent:
             raise LabError("this is no order of this version of ftps-lab: which server to start is missing")
         self._server = _start(call.start, _spec_of(call))
         self._number += 1
-        return orders.Serving(server=self._number, host=self._server.host, port=self._server.port)
+        self._current = self._number
+        return orders.Serving(server=self._current, host=self._server.host, port=self._server.port)
 
     def _require_current(self, number: int) -> Server:
-        if self._server is None or number != self._number:
+        if self._server is None or number != self._current:
             raise LabError("this server was stopped: start another")
         return self._server
 

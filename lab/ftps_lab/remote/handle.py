@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from ftps_lab.errors import LabError
 from ftps_lab.interface import Server
 from ftps_lab.remote import orders
+from ftps_lab.scripted.steps import ScriptedConnection
 from ftps_lab.testimony import Record, Testimony, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ftps_lab.interface import ServerSpec
+    from ftps_lab.scripted.steps import Script
 
 ANSWER_SECONDS = 30.0
 """How long an agent may take for an order that waits for nothing; it takes milliseconds."""
@@ -129,6 +131,20 @@ class RemoteHost:
         sent = orders.sent_spec(spec)
         return RemoteServer(self, self.call("serve", orders.Serving, START_SECONDS, start=start, spec=sent))
 
+    def serve_scripts(self, scripts: Sequence[Script], *, host: str = "", port: int = 0) -> RemoteScripts:
+        """Start a server that follows scripts, beside whatever runs there; it accepts when this returns.
+
+        Args:
+            scripts: Connection n of a record follows script n; further ones follow the last.
+            host: The address to bind, as the agent sees it; empty for its machine's own.
+            port: 0 lets the system choose.
+
+        Raises:
+            LabError: It cannot be served there, or the agent does not answer.
+        """
+        order = orders.sent_scripts(scripts, host=host, port=port)
+        return RemoteScripts(self, self.call("serve_scripts", orders.Serving, START_SECONDS, scripts=order))
+
     def call(
         self,
         method: orders.Method,
@@ -138,6 +154,7 @@ class RemoteHost:
         server: int = 0,
         start: orders.Start | None = None,
         spec: orders.SentSpec | None = None,
+        scripts: orders.StartScripts | None = None,
         wait: float = 0.0,
     ) -> _Returned:
         """Call a method, and wait for its result.
@@ -149,6 +166,7 @@ class RemoteHost:
             server: Whose method it is; 0 for the agent's own.
             start: Which server to start.
             spec: What the server shall be.
+            scripts: Which scripted server to start.
             wait: Seconds that the method itself may wait.
 
         Raises:
@@ -158,7 +176,15 @@ class RemoteHost:
             if self._given_up:
                 raise LabError(f"{self._name} was given up before: {self._given_up}")
             self._number += 1
-            call = orders.Call(number=self._number, method=method, server=server, start=start, spec=spec, timeout=wait)
+            call = orders.Call(
+                number=self._number,
+                method=method,
+                server=server,
+                start=start,
+                spec=spec,
+                scripts=scripts,
+                timeout=wait,
+            )
             result = self._exchange(orders.line(call), timeout)
         if result.failure:
             raise LabError(self._bug(result.failure) if result.bug else result.failure)
@@ -256,6 +282,42 @@ class RemoteServer(Server):
         wait: float = 0.0,
     ) -> _Returned:
         return self._agent.call(method, expected, timeout, server=self._server, spec=spec, wait=wait)
+
+
+class RemoteScripts:
+    """A server that follows scripts, elsewhere (`ftps_lab.scripted.ScriptedServer`).
+
+    Attributes:
+        host: Its address, as the agent sees it.
+        port: Its port there.
+    """
+
+    def __init__(self, agent: RemoteHost, serving: orders.Serving) -> None:
+        self.host = serving.host
+        self.port = serving.port
+        self._agent = agent
+        self._server = serving.server
+        self._stopped = False
+
+    def record(self) -> None:
+        """Begin a new record; the next connection follows the first script again."""
+        self._agent.call("record", type(None), server=self._server)
+
+    def connections(self, timeout: float = 2.0) -> tuple[ScriptedConnection, ...]:
+        """The connections since `record`, in order, once all clients have left, at the latest after `timeout` seconds.
+
+        Raises:
+            LabError: The server was stopped, or has failed.
+        """
+        kind = tuple[ScriptedConnection, ...]
+        return self._agent.call("connections", kind, ANSWER_SECONDS + timeout, server=self._server, wait=timeout)
+
+    def stop(self) -> None:
+        """End it and every connection; repeatable."""
+        if self._stopped or self._agent.given_up:
+            return
+        self._agent.call("stop", type(None), START_SECONDS, server=self._server)
+        self._stopped = True
 
 
 def _longest(timeout: float) -> float:

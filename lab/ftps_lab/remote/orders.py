@@ -19,9 +19,12 @@ from msgspec import Raw, Struct
 from ftps_lab.certificates import Certificate, PrivateKey
 from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
+from ftps_lab.scripted.steps import PlainStep, StartTls
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
+
+    from ftps_lab.scripted.steps import Script
 
 Returned = TypeVar("Returned")
 
@@ -42,9 +45,22 @@ SentSpec = dict[str, Value]
 """A `ServerSpec` by the names of its fields, all of them: a field that is added later travels too."""
 
 
-Method = Literal["ping", "serve", "change", "begin", "record", "settle", "testimony", "wire", "finish", "stop"]
-"""What an agent can be asked: to say which versions it has, to start a server, and the methods of
-`ftps_lab.interface.Server`."""
+Method = Literal[
+    "ping",
+    "serve",
+    "change",
+    "begin",
+    "record",
+    "settle",
+    "testimony",
+    "wire",
+    "finish",
+    "stop",
+    "serve_scripts",
+    "connections",
+]
+"""What an agent can be asked: to say which versions it has, to start a server, the methods of
+`ftps_lab.interface.Server`, and those of `ftps_lab.scripted.ScriptedServer`."""
 
 
 class Start(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,6 +74,23 @@ class Start(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     port: int = 21
 
 
+class SentTls(Struct, frozen=True, tag="StartTls", forbid_unknown_fields=True):
+    """A `StartTls` as it travels: its certificates by their place in `StartScripts.certificates`."""
+
+    certificate: int
+    chain: tuple[int, ...] | None
+    versions: tuple[str, ...]
+
+
+class StartScripts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which scripted server to start: a certificate travels once, however often it is sent."""
+
+    scripts: tuple[tuple[PlainStep | SentTls, ...], ...]
+    certificates: tuple[SentCertificate, ...] = ()
+    host: str = ""
+    port: int = 0
+
+
 class Call(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """One call of a method.
 
@@ -67,7 +100,8 @@ class Call(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_d
         server: The server that `Serving.server` named: an owner of one that was stopped never speaks to its successor.
         start: For ``serve``.
         spec: For ``serve`` and ``change``.
-        timeout: For ``settle`` and ``finish``, in seconds.
+        scripts: For ``serve_scripts``.
+        timeout: For ``settle``, ``finish`` and ``connections``, in seconds.
     """
 
     number: int
@@ -75,11 +109,12 @@ class Call(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_d
     server: int = 0
     start: Start | None = None
     spec: SentSpec | None = None
+    scripts: StartScripts | None = None
     timeout: float = 0.0
 
 
 class Serving(Struct, frozen=True):
-    """The server is ready at this address: what ``serve`` returns."""
+    """The server is ready at this address: what ``serve`` and ``serve_scripts`` return."""
 
     server: int
     host: str
@@ -171,6 +206,48 @@ def received_spec(sent: SentSpec) -> ServerSpec:
         return ServerSpec(**values)  # type: ignore[arg-type]  # by name and value what `sent_spec` took apart
     except TypeError as error:
         raise LabError(f"this is no server of this version of ftps-lab: {error}") from None
+
+
+def sent_scripts(scripts: Sequence[Script], *, host: str = "", port: int = 0) -> StartScripts:
+    """Scripts as they travel."""
+    places: dict[int, int] = {}
+    certificates: list[SentCertificate] = []
+
+    def place(certificate: Certificate) -> int:
+        if id(certificate) not in places:
+            places[id(certificate)] = len(certificates)
+            certificates.append(_sent_certificate(certificate))
+        return places[id(certificate)]
+
+    def sent(step: PlainStep | StartTls) -> PlainStep | SentTls:
+        if not isinstance(step, StartTls):
+            return step
+        chain = None if step.chain is None else tuple(place(each) for each in step.chain)
+        return SentTls(place(step.certificate), chain, step.versions)
+
+    steps = tuple(tuple(sent(step) for step in script) for script in scripts)
+    return StartScripts(scripts=steps, certificates=tuple(certificates), host=host, port=port)
+
+
+def received_scripts(order: StartScripts) -> tuple[Script, ...]:
+    """The scripts that travelled.
+
+    Raises:
+        LabError: A certificate cannot be read, or is missing.
+    """
+    known: dict[SentCertificate, Certificate] = {}
+    certificates = [_certificate(each, known) for each in order.certificates]
+
+    def received(step: PlainStep | SentTls) -> PlainStep | StartTls:
+        if not isinstance(step, SentTls):
+            return step
+        chain = None if step.chain is None else tuple(certificates[at] for at in step.chain)
+        return StartTls(certificates[step.certificate], chain, step.versions)
+
+    try:
+        return tuple(tuple(received(step) for step in script) for script in order.scripts)
+    except IndexError:
+        raise LabError("these are no scripts of this version of ftps-lab: a certificate is missing") from None
 
 
 def _decode(text: bytes | Raw, kind: type[Returned]) -> Returned:

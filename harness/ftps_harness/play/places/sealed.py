@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ftps_harness.scenario import Step
     from ftps_lab.certificates import Certificate
     from ftps_lab.interface import Server, ServerSpec
+    from ftps_lab.remote.handle import RemoteScripts
+    from ftps_lab.scripted.steps import Script
     from ftps_lab.wire import Traffic
 
 LOOPBACK = "127.0.0.1"
@@ -77,6 +79,7 @@ class Sealed:
     name = "sealed"
     inside: Path | None = Path(INSIDE)
     names: tuple[str, ...] = ()
+    _typed = "localhost"
 
     def __init__(self, programs: Sequence[Path] = ()) -> None:
         with contextlib.ExitStack() as stack:
@@ -146,12 +149,31 @@ class Sealed:
             port=port or PORTS[spec.protocol],
         )
 
+    def serve_scripts(self, scripts: Sequence[Script], *, host: str, port: int = 0) -> RemoteScripts:
+        """Start a server that follows scripts, under a name; others may run beside it, on other ports or addresses.
+
+        The name leads to the lab until `names` is set anew, whatever `address_of` is asked for meanwhile.
+
+        Args:
+            scripts: Connection n of a record follows script n; further ones follow the last.
+            host: What users type: a name, or an address.
+            port: 0 lets the system choose.
+
+        Raises:
+            LabError: It does not start.
+        """
+        if not is_address(host) and host not in self.names:
+            self.names = (*self.names, host)
+        self._write_hosts(self._typed, *self.names)
+        return self._sandbox.host.serve_scripts(scripts, host=_address(host), port=port)
+
     def same_server(self, host: str, other: str) -> bool:
         """Names lead to one address; any other address is that of another host."""
         return _address(host) == _address(other)
 
     def address_of(self, host: str) -> str | None:
         """/etc/hosts knows the name that the step's user types, and `names`; nothing is set in lftp for that."""
+        self._typed = host
         self._write_hosts(host, *self.names)
         return None
 

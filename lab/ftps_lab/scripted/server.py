@@ -1,0 +1,193 @@
+"""A server that follows scripts: a listening socket, and a thread for each connection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+from ftps_lab.errors import LabError
+from ftps_lab.scripted.conversation import Conversation, Notes
+from ftps_lab.scripted.steps import Repeat, StartTls
+from ftps_lab.scripted.stream import Stream
+from ftps_lab.server.tls import server_context
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftps_lab.scripted.steps import Script, ScriptedConnection
+
+MOST: Final = 128
+"""Connections at the same time; further ones wait in the kernel's queue."""
+
+KEPT: Final = 2000
+"""Connections of which a record tells; later ones are served and not recorded."""
+
+_STOP_SECONDS: Final = 10.0
+_BACKLOG: Final = 128
+_PAUSE: Final = 0.005
+
+
+class ScriptedServer:
+    """Serves in threads of this process, bound to loopback unless told otherwise. A context manager.
+
+    Args:
+        scripts: Connection n of a record follows script n; further ones follow the last.
+        host: The address to bind.
+        port: 0 lets the system choose; read `port` back after `start`.
+
+    Raises:
+        LabError: There is no script, or OpenSSL here refuses to serve a certificate.
+    """
+
+    def __init__(self, scripts: Sequence[Script], *, host: str = "127.0.0.1", port: int = 0) -> None:
+        if not scripts:
+            raise LabError("a scripted server needs a script: give at least one, () closes at once")
+        self.host = host
+        self.port = port
+        self._scripts = tuple(tuple(script) for script in scripts)
+        steps = [step for script in self._scripts for step in script]
+        if any(isinstance(step, Repeat) and not step.data for step in steps):
+            raise LabError("a scripted server cannot repeat nothing: give Repeat some data")
+        self._contexts = {
+            id(step): server_context(step.certificate, step.sent, step.versions)
+            for step in steps
+            if isinstance(step, StartTls)
+        }
+        self._lock = threading.Lock()
+        self._room = threading.Semaphore(MOST)
+        self._threads: set[threading.Thread] = set()
+        self._acceptor: threading.Thread | None = None
+        self._stopped = threading.Event()
+        self._errors: list[str] = []
+        self.record()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Bind and accept.
+
+        Raises:
+            LabError: The port is taken, or no address of this machine's.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._listener = socket.socket(family, socket.SOCK_STREAM)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._listener.bind((self.host, self.port))
+            self._listener.listen(_BACKLOG)
+        except (OSError, OverflowError, UnicodeError) as error:
+            self._listener.close()
+            raise LabError(
+                f"cannot listen on {self.host} port {self.port}: {getattr(error, 'strerror', None) or error}; "
+                "choose another port, or end the program that holds this one"
+            ) from None
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._stopping, self._stop = os.pipe()  # readable for every thread at once when its other end is closed
+        self._acceptor = threading.Thread(target=self._accept, name=f"ftps-lab:scripted:{self.port}", daemon=True)
+        self._acceptor.start()
+        return self
+
+    def record(self) -> None:
+        """Begin a new record; the next connection follows the first script again."""
+        with self._lock:
+            self._begin = time.monotonic()
+            self._number = 0
+            self._notes: list[Notes] = []
+
+    def connections(self, timeout: float = 2.0) -> tuple[ScriptedConnection, ...]:
+        """The connections since `record`, in order, once all clients have left, at the latest after `timeout` seconds.
+
+        Raises:
+            LabError: A connection's thread failed: a bug in the lab.
+        """
+        deadline = time.monotonic() + timeout
+        while self._busy() and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        if self._errors:
+            raise LabError(f"the scripted server on {self.host}:{self.port} failed:\n{self._errors[0]}")
+        with self._lock:
+            return tuple(notes.read() for notes in self._notes)
+
+    def stop(self) -> None:
+        """Close every connection and end every thread; repeatable.
+
+        Raises:
+            LabError: A thread does not end.
+        """
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is None:
+            return
+        self._stopped.set()
+        os.close(self._stop)
+        deadline = time.monotonic() + _STOP_SECONDS
+        acceptor.join(_STOP_SECONDS)
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in (acceptor, *threads)):
+            raise LabError(f"a thread of the server on {self.host}:{self.port} does not stop; please report this bug")
+        self._listener.close()
+        os.close(self._stopping)
+
+    def _busy(self) -> bool:
+        """Whether something may still come: a client is there, or waits to be accepted."""
+        if self._stopped.is_set():
+            return False
+        with self._lock:  # whoever is accepted is in the record before the next look
+            poll = select.poll()
+            poll.register(self._listener, select.POLLIN)
+            return bool(poll.poll(0)) or any(not (notes.left or notes.ended) for notes in self._notes)
+
+    def _accept(self) -> None:
+        poll = select.poll()
+        poll.register(self._stopping, select.POLLHUP)
+        poll.register(self._listener, select.POLLIN)
+        while not self._stopped.is_set():
+            if any(descriptor == self._stopping for descriptor, _ in poll.poll()):
+                return
+            while not self._room.acquire(timeout=0.05):
+                if self._stopped.is_set():
+                    return
+            if not self._accept_one():
+                self._room.release()
+                time.sleep(_PAUSE)
+
+    def _accept_one(self) -> bool:
+        """Start a thread for the next client; False when it has left before, or there are no more descriptors."""
+        with self._lock:
+            try:
+                sock, peer = self._listener.accept()
+            except OSError:
+                return False
+            index = min(self._number, len(self._scripts) - 1)
+            self._number += 1
+            notes = Notes(self._number, index, peer[:2], self._begin)
+            if len(self._notes) < KEPT:
+                self._notes.append(notes)
+            name = f"ftps-lab:scripted:{self.port}:{self._number}"
+            thread = threading.Thread(target=self._follow, args=(sock, index, notes), name=name, daemon=True)
+            self._threads = {each for each in self._threads if each.is_alive()} | {thread}
+            thread.start()
+            return True
+
+    def _follow(self, sock: socket.socket, index: int, notes: Notes) -> None:
+        try:
+            with contextlib.closing(sock):
+                stream = Stream(sock, self._stopping)
+                Conversation(stream, self._scripts[index], self._contexts, notes).follow()
+        except Exception as error:  # noqa: BLE001 - a bug surfaces in the caller, and not on stderr alone
+            self._errors.append(f"{type(error).__name__}: {error}")
+            notes.end()
+        finally:
+            self._room.release()

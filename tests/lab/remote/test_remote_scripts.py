@@ -1,0 +1,181 @@
+"""Scripted servers behind a line: scripts arrive as they were, and run beside the ordinary server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests.lab.remote.test_remote import ProcessLine, plain
+from tests.lab.scripted.test_scripted_steps import to_tls
+from tests.lab.sessions import read_all, shown
+
+from ftps_lab.errors import LabError
+from ftps_lab.remote import orders
+from ftps_lab.remote.handle import RemoteHost
+from ftps_lab.scripted import PEERS, Heard, Send, StartTls, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ftps_lab.certificates import Certificate
+    from ftps_lab.scripted import Script
+
+SECONDS = 10.0
+
+
+@pytest.fixture
+def line() -> Iterator[ProcessLine]:
+    line = ProcessLine()
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def host(line: ProcessLine) -> RemoteHost:
+    return RemoteHost(line)
+
+
+def travelled(scripts: tuple[Script, ...]) -> tuple[Script, ...]:
+    order = orders.sent_scripts(scripts, host="127.0.0.1", port=5)
+    call = orders.read_call(orders.line(orders.Call(number=1, method="serve_scripts", scripts=order)))
+    assert call.scripts is not None
+    assert (call.scripts.host, call.scripts.port) == ("127.0.0.1", 5)
+    return orders.received_scripts(call.scripts)
+
+
+def plainly(scripts: tuple[Script, ...]) -> list[list[object]]:
+    """The same without objects that have no equality of their own."""
+    return [
+        [
+            (step.certificate.sha256, step.certificate.key_pem, [each.sha256 for each in step.sent], step.versions)
+            if isinstance(step, StartTls)
+            else step
+            for step in script
+        ]
+        for script in scripts
+    ]
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_every_script_arrives_as_it_was(certificates: dict[str, Certificate], name: str) -> None:
+    scripts = PEERS[name].scripts(*(certificates["leaf"], certificates["root"])[: PEERS[name].certificates])
+    assert plainly(travelled(scripts)) == plainly(scripts)
+
+
+def test_a_certificate_travels_once_however_often_it_is_sent(certificates: dict[str, Certificate]) -> None:
+    scripts = PEERS["long-chain"].scripts(certificates["genuine"], certificates["root"])
+    order = orders.sent_scripts(scripts)
+    assert len(order.certificates) == 2
+    assert len(msgspec.json.encode(order)) < 20_000
+    ((*_, tls, _answers),) = travelled(scripts)
+    assert isinstance(tls, StartTls)
+    assert tls.chain is not None
+    assert len({id(each) for each in tls.chain}) == 1
+
+
+def test_certificates_that_are_missing_are_a_sentence() -> None:
+    tls = orders.SentTls(certificate=3, chain=None, versions=("1.3",))
+    with pytest.raises(LabError, match="a certificate is missing"):
+        orders.received_scripts(orders.StartScripts(scripts=((tls,),)))
+
+
+def test_two_of_them_beside_an_ordinary_server(
+    host: RemoteHost, tmp_path: Path, certificates: dict[str, Certificate]
+) -> None:
+    ordinary = plain(host, tmp_path)
+    silent = host.serve_scripts(((Wait(),),), host="127.0.0.1")
+    faces = host.serve_scripts(
+        PEERS["two-faces"].scripts(certificates["genuine"], certificates["leaf"]), host="127.0.0.1"
+    )
+    assert len({ordinary.port, silent.port, faces.port}) == 3
+    with socket.create_connection((silent.host, silent.port), SECONDS) as client:
+        client.sendall(b"PASS \xff\0\n")
+    seen = []
+    for _ in range(2):
+        with to_tls(socket.create_connection((faces.host, faces.port), SECONDS)) as tls:
+            seen.append(shown(tls))
+    assert seen == [certificates["genuine"].der, certificates["leaf"].der]
+    (connection,) = silent.connections()
+    assert connection.lines == (Heard(b"PASS \xff\0", "clear"),)
+    assert (connection.password, connection.user) == ("clear", "")
+    assert [each.certificate for each in faces.connections()] == [
+        certificates["genuine"].sha256,
+        certificates["leaf"].sha256,
+    ]
+    assert all(each.tls for each in faces.connections())
+    faces.record()
+    assert faces.connections() == ()
+    assert len(silent.connections()) == 1  # a record of its own
+    silent.stop()
+    silent.stop()
+    with pytest.raises(LabError, match="this server was stopped"):
+        silent.connections()
+    with socket.create_connection((ordinary.host, ordinary.port), SECONDS) as client:
+        assert client.recv(99).startswith(b"220")
+    ordinary.stop()
+    with to_tls(socket.create_connection((faces.host, faces.port), SECONDS)):
+        pass
+    assert plain(host, tmp_path).settle()  # the next ordinary one, beside what still runs
+    faces.stop()
+
+
+def test_an_ordinary_servers_methods_are_not_a_scripted_ones(host: RemoteHost, tmp_path: Path) -> None:
+    scripted = host.serve_scripts(((Wait(),),), host="127.0.0.1")
+    ordinary = plain(host, tmp_path)
+    with pytest.raises(LabError, match="a scripted server has no wire"):
+        host.call("wire", type(None), server=scripted._server)
+    with pytest.raises(LabError, match="this server has no connections"):
+        host.call("connections", type(None), server=ordinary._server)
+
+
+def test_what_cannot_be_served_is_the_labs_own_sentence(host: RemoteHost) -> None:
+    first = host.serve_scripts(((Send(b"one"),),), host="127.0.0.1")
+    with pytest.raises(LabError, match=f"cannot listen on 127.0.0.1 port {first.port}"):
+        host.serve_scripts(((Send(b"two"),),), host="127.0.0.1", port=first.port)
+    with pytest.raises(LabError, match="give at least one"):
+        host.serve_scripts((), host="127.0.0.1")
+    with pytest.raises(LabError, match="which scripts to follow is missing"):
+        host.call("serve_scripts", orders.Serving)
+
+
+@pytest.mark.parametrize("how", ["stdin", "sigterm"])
+def test_they_end_with_the_agent(line: ProcessLine, host: RemoteHost, how: str) -> None:
+    server = host.serve_scripts(((Wait(),),), host="127.0.0.1")
+    other = host.serve_scripts(PEERS["drip"].scripts(), host="127.0.0.1")
+    with socket.create_connection((server.host, server.port), SECONDS) as client:
+        if how == "stdin":
+            assert line.child.stdin is not None
+            line.child.stdin.close()
+        else:
+            os.kill(line.child.pid, signal.SIGTERM)
+        assert line.child.wait(SECONDS) == 0
+        assert read_all(client) == b""
+    for each in (server, other):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((each.host, each.port), SECONDS)
+
+
+def test_stopping_one_of_a_dead_agent_is_no_second_failure(line: ProcessLine, host: RemoteHost) -> None:
+    server = host.serve_scripts(((Wait(),),), host="127.0.0.1")
+    line.child.kill()
+    line.child.wait(SECONDS)
+    with pytest.raises(LabError, match="start it anew"):
+        server.connections()
+    server.stop()
+
+
+def test_openssl_that_refuses_is_told_of_from_there(host: RemoteHost, certificates: dict[str, Certificate]) -> None:
+    server = host.serve_scripts(((StartTls(certificates["genuine"], versions=("1.2",)), Wait()),), host="127.0.0.1")
+    context = ssl.create_default_context(cadata=certificates["other"].pem.decode())
+    sock = socket.create_connection((server.host, server.port), SECONDS)
+    with sock, pytest.raises(ssl.SSLCertVerificationError):
+        context.wrap_socket(sock, server_hostname="localhost")
+    (connection,) = server.connections()
+    assert (connection.tls, connection.certificate) == (False, certificates["genuine"].sha256)
+    assert "unknown ca" in connection.error

@@ -1,0 +1,197 @@
+"""What the ready-made scripts are to a real client, openssl: which of them show it a certificate, and which hang."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import subprocess
+import time
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from tests.lab.scripted.test_scripted_steps import client_context, to_tls
+from tests.lab.sessions import read_all, shown
+
+from ftps_lab.errors import LabError
+from ftps_lab.scripted import PEERS, Heard
+from ftps_lab.scripted.peers import BANNER_BYTES, CHAIN_LENGTH
+from ftps_lab.scripted.texts import HOSTILE_TEXT, MARK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab.scripted.conftest import Scripted
+
+    from ftps_lab.certificates import Certificate
+    from ftps_lab.scripted import Script, ScriptedServer
+
+To = Literal["certificate", "nothing", "hangs"]
+
+OPENSSL: dict[str, To] = {
+    **dict.fromkeys(("plain-ftp", "plain-ftp-500", "plain-ftp-534", "auth-refused"), "nothing"),
+    **dict.fromkeys(("tls-alert", "tls-closed", "tls-reset", "tls-text"), "nothing"),
+    **dict.fromkeys(("http", "garbage", "garbage-in-tls", "empty", "reset", "not-available"), "nothing"),
+    **dict.fromkeys(("silent", "silent-after-220", "silent-after-234", "silent-in-handshake"), "hangs"),
+    **dict.fromkeys(("drip", "drip-reply", "drip-in-handshake", "big-banner"), "hangs"),
+    # `openssl s_client -starttls ftp` takes what one read brings for a line, and goes on behind it.
+    **dict.fromkeys(("big-line", "greeting-pieces", "hostile-greeting-long"), "nothing"),
+    **dict.fromkeys(("silent-in-tls", "drip-in-tls", "big-banner-ends"), "certificate"),
+    **dict.fromkeys(("greeting-lines", "greeting-numbers", "two-faces"), "certificate"),
+    "silent-in-tls-implicit": "certificate",
+    "long-chain": "nothing",  # more than 100 KB: SSL_CTX_set_max_cert_list(3)
+    **{f"hostile-greeting-{name}": "certificate" for name in HOSTILE_TEXT if name != "long"},
+    **{f"hostile-refusal-{name}": "nothing" for name in HOSTILE_TEXT},
+}
+HANGS = 0.8
+"""Seconds. With the fifth byte of what drips, openssl sees that it is no TLS."""
+
+
+def scripts_of(name: str, certificates: dict[str, Certificate]) -> tuple[Script, ...]:
+    shown_ones = (certificates["genuine"], certificates["other"])
+    return PEERS[name].scripts(*shown_ones[: PEERS[name].certificates])
+
+
+def openssl(server: ScriptedServer, seconds: float, *more: str) -> tuple[bytes, bool]:
+    """What `openssl s_client` printed, and whether it had to be killed."""
+    command = ["openssl", "s_client", "-connect", f"{server.host}:{server.port}", *more]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as client:
+        try:
+            return client.communicate(b"Q\n", seconds)[0], False
+        except subprocess.TimeoutExpired:
+            client.kill()
+            return client.communicate()[0], True
+
+
+def test_every_peer_is_in_the_table() -> None:
+    assert OPENSSL.keys() == PEERS.keys()
+    assert all(peer.name == name and peer.what and "\n" not in peer.what for name, peer in PEERS.items())
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_openssl_meets(scripted: Scripted, certificates: dict[str, Certificate], name: str) -> None:
+    server = scripted.serve(*scripts_of(name, certificates))
+    starttls = () if name.endswith("implicit") else ("-starttls", "ftp")
+    printed, hung = openssl(server, HANGS if OPENSSL[name] == "hangs" else 10, *starttls)
+    assert hung is (OPENSSL[name] == "hangs")
+    assert (b"BEGIN CERTIFICATE" in printed) is (OPENSSL[name] == "certificate")
+    (connection,) = server.connections(10)
+    assert connection.left or connection.ended
+    assert connection.tls is (OPENSSL[name] == "certificate")
+    if connection.tls:
+        assert connection.certificate == certificates["genuine"].sha256
+        assert certificates["genuine"].pem.strip() in printed
+    assert (connection.user, connection.password) == ("", "")
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_stop_ends_it_within_a_connection(scripted: Scripted, certificates: dict[str, Certificate], name: str) -> None:
+    """Whatever it is doing, and though its client neither reads nor leaves."""
+    server = scripted.serve(*scripts_of(name, certificates))
+    with contextlib.suppress(ConnectionResetError):  # the peer `reset` may be that fast
+        scripted.connect(server)
+    time.sleep(0.05)
+    begin = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begin < 2
+    assert all(each.ended is not None for each in server.connections(0))
+
+
+@pytest.mark.parametrize("name", ["plain-ftp", "plain-ftp-500", "plain-ftp-534", "auth-refused", "tls-text"])
+def test_those_that_let_everybody_in_record_the_password(
+    scripted: Scripted, certificates: dict[str, Certificate], name: str
+) -> None:
+    server = scripted.serve(*scripts_of(name, certificates))
+    with scripted.connect(server) as client:
+        assert client.recv(512).startswith(b"220")
+        client.sendall(b"AUTH TLS\r\n")
+        answer = {"plain-ftp": b"502", "plain-ftp-500": b"500", "plain-ftp-534": b"534", "auth-refused": b"530"}
+        assert client.recv(512)[:3] == answer.get(name, b"234")
+        if name == "tls-text":
+            client.sendall(b"\x16\x03\x01")
+            assert client.recv(512)[:3] == b"454"
+        client.sendall(b"USER me\r\n")
+        assert client.recv(512)[:3] == b"331"
+        client.sendall(b"PASS secret\r\n")
+        assert client.recv(512)[:3] == b"230"
+    (connection,) = server.connections(10)
+    assert (connection.user, connection.password) == ("clear", "clear")
+    assert Heard(b"PASS secret", "clear") in connection.lines
+
+
+def test_two_faces_show_one_certificate_each(scripted: Scripted, certificates: dict[str, Certificate]) -> None:
+    server = scripted.serve(*scripts_of("two-faces", certificates))
+    seen = []
+    for _ in range(3):
+        with to_tls(scripted.connect(server)) as client:
+            seen.append(shown(client))
+    genuine, other = certificates["genuine"], certificates["other"]
+    assert seen == [genuine.der, other.der, other.der]
+    assert [each.certificate for each in server.connections(10)] == [genuine.sha256, other.sha256, other.sha256]
+
+
+def test_a_long_chain_is_made_in_no_time_and_sent_whole(
+    scripted: Scripted, certificates: dict[str, Certificate]
+) -> None:
+    begin = time.monotonic()
+    server = scripted.serve(*PEERS["long-chain"].scripts(certificates["leaf"], certificates["root"]))
+    assert time.monotonic() - begin < 1
+    with pytest.raises(ssl.SSLError):  # this client has a limit of 100 KB, and has read the length by then
+        to_tls(scripted.connect(server))
+    (connection,) = server.connections(10)
+    assert connection.certificate == certificates["leaf"].sha256
+    assert connection.sent > CHAIN_LENGTH * len(certificates["root"].der)
+
+
+@pytest.mark.parametrize("name", ["big-banner", "big-line", "big-banner-ends"])
+def test_a_big_banner_is_big(scripted: Scripted, certificates: dict[str, Certificate], name: str) -> None:
+    server = scripted.serve(*scripts_of(name, certificates))
+    with scripted.connect(server) as client:
+        data = b""
+        while len(data) < BANNER_BYTES - 1000:
+            data += client.recv(1 << 20)
+        client.settimeout(0.3)
+        with contextlib.suppress(TimeoutError):
+            while more := client.recv(65536):
+                data += more
+        ends = [line for line in data.split(b"\r\n")[:-1] if line.startswith(b"220 ")]
+        assert len(ends) == (name == "big-banner-ends")
+        assert len(data.split(b"\r\n")) > 100_000 or name == "big-line"
+
+
+@pytest.mark.parametrize("name", HOSTILE_TEXT)
+def test_hostile_text_is_in_greeting_replies_and_refusal(
+    scripted: Scripted, certificates: dict[str, Certificate], name: str
+) -> None:
+    """And each is one reply: with the line that ends it, and no such line before."""
+    server = scripted.serve(*scripts_of(f"hostile-greeting-{name}", certificates))
+    one_line = HOSTILE_TEXT[name].replace(b"\n", b" ")
+    client = scripted.connect(server)
+    greeting = b"220-" + HOSTILE_TEXT[name] + b"\r\n220 " + one_line + b"\r\n"
+    said = b""
+    while len(said) < len(greeting):
+        said += client.recv(65536)
+    assert said == greeting
+    client.sendall(b"AUTH TLS\r\n")
+    assert client.recv(512)[:3] == b"234"
+    with client_context().wrap_socket(client) as inside:
+        inside.sendall(b"QUIT\r\n")
+        assert read_all(inside) == b"221 " + one_line + b"\r\n"
+    refusing = scripted.serve(*scripts_of(f"hostile-refusal-{name}", certificates))
+    with scripted.connect(refusing) as client:
+        client.recv(512)
+        client.sendall(b"AUTH TLS\r\nQUIT\r\n")
+        assert read_all(client).startswith(b"534-" + HOSTILE_TEXT[name] + b"\r\n534 ")
+
+
+@pytest.mark.parametrize(("name", "quote"), [("command", b""), ("command", b'"'), ("quotes", b'"'), ("single", b"'")])
+def test_commands_in_hostile_text_would_leave_a_mark(tmp_path: Path, name: str, quote: bytes) -> None:
+    """A shell that is given the text makes the file: that it is not there would else prove nothing."""
+    command = b"echo " + quote + HOSTILE_TEXT[name] + quote
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False, capture_output=True)
+    assert (tmp_path / MARK).exists()
+
+
+def test_a_wrong_number_of_certificates_is_a_sentence(certificates: dict[str, Certificate]) -> None:
+    with pytest.raises(LabError, match="two-faces takes 2 certificates, not 1"):
+        PEERS["two-faces"].scripts(certificates["genuine"])
