@@ -1,6 +1,6 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
-.PHONY: run test test-containers matrix check bench lock schema format wheel-test setup images clean
+.PHONY: run test test-containers matrix check bench lock schema contract format wheel-test setup images clean
 
 run: setup
 	$(BIN)/ftps-lab run -j 10 $(ARGS)
@@ -21,6 +21,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m ftps_harness.scenario.schema --check scenarios/scenario.schema.json
+	$(BIN)/python -m ftps_harness.pinning.page --check docs/pinning-contract.md
 
 format: setup
 	$(BIN)/ruff format lab harness tests tools
@@ -28,6 +29,9 @@ format: setup
 
 schema: setup
 	$(BIN)/python -m ftps_harness.scenario.schema scenarios/scenario.schema.json
+
+contract: setup
+	$(BIN)/python -m ftps_harness.pinning.page docs/pinning-contract.md
 
 bench: setup images
 	$(BIN)/python tools/bench.py $(ARGS)

@@ -5,7 +5,6 @@ Idle unless used: nothing but pytest is imported until a test asks for lftp or a
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,13 @@ if TYPE_CHECKING:
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.runner import ScenarioResult
-    from ftps_harness.testing import LftpRunner, ServerFactory, SetupVerifier
+    from ftps_harness.testing import LftpRunner, PinToolRequirement, ServerFactory, SetupVerifier
+    from ftps_harness.testing.pinning import ToolUnderTest
     from ftps_harness.testing.verification import Places
 
 _CLIENT = pytest.StashKey["Lftp"]()
 _PLACES: pytest.StashKey[Places] = pytest.StashKey()
+_TOOL: pytest.StashKey[ToolUnderTest] = pytest.StashKey()
 _PROPERTY = "ftps-lab"
 _SHARED_RUNNERS = frozenset({"lftp_module", "lftp_session"})
 
@@ -32,16 +33,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--lftp", metavar="PATH", help="the lftp to test with (default: FTPS_LAB_LFTP, else the one on PATH)"
     )
-    group.addoption("--pin-tool", metavar="COMMAND", help=argparse.SUPPRESS)  # not there yet
+    group.addoption(
+        "--pin-tool",
+        metavar="COMMAND",
+        help='the pinning tool of the fixture pin_tool, such as "./pin.sh {host} {port}"',
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse what this version has no machinery for."""
-    if config.getoption("--pin-tool") is not None:
-        raise pytest.UsageError(
-            "--pin-tool: testing pinning tools comes with a later version of ftps-lab; leave it out"
-        )
+    """Collect what was tested with."""
     config.pluginmanager.register(_TestedWith(), "ftps-lab-tested-with")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for `pin_tool` becomes one for each requirement of the contract."""
+    if "pin_tool" in metafunc.fixturenames:
+        from ftps_harness.pinning.contract import REQUIREMENTS  # idle unless used
+
+        metafunc.parametrize("pin_tool", [each.id for each in REQUIREMENTS], indirect=True)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -145,6 +154,32 @@ def verify(request: pytest.FixtureRequest) -> SetupVerifier:
     except HarnessError as error:
         pytest.fail(str(error), pytrace=False)
     return SetupVerifier(client, config.stash[_PLACES])
+
+
+@pytest.fixture
+def pin_tool(request: pytest.FixtureRequest) -> PinToolRequirement:
+    """Hold the tool of ``--pin-tool`` against one requirement of the contract for pinning tools: `pin_tool.check()`."""
+    from ftps_harness.errors import HarnessError, UsageError  # idle unless used
+    from ftps_harness.pinning.contract import by_id
+    from ftps_harness.sandbox.sandbox import Unavailable
+    from ftps_harness.testing.pinning import PinToolRequirement, ToolUnderTest
+    from ftps_lab.errors import LabError
+
+    config, command = request.config, request.config.getoption("--pin-tool")
+    if command is None:
+        pytest.fail('name the pinning tool: pytest --pin-tool "./pin.sh {host} {port}"', pytrace=False)
+    client, requirement = _client(config), by_id(request.param)
+    assert requirement is not None  # `pytest_generate_tests` has it from there
+    request.node.user_properties.append((_PROPERTY, _versions(client)))
+    try:
+        if _TOOL not in config.stash:
+            config.stash[_TOOL] = ToolUnderTest(command, client, config.invocation_params.dir)
+            config.add_cleanup(config.stash[_TOOL].close)
+    except Unavailable as why:
+        pytest.skip(str(why))
+    except (UsageError, HarnessError, LabError) as error:
+        pytest.fail(str(error), pytrace=False)
+    return PinToolRequirement(requirement.id, requirement.level, requirement, config.stash[_TOOL])
 
 
 ftps_server = pytest.fixture(name="ftps_server")(_servers)

@@ -19,6 +19,7 @@ from ftps_harness.scenario.tables import (
 from ftps_harness.testing.arguments import ArgumentError
 from ftps_harness.testing.keys import CertificateKeys, ServerKeys
 from ftps_harness.testing.outcome import TestOutcome
+from ftps_harness.testing.pinning import PinToolRequirement
 from ftps_harness.testing.program import ProgramResult
 from ftps_harness.testing.runner import LftpRunner
 from ftps_harness.testing.servers import ServerFactory, ServerHandle
@@ -37,6 +38,7 @@ __all__ = [
     "HarnessError",
     "LabError",
     "LftpRunner",
+    "PinToolRequirement",
     "ProgramResult",
     "Protocol",
     "Reason",

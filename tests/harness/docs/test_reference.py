@@ -44,8 +44,8 @@ TABLES = {
 }
 """Headings, and the table of the schema that stands below each."""
 
-EVERYWHERE = {"--help", "-h", "--version"}
-"""Options of `ftps-lab` itself, which stand in the text."""
+EVERYWHERE = {"--help", "-h", "--version", "--pin-tool"}
+"""Options of `ftps-lab` itself and of the pytest plugin, which stand in the text."""
 
 
 def section(heading: str) -> str:

@@ -147,17 +147,6 @@ def test_an_unusable_lftp_fails_with_a_sentence(pytester: pytest.Pytester, argum
     assert "Traceback" not in result.stdout.str()
 
 
-def test_what_comes_later_is_hidden_and_refused(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_x(): pass")
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--pin-tool", "x")
-    result.stderr.fnmatch_lines(["*--pin-tool*later version*"])
-    for option, known in {"--help": "--lftp=", "--fixtures": "ftps_server_session"}.items():
-        shown = pytester.runpytest_subprocess("-p", "no:cacheprovider", option).stdout.str()
-        assert known in shown
-        assert "pin-tool" not in shown
-        assert "pin_tool" not in shown
-
-
 @pytest.mark.parametrize("scope", ["module", "session"])
 def test_servers_and_homes_of_a_wider_scope(pytester: pytest.Pytester, scope: str) -> None:
     """One server and one HOME for several tests; the report says what they were run with."""
