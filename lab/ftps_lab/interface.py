@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ftps_lab.attackers import ATTACKS
+from ftps_lab.errors import LabError
 from ftps_lab.testimony import Record
 
 if TYPE_CHECKING:
@@ -103,6 +104,20 @@ class Server(Protocol):
 
     def change(self, spec: ServerSpec) -> None:
         """Be another server from the next connection on; the address stays."""
+
+    def change_after(self, connections: int, spec: ServerSpec) -> None:  # noqa: ARG002 - for those who can
+        """Be another server once so many control connections have come, counted from the next `begin` or `record`.
+
+        The testimony is then of the later connections alone; the bytes of the earlier ones are in `Record.before`.
+
+        Args:
+            connections: 1 or more.
+            spec: What it is afterwards.
+
+        Raises:
+            LabError: Only the lab's own server can do that.
+        """
+        raise LabError("only the lab's own server can change in the middle of a run")
 
     def record(self) -> None:
         """Begin a new record."""

@@ -15,8 +15,8 @@ import contextlib
 import socket
 import threading
 import warnings
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.attackers.genuine import Genuine
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ftps_lab.certificates import Certificate
-    from ftps_lab.testimony import Testimony, Wire
+    from ftps_lab.testimony import Record, Testimony, Wire
 
 _READY_SECONDS = 10.0
 """How long a server may take to answer its first client; it takes 2 ms."""
@@ -71,10 +71,26 @@ class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
     def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
         """Remember the client's address: the socket forgets it when the client has reset already."""
         self.lab_peer = addr[:2]
+        self._owner.accepting()
         super().handle_accepted(sock, addr)
 
     def lab_recorder(self) -> Recorder:
         return self._owner.recorder
+
+
+@dataclass(slots=True)
+class _Later:
+    """What a server becomes while clients come.
+
+    Attributes:
+        connections: How many more control connections meet it as it is.
+        handler: What meets those that come then.
+        role: Whose account it is until then.
+    """
+
+    connections: int
+    handler: type
+    role: Literal["genuine", "impostor"]
 
 
 class FtpsServer(Server):
@@ -109,6 +125,8 @@ class FtpsServer(Server):
         self.host = host
         self.port = port
         self.recorder = Recorder(spec.answers_as)
+        self._before: Recorder | None = None
+        self._later: _Later | None = None
         self._root = root_path(root)
         self._password = password
         self._behind: FtpsServer | None = None
@@ -200,13 +218,31 @@ class FtpsServer(Server):
 
         Connections that are open keep what they have. The port stays. The role shows from the next `record` on.
         """
+        self._later = None
         if self._thread is not None:
             self._ftpd.handler = self._handler_class(spec)
         self.spec = spec
 
+    def change_after(self, connections: int, spec: ServerSpec) -> None:
+        """Be another server once so many control connections have come, and record anew from then on."""
+        self._later = _Later(connections, self._handler_class(spec), self.spec.answers_as)
+        self.spec = spec
+
+    def accepting(self) -> None:
+        """A control connection was accepted, and nobody has met it yet; called in the server's own thread."""
+        later = self._later
+        if later is None:
+            return
+        if later.connections == 0:
+            self._before, self.recorder = self.recorder, Recorder(self.spec.answers_as)
+            self._ftpd.handler, self._later = later.handler, None
+        else:
+            later.connections -= 1
+
     def record(self) -> None:
         """Begin a new record; connections that are open still write to the old one."""
-        self.recorder = Recorder(self.spec.answers_as)
+        self._before = None
+        self.recorder = Recorder(self.spec.answers_as if self._later is None else self._later.role)
         if self._behind is not None:
             self._behind.record()
 
@@ -234,6 +270,8 @@ class FtpsServer(Server):
                 self._raise_errors()
                 return False
         complete = self.recorder.wait_closed(timeout)
+        if self._before is not None:
+            complete &= self._before.wait_closed(timeout)
         self._raise_errors()
         if self._behind is not None:
             complete &= self._behind.settle(timeout)
@@ -249,6 +287,11 @@ class FtpsServer(Server):
     def wire(self) -> Wire:
         """The raw bytes since `record`."""
         return self.recorder.wire()
+
+    def finish(self, timeout: float = 5.0) -> Record:
+        """`settle`, then `testimony` and `wire`."""
+        record = super().finish(timeout)
+        return record if self._before is None else replace(record, before=self._before.wire())
 
     def _handler_class(self, spec: ServerSpec) -> type:
         """pyftpdlib's handler for this server, a class of its own: two servers never share attributes."""

@@ -229,8 +229,10 @@ class Record:
         complete: No connection was open any more.
         testimony: What it witnessed.
         wire: The raw bytes.
+        before: The raw bytes of connections that met the server before it changed (`Server.change_after`).
     """
 
     complete: bool
     testimony: Testimony
     wire: Wire
+    before: Wire = Wire()

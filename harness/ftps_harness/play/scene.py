@@ -13,6 +13,7 @@ from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.verdict import needles, on_the_wire
 from ftps_harness.verdict.observations import Situation
 from ftps_harness.verdict.traffic import NOTHING, Elsewhere, elsewhere
+from ftps_lab.testimony import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ftps_harness.verdict.needles import Passwords
     from ftps_harness.verdict.observations import WireAccount
     from ftps_lab.interface import Server, ServerSpec
-    from ftps_lab.testimony import Testimony, Wire
+    from ftps_lab.testimony import Testimony
 
 State = tuple[int, int, int]
 """What tells whether a file is still as it was (`ftps_harness.play.actions.tasks.files_below`)."""
@@ -113,7 +114,8 @@ def watch(scene: Scene, host: str, start: Callable[[], Done]) -> tuple[Done, Wit
     scene.place.watch()
     done = start()
     record = server.finish()
-    other = _elsewhere(scene, host, record.testimony, record.wire)
+    known = Wire((*record.before.records, *record.wire.records))
+    other = _elsewhere(scene, host, record.testimony, known)
     after = files_below(*scene.home.reach)
     return done, Witnessed(record.testimony, record.wire, other, fresh, record.complete, before, after)
 

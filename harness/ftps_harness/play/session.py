@@ -194,6 +194,15 @@ class Session:
         self._spec = spec
         self.server.change(spec)
 
+    def change_after(self, connections: int, spec: ServerSpec) -> None:
+        """Be another server once so many control connections of the next run have come; the run is judged as its.
+
+        Raises:
+            LabError: It cannot be that.
+        """
+        self._spec = spec
+        self.server.change_after(connections, spec)
+
     @contextlib.contextmanager
     def changed(self, spec: ServerSpec) -> Iterator[None]:
         """Another server for a while."""

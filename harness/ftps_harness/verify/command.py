@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -70,6 +71,7 @@ class CommandVerification(Verification[CommandStage]):
         self._replace_pins(self._named())
         self._argv()
         self._secret: tuple[str, str] | None = None
+        self._unattacked = 0
         stage.subject = self._subject
         found = self._choose(stage)
         self._idle.put(stage)
@@ -84,7 +86,7 @@ class CommandVerification(Verification[CommandStage]):
         return CommandStage(place, self._client, subject, self._options.timeout)
 
     def _can_try(self, trial: Trial) -> bool:
-        return trial.name not in _LEFT_OUT
+        return trial.name not in _LEFT_OUT and (bool(self._later) or not trial.later)
 
     def _named(self) -> frozenset[Path]:
         """The files that the command line or another file names, by the last part of their path."""
@@ -143,6 +145,7 @@ class CommandVerification(Verification[CommandStage]):
                 if not stage.provide(self._asked):
                     break
             played = stage.play(self._with_login(genuine.spec), self.login)
+        self._later = discovery.logins_after_the_first(played.testimony)
         self._anonymous = any(c.user == "anonymous" for c in played.testimony.credentials)
         return played
 
@@ -153,9 +156,35 @@ class CommandVerification(Verification[CommandStage]):
     def _try(self, stage: CommandStage, trial: Trial) -> Tried:
         stage.provide(self._asked)
         spec = self._with_login(self._specs[trial])
-        runs = [stage.play(spec, self.login) for _ in range(trial.repeat)]
+        runs = list(self._late_runs(stage, spec)) if trial.later else self._runs(stage, spec, trial.repeat)
         elsewhere = tuple(dict.fromkeys(phrase for each in runs for phrase in each.elsewhere))
         return Tried(trial, tuple(each.outcome for each in runs), runs[0].words, elsewhere)
+
+    def _runs(self, stage: CommandStage, spec: ServerSpec, repeat: int) -> list[Played]:
+        return [stage.play(spec, self.login) for _ in range(repeat)]
+
+    def _late_runs(self, stage: CommandStage, spec: ServerSpec) -> Iterator[Played]:
+        """A run for each later login, with which an attack begins; they end with the first that shows something.
+
+        What comes after a refusal is often not run (`set -e`), so a single attack says nothing of the logins behind it.
+        """
+        began = time.monotonic()
+        genuine = self._with_login(self._genuine.spec)
+        for number, connections in enumerate(self._later, 2):
+            if number > 2 and time.monotonic() - began > self._options.timeout:
+                self._unattacked = min(self._unattacked or number, number)
+                return
+            played = stage.play(spec, self.login, earlier=genuine, connections=connections)
+            yield played
+            if played.outcome.exposed:
+                return
+
+    def _untried(self) -> Iterator[str]:
+        if self._unattacked:
+            yield (
+                f"the command logs in {len(self._later) + 1} times, and time ran out before an attacker had met login "
+                f"{self._unattacked} and those after it while the earlier ones succeed: give a longer --timeout"
+            )
 
     def _findings(self, tried: Sequence[Tried]) -> Iterator[Finding]:
         case = Case(

@@ -80,6 +80,13 @@ def login_of(testimony: Testimony) -> tuple[str, str] | None:
     return None
 
 
+def logins_after_the_first(testimony: Testimony) -> tuple[int, ...]:
+    """How many control connections came before each login but the first."""
+    control = [connection.number for connection in testimony.connections if connection.kind == "control"]
+    logged_in = {credential.connection for credential in testimony.credentials if credential.accepted}
+    return tuple(before for before, number in enumerate(control) if number in logged_in)[1:]
+
+
 def provide(testimony: Testimony, root: Path, secrets: Secrets) -> bool:
     """Make the files and folders that the client asked for and did not find.
 

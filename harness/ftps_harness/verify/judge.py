@@ -77,8 +77,9 @@ class Tried:
 
     @property
     def refused(self) -> bool:
-        """lftp states a refusal."""
-        return any(outcome.reasons for outcome in self.outcomes)
+        """lftp states a refusal, in a run in which something got out if there is one."""
+        outcomes = [outcome for outcome in self.outcomes if outcome.exposed] or self.outcomes
+        return any(outcome.reasons for outcome in outcomes)
 
 
 @dataclass(frozen=True, slots=True)

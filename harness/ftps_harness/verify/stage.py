@@ -254,15 +254,26 @@ class CommandStage:
         assert traffic is not None  # sealed
         return wanted(traffic)
 
-    def play(self, spec: ServerSpec, login: Login) -> Played:
+    def play(
+        self, spec: ServerSpec, login: Login, *, earlier: ServerSpec | None = None, connections: int = 0
+    ) -> Played:
         """Run the command once against a server.
+
+        Args:
+            spec: What the server is.
+            login: Where it is.
+            earlier: What the server is for the first control connections; None for the same as later.
+            connections: How many those are.
 
         Raises:
             LabError: The server failed.
             HarnessError: It cannot be started.
         """
         served = replace(spec, protocol=login.protocol)  # type: ignore[arg-type]  # `explicit` or `implicit`
-        self._session.serve(served, host=login.host, port=login.port)
+        first = served if earlier is None else replace(earlier, protocol=served.protocol)
+        self._session.serve(first, host=login.host, port=login.port)
+        if earlier is not None:
+            self._session.change_after(connections, served)
         with self._copy() as home:
             cwd, env = self._surroundings(home)
             command = Command(argv=self.subject.argv, host=login.host, cwd=cwd, env=env, timeout=self._timeout)

@@ -54,6 +54,8 @@ class Trial:
         explicit: It attacks AUTH, which implicit FTPS does not have.
         anonymous: Log in without a user.
         waits: lftp waits in it: it begins before the others.
+        later: The genuine server meets the first logins of a command, and this server the others: once for each login
+            from which that can begin.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Trial:
     explicit: bool = False
     anonymous: bool = False
     waits: bool = False
+    later: bool = False
 
 
 def _shows(certificate: Certificate | None) -> ServerSpec | None:
@@ -173,6 +176,28 @@ TRIALS: Final = (
         lambda genuine: genuine.spec,
         ("list", "get"),
         anonymous=True,
+    ),
+    Trial(
+        "later-impostor",
+        "an impostor with a self-signed certificate, once earlier logins have met the genuine server",
+        "impostor",
+        lambda genuine: _shows(pins.self_signed(genuine.host)),
+        later=True,
+    ),
+    Trial(
+        "later-other-customer",
+        "another customer of the same authority, once earlier logins have met the genuine server",
+        "name",
+        _other_name,
+        later=True,
+    ),
+    Trial(
+        "later-refuse-auth",
+        "AUTH refused with 502, once earlier logins have met the genuine server",
+        "strip",
+        _attack("refuse-auth", attack_reply=502),
+        explicit=True,
+        later=True,
     ),
 )
 """In the order in which reports list them."""

@@ -81,6 +81,8 @@ class Agent:
         match call.method:
             case "change":
                 server.change(_spec_of(call))
+            case "change_after":
+                server.change_after(call.after, _spec_of(call))
             case "begin":
                 return server.begin()
             case "record":

@@ -145,7 +145,7 @@ class RemoteHost:
         order = orders.sent_scripts(scripts, host=host, port=port)
         return RemoteScripts(self, self.call("serve_scripts", orders.Serving, START_SECONDS, scripts=order))
 
-    def call(
+    def call(  # noqa: PLR0913 - one for each field of `orders.Call`
         self,
         method: orders.Method,
         expected: type[_Returned],
@@ -156,6 +156,7 @@ class RemoteHost:
         spec: orders.SentSpec | None = None,
         scripts: orders.StartScripts | None = None,
         wait: float = 0.0,
+        after: int = 0,
     ) -> _Returned:
         """Call a method, and wait for its result.
 
@@ -168,6 +169,7 @@ class RemoteHost:
             spec: What the server shall be.
             scripts: Which scripted server to start.
             wait: Seconds that the method itself may wait.
+            after: For ``change_after``: how many control connections still meet the server as it is.
 
         Raises:
             LabError: It was not done, or the agent is dead or silent, which it then stays for us.
@@ -184,6 +186,7 @@ class RemoteHost:
                 spec=spec,
                 scripts=scripts,
                 timeout=wait,
+                after=after,
             )
             result = self._exchange(orders.line(call), timeout)
         if result.failure:
@@ -241,6 +244,10 @@ class RemoteServer(Server):
         """Be another server from the next connection on; the address stays."""
         self._call("change", type(None), START_SECONDS, spec=orders.sent_spec(spec))
 
+    def change_after(self, connections: int, spec: ServerSpec) -> None:
+        """Be another server once so many control connections have come, counted from the next record."""
+        self._call("change_after", type(None), START_SECONDS, spec=orders.sent_spec(spec), after=connections)
+
     def record(self) -> None:
         """Begin a new record."""
         self._call("record", type(None))
@@ -280,8 +287,9 @@ class RemoteServer(Server):
         *,
         spec: orders.SentSpec | None = None,
         wait: float = 0.0,
+        after: int = 0,
     ) -> _Returned:
-        return self._agent.call(method, expected, timeout, server=self._server, spec=spec, wait=wait)
+        return self._agent.call(method, expected, timeout, server=self._server, spec=spec, wait=wait, after=after)
 
 
 class RemoteScripts:

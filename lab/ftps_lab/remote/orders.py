@@ -49,6 +49,7 @@ Method = Literal[
     "ping",
     "serve",
     "change",
+    "change_after",
     "begin",
     "record",
     "settle",
@@ -99,9 +100,10 @@ class Call(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_d
         method: Which.
         server: The server that `Serving.server` named: an owner of one that was stopped never speaks to its successor.
         start: For ``serve``.
-        spec: For ``serve`` and ``change``.
+        spec: For ``serve``, ``change`` and ``change_after``.
         scripts: For ``serve_scripts``.
         timeout: For ``settle``, ``finish`` and ``connections``, in seconds.
+        after: For ``change_after``: how many control connections still meet the server as it is.
     """
 
     number: int
@@ -111,6 +113,7 @@ class Call(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_d
     spec: SentSpec | None = None
     scripts: StartScripts | None = None
     timeout: float = 0.0
+    after: int = 0
 
 
 class Serving(Struct, frozen=True):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ftps_harness import cli
 from ftps_harness.errors import UsageError
-from ftps_harness.verify import program
+from ftps_harness.verify import command, program
 from ftps_harness.verify.base import Options
 from ftps_harness.verify.subject import load
+from ftps_harness.verify.trials import TRIALS
 from ftps_harness.verify.verify import begin, verify
 
 if TYPE_CHECKING:
@@ -28,8 +31,12 @@ if TYPE_CHECKING:
     from ftps_lab.certificates import Certificate
 
 QUICK = frozenset({"impostor-copy", "refuse-auth-502"})
+LATER = frozenset(
+    {"impostor-copy", "refuse-auth-502", "other-customer"} | {trial.name for trial in TRIALS if trial.later}
+)
 PASSWORD = "p4ss-w0rd-of-mine"
 PINNED = 'set ssl:ca-file "~/.lftp/server.crt"; set ftp:ssl-force yes'
+ESCAPED = PINNED.replace('"', '\\"')
 
 PIN = "the server's certificate"
 """A file's content."""
@@ -160,6 +167,34 @@ CASES = [
         "lftp -c 'set ssl:verify-certificate no; open -u me --env-password second.example; ls'\n",
     ),
     _case(
+        "an insecure call after a secure one",
+        "./job.sh", found={"no-verification", "tls-not-required"}, env={"LFTP_PASSWORD": PASSWORD}, only=LATER,
+        script=f"set -e\nlftp -c '{PINNED}; open -u me --env-password backup.example; ls'\n"
+        "lftp -c 'set ssl:verify-certificate no; open -u me --env-password backup.example; ls'\n",
+    ),
+    _case(
+        "the fourth call is insecure",
+        "./job.sh", found={"no-verification"}, env={"LFTP_PASSWORD": PASSWORD}, only=LATER,
+        script=f'one() {{ lftp -c "{ESCAPED}; $1 open -u me --env-password backup.example; ls"; }}\n'
+        "one && one && one && one 'set ssl:verify-certificate no;' && one\n",
+    ),
+    _case(
+        "secure calls, one after the other",
+        "./job.sh", found=set(), env={"LFTP_PASSWORD": PASSWORD}, only=LATER,
+        script=f"set -e\nfor i in 1 2 3; do lftp -c '{PINNED}; open -u me --env-password backup.example; ls'; done\n",
+    ),
+    _case(
+        "a mirror with several connections",
+        "lftp", "-c", f"{PINNED}; open -u me --env-password backup.example; mirror -P 3 /in got",
+        found=set(), env={"LFTP_PASSWORD": PASSWORD}, only=LATER,
+    ),
+    _case(
+        "names unchecked after a secure call, public authority",
+        "./job.sh", found={"wrong-name-accepted"}, env={"LFTP_PASSWORD": PASSWORD}, only=LATER,
+        script="set -e\nlftp -c 'set ftp:ssl-force 1; open -u me --env-password backup.example; ls'\n"
+        "lftp -c 'set ftp:ssl-force 1; set ssl:check-hostname no; open -u me --env-password backup.example; ls'\n",
+    ),
+    _case(
         "curl, verification off",
         "./job.sh", found={"no-verification"}, env={"LFTP_PASSWORD": PASSWORD},
         script="curl -s -k --ssl-reqd -u me:$LFTP_PASSWORD ftp://backup.example/",
@@ -224,6 +259,21 @@ def test_command(case: Case, home: Path, places: SealedPlaces, client: Lftp, mon
     assert report.broken == ()
     assert (report.login.host, report.login.port) == (case.host, case.port)
     assert state(home.parent) == before
+
+
+def test_later_logins_that_no_attacker_met_in_time_are_not_safe(
+    home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LFTP_PASSWORD", PASSWORD)
+    script = f"set -e\nfor i in 1 2 3 4; do lftp -c '{PINNED}; open -u me --env-password backup.example; ls'; done\n"
+    written(home, _case("", "./job.sh", found=set(), script=script))
+    subject = program.load(("./job.sh",), home.parent / "work", home)
+    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=itertools.count(0, 15).__next__))
+    report = verify(subject, client, places, Options(only=frozenset({"later-impostor"}), timeout=20))
+    [late] = [each for each in report.tried if each.trial.later]
+    assert (len(late.outcomes), late.verdict, report.findings) == (2, "rejected", ())
+    assert not report.safe
+    assert "logs in 4 times, and time ran out before an attacker had met login 4" in report.broken[0]
 
 
 def test_a_run_without_a_connection_proves_nothing(

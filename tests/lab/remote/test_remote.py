@@ -11,14 +11,14 @@ import ssl
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
 from ftps_lab.remote.handle import RemoteHost, RemoteServer
-from ftps_lab.testimony import Record, Testimony
+from ftps_lab.testimony import Record, Testimony, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -192,6 +192,47 @@ def test_a_record_is_begun_and_finished_in_one_round_trip_each(
     assert len(sent) == 2
     assert record == Record(server.settle(), server.testimony(), server.wire())
     assert (record.complete, record.testimony.passwords) == (True, ["pw"])
+
+
+@pytest.mark.parametrize("role", ["genuine", "impostor"])
+def test_it_becomes_another_server_between_connections(
+    start: Start, tmp_path: Path, role: Literal["genuine", "impostor"]
+) -> None:
+    """The testimony is that of the later connections, and the bytes of the earlier ones are kept beside it."""
+    server = plain(start()[0], tmp_path)
+
+    def passwords(*, change: ServerSpec | None = None) -> Record:
+        if change is not None:
+            server.change_after(2, change)
+        assert server.begin()
+        for number in range(3):
+            with ftplib.FTP() as client:
+                client.connect(server.host, server.port, SECONDS)
+                with contextlib.suppress(ftplib.error_perm):
+                    client.login("anna", f"pw-{number}" if number == 2 else "pw")
+        return server.finish()
+
+    later = passwords(change=ServerSpec(protocol="plain", role=role, password="pw-2"))
+    assert (later.complete, later.testimony.role) == (True, role)
+    assert [(c.password, c.accepted) for c in later.testimony.credentials] == [("pw-2", True)]
+    assert (len(later.wire.records), len(later.before.records)) == (1, 2)
+    assert later.before.holds(b"PASS pw\r\n")
+    again = passwords()
+    assert [(c.password, c.accepted) for c in again.testimony.credentials] == [
+        ("pw", False), ("pw", False), ("pw-2", True),
+    ]  # fmt: skip
+    assert again.before == Wire()
+
+
+def test_a_change_that_no_connection_reached_is_forgotten(start: Start, tmp_path: Path) -> None:
+    server = plain(start()[0], tmp_path)
+    server.change_after(1, ServerSpec(protocol="plain", role="impostor"))
+    server.change(ServerSpec(protocol="plain"))
+    for _ in range(2):
+        assert server.begin()
+        with ftplib.FTP() as client:
+            client.connect(server.host, server.port, SECONDS)
+        assert server.finish().testimony.role == "genuine"
 
 
 def test_a_record_with_a_connection_in_it_is_not_fresh(start: Start, tmp_path: Path) -> None:
