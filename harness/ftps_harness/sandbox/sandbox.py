@@ -106,7 +106,8 @@ class Sandbox:
 
         Args:
             folder: Holds the folders that programs get as theirs (`run`).
-            visible: Folders of programs that stay visible although what holds them is emptied (/home, /tmp, /run).
+            visible: Folders and files of programs that stay visible although what holds them is emptied (/home, /tmp,
+                /run); a folder before what is in it.
             replaced: Files and folders of the system, and ours that are in their place inside.
 
         Raises:

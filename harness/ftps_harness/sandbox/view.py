@@ -51,7 +51,8 @@ def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str
 
     Args:
         folder: Holds the sealed folders; the only thing that can be written.
-        visible: Folders of programs that stay visible although what holds them is emptied.
+        visible: Folders and files of programs that stay visible although what holds them is emptied; a folder before
+            what is in it.
         replaced: The system's files and folders, and what they are inside; what the system has not is left out.
 
     Raises:
@@ -132,9 +133,12 @@ def _show_writable(path: str, descriptor: int) -> None:
 
 
 def _show(opened: Mapping[str, int]) -> None:
-    """Mount folders where they were before what holds them was emptied, and close them."""
+    """Mount folders and files where they were before what holds them was emptied, and close them."""
     for path, descriptor in opened.items():
-        Path(path).mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder = Path(path) if stat.S_ISDIR(os.fstat(descriptor).st_mode) else Path(path).parent
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not Path(path).exists():
+            Path(path).touch()
         _bind(descriptor, path)
         kernel.set_read_only(path, read_only=True)
         os.close(descriptor)

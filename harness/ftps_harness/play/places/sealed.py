@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from ftps_harness.client import s_client
 from ftps_harness.errors import HarnessError
 from ftps_harness.play.places.leads import is_address
+from ftps_harness.play.places.programs import needed
 from ftps_harness.sandbox.home import Home
 from ftps_harness.sandbox.sandbox import Sandbox
 from ftps_harness.sandbox.view import INSIDE
@@ -64,7 +65,8 @@ class Sealed:
     """A place of its own (`ftps_harness.play.places.loopback.Place`), for one scenario at a time. A context manager.
 
     Args:
-        programs: What is to be started in it; their folders stay visible wherever they are.
+        programs: What is to be started in it, scripts as well; what they need to start (`programs.needed`) stays
+            visible wherever it is.
 
     Raises:
         Unavailable: The kernel does not permit it.
@@ -92,7 +94,7 @@ class Sealed:
             self._system.mkdir()
             replaced = _system_files(self._system)
             self._write_hosts()
-            visible = {str(folder) for path in programs for each in (path, path.resolve()) for folder in _folders(each)}
+            visible = {str(path) for program in programs for path in needed(program)}
             self.visible = tuple(map(Path, sorted(visible)))
             self._sandbox = stack.enter_context(
                 Sandbox(self.parent, visible=sorted(visible), replaced={"/etc/hosts": str(self._hosts), **replaced})
@@ -232,13 +234,6 @@ class Sealed:
 def is_store(path: str) -> bool:
     """Whether a path is in the system's trust store, which is the run's own inside."""
     return path in _STORE_FILES or any(path.startswith(f"{folder}/") for folder in _STORES)
-
-
-def _folders(program: Path) -> Iterator[Path]:
-    """What a program needs to see: its own folder, and one with ``bin`` and ``lib`` where it was installed apart."""
-    yield program.parent
-    if program.parent.name == "bin" and (program.parent.parent / "lib").is_dir():
-        yield program.parent.parent
 
 
 class _Starter:
