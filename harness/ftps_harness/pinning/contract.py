@@ -147,6 +147,47 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
         if_claimed=True,
     ),
     _must(
+        "one-look",
+        "failure:one_look",
+        "What is pinned is what was shown: a server that shows another certificate on the second connection is not "
+        "pinned unseen.",
+        "A tool that connects once to print the fingerprint and once more to store the certificate stores what nobody "
+        "has compared.",
+    ),
+    _must(
+        "failure-writes-nothing",
+        "failure:failure_writes_nothing",
+        "Unreachable, plain FTP, AUTH refused, TLS broken, HTTP, garbage, empty answer: non-zero exit, not a byte "
+        "changed, no fallback that switches protection off.",
+        "An interceptor can make any of these happen at the moment of pinning, and an empty pin or a helpful "
+        "`ssl-allow no` stays behind.",
+        cost=4,
+    ),
+    _must(
+        "bounded-time",
+        "failure:bounded_time",
+        "A silent server, one byte now and then, a 10 MB banner, a chain of 1,000 certificates: ends within the time "
+        "limit.",
+        "A job that hangs is noticed when the backup is needed; a limit for each read is none against a byte now and "
+        "then.",
+        cost=20,
+    ),
+    _must(
+        "atomic",
+        "atomic:atomic",
+        "Killed at any write, or with a full disk: the old pin and rc or the new ones, never half.",
+        "25 kills at random moments never caught a tool that writes in place; a kill at each change of a file does.",
+        cost=10,
+    ),
+    _must(
+        "concurrent-runs",
+        "failure:concurrent_runs",
+        "Two runs at once lose neither.",
+        "Configuration management pins several hosts in parallel; a tool that reads, changes and writes without a lock "
+        "loses one.",
+        cost=3,
+    ),
+    _must(
         "rc-preserved",
         "rc:rc_preserved",
         "Every other byte of the rc survives: comments, order, CRLF, no final newline, BOM, non-UTF-8, 10,000 lines.",
@@ -213,6 +254,34 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
         "In a HOME with a blank, a quote, `;` or `&` lftp 4.9.2 reads no rc at all (docs/lftp.md): a tool that reports "
         "success there has pinned nothing.",
     ),
+    _must(
+        "hostile-text",
+        "failure:hostile_text",
+        "Subjects, names and banners with newlines, `;`, quotes, `$()`, escape sequences, NUL, 64 KiB put nothing into "
+        "the rc, a shell or the terminal.",
+        "All that the tool prints and writes before the pin exists comes from whoever answers.",
+        cost=4,
+    ),
+    _must(
+        "hostile-arguments",
+        "failure:hostile_arguments",
+        "Host names with shell or lftp metacharacters are refused, not executed.",
+        "Host names come from inventories and forms; in an rc, `;` and a newline begin a command, and `!` a shell.",
+        cost=2,
+    ),
+    _must(
+        "any-port",
+        "protocol:any_port",
+        "Explicit FTPS on any port.",
+        "Providers move FTP to other ports; a tool that takes 990 for implicit FTPS, whatever it is told, hangs there.",
+    ),
+    _must(
+        "greeting",
+        "protocol:greeting",
+        "Greetings of several lines or in pieces.",
+        "RFC 959 section 4.2 allows lines that begin with anything; a tool that reads one line takes the second for "
+        "the reply to AUTH.",
+    ),
     _should(
         "hosts-kept-apart",
         "protection:hosts_kept_apart",
@@ -252,6 +321,18 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
         "change:renewal_told",
         "A renewal with the same key is reported as that.",
         "A renewal is expected and harmless, a new key is neither: whoever cannot tell them apart learns to say yes.",
+    ),
+    _should(
+        "implicit",
+        "protocol:implicit",
+        "Implicit FTPS.",
+        "It is the one kind that no downgrade of AUTH can touch (docs/hardening.md).",
+    ),
+    _should(
+        "ipv6",
+        "protocol:ipv6",
+        "IPv6 addresses.",
+        "A host with an IPv6 address alone has colons in the place where tools look for the port.",
     ),
 )
 """Every requirement, in the order of reports."""

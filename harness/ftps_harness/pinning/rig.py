@@ -186,6 +186,11 @@ class Rig:
         """
         self.session.serve(spec_of(certificate, **fields), host=host, port=port)
 
+    @property
+    def unused_port(self) -> int:
+        """A port on which nobody listens."""
+        return 4 if self.session.server.port != 4 else 5
+
     def home(self, files: Mapping[str, bytes] | None = None) -> Home:
         """A new HOME, without ``~/.lftp``.
 
@@ -260,8 +265,7 @@ class Rig:
         )
         home.reopen()
         ran = Ran(words, finished, before, self.snapshot(home))
-        self.log.last = ran
-        self.did(f"ran {' '.join(words)}: {ran.ended}")
+        self.did_last(ran)
         return ran
 
     def pinned(self, certificate: Certificate, files: Mapping[str, bytes] | None = None) -> Home:
@@ -360,6 +364,11 @@ class Rig:
     def did(self, what: str) -> None:
         """Note what was done."""
         self.log.done.append(harmless(what))
+
+    def did_last(self, ran: Ran) -> None:
+        """Note a run of the tool as the last one: its output and diff are a failure's."""
+        self.log.last = ran
+        self.did(f"ran {' '.join(ran.words)}: {ran.ended}")
 
     def expect(self, holds: bool, expected: str, seen: str) -> bool:
         """Note an expectation, and what was seen where it does not hold; whether it does."""

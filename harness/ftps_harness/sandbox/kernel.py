@@ -63,7 +63,7 @@ does not even try ::1 (measured: 4.9.2)."""
 
 GLOBAL_IPV4 = "192.0.2.1"
 """The same for IPv4 (RFC 5737): programs that resolve with AI_ADDRCONFIG find no IPv4 address otherwise (getaddrinfo(3)
-does not count loopback's own; measured: `openssl s_client -connect NAME:21`, OpenSSL 3.0.11)."""
+does not count loopback's own; measured: `openssl s_client -connect NAME:21`, OpenSSL 3.0.22)."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)

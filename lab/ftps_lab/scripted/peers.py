@@ -274,7 +274,7 @@ _ROWS: Final = (
         "greeting-pieces",
         "a greeting of several lines in segments of one byte",
         1,
-        _greeting(Send(texts.LINES, piece=1, every=PIECE_SECONDS)),
+        _greeting(Send(texts.PREFIXED, piece=1, every=PIECE_SECONDS)),
     ),
     Peer("two-faces", "the first connection is shown the first certificate, every later one the second", 2, _two_faces),
     *(

@@ -57,6 +57,10 @@ LINES: Final = (
     b"220 ready\r\n"
 )
 
+PREFIXED: Final = b"220-Welcome to the backup server.\r\n220-Files are kept for 30 days.\r\n220 ready\r\n"
+"""Several lines, each with its number. `openssl s_client -starttls ftp` takes an empty line, or one with another
+number, for the end of the greeting, and fails unless the rest came in the same segment (measured on 3.0.22)."""
+
 NUMBERS: Final = b"220-Welcome to the backup server.\r\n331 is another number\r\n530 and one more\r\n220 ready\r\n"
 """A client has to pass over lines with other numbers (RFC 959 section 4.2), though no server should send them."""
 

@@ -34,9 +34,9 @@ OPENSSL: dict[str, To] = {
     **dict.fromkeys(("silent", "silent-after-220", "silent-after-234", "silent-in-handshake"), "hangs"),
     **dict.fromkeys(("drip", "drip-reply", "drip-in-handshake", "big-banner"), "hangs"),
     # `openssl s_client -starttls ftp` takes what one read brings for a line, and goes on behind it.
-    **dict.fromkeys(("big-line", "greeting-pieces", "hostile-greeting-long"), "nothing"),
+    **dict.fromkeys(("big-line", "hostile-greeting-long"), "nothing"),
     **dict.fromkeys(("silent-in-tls", "drip-in-tls", "big-banner-ends"), "certificate"),
-    **dict.fromkeys(("greeting-lines", "greeting-numbers", "two-faces"), "certificate"),
+    **dict.fromkeys(("greeting-lines", "greeting-pieces", "greeting-numbers", "two-faces"), "certificate"),
     "silent-in-tls-implicit": "certificate",
     "long-chain": "nothing",  # more than 100 KB: SSL_CTX_set_max_cert_list(3)
     **{f"hostile-greeting-{name}": "certificate" for name in HOSTILE_TEXT if name != "long"},

@@ -35,14 +35,9 @@ def repin(rig: Rig) -> None:
     rig.accepts(home, new, run=("list",), called="the server with its new certificate")
     rig.refuses(home, old, called="a server with the old certificate")
     home = rig.pinned(old)
-    ran = rig.pin(home, port=_nobody(rig), how="repin")
+    ran = rig.pin(home, port=rig.unused_port, how="repin")
     rig.expect(not ran.ok, "a non-zero exit code: nobody listens there", ran.ended)
     rig.accepts(home, old, run=("list",), called="the server with its old certificate")
-
-
-def _nobody(rig: Rig) -> int:
-    """A port on which nobody listens."""
-    return 4 if rig.session.server.port != 4 else 5
 
 
 def fingerprint_shown(rig: Rig) -> None:

@@ -1,0 +1,126 @@
+"""A tool that is killed at each of its writes, and one whose disk is full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.pinning.certificates import own, twin
+from ftps_harness.pinning.rig import spec_of
+from ftps_harness.sandbox.changes import Interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ftps_harness.pinning.command import How
+    from ftps_harness.pinning.rig import Ran, Rig
+    from ftps_harness.sandbox.home import Home
+    from ftps_lab.certificates import Certificate
+
+_RC: Final = b"# mine\nset net:timeout 77\n"
+
+_MOST: Final = 150
+"""Changes of files at which one run is interrupted; a tool that makes more is interrupted at so many of them."""
+
+State = tuple[tuple[str, bytes], ...]
+"""What lftp reads: every regular file in HOME, by its path."""
+
+
+def atomic(rig: Rig) -> None:
+    """A first pin, and one that is replaced; killed at each change of a file, and with a full disk from there on."""
+    old, new = own(), own()
+    empty = rig.home({".lftp/rc": _RC})
+    _interrupted(rig, _Case("pin", empty, before=None, after=old))
+    if rig.tool.repin:
+        pinned = rig.pinned(old, {".lftp/rc": _RC})
+        _interrupted(rig, _Case("repin", pinned, before=old, after=new))
+
+
+class _Case:
+    """One command of the tool, the HOME that it begins with, and what is pinned before and after it."""
+
+    def __init__(self, how: How, home: Home, *, before: Certificate | None, after: Certificate) -> None:
+        self.how: How = how
+        self.home = home
+        self.before = before
+        self.after = after
+        self.judged: dict[State, str] = {}
+
+
+def _interrupted(rig: Rig, case: _Case) -> None:
+    rig.serve(case.after)
+    whole = _run(rig, case, Interrupt())
+    changes = whole.finished.changes
+    count = changes.counted if changes is not None else 0
+    rig.expect(whole.ok and count > 0, "exit code 0, and something is written", f"{whole.ended}, {count} changes")
+    wrong = _judge(rig, case, whole)
+    rig.expect(not wrong, "the whole run pins", wrong)
+    for at in _points(count):
+        for how in ("kill", "full-disk"):
+            ran = _run(rig, case, Interrupt(at, how))
+            call = ran.finished.changes.interrupted if ran.finished.changes is not None else None
+            if call is None:
+                continue  # it wrote less this time
+            what = f"{'killed' if how == 'kill' else 'a full disk'} at change {at} of {count} ({call.name} {call.path})"
+            rig.did(what)
+            wrong = _judge(rig, case, ran)
+            rig.expect(not wrong, f"the old pin and rc, or the new ones: {what}", wrong)
+            if how == "full-disk" and _state(ran) != _state(whole):
+                rig.expect(not ran.ok, f"a full disk is a non-zero exit code: {what}", ran.ended)
+
+
+def _points(count: int) -> Iterator[int]:
+    step = max(1, -(-count // _MOST))
+    yield from range(1, count + 1, step)
+
+
+def _run(rig: Rig, case: _Case, interrupt: Interrupt) -> Ran:
+    with_copy = rig.copy(case.home)
+    ran = rig.pin(with_copy, how=case.how, start=rig.place.interrupting(with_copy, interrupt))
+    rig.log.done.pop()  # one line for each would bury the rest
+    with_copy.close()
+    return ran
+
+
+def _state(ran: Ran) -> State:
+    return tuple(sorted(ran.after.files().items()))
+
+
+def _judge(rig: Rig, case: _Case, ran: Ran) -> str:
+    """Why what an interrupted run left is neither the old state nor the new; empty if it is one of them.
+
+    What lftp makes of it is asked once for each state.
+    """
+    state = _state(ran)
+    if state == tuple(sorted(ran.before.files().items())):
+        return ""
+    if state not in case.judged:
+        case.judged[state] = _asked(rig, case, ran.after.files())
+    return case.judged[state]
+
+
+def _asked(rig: Rig, case: _Case, files: Mapping[str, bytes]) -> str:
+    if "net:timeout" not in files.get("~/.lftp/rc", b"").decode("utf-8", "replace"):
+        return "the rc has lost what stood in it"
+    home = rig.home({path.removeprefix("~/"): data for path, data in files.items()})
+    counted = len(rig.log.done)
+    accepted = [
+        which
+        for which, certificate in (("old", case.before), ("new", case.after))
+        if certificate is not None and _accepts(rig, home, certificate)
+    ]
+    impostor = rig.meet(home, spec_of(twin(case.after), role="impostor"), run=("list",), called="an impostor")
+    settings = rig.settings(home, "net:timeout")
+    del rig.log.done[counted:]
+    if impostor.exposed:
+        return "lftp logs in to an impostor"
+    if settings.get("net:timeout", {}).get("") != "77":
+        return "lftp does not read what stands in the rc any more"
+    if not accepted and case.before is not None:
+        return "lftp accepts neither the old certificate nor the new one"
+    if not accepted and b"ca-file" in files.get("~/.lftp/rc", b""):
+        return "the rc names a pin that lftp cannot use: every server is refused"
+    return ""
+
+
+def _accepts(rig: Rig, home: Home, certificate: Certificate) -> bool:
+    return rig.meet(home, spec_of(certificate), run=("list",), called="the server").verdict == "accepted"

@@ -1,0 +1,280 @@
+"""What a tool does when the server is no FTPS server, says nothing, or says too much."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import re
+import threading
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.errors import HarnessError
+from ftps_harness.pinning.certificates import HOST, OTHER, authority, own
+from ftps_harness.pinning.checks.change import shows
+from ftps_lab.scripted import PEERS
+from ftps_lab.scripted.peers import ftps
+from ftps_lab.scripted.texts import HOSTILE_TEXT, MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ftps_harness.pinning.rig import Ran, Rig
+    from ftps_harness.sandbox.home import Home
+    from ftps_lab.certificates import Certificate
+    from ftps_lab.scripted import Script
+
+_RC: Final = {".lftp/rc": b"# mine\nset net:timeout 20\n"}
+
+_NO_FTPS: Final = (
+    "plain-ftp",
+    "plain-ftp-500",
+    "plain-ftp-534",
+    "auth-refused",
+    "tls-alert",
+    "tls-closed",
+    "tls-reset",
+    "tls-text",
+    "http",
+    "garbage",
+    "garbage-in-tls",
+    "empty",
+    "reset",
+    "not-available",
+)
+"""Peers of which no certificate can be had."""
+
+_WITHOUT_END: Final = (
+    "silent",
+    "silent-after-220",
+    "silent-after-234",
+    "silent-in-handshake",
+    "drip",
+    "drip-reply",
+    "drip-in-handshake",
+    "big-banner",
+    "big-line",
+)
+"""Peers that never get as far as a certificate, and never end."""
+
+_AFTER_CERTIFICATE: Final = ("silent-in-tls", "drip-in-tls", "big-banner-ends", "long-chain")
+"""Peers that show a certificate, and too little or too much beside it: a tool may pin it, or not."""
+
+_UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\x9b")
+"""What a terminal may obey: C0 without tab and line feed, DEL, and CSI of C1; CR is among them."""
+
+
+def failure_writes_nothing(rig: Rig) -> None:
+    """Nobody listens; and each kind of server that is none."""
+    rig.serve(own())
+    home = rig.home(_RC)
+    _untouched(rig, rig.pin(home, port=rig.unused_port), "nobody listens")
+    for name in rig.cases(_NO_FTPS):
+        with serving(rig, PEERS[name].scripts()) as port:
+            ran = rig.pin(rig.home(_RC), port=port)
+        _untouched(rig, ran, PEERS[name].what)
+    if rig.tool.repin:
+        pinned = rig.pinned(own())
+        for name in rig.cases(("plain-ftp", "tls-closed", "empty")):
+            with serving(rig, PEERS[name].scripts()) as port:
+                ran = rig.pin(rig.copy(pinned), port=port, how="repin")
+            _untouched(rig, ran, f"{PEERS[name].what}, and a pin is to be replaced")
+
+
+def _untouched(rig: Rig, ran: Ran, what: str) -> None:
+    rig.expect(not ran.ok, f"a non-zero exit code: {what}", ran.ended)
+    rig.expect(ran.untouched, f"not a byte is changed: {what}", "something is: see the diff")
+    rig.expect(bool(ran.output.strip()), f"a sentence that says why: {what}", "no output at all")
+
+
+@contextlib.contextmanager
+def serving(rig: Rig, scripts: Sequence[Script], host: str = HOST) -> Iterator[int]:
+    """A server that follows scripts, for a while: its port.
+
+    Raises:
+        LabError: It does not start.
+    """
+    server = rig.place.serve_scripts(scripts, host=host)
+    try:
+        yield server.port
+    finally:
+        server.stop()
+
+
+def bounded_time(rig: Rig) -> None:
+    """All of them at once: they have to be waited for."""
+    certificate, sent_after = own(), authority()
+    scripts = {name: PEERS[name].scripts() for name in _WITHOUT_END}
+    for name in _AFTER_CERTIFICATE:
+        wanted = (certificate, sent_after)[: PEERS[name].certificates]
+        scripts[name] = PEERS[name].scripts(*wanted)
+    rig.serve(certificate)
+    with contextlib.ExitStack() as stack:
+        ports = {name: stack.enter_context(serving(rig, each)) for name, each in scripts.items()}
+        homes = {name: rig.home(_RC) for name in scripts}
+        ran = at_once({name: _runs(rig, homes[name], port) for name, port in ports.items()})
+    for name, each in ran.items():
+        rig.did_last(each)
+        what = PEERS[name].what
+        ended = rig.expect(not each.finished.timed_out, f"it ends within {rig.timeout:g} s: {what}", each.ended)
+        if ended and name in _WITHOUT_END:
+            _untouched(rig, each, what)
+
+
+def _runs(rig: Rig, home: Home, port: int) -> Callable[[], Ran]:
+    return lambda: rig.pin(home, port=port)
+
+
+def at_once(work: dict[str, Callable[[], Ran]]) -> dict[str, Ran]:
+    """Run the tool several times at once: what came of each.
+
+    Raises:
+        HarnessError: One could not be started.
+    """
+    found: dict[str, Ran] = {}
+    problems: list[BaseException] = []
+
+    def one(name: str, run: Callable[[], Ran]) -> None:
+        try:
+            found[name] = run()
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+            problems.append(error)
+
+    threads = [
+        # The context tells a thread that the end was asked for (`process.INTERRUPTION`).
+        threading.Thread(target=contextvars.copy_context().run, args=(one, name, run), daemon=True)
+        for name, run in work.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if problems:
+        raise problems[0]
+    if len(found) != len(work):
+        raise HarnessError("a run of the tool was lost: this is a fault of ftps-lab")
+    return {name: found[name] for name in work}
+
+
+def one_look(rig: Rig) -> None:
+    """The first connection is shown one certificate, every later one another."""
+    first, second = own(), own()
+    rig.serve(first)
+    home = rig.home()
+    server = rig.place.serve_scripts(PEERS["two-faces"].scripts(first, second), host=HOST)
+    try:
+        ran = rig.pin(home, port=server.port)
+        looks = len(server.connections())
+    finally:
+        server.stop()
+    rig.did(f"the server counted {looks} connections")
+    rig.expect(looks > 0, "the tool connects", "it did not")
+    files = ran.after.files("")
+    stored = {name: any(_holds(data, each) for data in files.values()) for name, each in
+              (("first", first), ("second", second))}  # fmt: skip
+    shown = {"first": shows(ran.output, first), "second": shows(ran.output, second)}
+    for which in ("first", "second"):
+        rig.expect(
+            not ran.ok or not stored[which] or shown[which],
+            f"the certificate of the {which} connection is not pinned unseen",
+            "it is pinned, and its fingerprint was not shown",
+        )
+    rig.expect(
+        not ran.ok or not (shown["first"] and stored["second"]),
+        "what was shown first is what is pinned",
+        "another certificate, of a later connection, is",
+    )
+
+
+def _holds(data: bytes, certificate: Certificate) -> bool:
+    """Whether a file holds a certificate, or the fingerprint that lftp takes in its place."""
+    body = b"".join(certificate.pem.split()[2:-2])
+    return body in b"".join(data.split()) or certificate.sha1.encode() in data
+
+
+def hostile_text(rig: Rig) -> None:
+    """Greetings, replies and refusals with text of an attacker's."""
+    certificate = own()
+    rig.serve(certificate)
+    for name in rig.cases(HOSTILE_TEXT):
+        for kind, wanted in (("hostile-greeting", (certificate,)), ("hostile-refusal", ())):
+            peer = PEERS[f"{kind}-{name}"]
+            with serving(rig, peer.scripts(*wanted)) as port:
+                ran = rig.pin(rig.home(_RC), port=port)
+            harmless(rig, ran, peer.what)
+            if not wanted:
+                _untouched(rig, ran, peer.what)
+
+
+def harmless(rig: Rig, ran: Ran, what: str) -> None:
+    """Nothing of a hostile text has got into a file, a shell or the terminal."""
+    rig.expect(not ran.finished.timed_out, f"it ends: {what}", ran.ended)
+    made = [path for path in ran.before.changed(ran.after) if MARK in path]
+    rig.expect(not made, f"no command in the text is run: {what}", f"it made {', '.join(made)}")
+    written = [
+        path
+        for path, data in ran.after.files("").items()
+        if data != ran.before.files("").get(path) and (MARK.encode() in data or b"verify-certificate no\n" in data)
+    ]
+    rig.expect(not written, f"the text is in no file: {what}", f"it is in {', '.join(written)}")
+    found = _UNPRINTABLE.search(ran.output)
+    rig.expect(
+        found is None,
+        f"nothing that a terminal obeys is printed: {what}",
+        f"the output has {found[0]!r}" if found else "",
+    )
+
+
+_ARGUMENTS: Final = (
+    f"{HOST}; touch {MARK}",
+    f"$(touch {MARK})",
+    f"`touch {MARK}`",
+    f"{HOST} | touch {MARK}",
+    f'{HOST}"; set ssl:verify-certificate no; "',
+    f"{HOST}\nset ssl:verify-certificate no",
+    "-oProxyCommand=x",
+    "--help; x",
+    f"../../{MARK}",
+    "",
+    "{HOST,b}",
+    "*",
+    f"{HOST}\\",
+    f"!touch {MARK}",
+)
+"""Host names with characters that mean something to a shell, to lftp or to the file system."""
+
+
+def hostile_arguments(rig: Rig) -> None:
+    """Host names with metacharacters."""
+    rig.serve(own())
+    for host in rig.cases(_ARGUMENTS):
+        ran = rig.pin(rig.home(_RC), host)
+        rig.expect(not ran.ok, f"the host name {host!r} is refused", ran.ended)
+        rig.expect(ran.untouched, f"nothing is written for the host name {host!r}", "something is: see the diff")
+
+
+def concurrent_runs(rig: Rig) -> None:
+    """Two hosts, pinned at the same time in one HOME, several times."""
+    first, second = own(HOST), own(OTHER)
+    rig.serve(first)
+    homes = []
+    with serving(rig, (ftps(second),), OTHER) as port:
+        for _ in range(_ROUNDS):
+            home = rig.home({".lftp/rc": b"# mine\n"})
+            homes.append(home)
+            pairs = {"first": _pins(rig, home, HOST, 0), "second": _pins(rig, home, OTHER, port)}
+            for ran in at_once(pairs).values():
+                rig.did_last(ran)
+                rig.expect(ran.ok, "exit code 0 beside another run", ran.ended)
+    for home in homes:
+        rig.accepts(home, first, run=("list",), called=f"{HOST}, pinned beside {OTHER}")
+        rig.accepts(home, second, host=OTHER, run=("list",), called=f"{OTHER}, pinned beside {HOST}")
+        rc = rig.snapshot(home).files().get("~/.lftp/rc", b"")
+        rig.expect(b"# mine\n" in rc, "the rc is still there", "its line is lost")
+
+
+_ROUNDS: Final = 4
+"""How often two runs begin at once."""
+
+
+def _pins(rig: Rig, home: Home, host: str, port: int) -> Callable[[], Ran]:
+    return lambda: rig.pin(home, host, port)

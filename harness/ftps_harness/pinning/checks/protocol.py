@@ -1,0 +1,57 @@
+"""Ports, greetings, implicit FTPS and IPv6: ordinary servers that not every tool is ready for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.pinning.certificates import own
+from ftps_harness.pinning.checks.failure import serving
+from ftps_lab.scripted import PEERS
+
+if TYPE_CHECKING:
+    from ftps_harness.pinning.rig import Rig
+
+_GREETINGS: Final = ("greeting-lines", "greeting-pieces", "greeting-numbers")
+
+
+def any_port(rig: Rig) -> None:
+    """A port that is nobody's, and one that other servers have for implicit FTPS."""
+    certificate = own()
+    for port in rig.cases((2121, 990)):
+        home = rig.home()
+        rig.serve(certificate, port=port)
+        ran = rig.pin(home)
+        rig.expect(ran.ok, f"exit code 0 for explicit FTPS on port {port}", ran.ended)
+        rig.accepts(home, certificate, run=("list",), called=f"the genuine server on port {port}")
+
+
+def greeting(rig: Rig) -> None:
+    """A greeting of several lines, in pieces, and with lines that begin with other numbers."""
+    certificate = own()
+    for name in rig.cases(_GREETINGS):
+        home = rig.home()
+        with serving(rig, PEERS[name].scripts(certificate)) as port:
+            ran = rig.pin(home, port=port)
+        rig.expect(ran.ok, f"exit code 0: {PEERS[name].what}", ran.ended)
+        rig.serve(certificate)
+        rig.accepts(home, certificate, run=("list",), called=f"the server, after {PEERS[name].what}")
+
+
+def implicit(rig: Rig) -> None:
+    """Port 990, TLS from the first byte."""
+    certificate = own()
+    home = rig.home()
+    rig.serve(certificate, protocol="implicit", port=990)
+    ran = rig.pin(home)
+    rig.expect(ran.ok, "exit code 0 for implicit FTPS on port 990", ran.ended)
+    rig.accepts(home, certificate, run=("list",), called="the genuine server, implicit FTPS", protocol="implicit")
+
+
+def ipv6(rig: Rig) -> None:
+    """An address in the place of a name."""
+    certificate = own("::1", common_name="")
+    home = rig.home()
+    rig.serve(certificate, host="::1")
+    ran = rig.pin(home, "::1")
+    rig.expect(ran.ok, "exit code 0 for the host ::1", ran.ended)
+    rig.accepts(home, certificate, host="::1", run=("list",), called="the genuine server at ::1")
