@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import bench_bare
 from bench_figure import Figure
 from bench_matrix import warm_cells
+from bench_pinning import pinning
 from bench_sealed import overhead
 from bench_verify import verify
 from ftps_harness.client import lftp
@@ -91,6 +92,7 @@ def _figures(client: Lftp, scenarios: list[Scenario], effort: Effort) -> Iterato
     yield from catalogue_against_bare(client, scenarios, effort)
     yield from overhead(client, ROOT, effort.rounds)
     yield from verify(client, effort.rounds)
+    yield from pinning(client, effort.rounds)
     yield from servers(effort.rounds)
     yield from interceptor(client, effort)
     yield from warm_cells(client, scenarios, min(effort.rounds, 3))

@@ -142,7 +142,7 @@ class _Call:
         program = lftp.find(self._wanted.lftp)
         with contextlib.ExitStack() as stack:
             tools = stack.enter_context(planted.Planted())
-            programs = [program, *self._tool.programs, tools.path / "right"]
+            programs = [program, *self._tool.programs, tools.program]
             places = undisturbed(lambda: stack.enter_context(SealedPlaces(programs)))
             client = undisturbed(lambda: lftp.identify(program))
             jobs = affordable(self._wanted.jobs)

@@ -16,7 +16,7 @@ from ftps_harness.play.pool import play_all
 from ftps_lab.temporary import Folder, wanted_place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
@@ -31,7 +31,8 @@ RIGHT: Final = r"""#!/bin/sh
 set -eu
 umask 077
 host=$1 port=$2 home=$HOME
-pem=$(echo QUIT | openssl s_client -starttls ftp -connect "$host:$port" -servername "$host" 2>/dev/null | openssl x509)
+pem=$(echo QUIT | timeout 5 openssl s_client -starttls ftp -connect "$host:$port" -servername "$host" 2>/dev/null |
+    openssl x509)
 printf '%s\n' "$pem" | openssl x509 -noout -fingerprint -sha256
 mkdir -p "$home/.lftp"
 pins=$home/.lftp/pins.crt
@@ -112,12 +113,18 @@ class Case:
 class Planted:
     """The planted tools on disk. A context manager.
 
+    Attributes:
+        path: Where they are.
+        cases: Each wrong tool with what it breaks, and the right one with all of that.
+
     Raises:
         HarnessError: They cannot be written.
     """
 
     def __init__(self) -> None:
         self._folder = Folder("planted", wanted_place())
+        self.path: Path = self._folder.path
+        self.cases: Sequence[Case] = tuple(self._cases())
 
     def __enter__(self) -> Self:
         return self
@@ -126,20 +133,17 @@ class Planted:
         self._folder.close()
 
     @property
-    def path(self) -> Path:
-        """Where they are: a sandbox must show it."""
-        return self._folder.path
+    def program(self) -> Path:
+        """One of them: a sandbox that shows it shows all."""
+        return self.path / "right"
 
-    def cases(self) -> Sequence[Case]:
-        """Each wrong tool with what it breaks, and the right one with all of that."""
+    def _cases(self) -> Iterator[Case]:
         right = self._written("right", RIGHT)
-        found = []
         for flaw in WRONG:
             requirement = by_id(flaw.breaks)
-            if requirement is not None:
-                found.append(Case(self._written(flaw.breaks, flaw.tool), requirement, breaks=True))
-                found.append(Case(right, requirement, breaks=False))
-        return found
+            assert requirement is not None, f"there is no requirement {flaw.breaks}"
+            yield Case(self._written(flaw.breaks, flaw.tool), requirement, breaks=True)
+            yield Case(right, requirement, breaks=False)
 
     def _written(self, name: str, text: str) -> PinningTool:
         path = self.path / name
@@ -169,7 +173,7 @@ def self_check(planted: Planted, client: Lftp, places: SealedPlaces, jobs: int) 
         checker = Checker(case.tool, client, places, _SECONDS, {}, quick=True)
         return Judged(case.problem(checker.play(case.requirement)))
 
-    played = play_all(planted.cases(), play, _Silent(), jobs=jobs)
+    played = play_all(planted.cases, play, _Silent(), jobs=jobs)
     if played.interrupted:
         raise KeyboardInterrupt
     wrong = [each.problem for each in played.results if each.problem]

@@ -59,7 +59,7 @@ class ToolUnderTest:
         tool = load(words, said.repin, said.with_fingerprint, folder)
         with contextlib.ExitStack() as stack:
             tools = stack.enter_context(planted.Planted())
-            enter, programs = stack.enter_context, [client.path, *tool.programs, tools.path / "right"]
+            enter, programs = stack.enter_context, [client.path, *tool.programs, tools.program]
             places = undisturbed(lambda: enter(SealedPlaces(programs)))
             if problem := undisturbed(lambda: planted.self_check(tools, client, places, 2)):
                 raise HarnessError(problem)

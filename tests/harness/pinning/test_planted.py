@@ -26,7 +26,7 @@ COMMAND = ("pin-check", "--only", "fingerprint-shown", "--json", "-", "--", str(
 
 @pytest.fixture
 def places(client: Lftp, sealed_here: None) -> Iterator[tuple[planted.Planted, SealedPlaces]]:
-    with planted.Planted() as tools, SealedPlaces([client.path, tools.path / "right"]) as found:
+    with planted.Planted() as tools, SealedPlaces([client.path, tools.program]) as found:
         yield tools, found
 
 

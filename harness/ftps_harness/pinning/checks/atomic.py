@@ -54,18 +54,23 @@ def _interrupted(rig: Rig, case: _Case) -> None:
     rig.expect(whole.ok and count > 0, "exit code 0, and something is written", f"{whole.ended}, {count} changes")
     wrong = _judge(rig, case, whole)
     rig.expect(not wrong, "the whole run pins", wrong)
+    interrupted = 0
     for at in _points(count):
         for how in ("kill", "full-disk"):
             ran = _run(rig, case, Interrupt(at, how))
             call = ran.finished.changes.interrupted if ran.finished.changes is not None else None
             if call is None:
                 continue  # it wrote less this time
+            interrupted += 1
             what = f"{'killed' if how == 'kill' else 'a full disk'} at change {at} of {count} ({call.name} {call.path})"
             rig.did(what)
             wrong = _judge(rig, case, ran)
             rig.expect(not wrong, f"the old pin and rc, or the new ones: {what}", wrong)
             if how == "full-disk" and _state(ran) != _state(whole):
                 rig.expect(not ran.ok, f"a full disk is a non-zero exit code: {what}", ran.ended)
+
+    least = len(list(_points(count)))
+    rig.expect(interrupted >= least, "a run makes the same changes each time", f"interrupted {interrupted} times only")
 
 
 def _points(count: int) -> Iterator[int]:
