@@ -124,8 +124,16 @@ print(done.exit_code, done.stderr, b'verify' in done.stdout)
         assert sorted(done.stdout.decode().split()) == sorted([script.name, "ftps-lab", f"{INSIDE}/home"])
         assert done.exit_code == 0
 
-    def test_a_program_of_which_nothing_is_there(self, tmp_path: Path) -> None:
-        assert needed(tmp_path / "none") == []
+    def test_a_program_that_is_written_later(self, tmp_path: Path) -> None:
+        with Sealed([tmp_path / "later"]) as place, Home(place.parent, place.inside) as home:
+            program = write(tmp_path / "later", "#!/bin/sh\necho ran\n")
+            done = place.starter(home)([str(program)], env={}, cwd=home.home, timeout=30)
+        assert done.stdout == b"ran\n"
+
+    def test_a_program_that_is_not_there_needs_no_more_than_its_folder(self, tmp_path: Path) -> None:
+        assert needed(tmp_path / "none") == [tmp_path]
+        assert needed(tmp_path / "none/none") == []
+        assert needed(Path(INSIDE).parent / "none") == []  # all of /tmp would hide the sealed folder
 
 
 class TestNeeded:
@@ -186,7 +194,7 @@ class TestNeeded:
     def test_links_and_scripts_in_a_circle_end(self, tmp_path: Path) -> None:
         (tmp_path / "a").symlink_to("b")
         (tmp_path / "b").symlink_to("a")
-        assert needed(tmp_path / "a") == []
+        assert needed(tmp_path / "a") == [tmp_path]
         script = write(tmp_path / "self", f"#!{tmp_path}/self\n")
         assert needed(script) == [tmp_path]
 

@@ -41,11 +41,13 @@ def needed(program: Path) -> list[Path]:
     """The folders, and sometimes files, that must be visible for a program to start, outer ones first.
 
     Args:
-        program: Its path, or that of a script that an interpreter gets as an argument. What is not there needs nothing.
+        program: Its path, or that of a script that an interpreter gets as an argument. One that is not there yet needs
+            its folder.
     """
-    found: set[Path] = set()
+    first = Path(os.path.abspath(program))  # noqa: PTH100 - not `resolve`: links count by their names
+    found: set[Path] = set() if first.parent in _SHARED else {first.parent}
     seen: set[Path] = set()
-    left = [Path(os.path.abspath(program))]  # noqa: PTH100 - not `resolve`: links count by their names
+    left = [first]
     while left:
         path = left.pop()
         if path in seen or not path.exists():

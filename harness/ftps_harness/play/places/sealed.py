@@ -75,7 +75,7 @@ class Sealed:
     Attributes:
         authority: The only one in the system's trust store; it can issue what clients without a pin trust.
         names: Further host names that lead to the lab.
-        visible: The folders and files of programs that stay visible; those below /tmp are made in each program's own /tmp.
+        visible: Folders and files of programs that stay visible; those below /tmp are made in each program's own /tmp.
     """
 
     name = "sealed"
