@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import select
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ from ftps_lab.remote import orders
 from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from ftps_lab.interface import Server, ServerSpec
@@ -177,13 +179,14 @@ def versions() -> dict[str, str]:
 def main() -> int:
     """Obey until stdin ends, or SIGTERM comes."""
     source, sink = _own_streams()
+    woken = _woken_by_signals()
     signal.signal(signal.SIGTERM, _end)
     # Ctrl-C goes to the owner as well, who decides when to end. Not SIG_IGN, which daemons would inherit.
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
     agent = Agent()
     with contextlib.suppress(BrokenPipeError):  # the owner is gone
         try:
-            for text in iter(source.readline, b""):
+            for text in _lines(source, woken):
                 sink.write(agent.answer(text))
                 sink.flush()
         finally:
@@ -219,14 +222,51 @@ def _start(order: orders.Start, spec: ServerSpec) -> Server:
     ).start()
 
 
-def _own_streams() -> tuple[BinaryIO, BinaryIO]:
+def _woken_by_signals() -> int:
+    """A descriptor that becomes readable with every signal.
+
+    The main thread would else sleep through one that comes just before it reads, or that the kernel gives to another
+    thread: Python only runs the handler when the main thread goes on.
+    """
+    woken, waking = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(waking, False)
+    signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+    return woken
+
+
+def _lines(source: int, woken: int) -> Iterator[bytes]:
+    """The lines on stdin, each with its end; what is behind the last end is a line too."""
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    poll.register(woken, select.POLLIN)
+    line: list[bytes] = []
+    while True:
+        ready = dict(poll.poll())
+        if woken in ready:
+            os.read(woken, 512)  # and the handler runs
+        if source not in ready:
+            continue
+        data = os.read(source, 1 << 20)
+        if not data:
+            break
+        *ends, rest = data.split(b"\n")
+        for end in ends:
+            yield b"".join((*line, end, b"\n"))
+            line = []
+        line.append(rest)
+    if any(line):
+        yield b"".join(line)
+
+
+def _own_streams() -> tuple[int, BinaryIO]:
     """Stdin and stdout for orders alone: copies that no child inherits; what prints gets stderr, what reads nothing."""
     source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    return os.fdopen(source, "rb"), os.fdopen(sink, "wb")
+    return source, os.fdopen(sink, "wb")
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,7 +24,6 @@ from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SECONDS = 20.0
 
@@ -98,6 +99,15 @@ def test_sigterm_stops_the_server_and_exits_0(process: Process, tmp_path: Path) 
     process.child.send_signal(signal.SIGTERM)
     assert process.child.wait(SECONDS) == 0
     assert refuses(serving.port)
+
+
+def test_sigterm_that_the_kernel_gives_to_another_thread_ends_it_too(process: Process, tmp_path: Path) -> None:
+    """Python's handler waits for the main thread, which would sleep on in its read of stdin."""
+    started(process, tmp_path)
+    others = [int(task.name) for task in Path(f"/proc/{process.child.pid}/task").iterdir()]
+    others.remove(process.child.pid)
+    assert ctypes.CDLL(None).tgkill(process.child.pid, others[0], signal.SIGTERM) == 0
+    assert process.child.wait(SECONDS) == 0
 
 
 def test_ctrl_c_is_the_owners_matter(process: Process) -> None:
