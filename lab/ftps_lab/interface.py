@@ -26,6 +26,8 @@ LAB_KIND = "lab"
 class ServerSpec:
     """What one server is: the keys of `[server]` in a scenario, with certificates in the place of their names.
 
+    The greeting is no key of a scenario: programs alone set it, and only our own server has it.
+
     Attributes:
         certificate: Shown on the control connection; None only for ``plain``.
         data_certificate: Shown on data connections; None means the same one.
@@ -37,6 +39,8 @@ class ServerSpec:
         attack_certificate: The interceptor's own; None means `certificate` in every field but the key.
         attack_reply: What an attack with this key answers with (RFC 959 section 4.2).
         attack_how: How an attack with this key is done.
+        greeting: The text of the 220, with newlines for several lines (RFC 959 section 4.2); empty for the usual one.
+        greeting_in_pieces: Send it byte by byte, each in a segment (in TLS, a record) of its own.
     """
 
     protocol: Literal["explicit", "implicit", "plain"] = "explicit"
@@ -52,6 +56,8 @@ class ServerSpec:
     attack_certificate: Certificate | None = None
     attack_reply: int = 502
     attack_how: AttackHow = "alert"
+    greeting: str = ""
+    greeting_in_pieces: bool = False
 
     @property
     def attacker(self) -> Attack | None:

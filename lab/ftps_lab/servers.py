@@ -16,7 +16,7 @@ import socket
 import threading
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.attackers.genuine import Genuine
@@ -298,6 +298,7 @@ class FtpsServer(Server):
         names: dict[str, Any] = {
             "authorizer": Doorman(self._root, self._password if spec.password is None else spec.password, spec.user)
         }
+        names |= {"greeting": spec.greeting, "greeting_in_pieces": spec.greeting_in_pieces}
         if spec.protocol != "plain":
             names |= self._identities(spec)
             names |= {"tls_control_required": spec.require_tls, "tls_data_required": spec.require_tls}
@@ -391,16 +392,20 @@ class FtpsServer(Server):
                 client = stack.enter_context(socket.create_connection((self.host, self.port), _READY_SECONDS))
                 if self.spec.protocol == "implicit":
                     client = stack.enter_context(unverified().wrap_socket(client))
-                self._expect(client, b"220")
+                replies = stack.enter_context(client.makefile("rb"))
+                self._expect(replies, 220)
                 if self.spec.protocol != "implicit" and self.spec.attack == "none":
                     client.sendall(b"AUTH TLS\r\n")
-                    self._expect(client, b"500" if self.spec.protocol == "plain" else b"234")
+                    self._expect(replies, 500 if self.spec.protocol == "plain" else 234)
         except OSError as error:
             self._raise_errors()
             raise LabError(f"the server on {self.host}:{self.port} did not become ready: {error}") from error
 
-    def _expect(self, client: socket.socket, code: bytes) -> None:
-        line = client.recv(512)
-        if not line.startswith(code):
+    def _expect(self, replies: BinaryIO, code: int) -> None:
+        """Read a reply to its end."""
+        lines = [replies.readline()]
+        while lines[0].startswith(b"%d-" % code) and not lines[-1].startswith(b"%d " % code) and lines[-1]:
+            lines.append(replies.readline())
+        if not lines[-1].startswith(b"%d " % code):
             self._raise_errors()
-            raise LabError(f"the server on {self.host}:{self.port} answered {line!r}, not {code.decode()}")
+            raise LabError(f"the server on {self.host}:{self.port} answered {lines[-1]!r}, not {code}")

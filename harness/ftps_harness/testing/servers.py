@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = arguments.hidden
 
-_SERVER_KEYS = tuple(ServerSpec.__dataclass_fields__)
+_SERVER_KEYS = tuple(key for key in ServerTable.__struct_fields__ if key != "revoked")
 _CERTIFICATES = ("certificate", "data_certificate", "attack_certificate")
 _PLAIN_KEYS = ("protocol", "role", "require_tls", "tls", "user", "password", "attack", "attack_reply", "attack_how")
 

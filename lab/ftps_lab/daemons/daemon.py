@@ -148,6 +148,8 @@ class Daemon(ABC):
             return (
                 f"{cls.binary} is a real daemon and plays no attacker: attack {spec.attack!r} is the lab's own server's"
             )
+        if spec.greeting or spec.greeting_in_pieces:
+            return f"{cls.binary} greets in its own words, and this server names others"
         data = spec.data_certificate
         if data is not None and (spec.certificate is None or data.sha256 != spec.certificate.sha256):
             return f"{cls.binary} shows the same certificate on control and data connections"

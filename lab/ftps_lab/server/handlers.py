@@ -25,9 +25,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # as in ftps_lab.server.data
     from pyftpdlib.exceptions import AuthenticationFailed
     from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
+    from pyftpdlib.ioloop import AsyncChat
 
 if TYPE_CHECKING:
     from ftps_lab.recorder import Recorder
+
+_PIECE_SECONDS = 0.002
+"""Between two bytes of a greeting that is sent in pieces."""
 
 _OPENERS = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
 
@@ -91,6 +95,8 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     _in_dtp_queue: Any
     _out_dtp_queue: Any
     lab_recorder: Recorder
+    greeting: ClassVar[str] = ""
+    greeting_in_pieces: ClassVar[bool] = False
     lab_attack: ClassVar[str] = "none"
     """Which attacker this is, for the record: it stands with the class that acts, not with what was asked for."""
     lab_data_peer = ("", 0)
@@ -99,6 +105,8 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     lab_in_utf8 = True
     """Everything that was said since USER was in UTF-8."""
     _lab_dropped = b""
+    _lab_pieces = b""
+    """What is left of the greeting to be sent byte by byte."""
     _ssl_established = False
     _lab_met_tls = False
 
@@ -162,7 +170,28 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
 
     def lab_greet(self) -> None:
         """Send the 220."""
-        super().handle()
+        self.on_connect()
+        if not self._closed:
+            self.lab_log.greeted()
+            reply = reply_of(220, self.greeting or self.banner).encode(self.encoding)
+            if self.greeting_in_pieces:
+                self._lab_pieces = reply
+                self._lab_send_piece()
+            else:
+                AsyncChat.push(self, reply)
+
+    def _lab_send_piece(self) -> None:
+        if not self._closed and self._lab_pieces:
+            piece, self._lab_pieces = self._lab_pieces[:1], self._lab_pieces[1:]
+            AsyncChat.push(self, piece)
+            self.ioloop.call_later(_PIECE_SECONDS, self._lab_send_piece, _errback=self.handle_error)
+
+    def push(self, data: str) -> None:
+        """Send a reply. What is left of the greeting goes first: the client did not wait for its end."""
+        if self._lab_pieces:
+            rest, self._lab_pieces = self._lab_pieces, b""
+            AsyncChat.push(self, rest)
+        super().push(data)
 
     @property
     def lab_channel(self) -> Channel:
@@ -342,6 +371,19 @@ CONTROLS: dict[str, type[RecordingControl]] = {
     "explicit": ExplicitControl,
     "implicit": ImplicitControl,
 }
+
+
+def reply_of(code: int, text: str) -> str:
+    """A reply as it is sent, of several lines where the text has them.
+
+    RFC 959 section 4.2: the last line alone begins with the code and a space; a line in between that begins with a
+    number gets blanks in front.
+    """
+    *between, last = text.split("\n")
+    if not between:
+        return f"{code} {last}\r\n"
+    padded = [f"  {line}" if line[:3].isdigit() else line for line in between[1:]]
+    return "\r\n".join((f"{code}-{between[0]}", *padded, f"{code} {last}\r\n"))
 
 
 def root_path(root: os.PathLike[str] | str) -> str:

@@ -233,9 +233,16 @@ def test_new_pin_is_another_file_after_each_rotation(servers: ServerFactory) -> 
 
 
 def test_keys_for_type_checkers_are_those_of_the_format() -> None:
-    assert set(keys.ServerKeys.__annotations__) == set(ServerSpec.__dataclass_fields__)
+    greeting = {"greeting", "greeting_in_pieces"}  # for programs alone
+    assert set(keys.ServerKeys.__annotations__) == set(ServerSpec.__dataclass_fields__) - greeting
     assert set(keys.ServerKeys.__annotations__) == set(get_type_hints(ServerTable)) - {"revoked"}
     assert set(keys.CertificateKeys.__annotations__) == set(CertificateSpec.__struct_fields__)
+
+
+@pytest.mark.parametrize("key", ["greeting", "greeting_in_pieces"])
+def test_the_greeting_is_no_key_of_the_fixture(servers: ServerFactory, key: str) -> None:
+    with pytest.raises(ArgumentError, match=f"{key}"):
+        servers(**{key: "x"})  # type: ignore[arg-type]
 
 
 def test_one_line_tells_what_a_thing_is(servers: ServerFactory, lftp: LftpRunner) -> None:

@@ -87,6 +87,8 @@ def test_every_field_of_a_spec_arrives() -> None:
         attack_certificate=made["d"],
         attack_reply=534,
         attack_how="text",
+        greeting="several\nlines",
+        greeting_in_pieces=True,
     )
     default = ServerSpec()
     received = travelled(spec)
