@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ftps_harness.cli import call
 from ftps_harness.cli.commands import COMMANDS
 from ftps_harness.play.runner import Options, run_scenario
 from ftps_harness.scenario import parse
@@ -38,8 +39,24 @@ def test_the_example_scenario_passes(client: Lftp) -> None:
     assert result.status == "pass", [step.judgement for step in result.steps]
 
 
+@pytest.mark.lftp
+def test_what_is_shown_of_a_pinning_tool_is_what_is_printed(
+    sealed_here: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown = README.partition("$ ftps-lab pin-check ")[2].partition("```")[0]
+    command, _, lines = shown.partition("\n")
+    script = tmp_path / "pin.sh"
+    script.write_bytes((ROOT / "tests/harness/pinning/tools/small.sh").read_bytes())
+    script.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert call(["pin-check", "--only", "two-hosts", *command.split()]) == 1
+    printed = capsys.readouterr().out.replace(str(script), "./pin.sh")
+    for part in re.split("\n…\n", lines)[1:-1]:
+        assert " ".join(part.split()) in " ".join(printed.split())  # lines break elsewhere where the path is longer
+
+
 def test_every_command_that_is_named_exists() -> None:
-    named = set(re.findall(r"`ftps-lab (\w+)", README))
+    named = set(re.findall(r"`ftps-lab ([\w-]+)", README))
     assert named
     assert named <= set(COMMANDS)
 

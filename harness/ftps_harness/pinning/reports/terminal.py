@@ -150,7 +150,7 @@ def tally(report: Report) -> str:
 def _answer(report: Report) -> tuple[str, str]:
     """The first line, and its colour."""
     if report.fails(strict=False):
-        return f"BROKEN PROMISES: {tally(report)}.", _STYLES["fail"]
+        return f"FAILED: {tally(report)}.", _STYLES["fail"]
     if report.broken:
         return f"UNDECIDED: {tally(report)}; the lab could not tell everything.", _STYLES["error"]
-    return f"HOLDS: {tally(report)}.", _STYLES["pass"]
+    return f"PASSED: {tally(report)}.", _STYLES["pass"]
