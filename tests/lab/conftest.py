@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from tests.lab.scripted.serving import Scripted
 from tests.lab.sessions import HELLO
 from tests.waiting import until
 
@@ -402,3 +403,11 @@ def lab(root: Path, certificates: dict[str, Certificate]) -> Iterator[Lab]:
     with contextlib.ExitStack() as stack:
         yield Lab(root, certificates, stack)
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab")] == []
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    """Scripted servers for one test, all ended after it, with no thread left."""
+    with contextlib.ExitStack() as stack:
+        yield Scripted(stack)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab:scripted")] == []

@@ -5,6 +5,8 @@
     certificates = issue({"root": root, "expired": expired})
     certificates["expired"].sha256        # "4F:0A:…"
 
+`hostile` issues what no spec can say: any bytes and any length in subject, SAN and comment.
+
 `spec` holds the data and its rules, `issuing` builds, `impostor` makes twins, `signing` signs what the library's
 builder declines to, `certificate` is what comes out.
 
@@ -30,6 +32,7 @@ from ftps_lab.certificates.spec import (
 
 if TYPE_CHECKING:
     from ftps_lab.certificates.certificate import Certificate, PrivateKey, from_trustme
+    from ftps_lab.certificates.hostile import hostile
     from ftps_lab.certificates.impostor import doubles, twins
     from ftps_lab.certificates.issuing import issue
 
@@ -44,6 +47,7 @@ __all__ = [
     "check",
     "doubles",
     "from_trustme",
+    "hostile",
     "issue",
     "moment",
     "twins",
@@ -56,6 +60,7 @@ if not TYPE_CHECKING:
         "PrivateKey": "certificate",
         "doubles": "impostor",
         "from_trustme": "certificate",
+        "hostile": "hostile",
         "issue": "issuing",
         "twins": "impostor",
     }

@@ -127,24 +127,23 @@ def _issuers_first(specs: Mapping[str, CertificateSpec]) -> Iterator[str]:
 def _sign(
     name: str, spec: CertificateSpec, key: PrivateKey, issuer: Certificate | None, now: datetime
 ) -> x509.Certificate:
-    draft = _draft(spec, key, issuer, now)
+    builder = draft(spec, key, issuer, now)
     signer = key if issuer is None else issuer.key
     try:
         if spec.signature in DECLINED:
-            return sign_as_declined(draft.sign(signer, hashes.SHA256()), spec.signature, signer)
+            return sign_as_declined(builder.sign(signer, hashes.SHA256()), spec.signature, signer)
         no_choice = isinstance(signer, ed25519.Ed25519PrivateKey)
-        return draft.sign(signer, None if no_choice else SIGNATURE_HASH[spec.signature])
+        return builder.sign(signer, None if no_choice else SIGNATURE_HASH[spec.signature])
     except (UnsupportedAlgorithm, ValueError) as error:
         raise LabError(
             _problem(name, "signature", f"the library here does not sign with {spec.signature}: {error}")
         ) from error
 
 
-def _draft(
-    spec: CertificateSpec, key: PrivateKey, issuer: Certificate | None, now: datetime
-) -> x509.CertificateBuilder:
+def draft(spec: CertificateSpec, key: PrivateKey, issuer: Certificate | None, now: datetime) -> x509.CertificateBuilder:
+    """What a resolved spec says, ready to be signed."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, spec.common_name)] if spec.common_name else [])
-    draft = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject if issuer is None else issuer.x509.subject)
@@ -154,8 +153,8 @@ def _draft(
         .not_valid_after(moment(spec.not_after, now))
     )
     for extension, critical in _extensions(spec, key, issuer):
-        draft = draft.add_extension(extension, critical)
-    return draft
+        builder = builder.add_extension(extension, critical)
+    return builder
 
 
 def _extensions(

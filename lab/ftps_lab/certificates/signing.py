@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 if TYPE_CHECKING:
     from ftps_lab.certificates.certificate import PrivateKey
 
-_SEQUENCE: Final = 0x30
+SEQUENCE: Final = 0x30
 _BIT_STRING: Final = 0x03
 
 DECLINED: Final[dict[str, hashes.HashAlgorithm]] = {
@@ -51,8 +51,8 @@ def sign_as_declined(draft: x509.Certificate, signature: str, key: PrivateKey) -
     """
     kind = "rsa" if isinstance(key, rsa.RSAPrivateKey) else "ec"
     algorithm = _ALGORITHMS[kind, signature]
-    content = _content(draft.tbs_certificate_bytes).replace(_algorithm_of(draft), algorithm, 1)
-    body = _tagged(_SEQUENCE, content)
+    content = content_of(draft.tbs_certificate_bytes).replace(_algorithm_of(draft), algorithm, 1)
+    body = tagged(SEQUENCE, content)
     return _assemble(body, algorithm, _sign(body, key, DECLINED[signature], padding.PKCS1v15()))
 
 
@@ -85,8 +85,8 @@ def _sign(
 
 
 def _assemble(body: bytes, algorithm: bytes, signature: bytes) -> x509.Certificate:
-    bits = _tagged(_BIT_STRING, b"\x00" + signature)  # no unused bits in the last byte
-    return x509.load_der_x509_certificate(_tagged(_SEQUENCE, body + algorithm + bits))
+    bits = tagged(_BIT_STRING, b"\x00" + signature)  # no unused bits in the last byte
+    return x509.load_der_x509_certificate(tagged(SEQUENCE, body + algorithm + bits))
 
 
 def _algorithm_of(certificate: x509.Certificate) -> bytes:
@@ -96,7 +96,7 @@ def _algorithm_of(certificate: x509.Certificate) -> bytes:
     return der[start : start + 2 + der[start + 1]]
 
 
-def _tagged(tag: int, content: bytes) -> bytes:
+def tagged(tag: int, content: bytes) -> bytes:
     """DER of a value (X.690 section 8.1.3): tag, length, content."""
     size = len(content)
     if size < 0x80:
@@ -105,6 +105,6 @@ def _tagged(tag: int, content: bytes) -> bytes:
     return bytes((tag, 0x80 | len(octets))) + octets + content
 
 
-def _content(der: bytes) -> bytes:
+def content_of(der: bytes) -> bytes:
     """What stands after tag and length."""
     return der[2 + (der[1] & 0x7F if der[1] & 0x80 else 0) :]

@@ -20,7 +20,7 @@ from ftps_lab.scripted.texts import HOSTILE_TEXT, MARK
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.lab.scripted.conftest import Scripted
+    from tests.lab.scripted.serving import Scripted
 
     from ftps_lab.certificates import Certificate
     from ftps_lab.scripted import Script, ScriptedServer

@@ -33,7 +33,7 @@ from ftps_lab.scripted.conversation import LINE_BYTES, LINES, Conversation
 from ftps_lab.scripted.peers import ftps, implicit
 
 if TYPE_CHECKING:
-    from tests.lab.scripted.conftest import Scripted
+    from tests.lab.scripted.serving import Scripted
 
     from ftps_lab.certificates import Certificate
     from ftps_lab.scripted import ScriptedConnection

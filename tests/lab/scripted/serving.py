@@ -1,18 +1,14 @@
-"""Scripted servers for one test, all ended after it, with no thread left."""
+"""Scripted servers and connections to them, for one test."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 from typing import TYPE_CHECKING
-
-import pytest
 
 from ftps_lab.scripted import ScriptedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import contextlib
 
     from ftps_lab.scripted import Script
 
@@ -30,10 +26,3 @@ class Scripted:
 
     def connect(self, server: ScriptedServer) -> socket.socket:
         return self._stack.enter_context(socket.create_connection((server.host, server.port), SECONDS))
-
-
-@pytest.fixture
-def scripted() -> Iterator[Scripted]:
-    with contextlib.ExitStack() as stack:
-        yield Scripted(stack)
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ftps-lab:scripted")] == []
