@@ -11,6 +11,7 @@ COMMANDS = {
     "run": "run:run",
     "verify": "verify:verify",
     "pin-check": "pin_check:pin_check",
+    "pin": "pin:pin",
     "list": "catalogue:list_command",
     "show": "catalogue:show",
     "new": "catalogue:new",
@@ -22,7 +23,6 @@ COMMANDS = {
 
 LATER = {
     "demo": "the narrated demonstration",
-    "pin": "the reference pinning tool",
 }
 """Commands of later versions: refused by name, never accepted and ignored."""
 

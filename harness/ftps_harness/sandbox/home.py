@@ -190,6 +190,8 @@ class Home:
         copy = Home(self.root.parent, None if self.inside == self.root else self.inside)
         try:
             with _sentence(f"cannot copy {self.root} to {copy.root}"):
+                if not self.dot_lftp.exists():
+                    copy.dot_lftp.rmdir()  # it would hide ~/.config/lftp
                 for name in _COPIED:
                     disk.copy(self.root / name, copy.root / name)
         except BaseException:

@@ -1,0 +1,166 @@
+"""Our lines in the rc: one block between two marks, and every other byte as it was."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.errors import HarnessError
+from ftps_harness.pinning.tool.certificate import Facts
+from ftps_harness.pinning.tool.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BEGIN: Final = b"# ftps-lab pin: begin"
+END: Final = b"# ftps-lab pin: end"
+
+PROTECTED: Final = ("ftp:ssl-force", "ftp:ssl-allow-anonymous", "ftp:ssl-protect-data")
+"""What a pin alone does not do (docs/hardening.md), switched on for each pinned host; the last for lftp 4.8.4."""
+
+_CLOSURE: Final = re.compile(r"set ftp:ssl-force/(\S+) yes")
+_CA_FILE: Final = re.compile(rb'set ssl:ca-file "((?:\\.|[^"\\])*)"')
+_ENTRY: Final = re.compile(
+    r"# (?P<host>\S+) (?P<port>\d+) (?P<protocol>explicit|implicit) sha256=(?P<sha256>[0-9A-F:]{95}) "
+    r"key=(?P<key>[0-9a-f]{64}) until=(?P<until>[0-9TZ:-]{20})\n"
+    r"set ssl:verify-certificate/(?P<sha1>[0-9A-F:]{59}) no\n"
+)
+_UNTIL: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class ByFingerprint:
+    """A host that is pinned by a fingerprint, which keeps nothing else of the certificate.
+
+    Attributes:
+        target: The host.
+        facts: What was seen of its certificate.
+    """
+
+    target: Target
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What our lines say.
+
+    Attributes:
+        ca_file: The path of the file of pins, as lftp is given it; empty for none.
+        hosts: Those for which `PROTECTED` is switched on.
+        fingerprints: Those that are pinned by fingerprint.
+    """
+
+    ca_file: bytes = b""
+    hosts: frozenset[str] = frozenset()
+    fingerprints: tuple[ByFingerprint, ...] = ()
+
+    def render(self) -> bytes:
+        """The lines; none where there is nothing to say."""
+        if not self.hosts:
+            return b""
+        lines = [BEGIN + b" (`ftps-lab pin --remove HOST` takes a host out; do not change these lines by hand)\n"]
+        if self.ca_file:
+            escaped = self.ca_file.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+            lines.append(b'set ssl:ca-file "' + escaped + b'"\n')
+        for each in sorted(self.fingerprints, key=lambda each: each.target):
+            until = each.facts.until.strftime(_UNTIL)
+            lines.append(
+                f"# {each.target.host} {each.target.port} {each.target.protocol} sha256={each.facts.sha256} "
+                f"key={each.facts.key} until={until}\n".encode()
+            )
+            lines.append(f"set ssl:verify-certificate/{each.facts.sha1} no\n".encode())
+        lines += [f"set {name}/{host} yes\n".encode() for host in sorted(self.hosts) for name in PROTECTED]
+        return b"".join([*lines, END, b"\n"])
+
+
+class Edited(HarnessError):  # noqa: N818 - by somebody who may have meant it
+    """Our lines are not as we wrote them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rc:
+    """An rc around our block.
+
+    Attributes:
+        before: What stands before it.
+        block: What it says.
+        text: Its bytes; empty where there is none.
+        after: What stands after it.
+    """
+
+    before: bytes
+    block: Block
+    text: bytes
+    after: bytes
+
+    def with_block(self, block: Block) -> bytes:
+        """The rc with another block in its place: at the end where there was none."""
+        new = block.render()
+        if self.text and new and _unix(self.text) == new:
+            new = self.text  # an editor may have given the whole file other line ends
+        gap = b"\n" if new and not self.text and self.before and not self.before.endswith(b"\n") else b""
+        return self.before + gap + new + self.after
+
+
+def split(data: bytes, path: str) -> Rc:
+    """Find our block in an rc.
+
+    Args:
+        data: The rc.
+        path: Its name, for the message.
+
+    Raises:
+        Edited: The marks are not there once each, in order.
+    """
+    begins = [match.start() for match in re.finditer(rb"(?m)^" + BEGIN, data)]
+    ends = [match.end() for match in re.finditer(rb"(?m)^" + END + rb"[^\n]*\n?", data)]
+    if not begins and not ends:
+        return Rc(data, Block(), b"", b"")
+    if len(begins) != 1 or len(ends) != 1 or begins[0] > ends[0]:
+        line = data[: min([*begins, *ends])].count(b"\n") + 1
+        raise Edited(f"{path}, line {line}: the marks of `ftps-lab pin` must stand there once each, begin before end")
+    text = data[begins[0] : ends[0]]
+    return Rc(data[: begins[0]], _read(text), text, data[ends[0] :])
+
+
+def require_unedited(rc: Rc, path: str) -> None:
+    """Hold the block against what we would have written.
+
+    Raises:
+        Edited: Somebody has changed it.
+    """
+    written = rc.block.render()
+    if rc.text and _unix(rc.text) != written:
+        ours, theirs = written.split(b"\n"), _unix(rc.text).split(b"\n")
+        same = next((n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), len(ours) - 1)
+        line = rc.before.count(b"\n") + same + 1
+        raise Edited(f"{path}, line {line}: the lines of `ftps-lab pin` were changed by hand")
+
+
+def _unix(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n")
+
+
+def _read(data: bytes) -> Block:
+    """As much as can be understood; `require_unedited` finds whatever is more or less."""
+    text = _unix(data).decode("utf-8", "surrogateescape")
+    path = _CA_FILE.search(data)
+    entries = []
+    for match in _ENTRY.finditer(text):
+        until = datetime.strptime(match["until"], _UNTIL).replace(tzinfo=UTC)
+        facts = Facts(match["sha256"], match["sha1"], match["key"], until)
+        target = Target(match["host"], int(match["port"]), match["protocol"])  # type: ignore[arg-type]  # one of the two
+        entries.append(ByFingerprint(target, facts))
+    return Block(
+        re.sub(rb"\\(.)", rb"\1", path[1]) if path else b"",
+        frozenset(match[1] for match in re.finditer(rf"(?m)^{_CLOSURE.pattern}$", text)),
+        tuple(entries),
+    )
+
+
+def hosts_of(targets: Iterable[Target]) -> frozenset[str]:
+    """The names that closures need."""
+    return frozenset(each.host for each in targets)

@@ -1,0 +1,117 @@
+"""What a certificate is: fingerprints, dates, names, and whether lftp can be content with it."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from ftps_harness.report.plain import harmless
+
+if TYPE_CHECKING:
+    from ftps_harness.pinning.tool.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is kept and said of a certificate.
+
+    Attributes:
+        sha256: Its fingerprint, upper case with colons.
+        sha1: The same, as lftp names certificates.
+        key: The SHA-256 of its public key (SubjectPublicKeyInfo), in hex.
+        until: Its last moment.
+    """
+
+    sha256: str
+    sha1: str
+    key: str
+    until: datetime
+
+    @property
+    def days_left(self) -> int:
+        """Whole days until it expires; negative once it has."""
+        return (self.until - datetime.now(UTC)).days
+
+    @property
+    def expired(self) -> bool:
+        """Whether its last moment has passed."""
+        return self.until < datetime.now(UTC)
+
+
+def facts(certificate: x509.Certificate) -> Facts:
+    """What is kept and said of a certificate."""
+    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return Facts(
+        certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
+        certificate.fingerprint(hashes.SHA1()).hex(":").upper(),  # noqa: S303 - lftp names certificates by it
+        hashlib.sha256(spki).hexdigest(),
+        certificate.not_valid_after_utc,
+    )
+
+
+def pem(certificate: x509.Certificate) -> bytes:
+    """As it stands in a file; nothing but base64 of what the server sent."""
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def refusals(certificate: x509.Certificate, target: Target) -> list[str]:
+    """Why lftp refuses the certificate even if it is in the ca-file, a sentence each."""
+    now = datetime.now(UTC)
+    found = []
+    if now > certificate.not_valid_after_utc:
+        found.append(f"it expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+    if now < certificate.not_valid_before_utc:
+        found.append(f"it is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
+    names = names_of(certificate)
+    if not any(_names(name, target) for name in names):
+        listed = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+        found.append(f"it is not for {target.host}, but for {harmless(listed) or 'nobody'}")
+    return found
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    """The names and addresses that a certificate is for; its common name where it has none (RFC 6125 section 6.4.4)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        found = []
+    else:
+        found = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+    if found:
+        return found
+    return [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether other certificates that it signs count as well."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+
+
+def is_self_signed(certificate: x509.Certificate) -> bool:
+    """Whether it is its own issuer."""
+    return certificate.issuer == certificate.subject
+
+
+def _names(name: str, target: Target) -> bool:
+    """Whether a certificate's name is the host's; `*` is one whole first label (RFC 6125 section 6.4.3)."""
+    if target.is_address:
+        try:
+            return ipaddress.ip_address(name) == ipaddress.ip_address(target.host)
+        except ValueError:
+            return False
+    lower = name.lower()
+    if lower == target.host:
+        return True
+    first, _, rest = target.host.partition(".")
+    return lower.startswith("*.") and bool(first) and "." in rest and lower[2:] == rest

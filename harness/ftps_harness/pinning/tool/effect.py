@@ -1,0 +1,151 @@
+"""What lftp must answer for a pin to protect: nothing switches verification off, for this host or any other.
+
+A value for one host or pattern (a closure) beats the value for all, and of several that match it is not known which one
+wins; so each that matches must be right.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.pinning.tool import block, places
+from ftps_harness.report.plain import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ftps_harness.pinning.tool.asking import Settings
+    from ftps_harness.pinning.tool.places import Places
+    from ftps_harness.pinning.tool.target import Target
+
+VERIFY: Final = "ssl:verify-certificate"
+CA_FILE: Final = "ssl:ca-file"
+_NAME: Final = "ssl:check-hostname"
+
+_NO: Final = re.compile(r"[nNfF0-]|[oO][fF]")
+"""How lftp reads a boolean that is off: by its beginning (docs/lftp.md, "The rc")."""
+_SHA1: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
+"""A closure that names a certificate; in another spelling it names none (docs/hardening.md)."""
+
+_ON: Final = ("ftp:ssl-allow", "ftp:ssl-protect-list", *block.PROTECTED)
+"""What explicit FTPS needs beside the pin."""
+
+NAMES: Final = (
+    *(VERIFY, CA_FILE, _NAME, *_ON),
+    *("ftp:proxy", "ftps:initial-prot", "ftp:sync-mode", "ftp:skey-allow"),
+)
+"""Every setting that is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opposing:
+    """One setting that undoes a pin.
+
+    Attributes:
+        name: Which.
+        closure: For whom; empty for all.
+        value: What it is.
+        why: What it does.
+    """
+
+    name: str
+    closure: str
+    value: str
+    why: str
+
+    @property
+    def words(self) -> str:
+        """As lftp has it, and what that means; harmless."""
+        whom = f"/{self.closure}" if self.closure else ""
+        return harmless(f"{self.name}{whom} is {self.value or 'empty'}: {self.why}")
+
+
+def opposing(settings: Settings, targets: Iterable[Target], ca_file: str) -> list[Opposing]:
+    """What undoes the pins of some hosts.
+
+    Args:
+        settings: lftp's answer.
+        targets: The pinned hosts.
+        ca_file: The file of pins that must be in force; empty for none.
+    """
+    found = [
+        Opposing(VERIFY, closure, value, "whoever answers gets the password")
+        for closure, value in settings.get(VERIFY, {}).items()
+        if _NO.match(value) and not _SHA1.fullmatch(closure)
+    ]
+    in_force = settings.get(CA_FILE, {}).get("", "")
+    if ca_file and in_force != ca_file:
+        found.append(Opposing(CA_FILE, "", in_force, "lftp does not look at the pins"))
+    for target in sorted(targets):
+        found += [each for each in _of(settings, target) if each not in found]
+    return found
+
+
+def _of(settings: Settings, target: Target) -> Iterator[Opposing]:
+    host = target.host
+    yield from _off(settings, _NAME, host, "another host's certificate is accepted, if it is pinned too")
+    if target.protocol == "explicit":
+        for name in _ON:
+            yield from _off(
+                settings, name, host, "lftp goes on without TLS where the server, or somebody between, says so"
+            )
+        without_waiting = list(_off(settings, "ftp:sync-mode", host, ""))
+        if without_waiting and list(_off(settings, "ftp:skey-allow", host, "")):
+            value = without_waiting[0].value
+            yield Opposing("ftp:sync-mode", without_waiting[0].closure, value, "the password leaves before the check")
+    else:
+        for closure, value in _matching(settings.get("ftps:initial-prot", {}), host):
+            if value.upper().startswith("P"):
+                yield Opposing(
+                    "ftps:initial-prot", closure, value, "lftp sends no PROT P, and listings may come in clear"
+                )
+    for closure, value in _matching(settings.get("ftp:proxy", {}), host):
+        if value:
+            yield Opposing("ftp:proxy", closure, "set", "the password goes to a proxy, in clear")
+
+
+def _off(settings: Settings, name: str, host: str, why: str) -> Iterator[Opposing]:
+    values = settings.get(name, {})
+    matching = list(_matching(values, host))
+    # The value for all counts only where no closure matches.
+    for closure, value in matching:
+        if _NO.match(value) and (closure or len(matching) == 1):
+            yield Opposing(name, closure, value, why)
+
+
+def _matching(values: Mapping[str, str], host: str) -> Iterator[tuple[str, str]]:
+    for closure, value in values.items():
+        if not closure or fnmatchcase(host, closure.lower()):
+            yield closure, value
+
+
+def where(found: Opposing, places_: Places) -> str:
+    """The line that may be meant, as `FILE, line N`; empty if no file that lftp reads by itself has one."""
+    last = ""
+    for path in (places.SYSTEM_RC, places_.first_rc, places_.rc):
+        try:
+            lines = path.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+        except OSError:
+            continue
+        for number, line in enumerate(lines, 1):
+            if any(_sets(match[1], found) for match in _SET.finditer(line)):
+                last = f"{places_.shown(path)}, line {number}"
+    return last
+
+
+_SET: Final = re.compile(r"(?:^|[;\s])set\s+([^\s;]+)", re.IGNORECASE)
+
+
+def _sets(word: str, found: Opposing) -> bool:
+    """Whether a word after ``set`` is the setting: without its prefix, and cut short, it may be (docs/lftp.md)."""
+    name, _, closure = word.strip("\"'").partition("/")
+    name = name.replace("_", "-")
+    prefix, _, rest = found.name.partition(":")
+    if closure.lower() != found.closure.lower():
+        return False
+    if ":" in name:
+        return prefix.startswith(name.partition(":")[0]) and rest.startswith(name.partition(":")[2])
+    return rest.startswith(name)

@@ -1,0 +1,78 @@
+"""The file of pinned certificates, which the rc names as `ssl:ca-file`: one for all hosts.
+
+lftp has one ca-file and no closure for it (docs/lftp.md, "The pin"), and looks at the host's name in whichever
+certificate fits. So all hosts are in one file; a comment before each certificate says whose it is. lftp passes over
+what is outside of the PEM blocks.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+
+from ftps_harness.errors import HarnessError
+from ftps_harness.pinning.tool import certificate as certificates
+from ftps_harness.pinning.tool.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAME: Final = "ftps-lab-pins.crt"
+_TITLE: Final = (
+    b"# Certificates pinned by `ftps-lab pin`; it reads and writes this file, and lftp trusts what is in it.\n"
+)
+_ENTRY: Final = re.compile(
+    rb"# ([0-9a-z._:-]+) ([0-9]+) (explicit|implicit)\n"
+    rb"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One host's certificate.
+
+    Attributes:
+        target: The host.
+        certificate: What it showed.
+    """
+
+    target: Target
+    certificate: x509.Certificate
+
+
+def parse(data: bytes, path: str) -> tuple[Pin, ...]:
+    """What the file holds.
+
+    Args:
+        data: Its content.
+        path: Its name, for the message.
+
+    Raises:
+        HarnessError: It is not as `render` writes it: somebody else has changed it.
+    """
+    found = []
+    for host, port, protocol, block in _ENTRY.findall(data):
+        target = Target(host.decode(), int(port), protocol.decode())
+        try:
+            found.append(Pin(target, x509.load_pem_x509_certificate(block)))
+        except ValueError:
+            break
+    if render(found) != data:
+        raise HarnessError(
+            f"{path}: this is not as `ftps-lab pin` wrote it, and was not touched. Put it right or move it away, then "
+            "pin again"
+        )
+    return tuple(found)
+
+
+def render(pins: Iterable[Pin]) -> bytes:
+    """The file's content, in the order of the hosts: empty without pins."""
+    entries = sorted(pins, key=lambda pin: pin.target)
+    return _TITLE * bool(entries) + b"".join(
+        f"# {each.target.host} {each.target.port} {each.target.protocol}\n".encode()
+        + certificates.pem(each.certificate)
+        for each in entries
+    )

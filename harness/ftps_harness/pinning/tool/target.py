@@ -1,0 +1,116 @@
+"""The host as it was typed: what may stand in an rc, and nothing else."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Protocol = Literal["explicit", "implicit"]
+
+PORTS: Final[dict[str, int]] = {"explicit": 21, "implicit": 990}
+"""The ports that a URL without one means (RFC 4217, and IANA for ``ftps``)."""
+
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_LONGEST: Final = 253
+_WITH_PORT: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>.*))?", re.DOTALL)
+_NUMBER: Final = re.compile(r"[0-9]{1,5}")
+_LOOKS_NUMERIC: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """A server.
+
+    Attributes:
+        host: A name in lower case, or an address as `ipaddress` writes it.
+        port: Where it listens.
+        protocol: ``explicit`` or ``implicit``.
+    """
+
+    host: str
+    port: int
+    protocol: Protocol
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is an address, not a name."""
+        return ":" in self.host or self.host.replace(".", "").isdigit()
+
+    @property
+    def typed(self) -> str:
+        """As a person types it: without the protocol's own port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.protocol] else str(self)
+
+
+def parse(text: str, protocol: Protocol, given: int | None = None) -> Target:
+    """``HOST``, ``HOST:PORT``, or ``[::1]:PORT``; with a port apart an IPv6 address needs no brackets.
+
+    Args:
+        text: As it was typed.
+        protocol: What the server speaks.
+        given: The port, where it was given apart.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    host, port = text, None
+    if _is_ipv6(text):
+        if given is None:  # `::1:21` is an address as well
+            raise UsageError(f"{text}: write an IPv6 address in brackets: [{text}] or [{text}]:21")
+    else:
+        match = _WITH_PORT.fullmatch(text)
+        if match is None:
+            raise UsageError(f"{text!r}: not HOST or HOST:PORT; write an IPv6 address in brackets: [::1]:21")
+        host, port = match["host"], match["port"]
+        if host.startswith("["):
+            host = host[1:-1]
+            if not _is_ipv6(host):
+                raise UsageError(f"{text!r}: only an IPv6 address stands in brackets, without a zone")
+    if port is not None and given is not None:
+        raise UsageError(f"{text}: the port is given twice, here and by --port")
+    number = given or (PORTS[protocol] if port is None else _port(port, text))
+    return Target(_host(host, text), number, protocol)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6 and "%" not in text
+    except ValueError:
+        return False
+
+
+def _host(host: str, text: str) -> str:
+    if _is_ipv6(host):
+        return str(ipaddress.ip_address(host))
+    lower = host.lower()
+    labels = lower.split(".")
+    if not lower.isascii():
+        raise UsageError(f"host {text!r}: write a name with other letters in its ASCII form (xn--…)")
+    if len(lower) > _LONGEST or not all(map(_LABEL.fullmatch, labels)):
+        raise UsageError(
+            f"host {text!r}: a name is labels of letters, digits, - and _, with a single dot between them and none at "
+            "the end"
+        )
+    if _LOOKS_NUMERIC.fullmatch(labels[-1]):
+        try:
+            return str(ipaddress.IPv4Address(lower))
+        except ValueError:
+            raise UsageError(f"host {text!r}: not an IPv4 address (four numbers from 0 to 255)") from None
+    return lower
+
+
+def _port(port: str, text: str) -> int:
+    if _NUMBER.fullmatch(port) and 1 <= int(port) <= 65535:
+        return int(port)
+    raise UsageError(f"{text!r}: a port is a number from 1 to 65535")

@@ -1,0 +1,157 @@
+"""Files replaced whole or not at all, one process at a time, and nothing left behind.
+
+A new content is written beside the file, reaches the disk, and takes the file's name in one step. Its temporary name is
+always the same: whoever holds the lock is the only one that writes, and clears what a killed run left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+from ftps_harness.errors import HarnessError
+from ftps_harness.report.plain import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_POLL_SECONDS: Final = 0.02
+_FILE: Final = 0o600
+_FOLDER: Final = 0o700
+
+
+@contextlib.contextmanager
+def lock(folder: Path, timeout: float) -> Iterator[None]:
+    """Be the only `ftps-lab pin` here: a lock on a folder itself, which leaves no file and ends with the process.
+
+    Args:
+        folder: It is there; HOME, or LFTP_HOME.
+        timeout: Seconds to wait for another one.
+
+    Raises:
+        HarnessError: Another one does not end, or the file system knows no locks.
+    """
+    end = time.monotonic() + timeout
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in {errno.EWOULDBLOCK, errno.EINTR}:
+                    why = error.strerror or str(error)
+                    raise HarnessError(f"{harmless(str(folder))}: cannot be locked: {why}") from error
+            if time.monotonic() > end:
+                raise HarnessError(f"another `ftps-lab pin` has been at work here for {timeout:g} s; try again")
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        os.close(handle)
+
+
+def read(path: Path) -> bytes | None:
+    """A file's bytes; None where it is not there."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+class Replacement:
+    """A new content for a file, on the disk beside it, that waits to take its name. A context manager.
+
+    Args:
+        path: The file itself, no link.
+        data: Its new content; None to remove the file.
+
+    Raises:
+        OSError: It cannot be written; nothing is left of it.
+    """
+
+    def __init__(self, path: Path, data: bytes | None) -> None:
+        self._path = path
+        self._data = data
+        self._temporary = path.with_name(f".{path.name}.ftps-lab-new")
+
+    def __enter__(self) -> Self:
+        try:
+            if self._data is not None:
+                self._write(self._data)
+        except BaseException:
+            self._clear()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def take_place(self) -> None:
+        """Do it, in one step."""
+        if self._data is None:
+            self._path.unlink(missing_ok=True)
+        else:
+            self._temporary.replace(self._path)
+        _sync_folder(self._path.parent)
+
+    def _write(self, data: bytes) -> None:
+        self._clear()  # of a run that was killed
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        handle = os.open(self._temporary, flags, _FILE)
+        try:
+            _like(handle, self._path)
+            with os.fdopen(os.dup(handle), "wb") as file:
+                file.write(data)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def _clear(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._temporary.unlink()
+
+
+def _like(handle: int, path: Path) -> None:
+    """Give a new file the owner, access list and mode of the one that it replaces; 0600 where there is none."""
+    try:
+        old = path.stat()
+    except FileNotFoundError:
+        os.fchmod(handle, _FILE)
+        return
+    new = os.fstat(handle)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        os.fchown(handle, old.st_uid, old.st_gid)
+    if hasattr(os, "listxattr"):
+        for name in os.listxattr(path):
+            if name.startswith(("user.", "system.posix_acl")):
+                os.setxattr(handle, name, os.getxattr(path, name))
+    os.fchmod(handle, stat.S_IMODE(old.st_mode))
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # some file systems cannot; the renaming has happened all the same
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Have a folder (0700), and those above it; what was made for nothing is removed again."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(new):
+        each.mkdir(mode=_FOLDER)
+    try:
+        yield
+    finally:
+        for each in new:
+            with contextlib.suppress(OSError):  # not empty: it is of use
+                each.rmdir()
