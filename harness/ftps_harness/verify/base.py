@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, Self, TypeVar
 
 from ftps_harness.errors import sentence
-from ftps_harness.verify import config, files, pins
+from ftps_harness.verify import config, discovery, files, pins
 from ftps_harness.verify.findings import KINDS, SEVERITIES, Finding, at_least, finding
 from ftps_harness.verify.judge import Tried, undecided
-from ftps_harness.verify.trials import TRIALS, Genuine, Trial
+from ftps_harness.verify.trials import GENUINE, TRIALS, Genuine, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from ftps_harness.verify.config import Ignore
     from ftps_harness.verify.findings import Severity
     from ftps_harness.verify.pins import PinFile, Replacements
-    from ftps_harness.verify.stage import Login
+    from ftps_harness.verify.stage import Login, Played
     from ftps_harness.verify.subject import File, Subject
     from ftps_lab.certificates import Certificate
     from ftps_lab.interface import ServerSpec
+
+_SECONDS_AFTER_HANGING = 5.0
+"""How long a run may take once the subject did not even end with the genuine server: nothing proves it safe then."""
 
 HOST = "ftp.example.com"
 """The server's name where neither the setup nor the user names one."""
@@ -109,7 +112,17 @@ class Done:
 
 
 class Stage(Protocol):
-    """A copy of the setup in a place of its own; `close` ends it."""
+    """A copy of the setup in a place of its own; `close` ends it.
+
+    Attributes:
+        timeout: Seconds that one run may take.
+    """
+
+    timeout: float
+
+    @property
+    def authority(self) -> Certificate:
+        """What the system's trust store there holds."""
 
     def close(self) -> None:
         """End it."""
@@ -138,6 +151,7 @@ class Verification(Generic[_Stage]):
         self._client = client
         self._places = places
         self._options = options
+        self._seconds = options.timeout
         self._idle: queue.SimpleQueue[_Stage] = queue.SimpleQueue()
         with contextlib.ExitStack() as stack:
             self._stack = stack
@@ -159,9 +173,34 @@ class Verification(Generic[_Stage]):
         """A copy of the subject in a place."""
         raise NotImplementedError
 
-    def _try(self, stage: _Stage, trial: Trial) -> Tried:
+    def _meet(self, stage: _Stage, genuine: Genuine) -> Played:
+        """Run the subject against a server that may be the one that it is for."""
+        raise NotImplementedError
+
+    def _runs(self, stage: _Stage, trial: Trial) -> Iterator[Played]:
         """Run a trial as often as it says."""
         raise NotImplementedError
+
+    def _choose(self, stage: _Stage) -> tuple[Genuine, Tried]:
+        """The first server that the subject accepts; where it accepts none, the likeliest."""
+        first: tuple[Genuine, Tried] | None = None
+        for genuine in self._candidates(stage.authority):
+            played = self._meet(stage, genuine)
+            clears = discovery.clears_control(played.testimony)
+            found = genuine, Tried(GENUINE, (played.outcome,), played.words, played.elsewhere, clears)
+            if played.outcome.verdict in {"accepted", "exposed"}:
+                return found
+            first = first or found
+            if played.outcome.verdict == "hung":  # so will the others, each as long
+                self._seconds = stage.timeout = min(self._seconds, _SECONDS_AFTER_HANGING)
+                break
+        assert first is not None  # there is always one
+        return first
+
+    def _try(self, stage: _Stage, trial: Trial) -> Tried:
+        runs = list(self._runs(stage, trial))
+        elsewhere = tuple(dict.fromkeys(phrase for each in runs for phrase in each.elsewhere))
+        return Tried(trial, tuple(each.outcome for each in runs), runs[0].words, elsewhere)
 
     def _findings(self, tried: Sequence[Tried]) -> Iterable[Finding]:
         """Everything that was found."""

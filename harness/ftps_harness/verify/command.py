@@ -19,7 +19,6 @@ from ftps_harness.verify.lines import SETTINGS
 from ftps_harness.verify.stage import CommandStage, Login
 from ftps_harness.verify.subject import File
 from ftps_harness.verify.text import readable_by_others
-from ftps_harness.verify.trials import GENUINE, Genuine, Trial
 from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ftps_harness.play.places.sealed import Sealed
     from ftps_harness.verify.stage import Played
     from ftps_harness.verify.subject import Subject
+    from ftps_harness.verify.trials import Genuine, Trial
     from ftps_lab.testimony import Testimony
 
 _PATIENCE: Final = b"""\
@@ -43,6 +43,9 @@ may fall back to clear text. Whatever the command sets comes after it and holds.
 
 _ROUNDS: Final = 5
 """How often a command is run again because it asked for files that were not there."""
+
+_MOST_HANGING: Final = 2
+"""How many of these runs may take all their time; one that still lacks a file may wait for it."""
 
 _RELATIVE_PIN: Final = re.compile(rb"""ca[-_]f\w*[ \t]+["']?((?!\.\./)[^\s"';&$~/][^\s"';&$]*)""")
 """A file that a setting names as a pin, by a path without a folder that it begins with."""
@@ -83,7 +86,7 @@ class CommandVerification(Verification[CommandStage]):
 
     def _new_stage(self, place: Sealed, subject: Subject) -> CommandStage:
         place.names = getattr(self, "_names", ())
-        return CommandStage(place, self._client, subject, self._options.timeout)
+        return CommandStage(place, self._client, subject, self._seconds)
 
     def _can_try(self, trial: Trial) -> bool:
         return trial.name not in _LEFT_OUT and (bool(self._later) or not trial.later)
@@ -119,23 +122,14 @@ class CommandVerification(Verification[CommandStage]):
             )
         return found
 
-    def _choose(self, stage: CommandStage) -> tuple[Genuine, Tried]:
-        """The first server that the command logs in to; where there is none, the likeliest."""
-        first: tuple[Genuine, Tried] | None = None
-        for genuine in self._candidates(stage.authority):
-            played = self._learn(stage, genuine)
-            clears = discovery.clears_control(played.testimony)
-            tried = Tried(GENUINE, (played.outcome,), played.words, played.elsewhere, clears)
-            if played.outcome.verdict in {"accepted", "exposed"}:
-                return genuine, tried
-            first = first or (genuine, tried)
-        assert first is not None  # there is always one
-        return first
-
-    def _learn(self, stage: CommandStage, genuine: Genuine) -> Played:
+    def _meet(self, stage: CommandStage, genuine: Genuine) -> Played:
         """Run the command until it finds what it asks for: its login, and its files."""
         played = stage.play(self._with_login(genuine.spec), self.login)
+        hung = 0
         for _ in range(_ROUNDS):
+            hung += played.outcome.verdict == "hung"
+            if hung == _MOST_HANGING:
+                break
             if discovery.speaks_tls_at_once(played.testimony) and self.login.protocol == "explicit":
                 self.login = replace(self.login, protocol="implicit")
             elif self._secret is None and (login := discovery.login_of(played.testimony)) is not None:
@@ -153,15 +147,13 @@ class CommandVerification(Verification[CommandStage]):
         """The same server, which lets in whom the command logs in as."""
         return spec if self._secret is None else replace(spec, user=self._secret[0], password=self._secret[1])
 
-    def _try(self, stage: CommandStage, trial: Trial) -> Tried:
+    def _runs(self, stage: CommandStage, trial: Trial) -> Iterator[Played]:
         stage.provide(self._asked)
         spec = self._with_login(self._specs[trial])
-        runs = list(self._late_runs(stage, spec)) if trial.later else self._runs(stage, spec, trial.repeat)
-        elsewhere = tuple(dict.fromkeys(phrase for each in runs for phrase in each.elsewhere))
-        return Tried(trial, tuple(each.outcome for each in runs), runs[0].words, elsewhere)
-
-    def _runs(self, stage: CommandStage, spec: ServerSpec, repeat: int) -> list[Played]:
-        return [stage.play(spec, self.login) for _ in range(repeat)]
+        if trial.later:
+            yield from self._late_runs(stage, spec)
+        else:
+            yield from (stage.play(spec, self.login) for _ in range(trial.repeat))
 
     def _late_runs(self, stage: CommandStage, spec: ServerSpec) -> Iterator[Played]:
         """A run for each later login, with which an attack begins; they end with the first that shows something.

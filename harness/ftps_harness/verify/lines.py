@@ -36,6 +36,9 @@ _AT_A_TIME: Final = 50
 
 _SECONDS: Final = 20.0
 
+_STOPPED_SECONDS: Final = 2.0
+"""Without an end after so long, lftp hangs."""
+
 
 @dataclass(slots=True)
 class Lines:
@@ -71,6 +74,29 @@ class Lines:
                 text = lines[number - 1].decode("utf-8", "replace").strip()
                 result[kind] = Where(str(self.file.path), number, text)
         return result
+
+    def stopping(self) -> Where | None:
+        """The first line that ends lftp or that it never gets past; None where it gets through the whole file."""
+        lines = self.file.data.splitlines(keepends=True)
+        passed, stopped = 0, len(lines)
+        if self._gets_past(lines, stopped):
+            return None
+        while stopped - passed > 1:
+            middle = (passed + stopped) // 2
+            if self._gets_past(lines, middle):
+                passed = middle
+            else:
+                stopped = middle
+        return Where(str(self.file.path), stopped, lines[stopped - 1].decode("utf-8", "replace").strip())
+
+    def _gets_past(self, lines: Sequence[bytes], count: int) -> bool:
+        """Whether lftp goes on after the first so many lines."""
+        part, out = self.home.logs / "rc.part", self.home.logs / "rc.settings"
+        part.write_bytes(b"".join(lines[:count]))
+        out.unlink(missing_ok=True)
+        script = f'command source "{self.home.seen(part)}"\ncommand set -a > "{self.home.seen(out)}"'
+        self._run(script, _STOPPED_SECONDS)
+        return out.is_file() and out.stat().st_size > 0
 
     def _changes(self, lines: Sequence[bytes], names: set[str]) -> dict[str, int]:
         """Setting → the number of the last line that changed it; only those that differ from the default in the end."""
@@ -123,12 +149,12 @@ class Lines:
                 (folder / f"rc-{count}.part").unlink()
         return states
 
-    def _run(self, script: str) -> None:
+    def _run(self, script: str, timeout: float = _SECONDS) -> None:
         from ftps_harness.client.lftp.binary import environment
 
         self.client.start(
             [str(self.client.path), "--norc", "-c", script],
             env=environment(self.home, None, self.client.locale),
             cwd=self.home.seen(self.home.home),
-            timeout=_SECONDS,
+            timeout=timeout,
         )

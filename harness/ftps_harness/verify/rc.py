@@ -6,7 +6,9 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ftps_harness.verify import discovery, files, pins, sources, targets, text
+from ftps_harness.client.lftp.settings import READ_BACK_SECONDS, NoSettings
+from ftps_harness.verdict.observations import Outcome
+from ftps_harness.verify import files, pins, sources, targets, text
 from ftps_harness.verify.base import HOST, Verification
 from ftps_harness.verify.findings import Finding, finding
 from ftps_harness.verify.judge import Case, Tried, findings_of
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.play.places.sealed import Sealed
+    from ftps_harness.verify.stage import Played, Settings
     from ftps_harness.verify.subject import File, Subject
 
 _DECISIVE = (
@@ -50,7 +53,7 @@ class RcVerification(Verification[RcStage]):
     def _prepare(self) -> tuple[Genuine, Tried]:
         self._given = sources.complete(self._given)
         stage = self._made_stage(self._given)
-        self._settings = stage.settings({*_DECISIVE, *_SHOWN})
+        self._settings, self._stops = self._read_settings(stage)
         self._subject = self._with_outside(self._given)
         home = self._given.real_home
         named = frozenset(home_path(v, home, home) for v in self._settings.get("ssl:ca-file", {}).values() if v)
@@ -58,23 +61,45 @@ class RcVerification(Verification[RcStage]):
         self.login = Login(options.host or self._host_of_setup(named), options.protocol, options.port, options.user)
         self._replace_pins(named)
         stage.write(self._subject)
-        found = self._choose(stage)
+        found = self._choose(stage) if self._stops is None else self._never_started(stage, self._stops)
         self._idle.put(stage)
         return found
 
+    def _read_settings(self, stage: RcStage) -> tuple[Settings, NoSettings | None]:
+        """What lftp has set once it has read everything; or why it never came to that."""
+        try:
+            return stage.settings({*_DECISIVE, *_SHOWN}), None
+        except NoSettings as why:
+            return {}, why
+
+    def _never_started(self, stage: RcStage, why: NoSettings) -> tuple[Genuine, Tried]:
+        """What comes of the genuine server where lftp does not get to the lab's commands at all."""
+        genuine = next(self._candidates(stage.authority))
+        outcome = Outcome("hung" if why.timed_out else "failed", message=why.said)
+        return genuine, Tried(GENUINE, (outcome,), why.said)
+
     def _new_stage(self, place: Sealed, subject: Subject) -> RcStage:
-        return RcStage(place, self._client, subject, self._options.timeout, self._options.user)
+        return RcStage(place, self._client, subject, self._seconds, self._options.user)
 
     def _can_try(self, trial: Trial) -> bool:
-        return not trial.later  # the lab decides how often lftp logs in
+        return self._stops is None and not trial.later  # here the lab decides how often lftp logs in
 
-    def _try(self, stage: RcStage, trial: Trial) -> Tried:
+    def _meet(self, stage: RcStage, genuine: Genuine) -> Played:
+        played = stage.play(genuine.spec, self.login, GENUINE.run)
+        self._notes = played.notes
+        return played
+
+    def _runs(self, stage: RcStage, trial: Trial) -> Iterator[Played]:
         user = "anonymous" if trial.anonymous else None
-        runs = [stage.play(self._specs[trial], self.login, trial.run, user=user) for _ in range(trial.repeat)]
-        elsewhere = tuple(dict.fromkeys(phrase for each in runs for phrase in each.elsewhere))
-        return Tried(trial, tuple(each.outcome for each in runs), runs[0].outcome.message, elsewhere)
+        for _ in range(trial.repeat):
+            yield stage.play(self._specs[trial], self.login, trial.run, user=user)
 
     def _findings(self, tried: Sequence[Tried]) -> Iterator[Finding]:
+        if self._stops is not None:
+            yield from findings_of(Case(tried, f"{self._again}{self._given.given}"))
+            yield from self._of_stop(self._stops)
+            yield from self._of_files(sources.rc_files(self._given))
+            return
         by_itself, at_start = self._start()
         case = Case(
             tried,
@@ -94,14 +119,29 @@ class RcVerification(Verification[RcStage]):
             yield finding("rc-complaint", f"lftp does not read {self._given.given}: there is a folder ~/.lftp.")
         yield from at_start
 
-    def _of_text(self, found: Sequence[Finding]) -> Iterator[Finding]:
-        """What the files and settings show by themselves."""
-        rcs = sources.rc_files(self._given)
+    def _of_stop(self, why: NoSettings) -> Iterator[Finding]:
+        """The line at which lftp ends or hangs before anyone can use it."""
+        with self._stage() as stage:
+            stage.write(self._given)
+            where = Lines(stage.client, stage.home, self._rc).stopping()
+        if why.timed_out:
+            yield finding("rc-complaint", f"lftp does not get past it within {READ_BACK_SECONDS:.0f} s.", where=where)
+        else:
+            said = f": {' '.join(why.said.split())[:200]}" if why.said else "."
+            yield finding("rc-complaint", f"lftp ends while it reads it{said}", where=where)
+
+    def _of_files(self, rcs: Sequence[File]) -> Iterator[Finding]:
+        """What the files show by themselves."""
         for file in rcs:
             yield from files.of_rc(file)
             yield from text.of_text(file)
-        yield from text.of_settings(self._settings)
         yield from text.of_bookmarks(self._given, self.login.host)
+
+    def _of_text(self, found: Sequence[Finding]) -> Iterator[Finding]:
+        """What the files and settings show."""
+        rcs = sources.rc_files(self._given)
+        yield from self._of_files(rcs)
+        yield from text.of_settings(self._settings)
         yield from text.of_notes(self._notes, rcs)
         yield from self._of_folder(rcs)
         led = list(targets.leading(self._settings, self.login.host))
@@ -155,20 +195,6 @@ class RcVerification(Verification[RcStage]):
         pinned = [name for pin in read for c in pin.certificates for name in pins.names_of(c)]
         decisive = {name: self._settings.get(name, {}) for name in _DECISIVE}
         return targets.host_of(decisive, pinned, HOST)
-
-    def _choose(self, stage: RcStage) -> tuple[Genuine, Tried]:
-        """The first server that the setup accepts; where it accepts none, the likeliest."""
-        first: tuple[Genuine, Tried] | None = None
-        for genuine in self._candidates(stage.authority):
-            played = stage.play(genuine.spec, self.login, GENUINE.run)
-            self._notes = played.notes
-            clears = discovery.clears_control(played.testimony)
-            tried = Tried(GENUINE, (played.outcome,), played.words, played.elsewhere, clears)
-            if played.outcome.verdict in {"accepted", "exposed"}:
-                return genuine, tried
-            first = first or (genuine, tried)
-        assert first is not None  # there is always one
-        return first
 
     def _start(self) -> tuple[tuple[str, ...], list[Finding]]:
         """Where lftp goes when it only starts, and what the setup does and says then."""

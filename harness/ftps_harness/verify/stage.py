@@ -106,6 +106,7 @@ class RcStage:
         client: lftp, as it is started in the copy.
         home: The copy.
         authority: What the system's trust store there holds.
+        timeout: As given; it may change.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class RcStage:
     ) -> None:
         self._place = place
         self.authority = place.authority
-        self._timeout = timeout
+        self.timeout = timeout
         self.subject = subject
         users = [login_user] if login_user else []
         self._session = Session(place, client, users=users)
@@ -156,7 +157,7 @@ class RcStage:
     def start_only(self) -> lftp.Run:
         """lftp reads its files and ends: whatever it does, the setup does by itself."""
         self._place.watch()
-        return lftp.run(self.client, self.home, script=["command echo -n"], timeout=self._timeout)
+        return lftp.run(self.client, self.home, script=["command echo -n"], timeout=self.timeout)
 
     def own_traffic(self) -> tuple[str, ...]:
         """What `start_only` reached or tried, a phrase each."""
@@ -188,7 +189,7 @@ class RcStage:
         self._session.serve(served, host=login.host, port=login.port)
         file = self.subject.rc_file if self.subject.rc == RC else None
         rc = file.data.decode("utf-8", "surrogateescape") if file is not None else None
-        request = Request(rc=rc, host=login.host, run=run, user=user or login.user, timeout=self._timeout, cwd=cwd)
+        request = Request(rc=rc, host=login.host, run=run, user=user or login.user, timeout=self.timeout, cwd=cwd)
         return _played(self._session.attempt(request))
 
     def accepts_planted(self, name: str, certificate: Certificate, login: Login) -> bool:
@@ -220,6 +221,7 @@ class CommandStage:
 
     Attributes:
         authority: What the system's trust store there holds.
+        timeout: As given; it may change.
     """
 
     def __init__(self, place: Sealed, client: Lftp, subject: Subject, timeout: float) -> None:
@@ -227,7 +229,7 @@ class CommandStage:
         self.authority = place.authority
         self.subject = subject
         self._client = client
-        self._timeout = timeout
+        self.timeout = timeout
         self._session = Session(place, client)
         self._asked = 0
 
@@ -249,7 +251,7 @@ class CommandStage:
         with self._copy() as home:
             self.place.watch()
             cwd, env = self._surroundings(home)
-            self.place.starter(home)(self.subject.argv, env=env, cwd=cwd, timeout=min(self._timeout, _LOOK_SECONDS))
+            self.place.starter(home)(self.subject.argv, env=env, cwd=cwd, timeout=min(self.timeout, _LOOK_SECONDS))
         traffic = self.place.traffic()
         assert traffic is not None  # sealed
         return wanted(traffic)
@@ -276,7 +278,7 @@ class CommandStage:
             self._session.change_after(connections, served)
         with self._copy() as home:
             cwd, env = self._surroundings(home)
-            command = Command(argv=self.subject.argv, host=login.host, cwd=cwd, env=env, timeout=self._timeout)
+            command = Command(argv=self.subject.argv, host=login.host, cwd=cwd, env=env, timeout=self.timeout)
             seen = self._session.observe(command, home=home)
             return _observed(seen, served, self._client.dialect)
 

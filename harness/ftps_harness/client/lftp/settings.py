@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ftps_harness.client.lftp.binary import Lftp
+    from ftps_harness.client.lftp.session import Run
     from ftps_harness.sandbox.home import Home
     from ftps_harness.words import Folder
 
@@ -27,7 +28,8 @@ _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _SETS = re.compile(r"(?:^|;)[ \t]*set[ \t]+((?:\w+:)?[\w-]+)[ \t]+[^\s;#]", re.MULTILINE | re.IGNORECASE)
 """A value for all, set by a line of an rc; what a file sets that the rc sources is not found."""
 
-_READ_BACK_SECONDS = 10.0
+READ_BACK_SECONDS = 10.0
+"""How long lftp may take to read its files and print its settings; without `sleep` and the like it takes 20 ms."""
 
 
 def settings_of_ours(
@@ -107,6 +109,22 @@ def quoted(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+class NoSettings(HarnessError):  # noqa: N818 - it is what happened
+    """lftp printed no settings: it ended, or hung, before it came to that.
+
+    Attributes:
+        said: Its words.
+        timed_out: It hung.
+    """
+
+    def __init__(self, finished: Run) -> None:
+        self.said = finished.stderr.decode("utf-8", "backslashreplace").strip()
+        self.timed_out = finished.timed_out
+        super().__init__(
+            f"lftp printed no settings (exit code {finished.exit_code}, it said: {self.said[:300] or 'nothing'})"
+        )
+
+
 def settings_text(
     lftp: Lftp, home: Home, script: Iterable[str] = (), *, cwd: Folder = "home", prefix: Sequence[str] = ()
 ) -> str:
@@ -115,19 +133,19 @@ def settings_text(
     They are printed into a file: whatever the rc prints does not mix with them.
 
     Raises:
-        HarnessError: lftp printed none (an rc that ends lftp, for one).
+        NoSettings: lftp printed none (an rc that ends lftp, for one).
+        HarnessError: It cannot be started.
     """
     target = home.next_log().with_suffix(".settings")
     target.unlink(missing_ok=True)
     lines = [*script, f"command set -a > {home.seen(target)}"]
-    finished = run(lftp, home, script=lines, timeout=_READ_BACK_SECONDS, cwd=cwd, log=False, prefix=prefix)
+    finished = run(lftp, home, script=lines, timeout=READ_BACK_SECONDS, cwd=cwd, log=False, prefix=prefix)
     try:
         text = target.read_text("utf-8", "surrogateescape")
     except FileNotFoundError:
         text = ""
     if not text:
-        said = finished.stderr.decode("utf-8", "backslashreplace").strip() or "nothing"
-        raise HarnessError(f"lftp printed no settings (exit code {finished.exit_code}, it said: {said[:300]})")
+        raise NoSettings(finished)
     return text
 
 
