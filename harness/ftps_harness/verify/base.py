@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, Self, TypeVar
 
 from ftps_harness.errors import sentence
-from ftps_harness.verify import config, discovery, files, pins
+from ftps_harness.verify import config, discovery, files, masking, pins
 from ftps_harness.verify.findings import KINDS, SEVERITIES, Finding, at_least, finding
 from ftps_harness.verify.judge import Tried, undecided
 from ftps_harness.verify.trials import GENUINE, TRIALS, Genuine, Trial
@@ -206,6 +206,11 @@ class Verification(Generic[_Stage]):
         """Everything that was found."""
         raise NotImplementedError
 
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        """The passwords that the subject uses, for no report to hold them."""
+        return ()
+
     def _untried(self) -> Iterable[str]:
         """Why nobody can say that the setup is safe, besides what broke."""
         return ()
@@ -235,8 +240,11 @@ class Verification(Generic[_Stage]):
         ]
         found = _sorted(map(self._explained, [*self._findings(tried), *self._of_pins()]))
         findings = config.suppressed(found, self._options.ignores, self.login.host)
+        findings = [masking.masked_finding(each, self._secrets) for each in findings]
+        given = replace(self._given, given=masking.masked(self._given.given, self._secrets))
+        broken = [masking.masked(why, self._secrets) for why in broken]
         pinned = bool(self._replacements.pinned) or any(pin.certificates for _, pin in self._pin_files)
-        return Report(self._given, self.login, self._client, tuple(findings), tried, tuple(broken), pinned=pinned)
+        return Report(given, self.login, self._client, tuple(findings), tried, tuple(broken), pinned=pinned)
 
     @contextlib.contextmanager
     def _stage(self) -> Iterator[_Stage]:

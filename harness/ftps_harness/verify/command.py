@@ -171,6 +171,10 @@ class CommandVerification(Verification[CommandStage]):
             if played.outcome.exposed:
                 return
 
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return () if self._secret is None else (self._secret[1],)
+
     def _untried(self) -> Iterator[str]:
         if self._unattacked:
             yield (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.errors import UsageError
+from ftps_harness.verify.masking import masked_command
 from ftps_harness.verify.subject import File, Subject, own_files, read_outside, tree
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def load(argv: Sequence[str], cwd: Path, home: Path) -> Subject:
         if name not in files and (file := read_outside(path)) is not None:
             files[name] = file
     complete = (str(program), *argv[1:])
-    return Subject(shlex.join(argv), None, files, home, argv=complete, cwd=cwd, folders=folders, is_path=False)
+    return Subject(masked_command(argv), None, files, home, argv=complete, cwd=cwd, folders=folders, is_path=False)
 
 
 def of_script(subject: Subject, lftp: Path, cwd: Path) -> Subject:

@@ -54,7 +54,7 @@ class Subject:
     """One thing that is verified.
 
     Attributes:
-        given: What the user named, as on a command line.
+        given: What the user named, as on a command line; passwords in it are masked.
         rc: The rc's name below HOME, a key of `files`; None for a command.
         files: Name below HOME → the file that is there in the copy. A name that ends in / is a folder.
         real_home: The user's HOME, whose path the copy has too.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ftps_harness.verify.findings import Where, finding
+from ftps_harness.verify.masking import masked
 from ftps_harness.verify.sources import bookmarks, words_of
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def of_text(file: File) -> Iterator[Finding]:
                 "rc-complaint", "It runs later or over and over: a short session says little of it.", where=where
             )
         if _PASSWORD.search(line) and readable_by_others(file):
-            hidden = Where(str(file.path), number, _PASSWORD.sub(" …", line))
+            hidden = replace(where, text=masked(line))
             yield finding("secret-exposed-locally", f"{file.path} has mode {file.mode:04o} and holds it.", where=hidden)
 
 
