@@ -1,4 +1,4 @@
-"""The group of commands, and the refusal of what belongs to later versions."""
+"""The group of commands."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ COMMANDS = {
     "verify": "verify:verify",
     "pin-check": "pin_check:pin_check",
     "pin": "pin:pin",
+    "demo": "demo:demo",
     "list": "catalogue:list_command",
     "show": "catalogue:show",
     "new": "catalogue:new",
@@ -20,11 +21,6 @@ COMMANDS = {
     "doctor": "lab:doctor",
 }
 """Each command's module and name, in the order of `--help`; imported when it is asked for."""
-
-LATER = {
-    "demo": "the narrated demonstration",
-}
-"""Commands of later versions: refused by name, never accepted and ignored."""
 
 
 class _Commands(click.Group):
@@ -42,8 +38,6 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name in LATER:
-            raise click.UsageError(f"`ftps-lab {name}` ({LATER[name]}) comes with a later version of ftps-lab", ctx)
         if name not in COMMANDS and not name.startswith("-"):
             from ftps_harness.scenario.problems import did_you_mean  # only a mistake pays for it
 

@@ -1,0 +1,184 @@
+"""The demonstration: what it says is what was recorded, or it says so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness.cli import call
+from ftps_harness.play.places.sealed import Sealed
+from ftps_harness.teach.demo import cast, markdown, terminal
+from ftps_harness.teach.demo.chapters import CHAPTERS, Claim
+from ftps_harness.teach.demo.parts import Part
+from ftps_harness.teach.demo.play import play
+from ftps_harness.teach.demo.stage import PASSWORD, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.teach.demo.chapters import Chapter
+
+pytestmark = pytest.mark.lftp
+
+CLAIMS = [
+    Claim(),
+    Claim(login=True),
+    Claim(refused=frozenset({"untrusted"})),
+    Claim(login=True, exposed=frozenset({("password", "wire"), ("payload", "wire")})),
+    Claim(login=True, exposed=frozenset({("password", "impostor"), ("payload", "impostor")})),
+]
+"""Each differs from what any other says happened."""
+
+
+@pytest.fixture(scope="module")
+def played(client: Lftp, sealed_here: None) -> tuple[Part, ...]:
+    """All chapters."""
+    parts, wrong = run(client, CHAPTERS)
+    assert wrong == []
+    return parts
+
+
+def run(client: Lftp, chapters: Sequence[Chapter]) -> tuple[tuple[Part, ...], list[str]]:
+    with Sealed([client.path]) as place, Stage(place, client) as stage:
+        return tuple(play(chapters, stage)), stage.wrong
+
+
+def chapter(parts: Sequence[Part], name: str) -> list[Part]:
+    """The parts of one chapter."""
+    number = [each.name for each in CHAPTERS].index(name)
+    titles = [index for index, part in enumerate(parts) if part.kind == "title"]
+    return list(parts[titles[number] : (*titles, len(parts))[number + 1]])
+
+
+def test_every_chapter_is_answered(played: tuple[Part, ...]) -> None:
+    assert [part.kind for part in played].count("answer") == len(CHAPTERS) == 12
+
+
+@pytest.mark.parametrize("name", [each.name for each in CHAPTERS if each.name != "fetch"])
+def test_no_other_claim_than_the_true_one_is_answered(name: str, client: Lftp, sealed_here: None) -> None:
+    """Each claim of each chapter in turn is replaced by every other one: the page is never shown as if it were so."""
+    true = next(each for each in CHAPTERS if each.name == name)
+    for number, act in enumerate(true.acts):
+        for claim in CLAIMS:
+            if claim == act.claim:
+                continue
+            acts = (*true.acts[:number], replace(act, claim=claim), *true.acts[number + 1 :])
+            parts, wrong = run(client, [replace(true, acts=acts)])
+            assert wrong
+            assert "answer" not in {part.kind for part in parts}
+            assert "problem" in {part.kind for part in parts}
+
+
+def test_another_certificate_than_the_servers_is_no_fetch(
+    client: Lftp, sealed_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = next(each for each in CHAPTERS if each.name == "fetch")
+    act = replace(fetch.acts[0], server=lambda made: replace(fetch.acts[0].server(made), certificate=made.copy))
+    _, wrong = run(client, [replace(fetch, acts=(act,))])
+    assert wrong == ["the certificate that openssl printed is not the server's"]
+
+
+def test_the_password_stands_out_where_it_was_read_and_nowhere_else(played: tuple[Part, ...]) -> None:
+    readable = {
+        each.name
+        for each in CHAPTERS
+        for part in chapter(played, each.name)
+        if part.kind == "wire" and any(PASSWORD in line and "nowhere" not in line for line in part.lines)
+    }
+    assert readable == {"clear", "downgrade"}
+    captured = {
+        each.name
+        for each in CHAPTERS
+        for part in chapter(played, each.name)
+        if any("CAPTURED" in x for x in part.lines)
+    }
+    assert captured == {"interceptor", "downgrade"}
+
+
+def test_it_fits_80_columns_but_for_what_lftp_prints(played: tuple[Part, ...]) -> None:
+    for part in played:
+        if part.kind != "output":
+            assert [line for line in terminal.lines(part, 79) if len(line) > 80] == []
+
+
+def test_a_secret_is_marked_without_colour_too(played: tuple[Part, ...]) -> None:
+    (server,) = [part for part in chapter(played, "clear") if part.kind == "server"]
+    assert any(f">>> {PASSWORD} <<<" in line for line in terminal.lines(server, 79))
+
+
+def test_the_recording_is_an_asciicast(played: tuple[Part, ...]) -> None:
+    header, *events = [json.loads(line) for line in cast.text(played, 1.0).splitlines()]
+    assert (header["version"], header["width"]) == (2, 80)
+    times = [when for when, _, _ in events]
+    assert times == sorted(times)
+    assert {kind for _, kind, _ in events} == {"o"}
+    shown = "".join(data for _, _, data in events)
+    assert "$ lftp -u alice" in shown
+    assert PASSWORD in shown
+
+
+def test_the_transcript_has_every_chapter(played: tuple[Part, ...]) -> None:
+    text = markdown.text(played)
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        f"## {number}. {each.title}" for number, each in enumerate(CHAPTERS, 1)
+    ]
+    assert text.count("```") % 2 == 0
+
+
+def test_hostile_text_does_nothing() -> None:
+    part = Part("output", ("\x1b]0;owned\x07```\n<script>", "::error::x"))
+    assert "\x1b" not in "".join(terminal.lines(part, 79))
+    assert "\x1b" not in cast.text([part], 1.0).replace("\\u001b", "")
+    assert markdown.text([part]).count("```") == 2
+
+
+class TestTheCommand:
+    def test_a_chapter_with_everything_written(
+        self, sealed_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        record, transcript = tmp_path / "d.cast", tmp_path / "d.md"
+        assert call(["demo", "clear", "--record", str(record), "--transcript", str(transcript)]) == 0
+        out = capsys.readouterr().out
+        assert "Predict first:" in out
+        assert "\x1b" not in out
+        assert record.read_text().startswith('{"version": 2')
+        assert "## 1. Plain FTP" in transcript.read_text()
+
+    def test_an_rc_of_ones_own(self, sealed_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        rc = tmp_path / "rc"
+        rc.write_text("set ssl:verify-certificate no\n")
+        assert call(["demo", "--rc", str(rc)]) == 0
+        out = capsys.readouterr().out
+        assert out.count("CAPTURED  user alice") == 2
+        rc.write_text('set ssl:ca-file "~/.lftp/mycert.crt"\nset ftp:ssl-force yes\n')
+        assert call(["demo", "--rc", str(rc)]) == 0
+        assert "CAPTURED" not in capsys.readouterr().out
+
+    def test_evidence_that_disagrees_is_exit_code_1(
+        self, sealed_here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first = CHAPTERS[0]
+        wrong = replace(first, acts=(replace(first.acts[0], claim=Claim(login=True)),))
+        monkeypatch.setattr("ftps_harness.teach.demo.chapters.CHAPTERS", (wrong,))
+        assert call(["demo"]) == 1
+        out = capsys.readouterr().out
+        assert "The evidence disagrees with this page" in out
+        assert "What happened" not in out
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["claer"], "no chapter is called claer. Did you mean"),
+            (["--rc", "/nonexistent"], "--rc /nonexistent: "),
+            (["--pace", "0", "clear"], "timeout must be greater than 0"),
+            (["--record", "/nonexistent/x", "clear"], "/nonexistent"),
+        ],
+    )
+    def test_mistakes_are_sentences(self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert call(["demo", *arguments]) in {2, 3}
+        assert said in capsys.readouterr().err
