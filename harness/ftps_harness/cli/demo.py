@@ -26,8 +26,8 @@ _PACE = 1.0
 @click.argument("chapters", nargs=-1, metavar="[CHAPTER]...")
 @click.option("--auto", is_flag=True, help="Never wait for Enter.")
 @click.option("--pace", type=shared.Seconds(), metavar="S", help="Seconds between two parts with --auto or --record.")
-@click.option("--record", metavar="F.cast", help="Write a recording (asciicast v2).")
-@click.option("--transcript", metavar="F.md", help="Write a transcript in Markdown.")
+@click.option("--record", metavar="FILE", help="Write a recording (asciicast v2).")
+@click.option("--transcript", metavar="FILE", help="Write a transcript in Markdown.")
 @click.option("--rc", metavar="FILE", help="Play your own rc instead: the server, an interceptor, a downgrade.")
 @click.option("--lftp", metavar="PATH", help="The lftp to use.")
 def demo(

@@ -1,4 +1,4 @@
-"""docs/pinning-contract.md, written from the contract's records: `make contract`, and `make check` holds it to them."""
+"""The tables of docs/pinning-contract.md, written from the records: `make contract`, and `make check` compares."""
 
 from __future__ import annotations
 
@@ -6,51 +6,29 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ftps_harness.pinning.contract import CONTRACT, LEVELS, REQUIREMENTS
+from ftps_harness.pinning.contract import LEVELS, REQUIREMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ftps_harness.pinning.contract import Level
 
-_HEAD: Final = f"""\
-# The contract for pinning tools, version {CONTRACT}
-
-A pinning tool does what the document does by hand: it fetches a server's certificate, stores it, and writes the lines
-of lftp's rc. This page lists what such a tool must keep to. It is written from the code (`make contract`); a
-requirement never changes within a version.
-
-```console
-ftps-lab pin-check -- ./pin.sh {{host}} {{port}}
-ftps-lab pin-check --repin './pin.sh --replace {{host}} {{port}}' --only repin -- ./pin.sh {{host}} {{port}}
-ftps-lab pin-check --list
-```
-
-The judge is what the tool wrote, not what it says: it runs in the place [sealed](reference.md#places) with a HOME of
-its own, the environment that cron gives (PATH, SHELL, LOGNAME and HOME), no terminal and the end of input on standard
-input. Then the real lftp, with what the tool left in HOME, meets the genuine server and impostors. Options, exit codes
-and the JSON are in [reference.md](reference.md#the-command).
-
-## What a tool says of itself
-
-`pin-check.toml`, in the current folder or above:
-
-```toml
-repin = "./pin.sh --replace {{host}} {{port}}"
-with-fingerprint = "./pin.sh --expect {{sha256}} {{host}} {{port}}"
-
-[not-claimed]
-ipv6 = "our servers have names"
-```
-
-What is not claimed is tried all the same, and shown with its reason; it fails nothing. An entry for a requirement that
-holds fails: remove it.
-"""
+_BEGIN: Final = "<!-- the requirements: written by `make contract` -->\n"
+_END: Final = "<!-- end of the requirements -->\n"
 
 
-def text() -> str:
-    """The whole page."""
-    return "\n".join([_HEAD, *(line for level in LEVELS for line in _level(level))]) + "\n"
+def text(page: str) -> str:
+    """The page with the requirements as the records have them; all else stays.
+
+    Raises:
+        ValueError: The page has no place for them.
+    """
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise ValueError(f"the page needs the lines {_BEGIN!r} and {_END!r}")
+    tables = "\n".join(line for level in LEVELS for line in _level(level))
+    return f"{before}{begin}\n{tables}\n{end}{after}"
 
 
 def _level(level: Level) -> Iterator[str]:
@@ -73,10 +51,11 @@ def main(arguments: Sequence[str]) -> int:
     """Write the page, or with ``--check`` compare it; 1 if it is another."""
     checking = arguments[:1] == ["--check"]
     file = Path(arguments[-1])
+    page = file.read_text("utf-8")
     if not checking:
-        file.write_text(text(), "utf-8")
+        file.write_text(text(page), "utf-8")
         return 0
-    if file.read_text("utf-8") == text():
+    if page == text(page):
         return 0
     sys.stderr.write(f"{file}: is not what the code says; run `make contract`\n")
     return 1

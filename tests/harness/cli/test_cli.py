@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ftps_harness import cli
-from ftps_harness.cli.commands import COMMANDS, LATER
+from ftps_harness.cli.commands import COMMANDS
 from ftps_harness.report.plain import cells
 from ftps_harness.scenario.template import scenario_template
 from ftps_lab.errors import LabError
@@ -53,7 +53,6 @@ class TestHelp:
     def test_what_comes_later_is_not_shown_as_if_it_worked(self, capsys: pytest.CaptureFixture[str]) -> None:
         shown = call(capsys, "--help")[1] + call(capsys, "run", "--help")[1]
         assert "--html" not in shown
-        assert not [name for name in LATER if re.search(rf"^  {name} ", shown, re.MULTILINE)]
 
     def test_the_version_is_told(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = call(capsys, "--version")
@@ -62,13 +61,6 @@ class TestHelp:
 
 
 class TestUsage:
-    @pytest.mark.parametrize("name", LATER)
-    def test_commands_of_later_versions_are_refused(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-        code, out, err = call(capsys, name, "something", "--option")
-        assert (code, out) == (2, "")
-        assert f"`ftps-lab {name}`" in err
-        assert "comes with a later version" in err
-
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [

@@ -141,7 +141,7 @@ class TestTheCommand:
     def test_a_chapter_with_everything_written(
         self, sealed_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        record, transcript = tmp_path / "d.cast", tmp_path / "d.md"
+        record, transcript = tmp_path / "cast", tmp_path / "transcript"
         assert call(["demo", "clear", "--record", str(record), "--transcript", str(transcript)]) == 0
         out = capsys.readouterr().out
         assert "Predict first:" in out

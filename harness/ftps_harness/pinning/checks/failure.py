@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ftps_harness.errors import HarnessError
 from ftps_harness.pinning.certificates import HOST, OTHER, authority, own
 from ftps_harness.pinning.checks.change import shows
+from ftps_lab.certificates.hostile import hostile
 from ftps_lab.scripted import PEERS
 from ftps_lab.scripted.peers import ftps
 from ftps_lab.scripted.texts import HOSTILE_TEXT, MARK
@@ -192,7 +193,7 @@ def _holds(data: bytes, certificate: Certificate) -> bool:
 
 
 def hostile_text(rig: Rig) -> None:
-    """Greetings, replies and refusals with text of an attacker's."""
+    """Greetings, replies, refusals and certificates with text of an attacker's."""
     certificate = own()
     rig.serve(certificate)
     for name in rig.cases(HOSTILE_TEXT):
@@ -203,6 +204,28 @@ def hostile_text(rig: Rig) -> None:
             harmless(rig, ran, peer.what)
             if not wanted:
                 _untouched(rig, ran, peer.what)
+    _hostile_certificates(rig)
+
+
+def _hostile_certificates(rig: Rig) -> None:
+    """Subjects, alternative names and comments with text of an attacker's: pinned or refused, and nothing more."""
+    texts = {name: text for name, text in HOSTILE_TEXT.items() if name != "long"}
+    for name, text in rig.cases(texts.items()):
+        certificate = hostile(HOST, {"CN": text[:60], "O": text})
+        rig.serve(certificate)
+        ran = rig.pin(rig.home(_RC))
+        harmless(rig, ran, f"a subject with hostile text: {name}")
+    for _ in rig.cases(("long",)):
+        rig.serve(hostile(HOST, {"CN": HOST.encode()}, comment=HOSTILE_TEXT["long"]))
+        harmless(rig, rig.pin(rig.home(_RC)), "64 KiB of text in the certificate")
+    subject = {"CN": HOST.encode(), "O": HOSTILE_TEXT["command"], "OU": HOSTILE_TEXT["setting"]}
+    certificate = hostile(HOST, subject)
+    rig.serve(certificate)
+    home = rig.home()
+    ran = rig.pin(home)
+    if ran.ok:
+        rig.accepts(home, certificate, run=("list",), called="the server whose subject has commands in it")
+        rig.refuses(home, own(), called="an impostor, after that subject")
 
 
 def harmless(rig: Rig, ran: Ran, what: str) -> None:

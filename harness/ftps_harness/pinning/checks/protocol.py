@@ -11,7 +11,7 @@ from ftps_lab.scripted import PEERS
 if TYPE_CHECKING:
     from ftps_harness.pinning.rig import Rig
 
-_GREETINGS: Final = ("greeting-lines", "greeting-pieces", "greeting-numbers")
+_GREETINGS: Final = ("greeting-lines", "greeting-pieces")
 
 
 def any_port(rig: Rig) -> None:
@@ -26,7 +26,7 @@ def any_port(rig: Rig) -> None:
 
 
 def greeting(rig: Rig) -> None:
-    """A greeting of several lines, in pieces, and with lines that begin with other numbers."""
+    """A greeting of several lines, as RFC 959 section 4.2 has them, and one that comes byte by byte."""
     certificate = own()
     for name in rig.cases(_GREETINGS):
         home = rig.home()
