@@ -3,7 +3,8 @@
 It knows nothing of lftp, scenarios or pytest: `ftps_harness` builds on it, never the other way round. Bottom up:
 
 - `errors`, `disk`, `temporary`: sentences, files of others, folders that are cleared.
-- `certificates` are issued; `interface` says what a server is, `testimony` what it witnessed, `recorder` collects it.
+- `certificates` are issued; `interface` says what a server is, `testimony` what it witnessed, `recorder` collects it;
+  `processes` sees which passwords are among the arguments of programs.
 - `wire`: the only place that reads raw bytes: TLS records, FTP addresses, the tap beneath TLS, a capture.
 - `server`: control and data connections of our own server; `attackers`: what a client may meet instead; `servers`
   starts either in a thread.

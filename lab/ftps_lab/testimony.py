@@ -111,6 +111,9 @@ class Credential:
 
     `password` is None where the witness cannot know it: a daemon's log masks it, and only of a login that was let in
     does anybody know which one it was.
+
+    `among_arguments`: when it came, a process had it among its arguments, where every user of the machine sees it. Only
+    the lab's own server in the place `sealed` looks for that.
     """
 
     connection: int
@@ -118,6 +121,7 @@ class Credential:
     password: str | None
     channel: Channel
     accepted: bool
+    among_arguments: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from ftps_harness.sandbox import process
 from ftps_harness.sandbox.changes import CALLS_KEPT, Call, Changes
 from ftps_harness.sandbox.supervisor import MARK_PORT, MARK_SIZE, TOKEN_SIZE
 from ftps_lab.errors import LabError
+from ftps_lab.processes import WATCH
 from ftps_lab.temporary import Folder, wanted_place
 from ftps_lab.wire.capture import Capture
 
@@ -250,7 +251,7 @@ class Sandbox:
 
 def _start(control: int, streams: Sequence[int], order: Mapping[str, object]) -> subprocess.Popen[bytes]:
     agent = [sys.executable, "-m", "ftps_lab.remote.agent"]
-    complete = {**order, "agent": agent, "streams": list(streams)}
+    complete = {**order, "agent": agent, "variables": {WATCH: "1"}, "streams": list(streams)}
     boot = _BOOT.format(packages=list(dict.fromkeys(_PACKAGES)), control=control, order=complete)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([*_PACKAGES, *filter(None, sys.path)]))}
     try:

@@ -50,8 +50,8 @@ def main(control: int, order: dict[str, Any]) -> NoReturn:
 
     Args:
         control: The socket to the owner.
-        order: ``agent`` (the command), ``streams`` (descriptors for its stdin, stdout and stderr), and for `view`:
-            ``folder``, ``visible`` and ``replaced``.
+        order: ``agent`` (the command), ``variables`` (more of its environment), ``streams`` (descriptors for its stdin,
+            stdout and stderr), and for `view`: ``folder``, ``visible`` and ``replaced``.
     """
     owner = socket.socket(fileno=control)
     token = owner.recv(
@@ -117,7 +117,7 @@ def _fail(owner: socket.socket, doing: str, error: OSError) -> NoReturn:
 
 def _start_agent(order: dict[str, Any]) -> None:
     if os.fork() == 0:
-        _become(order["agent"], dict(os.environ), order["streams"])
+        _become(order["agent"], {**os.environ, **order["variables"]}, order["streams"])
     for descriptor in order["streams"]:
         os.close(descriptor)
 

@@ -50,6 +50,9 @@ _MOST_HANGING: Final = 2
 _RELATIVE_PIN: Final = re.compile(rb"""ca[-_]f\w*[ \t]+["']?((?!\.\./)[^\s"';&$~/][^\s"';&$]*)""")
 """A file that a setting names as a pin, by a path without a folder that it begins with."""
 
+_GIVES_IT: Final = r"""(?:-u|--user)[ =]?[^\s,;]*,|://[^\s/]*:[^\s/]*@|--password"""
+"""What gives lftp a password on its command line."""
+
 _LEFT_OUT: Final = frozenset({"anonymous", "data-certificate-get"})
 """Trials that only differ from others by what lftp is told, which here is the command's to say."""
 
@@ -139,6 +142,7 @@ class CommandVerification(Verification[CommandStage]):
                 if not stage.provide(self._asked):
                     break
             played = stage.play(self._with_login(genuine.spec), self.login)
+        self._among_arguments = any(c.among_arguments for c in played.testimony.credentials)
         self._later = discovery.logins_after_the_first(played.testimony)
         self._anonymous = any(c.user == "anonymous" for c in played.testimony.credentials)
         return played
@@ -254,6 +258,10 @@ class CommandVerification(Verification[CommandStage]):
         written = {password, quote(password), quote(password, safe="")}
         if any(each in word for word in self._given.argv for each in written):
             yield finding("secret-exposed-locally", "It is on the command line, which every user sees (ps).")
+        elif self._among_arguments:
+            lines = list(self._lines(_GIVES_IT))
+            said = "A program that it starts has it among its arguments, which every user sees (ps)."
+            yield finding("secret-exposed-locally", said, where=lines[0] if len(lines) == 1 else None)
         for path, file in self._given.everything.items():
             found = next((each for each in written if each.encode() in file.data), None)
             if found is not None and readable_by_others(file):

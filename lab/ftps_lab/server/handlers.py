@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from OpenSSL import SSL
 
+from ftps_lab.processes import among_arguments
 from ftps_lab.server.channel import Identity, TappedTlsMixin
 from ftps_lab.server.data import Active, LabData, Passive, RecordingData, read_now
 from ftps_lab.server.filesystem import LabFilesystem
@@ -205,8 +206,8 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         if cmd == "USER":
             self.lab_user = arg
         elif cmd == "PASS":
-            number = self.lab_log.number
-            self.lab_log.credential(Credential(number, self.lab_user, arg, self.lab_channel, accepted=False))
+            number, seen = self.lab_log.number, among_arguments(arg)
+            self.lab_log.credential(Credential(number, self.lab_user, arg, self.lab_channel, False, seen))
         elif cmd in LISTINGS:
             self.lab_listing = arg
         if not self._closed:

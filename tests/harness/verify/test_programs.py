@@ -86,7 +86,7 @@ CASES = [
     ),
     _case(
         "output thrown away",
-        "./job.sh", found={"no-verification", "tls-not-required"},
+        "./job.sh", found={"no-verification", "tls-not-required", "secret-exposed-locally"},
         script='. ~/.secret\nlftp -u "me,$PW" -e "set ssl:verify-certificate no; cls /; bye" backup.example '
         ">/dev/null 2>&1\n",
         files={"home/.secret": f"PW={PASSWORD}\n"},
@@ -259,6 +259,31 @@ def test_command(case: Case, home: Path, places: SealedPlaces, client: Lftp, mon
     assert report.broken == ()
     assert (report.login.host, report.login.port) == (case.host, case.port)
     assert state(home.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        ('lftp -u "me,$PW" -e "ls; bye" backup.example', True),
+        ('lftp -c "open --user me --password $PW backup.example; ls"', True),
+        ('lftp -e "ls; bye" "ftp://me:$PW@backup.example"', True),
+        ('LFTP_PASSWORD=$PW lftp -e "open --env-password -u me backup.example; ls; bye"', False),
+        ('echo "open -u me,$PW backup.example; ls" | lftp', False),
+    ],
+)
+def test_a_password_among_the_arguments_of_what_a_script_starts(
+    call: str, found: bool, home: Path, places: SealedPlaces, client: Lftp
+) -> None:
+    """Every user of the machine sees it for as long as lftp runs, though the command line of the script has none."""
+    (home / ".lftp/rc").write_text(PINNED)
+    written(
+        home,
+        _case("", "./job.sh", found=set(), script=f". ~/.secret\n{call}\n", files={"home/.secret": f"PW={PASSWORD}"}),
+    )
+    report = verify(program.load(("./job.sh",), home.parent / "work", home), client, places, Options(only=QUICK))
+    where = [each.where for each in report.findings if each.id == "secret-exposed-locally"]
+    assert (report.safe, len(where)) == (not found, int(found))
+    assert not found or (where[0] is not None and where[0].line == 3 and PASSWORD not in where[0].text)
 
 
 def test_later_logins_that_no_attacker_met_in_time_are_not_safe(

@@ -1,0 +1,34 @@
+"""Who else on this machine can read a password that a client sends: it is among a process's arguments (`ps`).
+
+Only where the lab's agent has a PID namespace to itself: there all processes are the run's own, and they are few.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+WATCH = "FTPS_LAB_WATCHES_PROCESSES"
+"""The variable that says that all processes here are the run's own."""
+
+_SHORTEST = 4
+"""Characters of a password that is looked for: a shorter one is in many words."""
+
+
+def among_arguments(password: str, proc: Path = Path("/proc")) -> bool:
+    """Whether a process has a password among its arguments at this moment, as it is or as in a URL; only where watched.
+
+    While a client waits for the reply to its PASS it runs, and so does what has started it and waits for it.
+    """
+    if os.environ.get(WATCH) != "1" or len(password) < _SHORTEST:
+        return False
+    forms = "|".join(re.escape(each) for each in {password, quote(password), quote(password, safe="")})
+    pattern = re.compile(rf"(?<![^\W_])(?:{forms})(?![^\W_])".encode("utf-8", "surrogateescape"))
+    for path in proc.glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            if pattern.search(path.read_bytes()):
+                return True
+    return False

@@ -1,0 +1,34 @@
+"""Passwords among the arguments of processes: what is found, and where nobody looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_lab.processes import WATCH, among_arguments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    for number, line in enumerate((b"lftp\0-u\0me,s3cret", b"curl\0ftp://me:p%40ss@host/", b"sh\0-c\0xdisguisedx")):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "cmdline").write_bytes(line)
+    (tmp_path / "99").mkdir()  # it has ended meanwhile
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("password", "found"), [("s3cret", True), ("p@ss", True), ("disguised", False), ("-u", False), ("other", False)]
+)
+def test_a_password_among_arguments(password: str, found: bool, proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WATCH, "1")
+    assert among_arguments(password, proc) is found
+
+
+def test_nobody_looks_where_processes_are_not_the_runs_own(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WATCH, raising=False)
+    assert not among_arguments("s3cret", proc)
