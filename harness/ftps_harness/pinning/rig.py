@@ -159,6 +159,7 @@ class Rig:
         self.homes: list[Home] = []
         self._lftp = client
         self._stack = contextlib.ExitStack()
+        self._served: tuple[ServerSpec, str] | None = None
         place.names = (HOST, OTHER)
         place.address_of(HOST)  # from now on
         self.session = self._stack.enter_context(Session(place, client))
@@ -184,7 +185,8 @@ class Rig:
             port: 0 for the protocol's own.
             fields: Further fields of `ServerSpec`.
         """
-        self.session.serve(spec_of(certificate, **fields), host=host, port=port)
+        self._served = (spec_of(certificate, **fields), host)
+        self.session.serve(self._served[0], host=host, port=port)
 
     @property
     def unused_port(self) -> int:
@@ -311,9 +313,12 @@ class Rig:
         with self.copy(home) as copy:
             if cwd == "lftp" and not copy.dot_lftp.is_dir():
                 copy.dot_lftp.mkdir()
-            self.session.serve(spec, host=host, port=self.session.server.port)
+            served, port = self._served, self.session.server.port
+            self.session.serve(spec, host=host, port=port)
             request = Request(rc=None, host=host, run=tuple(run), cwd=cwd, user=user, timeout=self.timeout)
             outcome = self.session.attempt(request, home=copy).outcome
+            if served is not None:  # the tool's next run meets the same server as its last one
+                self.session.serve(served[0], host=served[1], port=port)
         self.did(f"lftp met {called}: {_came_to(outcome)}")
         return outcome
 
