@@ -52,7 +52,7 @@ class _Call:
 @click.command("pin")
 @click.argument("host", metavar="HOST[:PORT]", required=False)
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="The same as HOST:N.")
-@click.option("--implicit", is_flag=True, help="The server speaks implicit FTPS (port 990 unless another is given).")
+@click.option("--implicit", is_flag=True, help="The server speaks implicit FTPS, as every one on port 990 does.")
 @click.option(
     "--by",
     type=click.Choice(["file", "fingerprint"]),
@@ -135,7 +135,7 @@ def _target(call: _Call) -> Target | None:
         return None
     from ftps_harness.pinning.tool.target import parse
 
-    return parse(call.host, "implicit" if call.implicit else "explicit", call.port)
+    return parse(call.host, implicit=call.implicit, given=call.port)
 
 
 def _tool(call: _Call) -> PinningTool:

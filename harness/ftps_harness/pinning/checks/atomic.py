@@ -79,6 +79,7 @@ def _points(count: int) -> Iterator[int]:
 
 
 def _run(rig: Rig, case: _Case, interrupt: Interrupt) -> Ran:
+    rig.serve(case.after)  # `_asked` has shown others
     with_copy = rig.copy(case.home)
     ran = rig.pin(with_copy, how=case.how, start=rig.place.interrupting(with_copy, interrupt))
     rig.log.done.pop()  # one line for each would bury the rest

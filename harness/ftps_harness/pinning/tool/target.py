@@ -53,12 +53,12 @@ class Target:
         return host if self.port == PORTS[self.protocol] else str(self)
 
 
-def parse(text: str, protocol: Protocol, given: int | None = None) -> Target:
+def parse(text: str, *, implicit: bool = False, given: int | None = None) -> Target:
     """``HOST``, ``HOST:PORT``, or ``[::1]:PORT``; with a port apart an IPv6 address needs no brackets.
 
     Args:
         text: As it was typed.
-        protocol: What the server speaks.
+        implicit: The server speaks implicit FTPS; on port 990 it always does (IANA: ``ftps``).
         given: The port, where it was given apart.
 
     Raises:
@@ -79,8 +79,9 @@ def parse(text: str, protocol: Protocol, given: int | None = None) -> Target:
                 raise UsageError(f"{text!r}: only an IPv6 address stands in brackets, without a zone")
     if port is not None and given is not None:
         raise UsageError(f"{text}: the port is given twice, here and by --port")
-    number = given or (PORTS[protocol] if port is None else _port(port, text))
-    return Target(_host(host, text), number, protocol)
+    number = given if port is None else _port(port, text)
+    protocol: Protocol = "implicit" if implicit or number == PORTS["implicit"] else "explicit"
+    return Target(_host(host, text), number or PORTS[protocol], protocol)
 
 
 def _is_ipv6(text: str) -> bool:

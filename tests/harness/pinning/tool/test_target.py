@@ -22,13 +22,15 @@ from ftps_harness.pinning.tool.target import Target, parse
     ],
 )
 def test_hosts(text: str, host: str, port: int) -> None:
-    assert parse(text, "explicit") == Target(host, port, "explicit")
+    assert parse(text) == Target(host, port, "implicit" if port == 990 else "explicit")
 
 
 def test_the_port_of_implicit_ftps_and_a_port_given_apart() -> None:
-    assert parse("backup.example", "implicit").port == 990
-    assert parse("::1", "explicit", 2121) == Target("::1", 2121, "explicit")
-    assert str(parse("::1", "explicit", 2121)) == "[::1]:2121"
+    assert parse("backup.example", implicit=True) == Target("backup.example", 990, "implicit")
+    assert parse("backup.example:2990", implicit=True) == Target("backup.example", 2990, "implicit")
+    assert parse("backup.example", given=990).protocol == "implicit"
+    assert parse("::1", given=2121) == Target("::1", 2121, "explicit")
+    assert str(parse("::1", given=2121)) == "[::1]:2121"
 
 
 @pytest.mark.parametrize(
@@ -78,11 +80,11 @@ def test_the_port_of_implicit_ftps_and_a_port_given_apart() -> None:
 )
 def test_everything_else_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(UsageError) as error:
-        parse(text, "explicit")
+        parse(text)
     assert "\n" not in str(error.value)
     assert str(error.value).isprintable()
 
 
 def test_a_port_is_not_given_twice() -> None:
     with pytest.raises(UsageError, match="twice"):
-        parse("a:21", "explicit", 22)
+        parse("a:21", given=22)
