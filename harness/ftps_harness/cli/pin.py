@@ -52,7 +52,7 @@ class _Call:
 @click.command("pin")
 @click.argument("host", metavar="HOST[:PORT]", required=False)
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="The same as HOST:N.")
-@click.option("--implicit", is_flag=True, help="The server speaks implicit FTPS, as every one on port 990 does.")
+@click.option("--implicit", is_flag=True, help="The server speaks implicit FTPS; on port 990 that is found out.")
 @click.option(
     "--by",
     type=click.Choice(["file", "fingerprint"]),

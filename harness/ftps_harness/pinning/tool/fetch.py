@@ -12,12 +12,13 @@ import select
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from OpenSSL import SSL
 
 from ftps_harness.errors import HarnessError
+from ftps_harness.pinning.tool.target import PORTS
 from ftps_harness.report.plain import harmless
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _MOST_TEXT: Final = 64 << 10
 """Bytes of replies."""
 _MOST_TLS: Final = 512 << 10
 """Bytes of the handshake; OpenSSL itself takes chains of up to 100 KiB."""
+_PATIENCE: Final = 1.0
+"""Seconds of silence on port 990 until the server is taken for one of implicit FTPS."""
 _CHUNK: Final = 16 << 10
 _SHOWN: Final = 80
 """Characters of a reply that a message quotes."""
@@ -51,11 +54,13 @@ class Fetched:
     """What a server showed.
 
     Attributes:
+        target: The server, with the protocol that it spoke.
         chain: As it was sent, the leaf first.
         tls: The protocol version, such as ``TLSv1.3``.
         address: Where the name led.
     """
 
+    target: Target
     chain: tuple[x509.Certificate, ...]
     tls: str
     address: str
@@ -79,6 +84,8 @@ def fetch(target: Target, timeout: float) -> Fetched:
     deadline = _Deadline(target, timeout)
     with _connected(target, deadline) as connection:
         wire = _Wire(connection, target, deadline)
+        if target.port == PORTS["implicit"] and not wire.speaks_first():
+            target = replace(target, protocol="implicit")
         if target.protocol == "explicit":
             _ask_for_tls(wire, target)
         tls = _Tls(wire, target)
@@ -91,7 +98,7 @@ def fetch(target: Target, timeout: float) -> Fetched:
         with contextlib.suppress(OSError, SSL.Error, Unfetched):
             tls.send(b"QUIT\r\n")
             tls.close()
-    return Fetched(chain, version, address)
+    return Fetched(target, chain, version, address)
 
 
 @dataclass(slots=True)
@@ -170,6 +177,11 @@ class _Wire:
         self._deadline = deadline
         self._text = b""
         self.taken = 0
+
+    def speaks_first(self) -> bool:
+        """Whether the server says something, as one of explicit FTPS does, without having heard anything."""
+        wait = min(_PATIENCE, self._deadline.left("greeting") / 2)
+        return bool(select.select([self._socket], [], [], wait)[0])
 
     def receive(self, what: str) -> bytes:
         """The next bytes; none at the end."""

@@ -48,9 +48,10 @@ class Target:
 
     @property
     def typed(self) -> str:
-        """As a person types it: without the protocol's own port."""
+        """As a person types it: without the port that needs no telling."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == PORTS[self.protocol] else str(self)
+        options = " --implicit" if self.protocol == "implicit" and self.port != PORTS["implicit"] else ""
+        return (host if self.port == PORTS["explicit"] else str(self)) + options
 
 
 def parse(text: str, *, implicit: bool = False, given: int | None = None) -> Target:
@@ -58,7 +59,7 @@ def parse(text: str, *, implicit: bool = False, given: int | None = None) -> Tar
 
     Args:
         text: As it was typed.
-        implicit: The server speaks implicit FTPS; on port 990 it always does (IANA: ``ftps``).
+        implicit: The server speaks implicit FTPS; on its port, 990, `fetch` finds out.
         given: The port, where it was given apart.
 
     Raises:
@@ -80,7 +81,7 @@ def parse(text: str, *, implicit: bool = False, given: int | None = None) -> Tar
     if port is not None and given is not None:
         raise UsageError(f"{text}: the port is given twice, here and by --port")
     number = given if port is None else _port(port, text)
-    protocol: Protocol = "implicit" if implicit or number == PORTS["implicit"] else "explicit"
+    protocol: Protocol = "implicit" if implicit else "explicit"
     return Target(_host(host, text), number or PORTS[protocol], protocol)
 
 

@@ -76,6 +76,7 @@ class PinningTool:
             HarnessError, OSError: It cannot be pinned.
         """
         fetched = fetch(target, self.timeout)
+        target = fetched.target
         known = certificate.facts(fetched.leaf)
         self._say(words.shown(target, fetched))
         if wanted.expect and wanted.expect != known.sha256:

@@ -22,13 +22,12 @@ from ftps_harness.pinning.tool.target import Target, parse
     ],
 )
 def test_hosts(text: str, host: str, port: int) -> None:
-    assert parse(text) == Target(host, port, "implicit" if port == 990 else "explicit")
+    assert parse(text) == Target(host, port, "explicit")
 
 
 def test_the_port_of_implicit_ftps_and_a_port_given_apart() -> None:
     assert parse("backup.example", implicit=True) == Target("backup.example", 990, "implicit")
     assert parse("backup.example:2990", implicit=True) == Target("backup.example", 2990, "implicit")
-    assert parse("backup.example", given=990).protocol == "implicit"
     assert parse("::1", given=2121) == Target("::1", 2121, "explicit")
     assert str(parse("::1", given=2121)) == "[::1]:2121"
 
