@@ -73,8 +73,3 @@ def test_what_the_tool_prints_can_do_nothing_to_a_terminal(tried: Tried) -> None
     found = tried(loud, "impostor-refused")
     assert "\x1b" not in found["impostor-refused"].failures[0].output
     assert "\\x1b" in found["impostor-refused"].failures[0].output
-
-
-def test_the_ids_are_those_of_the_fixed_interface() -> None:
-    assert len({each.id for each in REQUIREMENTS}) == len(REQUIREMENTS)
-    assert all(each.holds.endswith(".") and each.reason.endswith(".") for each in REQUIREMENTS)
