@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from ftps_harness.errors import HarnessError, sentence
 from ftps_harness.pinning.certificates import own
 from ftps_harness.pinning.contract import CONTRACT, LEVELS
-from ftps_harness.pinning.rig import Hopeless, NotClaimed, Rig
+from ftps_harness.pinning.rig import Hopeless, NotClaimed, Rig, spec_of
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from ftps_harness.pinning.contract import Level, Requirement
     from ftps_harness.pinning.rig import Failure
     from ftps_harness.play.places.sealed import SealedPlaces
+    from ftps_harness.words import Folder
 
 NOT_TRIED: Final = "not tried: the tool does not pin an ordinary server"
+
+_FOLDERS: Final[tuple[Folder, ...]] = ("home", "lftp")
+"""Where lftp is started to see whether anything is pinned: the document's relative path counts in one of them."""
 
 Status = Literal["pass", "fail", "not-claimed", "error"]
 
@@ -120,7 +124,9 @@ class Checker:
         with self.places.lend() as place, Rig(place, self.client, self.tool, self.timeout) as rig:
             certificate = own()
             with contextlib.suppress(Hopeless):
-                rig.accepts(rig.pinned(certificate), certificate, run=("list",))
+                home = rig.pinned(certificate)
+                came_to = [rig.meet(home, spec_of(certificate), run=("list",), cwd=cwd).verdict for cwd in _FOLDERS]
+                rig.expect("accepted" in came_to, "lftp lists with the genuine server, from some folder", came_to[0])
             return tuple(rig.log.failures)
 
     def untried(self, requirement: Requirement, failures: tuple[Failure, ...]) -> Result:

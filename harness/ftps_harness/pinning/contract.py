@@ -181,11 +181,11 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     ),
     _must(
         "concurrent-runs",
-        "concurrent:concurrent_runs",
+        "failure:concurrent_runs",
         "Two runs at once lose neither.",
         "Configuration management pins several hosts in parallel; a tool that reads, changes and writes without a lock "
         "loses one.",
-        cost=8,
+        cost=3,
     ),
     _must(
         "rc-preserved",

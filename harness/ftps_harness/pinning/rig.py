@@ -143,7 +143,7 @@ class Rig:
         client: The lftp that judges, and that the tool is told of as ``{lftp}``.
         tool: The tool under test.
         timeout: Seconds that one run of the tool may take.
-        quick: Try one case where a check has several: for the tools that are planted.
+        quick: Try one case, or a few, where a check has several: for the tools that are planted.
 
     Attributes:
         log: What was done and found.
@@ -170,9 +170,14 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def cases(self, cases: Iterable[Case]) -> Iterator[Case]:
-        """The cases that a check goes through: all of them, or the first."""
-        yield from itertools.islice(cases, 1 if self._quick else None)
+    def cases(self, cases: Iterable[Case], *, quick: int = 1) -> Iterator[Case]:
+        """The cases that a check goes through: all of them, or in a quick run the first ones.
+
+        Args:
+            cases: All of them.
+            quick: How many are tried in a quick run.
+        """
+        yield from itertools.islice(cases, quick if self._quick else None)
 
     # --- servers and HOMEs -----------------------------------------------------------------------------------------
 

@@ -190,8 +190,7 @@ class Home:
         copy = Home(self.root.parent, None if self.inside == self.root else self.inside)
         try:
             with _sentence(f"cannot copy {self.root} to {copy.root}"):
-                if not self.dot_lftp.exists():
-                    copy.dot_lftp.rmdir()  # it would hide ~/.config/lftp
+                copy.dot_lftp.rmdir()  # where there is none, one would hide ~/.config/lftp/rc (docs/lftp.md, "The rc")
                 for name in _COPIED:
                     disk.copy(self.root / name, copy.root / name)
         except BaseException:

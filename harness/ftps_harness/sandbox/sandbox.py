@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import json
 import os
@@ -209,7 +208,7 @@ class Sandbox:
             "cwd": str(cwd),
             "folder": folder,
             "shown": dict(shown or {}),
-            "interrupt": interrupt and {**dataclasses.asdict(interrupt), "kept": CALLS_KEPT},
+            "interrupt": interrupt and {"at": interrupt.at, "how": interrupt.how, "kept": CALLS_KEPT},
         }
         with _Running(self._send, order) as running:
             return running.finish(timeout)

@@ -108,9 +108,10 @@ class RcVerification(Verification[RcStage]):
             by_itself=frozenset(by_itself),
         )
         kinds = [each.id for each in findings_of(case)]
+        rc = self._rc
         with self._stage() as stage:
             stage.write(self._given)
-            responsible = Lines(stage.client, stage.home, self._given).responsible(kinds)
+            responsible = Lines(stage.client, stage.home, rc).responsible(kinds)
         found = findings_of(replace(case, responsible=responsible))
         yield from found
         yield from self._of_text(found)
@@ -122,7 +123,7 @@ class RcVerification(Verification[RcStage]):
         """The line at which lftp ends or hangs before anyone can use it."""
         with self._stage() as stage:
             stage.write(self._given)
-            where = Lines(stage.client, stage.home, self._given).stopping()
+            where = Lines(stage.client, stage.home, self._rc).stopping()
         if why.timed_out:
             yield finding("rc-complaint", f"lftp does not get past it within {READ_BACK_SECONDS:.0f} s.", where=where)
         else:
@@ -166,6 +167,12 @@ class RcVerification(Verification[RcStage]):
 
     def _untried(self) -> Iterator[str]:
         return targets.untried(self._settings, self.login.host) if self._options.host is None else iter(())
+
+    @property
+    def _rc(self) -> File:
+        rc = self._given.rc_file
+        assert rc is not None  # it is no command
+        return rc
 
     def _with_outside(self, subject: Subject) -> Subject:
         """The subject with the pin files that it names outside of HOME."""

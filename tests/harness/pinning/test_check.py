@@ -30,6 +30,20 @@ def test_a_small_right_tool_keeps_the_middle_of_the_contract(tried: Tried) -> No
     assert {name: result.status for name, result in found.items()} == dict.fromkeys(found, "pass")
 
 
+RELATIVE = """#!/bin/sh
+mkdir -p "$HOME/.lftp"
+openssl s_client -starttls ftp -connect "$1:$2" </dev/null 2>/dev/null | openssl x509 >"$HOME/.lftp/mycert.crt"
+openssl x509 -in "$HOME/.lftp/mycert.crt" -noout -fingerprint -sha256
+echo 'set ssl:ca-file "mycert.crt"' >"$HOME/.lftp/rc"
+"""
+
+
+def test_a_pin_that_counts_in_one_folder_is_tried_and_does_not_connect(tried: Tried) -> None:
+    found = tried(RELATIVE, "connects", "fingerprint-shown")
+    assert {name: result.status for name, result in found.items()} == {"connects": "fail", "fingerprint-shown": "pass"}
+    assert "rejected" in found["connects"].why
+
+
 def test_a_tool_that_switches_verification_off_is_caught_by_lftp(tried: Tried) -> None:
     found = tried(BLIND, "impostor-refused", "verification-on")
     assert {result.status for result in found.values()} == {"fail"}
@@ -73,3 +87,8 @@ def test_what_the_tool_prints_can_do_nothing_to_a_terminal(tried: Tried) -> None
     found = tried(loud, "impostor-refused")
     assert "\x1b" not in found["impostor-refused"].failures[0].output
     assert "\\x1b" in found["impostor-refused"].failures[0].output
+
+
+def test_the_ids_are_those_of_the_fixed_interface() -> None:
+    assert len({each.id for each in REQUIREMENTS}) == len(REQUIREMENTS)
+    assert all(each.holds.endswith(".") and each.reason.endswith(".") for each in REQUIREMENTS)

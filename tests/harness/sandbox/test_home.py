@@ -42,6 +42,17 @@ def test_logs_are_outside_of_all_that_lftp_looks_at(tmp_path: Path) -> None:
         assert home.elsewhere not in log.parents
 
 
+def test_a_copy_has_a_dot_lftp_only_where_the_home_has_one(tmp_path: Path) -> None:
+    """One too many would hide ~/.config/lftp/rc; one that is a link stays one."""
+    with Home(tmp_path) as home:
+        home.dot_lftp.rmdir()
+        with home.clone() as copy:
+            assert list(copy.home.iterdir()) == []
+        home.dot_lftp.symlink_to("dotfiles")
+        with home.clone() as copy:
+            assert copy.dot_lftp.readlink() == Path("dotfiles")
+
+
 def test_rc_is_written_byte_for_byte_and_replaced(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         home.write_rc("a long first version of it\n")

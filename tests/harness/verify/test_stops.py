@@ -47,13 +47,6 @@ def test_a_line_that_ends_lftp_is_found(text: str, line: int, said: str, check: 
     assert [each.trial.name for each in report.tried] == ["genuine"]
 
 
-def test_a_line_of_a_sourced_file_that_ends_lftp_is_found(check: Check, tmp_path: Path) -> None:
-    report = check(f"{PINNED}source ~/.lftp/more\n", {".lftp/more": f"{FAIL}# mine\nnonsense\n".encode()})
-    [where] = [each.where for each in report.findings if each.id == "rc-complaint"]
-    assert where is not None
-    assert (where.file, where.line, where.text) == (str(tmp_path / "home/.lftp/more"), 3, "nonsense")
-
-
 def test_a_line_that_lftp_never_gets_past_is_found(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, not in each trial anew."""
     for module in (settings, rc):
