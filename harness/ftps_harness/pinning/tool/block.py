@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ftps_harness.errors import HarnessError
 from ftps_harness.pinning.tool.certificate import Facts
 from ftps_harness.pinning.tool.target import Target
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 BEGIN: Final = b"# ftps-lab pin: begin"
 END: Final = b"# ftps-lab pin: end"
@@ -20,7 +17,7 @@ END: Final = b"# ftps-lab pin: end"
 PROTECTED: Final = ("ftp:ssl-force", "ftp:ssl-allow-anonymous", "ftp:ssl-protect-data")
 """What a pin alone does not do (docs/hardening.md), switched on for each pinned host; the last for lftp 4.8.4."""
 
-_CLOSURE: Final = re.compile(r"set ftp:ssl-force/(\S+) yes")
+_HOST: Final = re.compile(r"(?m)^# (\S+), in capitals too$")
 _CA_FILE: Final = re.compile(rb'set ssl:ca-file "((?:\\.|[^"\\])*)"')
 _ENTRY: Final = re.compile(
     r"# (?P<host>\S+) (?P<port>\d+) (?P<protocol>explicit|implicit) sha256=(?P<sha256>[0-9A-F:]{95}) "
@@ -72,7 +69,9 @@ class Block:
                 f"key={each.facts.key} until={until}\n".encode()
             )
             lines.append(f"set ssl:verify-certificate/{each.facts.sha1} no\n".encode())
-        lines += [f"set {name}/{host} yes\n".encode() for host in sorted(self.hosts) for name in PROTECTED]
+        for host in sorted(self.hosts):
+            lines.append(f"# {host}, in capitals too\n".encode())
+            lines += [f"set {name}/{closure(host)} yes\n".encode() for name in PROTECTED]
         return b"".join([*lines, END, b"\n"])
 
 
@@ -156,11 +155,14 @@ def _read(data: bytes) -> Block:
         entries.append(ByFingerprint(target, facts))
     return Block(
         re.sub(rb"\\(.)", rb"\1", path[1]) if path else b"",
-        frozenset(match[1] for match in re.finditer(rf"(?m)^{_CLOSURE.pattern}$", text)),
+        frozenset(_HOST.findall(text)),
         tuple(entries),
     )
 
 
-def hosts_of(targets: Iterable[Target]) -> frozenset[str]:
-    """The names that closures need."""
-    return frozenset(each.host for each in targets)
+def closure(host: str) -> str:
+    """A pattern for a host however it is typed: lftp 4.9.2 takes `/backup.example` not for `BACKUP.example`.
+
+    Without it, a person who types a capital letter would be back at an lftp that goes on without TLS.
+    """
+    return "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in host)

@@ -70,24 +70,30 @@ def refusals(certificate: x509.Certificate, target: Target) -> list[str]:
         found.append(f"it expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
     if now < certificate.not_valid_before_utc:
         found.append(f"it is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
-    names = names_of(certificate)
+    names = _names_in(certificate) if target.is_address else names_of(certificate)
     if not any(_names(name, target) for name in names):
         listed = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
-        found.append(f"it is not for {target.host}, but for {harmless(listed) or 'nobody'}")
+        what = "it names no address" if target.is_address else "it names nobody"
+        found.append(f"it is not for {target.host}" + (f", but for {harmless(listed)}" if listed else f": {what}"))
     return found
 
 
 def names_of(certificate: x509.Certificate) -> list[str]:
-    """The names and addresses that a certificate is for; its common name where it has none (RFC 6125 section 6.4.4)."""
+    """The names and addresses that a certificate is for; its common name where it has none (RFC 6125 section 6.4.4).
+
+    An address counts as a subject alternative name only (lftp 4.9.2).
+    """
+    return _names_in(certificate) or [
+        str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    ]
+
+
+def _names_in(certificate: x509.Certificate) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
-        found = []
-    else:
-        found = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
-    if found:
-        return found
-    return [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        return []
+    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
 
 
 def is_authority(certificate: x509.Certificate) -> bool:

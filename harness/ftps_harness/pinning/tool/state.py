@@ -120,15 +120,17 @@ class Stored:
         said = self.rc.block
         if not self.rc.text:
             return  # pinned, and not in force: a run that was killed, or an rc from a backup
+        line = self.rc.before.count(b"\n") + 1
+        where = f"{self.rc_name}, line {line}"
+        pins_name = self.places.shown(self.places.pins)
         if missing := {each.target.host for each in self.state.files} - said.hosts:
-            raise block.Edited(f"{self.rc_name}: the lines of `ftps-lab pin` do not name {', '.join(sorted(missing))}")
-        if said.ca_file and (said.ca_file != self.ca_file or not self.state.files):
-            raise block.Edited(
-                f"{self.rc_name}: the lines of `ftps-lab pin` name a file of pins that is not there: "
-                f"{self.places.shown(self.places.pins)}"
-            )
+            raise block.Edited(f"{where}: the lines of `ftps-lab pin` do not name {', '.join(sorted(missing))}")
+        if said.ca_file and said.ca_file != self.ca_file:
+            raise block.Edited(f"{where}: the lines of `ftps-lab pin` name another file than {pins_name}")
+        if said.ca_file and not self.state.files:
+            raise block.Edited(f"{where}: the lines of `ftps-lab pin` name {pins_name}, which is not there")
         if self.state.files and not said.ca_file:
-            raise block.Edited(f"{self.rc_name}: the lines of `ftps-lab pin` do not name the file of pins")
+            raise block.Edited(f"{where}: the lines of `ftps-lab pin` do not name {pins_name}")
 
     def rc_with(self, state: State, ca_file: bytes) -> bytes:
         """The rc that says what a state is."""

@@ -86,7 +86,7 @@ class PinningTool:
             )
         self._require_usable(target, fetched, wanted)
         with self._locked():
-            stored = state.load(self.places)
+            stored = self._load()
             self._require_pinnable(stored, target, known, wanted)
             old = stored.state.of(target)
             new = stored.state if old == (wanted.by, known) else stored.state.with_pin(target, fetched.leaf, wanted.by)
@@ -144,12 +144,12 @@ class PinningTool:
     def _rehearse(self, change: Change, *, replace: bool) -> None:
         """Ask lftp what it would make of the new files, before they are written."""
         stored = change.stored
-        before = self._asker.with_rc(stored.rc_data or b"")
+        before = self._asker.with_rc(stored.rc.before + stored.rc.after)
         with Nameless(change.pins or b"") as file:
             after = self._asker.with_rc(stored.rc_with(change.state, file.path.encode()), [file])
             self._require_effect(after.settings(effect.NAMES), change.state, file.path)
         theirs = before.settings([effect.CA_FILE]).get(effect.CA_FILE, {}).get("", "")
-        if change.state.files and not replace and theirs not in {"", os.fsdecode(stored.ca_file)}:
+        if change.state.files and theirs and not stored.rc.block.ca_file and not replace:
             found = effect.Opposing(effect.CA_FILE, "", theirs, "")
             raise Refused(
                 f"{effect.where(found, self.places) or 'the rc'}: ssl:ca-file is {theirs} already. lftp has one such "
@@ -191,7 +191,7 @@ class PinningTool:
             HarnessError, OSError: It cannot be done.
         """
         with self._locked():
-            stored = state.load(self.places)
+            stored = self._load()
             if stored.state.of(target) is None:
                 raise Refused(f"{target} is not pinned")
             if not replace:
@@ -216,7 +216,7 @@ class PinningTool:
             Refused: It is not.
             HarnessError, OSError: The server cannot be reached.
         """
-        stored = state.load(self.places)
+        stored = self._load()
         pinned = stored.state.of(target)
         if pinned is None:
             raise Refused(f"{target} is not pinned")
@@ -243,7 +243,7 @@ class PinningTool:
             Refused: They are not in force.
             HarnessError, OSError: The files cannot be read.
         """
-        stored = state.load(self.places)
+        stored = self._load()
         for target in stored.state.targets:
             pinned = stored.state.of(target)
             assert pinned is not None  # it is one of them
@@ -256,6 +256,12 @@ class PinningTool:
             stored.require_unedited()
         except block.Edited as error:
             raise Refused(str(error)) from error
+
+    def _load(self) -> Stored:
+        try:
+            return state.load(self.places)
+        except block.Edited as error:
+            raise Refused(f"{error}. Nothing was written. Put them right, or take all of these lines out") from error
 
     def _locked(self) -> AbstractContextManager[None]:
         # LFTP_HOME may be the same for several users; else HOME is there before ~/.lftp is.

@@ -66,7 +66,7 @@ def meaning(target: Target, by: str, rc: str, pins: str) -> Iterator[str]:
             f"ftp:ssl-force/{host}: no TLS, no login. ftp:ssl-allow-anonymous/{host}: also for anonymous logins. "
             f"ftp:ssl-protect-data/{host}: files in TLS with lftp 4.8.4 too."
         )
-    yield f"These lines, in {rc}, hold for the host as it is written here; another name or address is another host."
+    yield f"These lines are in {rc}. Another name of the server, or its address, is another host to them."
 
 
 def remarks(chain: tuple[x509.Certificate, ...], by: str) -> Iterator[str]:

@@ -1,0 +1,379 @@
+"""`ftps-lab pin` against real servers, with real lftp: what it writes, what it refuses, what it takes away again."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.pinning.tool.conftest import own
+
+from ftps_harness.pinning.certificates import twin
+from ftps_harness.pinning.tool.asking import Asked, Asker
+from ftps_harness.pinning.tool.writing import Replacement
+from ftps_lab.certificates import CertificateSpec, issue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.harness.pinning.tool.conftest import User
+
+    from ftps_lab.certificates import Certificate
+
+pytestmark = pytest.mark.lftp
+
+MINE = "# mine\nset net:timeout 20\n"
+
+
+def renewed(old: Certificate) -> Certificate:
+    spec = CertificateSpec(common_name="localhost", names=("localhost",), same_key_as="old")
+    plain = CertificateSpec(common_name="localhost", names=("localhost",))
+    return issue({"old": plain, "new": spec}, given={"old": old})["new"]
+
+
+def test_pinned_it_logs_in_and_removed_all_is_as_it_was(user: User) -> None:
+    shown = user.serve()
+    user.write(MINE)
+    assert not user.logs_in()
+    said = user.pin()
+    assert said.code == 0
+    assert shown.sha256 in said.out
+    assert "ALL hosts" in said.out
+    assert user.logs_in()
+    assert user.logs_in("LOCALHOST")
+    user.serve(twin(shown))
+    assert not user.logs_in()
+    assert user.pin("--remove").code == 0
+    assert (user.rc.read_text(), user.pins.exists()) == (MINE, False)
+
+
+def test_what_was_made_for_the_first_pin_goes_with_the_last(user: User) -> None:
+    assert user.pin().code == 0
+    assert user.rc.stat().st_mode & 0o777 == 0o600
+    assert user.rc.parent.stat().st_mode & 0o777 == 0o700
+    assert user.pin("--remove").code == 0
+    assert list(user.rc.parent.iterdir()) == []
+
+
+def test_by_fingerprint_a_certificate_for_another_name_works_and_its_caveats_are_told(user: User) -> None:
+    shown = user.serve(own(common_name="x", names=("other.example",)))
+    before = user.state()
+    said = user.pin()
+    assert (said.code, user.state()) == (1, before)
+    assert "not for localhost, but for other.example" in said.err
+    said = user.pin("--by", "fingerprint")
+    assert said.code == 0
+    assert "binds to no host" in said.out
+    assert f"verify-certificate/{shown.sha1} no" in user.rc.read_text()
+    assert not user.pins.exists()
+    assert user.logs_in()
+    user.serve(twin(shown))
+    assert not user.logs_in()
+
+
+def test_a_changed_certificate_needs_a_word_and_a_renewal_is_told(user: User) -> None:
+    old = user.serve()
+    assert user.pin().code == 0
+    before = user.state()
+    new = user.serve(twin(old))
+    said = user.pin()
+    assert (said.code, user.state()) == (1, before)
+    assert old.sha256 in said.err
+    assert new.sha256 in said.err
+    assert "same key" not in said.err
+    assert user.pin("--replace", "--expect", old.sha256).code == 1
+    assert user.state() == before
+    said = user.pin("--replace", "--expect", new.sha256.replace(":", "").lower())
+    assert (said.code, user.logs_in()) == (0, True)
+    user.serve(renewed(new))
+    said = user.pin()
+    assert said.code == 1
+    assert "renewal" in said.err
+
+
+def test_the_way_is_changed_by_a_word_only(user: User) -> None:
+    user.serve()
+    assert user.pin("--by", "fingerprint").code == 0
+    before = user.state()
+    assert (user.pin().code, user.state()) == (1, before)
+    assert user.pin("--replace").code == 0
+    assert "verify-certificate" not in user.rc.read_text()
+    assert user.logs_in()
+
+
+def test_a_dry_run_shows_a_diff_and_writes_nothing(user: User) -> None:
+    said = user.pin("--dry-run")
+    assert (said.code, user.state()) == (0, {})
+    assert "+set ssl:ca-file" in said.out
+    assert "+-----BEGIN CERTIFICATE-----" in said.out
+    assert user.pin().code == 0
+    before = user.state()
+    assert "-set ssl:ca-file" in user.pin("--remove", "--dry-run").out
+    assert user.state() == before
+
+
+def test_list_and_check(user: User) -> None:
+    shown = user.serve()
+    assert user.call("--list").out == "Nothing is pinned.\n"
+    assert user.pin("--check").code == 1
+    assert user.pin().code == 0
+    before = user.state()
+    listed = user.call("--list")
+    assert re.search(rf"localhost:{user.port} +explicit +by file +{shown.sha256} +\d+ days left", listed.out)
+    said = user.pin("--check")
+    assert said.code == 0
+    assert re.search(r"still served|is served, \d+ days left", said.out)
+    user.serve(twin(shown))
+    said = user.pin("--check")
+    assert said.code == 1
+    assert "HAS CHANGED" in said.err
+    user.write(user.rc.read_text() + "set ssl:verify-certificate no\n")
+    user.serve(shown)
+    assert user.pin("--check").code == 1
+    user.write(user.rc.read_text().removesuffix("set ssl:verify-certificate no\n"))
+    assert {name: each[2] for name, each in user.state().items()} == {name: each[2] for name, each in before.items()}
+    user.session.server.stop()
+    assert user.pin("--check").code == 3
+
+
+OPPOSING = {
+    "set ssl:verify-certificate no": "ssl:verify-certificate is no",
+    "set verify-cert off": "ssl:verify-certificate is off",
+    "SET ssl:verify-certificate/* 0": "ssl:verify-certificate/* is 0",
+    "set ssl:verify_certificate/other.example never": "ssl:verify-certificate/other.example is no",
+    "set ssl:check-hostname no": "ssl:check-hostname is no",
+    "set check/local* no": "ssl:check-hostname/local* is no",
+    "set ftp:ssl-allow no": "ftp:ssl-allow is no",
+    "set ftp:ssl-force/*host no": "ftp:ssl-force/*host is no",
+    "set ftp:ssl-protect-list n": "ftp:ssl-protect-list is n",
+    "set ftp:proxy ftp://u:hunter2@proxy.example": "ftp:proxy is set",
+    "set ftp:sync-mode off; set ftp:skey-allow no": "ftp:sync-mode is off",
+    "set ssl:ca-file /dev/null": "ssl:ca-file is /dev/null already",
+}
+
+
+@pytest.mark.parametrize("line", OPPOSING)
+@pytest.mark.parametrize("name", [".lftp/rc", ".lftprc"])
+def test_a_line_that_undoes_a_pin_is_named_and_nothing_is_written(user: User, name: str, line: str) -> None:
+    user.write(f"# mine\n{line}\n", name)
+    before = user.state()
+    said = user.pin()
+    assert (said.code, user.state()) == (1, before)
+    assert f"~/{name}, line 2" in said.err
+    assert OPPOSING[line] in said.err
+    assert "hunter2" not in said.err
+
+
+def test_a_line_in_a_sourced_file_is_found_too(user: User) -> None:
+    user.write("set ssl:verify-certificate/* no\n", "more")
+    user.write("source ~/more\n")
+    before = user.state()
+    said = user.pin()
+    assert (said.code, user.state()) == (1, before)
+    assert "ssl:verify-certificate/* is no" in said.err
+
+
+@pytest.mark.parametrize(
+    "line", ["set ssl:verify-certificate/other no", 'set ssl:ca-file ""', "set ftp:ssl-force/localhost no"]
+)
+def test_a_line_behind_the_block_is_found_the_next_time(user: User, line: str) -> None:
+    assert user.pin().code == 0
+    user.write(user.rc.read_text() + line + "\n")
+    before = user.state()
+    said = user.pin()
+    assert (said.code, user.state()) == (1, before)
+
+
+@pytest.mark.parametrize(
+    "rc",
+    [
+        b"set net:timeout 77\\",
+        b"set net:timeout 77\\\n",
+        b"set net:timeout 77\0\n",
+        b"# mine\nalias set echo\n",
+        b"alias command echo\n",
+        b"# mine\nexit\n",
+        "set net:timeout 77\n".encode("utf-16"),
+    ],
+)
+def test_an_rc_that_would_swallow_the_block_is_told_and_stays(user: User, rc: bytes) -> None:
+    user.write(rc)
+    before = user.state()
+    said = user.pin()
+    if said.code == 0:  # then it must work
+        assert user.logs_in()
+        assert user.rc.read_bytes().startswith(rc)
+    else:
+        assert user.state() == before
+        assert said.err.strip()
+
+
+@pytest.mark.parametrize(
+    "rc",
+    [
+        b"# mine",
+        b"set net:timeout 20\r\n",
+        b"\xef\xbb\xbf# mine\n",
+        b"# \xff\xfe\n",
+        b'alias x "ls\n',
+        b"#\n" * 10_000,
+        b"",
+    ],
+)
+def test_an_rc_keeps_every_byte(user: User, rc: bytes) -> None:
+    user.write(rc).chmod(0o640)
+    assert user.pin().code == 0
+    assert user.rc.read_bytes().startswith(rc)
+    assert user.rc.stat().st_mode & 0o777 == 0o640
+    assert user.logs_in()
+    before = user.state()
+    assert (user.pin().code, user.state()) == (0, before)
+
+
+def test_an_own_ca_file_is_given_up_by_a_word_only_and_no_matter_by_fingerprint(user: User) -> None:
+    theirs = user.write(own(names=("other.example",)).pem, "theirs.crt")
+    user.write(f"set ssl:ca-file {theirs}\n")
+    assert user.pin().code == 1
+    assert user.pin("--by", "fingerprint").code == 0
+    assert user.pin("--replace").code == 0
+    assert user.logs_in()
+
+
+EDITS: dict[str, Callable[[str], str]] = {
+    "commented": lambda text: re.sub("(?m)^set", "#set", text),
+    "cut": lambda text: text.replace("# ftps-lab pin: end\n", ""),
+    "twice": lambda text: text * 2,
+    "weaker": lambda text: re.sub("(ssl-force.*) yes", r"\1 no", text),
+    "another file": lambda text: text.replace("ftps-lab-pins", "other"),
+    "a line more": lambda text: text.replace("# ftps-lab pin: end", "set net:timeout 1\n# ftps-lab pin: end"),
+}
+
+
+@pytest.mark.parametrize("how", EDITS)
+def test_a_block_that_was_edited_is_told_with_its_line_and_stays(user: User, how: str) -> None:
+    assert user.pin().code == 0
+    user.write(MINE + EDITS[how](user.rc.read_text()))
+    before = user.state()
+    said = user.pin()
+    assert (said.code, user.state()) == (1, before)
+    assert re.search(r"~/\.lftp/rc, line \d+", said.err)
+    if how not in {"cut", "twice"}:
+        assert user.pin("--replace").code == 0
+        assert user.logs_in()
+        assert user.rc.read_text().startswith(MINE)
+
+
+def test_a_file_of_pins_that_was_edited_is_told_and_stays(user: User) -> None:
+    assert user.pin().code == 0
+    user.pins.write_bytes(user.pins.read_bytes() + own().pem)
+    before = user.state()
+    said = user.pin("--replace")
+    assert (said.code, user.state()) == (3, before)
+    assert "ftps-lab-pins.crt" in said.err
+
+
+def test_a_file_of_pins_that_is_gone_is_told(user: User) -> None:
+    assert user.pin().code == 0
+    user.pins.unlink()
+    assert user.pin().code == 1
+    assert user.pin("--replace").code == 0
+    assert user.logs_in()
+
+
+def test_a_run_that_was_killed_between_its_two_files_is_completed(user: User) -> None:
+    shown = user.serve()
+    assert user.pin().code == 0
+    whole = {name: each[2] for name, each in user.state().items()}
+    user.rc.unlink()  # the pins were written, the rc was not
+    assert user.call("--list").code == 1
+    assert user.pin().code == 0
+    assert {name: each[2] for name, each in user.state().items()} == whole
+    # Of a second host the lines were written, the pin was not.
+    rc = user.rc.read_text()
+    assert user.pin("--replace").code == 0
+    user.rc.write_text(rc)
+    user.serve(shown)
+    assert user.pin().code == 0
+
+
+def test_what_a_killed_run_left_is_taken_away(user: User) -> None:
+    user.write("half", ".lftp/.rc.ftps-lab-new")
+    user.write("half", ".lftp/.ftps-lab-pins.crt.ftps-lab-new")
+    assert user.pin().code == 0
+    assert sorted(path.name for path in user.rc.parent.iterdir()) == ["ftps-lab-pins.crt", "rc"]
+
+
+def test_if_lftp_does_not_find_the_pin_afterwards_all_is_as_it_was(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    user.write(MINE)
+    before = user.state()
+    off = Asked("set ssl:verify-certificate no\n", "")
+    monkeypatch.setattr(Asker, "as_it_is", lambda self: off)
+    assert user.pin().code == 1
+    assert {name: each[2] for name, each in user.state().items()} == {name: each[2] for name, each in before.items()}
+
+
+def test_if_the_second_file_cannot_be_written_the_first_is_as_it_was(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user.write(MINE)
+    real = Replacement.take_place
+
+    def failing(self: Replacement) -> None:
+        if self._path == user.rc and b"ssl:ca-file" in (self._data or b""):
+            raise OSError(28, "No space left on device", str(self._path))
+        real(self)
+
+    monkeypatch.setattr(Replacement, "take_place", failing)
+    assert user.pin().code == 3
+    assert user.rc.read_text() == MINE
+    assert [path.name for path in user.rc.parent.iterdir()] == ["rc"]
+
+
+def test_links_out_of_home_and_to_nowhere_are_refused(user: User) -> None:
+    outside = user.home.parent / "elsewhere"
+    outside.write_text(MINE)
+    user.rc.parent.mkdir(mode=0o700)
+    for leads_to in (outside, user.home / "nowhere"):
+        user.rc.symlink_to(leads_to)
+        said = user.pin()
+        assert said.code == 3
+        assert "symbolic link" in said.err
+        user.rc.unlink()
+    assert outside.read_text() == MINE
+
+
+def test_lftp_home_is_where_it_writes(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = user.home.parent / "lftp-home"
+    monkeypatch.setenv("LFTP_HOME", str(folder))
+    assert user.pin().code == 3
+    folder.mkdir()
+    assert user.pin().code == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["ftps-lab-pins.crt", "rc"]
+    assert user.state() == {}
+
+
+def test_implicit_ftps(user: User) -> None:
+    user.serve(protocol="implicit")
+    assert user.pin("--timeout", "1").code == 3
+    assert user.pin("--implicit").code == 0
+    assert "implicit" in user.call("--list").out
+    assert user.pin("--check", "--implicit").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give HOST"),
+        (["a", "--list"], "takes no HOST"),
+        (["a", "--list", "--check"], "give one of them"),
+        (["a", "--expect", "12:34"], "64 hexadecimal digits"),
+        (["a", "--check", "--expect", "0" * 64], "leave --expect out"),
+        (["a", "--check", "--dry-run"], "leave --dry-run out"),
+        (["a;b"], "host 'a;b'"),
+        (["--by", "trust", "a"], "--by"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_happens(user: User, arguments: list[str], said: str) -> None:
+    found = user.call(*arguments)
+    assert (found.code, user.state()) == (2, {})
+    assert said in found.err
