@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ftps_harness.report.progress import Progress
     from ftps_harness.verify.base import Done, Options, Report
     from ftps_harness.verify.findings import Severity
+    from ftps_harness.verify.keeping import Keeper
     from ftps_harness.verify.reports.terminal import Terminal
     from ftps_harness.verify.subject import Subject
     from ftps_harness.verify.trials import Trial
@@ -51,6 +52,7 @@ class _Wanted:
     lftp: str | None
     jobs: int
     timeout: float
+    keep: str | None
     config: str | None
 
 
@@ -101,6 +103,7 @@ class _Wanted:
     "-j", "--jobs", type=click.IntRange(min=1), default=2, metavar="N", help="N trials at a time (default: 2)."
 )
 @shared.timeout
+@click.option("--keep", metavar="DIR", help="Keep of each run HOME, output, testimony and the bytes on the wire.")
 @click.option("--config", metavar="FILE", help="Findings to ignore (default: ftps-lab.toml in this folder or above).")
 def verify(paths: tuple[str, ...], **options: object) -> int:
     """Attack your own lftp setup, and say what got out.
@@ -185,12 +188,13 @@ class _Call:
         program = lftp.find(self._wanted.lftp)
         terminal = Terminal(sys.stderr if "-" in self._targets.values() else sys.stdout)
         programs = [program, *(Path(each.argv[0]) for each in self._subjects if each.argv)]
+        self._keepers = self._made_keepers()
         with contextlib.ExitStack() as stack:
             places = undisturbed(lambda: stack.enter_context(SealedPlaces(programs)))
             client = undisturbed(lambda: lftp.identify(program))
             reports = []
-            for number, subject in enumerate(self._subjects):
-                report = self._verify(subject, client, places, terminal)
+            for number, (subject, keeper) in enumerate(zip(self._subjects, self._keepers, strict=True)):
+                report = self._verify(subject, client, places, terminal, keeper)
                 if report is None:
                     raise KeyboardInterrupt
                 if number:
@@ -201,15 +205,30 @@ class _Call:
                     reports[-1] = self._fix(report, client, places, terminal)
         return max(self._code(reports), self._write(reports))
 
-    def _verify(self, subject: Subject, client: Lftp, places: SealedPlaces, terminal: Terminal) -> Report | None:
+    def _made_keepers(self) -> Sequence[Keeper | None]:
+        """One for each subject."""
+        from ftps_harness.report.evidence import prepare
+        from ftps_harness.verify.keeping import ABOUT, Keeper
+        from ftps_harness.verify.reports.identity import file_of
+
+        if self._wanted.keep is None:
+            return [None] * len(self._subjects)
+        folder = prepare(self._wanted.keep, ABOUT)
+        named = enumerate((file_of(subject).name for subject in self._subjects), 1)
+        return [Keeper(folder / f"{number}-{name}") for number, name in named]
+
+    def _verify(
+        self, subject: Subject, client: Lftp, places: SealedPlaces, terminal: Terminal, keeper: Keeper | None = None
+    ) -> Report | None:
         """One subject; None when it was interrupted."""
         from ftps_harness.play.pool import affordable, play_all
         from ftps_harness.sandbox.signals import undisturbed
         from ftps_harness.verify.verify import begin
 
+        options = replace(self._options, keeper=keeper)
         with contextlib.ExitStack() as stack:
             with terminal.waiting(f"{subject.given}: looking for the server that it accepts"):
-                verification = undisturbed(lambda: begin(subject, client, places, self._options))
+                verification = undisturbed(lambda: begin(subject, client, places, options))
             stack.enter_context(verification)
             trials = verification.trials
             bar = stack.enter_context(terminal.progress(len(trials)))
@@ -256,6 +275,7 @@ class _Call:
             for line in github.commands(reports):
                 click.echo(line, err="-" in named.values())
         problems = [why for option, name in named.items() for why in problems_of_writing(name, texts[option]())]
+        problems += [keeper.problem for keeper in self._keepers if keeper is not None and keeper.problem]
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
         return 3 if problems else 0

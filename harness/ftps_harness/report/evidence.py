@@ -26,10 +26,15 @@ from ftps_harness.report.account import data_of
 from ftps_harness.report.files import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from ftps_harness.client.lftp.session import Run
     from ftps_harness.play.attempt import Attempt
+    from ftps_harness.play.program import Observed
+    from ftps_harness.sandbox.process import Finished
     from ftps_harness.scenario import Scenario
+    from ftps_harness.verdict.observations import Outcome
+    from ftps_lab.testimony import Testimony, Wire
 
 MARK = "ftps-lab-evidence.txt"
 """Says that a folder is ours: what an earlier run kept there is replaced, what belongs to others never."""
@@ -66,7 +71,7 @@ class Keeper:
         try:
             folder = self._folder.joinpath(*_plain_parts(scenario.id))
             self._clear_once(folder)
-            _write_all(folder / (f"{step}-{label}" if label else str(step)), attempt)
+            write_files(folder / (f"{step}-{label}" if label else str(step)), files_of(attempt))
         except HarnessError as error:
             self._ended(str(error))
 
@@ -87,8 +92,12 @@ class Keeper:
                 shutil.rmtree(folder)
 
 
-def prepare(name: str) -> Path:
+def prepare(name: str, about: str = _ABOUT) -> Path:
     """Make the folder of `--keep`, or take one that an earlier run made.
+
+    Args:
+        name: Where.
+        about: What is in it, for whoever finds it.
 
     Raises:
         UsageError: It is a file, or holds what is not ours, or cannot be made.
@@ -100,7 +109,7 @@ def prepare(name: str) -> Path:
         if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
             raise UsageError(f"--keep {name}: this folder holds other things; name a new or an empty one")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / MARK).write_text(_ABOUT, encoding="utf-8")
+        (folder / MARK).write_text(about, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--keep {name}: {error.strerror or error}; name another folder") from None
     return folder
@@ -111,8 +120,13 @@ def _plain_parts(id: str) -> list[str]:  # noqa: A002 - the format's word
     return [part for part in id.split("/") if part not in {"", ".", ".."}]
 
 
-def _write_all(folder: Path, attempt: Attempt) -> None:
-    for name, data in _files(attempt):
+def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write files by their names below a folder, for their owner alone.
+
+    Raises:
+        HarnessError: One cannot be written.
+    """
+    for name, data in files:
         path = folder / name
         with sentence(f"--keep: the evidence is not complete: {path} was not written"):
             _folders(path.parent)
@@ -135,7 +149,8 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def _files(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
+def files_of(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
+    """What one run of lftp leaves, by name."""
     run = attempt.run
     yield "command", (shlex.join(run.argv) + "\n").encode("utf-8", "surrogateescape")
     yield "rc", attempt.rc.encode("utf-8", "surrogateescape")
@@ -144,18 +159,30 @@ def _files(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
     yield "stdout", run.stdout
     yield "stderr", run.stderr
     yield "lftp.log", run.log
-    yield "outcome.json", _json(_outcome(attempt))
-    yield "testimony.json", _json(data_of(attempt.testimony))
-    for transfer in attempt.testimony.transfers:
+    yield "outcome.json", _json(_outcome(attempt.outcome, run))
+    yield from _witnessed(attempt.testimony, attempt.wire)
+
+
+def files_of_program(argv: Sequence[str], seen: Observed, outcome: Outcome) -> Iterator[tuple[str, bytes]]:
+    """What one run of any program leaves, by name."""
+    yield "command", (shlex.join(argv) + "\n").encode("utf-8", "surrogateescape")
+    yield "stdout", seen.run.stdout
+    yield "stderr", seen.run.stderr
+    yield "outcome.json", _json(_outcome(outcome, seen.run))
+    yield from _witnessed(seen.testimony, seen.wire)
+
+
+def _witnessed(testimony: Testimony, wire: Wire) -> Iterator[tuple[str, bytes]]:
+    yield "testimony.json", _json(data_of(testimony))
+    for transfer in testimony.transfers:
         if transfer.captured:
             yield f"captured/{transfer.connection:02}-{transfer.verb}.bin", transfer.captured
-    for number, record in enumerate(attempt.wire.records, 1):
+    for number, record in enumerate(wire.records, 1):
         yield f"wire/{number:02}-{record.kind}-to-server.bin", record.to_server
         yield f"wire/{number:02}-{record.kind}-to-client.bin", record.to_client
 
 
-def _outcome(attempt: Attempt) -> dict[str, object]:
-    outcome = attempt.outcome
+def _outcome(outcome: Outcome, run: Run | Finished) -> dict[str, object]:
     return {
         "verdict": outcome.verdict,
         "reasons": sorted(outcome.reasons),
@@ -163,10 +190,10 @@ def _outcome(attempt: Attempt) -> dict[str, object]:
         "to": sorted(outcome.to),
         "message": outcome.message,
         "contradictions": list(outcome.contradictions),
-        "exit_code": attempt.run.exit_code,
-        "signal": attempt.run.signal,
-        "timed_out": attempt.run.timed_out,
-        "seconds": round(attempt.run.seconds, 3),
+        "exit_code": run.exit_code,
+        "signal": run.signal,
+        "timed_out": run.timed_out,
+        "seconds": round(run.seconds, 3),
     }
 
 

@@ -6,6 +6,7 @@ import contextlib
 import queue
 import shlex
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, Self, TypeVar
 
 from ftps_harness.errors import sentence
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from ftps_harness.play.places.sealed import Sealed, SealedPlaces
     from ftps_harness.verify.config import Ignore
     from ftps_harness.verify.findings import Severity
+    from ftps_harness.verify.keeping import Keeper
     from ftps_harness.verify.pins import PinFile, Replacements
-    from ftps_harness.verify.stage import Login, Played
+    from ftps_harness.verify.stage import Keep, Login, Played
     from ftps_harness.verify.subject import File, Subject
     from ftps_lab.certificates import Certificate
     from ftps_lab.interface import ServerSpec
@@ -49,6 +51,7 @@ class Options:
         timeout: Seconds that one lftp, or one command, may take.
         only: Trials to run beside the genuine server's; empty for all.
         ignores: Findings that count for nothing.
+        keeper: Keeps what the runs leave; None to forget it.
     """
 
     host: str | None = None
@@ -60,6 +63,7 @@ class Options:
     timeout: float = 30.0
     only: frozenset[str] = frozenset()
     ignores: tuple[Ignore, ...] = ()
+    keeper: Keeper | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +120,11 @@ class Stage(Protocol):
 
     Attributes:
         timeout: Seconds that one run may take.
+        keep: Is given what each run leaves.
     """
 
     timeout: float
+    keep: Keep | None
 
     @property
     def authority(self) -> Certificate:
@@ -183,6 +189,7 @@ class Verification(Generic[_Stage]):
 
     def _choose(self, stage: _Stage) -> tuple[Genuine, Tried]:
         """The first server that the subject accepts; where it accepts none, the likeliest."""
+        stage.keep = self._keep(GENUINE)
         first: tuple[Genuine, Tried] | None = None
         for genuine in self._candidates(stage.authority):
             played = self._meet(stage, genuine)
@@ -197,8 +204,13 @@ class Verification(Generic[_Stage]):
         assert first is not None  # there is always one
         return first
 
+    def _keep(self, trial: Trial) -> Keep | None:
+        return None if self._options.keeper is None else partial(self._options.keeper.keep, trial.name)
+
     def _try(self, stage: _Stage, trial: Trial) -> Tried:
+        stage.keep = self._keep(trial)
         runs = list(self._runs(stage, trial))
+        stage.keep = None
         elsewhere = tuple(dict.fromkeys(phrase for each in runs for phrase in each.elsewhere))
         return Tried(trial, tuple(each.outcome for each in runs), runs[0].words, elsewhere)
 

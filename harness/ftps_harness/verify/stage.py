@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.play.attempt import Attempt, Request
 from ftps_harness.play.program import Command
 from ftps_harness.play.session import Session
+from ftps_harness.report import evidence
 from ftps_harness.sandbox.home import Home
 from ftps_harness.verdict.agreement import led_elsewhere
 from ftps_harness.verdict.observations import Outcome
@@ -84,6 +86,10 @@ class Played:
     notes: tuple[str, ...] = ()
 
 
+Keep = Callable[[Home, Iterable[tuple[str, bytes]]], None]
+"""Is given HOME after a run, and what else there is of it."""
+
+
 def _played(made: Attempt) -> Played:
     outcome, other = made.outcome, made.exposure.elsewhere
     if outcome.verdict == "inconclusive" and outcome.contradictions == tuple(led_elsewhere(made.exposure)):
@@ -107,6 +113,7 @@ class RcStage:
         home: The copy.
         authority: What the system's trust store there holds.
         timeout: As given; it may change.
+        keep: Is given what each run leaves; None to forget it.
     """
 
     def __init__(
@@ -115,6 +122,7 @@ class RcStage:
         self._place = place
         self.authority = place.authority
         self.timeout = timeout
+        self.keep: Keep | None = None
         self.subject = subject
         users = [login_user] if login_user else []
         self._session = Session(place, client, users=users)
@@ -190,7 +198,10 @@ class RcStage:
         file = self.subject.rc_file if self.subject.rc == RC else None
         rc = file.data.decode("utf-8", "surrogateescape") if file is not None else None
         request = Request(rc=rc, host=login.host, run=run, user=user or login.user, timeout=self.timeout, cwd=cwd)
-        return _played(self._session.attempt(request))
+        made = self._session.attempt(request)
+        if self.keep is not None:
+            self.keep(self.home, evidence.files_of(made))
+        return _played(made)
 
     def accepts_planted(self, name: str, certificate: Certificate, login: Login) -> bool:
         """Whether lftp, started in another folder, logs in to an impostor whose certificate somebody has put there.
@@ -222,6 +233,7 @@ class CommandStage:
     Attributes:
         authority: What the system's trust store there holds.
         timeout: As given; it may change.
+        keep: Is given what each run leaves; None to forget it.
     """
 
     def __init__(self, place: Sealed, client: Lftp, subject: Subject, timeout: float) -> None:
@@ -230,6 +242,7 @@ class CommandStage:
         self.subject = subject
         self._client = client
         self.timeout = timeout
+        self.keep: Keep | None = None
         self._session = Session(place, client)
         self._asked = 0
 
@@ -280,7 +293,10 @@ class CommandStage:
             cwd, env = self._surroundings(home)
             command = Command(argv=self.subject.argv, host=login.host, cwd=cwd, env=env, timeout=self.timeout)
             seen = self._session.observe(command, home=home)
-            return _observed(seen, served, self._client.dialect)
+            played = _observed(seen, served, self._client.dialect)
+            if self.keep is not None:
+                self.keep(home, evidence.files_of_program(command.argv, seen, played.outcome))
+            return played
 
     def provide(self, asked: Sequence[Testimony]) -> bool:
         """Make the files that the command asked for in earlier runs, also in those of other stages.

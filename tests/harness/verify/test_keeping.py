@@ -1,0 +1,97 @@
+"""`--keep`: what each run left is there, for its owner alone, and without keys."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness import cli
+from ftps_harness.verify.keeping import without_keys
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftps_harness.play.places.sealed import SealedPlaces
+    from ftps_lab.certificates import Certificate
+
+ONLY = ["--only", "impostor-copy", "--only", "data-certificate-put"]
+KEY = b"-----BEGIN PRIVATE KEY-----\nMIIBsecret\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.fixture
+def home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: SealedPlaces, server_certificate: Certificate
+) -> Path:
+    assert places is not None
+    (tmp_path / ".lftp").mkdir(mode=0o700)
+    (tmp_path / ".lftp/server.crt").write_bytes(server_certificate.pem + KEY)
+    (tmp_path / ".lftp/rc").write_text('set ssl:ca-file "~/.lftp/server.crt"\nset ftp:ssl-force yes\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_each_run_of_an_rc_is_kept(home: Path, server_certificate: Certificate) -> None:
+    assert cli.call(["verify", *ONLY, "--keep", "kept"]) == 1  # there is a key in the pin
+    kept = home / "kept/1-rc"
+    assert sorted(path.name for path in kept.iterdir()) == ["data-certificate-put", "genuine", "impostor-copy"]
+    assert len(list((kept / "data-certificate-put").iterdir())) == 5
+    run = kept / "impostor-copy/1"
+    assert json.loads((run / "outcome.json").read_text())["verdict"] == "rejected"
+    told = json.loads((run / "testimony.json").read_text())
+    assert (told["role"], told["credentials"], bool(told["handshakes"])) == ("impostor", [], True)
+    assert b"Certificate verification" in (run / "stderr").read_bytes() + (run / "lftp.log").read_bytes()
+    assert list((run / "wire").iterdir())
+    assert (run / "home/.lftp/rc").read_bytes() == (home / ".lftp/rc").read_bytes()
+    pin = (run / "home/.lftp/server.crt").read_bytes()
+    assert b"BEGIN CERTIFICATE" in pin
+    assert server_certificate.pem not in pin
+    everything = [path for path in (home / "kept").rglob("*") if path.is_file()]
+    assert not any(b"MIIBsecret" in path.read_bytes() for path in everything)
+    assert {path.stat().st_mode & 0o077 for path in (home / "kept", *kept.rglob("*"))} == {0}
+
+
+def test_each_run_of_a_command_is_kept_and_replaces_what_was_kept_before(home: Path) -> None:
+    (home / "kept/1-job.sh/older").mkdir(parents=True)
+    (home / "kept/ftps-lab-evidence.txt").touch()
+    script = home / "job.sh"
+    script.write_text(
+        "#!/bin/sh\nlftp -c 'set ssl:verify-certificate no; open -u me,s3cr3t backup.example; ls; get a/b'\n"
+    )
+    script.chmod(0o700)
+    assert cli.call(["verify", *ONLY[:2], "--keep", "kept", "--", "./job.sh"]) == 1
+    kept = home / "kept/1-job.sh"
+    assert sorted(path.name for path in kept.iterdir()) == ["genuine", "impostor-copy"]
+    assert len(list((kept / "genuine").iterdir())) > 1  # it was run until what it asks for was there
+    run = kept / "impostor-copy/1"
+    assert (run / "command").read_text().endswith("/job.sh\n")
+    assert json.loads((run / "testimony.json").read_text())["credentials"][0]["user"] == "me"
+    assert json.loads((run / "outcome.json").read_text())["to"] == ["impostor"]
+    assert (run / "home/.lftp/rc").is_file()
+
+
+def test_a_folder_of_others_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["verify", *ONLY, "--keep", ".lftp"]) == 2
+    assert "--keep .lftp: this folder holds other things" in capsys.readouterr().err
+    assert (home / ".lftp/rc").is_file()
+
+
+def test_what_cannot_be_kept_is_a_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The verification goes on."""
+    (home / ".lftp/server.crt").write_bytes((home / ".lftp/server.crt").read_bytes().replace(KEY, b""))
+    (home / "kept").mkdir()
+    (home / "kept/ftps-lab-evidence.txt").touch()
+    (home / "kept/1-rc").touch()  # no folder: it cannot be removed as one
+    assert cli.call(["verify", *ONLY, "--keep", "kept"]) == 3
+    assert "--keep: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "key", [KEY, KEY.replace(b" PRIVATE", b" EC PRIVATE"), KEY.replace(b"\n", b"\r\n"), KEY[: len(KEY) // 2]]
+)
+def test_keys_are_left_out_whatever_they_are_called(key: bytes) -> None:
+    kept = without_keys(b"# mine\n" + key)
+    assert b"MIIB" not in kept
+    assert kept.startswith(b"# mine\n(a private key was here: ")
