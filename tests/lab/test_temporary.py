@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 import subprocess
@@ -147,6 +148,53 @@ def test_where_lftp_reads_no_rc_another_place_is_taken(
     monkeypatch.setattr(temporary, "_ELSEWHERE", ())
     with pytest.raises(LabError, match="set TMPDIR to a folder without them"):
         temporary.place()
+
+
+@pytest.fixture
+def unchosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has said where temporary files go."""
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # noqa: S108 - the default that is asked about
+
+
+@pytest.mark.usefixtures("unchosen")
+def test_the_quick_place_is_memory_where_it_takes_what_a_disk_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary, "_MEMORY", tmp_path)
+    monkeypatch.setattr(temporary, "_ROOM", 1)
+    assert temporary.quick_place() == tmp_path
+    monkeypatch.setattr(temporary, "_ROOM", 1 << 60)
+    assert temporary.quick_place() == temporary.wanted_place()
+    monkeypatch.setattr(temporary, "_ROOM", 1)
+    monkeypatch.setattr(temporary, "_MEMORY", tmp_path / "none")
+    assert temporary.quick_place() == temporary.wanted_place()
+
+
+@pytest.mark.usefixtures("unchosen")
+def test_the_quick_place_can_hold_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's /dev/shm is often mounted noexec."""
+    state = list(os.statvfs(tmp_path))
+    state[8] |= os.ST_NOEXEC
+    monkeypatch.setattr(temporary, "_MEMORY", tmp_path)
+    monkeypatch.setattr(temporary, "_ROOM", 1)
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(state))
+    assert temporary.quick_place() == temporary.wanted_place()
+
+
+@pytest.mark.usefixtures("unchosen")
+@pytest.mark.parametrize("name", ["TMPDIR", "TEMP", "TMP"])
+def test_who_chooses_a_place_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(temporary, "_MEMORY", tmp_path / "memory")
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr(temporary, "_ROOM", 1)
+    assert temporary.quick_place() == tmp_path / "memory"
+    monkeypatch.setenv(name, "/tmp")  # noqa: S108 - even the default
+    assert temporary.quick_place() == temporary.wanted_place()
+    monkeypatch.delenv(name)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert temporary.quick_place() == tmp_path
 
 
 def test_letters_of_any_language_are_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ _SEARCHED = 1 << 20
 """Bytes at the beginning and at the end of a longer stream in which these forms are looked for: there are a hundred."""
 
 _KEPT = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
-_DROPPED = bytes(byte for byte in range(256) if byte not in _KEPT)
+_DROPPED = bytes(byte for byte in range(256) if bytes((byte,)).lower()[0] not in _KEPT)
+_LOWER = bytes(range(256)).lower()
 
 _QUOTED = re.compile(rb"=\r?\n|=([0-9A-Fa-f]{2})")
 """A soft line break and an encoded byte of quoted-printable (RFC 2045 section 6.7)."""
@@ -34,11 +35,11 @@ def found(forms: Iterable[bytes], plain: Iterable[bytes], data: bytes) -> bool:
     """Whether one of the forms (`of`), or a password in quoted-printable, stands in the bytes."""
     for part in (data,) if len(data) <= 2 * _SEARCHED else (data[:_SEARCHED], data[-_SEARCHED:]):
         letters = _letters(part)
-        if any(form in letters for form in forms):
+        if any(map(letters.__contains__, forms)):
             return True
         if b"=" in part and plain:
             decoded = _QUOTED.sub(lambda match: bytes.fromhex((match[1] or b"").decode("ascii")), part)
-            if any(each in decoded for each in plain):
+            if any(map(decoded.__contains__, plain)):
                 return True
     return False
 
@@ -53,7 +54,7 @@ def of(password: bytes) -> tuple[bytes, ...]:
 def _letters(data: bytes) -> bytes:
     if b"x" in data:
         data = data.replace(b"\\x", b"").replace(b"0x", b"")
-    return data.lower().translate(None, _DROPPED)
+    return data.translate(_LOWER, _DROPPED)
 
 
 def _written(password: bytes) -> Iterator[bytes]:

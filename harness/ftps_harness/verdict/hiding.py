@@ -7,6 +7,7 @@ nobody can say that lftp took nothing of what a stranger sent.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def scripts_among(names: Iterable[str], texts: Iterable[str]) -> set[str]:
         names: The names of files.
         texts: The rc, what is run, and scripts.
     """
-    read = [_Read(command) for text in texts for command in syntax.commands(text)]
+    read = [command for text in texts for command in _read(text)]
     aliases = any(_may_alias(command) for command in read)
     naming = [command for command in read if _has_argument(command) and (aliases or not _only_transfers(command))]
     return {name for name in names if any(_names(command, name) for command in naming)}
@@ -59,6 +60,11 @@ class _Read:
         self.text = command.text
         self.shell = command.shell
         self.words = syntax.words(command.text)
+
+
+@functools.lru_cache(maxsize=256)  # what lftp is told stays the same from one run of a step to the next
+def _read(text: str) -> tuple[_Read, ...]:
+    return tuple(map(_Read, syntax.commands(text)))
 
 
 def _may_alias(command: _Read) -> bool:

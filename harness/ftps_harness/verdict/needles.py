@@ -73,9 +73,9 @@ class Passwords:
 
     def found_in(self, data: bytes) -> bool:
         """Whether any of the passwords stands anywhere in the bytes: plain, encoded, or disguised (`disguises`)."""
-        if any(needle in data for needle in (*self.plain, *self.encoded)):
+        if any(map(data.__contains__, (*self.plain, *self.encoded))):
             return True
-        if len(data) <= _ENCODED_TEXT and any(needle in data.translate(None, b"\r\n") for needle in self.encoded):
+        if len(data) <= _ENCODED_TEXT and any(map(data.translate(None, b"\r\n").__contains__, self.encoded)):
             return True
         if disguises.found(self.disguised, self.plain, data):
             return True

@@ -6,6 +6,7 @@ Packets are IPv4 (RFC 791) or IPv6 (RFC 8200) behind an Ethernet header, as AF_P
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import struct
 from dataclasses import dataclass, field
@@ -61,6 +62,11 @@ class Traffic:
 
     flows: tuple[Flow, ...] = ()
     lost: int = 0
+
+
+@functools.lru_cache(maxsize=1024)  # a loopback has few, and each is in every packet
+def _written(address: bytes) -> str:
+    return str(ipaddress.ip_address(address))
 
 
 @dataclass(slots=True)
@@ -157,7 +163,7 @@ class Flows:
             self._ip(protocol, bytes(ip[8:24]), bytes(ip[24:40]), body)
 
     def _ip(self, protocol: int, source: bytes, target: bytes, body: bytes | memoryview) -> None:
-        here, there = (str(ipaddress.ip_address(address)) for address in (source, target))
+        here, there = (_written(address) for address in (source, target))
         if protocol == _TCP and len(body) >= 20:
             self._tcp(here, there, body)
         elif protocol == _UDP and len(body) >= 8:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 _PLAIN = re.compile(r"[^\\\"';\n&|]+")
 """What ends no command and quotes nothing."""
+_SIMPLE = re.compile(r"[^\\\"'&|]+")
+"""The same within a command: what joins no two commands and quotes nothing."""
 _LETTERS = {
     "": re.compile(r"[^\\\"'>|\s]+"),
     '"': re.compile(r'[^\\"]+'),
@@ -159,6 +161,7 @@ def simple(command: Command) -> list[list[str]]:
     return found
 
 
+@functools.lru_cache(maxsize=1024)
 def full_name(word: str) -> str:
     """The command that an abbreviation stands for; the word itself if it stands for none or for several."""
     meant = [name for name in _NAMES if name.startswith(word)]
@@ -233,7 +236,8 @@ def _end_of_simple(text: str) -> int:
         elif text[at] in "\"'":
             at = _behind_quote(text, at)
         else:
-            at += 1
+            plain = _SIMPLE.match(text, at)
+            at = plain.end() if plain else at + 1
     return len(text)
 
 

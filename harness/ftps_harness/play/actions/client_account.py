@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -81,9 +82,16 @@ def client_account(
 
 def _loaded(evidence: Evidence) -> Iterator[str]:
     """Code of the setup's in lftp itself, which can write lftp's log and hide what it likes."""
-    commands = (command for text in evidence.told for command in syntax.commands(text) if not command.shell)
-    if any(_MODULE.search(each.text) or ["module"] in [read[:1] for read in syntax.simple(each)] for each in commands):
+    if any(map(_loads_a_module, evidence.told)):
         yield "a command has lftp load a module: nobody can say whose word lftp's is"
+
+
+@functools.lru_cache(maxsize=256)  # what lftp is told stays the same from one run of a step to the next
+def _loads_a_module(text: str) -> bool:
+    commands = (command for command in syntax.commands(text) if not command.shell)
+    return any(
+        _MODULE.search(each.text) or ["module"] in [read[:1] for read in syntax.simple(each)] for each in commands
+    )
 
 
 def _complaints(todo: Sequence[ClientAction], said: bytes) -> tuple[Word, ...]:

@@ -43,41 +43,53 @@ class Local:
         self._contents: dict[str, tuple[bytes, str]] = {}
         self._at: dict[Path, set[str]] = defaultdict(set)
         self._before: frozenset[Path] | None = None
+        self._noted: set[Path] = set()
+        self._unhashed: list[tuple[Path, bytes]] = []
 
     def note(self, largest: int | None = None) -> None:
         """Note what the files hold now, up to a size: a command may change or remove them."""
         for path in self._reach():
             if largest is None or path.stat().st_size <= largest:
-                content = disk.read(path)
-                name = os.fsencode(path.name).decode(self.charset, "replace")
-                digest = sha256(content)
-                self._names[digest].add(name)
-                self._contents[f"{digest} {name}"] = (content, name)
-                self._at[path] |= {digest, *map(sha256, _other_lines(content))}
+                self._unhashed.append((path, disk.read(path)))
+                self._noted.add(path)
         if self._before is None:
-            self._before = frozenset(self._at)
+            self._before = frozenset(self._noted)
+
+    def _hash(self) -> None:
+        """Hash what was noted: a step that came to nothing is asked for none of it."""
+        while self._unhashed:
+            path, content = self._unhashed.pop(0)
+            name = os.fsencode(path.name).decode(self.charset, "replace")
+            digest = sha256(content)
+            self._names[digest].add(name)
+            self._contents[f"{digest} {name}"] = (content, name)
+            self._at[path] |= {digest, *map(sha256, _other_lines(content))}
 
     @property
     def paths(self) -> frozenset[Path]:
         """Every file that was noted."""
-        return frozenset(self._at)
+        return frozenset(self._noted)
 
     def at(self, path: Path) -> set[str]:
         """The hashes of all that a file was seen to hold, with either kind of line ends; empty if it was never seen."""
+        self._hash()
         return self._at.get(Path(os.path.normpath(path)), set())
 
     def named(self, name: str) -> set[str]:
         """The same of every file of a name."""
+        self._hash()
         return {digest for path, digests in self._at.items() if path.name == name for digest in digests}
 
     def is_unchanged(self, path: Path) -> bool:
         """Whether a file holds what it held before the run."""
+        self._hash()
         content = disk.read(path)
         same = {sha256(content), *map(sha256, _other_lines(content))} == self._at.get(path)
         return same and path in (self._before or ())
 
     def names_of(self, transfer: Transfer, whole: Path) -> set[str]:
         """The files that hold what passed, or all of the served file of which a part passed (``put -c``, ``pget``)."""
+        self._hash()
         if found := self._names.get(transfer.sha256):
             return found
         sought = {transfer.sha256, *([sha256(disk.read(whole))] if disk.is_file(whole) else [])}

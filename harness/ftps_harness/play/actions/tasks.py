@@ -147,8 +147,12 @@ def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
         or any(head in stream for head in heads for stream in (evidence.stdout, evidence.stderr))
         or any(
             sha256(content) in served
-            or secrets.find_payload(_TRANSFER_LOG.sub(b"", content), evidence.known)
+            or secrets.find_payload(_without_transfers(content), evidence.known)
             or (bool(content) and any(whole.startswith(content) for whole in offered))
             for content in written
         )
     )
+
+
+def _without_transfers(content: bytes) -> bytes:
+    return _TRANSFER_LOG.sub(b"", content) if b" -> " in content else content

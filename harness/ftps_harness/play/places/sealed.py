@@ -21,7 +21,7 @@ from ftps_harness.sandbox.home import Home
 from ftps_harness.sandbox.sandbox import Sandbox
 from ftps_harness.sandbox.view import INSIDE
 from ftps_lab.interface import LAB_KIND
-from ftps_lab.temporary import Folder, wanted_place
+from ftps_lab.temporary import Folder, quick_place
 
 if TYPE_CHECKING:
     import os
@@ -86,7 +86,7 @@ class Sealed:
     def __init__(self, programs: Sequence[Path] = ()) -> None:
         with contextlib.ExitStack() as stack:
             try:
-                folder = stack.enter_context(Folder("sealed", wanted_place()))  # lftp sees none of its path
+                folder = stack.enter_context(Folder("sealed", quick_place()))  # lftp sees none of its path
             except OSError as error:
                 raise HarnessError(f"cannot make a private folder: {error.strerror}; set TMPDIR") from error
             self.parent: Path | None = folder.path
