@@ -251,7 +251,8 @@ class Verification(Generic[_Stage]):
             for each in undecided(tried)
         ]
         found = _sorted(map(self._explained, [*self._findings(tried), *self._of_pins()]))
-        findings = config.suppressed(found, self._options.ignores, self.login.host)
+        complete = not (self._options.only or broken)
+        findings = config.suppressed(found, self._options.ignores, self.login.host, complete=complete)
         findings = [masking.masked_finding(each, self._secrets) for each in findings]
         given = replace(self._given, given=masking.masked(self._given.given, self._secrets))
         broken = [masking.masked(why, self._secrets) for why in broken]

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from ftps_harness.errors import UsageError
 from ftps_harness.scenario.problems import did_you_mean
-from ftps_harness.verify.findings import KINDS, Suppression, finding
+from ftps_harness.verify.explain import KINDS_OF_TRIALS
+from ftps_harness.verify.findings import KINDS, Finding, Suppression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from ftps_harness.verify.findings import Finding
 
 NAME = "ftps-lab.toml"
 
@@ -90,7 +89,12 @@ def _ignore(path: Path, number: int, table: Mapping[str, object]) -> Ignore:
 
 
 def suppressed(
-    findings: Sequence[Finding], ignores: Sequence[Ignore], host: str, today: date | None = None
+    findings: Sequence[Finding],
+    ignores: Sequence[Ignore],
+    host: str,
+    *,
+    complete: bool = True,
+    today: date | None = None,
 ) -> list[Finding]:
     """The findings, those that are ignored marked as such; and a note for each entry that no longer does anything.
 
@@ -98,6 +102,7 @@ def suppressed(
         findings: What was found.
         ignores: What the file says.
         host: The host that the setup is for.
+        complete: Every trial was run and judged; otherwise nobody knows that what a trial shows no longer occurs.
         today: None for the present day, in UTC.
     """
     day = today or datetime.now(UTC).date()
@@ -107,7 +112,11 @@ def suppressed(
         until = entry.until.isoformat() if entry and entry.until else None
         result.append(replace(each, suppressed=Suppression(entry.reason, until)) if entry else each)
     idle = (i for i in ignores if i.host in {None, host} and not any(i.fits(each, host) for each in findings))
-    return result + [
-        finding("rc-complaint", f"{NAME} ignores {i.id}, which was not found: delete that entry.", severity="note")
-        for i in idle
-    ]
+    return result + [_stale(each) for each in idle if complete or each.id not in KINDS_OF_TRIALS]
+
+
+def _stale(entry: Ignore) -> Finding:
+    of = f", host {entry.host!r}" if entry.host else ""
+    title = f"{NAME} ignores {entry.id}, which was not found in this setup."
+    cure = f"Delete the [[verify.ignore]] with id {entry.id!r}{of} from {NAME}, unless another setup needs it."
+    return Finding("rc-complaint", title, "note", cure=cure)

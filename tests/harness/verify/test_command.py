@@ -127,9 +127,21 @@ def test_a_finding_that_is_ignored_counts_for_nothing(home: Path, capsys: pytest
 
 
 def test_an_entry_without_its_finding_is_reported(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what to do about it; unless too little was tried to know."""
     (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "no-verification"\nreason = "old"\n')
+    said = (
+        "rc-complaint: ftps-lab.toml ignores no-verification, which was not found in this setup. Delete the "
+        "[[verify.ignore]] with id 'no-verification' from ftps-lab.toml, unless another setup needs it."
+    )
     assert cli.call(["verify", *QUICK]) == 0
-    assert "ignores no-verification, which was not found" in capsys.readouterr().out.replace("\n  ", " ")
+    assert "ftps-lab.toml" not in capsys.readouterr().out
+    assert cli.call(["verify", "--json", "out.json"]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+    [note] = [f for f in json.loads((home / "out.json").read_text())["findings"] if f["id"] == "rc-complaint"]
+    assert (note["severity"], note["cure"]) == ("note", said.partition("setup. ")[2])
+    (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "pin-expired"\nreason = "old"\n')
+    assert cli.call(["verify", *QUICK]) == 0  # no trial shows it
+    assert "ignores pin-expired" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 from ftps_harness.report.console import console_for
 from ftps_harness.report.plain import counts_words, harmless, plural, verdict_words, wrapped
+from ftps_harness.verify.findings import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +98,8 @@ class Terminal:
         self._line()
         self._line("Notes: weaknesses that never fail a run", "bold")
         for each in notes:
-            self._wrapped(f"{each.id}: {each.title}", "  ", hanging=True)
+            own = each.cure if each.cure and each.cure != KINDS[each.id].cure else ""
+            self._wrapped(f"{each.id}: {each.title} {own}".rstrip(), "  ", hanging=True)
 
     def _suppressed(self, findings: list[Finding]) -> None:
         for each in findings:
