@@ -103,6 +103,10 @@ class Asker:
         self._environment = environment
         self._timeout = timeout
 
+    def uses_openssl(self) -> bool:
+        """Whether lftp is built with OpenSSL: only then it has `ssl:ca-path` (docs/lftp.md, "Builds")."""
+        return "set ssl:ca-path" in self.with_rc(b"").text
+
     def as_it_is(self) -> Asked:
         """With the files on the disk, found by lftp itself."""
         # Beside ~/.config/lftp lftp makes itself a folder for data, which nobody asked for.

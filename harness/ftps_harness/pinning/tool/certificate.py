@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
@@ -91,16 +92,40 @@ def names_of(certificate: x509.Certificate) -> list[str]:
 def _names_in(certificate: x509.Certificate) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except x509.ExtensionNotFound:
         return []
     return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+
+
+def may_not_sign(certificate: x509.Certificate) -> bool:
+    """Whether its keyUsage leaves digitalSignature out, which TLS 1.3 and every key exchange with (EC)DHE need."""
+    try:
+        return not certificate.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
+    except x509.ExtensionNotFound:
+        return False
+
+
+def require_readable(certificate: x509.Certificate) -> None:
+    """Look at everything in a certificate that is looked at later.
+
+    Raises:
+        ValueError: Something in it is broken or unknown.
+    """
+    try:
+        facts(certificate)
+        names_of(certificate)
+        is_authority(certificate)
+        may_not_sign(certificate)
+        certificate.issuer.rfc4514_string()
+    except (UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, TypeError) as error:
+        raise ValueError(str(error)) from error
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
     """Whether other certificates that it signs count as well."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+    except x509.ExtensionNotFound:
         return False
 
 

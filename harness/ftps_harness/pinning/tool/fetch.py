@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from OpenSSL import SSL
 
 from ftps_harness.errors import HarnessError
+from ftps_harness.pinning.tool import certificate
 from ftps_harness.pinning.tool.target import PORTS
 from ftps_harness.report.plain import harmless
 
@@ -57,12 +58,14 @@ class Fetched:
         target: The server, with the protocol that it spoke.
         chain: As it was sent, the leaf first.
         tls: The protocol version, such as ``TLSv1.3``.
+        signed: The server had to sign with its key: TLS 1.3, or a key exchange with (EC)DHE.
         address: Where the name led.
     """
 
     target: Target
     chain: tuple[x509.Certificate, ...]
     tls: str
+    signed: bool
     address: str
 
     @property
@@ -93,12 +96,12 @@ def fetch(target: Target, timeout: float) -> Fetched:
         if target.protocol == "implicit":
             wire.expect_greeting(tls.receive)  # proves that it is FTP
         chain = tls.chain()
-        version = tls.version
+        version, signed = tls.version, tls.signed
         address = connection.getpeername()[0]
         with contextlib.suppress(OSError, SSL.Error, Unfetched):
             tls.send(b"QUIT\r\n")
             tls.close()
-    return Fetched(target, chain, version, address)
+    return Fetched(target, chain, version, signed, address)
 
 
 @dataclass(slots=True)
@@ -315,17 +318,26 @@ class _Tls:
         """The version that was agreed upon."""
         return str(self._tls.get_protocol_version_name())
 
+    @property
+    def signed(self) -> bool:
+        """Whether the key exchange needs a signature of the server."""
+        cipher = self._tls.get_cipher_name() or ""
+        return cipher.startswith("TLS_") or "DHE" in cipher
+
     def chain(self) -> tuple[x509.Certificate, ...]:
         """The certificates in the order in which they were sent."""
         found = self._tls.get_peer_cert_chain() or []
         if not found:
             raise Unfetched(f"{self._target}: the server showed no certificate")
         try:
-            return tuple(each.to_cryptography() for each in found)
+            chain = tuple(each.to_cryptography() for each in found)
+            certificate.require_readable(chain[0])
         except ValueError as error:
             raise Unfetched(
                 f"{self._target}: the server's certificate cannot be read: {harmless(str(error))}"
             ) from error
+
+        return chain
 
     def _until_done(self, action: Callable[[], Done], what: str) -> Done:
         while True:

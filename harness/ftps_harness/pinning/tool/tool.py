@@ -91,6 +91,8 @@ class PinningTool:
             old = stored.state.of(target)
             new = stored.state if old == (wanted.by, known) else stored.state.with_pin(target, fetched.leaf, wanted.by)
             changed = self._changed(stored, new, replace=wanted.replace, dry_run=wanted.dry_run)
+        if lost := stored.rc.block.hosts - {each.host for each in new.targets}:
+            self.say(f"No longer pinned, as its pin was not there any more: {', '.join(sorted(lost))}. Pin it again.")
         if wanted.dry_run:
             return
         self.say(f"Pinned {target} by {wanted.by}." if changed else f"{target} was pinned already; nothing changed.")
@@ -102,6 +104,11 @@ class PinningTool:
                 self.say(words.compare(target))
 
     def _require_usable(self, target: Target, fetched: Fetched, wanted: Wanted) -> None:
+        if fetched.signed and certificate.may_not_sign(fetched.leaf) and not self._asker.uses_openssl():
+            raise Refused(
+                "lftp built with GnuTLS, as this one, breaks off the handshake with this certificate: its key usage "
+                "leaves digitalSignature out. Nothing was written. The server needs another certificate"
+            )
         why = certificate.refusals(fetched.leaf, target)
         if not why:
             return

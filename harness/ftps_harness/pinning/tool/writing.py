@@ -126,12 +126,22 @@ def _like(handle: int, path: Path) -> None:
         return
     new = os.fstat(handle)
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
-        os.fchown(handle, old.st_uid, old.st_gid)
-    if hasattr(os, "listxattr"):
-        for name in os.listxattr(path):
-            if name.startswith(("user.", "system.posix_acl")):
-                os.setxattr(handle, name, os.getxattr(path, name))
+        try:
+            os.fchown(handle, old.st_uid, old.st_gid)
+        except PermissionError as error:
+            why = "belongs to another user or group, and a new file could not be given to it"
+            raise HarnessError(f"{harmless(str(path))}: {why}; nothing was written") from error
+    for name in _attributes(path):
+        os.setxattr(handle, name, os.getxattr(path, name))
     os.fchmod(handle, stat.S_IMODE(old.st_mode))
+
+
+def _attributes(path: Path) -> list[str]:
+    """The names of a file's access lists and of what its owner keeps with it; none where there are no such things."""
+    try:
+        return [name for name in os.listxattr(path) if name.startswith(("user.", "system.posix_acl"))]
+    except (AttributeError, OSError):  # macOS; a file system without them
+        return []
 
 
 def _sync_folder(folder: Path) -> None:

@@ -101,6 +101,43 @@ def test_the_way_is_changed_by_a_word_only(user: User) -> None:
     assert user.logs_in()
 
 
+@pytest.mark.parametrize("usage", ["keyCertSign", "keyEncipherment"])
+def test_a_certificate_that_may_not_sign_breaks_the_handshake_and_is_not_pinned(user: User, usage: str) -> None:
+    shown = user.serve(own(key="rsa-2048", key_usage=(usage,)))
+    for way in ("file", "fingerprint"):
+        said = user.pin("--by", way)
+        if "GnuTLS" in user.client.tls:
+            assert (said.code, user.state()) == (1, {})
+            assert "digitalSignature" in said.err
+            user.write(f"set ssl:ca-file {user.write(shown.pem, 'theirs.crt')}\n")
+            assert not user.logs_in()  # pinned by hand
+            user.rc.unlink()
+            (user.home / "theirs.crt").unlink()
+            user.rc.parent.rmdir()
+        else:
+            assert said.code == 0
+
+
+@pytest.mark.parametrize("fields", [{"key": "rsa-1024"}, {"signature": "sha1"}, {"ca": False}, {"usage": "client"}])
+def test_what_lftp_accepts_once_it_is_pinned_is_pinned(user: User, fields: dict[str, object]) -> None:
+    if "GnuTLS" not in user.client.tls:
+        pytest.skip("measured with GnuTLS: a build with OpenSSL refuses weak keys (docs/lftp.md)")
+    user.serve(own(**fields))
+    assert user.pin().code == 0
+    assert user.logs_in()
+
+
+def test_of_two_hosts_the_one_that_was_lost_by_hand_is_named(user: User) -> None:
+    user.serve(own(names=("localhost", "127.0.0.1")))
+    assert user.pin("--by", "fingerprint").code == 0
+    assert user.pin(host="127.0.0.1").code == 0
+    user.pins.unlink()
+    said = user.pin("--by", "fingerprint", "--replace")
+    assert said.code == 0
+    assert "No longer pinned" in said.out
+    assert "127.0.0.1" in said.out
+
+
 def test_a_dry_run_shows_a_diff_and_writes_nothing(user: User) -> None:
     said = user.pin("--dry-run")
     assert (said.code, user.state()) == (0, {})
