@@ -37,6 +37,8 @@ _LOOK_SECONDS = 15.0
 _OURS = frozenset({"HOME", "PWD", "OLDPWD", "TMPDIR", "PYTHONPATH"})
 """Variables of the environment that are another's in a copy, or that only concern ourselves."""
 
+_FEWER_LOGINS = ("the command connected fewer times in this run than in the first one, so no later login was attacked",)
+
 _NEVER_THERE = ("the command did not connect to the server in this run",)
 
 
@@ -113,6 +115,9 @@ class CommandStage:
             command = Command(argv=self.subject.argv, host=login.host, cwd=cwd, env=env, timeout=self.timeout)
             seen = self._session.observe(command, home=home)
             played = _observed(seen, served, self._client.dialect)
+            if earlier is not None and not played.outcome.exposed and _is_all_of(seen.testimony, first):
+                outcome = replace(played.outcome, verdict="inconclusive", contradictions=_FEWER_LOGINS)
+                played = replace(played, outcome=outcome)
             if self.keep is not None:
                 self.keep(home, evidence.files_of_program(command.argv, seen, played.outcome))
             return played
@@ -138,6 +143,12 @@ class CommandStage:
         """Where it starts and with which environment: the user's own."""
         real = {name: value for name, value in os.environ.items() if name not in _OURS}
         return self.subject.cwd, {**real, "HOME": str(home.seen(home.home)), "PWD": str(self.subject.cwd)}
+
+
+def _is_all_of(testimony: Testimony, spec: ServerSpec) -> bool:
+    """Whether the client met nobody but this server, although another was to take its place."""
+    attacks = {connection.attack for connection in testimony.connections if connection.kind == "control"}
+    return testimony.role == spec.answers_as and attacks <= {spec.attack}
 
 
 def _observed(seen: Observed, spec: ServerSpec, dialect: str) -> Played:
