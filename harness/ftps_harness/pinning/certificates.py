@@ -14,6 +14,8 @@ HOST: Final = "backup.example"
 """The server that is pinned."""
 OTHER: Final = "mirror.example"
 """Another one."""
+SIMILAR: Final = ("backup-example", "my.backup.example", "backup.example.net")
+"""Names that are `HOST` to a search that takes the dot for any character, or looks for part of a line."""
 
 KINDS: Final[tuple[Key, ...]] = ("ec-p256", "rsa-2048", "ed25519")
 """Kinds of keys: a tool may compare what only one of them has (an RSA modulus)."""

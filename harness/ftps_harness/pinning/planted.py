@@ -39,7 +39,7 @@ pins=$home/.lftp/pins.crt
 rc=$(readlink -f "$home/.lftp/rc")
 [ ! -e "$rc" ] || [ -w "$rc" ] || { echo "$rc is read-only" >&2; exit 3; }
 line="set ssl:ca-file \"$pins\""
-known=$(grep -A99 "^# $host\$" "$pins" 2>/dev/null | sed -n '2,/END/p')
+known=$(grep -xF -A99 "# $host" "$pins" 2>/dev/null | sed -n '2,/END/p')
 if [ "$known" != "$pem" ]; then
     [ -z "$known" ] || { echo "the certificate of $host has changed" >&2; exit 1; }
     { cat "$pins" 2>/dev/null || :; printf '# %s\n%s\n' "$host" "$pem"; } >"$pins.new"

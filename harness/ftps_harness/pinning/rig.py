@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from ftps_harness.client.lftp.settings import read_back
 from ftps_harness.errors import HarnessError
 from ftps_harness.pinning import snapshot
-from ftps_harness.pinning.certificates import HOST, OTHER
+from ftps_harness.pinning.certificates import HOST, OTHER, SIMILAR
 from ftps_harness.play.attempt import Request
 from ftps_harness.play.session import Session
 from ftps_harness.report.plain import harmless
@@ -160,7 +160,7 @@ class Rig:
         self._lftp = client
         self._stack = contextlib.ExitStack()
         self._served: tuple[ServerSpec, str] | None = None
-        place.names = (HOST, OTHER)
+        place.names = (HOST, OTHER, *SIMILAR)
         place.address_of(HOST)  # from now on
         self.session = self._stack.enter_context(Session(place, client))
 

@@ -335,9 +335,8 @@ class _Running:
 
     def __init__(self, send: Callable[[bytes, Sequence[int]], None], order: Mapping[str, object]) -> None:
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as theirs:
-            file = theirs.enter_context(os.fdopen(os.memfd_create("order"), "wb"))
+            file = theirs.enter_context(tempfile.TemporaryFile())
             file.write(json.dumps(order).encode("utf-8", "surrogateescape"))
-            file.flush()
             file.seek(0)
             self._ours: list[int] = []
             ends = []

@@ -13,8 +13,7 @@ from ftps_harness.verify.base import HOST, Verification
 from ftps_harness.verify.findings import Finding, finding
 from ftps_harness.verify.judge import Case, Tried, findings_of
 from ftps_harness.verify.lines import Lines
-from ftps_harness.verify.rc_stage import RcStage, home_path
-from ftps_harness.verify.stage import Login
+from ftps_harness.verify.stage import Login, RcStage, home_path
 from ftps_harness.verify.subject import read_outside
 from ftps_harness.verify.trials import GENUINE, Genuine, Trial
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.play.places.sealed import Sealed
-    from ftps_harness.verify.rc_stage import Settings
-    from ftps_harness.verify.stage import Played
+    from ftps_harness.verify.stage import Played, Settings
     from ftps_harness.verify.subject import File, Subject
 
 _DECISIVE = (

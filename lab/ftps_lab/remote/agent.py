@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import traceback
+from importlib import metadata
 from typing import TYPE_CHECKING, BinaryIO
 
 from ftps_lab.errors import LabError
@@ -166,8 +167,6 @@ def own_address() -> str:
 
 def versions() -> dict[str, str]:
     """Of what serves here."""
-    from importlib import metadata  # with email's parser, which nothing else needs
-
     from OpenSSL import SSL
 
     found = {"Python": sys.version.split()[0]}

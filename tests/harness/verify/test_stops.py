@@ -10,7 +10,7 @@ import pytest
 from ftps_harness.client.lftp import settings
 from ftps_harness.verify import base, program, rc
 from ftps_harness.verify.base import Options
-from ftps_harness.verify.command_stage import CommandStage
+from ftps_harness.verify.stage import CommandStage
 from ftps_harness.verify.verify import verify
 
 if TYPE_CHECKING:

@@ -67,8 +67,8 @@ _UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\x9b")
 def failure_writes_nothing(rig: Rig) -> None:
     """Nobody listens; and each kind of server that is none."""
     rig.serve(own())
-    home = rig.home(_RC)
-    _untouched(rig, rig.pin(home, port=rig.unused_port), "nobody listens")
+    for files in (_RC, {}):
+        _untouched(rig, rig.pin(rig.home(files), port=rig.unused_port), "nobody listens")
     for name in rig.cases(_NO_FTPS):
         with serving(rig, PEERS[name].scripts()) as port:
             ran = rig.pin(rig.home(_RC), port=port)

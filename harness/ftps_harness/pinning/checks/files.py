@@ -88,17 +88,20 @@ def private_files(rig: Rig) -> None:
 
 
 def no_leftovers(rig: Rig) -> None:
-    """After a run that pins, one that changes nothing, and one that refuses."""
-    certificate = own()
-    home = rig.pinned(certificate)
+    """After a run that pins, one that changes nothing, one that refuses, and one that replaces a pin."""
+    certificate, new = own(), own()
+    home = rig.pinned(certificate, {".lftp/rc": b"# mine\n"})
     first = rig.snapshot(home)
     _nothing_left(rig, rig.log.last, "that pins")
     for what, shown in rig.cases((("again", certificate), ("with a changed certificate", twin(certificate)))):
         rig.serve(shown)
         ran = rig.pin(home)
-        new = sorted(set(ran.after.entries) - set(first.entries))
-        rig.expect(not new, f"no new file after a run {what}", ", ".join(new))
+        left = sorted(set(ran.after.entries) - set(first.entries))
+        rig.expect(not left, f"no new file after a run {what}", ", ".join(left))
         _nothing_left(rig, ran, what)
+    if rig.tool.repin:
+        rig.serve(new)
+        _nothing_left(rig, rig.pin(home, how="repin"), "that replaces a pin")
 
 
 def _nothing_left(rig: Rig, ran: Ran | None, what: str) -> None:

@@ -85,10 +85,10 @@ def chain_works(rig: Rig) -> None:
     root = authority()
     leaf = issued(root)
     home = rig.home()
-    rig.serve(leaf)
+    rig.serve(leaf, chain=(root,))
     ran = rig.pin(home)
-    rig.accepts(home, leaf, run=("list",), called="a server that sends its authority too")
-    problem = _openssl_refuses(rig, home, leaf)
+    rig.accepts(home, leaf, run=("list",), called="a server that sends its authority too", chain=(root,))
+    problem = _openssl_refuses(rig, home, leaf, root)
     rig.expect(
         not problem or b"openssl" in ran.output.lower(),
         "OpenSSL accepts it with what was pinned, or the tool says that lftp built with OpenSSL does not",
@@ -96,8 +96,8 @@ def chain_works(rig: Rig) -> None:
     )
 
 
-def _openssl_refuses(rig: Rig, home: Home, leaf: Certificate) -> str:
-    """What the OpenSSL library, which lftp may be built with, says of a leaf; empty if it accepts it."""
+def _openssl_refuses(rig: Rig, home: Home, leaf: Certificate, *sent: Certificate) -> str:
+    """What the OpenSSL library, which lftp may be built with, says of a leaf and its chain; empty if it accepts it."""
     named = rig.settings(home, "ssl:ca-file").get("ssl:ca-file", {})
     store = crypto.X509Store()
     for value in named.values():
@@ -108,7 +108,7 @@ def _openssl_refuses(rig: Rig, home: Home, leaf: Certificate) -> str:
     if not any(named.values()):
         return ""  # pinned by fingerprint: no chain is built
     try:
-        chain = [crypto.X509.from_cryptography(each.x509) for each in leaf.chain]
+        chain = [crypto.X509.from_cryptography(each.x509) for each in sent]
         crypto.X509StoreContext(store, crypto.X509.from_cryptography(leaf.x509), chain).verify_certificate()
     except crypto.X509StoreContextError as error:
         return str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from ftps_harness.pinning.certificates import HOST, OTHER, own, twin
+from ftps_harness.pinning.certificates import HOST, OTHER, SIMILAR, own, twin
 from ftps_harness.pinning.rig import write
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def idempotent(rig: Rig) -> None:
 
 
 def two_hosts(rig: Rig) -> None:
-    """One after the other, and the first once more."""
+    """One after the other; and one after hosts whose names are almost the same."""
     first, second = own(HOST), own(OTHER)
     home = rig.pinned(first)
     rig.serve(second, host=OTHER)
@@ -71,6 +71,14 @@ def two_hosts(rig: Rig) -> None:
     rig.expect(ran.ok, "exit code 0 for a second host", ran.ended)
     rig.accepts(home, first, run=("list",), called=f"{HOST}, pinned first")
     rig.accepts(home, second, host=OTHER, run=("list",), called=f"{OTHER}, pinned second")
+    home, pinned = rig.home(), {}
+    for host in (*rig.cases(SIMILAR), HOST):
+        pinned[host] = own(host)
+        rig.serve(pinned[host], host=host)
+        ran = rig.pin(home, host)
+        rig.expect(ran.ok, f"exit code 0 for {host} after {', '.join(pinned)}", ran.ended)
+    for host, certificate in pinned.items():
+        rig.accepts(home, certificate, host=host, run=("list",), called=f"{host}, pinned with similar names")
 
 
 def opposing_lines(rig: Rig) -> None:

@@ -103,12 +103,12 @@ def authority_not_trusted(rig: Rig) -> None:
     root = authority()
     leaf = issued(root)
     home = rig.home()
-    rig.serve(leaf)
+    rig.serve(leaf, chain=(root,))
     ran = rig.pin(home)
     sibling = issued(root)
     outcome = rig.meet(
         home,
-        spec_of(sibling, role="impostor"),
+        spec_of(sibling, role="impostor", chain=(root,)),
         run=("list",),
         called="an impostor with another certificate of the same authority",
     )
