@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ftps_harness.pinning.check import NOT_TRIED, Checker
+from ftps_harness.pinning.checks import trust
 from ftps_harness.pinning.command import load
 from ftps_harness.pinning.contract import REQUIREMENTS
 from ftps_harness.play.places.sealed import SealedPlaces
@@ -87,6 +88,11 @@ def test_what_the_tool_prints_can_do_nothing_to_a_terminal(tried: Tried) -> None
     found = tried(loud, "impostor-refused")
     assert "\x1b" not in found["impostor-refused"].failures[0].output
     assert "\\x1b" in found["impostor-refused"].failures[0].output
+
+
+def test_a_fingerprint_says_nothing_of_an_authority() -> None:
+    assert not trust.names_authority(b"SHA-256 11:CA:22:33:44:55:66:77:88\n11 CA 22 33 44 55 66 77 88\n")
+    assert trust.names_authority(b"SHA-256 11:CA:22:33:44:55:66:77:88\nthis pins a CA\n")
 
 
 def test_the_ids_are_those_of_the_fixed_interface() -> None:
