@@ -54,10 +54,10 @@ lock:
 # (PYTHONDONTWRITEBYTECODE, a checkout that belongs to somebody else), so it is no condition.
 setup:
 	@tools/setup.sh
+	@$(BIN)/python -m compileall -q lab harness >/dev/null 2>&1 || true
 
 images:
 	@tools/images.sh
-	@$(BIN)/python -m compileall -q lab harness >/dev/null 2>&1 || true
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

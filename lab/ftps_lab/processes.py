@@ -27,8 +27,8 @@ def among_arguments(password: str, proc: Path = Path("/proc")) -> bool:
         return False
     forms = "|".join(re.escape(each) for each in {password, quote(password), quote(password, safe="")})
     pattern = re.compile(rf"(?<![^\W_])(?:{forms})(?![^\W_])".encode("utf-8", "surrogateescape"))
-    for path in proc.glob("[0-9]*/cmdline"):
+    for number in filter(str.isdigit, os.listdir(proc)):  # noqa: PTH208 - a glob costs a millisecond at each login
         with contextlib.suppress(OSError):  # it has ended
-            if pattern.search(path.read_bytes()):
+            if pattern.search((proc / number / "cmdline").read_bytes()):
                 return True
     return False

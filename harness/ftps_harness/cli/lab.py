@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from ftps_harness.cli import options as shared
+
 
 @click.command()
 @click.argument("name", metavar="SCENARIO")
@@ -13,17 +15,25 @@ import click
     "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Where to listen (default: a free port)."
 )
 @click.option("--step", type=click.IntRange(min=1), default=1, metavar="N", help="Begin with this step (default: 1).")
-def serve(name: str, port: int, step: int) -> None:
+@click.option("--user", metavar="NAME", help="The learner's user (default: made up).")
+@click.option("--password", metavar="WORD", help="The learner's password, at least 6 characters (default: made up).")
+@click.option("--rotate-every", type=shared.Seconds(), metavar="S", help="Show a new certificate every S seconds.")
+def serve(name: str, port: int, step: int, user: str | None, password: str | None, rotate_every: float | None) -> None:
     """Start a scenario's server and stay.
 
-    Prints what to type in another terminal: openssl's command, the rc, lftp's command, user and password. On a
-    terminal, Enter goes on to the next step (a rotation, say); Ctrl-C ends it and leaves nothing behind.
+    Prints what to type in another terminal: openssl's command, the rc, lftp's command, user and password; then what
+    the server sees, a line for each event. On a terminal, Enter or n goes on to the next step, p goes back, r rotates
+    the certificate, q ends it; a pipe may give the same words, one on a line. Nothing is left behind.
     """
     from ftps_harness.scenario.selection import choose_one, load_all
     from ftps_harness.teach import serve as serving  # OpenSSL is loaded when a server is wanted
+    from ftps_harness.verdict.needles import SHORTEST
 
     (scenario,) = load_all([choose_one(name)])
-    serving.serve(scenario, click.echo, port=port, step=step)
+    if password is not None and len(password) < SHORTEST:
+        raise click.UsageError(f"--password: give at least {SHORTEST} characters; a shorter one turns up by chance")
+    options = serving.Options(port=port, step=step, user=user, password=password, rotate_every=rotate_every)
+    serving.serve(scenario, click.echo, options)
 
 
 @click.command()

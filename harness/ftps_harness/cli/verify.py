@@ -158,10 +158,10 @@ class _Call:
         from ftps_harness.scenario.problems import did_you_mean
         from ftps_harness.verify import config
         from ftps_harness.verify.base import Options
-        from ftps_harness.verify.trials import TRIALS
+        from ftps_harness.verify.trials import GENUINE, TRIALS
 
         wanted = self._wanted
-        names = [trial.name for trial in TRIALS]
+        names = [trial.name for trial in (GENUINE, *TRIALS)]
         for name in wanted.only:
             if name not in names:
                 raise UsageError(f"--only {name}: there is no such trial.{did_you_mean(name, names)}")

@@ -181,11 +181,11 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     ),
     _must(
         "concurrent-runs",
-        "failure:concurrent_runs",
+        "concurrent:concurrent_runs",
         "Two runs at once lose neither.",
         "Configuration management pins several hosts in parallel; a tool that reads, changes and writes without a lock "
         "loses one.",
-        cost=3,
+        cost=8,
     ),
     _must(
         "rc-preserved",

@@ -29,6 +29,8 @@ def harmless(data: bytes | str) -> str:
     """
     text = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
     text = _without_commands(text)
+    if text.replace("\n", "").isprintable():
+        return text
     return "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in text)
 
 

@@ -21,11 +21,14 @@ class Interrupt:
         at: Which change; None to count only.
         how: ``kill``: the program and everything that it started are killed instead of the change.
             ``full-disk``: this change and all later ones that need space fail with ENOSPC. As on a real full disk,
-            removing, emptying, changing permissions and opening what is there still work.
+            removing, emptying, changing permissions and opening what is there still work. ``delay``: this change comes
+            `seconds` later, so that another program can be in between.
+        seconds: Of the delay.
     """
 
     at: int | None = None
-    how: Literal["kill", "full-disk"] = "kill"
+    how: Literal["kill", "full-disk", "delay"] = "kill"
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.at is not None and self.at < 1:
@@ -40,12 +43,12 @@ class Call:
         name: The system call's.
         path: The file's, as seen inside, cut after 500 characters; empty if it could not be read.
         effect: ``made``: the kernel carried it out, or refused it for reasons of its own; ``killed``: everything was
-            killed instead; ``refused``: it failed with ENOSPC.
+            killed instead; ``refused``: it failed with ENOSPC; ``delayed``: made, but later.
     """
 
     name: str
     path: str
-    effect: Literal["made", "killed", "refused"] = "made"
+    effect: Literal["made", "killed", "refused", "delayed"] = "made"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Interrupt a program at its n-th change of a file: kill it there, or let its disk be full from there on.
+"""Interrupt a program at its n-th change of a file: kill it there, delay it, or let its disk be full from there on.
 
 seccomp(2) hands each system call that may change a file to the first process of the program's PID namespace, which
 decides before the kernel carries it out (seccomp_unotify(2), Linux 5.5). No tracer and no library is needed, so it
@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, Any
 
 from ftps_harness.sandbox import kernel, system_calls
@@ -97,7 +98,7 @@ class Trap:
     """Decides on each change of a program; its two ends are in the program's first process and in its parent.
 
     Args:
-        order: ``at`` and ``how`` of `changes.Interrupt`, and how many calls to name (``kept``).
+        order: The fields of `changes.Interrupt`, and how many calls to name (``kept``).
         folders: Below these, changes count.
         told: Where the owner reads, a line of JSON for each change.
     """
@@ -106,7 +107,8 @@ class Trap:
         table = system_calls.table(os.uname().machine)
         self._calls = table.changing if table else {}
         self._at = order["at"]
-        self._kills = order["how"] == "kill"
+        self._how = order["how"]
+        self._seconds = order["seconds"]
         self._kept = order["kept"]
         self._folders = folders
         self._told = told
@@ -178,15 +180,18 @@ class Trap:
             self._answer(number, 0)
             return
         reached = self._at is not None and self._counted + 1 >= self._at
-        if reached and self._kills:
+        if reached and self._how == "kill":
             if self._is_valid(number):
                 self._count(call, path, "killed")
                 self._killed = True
                 os.kill(-1, signal.SIGKILL)  # all but this process, which is the first of its namespace
             return
-        refused = reached and _needs_space(call, path)
+        refused = reached and self._how == "full-disk" and _needs_space(call, path)
+        delayed = self._how == "delay" and self._counted + 1 == self._at
+        if delayed:
+            time.sleep(self._seconds)  # nothing else of the program changes a file meanwhile
         if self._answer(number, errno.ENOSPC if refused else 0):
-            self._count(call, path, "refused" if refused else "made")
+            self._count(call, path, "refused" if refused else "delayed" if delayed else "made")
 
     def _count(self, call: SystemCall, path: str, effect: str) -> None:
         self._counted += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -208,7 +209,7 @@ class Sandbox:
             "cwd": str(cwd),
             "folder": folder,
             "shown": dict(shown or {}),
-            "interrupt": interrupt and {"at": interrupt.at, "how": interrupt.how, "kept": CALLS_KEPT},
+            "interrupt": interrupt and {**dataclasses.asdict(interrupt), "kept": CALLS_KEPT},
         }
         with _Running(self._send, order) as running:
             return running.finish(timeout)
@@ -335,8 +336,9 @@ class _Running:
 
     def __init__(self, send: Callable[[bytes, Sequence[int]], None], order: Mapping[str, object]) -> None:
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as theirs:
-            file = theirs.enter_context(tempfile.TemporaryFile())
+            file = theirs.enter_context(os.fdopen(os.memfd_create("order"), "wb"))
             file.write(json.dumps(order).encode("utf-8", "surrogateescape"))
+            file.flush()
             file.seek(0)
             self._ours: list[int] = []
             ends = []

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shlex
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from ftps_harness.client import s_client
@@ -26,8 +25,11 @@ from ftps_harness.report.account import server_section
 from ftps_harness.report.plain import harmless, plural, wrapped
 from ftps_harness.report.showing import expected_words, server_words
 from ftps_harness.sandbox import signals
+from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.scenario import substitute
 from ftps_harness.scenario.files import destination
+from ftps_harness.teach import keys, live
+from ftps_lab.certificates import twins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,35 +45,60 @@ _POLL_SECONDS = 0.2
 """How often to look whether the end was asked for, and whether the server's thread still lives."""
 
 
-def serve(scenario: Scenario, say: Callable[[str], None], *, port: int = 0, step: int = 1) -> None:
-    """Serve until Ctrl-C, SIGTERM or, on a terminal, the end of input; Enter there goes on to the next step.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to serve.
+
+    Attributes:
+        port: Where to listen; 0 lets the system choose.
+        step: The step to begin with; what the ones before it put in place is there.
+        user: The learner's user; None for one that is made up.
+        password: The learner's password; None for one that is made up.
+        rotate_every: Seconds after which the server shows a new certificate, again and again; None for never.
+    """
+
+    port: int = 0
+    step: int = 1
+    user: str | None = None
+    password: str | None = None
+    rotate_every: float | None = None
+
+
+def serve(scenario: Scenario, say: Callable[[str], None], options: Options) -> None:
+    """Serve until Ctrl-C, SIGTERM or `q`; what the server sees is told while it happens.
+
+    Keys on a terminal, and lines of a pipe, are those of `keys.KEYS`.
 
     Args:
         scenario: Whose server.
         say: Is given each line for the learner.
-        port: Where to listen; 0 lets the system choose.
-        step: The step to begin with; what the ones before it put in place is there.
+        options: How.
 
     Raises:
         UsageError: There is no such step.
         LabError: The port is taken, or the server failed.
     """
-    if step > len(scenario.steps):
-        raise UsageError(f"--step {step}: {scenario.id} has {plural(len(scenario.steps), 'step')}")
+    if options.step > len(scenario.steps):
+        raise UsageError(f"--step {options.step}: {scenario.id} has {plural(len(scenario.steps), 'step')}")
     asked: list[bool] = []  # no threading.Event: a signal's handler may take no lock
-    with signals.on_shutdown_signal(lambda: asked.append(True)), TeachingSession(scenario, port) as session:
-        for number in range(1, step):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(signals.on_shutdown_signal(lambda: asked.append(True)))
+        session = stack.enter_context(TeachingSession(scenario, options))
+        pressed = stack.enter_context(keys.Keys(sys.stdin))
+        for number in range(1, options.step):
             session.prepare(number)
-        for number in range(step, len(scenario.steps) + 1):
+        number = options.step
+        while True:
             session.prepare(number)
-            _say_all(say, session.lines(number, first=number == step))
-            more = number < len(scenario.steps)
-            _say_all(say, _offer(number + 1 if more else None, scenario))
-            going_on = _wait(asked, session, more=more)
+            _say_all(say, session.lines(number, first=number == options.step))
+            _say_all(say, _offer(number, scenario, live=pressed.live))
+            key = _wait(asked, session, pressed, say, options.rotate_every)
             say("")
             _say_all(say, session.seen())
-            if not going_on:
+            if key == "quit":
                 return
+            number += 1 if key == "next" else -1
+            number = min(max(number, 1), len(scenario.steps))
 
 
 class TeachingSession:
@@ -79,22 +106,23 @@ class TeachingSession:
 
     Args:
         scenario: Whose server.
-        port: Where to listen.
+        options: How.
     """
 
-    def __init__(self, scenario: Scenario, port: int) -> None:
+    def __init__(self, scenario: Scenario, options: Options) -> None:
         self._scenario = scenario
-        self._port = port
+        self._options = options
+        self._events = live.Events()
         self._material = Material(scenario)
         self._rc: str | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            self._session = session = stack.enter_context(Session())
+            self._session = session = stack.enter_context(Session(secrets=_secrets(self._options)))
             self._home = session.home
             self._home.put_upload(session.secrets.upload_name, session.secrets.upload_content)
             self._certificates = self._write_certificates()
-            session.serve(self._material.server(self._scenario.server), port=self._port)
+            session.serve(self._material.server(self._scenario.server), port=self._options.port)
             self._stack = stack.pop_all()
         return self
 
@@ -113,6 +141,21 @@ class TeachingSession:
         if self._rc is not None:
             self._home.write_rc(substitute(self._rc, self._values(step)))
         self._session.server.record()
+        self._events.forget()
+
+    def news(self) -> Iterator[str]:
+        """What the server has seen since the last call, a line for each event."""
+        self.check()
+        return self._events.new(self._session.server.testimony())
+
+    def rotate(self) -> str:
+        """Show a new certificate, every field the same, from the next connection on: what is to be said of it."""
+        spec = self._session.spec
+        if spec.certificate is None:
+            return "A server without TLS has no certificate that could be rotated."
+        new = twins({"new": spec.certificate})["new"]
+        self._session.change(replace(spec, certificate=new))
+        return f"Rotated: the server shows a new certificate now, SHA-256 {new.sha256}"
 
     def lines(self, number: int, *, first: bool) -> Iterator[str]:
         """What the learner reads before the step, and types."""
@@ -166,6 +209,7 @@ class TeachingSession:
     def _introduction(self) -> Iterator[str]:
         server = self._scenario.server
         yield f"{harmless(self._scenario.title)} ({harmless(self._scenario.id)})"
+        yield from _prose(harmless(self._scenario.why), "")
         yield f"listening on {self._session.server.host} port {self._session.server.port}"
         yield ""
         right = Login.of(self._material.server(server), self._session.secrets)
@@ -256,22 +300,42 @@ def _say_all(say: Callable[[str], None], lines: Iterator[str]) -> None:
         say(line)
 
 
-def _offer(number: int | None, scenario: Scenario) -> Iterator[str]:
-    goes_on = ""
-    if number is not None and sys.stdin.isatty():
-        goes_on = f"Enter goes on to step {number}: {harmless(scenario.steps[number - 1].title)}. "
-    yield from _prose(f"{goes_on}Ctrl-C ends it.", "")
+def _offer(number: int, scenario: Scenario, *, live: bool) -> Iterator[str]:
+    """What can be done now, and what comes next."""
+    words = []
+    if live and number < len(scenario.steps):
+        words.append(f"Enter goes on to step {number + 1}: {harmless(scenario.steps[number].title)}.")
+    if live and number > 1:
+        words.append("p goes back.")
+    if live:
+        words.append("r rotates the certificate.")
+    yield from _prose(" ".join([*words, "Ctrl-C ends it."]), "")
+    yield ""
 
 
-def _wait(asked: list[bool], session: TeachingSession, *, more: bool) -> bool:
-    """Wait for the learner: True for the next step, False for the end."""
-    terminal = sys.stdin.isatty()
+def _secrets(options: Options) -> Secrets:
+    made = Secrets.new()
+    return replace(made, user=options.user or made.user, password=options.password or made.password)
+
+
+def _wait(
+    asked: list[bool],
+    session: TeachingSession,
+    pressed: keys.Keys,
+    say: Callable[[str], None],
+    rotate_every: float | None,
+) -> keys.Key:
+    """Tell what happens until a key asks for another step, or for the end."""
+    rotated = time.monotonic()
     while not asked:
         time.sleep(_POLL_SECONDS)
-        session.check()
-        if terminal and select.select([sys.stdin], [], [], 0)[0]:
-            if not os.read(sys.stdin.fileno(), 4096):  # Ctrl-D
-                return False
-            if more:
-                return True
-    return False
+        _say_all(say, session.news())
+        key = pressed.read()
+        if rotate_every is not None and time.monotonic() - rotated >= rotate_every:
+            key = key or "rotate"
+        if key == "rotate":
+            rotated = time.monotonic()
+            say(session.rotate())
+        elif key is not None:
+            return key
+    return "quit"

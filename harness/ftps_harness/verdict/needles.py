@@ -8,6 +8,7 @@ servers' testimony, and PASS and Basic authentication in clear on the wire.
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from binascii import Error as BadBase64
 from dataclasses import dataclass
@@ -63,13 +64,7 @@ class Passwords:
                 public: both would be found where nobody sent them.
             public: Names that anyone may read, such as the user's and the host's.
         """
-        names = [name.casefold() for name in public]
-        secret = sorted(p for p in set(passwords) if not any(p.casefold() in name for name in names))
-        forms = (form for password in secret for form in _in_bytes(password) if len(form) >= SHORTEST)
-        plain = tuple(dict.fromkeys(forms))
-        encoded = tuple(dict.fromkeys(needle for form in plain for needle in _encodings(form)))
-        disguised = tuple(dict.fromkeys(needle for form in plain for needle in disguises.of(form)))
-        return cls(plain, encoded, disguised)
+        return cls(*_forms(frozenset(passwords), frozenset(public)))
 
     def found_in(self, data: bytes) -> bool:
         """Whether any of the passwords stands anywhere in the bytes: plain, encoded, or disguised (`disguises`)."""
@@ -90,6 +85,20 @@ class Passwords:
         if any(needle.upper() in upper for needle in (*self.plain, *self.encoded)):
             return True
         return disguises.found(self.disguised, (), data)
+
+
+@functools.lru_cache(maxsize=64)  # the runs of a step have the same
+def _forms(
+    passwords: frozenset[str], public: frozenset[str]
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]]:
+    """What `Passwords` holds."""
+    names = [name.casefold() for name in public]
+    secret = sorted(p for p in passwords if not any(p.casefold() in name for name in names))
+    forms = (form for password in secret for form in _in_bytes(password) if len(form) >= SHORTEST)
+    plain = tuple(dict.fromkeys(forms))
+    encoded = tuple(dict.fromkeys(needle for form in plain for needle in _encodings(form)))
+    disguised = tuple(dict.fromkeys(needle for form in plain for needle in disguises.of(form)))
+    return plain, encoded, disguised
 
 
 def is_secret(credential: Credential) -> bool:

@@ -47,7 +47,7 @@ def account(
     return WireAccount(
         connections=tuple((record.kind, record.peer[1]) for record in wire.records),
         password=any(passwords_in_clear((*wire.records, *other.strangers))) or any(map(passwords.found_in, streams)),
-        payload=known or any(map(secrets.find_payload, streams)),
+        payload=known or any(map(secrets.find_payload, _whole(streams))),
         volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
         behind_auth=frozenset(_behind_auth(heard)),
         lists_auth=any(map(_FEATURE.search, _in_clear(heard))),
@@ -58,6 +58,11 @@ def account(
         elsewhere=other,
         leaves=tuple(leaf(record.to_client, record.secret) for record in wire.records),
     )
+
+
+def _whole(streams: list[bytes]) -> list[bytes]:
+    """Without those that another goes on from: the capture keeps the beginning of a long stream, the tap all of it."""
+    return [each for each in streams if not any(len(o) > len(each) and o.startswith(each) for o in streams)]
 
 
 def _behind_auth(heard: list[bytes]) -> Iterator[BehindAuth]:

@@ -13,10 +13,11 @@ from urllib.parse import quote
 from ftps_harness.errors import UsageError
 from ftps_harness.verify import discovery, files, pins
 from ftps_harness.verify.base import Verification
+from ftps_harness.verify.command_stage import CommandStage
 from ftps_harness.verify.findings import Finding, Where, finding
 from ftps_harness.verify.judge import Case, Tried, findings_of
 from ftps_harness.verify.lines import SETTINGS
-from ftps_harness.verify.stage import CommandStage, Login
+from ftps_harness.verify.stage import Login
 from ftps_harness.verify.subject import File
 from ftps_harness.verify.text import readable_by_others
 from ftps_lab.interface import ServerSpec

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.client.lftp.settings import parse_settings
+from ftps_harness.verify import sources
 from ftps_harness.verify.findings import Where
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.sandbox.home import Home
-    from ftps_harness.verify.subject import File
+    from ftps_harness.verify.subject import File, Subject
 
 SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "no-verification": ("ssl:verify-certificate",),
@@ -40,44 +42,86 @@ _STOPPED_SECONDS: Final = 2.0
 """Without an end after so long, lftp hangs."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of a file that lftp reads, with its end."""
+
+    file: File
+    number: int
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        return self.data.decode("utf-8", "replace").strip()
+
+    @property
+    def where(self) -> Where:
+        return Where(str(self.file.path), self.number, self.text)
+
+
 @dataclass(slots=True)
 class Lines:
-    """Asks lftp what the settings are after each line of an rc.
+    """Asks lftp what the settings are after each line of the files that it reads.
 
     Args:
         client: lftp, as it is started in the copy.
         home: The copy.
-        file: The rc.
+        subject: What is verified.
     """
 
     client: Lftp
     home: Home
-    file: File
+    subject: Subject
 
     def responsible(self, findings: Sequence[str]) -> dict[str, Where]:
-        """Finding id → the last line that changed one of the settings that decide it.
+        """Finding id → the last line that changed one of the settings that decide it, also in a file that is sourced.
 
         Raises:
             HarnessError: lftp cannot be started.
         """
         wanted = {kind: SETTINGS[kind] for kind in findings if kind in SETTINGS}
-        lines = self.file.data.splitlines(keepends=True)
+        lines = self._all_lines()
         if not wanted or not lines:
             return {}
-        names = {name for group in wanted.values() for name in group}
-        found = self._changes(lines, names)
+        found = self._changes(lines, {name for group in wanted.values() for name in group})
         result = {}
         for kind, group in wanted.items():
-            numbers = [found[name] for name in group if name in found]
-            if numbers:
-                number = max(numbers)
-                text = lines[number - 1].decode("utf-8", "replace").strip()
-                result[kind] = Where(str(self.file.path), number, text)
+            if numbers := [found[name] for name in group if name in found]:
+                result[kind] = self._innermost(lines, max(numbers), partial(self._last_change, names=set(group)))
         return result
 
     def stopping(self) -> Where | None:
-        """The first line that ends lftp or that it never gets past; None where it gets through the whole file."""
-        lines = self.file.data.splitlines(keepends=True)
+        """The first line that ends lftp or that it never gets past; None where it gets through everything."""
+        lines = self._all_lines()
+        number = self._stop(lines)
+        return None if number is None else self._innermost(lines, number, self._stop)
+
+    def _all_lines(self) -> list[_Line]:
+        return [line for file in sources.start_files(self.subject) for line in _lines_of(file)]
+
+    def _innermost(self, lines: Sequence[_Line], number: int, search: Callable[[Sequence[_Line]], int | None]) -> Where:
+        """Where a line stands; of one that sources a file, the line of that file.
+
+        Args:
+            lines: What lftp reads.
+            number: Which of them it is, from 1 on.
+            search: Finds it among lines.
+        """
+        while True:
+            file = sources.sourced_by(lines[number - 1].text, self.subject)
+            if file is None or any(line.file.path == file.path for line in lines):  # it may source itself
+                break
+            inner = [*lines[: number - 1], *_lines_of(file)]
+            again = search(inner)
+            if again is None or again < number:
+                break
+            lines, number = inner, again
+        return lines[number - 1].where
+
+    def _last_change(self, lines: Sequence[_Line], names: set[str]) -> int | None:
+        return max(self._changes(lines, names).values(), default=None)
+
+    def _stop(self, lines: Sequence[_Line]) -> int | None:
         passed, stopped = 0, len(lines)
         if self._gets_past(lines, stopped):
             return None
@@ -87,18 +131,18 @@ class Lines:
                 passed = middle
             else:
                 stopped = middle
-        return Where(str(self.file.path), stopped, lines[stopped - 1].decode("utf-8", "replace").strip())
+        return stopped
 
-    def _gets_past(self, lines: Sequence[bytes], count: int) -> bool:
+    def _gets_past(self, lines: Sequence[_Line], count: int) -> bool:
         """Whether lftp goes on after the first so many lines."""
         part, out = self.home.logs / "rc.part", self.home.logs / "rc.settings"
-        part.write_bytes(b"".join(lines[:count]))
+        part.write_bytes(b"".join(line.data for line in lines[:count]))
         out.unlink(missing_ok=True)
         script = f'command source "{self.home.seen(part)}"\ncommand set -a > "{self.home.seen(out)}"'
         self._run(script, _STOPPED_SECONDS)
         return out.is_file() and out.stat().st_size > 0
 
-    def _changes(self, lines: Sequence[bytes], names: set[str]) -> dict[str, int]:
+    def _changes(self, lines: Sequence[_Line], names: set[str]) -> dict[str, int]:
         """Setting → the number of the last line that changed it; only those that differ from the default in the end."""
         low, high = 0, len(lines)
         states = self._states(lines, sorted({low, high, *range(0, high, max(1, high // _AT_A_TIME))}), names)
@@ -112,7 +156,7 @@ class Lines:
             found[name] = self._narrowed(lines, marks[at - 1], marks[at], name)
         return found
 
-    def _narrowed(self, lines: Sequence[bytes], low: int, high: int, name: str) -> int:
+    def _narrowed(self, lines: Sequence[_Line], low: int, high: int, name: str) -> int:
         """The last line between two at which a setting changes."""
         while high - low > 1:
             step = max(1, (high - low) // _AT_A_TIME)
@@ -125,7 +169,7 @@ class Lines:
         return high
 
     def _states(
-        self, lines: Sequence[bytes], counts: Sequence[int], names: set[str]
+        self, lines: Sequence[_Line], counts: Sequence[int], names: set[str]
     ) -> dict[int, dict[str, dict[str, str]]]:
         """The settings after the first so many lines, for each count. Each time lftp reads all of them anew."""
         folder = self.home.logs
@@ -135,7 +179,7 @@ class Lines:
             script = []
             for count in some:
                 part, out = folder / f"rc-{count}.part", folder / f"rc-{count}.settings"
-                part.write_bytes(b"".join(lines[:count]))
+                part.write_bytes(b"".join(line.data for line in lines[:count]))
                 script += [
                     f'command source "{self.home.seen(part)}"',
                     f'command set -a > "{self.home.seen(out)}"',
@@ -158,3 +202,9 @@ class Lines:
             cwd=self.home.seen(self.home.home),
             timeout=timeout,
         )
+
+
+def _lines_of(file: File) -> Iterator[_Line]:
+    """Its lines; the last one gets an end, so that the next file's first one is not joined to it."""
+    for number, data in enumerate(file.data.splitlines(keepends=True), 1):
+        yield _Line(file, number, data if data.endswith((b"\n", b"\r")) else data + b"\n")

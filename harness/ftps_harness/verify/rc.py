@@ -13,7 +13,8 @@ from ftps_harness.verify.base import HOST, Verification
 from ftps_harness.verify.findings import Finding, finding
 from ftps_harness.verify.judge import Case, Tried, findings_of
 from ftps_harness.verify.lines import Lines
-from ftps_harness.verify.stage import Login, RcStage, home_path
+from ftps_harness.verify.rc_stage import RcStage, home_path
+from ftps_harness.verify.stage import Login
 from ftps_harness.verify.subject import read_outside
 from ftps_harness.verify.trials import GENUINE, Genuine, Trial
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.play.places.sealed import Sealed
-    from ftps_harness.verify.stage import Played, Settings
+    from ftps_harness.verify.rc_stage import Settings
+    from ftps_harness.verify.stage import Played
     from ftps_harness.verify.subject import File, Subject
 
 _DECISIVE = (
@@ -108,10 +110,9 @@ class RcVerification(Verification[RcStage]):
             by_itself=frozenset(by_itself),
         )
         kinds = [each.id for each in findings_of(case)]
-        rc = self._rc
         with self._stage() as stage:
             stage.write(self._given)
-            responsible = Lines(stage.client, stage.home, rc).responsible(kinds)
+            responsible = Lines(stage.client, stage.home, self._given).responsible(kinds)
         found = findings_of(replace(case, responsible=responsible))
         yield from found
         yield from self._of_text(found)
@@ -123,7 +124,7 @@ class RcVerification(Verification[RcStage]):
         """The line at which lftp ends or hangs before anyone can use it."""
         with self._stage() as stage:
             stage.write(self._given)
-            where = Lines(stage.client, stage.home, self._rc).stopping()
+            where = Lines(stage.client, stage.home, self._given).stopping()
         if why.timed_out:
             yield finding("rc-complaint", f"lftp does not get past it within {READ_BACK_SECONDS:.0f} s.", where=where)
         else:
@@ -167,12 +168,6 @@ class RcVerification(Verification[RcStage]):
 
     def _untried(self) -> Iterator[str]:
         return targets.untried(self._settings, self.login.host) if self._options.host is None else iter(())
-
-    @property
-    def _rc(self) -> File:
-        rc = self._given.rc_file
-        assert rc is not None  # it is no command
-        return rc
 
     def _with_outside(self, subject: Subject) -> Subject:
         """The subject with the pin files that it names outside of HOME."""

@@ -41,6 +41,20 @@ def rc_files(subject: Subject) -> list[File]:
     return [file for _, file in _read(subject)]
 
 
+def start_files(subject: Subject) -> list[File]:
+    """The files that lftp reads by itself when it starts, in order."""
+    return [file for _, file in _start(subject)]
+
+
+def sourced_by(line: str, subject: Subject) -> File | None:
+    """The file that a line of an rc has lftp read; None where it sources none, or one that is not there."""
+    for command in syntax.commands(line):
+        for words in syntax.simple(command):
+            for path in _source(words, subject.real_home):
+                return subject.everything.get(path) or read_outside(path)
+    return None
+
+
 def words_of(file: File) -> Iterator[tuple[int, str, list[str]]]:
     """Each command of an rc: the number of its line, the line, and its words."""
     if b"\0" in file.data[:4096]:
@@ -63,8 +77,7 @@ def bookmarks(subject: Subject) -> Iterator[tuple[File, int, str, str]]:
 
 def _read(subject: Subject) -> list[tuple[Path, File]]:
     """The files that lftp reads, in order, by their paths in the copy."""
-    begin = [name for name in (".lftprc", RC, subject.rc) if name is not None and name in subject.files]
-    waiting = [(subject.real_home / name, subject.files[name]) for name in dict.fromkeys(begin)]
+    waiting = _start(subject)
     found: dict[Path, File] = {}
     everything = subject.everything
     while waiting and len(found) < _MOST:
@@ -79,10 +92,19 @@ def _read(subject: Subject) -> list[tuple[Path, File]]:
     return list(found.items())
 
 
+def _start(subject: Subject) -> list[tuple[Path, File]]:
+    begin = [name for name in (".lftprc", RC, subject.rc) if name is not None and name in subject.files]
+    return [(subject.real_home / name, subject.files[name]) for name in dict.fromkeys(begin)]
+
+
 def _sourced(file: File, home: Path) -> Iterator[Path]:
     for _, _, words in words_of(file):
-        if words[0].lower() == "source" and len(words) == 2:
-            yield _path(words[1], home)
+        yield from _source(words, home)
+
+
+def _source(words: list[str], home: Path) -> Iterator[Path]:
+    if words[0].lower() == "source" and len(words) == 2:
+        yield _path(words[1], home)
 
 
 def _named(subject: Subject) -> Iterator[tuple[Path, File]]:

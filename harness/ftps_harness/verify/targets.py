@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _Settings = dict[str, dict[str, str]]
-"""Name → closure (empty for all) → value, as `stage.Settings`."""
+"""Name → closure (empty for all) → value, as `rc_stage.Settings`."""
 
 _OFF: Final = frozenset({"no", "false", "off", "0", "n", "f", "-"})
 """What lftp prints for a boolean that is off."""

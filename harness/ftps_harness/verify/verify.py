@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ftps_harness.verify import program
 from ftps_harness.verify.command import CommandVerification
 from ftps_harness.verify.rc import RcVerification
-from ftps_harness.verify.stage import RcStage
+from ftps_harness.verify.rc_stage import RcStage
 
 if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp

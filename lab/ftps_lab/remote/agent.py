@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import traceback
-from importlib import metadata
 from typing import TYPE_CHECKING, BinaryIO
 
 from ftps_lab.errors import LabError
@@ -167,6 +166,8 @@ def own_address() -> str:
 
 def versions() -> dict[str, str]:
     """Of what serves here."""
+    from importlib import metadata  # with email's parser, which nothing else needs
+
     from OpenSSL import SSL
 
     found = {"Python": sys.version.split()[0]}

@@ -35,6 +35,9 @@ _RETIRE_MS = 50
 _USER = 1
 """TP_STATUS_USER: a block is ours to read."""
 
+_PACKET = struct.Struct("=I8xI8xH")
+"""Of struct tpacket3_hdr: where the next one is, how long the packet is, and where it begins."""
+
 _OUTGOING = ((0x28, 0, 0, 0xFFFFF004), (0x15, 0, 1, 4), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0))
 """Classic BPF: ``ldh pkttype; jeq #PACKET_OUTGOING; accept; drop``. On loopback every packet passes twice."""
 
@@ -141,8 +144,7 @@ class Capture:
         with self._marked:
             at = start + offset
             for _ in range(count):
-                following, _sec, _nsec, length = struct.unpack_from("=IIII", self._ring, at)
-                mac = struct.unpack_from("=H", self._ring, at + 24)[0]
+                following, length, mac = _PACKET.unpack_from(self._ring, at)
                 self._take(self._ring[at + mac : at + mac + length])
                 at += following
             self._count_lost()

@@ -151,7 +151,7 @@ class Flows:
         if len(packet) < _ETHERNET:
             return
         kind = struct.unpack_from("!H", packet, 12)[0]
-        ip = packet[_ETHERNET:]
+        ip = memoryview(packet)[_ETHERNET:]  # a packet of loopback has up to 64 KiB: no slice of it is a copy
         if kind == _IPV4 and len(ip) >= 20:
             header = (ip[0] & 0x0F) * 4
             end = struct.unpack_from("!H", ip, 2)[0] or len(ip)  # 0: longer than 64 KiB, by segmentation offload
@@ -162,17 +162,19 @@ class Flows:
                 protocol, body = body[0], body[(body[1] + 1) * 8 :]
             self._ip(protocol, bytes(ip[8:24]), bytes(ip[24:40]), body)
 
-    def _ip(self, protocol: int, source: bytes, target: bytes, body: bytes | memoryview) -> None:
-        here, there = (_written(address) for address in (source, target))
+    def _ip(self, protocol: int, source: bytes, target: bytes, body: memoryview) -> None:
         if protocol == _TCP and len(body) >= 20:
-            self._tcp(here, there, body)
-        elif protocol == _UDP and len(body) >= 8:
+            if len(body) > (body[12] >> 4) * 4 or body[13] & (_SYN | _RST):  # else it acknowledges, or ends: no news
+                self._tcp(_written(source), _written(target), body)
+            return
+        here, there = _written(source), _written(target)
+        if protocol == _UDP and len(body) >= 8:
             ports = struct.unpack_from("!HH", body)
             self._udp((here, ports[0]), (there, ports[1]), bytes(body[8:]))
         elif protocol not in _CONTROL or (body and body[0] == _CONTROL[protocol]):  # else an answer of the kernel's
             self._begin("other", (here, 0), (there, protocol)).up.take(0, bytes(body))
 
-    def _tcp(self, here: str, there: str, body: bytes | memoryview) -> None:
+    def _tcp(self, here: str, there: str, body: memoryview) -> None:
         source, target, sequence, _ack, offset, flags = struct.unpack_from("!HHIIBB", body)
         sender, receiver = (here, source), (there, target)
         payload = bytes(body[(offset >> 4) * 4 :])

@@ -93,8 +93,3 @@ def test_what_the_tool_prints_can_do_nothing_to_a_terminal(tried: Tried) -> None
 def test_a_fingerprint_says_nothing_of_an_authority() -> None:
     assert not trust.names_authority(b"SHA-256 11:CA:22:33:44:55:66:77:88\n11 CA 22 33 44 55 66 77 88\n")
     assert trust.names_authority(b"SHA-256 11:CA:22:33:44:55:66:77:88\nthis pins a CA\n")
-
-
-def test_the_ids_are_those_of_the_fixed_interface() -> None:
-    assert len({each.id for each in REQUIREMENTS}) == len(REQUIREMENTS)
-    assert all(each.holds.endswith(".") and each.reason.endswith(".") for each in REQUIREMENTS)

@@ -101,6 +101,13 @@ def test_a_link_is_replaced_and_never_followed(tmp_path: Path) -> None:
         assert outside.read_bytes() == b"untouched"
 
 
+def test_a_copy_has_no_folder_that_would_hide_the_rc_in_xdg_config(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        home.dot_lftp.rmdir()
+        with home.clone() as copy:
+            assert not copy.dot_lftp.exists()
+
+
 def test_a_copy_has_home_and_uploads_and_a_life_of_its_own(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         home.write_rc("set x y\n")

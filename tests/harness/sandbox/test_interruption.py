@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -473,3 +474,17 @@ def test_it_costs_little(box: Sandbox, own: Path) -> None:
             times.append(time.monotonic() - began)
         best[asked] = min(times)
     assert best[Interrupt()] < 2 * best[None] + 0.05
+
+
+def test_a_delayed_change_is_made_later_and_another_program_is_in_between(box: Sandbox, own: Path) -> None:
+    """The delayed program has read the file already: what the other one wrote is lost, as with any two writers."""
+    (own / "rc").write_text(OLD)
+    append = "import sys; text = open('rc').read(); open('rc', 'w').write(text + sys.argv[1])"
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(run, box, [*PYTHON, append, "slow"], Interrupt(1, "delay", 2.0))
+        time.sleep(0.5)
+        fast = pool.submit(run, box, [*PYTHON, append, "fast"], None)
+    assert changes(slow.result()).interrupted == Call("openat", f"{INSIDE}/rc", "delayed")
+    assert [call.effect for call in changes(slow.result()).calls[1:]] == ["made"]
+    assert slow.result().seconds >= 2.0 > fast.result().seconds
+    assert (own / "rc").read_text() == f"{OLD}slow"

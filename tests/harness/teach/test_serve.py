@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -56,6 +57,7 @@ class Session:
     def until(self, text: str) -> str:
         """All that is shown up to a text, from where the last call ended."""
         while text not in self.shown:
+            assert select.select([self._terminal], [], [], 20)[0], f"not shown: {text!r}, but {self.shown!r}"
             self.shown += os.read(self._terminal, 4096).decode().replace("\r\n", "\n")
         found, _, self.shown = self.shown.partition(text)
         return found
@@ -78,15 +80,22 @@ class Session:
 
 def typed(text: str) -> subprocess.CompletedProcess[str]:
     """What the learner types: all that stands behind "In another terminal, type:"."""
-    command = text.partition("In another terminal, type:\n")[2]
+    command = text.partition("In another terminal, type:\n")[2].partition("')\n\n")[0] + "')\n"  # the offer is prose
     return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+
+
+def offered(session: Session, text: str) -> str:
+    """All that is shown up to the end of the offer, which has this text."""
+    found = session.until("Ctrl-C ends it.")
+    assert text in " ".join(found.split())
+    return found
 
 
 @pytest.mark.lftp
 def test_a_learner_goes_through_the_steps() -> None:
     """Every command that is printed does what the step says, and the server tells what it saw."""
     with Session() as session:
-        text = session.until("Enter goes on to step 2: pinned, the genuine server is trusted. Ctrl-C ends it.")
+        text = offered(session, "Enter goes on to step 2: pinned, the genuine server is trusted.")
         assert "First (mine/first)" in text
         fetch = next(line for line in text.splitlines() if line.startswith("openssl s_client"))
         shown = subprocess.run(["sh", "-c", fetch], capture_output=True, text=True, timeout=30, check=False).stdout
@@ -100,7 +109,7 @@ def test_a_learner_goes_through_the_steps() -> None:
         assert "Certificate verification" in done.stderr
 
         session.type(b"\r")
-        text = session.until("Enter goes on to step 3: pinned, a stranger is refused. Ctrl-C ends it.")
+        text = offered(session, "Enter goes on to step 3: pinned, a stranger is refused.")
         assert "What the server saw:" in text
         assert "AUTH TLS" in text
         assert f'set ssl:ca-file "{Path(path).parent.parent}/home/.lftp/mycert.crt"' in text
@@ -109,13 +118,13 @@ def test_a_learner_goes_through_the_steps() -> None:
         assert "file-" in done.stdout
 
         session.type(b"\r")
-        text = session.until("Enter goes on to step 4: TLS is denied: nothing gets out. Ctrl-C ends it.")
+        text = offered(session, "Enter goes on to step 4: TLS is denied: nothing gets out.")
         assert "shows stranger, an impostor's" in " ".join(text.split())
         done = typed(text)
         assert done.returncode == 1
         assert "Certificate verification" in done.stderr
 
-        session.type(b"\r")
+        session.type(b"n")
         text = session.until("Ctrl-C ends it.")
         assert "somebody denies with 502 that it has TLS" in " ".join(text.split())
         assert "Enter" not in text
@@ -175,6 +184,74 @@ def test_it_begins_with_any_step() -> None:
         assert "Certificate verification" in typed(text).stderr
         session.type(b"\x04")  # Ctrl-D
         assert session.end() == 0
+
+
+@pytest.mark.lftp
+def test_what_happens_is_told_while_it_happens() -> None:
+    """Before any key is pressed."""
+    with Session("--user", "alice", "--password", "sunflower7", "--step", "2") as session:
+        text = session.until("Ctrl-C ends it.")
+        assert typed(text).returncode == 0
+        seen = session.until("alice is let in")
+        assert "connected, from port" in seen
+        assert "IN CLEAR: AUTH TLS -> 234" in seen
+        assert "TLSv1.3" in seen
+        assert "readable on the wire" not in seen
+        session.type(b"r")
+        assert "Rotated: the server shows a new certificate now" in session.until("SHA-256 ")
+        assert "Certificate verification" in typed(text).stderr
+        session.type(b"p")
+        assert "Step 1 of 4" in session.until("Ctrl-C ends it.")
+        session.type(b"q")
+        assert session.end() == 0
+
+
+@pytest.mark.lftp
+def test_a_captured_password_is_told_at_once() -> None:
+    with Session("--password", "sunflower7", "--step", "4") as session:
+        text = session.until("Ctrl-C ends it.")
+        careless = text.replace("set ftp:ssl-force yes", "set ftp:ssl-force no")
+        home = re.findall(r"HOME=(\S+)", text)[0]
+        rc = Path(home) / ".lftp/rc"
+        rc.write_text(rc.read_text().replace("set ftp:ssl-force yes", ""))
+        assert typed(careless).returncode == 0
+        seen = session.until("is let in")
+        assert "CAPTURED password sunflower7" in seen
+        assert "readable on the wire: password sunflower7" in seen
+        session.type(b"q")
+        assert session.end() == 0
+
+
+def test_a_pipe_says_what_is_to_be_done() -> None:
+    done = subprocess.run(
+        SERVE, input="nonsense\nnext\nprevious\nquit\n", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"Step (\d) of 4", done.stdout) == ["1", "2", "1"]
+
+
+def test_it_rotates_by_itself() -> None:
+    with subprocess.Popen(
+        [*SERVE, "--rotate-every", "0.5"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        prints = [line.split()[-1] for line in _until(process.stdout, 2) if line.startswith("Rotated")]
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert len(set(prints)) == 2
+
+
+def _until(lines: Iterator[str], rotations: int) -> Iterator[str]:
+    for line in lines:
+        yield line
+        rotations -= line.startswith("Rotated")
+        if rotations == 0:
+            return
+
+
+def test_a_password_that_is_too_short_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["serve", "first", "--password", "short"]) == 2
+    assert "at least 6 characters" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

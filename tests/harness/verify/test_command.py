@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -99,6 +100,18 @@ def test_several_setups_have_a_report_each(home: Path) -> None:
     region = bad["locations"][0]["physicalLocation"]["region"]
     assert region["snippet"] == {"text": "set ssl:verify-certificate no"}
     assert (region["startLine"], region["endColumn"]) == (1, 30)
+
+
+def test_what_shows_a_finding_again_does(home: Path) -> None:
+    """Also where the genuine server alone shows it."""
+    (home / ".lftp/rc").write_text("set ftp:ssl-allow no\n")
+    assert cli.call(["verify", "--only", "refuse-auth-502", "--json", "out.json"]) == 1
+    again = {each["proof"]["again"] for each in json.loads((home / "out.json").read_text())["findings"]}
+    assert again == {"ftps-lab verify --only genuine ~/.lftp"}
+    for line in again:
+        assert cli.call([*shlex.split(line)[1:], "--json", "again.json"]) == 1
+        kinds = {each["id"] for each in json.loads((home / "again.json").read_text())["findings"]}
+        assert {"login-in-clear", "data-in-clear"} <= kinds
 
 
 def test_fail_on(home: Path) -> None:

@@ -113,6 +113,34 @@ def test_setup(setup: Setup, check: Check) -> None:
     assert report.safe is all(each.severity == "note" for each in report.findings)
 
 
+@pytest.mark.parametrize(
+    ("rc", "files", "rc_name", "where"),
+    [
+        (SAFE, {".lftprc": f"# mine\n{OFF}".encode()}, ".lftp/rc", (".lftprc", 2)),
+        (SAFE, {".lftprc": f"# mine\n{OFF}# no end".encode()}, ".lftp/rc", (".lftprc", 2)),
+        (SAFE + OFF, {".lftprc": OFF.encode()}, ".lftp/rc", (".lftprc", 1)),
+        (SAFE, {".lftp/rc": f"#\n#\n{OFF}".encode()}, ".lftprc", (".lftp/rc", 3)),
+        (f"{SAFE}source ~/common\n", {"common": f"# site\n{OFF}# end\n".encode()}, ".lftp/rc", ("common", 2)),
+        (
+            f"{SAFE}source ~/common\nset net:timeout 5\n",
+            {"common": b"source ~/.lftp/deep", ".lftp/deep": f"\n\n{OFF}".encode()},
+            ".lftp/rc",
+            (".lftp/deep", 3),
+        ),
+        (f"{SAFE}source ~/common\n{OFF}", {"common": OFF.encode()}, ".lftp/rc", ("common", 1)),
+    ],
+)
+def test_the_responsible_line_is_that_of_the_file_it_stands_in(
+    rc: str, files: dict[str, bytes], rc_name: str, where: tuple[str, int], check: Check, tmp_path: Path
+) -> None:
+    """Of two lines that say the same, it is the one that changed something."""
+    report = check(rc, files, rc_name=rc_name, only=COPY)
+    [found] = [each for each in report.findings if each.id == "no-verification"]
+    assert found.where is not None
+    assert (found.where.file, found.where.line) == (str(tmp_path / "home" / where[0]), where[1])
+    assert found.where.text == OFF.strip()
+
+
 def test_a_host_that_is_weakened_and_not_tried_is_not_safe(check: Check) -> None:
     weak = "set ssl:check-hostname/a.example no\nset ssl:check-hostname/b.example no\n"
     report = check(SAFE + weak, {".lftp/server.crt": pins.self_signed("a.example").pem}, only=COPY)

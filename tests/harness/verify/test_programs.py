@@ -301,6 +301,22 @@ def test_later_logins_that_no_attacker_met_in_time_are_not_safe(
     assert "logs in 4 times, and time ran out before an attacker had met login 4" in report.broken[0]
 
 
+def test_a_later_login_that_does_not_come_is_not_safe(
+    home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LFTP_PASSWORD", PASSWORD)
+    call = f"lftp -c '{PINNED}; open -u me --env-password backup.example; ls'"
+    written(home, _case("", "./job.sh", found=set(), script=f'{call} && test -z "$AWAY" && {call}\n'))
+    subject = program.load(("./job.sh",), home.parent / "work", home)
+    only = frozenset({"later-impostor", "later-refuse-auth"})
+    with begin(subject, client, places, Options(only=only, timeout=20)) as verification:
+        monkeypatch.setenv("AWAY", "1")
+        report = verification.report([verification.play(trial) for trial in verification.trials])
+    assert not report.safe
+    assert [why.partition(": ")[0] for why in report.broken] == ["later-impostor", "later-refuse-auth"]
+    assert all("connected fewer times in this run" in why for why in report.broken)
+
+
 def test_a_run_without_a_connection_proves_nothing(
     home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ftps_harness.verify.base import Options
+from ftps_harness.verify.subject import load
 from ftps_harness.verify.trials import TRIALS
+from ftps_harness.verify.verify import begin
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.harness.verify.conftest import Check
 
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.places.sealed import SealedPlaces
     from ftps_lab.certificates import Certificate
 
 IMPOSTOR = ("impostor-copy", "impostor-self-signed")
@@ -140,6 +148,26 @@ def test_setup(setup: Setup, check: Check) -> None:
     assert report.broken == (), told
     assert errors == setup.found, told
     assert report.safe is not bool(setup.found)
+
+
+@pytest.mark.parametrize(
+    ("rc", "found"), [(FORCED, set()), (f"{FORCED}set ssl:check-hostname no\n", {"wrong-name-accepted"})]
+)
+def test_what_is_tried_at_the_same_time_in_another_place_comes_to_the_same(
+    rc: str, found: set[str], places: SealedPlaces, client: Lftp, tmp_path: Path
+) -> None:
+    """The genuine server is accepted there too: without a pin, by the same authority in the system's trust store."""
+    (tmp_path / "rc").write_text(rc)
+    options = Options(only=frozenset({"other-customer", "expired", "refuse-prot"}))
+    subject = load(str(tmp_path / "rc"), tmp_path)
+    with begin(subject, client, places, options) as verification, ExitStack() as stack:
+        stack.enter_context(verification._stage())
+        report = verification.report([verification.play(trial) for trial in verification.trials])
+    assert report.broken == ()
+    assert {each.id for each in report.findings if each.severity != "note"} == found
+    tried = {each.trial.name: each for each in report.tried}
+    assert "expired" in tried["expired"].outcomes[0].reasons
+    assert tried["refuse-prot"].exposed == {"payload"}
 
 
 def test_the_hardened_rc_has_no_finding(check: Check) -> None:

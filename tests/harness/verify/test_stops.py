@@ -10,7 +10,7 @@ import pytest
 from ftps_harness.client.lftp import settings
 from ftps_harness.verify import base, program, rc
 from ftps_harness.verify.base import Options
-from ftps_harness.verify.stage import CommandStage
+from ftps_harness.verify.command_stage import CommandStage
 from ftps_harness.verify.verify import verify
 
 if TYPE_CHECKING:
@@ -45,6 +45,13 @@ def test_a_line_that_ends_lftp_is_found(text: str, line: int, said: str, check: 
     assert said in found["rc-complaint"].title
     assert (report.safe, report.login.host) == (False, "backup.example")
     assert [each.trial.name for each in report.tried] == ["genuine"]
+
+
+def test_a_line_of_a_sourced_file_that_ends_lftp_is_found(check: Check, tmp_path: Path) -> None:
+    report = check(f"{PINNED}source ~/.lftp/more\n", {".lftp/more": f"{FAIL}# mine\nnonsense\n".encode()})
+    [where] = [each.where for each in report.findings if each.id == "rc-complaint"]
+    assert where is not None
+    assert (where.file, where.line, where.text) == (str(tmp_path / "home/.lftp/more"), 3, "nonsense")
 
 
 def test_a_line_that_lftp_never_gets_past_is_found(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,8 @@ def run(  # noqa: PLR0913  # all but the first two are named
 
 def _cut(truncated: bool, log: bytes, watch: Watch) -> Iterator[str]:
     if watch.replaced or (watch.writers or 0) > 1:
-        yield "something else than lftp opened or replaced lftp's debug log: nobody can say whose word it is"
+        how = "its name, links, mode or times changed" if watch.replaced else f"{watch.writers} programs wrote into it"
+        yield f"something else than lftp opened or replaced lftp's debug log: nobody can say whose word it is ({how})"
     if truncated:
         limit = process.OUTPUT_LIMIT >> 20
         yield f"lftp printed more than {limit} MiB, and the rest was not kept: it may hold anything"

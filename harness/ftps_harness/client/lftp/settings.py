@@ -171,6 +171,8 @@ def parse_settings(text: str, names: Iterable[str]) -> dict[str, dict[str, str]]
     wanted = set(names)
     found: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
+        if not any(name in line for name in wanted):
+            continue
         # lftp quotes what holds blanks and the like, and escapes " and \ (lftp 4.9.3, src/ResMgr.cc).
         match = re.fullmatch(r'set ([\w:-]+)(?:/("(?:\\.|[^"\\])*"|(?:\\.|[^\s\\])*))? ("(?:\\.|[^"\\])*"|\S+)', line)
         if match and match[1] in wanted:

@@ -254,7 +254,7 @@ def _checks(log: bytes) -> Iterator[list[str]]:
     """The findings about certificates in the log, in groups: one for each verification of a chain."""
     findings: list[str] = []
     for entry in readable_entries(log):
-        if not _OF_ONE_CHECK.fullmatch(entry) and findings:
+        if findings and not _OF_ONE_CHECK.fullmatch(entry):
             yield findings
             findings = []
         elif entry.startswith(_LOGGED):

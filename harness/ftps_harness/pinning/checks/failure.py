@@ -9,11 +9,10 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.errors import HarnessError
-from ftps_harness.pinning.certificates import HOST, OTHER, authority, own
+from ftps_harness.pinning.certificates import HOST, authority, own
 from ftps_harness.pinning.checks.change import shows
 from ftps_lab.certificates.hostile import hostile
 from ftps_lab.scripted import PEERS
-from ftps_lab.scripted.peers import ftps
 from ftps_lab.scripted.texts import HOSTILE_TEXT, MARK
 
 if TYPE_CHECKING:
@@ -273,31 +272,3 @@ def hostile_arguments(rig: Rig) -> None:
         ran = rig.pin(rig.home(_RC), host)
         rig.expect(not ran.ok, f"the host name {host!r} is refused", ran.ended)
         rig.expect(ran.untouched, f"nothing is written for the host name {host!r}", "something is: see the diff")
-
-
-def concurrent_runs(rig: Rig) -> None:
-    """Two hosts, pinned at the same time in one HOME, several times."""
-    first, second = own(HOST), own(OTHER)
-    rig.serve(first)
-    homes = []
-    with serving(rig, (ftps(second),), OTHER) as port:
-        for _ in range(_ROUNDS):
-            home = rig.home({".lftp/rc": b"# mine\n"})
-            homes.append(home)
-            pairs = {"first": _pins(rig, home, HOST, 0), "second": _pins(rig, home, OTHER, port)}
-            for ran in at_once(pairs).values():
-                rig.did_last(ran)
-                rig.expect(ran.ok, "exit code 0 beside another run", ran.ended)
-    for home in homes:
-        rig.accepts(home, first, run=("list",), called=f"{HOST}, pinned beside {OTHER}")
-        rig.accepts(home, second, host=OTHER, run=("list",), called=f"{OTHER}, pinned beside {HOST}")
-        rc = rig.snapshot(home).files().get("~/.lftp/rc", b"")
-        rig.expect(b"# mine\n" in rc, "the rc is still there", "its line is lost")
-
-
-_ROUNDS: Final = 4
-"""How often two runs begin at once."""
-
-
-def _pins(rig: Rig, home: Home, host: str, port: int) -> Callable[[], Ran]:
-    return lambda: rig.pin(home, host, port)

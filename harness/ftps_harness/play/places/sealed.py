@@ -67,6 +67,7 @@ class Sealed:
     Args:
         programs: What is to be started in it, scripts as well; what they need to start (`programs.needed`) stays
             visible wherever it is.
+        authority: What its trust store holds; None for a new one.
 
     Raises:
         Unavailable: The kernel does not permit it.
@@ -83,7 +84,7 @@ class Sealed:
     names: tuple[str, ...] = ()
     _typed = "localhost"
 
-    def __init__(self, programs: Sequence[Path] = ()) -> None:
+    def __init__(self, programs: Sequence[Path] = (), authority: Certificate | None = None) -> None:
         with contextlib.ExitStack() as stack:
             try:
                 folder = stack.enter_context(Folder("sealed", quick_place()))  # lftp sees none of its path
@@ -99,7 +100,7 @@ class Sealed:
             self._sandbox = stack.enter_context(
                 Sandbox(self.parent, visible=sorted(visible), replaced={"/etc/hosts": str(self._hosts), **replaced})
             )
-            self.authority = _fill(self._system / _STORE)
+            self.authority = _fill(self._system / _STORE, authority)
             self._system_rc = Path(replaced["/etc/lftp.conf"])
             self._stack = stack.pop_all()
 
@@ -272,6 +273,8 @@ class _Starter:
 class SealedPlaces:
     """Places for several scenarios at a time, each made when it is first needed and used again. A context manager.
 
+    They have the same authority in their trust stores: what is genuine in one is genuine in all.
+
     Args:
         programs: As for `Sealed`.
 
@@ -284,7 +287,10 @@ class SealedPlaces:
         self._programs = tuple(programs)
         self._stack = contextlib.ExitStack()
         self._idle: queue.SimpleQueue[Sealed] = queue.SimpleQueue()
-        self._idle.put(self._new())  # at once: it starts while scenarios are read, and tells whether it can
+        self._authority: Certificate | None = None
+        first = self._new()
+        self._authority = first.authority
+        self._idle.put(first)  # at once: it starts while scenarios are read, and tells whether it can
 
     def __enter__(self) -> Self:
         return self
@@ -314,7 +320,7 @@ class SealedPlaces:
             self._idle.put(place)
 
     def _new(self) -> Sealed:
-        return self._stack.enter_context(Sealed(self._programs))
+        return self._stack.enter_context(Sealed(self._programs, self._authority))
 
 
 def _system_files(folder: Path) -> dict[str, str]:
@@ -337,12 +343,13 @@ def _system_files(folder: Path) -> dict[str, str]:
     return replaced
 
 
-def _fill(store: Path) -> Certificate:
+def _fill(store: Path, authority: Certificate | None) -> Certificate:
     """Write the system's trust store, of one authority; its files are mounted already."""
     from ftps_lab.certificates import CertificateSpec, issue  # OpenSSL, which the sandbox need not wait for
 
-    spec = CertificateSpec(common_name="The only authority of this system", names=(), ca=True)
-    authority = issue({"store": spec})["store"]
+    if authority is None:
+        spec = CertificateSpec(common_name="The only authority of this system", names=(), ca=True)
+        authority = issue({"store": spec})["store"]
     for name in _BUNDLES:
         (store / name).write_bytes(authority.pem)
     return authority

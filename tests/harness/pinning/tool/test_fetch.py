@@ -12,8 +12,9 @@ import pytest
 
 from ftps_harness.pinning.certificates import authority, issued
 from ftps_harness.pinning.tool import asking
-from ftps_harness.pinning.tool.fetch import Unfetched, fetch
+from ftps_harness.pinning.tool.fetch import fetch
 from ftps_harness.pinning.tool.target import parse
+from ftps_harness.pinning.tool.wire import Unfetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

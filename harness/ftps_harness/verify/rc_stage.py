@@ -1,0 +1,166 @@
+"""A copy of an rc in the sealed place, and the lab's server under the name that the setup is for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ftps_harness.client import lftp
+from ftps_harness.client.lftp.settings import parse_settings, settings_text
+from ftps_harness.play.attempt import Attempt, Request
+from ftps_harness.play.session import Session
+from ftps_harness.report import evidence
+from ftps_harness.verdict.agreement import led_elsewhere
+from ftps_harness.verify.stage import Keep, Login, Played, copy
+from ftps_harness.verify.subject import RC
+from ftps_lab.interface import ServerSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.places.sealed import Sealed
+    from ftps_harness.verify.subject import Subject
+    from ftps_harness.words import Folder
+    from ftps_lab.certificates import Certificate
+
+Settings = dict[str, dict[str, str]]
+"""Name → closure (empty for all) → value."""
+
+
+def _played(made: Attempt) -> Played:
+    outcome, other = made.outcome, made.exposure.elsewhere
+    if outcome.verdict == "inconclusive" and outcome.contradictions == tuple(led_elsewhere(made.exposure)):
+        outcome = replace(outcome, verdict="rejected" if outcome.reasons else "accepted", contradictions=())
+    told = (*other.reached, *other.tried)
+    return Played(outcome, outcome.message or made.said, told, made.testimony, made.client.log_notes)
+
+
+class RcStage:
+    """One place, one copy of an rc and what belongs to it, one server. Whoever makes it closes it.
+
+    Args:
+        place: Where it runs; nobody else uses it meanwhile.
+        client: The lftp of this machine.
+        subject: What is verified, with the lab's certificates in it.
+        timeout: Seconds that one lftp may take.
+        login_user: Who logs in; None for one that the lab makes up.
+
+    Attributes:
+        client: lftp, as it is started in the copy.
+        home: The copy.
+        authority: What the system's trust store there holds.
+        timeout: As given; it may change.
+        keep: Is given what each run leaves; None to forget it.
+    """
+
+    def __init__(
+        self, place: Sealed, client: Lftp, subject: Subject, timeout: float, login_user: str | None = None
+    ) -> None:
+        self._place = place
+        self.authority = place.authority
+        self.timeout = timeout
+        self.keep: Keep | None = None
+        self.subject = subject
+        users = [login_user] if login_user else []
+        self._session = Session(place, client, users=users)
+        try:
+            self.home = self._session.home
+            if not subject.argv and subject.reads_xdg and not subject.hidden:
+                self.home.dot_lftp.rmdir()  # it would keep lftp from looking there
+            self._lftp = client
+            self.write(subject)
+        except BaseException:
+            self._session.close()
+            raise
+
+    def close(self) -> None:
+        """End it."""
+        self._session.close()
+
+    def write(self, subject: Subject) -> None:
+        """Put the setup's files into the copy, in the place of an earlier version of them.
+
+        Raises:
+            HarnessError: They cannot be written.
+        """
+        self.subject = subject
+        copy(subject, self.home)
+        self.client = self._place.client(self._lftp, self.home)
+
+    def settings(self, names: set[str]) -> Settings:
+        """The effective values of settings once lftp has read everything.
+
+        Raises:
+            HarnessError: lftp printed none.
+        """
+        return parse_settings(self.settings_text(), names)
+
+    def settings_text(self, *commands: str) -> str:
+        """All of them, as `set -a` prints them, after some commands more."""
+        return settings_text(self.client, self.home, commands)
+
+    def start_only(self) -> lftp.Run:
+        """lftp reads its files and ends: whatever it does, the setup does by itself."""
+        self._place.watch()
+        return lftp.run(self.client, self.home, script=["command echo -n"], timeout=self.timeout)
+
+    def own_traffic(self) -> tuple[str, ...]:
+        """What `start_only` reached or tried, a phrase each."""
+        from ftps_harness.verdict.traffic import elsewhere
+        from ftps_lab.testimony import Testimony, Wire
+
+        traffic = self._place.traffic()
+        assert traffic is not None  # sealed
+        found = elsewhere(traffic, Testimony("genuine"), Wire(), server=("", 0), names=())
+        return (*found.reached, *found.tried)
+
+    def play(
+        self, spec: ServerSpec, login: Login, run: tuple[str, ...], *, user: str | None = None, cwd: Folder = "home"
+    ) -> Played:
+        """Run lftp once with the setup against a server.
+
+        Args:
+            spec: What the server is.
+            login: Where and as whom.
+            run: The items of `run`.
+            user: Another user than the login's.
+            cwd: Where lftp is started.
+
+        Raises:
+            LabError: The server failed.
+            HarnessError: lftp cannot be started.
+        """
+        served = replace(spec, protocol=login.protocol)  # type: ignore[arg-type]  # the command line has checked it
+        self._session.serve(served, host=login.host, port=login.port)
+        file = self.subject.rc_file if self.subject.rc == RC else None
+        rc = file.data.decode("utf-8", "surrogateescape") if file is not None else None
+        request = Request(rc=rc, host=login.host, run=run, user=user or login.user, timeout=self.timeout, cwd=cwd)
+        made = self._session.attempt(request)
+        if self.keep is not None:
+            self.keep(self.home, evidence.files_of(made))
+        return _played(made)
+
+    def accepts_planted(self, name: str, certificate: Certificate, login: Login) -> bool:
+        """Whether lftp, started in another folder, logs in to an impostor whose certificate somebody has put there.
+
+        Args:
+            name: The file's name, below that folder.
+            certificate: The impostor's.
+            login: Where and as whom.
+
+        Raises:
+            HarnessError: The file cannot be written.
+        """
+        path = self.home.put_file(name, certificate.pem, folder="elsewhere")
+        spec = ServerSpec(certificate=certificate, role="impostor")
+        played = self.play(spec, login, ("list",), cwd="elsewhere")
+        path.unlink(missing_ok=True)
+        return "password" in played.outcome.exposed
+
+
+def home_path(value: str, home: Path, cwd: Path) -> Path:
+    """The file that a setting's value names: `~` is HOME, a relative path begins where lftp was started."""
+    if value == "~" or value.startswith("~/"):
+        return home / value[2:]
+    return cwd / value

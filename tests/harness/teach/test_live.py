@@ -1,0 +1,113 @@
+"""What a class sees of a testimony while it grows."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+
+import pytest
+
+from ftps_harness.teach.keys import KEYS, Keys
+from ftps_harness.teach.live import Events
+from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
+
+CONTROL = Connection(1, "control", ("127.0.0.1", 4000), 0.0)
+
+
+def transfer(name: str, size: int, *, completed: bool) -> Transfer:
+    """A download in clear."""
+    return Transfer(2, 1, "RETR", name, "download", size, "", "clear", "", completed)
+
+
+def test_each_event_is_told_once() -> None:
+    events = Events()
+    first = Testimony("genuine", connections=(CONTROL,), commands=(Command(1, "AUTH", "TLS", "clear", 234),))
+    assert list(events.new(first)) == ["  [1] connected, from port 4000", "  [1] IN CLEAR: AUTH TLS -> 234"]
+    assert list(events.new(first)) == []
+    events.forget()
+    assert len(list(events.new(first))) == 2
+
+
+@pytest.mark.parametrize(
+    ("role", "channel", "said"),
+    [
+        ("genuine", "tls", []),
+        ("genuine", "clear", ["readable on the wire"]),
+        ("impostor", "tls", ["CAPTURED"]),
+        ("impostor", "clear", ["CAPTURED", "readable on the wire"]),
+    ],
+)
+def test_a_password_is_told_where_somebody_else_has_it(role: str, channel: str, said: list[str]) -> None:
+    login = Credential(1, "alice", "sunflower7", channel, accepted=True)  # type: ignore[arg-type]  # as parametrized
+    told = list(Events().new(Testimony(role, credentials=(login,))))  # type: ignore[arg-type]  # the same
+    assert told[-1] == "  [1] alice is let in"
+    assert [line.split("] ")[1].split(" password")[0].rstrip(":") for line in told[:-1]] == said
+    assert all("sunflower7" in line for line in told[:-1])
+
+
+def test_text_of_a_client_does_nothing_to_a_terminal() -> None:
+    hostile = Testimony(
+        "genuine",
+        commands=(Command(1, "USER", "\x1b]0;x\x07", "clear", 331),),
+        credentials=(Credential(1, "\x1b[2J", "\x07", "clear", accepted=False),),
+        handshakes=(Handshake(1, True, "TLSv1.3", "x", "\x1b[2J", "AA"),),
+        transfers=(transfer("\x1b[2J", 3, completed=True),),
+    )
+    told = list(Events().new(hostile))
+    assert len(told) == 5
+    assert not any(letter in line for line in told for letter in "\x1b\x07")
+
+
+def test_a_transfer_is_told_when_it_is_whole() -> None:
+    events = Events()
+    begun, whole = transfer("a", 3, completed=False), transfer("a", 9, completed=True)
+    assert list(events.new(Testimony("genuine", transfers=(begun,)))) == []
+    assert list(events.new(Testimony("genuine", transfers=(whole,)))) == [
+        "  [2] download a, 9 bytes, readable on the wire"
+    ]
+
+
+class TestKeys:
+    def test_of_a_pipe(self) -> None:
+        reading, writing = os.pipe()
+        with os.fdopen(reading) as stream, Keys(stream) as keys:
+            assert not keys.live
+            assert keys.read() is None
+            os.write(writing, b"nonsense\nnext\nq")
+            assert keys.read() == "next"
+            assert keys.read() is None
+            os.write(writing, b"uit\n")
+            assert keys.read() == "quit"
+            os.close(writing)
+            assert keys.read() is None
+            assert keys.read() is None
+
+    def test_of_a_terminal_which_is_put_back(self) -> None:
+        ours, theirs = pty.openpty()
+        import termios
+
+        before = termios.tcgetattr(theirs)
+        with os.fdopen(theirs, closefd=False) as stream, Keys(stream) as keys:
+            assert keys.live
+            assert termios.tcgetattr(theirs) != before
+            for typed, meant in (
+                (b"x", None),
+                (b"\n", "next"),
+                (b"p", "previous"),
+                (b"r", "rotate"),
+                (b"\x04", "quit"),
+            ):
+                os.write(ours, typed)
+                assert keys.read() == meant
+        assert termios.tcgetattr(theirs) == before
+        os.close(ours)
+        os.close(theirs)
+
+    def test_of_nothing(self) -> None:
+        for stream in (None, io.StringIO()):
+            with Keys(stream) as keys:
+                assert keys.read() is None
+
+    def test_every_key_means_something(self) -> None:
+        assert set(KEYS.values()) == {"next", "previous", "rotate", "quit"}
