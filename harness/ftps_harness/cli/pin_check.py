@@ -87,6 +87,23 @@ def _list() -> int:
     return 0
 
 
+def _kept(name: str | None) -> Path | None:
+    """The folder of ``--keep``, made.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    from ftps_harness.errors import UsageError
+
+    if name is None:
+        return None
+    try:
+        Path(name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--keep {name}: {error.strerror}; name a folder that can be written") from None
+    return Path(name)
+
+
 class _Call:
     """One call, from the tool's command to the exit code."""
 
@@ -99,6 +116,7 @@ class _Call:
         self._command = tuple(command)
         self._targets = {"--json": wanted.json, "--junit": wanted.junit}
         check_targets(self._targets)
+        self._keep = _kept(wanted.keep)
         path = Path(wanted.config) if wanted.config is not None else config.find(Path.cwd())
         self._config: Config = config.load(path) if path is not None else config.Config()
         repin = wanted.repin if wanted.repin is not None else self._config.repin
@@ -156,7 +174,7 @@ class _Call:
                 self._wanted.timeout,
                 self._config.not_claimed,
                 again=self._again(),
-                keep=Path(self._wanted.keep) if self._wanted.keep else None,
+                keep=self._keep,
             )
             if failures := undisturbed(checker.begin):
                 return Report(self._command, tuple(checker.untried(each, failures) for each in self._requirements))
@@ -168,16 +186,19 @@ class _Call:
                 jobs=jobs,
                 cost=lambda each: each.cost,
             )
+        report = Report(self._command, ordered(played.results, self._requirements))
         if played.interrupted:
+            self._write(report)  # what has ended
             raise KeyboardInterrupt
-        return Report(self._command, ordered(played.results, self._requirements))
+        return report
 
     def _again(self) -> str:
         """The command line that tries one requirement; ``{only}`` stands where it is chosen."""
         words = ["ftps-lab", "pin-check", "{only}"]
         for option, value in (("--repin", self._wanted.repin), ("--with-fingerprint", self._wanted.with_fingerprint)):
             words += [option, shlex.quote(value)] if value is not None else []
-        words += ["--keep", "DIR", "--", *map(shlex.quote, self._command)]
+        words += ["--config", shlex.quote(self._wanted.config)] if self._wanted.config else []
+        words += ["--keep", "kept", "--", *map(shlex.quote, self._command)]
         return " ".join(words)
 
     def _write(self, report: Report) -> int:

@@ -42,6 +42,7 @@ class Result:
         seconds: How long it took.
         failures: What did not hold.
         again: The command line that tries this requirement alone.
+        stale: It holds, and the tool says that it does not claim it.
     """
 
     requirement: Requirement
@@ -50,6 +51,7 @@ class Result:
     seconds: float = 0.0
     failures: tuple[Failure, ...] = ()
     again: str = ""
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,9 @@ class Report:
         return bool(self.problem) or any(each.status == "error" for each in self.results)
 
     def fails(self, *, strict: bool) -> bool:
-        """Whether a must does not hold; with `strict`, or a should."""
+        """Whether a must does not hold, with `strict` or a should; or what is not claimed holds."""
         levels = LEVELS if strict else LEVELS[:1]
-        return any(self.count(level, "fail") for level in levels)
+        return any(self.count(level, "fail") for level in levels) or any(each.stale for each in self.results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,8 @@ class Checker:
         if reason is not None and failures:
             return replace(result, status="not-claimed", why=reason, failures=failures)
         if reason is not None:
-            stale = f"it holds, and pin-check.toml says that it is not claimed ({reason}): remove that entry"
-            return replace(result, status="fail", why=stale)
+            stale = f"it holds, and [not-claimed] says that it is not claimed ({reason}): remove that entry"
+            return replace(result, status="fail", why=stale, stale=True)
         if failures:
             first = failures[0]
             return replace(

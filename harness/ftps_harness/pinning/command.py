@@ -87,7 +87,8 @@ def _command(option: str, words: Sequence[str], cwd: Path) -> tuple[str, ...]:
         for name in _names(word):
             if name not in PLACEHOLDERS:
                 known = " ".join(f"{{{each}}}" for each in PLACEHOLDERS)
-                raise UsageError(f"{option}: there is no placeholder {{{name}}}; there are {known}")
+                where = "the command" if option == "--" else option
+                raise UsageError(f"{where}: there is no placeholder {{{name}}}; there are {known}")
     program = _program(words[0], cwd)
     return (str(program), *(_absolute(word, cwd) for word in words[1:]))
 

@@ -261,7 +261,7 @@ class Rig:
         words = self.tool.words(how, values)
         if not words:
             option = {"repin": "--repin", "fingerprint": "--with-fingerprint"}[how]
-            raise NotClaimed(f"there is no {option} COMMAND: name one, or say in pin-check.toml that it is not claimed")
+            raise NotClaimed(f"give {option} COMMAND to have it tried")
         starter = start or self.place.starter(home)
         before = self.snapshot(home)
         finished = starter(
@@ -321,10 +321,12 @@ class Rig:
             served, port = self._served, self.session.server.port
             self.session.serve(spec, host=host, port=port)
             request = Request(rc=None, host=host, run=tuple(run), cwd=cwd, user=user, timeout=self.timeout)
-            outcome = self.session.attempt(request, home=copy).outcome
+            made = self.session.attempt(request, home=copy)
+            outcome = made.outcome
             if served is not None:  # the tool's next run meets the same server as its last one
                 self.session.serve(served[0], host=served[1], port=port)
-        self.did(f"lftp met {called}: {_came_to(outcome)}")
+        said = [line for line in made.said.splitlines() if line.strip() and "Certificate verification" not in line]
+        self.did(f"lftp met {called}: {_came_to(outcome)}{f'; it said: {said[0]}' if said else ''}")
         return outcome
 
     def accepts(

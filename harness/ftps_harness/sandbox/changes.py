@@ -9,6 +9,10 @@ CALLS_KEPT = 2000
 """How many calls are named; further ones are counted only."""
 
 
+HELD, RELEASE = "log/held", "log/release"
+"""Files in the sealed folder by which a program that is held and its owner tell each other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interrupt:
     """When and how to interrupt a program.
@@ -21,13 +25,13 @@ class Interrupt:
         at: Which change; None to count only.
         how: ``kill``: the program and everything that it started are killed instead of the change.
             ``full-disk``: this change and all later ones that need space fail with ENOSPC. As on a real full disk,
-            removing, emptying, changing permissions and opening what is there still work. ``delay``: this change comes
-            `seconds` later, so that another program can be in between.
-        seconds: Of the delay.
+            removing, emptying, changing permissions and opening what is there still work. ``hold``: this change waits,
+            so that another program can be in between, until its owner makes the file `RELEASE`.
+        seconds: How long it is held at most.
     """
 
     at: int | None = None
-    how: Literal["kill", "full-disk", "delay"] = "kill"
+    how: Literal["kill", "full-disk", "hold"] = "kill"
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -43,12 +47,12 @@ class Call:
         name: The system call's.
         path: The file's, as seen inside, cut after 500 characters; empty if it could not be read.
         effect: ``made``: the kernel carried it out, or refused it for reasons of its own; ``killed``: everything was
-            killed instead; ``refused``: it failed with ENOSPC; ``delayed``: made, but later.
+            killed instead; ``refused``: it failed with ENOSPC; ``held``: made, but later.
     """
 
     name: str
     path: str
-    effect: Literal["made", "killed", "refused", "delayed"] = "made"
+    effect: Literal["made", "killed", "refused", "held"] = "made"
 
 
 @dataclass(frozen=True, slots=True)

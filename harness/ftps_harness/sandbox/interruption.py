@@ -1,4 +1,4 @@
-"""Interrupt a program at its n-th change of a file: kill it there, delay it, or let its disk be full from there on.
+"""Interrupt a program at its n-th change of a file: kill it there, hold it, or let its disk be full from there on.
 
 seccomp(2) hands each system call that may change a file to the first process of the program's PID namespace, which
 decides before the kernel carries it out (seccomp_unotify(2), Linux 5.5). No tracer and no library is needed, so it
@@ -25,6 +25,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ftps_harness.sandbox import kernel, system_calls
+from ftps_harness.sandbox.changes import HELD, RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,6 +47,9 @@ _MMAP_PROTECTION, _MMAP_FLAGS = 2, 3
 _PATH_SIZE = 4096
 _PATH_TOLD = 500
 """Characters: a report stays below PIPE_BUF, so it comes whole or not at all."""
+_HOLD_SECONDS = 0.01
+"""How often a program that is held is looked after."""
+
 _LINKS = 40
 """Symbolic links that the kernel follows before it gives up (path_resolution(7))."""
 
@@ -187,11 +191,19 @@ class Trap:
                 os.kill(-1, signal.SIGKILL)  # all but this process, which is the first of its namespace
             return
         refused = reached and self._how == "full-disk" and _needs_space(call, path)
-        delayed = self._how == "delay" and self._counted + 1 == self._at
-        if delayed:
-            time.sleep(self._seconds)  # nothing else of the program changes a file meanwhile
+        held = self._how == "hold" and self._counted + 1 == self._at
+        if held:
+            self._hold()
         if self._answer(number, errno.ENOSPC if refused else 0):
-            self._count(call, path, "refused" if refused else "delayed" if delayed else "made")
+            self._count(call, path, "refused" if refused else "held" if held else "made")
+
+    def _hold(self) -> None:
+        """Wait until the owner lets it go on; nothing else of the program changes a file meanwhile."""
+        folder = self._folders[0]
+        os.close(os.open(f"{folder}/{HELD}", os.O_WRONLY | os.O_CREAT, 0o600))
+        until = time.monotonic() + self._seconds
+        while time.monotonic() < until and not os.path.exists(f"{folder}/{RELEASE}"):  # noqa: PTH110 - no pathlib here
+            time.sleep(_HOLD_SECONDS)
 
     def _count(self, call: SystemCall, path: str, effect: str) -> None:
         self._counted += 1

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ftps_harness.errors import HarnessError
-from ftps_harness.sandbox.changes import CALLS_KEPT, Call, Changes, Interrupt
+from ftps_harness.sandbox.changes import CALLS_KEPT, HELD, RELEASE, Call, Changes, Interrupt
 from ftps_harness.sandbox.home import Home
 from ftps_harness.sandbox.sandbox import Sandbox
 from ftps_harness.sandbox.system_calls import table
@@ -476,15 +476,26 @@ def test_it_costs_little(box: Sandbox, own: Path) -> None:
     assert best[Interrupt()] < 2 * best[None] + 0.05
 
 
-def test_a_delayed_change_is_made_later_and_another_program_is_in_between(box: Sandbox, own: Path) -> None:
-    """The delayed program has read the file already: what the other one wrote is lost, as with any two writers."""
+def test_a_change_is_held_until_its_owner_lets_it_go_on(box: Sandbox, own: Path) -> None:
+    """The program that is held has read the file already: what the other one wrote is lost, as with any two writers."""
     (own / "rc").write_text(OLD)
+    (own / "log").mkdir()
     append = "import sys; text = open('rc').read(); open('rc', 'w').write(text + sys.argv[1])"
     with ThreadPoolExecutor() as pool:
-        slow = pool.submit(run, box, [*PYTHON, append, "slow"], Interrupt(1, "delay", 2.0))
-        time.sleep(0.5)
-        fast = pool.submit(run, box, [*PYTHON, append, "fast"], None)
-    assert changes(slow.result()).interrupted == Call("openat", f"{INSIDE}/rc", "delayed")
+        slow = pool.submit(run, box, [*PYTHON, append, "slow"], Interrupt(1, "hold", 20.0))
+        while not (own / HELD).exists():
+            time.sleep(0.01)
+        run(box, [*PYTHON, append, "fast"], None)
+        assert (own / "rc").read_text() == f"{OLD}fast"
+        (own / RELEASE).touch()
+    assert changes(slow.result()).interrupted == Call("openat", f"{INSIDE}/rc", "held")
     assert [call.effect for call in changes(slow.result()).calls[1:]] == ["made"]
-    assert slow.result().seconds >= 2.0 > fast.result().seconds
     assert (own / "rc").read_text() == f"{OLD}slow"
+
+
+def test_a_change_that_is_never_let_go_is_made_at_the_time_limit(box: Sandbox, own: Path) -> None:
+    (own / "rc").write_text(OLD)
+    (own / "log").mkdir()
+    done = run(box, [*SH, "echo new >>rc"], Interrupt(1, "hold", 0.5))
+    assert done.seconds >= 0.5
+    assert (own / "rc").read_text() == f"{OLD}new\n"

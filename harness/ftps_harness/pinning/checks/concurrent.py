@@ -1,14 +1,15 @@
-"""Two runs at once: one is held up at each of its writes in turn, and the other has all the time in between."""
+"""Two runs at once: one is held at each of its writes in turn, and the other has all the time in between."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.pinning.certificates import HOST, OTHER, own
 from ftps_harness.pinning.checks.failure import at_once, serving
-from ftps_harness.sandbox.changes import Interrupt
+from ftps_harness.sandbox.changes import HELD, RELEASE, Interrupt
 from ftps_lab.scripted.peers import ftps
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ _MOST: Final = 12
 """Changes of files at which one of the two is held up."""
 _AT_ONCE: Final = 4
 """Pairs that run at the same time: they mostly wait."""
-_LEAST_SECONDS, _MOST_SECONDS = 0.8, 4.0
-"""How long one is held up, at least and at most: three times as long as a run takes."""
+_LEAST_SECONDS, _MOST_SECONDS = 2.0, 8.0
+"""How long one is held at most, where the other waits for it, as with a lock: five times as long as a run takes."""
+_LOOK_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,8 @@ class _Pair:
     """Two runs in one HOME.
 
     Attributes:
-        at: The change at which the first was held up.
-        held: The run that was held up; it pins `HOST`.
+        at: The change at which the first was held.
+        held: The run that was held; it pins `HOST`.
         other: The run beside it; it pins `OTHER`.
     """
 
@@ -52,7 +54,7 @@ def concurrent_runs(rig: Rig) -> None:
     whole = rig.pin(home, start=rig.place.interrupting(home, Interrupt()))
     count = whole.finished.changes.counted if whole.finished.changes is not None else 0
     rig.expect(whole.ok and count > 0, "exit code 0, and something is written", f"{whole.ended}, {count} changes")
-    seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, 3 * whole.finished.seconds))
+    seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, 5 * whole.finished.seconds))
     points = range(1, count + 1, max(1, -(-count // _MOST)))
     with serving(rig, (ftps(second),), OTHER) as port:
         pairs = [
@@ -62,6 +64,7 @@ def concurrent_runs(rig: Rig) -> None:
         ]
     seen = set()
     for pair in pairs:
+        rig.did(f"two runs at once in one HOME, the first held at change {pair.at} of {count} until the second ended:")
         rig.did_last(pair.held)
         rig.did_last(pair.other)
         for ran in (pair.held, pair.other):
@@ -73,20 +76,31 @@ def concurrent_runs(rig: Rig) -> None:
 
 
 def _pairs(rig: Rig, points: Sequence[int], port: int, seconds: float) -> Iterator[_Pair]:
-    """Some pairs at the same time; the one that is not held up runs alone while the other waits."""
+    """Some pairs at the same time: the other run has ended, or waits, before the one that is held goes on."""
     homes = {at: rig.home(_RC) for at in points}
     runs: dict[str, Callable[[], Ran]] = {}
     for at, home in homes.items():
-        delay = Interrupt(at, "delay", seconds)
-        runs[f"{at} held"] = partial(rig.pin, home, HOST, start=rig.place.interrupting(home, delay))
-        runs[f"{at} other"] = partial(rig.pin, home, OTHER, port)
+        hold = rig.place.interrupting(home, Interrupt(at, "hold", seconds))
+        runs[f"{at} held"] = partial(rig.pin, home, HOST, start=hold)
+        runs[f"{at} other"] = partial(_beside, rig, home, port, seconds)
     ran = at_once(runs)
     for at, home in homes.items():
         yield _Pair(at, home, ran[f"{at} held"], ran[f"{at} other"])
 
 
+def _beside(rig: Rig, home: Home, port: int, seconds: float) -> Ran:
+    """Pin the other host while the first run is held; then let that go on."""
+    until = time.monotonic() + seconds  # it may make fewer changes this time
+    while time.monotonic() < until and not (home.root / HELD).exists():
+        time.sleep(_LOOK_SECONDS)
+    try:
+        return rig.pin(home, OTHER, port)
+    finally:
+        (home.root / RELEASE).touch()
+
+
 def _judge(rig: Rig, pair: _Pair, first: Certificate, second: Certificate, count: int) -> None:
-    what = f"one run was held up at change {pair.at} of {count}"
+    what = f"one run was held at change {pair.at} of {count}"
     if pair.held.ok:
         rig.accepts(pair.home, first, run=("list",), called=f"{HOST}, pinned beside {OTHER}; {what}")
     if pair.other.ok:

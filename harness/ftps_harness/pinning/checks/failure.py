@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ftps_harness.errors import HarnessError
 from ftps_harness.pinning.certificates import HOST, authority, own
 from ftps_harness.pinning.checks.change import shows
+from ftps_harness.report.plain import plural
 from ftps_lab.certificates.hostile import hostile
 from ftps_lab.scripted import PEERS
 from ftps_lab.scripted.texts import HOSTILE_TEXT, MARK
@@ -82,7 +83,7 @@ def failure_writes_nothing(rig: Rig) -> None:
 
 def _untouched(rig: Rig, ran: Ran, what: str) -> None:
     rig.expect(not ran.ok, f"a non-zero exit code: {what}", ran.ended)
-    rig.expect(ran.untouched, f"not a byte is changed: {what}", "something is: see the diff")
+    rig.expect(ran.untouched, f"not a byte is changed: {what}", "something is changed")
     rig.expect(bool(ran.output.strip()), f"a sentence that says why: {what}", "no output at all")
 
 
@@ -166,7 +167,7 @@ def one_look(rig: Rig) -> None:
         looks = len(server.connections())
     finally:
         server.stop()
-    rig.did(f"the server counted {looks} connections")
+    rig.did(f"the server counted {plural(looks, 'connection')}")
     rig.expect(looks > 0, "the tool connects", "it did not")
     files = ran.after.files("")
     stored = {name: any(_holds(data, each) for data in files.values()) for name, each in
@@ -271,4 +272,4 @@ def hostile_arguments(rig: Rig) -> None:
     for host in rig.cases(_ARGUMENTS):
         ran = rig.pin(rig.home(_RC), host)
         rig.expect(not ran.ok, f"the host name {host!r} is refused", ran.ended)
-        rig.expect(ran.untouched, f"nothing is written for the host name {host!r}", "something is: see the diff")
+        rig.expect(ran.untouched, f"nothing is written for the host name {host!r}", "something is changed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -36,4 +37,5 @@ def _requirement(result: Result) -> dict[str, Any]:
         "status": result.status,
         "why": harmless(result.why),
         "seconds": round(result.seconds, 3),
+        **({"failures": [dataclasses.asdict(each) for each in result.failures]} if result.failures else {}),
     }

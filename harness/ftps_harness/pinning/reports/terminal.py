@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _WIDEST = 100
 _FAILURES = 1
 """Failures of one requirement that are shown with all their evidence; of the rest, what was seen."""
+_ALSO = 5
+"""Of so many more, what was expected and seen."""
 _LINES = 14
 """Lines of output, and of a diff, that are shown."""
 _STYLES = {"fail": "bold red", "error": "bold magenta", "not-claimed": "yellow", "pass": "green"}
@@ -65,9 +67,14 @@ class Terminal:
         if report.untried:
             self._untried(report.results[0])
             return
-        for each in report.results:
-            if each.status in {"fail", "error"}:
-                self._result(each)
+        failed = [each for each in report.results if each.status in {"fail", "error"}]
+        if len(failed) > 1 and failed[0].requirement.id == "connects":
+            self._line()
+            self._wrapped(
+                "Mend `connects` first: what lftp refuses there, it refuses in most of what follows.", "", "bold"
+            )
+        for each in failed:
+            self._result(each)
         self._not_claimed([each for each in report.results if each.status == "not-claimed"])
         self._held([each.requirement.id for each in report.results if each.status == "pass"])
         self._line()
@@ -76,7 +83,8 @@ class Terminal:
     def listed(self, requirements: Sequence[Requirement]) -> None:
         """The contract."""
         for each in requirements:
-            self._line(f"{each.id}  ({each.level})", "bold")
+            claimed = ", if claimed" if each.if_claimed else ""
+            self._line(f"{each.id}  ({each.level}{claimed})", "bold")
             self._wrapped(each.holds, "  ")
             self._wrapped(each.reason, "    ")
 
@@ -89,10 +97,12 @@ class Terminal:
             self._wrapped(result.why, "  why      ", hanging=True)
         for each in result.failures[:_FAILURES]:
             self._failure(each)
-        for each in result.failures[_FAILURES:]:
-            self._wrapped(f"{each.expected}; seen: {each.seen}", "  nor      ", hanging=True)
+        for each in result.failures[_FAILURES : _FAILURES + _ALSO]:
+            self._wrapped(f"expected: {each.expected}; seen: {each.seen}", "  also     ", hanging=True)
+        if (more := len(result.failures) - _FAILURES - _ALSO) > 0:
+            self._wrapped(f"and {more} more, in --json and --junit", "           ")
         if result.again:
-            self._wrapped(result.again, "  again    ", hanging=True)
+            self._line(f"  again    {harmless(result.again)}")  # whole: it is copied
 
     def _untried(self, first: Result) -> None:
         """The tool does not even pin an ordinary server: said once."""

@@ -1,0 +1,74 @@
+"""The command `ftps-lab pin-check`: exit codes, files, mistakes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.pinning.conftest import TOOLS
+
+from ftps_harness.cli import call
+from ftps_harness.pinning import planted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = ("--", str(TOOLS / "small.sh"), "{host}", "{port}")
+
+
+@pytest.fixture(autouse=True)
+def here(sealed_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder; the planted tools have tests of their own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(planted, "WRONG", planted.WRONG[:1])
+    return tmp_path
+
+
+def test_what_fails_is_in_every_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--only", "two-hosts", "--only", "connects", "--json", "r.json", "--junit", "r.xml", "--keep", "kept")
+    assert call(["pin-check", *options, *SMALL]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("FAILED: must 1 of 2, should 0 of 0.\n")
+    assert "again    ftps-lab pin-check --only two-hosts --keep kept -- " in out
+    data = json.loads((here / "r.json").read_text())
+    assert [(each["id"], each["status"]) for each in data["requirements"]] == [
+        ("connects", "pass"),
+        ("two-hosts", "fail"),
+    ]
+    assert data["requirements"][1]["failures"][0]["diff"]
+    assert data["summary"] == {"must": {"pass": 1, "fail": 1}, "should": {"pass": 0, "fail": 0}}
+    assert "<failure" in (here / "r.xml").read_text()
+    assert (here / "kept/two-hosts/home-1/.lftp/rc").is_file()
+
+
+def test_a_should_counts_with_strict_alone() -> None:
+    assert call(["pin-check", "--only", "tls-demanded", *SMALL]) == 0
+    assert call(["pin-check", "--only", "tls-demanded", "--strict", *SMALL]) == 1
+
+
+def test_an_entry_for_what_holds_fails_at_every_level(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "mine.toml").write_text('[not-claimed]\nchain-works = "no"\nconnects = "no"\n')
+    (here / "small.sh").write_bytes((TOOLS / "small.sh").read_bytes())
+    assert call(["pin-check", "--only", "connects", "--config", "mine.toml", *SMALL]) == 1
+    assert "--config mine.toml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--keep", "/proc/x", *SMALL], "--keep /proc/x: "),
+        (["--only", "conects", *SMALL], 'Did you mean "connects"?'),
+        (["--json", "/none/x", *SMALL], "/none"),
+        ([], "give the tool's command"),
+        (["--", str(TOOLS / "small.sh"), "{hots}"], "the command: there is no placeholder {hots}"),
+    ],
+)
+def test_mistakes_are_sentences(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["pin-check", *arguments]) in {2, 3}
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_contract_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["pin-check", "--list"]) == 0
+    assert "fingerprint-expected  (must, if claimed)" in capsys.readouterr().out
