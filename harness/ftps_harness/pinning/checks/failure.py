@@ -60,8 +60,8 @@ _WITHOUT_END: Final = (
 _AFTER_CERTIFICATE: Final = ("silent-in-tls", "drip-in-tls", "big-banner-ends", "long-chain")
 """Peers that show a certificate, and too little or too much beside it: a tool may pin it, or not."""
 
-_UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\x9b")
-"""What a terminal may obey: C0 without tab and line feed, DEL, and CSI of C1; CR is among them."""
+_UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|\x9b")
+"""What a terminal may obey: C0 without tab and line ends, DEL, and CSI of C1; CR alone is among them."""
 
 
 def failure_writes_nothing(rig: Rig) -> None:

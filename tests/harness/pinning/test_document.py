@@ -1,0 +1,30 @@
+"""The document's way, held against the contract: what it leaves to its reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ftps_harness.pinning.contract import REQUIREMENTS
+from ftps_harness.pinning.document import FAILS, FAILS_WITH_PATH, SCRIPT, SCRIPT_WITH_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ftps_harness.pinning.check import Result
+
+    Tried = Callable[..., dict[str, Result]]
+
+IDS = tuple(each.id for each in REQUIREMENTS if not each.if_claimed)
+
+
+@pytest.mark.parametrize(("script", "fails"), [(SCRIPT, FAILS), (SCRIPT_WITH_PATH, FAILS_WITH_PATH)])
+def test_the_document_fails_what_is_listed_and_no_other(
+    script: str, fails: tuple[str, ...], tried: Tried, tmp_path: Path
+) -> None:
+    again = f"{tmp_path / 'tool'} {{host}} {{port}}"
+    found = tried(script, *IDS, repin=again, timeout=9.0)
+    assert {name for name, result in found.items() if result.status == "fail"} == set(fails)
+    assert {result.status for result in found.values()} == {"pass", "fail"}
