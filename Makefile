@@ -1,6 +1,6 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
-.PHONY: run test test-containers matrix check bench lock schema contract format wheel-test setup images clean
+.PHONY: run test test-contract test-containers matrix check bench lock schema contract format wheel-test setup images clean
 
 run: setup
 	$(BIN)/ftps-lab run -j 10 $(ARGS)
@@ -9,7 +9,11 @@ matrix: setup images
 	$(BIN)/ftps-lab matrix $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers' $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers and not contract' $(ARGS)
+
+# The whole contract for pinning tools, held against right tools, wrong ones and the reference tool: minutes.
+test-contract: setup
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m contract $(ARGS)
 
 # The tests that need a Docker engine: real daemons, other lftp builds, the matrix, the classroom.
 test-containers: setup images

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.pinning.contract import LEVELS, REQUIREMENTS
+from ftps_harness.pinning.document import FAILS, FAILS_WITH_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ftps_harness.pinning.contract import Level
+    from ftps_harness.pinning.document import FAILS, FAILS_WITH_PATH
+from ftps_harness.pinning.contract import Level
 
 _BEGIN: Final = "<!-- the requirements: written by `make contract` -->\n"
 _END: Final = "<!-- end of the requirements -->\n"
@@ -28,7 +30,7 @@ def text(page: str) -> str:
     if not (begin and end):
         raise ValueError(f"the page needs the lines {_BEGIN!r} and {_END!r}")
     tables = "\n".join(line for level in LEVELS for line in _level(level))
-    return f"{before}{begin}\n{tables}\n{end}{after}"
+    return "\n".join([f"{before}{begin}", tables, *_document(), f"{end}{after}"])
 
 
 def _level(level: Level) -> Iterator[str]:
@@ -41,6 +43,28 @@ def _level(level: Level) -> Iterator[str]:
         claimed = " (If claimed.)" if each.if_claimed else ""
         yield f"| `{each.id}` | {_cell(each.holds)}{claimed} | {_cell(each.reason)} |"
     yield ""
+
+
+def _document() -> Iterator[str]:
+    """What the document leaves to its reader."""
+    yield "## The document's way"
+    yield ""
+    yield "The document's steps, word for word as a script (`ftps_harness/pinning/document.py`), keep"
+    yield f"{_counted(FAILS)}. With the one correction of an absolute path in `ssl:ca-file` they keep"
+    yield f"{_counted(FAILS_WITH_PATH)}, and still fail these:"
+    yield ""
+    yield ", ".join(f"`{name}`" for name in FAILS_WITH_PATH) + "."
+    yield ""
+
+
+def _counted(fails: Sequence[str]) -> str:
+    kept = [each for each in REQUIREMENTS if each.id not in fails and not each.if_claimed]
+    tried = [each for each in REQUIREMENTS if not each.if_claimed]
+    counts = (
+        f"{sum(each.level == level for each in kept)} of {sum(each.level == level for each in tried)} {level}s"
+        for level in LEVELS
+    )
+    return " and ".join(counts)
 
 
 def _cell(words: str) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Tried = Callable[..., dict[str, Result]]
 
+pytestmark = pytest.mark.contract
+
 IDS = tuple(each.id for each in REQUIREMENTS if not each.if_claimed)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Tried = Callable[..., dict[str, Result]]
 
+pytestmark = pytest.mark.contract
+
 RIGHT = ("right.sh", "right.bash", "right.pl", "right.py", "fingerprint.sh")
 """POSIX sh, bash, Perl and Python; the last one pins by fingerprint."""
 

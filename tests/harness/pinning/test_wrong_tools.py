@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Tried = Callable[..., dict[str, Result]]
 
+pytestmark = pytest.mark.contract
+
 SECONDS = 9.0
 """That one run of a wrong tool may take: a right one gives up after 8 s at a server that says nothing."""
 
