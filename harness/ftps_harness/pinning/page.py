@@ -12,7 +12,7 @@ from ftps_harness.pinning.document import FAILS, FAILS_WITH_PATH
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-from ftps_harness.pinning.contract import Level
+    from ftps_harness.pinning.contract import Level
 
 _BEGIN: Final = "<!-- the requirements: written by `make contract` -->\n"
 _END: Final = "<!-- end of the requirements -->\n"
