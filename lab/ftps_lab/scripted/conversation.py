@@ -67,6 +67,11 @@ class Notes:
         """The client has closed its side, and all that it sent before is written down."""
         return self.stream is not None and self.stream.left and not self.stream.inbox
 
+    @property
+    def goes_on(self) -> bool:
+        """Something may still come: the client is there, or what went wrong is about to end the connection."""
+        return self.ended is None and (bool(self.error) or not self.left)
+
     def heard(self, line: bytes, channel: Said) -> None:
         """Write down a line, or something else that came."""
         assert channel

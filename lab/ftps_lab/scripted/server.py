@@ -147,7 +147,7 @@ class ScriptedServer:
         with self._lock:  # whoever is accepted is in the record before the next look
             poll = select.poll()
             poll.register(self._listener, select.POLLIN)
-            return bool(poll.poll(0)) or any(not (notes.left or notes.ended) for notes in self._notes)
+            return bool(poll.poll(0)) or any(notes.goes_on for notes in self._notes)
 
     def _accept(self) -> None:
         poll = select.poll()

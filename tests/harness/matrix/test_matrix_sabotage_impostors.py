@@ -100,7 +100,7 @@ class TestImpostors:
         rc = "set ftp:ssl-force yes\nset ftp:sync-mode off\nset ftp:skey-allow no\n"
         step = play.step(REJECTED, rc=rc, keys=keys)
         seen = play(step, place=In(kind), controls=False)
-        assert (seen.status, verdict(seen)) == ("fail", "exposed")
+        assert (seen.status, verdict(seen)) == ("fail", "exposed"), contradictions(seen)
         lost = forget(credentials=everything, commands=lambda command: command.verb == "PASS")
         result = play(step, place=lying("testimony", lost, kind), controls=False)
         assert (result.status, verdict(result)) == ("error", "inconclusive")
