@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -143,9 +145,25 @@ class Home:
 
         Always the same path: an rc could tell a step from its control by another.
         """
-        path = self._write(self.logs / "lftp.log", b"", private=True)
+        path = self.logs / "lftp.log"
+        if sys.platform == "linux":
+            self._make_empty(path)
+        else:
+            self._write(path, b"", private=True)
         os.utime(path, (0, 0))  # nor by its time: an rc is read before lftp writes here
         return path
+
+    @staticmethod
+    def _make_empty(path: Path) -> None:
+        """Make an empty file without opening it (mknod(2)).
+
+        A process that another thread starts meanwhile would have a copy of the descriptor until it executes its
+        program, and the closing of that copy would look as if somebody had written into the file (`watching`).
+        """
+        with _sentence(f"cannot write {path}"):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            os.mknod(path, 0o600 | stat.S_IFREG)
 
     @property
     def reach(self) -> tuple[Path, ...]:
