@@ -181,7 +181,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(tmp_path: Path, mon
 def test_an_empty_log_was_never_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of its descriptor in a process that is about to be executed would be closed under watch: a second writer.
 
-    Measured before: 27 of 4,320 runs, four at a time in three processes ("2 programs wrote into it"); after: 0 of 1,980.
+    Measured before: 27 of 4,320 runs ("2 programs wrote into it"), four at a time in three processes; 0 of 1,980 after.
     """
     with Home() as home:
         home.next_log()
