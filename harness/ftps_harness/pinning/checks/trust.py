@@ -11,6 +11,7 @@ from ftps_lab.certificates import CertificateSpec, issue
 
 if TYPE_CHECKING:
     from ftps_harness.pinning.rig import Rig
+    from ftps_harness.sandbox.home import Home
 
 _FINGERPRINT: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
 _SWITCHES: Final = (
@@ -73,8 +74,8 @@ def verification_on(rig: Rig) -> None:
             rig.expect(bool(ran.output.strip()), f"a sentence that says why: the rc has `{line}`", "no output at all")
 
 
-def _verifies(rig: Rig, expected: str, home: object) -> None:
-    values = rig.settings(home, "ssl:verify-certificate").get("ssl:verify-certificate", {})  # type: ignore[arg-type]
+def _verifies(rig: Rig, expected: str, home: Home) -> None:
+    values = rig.settings(home, "ssl:verify-certificate").get("ssl:verify-certificate", {})
     off = [
         name or "every host" for name, value in values.items() if _NO.match(value) and not _FINGERPRINT.fullmatch(name)
     ]
@@ -84,20 +85,24 @@ def _verifies(rig: Rig, expected: str, home: object) -> None:
 def name_check_on(rig: Rig) -> None:
     """A certificate with the right name, and one with another."""
     home = rig.pinned(own())
-    values = rig.settings(home, "ssl:check-hostname").get("ssl:check-hostname", {})
-    off = [name or "every host" for name, value in values.items() if _NO.match(value)]
+    off = _unnamed(rig, home)
     rig.expect(not off, "the check of host names stays on", f"off for {', '.join(off)}")
     home = rig.home()
     rig.serve(own("somebody-else.example"))
     ran = rig.pin(home)
-    values = rig.settings(home, "ssl:check-hostname").get("ssl:check-hostname", {})
-    off = [name or "every host" for name, value in values.items() if _NO.match(value)]
+    off = _unnamed(rig, home)
     rig.expect(set(off) <= {HOST}, "for a certificate of another name, the check is off for this host at most",
                f"off for {', '.join(off)}")  # fmt: skip
     if off:
         rig.expect(
             b"name" in ran.output.lower() or b"check-hostname" in ran.output, "the tool says so", "no word of the name"
         )
+
+
+def _unnamed(rig: Rig, home: Home) -> list[str]:
+    """For which hosts the check of the name is off."""
+    values = rig.settings(home, "ssl:check-hostname").get("ssl:check-hostname", {})
+    return [name or "every host" for name, value in values.items() if _NO.match(value)]
 
 
 def authority_not_trusted(rig: Rig) -> None:

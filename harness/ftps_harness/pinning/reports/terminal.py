@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from ftps_harness.pinning.contract import LEVELS
-from ftps_harness.report.console import console_for
-from ftps_harness.report.plain import harmless, plural, wrapped
+from ftps_harness.report.plain import harmless, plural
+from ftps_harness.report.printer import Printer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import Console
+    from collections.abc import Sequence
 
     from ftps_harness.pinning.check import Report, Result
     from ftps_harness.pinning.contract import Requirement
     from ftps_harness.pinning.rig import Failure
-    from ftps_harness.report.progress import Progress
 
-_WIDEST = 100
 _FAILURES = 1
 """Failures of one requirement that are shown with all their evidence; of the rest, what was seen."""
 _ALSO = 5
@@ -29,32 +24,8 @@ _LINES = 14
 _STYLES = {"fail": "bold red", "error": "bold magenta", "not-claimed": "yellow", "pass": "green"}
 
 
-class Terminal:
-    """Prints reports.
-
-    Args:
-        stream: Standard output, or standard error when that is taken (``--json -``).
-    """
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.console: Console = console_for(stream)
-        self._live = stream.isatty() and not self.console.is_dumb_terminal
-        self._width = min(self.console.width, _WIDEST) - 1
-
-    @contextlib.contextmanager
-    def progress(self, total: int) -> Iterator[Progress | None]:
-        """A bar while requirements are tried; None where there is no live terminal."""
-        if not self._live:
-            yield None
-            return
-        from ftps_harness.report.progress import Progress  # not needed where nobody looks on
-
-        with Progress(self.console, total) as bar:
-            yield bar
-
-    def waiting(self, what: str) -> contextlib.AbstractContextManager[object]:
-        """Say what is being done on a live terminal; nothing elsewhere."""
-        return self.console.status(harmless(what)) if self._live else contextlib.nullcontext()
+class Terminal(Printer):
+    """Prints reports."""
 
     def report(self, report: Report) -> None:
         """The answer, then everything behind it."""
@@ -136,14 +107,6 @@ class Terminal:
         if ids:
             self._line()
             self._wrapped(f"Holds: {', '.join(ids)}", "")
-
-    def _wrapped(self, text: str, indent: str, style: str = "", *, hanging: bool = False) -> None:
-        rest = " " * len(indent) if hanging or not indent.strip() else indent
-        for number, line in enumerate(wrapped(harmless(text), self._width - len(indent))):
-            self._line(f"{rest if number else indent}{line}", style)
-
-    def _line(self, text: str = "", style: str = "") -> None:
-        self.console.print(text, style=style or None)
 
 
 def tally(report: Report) -> str:

@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from ftps_harness.report.console import console_for
-from ftps_harness.report.plain import counts_words, harmless, plural, verdict_words, wrapped
+from ftps_harness.report.plain import counts_words, harmless, plural, verdict_words
+from ftps_harness.report.printer import Printer
 from ftps_harness.verify.findings import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
-
-    from ftps_harness.report.progress import Progress
     from ftps_harness.verify.base import Report
     from ftps_harness.verify.findings import Finding
     from ftps_harness.verify.fix import Fix
     from ftps_harness.verify.judge import Tried
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
-_WIDEST = 100
 _NAME = 26
 
 
-class Terminal:
-    """Prints reports.
-
-    Args:
-        stream: Standard output, or standard error when that is taken (``--json -``).
-    """
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.console: Console = console_for(stream)
-        self._live = stream.isatty() and not self.console.is_dumb_terminal
-        self._width = min(self.console.width, _WIDEST) - 1
-
-    @contextlib.contextmanager
-    def progress(self, total: int) -> Iterator[Progress | None]:
-        """A bar while trials run; None where there is no live terminal."""
-        if not self._live:
-            yield None
-            return
-        from ftps_harness.report.progress import Progress  # not needed where nobody looks on
-
-        with Progress(self.console, total) as bar:
-            yield bar
-
-    def waiting(self, what: str) -> contextlib.AbstractContextManager[object]:
-        """Say what is being done on a live terminal; nothing elsewhere."""
-        return self.console.status(harmless(what)) if self._live else contextlib.nullcontext()
+class Terminal(Printer):
+    """Prints reports."""
 
     def report(self, report: Report) -> None:
         """Everything about one subject."""
@@ -113,14 +84,6 @@ class Terminal:
         self._line("What was tried", "bold")
         for each in report.tried:
             self._line(f"  {each.trial.name:<{_NAME}}  {_came_to(each)}")
-
-    def _wrapped(self, text: str, indent: str, style: str = "", *, hanging: bool = False) -> None:
-        rest = " " * len(indent) if hanging or not indent.strip() else indent
-        for number, line in enumerate(wrapped(harmless(text), self._width - len(indent))):
-            self._line(f"{rest if number else indent}{line}", style)
-
-    def _line(self, text: str = "", style: str = "") -> None:
-        self.console.print(text, style=style or None)
 
 
 def _answer(report: Report) -> tuple[str, str]:

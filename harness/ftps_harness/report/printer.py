@@ -1,0 +1,54 @@
+"""What the reports of `verify` and `pin-check` print with: wrapped lines, a bar, a word while something is awaited."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import IO, TYPE_CHECKING
+
+from ftps_harness.report.console import console_for
+from ftps_harness.report.plain import harmless, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from ftps_harness.report.progress import Progress
+
+_WIDEST = 100
+
+
+class Printer:
+    """Prints lines; reports are made of these.
+
+    Args:
+        stream: Standard output, or standard error when that is taken (``--json -``).
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.console: Console = console_for(stream)
+        self._live = stream.isatty() and not self.console.is_dumb_terminal
+        self._width = min(self.console.width, _WIDEST) - 1
+
+    @contextlib.contextmanager
+    def progress(self, total: int) -> Iterator[Progress | None]:
+        """A bar while something is tried so often; None where there is no live terminal."""
+        if not self._live:
+            yield None
+            return
+        from ftps_harness.report.progress import Progress  # not needed where nobody looks on
+
+        with Progress(self.console, total) as bar:
+            yield bar
+
+    def waiting(self, what: str) -> contextlib.AbstractContextManager[object]:
+        """Say what is being done on a live terminal; nothing elsewhere."""
+        return self.console.status(harmless(what)) if self._live else contextlib.nullcontext()
+
+    def _wrapped(self, text: str, indent: str, style: str = "", *, hanging: bool = False) -> None:
+        rest = " " * len(indent) if hanging or not indent.strip() else indent
+        for number, line in enumerate(wrapped(harmless(text), self._width - len(indent))):
+            self._line(f"{rest if number else indent}{line}", style)
+
+    def _line(self, text: str = "", style: str = "") -> None:
+        self.console.print(text, style=style or None)
