@@ -1,15 +1,20 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
-.PHONY: run test test-contract test-containers matrix check bench lock schema contract format wheel-test setup images clean
+.PHONY: run test test-contract test-containers test-browser matrix check bench lock schema contract format wheel-test \
+	setup setup-pages images clean
 
 run: setup
 	$(BIN)/ftps-lab run -j 10 $(ARGS)
+
+# The pages of `--html` in a real browser: Debian's chromium, which `.ci/run` installs.
+test-browser: setup-pages
+	$(BIN)/python -m pytest -n 2 -m browser $(ARGS)
 
 matrix: setup images
 	$(BIN)/ftps-lab matrix $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers and not contract' $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers and not contract and not browser' $(ARGS)
 
 # The whole contract for pinning tools, held against right tools, wrong ones and the reference tool: minutes.
 test-contract: setup
@@ -19,7 +24,7 @@ test-contract: setup
 test-containers: setup images
 	$(BIN)/python -m pytest -n 2 -m containers $(ARGS)
 
-check: setup
+check: setup-pages
 	$(BIN)/ruff format --check lab harness tests tools
 	$(BIN)/ruff check lab harness tests tools
 	$(BIN)/mypy
@@ -49,6 +54,7 @@ wheel-test: setup
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock:
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock --extra pages pyproject.toml -o requirements-pages.lock
 	$(COMPILE) --constraint requirements.lock pyproject.toml -o lab/images/lab/requirements.lock
 	head -n 1 lab/images/lab/build.lock >lab/images/lab/build.lock.new
 	echo setuptools | $(COMPILE) - >>lab/images/lab/build.lock.new
@@ -59,6 +65,10 @@ lock:
 setup:
 	@tools/setup.sh
 	@$(BIN)/python -m compileall -q lab harness >/dev/null 2>&1 || true
+
+# With the packages that only some of our own tests and the site need.
+setup-pages: setup
+	@tools/setup.sh pages
 
 images:
 	@tools/images.sh

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets up what the Makefile's targets need: lftp and openssl by the system's package manager when they are missing, a
 # virtual environment in .venv, and the locked Python packages in it. Quick, and silent, when all is there.
+# With the argument `pages`: after that, what looks at pages in a browser and makes the documentation site as well.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -56,6 +57,21 @@ install_programs() {
     }
 }
 
+pip_install() {
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "$@"
+}
+
+if [ "${1:-}" = pages ]; then
+    stamp=.venv/.ready-pages
+    state=$(cat requirements-pages.lock .venv/.ready | cksum)
+    if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
+        say "adding the packages of requirements-pages.lock to .venv"
+        pip_install --require-hashes --no-build-isolation -r requirements-pages.lock
+        printf '%s\n' "$state" >"$stamp"
+    fi
+    exit 0
+fi
+
 python=$(find_python)
 [ -n "$python" ] || fail "Python 3.11 or newer is needed and none was found as python3 or python3.11 to python3.14: install one, or name it: PYTHON=/path/to/python3 make run"
 
@@ -73,10 +89,10 @@ if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
     # --no-deps: the lock is whole, and without it pip 23.2 (Python 3.11's own) fails on the day that a package which
     # another one asks for with an extra has a newer release (pypa/pip#12345). `pip check` says if the lock is not whole.
     # Without build isolation what comes as source is built by the locked build.lock, not by whatever is newest today.
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r lab/images/lab/build.lock
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements.lock
+    pip_install --require-hashes --only-binary :all: -r lab/images/lab/build.lock
+    pip_install --require-hashes --no-build-isolation -r requirements.lock
     # The project itself, editable; what builds it is in the lock, so nothing else is fetched.
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    pip_install --no-build-isolation --editable .
     # Python 3.11 reads this file as the locale says, so in LC_ALL=C only ASCII: no path from the root, whose folders may
     # have other letters, but from the file itself.
     for paths in .venv/lib*/python*/site-packages/_editable_impl_ftps_lab.pth; do
