@@ -58,7 +58,15 @@ install_programs() {
 }
 
 pip_install() {
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "$@"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+# pip_check LOCK: fails where the lock does not hold everything that its packages need.
+pip_check() {
+    said=$(.venv/bin/python -m pip --disable-pip-version-check check 2>&1) || {
+        printf '%s\n' "$said" >&2
+        fail "$1 does not hold what pyproject.toml asks for, see above; run: make lock"
+    }
 }
 
 if [ "${1:-}" = pages ]; then
@@ -66,7 +74,8 @@ if [ "${1:-}" = pages ]; then
     state=$(cat requirements-pages.lock .venv/.ready | cksum)
     if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
         say "adding the packages of requirements-pages.lock to .venv"
-        pip_install --require-hashes --no-build-isolation -r requirements-pages.lock
+        pip_install --require-hashes --no-deps --no-build-isolation -r requirements-pages.lock
+        pip_check requirements-pages.lock
         printf '%s\n' "$state" >"$stamp"
     fi
     exit 0
@@ -89,18 +98,15 @@ if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
     # --no-deps: the lock is whole, and without it pip 23.2 (Python 3.11's own) fails on the day that a package which
     # another one asks for with an extra has a newer release (pypa/pip#12345). `pip check` says if the lock is not whole.
     # Without build isolation what comes as source is built by the locked build.lock, not by whatever is newest today.
-    pip_install --require-hashes --only-binary :all: -r lab/images/lab/build.lock
-    pip_install --require-hashes --no-build-isolation -r requirements.lock
+    pip_install --require-hashes --no-deps --only-binary :all: -r lab/images/lab/build.lock
+    pip_install --require-hashes --no-deps --no-build-isolation -r requirements.lock
     # The project itself, editable; what builds it is in the lock, so nothing else is fetched.
-    pip_install --no-build-isolation --editable .
+    pip_install --no-deps --no-build-isolation --editable .
     # Python 3.11 reads this file as the locale says, so in LC_ALL=C only ASCII: no path from the root, whose folders may
     # have other letters, but from the file itself.
     for paths in .venv/lib*/python*/site-packages/_editable_impl_ftps_lab.pth; do
         [ ! -e "$paths" ] || printf '../../../../%s\n' lab harness >"$paths"
     done
-    said=$(.venv/bin/python -m pip --disable-pip-version-check check 2>&1) || {
-        printf '%s\n' "$said" >&2
-        fail "requirements.lock does not hold what pyproject.toml asks for, see above; run: make lock"
-    }
+    pip_check requirements.lock
     printf '%s\n' "$state" >"$stamp"
 fi

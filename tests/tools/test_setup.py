@@ -190,16 +190,35 @@ def test_a_lock_that_is_not_whole_is_told(machine: Machine) -> None:
     assert not (machine.checkout / ".venv" / ".ready").exists()
 
 
+def test_what_pages_need_is_added_to_a_ready_environment(machine: Machine) -> None:
+    """From its own lock as it stands, checked, and only once."""
+    assert a_new_environment(machine, "echo all is well").returncode == 0
+    (machine.checkout / "requirements-pages.lock").write_text("playwright")
+    pages = ["sh", "tools/setup.sh", "pages"]
+    before = len(machine.calls)
+    for _ in range(2):
+        done = subprocess.run(
+            pages, cwd=machine.checkout, env={"PATH": str(machine.bin)}, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    install, check = machine.calls[before:]
+    assert install.endswith("--require-hashes --no-deps --no-build-isolation -r requirements-pages.lock")
+    assert check.endswith(" check")
+
+
 @pytest.mark.parametrize("path", ["tools/setup.sh", "tools/wheel-test.sh", "lab/images/lab/Dockerfile"])
 def test_nobody_resolves_a_lock_again(path: str) -> None:
     """Wherever a lock is installed it is whole, and checked to be."""
     text = (SCRIPT.parents[1] / path).read_text().replace("\\\n", " ")
     commands = text.replace("&&", "\n").splitlines()
     installs = [line for line in commands if "--require-hashes" in line]
-    assert ["build.lock" in line for line in installs] == [True, False]
     assert all("--no-deps" in line for line in installs)
-    assert "--only-binary :all:" in installs[0]
-    assert "--no-build-isolation" in installs[1]
+    builds = ["build.lock" in line for line in installs]
+    assert builds.index(True) < len(builds) - 1, "build.lock is installed before what it builds"
+    assert all(
+        ("--only-binary :all:" if build else "--no-build-isolation") in line
+        for build, line in zip(builds, installs, strict=True)
+    )
     assert "pip --disable-pip-version-check check" in text
 
 
