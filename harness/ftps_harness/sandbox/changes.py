@@ -1,4 +1,4 @@
-"""Interrupting a program at a change that it makes to a file: what is asked for, and what is seen."""
+"""Interrupting a program at a change that it makes to a file, and what it starts: what is asked for, what is seen."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ class Interrupt:
             removing, emptying, changing permissions and opening what is there still work. ``hold``: this change waits,
             so that another program can be in between, until its owner makes the file `RELEASE`.
         seconds: How long it is held at most.
+        sought: Regular expressions that are looked for in the arguments of the program and of everything that it
+            starts, when it starts; between two arguments stands a NUL.
     """
 
     at: int | None = None
     how: Literal["kill", "full-disk", "hold"] = "kill"
     seconds: float = 0.0
+    sought: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.at is not None and self.at < 1:
@@ -56,6 +59,19 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Arguments of a program in which something that was sought is.
+
+    Attributes:
+        sought: Which expression, by its place in `Interrupt.sought`.
+        program: The program's path as it was asked for, cut after 500 characters.
+    """
+
+    sought: int
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """The changes of a program that was to be interrupted.
 
@@ -63,10 +79,16 @@ class Changes:
         calls: In their order; the first `CALLS_KEPT`, and the one where the interruption began wherever it was.
         counted: How many there were, those included that were not carried out. A program that is ended at its time
             limit may have made more than `CALLS_KEPT`, and these are not counted.
+        started: How many programs were started, the first one included, if something was sought in their arguments.
+        found: What was found there; each once.
+        unseen: How many of these programs' arguments could not be read.
     """
 
     calls: tuple[Call, ...]
     counted: int
+    started: int = 0
+    found: tuple[Found, ...] = ()
+    unseen: int = 0
 
     @property
     def interrupted(self) -> Call | None:

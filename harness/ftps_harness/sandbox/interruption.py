@@ -1,5 +1,7 @@
 """Interrupt a program at its n-th change of a file: kill it there, hold it, or let its disk be full from there on.
 
+The same way shows the arguments of everything that it starts, to be searched for what must not stand there.
+
 seccomp(2) hands each system call that may change a file to the first process of the program's PID namespace, which
 decides before the kernel carries it out (seccomp_unotify(2), Linux 5.5). No tracer and no library is needed, so it
 works for every program of this machine's architecture, static or not. A program for another one (32 bits, x32) is
@@ -17,6 +19,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -24,7 +27,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
-from ftps_harness.sandbox import kernel, system_calls
+from ftps_harness.sandbox import kernel, memory, system_calls
 from ftps_harness.sandbox.changes import HELD, RELEASE
 
 if TYPE_CHECKING:
@@ -54,10 +57,13 @@ _LINKS = 40
 """Symbolic links that the kernel follows before it gives up (path_resolution(7))."""
 
 
-def listen() -> int:
+def listen(*, starts: bool = False) -> int:
     """Have the calling process's changes, and those of its children, handed to whoever gets the returned descriptor.
 
     It needs `kernel.give_no_capabilities`.
+
+    Args:
+        starts: The programs that they start too.
 
     Raises:
         OSError: The kernel cannot do it, or the numbers of this architecture's calls are not known.
@@ -65,10 +71,10 @@ def listen() -> int:
     table = system_calls.table(os.uname().machine)
     if table is None:
         raise OSError(errno.ENOSYS, "cannot see this architecture's changes of files", os.uname().machine)
-    return kernel.listen_to_calls(table.seccomp, _rules(table))
+    return kernel.listen_to_calls(table.seccomp, _rules(table, starts=starts))
 
 
-def _rules(table: Table) -> list[tuple[int, int, int, int]]:
+def _rules(table: Table, *, starts: bool) -> list[tuple[int, int, int, int]]:
     """The filter: architecture and number of each call, for opening and mapping the flags too."""
     load, equal, any_bit, at_least, end = (
         kernel.BPF_LOAD,
@@ -90,6 +96,8 @@ def _rules(table: Table) -> list[tuple[int, int, int, int]]:
             steps += [(load, 0, 0, kernel.at_argument(argument)), (any_bit, 1, 0, mask), (end, 0, 0, kernel.RET_ALLOW)]
         steps += [(end, 0, 0, kernel.RET_LISTENER)]
         rules += [(equal, 0, len(steps), number), *steps]
+    for number in table.starting if starts else ():
+        rules += [(equal, 0, 1, number), (end, 0, 0, kernel.RET_LISTENER)]
     for number in table.denied:
         rules += [(equal, 0, 1, number), (end, 0, 0, kernel.RET_ERRNO | errno.ENOSYS)]
     rules += [(equal, 0, 5, table.ioctl), (load, 0, 0, kernel.at_argument(1))]
@@ -110,6 +118,10 @@ class Trap:
     def __init__(self, order: dict[str, Any], folders: Sequence[str], told: int) -> None:
         table = system_calls.table(os.uname().machine)
         self._calls = table.changing if table else {}
+        self._starting = table.starting if table else {}
+        self._sought = [re.compile(os.fsencode(each)) for each in order["sought"]]
+        self._found: set[tuple[int, str]] = set()
+        self._started = self._unseen = 0
         self._at = order["at"]
         self._how = order["how"]
         self._seconds = order["seconds"]
@@ -127,7 +139,7 @@ class Trap:
         Raises:
             OSError: The kernel cannot do it.
         """
-        listener = listen()
+        listener = listen(starts=bool(self._sought))
         socket.send_fds(self._theirs, [b"!"], [listener])
         os.close(listener)
 
@@ -151,7 +163,7 @@ class Trap:
                     self._decide()
                 else:
                     poll.unregister(descriptor)  # nobody is left whose calls could come here
-        self._tell({"counted": self._counted})
+        self._tell({"counted": self._counted, "started": self._started, "unseen": self._unseen})
 
     def _reap(self, program: int) -> bool:
         """Take note of the children that have ended; False if none is left."""
@@ -178,6 +190,10 @@ class Trap:
         if self._killed:
             return
         number, process, _, which, _, _, *arguments = _NOTICE.unpack(notice)
+        if which in self._starting:
+            self._search(number, process, arguments[self._starting[which] :])
+            self._answer(number, 0)
+            return
         call = self._calls[which]
         path = _changed(call, process, arguments, self._folders)
         if path is None:
@@ -196,6 +212,24 @@ class Trap:
             self._hold()
         if self._answer(number, errno.ENOSPC if refused else 0):
             self._count(call, path, "refused" if refused else "held" if held else "made")
+
+    def _search(self, number: int, process: int, addresses: Sequence[int]) -> None:
+        """Look through the arguments of a program that a process starts.
+
+        Another thread of that process can still change them: who hides something on purpose is not caught.
+        """
+        self._started += 1
+        try:
+            program = os.fsdecode(memory.read(process, addresses[0], _PATH_SIZE).split(b"\0", 1)[0])[:_PATH_TOLD]
+            words = b"\0".join(memory.arguments(process, addresses[1]))
+        except (OSError, OverflowError):
+            self._unseen += self._is_valid(number)  # else a signal ended the process: it starts nothing
+            return
+        for index, pattern in enumerate(self._sought):
+            found = index, program
+            if found not in self._found and len(self._found) < self._kept and pattern.search(words):
+                self._found.add(found)
+                self._tell({"sought": index, "program": program})
 
     def _hold(self) -> None:
         """Wait until the owner lets it go on; nothing else of the program changes a file meanwhile."""
@@ -238,7 +272,7 @@ def _changed(call: SystemCall, process: int, arguments: Sequence[int], folders: 
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(OSError, OverflowError))  # the process is gone, or an address is wrong
         if call.how is not None:
-            flags = int.from_bytes(_memory(process, arguments[call.how], 8), "little")
+            flags = int.from_bytes(memory.read(process, arguments[call.how], 8), "little")
             if not flags & _OPENS_TO_CHANGE:
                 return None
         for place in call.places:
@@ -262,21 +296,12 @@ def _paths(place: Place, process: int, arguments: Sequence[int]) -> Iterator[str
     if name_at is None:
         yield os.readlink(base)  # noqa: PTH115 - the text: a pipe has no path
         return
-    text = os.fsdecode(_memory(process, arguments[name_at], _PATH_SIZE).split(b"\0", 1)[0])
+    text = os.fsdecode(memory.read(process, arguments[name_at], _PATH_SIZE).split(b"\0", 1)[0])
     path = text if text.startswith("/") else f"{os.readlink(base)}/{text}"  # noqa: PTH115 - the same
     parent, _, name = path.rstrip("/").rpartition("/")
     if name not in ("", ".", ".."):
         yield f"{_real(process, parent).rstrip('/')}/{name}"
     yield _real(process, path)
-
-
-def _memory(process: int, address: int, size: int) -> bytes:
-    """Up to that many bytes of a process's memory."""
-    descriptor = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.pread(descriptor, size, address)
-    finally:
-        os.close(descriptor)
 
 
 def _real(process: int, path: str) -> str:

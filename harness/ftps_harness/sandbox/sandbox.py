@@ -23,7 +23,7 @@ import ftps_harness
 import ftps_lab
 from ftps_harness.errors import HarnessError
 from ftps_harness.sandbox import process
-from ftps_harness.sandbox.changes import CALLS_KEPT, Call, Changes
+from ftps_harness.sandbox.changes import CALLS_KEPT, Call, Changes, Found
 from ftps_harness.sandbox.supervisor import MARK_PORT, MARK_SIZE, TOKEN_SIZE
 from ftps_lab.errors import LabError
 from ftps_lab.processes import WATCH
@@ -390,8 +390,9 @@ class _Running:
         """What it changed, as the first process of its namespace told."""
         said = [json.loads(line) for line in self._kept[2].data.splitlines()]
         calls = tuple(Call(each["call"], each["path"], each["effect"]) for each in said if "call" in each)
-        counted = next((each["counted"] for each in said if "counted" in each), len(calls))
-        return Changes(calls, counted)
+        found = tuple(Found(each["sought"], each["program"]) for each in said if "sought" in each)
+        total = next((each for each in said if "counted" in each), {"counted": len(calls), "started": 0, "unseen": 0})
+        return Changes(calls, total["counted"], total["started"], found, total["unseen"])
 
     def _code(self, *, timed_out: bool) -> int | None:
         """The program's exit code, less than 0 for a signal; None when we ended it."""

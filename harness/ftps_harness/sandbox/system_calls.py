@@ -1,4 +1,4 @@
-"""The system calls of Linux that change a file: their numbers, and which of their arguments name the file.
+"""The system calls of Linux that change a file or start a program: their numbers, and which arguments say which.
 
 Data for `interruption`. The supervisor imports it: the standard library only, and little of that.
 """
@@ -113,6 +113,10 @@ _ROWS: tuple[tuple[int | None, int | None, SystemCall], ...] = (
 )
 """Numbers on x86-64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h), and the call."""
 
+_STARTING: tuple[tuple[int, int, int], ...] = ((59, 221, 0), (322, 281, 1))
+"""execve and execveat: their numbers there, and the argument with the address of the program's path; in the next one is
+that of its arguments."""
+
 
 class Table:
     """The calls of one machine.
@@ -120,6 +124,8 @@ class Table:
     Attributes:
         architecture: As the kernel tells it to a filter.
         changing: Number → the call.
+        starting: Number of a call that starts a program → the argument with the address of its path; in the next one
+            is that of the program's arguments.
         denied: Numbers of io_setup and io_uring_setup, with which files change without a further call.
         ioctl: Its number.
         seccomp: The number of seccomp(2).
@@ -130,6 +136,7 @@ class Table:
         numbered = ((row[0] if on_x86 else row[1], row[2]) for row in _ROWS)
         self.architecture = architecture
         self.changing = {number: call for number, call in numbered if number is not None}
+        self.starting = {row[0] if on_x86 else row[1]: row[2] for row in _STARTING}
         self.denied = (206 if on_x86 else 0, 425)
         self.ioctl = 16 if on_x86 else 29
         self.seccomp = 317 if on_x86 else 277

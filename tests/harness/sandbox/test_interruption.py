@@ -499,3 +499,47 @@ def test_a_change_that_is_never_let_go_is_made_at_the_time_limit(box: Sandbox, o
     done = run(box, [*SH, "echo new >>rc"], Interrupt(1, "hold", 0.5))
     assert done.seconds >= 0.5
     assert (own / "rc").read_text() == f"{OLD}new\n"
+
+
+LONG = "import os; os.execv('/bin/true', ['t'] + ['x' * 9000] * 9 + ['y' * 99999 + 's3' + 'cret'])"
+
+
+@pytest.mark.parametrize(
+    ("argv", "program"),
+    [
+        ([*SH, "/bin/true s3cret; exit"], "/bin/sh"),
+        ([*SH, "/bin/echo `printf s3`cret; exit"], "/bin/echo"),
+        ([*SH, 'P=s3; sh -c "/bin/true ${P}cret & wait"'], "/bin/true"),
+        ([*SH, "setsid sh -c 'P=s3; /bin/true a b c ${P}cret' </dev/null >/dev/null 2>&1 &"], "/bin/true"),
+        ([*PYTHON, "import subprocess; subprocess.run(['/bin/true', 's3' + 'cret'])"], "/bin/true"),
+        ([*PYTHON, "import os; os.execve(os.open('/bin/true', 0), ['t', 's3' + 'cret'], {})"], ""),
+        ([*PYTHON, LONG], "/bin/true"),
+    ],
+)  # fmt: skip
+def test_what_is_sought_is_found_among_the_arguments_of_everything_that_is_started(
+    argv: list[str], program: str, box: Sandbox, own: Path
+) -> None:
+    found = changes(run(box, argv, Interrupt(sought=("nothing like it", "s3cret"))))
+    assert program in {each.program for each in found.found}
+    assert {each.sought for each in found.found} == {1}
+    assert found.started >= 1
+    assert not found.unseen
+
+
+def test_nothing_is_found_where_nothing_is(box: Sandbox, own: Path) -> None:
+    """The environment, what is written and what is read are no arguments; and all that is started counts."""
+    text = "export P=s3; P=${P}cret; echo $P >f; cat f; env true | cat; exec /bin/true"
+    found = changes(run(box, [*SH, text], Interrupt(sought=("s3cret",))))
+    assert (found.found, found.unseen) == ((), 0)
+    assert found.started >= 5
+
+
+def test_a_call_with_a_wrong_address_is_not_seen_and_does_not_end_anything(box: Sandbox, own: Path) -> None:
+    text = "import ctypes; print(ctypes.CDLL(None).execve(b'/bin/true', ctypes.c_void_p(8), None))"
+    done = run(box, [*PYTHON, text], Interrupt(sought=("s3cret",)))
+    assert done.stdout == b"-1\n"
+    assert changes(done).unseen == 1
+
+
+def test_starts_are_watched_only_where_something_is_sought(box: Sandbox, own: Path) -> None:
+    assert changes(run(box, [*SH, "/bin/true; exit"], Interrupt())).started == 0

@@ -6,9 +6,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ftps_harness.errors import HarnessError
+from ftps_harness.pinning import passwords
 from ftps_harness.pinning.certificates import HOST, own, twin
+from ftps_harness.sandbox.changes import Interrupt
 
 if TYPE_CHECKING:
+    from ftps_harness.pinning.command import How
     from ftps_harness.pinning.rig import Ran, Rig
     from ftps_harness.sandbox.home import Home
     from ftps_lab.certificates import Certificate
@@ -154,7 +158,11 @@ def odd_paths(rig: Rig) -> None:
 
 
 def no_secrets(rig: Rig) -> None:
-    """HOME holds a password for this host, and the server writes down who logs in."""
+    """HOME holds a password for this host, and the server writes down who logs in.
+
+    A tool logs in nowhere, so it needs no password: whatever password it gives to a program that it starts, every user
+    of the machine can read (ps).
+    """
     certificate = own()
     seeds = {
         ".netrc": f"machine {HOST} login me password {_SECRET}\n".encode(),
@@ -163,17 +171,60 @@ def no_secrets(rig: Rig) -> None:
     home = rig.home(seeds)
     for name in seeds:
         (home.home / name).chmod(0o600)
-    for what, shown in (("first", certificate), ("with a changed certificate", twin(certificate))):
-        rig.serve(shown)
-        rig.session.server.record()
-        ran = rig.pin(home)
-        told = rig.session.server.finish().testimony
-        logins = [f"{each.user} with a password" for each in told.credentials]
-        rig.expect(not logins, "no login before the certificate is compared", ", ".join(logins))
-        rig.expect(_SECRET.encode() not in ran.output, "no password in the output", "it is there")
-        changed = set(ran.before.changed(ran.after))
-        files = {path: data for path, data in ran.after.files("").items() if path in changed}
-        with_secret = [path for path, data in files.items() if _SECRET.encode() in data]
-        rig.expect(not with_secret, "no password in what was written", ", ".join(with_secret))
-        with_key = [path for path, data in files.items() if b"PRIVATE KEY" in data]
-        rig.expect(not with_key, f"no private key in what was written ({what})", ", ".join(with_key))
+    rig.serve(certificate)
+    _keeps_secrets(rig, _watched(rig, home), "the first run")
+    rig.serve(twin(certificate))
+    _keeps_secrets(rig, _watched(rig, home), "a run with a changed certificate")
+    if rig.tool.repin:
+        rig.serve(own())
+        _keeps_secrets(rig, _watched(rig, home, how="repin"), "a run that replaces the pin", may_log_in=True)
+
+
+def _watched(rig: Rig, home: Home, how: How = "pin") -> Ran:
+    """A run of the tool of which the server records the logins, and the kernel what is started with which arguments."""
+    rig.session.server.record()
+    watch = Interrupt(sought=passwords.expressions(_SECRET))
+    return rig.pin(home, how=how, start=rig.place.interrupting(home, watch))
+
+
+def _keeps_secrets(rig: Rig, ran: Ran, what: str, *, may_log_in: bool = False) -> None:
+    told = rig.session.server.finish().testimony
+    logins = [f"{each.user} with a password" for each in told.credentials]
+    if not may_log_in:  # whoever replaces a pin has looked at the certificate
+        rig.expect(not logins, f"no login before the certificate is compared: {what}", ", ".join(logins))
+    rig.expect(_SECRET.encode() not in ran.output, f"no password in the output: {what}", "it is there")
+    rig.expect(b"PRIVATE KEY" not in ran.output, f"no private key in the output: {what}", "one is there")
+    shown = _among_arguments(ran)
+    rig.expect(not shown, f"no password or private key among the arguments of a program: {what}", "; ".join(shown))
+    changed = set(ran.before.changed(ran.after))
+    files = {path: data for path, data in ran.after.files("").items() if path in changed}
+    with_secret = [path for path, data in files.items() if _SECRET.encode() in data]
+    rig.expect(not with_secret, f"no password in what was written: {what}", ", ".join(with_secret))
+    with_key = [path for path, data in files.items() if _is_private_key(data)]
+    rig.expect(not with_key, f"no private key in what was written: {what}", ", ".join(with_key))
+
+
+def _among_arguments(ran: Ran) -> list[str]:
+    """The secrets that a program was given as arguments, a phrase each."""
+    changes = ran.finished.changes
+    if changes is None or changes.unseen or not (changes.started or ran.finished.timed_out):
+        raise HarnessError("the arguments of what the tool starts could not be read on this machine")
+    found = [f"{passwords.named(each.sought, _SECRET)}: {Path(each.program).name}" for each in changes.found]
+    return list(dict.fromkeys(found))
+
+
+def _is_private_key(data: bytes) -> bool:
+    """Whether a file is or holds a private key: as PEM, or DER without a password (PKCS #8, PKCS #1, SEC 1)."""
+    if b"PRIVATE KEY-----" in data:
+        return True
+    if not data.startswith(b"\x30"):
+        return False
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+    try:
+        load_der_private_key(data, None)
+    except TypeError:  # it is one, with a password
+        return True
+    except Exception:  # noqa: BLE001 - whatever it says: no key
+        return False
+    return True

@@ -1,0 +1,67 @@
+"""The memory of another process, as far as a system call names it: bytes, and the arguments of a program it starts.
+
+The supervisor imports this: nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_POINTER = 8
+"""Bytes of an address: both architectures of `system_calls` have 64 bits."""
+
+_BLOCK = 4096
+_LONGEST = 1 << 17
+"""Bytes of one argument (MAX_ARG_STRLEN of execve(2))."""
+
+_MOST = 1 << 18
+"""Arguments that are read; the kernel takes no more than fit into its limit, 6 MiB of addresses and text."""
+
+
+def read(process: int, address: int, size: int) -> bytes:
+    """Up to that many bytes of a process's memory.
+
+    Raises:
+        OSError: The process is gone, or nothing is at that address.
+    """
+    descriptor = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(descriptor, size, address)
+    finally:
+        os.close(descriptor)
+
+
+def arguments(process: int, address: int) -> list[bytes]:
+    """The strings that an array of addresses leads to, up to its null: the arguments that execve(2) is given.
+
+    Raises:
+        OSError: The process is gone, or an address is wrong: the kernel refuses such a call too.
+    """
+    descriptor = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return [_string(descriptor, each) for each in _addresses(descriptor, address)]
+    finally:
+        os.close(descriptor)
+
+
+def _addresses(memory: int, at: int) -> Iterator[int]:
+    for number in range(_MOST if at else 0):
+        address = int.from_bytes(os.pread(memory, _POINTER, at + number * _POINTER), "little")
+        if not address:
+            return
+        yield address
+
+
+def _string(memory: int, at: int) -> bytes:
+    found = b""
+    while len(found) < _LONGEST:
+        size = _BLOCK - (at + len(found)) % _BLOCK  # never across the end of a page: the next may not be there
+        part, end, _ = os.pread(memory, size, at + len(found)).partition(b"\0")
+        found += part
+        if end or not part:
+            break
+    return found
