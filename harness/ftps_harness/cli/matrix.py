@@ -37,6 +37,7 @@ class _Wanted:
     json: str | None
     keep: str | None
     update_baseline: bool
+    verbose: bool
 
 
 @click.command()
@@ -52,6 +53,7 @@ class _Wanted:
 @click.option("--json", metavar="FILE", help="Write all cells as JSON; - is standard output.")
 @click.option("--keep", metavar="DIR", help="Keep all evidence, below DIR/BUILD/SERVER: logs, testimony, wire.")
 @click.option("--update-baseline", is_flag=True, help="Write today's answers into scenarios/baselines/.")
+@click.option("-v", "--verbose", is_flag=True, help="Show also where only the wording of lftp differs.")
 def matrix(names: tuple[str, ...], **options: object) -> int:
     """Run scenarios over lftp builds and FTPS servers, in containers.
 
@@ -110,7 +112,7 @@ class _Call:
         from ftps_harness.sandbox.signals import undisturbed
 
         wanted = self._wanted
-        terminal = Terminal(sys.stderr if wanted.json == "-" else sys.stdout)
+        terminal = Terminal(sys.stderr if wanted.json == "-" else sys.stdout, words=wanted.verbose)
         with Stage(self._scenarios, terminal.say) as stage:
             pairs = self._pairs(stage)
             keepers = self._keepers(pairs)
@@ -131,7 +133,9 @@ class _Call:
         problems += [keeper.problem for keeper in keepers.values() if keeper.problem]
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
-        return max(exit_code(run, () if wanted.update_baseline else drifts), 3 if problems else 0)
+        code = max(exit_code(run, () if wanted.update_baseline else drifts), 3 if problems else 0)
+        terminal.exit(code)
+        return code
 
     def _pairs(self, stage: Stage) -> list[Pair]:
         """Every build that can be made, against every server; server by server, so that its image is warm."""

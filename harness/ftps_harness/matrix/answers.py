@@ -1,22 +1,21 @@
-"""What a build answered to a step, in a line that is the same from run to run; and where such answers differ. Pure."""
+"""What a build answered to a step, in a line that is the same from run to run. Pure."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftps_harness.report.plain import harmless, outcome_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from ftps_harness.matrix.play import PairResult
     from ftps_harness.play.attempt import Attempt
     from ftps_harness.play.runner import ScenarioResult, StepResult
 
 UNEXPECTED = "NOT AS EXPECTED: "
 """Before an answer that the scenario does not expect."""
+
+_WORDS = ": «"
+"""Between a verdict and what lftp printed."""
 
 _VARYING = (
     (re.compile(r" ?\((?:[0-9A-F]{2}:){19}[0-9A-F]{2}\)"), ""),
@@ -26,32 +25,6 @@ _VARYING = (
     (re.compile(r"\s+"), " "),
 )
 """What differs from run to run: fingerprints, the run's secret names, its folders."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One step of one scenario."""
-
-    scenario: str
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A question that was not answered alike.
-
-    Attributes:
-        question: Which.
-        groups: Each answer, and the cells (build, server) that gave it.
-    """
-
-    question: Question
-    groups: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-
-    @property
-    def of_verdict(self) -> bool:
-        """More than lftp's wording differs."""
-        return len({answer.partition(": «")[0] for answer, _ in self.groups}) > 1
 
 
 def answers(step: StepResult) -> tuple[str, ...]:
@@ -72,24 +45,21 @@ def is_other_than_promised(result: ScenarioResult, index: int) -> bool:
     return result.steps[index].status != "pass" or result.steps[index].expect != step.expect
 
 
-def differences(pairs: Iterable[PairResult]) -> Iterator[Difference]:
-    """Every question that was not answered alike by all builds and servers, in the order of the scenarios."""
-    given: dict[Question, dict[str, list[tuple[str, str]]]] = {}
-    for pair in pairs:
-        for result in pair.results:
-            for step in result.steps:
-                groups = given.setdefault(Question(result.scenario.id, step.title), {})
-                groups.setdefault(" | ".join(answers(step)), []).append((pair.build, pair.kind))
-    for question, groups in given.items():
-        if len(groups) > 1:
-            yield Difference(question, tuple((answer, tuple(cells)) for answer, cells in groups.items()))
+def without_words(answer: str) -> str:
+    """The answer without what lftp printed: ``rejected: untrusted``."""
+    return answer.partition(_WORDS)[0]
+
+
+def verdict_of(answer: str) -> str:
+    """The answer's verdict alone: ``rejected``."""
+    return answer.removeprefix(UNEXPECTED).partition(":")[0]
 
 
 def _answer(attempt: Attempt, *, with_words: bool) -> str:
     outcome = attempt.outcome
     words = outcome_words(outcome)
     message = plain(outcome.message) if with_words else ""
-    return f"{words}: «{message}»" if message else words
+    return f"{words}{_WORDS}{message}»" if message else words
 
 
 def plain(message: str) -> str:

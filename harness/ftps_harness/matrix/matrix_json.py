@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ftps_harness.matrix.answers import answers, differences
+from ftps_harness.matrix.answers import answers
+from ftps_harness.matrix.differences import differences
 from ftps_harness.report import json_report
 from ftps_harness.report.tally import STATUSES
 
@@ -29,21 +30,26 @@ def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
         "servers": list(dict.fromkeys(pair.kind for pair in run.pairs)),
         "left_out": dict(run.left_out),
         "cells": [cell for pair in run.pairs for cell in _cells(pair)],
-        "differences": [
-            {
-                "id": each.question.scenario,
-                "step": each.question.step,
-                "of": "verdict" if each.of_verdict else "words",
-                "answers": {answer: [list(cell) for cell in cells] for answer, cells in each.groups},
-            }
-            for each in differences(run.pairs)
-        ],
+        "differences": differences_json(run),
         "drift": [_drift(each) for each in drifts],
         "summary": {status: sum(pair.counts[status] for pair in run.pairs) for status in STATUSES},
         "seconds": round(run.seconds, 3),
         **extra,
     }
     return json.dumps(data, indent=2) + "\n"
+
+
+def differences_json(run: MatrixRun) -> list[Json]:
+    """What was not answered alike; `of` is ``words`` where only lftp's wording differs."""
+    return [
+        {
+            "id": each.question.scenario,
+            "step": each.question.step,
+            "of": "verdict" if each.of_verdict else "words",
+            "answers": {group.text: [list(cell) for cell in group.cells] for group in each.groups},
+        }
+        for each in differences(run.pairs)
+    ]
 
 
 def _cells(pair: PairResult) -> list[Json]:

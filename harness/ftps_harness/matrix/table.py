@@ -1,4 +1,4 @@
-"""What a person sees of the matrix: a line for each pair as it ends, the table of cells, what differs, what drifted.
+"""What a person sees of the matrix: a line for each pair as it ends, the table of cells, what drifted.
 
 Plain lines of at most 80 columns wherever no terminal is; the same from run to run but for seconds. Pure.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ftps_harness.matrix.answers import differences, is_other_than_promised
+from ftps_harness.matrix.answers import is_other_than_promised
 from ftps_harness.matrix.builds import BUILDS, KINDS
 from ftps_harness.report.plain import harmless, plural, whys, wrapped
 from ftps_harness.report.tally import totals
@@ -16,13 +16,19 @@ from ftps_harness.report.tally import totals
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ftps_harness.matrix.answers import Difference
     from ftps_harness.matrix.baseline import Drift
+    from ftps_harness.matrix.differences import Cell
     from ftps_harness.matrix.play import MatrixRun, PairResult
     from ftps_harness.play.runner import ScenarioResult
 
-Cell = tuple[str, str]
-"""A build and a server."""
+EXIT_CODES = {
+    0: "every answer is as its scenario expects and its baseline says",
+    1: "a step is not as its scenario expects, or an answer is not its baseline's",
+    2: "wrong usage or a bad file",
+    3: "something could not be judged or written",
+    130: "interrupted",
+}
+"""docs/reference.md, "Exit codes"."""
 
 _WORDS = {"pass": "ok", "fail": "FAIL", "error": "ERROR", "skip": "skip"}
 
@@ -78,7 +84,7 @@ def skipped(run: MatrixRun, width: int) -> Iterator[str]:
     for why, scenarios in reasons.items():
         yield from wrapped(harmless(why), width)
         for scenario, where in scenarios.items():
-            yield from _hanging(f"{harmless(scenario)}: {_everywhere(where, among)}", width)
+            yield from hanging(f"{harmless(scenario)}: {everywhere(where, among)}", width)
 
 
 def failures(run: MatrixRun, width: int) -> Iterator[str]:
@@ -88,7 +94,7 @@ def failures(run: MatrixRun, width: int) -> Iterator[str]:
             if result.status in {"fail", "error"}:
                 yield f"{_WORDS[result.status]} {pair.build} × {pair.kind}  {harmless(result.scenario.id)}"
                 for line in _whys(result):
-                    yield from _hanging(line, width)
+                    yield from hanging(line, width)
 
 
 def promises(run: MatrixRun, width: int) -> Iterator[str]:
@@ -105,18 +111,7 @@ def promises(run: MatrixRun, width: int) -> Iterator[str]:
                     found.setdefault(key, []).append((pair.build, pair.kind))
     for (claim, scenario, title), where in found.items():
         yield from wrapped(harmless(f"{claim} ({scenario}): {title}"), width)
-        yield from _hanging(_everywhere(where, answered[scenario]), width)
-
-
-def difference_lines(run: MatrixRun, width: int) -> Iterator[str]:
-    """Every step that was not answered alike: first where the verdict differs, then where only lftp's words do."""
-    found = list(differences(run.pairs))
-    for title, of_verdict in (("in the verdict", True), ("in lftp's words only", False)):
-        some = [difference for difference in found if difference.of_verdict is of_verdict]
-        if some:
-            yield f"{title}: {plural(len(some), 'step')}"
-        for difference in some:
-            yield from _difference(difference, width)
+        yield from hanging(everywhere(where, answered[scenario]), width)
 
 
 def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
@@ -130,9 +125,15 @@ def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
         grouped.setdefault(key, []).append(f"{each.build} × {each.kind}")
     for (direction, scenario, step, was, now, why), where in grouped.items():
         yield from wrapped(harmless(f"{direction}: {scenario}, {step}"), width)
-        yield from _hanging(", ".join(where), width)
-        yield from _hanging(f"was: {_listed(was)}", width)
-        yield from _hanging(f"now: {_listed(now) or why or 'not carried out'}", width)
+        yield from hanging(", ".join(where), width)
+        yield from hanging(f"was: {_listed(was)}", width)
+        yield from hanging(f"now: {_listed(now) or why or 'not carried out'}", width)
+
+
+def exit_lines(code: int, width: int) -> Iterator[str]:
+    """What the exit code says, and what the others would."""
+    others = "; ".join(f"{number}: {meaning}" for number, meaning in EXIT_CODES.items() if number != code)
+    yield from wrapped(f"exit code {code}: {EXIT_CODES[code]} ({others})", width)
 
 
 def summary(run: MatrixRun, drifts: Sequence[Drift]) -> str:
@@ -142,14 +143,7 @@ def summary(run: MatrixRun, drifts: Sequence[Drift]) -> str:
     return f"{told} over {plural(len(run.pairs), 'pair')}{left_out}, {len(drifts)} drifted, in {run.seconds:.1f} s"
 
 
-def _difference(difference: Difference, width: int) -> Iterator[str]:
-    yield from wrapped(harmless(f"{difference.question.scenario}, {difference.question.step}"), width)
-    among = [cell for _, cells in difference.groups for cell in cells]
-    for answer, where in difference.groups:
-        yield from _hanging(f"{_everywhere(where, among)}: {harmless(answer)}", width)
-
-
-def _everywhere(where: Sequence[Cell], among: Sequence[Cell]) -> str:
+def everywhere(where: Sequence[Cell], among: Sequence[Cell]) -> str:
     """Cells in as few words as possible: whole rows and columns, of those that are spoken of, by their name."""
     left = set(where)
     if left == set(among):
@@ -164,6 +158,13 @@ def _everywhere(where: Sequence[Cell], among: Sequence[Cell]) -> str:
     return ", ".join([*told, *(" × ".join(cell) for cell in where if cell in left)])
 
 
+def hanging(text: str, width: int) -> Iterator[str]:
+    """The text below a heading, its further lines further in."""
+    first, *more = wrapped(text, width - 6) or [""]
+    yield f"    {first}"
+    yield from (f"      {line}" for line in more)
+
+
 def _witnesses(pair: PairResult) -> Iterable[str]:
     for result in pair.results:
         for step in result.steps:
@@ -176,12 +177,6 @@ def _whys(result: ScenarioResult) -> Iterator[str]:
     for number, step in enumerate(result.steps, 1):
         for sentence in whys(step):
             yield f"step {number} ({harmless(step.title)}): {sentence}"
-
-
-def _hanging(text: str, width: int) -> Iterator[str]:
-    first, *more = wrapped(text, width - 6) or [""]
-    yield f"    {first}"
-    yield from (f"      {line}" for line in more)
 
 
 def _listed(value: object) -> str:

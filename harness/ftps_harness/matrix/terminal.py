@@ -9,13 +9,15 @@ from typing import IO, TYPE_CHECKING
 from rich.text import Text
 
 from ftps_harness.matrix import table
+from ftps_harness.matrix.difference_report import Line, difference_lines
+from ftps_harness.matrix.differences import differences
 from ftps_harness.matrix.play import exit_code
 from ftps_harness.report.console import console_for
 from ftps_harness.report.plain import plural
 from ftps_harness.report.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ftps_harness.matrix.baseline import Drift
     from ftps_harness.matrix.play import MatrixRun, Pair, PairResult
@@ -27,12 +29,14 @@ class Terminal:
 
     Args:
         stream: Standard output, or standard error when that is taken (``--json -``).
+        words: Show what lftp printed where nothing else differs.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], *, words: bool = False) -> None:
         self._console = console_for(stream)
         self._live = stream.isatty() and not self._console.is_dumb_terminal
         self._width = min(self._console.width, 110) - 3
+        self._words = words
         self._lock = threading.Lock()
         self._bar: Progress | None = None
         self._total = self._cells = 0
@@ -85,14 +89,13 @@ class Terminal:
     def report(self, run: MatrixRun, drifts: Sequence[Drift]) -> None:
         """Everything, when all pairs have ended."""
         width = self._width
-        sections = (
+        # What differs comes first, for whom the output is piped to; why the exit code is what it is comes last, where
+        # a terminal stops.
+        sections: tuple[tuple[str, Iterable[str | Line]], ...] = (
+            ("answered differently", difference_lines(tuple(differences(run.pairs)), width, words=self._words)),
+            ("claims that Debian 12's lftp 4.9.2 answers otherwise (docs/claims.md)", table.promises(run, width)),
             ("builds and servers", table.builds(run)),
             ("skipped", table.skipped(run, width)),
-            (
-                "claims that Debian 12's lftp 4.9.2 answers otherwise (docs/claims.md)",
-                table.promises(run, width),
-            ),
-            ("answered differently", table.difference_lines(run, width)),
             ("failed", table.failures(run, width)),
             ("drift: other than scenarios/baselines/ says", table.drift_lines(drifts, width)),
             ("cells", table.cells(run, width)),
@@ -102,9 +105,15 @@ class Terminal:
                 if number == 0:
                     self.say("")
                     self.say(title, "bold")
-                self.say(f"  {line}")
+                text, style = line if isinstance(line, Line) else (line, "")
+                self.say(f"  {text}", style)
         self.say("")
         if run.interrupted:
             played = sum(len(pair.results) for pair in run.pairs)
             self.say(f"interrupted: {played} of {plural(self._cells, 'cell')} played", "bold yellow")
         self.say(table.summary(run, drifts), "bold green" if exit_code(run, drifts) == 0 else "bold red")
+
+    def exit(self, code: int) -> None:
+        """The last words: what the exit code means."""
+        for line in table.exit_lines(code, self._width):
+            self.say(line)

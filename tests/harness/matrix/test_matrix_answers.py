@@ -1,8 +1,7 @@
-"""What a cell came to in a line, where cells differ, and what is not as the baselines say."""
+"""What a cell came to in a line, and what is not as the baselines say."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ import pytest
 
 from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.matrix import baseline, table
-from ftps_harness.matrix.answers import UNEXPECTED, answers, differences, plain
+from ftps_harness.matrix.answers import UNEXPECTED, answers, plain
 from ftps_harness.matrix.baseline import Baseline
 from ftps_harness.matrix.builds import BUILDS, KINDS, chosen
 from ftps_harness.matrix.play import MatrixRun, PairResult
@@ -83,32 +82,6 @@ class TestAnswers:
 
     def test_sometimes_means_the_verdict_alone(self) -> None:
         assert answers(step("s", REFUSED, how_often="sometimes")) == ("rejected: untrusted",)
-
-
-class TestDifferences:
-    def test_none_where_all_agree(self) -> None:
-        assert list(differences([pair(result(step("s", ACCEPTED)), build=build) for build in ("sid", "trixie")])) == []
-
-    def test_of_verdict_and_of_words(self) -> None:
-        other = dataclasses.replace(REFUSED, message="Fatal error: Certificate verification: self-signed certificate")
-        pairs = [
-            pair(result(step("words", REFUSED), step("verdict", REFUSED))),
-            pair(result(step("words", other), step("verdict", LEAK)), build="openssl"),
-        ]
-        found = list(differences(pairs))
-        assert [(each.question.step, each.of_verdict) for each in found] == [("words", False), ("verdict", True)]
-        lines = "\n".join(table.difference_lines(run(*pairs), 79))
-        assert "bullseye: rejected: untrusted: «Certificate verification: Not trusted»" in lines
-        assert "openssl: exposed: password to wire" in lines
-
-    def test_a_server_of_its_own_opinion_is_named_once(self) -> None:
-        pairs = [
-            pair(result(step("s", LEAK if kind == "vsftpd" else ACCEPTED)), build=build, kind=kind)
-            for build in ("sid", "trixie")
-            for kind in ("lab", "vsftpd", "proftpd")
-        ]
-        lines = list(table.difference_lines(run(*pairs), 79))
-        assert lines[1:] == ["a/x, s", "    lab, proftpd: accepted", "    vsftpd: exposed: password to wire"]
 
 
 def known(**given: list[str]) -> Baseline:
@@ -252,6 +225,15 @@ class TestTable:
     def test_the_witnesses_of_each_server_are_told(self) -> None:
         lines = list(table.builds(run(pair(result(step("s", ACCEPTED)), kind="vsftpd"))))
         assert lines == ["vsftpd (vsftpd): witnesses client, log + relay, wire"]
+
+
+class TestExitCode:
+    @pytest.mark.parametrize("code", [0, 1, 2, 3, 130])
+    def test_the_last_sentence_says_what_it_means_and_what_the_others_would(self, code: int) -> None:
+        lines = list(table.exit_lines(code, 79))
+        assert " ".join(lines).startswith(f"exit code {code}: {table.EXIT_CODES[code]} (")
+        assert [str(other) in " ".join(lines) for other in table.EXIT_CODES] == [True] * 5
+        assert all(len(line) <= 79 for line in lines)
 
 
 class TestChoosing:

@@ -176,6 +176,7 @@ class TestWithContainers:
         assert b"234 " in (kept / "untrusted-by-default/1/wire/01-control-to-client.bin").read_bytes()
         assert (kept / "rotation-looks-like-tampering" / "1-impostor-refused" / "testimony.json").exists()
         assert "2 passed, 0 failed, 0 errors, 0 skipped over 1 pair, 0 drifted" in out
+        assert "exit code 0: every answer is as its scenario expects and its baseline says" in out
         assert all(len(line) <= 80 for line in out.splitlines())
 
     def test_a_new_answer_is_drift_and_1(
@@ -315,6 +316,7 @@ def test_a_build_that_fails_is_a_sentence_and_an_optional_one_is_left_out(
 @pytest.mark.parametrize(("named", "problems"), [(("openssl",), 1), ((), 0), (("sid",), 0)])
 def test_what_was_asked_for_by_name_and_cannot_be_had_is_a_problem(named: tuple[str, ...], problems: int) -> None:
     """Unasked, it is left out with a sentence."""
-    wanted = _Wanted((), named, (), 1, 30.0, no_controls=False, json=None, keep=None, update_baseline=False)
+    switches = {"no_controls": False, "update_baseline": False, "verbose": False}
+    wanted = _Wanted((), named, (), 1, 30.0, json=None, keep=None, **switches)
     run = MatrixRun((), interrupted=False, seconds=1.0, left_out=(("openssl", "no source"),))
     assert len(list(_Call(["document/untrusted-by-default"], wanted)._not_played(run))) == problems
