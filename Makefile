@@ -57,7 +57,7 @@ lock:
 	$(COMPILE) --constraint requirements.lock --extra pages pyproject.toml -o requirements-pages.lock
 	$(COMPILE) --constraint requirements.lock pyproject.toml -o lab/images/lab/requirements.lock
 	head -n 1 lab/images/lab/build.lock >lab/images/lab/build.lock.new
-	echo setuptools | $(COMPILE) - >>lab/images/lab/build.lock.new
+	printf "%s\n" setuptools hatchling | $(COMPILE) --constraint requirements.lock - >>lab/images/lab/build.lock.new
 	mv lab/images/lab/build.lock.new lab/images/lab/build.lock
 
 # With bytecode everything starts a third faster, the sandboxes too, which cannot write it; nor can Python everywhere

@@ -157,6 +157,8 @@ def test_what_is_installed_comes_from_the_locks(runner: Runner) -> None:
     folder = ROOT / "lab/images/lab"
     assert locks == [(f"{folder}/build.lock", True), (f"{folder}/requirements.lock", True), (str(ROOT), False)]
     assert all(Path(path).exists() for path, _ in locks)
+    isolated = ["--no-build-isolation" not in each for each in installs]
+    assert isolated == [True, False, False], "what is built is built by the lock, which itself holds wheels alone"
 
 
 @pytest.mark.lftp
