@@ -43,8 +43,8 @@ class _Wanted:
 @click.command("pin-check", cls=shared.WithCommand)
 @click.option("--repin", metavar="COMMAND", help="How the tool replaces a pin, placeholders and all, in one string.")
 @click.option("--with-fingerprint", metavar="COMMAND", help="How it pins only the certificate with SHA-256 {sha256}.")
-@click.option("--only", multiple=True, metavar="ID", help="Try only this requirement; repeat it for more.")
-@click.option("--list", "list_", is_flag=True, help="Print the contract and exit.")
+@click.option("--only", multiple=True, metavar="ID", help="Try (or --list) only this requirement; repeat it for more.")
+@click.option("--list", "list_", is_flag=True, help="Print the contract, or what --only names of it, and exit.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for a should that does not hold, too.")
 @click.option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
 @click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
@@ -72,19 +72,36 @@ def pin_check(**options: object) -> int:
     """
     wanted = _Wanted(**options)  # type: ignore[arg-type]  # click names and types them as above
     if wanted.list_:
-        return _list()
+        return _list(_chosen(wanted.only))
     command = shared.behind(click.get_current_context())
     if not command:
         raise click.UsageError("give the tool's command: ftps-lab pin-check -- ./pin.sh {host} {port}")
     return _Call(command, wanted).run()
 
 
-def _list() -> int:
-    from ftps_harness.pinning.contract import REQUIREMENTS
+def _list(requirements: Sequence[Requirement]) -> int:
     from ftps_harness.pinning.reports.terminal import Terminal
 
-    Terminal(sys.stdout).listed(REQUIREMENTS)
+    Terminal(sys.stdout).listed(requirements)
     return 0
+
+
+def _chosen(only: Sequence[str]) -> list[Requirement]:
+    """The requirements that `--only` names, in the order of the contract; all without it.
+
+    Raises:
+        UsageError: There is no such one.
+    """
+    from ftps_harness.errors import UsageError
+    from ftps_harness.pinning.contract import REQUIREMENTS
+    from ftps_harness.scenario.problems import did_you_mean
+
+    known = [each.id for each in REQUIREMENTS]
+    for name in only:
+        if name not in known:
+            near = did_you_mean(name, known) or " `ftps-lab pin-check --list` prints them all."
+            raise UsageError(f"--only {name}: there is no such requirement.{near}")
+    return [each for each in REQUIREMENTS if not only or each.id in only]
 
 
 def _kept(name: str | None) -> Path | None:
@@ -122,18 +139,7 @@ class _Call:
         repin = wanted.repin if wanted.repin is not None else self._config.repin
         fingerprint = wanted.with_fingerprint if wanted.with_fingerprint is not None else self._config.with_fingerprint
         self._tool = commands.load(command, repin, fingerprint, Path.cwd())
-        self._requirements = self._chosen()
-
-    def _chosen(self) -> list[Requirement]:
-        from ftps_harness.errors import UsageError
-        from ftps_harness.pinning.contract import REQUIREMENTS
-        from ftps_harness.scenario.problems import did_you_mean
-
-        known = [each.id for each in REQUIREMENTS]
-        for name in self._wanted.only:
-            if name not in known:
-                raise UsageError(f"--only {name}: there is no such requirement.{did_you_mean(name, known)}")
-        return [each for each in REQUIREMENTS if not self._wanted.only or each.id in self._wanted.only]
+        self._requirements = _chosen(wanted.only)
 
     def run(self) -> int:
         """Try everything, report it, and say what it came to."""
@@ -177,7 +183,8 @@ class _Call:
                 keep=self._keep,
             )
             if failures := undisturbed(checker.begin):
-                return Report(self._command, tuple(checker.untried(each, failures) for each in self._requirements))
+                untried = tuple(checker.untried(each, failures) for each in self._requirements)
+                return Report(self._command, untried, notes=self._tool.notes)
             bar = stack.enter_context(terminal.progress(len(self._requirements)))
             played = play_all(
                 self._requirements,
@@ -186,7 +193,7 @@ class _Call:
                 jobs=jobs,
                 cost=lambda each: each.cost,
             )
-        report = Report(self._command, ordered(played.results, self._requirements))
+        report = Report(self._command, ordered(played.results, self._requirements), notes=self._tool.notes)
         if played.interrupted:
             self._write(report)  # what has ended
             raise KeyboardInterrupt

@@ -62,12 +62,14 @@ class Report:
         command: The tool's command line, placeholders and all.
         results: In the order of the contract.
         problem: Why this harness cannot be trusted on this machine (`planted`); empty if it can.
+        notes: What the tool's commands lack, a sentence each (`PinningTool.notes`).
     """
 
     command: tuple[str, ...]
     results: tuple[Result, ...]
     problem: str = ""
     contract: str = CONTRACT
+    notes: tuple[str, ...] = ()
 
     def count(self, level: Level, status: Status) -> int:
         """How many requirements of a level came to a status."""

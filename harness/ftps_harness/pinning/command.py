@@ -22,6 +22,9 @@ _PLACEHOLDER: Final = re.compile(rf"(?<!\$){{({'|'.join(PLACEHOLDERS)})}}")
 How = Literal["pin", "repin", "fingerprint"]
 """Which of a tool's commands: to pin, to replace a pin, to pin only a certificate with a given fingerprint."""
 
+OPTIONS: Final[Mapping[How, str]] = {"pin": "the command", "repin": "--repin", "fingerprint": "--with-fingerprint"}
+"""Where each command comes from, as sentences say it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PinningTool:
@@ -42,6 +45,21 @@ class PinningTool:
         """The programs and files that the commands name: what a sandbox must show."""
         words = (word for command in (self.pin, self.repin, self.fingerprint) for word in command)
         return tuple(dict.fromkeys(path for word in words if (path := Path(word)).is_absolute() and path.is_file()))
+
+    def lacks(self, how: How, placeholder: str) -> bool:
+        """Whether one of its commands has no such placeholder: then the tool does what it always does."""
+        command: tuple[str, ...] = getattr(self, how)
+        return f"{{{placeholder}}}" not in " ".join(command)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its commands lack, a sentence each: some requirements cannot be tried without."""
+        return tuple(
+            f"{option} names no {{{name}}}, so the tool is never told {what}: write {{{name}}} where it takes it"
+            for how, option in OPTIONS.items()
+            for name, what in (("host", "which host is meant"), ("port", "any port but its own"))
+            if getattr(self, how) and self.lacks(how, name)
+        )
 
     def words(self, how: How, values: Mapping[str, str]) -> tuple[str, ...]:
         """A command with its placeholders replaced; empty if the tool has no such command."""

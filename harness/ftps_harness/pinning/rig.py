@@ -16,6 +16,7 @@ from ftps_harness.client.lftp.settings import read_back
 from ftps_harness.errors import HarnessError
 from ftps_harness.pinning import snapshot
 from ftps_harness.pinning.certificates import HOST, OTHER, SIMILAR
+from ftps_harness.pinning.command import OPTIONS
 from ftps_harness.play.attempt import Request
 from ftps_harness.play.session import Session
 from ftps_harness.report.plain import harmless
@@ -41,6 +42,9 @@ CRON: Final = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "user"}
 """The environment that cron gives (crontab(5)), beside HOME."""
 
 EVERYTHING: Final = ("list", "get", "put")
+
+_OWN_PORT: Final = "21"
+"""Where a tool goes that is told no port (IANA's registry: ftp)."""
 
 _SHOWN: Final = 4000
 """Characters of a tool's output that are kept for a report."""
@@ -126,6 +130,7 @@ class Log:
     Attributes:
         expectations: How many there were: a check without any proves nothing.
         told: How much of `done` an earlier failure has told.
+        unreached: It is noted that the tool cannot be sent to a server.
     """
 
     done: list[str] = field(default_factory=list)
@@ -133,6 +138,7 @@ class Log:
     expectations: int = 0
     told: int = 0
     last: Ran | None = None
+    unreached: bool = False
 
 
 class Rig:
@@ -260,8 +266,8 @@ class Rig:
         }
         words = self.tool.words(how, values)
         if not words:
-            option = {"repin": "--repin", "fingerprint": "--with-fingerprint"}[how]
-            raise NotClaimed(f"give {option} COMMAND to have it tried")
+            raise NotClaimed(f"give {OPTIONS[how]} COMMAND to have it tried")
+        self._require_reach(how, host, values["port"])
         starter = start or self.place.starter(home)
         before = self.snapshot(home)
         finished = starter(
@@ -274,6 +280,26 @@ class Rig:
         ran = Ran(words, finished, before, self.snapshot(home))
         self.did_last(ran)
         return ran
+
+    def _require_reach(self, how: How, host: str, port: str) -> None:
+        """The tool goes to its own port, whatever server is meant, if its command names no ``{port}``.
+
+        Raises:
+            Hopeless: It would meet another server than the check means; noted once.
+        """
+        lacking = ["host"] if host != HOST and self.tool.lacks(how, "host") else []
+        lacking += ["port"] if port != _OWN_PORT and self.tool.lacks(how, "port") else []
+        if not lacking:
+            return
+        names = " and ".join(f"{{{each}}}" for each in lacking)
+        if not self.log.unreached:
+            self.log.unreached = True
+            self.expect(
+                False,
+                f"the tool can be sent to {host}, port {port}",
+                f"{OPTIONS[how]} names no {names}; write it where the tool takes it",
+            )
+        raise Hopeless
 
     def pinned(self, certificate: Certificate, files: Mapping[str, bytes] | None = None) -> Home:
         """A HOME in which the tool has pinned a certificate that the server shows.

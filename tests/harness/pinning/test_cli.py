@@ -69,6 +69,45 @@ def test_mistakes_are_sentences(arguments: list[str], said: str, capsys: pytest.
     assert said in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_command_without_a_port_is_named_as_the_reason(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sent to another port, the tool would pin the server on port 21, and pass for what it never met."""
+    only = ("--only", "connects", "--only", "any-port", "--only", "bounded-time", "--only", "failure-writes-nothing")
+    assert call(["pin-check", *only, "--json", "r.json", "--", str(TOOLS / "right.sh"), "{host}"]) == 1
+    out = capsys.readouterr().out
+    assert "\nNote: the command names no {port}, so the tool is never told any port" in out
+    data = json.loads((here / "r.json").read_text())
+    assert data["notes"] == [
+        "the command names no {port}, so the tool is never told any port but its own: write {port} where it takes it"
+    ]
+    found = {each["id"]: (each["status"], len(each.get("failures", []))) for each in data["requirements"]}
+    assert found == {
+        "connects": ("pass", 0),
+        "any-port": ("fail", 1),
+        "bounded-time": ("fail", 1),
+        "failure-writes-nothing": ("fail", 1),
+    }
+    assert {each["failures"][0]["seen"] for each in data["requirements"][1:]} == {
+        "the command names no {port}; write it where the tool takes it"
+    }
+
+
+def test_a_part_of_the_contract_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["pin-check", "--list", "--only", "ipv6", "--only", "connects"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == ["connects  (must)", "ipv6  (should)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("conects", 'Did you mean "connects"?'), ("zzz", "`ftps-lab pin-check --list` prints them all.")],
+)
+def test_an_unknown_requirement_is_told_when_listing_too(
+    name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["pin-check", "--list", "--only", name]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_contract_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["pin-check", "--list"]) == 0
     assert "fingerprint-expected  (must, if claimed)" in capsys.readouterr().out

@@ -41,6 +41,15 @@ def test_a_value_is_never_replaced_again(folder: Path) -> None:
     assert tool.words("pin", {**VALUES, "host": "{port}"})[1] == "{port}"
 
 
+def test_a_command_without_a_placeholder_is_told_in_a_sentence(folder: Path) -> None:
+    tool = load(["./pin.sh", "{host}"], "./pin.sh --replace {port}", None, folder)
+    assert tool.notes == (
+        "the command names no {port}, so the tool is never told any port but its own: write {port} where it takes it",
+        "--repin names no {host}, so the tool is never told which host is meant: write {host} where it takes it",
+    )
+    assert load(["./pin.sh", "{host}:{port}"], None, None, folder).notes == ()
+
+
 @pytest.mark.parametrize(
     ("command", "repin", "fingerprint", "said"),
     [

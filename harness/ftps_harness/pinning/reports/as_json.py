@@ -25,6 +25,7 @@ def document(report: Report) -> dict[str, Any]:
         "kind": "pin-check",
         "contract": report.contract,
         "command": list(report.command),
+        **({"notes": list(report.notes)} if report.notes else {}),
         "requirements": [_requirement(each) for each in report.results],
         "summary": {level: {status: report.count(level, status) for status in ("pass", "fail")} for level in LEVELS},
     }

@@ -35,6 +35,8 @@ class Terminal(Printer):
         answer, style = _answer(report)
         self._wrapped(answer, "", style)
         self._wrapped(f"{' '.join(report.command)}; contract {report.contract}", "")
+        for note in report.notes:
+            self._wrapped(f"Note: {note}.", "", _STYLES["not-claimed"])
         if report.untried:
             self._untried(report.results[0])
             return
