@@ -86,6 +86,8 @@ timeout = click.option(
     help=f"Seconds for each lftp (default: {TIMEOUT:g}).",
 )
 
+html = click.option("--html", metavar="FILE", help="Write one page that a browser opens, offline.")
+
 no_controls = click.option(
     "--no-controls", is_flag=True, help="Skip the control runs (faster; verdicts are unconfirmed)."
 )

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from ftps_harness.report.terminal import Terminal
     from ftps_harness.scenario import Scenario
 
-
-def _later(_ctx: click.Context, parameter: click.Parameter, value: object) -> None:
-    if value is not None:
-        raise click.UsageError(f"--{parameter.name} comes with a later version of ftps-lab")
+_REPORTS = ("json", "junit", "html")
+"""Options that name files, which are written at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +41,7 @@ class _Wanted:
     no_controls: bool
     json: str | None
     junit: str | None
+    html: str | None
     keep: str | None
     place: str = "auto"
     short: bool = False
@@ -50,7 +49,12 @@ class _Wanted:
     @property
     def reports(self) -> tuple[str, ...]:
         """The options whose files are written at the end."""
-        return tuple(f"--{name}" for name in ("json", "junit") if getattr(self, name) is not None)
+        return tuple(f"--{name}" for name in _REPORTS if getattr(self, name) is not None)
+
+    @property
+    def to_stdout(self) -> bool:
+        """A report takes standard output."""
+        return any(getattr(self, name) == "-" for name in _REPORTS)
 
     @property
     def again(self) -> tuple[str, ...]:
@@ -72,6 +76,7 @@ class _Wanted:
 @shared.no_controls
 @click.option("--json", metavar="FILE", help="Write all results as JSON; - is standard output.")
 @click.option("--junit", metavar="FILE", help="Write all results as JUnit XML.")
+@shared.html
 @click.option("--keep", metavar="DIR", help="Keep all evidence: logs, testimony, bytes on the wire.")
 @click.option(
     "--place",
@@ -82,7 +87,6 @@ class _Wanted:
     help="Where servers and lftp live: sealed (default where the kernel allows it) or loopback.",
 )
 @click.option("--short", is_flag=True, help="Print only what failed, a line each, and the tally.")
-@click.option("--html", metavar="FILE", hidden=True, expose_value=False, callback=_later)
 def run(names: tuple[str, ...], **options: object) -> int:
     """Run scenarios: the whole catalogue, or what is named.
 
@@ -100,7 +104,7 @@ class _Call:
         from ftps_harness.scenario import selection  # everything heavy waits until it is needed
 
         self._wanted = wanted
-        check_targets({"--json": wanted.json, "--junit": wanted.junit})
+        check_targets({f"--{name}": getattr(wanted, name) for name in _REPORTS})
         chosen = selection.choose(names)
         self._again = {each.id: each.again for each in chosen}
         self._scenarios = selection.load_all(chosen, wanted.tags)
@@ -125,7 +129,7 @@ class _Call:
         from ftps_harness.sandbox.signals import undisturbed
 
         keepers = self._keepers(clients)
-        terminal = Terminal(sys.stderr if self._wanted.json == "-" else sys.stdout, short=self._wanted.short)
+        terminal = Terminal(sys.stderr if self._wanted.to_stdout else sys.stdout, short=self._wanted.short)
         runs: list[BuildRun] = []
         try:
             for client, keeper in zip(clients, keepers, strict=True):
@@ -258,6 +262,10 @@ class _Call:
             problems += problems_of_writing(self._wanted.json, text)
         if self._wanted.junit is not None:
             problems += problems_of_writing(self._wanted.junit, junit.text(runs))
+        if self._wanted.html is not None:
+            from ftps_harness.report.html import run as html  # jinja2 takes 50 ms to import
+
+            problems += problems_of_writing(self._wanted.html, html.text(runs))
         return problems
 
 

@@ -52,9 +52,14 @@ def what_failed(result: ScenarioResult) -> Iterator[str]:
         yield f"{name}: {lines_of(result.why)[0]}"
 
 
+def what_happened(step: StepResult) -> str:
+    """What a step came to, in a few words; of a repeated one how often each verdict came."""
+    return counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
+
+
 def _happened(step: StepResult) -> str:
     """What happened in place of what was expected, in a few words; a reason where these are the same."""
-    actual = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
+    actual = what_happened(step)
     if step.judgement.status == "pass" and step.control is not None:
         return f"{actual}, but {step.control.kind}: {outcome_words(step.control.attempt.outcome)}"
     expected = expectation_words(step.expect)
@@ -68,8 +73,7 @@ def step_sections(step: StepResult) -> Iterator[Section]:
     for sentence in whys(step):
         yield Section(sentence)
     yield Section(f"expected: {expectation_words(step.expect)}")
-    actual = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
-    yield Section(f"happened: {actual}")
+    yield Section(f"happened: {what_happened(step)}")
     if step.judgement.status != "pass" or step.control is None:
         yield from attempt_sections(step.shown)
         return
@@ -80,19 +84,34 @@ def step_sections(step: StepResult) -> Iterator[Section]:
 
 def attempt_sections(attempt: Attempt) -> Iterator[Section]:
     """What client, server and wire say of one run of lftp."""
-    run = attempt.run
     if attempt.outcome.contradictions:
         yield Section("the witnesses contradict each other", tuple(map(harmless, attempt.outcome.contradictions)))
-    yield Section("lftp's command", lines_of(shlex.join(run.argv)))
+    yield from given_to_lftp(attempt)
+    yield from said_by_lftp(attempt)
+    yield from witness_sections(attempt)
+
+
+def given_to_lftp(attempt: Attempt) -> Iterator[Section]:
+    """Its command line, its rc, and what else it may read by itself."""
+    yield Section("lftp's command", lines_of(shlex.join(attempt.run.argv)))
     yield Section("rc", lines_of(attempt.rc) or ("(nothing)",))
     for name, content in attempt.start_up.items():
         yield Section(f"{name}, which lftp reads too", lines_of(content) or ("(nothing)",))
+
+
+def said_by_lftp(attempt: Attempt) -> Iterator[Section]:
+    """How it ended, and all that it printed."""
+    run = attempt.run
     yield Section(f"lftp ended {_ending(attempt)} after {run.seconds:.2f} s")
     yield Section("stdout", _last(lines_of(run.stdout), _OUTPUT_LINES) or ("(empty)",))
     yield Section("stderr", _last(lines_of(run.stderr), _OUTPUT_LINES) or ("(empty)",))
     if attempt.client.log_notes:
         yield Section("lftp complains in its debug log alone", tuple(map(harmless, attempt.client.log_notes)))
     yield Section(f"lftp's debug log, the last {_LOG_LINES} lines", _last(lines_of(run.log), _LOG_LINES) or ("(none)",))
+
+
+def witness_sections(attempt: Attempt) -> Iterator[Section]:
+    """What server and wire saw."""
     yield server_section(attempt.testimony)
     if attempt.testimony.behind is not None:
         yield server_section(attempt.testimony.behind, "the account of the genuine server behind the attacker")

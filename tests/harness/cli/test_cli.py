@@ -50,10 +50,6 @@ class TestHelp:
         assert code == 0
         assert all(len(line) <= 80 for line in out.splitlines())
 
-    def test_what_comes_later_is_not_shown_as_if_it_worked(self, capsys: pytest.CaptureFixture[str]) -> None:
-        shown = call(capsys, "--help")[1] + call(capsys, "run", "--help")[1]
-        assert "--html" not in shown
-
     def test_the_version_is_told(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = call(capsys, "--version")
         assert code == 0
@@ -65,7 +61,6 @@ class TestUsage:
         ("arguments", "said"),
         [
             (["rnu"], "there is no command 'rnu'. Did you mean \"run\"?"),
-            (["run", "--html", "x"], "--html comes with a later version"),
             (["run", "nothing"], '"nothing" is no scenario, area, file or folder'),
             (["run", "frist"], 'Did you mean "first"?'),
             (["run", "-j", "0"], "0 is not in the range"),
@@ -77,6 +72,8 @@ class TestUsage:
             (["run", "--json", "no/folder"], "--json no/folder: there is no folder"),
             (["run", "--junit", "."], "--junit .: this is a folder"),
             (["run", "--json", "x", "--junit", "./x"], "--json and --junit both name x"),
+            (["run", "--html", "no/folder"], "--html no/folder: there is no folder"),
+            (["run", "--json", "-", "--html", "-"], "--json and --html both name -"),
             (["run", "--keep", "scenarios/mine/first.scenario.toml"], "not a folder"),
             (["run", "--keep", "scenarios"], "this folder holds other things"),
             (["run", "--lftp", "missing"], "--lftp missing: there is no such file"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.harness.play.sabotage import ACCEPTED
-from tests.harness.report import test_report as made_up
+from tests.harness.report import results as made_up
 
 from ftps_harness.play.runner import ScenarioResult
 from ftps_harness.report import json_report

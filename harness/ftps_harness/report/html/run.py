@@ -1,0 +1,179 @@
+"""The page of `ftps-lab run --html`: from the results that every other report is made of. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.report.account import (
+    Section,
+    again,
+    given_to_lftp,
+    said_by_lftp,
+    what_happened,
+    witness_sections,
+)
+from ftps_harness.report.html import page
+from ftps_harness.report.plain import expectation_words, outcome_words, plural, whys
+from ftps_harness.report.remarks import remarks
+from ftps_harness.report.side_by_side import families
+from ftps_harness.report.tally import STATUSES, exit_code, summary, totals, unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ftps_harness.play.attempt import Attempt
+    from ftps_harness.play.runner import ScenarioResult, StepResult
+    from ftps_harness.report.side_by_side import Family
+    from ftps_harness.report.tally import BuildRun
+
+_STATES: Final = {0: "pass", 1: "fail", 3: "error", 130: "error"}
+"""Exit code → the colour of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePart:
+    """What one run of lftp left: what it was given, what it said, and what the witnesses saw.
+
+    Attributes:
+        title: Which run it is, where there are several.
+    """
+
+    attempt: Attempt
+    title: str = ""
+
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """In what the witnesses do not agree."""
+        return self.attempt.outcome.contradictions
+
+    @property
+    def groups(self) -> tuple[tuple[str, tuple[Section, ...]], ...]:
+        """The same sections as in every other report, under three headings."""
+        return (
+            ("What lftp was given", tuple(given_to_lftp(self.attempt))),
+            ("What lftp said", tuple(said_by_lftp(self.attempt))),
+            ("What server and wire saw", tuple(witness_sections(self.attempt))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step.
+
+    Attributes:
+        anchor: Its id on the page; ids of what is drawn for it begin with it.
+        number: From 1.
+        result: The step itself.
+    """
+
+    anchor: str
+    number: int
+    result: StepResult
+
+    @property
+    def happened(self) -> str:
+        """What it came to, in a few words."""
+        return what_happened(self.result)
+
+    @property
+    def expected(self) -> str:
+        """What was expected, in a few words."""
+        return expectation_words(self.result.expect)
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """What is not as expected."""
+        return whys(self.result)
+
+    @property
+    def control(self) -> str:
+        """Its control, and what that came to; empty without one."""
+        control = self.result.control
+        return f"{control.kind}: {outcome_words(control.attempt.outcome)}" if control else ""
+
+    @property
+    def evidence(self) -> Iterator[EvidencePart]:
+        """The run of lftp that the verdict is about, and its control's where that is not as it must be."""
+        several = len(self.result.attempts)
+        number = self.result.attempts.index(self.result.shown) + 1
+        yield EvidencePart(self.result.shown, f"Run {number} of {several}" if several > 1 else "")
+        if self.result.control is not None and self.result.control.judgement.status != "pass":
+            yield EvidencePart(self.result.control.attempt, f"Its control: {self.result.control.kind}")
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioView:
+    """One scenario with its steps."""
+
+    anchor: str
+    result: ScenarioResult
+    again: str
+
+    @property
+    def steps(self) -> tuple[StepView, ...]:
+        """The steps that ran."""
+        return tuple(
+            StepView(f"{self.anchor}-{number}", number, step) for number, step in enumerate(self.result.steps, 1)
+        )
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """Why the scenario matters."""
+        return [" ".join(part.split()) for part in self.result.scenario.why.strip().split("\n\n")]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildView:
+    """All scenarios that ran with one lftp build."""
+
+    anchor: str
+    run: BuildRun
+
+    @property
+    def scenarios(self) -> Iterator[ScenarioView]:
+        """What went wrong first, then the others, in the order in which they were chosen."""
+        for number, result in enumerate(self.run.results, 1):
+            yield ScenarioView(f"{self.anchor}-{number}", result, again(self.run, result))
+
+    @property
+    def families(self) -> list[Family]:
+        """Scenarios of the same steps."""
+        return families(self.run.results)
+
+    @property
+    def remarks(self) -> tuple[Section, ...]:
+        """What a reader should know of what is as expected."""
+        return tuple(remarks(self.run))
+
+
+def text(runs: Sequence[BuildRun]) -> str:
+    """The whole page.
+
+    Args:
+        runs: One for each lftp build.
+    """
+    code = exit_code(runs)
+    return page.render(
+        "run.html.j2",
+        title=f"ftps-lab run: {_answer(runs)}",
+        answer=_answer(runs),
+        state=_STATES[code],
+        counts={status: sum(run.counts[status] for run in runs) for status in STATUSES},
+        unfinished=[sentence for run in runs if (sentence := unfinished(run))],
+        summary=summary(runs),
+        builds=[BuildView(f"r{number}", run) for number, run in enumerate(runs, 1)],
+    )
+
+
+def _answer(runs: Sequence[BuildRun]) -> str:
+    counts = {status: sum(run.counts[status] for run in runs) for status in STATUSES}
+    total = sum(counts.values())
+    if not counts["pass"] + counts["fail"]:
+        return f"Nothing was proved: {totals([counts])}"
+    if not counts["fail"] and not counts["error"]:
+        skipped = f", {counts['skip']} skipped" if counts["skip"] else ""
+        return f"As expected: {counts['pass']} of {plural(total, 'scenario')} passed{skipped}"
+    wrong = [f"{counts['fail']} failed"] if counts["fail"] else []
+    wrong += [f"{counts['error']} could not be judged"] if counts["error"] else []
+    return f"Not as expected: {' and '.join(wrong)}, of {plural(total, 'scenario')}"
