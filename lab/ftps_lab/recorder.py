@@ -54,7 +54,7 @@ class ConnectionLog:
 
     def greeted(self) -> None:
         """The 220 was sent."""
-        self._update(replace(self.connection, greeted=True))
+        self._update(replace(self.connection, greeted=True, greeted_at=self._recorder.now))
 
     def failed(self, error: str) -> None:
         """Something went wrong on this connection that is the client's doing."""
@@ -62,38 +62,41 @@ class ConnectionLog:
 
     def did(self, effect: str) -> None:
         """The attacker did here what he is there for."""
-        self._update(replace(self.connection, attack_effect=effect))
+        first = self.connection.attacked_at
+        at = self._recorder.now if first is None else first
+        self._update(replace(self.connection, attack_effect=effect, attacked_at=at))
 
     def handshake(self, handshake: Handshake) -> None:
         """A TLS handshake ended."""
-        self._recorder.handshakes.append(handshake)
+        self._recorder.handshakes.append(replace(handshake, at=self._recorder.now))
 
     def alert(self, direction: Literal["sent", "received"], level: str, description: str) -> None:
         """A TLS alert passed."""
-        self._recorder.alerts.append(Alert(self.number, direction, level, description))
+        self._recorder.alerts.append(Alert(self.number, direction, level, description, self._recorder.now))
 
     def command(self, command: Command) -> None:
         """A command arrived."""
-        self._recorder.commands.append(command)
+        self._recorder.commands.append(replace(command, at=self._recorder.now))
 
     @property
     def last_command(self) -> int:
         """Which of the record's commands is the newest, for `replied`."""
         return len(self._recorder.commands) - 1
 
-    def replied(self, code: int, index: int | None = None) -> None:
+    def replied(self, code: int, index: int | None = None, text: str = "") -> None:
         """The first reply to a command: to the newest of this connection, or to the one at `index`."""
         commands = self._recorder.commands
         where = [index] if index is not None else range(len(commands) - 1, -1, -1)
         for at in where:
             if commands[at].connection == self.number:
                 if commands[at].reply is None:
-                    commands[at] = replace(commands[at], reply=code)
+                    now = self._recorder.now
+                    commands[at] = replace(commands[at], reply=code, reply_at=now, reply_text=text)
                 return
 
     def credential(self, credential: Credential) -> None:
         """A password arrived."""
-        self._recorder.credentials.append(credential)
+        self._recorder.credentials.append(replace(credential, at=self._recorder.now))
 
     def let_in(self) -> None:
         """The newest password of this connection was accepted."""
@@ -105,12 +108,13 @@ class ConnectionLog:
 
     def transfer(self, transfer: Transfer) -> None:
         """A transfer ended."""
-        self._recorder.transfers.append(transfer)
+        self._recorder.transfers.append(replace(transfer, at=self._recorder.now))
 
     def closed(self) -> None:
         """The connection is gone; repeatable."""
         if self._open:
             self._open = False
+            self._update(replace(self.connection, closed_at=self._recorder.now))
             self._recorder.connection_closed()
 
     def _update(self, connection: Connection) -> None:
@@ -119,9 +123,14 @@ class ConnectionLog:
 
 
 class Recorder:
-    """Everything between two moments of one server."""
+    """Everything between two moments of one server.
 
-    def __init__(self, role: Literal["genuine", "impostor"]) -> None:
+    Args:
+        role: Whose account it is.
+        began: When it began, by the monotonic clock, where it shares its times with another; None for now.
+    """
+
+    def __init__(self, role: Literal["genuine", "impostor"], began: float | None = None) -> None:
         self.role = role
         self.connections: list[Connection] = []
         self.handshakes: list[Handshake] = []
@@ -130,9 +139,14 @@ class Recorder:
         self.credentials: list[Credential] = []
         self.transfers: list[Transfer] = []
         self.taps: list[Tap] = []
-        self._began = time.monotonic()
+        self.began = time.monotonic() if began is None else began
         self._open = 0
         self._idle = threading.Condition()
+
+    @property
+    def now(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began
 
     def tap(self, kind: Literal["control", "data"], peer: Address) -> Tap:
         """A new tap on a connection."""
@@ -142,8 +156,7 @@ class Recorder:
 
     def opened(self, kind: Literal["control", "data"], peer: Address, attack: str = "none") -> ConnectionLog:
         """A connection was accepted, or opened in active mode; by an attacker, if one is named."""
-        opened = time.monotonic() - self._began
-        connection = Connection(len(self.connections) + 1, kind, peer, opened, attack=attack)
+        connection = Connection(len(self.connections) + 1, kind, peer, self.now, attack=attack)
         self.connections.append(connection)
         with self._idle:
             self._open += 1

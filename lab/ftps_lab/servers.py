@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
@@ -241,10 +242,14 @@ class FtpsServer(Server):
 
     def record(self) -> None:
         """Begin a new record; connections that are open still write to the old one."""
+        self._record_since(time.monotonic())
+
+    def _record_since(self, began: float) -> None:
+        """With whom is behind it: their times can be compared."""
         self._before = None
-        self.recorder = Recorder(self.spec.answers_as if self._later is None else self._later.role)
+        self.recorder = Recorder(self.spec.answers_as if self._later is None else self._later.role, began)
         if self._behind is not None:
-            self._behind.record()
+            self._behind._record_since(began)  # noqa: SLF001 - one of us
 
     def settle(self, timeout: float = 5.0) -> bool:
         """Wait until everything that clients sent and closed has been witnessed.

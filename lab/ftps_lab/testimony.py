@@ -5,7 +5,7 @@ Pure: nothing here opens a socket. The recorder that fills it lives in `ftps_lab
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 CAPTURED = 1 << 16
@@ -29,6 +29,9 @@ TLS_IN_CLEAR = "TLS was begun where FTP in clear is spoken"
 Channel = Literal["clear", "tls"]
 """How a byte travelled: readable to anybody on the path, or inside a finished TLS handshake."""
 
+# Times are seconds since the record began, None where the witness does not know them: a daemon's log does not. They say
+# when something happened, not what, so testimony that differs in them alone is equal.
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -43,6 +46,9 @@ class Connection:
         error: What went wrong on it inside the server, or an empty string.
         attack: Which attacker the client met, ``none`` for the genuine server (control connections only).
         attack_effect: Effect the attack had on this connection, in the words of `ServerSpec.effect`; empty if none.
+        greeted_at: When the 220 was sent.
+        attacked_at: When the attack first had its effect.
+        closed_at: When it was closed, by either side.
     """
 
     number: int
@@ -53,6 +59,9 @@ class Connection:
     error: str = ""
     attack: str = "none"
     attack_effect: str = ""
+    greeted_at: float | None = field(default=None, compare=False)
+    attacked_at: float | None = field(default=None, compare=False)
+    closed_at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class Handshake:
         certificate: SHA-256 fingerprint of the leaf that the server shows here, upper case with colons; empty where it
             never came to that.
         error: OpenSSL's words when it failed, or ours; else an empty string.
+        at: When it ended.
     """
 
     connection: int
@@ -79,6 +89,7 @@ class Handshake:
     server_name: str | None
     certificate: str
     error: str = ""
+    at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,7 @@ class Alert:
     direction: Literal["sent", "received"]
     level: str
     description: str
+    at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,8 @@ class Command:
     """One FTP command that arrived, the channel that it came on, and the code of the first reply to it.
 
     What an impostor was told in TLS and is no command (a line without an end, or that was too long) has the verb "".
+
+    `reply_text` is the first line of that reply, without its code; `at` and `reply_at` say when each of them passed.
     """
 
     connection: int
@@ -103,6 +117,9 @@ class Command:
     argument: str
     channel: Channel
     reply: int | None = None
+    at: float | None = field(default=None, compare=False)
+    reply_at: float | None = field(default=None, compare=False)
+    reply_text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,7 @@ class Credential:
     channel: Channel
     accepted: bool
     among_arguments: bool = False
+    at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +160,7 @@ class Transfer:
         forged: The content is an attacker's invention: no secret, and nothing that the genuine server holds.
         captured: What an attacker in the middle holds of the content, or an impostor of an upload: its first `CAPTURED`
             bytes.
+        at: When it ended.
     """
 
     connection: int
@@ -156,6 +175,7 @@ class Transfer:
     completed: bool
     forged: bool = False
     captured: bytes = b""
+    at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

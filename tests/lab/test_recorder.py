@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import PROTOCOLS
+from tests.lab.sessions import PROTOCOLS, intercepted
 
 from ftps_lab.recorder import Recorder
 from ftps_lab.servers import IOLoop, Waker  # type: ignore[attr-defined]  # pyftpdlib's, without its warning
-from ftps_lab.testimony import Command, Credential
+from ftps_lab.testimony import Command, Credential, Handshake, Transfer
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Lab
@@ -47,6 +47,43 @@ def test_only_the_password_that_was_accepted_is_so() -> None:
     assert testimony.passwords == ["wrong", "right", "other"]
     assert testimony.logged_in
     assert not replace(testimony, credentials=testimony.credentials[:1]).logged_in
+
+
+def test_everything_has_its_time_in_the_order_in_which_it_came() -> None:
+    """Commands, replies, handshakes, alerts, logins and transfers can be put in one order."""
+    recorder = Recorder("genuine")
+    log = recorder.opened("control", PEER)
+    log.greeted()
+    log.command(Command(log.number, "AUTH", "TLS", "clear"))
+    log.did("refused")
+    log.did("refused again")
+    log.replied(502, text="AUTH is refused.")
+    log.handshake(Handshake(log.number, False, "", "", None, ""))
+    log.alert("sent", "fatal", "handshake_failure")
+    log.credential(Credential(log.number, "anna", "secret", "clear", accepted=False))
+    log.transfer(Transfer(log.number, log.number, "LIST", "", "download", 0, "", "clear", "", completed=True))
+    log.closed()
+    told = recorder.testimony()
+    (connection,), (command,), (credential,) = told.connections, told.commands, told.credentials
+    times = [connection.opened, connection.greeted_at, command.at, connection.attacked_at, command.reply_at]
+    times += [told.handshakes[0].at, told.alerts[0].at, credential.at, told.transfers[0].at, connection.closed_at]
+    known = [time for time in times if time is not None]
+    assert len(known) == len(times) == len(set(known))
+    assert known == sorted(known)
+    assert command.reply_text == "AUTH is refused."
+
+
+def test_an_attackers_times_and_those_of_the_server_behind_it_can_be_compared(lab: Lab) -> None:
+    """Both records begin at one moment: a command reaches the genuine server after the attacker, its reply before."""
+    server = intercepted(lab)
+    server.record()
+    with lab.victim(server):
+        pass
+    told, behind = lab.told_twice(server)
+    ours, theirs = (next(c for c in each.commands if c.verb == "PASS") for each in (told, behind))
+    times = [ours.at, theirs.at, theirs.reply_at, ours.reply_at]
+    assert times == sorted(time for time in times if time is not None)
+    assert ours.reply_text == theirs.reply_text == "Logged in."
 
 
 def test_a_connection_that_knows_no_command_ignores_replies() -> None:

@@ -6,6 +6,7 @@ The runner and the pytest fixtures share it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ftps_harness.client import lftp
@@ -17,6 +18,7 @@ from ftps_harness.play.actions.marks import Marks
 from ftps_harness.play.actions.tasks import client_actions, files_below
 from ftps_harness.play.login import Login
 from ftps_harness.play.scene import situation, watch
+from ftps_harness.scenario.patterns import relative_seconds
 from ftps_harness.verdict.hiding import may_hide, scripts_among
 from ftps_harness.verdict.judgement import Seen
 from ftps_harness.verdict.outcome import conclude
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from ftps_harness.sandbox.home import Home
     from ftps_harness.verdict.observations import ClientAccount, Outcome, WireAccount
     from ftps_harness.words import Folder
+    from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
 
@@ -81,6 +84,9 @@ class Attempt:
 
     Attributes:
         start_up: What else than the rc lftp may read by itself, as it was before the run.
+        spec: What the server was declared to be: whose certificates its handshakes can show.
+        host: What the user typed.
+        date: The date by lftp's clock when it was started.
     """
 
     outcome: Outcome
@@ -91,6 +97,9 @@ class Attempt:
     wire: Wire
     exposure: WireAccount
     start_up: Mapping[str, bytes] = field(default_factory=dict)
+    spec: ServerSpec | None = None
+    host: str = ""
+    date: datetime | None = None
 
     @property
     def said(self) -> str:
@@ -125,6 +134,7 @@ def attempt(scene: Scene, request: Request) -> Attempt:
     if any(isinstance(action, Literal) for action in todo):
         local.note(SMALL)
     start_up = {f"~/{name}": disk.read(here.home / name) for name in START_UP if disk.is_file(here.home / name)}
+    began = datetime.now(UTC) + timedelta(seconds=relative_seconds(request.clock) if request.clock else 0)
     login = Login.of(scene.spec, secrets, request.user, request.password)
     (run, said), seen = watch(scene, request.host, lambda: marks.taken_out(_run(scene, request, login, todo, marks)))
     later = _said_in_background(here, seen)
@@ -141,7 +151,19 @@ def attempt(scene: Scene, request: Request) -> Attempt:
     )
     declared, exposure = situation(scene, request.host, login, seen)
     outcome = conclude(declared, client, seen.testimony, exposure)
-    return Attempt(outcome, run, request.rc or "", client, seen.testimony, seen.wire, exposure, start_up)
+    return Attempt(
+        outcome,
+        run,
+        request.rc or "",
+        client,
+        seen.testimony,
+        seen.wire,
+        exposure,
+        start_up,
+        spec=scene.spec,
+        host=request.host,
+        date=began,
+    )
 
 
 def _evidence(scene: Scene, request: Request, run: Run, seen: Witnessed, marks: Marks) -> Evidence:

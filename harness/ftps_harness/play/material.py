@@ -34,6 +34,7 @@ class Material:
     def __init__(self, scenario: Scenario) -> None:
         self.certificates: Mapping[str, Certificate] = issuing.issue(scenario.certificates)
         attacked = {step.server.certificate for step in scenario.steps if _intercepted(step.server)}
+        self._steps = scenario.steps
         self._copies = issuing.twins({name: self.certificates[name] for name in attacked if name is not None})
 
     def server(self, server: Server) -> ServerSpec:
@@ -54,6 +55,14 @@ class Material:
             attack_reply=server.attack_reply,
             attack_how=server.attack_how,
         )
+
+    def genuine(self, index: int) -> Certificate | None:
+        """The genuine server's certificate at a step, also where an impostor's server answers in its place."""
+        steps = self._steps
+        for step in (*reversed(steps[: index + 1]), *steps[index + 1 :]):
+            if step.server.role == "genuine" and step.server.certificate is not None:
+                return self.certificates[step.server.certificate]
+        return None
 
     def _interceptors(self, server: Server) -> Certificate | None:
         """What an interceptor shows: his own, or `certificate` in every field but the key."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ftps_harness.play.places.loopback import Place
     from ftps_harness.sandbox.home import Home
     from ftps_harness.scenario import Expect, Scenario, Step
+    from ftps_lab.certificates import Certificate
     from ftps_lab.interface import ServerSpec
 
 
@@ -65,7 +66,12 @@ class ControlResult:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """One step, judged."""
+    """One step, judged.
+
+    Attributes:
+        genuine: The genuine server's certificate: the one of this step's server, or, where that is an impostor, of the
+            nearest step before it, else after it, whose server is not. None where there is none.
+    """
 
     title: str
     expect: Expect
@@ -73,6 +79,7 @@ class StepResult:
     judgement: Judgement
     control: ControlResult | None
     seconds: float
+    genuine: Certificate | None = None
 
     @property
     def status(self) -> Status:
@@ -227,7 +234,8 @@ class _Stage:
                     with served.as_it_was():
                         result = self._once_more(step, again, attempts[0], result)
             self._keep(index, control.kind, result.attempt)
-        return StepResult(step.title, expect, attempts, judgement, result, time.monotonic() - began)
+        genuine = self._material.genuine(index)
+        return StepResult(step.title, expect, attempts, judgement, result, time.monotonic() - began, genuine)
 
     def _keep(self, index: int, label: str, *attempts: Attempt) -> None:
         if self._options.keep is not None:

@@ -37,6 +37,9 @@ AttackKey = Literal["attack_certificate", "attack_reply", "attack_how"]
 TlsEnd = Literal["server", "attacker", "nobody"]
 """Who ends a client's TLS: the server that it meant, the attacker with a certificate of its own, or no one."""
 
+Target = Literal["AUTH", "PROT", "handshake", "data"]
+"""What an attacker acts on in the server's place: a command, the TLS handshake after AUTH, data connections."""
+
 BehindAuth = Literal["tls", "alert", "text", "nothing"]
 """What can follow a server's consent to AUTH on the wire."""
 
@@ -53,6 +56,8 @@ class Attack(Struct, frozen=True, kw_only=True):
         ways: What each value of `attack_how` stands for in `words`.
         effect: Effect this attack must have on a connection (`Connection.attack_effect`), with the values of `keys` and
             the name in braces.
+        did: What it did on a connection where it had its effect, for a picture, with that `effect` in braces.
+        acts_on: What of a connection it answers in the place of the server; an attacker that relays answers everything.
         control_tls: Who ends the TLS of the control connection.
         data_tls: Who ends the TLS of data connections.
         relays: The attacker reads and writes what the client and the genuine server behind it say to each other.
@@ -70,6 +75,8 @@ class Attack(Struct, frozen=True, kw_only=True):
     words: str
     ways: Mapping[AttackHow, str] = {}
     effect: str = "{name}"
+    did: str
+    acts_on: tuple[Target, ...] = ()
     control_tls: TlsEnd
     data_tls: TlsEnd
     relays: bool = False
@@ -109,6 +116,7 @@ _ALL: Final = (
         implicit="relay:InterceptorImplicit",
         keys=("attack_certificate",),
         words="an interceptor ends TLS in its place and shows {attack_certificate}",
+        did="ends TLS in the server's place",
         control_tls="attacker",
         data_tls="attacker",
         relays=True,
@@ -118,6 +126,7 @@ _ALL: Final = (
         explicit="relay:Stripper",
         keys=("attack_reply",),
         words="somebody denies with {attack_reply} that it has TLS, and relays the rest",
+        did="denies TLS with {effect}",
         effect="{attack_reply}",
         control_tls="nobody",
         data_tls="nobody",
@@ -129,6 +138,8 @@ _ALL: Final = (
         explicit="downgrade:AuthRefused",
         keys=("attack_reply",),
         words="somebody refuses AUTH with {attack_reply} in its name",
+        did="refuses AUTH with {effect}",
+        acts_on=("AUTH",),
         effect="{attack_reply}",
         control_tls="nobody",
         data_tls="nobody",
@@ -138,6 +149,8 @@ _ALL: Final = (
         name="drop-at-auth",
         explicit="downgrade:DroppedAtAuth",
         words="somebody cuts off whoever says AUTH",
+        did="cuts the connection at AUTH",
+        acts_on=("AUTH",),
         control_tls="nobody",
         data_tls="nobody",
     ),
@@ -148,6 +161,8 @@ _ALL: Final = (
         words="somebody answers the ClientHello by {attack_how}",
         ways={"close": "closing the connection", "alert": "a fatal alert", "text": "text in clear"},
         effect="{attack_how}",
+        did="breaks the handshake: {effect}",
+        acts_on=("handshake",),
         control_tls="nobody",
         data_tls="nobody",
         behind_auth={"close": "nothing", "alert": "alert", "text": "text"},
@@ -156,6 +171,7 @@ _ALL: Final = (
         name="inject-before-tls",
         explicit="downgrade:InjectedBeforeTls",
         words="somebody adds replies in clear before TLS begins",
+        did="adds forged replies behind 234",
         control_tls="server",
         data_tls="server",
         behind_auth={"inject-before-tls": "text"},
@@ -166,6 +182,8 @@ _ALL: Final = (
         implicit="downgrade:ProtRefusedImplicit",
         keys=("attack_reply",),
         words="PROT is refused with {attack_reply}",
+        did="refuses PROT with {effect}",
+        acts_on=("PROT",),
         effect="{attack_reply}",
         control_tls="server",
         data_tls="nobody",
@@ -176,6 +194,8 @@ _ALL: Final = (
         explicit="downgrade:DataInClear",
         implicit="downgrade:DataInClearImplicit",
         words="somebody answers on data connections in clear, though PROT P was accepted",
+        did="answers in clear, after PROT P",
+        acts_on=("data",),
         control_tls="server",
         data_tls="nobody",
         after_login=True,

@@ -179,7 +179,7 @@ class Relay(ExplicitControl):
         final = reply.code >= 200
         asked = self._asked.popleft() if final else self._asked[0]  # now, for to a victim that is gone we close at once
         if not self._closed:
-            self.lab_log.replied(reply.code, asked.index)
+            self.lab_log.replied(reply.code, asked.index, reply.lines[0][4:].decode("utf-8", "backslashreplace"))
             self._pass_on(Reply(reply.code, self._lab_put_right(asked, reply)))
         if final:
             self._answered(asked, reply.code)

@@ -228,7 +228,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         if resp[:3] == "220" and not self.lab_log.connection.greeted:
             self.lab_log.greeted()
         elif resp[:3].isdigit():
-            self.lab_log.replied(int(resp[:3]), self.lab_obeyed)
+            self.lab_log.replied(int(resp[:3]), self.lab_obeyed, resp[4:].partition("\r\n")[0])
         super().respond(resp, *args, **kwargs)
 
     def ftp_MFMT(self, path: str, timeval: str) -> None:  # noqa: N802 - pyftpdlib's name

@@ -57,6 +57,12 @@ def test_the_effect_depends_on_the_name_or_on_a_key(attack: Attack) -> None:
     assert set(attack.behind_auth) <= effects
 
 
+@each
+def test_what_an_attacker_did_names_nothing_but_its_effect(attack: Attack) -> None:
+    assert names_in(attack.did) <= {"effect"}
+    assert bool(attack.acts_on) is not (attack.relays or attack.name == "inject-before-tls")
+
+
 def test_every_key_belongs_to_an_attack() -> None:
     assert {key for attack in ATTACKS.values() for key in attack.keys} == set(get_args(AttackKey))
 
