@@ -1,6 +1,6 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
-.PHONY: run test test-contract test-containers test-browser matrix check bench lock schema contract format wheel-test \
+.PHONY: run test test-contract test-containers test-browser matrix check bench lock schema contract refusals format wheel-test \
 	setup setup-pages images clean
 
 run: setup
@@ -31,6 +31,7 @@ check: setup-pages
 	$(BIN)/lint-imports
 	$(BIN)/python -m ftps_harness.scenario.schema --check scenarios/scenario.schema.json
 	$(BIN)/python -m ftps_harness.pinning.page --check docs/pinning-contract.md
+	$(BIN)/python -m ftps_harness.teach.refusal_pages --check tests/recordings docs/refusals
 
 format: setup
 	$(BIN)/ruff format lab harness tests tools
@@ -41,6 +42,9 @@ schema: setup
 
 contract: setup
 	$(BIN)/python -m ftps_harness.pinning.page docs/pinning-contract.md
+
+refusals: setup
+	$(BIN)/python -m ftps_harness.teach.refusal_pages tests/recordings docs/refusals
 
 bench: setup images
 	$(BIN)/python tools/bench.py $(ARGS)
