@@ -1,6 +1,6 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
-.PHONY: run test test-contract test-containers test-browser matrix check bench lock schema contract refusals format wheel-test \
+.PHONY: run test test-long test-containers test-browser matrix check bench lock schema contract refusals format wheel-test \
 	setup setup-pages images clean
 
 run: setup
@@ -14,11 +14,11 @@ matrix: setup images
 	$(BIN)/ftps-lab matrix $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers and not contract and not browser' $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers and not long and not browser' $(ARGS)
 
-# The whole contract for pinning tools, held against right tools, wrong ones and the reference tool: minutes.
-test-contract: setup
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m contract $(ARGS)
+# What takes minutes: whole pinning tools checked against the contract, and every figure of `make bench`.
+test-long: setup
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m long $(ARGS)
 
 # The tests that need a Docker engine: real daemons, other lftp builds, the matrix, the classroom.
 test-containers: setup images

@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from ftps_harness.client.lftp import find, identify
 from ftps_harness.matrix.containers import Stage
@@ -15,9 +16,6 @@ from ftps_harness.sandbox.sandbox import why_none
 from ftps_harness.scenario import catalogue, load
 from ftps_lab import containers
 from ftps_lab.errors import LabError
-
-if TYPE_CHECKING:
-    import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -51,6 +49,7 @@ FIGURES = (
 )
 
 
+@pytest.mark.long
 def test_quick_measures_every_figure_and_judges_none(tmp_path: Path) -> None:
     """Without an engine, as a process of its own."""
     environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Tried = Callable[..., dict[str, Result]]
 
-pytestmark = pytest.mark.contract
+pytestmark = pytest.mark.long
 
 IDS = tuple(each.id for each in REQUIREMENTS if not each.if_claimed)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Tried = Callable[..., dict[str, Result]]
 
-pytestmark = pytest.mark.contract
+pytestmark = pytest.mark.long
 
 RIGHT = ("right.sh", "right.bash", "right.pl", "right.py", "fingerprint.sh")
 """POSIX sh, bash, Perl and Python; the last one pins by fingerprint."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Tried = Callable[..., dict[str, Result]]
 
-pytestmark = pytest.mark.contract
+pytestmark = pytest.mark.long
 
 SECONDS = 9.0
 """That one run of a wrong tool may take: a right one gives up after 8 s at a server that says nothing."""

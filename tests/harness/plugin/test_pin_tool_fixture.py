@@ -40,6 +40,7 @@ def test_one_test_for_each_requirement(project: pytest.Pytester, sealed_here: No
     result.stdout.fnmatch_lines(listed)
 
 
+@pytest.mark.long
 def test_it_passes_fails_with_the_evidence_and_skips(project: pytest.Pytester, sealed_here: None) -> None:
     chosen = "connects or two-hosts or tls-demanded or fingerprint-expected"
     result = run(project, "-k", chosen, "--pin-tool", "./pin.sh {host} {port}", "-rA")
@@ -48,6 +49,7 @@ def test_it_passes_fails_with_the_evidence_and_skips(project: pytest.Pytester, s
     assert "Traceback" not in result.stdout.str()
 
 
+@pytest.mark.long
 def test_what_the_tool_says_of_itself_counts(project: pytest.Pytester, sealed_here: None, tmp_path: Path) -> None:
     (project.path / "pin-check.toml").write_text('[not-claimed]\ntwo-hosts = "one host is enough for us"\n')
     result = run(project, "-k", "two-hosts", "--pin-tool", "./pin.sh {host} {port}", "-rs")

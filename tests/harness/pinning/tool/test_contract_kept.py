@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.pinning.contract import Requirement
 
-pytestmark = pytest.mark.contract
+pytestmark = pytest.mark.long
 
 PIN = f"{sys.executable} -m ftps_harness pin {{host}} --port {{port}}"
 
