@@ -35,6 +35,7 @@ class _Wanted:
     timeout: float
     no_controls: bool
     json: str | None
+    html: str | None
     keep: str | None
     update_baseline: bool
     verbose: bool
@@ -51,6 +52,7 @@ class _Wanted:
 @shared.timeout
 @shared.no_controls
 @click.option("--json", metavar="FILE", help="Write all cells as JSON; - is standard output.")
+@shared.html
 @click.option("--keep", metavar="DIR", help="Keep all evidence, below DIR/BUILD/SERVER: logs, testimony, wire.")
 @click.option("--update-baseline", is_flag=True, help="Write today's answers into scenarios/baselines/.")
 @click.option("-v", "--verbose", is_flag=True, help="Show also where only the wording of lftp differs.")
@@ -74,7 +76,7 @@ class _Call:
         from ftps_harness.errors import UsageError
         from ftps_harness.matrix.builds import BUILDS, KINDS, chosen
         from ftps_harness.report.evidence import prepare
-        from ftps_harness.report.files import check_target
+        from ftps_harness.report.files import check_targets
         from ftps_harness.scenario import selection
 
         self._wanted = wanted
@@ -84,8 +86,7 @@ class _Call:
             raise UsageError(
                 "--update-baseline with --no-controls: an answer without its control proves nothing to keep"
             )
-        if wanted.json is not None:
-            check_target("--json", wanted.json)
+        check_targets({"--json": wanted.json, "--html": wanted.html})
         self._scenarios = selection.load_all(selection.choose(names or _DEFAULT), wanted.tags)
         self._folder = selection.default_folder()
         if wanted.update_baseline and self._folder == selection.packaged_folder() and not _is_checkout(self._folder):
@@ -112,7 +113,7 @@ class _Call:
         from ftps_harness.sandbox.signals import undisturbed
 
         wanted = self._wanted
-        terminal = Terminal(sys.stderr if wanted.json == "-" else sys.stdout, words=wanted.verbose)
+        terminal = Terminal(sys.stderr if "-" in {wanted.json, wanted.html} else sys.stdout, words=wanted.verbose)
         with Stage(self._scenarios, terminal.say) as stage:
             pairs = self._pairs(stage)
             keepers = self._keepers(pairs)
@@ -196,6 +197,10 @@ class _Call:
         problems = []
         if self._wanted.json is not None:
             problems += problems_of_writing(self._wanted.json, matrix_json.text(run, drifts))
+        if self._wanted.html is not None:
+            from ftps_harness.matrix import html  # jinja2 waits until it is needed
+
+            problems += problems_of_writing(self._wanted.html, html.text(run, drifts))
         if self._wanted.update_baseline and run.interrupted:
             problems.append("interrupted: the baselines were not written")
         elif self._wanted.update_baseline:
@@ -203,7 +208,7 @@ class _Call:
                 ours = self._ours(pair for pair in run.pairs if pair.build == build)
                 new = baseline.updated(self._baselines[build], ours)
                 baseline.write(new)
-                click.echo(f"written: {new.path}", err=self._wanted.json == "-")
+                click.echo(f"written: {new.path}", err="-" in {self._wanted.json, self._wanted.html})
         return problems
 
 

@@ -33,6 +33,7 @@ class _Wanted:
     strict: bool
     json: str | None
     junit: str | None
+    html: str | None
     keep: str | None
     lftp: str | None
     jobs: int
@@ -48,6 +49,7 @@ class _Wanted:
 @click.option("--strict", is_flag=True, help="Exit with 1 for a should that does not hold, too.")
 @click.option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
 @click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
+@shared.html
 @click.option("--keep", metavar="DIR", help="Keep every HOME that the tool wrote to, a folder for each requirement.")
 @click.option("--lftp", metavar="PATH", help="The lftp to use.")
 @click.option(
@@ -131,7 +133,7 @@ class _Call:
 
         self._wanted = wanted
         self._command = tuple(command)
-        self._targets = {"--json": wanted.json, "--junit": wanted.junit}
+        self._targets = {"--json": wanted.json, "--junit": wanted.junit, "--html": wanted.html}
         check_targets(self._targets)
         self._keep = _kept(wanted.keep)
         path = Path(wanted.config) if wanted.config is not None else config.find(Path.cwd())
@@ -193,7 +195,8 @@ class _Call:
                 jobs=jobs,
                 cost=lambda each: each.cost,
             )
-        report = Report(self._command, ordered(played.results, self._requirements), notes=self._tool.notes)
+        results = ordered(played.results, self._requirements)
+        report = Report(self._command, results, notes=self._tool.notes, interrupted=played.interrupted)
         if played.interrupted:
             self._write(report)  # what has ended
             raise KeyboardInterrupt
@@ -213,7 +216,12 @@ class _Call:
         from ftps_harness.pinning.reports import as_json, junit
         from ftps_harness.report.files import problems_of_writing
 
-        texts = {"--json": as_json.text, "--junit": junit.text}
+        def page(report: Report) -> str:
+            from ftps_harness.pinning.reports import html  # jinja2 waits until it is needed
+
+            return html.text(report)
+
+        texts = {"--json": as_json.text, "--junit": junit.text, "--html": page}
         named = {option: name for option, name in self._targets.items() if name is not None}
         problems = [why for option, name in named.items() for why in problems_of_writing(name, texts[option](report))]
         for problem in problems:

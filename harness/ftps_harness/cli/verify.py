@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _SYSTEM_RC = "/etc/lftp.conf"
 
+_REPORTS = ("json", "junit", "html", "sarif", "markdown")
+"""Options that name files, which are written at the end."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
@@ -46,6 +49,7 @@ class _Wanted:
     explain: str | None
     json: str | None
     junit: str | None
+    html: str | None
     sarif: str | None
     markdown: str | None
     github: bool
@@ -95,6 +99,7 @@ class _Wanted:
 @click.option("--explain", metavar="ID", help="Explain a finding and exit.")
 @click.option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
 @click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
+@shared.html
 @click.option("--sarif", metavar="FILE", help="Write the findings as SARIF 2.1.0, for code scanning.")
 @click.option("--markdown", metavar="FILE", help="Write a summary in Markdown, for a CI's job page.")
 @click.option("--github", is_flag=True, help="Print GitHub annotations too.")
@@ -143,7 +148,7 @@ class _Call:
         from ftps_harness.verify.subject import load
 
         self._wanted = wanted
-        self._targets = {f"--{name}": getattr(wanted, name) for name in ("json", "junit", "sarif", "markdown")}
+        self._targets = {f"--{name}": getattr(wanted, name) for name in _REPORTS}
         check_targets(self._targets)
         home = Path(os.environ.get("HOME") or "~").expanduser().absolute()
         self._subjects = (
@@ -267,6 +272,7 @@ class _Call:
         texts = {
             "--json": lambda: as_json.text(reports),
             "--junit": lambda: junit.text(reports, self._wanted.fail_on, folder),
+            "--html": lambda: _page(reports, folder),
             "--sarif": lambda: sarif.text(reports, folder),
             "--markdown": lambda: github.markdown(reports),
         }
@@ -279,6 +285,12 @@ class _Call:
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
         return 3 if problems else 0
+
+
+def _page(reports: Sequence[Report], folder: Path) -> str:
+    from ftps_harness.verify.reports import html  # jinja2 waits until it is needed
+
+    return html.text(reports, folder)
 
 
 class _Watch:

@@ -63,6 +63,7 @@ class Report:
         results: In the order of the contract.
         problem: Why this harness cannot be trusted on this machine (`planted`); empty if it can.
         notes: What the tool's commands lack, a sentence each (`PinningTool.notes`).
+        interrupted: Ctrl-C ended it before everything was tried.
     """
 
     command: tuple[str, ...]
@@ -70,6 +71,7 @@ class Report:
     problem: str = ""
     contract: str = CONTRACT
     notes: tuple[str, ...] = ()
+    interrupted: bool = False
 
     def count(self, level: Level, status: Status) -> int:
         """How many requirements of a level came to a status."""

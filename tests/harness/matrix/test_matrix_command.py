@@ -317,6 +317,6 @@ def test_a_build_that_fails_is_a_sentence_and_an_optional_one_is_left_out(
 def test_what_was_asked_for_by_name_and_cannot_be_had_is_a_problem(named: tuple[str, ...], problems: int) -> None:
     """Unasked, it is left out with a sentence."""
     switches = {"no_controls": False, "update_baseline": False, "verbose": False}
-    wanted = _Wanted((), named, (), 1, 30.0, json=None, keep=None, **switches)
+    wanted = _Wanted((), named, (), 1, 30.0, json=None, html=None, keep=None, **switches)
     run = MatrixRun((), interrupted=False, seconds=1.0, left_out=(("openssl", "no source"),))
     assert len(list(_Call(["document/untrusted-by-default"], wanted)._not_played(run))) == problems

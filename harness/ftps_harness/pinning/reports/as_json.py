@@ -28,6 +28,7 @@ def document(report: Report) -> dict[str, Any]:
         **({"notes": list(report.notes)} if report.notes else {}),
         "requirements": [_requirement(each) for each in report.results],
         "summary": {level: {status: report.count(level, status) for status in ("pass", "fail")} for level in LEVELS},
+        **({"interrupted": True} if report.interrupted else {}),
     }
 
 

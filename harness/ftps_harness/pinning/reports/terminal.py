@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftps_harness.pinning.contract import LEVELS
+from ftps_harness.pinning.reports.words import CONNECTS_FIRST, UNTRIED, answer, is_connects_first, tally
 from ftps_harness.report.plain import harmless, plural
 from ftps_harness.report.printer import Printer
 
@@ -29,29 +29,25 @@ class Terminal(Printer):
 
     def report(self, report: Report) -> None:
         """The answer, then everything behind it."""
+        first = answer(report)
+        self._wrapped(first.text, "", _STYLES[first.state])
         if report.problem:
-            self._wrapped(f"UNDECIDED: {report.problem}", "", _STYLES["error"])
             return
-        answer, style = _answer(report)
-        self._wrapped(answer, "", style)
         self._wrapped(f"{' '.join(report.command)}; contract {report.contract}", "")
         for note in report.notes:
             self._wrapped(f"Note: {note}.", "", _STYLES["not-claimed"])
         if report.untried:
             self._untried(report.results[0])
             return
-        failed = [each for each in report.results if each.status in {"fail", "error"}]
-        if len(failed) > 1 and failed[0].requirement.id == "connects":
+        if is_connects_first(report):
             self._line()
-            self._wrapped(
-                "Mend `connects` first: what lftp refuses there, it refuses in most of what follows.", "", "bold"
-            )
-        for each in failed:
+            self._wrapped(CONNECTS_FIRST, "", "bold")
+        for each in (each for each in report.results if each.status in {"fail", "error"}):
             self._result(each)
         self._not_claimed([each for each in report.results if each.status == "not-claimed"])
         self._held([each.requirement.id for each in report.results if each.status == "pass"])
         self._line()
-        self._line(tally(report), style)
+        self._line(tally(report), _STYLES[first.state])
 
     def listed(self, requirements: Sequence[Requirement]) -> None:
         """The contract."""
@@ -80,7 +76,7 @@ class Terminal(Printer):
     def _untried(self, first: Result) -> None:
         """The tool does not even pin an ordinary server: said once."""
         self._line()
-        self._wrapped("The tool does not pin an ordinary server, so nothing else was tried.", "", _STYLES["fail"])
+        self._wrapped(UNTRIED, "", _STYLES["fail"])
         for each in first.failures:
             self._failure(each)
 
@@ -109,23 +105,3 @@ class Terminal(Printer):
         if ids:
             self._line()
             self._wrapped(f"Holds: {', '.join(ids)}", "")
-
-
-def tally(report: Report) -> str:
-    """``must 28 of 30, should 5 of 7``: what holds, of what was tried and is claimed."""
-    counts = []
-    for level in LEVELS:
-        passed = report.count(level, "pass")
-        tried = passed + report.count(level, "fail") + report.count(level, "error")
-        counts.append(f"{level} {passed} of {tried}")
-    unclaimed = sum(report.count(level, "not-claimed") for level in LEVELS)
-    return ", ".join(counts) + (f"; {unclaimed} not claimed" if unclaimed else "")
-
-
-def _answer(report: Report) -> tuple[str, str]:
-    """The first line, and its colour."""
-    if report.fails(strict=False):
-        return f"FAILED: {tally(report)}.", _STYLES["fail"]
-    if report.broken:
-        return f"UNDECIDED: {tally(report)}; the lab could not tell everything.", _STYLES["error"]
-    return f"PASSED: {tally(report)}.", _STYLES["pass"]

@@ -11,15 +11,12 @@ import base64
 import functools
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import jinja2
 from markupsafe import Markup
 
 from ftps_harness.report.plain import harmless
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _FOLDER: Final = Path(__file__).parent
 
@@ -32,6 +29,7 @@ STATUS_WORDS: Final = {
     "error": "Error",
     "skip": "Skipped",
     "not-claimed": "Not claimed",
+    "severe": "Error",
     "warning": "Warning",
     "note": "Note",
     "ignored": "Ignored",
@@ -44,6 +42,7 @@ MARKS: Final = {
     "error": "!",
     "skip": "–",  # noqa: RUF001 - a dash on purpose
     "not-claimed": "–",  # noqa: RUF001
+    "severe": "✗",
     "warning": "▲",
     "note": "i",
     "ignored": "–",  # noqa: RUF001
@@ -59,11 +58,6 @@ def render(template: str, **values: object) -> str:
     """
     text = _environment().get_template(template).render(**values)
     return text if text.endswith("\n") else text + "\n"
-
-
-def add_filter(name: str, function: Callable[..., object]) -> None:
-    """Give templates one more function; what it returns is text, and escaped, unless it is `Markup`."""
-    _environment().filters[name] = function
 
 
 @functools.cache

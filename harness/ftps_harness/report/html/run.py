@@ -169,11 +169,14 @@ def text(runs: Sequence[BuildRun]) -> str:
 def _answer(runs: Sequence[BuildRun]) -> str:
     counts = {status: sum(run.counts[status] for run in runs) for status in STATUSES}
     total = sum(counts.values())
-    if not counts["pass"] + counts["fail"]:
-        return f"Nothing was proved: {totals([counts])}"
-    if not counts["fail"] and not counts["error"]:
-        skipped = f", {counts['skip']} skipped" if counts["skip"] else ""
-        return f"As expected: {counts['pass']} of {plural(total, 'scenario')} passed{skipped}"
     wrong = [f"{counts['fail']} failed"] if counts["fail"] else []
     wrong += [f"{counts['error']} could not be judged"] if counts["error"] else []
-    return f"Not as expected: {' and '.join(wrong)}, of {plural(total, 'scenario')}"
+    if wrong:
+        return f"Not as expected: {' and '.join(wrong)}, of {plural(total, 'scenario')}"
+    if any(run.interrupted for run in runs):
+        return f"Interrupted: {counts['pass']} of {plural(sum(run.total for run in runs), 'scenario')} passed"
+    if unproved := [run for run in runs if not run.counts["pass"]]:
+        which = "" if len(runs) == 1 else f" with {' and '.join(f'lftp {run.lftp.version}' for run in unproved)}"
+        return f"Nothing was proved{which}: {totals([counts])}"
+    skipped = f", {counts['skip']} skipped" if counts["skip"] else ""
+    return f"As expected: {counts['pass']} of {plural(total, 'scenario')} passed{skipped}"

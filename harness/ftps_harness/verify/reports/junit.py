@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-from ftps_harness.report.plain import counts_words, harmless, verdict_words
+from ftps_harness.report.plain import harmless
 from ftps_harness.verify.explain import KINDS_OF_TRIALS
 from ftps_harness.verify.findings import at_least
 from ftps_harness.verify.judge import IMPLIED
 from ftps_harness.verify.reports.identity import label, named
+from ftps_harness.verify.reports.words import came_to, proof_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,13 +61,13 @@ def _trials(report: Report, fail_on: Severity, class_name: str) -> Iterator[ET.E
     failing = [each for each in report.findings if _fails(each, fail_on)]
     for tried in report.tried:
         case = ET.Element("testcase", classname=class_name, name=tried.trial.name)
-        came_to = _came_to(tried)
+        happened = came_to(tried)
         if tried.trial.name in broken:
             ET.SubElement(case, "error", message=harmless(broken.pop(tried.trial.name)))
         elif _shows(tried, failing):
-            ET.SubElement(case, "failure", message=came_to).text = harmless(tried.trial.title)
+            ET.SubElement(case, "failure", message=happened).text = harmless(tried.trial.title)
         else:
-            ET.SubElement(case, "system-out").text = f"{harmless(tried.trial.title)}: {came_to}"
+            ET.SubElement(case, "system-out").text = f"{harmless(tried.trial.title)}: {happened}"
         yield case
     for name, why in broken.items():
         case = ET.Element("testcase", classname=class_name, name=harmless(name))
@@ -108,17 +109,8 @@ def _evidence(report: Report, found: Finding) -> Iterator[str]:
     if found.where is not None:
         yield harmless(f"line: {found.where.file}:{found.where.line}: {found.where.text}")
     if found.proof is not None:
-        proof = found.proof
-        got = verdict_words("exposed", None, proof.exposed, proof.to) if proof.exposed else "nothing got out"
-        yield f"proof: {proof.attack}: {got}, {proof.times} of {proof.of} runs"
+        yield f"proof: {proof_words(found.proof)}"
         if not report.subject.argv:  # it may hold a password, and this file is kept
-            yield harmless(f"again: {proof.again}")
+            yield harmless(f"again: {found.proof.again}")
     if found.cure:
         yield harmless(f"cure: {found.cure}")
-
-
-def _came_to(tried: Tried) -> str:
-    if len(tried.outcomes) > 1:
-        return counts_words(dict(tried.counts))
-    outcome = tried.outcomes[0]
-    return harmless(verdict_words(outcome.verdict, outcome.reasons, outcome.exposed, outcome.to))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftps_harness.report.plain import counts_words, harmless, plural, verdict_words
+from ftps_harness.report.plain import harmless, plural
 from ftps_harness.report.printer import Printer
 from ftps_harness.verify.findings import KINDS
+from ftps_harness.verify.reports.words import answer, came_to, proof_words, setup_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from ftps_harness.verify.base import Report
     from ftps_harness.verify.findings import Finding
     from ftps_harness.verify.fix import Fix
-    from ftps_harness.verify.judge import Tried
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
+_ANSWER_STYLES = {"safe": "bold green", "error": "bold red", "warning": "bold yellow", "undecided": "bold magenta"}
 _NAME = 26
 
 
@@ -25,14 +26,9 @@ class Terminal(Printer):
 
     def report(self, report: Report) -> None:
         """Everything about one subject."""
-        answer, style = _answer(report)
-        self._wrapped(answer, "", style)
-        port = report.login.port or {"explicit": 21, "implicit": 990}[report.login.protocol]
-        self._wrapped(
-            f"{report.subject.given}, for {report.login.host} port {port} ({report.login.protocol} FTPS); lftp "
-            f"{report.lftp.version}, {report.lftp.tls}; {len(report.tried)} trials in the place {report.place}",
-            "",
-        )
+        first = answer(report)
+        self._wrapped(first.text, "", _ANSWER_STYLES[first.state])
+        self._wrapped(f"{report.subject.given}, {setup_facts(report)}", "")
         for each in report.findings:
             if each.severity != "note" and not each.suppressed:
                 self._finding(each)
@@ -83,35 +79,14 @@ class Terminal(Printer):
         self._line()
         self._line("What was tried", "bold")
         for each in report.tried:
-            self._line(f"  {each.trial.name:<{_NAME}}  {_came_to(each)}")
-
-
-def _answer(report: Report) -> tuple[str, str]:
-    """The first line, and its colour."""
-    errors, warnings = report.count("error"), report.count("warning")
-    if errors or warnings:
-        counts = " and ".join(plural(n, what) for n, what in ((errors, "error"), (warnings, "warning")) if n)
-        worst = next(each for each in report.findings if not each.suppressed)
-        return f"NOT SAFE: {counts}. {worst.title}", "bold red" if errors else "bold yellow"
-    if report.broken:
-        return f"UNDECIDED: {plural(len(report.broken), 'trial')} could not be judged.", "bold magenta"
-    return "SAFE: the genuine server is accepted, and no attack that an rc can stop got anything.", "bold green"
+            self._line(f"  {each.trial.name:<{_NAME}}  {came_to(each)}")
 
 
 def _details(found: Finding) -> Iterator[tuple[str, str]]:
     if found.where is not None:
         yield "line", f"{found.where.file}:{found.where.line}: {found.where.text}"
     if found.proof is not None:
-        proof = found.proof
-        words = verdict_words("exposed", None, proof.exposed, proof.to) if proof.exposed else "nothing got out"
-        yield "proof", f"{proof.attack}: {words}, {proof.times} of {proof.of} runs"
-        yield "again", proof.again
+        yield "proof", proof_words(found.proof)
+        yield "again", found.proof.again
     if found.cure:
         yield "cure", found.cure
-
-
-def _came_to(tried: Tried) -> str:
-    if len(tried.outcomes) > 1:
-        return counts_words(dict(tried.counts))
-    outcome = tried.outcomes[0]
-    return harmless(verdict_words(outcome.verdict, outcome.reasons, outcome.exposed, outcome.to))

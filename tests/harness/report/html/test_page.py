@@ -6,12 +6,12 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import jinja2
 import pytest
 from msgspec import structs
+from tests.harness.report.html.outline import EVIL, Outline, check_harmless
 from tests.harness.report.results import HOSTILE, attempt, result, run, scenario, step, told_by_the_server
 
 from ftps_harness.play.runner import ScenarioResult
@@ -23,51 +23,6 @@ from ftps_lab.testimony import Command
 if TYPE_CHECKING:
     from ftps_harness.play.attempt import Attempt
     from ftps_harness.report.tally import BuildRun
-
-EVIL = (
-    '</script></style></title></pre><img src=x onerror="alert(1)"><svg/onload=alert(1)>\x00\x1b[2J\u202e\u2066{{ 7*7 }}'
-)
-"""Ends every element that text may stand in, begins some that run, and has a NUL, an escape, and two bidi controls."""
-
-
-class Outline(HTMLParser):
-    """Elements, attributes and text of a page, and whether every element that was begun was ended."""
-
-    VOID = frozenset({"meta", "link", "input", "br", "hr", "img"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.ids: list[str] = []
-        self.text: list[str] = []
-        self.unbalanced: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        self.unbalanced += self._open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-        if tag not in self.VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._open and self._open[-1] == tag:
-            self._open.pop()
-        else:
-            self.unbalanced.append(f"/{tag}")
-
-    def handle_data(self, data: str) -> None:
-        if not self._open or self._open[-1] not in {"script", "style"}:
-            self.text.append(data)
-
-    @property
-    def said(self) -> str:
-        """All that a reader sees, blanks as one."""
-        return " ".join("".join(self.text).split())
 
 
 def hostile_attempt() -> Attempt:
@@ -90,18 +45,7 @@ def hostile_run() -> BuildRun:
 
 def test_foreign_text_is_never_markup() -> None:
     """A page of hostile text has the very elements of a page of harmless text, and shows what it was given."""
-    outline = Outline(run_page.text([hostile_run()]))
-    assert outline.unbalanced == []
-    assert "img" not in outline.tags
-    assert outline.tags.count("script") == outline.tags.count("style") == outline.tags.count("title") == 1
-    assert [name for _, name, _ in outline.attributes if name.startswith("on")] == []
-    assert '</script></style></title></pre><img src=x onerror="alert(1)">' in outline.said
-    assert "\\x00\\x1b[2J\\u202e\\u2066{{ 7*7 }}" in outline.said
-
-
-def test_no_control_character_or_bidi_override_gets_through() -> None:
-    text = run_page.text([hostile_run()])
-    assert [letter for letter in text if not letter.isprintable() and letter != "\n"] == []
+    check_harmless(run_page.text([hostile_run()]))
 
 
 def test_it_loads_nothing_and_runs_no_script_but_its_own() -> None:
@@ -140,6 +84,7 @@ def test_each_status_stands_in_words() -> None:
         (["pass", "skip"], "As expected: 1 of 2 scenarios passed, 1 skipped"),
         (["pass", "fail", "error"], "Not as expected: 1 failed and 1 could not be judged, of 3 scenarios"),
         (["skip"], "Nothing was proved: 0 passed, 0 failed, 0 errors, 1 skipped"),
+        (["fail"], "Not as expected: 1 failed, of 1 scenario"),
         ([], "Nothing was proved: 0 passed, 0 failed, 0 errors, 0 skipped"),
     ],
 )
@@ -172,6 +117,12 @@ def test_a_failed_scenario_is_open_and_a_passed_one_is_closed() -> None:
 def test_an_interrupted_run_says_how_far_it_came() -> None:
     text = run_page.text([run(result(), total=5, interrupted=True)])
     assert "interrupted: 1 of 5 scenarios ran" in text
+    assert "Interrupted: 1 of 5 scenarios passed</h1>" in text
+
+
+def test_of_several_builds_each_must_prove_something() -> None:
+    text = run_page.text([run(result()), run(result("skip", why="no"))])
+    assert "Nothing was proved with lftp 4.9.2: 1 passed, 0 failed, 0 errors, 1 skipped</h1>" in text
 
 
 def test_no_other_command_pays_for_the_pages() -> None:

@@ -1,0 +1,50 @@
+"""What a tool came to in words: the same in every report. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from ftps_harness.pinning.contract import LEVELS
+
+if TYPE_CHECKING:
+    from ftps_harness.pinning.check import Report
+
+CONNECTS_FIRST: Final = "Mend `connects` first: what lftp refuses there, it refuses in most of what follows."
+UNTRIED: Final = "The tool does not pin an ordinary server, so nothing else was tried."
+
+
+class Answer(NamedTuple):
+    """The first line of a report, and what kind of answer it is."""
+
+    text: str
+    state: Literal["pass", "fail", "error"]
+
+
+def answer(report: Report) -> Answer:
+    """Whether the contract is kept."""
+    if report.problem:
+        return Answer(f"UNDECIDED: {report.problem}", "error")
+    if report.fails(strict=False):
+        return Answer(f"FAILED: {tally(report)}.", "fail")
+    if report.interrupted:
+        return Answer(f"UNDECIDED: {tally(report)}; interrupted before everything was tried.", "error")
+    if report.broken:
+        return Answer(f"UNDECIDED: {tally(report)}; the lab could not tell everything.", "error")
+    return Answer(f"PASSED: {tally(report)}.", "pass")
+
+
+def tally(report: Report) -> str:
+    """``must 28 of 30, should 5 of 7``: what holds, of what was tried and is claimed."""
+    counts = []
+    for level in LEVELS:
+        passed = report.count(level, "pass")
+        tried = passed + report.count(level, "fail") + report.count(level, "error")
+        counts.append(f"{level} {passed} of {tried}")
+    unclaimed = sum(report.count(level, "not-claimed") for level in LEVELS)
+    return ", ".join(counts) + (f"; {unclaimed} not claimed" if unclaimed else "")
+
+
+def is_connects_first(report: Report) -> bool:
+    """The tool fails what most of the contract builds on."""
+    failed = [each for each in report.results if each.status in {"fail", "error"}]
+    return len(failed) > 1 and failed[0].requirement.id == "connects"

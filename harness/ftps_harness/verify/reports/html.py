@@ -1,0 +1,157 @@
+"""`ftps-lab verify --html`: whether the setup is safe, each finding with line, proof and cure, what was tried. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ftps_harness.report.html import page
+from ftps_harness.report.plain import plural
+from ftps_harness.verify.judge import UNDECIDED
+from ftps_harness.verify.reports.identity import label
+from ftps_harness.verify.reports.words import Answer, answer, came_to, proof_words, setup_facts
+from ftps_harness.verify.trials import GENUINE, TRIALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ftps_harness.verify.base import Report
+    from ftps_harness.verify.findings import Finding
+    from ftps_harness.verify.judge import Tried
+
+_STATES: Final = {"safe": "pass", "error": "fail", "warning": "warning", "undecided": "error"}
+_STATUSES: Final = {"error": "severe", "warning": "warning", "note": "note"}
+"""Severity → status on the page: an error is red there, while status ``error`` means that nothing could be judged."""
+
+_TITLES: Final = {trial.name: trial.title for trial in (GENUINE, *TRIALS)}
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """One finding.
+
+    Attributes:
+        anchor: Its id on the page.
+        finding: The finding.
+        again: The command that shows it again; empty for a command line, which may hold a password.
+    """
+
+    anchor: str
+    finding: Finding
+    again: str
+
+    @property
+    def status(self) -> str:
+        """As the page marks it."""
+        return "ignored" if self.finding.suppressed else _STATUSES[self.finding.severity]
+
+    @property
+    def is_open(self) -> bool:
+        """It fails a run, and so is shown at once."""
+        return self.status in {"severe", "warning"}
+
+    @property
+    def proof(self) -> str:
+        """What got out in how many runs."""
+        return proof_words(self.finding.proof) if self.finding.proof else ""
+
+    @property
+    def trial(self) -> str:
+        """What was done to prove it, in a few words."""
+        return _TITLES.get(self.finding.proof.attack, "") if self.finding.proof else ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialView:
+    """One trial: what was done, and what it came to."""
+
+    tried: Tried
+
+    @property
+    def came_to(self) -> str:
+        """In a few words; an attack in which lftp only failed got nothing all the same."""
+        words = came_to(self.tried)
+        return f"nothing got out ({words})" if self.status == "pass" and self.tried.trial != GENUINE else words
+
+    @property
+    def status(self) -> str:
+        """Whether something got out that must not, or nobody can say."""
+        if self.tried.exposed or (self.tried.trial.kind == "expired" and self.tried.verdict == "accepted"):
+            return "fail"
+        return "error" if self.tried.verdict in UNDECIDED else "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectView:
+    """One setup.
+
+    Attributes:
+        anchor: The beginning of its ids on the page.
+        name: Its rc, script or program: no command line, which may hold a password.
+    """
+
+    anchor: str
+    name: str
+    report: Report
+
+    @property
+    def answer(self) -> Answer:
+        """Whether it is safe."""
+        return answer(self.report)
+
+    @property
+    def state(self) -> str:
+        """The same, as the page marks it."""
+        return _STATES[self.answer.state]
+
+    @property
+    def facts(self) -> str:
+        """For which server, and with which lftp."""
+        return setup_facts(self.report)
+
+    @property
+    def findings(self) -> Iterator[FindingView]:
+        """The worst first, what is ignored last."""
+        for number, each in enumerate(sorted(self.report.findings, key=lambda found: bool(found.suppressed)), 1):
+            again = each.proof.again if each.proof and not self.report.subject.argv else ""
+            yield FindingView(f"{self.anchor}-{number}", each, again)
+
+    @property
+    def trials(self) -> list[TrialView]:
+        """The genuine server's first."""
+        return [TrialView(each) for each in self.report.tried]
+
+
+def text(reports: Sequence[Report], folder: Path) -> str:
+    """The whole page.
+
+    Args:
+        reports: One for each subject.
+        folder: The current folder; files below it are named relative to it.
+    """
+    subjects = [SubjectView(f"s{number}", label(each.subject, folder), each) for number, each in enumerate(reports, 1)]
+    views = [found for subject in subjects for found in subject.findings]
+    statuses = ("severe", "warning", "note", "ignored")
+    said, state = _answer(subjects)
+    return page.render(
+        "verify.html.j2",
+        title=f"ftps-lab verify: {said}",
+        answer=said,
+        state=state,
+        counts={status: sum(each.status == status for each in views) for status in statuses},
+        subjects=subjects,
+    )
+
+
+def _answer(subjects: Sequence[SubjectView]) -> tuple[str, str]:
+    """The first line, and its mark: that of the only setup, else the worst of them with how many there are."""
+    if len(subjects) == 1:
+        return subjects[0].answer.text, subjects[0].state
+    states = [each.state for each in subjects]
+    of = f"of {plural(len(subjects), 'setup')}"
+    if unsafe := states.count("fail") + states.count("warning"):
+        return f"NOT SAFE: {unsafe} {of}", "fail" if "fail" in states else "warning"
+    if undecided := states.count("error"):
+        return f"UNDECIDED: {undecided} {of}", "error"
+    return f"SAFE: all {of}", "pass"
