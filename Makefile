@@ -1,7 +1,7 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
 .PHONY: run test test-long test-containers test-browser matrix check bench lock schema contract refusals format wheel-test \
-	setup setup-pages images clean
+	setup setup-dev setup-pages images clean
 
 run: setup
 	$(BIN)/ftps-lab run -j 10 $(ARGS)
@@ -13,15 +13,15 @@ test-browser: setup-pages
 matrix: setup images
 	$(BIN)/ftps-lab matrix $(ARGS)
 
-test: setup
+test: setup-dev
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers and not long and not browser' $(ARGS)
 
 # What takes minutes: whole pinning tools checked against the contract, and every figure of `make bench`.
-test-long: setup
+test-long: setup-dev
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m long $(ARGS)
 
 # The tests that need a Docker engine: real daemons, other lftp builds, the matrix, the classroom.
-test-containers: setup images
+test-containers: setup-dev images
 	$(BIN)/python -m pytest -n 2 -m containers $(ARGS)
 
 check: setup-pages
@@ -33,7 +33,7 @@ check: setup-pages
 	$(BIN)/python -m ftps_harness.pinning.page --check docs/pinning-contract.md
 	$(BIN)/python -m ftps_harness.teach.refusal_pages --check tests/recordings docs/refusals
 
-format: setup
+format: setup-dev
 	$(BIN)/ruff format lab harness tests tools
 	$(BIN)/ruff check --fix lab harness tests tools
 
@@ -50,7 +50,7 @@ bench: setup images
 	$(BIN)/python tools/bench.py $(ARGS)
 
 # The wheel that people get: built, installed into a fresh environment, one scenario and one plugin test.
-wheel-test: setup
+wheel-test: setup-dev
 	tools/wheel-test.sh
 
 # Needs uv (`pip install uv`); hashes of all platforms, no index named. The lab's image gets the same packages without
@@ -61,7 +61,7 @@ lock:
 	$(COMPILE) --constraint requirements.lock --extra pages pyproject.toml -o requirements-pages.lock
 	$(COMPILE) --constraint requirements.lock pyproject.toml -o lab/images/lab/requirements.lock
 	head -n 1 lab/images/lab/build.lock >lab/images/lab/build.lock.new
-	printf "%s\n" setuptools hatchling | $(COMPILE) --constraint requirements.lock - >>lab/images/lab/build.lock.new
+	printf "%s\n" setuptools hatchling editables | $(COMPILE) --constraint requirements.lock - >>lab/images/lab/build.lock.new
 	mv lab/images/lab/build.lock.new lab/images/lab/build.lock
 
 # With bytecode everything starts a third faster, the sandboxes too, which cannot write it; nor can Python everywhere
@@ -70,8 +70,12 @@ setup:
 	@tools/setup.sh
 	@$(BIN)/python -m compileall -q lab harness >/dev/null 2>&1 || true
 
-# With the packages that only some of our own tests and the site need.
-setup-pages: setup
+# With what tests and checks need.
+setup-dev: setup
+	@tools/setup.sh dev
+
+# With what only some of our own tests and the site need.
+setup-pages: setup-dev
 	@tools/setup.sh pages
 
 images:

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Sets up what the Makefile's targets need: lftp and openssl by the system's package manager when they are missing, a
-# virtual environment in .venv, and the locked Python packages in it. Quick, and silent, when all is there.
-# With the argument `pages`: after that, what looks at pages in a browser and makes the documentation site as well.
+# virtual environment in .venv, and the locked packages that ftps-lab needs in it. Quick, and silent, when all is there.
+# After that, `setup.sh dev` adds what `make test` and `make check` need, and `setup.sh pages` what looks at pages in a
+# browser and makes the documentation site: whoever only runs the lab need not wait for them.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -69,17 +70,21 @@ pip_check() {
     }
 }
 
-if [ "${1:-}" = pages ]; then
-    stamp=.venv/.ready-pages
-    state=$(cat requirements-pages.lock .venv/.ready | cksum)
-    if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
-        say "adding the packages of requirements-pages.lock to .venv"
-        pip_install --require-hashes --no-deps --no-build-isolation -r requirements-pages.lock
-        pip_check requirements-pages.lock
-        printf '%s\n' "$state" >"$stamp"
-    fi
-    exit 0
-fi
+# add NAME LOCK BELOW: adds the packages of a lock to the environment whose stamp is BELOW.
+add() {
+    stamp=.venv/.ready-$1
+    state=$(cat "$2" "$3" | cksum)
+    [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ] || return 0
+    say "adding the packages of $2 to .venv"
+    pip_install --require-hashes --no-deps --no-build-isolation -r "$2"
+    pip_check "$2"
+    printf '%s\n' "$state" >"$stamp"
+}
+
+case ${1:-} in
+    dev) add dev requirements.lock .venv/.ready; exit 0 ;;
+    pages) add pages requirements-pages.lock .venv/.ready-dev; exit 0 ;;
+esac
 
 python=$(find_python)
 [ -n "$python" ] || fail "Python 3.11 or newer is needed and none was found as python3 or python3.11 to python3.14: install one, or name it: PYTHON=/path/to/python3 make run"
@@ -91,22 +96,23 @@ command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 [ -z "$missing" ] || install_programs "$(echo $missing)"
 
 stamp=.venv/.ready
-state=$(cat requirements.lock lab/images/lab/build.lock pyproject.toml | cksum)
+runtime=lab/images/lab/requirements.lock
+state=$(cat $runtime lab/images/lab/build.lock pyproject.toml | cksum)
 if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
-    say "making .venv with $("$python" --version) and the packages of requirements.lock"
+    say "making .venv with $("$python" --version) and the packages of $runtime"
     "$python" -m venv --clear .venv
     # --no-deps: the lock is whole, and without it pip 23.2 (Python 3.11's own) fails on the day that a package which
     # another one asks for with an extra has a newer release (pypa/pip#12345). `pip check` says if the lock is not whole.
     # Without build isolation what comes as source is built by the locked build.lock, not by whatever is newest today.
     pip_install --require-hashes --no-deps --only-binary :all: -r lab/images/lab/build.lock
-    pip_install --require-hashes --no-deps --no-build-isolation -r requirements.lock
-    # The project itself, editable; what builds it is in the lock, so nothing else is fetched.
+    pip_install --require-hashes --no-deps --no-build-isolation -r "$runtime"
+    # The project itself, editable; what builds it is in build.lock, so nothing else is fetched.
     pip_install --no-deps --no-build-isolation --editable .
     # Python 3.11 reads this file as the locale says, so in LC_ALL=C only ASCII: no path from the root, whose folders may
     # have other letters, but from the file itself.
     for paths in .venv/lib*/python*/site-packages/_editable_impl_ftps_lab.pth; do
         [ ! -e "$paths" ] || printf '../../../../%s\n' lab harness >"$paths"
     done
-    pip_check requirements.lock
+    pip_check "$runtime"
     printf '%s\n' "$state" >"$stamp"
 fi

@@ -32,10 +32,10 @@ class Machine:
         (self.checkout / "tools").mkdir(parents=True)
         shutil.copy(SCRIPT, self.checkout / "tools")
         (self.checkout / "lab/images/lab").mkdir(parents=True)
-        for name in ("requirements.lock", "lab/images/lab/build.lock", "pyproject.toml"):
+        for name in ("lab/images/lab/requirements.lock", "lab/images/lab/build.lock", "pyproject.toml"):
             (self.checkout / name).write_text(name)
         (self.checkout / ".venv").mkdir()
-        text = b"requirements.locklab/images/lab/build.lockpyproject.toml"
+        text = b"lab/images/lab/requirements.locklab/images/lab/build.lockpyproject.toml"
         state = subprocess.run(["cksum"], input=text, capture_output=True, check=True).stdout
         (self.checkout / ".venv" / ".ready").write_bytes(state)
 
@@ -55,10 +55,10 @@ class Machine:
         case = f'case "$*" in *lftp*) {bring};; esac'
         self.program(name, f'echo "{name} $*" >> {self.log}\n{case}')
 
-    def set_up(self) -> subprocess.CompletedProcess[str]:
+    def set_up(self, *more: str) -> subprocess.CompletedProcess[str]:
         """Run the script as `make` does."""
         return subprocess.run(
-            [str(self.bin / "sh"), str(self.checkout / "tools" / "setup.sh")],
+            [str(self.bin / "sh"), str(self.checkout / "tools" / "setup.sh"), *more],
             env={"PATH": str(self.bin)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -176,7 +176,7 @@ def test_the_lock_is_installed_as_it_stands(machine: Machine) -> None:
     done = a_new_environment(machine, "echo all is well")
     assert (done.returncode, done.stderr) == (0, "")
     assert "well" not in done.stdout
-    (lock,) = [call for call in machine.calls if "requirements.lock" in call]
+    (lock,) = [call for call in machine.calls if "/requirements.lock" in call]
     assert "--require-hashes --no-deps" in lock
     assert (machine.checkout / ".venv" / ".ready").exists()
 
@@ -190,20 +190,26 @@ def test_a_lock_that_is_not_whole_is_told(machine: Machine) -> None:
     assert not (machine.checkout / ".venv" / ".ready").exists()
 
 
-def test_what_pages_need_is_added_to_a_ready_environment(machine: Machine) -> None:
+@pytest.mark.parametrize(("more", "lock"), [("dev", "requirements.lock"), ("pages", "requirements-pages.lock")])
+def test_what_tests_need_is_added_to_a_ready_environment(more: str, lock: str, machine: Machine) -> None:
     """From its own lock as it stands, checked, and only once."""
     assert a_new_environment(machine, "echo all is well").returncode == 0
-    (machine.checkout / "requirements-pages.lock").write_text("playwright")
-    pages = ["sh", "tools/setup.sh", "pages"]
+    (machine.checkout / ".venv/.ready-dev").touch()
+    (machine.checkout / lock).write_text("locked")
     before = len(machine.calls)
     for _ in range(2):
-        done = subprocess.run(
-            pages, cwd=machine.checkout, env={"PATH": str(machine.bin)}, capture_output=True, check=False
-        )
-        assert (done.returncode, done.stderr) == (0, b"")
+        done = machine.set_up(more)
+        assert (done.returncode, done.stderr) == (0, "")
     install, check = machine.calls[before:]
-    assert install.endswith("--require-hashes --no-deps --no-build-isolation -r requirements-pages.lock")
+    assert install.endswith(f"--require-hashes --no-deps --no-build-isolation -r {lock}")
     assert check.endswith(" check")
+
+
+def test_whoever_runs_the_lab_waits_for_nothing_else(machine: Machine) -> None:
+    """No tool of development is installed before something asks for it."""
+    assert a_new_environment(machine, "echo all is well").returncode == 0
+    locks = [call.rpartition(" ")[2] for call in machine.calls if "--require-hashes" in call]
+    assert locks == ["lab/images/lab/build.lock", "lab/images/lab/requirements.lock"]
 
 
 @pytest.mark.parametrize("path", ["tools/setup.sh", "tools/wheel-test.sh", "lab/images/lab/Dockerfile"])
