@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from ftps_harness.teach.refusals import Refusal
 
 _NOTE: Final = "<!-- written by `make refusals` from tests/recordings and the code's tables: change those instead -->\n"
+_MORE: Final = (
+    "All reasons: [refusals](docs/refusals/README.md). How a verdict is made: [reference](docs/reference.md#verdicts)."
+)
 _SEVERAL: Final = """\
 Of several problems lftp reports the first, or one text with several sentences. A build's dialect is found by probing
-it, not by its version ([reference.md](../reference.md#dialects))."""
+it, not by its version ([reference](docs/reference.md#dialects))."""
 _VERIFICATION: Final = "Certificate verification: "
 _INDEX: Final = "README.md"
 _FINGERPRINT: Final = re.compile(r" \((?:[0-9A-F]{2}:){19}[0-9A-F]{2}\)")
@@ -81,7 +84,12 @@ def read(folder: Path) -> list[Said]:
 def pages(recorded: Sequence[Said]) -> dict[str, str]:
     """File name → text, of all pages."""
     found = {f"{reason}.md": _page(reason, refusal, recorded) for reason, refusal in REFUSALS.items()}
-    return {_INDEX: _index(recorded), **found}
+    return {name: _linked(text) for name, text in {_INDEX: _index(recorded), **found}.items()}
+
+
+def _linked(page: str) -> str:
+    """The page with its links, which are written from the root, from the folder of the pages."""
+    return page.replace("](docs/refusals/", "](").replace("](docs/", "](../")
 
 
 def _said(lftp: Mapping[str, str], case: Mapping[str, Any]) -> Said:
@@ -116,7 +124,7 @@ def _page(reason: Reason, refusal: Refusal, recorded: Sequence[Said]) -> str:
         _see(refusal),
         _others(reason, refusal, recorded),
         _unmeasured(reason, recorded),
-        ["All reasons: [refusals](README.md). How a verdict is made: [reference.md](../reference.md#verdicts)."],
+        [_MORE],
     ]
     return "\n\n".join("\n".join(part).strip() for part in parts if part) + "\n"
 

@@ -1,7 +1,7 @@
 """What a person needs to know about each reason of a refusal: why it happens, what to do, and what not to do.
 
-Texts in Markdown for docs/refusals/, with links from there. What lftp prints is not here: it comes from the recordings
-(`refusal_pages`).
+Texts in Markdown for docs/refusals/, with links from the root. What lftp prints is not here: it comes from
+the recordings (`refusal_pages`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ authority is unknown, an intermediate certificate is missing, or a signature doe
 lftp says the same words in three different situations: the server has always had a self-signed certificate, the
 server has a new certificate, or somebody else answers in the server's place. The message cannot tell you which; only
 the fingerprint can. What stands in parentheses is the SHA-1 fingerprint of the certificate that was refused. The
-build with the dialect `classic` said the same of an expired certificate ([expired](expired.md)).
+build with the dialect `classic` said the same of an expired certificate ([expired](docs/refusals/expired.md)).
 
 A pin file that lftp does not find or cannot read has the same effect, because lftp then trusts nobody. It prints one
 line about the missing file before the refusal, and some builds print nothing about an unusable one
@@ -60,7 +60,7 @@ line about the missing file before the refusal, and some builds print nothing ab
 2. Compare the certificate's SHA-256 fingerprint with the one that the server's administrator gives you through
    another channel: a telephone call, the provider's web page, a terminal on the server itself. `ftps-lab pin HOST
    --dry-run` shows what the server presents and writes nothing.
-3. If it is the right certificate, pin it: `ftps-lab pin HOST`, or the lines of [hardening.md](../hardening.md).
+3. If it is the right certificate, pin it: `ftps-lab pin HOST`, or the lines of [hardening](docs/hardening.md).
 4. If it is not, change nothing, log in nowhere, and ask the administrator. A certificate that changed without notice
    is what an attack looks like (`document/rotation-looks-like-tampering`).
 5. If the certificate comes from a public authority, the server may not send its intermediate certificate: only the
@@ -89,7 +89,7 @@ Often the certificate is for the provider's name (`server7.hosting.example`) and
 can also be another customer's server, which has a valid certificate of the same authority.
 
 Trust comes first: a certificate that is neither trusted nor for this name is only reported as
-[untrusted](untrusted.md).
+[untrusted](docs/refusals/untrusted.md).
 """,
         to_do="""\
 1. Connect to a name that is in the certificate; `openssl x509 -in mycert.crt -noout -ext subjectAltName` lists them.
@@ -124,7 +124,7 @@ key, lftp checks the *old* certificate in your pin file, and reports that one as
 2. If the server's has expired, ask the server's administrator for a new certificate. Compare its fingerprint, then
    pin it.
 3. If only the pin has expired: pin the renewed certificate with `ftps-lab pin HOST --replace`.
-4. Check your own clock (`date`): see [not-yet-valid](not-yet-valid.md).
+4. Check your own clock (`date`): see [not-yet-valid](docs/refusals/not-yet-valid.md).
 5. Let `ftps-lab verify --warn-days 30` warn you next time.
 """,
         not_to_do="""\
@@ -165,7 +165,7 @@ The certificate is on the revocation list that your rc names (`ssl:crl-file`): i
 example because its key was stolen.
 
 Only builds with OpenSSL can be relied on here: the GnuTLS builds that we measured crash on a revocation list, or
-accept the certificate ([lftp.md](../lftp.md#the-pin)).
+accept the certificate ([measured](docs/lftp.md#the-pin)).
 """,
         to_do="""\
 1. Do not log in. Treat the server as taken over until its administrator has explained.

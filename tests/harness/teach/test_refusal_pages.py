@@ -20,6 +20,11 @@ RECORDED = read(RECORDINGS)
 REASONS = get_args(Reason)
 
 
+def page_of(name: str) -> str:
+    """The name of a page, which is below docs/refusals/ and not beside this file."""
+    return f"{name}.md"
+
+
 def recorded_lines() -> set[str]:
     """Each line of standard error, and each of the debug log without its number, that any recording holds."""
     found: set[str] = set()
@@ -67,7 +72,7 @@ def test_every_recorded_refusal_is_found_by_its_message() -> None:
 
 
 def test_a_build_that_crashes_or_goes_on_is_not_said_to_refuse() -> None:
-    page = pages(RECORDED)["revoked.md"]
+    page = pages(RECORDED)[page_of("revoked")]
     assert "lftp 4.8.4 with GnuTLS 3.7.1, dialect `classic`:\n\n> no refusal" in page
     assert "dialect `status`:\n\n> lftp crashes (signal 11)" in page
 
@@ -97,12 +102,12 @@ class TestDrift:
         assert self.check(RECORDINGS, self.folder(tmp_path)) == 0
 
     def test_a_page_that_was_edited_fails(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        page = self.folder(tmp_path) / "expired.md"
+        page = self.folder(tmp_path) / page_of("expired")
         page.write_text(page.read_text("utf-8").replace("has expired", "is fine"), "utf-8")
         assert self.check(RECORDINGS, page.parent) == 1
         assert capsys.readouterr().err == f"{page}: is not what the recordings and the code say; run `make refusals`\n"
 
-    @pytest.mark.parametrize("name", ["weak.md", "README.md"])
+    @pytest.mark.parametrize("name", [page_of("weak"), "README.md"])
     def test_a_missing_page_fails(self, name: str, tmp_path: Path) -> None:
         folder = self.folder(tmp_path)
         (folder / name).unlink()
@@ -110,11 +115,11 @@ class TestDrift:
 
     def test_a_page_that_is_left_over_fails_and_is_removed_by_writing(self, tmp_path: Path) -> None:
         folder = self.folder(tmp_path)
-        (folder / "another.md").write_text("", "utf-8")
+        (folder / page_of("another")).write_text("", "utf-8")
         assert self.check(RECORDINGS, folder) == 1
         assert refusal_pages.main([str(RECORDINGS), str(folder)]) == 0
         assert self.check(RECORDINGS, folder) == 0
-        assert not (folder / "another.md").exists()
+        assert not (folder / page_of("another")).exists()
 
     def test_another_message_in_a_recording_fails(self, tmp_path: Path) -> None:
         """A build that is recorded again and has other words changes the pages."""
