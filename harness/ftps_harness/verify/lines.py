@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.sandbox.home import Home
+    from ftps_harness.sandbox.process import Finished
     from ftps_harness.verify.subject import File, Subject
 
 SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -93,8 +94,24 @@ class Lines:
     def stopping(self) -> Where | None:
         """The first line that ends lftp or that it never gets past; None where it gets through everything."""
         lines = self._all_lines()
-        number = self._stop(lines)
-        return None if number is None else self._innermost(lines, number, self._stop)
+        search = partial(self._first, fits=lambda part, count: not self._gets_past(part, count))
+        number = search(lines)
+        return None if number is None else self._innermost(lines, number, search)
+
+    def complaining(self, said: str, nth: int = 1) -> Where | None:
+        """The line at which lftp prints these words, for the nth time; None where it does not print them while reading.
+
+        Args:
+            said: A line of its standard error, without its end.
+            nth: How often it has been printed then, from 1 on.
+
+        Raises:
+            HarnessError: lftp cannot be started.
+        """
+        lines = self._all_lines()
+        search = partial(self._first, fits=lambda part, count: self._says(part, count).count(said) >= nth)
+        number = search(lines)
+        return None if number is None else self._innermost(lines, number, search)
 
     def _all_lines(self) -> list[_Line]:
         return [line for file in sources.start_files(self.subject) for line in _lines_of(file)]
@@ -121,17 +138,26 @@ class Lines:
     def _last_change(self, lines: Sequence[_Line], names: set[str]) -> int | None:
         return max(self._changes(lines, names).values(), default=None)
 
-    def _stop(self, lines: Sequence[_Line]) -> int | None:
-        passed, stopped = 0, len(lines)
-        if self._gets_past(lines, stopped):
+    @staticmethod
+    def _first(lines: Sequence[_Line], fits: Callable[[Sequence[_Line], int], bool]) -> int | None:
+        """The smallest number of lines, read from the beginning, that fits; None if all of them do not."""
+        low, high = 0, len(lines)
+        if not fits(lines, high):
             return None
-        while stopped - passed > 1:
-            middle = (passed + stopped) // 2
-            if self._gets_past(lines, middle):
-                passed = middle
+        while high - low > 1:
+            middle = (low + high) // 2
+            if fits(lines, middle):
+                high = middle
             else:
-                stopped = middle
-        return stopped
+                low = middle
+        return high
+
+    def _says(self, lines: Sequence[_Line], count: int) -> list[str]:
+        """The lines of standard error while lftp reads the first so many lines."""
+        part = self.home.logs / "rc.part"
+        part.write_bytes(b"".join(line.data for line in lines[:count]))
+        done = self._run(f'command source "{self.home.seen(part)}"', _STOPPED_SECONDS)
+        return [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines()]
 
     def _gets_past(self, lines: Sequence[_Line], count: int) -> bool:
         """Whether lftp goes on after the first so many lines."""
@@ -193,10 +219,10 @@ class Lines:
                 (folder / f"rc-{count}.part").unlink()
         return states
 
-    def _run(self, script: str, timeout: float = _SECONDS) -> None:
+    def _run(self, script: str, timeout: float = _SECONDS) -> Finished:
         from ftps_harness.client.lftp.binary import environment
 
-        self.client.start(
+        return self.client.start(
             [str(self.client.path), "--norc", "-c", script],
             env=environment(self.home, None, self.client.locale),
             cwd=self.home.seen(self.home.home),

@@ -197,5 +197,15 @@ class RcVerification(Verification[RcStage]):
             run = stage.start_only()
             led = stage.own_traffic()
         found = [finding("connects-by-itself", f"It went to: {', '.join(led[:3])}.")] if led else []
-        said = run.stderr.decode("utf-8", "replace").strip()
-        return led, found + [finding("rc-complaint", f"lftp says: {line[:200]}") for line in said.splitlines()[:10]]
+        return led, found + list(self._of_complaints(run.stderr.decode("utf-8", "replace").strip().splitlines()[:10]))
+
+    def _of_complaints(self, said: Sequence[str]) -> Iterator[Finding]:
+        """What lftp prints while it reads the setup, each with the line that it is about."""
+        if not said:
+            return
+        with self._stage() as stage:
+            stage.write(self._given)
+            lines = Lines(stage.client, stage.home, self._given)
+            for number, words in enumerate(map(str.strip, said)):
+                nth = [each.strip() for each in said[: number + 1]].count(words)
+                yield finding("rc-complaint", f"lftp says: {words[:200]}", where=lines.complaining(words, nth))
