@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 _PROGRAMS = frozenset({"!", "shell", "local", "edit"})
 _TRANSFERS = frozenset({"get", "mget", "pget", "reget", "put", "mput", "reput"})
-_READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber", "cmd:")
+_READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber")
 """Settings whose value names no place that content is written to."""
+_TEXT = ("cmd:prompt", "cmd:term-status", "cmd:set-term-status", "cmd:time-style")
+"""Settings whose value is only shown, so a ``>`` or ``!`` in it means nothing."""
 _WORTH_READING = re.compile(r"[|!>~\\\"']|\.\.|shell|local|edit|alias|file:|(?:^|\s)/|-e\b")
 """Without any of these a command has no word that matters here. An rc names certificates: a thousand letters each."""
 
@@ -91,11 +93,16 @@ def _hides(command: syntax.Command, home: Path | None) -> bool:
     words = syntax.words(command.text)
     if command.shell or "|" in words or _PROGRAMS.intersection(words) or _sources_output(words):
         return True
-    if words[:1] == ["set"] and words[1:] and words[1].startswith(_READS_ONLY):
+    if words[:1] == ["set"] and words[1:] and words[1].startswith((*_READS_ONLY, *_TEXT)):
         return False
     if words[:1] == ["alias"]:
         return may_hide([" ".join(words[2:])], home)
-    return any(_is_outside(word, home) for word in words[1:])
+    return any(_is_outside(word, home) or _hides_within(word, command, home) for word in words[1:])
+
+
+def _hides_within(word: str, command: syntax.Command, home: Path | None) -> bool:
+    """Whether a word holds commands that hide: ``set cmd:at-exit "!mv x /tmp"``, ``queue 'cat x | gzip'``."""
+    return word != command.text and bool(re.search(r"[\s!|]", word)) and may_hide([word], home)
 
 
 def _sources_output(words: list[str]) -> bool:

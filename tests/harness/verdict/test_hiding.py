@@ -73,6 +73,31 @@ def test_what_leads_out_of_home_hides(line: str) -> None:
     assert may_hide([line], HOME)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'set cmd:at-exit "!mv x /tmp"',
+        "set at-exit '!mv x /tmp'",
+        'SET cmd:at-exit-bg "cat x | gzip > y"',
+        "set cmd:at-queue-finish 'get x -o /dev/stdout'",
+        'queue "!id"',
+        "at now -- '!id'",
+        'command queue "cat x | gzip"',
+    ],
+)
+@pytest.mark.parametrize("home", [HOME, None])
+def test_commands_within_a_word_are_commands(line: str, home: Path | None) -> None:
+    """lftp carries them out later."""
+    assert may_hide([line], home)
+
+
+@pytest.mark.parametrize(
+    "line", [r'set cmd:prompt "\S\? \u@\h:\w> "', 'set cmd:at-exit "bye"', 'ls "a b"', 'set ssl:ca-file "/a b"']
+)
+def test_text_within_a_word_hides_nothing(line: str) -> None:
+    assert not may_hide([line], HOME)
+
+
 def test_a_certificate_hides_nothing() -> None:
     """Its base64 is read as commands where the rc names it; a line of it may begin with a slash."""
     assert not may_hide(["-----BEGIN CERTIFICATE-----\nMIIB/k+x\n/9j+aa==\n-----END CERTIFICATE-----\n"], HOME)
