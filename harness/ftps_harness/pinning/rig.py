@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from ftps_harness.client.lftp.settings import read_back
 from ftps_harness.errors import HarnessError
 from ftps_harness.pinning import snapshot
-from ftps_harness.pinning.certificates import HOST, OTHER, SIMILAR
+from ftps_harness.pinning.certificates import HOST, OTHER, SIMILAR, twin
 from ftps_harness.pinning.command import OPTIONS
 from ftps_harness.play.attempt import Request
 from ftps_harness.play.session import Session
@@ -45,6 +45,9 @@ EVERYTHING: Final = ("list", "get", "put")
 
 _OWN_PORT: Final = "21"
 """Where a tool goes that is told no port (IANA's registry: ftp)."""
+
+_NAMED: Final = 4
+"""Changed files that are named."""
 
 _SHOWN: Final = 4000
 """Characters of a tool's output that are kept for a report."""
@@ -97,6 +100,13 @@ class Ran:
     def untouched(self) -> bool:
         """Nothing in its reach has changed."""
         return self.before.same(self.after)
+
+    @property
+    def changed(self) -> str:
+        """The files that it changed, in words."""
+        paths = sorted(self.before.changed(self.after))
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        return f"changed: {', '.join(paths[:_NAMED])}{more}" if paths else "nothing is changed"
 
     @property
     def diff(self) -> list[str]:
@@ -386,6 +396,24 @@ class Rig:
         return self.expect(
             outcome.verdict == "rejected" and not outcome.exposed, f"lftp refuses {called}", _came_to(outcome)
         )
+
+    def protects(
+        self,
+        home: Home,
+        certificate: Certificate,
+        *,
+        called: str = "the genuine server",
+        host: str = HOST,
+        cwd: Folder = "home",
+        **fields: object,
+    ) -> bool:
+        """Expect that lftp lists with the genuine server, and refuses an impostor there; whether it does both.
+
+        A tool that cannot pin in some circumstance, and switches verification off in it, makes lftp accept everybody.
+        """
+        accepted = self.accepts(home, certificate, called=called, host=host, cwd=cwd, run=("list",), **fields)
+        impostor = f"an impostor in the place of: {called}"
+        return self.refuses(home, twin(certificate), called=impostor, host=host, run=("list",), **fields) and accepted
 
     def settings(self, home: Home, *names: str) -> dict[str, dict[str, str]]:
         """lftp's settings in effect, by name and closure."""

@@ -91,6 +91,30 @@ def test_a_command_without_a_port_is_named_as_the_reason(here: Path, capsys: pyt
     }
 
 
+WIDE = """#!/bin/sh
+mkdir -p "$HOME/.lftp"
+openssl s_client -starttls ftp -connect "$1:$2" </dev/null 2>/dev/null | openssl x509 >"$HOME/.lftp/$1.crt"
+printf 'set ssl:ca-file "%s"\\n# %0300d\\n' "$HOME/.lftp/$1.crt" 1 >>"$HOME/.lftp/rc"
+openssl x509 -in "$HOME/.lftp/$1.crt" -noout -fingerprint -sha256
+"""
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_no_line_but_the_one_to_copy_is_wider_than_the_terminal(
+    columns: int, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    (here / "wide.sh").write_text(WIDE)
+    (here / "wide.sh").chmod(0o755)
+    assert call(["pin-check", "--only", "idempotent", "--", "./wide.sh", "{host}", "{port}"]) == 1
+    out = capsys.readouterr().out
+    assert "seen     changed: ~/.lftp/rc\n" in out
+    assert "sha256 Fingerprint=" in out
+    wide = [line for line in out.splitlines() if len(line) > columns and not line.startswith("  again ")]
+    whole = columns - 12  # a longer word, such as a path, is not broken: it is copied
+    assert [line for line in wide if max(map(len, line.split())) <= whole] == []
+
+
 def test_a_part_of_the_contract_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["pin-check", "--list", "--only", "ipv6", "--only", "connects"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -36,14 +36,19 @@ def links_kept(rig: Rig) -> None:
     ran = rig.pin(home)
     rig.expect(ran.ok, "exit code 0 where the rc is a symbolic link", ran.ended)
     _is_link(rig, ran, "~/.lftp/rc")
-    rig.expect("~/dotfiles/lftp" in ran.before.changed(ran.after), "the file behind the link is written", "it is not")
-    rig.accepts(home, old, run=("list",))
+    rig.expect(
+        "~/dotfiles/lftp" in ran.before.changed(ran.after),
+        "the file behind the link is written",
+        "~/dotfiles/lftp is as before",
+    )
+    rig.protects(home, old, called="the genuine server, the rc being a link")
     for _ in rig.cases(("a read-only rc",)):
         home = rig.home({".lftp/rc": b"# mine\n"})
         (home.dot_lftp / "rc").chmod(0o444)
         ran = rig.pin(home)
         same = ran.before.entries["~/.lftp/rc"].state == ran.after.entries["~/.lftp/rc"].state
-        rig.expect(not ran.ok and same, "a read-only rc is reported with a non-zero exit code, and stays", ran.ended)
+        seen = f"{ran.ended}; the rc {'is as before' if same else 'is changed'}"
+        rig.expect(not ran.ok and same, "a read-only rc is reported with a non-zero exit code, and stays", seen)
     if rig.tool.repin:
         _pin_that_is_a_link(rig, rig.pinned(old), new)
 
@@ -59,12 +64,14 @@ def _pin_that_is_a_link(rig: Rig, home: Home, new: Certificate) -> None:
     rig.serve(new)
     ran = rig.pin(home, how="repin")
     if not ran.ok:
-        rig.expect(bool(ran.output.strip()), "a sentence that says why a linked pin is not replaced", "no output")
+        rig.expect(
+            bool(ran.output.strip()), "a sentence that says why a linked pin is not replaced", "it printed nothing"
+        )
         return
     for path in files:
         if path in ran.after.entries:  # a tool may name its files after what they hold
             _is_link(rig, ran, path)
-    rig.accepts(home, new, run=("list",))
+    rig.protects(home, new, called="the server with its new certificate, the pin being a link")
 
 
 def _is_link(rig: Rig, ran: Ran, path: str) -> None:
@@ -138,7 +145,7 @@ def home_respected(rig: Rig) -> None:
         rig.expect(ran.ok, f"exit code 0 when it is started in {where}", ran.ended)
         outside = [path for path in ran.before.changed(ran.after) if not path.startswith("~/")]
         rig.expect(not outside, "nothing is written outside HOME", ", ".join(outside))
-        rig.accepts(home, certificate, run=("list",), called=f"the genuine server, the tool started in {where}")
+        rig.protects(home, certificate, called=f"the genuine server, the tool started in {where}")
 
 
 def odd_paths(rig: Rig) -> None:
@@ -151,10 +158,10 @@ def odd_paths(rig: Rig) -> None:
         ran = rig.pin(home)
         if must_work or ran.ok:
             rig.expect(ran.ok, f"exit code 0 with HOME={path}", ran.ended)
-            rig.accepts(home, certificate, run=("list",), called=f"the genuine server, with HOME={path}")
+            rig.protects(home, certificate, called=f"the genuine server, with HOME={path}")
         else:
-            rig.expect(bool(ran.output.strip()), f"a sentence that says why not with HOME={path}", "no output at all")
-            rig.expect(ran.untouched, "nothing is written where lftp would not read it", "something is written")
+            rig.expect(bool(ran.output.strip()), f"a sentence that says why not with HOME={path}", "it printed nothing")
+            rig.expect(ran.untouched, "nothing is written where lftp would not read it", ran.changed)
 
 
 def no_secrets(rig: Rig) -> None:
@@ -192,8 +199,12 @@ def _keeps_secrets(rig: Rig, ran: Ran, what: str, *, may_log_in: bool = False) -
     logins = [f"{each.user} with a password" for each in told.credentials]
     if not may_log_in:  # whoever replaces a pin has looked at the certificate
         rig.expect(not logins, f"no login before the certificate is compared: {what}", ", ".join(logins))
-    rig.expect(_SECRET.encode() not in ran.output, f"no password in the output: {what}", "it is there")
-    rig.expect(b"PRIVATE KEY" not in ran.output, f"no private key in the output: {what}", "one is there")
+    rig.expect(
+        _SECRET.encode() not in ran.output,
+        f"no password in the output: {what}",
+        "the output has the one that is in HOME",
+    )
+    rig.expect(b"PRIVATE KEY" not in ran.output, f"no private key in the output: {what}", "the output has one")
     shown = _among_arguments(ran)
     rig.expect(not shown, f"no password or private key among the arguments of a program: {what}", "; ".join(shown))
     changed = set(ran.before.changed(ran.after))

@@ -56,7 +56,7 @@ def anonymous_protected(rig: Rig) -> None:
     rig.expect(
         not outcome.exposed,
         "an anonymous login uses TLS, or is refused",
-        f"{', '.join(sorted(outcome.exposed))} in clear",
+        f"in clear: {', '.join(sorted(outcome.exposed))}",
     )
 
 

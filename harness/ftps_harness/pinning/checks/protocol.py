@@ -22,7 +22,7 @@ def any_port(rig: Rig) -> None:
         rig.serve(certificate, port=port)
         ran = rig.pin(home)
         rig.expect(ran.ok, f"exit code 0 for explicit FTPS on port {port}", ran.ended)
-        rig.accepts(home, certificate, run=("list",), called=f"the genuine server on port {port}")
+        rig.protects(home, certificate, called=f"the genuine server on port {port}")
 
 
 def greeting(rig: Rig) -> None:
@@ -34,7 +34,7 @@ def greeting(rig: Rig) -> None:
             ran = rig.pin(home, port=port)
         rig.expect(ran.ok, f"exit code 0: {PEERS[name].what}", ran.ended)
         rig.serve(certificate)
-        rig.accepts(home, certificate, run=("list",), called=f"the server, after {PEERS[name].what}")
+        rig.protects(home, certificate, called=f"the server, after {PEERS[name].what}")
 
 
 def implicit(rig: Rig) -> None:
@@ -44,7 +44,7 @@ def implicit(rig: Rig) -> None:
     rig.serve(certificate, protocol="implicit", port=990)
     ran = rig.pin(home)
     rig.expect(ran.ok, "exit code 0 for implicit FTPS on port 990", ran.ended)
-    rig.accepts(home, certificate, run=("list",), called="the genuine server, implicit FTPS", protocol="implicit")
+    rig.protects(home, certificate, called="the genuine server, implicit FTPS", protocol="implicit")
 
 
 def ipv6(rig: Rig) -> None:
@@ -54,4 +54,4 @@ def ipv6(rig: Rig) -> None:
     rig.serve(certificate, host="::1")
     ran = rig.pin(home, "::1")
     rig.expect(ran.ok, "exit code 0 for the host ::1", ran.ended)
-    rig.accepts(home, certificate, host="::1", run=("list",), called="the genuine server at ::1")
+    rig.protects(home, certificate, host="::1", called="the genuine server at ::1")

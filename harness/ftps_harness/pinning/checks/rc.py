@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from ftps_harness.pinning.certificates import HOST, OTHER, SIMILAR, own, twin
+from ftps_harness.pinning.certificates import HOST, OTHER, SIMILAR, own
 from ftps_harness.pinning.rig import write
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def rc_preserved(rig: Rig) -> None:
         ran = rig.pin(home)
         told = not ran.ok and ran.untouched and bool(ran.output.strip())
         kept = _kept(seed, ran.after.files().get("~/.lftp/rc", b""))
-        rig.expect(kept, f"every byte of an rc with {what} is still there", "not all of them are")
+        rig.expect(kept, f"every byte of an rc with {what} is still there", "some are gone: see the diff")
         if seed == _ORDINARY or not told:
             rig.expect(ran.ok, f"exit code 0 with {what}", ran.ended)
-            rig.accepts(home, certificate, run=("list",), called=f"the genuine server, the rc having {what}")
+            rig.protects(home, certificate, called=f"the genuine server, the rc having {what}")
 
 
 def _kept(old: bytes, new: bytes) -> bool:
@@ -59,7 +59,7 @@ def idempotent(rig: Rig) -> None:
         home = rig.pinned(certificate, seed)
         ran = rig.pin(home)
         rig.expect(ran.ok, "exit code 0 for a second run", ran.ended)
-        rig.expect(ran.untouched, "a second run changes nothing", "it does")
+        rig.expect(ran.untouched, "a second run changes nothing", ran.changed)
 
 
 def two_hosts(rig: Rig) -> None:
@@ -69,8 +69,8 @@ def two_hosts(rig: Rig) -> None:
     rig.serve(second, host=OTHER)
     ran = rig.pin(home, OTHER)
     rig.expect(ran.ok, "exit code 0 for a second host", ran.ended)
-    rig.accepts(home, first, run=("list",), called=f"{HOST}, pinned first")
-    rig.accepts(home, second, host=OTHER, run=("list",), called=f"{OTHER}, pinned second")
+    rig.protects(home, first, called=f"{HOST}, pinned first")
+    rig.protects(home, second, host=OTHER, called=f"{OTHER}, pinned second")
     home, pinned = rig.home(), {}
     for host in (*rig.cases(SIMILAR), HOST):
         pinned[host] = own(host)
@@ -78,17 +78,16 @@ def two_hosts(rig: Rig) -> None:
         ran = rig.pin(home, host)
         rig.expect(ran.ok, f"exit code 0 for {host} after {', '.join(pinned)}", ran.ended)
     for host, certificate in pinned.items():
-        rig.accepts(home, certificate, host=host, run=("list",), called=f"{host}, pinned with similar names")
+        rig.protects(home, certificate, host=host, called=f"{host}, pinned with similar names")
 
 
 def opposing_lines(rig: Rig) -> None:
     """Lines that undo a pin, wherever lftp reads them; a tool's own lines, commented out."""
-    off = b"set ssl:verify-certificate no\n"
     certificate = own()
-    for path in (".lftprc", ".lftp/rc"):
-        home = rig.home({path: off})
+    for what, files in rig.cases(_OPPOSING.items()):
+        home = rig.home(files)
         rig.serve(certificate)
-        _undone_or_told(rig, home, certificate, rig.pin(home), f"~/{path} switches verification off")
+        _undone_or_told(rig, home, certificate, rig.pin(home), what)
     for what, changed in _EDITS.items():
         home = rig.pinned(certificate)
         found = home.home / _rc_of(rig, home)
@@ -102,10 +101,25 @@ def opposing_lines(rig: Rig) -> None:
         rig.expect(timeout == "77", "~/.config/lftp/rc still counts", f"net:timeout is {timeout}, not 77: it is hidden")
         rig.accepts(home, certificate, run=("list",), called="the genuine server, beside ~/.config/lftp/rc")
     else:
-        rig.expect(bool(ran.output.strip()), "a sentence that names ~/.config/lftp/rc", "no output at all")
-    home = rig.home({".config/lftp/rc": off})
-    rig.serve(certificate)
-    _undone_or_told(rig, home, certificate, rig.pin(home), "~/.config/lftp/rc switches verification off")
+        rig.expect(bool(ran.output.strip()), "a sentence that names ~/.config/lftp/rc", "it printed nothing")
+
+
+_OFF: Final = b"set ssl:verify-certificate no\n"
+_OFF_HERE: Final = f"set ssl:verify-certificate/{HOST} no\n".encode()
+
+_OPPOSING: Final = {
+    **{
+        f"~/{path} switches verification off{whom}": {path: line}
+        for path in (".lftprc", ".lftp/rc", ".config/lftp/rc")
+        for line, whom in ((_OFF, ""), (_OFF_HERE, " for this host"))
+    },
+    "a file that ~/.lftp/rc sources switches verification off": {
+        ".lftp/rc": b"source ~/.lftp/more\n",
+        ".lftp/more": _OFF,
+    },
+    "~/.lftp/rc switches TLS off": {".lftp/rc": b"set ftp:ssl-allow no\n"},
+}
+"""What is there before the tool runs, and works against a pin."""
 
 
 def _commented(rc: bytes) -> bytes:
@@ -113,7 +127,8 @@ def _commented(rc: bytes) -> bytes:
 
 
 _EDITS: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "a line after the tool's own switches verification off": lambda rc: rc + b"set ssl:verify-certificate no\n",
+    "a line after the tool's own switches verification off": lambda rc: rc + _OFF,
+    "a line after the tool's own switches verification off for this host": lambda rc: rc + _OFF_HERE,
     "a line after the tool's own takes the pin away": lambda rc: (
         rc + b'set ssl:ca-file "/nowhere"\n' + b"set ssl:verify-certificate/* yes\n"
     ),
@@ -130,7 +145,6 @@ def _rc_of(rig: Rig, home: Home) -> str:
 def _undone_or_told(rig: Rig, home: Home, certificate: Certificate, ran: Ran, what: str) -> None:
     """A tool that ends with exit code 0 must have made it right; any other must say why it did not."""
     if not ran.ok:
-        rig.expect(bool(ran.output.strip()), f"a sentence that says why: {what}", "no output at all")
+        rig.expect(bool(ran.output.strip()), f"a sentence that says why: {what}", "it printed nothing")
         return
-    rig.accepts(home, certificate, run=("list",), called=f"the genuine server, after: {what}")
-    rig.refuses(home, twin(certificate), called=f"an impostor, after: {what}")
+    rig.protects(home, certificate, called=f"the genuine server, after: {what}")

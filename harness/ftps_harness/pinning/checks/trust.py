@@ -23,6 +23,12 @@ _SWITCHES: Final = (
 
 _DIGESTS: Final = re.compile(rb"[0-9A-Fa-f]{2}(?:[: -]?[0-9A-Fa-f]{2}){7,}")
 
+_SWITCH_WRITTEN: Final = re.compile(
+    rb"""^(?![ \t]*\#).*\bssl:verify\S*?(?<!(?::[0-9A-Fa-f]{2}){5})["']?[ \t=]+["']?(?:no|off|false|n|f|0)\b""",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A line that switches verification off, but for the certificate with a fingerprint."""
+
 _NO: Final = re.compile(r"[nNfF0-]|[oO][fF]")
 """How lftp reads a boolean that is off (docs/lftp.md)."""
 
@@ -62,6 +68,7 @@ def verification_on(rig: Rig) -> None:
     certificate = own()
     home = rig.pinned(certificate)
     _verifies(rig, "verification is on for every host", home)
+    _writes_no_switch(rig)
     rig.refuses(home, own(OTHER), host=OTHER, called="an impostor of another host")
     for line in rig.cases(_SWITCHES):
         home = rig.home({".lftp/rc": f"{line}\n".encode()})
@@ -71,7 +78,18 @@ def verification_on(rig: Rig) -> None:
             _verifies(rig, f"`{line}` is removed, or reported with a non-zero exit code", home)
             rig.refuses(home, twin(certificate), called=f"an impostor, where the rc had `{line}`")
         else:
-            rig.expect(bool(ran.output.strip()), f"a sentence that says why: the rc has `{line}`", "no output at all")
+            rig.expect(bool(ran.output.strip()), f"a sentence that says why: the rc has `{line}`", "it printed nothing")
+
+
+def _writes_no_switch(rig: Rig) -> None:
+    """In no file that the tool wrote in its last run: lftp may come to read it, or a shell may (an alias of lftp)."""
+    ran = rig.log.last
+    assert ran is not None
+    before, after = ran.before.files(), ran.after.files()
+    written = [path for path, data in after.items() if data != before.get(path) and _SWITCH_WRITTEN.search(data)]
+    rig.expect(
+        not written, "no file that the tool wrote switches verification off", f"it is off in {', '.join(written)}"
+    )
 
 
 def _verifies(rig: Rig, expected: str, home: Home) -> None:
@@ -79,7 +97,7 @@ def _verifies(rig: Rig, expected: str, home: Home) -> None:
     off = [
         name or "every host" for name, value in values.items() if _NO.match(value) and not _FINGERPRINT.fullmatch(name)
     ]
-    rig.expect("" in values and not off, expected, f"off for {', '.join(off)}" if off else "on")
+    rig.expect("" in values and not off, expected, f"verification is off for {', '.join(off)}" if off else "it is on")
 
 
 def name_check_on(rig: Rig) -> None:
@@ -88,11 +106,13 @@ def name_check_on(rig: Rig) -> None:
     off = _unnamed(rig, home)
     rig.expect(not off, "the check of host names stays on", f"off for {', '.join(off)}")
     home = rig.home()
-    rig.serve(own("somebody-else.example"))
+    certificate = own("somebody-else.example")
+    rig.serve(certificate)
     ran = rig.pin(home)
     off = _unnamed(rig, home)
     rig.expect(set(off) <= {HOST}, "for a certificate of another name, the check is off for this host at most",
                f"off for {', '.join(off)}")  # fmt: skip
+    rig.refuses(home, twin(certificate), called="an impostor in the place of the server with another name")
     if off:
         rig.expect(
             b"name" in ran.output.lower() or b"check-hostname" in ran.output, "the tool says so", "no word of the name"
@@ -152,5 +172,6 @@ def usable_or_told(rig: Rig) -> None:
             f"a certificate that lftp refuses ({what}) is reported with a non-zero exit code",
             f"{ran.ended}, and lftp: {outcome.verdict}",
         )
+        rig.refuses(home, twin(certificate), called=f"an impostor in the place of the server ({what})")
         if not ran.ok:
-            rig.expect(bool(ran.output.strip()), "a sentence that says why", "no output at all")
+            rig.expect(bool(ran.output.strip()), "a sentence that says why", "it printed nothing")

@@ -21,6 +21,10 @@ _ALSO = 5
 """Of so many more, what was expected and seen."""
 _LINES = 14
 """Lines of output, and of a diff, that are shown."""
+_INDENT = 11
+"""Columns before what is shown of a failure."""
+_FOLDED = 4
+"""Lines that one line of output, or of a diff, may take."""
 _STYLES = {"fail": "bold red", "error": "bold magenta", "not-claimed": "yellow", "pass": "green"}
 
 
@@ -90,11 +94,13 @@ class Terminal(Printer):
         self._block("HOME", failure.diff or ["(unchanged)"])
 
     def _block(self, label: str, lines: Sequence[str]) -> None:
-        for number, line in enumerate(lines[:_LINES]):
-            begin = f"  {label:<8} " if number == 0 else " " * 11
-            self._line(f"{begin}{harmless(line)}".rstrip())
+        width = self._width - _INDENT
+        shown = [_folded(harmless(line), width) for line in lines[:_LINES]]
+        for number, part in enumerate(part for parts in shown for part in parts):
+            begin = f"  {label:<8} " if number == 0 else " " * _INDENT
+            self._line(f"{begin}{part}".rstrip())
         if len(lines) > _LINES:
-            self._line(f"{' ' * 11}… {plural(len(lines) - _LINES, 'line')} more")
+            self._line(f"{' ' * _INDENT}… {plural(len(lines) - _LINES, 'line')} more")
 
     def _not_claimed(self, results: Sequence[Result]) -> None:
         for each in results:
@@ -105,3 +111,9 @@ class Terminal(Printer):
         if ids:
             self._line()
             self._wrapped(f"Holds: {', '.join(ids)}", "")
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """A line that is shown as it is, broken where the terminal ends and nowhere else; a very long one is cut."""
+    parts = [line[at : at + width] for at in range(0, len(line), width)] or [""]
+    return parts if len(parts) <= _FOLDED else [*parts[: _FOLDED - 1], f"… {len(line)} characters"]

@@ -49,7 +49,8 @@ old=$({ [ ! -e "$rc" ] || cat "$rc"; } | grep -A 1 -xF "# certificate of $host:"
 # No check is off but for fingerprints, with these lines as the last ones that lftp reads.
 others="set ftp:ssl-force yes
 set ftp:ssl-allow-anonymous yes
-set ftp:ssl-protect-data yes"
+set ftp:ssl-protect-data yes
+set ftp:ssl-allow yes"
 asked() { timeout 10 lftp -c "$1
 set -a" </dev/null 2>/dev/null; }
 switches() { grep -E '^set ssl:(verify-certificate|check-hostname)' | grep -Ev '^set ssl:verify-certificate/([0-9A-F]{2}:){19}[0-9A-F]{2} no$'; }
@@ -63,7 +64,7 @@ new=$set_line
 [ "$old" = "$sha1" ] || new="# certificate of $host:
 $set_line"
 if [ "$(printf '%s\n' "$now" | grep -cxF "$set_line
-$others")" -lt 4 ] || [ "$old" != "$sha1" ]; then
+$others")" -lt 5 ] || [ "$old" != "$sha1" ]; then
     if [ -e "$HOME/.lftp" ]; then made=no; else mkdir "$HOME/.lftp" && made=yes; fi
     stage=$(mktemp "$(dirname "$rc")/.rc.XXXXXX") || die "cannot write beside $rc"
     trap 'rm -f "$stage"; [ $made = no ] || rmdir "$HOME/.lftp" 2>/dev/null || :' EXIT

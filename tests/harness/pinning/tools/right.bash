@@ -74,7 +74,7 @@ for file in "$pins"/*.crt; do
 done >"$work/bundle"
 cat "$work/new" >>"$work/bundle"
 wanted() { # lftp's settings, where the pins are in a file
-    printf 'set ssl:ca-file %s\nset ftp:ssl-force yes\nset ftp:ssl-allow-anonymous yes\nset ftp:ssl-protect-data yes\n' "$1"
+    printf 'set ssl:ca-file %s\nset ftp:ssl-force yes\nset ftp:ssl-allow-anonymous yes\nset ftp:ssl-protect-data yes\nset ftp:ssl-allow yes\n' "$1"
 }
 settings() { HOME=$HOME timeout 10 lftp -c "${1-}"$'\nset -a' </dev/null 2>/dev/null; }
 safe() { # nothing is switched off, and our lines are in effect

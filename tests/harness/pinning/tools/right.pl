@@ -98,7 +98,7 @@ my $bundle = join '', map { "# $_\n$pinned{$_}" } sort keys %pinned;
 sub block {
     my ($path) = @_;
     return "# pinned certificates: begin\nset ssl:ca-file \"$path\"\nset ftp:ssl-force yes\n"
-        . "set ftp:ssl-allow-anonymous yes\nset ftp:ssl-protect-data yes\n# pinned certificates: end\n";
+        . "set ftp:ssl-allow-anonymous yes\nset ftp:ssl-protect-data yes\nset ftp:ssl-allow yes\n# pinned certificates: end\n";
 }
 
 sub in_effect {
@@ -112,7 +112,7 @@ sub in_effect {
     my %is = $settings =~ /^set (\S+) "?(.*?)"?$/mg;
     return 0 if grep { /^ssl:(verify-certificate|check-hostname)/ && $is{$_} !~ /\A(yes|on|true|1)\z/i } keys %is;
     return ($is{'ssl:ca-file'} // '') eq "$stage/pins.crt"
-        && !grep { ($is{$_} // '') ne 'yes' } qw(ftp:ssl-force ftp:ssl-allow-anonymous ftp:ssl-protect-data);
+        && !grep { ($is{$_} // '') ne 'yes' } qw(ftp:ssl-force ftp:ssl-allow-anonymous ftp:ssl-protect-data ftp:ssl-allow);
 }
 
 write_to("$stage/pins.crt", $bundle);

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SETTINGS = {"ftp:ssl-force": "yes", "ftp:ssl-allow-anonymous": "yes", "ftp:ssl-protect-data": "yes"}
+SETTINGS = dict.fromkeys(("ftp:ssl-force", "ftp:ssl-allow-anonymous", "ftp:ssl-protect-data", "ftp:ssl-allow"), "yes")
 ON = (b"yes", b"on", b"true", b"1")
 SECONDS = 10.0  # for all that the server does, not for each read
 
@@ -153,6 +153,8 @@ def pin(arguments, home, stage, pem, folder):
         raise Refusal(f"the certificate {what}: compare its fingerprint, then use --replace")
     pins.blocks[host] = pem
     (stage / folder).mkdir(parents=True)
+    if (home / folder).is_dir():  # what the rc may source
+        shutil.copytree(home / folder, stage / folder, dirs_exist_ok=True, ignore_dangling_symlinks=True)
     (stage / ".lftprc").write_bytes(read(home / ".lftprc"))
     new = {rc: read(rc), bundle: pins.data()}
     for path, data in new.items():

@@ -60,6 +60,7 @@ why=$(openssl verify -partial_chain -trusted "$stage/leaf" "$check" "$host" "$st
     die "lftp would refuse this certificate:$(printf '%s' "$why" | sed -n 's/^error [0-9]* at [^:]*://p'); nothing was changed"
 
 mkdir -p "$stage/$folder"
+[ ! -d "$HOME/$folder" ] || cp -RL "$HOME/$folder/." "$stage/$folder" 2>/dev/null || : # what the rc may source
 for file in .lftprc "$folder/rc" "$folder/pins.crt"; do
     [ ! -e "$HOME/$file" ] || cat "$HOME/$file" >"$stage/$file"
 done
@@ -79,12 +80,13 @@ fi
 lines="set ssl:ca-file \"~/$folder/pins.crt\"
 set ftp:ssl-force yes
 set ftp:ssl-allow-anonymous yes
-set ftp:ssl-protect-data yes"
+set ftp:ssl-protect-data yes
+set ftp:ssl-allow yes"
 in_effect() { # lftp, asked about the copy: our lines count, and no check is off for any host
     settings=$(HOME=$stage timeout 10 lftp -c 'set -a' </dev/null 2>/dev/null) || return 1
     ! printf '%s\n' "$settings" | grep -Ei '^set ssl:(verify-certificate|check-hostname)' | grep -qEiv ' (yes|on|true|1)$' || return 1
     [ "$(printf '%s\n' "$settings" | grep -cxF -e "set ssl:ca-file $new" -e "set ssl:ca-file \"$new\"" -e "set ftp:ssl-force yes" \
-        -e "set ftp:ssl-allow-anonymous yes" -e "set ftp:ssl-protect-data yes")" -eq 4 ]
+        -e "set ftp:ssl-allow-anonymous yes" -e "set ftp:ssl-protect-data yes" -e "set ftp:ssl-allow yes")" -eq 5 ]
 }
 if ! in_effect; then
     if [ -n "$(tail -c 1 "$stage/$folder/rc" 2>/dev/null)" ]; then echo >>"$stage/$folder/rc"; fi
