@@ -94,7 +94,7 @@ def _lftp(path: str | None) -> tuple[Lftp | None, Finding]:
     try:
         client = lftp.identify(lftp.find(path))
     except (HarnessError, LabError, UsageError) as error:
-        cure = "apt install lftp (the package is called lftp everywhere), or name one: --lftp PATH, FTPS_LAB_LFTP"
+        cure = "apt install lftp (the package has this name everywhere), or name one: --lftp PATH, FTPS_LAB_LFTP"
         found = path is not None or shutil.which("lftp") is not None
         usable = found and not isinstance(error, UsageError)  # it is not lftp that is missing: the sentence says what
         return None, Finding("lftp", "missing", str(error), "nothing can be run", "" if usable else cure, needed=True)
@@ -109,8 +109,8 @@ def _system_rc() -> Finding:
         return Finding("system rc", "ok", "nothing in /etc/lftp.conf touches trust")
     named = "; ".join(f"line {number}: {line}" for number, line in lines)
     if lftp.keep_out_system_rc() is not None:
-        return Finding("system rc", "note", f"/etc/lftp.conf touches trust ({named}); runs keep it out")
-    cost = "nothing can be run: lftp reads it before everything else, and it cannot be kept out here"
+        return Finding("system rc", "note", f"/etc/lftp.conf touches trust ({named}); runs ignore it")
+    cost = "nothing can be run: lftp reads it first, and it cannot be hidden here"
     cure = "comment these lines out, or allow unshare --mount (as root, or in a container)"
     return Finding("system rc", "missing", f"/etc/lftp.conf touches trust: {named}", cost, cure, needed=True)
 
@@ -125,7 +125,7 @@ def _openssl() -> Finding:
     except (OSError, subprocess.TimeoutExpired) as error:
         cure = "install another one"
         return Finding(
-            "openssl", "missing", f"{found} does not run: {error}", "as if there were none", cure, needed=True
+            "openssl", "missing", f"{found} does not run: {error}", "as if it were missing", cure, needed=True
         )
     words = told.stdout.split()
     return Finding("openssl", "ok", f"{words[1] if len(words) > 1 else 'unknown version'} at {found}")
@@ -133,7 +133,7 @@ def _openssl() -> Finding:
 
 def _clock(client: Lftp | None) -> Finding:
     if client is None:
-        return Finding("libfaketime", "note", "cannot be tried without lftp")
+        return Finding("libfaketime", "note", "cannot be checked without lftp")
     why = lftp.why_no_clock(client)
     if why is None:
         return Finding("libfaketime", "ok", "lftp can be run at another time")
@@ -146,16 +146,17 @@ def _sandbox() -> Finding:
 
     why = why_none()
     if not why:
-        return Finding("sandbox", "ok", "runs are sealed by the kernel: nothing can leave, all traffic is seen")
-    cost = "runs use this machine's loopback and do not see whom else lftp talks to; our tests that need it are skipped"
+        return Finding("sandbox", "ok", "the kernel seals runs: no packet can leave, all traffic is seen")
+    cost = "runs use this machine's loopback and do not see other hosts that lftp talks to; our tests that need it "
+    "are skipped"
     return Finding("sandbox", "missing", why, cost)  # which says what to do
 
 
 def _namespaces() -> Finding:
     """What keeps a system rc that touches trust out of a run."""
     if lftp.keep_out_system_rc() is not None:
-        return Finding("unshare", "ok", "a run can keep /etc/lftp.conf out, should it touch trust")
-    cost = "nothing while /etc/lftp.conf touches no trust; our tests that hide it are skipped"
+        return Finding("unshare", "ok", "a run can hide /etc/lftp.conf if it touches trust")
+    cost = "nothing as long as /etc/lftp.conf does not touch trust; our tests that hide it are skipped"
     return Finding(
         "unshare", "missing", "unshare --mount is not permitted here", cost, "run as root, or in a container"
     )
@@ -190,7 +191,7 @@ def _compose() -> Finding:
     if here:
         absent = [f"; no {name}: our tests that need it are skipped" for name, version in found.items() if not version]
         return Finding("Compose", "ok", ", ".join(here) + "".join(absent))
-    cost = "nothing for `ftps-lab run` and `matrix`; the classroom does not start, tests of it are skipped"
+    cost = "nothing for `ftps-lab run` and `matrix`; the classroom does not start, and its tests are skipped"
     cure = "apt install docker-compose"
     return Finding("Compose", "missing", f"neither {' nor '.join(found)}", cost, cure)
 
@@ -216,7 +217,7 @@ def _docker() -> Finding:
             absent = containers.why_no_bases(engine)
         if not absent:
             return Finding("Docker", "ok", here)
-        cost = "nothing for `ftps-lab run`; where they cannot be had, tests that need containers are skipped"
+        cost = "nothing for `ftps-lab run`; without them, tests that need containers are skipped"
         return Finding("Docker", "note", f"{here}; base images {absent}", cost)
-    cost = "nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work, tests of theirs are skipped"
+    cost = "nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work, and their tests are skipped"
     return Finding("Docker", "missing", why, cost)  # which says what to do

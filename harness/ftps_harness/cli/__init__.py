@@ -52,7 +52,7 @@ def _of_the_system(error: OSError) -> str:
     try:
         Path.cwd()
     except OSError:
-        return "the folder that you are in is gone: go to another one, and call this again"
+        return "the current folder no longer exists: change to another one and try again"
     from ftps_harness.errors import exhausted
 
     return exhausted(error) or f"{error.filename or 'standard output'}: {error.strerror or error}"

@@ -42,7 +42,7 @@ class _Commands(click.Group):
             from ftps_harness.scenario.problems import did_you_mean  # only a mistake pays for it
 
             near = did_you_mean(name, COMMANDS)
-            raise click.UsageError(f"there is no command {name!r}.{near} There are: {', '.join(COMMANDS)}", ctx)
+            raise click.UsageError(f"unknown command {name!r}.{near} Commands: {', '.join(COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -67,7 +67,7 @@ def commands() -> Any:
     """Prove, with the real lftp and real FTPS servers, what certificate trust does and does not protect.
 
     Every promise is a scenario: servers with exactly one thing wrong, lftp with a real rc file, and a verdict that
-    client, server and the bytes on the wire agree upon. Begin with `ftps-lab doctor`, then `ftps-lab run`.
+    client, server and the bytes on the wire agree on. Begin with `ftps-lab doctor`, then `ftps-lab run`.
 
     Exit codes: 0 as expected; 1 an expectation failed; 2 wrong usage or a bad file; 3 the lab could not do its work;
     130 interrupted.

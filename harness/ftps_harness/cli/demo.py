@@ -25,7 +25,9 @@ _PACE = 1.0
 @click.command()
 @click.argument("chapters", nargs=-1, metavar="[CHAPTER]...")
 @click.option("--auto", is_flag=True, help="Never wait for Enter.")
-@click.option("--pace", type=shared.Seconds(), metavar="S", help="Seconds between two parts with --auto or --record.")
+@click.option(
+    "--pace", type=shared.Seconds(), metavar="S", help="Seconds to wait after each part with --auto or --record."
+)
 @click.option("--record", metavar="FILE", help="Write a recording (asciicast v2).")
 @click.option("--transcript", metavar="FILE", help="Write a transcript in Markdown.")
 @click.option("--rc", metavar="FILE", help="Play your own rc instead: the server, an interceptor, a downgrade.")
@@ -41,10 +43,10 @@ def demo(
 ) -> int:
     """Play the document, chapter by chapter, for real.
 
-    Without CHAPTER all of them. Each chapter asks you to predict what happens, types the command, and shows what lftp
-    printed, what the server saw and what an eavesdropper saw. Everything is recorded in that run, in a sealed network.
+    Without CHAPTER, play all of them. Each chapter asks you to predict what happens, types the command, and shows what
+    lftp printed, what the server saw and what an eavesdropper saw. All of it comes from that run, in a sealed network.
 
-    Exit codes: 0 the evidence agrees with every chapter; 1 not; 2 wrong usage; 3 the lab could not do its work.
+    Exit codes: 0 the evidence agrees with every chapter; 1 it does not; 2 wrong usage; 3 the lab could not do its work.
     """
     from ftps_harness.report.files import check_targets, problems_of_writing
 
@@ -84,7 +86,7 @@ def _chosen(names: Sequence[str], rc: str | None) -> list[Chapter]:
     known = {chapter.name: chapter for chapter in CHAPTERS}
     for name in names:
         if name not in known:
-            raise UsageError(f"no chapter is called {name}.{did_you_mean(name, known)} Chapters: {', '.join(known)}")
+            raise UsageError(f"no chapter has the name {name}.{did_you_mean(name, known)} Chapters: {', '.join(known)}")
     if rc is None:
         return [known[name] for name in names] or list(CHAPTERS)
     try:

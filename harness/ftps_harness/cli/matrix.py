@@ -55,7 +55,7 @@ class _Wanted:
 @shared.html
 @click.option("--keep", metavar="DIR", help="Keep all evidence, below DIR/BUILD/SERVER: logs, testimony, wire.")
 @click.option("--update-baseline", is_flag=True, help="Write today's answers into scenarios/baselines/.")
-@click.option("-v", "--verbose", is_flag=True, help="Show also where only the wording of lftp differs.")
+@click.option("-v", "--verbose", is_flag=True, help="Also show steps in which only lftp's wording differs.")
 def matrix(names: tuple[str, ...], **options: object) -> int:
     """Run scenarios over lftp builds and FTPS servers, in containers.
 
@@ -64,7 +64,7 @@ def matrix(names: tuple[str, ...], **options: object) -> int:
 
     Builds: bullseye, bookworm, trixie, sid, openssl. Servers: lab, vsftpd, vsftpd-reuse, proftpd, pure-ftpd.
 
-    What a build answers otherwise than scenarios/baselines/ says is drift, and ends in exit code 1.
+    An answer that differs from scenarios/baselines/ is drift, and the exit code is 1.
     """
     return _Call(names, _Wanted(**options)).run()  # type: ignore[arg-type]  # click names and types them as above
 
@@ -84,7 +84,8 @@ class _Call:
         self._kinds = chosen("--server", wanted.servers, KINDS)
         if wanted.update_baseline and wanted.no_controls:
             raise UsageError(
-                "--update-baseline with --no-controls: an answer without its control proves nothing to keep"
+                "--update-baseline with --no-controls: an answer without its control proves nothing, so it must not "
+                "become a baseline"
             )
         check_targets({"--json": wanted.json, "--html": wanted.html})
         self._scenarios = selection.load_all(selection.choose(names or _DEFAULT), wanted.tags)
@@ -92,7 +93,7 @@ class _Call:
         if wanted.update_baseline and self._folder == selection.packaged_folder() and not _is_checkout(self._folder):
             raise UsageError(
                 f"--update-baseline: the scenarios in {self._folder} belong to the installed package; "
-                "call it in a checkout, or in a folder with scenarios/ of your own"
+                "call it in a checkout, or in a folder with its own scenarios/"
             )
         self._baselines = self._read_baselines()
         self._kept = None if wanted.keep is None else prepare(wanted.keep)
@@ -157,7 +158,7 @@ class _Call:
         """What was asked for by name and could not be had; what was not named is left out with a sentence."""
         for build, why in run.left_out:
             if build in self._wanted.builds:
-                yield f"--client {build}: there is no image of it: {why}"
+                yield f"--client {build}: it has no image: {why}"
 
     @staticmethod
     def _nothing_played(run: MatrixRun) -> Iterator[str]:

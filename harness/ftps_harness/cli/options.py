@@ -83,10 +83,10 @@ timeout = click.option(
     type=Seconds(),
     default=TIMEOUT,
     metavar="S",
-    help=f"Seconds for each lftp (default: {TIMEOUT:g}).",
+    help=f"Seconds for each lftp run (default: {TIMEOUT:g}).",
 )
 
-html = click.option("--html", metavar="FILE", help="Write one page that a browser opens, offline.")
+html = click.option("--html", metavar="FILE", help="Write one page for a browser, usable offline.")
 
 no_controls = click.option(
     "--no-controls", is_flag=True, help="Skip the control runs (faster; verdicts are unconfirmed)."

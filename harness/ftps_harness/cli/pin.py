@@ -52,7 +52,7 @@ class _Call:
 @click.command("pin")
 @click.argument("host", metavar="HOST[:PORT]", required=False)
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="The same as HOST:N.")
-@click.option("--implicit", is_flag=True, help="The server speaks implicit FTPS; on port 990 that is found out.")
+@click.option("--implicit", is_flag=True, help="The server speaks implicit FTPS; on port 990 this is detected.")
 @click.option(
     "--by",
     type=click.Choice(["file", "fingerprint"]),
@@ -61,12 +61,14 @@ class _Call:
     help="Pin the certificate in a file (WAY file, the default), or by its SHA-1 (fingerprint).",
 )
 @click.option("--expect", type=_Fingerprint(), metavar="SHA256", help="Pin only the certificate with this fingerprint.")
-@click.option("--replace", is_flag=True, help="Replace an older pin, or lines of ours that were changed by hand.")
-@click.option("--remove", is_flag=True, help="Take the pin of HOST away.")
+@click.option("--replace", is_flag=True, help="Replace an older pin, or our own lines if they were edited by hand.")
+@click.option("--remove", is_flag=True, help="Remove the pin of HOST.")
 @click.option("--list", "list_", is_flag=True, help="Show what is pinned.")
-@click.option("--dry-run", is_flag=True, help="Show as a diff what would change, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would change as a diff, and write nothing.")
 @click.option(
-    "--check", is_flag=True, help="Is the pinned certificate still served, and for how many days is it valid?"
+    "--check",
+    is_flag=True,
+    help="Check that the pinned certificate is still served, and show how many days it is valid.",
 )
 @click.option(
     "--timeout",
@@ -75,16 +77,16 @@ class _Call:
     metavar="S",
     help=f"Seconds for the whole connection (default: {_TIMEOUT:g}).",
 )
-@click.option("--lftp", metavar="PATH", help="The lftp to ask what is in force.")
+@click.option("--lftp", metavar="PATH", help="The lftp to ask which settings are in force.")
 def pin(**options: object) -> int:
     """Pin the certificate of your own FTPS server for lftp, in your own HOME.
 
-    One connection to HOST fetches the certificate, without a login. lftp is then asked what it would make of the new
-    rc; only if the pin protects, and every other line means what it meant, is it written: the certificate to
-    ~/.lftp/ftps-lab-pins.crt, the settings of docs/hardening.md to a marked block in the rc. An older pin, and lines
-    that switch verification off, are reported and never overridden unasked.
+    One connection to HOST fetches the certificate, without a login. Then lftp is asked how it would read the new rc.
+    Only if the pin protects, and every other line still has the same effect, is anything written: the certificate to
+    ~/.lftp/ftps-lab-pins.crt, and the settings of docs/hardening.md to a marked block in the rc. An older pin, and
+    lines that switch verification off, are reported and never overridden without an option.
 
-    This is the one command of ftps-lab that talks to a host outside of the lab, and it talks only to HOST.
+    This is the only command of ftps-lab that talks to a host outside the lab, and it talks only to HOST.
 
     Exit codes: 0 done; 1 the answer is no (another certificate than the pinned or expected one, one that lftp refuses,
     an rc that undoes the pin; with --check: not served, expired); 2 wrong usage; 3 it cannot be done (not reachable, no
@@ -121,13 +123,13 @@ def _carry_out(tool: PinningTool, call: _Call, target: Target) -> None:
 def _require_consistent(call: _Call) -> None:
     modes = [name for name, on in (("--list", call.list_), ("--check", call.check), ("--remove", call.remove)) if on]
     if len(modes) > 1:
-        raise click.UsageError(f"{' and '.join(modes)}: give one of them")
+        raise click.UsageError(f"{' and '.join(modes)}: give only one of them")
     if (call.host is None) != call.list_:
         raise click.UsageError("--list takes no HOST" if call.list_ else "give HOST or HOST:PORT, or --list")
     if modes and call.expect:
-        raise click.UsageError(f"{modes[0]} pins nothing: leave --expect out")
+        raise click.UsageError(f"{modes[0]} pins nothing: omit --expect")
     if call.dry_run and (call.list_ or call.check):
-        raise click.UsageError(f"{modes[0]} writes nothing anyway: leave --dry-run out")
+        raise click.UsageError(f"{modes[0]} writes nothing anyway: omit --dry-run")
 
 
 def _target(call: _Call) -> Target | None:

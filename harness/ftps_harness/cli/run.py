@@ -71,7 +71,7 @@ class _Wanted:
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="N scenarios at a time (default: 1)."
 )
-@click.option("--fail-fast", is_flag=True, help="Begin no more after the first that fails.")
+@click.option("--fail-fast", is_flag=True, help="Start no more scenarios after the first that fails.")
 @shared.timeout
 @shared.no_controls
 @click.option("--json", metavar="FILE", help="Write all results as JSON; - is standard output.")
@@ -86,11 +86,11 @@ class _Wanted:
     callback=lambda _ctx, _parameter, value: value or "auto",
     help="Where servers and lftp live: sealed (default where the kernel allows it) or loopback.",
 )
-@click.option("--short", is_flag=True, help="Print only what failed, a line each, and the tally.")
+@click.option("--short", is_flag=True, help="Print only what failed, one line each, and the tally.")
 def run(names: tuple[str, ...], **options: object) -> int:
-    """Run scenarios: the whole catalogue, or what is named.
+    """Run scenarios: the whole catalogue, or those that you name.
 
-    Without names: the scenarios/ of this checkout, else those that come with ftps-lab. A name is an id
+    Without names: the scenarios/ of this checkout, otherwise those that come with ftps-lab. A name is an id
     (document/expired), a case (expired), an area (document), a file or a folder.
     """
     return _Call(names, _Wanted(**options)).run()  # type: ignore[arg-type]  # click names and types them as above
@@ -245,9 +245,9 @@ class _Call:
         if self._chosen.note:
             yield self._chosen.note
         for number, line in system_rc_lines():
-            yield f"/etc/lftp.conf, line {number}, is kept out: {line}"
+            yield f"/etc/lftp.conf, line {number}, is ignored: {line}"
         if jobs < self._wanted.jobs:
-            yield f"-j {jobs} in place of -j {self._wanted.jobs}: the limit of open files (ulimit -n) allows no more"
+            yield f"-j {jobs} instead of -j {self._wanted.jobs}: the limit of open files (ulimit -n) allows no more"
 
     def _write(self, runs: Sequence[BuildRun]) -> list[str]:
         """Write the reports; the problems with it, a sentence each."""

@@ -77,7 +77,7 @@ def fetch(
         finished = start([openssl, *command[1:]], env=variables, cwd=folder.path, timeout=timeout)
     certificates = tuple(_PEM.findall(finished.stdout))
     if not certificates:
-        raise HarnessError(f"{shlex.join(command)} brought no certificate: {_why(finished, timeout)}")
+        raise HarnessError(f"{shlex.join(command)} fetched no certificate: {_why(finished, timeout)}")
     return Fetched(command, finished.stdout, certificates)
 
 
@@ -93,8 +93,8 @@ def command_line(
 
 def _why(finished: process.Finished, timeout: float) -> str:
     if finished.timed_out:
-        return f"the server did not show one within {timeout:.0f} seconds (is TLS spoken on this port?)"
+        return f"the server did not show one within {timeout:.0f} seconds (does this port speak TLS?)"
     said = [line for line in finished.stderr.decode("utf-8", "replace").splitlines() if "error" in line.lower()]
     if said:
         return said[-1].strip()
-    return f"exit code {finished.exit_code}, and nothing about why (is TLS spoken on this port?)"
+    return f"exit code {finished.exit_code}, and nothing about why (does this port speak TLS?)"

@@ -109,8 +109,8 @@ def control_for(step: Step, expect: Expect) -> Control | None:
         return FORCE_OFF
     if reasons & {"tls-required", "tls-handshake"}:
         raise UsageError(
-            f"step {step.title!r}: no rc setting can be switched off for a refusal of reason "
-            f"{', '.join(sorted(reasons))}; "
+            f"step {step.title!r}: no rc setting explains a refusal with reason "
+            f"{', '.join(sorted(reasons))}, so none can be switched off; "
             'write control = "none" and why_no_control'
         )
     return VERIFICATION_OFF

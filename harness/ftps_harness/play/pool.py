@@ -197,9 +197,7 @@ class _WorkerPool(Generic[Item, Result]):
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
-            return (
-                f"what was running did not end within {_END_SECONDS:.0f} seconds; the next start clears its folder away"
-            )
+            return f"what was running did not end within {_END_SECONDS:.0f} seconds; the next start removes its folder"
         self._interruption.close()
         return ""
 

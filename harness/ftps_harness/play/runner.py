@@ -323,8 +323,8 @@ class _Stage:
         if verdict == first.outcome.verdict or result.judgement.status == "error":
             return result
         why = (
-            f"control {result.kind}: run once more after it, the step was {verdict}, not {first.outcome.verdict}: what "
-            "the setup does hangs on what it did before, so its control proves nothing"
+            f"control {result.kind}: run once more after it, the step was {verdict}, not {first.outcome.verdict}: "
+            "what the setup does depends on its earlier runs, so its control proves nothing"
         )
         return replace(result, judgement=Judgement("error", (*result.judgement.why, why)))
 

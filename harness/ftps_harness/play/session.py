@@ -226,12 +226,11 @@ class Session:
         spec = self.spec
         declared = spec.attack_certificate if spec.intercepted else spec.certificate
         if spec.protocol == "plain" or declared is None:
-            raise HarnessError("a plain server shows no certificate that could be fetched")
+            raise HarnessError("a plain server has no certificate to fetch")
         leaf = self.place.fetch(self.server, spec.protocol)
         if ssl.PEM_cert_to_DER_cert(leaf.decode("ascii").strip()) != declared.der:
             raise HarnessError(
-                "the certificate that was fetched from the server is not the one that it was declared to show: "
-                "something else answers at its address"
+                "the certificate fetched from the server is not the declared one: something else answers at its address"
             )
         return leaf
 

@@ -78,7 +78,7 @@ def step_sections(step: StepResult) -> Iterator[Section]:
         yield from attempt_sections(step.shown)
         return
     yield Section(f"its control, {step.control.kind}: {outcome_words(step.control.attempt.outcome)}")
-    yield Section("What follows is the control's, because the step itself is as expected.")
+    yield Section("The following evidence is the control's, because the step itself is as expected.")
     yield from attempt_sections(step.control.attempt)
 
 
@@ -96,7 +96,7 @@ def given_to_lftp(attempt: Attempt) -> Iterator[Section]:
     yield Section("lftp's command", lines_of(shlex.join(attempt.run.argv)))
     yield Section("rc", lines_of(attempt.rc) or ("(nothing)",))
     for name, content in attempt.start_up.items():
-        yield Section(f"{name}, which lftp reads too", lines_of(content) or ("(nothing)",))
+        yield Section(f"{name}, which lftp also reads", lines_of(content) or ("(nothing)",))
 
 
 def said_by_lftp(attempt: Attempt) -> Iterator[Section]:
@@ -106,7 +106,7 @@ def said_by_lftp(attempt: Attempt) -> Iterator[Section]:
     yield Section("stdout", _last(lines_of(run.stdout), _OUTPUT_LINES) or ("(empty)",))
     yield Section("stderr", _last(lines_of(run.stderr), _OUTPUT_LINES) or ("(empty)",))
     if attempt.client.log_notes:
-        yield Section("lftp complains in its debug log alone", tuple(map(harmless, attempt.client.log_notes)))
+        yield Section("complaints that are only in lftp's debug log", tuple(map(harmless, attempt.client.log_notes)))
     yield Section(f"lftp's debug log, the last {_LOG_LINES} lines", _last(lines_of(run.log), _LOG_LINES) or ("(none)",))
 
 
@@ -166,9 +166,9 @@ def _connection(connection: Connection, testimony: Testimony) -> Iterator[str]:
 
 def _handshake(handshake: Handshake) -> str:
     name = harmless(handshake.server_name or "no name")
-    shown = f"for {name}, the certificate shown is {handshake.certificate[:_FINGERPRINT]}…"
+    shown = f"for {name}, the server showed the certificate {handshake.certificate[:_FINGERPRINT]}…"
     if not handshake.certificate:
-        return f"TLS handshake failed, no certificate was shown: {harmless(handshake.error)}"
+        return f"TLS handshake failed before a certificate was shown: {harmless(handshake.error)}"
     if not handshake.completed:
         return f"TLS handshake failed {shown}: {harmless(handshake.error)}"
     return f"{handshake.version} {shown}"
@@ -210,6 +210,6 @@ def _wire(attempt: Attempt) -> Section:
         for record in attempt.wire.records
     ]
     other = attempt.exposure.elsewhere
-    strangers = [f"talked to somebody else: {phrase}" for phrase in other.reached]
-    strangers += [f"wanted, and found nobody: {phrase}" for phrase in other.tried]
+    strangers = [f"talked to another host: {phrase}" for phrase in other.reached]
+    strangers += [f"tried to reach, without an answer: {phrase}" for phrase in other.tried]
     return Section("the wire's account", (*readable, *connections, *strangers))

@@ -47,7 +47,7 @@ scenarios that it runs.
 <area>/<case>/<step>/wire  the raw bytes of each connection, in both directions
 <step>-<control>           the step's control; <step>-run-<n> the runs of a step that repeats
 
-Above <area>: of several lftp builds a folder for each, of the matrix one for each <build>/<server>.
+Above <area>: a folder for each lftp build if there are several; with the matrix, one for each <build>/<server>.
 """
 
 
@@ -107,7 +107,7 @@ def prepare(name: str, about: str = _ABOUT) -> Path:
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"--keep {name}: not a folder")
         if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
-            raise UsageError(f"--keep {name}: this folder holds other things; name a new or an empty one")
+            raise UsageError(f"--keep {name}: this folder contains other files; name a new or empty one")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / MARK).write_text(about, encoding="utf-8")
     except OSError as error:
@@ -128,7 +128,7 @@ def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """
     for name, data in files:
         path = folder / name
-        with sentence(f"--keep: the evidence is not complete: {path} was not written"):
+        with sentence(f"--keep: the evidence is incomplete: {path} was not written"):
             _folders(path.parent)
             _write(path, data)
 

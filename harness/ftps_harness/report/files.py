@@ -50,9 +50,9 @@ def check_target(option: str, name: str) -> None:
     if _is_a(stat.S_ISDIR, path):
         raise UsageError(f"{option} {name}: this is a folder; name a file")
     if not _is_a(stat.S_ISDIR, path.parent):
-        raise UsageError(f"{option} {name}: there is no folder {path.parent}; make it, or name another file")
+        raise UsageError(f"{option} {name}: the folder {path.parent} does not exist; create it, or name another file")
     if not os.access(path if _is_special(path) else path.parent, os.W_OK):
-        raise UsageError(f"{option} {name}: you may not write there; name another file")
+        raise UsageError(f"{option} {name}: no permission to write there; name another file")
 
 
 def write(name: str, text: str) -> None:

@@ -25,13 +25,13 @@ def remarks(run: BuildRun) -> Iterator[Section]:
     """A heading for each kind of remark, and a line for each step that it is about."""
     said = tuple(line for result in run.results for line in _said(result))
     if said:
-        yield Section("lftp also said, in steps that are as expected", said)
+        yield Section("other lftp messages, in steps that are as expected", said)
     uncontrolled = [(result, line) for result in run.results for line in _uncontrolled(result)]
     if len(run.results) <= _FEW and uncontrolled:
         yield Section("no control ran, for the reason that the scenario gives", tuple(line for _, line in uncontrolled))
     elif uncontrolled:
         names = ", ".join(dict.fromkeys(harmless(result.scenario.id) for result, _ in uncontrolled))
-        yield Section("no control ran in steps of these; `ftps-lab show` gives each one's reason", (names,))
+        yield Section("these have steps without a control; `ftps-lab show` gives the reason for each", (names,))
 
 
 def beside_the_verdict(step: StepResult) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ def _logged(step: StepResult) -> Iterator[str]:
     found = dict.fromkeys(line for attempt in step.attempts for line in attempt.client.log_notes)
     for line in found:
         if is_about_setup(line) and (wanted is None or wanted not in line):
-            yield f"in its debug log alone: {harmless(line)}"
+            yield f"only in its debug log: {harmless(line)}"
 
 
 def _uncontrolled(result: ScenarioResult) -> Iterator[str]:

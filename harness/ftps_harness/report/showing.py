@@ -66,9 +66,9 @@ def server_words(server: Server) -> str:
     if server.data_certificate != server.certificate:
         said.append(f"on data connections {server.data_certificate}")
     if server.require_tls:
-        said.append("refuses what is not in TLS")
+        said.append("refuses anything outside TLS")
     if server.user is not None:
-        said.append(f"lets in {harmless(server.user)} only")
+        said.append(f"only {harmless(server.user)} may log in")
     if server.password is not None:
         said.append(f"its password is {harmless(server.password)}")
     if server.role == "impostor":
@@ -92,7 +92,7 @@ def attack_words(server: Server) -> str:
 def files_words(step: Step) -> Iterator[tuple[str, str]]:
     """The files that a step puts in place, and what they are made of."""
     for name, sources in step.files.items():
-        place = f"in the folder that lftp is started in: {name[4:]}" if name.startswith("cwd/") else f"~/.lftp/{name}"
+        place = f"in the folder where lftp starts: {name[4:]}" if name.startswith("cwd/") else f"~/.lftp/{name}"
         yield harmless(place), " + ".join(map(_source, sources))
 
 
@@ -112,7 +112,7 @@ def _step(step: Step, no_rc: str) -> Iterator[Line]:
     if step.rc is None:
         yield from _labelled("rc", no_rc)
     else:
-        yield from _labelled("rc", f"the file {step.rc_file}, as it stands:" if step.rc_file else "")
+        yield from _labelled("rc", f"the file {step.rc_file}, unchanged:" if step.rc_file else "")
         yield from _verbatim("" if step.rc_file else "rc", step.rc)
     yield from _labelled("scheme", f"{step.scheme}://" if step.scheme else "")
     if step.host != "localhost":
@@ -137,7 +137,7 @@ def _control(step: Step) -> str:
     except UsageError as error:
         return str(error)
     if control is None:
-        return "none: this verdict needs none"
+        return "none: this verdict does not need one"
     return f"{control.kind}, which must be {' or '.join(control.wanted)}"
 
 

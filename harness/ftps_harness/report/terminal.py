@@ -102,7 +102,7 @@ class Terminal:
         """Scenarios that take the same steps, side by side."""
         for family in () if self._short else families(run.results):
             self._line()
-            self._line("side by side: what each came to, by step", "bold")
+            self._line("side by side: the result of each scenario, by step", "bold")
             for line, cells_begin in lines_and_cells(family, self._width):
                 self.console.print(_coloured(line, cells_begin))
 

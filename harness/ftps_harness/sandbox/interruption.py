@@ -70,7 +70,7 @@ def listen(*, starts: bool = False) -> int:
     """
     table = system_calls.table(os.uname().machine)
     if table is None:
-        raise OSError(errno.ENOSYS, "cannot see this architecture's changes of files", os.uname().machine)
+        raise OSError(errno.ENOSYS, "cannot watch file changes on this architecture", os.uname().machine)
     return kernel.listen_to_calls(table.seccomp, _rules(table, starts=starts))
 
 

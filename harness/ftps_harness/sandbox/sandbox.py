@@ -373,7 +373,7 @@ class _Running:
         if timed_out:
             self._let_go()
             if not self._wait(time.monotonic() + _END_SECONDS, interruptible=False):
-                raise HarnessError("a program in the sandbox does not end although it was killed")
+                raise HarnessError("a program in the sandbox is still running although it was killed")
         code = self._code(timed_out=timed_out)
         return process.Finished(
             exit_code=code if code is not None and code >= 0 else None,

@@ -76,13 +76,13 @@ def main(control: int, order: dict[str, Any]) -> NoReturn:
 
 
 def _first_process(owner: socket.socket, order: dict[str, Any], token: bytes) -> NoReturn:
-    doing = "mounts of its own"
+    doing = "private mounts"
     try:
         kernel.die_with_parent()
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
-        doing = "a /proc of its own"
+        doing = "a private /proc"
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV)
-        doing = "a loopback of its own"
+        doing = "a private loopback"
         kernel.own_every_address()
         doing = "a capture of its loopback"
         capture = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # bound by its owner, when its ring is there

@@ -26,7 +26,7 @@ def check(certificates: Mapping[str, CertificateSpec]) -> Iterator[Problem]:
     for name, spec in certificates.items():
         key = toml_key("certificates", name)
         if not patterns.CERTIFICATE_NAME.fullmatch(name):
-            yield Problem(key, f"{shown(name)} is no name for a certificate: use letters, digits, - and _")
+            yield Problem(key, f"{shown(name)} is not a valid certificate name: use letters, digits, - and _")
         if spec.key is not None and spec.same_key_as is not None:
             sentence = "a certificate has a new key (key) or another one's (same_key_as), not both; remove one"
             yield Problem(f"{key}.key", sentence)

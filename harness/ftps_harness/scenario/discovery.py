@@ -34,7 +34,7 @@ def catalogue(root: Path) -> dict[str, Path]:
         raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from None
     for path in map(Path, paths):
         if (twin := found.setdefault(id_of(path), path)) != path:
-            raise UsageError(f"{path}: has the id {id_of(path)}, and so has {twin}; rename one of them")
+            raise UsageError(f"{path}: has the same id, {id_of(path)}, as {twin}; rename one of them")
     return dict(sorted(found.items()))
 
 

@@ -124,7 +124,7 @@ def check(written: Written, repeat: int, key: str) -> Iterator[Problem]:
         where = toml_key(key, name) if name else key
         yield from (Problem(f"{where}.{leaf}", sentence) for leaf, sentence in _list_faults(table))
     if written.table.verdict is None:
-        yield Problem(f"{key}.verdict", "missing: say what this step must come to")
+        yield Problem(f"{key}.verdict", "missing: state the verdict that this step must have")
         return
     known: set[tuple[str, str]] = set()
     for names, expect in variants(written):
@@ -164,17 +164,17 @@ def _list_faults(table: ExpectTable) -> Faults:
     for leaf in ("reason", "exposed", "to", "otherwise", *TLS_KEYS):
         value = getattr(table, leaf)
         if value == ():
-            yield leaf, "is an empty list; leave the key out, or name something"
+            yield leaf, "is an empty list; omit the key, or add an entry"
         elif isinstance(value, tuple) and len(set(value)) < len(value):
-            yield leaf, "names the same thing twice"
+            yield leaf, "has the same entry twice"
     if table.cipher is not None and not all(_CIPHER.fullmatch(name) for name in _as_set(table.cipher)):
-        yield "cipher", "is no name of a cipher suite: write OpenSSL's, such as TLS_AES_256_GCM_SHA384"
+        yield "cipher", "is not a cipher suite: write OpenSSL's name, such as TLS_AES_256_GCM_SHA384"
     if table.message == "":
-        yield "message", "is empty: name a text that lftp prints, or leave the key out"
+        yield "message", "is empty: give a text that lftp prints, or omit the key"
     elif table.message is not None and patterns.has_control_characters(table.message):
         yield (
             "message",
-            f"{shown(table.message)} holds a line end or a control character; one line of lftp's is looked for",
+            f"{shown(table.message)} contains a line end or control character; give one line of lftp's output",
         )
 
 
@@ -188,7 +188,7 @@ def _faults(expect: Expect, repeat: int) -> Faults:
             yield leaf, _belongs("exposed", expect)
     for leaf in TLS_KEYS:
         if getattr(expect, leaf) is not None and expect.verdict == "unreachable":
-            yield leaf, "is about a TLS handshake, and where no server is reached there is none; remove it"
+            yield leaf, "is about a TLS handshake, but an unreachable server has none; remove it"
     yield from _frequency_faults(expect, repeat)
 
 
@@ -197,9 +197,9 @@ def _frequency_faults(expect: Expect, repeat: int) -> Faults:
         if repeat < 2:
             yield "how_often", '"sometimes" needs more than one run; add repeat = 10, say, to the step'
         if not expect.otherwise:
-            yield "otherwise", 'missing: with "sometimes", name the verdicts that every other time may come to'
+            yield "otherwise", 'missing: with "sometimes", name the verdicts that the other runs may have'
     elif expect.otherwise:
-        yield "otherwise", 'means something only with how_often = "sometimes"; remove it, or add that'
+        yield "otherwise", 'only has a meaning with how_often = "sometimes"; remove it, or add that'
     if expect.verdict in expect.otherwise:
         yield "otherwise", f"{shown(expect.verdict)} is the expected verdict itself; name the others"
 

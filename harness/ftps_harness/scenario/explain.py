@@ -27,8 +27,8 @@ _WORDS: dict[object, str] = {
 
 _MISSING = {
     "schema": 'missing: a scenario file says which format it is written in, "schema = 1"',
-    "title": "missing: say in one line what this shows",
-    "why": "missing: say to a learner what is at stake and what to look at",
+    "title": "missing: state in one line what this shows",
+    "why": "missing: tell a learner what is at stake and what to look at",
     "server": "missing: a scenario needs a [server] table",
     "step": "missing: a scenario needs at least one [[step]] table",
     "expect": "missing: a step needs a [step.expect] table with a verdict",
@@ -36,7 +36,7 @@ _MISSING = {
 """Sentences for what a table must have."""
 
 _NOTES = {
-    "inconclusive": "inconclusive means that the witnesses contradict each other: nothing can expect it.",
+    "inconclusive": "inconclusive means that the witnesses contradict each other: no scenario can expect it.",
     "contentCommitment": "RFC 5280 calls it nonRepudiation.",
 }
 """What to add when just this value was given."""

@@ -152,7 +152,7 @@ class TeachingSession:
         """Show a new certificate, every field the same, from the next connection on: what is to be said of it."""
         spec = self._session.spec
         if spec.certificate is None:
-            return "A server without TLS has no certificate that could be rotated."
+            return "A server without TLS has no certificate to rotate."
         new = twins({"new": spec.certificate})["new"]
         self._session.change(replace(spec, certificate=new))
         return f"Rotated: the server shows a new certificate now, SHA-256 {new.sha256}"
@@ -219,7 +219,7 @@ class TeachingSession:
             yield f"  {'' if index else 'certificates':13} {path}"
         if server.protocol != "plain" and server.shows_certificate:
             yield ""
-            yield "The certificate that it shows, fetched as the document does:"
+            yield "To fetch its certificate as the document does:"
             yield ""
             command = s_client.command_line("localhost", self._session.server.port, protocol=server.protocol)
             yield f"{shlex.join(command)} </dev/null"
@@ -304,7 +304,7 @@ def _offer(number: int, scenario: Scenario, *, live: bool) -> Iterator[str]:
     """What can be done now, and what comes next."""
     words = []
     if live and number < len(scenario.steps):
-        words.append(f"Enter goes on to step {number + 1}: {harmless(scenario.steps[number].title)}.")
+        words.append(f"Enter goes to step {number + 1}: {harmless(scenario.steps[number].title)}.")
     if live and number > 1:
         words.append("p goes back.")
     if live:

@@ -146,7 +146,8 @@ def content(name: str, given: Content, put_in: Callable[[str, str], str]) -> byt
         raise ArgumentError(f"{where}: give {_CONTENTS}, not {shown_value(given)}")
     if _looks_like_a_path(given):
         raise ArgumentError(
-            f"{where}: {shown(given)} is a path, and a text is what stands in the file; give Path({given!r}) for what "
+            f"{where}: {shown(given)} is a path, but text is taken as the file's content; give Path({given!r}) for "
+            "what "
             "is in that file, or bytes for just this text"
         )
     return put_in(where, given).encode("utf-8", "surrogateescape")
@@ -160,7 +161,7 @@ def substituted(where: str, text: str, values: Mapping[str, str]) -> str:
     """
     for name in substitution.placeholders(text):
         if name not in values:
-            raise ArgumentError(f"{where}: {{{name}}} is no placeholder here; there are {_braced(values)}")
+            raise ArgumentError(f"{where}: {{{name}}} is not a placeholder here; use one of {_braced(values)}")
     return substitution.substitute(text, values)
 
 
@@ -173,7 +174,7 @@ def known(what: str, keywords: Mapping[str, Any], names: Sequence[str]) -> None:
     for key in keywords:
         if key not in names:
             near = did_you_mean(key, names)
-            raise ArgumentError(f"{what}({key}=…): there is no such keyword.{near} Use one of {', '.join(names)}")
+            raise ArgumentError(f"{what}({key}=…): unknown keyword.{near} Use one of {', '.join(names)}")
 
 
 def _refuse(what: str, *problems: Problem) -> None:
@@ -202,21 +203,23 @@ def _text_fault(key: str, value: object, *, needed: bool = False) -> Iterator[Pr
     elif key == "host" and not patterns.is_host(value):
         yield Problem(key, f"{shown(value)} is neither a host name nor an IP address")
     elif not value:
-        yield Problem(key, "is empty; leave it out for a secret one made for the test")
+        yield Problem(key, "is empty; omit it for a secret one made for the test")
     elif any(letter in value for letter in "\r\n\0"):
-        yield Problem(key, "holds a line end or NUL, which no FTP command can carry")
+        yield Problem(key, "contains a line end or NUL, which no FTP command can carry")
 
 
 def _folder_fault(cwd: object) -> Iterator[Problem]:
     folders = get_args(Folder)
     if cwd not in folders:
-        yield Problem("cwd", f"{shown_value(cwd)} is none of the folders that lftp is started in: {', '.join(folders)}")
+        yield Problem(
+            "cwd", f"{shown_value(cwd)} is not one of the folders in which lftp can be started: {', '.join(folders)}"
+        )
 
 
 def _time_fault(timeout: object) -> Iterator[Problem]:
     number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if timeout is not None and not (number and 0 < float(str(timeout)) < math.inf):
-        yield Problem("timeout", f"must be a number of seconds above 0, not {shown_value(timeout)}")
+        yield Problem("timeout", f"must be a number of seconds greater than 0, not {shown_value(timeout)}")
 
 
 def _file_faults(files: object, cwd: object) -> Iterator[Problem]:

@@ -112,7 +112,7 @@ class TestOutcome:
         if verdict is not None:
             _words("verdict", verdict)
         if verdict is None and not sets and message is None:
-            raise ArgumentError("check(): compares nothing; name a verdict, reasons, exposed, to or message")
+            raise ArgumentError("check() compares nothing; name a verdict, reasons, exposed, to or message")
         if why := list(self._differences(verdict, sets, message)):
             raise AssertionError("\n".join([*why, repr(self), *self.evidence()]))
         return self

@@ -135,7 +135,7 @@ def _words(argv: object, values: Mapping[str, str]) -> list[str]:
         arguments.substituted(where, word, values) if isinstance(word, str) else os.fspath(word) for word in argv
     )
     if "/" not in first and (found := shutil.which(first)) is None:
-        raise ArgumentError(f"{where}: there is no program {first!r} on PATH; install it, or give its path")
+        raise ArgumentError(f"{where}: no program {first!r} on PATH; install it, or give its path")
     return [first if "/" in first else str(found), *rest]
 
 
@@ -145,5 +145,5 @@ def _variables(env: object) -> dict[str, str]:
     if not isinstance(env, Mapping) or not all(isinstance(word, str) for pair in env.items() for word in pair):
         raise ArgumentError(f"lftp.program(env=…): must be a dictionary from text to text, not {shown_value(env)}")
     if "HOME" in env:
-        raise ArgumentError("lftp.program(env=…): HOME is the sealed one; leave it out")
+        raise ArgumentError("lftp.program(env=…): HOME is always the sealed one; omit it")
     return dict(env)

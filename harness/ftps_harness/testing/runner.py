@@ -182,6 +182,6 @@ def _check_server(server: object) -> None:
         )
     if server.stopped:
         raise ArgumentError(
-            f"lftp({server!r}): this server is stopped: servers end with the fixture that made them; make it by a "
-            "fixture of a wider scope, or anew"
+            f"lftp({server!r}): this server is stopped: servers end with the fixture that made them; make it with a "
+            "fixture of a wider scope, or make a new one"
         )

@@ -109,7 +109,7 @@ class ServerHandle:
             ArgumentError: It showed none.
         """
         if self._pin is None:
-            raise ArgumentError("server.pin: a plain server shows no certificate that could be pinned")
+            raise ArgumentError("server.pin: a plain server has no certificate to pin")
         return self._pin
 
     @property
@@ -121,7 +121,7 @@ class ServerHandle:
         """
         certificate = self.spec.certificate
         if certificate is None:
-            raise ArgumentError("server.new_pin: a plain server shows no certificate that could be pinned")
+            raise ArgumentError("server.new_pin: a plain server has no certificate to pin")
         return self._written_pin(f"pin-{certificate.sha256.replace(':', '')[:16].lower()}.crt")
 
     @at_the_tests_line("server.rotate")

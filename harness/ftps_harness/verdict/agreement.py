@@ -61,11 +61,11 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
     if unknown := tapped - seen:
         yield f"the wire tap holds connections that the server's testimony lacks: {_ports(unknown)}"
     if short := _shorter_than_witnessed(server, wire, broken_off=client.any_program or bool(client.words)) - missing:
-        yield f"the wire tap holds fewer bytes than the server witnessed: {_ports(short)}"
+        yield f"the wire tap has fewer bytes than the server witnessed: {_ports(short)}"
     spoken = {c.connection for c in server.commands if c.channel == "tls"}
     silent = {(c.kind, c.peer[1]) for c in server.connections if c.kind == "control" and c.number not in spoken}
     if silent & wire.talks:
-        yield "the wire tap holds commands in TLS on a connection on which the server's testimony holds none"
+        yield "the wire tap has commands in TLS on a connection for which the server's testimony has none"
     yield from _handshakes_on_the_wire(server, wire)
     yield from _lost_password(client, server)
     yield from _of_somebody_else(situation, client, server)
@@ -85,9 +85,9 @@ def _handshakes_on_the_wire(server: Testimony, wire: WireAccount) -> Iterable[st
     told = {ports[h.connection] for h in server.handshakes if h.connection in ports}
     untold = {ports[h.connection] for h in server.handshakes if h.connection in ports and not h.certificate}
     if lost := (wire.hellos & set(ports.values())) - told:
-        yield f"the wire tap holds TLS that the server's testimony has no handshake of: {_ports(Counter(lost))}"
+        yield f"the wire tap has TLS for which the server's testimony has no handshake: {_ports(Counter(lost))}"
     if invented := untold - wire.hellos:
-        yield f"the server's testimony has a handshake of which the wire tap holds nothing: {_ports(Counter(invented))}"
+        yield f"the server's testimony has a handshake of which the wire tap has nothing: {_ports(Counter(invented))}"
 
 
 def _with_gaps(server: Testimony) -> Iterable[str]:
@@ -97,13 +97,13 @@ def _with_gaps(server: Testimony) -> Iterable[str]:
     told |= {command.connection for command in server.commands}
     told |= {number for transfer in server.transfers for number in (transfer.connection, transfer.control)}
     if told - known:
-        yield "the server's testimony speaks of connections that it does not list"
+        yield "the server's testimony mentions connections that it does not list"
     if sum(c.verb == "PASS" for c in server.commands) != len(server.credentials):
-        yield "the server's testimony does not hold as many passwords as it holds PASS commands"
+        yield "the server's testimony has unequal numbers of passwords and PASS commands"
     let_in = {credential.connection for credential in server.credentials if credential.accepted}
     obeyed = {c.connection for c in server.commands if c.verb in _FOR_WHO_IS_IN and c.reply and c.reply < 400}
     if (obeyed | {transfer.control for transfer in server.transfers if transfer.size}) - let_in:
-        yield "the server obeyed somebody whose login its testimony does not hold"
+        yield "the server obeyed a client whose login is not in its testimony"
 
 
 def _lost_password(client: ClientAccount, server: Testimony) -> Iterable[str]:
@@ -117,9 +117,9 @@ def _lost_password(client: ClientAccount, server: Testimony) -> Iterable[str]:
         return
     heard = sum(c.verb == "USER" for c in server.commands)
     if "PASS" in client.sent:
-        yield "lftp sent a password that an impostor's testimony does not hold"
+        yield "lftp sent a password that is not in an impostor's testimony"
     elif client.sent.count("USER") < heard and any(c.verb == "USER" and c.reply == 331 for c in server.commands):
-        yield "an impostor asked for a password, and nobody can say whether it was told one"
+        yield "an impostor asked for a password, and it is unknown whether it got one"
 
 
 def _shorter_than_witnessed(server: Testimony, wire: WireAccount, *, broken_off: bool) -> Counter[tuple[str, int]]:
@@ -163,7 +163,7 @@ def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) 
     elif any(kind and certificate != situation.shown_on(kind) for kind, certificate in shown):
         yield "the server showed a certificate on another kind of connection than it was declared for"
     if server.role == "impostor" and any(c.password is None for c in server.credentials):
-        yield "an impostor was told a password, and its testimony cannot say whether it was the secret one"
+        yield "an impostor got a password, and its testimony does not say whether it was the secret one"
     named = {word.fingerprint for word in client.words if word.reasons} - {None}
     if situation.sent and named - situation.sent:
         yield "lftp refused a certificate that this server does not show"
@@ -179,15 +179,16 @@ def _other_attack(situation: Situation, server: Testimony, wire: WireAccount) ->
         connection.number: connection.attack_effect for connection in server.connections if connection.attack_effect
     }
     if strange := set(done.values()) - {situation.effect}:
-        yield f"the attack was to come to {situation.effect or 'nothing'}, but it came to {', '.join(sorted(strange))}"
+        effects = ", ".join(sorted(strange))
+        yield f"the attack was to have the effect {situation.effect or 'nothing'}, but its effect was {effects}"
     logins = {c.connection for c in server.credentials if c.accepted and c.channel == "tls"}
     if attack is not None and not attack.after_login and logins - done.keys():
-        yield f"a login in TLS came past the attack {situation.attack}, which should have been met before it"
+        yield f"a login in TLS bypassed the attack {situation.attack}, which should have come first"
     only = attack.behind_auth.get(situation.effect) if attack is not None else None
     if wrong := wire.behind_auth - ({only} if only else {"tls", "alert", "nothing"}):
-        yield f"behind the consent to AUTH the wire tap holds {', '.join(sorted(wrong))}, not {only or 'TLS'}"
+        yield f"after the consent to AUTH, the wire tap has {', '.join(sorted(wrong))}, not {only or 'TLS'}"
     if attack is not None and attack.hides_auth and wire.lists_auth:
-        yield "the attacker denies TLS, but the wire tap holds a list of features with AUTH in it"
+        yield "the attacker denies TLS, but the wire tap has a list of features that contains AUTH"
 
 
 def unexplained(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
@@ -198,15 +199,15 @@ def unexplained(situation: Situation, client: ClientAccount, server: Testimony) 
     yield from client.cut
     if client.may_hide and not client.holds_payload and _offered_by_a_stranger(situation, server):
         yield (
-            "a stranger sent content, and lftp may have put it where nobody looks: "
-            "a command writes outside of HOME or runs a program"
+            "an impostor sent content, and lftp may have put it where the lab does not look: a command writes outside "
+            "HOME or runs a program"
         )
     for complaint in client.complaints:
         if complaint.kind == "unknown":
             yield f"lftp says something that is in no table of complaints: {complaint.text!r}"
     yield from _nobody_attacked(situation, client, server)
     if not client.any_program and _with_and_without_tls(server):
-        yield "one login came with AUTH, and another one in clear without it: lftp does one of them"
+        yield "one login used AUTH, and another one was in clear without it: a single lftp does only one of these"
 
 
 def _with_and_without_tls(server: Testimony) -> bool:
@@ -238,7 +239,7 @@ def _of_somebody_else(situation: Situation, client: ClientAccount, server: Testi
     if client.connects and situation.port:
         met = sum(connection.kind == "control" for connection in server.connections)
         if met > logged:
-            yield f"the server met {met} control connections, but lftp's debug log tells of {logged} to it"
+            yield f"the server met {met} control connections, but lftp's debug log has {logged} to it"
 
 
 def unproved(server: Testimony) -> Iterable[str]:
@@ -247,7 +248,7 @@ def unproved(server: Testimony) -> Iterable[str]:
     logins = {credential.connection for credential in server.credentials if credential.channel == "tls"}
     transfers = {transfer.connection for transfer in server.transfers if transfer.channel == "tls"}
     if (logins | transfers) - finished:
-        yield "something passed in TLS on a connection of which the server's testimony holds no finished handshake"
+        yield "data passed in TLS on a connection for which the server's testimony has no finished handshake"
 
 
 def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
@@ -258,7 +259,7 @@ def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testim
     login_refused = any(word.kind == "login" for word in client.words)
     before = attack.after_login and (login_refused or client.reasons - _NOT_CERTIFICATE)
     if any(connection.greeted for connection in server.connections) and not before:
-        yield f"the attack {situation.attack} was declared, but it was never carried out: this run says nothing of it"
+        yield f"the attack {situation.attack} was declared, but it was never carried out: this run proves nothing"
 
 
 def _relayed(situation: Situation, server: Testimony) -> Iterable[str]:
@@ -269,12 +270,12 @@ def _relayed(situation: Situation, server: Testimony) -> Iterable[str]:
         return
     behind = Counter(_passed_on(server.behind))
     if Counter(_passed_on(server)) - behind:
-        yield "the attacker and the genuine server behind him do not account for the same transfers"
+        yield "the attacker and the genuine server behind it report different transfers"
     if Counter(_with_content(server.behind)) - Counter(_with_content(server)):
-        yield "the genuine server behind the attacker transferred what the attacker does not account for"
+        yield "the genuine server behind the attacker reports transfers that the attacker does not"
     told = [credential.password for credential in server.behind.credentials]
     if any(c.accepted and c.password not in told for c in server.credentials):
-        yield "the attacker let somebody in whose password the genuine server behind him was never told"
+        yield "the attacker let a client log in whose password the genuine server behind it never received"
 
 
 def _passed_on(account: Testimony) -> Iterable[tuple[str, int, str]]:
@@ -290,7 +291,7 @@ def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable
     yield from _tasks(client)
     begun = sum(c.verb in TRANSFERS and (c.reply is None or c.reply < 200) for c in server.commands)
     if _all_done(client) and not client.words and begun > len(server.transfers):
-        yield "everything requested was carried out, but the server began transfers that its testimony does not hold"
+        yield "everything requested was carried out, but the server began transfers that are not in its testimony"
     finished = any(handshake.completed for handshake in server.handshakes)
     if client.reasons - _NOT_CERTIFICATE and not finished:
         yield "lftp refused a certificate, but the server finished no TLS handshake in which it could have shown one"
@@ -310,9 +311,9 @@ def _tasks(client: ClientAccount) -> Iterable[str]:
     """What was carried out according to one, and not according to the other."""
     for task in client.tasks:
         if task.client is True and not task.server:
-            yield f"{task.name}: the client holds the result, but the server witnessed no such transfer"
+            yield f"{task.name}: the client has the result, but the server witnessed no such transfer"
         elif task.client is False and task.server and not client.words:
-            yield f"{task.name}: the server completed the transfer, but the client holds nothing and does not say why"
+            yield f"{task.name}: the server completed the transfer, but the client has nothing and does not say why"
     if _all_done(client) and not client.reasons and client.exit_code != 0:
         yield f"everything requested was carried out, but lftp ended with exit code {client.exit_code}"
 

@@ -42,12 +42,12 @@ def _certificates(server: Testimony, wire: WireAccount) -> Iterator[str]:
             continue  # another rule tells of these
         where = f"{connection.kind} from port {connection.peer[1]}"
         if leaves - {"", None} and handshake.certificate not in leaves:
-            yield f"{where}: the server's testimony names a certificate, and on the wire it showed another one"
+            yield f"{where}: the server's testimony names one certificate, but it showed another one on the wire"
         elif handshake.completed and leaves == {None} and server.sources == _SELF_RECORDED:
-            yield f"{where}: nobody can read on the wire which certificate the server showed"
+            yield f"{where}: the wire does not reveal which certificate the server showed"
         elif handshake.completed and leaves == {""} and connection.kind == "control":
             # A data connection may resume the session of its control connection, and show none.
-            yield f"{where}: the server's testimony holds a finished handshake, and the wire no certificate"
+            yield f"{where}: the server's testimony has a finished handshake, but the wire has no certificate"
     yield from _unwitnessed(server, on_wire)
 
 
@@ -57,7 +57,7 @@ def _unwitnessed(server: Testimony, on_wire: dict[tuple[str, int], set[str | Non
     for connection in server.connections:
         if connection.number not in shaken and on_wire.get(_place(connection), set()) - {"", None}:
             where = f"{connection.kind} from port {connection.peer[1]}"
-            yield f"{where}: the wire holds a certificate, and the server's testimony no handshake"
+            yield f"{where}: the wire has a certificate, but the server's testimony has no handshake"
 
 
 def _named(situation: Situation, client: ClientAccount) -> Iterator[str]:
@@ -72,9 +72,9 @@ def _logins(situation: Situation, server: Testimony) -> Iterator[str]:
     accounts: Iterable[Testimony] = filter(None, (server, server.behind))
     let_in = [c for account in accounts for c in account.credentials if c.accepted and is_secret(c)]
     if situation.password and any(c.password != situation.password for c in let_in):
-        yield "the server let somebody in with a password that is not the right one"
+        yield "the server accepted a login with a wrong password"
     if situation.user and any(c.user != situation.user for c in let_in):
-        yield "the server let somebody in who is not its user"
+        yield "the server accepted a login of a user that it does not have"
 
 
 def _place(connection: Connection) -> tuple[str, int]:

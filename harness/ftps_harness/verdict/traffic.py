@@ -144,7 +144,7 @@ class _Declared:
 
 def _missing(traffic: Traffic, declared: Iterable[_Declared]) -> Iterator[str]:
     if traffic.lost:
-        yield f"the capture of the loopback lost {traffic.lost} packets: nobody can say that nothing else happened"
+        yield f"the capture of the loopback lost {traffic.lost} packets: something else may have happened"
         return
     absent = [each for each in declared if each.record is not None and each.flow is None]
     if absent:
@@ -152,7 +152,7 @@ def _missing(traffic: Traffic, declared: Iterable[_Declared]) -> Iterator[str]:
         yield f"the capture of the loopback lacks connections of the wire tap: {ports}"
     if other := [each for each in declared if each.differs]:
         ports = ", ".join(f"{each.kind} from port {each.peer[1]}" for each in other)
-        yield f"the wire tap holds other bytes than the capture of the loopback: {ports}"
+        yield f"the wire tap and the capture of the loopback have different bytes: {ports}"
 
 
 def _phrase(flow: Flow) -> str:

@@ -153,7 +153,7 @@ class TestOutput:
         put(folder, refused=REFUSED)
         monkeypatch.setattr("ftps_harness.client.lftp.system_rc_lines", lambda: [(3, "set ssl:verify-certificate no")])
         _, out, _ = call(capsys, "--no-controls")
-        assert out.splitlines()[2] == "/etc/lftp.conf, line 3, is kept out: set ssl:verify-certificate no"
+        assert out.splitlines()[2] == "/etc/lftp.conf, line 3, is ignored: set ssl:verify-certificate no"
 
         def refuse() -> None:
             raise HarnessError("/etc/lftp.conf changes trust")
@@ -222,7 +222,7 @@ class TestReports:
         code, out, err = call(capsys, "--keep", "kept")
         assert code == 3
         assert "1 passed" in out
-        assert re.fullmatch(r"ftps-lab: --keep: the evidence is not complete: .*: No space left on device\n", err)
+        assert re.fullmatch(r"ftps-lab: --keep: the evidence is incomplete: .*: No space left on device\n", err)
 
     @pytest.mark.parametrize(
         ("options", "unwritten"), [([], ""), (["--json", "x.json"], "; --json was not written")], ids=["", "json"]
@@ -295,7 +295,7 @@ class TestReports:
         command = f"ulimit -n 100; exec {shlex.join(RUN)} -j 16"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "-j 2 in place of -j 16: the limit of open files (ulimit -n) allows no more" in done.stdout
+        assert "-j 2 instead of -j 16: the limit of open files (ulimit -n) allows no more" in done.stdout
 
     def test_a_folder_that_is_gone_is_told(self, tmp_path: Path) -> None:
         """As that of `serve`, in whose folder somebody stands when it ends."""
@@ -304,7 +304,7 @@ class TestReports:
         command = f"cd {shlex.quote(str(gone))} && rmdir ../gone && exec {shlex.join(RUN[:-1])} list"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
         assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr == "ftps-lab: the folder that you are in is gone: go to another one, and call this again\n"
+        assert done.stderr == "ftps-lab: the current folder no longer exists: change to another one and try again\n"
 
 
 class TestInterruption:

@@ -65,7 +65,7 @@ def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch:
         "to do: apt install lftp",
         "missing openssl no openssl on PATH",
         "to do: apt install openssl",
-        "note libfaketime cannot be tried without lftp",
+        "note libfaketime cannot be checked without lftp",
         "missing packages no-such-package costs: nothing can be run to do: pip install no-such-package",
         "missing Docker cannot reach the Docker engine: there is no Docker engine at /nowhere",
         "costs: nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work",
@@ -163,7 +163,7 @@ def test_without_loopback_it_ends_with_a_sentence(command: list[str]) -> None:
     done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 3
     said = " ".join((done.stdout + done.stderr).split())
-    assert "nobody can connect to 127.0.0.1 here (Network is unreachable)" in said
+    assert "connecting to 127.0.0.1 fails here (Network is unreachable)" in said
     assert "bring the loopback up (ip link set lo up)" in said
     assert "apt install lftp" not in said
 

@@ -71,10 +71,10 @@ def test_without_any_the_sentence_says_how_to_get_one(alone: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "sentence"),
     [
-        ("missing", "there is no such file"),
+        ("missing", "no such file"),
         ("folder", "this is a folder"),
         ("text", "not executable"),
-        ("dangling", "there is no such file"),
+        ("dangling", "no such file"),
     ],
 )
 def test_an_unusable_path_is_a_sentence(
@@ -115,7 +115,7 @@ def test_what_is_not_lftp_is_a_sentence(tmp_path: Path, text: str, sentence: str
 def test_what_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binary, "_PROBE_SECONDS", 0.3)
     started = time.monotonic()
-    with pytest.raises(UsageError, match="no answer to --version"):
+    with pytest.raises(UsageError, match="did not answer --version"):
         identify(program(tmp_path, "#!/bin/sh\nsleep 60\n"))
     assert time.monotonic() - started < 40  # it would have slept for 60 seconds
 

@@ -1,4 +1,4 @@
-"""What lftp complains of in its debug log alone is kept, shown and compared with `message`, and is never its word."""
+"""What lftp complains of only in its debug log is kept, shown and compared with `message`, and is never its word."""
 
 from __future__ import annotations
 

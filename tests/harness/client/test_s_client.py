@@ -99,7 +99,7 @@ def test_an_openssl_cnf_of_the_users_does_not_matter(
 def test_a_server_without_tls_is_a_sentence(certificates: dict[str, Certificate], tmp_path: Path) -> None:
     with (
         serve(certificates, tmp_path, protocol="plain") as server,
-        pytest.raises(HarnessError, match=r"openssl s_client .*-starttls ftp brought no certificate: .+"),
+        pytest.raises(HarnessError, match=r"openssl s_client .*-starttls ftp fetched no certificate: .+"),
     ):
         fetch(server.host, server.port, timeout=1)
 
@@ -107,7 +107,7 @@ def test_a_server_without_tls_is_a_sentence(certificates: dict[str, Certificate]
 def test_nobody_there_is_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(HarnessError, match=r"brought no certificate: .*[Cc]onnect"):
+    with pytest.raises(HarnessError, match=r"fetched no certificate: .*[Cc]onnect"):
         fetch("127.0.0.1", port)
 
 

@@ -65,12 +65,12 @@ class TestImpostors:
     @pytest.mark.parametrize(
         ("lie", "said"),
         [
-            (alter("credentials", accepted=False, password=None), "cannot say whether it was the secret one"),
-            (forget(credentials=everything), "as many passwords"),
+            (alter("credentials", accepted=False, password=None), "does not say whether it was the secret one"),
+            (forget(credentials=everything), "unequal numbers of passwords"),
             (forget(credentials=everything, commands=lambda c: c.verb == "PASS"), "lftp sent a password"),
             (
                 forget(credentials=everything, commands=lambda c: c.verb in {"USER", "PASS"}),
-                "obeyed somebody whose login its testimony does not hold",
+                "obeyed a client whose login is not in its testimony",
             ),
             (forget(credentials=everything, transfers=everything, commands=in_tls), "commands in TLS"),
             (
@@ -120,7 +120,7 @@ class TestImpostors:
         place = lying_about({"testimony": without, "wire": wire}, Daemon)
         result = play(self.step(play, REJECTED), server=f'tls = ["{version}"]', place=place)
         assert (result.status, verdict(result)) == ("error", "inconclusive")
-        assert contradictions(result).startswith("the wire tap holds commands in TLS")
+        assert contradictions(result).startswith("the wire tap has commands in TLS")
 
     @pytest.mark.parametrize("expect", [EXPOSED, LOGIN_FAILED, REJECTED])
     def test_an_impostor_that_refuses_the_login_for_another_reason(self, play: Play, expect: str) -> None:
@@ -134,7 +134,7 @@ class TestImpostors:
         step = play.step(expect, rc="set ssl:verify-certificate no\n", keys=keys)
         result = play(step, place=In(OtherPassword), controls=False)
         assert (result.status, verdict(result)) == ("error", "inconclusive")
-        assert "cannot say whether it was the secret one" in contradictions(result)
+        assert "does not say whether it was the secret one" in contradictions(result)
 
     def test_such_an_impostor_is_no_control(self, play: Play) -> None:
         """Neither of one who is refused nor of one who is let in."""

@@ -1,4 +1,4 @@
-"""What was cut off, what could be where nobody looks, and connections that are not lftp's put a step in doubt."""
+"""Evidence that was cut off, content that may be hidden, and foreign connections put a step in doubt."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_output_beyond_the_limit_makes_a_step_inconclusive(
     run = f'run = ["!head -c 70000 /dev/zero{to}", "list"]'
     result = play(play.step(ACCEPTED, keys=run + NO_CONTROL))
     assert verdict(result) == "inconclusive"
-    assert "the rest was not kept" in contradictions(result)
+    assert "the rest was dropped" in contradictions(result)
 
 
 def test_a_log_beyond_the_limit_makes_a_step_inconclusive(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "LOG_LIMIT", 256)
     result = play(play.step(ACCEPTED, keys=ONLY_LIST + NO_CONTROL))
     assert verdict(result) == "inconclusive"
-    assert "debug log is longer" in contradictions(result)
+    assert "debug log is over" in contradictions(result)
 
 
 def test_what_was_cut_off_takes_nothing_from_an_exposure(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_what_hides_nothing_is_known(text: str) -> None:
 def test_a_refused_listing_that_may_be_elsewhere_is_inconclusive(play: Play, command: str) -> None:
     result = play(play.step(REJECTED, keys=f'run = ["{command}"]{NO_CONTROL}'), server=STRANGER)
     assert verdict(result) == "inconclusive"
-    assert "where nobody looks" in contradictions(result)
+    assert "where the lab does not look" in contradictions(result)
 
 
 def test_a_refused_listing_that_goes_to_home_is_not(play: Play) -> None:
@@ -131,7 +131,7 @@ def test_a_visitor_in_clear_is_no_exposure_of_lftps(play: Play) -> None:
     """On this machine's loopback anybody can connect to the lab's server."""
     result = play(play.step(EXPOSED, keys=ONLY_LIST + NO_CONTROL), place=In(Visited))
     assert result.status == "error"
-    assert "2 control connections, but lftp's debug log tells of 1" in contradictions(result)
+    assert "2 control connections, but lftp's debug log has 1" in contradictions(result)
 
 
 def test_settings_beside_the_rc_are_in_the_evidence(play: Play) -> None:
@@ -141,4 +141,4 @@ def test_settings_beside_the_rc_are_in_the_evidence(play: Play) -> None:
     assert attempt.outcome.verdict == "accepted"
     assert attempt.start_up == {"~/.lftprc": b"set ssl:ca-file ~/.lftp/mycert.crt"}
     shown = {section.heading: section.lines for section in attempt_sections(attempt)}
-    assert shown["~/.lftprc, which lftp reads too"] == ("set ssl:ca-file ~/.lftp/mycert.crt",)
+    assert shown["~/.lftprc, which lftp also reads"] == ("set ssl:ca-file ~/.lftp/mycert.crt",)

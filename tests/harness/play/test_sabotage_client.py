@@ -214,7 +214,7 @@ shake()
 """
     result = honest(play, expected, client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
-    assert "the client holds the result, but the server witnessed no such transfer" in contradictions(result)
+    assert "the client has the result, but the server witnessed no such transfer" in contradictions(result)
 
 
 @pytest.mark.parametrize(("code", "expected"), [(1, "accepted"), (0, "accepted"), (0, "rejected")])

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("sealed_here")]
 
 TRUSTING = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
 LOG = "/tmp/ftps-lab/log/lftp.log"  # noqa: S108 - a path in a private /tmp
-NOT_LFTPS = "something else than lftp opened or replaced lftp's debug log"
+NOT_LFTPS = "something other than lftp opened or replaced lftp's debug log"
 
 
 class Saboteur:
@@ -33,7 +33,7 @@ class Saboteur:
     def __call__(
         self, *run: str, expect: str = ACCEPTED, rc: str | None = None, keys: str = "", **files: str
     ) -> ScenarioResult:
-        """`files` are in the folder that lftp is started in."""
+        """`files` are in the folder where lftp starts."""
         quoted = [f"\"cwd/{name}\" = '''text:{text}'''" for name, text in files.items()]
         step = self._play.step(expect, rc=rc, keys=f"{keys}\nrun = {list(run)!r}{NO_CONTROL}")
         pin = '"mycert.crt" = "cert:genuine"'
@@ -93,11 +93,11 @@ def test_a_login_in_clear_beside_one_in_tls_is_another_programs(sabotage: Sabote
     """Of an anonymous one no password tells."""
     result = sabotage("ls", "set ftp:ssl-allow no", "open -u anonymous,lftp@ localhost", "quote NOOP")
     assert result.status != "pass"
-    assert "another one in clear without it" in contradictions(result)
+    assert "another one was in clear without it" in contradictions(result)
 
 
 A, B = "aaaaaaaa\n", "bbbbbbbb\n"
-OTHER = "does not hold the same"
+OTHER = "has different content"
 
 
 class TestWhatWasToBeTransferred:

@@ -211,4 +211,4 @@ class TestWhatIsMissing:
             script = f"{settings}; open -p {session.server.port} localhost; ls > /dev/null"
             done = session.observe(Command(argv=(str(client.path), "-c", script)))
         assert done.exposures == frozenset()
-        assert any("where nobody looks" in doubt for doubt in done.contradictions)
+        assert any("where the lab does not look" in doubt for doubt in done.contradictions)

@@ -110,7 +110,7 @@ def test_keywords_are_those_of_the_scenario_format(pytester: pytest.Pytester) ->
 
         @pytest.mark.parametrize("keywords", [{"colour": "red"}, {"certificate": {"nmaes": []}}])
         def test_unknown(ftps_server, keywords):
-            with pytest.raises(UsageError, match="there is no such keyword"):
+            with pytest.raises(UsageError, match="unknown keyword"):
                 ftps_server(**keywords)
 
         def test_impossible(ftps_server):

@@ -115,7 +115,7 @@ def test_file_contents(servers: ServerFactory, lftp: LftpRunner) -> None:
     authority = trustme.CA()
     server = servers(certificate=authority.issue_cert("localhost"))
     for text in (str(server.pin), "~/.lftp/pin.crt", "./pin.crt", f"/nowhere{server.pin}"):
-        with pytest.raises(ArgumentError, match=r"is a path, and a text is what stands in the file; give Path\("):
+        with pytest.raises(ArgumentError, match=r"is a path, but text is taken as the file's content; give Path\("):
             lftp(server, rc=PIN, files={"pin.crt": text})
         assert not (lftp.home.dot_lftp / "pin.crt").exists()
     with pytest.raises(ArgumentError, match=r"'x': ….*cannot read /nowhere: No such file"):
@@ -143,26 +143,29 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "rc: a number": ({"rc": 5}, r"lftp\(rc=…\): give text, bytes, a pathlib.Path"),
     "rc: a path as text": ({"rc": "/etc/lftp.conf"}, r"is a path, not an rc; give Path\("),
     "rc: a file that is not there": ({"rc": Path("/nowhere/rc")}, "cannot read /nowhere/rc"),
-    "rc: an unknown name": ({"rc": "x {sha1:mine}\n"}, r"\{sha1:mine\} is no placeholder here; there are \{lftp\}"),
-    "rc: a misspelt name": ({"rc": "x {prot}\n"}, r"\{prot\} is no placeholder here; there are \{lftp\}, .*\{port\}"),
-    "run: a misspelt name": ({"run": ["ls {prot}"]}, r"lftp\(run=…\): .*\{prot\} is no placeholder here"),
-    "files: a misspelt name": ({"files": {"x": "{prot}"}}, r"'x': ….*\{prot\} is no placeholder here"),
+    "rc: an unknown name": ({"rc": "x {sha1:mine}\n"}, r"\{sha1:mine\} is not a placeholder here; use one of \{lftp\}"),
+    "rc: a misspelt name": (
+        {"rc": "x {prot}\n"},
+        r"\{prot\} is not a placeholder here; use one of \{lftp\}, .*\{port\}",
+    ),
+    "run: a misspelt name": ({"run": ["ls {prot}"]}, r"lftp\(run=…\): .*\{prot\} is not a placeholder here"),
+    "files: a misspelt name": ({"files": {"x": "{prot}"}}, r"'x': ….*\{prot\} is not a placeholder here"),
     "cwd: a path": (
         {"cwd": "/nowhere"},
-        "'/nowhere' is none of the folders that lftp is started in: lftp, home, elsewhere",
+        "'/nowhere' is not one of the folders in which lftp can be started: lftp, home, elsewhere",
     ),
-    "cwd: a list": ({"cwd": ["home"]}, "is none of the folders"),
+    "cwd: a list": ({"cwd": ["home"]}, "is not one of the folders"),
     "run: a text": ({"run": "list"}, r"write a list, such as \['list'\]"),
     "run: a number": ({"run": [1]}, "write a list of texts"),
     "host: a URL": ({"host": "ftp://x"}, "is neither a host name nor an IP address"),
     "host: none": ({"host": None}, r"lftp\(host=…\): must be text"),
     "user: a number": ({"user": 5}, r"lftp\(user=…\): must be text"),
-    "user: empty": ({"user": ""}, "is empty; leave it out"),
-    "password: a line end": ({"password": "x\n"}, "holds a line end or NUL"),
-    "timeout: nothing": ({"timeout": 0}, "must be a number of seconds above 0, not 0"),
-    "timeout: no end": ({"timeout": float("inf")}, "must be a number of seconds above 0"),
-    "timeout: true": ({"timeout": True}, "must be a number of seconds above 0"),
-    "timeout: text": ({"timeout": "5"}, "must be a number of seconds above 0"),
+    "user: empty": ({"user": ""}, "is empty; omit it"),
+    "password: a line end": ({"password": "x\n"}, "contains a line end or NUL"),
+    "timeout: nothing": ({"timeout": 0}, "must be a number of seconds greater than 0, not 0"),
+    "timeout: no end": ({"timeout": float("inf")}, "must be a number of seconds greater than 0"),
+    "timeout: true": ({"timeout": True}, "must be a number of seconds greater than 0"),
+    "timeout: text": ({"timeout": "5"}, "must be a number of seconds greater than 0"),
 }
 
 
@@ -192,7 +195,7 @@ def test_stopped_server_is_none(lftp: LftpRunner) -> None:
 
 
 WRONG_SERVERS: dict[str, tuple[dict[str, Any], str]] = {
-    "an unknown key": ({"atack": "intercept"}, r"there is no such keyword. Did you mean .attack.\?"),
+    "an unknown key": ({"atack": "intercept"}, r"unknown keyword. Did you mean .attack.\?"),
     "a word for true": ({"require_tls": "no"}, "must be true or false"),
     "versions as one text": ({"tls": "1.2"}, r"ftps_server\(tls=…\): give a list of texts, not '1.2'"),
     "an unknown version": ({"tls": ["1.4"]}, 'unknown value "1.4"'),
@@ -216,7 +219,7 @@ def test_server_that_means_nothing_is_refused(servers: ServerFactory, case: str)
 def test_plain_server_has_no_pin(servers: ServerFactory) -> None:
     server = servers(protocol="plain")
     for name in ("pin", "new_pin"):
-        with pytest.raises(ArgumentError, match="a plain server shows no certificate"):
+        with pytest.raises(ArgumentError, match="a plain server has no certificate"):
             getattr(server, name)
 
 

@@ -156,7 +156,7 @@ class TestTerminal:
     def test_a_complaint_about_the_setup_is_shown_though_all_passed(self) -> None:
         shown = printed(run(result("pass")))
         said = " ".join(shown.split())
-        assert "in its debug log alone: gnutls_priority_set_direct(\\x1b[31m): invalid" in said
+        assert "only in its debug log: gnutls_priority_set_direct(\\x1b[31m): invalid" in said
         assert "Timeout" not in shown
 
     def test_a_failed_step_has_every_complaint_once(self) -> None:
@@ -230,7 +230,7 @@ class TestTerminal:
             "(10 lines before)",
             "[7] line 29",
             "control connection 1, from port 40001, 220 sent",
-            "TLSv1.3 for localhost, the certificate shown is AB:CD:EF:01…",
+            "TLSv1.3 for localhost, the server showed the certificate AB:CD:EF:01…",
             "TLS handshake failed for no name",
             "TLS alert received: fatal unknown_ca",
             "clear  234  AUTH TLS",
@@ -315,10 +315,10 @@ class TestTerminal:
     def test_an_expected_leak_says_so(self) -> None:
         of = scenario(expect='verdict = "exposed"')
         leaked = printed(run(ScenarioResult(of, "pass", (step(of, PASSED, attempt("exposed")),))))
-        assert "as expected" in leaked.split("lftp also said")[0]
+        assert "as expected" in leaked.split("other lftp messages")[0]
         unexpected = printed(run(ScenarioResult(scenario(), "fail", (step(scenario(), FAILED, attempt("exposed")),))))
         assert "as expected" not in unexpected.split("FAIL area/case")[0]
-        assert "as expected" not in printed(run(result("pass"))).split("lftp also said")[0]
+        assert "as expected" not in printed(run(result("pass"))).split("other lftp messages")[0]
 
     def test_a_path_is_never_broken(self) -> None:
         """Not in the table either, and what stands beside it keeps its columns."""
@@ -468,7 +468,7 @@ class TestKeep:
 
     def test_what_is_not_ours_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "precious").write_text("")
-        with pytest.raises(UsageError, match="holds other things"):
+        with pytest.raises(UsageError, match="contains other files"):
             prepare(str(tmp_path))
         with pytest.raises(UsageError, match="not a folder"):
             prepare(str(tmp_path / "precious"))
@@ -498,7 +498,6 @@ class TestKeep:
         keeper.keep(scenario(), 1, "", attempt())
         keeper.keep(scenario(), 2, "", attempt())
         assert keeper.problem == (
-            f"--keep: the evidence is not complete: {folder}/area/case/1/stdout was not written: "
-            "No space left on device"
+            f"--keep: the evidence is incomplete: {folder}/area/case/1/stdout was not written: No space left on device"
         )
         assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["command", MARK, "rc"]

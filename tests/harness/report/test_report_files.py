@@ -80,7 +80,7 @@ def test_a_dash_is_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--json .*: this is a folder"):
         check_target("--json", str(tmp_path))
-    with pytest.raises(UsageError, match=r"--json .*: there is no folder .*/missing"):
+    with pytest.raises(UsageError, match=r"--json .*: the folder .*/missing"):
         check_target("--json", str(tmp_path / "missing/file"))
     for name in ("-", "/dev/null", str(tmp_path / "new.json")):
         check_target("--json", name)
@@ -89,5 +89,5 @@ def test_what_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) 
 def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may write everywhere, so the system's answer to the question is made up."""
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
-    with pytest.raises(UsageError, match="you may not write there"):
+    with pytest.raises(UsageError, match="no permission to write there"):
         check_target("--json", str(tmp_path / "new.json"))

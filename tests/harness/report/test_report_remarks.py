@@ -40,7 +40,7 @@ def test_the_refusal_that_a_verdict_is_about_is_not_shown_again() -> None:
     step = made_up.step(of, made_up.PASSED, made_up.attempt(stderr=said))
     (section,) = remarks(made_up.run(ScenarioResult(of, "pass", (step,))))
     assert section.lines[:2] == ("area/case", "  another \\x1b[31mline")
-    assert section.lines[2].startswith("  in its debug log alone: gnutls_priority_set_direct(")
+    assert section.lines[2].startswith("  only in its debug log: gnutls_priority_set_direct(")
     refused = made_up.attempt(stderr=b"ls: Fatal error: no\n")
     step = replace(step, attempts=(replace(refused, client=replace(refused.client, log_notes=())),))
     assert not list(remarks(made_up.run(ScenarioResult(of, "pass", (step,)))))

@@ -185,7 +185,7 @@ def test_two_files_of_one_id(tmp_path: Path) -> None:
     """Reports could not tell them apart."""
     scenario_file(tmp_path / "x" / "a")
     scenario_file(tmp_path / "y" / "a")
-    with pytest.raises(UsageError, match=r"y/a/case.scenario.toml: has the id a/case, and so has .*x/a/case"):
+    with pytest.raises(UsageError, match=r"y/a/case.scenario.toml: has the same id, a/case, as .*x/a/case"):
         catalogue(tmp_path)
 
 

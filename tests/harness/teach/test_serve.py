@@ -95,7 +95,7 @@ def offered(session: Session, text: str) -> str:
 def test_a_learner_goes_through_the_steps() -> None:
     """Every command that is printed does what the step says, and the server tells what it saw."""
     with Session() as session:
-        text = offered(session, "Enter goes on to step 2: pinned, the genuine server is trusted.")
+        text = offered(session, "Enter goes to step 2: pinned, the genuine server is trusted.")
         assert "First (mine/first)" in text
         fetch = next(line for line in text.splitlines() if line.startswith("openssl s_client"))
         shown = subprocess.run(["sh", "-c", fetch], capture_output=True, text=True, timeout=30, check=False).stdout
@@ -109,7 +109,7 @@ def test_a_learner_goes_through_the_steps() -> None:
         assert "Certificate verification" in done.stderr
 
         session.type(b"\r")
-        text = offered(session, "Enter goes on to step 3: pinned, a stranger is refused.")
+        text = offered(session, "Enter goes to step 3: pinned, a stranger is refused.")
         assert "What the server saw:" in text
         assert "AUTH TLS" in text
         assert f'set ssl:ca-file "{Path(path).parent.parent}/home/.lftp/mycert.crt"' in text
@@ -118,7 +118,7 @@ def test_a_learner_goes_through_the_steps() -> None:
         assert "file-" in done.stdout
 
         session.type(b"\r")
-        text = offered(session, "Enter goes on to step 4: TLS is denied: nothing gets out.")
+        text = offered(session, "Enter goes to step 4: TLS is denied: nothing gets out.")
         assert "shows stranger, an impostor's" in " ".join(text.split())
         done = typed(text)
         assert done.returncode == 1

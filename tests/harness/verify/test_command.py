@@ -165,7 +165,7 @@ def test_an_entry_without_its_finding_is_reported(home: Path, capsys: pytest.Cap
         (["--only", "impostor-cop"], "Did you mean"),
         (["--explain", "no-verificatio"], "Did you mean"),
         (["--system-rc", "none"], "--system-rc none: No such file or directory"),
-        (["--json", "none/out.json"], "there is no folder"),
+        (["--json", "none/out.json"], "the folder"),
     ],
 )
 @pytest.mark.usefixtures("home")

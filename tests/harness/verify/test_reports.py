@@ -326,7 +326,7 @@ def test_the_same_name_is_in_all_reports(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--sarif", "none/x"], "--sarif none/x: there is no folder"),
+        (["--sarif", "none/x"], "--sarif none/x: the folder"),
         (["--junit", "."], "--junit .: this is a folder"),
         (["--junit", "x", "--sarif", "./x"], "--junit and --sarif both name x; one would overwrite the other"),
         (["--json", "-", "--markdown", "-"], "--json and --markdown both name -"),

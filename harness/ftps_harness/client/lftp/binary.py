@@ -97,7 +97,7 @@ def _given(path: str, where: str) -> Path:
     if is_folder:
         raise UsageError(f"{where} {path}: this is a folder; name the lftp executable in it")
     if not is_there:
-        raise UsageError(f"{where} {path}: there is no such file; name an lftp executable")
+        raise UsageError(f"{where} {path}: no such file; name an lftp executable")
     if not os.access(candidate, os.X_OK):
         raise UsageError(f"{where} {path}: this file is not executable; chmod +x it, or name an lftp executable")
     return candidate.absolute()
@@ -163,7 +163,7 @@ def _read_version(path: Path, answer: process.Finished) -> tuple[str, str | None
     text = answer.stdout.decode("utf-8", "replace")
     match = re.match(r"LFTP \| Version (\S+) ", text)
     if answer.timed_out:
-        raise UsageError(f"{path} is not lftp: it gave no answer to --version within {_PROBE_SECONDS:.0f} seconds")
+        raise UsageError(f"{path} is not lftp: it did not answer --version within {_PROBE_SECONDS:.0f} seconds")
     if match is None:
         said = text.strip().splitlines()[0] if text.strip() else f"nothing (exit code {answer.exit_code})"
         raise UsageError(f"{path} is not lftp: its answer to --version begins with {said[:80]!r}")
@@ -234,7 +234,7 @@ def _check_loopback(listener: socket.socket, address: Address) -> None:
             listener.accept()[0].close()
     except OSError as error:
         raise HarnessError(
-            f"nobody can connect to 127.0.0.1 here ({error.strerror or error}), and all servers listen there: "
+            f"connecting to 127.0.0.1 fails here ({error.strerror or error}), and all servers listen there: "
             "bring the loopback up (ip link set lo up)"
         ) from error
 

@@ -41,7 +41,7 @@ def clock_environment(lftp: Lftp, clock: str) -> dict[str, str]:
     """
     library = _library(lftp)
     if library is None:
-        raise HarnessError("lftp cannot be run at another time without libfaketime: apt install faketime")
+        raise HarnessError("running lftp at another time needs libfaketime: apt install faketime")
     preload = "DYLD_INSERT_LIBRARIES" if library.endswith(".dylib") else "LD_PRELOAD"
     # Timeouts are measured on the monotonic clock: that one stays the machine's.
     return {preload: library, "FAKETIME": clock, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}

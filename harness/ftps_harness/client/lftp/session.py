@@ -119,12 +119,13 @@ def run(  # noqa: PLR0913  # all but the first two are named
 def _cut(truncated: bool, log: bytes, watch: Watch) -> Iterator[str]:
     if watch.replaced or (watch.writers or 0) > 1:
         how = "its name, links, mode or times changed" if watch.replaced else f"{watch.writers} programs wrote into it"
-        yield f"something else than lftp opened or replaced lftp's debug log: nobody can say whose word it is ({how})"
+        yield f"something other than lftp opened or replaced lftp's debug log, so its lines may not be lftp's ({how})"
     if truncated:
         limit = process.OUTPUT_LIMIT >> 20
-        yield f"lftp printed more than {limit} MiB, and the rest was not kept: it may hold anything"
+        yield f"lftp printed more than {limit} MiB, and the rest was dropped, so nobody knows what it contained"
     if len(log) > LOG_LIMIT:
-        yield f"lftp's debug log is longer than {LOG_LIMIT >> 20} MiB, and the rest was not read: it may hold anything"
+        limit = LOG_LIMIT >> 20
+        yield f"lftp's debug log is over {limit} MiB, and the rest was not read, so nobody knows what it contains"
 
 
 def _read(path: Path) -> bytes | None:

@@ -89,7 +89,7 @@ def open_command(protocol: str, host: str, port: int, user: str, *, scheme: str 
     """
     _check_host(host)
     if not user or any(letter in user for letter in "\r\n\0"):
-        raise UsageError(f"user {user!r}: must not be empty, nor hold a line end or NUL")
+        raise UsageError(f"user {user!r}: must not be empty or contain a line end or NUL")
     # Not `-u`: its argument ends at a comma, a colon or a blank (docs/lftp.md, "Users and passwords").
     who = "" if user == "anonymous" else f"--user {quoted(user)} --env-password "
     scheme = scheme or scheme_of(protocol)
@@ -121,7 +121,7 @@ class NoSettings(HarnessError):  # noqa: N818 - it is what happened
         self.said = finished.stderr.decode("utf-8", "backslashreplace").strip()
         self.timed_out = finished.timed_out
         super().__init__(
-            f"lftp printed no settings (exit code {finished.exit_code}, it said: {self.said[:300] or 'nothing'})"
+            f"lftp printed no settings (exit code {finished.exit_code}, output: {self.said[:300] or 'nothing'})"
         )
 
 

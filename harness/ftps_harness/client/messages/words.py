@@ -189,7 +189,7 @@ def _line(line: str, dialect: str) -> Word:
     """A line of standard error in which one of lftp's classes of errors is named."""
     match = _ERRORS.fullmatch(line)
     if match is None:
-        return Word(line, frozenset(), "unknown", doubt="it does not have the form of an error of lftp's")
+        return Word(line, frozenset(), "unknown", doubt="it does not have the form of an lftp error")
     if match[1] == "Fatal error" and match[2].startswith(_CERTIFICATE):
         return _refusal(line, match[2].removeprefix(_CERTIFICATE), dialect)
     for kind, rows in CLASSES[match[1]].items():
@@ -271,7 +271,7 @@ def _inner(line: str) -> str:
 def _confirmed(word: Word, logged: set[str]) -> Word:
     """The word, or a doubt about it when it refuses a certificate that the log knows nothing of."""
     if word.kind == "reason" and _CERTIFICATE in word.text and _inner(word.text) not in logged:
-        return replace(word, kind="unknown", reasons=frozenset(), doubt="lftp's debug log does not hold it")
+        return replace(word, kind="unknown", reasons=frozenset(), doubt="it is missing from lftp's debug log")
     return word
 
 

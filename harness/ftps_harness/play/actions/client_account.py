@@ -83,7 +83,7 @@ def client_account(
 def _loaded(evidence: Evidence) -> Iterator[str]:
     """Code of the setup's in lftp itself, which can write lftp's log and hide what it likes."""
     if any(map(_loads_a_module, evidence.told)):
-        yield "a command has lftp load a module: nobody can say whose word lftp's is"
+        yield "a command makes lftp load a module, so lftp's output may be the module's"
 
 
 @functools.lru_cache(maxsize=256)  # what lftp is told stays the same from one run of a step to the next

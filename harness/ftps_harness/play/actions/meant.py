@@ -80,9 +80,9 @@ def amiss(commands: Sequence[syntax.Command], evidence: Evidence, local: Local) 
     for number, each in enumerate(meant):
         later = meant[number + 1 :]
         if each.up and not _arrived(each, later, evidence, local):
-            yield f"{each.name!r} was to be uploaded as {each.remote_name!r}: the server's file does not hold the same"
+            yield f"{each.name!r} was to be uploaded as {each.remote_name!r}: the server's file has different content"
         elif not each.up and not _brought(each, later, evidence):
-            yield f"{each.remote_name!r} was to be downloaded as {each.name!r}: that file does not hold the same"
+            yield f"{each.remote_name!r} was to be downloaded as {each.name!r}: that file has different content"
 
 
 def _strayed(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator[str]:
@@ -95,7 +95,7 @@ def _strayed(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator
         there, before = _leads(there, words), there
         goal = there if there is not None else None if before is not None else _leads("", words)
         if goal and not (evidence.root / goal).is_dir() and not _went(goal, evidence, anywhere=before is None):
-            yield f"cd {words[0]}: the server has no such folder, and lftp never went to one"
+            yield f"cd {words[0]}: the server has no such folder, and lftp never entered one"
 
 
 def _went(goal: str, evidence: Evidence, *, anywhere: bool) -> bool:
@@ -321,4 +321,4 @@ def _not_brought(
             continue
         ours = goal / path.relative_to(folder)
         if not disk.is_file(ours) or sha256(disk.read(ours)) != sha256(disk.read(path)):
-            yield f"mirror {source}: {path.name!r} did not come whole"
+            yield f"mirror {source}: {path.name!r} did not arrive complete"

@@ -37,9 +37,9 @@ def _missing(testimony: Testimony, root: Path) -> Iterator[str]:
             continue
         path = root / name
         if not disk.is_file(path):
-            yield f"the server says that it took {name}, but it has no such file"
+            yield f"the server says that it stored {name}, but it has no such file"
         elif upload.sha256 not in _as_sent(content := disk.read(path)):
-            yield f"the server says that it took {upload.size} bytes of {name}, but it holds other {len(content)} bytes"
+            yield f"the server says that it stored {upload.size} bytes of {name}, but it has other {len(content)} bytes"
 
 
 def _as_sent(content: bytes) -> set[str]:

@@ -65,15 +65,15 @@ def doubts(commands: Sequence[Command], evidence: Evidence, local: Local) -> Ite
         names = side.names_of(transfer, evidence.root / transfer.name)
         if transfer.verb in UPLOADS:
             if not names:
-                yield f"the server took {transfer.name!r}, but no local file at hand holds what it got"
+                yield f"the server took {transfer.name!r}, but no known local file has the content that it got"
             elif transfer.verb != "STOU" and name not in names and not _is_given(name, names, evidence):
                 yield f"the server took {transfer.name!r}: no local file has this name, and no command gives it"
             elif not _is_kept(transfer, evidence):
-                yield f"the server took {transfer.name!r}, but its disk does not hold what it got"
+                yield f"the server took {transfer.name!r}, but its disk does not have what it got"
         elif not names and not _is_printed(transfer, evidence):
-            yield f"the server sent {transfer.name!r}, but neither lftp's files nor its output hold it"
+            yield f"the server sent {transfer.name!r}, but it is neither in lftp's files nor in its output"
         elif names and name not in names and not any(_is_told(each, evidence) for each in names):
-            yield f"the server sent {transfer.name!r}, which lftp wrote under a name that no command gives it"
+            yield f"the server sent {transfer.name!r}, which lftp stored under a name that no command gives it"
 
 
 def _is_given(name: str, names: Iterable[str], evidence: Evidence) -> bool:

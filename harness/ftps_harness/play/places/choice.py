@@ -81,5 +81,5 @@ def choose(wanted: Wanted, programs: Sequence[Path]) -> Iterator[Chosen]:
 
 
 NOT_SEALED = (
-    "place loopback: not sealed by the kernel; connections that lftp makes to anybody but the lab's server are not seen"
+    "place loopback: not sealed by the kernel; lftp's connections to hosts other than the lab's server are not seen"
 )

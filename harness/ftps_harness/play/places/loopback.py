@@ -113,7 +113,7 @@ class Loopback:
         if host := leads_outside(step):
             return (
                 f"step {step.title!r} names {host}, and on the place loopback lftp could reach it: "
-                "run it in the place sealed (`ftps-lab doctor` says what that needs)"
+                "run it in the place sealed (`ftps-lab doctor` says what it needs)"
             )
         return ""
 

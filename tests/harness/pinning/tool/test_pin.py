@@ -288,10 +288,10 @@ def test_implicit_ftps(user: User) -> None:
     [
         ([], "give HOST"),
         (["a", "--list"], "takes no HOST"),
-        (["a", "--list", "--check"], "give one of them"),
+        (["a", "--list", "--check"], "give only one of them"),
         (["a", "--expect", "12:34"], "64 hexadecimal digits"),
-        (["a", "--check", "--expect", "0" * 64], "leave --expect out"),
-        (["a", "--check", "--dry-run"], "leave --dry-run out"),
+        (["a", "--check", "--expect", "0" * 64], "omit --expect"),
+        (["a", "--check", "--dry-run"], "omit --dry-run"),
         (["a;b"], "host 'a;b'"),
         (["--by", "trust", "a"], "--by"),
     ],
