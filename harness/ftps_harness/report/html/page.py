@@ -20,7 +20,7 @@ from ftps_harness.report.plain import harmless
 
 _FOLDER: Final = Path(__file__).parent
 
-_STYLES: Final = ("style.css",)
+_STYLES: Final = ("style.css", "diagram.css")
 _SCRIPT: Final = "page.js"
 
 STATUS_WORDS: Final = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.report.account import (
@@ -14,6 +15,10 @@ from ftps_harness.report.account import (
     witness_sections,
 )
 from ftps_harness.report.html import page
+from ftps_harness.report.html.certificates import comparisons
+from ftps_harness.report.html.diagram import drawing
+from ftps_harness.report.html.svg import GLYPHS, picture, told
+from ftps_harness.report.html.witnessed import interaction
 from ftps_harness.report.plain import expectation_words, outcome_words, plural, whys
 from ftps_harness.report.remarks import remarks
 from ftps_harness.report.side_by_side import families
@@ -22,8 +27,12 @@ from ftps_harness.report.tally import STATUSES, exit_code, summary, totals, unfi
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from markupsafe import Markup
+
     from ftps_harness.play.attempt import Attempt
     from ftps_harness.play.runner import ScenarioResult, StepResult
+    from ftps_harness.report.html.certificates import Comparison
+    from ftps_harness.report.html.sequence import Interaction
     from ftps_harness.report.side_by_side import Family
     from ftps_harness.report.tally import BuildRun
 
@@ -57,7 +66,7 @@ class EvidencePart:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `interaction` is made once
 class StepView:
     """One step.
 
@@ -85,6 +94,26 @@ class StepView:
     def why(self) -> tuple[str, ...]:
         """What is not as expected."""
         return whys(self.result)
+
+    @cached_property
+    def interaction(self) -> Interaction:
+        """What happened in the run that is shown, from what was recorded."""
+        return interaction(self.result.shown, self.result.genuine)
+
+    @property
+    def picture(self) -> Markup:
+        """It as a picture, whose arrows lead to the items of `told`."""
+        return picture(drawing(self.interaction), self.anchor)
+
+    @property
+    def told(self) -> Markup:
+        """It as a list, with the evidence."""
+        return told(self.interaction, self.anchor)
+
+    @property
+    def certificates(self) -> tuple[Comparison, ...]:
+        """What was shown to the client, beside the genuine certificate."""
+        return comparisons(self.result.shown, self.result.genuine)
 
     @property
     def control(self) -> str:
@@ -161,6 +190,7 @@ def text(runs: Sequence[BuildRun]) -> str:
         state=_STATES[code],
         counts={status: sum(run.counts[status] for run in runs) for status in STATUSES},
         unfinished=[sentence for run in runs if (sentence := unfinished(run))],
+        glyphs=GLYPHS,
         summary=summary(runs),
         builds=[BuildView(f"r{number}", run) for number, run in enumerate(runs, 1)],
     )

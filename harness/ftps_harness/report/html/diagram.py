@@ -1,0 +1,207 @@
+"""A sequence as a picture: where each lane, arrow, glyph and word stands. Pure; `svg` writes it down.
+
+Lengths are the picture's own units: `WIDTH` of them are as wide as the picture, which a phone shows about one to one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ftps_harness.report.html.sequence import Interaction, Lane, Row, Who
+
+WIDTH: Final = 360
+
+_EDGE: Final = 52
+"""From the picture's side to the middle of its outer lanes."""
+
+_HEAD: Final = 44
+"""The lanes' names, and the room below them."""
+
+_LETTER: Final = 6.7
+_SMALL_LETTER: Final = 5.9
+"""Width of a letter, with room to spare: no font of the page's list is wider on average."""
+
+_BOLD: Final = 1.1
+"""How much wider bold letters are."""
+
+_TAGS: Final = {"clear": 48, "TLS": 41, "clear data": 80, "TLS data": 71, "data": 45}
+"""How a row travels, in words, and the room that they take with their padlock."""
+
+_PAD: Final = 8
+_SIDE: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A lane and where it is."""
+
+    lane: Lane
+    x: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A row as it is drawn.
+
+    Attributes:
+        number: From 1: the list's item of the same number is its evidence.
+        shape: An arrow between two lanes, or a box on one.
+        top: Where the row begins.
+        height: Until where it reaches.
+        tail: Where the arrow begins, or the box's left side.
+        head: Where the arrow ends, or the box's right side.
+        label: The first line.
+        note: The second; empty without one.
+        tag: How it travels, in a word or two; empty where nothing does.
+        x: Where the text begins: with the padlock, where there is one.
+        line: The height of the arrow; of a box, its lower side.
+        classes: What the style sheet knows it by.
+        text: The evidence in a sentence.
+    """
+
+    number: int
+    row: Row
+    shape: str
+    top: float
+    height: float
+    tail: float
+    head: float
+    label: str
+    note: str
+    tag: str
+    x: float
+    line: float
+    classes: str
+    text: str
+
+    @property
+    def label_x(self) -> float:
+        """Where the label begins, behind padlock and tag."""
+        return self.x + _before(self.tag)
+
+    @property
+    def middle(self) -> float:
+        """Between both ends."""
+        return (self.tail + self.head) / 2
+
+    @property
+    def way(self) -> int:
+        """1 to the right, -1 to the left."""
+        return 1 if self.head >= self.tail else -1
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The whole picture."""
+
+    columns: tuple[Column, ...]
+    marks: tuple[Mark, ...]
+    height: float
+
+
+def drawing(interaction: Interaction) -> Drawing:
+    """Where everything stands."""
+    columns = _columns(interaction.lanes)
+    places = {column.lane.who: column.x for column in columns}
+    marks: list[Mark] = []
+    top: float = _HEAD
+    for number, row in enumerate(interaction.rows, 1):
+        mark = _event if _on_a_lane(row) else _arrow
+        marks.append(mark(number, row, top, places))
+        top += marks[-1].height
+    return Drawing(columns, tuple(marks), top + _PAD)
+
+
+def _columns(lanes: tuple[Lane, ...]) -> tuple[Column, ...]:
+    apart = (WIDTH - 2 * _EDGE) / (len(lanes) - 1)
+    return tuple(Column(lane, _EDGE + number * apart) for number, lane in enumerate(lanes))
+
+
+def _on_a_lane(row: Row) -> bool:
+    return row.first.source == row.first.target or row.first.kind == "readable"
+
+
+def _arrow(number: int, row: Row, top: float, places: dict[Who, float]) -> Mark:
+    """An arrow below its words, and the reply's below it."""
+    first = row.first
+    tag = _tag(row)
+    before = _before(tag)
+    tail, head = places[first.source], places[first.target]
+    room = WIDTH - 2 * _SIDE - before
+    label, note = _fitting(row.label, room / _LETTER / _BOLD), _fitting(first.note, (room + before) / _SMALL_LETTER)
+    bold = _BOLD if first.alarm else 1
+    width = max(before + len(label) * _LETTER * bold, len(note) * _SMALL_LETTER)
+    line = top + (32 if note else 19)
+    classes = ["d-arrow", f"d-{first.kind}", *([f"d-{first.channel}"] if first.channel else [])]
+    classes += [f"d-{name}" for name in ("data", "alarm", "failed") if getattr(first, name)]
+    return Mark(
+        number=number,
+        row=row,
+        shape="arrow",
+        top=top,
+        height=line - top + (24 if row.reply else 13),
+        tail=tail,
+        head=head,
+        label=label,
+        note=note,
+        tag=tag,
+        x=_beginning(min(tail, head), max(tail, head), width),
+        line=line,
+        classes=" ".join(classes),
+        text=f"{row.label}. {first.text}",
+    )
+
+
+def _event(number: int, row: Row, top: float, places: dict[Who, float]) -> Mark:
+    """A box on a lane; what concerns the path stands between two."""
+    first = row.first
+    room = WIDTH - 2 * _SIDE - 2 * _PAD - (2 * _PAD if first.alarm else 0)
+    label, note = _fitting(row.label, room / _LETTER / _BOLD), _fitting(first.note, room / _SMALL_LETTER)
+    glyph = 14 if first.alarm else 0
+    bold = _BOLD if first.alarm else 1
+    width = max(len(label) * _LETTER * bold + glyph, len(note) * _SMALL_LETTER) + 2 * _PAD
+    middle = (places[first.source] + places[first.target]) / 2
+    left = max(float(_SIDE), min(middle - width / 2, WIDTH - _SIDE - width))
+    tall = 36 if note else 22
+    return Mark(
+        number=number,
+        row=row,
+        shape="box",
+        top=top,
+        height=tall + 10,
+        tail=left,
+        head=left + width,
+        label=label,
+        note=note,
+        tag="",
+        x=left + _PAD + glyph,
+        line=top + 3 + tall,
+        classes=" ".join(["d-event", f"d-{first.kind}", *(["d-alarm"] if first.alarm else [])]),
+        text=f"{row.label}. {first.text}",
+    )
+
+
+def _before(tag: str) -> float:
+    """How much room padlock and tag take before the label."""
+    return _TAGS.get(tag, 0)
+
+
+def _beginning(left: float, right: float, width: float) -> float:
+    """Where words of this width begin: at the arrow's left end, or, if they are wider than it, around its middle."""
+    begin = left + _PAD if width <= right - left - _PAD else (left + right - width) / 2
+    return max(float(_SIDE), min(begin, WIDTH - _SIDE - width))
+
+
+def _tag(row: Row) -> str:
+    first = row.first
+    if first.channel is None or first.kind == "handshake":
+        return "data" if first.data else ""
+    word = {"clear": "clear", "tls": "TLS"}[first.channel]
+    return f"{word} data" if first.data else word
+
+
+def _fitting(text: str, most: float) -> str:
+    letters = int(most)
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"

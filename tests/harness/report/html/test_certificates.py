@@ -1,0 +1,145 @@
+"""Certificates beside each other: every field is read back; what differs and what is wrong is marked, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from tests.harness.report.html.test_page import EVIL, Outline
+from tests.harness.report.results import PASSED, attempt, scenario, step
+from tests.harness.report.results import run as build_run
+
+from ftps_harness.play.runner import ScenarioResult
+from ftps_harness.report.html import run as run_page
+from ftps_harness.report.html.certificates import compare, comparisons
+from ftps_lab.certificates import Certificate, CertificateSpec, issue, twins
+from ftps_lab.interface import ServerSpec
+from ftps_lab.testimony import Connection, Handshake, Testimony
+
+if TYPE_CHECKING:
+    from ftps_harness.report.html.certificates import Comparison
+
+NOW = datetime.now(UTC)
+
+
+def made(**fields: Any) -> Certificate:
+    """A certificate with these fields."""
+    return issue({"it": CertificateSpec(**fields)})["it"]
+
+
+def wrong(compared: Comparison) -> dict[str, str]:
+    """The fields that are marked as wrong."""
+    return {row.name: row.wrong for row in compared.rows if row.wrong}
+
+
+def test_the_genuine_certificate_for_its_own_host_and_date_has_nothing_wrong() -> None:
+    it = made()
+    compared = compare(it.x509, it.x509, "localhost", NOW)
+    assert compared.same
+    assert wrong(compared) == {}
+    assert not any(row.differs for row in compared.rows)
+
+
+def test_a_twin_differs_in_the_key_and_the_fingerprint_alone() -> None:
+    it = made()
+    compared = compare(twins({"it": it})["it"].x509, it.x509, "localhost", NOW)
+    assert [row.name for row in compared.rows if row.differs] == ["Public key, SHA-256", "Fingerprint, SHA-256"]
+    assert wrong(compared) == {"Public key, SHA-256": "another key than the genuine one"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "host", "field", "why"),
+    [
+        (
+            {"common_name": "other.example", "names": ("other.example",)},
+            "ftp.example",
+            "Names (SAN)",
+            "does not name ftp.example",
+        ),
+        ({"not_after": "-1h"}, "localhost", "Valid until", "expired"),
+        ({"not_before": "+1h"}, "localhost", "Valid from", "not yet valid"),
+        ({"usage": "client"}, "localhost", "Extended key usage", "not for servers"),
+    ],
+)
+def test_the_field_that_is_wrong_is_marked_and_no_other(
+    fields: dict[str, Any], host: str, field: str, why: str
+) -> None:
+    it = made(**fields)
+    found = wrong(compare(it.x509, it.x509, host, NOW))
+    assert list(found) == [field]
+    assert found[field].startswith(why)
+
+
+def test_the_date_is_that_of_the_clients_clock() -> None:
+    it = made()
+    late = compare(it.x509, it.x509, "localhost", NOW + timedelta(days=4000))
+    assert list(wrong(late)) == ["Valid until"]
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "fits"),
+    [
+        (("*.example.test",), "ftp.example.test", True),
+        (("*.example.test",), "a.b.example.test", False),
+        (("*.example.test",), "example.test", False),
+        (("FTP.example.test",), "ftp.EXAMPLE.test.", True),
+        (("127.0.0.1",), "127.0.0.1", True),
+        (("127.0.0.1",), "127.0.0.2", False),
+        (("other.test",), "localhost", False),  # the common name does not count where there are names
+    ],
+)
+def test_a_name_is_compared_as_rfc_6125_has_it(names: tuple[str, ...], host: str, fits: bool) -> None:
+    it = made(names=names)
+    assert ("Names (SAN)" not in wrong(compare(it.x509, it.x509, host, NOW))) is fits
+
+
+def test_every_field_is_what_cryptography_reads() -> None:
+    it = made()
+    values = {row.name: row.shown for row in compare(it.x509, None).rows}
+    assert values["Fingerprint, SHA-256"] == it.sha256
+    assert int(values["Serial number"], 16) == it.x509.serial_number
+    assert values["Subject"] == it.x509.subject.rfc4514_string()
+    key = it.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert bytes.fromhex(values["Key identifier (SKI)"].replace(":", "")) == key
+    assert values["Valid until"].startswith(f"{it.x509.not_valid_after_utc:%Y-%m-%d %H:%M:%S}")
+    assert values["Names (SAN)"] == "DNS localhost"
+
+
+def shown(spec: ServerSpec, *handshakes: Handshake) -> Any:
+    """A run in which these handshakes were seen."""
+    connections = (Connection(1, "control", ("127.0.0.1", 1), 0.0), Connection(2, "data", ("127.0.0.1", 2), 0.1))
+    told = Testimony("genuine", connections, handshakes)
+    return replace(attempt(), testimony=told, spec=spec, host="localhost", date=NOW)
+
+
+def test_only_what_a_handshake_showed_is_compared() -> None:
+    it, other = made(), made()
+    spec = ServerSpec(certificate=it, data_certificate=other)
+    finished = Handshake(1, True, "TLSv1.3", "", None, it.sha256)
+    assert comparisons(shown(spec), it) == ()
+    [one] = comparisons(shown(spec, finished), it)
+    assert (one.title, one.same) == ("The certificate shown on control connections", True)
+    both = comparisons(shown(spec, finished, replace(finished, connection=2, certificate=other.sha256)), it)
+    assert [each.same for each in both] == [True, False]
+    assert both[1].wrong == ("another key than the genuine one",)
+
+
+def test_a_handshake_that_failed_before_the_certificate_shows_none() -> None:
+    it = made()
+    failed = Handshake(1, False, "", "", None, it.sha256, "the attacker closed the connection")
+    assert comparisons(shown(ServerSpec(certificate=it), failed), it) == ()
+
+
+def test_a_hostile_subject_is_shown_escaped_and_marked_up_never() -> None:
+    it = made(common_name=EVIL.replace("\x00", "")[:60], names=("localhost",))
+    of = scenario()
+    run = shown(ServerSpec(certificate=it), Handshake(1, True, "TLSv1.3", "", None, it.sha256))
+    result = replace(step(of, PASSED, run), genuine=made())
+    outline = Outline(run_page.text([build_run(ScenarioResult(of, "pass", steps=(result,)))]))
+    assert outline.unbalanced == []
+    assert "img" not in outline.tags
+    assert "does not name" not in outline.said
+    assert "differs" in outline.said

@@ -1,0 +1,248 @@
+"""Sequence diagrams of real runs: each claim is in the testimony, and all of the testimony is drawn."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.harness.report.html.claims import untrue
+from tests.harness.report.html.test_page import Outline
+from tests.harness.report.results import PASSED, scenario, step, told_by_the_server
+from tests.harness.report.results import attempt as made_up
+from tests.harness.report.results import run as build_run
+
+from ftps_harness.play.runner import Options, ScenarioResult, run_scenario
+from ftps_harness.report.html import run as run_page
+from ftps_harness.report.html.diagram import WIDTH, drawing
+from ftps_harness.report.html.sequence import MASK, READABLE
+from ftps_harness.report.html.witnessed import interaction
+from ftps_harness.scenario.selection import choose_one, load_all
+from ftps_lab.testimony import Command, Connection, Credential, Testimony, Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.attempt import Attempt
+
+SAMPLE = {
+    "document/pinned-certificate-connects": "accepted",
+    "document/pin-detects-impostor": "rejected",
+    "document/plain-ftp-in-the-clear": "exposed",
+    "document/verification-off-trusts-anybody": "exposed",
+    "document/expired": "rejected",
+    "document/name-mismatch": "rejected",
+    "document/implicit": "accepted",
+    "document/anonymous-login": "accepted",
+    "attack/intercept-copy": "exposed",
+    "attack/intercept-implicit": "exposed",
+    "attack/strip-auth": "exposed",
+    "attack/refuse-auth": "exposed",
+    "attack/drop-at-auth": "failed",
+    "attack/break-handshake-alert": "rejected",
+    "attack/inject-before-tls": "rejected",
+    "attack/refuse-prot": "exposed",
+    "attack/clear-data": "rejected",
+    "attack/data-unknown-downloads": "rejected",
+    "attack/data-tls-1-2": "exposed",
+    "login/own-password": "login-failed",
+}
+"""Scenario → a verdict that one of its steps has: what is drawn differs with each."""
+
+
+@pytest.fixture(scope="module")
+def intercepted(client: Lftp) -> Attempt:
+    """A run whose client does not verify, behind an interceptor: every kind of evidence is in it but an alert."""
+    result = played("attack/intercept-copy", client)
+    return next(each.shown for each in result.steps if "password" in each.shown.outcome.exposed)
+
+
+def played(name: str, client: Lftp) -> ScenarioResult:
+    """Play one scenario of the catalogue."""
+    [scenario] = load_all([choose_one(name)])
+    return run_scenario(scenario, client, Options(timeout=20.0, controls=False))
+
+
+@pytest.mark.lftp
+@pytest.mark.parametrize("name", SAMPLE)
+def test_every_claim_of_a_picture_is_in_the_testimony_and_all_of_it_is_drawn(name: str, client: Lftp) -> None:
+    result = played(name, client)
+    assert result.status == "pass", result.why
+    assert SAMPLE[name] in {each.shown.outcome.verdict for each in result.steps}
+    for each in result.steps:
+        for attempt in each.attempts:
+            assert untrue(interaction(attempt, each.genuine), attempt) == [], each.title
+
+
+def without(testimony: Testimony, field: str, number: int) -> Testimony:
+    """The same testimony with one item dropped."""
+    items = getattr(testimony, field)
+    changes: dict[str, Any] = {field: items[:number] + items[number + 1 :]}
+    return replace(testimony, **changes)
+
+
+def fewer(testimony: Testimony) -> Iterator[tuple[str, Testimony]]:
+    """Each testimony that lacks one item of this one: what was dropped, and the rest."""
+    for field in ("connections", "handshakes", "commands", "credentials", "transfers"):
+        for number, item in enumerate(getattr(testimony, field)):
+            drawn_elsewhere = field == "connections" and item.kind == "data"  # by its transfer
+            if not drawn_elsewhere:
+                yield f"{field} {number}", without(testimony, field, number)
+
+
+@pytest.mark.lftp
+def test_a_picture_of_less_than_the_testimony_is_noticed_whatever_is_missing(intercepted: Attempt) -> None:
+    """Each item dropped from what is drawn, one by one, on both sides of the attacker."""
+    whole = intercepted.testimony
+    assert whole.behind is not None
+    poorer = [*fewer(whole), *((name, replace(whole, behind=rest)) for name, rest in fewer(whole.behind))]
+    assert len(poorer) > 30
+    for name, rest in poorer:
+        drawn = interaction(replace(intercepted, testimony=rest))
+        assert untrue(drawn, intercepted) != [], name
+
+
+@pytest.mark.lftp
+def test_a_picture_that_says_more_than_the_testimony_is_noticed(intercepted: Attempt) -> None:
+    """The picture of the whole run, held against testimony that lacks something."""
+    drawn = interaction(intercepted)
+    for name, rest in fewer(intercepted.testimony):
+        assert untrue(drawn, replace(intercepted, testimony=rest)) != [], name
+
+
+@pytest.mark.lftp
+def test_the_readable_password_stands_out_and_is_not_said(intercepted: Attempt) -> None:
+    drawn = interaction(intercepted)
+    [password] = [arrow for arrow in drawn.arrows if arrow.kind == "password" and arrow.source == "client"]
+    assert password.label == f"PASS ({READABLE})"
+    assert MASK in password.text
+    secret = intercepted.testimony.passwords[0]
+    picture = figure_of(intercepted)
+    assert secret not in picture
+    assert f"PASS ({READABLE})" in picture
+
+
+def page_of(attempt: Attempt) -> str:
+    """The page of a run with one step that came to this."""
+    of = scenario()
+    return run_page.text([build_run(ScenarioResult(of, "pass", steps=(step(of, PASSED, attempt),)))])
+
+
+def figure_of(attempt: Attempt) -> str:
+    """The picture and the list on that page."""
+    text = page_of(attempt)
+    return text[text.index('<figure class="sequence"') : text.index("</figure>")]
+
+
+@pytest.mark.lftp
+def test_each_arrow_leads_to_its_item_of_the_list_and_says_the_same(intercepted: Attempt) -> None:
+    """The list is the picture for those who do not see it: the same rows, and a link to each."""
+    outline = Outline(page_of(intercepted))
+    links = [value for tag, name, value in outline.attributes if (tag, name) == ("a", "href") and "-e" in value]
+    items = [each for each in outline.ids if re.fullmatch(r"r1-1-1-e[0-9]+", each)]
+    rows = interaction(intercepted).rows
+    assert links == [f"#{each}" for each in items]
+    assert len(items) == len(rows) > 15
+    assert all(outline.said.count(row.label) >= 2 for row in rows)
+
+
+def many(connections: int) -> Attempt:
+    """A made-up mirror: so many files, each over a data connection of its own, and odd commands between them."""
+    peer = ("127.0.0.1", 40001)
+    control = Connection(1, "control", peer, 0.0, greeted=True)
+    data = tuple(Connection(n, "data", ("127.0.0.1", 40000 + n), n / 10) for n in range(2, connections + 2))
+    commands = tuple(
+        Command(1, verb, f"file-{each.number}", "clear", 200, at=each.opened)
+        for each in data
+        for verb in (f"X{each.number}", "PASV", "RETR")
+    )
+    transfers = tuple(
+        Transfer(each.number, 1, "RETR", f"file-{each.number}", "download", 7, "00", "clear", "", True, at=each.opened)
+        for each in data
+    )
+    told = Testimony("genuine", (control, *data), commands=commands, transfers=transfers)
+    return replace(made_up(), testimony=told)
+
+
+def test_a_long_session_is_folded_into_counted_groups_of_bounded_height() -> None:
+    short, long = interaction(many(5)), interaction(many(1000))
+    assert len(long.rows) == len(short.rows) < 15
+    assert drawing(long).height < 700
+    assert len(long.arrows) > 3000
+    assert any(row.label.startswith("998 × RETR") for row in long.rows)
+    assert untrue(long, replace(many(1000), exposure=replace(many(1).exposure, password=False))) == []
+    assert len(figure_of(many(1000))) < len(figure_of(many(40))) + 2_000
+
+
+@pytest.mark.lftp
+@pytest.mark.parametrize("lanes", ["two", "three"])
+def test_rows_lie_below_each_other_and_no_label_is_wider_than_the_picture(lanes: str, intercepted: Attempt) -> None:
+    drawn = drawing(interaction(intercepted if lanes == "three" else many(3)))
+    assert len(drawn.columns) == (3 if lanes == "three" else 2)
+    below = 0.0
+    for mark in drawn.marks:
+        assert mark.top >= below
+        below = mark.top + mark.height
+        assert mark.x >= 0
+        assert mark.label_x + 6 * len(mark.label) <= WIDTH
+    assert below <= drawn.height
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2J", "\n", "\x00", "\u202e", "<script>"])
+def test_foreign_text_in_a_label_is_one_harmless_line(hostile: str) -> None:
+    told = told_by_the_server()
+    said = Command(1, "STOR", f"a{hostile}b", "clear", 553, reply_text=f"no{hostile}")
+    attempt = replace(made_up(), testimony=replace(told, commands=(*told.commands, said)))
+    [arrow] = [each for each in interaction(attempt).arrows if said in each.evidence]
+    assert (arrow.label + arrow.text).isprintable()
+    assert "<script>" not in page_of(attempt).replace("<script>(", "").split("</style>")[1].rpartition("<script>")[0]
+
+
+def test_a_password_that_is_part_of_another_text_is_masked() -> None:
+    told = told_by_the_server()
+    leak = Command(1, "SITE", "note secret", "tls", 500, reply_text="unknown: secret")
+    drawn = interaction(replace(made_up(), testimony=replace(told, commands=(*told.commands, leak))))
+    [arrow] = [each for each in drawn.arrows if leak in each.evidence]
+    assert arrow.label == f"SITE note {MASK}"
+    assert arrow.text == f'Reply 500: "unknown: {MASK}"'
+
+
+def test_an_anonymous_login_in_clear_is_no_readable_password() -> None:
+    told = told_by_the_server()
+    login = Credential(1, "anonymous", "lftp@", "clear", accepted=True)
+    drawn = interaction(replace(made_up(), testimony=replace(told, credentials=(login,))))
+    [arrow] = [each for each in drawn.arrows if each.kind == "password"]
+    assert arrow.label == "PASS (no secret)"
+    assert not arrow.alarm
+
+
+def test_a_certificate_of_a_handshake_that_failed_is_claimed_only_where_the_wire_holds_it() -> None:
+    attempt = made_up()
+    [failed] = [each for each in interaction(attempt).arrows if each.kind == "handshake" and each.failed]
+    assert failed.note == ""
+    assert "No certificate was seen." in failed.text
+    seen = replace(attempt.exposure, connections=(("data", 40002),), leaves=("AB:CD:EF:01:23",))
+    arrows = interaction(replace(attempt, exposure=seen)).arrows
+    [failed] = [each for each in arrows if each.kind == "handshake" and each.failed]
+    assert failed.note.startswith("AB:CD:EF:01")
+
+
+def test_without_a_connection_the_picture_says_so() -> None:
+    drawn = interaction(replace(made_up(), testimony=Testimony("genuine")))
+    assert next(arrow.label for arrow in drawn.arrows) == "no connection"
+    assert [lane.who for lane in drawn.lanes] == ["client", "server"]
+
+
+@pytest.mark.lftp
+def test_a_page_of_1000_steps_is_written_quickly_and_stays_below_20_mb(client: Lftp) -> None:
+    """Measured in seconds of the processor: 3 on a quiet machine, most of them for the evidence below the pictures."""
+    whole = played("attack/intercept-copy", client)
+    results = tuple(whole for _ in range(1000 // len(whole.steps)))
+    began = time.process_time()
+    text = run_page.text([build_run(*results)])
+    assert time.process_time() - began < 12
+    assert text.count('<svg class="diagram"') > 950
+    assert len(text.encode()) < 20_000_000
