@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
-from tests.harness.report.html.test_page import EVIL, Outline
+from tests.harness.report.html.outline import EVIL, Outline
 from tests.harness.report.results import PASSED, attempt, scenario, step
 from tests.harness.report.results import run as build_run
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.harness.report.html.claims import untrue
-from tests.harness.report.html.test_page import Outline
+from tests.harness.report.html.outline import Outline
 from tests.harness.report.results import PASSED, scenario, step, told_by_the_server
 from tests.harness.report.results import attempt as made_up
 from tests.harness.report.results import run as build_run
