@@ -168,7 +168,8 @@ def _commands(file: File) -> Iterator[Finding]:
     for number, line in enumerate(_lines(file), 1):
         for command in syntax.commands(line):
             words = syntax.words(command.text)
-            if command.shell or "|" in words or _COMMANDS.intersection(words[:1]):
+            named = {syntax.full_name(each) for each in words[:1]}
+            if command.shell or "|" in words or named & _COMMANDS or (named == {"source"} and "-e" in words):
                 yield finding("runs-commands", where=Where(str(file.path), number, line))
                 break
 

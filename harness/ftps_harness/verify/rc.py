@@ -112,10 +112,12 @@ class RcVerification(Verification[RcStage]):
         kinds = [each.id for each in findings_of(case)]
         with self._stage() as stage:
             stage.write(self._given)
+            aliases = stage.aliases()
             responsible = Lines(stage.client, stage.home, self._given).responsible(kinds)
         found = findings_of(replace(case, responsible=responsible))
         yield from found
         yield from self._of_text(found)
+        yield from text.of_aliases(aliases, sources.rc_files(self._given))
         if self._given.hidden:
             yield finding("rc-complaint", f"lftp does not read {self._given.given}: there is a folder ~/.lftp.")
         yield from at_start

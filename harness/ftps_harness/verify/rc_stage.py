@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ftps_harness.client import lftp
+from ftps_harness.client.lftp import syntax
 from ftps_harness.client.lftp.settings import parse_settings, settings_text
 from ftps_harness.play.attempt import Attempt, Request
 from ftps_harness.play.session import Session
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 Settings = dict[str, dict[str, str]]
 """Name → closure (empty for all) → value."""
+
+
+_OWN_ALIASES = {
+    "bzless": "bzmore",
+    "dir": "ls",
+    "less": "more",
+    "reconnect": "close; cache flush; cd .",
+    "zless": "zmore",
+}
+"""What lftp has by itself (4.9.2)."""
 
 
 def _played(made: Attempt) -> Played:
@@ -99,6 +110,25 @@ class RcStage:
     def settings_text(self, *commands: str) -> str:
         """All of them, as `set -a` prints them, after some commands more."""
         return settings_text(self.client, self.home, commands)
+
+    def aliases(self) -> dict[str, str]:
+        """What lftp has as aliases once it has read everything: name → meaning; its own five are left out.
+
+        Raises:
+            HarnessError: lftp cannot be started.
+        """
+        target = self.home.next_log().with_suffix(".aliases")
+        lftp.run(
+            self.client,
+            self.home,
+            script=[f"command alias > {self.home.seen(target)}"],
+            timeout=self.timeout,
+            log=False,
+        )
+        text = target.read_text("utf-8", "surrogateescape") if target.is_file() else ""
+        read = (syntax.words(line) for line in text.splitlines())
+        found = {words[1]: " ".join(words[2:]) for words in read if words[:1] == ["alias"] and len(words) > 2}
+        return {name: meaning for name, meaning in found.items() if _OWN_ALIASES.get(name) != meaning}
 
     def start_only(self) -> lftp.Run:
         """lftp reads its files and ends: whatever it does, the setup does by itself."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from ftps_harness.client.lftp import syntax
 from ftps_harness.verify.findings import Where, finding
 from ftps_harness.verify.masking import masked
 from ftps_harness.verify.sources import bookmarks, words_of
@@ -55,6 +56,68 @@ def _alias(name: str, meaning: str, where: Where) -> Finding:
     if _ADDRESS.search(f" {meaning.removeprefix('open')}"):
         return finding("leads-elsewhere", f"`{name}` is an alias of `{meaning[:80]}`.", where=where)
     return finding("rc-complaint", f"`{name}` is an alias, and the lab logged in without it.", where=where)
+
+
+_DECIDES: Final = frozenset({"alias", "eval", "module", "shell", "source"})
+"""Commands that can change everything; of `set` it hangs on the setting."""
+
+_TRUSTS: Final = frozenset({"cmd", "dns", "ftp", "ftps", "ssl"})
+"""Groups of settings that decide whom lftp trusts, where it goes and what it sends in clear."""
+
+_LEADS: Final = frozenset({"connect", "lftp", "open"})
+"""Commands of which an alias is told from the text, with where it leads."""
+
+_RUN: Final = frozenset({"get", "ls", "put"})
+"""Commands that the lab's session runs as they stand, aliases and all: an attack shows what they do."""
+
+
+def of_aliases(aliases: Mapping[str, str], rcs: Sequence[File]) -> Iterator[Finding]:
+    """The aliases that change what protects a session: the lab types commands, and never an alias of the user's.
+
+    Args:
+        aliases: As lftp has them in the end: name → meaning.
+        rcs: Where they may stand.
+    """
+    run = {words[0] for file in rcs for _, _, words in words_of(file)} - syntax.COMMANDS
+    lines = {
+        words[1]: Where(str(file.path), number, line)
+        for file in rcs
+        for number, line, words in words_of(file)
+        if words[0] == "alias" and len(words) > 2
+    }
+    for name in sorted(_deciding(aliases)):
+        if name not in _LEADS | _RUN | run:  # what the rc itself runs, an attack shows too
+            meaning = masked(aliases[name])[:80]
+            said = (
+                f"`{name}` is an alias of `{meaning}`, and the lab never runs it: it changes what protects a session."
+            )
+            yield finding("rc-complaint", said, where=lines.get(name))
+
+
+def _deciding(aliases: Mapping[str, str]) -> set[str]:
+    """The aliases that change something decisive, by themselves or by another alias in them."""
+    found: set[str] = set()
+    while more := {name for name in aliases.keys() - found if _decides(aliases[name], found)}:
+        found |= more
+    return found
+
+
+def _decides(meaning: str, aliases: set[str]) -> bool:
+    for command in syntax.commands(meaning):
+        if command.shell:
+            return True
+        for words in syntax.simple(command):
+            if words[0] == "set" and _is_decisive("".join(words[1:2])):
+                return True
+            if words[0] in _DECIDES or words[0] in aliases:
+                return True
+    return False
+
+
+def _is_decisive(setting: str) -> bool:
+    """Whether a setting, as `set` names it, may decide whom lftp trusts; one without its group may be anything."""
+    group, colon, _ = setting.partition(":")
+    return not setting.startswith("-") and (not colon or group.lower() in _TRUSTS)
 
 
 def of_settings(settings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:

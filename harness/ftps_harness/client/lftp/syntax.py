@@ -18,7 +18,7 @@ _LETTERS = {
 }
 """Inside of which quote: what belongs to a word as it stands. A certificate is one word of a thousand letters."""
 
-_NAMES = frozenset(
+COMMANDS = frozenset(
     [
         "alias",
         "anon",
@@ -102,7 +102,7 @@ _NAMES = frozenset(
         "zmore",
     ]
 )
-"""lftp's commands (4.9.2, ``help -a``), for their abbreviations."""
+"""lftp's commands (4.9.2, ``help -a``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +164,8 @@ def simple(command: Command) -> list[list[str]]:
 @functools.lru_cache(maxsize=1024)
 def full_name(word: str) -> str:
     """The command that an abbreviation stands for; the word itself if it stands for none or for several."""
-    meant = [name for name in _NAMES if name.startswith(word)]
-    return meant[0] if len(meant) == 1 and word not in _NAMES else word
+    meant = [name for name in COMMANDS if name.startswith(word)]
+    return meant[0] if len(meant) == 1 and word not in COMMANDS else word
 
 
 def words(command: str) -> list[str]:
