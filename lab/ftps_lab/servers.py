@@ -29,6 +29,7 @@ from ftps_lab.server.channel import Identity, TappedTlsMixin
 from ftps_lab.server.event_loop import ERRORS, Waker
 from ftps_lab.server.handlers import CONTROLS, Doorman, root_path
 from ftps_lab.server.tls import server_context, unverified
+from ftps_lab.wire.listening import BACKLOG, listen
 from ftps_lab.wire.tap import watch_alerts, watch_secrets
 
 with warnings.catch_warnings():
@@ -48,8 +49,6 @@ _READY_SECONDS = 10.0
 
 _STOP_SECONDS = 10.0
 
-_BACKLOG = 128
-
 _ATTACKED: dict[tuple[str, str], type] = {
     (attack.name, protocol): attack.handler(protocol) for attack in ATTACKS.values() for protocol in attack.protocols
 }
@@ -62,7 +61,7 @@ class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
     def __init__(self, owner: FtpsServer, sock: socket.socket, handler: type, ioloop: Any) -> None:
         self._owner = owner
         self.lab_peer = ("", 0)
-        super().__init__(sock, handler, ioloop=ioloop, backlog=_BACKLOG)
+        super().__init__(sock, handler, ioloop=ioloop, backlog=BACKLOG)
 
     def handle_accept(self) -> None:
         """Accept all that wait, not one for each turn of the event loop: `FtpsServer.settle` relies on it."""
@@ -347,18 +346,7 @@ class FtpsServer(Server):
         return Identity(context, certificate.sha256)
 
     def _bind(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self.host, self.port))
-            listener.listen(_BACKLOG)  # here, for Linux may tell only now that the port is taken
-        except (OSError, OverflowError, UnicodeError) as error:  # the latter: no port, no host name
-            listener.close()
-            raise LabError(
-                f"cannot listen on {self.host} port {self.port}: {getattr(error, 'strerror', None) or error}; "
-                "choose another port, or end the program that holds this one"
-            ) from None
+        listener = listen(self.host, self.port)
         self.port = listener.getsockname()[1]
         return listener
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from ftps_lab.daemons.tape import Link, Tape
 from ftps_lab.errors import LabError
 from ftps_lab.wire import tls as wiretls
+from ftps_lab.wire.listening import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +33,6 @@ _WAITING = 1 << 18
 _MARKS = {"control": 1 << 14, "data": 64}
 """Marks of a link: of a control connection enough to tell each command's answer, of data those of the handshake."""
 
-_BACKLOG = 128
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, 0 seconds: close with RST."""
 
@@ -114,17 +114,8 @@ class Relay:
         self._thread.start()
 
     def _listen(self, port: int, kind: str) -> int:
-        listener = socket.socket()
+        listener = listen(self.host, port)
         self._listeners.append(listener)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self.host, port))
-            listener.listen(_BACKLOG)
-        except (OSError, OverflowError) as error:
-            raise LabError(
-                f"cannot listen on {self.host} port {port}: {getattr(error, 'strerror', None) or error}; "
-                "choose another address or port, or end the program that holds this one"
-            ) from None
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, kind)
         return int(listener.getsockname()[1])

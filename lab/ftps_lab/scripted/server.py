@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Self
@@ -15,8 +14,10 @@ from ftps_lab.scripted.conversation import Conversation, Notes
 from ftps_lab.scripted.steps import Repeat, StartTls
 from ftps_lab.scripted.stream import Stream
 from ftps_lab.server.tls import server_context
+from ftps_lab.wire.listening import listen
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from ftps_lab.scripted.steps import Script, ScriptedConnection
@@ -28,7 +29,6 @@ KEPT: Final = 2000
 """Connections of which a record tells; later ones are served and not recorded."""
 
 _STOP_SECONDS: Final = 10.0
-_BACKLOG: Final = 128
 _PAUSE: Final = 0.005
 
 
@@ -78,18 +78,7 @@ class ScriptedServer:
         Raises:
             LabError: The port is taken, or no address of this machine's.
         """
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._listener = socket.socket(family, socket.SOCK_STREAM)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._listener.bind((self.host, self.port))
-            self._listener.listen(_BACKLOG)
-        except (OSError, OverflowError, UnicodeError) as error:
-            self._listener.close()
-            raise LabError(
-                f"cannot listen on {self.host} port {self.port}: {getattr(error, 'strerror', None) or error}; "
-                "choose another port, or end the program that holds this one"
-            ) from None
+        self._listener = listen(self.host, self.port)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
         self._stopping, self._stop = os.pipe()  # readable for every thread at once when its other end is closed
