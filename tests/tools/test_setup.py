@@ -32,10 +32,11 @@ class Machine:
         (self.checkout / "tools").mkdir(parents=True)
         shutil.copy(SCRIPT, self.checkout / "tools")
         (self.checkout / "lab/images/lab").mkdir(parents=True)
-        for name in ("lab/images/lab/requirements.lock", "lab/images/lab/build.lock", "pyproject.toml"):
+        names = ("lab/images/lab/requirements.lock", "lab/images/lab/build.lock", "pyproject.toml")
+        for name in names:
             (self.checkout / name).write_text(name)
         (self.checkout / ".venv").mkdir()
-        text = b"lab/images/lab/requirements.locklab/images/lab/build.lockpyproject.toml"
+        text = "".join(names).encode()
         state = subprocess.run(["cksum"], input=text, capture_output=True, check=True).stdout
         (self.checkout / ".venv" / ".ready").write_bytes(state)
 

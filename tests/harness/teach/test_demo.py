@@ -116,8 +116,10 @@ def test_the_recording_is_an_asciicast(played: tuple[Part, ...]) -> None:
     assert (header["version"], header["width"]) == (2, 80)
     times = [when for when, _, _ in events]
     assert times == sorted(times)
-    assert {kind for _, kind, _ in events} == {"o"}
-    shown = "".join(data for _, _, data in events)
+    assert {kind for _, kind, _ in events} == {"m", "o"}
+    titles = [f"{number}. {each.title}" for number, each in enumerate(CHAPTERS, 1)]
+    assert [data for _, kind, data in events if kind == "m"] == titles
+    shown = "".join(data for _, kind, data in events if kind == "o")
     assert "$ lftp -u alice" in shown
     assert PASSWORD in shown
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
+from ftps_harness.report.plain import harmless
 from ftps_harness.teach.demo import terminal
 
 if TYPE_CHECKING:
@@ -37,20 +38,23 @@ def text(parts: Sequence[Part], pace: float) -> str:
         "title": "ftps-lab demo",
         "env": {"TERM": "xterm-256color"},
     }
-    events = [json.dumps([round(when, 3), "o", data], ensure_ascii=False) for when, data in _events(parts, pace)]
+    events = [json.dumps([round(when, 3), *event], ensure_ascii=False) for when, *event in _events(parts, pace)]
     return "\n".join([json.dumps(header), *events]) + "\n"
 
 
-def _events(parts: Sequence[Part], pace: float) -> Iterator[tuple[float, str]]:
+def _events(parts: Sequence[Part], pace: float) -> Iterator[tuple[float, str, str]]:
+    """Time, kind (``o``: printed, ``m``: a marker, where a chapter begins) and text."""
     now = 0.5
     for part in parts:
+        if part.kind == "title":
+            yield now, "m", harmless(part.lines[0])
         if part.kind == "typed":
             for letter in "".join(f"{line}\r\n" for line in terminal.lines(part, WIDTH)):
-                yield now, letter
+                yield now, "o", letter
                 now += _TYPING
         else:
             for line in _printed(part).splitlines(keepends=True):
-                yield now, line.replace("\n", "\r\n")
+                yield now, "o", line.replace("\n", "\r\n")
                 now += _LINE
         now += pace * (2 if part.pause else 1)
 
