@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ftps_harness.verify.reports.terminal import Terminal
     from ftps_harness.verify.subject import Subject
     from ftps_harness.verify.trials import Trial
+    from ftps_harness.verify.unsealed import UnsealedPlaces
 
 _SYSTEM_RC = "/etc/lftp.conf"
 
@@ -186,7 +187,6 @@ class _Call:
     def run(self) -> int:
         """Verify every subject, report it, and say what it came to."""
         from ftps_harness.client import lftp
-        from ftps_harness.play.places.sealed import SealedPlaces
         from ftps_harness.sandbox.signals import undisturbed
         from ftps_harness.verify.reports.terminal import Terminal
 
@@ -195,7 +195,7 @@ class _Call:
         programs = [program, *(Path(each.argv[0]) for each in self._subjects if each.argv)]
         self._keepers = self._made_keepers()
         with contextlib.ExitStack() as stack:
-            places = undisturbed(lambda: stack.enter_context(SealedPlaces(programs)))
+            places = undisturbed(lambda: self._opened(stack, programs))
             client = undisturbed(lambda: lftp.identify(program))
             reports = []
             for number, (subject, keeper) in enumerate(zip(self._subjects, self._keepers, strict=True)):
@@ -210,6 +210,26 @@ class _Call:
                     reports[-1] = self._fix(report, client, places, terminal)
         return max(self._code(reports), self._write(reports))
 
+    def _opened(self, stack: contextlib.ExitStack, programs: Sequence[Path]) -> SealedPlaces | UnsealedPlaces:
+        """Where the copies live: sealed, or where the kernel permits no sandbox this machine's loopback.
+
+        Raises:
+            Unavailable: There is no sandbox, and a setup must not be run without (`unsealed.admitted`).
+        """
+        from ftps_harness.errors import UsageError
+        from ftps_harness.play.places.sealed import SealedPlaces
+        from ftps_harness.sandbox.sandbox import Unavailable
+        from ftps_harness.verify.unsealed import UnsealedPlaces, admitted
+
+        try:
+            return stack.enter_context(SealedPlaces(programs))
+        except Unavailable as why:
+            for subject in self._subjects:
+                admitted(subject, str(why))
+            if self._wanted.fix or self._wanted.write:
+                raise UsageError(f"--fix needs the place sealed, and {why}") from None
+            return UnsealedPlaces(str(why))
+
     def _made_keepers(self) -> Sequence[Keeper | None]:
         """One for each subject."""
         from ftps_harness.report.evidence import prepare
@@ -223,7 +243,12 @@ class _Call:
         return [Keeper(folder / f"{number}-{name}") for number, name in named]
 
     def _verify(
-        self, subject: Subject, client: Lftp, places: SealedPlaces, terminal: Terminal, keeper: Keeper | None = None
+        self,
+        subject: Subject,
+        client: Lftp,
+        places: SealedPlaces | UnsealedPlaces,
+        terminal: Terminal,
+        keeper: Keeper | None = None,
     ) -> Report | None:
         """One subject; None when it was interrupted."""
         from ftps_harness.play.pool import affordable, play_all
@@ -240,7 +265,7 @@ class _Call:
             played = play_all(trials, verification.play, _Watch(bar), jobs=affordable(self._wanted.jobs))
             return None if played.interrupted else verification.report(played.results)
 
-    def _fix(self, report: Report, client: Lftp, places: SealedPlaces, terminal: Terminal) -> Report:
+    def _fix(self, report: Report, client: Lftp, places: SealedPlaces | UnsealedPlaces, terminal: Terminal) -> Report:
         """Print, and with `--write` apply, what cures the findings; the report that counts from then on."""
         from ftps_harness.sandbox.signals import undisturbed
         from ftps_harness.verify import fix

@@ -17,6 +17,7 @@ from ftps_harness.verify.trials import GENUINE, TRIALS, Genuine, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ftps_harness.verify.pins import PinFile, Replacements
     from ftps_harness.verify.stage import Keep, Login, Played
     from ftps_harness.verify.subject import File, Subject
+    from ftps_harness.verify.unsealed import UnsealedLoopback, UnsealedPlaces
     from ftps_lab.certificates import Certificate
     from ftps_lab.interface import ServerSpec
 
@@ -84,6 +86,15 @@ class Report:
     broken: tuple[str, ...] = ()
     place: str = "sealed"
     pinned: bool = False
+
+    @property
+    def note(self) -> str:
+        """What a reader should know about the place; empty if nothing."""
+        if self.place == "sealed":
+            return ""
+        from ftps_harness.verify.unsealed import UNSEEN
+
+        return f"place {self.place}: {UNSEEN}"
 
     @property
     def safe(self) -> bool:
@@ -151,8 +162,9 @@ class Verification(Generic[_Stage]):
     """
 
     login: Login
+    _place = "sealed"
 
-    def __init__(self, subject: Subject, client: Lftp, places: SealedPlaces, options: Options) -> None:
+    def __init__(self, subject: Subject, client: Lftp, places: SealedPlaces | UnsealedPlaces, options: Options) -> None:
         self._given = self._subject = subject
         self._client = client
         self._places = places
@@ -175,7 +187,7 @@ class Verification(Generic[_Stage]):
         """Put the lab's certificates into a copy, and find the genuine server."""
         raise NotImplementedError
 
-    def _new_stage(self, place: Sealed, subject: Subject) -> _Stage:
+    def _new_stage(self, place: Sealed | UnsealedLoopback, subject: Subject) -> _Stage:
         """A copy of the subject in a place."""
         raise NotImplementedError
 
@@ -257,7 +269,9 @@ class Verification(Generic[_Stage]):
         given = replace(self._given, given=masking.masked(self._given.given, self._secrets))
         broken = [masking.masked(why, self._secrets) for why in broken]
         pinned = bool(self._replacements.pinned) or any(pin.certificates for _, pin in self._pin_files)
-        return Report(given, self.login, self._client, tuple(findings), tried, tuple(broken), pinned=pinned)
+        return Report(
+            given, self.login, self._client, tuple(findings), tried, tuple(broken), place=self._place, pinned=pinned
+        )
 
     @contextlib.contextmanager
     def _stage(self) -> Iterator[_Stage]:
@@ -270,7 +284,9 @@ class Verification(Generic[_Stage]):
         self._idle.put(stage)
 
     def _made_stage(self, subject: Subject) -> _Stage:
-        place = self._stack.enter_context(self._places.lend())
+        lent: AbstractContextManager[Sealed | UnsealedLoopback] = self._places.lend()
+        place = self._stack.enter_context(lent)
+        self._place = place.name
         place.write_system_rc(self._system_rc)
         return self._stack.enter_context(contextlib.closing(self._new_stage(place, subject)))
 

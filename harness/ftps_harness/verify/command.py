@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from ftps_harness.errors import UsageError
+from ftps_harness.play.places.sealed import Sealed
 from ftps_harness.verify import discovery, files, pins
 from ftps_harness.verify.base import Verification
 from ftps_harness.verify.command_stage import CommandStage
@@ -25,10 +26,10 @@ from ftps_lab.interface import ServerSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ftps_harness.play.places.sealed import Sealed
     from ftps_harness.verify.stage import Played
     from ftps_harness.verify.subject import Subject
     from ftps_harness.verify.trials import Genuine, Trial
+    from ftps_harness.verify.unsealed import UnsealedLoopback
     from ftps_lab.testimony import Testimony
 
 _PATIENCE: Final = b"""\
@@ -88,7 +89,8 @@ class CommandVerification(Verification[CommandStage]):
     def _system_rc(self) -> bytes:
         return _PATIENCE + (self._options.system_rc or b"")
 
-    def _new_stage(self, place: Sealed, subject: Subject) -> CommandStage:
+    def _new_stage(self, place: Sealed | UnsealedLoopback, subject: Subject) -> CommandStage:
+        assert isinstance(place, Sealed)  # commands are not let in elsewhere (`unsealed.admitted`)
         place.names = getattr(self, "_names", ())
         return CommandStage(place, self._client, subject, self._seconds)
 

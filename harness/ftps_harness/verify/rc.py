@@ -17,6 +17,7 @@ from ftps_harness.verify.rc_stage import RcStage, home_path
 from ftps_harness.verify.stage import Login
 from ftps_harness.verify.subject import read_outside
 from ftps_harness.verify.trials import GENUINE, Genuine, Trial
+from ftps_harness.verify.unsealed import UnsealedPlaces, require_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ftps_harness.verify.rc_stage import Settings
     from ftps_harness.verify.stage import Played
     from ftps_harness.verify.subject import File, Subject
+    from ftps_harness.verify.unsealed import UnsealedLoopback
 
 _DECISIVE = (
     "ssl:ca-file",
@@ -61,6 +63,8 @@ class RcVerification(Verification[RcStage]):
         named = frozenset(home_path(v, home, home) for v in self._settings.get("ssl:ca-file", {}).values() if v)
         options = self._options
         self.login = Login(options.host or self._host_of_setup(named), options.protocol, options.port, options.user)
+        if isinstance(self._places, UnsealedPlaces):
+            require_own(self.login.host, self._places.why)
         self._replace_pins(named)
         stage.write(self._subject)
         found = self._choose(stage) if self._stops is None else self._never_started(stage, self._stops)
@@ -80,7 +84,7 @@ class RcVerification(Verification[RcStage]):
         outcome = Outcome("hung" if why.timed_out else "failed", message=why.said)
         return genuine, Tried(GENUINE, (outcome,), why.said)
 
-    def _new_stage(self, place: Sealed, subject: Subject) -> RcStage:
+    def _new_stage(self, place: Sealed | UnsealedLoopback, subject: Subject) -> RcStage:
         return RcStage(place, self._client, subject, self._seconds, self._options.user)
 
     def _can_try(self, trial: Trial) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.places.sealed import Sealed
     from ftps_harness.verify.subject import Subject
+    from ftps_harness.verify.unsealed import UnsealedLoopback
     from ftps_harness.words import Folder
     from ftps_lab.certificates import Certificate
 
@@ -66,7 +67,12 @@ class RcStage:
     """
 
     def __init__(
-        self, place: Sealed, client: Lftp, subject: Subject, timeout: float, login_user: str | None = None
+        self,
+        place: Sealed | UnsealedLoopback,
+        client: Lftp,
+        subject: Subject,
+        timeout: float,
+        login_user: str | None = None,
     ) -> None:
         self._place = place
         self.authority = place.authority
@@ -97,6 +103,10 @@ class RcStage:
         """
         self.subject = subject
         copy(subject, self.home)
+        if self.home.inside == self.home.root:
+            self.home.shown = {}  # not sealed: the user's own path is the user's own HOME, which lftp must never see
+            for file in self.home.home.rglob("bookmarks"):
+                file.unlink()  # `open` would follow one; what they hold is told from the text
         self.client = self._place.client(self._lftp, self.home)
 
     def settings(self, names: set[str]) -> Settings:
@@ -105,11 +115,14 @@ class RcStage:
         Raises:
             HarnessError: lftp printed none.
         """
-        return parse_settings(self.settings_text(), names)
+        text = self.settings_text()
+        if self.home.inside == self.home.root:  # not sealed: HOME is not at the user's own path
+            text = text.replace(str(self.home.home), str(self.subject.real_home))
+        return parse_settings(text, names)
 
     def settings_text(self, *commands: str) -> str:
         """All of them, as `set -a` prints them, after some commands more."""
-        return settings_text(self.client, self.home, commands)
+        return settings_text(self.client, self.home, commands, prefix=self._place.prefix())
 
     def aliases(self) -> dict[str, str]:
         """What lftp has as aliases once it has read everything: name → meaning; its own five are left out.
@@ -133,7 +146,8 @@ class RcStage:
     def start_only(self) -> lftp.Run:
         """lftp reads its files and ends: whatever it does, the setup does by itself."""
         self._place.watch()
-        return lftp.run(self.client, self.home, script=["command echo -n"], timeout=self.timeout)
+        script, prefix = ["command echo -n"], self._place.prefix()
+        return lftp.run(self.client, self.home, script=script, timeout=self.timeout, prefix=prefix)
 
     def own_traffic(self) -> tuple[str, ...]:
         """What `start_only` reached or tried, a phrase each."""
@@ -141,7 +155,8 @@ class RcStage:
         from ftps_lab.testimony import Testimony, Wire
 
         traffic = self._place.traffic()
-        assert traffic is not None  # sealed
+        if traffic is None:  # not sealed, where an rc that could go anywhere is not let in (`unsealed`)
+            return ()
         found = elsewhere(traffic, Testimony("genuine"), Wire(), server=("", 0), names=())
         return (*found.reached, *found.tried)
 

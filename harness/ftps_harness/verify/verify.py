@@ -10,6 +10,7 @@ from ftps_harness.verify import program
 from ftps_harness.verify.command import CommandVerification
 from ftps_harness.verify.rc import RcVerification
 from ftps_harness.verify.rc_stage import RcStage
+from ftps_harness.verify.unsealed import UnsealedPlaces, admitted
 
 if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
@@ -22,27 +23,30 @@ _SECONDS = 15.0
 
 
 def begin(
-    subject: Subject, client: Lftp, places: SealedPlaces, options: Options
+    subject: Subject, client: Lftp, places: SealedPlaces | UnsealedPlaces, options: Options
 ) -> RcVerification | CommandVerification:
     """Find the genuine server of a subject; what is returned plays the trials, and is ended by whoever has it.
 
     Raises:
+        Unavailable: There is no sandbox here, and without one the subject must not be run.
         HarnessError: lftp or the command cannot be started.
         UsageError: The command goes nowhere, so there is nothing to verify.
     """
+    if isinstance(places, UnsealedPlaces):
+        subject = admitted(subject, places.why)
     if subject.may_be_script and _connects(subject, client, places):
         subject = program.of_script(subject, client.path, Path.cwd())
     return (CommandVerification if subject.argv else RcVerification)(subject, client, places, options)
 
 
-def _connects(subject: Subject, client: Lftp, places: SealedPlaces) -> bool:
+def _connects(subject: Subject, client: Lftp, places: SealedPlaces | UnsealedPlaces) -> bool:
     """Whether lftp goes anywhere when it reads the file: then it is a script."""
     with places.lend() as place, contextlib.closing(RcStage(place, client, subject, _SECONDS)) as stage:
         stage.start_only()
         return bool(stage.own_traffic())
 
 
-def verify(subject: Subject, client: Lftp, places: SealedPlaces, options: Options) -> Report:
+def verify(subject: Subject, client: Lftp, places: SealedPlaces | UnsealedPlaces, options: Options) -> Report:
     """Verify one subject, one trial after the other.
 
     Raises:

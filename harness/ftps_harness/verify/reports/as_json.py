@@ -28,6 +28,7 @@ def _report(report: Report) -> Json:
     return {
         "subject": {"path" if report.subject.is_path else "command": report.subject.given},
         "place": report.place,
+        **({"note": report.note} if report.note else {}),
         "host": report.login.host,
         "lftp": build(report.lftp),
         "safe": report.safe,

@@ -56,6 +56,9 @@ def _summary(report: Report) -> Iterator[str]:
     counts = ", ".join(plural(report.count(severity), severity) for severity in ("error", "warning", "note"))
     yield f"{counts}; {len(report.tried)} trials against `{_code(report.login.host)}`, lftp {report.lftp.version}."
     yield ""
+    if report.note:
+        yield f"{_cell(report.note)}."
+        yield ""
     if report.findings:
         yield "| severity | finding | line | what got out | cure |"
         yield "| --- | --- | --- | --- | --- |"

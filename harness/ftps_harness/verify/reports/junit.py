@@ -48,6 +48,7 @@ def _suite(report: Report, fail_on: Severity, folder: Path) -> ET.Element:
     counts = {key: str(sum(case.find(tag) is not None for case in cases)) for key, tag in _COUNTED.items()}
     suite = ET.Element("testsuite", name=f"ftps-lab verify {name}", tests=str(len(cases)), attrib=counts)
     facts = {"host": report.login.host, "place": report.place, "lftp": report.lftp.version, "tls": report.lftp.tls}
+    facts |= {"note": report.note} if report.note else {}
     properties = ET.SubElement(suite, "properties")
     for fact, value in facts.items():
         ET.SubElement(properties, "property", name=fact, value=harmless(str(value)))

@@ -84,6 +84,7 @@ class _Run:
             "properties": {
                 "host": report.login.host,
                 "place": report.place,
+                **({"note": report.note} if report.note else {}),
                 "lftp": report.lftp.version,
                 "safe": report.safe,
                 "tried": [each.trial.name for each in report.tried],

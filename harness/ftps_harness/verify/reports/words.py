@@ -34,9 +34,10 @@ def answer(report: Report) -> Answer:
 def setup_facts(report: Report) -> str:
     """The server that it was for, and with which lftp: ``for ftp.example.com port 21 (explicit FTPS); lftp …``."""
     port = report.login.port or {"explicit": 21, "implicit": 990}[report.login.protocol]
+    note = f". Note: {report.note}" if report.note else ""
     return (
         f"for {report.login.host} port {port} ({report.login.protocol} FTPS); lftp {report.lftp.version}, "
-        f"{report.lftp.tls}; {len(report.tried)} trials in the place {report.place}"
+        f"{report.lftp.tls}; {len(report.tried)} trials in the place {report.place}{note}"
     )
 
 

@@ -1,0 +1,244 @@
+"""Where the kernel permits no sandbox: an rc that is known to be harmless is judged on loopback, as it is sealed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.verify.conftest import HOST
+from tests.harness.verify.test_disguises import COPY, FORCED, OFF, SAFE, SETUPS, Setup
+
+from ftps_harness.cli import call
+from ftps_harness.sandbox.sandbox import Sandbox, Unavailable
+from ftps_harness.verify import unsealed
+from ftps_harness.verify.base import Options
+from ftps_harness.verify.pins import self_signed
+from ftps_harness.verify.subject import Subject, load
+from ftps_harness.verify.unsealed import UnsealedPlaces, admitted, require_own
+from ftps_harness.verify.verify import verify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.places.sealed import SealedPlaces
+    from ftps_harness.verify.base import Report
+
+WHY = "the kernel does not permit it: as root: sysctl user.max_user_namespaces=10000"
+
+OWN = self_signed(HOST).pem
+
+
+def subject_of(
+    home: Path, rc: str | bytes, files: dict[str, bytes] | None = None, rc_name: str = ".lftp/rc"
+) -> Subject:
+    everything = {".lftp/server.crt": OWN, **(files or {}), rc_name: rc if isinstance(rc, bytes) else rc.encode()}
+    for name, data in everything.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_bytes(data)
+        (home / name).chmod(0o644)
+    return load(str(home / rc_name), home)
+
+
+def lets_in(setup: Setup, home: Path) -> bool:
+    try:
+        admitted(subject_of(home, setup.rc, dict(setup.files), setup.rc_name), WHY)
+    except Unavailable:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def unsealed_places() -> UnsealedPlaces:
+    return UnsealedPlaces(WHY)
+
+
+LINES = (
+    "set ssl:verify-certificate/*.example no",
+    "set ssl:verify-certificate/127.0.0.1 no",
+    "set ftp:ssl-force/backup* no",
+    "set ssl:check-hostname no",
+    "set ftp:ssl-allow no",
+    "set ftp:ssl-protect-data no",
+    "set ftp:ssl-protect-list 0",
+    "set ftp:ssl-use-ccc yes",
+    "set ssl:priority NORMAL:+VERS-TLSv1.3",
+    "set ssl:ca-file /nowhere/x.crt",
+)
+
+SAME = [
+    *SETUPS,
+    *(Setup(line, f"{SAFE}{line}\n", frozenset()) for line in LINES),
+]
+
+
+@pytest.mark.parametrize("setup", SAME, ids=[each.name for each in SAME])
+def test_what_is_let_in_is_judged_as_it_is_sealed(
+    setup: Setup, places: SealedPlaces, unsealed_places: UnsealedPlaces, client: Lftp, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    if not lets_in(setup, home):
+        pytest.skip("not let in")
+    subject = load(str(home / setup.rc_name), home)
+    options = Options(only=frozenset(COPY) | {"refuse-auth-502"}, host=setup.host)
+    found: list[Report] = [verify(subject, client, each, options) for each in (places, unsealed_places)]
+    sealed, loopback = found
+    assert (sealed.place, loopback.place) == ("sealed", "loopback")
+    assert {each.id for each in loopback.findings} == {each.id for each in sealed.findings}
+    assert [(each.trial.name, each.verdict) for each in loopback.tried] == [
+        (each.trial.name, each.verdict) for each in sealed.tried
+    ]
+    assert loopback.safe is sealed.safe
+    assert loopback.login == sealed.login
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("!touch x", "not one plain `set`"),
+        ("set ftp:ssl-force yes; !touch x", "not one plain `set`"),
+        ('set ssl:ca-file "$(touch x)"', "not one plain `set`"),
+        ("source ~/more", "not one plain `set`"),
+        ("alias open close", "not one plain `set`"),
+        ("open ftp.example.org", "not one plain `set`"),
+        ("set ftp:proxy ftp://evil.example", "ftp:proxy is not known"),
+        ("set ftp:pro ftp://evil.example", "ftp:pro is not known"),
+        ("set proxy ftp://evil.example", "proxy is not known"),
+        ("set dns:name/backup.example evil.example", "dns:name is not known"),
+        ("set cmd:at-exit exit", "cmd:at-exit is not known"),
+        ("set xfer:verify-command touch", "xfer:verify-command is not known"),
+        ("set xfer:log-file /tmp/x", "xfer:log-file is not known"),
+        ("SET ftp:ssl-force yes", "not one plain `set`"),
+        ("# a comment \\", "swallows the next line"),
+        ("set ftp:ssl-force yes \\", "swallows the next line"),
+        ("set ftp:ssl-force yes\r", "not one plain `set`"),
+        ("# \r!touch x", "not one plain `set`"),
+        ("# \0!touch x", "not one plain `set`"),
+        ("set ssl:ca-file ~root/x", "other users' files"),
+        ("set ssl:ca-file /etc/ssl/certs/ca-certificates.crt", "the system's trust store"),
+        ("set ssl:verify-certificate no & !touch x", "not one plain `set`"),
+        ("set ssl:verify-certificate no #", "not one plain `set`"),
+        ("(set ssl:verify-certificate no)", "not one plain `set`"),
+    ],
+)
+def test_what_may_do_more_than_set_is_refused_with_its_line(line: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable) as refused:
+        admitted(subject_of(tmp_path, f"{SAFE}{line}\n"), WHY)
+    said = str(refused.value)
+    number = SAFE.count("\n") + 1
+    assert f"{tmp_path}/.lftp/rc:{number}: " in said
+    assert reason in said
+    assert WHY in said
+
+
+def test_a_line_in_lftprc_is_refused_too(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"\.lftprc:1: '!true'"):
+        admitted(subject_of(tmp_path, SAFE, {".lftprc": b"!true\n"}), WHY)
+
+
+def test_an_rc_without_a_pin_needs_the_systems_store(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="names no pin"):
+        admitted(subject_of(tmp_path, FORCED), WHY)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.5", "10.1", "192.0.2.1", "2001:db8::1", "127.0.0.2", "0x7f.1", "a b", ""])
+def test_an_address_is_never_connected_to(host: str) -> None:
+    with pytest.raises(Unavailable, match="lftp would go there itself"):
+        require_own(host, WHY)
+
+
+@pytest.mark.parametrize("host", ["backup.example", "localhost", "127.0.0.1", "::1", "a-1.example."])
+def test_a_name_leads_to_the_lab(host: str) -> None:
+    require_own(host, WHY)
+
+
+def test_an_address_in_a_closure_is_refused(client: Lftp, tmp_path: Path, unsealed_places: UnsealedPlaces) -> None:
+    subject = subject_of(tmp_path, f"{SAFE}set ssl:verify-certificate/192.0.2.7 no\n")
+    with pytest.raises(Unavailable, match=r"192\.0\.2\.7: lftp would go there itself"):
+        verify(subject, client, unsealed_places, Options())
+
+
+def test_lftp_never_sees_the_users_own_home(client: Lftp, tmp_path: Path, unsealed_places: UnsealedPlaces) -> None:
+    """The copy is what counts: the files in the user's own HOME are changed after they have been read."""
+    subject = subject_of(tmp_path, SAFE)
+    (tmp_path / ".lftp/rc").write_text(f"!touch {tmp_path}/ran\n{OFF}")
+    report = verify(subject, client, unsealed_places, Options(only=frozenset(COPY)))
+    assert report.safe
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.fixture
+def no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise Unavailable(WHY)
+
+    monkeypatch.setattr(Sandbox, "__init__", refuse)
+
+
+def test_every_report_says_what_the_place_cannot_see(
+    no_sandbox: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    subject_of(tmp_path, SAFE)
+    reports = ["--json", "r.json", "--junit", "r.xml", "--sarif", "r.sarif", "--markdown", "r.md", "--html", "r.html"]
+    assert call(["verify", "--only", "impostor-copy", *reports]) == 0
+    first = " ".join(" ".join(capsys.readouterr().out.splitlines()[:8]).split())
+    assert f"in the place loopback. Note: place loopback: {unsealed.UNSEEN}" in first
+    data = json.loads((tmp_path / "r.json").read_text())
+    assert (data["place"], data["safe"]) == ("loopback", True)
+    for name in ("r.json", "r.xml", "r.sarif", "r.md", "r.html"):
+        assert "dns:name led lftp to the lab" in (tmp_path / name).read_text(), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--", "/bin/true"], 3, "a command or script is verified in the place sealed alone"),
+        ([".lftp/rc", "--fix"], 2, "--fix needs the place sealed"),
+        ([".lftp/rc", "--system-rc", ".lftp/rc"], 3, "--system-rc needs the place sealed"),
+        ([".lftp/rc", "--host", "192.0.2.7"], 3, "192.0.2.7: lftp would go there itself"),
+    ],
+)
+def test_what_needs_the_sandbox_says_so(
+    arguments: list[str],
+    code: int,
+    said: str,
+    no_sandbox: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    subject_of(tmp_path, SAFE)
+    assert call(["verify", *arguments]) == code
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("rc", "code"), [(SAFE, 0), (f"{SAFE}{OFF}", 1), (f"{SAFE}!true\n", 3)])
+def test_where_the_kernel_really_refuses(rc: str, code: int, tmp_path: Path) -> None:
+    """A user namespace in which no further one may be made, as in a container with Docker's default profile."""
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare: apt install util-linux")
+    subject_of(tmp_path, rc)
+    verified = f"{sys.executable} -m ftps_harness verify .lftp/rc --only impostor-copy"
+    script = f"echo 0 >/proc/sys/user/max_user_namespaces && exec {verified}"
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if "/proc/sys" in done.stderr:
+        pytest.skip("no user namespaces to begin with")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("place loopback" in done.stdout) is (code != 3)
