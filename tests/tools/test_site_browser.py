@@ -133,6 +133,15 @@ def test_the_player_and_the_text_beside_it_are_accessible(look: str, chromium: B
     assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
 
 
+def test_no_part_of_a_message_is_out_of_sight(visit: Visit) -> None:
+    """What lftp prints is longer than a page is wide."""
+    visit.page.goto("refusals/untrusted.html")
+    blocks = visit.page.locator(".language-text code")
+    assert blocks.count() >= 3
+    for block in blocks.all():
+        assert block.evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
 def test_the_search_finds_a_word_without_another_host(visit: Visit) -> None:
     visit.page.goto("index.html", wait_until="networkidle")
     visit.page.get_by_role("textbox", name="Search").click()
