@@ -1,6 +1,6 @@
 # `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
-.PHONY: run test test-long test-containers test-browser matrix check bench lock schema contract refusals site format wheel-test \
+.PHONY: run test test-long test-containers test-browser matrix check bench lock schema contract pictures refusals site format wheel-test \
 	setup setup-dev setup-pages images clean
 
 run: setup
@@ -49,6 +49,9 @@ refusals: setup
 # The documentation site, in build/site: any warning fails. It plays the demo and fetches nothing.
 site: setup-pages
 	$(BIN)/python tools/documentation/build.py
+
+pictures: setup
+	$(BIN)/python -m ftps_harness.teach.pictures docs/pictures
 
 bench: setup images
 	$(BIN)/python tools/bench.py $(ARGS)
