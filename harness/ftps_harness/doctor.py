@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,8 @@ State = Literal["ok", "note", "missing"]
 _PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography", "trustme", "msgspec", "click", "rich", "docker")
 _COMPOSE = (("docker", "compose"), ("docker-compose",))
 """Version 2, a plugin of docker, and 1.29."""
+
+_BROWSER_PACKAGES = ("playwright", "axe_playwright_python")
 
 _ASK_SECONDS = 10.0
 
@@ -67,6 +70,7 @@ def examine(path: str | None = None) -> Iterator[Finding]:
     yield _namespaces()
     yield _strace()
     yield from _packages()
+    yield _browser()
     yield _docker()
     yield _compose()
 
@@ -182,6 +186,28 @@ def _packages() -> Iterator[Finding]:
     if absent:
         cure = f"pip install {' '.join(absent)}"
         yield Finding("packages", "missing", ", ".join(absent), "nothing can be run", cure, needed=True)
+
+
+def chromium() -> str | None:
+    """The browser that tests look at pages with; None where there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def why_no_browser() -> str:
+    """What is missing to look at pages in a real browser, and how to get it; empty if nothing is."""
+    absent = [name for name in _BROWSER_PACKAGES if importlib.util.find_spec(name) is None]
+    missing = ["no chromium on PATH: apt-get install chromium"] if chromium() is None else []
+    missing += [f"no {' and no '.join(absent)}: make setup-pages"] if absent else []
+    return "; ".join(missing)
+
+
+def _browser() -> Finding:
+    """What `make test-browser` needs: nobody else opens a browser."""
+    why = why_no_browser()
+    if not why:
+        return Finding("browser", "ok", f"chromium at {chromium()}")
+    cost = "nothing for `ftps-lab`; tests that look at the pages of --html are skipped"
+    return Finding("browser", "missing", why, cost)  # which says what to do
 
 
 def _compose() -> Finding:

@@ -94,6 +94,12 @@ class ScenarioView:
         return list(dict.fromkeys(result.why for result in self.results.values() if result.why))
 
     @property
+    def brief(self) -> str:
+        """In how many steps not all cells answered alike."""
+        differing = sum(step.common is None for step in self.steps)
+        return f"{plural(differing, 'step')} not alike" if differing else "alike everywhere" if self.any.steps else ""
+
+    @property
     def steps(self) -> Iterator[StepView]:
         """Every step that was carried out anywhere."""
         longest = max(self.results.values(), key=lambda result: len(result.steps))

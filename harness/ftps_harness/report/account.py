@@ -99,15 +99,17 @@ def given_to_lftp(attempt: Attempt) -> Iterator[Section]:
         yield Section(f"{name}, which lftp also reads", lines_of(content) or ("(nothing)",))
 
 
-def said_by_lftp(attempt: Attempt) -> Iterator[Section]:
-    """How it ended, and all that it printed."""
+def said_by_lftp(attempt: Attempt, *, log: bool = True) -> Iterator[Section]:
+    """How it ended, and all that it printed; without `log`, its debug log is left out."""
     run = attempt.run
     yield Section(f"lftp ended {_ending(attempt)} after {run.seconds:.2f} s")
     yield Section("stdout", _last(lines_of(run.stdout), _OUTPUT_LINES) or ("(empty)",))
     yield Section("stderr", _last(lines_of(run.stderr), _OUTPUT_LINES) or ("(empty)",))
     if attempt.client.log_notes:
         yield Section("complaints that are only in lftp's debug log", tuple(map(harmless, attempt.client.log_notes)))
-    yield Section(f"lftp's debug log, the last {_LOG_LINES} lines", _last(lines_of(run.log), _LOG_LINES) or ("(none)",))
+    if log:
+        lines = _last(lines_of(run.log), _LOG_LINES) or ("(none)",)
+        yield Section(f"lftp's debug log, the last {_LOG_LINES} lines", lines)
 
 
 def witness_sections(attempt: Attempt) -> Iterator[Section]:

@@ -43,6 +43,7 @@ def test_a_machine_with_everything(client: Lftp, capsys: pytest.CaptureFixture[s
         "unshare",
         "strace",
         "packages",
+        "browser",
         "Docker",
         "Compose",
     ):
@@ -67,6 +68,8 @@ def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch:
         "to do: apt install openssl",
         "note libfaketime cannot be checked without lftp",
         "missing packages no-such-package costs: nothing can be run to do: pip install no-such-package",
+        "missing browser no chromium on PATH: apt-get install chromium",
+        "costs: nothing for `ftps-lab`; tests that look at the pages of --html are skipped",
         "missing Docker cannot reach the Docker engine: there is no Docker engine at /nowhere",
         "costs: nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work",
         "`ftps-lab run` cannot do its work here",

@@ -11,6 +11,7 @@ from ftps_harness.report.account import (
     again,
     given_to_lftp,
     said_by_lftp,
+    what_failed,
     what_happened,
     witness_sections,
 )
@@ -21,7 +22,7 @@ from ftps_harness.report.html.svg import GLYPHS, picture, told
 from ftps_harness.report.html.witnessed import interaction
 from ftps_harness.report.plain import expectation_words, outcome_words, plural, whys
 from ftps_harness.report.remarks import remarks
-from ftps_harness.report.side_by_side import families
+from ftps_harness.report.side_by_side import SOMETIMES, families
 from ftps_harness.report.tally import STATUSES, exit_code, summary, totals, unfinished
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
 
 _STATES: Final = {0: "pass", 1: "fail", 3: "error", 130: "error"}
 """Exit code → the colour of the answer."""
+
+
+_DRAWN: Final = 600
+"""Steps of a page up to which each is drawn. Of more, only those that are not as expected: a page of thousands of
+drawings would take seconds to open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,14 @@ class EvidencePart:
             ("What server and wire saw", tuple(witness_sections(self.attempt))),
         )
 
+    @property
+    def lines(self) -> Iterator[str]:
+        """The same as plain lines, without lftp's debug log."""
+        attempt = self.attempt
+        for section in (*given_to_lftp(attempt), *said_by_lftp(attempt, log=False), *witness_sections(attempt)):
+            yield section.heading
+            yield from (f"    {line}" for line in section.lines)
+
 
 @dataclass(frozen=True)  # no slots: `interaction` is made once
 class StepView:
@@ -74,11 +88,13 @@ class StepView:
         anchor: Its id on the page; ids of what is drawn for it begin with it.
         number: From 1.
         result: The step itself.
+        drawn: It is shown in full; otherwise its evidence is plain text.
     """
 
     anchor: str
     number: int
     result: StepResult
+    drawn: bool = True
 
     @property
     def happened(self) -> str:
@@ -138,12 +154,14 @@ class ScenarioView:
     anchor: str
     result: ScenarioResult
     again: str
+    drawn: bool
 
     @property
     def steps(self) -> tuple[StepView, ...]:
         """The steps that ran."""
         return tuple(
-            StepView(f"{self.anchor}-{number}", number, step) for number, step in enumerate(self.result.steps, 1)
+            StepView(f"{self.anchor}-{number}", number, step, drawn=self.drawn or step.status != "pass")
+            for number, step in enumerate(self.result.steps, 1)
         )
 
     @property
@@ -158,12 +176,13 @@ class BuildView:
 
     anchor: str
     run: BuildRun
+    drawn: bool
 
     @property
     def scenarios(self) -> Iterator[ScenarioView]:
-        """What went wrong first, then the others, in the order in which they were chosen."""
+        """In the order in which they were chosen."""
         for number, result in enumerate(self.run.results, 1):
-            yield ScenarioView(f"{self.anchor}-{number}", result, again(self.run, result))
+            yield ScenarioView(f"{self.anchor}-{number}", result, again(self.run, result), self.drawn)
 
     @property
     def families(self) -> list[Family]:
@@ -183,6 +202,7 @@ def text(runs: Sequence[BuildRun]) -> str:
         runs: One for each lftp build.
     """
     code = exit_code(runs)
+    drawn = sum(len(result.steps) for run in runs for result in run.results) <= _DRAWN
     return page.render(
         "run.html.j2",
         title=f"ftps-lab run: {_answer(runs)}",
@@ -192,8 +212,24 @@ def text(runs: Sequence[BuildRun]) -> str:
         unfinished=[sentence for run in runs if (sentence := unfinished(run))],
         glyphs=GLYPHS,
         summary=summary(runs),
-        builds=[BuildView(f"r{number}", run) for number, run in enumerate(runs, 1)],
+        failed=list(_failed(runs)),
+        tone=_tone,
+        drawn=drawn,
+        builds=[BuildView(f"r{number}", run, drawn) for number, run in enumerate(runs, 1)],
     )
+
+
+def _failed(runs: Sequence[BuildRun]) -> Iterator[tuple[str, str, str]]:
+    """Status, anchor and line of everything that is not as expected."""
+    for of, run in enumerate(runs, 1):
+        for number, result in enumerate(run.results, 1):
+            yield from ((result.status, f"r{of}-{number}", line) for line in what_failed(result))
+
+
+def _tone(cell: str) -> str:
+    """The verdict that a cell of the side-by-side table is marked like: a leaked password or file is `exposed`."""
+    word = cell.rstrip(SOMETIMES)
+    return "exposed" if word in {"PASSWORD", "payload"} else word
 
 
 def _answer(runs: Sequence[BuildRun]) -> str:

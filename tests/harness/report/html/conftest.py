@@ -1,0 +1,75 @@
+"""A real browser for the tests of pages, and pages of every kind."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.report.html import pages
+
+from ftps_harness import doctor
+from ftps_harness.play.runner import Options, run_scenario
+from ftps_harness.report.tally import BuildRun
+from ftps_harness.scenario import selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+    from ftps_harness.client.lftp import Lftp
+
+SCENARIOS = (
+    "attack/intercept-copy",
+    "attack/refuse-auth",
+    "document/expired",
+    "document/rotation-looks-like-tampering",
+)
+"""What the pages of a real run show: an interceptor, a downgrade, a wrong date, a new certificate."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium; where it or what drives it is missing, the tests are skipped for the reason of doctor."""
+    if why := doctor.why_no_browser():
+        pytest.skip(why)
+    from playwright.sync_api import sync_playwright
+
+    # root has no sandbox of chromium's; a small /dev/shm, as containers have it, would end it.
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=doctor.chromium(), args=[*as_root, "--disable-dev-shm-usage"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def real_run(client: Lftp) -> BuildRun:
+    """A few scenarios, really played; one of them is held against what it does not expect."""
+    scenarios = selection.load_all(selection.choose(SCENARIOS), ())
+    results = [run_scenario(each, client, Options()) for each in scenarios]
+    return BuildRun(client, (*results, pages.otherwise(results[0])), len(results) + 1, 9.0)
+
+
+@pytest.fixture(scope="session")
+def page_files(tmp_path_factory: pytest.TempPathFactory, real_run: BuildRun) -> dict[str, Path]:
+    """Name → a page of every kind, from a real run and from hostile text."""
+    folder = tmp_path_factory.mktemp("pages")
+    files = {}
+    for name, text in pages.texts(real_run, folder).items():
+        files[name] = folder / f"{name}.html"
+        files[name].write_text(text, "utf-8")
+    return files
+
+
+@pytest.fixture(scope="session")
+def thousand(tmp_path_factory: pytest.TempPathFactory, real_run: BuildRun) -> Path:
+    """A page of 1,000 results, 40 of them failed: the real ones, again and again."""
+    *passed, failed = real_run.results
+    repeated = (*(failed,) * 40, *(passed * 1000)[:960])
+    path = tmp_path_factory.mktemp("pages") / "thousand.html"
+    path.write_text(pages.run_page(replace(real_run, results=repeated, total=1000)), "utf-8")
+    return path

@@ -1,0 +1,254 @@
+"""The pages of `--html` in a real browser: accessible, self-contained, readable without a script, quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Dialog, Page
+
+    Open = Callable[..., "Visit"]
+    Files = dict[str, Path]
+
+pytestmark = pytest.mark.browser
+
+PAGES = ("run", "run-hostile", "run-made-up", "verify", "verify-several", "verify-hostile", "pin-check", "matrix")
+
+LOOKS = ("light", "dark", "print")
+
+WIDTHS = (390, 768, 1280, 1920)
+
+BAD = """<!doctype html><html><head><title></title><style>body { color: #999; background: #aaa }
+@media print { body { color: #999; background: #aaa } }</style></head>
+<body><img src="data:,"><input><p>grey on grey</p><button></button></body></html>"""
+"""No language, no title, no text for an image, a field and a button, and too little contrast."""
+
+SECOND = 1.0
+
+
+@dataclass
+class Visit:
+    """A page that is open, and what it did by itself."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def dismissed(self, dialog: Dialog) -> None:
+        """A script that is not ours asks for something."""
+        self.said.append(dialog.message)
+        dialog.dismiss()
+
+    def open_everything(self) -> None:
+        """Open what is folded away: only what is shown is checked."""
+        self.page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+
+    def violations(self) -> list[str]:
+        """What axe-core finds, with the place."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
+        return [f"{each['id']}: {node['target']} {node['html'][:120]}" for each in found for node in each["nodes"]]
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """Opens files, each in a browser of its own."""
+    contexts = []
+
+    def opened(
+        path: Path, look: Literal["light", "dark", "print"] = "light", *, width: int = 1280, script: bool = True
+    ) -> Visit:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if look == "dark" else "light",
+            java_script_enabled=script,
+        )
+        contexts.append(context)
+        made = Visit(context.new_page())
+        made.page.on("request", lambda request: made.requests.append(request.url))
+        made.page.on("console", lambda message: made.said.append(message.text))
+        made.page.on("pageerror", lambda error: made.said.append(str(error)))
+        made.page.on("dialog", made.dismissed)
+        if look == "print":
+            made.page.emulate_media(media="print")
+        made.page.goto(path.as_uri())
+        return made
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing(name: str, look: Any, page_files: Files, visit: Open) -> None:
+    made = visit(page_files[name], look)
+    made.open_everything()
+    assert made.violations() == []
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_what_is_wrong_with_a_bad_page(look: Any, tmp_path: Path, visit: Open) -> None:
+    """Its rules can fail, in each of the looks."""
+    (tmp_path / "bad.html").write_text(BAD)
+    rules = {each.partition(":")[0] for each in visit(tmp_path / "bad.html", look).violations()}
+    assert {"image-alt", "label", "button-name", "html-has-lang", "document-title", "color-contrast"} <= rules
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+@pytest.mark.parametrize("name", PAGES)
+def test_it_requests_nothing_and_says_nothing(name: str, script: bool, page_files: Files, visit: Open) -> None:
+    """No dialog either: nothing in a hostile page runs."""
+    made = visit(page_files[name], script=script)
+    made.page.wait_for_timeout(100)
+    assert made.requests == [page_files[name].as_uri()]
+    assert made.said == []
+
+
+def test_the_policy_stops_what_escaping_would_let_through(page_files: Files, tmp_path: Path, visit: Open) -> None:
+    """Were text ever markup: no script but the page's own runs, and no picture is loaded."""
+    markup = '<script>alert(1)</script><img src="http://127.0.0.1:9/x" alt="" onerror="alert(2)">'
+    (tmp_path / "broken.html").write_text(page_files["run"].read_text().replace("</main>", f"{markup}</main>"))
+    made = visit(tmp_path / "broken.html")
+    made.page.wait_for_timeout(200)
+    assert len(made.said) >= 2
+    assert all("Content Security Policy" in each for each in made.said)
+    assert made.page.locator(".toolbar").is_visible()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", PAGES)
+def test_no_width_scrolls_sideways(name: str, width: int, page_files: Files, visit: Open) -> None:
+    made = visit(page_files[name], width=width)
+    made.open_everything()
+    widths = made.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert widths[0] <= widths[1]
+
+
+class TestWithoutScript:
+    def test_everything_is_there(self, page_files: Files, visit: Open) -> None:
+        """What is folded away opens by itself: <details> needs no script."""
+        page = visit(page_files["run"], script=False).page
+        passed = page.locator(".result.pass").first
+        assert not passed.locator(".step").first.is_visible()
+        passed.locator("summary").first.click()
+        passed.locator(".evidence > summary").first.click()
+        assert passed.get_by_text("the wire's account").first.is_visible()
+        assert page.locator(".result.fail .evidence pre").first.is_visible()
+
+    @pytest.mark.parametrize("name", PAGES)
+    def test_nothing_is_shown_that_needs_one(self, name: str, page_files: Files, visit: Open) -> None:
+        page = visit(page_files[name], script=False).page
+        assert not page.locator("button:visible, input:visible, .keys:visible").count()
+
+
+class TestSearchAndFilter:
+    def test_search_hides_what_does_not_fit(self, page_files: Files, visit: Open) -> None:
+        page = visit(page_files["run"]).page
+        everything = page.locator(".result:visible").count()
+        page.locator("#find").fill("EXPIRED document/")
+        assert page.locator(".result:visible").count() == 1
+        assert page.locator("#shown").inner_text() == f"1 of {everything} scenarios shown"
+
+    def test_the_filter_leaves_one_status(self, page_files: Files, visit: Open) -> None:
+        page = visit(page_files["run"]).page
+        page.locator("input[value=pass]").uncheck()
+        assert page.locator(".result:visible").count() == page.locator(".result.fail").count() == 1
+
+    @pytest.mark.parametrize("name", ["verify", "pin-check", "matrix"])
+    def test_every_page_has_them(self, name: str, page_files: Files, visit: Open) -> None:
+        page = visit(page_files[name]).page
+        page.locator("#find").fill("no result is called so")
+        assert page.locator(".result:visible").count() == 0
+        page.locator("#find").fill("")
+        assert page.locator(".result:visible").count() == page.locator(".result").count() > 0
+
+
+class TestKeysAlone:
+    def test_a_reader_gets_everywhere(self, page_files: Files, visit: Open) -> None:
+        """Tab from the top: first the way past the header, then every field, then a result, which Enter opens."""
+        page = visit(page_files["run"]).page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.matches('.result.pass > summary')"):
+                break
+        opened = "document.activeElement.parentElement.open"
+        assert page.evaluate(opened) is False
+        page.keyboard.press("Enter")
+        assert page.evaluate(opened) is True
+
+    def test_the_keys_that_the_page_names_work(self, page_files: Files, visit: Open) -> None:
+        page = visit(page_files["run"]).page
+        named = page.locator(".keys kbd").all_text_contents()
+        assert named == ["/", "Esc", "j", "k", "o", "a", "?"]
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") == "find"
+        page.keyboard.type("ja?")
+        assert page.locator("#find").input_value() == "ja?"
+        page.keyboard.press("Escape")
+        assert page.locator("#find").input_value() == ""
+        order = page.locator(".result").evaluate_all("all => all.map(each => each.id)")
+        here = "document.activeElement.closest('.result').id"
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        assert page.evaluate(here) == order[1]
+        page.keyboard.press("k")
+        assert page.evaluate(here) == order[0]
+        was = page.evaluate("document.activeElement.closest('.result').open")
+        page.keyboard.press("o")
+        assert page.evaluate("document.activeElement.closest('.result').open") is not was
+        page.keyboard.press("a")
+        assert page.locator(".result[open]").count() == len(order)
+        page.keyboard.press("?")
+        assert page.locator(".keys ul").is_visible()
+
+    def test_the_keys_can_be_switched_off(self, page_files: Files, visit: Open) -> None:
+        """WCAG 2.1.4: speech input types letters."""
+        page = visit(page_files["run"]).page
+        page.keyboard.press("?")
+        page.locator("#keys-on").uncheck()
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") != "find"
+
+    @pytest.mark.parametrize("name", PAGES)
+    def test_what_scrolls_can_be_reached(self, name: str, page_files: Files, visit: Open) -> None:
+        made = visit(page_files[name], width=390)
+        made.open_everything()
+        unreachable = made.page.evaluate(
+            "[...document.querySelectorAll('pre, .scroll')].filter(each => each.tabIndex < 0 &&"
+            " (each.scrollWidth > each.clientWidth || each.scrollHeight > each.clientHeight)).length"
+        )
+        assert unreachable == 0
+
+
+def test_a_link_to_a_step_opens_what_it_is_in(page_files: Files, visit: Open) -> None:
+    made = visit(page_files["run"])
+    step = made.page.locator(".result.pass .step").first
+    assert not step.is_visible()
+    made.page.evaluate("id => { location.hash = id }", step.get_attribute("id"))
+    step.wait_for(state="visible", timeout=2000)
+
+
+def test_a_thousand_results_open_in_under_a_second(thousand: Path, browser: Browser) -> None:
+    """All of them, with their evidence.
+
+    Seconds of the processor in which the page is read, laid out and painted: the machine may have other work.
+    """
+    page = browser.new_page()
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.goto(thousand.as_uri())
+    metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    assert page.locator(".result").count() == 1000
+    page.close()
+    assert 0 < metrics["TaskDuration"] < SECOND
