@@ -242,13 +242,18 @@ def test_a_link_to_a_step_opens_what_it_is_in(page_files: Files, visit: Open) ->
 def test_a_thousand_results_open_in_under_a_second(thousand: Path, browser: Browser) -> None:
     """All of them, with their evidence.
 
-    Seconds of the processor in which the page is read, laid out and painted: the machine may have other work.
+    Seconds of the processor in which the page is read, laid out and painted, and the best of three: the machine may
+    have other work.
     """
+    assert 0 < min(_seconds_to_open(thousand, browser) for _ in range(3)) < SECOND
+
+
+def _seconds_to_open(path: Path, browser: Browser) -> float:
     page = browser.new_page()
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
-    page.goto(thousand.as_uri())
+    page.goto(path.as_uri())
     metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
     assert page.locator(".result").count() == 1000
     page.close()
-    assert 0 < metrics["TaskDuration"] < SECOND
+    return float(metrics["TaskDuration"])

@@ -237,12 +237,15 @@ def test_without_a_connection_the_picture_says_so() -> None:
 
 
 @pytest.mark.lftp
-def test_a_page_of_1000_steps_is_written_quickly_and_stays_below_20_mb(client: Lftp) -> None:
-    """Measured in seconds of the processor: 3 on a quiet machine, most of them for the evidence below the pictures."""
+def test_a_page_of_600_steps_is_drawn_whole_and_written_quickly(client: Lftp) -> None:
+    """Measured in seconds of the processor: 2 on a quiet machine, most of them for the evidence below the pictures.
+
+    Of more steps, only those that are not as expected are drawn (`ftps_harness.report.html.run`).
+    """
     whole = played("attack/intercept-copy", client)
-    results = tuple(whole for _ in range(1000 // len(whole.steps)))
+    results = tuple(whole for _ in range(600 // len(whole.steps)))
     began = time.process_time()
     text = run_page.text([build_run(*results)])
     assert time.process_time() - began < 12
-    assert text.count('<svg class="diagram"') > 950
-    assert len(text.encode()) < 20_000_000
+    assert text.count('<svg class="diagram"') == 600
+    assert len(text.encode()) < 12_000_000
