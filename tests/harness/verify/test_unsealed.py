@@ -186,13 +186,24 @@ def test_every_report_says_what_the_place_cannot_see(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     subject_of(tmp_path, SAFE)
-    reports = ["--json", "r.json", "--junit", "r.xml", "--sarif", "r.sarif", "--markdown", "r.md", "--html", "r.html"]
+    reports = [
+        "--json",
+        "r.json",
+        "--junit",
+        "r.xml",
+        "--sarif",
+        "r.sarif",
+        "--markdown",
+        "r.markdown",
+        "--html",
+        "r.html",
+    ]
     assert call(["verify", "--only", "impostor-copy", *reports]) == 0
     first = " ".join(" ".join(capsys.readouterr().out.splitlines()[:8]).split())
     assert f"in the place loopback. Note: place loopback: {unsealed.UNSEEN}" in first
     data = json.loads((tmp_path / "r.json").read_text())
     assert (data["place"], data["safe"]) == ("loopback", True)
-    for name in ("r.json", "r.xml", "r.sarif", "r.md", "r.html"):
+    for name in ("r.json", "r.xml", "r.sarif", "r.markdown", "r.html"):
         assert "dns:name led lftp to the lab" in (tmp_path / name).read_text(), name
 
 
