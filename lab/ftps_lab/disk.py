@@ -1,7 +1,8 @@
-"""What lftp leaves on the disk, also where it took the right to read it away: listed, read, removed.
+"""Lists, reads and removes what lftp leaves on the disk, even if it removed the permission to read it.
 
-lftp gives files and folders the modes that the server names (`mirror`), or a step does it (``!chmod 0 x``). Root reads
-them anyway, everybody else has to open them first. Only what belongs to us is opened, never through a symbolic link.
+lftp gives files and folders the modes that the server names (`mirror`), or a step does it (``!chmod 0 x``). Root can
+read them anyway; other users must restore the permission first. Only our own files are changed, never through a
+symbolic link.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def below(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Everything below some folders, with its own state; links are not followed. Folders stay open afterwards.
 
     Raises:
-        LabError: Something cannot be looked at: nobody knows what is in it.
+        LabError: Something cannot be inspected, so its content is unknown.
     """
     waiting = list(folders)
     while waiting:
@@ -82,10 +83,10 @@ def read(path: Path) -> bytes:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file, also in a folder that has to be opened first.
+    """Whether a file exists, even in a folder whose permissions must be restored first.
 
     Raises:
-        LabError: Nobody can tell.
+        LabError: It is impossible to tell.
     """
     try:
         return stat.S_ISREG(path.stat().st_mode)
@@ -130,7 +131,7 @@ def open_folder(folder: Path) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder, which is opened if it has to be; nothing if it is gone."""
+    """What is in a folder, whose permissions are restored if necessary; nothing if it is gone."""
     try:
         open_folder(folder)
         return list(folder.iterdir())

@@ -1,4 +1,4 @@
-"""The interface to a server of the lab, wherever it runs: what one is, and what can be asked of it. Pure.
+"""The interface to a server of the lab, wherever it runs: what a server is, and what it can be asked. Pure.
 
 Three classes have it: `ftps_lab.servers.FtpsServer` serves in a thread of this process, `ftps_lab.daemons.DaemonServer`
 has a real daemon serve, and `ftps_lab.remote.handle.RemoteServer` is either of them in the hands of an agent elsewhere.
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony, Wire
 
 LAB_KIND = "lab"
-"""The kind of server that is our own; every other kind is a key of `ftps_lab.daemons.DAEMONS`."""
+"""The kind of our own server; every other kind is a key of `ftps_lab.daemons.DAEMONS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
-    """What one server is: the keys of `[server]` in a scenario, with certificates in the place of their names.
+    """What one server is: the keys of `[server]` in a scenario, with certificates instead of their names.
 
-    The greeting is no key of a scenario: programs alone set it, and only our own server has it.
+    The greeting is not a key of scenarios: only programs set it, and only our own server supports it.
 
     Attributes:
         certificate: Shown on the control connection; None only for ``plain``.
         data_certificate: Shown on data connections; None means the same one.
         require_tls: Refuse USER before TLS and data connections in clear.
         tls: The versions offered, such as ``("1.2", "1.3")``.
-        user: The only user that is let in, beside ``anonymous``; None for any.
-        password: Lets users in, instead of the one that the server was started with.
+        user: The only user that may log in, besides ``anonymous``; None for any.
+        password: Accepted instead of the password that the server was started with.
         attack: What stands between the clients and this server: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
         attack_certificate: The interceptor's own; None means `certificate` in every field but the key.
-        attack_reply: What an attack with this key answers with (RFC 959 section 4.2).
-        attack_how: How an attack with this key is done.
+        attack_reply: The reply code of an attack that has this key (RFC 959 section 4.2).
+        attack_how: How an attack that has this key acts.
         greeting: The text of the 220, with newlines for several lines (RFC 959 section 4.2); empty for the usual one.
         greeting_in_pieces: Send it byte by byte, each in a segment (in TLS, a record) of its own.
     """
@@ -66,7 +66,7 @@ class ServerSpec:
 
     @property
     def behind(self) -> ServerSpec | None:
-        """The genuine server that an attacker in the middle talks to; None where no attacker is in the middle."""
+        """The genuine server that an attacker in the middle talks to; None without such an attacker."""
         relayed = self.attacker is not None and self.attacker.relays
         return replace(self, attack="none", attack_certificate=None) if relayed else None
 
@@ -112,9 +112,9 @@ class Server(Protocol):
         """Be another server from the next connection on; the address stays."""
 
     def change_after(self, connections: int, spec: ServerSpec) -> None:  # noqa: ARG002 - for those who can
-        """Be another server once so many control connections have come, counted from the next `begin` or `record`.
+        """Be another server after this many control connections, counted from the next `begin` or `record`.
 
-        The testimony is then of the later connections alone; the bytes of the earlier ones are in `Record.before`.
+        The testimony then covers only the later connections; the bytes of the earlier ones are in `Record.before`.
 
         Args:
             connections: 1 or more.
@@ -129,7 +129,7 @@ class Server(Protocol):
         """Begin a new record."""
 
     def settle(self, timeout: float = ...) -> bool:
-        """Wait until what clients did is witnessed; False when a connection is still open after `timeout` seconds."""
+        """Wait until all that clients did is recorded; False if a connection is still open after `timeout` seconds."""
 
     def testimony(self) -> Testimony:
         """What the server witnessed since `record`."""
@@ -138,7 +138,7 @@ class Server(Protocol):
         """The raw bytes since `record`."""
 
     def begin(self) -> bool:
-        """Begin a new record; False when it holds a connection already: it is not the next client's alone."""
+        """Begin a new record; False if it already has a connection, so it does not belong to the next client alone."""
         self.record()
         return not self.testimony().connections
 

@@ -1,6 +1,6 @@
-"""Who else on this machine can read a password that a client sends: it is among a process's arguments (`ps`).
+"""Whether other users of this machine can read a password that a client sends among a process's arguments (`ps`).
 
-Only where the lab's agent has a PID namespace to itself: there all processes are the run's own, and they are few.
+This works only if the lab's agent has its own PID namespace: there all processes belong to the run, and they are few.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Collects what a server witnesses, while it happens, and hands it out as frozen `Testimony` and `Wire`.
+"""Collects what a server witnesses as it happens, and returns it as frozen `Testimony` and `Wire`.
 
 One `Recorder` covers the time between two moments (a step of a scenario, say). Every connection is bound at its
-acceptance to the recorder of that moment, so what a late connection does never leaks into the next record. The
+acceptance to the recorder of that moment, so a late connection never leaks into the next record. The
 server's thread writes, the caller reads after `FtpsServer.settle`.
 """
 
@@ -57,11 +57,11 @@ class ConnectionLog:
         self._update(replace(self.connection, greeted=True, greeted_at=self._recorder.now))
 
     def failed(self, error: str) -> None:
-        """Something went wrong on this connection that is the client's doing."""
+        """The client caused an error on this connection."""
         self._update(replace(self.connection, error=error))
 
     def did(self, effect: str) -> None:
-        """The attacker did here what he is there for."""
+        """The attack took effect on this connection."""
         first = self.connection.attacked_at
         at = self._recorder.now if first is None else first
         self._update(replace(self.connection, attack_effect=effect, attacked_at=at))
@@ -163,13 +163,13 @@ class Recorder:
         return ConnectionLog(self, connection)
 
     def connection_closed(self) -> None:
-        """One connection fewer is open."""
+        """A connection was closed."""
         with self._idle:
             self._open -= 1
             self._idle.notify_all()
 
     def wait_closed(self, timeout: float) -> bool:
-        """Wait until no connection is open; False when `timeout` seconds were not enough."""
+        """Wait until no connection is open; False if that takes longer than `timeout` seconds."""
         with self._idle:
             return self._idle.wait_for(lambda: self._open == 0, timeout)
 

@@ -56,7 +56,7 @@ _ATTACKED: dict[tuple[str, str], type] = {
 
 
 class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
-    """pyftpdlib's server, which asks its owner for the recorder of the moment."""
+    """pyftpdlib's server, which asks its owner for the current recorder."""
 
     def __init__(self, owner: FtpsServer, sock: socket.socket, handler: type, ioloop: Any) -> None:
         self._owner = owner
@@ -64,12 +64,12 @@ class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
         super().__init__(sock, handler, ioloop=ioloop, backlog=BACKLOG)
 
     def handle_accept(self) -> None:
-        """Accept all that wait, not one for each turn of the event loop: `FtpsServer.settle` relies on it."""
+        """Accept all waiting connections, not one per turn of the event loop: `FtpsServer.settle` relies on it."""
         while (accepted := self.accept()) is not None:
             self.handle_accepted(*accepted)
 
     def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
-        """Remember the client's address: the socket forgets it when the client has reset already."""
+        """Remember the client's address: the socket loses it if the client has already reset."""
         self.lab_peer = addr[:2]
         self._owner.accepting()
         super().handle_accepted(sock, addr)
@@ -80,12 +80,12 @@ class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
 
 @dataclass(slots=True)
 class _Later:
-    """What a server becomes while clients come.
+    """What a server becomes after a number of connections.
 
     Attributes:
-        connections: How many more control connections meet it as it is.
-        handler: What meets those that come then.
-        role: Whose account it is until then.
+        connections: How many more control connections meet the server as it is now.
+        handler: The handler for later connections.
+        role: The server's role until then.
     """
 
     connections: int
@@ -99,7 +99,7 @@ class FtpsServer(Server):
     Args:
         spec: What it is.
         root: The folder that it serves; the caller owns it.
-        password: Lets any user in, where `spec` names none.
+        password: Accepted for any user if `spec` has no password.
         host: The address to bind.
         port: 0 lets the system choose; read `port` back after `start`.
 
@@ -143,7 +143,7 @@ class FtpsServer(Server):
 
     @property
     def behind(self) -> FtpsServer | None:
-        """The genuine server behind an attacker in the middle; None where there is none."""
+        """The genuine server behind an attacker in the middle; None without such an attacker."""
         return self._behind
 
     @property
@@ -183,7 +183,7 @@ class FtpsServer(Server):
         self._thread.start()
         try:
             self._prove_ready()
-            # What this left open, also behind an attacker in the middle, would look like a client's in a capture.
+            # A connection left open here, or behind an attacker in the middle, would look like a client's in a capture.
             self.settle()
         except BaseException:
             self.stop()
@@ -216,7 +216,7 @@ class FtpsServer(Server):
     def change(self, spec: ServerSpec) -> None:
         """Be another server from the next connection on: rotate the certificate, switch TLS off, fall to an attacker.
 
-        Connections that are open keep what they have. The port stays. The role shows from the next `record` on.
+        Open connections are not affected, and the port stays the same. The role applies from the next `record` on.
         """
         self._later = None
         if self._thread is not None:
@@ -224,12 +224,12 @@ class FtpsServer(Server):
         self.spec = spec
 
     def change_after(self, connections: int, spec: ServerSpec) -> None:
-        """Be another server once so many control connections have come, and record anew from then on."""
+        """Be another server after this many control connections, and begin a new record then."""
         self._later = _Later(connections, self._handler_class(spec), self.spec.answers_as)
         self.spec = spec
 
     def accepting(self) -> None:
-        """A control connection was accepted, and nobody has met it yet; called in the server's own thread."""
+        """Called in the server's own thread when a control connection was accepted and nothing has been sent yet."""
         later = self._later
         if later is None:
             return
@@ -317,7 +317,7 @@ class FtpsServer(Server):
         return type("Handler", (attacked,), names)
 
     def _stand_behind(self, spec: ServerSpec) -> Genuine:
-        """Have the genuine server of an attacker in the middle running, on a port of its own."""
+        """Start the genuine server behind an attacker in the middle, on its own port."""
         assert spec.protocol != "plain"
         shown = (spec.certificate, spec.data_certificate)
         self._shown_behind |= {certificate.sha256 for certificate in shown if certificate is not None}

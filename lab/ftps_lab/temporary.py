@@ -1,7 +1,7 @@
-"""Private folders for temporary files. What a killed process left behind, the next one clears.
+"""Private folders for temporary files. The next process removes what a killed one left behind.
 
-Each folder is locked (flock(2)) for as long as its process lives. The kernel gives the lock back when the process ends,
-also by SIGKILL, so a folder without a lock has no owner. Where a file system has no locks, nothing is cleared.
+Each folder is locked (flock(2)) for as long as its process lives. The kernel releases the lock when the process ends,
+even by SIGKILL, so a folder without a lock has no owner. If a file system does not support locks, nothing is removed.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Folder:
 
 
 def place() -> Path:
-    """Where temporary files go: TMPDIR, or another place where lftp could not have its HOME there.
+    """Where temporary files go: TMPDIR, or another place if lftp could not have its HOME in TMPDIR.
 
     Raises:
         LabError: There is none.
@@ -111,7 +111,7 @@ def wanted_place() -> Path:
 
 
 def quick_place() -> Path:
-    """Where many small files go that live for seconds: memory, unless somebody chose a place (TMPDIR).
+    """Where short-lived small files go: memory, unless TMPDIR is set.
 
     An ext4 without a journal looks at every number of a file removed in the last seconds before it makes a new file:
     of the catalogue's time on the processor, that was a sixth (measured).
@@ -136,7 +136,7 @@ def _is_roomy(folder: Path) -> bool:
 
 @functools.cache
 def clear_leftovers(parent: Path) -> None:
-    """Remove the folders of killed processes, once in a process; what cannot be removed stays."""
+    """Remove the folders of killed processes, once per process; folders that cannot be removed stay."""
     with contextlib.suppress(OSError):
         for path in parent.glob(f"{PREFIX}*"):
             with contextlib.suppress(OSError, LabError), _abandoned(path) as abandoned:

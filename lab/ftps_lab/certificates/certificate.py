@@ -1,4 +1,4 @@
-"""A certificate that was issued, with its key and its issuers, in memory only."""
+"""An issued certificate with its key and its issuers, in memory only."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Certificate:
 
     @property
     def issuers(self) -> tuple[Certificate, ...]:
-        """All that are above it, the nearest first, the root last."""
+        """All its issuers, the nearest first, the root last."""
         above: list[Certificate] = []
         at = self.issuer
         while at is not None:
@@ -79,7 +79,7 @@ class Certificate:
 
     @property
     def signed_itself(self) -> bool:
-        """Whether it is its own issuer: nobody stands above it, and it names nobody else."""
+        """Whether it is its own issuer: it has no other issuer, and names none."""
         return self.issuer is None and self.x509.issuer == self.x509.subject
 
     @property

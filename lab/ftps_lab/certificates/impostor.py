@@ -1,4 +1,4 @@
-"""An impostor's copies of certificates: they say the same in every byte, and nobody but the impostor has the keys."""
+"""An impostor's copies of certificates: the content is the same byte for byte, but the impostor has the keys."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def twins(certificates: Mapping[str, Certificate]) -> dict[str, Certificate]:
 
 
 def doubles(originals: Sequence[x509.Certificate]) -> list[Certificate]:
-    """Twins of certificates from elsewhere, whose keys nobody here has: what the lab serves in their place.
+    """Twins of certificates from elsewhere, whose keys the lab does not have; it serves the twins instead.
 
     A certificate that another one of these signed has that one's twin as its issuer.
 
@@ -74,7 +74,7 @@ def _signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
 
 
 class _Impostor:
-    """Remembers what it made, so that one original has one twin and one key has one successor."""
+    """Remembers what it made, so that each original has one twin and each key one replacement."""
 
     def __init__(self) -> None:
         self._keys: dict[bytes, PrivateKey] = {}
@@ -124,13 +124,13 @@ class _Impostor:
         return Certificate(name, sign_like(original, body.replace(old, new, 1), signer), key, issuer)
 
     def _successor(self, name: str, public: CertificatePublicKeyTypes) -> PrivateKey:
-        """The new key in the place of an old one, of the same kind and size."""
+        """The replacement for a key, of the same kind and size."""
         if _encoded(public) not in self._keys:
             self._keys[_encoded(public)] = _new_key_like(name, public)
         return self._keys[_encoded(public)]
 
     def _stranger(self, certificate: x509.Certificate) -> PrivateKey:
-        """A key in the place of an issuer's that we never had, fit for the algorithm that it signed with."""
+        """A replacement for an issuer's key that we do not have, suitable for the algorithm that it signed with."""
         if certificate.issuer not in self._strangers:
             self._strangers[certificate.issuer] = _key_that_signs(certificate)
         return self._strangers[certificate.issuer]

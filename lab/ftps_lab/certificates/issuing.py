@@ -1,4 +1,4 @@
-"""Issuing what the specs say, issuers first, whatever their order. Keys live in memory only."""
+"""Issues certificates from specs, issuers first, in any order. Keys exist only in memory."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _problem(name: str, key: str, sentence: object) -> str:
 
 
 def _keys(specs: Mapping[str, CertificateSpec], issued: Mapping[str, Certificate]) -> dict[str, PrivateKey]:
-    """Every certificate's key: apart from the signing, so that one may have the key of what it issues."""
+    """Every certificate's key, made before signing, so that a certificate can share the key of one that it issues."""
     own: dict[str, PrivateKey] = {name: certificate.key for name, certificate in issued.items()}
     for name, spec in specs.items():
         if spec.same_key_as is None and name not in own:
