@@ -25,6 +25,7 @@ from ftps_lab.certificates import twins
 from ftps_lab.errors import LabError
 from ftps_lab.interface import Server, ServerSpec
 from ftps_lab.recorder import Recorder
+from ftps_lab.server.accounts import AccountsDoorman
 from ftps_lab.server.channel import Identity, TappedTlsMixin
 from ftps_lab.server.event_loop import ERRORS, Waker
 from ftps_lab.server.handlers import CONTROLS, Doorman, root_path
@@ -39,9 +40,10 @@ with warnings.catch_warnings():
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ftps_lab.certificates import Certificate
+    from ftps_lab.server.accounts import Account
     from ftps_lab.testimony import Record, Testimony, Wire
 
 _READY_SECONDS = 10.0
@@ -102,6 +104,7 @@ class FtpsServer(Server):
         password: Accepted for any user if `spec` has no password.
         host: The address to bind.
         port: 0 lets the system choose; read `port` back after `start`.
+        accounts: User → password and folder; where there are any, `password` and `spec`'s user mean nothing.
 
     Attributes:
         recorder: What witnesses since the last `record`.
@@ -120,10 +123,12 @@ class FtpsServer(Server):
         password: str,
         host: str = "127.0.0.1",
         port: int = 0,
+        accounts: Mapping[str, Account] | None = None,
     ) -> None:
         self.spec = spec
         self.host = host
         self.port = port
+        self._accounts = accounts
         self.recorder = Recorder(spec.answers_as)
         self._before: Recorder | None = None
         self._later: _Later | None = None
@@ -299,9 +304,7 @@ class FtpsServer(Server):
 
     def _handler_class(self, spec: ServerSpec) -> type:
         """pyftpdlib's handler for this server, a class of its own: two servers never share attributes."""
-        names: dict[str, Any] = {
-            "authorizer": Doorman(self._root, self._password if spec.password is None else spec.password, spec.user)
-        }
+        names: dict[str, Any] = {"authorizer": self._doorman(spec)}
         names |= {"greeting": spec.greeting, "greeting_in_pieces": spec.greeting_in_pieces}
         if spec.protocol != "plain":
             names |= self._identities(spec)
@@ -316,13 +319,20 @@ class FtpsServer(Server):
             names["genuine"] = self._stand_behind(spec.behind)
         return type("Handler", (attacked,), names)
 
+    def _doorman(self, spec: ServerSpec) -> Doorman:
+        if self._accounts is not None:
+            return AccountsDoorman(self._accounts)
+        return Doorman(self._root, self._password if spec.password is None else spec.password, spec.user)
+
     def _stand_behind(self, spec: ServerSpec) -> Genuine:
         """Start the genuine server behind an attacker in the middle, on its own port."""
         assert spec.protocol != "plain"
         shown = (spec.certificate, spec.data_certificate)
         self._shown_behind |= {certificate.sha256 for certificate in shown if certificate is not None}
         if self._behind is None:
-            self._behind = FtpsServer(spec, root=self._root, password=self._password, host=self.host).start()
+            self._behind = FtpsServer(
+                spec, root=self._root, password=self._password, host=self.host, accounts=self._accounts
+            ).start()
         else:
             self._behind.change(spec)
         return Genuine((self.host, self._behind.port), spec.protocol, self._shown_behind)

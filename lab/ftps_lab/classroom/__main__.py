@@ -1,21 +1,27 @@
-"""The command of the classroom's containers: serve, check, rotate."""
+"""The command of the classroom's containers: of a host, and of the teacher."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import socket
 import sys
 import time
 from pathlib import Path
 
+from ftps_lab.classroom import events, folders, window
 from ftps_lab.classroom.check import check, fingerprint, shown_certificate
 from ftps_lab.classroom.hosts import HOSTS, PORT
+from ftps_lab.classroom.learners import GUEST, VARIABLE, Learner, roster, slips, wait_for_roster
 from ftps_lab.errors import LabError
 
 HANDED_OUT = Path("/handout")
 """What the teacher hands to every student: a volume that their containers see too (compose.yaml)."""
+
+STAFF = Path("/staff")
+"""What the hosts, the checker and the teacher alone see: a volume (compose.yaml)."""
 
 ROOT = Path("/served")
 """Where the host's files are: in memory, and the folder of whoever a daemon's sessions run as (compose.yaml)."""
@@ -25,27 +31,86 @@ _ROTATED_SECONDS = 5.0
 
 def main(arguments: list[str] | None = None) -> int:
     """0, or 1 where a check failed or the host cannot do its work; the sentence about it goes to stderr."""
-    parser = argparse.ArgumentParser(prog="python -m ftps_lab.classroom", description=__doc__)
-    parser.add_argument("order", choices=["serve", "check", "rotate"])
-    parser.add_argument("host", nargs="?", choices=sorted(HOSTS), help="default: this one")
-    given = parser.parse_args(arguments)
-    name = given.host or socket.gethostname()
-    if name not in HOSTS:
-        parser.error(f"this machine, {name}, is no host of the classroom: name one of {', '.join(HOSTS)}")
-    host = HOSTS[name]
+    given = _parser().parse_args(arguments)
     try:
-        if given.order == "serve":
-            from ftps_lab.classroom.serve import serve  # OpenSSL and all: a health check needs none of it
-
-            serve(host, _say, root=ROOT, handed_out=HANDED_OUT)
-        elif given.order == "check":
-            check(host, host.address, PORT, HANDED_OUT)
-        else:
-            _rotate(host.address)
+        _obey(given)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ftps_lab.classroom", description=__doc__)
+    orders = parser.add_subparsers(dest="order", required=True)
+    for name, about in (
+        ("serve", "be this host"),
+        ("check", "does the host show what it is there to show?"),
+        ("rotate", "another certificate, from now on"),
+    ):
+        orders.add_parser(name, help=about).add_argument("host", nargs="?", help="default: this one")
+    shown = orders.add_parser("window", help="who did what, live, by learner")
+    shown.add_argument("learner", nargs="?", help="everything that one learner did, and no more")
+    shown.add_argument("--once", action="store_true", help="everything until now, learner by learner, then end")
+    orders.add_parser("learners", help="names and passwords, to be handed out")
+    reset = orders.add_parser("reset", help="put the learners' folders back on every host")
+    reset.add_argument("learner", nargs="*", help="default: everybody")
+    return parser
+
+
+def _obey(given: argparse.Namespace) -> None:
+    if given.order in {"serve", "check", "rotate"}:
+        _be_a_host(given.order, given.host or socket.gethostname())
+    elif given.order == "learners":
+        print("\n".join(slips(wait_for_roster(STAFF))))
+    elif given.order == "reset":
+        _reset(given.learner)
+    else:
+        _show(given.learner, once=given.once)
+
+
+def _be_a_host(order: str, name: str) -> None:
+    if name not in HOSTS:
+        raise LabError(f"this machine, {name}, is no host of the classroom: name one of {', '.join(HOSTS)}")
+    host = HOSTS[name]
+    if order == "serve":
+        from ftps_lab.classroom.serve import Folders, serve  # OpenSSL and all: a health check needs none of it
+
+        where = Folders(root=ROOT, handed_out=HANDED_OUT, staff=STAFF)
+        serve(host, _say, where, (*roster(STAFF, os.environ.get(VARIABLE, "")), GUEST))
+    elif order == "check":
+        check(host, host.address, PORT, HANDED_OUT)
+    else:
+        _rotate(host.address)
+
+
+def _reset(wanted: list[str]) -> None:
+    """Every host puts the folders back; who is not named keeps theirs."""
+    known = [learner.name for learner in _class()]
+    if strangers := [name for name in wanted if name not in known]:
+        raise LabError(f"no learner is named {', '.join(strangers)}: see `learners`")
+    number = folders.order_reset(STAFF, wanted or known)
+    folders.wait_until_done(STAFF, HOSTS, number)
+    print(f"the folders of {', '.join(wanted) or 'everybody'} are as they were at the beginning, on every host")
+
+
+def _show(learner: str | None, *, once: bool) -> None:
+    names = [each.name for each in wait_for_roster(STAFF)]
+    if learner is not None and learner not in {*names, GUEST.name}:
+        raise LabError(f"no learner is named {learner}: see `learners`")
+    found = events.read(STAFF)
+    if learner is not None:
+        print("\n".join(window.story(found, learner) or [f"{learner} has done nothing yet"]))
+    elif once or not sys.stdout.isatty():
+        print("\n".join(window.grouped(found) if once else window.table(found, names)))
+    else:
+        window.watch(STAFF, names, height=shutil.get_terminal_size().lines)
+
+
+def _class() -> tuple[Learner, ...]:
+    return (*wait_for_roster(STAFF), GUEST)
 
 
 def _say(line: str) -> None:

@@ -39,9 +39,12 @@ def check(host: Host, address: str, port: int, handed_out: Path) -> None:
     Raises:
         LabError: It does not answer, speaks no TLS, or shows another certificate.
     """
+    attack = ATTACKS.get(host.attack)
+    if attack is not None and not attack.shows_certificate:
+        _check_denied(host, address, port)
+        return
     shown = ssl.DER_cert_to_PEM_cert(shown_certificate(address, port))
     given = [(handed_out / name).read_text("ascii") for name in host.handed_out]
-    attack = ATTACKS.get(host.attack)
     if attack is not None and attack.intercepts and shown in given:
         raise LabError(f"{address} port {port} shows the genuine certificate of {host.name!r}: nobody is in between")
     trusted = given[0] if host.authority else shown
@@ -54,6 +57,21 @@ def check(host: Host, address: str, port: int, handed_out: Path) -> None:
                 f"{address} port {port} does not show the certificate of {host.name!r}: whoever trusts it should find "
                 f"{expected or 'nothing'} wrong with it as {name}, and finds {found or 'nothing'}"
             )
+
+
+def _check_denied(host: Host, address: str, port: int) -> None:
+    """AUTH is refused, and the host goes on talking: a dead port denies nothing."""
+    with contextlib.closing(ftplib.FTP(timeout=_PATIENCE)) as client:  # noqa: S321 - FTP is what the lab is about
+        try:
+            client.connect(address, port)
+            said = client.sendcmd("AUTH TLS")
+        except ftplib.error_perm:
+            client.sendcmd("NOOP")
+            return
+        except (OSError, EOFError, ftplib.Error) as error:
+            why = str(error) or type(error).__name__
+            raise LabError(f"{address} port {port} did not come as far as AUTH: {why}") from error
+    raise LabError(f"{address} port {port} does not deny TLS as {host.name!r} should: it answered {said!r} to AUTH")
 
 
 def shown_certificate(address: str, port: int) -> bytes:

@@ -18,7 +18,7 @@ PORT: Final = 21
 
 USER: Final = "student"
 PASSWORD: Final = "classroom"  # noqa: S105 - no secret: it stands in docs/classroom.md
-"""What lets anybody in, on all hosts."""
+"""The guest's account on all hosts; each learner has one of their own (`ftps_lab.classroom.learners`)."""
 
 LEAF: Final = "leaf"
 AUTHORITY: Final = "authority"
@@ -113,6 +113,14 @@ _ALL: Final = (
         leaf=_leaf("intercepted.example.com"),
         attack="intercept",
         handed_out={"intercepted.crt": LEAF},
+    ),
+    Host(
+        name="stripped",
+        address="stripped.example.com",
+        about="somebody in between, who denies that there is TLS",
+        leaf=_leaf("stripped.example.com"),
+        attack="strip-auth",
+        handed_out={"stripped.crt": LEAF},
     ),
     Host(
         name="vsftpd",

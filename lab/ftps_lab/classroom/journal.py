@@ -1,18 +1,21 @@
-"""What the teacher reads in `docker compose logs`: a line for each session, and at once what an attacker captured.
+"""What the teacher reads: a line for each session, and at once what an attacker captured.
 
-Each control connection gets a record of its own, which ends with its last connection: nothing piles up.
+The lines are in `docker compose logs`, the events in the teacher's window. Each control connection gets a record of its
+own, which ends with its last connection: nothing piles up.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from ftps_lab.classroom.events import Event
 from ftps_lab.recorder import ConnectionLog, Recorder
 from ftps_lab.testimony import FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ftps_lab.daemons import DaemonServer
     from ftps_lab.recorder import Address
@@ -23,57 +26,115 @@ _SHOWN = 40
 """Bytes of a captured file that are shown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Where a host's sessions are told.
+
+    Attributes:
+        host: The host's name in compose.yaml.
+        say: Is given each line, in the server's thread.
+        tell: Is given each event, in the server's thread.
+        user_of: Whose a connection is, by its peer; empty if nobody knows.
+        unseen: Clients that nothing is said of: the host itself, which asks about its own health.
+        names: Whom a login can be of: any other name that somebody types makes no group of its own.
+        is_checker: Whether an address is the checker's, which looks at hosts before it judges.
+    """
+
+    host: str
+    say: Callable[[str], None]
+    tell: Callable[[Event], None] = lambda _event: None
+    user_of: Callable[[Address], str] = lambda _peer: ""
+    unseen: frozenset[str] = frozenset()
+    names: frozenset[str] = field(default_factory=frozenset)
+    is_checker: Callable[[str], bool] = lambda _peer: False
+
+    def sees(self, peer: str) -> bool:
+        """Whether a client's sessions are told."""
+        return peer not in self.unseen and not self.is_checker(peer)
+
+    def event(self, who: str, peer: str, channel: Literal["", "clear", "tls"], what: str, captured: str = "") -> None:
+        """Tell of something that happens now."""
+        self.tell(
+            Event(at=time.time(), host=self.host, learner=who, peer=peer, channel=channel, what=what, captured=captured)
+        )
+
+
 class Session(Recorder):
     """The record of one session, and, as soon as that begins, the maker of the next one's.
 
     Args:
         server: Whose sessions.
-        say: Is given each line, in the server's thread.
-        unseen: Clients that nothing is said of: the host itself, which asks about its own health.
+        journal: Where they are told.
     """
 
-    def __init__(self, server: FtpsServer, say: Callable[[str], None], unseen: frozenset[str] = frozenset()) -> None:
+    def __init__(self, server: FtpsServer, journal: Journal) -> None:
         super().__init__(server.spec.answers_as)
         self._server = server
-        self._say = say
-        self._unseen = unseen
+        self._journal = journal
+        self._user = ""
 
     def opened(self, kind: Literal["control", "data"], peer: Address, attack: str = "none") -> ConnectionLog:
         """Connections are accepted one after the other: the next control connection is another session."""
         if kind == "control":
             self._server.record()  # also of the genuine server behind an attacker
-            self._server.recorder = Session(self._server, self._say, self._unseen)
+            self._server.recorder = Session(self._server, self._journal)
+            if self._journal.sees(peer[0]):
+                self._user = self._journal.user_of(peer)
         connection = super().opened(kind, peer, attack).connection
         return _Log(self, connection)
 
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        return self.connections[0].peer[0]
+
     def captured(self, credential: Credential) -> None:
         """A password came to somebody who must not have it."""
-        peer = self.connections[0].peer[0]
-        if peer in self._unseen:
+        if not self._journal.sees(self.peer):
             return
+        password = _shown(credential.password)
         if self.role == "impostor":
-            self._say(f"{peer} CAPTURED: user {_shown(credential.user)}, password {_shown(credential.password)}")
+            self._journal.say(f"{self.peer} CAPTURED: user {_shown(credential.user)}, password {password}")
+            if credential.user != "anonymous":  # what lftp says then is no password
+                self._event(credential.channel, "password captured", password)
         elif credential.channel == "clear" and credential.user != "anonymous":
-            self._say(f"{peer} password {_shown(credential.password)} IN CLEAR: anybody on the way has read it")
+            self._journal.say(f"{self.peer} password {password} IN CLEAR: everyone on the path can read it")
+            self._event("clear", "password readable", password)
+
+    def let_in(self) -> None:
+        """The last login was let in."""
+        if self._journal.sees(self.peer):
+            self._event(self.credentials[-1].channel, "logged in")
 
     def connection_closed(self) -> None:
         """With the last one the session is over."""
         super().connection_closed()
-        if self._open == 0 and self.connections[0].peer[0] not in self._unseen:
-            for line in session_lines(self.testimony()):
-                self._say(line)
+        if self._open == 0 and self._journal.sees(self.peer):
+            testimony = self.testimony()
+            for line in session_lines(testimony):
+                self._journal.say(line)
+            if testimony.commands:
+                channel, what = summary(testimony)
+                self._event(channel, what)
+
+    def _event(self, channel: Literal["", "clear", "tls"], what: str, captured: str = "") -> None:
+        who = self._user or login_of(self.credentials, self._journal.names)
+        self._journal.event(who, self.peer, channel, what, captured)
 
 
-def tell_of_a_daemon(server: DaemonServer, say: Callable[[str], None], unseen: frozenset[str]) -> None:
+def tell_of_a_daemon(server: DaemonServer, journal: Journal) -> None:
     """The sessions of a daemon, which are known when none is open: its log and what the relay saw belong together."""
     testimony = server.testimony()
     if not testimony.connections:
         return
     server.record()
     for session in sessions(testimony):
-        if session.connections[0].peer[0] not in unseen:
+        peer = session.connections[0].peer[0]
+        if journal.sees(peer):
             for line in session_lines(session):
-                say(line)
+                journal.say(line)
+            if session.commands:
+                journal.event(login_of(session.credentials, journal.names), peer, *summary(session), _in_clear(session))
 
 
 class _Log(ConnectionLog):
@@ -86,6 +147,34 @@ class _Log(ConnectionLog):
     def credential(self, credential: Credential) -> None:
         super().credential(credential)
         self._session.captured(credential)
+
+    def let_in(self) -> None:
+        super().let_in()
+        self._session.let_in()
+
+
+def login_of(credentials: Sequence[Credential], names: frozenset[str]) -> str:
+    """The user of the last login, if it is one of these."""
+    user = credentials[-1].user if credentials else ""
+    return user if user in names else ""
+
+
+def summary(testimony: Testimony) -> tuple[Literal["", "clear", "tls"], str]:
+    """How a session travelled and how it ended, in a few words."""
+    in_tls = any(handshake.completed for handshake in testimony.handshakes)
+    if not testimony.credentials:
+        refused = any(command.verb == "AUTH" and (command.reply or 0) >= 400 for command in testimony.commands)
+        return "tls" if in_tls else "", "left: no TLS offered" if refused else "left before the login"
+    last = testimony.credentials[-1]
+    if not last.accepted:
+        return last.channel, "login refused"
+    files = [transfer for transfer in testimony.transfers if transfer.verb in FILES]
+    return last.channel, f"done, {len(files)} file{'s' * (len(files) != 1)}"
+
+
+def _in_clear(testimony: Testimony) -> str:
+    """The password that went in clear, if one did."""
+    return next((each.password or "" for each in testimony.credentials if each.channel == "clear"), "")
 
 
 def sessions(testimony: Testimony) -> Iterator[Testimony]:

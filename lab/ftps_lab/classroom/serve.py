@@ -5,22 +5,30 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from ftps_lab.attackers import ATTACKS
 from ftps_lab.certificates import issue, twins
-from ftps_lab.classroom.hosts import LEAF, PASSWORD, PORT, USER
-from ftps_lab.classroom.journal import Session, tell_of_a_daemon
+from ftps_lab.classroom.events import append
+from ftps_lab.classroom.folders import done, fill, last_order, ordered
+from ftps_lab.classroom.hosts import LEAF, PASSWORD, PORT
+from ftps_lab.classroom.ident import user_of
+from ftps_lab.classroom.journal import Journal, Session, tell_of_a_daemon
+from ftps_lab.classroom.keys import keep
 from ftps_lab.daemons import DaemonServer
 from ftps_lab.errors import LabError
 from ftps_lab.interface import LAB_KIND, ServerSpec
+from ftps_lab.server.accounts import Account
 from ftps_lab.servers import FtpsServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ftps_lab.classroom.hosts import Host
+    from ftps_lab.classroom.learners import Learner
 
 ROTATE = signal.SIGHUP
 """As daemons have it: read your certificate again."""
@@ -28,14 +36,23 @@ ROTATE = signal.SIGHUP
 _LOOK_SECONDS = 0.3
 """How long a look may take: a daemon's relay and log answer in a moment, but not at once."""
 
-_FILES = {
-    "welcome.txt": "You have reached {address}.\n\nOr have you? Anybody can send this text.\n",
-    "backup/monday.txt": "The backup of Monday.\n",
-    "backup/tuesday.txt": "The backup of Tuesday, with the salaries.\n",
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Where a host finds and puts things.
+
+    Attributes:
+        root: For the files that it serves.
+        handed_out: For what is handed to students.
+        staff: For what the hosts, the checker and the teacher alone see: roster, events, orders, keys.
+    """
+
+    root: Path
+    handed_out: Path
+    staff: Path
 
 
-def serve(host: Host, say: Callable[[str], None], *, root: Path, handed_out: Path) -> None:
+def serve(host: Host, say: Callable[[str], None], folders: Folders, learners: Sequence[Learner]) -> None:
     """Serve where the host's name leads, until SIGTERM or SIGINT; SIGHUP brings another certificate.
 
     That it listens nowhere else keeps it in the classroom's network: in no other does example.com lead to this machine.
@@ -43,8 +60,8 @@ def serve(host: Host, say: Callable[[str], None], *, root: Path, handed_out: Pat
     Args:
         host: Which host.
         say: Is given each line for the teacher.
-        root: The folder for the files that it serves.
-        handed_out: The folder for what is handed to students.
+        folders: Where it finds and puts things.
+        learners: Who may log in, each to a folder of their own.
 
     Raises:
         LabError: The name leads elsewhere, or the server failed.
@@ -52,7 +69,7 @@ def serve(host: Host, say: Callable[[str], None], *, root: Path, handed_out: Pat
     signals: SimpleQueue[int] = SimpleQueue()  # its put may be called in a signal's handler
     for number in (signal.SIGTERM, signal.SIGINT, ROTATE):
         signal.signal(number, lambda received, _frame: signals.put(received))
-    with running(host, say, root=root, handed_out=handed_out, address=own_address(host), port=PORT) as running_host:
+    with running(host, say, folders, learners, address=own_address(host), port=PORT) as running_host:
         while (received := _next(signals)) in {None, ROTATE}:
             if received == ROTATE:
                 running_host.rotate()
@@ -78,16 +95,16 @@ def own_address(host: Host) -> str:
 
 @contextlib.contextmanager
 def running(
-    host: Host, say: Callable[[str], None], *, root: Path, handed_out: Path, address: str, port: int
+    host: Host, say: Callable[[str], None], folders: Folders, learners: Sequence[Learner], *, address: str, port: int
 ) -> Iterator[ClassroomHost]:
     """The host, until the context is left.
 
     Raises:
         LabError: A folder cannot be written to, the port is taken, or the server did not answer.
     """
-    for name, text in _FILES.items():
-        _put(root / name, text.format(address=host.address).encode())
-    running_host = ClassroomHost(host, say, root=root, handed_out=handed_out, address=address, port=port)
+    for learner in learners:
+        fill(folders.root / learner.name, host.address)
+    running_host = ClassroomHost(host, say, folders, learners, address=address, port=port)
     running_host.server.start()
     try:
         running_host.open()
@@ -104,25 +121,53 @@ class ClassroomHost:
     """
 
     def __init__(
-        self, host: Host, say: Callable[[str], None], *, root: Path, handed_out: Path, address: str, port: int
+        self,
+        host: Host,
+        say: Callable[[str], None],
+        folders: Folders,
+        learners: Sequence[Learner],
+        *,
+        address: str,
+        port: int,
     ) -> None:
         self._host = host
         self._say = say
-        self._handed_out = handed_out
-        self._unseen = frozenset({address})
+        self._folders = folders
+        self._learners = learners
+        self._order = last_order(folders.staff)
+        self._journal = Journal(
+            host.name,
+            say,
+            tell=lambda event: append(folders.staff, event),
+            user_of=lambda peer: user_of(peer, port),
+            is_checker=lambda peer: peer == _checker_of(folders.staff),
+            unseen=frozenset({address}),
+            names=frozenset(learner.name for learner in learners),
+        )
         spec = self._spec()
-        self.server: FtpsServer | DaemonServer
-        if host.server == LAB_KIND:
-            self.server = FtpsServer(spec, root=root, password=PASSWORD, host=address, port=port)
-        else:
-            self.server = DaemonServer(
-                host.server, spec, root=root, password=PASSWORD, users=(USER,), host=address, port=port
-            )
+        self.server: FtpsServer | DaemonServer = self._make(spec, address, port)
+
+    def _make(self, spec: ServerSpec, address: str, port: int) -> FtpsServer | DaemonServer:
+        root = self._folders.root
+        if self._host.server == LAB_KIND:
+            accounts = {each.name: Account(each.password, root / each.name) for each in self._learners}
+            return FtpsServer(spec, root=root, password="", host=address, port=port, accounts=accounts)
+        passwords = {each.name: each.password for each in self._learners}
+        return DaemonServer(
+            self._host.server,
+            spec,
+            root=root,
+            password=PASSWORD,
+            users=tuple(passwords),
+            passwords=passwords,
+            host=address,
+            port=port,
+        )
 
     def open(self) -> None:
         """It answers: tell the teacher, of this and of every session from now on."""
         if isinstance(self.server, FtpsServer):
-            self.server.recorder = Session(self.server, self._say, self._unseen)
+            self.server.recorder = Session(self.server, self._journal)
         self._say(f"ready: {self._host.about}")
         self._say_fingerprints()
 
@@ -140,32 +185,65 @@ class ClassroomHost:
         """
         settled = self.server.settle(_LOOK_SECONDS)
         if settled and isinstance(self.server, DaemonServer):
-            tell_of_a_daemon(self.server, self._say, self._unseen)
+            tell_of_a_daemon(self.server, self._journal)
+        self._obey()
+
+    def _obey(self) -> None:
+        """Put learners' folders back, if the teacher says so."""
+        staff = self._folders.staff
+        while self._order < last_order(staff):
+            self._order += 1
+            for name in ordered(staff, self._order):
+                fill(self._folders.root / name, self._host.address)
+            done(staff, self._host.name, self._order)
+            self._say("the learners' folders are as they were at the beginning")
 
     def _spec(self) -> ServerSpec:
         certificates = issue(self._host.specs)
         for name, certificate in self._host.handed_out.items():
-            _put(self._handed_out / name, certificates[certificate].pem)
+            _put(self._folders.handed_out / name, certificates[certificate].pem)
         leaf = certificates[LEAF]
+        if self._host.server == LAB_KIND:
+            _written(self._folders.staff, lambda: keep(self._folders.staff, self._host.name, leaf))
         if self._host.attack == "none":
             return ServerSpec(certificate=leaf)
-        return ServerSpec(certificate=leaf, attack=self._host.attack, attack_certificate=twins({LEAF: leaf})[LEAF])
+        own = twins({LEAF: leaf})[LEAF] if ATTACKS[self._host.attack].intercepts else None
+        if own is not None:
+            _written(self._folders.staff, lambda: keep(self._folders.staff, f"{self._host.name}-attacker", own))
+        return ServerSpec(certificate=leaf, attack=self._host.attack, attack_certificate=own)
 
     def _say_fingerprints(self) -> None:
         """SHA-1, for that is what lftp shows."""
         spec = self.server.spec
         assert spec.certificate is not None
-        if spec.attack_certificate is not None:
+        if spec.attack != "none":
             self._say("the genuine server's certificate:")
             self._say(spec.certificate.sha1)
+            if not spec.intercepted:
+                self._say("what clients are shown instead: nothing, for AUTH is refused")
+                return
             self._say("what clients are shown instead:")
         self._say((spec.attack_certificate or spec.certificate).sha1)
 
 
+def _checker_of(staff: Path) -> str:
+    """Where the checker is, which looks at hosts as they do themselves; empty while there is none."""
+    with contextlib.suppress(OSError):
+        return (staff / "checker.address").read_text("ascii")
+    return ""
+
+
 def _put(path: Path, content: bytes) -> None:
-    try:
+    def write() -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
+
+    _written(path, write)
+
+
+def _written(path: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
     except OSError as error:
         raise LabError(
             f"cannot write {path}: {error.strerror}; compose.yaml has a folder for it that the host may write to"

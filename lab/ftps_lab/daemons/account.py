@@ -66,7 +66,7 @@ class TestimonyBuilder:
         links: The relay's, in order of acceptance.
         sessions: The log's, by the address that the relay gave to the connection.
         root: The served folder.
-        password: The one that lets users in.
+        passwords: User → the one that lets this user in.
         habits: The daemon's.
         others: Addresses of connections that are not of this record.
         discrepancies: What was seen before.
@@ -81,7 +81,7 @@ class TestimonyBuilder:
         links: Sequence[Link],
         sessions: Mapping[str, Session],
         root: Path,
-        password: str,
+        passwords: Mapping[str, str],
         habits: Habits = _USUAL,
         others: Collection[str] = (),
         discrepancies: Iterable[str] = (),
@@ -89,7 +89,7 @@ class TestimonyBuilder:
         self._role: Literal["genuine", "impostor"] = role
         self._links = links
         self._root = root
-        self._password = password
+        self._passwords = passwords
         self._habits = habits
         self._handshakes: list[Handshake] = []
         self._alerts: list[Alert] = []
@@ -237,9 +237,8 @@ class TestimonyBuilder:
                     self._doubt(control.link, "has a password in the daemon's log, but nobody whose it is")
                 accepted = exchange.reply == 230
                 known = accepted and user not in _ANONYMOUS
-                yield Credential(
-                    control.number, user, self._password if known else None, control.channel(index), accepted
-                )
+                password = self._passwords.get(user) if known else None
+                yield Credential(control.number, user, password, control.channel(index), accepted)
 
     # Which data connection belongs to which transfer.
 

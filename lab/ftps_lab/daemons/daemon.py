@@ -15,7 +15,7 @@ from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from ftps_lab.daemons.inetd import Inetd
@@ -76,6 +76,8 @@ class Daemon(ABC):
         address: The inward address and port that it listens on.
         passive: Its ports for data connections.
         outward: The address that it announces.
+        passwords: User → a password of this user's own; where there are any, each has the folder of that name below
+            `root`, and nobody logs in anonymously.
     """
 
     binary: ClassVar[str]
@@ -103,6 +105,7 @@ class Daemon(ABC):
         address: tuple[str, int],
         passive: range,
         outward: str,
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.files = folder
@@ -113,7 +116,9 @@ class Daemon(ABC):
         self.passive = passive
         self.outward = outward
         self.log = folder / "log"
-        for name in (password, *self.users):
+        self.passwords = dict.fromkeys(self.users, password) if passwords is None else dict(passwords)
+        self.own_folders = passwords is not None
+        for name in (*self.passwords.values(), *self.users):
             if not is_user(name):
                 raise LabError(
                     "users and passwords of a daemon consist of printable characters without : ' \" \\ or blanks"

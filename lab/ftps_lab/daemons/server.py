@@ -24,6 +24,7 @@ from ftps_lab.temporary import Folder
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from ftps_lab.daemons.daemon import Daemon
     from ftps_lab.daemons.inetd import Inetd
@@ -50,6 +51,7 @@ class DaemonServer(Server):
         users: Who may log in. The daemons that can (`ANONYMOUS`) let ``anonymous`` in too.
         host: The IPv4 address, or a name of one, on which clients reach it, and which it announces.
         port: 0 lets the system choose.
+        passwords: User → a password of this user's own, for a vsftpd that has a folder below `root` for each.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class DaemonServer(Server):
         users: tuple[str, ...],
         host: str,
         port: int = 21,
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self.spec = spec
@@ -70,6 +73,7 @@ class DaemonServer(Server):
         self._root = Path(root_path(root))
         self._password = password
         self._users = users
+        self._passwords = passwords
         self._folder: Folder | None = None
         self._daemon: Daemon | None = None
         self._process: Process | Inetd | None = None
@@ -142,6 +146,7 @@ class DaemonServer(Server):
             address=self._inner,
             passive=passive,
             outward=outward,
+            passwords=self._passwords,
         )
 
     def _source(self) -> str:
@@ -275,7 +280,7 @@ class DaemonServer(Server):
             links=list(self._tape.links),
             sessions=found,
             root=self._root,
-            password=self._password,
+            passwords=self._passwords or dict.fromkeys(self._users, self._password),
             habits=Habits(make.last_words, make.tickets, make.leaves_out),
             others=self._not_of_this_record,
             discrepancies=doubts,

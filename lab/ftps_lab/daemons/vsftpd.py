@@ -92,8 +92,9 @@ class Vsftpd(Daemon):
         """Its files. PAM reads the passwords from the folder that vsftpd is started in."""
         self.write_common(spec)
         self.write_accounts()
-        self.put("passwords", "".join(f"{name}:{crypted(self.password)}\n" for name in self.users))
+        self.put("passwords", "".join(f"{name}:{crypted(own)}\n" for name, own in self.passwords.items()))
         (self.folder / "empty").mkdir(exist_ok=True)
+        self.put("nobody-else", "".join(f"{name}\n" for name in self.passwords))
         self.put("vsftpd.conf", "".join(f"{key}={value}\n" for key, value in self._settings(spec).items()))
 
     def _settings(self, spec: ServerSpec) -> dict[str, object]:
@@ -108,7 +109,13 @@ class Vsftpd(Daemon):
             "vsftpd_log_file": self.log,
             "ssl_enable": _yes_no(spec.protocol != "plain"),
         }
+        settings |= self._folders_of_their_own() if self.own_folders else {}
         return settings if spec.protocol == "plain" else settings | self._tls_settings(spec)
+
+    def _folders_of_their_own(self) -> dict[str, object]:
+        """Each user's root; whoever is not in the list is refused at USER, before PAM lets anonymous in."""
+        listed = {"userlist_enable": "YES", "userlist_deny": "NO", "userlist_file": self.folder / "nobody-else"}
+        return listed | {"user_sub_token": "$USER", "local_root": f"{self.root}/$USER"}
 
     def _tls_settings(self, spec: ServerSpec) -> dict[str, object]:
         both = self.folder / "certificate.pem"

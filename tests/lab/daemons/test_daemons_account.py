@@ -54,7 +54,7 @@ def root(tmp_path: Path) -> Path:
 def compose(root: Path, links: list[Link], events: tuple[Event, ...] | list[Event], **more: Any) -> Testimony:
     found, _ = sessions(events)
     return TestimonyBuilder(
-        role="genuine", links=links, sessions=found, root=root, password="secret", **more
+        role="genuine", links=links, sessions=found, root=root, passwords={"alice": "secret"}, **more
     ).testimony()
 
 

@@ -1,0 +1,100 @@
+"""The files that the hosts serve: a folder for each learner, and putting it back between two lessons."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from ftps_lab import disk
+from ftps_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+FILES: Final = {
+    "welcome.txt": "You have reached {address}.\n\nOr have you? Anybody can send this text.\n",
+    "backup/monday.txt": "The backup of Monday.\n",
+    "backup/tuesday.txt": "The backup of Tuesday, with the salaries.\n",
+}
+
+_ORDERED = "reset-{number}.order"
+_DONE = "{host}.reset"
+_ANSWER_SECONDS = 15.0
+
+
+def fill(folder: Path, address: str) -> None:
+    """Make a learner's folder what it is at the beginning: whatever is in it goes, and the files come back.
+
+    Raises:
+        LabError: It cannot be written to.
+    """
+    try:
+        if folder.exists():
+            for path in list(folder.iterdir()):
+                disk.remove(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        for name, text in FILES.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text.format(address=address), "utf-8")
+    except OSError as error:
+        raise LabError(
+            f"cannot write {folder}: {error.strerror}; compose.yaml has a folder for it that the host may write to"
+        ) from error
+
+
+def order_reset(staff: Path, who: Sequence[str]) -> int:
+    """Have every host put these learners' folders back; the number of the order.
+
+    Raises:
+        OSError: The order cannot be written.
+    """
+    number = last_order(staff) + 1
+    draft = staff / f".order-{number}"
+    draft.write_text("\n".join(who), "utf-8")
+    draft.chmod(0o640)
+    draft.rename(staff / _ORDERED.format(number=number))
+    return number
+
+
+def last_order(staff: Path) -> int:
+    """The number of the last order; 0 where there was none."""
+    return max((int(path.name.split("-")[1].split(".")[0]) for path in staff.glob("reset-*.order")), default=0)
+
+
+def ordered(staff: Path, number: int) -> list[str]:
+    """Whom an order is about."""
+    return (staff / _ORDERED.format(number=number)).read_text("utf-8").split()
+
+
+def done(staff: Path, host: str, number: int) -> None:
+    """The host has carried out an order."""
+    (staff / _DONE.format(host=host)).write_text(str(number), "utf-8")
+
+
+def wait_until_done(staff: Path, hosts: Iterable[str], number: int, *, seconds: float = _ANSWER_SECONDS) -> None:
+    """Wait until every host has carried out an order.
+
+    Args:
+        staff: Where orders are.
+        hosts: Their names.
+        number: The order's.
+        seconds: How long to wait.
+
+    Raises:
+        LabError: One has not, in time.
+    """
+    deadline = time.monotonic() + seconds
+    late = list(hosts)
+    while late := [host for host in late if _carried_out(staff, host) < number]:
+        if time.monotonic() > deadline:
+            raise LabError(
+                f"these hosts have not put the folders back: {', '.join(late)}; see docker compose ps, and reset again"
+            )
+        time.sleep(0.1)
+
+
+def _carried_out(staff: Path, host: str) -> int:
+    try:
+        return int((staff / _DONE.format(host=host)).read_text("utf-8") or 0)
+    except FileNotFoundError:
+        return 0

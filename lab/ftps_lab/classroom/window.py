@@ -1,0 +1,91 @@
+"""The teacher's window: a line for each learner, 80 columns wide, and everything that one learner did."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from ftps_lab.classroom.events import by_learner, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ftps_lab.classroom.events import Event
+
+WIDTH = 80
+
+_CLEAR_SCREEN = "\x1b[H\x1b[2J"
+_HOW = {"": "", "clear": "CLEAR", "tls": "TLS"}
+_LINE = "{who:<12.12} {at:<8} {host:<13.13} {how:<5} {what:<21.21} {captured:.16}"
+_HEADING = _LINE.format(
+    who="learner", at="at (UTC)", host="host", how="by", what="what happened last", captured="captured"
+)
+
+
+def table(events: Sequence[Event], learners: Sequence[str], *, rows: int | None = None) -> list[str]:
+    """The latest of each learner, those first of whom something happened last.
+
+    Args:
+        events: All of them, in their order.
+        learners: Who is in the class: whoever was not seen yet has a line too.
+        rows: How many lines there may be; None for as many as are needed.
+    """
+    groups = by_learner(events)
+    seen = sorted(groups, key=lambda who: groups[who][-1].at, reverse=True)
+    absent = [name for name in learners if name not in groups]
+    holding = [who for who in seen if _captured(groups[who])]
+    head = f"{len(seen)} seen, {len(absent)} not yet; somebody holds the passwords of {len(holding)}"
+    lines = [head, _HEADING, *(_row(who, groups[who]) for who in seen)]
+    lines += [f"{name:<12.12} -" for name in absent]
+    if rows is None or len(lines) <= rows:
+        return lines
+    hidden = len(lines) - rows + 1
+    return [*lines[: rows - 1], f"and {hidden} more: make the window taller, or `window --once`"]
+
+
+def story(events: Sequence[Event], who: str) -> list[str]:
+    """Everything that one learner did, in order."""
+    return [
+        _LINE.format(**_columns(who if number == 0 else "", event), captured=event.captured).rstrip()
+        for number, event in enumerate(by_learner(events).get(who, []))
+    ]
+
+
+def grouped(events: Sequence[Event]) -> list[str]:
+    """Everything that each learner did, learner by learner."""
+    return [_HEADING, *(line for who in sorted(by_learner(events)) for line in story(events, who))]
+
+
+def watch(folder: Path, learners: Sequence[str], *, height: int, every: float = 1.0) -> None:
+    """Show the table again whenever something has happened, until Ctrl-C.
+
+    Args:
+        folder: Where the hosts write their events.
+        learners: Who is in the class.
+        height: Lines of the terminal.
+        every: Seconds between two looks.
+    """
+    shown: list[str] = []
+    while True:
+        lines = table(read(folder), learners, rows=height - 1)
+        if lines != shown:
+            sys.stdout.write(_CLEAR_SCREEN + "\n".join(lines) + "\n")
+            sys.stdout.flush()
+            shown = lines
+        time.sleep(every)
+
+
+def _row(who: str, events: Sequence[Event]) -> str:
+    return _LINE.format(**_columns(who, events[-1]), captured=_captured(events)).rstrip()
+
+
+def _columns(who: str, event: Event) -> dict[str, str]:
+    at = time.strftime("%H:%M:%S", time.gmtime(event.at))
+    return {"who": who, "at": at, "host": event.host, "how": _HOW[event.channel], "what": event.what}
+
+
+def _captured(events: Sequence[Event]) -> str:
+    """The last password of this learner that somebody else got."""
+    return next((event.captured for event in reversed(events) if event.captured), "")
