@@ -1,4 +1,4 @@
-"""What all tests share: the Docker engine and who may use it; the proof that a server which waits does nothing."""
+"""What all tests share: the Docker engine, a browser, and the proof that a server which waits does nothing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ftps_harness import doctor
 from ftps_lab import containers, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser
 
     from ftps_lab.containers import Engine
     from ftps_lab.servers import FtpsServer
@@ -63,6 +66,21 @@ def engine() -> Iterator[Engine]:
         if reason := containers.why_no_bases(engine, fetch=True):
             pytest.skip(f"base images {reason}")  # the same sentence as doctor's
         yield engine
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium; where it or what drives it is missing, the tests are skipped for the reason of doctor."""
+    if why := doctor.why_no_browser():
+        pytest.skip(why)
+    from playwright.sync_api import sync_playwright
+
+    # root has no sandbox of chromium's; a small /dev/shm, as containers have it, would end it.
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=doctor.chromium(), args=[*as_root, "--disable-dev-shm-usage"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
-import shutil
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -52,20 +50,6 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium here: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: `make setup-pages`")
-    # root has no sandbox of chromium's; a small /dev/shm, as containers have it, would end it.
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=program, args=[*as_root, "--disable-dev-shm-usage"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The site, served on loopback."""
     work = tmp_path_factory.mktemp("site")
@@ -86,8 +70,8 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def visit(chromium: Browser, address: str) -> Iterator[Visit]:
-    context = chromium.new_context(base_url=f"{address}/", viewport={"width": 1280, "height": 900})
+def visit(browser: Browser, address: str) -> Iterator[Visit]:
+    context = browser.new_context(base_url=f"{address}/", viewport={"width": 1280, "height": 900})
     found = Visit(context.new_page())
     ours = (f"{address}/", "data:", "blob:")
     found.page.on(
@@ -122,13 +106,14 @@ def test_a_page_is_never_wider_than_the_window(name: str, width: int, visit: Vis
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_the_player_and_the_text_beside_it_are_accessible(look: str, chromium: Browser, address: str) -> None:
+def test_the_player_and_the_text_beside_it_are_accessible(look: str, browser: Browser, address: str) -> None:
     """axe-core, on what is ours: the theme's own header and navigation are not."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make setup-pages`")
-    context = chromium.new_context(color_scheme="light" if look == "light" else "dark")
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(color_scheme="light" if look == "light" else "dark")
     page = context.new_page()
     page.goto(f"{address}/demo.html", wait_until="networkidle")
-    found = axe.Axe().run(page, context=".cast").response["violations"]
+    found = Axe().run(page, context=".cast").response["violations"]
     context.close()
     assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
 
@@ -200,16 +185,16 @@ class TestPlayer:
         assert "chapter 1, line 21" not in self.shown(page)
         assert page.get_by_label("Position").get_attribute("aria-valuetext") == "0:10 of 1:49"
 
-    def test_with_reduced_motion_the_first_chapter_is_there_whole(self, chromium: Browser, address: str) -> None:
-        context = chromium.new_context(reduced_motion="reduce")
+    def test_with_reduced_motion_the_first_chapter_is_there_whole(self, browser: Browser, address: str) -> None:
+        context = browser.new_context(reduced_motion="reduce")
         page = context.new_page()
         page.goto(f"{address}/demo.html")
         text = self.shown(page)
         context.close()
         assert "chapter 1, line 99" in text
 
-    def test_without_a_script_the_transcript_is_there(self, chromium: Browser, address: str) -> None:
-        context = chromium.new_context(java_script_enabled=False)
+    def test_without_a_script_the_transcript_is_there(self, browser: Browser, address: str) -> None:
+        context = browser.new_context(java_script_enabled=False)
         page = context.new_page()
         page.goto(f"{address}/demo.html")
         text = page.locator("body").inner_text()

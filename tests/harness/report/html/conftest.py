@@ -1,24 +1,19 @@
-"""A real browser for the tests of pages, and pages of every kind."""
+"""Pages of every kind for the tests in a real browser."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.harness.report.html import pages
 
-from ftps_harness import doctor
 from ftps_harness.play.runner import Options, run_scenario
 from ftps_harness.report.tally import BuildRun
 from ftps_harness.scenario import selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from playwright.sync_api import Browser
 
     from ftps_harness.client.lftp import Lftp
 
@@ -29,21 +24,6 @@ SCENARIOS = (
     "document/rotation-looks-like-tampering",
 )
 """What the pages of a real run show: an interceptor, a downgrade, a wrong date, a new certificate."""
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's chromium; where it or what drives it is missing, the tests are skipped for the reason of doctor."""
-    if why := doctor.why_no_browser():
-        pytest.skip(why)
-    from playwright.sync_api import sync_playwright
-
-    # root has no sandbox of chromium's; a small /dev/shm, as containers have it, would end it.
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=doctor.chromium(), args=[*as_root, "--disable-dev-shm-usage"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="session")

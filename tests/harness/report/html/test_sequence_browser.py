@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +11,6 @@ from tests.harness.report.results import run as build_run
 from ftps_harness.report.html import run as run_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser
@@ -41,25 +38,11 @@ MISPLACED = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium here: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: `make setup-pages`")
-    # root has no sandbox of chromium's; a small /dev/shm, as containers have it, would end it.
-    arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=arguments)
-        yield browser
-        browser.close()
-
-
-def test_no_word_of_a_picture_lies_on_another_or_outside_of_it(client: Lftp, chromium: Browser, tmp_path: Path) -> None:
+def test_no_word_of_a_picture_lies_on_another_or_outside_of_it(client: Lftp, browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text(run_page.text([build_run(*(played(name, client) for name in SCENARIOS))]), "utf-8")
     for width in (390, 1280):
-        page = chromium.new_page(viewport={"width": width, "height": 900})
+        page = browser.new_page(viewport={"width": width, "height": 900})
         page.goto(file.as_uri())
         page.evaluate("document.querySelectorAll('details.result').forEach(each => { each.open = true; })")
         assert page.locator("svg.diagram").count() > 15
