@@ -35,6 +35,8 @@ LESSONS = (ROOT / "docs/classroom.md").read_text()
 LEARNERS = ("anna", "ben", "carla")
 """The class of the document."""
 
+WITH_SSH = ("-f", "compose.yaml", "-f", "compose.ssh.yaml")
+
 ANSWER_SECONDS = 120
 BUILD_SECONDS = 900
 TOLD_SECONDS = 20
@@ -226,7 +228,8 @@ def classroom(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Classr
     try:
         yield classroom
     finally:
-        classroom.compose("--profile", "student", "down", "-v", "--remove-orphans")
+        classroom.also(CLASSROOM_SSH="127.0.0.1:2222")  # nothing is started any more: the file wants some address
+        classroom.compose(*WITH_SSH, "--profile", "student", "down", "-v", "--remove-orphans")
     assert classroom.left() == []
 
 
@@ -282,7 +285,7 @@ def test_the_classroom(classroom: Classroom) -> None:
     with classroom.student() as student:
         student.type(f"{FETCH} vsftpd.example.com:21 | openssl x509 >mycert.crt; echo 'set ssl:ca-file mycert.crt' >rc")
         assert "welcome.txt" in student.type("echo ls | lftp vsftpd.example.com")
-    classroom.must("down", "-v")
+    classroom.must(*WITH_SSH, "down", "-v")
     assert classroom.left() == []
 
 
@@ -398,12 +401,11 @@ def prove_ssh(classroom: Classroom) -> None:
         pytest.skip("no ssh here (Debian: apt install openssh-client)")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    files = ["-f", "compose.yaml", "-f", "compose.ssh.yaml"]
-    code, _, said = classroom.compose(*files, "config", "-q")
+    code, _, said = classroom.compose(*WITH_SSH, "config", "-q")
     assert code != 0
     assert "name the address and port for ssh" in said
     classroom.also(CLASSROOM_SSH=f"127.0.0.1:{port}")
-    classroom.must(*files, "up", "-d", "--no-recreate", "door", timeout=BUILD_SECONDS)
+    classroom.must(*WITH_SSH, "up", "-d", "--no-recreate", "door", timeout=BUILD_SECONDS)
     slips = classroom.must("run", "--rm", "-T", "teacher", "learners").splitlines()[1:]
     doors = {line.split()[0]: line.split()[2] for line in slips}
     hosts = {line.split()[0]: line.split()[1] for line in slips}
@@ -422,7 +424,7 @@ def prove_ssh(classroom: Classroom) -> None:
         assert "220" not in forwarded.stdout, "ssh is no way to the hosts"
     listening = subprocess.check_output(["docker", "port", f"{classroom.project}_door_1"], text=True)
     assert listening.split(" -> ") == ["2222/tcp", f"127.0.0.1:{port}\n"]
-    classroom.must(*files, "rm", "-sf", "door")
+    classroom.must(*WITH_SSH, "rm", "-sf", "door")
 
 
 @dataclass
