@@ -213,6 +213,7 @@ def _link(target: str) -> tarfile.TarInfo:
         (archived(tarfile.TarInfo("big"), bytes(MOST_BYTES + 1)), "more than 400 files or 4 MiB"),
         (packed({f"file-{number}": b"" for number in range(401)}), "more than 400 files or 4 MiB"),
     ],
+    ids=["nothing", "text", "cut off", "above", "elsewhere", "too large", "too many"],
 )
 def test_a_home_that_cannot_be_unpacked_is_a_sentence(archive: bytes, sentence: str, tmp_path: Path) -> None:
     with Home(tmp_path) as here, pytest.raises(HarnessError, match=sentence):
