@@ -1,1 +1,1 @@
-"""The programs that connect: `lftp`, what its `messages` mean, and `s_client` of openssl."""
+"""The client programs: `lftp`, the meaning of its `messages`, and openssl's `s_client`."""

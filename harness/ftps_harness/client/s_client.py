@@ -1,4 +1,4 @@
-"""Fetching a server's certificate as the document does: with ``openssl s_client``, cut out of what it prints."""
+"""Fetch a server's certificate as the document does: from the output of ``openssl s_client``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\s]+?-----END 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What ``openssl s_client`` brought.
+    """The result of ``openssl s_client``.
 
     Attributes:
-        command: What was run.
-        output: All of its standard output, as a user would see and save it; its text differs between OpenSSL versions
-            and its length from run to run (docs/lftp.md, "openssl s_client"), so only `certificates` compare.
-        certificates: The PEM blocks in it, in the order that the server sent them: the first is the leaf.
+        command: The command line.
+        output: Its whole standard output, as a user would see and save it. Its text differs between OpenSSL versions
+            and its length from run to run (docs/lftp.md, "openssl s_client"), so compare only `certificates`.
+        certificates: The PEM blocks in it, in the order in which the server sent them: the first is the leaf.
     """
 
     command: tuple[str, ...]
@@ -49,29 +49,29 @@ def fetch(
     start: process.Starter = process.run,
     parent: Path | None = None,
 ) -> Fetched:
-    """Run the document's command and cut the certificates out of its output.
+    """Run the document's command and extract the certificates from its output.
 
-    Its exit code says nothing (it is 0 although verification fails; docs/lftp.md, "openssl s_client"): what counts is
-    whether a certificate came. OpenSSL 1.1.1 and newer send `host` as the name in SNI unless it is an address.
+    The exit code says nothing (it is 0 even if verification fails; docs/lftp.md, "openssl s_client"): what counts is
+    whether the output has a certificate. OpenSSL 1.1.1 and newer send `host` in SNI unless it is an address.
 
     Args:
         host: The name or address to connect to.
         port: The server's port.
         protocol: ``explicit`` asks for TLS with ``-starttls ftp``; ``implicit`` begins with it.
         server_name: Another name for SNI.
-        timeout: Seconds until it is given up; an implicit port without TLS, for one, answers nothing.
-        start: What starts openssl: on this machine, or in a container.
-        parent: A folder that it can reach, for its HOME; None for the system's place for temporary files.
+        timeout: Seconds until it is killed; an implicit port without TLS, for example, never answers.
+        start: Starts openssl: on this machine, or in a container.
+        parent: A folder for its HOME that it can reach; None for the system's folder for temporary files.
 
     Raises:
-        HarnessError: openssl is missing, or brought no certificate.
+        HarnessError: openssl is missing, or its output has no certificate.
     """
     openssl = shutil.which("openssl") if start is process.run else "/usr/bin/openssl"
     if openssl is None:
         raise HarnessError("no openssl on PATH, and the document fetches the certificate with it: apt install openssl")
     command = command_line(host, port, protocol=protocol, server_name=server_name)
     with Folder("openssl", parent) as folder:
-        # An openssl.cnf or a store of the user's changes nothing here, and reading the system's takes 20 ms.
+        # The user's openssl.cnf and trust store must not matter here, and reading the system's takes 20 ms.
         variables = {"PATH": "/usr/bin:/bin", "HOME": str(folder.path), "LC_ALL": "C", "OPENSSL_CONF": "/dev/null"}
         variables |= {"SSL_CERT_FILE": "/dev/null", "SSL_CERT_DIR": "/dev/null"}
         finished = start([openssl, *command[1:]], env=variables, cwd=folder.path, timeout=timeout)

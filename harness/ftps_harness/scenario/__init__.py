@@ -1,8 +1,8 @@
-"""The scenario file, version 1: TOML → frozen data; strict, pure, every problem with file, key and what would be right.
+"""The scenario file, version 1: TOML → frozen data; strict, pure, every problem with file, key and fix.
 
     from ftps_harness.scenario import catalogue, expectation, load
 
-The JSON Schema is made by `ftps_harness.scenario.schema`; the format stands in docs/reference.md, "The scenario file".
+`ftps_harness.scenario.schema` makes the JSON Schema; docs/reference.md, "The scenario file", describes the format.
 """
 
 from ftps_harness.scenario.discovery import catalogue

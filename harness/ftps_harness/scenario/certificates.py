@@ -1,6 +1,6 @@
-"""The [certificates.*] tables: whether names and keys fit the file, and whether the lab can issue what they say.
+"""The [certificates.*] tables: whether names and keys fit the file, and whether the lab can issue the certificates.
 
-The rules are the lab's (`ftps_lab.certificates.check`); here stands what belongs to the file.
+The lab checks the certificates themselves (`ftps_lab.certificates.check`); this module checks what belongs to the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check(certificates: Mapping[str, CertificateSpec]) -> Iterator[Problem]:
-    """What is wrong with the certificates: first with the file's names and keys, then what the lab cannot issue."""
+    """Problems of the certificates: first in the file's names and keys, then what the lab cannot issue."""
     specs = dict(certificates)
     for name, spec in certificates.items():
         key = toml_key("certificates", name)
@@ -30,14 +30,14 @@ def check(certificates: Mapping[str, CertificateSpec]) -> Iterator[Problem]:
         if spec.key is not None and spec.same_key_as is not None:
             sentence = "a certificate has a new key (key) or another one's (same_key_as), not both; remove one"
             yield Problem(f"{key}.key", sentence)
-            specs[name] = replace(spec, key=None)  # one problem of having both is enough
+            specs[name] = replace(spec, key=None)  # one problem is enough for having both
     for name, leaf, sentence in unissuable(specs):
         near = _nearest(certificates, name, leaf)
         yield Problem(toml_key("certificates", name, leaf), sentence + near)
 
 
 def _nearest(certificates: Mapping[str, CertificateSpec], name: str, leaf: str) -> str:
-    """A suggestion where a reference leads nowhere."""
+    """A suggestion for a reference to an unknown name."""
     target = getattr(certificates[name], leaf) if leaf in {"issuer", "same_key_as"} else None
     if target is None or target == SELF or target in certificates:
         return ""

@@ -1,4 +1,4 @@
-"""Finding scenario files below a folder."""
+"""Find scenario files below a folder."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _NOT_OURS = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
 def catalogue(root: Path) -> dict[str, Path]:
-    """Every `*.scenario.toml` below a folder, by id, in the order of the ids.
+    """Every `*.scenario.toml` below a folder, by id, sorted by id.
 
-    Hidden folders are passed over, and so are those of installed packages (one of which is our own catalogue).
+    Skips hidden folders and installed packages (one of which has our own catalogue).
 
     Args:
         root: The folder.
 
     Raises:
-        UsageError: There is no such folder, it cannot be read, or two files have the same id.
+        UsageError: The folder does not exist or cannot be read, or two files have the same id.
     """
     found: dict[str, Path] = {}
     try:

@@ -1,4 +1,4 @@
-"""What a step must come to, by dialect and version: overrides laid over the table, and whether each result is sound."""
+"""Expected results of a step, by dialect and version: merge overrides into the table and check each result."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ VERSION_PREFIX = re.compile(r"^[0-9]+(\.[0-9]+)*$")
 _FIELDS = ExpectTable.__struct_fields__
 
 TLS_KEYS = ("tls", "cipher", "server_name")
-"""What is expected of the TLS handshakes that were finished."""
+"""Expectations about completed TLS handshakes."""
 
 _SETS = ("exposed", "to", *TLS_KEYS)
-"""Keys, beside `reason`, that are compared as sets."""
+"""Keys, besides `reason`, that are compared as sets."""
 
 
 class Written(NamedTuple):
-    """A [step.expect] table as it stands in the file: its own keys, and its overrides by dialect or version."""
+    """A [step.expect] table as written in the file: its own keys, and its overrides by dialect or version."""
 
     table: ExpectTable
     overrides: dict[str, ExpectTable]
 
 
 def expectation(step: Step, dialect: Dialect, version: str) -> Expect:
-    """What a step must come to for one build of lftp.
+    """The expected result of a step for one build of lftp.
 
-    The override of its dialect is laid over the table, and that of its version over both. Of several version
-    prefixes the longest that fits counts, alone: `4.8` fits 4.8 and 4.8.4, not 4.80.
+    The override for its dialect replaces keys of the table, and the override for its version replaces keys of both. If
+    several version prefixes match, only the longest counts: `4.8` matches 4.8 and 4.8.4, not 4.80.
 
     Args:
         step: The step.
-        dialect: What probing the binary found.
+        dialect: The dialect found by probing the binary.
         version: Such as ``4.9.2``.
     """
     fitting = [name for name in step.overrides if VERSION_PREFIX.fullmatch(name) and _fits(name, version)]
@@ -57,19 +57,19 @@ def expectation(step: Step, dialect: Dialect, version: str) -> Expect:
 
 
 def completed(table: ExpectTable) -> Expect:
-    """What a table with a verdict says, defaults for what is left out among it."""
+    """A table with a verdict, completed with defaults."""
     return Expect(**_given(table))
 
 
 def overlaid(expect: Expect, overrides: Iterable[ExpectTable]) -> Expect:
-    """The expectation with overrides laid over it, in order; one that names a verdict replaces all before it."""
+    """The expectation with overrides merged in, in order; an override with a verdict replaces everything before it."""
     for table in overrides:
         expect = completed(table) if table.verdict else msgspec.structs.replace(expect, **_given(table))
     return expect
 
 
 def misfits(data: dict[str, Any], key: str) -> Iterator[Problem]:
-    """Why parsed TOML is no [step.expect] table: unknown keys, wrong types and values."""
+    """Why parsed TOML is not a valid [step.expect] table: unknown keys, wrong types and values."""
     own, overrides = _split(data)
     yield from explain(own, ExpectTable, key)
     for name, value in overrides.items():
@@ -89,10 +89,10 @@ def misfits(data: dict[str, Any], key: str) -> Iterator[Problem]:
 
 
 def read(data: dict[str, Any]) -> Written:
-    """Take a [step.expect] table apart.
+    """Parse a [step.expect] table.
 
     Raises:
-        msgspec.ValidationError: It does not fit; `misfits` says why.
+        msgspec.ValidationError: It is not valid; `misfits` says why.
     """
     own, overrides = _split(data)
     if not all(overrides.values()) or not all(name in DIALECTS or VERSION_PREFIX.fullmatch(name) for name in overrides):
@@ -101,7 +101,7 @@ def read(data: dict[str, Any]) -> Written:
 
 
 def variants(written: Written) -> Iterator[tuple[tuple[str, ...], Expect]]:
-    """Every expectation that some build can meet, with the overrides that make it; the table itself first."""
+    """Every expectation that can apply to some build, with the overrides that produce it; the table itself first."""
     base, overrides = completed(written.table), written.overrides
     yield (), base
     for name, table in overrides.items():
@@ -113,12 +113,12 @@ def variants(written: Written) -> Iterator[tuple[tuple[str, ...], Expect]]:
 
 
 def check(written: Written, repeat: int, key: str) -> Iterator[Problem]:
-    """What is wrong with an expectation or with what an override makes of it.
+    """Problems of an expectation and of its combinations with overrides.
 
     Args:
-        written: As `read` took it apart.
+        written: As `read` parsed it.
         repeat: How many times the step runs.
-        key: Where the table stands.
+        key: The table's key.
     """
     for name, table in {"": written.table, **written.overrides}.items():
         where = toml_key(key, name) if name else key
@@ -136,7 +136,7 @@ def check(written: Written, repeat: int, key: str) -> Iterator[Problem]:
 
 
 def _split(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The table's own keys, and what can only be an override: by its name, or because it is a table."""
+    """Split the table into its own keys and its overrides, which are known by name or because they are tables."""
     overrides = {
         name: value
         for name, value in data.items()

@@ -1,6 +1,6 @@
-"""Why parsed TOML does not fit the tables of the format: every misfit, each with what would be right.
+"""Why parsed TOML does not fit the tables of the format: every misfit, each with its fix.
 
-msgspec decides whether a file fits, and stops at the first misfit; this walks the same types after it said no.
+msgspec decides whether a file fits, and stops at the first misfit; this module then walks the same types.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ _MISSING = {
     "step": "missing: a scenario needs at least one [[step]] table",
     "expect": "missing: a step needs a [step.expect] table with a verdict",
 }
-"""Sentences for what a table must have."""
+"""Sentences for missing keys that a table needs."""
 
 _NOTES = {
     "inconclusive": "inconclusive means that the witnesses contradict each other: no scenario can expect it.",
     "contentCommitment": "RFC 5280 calls it nonRepudiation.",
 }
-"""What to add when just this value was given."""
+"""Additional advice for particular wrong values."""
 
 
 def explain(value: object, expected: Any, key: str = "") -> Iterator[Problem]:
     """Every way in which a value does not fit a type, in the order of the type's keys.
 
     Args:
-        value: What `tomllib` made of the file, or a part of it.
+        value: The file as parsed by `tomllib`, or a part of it.
         expected: A type of `tables`: a Struct, tuple, dict, Literal, union, or a plain type.
-        key: Where the value stands.
+        key: The value's key.
     """
     options = [option for option in _options(expected) if option is not type(None)]
     found = [list(_misfits(value, option, key)) for option in options]
     if all(found):
-        # The option that is of the value's own kind says most: a list's wrong item, not "this is no string".
+        # The option of the value's own kind says most: the wrong item of a list, not "this is no string".
         best = next((index for index, option in enumerate(options) if _same_kind(value, option)), None)
         yield from found[best] if best is not None else [_wrong_type(value, options, key)]
 
 
 def unknown_key(key: str, name: str, known: Iterable[str]) -> Problem:
-    """The problem of a key that its table does not have."""
+    """The problem of an unknown key in a table."""
     names = list(known)
     return Problem(toml_key(key, name), f"unknown key.{did_you_mean(name, names)} Known here: {listed(names)}")
 
@@ -110,7 +110,7 @@ def _not_one_of(value: object, allowed: tuple[object, ...], key: str) -> Iterato
 
 
 def _same_kind(value: object, expected: Any) -> bool:
-    """Whether TOML's type is right, whatever the content; true is no number here (in Python it is)."""
+    """Whether the TOML type is right, whatever the content; true is not a number here (in Python it is)."""
     origin = get_origin(expected)
     if origin is Literal:
         return type(value) in {type(option) for option in get_args(expected)}

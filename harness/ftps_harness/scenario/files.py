@@ -1,4 +1,4 @@
-"""What `files` puts into HOME: names that stay inside, and sources such as `cert:genuine + cert:next`."""
+"""The files that `files` puts into HOME: names that stay inside, and sources such as `cert:genuine + cert:next`."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ _TAKEN: dict[Folder, dict[str, str]] = {
     "home": {".lftp": "that folder is made for every step"},
     "elsewhere": {},
 }
-"""Names in a folder that `files` may not give, and why."""
+"""Names in a folder that `files` may not use, and why."""
 
 
 def sources(text: str) -> tuple[Source, ...]:
-    """Take the value of one file apart.
+    """Parse the value of one file.
 
-    `text:` runs to the end of the value, ' + ' and all: it can only come last. Blanks around ' + ' do not count.
+    `text:` runs to the end of the value, ' + ' included, so it can only come last. Blanks around ' + ' do not count.
 
     Args:
-        text: Such as ``cert:genuine + cert:next``; `check` found nothing wrong with it.
+        text: Such as ``cert:genuine + cert:next``; `check` must have found no problem in it.
     """
     return tuple(Source(cast("SourceKind", kind), value) for kind, value in _parts(text))
 
 
 def destination(name: str, cwd: Folder) -> tuple[Folder, str]:
-    """The folder that a file goes into, and its name there: ``cwd/NAME`` goes into the folder lftp starts in."""
+    """The target folder of a file, and its name there: ``cwd/NAME`` goes into the folder in which lftp starts."""
     return (cwd, name.removeprefix("cwd/")) if name.startswith("cwd/") else ("lftp", name)
 
 
 def check(step: StepTable, server: Server, certificates: Iterable[str], key: str) -> Iterator[Problem]:
-    """What is wrong with the files of a step.
+    """Problems of a step's files.
 
     Args:
         step: As written.
         server: The one in force.
-        certificates: The names that the file has.
-        key: Where the step stands.
+        certificates: The names of the file's certificates.
+        key: The step's key.
     """
     for name, text in step.files.items():
         where = toml_key(f"{key}.files", name)
@@ -71,18 +71,18 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
             return
         part, joint, more = rest.partition(_JOIN)
         kind, _, value = part.strip().partition(":")
-        # Only a bare `served` is one: `served:x` stays whole and so becomes no source at all.
+        # Only a bare `served` is one: `served:x` stays whole and so is not a valid source.
         yield (part.strip(), "") if kind == "served" else (kind, value)
         rest = more if joint else None
 
 
 def name_faults(name: str, names: Container[str], cwd: Folder) -> Iterator[str]:
-    """What is wrong with the name of a file.
+    """Problems of a file's name.
 
     Args:
         name: The key of `files`.
         names: All keys of `files`.
-        cwd: Where lftp is started.
+        cwd: The folder in which lftp starts.
     """
     if not patterns.FILE_NAME.fullmatch(name) or len(name.encode()) > 255:
         yield f'{shown(name)} is no file name: write a plain name (it goes into ~/.lftp) or "cwd/NAME"'

@@ -1,6 +1,6 @@
-"""Keys whose machinery comes with a later version: refused by name, never accepted and ignored.
+"""Keys of a later version: refused by name, never accepted and ignored.
 
-A row leaves this table in the change that brings its machinery, which gives the key its place in `tables`.
+The change that implements a key deletes its row here and adds the key to `tables`.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ def _lists_something(value: object) -> bool:
 _SERVER_KEYS: dict[str, Callable[[object], bool]] = {
     "revoked": _lists_something,
 }
-"""Keys of a server table → whether this value needs what is not there yet."""
+"""Keys of a server table → whether this value needs an unimplemented feature."""
 
 SOURCE_KINDS = frozenset({"crl"})
-"""Sources of files (`crl:NAME`) that need what is not there yet."""
+"""Sources of files (`crl:NAME`) that need an unimplemented feature."""
 
 
 class Pruned(NamedTuple):
-    """A file's data without what comes later, and the problems of having it."""
+    """A file's data without keys of later versions, and the problems that these keys cause."""
 
     data: dict[str, Any]
     problems: list[Problem]
 
 
 def prune(data: dict[str, Any]) -> Pruned:
-    """Take the keys of later versions out of parsed TOML; the data given is left as it is."""
+    """Remove the keys of later versions from parsed TOML; the input data is not changed."""
     data = dict(data)
     problems: list[Problem] = []
     if isinstance(server := data.get("server"), dict):
@@ -49,7 +49,7 @@ def prune(data: dict[str, Any]) -> Pruned:
                 problems += _of_server(change, f"step[{index + 1}].server")
                 steps[index] = {**step, "server": _without(change)}
                 if change and not steps[index]["server"]:
-                    del steps[index]["server"]  # else it would be called empty besides
+                    del steps[index]["server"]  # else it would also be reported as empty
         data["step"] = steps
     return Pruned(data, problems)
 

@@ -117,11 +117,11 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
-    """One scenario file, complete: every reference in it leads somewhere.
+    """One scenario file, complete, with every reference resolved.
 
     Attributes:
         id: ``<area>/<case>``.
-        file: The file's name as it was given.
+        file: The file's name as given.
     """
 
     id: str

@@ -1,7 +1,7 @@
-"""A scenario file → `Scenario`, or every problem that it has.
+"""A scenario file → `Scenario`, or every problem in it.
 
-The way: TOML, the version, what later versions bring, types, meaning, and at last defaults and references worked out.
-Each stage reports all that it finds; the next one runs only on what the one before could understand.
+The stages: TOML, the version, keys of later versions, types, meaning, and finally defaults and references. Each stage
+reports everything it finds; the next one runs only on what the previous one understood.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ def load(path: Path, id: str | None = None) -> Scenario:  # noqa: A002 - the for
     """Read a scenario file.
 
     Args:
-        path: Its name ends in ``.scenario.toml``.
-        id: Its id; None for ``<area>/<case>``, the names of its folder and of itself.
+        path: Its name must end in ``.scenario.toml``.
+        id: Its id; None for ``<area>/<case>``, from the names of its folder and of the file.
 
     Raises:
-        ScenarioError: It cannot be used, for the reasons given.
+        ScenarioError: The file cannot be used; the error gives the reasons.
     """
     return parse(reading.text_of(path), str(path), id_of(path) if id is None else id, path.parent)
 
 
 def parse(text: str, file: str, id: str, folder: Path | None = None) -> Scenario:  # noqa: A002 - the format's word
-    """Make a scenario of the text of a file; pure, but for the files that its `rc_file` names.
+    """Parse the text of a scenario file; pure, except that it reads the files that `rc_file` names.
 
     Args:
         text: TOML.
-        file: What errors call it.
+        file: The file's name for errors.
         id: ``<area>/<case>``.
-        folder: What the paths of `rc_file` are relative to; None where the text has no place of its own.
+        folder: The base for the paths of `rc_file`; None if the text does not come from a file.
 
     Raises:
-        ScenarioError: It cannot be used, for the reasons given.
+        ScenarioError: The text cannot be used; the error gives the reasons.
     """
     typed = _typed(text, file)
     table, problems = rc_files.filled_in(typed.table, folder)
@@ -58,10 +58,10 @@ def parse(text: str, file: str, id: str, folder: Path | None = None) -> Scenario
 
 
 def outline(path: Path, id: str | None = None) -> Outline:  # noqa: A002 - the format's word
-    """What a catalogue shows of a scenario file; three times as fast as `load`.
+    """The catalogue entry of a scenario file; three times as fast as `load`.
 
-    Keys, types and values are checked as by `load`, and who logs in where; whether references lead somewhere and steps
-    mean something is not.
+    Keys, types and values are checked as in `load`, and so are host, user and password. Whether references resolve and
+    steps make sense is not checked.
 
     Args:
         path: As for `load`.
@@ -98,7 +98,7 @@ def id_of(path: Path) -> str:
 
 
 class _Typed(NamedTuple):
-    """A file in which every key is known and every value of the right type; `problems` are keys of later versions."""
+    """A file in which every key is known and every value has the right type; `problems` are keys of later versions."""
 
     table: ScenarioTable
     expects: list[expectations.Written]
@@ -137,7 +137,7 @@ def _contexts(typed: _Typed) -> list[steps.Context]:
 
 
 def _server_tables(table: ScenarioTable) -> Iterator[ServerTable]:
-    """The server's table as each step finds it, with all changes up to there."""
+    """The server's table at each step, with all changes up to it."""
     server = table.server
     for step in table.step:
         server = servers.overlaid(server, step.server)

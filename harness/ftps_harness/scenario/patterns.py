@@ -1,6 +1,6 @@
-"""The shapes of single values, shared by the checks and the JSON Schema; and what relative times are worth.
+"""The patterns of single values, shared by the checks and the JSON Schema; and relative times in seconds.
 
-The checks use `fullmatch`, for `$` alone would let a line end through; JSON Schema knows no other end.
+The checks use `fullmatch`, because `$` alone would allow a final line end; JSON Schema has only `$`.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 
 CERTIFICATE_NAME = re.compile(r"^[A-Za-z0-9_-]+$")
-"""Plain words: a name appears in `cert:NAME + …` and in `{sha1:NAME}`, where blanks and braces would be lost."""
+"""Simple words: names appear in `cert:NAME + …` and in `{sha1:NAME}`, where blanks and braces would be lost."""
 
 CLAIM = re.compile(r"^[a-z0-9-]+$")
 
 FILE_NAME = re.compile(r"^(cwd/)?(?!\.{1,2}$)[^/\x00-\x1f\x7f]+$")
-"""One folder, no way out of it."""
+"""At most one folder, and no way out of it."""
 
 RELATIVE = re.compile(r"^[+-][0-9]{1,9}[smhd]$")
 
@@ -31,14 +31,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 EARLIEST, LATEST = -25_000 * 86400, 365_000 * 86400
-"""How far from now, in seconds, a relative time may lie: about from 1958 to the year 3000."""
+"""Limits of a relative time in seconds from now: about from 1958 to the year 3000."""
 
 
 def relative_seconds(text: str) -> int:
-    """What a relative time such as ``+366d`` or ``-90m`` is worth in seconds.
+    """A relative time such as ``+366d`` or ``-90m`` in seconds.
 
     Args:
-        text: It matches `RELATIVE`.
+        text: It must match `RELATIVE`.
     """
     return int(text[:-1]) * _SECONDS[text[-1]]
 
@@ -47,7 +47,7 @@ def is_ip(text: str) -> bool:
     """Whether the text is an IPv4 or IPv6 address."""
     if ":" not in text:
         return IPV4.fullmatch(text) is not None
-    import ipaddress  # few files name an IPv6 address, and `list` is in a hurry
+    import ipaddress  # few files name an IPv6 address, and `list` must be fast
 
     try:
         ipaddress.IPv6Address(text)
@@ -57,9 +57,9 @@ def is_ip(text: str) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """Whether the text is a DNS name or an IP address; what ends in a number can only be an address.
+    """Whether the text is a DNS name or an IP address; text that ends in a number can only be an address.
 
-    A name may be typed with the dot that ends it (RFC 1034 section 3.1).
+    A name may end in the root's dot (RFC 1034 section 3.1).
     """
     if is_ip(text):
         return True
@@ -68,7 +68,7 @@ def is_host(text: str) -> bool:
 
 
 def login_fault(text: str) -> str | None:
-    """Why a text can be no user and no password; None if it can: lftp can carry everything else."""
+    """Why a text cannot be a user name or password; None if it can: lftp can carry everything else."""
     if not text:
         return "is empty; leave it out for a secret one made for the run"
     if any(letter in text for letter in "\r\n\0"):
@@ -77,5 +77,5 @@ def login_fault(text: str) -> str | None:
 
 
 def has_control_characters(text: str) -> bool:
-    """Whether the text holds anything that would end a line or command a terminal (C0, DEL, C1, U+2028, U+2029)."""
+    """Whether the text has characters that would end a line or control a terminal (C0, DEL, C1, U+2028, U+2029)."""
     return _CONTROL.search(text) is not None

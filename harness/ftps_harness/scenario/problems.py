@@ -1,4 +1,4 @@
-"""What is wrong with a scenario file, as data: where (file and key), what, and what would be right."""
+"""Problems of a scenario file, as data: where (file and key), what, and the fix."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Problem(NamedTuple):
-    """One thing wrong with a scenario file.
+    """One problem of a scenario file.
 
     Attributes:
-        key: Where, such as ``step[2].expect.reason``; empty when it is about the whole file. Steps count from 1.
-        sentence: What is wrong and what would be right.
+        key: Such as ``step[2].expect.reason``; empty if it concerns the whole file. Steps count from 1.
+        sentence: The problem and its fix.
     """
 
     key: str
@@ -27,15 +27,15 @@ class Problem(NamedTuple):
 
 
 class ScenarioError(UsageError):
-    """A scenario file cannot be used: every problem found in it, in the order of the file.
+    """A scenario file cannot be used; every problem found in it, in the order of the file.
 
     `str()` gives one line ``FILE: KEY: sentence`` for each problem.
 
     Attributes:
         file: The file's name as the user gave it.
-        problems: All that was found; at least one.
-        key: Where the first problem is.
-        sentence: What the first problem is.
+        problems: All problems; at least one.
+        key: The first problem's key.
+        sentence: The first problem's sentence.
     """
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
@@ -46,9 +46,9 @@ class ScenarioError(UsageError):
 
 
 def toml_key(*parts: str) -> str:
-    """A dotted key of its parts, those that TOML would quote in quotes: ``step[1].expect."4.8"``.
+    """Join parts to a dotted key, with quotes where TOML needs them: ``step[1].expect."4.8"``.
 
-    The first part is a key already and stays as it is.
+    The first part is a key already and is not changed.
     """
     first, *rest = parts
     quoted = [part if BARE_KEY.fullmatch(part) else shown(part) for part in rest]
@@ -56,7 +56,7 @@ def toml_key(*parts: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as one would write it in TOML, shortened to one line of reasonable length."""
+    """A value as TOML, shortened to one line of reasonable length."""
     if isinstance(value, bool):
         text = "true" if value else "false"
     elif isinstance(value, str):
@@ -68,13 +68,13 @@ def shown(value: object) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in quotes with commas between, or a word for none."""
+    """Names in quotes, separated by commas, or a word for none."""
     return ", ".join(shown(name) for name in names) or "none"
 
 
 def did_you_mean(word: object, names: Iterable[str]) -> str:
-    """The nearest of the names as a half-sentence with a leading blank, or an empty string."""
-    # Only a file with a mistake in it pays for this import.
+    """The most similar name as a half-sentence with a leading blank, or an empty string."""
+    # Imported here: only a file with a mistake needs it.
     import difflib
 
     nearest = difflib.get_close_matches(str(word), list(names), n=1, cutoff=0.6)
@@ -82,7 +82,7 @@ def did_you_mean(word: object, names: Iterable[str]) -> str:
 
 
 def dangling(name: str, certificates: Iterable[str]) -> str:
-    """The sentence for a name that no [certificates.*] table has."""
+    """The sentence for a name without a [certificates.*] table."""
     known = sorted(certificates)
     add = f"add [certificates.{name}] or " if BARE_KEY.fullmatch(name) else ""
     return (

@@ -1,4 +1,4 @@
-"""`rc_file`: somebody's own rc, read as it stands, in the place of `rc`."""
+"""`rc_file`: an existing rc, read unchanged, in place of `rc`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def filled_in(table: ScenarioTable, folder: Path | None) -> tuple[ScenarioTable, list[Problem]]:
-    """The table with the content of each `rc_file` as the step's `rc`, and what is wrong with these files.
+    """The table with the content of each `rc_file` as the step's `rc`, and the problems of these files.
 
-    Braces in them are no placeholders: the file is what is tested, not a text that it becomes.
+    Braces in them are not placeholders: the file itself is tested, not a text made from it.
 
     Args:
         table: As written.
-        folder: What paths are relative to; None where a scenario has no place of its own.
+        folder: The base for paths; None if the scenario does not come from a file.
     """
     problems: list[Problem] = []
     steps = [_with_rc(step, f"step[{number}]", folder, problems) for number, step in enumerate(table.step, 1)]
@@ -43,11 +43,11 @@ def _with_rc(step: StepTable, key: str, folder: Path | None, problems: list[Prob
 
 
 class _UnusableError(Exception):
-    """Why a file cannot be the rc, as the end of a sentence."""
+    """Why a file cannot be used as the rc, as the end of a sentence."""
 
 
 def _text(name: str, folder: Path | None) -> str:
-    """The file's bytes as text, without a loss; line ends stay as they are."""
+    """The file's bytes as text, without loss; line ends are not changed."""
     try:
         path = Path(name).expanduser()
     except RuntimeError:
@@ -58,7 +58,7 @@ def _text(name: str, folder: Path | None) -> str:
         raise _UnusableError("is relative to a scenario's file, and this scenario is no file; give the whole path")
     path = (folder or Path()) / path
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a FIFO would wait for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a FIFO would block for ever
             raise _UnusableError(f"{path} is no ordinary file; name the rc itself")
         with path.open("rb") as stream:
             data = stream.read(reading.LIMIT + 1)

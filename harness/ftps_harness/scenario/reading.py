@@ -1,4 +1,4 @@
-"""From a path to parsed TOML: a file that cannot be read, is no text or no TOML is a sentence, never a traceback."""
+"""From a path to parsed TOML: a file that is unreadable, not text or not TOML gives a sentence, not a traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".scenario.toml"
 LIMIT = 1_000_000
-"""The largest file in bytes: a hundred times what a long scenario needs."""
+"""Size limit of a file in bytes: a hundred times what a long scenario needs."""
 
 _PLACE = re.compile(r"^(?P<what>.*) \(at (?P<where>line \d+, column \d+|end of document)\)$", re.DOTALL)
 
@@ -24,7 +24,7 @@ def text_of(path: Path) -> str:
     """The text of a scenario file.
 
     Raises:
-        ScenarioError: Its name does not end in ``.scenario.toml``, it cannot be read, is too large, or is no UTF-8.
+        ScenarioError: Its name does not end in ``.scenario.toml``, or it cannot be read, is too large, or is not UTF-8.
     """
     try:
         data = _bytes_of(path)
@@ -40,10 +40,10 @@ def text_of(path: Path) -> str:
 
 
 def toml_of(text: str, file: str) -> dict[str, Any]:
-    """What the text says as TOML.
+    """Parse the text as TOML.
 
     Raises:
-        ScenarioError: It is not TOML; the sentence says at which line and column.
+        ScenarioError: It is not TOML; the sentence gives line and column.
     """
     if text.startswith("\ufeff"):
         raise _unusable(file, "begins with a byte-order mark; save it as UTF-8 without one")
@@ -53,15 +53,15 @@ def toml_of(text: str, file: str) -> dict[str, Any]:
         hint = " (text is written in quotes)" if str(error).startswith("Invalid value") else ""
         raise _unusable(file, f"is not TOML: {_with_place_first(str(error))}{hint}") from None
     except (ValueError, RecursionError):
-        # A number of thousands of digits, or brackets nested by the thousand: tomllib lets Python's own limits show.
+        # A number of thousands of digits, or thousands of nested brackets: tomllib does not hide Python's own limits.
         raise _unusable(file, "is not usable as TOML: a number or a nesting in it is beyond all reason") from None
 
 
 def times_as_text(data: dict[str, Any]) -> dict[str, Any]:
-    """The data with TOML's own times in [certificates.*] as text.
+    """The data with TOML's native times in [certificates.*] as text.
 
-    ``not_after = 2027-01-31T12:00:00Z`` then means the same with and without quotes; what is no moment (a date alone,
-    a time without offset) the lab's rules refuse as they do in quotes.
+    ``not_after = 2027-01-31T12:00:00Z`` then means the same with and without quotes. Values that are not a moment (a
+    date alone, a time without offset) are refused by the lab's rules, as they are in quotes.
     """
     certificates = data.get("certificates")
     if not isinstance(certificates, dict):
@@ -81,7 +81,7 @@ def _text_of_times(table: dict[str, Any]) -> dict[str, Any]:
 def _bytes_of(path: Path) -> bytes:
     if not path.name.endswith(SUFFIX):
         raise _unusable(str(path), f"is no scenario file: its name must end in {SUFFIX}")
-    if not stat.S_ISREG(mode := path.stat().st_mode):  # reading a FIFO would wait for ever
+    if not stat.S_ISREG(mode := path.stat().st_mode):  # reading a FIFO would block for ever
         what = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
         raise _unusable(str(path), f"is {what}; name a file that ends in {SUFFIX}")
     with path.open("rb") as stream:

@@ -1,8 +1,8 @@
-"""What a step asks lftp to do: keywords, or literal lftp commands, of which something has to reach the server.
+"""The commands that a step gives lftp: keywords or literal lftp commands, at least one of which must reach the server.
 
 Which commands reach a server was measured, one by one, with lftp 4.9.2 (Debian, November 2026) against a socket that
 counts connections. A word that is not in the tables may be an alias of the rc: it gets the benefit of the doubt, and
-what then connects to nothing shows when it runs.
+the run then shows if it does not connect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEYWORDS = ("list", "get", "put", "mirror")
-"""What the harness knows how to ask for and to check by hash; anything else is lftp's own language."""
+"""Requests that the harness can make and check by hash; anything else is lftp's own language."""
 
 _COMMANDS = {
     "connecting": "at bzcat bzmore cat cd chmod cls command du edit eval fg find get get1 glob ln ls mget mirror mkdir "
@@ -26,8 +26,8 @@ _COMMANDS = {
     "set shell sleep slot torrent user version wait",
     "opening": "connect lftp open",
 }
-"""lftp's commands: those that reach the server; those that reach no FTP server; and those that reach it only when
-they are given a path (lftp looks whether it is there) or a command."""
+"""lftp's commands: those that reach the server; those that reach no FTP server; and those that reach it only with a
+path (lftp checks whether it exists) or a command as argument."""
 
 _IDLE = frozenset(_COMMANDS["idle"].split())
 _OPENING = frozenset(_COMMANDS["opening"].split())
@@ -42,10 +42,10 @@ _REFUSED = {
     "attach": "hands over to another lftp; remove it",
     "&": "moves the work into the background, out of sight; remove it",
 }
-"""lftp commands that would take the run out of the witnesses' sight, and what to do instead."""
+"""lftp commands that would hide the run from the witnesses, and what to do instead."""
 
 _ALL = frozenset(" ".join(_COMMANDS.values()).split()) | _REFUSED.keys()
-"""lftp takes an abbreviation for the one command that begins so."""
+"""lftp expands an abbreviation to the only command that begins with it."""
 
 _PREFIXES = frozenset({"command", "eval"})
 """Commands whose argument is a command."""
@@ -58,14 +58,14 @@ _TOKEN = re.compile(
 
 
 class _Commands(NamedTuple):
-    """A line of lftp's language: its simple commands, and whether an `&` moves one into the background."""
+    """A line of lftp's language: its simple commands, and whether an `&` runs one in the background."""
 
     simple: list[str]
     background: bool
 
 
 def check(run: tuple[str, ...], key: str) -> Iterator[Problem]:
-    """What is wrong with the `run` of a step; `key` is where it stands."""
+    """Problems of a step's `run`; `key` is its key."""
     if not run:
         yield Problem(key, 'is empty: nothing would run; leave it out for ["list", "get"]')
         return
@@ -75,7 +75,7 @@ def check(run: tuple[str, ...], key: str) -> Iterator[Problem]:
             sound = False
             yield Problem(f"{key}[{number}]", sentence)
     if sound and not any(connects(item) for item in run):
-        # A typing slip in a keyword is no lftp command and so counts as connecting: it is not met here.
+        # A mistyped keyword is not an lftp command, so it counts as connecting and never gets here.
         reach = "reaches" if len(run) == 1 else "reach"
         yield Problem(
             key,
@@ -112,7 +112,7 @@ def _reaches(words: list[str]) -> bool:
 
 
 def _full(word: str) -> str:
-    """The command that lftp takes the word for."""
+    """The command to which lftp expands the word."""
     if word in _ALL:
         return word
     if word.startswith("!"):
@@ -122,7 +122,7 @@ def _full(word: str) -> str:
 
 
 def _commands(line: str) -> _Commands:
-    """Split a line as lftp does: at ; && || & and parentheses, outside quotes; what is piped into is the shell's."""
+    """Split a line as lftp does: at ; && || & and parentheses, outside quotes; the text after a pipe is the shell's."""
     simple, current, piped, background = [], "", False, False
     for token in _TOKEN.finditer(line + ";"):
         if token.lastgroup in {"end", "both", "background"}:
@@ -134,7 +134,7 @@ def _commands(line: str) -> _Commands:
         elif not piped:
             current += token[0].strip("'\"\\") if token.lastgroup == "quoted" else token[0]
         if current.lstrip()[:1] in {"!", "#"}:
-            # The rest of the line belongs to the shell, or to nobody.
+            # The rest of the line is the shell's, or a comment.
             simple.append(current)
             break
     return _Commands([text for text in simple if text.strip() and not text.lstrip().startswith("#")], background)

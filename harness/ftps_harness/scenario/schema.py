@@ -21,12 +21,12 @@ _NULL = {"type": "null"}
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a scenario file: keys, types, allowed values, descriptions.
 
-    What needs more than a look at one value (a name that leads nowhere, say) only `parsing` finds.
+    Only `parsing` finds problems that involve more than one value, such as an unknown name.
     """
     (_, expect), components = msgspec.json.schema_components(
         [ScenarioTable, ExpectTable], ref_template="#/$defs/{name}"
     )
-    # The lab's type has the lab's name; in this schema it is a table of the file like any other.
+    # The lab's type has the lab's name; in this schema it is one of the file's tables.
     components = json.loads(json.dumps(components).replace("CertificateSpec", "CertificateTable"))
     definitions = {name: _without_null(definition) for name, definition in sorted(components.items())}
     scenario = definitions.pop("ScenarioTable")
@@ -42,12 +42,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The schema as it stands in `scenarios/scenario.schema.json`."""
+    """The text of `scenarios/scenario.schema.json`."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: list[str]) -> int:
-    """Write the schema to a file, or check that the file is what would be written.
+    """Write the schema to a file, or check that the file is up to date.
 
     Returns:
         The exit code: 0 done or equal, 1 different, 2 wrong usage.
@@ -85,7 +85,7 @@ def _with_overrides(own: dict[str, Any], override: dict[str, Any]) -> dict[str, 
 
 
 def _without_null(schema: Any) -> Any:
-    """The schema without null, which TOML does not have: in `tables` it stands for "not given"."""
+    """The schema without null, which TOML does not have: in `tables` null stands for "not given"."""
     if isinstance(schema, list):
         return [_without_null(item) for item in schema if item != _NULL]
     if not isinstance(schema, dict):

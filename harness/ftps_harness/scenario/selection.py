@@ -1,6 +1,6 @@
-"""Which scenarios are meant: ids, case names, areas, files and folders → scenario files, each once.
+"""Select scenarios: ids, case names, areas, files and folders → scenario files, each once.
 
-Light on purpose: `ftps-lab list` is done in the time of three imports of click.
+Light on purpose: `ftps-lab list` takes no longer than three imports of click.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     """A catalogue: scenario files by id."""
 
 _FOLDER = "scenarios"
-"""What a checkout calls its scenarios."""
+"""Name of the scenario folder in a checkout."""
 
 
 class Chosen(NamedTuple):
-    """One scenario file that was asked for.
+    """One selected scenario file.
 
     Attributes:
         id: ``<area>/<case>``.
-        path: Relative to the current folder where it lies below it.
-        again: What names it on a command line: its id, or the path of a file that was named by its path.
+        path: Relative to the current folder if it is below it.
+        again: Its name on a command line: its id, or its path if it was selected by path.
     """
 
     id: str
@@ -45,11 +45,11 @@ Read = TypeVar("Read", "Scenario", "Outline")
 
 
 def default_folder() -> Path:
-    """The scenarios that are meant when nobody says which: the checkout's, else the packaged ones.
+    """The default scenarios: the checkout's, else the packaged ones.
 
-    The checkout's are those of the first folder ``scenarios``, from the current folder upwards, that holds a scenario
-    file. Outside of a checkout (no ``.git`` above) only the current folder counts: a scenario may run any lftp command,
-    and a ``/tmp/scenarios`` that somebody left there must not be picked up from below.
+    The checkout's are in the first folder ``scenarios``, from the current folder upwards, that has a scenario file.
+    Outside a checkout (no ``.git`` above) only the current folder counts: a scenario may run any lftp command, and a
+    ``/tmp/scenarios`` left by another user must not be picked up from a folder below.
 
     Raises:
         UsageError: A folder on the way cannot be read.
@@ -62,21 +62,21 @@ def default_folder() -> Path:
 
 
 def packaged_folder() -> Path:
-    """The scenarios that come with ftps-lab: in the wheel, or beside the source of an editable install."""
+    """The scenarios that come with ftps-lab: in the wheel, or next to the source of an editable install."""
     package = Path(__file__).resolve().parents[1]
     in_wheel = package / "catalogue"
     return in_wheel if in_wheel.is_dir() else _short(package.parent.parent / _FOLDER)
 
 
 def choose(names: Sequence[str]) -> list[Chosen]:
-    """The scenario files that are meant, in the order they were named, each once.
+    """The selected scenario files, in the order named, each once.
 
     Args:
-        names: Ids (``document/expired``), areas (``document``), case names that are unique (``expired``), files and
-            folders; none for the whole catalogue.
+        names: Ids (``document/expired``), areas (``document``), unique case names (``expired``), files and folders;
+            none for the whole catalogue.
 
     Raises:
-        UsageError: A name means nothing, or too much, or two of the files have the same id.
+        UsageError: A name matches nothing or is ambiguous, or two of the files have the same id.
     """
     if not names:
         folder = default_folder()
@@ -92,10 +92,10 @@ def choose(names: Sequence[str]) -> list[Chosen]:
 
 
 def choose_one(name: str) -> Chosen:
-    """The one scenario that a name stands for.
+    """The one scenario with this name.
 
     Raises:
-        UsageError: It stands for none or several.
+        UsageError: No scenario or several match.
     """
     chosen = choose([name])
     if len(chosen) > 1:
@@ -107,11 +107,11 @@ def write_new(name: str) -> Path:
     """Write a scenario file to start from.
 
     Args:
-        name: Its path without the ending.
+        name: Its path without the extension.
 
     Raises:
-        UsageError: The name is none of a file, or there is such a file already.
-        HarnessError: It cannot be written.
+        UsageError: The name is not a file name, or the file already exists.
+        HarnessError: The file cannot be written.
     """
     from ftps_harness.scenario.template import scenario_template  # only `new` needs it
 
@@ -138,32 +138,32 @@ def write_new(name: str) -> Path:
 
 
 def load_all(chosen: Iterable[Chosen], tags: Sequence[str] = ()) -> list[Scenario]:
-    """Read scenarios and leave those that have one of the tags.
+    """Read scenarios and keep those with one of the tags.
 
     Raises:
-        UsageError: Files cannot be used (all that is wrong with all of them), or no scenario has one of the tags.
+        UsageError: Files cannot be used (the error gives all problems), or no scenario has one of the tags.
     """
     return _tagged(_read(chosen, load), tags)
 
 
 def outline_all(chosen: Iterable[Chosen], tags: Sequence[str] = ()) -> list[Outline]:
-    """The same as `load_all`, for who needs titles only."""
+    """The same as `load_all`, for callers that need titles only."""
     return _tagged(_read(chosen, outline), tags)
 
 
 def _up_to_the_checkout(here: Path) -> list[Path]:
-    """The current folder and those above it, up to the root of its checkout; the current one alone without."""
+    """The current folder and those above it, up to the root of its checkout; outside a checkout, the current one."""
     above = [here, *here.parents]
     roots = [index for index, folder in enumerate(above) if _is_there(folder / ".git")]
     return above[: roots[0] + 1] if roots else [here]
 
 
 def _named(name: str, indexes: list[ScenarioIndex]) -> list[Chosen]:
-    if not name.strip():  # an unset variable of a script, which means anything but the current folder
+    if not name.strip():  # a script's unset variable, which never means the current folder
         raise UsageError(f"{shown(name)} names no scenario; leave it out to run them all")
     if _is_path(name):
         return _from_path(name)
-    if not indexes:  # read for the first name that needs them
+    if not indexes:  # read when the first name needs them
         indexes += [_index(folder) for folder in dict.fromkeys((default_folder(), packaged_folder()))]
     for index in indexes:
         if ids := _ids(name, index):
@@ -179,7 +179,7 @@ def _some(chosen: Sequence[Chosen]) -> str:
 
 
 def _is_path(name: str) -> bool:
-    """Whether the name can only be a path, or is one that a shell completed."""
+    """Whether the name can only be a path, or looks completed by a shell."""
     rooted = name.startswith((".", "/", "~"))
     return rooted or name.endswith(SUFFIX) or (name.endswith("/") and _is_folder(Path(name)))
 
@@ -187,7 +187,7 @@ def _is_path(name: str) -> bool:
 def _from_path(name: str) -> list[Chosen]:
     path = Path(name).expanduser()
     if not _is_folder(path):
-        # Without `..` in it: the id of `../rotation.scenario.toml` begins with the name of a folder.
+        # Normalized: the id of `../rotation.scenario.toml` begins with the name of a folder, not with `..`.
         return [Chosen(id_of(Path(os.path.abspath(path))), path, name)]  # noqa: PTH100 - resolve() would follow links
     if found := catalogue(path):
         return [Chosen(id, each, str(each)) for id, each in found.items()]  # noqa: A001 - the format's word
@@ -199,7 +199,7 @@ def _index(folder: Path) -> ScenarioIndex:
 
 
 def _ids(name: str, index: ScenarioIndex) -> list[str]:
-    """The ids that a name stands for: its own, those of an area, or the one case of that name."""
+    """The ids that a name matches: its own, those of an area, or the one case with that name."""
     name = name.rstrip("/")
     if name in index:
         return [name]
@@ -223,7 +223,7 @@ def _unknown(name: str, indexes: list[ScenarioIndex]) -> str:
 
 
 def _distinct(found: Iterable[Chosen]) -> list[Chosen]:
-    """The same, when no two have one id: results and evidence are named by it."""
+    """The same list, if no two have the same id: results and evidence are named after it."""
     by_id: dict[str, Chosen] = {}
     for each in found:
         if (twin := by_id.setdefault(each.id, each)) is not each:
@@ -260,7 +260,7 @@ def _unknown_tags(strange: Sequence[str], known: Sequence[str]) -> Iterator[str]
 
 
 def _is_folder(path: Path) -> bool:
-    """False also where permission to look is missing; whoever opens it then is told so."""
+    """False also without permission to look; opening it then reports the error."""
     try:
         return path.is_dir()
     except OSError:
@@ -275,6 +275,6 @@ def _is_there(path: Path) -> bool:
 
 
 def _short(path: Path) -> Path:
-    """Relative to the current folder where it lies below it: shorter to read, and to type again."""
+    """Relative to the current folder if it is below it: shorter to read, and to type again."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,4 +1,4 @@
-"""Servers: what a step changes laid over what was there, and whether the result can mean something."""
+"""Servers: a step's changes merged into the previous server, and whether the result makes sense."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 NOTHING = ServerTable()
-"""A step's change of the server where it changes nothing."""
+"""A step's server table if it changes nothing."""
 
 
 def overlaid(table: ServerTable, change: ServerTable | None) -> ServerTable:
-    """The table with the keys that the change names put in the place of its own."""
+    """The table with the keys of the change in place of its own."""
     return table if change is None else msgspec.structs.replace(table, **_given(change))
 
 
 def completed(table: ServerTable) -> Server:
-    """The server that a table describes: defaults for what is left out, the data certificate among it."""
+    """The server that a table describes, completed with defaults, including the data certificate."""
     server = Server(**_given(table))
     if server.data_certificate is None:
         server = msgspec.structs.replace(server, data_certificate=server.certificate)
@@ -37,9 +37,9 @@ class Placed(NamedTuple):
     """A server table of the file.
 
     Attributes:
-        key: Where it stands.
-        written: As it is written there.
-        table: With all changes up to there.
+        key: Its key in the file.
+        written: As written.
+        table: With all changes up to it.
     """
 
     key: str
@@ -48,11 +48,11 @@ class Placed(NamedTuple):
 
 
 def check(tables: Iterable[Placed], certificates: Iterable[str]) -> Iterator[Problem]:
-    """What is wrong with the servers, each fault where it first appears.
+    """Problems of the servers, each reported where it first appears.
 
     Args:
         tables: In the order of the file.
-        certificates: The names that the file has.
+        certificates: The names of the file's certificates.
     """
     names = list(certificates)
     known: set[tuple[str, str]] = set()
@@ -64,7 +64,7 @@ def check(tables: Iterable[Placed], certificates: Iterable[str]) -> Iterator[Pro
 
 
 def check_login(server: Server | ServerTable, key: str = "") -> Iterator[Problem]:
-    """What is wrong with the user and the password that a server lets in; `key` is where it stands."""
+    """Problems of the user name and password that a server accepts; `key` is the table's key."""
     for leaf in ("user", "password"):
         if (text := getattr(server, leaf)) is not None and (sentence := patterns.login_fault(text)):
             yield Problem(f"{key}.{leaf}".lstrip("."), sentence)
@@ -73,12 +73,12 @@ def check_login(server: Server | ServerTable, key: str = "") -> Iterator[Problem
 
 
 def check_keys(given: Mapping[str, Any], server: Server, certificates: Iterable[str]) -> Iterator[Problem]:
-    """What is wrong with a server that a program describes, key by key.
+    """Problems of a server that a program describes, key by key.
 
     Args:
-        given: The keys that were given.
-        server: With all keys, those of before too.
-        certificates: The names that stand for certificates in them.
+        given: The keys given.
+        server: The complete server, including earlier keys.
+        certificates: The names that refer to certificates in them.
     """
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
     if misfits := list(explain(values, ServerTable)):
@@ -110,7 +110,7 @@ def _faults(server: Server, certificates: list[str]) -> Iterator[tuple[str, str]
 
 
 def _attack_faults(server: Server) -> Iterator[tuple[str, str]]:
-    """What an attack leaves no sense to."""
+    """Keys that do not work with the attack."""
     record = server.attacker
     attack = shown(server.attack)
     if record is None:
@@ -130,7 +130,7 @@ def _attack_faults(server: Server) -> Iterator[tuple[str, str]]:
 
 
 def _idle(written: ServerTable, server: Server) -> Iterator[tuple[str, str]]:
-    """Keys that say how an attack is done, and the attack in force is another one."""
+    """Keys that configure an attack other than the one in force."""
     for leaf in get_args(AttackKey):
         attacks = attack_keys(leaf)
         if getattr(written, leaf) is not None and server.attack not in attacks:
@@ -139,7 +139,7 @@ def _idle(written: ServerTable, server: Server) -> Iterator[tuple[str, str]]:
 
 
 def _named(server: Server) -> dict[str, tuple[str, ...]]:
-    """The certificates that a server names, by key, each name where it comes first."""
+    """The certificates that a server names, by key, each name where it first appears."""
     found: dict[str, tuple[str, ...]] = {}
     seen: set[str] = set()
     for leaf, names in {

@@ -1,4 +1,4 @@
-"""Whether steps can mean something: one rule for each key, each a row of a table."""
+"""Whether steps make sense: one rule for each key, each a row of a table."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 _BY_TLS = frozenset({"tls-required", "tls-handshake"})
-"""Reasons that verification has no part in: what proves a refusal otherwise is that it ends without verification."""
+"""Reasons unrelated to verification: a control run with verification off, which proves other refusals, proves none."""
 
 
 class Context(NamedTuple):
-    """A step and what its meaning depends on.
+    """A step and the data on which its meaning depends.
 
     Attributes:
-        key: Where it stands, such as ``step[2]``.
+        key: Such as ``step[2]``.
         step: As written.
         server: The complete server in force.
-        expect: Its expectation, taken apart.
-        certificates: The names that the file has.
+        expect: Its expectation, parsed.
+        certificates: The names of the file's certificates.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Context(NamedTuple):
 
 
 def check(steps: list[Context]) -> Iterator[Problem]:
-    """What is wrong with the steps, in the order of the file."""
+    """Problems of the steps, in the order of the file."""
     titles: dict[str, str] = {}
     for context in steps:
         for rule in _RULES:
@@ -52,7 +52,7 @@ def check(steps: list[Context]) -> Iterator[Problem]:
 
 
 def check_login(step: StepTable, key: str) -> Iterator[Problem]:
-    """Whether lftp's commands can carry host, user and password; a catalogue looks at this much too."""
+    """Whether lftp's commands can carry host, user and password; a catalogue checks this too."""
     if not patterns.is_host(step.host):
         yield Problem(f"{key}.host", f"{shown(step.host)} is neither a host name nor an IP address")
     for leaf in ("user", "password"):
@@ -62,7 +62,7 @@ def check_login(step: StepTable, key: str) -> Iterator[Problem]:
 
 
 def line_fault(text: str) -> str | None:
-    """What is wrong with a text that is to be read as one line."""
+    """The problem of a text that must be a single line."""
     if not text.strip():
         return "is empty: say in one line what this shows"
     return "must be one line without control characters" if patterns.has_control_characters(text) else None
@@ -144,7 +144,7 @@ def _control(context: Context) -> Iterator[Problem]:
 
 
 def _variants(context: Context) -> list[Expect]:
-    """What the step can be expected to come to; nothing where the verdict is missing, which is reported elsewhere."""
+    """The possible expectations of the step; none if the verdict is missing, which is reported elsewhere."""
     if context.expect.table.verdict is None:
         return []
     return [expect for _, expect in expectations.variants(context.expect)]

@@ -1,8 +1,8 @@
-"""Placeholders of rc files, texts of `files` and literal commands; every other brace stays.
+"""Placeholders in rc files, texts of `files` and literal commands; all other braces stay.
 
-``{lftp}``, ``{host}``, ``{port}``, ``{user}``, ``{password}``, ``{sha1:NAME}`` and ``{sha256:NAME}``. Anything else of
-this shape (a word in braces) is a mistake, and reported; ``{{word}}`` writes ``{word}`` itself. A shell's ``${word}``
-and braces around anything but a word are left alone: lftp's ``{a,b}``, JSON, awk's ``{ print }``.
+``{lftp}``, ``{host}``, ``{port}``, ``{user}``, ``{password}``, ``{sha1:NAME}`` and ``{sha256:NAME}``. Any other word in
+braces is reported as a mistake; ``{{word}}`` writes ``{word}`` itself. A shell's ``${word}`` and braces around anything
+but a word are not changed: lftp's ``{a,b}``, JSON, awk's ``{ print }``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WORDS = ("lftp", "host", "port", "user", "password")
 FINGERPRINTS = ("sha1", "sha256")
-"""Go before a certificate's name."""
+"""Prefixes of a certificate's name."""
 
 _WORD = r"[A-Za-z][A-Za-z0-9_]*"
 _PLACEHOLDER = re.compile(
@@ -27,11 +27,11 @@ _PLACEHOLDER = re.compile(
 
 
 def check(text: str, certificates: Iterable[str]) -> Iterator[str]:
-    """What is wrong with the placeholders of a text, a sentence each.
+    """Problems of a text's placeholders, a sentence each.
 
     Args:
-        text: An rc, say.
-        certificates: The names that the file has.
+        text: Such as an rc.
+        certificates: The names of the file's certificates.
     """
     known = list(certificates)
     for name in placeholders(text):
@@ -47,23 +47,23 @@ def check(text: str, certificates: Iterable[str]) -> Iterator[str]:
 
 
 def placeholders(text: str) -> tuple[str, ...]:
-    """The placeholders that occur, each once, in order and without braces: ``lftp``, ``sha1:genuine``."""
+    """The placeholders in a text, each once, in order and without braces: ``lftp``, ``sha1:genuine``."""
     return tuple(dict.fromkeys(match["name"] for match in _PLACEHOLDER.finditer(text) if match["name"]))
 
 
 def literally(text: str) -> str:
-    """A text of which `substitute` makes the text as it is: nothing in it is a placeholder."""
+    """Escape a text so that `substitute` returns it unchanged."""
     return _PLACEHOLDER.sub(lambda match: f"{{{match[0]}}}", text)
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
-    """Put values in the place of placeholders, in one pass: what was put in is not looked at again.
+    """Replace placeholders with values, in one pass: inserted values are not scanned again.
 
     Args:
         text: Such as ``set ssl:ca-file "{lftp}/mycert.crt"``.
         values: One for each of `placeholders(text)`, by the same names.
 
     Raises:
-        KeyError: A placeholder occurs that has no value.
+        KeyError: A placeholder has no value.
     """
     return _PLACEHOLDER.sub(lambda match: match["doubled"] or values[match["name"]], text)

@@ -1,7 +1,7 @@
-"""The tables of a scenario file, version 1, key by key as they are written; None stands for "not given".
+"""The tables of a scenario file, version 1, key by key as written; None stands for "not given".
 
-The descriptions are those of the JSON Schema; docs/reference.md, "The scenario file", is for users. What a file says
-once defaults, changes and references are worked out is in `model`.
+The descriptions go into the JSON Schema; docs/reference.md, "The scenario file", is for users. `model` has the file's
+content with defaults, changes and references resolved.
 """
 
 # No `from __future__ import annotations`: msgspec reads these annotations, and evaluating them once here is
@@ -27,7 +27,7 @@ Verdict = Literal[
     "crashed",
     "inconclusive",
 ]
-"""What a run can come to (docs/reference.md, "Verdicts")."""
+"""The possible results of a run (docs/reference.md, "Verdicts")."""
 
 ExpectedVerdict = Literal[
     "accepted",
@@ -39,7 +39,7 @@ ExpectedVerdict = Literal[
     "hung",
     "crashed",
 ]
-"""What a scenario may expect: every verdict but ``inconclusive``."""
+"""The verdicts that a scenario may expect: all but ``inconclusive``."""
 
 Reason = Literal[
     "untrusted",
@@ -64,7 +64,7 @@ Protocol = Literal["explicit", "implicit", "plain"]
 Role = Literal["genuine", "impostor"]
 Scheme = Literal["ftp", "ftps"]
 Attack = AttackName
-"""What stands between the client and the server: an attack's name (`ftps_lab.attackers.records`)."""
+"""The attacker between client and server: an attack's name (`ftps_lab.attackers.records`)."""
 
 TLSVersion = Literal["1.0", "1.1", "1.2", "1.3"]
 SourceKind = Literal["cert", "key", "chain", "der", "crlf", "served", "text"]
@@ -273,7 +273,7 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="What proves that the verdict is about trust; derived from the verdict when left out"),
     ] = None
     why_no_control: Annotated[str | None, Meta(description='Needed with control = "none"')] = None
-    # A table with keys of its own beside those of ExpectTable: `expectations` takes it apart.
+    # A table with keys besides those of ExpectTable: `expectations` parses it.
     expect: Annotated[dict[str, Any], Meta(description="What the step must come to")]
 
 

@@ -1,4 +1,4 @@
-"""The text of `ftps-lab new NAME`: a commented scenario file to start from, which runs as it stands."""
+"""The text of `ftps-lab new NAME`: a commented scenario file to start from, which runs unchanged."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ reason  = "tls-required"
 
 
 def scenario_template(name: str) -> str:
-    """The text of a new scenario file; it parses, and holds on every lftp measured.
+    """The text of a new scenario file; it parses, and passes on every lftp measured.
 
     Args:
-        name: What `ftps-lab new` was given, such as ``mine/pinned-server``; its last part becomes the title.
+        name: The argument of `ftps-lab new`, such as ``mine/pinned-server``; its last part becomes the title.
     """
     words = name.rstrip("/").rpartition("/")[2].removesuffix(".scenario.toml").replace("-", " ").replace("_", " ")
     title = "".join(letter for letter in words if letter.isprintable()).strip() or "what this shows"

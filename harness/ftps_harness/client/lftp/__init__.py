@@ -6,8 +6,8 @@ r"""Find, identify and run lftp: the only package that starts it.
         script = [*settings_of_ours("localhost"), open_command("explicit", "localhost", 2121, user), "ls"]
         run(lftp, home, script=script, password=password, timeout=30)
 
-`binary` finds it and asks what it is, `session` runs it, `settings` writes its commands and reads its settings back,
-`system_rc` looks at what `/etc/lftp.conf` would add, `clock` lets it run at another time, `locales` in another locale.
+`binary` finds and identifies it, `session` runs it, `settings` writes its commands and reads its settings back,
+`system_rc` reports what `/etc/lftp.conf` would add, `clock` runs it at another time, `locales` in another locale.
 """
 
 from ftps_harness.client.lftp.binary import Lftp, find, identify

@@ -1,15 +1,15 @@
-"""Which lftp: finding it, and asking it what it is.
+"""Find lftp and identify its build.
 
 The dialect is a property of the binary, never of its version number (docs/reference.md, "Dialects"): Debian's 4.9.2
-speaks as 4.9.3 does. Three short runs tell:
+behaves like 4.9.3. Three short runs find it out:
 
 * ``--version``: the version, and the TLS library. OpenSSL builds of 4.9.2 and older leave the library out, 4.9.3
   names it (docs/lftp.md, "Builds").
 * ``set -a``: only OpenSSL builds have ``ssl:ca-path``; a build without TLS has no ``ssl:ca-file``.
 * a connection: the new verification of GnuTLS builds logs ``Loaded N CAs`` and ``Loaded N CRLs`` when it sets up TLS
-  (lftp 4.9.3, src/lftp_ssl.cc, `load_keys`), before the first byte is sent; the old one logs nothing there. So a
-  listener that accepts and closes is enough: the failure of the handshake, logged as ``gnutls_handshake``, proves
-  that TLS was set up. Implicit FTPS, because it never falls back to plain FTP. Measured on Debian's 4.8.4 (classic),
+  (lftp 4.9.3, src/lftp_ssl.cc, `load_keys`), before it sends the first byte; the old one logs nothing there. So a
+  listener that accepts and closes is enough: the failed handshake, logged as ``gnutls_handshake``, proves that lftp
+  set up TLS. The probe uses implicit FTPS, which never falls back to plain FTP. Measured on Debian's 4.8.4 (classic),
   4.9.2-2, 4.9.2-3, 4.9.3 (status), and on 4.9.3 as released, with GnuTLS (status) and OpenSSL.
 """
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 Address = tuple[str, int]
 
 ENVIRONMENT_VARIABLE = "FTPS_LAB_LFTP"
-"""Names the lftp to use where no ``--lftp`` is given."""
+"""Names the lftp to use if there is no ``--lftp``."""
 
 _PROBE_SECONDS = 10.0
-"""Each of the three runs takes about 10 ms; this is for machines under load, and for programs that are not lftp."""
+"""Each of the three runs takes about 10 ms; the limit allows for loaded machines and programs that are not lftp."""
 
 _LOOPBACK_SECONDS = 5.0
-"""A connection to this machine takes microseconds; where loopback is down it may take for ever."""
+"""A connection to this machine takes microseconds; if loopback is down, it may never finish."""
 
 _INSTALL = "install it (apt install lftp, dnf install lftp, brew install lftp), or name one with --lftp PATH"
 
@@ -58,10 +58,10 @@ class Lftp:
     Attributes:
         path: The executable.
         version: Such as ``4.9.2``.
-        tls: Its TLS library as it names it, such as ``GnuTLS 3.7.9``; ``OpenSSL`` where it names none.
-        dialect: How it talks about certificates (docs/reference.md, "Dialects").
+        tls: Its TLS library as it reports it, such as ``GnuTLS 3.7.9``; ``OpenSSL`` if it reports none.
+        dialect: How it reports certificate problems (docs/reference.md, "Dialects").
         locale: The locale that it runs in unless a step names another one.
-        start: What starts it: a build in a container is another one than the build of the same path here.
+        start: Starts it. The same path in a container is a different build from the one on this machine.
     """
 
     path: Path
@@ -77,7 +77,7 @@ def find(path: str | None = None) -> Path:
 
     Raises:
         UsageError: A given path is missing, a folder, or not executable.
-        HarnessError: None is given and none is on PATH.
+        HarnessError: No path is given and PATH has no lftp.
     """
     if path is not None:
         return _given(path, "--lftp")
@@ -106,20 +106,20 @@ def _given(path: str, where: str) -> Path:
 def identify(
     path: Path, start: process.Starter = process.run, *, parent: Path | None = None, deaf: Address | None = None
 ) -> Lftp:
-    """Ask an executable what it is.
+    """Identify an executable.
 
     Args:
-        path: The executable, where `start` runs it.
-        start: What starts it.
-        parent: A folder that it can reach, for its HOME; None for the system's place for temporary files.
-        deaf: Where something listens that is no TLS server; None makes such a listener on this machine.
+        path: The executable, on the machine where `start` runs it.
+        start: Starts the executable.
+        parent: A folder for its HOME that it can reach; None for the system's folder for temporary files.
+        deaf: The address of a listener that does not speak TLS; None creates one on this machine.
 
     Raises:
         UsageError: It is not lftp, does not answer in time, or was built without TLS.
-        HarnessError: Nothing can be measured here (no loopback, no place to write), or the dialect is in no table.
+        HarnessError: Nothing can be measured here (no loopback, no writable folder), or no table has its dialect.
     """
     with Home(parent) as home, ThreadPoolExecutor(2) as pool:
-        # First of all: only what answers as lftp is given commands to carry out.
+        # First: only a program that answers like lftp is given commands to run.
         ask = functools.partial(_ask, start, path, home)
         number, library = _read_version(path, ask("--version"))
         settings = pool.submit(ask, "-c", "set -a")
@@ -132,11 +132,11 @@ def identify(
 
 
 def environment(home: Home, password: str | None = None, locale: str = "C") -> dict[str, str]:
-    """All that lftp gets to know of its surroundings; nothing is inherited.
+    """lftp's whole environment; it inherits nothing.
 
-    Without LFTP_HOME, XDG_* and a proxy's variables, everything that lftp reads of a user lies below HOME; without
-    SSL_CERT_FILE and the like, the TLS library's store is the system's own. The locale fixes lftp's words, and how it
-    reads file names.
+    Without LFTP_HOME, XDG_* and proxy variables, everything that lftp reads from the user is below HOME; without
+    SSL_CERT_FILE and the like, the TLS library uses the system's trust store. The locale determines lftp's messages
+    and how it decodes file names.
     """
     variables = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -159,7 +159,7 @@ def _ask(start: process.Starter, path: Path, home: Home, *arguments: str) -> pro
 
 
 def _read_version(path: Path, answer: process.Finished) -> tuple[str, str | None]:
-    """Version and TLS library of an answer to ``--version``."""
+    """Version and TLS library from the output of ``--version``."""
     text = answer.stdout.decode("utf-8", "replace")
     match = re.match(r"LFTP \| Version (\S+) ", text)
     if answer.timed_out:
@@ -167,7 +167,7 @@ def _read_version(path: Path, answer: process.Finished) -> tuple[str, str | None
     if match is None:
         said = text.strip().splitlines()[0] if text.strip() else f"nothing (exit code {answer.exit_code})"
         raise UsageError(f"{path} is not lftp: its answer to --version begins with {said[:80]!r}")
-    # The list of libraries wraps at the width of a terminal (4.9.3).
+    # The list of libraries wraps at terminal width (4.9.3).
     used = " ".join(text.partition("Libraries used:")[2].split())
     library = re.search(r"((?:GnuTLS|OpenSSL|LibreSSL) \w[\w.]*)", used)
     return match[1], library[1] if library else None
@@ -178,7 +178,7 @@ def _read_dialect(path: Path, settings: bytes, log: bytes) -> Dialect:
         raise UsageError(f"{path} has no setting ssl:ca-file: this lftp was built without TLS; name another one")
     if b"set ssl:ca-path " in settings:
         return "openssl"
-    if re.search(rb"Loaded \d+ (?:CAs|CRLs)", log):  # with no CA at all, as here, only the second line is printed
+    if re.search(rb"Loaded \d+ (?:CAs|CRLs)", log):  # with no CAs, as here, lftp prints only the second line
         return "status"
     if b"gnutls_handshake" in log:
         return "classic"
@@ -187,7 +187,7 @@ def _read_dialect(path: Path, settings: bytes, log: bytes) -> Dialect:
 
 
 def _set_up_tls(ask: Callable[..., process.Finished], home: Home, deaf: Address | None) -> bytes:
-    """What lftp logs when it sets up TLS towards a listener that speaks none."""
+    """lftp's log of setting up TLS with a listener that does not speak it."""
     log = home.next_log()
     with contextlib.nullcontext(deaf) if deaf else _closing_listener() as (host, port):
         script = [
@@ -204,7 +204,7 @@ def _set_up_tls(ask: Callable[..., process.Finished], home: Home, deaf: Address 
 
 @contextlib.contextmanager
 def _closing_listener() -> Iterator[Address]:
-    """The address of a listener that accepts one connection and closes it, and the listener itself."""
+    """A listener that accepts one connection and closes it: its address and the listener itself."""
     try:
         listener = socket.create_server(("127.0.0.1", 0))
     except OSError as error:
@@ -219,15 +219,15 @@ def _closing_listener() -> Iterator[Address]:
             try:
                 yield host, port
             finally:
-                ask.send(b"!")  # whoever never connected leaves it waiting
-                closing.result()  # it may not have begun to: a socket that is closed before would wake nobody
+                ask.send(b"!")  # if no client ever connected, it is still waiting
+                closing.result()  # it may not have started yet: closing its socket first would not wake it
 
 
 def _check_loopback(listener: socket.socket, address: Address) -> None:
-    """Connect as lftp will.
+    """Connect the way lftp will.
 
     Raises:
-        HarnessError: Nothing comes through.
+        HarnessError: No data gets through.
     """
     try:
         with socket.create_connection(address, _LOOPBACK_SECONDS):
@@ -240,7 +240,7 @@ def _check_loopback(listener: socket.socket, address: Address) -> None:
 
 
 def _close_one(listener: socket.socket, asked: socket.socket) -> None:
-    """Accept one connection and close it; end without one when asked to."""
+    """Accept one connection and close it, or stop without one on request."""
     ready, _, _ = select.select([listener, asked], [], [])
     if listener in ready:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Another time for lftp alone: libfaketime, preloaded, and never a frozen clock (docs/lftp.md, "Time")."""
+"""Change the time for lftp alone: libfaketime, preloaded, and never a frozen clock (docs/lftp.md, "Time")."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ _TRY_SECONDS = 10.0
 
 @functools.cache
 def _library(lftp: Lftp) -> str | None:
-    """Where the library is, on the machine that lftp is started on."""
+    """The library's path on the machine that runs lftp."""
     look = f'for place in {" ".join(_PLACES)}; do [ -e "$place" ] && echo "$place"; done; :'
     found = lftp.start(["/bin/sh", "-c", look], env={}, cwd=Path("/"), timeout=_TRY_SECONDS).stdout.decode().split("\n")
     return found[0] or None
 
 
 def clock_environment(lftp: Lftp, clock: str) -> dict[str, str]:
-    """The variables that make a process live at another time.
+    """The variables that run a process at another time.
 
     Args:
-        lftp: What is to be run with them.
-        clock: An offset from now as libfaketime knows it, such as ``+366d`` or ``-2h``.
+        lftp: The build to run with them.
+        clock: An offset from now in libfaketime's syntax, such as ``+366d`` or ``-2h``.
 
     Raises:
-        HarnessError: libfaketime is not here.
+        HarnessError: libfaketime is not installed here.
     """
     library = _library(lftp)
     if library is None:
         raise HarnessError("running lftp at another time needs libfaketime: apt install faketime")
     preload = "DYLD_INSERT_LIBRARIES" if library.endswith(".dylib") else "LD_PRELOAD"
-    # Timeouts are measured on the monotonic clock: that one stays the machine's.
+    # Timeouts use the monotonic clock, which stays the machine's.
     return {preload: library, "FAKETIME": clock, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def could_not_preload(stderr: bytes) -> bool:
-    """Whether the dynamic linker said that it left the library out (ld.so goes on without it)."""
+    """Whether the dynamic linker reported that it could not load the library (ld.so then continues without it)."""
     return b"libfaketime" in stderr and b"cannot be preloaded" in stderr
 
 
 @functools.cache
 def why_no_clock(lftp: Lftp) -> str | None:
-    """Why this lftp cannot run at another time, as a sentence for a skipped scenario; None when it can."""
+    """Why this lftp cannot run at another time, as a sentence for a skipped scenario; None if it can."""
     try:
         variables = clock_environment(lftp, "+1d")
     except HarnessError as error:

@@ -16,30 +16,30 @@ _EVERYWHERE = ("C", "POSIX")
 
 
 def available(start: process.Starter) -> dict[str, str]:
-    """The locales of the machine that `start` runs programs on, by a name that does without the ways of writing it."""
+    """The locales of the machine where `start` runs programs, by a name normalized for spelling."""
     variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
     try:
         answer = start(["locale", "-a"], env=variables, cwd=Path("/"), timeout=_TRY_SECONDS)
         names = answer.stdout.decode("utf-8", "replace").split()
-    except (HarnessError, UsageError):  # there is no such program: only the names that every C library knows
+    except (HarnessError, UsageError):  # no such program: only the names that every C library knows
         names = []
     return {_plain(name): name for name in (*names, *_EVERYWHERE)}
 
 
 def default_locale(start: process.Starter) -> str:
-    """A UTF-8 locale whose words are English; ``C`` where there is none."""
+    """A UTF-8 locale with English messages; ``C`` if there is none."""
     names = available(start)
     return next((name for name in _PREFERRED if _plain(name) in names), "C")
 
 
 def why_no_locale(start: process.Starter, locale: str) -> str | None:
-    """Why nothing can run in a locale there, as a sentence for a skipped scenario; None when it can."""
+    """Why nothing can run in a locale there, as a sentence for a skipped scenario; None if it can."""
     if _plain(locale) in available(start):
         return None
     return f"this machine has no locale {locale} (`locale -a` lists those it has)"
 
 
 def _plain(name: str) -> str:
-    """``C.UTF-8`` and ``C.utf8`` are one."""
+    """Normalize the spelling: ``C.UTF-8`` and ``C.utf8`` are the same."""
     language, dot, charset = name.partition(".")
     return f"{language}{dot}{charset.lower().replace('-', '')}"

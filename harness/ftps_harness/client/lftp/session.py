@@ -1,9 +1,9 @@
-"""One run of lftp in a sealed HOME: the rc is lftp's own to read, our commands come after it by ``-c``.
+"""One run of lftp in a sealed HOME: lftp reads the rc itself, then runs our commands from ``-c``.
 
-The debug log goes to a file of its own, so that standard error holds what a user sees. It is written with the process's
-number before each entry (``debug -p``), for a reason: a server may put a bare LF into a reply, lftp writes it out, and
-the rest of the reply then looks like an entry of its own, also like a refusal (docs/lftp.md, "The debug log"). The
-number tells them apart; `ftps_harness.client.messages` reads it.
+The debug log goes to a file of its own, so that standard error holds what a user sees. Each entry begins
+with the process ID (``debug -p``), because a server may put a bare LF into a reply. lftp writes it out, and the rest of
+the reply then looks like a separate entry, possibly like a refusal (docs/lftp.md, "The debug log"). The process ID
+distinguishes them; `ftps_harness.client.messages` reads it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ftps_harness.words import Folder
 
 LOG_LIMIT = 64 * 1024 * 1024
-"""Bytes of the debug log that are read; more is the work of a hostile server."""
+"""Limit in bytes for reading the debug log; a longer one is the work of a hostile server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,15 @@ class Run:
 
     Attributes:
         argv: The whole command.
-        exit_code: The last command's (docs/lftp.md, "Exit codes"); None when a signal or the time limit ended lftp.
-        signal: The signal that ended it; None when it ended by itself or at the time limit.
-        timed_out: It was stopped at the time limit.
-        seconds: From its start until nothing of it was left.
-        stdout: What it printed.
-        stderr: What it said.
-        log: The debug log as written, each entry after ``[PID] ``; empty when there is none.
-        log_missing: The log was asked for and is not there.
-        cut: Why its output or its log may not be all that it wrote, or not only that, a sentence each.
+        exit_code: The last command's (docs/lftp.md, "Exit codes"); None if a signal or the time limit ended lftp.
+        signal: The signal that ended it; None if it exited or reached the time limit.
+        timed_out: It was killed at the time limit.
+        seconds: From its start until the last of its processes ended.
+        stdout: Its standard output.
+        stderr: Its standard error.
+        log: The debug log as written, each entry after ``[PID] ``; empty if there is none.
+        log_missing: The log was requested but does not exist.
+        cut: Why its output or log may be incomplete or hold something else, a sentence each.
     """
 
     argv: tuple[str, ...]
@@ -72,25 +72,25 @@ def run(  # noqa: PLR0913  # all but the first two are named
     locale: str | None = None,
     prefix: Sequence[str] = (),
 ) -> Run:
-    """Run lftp to its end.
+    """Run lftp until it ends.
 
     Args:
-        lftp: Which.
+        lftp: The build to run.
         home: Its HOME.
         script: lftp commands, one each; they run after the rc.
-        timeout: Seconds until it is killed, with all that it has started.
+        timeout: Seconds until it is killed, with all its child processes.
         password: Goes into LFTP_PASSWORD, for ``open --env-password``.
-        cwd: The folder that it is started in.
-        log: Write the debug log. It could change what is measured, so it can be left out.
+        cwd: The folder in which it starts.
+        log: Write the debug log. The log could affect the measurement, so it can be switched off.
         clock: Run at another time, such as ``+366d`` (see `clock`).
         locale: Run in this locale; None for lftp's own.
-        prefix: What comes before lftp on the command line, such as `keep_out_system_rc` gives.
+        prefix: Arguments before lftp on the command line, such as those from `keep_out_system_rc`.
 
     Raises:
-        HarnessError: lftp cannot be started, or the clock cannot be changed for it.
+        HarnessError: lftp cannot be started, or its clock cannot be changed.
     """
     path = home.next_log() if log else None
-    # A newline ends a command whatever it ends in; `;` after `&` would be a syntax error.
+    # A newline ends any command; `;` after `&` would be a syntax error.
     commands = [*([f"command debug -p -o {home.seen(path)} 9"] if path else []), *script]
     argv = (*prefix, str(lftp.path), "-c", "\n".join(commands))
     variables = environment(home, password, locale or lftp.locale)

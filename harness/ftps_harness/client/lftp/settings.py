@@ -1,7 +1,7 @@
-"""lftp commands of ours, and reading lftp's settings back.
+"""The lab's own lftp commands, and reading lftp's settings back.
 
-Ours touch time, retries and the way to the lab, never trust. Each goes through ``command``, which ignores aliases: an
-rc with ``alias set echo`` would disable them all (docs/lftp.md, "The rc").
+Our commands affect timing, retries and the route to the lab, never trust. Each goes through ``command``, which ignores
+aliases: an rc with ``alias set echo`` would disable them all (docs/lftp.md, "The rc").
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ LAB_ADDRESS = "127.0.0.1"
 _SAFE_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _SETS = re.compile(r"(?:^|;)[ \t]*set[ \t]+((?:\w+:)?[\w-]+)[ \t]+[^\s;#]", re.MULTILINE | re.IGNORECASE)
-"""A value for all, set by a line of an rc; what a file sets that the rc sources is not found."""
+"""A line of an rc that sets a global value; settings in files that the rc sources are not found."""
 
 READ_BACK_SECONDS = 10.0
-"""How long lftp may take to read its files and print its settings; without `sleep` and the like it takes 20 ms."""
+"""Time limit for lftp to read its files and print its settings; without `sleep` and the like it takes 20 ms."""
 
 
 def settings_of_ours(
     host: str, *, patience: int = 5, address: str | None = LAB_ADDRESS, rc: str | None = None
 ) -> list[str]:
-    """Settings for the time that lftp takes and for its way to the lab; nothing that touches trust.
+    """Settings for lftp's timing and its route to the lab; none of them affects trust.
 
-    They come after the rc, and would replace what it says: one that the rc has a line for is left to it. What it
-    makes lftp wait for has its end at lftp's time limit.
+    They come after the rc and would replace its values, so a setting that the rc has a line for is left out. However
+    long the rc makes lftp wait, lftp's time limit ends it.
 
     Args:
-        host: What the user types. A name leads to the lab by ``dns:name/HOST``; certificate check, closures and SNI go
-            on using the name itself (docs/lftp.md, "Names"). That also keeps ``localhost`` from being ``::1``.
-        patience: Seconds without an answer until lftp takes a connection for dead.
-        address: Where a name leads; None where the network knows the name.
+        host: What the user types. ``dns:name/HOST`` maps a name to the lab; certificate check, closures and SNI still
+            use the name itself (docs/lftp.md, "Names"). That also keeps ``localhost`` from being ``::1``.
+        patience: Seconds without an answer until lftp considers a connection dead.
+        address: The address for a name; None if the network resolves the name.
         rc: The rc's text.
 
     Raises:
-        UsageError: The host holds characters that no lftp command can carry.
+        UsageError: The host has characters that no lftp command can carry.
     """
     _check_host(host)
     theirs = {match[1].lower().replace("_", "-") for match in _SETS.finditer(rc or "")}
@@ -60,32 +60,32 @@ def settings_of_ours(
         "net:reconnect-interval-max 1",
     ]
     if not _IPV4.fullmatch(host) and ":" not in host:
-        # With a name that is `::1` first, 4.8.4 may use up its tries there (docs/lftp.md, "Names").
+        # If a name resolves to `::1` first, 4.8.4 may use up its tries there (docs/lftp.md, "Names").
         settings += ["dns:order inet", *([f"dns:name/{host} {address}"] if address else [])]
     return [f"command set {setting}" for setting in settings if theirs.isdisjoint(_names(setting))]
 
 
 def _names(setting: str) -> tuple[str, str]:
-    """``net:max-retries`` and ``max-retries`` of ``net:max-retries 2``: lftp takes one for the other."""
+    """``net:max-retries`` and ``max-retries`` of ``net:max-retries 2``: lftp accepts both."""
     name = setting.partition(" ")[0]
     return name, name.partition(":")[2]
 
 
 def open_command(protocol: str, host: str, port: int, user: str, *, scheme: str | None = None) -> str:
-    """The command that names the server; it connects to nothing yet (docs/lftp.md, "Exit codes").
+    """The command that names the server; it does not connect yet (docs/lftp.md, "Exit codes").
 
-    The password comes by LFTP_PASSWORD, which keeps it out of the debug log. Without ``-u`` lftp logs in anonymously by
-    itself, and never over explicit TLS (docs/lftp.md, "Anonymous logins").
+    The password comes from LFTP_PASSWORD, which keeps it out of the debug log. Without ``-u`` lftp logs in anonymously,
+    and never over explicit TLS (docs/lftp.md, "Anonymous logins").
 
     Args:
         protocol: ``explicit`` and ``plain`` are ``ftp://``, ``implicit`` is ``ftps://``.
         host: What the user types.
         port: Where the server listens.
-        user: Who logs in; ``anonymous`` stands for lftp's own anonymous login.
-        scheme: ``ftp`` or ``ftps``, whatever the protocol; None for the one that belongs to it.
+        user: The user name; ``anonymous`` selects lftp's own anonymous login.
+        scheme: ``ftp`` or ``ftps``, regardless of the protocol; None for the protocol's own.
 
     Raises:
-        UsageError: The host or the user holds characters that no lftp command can carry.
+        UsageError: The host or the user has characters that no lftp command can carry.
     """
     _check_host(host)
     if not user or any(letter in user for letter in "\r\n\0"):
@@ -98,19 +98,19 @@ def open_command(protocol: str, host: str, port: int, user: str, *, scheme: str 
 
 
 def scheme_of(protocol: str) -> str:
-    """The URL scheme of whoever knows what the server speaks: ``ftp``, and ``ftps`` for implicit FTPS."""
+    """The URL scheme for a server whose protocol is known: ``ftp``, or ``ftps`` for implicit FTPS."""
     return "ftps" if protocol == "implicit" else "ftp"
 
 
 def quoted(word: str) -> str:
-    """A word as lftp reads it back from a command line, unquoted where nothing in it means anything."""
+    """A word, quoted for an lftp command line if it needs quotes."""
     if re.fullmatch(r"[A-Za-z0-9._@+][A-Za-z0-9._@+-]*", word):
         return word
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 class NoSettings(HarnessError):  # noqa: N818 - it is what happened
-    """lftp printed no settings: it ended, or hung, before it came to that.
+    """lftp printed no settings: it ended or hung before it got that far.
 
     Attributes:
         said: Its words.
@@ -130,11 +130,11 @@ def settings_text(
 ) -> str:
     """Every setting in effect after the rc and `script`, as lftp's own ``set -a`` prints them.
 
-    They are printed into a file: whatever the rc prints does not mix with them.
+    lftp prints them into a file, so that they do not mix with the rc's output.
 
     Raises:
-        NoSettings: lftp printed none (an rc that ends lftp, for one).
-        HarnessError: It cannot be started.
+        NoSettings: lftp printed none, for example because the rc ends it.
+        HarnessError: lftp cannot be started.
     """
     target = home.next_log().with_suffix(".settings")
     target.unlink(missing_ok=True)
@@ -167,13 +167,13 @@ def read_back(
 
 
 def parse_settings(text: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """What ``set -a`` printed, by name and closure; a name that this lftp does not have is left out."""
+    """The output of ``set -a``, by name and closure; names that this lftp does not have are left out."""
     wanted = set(names)
     found: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         if not any(name in line for name in wanted):
             continue
-        # lftp quotes what holds blanks and the like, and escapes " and \ (lftp 4.9.3, src/ResMgr.cc).
+        # lftp quotes values with blanks and the like, and escapes " and \ (lftp 4.9.3, src/ResMgr.cc).
         match = re.fullmatch(r'set ([\w:-]+)(?:/("(?:\\.|[^"\\])*"|(?:\\.|[^\s\\])*))? ("(?:\\.|[^"\\])*"|\S+)', line)
         if match and match[1] in wanted:
             found.setdefault(match[1], {})[_unquote(match[2] or "")] = _unquote(match[3])

@@ -1,4 +1,4 @@
-"""Where lftp's commands begin and end in a line, as lftp reads it (lftp 4.9.3, src/parsecmd.cc). Pure."""
+"""Where lftp's commands begin and end in a line, by lftp's own rules (lftp 4.9.3, src/parsecmd.cc). Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import re
 from dataclasses import dataclass
 
 _PLAIN = re.compile(r"[^\\\"';\n&|]+")
-"""What ends no command and quotes nothing."""
+"""Characters that neither end a command nor quote anything."""
 _SIMPLE = re.compile(r"[^\\\"'&|]+")
-"""The same within a command: what joins no two commands and quotes nothing."""
+"""The same within a command: characters that neither join two commands nor quote anything."""
 _LETTERS = {
     "": re.compile(r"[^\\\"'>|\s]+"),
     '"': re.compile(r'[^\\"]+'),
     "'": re.compile(r"[^\\']+"),
 }
-"""Inside of which quote: what belongs to a word as it stands. A certificate is one word of a thousand letters."""
+"""Literal characters of a word, by the quote around them. A certificate is one word of a thousand letters."""
 
 COMMANDS = frozenset(
     [
@@ -107,12 +107,12 @@ COMMANDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command of a line, with those that ``&&`` and ``||`` join to it.
+    """One command of a line, with the commands that ``&&`` and ``||`` join to it.
 
     Attributes:
-        text: As it is written, without the separator at its end.
-        background: It ends in ``&``: its exit code says nothing.
-        shell: It begins with ``!``: the rest of the line is the shell's.
+        text: As written, without the separator at its end.
+        background: It ends in ``&``, so its exit code says nothing.
+        shell: It begins with ``!``: the shell gets the rest of the line.
     """
 
     text: str
@@ -120,9 +120,9 @@ class Command:
     shell: bool = False
 
 
-@functools.lru_cache(maxsize=128)  # the rc and its certificates are read after each run of lftp
+@functools.lru_cache(maxsize=128)  # the rc and its certificates are parsed after each run of lftp
 def commands(line: str) -> tuple[Command, ...]:
-    """The commands of a line, in order; comments are left out, and aliases are not expanded."""
+    """The commands of a line, in order, without comments; aliases are not expanded."""
     found: list[Command] = []
     at = 0
     while at < len(line):
@@ -136,10 +136,10 @@ def commands(line: str) -> tuple[Command, ...]:
 
 
 def simple(command: Command) -> list[list[str]]:
-    """The words of each command that surely runs in one: groups opened, ``&&`` taken apart, up to the first ``||``.
+    """The words of each command that is certain to run: groups opened, ``&&`` split, up to the first ``||``.
 
-    The word ``command``, which only keeps aliases away, is left out; so is what stands behind ``>`` or ``|``. Aliases
-    are not expanded, and abbreviations are written out.
+    The word ``command``, which only bypasses aliases, is left out; so is everything after ``>`` or ``|``. Aliases are
+    not expanded; abbreviations are.
     """
     found: list[list[str]] = []
     text = command.text
@@ -163,13 +163,13 @@ def simple(command: Command) -> list[list[str]]:
 
 @functools.lru_cache(maxsize=1024)
 def full_name(word: str) -> str:
-    """The command that an abbreviation stands for; the word itself if it stands for none or for several."""
+    """The command that an abbreviation stands for; the word itself if it matches none or several."""
     meant = [name for name in COMMANDS if name.startswith(word)]
     return meant[0] if len(meant) == 1 and word not in COMMANDS else word
 
 
 def words(command: str) -> list[str]:
-    """The words of one command, quotes and backslashes taken away; a redirection is a word of its own."""
+    """The words of one command, without quotes and backslashes; a redirection is a separate word."""
     found: list[str] = []
     word, quote, begun, at = "", "", False, 0
     while at < len(command):
@@ -198,7 +198,7 @@ def _quotable(character: str, quote: str) -> bool:
 
 
 def _end(line: str, begin: int) -> int:
-    """Where the command that begins here has its separator, or the end of the line."""
+    """Position of the separator that ends the command beginning here, or of the line's end."""
     at, first = begin, True
     while at < len(line):
         if first and line[at].isspace() and line[at] != "\n":
@@ -226,7 +226,7 @@ def _end(line: str, begin: int) -> int:
 
 
 def _end_of_simple(text: str) -> int:
-    """Where the first ``&&`` or ``||`` stands, outside of quotes; else the end."""
+    """Position of the first ``&&`` or ``||`` outside quotes; else the end."""
     at = 0
     while at < len(text):
         if text.startswith(("&&", "||"), at):
@@ -265,7 +265,7 @@ def _behind_parenthesis(line: str, at: int) -> int:
 
 
 def _last_joined(text: str) -> str:
-    """What stands behind the last ``&&`` or ``||`` of a command, roughly: enough to see a ``!`` there."""
+    """The text after the last ``&&`` or ``||`` of a command, roughly: enough to find a ``!`` there."""
     for joint in ("&&", "||"):
         text = text.rpartition(joint)[2]
     return text.strip()

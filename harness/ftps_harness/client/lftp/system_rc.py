@@ -1,4 +1,4 @@
-"""What ``/etc/lftp.conf`` would add: lftp reads it first, ``--norc`` or not (docs/lftp.md, "The rc")."""
+"""What ``/etc/lftp.conf`` would add: lftp reads it first, with or without ``--norc`` (docs/lftp.md, "The rc")."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _HARMLESS = re.compile(
     """,
     re.VERBOSE,
 )
-"""Settings that change neither whom lftp trusts, nor whom it talks to, nor what it sends before it knows. What is not
-known to be harmless touches trust: lftp takes too many spellings of a line for a list of the others."""
+"""Settings that affect neither which certificates lftp trusts, nor where it connects, nor what it sends before it has
+verified. Every other setting counts as touching trust: lftp accepts too many spellings for a list of those."""
 
 _ON_ALONE = re.compile(r"(?:ftp:)?sync-mode")
-"""Harmless when it is on, as Debian's file has it for some hosts; off, it sends the password early (docs/lftp.md)."""
+"""Harmless if on, as Debian's file sets it for some hosts; if off, lftp sends the password early (docs/lftp.md)."""
 
 _COMMANDS = frozenset(
     {
@@ -41,7 +41,7 @@ _COMMANDS = frozenset(
         *("user", "wait"),
     }
 )
-"""An alias of one of these changes what later lines mean, the scenario's and ours."""
+"""An alias for one of these changes the meaning of later lines, both the scenario's and ours."""
 
 _WORD = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|(?:\\.|[^\s\\;&|()!"'#<>])+)"""
 _SET = re.compile(rf"set[ \t]+([a-z:_-]+)(?:/{_WORD})?[ \t]+({_WORD})[ \t]*")
@@ -51,9 +51,9 @@ _TRY_SECONDS = 10.0
 
 
 def system_rc_lines(path: Path = SYSTEM_RC) -> list[tuple[int, str]]:
-    """The lines of the system's rc that touch trust, or are not known to leave it alone: number and text.
+    """Lines of the system's rc that touch trust, or are not known to leave it alone: number and text.
 
-    A file that is missing or unreadable has none: lftp itself passes over it.
+    A missing or unreadable file has none: lftp itself skips it.
     """
     try:
         text = path.read_text("utf-8", "replace")
@@ -63,14 +63,14 @@ def system_rc_lines(path: Path = SYSTEM_RC) -> list[tuple[int, str]]:
 
 
 def lines_that_touch_trust(text: str) -> list[tuple[int, str]]:
-    """The same of a file's text."""
+    """The same for a file's text."""
     return [(number, line.strip()) for number, line in _logical_lines(text) if not _is_harmless(line.strip())]
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines as lftp reads them, with the number that each begins at.
+    """Lines as lftp reads them, each with the number of its first line.
 
-    A backslash at the end joins the next line, but not to a comment of a whole line (docs/lftp.md, "The rc").
+    A backslash at the end joins the next line, except after a whole-line comment (docs/lftp.md, "The rc").
     """
     begun, so_far = 1, ""
     for number, line in enumerate(text.split("\n"), 1):
@@ -95,10 +95,10 @@ def _is_harmless(line: str) -> bool:
 
 
 def system_rc_prefix(path: Path = SYSTEM_RC) -> tuple[str, ...]:
-    """What to put before lftp so that the system's rc changes no verdict; empty where it would change none.
+    """The prefix that keeps the system's rc from changing a verdict; empty if the rc would not change any.
 
     Raises:
-        HarnessError: It would, and cannot be kept out on this machine.
+        HarnessError: It would change one, and this machine cannot keep it out.
     """
     try:
         state = path.stat()
@@ -109,7 +109,7 @@ def system_rc_prefix(path: Path = SYSTEM_RC) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=8)
 def _prefix(path: Path, _changed: int, _size: int) -> tuple[str, ...]:
-    """The prefix for one state of the file: reading it takes 3 ms, and a run asks before each lftp."""
+    """The prefix for one state of the file, cached: reading it takes 3 ms, and each run of lftp needs it."""
     lines = system_rc_lines(path)
     if not lines:
         return ()
@@ -125,10 +125,10 @@ def _prefix(path: Path, _changed: int, _size: int) -> tuple[str, ...]:
 
 @functools.cache
 def keep_out_system_rc(path: Path = SYSTEM_RC) -> tuple[str, ...] | None:
-    """What to put before a command to hide the system's rc from it; None where the machine does not allow it.
+    """The prefix that hides the system's rc from a command; None if this machine does not allow it.
 
-    A mount of ``/dev/null`` over the file, in a mount namespace of the command's own: root may make one, others where
-    unprivileged user namespaces are allowed. The process keeps its number: both helpers hand over with exec.
+    It mounts ``/dev/null`` over the file in a mount namespace for the command alone. Root may create one; other users
+    may where unprivileged user namespaces are allowed. The process ID stays the same: both helpers use exec.
     """
     unshare = shutil.which("unshare")
     if unshare is None:

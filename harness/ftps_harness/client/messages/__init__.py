@@ -1,8 +1,8 @@
-"""What each lftp dialect prints, and which reason that is. Pure: bytes in, words out.
+"""What each lftp dialect prints, and the reason that it stands for. Pure: bytes in, words out.
 
-`tables` holds what the dialects print, each row with the build it was measured on or the source it stands in; `words`
-reads standard error and the debug log; `log_notes` reads what stands in the debug log alone and is no refusal;
-`fingerprints` the certificates that the log names.
+`tables` holds the messages of the dialects, each row with the build it was measured on or its place in the source;
+`words` reads standard error and the debug log; `log_notes` reads lines that only the debug log has and that are not
+refusals; `fingerprints` reads the certificates that the log names.
 """
 
 from ftps_harness.client.messages.fingerprints import named_certificates

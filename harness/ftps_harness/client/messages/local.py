@@ -1,7 +1,7 @@
-"""What lftp says on standard error when it cannot carry out a command here: a file is missing, a word is no command.
+"""lftp's messages on standard error when it cannot run a command here: a missing file, an unknown command.
 
-Such a line is no refusal. It says that something which was requested did not happen, and no exit code tells: lftp's is
-that of the last command. Each row is matched against a whole line, as those of `tables` are.
+Such a line is not a refusal. It says that something requested did not happen, which the exit code does not show:
+lftp's exit code is that of the last command. Each row must match a whole line, as in `tables`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOOKUP = (
     _row(rf"[\w.-]+: (?:.*: )?{_LOOKUP}", _MEASURED),
     _row(r"open: Fatal error: max-retries exceeded( \(.*\))?", _FIVE),
 )
-"""The server that a command names was not reached."""
+"""lftp did not reach the server that a command names."""
 
 LOCAL = (
     _row(rf".*: {STRERROR}", _FIVE + "; lftp 4.9.3, src/Job.cc, perror"),
@@ -72,7 +72,7 @@ LOCAL = (
     ),
     _row(r"(?:Interrupt|Cannot .*)", _COMMANDS),
 )
-"""A command did not do what it should."""
+"""A command failed here."""
 
 HARMLESS = (
     _row(r"l?cd ok, (?:local )?cwd=.*", _COMMANDS + ": with cmd:verbose"),
@@ -83,4 +83,4 @@ HARMLESS = (
     _row(r"du: warning: .*", _COMMANDS),
     _row(r"\[\d+\] (?:Started|Finished)\. .*", "measured: 4.9.2-2: in the log of what moved to the background"),
 )
-"""Says nothing about whether a command was carried out."""
+"""Lines that do not say whether a command succeeded."""

@@ -1,11 +1,11 @@
-"""What lftp complains of in its debug log alone.
+"""lftp's complaints that appear only in its debug log.
 
-An `ssl:priority` with a typing error is dropped whole, and a client key that does not fit is not used: standard error
-stays empty, the exit code is 0, and the only trace is a line of the debug log. Such lines are notes: kept, shown and
+lftp drops an `ssl:priority` with a typo as a whole, and does not use a client key that does not match: standard error
+stays empty, the exit code is 0, and the only trace is a line in the debug log. Such lines are notes: kept, shown and
 compared with `message`, never judged.
 
-Everything that is not known to be harmless counts (lftp 4.9.3, src/*.cc, every call of `Log` and `LogError` at level 9
-or below; measured on the six builds' recordings): a line that nobody has met yet must not go unseen.
+Every line that is not known to be harmless counts (lftp 4.9.3, src/*.cc, every call of `Log` and `LogError` at level 9
+or below; measured on the six builds' recordings): a line that has never been seen before must not go unnoticed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TRAFFIC = ("---> ", "<--- ", "+--> ", "<--+ ", "<--* ")
-"""What lftp sends, and what a server or proxy answers."""
+"""lftp's commands, and the replies of a server or proxy."""
 
 _NOTE, _ERROR = "---- ", "**** "
 
@@ -27,7 +27,7 @@ _WEIGHTY = re.compile(
     r"Address returned by PASV .*|Switching (?:passive mode (?:on|off)|to NOREST mode)|Turning on sync-mode"
     r"|Setting ftp:use-stat-for-list to off|Server reply matched ftp:retry-530.*"
 )
-"""Notes in which lftp does otherwise than the settings say (src/ftpclass.cc); the rest tell of the usual course."""
+"""Notes in which lftp departs from its settings (src/ftpclass.cc); the other notes report normal operation."""
 
 _COURSE = re.compile(
     r"Loaded \d+ CR?[AL]s|initialized translation from .*|running .*|ssl: applied .* option|ListInfo: .*"
@@ -36,22 +36,22 @@ _COURSE = re.compile(
     r"|gnutls_record_recv: .* Assuming EOF\.",
     re.DOTALL,
 )
-"""Entries without a mark that tell of the usual course, what is looked at in a certificate among them."""
+"""Entries without a mark that report normal operation, among them the certificate fields that lftp examines."""
 
 _REFUSED = ("ERROR: Certificate verification: ", _ERROR + "Certificate verification: ")
 """`ftps_harness.client.messages.words` reads these."""
 
 _SWITCHED_OFF = "WARNING: Certificate verification: "
-"""What would have been a refusal, had verification not been switched off."""
+"""Would have been a refusal if verification had not been switched off."""
 
 
 def log_notes(log: bytes, stderr: bytes) -> tuple[str, ...]:
-    """lftp's own lines of complaint in the debug log, each once, control characters made visible.
+    """lftp's own complaints in the debug log, each once, control characters made visible.
 
-    What standard error holds too is left out, and so are refused certificates: they are lftp's words.
+    Lines that are on standard error too are left out, and so are refused certificates: those are lftp's words.
 
     Args:
-        log: The debug log, with or without the process's number before each entry; empty when there is none.
+        log: The debug log, with or without the process ID before each entry; empty if there is none.
         stderr: Standard error.
     """
     said = readable(stderr)
@@ -60,7 +60,7 @@ def log_notes(log: bytes, stderr: bytes) -> tuple[str, ...]:
 
 
 def is_about_setup(note: str) -> bool:
-    """Whether it is about what lftp was set up with, not about a connection or a certificate."""
+    """Whether a line is about lftp's configuration, not about a connection or a certificate."""
     return not note.startswith((_ERROR, _NOTE, _SWITCHED_OFF))
 
 

@@ -1,8 +1,8 @@
 """The tables of dialects: what lftp and its TLS library print, and what it means.
 
-A row's text is matched against the whole of what is said; what no row matches is unknown. Adding a message is adding a
-row: `reasons` are those of docs/reference.md, "Reasons", and `source` says on which build the text was measured, or
-where it stands.
+A row must match the whole text; text that no row matches is unknown. To add a message, add a row: `reasons` are those
+of docs/reference.md, "Reasons", and `source` names the build on which the text was measured, or its place in the
+source.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Row:
 
     Attributes:
         text: A regular expression for the whole text.
-        meaning: The reasons of a refusal, or for other lines its kind.
-        source: The build it was measured on, or where the text stands.
+        meaning: The reasons of a refusal; for other lines, the kind.
+        source: The build it was measured on, or the place of the text in the source.
     """
 
     text: str
@@ -31,7 +31,7 @@ class Row:
     source: str
 
     def matches(self, said: str) -> bool:
-        """Whether this is what was said, from the first character to the last."""
+        """Whether the whole text matches, from the first character to the last."""
         return re.fullmatch(self.text, said, re.DOTALL) is not None
 
 
@@ -40,10 +40,10 @@ def _row(text: str, meaning: str, source: str) -> Row:
 
 
 STRERROR = "(?:" + "|".join(sorted({re.escape(os.strerror(number)) for number in errno.errorcode})) + ")"
-"""What the C library says of a system call that failed, as a regular expression."""
+"""The C library's messages for failed system calls, as a regular expression."""
 
 _HOST = r"(?:'[\w.:-]+'|‘[\w.:-]+’)"  # noqa: RUF001  # lftp quotes as the locale does
-_NAME = "(?:'.*'|‘.*’)"  # noqa: RUF001  # out of a certificate: anything
+_NAME = "(?:'.*'|‘.*’)"  # noqa: RUF001  # from a certificate: anything
 _LFTP_484 = "lftp 4.8.4, src/lftp_ssl.cc"
 _LFTP_493 = "lftp 4.9.3, src/lftp_ssl.cc"
 _X509 = "OpenSSL 3.0.22, crypto/x509/x509_txt.c"
@@ -53,7 +53,7 @@ _GNUTLS = (
     _row("No certificate was found!", "untrusted", _LFTP_493),
     _row("Unsupported certificate type", "untrusted", _LFTP_493),
 )
-"""What both GnuTLS dialects say."""
+"""Messages of both GnuTLS dialects."""
 
 CLASSIC = (
     _row("Not trusted(: no issuer was found)?(: [iI]ssuer is not a CA)?", "untrusted", "measured: 4.8.4; " + _LFTP_484),
@@ -89,10 +89,10 @@ STATUS_SENTENCES = (
     _row("The certificate chain does not match the intended purpose. ", "purpose", _STATUS_PRINT),
     _row("The name in the certificate does not match the expected. ", "hostname", _STATUS_PRINT),
 )
-"""GnuTLS, new verification: sentences of the library, in one text, each ending in a blank."""
+"""GnuTLS, new verification: the library's sentences, joined in one text, each ending in a blank."""
 
 STATUS = (*_GNUTLS,)
-"""GnuTLS, new verification: what is no sentence of the library."""
+"""GnuTLS, new verification: messages that are not sentences of the library."""
 
 OPENSSL = (
     _row("self[- ]signed certificate( in certificate chain)?", "untrusted", "measured: 4.9.3 with OpenSSL 3.0.22"),
@@ -146,10 +146,10 @@ OPENSSL = (
     _row("invalid cert name field \\(cannot convert from UTF8\\)", "hostname", _LFTP_493),
     _row("No certificate presented by .*\\.", "untrusted", _LFTP_493),
 )
-"""OpenSSL: the library's words for one failure, or lftp's own for a name."""
+"""OpenSSL: the library's message for one failure, or lftp's own for a name."""
 
 CERTIFICATE: dict[str, tuple[Row, ...]] = {"classic": CLASSIC, "status": STATUS, "openssl": OPENSSL}
-"""What follows ``Certificate verification: ``, without the fingerprint at its end; by dialect."""
+"""The text after ``Certificate verification: ``, without the fingerprint at its end; by dialect."""
 
 _REPLY = "[0-9]{3}([ -].*)?"
 _FTP = "lftp 4.9.3, src/ftpclass.cc"
@@ -167,7 +167,7 @@ FATAL: dict[Kind, tuple[Row, ...]] = {
         _row("unsupported network protocol", "", _FTP),
     ),
 }
-"""What follows ``Fatal error: `` and is no certificate's, by kind."""
+"""The text after ``Fatal error: `` that is not about a certificate, by kind."""
 
 LOGIN: dict[Kind, tuple[Row, ...]] = {
     "reason": (
@@ -183,20 +183,20 @@ LOGIN: dict[Kind, tuple[Row, ...]] = {
         _row("ftp:skey-force is set and server does not support OPIE nor S/KEY", "", _FTP),
     ),
 }
-"""What follows ``Login failed: ``, by kind."""
+"""The text after ``Login failed: ``, by kind."""
 
 ACCESS: dict[Kind, tuple[Row, ...]] = {
     "access": (_row(_REPLY, "", "measured: 4.8.4 to 4.9.3: the server's own reply, then the file's name"),),
-    # A server's reply begins with its code, so that none can look like this.
+    # A server's reply begins with its code, so it cannot look like this.
     "local": (
         _row(f"[^0-9].*: {STRERROR}", "", "measured: 4.8.4 to 4.9.3: mirror -R of a local folder that is not there"),
     ),
 }
-"""What follows ``Access failed: ``, by kind."""
+"""The text after ``Access failed: ``, by kind."""
 
 CLASSES: dict[str, dict[Kind, tuple[Row, ...]]] = {
     "Fatal error": FATAL,
     "Login failed": LOGIN,
     "Access failed": ACCESS,
 }
-"""lftp's classes of errors (lftp 4.9.3, src/FileAccess.cc, StrError) that count as its word."""
+"""lftp's classes of errors (lftp 4.9.3, src/FileAccess.cc, StrError) that count as its own words."""

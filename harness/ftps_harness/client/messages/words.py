@@ -1,19 +1,19 @@
-"""Reading lftp's word in standard error and in its debug log.
+"""Read lftp's words in standard error and in its debug log.
 
-lftp's word is what it says itself. How a server gets text of its own in between, and why that is not taken for lftp's
-(lftp 4.9.3, src/ftpclass.cc and src/log.cc; measured on every build at hand by
+A word is something that lftp itself reports. A server can insert text of its own; these rules keep it from being taken
+for lftp's (lftp 4.9.3, src/ftpclass.cc and src/log.cc; measured on every build at hand by
 `tests/harness/client/test_lftp_hostile.py`):
 
-* A reply ends at CRLF for lftp, so it may hold a bare CR and a bare LF. On standard error lftp joins the lines of a
-  reply with blanks, behind its own ``Login failed: 530``: only LF ends a line here, and what begins with a reply's code
-  is the server's. In the log a bare LF is written as it is: there, each entry begins with the process's number
-  (``debug -p``), and a line without it goes on with the entry before.
-* Names from listings and from PWD are printed behind lftp's own words. One that makes a line look like a refusal still
+* For lftp a reply ends at CRLF, so it may contain a bare CR and a bare LF. On standard error lftp joins the lines of a
+  reply with blanks, after its own ``Login failed: 530``: only LF ends a line here, and text that begins with a reply
+  code is the server's. In the log lftp writes a bare LF unchanged: there, each entry begins with the process ID
+  (``debug -p``), and a line without it continues the previous entry.
+* lftp prints names from listings and from PWD after its own words. A name that makes a line look like a refusal still
   fails the next rule.
-* Where there is a log, a certificate that standard error refuses must stand in it; and a line of the log's form with
-  another number is somebody's attempt at one. Both are words in no table.
+* If there is a log, a certificate refusal on standard error must be in the log too; and a line in the log's format with
+  another process ID is an attempted forgery. Both count as words in no table.
 
-What no table holds is `unknown`, never a reason.
+Text that no table has is `unknown`, never a reason.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """Something that lftp said.
+    """One message of lftp.
 
     Attributes:
         text: The whole line, control characters made visible.
-        reasons: Why it refused (docs/reference.md, "Reasons"); empty unless `kind` is ``reason``.
+        reasons: Why lftp refused (docs/reference.md, "Reasons"); empty unless `kind` is ``reason``.
         kind: ``reason``: a refusal; ``login``: the server refused the user; ``access``: the server refused a command;
-            ``retries``: lftp gave up trying; ``failure``: a known failure that is no refusal; ``local``: lftp could not
-            carry out a command here; ``lookup``: it did not find or reach the server that a command names;
+            ``retries``: lftp gave up trying; ``failure``: a known failure that is not a refusal; ``local``: lftp could
+            not run a command here; ``lookup``: it did not find or reach the server that a command names;
             ``unknown``: in no table.
-        fingerprint: SHA-1 of the certificate that was refused, upper case with colons, where lftp names it.
+        fingerprint: SHA-1 of the refused certificate, upper case with colons, if lftp names it.
         doubt: What is wrong with an ``unknown`` word, as part of a sentence.
     """
 
@@ -53,8 +53,8 @@ class Word:
 
 
 _ERRORS = re.compile(rf"(?:[\w.-]+: (?:.*?: )??)?({'|'.join(CLASSES)}): (.*)", re.DOTALL)
-"""The command, for some commands a file's name, and the error. A name may hold anything: the first class counts, and
-its text must then match to the end of the line."""
+"""The command, for some commands a file name, and the error. A name may contain anything: the first class counts, and
+its text must match to the end of the line."""
 _MARKERS = re.compile(rf"(?:{'|'.join(CLASSES)}):")
 _CERTIFICATE = "Certificate verification: "
 _FINGERPRINT = re.compile(r"(.*?) \(((?:[0-9A-F]{2}:){19}[0-9A-F]{2})\)", re.DOTALL)
@@ -67,26 +67,26 @@ _OF_ONE_CHECK = re.compile(
     r"|Certificate: .*| Issued by: .*| Checking against: .*|  Trusted|Certificate depth: .*|Certificate with serial .*",
     re.DOTALL,
 )
-"""What lftp logs while it verifies one chain: other entries may not stand between two findings about it."""
+"""lftp's log while it verifies one chain: no other entry may come between two findings about it."""
 
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 _REMEMBERED = 1 << 20
-"""Bytes of the largest log whose entries are kept until the next ones: each log is asked several things."""
+"""Size in bytes of the largest log whose entries are cached: each log is queried several times."""
 
 
 def words(stderr: bytes, log: bytes, dialect: str) -> tuple[Word, ...]:
-    """What lftp said of refusals and failures, each once: first on standard error, then what only the log holds.
+    """lftp's words about refusals and failures, each once: first from standard error, then those that only the log has.
 
-    The old GnuTLS verification and OpenSSL builds go on checking after the first failure and log each finding; lftp
-    refuses for the first one (`lftp_ssl_base::set_cert_error`), and that one counts here too, so that it makes no
-    difference whether the refusal is read from standard error or, where it is hidden there, from the log. `further`
-    holds the others.
+    The old GnuTLS verification and OpenSSL builds continue after the first failure and log each finding. lftp refuses
+    because of the first one (`lftp_ssl_base::set_cert_error`), so that one counts here too: the result is the same
+    whether the refusal is read from standard error or, if it is hidden there, from the log. `further` returns the
+    others.
 
     Args:
         stderr: Standard error.
-        log: The debug log, with or without the process's number before each entry; empty when there is none.
+        log: The debug log, with or without the process ID before each entry; empty if there is none.
         dialect: ``classic``, ``status`` or ``openssl``.
     """
     logged = [check[0] for check in _checks(log)]
@@ -100,7 +100,7 @@ def words(stderr: bytes, log: bytes, dialect: str) -> tuple[Word, ...]:
 
 
 def further(log: bytes, dialect: str) -> tuple[Word, ...]:
-    """What the log says is wrong with a certificate besides what lftp refused it for; evidence, never a verdict."""
+    """The log's findings about a certificate besides the one that lftp refused it for; evidence, never a verdict."""
     return tuple(dict.fromkeys(_refusal(line, _inner(line), dialect) for check in _checks(log) for line in check[1:]))
 
 
@@ -110,18 +110,18 @@ def notes(stderr: bytes) -> tuple[str, ...]:
 
 
 def complaints(stderr: bytes) -> tuple[Word, ...]:
-    """What lftp says of commands that it could not carry out, each once: the notes without those that are harmless.
+    """lftp's messages about commands that it could not run, each once: the notes without the harmless ones.
 
-    A line that no table holds is ``unknown``: a program that a command ran may have said it, or lftp.
+    A line that no table has is ``unknown``: it may come from lftp or from a program that a command ran.
     """
     return tuple(dict.fromkeys(_complaint(line) for line in _lines(stderr) if line and not _is_harmless(line)))
 
 
 def entries(log: bytes) -> tuple[bytes, ...]:
-    """lftp's own entries of a debug log, without the process's number.
+    """lftp's own entries of a debug log, without the process ID.
 
-    Lines that the number is missing from belong to the entry before and stay in it, after their LF. The first line is
-    always lftp's own: it is written before there is a connection. In a log without numbers, each line is an entry.
+    Lines without the process ID belong to the previous entry and stay in it, after their LF. The first line is always
+    lftp's own, because lftp writes it before it connects. In a log without process IDs, each line is an entry.
     """
     return _remembered(log) if len(log) <= _REMEMBERED else _entries(log)
 
@@ -155,7 +155,7 @@ def _remembered_text(log: bytes) -> tuple[str, ...]:
 
 
 def sent(log: bytes) -> tuple[str, ...]:
-    """The verbs of the FTP commands that lftp logs as sent, in order."""
+    """The verbs of the FTP commands that lftp logged as sent, in order."""
     return tuple(found[1].decode("ascii") for entry in entries(log) if (found := _SENT.match(entry)))
 
 
@@ -165,13 +165,13 @@ def tried(log: bytes) -> bool:
 
 
 def connects(log: bytes) -> tuple[int, ...]:
-    """The ports that lftp's control connections went to, by its debug log: one for each that it tried."""
+    """The ports of lftp's control connections from its debug log, one for each attempt."""
     found = (_CONNECTS.fullmatch(readable(entry)) for entry in entries(log))
     return tuple(int(match[1]) for match in found if match)
 
 
 def readable(data: bytes) -> str:
-    """Text with every control character and every byte that is no UTF-8 made visible: safe on a terminal."""
+    """Text with every control character and every byte that is not UTF-8 made visible: safe on a terminal."""
     text = data.decode("utf-8", "backslashreplace")
     return text if text.isprintable() else _CONTROLS.sub(_escape, text)
 
@@ -186,7 +186,7 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _line(line: str, dialect: str) -> Word:
-    """A line of standard error in which one of lftp's classes of errors is named."""
+    """The word in a line of standard error that names one of lftp's classes of errors."""
     match = _ERRORS.fullmatch(line)
     if match is None:
         return Word(line, frozenset(), "unknown", doubt="it does not have the form of an lftp error")
@@ -200,7 +200,7 @@ def _line(line: str, dialect: str) -> Word:
 
 
 def _is_harmless(line: str) -> bool:
-    """Whether a line says nothing of a command's success, or has one of lftp's classes of errors, judged elsewhere."""
+    """Whether a line does not say if a command succeeded, or has one of lftp's classes of errors, judged elsewhere."""
     if any(row.matches(line) for row in LOOKUP):
         return False
     return bool(_MARKERS.search(line)) or any(row.matches(line) for row in HARMLESS)
@@ -215,7 +215,7 @@ def _complaint(line: str) -> Word:
 
 
 def _refusal(line: str, said: str, dialect: str) -> Word:
-    """A refused certificate: what is said of it, and its fingerprint."""
+    """A refused certificate: the message about it, and its fingerprint."""
     match = _FINGERPRINT.fullmatch(said)
     text, fingerprint = (match[1], match[2]) if match else (said, None)
     reasons = _reasons(text, dialect)
@@ -225,7 +225,7 @@ def _refusal(line: str, said: str, dialect: str) -> Word:
 
 
 def _reasons(text: str, dialect: str) -> frozenset[str] | None:
-    """The reasons that a text states; None when it is in no table."""
+    """The reasons that a text states; None if no table has it."""
     for row in CERTIFICATE[dialect]:
         if row.matches(text):
             return row.meaning
@@ -233,7 +233,7 @@ def _reasons(text: str, dialect: str) -> frozenset[str] | None:
 
 
 def _sentences(text: str) -> frozenset[str] | None:
-    """The reasons of a sequence of the library's sentences; None when there is anything else in it."""
+    """The reasons in a sequence of the library's sentences; None if it contains anything else."""
     reasons: set[str] = set()
     rest = text.rstrip(" ") + " "
     while rest:
@@ -251,7 +251,7 @@ def _length(row: Row, text: str) -> int:
 
 
 def _checks(log: bytes) -> Iterator[list[str]]:
-    """The findings about certificates in the log, in groups: one for each verification of a chain."""
+    """The log's findings about certificates, in groups: one for each verification of a chain."""
     findings: list[str] = []
     for entry in readable_entries(log):
         if findings and not _OF_ONE_CHECK.fullmatch(entry):
@@ -264,19 +264,19 @@ def _checks(log: bytes) -> Iterator[list[str]]:
 
 
 def _inner(line: str) -> str:
-    """What is said of the certificate, whichever way the line begins."""
+    """The message about the certificate, however the line begins."""
     return line.partition(_CERTIFICATE)[2].rstrip()
 
 
 def _confirmed(word: Word, logged: set[str]) -> Word:
-    """The word, or a doubt about it when it refuses a certificate that the log knows nothing of."""
+    """The word, or a doubt about it if it refuses a certificate that the log does not mention."""
     if word.kind == "reason" and _CERTIFICATE in word.text and _inner(word.text) not in logged:
         return replace(word, kind="unknown", reasons=frozenset(), doubt="it is missing from lftp's debug log")
     return word
 
 
 def _attempts(log: bytes) -> Iterable[Word]:
-    """Lines within entries that have the form of an entry about a certificate, with another process's number."""
+    """Lines within entries that look like an entry about a certificate, with another process ID."""
     for entry in entries(log):
         for line in entry.split(b"\n")[1:]:
             if _NUMBER.match(line) and _CERTIFICATE.encode() in line:
