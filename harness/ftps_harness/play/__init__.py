@@ -1,1 +1,1 @@
-"""Playing a scenario: `runner` its steps, `attempt` one run of lftp, `actions` what lftp does there, `places` where."""
+"""Plays scenarios: `runner` plays steps, `attempt` runs lftp once, `actions` is what lftp does, `places` is where."""

@@ -1,6 +1,6 @@
-"""One run of lftp against one server, and what the three witnesses saw of it.
+"""One run of lftp against one server, and what the three witnesses saw.
 
-The runner and the pytest fixtures share it.
+The runner and the pytest fixtures share this module.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 
 START_UP = (".lftprc", ".lftp/bookmarks", ".netrc", ".config/lftp/rc")
-"""Files in HOME that lftp may read by itself besides its rc (docs/lftp.md, "The rc")."""
+"""Files in HOME that lftp may read on start-up besides its rc (docs/lftp.md, "The rc")."""
 
 BACKGROUND_LOGS = (".lftp/log", ".local/share/lftp/log")
-"""Where lftp's output goes once it has moved to the background (lftp 4.9.3, src/lftp.cc; measured on 4.9.2-2)."""
+"""Where lftp writes its output after moving to the background (lftp 4.9.3, src/lftp.cc; measured on 4.9.2-2)."""
 
 _SCRIPT = 1 << 16
 """A file up to this size may be a script."""
@@ -53,15 +53,15 @@ class Request:
     """What lftp is to do.
 
     Attributes:
-        rc: The rc file, placeholders replaced; None for none at all.
+        rc: The rc file, placeholders replaced; None for no rc.
         host: What the user types.
         run: The items of `run`.
-        scheme: ``ftp`` or ``ftps``; None for the one that belongs to the server's protocol.
-        user: None for the right one: the server's, or the run's secret one.
-        password: None for the right one.
-        before: lftp commands between our settings and `open`.
-        timeout: Seconds that lftp may take.
-        log: Have lftp write its debug log, the third place where it states a refusal.
+        scheme: ``ftp`` or ``ftps``; None for the one that matches the server's protocol.
+        user: None for the correct user: the server's, or the run's secret one.
+        password: None for the correct password.
+        before: lftp commands to run between our settings and `open`.
+        timeout: Time limit for lftp, in seconds.
+        log: Make lftp write its debug log, the third place where it reports a refusal.
     """
 
     rc: str | None
@@ -80,13 +80,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One lftp process, what the three witnesses say of it, and the outcome.
+    """One lftp process, what the three witnesses say about it, and the outcome.
 
     Attributes:
-        start_up: What else than the rc lftp may read by itself, as it was before the run.
-        spec: What the server was declared to be: whose certificates its handshakes can show.
-        host: What the user typed.
-        date: The date by lftp's clock when it was started.
+        start_up: The files besides the rc that lftp may read on start-up, as they were before the run.
+        spec: The server's declared spec, with the certificates that its handshakes can show.
+        host: The host that the user typed.
+        date: The date by lftp's clock when lftp was started.
     """
 
     outcome: Outcome
@@ -103,13 +103,13 @@ class Attempt:
 
     @property
     def said(self) -> str:
-        """lftp's own text: standard error, and the refusals and complaints that only its debug log holds."""
+        """lftp's own messages: standard error, plus refusals and errors that only its debug log contains."""
         said = (self.run.stderr.decode("utf-8", "replace"), self.client.message, *self.client.log_notes)
         return "\n".join(said)
 
     @property
     def seen(self) -> Seen:
-        """What is compared with what a step expects."""
+        """The observations that are compared with a step's expectation."""
         return Seen(self.outcome, self.said, self.testimony.handshakes)
 
 
@@ -117,7 +117,7 @@ def attempt(scene: Scene, request: Request) -> Attempt:
     """Run lftp once and ask all three witnesses.
 
     Args:
-        scene: Where.
+        scene: Where lftp runs.
         request: What lftp is to do.
 
     Raises:
@@ -167,9 +167,9 @@ def attempt(scene: Scene, request: Request) -> Attempt:
 
 
 def _evidence(scene: Scene, request: Request, run: Run, seen: Witnessed, marks: Marks) -> Evidence:
-    """All that the proofs of what was requested look at."""
+    """Everything that the proofs of the requested actions examine."""
     here, told = scene.home, _told(scene, request)
-    in_logs = tuple(path for path in files_below(here.logs) if path.suffix != ".log")  # a command may write there too
+    in_logs = tuple(path for path in files_below(here.logs) if path.suffix != ".log")  # commands may write there too
     return Evidence(
         stdout=run.stdout,
         stderr=run.stderr,
@@ -216,17 +216,17 @@ def _run(scene: Scene, request: Request, login: Login, todo: Sequence[ClientActi
 
 
 def _said_in_background(home: Home, seen: Witnessed) -> bytes:
-    """What lftp said after it had moved to the background: then its output goes to a log in HOME (4.9.2)."""
+    """What lftp printed after moving to the background, when its output goes to a log in HOME (4.9.2)."""
     found = b""
     for path in (home.home / name for name in BACKGROUND_LOGS):
         if path in seen.written:
-            old = seen.before[path][1] if path in seen.before else 0  # it appends
+            old = seen.before[path][1] if path in seen.before else 0  # lftp appends
             found += disk.read(path)[old:]
     return found
 
 
 def _told(scene: Scene, request: Request) -> list[str]:
-    """The rc, what else lftp reads when it starts, what is run, and the scripts that these name."""
+    """The rc, the other start-up files, the commands, and the scripts that these name."""
     texts = [request.rc or "", *request.run]
     by_itself = {scene.home.home / name for name in START_UP}
     unread = list(files_below(scene.home.home))
@@ -243,6 +243,6 @@ def _scripts(paths: Sequence[Path], by_itself: set[Path], texts: Sequence[str]) 
 
 
 def _files_at_hand(scene: Scene, request: Request) -> Iterator[Path]:
-    """What literal commands may upload, and where what they download may be; the others look at their own files."""
+    """Possible uploads and download locations of literal commands; the other actions check their own files."""
     yield from files_below(*scene.home.reach)
     yield from named_outside(request.run, scene.home.root)

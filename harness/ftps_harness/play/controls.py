@@ -1,7 +1,7 @@
-"""What proves that a verdict is about trust: each step's control, as data (docs/reference.md, "Controls"). Pure.
+"""Each step's control, which proves that a verdict is about trust, as data (docs/reference.md, "Controls"). Pure.
 
-A refusal counts only if the same run succeeds with the refusing setting switched off; an acceptance only when an
-impostor is not given the same. A dead port, a crash or a wrong password fails its control.
+A refusal counts only if the same run succeeds with the refusing setting switched off; an acceptance counts only if an
+impostor does not get the same. A dead port, a crash or a wrong password fails its control.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting of lftp's with a boolean value for every host."""
+    """An lftp setting with a boolean value for every host."""
 
     name: str
     value: Literal["yes", "no"]
@@ -41,16 +41,16 @@ _NO = frozenset({"no", "false", "off", "0"})
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One control: what is different from the step, and what must come of it.
+    """One control: how it differs from the step, and which outcome it must have.
 
     Attributes:
         kind: Its name in reports.
-        impostor: A twin of the served certificate answers, every field the same and all keys new.
-        settings: What is set: every closure unset, then the value for all hosts, and read back.
-        right_login: The right user and password in the place of the step's.
+        impostor: A twin of the served certificate answers: every field the same, all keys new.
+        settings: The settings to change: every closure is unset, the value is set for all hosts and read back.
+        right_login: Use the correct user and password instead of the step's.
         wanted: The verdicts that pass.
-        reason: One of the reasons that it must be refused for.
-        to: Who must be among those that something is exposed to.
+        reason: A reason that the refusal must have.
+        to: A receiver that must be among those to which something is exposed.
     """
 
     kind: str
@@ -62,7 +62,7 @@ class Control:
     right_login: bool = False
 
     def shortcoming(self, outcome: Outcome) -> str:
-        """What the outcome of this control does not prove, as a part of a sentence; empty when it proves all."""
+        """What the outcome of this control fails to prove, as part of a sentence; empty if nothing."""
         if outcome.verdict not in self.wanted:
             return f"expected {' or '.join(self.wanted)}, but it was {outcome.verdict}"
         if outcome.doubtful:
@@ -77,20 +77,20 @@ class Control:
 _THROUGH: tuple[Verdict, ...] = ("accepted", "exposed")
 
 IMPOSTOR_REFUSED = Control("impostor-refused", ("rejected",), reason="untrusted", impostor=True)
-"""All that differs is the keys: a refusal for anything but trust (a handshake that failed) proves no pin."""
+"""Only the keys differ: a refusal for a reason other than trust, such as a failed handshake, proves no pin."""
 IMPOSTOR_ACCEPTED = Control("impostor-accepted", ("exposed",), to="impostor", impostor=True)
 VERIFICATION_OFF = Control("verification-off", _THROUGH, settings=(VERIFICATION,))
 FORCE_OFF = Control("ssl-force-off", _THROUGH, settings=(FORCE,))
 RIGHT_PASSWORD = Control("right-password", _THROUGH, right_login=True)
 TLS_ALLOWED = Control("tls-allowed", _THROUGH, settings=(ALLOW,))
 TLS_ALLOWED_ANONYMOUS = Control("tls-allowed", _THROUGH, settings=(ALLOW, ALLOW_ANONYMOUS))
-"""The user and the password are right, and the server refuses a login that is not in TLS."""
+"""The user and password are correct, and the server refuses any login outside TLS."""
 
 _BY_NAME = {"impostor-refused": IMPOSTOR_REFUSED, "impostor-accepted": IMPOSTOR_ACCEPTED}
 
 
 def control_for(step: Step, expect: Expect) -> Control | None:
-    """The control of a step, or None where it needs none.
+    """Return the control of a step, or None if it needs none.
 
     Raises:
         UsageError: The scenario expects a refusal that no setting can switch off, and does not say
@@ -117,25 +117,25 @@ def control_for(step: Step, expect: Expect) -> Control | None:
 
 
 def _of_refused_login(step: Step) -> Control:
-    """What proves that a login was refused for what the step is about."""
+    """The control that proves that a login was refused for the reason that the step tests."""
     if not (step.server.require_tls and is_right(step)):
         return RIGHT_PASSWORD
     return TLS_ALLOWED_ANONYMOUS if step.user == ANONYMOUS else TLS_ALLOWED
 
 
 def set_commands(setting: Setting, values: Mapping[str, str]) -> list[str]:
-    """The lftp commands that give a setting a value for every host, whatever closures hold it.
+    """Return the lftp commands that give a setting a value for every host, whatever its closures.
 
     The value for all loses to closures (docs/lftp.md, "Closures"), so these go first.
 
     Args:
-        setting: What to set.
-        values: What lftp says of it in the same HOME, by closure; the global value under an empty string.
+        setting: The setting to change.
+        values: lftp's values for it in the same HOME, by closure; the global value has an empty closure.
     """
     closures = [closure for closure in values if closure]
     return [*(f'command set "{setting.name}/{closure}"' for closure in closures), f"command set {setting}"]
 
 
 def is_set(setting: Setting, values: Mapping[str, str]) -> bool:
-    """Whether lftp says that the setting has this value for every host."""
+    """Whether lftp reports this value of the setting for every host."""
     return "" in values and all(value in (_YES if setting.value == "yes" else _NO) for value in values.values())

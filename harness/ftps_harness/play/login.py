@@ -1,7 +1,7 @@
-"""Who logs in, with which password, and whom the server lets in (docs/reference.md, "Users and passwords"). Pure.
+"""Which user and password lftp uses, and which the server accepts (docs/reference.md, "Users and passwords"). Pure.
 
-A password that a step gives is the right one, for a user would be astonished if his own were not; unless the step
-expects ``login-failed``, or the server names its own.
+A password in a step is the correct one, as any user would expect, unless the step expects ``login-failed`` or the
+server specifies its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ftps_lab.interface import ServerSpec
 
 ANONYMOUS = "anonymous"
-"""Logs in as lftp does when no user is named. Such a login never uses explicit TLS, whereas
+"""Logs in as lftp does if no user is given. Such a login never uses explicit TLS, whereas
 ``open -u anonymous`` does (docs/lftp.md, "Anonymous logins")."""
 
 
@@ -28,13 +28,13 @@ class Login:
 
     @classmethod
     def of(cls, spec: ServerSpec, secrets: Secrets, user: str | None = None, password: str | None = None) -> Login:
-        """What lftp is given: user and password of the step, else the right ones.
+        """Return the login that lftp gets: the step's user and password, else the correct ones.
 
         Args:
-            spec: What the server is at this moment.
-            secrets: The run's own user and password, right for a server that names none.
-            user: The step's; None where it gives none.
-            password: The step's; None where it gives none.
+            spec: The server's current spec.
+            secrets: The run's own user and password, which are correct for a server that specifies none.
+            user: The step's user, if any.
+            password: The step's password, if any.
         """
         return cls(
             user=_first(user, spec.user, secrets.user),
@@ -43,14 +43,14 @@ class Login:
 
 
 def right_password(step: Step, expected: Verdict) -> str | None:
-    """The password that lets users in at a step; None for the run's own."""
+    """The password that the server accepts in a step; None for the run's own."""
     if step.server.password is not None or expected == "login-failed":
         return step.server.password
     return step.password
 
 
 def is_right(step: Step) -> bool:
-    """Whether a step's user and password are the right ones, so that a refused login has another cause."""
+    """Whether a step's user and password are correct, so that a refused login has another cause."""
     right_user = step.user is None or step.user == ANONYMOUS or step.server.user in {None, step.user}
     return right_user and (step.password is None or step.password == step.server.password)
 

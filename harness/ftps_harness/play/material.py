@@ -1,4 +1,4 @@
-"""What a scenario's names stand for in one run: certificates, server specs, file contents, placeholders."""
+"""Resolves a scenario's names for one run: certificates, server specs, file contents, placeholders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Material:
     """The certificates of one scenario, issued in memory for this run.
 
     Args:
-        scenario: Whose names they are.
+        scenario: The scenario that names them.
 
     Raises:
         LabError: A certificate cannot be issued by this machine's OpenSSL.
@@ -38,7 +38,7 @@ class Material:
         self._copies = issuing.twins({name: self.certificates[name] for name in attacked if name is not None})
 
     def server(self, server: Server) -> ServerSpec:
-        """The complete server of a step, with certificates in the place of names."""
+        """The complete server of a step, with certificates instead of names."""
         pick = self.certificates
         return ServerSpec(
             protocol=server.protocol,
@@ -57,7 +57,7 @@ class Material:
         )
 
     def genuine(self, index: int) -> Certificate | None:
-        """The genuine server's certificate at a step, also where an impostor's server answers in its place."""
+        """The genuine server's certificate at a step, even if an impostor answers instead."""
         steps = self._steps
         for step in (*reversed(steps[: index + 1]), *steps[index + 1 :]):
             if step.server.role == "genuine" and step.server.certificate is not None:
@@ -65,7 +65,7 @@ class Material:
         return None
 
     def _interceptors(self, server: Server) -> Certificate | None:
-        """What an interceptor shows: his own, or `certificate` in every field but the key."""
+        """The certificate that an interceptor shows: its own, or a twin of `certificate`."""
         if not _intercepted(server) or server.certificate is None:
             return None
         if server.attack_certificate is not None:
@@ -78,14 +78,14 @@ class Material:
         """Put one file of a step into a HOME.
 
         Args:
-            home: Whose.
-            step: Whose file.
-            name: The file's, as `files` has it.
-            values: What stands for placeholders in texts.
+            home: The HOME to write to.
+            step: The step that has the file.
+            name: The file's name, as in `files`.
+            values: The values of placeholders in texts.
             served: Fetches the leaf that the running server shows, as PEM.
 
         Raises:
-            HarnessError: It cannot be written; and what `served` raises.
+            HarnessError: The file cannot be written; also whatever `served` raises.
         """
         sources = step.files[name]
         data = self.content(sources, step.server, values, served)
@@ -96,11 +96,11 @@ class Material:
     def content(
         self, sources: tuple[Source, ...], server: Server, values: Mapping[str, str], served: Callable[[], bytes]
     ) -> bytes:
-        """The bytes of a file of the step; `served` fetches what the running server shows."""
+        """The bytes of a file of the step; `served` fetches the leaf of the running server."""
         return b"".join(self._part(source, server, values, served) for source in sources)
 
     def placeholders(self, lftp_folder: Path, host: str, port: int, login: Login) -> dict[str, str]:
-        """What stands for each placeholder."""
+        """The value of each placeholder."""
         values = {"lftp": str(lftp_folder), "host": host, "port": str(port)}
         values |= {"user": login.user, "password": login.password}
         for name, certificate in self.certificates.items():
@@ -124,7 +124,7 @@ class Material:
 
 
 def impostor_of(spec: ServerSpec) -> ServerSpec:
-    """The same server as somebody else would run it: every field of its certificates the same, all keys new."""
+    """The server's impostor: every field of its certificates the same, all keys new."""
     shown = {f"{index}": certificate for index, certificate in enumerate(_shown(spec))}
     copies = issuing.twins(shown)
     by_fingerprint = {original.sha256: copies[name] for name, original in shown.items()}

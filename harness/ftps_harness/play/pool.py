@@ -1,7 +1,7 @@
-"""Running many scenarios (or pairs of the matrix), several at a time: ended at any moment, with nothing left behind.
+"""Runs many scenarios (or pairs of the matrix) concurrently; can stop at any moment and leaves nothing behind.
 
-They always run in threads of their own, also one at a time: the main thread only waits, and can be told at any
-moment that the end is asked for.
+They always run in worker threads, even one at a time: the main thread only waits, so it can react to a request to stop
+at any moment.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _FILES, _FILES_EACH = 40, 24
-"""Open files of the process, and of each that runs. Measured over the catalogue: 28 with `-j 1`, 242 with `-j 16`."""
+"""Open files of the process, and of each running item. Measured on the catalogue: 28 with `-j 1`, 242 with `-j 16`."""
 
 _LISTEN_SECONDS = 0.25
 
 _END_SECONDS = 30.0
-"""How long what runs may take to end once its lftp is killed; it takes milliseconds."""
+"""Time limit for a running item to end once its lftp is killed; it takes milliseconds."""
 
 
 class Judged(Protocol):
-    """What came of playing one."""
+    """The result of one item."""
 
     @property
     def status(self) -> str:
@@ -44,23 +44,23 @@ _Result_contra = TypeVar("_Result_contra", contravariant=True)
 
 
 class Watcher(Protocol[_Item_contra, _Result_contra]):
-    """Told in the main thread what happens."""
+    """Receives events in the main thread."""
 
     def started(self, item: _Item_contra, /) -> None:
-        """One begins."""
+        """An item has started."""
 
     def finished(self, result: _Result_contra, /) -> None:
-        """One ended."""
+        """An item has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Played(Generic[Result]):
-    """What came of it.
+    """The results of all items.
 
     Attributes:
-        results: Of those that ended, in the order in which they were given.
-        interrupted: Ctrl-C or another such signal ended it.
-        problem: Why something that ran has not been cleared away, as a sentence; empty when all was.
+        results: The results of the items that ended, in the order in which the items were given.
+        interrupted: Whether Ctrl-C or a similar signal ended the run.
+        problem: Why something could not be cleaned up, as a sentence; empty if everything was.
     """
 
     results: tuple[Result, ...]
@@ -69,7 +69,7 @@ class Played(Generic[Result]):
 
 
 def affordable(jobs: int) -> int:
-    """How many can run at a time within this process's limit of open files, which is raised where that is allowed."""
+    """How many of `jobs` fit into this process's limit of open files, which is raised if permitted."""
     needed = _FILES + jobs * _FILES_EACH
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= soft < needed:
@@ -88,16 +88,16 @@ def play_all(
     fail_fast: bool = False,
     cost: Callable[[Item], float] | None = None,
 ) -> Played[Result]:
-    """Run them in `jobs` threads.
+    """Run the items in `jobs` threads.
 
     Args:
-        items: What to run; begun in this order.
-        play: Runs one.
-        watcher: Is told.
-        jobs: How many at a time.
-        fail_fast: Begin no more after the first that failed or broke.
-        cost: With several at a time the items that cost most begin first, so that none of them runs alone at the end;
-            those that cost the same keep their order.
+        items: What to run; started in this order.
+        play: Runs one item.
+        watcher: Receives the events.
+        jobs: How many items to run at a time.
+        fail_fast: Start no more items after the first failure or error.
+        cost: The cost of an item. With several at a time the most expensive start first, so that none of them runs
+            alone at the end; items of equal cost keep their order.
 
     Raises:
         HarnessError: No thread can be started.
@@ -122,17 +122,17 @@ class _Event(Generic[Item, Result]):
     """Message to the main thread. All fields unset: this worker has finished."""
 
     item: Item | None = None
-    """It begins."""
+    """The item that has started."""
     result: Result | None = None
-    """It ended."""
+    """The result of the item that has ended."""
     error: BaseException | None = None
-    """Something broke in a thread."""
+    """The exception that a thread raised."""
     interrupted: bool = False
-    """The end is asked for."""
+    """Whether a stop was requested."""
 
 
 class _WorkerPool(Generic[Item, Result]):
-    """The threads that play."""
+    """The worker threads."""
 
     def __init__(self, items: Sequence[tuple[int, Item]], play: Callable[[Item], Result], *, fail_fast: bool) -> None:
         self.results: dict[int, Result] = {}
@@ -147,10 +147,10 @@ class _WorkerPool(Generic[Item, Result]):
         self._threads: list[threading.Thread] = []
 
     def start(self, jobs: int) -> None:
-        """Begin to play, with fewer threads where the machine has no more of them.
+        """Start the threads; fewer of them if the machine permits no more.
 
         Raises:
-            HarnessError: It has none.
+            HarnessError: The machine permits none.
         """
         for number in range(jobs):
             thread = threading.Thread(target=self._work, name=f"ftps-lab run {number + 1}", daemon=True)
@@ -163,11 +163,11 @@ class _WorkerPool(Generic[Item, Result]):
             self._threads.append(thread)
 
     def interrupt(self) -> None:
-        """Ask for the end; in the middle of anything."""
+        """Request a stop; safe to call at any point."""
         self._events.put(_Event(interrupted=True))
 
     def listen(self, watcher: Watcher[Item, Result]) -> bool:
-        """Tell the watcher until every thread has ended; False when the end was asked for."""
+        """Forward events to the watcher until every thread has ended; False if a stop was requested."""
         left = len(self._threads)
         while left:
             event = self._next()
@@ -184,13 +184,13 @@ class _WorkerPool(Generic[Item, Result]):
         return True
 
     def _next(self) -> _Event[Item, Result]:
-        """The next event. A signal that came just before the wait is not heard before its end, so none is long."""
+        """Return the next event. A signal just before a wait is handled only after it, so every wait is short."""
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._events.get(timeout=_LISTEN_SECONDS)
 
     def end(self) -> str:
-        """Kill every lftp that runs, begin nothing more, and wait until all is cleared away: what was not, if so."""
+        """Kill every running lftp, start nothing more, and wait for the cleanup; return why it failed, if it did."""
         self._stop.set()
         self._interruption.ask()
         until = time.monotonic() + _END_SECONDS
@@ -202,7 +202,7 @@ class _WorkerPool(Generic[Item, Result]):
         return ""
 
     def _work(self) -> None:
-        """What each thread does: one after the other."""
+        """The body of each thread: run one item after another."""
         process.INTERRUPTION.set(self._interruption)
         try:
             while (taken := self._take()) is not None:
@@ -210,12 +210,12 @@ class _WorkerPool(Generic[Item, Result]):
                 self._events.put(_Event(item=item))
                 result = self._play(item)
                 if self._stop.is_set():
-                    break  # its lftp was killed: this is no result
+                    break  # its lftp was killed, so the result does not count
                 self.results[index] = result
                 if result.status in {"fail", "error"}:
                     self._failed.set()
                 self._events.put(_Event(result=result))
-        except BaseException as error:  # noqa: BLE001 - it surfaces in the main thread, whatever it is
+        except BaseException as error:  # noqa: BLE001 - any exception surfaces in the main thread
             self._events.put(_Event(error=error))
         self._events.put(_Event())
 

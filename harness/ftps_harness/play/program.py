@@ -1,7 +1,7 @@
-"""One run of any program in HOME, and what server and wire witnessed of it: who was given which secret.
+"""One run of any program in HOME, and what server and wire witnessed: who received which secret.
 
-Nobody knows what the program should do, so there is no verdict: only what it exposed, and in what the witnesses do not
-agree. What lftp is asked to do, with a verdict, is `ftps_harness.play.attempt`.
+The lab does not know what the program should do, so there is no verdict: only what it exposed, and where the witnesses
+disagree. Requests to lftp, with a verdict, are in `ftps_harness.play.attempt`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What is run.
+    """A command to run.
 
     Attributes:
-        argv: The command, no shell involved; the program by its absolute path.
-        host: The host that it is to connect to. In the place sealed the name leads to the server for every program;
-            elsewhere for lftp alone, by a setting.
-        cwd: Where it is started; a path as the program sees it.
-        env: Further variables of its environment, which is lftp's otherwise: nothing is inherited.
-        locale: The locale that it runs in; None for lftp's.
-        timeout: Seconds until it is killed, with all that it has started.
+        argv: The command, run without a shell; the program by its absolute path.
+        host: The host that it is to connect to. In the place `sealed` the name leads to the server for every program;
+            elsewhere only for lftp, by a setting.
+        cwd: The folder to start it in, as a path that the program sees.
+        env: Variables to add to its environment, which is otherwise lftp's: nothing is inherited.
+        locale: Its locale; None for lftp's.
+        timeout: Seconds until it is killed, along with everything that it started.
     """
 
     argv: tuple[str, ...]
@@ -52,18 +52,18 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One run of a program, and what was seen of it.
+    """One run of a program, and what the witnesses saw.
 
     Attributes:
-        run: The finished program. What lftp says in it, `ftps_harness.client.messages.words` reads.
-        holds_payload: Some of the served content is in its output or in the files that it wrote.
-        testimony: The server's, with every login and transfer.
+        run: The finished program; `ftps_harness.client.messages.words` reads lftp's messages in it.
+        holds_payload: Whether its output or the files that it wrote contain any served content.
+        testimony: The server's testimony, with every login and transfer.
         wire: The raw bytes of the server's connections.
-        exposure: What anybody on the path could read, and (`elsewhere`) every connection to anybody else.
-        exposures: Each secret that reached somebody who must not have it, with whom it reached:
+        exposure: What an on-path attacker could read, and (`elsewhere`) every connection to another peer.
+        exposures: Each secret that reached a receiver that must not have it, with that receiver:
             ``("password", "impostor")``. An impostor's testimony holds the password itself (`Testimony.credentials`).
-        contradictions: In what the witnesses do not agree, a sentence each: where there are any, that nothing was
-            exposed is not proved, and what was exposed is in doubt.
+        contradictions: Where the witnesses disagree, a sentence each. If there are any, an empty `exposures` proves
+            nothing, and each entry in it is in doubt.
     """
 
     run: process.Finished
@@ -76,7 +76,7 @@ class Observed:
 
 
 def observe(scene: Scene, command: Command) -> Observed:
-    """Run a program once in a HOME as it stands, and ask server and wire.
+    """Run a program once in the current HOME, and collect what server and wire saw.
 
     Raises:
         LabError: The server failed.
@@ -84,13 +84,13 @@ def observe(scene: Scene, command: Command) -> Observed:
     """
     home = scene.home
     scene.prepare()
-    scene.place.address_of(command.host)  # from now on, where names are the place's to give
+    scene.place.address_of(command.host)  # makes the name resolve, in places that control names
     locale = command.locale or (scene.client.locale if scene.client else "C")
     env = {**environment(home, locale=locale), **command.env}
     start = scene.place.starter(home)
     cwd = command.cwd if isinstance(command.cwd, Path) else home.seen(home.folder(command.cwd))
     run, seen = watch(scene, command.host, lambda: start(command.argv, env=env, cwd=cwd, timeout=command.timeout))
-    home.reopen()  # the program may have closed it
+    home.reopen()  # the program may have changed its permissions
     client = _client_account(scene, command, run, seen)
     declared, wire = situation(scene, command.host, Login.of(scene.spec, scene.secrets), seen)
     found = exposures(declared, client, seen.testimony, wire)
@@ -99,7 +99,7 @@ def observe(scene: Scene, command: Command) -> Observed:
 
 
 def _client_account(scene: Scene, command: Command, run: process.Finished, seen: Witnessed) -> ClientAccount:
-    """What it showed, whatever it says: whether served content is in its output or in a file."""
+    """What the program showed, whatever it claims: whether its output or a file contains served content."""
     home = scene.home
     evidence = Evidence(
         stdout=run.stdout,
@@ -121,7 +121,7 @@ def _client_account(scene: Scene, command: Command, run: process.Finished, seen:
         holds_payload=holds_payload(evidence, scene.secrets),
         cut=tuple(_cut(run)),
         any_program=True,
-        may_hide=scene.place.name != "sealed",  # there it can write nowhere but where is looked
+        may_hide=scene.place.name != "sealed",  # there it can write only to folders that are examined
     )
 
 

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run.
+    """How to run scenarios.
 
     Attributes:
-        timeout: Seconds that one lftp may take.
+        timeout: Time limit for one lftp, in seconds.
         controls: Run each step's control.
-        log: Have lftp write its debug log, the third place where it states a refusal.
+        log: Make lftp write its debug log, the third place where it reports a refusal.
         keep: Called with each attempt, to keep its evidence.
     """
 
@@ -57,7 +57,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class ControlResult:
-    """What a control came to."""
+    """The result of a control."""
 
     kind: str
     attempt: Attempt
@@ -69,8 +69,8 @@ class StepResult:
     """One step, judged.
 
     Attributes:
-        genuine: The genuine server's certificate: the one of this step's server, or, where that is an impostor, of the
-            nearest step before it, else after it, whose server is not. None where there is none.
+        genuine: The genuine server's certificate: that of this step's server, or, if that is an impostor, of the
+            nearest earlier step, else later step, with a genuine server. None if no step has one.
     """
 
     title: str
@@ -83,23 +83,23 @@ class StepResult:
 
     @property
     def status(self) -> Status:
-        """The worse of the step's own and its control's."""
+        """The worse of the step's own status and its control's."""
         return worst([self.judgement.status, *([self.control.judgement.status] if self.control else [])])
 
     @property
     def why(self) -> tuple[str, ...]:
-        """Everything that was not as expected, a sentence each: of the step itself, then of its control."""
+        """Every deviation from the expectation, a sentence each: of the step itself, then of its control."""
         return (*self.judgement.why, *(self.control.judgement.why if self.control else ()))
 
     @property
     def shown(self) -> Attempt:
-        """The attempt to look at: the first that is not as expected, else the first."""
+        """The attempt to show: the first that is not as expected, else the first."""
         strange = (a for a in self.attempts if a.outcome.verdict != self.expect.verdict)
         return next(strange, self.attempts[0]) if self.status != "pass" else self.attempts[0]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each verdict came."""
+        """How often each verdict occurred."""
         return counted([attempt.outcome for attempt in self.attempts])
 
 
@@ -114,12 +114,12 @@ class ScenarioResult:
     seconds: float = field(default=0.0)
 
 
-class _Skipped(Exception):  # noqa: N818 - nothing went wrong
-    """This place cannot run the scenario; why, as a sentence."""
+class _Skipped(Exception):  # noqa: N818 - not an error
+    """This place cannot run the scenario; the message says why."""
 
 
 def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Place | None = None) -> ScenarioResult:
-    """Run one scenario. Whatever breaks, also a bug, makes it an error and touches no other scenario."""
+    """Run one scenario. Any exception, even a bug, becomes status ``error`` of this scenario and affects no other."""
     began = time.monotonic()
     steps: list[StepResult] = []
     try:
@@ -128,7 +128,7 @@ def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Plac
                 steps.append(stage.play(index, step))
     except _Skipped as why:
         return ScenarioResult(scenario, "skip", why=str(why))
-    except Exception as error:  # noqa: BLE001 - whatever breaks belongs to this scenario alone
+    except Exception as error:  # noqa: BLE001 - any failure affects this scenario alone
         return ScenarioResult(scenario, "error", tuple(steps), sentence(error), time.monotonic() - began)
     return ScenarioResult(
         scenario, worst(step.status for step in steps), tuple(steps), seconds=time.monotonic() - began
@@ -136,7 +136,7 @@ def run_scenario(scenario: Scenario, client: Lftp, options: Options, place: Plac
 
 
 class _Broken(Exception):  # noqa: N818 - it carries a result
-    """Something broke in a place: nobody else gets it."""
+    """Something broke in a place, so it is not lent again."""
 
 
 def _require_whole(result: ScenarioResult) -> None:
@@ -145,7 +145,7 @@ def _require_whole(result: ScenarioResult) -> None:
 
 
 def run_in(places: Places, scenario: Scenario, client: Lftp, options: Options) -> ScenarioResult:
-    """Run one scenario in a place of its own. What breaks, the place included, is an error of this scenario alone."""
+    """Run one scenario in its own place. Any failure, even of the place, is an error of this scenario alone."""
     began = time.monotonic()
     result = None
     try:
@@ -158,13 +158,13 @@ def run_in(places: Places, scenario: Scenario, client: Lftp, options: Options) -
 
 
 def worst(statuses: Iterable[str]) -> Status:
-    """What several statuses come to: what broke proves nothing, and so counts for more than what failed."""
+    """Combine several statuses into the worst: an error proves nothing, so it outranks a failure."""
     found = set(statuses)
     return "error" if "error" in found else "fail" if "fail" in found else "pass"
 
 
 class _Stage:
-    """Everything one scenario needs while it runs, with one owner who ends it."""
+    """Everything that one scenario needs while it runs; a context manager that ends it all."""
 
     def __init__(self, scenario: Scenario, client: Lftp, options: Options, place: Place) -> None:
         self._scenario = scenario
@@ -213,7 +213,7 @@ class _Stage:
         return replace(self._material.server(step.server), password=right_password(step, expect.verdict))
 
     def play(self, index: int, step: Step) -> StepResult:
-        """One step: change the server, prepare HOME, run lftp as often as asked, then the control."""
+        """Play one step: change the server, prepare HOME, run lftp as often as requested, then the control."""
         began = time.monotonic()
         expect = self._expect(step)
         control = controls.control_for(step, expect) if self._options.controls else None
@@ -244,7 +244,7 @@ class _Stage:
                 self._options.keep(self._scenario, index + 1, name, attempt)
 
     def _prepare(self, index: int, step: Step, expect: Expect) -> None:
-        """What changes before this step: the server, the rc, the files."""
+        """Apply the changes before this step: the server, the rc, the files."""
         session, spec = self._session, self._spec_of(step, expect)
         changed = step.changed or index == 0 or spec.password != session.spec.password
         if changed or not session.is_at(step.host):
@@ -259,31 +259,31 @@ class _Stage:
             self._files[destination(name, step.cwd)] = (step, name, served)
 
     def _put_again(self, step: Step, home: Home, login: Login) -> None:
-        """Write the files whose texts are others in a control: `{lftp}` is, and `{password}` may be."""
+        """Rewrite the files whose text differs in a control: `{lftp}` always does, and `{password}` may."""
         for of, name, served in self._files.values():
             if any(placeholders(source.value) for source in of.files[name] if source.kind == "text"):
                 values = self._values(of, home, login if of is step else self._login(of))
                 self._material.put_file(home, of, name, values, served)
 
     def _login(self, step: Step, *, right: bool = False) -> Login:
-        """What lftp is given: the step's user and password, or the right ones."""
+        """The login that lftp gets: the step's user and password, or the correct ones."""
         if right:
             return self._session.login(user=step.user if self._session.spec.user is None else None)
         return self._session.login(step.user, step.password)
 
     def _values(self, step: Step, home: Home, login: Login) -> dict[str, str]:
-        """What stands for placeholders; `{lftp}` is another folder in the copy that a control runs in."""
+        """The values of placeholders; `{lftp}` is a different folder in the copy of HOME that a control uses."""
         return self._material.placeholders(home.seen(home.dot_lftp), step.host, self._session.server.port, login)
 
     def _served(self, step: Step) -> bytes:
-        """The leaf that the running server shows, fetched as the document does; no other may become a pin."""
+        """Fetch the leaf that the running server shows, the way the document does; no other may become a pin."""
         try:
             return self._session.fetch()
         except HarnessError as error:
             raise HarnessError(f"step {step.title!r}: {error}") from error
 
     def _attempt(self, step: Step, home: Home, *, before: tuple[str, ...] = (), right_login: bool = False) -> Attempt:
-        """One run of lftp and what everybody saw of it."""
+        """Run lftp once, and collect what all witnesses saw."""
         login = self._login(step, right=right_login)
         values = self._values(step, home, login)
         request = Request(
@@ -303,7 +303,7 @@ class _Stage:
         return self._session.attempt(request, home=home)
 
     def _control(self, step: Step, control: Control, home: Home) -> ControlResult:
-        """The same run in a copy of HOME, with the one thing changed that the verdict should hang on."""
+        """Repeat the run in a copy of HOME, changing only the one thing that should decide the verdict."""
         self._put_again(step, home, self._login(step, right=control.right_login))
         before = tuple(command for setting in control.settings for command in self._set(setting, step, home))
         session = self._session
@@ -312,12 +312,12 @@ class _Stage:
         return ControlResult(control.kind, attempt, _judge_control(control, attempt))
 
     def _may_leave_marks(self, attempts: Sequence[Attempt], expect: Expect) -> bool:
-        """Whether a setup can tell its second run from its first by what nobody puts back: a file in /tmp, say."""
-        private = self._place.name == "sealed"  # there /tmp and its like are new in each run
+        """Whether a setup can recognise its second run by something that is not restored, such as a file in /tmp."""
+        private = self._place.name == "sealed"  # there /tmp and similar folders are new in each run
         return not private and expect.how_often == "always" and any(each.client.may_hide for each in attempts)
 
     def _once_more(self, step: Step, home: Home, first: Attempt, result: ControlResult) -> ControlResult:
-        """The step again, after its control: a setup that finds a mark of its first run comes to something else."""
+        """Repeat the step after its control: a setup that finds a trace of its first run ends differently."""
         self._put_again(step, home, self._login(step))
         verdict = self._attempt(step, home).outcome.verdict
         if verdict == first.outcome.verdict or result.judgement.status == "error":
@@ -329,10 +329,10 @@ class _Stage:
         return replace(result, judgement=Judgement("error", (*result.judgement.why, why)))
 
     def _set(self, setting: Setting, step: Step, home: Home) -> list[str]:
-        """The commands that change a setting, made from what this HOME's rc has set, and proved by reading back.
+        """Return the commands that change a setting, based on what this HOME's rc sets; verified by reading it back.
 
-        Reading back runs the rc, which may leave a mark in HOME: so that happens in a copy of it, and what is in the
-        control's own HOME is what was in the step's.
+        Reading back runs the rc, which may leave a trace in HOME. So it happens in a copy, and the control's own HOME
+        keeps the same content as the step's.
         """
         with home.clone() as other:
             self._put_again(step, other, self._login(step))
@@ -349,7 +349,7 @@ class _Stage:
 
 
 def _judge_control(control: Control, attempt: Attempt) -> Judgement:
-    """A control that proves nothing is an error; one that shows that the verdict is not about trust, a failure."""
+    """Judge a control: an error if it proves nothing, a failure if it shows that the verdict is not about trust."""
     shortcoming = control.shortcoming(attempt.outcome)
     if not shortcoming:
         return Judgement("pass")

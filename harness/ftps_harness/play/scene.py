@@ -1,4 +1,4 @@
-"""What one run of a program happens in, and what the server, the wire and the disk hold of it afterwards."""
+"""The surroundings of one program run, and what the server, the wire and the disk recorded of it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony
 
 State = tuple[int, int, int]
-"""What tells whether a file is still as it was (`ftps_harness.play.actions.tasks.files_below`)."""
+"""Metadata that shows whether a file has changed (`ftps_harness.play.actions.tasks.files_below`)."""
 
 Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where it happens: the client, its HOME, the server, what that serves, what is secret, and the place.
+    """Where a run takes place: the client, its HOME, the server, the served folder, the secrets and the place.
 
     Attributes:
-        client: The lftp that is run, or that a program may run; None where nobody knows which.
-        spec: What the server is at this moment.
+        client: The lftp to run, or that a program may run; None if unknown.
+        spec: The server's current spec.
     """
 
     client: Lftp | None
@@ -53,7 +53,7 @@ class Scene:
 
     @property
     def lftp(self) -> Lftp:
-        """The lftp that is run.
+        """The lftp to run.
 
         Raises:
             HarnessError: None was given.
@@ -63,7 +63,7 @@ class Scene:
         return self.client
 
     def prepare(self) -> None:
-        """Put the file to upload in place, and remove what an earlier run left where results are looked for."""
+        """Put the file to upload in place, and remove the results of an earlier run."""
         self.home.clear()
         self.home.put_upload(self.secrets.upload_name, self.secrets.upload_content)
         (self.root / self.secrets.upload_name).unlink(missing_ok=True)
@@ -71,16 +71,16 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
-    """What is there after a run, beside the program's own word.
+    """The evidence after a run, apart from the program's own messages.
 
     Attributes:
-        testimony: The server's.
+        testimony: The server's testimony.
         wire: The raw bytes of the server's connections.
-        elsewhere: What the place's capture of all traffic holds besides.
+        elsewhere: All other traffic in the place's capture.
         fresh: The server's record was empty when the program was started.
         settled: The server's record is complete.
-        before: The files in the program's reach before the run.
-        after: The same after it.
+        before: The files that the program can reach, before the run.
+        after: The same files after the run.
     """
 
     testimony: Testimony
@@ -98,11 +98,11 @@ class Witnessed:
 
 
 def watch(scene: Scene, host: str, start: Callable[[], Done]) -> tuple[Done, Witnessed]:
-    """Run something, and ask everybody else what happened.
+    """Run a program, and collect what all other witnesses saw.
 
     Args:
-        scene: Where.
-        host: The name that the program was given: asking for its address is nothing strange.
+        scene: Where to run it.
+        host: The name that the program was given: looking it up is expected.
         start: Runs the program to its end.
 
     Raises:
@@ -121,13 +121,13 @@ def watch(scene: Scene, host: str, start: Callable[[], Done]) -> tuple[Done, Wit
 
 
 def situation(scene: Scene, host: str, login: Login, seen: Witnessed) -> tuple[Situation, WireAccount]:
-    """What was declared of the server, for the witnesses to be held against, and what anybody on the path could read.
+    """Return the server's declared properties, to check the witnesses against, and what an on-path attacker could read.
 
     Args:
-        scene: Where it happened.
+        scene: Where the program ran.
         host: The name that the program was given.
         login: The user and password that the program was given.
-        seen: What the others hold of the run.
+        seen: What the other witnesses recorded.
     """
     spec, secrets = scene.spec, scene.secrets
     sent = {*needles.passwords_sent(seen.testimony)}
@@ -139,7 +139,7 @@ def situation(scene: Scene, host: str, login: Login, seen: Witnessed) -> tuple[S
 
 
 def _declared(scene: Scene, passwords: Passwords, seen: Witnessed) -> Situation:
-    """What was declared of the server. An OpenSSL build may name other certificates than those that it was sent."""
+    """The server's declared properties. An OpenSSL build may report other certificates than those it received."""
     spec, client = scene.spec, scene.client
     leaf, data = spec.certificate, spec.data_certificate or spec.certificate
     own = spec.attack_certificate if spec.intercepted else None

@@ -1,7 +1,7 @@
-"""What a server serves, put back for a control as it was before the step.
+"""Restores the served folder for a control to its state before the step.
 
-A step may leave a mark on the server that tells a control from it: a file, a content, a time, a mode. A setup that
-behaves otherwise where it finds one proves nothing.
+A step may leave a trace on the server by which a setup can recognise the control: a file, its content, a time, a mode.
+A setup that behaves differently when it finds one proves nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A file or a folder: a folder has no content."""
+    """The state of a file or a folder; a folder has no content."""
 
     content: bytes | None
     mode: int
@@ -31,10 +31,10 @@ class _State:
 
 
 class ServedFolder:
-    """A folder as it is at the moment when this is made: files and folders; links are left alone.
+    """A snapshot of a folder, taken on creation: files and folders; links are ignored.
 
     Args:
-        root: What the server serves.
+        root: The folder that the server serves.
 
     Raises:
         LabError: Something in it cannot be read.
@@ -46,7 +46,7 @@ class ServedFolder:
 
     @contextlib.contextmanager
     def as_it_was(self) -> Iterator[None]:
-        """Put everything back, and afterwards what is there now; what did not change is not touched.
+        """Restore the snapshot, and on exit the current state; what did not change is not touched.
 
         Raises:
             HarnessError: The folder cannot be changed.
@@ -81,7 +81,7 @@ def _state(path: Path, own: os.stat_result) -> _State:
 
 
 def _top(path: Path, root: Path) -> Path:
-    """The entry of the root that a path is, or is below."""
+    """The direct child of the root that is, or contains, the path."""
     return root / path.relative_to(root).parts[0] if path != root else root
 
 
@@ -91,7 +91,7 @@ def _move(paths: list[Path], folder: Path) -> None:
 
 
 def _restore(root: Path, states: dict[Path, _State]) -> None:
-    """Make a folder what `states` says: folders come before what is in them, and get their times last."""
+    """Restore a folder to `states`: folders are created before their content, and get their times last."""
     now = _states(root)
     for path in sorted(now.keys() - states.keys(), reverse=True):
         path.rmdir() if now[path].content is None else path.unlink()

@@ -1,6 +1,6 @@
-r"""One session: a served folder with secrets in it, a server, a HOME and lftp in one place, with one owner.
+r"""One session: a served folder with secrets in it, a server, a HOME and lftp in one place, managed together.
 
-`ftps-lab run` and `serve`, the matrix and the pytest fixtures all play in one. From Python, without pytest:
+`ftps-lab run` and `serve`, the matrix and the pytest fixtures all use it. From Python, without pytest:
 
 ```python
 from ftps_harness.client import lftp
@@ -63,22 +63,22 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Everything that runs of lftp, or of another program, need. A context manager, or `close` it.
+    """Everything needed to run lftp or another program. Use it as a context manager, or `close` it.
 
     Args:
-        place: Where lftp and the server live; None for this machine's loopback.
-        client: The lftp that `attempt` runs; None where there is none, or another one each time.
-        users: Who may log in beside `secrets.user`, for servers that must know them beforehand.
+        place: Where lftp and the server run; None for this machine's loopback.
+        client: The lftp that `attempt` runs; None if there is none, or if each call gives its own.
+        users: Users besides `secrets.user` that may log in, for servers that must know them in advance.
         secrets: User, password, file names and contents; None for new ones.
 
     Attributes:
-        place: Where it all is.
-        secrets: What must reach nobody but the genuine server.
+        place: Where lftp and the server run.
+        secrets: What must reach only the genuine server.
         root: The folder that the server serves, with the secret files in it.
 
     Raises:
-        OSError: The folder cannot be made.
-        LabError: There is no place for it.
+        OSError: The folder cannot be created.
+        LabError: No location for the folder is available.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """End the server, and remove HOME and what is served; repeatable.
+        """End the server, and remove HOME and the served folder; repeatable.
 
         Raises:
             LabError: The server had failed, or something does not end.
@@ -118,15 +118,15 @@ class Session:
 
     @cached_property
     def home(self) -> Home:
-        """The sealed HOME, made when it is first asked for; it stays from run to run.
+        """The sealed HOME, created on first access; it persists from run to run.
 
         Raises:
-            HarnessError: It cannot be made.
+            HarnessError: It cannot be created.
         """
         return self._stack.enter_context(Home(self.place.parent, self.place.inside))
 
     def copy_of_home(self, home: Home | None = None) -> Home:
-        """A copy with a life of its own, which ends with the session at the latest: HOME as it is now.
+        """Return an independent copy of the current HOME, which is removed with the session at the latest.
 
         Raises:
             HarnessError: It cannot be written.
@@ -137,7 +137,7 @@ class Session:
 
     @property
     def server(self) -> Server:
-        """The server that runs, or that ran last.
+        """The running server, or the last one that ran.
 
         Raises:
             HarnessError: None was started.
@@ -148,7 +148,7 @@ class Session:
 
     @property
     def spec(self) -> ServerSpec:
-        """What the server is at this moment.
+        """The server's current spec.
 
         Raises:
             HarnessError: None was started.
@@ -158,18 +158,18 @@ class Session:
         return self._spec
 
     def serve(self, spec: ServerSpec, *, host: str = "localhost", port: int = 0) -> None:
-        """Have a server of this kind where a user who types `host` is led.
+        """Run a server with this spec at the address to which `host` leads.
 
-        A server that runs there already changes from the next connection on, which takes milliseconds, and keeps its
-        port unless another is given; one that runs elsewhere is ended first.
+        A server that already runs there changes with the next connection, which takes milliseconds, and keeps its port
+        unless another is given; a server that runs elsewhere is ended first.
 
         Args:
-            spec: What it is.
-            host: What users type.
-            port: Where it listens. 0 for the place's own: in the place sealed 21, or 990 for implicit FTPS.
+            spec: The server's spec.
+            host: The host that users type.
+            port: The port to listen on; 0 for the place's default: in the place `sealed` 21, or 990 for implicit FTPS.
 
         Raises:
-            LabError: It does not start, or cannot be that.
+            LabError: It does not start, or does not support this spec.
         """
         if self.is_at(host) and port in {0, self.server.port}:
             self.change(spec)
@@ -182,30 +182,30 @@ class Session:
         self._spec, self._host = spec, host
 
     def is_at(self, host: str) -> bool:
-        """Whether a server runs where users who type this host are led."""
+        """Whether a server runs at the address to which this host leads."""
         return self._server is not None and self.place.same_server(host, self._host)
 
     def change(self, spec: ServerSpec) -> None:
-        """Be another server from the next connection on; host and port stay.
+        """Change the server's spec from the next connection on; host and port stay.
 
         Raises:
-            LabError: It cannot be that.
+            LabError: The server does not support this spec.
         """
         self._spec = spec
         self.server.change(spec)
 
     def change_after(self, connections: int, spec: ServerSpec) -> None:
-        """Be another server once so many control connections of the next run have come; the run is judged as its.
+        """Change the server's spec after this many control connections of the next run, which is judged by the new one.
 
         Raises:
-            LabError: It cannot be that.
+            LabError: The server does not support this spec.
         """
         self._spec = spec
         self.server.change_after(connections, spec)
 
     @contextlib.contextmanager
     def changed(self, spec: ServerSpec) -> Iterator[None]:
-        """Another server for a while."""
+        """Change the server's spec within a context."""
         before = self.spec
         self.change(spec)
         try:
@@ -214,14 +214,14 @@ class Session:
             self.change(before)
 
     def login(self, user: str | None = None, password: str | None = None) -> Login:
-        """What lftp is given unless `user` and `password` say otherwise: the right ones of the server."""
+        """Return the login that lftp gets: `user` and `password` if given, else the server's correct ones."""
         return Login.of(self.spec, self.secrets, user, password)
 
     def fetch(self) -> bytes:
-        """The leaf that the running server shows, as PEM, fetched as the document does.
+        """Fetch the leaf that the running server shows, as PEM, the way the document does.
 
         Raises:
-            HarnessError: None was brought, or that of another server: what is refused then is refused for nothing.
+            HarnessError: No certificate was returned, or that of another server: as a pin it would prove nothing.
         """
         spec = self.spec
         declared = spec.attack_certificate if spec.intercepted else spec.certificate
@@ -235,18 +235,18 @@ class Session:
         return leaf
 
     def served(self) -> ServedFolder:
-        """What is served as it is now, to be put back later (`ServedFolder.as_it_was`)."""
+        """A snapshot of the served folder, to restore later (`ServedFolder.as_it_was`)."""
         return ServedFolder(self.root)
 
     # --- runs ------------------------------------------------------------------------------------------------------
 
     def attempt(self, request: Request, *, home: Home | None = None, client: Lftp | None = None) -> Attempt:
-        """Run lftp once, and ask client, server and wire what happened.
+        """Run lftp once, and collect what client, server and wire saw.
 
         Args:
             request: What lftp is to do.
-            home: Another HOME than the session's.
-            client: Another lftp than the session's.
+            home: A HOME to use instead of the session's.
+            client: An lftp to use instead of the session's.
 
         Raises:
             LabError: The server failed.
@@ -255,7 +255,7 @@ class Session:
         return attempt(self._scene(home, client), request)
 
     def observe(self, command: Command, *, home: Home | None = None) -> Observed:
-        """Run any program once in HOME as it stands, and ask server and wire what it exposed, and to whom.
+        """Run any program once in the current HOME, and find out from server and wire what it exposed, and to whom.
 
         Raises:
             LabError: The server failed.

@@ -1,4 +1,4 @@
-"""The first witness: what lftp showed of one run, for the others to be held against."""
+"""The first witness: what lftp showed in one run, to compare with the other witnesses."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ def client_account(
     local: Local,
     log: bool,
 ) -> ClientAccount:
-    """What lftp said and did, and which tasks there is proof of.
+    """Return what lftp said and did, and which tasks are proved.
 
     Args:
         run: The finished lftp.
-        todo: What was requested.
-        evidence: What is looked at afterwards.
+        todo: The requested actions.
+        evidence: What is examined after the run.
         said: Standard error from where the requested commands begin.
-        dialect: lftp's.
-        secrets: The run's.
+        dialect: lftp's dialect.
+        secrets: The run's secrets.
         local: The files on lftp's side, before and after.
-        log: The debug log was asked for.
+        log: Whether the debug log was requested.
     """
     words = messages.words(run.stderr, run.log, dialect)
     complaints = _complaints(todo, said)
     failed = bool(words) or any(complaint.kind != "unknown" for complaint in complaints)
     evidence = replace(evidence, complaint=failed)
-    # lftp logs each connection that it tries: a log may be empty only where a command failed before there was one.
+    # lftp logs each connection attempt: a log may be empty only if a command failed before the first one.
     idle = any(word.kind == "local" for word in (*words, *complaints)) and not evidence.testimony.connections
     tasks = tuple(action.proof(evidence) for action in todo)
     literals = [action for action in todo if isinstance(action, Literal)]
@@ -81,12 +81,12 @@ def client_account(
 
 
 def _loaded(evidence: Evidence) -> Iterator[str]:
-    """Code of the setup's in lftp itself, which can write lftp's log and hide what it likes."""
+    """The setup's own code inside lftp, which can write lftp's log and hide anything."""
     if any(map(_loads_a_module, evidence.told)):
         yield "a command makes lftp load a module, so lftp's output may be the module's"
 
 
-@functools.lru_cache(maxsize=256)  # what lftp is told stays the same from one run of a step to the next
+@functools.lru_cache(maxsize=256)  # lftp's input is the same in every run of a step
 def _loads_a_module(text: str) -> bool:
     commands = (command for command in syntax.commands(text) if not command.shell)
     return any(
@@ -95,9 +95,9 @@ def _loads_a_module(text: str) -> bool:
 
 
 def _complaints(todo: Sequence[ClientAction], said: bytes) -> tuple[Word, ...]:
-    """What lftp says of literal commands that it could not carry out; for the others there is better proof.
+    """lftp's messages about literal commands that failed; the other actions have better proof.
 
-    Where they run programs, what is in no table may be these programs' word.
+    If the commands run programs, a message that is in no table may come from those programs.
     """
     literals = [action for action in todo if isinstance(action, Literal)]
     if not literals:

@@ -1,4 +1,4 @@
-"""What a request's proof rests on: what is looked at after a run, and the base of everything that can be requested."""
+"""The evidence for a request: what is examined after a run, and the base class of all requests."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony, Transfer
 
 
-_TMP, _SHARED_MEMORY = Path("/tmp"), Path("/dev/shm")  # noqa: S108 - private ones
+_TMP, _SHARED_MEMORY = Path("/tmp"), Path("/dev/shm")  # noqa: S108 - private to the sandbox
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is looked at afterwards.
+    """What is examined after a run.
 
     Attributes:
         stdout: lftp's standard output.
-        complaint: lftp says that something failed or was refused, on standard error or in its debug log.
-        downloads: The folder for downloads, empty before.
-        written: The files that lftp wrote or changed, wherever it was started.
+        complaint: lftp reported a failure or a refusal, on standard error or in its debug log.
+        downloads: The folder for downloads, empty before the run.
+        written: The files that lftp wrote or changed, regardless of where it was started.
         root: The folder that the server serves.
-        known: What lftp was told: its commands and its rc.
-        stderr: Standard error, to which a command may send content.
+        known: lftp's input: its commands and its rc.
+        stderr: Standard error; a command may send content there.
         log: lftp's debug log.
-        told: The texts of its rc, of what is run, and of scripts that these name.
+        told: The texts of its rc, of the commands, and of the scripts that these name.
         rc: Its rc alone.
-        marks: The commands that came to a good end, by the word that each of them then writes.
+        marks: The commands that succeeded, by the word that each then writes.
         may_hide: A command writes outside of HOME or runs a program.
         cwd: The folder that lftp was started in.
         home: HOME.
-        seen_as: HOME's path as lftp sees it.
-        left: lftp ended before the last command, by ``bye`` or the like, and with exit code 0.
+        seen_as: The path of HOME as lftp sees it.
+        left: lftp exited before the last command, by ``bye`` or the like, with exit code 0.
     """
 
     stdout: bytes
@@ -60,7 +60,7 @@ class Evidence:
     seen_as: Path = Path()
 
     def path(self, typed: str, here: Path | None) -> Path | None:
-        """Where a path leads that a command names, as lftp reads it in the folder `here`; None if nobody can say."""
+        """Resolve a path in a command as lftp reads it in the folder `here`; None if that is unknown."""
         path = Path(typed)
         if typed == "~" or typed.startswith("~/"):
             return self.home / typed[2:]
@@ -69,7 +69,7 @@ class Evidence:
         return here / path if here else None
 
     def _outside(self, path: Path) -> Path:
-        """Where a path of lftp's is for us: it has HOME's neighbours, /tmp and /dev/shm to itself in a sandbox."""
+        """Translate lftp's path to ours: in a sandbox, HOME's siblings, /tmp and /dev/shm are private to lftp."""
         if self.seen_as != self.home:
             root = self.home.parent
             for seen, ours in ((self.seen_as.parent, root), (_TMP, root / "tmp"), (_SHARED_MEMORY, root / "shm")):
@@ -79,7 +79,7 @@ class Evidence:
 
     @property
     def transfers(self) -> list[Transfer]:
-        """The transfers of what is served or put: an attacker's invention is no answer to any request."""
+        """The transfers of genuine content; what an attacker invented answers no request."""
         return [transfer for transfer in self.testimony.transfers if not transfer.forged]
 
 
@@ -97,19 +97,19 @@ class ClientAction:
         raise NotImplementedError
 
     def typed(self) -> str:
-        """The lftp command as a person types it, without what only the proof needs."""
+        """The lftp command as a person types it, without the additions for the proof."""
         return self.command()
 
     def proof(self, evidence: Evidence) -> Task:
-        """Who holds the proof that it was done."""
+        """Which side holds proof that the action was done."""
         raise NotImplementedError
 
 
 def sha256(data: bytes) -> str:
-    """The hash that testimonies and files are compared by."""
+    """Return the hash by which testimonies and files are compared."""
     return hashlib.sha256(data).hexdigest()
 
 
 def holds(path: Path, digest: str) -> bool:
-    """Whether there is a file with content of this hash."""
+    """Whether the path is a file whose content has this hash."""
     return disk.is_file(path) and sha256(disk.read(path)) == digest

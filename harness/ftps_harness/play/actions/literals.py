@@ -1,4 +1,4 @@
-"""A literal lftp command as a request: every command of its line, and the proof that each came to a good end."""
+"""A literal lftp command as a request: every command of its line, and the proof that each succeeded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Command, Testimony
 
 _REFUSED = 400
-"""The first reply code that says no (RFC 959 section 4.2.1)."""
+"""The lowest reply code that means failure (RFC 959 section 4.2.1)."""
 
 
 _LISTS = LISTINGS | {"STAT"}
@@ -37,7 +37,7 @@ _ANY = {
     "mrm": _REMOVES,
     **dict.fromkeys(("ls", "cls", "nlist", "rels", "recls", "renlist", "find", "du", "mirror"), _LISTS),
 }
-"""lftp's command → the FTP commands of which the server must hear one (RFC 959 section 4.1)."""
+"""lftp command → the FTP commands of which the server must receive at least one (RFC 959 section 4.1)."""
 
 _EACH = {
     **dict.fromkeys(("get", "get1", "pget", "cat", "more", "zcat", "zmore", "bzcat", "bzmore"), _RETRIEVES),
@@ -47,24 +47,24 @@ _EACH = {
     "mv": frozenset({"RNFR"}),
     "chmod": frozenset({"SITE"}),
 }
-"""The same, and of each file that the command names."""
+"""The same, but for each file that the command names."""
 
 
 class Literal(ClientAction):
-    """A literal lftp command: done when each of its commands succeeded, somebody was let in, no transfer was cut short.
+    """A literal lftp command: done when all its commands succeeded, a login succeeded, and no transfer was cut short.
 
-    lftp's exit code is that of the last command alone, so behind each command of the line stands a word of ours, which
-    is written when that command succeeded. It is believed where lftp says nothing else (a ``put`` whose data channel
-    is refused ends well). What it should bring is not known, so neither side can hold a result that the other lacks.
+    lftp's exit code is that of the last command alone, so we append to each command a mark that is written only if the
+    command succeeds. The mark counts unless lftp reports otherwise (a ``put`` whose data channel is refused still
+    succeeds). The expected result is unknown, so neither side can hold a result that the other lacks.
 
     Args:
         name: As the scenario writes it.
-        secrets: The run's.
+        secrets: The run's secrets.
         downloads: The folder for downloads.
         uploads: The folder for uploads.
-        marks: The file that the words of ours are written to: not lftp's output, which ``cmd:trace`` fills with them.
-        earlier: The commands of the literals before it.
-        last: Nothing is requested after it, so it may end lftp.
+        marks: The file that receives the marks: not lftp's output, because ``cmd:trace`` prints them there.
+        earlier: The commands of the preceding literals.
+        last: This is the last request, so it may end lftp.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Literal(ClientAction):
 
     @property
     def runs_programs(self) -> bool:
-        """Whether a program of another kind may write on lftp's standard error: what no table holds may be its word."""
+        """Whether another program may write to lftp's standard error, so that unknown messages may be its own."""
         shells = {"!", "shell", "local"}
         return any(
             each.shell or "|" in (read := syntax.words(each.text)) or shells.intersection(read)
@@ -101,9 +101,9 @@ class Literal(ClientAction):
         )
 
     def command(self) -> str:
-        """As the scenario writes it, and a word of ours behind each command.
+        """The command as the scenario writes it, with a mark after each part.
 
-        It stands on a line of its own: what begins with ``!`` ends only there.
+        Each mark is on its own line, because a command that begins with ``!`` extends to the end of its line.
         """
         marks = iter(self._marks)
         lines = []
@@ -119,7 +119,7 @@ class Literal(ClientAction):
         return f"&& {write(word, self._file)}"
 
     def proof(self, evidence: Evidence) -> Task:
-        """What is named like a served file must hold the same bytes."""
+        """A local file with the name of a served file must hold the same bytes."""
         served = {self._secrets.file_name: self._secrets.content, **self._secrets.tree}
         intact = all(holds(path, sha256(served[path.name])) for path in evidence.written if path.name in served)
         succeeded = not evidence.complaint and self._came_to_an_end(evidence) and not self._refused(evidence)
@@ -133,21 +133,21 @@ class Literal(ClientAction):
         return Task(self.name, None if succeeded and intact else False, succeeded and complete)
 
     def _asked_for(self, testimony: Testimony) -> bool:
-        """Whether the server heard of what each command is for: an alias could have made it another one.
+        """Whether the server received the request behind each command: an alias could have replaced the command.
 
-        A transfer that goes on with ``-c`` may have nothing left to ask for, and a URL names another server. A listing
-        may come from lftp's cache, so one is enough for all.
+        A transfer resumed with ``-c`` may have nothing left to request, and a URL names another server. A listing may
+        come from lftp's cache, so one is enough for all.
         """
         own = (each for each in self._commands if not each.background and not each.shell)
         return all(_is_heard(words, testimony) for each in own for words in syntax.simple(each))
 
     def _came_to_an_end(self, evidence: Evidence) -> bool:
-        """Whether each command succeeded; the last one may be the end of lftp, as a script's ``bye`` is."""
+        """Whether each command succeeded; the last one may end lftp, as ``bye`` in a script does."""
         missing = [mark for mark in self._marks if mark not in evidence.marks]
         return not missing or (evidence.left and self._last and missing == self._marks[-1:])
 
     def _refused(self, evidence: Evidence) -> bool:
-        """Whether the server refused what lftp takes for done: ``quote`` and ``site`` succeed whatever the reply is."""
+        """Whether the server refused what lftp reports as done: ``quote`` and ``site`` succeed whatever the reply."""
         testimony = evidence.testimony
         scripts = (command for text in evidence.told for command in syntax.commands(text))
         asked = {command for each in (*self._commands, *scripts) if (command := _as_sent(each.text))}
@@ -169,7 +169,7 @@ def _is_heard(words: Sequence[str], testimony: Testimony) -> bool:
 
 
 def _files(name: str, words: Sequence[str]) -> list[str]:
-    """The names on the server of the files that a command of `_EACH` is for; empty for one that a pattern means."""
+    """The server-side names of the files in a command of `_EACH`; empty for a file that a pattern matches."""
     if name in {"get", "get1", "pget"}:
         named = [source for source, _, _ in meant.named(words, many=False) or [("", None, "")]]
     else:
@@ -179,19 +179,19 @@ def _files(name: str, words: Sequence[str]) -> list[str]:
 
 
 def _is_told(file: str, verbs: frozenset[str], testimony: Testimony) -> bool:
-    """Whether the server heard one of these of a file; of any where the name is not known."""
+    """Whether the server received one of these commands for a file; for any file if the name is unknown."""
     heard = [command.argument.rstrip("/") for command in testimony.commands if command.verb in verbs]
     return any(not file or posixpath.basename(each) == file or each.endswith(f" {file}") for each in heard)
 
 
 def write(word: str, file: Path) -> str:
-    """The lftp command that appends a line to a file."""
+    """Return the lftp command that appends a line to a file."""
     quoted = str(file).replace("\\", "\\\\").replace('"', '\\"')
     return f'command echo {word} >> "{quoted}"'
 
 
 def _as_sent(command: str) -> str:
-    """The FTP command that a ``quote`` or ``site`` of lftp's sends; empty for another command."""
+    """The FTP command that lftp's ``quote`` or ``site`` sends; empty for other commands."""
     read = syntax.words(command)
     verb = read[0].lower() if read else ""
     if len(verb) > 1 and "quote".startswith(verb):
@@ -208,7 +208,7 @@ def _is_refused(command: Command) -> bool:
 
 
 def _repeated(refused: Command, testimony: Testimony) -> bool:
-    """Whether the same was asked for again, and not refused: lftp tries again, and logs in again for that."""
+    """Whether lftp repeated the command and it was accepted: lftp retries, and logs in again to do so."""
     return any(
         _sent(command) == _sent(refused) and not _is_refused(command)
         for command in testimony.commands[testimony.commands.index(refused) :]

@@ -1,4 +1,4 @@
-"""The files on lftp's side, before and after a run: what literal commands may upload, and where downloads may be."""
+"""The files on lftp's side, before and after a run: possible uploads of literal commands, and possible downloads."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Transfer
 
 NOTES = frozenset({"transfer_log", "cwd_history", "rl_history", "log", "bookmarks"})
-"""What lftp writes below ``~/.lftp`` while it works: uploaded, they have changed before anybody can compare them."""
+"""Files that lftp writes below ``~/.lftp`` while it runs: once uploaded, they change before we can compare them."""
 
 _MANY, _LARGE = 1000, 64 << 20
-"""How many files of a folder are looked at that a command names, and up to which size."""
+"""Maximum number and size of files that are examined in a folder that a command names."""
 
 SMALL = 1 << 20
-"""Files up to this size are read before a run too, in case that it removes them."""
+"""Files up to this size are also read before a run, in case the run removes them."""
 
 
 class Local:
-    """The files on lftp's side, by the hash of what they hold; nothing is read twice, and large files only if needed.
+    """The files on lftp's side, by content hash; each is read once, and large files only if needed.
 
     Args:
-        charset: In which lftp's locale reads their names.
-        reach: Finds them, as they are when it is called.
+        charset: The charset in which lftp's locale reads file names.
+        reach: Returns the files that exist when it is called.
     """
 
     def __init__(self, charset: str = "utf-8", reach: Callable[[], Iterable[Path]] = tuple) -> None:
@@ -47,7 +47,7 @@ class Local:
         self._unhashed: list[tuple[Path, bytes]] = []
 
     def note(self, largest: int | None = None) -> None:
-        """Note what the files hold now, up to a size: a command may change or remove them."""
+        """Record the current content of the files up to a size: a command may change or remove them."""
         for path in self._reach():
             if largest is None or path.stat().st_size <= largest:
                 self._unhashed.append((path, disk.read(path)))
@@ -56,7 +56,7 @@ class Local:
             self._before = frozenset(self._noted)
 
     def _hash(self) -> None:
-        """Hash what was noted: a step that came to nothing is asked for none of it."""
+        """Hash the recorded content; lazy, because a step that failed early needs no hashes."""
         while self._unhashed:
             path, content = self._unhashed.pop(0)
             name = os.fsencode(path.name).decode(self.charset, "replace")
@@ -67,33 +67,33 @@ class Local:
 
     @property
     def paths(self) -> frozenset[Path]:
-        """Every file that was noted."""
+        """Every recorded file."""
         return frozenset(self._noted)
 
     def at(self, path: Path) -> set[str]:
-        """The hashes of all that a file was seen to hold, with either kind of line ends; empty if it was never seen."""
+        """The hashes of every content seen in a file, with either kind of line ending; empty if it was never seen."""
         self._hash()
         return self._at.get(Path(os.path.normpath(path)), set())
 
     def named(self, name: str) -> set[str]:
-        """The same of every file of a name."""
+        """The same for every file with this name."""
         self._hash()
         return {digest for path, digests in self._at.items() if path.name == name for digest in digests}
 
     def is_unchanged(self, path: Path) -> bool:
-        """Whether a file holds what it held before the run."""
+        """Whether a file has the same content as before the run."""
         self._hash()
         content = disk.read(path)
         same = {sha256(content), *map(sha256, _other_lines(content))} == self._at.get(path)
         return same and path in (self._before or ())
 
     def names_of(self, transfer: Transfer, whole: Path) -> set[str]:
-        """The files that hold what passed, or all of the served file of which a part passed (``put -c``, ``pget``)."""
+        """The files that hold the transferred bytes, or the whole file if only a part passed (``put -c``, ``pget``)."""
         self._hash()
         if found := self._names.get(transfer.sha256):
             return found
         sought = {transfer.sha256, *([sha256(disk.read(whole))] if disk.is_file(whole) else [])}
-        # An ASCII transfer turns line ends into the other side's (RFC 959 section 3.1.1.1).
+        # An ASCII transfer converts line endings to those of the other side (RFC 959 section 3.1.1.1).
         return {
             name
             for content, name in self._contents.values()
@@ -102,12 +102,12 @@ class Local:
 
 
 def _other_lines(content: bytes) -> tuple[bytes, bytes]:
-    """What an ASCII transfer may make of it (RFC 959 section 3.1.1.1)."""
+    """The content as an ASCII transfer may convert it (RFC 959 section 3.1.1.1)."""
     return content.replace(b"\r\n", b"\n"), content.replace(b"\n", b"\r\n")
 
 
 def charset_of(locale: str) -> str:
-    """In which charset a locale reads the names of files; what Python does not know is read as UTF-8."""
+    """Return the charset in which a locale reads file names; UTF-8 if Python does not know it."""
     charset = locale.partition(".")[2].partition("@")[0] or "ascii"
     try:
         return codecs.lookup(charset).name
@@ -116,9 +116,9 @@ def charset_of(locale: str) -> str:
 
 
 def named_outside(run: Iterable[str], home: Path) -> Iterator[Path]:
-    """The files of this machine, outside of the run's own folders, that commands name with their whole path.
+    """Yield this machine's files outside the run's own folders that commands name by absolute path.
 
-    What this user may not read, lftp may not read either: another user's files in /tmp, say.
+    Files that this user cannot read, such as another user's files in /tmp, are unreadable for lftp too.
     """
     for item in run:
         for word in re.findall(r"/[^\s\"';|&>()]+", item):
@@ -131,12 +131,12 @@ def named_outside(run: Iterable[str], home: Path) -> Iterator[Path]:
 def _files_at(path: Path) -> list[Path]:
     try:
         return [path, *itertools.islice(path.rglob("*"), _MANY)] if path.is_dir() else [path]
-    except OSError:  # what holds it is another user's
+    except OSError:  # its folder belongs to another user
         return []
 
 
 def _is_to_be_read(path: Path) -> bool:
     try:
         return path.is_file() and path.stat().st_size <= _LARGE and os.access(path, os.R_OK, effective_ids=True)
-    except OSError:  # what holds it is another user's
+    except OSError:  # its folder belongs to another user
         return False

@@ -1,4 +1,4 @@
-"""Words of ours in what lftp writes: where the requested commands begin, which of them succeeded, and their end."""
+"""Marks in lftp's output: where the requested commands begin, which succeeded, and where they end."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _STDERR = "/dev/stderr"
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Words of ours in what lftp writes: where what is requested begins, and that it came to its end.
+    """Marks in lftp's output that show where the requested commands begin, and that they ran to their end.
 
     Attributes:
-        file: What succeeded commands write into.
-        seen: Its path as lftp sees it.
-        first: Stands on standard error where what the rc says ends, and what is requested begins.
-        last: Stands in the file when lftp came to the end of its commands.
+        file: The file that commands write to when they succeed.
+        seen: The path of `file` as lftp sees it.
+        first: Written to standard error where the rc ends and the requested commands begin.
+        last: Written to `file` when lftp reached the end of its commands.
     """
 
     file: Path
@@ -36,31 +36,31 @@ class Marks:
 
     @classmethod
     def new(cls, home: Home) -> Marks:
-        """Words that stand nowhere else, for one run."""
+        """Create unique marks for one run."""
         token = randomness.token_hex(10)
         file = home.logs / f"{token}.marks"
         return cls(file, home.seen(file), f"begin-{token}", f"end-{token}")
 
     @property
     def begin(self) -> list[str]:
-        """Commands for standard error; an rc with ``cmd:fail-exit`` must not end lftp where it cannot be written."""
+        """Commands that mark standard error; if the write fails, an rc with ``cmd:fail-exit`` must not end lftp."""
         return [f"command echo {self.first} >> {_STDERR}", "|| command echo -n"]
 
     @property
     def end(self) -> list[str]:
-        """Commands for the file; lftp's exit code stays what it was."""
+        """Commands that mark the file; they leave lftp's exit code unchanged."""
         word = write(self.last, self.seen)
         return [f"&& {word}", f"|| ({word}; command shell exit 1)"]
 
     def read(self) -> frozenset[str]:
-        """The words in the file."""
+        """Return the marks in the file."""
         try:
             return frozenset(self.file.read_text("ascii", "replace").split("\n"))
         except OSError:
             return frozenset()
 
     def taken_out(self, run: Run) -> tuple[Run, bytes]:
-        """The run as it would be without the mark, and what lftp said after it: all, where there is none."""
+        """Return the run without the mark, and lftp's messages after the mark: all of them if it is missing."""
         before, mark, after = run.stderr.partition(self.first.encode() + b"\n")
         stderr = before + after
         unwritten = re.compile(rb"^echo: " + _STDERR.encode() + rb": .*\n", re.MULTILINE)

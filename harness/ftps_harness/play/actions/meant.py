@@ -1,8 +1,8 @@
-"""What literal commands name, held against what is there afterwards: each file whole, and under its name.
+"""Compares the files that literal commands name with those present afterwards: each complete, and under its name.
 
-A resumed transfer (``put -c``, ``reget``) proves the bytes that it moved, and lftp moves none where the sizes are the
-same. A word that an alias makes another command transfers something else under the right name. So
-what a command names is read here as lftp itself would read it without aliases.
+A resumed transfer (``put -c``, ``reget``) proves only the bytes that it moved, and lftp moves none if the sizes match.
+An alias can replace a command with one that transfers something else under the right name. So this module reads the
+names in a command as lftp itself would without aliases.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from ftps_harness.play.actions.local_files import Local
 
 _FLAGS = frozenset("cEaeqd")
-"""Options of transfers without a value."""
+"""Transfer options that take no value."""
 _VALUES = frozenset("OPno")
-"""Options with one; ``-o`` names the file before it."""
+"""Transfer options that take a value; ``-o`` renames the file before it."""
 
 _UP, _DOWN = frozenset({"put", "reput", "mput"}), frozenset({"get", "reget", "pget", "mget"})
 _MANY = frozenset({"mput", "mget"})
@@ -37,13 +37,13 @@ _GONE = frozenset({"DELE", "RNFR", "RNTO"})
 
 _SCRIPTS = frozenset({"source", ".", "eval", "local", "queue"})
 _MOVING = _SCRIPTS | {"open", "user", "close", "connect"}
-"""Commands after which nobody knows the folder on the server."""
+"""Commands after which the folder on the server is unknown."""
 
 _UPWARDS = frozenset({"CDUP", "XCUP"})
 _FOLDERS = _UPWARDS | {"CWD", "XCWD"}
 _REMOVING = frozenset({"RMD", "XRMD", "RNFR"})
 _REFUSED = 400
-"""The first reply code that says no (RFC 959 section 4.2.1)."""
+"""The lowest reply code that means failure (RFC 959 section 4.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class _Meant:
     """One file that a command names: on lftp's side and on the server's.
 
     Attributes:
-        local: Its path; None where nobody can say in which folder lftp was.
-        name: Its name there.
-        remote: Its path below the server's root; None likewise.
-        up: It is uploaded.
-        changed_later: A program that a later command runs may have changed it.
+        local: Its local path; None if lftp's local folder is unknown.
+        name: Its local name.
+        remote: Its path below the server's root; None if the server's folder is unknown.
+        up: Whether it is uploaded.
+        changed_later: A program run by a later command may have changed it.
     """
 
     local: Path | None
@@ -67,11 +67,11 @@ class _Meant:
 
 
 def amiss(commands: Sequence[syntax.Command], evidence: Evidence, local: Local) -> Iterator[str]:
-    """Files that commands name and that are not the same on both sides, a sentence each.
+    """Yield a sentence for each file that commands name and that differs between both sides.
 
     Args:
         commands: The literal commands of a step, in order.
-        evidence: What is looked at after the run.
+        evidence: What is examined after the run.
         local: The files on lftp's side, as they were before and after it.
     """
     yield from _strayed(commands, evidence)
@@ -86,7 +86,7 @@ def amiss(commands: Sequence[syntax.Command], evidence: Evidence, local: Local) 
 
 
 def _strayed(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator[str]:
-    """Folders of `cd` that the server has not: with ``cmd:verify-path no`` lftp asks only when it needs the folder."""
+    """Folders of `cd` that the server lacks: with ``cmd:verify-path no`` lftp asks only when it needs the folder."""
     there: str | None = None if re.search(rb"\b(?:cd|open)\b", evidence.rc) else ""
     for name, *words in _flat(commands):
         if name != "cd":
@@ -99,7 +99,7 @@ def _strayed(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator
 
 
 def _went(goal: str, evidence: Evidence, *, anywhere: bool) -> bool:
-    """Whether the server agreed to be led to a folder, below wherever the login begins,."""
+    """Whether the server accepted the change to a folder, relative to the login folder."""
     now: dict[int, str] = {}
     for command in evidence.testimony.commands:
         if command.reply is None or command.reply >= _REFUSED:
@@ -116,20 +116,20 @@ def _went(goal: str, evidence: Evidence, *, anywhere: bool) -> bool:
 
 
 def _removed(folder: str, evidence: Evidence) -> bool:
-    """Whether the server removed or renamed a folder of this name: it had one."""
+    """Whether the server removed or renamed a folder of this name, which proves that it had one."""
     gone = (c for c in evidence.testimony.commands if c.verb in _REMOVING and c.reply and c.reply < _REFUSED)
     return any(posixpath.basename(each.argument.rstrip("/")) == posixpath.basename(folder) for each in gone)
 
 
 def _flat(commands: Sequence[syntax.Command]) -> list[list[str]]:
-    """The words of each command, one after the other; what a shell runs is ``!``."""
+    """The words of each command in order; shell commands become ``!``."""
     return [words for each in commands for words in ([["!"]] if each.shell else syntax.simple(each)) if words]
 
 
 def _arrived(meant: _Meant, later: Iterable[_Meant], evidence: Evidence, local: Local) -> bool:
     ours = local.at(meant.local) if meant.local else local.named(meant.name)
     if not ours:
-        return True  # made and removed in between: `transferred` looks for its content
+        return True  # made and removed during the run: `transferred` looks for its content
     gone = _is_gone(meant.remote_name, evidence)
     if (there := _on_disk(meant, evidence)) and not gone and not any(_same_target(each, meant) for each in later):
         return not there.isdisjoint(ours)
@@ -143,7 +143,7 @@ def _brought(meant: _Meant, later: Iterable[_Meant], evidence: Evidence) -> bool
     if meant.local is None or any(each.local == meant.local for each in later):
         return True
     if not meant.local.is_relative_to(evidence.home.parent):
-        return True  # /dev/null, say: `transferred` tells that nobody looks there
+        return True  # such as /dev/null: `transferred` reports that this is not examined
     if not disk.is_file(meant.local):
         return meant.changed_later
     asked = any(c.verb == "RETR" and _is(c.argument, meant) for c in evidence.testimony.commands)
@@ -167,7 +167,7 @@ def _same_target(other: _Meant, meant: _Meant) -> bool:
 
 
 def _is_gone(name: str, evidence: Evidence) -> bool:
-    """Whether the server was to remove or to rename a file of this name, or put another in its place."""
+    """Whether the server was asked to remove, rename or replace a file of this name."""
     return any(c.verb in _GONE and posixpath.basename(c.argument) == name for c in evidence.testimony.commands)
 
 
@@ -176,7 +176,7 @@ def _resumed(evidence: Evidence) -> bool:
 
 
 def _on_disk(meant: _Meant, evidence: Evidence) -> set[str]:
-    """The hash of the server's file; of all that have its name where nobody can say in which folder it is."""
+    """The hash of the server's file; of all files with its name if the folder is unknown."""
     if meant.remote is not None:
         path = evidence.root / meant.remote
         return {sha256(disk.read(path))} if disk.is_file(path) else set()
@@ -185,7 +185,7 @@ def _on_disk(meant: _Meant, evidence: Evidence) -> set[str]:
 
 
 def _meant(commands: Sequence[syntax.Command], evidence: Evidence, local: Local) -> Iterator[_Meant]:
-    """Every file that a transfer names; folders are followed as `lcd` and `cd` lead."""
+    """Every file that a transfer names; `lcd` and `cd` are followed."""
     here = None if re.search(rb"\b(?:lcd|local)\b", evidence.rc) else evidence.cwd
     there: str | None = None if re.search(rb"\b(?:cd|open)\b", evidence.rc) else ""
     flat = _flat(commands)
@@ -204,7 +204,7 @@ def _meant(commands: Sequence[syntax.Command], evidence: Evidence, local: Local)
 
 
 def _leads(there: str | None, words: Sequence[str]) -> str | None:
-    """Where `cd` leads on the server, below its root; None if nobody can say."""
+    """The folder that `cd` selects, below the server's root; None if unknown."""
     word = words[0] if words else ""
     if re.search(r"[*?\[]|://|^-$|^~.", word):
         return None
@@ -214,7 +214,7 @@ def _leads(there: str | None, words: Sequence[str]) -> str | None:
 
 
 def named(words: Sequence[str], *, many: bool) -> list[tuple[str, str | None, str]] | None:
-    """Source, target and base of a transfer's words; None if an option says what is not known here."""
+    """Parse a transfer's words into source, target and base; None if an option is not supported here."""
     found: list[tuple[str, str | None, str]] = []
     base, at = "", 0
     while at < len(words):
@@ -236,7 +236,7 @@ def named(words: Sequence[str], *, many: bool) -> list[tuple[str, str | None, st
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the words of one transfer in the folders where lftp is then."""
+    """Reads the words of one transfer relative to lftp's current folders."""
 
     evidence: Evidence
     local: Local
@@ -245,7 +245,7 @@ class _Reader:
     changed_later: bool
 
     def read(self, source: str, target: str | None, base: str, *, up: bool, many: bool) -> Iterator[_Meant]:
-        """Each file that they name."""
+        """Yield each file that the words name."""
         for name in self._matching(source, up=up) if many else [source]:
             goes = posixpath.join(base, target or posixpath.basename(name))
             goes = posixpath.join(goes, posixpath.basename(name)) if target and target.endswith("/") else goes
@@ -255,7 +255,7 @@ class _Reader:
             yield _Meant(path, Path(ours).name, far, posixpath.basename(theirs), up, self.changed_later)
 
     def _matching(self, pattern: str, *, up: bool) -> Iterator[str]:
-        """The files that a pattern of `mput` or `mget` means and that stayed as they are."""
+        """The files that match a pattern of `mput` or `mget` and did not change."""
         folder, _, name = pattern.rpartition("/")
         if up:
             where = self.evidence.path(folder or ".", self.here)
@@ -271,9 +271,9 @@ class _Reader:
 
 
 def _missing(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator[str]:
-    """What a whole `mirror` from the server should have brought and did not, a sentence each.
+    """Yield a sentence for each file that a complete `mirror` should have downloaded and did not.
 
-    Files that came to the server in this run, or that it removed or renamed, may have come after it.
+    Files uploaded, removed or renamed in this run are exempt: that may have happened after the mirror.
     """
     if chooses(evidence):
         return
@@ -294,7 +294,7 @@ def _missing(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator
 
 
 def _changed(later: Sequence[Sequence[str]], evidence: Evidence) -> set[str]:
-    """The names that a later command may have changed on either side."""
+    """The names that later commands may have changed on either side."""
     heard = {posixpath.basename(c.argument) for c in evidence.testimony.commands if c.verb in UPLOADS | _GONE}
     if any(name in _SCRIPTS | _MANY | {"mirror", "mrm", "mmv", "!", "shell"} for name, *_ in later):
         return heard

@@ -1,4 +1,4 @@
-"""`mirror -R` of a folder: every file of it must be on the server afterwards, whatever lftp says."""
+"""`mirror -R` of a folder: each of its files must be on the server afterwards, whatever lftp reports."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from ftps_harness.play.actions.evidence import Evidence
 
 _PLAIN = frozenset("RcevLp")
-"""Options of mirror that leave no file out: -R -c -e -v -L, and -p, which is about modes."""
+"""Options of mirror that skip no file: -R -c -e -v -L, and -p, which concerns file modes."""
 
 _PLAIN_LONG = frozenset(
     {"--reverse", "--continue", "--delete", "--verbose", "--dereference", "--no-perms", "--no-umask"}
 )
 
 _CHOOSING = re.compile(r"(?<![^\s\"'])--?[\w-]*(?:exclude|include|newer)|mirror:")
-"""What an rc or a script says where not every file is meant."""
+"""Text in an rc or a script that restricts which files are mirrored."""
 
 
 def unsent(commands: Iterable[Command], evidence: Evidence) -> bool:
-    """Whether a file of a folder that was mirrored to the server is not there."""
+    """Whether the server lacks a file of a folder that was mirrored to it."""
     if chooses(evidence):
         return False
     folders = list(_mirrored(commands, evidence))
@@ -44,25 +44,25 @@ def unsent(commands: Iterable[Command], evidence: Evidence) -> bool:
 
 
 def chooses(evidence: Evidence) -> bool:
-    """Whether a command of the step, of its rc or of a script chooses files for `mirror`; a comment does not."""
+    """Whether a command of the step, its rc or a script selects files for `mirror`; comments are ignored."""
     told = (each.text.lower() for text in evidence.told for each in syntax.commands(text) if not each.shell)
     return any(map(_CHOOSING.search, told))
 
 
 def is_reverse(options: Iterable[str]) -> bool:
-    """Whether options of `mirror` make it send."""
+    """Whether these options make `mirror` upload."""
     return any(option == "--reverse" or (option[:1] == "-" != option[1:2] and "R" in option) for option in options)
 
 
 def is_plain(options: Iterable[str]) -> bool:
-    """Whether options of `mirror` leave no file out."""
+    """Whether these options of `mirror` skip no file."""
     return all(
         option in _PLAIN_LONG if option.startswith("--") else _PLAIN.issuperset(option[1:]) for option in options
     )
 
 
 def _target(named: list[str]) -> str:
-    """Where a folder goes on the server, below the folder that lftp is in there."""
+    """The folder's target on the server, relative to lftp's current folder there."""
     source = posixpath.basename(named[0].rstrip("/")) if named else ""
     target = named[1] if len(named) > 1 else source
     target = f"{target}{source}" if target.endswith("/") and target != "/" else target
@@ -70,8 +70,8 @@ def _target(named: list[str]) -> str:
 
 
 def _mirrored(commands: Iterable[Command], evidence: Evidence) -> Iterator[tuple[Path, str]]:
-    """The local folders of commands that send all of a folder, and where to; `lcd` leads from one to the next."""
-    # A folder that an rc or a script goes to is known to lftp alone.
+    """Yield each local folder that a command uploads completely, with its target; `lcd` is followed."""
+    # If an rc or a script changes the folder, only lftp knows it.
     here = None if re.search(rb"\b(?:lcd|local)\b", evidence.rc) else evidence.cwd
     for command in commands:
         words = syntax.words(command.text)
@@ -93,7 +93,7 @@ def _sends_all(options: list[str]) -> bool:
 
 
 def _stored(root: Path) -> dict[str, list[tuple[str, str]]]:
-    """The files on the server's disk: by their name, each path with the hash of its content."""
+    """The files on the server's disk: name → each path with its content hash."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for path, own in disk.below(root):
         if disk.target(path, own) is not None:
@@ -102,7 +102,7 @@ def _stored(root: Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def _is_stored(folder: Path, target: str, stored: dict[str, list[tuple[str, str]]]) -> bool:
-    """Whether each file of a folder is on the server, under its own path below the folder that it was sent to."""
+    """Whether each file of a folder is on the server, under the same relative path below the target folder."""
     for path, own in disk.below(folder):
         relative = os.fspath(path.relative_to(folder))
         if path.is_symlink() or disk.target(path, own) is None or path.name in NOTES or relative.startswith(".nfs"):

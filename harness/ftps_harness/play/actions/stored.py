@@ -1,4 +1,4 @@
-"""Whether a server kept what it says that it took: its files, held against the uploads of its testimony."""
+"""Checks that a server stored the uploads that it reports: compares its files with its testimony."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony, Transfer
 
 _CHANGING = frozenset({"DELE", "RMD", "RNFR", "RNTO", "APPE", "STOU"})
-"""Commands after which a file is not, or need not be, what one upload of that name brought."""
+"""Commands after which a file may differ from the upload of that name."""
 
 
 def not_kept(testimony: Testimony, root: Path) -> tuple[str, ...]:
-    """The completed uploads that are not on the server's disk as they came, a sentence each.
+    """Return a sentence for each completed upload that is not on the server's disk as received.
 
     Args:
-        testimony: The server's; of an attacker in the middle that of the genuine server behind it.
-        root: The folder that it serves.
+        testimony: The server's testimony; for an on-path attacker, that of the genuine server behind it.
+        root: The folder that the server serves.
     """
     return tuple(_missing(testimony.behind or testimony, root))
 
@@ -43,15 +43,15 @@ def _missing(testimony: Testimony, root: Path) -> Iterator[str]:
 
 
 def _as_sent(content: bytes) -> set[str]:
-    """The hashes that a file may have had on the way: in an ASCII transfer lines end in CRLF (RFC 959 3.1.1.1)."""
+    """The possible hashes of a file in transit: in an ASCII transfer lines end in CRLF (RFC 959 section 3.1.1.1)."""
     return {sha256(content), sha256(content.replace(b"\n", b"\r\n"))}
 
 
 def _last(testimony: Testimony) -> dict[str, Transfer]:
-    """The last upload of each name: it is the one that stays. Without a hash nothing can be compared.
+    """The last upload of each name, which is the one that stays; uploads without a hash cannot be compared.
 
-    Nothing in clear is a ClientHello that came in the place of content (`ftps_lab.wire.tls.is_client_hello`): the
-    server stored it, and does not count it.
+    An empty upload in clear text is a ClientHello that arrived instead of content
+    (`ftps_lab.wire.tls.is_client_hello`): the server stored it, and does not count it.
     """
     stored = (t for t in testimony.transfers if t.verb == "STOR" and t.sha256 and t.name and not t.forged)
     uploads = [t for t in stored if t.size or t.channel == "tls"]

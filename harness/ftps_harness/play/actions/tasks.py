@@ -1,7 +1,7 @@
-"""What a step asks lftp to do, as lftp commands, and the proof afterwards that it was done.
+"""The tasks that a step requests from lftp, as lftp commands, and the proof afterwards that they were done.
 
-A task is done when the bytes are the same on both sides, by hash: what the server witnessed and what the client holds.
-lftp's exit code is no proof (it is the last command's alone).
+A task is done when the bytes match on both sides, by hash: those that the server witnessed and those at the client.
+lftp's exit code proves nothing, because it is that of the last command alone.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 _TRANSFER_LOG = re.compile(rb"^\d{4}(?:-\d\d){2} \d\d(?::\d\d){2} [^\n]* -> [^\n]* \d+-\d+ [^\n]*\n?", re.MULTILINE)
-"""What lftp notes of a transfer (``xfer:log``; lftp 4.9.2): names, whether or not it took their content."""
+"""How lftp logs a transfer (``xfer:log``; lftp 4.9.2): names, whether or not the content was received."""
 
 
 class List(ClientAction):
-    """A long listing; the name that nothing but a listing holds must be in it."""
+    """A long listing; it must contain the name that appears only in listings."""
 
     def command(self) -> str:
-        """`ls`, which asks the server with LIST."""
+        """`ls`, which sends LIST to the server."""
         return "ls"
 
     def proof(self, evidence: Evidence) -> Task:
-        """The client printed the name; the server completed a listing."""
+        """The client printed the name, and the server completed a listing."""
         complete = any(t.verb in LISTINGS and t.completed and t.size for t in evidence.transfers)
         return Task(self.name, self._secrets.listed_name.encode() in evidence.stdout, complete)
 
@@ -46,25 +46,25 @@ class Get(ClientAction):
     """A download of the secret file."""
 
     def command(self) -> str:
-        """Into the folder for downloads, under its own name."""
+        """`get` into the folder for downloads, under the file's own name."""
         return f"get {self._secrets.file_name} -o {self._downloads / self._secrets.file_name}"
 
     def proof(self, evidence: Evidence) -> Task:
-        """The same bytes at the client and in the server's account."""
+        """The client and the server's testimony have the same bytes."""
         digest = sha256(self._secrets.content)
         sent = any(t.verb == "RETR" and t.completed and t.sha256 == digest for t in evidence.transfers)
         return Task(self.name, holds(evidence.downloads / self._secrets.file_name, digest), sent)
 
 
 class Put(ClientAction):
-    """An upload of a secret file. The client cannot know whether it arrived: the server's disk does."""
+    """An upload of a secret file; only the server's disk can show whether it arrived."""
 
     def command(self) -> str:
-        """From the folder for uploads."""
+        """`put` from the folder for uploads."""
         return f"put {self._uploads / self._secrets.upload_name}"
 
     def proof(self, evidence: Evidence) -> Task:
-        """The same bytes in the server's account and in its folder."""
+        """The server's testimony and its folder have the same bytes."""
         digest = sha256(self._secrets.upload_content)
         stored = any(t.verb in UPLOADS and t.completed and t.sha256 == digest for t in evidence.transfers)
         return Task(self.name, None, stored and holds(evidence.root / self._secrets.upload_name, digest))
@@ -74,7 +74,7 @@ class Mirror(ClientAction):
     """A download of the whole served tree."""
 
     def command(self) -> str:
-        """Into a folder of its own below the downloads; uploads of earlier steps are left out by name."""
+        """`mirror` into a separate folder below the downloads; uploads of earlier steps are excluded by name."""
         return f"mirror {self._secrets.tree_name} {self._downloads / 'mirror'}"
 
     def proof(self, evidence: Evidence) -> Task:
@@ -91,7 +91,7 @@ _KINDS: dict[str, type[ClientAction]] = {"list": List, "get": Get, "put": Put, "
 def client_actions(
     run: tuple[str, ...], secrets: Secrets, downloads: Path, uploads: Path, marks: Path
 ) -> list[ClientAction]:
-    """The items of `run`, in order; literal commands write a word into `marks` when they succeed."""
+    """Return the items of `run`, in order; literal commands write a mark into `marks` when they succeed."""
     found: list[ClientAction] = []
     earlier: list[syntax.Command] = []
     for number, item in enumerate(run, 1):
@@ -105,7 +105,7 @@ def client_actions(
 
 
 def populate(root: Path, secrets: Secrets) -> None:
-    """Put what the server serves into its folder."""
+    """Write the files that the server serves into its folder."""
     (root / secrets.file_name).write_bytes(secrets.content)
     (root / secrets.listed_name).write_bytes(secrets.listed_content)
     (root / secrets.tree_name).mkdir()
@@ -114,7 +114,7 @@ def populate(root: Path, secrets: Secrets) -> None:
 
 
 def files_below(*folders: Path) -> dict[Path, tuple[int, int, int]]:
-    """The regular files below some folders, and what tells whether one is still as it was."""
+    """Return the regular files below some folders, each with the metadata that shows whether it changed."""
     found = {}
     for path, own in disk.below(*folders):
         state = disk.target(path, own)
@@ -124,12 +124,12 @@ def files_below(*folders: Path) -> dict[Path, tuple[int, int, int]]:
 
 
 def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
-    """Whether the client got anything of what is served: on its standard output or error, or in a file.
+    """Whether the client received any served content: on its standard output or error, or in a file.
 
-    Content that carries no mark of ours (a file of the user's own) is known by the hash of what was transferred; or,
-    where only a part of it was kept (TLS 1.2 with GnuTLS: 16 KiB and more before lftp refuses, measured on 4.9.2), as
-    the beginning of the served file that was asked for. A name counts only where lftp cannot have it from what it was
-    told to do: with ``cmd:trace`` it prints that, and it notes transfers in a log.
+    Content without our mark (a user's own file) is recognised by the hash of the transferred bytes; or, if only a part
+    was kept (TLS 1.2 with GnuTLS: 16 KiB and more before lftp refuses, measured on 4.9.2), as the beginning of the
+    requested file. A name counts only if lftp cannot know it from its own input: with ``cmd:trace`` it prints that
+    input, and it logs transfers.
     """
     transfers = evidence.transfers
     contents = (secrets.content, secrets.listed_content, *secrets.tree.values())
@@ -139,7 +139,7 @@ def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
     offered = [disk.read(path) for path in dict.fromkeys(asked) if disk.is_file(path)]
     heads = [content[:RECOGNISED] for content in offered if len(content) >= SMALLEST_NEEDLE]
     written = (disk.read(path) for path in evidence.written)
-    every_name = b" ".join(secrets.names)  # lftp names files when it complains of them
+    every_name = b" ".join(secrets.names)  # lftp names files in its error messages
     return (
         secrets.find_payload(evidence.stdout, evidence.known)
         or secrets.find_payload(evidence.stderr, every_name)

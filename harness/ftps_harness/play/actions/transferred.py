@@ -1,8 +1,8 @@
-"""What literal commands transferred, held against the files on both sides: names as well as contents.
+"""Compares what literal commands transferred with the files on both sides: names as well as contents.
 
-lftp's word that an upload succeeded says nothing of what was uploaded: in ``LC_ALL=C`` two files are both stored as
-``??.txt``, and one of them is lost. So each file that the server took must be a local one, under a name that a local
-file has or that a command gives it; each file that it sent must have arrived.
+lftp's report that an upload succeeded does not say what was uploaded: in ``LC_ALL=C`` two files are both stored as
+``??.txt``, and one of them is lost. So each file that the server received must match a local one, under the name of a
+local file or one that a command gives it; each file that the server sent must have arrived.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
-"""What a shell does not read."""
+"""Comments, which a shell ignores."""
 
 
 def lost(evidence: Evidence) -> bool:
-    """Whether one upload took the place of another of the same run that holds something else."""
+    """Whether an upload replaced another upload of the same run that had different content."""
     contents: dict[str, set[str]] = defaultdict(set)
     for transfer in evidence.transfers:
         if transfer.verb == "STOR" and transfer.completed:
@@ -43,12 +43,12 @@ def lost(evidence: Evidence) -> bool:
 
 
 def doubts(commands: Sequence[Command], evidence: Evidence, local: Local) -> Iterator[str]:
-    """What the files on both sides do not bear out, a sentence each.
+    """Yield a sentence for each transfer that the files on both sides do not confirm.
 
     Args:
         commands: The literal commands of the step, in order.
-        evidence: What is looked at after the run.
-        local: The files on lftp's side, small ones noted before the run.
+        evidence: What is examined after the run.
+        local: The files on lftp's side; small ones were recorded before the run.
     """
     local.note()
     yield from amiss(commands, evidence, local)
@@ -81,18 +81,18 @@ def _is_given(name: str, names: Iterable[str], evidence: Evidence) -> bool:
 
 
 def _is_told(name: str, evidence: Evidence) -> bool:
-    """Whether a command holds the name: of the step, of its rc, or of a script. A comment gives no name."""
+    """Whether a command of the step, its rc or a script contains the name; comments do not count."""
     commands = (command for text in evidence.told for command in syntax.commands(text))
     return any(name in (_COMMENT.sub("", each.text) if each.shell else each.text) for each in commands)
 
 
 def _is_mangled(name: str, names: Iterable[str]) -> bool:
-    """Whether lftp made it of a name that its locale cannot write (docs/lftp.md, "The locale")."""
+    """Whether lftp derived it from a name that its locale cannot encode (docs/lftp.md, "The locale")."""
     return any(_BEYOND_ASCII.search(each) and _BEYOND_ASCII.sub("?", each) == name for each in names)
 
 
 def _is_kept(transfer: Transfer, evidence: Evidence) -> bool:
-    """Whether the server's disk holds an upload as it came, or as a later one left it; it may be moved or removed."""
+    """Whether the server's disk holds an upload as received or as a later one left it; it may be moved or removed."""
     path = evidence.root / transfer.name
     if any(command.verb in {"DELE", "RNFR", "RMD", "REST", "APPE"} for command in evidence.testimony.commands):
         return True
@@ -101,7 +101,7 @@ def _is_kept(transfer: Transfer, evidence: Evidence) -> bool:
 
 
 def _either_way(hashes: list[str], path: Path) -> set[str]:
-    """The hashes, and that of the file on the disk if only its line ends are others (an ASCII transfer)."""
+    """The hashes, plus that of the file on disk if it differs only in line endings (an ASCII transfer)."""
     content = disk.read(path)
     variants = {sha256(content.replace(b"\r\n", b"\n")), sha256(content.replace(b"\n", b"\r\n"))}
     return {*hashes, *({sha256(content)} if variants.intersection(hashes) else ())}

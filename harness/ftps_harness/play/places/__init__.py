@@ -1,1 +1,1 @@
-"""Where servers and lftp live: `sealed` by the kernel, or this machine's `loopback`; `choice` picks one."""
+"""Places where servers and lftp run: `sealed` by the kernel, or this machine's `loopback`; `choice` picks one."""

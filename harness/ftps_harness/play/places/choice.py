@@ -1,4 +1,4 @@
-"""Which place scenarios are played in, and one for each that is played at the same time."""
+"""Chooses the place for scenarios, and provides one for each scenario that runs concurrently."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Wanted = Literal["auto", "sealed", "loopback"]
 
 
 class Places(Protocol):
-    """Lends a place to each scenario that is played."""
+    """Lends a place to each running scenario."""
 
     def lend(self) -> AbstractContextManager[Place]:
-        """A place that nobody else uses."""
+        """A place for exclusive use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was chosen.
+    """The chosen place.
 
     Attributes:
         name: ``sealed`` or ``loopback``.
-        note: What a reader of results should know about it; empty if nothing.
-        places: Lends them.
+        note: What a reader of the results should know about it; may be empty.
+        places: Lends the places.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Chosen:
 
 
 class LoopbackPlaces:
-    """This machine's loopback, as often as it is wanted."""
+    """This machine's loopback, lent any number of times."""
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Place]:
-        """The same for all."""
+        """The same loopback for every scenario."""
         from ftps_harness.play.places.loopback import Loopback
 
         yield Loopback()
@@ -53,15 +53,15 @@ class LoopbackPlaces:
 
 @contextlib.contextmanager
 def choose(wanted: Wanted, programs: Sequence[Path]) -> Iterator[Chosen]:
-    """The place that is wanted; with ``auto`` the sealed one, or loopback where the kernel does not permit that.
+    """Choose the requested place; with ``auto`` the sealed one, or loopback if the kernel does not permit that.
 
     Args:
-        wanted: Which.
-        programs: What is to be started there.
+        wanted: The requested place.
+        programs: The programs that will be started there.
 
     Raises:
-        Unavailable: The sealed one is wanted and not permitted.
-        HarnessError: It does not start.
+        Unavailable: The sealed place was requested and is not permitted.
+        HarnessError: The sealed place does not start.
     """
     if wanted == "loopback":
         yield Chosen("loopback", NOT_SEALED, LoopbackPlaces())

@@ -1,7 +1,7 @@
-"""What in a step could lead lftp to another machine, as far as its text tells. Pure.
+"""Finds text in a step that could lead lftp to another machine. Pure.
 
-Only the kernel can keep lftp from other machines (the place `sealed`). Where it does not, this refuses what is plain to
-see, so that nobody sends a password away by mistake; an rc that wants to can still do it.
+Only the kernel can keep lftp from other machines (the place `sealed`). Elsewhere this check refuses the obvious cases,
+so that no password leaves the machine by mistake; an rc that sets out to can still send one.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _RESERVED = ("example", "test", "invalid", "localhost")
 
 
 def leads_outside(step: Step) -> str:
-    """The first host outside of the lab that a step names; empty if it names none.
+    """Return the first host outside the lab that a step names; empty if it names none.
 
     Args:
-        step: Whose host, rc, commands and files are read.
+        step: The step whose host, rc, commands and files are searched.
     """
     texts = [step.rc or "", *step.run]
     texts += [source.value for sources in step.files.values() for source in sources if source.kind == "text"]
@@ -36,7 +36,7 @@ def leads_outside(step: Step) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Whether a host is an IP address and no name."""
+    """Whether a host is an IP address rather than a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Where client and servers live: one interface, so that the runner need not know.
+"""The places where client and servers run, behind one interface.
 
-`Loopback` is this machine's loopback, `ftps_harness.play.places.sealed.Sealed` a loopback of the run's own, and
+`Loopback` is this machine's loopback, `ftps_harness.play.places.sealed.Sealed` a loopback private to the run, and
 `ftps_harness.matrix.containers.PairPlace` a network of containers.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Place(Protocol):
-    """Where lftp runs and servers are started."""
+    """Where lftp and the servers run."""
 
     @property
     def name(self) -> str:
@@ -33,29 +33,29 @@ class Place(Protocol):
 
     @property
     def parent(self) -> Path | None:
-        """The folder that lftp and the servers both reach; None for this machine's place for temporary files."""
+        """The folder that lftp and the servers share; None for this machine's folder for temporary files."""
 
     @property
     def inside(self) -> Path | None:
-        """The path under which lftp sees its HOME's folder, whichever that is; None where it sees the same as we."""
+        """The path at which lftp sees the folder of any HOME; None if lftp sees the same path as we do."""
 
     def client(self, client: Lftp, home: Home) -> Lftp:
-        """An lftp of this machine, as it is started here with that HOME."""
+        """This machine's lftp, prepared to start here with that HOME."""
 
     def starter(self, home: Home) -> process.Starter:
-        """What starts any program here with that HOME."""
+        """A starter for any program here with that HOME."""
 
     def watch(self) -> None:
-        """Begin to watch all traffic, where that can be seen."""
+        """Start watching all traffic, if it is visible here."""
 
     def traffic(self) -> Traffic | None:
-        """All traffic since `watch`; None where nobody can see it."""
+        """All traffic since `watch`; None if it is not visible here."""
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
-        """Why this place has no such server, such a name for it, or such a user, as a sentence; empty if it has."""
+        """Why this place cannot provide this server, host name or user, as a sentence; empty if it can."""
 
     def refuses(self, step: Step) -> str:
-        """Why a step must not be played here, as a sentence; empty if it may."""
+        """Why a step must not run here, as a sentence; empty if it may."""
 
     def serve(
         self,
@@ -67,49 +67,49 @@ class Place(Protocol):
         port: int = 0,
         host: str = "localhost",
     ) -> Server:
-        """Start a server that is ready when this returns, and lets `users` in, where a user who types `host` is led."""
+        """Start a server at the address to which `host` leads; on return it is ready, and it accepts `users`."""
 
     def same_server(self, host: str, other: str) -> bool:
-        """Whether users who type these hosts are led to one server."""
+        """Whether both hosts lead to the same server."""
 
     def address_of(self, host: str) -> str | None:
-        """Where lftp is led (``dns:name``) when a user types `host`; None where the network itself knows the name."""
+        """The address to which `host` must lead lftp (``dns:name``); None if the network resolves the name itself."""
 
     def prefix(self) -> Sequence[str]:
-        """What comes before lftp on the command line, to keep out a system's rc that would change verdicts."""
+        """What precedes lftp on the command line, to keep out a system rc that would change verdicts."""
 
     def fetch(self, server: Server, protocol: Literal["explicit", "implicit"]) -> bytes:
-        """The leaf that the running server shows, as PEM, fetched as the document does."""
+        """The leaf that the running server shows, as PEM, fetched the way the document does."""
 
 
 class Loopback:
-    """This machine's loopback, servers in threads of this process."""
+    """This machine's loopback, with servers in threads of this process."""
 
     name = "loopback"
     parent: Path | None = None
     inside: Path | None = None
 
     def client(self, client: Lftp, home: Home) -> Lftp:  # noqa: ARG002 - the protocol's
-        """As it is."""
+        """The client unchanged."""
         return client
 
     def starter(self, home: Home) -> process.Starter:  # noqa: ARG002 - the protocol's
-        """A process of this machine."""
+        """Starts a process of this machine."""
         return process.run
 
     def watch(self) -> None:
-        """Other programs use this loopback too: what is theirs cannot be told from lftp's."""
+        """Does nothing: other programs use this loopback too, and their traffic looks like lftp's."""
 
     def traffic(self) -> Traffic | None:
-        """Nobody can see it."""
+        """None: the traffic is not visible."""
         return None
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:  # noqa: ARG002 - the protocol's
-        """The lab's own server is whatever a scenario can say."""
+        """Always empty: the lab's own server supports everything that a scenario can request."""
         return ""
 
     def refuses(self, step: Step) -> str:
-        """Nothing here keeps lftp from other machines: what plainly leads there is not run."""
+        """Refuses steps that plainly lead to other machines, because nothing here keeps lftp from them."""
         if host := leads_outside(step):
             return (
                 f"step {step.title!r} names {host}, and on the place loopback lftp could reach it: "
@@ -123,29 +123,29 @@ class Loopback:
         *,
         root: os.PathLike[str],
         password: str,
-        users: Sequence[str] = (),  # noqa: ARG002 - it lets in anybody who has the password
+        users: Sequence[str] = (),  # noqa: ARG002 - it accepts any user with the right password
         port: int = 0,
         host: str = "localhost",
     ) -> Server:
-        """Start a server on 127.0.0.1, where every name is led to, or on ``::1`` for who types that.
+        """Start a server on 127.0.0.1, to which every name leads, or on ``::1`` if that is the host.
 
         Raises:
             LabError: The port is taken, or the server does not answer.
         """
-        from ftps_lab.servers import FtpsServer  # OpenSSL is loaded when a server is wanted, not before
+        from ftps_lab.servers import FtpsServer  # load OpenSSL only when a server is needed
 
         return FtpsServer(spec, root=root, password=password, host=_address(host), port=port).start()
 
     def same_server(self, host: str, other: str) -> bool:
-        """There is one for all but ``::1``."""
+        """All hosts but ``::1`` share one server."""
         return _address(host) == _address(other)
 
-    def address_of(self, host: str) -> str | None:  # noqa: ARG002 - every name is led to the lab
+    def address_of(self, host: str) -> str | None:  # noqa: ARG002 - every name leads to the lab
         """Loopback."""
         return lftp.LAB_ADDRESS
 
     def prefix(self) -> Sequence[str]:
-        """Nothing, unless /etc/lftp.conf touches trust.
+        """Empty, unless /etc/lftp.conf affects trust.
 
         Raises:
             HarnessError: It does, and cannot be kept out here.
@@ -153,10 +153,10 @@ class Loopback:
         return lftp.system_rc_prefix()
 
     def fetch(self, server: Server, protocol: Literal["explicit", "implicit"]) -> bytes:
-        """With this machine's openssl.
+        """Fetch with this machine's openssl.
 
         Raises:
-            HarnessError: openssl is missing, or brought no certificate.
+            HarnessError: openssl is missing, or returned no certificate.
         """
         return s_client.fetch(server.host, server.port, protocol=protocol).leaf
 

@@ -1,7 +1,7 @@
-"""What a program needs to see of the file system to start: a sealed place shows that and hides the rest.
+"""The parts of the file system that a program needs to start: a sealed place shows these and hides the rest.
 
-Found without starting it: its own folder and its prefix, what its symbolic links lead to, the interpreter that its
-first line names, and for Python what `site` would add to its path.
+They are found without starting the program: its folder and prefix, the targets of its symbolic links, the interpreter
+in its first line, and for Python whatever `site` would add to its path.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
-"""Where ``#!/usr/bin/env NAME`` finds its program: inside, PATH is that of a cron job."""
+"""Where ``#!/usr/bin/env NAME`` finds its program: inside, PATH is the same as in a cron job."""
 
 _SHARED = (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"))  # noqa: S108 - hidden inside, not used
-"""Folders of which a program there is shown alone: the sandbox has its own, and other people's files are in them."""
+"""Folders from which only the program itself is shown: the sandbox has its own, and these hold other users' files."""
 
 _FIRST_LINES = 4096
-"""Bytes. The kernel reads 256 of a first line (execve(2)); a path in the second one may be longer."""
+"""Bytes. The kernel reads 256 of a first line (execve(2)); a path in the second line may be longer."""
 
 _LONG = re.compile(rb"'''exec' +(.+?) +\"\$0\"")
-"""Second line of a script whose interpreter's path is too long for a first line, or has spaces (pip's distlib)."""
+"""Second line of a script whose interpreter path is too long for a first line, or has spaces (pip's distlib)."""
 
 _PYTHON = re.compile(r"(python|pypy)[\d.]*")
 _SITES = ("lib*/python3*/site-packages", "lib*/pypy3*/site-packages", "lib/python3*/dist-packages")
 _FINDERS = "_*editable*.py"
-"""Modules by which projects in development mode are imported where a ``*.pth`` file does not name their folder."""
+"""Modules that import projects in development mode if no ``*.pth`` file names their folder."""
 
 
 def needed(program: Path) -> list[Path]:
-    """The folders, and sometimes files, that must be visible for a program to start, outer ones first.
+    """Return the folders, and sometimes files, that must be visible for a program to start, outermost first.
 
     Args:
-        program: Its path, or that of a script that an interpreter gets as an argument. One that is not there yet needs
-            its folder.
+        program: Its path, or that of a script that an interpreter gets as an argument. A path that does not exist yet
+            needs its folder.
     """
-    first = Path(os.path.abspath(program))  # noqa: PTH100 - not `resolve`: links count by their names
+    first = Path(os.path.abspath(program))  # noqa: PTH100 - not `resolve`: keep the names of links
     found: set[Path] = set() if first.parent in _SHARED else {first.parent}
     seen: set[Path] = set()
     left = [first]
@@ -62,7 +62,7 @@ def needed(program: Path) -> list[Path]:
 
 
 def _prefix(program: Path) -> Path | None:
-    """Where a program was installed, with ``bin`` and ``lib``."""
+    """The prefix of a program's installation, with ``bin`` and ``lib``."""
     above = program.parent.parent
     if program.parent.name in ("bin", "sbin") and any((above / name).is_dir() for name in ("lib", "lib64")):
         return above
@@ -70,7 +70,7 @@ def _prefix(program: Path) -> Path | None:
 
 
 def _links(path: Path) -> Iterator[Path]:
-    """What a link leads to, step by step, and the same file without a link anywhere in its path."""
+    """Yield each step of a chain of links, and the same file with every link in its path resolved."""
     if path.is_symlink():
         yield Path(os.path.normpath(path.parent / path.readlink()))
         yield path.parent.resolve() / path.readlink()  # ".." means the real folder's parent
@@ -79,7 +79,7 @@ def _links(path: Path) -> Iterator[Path]:
 
 
 def _interpreters(script: Path) -> Iterator[Path]:
-    """The program that a script's first line names, and the one that ``env`` starts."""
+    """The program in a script's first line, and the one that ``env`` starts."""
     lines = _first_lines(script)
     if not lines or not lines[0].startswith(b"#!"):
         return
@@ -104,7 +104,7 @@ def _first_lines(script: Path) -> list[bytes]:
 
 
 def _started_by_env(argument: str) -> str:
-    """The program in ``env -S NAME=value program argument``; empty if there is none."""
+    """The program in ``env -S NAME=value program argument``; empty if it names none."""
     text = argument.strip()
     with contextlib.suppress(ValueError):
         for word in shlex.split(text.removeprefix("-S")):
@@ -114,7 +114,7 @@ def _started_by_env(argument: str) -> str:
 
 
 def _base_of_venv(program: Path) -> Iterator[Path]:
-    """The Python that a virtual environment was made of, where its own one is a copy."""
+    """The Python from which a virtual environment was created, if its own is a copy."""
     for line in _lines(program.parent.parent / "pyvenv.cfg"):
         key, _, value = line.partition("=")
         if key.strip() == "home" and program.parent.name == "bin":
@@ -122,7 +122,7 @@ def _base_of_venv(program: Path) -> Iterator[Path]:
 
 
 def _python_folders(program: Path, prefix: Path) -> Iterator[Path]:
-    """Folders that Python imports from beside its own: of ``*.pth`` files, and projects in development mode."""
+    """Further folders that Python imports from: those in ``*.pth`` files, and projects in development mode."""
     if not (_PYTHON.fullmatch(program.name) or (prefix / "pyvenv.cfg").is_file()):
         return
     for site in (site for pattern in _SITES for site in prefix.glob(pattern)):

@@ -1,7 +1,7 @@
-"""The place `sealed`: a sandbox for each scenario that runs, with real names, ports and addresses, and no way out.
+"""The place `sealed`: a sandbox for each running scenario, with real names, ports and addresses, and no way out.
 
-The system's files that lftp would read are the run's own there: /etc/hosts, /etc/resolv.conf, /etc/lftp.conf and the
-trust store.
+The system files that lftp reads are the run's own there: /etc/hosts, /etc/resolv.conf, /etc/lftp.conf and the trust
+store.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from ftps_lab.wire import Traffic
 
 LOOPBACK = "127.0.0.1"
-"""Where names lead."""
+"""The address to which names resolve."""
 
 PORTS = {"explicit": 21, "plain": 21, "implicit": 990}
-"""Where FTP and implicit FTPS are at home (IANA's registry: ftp, ftps)."""
+"""The standard ports of FTP and implicit FTPS (IANA's registry: ftp, ftps)."""
 
 _RESOLVER = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
-"""There is no such name, it says; and whoever asks for one is seen."""
+"""This name server answers every query with NXDOMAIN, and makes queries visible."""
 
 _SWITCH = "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n"
-"""nsswitch.conf(5) without the services that a resolver on this machine answers by a socket of its own."""
+"""nsswitch.conf(5) without the services that a local resolver answers over its own socket."""
 
 _STORES = ("/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted", "/usr/share/pki/ca-trust-source")
 """Folders of trust stores: Debian and SUSE, Fedora, p11-kit."""
@@ -62,21 +62,21 @@ _BUNDLES = ("ca-certificates.crt", "ca-bundle.crt")
 
 
 class Sealed:
-    """A place of its own (`ftps_harness.play.places.loopback.Place`), for one scenario at a time. A context manager.
+    """A private place (`ftps_harness.play.places.loopback.Place`), for one scenario at a time. A context manager.
 
     Args:
-        programs: What is to be started in it, scripts as well; what they need to start (`programs.needed`) stays
-            visible wherever it is.
-        authority: What its trust store holds; None for a new one.
+        programs: The programs and scripts to start in it; what they need to start (`programs.needed`) stays visible
+            wherever it is.
+        authority: The authority in its trust store; None for a new one.
 
     Raises:
         Unavailable: The kernel does not permit it.
         HarnessError: It does not start.
 
     Attributes:
-        authority: The only one in the system's trust store; it can issue what clients without a pin trust.
+        authority: The only authority in the system's trust store; clients without a pin trust what it issues.
         names: Further host names that lead to the lab.
-        visible: Folders and files of programs that stay visible; those below /tmp are made in each program's own /tmp.
+        visible: Program folders and files that stay visible; those below /tmp appear in each program's own /tmp.
     """
 
     name = "sealed"
@@ -87,7 +87,7 @@ class Sealed:
     def __init__(self, programs: Sequence[Path] = (), authority: Certificate | None = None) -> None:
         with contextlib.ExitStack() as stack:
             try:
-                folder = stack.enter_context(Folder("sealed", quick_place()))  # lftp sees none of its path
+                folder = stack.enter_context(Folder("sealed", quick_place()))  # lftp never sees this path
             except OSError as error:
                 raise HarnessError(f"cannot make a private folder: {error.strerror}; set TMPDIR") from error
             self.parent: Path | None = folder.path
@@ -111,20 +111,20 @@ class Sealed:
         self.close()
 
     def close(self) -> None:
-        """End it, and remove its folder; repeatable."""
+        """End it and remove its folder; repeatable."""
         self._stack.close()
 
     @property
     def broken(self) -> bool:
-        """Its agent no longer answers."""
+        """Whether its agent no longer answers."""
         return self._sandbox.host.given_up
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:  # noqa: ARG002 - the protocol's
-        """The lab's own server is whatever a scenario can say, wherever it is."""
+        """Always empty: the lab's own server supports everything that a scenario can request, at any address."""
         return ""
 
     def refuses(self, step: Step) -> str:  # noqa: ARG002 - the protocol's
-        """Nothing: wherever a step leads, there is the lab or nobody."""
+        """Always empty: every address leads either to the lab or nowhere."""
         return ""
 
     def serve(
@@ -137,7 +137,7 @@ class Sealed:
         port: int = 0,
         host: str = "localhost",
     ) -> Server:
-        """Start a server at the address that a host leads to, on the port where its protocol is at home.
+        """Start a server at the address to which a host leads, on its protocol's standard port.
 
         Raises:
             LabError: It does not start.
@@ -153,13 +153,13 @@ class Sealed:
         )
 
     def serve_scripts(self, scripts: Sequence[Script], *, host: str, port: int = 0) -> RemoteScripts:
-        """Start a server that follows scripts, under a name; others may run beside it, on other ports or addresses.
+        """Start a server that follows scripts, under a name; others may run beside it on other ports or addresses.
 
-        The name leads to the lab until `names` is set anew, whatever `address_of` is asked for meanwhile.
+        The name leads to the lab until `names` is set again, regardless of calls to `address_of` in between.
 
         Args:
-            scripts: Connection n of a record follows script n; further ones follow the last.
-            host: What users type: a name, or an address.
+            scripts: Connection n of a record follows script n; further connections follow the last script.
+            host: What users type: a name or an address.
             port: 0 lets the system choose.
 
         Raises:
@@ -171,17 +171,17 @@ class Sealed:
         return self._sandbox.host.serve_scripts(scripts, host=_address(host), port=port)
 
     def same_server(self, host: str, other: str) -> bool:
-        """Names lead to one address; any other address is that of another host."""
+        """All names lead to one address; any other address is another host."""
         return _address(host) == _address(other)
 
     def address_of(self, host: str) -> str | None:
-        """/etc/hosts knows the name that the step's user types, and `names`; nothing is set in lftp for that."""
+        """Add the host and `names` to /etc/hosts; return None, because lftp needs no setting."""
         self._typed = host
         self._write_hosts(host, *self.names)
         return None
 
     def prefix(self) -> Sequence[str]:
-        """Nothing: /etc/lftp.conf is empty in there."""
+        """Empty: inside, /etc/lftp.conf is empty."""
         return ()
 
     def client(self, client: Lftp, home: Home) -> Lftp:
@@ -189,15 +189,15 @@ class Sealed:
         return dataclasses.replace(client, start=self.starter(home))
 
     def starter(self, home: Home) -> process.Starter:
-        """Starts inside, with that HOME at the path where every HOME is there."""
+        """Starts programs inside, with that HOME at the path that every HOME has there."""
         return _Starter(self._sandbox, home.root, home.shown)
 
     def interrupting(self, home: Home, interrupt: Interrupt) -> process.Starter:
-        """As `starter`, with changes to files of `home` counted, and the program interrupted at one of them."""
+        """Like `starter`, but counts changes to files of `home` and interrupts the program at one of them."""
         return _Starter(self._sandbox, home.root, home.shown, interrupt)
 
     def write_system_rc(self, data: bytes) -> None:
-        """Make this the system's rc (/etc/lftp.conf), which every lftp in here reads first."""
+        """Write the system's rc (/etc/lftp.conf), which every lftp in here reads first."""
         self._system_rc.write_bytes(data)
 
     def watch(self) -> None:
@@ -209,10 +209,10 @@ class Sealed:
         return self._sandbox.traffic()
 
     def fetch(self, server: Server, protocol: Literal["explicit", "implicit"]) -> bytes:
-        """With this machine's openssl, inside.
+        """Fetch with this machine's openssl, inside.
 
         Raises:
-            HarnessError: openssl is missing, or brought no certificate.
+            HarnessError: openssl is missing, or returned no certificate.
         """
         found = shutil.which("openssl")
         if found is None:
@@ -226,14 +226,14 @@ class Sealed:
         return self._system / "hosts"
 
     def _write_hosts(self, *hosts: str) -> None:
-        """The same file with other content: it is mounted where programs look for it."""
+        """Rewrite the file in place, because it is mounted where programs look for it."""
         names = sorted({form for host in hosts if not is_address(host) for form in _forms(host)} - {"localhost"})
         lines = [f"{LOOPBACK} localhost", "::1 ip6-localhost", *(f"{LOOPBACK} {name}" for name in names)]
         self._hosts.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def is_store(path: str) -> bool:
-    """Whether a path is in the system's trust store, which is the run's own inside."""
+    """Whether a path is in the system's trust store, which the sandbox replaces."""
     return path in _STORE_FILES or any(path.startswith(f"{folder}/") for folder in _STORES)
 
 
@@ -253,7 +253,7 @@ class _Starter:
         self._interrupt = interrupt
 
     def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> process.Finished:
-        """Paths below the folder may be given as they are outside."""
+        """Run a program; paths below the folder may be given as they are outside."""
         inside = {name: str(self._inside(value)) for name, value in env.items()}
         return self._sandbox.run(
             argv,
@@ -271,16 +271,16 @@ class _Starter:
 
 
 class SealedPlaces:
-    """Places for several scenarios at a time, each made when it is first needed and used again. A context manager.
+    """Places for several scenarios at a time, each created when first needed and then reused. A context manager.
 
-    They have the same authority in their trust stores: what is genuine in one is genuine in all.
+    All have the same authority in their trust stores: what is genuine in one is genuine in all.
 
     Args:
         programs: As for `Sealed`.
 
     Raises:
-        Unavailable: The kernel does not permit any.
-        HarnessError: None can be made.
+        Unavailable: The kernel does not permit sandboxes.
+        HarnessError: No place can be created.
     """
 
     def __init__(self, programs: Sequence[Path] = ()) -> None:
@@ -290,7 +290,7 @@ class SealedPlaces:
         self._authority: Certificate | None = None
         first = self._new()
         self._authority = first.authority
-        self._idle.put(first)  # at once: it starts while scenarios are read, and tells whether it can
+        self._idle.put(first)  # at once: it starts while scenarios are read, and shows whether it can
 
     def __enter__(self) -> Self:
         return self
@@ -300,10 +300,10 @@ class SealedPlaces:
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Sealed]:
-        """A place that nobody else uses.
+        """Lend a place for exclusive use.
 
         Raises:
-            HarnessError: Another cannot be made.
+            HarnessError: No further place can be created.
         """
         try:
             place = self._idle.get_nowait()
@@ -324,7 +324,7 @@ class SealedPlaces:
 
 
 def _system_files(folder: Path) -> dict[str, str]:
-    """Our files and folders in the place of the system's: path inside → path outside."""
+    """Our replacements for system files and folders: path inside → path outside."""
     store = folder / _STORE
     store.mkdir()
     for name in _BUNDLES:
@@ -344,8 +344,8 @@ def _system_files(folder: Path) -> dict[str, str]:
 
 
 def _fill(store: Path, authority: Certificate | None) -> Certificate:
-    """Write the system's trust store, of one authority; its files are mounted already."""
-    from ftps_lab.certificates import CertificateSpec, issue  # OpenSSL, which the sandbox need not wait for
+    """Write the system's trust store, with one authority; its files are already mounted."""
+    from ftps_lab.certificates import CertificateSpec, issue  # loads OpenSSL; the sandbox need not wait for it
 
     if authority is None:
         spec = CertificateSpec(common_name="The only authority of this system", names=(), ca=True)
@@ -360,7 +360,7 @@ def _address(host: str) -> str:
 
 
 def _forms(name: str) -> Iterator[str]:
-    """A name as resolvers may be asked for it: typed with a final dot, or in letters beyond ASCII (RFC 5891)."""
+    """The forms in which a name may be looked up: with a final dot, or with non-ASCII letters (RFC 5891)."""
     yield name
     yield name.rstrip(".")
     with contextlib.suppress(UnicodeError):
