@@ -1,9 +1,10 @@
-"""Pinning: a contract for tools that pin certificates for lftp, judged by what they write, and a tool that keeps it.
+"""Pinning: a contract for tools that pin certificates for lftp, judged by what they write, and a tool that meets it.
 
-- `contract`: every requirement, one record each; `config`: what a tool says of itself.
-- `command`: the tool under test, its command lines; `certificates`, `rig`: where it is run, and what lftp makes of what
-  it wrote.
-- `checks`: what is done for each requirement; `planted`: tools of ours, right and wrong, that every run begins with.
-- `check`: all of it; `reports`: what people and programs see.
-- `tool`: `ftps-lab pin`, which knows nothing of the above.
+- `contract`: every requirement, one record each; `config`: the tool's own declarations.
+- `command`: the tool under test and its command lines; `certificates`, `rig`: the environment in which it runs, and
+  lftp's behavior with the files that it wrote.
+- `checks`: the procedure for each requirement; `planted`: our own correct and flawed tools, which every run checks
+  first.
+- `check`: runs everything; `reports`: output for people and programs.
+- `tool`: `ftps-lab pin`, which is independent of the above.
 """

@@ -1,4 +1,4 @@
-"""The certificates that tools under test meet."""
+"""The certificates that tools under test encounter."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from ftps_lab.certificates.spec import Key
 
 HOST: Final = "backup.example"
-"""The server that is pinned."""
+"""The server to pin."""
 OTHER: Final = "mirror.example"
-"""Another one."""
+"""Another server."""
 SIMILAR: Final = ("backup-example", "my.backup.example", "backup.example.net")
-"""Names that are `HOST` to a search that takes the dot for any character, or looks for part of a line."""
+"""Names that match `HOST` in a search that treats the dot as any character, or that looks for part of a line."""
 
 KINDS: Final[tuple[Key, ...]] = ("ec-p256", "rsa-2048", "ed25519")
-"""Kinds of keys: a tool may compare what only one of them has (an RSA modulus)."""
+"""Kinds of keys: a tool may compare something that only one kind has (an RSA modulus)."""
 
 
 def own(host: str = HOST, key: Key = "ec-p256", **fields: object) -> Certificate:
@@ -26,15 +26,15 @@ def own(host: str = HOST, key: Key = "ec-p256", **fields: object) -> Certificate
 
     Args:
         host: The name in it.
-        key: Its kind of key.
+        key: The kind of key.
         fields: Further fields of `CertificateSpec`.
     """
     values = {"common_name": host, "names": (host,), "key": key, **fields}
-    return issue({"own": CertificateSpec(**values)})["own"]  # type: ignore[arg-type]  # a record's fields by name
+    return issue({"own": CertificateSpec(**values)})["own"]  # type: ignore[arg-type]  # fields of the record by name
 
 
 def twin(certificate: Certificate) -> Certificate:
-    """The same in every field but the key and the signature."""
+    """The same certificate in every field except the key and the signature."""
     return twins({"twin": certificate})["twin"]
 
 
@@ -47,7 +47,7 @@ def renewed(certificate: Certificate, host: str = HOST) -> Certificate:
 
 
 def authority(name: str = "An authority") -> Certificate:
-    """One that signs others."""
+    """An authority that signs other certificates."""
     return issue({"authority": CertificateSpec(common_name=name, names=(), ca=True)})["authority"]
 
 

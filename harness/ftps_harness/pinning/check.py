@@ -1,4 +1,4 @@
-"""Hold a tool against the contract: one requirement at a time, each in a place of its own."""
+"""Check a tool against the contract: one requirement at a time, each in its own place."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 NOT_TRIED: Final = "not tried: the tool does not pin an ordinary server"
 
 _FOLDERS: Final[tuple[Folder, ...]] = ("home", "lftp")
-"""Where lftp is started to see whether anything is pinned: the document's relative path counts in one of them."""
+"""Folders in which lftp starts to see whether anything is pinned: the document's relative path works in one of them."""
 
 Status = Literal["pass", "fail", "not-claimed", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one requirement.
+    """The result of one requirement.
 
     Attributes:
-        status: ``error``: the lab could not tell.
-        why: A sentence where it is not ``pass``.
-        seconds: How long it took.
-        failures: What did not hold.
-        again: The command line that tries this requirement alone.
-        stale: It holds, and the tool says that it does not claim it.
+        status: ``error`` means that the lab could not tell.
+        why: A sentence if the status is not ``pass``.
+        seconds: Duration of the check.
+        failures: The expectations that do not hold.
+        again: The command line that checks only this requirement.
+        stale: The requirement holds although the tool does not claim it.
     """
 
     requirement: Requirement
@@ -56,14 +56,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of holding a tool against the contract.
+    """The result of checking a tool against the contract.
 
     Attributes:
-        command: The tool's command line, placeholders and all.
+        command: The tool's command line, including placeholders.
         results: In the order of the contract.
         problem: Why this harness cannot be trusted on this machine (`planted`); empty if it can.
-        notes: What the tool's commands lack, a sentence each (`PinningTool.notes`).
-        interrupted: Ctrl-C ended it before everything was tried.
+        notes: Missing parts of the tool's commands, a sentence each (`PinningTool.notes`).
+        interrupted: Ctrl-C ended the run before every requirement was checked.
     """
 
     command: tuple[str, ...]
@@ -74,37 +74,37 @@ class Report:
     interrupted: bool = False
 
     def count(self, level: Level, status: Status) -> int:
-        """How many requirements of a level came to a status."""
+        """The number of requirements of a level with a status."""
         return sum(each.requirement.level == level and each.status == status for each in self.results)
 
     @property
     def untried(self) -> bool:
-        """The tool does not pin an ordinary server: nothing was tried."""
+        """Whether nothing was checked because the tool does not pin an ordinary server."""
         return bool(self.results) and all(each.why == NOT_TRIED for each in self.results)
 
     @property
     def broken(self) -> bool:
-        """The lab could not tell."""
+        """Whether the lab could not judge the tool, or one of the requirements."""
         return bool(self.problem) or any(each.status == "error" for each in self.results)
 
     def fails(self, *, strict: bool) -> bool:
-        """Whether a must does not hold, with `strict` or a should; or what is not claimed holds."""
+        """Whether a must (with `strict`, also a should) does not hold, or an unclaimed requirement holds."""
         levels = LEVELS if strict else LEVELS[:1]
         return any(self.count(level, "fail") for level in levels) or any(each.stale for each in self.results)
 
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """Plays requirements.
+    """Checks requirements.
 
     Attributes:
         tool: The tool under test.
-        client: The lftp that judges.
-        places: Where.
-        timeout: Seconds that one run of the tool may take.
+        client: The lftp to judge with.
+        places: Where to run.
+        timeout: Time limit of one run of the tool, in seconds.
         not_claimed: Requirement → why the tool does not claim it (`config`).
         again: The command line of this call, without ``--only``.
-        keep: Where every HOME is kept, a folder for each requirement; None for nowhere.
+        keep: Where to keep every HOME, in one folder per requirement; None to keep none.
         quick: As for `Rig`.
     """
 
@@ -118,14 +118,14 @@ class Checker:
     quick: bool = False
 
     def begin(self) -> tuple[Failure, ...]:
-        """Whether the tool pins an ordinary server at all: a tool that does nothing would keep half of the contract.
+        """Check that the tool pins an ordinary server at all: a tool that does nothing would meet half of the contract.
 
         Returns:
             Why not; empty if it does.
 
         Raises:
             LabError: A server failed.
-            HarnessError: The tool, or lftp, cannot be started.
+            HarnessError: The tool or lftp cannot be started.
         """
         with self.places.lend() as place, Rig(place, self.client, self.tool, self.timeout) as rig:
             certificate = own()
@@ -136,11 +136,11 @@ class Checker:
             return tuple(rig.log.failures)
 
     def untried(self, requirement: Requirement, failures: tuple[Failure, ...]) -> Result:
-        """What a requirement comes to when the tool does not pin at all."""
+        """The result of a requirement if the tool does not pin at all."""
         return Result(requirement, "fail", NOT_TRIED, failures=failures)
 
     def play(self, requirement: Requirement) -> Result:
-        """Try one requirement; whatever breaks belongs to it alone."""
+        """Check one requirement; an error affects only this one."""
         began = time.monotonic()
         again = self.again.replace("{only}", f"--only {requirement.id}", 1)
         result = Result(requirement, "error", again=again)
@@ -158,7 +158,7 @@ class Checker:
                         rig.keep(self.keep / requirement.id)
         except (HarnessError, LabError) as error:
             result = replace(result, status="error", why=str(error))
-        except Exception as error:  # noqa: BLE001 - the others go on
+        except Exception as error:  # noqa: BLE001 - the other requirements continue
             result = replace(result, status="error", why=sentence(error))
         return replace(result, seconds=time.monotonic() - began)
 

@@ -1,4 +1,4 @@
-"""The tool under test: its command lines, with placeholders, and what it needs to be seen inside."""
+"""The tool under test: its command lines, with placeholders, and the files that the sandbox must show."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ PLACEHOLDERS: Final = ("host", "port", "home", "lftp", "sha256")
 _PLACEHOLDER: Final = re.compile(rf"(?<!\$){{({'|'.join(PLACEHOLDERS)})}}")
 
 How = Literal["pin", "repin", "fingerprint"]
-"""Which of a tool's commands: to pin, to replace a pin, to pin only a certificate with a given fingerprint."""
+"""One of a tool's commands: to pin, to replace a pin, or to pin only a certificate with a given fingerprint."""
 
 OPTIONS: Final[Mapping[How, str]] = {"pin": "the command", "repin": "--repin", "fingerprint": "--with-fingerprint"}
-"""Where each command comes from, as sentences say it."""
+"""The source of each command, as worded in messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class PinningTool:
-    """A tool's commands; each begins with the program's absolute path.
+    """A tool's commands; each begins with the absolute path of its program.
 
     Attributes:
-        pin: Pins what a server shows.
-        repin: Replaces a pin, as somebody who has looked at the new certificate would; empty if there is no such one.
-        fingerprint: Pins only the certificate with the fingerprint ``{sha256}``; empty if there is no such one.
+        pin: Pins the certificate that a server presents.
+        repin: Replaces a pin, as a user who has checked the new certificate would; empty if the tool cannot.
+        fingerprint: Pins only the certificate with the fingerprint ``{sha256}``; empty if the tool cannot.
     """
 
     pin: tuple[str, ...]
@@ -42,18 +42,18 @@ class PinningTool:
 
     @property
     def programs(self) -> tuple[Path, ...]:
-        """The programs and files that the commands name: what a sandbox must show."""
+        """The programs and files that the commands name; a sandbox must show them."""
         words = (word for command in (self.pin, self.repin, self.fingerprint) for word in command)
         return tuple(dict.fromkeys(path for word in words if (path := Path(word)).is_absolute() and path.is_file()))
 
     def lacks(self, how: How, placeholder: str) -> bool:
-        """Whether one of its commands has no such placeholder: then the tool does what it always does."""
+        """Whether one of its commands lacks a placeholder; the tool then always does the same."""
         command: tuple[str, ...] = getattr(self, how)
         return f"{{{placeholder}}}" not in " ".join(command)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What its commands lack, a sentence each: some requirements cannot be tried without."""
+        """Missing parts of the commands, a sentence each: some requirements cannot be checked without them."""
         return tuple(
             f"{option} names no {{{name}}}, so the tool is never told {what}: write {{{name}}} where it takes it"
             for how, option in OPTIONS.items()
@@ -62,22 +62,22 @@ class PinningTool:
         )
 
     def words(self, how: How, values: Mapping[str, str]) -> tuple[str, ...]:
-        """A command with its placeholders replaced; empty if the tool has no such command."""
+        """A command with its placeholders filled in; empty if the tool has no such command."""
         command: tuple[str, ...] = getattr(self, how)
         return tuple(_replaced(word, values) for word in command)
 
 
 def load(command: Sequence[str], repin: str | None, fingerprint: str | None, cwd: Path) -> PinningTool:
-    """Read a tool's commands as a shell would find them.
+    """Read a tool's commands, and resolve programs as a shell would.
 
     Args:
         command: The words after ``--``.
         repin: The value of ``--repin``, one string.
         fingerprint: The value of ``--with-fingerprint``.
-        cwd: The folder that relative paths begin in.
+        cwd: The base folder of relative paths.
 
     Raises:
-        UsageError: A program is not there, a placeholder is unknown, or one is missing.
+        UsageError: A program does not exist, or a placeholder is unknown or missing.
     """
     tool = PinningTool(
         _command("--", command, cwd),
@@ -112,7 +112,7 @@ def _command(option: str, words: Sequence[str], cwd: Path) -> tuple[str, ...]:
 
 
 def _names(word: str) -> Iterator[str]:
-    """What stands in braces and looks like a placeholder; a shell's ``${HOME}`` or ``{a,b}`` does not."""
+    """The words in braces that look like placeholders; a shell's ``${HOME}`` or ``{a,b}`` does not."""
     for before, part in zip(word.split("{"), word.split("{")[1:], strict=False):
         name, brace, _ = part.partition("}")
         if brace and name.isidentifier() and name.islower() and not before.endswith("$"):
@@ -124,7 +124,7 @@ def _replaced(word: str, values: Mapping[str, str]) -> str:
 
 
 def _absolute(word: str, cwd: Path) -> str:
-    """A relative path of a file that is there, such as a script behind ``sh``: the tool is started in other folders."""
+    """Make the path of an existing file, such as a script after ``sh``, absolute: the tool starts in other folders."""
     path = Path(os.path.normpath(cwd / word))
     return str(path) if not word.startswith("-") and path.is_file() else word
 

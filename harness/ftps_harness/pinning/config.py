@@ -1,4 +1,4 @@
-"""`pin-check.toml`: what a tool says of itself, beside its code: its other commands, and what it does not claim."""
+"""`pin-check.toml`: a tool's declarations, beside its code: its other commands, and the requirements not claimed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _KEYS: Final = ("repin", "with-fingerprint", "not-claimed")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the file says.
+    """The content of the file.
 
     Attributes:
-        repin: As ``--repin``; None where it says nothing.
+        repin: As ``--repin``; None if not set.
         with_fingerprint: As ``--with-fingerprint``.
         not_claimed: Requirement → the reason.
     """
@@ -35,7 +35,7 @@ class Config:
 
 
 def find(folder: Path) -> Path | None:
-    """The file in this folder or the next one above that has it."""
+    """Find the file in this folder or the nearest parent that has it."""
     return next((each / NAME for each in (folder, *folder.parents) if (each / NAME).is_file()), None)
 
 
@@ -43,7 +43,7 @@ def load(path: Path) -> Config:
     """Read the file.
 
     Raises:
-        UsageError: It cannot be read, or something in it is unknown or missing; file and key are named.
+        UsageError: It cannot be read, or something in it is unknown or missing; the message names file and key.
     """
     try:
         data = tomllib.loads(path.read_text("utf-8"))

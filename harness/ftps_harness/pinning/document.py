@@ -1,6 +1,6 @@
-"""The document's way as a tool under test: what a reader does by hand, done by a script, and the requirements it fails.
+"""The document's method as a tool under test: a script in place of a reader, and the requirements that it fails.
 
-The lists say what the document leaves to its reader; a test holds them to real runs.
+The lists say what the document leaves to its reader; a test compares them with real runs.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ openssl s_client -showcerts -connect "$host:$port" -starttls ftp </dev/null |
 # "create or edit a file named rc in the ~/.lftp file and add the line"
 echo 'set ssl:ca-file "mycert.crt"' >>~/.lftp/rc
 """
-"""`document.sh`. When the certificate changes, it is run again."""
+"""`document.sh`. It runs again whenever the certificate changes."""
 
 SCRIPT_WITH_PATH: Final = SCRIPT.replace('"mycert.crt"', '"~/.lftp/mycert.crt"')
-"""The same with the one correction without which lftp finds the pin in a single folder only."""
+"""The same with one correction; without it, lftp finds the pin only if started in one particular folder."""
 
 FAILS_WITH_PATH: Final = (
     "verification-on",
@@ -53,9 +53,9 @@ FAILS_WITH_PATH: Final = (
     "implicit",
     "ipv6",
 )
-"""What `SCRIPT_WITH_PATH` fails."""
+"""The requirements that `SCRIPT_WITH_PATH` fails."""
 
 _BY_THE_PATH: Final = ("connects", "impostor-refused", "links-kept", "home-respected", "any-port", "greeting")
 
 FAILS: Final = (*_BY_THE_PATH, *(each for each in FAILS_WITH_PATH if each != "store-replaced-told"))
-"""What `SCRIPT` fails: where the pin is not found, its own server is refused, and the system's store still counts."""
+"""The requirements that `SCRIPT` fails: if lftp misses the pin, it refuses the server and uses the system's store."""

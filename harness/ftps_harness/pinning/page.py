@@ -1,4 +1,4 @@
-"""The tables of docs/pinning-contract.md, written from the records: `make contract`, and `make check` compares."""
+"""The tables of docs/pinning-contract.md: `make contract` writes them from the records, `make check` compares them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _END: Final = "<!-- end of the requirements -->\n"
 
 
 def text(page: str) -> str:
-    """The page with the requirements as the records have them; all else stays.
+    """Return the page with the requirements from the records; everything else stays.
 
     Raises:
-        ValueError: The page has no place for them.
+        ValueError: The page has no markers for them.
     """
     before, begin, rest = page.partition(_BEGIN)
     _, end, after = rest.partition(_END)
@@ -45,7 +45,7 @@ def _level(level: Level) -> Iterator[str]:
 
 
 def _document() -> Iterator[str]:
-    """What the document leaves to its reader."""
+    """The parts that the document leaves to its reader."""
     yield "## The document's way"
     yield ""
     yield "The document's steps, word for word as a script (`ftps_harness/pinning/document.py`), keep"
@@ -71,7 +71,7 @@ def _cell(words: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the page, or with ``--check`` compare it; 1 if it is another."""
+    """Write the page, or with ``--check`` compare it; return 1 if it differs."""
     checking = arguments[:1] == ["--check"]
     file = Path(arguments[-1])
     page = file.read_text("utf-8")

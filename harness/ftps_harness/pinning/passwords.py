@@ -1,4 +1,4 @@
-"""What in the arguments of a program is a password or a private key: every user of the machine sees them (ps). Pure."""
+"""Finds passwords and private keys in a program's arguments, which every user of the machine can see (ps). Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 _BEGIN: Final = r"(?:^|[\0\s\"'=])"
 _END: Final = r"[^\0\s\"',;]"
 _NOBODY: Final = r"(?!anonymous[,:]|ftp[,:])"
-"""Logins that have no secret (RFC 1635): what they send besides is an address, if anything."""
+"""Logins without a secret (RFC 1635): they send an e-mail address as the password, if anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """One way to give a program a secret.
+    """One way to pass a secret to a program.
 
     Attributes:
-        what: What is there, as the end of "… among the arguments".
-        pattern: A regular expression for all arguments in a row, a NUL between two of them. A shell's ``-c`` holds a
-            command in one argument, so blanks and quotes part words too.
+        what: The kind of secret, as worded before "among the arguments" in messages.
+        pattern: A regular expression for all arguments, joined by NUL. A shell's ``-c`` takes a command in one
+            argument, so blanks and quotes separate words too.
     """
 
     what: str
@@ -37,14 +37,14 @@ SOUGHT: Final = (
     Sought("a password of sshpass's", rf"sshpass[\0\s]+-p[\0\s]*{_END}"),
     Sought("a private key", r"PRIVATE KEY-----"),
 )
-"""Each way that is looked for; first come, first told."""
+"""The ways to look for; the first match is reported."""
 
 
 def expressions(*secrets: str) -> tuple[str, ...]:
-    """What the kernel is to look for: what must not be there whatever it is for, then `SOUGHT`."""
+    """The expressions for the kernel to look for: first those that must not appear for any reason, then `SOUGHT`."""
     return (*map(re.escape, secrets), *(each.pattern for each in SOUGHT))
 
 
 def named(index: int, *secrets: str) -> str:
-    """What an expression of `expressions` finds."""
+    """The name of what an expression of `expressions` finds."""
     return "the password that is in HOME" if index < len(secrets) else SOUGHT[index - len(secrets)].what

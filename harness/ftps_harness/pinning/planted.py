@@ -1,7 +1,7 @@
-"""Tools of ours, one right and the others wrong in one way each, that every run begins with.
+"""Planted tools, one correct and the others with one flaw each, which every run checks first.
 
-A harness that misses a planted flaw says nothing about the tool under test: then the run ends, exit code 3. Each wrong
-tool is the right one with a single change, so that nothing else can be what was noticed.
+A harness that misses a planted flaw proves nothing about the tool under test, so the run ends with exit code 3. Each
+flawed tool is the correct one with a single change, so only that change can be the cause of its failure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ftps_harness.play.places.sealed import SealedPlaces
 
 _SECONDS: Final = 10.0
-"""That one run of a planted tool may take; it takes 50 ms."""
+"""Time limit of one run of a planted tool, in seconds; it normally takes 50 ms."""
 
 RIGHT: Final = r"""#!/bin/sh
 set -eu
@@ -50,17 +50,17 @@ if ! grep -qxF "$line" "$rc" 2>/dev/null; then
     mv "$rc.new" "$rc"
 fi
 """
-"""A right tool, as far as `WRONG` goes: it takes no care of anything else."""
+"""A correct tool as far as `WRONG` is concerned; it ignores everything else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One change that makes a wrong tool of the right one.
+    """One change that turns the correct tool into a flawed one.
 
     Attributes:
         breaks: The requirement that it breaks.
-        old: What is replaced, once.
-        new: What stands there instead.
+        old: The text to replace, once.
+        new: Its replacement.
     """
 
     breaks: str
@@ -69,7 +69,7 @@ class Flaw:
 
     @property
     def tool(self) -> str:
-        """The wrong tool's text."""
+        """The flawed tool's text."""
         assert RIGHT.count(self.old) == 1, f"{self.old!r} must stand in the right tool once"
         return RIGHT.replace(self.old, self.new)
 
@@ -91,7 +91,7 @@ WRONG: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One planted tool and one requirement: what must come of it."""
+    """One planted tool, one requirement, and the result that must follow."""
 
     tool: PinningTool
     requirement: Requirement
@@ -99,7 +99,7 @@ class Case:
 
     @property
     def id(self) -> str:
-        """As it stands in a sentence."""
+        """The name used in messages."""
         return f"{'a tool that breaks' if self.breaks else 'a right tool, which keeps'} {self.requirement.id}"
 
     def problem(self, result: Result) -> str:
@@ -114,8 +114,8 @@ class Planted:
     """The planted tools on disk. A context manager.
 
     Attributes:
-        path: Where they are.
-        cases: Each wrong tool with what it breaks, and the right one with all of that.
+        path: Their folder.
+        cases: Each flawed tool with the requirement that it breaks, and the correct tool with all of these.
 
     Raises:
         HarnessError: They cannot be written.
@@ -134,7 +134,7 @@ class Planted:
 
     @property
     def program(self) -> Path:
-        """One of them: a sandbox that shows it shows all."""
+        """One of the tools: a sandbox that shows it shows all of them."""
         return self.path / "right"
 
     def _cases(self) -> Iterator[Case]:
@@ -153,20 +153,20 @@ class Planted:
 
 
 def self_check(planted: Planted, client: Lftp, places: SealedPlaces, jobs: int) -> str:
-    """Hold the planted tools against what they break.
+    """Check the planted tools against the requirements that they break.
 
     Args:
         planted: The tools.
-        client: The lftp that judges.
-        places: Where; they must show the planted tools' folder.
-        jobs: How many at a time.
+        client: The lftp to judge with.
+        places: Where to run; they must show the planted tools' folder.
+        jobs: The number of parallel checks.
 
     Returns:
-        Why this harness says nothing about a tool on this machine, a sentence; empty if all were told apart.
+        Why this harness cannot judge a tool on this machine, as a sentence; empty if it judged all tools correctly.
 
     Raises:
         HarnessError: Nothing can be run.
-        KeyboardInterrupt: It was interrupted.
+        KeyboardInterrupt: The user pressed Ctrl-C.
     """
 
     def play(case: Case) -> Judged:
@@ -184,17 +184,17 @@ def self_check(planted: Planted, client: Lftp, places: SealedPlaces, jobs: int) 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What came of one planted tool, as the pool takes it."""
+    """The result of one planted tool in the form that the worker pool expects."""
 
     problem: str
     status: str = "pass"
 
 
 class _Silent:
-    """Nobody is told of planted tools."""
+    """Reports nothing about the planted tools."""
 
     def started(self, case: Case) -> None:
-        """One begins."""
+        """Ignore the start."""
 
     def finished(self, judged: Judged) -> None:
-        """One ended."""
+        """Ignore the end."""

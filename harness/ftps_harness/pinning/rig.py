@@ -1,7 +1,7 @@
-"""Where a tool under test is run: a sealed HOME, servers under real names, and lftp that meets what the tool wrote.
+"""The environment for a tool under test: a sealed HOME, servers under real names, and lftp to use the tool's files.
 
-A check does things and says what it expects. All that was done is kept, so that a failure can tell what was done, what
-was seen, what was expected, what the tool printed, and what it changed in HOME.
+A check performs actions and states its expectations. The log keeps every action, so that a failure can report what was
+done, seen and expected, what the tool printed, and what it changed in HOME.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ if TYPE_CHECKING:
 Case = TypeVar("Case")
 
 CRON: Final = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "user"}
-"""The environment that cron gives (crontab(5)), beside HOME."""
+"""The environment that cron sets (crontab(5)), besides HOME."""
 
 EVERYTHING: Final = ("list", "get", "put")
 
 _OWN_PORT: Final = "21"
-"""Where a tool goes that is told no port (IANA's registry: ftp)."""
+"""The port that a tool uses if its command names none (IANA's registry: ftp)."""
 
 _NAMED: Final = 4
-"""Changed files that are named."""
+"""Maximum number of changed files to name."""
 
 _SHOWN: Final = 4000
-"""Characters of a tool's output that are kept for a report."""
+"""Maximum number of characters of a tool's output to keep for a report."""
 
 
-class Hopeless(Exception):  # noqa: N818 - noted as a failure already
-    """The tool does not even do what a check begins with; what follows would prove nothing."""
+class Hopeless(Exception):  # noqa: N818 - already recorded as a failure
+    """The tool fails at the precondition of a check; the rest would prove nothing."""
 
 
-class NotClaimed(Exception):  # noqa: N818 - no fault: the tool says nothing of it
-    """The tool has no command for what a requirement is about; the text says which option names one."""
+class NotClaimed(Exception):  # noqa: N818 - not an error: the tool makes no claim
+    """The tool has no command for this requirement; the message says which option would name one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class Ran:
     Attributes:
         words: Its command line.
         finished: How it ended, and what it printed.
-        before: HOME before.
-        after: HOME after.
+        before: HOME before the run.
+        after: HOME after the run.
     """
 
     words: tuple[str, ...]
@@ -79,7 +79,7 @@ class Ran:
 
     @property
     def ok(self) -> bool:
-        """It ended by itself with exit code 0."""
+        """Whether it exited with code 0, without being killed."""
         return self.finished.exit_code == 0
 
     @property
@@ -98,7 +98,7 @@ class Ran:
 
     @property
     def untouched(self) -> bool:
-        """Nothing in its reach has changed."""
+        """Whether nothing that it can write to has changed."""
         return self.before.same(self.after)
 
     @property
@@ -119,9 +119,9 @@ class Failure:
     """One expectation that does not hold.
 
     Attributes:
-        done: What was done since the failure before it, a phrase each, in order.
+        done: The actions since the previous failure, a phrase each, in order.
         expected: What should have been seen.
-        seen: What was.
+        seen: What was seen.
         output: What the tool printed in its last run.
         diff: What it changed in HOME in its last run.
     """
@@ -135,12 +135,12 @@ class Failure:
 
 @dataclass(slots=True)
 class Log:
-    """What a check has done and found.
+    """The actions and results of a check.
 
     Attributes:
-        expectations: How many there were: a check without any proves nothing.
-        told: How much of `done` an earlier failure has told.
-        unreached: It is noted that the tool cannot be sent to a server.
+        expectations: The number of expectations: a check without any proves nothing.
+        told: How many items of `done` earlier failures have reported.
+        unreached: The log already says that the tool cannot be sent to a server.
     """
 
     done: list[str] = field(default_factory=list)
@@ -155,14 +155,14 @@ class Rig:
     """One requirement's place, servers and HOMEs. A context manager.
 
     Args:
-        place: Where it all runs; nobody else uses it meanwhile.
-        client: The lftp that judges, and that the tool is told of as ``{lftp}``.
+        place: Where everything runs, for its exclusive use.
+        client: The lftp to judge with, which the tool gets as ``{lftp}``.
         tool: The tool under test.
-        timeout: Seconds that one run of the tool may take.
-        quick: Try one case, or a few, where a check has several: for the tools that are planted.
+        timeout: Time limit of one run of the tool, in seconds.
+        quick: Try only one or a few of a check's cases: for planted tools.
 
     Attributes:
-        log: What was done and found.
+        log: The actions and results.
         homes: Every HOME that was made, in order.
     """
 
@@ -177,7 +177,7 @@ class Rig:
         self._stack = contextlib.ExitStack()
         self._served: tuple[ServerSpec, str] | None = None
         place.names = (HOST, OTHER, *SIMILAR)
-        place.address_of(HOST)  # from now on
+        place.address_of(HOST)  # reserves the name from the start
         self.session = self._stack.enter_context(Session(place, client))
 
     def __enter__(self) -> Self:
@@ -187,22 +187,22 @@ class Rig:
         self._stack.close()
 
     def cases(self, cases: Iterable[Case], *, quick: int = 1) -> Iterator[Case]:
-        """The cases that a check goes through: all of them, or in a quick run the first ones.
+        """The cases that a check tries: all of them, or only the first ones in a quick run.
 
         Args:
-            cases: All of them.
-            quick: How many are tried in a quick run.
+            cases: All cases.
+            quick: The number of cases in a quick run.
         """
         yield from itertools.islice(cases, quick if self._quick else None)
 
     # --- servers and HOMEs -----------------------------------------------------------------------------------------
 
     def serve(self, certificate: Certificate, *, host: str = HOST, port: int = 0, **fields: object) -> None:
-        """Have the genuine server of a host show a certificate from the next connection on.
+        """Make the genuine server of a host present a certificate, starting with the next connection.
 
         Args:
-            certificate: It is sent with what is above it.
-            host: What users type.
+            certificate: The certificate, which is sent with its issuers.
+            host: The host name that users type.
             port: 0 for the protocol's own.
             fields: Further fields of `ServerSpec`.
         """
@@ -211,7 +211,7 @@ class Rig:
 
     @property
     def unused_port(self) -> int:
-        """A port on which nobody listens."""
+        """A port on which nothing listens."""
         return 4 if self.session.server.port != 4 else 5
 
     def home(self, files: Mapping[str, bytes] | None = None) -> Home:
@@ -234,7 +234,7 @@ class Rig:
         return made
 
     def snapshot(self, home: Home) -> Snapshot:
-        """What is in a HOME, and wherever else a tool can write."""
+        """A snapshot of a HOME, and of everywhere else that a tool can write."""
         return snapshot.take(home, self.place.visible)
 
     # --- the tool --------------------------------------------------------------------------------------------------
@@ -255,13 +255,13 @@ class Rig:
 
         Args:
             home: Its HOME.
-            host: What ``{host}`` is.
-            port: What ``{port}`` is; 0 for that of the server that runs.
-            how: Which of its commands.
-            sha256: What ``{sha256}`` is: upper case, with colons.
-            cwd: Where it is started, as it is seen inside; None for HOME.
-            timeout: Seconds that it may take; None for the rig's.
-            start: What starts it; None for the place.
+            host: The value of ``{host}``.
+            port: The value of ``{port}``; 0 for the running server's port.
+            how: Which of its commands to run.
+            sha256: The value of ``{sha256}``: upper case, with colons.
+            cwd: Its working folder, as seen inside the place; None for HOME.
+            timeout: Time limit in seconds; None for the rig's.
+            start: The function that starts it; None for the place's.
 
         Raises:
             NotClaimed: It has no such command.
@@ -292,10 +292,10 @@ class Rig:
         return ran
 
     def _require_reach(self, how: How, host: str, port: str) -> None:
-        """The tool goes to its own port, whatever server is meant, if its command names no ``{port}``.
+        """Check that the tool can reach the server: without ``{port}`` in its command, it always uses its own port.
 
         Raises:
-            Hopeless: It would meet another server than the check means; noted once.
+            Hopeless: It would reach a different server than the check needs; recorded once.
         """
         lacking = ["host"] if host != HOST and self.tool.lacks(how, "host") else []
         lacking += ["port"] if port != _OWN_PORT and self.tool.lacks(how, "port") else []
@@ -312,10 +312,10 @@ class Rig:
         raise Hopeless
 
     def pinned(self, certificate: Certificate, files: Mapping[str, bytes] | None = None) -> Home:
-        """A HOME in which the tool has pinned a certificate that the server shows.
+        """A HOME in which the tool has pinned a certificate that the server presents.
 
         Raises:
-            Hopeless: The tool could not.
+            Hopeless: The tool could not pin it.
         """
         home = self.home(files)
         self.serve(certificate)
@@ -337,16 +337,16 @@ class Rig:
         user: str | None = None,
         called: str = "the genuine server",
     ) -> Outcome:
-        """Have lftp, with a copy of what is in a HOME, meet a server, under its name.
+        """Connect lftp, with a copy of a HOME, to a server under its host name.
 
         Args:
-            home: With what the tool wrote.
-            spec: What the server is.
-            host: What the user types.
-            run: What lftp is to do.
-            cwd: Where it is started.
-            user: Who logs in; ``anonymous`` for an anonymous login.
-            called: What the server is called in reports.
+            home: The HOME with the files that the tool wrote.
+            spec: The server's properties.
+            host: The host name that the user types.
+            run: The tasks for lftp.
+            cwd: lftp's working folder.
+            user: The user who logs in; ``anonymous`` for an anonymous login.
+            called: The server's name in reports.
 
         Raises:
             HarnessError: lftp cannot be started.
@@ -359,7 +359,7 @@ class Rig:
             request = Request(rc=None, host=host, run=tuple(run), cwd=cwd, user=user, timeout=self.timeout)
             made = self.session.attempt(request, home=copy)
             outcome = made.outcome
-            if served is not None:  # the tool's next run meets the same server as its last one
+            if served is not None:  # the tool's next run must reach the same server as its last one
                 self.session.serve(served[0], host=served[1], port=port)
         said = [line for line in made.said.splitlines() if line.strip() and "Certificate verification" not in line]
         self.did(f"lftp met {called}: {_came_to(outcome)}{f'; it said: {said[0]}' if said else ''}")
@@ -376,7 +376,7 @@ class Rig:
         run: Sequence[str] = EVERYTHING,
         **fields: object,
     ) -> bool:
-        """Expect that lftp lists, downloads and uploads; whether it does."""
+        """Expect that lftp lists, downloads and uploads; return whether it does."""
         outcome = self.meet(home, spec_of(certificate, **fields), host=host, cwd=cwd, run=run, called=called)
         return self.expect(outcome.verdict == "accepted", f"lftp {_tasks(run)} with {called}", _came_to(outcome))
 
@@ -390,7 +390,7 @@ class Rig:
         run: Sequence[str] = ("list",),
         **fields: object,
     ) -> bool:
-        """Expect that lftp refuses an impostor before anything gets out; whether it does."""
+        """Expect that lftp refuses an impostor before anything leaks; return whether it does."""
         spec = spec_of(certificate, **{"role": "impostor", **fields})
         outcome = self.meet(home, spec, host=host, run=run, called=called)
         return self.expect(
@@ -407,9 +407,9 @@ class Rig:
         cwd: Folder = "home",
         **fields: object,
     ) -> bool:
-        """Expect that lftp lists with the genuine server, and refuses an impostor there; whether it does both.
+        """Expect that lftp lists with the genuine server and refuses an impostor of it; return whether it does both.
 
-        A tool that cannot pin in some circumstance, and switches verification off in it, makes lftp accept everybody.
+        A tool that cannot pin in some situation, and switches verification off instead, makes lftp accept every server.
         """
         accepted = self.accepts(home, certificate, called=called, host=host, cwd=cwd, run=("list",), **fields)
         impostor = f"an impostor in the place of: {called}"
@@ -421,23 +421,23 @@ class Rig:
             return read_back(self.place.client(self._lftp, copy), copy, names)
 
     def outside(self, home: Home, path: Path) -> Path | None:
-        """Where a file is that the tool and lftp see at a path; None if it is in no folder of theirs."""
+        """The real location of a file that the tool and lftp see at a path; None if it is in none of their folders."""
         inside = home.seen(home.root)
         return home.root / path.relative_to(inside) if path.is_relative_to(inside) else None
 
     # --- the record ------------------------------------------------------------------------------------------------
 
     def did(self, what: str) -> None:
-        """Note what was done."""
+        """Record an action."""
         self.log.done.append(harmless(what))
 
     def did_last(self, ran: Ran) -> None:
-        """Note a run of the tool as the last one: its output and diff are a failure's."""
+        """Record a run of the tool as the last one: a failure shows its output and diff."""
         self.log.last = ran
         self.did(f"ran {' '.join(ran.words)}: {ran.ended}")
 
     def expect(self, holds: bool, expected: str, seen: str) -> bool:
-        """Note an expectation, and what was seen where it does not hold; whether it does."""
+        """Record an expectation, and what was seen if it does not hold; return whether it holds."""
         self.log.expectations += 1
         if not holds:
             last = self.log.last
@@ -461,13 +461,13 @@ class Rig:
 
 
 def spec_of(certificate: Certificate, **fields: object) -> ServerSpec:
-    """A server that shows a certificate, and sends what is above it."""
+    """A server that presents a certificate with its issuers."""
     values: dict[str, object] = {"certificate": certificate, "chain": certificate.chain, **fields}
-    return ServerSpec(**values)  # type: ignore[arg-type]  # a record's fields by name
+    return ServerSpec(**values)  # type: ignore[arg-type]  # fields of the record by name
 
 
 def write(path: Path, data: bytes) -> None:
-    """Put a file into a HOME, with folders that only its owner may open.
+    """Write a file into a HOME, with folders that only the owner may open.
 
     Raises:
         HarnessError: It cannot be written.

@@ -1,4 +1,4 @@
-"""What a tool may have touched, before and after: every file, link and mode in its HOME and around it."""
+"""Everything that a tool may change, before and after: every file, link and mode in its HOME and around it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from ftps_harness.sandbox.home import Home
 
 _LARGEST_SHOWN: Final = 64 << 10
-"""Bytes: no diff is made of larger files."""
+"""Size limit in bytes: larger files are not diffed."""
 
 _PEM: Final = re.compile(rb"(-----BEGIN [A-Z ]+-----)[^-]*(-----END [A-Z ]+-----)")
 
 _LINES: Final = 40
-"""The lines of one file's diff that are shown."""
+"""Maximum number of lines shown from one file's diff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Entry:
     Attributes:
         kind: ``file``, ``folder``, ``link`` or ``other``.
         mode: Its permissions.
-        data: A file's content, or where a link leads.
-        when: A file's time of change, in nanoseconds.
+        data: A file's content, or a link's target.
+        when: A file's modification time, in nanoseconds.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class Entry:
 
     @property
     def state(self) -> tuple[str, int, bytes]:
-        """All but the time."""
+        """Everything except the time."""
         return self.kind, self.mode, self.data
 
 
@@ -68,11 +68,11 @@ class Snapshot:
         }
 
     def same(self, other: Snapshot) -> bool:
-        """Whether not a byte, mode or link differs."""
+        """Whether no byte, mode or link differs."""
         return {p: e.state for p, e in self.entries.items()} == {p: e.state for p, e in other.entries.items()}
 
     def changed(self, other: Snapshot) -> list[str]:
-        """The paths that differ in a later one."""
+        """The paths that differ in a later snapshot."""
         paths = sorted({*self.entries, *other.entries})
         return [path for path in paths if _state(self.entries.get(path)) != _state(other.entries.get(path))]
 
@@ -82,11 +82,11 @@ def _state(entry: Entry | None) -> tuple[str, int, bytes] | None:
 
 
 def take(home: Home, mounts: Sequence[Path] = ()) -> Snapshot:
-    """What is in a HOME, the folder beside it, /tmp and /dev/shm.
+    """Take a snapshot of a HOME, the folder beside it, /tmp and /dev/shm.
 
     Args:
-        home: Which.
-        mounts: What the place shows below /tmp, which is no work of the tool: `take` passes over it and what holds it.
+        home: The HOME.
+        mounts: Paths that the place, not the tool, puts below /tmp: `take` skips them and their parents.
     """
     passed = {str(each) for mount in (home.inside, *mounts) for each in (mount, *mount.parents)}
     roots = {"~": home.home, "elsewhere": home.elsewhere, "/tmp": home.private[0], "/dev/shm": home.private[1]}  # noqa: S108
@@ -111,7 +111,7 @@ def _entry(path: Path, status: os.stat_result) -> Entry:
 
 
 def diff(before: Snapshot, after: Snapshot) -> Iterator[str]:
-    """What changed, as lines: a unified diff of each text, and a word for all else."""
+    """Describe the changes line by line: a unified diff of each text file, a word for everything else."""
     for path in before.changed(after):
         old, new = before.entries.get(path), after.entries.get(path)
         if old is None or new is None or old.kind != new.kind:
@@ -130,14 +130,14 @@ def _diff_of(path: str, old: bytes, new: bytes) -> Iterator[str]:
         yield f"{path}: {len(old)} bytes -> {len(new)} bytes"
         return
     lines = list(difflib.unified_diff(_text(old).split("\n"), _text(new).split("\n"), path, path, lineterm="", n=1))
-    lines = lines[3:] if not (old and new) else lines  # all of a file: that it is new was said
+    lines = lines[3:] if not (old and new) else lines  # a whole file: already reported as new or deleted
     yield from lines[:_LINES]
     if len(lines) > _LINES:
         yield f"… {len(lines) - _LINES} lines more"
 
 
 def _shortened(match: re.Match[bytes]) -> bytes:
-    """A certificate or key in one line; different ones stay different."""
+    """Shorten a certificate or key to one line; different ones stay different."""
     digest = hashlib.sha256(match[0]).hexdigest()[:16].encode()
     return match[1] + b" sha256 of the block: " + digest + b"... " + match[2]
 

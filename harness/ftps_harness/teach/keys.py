@@ -1,4 +1,4 @@
-"""What the teacher asks of `ftps-lab serve`: single keys on a terminal, or lines of a pipe."""
+"""The teacher's input to `ftps-lab serve`: single keys on a terminal, or lines from a pipe."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ KEYS: Final[dict[str, Key]] = {
     "q": "quit",
     "quit": "quit",
 }
-"""What is pressed, or stands on a line, and what it asks for."""
+"""A key, or the text of a line → the requested action."""
 
 _END_OF_INPUT: Final = "\x04"  # Ctrl-D
 
 
 class Keys:
-    """Reads without waiting. A context manager; a terminal that no longer waits for Enter is put back in the end.
+    """Reads keys without blocking. A context manager: it switches the terminal to single keys, and back at the end.
 
     Args:
         stream: Standard input; None where there is none.
 
     Attributes:
-        live: There is a terminal.
+        live: Standard input is a terminal.
     """
 
     def __init__(self, stream: IO[str] | None) -> None:
         self._descriptor = -1
         if stream is not None:
-            with contextlib.suppress(OSError, ValueError):  # it is closed, or no file
+            with contextlib.suppress(OSError, ValueError):  # the stream is closed, or is not a file
                 self._descriptor = stream.fileno()
         self.live = self._descriptor >= 0 and os.isatty(self._descriptor)
-        self._before: Any = None  # what termios gives is what it takes back
+        self._before: Any = None  # opaque: from tcgetattr, for tcsetattr
         self._rest = ""
 
     def __enter__(self) -> Self:
@@ -64,7 +64,7 @@ class Keys:
                 termios.tcsetattr(self._descriptor, termios.TCSANOW, self._before)
 
     def read(self) -> Key | None:
-        """What was asked for since the last call, if anything was; the end of a terminal's input asks for the end."""
+        """The action requested since the last call, if any; the end of a terminal's input requests the end."""
         if self._descriptor < 0 or not select.select([self._descriptor], [], [], 0)[0]:
             return self._next()
         data = os.read(self._descriptor, 4096).decode("utf-8", "replace")
@@ -75,7 +75,7 @@ class Keys:
         return self._next()
 
     def _next(self) -> Key | None:
-        """The first thing that was asked for and is whole; what means nothing is passed over."""
+        """The first complete request; unknown input is skipped."""
         while self._rest:
             if self.live:
                 word, self._rest = self._rest[0].strip("\n"), self._rest[1:]

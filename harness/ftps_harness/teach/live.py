@@ -1,4 +1,4 @@
-"""A server's testimony as it grows: one line for each new event, for a class to watch. Pure."""
+"""A server's growing testimony: one line for each new event, for a class to watch. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN: Final = frozenset({"AUTH", "USER", "PROT", "CCC"})
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """How many events of each kind were told."""
+    """The number of events of each kind that were reported."""
 
     connections: int = 0
     handshakes: int = 0
@@ -28,17 +28,17 @@ class _Seen:
 
 
 class Events:
-    """What is new in a growing testimony."""
+    """Finds the new events in a growing testimony."""
 
     def __init__(self) -> None:
         self._seen = _Seen()
 
     def forget(self) -> None:
-        """A new record begins."""
+        """Start over with a new testimony."""
         self._seen = _Seen()
 
     def new(self, testimony: Testimony) -> Iterator[str]:
-        """A line for each event since the last call; a file that is still on its way comes with a later one."""
+        """A line for each event since the last call; a file still in transfer appears in a later call."""
         impostor = testimony.role == "impostor"
         done = []
         for each in testimony.transfers:

@@ -1,9 +1,9 @@
-"""docs/pictures: four pictures of runs that were played, each a file of its own.
+"""docs/pictures: four pictures of real runs, one file each.
 
     python -m ftps_harness.teach.pictures [--check] FOLDER
 
-What is random in a run (names, fingerprints, keys) is left out or named by a letter, and so is what a race decides, so
-that the same lab draws the same pictures: `--check` plays the runs again and says which file differs.
+The same lab always draws the same pictures: random values (names, fingerprints, keys) and the results of races are left
+out or replaced with letters. `--check` plays the runs again and says which file differs.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Picture(NamedTuple):
     """One picture.
 
     Attributes:
-        scenario: What is played; its first step that exposes the password, or, without one, its first step.
-        title: What it shows.
-        keep: Whether an arrow is in it.
+        scenario: The scenario to play: its first step that exposes the password, or else its first step.
+        title: What the picture shows.
+        keep: Whether the picture includes an arrow.
     """
 
     scenario: str
@@ -75,17 +75,17 @@ PICTURES: Final = {
     ),
     "downgrade-timeline": Picture("attack/strip-auth", "The downgrade: the attacker denies TLS", _downgrade),
 }
-"""Name of the file → what is drawn."""
+"""File name → the picture."""
 
 TWIN: Final = "same-certificate-other-key"
-"""The file that shows the certificates of the interceptor's run."""
+"""The file with the certificates of the interceptor's run."""
 
 
 def pictures(client: Lftp) -> dict[str, str]:
-    """Play the runs, and draw them: the file's name → its text.
+    """Play the runs and draw them: file name → its text.
 
     Raises:
-        HarnessError: A run is not as its scenario expects: what would be drawn is not what the picture is about.
+        HarnessError: A run did not go as its scenario expects, so the picture would show something else.
     """
     steps = {each.scenario: _played(each.scenario, client) for each in PICTURES.values()}
     drawn = {f"{name}.svg": _drawn(each, steps[each.scenario]) for name, each in PICTURES.items()}
@@ -115,17 +115,17 @@ def _drawn(picture: Picture, step: StepResult) -> str:
 
 
 def _when(arrow: Arrow) -> float:
-    """An arrow without a time is the last."""
+    """An arrow's time; an arrow without one comes last."""
     return float("inf") if arrow.at is None else arrow.at
 
 
 def _once(arrows: list[Arrow]) -> list[Arrow]:
-    """Each but once: a second login, or file, shows nothing new."""
+    """Remove repetitions: a second login or file shows nothing new."""
     return list({arrow.like: arrow for arrow in reversed(arrows)}.values())[::-1]
 
 
 def _normal(arrow: Arrow) -> Arrow:
-    """Without what is random, or what a race decides: 125 or 150 (RFC 959 section 5.4)."""
+    """Remove what is random or what a race decides, such as 125 or 150 (RFC 959 section 5.4)."""
     label = _RANDOM.sub(r"\1", arrow.label)
     reply = "1xx" if arrow.reply in {"125", "150"} else arrow.reply
     return replace(arrow, label=label, text=label, note=_FINGERPRINT.sub("", arrow.note), reply=reply)

@@ -1,7 +1,7 @@
 """The pages of docs/refusals/, written from the recordings, the dialects' tables and `refusals`: `make refusals`.
 
-`make check` compares. Each message on a page is one that a real build printed (tests/recordings), with the builds
-named; what is only in the tables is listed apart, with its source.
+`make check` compares. A real build printed each message on a page (tests/recordings), and the page names the builds;
+messages that are only in the tables are listed separately, with their source.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _MESSAGE: Final = re.compile(r"(?:[\w.-]+: (?:FILE: )?)?(?:Fatal error: |ERROR: 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one build said in one recorded case.
+    """The message of one build in one recorded case.
 
     Attributes:
         build: Version and TLS library.
-        dialect: Of the build.
+        dialect: The dialect of the build.
         case: The case's name.
         what: The case in words.
-        line: lftp's first refusal as it stands, without blanks at its end; empty where it did not refuse.
-        reasons: What the tables make of it.
-        instead: What happened where it did not refuse.
+        line: lftp's first refusal, verbatim but without trailing blanks; empty if lftp did not refuse.
+        reasons: The reasons that the tables assign to it.
+        instead: What happened if lftp did not refuse.
     """
 
     build: str
@@ -63,13 +63,13 @@ class Said:
 
     @property
     def message(self) -> str:
-        """Without the command before it and the fingerprint behind it."""
+        """The message without the command before it and the fingerprint after it."""
         found = _MESSAGE.fullmatch(_FINGERPRINT.sub("", self.line))
         return found[1].strip() if found else ""
 
 
 def read(folder: Path) -> list[Said]:
-    """Everything that was recorded, build by build.
+    """Read all recordings, build by build.
 
     Raises:
         ValueError: There are no recordings in the folder.
@@ -82,13 +82,13 @@ def read(folder: Path) -> list[Said]:
 
 
 def pages(recorded: Sequence[Said]) -> dict[str, str]:
-    """File name → text, of all pages."""
+    """All pages: file name → text."""
     found = {f"{reason}.md": _page(reason, refusal, recorded) for reason, refusal in REFUSALS.items()}
     return {name: _linked(text) for name, text in {_INDEX: _index(recorded), **found}.items()}
 
 
 def _linked(page: str) -> str:
-    """The page with its links, which are written from the root, from the folder of the pages."""
+    """Change the page's links, written relative to the root, to be relative to the folder of the pages."""
     return page.replace("](docs/refusals/", "](").replace("](docs/", "](../")
 
 
@@ -101,7 +101,7 @@ def _said(lftp: Mapping[str, str], case: Mapping[str, Any]) -> Said:
         lftp["dialect"],
         case["case"],
         case["what"],
-        # The sentences of `status` end in a blank, before the fingerprint.
+        # The sentences of `status` end with a blank before the fingerprint.
         re.sub(r" +", " ", line).rstrip(),
         refusals[0].reasons if refusals else frozenset(),
         _instead(case, spoken),
@@ -130,7 +130,7 @@ def _page(reason: Reason, refusal: Refusal, recorded: Sequence[Said]) -> str:
 
 
 def _quoted(reason: Reason, refusal: Refusal, recorded: Sequence[Said]) -> Iterator[str]:
-    """The main case, in full: what each group of builds printed."""
+    """The main case in full: the output of each group of builds."""
     case = [said for said in recorded if said.case == refusal.case]
     yield f"Recorded case: {case[0].what}."
     for dialect in DIALECTS:
@@ -163,7 +163,7 @@ def _row(case: Sequence[Said], reason: Reason) -> str:
 
 
 def _unmeasured(reason: Reason, recorded: Sequence[Said]) -> list[str]:
-    """Rows of the tables that no recorded message is an example of."""
+    """The rows of the tables without a recorded example."""
     messages = [said.message.removeprefix(_VERIFICATION) for said in recorded if said.line]
     rows = [
         f"| {dialect} | `{_cell(row.text)}` | {row.source} |"
@@ -192,7 +192,7 @@ def _rows() -> Iterator[tuple[str, Row]]:
 
 
 def _holds(row: Row, message: str) -> bool:
-    """Whether the message is an example of the row: as a whole, behind its class, or as one of several sentences."""
+    """Whether the message is an example of the row: as a whole, after its class, or as one of several sentences."""
     sentences = [f"{sentence}. " for sentence in message.rstrip(". ").split(". ")]
     return any(map(row.matches, [message, message.partition(": ")[2], *sentences]))
 
@@ -240,7 +240,7 @@ def _by_message(recorded: Sequence[Said]) -> Iterator[str]:
 
 
 def _alike(said: Sequence[Said]) -> list[tuple[Said, list[str]]]:
-    """Builds that said the same, but for the fingerprint, together."""
+    """Group the builds that printed the same message, apart from the fingerprint."""
     found: dict[tuple[str, str], tuple[Said, list[str]]] = {}
     for each in said:
         key = (each.message, "" if each.line else each.instead)
@@ -249,7 +249,7 @@ def _alike(said: Sequence[Said]) -> list[tuple[Said, list[str]]]:
 
 
 def _for_another(said: Said, reason: Reason) -> str:
-    """A link to the reason that is given instead of the page's own, or beside it."""
+    """A link to the reason given instead of the page's own, or in addition to it."""
     others = said.reasons - {reason}
     if not others:
         return ""
@@ -269,7 +269,7 @@ def _cell(words: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``[--check] RECORDINGS FOLDER``: write the pages, or compare them; 1 if one is another, missing or left over."""
+    """``[--check] RECORDINGS FOLDER``: write or compare the pages; return 1 if one differs, is missing or left over."""
     checking = arguments[:1] == ["--check"]
     recordings, folder = map(Path, arguments[-2:])
     wanted = pages(read(recordings))

@@ -1,6 +1,6 @@
-"""What a person needs to know about each reason of a refusal: why it happens, what to do, and what not to do.
+"""The explanation of each reason for a refusal: why it happens, what to do, and what not to do.
 
-Texts in Markdown for docs/refusals/, with links from the root. What lftp prints is not here: it comes from
+The texts are Markdown for docs/refusals/, with links relative to the root. lftp's messages are not here: they come from
 the recordings (`refusal_pages`).
 """
 
@@ -20,12 +20,12 @@ class Refusal:
     """One reason.
 
     Attributes:
-        title: The page's heading, in the words of somebody who has just met it.
+        title: The page's heading, in the words of a user who has just seen the message.
         case: The recorded case whose lines are quoted in full (tests/recordings/cases.toml).
-        scenarios: What to run to see it.
+        scenarios: The scenarios that show it.
         why: Why lftp refuses.
-        to_do: What to do, in this order.
-        not_to_do: What makes the message go away, and the protection with it.
+        to_do: What to do, in order.
+        not_to_do: The actions that remove the message and the protection too.
     """
 
     title: str

@@ -1,7 +1,7 @@
-"""`ftps-lab serve`: a scenario's server that stays, for a learner with an lftp in another terminal.
+"""`ftps-lab serve`: keeps a scenario's server running, for a learner with lftp in another terminal.
 
-The HOME that a step needs (rc, pins) is made as for a run, so that what is printed can be typed as it stands. The
-user's own ~/.lftp is never touched: every line that is printed names the other HOME.
+The HOME that a step needs (rc, pins) is made as for a run, so the learner can type every printed command as it is. The
+user's own ~/.lftp is never touched: every printed command names the other HOME.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 _WIDTH = 80
 _MISLEADING = ("LFTP_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Variables that would lead the learner's lftp to another folder than ~/.lftp, or to other certificates."""
+"""Variables that would point the learner's lftp to a folder other than ~/.lftp, or to other certificates."""
 
 _POLL_SECONDS = 0.2
-"""How often to look whether the end was asked for, and whether the server's thread still lives."""
+"""Interval in seconds between checks for a requested end, and for a failed server thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +51,10 @@ class Options:
 
     Attributes:
         port: Where to listen; 0 lets the system choose.
-        step: The step to begin with; what the ones before it put in place is there.
-        user: The learner's user; None for one that is made up.
-        password: The learner's password; None for one that is made up.
-        rotate_every: Seconds after which the server shows a new certificate, again and again; None for never.
+        step: The step to start with; the files of earlier steps are in place.
+        user: The learner's user; None for a made-up one.
+        password: The learner's password; None for a made-up one.
+        rotate_every: Interval in seconds at which the server presents a new certificate; None for never.
     """
 
     port: int = 0
@@ -65,22 +65,22 @@ class Options:
 
 
 def serve(scenario: Scenario, say: Callable[[str], None], options: Options) -> None:
-    """Serve until Ctrl-C, SIGTERM or `q`; what the server sees is told while it happens.
+    """Serve until Ctrl-C, SIGTERM or `q`, and report live what the server sees.
 
-    Keys on a terminal, and lines of a pipe, are those of `keys.KEYS`.
+    `keys.KEYS` lists the keys of a terminal and the lines of a pipe.
 
     Args:
-        scenario: Whose server.
-        say: Is given each line for the learner.
-        options: How.
+        scenario: The scenario whose server to run.
+        say: Called with each line for the learner.
+        options: How to serve.
 
     Raises:
-        UsageError: There is no such step.
+        UsageError: The scenario has no such step.
         LabError: The port is taken, or the server failed.
     """
     if options.step > len(scenario.steps):
         raise UsageError(f"--step {options.step}: {scenario.id} has {plural(len(scenario.steps), 'step')}")
-    asked: list[bool] = []  # no threading.Event: a signal's handler may take no lock
+    asked: list[bool] = []  # not a threading.Event: a signal handler must not take a lock
     with contextlib.ExitStack() as stack:
         stack.enter_context(signals.on_shutdown_signal(lambda: asked.append(True)))
         session = stack.enter_context(TeachingSession(scenario, options))
@@ -105,8 +105,8 @@ class TeachingSession:
     """The server, its folder, and a HOME for the learner's lftp; leaving the context removes everything.
 
     Args:
-        scenario: Whose server.
-        options: How.
+        scenario: The scenario whose server to run.
+        options: How to serve.
     """
 
     def __init__(self, scenario: Scenario, options: Options) -> None:
@@ -144,12 +144,12 @@ class TeachingSession:
         self._events.forget()
 
     def news(self) -> Iterator[str]:
-        """What the server has seen since the last call, a line for each event."""
+        """A line for each event that the server saw since the last call."""
         self.check()
         return self._events.new(self._session.server.testimony())
 
     def rotate(self) -> str:
-        """Show a new certificate, every field the same, from the next connection on: what is to be said of it."""
+        """Present a new certificate with the same fields from the next connection on; return the message about it."""
         spec = self._session.spec
         if spec.certificate is None:
             return "A server without TLS has no certificate to rotate."
@@ -158,7 +158,7 @@ class TeachingSession:
         return f"Rotated: the server shows a new certificate now, SHA-256 {new.sha256}"
 
     def lines(self, number: int, *, first: bool) -> Iterator[str]:
-        """What the learner reads before the step, and types."""
+        """The step's introduction for the learner, and the commands to type."""
         if first:
             yield from self._introduction()
         step = self._step(number)
@@ -202,7 +202,7 @@ class TeachingSession:
         return self._scenario.steps[number - 1]
 
     def _path(self, name: str, step: Step) -> Path:
-        """Where a file of a step is."""
+        """The path of a step's file."""
         folder, plain_name = destination(name, step.cwd)
         return self._home.folder(folder) / plain_name
 
@@ -235,9 +235,9 @@ class TeachingSession:
         yield from (f"    {line}" for line in (text or "(empty)").split("\n"))
 
     def _command(self, step: Step) -> Iterator[str]:
-        """The whole command line; a newline ends each lftp command, as in a run.
+        """The complete command line; a newline ends each lftp command, as in a run.
 
-        In a subshell: the folder that it goes to is gone at the end, and nobody should stand in it then.
+        It runs in a subshell: its folder is removed at the end, and the learner's shell must not be in it then.
         """
         home = self._home
         run = tuple(substitute(item, self._values(step)) for item in step.run)
@@ -279,7 +279,7 @@ def _way_to_the_lab(host: str) -> list[str]:
 
 
 def _who(login: Login) -> str:
-    """Options of `open`, as people type them where that is enough."""
+    """Options for `open`, in the short form that people type where possible."""
     if login.user == ANONYMOUS:
         return ""
     if "," not in login.user and all(quoted(text) == text for text in (login.user, login.password)):
@@ -301,7 +301,7 @@ def _say_all(say: Callable[[str], None], lines: Iterator[str]) -> None:
 
 
 def _offer(number: int, scenario: Scenario, *, live: bool) -> Iterator[str]:
-    """What can be done now, and what comes next."""
+    """The available actions, and the next step."""
     words = []
     if live and number < len(scenario.steps):
         words.append(f"Enter goes to step {number + 1}: {harmless(scenario.steps[number].title)}.")
@@ -325,7 +325,7 @@ def _wait(
     say: Callable[[str], None],
     rotate_every: float | None,
 ) -> keys.Key:
-    """Tell what happens until a key asks for another step, or for the end."""
+    """Report events until a key requests another step or the end."""
     rotated = time.monotonic()
     while not asked:
         time.sleep(_POLL_SECONDS)

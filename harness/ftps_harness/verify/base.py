@@ -1,4 +1,4 @@
-"""What every verification has: options, the genuine server, its trials, and a report."""
+"""The parts that every verification shares: options, the genuine server, its trials, and a report."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from ftps_lab.interface import ServerSpec
 
 _SECONDS_AFTER_HANGING = 5.0
-"""How long a run may take once the subject did not even end with the genuine server: nothing proves it safe then."""
+"""Time limit of a run once the subject hung with the genuine server: nothing can prove it safe after that."""
 
 HOST = "ftp.example.com"
-"""The server's name where neither the setup nor the user names one."""
+"""The server's name if neither the setup nor the user gives one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class Options:
         host: The server's name; None to take it from the setup.
         protocol: ``explicit`` or ``implicit``.
         port: 0 for the protocol's own.
-        user: ``anonymous``, a name, or None for one that the lab makes up.
-        system_rc: The content of the system's rc that lftp is to read; None for none.
-        warn_days: How many days before its end a pinned certificate counts as expiring.
-        timeout: Seconds that one lftp, or one command, may take.
-        only: Trials to run beside the genuine server's; empty for all.
-        ignores: Findings that count for nothing.
-        keeper: Keeps what the runs leave; None to forget it.
+        user: ``anonymous``, a name, or None for a made-up one.
+        system_rc: The content of the system's rc for lftp to read; None for no system rc.
+        warn_days: A pinned certificate counts as expiring this many days before it expires.
+        timeout: Time limit in seconds for one run of lftp or of the command.
+        only: Trials to run besides the genuine server's; empty for all.
+        ignores: Findings to ignore.
+        keeper: Keeps the files that the runs leave behind; None to discard them.
     """
 
     host: str | None = None
@@ -70,12 +70,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of verifying one setup.
+    """The result of verifying one setup.
 
     Attributes:
         login: The server that it is for.
-        broken: Why a trial could not be judged, a sentence each: then nobody may say that the setup is safe.
-        pinned: The setup pins a certificate, by a file that holds one or by a fingerprint.
+        broken: Why trials could not be judged, one sentence each. If not empty, the setup cannot be called safe.
+        pinned: The setup pins a certificate, with a certificate file or a fingerprint.
     """
 
     subject: Subject
@@ -89,7 +89,7 @@ class Report:
 
     @property
     def note(self) -> str:
-        """What a reader should know about the place; empty if nothing."""
+        """A note for readers about the place; empty if none is needed."""
         if self.place == "sealed":
             return ""
         from ftps_harness.verify.unsealed import UNSEEN
@@ -98,27 +98,27 @@ class Report:
 
     @property
     def safe(self) -> bool:
-        """No error and no warning, and everything could be judged."""
+        """Whether every trial was judged, without an error or a warning."""
         return not self.broken and not self.fails("warning")
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many findings of each severity there are, and how many are suppressed."""
+        """The number of findings of each severity, and of suppressed ones."""
         suppressed = sum(each.suppressed is not None for each in self.findings)
         return {**{severity: self.count(severity) for severity in SEVERITIES}, "suppressed": suppressed}
 
     def count(self, severity: Severity) -> int:
-        """How many findings are that bad; suppressed ones count for nothing."""
+        """The number of findings of this severity, without suppressed ones."""
         return sum(each.severity == severity and not each.suppressed for each in self.findings)
 
     def fails(self, limit: Severity) -> bool:
-        """Whether there is a finding that is as bad as a limit, or worse."""
+        """Whether any finding is at least as severe as the limit."""
         return any(at_least(each.severity, limit) and not each.suppressed for each in self.findings)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One trial's result, as the pool takes it; `why` says what broke."""
+    """One trial's result in the form that the worker pool expects; `why` says what broke."""
 
     trial: Trial
     tried: Tried | None = None
@@ -127,11 +127,11 @@ class Done:
 
 
 class Stage(Protocol):
-    """A copy of the setup in a place of its own; `close` ends it.
+    """A copy of the setup in its own place; `close` removes it.
 
     Attributes:
-        timeout: Seconds that one run may take.
-        keep: Is given what each run leaves.
+        timeout: Time limit of one run, in seconds.
+        keep: Called with the files that each run leaves behind.
     """
 
     timeout: float
@@ -139,23 +139,23 @@ class Stage(Protocol):
 
     @property
     def authority(self) -> Certificate:
-        """What the system's trust store there holds."""
+        """The authority in the system's trust store in this place."""
 
     def close(self) -> None:
-        """End it."""
+        """Remove the copy and free its place."""
 
 
 _Stage = TypeVar("_Stage", bound=Stage)
 
 
 class Verification(Generic[_Stage]):
-    """One subject that is being verified. A context manager; whoever makes it ends it.
+    """The verification of one subject. A context manager; its creator must exit it.
 
     Args:
         subject: What the user named.
         client: The lftp of this machine.
         places: Where the copies live.
-        options: How.
+        options: How to verify it.
 
     Attributes:
         login: The server that the subject is for.
@@ -184,23 +184,23 @@ class Verification(Generic[_Stage]):
         self._stack.close()
 
     def _prepare(self) -> tuple[Genuine, Tried]:
-        """Put the lab's certificates into a copy, and find the genuine server."""
+        """Put the lab's certificates into a copy and find the genuine server."""
         raise NotImplementedError
 
     def _new_stage(self, place: Sealed | UnsealedLoopback, subject: Subject) -> _Stage:
-        """A copy of the subject in a place."""
+        """Make a copy of the subject in a place."""
         raise NotImplementedError
 
     def _meet(self, stage: _Stage, genuine: Genuine) -> Played:
-        """Run the subject against a server that may be the one that it is for."""
+        """Run the subject against a server that may be its genuine server."""
         raise NotImplementedError
 
     def _runs(self, stage: _Stage, trial: Trial) -> Iterator[Played]:
-        """Run a trial as often as it says."""
+        """Run a trial as many times as it asks for."""
         raise NotImplementedError
 
     def _choose(self, stage: _Stage) -> tuple[Genuine, Tried]:
-        """The first server that the subject accepts; where it accepts none, the likeliest."""
+        """Return the first server that the subject accepts, or the likeliest one if it accepts none."""
         stage.keep = self._keep(GENUINE)
         first: tuple[Genuine, Tried] | None = None
         for genuine in self._candidates(stage.authority):
@@ -210,10 +210,10 @@ class Verification(Generic[_Stage]):
             if played.outcome.verdict in {"accepted", "exposed"}:
                 return found
             first = first or found
-            if played.outcome.verdict == "hung":  # so will the others, each as long
+            if played.outcome.verdict == "hung":  # the other candidates would hang just as long
                 self._seconds = stage.timeout = min(self._seconds, _SECONDS_AFTER_HANGING)
                 break
-        assert first is not None  # there is always one
+        assert first is not None  # `_candidates` always yields at least one
         return first
 
     def _keep(self, trial: Trial) -> Keep | None:
@@ -227,33 +227,33 @@ class Verification(Generic[_Stage]):
         return Tried(trial, tuple(each.outcome for each in runs), runs[0].words, elsewhere)
 
     def _findings(self, tried: Sequence[Tried]) -> Iterable[Finding]:
-        """Everything that was found."""
+        """All findings."""
         raise NotImplementedError
 
     @property
     def _secrets(self) -> tuple[str, ...]:
-        """The passwords that the subject uses, for no report to hold them."""
+        """The passwords that the subject uses; reports must not contain them."""
         return ()
 
     def _untried(self) -> Iterable[str]:
-        """Why nobody can say that the setup is safe, besides what broke."""
+        """Reasons, besides broken trials, why the setup cannot be called safe."""
         return ()
 
     @property
     def trials(self) -> list[Trial]:
-        """What is left to be tried, after the genuine server: what takes longest first."""
+        """The trials to run after the genuine server, the longest first."""
         return sorted(self._specs, key=lambda trial: not trial.waits)
 
     def play(self, trial: Trial) -> Done:
-        """Run one trial; what breaks is told in its result."""
+        """Run one trial; its result holds any error."""
         try:
             with self._stage() as stage:
                 return Done(trial, self._try(stage, trial))
-        except Exception as error:  # noqa: BLE001 - whatever breaks belongs to this trial alone
+        except Exception as error:  # noqa: BLE001 - an error affects this trial only
             return Done(trial, why=f"{trial.name}: {sentence(error)}")
 
     def report(self, done: Sequence[Done]) -> Report:
-        """What everything comes to."""
+        """Build the report from the results of all trials."""
         order = {trial: number for number, trial in enumerate(TRIALS)}
         listed = sorted(done, key=lambda each: order[each.trial])
         tried = (self._accepted, *(each.tried for each in listed if each.tried is not None))
@@ -275,7 +275,7 @@ class Verification(Generic[_Stage]):
 
     @contextlib.contextmanager
     def _stage(self) -> Iterator[_Stage]:
-        """A stage that nobody else uses; another is made where none is idle."""
+        """Lend an idle stage, or make a new one if none is idle."""
         try:
             stage = self._idle.get_nowait()
         except queue.Empty:
@@ -295,19 +295,19 @@ class Verification(Generic[_Stage]):
         return self._options.system_rc or b""
 
     def _servers(self) -> dict[Trial, ServerSpec]:
-        """The server of each trial that has a sense for this setup."""
+        """The server for each trial that makes sense for this setup."""
         fit = (trial for trial in TRIALS if not (trial.explicit and self.login.protocol == "implicit"))
         wanted = (trial for trial in fit if not self._options.only or trial.name in self._options.only)
         made = {trial: trial.server(self._genuine) for trial in wanted if self._can_try(trial)}
         return {trial: spec for trial, spec in made.items() if spec is not None}
 
-    def _can_try(self, trial: Trial) -> bool:  # noqa: ARG002 - for others to say
-        """Whether a trial has a sense for this kind of subject."""
+    def _can_try(self, trial: Trial) -> bool:  # noqa: ARG002 - subclasses use it
+        """Whether a trial makes sense for this kind of subject."""
         return True
 
     @property
     def _again(self) -> str:
-        """The options with which it is verified, but for those of reports."""
+        """The options that repeat this verification, without the report options."""
         given = self._options
         named = {"--host": given.host, "--port": given.port or None, "--user": given.user}
         words = [word for option, value in named.items() if value is not None for word in (option, str(value))]
@@ -320,10 +320,10 @@ class Verification(Generic[_Stage]):
     _replacements: Replacements
 
     def _replace_pins(self, named: frozenset[Path]) -> None:
-        """Put the lab's twins and fingerprints into the subject: for every certificate, used or not.
+        """Replace every certificate and fingerprint in the subject with the lab's own, used or not.
 
         Args:
-            named: The files that the setup names as pins, whatever they hold.
+            named: The files that the setup names as pins, whatever their content.
         """
         everything = self._subject.everything
         read = {path: pins.read(str(file.path), file.data) for path, file in everything.items()}
@@ -341,7 +341,7 @@ class Verification(Generic[_Stage]):
         return pins.self_signed(self.login.host)
 
     def _candidates(self, store: Certificate) -> Iterator[Genuine]:
-        """Servers that the setup may be for, the likeliest first.
+        """Yield the servers that the setup may be meant for, the likeliest first.
 
         Args:
             store: The only authority in the system's trust store.
@@ -357,19 +357,19 @@ class Verification(Generic[_Stage]):
             if pins.is_authority(original) and not pins.is_own(original, host):
                 yield Genuine(pins.issued(twin, host), host, twin)
         if self._pins_something:
-            yield Genuine(pins.self_signed(host), host)  # what was pinned is not here: it is somebody's own, no doubt
+            yield Genuine(pins.self_signed(host), host)  # the pin is missing; assume self-signed
         else:
             yield Genuine(pins.issued(store, host), host, store)
 
     @property
     def _pins_something(self) -> bool:
-        """Whether the setup means to pin a certificate: by a file, there or not, or by a fingerprint."""
+        """Whether the setup tries to pin a certificate: with a file, which may be missing, or with a fingerprint."""
         texts = [file.data.lower() for file in self._given.everything.values()]
         texts += [" ".join(self._given.argv).lower().encode("utf-8", "surrogateescape")]
         return bool(self._replacements.pinned) or any(b"ca-file" in text or b"ca_file" in text for text in texts)
 
     def _explained(self, found: Finding) -> Finding:
-        """A refusal of the genuine server, with what its pin is to blame for."""
+        """Add to a refusal of the genuine server what is wrong with the pin."""
         if found.id != "genuine-refused":
             return found
         why = files.why_refused(self._pin_files, self.login.host)
@@ -387,5 +387,5 @@ class Verification(Generic[_Stage]):
 
 
 def _sorted(findings: Iterable[Finding]) -> list[Finding]:
-    """The worst first; each file and line once."""
+    """Sort the findings, the most severe first, without duplicates."""
     return sorted(dict.fromkeys(findings), key=lambda each: SEVERITIES.index(each.severity))

@@ -40,23 +40,23 @@ set net:reconnect-interval-multiplier 1
 set net:reconnect-interval-max 1
 set dns:order inet
 """
-"""The system's rc in a copy: lftp's own defaults would have it wait for 30 s before it tries again, which is when it
-may fall back to clear text. Whatever the command sets comes after it and holds."""
+"""The system's rc in a copy. By default, lftp waits for 30 s before it reconnects, and only then may it fall back to
+clear text. The command's own settings come later and override these."""
 
 _ROUNDS: Final = 5
-"""How often a command is run again because it asked for files that were not there."""
+"""Maximum number of repeated runs to provide files that the command asked for and did not find."""
 
 _MOST_HANGING: Final = 2
-"""How many of these runs may take all their time; one that still lacks a file may wait for it."""
+"""How many of these runs may reach the time limit; a run may wait for a file that is still missing."""
 
 _RELATIVE_PIN: Final = re.compile(rb"""ca[-_]f\w*[ \t]+["']?((?!\.\./)[^\s"';&$~/][^\s"';&$]*)""")
-"""A file that a setting names as a pin, by a path without a folder that it begins with."""
+"""A file that a setting names as a pin, by a relative path."""
 
 _GIVES_IT: Final = r"""(?:-u|--user)[ =]?[^\s,;]*,|://[^\s/]*:[^\s/]*@|--password"""
-"""What gives lftp a password on its command line."""
+"""Ways to pass a password on lftp's command line."""
 
 _LEFT_OUT: Final = frozenset({"anonymous", "data-certificate-get"})
-"""Trials that only differ from others by what lftp is told, which here is the command's to say."""
+"""Trials that differ from others only in lftp's commands, which the subject decides here."""
 
 
 class CommandVerification(Verification[CommandStage]):
@@ -90,7 +90,7 @@ class CommandVerification(Verification[CommandStage]):
         return _PATIENCE + (self._options.system_rc or b"")
 
     def _new_stage(self, place: Sealed | UnsealedLoopback, subject: Subject) -> CommandStage:
-        assert isinstance(place, Sealed)  # commands are not let in elsewhere (`unsealed.admitted`)
+        assert isinstance(place, Sealed)  # `unsealed.admitted` refuses commands
         place.names = getattr(self, "_names", ())
         return CommandStage(place, self._client, subject, self._seconds)
 
@@ -98,14 +98,14 @@ class CommandVerification(Verification[CommandStage]):
         return trial.name not in _LEFT_OUT and (bool(self._later) or not trial.later)
 
     def _named(self) -> frozenset[Path]:
-        """The files that the command line or another file names, by the last part of their path."""
+        """The files whose base name appears in the command line or in another file."""
         everything = self._given.everything
         texts = [os.fsencode(" ".join(self._given.argv)), *(f.data for f in everything.values() if b"\0" not in f.data)]
         named = (path for path in everything if any(os.fsencode(path.name) in text for text in texts))
         return frozenset(path for path in named if b"CERTIFICATE" in everything[path].data)
 
     def _argv(self) -> None:
-        """Fingerprints on the command line are replaced too."""
+        """Replace fingerprints on the command line too."""
         changed = (
             os.fsdecode(self._replacements.in_text(os.fsencode(word), self._new_certificate))
             for word in self._subject.argv
@@ -113,7 +113,7 @@ class CommandVerification(Verification[CommandStage]):
         self._subject = replace(self._subject, argv=tuple(changed))
 
     def _look(self, stage: CommandStage) -> discovery.Target:
-        """Where the command goes."""
+        """Find out where the command connects."""
         host = self._options.host
         names = [host] if host else []
         wanted = stage.look(names)
@@ -129,7 +129,7 @@ class CommandVerification(Verification[CommandStage]):
         return found
 
     def _meet(self, stage: CommandStage, genuine: Genuine) -> Played:
-        """Run the command until it finds what it asks for: its login, and its files."""
+        """Run the command until the server has everything that it asks for: its login and its files."""
         played = stage.play(self._with_login(genuine.spec), self.login)
         hung = 0
         for _ in range(_ROUNDS):
@@ -151,7 +151,7 @@ class CommandVerification(Verification[CommandStage]):
         return played
 
     def _with_login(self, spec: ServerSpec) -> ServerSpec:
-        """The same server, which lets in whom the command logs in as."""
+        """The same server, with the command's login as the accepted one."""
         return spec if self._secret is None else replace(spec, user=self._secret[0], password=self._secret[1])
 
     def _runs(self, stage: CommandStage, trial: Trial) -> Iterator[Played]:
@@ -163,9 +163,9 @@ class CommandVerification(Verification[CommandStage]):
             yield from (stage.play(spec, self.login) for _ in range(trial.repeat))
 
     def _late_runs(self, stage: CommandStage, spec: ServerSpec) -> Iterator[Played]:
-        """A run for each later login, with which an attack begins; they end with the first that shows something.
+        """Run the command once for each later login, with the attack starting there; stop at the first exposure.
 
-        What comes after a refusal is often not run (`set -e`), so a single attack says nothing of the logins behind it.
+        A script often stops at a refusal (`set -e`), so a single attack says nothing about the logins after it.
         """
         began = time.monotonic()
         genuine = self._with_login(self._genuine.spec)
@@ -205,7 +205,7 @@ class CommandVerification(Verification[CommandStage]):
         yield from self._of_secrets()
 
     def _of_permissions(self) -> Iterator[Finding]:
-        """The command's own file, the files that it names, and lftp's in HOME, where others can write to them."""
+        """Report files that others can write to: the command's own, the files that it names, and lftp's in HOME."""
         everything = self._given.everything
         program = self._given.argv[0]
         texts = [os.fsencode(" ".join(self._given.argv[1:]))]
@@ -217,7 +217,7 @@ class CommandVerification(Verification[CommandStage]):
                 yield from files.writable("rc-permissions", file)
 
     def _of_folder(self) -> Iterator[Finding]:
-        """A pin without a folder: started in HOME, as cron does, lftp looks for it there."""
+        """Report a pin with a relative path: started in HOME, as by cron, lftp looks for it there."""
         home, cwd = self._given.real_home, self._given.cwd
         texts = [os.fsencode(" ".join(self._given.argv)), *(f.data for f in self._given.everything.values())]
         names = dict.fromkeys(os.fsdecode(name) for text in texts for name in _RELATIVE_PIN.findall(text))
@@ -236,7 +236,7 @@ class CommandVerification(Verification[CommandStage]):
                 return
 
     def _responsible(self, kinds: Sequence[str]) -> Mapping[str, Where]:
-        """The line that names a setting which decides a finding, where only one does."""
+        """Find the line that names a setting which decides a finding, if only one line does."""
         found = {}
         for kind in kinds:
             names = [name.partition(":")[2].replace("-", "[-_]") for name in SETTINGS.get(kind, ())]
@@ -254,7 +254,7 @@ class CommandVerification(Verification[CommandStage]):
                     yield Where(str(path), number, line.strip())
 
     def _of_secrets(self) -> Iterator[Finding]:
-        """Where others on this machine can read the password that the command uses."""
+        """Report where other users of this machine can read the command's password."""
         if self._secret is None:
             return
         password = self._secret[1]

@@ -1,4 +1,4 @@
-"""Copies of a command's files in the sealed place, and the lab's server under the name that it connects to."""
+"""Copies of a command's files in the sealed place, and the lab's server under the name that the command connects to."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony
 
 _LOOK_SECONDS = 15.0
-"""How long a command may look for its server."""
+"""Time limit, in seconds, for a command to look for its server."""
 
 _OURS = frozenset({"HOME", "PWD", "OLDPWD", "TMPDIR", "PYTHONPATH"})
-"""Variables of the environment that are another's in a copy, or that only concern ourselves."""
+"""Environment variables that differ in a copy, or that concern only this harness."""
 
 _FEWER_LOGINS = ("the command connected fewer times in this run than in the first one, so no later login was attacked",)
 
@@ -43,18 +43,18 @@ _NEVER_THERE = ("the command did not connect to the server in this run",)
 
 
 class CommandStage:
-    """One place, one server, and a new copy of a command's files for each of its runs. Whoever makes it closes it.
+    """One place, one server, and a new copy of a command's files for each run. The creator must close it.
 
     Args:
-        place: Where it runs; nobody else uses it meanwhile.
-        client: The lftp that the command is likely to call, to read its messages.
-        subject: What is verified, with the lab's certificates in it.
-        timeout: Seconds that one run may take.
+        place: Where it runs, for its exclusive use.
+        client: The lftp that the command probably calls; needed to read its messages.
+        subject: The subject under test, with the lab's certificates in it.
+        timeout: Time limit of one run, in seconds.
 
     Attributes:
-        authority: What the system's trust store there holds.
-        timeout: As given; it may change.
-        keep: Is given what each run leaves; None to forget it.
+        authority: The authority in the place's system trust store.
+        timeout: As given; may be changed.
+        keep: Called with the files that each run leaves behind; None to discard them.
     """
 
     def __init__(self, place: Sealed, client: Lftp, subject: Subject, timeout: float) -> None:
@@ -68,17 +68,17 @@ class CommandStage:
         self._asked = 0
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server and remove the copies."""
         self._session.close()
 
     def look(self, names: Sequence[str]) -> Wanted:
-        """Run the command where nobody serves: whom it wants to reach.
+        """Run the command without a server, and return the hosts that it tries to reach.
 
         Args:
-            names: Host names that lead to the lab already.
+            names: Host names that already resolve to the lab.
 
         Raises:
-            HarnessError: It cannot be started.
+            HarnessError: The command cannot be started.
         """
         self.place.names = tuple(names)
         self.place.address_of("localhost")
@@ -96,14 +96,14 @@ class CommandStage:
         """Run the command once against a server.
 
         Args:
-            spec: What the server is.
-            login: Where it is.
-            earlier: What the server is for the first control connections; None for the same as later.
-            connections: How many those are.
+            spec: The server's properties.
+            login: The server's address.
+            earlier: The server's properties for the first control connections; None for the same as later.
+            connections: The number of those first connections.
 
         Raises:
             LabError: The server failed.
-            HarnessError: It cannot be started.
+            HarnessError: The command cannot be started.
         """
         served = replace(spec, protocol=login.protocol)  # type: ignore[arg-type]  # `explicit` or `implicit`
         first = served if earlier is None else replace(earlier, protocol=served.protocol)
@@ -123,10 +123,10 @@ class CommandStage:
             return played
 
     def provide(self, asked: Sequence[Testimony]) -> bool:
-        """Make the files that the command asked for in earlier runs, also in those of other stages.
+        """Create the files that the command asked for in earlier runs, including runs of other stages.
 
         Returns:
-            Whether there is anything new.
+            Whether any file is new.
         """
         new = [provide(each, self._session.root, self._session.secrets) for each in asked[self._asked :]]
         self._asked = len(asked)
@@ -135,24 +135,24 @@ class CommandStage:
     @contextlib.contextmanager
     def _copy(self) -> Iterator[Home]:
         with Home(self.place.parent, self.place.inside) as home:
-            home.dot_lftp.rmdir()  # only what the user has
+            home.dot_lftp.rmdir()  # the copy holds only what the user has
             copy(self.subject, home)
             yield home
 
     def _surroundings(self, home: Home) -> tuple[Path, dict[str, str]]:
-        """Where it starts and with which environment: the user's own."""
+        """The command's working folder and environment: the user's own."""
         real = {name: value for name, value in os.environ.items() if name not in _OURS}
         return self.subject.cwd, {**real, "HOME": str(home.seen(home.home)), "PWD": str(self.subject.cwd)}
 
 
 def _is_all_of(testimony: Testimony, spec: ServerSpec) -> bool:
-    """Whether the client met nobody but this server, although another was to take its place."""
+    """Whether the client met only this server, although another was to replace it."""
     attacks = {connection.attack for connection in testimony.connections if connection.kind == "control"}
     return testimony.role == spec.answers_as and attacks <= {spec.attack}
 
 
 def _observed(seen: Observed, spec: ServerSpec, dialect: str) -> Played:
-    """What one run of a command came to. Its words count where it prints them."""
+    """Judge one run of a command; lftp's messages count if the command prints them."""
     other = seen.exposure.elsewhere
     words = messages.words(b"\n".join((seen.run.stdout, seen.run.stderr)), b"", dialect)
     reasons = frozenset(reason for word in words for reason in word.reasons)
@@ -184,14 +184,14 @@ def _verdict(seen: Observed, spec: ServerSpec, reasons: frozenset[str]) -> Verdi
 
 
 def _went_well(testimony: Testimony) -> bool:
-    """Whether the client logged in, and what it began to transfer was transferred, at least in part."""
+    """Whether the client logged in, and at least part of each transfer that it started succeeded."""
     began = any(c.verb in TRANSFERS and (c.reply is None or c.reply < 200) for c in testimony.commands)
     done = any(transfer.completed for transfer in testimony.transfers)
     return any(c.accepted for c in testimony.credentials) and (done or not began)
 
 
 def _silent_refusal(testimony: Testimony) -> frozenset[str]:
-    """Whether an impostor who got a password was left at once: the client refused it, though nobody saw its words."""
+    """Treat it as a refusal if the client left right after it sent a password, even if no message was seen."""
     told = [c.connection for c in testimony.credentials]
     last = {c.connection: c.verb for c in testimony.commands}
     return frozenset({"untrusted"}) if told and all(last.get(number) == "PASS" for number in told) else frozenset()

@@ -1,4 +1,4 @@
-"""`ftps-lab.toml`: findings that somebody decided to live with, each with a reason and, if wanted, an end."""
+"""`ftps-lab.toml`: findings that the user accepts, each with a reason and an optional end date."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Ignore:
     """One `[[verify.ignore]]`.
 
     Attributes:
-        id: The finding's.
+        id: The finding's id.
         reason: Why it is ignored.
-        host: Only where the setup is for this host; None for any.
-        until: The last day on which it counts; None for always.
+        host: Applies only to setups for this host; None for any host.
+        until: The last day on which it applies; None for no end.
     """
 
     id: str
@@ -38,16 +38,16 @@ class Ignore:
     until: date | None = None
 
     def fits(self, found: Finding, host: str) -> bool:
-        """Whether it is meant for this finding, expired or not."""
+        """Whether this entry matches the finding, expired or not."""
         return self.id == found.id and self.host in {None, host}
 
     def holds_on(self, day: date) -> bool:
-        """Whether it has not expired."""
+        """Whether the entry is still valid on this day."""
         return self.until is None or day <= self.until
 
 
 def find(folder: Path) -> Path | None:
-    """The file in this folder or the next one above that has it."""
+    """Find the file in this folder or the nearest parent that has it."""
     return next((each / NAME for each in (folder, *folder.parents) if (each / NAME).is_file()), None)
 
 
@@ -55,7 +55,7 @@ def load(path: Path) -> tuple[Ignore, ...]:
     """Read the file.
 
     Raises:
-        UsageError: It cannot be read, or something in it is unknown or missing; file and key are named.
+        UsageError: It cannot be read, or something in it is unknown or missing; the message names file and key.
     """
     try:
         data = tomllib.loads(path.read_text("utf-8"))
@@ -96,14 +96,14 @@ def suppressed(
     complete: bool = True,
     today: date | None = None,
 ) -> list[Finding]:
-    """The findings, those that are ignored marked as such; and a note for each entry that no longer does anything.
+    """Mark the ignored findings, and add a note for each entry that no longer has any effect.
 
     Args:
-        findings: What was found.
-        ignores: What the file says.
+        findings: All findings.
+        ignores: The entries of the file.
         host: The host that the setup is for.
-        complete: Every trial was run and judged; otherwise nobody knows that what a trial shows no longer occurs.
-        today: None for the present day, in UTC.
+        complete: Every trial was run and judged. Otherwise a missing finding does not prove that it is gone.
+        today: None for the current day in UTC.
     """
     day = today or datetime.now(UTC).date()
     result = []

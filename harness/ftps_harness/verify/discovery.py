@@ -1,4 +1,4 @@
-"""Where a command goes, as whom, and for which files: found by running it, not by reading it."""
+"""Where a command connects, as which user, and for which files: found by running it, not by reading it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Target:
     Attributes:
         host: The name or address that it connects to.
         port: Its port.
-        names: Every name that it asked for.
-        others: Where else it wanted to go, a phrase each.
+        names: Every host name that it looked up.
+        others: Its other destinations, a phrase each.
     """
 
     host: str
@@ -40,17 +40,17 @@ class Target:
 
     @property
     def protocol(self) -> str:
-        """``implicit`` on port 990, where implicit FTPS is at home (IANA's registry: ftps)."""
+        """``implicit`` on port 990, the registered port of implicit FTPS (IANA: ftps), otherwise ``explicit``."""
         return "implicit" if self.port == IMPLICIT_PORT else "explicit"
 
 
 def target(names: tuple[str, ...], wanted: Wanted, host: str | None) -> Target | None:
-    """Where a command goes; None if it went nowhere.
+    """Where a command connects; None if it connected nowhere.
 
     Args:
-        names: The names that it asked for, which lead to the lab by now.
-        wanted: What it tried then.
-        host: The host that the user says it goes to; None for the first.
+        names: The names that it looked up, which now resolve to the lab.
+        wanted: The connections that it then tried.
+        host: The host that the user named; None for the first one.
     """
     if not wanted.addresses:
         return None
@@ -63,17 +63,17 @@ def target(names: tuple[str, ...], wanted: Wanted, host: str | None) -> Target |
 
 
 def speaks_tls_at_once(testimony: Testimony) -> bool:
-    """Whether the client began TLS without AUTH: it takes the server for one of implicit FTPS."""
+    """Whether the client started TLS without AUTH, as in implicit FTPS."""
     return any(handshake.error == TLS_IN_CLEAR for handshake in testimony.handshakes)
 
 
 def clears_control(testimony: Testimony) -> bool:
-    """Whether the client asked to end TLS on the control connection."""
+    """Whether the client asked to end TLS on the control channel."""
     return any(command.verb == "CCC" for command in testimony.commands)
 
 
 def login_of(testimony: Testimony) -> tuple[str, str] | None:
-    """The user and password that the client sent last; None for an anonymous one, or if it sent none."""
+    """The last user and password that the client sent; None if anonymous, or if it sent none."""
     for credential in reversed(testimony.credentials):
         if credential.password and credential.user != "anonymous":
             return credential.user, credential.password
@@ -81,22 +81,22 @@ def login_of(testimony: Testimony) -> tuple[str, str] | None:
 
 
 def logins_after_the_first(testimony: Testimony) -> tuple[int, ...]:
-    """How many control connections came before each login but the first."""
+    """The number of control connections before each login except the first."""
     control = [connection.number for connection in testimony.connections if connection.kind == "control"]
     logged_in = {credential.connection for credential in testimony.credentials if credential.accepted}
     return tuple(before for before, number in enumerate(control) if number in logged_in)[1:]
 
 
 def provide(testimony: Testimony, root: Path, secrets: Secrets) -> bool:
-    """Make the files and folders that the client asked for and did not find.
+    """Create the files and folders that the client asked for and did not find.
 
     Args:
-        testimony: Of a run.
-        root: What is served.
-        secrets: What the files hold.
+        testimony: The testimony of a run.
+        root: The served folder.
+        secrets: The content of the files.
 
     Returns:
-        Whether anything was made: then the command deserves another run.
+        Whether anything was created; if so, run the command again.
     """
     made = False
     for path, is_folder in _missing(testimony):
@@ -114,14 +114,14 @@ def provide(testimony: Testimony, root: Path, secrets: Secrets) -> bool:
 
 
 def _missing(testimony: Testimony) -> Iterator[tuple[str, bool]]:
-    """What the server refused, as a path from its root, and whether it is a folder."""
+    """Yield each path that the server refused, from its root, and whether it is a folder."""
     cwd: dict[int, str] = {}
     for command in testimony.commands:
         here = cwd.get(command.connection, "/")
         path = posixpath.normpath(posixpath.join(here, command.argument)) if command.argument else here
         refused = command.reply is not None and command.reply >= 500
         if command.verb == "CWD":
-            cwd[command.connection] = path  # also where it was refused: what follows was meant for there
+            cwd[command.connection] = path  # even if refused: the commands that follow assume it
         elif command.verb == "CDUP":
             cwd[command.connection] = posixpath.dirname(here)
         if not refused or path == "/":

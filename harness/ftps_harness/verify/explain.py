@@ -1,4 +1,4 @@
-"""`--explain`: what a finding means, in the words of docs/verify.md. Pure."""
+"""`--explain`: the meaning of a finding, in the words of docs/verify.md. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the files of a setup show by themselves: permissions, dates, keys, damaged lines, commands."""
+"""Findings from the files of a setup alone: permissions, dates, keys, damaged lines, commands."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
     from ftps_harness.verify.subject import File
 
 _WEAK_RSA: Final = 2048
-"""Bits: GnuTLS and OpenSSL builds refuse less at their default levels."""
+"""In bits: GnuTLS and OpenSSL builds refuse smaller keys at their default security levels."""
 
 _DAMAGES: Final = (
     (b"\xef\xbb\xbf", "a byte-order mark: lftp loses the first setting"),
     (b"\xff\xfe", "UTF-16: lftp reads none of it"),
     (b"\xfe\xff", "UTF-16: lftp reads none of it"),
 )
-"""What a file may begin with, and what lftp makes of it (docs/lftp.md, "The rc")."""
+"""What a file may begin with, and how lftp reads it (docs/lftp.md, "The rc")."""
 
 _TYPOGRAPHIC: Final = re.compile("[\u201c\u201d\u201e\u2018\u2019\u00a0]")
-"""Quotes and a blank that are none to lftp: it takes them for letters."""
+"""Typographic quotes and a no-break space: lftp treats them as ordinary letters."""
 
 _COMMANDS: Final = frozenset({"!", "shell", "local", "module"})
 
 
 def of_rc(file: File) -> Iterator[Finding]:
-    """What an rc file shows."""
+    """Findings from an rc file."""
     yield from writable("rc-permissions", file)
     yield from _complaints(file)
     yield from _commands(file)
 
 
 def of_pin(file: File, pin: PinFile, now: datetime, warn_days: int) -> Iterator[Finding]:
-    """What a pin file shows.
+    """Findings from a pin file.
 
     Args:
         file: The file.
-        pin: What it holds.
-        now: With a time zone.
-        warn_days: How many days before its end a certificate counts as expiring.
+        pin: Its parsed content.
+        now: The current time, with a time zone.
+        warn_days: A certificate counts as expiring this many days before it expires.
     """
     yield from writable("pin-permissions", file)
     if pin.private_key:
@@ -67,7 +67,7 @@ def of_pin(file: File, pin: PinFile, now: datetime, warn_days: int) -> Iterator[
 
 
 def of_bundle(file: File, pin: PinFile, host: str) -> Iterator[Finding]:
-    """Whether a pin file holds more than one certificate of the server's own."""
+    """Report a pin file that holds more than one leaf certificate of the server."""
     own = {pins.der(c): c for c in pin.certificates if pins.is_own(c, host) and pins.is_for(c, host)}
     if len(own) > 1:
         oldest = min(own.values(), key=lambda c: c.not_valid_before_utc)
@@ -100,7 +100,7 @@ def _weak(certificate: x509.Certificate) -> str:
 
 
 def writable(kind: str, file: File) -> Iterator[Finding]:
-    """Whether somebody else can change a file, or replace it in its folder or above: `kind` is the finding's."""
+    """Report as `kind` a file that another user can change, or replace through its folder or a parent folder."""
     try:
         own: os.stat_result | None = file.path.stat()
     except OSError:
@@ -122,7 +122,7 @@ def writable(kind: str, file: File) -> Iterator[Finding]:
 
 
 def _others_write(own: os.stat_result) -> bool:
-    """Whether users besides the owner may write; a group of the owner's own, as Debian makes them, is nobody else."""
+    """Whether users other than the owner may write; the owner's private group, as on Debian, does not count."""
     if own.st_mode & stat.S_IWOTH:
         return True
     if not own.st_mode & stat.S_IWGRP:
@@ -135,7 +135,7 @@ def _others_write(own: os.stat_result) -> bool:
 
 
 def _complaints(file: File) -> Iterator[Finding]:
-    """Lines that do not mean what they seem to; lftp prints nothing for most of these."""
+    """Report lines that do not mean what they seem to; for most of them lftp prints nothing."""
     data = file.data
     for begin, what in _DAMAGES:
         if data.startswith(begin):
@@ -184,19 +184,19 @@ def _line(file: File, number: int) -> Where:
 
 
 def now() -> datetime:
-    """This moment."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
 def of_pins(files: Iterable[tuple[File, PinFile]], warn_days: int) -> Iterator[Finding]:
-    """What all pin files show."""
+    """Findings from all pin files."""
     at = now()
     for file, pin in files:
         yield from of_pin(file, pin, at, warn_days)
 
 
 def why_refused(pinned: Iterable[tuple[File, PinFile]], host: str) -> str:
-    """What of the pin files can make lftp refuse the server that they are for, a sentence each; empty if nothing."""
+    """Why the pin files can make lftp refuse their own server, one sentence per reason; empty if there is no reason."""
     return " ".join(why for file, pin in pinned if (why := _why_useless(file.path, pin, host)))
 
 

@@ -1,4 +1,4 @@
-"""What `ftps-lab verify` can find: one record for each kind, and the findings of one subject. Pure."""
+"""Everything that `ftps-lab verify` can find: one record for each kind, and the findings of one subject. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
-"""The worst first."""
+"""The most severe first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Kind:
     """One kind of finding.
 
     Attributes:
-        id: Fixed: other programs rely on it.
-        severity: How bad it is, where a finding does not say otherwise.
+        id: Stable: other programs rely on it.
+        severity: The severity, unless a finding sets another.
         title: What is wrong, in one sentence.
         cure: What to do.
     """
@@ -181,7 +181,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
     )
 }
-"""Finding id → its kind, the order of docs/verify.md."""
+"""Finding id → its kind, in the order of docs/verify.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +195,15 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was done, and what got out.
+    """The attack, and what it exposed.
 
     Attributes:
         attack: The trial's name.
         exposed: ``password``, ``payload``.
         to: ``impostor``, ``wire``.
-        times: In how many of the runs.
-        of: How many runs there were.
-        again: The command that shows it again.
+        times: In how many runs this happened.
+        of: The number of runs.
+        again: The command that reproduces it.
     """
 
     attack: str
@@ -216,7 +216,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """Why a finding counts for nothing, and until when (RFC 3339 date; None for always)."""
+    """Why a finding is ignored, and until when (RFC 3339 date; None for always)."""
 
     reason: str
     until: str | None = None
@@ -224,16 +224,16 @@ class Suppression:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found.
+    """One finding.
 
     Attributes:
         id: A key of `KINDS`.
-        title: What is wrong here; the kind's title where nothing more is known.
-        severity: The kind's, or what this case makes of it.
-        where: The line that is responsible; None where none is.
-        proof: The trial that showed it; None for what the files themselves show.
+        title: What is wrong here; the kind's title if no more is known.
+        severity: The kind's severity, or another one in this case.
+        where: The line that is responsible; None if no line is.
+        proof: The trial that showed it; None if the files alone show it.
         cure: What to do.
-        suppressed: Somebody decided that it counts for nothing.
+        suppressed: Set if the user decided to ignore it.
     """
 
     id: str
@@ -253,12 +253,12 @@ def finding(
     where: Where | None = None,
     proof: Proof | None = None,
 ) -> Finding:
-    """A finding of a kind.
+    """Make a finding of a kind.
 
     Args:
         kind: A key of `KINDS`.
-        detail: What more is known here, as a sentence that follows the kind's title.
-        severity: None for the kind's.
+        detail: More about this case, as a sentence that follows the kind's title.
+        severity: None for the kind's severity.
         where: The line that is responsible.
         proof: The trial that showed it.
     """
@@ -268,5 +268,5 @@ def finding(
 
 
 def at_least(severity: Severity, limit: Severity) -> bool:
-    """Whether a severity is as bad as a limit, or worse."""
+    """Whether a severity reaches the limit."""
     return SEVERITIES.index(severity) <= SEVERITIES.index(limit)

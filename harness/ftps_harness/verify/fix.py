@@ -1,4 +1,4 @@
-"""`--fix`: an rc without the findings that a line can cure, proved by another verification; `--write`."""
+"""`--fix` and `--write`: a corrected rc without the findings that a line can fix, proved by a second verification."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADDED: Final[Mapping[str, str]] = {
     "data-in-clear": "set ftp:ssl-protect-data yes",
     "anonymous-in-clear": "set ftp:ssl-allow-anonymous yes",
 }
-"""Finding → the line that cures it, at the end of the rc."""
+"""Finding → the line that fixes it, added at the end of the rc."""
 
 REMOVED: Final = frozenset(
     {
@@ -33,24 +33,24 @@ REMOVED: Final = frozenset(
         *("password-before-verification", "leads-elsewhere", "tls-not-required"),
     }
 )
-"""Findings that go when the line that is responsible for them goes."""
+"""Findings that disappear when the responsible line is removed."""
 
 _NEEDS_A_PIN: Final = frozenset({"no-verification"})
-"""Without a pin nobody knows which certificate the real server has: lftp might refuse it afterwards."""
+"""Not fixed without a pin: the real server's certificate is unknown, so lftp might refuse it afterwards."""
 
 _ROUNDS: Final = 4
-"""What one line hid may be found once it is gone."""
+"""Maximum number of passes: removing a line may reveal another finding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A cured rc.
+    """A corrected rc.
 
     Attributes:
-        subject: The subject with it.
-        report: What verifying that came to.
-        before: The rc as it is.
-        after: The rc as it should be.
+        subject: The subject with the corrected rc.
+        report: The report of verifying that subject.
+        before: The rc before the fix.
+        after: The rc after the fix.
     """
 
     subject: Subject
@@ -60,16 +60,16 @@ class Fix:
 
     @property
     def diff(self) -> str:
-        """As `patch` takes it; bytes that are no text are shown as escapes."""
+        """A diff for `patch`; bytes that are not text appear as escapes."""
         return "".join(_diff(self.before, self.after))
 
 
 def fix(report: Report, verify: Callable[[Subject], Report]) -> Fix | None:
-    """A cured rc; None where no line cures anything, or the genuine server would be refused.
+    """Return a corrected rc; None if no line fixes anything, or if lftp would then refuse the genuine server.
 
     Args:
-        report: Of the subject as it is.
-        verify: Verifies a changed subject, everything included.
+        report: The report of the unchanged subject.
+        verify: Verifies a changed subject completely.
     """
     subject, rc = report.subject, report.subject.rc
     if rc is None or subject.rc_file is None:
@@ -98,11 +98,11 @@ def _is_broken(report: Report) -> bool:
 
 
 def cured(file: File, findings: Iterable[Finding], *, pinned: bool) -> bytes:
-    """The rc without the lines that are responsible, and with those that are missing.
+    """Return the rc without the responsible lines, and with the missing ones.
 
     Args:
         file: The rc.
-        findings: What was found.
+        findings: The findings to fix.
         pinned: A certificate is pinned, so verification can be switched on.
     """
     found = [each for each in findings if not each.suppressed and (pinned or each.id not in _NEEDS_A_PIN)]
@@ -123,7 +123,7 @@ def cured(file: File, findings: Iterable[Finding], *, pinned: bool) -> bytes:
 
 
 def _is_one_setting(line: bytes) -> bool:
-    """Whether a line does nothing but set one thing: only such a line may go."""
+    """Whether a line only sets one setting; only such a line may be removed."""
     commands = syntax.commands(line.decode("utf-8", "replace"))
     return len(commands) == 1 and syntax.words(commands[0].text)[:1] in (["set"], ["SET"])
 
@@ -135,10 +135,10 @@ def _diff(before: File, after: File) -> Iterable[str]:
 
 
 def write(found: Fix) -> None:
-    """Put the cured rc in the place of the old one at once, with its mode and owner; a link to it stays one.
+    """Replace the old rc atomically, keeping its mode and owner; a link to it stays a link.
 
     Raises:
-        HarnessError: It cannot be written, or has changed since it was read; nothing is changed then.
+        HarnessError: It cannot be written, or has changed since it was read. The file is then left unchanged.
     """
     path = Path(os.path.realpath(found.before.path))
     try:

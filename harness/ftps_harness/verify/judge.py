@@ -1,4 +1,4 @@
-"""From what happened in the trials to findings. Pure."""
+"""Turns the outcomes of trials into findings. Pure."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from ftps_harness.verify.trials import Trial
 
 UNDECIDED: frozenset[Verdict] = frozenset({"inconclusive", "hung", "crashed"})
-"""Verdicts after which nobody can say that nothing got out."""
+"""Verdicts that cannot rule out that something leaked."""
 
 
 IMPLIED: dict[str, tuple[str, ...]] = {
-    # In clear anyone gets the password, whatever they show and whether or not they touch TLS.
+    # In clear text anyone gets the password, whatever certificate they show and whether or not they attack TLS.
     "login-in-clear": ("no-verification", "tls-not-required", "password-before-verification", "prot-refused"),
-    # Without verification neither names nor dates are checked, at no time.
+    # Without verification, neither names nor dates are ever checked.
     "no-verification": ("wrong-name-accepted", "expired-accepted", "upload-before-verification", "tls12-data"),
     "data-in-clear": ("prot-refused",),
 }
-"""What a finding says already: the others are left out beside it."""
+"""Finding → the findings that it already implies, which are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One trial, and what each of its runs came to.
+    """One trial and the outcomes of its runs.
 
     Attributes:
-        outcomes: Each run's.
-        words: lftp's own words in the first run.
-        elsewhere: Where else the runs led, a phrase each.
-        clears_control: lftp asked to end TLS on the control connection (CCC, RFC 4217 section 12.2).
+        outcomes: The outcome of each run.
+        words: lftp's message in the first run.
+        elsewhere: Other destinations of the runs, a phrase each.
+        clears_control: lftp asked to end TLS on the control channel (CCC, RFC 4217 section 12.2).
     """
 
     trial: Trial
@@ -48,28 +48,28 @@ class Tried:
 
     @property
     def exposed(self) -> frozenset[str]:
-        """What got out in any run."""
+        """Everything that any run exposed."""
         return frozenset().union(*(outcome.exposed for outcome in self.outcomes))
 
     @property
     def to(self) -> frozenset[str]:
-        """To whom."""
+        """The receivers of what was exposed."""
         return frozenset().union(*(outcome.to for outcome in self.outcomes))
 
     @property
     def times(self) -> int:
-        """In how many runs something got out."""
+        """The number of runs that exposed something."""
         return sum(bool(outcome.exposed) for outcome in self.outcomes)
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the runs: what got out, then what proves nothing, then the rest."""
+        """The worst verdict of the runs: exposures first, then verdicts that prove nothing, then the rest."""
         verdicts = [outcome.verdict for outcome in self.outcomes]
         return next((v for v in ("exposed", *UNDECIDED) if v in verdicts), verdicts[0])
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Verdict → how often it came."""
+        """Verdict → the number of runs with it."""
         counts: dict[str, int] = {}
         for outcome in self.outcomes:
             counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1
@@ -77,22 +77,22 @@ class Tried:
 
     @property
     def refused(self) -> bool:
-        """lftp states a refusal, in a run in which something got out if there is one."""
+        """Whether lftp states a refusal; if runs exposed something, only those count."""
         outcomes = [outcome for outcome in self.outcomes if outcome.exposed] or self.outcomes
         return any(outcome.reasons for outcome in outcomes)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that findings are made of.
+    """Everything that findings are derived from.
 
     Attributes:
         tried: Every trial, the genuine server's first.
-        subject: What `ftps-lab verify` is given to verify it again.
+        subject: The argument of `ftps-lab verify` that repeats the verification.
         anonymous: The setup logs in anonymously.
         responsible: Finding id → the line that is responsible for it.
-        by_itself: Where lftp goes when it only starts, a phrase each.
-        command: The subject is a command: its output may be hidden, and what it transfers is its own to say.
+        by_itself: Destinations that lftp connects to on mere startup, a phrase each.
+        command: The subject is a command: it may hide its output, and it decides what to transfer.
     """
 
     tried: Sequence[Tried]
@@ -104,11 +104,11 @@ class Case:
 
     @property
     def genuine(self) -> Tried:
-        """How it went with the genuine server."""
+        """The trial with the genuine server."""
         return next(each for each in self.tried if each.trial.kind == "genuine")
 
     def made(self, kind: str, tried: Tried, detail: str = "", *, severity: str | None = None) -> Finding:
-        """A finding, proved by a trial."""
+        """Make a finding that a trial proves."""
         proof = Proof(
             attack=tried.trial.name,
             exposed=tuple(sorted(tried.exposed)),
@@ -127,7 +127,7 @@ class Case:
 
 
 def findings_of(case: Case) -> list[Finding]:
-    """What the trials show, each kind once, in the order of the trials."""
+    """Return the findings that the trials show, each kind once, in the order of the trials."""
     found: dict[str, Finding] = {}
     for rule in (_genuine, _control, _elsewhere, _impostors, _stripping, _data, _anonymous):
         for each in rule(case):
@@ -140,7 +140,7 @@ def findings_of(case: Case) -> list[Finding]:
 
 
 def undecided(tried: Iterable[Tried]) -> list[Tried]:
-    """The trials after which nobody can say that nothing got out."""
+    """Return the trials that cannot rule out that something leaked."""
     return [each for each in tried if each.verdict in UNDECIDED]
 
 
@@ -165,7 +165,7 @@ def _control(case: Case) -> Iterator[Finding]:
 
 
 def _elsewhere(case: Case) -> Iterator[Finding]:
-    """Where the session leads besides; what lftp does at its start is another finding."""
+    """Report other destinations of the session; those of lftp's startup are a separate finding."""
     for each in case.tried:
         if led := [phrase for phrase in each.elsewhere if phrase not in case.by_itself]:
             yield case.made("leads-elsewhere", each, f"It led to: {', '.join(led[:3])}.")
@@ -182,12 +182,12 @@ def _of(case: Case, *kinds: str) -> Iterator[Tried]:
 
 
 def _impostors(case: Case) -> Iterator[Finding]:
-    """An impostor who got something though lftp refused it got it before lftp looked at the certificate."""
+    """If lftp refused an impostor that still got something, it sent that before it checked the certificate."""
     for each in sorted(_of(case, "impostor"), key=lambda tried: tried.refused):
         if not each.refused:
             yield case.made("no-verification", each)
         elif "password" in each.exposed and "payload" in each.exposed:
-            yield case.made("no-verification", each)  # what was refused was another connection
+            yield case.made("no-verification", each)  # the refusal was on another connection
         elif "password" in each.exposed:
             yield case.made("password-before-verification", each)
         else:

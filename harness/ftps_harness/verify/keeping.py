@@ -1,4 +1,4 @@
-"""`--keep DIR` of `ftps-lab verify`: what each run left, as files. Nobody else may read them (0700)."""
+"""`--keep DIR` of `ftps-lab verify`: keeps what each run left behind, as files that only the owner can read (0700)."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ Passwords that a command uses are in it: give it to nobody.
 """
 
 _LARGEST: Final = 1 << 20
-"""Bytes of a file of HOME: what is longer is data."""
+"""Size limit in bytes for a file of HOME: a longer file is payload."""
 
 _KEY: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
-"""RFC 7468 section 10, and the older kinds."""
+"""A private key (RFC 7468 section 10, and the older formats)."""
 
 
 class Keeper:
-    """Keeps what the runs of one subject left. What cannot be written ends the keeping, never the verification.
+    """Keeps what the runs of one subject left behind. A write error stops the keeping, never the verification.
 
     Args:
-        folder: Where; what an earlier call kept there is replaced.
+        folder: The target folder; the files of an earlier call are replaced.
 
     Attributes:
-        problem: Why not everything was kept; empty if it was.
+        problem: Why not everything was kept; empty if everything was.
 
     Raises:
-        HarnessError: What is there cannot be removed.
+        HarnessError: The files of an earlier call cannot be removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +61,7 @@ class Keeper:
                 shutil.rmtree(folder)
 
     def keep(self, trial: str, home: Home, files: Iterable[tuple[str, bytes]]) -> None:
-        """Write what one run of a trial left."""
+        """Write the files that one run of a trial left behind."""
         with self._lock:
             number = next(self._numbers[trial])
             if self.problem:
@@ -84,5 +84,5 @@ def _files_of(home: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def without_keys(data: bytes) -> bytes:
-    """A file without the private keys in it."""
+    """Return a file's content without its private keys."""
     return _KEY.sub(rb"(a private key was here: \1)", data)

@@ -1,4 +1,4 @@
-"""Which line of an rc is responsible for what was found: the real lftp reads the rc up to each line and says."""
+"""Finds the line of an rc that is responsible for a finding, by having the real lftp read the rc up to each line."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "anonymous-in-clear": ("ftp:ssl-allow-anonymous",),
     "leads-elsewhere": ("ftp:proxy", "dns:name"),
 }
-"""Finding → the settings that decide it. A setting that no line touches has its default, and no line is responsible."""
+"""Finding → the settings that decide it. If no line sets one of them, its default counts and no line is responsible."""
 
 _AT_A_TIME: Final = 50
-"""Versions of the rc that one lftp reads."""
+"""The number of versions of the rc that one lftp process reads."""
 
 _SECONDS: Final = 20.0
 
 _STOPPED_SECONDS: Final = 2.0
-"""Without an end after so long, lftp hangs."""
+"""If lftp has not ended after this many seconds, it hangs."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line of a file that lftp reads, with its end."""
+    """One line of a file that lftp reads, including its line ending."""
 
     file: File
     number: int
@@ -62,12 +62,12 @@ class _Line:
 
 @dataclass(slots=True)
 class Lines:
-    """Asks lftp what the settings are after each line of the files that it reads.
+    """Asks lftp for the settings after each line of the files that it reads.
 
     Args:
-        client: lftp, as it is started in the copy.
+        client: lftp, as started in the copy.
         home: The copy.
-        subject: What is verified.
+        subject: The subject under test.
     """
 
     client: Lftp
@@ -75,7 +75,7 @@ class Lines:
     subject: Subject
 
     def responsible(self, findings: Sequence[str]) -> dict[str, Where]:
-        """Finding id → the last line that changed one of the settings that decide it, also in a file that is sourced.
+        """Finding id → the last line that changed a deciding setting, which may be in a sourced file.
 
         Raises:
             HarnessError: lftp cannot be started.
@@ -92,18 +92,18 @@ class Lines:
         return result
 
     def stopping(self) -> Where | None:
-        """The first line that ends lftp or that it never gets past; None where it gets through everything."""
+        """The first line that ends lftp or at which it hangs; None if lftp reads everything."""
         lines = self._all_lines()
         search = partial(self._first, fits=lambda part, count: not self._gets_past(part, count))
         number = search(lines)
         return None if number is None else self._innermost(lines, number, search)
 
     def complaining(self, said: str, nth: int = 1) -> Where | None:
-        """The line at which lftp prints these words, for the nth time; None where it does not print them while reading.
+        """The line at which lftp prints these words for the nth time; None if it does not print them while reading.
 
         Args:
-            said: A line of its standard error, without its end.
-            nth: How often it has been printed then, from 1 on.
+            said: A line of its standard error, without the line ending.
+            nth: Which occurrence, counted from 1.
 
         Raises:
             HarnessError: lftp cannot be started.
@@ -117,16 +117,16 @@ class Lines:
         return [line for file in sources.start_files(self.subject) for line in _lines_of(file)]
 
     def _innermost(self, lines: Sequence[_Line], number: int, search: Callable[[Sequence[_Line]], int | None]) -> Where:
-        """Where a line stands; of one that sources a file, the line of that file.
+        """Locate a line; if it sources a file, locate the line in that file.
 
         Args:
             lines: What lftp reads.
-            number: Which of them it is, from 1 on.
-            search: Finds it among lines.
+            number: The position of the line, counted from 1.
+            search: Finds the line among lines.
         """
         while True:
             file = sources.sourced_by(lines[number - 1].text, self.subject)
-            if file is None or any(line.file.path == file.path for line in lines):  # it may source itself
+            if file is None or any(line.file.path == file.path for line in lines):  # a file may source itself
                 break
             inner = [*lines[: number - 1], *_lines_of(file)]
             again = search(inner)
@@ -140,7 +140,7 @@ class Lines:
 
     @staticmethod
     def _first(lines: Sequence[_Line], fits: Callable[[Sequence[_Line], int], bool]) -> int | None:
-        """The smallest number of lines, read from the beginning, that fits; None if all of them do not."""
+        """The smallest number of lines, read from the beginning, that fits; None if even all of them do not fit."""
         low, high = 0, len(lines)
         if not fits(lines, high):
             return None
@@ -153,14 +153,14 @@ class Lines:
         return high
 
     def _says(self, lines: Sequence[_Line], count: int) -> list[str]:
-        """The lines of standard error while lftp reads the first so many lines."""
+        """The lines on standard error while lftp reads the first `count` lines."""
         part = self.home.logs / "rc.part"
         part.write_bytes(b"".join(line.data for line in lines[:count]))
         done = self._run(f'command source "{self.home.seen(part)}"', _STOPPED_SECONDS)
         return [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines()]
 
     def _gets_past(self, lines: Sequence[_Line], count: int) -> bool:
-        """Whether lftp goes on after the first so many lines."""
+        """Whether lftp continues after the first `count` lines."""
         part, out = self.home.logs / "rc.part", self.home.logs / "rc.settings"
         part.write_bytes(b"".join(line.data for line in lines[:count]))
         out.unlink(missing_ok=True)
@@ -169,7 +169,7 @@ class Lines:
         return out.is_file() and out.stat().st_size > 0
 
     def _changes(self, lines: Sequence[_Line], names: set[str]) -> dict[str, int]:
-        """Setting → the number of the last line that changed it; only those that differ from the default in the end."""
+        """Setting → the number of the last line that changed it, if its final value differs from the default."""
         low, high = 0, len(lines)
         states = self._states(lines, sorted({low, high, *range(0, high, max(1, high // _AT_A_TIME))}), names)
         found: dict[str, int] = {}
@@ -183,7 +183,7 @@ class Lines:
         return found
 
     def _narrowed(self, lines: Sequence[_Line], low: int, high: int, name: str) -> int:
-        """The last line between two at which a setting changes."""
+        """The last line between two lines at which a setting changes."""
         while high - low > 1:
             step = max(1, (high - low) // _AT_A_TIME)
             states = self._states(lines, sorted({low, high, *range(low, high, step)}), {name})
@@ -197,7 +197,7 @@ class Lines:
     def _states(
         self, lines: Sequence[_Line], counts: Sequence[int], names: set[str]
     ) -> dict[int, dict[str, dict[str, str]]]:
-        """The settings after the first so many lines, for each count. Each time lftp reads all of them anew."""
+        """The settings after the first `count` lines, for each count. lftp rereads all of these lines each time."""
         folder = self.home.logs
         states = {}
         for start in range(0, len(counts), _AT_A_TIME):
@@ -231,6 +231,6 @@ class Lines:
 
 
 def _lines_of(file: File) -> Iterator[_Line]:
-    """Its lines; the last one gets an end, so that the next file's first one is not joined to it."""
+    """The file's lines; the last gets a line ending, so that the next file's first line is not joined to it."""
     for number, data in enumerate(file.data.splitlines(keepends=True), 1):
         yield _Line(file, number, data if data.endswith((b"\n", b"\r")) else data + b"\n")

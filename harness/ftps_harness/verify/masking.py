@@ -1,4 +1,4 @@
-"""Passwords in what is printed: command lines, lines of files and lftp's words show a … in their place. Pure."""
+"""Masks passwords in printed text: in command lines, lines of files and lftp's messages, … replaces them. Pure."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 MASK: Final = "…"
 
 _SHORTEST: Final = 4
-"""Characters of a password that is masked wherever it stands; a shorter one would be found in the middle of words."""
+"""Minimum length of a password that is masked everywhere; a shorter one would match in the middle of words."""
 
 _WORD: Final = r"""(?:"[^"]*"|'[^']*'|\\.|[^\s;"'\\])+"""
-"""A word as a shell or lftp reads it."""
+"""A word, as a shell or lftp parses it."""
 
 _LOGIN: Final = re.compile(rf"((?:^|[\s;])(?:-u|--user)(?:[ \t]+|=)?)({_WORD})")
-"""lftp's and curl's option for a user, with which a password may come (lftp's manual, `open`)."""
+"""lftp's and curl's option for the user, which may include a password (lftp's manual, `open`)."""
 
 _URL: Final = re.compile(r"(\w+://[^\s/:@\"']*:)[^\s/]*@")
 _OPTION: Final = re.compile(rf"(--password(?:[ \t]+|=)){_WORD}")
@@ -34,11 +34,11 @@ _WITH_PASSWORD: Final = frozenset({"-u", "--user"})
 
 
 def masked(text: str, secrets: Collection[str] = ()) -> str:
-    """A text without the passwords in it.
+    """Mask the passwords in a text.
 
     Args:
-        text: A command line, a line of an rc or script, or lftp's words.
-        secrets: Passwords that are known; others are known by what comes before them.
+        text: A command line, a line of an rc or script, or lftp's message.
+        secrets: Known passwords; others are recognized by the text before them.
     """
     for secret in sorted(_forms(secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
@@ -50,12 +50,12 @@ def masked(text: str, secrets: Collection[str] = ()) -> str:
 
 
 def masked_command(argv: Sequence[str]) -> str:
-    """A command line, as a shell takes it, without the passwords in it."""
+    """A command line in shell syntax, with its passwords masked."""
     return shlex.join(_masked_words(argv))
 
 
 def masked_finding(found: Finding, secrets: Collection[str]) -> Finding:
-    """A finding without passwords; the words that stand in each report of its kind stay as they are."""
+    """Mask the passwords in a finding; the fixed texts of its kind stay unchanged."""
     title = KINDS[found.id].title
     head, detail = (title, found.title[len(title) :]) if found.title.startswith(title) else ("", found.title)
     where = found.where and replace(found.where, text=masked(found.where.text, secrets))
@@ -76,7 +76,7 @@ def _masked_words(argv: Sequence[str]) -> Iterator[str]:
 
 
 def _login(word: str) -> str:
-    """A user and a password, with a comma (lftp) or a colon (curl) between them; a variable is no password."""
+    """Mask the password after the user and a comma (lftp) or a colon (curl); a variable is not a password."""
     user, separator, password = word.partition("," if "," in word else ":")
     if not password or re.fullmatch(r"\$\w+[\"']?|\$\{\w+\}[\"']?", password):
         return word
@@ -85,7 +85,7 @@ def _login(word: str) -> str:
 
 
 def _forms(secrets: Collection[str]) -> set[str]:
-    """Each password as it is, and as a URL, a shell or lftp's quotes hold it."""
+    """Each password as it is, and as written in a URL, a shell or lftp's quotes."""
     known = [secret for secret in secrets if len(secret) >= _SHORTEST]
     forms = {form for secret in known for form in (secret, quote(secret), quote(secret, safe=""))}
     forms |= {secret.replace("'", "'\"'\"'") for secret in known}

@@ -1,7 +1,7 @@
-"""Certificates and fingerprints in a setup, and what the lab serves in their place.
+"""Certificates and fingerprints in a setup, and the lab's replacements for them.
 
-The lab does not have the real server's key. So each certificate in the copy of a setup is replaced by its twin (every
-field the same, another key, which the lab has), and each fingerprint by that of a certificate of the lab.
+The lab does not have the real server's key. It therefore replaces each certificate in the copy of a setup with its
+twin (every field the same, but a new key, which the lab has), and each fingerprint with that of a lab certificate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PEM: Final = re.compile(
 _PRIVATE_KEY: Final = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
 
 _FINGERPRINT: Final = re.compile(rb"(?<![0-9A-Fa-f:])[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){19}(?![0-9A-Fa-f:])")
-"""SHA-1, as lftp prints it and takes it as a closure of ``ssl:verify-certificate``."""
+"""SHA-1, as lftp prints it and accepts it as a closure of ``ssl:verify-certificate``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class PinFile:
 
     Attributes:
         path: Where the user has it.
-        certificates: What it holds, in order.
-        private_key: It holds a private key too.
-        problem: Why lftp can use none of it, or part of it; empty if it can.
+        certificates: Its certificates, in order.
+        private_key: It also holds a private key.
+        problem: Why lftp cannot use all or part of it; empty if it can use everything.
     """
 
     path: str
@@ -51,7 +51,7 @@ class PinFile:
 
 
 def read(path: str, data: bytes) -> PinFile:
-    """What a file holds that should hold certificates."""
+    """Parse a file that should hold certificates."""
     found: list[x509.Certificate] = []
     problem = ""
     for block in _PEM.findall(data):
@@ -98,7 +98,7 @@ def is_for(certificate: x509.Certificate, host: str) -> bool:
 
 
 def is_own(certificate: x509.Certificate, host: str) -> bool:
-    """Whether a certificate is a server's own, though it may sign others, as those of `openssl req -x509` may."""
+    """Whether a certificate is a server's own, even if it may sign others, as those of `openssl req -x509` may."""
     return bool(names_of_san(certificate)) or not is_authority(certificate) or is_for(certificate, host)
 
 
@@ -109,15 +109,15 @@ def sha1_of(certificate: Certificate) -> bytes:
 
 @dataclass(slots=True)
 class Replacements:
-    """What stands in a copy of a setup for the certificates and fingerprints of the user's own.
+    """The lab's certificates and fingerprints that replace the user's in a copy of a setup.
 
     Args:
         originals: Every certificate that the setup holds.
 
     Attributes:
-        twins: The lab's twin of each of these, by the original's DER.
-        pinned: The certificate of the lab whose fingerprint is written for each fingerprint of the user's, in upper
-            case; `fingerprints` fills it.
+        twins: The lab's twin of each original, by the original's DER.
+        pinned: The user's fingerprint in upper case → the lab's certificate whose fingerprint replaces it;
+            `in_text` fills it.
     """
 
     originals: Sequence[x509.Certificate]
@@ -129,7 +129,7 @@ class Replacements:
         self.twins = {der(original): twin for original, twin in zip(self.originals, made, strict=True)}
 
     def in_certificates(self, data: bytes) -> bytes:
-        """A file with each certificate replaced by its twin; all else stays."""
+        """Replace each certificate in a file with its twin; everything else stays."""
         if not _PEM.search(data):
             try:
                 return self._twin(x509.load_der_x509_certificate(data), Encoding.DER) or data
@@ -138,11 +138,11 @@ class Replacements:
         return _PEM.sub(self._replaced_pem, data)
 
     def in_text(self, data: bytes, new: Callable[[], Certificate]) -> bytes:
-        """A text with each fingerprint replaced; letters stay upper or lower case, which lftp tells apart.
+        """Replace each fingerprint in a text, keeping upper or lower case, which lftp distinguishes.
 
         Args:
             data: The text.
-            new: Makes a certificate for a fingerprint that belongs to none of the setup's certificates.
+            new: Makes a certificate for a fingerprint that matches none of the setup's certificates.
         """
         return _FINGERPRINT.sub(lambda match: self._replaced_fingerprint(match[0], new), data)
 
@@ -172,7 +172,7 @@ class Replacements:
 
 
 def der(certificate: x509.Certificate) -> bytes:
-    """A certificate's DER: what tells it from others."""
+    """A certificate's DER, which identifies it."""
     return certificate.public_bytes(Encoding.DER)
 
 
@@ -182,7 +182,7 @@ def self_signed(host: str) -> Certificate:
 
 
 def issued(by: Certificate, host: str, *, not_after: str = "+365d") -> Certificate:
-    """A leaf for a host, signed by an authority that the lab has the key of.
+    """A leaf for a host, signed by an authority whose key the lab has.
 
     Args:
         by: The authority.

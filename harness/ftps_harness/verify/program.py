@@ -1,4 +1,4 @@
-"""A command or script that is verified as it stands: what is copied for it, and what it names."""
+"""A command or script that is verified as it is: the files to copy for it, and the files that it names."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _SHOWN: Final = ("/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/etc/", "/nix/", "/gnu/")
-"""Folders that programs in the place sealed see as they are."""
+"""Folders that programs in the sealed place see unchanged."""
 
 _LARGEST_SCRIPT: Final = 1 << 20
 
 
 def load(argv: Sequence[str], cwd: Path, home: Path) -> Subject:
-    """Read what a command needs: its folder, the current one, lftp's files in HOME, and the files below HOME it names.
+    """Read what a command needs: its folder, the current folder, and in HOME lftp's files and those that it names.
 
     Args:
-        argv: The command; its program is looked for as a shell does.
+        argv: The command; its program is looked up as a shell does.
         cwd: The current folder.
         home: The user's HOME.
 
     Raises:
-        UsageError: There is no such program, or a folder is too large to be copied.
+        UsageError: The program does not exist, or a folder is too large to copy.
     """
     program = _program(argv[0], cwd)
     files = dict(own_files(home))
@@ -51,10 +51,10 @@ def load(argv: Sequence[str], cwd: Path, home: Path) -> Subject:
 
 
 def of_script(subject: Subject, lftp: Path, cwd: Path) -> Subject:
-    """An lftp script that the user named as a path, as the command that runs it.
+    """Turn an lftp script that the user named as a path into the command that runs it.
 
     Raises:
-        UsageError: Its folder is too large to be copied.
+        UsageError: Its folder is too large to copy.
     """
     path = str(Path(subject.given).expanduser().absolute())
     return replace(load((str(lftp), "-f", path), cwd, subject.real_home), given=subject.given, is_path=True)
@@ -73,7 +73,7 @@ def _program(name: str, cwd: Path) -> Path:
 
 
 def _is_copied(folder: Path, home: Path) -> bool:
-    """Whether a folder is copied: not HOME or what holds it, which may be huge; nor what everything sees anyway."""
+    """Whether to copy a folder: not HOME or its parents, which may be huge, nor folders visible in every place."""
     return not (home.is_relative_to(folder) or f"{folder}/".startswith(_SHOWN))
 
 
@@ -98,7 +98,7 @@ def _texts(files: Mapping[str, File], folders: Mapping[str, Mapping[str, File]],
 
 
 def _named(texts: Sequence[bytes], home: Path) -> Iterator[Path]:
-    """The files below HOME that texts name, with ~, $HOME or its path."""
+    """The files below HOME that texts name by ~, $HOME or the path of HOME."""
     begin = rb"(?:~|\$HOME|\$\{HOME\}|" + re.escape(os.fsencode(home)) + rb")/"
     pattern = re.compile(begin + rb"""((?:[^\s'"\\;&|<>(){}$`]|\\.)+)""")
     for text in texts:

@@ -1,4 +1,4 @@
-"""Verify an rc: lftp reads it by itself, and is told what to transfer."""
+"""Verify an rc: lftp reads it at startup, and the lab's commands tell it what to transfer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _DECISIVE = (
 """Settings whose closures may name the server."""
 
 _SHOWN = frozenset({*text.HOOKS, "cmd:default-protocol"})
-"""Settings of which the lab's session shows nothing."""
+"""Settings whose effect the lab's session does not show."""
 
 
 class RcVerification(Verification[RcStage]):
@@ -72,14 +72,14 @@ class RcVerification(Verification[RcStage]):
         return found
 
     def _read_settings(self, stage: RcStage) -> tuple[Settings, NoSettings | None]:
-        """What lftp has set once it has read everything; or why it never came to that."""
+        """Return lftp's settings after it has read everything, or why it never got that far."""
         try:
             return stage.settings({*_DECISIVE, *_SHOWN}), None
         except NoSettings as why:
             return {}, why
 
     def _never_started(self, stage: RcStage, why: NoSettings) -> tuple[Genuine, Tried]:
-        """What comes of the genuine server where lftp does not get to the lab's commands at all."""
+        """The result with the genuine server if lftp never reaches the lab's commands."""
         genuine = next(self._candidates(stage.authority))
         outcome = Outcome("hung" if why.timed_out else "failed", message=why.said)
         return genuine, Tried(GENUINE, (outcome,), why.said)
@@ -88,7 +88,7 @@ class RcVerification(Verification[RcStage]):
         return RcStage(place, self._client, subject, self._seconds, self._options.user)
 
     def _can_try(self, trial: Trial) -> bool:
-        return self._stops is None and not trial.later  # here the lab decides how often lftp logs in
+        return self._stops is None and not trial.later  # for an rc, the lab decides how often lftp logs in
 
     def _meet(self, stage: RcStage, genuine: Genuine) -> Played:
         played = stage.play(genuine.spec, self.login, GENUINE.run)
@@ -127,7 +127,7 @@ class RcVerification(Verification[RcStage]):
         yield from at_start
 
     def _of_stop(self, why: NoSettings) -> Iterator[Finding]:
-        """The line at which lftp ends or hangs before anyone can use it."""
+        """Report the line at which lftp ends or hangs during startup."""
         with self._stage() as stage:
             stage.write(self._given)
             where = Lines(stage.client, stage.home, self._given).stopping()
@@ -138,14 +138,14 @@ class RcVerification(Verification[RcStage]):
             yield finding("rc-complaint", f"lftp ends while it reads it{said}", where=where)
 
     def _of_files(self, rcs: Sequence[File]) -> Iterator[Finding]:
-        """What the files show by themselves."""
+        """Findings from the files alone."""
         for file in rcs:
             yield from files.of_rc(file)
             yield from text.of_text(file)
         yield from text.of_bookmarks(self._given, self.login.host)
 
     def _of_text(self, found: Sequence[Finding]) -> Iterator[Finding]:
-        """What the files and settings show."""
+        """Findings from the files and settings."""
         rcs = sources.rc_files(self._given)
         yield from self._of_files(rcs)
         yield from text.of_settings(self._settings)
@@ -156,7 +156,7 @@ class RcVerification(Verification[RcStage]):
             yield finding("leads-elsewhere", f"It is set: {led[0]}.")
 
     def _of_folder(self, rcs: Sequence[File]) -> Iterator[Finding]:
-        """A pin without a folder: lftp looks for it where it is started, and anyone may have put one there."""
+        """Report a pin with a relative path: lftp looks for it in its working folder, where anyone may have put one."""
         effective = self._settings.get("ssl:ca-file", {}).values()
         written = (name for name in text.pins_of(rcs) if not os.path.normpath(name).startswith(".."))
         names = [name for name in dict.fromkeys((*effective, *written)) if name and name[0] not in "~/"]
@@ -176,7 +176,7 @@ class RcVerification(Verification[RcStage]):
         return targets.untried(self._settings, self.login.host) if self._options.host is None else iter(())
 
     def _with_outside(self, subject: Subject) -> Subject:
-        """The subject with the pin files that it names outside of HOME."""
+        """Add the pin files outside HOME that the subject names."""
         from ftps_harness.play.places.sealed import is_store
 
         outside = {}
@@ -189,7 +189,7 @@ class RcVerification(Verification[RcStage]):
         return replace(subject, outside=outside)
 
     def _host_of_setup(self, named: frozenset[Path]) -> str:
-        """The host that the setup is for: one that a setting names, else one that a pin names."""
+        """The host that the setup is for: one that a setting names, or else one that a pin names."""
         everything = self._subject.everything
         first = [path for path in everything if path in named]
         read = [pins.read(str(path), everything[path].data) for path in dict.fromkeys((*first, *everything))]
@@ -198,7 +198,7 @@ class RcVerification(Verification[RcStage]):
         return targets.host_of(decisive, pinned, HOST)
 
     def _start(self) -> tuple[tuple[str, ...], list[Finding]]:
-        """Where lftp goes when it only starts, and what the setup does and says then."""
+        """Where lftp connects on mere startup, and the findings from what it does and prints then."""
         with self._stage() as stage:
             run = stage.start_only()
             led = stage.own_traffic()
@@ -206,7 +206,7 @@ class RcVerification(Verification[RcStage]):
         return led, found + list(self._of_complaints(run.stderr.decode("utf-8", "replace").strip().splitlines()[:10]))
 
     def _of_complaints(self, said: Sequence[str]) -> Iterator[Finding]:
-        """What lftp prints while it reads the setup, each with the line that it is about."""
+        """Report what lftp prints while it reads the setup, each with the responsible line."""
         if not said:
             return
         with self._stage() as stage:

@@ -1,4 +1,4 @@
-"""A copy of an rc in the sealed place, and the lab's server under the name that the setup is for."""
+"""A copy of an rc in the sealed place, and the lab's server under the host name that the setup is for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OWN_ALIASES = {
     "reconnect": "close; cache flush; cd .",
     "zless": "zmore",
 }
-"""What lftp has by itself (4.9.2)."""
+"""lftp's built-in aliases (4.9.2)."""
 
 
 def _played(made: Attempt) -> Played:
@@ -49,21 +49,21 @@ def _played(made: Attempt) -> Played:
 
 
 class RcStage:
-    """One place, one copy of an rc and what belongs to it, one server. Whoever makes it closes it.
+    """One place, one copy of an rc with its files, one server. The creator must close it.
 
     Args:
-        place: Where it runs; nobody else uses it meanwhile.
+        place: Where it runs, for its exclusive use.
         client: The lftp of this machine.
-        subject: What is verified, with the lab's certificates in it.
-        timeout: Seconds that one lftp may take.
-        login_user: Who logs in; None for one that the lab makes up.
+        subject: The subject under test, with the lab's certificates in it.
+        timeout: Time limit of one lftp run, in seconds.
+        login_user: The user who logs in; None for a made-up one.
 
     Attributes:
-        client: lftp, as it is started in the copy.
+        client: lftp, as started in the copy.
         home: The copy.
-        authority: What the system's trust store there holds.
-        timeout: As given; it may change.
-        keep: Is given what each run leaves; None to forget it.
+        authority: The authority in the place's system trust store.
+        timeout: As given; may be changed.
+        keep: Called with the files that each run leaves behind; None to discard them.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class RcStage:
         try:
             self.home = self._session.home
             if not subject.argv and subject.reads_xdg and not subject.hidden:
-                self.home.dot_lftp.rmdir()  # it would keep lftp from looking there
+                self.home.dot_lftp.rmdir()  # if it existed, lftp would not look in XDG's folder
             self._lftp = client
             self.write(subject)
         except BaseException:
@@ -92,11 +92,11 @@ class RcStage:
             raise
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server and remove the copy."""
         self._session.close()
 
     def write(self, subject: Subject) -> None:
-        """Put the setup's files into the copy, in the place of an earlier version of them.
+        """Write the setup's files into the copy, replacing an earlier version.
 
         Raises:
             HarnessError: They cannot be written.
@@ -104,9 +104,9 @@ class RcStage:
         self.subject = subject
         copy(subject, self.home)
         if self.home.inside == self.home.root:
-            self.home.shown = {}  # not sealed: the user's own path is the user's own HOME, which lftp must never see
+            self.home.shown = {}  # not sealed: that path is the user's real HOME, which lftp must never see
             for file in self.home.home.rglob("bookmarks"):
-                file.unlink()  # `open` would follow one; what they hold is told from the text
+                file.unlink()  # `open` would follow a bookmark; `text` reports on them
         self.client = self._place.client(self._lftp, self.home)
 
     def settings(self, names: set[str]) -> Settings:
@@ -116,16 +116,16 @@ class RcStage:
             HarnessError: lftp printed none.
         """
         text = self.settings_text()
-        if self.home.inside == self.home.root:  # not sealed: HOME is not at the user's own path
+        if self.home.inside == self.home.root:  # not sealed: HOME is not at the user's path
             text = text.replace(str(self.home.home), str(self.subject.real_home))
         return parse_settings(text, names)
 
     def settings_text(self, *commands: str) -> str:
-        """All of them, as `set -a` prints them, after some commands more."""
+        """All settings, as `set -a` prints them, after further commands."""
         return settings_text(self.client, self.home, commands, prefix=self._place.prefix())
 
     def aliases(self) -> dict[str, str]:
-        """What lftp has as aliases once it has read everything: name → meaning; its own five are left out.
+        """lftp's aliases after it has read everything, without the five built-in ones: name → meaning.
 
         Raises:
             HarnessError: lftp cannot be started.
@@ -144,18 +144,18 @@ class RcStage:
         return {name: meaning for name, meaning in found.items() if _OWN_ALIASES.get(name) != meaning}
 
     def start_only(self) -> lftp.Run:
-        """lftp reads its files and ends: whatever it does, the setup does by itself."""
+        """Let lftp read its files and end: everything it does then, the setup does on mere startup."""
         self._place.watch()
         script, prefix = ["command echo -n"], self._place.prefix()
         return lftp.run(self.client, self.home, script=script, timeout=self.timeout, prefix=prefix)
 
     def own_traffic(self) -> tuple[str, ...]:
-        """What `start_only` reached or tried, a phrase each."""
+        """The destinations that `start_only` reached or tried, a phrase each."""
         from ftps_harness.verdict.traffic import elsewhere
         from ftps_lab.testimony import Testimony, Wire
 
         traffic = self._place.traffic()
-        if traffic is None:  # not sealed, where an rc that could go anywhere is not let in (`unsealed`)
+        if traffic is None:  # not sealed: `unsealed` refuses an rc that could connect anywhere
             return ()
         found = elsewhere(traffic, Testimony("genuine"), Wire(), server=("", 0), names=())
         return (*found.reached, *found.tried)
@@ -166,10 +166,10 @@ class RcStage:
         """Run lftp once with the setup against a server.
 
         Args:
-            spec: What the server is.
-            login: Where and as whom.
+            spec: The server's properties.
+            login: The address and the user.
             run: The items of `run`.
-            user: Another user than the login's.
+            user: A user other than the login's.
             cwd: Where lftp is started.
 
         Raises:
@@ -187,12 +187,12 @@ class RcStage:
         return _played(made)
 
     def accepts_planted(self, name: str, certificate: Certificate, login: Login) -> bool:
-        """Whether lftp, started in another folder, logs in to an impostor whose certificate somebody has put there.
+        """Whether lftp, started in a folder with an impostor's certificate in it, logs in to that impostor.
 
         Args:
-            name: The file's name, below that folder.
-            certificate: The impostor's.
-            login: Where and as whom.
+            name: The file's name below that folder.
+            certificate: The impostor's certificate.
+            login: The address and the user.
 
         Raises:
             HarnessError: The file cannot be written.
@@ -205,7 +205,7 @@ class RcStage:
 
 
 def home_path(value: str, home: Path, cwd: Path) -> Path:
-    """The file that a setting's value names: `~` is HOME, a relative path begins where lftp was started."""
+    """The file that a setting's value names: `~` is HOME, a relative path starts at lftp's working folder."""
     if value == "~" or value.startswith("~/"):
         return home / value[2:]
     return cwd / value

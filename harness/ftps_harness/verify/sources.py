@@ -1,4 +1,4 @@
-"""The files that an rc has lftp read besides: those that it sources, and its bookmarks."""
+"""The other files that an rc makes lftp read: those that it sources, and its bookmarks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ftps_harness.verify.subject import Subject
 
 _MOST: Final = 50
-"""Files that are followed: one may source itself."""
+"""Maximum number of files to follow: a file may source itself."""
 
 _SHOWN: Final = ("/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/etc/", "/nix/", "/gnu/")
-"""Folders that the copy sees as they are."""
+"""Folders that the copy sees unchanged."""
 
 
 def complete(subject: Subject) -> Subject:
-    """The subject with the files that its rc sources or sets, such as pins, wherever they are."""
+    """Add the files that the rc sources or names in settings, such as pins, wherever they are."""
     known = subject.everything
     files, outside = dict(subject.files), dict(subject.outside)
     for path, file in [*_read(subject), *_named(subject)]:
@@ -37,17 +37,17 @@ def complete(subject: Subject) -> Subject:
 
 
 def rc_files(subject: Subject) -> list[File]:
-    """Every file that lftp reads as an rc: what it begins with, and what that sources."""
+    """Every file that lftp reads as an rc: the startup files, and the files that they source."""
     return [file for _, file in _read(subject)]
 
 
 def start_files(subject: Subject) -> list[File]:
-    """The files that lftp reads by itself when it starts, in order."""
+    """The files that lftp always reads at startup, in order."""
     return [file for _, file in _start(subject)]
 
 
 def sourced_by(line: str, subject: Subject) -> File | None:
-    """The file that a line of an rc has lftp read; None where it sources none, or one that is not there."""
+    """The file that a line of an rc sources; None if it sources none, or a missing one."""
     for command in syntax.commands(line):
         for words in syntax.simple(command):
             for path in _source(words, subject.real_home):
@@ -66,7 +66,7 @@ def words_of(file: File) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def bookmarks(subject: Subject) -> Iterator[tuple[File, int, str, str]]:
-    """Each bookmark: its file, the number of its line, its name, and where it leads (lftp 4.9.3, src/bookmark.cc)."""
+    """Each bookmark: its file, its line number, its name, and its target (lftp 4.9.3, src/bookmark.cc)."""
     for name in (".lftp/bookmarks", ".local/share/lftp/bookmarks"):
         file = subject.files.get(name)
         for number, line in enumerate(file.data.decode("utf-8", "replace").splitlines() if file else [], 1):
@@ -108,7 +108,7 @@ def _source(words: list[str], home: Path) -> Iterator[Path]:
 
 
 def _named(subject: Subject) -> Iterator[tuple[Path, File]]:
-    """The files that a setting's value is: pins, mostly."""
+    """The files that setting values name: mostly pins."""
     for file in rc_files(subject):
         for _, _, words in words_of(file):
             if words[0].lower() == "set" and len(words) > 2:

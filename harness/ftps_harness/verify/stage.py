@@ -1,4 +1,4 @@
-"""What copies of a setup in the sealed place have in common: a login, what a run came to, and the files."""
+"""The shared parts of copies of a setup in the sealed place: a login, the result of a run, and the files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who logs in where.
+    """Where to log in, and as which user.
 
     Attributes:
         host: What the user types.
         protocol: ``explicit`` or ``implicit``.
         port: 0 for the protocol's own (21, 990).
-        user: None for one that the lab makes up.
+        user: None for a made-up one.
     """
 
     host: str
@@ -36,14 +36,15 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What one run came to.
+    """The result of one run.
 
     Attributes:
-        outcome: What the three witnesses agree on.
-        words: What lftp says of a refusal, or else all that it says.
-        elsewhere: Where it led besides, a phrase each. That alone makes no outcome inconclusive here: it is a finding.
-        testimony: The server's.
-        notes: What lftp complains of in its debug log alone.
+        outcome: The outcome on which the three witnesses agree.
+        words: lftp's message about a refusal, or else all that it prints.
+        elsewhere: Other destinations of the run, a phrase each. They are a finding, and alone do not make the outcome
+            inconclusive.
+        testimony: The server's testimony.
+        notes: Complaints that lftp makes only in its debug log.
     """
 
     outcome: Outcome
@@ -54,11 +55,11 @@ class Played:
 
 
 Keep = Callable[[Home, Iterable[tuple[str, bytes]]], None]
-"""Is given HOME after a run, and what else there is of it."""
+"""Called after a run with its HOME and its other files."""
 
 
 def copy(subject: Subject, home: Home) -> None:
-    """Put a subject's files where they belong in a copy, and have them shown under their own paths.
+    """Write a subject's files into a copy, and make them visible under their original paths.
 
     Raises:
         HarnessError: They cannot be written.
@@ -79,7 +80,7 @@ def copy(subject: Subject, home: Home) -> None:
 
 
 def _write(path: Path, file: File, *, folder: bool = False) -> None:
-    """Put a file where it belongs in the copy, or make a folder."""
+    """Write a file to its place in the copy, or make a folder."""
     try:
         if folder:
             path.mkdir(parents=True, exist_ok=True)
@@ -87,6 +88,6 @@ def _write(path: Path, file: File, *, folder: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.write_bytes(file.data)
-        path.chmod(file.mode | 0o400)  # what root alone may read is there, and we could not look at it otherwise
+        path.chmod(file.mode | 0o400)  # otherwise we could not read a file that only root may read
     except OSError as error:
         raise HarnessError(f"cannot copy {file.path}: {error.strerror or error}; make room, or set TMPDIR") from error

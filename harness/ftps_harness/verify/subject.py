@@ -1,4 +1,4 @@
-"""What is verified: an rc file, a folder such as ~/.lftp, or an lftp script, read from disk once and never written."""
+"""The subject under test: an rc file, a folder such as ~/.lftp, or an lftp script; read once and never written."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ XDG: Final = ".config/lftp/"
 """Where lftp looks when there is no ~/.lftp (docs/lftp.md, "The rc")."""
 
 _FOLDERS: Final = {".lftp": ".lftp", "lftp": ".config/lftp"}
-"""The name of a folder of lftp's → where it belongs below HOME; any other name is taken for a copy of ~/.lftp."""
+"""The name of an lftp folder → its place below HOME; a folder with any other name counts as a copy of ~/.lftp."""
 
 _RC_NAME: Final = re.compile(r"(rc|\.conf)$", re.IGNORECASE)
-"""What rc files are called. Any other file is a script if lftp connects to something when it reads it."""
+"""The names of rc files. Any other file is a script if lftp connects to something when it reads the file."""
 
 _LARGEST: Final = 16 << 20
-"""Bytes that are read of one folder at most."""
+"""Maximum number of bytes to read from one folder."""
 _MOST: Final = 2_000
-"""Files."""
+"""Maximum number of files to read from one folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class File:
         path: Where the user has it.
         data: Its content.
         mode: Its permission bits.
-        owner: Its owner's number.
+        owner: Its owner's user id.
     """
 
     path: Path
@@ -51,19 +51,19 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing that is verified.
+    """One subject under test.
 
     Attributes:
-        given: What the user named, as on a command line; passwords in it are masked.
+        given: The user's argument, as on a command line; passwords in it are masked.
         rc: The rc's name below HOME, a key of `files`; None for a command.
-        files: Name below HOME → the file that is there in the copy. A name that ends in / is a folder.
-        real_home: The user's HOME, whose path the copy has too.
-        outside: Absolute path → a single file elsewhere that the copy has too.
+        files: Name below HOME → the file in the copy. A name that ends in / is a folder.
+        real_home: The user's HOME; the copy has the same path.
+        outside: Absolute path → a single file outside HOME that is copied too.
         folders: Absolute path of a folder → the files in its copy, by their names below it.
         argv: The command; empty for an rc.
         cwd: Where the command is started.
         is_path: The user named a file, not a command.
-        may_be_script: It may be an lftp script (`lftp -f`), which only lftp can tell.
+        may_be_script: It may be an lftp script (`lftp -f`); only lftp can tell.
     """
 
     given: str
@@ -79,12 +79,12 @@ class Subject:
 
     @property
     def hidden(self) -> bool:
-        """lftp does not read this rc: a folder ~/.lftp hides the one of XDG."""
+        """Whether lftp ignores this rc: a folder ~/.lftp hides XDG's folder."""
         return self.reads_xdg and (self.real_home / ".lftp").is_dir()
 
     @property
     def reads_xdg(self) -> bool:
-        """The rc is the one of XDG."""
+        """Whether the rc is the one in XDG's folder."""
         return self.rc is not None and self.rc.startswith(XDG)
 
     @property
@@ -100,7 +100,7 @@ class Subject:
         return found | {Path(at, name): file for at, files in self.folders.items() for name, file in files.items()}
 
     def changed(self, change: Callable[[File], File]) -> Subject:
-        """The same with every file changed."""
+        """The same subject with every file changed."""
         return replace(
             self,
             files={name: change(file) for name, file in self.files.items()},
@@ -110,14 +110,14 @@ class Subject:
 
 
 def load(given: str, home: Path) -> Subject:
-    """Read what the user named.
+    """Read the subject that the user named.
 
     Args:
         given: An rc file, or a folder that holds one called ``rc``.
         home: The user's HOME.
 
     Raises:
-        UsageError: It is not there, cannot be read, or holds no rc; a sentence that says what would be right.
+        UsageError: It does not exist, cannot be read, or holds no rc; the message says how to correct it.
     """
     path = Path(given).expanduser().absolute()
     own = _status(path, given)
@@ -133,7 +133,7 @@ def load(given: str, home: Path) -> Subject:
     if path.name == ".lftprc":
         files = {**_beside(home, ".lftp"), ".lftprc": file}
         if path == home / ".lftprc" and (other := read_outside(home / RC)) is not None:
-            files[RC] = other  # lftp reads it too, behind this one
+            files[RC] = other  # lftp reads it too, after this one
         return Subject(given, ".lftprc", files, home)
     files = {**_beside(home, ".lftp"), RC: file}
     return Subject(given, RC, files, home, may_be_script=not _RC_NAME.search(path.name))
@@ -160,13 +160,13 @@ def _of_folder(given: str, folder: Path, home: Path) -> Subject:
 
 
 _OWN: Final = (".lftp", ".lftprc", ".netrc", ".config/lftp", ".local/share/lftp")
-"""What lftp reads in HOME by itself."""
+"""The files in HOME that lftp always reads."""
 
 _SKIPPED: Final = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "venv", "__pycache__", ".tox", ".cache"})
-"""Folders that no backup script reads its setup from."""
+"""Folders that never hold a script's setup."""
 
 _CUT: Final = 256 << 10
-"""Bytes that are copied of a file in a command's folder: what is longer is data, and only whom it reaches matters."""
+"""Bytes to copy of a file in a command's folder: a longer file is payload, and only its receiver matters."""
 _MOST_IN_TREE: Final = 5_000
 _LARGEST_TREE: Final = 64 << 20
 
@@ -183,7 +183,7 @@ def own_files(home: Path) -> Iterator[tuple[str, File]]:
 
 
 def tree(folder: Path) -> Iterator[tuple[str, File]]:
-    """The files of a command's folder, long ones cut, without the folders of version control and the like.
+    """The files of a command's folder, long ones truncated, without folders such as those of version control.
 
     Raises:
         UsageError: There are too many.
@@ -211,7 +211,7 @@ def tree(folder: Path) -> Iterator[tuple[str, File]]:
 
 
 def _beside(home: Path, name: str) -> dict[str, File]:
-    """What the user's own folder holds beside the rc: pins, mostly."""
+    """The other files in the user's folder beside the rc: mostly pins."""
     folder = home / name
     if not folder.is_dir():
         return {}
@@ -220,10 +220,10 @@ def _beside(home: Path, name: str) -> dict[str, File]:
 
 
 def _below(folder: Path) -> Iterator[tuple[str, File]]:
-    """Every readable file below a folder, links followed, up to `_MOST` files and `_LARGEST` bytes.
+    """Every readable file below a folder, following links, up to `_MOST` files and `_LARGEST` bytes.
 
     Raises:
-        UsageError: There is more.
+        UsageError: The folder exceeds a limit.
     """
     count = size = 0
     for where, folders, names in os.walk(folder):
@@ -259,7 +259,7 @@ def _read(path: Path) -> File:
 
 
 def read_outside(path: Path) -> File | None:
-    """A file that the setup names and that is neither below HOME nor in the system's trust store; None without it."""
+    """Read a file that the setup names outside HOME and the system's trust store; None if it cannot be read."""
     try:
         return _read(path) if path.is_file() else None
     except (OSError, UsageError):

@@ -1,4 +1,4 @@
-"""Which host an rc is for, and for which other hosts it weakens what protects a login. Pure."""
+"""The host that an rc is for, and the other hosts for which it weakens the protection of logins. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _Settings = dict[str, dict[str, str]]
 """Name → closure (empty for all) → value, as `rc_stage.Settings`."""
 
 _OFF: Final = frozenset({"no", "false", "off", "0", "n", "f", "-"})
-"""What lftp prints for a boolean that is off."""
+"""lftp's output for a boolean that is off."""
 
 _PROTECTS: Final = (
     "ssl:verify-certificate",
@@ -22,21 +22,22 @@ _PROTECTS: Final = (
     "ftp:ssl-protect-list",
     "ssl:check-hostname",
 )
-"""What a closure that switches it off weakens, the worst first."""
+"""Settings that weaken protection when a closure switches them off, the worst first."""
 
 _LEADS: Final = ("ftp:proxy", "dns:name")
-"""What leads elsewhere when a closure has a value."""
+"""Settings that redirect a session when a closure has a value."""
 
 
 def is_host(name: str) -> bool:
-    """Whether a closure or a certificate's name can be a host's."""
+    """Whether a closure or a certificate's name can be a host name."""
     return "." in name and not set("*?[:@ ").intersection(name)
 
 
 def weakened(settings: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
-    """The closures, hosts or patterns of hosts, for which a setting weakens what protects a login, the worst first.
+    """Yield the closures (hosts or host patterns) for which a setting weakens the protection of logins, worst first.
 
-    A fingerprint as closure names no host, and lftp matches none that has a port or a scheme (measured on 4.9.2).
+    A fingerprint as closure does not name a host, and lftp never matches a closure with a port or a scheme (measured on
+    4.9.2).
 
     Yields:
         The setting and the closure.
@@ -49,12 +50,12 @@ def weakened(settings: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, s
 
 
 def host_of(settings: _Settings, pinned: Sequence[str], default: str) -> str:
-    """The host that a setup is for: the one that it protects least, else one that a setting or a pin names.
+    """The host that a setup is for: the one that it protects least, or else one that a setting or a pin names.
 
     Args:
-        settings: As lftp has them in the end.
+        settings: lftp's final settings.
         pinned: The names in pinned certificates.
-        default: Where nothing names one.
+        default: The host if nothing names one.
     """
     pinned = [name for name in pinned if is_host(name)]
     for _, closure in weakened(settings):
@@ -67,11 +68,11 @@ def host_of(settings: _Settings, pinned: Sequence[str], default: str) -> str:
 
 
 def untried(settings: Mapping[str, Mapping[str, str]], host: str) -> Iterator[str]:
-    """Why nobody can say that a setup is safe for all its hosts, a sentence each: it weakens others than the one tried.
+    """Why the setup cannot be called safe for all its hosts, a sentence each: it weakens hosts that were not tried.
 
     Args:
-        settings: As lftp has them in the end.
-        host: The one that is tried.
+        settings: lftp's final settings.
+        host: The host that is tried.
     """
     for name, closure in weakened(settings):
         if not matches(closure, host):
@@ -83,7 +84,7 @@ def untried(settings: Mapping[str, Mapping[str, str]], host: str) -> Iterator[st
 
 
 def leading(settings: Mapping[str, Mapping[str, str]], host: str) -> Iterator[str]:
-    """The settings that lead a session for a host elsewhere, as lftp's `set` writes them."""
+    """The settings that redirect a session for a host, as lftp's `set` writes them."""
     for name in _LEADS:
         for closure, value in settings.get(name, {}).items():
             if value and (not closure or matches(closure, host)):
@@ -91,5 +92,5 @@ def leading(settings: Mapping[str, Mapping[str, str]], host: str) -> Iterator[st
 
 
 def matches(closure: str, host: str) -> bool:
-    """Whether lftp applies a closure to a host: it is a pattern, and case does not count (ResMgr.cc of 4.9.3)."""
+    """Whether lftp applies a closure to a host: a closure is a pattern, and ignores case (ResMgr.cc of 4.9.3)."""
     return fnmatchcase(host.lower(), closure.lower())

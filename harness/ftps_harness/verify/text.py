@@ -1,4 +1,4 @@
-"""What only the text of an rc or of the bookmarks shows: the lab's own session does not go through it."""
+"""Findings that only the text of an rc or of the bookmarks shows, because the lab's session does not use them."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 HOOKS: Final = frozenset(
     f"cmd:at-{when}" for when in ("background", "exit", "exit-bg", "exit-fg", "finish", "queue-finish", "terminate")
 )
-"""Settings that hold commands which lftp runs later; empty by default (4.9.2)."""
+"""Settings with commands that lftp runs later; empty by default (4.9.2)."""
 
 _LATER: Final = frozenset({"at", "queue", "repeat", "sleep"})
-"""Commands that run others later, or over and over."""
+"""Commands that run other commands later, or repeatedly."""
 
 _PROTOCOLS: Final = frozenset({"", "ftp", "ftps"})
 
 _PASSWORD: Final = re.compile(
     r"(?:^|\s)(?:-u|--user)[ =]?[\"']?[^\s,\"']+,[^\s\"';]+|\w+://[^\s/:@]+:[^\s/@]+@|--password[ =]\S+"
 )
-"""A password in a command: after the user, in a URL, or by itself (lftp's manual, `open`)."""
+"""A password in a command: after the user, in a URL, or alone (lftp's manual, `open`)."""
 
 _ADDRESS: Final = re.compile(r"\s(?:-p|--port)\b|\w+://|\s[\w-]+\.[\w.-]+")
 
 
 def of_text(file: File) -> Iterator[Finding]:
-    """What an rc's text shows: aliases of `open`, what runs later, passwords that others can read."""
+    """Findings from an rc's text: aliases of `open`, commands that run later, passwords that others can read."""
     for number, line, words in words_of(file):
         where = Where(str(file.path), number, line)
         if words[0] == "alias" and len(words) > 2 and words[1].lower() in {"open", "lftp", "connect"}:
@@ -59,24 +59,24 @@ def _alias(name: str, meaning: str, where: Where) -> Finding:
 
 
 _DECIDES: Final = frozenset({"alias", "eval", "module", "shell", "source"})
-"""Commands that can change everything; of `set` it hangs on the setting."""
+"""Commands that can change everything; for `set`, it depends on the setting."""
 
 _TRUSTS: Final = frozenset({"cmd", "dns", "ftp", "ftps", "ssl"})
-"""Groups of settings that decide whom lftp trusts, where it goes and what it sends in clear."""
+"""Groups of settings that decide whom lftp trusts, where it connects and what it sends in clear text."""
 
 _LEADS: Final = frozenset({"connect", "lftp", "open"})
-"""Commands of which an alias is told from the text, with where it leads."""
+"""Commands whose aliases are reported from the text, with their destination."""
 
 _RUN: Final = frozenset({"get", "ls", "put"})
-"""Commands that the lab's session runs as they stand, aliases and all: an attack shows what they do."""
+"""Commands that the lab's session runs as they are, aliases included: an attack shows what they do."""
 
 
 def of_aliases(aliases: Mapping[str, str], rcs: Sequence[File]) -> Iterator[Finding]:
-    """The aliases that change what protects a session: the lab types commands, and never an alias of the user's.
+    """Report aliases that change the protection of a session; the lab types commands, never one of the user's aliases.
 
     Args:
-        aliases: As lftp has them in the end: name → meaning.
-        rcs: Where they may stand.
+        aliases: lftp's final aliases: name → meaning.
+        rcs: The files that may define them.
     """
     run = {words[0] for file in rcs for _, _, words in words_of(file)} - syntax.COMMANDS
     lines = {
@@ -86,7 +86,7 @@ def of_aliases(aliases: Mapping[str, str], rcs: Sequence[File]) -> Iterator[Find
         if words[0] == "alias" and len(words) > 2
     }
     for name in sorted(_deciding(aliases)):
-        if name not in _LEADS | _RUN | run:  # what the rc itself runs, an attack shows too
+        if name not in _LEADS | _RUN | run:  # an attack also shows what the rc itself runs
             meaning = masked(aliases[name])[:80]
             said = (
                 f"`{name}` is an alias of `{meaning}`, and the lab never runs it: it changes what protects a session."
@@ -95,7 +95,7 @@ def of_aliases(aliases: Mapping[str, str], rcs: Sequence[File]) -> Iterator[Find
 
 
 def _deciding(aliases: Mapping[str, str]) -> set[str]:
-    """The aliases that change something decisive, by themselves or by another alias in them."""
+    """The aliases that change something decisive, directly or through another alias."""
     found: set[str] = set()
     while more := {name for name in aliases.keys() - found if _decides(aliases[name], found)}:
         found |= more
@@ -115,13 +115,13 @@ def _decides(meaning: str, aliases: set[str]) -> bool:
 
 
 def _is_decisive(setting: str) -> bool:
-    """Whether a setting, as `set` names it, may decide whom lftp trusts; one without its group may be anything."""
+    """Whether a setting, as `set` names it, may decide whom lftp trusts; a name without its group may be anything."""
     group, colon, _ = setting.partition(":")
     return not setting.startswith("-") and (not colon or group.lower() in _TRUSTS)
 
 
 def of_settings(settings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
-    """What settings do that the lab's session does not show."""
+    """Findings from settings whose effect the lab's session does not show."""
     for name in sorted(HOOKS):
         for value in filter(None, settings.get(name, {}).values()):
             yield finding("runs-commands", f"{name} is {value[:80]!r}.")
@@ -131,7 +131,7 @@ def of_settings(settings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
 
 
 def of_notes(notes: Sequence[str], rcs: Sequence[File]) -> Iterator[Finding]:
-    """What lftp says of a setting in its debug log alone: it drops a wrong `ssl:priority` whole."""
+    """Findings from complaints that lftp makes only in its debug log: it drops an invalid `ssl:priority` entirely."""
     lines = [
         Where(str(file.path), n, line) for file in rcs for n, line, words in words_of(file) if _is(words, "priority")
     ]
@@ -141,7 +141,7 @@ def of_notes(notes: Sequence[str], rcs: Sequence[File]) -> Iterator[Finding]:
 
 
 def pins_of(rcs: Sequence[File]) -> Iterator[str]:
-    """The files that rcs name as pins, whether they are there or not."""
+    """The files that rcs name as pins, whether they exist or not."""
     for file in rcs:
         for _, _, words in words_of(file):
             if _is(words, "ca-f"):
@@ -149,13 +149,13 @@ def pins_of(rcs: Sequence[File]) -> Iterator[str]:
 
 
 def _is(words: Sequence[str], setting: str) -> bool:
-    """Whether a command sets a setting, however much of its name is written out."""
+    """Whether a command sets a setting, by its full or abbreviated name."""
     name = words[1].partition(":")[2] or words[1] if len(words) > 2 and words[0].lower() == "set" else ""
     return name.replace("_", "-").startswith(setting)
 
 
 def of_bookmarks(subject: Subject, host: str) -> Iterator[Finding]:
-    """A bookmark that is called like the host and leads to another; a bookmark's password that others can read."""
+    """Report a bookmark with the host's name that leads elsewhere, and a bookmark's password that others can read."""
     for file, number, name, target in bookmarks(subject):
         where = Where(str(file.path), number, re.sub(r"//[^/@]*@", "//…@", f"{name} {target}"))
         there = urlsplit(target if "//" in target else f"//{target}").hostname

@@ -1,4 +1,4 @@
-"""What is tried against a setup: one record for each trial, and the certificates that they need."""
+"""The trials played against a setup: one record for each, and the certificates that they need."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Genuine:
     """The server that the setup is for, as the lab can play it.
 
     Attributes:
-        certificate: What it shows; the setup accepts it.
+        certificate: The certificate that it presents and the setup accepts.
         host: Its name.
-        authority: What signed it, if the setup trusts everything that this signs; None for a pinned certificate.
+        authority: The issuer, if the setup trusts everything that it signs; None for a pinned certificate.
     """
 
     certificate: Certificate
@@ -36,26 +36,26 @@ class Genuine:
 
     @property
     def spec(self) -> ServerSpec:
-        """A server that shows it, offers TLS and demands nothing."""
+        """A server that presents the certificate and offers TLS, but does not require it."""
         return ServerSpec(certificate=self.certificate, chain=self.certificate.chain)
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One thing that is tried.
+    """One trial.
 
     Attributes:
-        name: As it stands in reports.
+        name: Its name in reports.
         title: What happens, in a few words.
-        kind: What it means when something gets out (`judge`).
-        server: Makes the server that the client meets; None where the trial has no sense for this setup.
-        run: What lftp is to do.
-        repeat: How often: more than once where it does not come to the same every time.
+        kind: What an exposure means (`judge`).
+        server: Makes the server that the client meets; returns None if the trial makes no sense for this setup.
+        run: The tasks for lftp.
+        repeat: The number of runs; more than one if the result varies between runs.
         explicit: It attacks AUTH, which implicit FTPS does not have.
         anonymous: Log in without a user.
-        waits: lftp waits in it: it begins before the others.
-        later: The genuine server meets the first logins of a command, and this server the others: once for each login
-            from which that can begin.
+        waits: lftp waits during this trial, so it starts before the others.
+        later: The genuine server answers the first logins of a command, and this server the others: once for each login
+            at which the switch can happen.
     """
 
     name: str
@@ -141,7 +141,7 @@ TRIALS: Final = (
         "the connection is cut at AUTH",
         "strip",
         _attack("drop-at-auth"),
-        ("list",),  # it waits for a second before each new try, and a password would be gone by the first command
+        ("list",),  # lftp waits a second before each retry, and the first command would already have sent a password
         explicit=True,
         waits=True,
     ),
@@ -200,4 +200,4 @@ TRIALS: Final = (
         later=True,
     ),
 )
-"""In the order in which reports list them."""
+"""All trials, in the order of reports."""

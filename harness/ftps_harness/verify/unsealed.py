@@ -1,9 +1,9 @@
-"""An rc that is verified where the kernel permits no sandbox: on this machine's loopback, and only if it is harmless.
+"""Verifies an rc where the kernel permits no sandbox: on this machine's loopback, and only if the rc is harmless.
 
-lftp carries out what it reads, and here nothing keeps it from other machines, programs or files. So nothing is run but
-an rc of which each line is known not to do more than set a setting that is known to be harmless: a blank line, a
-comment, or one `set` with a whole name, as lftp itself prints it, and a value in plain characters. Everything else is
-refused in a sentence, before lftp reads any of it.
+lftp executes what it reads, and here nothing isolates it from other machines, programs or files. So it runs only an rc
+in which every line is known to be harmless: a blank line, a comment, or one `set` of a harmless setting, with its full
+name, as lftp itself prints it, and a value in plain characters. Everything else is refused with a message before lftp
+reads any of it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNSEEN: Final = (
     "the kernel permits no sandbox here: dns:name led lftp to the lab, on another port than the real one; nobody "
     "watched for connections to others, and the system's trust store was this machine's own"
 )
-"""What a reader of a report should know."""
+"""The note for readers of a report."""
 
 _PATHS: Final = frozenset({"ssl:ca-file", "ssl:crl-file", "ssl:cert-file", "ssl:key-file"})
 
@@ -50,8 +50,8 @@ ALLOWED: Final = _PATHS | {
     *("net:reconnect-interval-base", "net:reconnect-interval-max", "net:reconnect-interval-multiplier"),
     *("cmd:fail-exit", "cmd:interactive", "mirror:parallel-transfer-count", "xfer:clobber"),
 }
-"""Settings that lead nowhere, run nothing and write nothing (lftp 4.9.2, its manual). A name must be written out: lftp
-takes parts of names, and `ftp:pro` is ftp:proxy."""
+"""Settings that redirect nothing, run nothing and write nothing (lftp 4.9.2, its manual). A name must be complete: lftp
+accepts abbreviations, and `ftp:pro` is ftp:proxy."""
 
 _LINE: Final = re.compile(
     r"""[ \t]*set[ \t]+(?P<name>[a-z:_-]+)(?:/[\w.*?:-]+)?[ \t]+"""
@@ -59,19 +59,19 @@ _LINE: Final = re.compile(
 )
 
 OWN_ADDRESSES: Final = ("127.0.0.1", "::1")
-"""Where the lab's server listens."""
+"""The address on which the lab's server listens."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z])?[A-Za-z0-9_-]*\.?")
-"""A host name; one of digits and dots alone, such as 10.1, may be an address to the C library."""
+"""A host name; the C library may read a name of only digits and dots, such as 10.1, as an address."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f]")
 
 
 class UnsealedPlaces:
-    """Lends places on this machine's loopback, for rc files that `admitted` has let in.
+    """Lends places on this machine's loopback, for rc files that `admitted` has accepted.
 
     Args:
-        why: Why there is no sandbox here.
+        why: Why no sandbox is available.
     """
 
     def __init__(self, why: str) -> None:
@@ -80,17 +80,17 @@ class UnsealedPlaces:
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[UnsealedLoopback]:
-        """One; all have the same authority."""
+        """Lend one place; all places have the same authority."""
         place = UnsealedLoopback(self._authority)
         self._authority = place.authority
         yield place
 
 
 class UnsealedLoopback(Loopback):
-    """This machine's loopback, with what a verification asks of a place besides.
+    """This machine's loopback, with the additional interface that a verification needs.
 
     Attributes:
-        authority: Nobody trusts it: the system's trust store cannot be replaced here.
+        authority: Nothing trusts it: the system's trust store cannot be replaced here.
     """
 
     def __init__(self, authority: Certificate | None = None) -> None:
@@ -100,24 +100,24 @@ class UnsealedLoopback(Loopback):
         self.names: tuple[str, ...] = ()
 
     def write_system_rc(self, data: bytes) -> None:
-        """It is this machine's own.
+        """Check that no other system rc is wanted: here lftp reads this machine's own.
 
         Raises:
-            Unavailable: Another is wanted.
+            Unavailable: Another system rc is wanted.
         """
         if data:
             raise Unavailable("--system-rc needs the place sealed, where lftp can read another file than its own")
 
 
 def admitted(subject: Subject, why: str) -> Subject:
-    """The subject as it can be read unsealed: the same lines, with paths that begin at ~ where they began at HOME.
+    """The subject in a form that lftp can read unsealed: the same lines, with ~ for HOME at the beginning of paths.
 
     Args:
         subject: An rc, or a folder with one.
-        why: Why there is no sandbox here.
+        why: Why no sandbox is available.
 
     Raises:
-        Unavailable: It is a command, or holds a line that could do more than set something harmless.
+        Unavailable: It is a command, or has a line that could do more than set a harmless setting.
     """
     if subject.argv or subject.reads_xdg:
         what = "a command or script" if subject.argv else "an rc below ~/.config"
@@ -136,14 +136,14 @@ def admitted(subject: Subject, why: str) -> Subject:
 
 
 def require_own(host: str, why: str) -> None:
-    """A name leads to the lab by a setting; an address leads lftp to whoever has it.
+    """Require a host that cannot lead lftp out of the lab: a name, which a setting redirects, or a loopback address.
 
     Args:
-        host: The server's name, as the user or the setup has it.
-        why: Why there is no sandbox here.
+        host: The server's name, as the user or the setup gives it.
+        why: Why no sandbox is available.
 
     Raises:
-        Unavailable: It is the address of another machine, or no name.
+        Unavailable: It is the address of another machine, or not a valid name.
     """
     if host in OWN_ADDRESSES or (_NAME.fullmatch(host) and not is_address(host)):
         return
@@ -153,7 +153,7 @@ def require_own(host: str, why: str) -> None:
 
 
 def _refused(file: File) -> Iterator[tuple[int, str, str]]:
-    """The lines that lftp must not read here: number, text and reason."""
+    """Yield the lines that lftp must not read here: number, text and reason."""
     text = file.data.decode("utf-8", "replace")
     for number, line in enumerate(text.split("\n"), 1):
         if reason := _why_refused(line):
@@ -182,7 +182,7 @@ def _decides_trust(file: File) -> bool:
 
 
 def _moved(subject: Subject) -> Subject:
-    """Files that lie elsewhere than in HOME are put into it."""
+    """Move files from outside HOME into it."""
     names = {name for name in (".lftprc", subject.rc) if name in subject.files}
     files = dict(subject.files)
     for name in names:

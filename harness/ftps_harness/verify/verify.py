@@ -1,4 +1,4 @@
-"""Verify one subject: copy it, put the lab's certificates into it, try everything, and say what was found."""
+"""Verify one subject: copy it, put the lab's certificates into it, run all trials, and report the findings."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from ftps_harness.verify.subject import Subject
 
 _SECONDS = 15.0
-"""How long lftp may read a file."""
+"""Time limit, in seconds, for lftp to read a file."""
 
 
 def begin(
     subject: Subject, client: Lftp, places: SealedPlaces | UnsealedPlaces, options: Options
 ) -> RcVerification | CommandVerification:
-    """Find the genuine server of a subject; what is returned plays the trials, and is ended by whoever has it.
+    """Find the genuine server of a subject; the caller plays the trials with the returned object, and must exit it.
 
     Raises:
-        Unavailable: There is no sandbox here, and without one the subject must not be run.
+        Unavailable: No sandbox is available, and the subject must not run without one.
         HarnessError: lftp or the command cannot be started.
-        UsageError: The command goes nowhere, so there is nothing to verify.
+        UsageError: The command connects nowhere, so there is nothing to verify.
     """
     if isinstance(places, UnsealedPlaces):
         subject = admitted(subject, places.why)
@@ -40,7 +40,7 @@ def begin(
 
 
 def _connects(subject: Subject, client: Lftp, places: SealedPlaces | UnsealedPlaces) -> bool:
-    """Whether lftp goes anywhere when it reads the file: then it is a script."""
+    """Whether lftp connects anywhere when it reads the file; if so, the file is a script."""
     with places.lend() as place, contextlib.closing(RcStage(place, client, subject, _SECONDS)) as stage:
         stage.start_only()
         return bool(stage.own_traffic())
@@ -51,7 +51,7 @@ def verify(subject: Subject, client: Lftp, places: SealedPlaces | UnsealedPlaces
 
     Raises:
         HarnessError: lftp or the command cannot be started.
-        UsageError: The command goes nowhere.
+        UsageError: The command connects nowhere.
     """
     with begin(subject, client, places, options) as verification:
         return verification.report([verification.play(trial) for trial in verification.trials])
