@@ -114,7 +114,7 @@ def test_foreign_text_is_never_markup(tmp_path: Path) -> None:
 
 def test_the_command_refuses_a_page_that_it_could_not_write(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["verify", "--html", "no/folder/x"]) == 2
-    assert "--html no/folder/x: there is no folder" in capsys.readouterr().err
+    assert "--html no/folder/x: the folder" in capsys.readouterr().err
 
 
 @pytest.mark.lftp

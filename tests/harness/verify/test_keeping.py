@@ -74,7 +74,7 @@ def test_each_run_of_a_command_is_kept_and_replaces_what_was_kept_before(home: P
 
 def test_a_folder_of_others_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["verify", *ONLY, "--keep", ".lftp"]) == 2
-    assert "--keep .lftp: this folder holds other things" in capsys.readouterr().err
+    assert "--keep .lftp: this folder contains other files" in capsys.readouterr().err
     assert (home / ".lftp/rc").is_file()
 
 
