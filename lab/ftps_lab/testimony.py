@@ -1,6 +1,6 @@
 """What a server witnessed, as frozen data: connections, TLS handshakes and alerts, commands, credentials, transfers.
 
-Pure: nothing here opens a socket. The recorder that fills it lives in `ftps_lab.recorder`.
+Pure: nothing here opens a socket. `ftps_lab.recorder` has the recorder that fills it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 CAPTURED = 1 << 16
-"""Bytes of a transfer's content that an attacker's testimony holds; its size and hash are of all of it."""
+"""Maximum bytes of a transfer's content in an attacker's testimony; its size and hash cover all of the content."""
 
 LISTINGS = frozenset({"LIST", "NLST", "MLSD"})
-"""Commands that a listing answers, on a data connection (RFC 959 section 4.1.3, RFC 3659 section 7)."""
+"""Commands that return a listing on a data connection (RFC 959 section 4.1.3, RFC 3659 section 7)."""
 
 UPLOADS = frozenset({"STOR", "APPE", "STOU"})
-"""Commands that bring a file to the server (RFC 959 section 4.1.3)."""
+"""Commands that upload a file (RFC 959 section 4.1.3)."""
 
 FILES = UPLOADS | {"RETR"}
 """Commands that transfer a file, in either direction."""
@@ -24,13 +24,13 @@ TRANSFERS = LISTINGS | FILES
 """Commands that use a data connection."""
 
 TLS_IN_CLEAR = "TLS was begun where FTP in clear is spoken"
-"""The error of a handshake that a client begins unasked, and no server takes up."""
+"""The error of a handshake that a client starts unrequested and no server answers."""
 
 Channel = Literal["clear", "tls"]
-"""How a byte travelled: readable to anybody on the path, or inside a finished TLS handshake."""
+"""How a byte travelled: readable by any on-path attacker, or inside a completed TLS handshake."""
 
-# Times are seconds since the record began, None where the witness does not know them: a daemon's log does not. They say
-# when something happened, not what, so testimony that differs in them alone is equal.
+# Times are seconds since the record began, or None if the witness does not know them, as with a daemon's log. They say
+# when something happened, not what, so testimony that differs only in them is equal.
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,12 @@ class Connection:
         peer: The client's address and port.
         opened: Seconds since the record began.
         greeted: The 220 was sent (control connections only).
-        error: What went wrong on it inside the server, or an empty string.
-        attack: Which attacker the client met, ``none`` for the genuine server (control connections only).
+        error: The server's internal error on it, or an empty string.
+        attack: The attacker that the client met, ``none`` for the genuine server (control connections only).
         attack_effect: Effect the attack had on this connection, in the words of `ServerSpec.effect`; empty if none.
         greeted_at: When the 220 was sent.
         attacked_at: When the attack first had its effect.
-        closed_at: When it was closed, by either side.
+        closed_at: When either side closed it.
     """
 
     number: int
@@ -68,17 +68,17 @@ class Connection:
 class Handshake:
     """One TLS handshake, as the server saw it.
 
-    A finished handshake is no evidence of trust: lftp verifies afterwards (docs/lftp.md, "After a refusal").
+    A completed handshake is not evidence of trust: lftp verifies afterwards (docs/lftp.md, "After a refusal").
 
     Attributes:
         connection: The number of its connection.
         completed: The server received the client's Finished.
-        version: Such as ``TLSv1.3``; empty when the handshake did not complete.
-        cipher: The cipher suite's OpenSSL name; empty when the handshake did not complete.
+        version: Such as ``TLSv1.3``; empty if the handshake did not complete.
+        cipher: The cipher suite's OpenSSL name; empty if the handshake did not complete.
         server_name: The name in the client's SNI extension (RFC 6066 section 3), or None.
-        certificate: SHA-256 fingerprint of the leaf that the server shows here, upper case with colons; empty where it
-            never came to that.
-        error: OpenSSL's words when it failed, or ours; else an empty string.
+        certificate: SHA-256 fingerprint of the leaf that the server shows here, upper case with colons; empty if the
+            handshake never got that far.
+        error: The error message if it failed, OpenSSL's or ours; else an empty string.
         at: When it ended.
     """
 
@@ -105,11 +105,11 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One FTP command that arrived, the channel that it came on, and the code of the first reply to it.
+    """One FTP command that arrived, its channel, and the code of the first reply to it.
 
-    What an impostor was told in TLS and is no command (a line without an end, or that was too long) has the verb "".
+    Text in TLS to an impostor that is not a command (a line without an end, or too long) has the verb "".
 
-    `reply_text` is the first line of that reply, without its code; `at` and `reply_at` say when each of them passed.
+    `reply_text` is the first line of that reply, without its code; `at` and `reply_at` say when each passed.
     """
 
     connection: int
@@ -124,13 +124,13 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A password that a client sent (PASS), for which user, on which channel, and whether it was let in.
+    """A password that a client sent (PASS), its user, its channel, and whether the server accepted it.
 
-    `password` is None where the witness cannot know it: a daemon's log masks it, and only of a login that was let in
-    does anybody know which one it was.
+    `password` is None if the witness cannot know it: a daemon's log masks it, and the password is known only for an
+    accepted login.
 
-    `among_arguments`: when it came, a process had it among its arguments, where every user of the machine sees it. Only
-    the lab's own server in the place `sealed` looks for that.
+    `among_arguments`: when the password arrived, a process had it among its arguments, where every user of the machine
+    can see it. Only the lab's own server in the place `sealed` checks this.
     """
 
     connection: int
@@ -152,14 +152,14 @@ class Transfer:
         verb: One of `TRANSFERS`.
         name: The file's name below the server's root; the argument for listings.
         direction: Seen from the client.
-        size: Bytes of content that passed.
+        size: Bytes of content transferred.
         sha256: Hash of these bytes, lower-case hex.
         channel: Whether the data connection was in TLS.
         certificate: SHA-256 fingerprint of the leaf shown on the data connection; empty in clear.
         completed: The server considers the transfer complete (226).
-        forged: The content is an attacker's invention: no secret, and nothing that the genuine server holds.
-        captured: What an attacker in the middle holds of the content, or an impostor of an upload: its first `CAPTURED`
-            bytes.
+        forged: An attacker made up the content: it is not a secret, and the genuine server does not have it.
+        captured: The content's first `CAPTURED` bytes, as seen by an attacker in the middle, or by an impostor for an
+            upload.
         at: When it ended.
     """
 
@@ -180,14 +180,14 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Testimony:
-    """All that one server witnessed between two moments, in order.
+    """Everything that one server witnessed between two moments, in order.
 
     Attributes:
-        role: Whose the account is. An attacker who ends TLS himself is an impostor, whoever stands behind him.
-        behind: What the genuine server behind such an attacker witnessed of him, its client; None without one.
-        sources: What the account is made of: ``server`` for one that records itself; ``log``, ``files`` and ``relay``
+        role: Whose testimony it is. An attacker that ends TLS itself is an impostor, even if it has a server behind it.
+        behind: The testimony of the genuine server behind such an attacker, which is its client; None without one.
+        sources: The sources of the testimony: ``server`` for one that records itself; ``log``, ``files`` and ``relay``
             for a daemon's.
-        discrepancies: In what these sources do not agree, a sentence each. Any makes the account worth nothing.
+        discrepancies: Contradictions between these sources, a sentence each. Any of them makes the testimony worthless.
     """
 
     role: Literal["genuine", "impostor"]
@@ -201,16 +201,16 @@ class Testimony:
     sources: tuple[str, ...] = ("server",)
     discrepancies: tuple[str, ...] = ()
 
-    __test__ = False  # pytest collects classes called Test…
+    __test__ = False  # pytest would collect a class called Test…
 
     @property
     def passwords(self) -> list[str]:
-        """Every password that the server is known to have been told, in order."""
+        """Every password that the server is known to have received, in order."""
         return [credential.password for credential in self.credentials if credential.password is not None]
 
     @property
     def logged_in(self) -> bool:
-        """At least one login was let in."""
+        """The server accepted at least one login."""
         return any(credential.accepted for credential in self.credentials)
 
 
@@ -220,11 +220,11 @@ class WireRecord:
 
     Attributes:
         kind: Control or data connection.
-        peer: The client's address and port: with `kind`, what matches it to a `Connection`.
+        peer: The client's address and port; with `kind`, it identifies the `Connection`.
         to_server: What the client sent.
         to_client: What the server sent.
-        secret: The server's handshake traffic secret (RFC 8446 section 7.1), by which the certificate that it showed
-            in TLS 1.3 can be read; empty where that is not known, or not needed.
+        secret: The server's handshake traffic secret (RFC 8446 section 7.1), which decrypts the certificate that it
+            showed in TLS 1.3; empty if unknown or not needed.
     """
 
     kind: Literal["control", "data"]
@@ -236,24 +236,24 @@ class WireRecord:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The wire tap's account of the same time: every connection's raw bytes."""
+    """The wire tap's record of the same time: every connection's raw bytes."""
 
     records: tuple[WireRecord, ...] = ()
 
     def holds(self, secret: bytes) -> bool:
-        """Whether the secret is readable anywhere in the raw bytes, in either direction."""
+        """Whether the raw bytes contain the secret, in either direction."""
         return any(secret in record.to_server or secret in record.to_client for record in self.records)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that a server holds of the time since its record began.
+    """Everything that a server has recorded since its record began.
 
     Attributes:
-        complete: No connection was open any more.
+        complete: No connection was still open.
         testimony: What it witnessed.
         wire: The raw bytes.
-        before: The raw bytes of connections that met the server before it changed (`Server.change_after`).
+        before: The raw bytes of connections before the server changed (`Server.change_after`).
     """
 
     complete: bool

@@ -1,1 +1,1 @@
-"""From what was seen to a verdict: pure, without files and sockets."""
+"""From observations to a verdict: pure, no files, no sockets."""

@@ -1,4 +1,4 @@
-"""In what client, server and wire do not agree, a sentence each: what keeps an outcome from being one. Pure."""
+"""Contradictions between client, server and wire, a sentence each; any of them makes the outcome inconclusive. Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony
 
 _FOR_WHO_IS_IN = TRANSFERS | {"PASV", "EPSV", "PORT", "EPRT"}
-"""Commands that a server obeys after a login only."""
+"""Commands that a server obeys only after a login."""
 
 _NOT_CERTIFICATE = frozenset({"tls-required", "tls-handshake"})
-"""Reasons of `rejected` that lftp gives without having looked at a certificate."""
+"""Reasons of `rejected` that lftp gives without having examined a certificate."""
 
 
 def contradictions_of(
     situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount
 ) -> Iterable[str]:
-    """Everything in which the witnesses do not agree, a sentence each."""
+    """Every contradiction between the witnesses, a sentence each."""
     yield from _incomplete(situation, client, server, wire)
     yield from _undeclared(situation, client, server)
     yield from _other_attack(situation, server, wire)
@@ -41,7 +41,7 @@ def contradictions_of(
 
 
 def led_elsewhere(wire: WireAccount) -> Iterable[str]:
-    """What keeps a promise that nobody else was told anything: somebody else was asked for."""
+    """Evidence against "nothing was sent elsewhere": lftp tried to reach another server."""
     for phrase in wire.elsewhere.tried:
         yield f"something wanted {phrase}: it is no server of this step, and on a real network it could be there"
 
@@ -77,9 +77,9 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
 
 
 def _handshakes_on_the_wire(server: Testimony, wire: WireAccount) -> Iterable[str]:
-    """TLS that a client began, and handshakes in the server's testimony: one goes with the other.
+    """Match each TLS handshake that a client started with one in the server's testimony.
 
-    A client that never begins, where TLS is awaited, has failed too: such a handshake has a certificate to show.
+    If the server awaits TLS and the client never starts it, the testimony has a failed handshake with a certificate.
     """
     ports = {c.number: (c.kind, c.peer[1]) for c in server.connections if c.kind == "control"}
     told = {ports[h.connection] for h in server.handshakes if h.connection in ports}
@@ -91,7 +91,7 @@ def _handshakes_on_the_wire(server: Testimony, wire: WireAccount) -> Iterable[st
 
 
 def _with_gaps(server: Testimony) -> Iterable[str]:
-    """What cannot be all that there was: a log that lost some lines, say."""
+    """Evidence that may be incomplete, such as a log that lost some lines."""
     known = {connection.number for connection in server.connections}
     told = {handshake.connection for handshake in server.handshakes} | {c.connection for c in server.credentials}
     told |= {command.connection for command in server.commands}
@@ -107,11 +107,11 @@ def _with_gaps(server: Testimony) -> Iterable[str]:
 
 
 def _lost_password(client: ClientAccount, server: Testimony) -> Iterable[str]:
-    """An impostor who may have been told a password of which his record holds nothing.
+    """An impostor that may have received a password that its record does not contain.
 
-    lftp's log tells whether it sent one, if it tells of each USER that he heard (an rc can silence it). That he asked
-    for one says little: with `ftp:sync-mode off` USER is gone before the refusal. Of several that were sent one may
-    have come too late for the connection: he has it all the same.
+    lftp's log shows whether it sent one, if it mentions each USER that the impostor received (an rc can silence it).
+    That the impostor asked for one says little: with `ftp:sync-mode off` USER is sent before the refusal. If several
+    were sent, one may have come too late for the connection: the impostor has it all the same.
     """
     if server.role != "impostor" or any(c.verb == "PASS" for c in server.commands):
         return
@@ -123,13 +123,13 @@ def _lost_password(client: ClientAccount, server: Testimony) -> Iterable[str]:
 
 
 def _shorter_than_witnessed(server: Testimony, wire: WireAccount, *, broken_off: bool) -> Counter[tuple[str, int]]:
-    """Connections of which the tap cannot hold everything: TLS adds bytes, and takes none away."""
+    """Connections of which the tap cannot have everything: TLS adds bytes, and never removes any."""
     where = {connection.number: (connection.kind, connection.peer[1]) for connection in server.connections}
     least: Counter[tuple[str, int, str]] = Counter()
     for number, direction, size in _passed(server, broken_off=broken_off):
-        if number in where:  # of a connection that the testimony lacks, the tap's list tells
+        if number in where:  # the tap's list reports connections that the testimony lacks
             least[(*where[number], direction)] += size
-    held: Counter[tuple[str, int, str]] = Counter()  # summed up: a port may come twice
+    held: Counter[tuple[str, int, str]] = Counter()  # summed: a port may occur twice
     for connection, (to_server, to_client) in zip(wire.connections, wire.volumes, strict=False):
         held += Counter({(*connection, "up"): to_server, (*connection, "down"): to_client})
     return Counter({(kind, port) for kind, port, _ in least - held})
@@ -138,7 +138,7 @@ def _shorter_than_witnessed(server: Testimony, wire: WireAccount, *, broken_off:
 def _passed(server: Testimony, *, broken_off: bool) -> Iterable[tuple[int, str, int]]:
     """What the server witnessed: on which connection, in which direction, at least how many bytes.
 
-    What it gave to its TLS for a client that broke the download off may have stayed there.
+    Bytes that it passed to its TLS for a client that aborted the download may never have been sent.
     """
     yield from ((c.number, "down", int(c.greeted)) for c in server.connections)
     yield from ((h.connection, way, int(h.completed)) for h in server.handshakes for way in ("up", "down"))
@@ -152,7 +152,7 @@ def _passed(server: Testimony, *, broken_off: bool) -> Iterable[tuple[int, str, 
 
 
 def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
-    """Who answered is not who was declared, or lftp refused somebody else."""
+    """The server that answered is not the declared one, or lftp refused another server."""
     if server.role != situation.role:
         yield f"the server was declared {situation.role}, but its testimony is that of a server of role {server.role}"
     kinds = {connection.number: connection.kind for connection in server.connections}
@@ -170,7 +170,7 @@ def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) 
 
 
 def _other_attack(situation: Situation, server: Testimony, wire: WireAccount) -> Iterable[str]:
-    """The attacker who was met, or what he did, is not what was declared."""
+    """The attacker, or what it did, is not the declared one."""
     attack = ATTACKS.get(situation.attack)
     met = {connection.attack for connection in server.connections if connection.kind == "control"}
     if met - {situation.attack}:
@@ -192,7 +192,7 @@ def _other_attack(situation: Situation, server: Testimony, wire: WireAccount) ->
 
 
 def unexplained(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
-    """What would be no contradiction if something had been exposed: an upload may be gone before lftp refuses."""
+    """Contradictions only if nothing was exposed: an upload may be complete before lftp refuses."""
     if client.reasons and _all_done(client):
         yield "lftp states a refusal, but everything requested was carried out"
     yield from client.unproved
@@ -211,10 +211,10 @@ def unexplained(situation: Situation, client: ClientAccount, server: Testimony) 
 
 
 def _with_and_without_tls(server: Testimony) -> bool:
-    """Whether a server that consents to AUTH was asked for it on one connection, and not at all on another.
+    """Whether a server that accepts AUTH received it on one connection, and not at all on another.
 
-    lftp logs in without having asked where it may (``ftp:ssl-allow no``), but then each time: one of the two is another
-    program's, or the session of a command that says otherwise.
+    lftp can log in without AUTH (``ftp:ssl-allow no``), but then does so each time: one of the two connections belongs
+    to another program, or to a command that sets it differently.
     """
     agreed = {c.connection for c in server.commands if c.verb == "AUTH" and c.reply == 234}
     asked = {c.connection for c in server.commands if c.verb == "AUTH"}
@@ -223,7 +223,7 @@ def _with_and_without_tls(server: Testimony) -> bool:
 
 
 def _offered_by_a_stranger(situation: Situation, server: Testimony) -> bool:
-    """Whether a listing or file came from somebody else than the genuine server."""
+    """Whether a listing or file came from a server other than the genuine one."""
     return any(
         transfer.direction == "download"
         and transfer.size
@@ -234,7 +234,7 @@ def _offered_by_a_stranger(situation: Situation, server: Testimony) -> bool:
 
 
 def _of_somebody_else(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
-    """Connections that are not lftp's: a program of this machine's, or one that an earlier step left running."""
+    """Connections that are not lftp's: another program's, or one that an earlier step left running."""
     logged = client.connects.count(situation.port)
     if client.connects and situation.port:
         met = sum(connection.kind == "control" for connection in server.connections)
@@ -243,7 +243,7 @@ def _of_somebody_else(situation: Situation, client: ClientAccount, server: Testi
 
 
 def unproved(server: Testimony) -> Iterable[str]:
-    """What an exposure to an impostor lacks: a handshake for all that passed in TLS, as `accepted` needs it too."""
+    """Missing proof for an exposure to an impostor: a handshake for all data in TLS, which `accepted` needs too."""
     finished = {handshake.connection for handshake in server.handshakes if handshake.completed}
     logins = {credential.connection for credential in server.credentials if credential.channel == "tls"}
     transfers = {transfer.connection for transfer in server.transfers if transfer.channel == "tls"}
@@ -252,7 +252,7 @@ def unproved(server: Testimony) -> Iterable[str]:
 
 
 def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
-    """The attacker had no part in what happened, though lftp came to where he should have had one."""
+    """The attacker had no effect, although lftp reached the point where it should have had one."""
     attack = ATTACKS.get(situation.attack)
     if attack is None or any(connection.attack_effect for connection in server.connections):
         return
@@ -263,7 +263,7 @@ def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testim
 
 
 def _relayed(situation: Situation, server: Testimony) -> Iterable[str]:
-    """What an attacker in the middle passed on is what the genuine server behind him gave and got, byte for byte."""
+    """An attacker in the middle must pass on the genuine server's transfers byte for byte, in both directions."""
     if (server.behind is not None) is not situation.in_the_middle:
         yield "an attacker in the middle requires testimony from the genuine server behind it, and vice versa"
     if server.behind is None:
@@ -287,7 +287,7 @@ def _with_content(account: Testimony) -> Iterable[str]:
 
 
 def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable[str]:
-    """lftp says one thing, the server's testimony another."""
+    """lftp and the server's testimony contradict each other."""
     yield from _tasks(client)
     begun = sum(c.verb in TRANSFERS and (c.reply is None or c.reply < 200) for c in server.commands)
     if _all_done(client) and not client.words and begun > len(server.transfers):
@@ -300,7 +300,7 @@ def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable
     if "tls-required" in client.reasons and not any(c.greeted for c in server.connections):
         yield "lftp says that the server offers no TLS, but the server never greeted it"
     failed = any(not handshake.completed for handshake in server.handshakes)
-    in_clear = any(transfer.channel == "clear" for transfer in server.transfers)  # where lftp wants TLS, it fails too
+    in_clear = any(transfer.channel == "clear" for transfer in server.transfers)  # if lftp requires TLS, it fails too
     if "tls-handshake" in client.reasons and not failed and not in_clear:
         yield "lftp says that the TLS handshake failed, but the server saw none fail"
     if any(word.kind == "login" for word in client.words) and not _login_refused(server):
@@ -308,7 +308,7 @@ def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable
 
 
 def _tasks(client: ClientAccount) -> Iterable[str]:
-    """What was carried out according to one, and not according to the other."""
+    """Tasks that one side reports as done and the other does not."""
     for task in client.tasks:
         if task.client is True and not task.server:
             yield f"{task.name}: the client has the result, but the server witnessed no such transfer"

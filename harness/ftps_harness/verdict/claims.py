@@ -1,7 +1,7 @@
-"""What a server claims of itself, held against the wire, lftp's log and its own disk: a sentence for each lie. Pure.
+"""Check a server's claims against the wire, lftp's log and the server's disk: a sentence for each false claim. Pure.
 
-A testimony is the word of the server. Which certificate it showed is readable on the wire, in TLS 1.3 with what the tap
-of the lab's own servers holds; lftp's log names the certificates that lftp found something wrong with; the right
+A testimony is the server's own claim. The wire shows which certificate it presented; in TLS 1.3 that takes the secrets
+that the tap of the lab's own servers has. lftp's log names the certificates in which lftp found a problem; the right
 password and the files on disk are known.
 """
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Connection, Testimony
 
 _SELF_RECORDED = ("server",)
-"""Sources of a testimony whose wire tap belongs to the server itself, and knows the secrets of its TLS."""
+"""Sources of a testimony whose wire tap belongs to the server itself and has the secrets of its TLS."""
 
 
 def false_claims(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterator[str]:
-    """Everything that a server says of itself and that is not so."""
+    """Every claim of a server about itself that is false."""
     yield from dict.fromkeys(_certificates(server, wire))
     yield from _named(situation, client)
     yield from _logins(situation, server)
@@ -30,7 +30,7 @@ def false_claims(situation: Situation, client: ClientAccount, server: Testimony,
 
 
 def _certificates(server: Testimony, wire: WireAccount) -> Iterator[str]:
-    """The leaf of each connection is the one that the wire holds."""
+    """The leaf of each connection must be the one on the wire."""
     on_wire: dict[tuple[str, int], set[str | None]] = {}
     for place, leaf in zip(wire.connections, wire.leaves, strict=False):
         on_wire.setdefault(place, set()).add(leaf)
@@ -39,20 +39,20 @@ def _certificates(server: Testimony, wire: WireAccount) -> Iterator[str]:
         connection = connections.get(handshake.connection)
         leaves = on_wire.get(_place(connection)) if connection else None
         if connection is None or leaves is None:
-            continue  # another rule tells of these
+            continue  # another rule reports these
         where = f"{connection.kind} from port {connection.peer[1]}"
         if leaves - {"", None} and handshake.certificate not in leaves:
             yield f"{where}: the server's testimony names one certificate, but it showed another one on the wire"
         elif handshake.completed and leaves == {None} and server.sources == _SELF_RECORDED:
             yield f"{where}: the wire does not reveal which certificate the server showed"
         elif handshake.completed and leaves == {""} and connection.kind == "control":
-            # A data connection may resume the session of its control connection, and show none.
+            # A data connection may resume the session of its control connection, without a certificate.
             yield f"{where}: the server's testimony has a finished handshake, but the wire has no certificate"
     yield from _unwitnessed(server, on_wire)
 
 
 def _unwitnessed(server: Testimony, on_wire: dict[tuple[str, int], set[str | None]]) -> Iterator[str]:
-    """Certificates on connections of which the testimony holds no handshake at all."""
+    """Certificates on connections for which the testimony has no handshake at all."""
     shaken = {handshake.connection for handshake in server.handshakes}
     for connection in server.connections:
         if connection.number not in shaken and on_wire.get(_place(connection), set()) - {"", None}:
@@ -61,14 +61,14 @@ def _unwitnessed(server: Testimony, on_wire: dict[tuple[str, int], set[str | Non
 
 
 def _named(situation: Situation, client: ClientAccount) -> Iterator[str]:
-    """A refused one is compared elsewhere: these are certificates that lftp took though something was wrong."""
+    """Certificates that lftp accepted despite a problem; refused ones are compared elsewhere."""
     refused = {word.fingerprint for word in client.words}
     if situation.sent and client.named - situation.sent - refused:
         yield "lftp's debug log names a certificate that this server does not show"
 
 
 def _logins(situation: Situation, server: Testimony) -> Iterator[str]:
-    """Only the right user and password open the door; an anonymous login has none (RFC 1635)."""
+    """Only the right user name and password may log in; an anonymous login has no password (RFC 1635)."""
     accounts: Iterable[Testimony] = filter(None, (server, server.behind))
     let_in = [c for account in accounts for c in account.credentials if c.accepted and is_secret(c)]
     if situation.password and any(c.password != situation.password for c in let_in):

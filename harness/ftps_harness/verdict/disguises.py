@@ -1,8 +1,8 @@
-r"""Forms in which a setup can hide a password that it sends, and finding them in bytes. Pure.
+r"""Forms in which a setup can disguise a password that it sends, and the search for them in bytes. Pure.
 
-Bytes are compared by their letters and digits alone, in lower case. So a password is found in any case, with separators
-between its characters, in UTF-16 (whose zero bytes are none), and its codes are found however they are set apart
-(``70 61``, ``%70%61``, ``=70=61``, ``\x70\x61``). Compression, encryption and a cipher of one's own are not found.
+Only letters and digits are compared, in lower case. So a password is found in any case, with separators between its
+characters and in UTF-16 (whose zero bytes are ignored), and its codes are found whatever separates them
+(``70 61``, ``%70%61``, ``=70=61``, ``\x70\x61``). Compression, encryption and home-made ciphers are not found.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _SHORTEST = 8
-"""Letters and digits. A shorter form turns up by chance in a stream of TLS."""
+"""Letters and digits. A shorter form occurs by chance in a stream of TLS."""
 
 _SEARCHED = 1 << 20
-"""Bytes at the beginning and at the end of a longer stream in which these forms are looked for: there are a hundred."""
+"""Bytes searched for these forms at each end of a longer stream, because there are a hundred forms."""
 
 _KEPT = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
 _DROPPED = bytes(byte for byte in range(256) if bytes((byte,)).lower()[0] not in _KEPT)
@@ -32,7 +32,7 @@ _QUOTED = re.compile(rb"=\r?\n|=([0-9A-Fa-f]{2})")
 
 
 def found(forms: Iterable[bytes], plain: Iterable[bytes], data: bytes) -> bool:
-    """Whether one of the forms (`of`), or a password in quoted-printable, stands in the bytes."""
+    """Whether the bytes contain one of the forms (`of`) or a password in quoted-printable."""
     for part in (data,) if len(data) <= 2 * _SEARCHED else (data[:_SEARCHED], data[-_SEARCHED:]):
         letters = _letters(part)
         if any(map(letters.__contains__, forms)):
@@ -46,7 +46,7 @@ def found(forms: Iterable[bytes], plain: Iterable[bytes], data: bytes) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def of(password: bytes) -> tuple[bytes, ...]:
-    """Every form of a password, as `found` compares it; those that are too short for that are left out."""
+    """Every form of a password, as `found` compares it, without those that are too short."""
     forms = (_letters(form) for way in _written(password) for form in _encoded(way))
     return tuple(dict.fromkeys(form for form in forms if len(form) >= _SHORTEST))
 
@@ -58,7 +58,7 @@ def _letters(data: bytes) -> bytes:
 
 
 def _written(password: bytes) -> Iterator[bytes]:
-    """The ways to write it that are no encoding, for each of which all encodings are tried."""
+    """Variants of the password that are not encodings; every encoding is tried on each."""
     yield password
     yield password[::-1]
     yield password.upper()
@@ -81,16 +81,16 @@ def _encoded(data: bytes) -> Iterator[bytes]:
     for once in _certain(data, base64.b64encode, 3, 4):
         yield once
         yield from _certain(once, base64.b64encode, 3, 4)
-    for begin in range(4):  # groups of four bytes, wherever they begin
+    for begin in range(4):  # groups of four bytes, at every offset
         groups = data[begin : begin + (len(data) - begin) // 4 * 4]
         yield base64.b85encode(groups)
         yield base64.a85encode(groups)
-    for begin in range(3):  # uuencode's lines begin with their length: of one line, all but that is certain
+    for begin in range(3):  # uuencode's lines begin with their length: of one line, the rest is certain
         yield binascii.b2a_uu(data[begin : begin + (min(len(data) - begin, 45)) // 3 * 3])[1:]
 
 
 def _certain(data: bytes, encode: Callable[[bytes], bytes], size: int, letters: int) -> Iterator[bytes]:
-    """What stands for the data in an encoding of groups, wherever a group begins: not what its neighbours change."""
+    """The part of a grouped encoding that depends only on the data, wherever a group begins, not on its neighbours."""
     bits = size * 8 // letters
     for before in range(size):
         whole = encode(bytes(before) + data)

@@ -1,8 +1,8 @@
-"""Whether what lftp took may be where nobody looks: outside of HOME, or changed by another program. Pure.
+"""Whether content that lftp received may be where the lab does not look: outside HOME, or changed by a program. Pure.
 
-What arrived is looked for in lftp's output and in the files below HOME. A command can write elsewhere
-(``ls > /tmp/x``, ``get x -o /dev/shm/x``), or hand it to a program (``cat x | gzip > x.gz``, ``!mv x /tmp``). Then
-nobody can say that lftp took nothing of what a stranger sent.
+The lab looks for received content in lftp's output and in the files below HOME. A command can write elsewhere
+(``ls > /tmp/x``, ``get x -o /dev/shm/x``) or pipe it to a program (``cat x | gzip > x.gz``, ``!mv x /tmp``). Then it is
+impossible to say that lftp took none of an impostor's content.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 _PROGRAMS = frozenset({"!", "shell", "local", "edit"})
 _TRANSFERS = frozenset({"get", "mget", "pget", "reget", "put", "mput", "reput"})
 _READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber")
-"""Settings whose value names no place that content is written to."""
+"""Settings whose value is never a place to which content is written."""
 _TEXT = ("cmd:prompt", "cmd:term-status", "cmd:set-term-status", "cmd:time-style")
-"""Settings whose value is only shown, so a ``>`` or ``!`` in it means nothing."""
+"""Settings whose value is only displayed, so a ``>`` or ``!`` in it means nothing."""
 _WORTH_READING = re.compile(r"[|!>~\\\"']|\.\.|shell|local|edit|alias|file:|(?:^|\s)/|-e\b")
-"""Without any of these a command has no word that matters here. An rc names certificates: a thousand letters each."""
+"""A command without any of these has no word that matters here. An rc names certificates: a thousand letters each."""
 
 
 def may_hide(texts: Iterable[str], home: Path | None) -> bool:
-    """Whether a command of these texts writes outside of HOME or runs a program.
+    """Whether a command in these texts writes outside HOME or runs a program.
 
     Args:
-        texts: The rc, what is run, and scripts.
-        home: HOME's folder as lftp sees it, with its neighbours for downloads; None where lftp can write nowhere that
-            is not looked at.
+        texts: The rc, the step's commands, and scripts.
+        home: HOME's folder as lftp sees it, with its neighbours for downloads; None if lftp can only write where the
+            lab looks.
     """
     return any(_hides(command, home) for text in texts for command in syntax.commands(text))
 
 
 def scripts_among(names: Iterable[str], texts: Iterable[str]) -> set[str]:
-    """The files that lftp may read as scripts, by name: something other than a plain transfer names them.
+    """The files that lftp may read as scripts: those named by anything other than a plain transfer.
 
-    What was transferred is content, and random content can look like a command: three random bytes hold a ``|``, or
-    begin with ``!``, in one of 64 runs. Nor does a command of one word name any file: it has no argument. Each line of
-    a certificate is one, and any two letters stand somewhere in one of six certificates.
+    Transferred files are content, and random content can look like a command: three random bytes contain a ``|``, or
+    begin with ``!``, in one of 64 runs. A command of one word names no file, because it has no argument: each line of a
+    certificate is such a word, and any two letters occur in one of six certificates.
 
     Args:
         names: The names of files.
-        texts: The rc, what is run, and scripts.
+        texts: The rc, the step's commands, and scripts.
     """
     read = [command for text in texts for command in _read(text)]
     aliases = any(_may_alias(command) for command in read)
@@ -64,13 +64,13 @@ class _Read:
         self.words = syntax.words(command.text)
 
 
-@functools.lru_cache(maxsize=256)  # what lftp is told stays the same from one run of a step to the next
+@functools.lru_cache(maxsize=256)  # the texts stay the same from one run of a step to the next
 def _read(text: str) -> tuple[_Read, ...]:
     return tuple(map(_Read, syntax.commands(text)))
 
 
 def _may_alias(command: _Read) -> bool:
-    """Whether a word may mean ``alias``: lftp takes abbreviations, and ``eval`` runs what words make up."""
+    """Whether a word may mean ``alias``: lftp accepts abbreviations, and ``eval`` runs a command composed of words."""
     return "alias" in command.text or any("alias".startswith(word) for word in command.words)
 
 
@@ -101,19 +101,19 @@ def _hides(command: syntax.Command, home: Path | None) -> bool:
 
 
 def _hides_within(word: str, command: syntax.Command, home: Path | None) -> bool:
-    """Whether a word holds commands that hide: ``set cmd:at-exit "!mv x /tmp"``, ``queue 'cat x | gzip'``."""
+    """Whether a word has commands that hide content: ``set cmd:at-exit "!mv x /tmp"``, ``queue 'cat x | gzip'``."""
     return word != command.text and bool(re.search(r"[\s!|]", word)) and may_hide([word], home)
 
 
 def _sources_output(words: list[str]) -> bool:
-    """``source -e PROGRAM`` carries out what a program prints; lftp takes an abbreviation for the whole word."""
+    """``source -e PROGRAM`` runs a program's output as commands; lftp accepts abbreviations of ``source``."""
     rest = words[1:] if words[:1] in (["command"], ["eval"]) else words
     return "-e" in rest[1:] and (rest[0] == "." or (len(rest[0]) > 1 and "source".startswith(rest[0])))
 
 
 def _is_outside(word: str, home: Path | None) -> bool:
-    """Whether a word is a path that leads out of HOME."""
-    if home is None:  # what is looked at is all that can be written; but these swallow, or take away
+    """Whether a word is a path that leads outside HOME."""
+    if home is None:  # the lab sees everything that can be written; but these discard or delete
         return word.startswith(("/dev/", "/proc/", "file:"))
     if re.match(r"~[^/]", word) or ".." in word.split("/"):
         return True

@@ -1,7 +1,7 @@
 """Outcome × expectation → pass, fail or error, with the reason in a sentence. Pure.
 
-`error` means that the lab could not prove anything (exit code 3): an inconclusive, hung, crashed or unreachable step
-that nobody expected. It is never a pass, and never mistaken for a broken promise.
+`error` means that the lab could not prove anything (exit code 3): an unexpected inconclusive, hung, crashed or
+unreachable step. It is never a pass, and never mistaken for a broken promise.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 Status = Literal["pass", "fail", "error"]
 
 UNPROVEN = frozenset({"inconclusive", "hung", "crashed", "unreachable"})
-"""Verdicts that prove nothing unless a scenario expects them by name; `inconclusive` never can be."""
+"""Verdicts that prove nothing unless a scenario expects them by name, which it cannot for `inconclusive`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether a step is as expected, and what is not, a sentence each."""
+    """Whether a step is as expected, and each difference, a sentence each."""
 
     status: Status
     why: tuple[str, ...] = ()
@@ -36,8 +36,8 @@ class Seen(NamedTuple):
 
     Attributes:
         outcome: What happened.
-        said: lftp's own text, in which `message` must occur.
-        handshakes: What the server saw of TLS.
+        said: lftp's own text, which must contain `message`.
+        handshakes: The TLS handshakes that the server saw.
     """
 
     outcome: Outcome
@@ -46,13 +46,13 @@ class Seen(NamedTuple):
 
 
 def judge(outcome: Outcome, expect: Expect, said: str, handshakes: tuple[Handshake, ...] = ()) -> Judgement:
-    """Hold one outcome against what the scenario expects.
+    """Compare one outcome with the scenario's expectation.
 
     Args:
         outcome: What happened.
-        expect: What the scenario says, for this lftp's dialect and version.
-        said: lftp's own text, in which `message` must occur.
-        handshakes: What the server saw of TLS.
+        expect: The scenario's expectation for this lftp's dialect and version.
+        said: lftp's own text, which must contain `message`.
+        handshakes: The TLS handshakes that the server saw.
     """
     if outcome.verdict != expect.verdict:
         status: Status = "error" if outcome.verdict in UNPROVEN else "fail"
@@ -78,7 +78,7 @@ def judge(outcome: Outcome, expect: Expect, said: str, handshakes: tuple[Handsha
 
 
 def _tls_differences(expect: Expect, finished: Sequence[Handshake]) -> tuple[list[str], list[str]]:
-    """What nobody saw of the finished handshakes, and what is otherwise than expected, a sentence each."""
+    """Expected properties that no completed handshake had, and unexpected ones, a sentence each."""
     unknown, differences = [], []
     for name, wanted, values in (
         ("tls", expect.tls, [handshake.version.removeprefix("TLSv") for handshake in finished]),
@@ -102,9 +102,9 @@ def _listed(values: Iterable[str]) -> str:
 
 
 def judge_repeated(runs: Sequence[Seen], expect: Expect) -> Judgement:
-    """Hold several runs of one step against what the scenario says of how often.
+    """Compare several runs of one step with how often the scenario expects its result.
 
-    ``always``: each of them is as expected. ``sometimes``: at least one is, and every other shows one of `otherwise`.
+    ``always``: each run is as expected. ``sometimes``: at least one is, and every other shows one of `otherwise`.
     """
     judgements = [judge(run.outcome, expect, run.said, run.handshakes) for run in runs]
     if expect.how_often == "always":
@@ -127,12 +127,12 @@ def judge_repeated(runs: Sequence[Seen], expect: Expect) -> Judgement:
 
 
 def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """How often each verdict came, most frequent first."""
+    """How often each verdict occurred, most frequent first."""
     return dict(Counter(outcome.verdict for outcome in outcomes).most_common())
 
 
 def _plain_quotes(text: str) -> str:
-    """lftp quotes as its locale does; a message holds for all of them."""
+    """lftp quotes as its locale does; a message must match in every locale."""
     return text.replace("‘", "'").replace("’", "'")  # noqa: RUF001
 
 

@@ -1,8 +1,8 @@
-"""The passwords of one run, and finding them in bytes, however they are encoded. Pure.
+"""The passwords of one run, and the search for them in bytes, in any encoding. Pure.
 
 Any password that a client sends is a secret, whether the lab invented it, the scenario gives it, or lftp took it from a
-``.netrc``, a URL or a bookmark. So the set is made of what was declared and of what was seen: credentials in the
-servers' testimony, and PASS and Basic authentication in clear on the wire.
+``.netrc``, a URL or a bookmark. So the set contains declared and observed passwords: credentials in the servers'
+testimony, and PASS and Basic authentication in clear text on the wire.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Credential, Testimony, WireRecord
 
 SHORTEST = 6
-"""Bytes. A shorter password turns up by chance in a stream of TLS: it counts as an argument of PASS only."""
+"""Bytes. A shorter password occurs by chance in a stream of TLS: it counts only as an argument of PASS."""
 
 _ENCODED_TEXT = 1 << 20
-"""Bytes. In longer streams base64 is looked for in one piece, not broken into lines (RFC 2045 section 6.8)."""
+"""Bytes. In longer streams, base64 is searched only in one piece, not broken into lines (RFC 2045 section 6.8)."""
 
 _ANONYMOUS_USER = "anonymous"
 _LFTPS_OWN = "lftp@"
-"""What lftp sends by itself for an anonymous login (``ftp:anon-pass``); it is public."""
+"""The password that lftp sends for an anonymous login by default (``ftp:anon-pass``); it is public."""
 
 _LOGIN = re.compile(rb"(?:\A|\n)[ \t]*(USER|PASS)[ \t]([^\r\n]*)", re.IGNORECASE)
 """USER and PASS (RFC 959 section 4.1.1) in the text that a client sends."""
@@ -38,15 +38,15 @@ _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 """A byte in a URL (RFC 3986 section 2.1)."""
 
 _BASIC = re.compile(rb"(?:\A|\n)(?:Proxy-)?Authorization:[ \t]*Basic[ \t]+([A-Za-z0-9+/=]+)", re.IGNORECASE)
-"""Basic authentication, as an HTTP proxy gets it (RFC 7617 section 2)."""
+"""Basic authentication, as sent to an HTTP proxy (RFC 7617 section 2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """Passwords to look for; `Passwords.of` makes it.
+    """Passwords to search for; `Passwords.of` creates it.
 
     Attributes:
-        plain: Each password as it can stand in bytes, in UTF-8 and in Latin-1.
+        plain: Each password as bytes, in UTF-8 and in Latin-1.
         encoded: Each of these in base64 at its three alignments, so that ``user:password`` is found too, and in hex.
         disguised: Each in the forms of `disguises`.
     """
@@ -60,14 +60,14 @@ class Passwords:
         """Prepare a search.
 
         Args:
-            passwords: What is secret. Those shorter than `SHORTEST` are left out, and those that are part of what is
-                public: both would be found where nobody sent them.
+            passwords: The secrets. Those shorter than `SHORTEST` are left out, and so are those that are part of a
+                public name: both would be found where no password was sent.
             public: Names that anyone may read, such as the user's and the host's.
         """
         return cls(*_forms(frozenset(passwords), frozenset(public)))
 
     def found_in(self, data: bytes) -> bool:
-        """Whether any of the passwords stands anywhere in the bytes: plain, encoded, or disguised (`disguises`)."""
+        """Whether the bytes contain any of the passwords: plain, encoded, or disguised (`disguises`)."""
         if any(map(data.__contains__, (*self.plain, *self.encoded))):
             return True
         if len(data) <= _ENCODED_TEXT and any(map(data.translate(None, b"\r\n").__contains__, self.encoded)):
@@ -80,18 +80,18 @@ class Passwords:
         return any(form in decoded or form.replace(b" ", b"+") in decoded for form in self.plain)
 
     def found_in_upper_case(self, data: bytes) -> bool:
-        """The same of bytes that were put into upper case, as a server does with the verb of a command."""
+        """The same for bytes converted to upper case, as a server does with the verb of a command."""
         upper = data.upper()
         if any(needle.upper() in upper for needle in (*self.plain, *self.encoded)):
             return True
         return disguises.found(self.disguised, (), data)
 
 
-@functools.lru_cache(maxsize=64)  # the runs of a step have the same
+@functools.lru_cache(maxsize=64)  # all runs of a step have the same passwords
 def _forms(
     passwords: frozenset[str], public: frozenset[str]
 ) -> tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]]:
-    """What `Passwords` holds."""
+    """The fields of `Passwords`."""
     names = [name.casefold() for name in public]
     secret = sorted(p for p in passwords if not any(p.casefold() in name for name in names))
     forms = (form for password in secret for form in _in_bytes(password) if len(form) >= SHORTEST)
@@ -102,18 +102,18 @@ def _forms(
 
 
 def is_secret(credential: Credential) -> bool:
-    """Whether a password that a client sent is known and is one; an anonymous login has none (RFC 1635)."""
+    """Whether a password that a client sent is known and secret; an anonymous login has none (RFC 1635)."""
     return bool(credential.password) and not _is_public(credential.user, credential.password or "")
 
 
 def passwords_sent(testimony: Testimony) -> Iterator[str]:
-    """The passwords that servers were told, also the one behind an attacker in the middle."""
+    """The passwords that servers received, including the one behind an attacker in the middle."""
     for account in filter(None, (testimony, testimony.behind)):
         yield from (c.password for c in account.credentials if c.password and is_secret(c))
 
 
 def passwords_in_clear(records: Iterable[WireRecord]) -> Iterator[str]:
-    """The passwords that clients sent in clear on control connections: anyone on the path has them."""
+    """The passwords that clients sent in clear text on control connections: any on-path attacker has them."""
     for record in records:
         if record.kind == "control":
             yield from _ftp_passwords(record.to_server)
@@ -145,7 +145,7 @@ def _is_public(user: str, password: str) -> bool:
 
 
 def as_text(data: bytes) -> str:
-    """Bytes of a command as text without a loss: UTF-8 (RFC 2640), else Latin-1."""
+    """Bytes of a command as text, without loss: UTF-8 (RFC 2640), else Latin-1."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -162,7 +162,7 @@ def _in_bytes(password: str) -> Iterator[bytes]:
 
 def _encodings(plain: bytes) -> Iterator[bytes]:
     for before in range(3):
-        # What stands before and behind the password changes the characters at its edges: only the others are certain.
+        # The bytes around the password change the characters at its edges: only the others are certain.
         whole = base64.b64encode(bytes(before) + plain)
         certain = whole[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6]
         yield certain

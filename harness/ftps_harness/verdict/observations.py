@@ -1,4 +1,4 @@
-"""What the witnesses of a step hold, as data, and the outcome that `outcome` concludes from it. Pure."""
+"""The observations of a step's witnesses, as data, and the outcome that `outcome` concludes from them. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One requested thing, and whether each side holds the proof that it was done.
+    """One requested action, and whether each side has proof that it was done.
 
     Attributes:
         name: As in `run`: ``list``, ``get``, ``put``, ``mirror``, or the literal command.
-        client: The client holds it (a listing with the secret name, a file with the right hash); None where a client
-            cannot know (an upload) or what it would hold is not known (a literal command).
-        server: The server's testimony holds a complete transfer with the right hash.
+        client: The client has proof (a listing with the secret name, a file with the right hash); None if a client
+            cannot have it (an upload) or the proof is not known (a literal command).
+        server: The server's testimony has a complete transfer with the right hash.
     """
 
     name: str
@@ -31,29 +31,29 @@ class Task:
 
     @property
     def done(self) -> bool:
-        """No witness misses it."""
+        """No witness lacks the proof."""
         return self.server and self.client is not False
 
 
 @dataclass(frozen=True, slots=True)
 class ClientAccount:
-    """What lftp showed.
+    """lftp's observed behaviour.
 
     Attributes:
-        words: What it says of refusals, as `ftps_harness.client.messages` reads it.
+        words: Its messages about refusals, as `ftps_harness.client.messages` reads them.
         notes: Its other lines on stderr.
-        log_notes: What it complains of in its debug log alone.
-        log_missing: The debug log was asked for and is not there.
-        sent: The verbs of the commands that it sent, by its debug log.
-        holds_payload: Some of the served content is on its standard output or in its files.
-        complaints: What it says of literal commands that it could not carry out.
-        connects: The ports that its control connections went to, by its debug log; empty where that tells of none.
-        cut: What of its output or log is too long to be kept whole, a sentence each.
-        may_hide: A command writes outside of HOME or runs a program, so what it took may be where nobody looks.
-        unproved: What the files on both sides do not bear out of what literal commands did, a sentence each.
-        tried: It tried to connect, by its debug log; true where there is none.
+        log_notes: Its complaints that only the debug log has.
+        log_missing: The debug log was requested but does not exist.
+        sent: The verbs of the commands that it sent, from its debug log.
+        holds_payload: Its standard output or files contain some of the served content.
+        complaints: Its messages about literal commands that it could not run.
+        connects: The ports of its control connections, from its debug log; empty if the log has none.
+        cut: Output or log that is too long to be kept whole, a sentence each.
+        may_hide: A command writes outside HOME or runs a program, so content may be where the lab does not look.
+        unproved: Effects of literal commands that the files on both sides do not confirm, a sentence each.
+        tried: It tried to connect, according to its debug log; true if there is no log.
         named: SHA-1 fingerprints of the certificates that its debug log names.
-        any_program: It may be any program: nobody reads what it says.
+        any_program: It may be any program, so its messages are not interpreted.
     """
 
     exit_code: int | None
@@ -77,7 +77,7 @@ class ClientAccount:
 
     @property
     def reasons(self) -> frozenset[str]:
-        """Every reason that lftp states."""
+        """Every reason that lftp gives."""
         return frozenset(reason for word in self.words for reason in word.reasons)
 
     @property
@@ -88,19 +88,19 @@ class ClientAccount:
 
 @dataclass(frozen=True, slots=True)
 class WireAccount:
-    """What anybody on the path could read.
+    """What an on-path attacker could read.
 
     Attributes:
         connections: Kind and client port of every connection on the tap.
         password: A password is readable in the raw bytes.
         payload: A listing or a file's content is readable in the raw bytes.
-        volumes: How many bytes the tap holds of each of these connections: to the server, to the client.
-        behind_auth: What came from the server behind its consents to AUTH.
-        lists_auth: The server said in clear that it has AUTH.
-        hellos: Kind and client port of the control connections on which the client began TLS.
+        volumes: Number of bytes on the tap for each of these connections: to the server, to the client.
+        behind_auth: The server's bytes after its replies that accept AUTH.
+        lists_auth: The server announced AUTH in clear text.
+        hellos: Kind and client port of the control connections on which the client started TLS.
         talks: Kind and client port of the control connections on which the client sent commands in TLS.
-        leaves: The leaf that was shown on each of these connections, as `ftps_lab.wire.certificates.leaf` reads it.
-        elsewhere: What a capture of all traffic holds beside the server's connections; nothing where there is none.
+        leaves: The leaf shown on each of these connections, as `ftps_lab.wire.certificates.leaf` reads it.
+        elsewhere: The rest of a capture of all traffic, without the server's connections; nothing without a capture.
     """
 
     connections: tuple[tuple[str, int], ...]
@@ -117,7 +117,7 @@ class WireAccount:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened, agreed upon by three witnesses, or `inconclusive` with what they contradict each other in."""
+    """What happened, on which the three witnesses agree, or `inconclusive` with their contradictions."""
 
     verdict: Verdict
     reasons: frozenset[str] = frozenset()
@@ -128,35 +128,35 @@ class Outcome:
 
     @property
     def doubtful(self) -> bool:
-        """A verdict that comes before `inconclusive`, though the witnesses contradict each other.
+        """A verdict that takes precedence over `inconclusive`, although the witnesses contradict each other.
 
-        What got out, and to whom, is not proved then; nor, of a client that hung or died, that nothing did.
+        It does not prove what got out, and to whom; nor, for a client that hung or crashed, that nothing did.
         """
         return self.verdict in {"exposed", "hung", "crashed"} and bool(self.contradictions)
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the witnesses are asked about.
+    """The facts of a step that the witnesses are judged against.
 
     Attributes:
-        passwords: The run's own, the step's, and every one that a client was seen to send.
+        passwords: The run's own, the step's, and every password that a client was seen to send.
         certificate: SHA-256 fingerprint of the declared genuine certificate; empty for a plain server.
         settled: The server's record is complete.
-        role: Whose account was declared: the server's own, or that of an attacker who ends TLS in its place.
-        data_certificate: SHA-256 fingerprint of the leaf declared for data connections; empty for the same one.
+        role: The declared role: the server's own, or that of an attacker that ends TLS in its place.
+        data_certificate: SHA-256 fingerprint of the leaf declared for data connections; empty if it is the same.
         interceptor: SHA-256 fingerprint of the leaf that an interceptor shows in the server's place; empty without one.
-        attack: The attacker that was declared to stand between client and server, or ``none``.
+        attack: The attacker declared between client and server, or ``none``.
         effect: The effect that it must have on a connection (`ServerSpec.effect`).
-        in_the_middle: He was declared to have the genuine server behind him.
-        port: Where the server listens; 0 where it is not known.
-        sent: SHA-1 fingerprints of all that a handshake with this server shows, for an lftp that names one of these
-            when it refuses; empty for one that may name others (OpenSSL builds: the failing one of the chain that was
-            built, which may come from the pin's file).
-        fresh: The server's record was empty when lftp was started.
-        user: The only user that the server is to let in; empty for any.
-        password: The only password; empty for any.
-        not_kept: In what the server's disk is not what its testimony says, a sentence each.
+        in_the_middle: The declared attacker has the genuine server behind it.
+        port: The server's port; 0 if unknown.
+        sent: SHA-1 fingerprints of everything that a handshake with this server shows, for an lftp that names one of
+            these when it refuses; empty for one that may name others (OpenSSL builds: the failing certificate of the
+            chain that was built, which may come from the pin's file).
+        fresh: The server's record was empty when lftp started.
+        user: The only user that the server must let in; empty for any.
+        password: The only valid password; empty for any.
+        not_kept: Differences between the server's disk and its testimony, a sentence each.
     """
 
     passwords: Passwords
@@ -177,10 +177,10 @@ class Situation:
 
     @property
     def shown(self) -> frozenset[str]:
-        """The leaves that a handshake can show."""
+        """The leaves that a handshake may show."""
         return frozenset({self.shown_on("control"), self.shown_on("data")} - {""})
 
     def shown_on(self, kind: Literal["control", "data"]) -> str:
-        """The leaf that belongs on one kind of connection; empty where there is no TLS."""
+        """The leaf that belongs on one kind of connection; empty if it does not use TLS."""
         data = self.data_certificate if kind == "data" else ""
         return self.interceptor or data or self.certificate

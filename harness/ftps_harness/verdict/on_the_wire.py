@@ -1,4 +1,4 @@
-"""What anybody on the path could read of one run, from the raw bytes. Pure."""
+"""What an on-path attacker could read of one run, from the raw bytes. Pure."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony, Wire
 
 _ACCEPTED = re.compile(rb"^234 [^\n]*\n", re.MULTILINE)
-"""The server's consent to AUTH (RFC 4217 section 4): what comes after it should be TLS."""
+"""The server's reply that accepts AUTH (RFC 4217 section 4): everything after it should be TLS."""
 
 _FEATURE = re.compile(rb"^ AUTH\b", re.MULTILINE)
-"""AUTH in the answer to FEAT (RFC 2389 section 3.2)."""
+"""AUTH in the reply to FEAT (RFC 2389 section 3.2)."""
 
 
 def account(
     wire: Wire, testimony: Testimony, secrets: Secrets, passwords: Passwords, other: Elsewhere = NOTHING
 ) -> WireAccount:
-    """What the tap says, and `other`, a capture of all traffic.
+    """Read the tap, and `other`, a capture of all traffic.
 
-    A password that was sent in clear counts, whichever it is; `passwords` are looked for.
+    Any password sent in clear text counts; `passwords` are searched for as well.
 
-    Content that carries no mark of ours (a file of the user's own, one of three bytes) is known by its hash: a data
-    connection in clear consists of nothing else.
+    Content without one of our marks (a user's own file, one of three bytes) is recognized by its hash: a data
+    connection in clear text consists of nothing else.
     """
-    from ftps_lab.wire.certificates import leaf  # who only reads scenarios does not wait for a TLS library
+    from ftps_lab.wire.certificates import leaf  # imported here: reading scenarios must not load a TLS library
 
     tapped = [stream for record in wire.records for stream in (record.to_server, record.to_client)]
-    streams = list(dict.fromkeys((*tapped, *other.streams)))  # the capture holds what the tap holds, once more
+    streams = list(dict.fromkeys((*tapped, *other.streams)))  # the capture has the tap's streams once more
     in_clear = {t.sha256 for t in testimony.transfers if t.channel == "clear" and t.size and not t.forged}
     known = bool(in_clear) and any(hashlib.sha256(stream).hexdigest() in in_clear for stream in streams)
     control = [record for record in wire.records if record.kind == "control"]
@@ -61,7 +61,7 @@ def account(
 
 
 def _whole(streams: list[bytes]) -> list[bytes]:
-    """Without those that another goes on from: the capture keeps the beginning of a long stream, the tap all of it."""
+    """Remove streams that another one continues: the capture has the beginning of a long stream, the tap all of it."""
     return [each for each in streams if not any(len(o) > len(each) and o.startswith(each) for o in streams)]
 
 
@@ -78,11 +78,12 @@ def _behind_auth(heard: list[bytes]) -> Iterator[BehindAuth]:
 
 
 def _talks(stream: bytes) -> bool:
-    """Whether a client sent two commands in TLS, as whoever logs in does.
+    """Whether a client sent two commands in TLS, as a client that logs in does.
 
-    One may be what lftp had queued when it refused a certificate (docs/lftp.md, "After a refusal"): a server that it
-    left at once need not have heard of it. In TLS 1.3 the client's Finished is the first record that looks like a
-    command; in TLS 1.2 it is a record of a handshake behind the ChangeCipherSpec (RFC 5246 section 7.1).
+    A single one may be a command that lftp had queued when it refused a certificate (docs/lftp.md, "After a refusal").
+    If lftp disconnected at once, the server may not have received it. In TLS 1.3 the client's Finished is the first
+    record that looks like a command; in TLS 1.2 it is a handshake record after the ChangeCipherSpec (RFC 5246
+    section 7.1).
     """
     begin = tls.begins(stream)
     if begin is None:
@@ -91,13 +92,13 @@ def _talks(stream: bytes) -> bool:
     for record in tls.walk(stream, begin):
         commands += record.kind == tls.APPLICATION_DATA and record.length > tls.ENCRYPTED_ALERT
         changed |= record.kind == tls.CHANGE_CIPHER_SPEC
-        # A second ClientHello may stand there too, which is in clear (RFC 8446 section 4).
+        # A second ClientHello may occur there too; it is in clear text (RFC 8446 section 4).
         finished |= changed and record.kind == tls.HANDSHAKE and record.body[:1] != bytes((tls.CLIENT_HELLO,))
     return commands - (not finished) >= 2  # USER and PASS
 
 
 def _in_clear(heard: list[bytes]) -> Iterator[bytes]:
-    """What the server said before TLS."""
+    """The server's text before TLS."""
     for stream in heard:
         if stream.startswith(b"220"):
             accepted = _ACCEPTED.search(stream)

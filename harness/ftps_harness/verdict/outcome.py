@@ -1,8 +1,8 @@
 """Three witnesses to one outcome: what really happened in a step (docs/reference.md, "Verdicts"). Pure.
 
 The client's word alone proves nothing: lftp's exit code hides refusals, its handshake finishes before it verifies, and
-a server can put words into its mouth. So each verdict names what client, server and wire must each have seen, and
-where they contradict each other the outcome is `inconclusive`, with the contradiction in a sentence.
+a server can inject text into its output. So each verdict specifies what client, server and wire must each have seen.
+If they contradict each other, the outcome is `inconclusive`, with the contradiction in a sentence.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony, Transfer
 
 _VOUCHED_FOR = frozenset({"accepted", "rejected"})
-"""Verdicts that say that nobody else was told anything."""
+"""Verdicts that assert that nothing was sent to any other server."""
 
 
 def conclude(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Outcome:
     """The outcome of one step.
 
-    Where several verdicts apply: exposed, crashed, hung, inconclusive, then the rest (docs/reference.md,
-    "Verdicts").
+    If several verdicts apply, the first of these wins: exposed, crashed, hung, inconclusive, then the rest
+    (docs/reference.md, "Verdicts").
     """
     found = exposures(situation, client, server, wire)
     doubts = contradictions(situation, client, server, wire, exposed=bool(found))
@@ -58,7 +58,7 @@ def conclude(situation: Situation, client: ClientAccount, server: Testimony, wir
 def contradictions(
     situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount, *, exposed: bool
 ) -> tuple[str, ...]:
-    """In what the witnesses do not agree, a sentence each; less is needed to prove that something was exposed."""
+    """Contradictions between the witnesses, a sentence each; an exposure needs less proof."""
     return (
         *contradictions_of(situation, client, server, wire),
         *false_claims(situation, client, server, wire),
@@ -69,7 +69,7 @@ def contradictions(
 def exposures(
     situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount
 ) -> frozenset[tuple[str, str]]:
-    """What reached somebody who must not have it, each with whom."""
+    """What was exposed, each with the party that it reached."""
     found: set[tuple[str, str]] = set()
     if wire.password:
         found.add(("password", "wire"))
@@ -83,7 +83,7 @@ def exposures(
 
 
 def _holds_password(situation: Situation, server: Testimony) -> bool:
-    """Whether an impostor was told a password: by PASS, whichever it is, or in any command, name or content."""
+    """Whether an impostor received a password: any sent with PASS, or a known one in any command, name or content."""
     if any(map(is_secret, server.credentials)):
         return True
     if any(situation.passwords.found_in_upper_case(command.verb.encode()) for command in server.commands):
@@ -92,18 +92,18 @@ def _holds_password(situation: Situation, server: Testimony) -> bool:
     logins = [text or "" for c in server.credentials for text in (c.user, c.password)]
     texts = [*names, *logins, *(command.argument for command in server.commands)]
     contents = [transfer.captured for transfer in server.transfers]
-    # A password may come in parts: all arguments of a connection are one text too.
+    # A password may come in parts: join all arguments of a connection, too.
     numbers = {command.connection for command in server.commands}
     texts += ["".join(c.argument for c in server.commands if c.connection == number) for number in numbers]
     return any(map(situation.passwords.found_in, [*(text.encode() for text in texts), *contents]))
 
 
 def _to_impostor(situation: Situation, client: ClientAccount, server: Testimony, transfer: Transfer) -> bool:
-    """Whether content passed between the client and somebody other than the genuine server.
+    """Whether content passed between the client and a server other than the genuine one.
 
-    An upload counts with its first byte, and so does whatever an attacker in the middle holds. What an impostor offers
-    counts when the client took it: a refused download leaves bytes on the way that reached nobody. A certificate that
-    was never declared is the lab's fault, and nobody's.
+    An upload counts from its first byte, and so does anything that an attacker in the middle has captured. An
+    impostor's content counts if the client took it: a refused download leaves bytes on the network that reached no
+    one. An undeclared certificate is the lab's fault, not an exposure.
     """
     if transfer.captured:
         return True
@@ -116,7 +116,7 @@ def _to_impostor(situation: Situation, client: ClientAccount, server: Testimony,
 
 
 def _plain_verdict(situation: Situation, client: ClientAccount, server: Testimony) -> Verdict:
-    """The verdict when nothing was exposed and nobody contradicts anybody."""
+    """The verdict if nothing was exposed and the witnesses do not contradict each other."""
     done = bool(client.tasks) and all(task.done for task in client.tasks)
     if done and not client.words:
         return "accepted" if _by_tls_with_the_genuine(situation, server) else "inconclusive"
@@ -130,7 +130,7 @@ def _plain_verdict(situation: Situation, client: ClientAccount, server: Testimon
 
 
 def _unreachable(client: ClientAccount, server: Testimony) -> bool:
-    """Whether a server that lftp was to speak to did not answer: this one, or one that a command names."""
+    """Whether a server that lftp should reach did not answer: this one, or one that a command names."""
     if any(complaint.kind == "lookup" for complaint in client.complaints):
         return True
     local = any(each.kind == "local" for each in (*client.words, *client.complaints))
@@ -138,7 +138,7 @@ def _unreachable(client: ClientAccount, server: Testimony) -> bool:
 
 
 def _by_tls_with_the_genuine(situation: Situation, server: Testimony) -> bool:
-    """Whether every login that was let in and every byte of content passed in a finished handshake with it."""
+    """Whether every accepted login and all content passed in a completed handshake with the genuine server."""
     genuine = {h.connection for h in server.handshakes if h.completed and h.certificate == situation.certificate}
     logins = [c.channel == "tls" and c.connection in genuine for c in server.credentials if c.accepted]
     transfers = (

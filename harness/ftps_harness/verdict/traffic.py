@@ -1,7 +1,7 @@
-"""What a capture of everything tells beside the servers' own testimony: connections to anybody else. Pure.
+"""What a capture of all traffic adds to the servers' testimony: connections to any other server. Pure.
 
-On a loopback that belongs to the run alone, each connection must be one of the declared server's; whatever else was
-reached, or tried, is nobody's to vouch for.
+On a loopback that belongs to the run alone, each connection must be one of the declared server's; for anything else
+that was reached or tried, there is no witness.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _OPT = 11
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """What lftp, and what it started, did beside talking to the declared server.
+    """Traffic of lftp and its child processes other than with the declared server.
 
     Attributes:
-        reached: Connections to somebody else, and datagrams, a phrase each: nobody witnessed what they were told.
-        tried: What nobody answered, a phrase each: a refused connection, a name that was asked for.
-        missing: What the capture should hold and does not, a sentence each.
-        strangers: The raw bytes of connections to somebody else.
-        streams: Every raw stream, also what the server never read of its own connections.
+        reached: Connections to other servers, and datagrams, a phrase each: their content has no witness.
+        tried: Unanswered attempts, a phrase each: a refused connection, a name lookup.
+        missing: Traffic that the capture should have and does not, a sentence each.
+        strangers: The raw bytes of connections to other servers.
+        streams: Every raw stream, including bytes of its own connections that the server never read.
     """
 
     reached: tuple[str, ...] = ()
@@ -44,20 +44,20 @@ class Elsewhere:
 
 
 NOTHING = Elsewhere()
-"""Nothing else happened; or nobody could see it."""
+"""Nothing else happened, or there was no capture."""
 
 
 def elsewhere(
     traffic: Traffic, testimony: Testimony, wire: Wire, *, server: tuple[str, int], names: Iterable[str]
 ) -> Elsewhere:
-    """Hold all traffic against what the server witnessed.
+    """Compare all traffic with what the server witnessed.
 
     Args:
         traffic: Everything on the loopback.
         testimony: The server's.
         wire: The taps of its connections.
         server: Its address and control port.
-        names: Those that lftp was told to connect to: asking for them is nothing strange.
+        names: The names that lftp should connect to: looking them up is normal.
     """
     declared = [_Declared(record.kind, record.peer, record) for record in wire.records]
     behind = testimony.behind.connections if testimony.behind else ()
@@ -88,11 +88,11 @@ def elsewhere(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Whom programs wanted to reach where nobody serves: what is to be played for them.
+    """Names and addresses that programs tried to reach without a server there: the lab must simulate these.
 
     Attributes:
-        names: The host names that they asked for, in order.
-        addresses: Where their TCP connections were to go, in order: address and port.
+        names: The host names that they looked up, in order.
+        addresses: The targets of their TCP connections, in order: address and port.
     """
 
     names: tuple[str, ...]
@@ -100,7 +100,7 @@ class Wanted:
 
 
 def wanted(traffic: Traffic) -> Wanted:
-    """Whom programs wanted to reach."""
+    """The names and addresses that programs tried to reach."""
     names = (name for flow in traffic.flows if (name := _name_asked_for(flow)) is not None)
     addresses = (flow.server for flow in traffic.flows if flow.protocol == "tcp")
     return Wanted(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(addresses)))
@@ -108,11 +108,11 @@ def wanted(traffic: Traffic) -> Wanted:
 
 @dataclass(slots=True)
 class _Declared:
-    """One connection that a server of the lab witnessed, and the flow that it is.
+    """One connection that a server of the lab witnessed, and its flow in the capture.
 
     Attributes:
-        record: Its tap; None for one of the genuine server behind an attacker in the middle.
-        flow: What the capture holds of it. Each is one flow: a second from the same port is somebody else's.
+        record: Its tap; None for a connection of the genuine server behind an attacker in the middle.
+        flow: Its flow in the capture. Each connection has one flow: a second one from the same port is not the lab's.
     """
 
     kind: Literal["control", "data"]
@@ -132,11 +132,14 @@ class _Declared:
 
     @property
     def differs(self) -> bool:
-        """The tap holds what was not on the wire. It may lack what the server never read, and hold what never left."""
+        """Whether the tap has bytes that were not on the wire.
+
+        It may lack bytes that the server never read, and have bytes that were never sent.
+        """
         record, flow = self.record, self.flow
         if record is None or flow is None:
             return False
-        active = flow.server == self.peer  # who opened it is the FTP server then
+        active = flow.server == self.peer  # then the FTP server opened it
         up, down = (flow.to_client, flow.to_server) if active else (flow.to_server, flow.to_client)
         sent, got = min(len(record.to_server), KEPT), min(len(down), len(record.to_client))
         return up[:sent] != record.to_server[:sent] or down[:got] != record.to_client[:got]
@@ -161,7 +164,7 @@ def _phrase(flow: Flow) -> str:
 
 
 def _name_asked_for(flow: Flow) -> str | None:
-    """The name in a question to the sandbox's resolver (RFC 1035 section 4.1), and nothing else; None if it is none."""
+    """The name in a query to the sandbox's resolver (RFC 1035 section 4.1), if it contains nothing else; else None."""
     query = flow.to_server
     if flow.protocol != "udp" or flow.server != _RESOLVER or query[4:10] != b"\0\1" + bytes(4):
         return None
@@ -169,6 +172,6 @@ def _name_asked_for(flow: Flow) -> str | None:
     while at < len(query) and query[at]:
         labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii", "backslashreplace"))
         at += query[at] + 1
-    rest = query[at + 5 :]  # behind the root, type and class
+    rest = query[at + 5 :]  # after the root, type and class
     plain = rest == b"" or (len(rest) == _OPT and rest[:3] == b"\0\0\x29" and rest[-2:] == b"\0\0")
     return ".".join(labels).lower() if plain and at + 5 <= len(query) else None

@@ -1,18 +1,18 @@
-"""Certificates with exactly one thing wrong: what one says, as frozen data, and issuing it in memory.
+"""Certificates with exactly one defect: their content as frozen data, issued in memory.
 
     root = CertificateSpec(common_name="Lab root")
     expired = CertificateSpec(issuer="root", not_after="-1h")
     certificates = issue({"root": root, "expired": expired})
     certificates["expired"].sha256        # "4F:0A:…"
 
-`hostile` issues what no spec can say: any bytes and any length in subject, SAN and comment.
+`hostile` issues what no spec can express: any bytes and any length in subject, SAN and comment.
 
-`spec` holds the data and its rules, `issuing` builds, `impostor` makes twins, `signing` signs what the library's
-builder declines to, `certificate` is what comes out.
+`spec` has the data and its rules, `issuing` builds, `impostor` makes twins, `signing` signs what the library's builder
+refuses to sign, `certificate` is the result.
 
-trustme issues nothing here: each of its leaves carries O and OU, a critical SAN and a critical EKU for client, server
-and code, each of its authorities has no common name, so no spec is ever expressed exactly (a test states which fields
-differ, and fails on the day that changes). `from_trustme` takes what your own tests issued with it.
+The lab does not issue with trustme, which cannot express any spec exactly: its leaves carry O and OU, a critical SAN
+and a critical EKU for client, server and code, and its authorities have no common name. (A test states which fields
+differ, and fails on the day that changes.) `from_trustme` accepts certificates that your own tests issued with it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    # Who only reads scenarios (`ftps-lab list`) needs the data and the rules, not 70 ms of OpenSSL.
+    # Reading scenarios (`ftps-lab list`) needs the data and the rules, but not 70 ms of OpenSSL.
     _LAZY = {
         "Certificate": "certificate",
         "PrivateKey": "certificate",

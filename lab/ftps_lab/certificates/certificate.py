@@ -28,13 +28,13 @@ PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPri
 class Certificate:
     """An issued certificate.
 
-    The encodings are made anew at each access: 5 µs, less than a cache is worth.
+    Each access encodes anew: 5 µs, not worth a cache.
 
     Attributes:
-        name: What the scenario calls it.
-        x509: What was signed.
+        name: Its name in the scenario.
+        x509: The signed certificate.
         key: Its private key.
-        issuer: The certificate whose key signed it; None when it signed itself (or came from elsewhere).
+        issuer: The certificate whose key signed it; None if it is self-signed (or came from elsewhere).
     """
 
     name: str
@@ -69,7 +69,7 @@ class Certificate:
 
     @property
     def issuers(self) -> tuple[Certificate, ...]:
-        """All its issuers, the nearest first, the root last."""
+        """All its issuers, from the nearest to the root."""
         above: list[Certificate] = []
         at = self.issuer
         while at is not None:
@@ -79,26 +79,26 @@ class Certificate:
 
     @property
     def signed_itself(self) -> bool:
-        """Whether it is its own issuer: it has no other issuer, and names none."""
+        """Whether it is self-signed: it has no other issuer, and names none."""
         return self.issuer is None and self.x509.issuer == self.x509.subject
 
     @property
     def chain(self) -> tuple[Certificate, ...]:
-        """What a server sends after it: its issuers but for the root (RFC 8446 section 4.4.2 lets it be left out)."""
+        """What a server sends after it: its issuers except the root (RFC 8446 section 4.4.2 allows omitting it)."""
         return tuple(issuer for issuer in self.issuers if not issuer.signed_itself)
 
 
 def from_trustme(leaf: trustme.LeafCert, name: str = "trustme", authority: trustme.CA | None = None) -> Certificate:
-    """A leaf that trustme issued, for the lab's servers; `Certificate.chain` is what to send after it.
+    """A leaf issued by trustme, for the lab's servers; `Certificate.chain` is sent after it.
 
     Args:
-        leaf: What `trustme.CA.issue_cert` returned.
-        name: What to call it here.
-        authority: The `trustme.CA` that issued it. Needed only when that is a child of another: a LeafCert holds its
-            chain without keys, and every certificate here has one.
+        leaf: The result of `trustme.CA.issue_cert`.
+        name: Its name here.
+        authority: The `trustme.CA` that issued it. Needed only if that is a child of another CA: a LeafCert has its
+            chain without keys, and every certificate here has a key.
 
     Raises:
-        LabError: The leaf has a chain and `authority` was not given, or is another, or the key is of no kind we know.
+        LabError: The leaf has a chain and `authority` is missing or a different CA, or the kind of key is unknown.
     """
     if authority is None and len(leaf.cert_chain_pems) > 1:
         raise LabError(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ftps_lab.certificates.certificate import PrivateKey
 
-# Where the algorithm identifiers of RFC 8017 appendix C and RFC 5758 begin: pkcs-1 and ansi-X9-62 signatures.
+# Prefixes of the algorithm identifiers of RFC 8017 appendix C and RFC 5758: pkcs-1 and ansi-X9-62 signatures.
 _SIGNED_BY_RSA: Final = "1.2.840.113549.1.1."
 _SIGNED_BY_ECDSA: Final = "1.2.840.10045.4."
 
@@ -28,15 +28,15 @@ _SIGNED_BY_ECDSA: Final = "1.2.840.10045.4."
 def twins(certificates: Mapping[str, Certificate]) -> dict[str, Certificate]:
     """Twins of certificates and of all their issuers: every field the same byte for byte, all keys new.
 
-    The public key and the signature are all that differ: serial number, dates and key identifiers are the original's.
-    Within one call the twins belong together: a leaf's twin is signed by the twin of its issuer, and certificates that
-    shared a key share the new one.
+    Only the public key and the signature differ: serial number, dates and key identifiers are the original's. Within
+    one call the twins belong together: a leaf's twin is signed by the twin of its issuer, and certificates that shared
+    a key share the new one.
 
     Args:
-        certificates: By name; issuers need not be among them.
+        certificates: By name; issuers may be missing.
 
     Returns:
-        The twins of these, by the same names.
+        Their twins, by the same names.
 
     Raises:
         LabError: A certificate from elsewhere encodes its public key in an unusual way.
@@ -48,7 +48,7 @@ def twins(certificates: Mapping[str, Certificate]) -> dict[str, Certificate]:
 def doubles(originals: Sequence[x509.Certificate]) -> list[Certificate]:
     """Twins of certificates from elsewhere, whose keys the lab does not have; it serves the twins instead.
 
-    A certificate that another one of these signed has that one's twin as its issuer.
+    If one of these certificates signed another one, so did their twins.
 
     Args:
         originals: Any certificates; a repeated one has one twin.
@@ -57,7 +57,7 @@ def doubles(originals: Sequence[x509.Certificate]) -> list[Certificate]:
         Their twins, in the same order.
 
     Raises:
-        LabError: A public key is of no kind that we know (RSA, EC, Ed25519), or encoded in an unusual way.
+        LabError: The kind of a public key is unknown (not RSA, EC or Ed25519), or its encoding is unusual.
     """
     impostor = _Impostor()
     return [impostor.double(original, originals, ()) for original in originals]
@@ -74,7 +74,7 @@ def _signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
 
 
 class _Impostor:
-    """Remembers what it made, so that each original has one twin and each key one replacement."""
+    """Caches its results, so that each original has one twin and each key one replacement."""
 
     def __init__(self) -> None:
         self._keys: dict[bytes, PrivateKey] = {}
@@ -93,7 +93,7 @@ class _Impostor:
     def double(
         self, original: x509.Certificate, others: Sequence[x509.Certificate], below: tuple[x509.Certificate, ...]
     ) -> Certificate:
-        """The twin of a certificate whose key we never had; `below` keeps certificates that signed each other apart."""
+        """The twin of a certificate without its key; `below` breaks cycles of certificates that signed each other."""
         if original not in self._twins:
             line = (*below, original)
             signer = next((each for each in others if each not in line and _signed(each, original)), None)
@@ -130,14 +130,14 @@ class _Impostor:
         return self._keys[_encoded(public)]
 
     def _stranger(self, certificate: x509.Certificate) -> PrivateKey:
-        """A replacement for an issuer's key that we do not have, suitable for the algorithm that it signed with."""
+        """A replacement for an issuer's key that the lab does not have, suitable for the algorithm of its signature."""
         if certificate.issuer not in self._strangers:
             self._strangers[certificate.issuer] = _key_that_signs(certificate)
         return self._strangers[certificate.issuer]
 
 
 def _encoded(public: CertificatePublicKeyTypes) -> bytes:
-    """DER of the SubjectPublicKeyInfo, as it stands in a certificate."""
+    """DER of the SubjectPublicKeyInfo, as in a certificate."""
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -1,4 +1,4 @@
-"""Issues certificates from specs, issuers first, in any order. Keys exist only in memory."""
+"""Issue certificates from specs given in any order; issuers come first. Keys exist only in memory."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ NEW_KEY: Final[dict[str, Callable[[], PrivateKey]]] = {
     "rsa-2048": lambda: rsa.generate_private_key(_EXPONENT, 2048),
     "rsa-4096": lambda: rsa.generate_private_key(_EXPONENT, 4096),
 }
-"""How a key is made, by its name in a spec."""
+"""Functions that generate a key, by its name in a spec."""
 
 SIGNATURE_HASH: Final[dict[str, hashes.SHA256 | hashes.SHA384]] = {
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
 }
-"""The hashes that the library's builder signs with, by their names in a spec; the others are `signing.DECLINED`."""
+"""The hashes with which the library's builder signs, by their names in a spec; the others are `signing.DECLINED`."""
 
 USAGE: Final = {
     "server": ExtendedKeyUsageOID.SERVER_AUTH,
@@ -48,7 +48,7 @@ USAGE: Final = {
     "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
 }
 
-# The library's keyword for each word of RFC 5280; it calls nonRepudiation by its newer name of X.509.
+# The library's keyword for each word of RFC 5280; it calls nonRepudiation by the newer X.509 name.
 _KEY_USAGE_KEYWORD: Final = {
     "digitalSignature": "digital_signature",
     "nonRepudiation": "content_commitment",
@@ -67,19 +67,19 @@ def issue(
     now: datetime | None = None,
     given: Mapping[str, Certificate] | None = None,
 ) -> dict[str, Certificate]:
-    """Issues certificates, each with a new key unless it says `same_key_as`.
+    """Issue certificates, each with a new key unless it has `same_key_as`.
 
     Args:
         specs: Certificates by name, in any order.
-        now: What relative dates refer to, with a time zone; None is the present.
-        given: Certificates issued before from specs of the same names: they stay as they are, others may name them.
+        now: The base for relative dates, with a time zone; None is the present.
+        given: Certificates already issued from specs of the same names: they do not change, and others may name them.
 
     Returns:
         The certificates by name, in the order of `specs`.
 
     Raises:
-        LabError: `check` finds a problem, or the TLS library here cannot do what a spec asks; certificate and key
-            are named.
+        LabError: `check` finds a problem, or this TLS library cannot do what a spec requests; names the certificate
+            and the key.
     """
     at = datetime.now(UTC) if now is None else now
     if problems := check(specs, at):
@@ -100,7 +100,7 @@ def _problem(name: str, key: str, sentence: object) -> str:
 
 
 def _keys(specs: Mapping[str, CertificateSpec], issued: Mapping[str, Certificate]) -> dict[str, PrivateKey]:
-    """Every certificate's key, made before signing, so that a certificate can share the key of one that it issues."""
+    """Every certificate's key, made before signing, so that a certificate can share a key with one that it issues."""
     own: dict[str, PrivateKey] = {name: certificate.key for name, certificate in issued.items()}
     for name, spec in specs.items():
         if spec.same_key_as is None and name not in own:
@@ -141,7 +141,7 @@ def _sign(
 
 
 def draft(spec: CertificateSpec, key: PrivateKey, issuer: Certificate | None, now: datetime) -> x509.CertificateBuilder:
-    """What a resolved spec says, ready to be signed."""
+    """A resolved spec's content, ready to be signed."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, spec.common_name)] if spec.common_name else [])
     builder = (
         x509.CertificateBuilder()
@@ -160,7 +160,7 @@ def draft(spec: CertificateSpec, key: PrivateKey, issuer: Certificate | None, no
 def _extensions(
     spec: CertificateSpec, key: PrivateKey, issuer: Certificate | None
 ) -> Iterator[tuple[x509.ExtensionType, bool]]:
-    """The extensions that a resolved spec states, in the order of `openssl req`, and whether each is critical."""
+    """The extensions of a resolved spec, in the order of `openssl req`, and whether each is critical."""
     if spec.key_ids:
         own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         yield own, False
@@ -168,7 +168,7 @@ def _extensions(
     if spec.ca is not None and spec.ca != "absent":
         yield x509.BasicConstraints(ca=spec.ca, path_length=spec.path_length), True
     if spec.names:
-        # RFC 5280 section 4.2.1.6: critical when the subject is empty.
+        # RFC 5280 section 4.2.1.6: critical if the subject is empty.
         yield x509.SubjectAlternativeName([_general_name(name) for name in spec.names]), not spec.common_name
     if spec.key_usage is not None and spec.key_usage != "absent":
         yield _key_usage(spec.key_usage), True
@@ -179,7 +179,7 @@ def _extensions(
 def _authority_key_identifier(
     issuer: x509.SubjectKeyIdentifier | Certificate,
 ) -> x509.AuthorityKeyIdentifier:
-    """The issuer's identifier (RFC 5280 section 4.2.1.1); an issuer without one is identified by its key."""
+    """The issuer's identifier (RFC 5280 section 4.2.1.1); if the issuer has none, it is computed from its key."""
     if isinstance(issuer, x509.SubjectKeyIdentifier):
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer)
     try:

@@ -1,7 +1,7 @@
-"""Signing a certificate's body that the library's builder declines to sign.
+"""Sign a certificate's body that the library's builder refuses to sign.
 
-`cryptography.x509.CertificateBuilder` signs neither with SHA-1 nor with MD5 (measured on 50), and it re-encodes what it
-is given. Its keys still sign any bytes, and a certificate is a short thing (RFC 5280 section 4.1):
+`cryptography.x509.CertificateBuilder` signs neither with SHA-1 nor with MD5 (measured on 50), and it re-encodes its
+input. Its keys still sign any bytes, and a certificate has a simple structure (RFC 5280 section 4.1):
 
     Certificate  ::=  SEQUENCE  {
         tbsCertificate       TBSCertificate,          the body, which names the algorithm a second time
@@ -25,10 +25,10 @@ SEQUENCE: Final = 0x30
 _BIT_STRING: Final = 0x03
 
 DECLINED: Final[dict[str, hashes.HashAlgorithm]] = {
-    "sha1": hashes.SHA1(),  # noqa: S303 - a certificate that clients ought to refuse
+    "sha1": hashes.SHA1(),  # noqa: S303 - a certificate that clients should refuse
     "md5": hashes.MD5(),  # noqa: S303 - the same
 }
-"""The hashes of `signature` that the builder declines, by their names in a spec."""
+"""The hashes of `signature` that the builder refuses, by their names in a spec."""
 
 # AlgorithmIdentifiers as DER, by kind of key and hash: RFC 3279 sections 2.2.1 and 2.2.3. RSA has a NULL parameter.
 _ALGORITHMS: Final = {
@@ -39,7 +39,7 @@ _ALGORITHMS: Final = {
 
 
 def sign_as_declined(draft: x509.Certificate, signature: str, key: PrivateKey) -> x509.Certificate:
-    """The same certificate, signed with a hash that the builder declines.
+    """The same certificate, signed with a hash that the builder refuses.
 
     Args:
         draft: Signed by the same key, with another hash.
@@ -47,7 +47,7 @@ def sign_as_declined(draft: x509.Certificate, signature: str, key: PrivateKey) -
         key: The issuer's, RSA or (not for md5) EC.
 
     Raises:
-        UnsupportedAlgorithm: OpenSSL declines the hash, too: a strict build, or a system's crypto policy.
+        UnsupportedAlgorithm: OpenSSL refuses the hash, too: a strict build, or a system's crypto policy.
     """
     kind = "rsa" if isinstance(key, rsa.RSAPrivateKey) else "ec"
     algorithm = _ALGORITHMS[kind, signature]
@@ -57,14 +57,14 @@ def sign_as_declined(draft: x509.Certificate, signature: str, key: PrivateKey) -
 
 
 def sign_like(original: x509.Certificate, body: bytes, key: PrivateKey) -> x509.Certificate:
-    """A certificate of the given body, signed by the algorithm of another one, which the body must name.
+    """Sign a body with the algorithm of another certificate, which the body must name.
 
     Args:
-        original: Where the algorithm is taken from.
+        original: The certificate with the algorithm.
         body: DER of a TBSCertificate.
         key: Of the same kind as the key that signed the original.
     """
-    # The library states no parameters for MD5 and for ECDSA with SHA-1; of the others, PSS alone needs its own.
+    # The library gives no parameters for MD5 and for ECDSA with SHA-1; of the others, only PSS needs its own.
     stated = original.signature_algorithm_parameters
     how = stated if isinstance(stated, padding.PSS) else padding.PKCS1v15()
     return _assemble(body, _algorithm_of(original), _sign(body, key, original.signature_hash_algorithm, how))
@@ -90,7 +90,7 @@ def _assemble(body: bytes, algorithm: bytes, signature: bytes) -> x509.Certifica
 
 
 def _algorithm_of(certificate: x509.Certificate) -> bytes:
-    """The AlgorithmIdentifier, as it stands between the body and the signature (always shorter than 128 bytes)."""
+    """The AlgorithmIdentifier between the body and the signature (always shorter than 128 bytes)."""
     der, body = certificate.public_bytes(Encoding.DER), certificate.tbs_certificate_bytes
     start = der.index(body) + len(body)
     return der[start : start + 2 + der[start + 1]]
@@ -106,5 +106,5 @@ def tagged(tag: int, content: bytes) -> bytes:
 
 
 def content_of(der: bytes) -> bytes:
-    """What stands after tag and length."""
+    """The content after tag and length."""
     return der[2 + (der[1] & 0x7F if der[1] & 0x80 else 0) :]

@@ -1,6 +1,6 @@
-"""What a certificate says, as frozen data, and the rules by which such data can be issued.
+"""A certificate's content as frozen data, and the rules by which such data can be issued.
 
-Pure, and light: no TLS library, so that reading scenarios does not load one. The scenario format has this very type:
+Pure, and light: no TLS library, so that reading scenarios does not load one. The scenario format uses this same type:
 a key is declared here, with its default, its description for the JSON Schema and its rule, and nowhere else.
 """
 
@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 SELF: Final = "self"
-"""The `issuer` of a certificate that signs itself."""
+"""The `issuer` of a self-signed certificate."""
 
 Key = Literal["ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-1024", "rsa-2048", "rsa-4096"]
 Signature = Literal["sha256", "sha384", "sha1", "md5"]
@@ -113,11 +113,11 @@ class CertificateSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def kind_of_key(self) -> str:
-        """The kind of its own key; of no meaning beside `same_key_as`."""
+        """The kind of its own key; meaningless with `same_key_as`."""
         return self.key or _DEFAULT_KEY
 
     def resolved(self) -> Self:
-        """The same with every None of `ca`, `key_usage` and `usage` replaced by its issuer's default."""
+        """The same spec with every None of `ca`, `key_usage` and `usage` replaced by its issuer's default."""
         default = _SELF_SIGNED if self.issuer == SELF else _ISSUED
         return replace(
             self,
@@ -127,13 +127,13 @@ class CertificateSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         )
 
 
-# What `openssl req -x509` writes (measured on 3.0.22; a test compares with the openssl at hand).
+# Defaults of `openssl req -x509` (measured on 3.0.22; a test compares with the installed openssl).
 _SELF_SIGNED: Final = CertificateSpec(ca=True, key_usage="absent", usage="absent")
 _ISSUED: Final = CertificateSpec(ca=False, key_usage=("digitalSignature",), usage="server")
 
 
 def moment(text: str | datetime, now: datetime) -> datetime:
-    """The moment that a scenario means, in UTC and whole seconds (X.509 knows no smaller unit).
+    """The moment that a scenario gives, in UTC and whole seconds (X.509 has no smaller unit).
 
     Args:
         text: Relative to now, sign, number and one of s, m, h, d (``"-1d"``); or a time of RFC 3339 section 5.6
@@ -141,7 +141,7 @@ def moment(text: str | datetime, now: datetime) -> datetime:
         now: With a time zone.
 
     Raises:
-        ValueError: It is none of these; a sentence that says what would be right.
+        ValueError: It is none of these; the message says what is allowed.
     """
     try:
         if isinstance(text, datetime):
@@ -171,14 +171,14 @@ def _of_the_calendar(text: str) -> datetime:
 def check(specs: Mapping[str, CertificateSpec], now: datetime | None = None) -> list[tuple[str, str, str]]:
     """Every reason why these certificates cannot be issued together.
 
-    What is merely bad practice is none: bad chains are what the lab is for.
+    Bad practice alone is not a reason: bad chains are what the lab is for.
 
     Args:
         specs: Certificates by name.
-        now: What relative dates refer to, with a time zone; None is the present.
+        now: The base for relative dates, with a time zone; None is the present.
 
     Returns:
-        For each problem the certificate's name, the key, and a sentence that says what would be right.
+        For each problem the certificate's name, the key, and a sentence with the fix.
     """
     at = datetime.now(UTC) if now is None else now
     return [
@@ -190,7 +190,7 @@ def check(specs: Mapping[str, CertificateSpec], now: datetime | None = None) -> 
 
 
 class _Case(Struct, frozen=True):
-    """One certificate among the others: what a rule looks at."""
+    """One certificate among the others, the input of a rule."""
 
     specs: Mapping[str, CertificateSpec]
     name: str
@@ -198,12 +198,12 @@ class _Case(Struct, frozen=True):
     now: datetime
 
     def others(self) -> str:
-        """The names that a reference could have, for a sentence."""
+        """The names that a reference could use, for a sentence."""
         return ", ".join(other for other in self.specs if other != self.name) or "(there is no other)"
 
 
 def _known_words(case: _Case) -> Iterator[tuple[str, str]]:
-    """Each word is in its table."""
+    """Each word must be in its table."""
     spec = case.spec
     for key, word, allowed in (
         ("key", spec.key, KEYS),
@@ -215,7 +215,7 @@ def _known_words(case: _Case) -> Iterator[tuple[str, str]]:
 
 
 def _key_usage(case: _Case) -> Iterator[tuple[str, str]]:
-    """The words exist, there is one, and encipherOnly and decipherOnly qualify something (RFC 5280, 4.2.1.3)."""
+    """The words exist, at least one is given, and encipherOnly and decipherOnly qualify another (RFC 5280, 4.2.1.3)."""
     words = case.spec.key_usage
     if words is None or words == "absent":
         return
@@ -229,7 +229,7 @@ def _key_usage(case: _Case) -> Iterator[tuple[str, str]]:
 
 
 def _issuer(case: _Case) -> Iterator[tuple[str, str]]:
-    """The issuer exists, and the way up ends at a self-signed certificate."""
+    """The issuer exists, and the chain ends at a self-signed certificate."""
     if case.name == SELF:
         yield "issuer", 'a certificate cannot be called "self", the word for one that signs itself: rename it'
     issuer = case.spec.issuer
@@ -242,7 +242,7 @@ def _issuer(case: _Case) -> Iterator[tuple[str, str]]:
 
 
 def _same_key_as(case: _Case) -> Iterator[tuple[str, str]]:
-    """The other certificate exists, has a key of its own, and one of the kind that `key` names, if it does."""
+    """The other certificate exists and has its own key, of the kind that `key` names, if it does."""
     other = case.spec.same_key_as
     if other is None:
         return
@@ -258,7 +258,7 @@ def _same_key_as(case: _Case) -> Iterator[tuple[str, str]]:
 
 
 def _signature(case: _Case) -> Iterator[tuple[str, str]]:
-    """The issuer's kind of key can sign this hash: there is an algorithm identifier for the two."""
+    """The issuer's kind of key can sign this hash: the pair has an algorithm identifier."""
     issuer = case.name if case.spec.issuer == SELF else case.spec.issuer
     kind = _kind_of_key(case.specs, issuer)
     if kind is None:
@@ -270,7 +270,7 @@ def _signature(case: _Case) -> Iterator[tuple[str, str]]:
 
 
 def _dates(case: _Case) -> Iterator[tuple[str, str]]:
-    """Both dates can be read and written (RFC 5280, 4.1.2.5: UTCTime begins in 1950), in their order."""
+    """Both dates can be parsed and encoded (RFC 5280, 4.1.2.5: UTCTime begins in 1950), and are in order."""
     moments = []
     for key, text in (("not_before", case.spec.not_before), ("not_after", case.spec.not_after)):
         try:
@@ -296,7 +296,7 @@ def _path_length(case: _Case) -> Iterator[tuple[str, str]]:
         yield "path_length", "only an authority has one: add ca = true, or leave path_length out"
 
 
-# A label of RFC 1034 section 3.5, with the underscores that container networks use; the first may hold wildcards
+# A label of RFC 1034 section 3.5, with the underscores that container networks use; the first may contain wildcards
 # (RFC 6125 section 6.4.3), well placed or not.
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
 _FIRST_LABEL: Final = re.compile(r"[a-z0-9_*]([a-z0-9_*-]{0,61}[a-z0-9_*])?", re.IGNORECASE)
@@ -316,10 +316,10 @@ def _names(case: _Case) -> Iterator[tuple[str, str]]:
 
 def is_ip_address(name: str) -> bool:
     """Whether a name of the SAN is an IP address (an iPAddress there; anything else is a dNSName)."""
-    from ipaddress import ip_address  # who lists scenarios alone needs none
+    from ipaddress import ip_address  # imported here: listing scenarios does not need it
 
     try:
-        return "%" not in str(ip_address(name))  # a zone (fe80::1%eth0) is no part of the address
+        return "%" not in str(ip_address(name))  # a zone (fe80::1%eth0) is not part of the address
     except ValueError:
         return False
 
@@ -344,7 +344,7 @@ _RULES: Final[tuple[Callable[[_Case], Iterator[tuple[str, str]]], ...]] = (
 
 
 def _returns(case: _Case, step: Callable[[CertificateSpec], str | None]) -> bool:
-    """Whether following a reference from certificate to certificate comes back to where it began."""
+    """Whether following a reference from certificate to certificate leads back to the start."""
     seen: set[str] = set()
     at = step(case.spec)
     while at is not None and at in case.specs and at not in seen:
@@ -356,7 +356,7 @@ def _returns(case: _Case, step: Callable[[CertificateSpec], str | None]) -> bool
 
 
 def key_owner(specs: Mapping[str, CertificateSpec], name: str) -> str | None:
-    """The certificate whose `key` this one has, at the end of `same_key_as`; None where that ends nowhere."""
+    """The certificate whose `key` this one uses, at the end of `same_key_as`; None if the references do not end."""
     at: str | None = name
     for _ in range(len(specs) + 1):
         if at is None or at not in specs:

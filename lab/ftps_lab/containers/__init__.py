@@ -1,8 +1,8 @@
 """Containers: the only part of the lab that knows the Docker SDK.
 
-`engine` finds the Docker engine, `images` builds what containers are made of, `session` has containers and networks
-that are gone when it ends, `removing` clears what a killed run left. `line` leads to a container's main process, such
-as `ftps_lab.remote.agent`, for `ftps_lab.remote.handle`. Every failure is a LabError.
+`engine` finds the Docker engine, `images` builds the images, `session` creates containers and networks and removes
+them when it ends, `removing` clears leftovers of a killed run. `line` connects `ftps_lab.remote.handle` to a
+container's main process, such as `ftps_lab.remote.agent`. Every failure is a LabError.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What an image is built from, as a tar in memory: the repository's files, from a checkout or an installed wheel.
+"""The build context of an image, as a tar in memory: the repository's files, from a checkout or an installed wheel.
 
-The same files make the same bytes, wherever they came from and whenever they were written: their hash names the image.
+The same files give the same bytes, wherever they came from and whenever they were written: their hash names the image.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _IN_THE_WHEEL = {
     "harness/ftps_harness": "ftps_harness",
     "scenarios": "ftps_harness/catalogue",
 }
-"""Where the repository's folders are in an installed wheel, below site-packages (pyproject.toml, force-include)."""
+"""Where an installed wheel has the repository's folders, below site-packages (pyproject.toml, force-include)."""
 
 _GUESTS = {"ftps_lab": ("images",), "ftps_harness": ("images", "catalogue")}
-"""Folders of a wheel's packages that are none of theirs in the repository."""
+"""Folders of a wheel's packages that are elsewhere in the repository."""
 
 
 def pack(paths: Sequence[str]) -> bytes:
@@ -52,10 +52,10 @@ def pack(paths: Sequence[str]) -> bytes:
 
 
 def find(path: str) -> Path:
-    """Where a file or folder of the repository is on this machine.
+    """The path of a repository's file or folder on this machine.
 
     Raises:
-        LabError: It is in neither a checkout nor the installed wheel.
+        LabError: Neither a checkout nor the installed wheel has it.
     """
     for base, inside in _places(path):
         if (found := base / inside).exists():
@@ -81,7 +81,7 @@ def _package() -> Path:
 
 
 def _files(path: str) -> Iterator[tuple[str, Path]]:
-    """Every file below a path of the repository: no hidden ones, no caches, no links."""
+    """Every file below a path of the repository, without hidden files, caches and links."""
     top = find(path)
     if top.is_file():
         yield path, top

@@ -1,4 +1,4 @@
-"""The Docker engine: found, asked for its version, and every failure a sentence."""
+"""The Docker engine: finding it, its version, and every failure as a sentence."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from docker import APIClient as Api
 
 OLDEST = (1, 41)
-"""The API of Docker 20.10, the oldest engine that this was run with."""
+"""The API of Docker 20.10, the oldest engine tested."""
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
 _SECONDS = 60
-"""How long the engine may take to answer a request."""
+"""Time limit for the engine to answer a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A Docker engine that answers.
+    """A Docker engine that is reachable.
 
     Attributes:
-        api: The SDK's client; its exceptions are to be turned into sentences by `told`.
+        api: The SDK's client; `errors` converts its exceptions to sentences.
         where: The engine's address.
         version: Such as ``20.10.24``.
     """
@@ -39,11 +39,11 @@ class Engine:
     version: str
 
     def errors(self, doing: str) -> AbstractContextManager[None]:
-        """Whatever fails with this engine in here is a LabError that says so."""
+        """Convert any failure of this engine inside the block to a LabError."""
         return engine_errors(doing, self.where)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.api.close()
 
 
@@ -54,7 +54,7 @@ def connect(where: str | None = None) -> Engine:
         where: Another address, such as ``unix:///run/user/1000/docker.sock``.
 
     Raises:
-        LabError: There is none, or no permission, or it is too old, or the SDK is missing.
+        LabError: No engine answers, permission is missing, the engine is too old, or the SDK is missing.
     """
     try:
         from docker import APIClient
@@ -89,7 +89,7 @@ def connect(where: str | None = None) -> Engine:
 
 
 def why_no_engine(where: str | None = None) -> str:
-    """Why there is no engine to use, as a sentence; empty if there is one."""
+    """Why no engine is usable, as a sentence; empty if one is."""
     try:
         connect(where).close()
     except LabError as error:
@@ -98,7 +98,7 @@ def why_no_engine(where: str | None = None) -> str:
 
 
 def _knock(where: str) -> None:
-    """Ask a socket of this machine whether anybody is there: when not, the SDK leaves sockets open."""
+    """Check that a local socket has a listener: without one, the SDK leaves sockets open."""
     if where.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as door:
             door.settimeout(_SECONDS)
@@ -106,6 +106,6 @@ def _knock(where: str) -> None:
 
 
 def too_old(version: str) -> bool:
-    """Whether an engine of this API version is too old for us."""
+    """Whether an engine of this API version is too old for the lab."""
     parts = version.split(".")
     return tuple(int(part) if part.isdigit() else 0 for part in parts[:2]) < OLDEST

@@ -1,4 +1,4 @@
-"""One command in a running container, waited for with a time limit, its two streams apart."""
+"""Run one command in a running container with a time limit, its two streams apart."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ftps_lab.containers.engine import Engine
 
 _TIMED_OUT = 124
-"""What coreutils' timeout exits with when it had to end the command, and with -k if that was killed: 137."""
+"""Exit code of coreutils' timeout when it had to end the command; with -k, if the command was killed: 137."""
 
 _GRACE = 5.0
-"""Seconds after its limit, for the command to be ended and the engine to say so."""
+"""Seconds after the time limit for the command to end and the engine to report it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def execute(
 ) -> Executed:
     """Run a command in a container; see `Container.run`.
 
-    The engine cannot end what it executes: coreutils' timeout, which every Debian image has, does.
+    The engine cannot end a command that it executes; coreutils' timeout can, and every Debian image has it.
 
     Raises:
         LabError: The container is gone, or the command did not end in time.
@@ -65,7 +65,7 @@ def execute(
 
 
 def _collect(stream: Any, deadline: float) -> tuple[bytes, bytes]:
-    """Both streams to their end."""
+    """Read both streams to their end."""
     sock = raw_socket(stream)
     frames, out, err = Frames(), bytearray(), bytearray()
     data = _read_ahead(stream)
@@ -85,10 +85,10 @@ def _collect(stream: Any, deadline: float) -> tuple[bytes, bytes]:
 
 
 def _read_ahead(stream: Any) -> bytes:
-    """What the reader of the HTTP headers took beyond them: the SDK's socket leaves it out (docker-py 7)."""
+    """The bytes that the reader of the HTTP headers took beyond them: the SDK's socket omits them (docker-py 7)."""
     response = getattr(stream, "_response", None)
     buffered = getattr(getattr(getattr(response, "raw", None), "_fp", None), "fp", None)
     if buffered is None:
         return b""
-    raw_socket(stream).setblocking(False)  # an empty buffer is asked for no more
+    raw_socket(stream).setblocking(False)  # an empty buffer does not block then
     return bytes(buffered.read1(1 << 16) or b"") if buffered.peek(1) else b""

@@ -1,4 +1,4 @@
-"""What the Docker engine and its SDK say when something fails, as sentences that name what to do."""
+"""Errors of the Docker engine and its SDK, as sentences that say what to do."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _NO_ADDRESSES = (
 
 @contextlib.contextmanager
 def engine_errors(doing: str, where: str = "") -> Iterator[None]:
-    """Whatever fails with the engine in here is a sentence.
+    """Convert any failure of the engine inside the block to a sentence.
 
     Args:
-        doing: What could not be done, such as ``start a container``.
+        doing: The failed action, such as ``start a container``.
         where: The engine's address.
 
     Raises:
-        LabError: In the place of the SDK's own exceptions; others pass.
+        LabError: In place of the SDK's own exceptions; others pass.
     """
     from docker.errors import DockerException
     from requests.exceptions import RequestException
@@ -89,14 +89,14 @@ def _explained(error: BaseException) -> str:
 
 
 def _system_error(error: BaseException) -> OSError | None:
-    """The operating system's own error, which the SDK, requests and urllib3 wrap one in the other."""
+    """The operating system's own error, which the SDK, requests and urllib3 wrap in one another."""
     queue, seen = [error], set[int]()
     while queue:
         at = queue.pop(0)
         if id(at) in seen:
             continue
         seen.add(id(at))
-        # requests' exceptions are OSErrors too, without a number.
+        # requests' exceptions are OSErrors too, but without a number.
         if isinstance(at, OSError) and at.errno is not None:
             return at
         inside = [at.__cause__, at.__context__, *at.args, getattr(at, "reason", None)]

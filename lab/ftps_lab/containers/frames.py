@@ -1,4 +1,4 @@
-"""What an engine's stream says: the frames that carry a container's stdout and stderr in one, taken apart.
+"""Parse an engine's stream: frames that carry a container's stdout and stderr together.
 
 Pure. Docker Engine API, "Attach to a container": eight bytes of header (which stream, three times zero, the length as
 a big-endian number of four bytes), then as many bytes of content. The network may split them anywhere.
@@ -17,9 +17,9 @@ STDERR = 2
 
 @dataclass(slots=True)
 class Frames:
-    """Takes bytes as they come, gives what each stream said.
+    """Parses bytes as they arrive, and returns the content of each stream.
 
-    A frame's content is given as it comes, also before the frame is complete.
+    A frame's content is returned as it arrives, even before the frame is complete.
     """
 
     _header: bytearray = field(default_factory=bytearray)
@@ -27,10 +27,10 @@ class Frames:
     _left: int = 0
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """What these bytes add: which stream, and its next bytes.
+        """The content in these bytes: which stream, and its next bytes.
 
         Raises:
-            LabError: These are no frames.
+            LabError: The bytes are not frames.
         """
         said: list[tuple[int, bytes]] = []
         view = memoryview(data)

@@ -1,7 +1,7 @@
-"""The images that containers are made of: built once from the repository's files, then found again by their content.
+"""The container images: built once from the repository's files, then found again by their content.
 
-An image's tag is the hash of all that it is made from: its files, its arguments and the very image that it is built on.
-What has not changed is not built; what has changed cannot be mistaken for what was there before.
+An image's tag is the hash of all its inputs: its files, its arguments and the exact image that it is built on.
+An unchanged image is not built again; a changed one cannot be mistaken for the old one.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
     from ftps_lab.containers.engine import Engine
 
 REPOSITORY = "ftps-lab"
-"""What the names of all our images begin with."""
+"""Prefix of all our image names."""
 
 KEPT = 3
-"""Tags of one image that stay, the newest: two checkouts side by side do not take each other's away."""
+"""Number of newest tags of an image to keep, so that two checkouts do not remove each other's."""
 
 _OUR_TAG = r":[0-9a-f]{16}"
-"""What `ensure` calls an image; no other tag of its repository is ours to remove."""
+"""The form of an image's tag from `ensure`; no other tag of its repository is ours to remove."""
 
 _BUILD_SECONDS = 1800
-"""How long a step of a build may be silent."""
+"""Time limit for a build step without output."""
 
 _LOG_LINES = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """How an image is made.
+    """How an image is built.
 
     Attributes:
         name: Its repository is ``ftps-lab/<name>``.
         dockerfile: Its path in the repository.
-        paths: The files and folders of the repository that it is made from; the Dockerfile need not be named.
-        base: What its build argument BASE names: an image of elsewhere, or one of ours.
+        paths: The repository's files and folders that it is built from; the Dockerfile is always included.
+        base: The value of its build argument BASE: a foreign image, or one of ours.
         arguments: Further build arguments, by name.
     """
 
@@ -62,7 +62,7 @@ class Image:
 
     @property
     def repository(self) -> str:
-        """What its tags belong to."""
+        """The repository of its tags."""
         return f"{REPOSITORY}/{self.name}"
 
 
@@ -70,7 +70,7 @@ _SOURCES = ("lab/ftps_lab", "lab/images/lab")
 
 
 def _of_the_lab(name: str, packages: str = "") -> Image:
-    """Each server's image differs in Debian's packages only, which come before our sources: those change often."""
+    """The servers' images differ only in Debian's packages, which come before our sources: those change often."""
     arguments = (("PACKAGES", packages),) if packages else ()
     return Image(
         name=name,
@@ -95,18 +95,18 @@ SERVERS = {
 
 
 def ensure(engine: Engine, image: Image, say: Callable[[str], None] | None = None) -> str:
-    """Have an image, building it and what it is built on where it is missing.
+    """Make an image available; build it and its base if they are missing.
 
     Args:
-        engine: Where.
-        image: Which.
-        say: Is told what takes long.
+        engine: The engine.
+        image: The image.
+        say: Called with a message before a step that takes long.
 
     Returns:
         Its name and tag.
 
     Raises:
-        LabError: A base image cannot be had, or the build failed; with its last lines.
+        LabError: A base image is not available, or the build failed; with its last lines.
     """
     base = ensure(engine, image.base, say) if isinstance(image.base, Image) else image.base
     base_id = _base_id(engine, base, say)
@@ -114,7 +114,7 @@ def ensure(engine: Engine, image: Image, say: Callable[[str], None] | None = Non
     tag = f"{image.repository}:{_hash(image, files, base_id)}"
     if _id_of(engine, tag) is None:
         with _alone(image):
-            if _id_of(engine, tag) is None:  # somebody else may have built it while we waited
+            if _id_of(engine, tag) is None:  # another process may have built it while we waited
                 if say is not None:
                     say(f"building the image {image.name}, once; it takes about a minute")
                 _build(engine, image, tag, files, base)
@@ -140,18 +140,18 @@ def _id_of(engine: Engine, tag: str) -> str | None:
 
 
 BASES = tuple(f"debian:{suite}-slim" for suite in ("bookworm", "bullseye", "trixie", "sid"))
-"""What all our images are built on."""
+"""The bases of all our images."""
 
 
 def why_no_bases(engine: Engine, *, fetch: bool = False) -> str:
-    """Which base images are not on this machine and how to get them, as a sentence; empty if all are.
+    """The base images that this machine lacks and how to get them, as a sentence; empty if all are there.
 
     Args:
-        engine: Where.
-        fetch: Fetch what is missing, as a build would.
+        engine: The engine.
+        fetch: Fetch missing images, as a build would.
 
     Raises:
-        LabError: The engine refuses to look.
+        LabError: The engine refuses the query.
     """
     missing = [base for base in BASES if _id_of(engine, base) is None]
     if fetch:
@@ -160,7 +160,7 @@ def why_no_bases(engine: Engine, *, fetch: bool = False) -> str:
                 _base_id(engine, base, None)
                 missing.remove(base)
         except LabError:
-            pass  # no registry has the next one either
+            pass  # the registry will not have the next one either
     if not missing:
         return ""
     return (
@@ -228,7 +228,7 @@ def _last(log: Iterable[str]) -> str:
 
 
 def _tidy(engine: Engine, image: Image, tag: str) -> None:
-    """Remove old tags of an image that no container uses; what cannot be removed stays."""
+    """Remove old tags of an image that no container uses; skip those that cannot be removed."""
     from docker.errors import APIError
 
     with engine.errors(f"list the tags of {image.repository}"):
@@ -238,12 +238,12 @@ def _tidy(engine: Engine, image: Image, tag: str) -> None:
     ours = re.compile(re.escape(image.repository) + _OUR_TAG)
     for old in [each for each in tags if ours.fullmatch(each)][KEPT - 1 :]:
         with contextlib.suppress(APIError):
-            engine.api.remove_image(old)  # without force, the engine refuses as long as a container uses it
+            engine.api.remove_image(old)  # without force, the engine refuses while a container uses it
 
 
 @contextlib.contextmanager
 def _alone(image: Image) -> Iterator[None]:
-    """One build of an image at a time on this machine; without a place for the lock, the engine copes with two."""
+    """Allow one build of an image at a time on this machine; if the lock is impossible, the engine copes with two."""
     path = Path(tempfile.gettempdir(), f"ftps-lab-{os.getuid()}-{image.name.replace('/', '-')}.lock")
     try:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

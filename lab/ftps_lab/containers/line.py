@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 
 _MOST = 1 << 30
-"""Bytes of one line, at most: a container that never ends its line must not take the machine's memory."""
+"""Limit of one line in bytes: a container that never ends its line must not exhaust the machine's memory."""
 
 _WORDS = 4096
-"""Bytes of stderr that are remembered."""
+"""Bytes of stderr that are kept."""
 
 _SEND_SECONDS = 30.0
 
 _AFTERTHOUGHT_SECONDS = 1.0
-"""How long to wait for what a process that has ended had still to say."""
+"""How long to wait for the last output of a process that has ended."""
 
 
 def raw_socket(stream: Any) -> socket.socket:
     """The socket of a stream that the SDK took over from HTTP.
 
     Raises:
-        LabError: There is none to wait on (SSH).
+        LabError: The stream has no socket to wait on (SSH).
     """
     found = getattr(stream, "_sock", stream)
     if not isinstance(found, socket.socket):
@@ -43,7 +43,7 @@ def raw_socket(stream: Any) -> socket.socket:
 
 
 def hang_up(stream: Any) -> None:
-    """Close a stream and its socket, which is open as long as one of the two is; repeatable."""
+    """Close a stream and its socket, which stays open until both are closed; repeatable."""
     if getattr(stream, "closed", False):
         return
     sock = raw_socket(stream)
@@ -54,14 +54,14 @@ def hang_up(stream: Any) -> None:
 
 
 class ContainerLine:
-    """The line of one container (`ftps_lab.remote.handle.Line`). One thread at a time.
+    """The line of one container (`ftps_lab.remote.handle.Line`). Use from one thread at a time.
 
     Args:
         stream: Attached to the container; this owns it.
-        name: What to call the container in sentences.
+        name: The container's name in messages.
 
     Raises:
-        LabError: The stream is none to wait on.
+        LabError: The stream cannot be waited on.
     """
 
     def __init__(self, stream: Any, name: str) -> None:
@@ -76,7 +76,7 @@ class ContainerLine:
         self._ended = False
 
     def send(self, line: bytes) -> None:
-        """Send a line, its newline included.
+        """Send a line, including its newline.
 
         Raises:
             LabError: The container is gone, or does not read.
@@ -91,12 +91,12 @@ class ContainerLine:
             raise LabError(f"the container {self._name} is gone: {error.strerror or error}") from None
 
     def receive(self, timeout: float) -> bytes:
-        """The next line, its newline included.
+        """The next line, including its newline.
 
         Raises:
-            TimeoutError: None came within `timeout` seconds.
-            EOFError: None will come: the container has ended.
-            LabError: The engine's stream is none, or the line has no end.
+            TimeoutError: No line came within `timeout` seconds.
+            EOFError: No more lines will come: the container has ended.
+            LabError: The engine's stream is invalid, or the line has no end.
         """
         self._listen(lambda: bool(self._lines) or self._ended, timeout)
         if self._lines:
@@ -106,7 +106,7 @@ class ContainerLine:
         raise TimeoutError
 
     def last_words(self) -> str:
-        """What the process last wrote to its stderr; empty if nothing."""
+        """The process's last output on stderr; empty if none."""
         self._listen(lambda: self._ended, 0)
         text = self._words.decode("utf-8", "replace").strip()
         return text if len(self._words) < _WORDS else "…" + text.partition("\n")[2]
@@ -117,7 +117,7 @@ class ContainerLine:
         hang_up(self._stream)
 
     def _listen(self, enough: Callable[[], bool], timeout: float) -> None:
-        """Take what comes until it is enough, the time is over, or nothing more will come; look once at least."""
+        """Receive until there is enough data, the time is over, or the stream ends; try at least once."""
         deadline = time.monotonic() + timeout
         while not enough() and not self._ended:
             left = deadline - time.monotonic()
@@ -127,7 +127,7 @@ class ContainerLine:
             except (BlockingIOError, TimeoutError):
                 return
             except OSError:
-                data = b""  # reset: the engine, or the container, was torn away
+                data = b""  # reset: the connection to the engine, or the container, was cut
             if not data:
                 self._ended = True
                 return

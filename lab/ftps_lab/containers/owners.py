@@ -1,7 +1,7 @@
-"""Whose a container or a network is, said in its labels, and whether that owner is still alive.
+"""The owner of a container or network, stored in its labels, and whether that owner is still alive.
 
-A process is told from a later one of the same number by when it started. Whoever runs on another machine, or where
-its processes cannot be seen from here, is taken for alive: what is left alone costs less than what is torn away.
+The start time distinguishes a process from a later one with the same process ID. An owner on another machine, or whose
+processes cannot be seen from here, counts as alive: leaving something alone costs less than removing it wrongly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LABEL_RUN = "org.ftps-lab.run"
-"""On every container and network: which run it belongs to."""
+"""On every container and network: the run it belongs to."""
 
 _LABELS = {
     "host": "org.ftps-lab.owner.host",
@@ -35,10 +35,10 @@ class Owner:
 
     Attributes:
         host: The machine.
-        boot: Since when that machine runs; another value means that it was started anew.
-        space: In which its number means something (pid_namespaces(7)).
-        pid: Its number.
-        started: When it started, in the kernel's ticks since the machine did; empty where that cannot be known.
+        boot: When that machine booted; another value means that it was restarted.
+        space: The namespace of its process ID (pid_namespaces(7)).
+        pid: Its process ID.
+        started: When it started, in the kernel's ticks since boot; empty if unknown.
     """
 
     host: str
@@ -63,11 +63,11 @@ class Owner:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What says so on a container."""
+        """The owner as a container's labels."""
         return {label: str(getattr(self, field)) for field, label in _LABELS.items()}
 
     def is_dead(self) -> bool:
-        """Whether it is known to have ended: False also where nobody here can know."""
+        """Whether it is known to have ended: False also if this machine cannot know."""
         host, boot, space = _machine()
         if self.host != host:
             return False
@@ -77,17 +77,17 @@ class Owner:
 
 
 def new_run() -> str:
-    """A name for a run."""
+    """A new run's name."""
     return uuid.uuid4().hex[:12]
 
 
 def start_of(pid: int) -> str | None:
-    """When a process started (proc(5), field 22 of stat), empty where the system does not say; None if it is gone."""
+    """When a process started (proc(5), field 22 of stat); empty if the system does not say, None if it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return "" if not Path("/proc/self/stat").exists() and _exists(pid) else None
-    # The second field, the name, is in parentheses and may hold anything, parentheses included.
+    # The second field, the name, is in parentheses and may contain anything, including parentheses.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in {"Z", "X"} else fields[19]
 
@@ -104,7 +104,7 @@ def _exists(pid: int) -> bool:
 
 @cache
 def _machine() -> tuple[str, str, str]:
-    """This machine, its start, and the space of its process numbers."""
+    """This machine, its boot, and the namespace of its process IDs."""
     host = _first_line("/etc/machine-id") or platform.node()
     try:
         space = str(Path("/proc/self/ns/pid").stat().st_ino)

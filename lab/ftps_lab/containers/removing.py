@@ -1,4 +1,4 @@
-"""Taking containers and networks away: our own at the end of a run, and what runs that were killed left behind."""
+"""Remove containers and networks: our own at the end of a run, and leftovers of killed runs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from ftps_lab.containers.engine import Engine
 
 _SECONDS = 20.0
-"""How long the engine may take to let something go; a container takes 0.3 s."""
+"""Time limit for the engine to remove something; a container takes 0.3 s."""
 
 _PAUSE = 0.05
 
 
 def clear_leftovers(engine: Engine) -> list[str]:
-    """Remove the containers and networks of runs whose process is dead, such as by SIGKILL.
+    """Remove the containers and networks of runs whose process is dead, for example after SIGKILL.
 
-    What belongs to a run that lives, to another machine, or to nobody who can be told, is left alone.
+    Those of a live run, of another machine, or without a known owner are left alone.
 
     Returns:
-        The names of what was removed.
+        The names of the removed containers and networks.
 
     Raises:
-        LabError: The engine cannot be asked, or does not remove something.
+        LabError: The engine cannot be queried, or does not remove something.
     """
     with engine.errors("look for leftovers of earlier runs"):
         containers = engine.api.containers(all=True, filters={"label": LABEL_RUN})
@@ -44,7 +44,7 @@ def clear_leftovers(engine: Engine) -> list[str]:
 
 
 def left_behind(things: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those of the engine's list whose owner is dead."""
+    """The items of the engine's list whose owner is dead."""
     for each in things:
         owner = Owner.of(each.get("Labels") or {})
         if owner is not None and owner.is_dead():
@@ -52,7 +52,7 @@ def left_behind(things: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def remove_container(engine: Engine, identity: str) -> None:
-    """Remove a container, running or not; no failure when it is gone, or somebody else is removing it.
+    """Remove a container, running or not; no error if it is gone or already being removed.
 
     Raises:
         LabError: It is still there after 20 s.
@@ -67,14 +67,14 @@ def remove_container(engine: Engine, identity: str) -> None:
             except NotFound:
                 return None
             except APIError as error:
-                # 409: the engine removes it by itself, its main process having ended (auto_remove).
+                # 409: the engine is already removing it because its main process has ended (auto_remove).
                 if error.status_code != 409 or time.monotonic() > deadline:
                     raise
         time.sleep(_PAUSE)
 
 
 def remove_network(engine: Engine, identity: str) -> None:
-    """Remove a network and what is still connected to it; no failure when it is gone.
+    """Remove a network and its remaining connections; no error if it is gone.
 
     Raises:
         LabError: It is still there after 20 s.
@@ -89,7 +89,7 @@ def remove_network(engine: Engine, identity: str) -> None:
             except NotFound:
                 return None
             except APIError as error:
-                # 403: a container that is being removed still has its end there.
+                # 403: a container that is being removed is still connected.
                 if error.status_code != 403:
                     raise
                 if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The containers and networks of one run, which are gone when it ends, whatever it ends by.
+"""The containers and networks of one run, which are removed when it ends, however it ends.
 
 ```python
 engine = connect()
@@ -9,9 +9,9 @@ with Session(engine) as session:
     host = RemoteHost(server.line, "the lab's container")
 ```
 
-A container's main process reads orders from its stdin, attached here: when this process dies, stdin ends, that process
-with it, and the engine removes the container. Networks stay behind then; `clear_leftovers` removes them at the next
-start.
+A container's main process reads orders from its stdin, attached here: if this process dies, stdin ends, so does the
+main process, and the engine removes the container. Networks then stay behind; `clear_leftovers` removes them at the
+next start.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
     from ftps_lab.containers.engine import Engine
 
 _TMPFS = "rw,nosuid,nodev,noexec,size=256m"
-"""Who may write there is what the image says of the folder (runc 1.1): /tmp anybody, /run root."""
+"""The image's permissions of the folder decide who may write there (runc 1.1): /tmp anyone, /run root."""
 
 _NETWORK_OPTIONS = {
-    # An internal network has no route out, but without this the machine itself is on it: every service that listens
-    # on all of its addresses could be reached (measured with Docker 20.10).
+    # An internal network has no route out, but without this option the host itself is on it: every service that listens
+    # on all of its addresses would be reachable (measured with Docker 20.10).
     "com.docker.network.bridge.inhibit_ipv4": "true",
 }
 
 _NOWHERE = "127.0.0.1"
-"""The name server for names that are no alias: there is none. Left to itself, the engine may ask the machine's own."""
+"""The name server for names that are not aliases: nothing listens there. By default, the engine may ask the host's."""
 
 _NO_PATIENCE = ["timeout:1", "attempts:2"]
-"""The engine leaves such a question without an answer: 2 s until it is given up, not 10 (resolv.conf(5))."""
+"""The engine does not answer such a query: it is given up after 2 s, not 10 (resolv.conf(5))."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A folder of this machine that a container sees at the same path."""
+    """A folder of this machine that a container has at the same path."""
 
     path: Path
     read_only: bool = False
@@ -60,7 +60,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network that leads nowhere."""
+    """A network without a route out."""
 
     id: str
     name: str
@@ -68,10 +68,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a container may use at most.
+    """A container's resource limits.
 
     Attributes:
-        memory: In the engine's words, such as ``512m``.
+        memory: In the engine's notation, such as ``512m``.
         processes: Processes and threads.
     """
 
@@ -97,12 +97,12 @@ class Container:
         self._engine = engine
 
     def run(self, command: Sequence[str], *, timeout: float = 30.0, user: str = "") -> Executed:
-        """Run a command in it and wait for its end.
+        """Run a command in it and wait until it ends.
 
         Args:
             command: Program and arguments; no shell.
             timeout: Seconds.
-            user: As whom; empty for the container's own user.
+            user: The user to run as; empty for the container's own.
 
         Raises:
             LabError: The container is gone, or the command did not end in time.
@@ -110,7 +110,7 @@ class Container:
         return execute(self._engine, self.id, self.name, command, timeout=timeout, user=user)
 
     def remove(self) -> None:
-        """End it now; repeatable, and no failure when somebody else did.
+        """Remove it now; repeatable, and no error if it is already gone.
 
         Raises:
             LabError: The engine does not remove it.
@@ -120,13 +120,13 @@ class Container:
 
 
 class Session:
-    """Makes containers and networks, and removes them all when it is left.
+    """Creates containers and networks, and removes them all on exit.
 
     Args:
-        engine: Where; the caller closes it.
+        engine: The engine; the caller closes it.
 
     Attributes:
-        run: The run's name, in the label of all that it makes.
+        run: The run's name, in the label of everything it creates.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -147,10 +147,10 @@ class Session:
         except LabError as failure:
             if error is None:
                 raise
-            error.add_note(str(failure))  # what went wrong first is what counts
+            error.add_note(str(failure))  # the first error is the one that counts
 
     def network(self, name: str) -> Network:
-        """A new network without a way out: not to the world, not to this machine.
+        """A new network without a route out, neither to the outside nor to this machine.
 
         Args:
             name: For `docker network ls`.
@@ -181,20 +181,20 @@ class Session:
     ) -> Container:
         """Start a container whose main process reads its stdin.
 
-        It has a read-only file system but for /tmp, /run and what is mounted, no capability that is not given, no way
-        to gain one, and may bind any port.
+        Its file system is read-only except for /tmp, /run and the mounts. It has only the given capabilities, cannot
+        gain others, and may bind any port.
 
         Args:
-            image: What `ensure` returned.
-            network: The only one that it is on.
+            image: The result of `ensure`.
+            network: Its only network.
             name: For `docker ps`.
             aliases: Its host names on the network.
             mounts: Folders that it shares with this machine.
             user: ``UID:GID`` or a name of the image; empty for the image's own.
             capabilities: Such as ``SYS_CHROOT``.
             environment: In addition to the image's.
-            command: In the place of the image's.
-            limits: What it may use.
+            command: Replaces the image's.
+            limits: Its resource limits.
 
         Raises:
             LabError: The engine refuses, or the image was removed meanwhile.
@@ -209,7 +209,7 @@ class Session:
                 user=user or None,
                 environment=dict(environment or {}),
                 labels=self._labels,
-                stdin_open=True,  # and closed when we are gone: the SDK says StdinOnce with it
+                stdin_open=True,  # closed when this process ends: the SDK sets StdinOnce too
                 host_config=_host_config(self.engine, mounts, capabilities, limits),
                 networking_config={
                     "EndpointsConfig": {network.name: api.create_endpoint_config(aliases=list(aliases))}
@@ -226,13 +226,13 @@ class Session:
         return container
 
     def close(self) -> None:
-        """Remove all containers, then all networks, whoever removed which before; repeatable.
+        """Remove all containers, then all networks, even if some are already gone; repeatable.
 
         Raises:
             LabError: Something could not be removed; everything else was.
         """
         with contextlib.ExitStack() as stack:
-            # In reverse: each is tried whatever became of the one before.
+            # Runs in reverse: each is tried even if the one before failed.
             stack.callback(self._remove_networks)
             stack.callback(self._remove_containers)
             for container in self._containers:
@@ -244,7 +244,7 @@ class Session:
         return f"ftps-lab-{self.run}-{self._made}-{name}"
 
     def _remove_containers(self) -> None:
-        """By the label: also one that was made when an interrupt kept us from learning of it."""
+        """By label, which also finds a container whose creation an interrupt kept us from noticing."""
         with self.engine.errors("list the run's containers"):
             found = self.engine.api.containers(all=True, filters={"label": f"{LABEL_RUN}={self.run}"})
         with contextlib.ExitStack() as stack:
@@ -277,13 +277,13 @@ def _host_config(engine: Engine, mounts: Sequence[Mount], capabilities: Sequence
         sysctls={"net.ipv4.ip_unprivileged_port_start": "0"},
         dns=[_NOWHERE],
         dns_opt=_NO_PATIENCE,
-        # What it says is on its line; a log of the engine would hold the same once more, tens of MiB of it.
+        # Its output is on its line; a log of the engine would store it again, tens of MiB of it.
         log_config=LogConfig(type=LogConfig.types.NONE),
     )
 
 
 def _address(engine: Engine, identity: str, network: Network) -> str:
-    """Empty when the container has ended already."""
+    """The address; empty if the container has already ended."""
     from docker.errors import NotFound
 
     try:

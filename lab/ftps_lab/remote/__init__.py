@@ -1,1 +1,1 @@
-"""Servers in other networks: `agent` runs one there, `handle` is the caller's end, `orders` what passes between."""
+"""Servers in other networks: `agent` runs one there, `handle` is the caller's end, `orders` defines the messages."""

@@ -1,8 +1,8 @@
-"""The process inside a server's container: `python -m ftps_lab.remote.agent` obeys one call after the other.
+"""The process inside a server's container: `python -m ftps_lab.remote.agent` executes one call after another.
 
-One line of JSON comes on stdin for each call, one goes out on stdout as its result (`ftps_lab.remote.orders`). Nothing
-else is ever on stdout: what the daemons, their children or Python itself print goes to stderr. The agent ends, and its
-server before it, at the end of stdin or on SIGTERM; whoever holds the other end of stdin owns it.
+Each call is one line of JSON on stdin, each result one line on stdout (`ftps_lab.remote.orders`). Nothing else is ever
+on stdout: output of the daemons, their children or Python itself goes to stderr. The agent first stops its server and
+then exits, at the end of stdin or on SIGTERM; the process at the other end of stdin owns it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TRACE_LINES = 8
 
 
 class Agent:
-    """Obeys calls; has at most one server at a time, and any number of scripted ones beside it."""
+    """Executes calls; has at most one server at a time, and any number of scripted ones besides."""
 
     def __init__(self) -> None:
         self._server: Server | None = None
@@ -43,7 +43,7 @@ class Agent:
         self._number = self._current = 0
 
     def answer(self, text: bytes) -> bytes:
-        """The line that answers a line, whatever that is."""
+        """The answer to any line, valid or not."""
         number = 0
         try:
             call = orders.read_call(text)
@@ -55,7 +55,7 @@ class Agent:
             return orders.line(orders.Result(number=number, failure=_encodable(_trace(error)), bug=True))
 
     def close(self) -> None:
-        """Stop every server that runs."""
+        """Stop every running server."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._stop)
             while self._scripted:
@@ -146,10 +146,10 @@ class Agent:
 def own_address() -> str:
     """This machine's address on its network, never loopback.
 
-    A container's engine writes it beside the container's host name into /etc/hosts, so that no name server is asked.
+    The container engine writes it next to the container's host name into /etc/hosts, so no name server is asked.
 
     Raises:
-        LabError: Its host name means nothing, or loopback only, as on many machines that are no containers.
+        LabError: Its host name resolves to nothing, or only to loopback, as on many machines that are not containers.
     """
     name = socket.gethostname()
     try:
@@ -165,8 +165,8 @@ def own_address() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of what serves here."""
-    from importlib import metadata  # with email's parser, which nothing else needs
+    """Versions of the software that serves here."""
+    from importlib import metadata  # loads email's parser, which nothing else needs
 
     from OpenSSL import SSL
 
@@ -178,11 +178,11 @@ def versions() -> dict[str, str]:
 
 
 def main() -> int:
-    """Obey until stdin ends, or SIGTERM comes."""
+    """Execute calls until stdin ends or SIGTERM arrives."""
     source, sink = _own_streams()
     woken = _woken_by_signals()
     signal.signal(signal.SIGTERM, _end)
-    # Ctrl-C goes to the owner as well, who decides when to end. Not SIG_IGN, which daemons would inherit.
+    # Ctrl-C reaches the owner as well, which decides when to end. Not SIG_IGN, which daemons would inherit.
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
     agent = Agent()
     with contextlib.suppress(BrokenPipeError):  # the owner is gone
@@ -226,8 +226,8 @@ def _start(order: orders.Start, spec: ServerSpec) -> Server:
 def _woken_by_signals() -> int:
     """A descriptor that becomes readable with every signal.
 
-    The main thread would else sleep through one that comes just before it reads, or that the kernel gives to another
-    thread: Python only runs the handler when the main thread goes on.
+    Without it, the main thread would sleep through a signal that arrives just before it reads, or that the kernel
+    delivers to another thread: Python runs the handler only when the main thread continues.
     """
     woken, waking = os.pipe()
     os.set_blocking(woken, False)
@@ -237,7 +237,7 @@ def _woken_by_signals() -> int:
 
 
 def _lines(source: int, woken: int) -> Iterator[bytes]:
-    """The lines on stdin, each with its end; what is behind the last end is a line too."""
+    """The lines on stdin, each with its end; text after the last line end is a line too."""
     poll = select.poll()
     poll.register(source, select.POLLIN)
     poll.register(woken, select.POLLIN)
@@ -245,7 +245,7 @@ def _lines(source: int, woken: int) -> Iterator[bytes]:
     while True:
         ready = dict(poll.poll())
         if woken in ready:
-            os.read(woken, 512)  # and the handler runs
+            os.read(woken, 512)  # Python then runs the handler
         if source not in ready:
             continue
         data = os.read(source, 1 << 20)
@@ -261,7 +261,7 @@ def _lines(source: int, woken: int) -> Iterator[bytes]:
 
 
 def _own_streams() -> tuple[int, BinaryIO]:
-    """Stdin and stdout for orders alone: copies that no child inherits; what prints gets stderr, what reads nothing."""
+    """Reserve stdin and stdout for orders: copies that no child inherits. Prints go to stderr; reads get nothing."""
     source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -277,12 +277,12 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 def _last_act(agent: Agent) -> None:
     try:
         agent.close()
-    except Exception as error:  # noqa: BLE001 - there is nobody left to answer: stderr has it
+    except Exception as error:  # noqa: BLE001 - no one is left to answer: stderr has it
         print(_trace(error), file=sys.stderr)
 
 
 def _bury_children() -> None:
-    """As the first process of a container, take what a daemon's dead children left: nobody else does."""
+    """As the first process of a container, reap the dead children of daemons: no other process does."""
     if os.getpid() == 1:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
@@ -295,7 +295,7 @@ def _trace(error: Exception) -> str:
 
 
 def _encodable(text: str) -> str:
-    """JSON is UTF-8: without the lone surrogates of a file name that is none."""
+    """Make text encodable as UTF-8 for JSON: escape the lone surrogates of a file name that is not UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

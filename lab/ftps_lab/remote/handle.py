@@ -10,7 +10,7 @@ print(server.testimony(), server.wire())
 server.stop()                                          # the next may be served
 ```
 
-It knows nothing of containers: a line may lead to any process; those of `ftps_lab.containers` lead into one.
+It is independent of containers: a line may lead to any process; those of `ftps_lab.containers` lead into a container.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from ftps_lab.scripted.steps import Script
 
 ANSWER_SECONDS = 30.0
-"""How long an agent may take for an order that waits for nothing; it takes milliseconds."""
+"""Time limit for an agent's answer to an order that does not wait; it takes milliseconds."""
 
 START_SECONDS = 60.0
-"""How long a server may take to become ready; the slowest daemon takes 3 s on a busy machine."""
+"""Time limit for a server to become ready; the slowest daemon takes 3 s on a busy machine."""
 
 _SETTLE_ROUNDS = 10
-"""How many waits of `timeout` seconds a server makes at most in `settle`, and one more behind an attacker."""
+"""Maximum number of waits of `timeout` seconds that a server makes in `settle`, and one more behind an attacker."""
 
 _Returned = TypeVar("_Returned")
 
@@ -47,34 +47,34 @@ class Line(Protocol):
     """Lines of bytes to and from a process elsewhere."""
 
     def send(self, line: bytes) -> None:
-        """Send a line, its newline included.
+        """Send a line, including its newline.
 
         Raises:
             LabError: The process is gone, or does not read.
         """
 
     def receive(self, timeout: float) -> bytes:
-        """The next line, its newline included.
+        """The next line, including its newline.
 
         Raises:
-            TimeoutError: None came within `timeout` seconds.
-            EOFError: None will come: the process has ended.
+            TimeoutError: No line came within `timeout` seconds.
+            EOFError: No more lines will come: the process has ended.
             LabError: The connection to it is lost.
         """
 
     def last_words(self) -> str:
-        """What the process last wrote to its stderr, for a sentence; empty if nothing."""
+        """The process's last output on stderr, for a message; empty if none."""
 
     def close(self) -> None:
-        """End the process by ending its stdin; repeatable."""
+        """End the process by closing its stdin; repeatable."""
 
 
 class RemoteHost:
-    """Where an agent runs servers, one at a time. Calls from several threads wait for each other.
+    """Where an agent runs servers, one at a time. Calls from several threads are serialized.
 
     Args:
         line: Leads to the agent; the caller closes it.
-        name: What to call it in sentences.
+        name: Its name in messages.
     """
 
     def __init__(self, line: Line, name: str = "the server's agent") -> None:
@@ -86,14 +86,14 @@ class RemoteHost:
 
     @property
     def given_up(self) -> bool:
-        """The agent is dead or silent: no further order will be given."""
+        """The agent is dead or silent: it gets no further orders."""
         return bool(self._given_up)
 
     def ping(self, timeout: float = START_SECONDS) -> dict[str, str]:
         """Wait until the agent answers.
 
         Returns:
-            The versions of what serves there.
+            The versions of the software that serves there.
 
         Raises:
             LabError: It does not answer.
@@ -111,19 +111,19 @@ class RemoteHost:
         host: str = "",
         port: int = 21,
     ) -> RemoteServer:
-        """Start a server that is ready when this returns.
+        """Start a server; it is ready when this returns.
 
         Args:
-            kind: ``lab`` for our own, or a daemon's of `ftps_lab.daemons`.
-            spec: What it is.
+            kind: ``lab`` for our own, or the kind of a daemon in `ftps_lab.daemons`.
+            spec: The server's specification.
             root: The folder that it serves, as the agent sees it.
-            password: Lets any user in, or any of `users` where a daemon needs to know them.
-            users: Those who will log in.
+            password: Valid for any user, or for each of `users` if a daemon needs to know them.
+            users: The users that will log in.
             host: The address to bind, as the agent sees it; empty for its machine's own.
             port: 0 lets the system choose.
 
         Raises:
-            LabError: It cannot be served there, or the agent does not answer.
+            LabError: The server cannot run there, or the agent does not answer.
         """
         start = orders.Start(
             kind=kind, root=os.fspath(root), password=password, users=tuple(users), host=host, port=port
@@ -132,15 +132,15 @@ class RemoteHost:
         return RemoteServer(self, self.call("serve", orders.Serving, START_SECONDS, start=start, spec=sent))
 
     def serve_scripts(self, scripts: Sequence[Script], *, host: str = "", port: int = 0) -> RemoteScripts:
-        """Start a server that follows scripts, beside whatever runs there; it accepts when this returns.
+        """Start a server that follows scripts, in addition to any that runs there; it is ready when this returns.
 
         Args:
-            scripts: Connection n of a record follows script n; further ones follow the last.
+            scripts: Connection n of a record follows script n; later ones follow the last.
             host: The address to bind, as the agent sees it; empty for its machine's own.
             port: 0 lets the system choose.
 
         Raises:
-            LabError: It cannot be served there, or the agent does not answer.
+            LabError: The server cannot run there, or the agent does not answer.
         """
         order = orders.sent_scripts(scripts, host=host, port=port)
         return RemoteScripts(self, self.call("serve_scripts", orders.Serving, START_SECONDS, scripts=order))
@@ -161,18 +161,18 @@ class RemoteHost:
         """Call a method, and wait for its result.
 
         Args:
-            method: Which.
-            expected: What it returns.
+            method: Its name.
+            expected: The type of its result.
             timeout: Seconds until the agent is given up.
-            server: Whose method it is; 0 for the agent's own.
+            server: The server whose method it is; 0 for the agent's own.
             start: Which server to start.
-            spec: What the server shall be.
+            spec: The server's specification.
             scripts: Which scripted server to start.
             wait: Seconds that the method itself may wait.
-            after: For ``change_after``: how many control connections still meet the server as it is.
+            after: For ``change_after``: how many control connections still get the unchanged server.
 
         Raises:
-            LabError: It was not done, or the agent is dead or silent, which it then stays for us.
+            LabError: The call failed, or the agent is dead or silent; it is then given up for good.
         """
         with self._lock:
             if self._given_up:
@@ -197,7 +197,7 @@ class RemoteHost:
             raise LabError(self._bug(str(error))) from None
 
     def _exchange(self, text: bytes, timeout: float) -> orders.Result:
-        """Send a call, receive its result. Anything else ends the conversation: no late answer may be taken up."""
+        """Send a call and receive its result. Any failure ends the conversation: a late answer must not be used."""
         try:
             self._line.send(text)
             answer = orders.read_result(self._line.receive(timeout))
@@ -210,7 +210,7 @@ class RemoteHost:
         except BaseException:
             self._given_up = "an order was interrupted"
             raise
-        # Of an order that it could not read, an agent cannot say the number.
+        # An agent cannot give the number of an order that it could not parse.
         if answer.number != self._number and not (answer.number == 0 and answer.failure):
             raise self._give_up(f"answered order {answer.number}, not {self._number}")
         return answer
@@ -241,19 +241,19 @@ class RemoteServer(Server):
         self._stopped = False
 
     def change(self, spec: ServerSpec) -> None:
-        """Be another server from the next connection on; the address stays."""
+        """Become another server from the next connection on; the address stays."""
         self._call("change", type(None), START_SECONDS, spec=orders.sent_spec(spec))
 
     def change_after(self, connections: int, spec: ServerSpec) -> None:
-        """Be another server once so many control connections have come, counted from the next record."""
+        """Become another server after so many control connections, counted from the next record."""
         self._call("change_after", type(None), START_SECONDS, spec=orders.sent_spec(spec), after=connections)
 
     def record(self) -> None:
-        """Begin a new record."""
+        """Start a new record."""
         self._call("record", type(None))
 
     def settle(self, timeout: float = 5.0) -> bool:
-        """Wait until what clients did is witnessed; False when a connection is still open after `timeout` seconds."""
+        """Wait until the clients' actions are recorded; False if a connection is still open after `timeout` seconds."""
         return self._call("settle", bool, _longest(timeout), wait=timeout)
 
     def testimony(self) -> Testimony:
@@ -265,15 +265,15 @@ class RemoteServer(Server):
         return self._call("wire", Wire)
 
     def begin(self) -> bool:
-        """Begin a new record; False when it holds a connection already. One round trip."""
+        """Start a new record; False if it already has a connection. One round trip."""
         return self._call("begin", bool)
 
     def finish(self, timeout: float = 5.0) -> Record:
-        """What is witnessed once the server has settled. One round trip."""
+        """The record once the server has settled. One round trip."""
         return self._call("finish", Record, _longest(timeout), wait=timeout)
 
     def stop(self) -> None:
-        """End it; repeatable. One whose agent was given up before has ended, or ends with its line."""
+        """Stop it; repeatable. If its agent was given up before, it has ended or ends with its line."""
         if self._stopped or self._agent.given_up:
             return
         self._call("stop", type(None), START_SECONDS)
@@ -308,20 +308,20 @@ class RemoteScripts:
         self._stopped = False
 
     def record(self) -> None:
-        """Begin a new record; the next connection follows the first script again."""
+        """Start a new record; the next connection follows the first script again."""
         self._agent.call("record", type(None), server=self._server)
 
     def connections(self, timeout: float = 2.0) -> tuple[ScriptedConnection, ...]:
         """The connections since `record`, in order, once all clients have left, at the latest after `timeout` seconds.
 
         Raises:
-            LabError: The server was stopped, or has failed.
+            LabError: The server was stopped or has failed.
         """
         kind = tuple[ScriptedConnection, ...]
         return self._agent.call("connections", kind, ANSWER_SECONDS + timeout, server=self._server, wait=timeout)
 
     def stop(self) -> None:
-        """End it and every connection; repeatable."""
+        """Stop it and close every connection; repeatable."""
         if self._stopped or self._agent.given_up:
             return
         self._agent.call("stop", type(None), START_SECONDS, server=self._server)

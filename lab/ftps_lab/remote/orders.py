@@ -1,7 +1,7 @@
-"""What passes between a server's owner and the agent that runs it elsewhere: a line of JSON each way for every call.
+"""The messages between a server's owner and the agent that runs it elsewhere: a line of JSON each way for every call.
 
-Pure: nothing here opens a socket. `remote.handle` calls, `remote.agent` answers. Testimony and wire
-arrive equal to what was sent; a certificate arrives with the same bytes, the same key and the same issuers.
+Pure: nothing here opens a socket. `remote.handle` calls, `remote.agent` answers. Testimony and wire arrive equal to
+what was sent; a certificate arrives with the same bytes, the same key and the same issuers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Returned = TypeVar("Returned")
 
 
 class SentCertificate(Struct, frozen=True):
-    """A `Certificate` with what is above it, as PEM."""
+    """A `Certificate` and its issuers, as PEM."""
 
     name: str
     certificate: str
@@ -39,10 +39,10 @@ class SentCertificate(Struct, frozen=True):
 
 
 Value = str | int | float | bool | None | SentCertificate | list[str | SentCertificate]
-"""What a field of a `ServerSpec` can hold; its tuples travel as lists."""
+"""The possible values of a `ServerSpec` field; tuples are sent as lists."""
 
 SentSpec = dict[str, Value]
-"""A `ServerSpec` by the names of its fields, all of them: a field that is added later travels too."""
+"""A `ServerSpec` by the names of all its fields, so that a field added later is sent too."""
 
 
 Method = Literal[
@@ -60,12 +60,12 @@ Method = Literal[
     "serve_scripts",
     "connections",
 ]
-"""What an agent can be asked: to say which versions it has, to start a server, the methods of
-`ftps_lab.interface.Server`, and those of `ftps_lab.scripted.ScriptedServer`."""
+"""The methods of an agent: reporting its versions, starting a server, the methods of `ftps_lab.interface.Server`, and
+those of `ftps_lab.scripted.ScriptedServer`."""
 
 
 class Start(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which server to start; `host` empty means this machine's own address on its network."""
+    """Which server to start; an empty `host` means this machine's own address on its network."""
 
     kind: str
     root: str
@@ -76,7 +76,7 @@ class Start(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class SentTls(Struct, frozen=True, tag="StartTls", forbid_unknown_fields=True):
-    """A `StartTls` as it travels: its certificates by their place in `StartScripts.certificates`."""
+    """A `StartTls` as sent: its certificates by their index in `StartScripts.certificates`."""
 
     certificate: int
     chain: tuple[int, ...] | None
@@ -84,7 +84,7 @@ class SentTls(Struct, frozen=True, tag="StartTls", forbid_unknown_fields=True):
 
 
 class StartScripts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which scripted server to start: a certificate travels once, however often it is sent."""
+    """Which scripted server to start: each certificate is sent once, however often it is used."""
 
     scripts: tuple[tuple[PlainStep | SentTls, ...], ...]
     certificates: tuple[SentCertificate, ...] = ()
@@ -96,14 +96,14 @@ class Call(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_d
     """One call of a method.
 
     Attributes:
-        number: Its result says the same: one that comes late is never taken for another's.
-        method: Which.
-        server: The server that `Serving.server` named: an owner of one that was stopped never speaks to its successor.
+        number: Its result has the same number, so a late result is never taken for another call's.
+        method: Its name.
+        server: The number from `Serving.server`, so that the owner of a stopped server never reaches its successor.
         start: For ``serve``.
         spec: For ``serve``, ``change`` and ``change_after``.
         scripts: For ``serve_scripts``.
         timeout: For ``settle``, ``finish`` and ``connections``, in seconds.
-        after: For ``change_after``: how many control connections still meet the server as it is.
+        after: For ``change_after``: how many control connections still get the unchanged server.
     """
 
     number: int
@@ -117,7 +117,7 @@ class Call(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_d
 
 
 class Serving(Struct, frozen=True):
-    """The server is ready at this address: what ``serve`` and ``serve_scripts`` return."""
+    """The address of the ready server: the result of ``serve`` and ``serve_scripts``."""
 
     server: int
     host: str
@@ -125,12 +125,12 @@ class Serving(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What came of the call of this number; 0 where the number could not be read.
+    """The result of the call with this number; 0 if the number could not be parsed.
 
     Attributes:
-        value: What the method returned.
-        failure: Why it could not be done; empty if it was.
-        bug: Nobody foresaw that.
+        value: The method's return value.
+        failure: Why the call failed; empty if it succeeded.
+        bug: The failure is an unexpected exception.
     """
 
     number: int
@@ -140,12 +140,12 @@ class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit
 
 
 def line(message: Call | Result) -> bytes:
-    """One line, its newline included: JSON has none of its own (RFC 8259 section 7 escapes them in strings)."""
+    """One line, including its newline; the JSON itself has none (RFC 8259 section 7 escapes them in strings)."""
     return msgspec.json.encode(message) + b"\n"
 
 
 def result(number: int, value: object) -> Result:
-    """What a method returned."""
+    """A method's result as a line."""
     return Result(number=number, value=Raw(msgspec.json.encode(value)))
 
 
@@ -153,7 +153,7 @@ def read_call(text: bytes) -> Call:
     """The call in a line.
 
     Raises:
-        LabError: There is none.
+        LabError: The line is not a call.
     """
     try:
         return _decode(text, Call)
@@ -165,7 +165,7 @@ def read_result(text: bytes) -> Result:
     """The result in a line.
 
     Raises:
-        LabError: There is none.
+        LabError: The line is not a result.
     """
     try:
         return _decode(text, Result)
@@ -174,10 +174,10 @@ def read_result(text: bytes) -> Result:
 
 
 def value_of(result: Result, expected: type[Returned]) -> Returned:
-    """What a method returned.
+    """A method's return value.
 
     Raises:
-        LabError: That is nothing of this type.
+        LabError: It does not have this type.
     """
     try:
         return _decode(result.value, expected)
@@ -187,21 +187,21 @@ def value_of(result: Result, expected: type[Returned]) -> Returned:
 
 
 def shortened(text: bytes, most: int = 120) -> str:
-    """The beginning of a line, for a sentence."""
+    """The beginning of a line, for a message."""
     shown = text.decode("utf-8", "replace").rstrip("\n")
     return shown if len(shown) <= most else shown[:most] + "…"
 
 
 def sent_spec(spec: ServerSpec) -> SentSpec:
-    """A spec as it travels."""
+    """A spec in the form in which it is sent."""
     return {field.name: _sent(getattr(spec, field.name)) for field in fields(spec)}
 
 
 def received_spec(sent: SentSpec) -> ServerSpec:
-    """The spec that travelled.
+    """The spec that was received.
 
     Raises:
-        LabError: It has a field that this version does not know, or a certificate that cannot be read.
+        LabError: It has a field that this version does not know, or an unreadable certificate.
     """
     known: dict[SentCertificate, Certificate] = {}
     values = {name: _received(value, known) for name, value in sent.items()}
@@ -212,7 +212,7 @@ def received_spec(sent: SentSpec) -> ServerSpec:
 
 
 def sent_scripts(scripts: Sequence[Script], *, host: str = "", port: int = 0) -> StartScripts:
-    """Scripts as they travel."""
+    """Scripts in the form in which they are sent."""
     places: dict[int, int] = {}
     certificates: list[SentCertificate] = []
 
@@ -233,10 +233,10 @@ def sent_scripts(scripts: Sequence[Script], *, host: str = "", port: int = 0) ->
 
 
 def received_scripts(order: StartScripts) -> tuple[Script, ...]:
-    """The scripts that travelled.
+    """The scripts that were received.
 
     Raises:
-        LabError: A certificate cannot be read, or is missing.
+        LabError: A certificate is unreadable or missing.
     """
     known: dict[SentCertificate, Certificate] = {}
     certificates = [_certificate(each, known) for each in order.certificates]
@@ -289,12 +289,12 @@ def _received(value: Value, known: dict[SentCertificate, Certificate]) -> object
 
 
 def _certificate(sent: SentCertificate, known: dict[SentCertificate, Certificate]) -> Certificate:
-    """One object for each certificate, as it was before: who compares by identity is not misled."""
+    """Build one object for each certificate, as on the sender's side, so that comparison by identity works."""
     if sent not in known:
         issuer = None if sent.issuer is None else _certificate(sent.issuer, known)
         try:
             certificate = x509.load_pem_x509_certificate(sent.certificate.encode())
-            # The check of an RSA key takes 100 ms and more; these keys were made a moment ago.
+            # Checking an RSA key takes 100 ms and more; these keys were made a moment ago.
             key = load_pem_private_key(sent.key.encode(), password=None, unsafe_skip_rsa_key_validation=True)
         except (ValueError, UnsupportedAlgorithm) as error:
             raise LabError(f"the certificate {sent.name!r} cannot be read here: {error}") from error

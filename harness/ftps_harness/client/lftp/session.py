@@ -1,6 +1,6 @@
 """One run of lftp in a sealed HOME: lftp reads the rc itself, then runs our commands from ``-c``.
 
-The debug log goes to a file of its own, so that standard error holds what a user sees. Each entry begins
+The debug log goes to a separate file, so that standard error holds what a user sees. Each entry begins
 with the process ID (``debug -p``), because a server may put a bare LF into a reply. lftp writes it out, and the rest of
 the reply then looks like a separate entry, possibly like a refusal (docs/lftp.md, "The debug log"). The process ID
 distinguishes them; `ftps_harness.client.messages` reads it.
