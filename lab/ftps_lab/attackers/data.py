@@ -1,4 +1,4 @@
-"""A data connection through an attacker: from the victim to him, and from him to the genuine server."""
+"""A data connection through an attacker: from the victim to the attacker, and from there to the genuine server."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class Listener:
             self._socket.close()
 
     def hear_out(self) -> None:
-        """Take a connection that has arrived already."""
+        """Accept a connection that is already waiting."""
         if not self._closed:
             self.handle_read_event()
 
     def readable(self) -> bool:
-        """Nothing else is asked for."""
+        """Always: the event loop watches this socket only for reading."""
         return True
 
     def writable(self) -> bool:
-        """Never asked for."""
+        """Never: nothing is written to this socket."""
         return False
 
     def handle_read_event(self) -> None:
-        """Somebody is here."""
+        """Accept the connection that has arrived."""
         try:
             sock, peer = self._socket.accept()
         except OSError:  # gone already
@@ -64,7 +64,7 @@ class Listener:
 
 
 class _Content:
-    """What came from one end."""
+    """Content received from one end."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -87,8 +87,8 @@ class DataRelay:
     """The two ends of one data connection, and the transfer on it as the attacker saw it.
 
     Attributes:
-        client: The end of the victim; None until it is there.
-        upstream: The end of the genuine server; None until it is there.
+        client: The victim's end; None until it exists.
+        upstream: The genuine server's end; None until it exists.
     """
 
     def __init__(self, control: Any, listener: Listener) -> None:
@@ -104,14 +104,14 @@ class DataRelay:
         self.upstream: Endpoint | None = None
 
     def dial_client(self, where: Address) -> Endpoint:
-        """The victim's end in active mode."""
+        """Connect to the victim, as active mode requires."""
         sock = socket.socket(socket.AF_INET6 if ":" in where[0] else socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.connect_ex(where)
         return self.end_of_client(sock, where, connecting=True)
 
     def end_of_client(self, sock: socket.socket, peer: Address, *, connecting: bool = False) -> Endpoint:
-        """The victim's end: tapped, and in TLS if it asked for PROT P."""
+        """Wrap the victim's socket: with a tap, and in TLS after PROT P."""
         control = self._control
         raw = TappedSocket(sock, control.lab_recorder.tap("data", peer))
         self._log = control.lab_recorder.opened("data", peer)
@@ -124,57 +124,57 @@ class DataRelay:
         return Endpoint(control.ioloop, raw, self, tls=tls, connecting=connecting)
 
     def join(self, client: Endpoint, upstream: Endpoint) -> None:
-        """Both are there. TLS with the genuine server waits for the victim's: if that fails, so does the transfer."""
+        """Join both ends. TLS with the genuine server waits for the victim's: if that fails, so does the transfer."""
         self.client, self.upstream = client, upstream
         if client.open:
             self._control.genuine.secure(upstream)
 
     def opened(self, end: Endpoint) -> None:
-        """The victim's handshake is done."""
+        """Start TLS with the genuine server once the victim's handshake is complete."""
         if end is self.client and self.upstream is not None:
             self._control.genuine.secure(self.upstream)
 
     def asked(self, verb: str, name: str) -> bool:
-        """Whether this connection is for this transfer: it carries one, though others may have been refused before."""
+        """Whether this connection carries this transfer: it carries one only, though others may have been refused."""
         if self._begun or self._recorded:
             return False
         self._verb, self._name, self._code = verb, name, None
         return True
 
     def begins(self) -> None:
-        """The genuine server has said that it will transfer."""
+        """The genuine server has announced the transfer (1xx)."""
         self._begun = True
 
     def answered(self, code: int) -> None:
-        """The final reply to it has come."""
+        """The final reply to the transfer has arrived."""
         self._code = code
         self._record()
 
     def superseded(self) -> None:
-        """The victim asked for another data connection: this one is of no use any more, unless it already was."""
+        """The victim asked for another data connection: drop this one unless its transfer has started."""
         self._listener.close()
         if not self._begun:
             self._abort()
 
     def let_go(self) -> bool:
-        """The victim's control connection is gone: bring what has arrived, and close all that is not wanted any more.
+        """The victim's control connection is gone: forward what has arrived and close whatever is no longer needed.
 
         Returns:
-            Whether the genuine server is still to say what became of the transfer.
+            Whether the genuine server still owes the final reply to the transfer.
         """
         self._listener.hear_out()
         self._listener.close()
         if self._is_upload and self.client is not None:
-            self.client.hear_out(4 * UNREAD_READS)  # in TLS a read brings 16 KiB at most
+            self.client.hear_out(4 * UNREAD_READS)  # in TLS a read returns at most 16 KiB
         source = self.client if self._is_upload else self.upstream
-        if self._code == 226 or (source is not None and source.heard_all):  # what is left is on its way
+        if self._code == 226 or (source is not None and source.heard_all):  # the rest is already on its way
             return bool(self._verb) and self._code is None
         self._abort()
         self.answered(self._code or 426)
         return False
 
     def received(self, end: Endpoint, data: bytes) -> None:
-        """Count it, and bring it to the other side."""
+        """Count the bytes and forward them to the other side."""
         self._content(end).add(data)
         other = self._other(end)
         if other is not None:
@@ -182,17 +182,17 @@ class DataRelay:
             end.pause(other.full)
 
     def drained(self, end: Endpoint) -> None:
-        """There is room again."""
+        """Resume the other end: there is room again."""
         other = self._other(end)
         if other is not None:
             other.pause(False)
 
     def ended(self, end: Endpoint, how: How) -> None:
-        """One side has said its last: so does the other, in the same way. The one that content came from is done."""
+        """One side has ended its stream: end the other the same way, and close the end that content came from."""
         content, other, is_client = self._content(end), self._other(end), end is self.client
         is_source = is_client == self._is_upload
         if is_source and content.whole:
-            return  # it was there until its last byte, so that it is gone by now means nothing
+            return  # it already delivered its last byte, so losing it now means nothing
         content.whole |= how != "reset"
         if other is not None:
             other.end(how if other.open or is_client else "reset")
@@ -200,7 +200,7 @@ class DataRelay:
             end.end("closed")
 
     def closed(self, end: Endpoint) -> None:
-        """The socket of an end is gone, and with it the other's sense."""
+        """The socket of one end is gone: abort the other unless the stream had ended."""
         if end is self.client:
             self._gone = True
             self._record()
@@ -224,7 +224,7 @@ class DataRelay:
         return self._sent if end is self.client else self._fetched
 
     def _record(self) -> None:
-        """Once the victim's connection is gone and the final reply is there."""
+        """Record the transfer once the victim's connection is gone and the final reply has arrived."""
         if self._log is None or self._recorded or not self._gone or (self._verb and self._code is None):
             return
         self._recorded = True

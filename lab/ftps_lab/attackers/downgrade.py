@@ -1,7 +1,7 @@
-"""Attackers who sit on the path to a genuine server and spoil its TLS: none of them needs a key or a certificate.
+"""On-path attackers that spoil a genuine server's TLS: none of them needs a key or a certificate.
 
-Each is the genuine server's control connection with one answer changed, which is what somebody who can change bytes on
-the way to it amounts to. `attack_reply` and `attack_how` are attributes of the subclass that is made for each server.
+Each is the genuine server's control connection with one answer changed, which is all that an attacker who can change
+bytes in transit needs. `attack_reply` and `attack_how` are attributes of the subclass that is made for each server.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
 REFUSAL_IN_CLEAR = "454 TLS is not available at the moment.\r\n"
 
 FORGED = b"-rw-r--r--   1 nobody   nobody         20 Jan  1 00:00 forged-by-the-attacker\r\n"
-"""What an attacker sends in clear in the place of a listing or of a file."""
+"""What an attacker sends in clear instead of a listing or a file."""
 
 INJECTED = (
     "200 Forged before TLS.",
@@ -33,12 +33,12 @@ INJECTED = (
     "200 Forged before TLS.",
     "534 Forged before TLS: no protection of the data channel.",
 )
-"""Replies sent in clear behind the 234 to AUTH, in one segment with it. Whoever keeps them takes the last ones for the
-replies to PBSZ and PROT, and goes on to transfer in clear on a control connection that is in order."""
+"""Replies sent in clear right after the 234 to AUTH, in the same segment. A client that keeps them takes the last ones
+for the replies to PBSZ and PROT, and then transfers in clear over an otherwise intact control connection."""
 
 
 _PATIENCE = 1.0
-"""Seconds that a client has for beginning a TLS handshake on a data connection, and for ending it."""
+"""Seconds that a client has to start a TLS handshake on a data connection, and to finish it."""
 
 
 def _failed(connection: int, identity: Identity, error: str) -> Handshake:
@@ -47,13 +47,13 @@ def _failed(connection: int, identity: Identity, error: str) -> Handshake:
 
 
 class AuthRefused(ExplicitControl):
-    """AUTH is refused; the rest of the server is in order, and waits for a password in clear."""
+    """Refuses AUTH; the rest of the server works, and waits for a password in clear."""
 
     lab_attack = "refuse-auth"
     attack_reply: ClassVar[int]
 
     def ftp_AUTH(self, _line: str) -> None:  # noqa: N802 - pyftpdlib's name, as below
-        """Refuse; 421 also closes the connection, as RFC 959 section 4.2 has it."""
+        """Refuse; 421 also closes the connection (RFC 959 section 4.2)."""
         self.lab_log.did(str(self.attack_reply))
         self.respond(f"{self.attack_reply} AUTH is refused.")
         if self.attack_reply == 421:
@@ -61,32 +61,32 @@ class AuthRefused(ExplicitControl):
 
 
 class DroppedAtAuth(ExplicitControl):
-    """Whoever says AUTH is cut off."""
+    """Closes the connection on AUTH."""
 
     lab_attack = "drop-at-auth"
 
     def ftp_AUTH(self, _line: str) -> None:  # noqa: N802
-        """Close without an answer."""
+        """Close without a reply."""
         self.lab_log.did(self.lab_attack)
         self.end()
 
 
 class HandshakeBroken(ExplicitControl):
-    """AUTH is accepted, and the client's first TLS record answered with something that is no handshake."""
+    """Accepts AUTH, then answers the client's first TLS record with something other than a handshake."""
 
     lab_attack = "break-handshake"
     attack_how: ClassVar[str]
     _lab_awaited = _lab_broken = False
 
     def secure_connection(self, _context: Any) -> None:
-        """After the 234: wait for the ClientHello, in whose place something may have come already."""
+        """After the 234: wait for the ClientHello; something else may already have arrived instead."""
         self._lab_awaited = True
         if self.ac_in_buffer:
             self.ac_in_buffer = b""
             self._lab_break()
 
     def handle_read(self) -> None:
-        """The ClientHello arrived. Behind a text the client may go on in clear; its alerts are passed over."""
+        """The ClientHello arrived. After a text the client may continue in clear; its alerts are skipped."""
         if self._lab_awaited or (self._lab_broken and self.socket.peek() in tls.TYPES):
             if self.recv(65536) and self._lab_awaited:
                 self._lab_break()
@@ -94,7 +94,7 @@ class HandshakeBroken(ExplicitControl):
             super().handle_read()
 
     def close(self) -> None:
-        """A handshake that never began has failed."""
+        """Record a handshake that never began as failed."""
         if self._lab_awaited:
             self._lab_tell("closed before the handshake was finished")
         super().close()
@@ -105,7 +105,7 @@ class HandshakeBroken(ExplicitControl):
             self.push(REFUSAL_IN_CLEAR)
             self._lab_tell("the attacker answered the ClientHello with text in clear")
         elif self.attack_how == "alert":
-            with contextlib.suppress(OSError):  # the client is gone already
+            with contextlib.suppress(OSError):  # the client is already gone
                 self.socket.send(_HANDSHAKE_FAILURE)
             self.lab_log.alert("sent", "fatal", "handshake_failure")
             self._lab_tell("the attacker answered the ClientHello with a fatal alert")
@@ -120,20 +120,20 @@ class HandshakeBroken(ExplicitControl):
 
 
 class InjectedBeforeTls(ExplicitControl):
-    """Replies of the attacker's in clear, right behind the 234 to AUTH: injection into STARTTLS (CVE-2011-0411)."""
+    """Sends its own replies in clear right after the 234 to AUTH: STARTTLS injection (CVE-2011-0411)."""
 
     lab_attack = "inject-before-tls"
 
     def respond(self, resp: str, *args: Any, **kwargs: Any) -> None:
-        """Behind the reply to AUTH, add `INJECTED` to the same segment."""
-        if resp.startswith("234 "):  # RFC 4217 section 4: nothing else is answered so
+        """Append `INJECTED` to the reply to AUTH, in the same segment."""
+        if resp.startswith("234 "):  # RFC 4217 section 4: only AUTH gets this reply
             self.lab_log.did(self.lab_attack)
             resp = "\r\n".join((resp, *INJECTED))
         super().respond(resp, *args, **kwargs)
 
 
 class _ProtRefused:
-    """PROT is refused, as RFC 4217 section 9 lets a server do: the data channel stays in clear."""
+    """Refuses PROT, as RFC 4217 section 9 allows: the data channel stays in clear."""
 
     lab_attack = "refuse-prot"
     attack_reply: ClassVar[int]
@@ -142,7 +142,7 @@ class _ProtRefused:
     close_when_done: Any
 
     def ftp_PROT(self, _line: str) -> None:  # noqa: N802
-        """Refuse; 421 closes here as well."""
+        """Refuse; 421 also closes the connection."""
         self.lab_log.did(str(self.attack_reply))
         self.respond(f"{self.attack_reply} PROT is refused.")
         if self.attack_reply == 421:
@@ -158,48 +158,48 @@ class ProtRefusedImplicit(_ProtRefused, ImplicitControl):
 
 
 class ClearData(RecordingData):
-    """A data connection in clear though PROT P was accepted: the attacker's own bytes to a download, none to an upload.
+    """A data connection in clear although PROT P was accepted: a download gets the attacker's bytes, an upload none.
 
-    A TLS handshake of the client's is no content; whatever else comes is.
+    A TLS handshake from the client is not content; anything else is.
     """
 
     _lab_refused = _lab_done = False
 
     def readable(self) -> bool:
-        """Also before a transfer was asked for: pyftpdlib closes a plain data connection whose client speaks first."""
+        """Read even before a transfer command: pyftpdlib closes a plain data connection whose client speaks first."""
         return not self._closed
 
     def handle_read_event(self) -> None:
-        """Content is taken like any, a handshake answered in clear."""
+        """Receive content as usual; answer a handshake in clear."""
         begins = not self.receive or not self.lab_size
         if self._lab_refused or (begins and self._lab_raw.peek() == tls.HANDSHAKE):
             self._lab_refuse()
         elif not self.receive:
-            self.handle_close()  # a client that has nothing to say here, and says it, or leaves
+            self.handle_close()  # data that no transfer expects, or the client has left
         else:
             super().handle_read()
 
     def handle_close(self) -> None:
-        """The client has closed: an upload that it wanted in TLS did not come."""
+        """The client has closed: an upload that it wanted in TLS never arrived."""
         if not self._initialized:
-            self.close()  # nobody asked for a transfer, nobody waits for an answer
+            self.close()  # no transfer was requested, so no reply is due
         elif self._lab_refused and self.receive:
             self.lab_fail("426 No TLS here; transfer aborted.")
         else:
             super().handle_close()
 
     def close_when_done(self) -> None:
-        """The attacker's bytes go out when the client's handshake was heard, and the client closes first.
+        """Send the attacker's bytes once the client's handshake has arrived, and let the client close first.
 
-        Were the 226 on its way before, what lftp says would be a race between its two connections. A client that sends
-        no handshake, or reads on, gets its end a little later.
+        If the 226 were sent earlier, lftp's message would depend on a race between its two connections. If a client
+        sends no handshake, or keeps reading, the connection closes a little later.
         """
         self._lab_done = True
         self.modify_ioloop_events(self.ioloop.READ | (self.ioloop.WRITE if self._lab_refused else 0))
         self.call_later(_PATIENCE, self._lab_end)
 
     def enable_receiving(self, *args: Any) -> None:
-        """An upload begins; the client may have begun its handshake before."""
+        """Start an upload; the client may already have started its handshake."""
         super().enable_receiving(*args)
         if self._lab_refused:
             self._lab_answer()
@@ -209,7 +209,7 @@ class ClearData(RecordingData):
         self.modify_ioloop_events(self.ioloop.READ | self.ioloop.WRITE)
 
     def _lab_answer(self) -> None:
-        with contextlib.suppress(OSError):  # the client is gone: reading says so
+        with contextlib.suppress(OSError):  # the client is gone: the next read reports it
             self._lab_raw.send(FORGED)
 
     def _lab_refuse(self) -> None:
@@ -235,13 +235,13 @@ class ClearData(RecordingData):
 
 
 class _DataInClear:
-    """PROT P is accepted, and the data connections are in clear all the same."""
+    """Accepts PROT P but leaves the data connections in clear."""
 
     lab_attack = "clear-data"
     dtp_handler = ClearData
 
     def push_dtp_data(self, data: Any, isproducer: bool = False, file: Any = None, cmd: Any = None) -> None:
-        """The attacker's bytes in the place of what the client asked for, which nobody on the path can know."""
+        """Send the attacker's bytes instead of the requested content, which an on-path attacker cannot know."""
         del data, isproducer
         if file is not None:
             file.close()

@@ -1,4 +1,4 @@
-"""One end of a relay: a socket on the event loop, in clear or in TLS, that takes bytes and gives bytes."""
+"""One end of a relay: a socket on the event loop, in clear or in TLS, that sends and receives bytes."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ if TYPE_CHECKING:
     from ftps_lab.wire.memory_tls import MemoryTls
 
 How = Literal["closed", "cut", "reset"]
-"""How a stream ended: as it should (close_notify, or FIN where there is no TLS), by a FIN alone, or by a RST."""
+"""How a stream ended: properly (close_notify, or FIN without TLS), by a FIN alone in TLS, or by a RST."""
 
 _CHUNK = 65536
 _BATCH = 1 << 16
-"""Bytes that are taken at most before the owner is told: in TLS each read brings no more than a record, 16 KiB."""
+"""Maximum bytes to read before notifying the owner: in TLS each read returns at most one record, 16 KiB."""
 _ENOUGH = 1 << 20
-"""Bytes that may wait to be sent before the other end is asked to pause."""
+"""Bytes that may be queued for sending before the other end must pause."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """struct linger: close at once and answer with RST (socket(7))."""
 
 
 class Owner(Protocol):
-    """Who is told what happens on an end."""
+    """Receives the events of an end."""
 
     def opened(self, end: Endpoint) -> None:
-        """The connection is there, and its handshake done: once, unless it was so from the beginning."""
+        """The connection is up and its handshake complete: called once, unless it started out that way."""
 
     def received(self, end: Endpoint, data: bytes) -> None:
-        """Bytes came, decrypted where there is TLS."""
+        """Bytes arrived, decrypted if TLS is on."""
 
     def ended(self, end: Endpoint, how: How) -> None:
-        """No more bytes will come; again, with "reset", when afterwards none can be sent any more either."""
+        """No more bytes will arrive; called again with "reset" if later none can be sent either."""
 
     def drained(self, end: Endpoint) -> None:
-        """What waited to be sent has left."""
+        """The send queue is no longer full."""
 
     def closed(self, end: Endpoint) -> None:
-        """The socket is gone, once for each end."""
+        """The socket is gone; called once for each end."""
 
 
 class Endpoint:
-    """A connected or connecting non-blocking socket. What is sent before it is open waits until it is.
+    """A connected or connecting non-blocking socket. Bytes sent before it is open wait until it is.
 
     Args:
-        ioloop: pyftpdlib's event loop; method names such as `handle_read_event` are what it calls.
-        raw: The socket, or what is tapped on it.
-        owner: Who is told.
-        tls: Either side of TLS over `raw`, whose handshake begins when the connection is there.
-        connecting: `connect_ex` was called and the connection is not there yet.
+        ioloop: pyftpdlib's event loop; it calls methods such as `handle_read_event`.
+        raw: The socket, or the tap on it.
+        owner: Receives the events.
+        tls: Either side of TLS over `raw`; the handshake starts when the connection is up.
+        connecting: `connect_ex` was called and the connection is not up yet.
 
     Attributes:
-        raw: As it was given.
+        raw: The `raw` argument.
     """
 
     def __init__(
@@ -82,26 +82,26 @@ class Endpoint:
 
     @property
     def open(self) -> bool:
-        """The connection is there, and its handshake done."""
+        """The connection is up and its handshake complete."""
         return not self._connecting and not self._shaking
 
     @property
     def full(self) -> bool:
-        """So much waits to be sent that whoever brings it should pause."""
+        """So much is queued for sending that the source should pause."""
         return self._waiting > _ENOUGH
 
     @property
     def heard_all(self) -> bool:
-        """No more bytes will come."""
+        """No more bytes will arrive."""
         return self._hearing_ended
 
     @property
     def said_all(self) -> bool:
-        """Everything has left, and the end of it."""
+        """Everything has been sent, including the end of the stream."""
         return self._said
 
     def start_tls(self, tls: MemoryTls) -> None:
-        """Begin a handshake, when the connection is there; what was sent before has left."""
+        """Start a handshake once the connection is up; everything sent earlier must have left."""
         self._stream, self._shaking = tls, True
         self._shake()
 
@@ -113,13 +113,13 @@ class Endpoint:
             self._go_on()
 
     def pause(self, paused: bool) -> None:
-        """Leave what comes in the kernel, or take it again."""
+        """Stop reading, which leaves incoming bytes in the kernel, or resume."""
         if not self._closed and paused is not self._paused:
             self._paused = paused
             self._watch()
 
     def end(self, how: How = "closed") -> None:
-        """Say that there is no more, in the same way as it was said to us, once all has left."""
+        """End the stream once everything has been sent, in the way that the other side's stream ended."""
         if how == "reset":
             self.abort()
         elif not self._closed and not self._saying_ended:
@@ -127,7 +127,7 @@ class Endpoint:
             self._go_on()
 
     def abort(self) -> None:
-        """Close with RST, whatever still waits."""
+        """Close with RST, even if bytes are still queued."""
         if not self._closed:
             with contextlib.suppress(OSError):
                 self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -146,7 +146,7 @@ class Endpoint:
         self._owner.closed(self)
 
     def hear_out(self, reads: int) -> None:
-        """Take what has arrived already, in at most so many reads."""
+        """Read what has already arrived, in at most `reads` reads."""
         for _ in range(reads):
             if self._connecting or self._shaking or self._closed or self._hearing_ended or not self._hear(_CHUNK):
                 break
@@ -154,15 +154,15 @@ class Endpoint:
     # What the event loop calls.
 
     def readable(self) -> bool:
-        """Nothing else is asked for."""
+        """Whether to read; during a connect, errors arrive here too."""
         return self._connecting or self._wants_to_hear
 
     def writable(self) -> bool:
-        """The events asked for say it all."""
+        """Always: the registered events decide."""
         return True
 
     def handle_read_event(self) -> None:
-        """Something arrived, or the end of it."""
+        """Bytes arrived, or the end of the stream."""
         if self._connecting:
             self._connected()
         elif self._shaking:
@@ -172,7 +172,7 @@ class Endpoint:
             self._watch()
 
     def handle_write_event(self) -> None:
-        """The connection is there, or takes more."""
+        """The connection is up, or accepts more bytes."""
         if self._connecting:
             self._connected()
         elif not self._closed:
@@ -184,7 +184,7 @@ class Endpoint:
                 self._go_on()
 
     def handle_close(self) -> None:
-        """Nothing can be sent any more, and nobody asked to read: take what is left."""
+        """Nothing more can be sent, and no read was pending: read what is left."""
         try:
             if self._connecting or self._shaking:
                 self.handle_read_event()
@@ -192,11 +192,11 @@ class Endpoint:
             while not self._closed and not self._hearing_ended and self._hear():
                 pass
             self._lose()
-        except Exception:  # noqa: BLE001 - the event loop catches what the other methods raise, and nothing of this one
+        except Exception:  # noqa: BLE001 - the event loop catches exceptions of the other methods, not of this one
             self.handle_error()
 
     def handle_error(self) -> None:
-        """An exception in a callback: a bug in the lab, which `FtpsServer` brings to its caller."""
+        """An exception in a callback: a bug in the lab, which `FtpsServer` raises in its caller."""
         logger.error(traceback.format_exc())
         self.close()
 
@@ -229,7 +229,7 @@ class Endpoint:
             self._go_on()
 
     def _hear(self, most: int = _BATCH) -> bool:
-        """Take what is there, about `most` bytes of it; False when there was nothing."""
+        """Read what is available, about `most` bytes at most; False if there was nothing."""
         taken, how = self._take(most)
         if taken:
             self._owner.received(self, taken)
@@ -241,14 +241,14 @@ class Endpoint:
         return bool(taken) or how is not None
 
     def _take(self, most: int) -> tuple[bytes, How | None]:
-        """What has arrived, and how it ended if it did."""
+        """The bytes that have arrived, and how the stream ended if it did."""
         taken = []
         in_tls = self._stream is not self.raw
         try:
             while data := self._stream.recv(_CHUNK):
                 taken.append(data)
                 most -= len(data)
-                if most <= 0 or not in_tls:  # in clear, what comes next may be TLS: the owner decides
+                if most <= 0 or not in_tls:  # in clear, the next bytes may be TLS: the owner decides
                     return b"".join(taken), None
         except (SSL.WantReadError, BlockingIOError):
             return b"".join(taken), None
@@ -266,14 +266,14 @@ class Endpoint:
         self._close_if_over()
 
     def _lose(self) -> None:
-        """Nobody is there any more."""
+        """The peer is gone: report a reset and close."""
         if not self._closed:
             self._hearing_ended = True
             self._owner.ended(self, "reset")
             self.close()
 
     def _go_on(self) -> None:
-        """Send what waits, then the end."""
+        """Send what is queued, then the end of the stream."""
         if self._connecting or self._shaking or self._closed:
             return
         waited = bool(self._outgoing)
@@ -288,14 +288,14 @@ class Endpoint:
             self._outgoing.clear()
             self._waiting = 0
             if self._hearing_ended:
-                self._lose()  # otherwise reading says so, after what has arrived before
+                self._lose()  # otherwise reading reports it, after the bytes that arrived earlier
         if waited and not self.full:
             self._owner.drained(self)
         self._watch()
         self._close_if_over()
 
     def _sent(self, size: int) -> None:
-        """So many bytes of the oldest that waited have left."""
+        """Remove `size` sent bytes from the head of the queue."""
         self._waiting -= size
         rest = self._outgoing[0][size:]
         if rest:
@@ -321,9 +321,9 @@ class Endpoint:
         return not self._hearing_ended and (self._shaking or not self._paused)
 
     def _watch(self) -> None:
-        """Ask the event loop for what can go on, and for nothing else: it would spin.
+        """Register exactly the events that can make progress: any other would make the event loop spin.
 
-        Without any event asked for it still tells of a reset.
+        Even with no event registered, the loop still reports a reset.
         """
         if self._closed:
             return

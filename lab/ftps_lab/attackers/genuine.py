@@ -1,7 +1,7 @@
-"""The genuine server as an attacker in the middle reaches it: a control connection in TLS for each of his victims.
+"""How an attacker in the middle reaches the genuine server: one control connection in TLS for each victim.
 
-An attacker gets a `Genuine` from the `FtpsServer` that he stands in front of, never an address from outside: there is
-no way to point him at anything but the lab's own server, and he hangs up on whoever does not show its certificate.
+An attacker gets a `Genuine` from the `FtpsServer` behind it, never an address from outside: it cannot be pointed at
+anything but the lab's own server, and it hangs up if the server does not show that server's certificate.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Genuine:
-    """Where the genuine server is, and what it shows.
+    """The genuine server's address, protocol and certificates.
 
     Attributes:
         address: Its control port, on loopback or in the lab's own network.
         protocol: How TLS begins on it.
-        certificates: SHA-256 fingerprints of its leaves, upper case with colons: all that it ever had, for it may
-            rotate while an attacker connects.
+        certificates: SHA-256 fingerprints of every leaf it has ever had, upper case with colons, because it may rotate
+            while an attacker connects.
     """
 
     address: Address
@@ -42,36 +42,36 @@ class Genuine:
     certificates: set[str]
 
     def connect(self, ioloop: Any, owner: Owner, port: int) -> Endpoint:
-        """A data connection to it."""
+        """Open a data connection to it."""
         return Endpoint(ioloop, _connecting((self.address[0], port)), owner, connecting=True)
 
     def secure(self, end: Endpoint) -> None:
-        """Begin TLS on a data connection. The FTP client is always the TLS client, even in active mode."""
+        """Start TLS on a data connection. The FTP client is always the TLS client, even in active mode."""
         end.start_tls(_PinnedTls(end.raw, self.certificates))
 
 
 class Reply(NamedTuple):
-    """One reply (RFC 959 section 4.2), with all its lines as they came."""
+    """One reply (RFC 959 section 4.2), with all its lines as received."""
 
     code: int
     lines: tuple[bytes, ...]
 
 
 class Victim(Protocol):
-    """On whose behalf the genuine server is talked to."""
+    """The client on whose behalf an `Upstream` talks to the genuine server."""
 
     def greeted(self, reply: Reply) -> None:
-        """The genuine server's 220."""
+        """The genuine server has sent its 220."""
 
     def replied(self, reply: Reply) -> None:
-        """An answer to what the victim said."""
+        """The genuine server has replied to a command from the victim."""
 
     def abandoned(self) -> None:
         """The genuine server has closed."""
 
 
 class Upstream:
-    """A control connection to the genuine server: TLS and protection of data first, then what the victim says."""
+    """A control connection to the genuine server: first TLS and PROT P, then the victim's commands."""
 
     def __init__(self, ioloop: Any, genuine: Genuine, victim: Victim) -> None:
         self._genuine = genuine
@@ -92,14 +92,14 @@ class Upstream:
         return str(self._raw.getsockname()[0])
 
     def say(self, line: bytes) -> None:
-        """Send a command, once TLS is there."""
+        """Send a command once TLS is up."""
         if self._dialogue is not None:
             self._waiting.append(line)
         else:
             self._end.send(line + b"\r\n")
 
     def protect(self) -> None:
-        """Ask for protection of data again, which the genuine server forgets with the account."""
+        """Send PROT P again: the genuine server forgets it together with the login."""
         self._dialogue = self._protecting()
         next(self._dialogue)
 
@@ -108,7 +108,7 @@ class Upstream:
         self._end.close()
 
     def received(self, _end: Endpoint, data: bytes) -> None:
-        """Cut into lines, and lines into replies."""
+        """Split the bytes into lines, and the lines into replies."""
         *lines, self._heard = (self._heard + data).split(b"\n")
         for line in lines:
             self._lines.append(line.removesuffix(b"\r"))
@@ -117,17 +117,17 @@ class Upstream:
                 self._answer(reply)
 
     def ended(self, _end: Endpoint, _how: How) -> None:
-        """The victim learns it."""
+        """Tell the victim."""
         self._victim.abandoned()
 
     def opened(self, _end: Endpoint) -> None:
-        """Its greeting comes first."""
+        """Nothing to do: the genuine server's greeting comes first."""
 
     def drained(self, _end: Endpoint) -> None:
-        """Commands are short."""
+        """Nothing to do: commands are short."""
 
     def closed(self, _end: Endpoint) -> None:
-        """The victim learns it, if it does not know."""
+        """Tell the victim, unless it already knows."""
         self._victim.abandoned()
 
     def _answer(self, reply: Reply) -> None:
@@ -142,7 +142,7 @@ class Upstream:
             self.say(self._waiting.popleft())
 
     def _opening(self) -> Generator[None, Reply, None]:
-        """What the attacker says for himself; each `yield` waits for a reply."""
+        """The attacker's own commands; each `yield` waits for a reply."""
         self._victim.greeted((yield))
         if self._genuine.protocol == "explicit":
             self._end.send(b"AUTH TLS\r\n")
@@ -165,10 +165,10 @@ class _PinnedTls(MemoryTls):
         self.set_connect_state()
 
     def handshake_ended(self, error: str) -> None:
-        """Compare, before anything is sent.
+        """Check the certificate before anything is sent.
 
         Raises:
-            LabError: It is another server.
+            LabError: The certificate is not the genuine server's.
         """
         if error:
             return
@@ -179,7 +179,7 @@ class _PinnedTls(MemoryTls):
 
 @cache
 def _client_context() -> SSL.Context:
-    """Any version and any key: which server it is, the fingerprint tells."""
+    """A context for any version and any key: the fingerprint identifies the server."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_VERSION)
     context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
@@ -195,7 +195,7 @@ def _connecting(address: Address) -> socket.socket:
 
 
 def _reply(lines: list[bytes]) -> Reply | None:
-    """The reply that these lines make up, or None when more are to come."""
+    """The reply that these lines form, or None if more lines must follow."""
     code = lines[0][:3]
     if not code.isdigit():
         raise LabError(f"the genuine server sent what is no reply: {lines[0]!r}")

@@ -1,4 +1,4 @@
-"""One record for each attack: all that the lab, the scenario format, the verdict and the reports know of it.
+"""One record for each attack: everything that the lab, the scenario format, the verdict and the reports know about it.
 
 Pure, and light: reading scenarios loads no TLS library, so a record names the classes that act and loads them on use.
 """
@@ -26,46 +26,46 @@ AttackName = Literal[
     "refuse-prot",
     "clear-data",
 ]
-"""`none` and the names of `ATTACKS`, for type checkers and the JSON Schema: a test holds the two together."""
+"""`none` and the names of `ATTACKS`, for type checkers and the JSON Schema: a test keeps the two in step."""
 
 AttackHow = Literal["close", "alert", "text"]
 """Values of `attack_how`."""
 
 AttackKey = Literal["attack_certificate", "attack_reply", "attack_how"]
-"""Keys of a server that say how an attack is done."""
+"""Keys of a server that configure its attack."""
 
 TlsEnd = Literal["server", "attacker", "nobody"]
-"""Who ends a client's TLS: the server that it meant, the attacker with a certificate of its own, or no one."""
+"""Where a client's TLS ends: at the intended server, at the attacker with its own certificate, or nowhere."""
 
 Target = Literal["AUTH", "PROT", "handshake", "data"]
-"""What an attacker acts on in the server's place: a command, the TLS handshake after AUTH, data connections."""
+"""What an attacker answers instead of the server: a command, the TLS handshake after AUTH, or data connections."""
 
 BehindAuth = Literal["tls", "alert", "text", "nothing"]
-"""What can follow a server's consent to AUTH on the wire."""
+"""What can follow a server's 234 to AUTH on the wire."""
 
 
 class Attack(Struct, frozen=True, kw_only=True):
     """One attack.
 
     Attributes:
-        name: The word of `[server]`'s `attack`, and `lab_attack` of the classes that act.
-        explicit: What clients of an explicit FTPS server meet: ``module:Class`` in `ftps_lab.attackers`.
-        implicit: The same for implicit FTPS; None where there is nothing to attack (implicit FTPS has no AUTH).
+        name: The value of `attack` in `[server]`, and `lab_attack` of the classes that carry it out.
+        explicit: The class that serves clients of explicit FTPS: ``module:Class`` in `ftps_lab.attackers`.
+        implicit: The same for implicit FTPS; None if there is nothing to attack (implicit FTPS has no AUTH).
         keys: The keys of `[server]` that belong to it.
-        words: What the attacker does, for a person, with the values of `keys` in braces.
-        ways: What each value of `attack_how` stands for in `words`.
+        words: Human-readable description of the attack, with the values of `keys` in braces.
+        ways: The text in `words` for each value of `attack_how`.
         effect: Effect this attack must have on a connection (`Connection.attack_effect`), with the values of `keys` and
             the name in braces.
-        did: What it did on a connection where it had its effect, for a picture, with that `effect` in braces.
-        acts_on: What of a connection it answers in the place of the server; an attacker that relays answers everything.
-        control_tls: Who ends the TLS of the control connection.
-        data_tls: Who ends the TLS of data connections.
-        relays: The attacker reads and writes what the client and the genuine server behind it say to each other.
-        after_login: It begins after the login; any other must have taken effect before a login in TLS.
-        behind_auth: Effect → the only thing that may follow the consent to AUTH on the wire; for other effects
-            anything but text may.
-        hides_auth: A list of features with AUTH must never reach the client.
-        why_not_require_tls: Why `require_tls` has no meaning with it; empty where it has one.
+        did: Label in a diagram for a connection where the attack took effect, with that `effect` in braces.
+        acts_on: The part of a connection that it answers instead of the server; a relaying attacker answers everything.
+        control_tls: Where the TLS of the control connection ends.
+        data_tls: Where the TLS of data connections ends.
+        relays: The attacker reads and writes all traffic between the client and the genuine server behind it.
+        after_login: It acts after the login; any other must have taken effect before a login in TLS.
+        behind_auth: Effect → the only thing that may follow the 234 to AUTH on the wire; for other effects anything
+            but text may.
+        hides_auth: A FEAT reply that lists AUTH must never reach the client.
+        why_not_require_tls: Why `require_tls` is meaningless with this attack; empty if it has a meaning.
     """
 
     name: AttackName
@@ -87,7 +87,7 @@ class Attack(Struct, frozen=True, kw_only=True):
 
     @property
     def protocols(self) -> tuple[Literal["explicit", "implicit"], ...]:
-        """The protocols of the servers that can be attacked; plain FTP has no TLS to attack."""
+        """The server protocols that this attack works on; plain FTP has no TLS to attack."""
         return ("explicit", "implicit") if self.implicit else ("explicit",)
 
     @property
@@ -97,11 +97,11 @@ class Attack(Struct, frozen=True, kw_only=True):
 
     @property
     def shows_certificate(self) -> bool:
-        """A handshake on the control connection gets as far as a certificate."""
+        """A handshake on the control connection reaches the certificate."""
         return self.control_tls != "nobody"
 
     def handler(self, protocol: Literal["explicit", "implicit"]) -> type[RecordingControl]:
-        """The control connection that a client meets; loads OpenSSL and pyftpdlib."""
+        """The class of the control connection; loads OpenSSL and pyftpdlib."""
         where = self.explicit if protocol == "explicit" else self.implicit
         assert where is not None, f"{self.name} attacks no {protocol} FTPS"
         module, _, name = where.partition(":")

@@ -1,7 +1,7 @@
-"""Attackers in the middle: TLS, if any, ends with them, and the genuine server behind them does the work.
+"""Attackers in the middle: TLS, if any, ends at the attacker, and the genuine server behind it does the work.
 
-`Interceptor` shows a certificate of its own; `Stripper` denies that there is TLS. What a client says goes to the
-genuine server and the answers come back, so that a client that does not verify notices nothing.
+`Interceptor` shows a certificate of its own; `Stripper` denies TLS support. Both forward the client's commands to the
+genuine server and its replies to the client, so a client that does not verify notices nothing.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from ftps_lab.wire.addresses import Address
 
 _SECURITY = frozenset({"AUTH", "PBSZ", "PROT", "CCC"})
-"""Commands about the victim's own TLS, which ends here."""
+"""Commands about the victim's TLS, which ends at the attacker."""
 
 
 @dataclass(slots=True)
 class _Command:
-    """A command of the victim's, as it came.
+    """A command from the victim, as received.
 
     Attributes:
-        index: Where it stands in the record.
-        data: The data connection that it is for, once it was forwarded.
+        index: Its index in the record.
+        data: The data connection that it uses, once it has been forwarded.
     """
 
     verb: str
@@ -47,14 +47,14 @@ class _Command:
 
     @property
     def overtakes(self) -> bool:
-        """ABOR, as pyftpdlib knows it: what stands before it are Telnet's signals."""
+        """Whether this is ABOR, by pyftpdlib's test: Telnet signals may precede it."""
         return self.verb.endswith("ABOR")
 
 
 class Relay(ExplicitControl):
-    """A control connection whose commands the genuine server obeys.
+    """A control connection whose commands the genuine server executes.
 
-    One command is on its way at a time, as RFC 959 has it; ABOR goes past what waits.
+    One command is outstanding at a time, as RFC 959 requires; ABOR overtakes those that wait.
     """
 
     lab_attack = "intercept"
@@ -77,17 +77,17 @@ class Relay(ExplicitControl):
     # From the victim.
 
     def found_terminator(self) -> None:
-        """Keep the line as it came: decoding may change it."""
+        """Keep the line as received: decoding may change it."""
         self._line = b"".join(self._in_buffer)
         super().found_terminator()
 
     def secure(self, identity: Identity) -> None:
-        """TLS ends here, not where the victim believes."""
+        """Start TLS: it ends here, not where the victim believes."""
         self.lab_log.did("intercept")
         super().secure(identity)
 
     def secure_connection(self, context: Any) -> None:
-        """What waits behind AUTH came in clear, like what came with it in one segment."""
+        """Reject commands queued after AUTH: they arrived in clear, like any in the same segment as AUTH."""
         super().secure_connection(context)
         if self._waiting and not self._closed:
             self.lab_log.failed(f"{len(self._waiting)} commands in clear behind AUTH")
@@ -95,7 +95,7 @@ class Relay(ExplicitControl):
             self.handle_failed_ssl_handshake()
 
     def close(self) -> None:
-        """The victim has gone: what it had sent is taken first, then all that belongs to it closes."""
+        """The victim has gone: first read what it had sent, then close everything that belongs to it."""
         self._waiting.clear()
         awaited = self._data is not None and self._data.let_go()
         super().close()
@@ -103,12 +103,12 @@ class Relay(ExplicitControl):
             self._upstream.close()
 
     def handle_error(self) -> None:
-        """A broken TLS stream: pyftpdlib closes past `close`."""
+        """Close after a broken TLS stream: pyftpdlib bypasses `close` there."""
         super().handle_error()
         self.close()
 
     def lab_greet(self) -> None:
-        """Greet as the genuine server does, as soon as it has."""
+        """Send the genuine server's greeting as soon as it has arrived."""
         self._may_greet = True
         if self._greeting is not None:
             self._pass_on(self._greeting)
@@ -138,7 +138,7 @@ class Relay(ExplicitControl):
         if verb in {"PORT", "EPRT"}:
             where = (addresses.of_port if verb == "PORT" else addresses.of_eprt)(command.argument)
             peer = self.lab_log.connection.peer[0]
-            if where is not None and (":" in where[0]) == (":" in peer):  # of the rest the genuine server makes nothing
+            if where is not None and (":" in where[0]) == (":" in peer):  # the genuine server cannot use any other
                 if where[0] != peer or where[1] < 1024:
                     self.respond("501 That is no address of yours for data.")
                     return
@@ -149,7 +149,7 @@ class Relay(ExplicitControl):
         self._upstream.say(line)
 
     def _lab_active(self, cmd: str, where: Address) -> bytes:
-        """Wait for the genuine server in the victim's place, under this address."""
+        """Listen for the genuine server's data connection on behalf of the victim at `where`."""
         assert self._upstream is not None
 
         def called(sock: Any, _peer: Address) -> None:
@@ -163,21 +163,21 @@ class Relay(ExplicitControl):
     # From the genuine server.
 
     def greeted(self, reply: Reply) -> None:
-        """The genuine server's 220."""
+        """The genuine server has sent its 220."""
         self._greeting = reply
         if self._may_greet:
             self._pass_on(reply)
 
     def replied(self, reply: Reply) -> None:
-        """Bring the answer to the victim, with what it must not know put right."""
+        """Forward the reply to the victim, with anything that would reveal the attacker rewritten."""
         if reply.code == 225 and any(command.overtakes for command in self._asked):
-            while not self._asked[0].overtakes:  # a transfer that had not begun gets no reply of its own
+            while not self._asked[0].overtakes:  # a transfer that had not started gets no separate reply
                 self._answered(self._asked.popleft(), 426)
         if not self._asked:
             self._pass_on(reply)
             return
         final = reply.code >= 200
-        asked = self._asked.popleft() if final else self._asked[0]  # now, for to a victim that is gone we close at once
+        asked = self._asked.popleft() if final else self._asked[0]  # first: if the victim is gone, we close at once
         if not self._closed:
             self.lab_log.replied(reply.code, asked.index, reply.lines[0][4:].decode("utf-8", "backslashreplace"))
             self._pass_on(Reply(reply.code, self._lab_put_right(asked, reply)))
@@ -188,7 +188,7 @@ class Relay(ExplicitControl):
             asked.data.begins()
 
     def abandoned(self) -> None:
-        """The genuine server has closed, and so do we."""
+        """The genuine server has closed: close too."""
         while self._asked:
             self._answered(self._asked.popleft(), 426)
         if not self._closed:
@@ -198,17 +198,17 @@ class Relay(ExplicitControl):
         if asked.data is not None:
             asked.data.answered(code)
         if self._closed and not self._asked and self._upstream is not None:
-            self._upstream.close()  # it was the last that we waited for
+            self._upstream.close()  # this was the last outstanding reply
 
     def _pass_on(self, reply: Reply) -> None:
         if self._closed:
             return
         if reply.code == 220 and not self.lab_log.connection.greeted:
             self.lab_log.greeted()
-        AsyncChat.push(self, b"".join(line + b"\r\n" for line in reply.lines))  # FTPHandler's takes text
+        AsyncChat.push(self, b"".join(line + b"\r\n" for line in reply.lines))  # FTPHandler.push takes text
 
     def _lab_put_right(self, asked: _Command, reply: Reply) -> tuple[bytes, ...]:
-        """The reply's lines as the victim may see them, and what they mean to us."""
+        """Rewrite the reply's lines for the victim, and follow what they change in our state."""
         if reply.code == 230 and asked.verb in {"USER", "PASS"}:
             self._let_in = True
             self.lab_log.let_in()
@@ -222,17 +222,17 @@ class Relay(ExplicitControl):
         return self.lab_features(reply.lines) if asked.verb == "FEAT" else reply.lines
 
     def _lab_start_anew(self) -> None:
-        """The genuine server has forgotten the account, and with it PROT: so must we, and ask for it again."""
+        """Forget the login and PROT, as the genuine server has, and ask it for PROT again."""
         assert self._upstream is not None
         self._let_in = self._pbsz = self._prot = False
         self._upstream.protect()
 
     def lab_features(self, lines: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """The genuine server's features."""
+        """The lines of the FEAT reply that the victim gets."""
         return lines
 
     def _lab_passive(self, port: int) -> Address:
-        """Wait for the victim in the genuine server's place."""
+        """Listen for the victim's data connection on behalf of the genuine server."""
 
         def called(sock: Any, peer: Address) -> None:
             relay.join(relay.end_of_client(sock, peer), self.genuine.connect(self.ioloop, relay, port))
@@ -257,13 +257,13 @@ class InterceptorImplicit(Relay, ImplicitControl):
 
 
 class Stripper(Relay):
-    """AUTH, PBSZ and PROT are hidden from FEAT and refused: as if the server had never heard of TLS."""
+    """Hides AUTH, PBSZ and PROT from FEAT and refuses them, as if the server did not support TLS."""
 
     lab_attack = "strip-auth"
     attack_reply: ClassVar[int]
 
     def lab_about_tls(self, cmd: str, _arg: str) -> None:
-        """Deny."""
+        """Refuse the command."""
         self.lab_log.did(str(self.attack_reply))
         self.respond(f"{self.attack_reply} {cmd} is not known here.")
         if self.attack_reply == 421:

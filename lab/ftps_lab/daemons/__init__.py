@@ -9,13 +9,13 @@ with DaemonServer("vsftpd", spec, root=folder, password="secret", users=("alice"
 
 It knows nothing of Docker: it runs inside the daemon's container, and on any machine that has the daemon.
 
-- what serves: `kinds` is the table of daemons, `daemon` what they have in common, `vsftpd`, `proftpd` and `pure_ftpd`
-  the configuration and the log of each; `process` or `inetd` starts one, `syslog` takes what it logs to /dev/log,
-  `probe` asks it for its certificate.
-- what witnesses: `relay` records a `tape`, `ftps_lab.wire.tls` reads the TLS on it, `log` says what a daemon's log
-  means, `account` makes a testimony of it all.
+- Serving: `kinds` is the table of daemons, `daemon` holds what they share, and `vsftpd`, `proftpd` and `pure_ftpd` hold
+  each one's configuration and log format; `process` or `inetd` starts a daemon, `syslog` collects what it logs to
+  /dev/log, and `probe` fetches its certificate.
+- Witnessing: `relay` records a `tape`, `ftps_lab.wire.tls` reads the TLS on it, `log` interprets a daemon's log, and
+  `account` combines everything into a testimony.
 
-`server` is the whole of them.
+`server` puts them all together.
 """
 
 from ftps_lab.daemons.daemon import is_user

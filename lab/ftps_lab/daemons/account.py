@@ -1,6 +1,6 @@
-"""One testimony made of three sources: the daemon's log, the files below its root, and the relay. Pure but for files.
+"""Builds one testimony from three sources: the daemon's log, the files below its root, and the relay.
 
-What a source cannot tell is left out, and what two sources contradict each other in is a discrepancy.
+Pure, except that it reads files. It omits what no source can tell, and reports contradictions as discrepancies.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _CHANGES = frozenset({"STOR", "APPE", "STOU", "DELE", "RNFR", "RNTO"})
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What one must know of a daemon to read its account.
+    """The behaviour of a daemon that affects how its log and its bytes are read.
 
     Attributes:
-        last_words: What it says in clear at the end of a session in TLS that broke.
+        last_words: What it sends in clear after a TLS session breaks.
         tickets: Its session tickets, see `ftps_lab.wire.tls.read`.
-        leaves_out: Commands before a login that its log leaves out; one that does may leave out others behind it.
+        leaves_out: Commands before a login that its log omits; a log that omits some may omit others after the login.
     """
 
     last_words: re.Pattern[bytes] | None = None
@@ -59,17 +59,17 @@ _USUAL = Habits()
 
 
 class TestimonyBuilder:
-    """Puts a testimony together.
+    """Builds a testimony from the relay's links, the log's sessions and the served files.
 
     Args:
         role: Whose testimony it is.
-        links: The relay's, in order of acceptance.
-        sessions: The log's, by the address that the relay gave to the connection.
+        links: The relay's links, in order of acceptance.
+        sessions: The log's sessions, by the address that the relay gave to the connection.
         root: The served folder.
-        passwords: User → the one that lets this user in.
-        habits: The daemon's.
-        others: Addresses of connections that are not of this record.
-        discrepancies: What was seen before.
+        passwords: User → the password that admits this user.
+        habits: The daemon's habits.
+        others: Addresses of connections that do not belong to this record.
+        discrepancies: Discrepancies already found.
     """
 
     __test__ = False  # pytest collects classes called Test…
@@ -108,7 +108,7 @@ class TestimonyBuilder:
         self._owner: dict[int, tuple[Control, Exchange, Exchange | None]] = {}
 
     def testimony(self) -> Testimony:
-        """All that the sources tell."""
+        """Everything that the sources tell."""
         controls = {control.number: control for control in self._controls}
         self._match()
         for number, link in enumerate(self._links, 1):
@@ -140,7 +140,7 @@ class TestimonyBuilder:
 
     def _control(self, link: Link, number: int, session: Session | None) -> Control:
         if session is None:
-            if link.to_server or not link.implicit:  # of one who waits for a greeting before TLS, ProFTPD logs nothing
+            if link.to_server or not link.implicit:  # ProFTPD logs no client that waits for a greeting before TLS
                 self._doubt(link, "is not in the daemon's log")
             session = Session(link.source)
         control = Control(link, number, session)
@@ -164,7 +164,7 @@ class TestimonyBuilder:
         return control
 
     def _begun_with_tls(self, control: Control) -> Control:
-        """TLS in the place of the first command: what the daemon took for commands in it are none."""
+        """Drop the log's commands: the client started with TLS, and the daemon took its bytes for commands."""
         hello = wiretls.read(bytes(control.link.to_server), b"", lambda _: 0)
         if any(exchange.verb in MATTER for exchange in control.session.exchanges):
             self._doubt(control.link, "has commands in the daemon's log where the relay has TLS")
@@ -201,9 +201,9 @@ class TestimonyBuilder:
                 self._doubt(link, f"has a command without a reply in the daemon's log ({exchange.verb})")
 
     def _handshake(self, number: int, link: Link, seen: Seen, secured: Secured | None, *, worked: bool = False) -> None:
-        """One handshake: the relay saw the client's Finished, and it or the log what came of it.
+        """Add one handshake: the relay saw the client's Finished, and it or the log shows the outcome.
 
-        `worked`: The log has a transfer on this connection that was completed.
+        `worked`: The log has a completed transfer on this connection.
         """
         self._alerts += [wiretls.alert_of(number, alert) for alert in seen.alerts]
         if not seen.began and secured is None:
@@ -240,7 +240,7 @@ class TestimonyBuilder:
                 password = self._passwords.get(user) if known else None
                 yield Credential(control.number, user, password, control.channel(index), accepted)
 
-    # Which data connection belongs to which transfer.
+    # Matching data connections to transfers.
 
     def _match(self) -> None:
         announced: dict[int, list[tuple[Control, Exchange, Exchange | None]]] = {}
@@ -334,7 +334,7 @@ class TestimonyBuilder:
             self._doubt(link, "carried content, but the relay did not see its TLS handshake finished")
 
     def _hash(self, control: Control, exchange: Exchange, name: str, size: int) -> str:
-        """The hash of the file on disk, if it is what passed: of that size, from its beginning, unchanged since."""
+        """The hash of the file on disk, if it is what passed: of that size, from the start, unchanged since."""
         before = [e for e in control.session.exchanges if e.at < exchange.at]
         if before and before[-1].verb == "REST" and before[-1].argument != "0":
             return ""
@@ -352,7 +352,7 @@ class TestimonyBuilder:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _read(self, link: Link, above: int, below: int, *, end: int | None = None) -> Seen:
-        """What the TLS of a link tells that begins at these offsets."""
+        """Read the TLS of a link, starting at these offsets."""
 
         def heard_before(offset: int) -> int:
             return link.heard_before(above + offset) - below
@@ -365,7 +365,7 @@ class TestimonyBuilder:
 
 
 def _announcements(session: Session) -> Iterator[tuple[Exchange, Exchange | None]]:
-    """Each PASV or EPSV that was answered with a port, and the transfer that it was for."""
+    """Each PASV or EPSV whose reply names a port, and the transfer that it was for."""
     newest: Exchange | None = None
     for exchange in session.exchanges:
         if exchange.announced is not None:

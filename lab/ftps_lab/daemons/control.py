@@ -1,4 +1,4 @@
-"""A control connection as both have it: what the relay saw of it, and the commands that the log holds. Pure."""
+"""A control connection from both sources: the relay's bytes and the log's commands. Pure."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from ftps_lab.wire.tls import Seen
 
 MATTER = frozenset({"USER", "PASS", "AUTH", "PROT", "PORT", "EPRT", "PASV", "EPSV", *TRANSFERS})
-"""Commands that a log may not leave out."""
+"""Commands that a log must not omit."""
 
 _LINE_END, _REPLY = re.compile(rb"\n"), re.compile(rb"^\d{3} ", re.MULTILINE)
 
 
 @dataclass(slots=True)
 class Control:
-    """A control connection as the relay has it, split where TLS begins.
+    """A control connection as the relay recorded it, split where TLS starts.
 
     Attributes:
-        in_clear: How many of the log's commands came in clear.
+        in_clear: How many of the log's commands arrived in clear.
         told_in_clear: How many commands the relay has in clear.
-        turns_in_clear: How many of these were answered at least.
-        unlike: A command in clear that matters, and that the log does not hold.
-        seen: What the TLS on it tells; None without any.
-        proved: It is TLS and nothing else.
-        last_words: What the daemon said in clear when TLS broke.
+        turns_in_clear: Lower bound on how many of these were answered.
+        unlike: A command of `MATTER` in clear that is missing from the log.
+        seen: What its TLS shows; None without TLS.
+        proved: The TLS part contains nothing but TLS.
+        last_words: What the daemon sent in clear when TLS broke.
     """
 
     link: Link
@@ -48,14 +48,14 @@ class Control:
     last_words: str = ""
 
     def channel(self, index: int) -> Channel:
-        """The channel of the session's command of this index."""
+        """The channel of the session's command with this index."""
         return "tls" if index >= self.in_clear and self.proved else "clear"
 
     def align(self, clear: list[str]) -> None:
-        """Find the log's commands among those that the relay has in clear.
+        """Match the log's commands to those that the relay has in clear.
 
-        Daemons leave some out (ProFTPD: LANG), and do not hear what comes when they have closed. None of these may
-        be one that matters.
+        Daemons omit some (ProFTPD: LANG), and never see commands that arrive after they have closed. None of these may
+        be in `MATTER`.
         """
         exchanges = self.session.exchanges
         self.told_in_clear = len(clear)
@@ -66,10 +66,10 @@ class Control:
                 self.unlike = self.unlike or verb
 
     def has_lost(self, leaves_out: int) -> bool:
-        """Whether the relay has more turns than the log has commands that were answered (`Daemon.leaves_out`).
+        """Whether the relay has more turns than the log has answered commands (`Daemon.leaves_out`).
 
-        Of the last one alone a daemon may not have come to a reply. A transfer counts without one too: ProFTPD logs it
-        when it is over.
+        Only the last command may still lack its reply. A transfer counts even without a reply: ProFTPD logs it when it
+        is over.
         """
         exchanges = self.session.exchanges
         answered = sum(exchange.answers for exchange in exchanges[self.in_clear :])
@@ -80,17 +80,17 @@ class Control:
 
     @property
     def let_in(self) -> bool:
-        """The log holds a login."""
+        """The log contains a login."""
         return any(e.verb in {"USER", "PASS"} and e.reply == 230 for e in self.session.exchanges)
 
     @property
     def turns_in_tls(self) -> int:
-        """As `Seen` has it."""
+        """`Seen.turns`, or 0 without TLS."""
         return self.seen.turns if self.seen is not None else 0
 
 
 def know_auth(session: Session, clear: list[str], text: bytes) -> None:
-    """An AUTH whose handshake fails is not in every daemon's log: the relay has it in clear, with its consent."""
+    """Add an AUTH whose handshake failed, which some daemons do not log: the relay has it in clear, with its 234."""
     exchanges = session.exchanges
     if clear[-1:] == ["AUTH"] and session.secured is None and not any(e.verb == "AUTH" for e in exchanges):
         argument = text.rstrip(b"\r\n").rpartition(b"\n")[2].partition(b" ")[2].strip().decode("ascii", "replace")
@@ -99,13 +99,13 @@ def know_auth(session: Session, clear: list[str], text: bytes) -> None:
 
 
 def turns_in_clear(text: bytes, heard: bytes, link: Link) -> int:
-    """How many of the commands in `text` were answered in `heard` at least."""
+    """Lower bound on how many of the commands in `text` were answered in `heard`."""
     asked = [end.end() for end in _LINE_END.finditer(text)]
     return wiretls.turns(asked, [reply.start() for reply in _REPLY.finditer(heard)], link.heard_before)
 
 
 def tls_start(up: bytes, down: bytes) -> tuple[int, int] | None:
-    """Where TLS begins in both directions of an explicit control connection; None if it does not."""
+    """Where TLS starts in both directions of an explicit control connection; None if it never starts."""
     at = 0
     for line in down.splitlines(keepends=True):
         at += len(line)

@@ -1,4 +1,4 @@
-"""What the daemons have in common: their private folder, their users, certificates and versions of TLS."""
+"""What the daemons have in common: their private folder, users, certificates and TLS versions."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _OPENSSL_NAMES = {"1.0": "1"}
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a daemon's container must grant.
+    """The privileges that a daemon's container must grant.
 
     Attributes:
         user: ``root``, or an empty string for the owner of the served folder.
         capabilities: Linux capabilities, without ``CAP_``; all others can be dropped.
         writable: Folders outside /tmp that must be writable (a tmpfs is enough).
-        why: What root and the capabilities are for.
+        why: Why it needs root and the capabilities.
     """
 
     user: str
@@ -61,7 +61,7 @@ class Needs:
 
 
 def is_user(name: str) -> bool:
-    """Whether every daemon's files of users can hold such a name, or such a password."""
+    """Whether every daemon's user files can hold such a name, or such a password."""
     return name.isprintable() and bool(name) and not set(name) & set(":\"'\\ ")
 
 
@@ -69,15 +69,15 @@ class Daemon(ABC):
     """One kind of daemon, with its files in a folder of its own.
 
     Args:
-        folder: Private; its owner removes it.
-        root: What it serves.
-        users: Who may log in.
+        folder: A private folder; its owner removes it.
+        root: The folder that it serves.
+        users: The users who may log in.
         password: Their password.
         address: The inward address and port that it listens on.
         passive: Its ports for data connections.
         outward: The address that it announces.
-        passwords: User → a password of this user's own; where there are any, each has the folder of that name below
-            `root`, and nobody logs in anonymously.
+        passwords: User → this user's own password; if set, each user gets the folder of that name below `root`, and
+            anonymous logins are refused.
     """
 
     binary: ClassVar[str]
@@ -86,14 +86,14 @@ class Daemon(ABC):
     oldest_tls: ClassVar[str] = "1.0"
     has_implicit: ClassVar[bool] = True
     has_gaps: ClassVar[bool] = False
-    """It can leave out a version between the oldest and the newest that it offers."""
+    """It can exclude a version between the oldest and the newest that it offers."""
     tickets: ClassVar[tuple[int, int]] = (2, 1)
-    """Session tickets that it sends in TLS 1.3: after a full handshake, and when it resumes."""
+    """Number of session tickets it sends in TLS 1.3: after a full handshake, and when it resumes."""
     leaves_out: ClassVar[int] = 0
-    """Commands before a login that its log leaves out; one that does may leave out others behind it."""
+    """Commands before a login that its log omits; a log that omits some may omit others after the login."""
     home_ends_in: ClassVar[str] = ""
     last_words: ClassVar[re.Pattern[bytes] | None] = None
-    """What it says in clear when a session in TLS breaks; nothing of a client's is in it."""
+    """What it sends in clear when a TLS session breaks; it contains nothing from a client."""
 
     def __init__(
         self,
@@ -126,13 +126,13 @@ class Daemon(ABC):
 
     @property
     def owner(self) -> tuple[int, int]:
-        """Whom the served folder belongs to, and so will what is uploaded."""
+        """The user and group ids of the served folder, which uploads get too."""
         status = self.root.stat()
         return status.st_uid, status.st_gid
 
     @classmethod
     def path(cls) -> str:
-        """Where the program is.
+        """The path of the program.
 
         Raises:
             LabError: It is not installed.
@@ -144,7 +144,7 @@ class Daemon(ABC):
 
     @classmethod
     def why_not(cls, spec: ServerSpec) -> str:
-        """Why it cannot be such a server; empty if it can."""
+        """Why this daemon cannot be such a server; empty if it can."""
         return cls._why_not_protocol(spec) or cls._why_not_versions(spec)
 
     @classmethod
@@ -184,10 +184,10 @@ class Daemon(ABC):
 
     @abstractmethod
     def events(self, lines: Iterable[str]) -> Iterable[Event]:
-        """What these lines of its log say."""
+        """The events in these lines of its log."""
 
     def run(self) -> Process | Inetd:
-        """Start it with the files that were written last.
+        """Start it with the files from the last `write`.
 
         Raises:
             LabError: It cannot be started.
@@ -207,7 +207,7 @@ class Daemon(ABC):
         }
 
     def write_accounts(self, hashed: str = "x") -> None:
-        """The system's users as the daemon shall see them (nss_wrapper(1)): /etc/passwd stays as it is."""
+        """Write the system users that the daemon sees (nss_wrapper(1)): /etc/passwd stays unchanged."""
         uid, gid = self.owner
         names = dict.fromkeys((ACCOUNT, *ANONYMOUS_NAMES, *self.users), (uid, gid, f"{self.root}{self.home_ends_in}"))
         entries = {"root": (0, 0, "/"), "nobody": (65534, 65534, "/"), **names}
@@ -217,14 +217,14 @@ class Daemon(ABC):
         self.put("groups", f"root:x:0:\nnogroup:x:65534:\n{ACCOUNT}:x:{gid}:\n")
 
     def put(self, name: str, content: str | bytes) -> None:
-        """Write a file at once: nobody reads half of it."""
+        """Write a file atomically: no reader sees half of it."""
         new = self.files / f"{name}.new"
         new.touch(mode=0o600)
         new.write_bytes(content if isinstance(content, bytes) else content.encode())
         new.replace(self.files / name)
 
     def write_common(self, spec: ServerSpec) -> None:
-        """The certificate with its chain and key in one file, and OpenSSL's configuration."""
+        """Write the certificate with its chain and key into one file, and OpenSSL's configuration."""
         if spec.protocol == "plain":
             return
         if spec.certificate is None:
@@ -236,20 +236,20 @@ class Daemon(ABC):
         self.put("openssl.cnf", _OPENSSL.format(lowest=bounds[0], highest=bounds[1], ciphers=ciphers))
 
     def is_outdated(self, spec: ServerSpec) -> bool:
-        """Whether OpenSSL serves this at security level 0 only (`ftps_lab.server.tls`)."""
+        """Whether OpenSSL serves this only at security level 0 (`ftps_lab.server.tls`)."""
         from ftps_lab.server.tls import OUTDATED_VERSIONS, is_outdated
 
         assert spec.certificate is not None
         return bool(set(spec.tls) & OUTDATED_VERSIONS) or any(map(is_outdated, (spec.certificate, *spec.chain)))
 
     def log_size(self) -> int:
-        """Where its log ends now."""
+        """The current size of its log in bytes."""
         with contextlib.suppress(FileNotFoundError):
             return self.log.stat().st_size
         return 0
 
     def lines(self, start: int) -> list[str]:
-        """The log from there on; a line that is cut off stands out as one that nobody knows."""
+        """The lines of its log from this offset on; a truncated line is reported as unknown."""
         if not self.log.exists():
             return []
         with self.log.open("rb") as file:
@@ -259,15 +259,15 @@ class Daemon(ABC):
             )
 
     def is_quiet(self, timeout: float = 5.0) -> bool:
-        """Nothing of an ended session is still on its way into the log; known within `timeout` seconds, or not so."""
+        """Whether the log of ended sessions is complete; False if that is not certain within `timeout` seconds."""
         del timeout  # it writes its log itself
         return True
 
     def close(self) -> None:  # noqa: B027 - most have nothing to do
-        """Let go of what its log needed; repeatable."""
+        """Release what its log needed; repeatable."""
 
     def tail(self, lines: int = 8) -> str:
-        """The last lines of what it said, for a sentence."""
+        """The last lines of its log, for an error message."""
         said: list[str] = []
         for name in ("log", "output"):
             with contextlib.suppress(OSError):
@@ -277,7 +277,7 @@ class Daemon(ABC):
 
 @cache
 def crypted(password: str) -> str:
-    """The password as crypt(5) has it, by the C library that the daemon will use: SHA-256, the fewest rounds."""
+    """The password hashed by crypt(5), with the C library that the daemon will use: SHA-256, the fewest rounds."""
     libcrypt = ctypes.CDLL("libcrypt.so.1")
     libcrypt.crypt.restype = ctypes.c_char_p
     result = libcrypt.crypt(password.encode(), b"$5$rounds=1000$ftpslab$")

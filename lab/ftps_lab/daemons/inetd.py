@@ -1,7 +1,7 @@
-"""A daemon that is started anew for each control connection, as inetd(8) does: we accept, it gets the socket.
+"""Starts a daemon process for each control connection, as inetd(8) does: we accept and pass it the socket.
 
-ProFTPD's master sleeps 0.2 s, once or twice, when a session has ended (PR_TUNABLE_EINTR_RETRY_INTERVAL), and accepts
-nobody meanwhile: the next client would wait 350 to 420 ms. Without a master it waits 30 ms, for the start.
+ProFTPD's master sleeps 0.2 s, once or twice, after a session ends (PR_TUNABLE_EINTR_RETRY_INTERVAL), and accepts no
+connection meanwhile: the next client would wait 350 to 420 ms. Without a master it waits 30 ms, for the start.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _BACKLOG = 128
 
 
 class Inetd:
-    """In the place of `ftps_lab.daemons.process.Process`: a thread that accepts, and a process for each session.
+    """Replaces `ftps_lab.daemons.process.Process`: a thread accepts, and each session gets a process.
 
-    All its sessions are what the daemon's files say when this is made.
+    All its sessions use the daemon's files as they are when this object is created.
 
     Raises:
-        LabError: The daemon's address is taken.
+        LabError: The daemon's address is in use.
     """
 
     def __init__(self, daemon: Program) -> None:
@@ -62,7 +62,7 @@ class Inetd:
         return self._thread.is_alive()
 
     def require_alive(self) -> None:
-        """Raise when it accepts no more, or a session of it has crashed.
+        """Raise if it no longer accepts connections, or a session has crashed.
 
         Raises:
             LabError: With the last lines of the daemon's log.
@@ -73,7 +73,7 @@ class Inetd:
             raise LabError(f"{self._daemon.binary} has died ({why}); the end of its log:\n{self._daemon.tail()}")
 
     def children(self) -> list[int]:
-        """The sessions' processes; that of a connection that still waits to be accepted is one."""
+        """The processes of the sessions; a connection still waiting to be accepted counts as one."""
         with self._lock:
             if not self._stopping:
                 self._accept()
@@ -87,14 +87,14 @@ class Inetd:
         return code is None
 
     def stop_listening(self) -> None:
-        """Accept no more; its sessions go on.
+        """Stop accepting; open sessions continue.
 
         Raises:
-            LabError: Its thread does not end.
+            LabError: The thread does not end.
         """
         with self._lock:
             self._stopping = True
-        with contextlib.suppress(OSError):  # closed already
+        with contextlib.suppress(OSError):  # already closed
             self._theirs.send(b"!")
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
@@ -131,11 +131,11 @@ class Inetd:
                     with self._lock:
                         if not self._stopping:
                             self._accept()
-        except BaseException as error:  # noqa: BLE001 - it surfaces in the caller, whatever it is
+        except BaseException as error:  # noqa: BLE001 - any error surfaces in the caller
             self._error = f"{type(error).__name__}: {error}"
 
     def _accept(self) -> None:
-        """All that wait; `self._lock` is held."""
+        """Accept all waiting connections; `self._lock` is held."""
         while True:
             try:
                 sock, _ = self._listener.accept()
@@ -149,5 +149,5 @@ class Inetd:
                 try:
                     self._sessions.append(spawn(self._daemon, self._argv, self._environment, sock))
                 except BaseException as error:
-                    self._error = f"{type(error).__name__}: {error}"  # before its client sees the connection end
+                    self._error = f"{type(error).__name__}: {error}"  # set before the client sees the connection end
                     raise

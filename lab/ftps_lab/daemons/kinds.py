@@ -1,4 +1,4 @@
-"""The table of daemons: what kinds there are, what each needs, and what it cannot be. A new one is a new row."""
+"""The table of daemons: the kinds, what each needs, and what each cannot serve. A new daemon is a new row."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ NEEDS: dict[str, Needs] = {kind: daemon.needs for kind, daemon in DAEMONS.items(
 """Kind → what its container must grant."""
 
 ANONYMOUS: frozenset[str] = frozenset(kind for kind, daemon in DAEMONS.items() if daemon.anonymous)
-"""Kinds that let the user ``anonymous`` in; the others refuse it like any unknown user."""
+"""Kinds that admit the user ``anonymous``; the others refuse it like any unknown user."""
 
 
 def why_not(kind: str, spec: ServerSpec) -> str:
-    """A sentence why this daemon cannot be such a server; empty if it can. Needs no daemon.
+    """Why this daemon cannot be such a server, as a sentence; empty if it can. The daemon need not be installed.
 
     Raises:
-        LabError: There is no such kind.
+        LabError: The kind is unknown.
     """
     if kind not in DAEMONS:
         raise LabError(f"there is no daemon {kind!r}: name one of {', '.join(DAEMONS)}")

@@ -1,7 +1,7 @@
-"""What a daemon's log says, in the same words for every daemon; sessions made of it. Pure.
+"""The events in a daemon's log, the same types for every daemon, and the sessions built from them. Pure.
 
-Each daemon's module reads its own lines into these events. An event carries the address that the daemon knows the
-client by: the relay gave every control connection one of its own.
+Each daemon's module turns its own lines into these events. An event carries the address by which the daemon knows the
+client: the relay gave every control connection its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A reply; to the newest command, or the greeting."""
+    """A reply to the newest command, or the greeting."""
 
     address: str
     code: int
@@ -52,7 +52,7 @@ class Secured:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What passed in the newest transfer: the file's path as the client sees it, and the bytes of content."""
+    """The newest transfer: the file's path as the client sees it, and the bytes of content."""
 
     address: str
     path: str
@@ -61,7 +61,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Strange:
-    """A line of a kind that we do not know."""
+    """A line in an unknown format."""
 
     text: str
 
@@ -71,7 +71,7 @@ Event = Began | Asked | Answered | Secured | Moved | Strange
 
 @dataclass(slots=True)
 class Exchange:
-    """One command with all that came of it; `port` is the passive one of a transfer, `at` its place in the log."""
+    """One command and its results; `port` is a transfer's passive port, `at` the command's position in the log."""
 
     verb: str
     argument: str
@@ -88,19 +88,19 @@ class Exchange:
 
     @property
     def final(self) -> int | None:
-        """The last reply's code, if it ends the exchange."""
+        """The last reply's code, if it is final."""
         return self.replies[-1][0] if self.replies and self.replies[-1][0] >= 200 else None
 
     @property
     def completed(self) -> bool:
-        """The daemon says that a transfer is complete. Pure-FTPd says so behind its 426 too, to the ABOR."""
+        """The daemon reports a complete transfer. Pure-FTPd also does so after its 426, in reply to ABOR."""
         return self.final in {226, 250} and all(code < 400 for code, _ in self.replies)
 
     @property
     def answers(self) -> int:
-        """To how many commands the replies can belong.
+        """The number of commands that the replies can belong to.
 
-        Pure-FTPd's log lacks an ABOR that ends a transfer; what it says then is 426 and 226, or one more 150.
+        Pure-FTPd does not log an ABOR that ends a transfer; its replies are then 426 and 226, or another 150.
         """
         codes = [code for code, _ in self.replies]
         broken_off = self.transferred and (not {226, 250} & set(codes) or max(codes) >= 400)
@@ -108,7 +108,7 @@ class Exchange:
 
     @property
     def transferred(self) -> bool:
-        """The daemon had a data connection for it: it said so (1xx), counted bytes, or finished."""
+        """The daemon had a data connection for it: it replied 1xx, counted bytes, or finished."""
         if self.verb not in TRANSFERS:
             return False
         codes = {code for code, _ in self.replies}
@@ -127,7 +127,7 @@ class Exchange:
 
 @dataclass(slots=True)
 class Session:
-    """All that the log says of one control connection."""
+    """Everything that the log says about one control connection."""
 
     address: str
     greeting: int | None = None
@@ -137,7 +137,7 @@ class Session:
 
 
 def sessions(events: Iterable[Event]) -> tuple[dict[str, Session], list[str]]:
-    """The sessions by address, and the lines that nobody knows."""
+    """The sessions by address, and the unknown lines."""
     found: dict[str, Session] = {}
     strange: list[str] = []
     for at, event in enumerate(events):
@@ -177,7 +177,7 @@ def _take(session: Session, event: Began | Asked | Answered | Secured | Moved, a
 
 
 def _give_ports(session: Session) -> None:
-    """Each transfer has the passive port that was announced last before it."""
+    """Give each transfer the passive port that was announced last before it."""
     port: int | None = None
     for exchange in session.exchanges:
         if exchange.announced is not None:

@@ -1,4 +1,4 @@
-"""Asks a daemon directly, past the relay, whether it answers and which certificate it shows."""
+"""Asks a daemon directly, bypassing the relay, whether it answers and which certificate it shows."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SECONDS = 5.0
 
 
 def shown(address: tuple[str, int], source: str, spec: ServerSpec) -> str:
-    """The SHA-256 fingerprint of the leaf that the daemon shows; empty for a plain one that greeted.
+    """The SHA-256 fingerprint of the leaf that the daemon shows; empty for plain FTP once it has greeted.
 
     Raises:
-        OSError: It does not answer, or not as such a server does.
+        OSError: The daemon does not answer, or not as such a server should.
     """
     with socket.create_connection(address, _SECONDS, source_address=(source, 0)) as sock:
         if spec.protocol == "implicit":

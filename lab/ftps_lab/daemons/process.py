@@ -20,7 +20,7 @@ STOP_SECONDS = 5.0
 
 
 class Program(Protocol):
-    """What is needed of a daemon to start it."""
+    """The interface that a daemon must have to be started."""
 
     @property
     def binary(self) -> str:
@@ -28,7 +28,7 @@ class Program(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where it is started, and where its output goes."""
+        """Its working directory, where its output goes too."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -47,7 +47,7 @@ class Program(Protocol):
 def spawn(
     program: Program, argv: Sequence[str], environment: Mapping[str, str], sock: socket.socket | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a process of the program in a group of its own, with the socket as its input and output if there is one.
+    """Start the program in its own process group, with the socket, if given, as its standard input and output.
 
     Raises:
         LabError: It cannot be started.
@@ -68,7 +68,7 @@ def spawn(
 
 
 class Process:
-    """The daemon's process, which leads a group of its own: what it forks stays in there."""
+    """The daemon's process, which leads its own process group: its children stay in that group."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -76,11 +76,11 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """It has not ended."""
+        """It is still running."""
         return self._process.poll() is None
 
     def require_alive(self) -> None:
-        """Raise when it has died.
+        """Raise if it has died.
 
         Raises:
             LabError: With the last lines of its log.
@@ -91,11 +91,11 @@ class Process:
             raise LabError(f"{self._program.binary} has died ({how}); the end of its log:\n{self._program.tail()}")
 
     def children(self) -> list[int]:
-        """The processes of its group but itself."""
+        """The other processes of its group."""
         return [pid for pid in _group(self._process.pid) if pid != self._process.pid]
 
     def stop_listening(self) -> None:
-        """End it; its sessions go on."""
+        """End the listening process; open sessions continue."""
         if self.alive:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait(STOP_SECONDS)

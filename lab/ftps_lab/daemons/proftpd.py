@@ -1,8 +1,9 @@
 """ProFTPD 1.3.8 with mod_tls: its configuration, and its log read line by line.
 
 It runs as the owner of the served folder; mod_vroot makes that folder its users' root without chroot(2). All its logs
-go into one file, so that their order is that of the events: one line for each command, when it is done. Each control
-connection has a process of its own (`ftps_lab.daemons.inetd`), and each `write` new files: a session keeps its own.
+go into one file, so that the lines are in the order of the events: one line for each command, on completion. Each
+control connection has its own process (`ftps_lab.daemons.inetd`), and each `write` creates new files, so that a session
+keeps its own.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class ProFtpd(Daemon):
     needs = Needs(user="")
     anonymous = True
     has_gaps = True
-    leaves_out = 1  # LANG has no class that ExtendedLog knows; commands that nobody understands have none either
+    leaves_out = 1  # LANG is in no class of ExtendedLog, and neither are unknown commands
     last_words = re.compile(rb"421 TLS handshake failed\r\n\Z")
 
     _number = 0
@@ -112,11 +113,11 @@ class ProFtpd(Daemon):
         return [self.path(), "-q", "-c", str(self.files / "proftpd.conf")]
 
     def run(self) -> Inetd:
-        """Accept for it."""
+        """Start accepting on its behalf."""
         return Inetd(self)
 
     def write(self, spec: ServerSpec) -> None:
-        """Its files, in a folder that no session uses yet."""
+        """Write its files into a folder that no session uses yet."""
         self._number += 1
         self.files = self.folder / str(self._number)
         self.files.mkdir()
@@ -162,12 +163,12 @@ class ProFtpd(Daemon):
         )
 
     def events(self, lines: Iterable[str]) -> Iterable[Event]:
-        """What these lines of its log say."""
+        """The events in these lines of its log."""
         return read_lines(lines, str(self.root))
 
 
 class _Reader:
-    """Reads the lines; mod_tls's tell the process only, and come ahead of the command that they belong to."""
+    """Reads the lines; those of mod_tls name only the process, and precede the command that they belong to."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -206,7 +207,7 @@ class _Reader:
 
 
 def read_lines(lines: Iterable[str], root: str) -> Iterator[Event]:
-    """What these lines of the log say; `root` is how the log's paths of files begin."""
+    """The events in these lines of the log; `root` is the prefix of the file paths in the log."""
     reader = _Reader(root)
     for line in lines:
         yield from reader.read(line)

@@ -1,7 +1,7 @@
 """Pure-FTPd 1.0.50: its command line, and its log read line by line.
 
-It logs to syslog only, so /dev/log is ours (`ftps_lab.daemons.syslog`): one such server at a time in a container. Users
-are the system's own as nss_wrapper shows them: a login in its PureDB costs 3 s of hashing.
+It logs only to syslog, so the lab takes over /dev/log (`ftps_lab.daemons.syslog`): a container can run one such server
+at a time. Its users are system users supplied by nss_wrapper: a login through its PureDB costs 3 s of hashing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LINE = re.compile(r"pure-ftpd: \((?P<user>.*)@(?P<address>[\d.]+|\?)\) \[(?P<le
 _COMMAND = re.compile(r"Command \[([^\]]*)\] \[(.*)\]")
 _REPLY = re.compile(r"(\d{3}) (.*)")
 _LEFT = re.compile(r"(?!221)\d{3} Logout\.")
-"""What it says when a client left without QUIT, with the code of its last reply: that answers nothing."""
+"""Its log line when a client left without QUIT, with the code of its last reply; it is not a reply itself."""
 _SECURED = re.compile(r"TLS: Enabled (\S+) with (\S+), .*")
 _MOVED = re.compile(r"(?P<path>.*) (?:up|down)loaded  \((?P<size>\d+) bytes, .*\)")
 _MATTERS = re.compile(r"\b(?:uploaded|downloaded)\b")
@@ -71,11 +71,11 @@ class PureFtpd(Daemon):
         ]
 
     def environment(self) -> dict[str, str]:
-        """Shadow passwords too."""
+        """Its whole environment, with shadow passwords too."""
         return super().environment() | {"NSS_WRAPPER_SHADOW": str(self.folder / "shadow")}
 
     def write(self, spec: ServerSpec) -> None:
-        """Its files."""
+        """Write or replace its files."""
         if self._syslog is None:
             self._syslog = Syslog(self.log)
         self.write_common(spec)
@@ -85,30 +85,30 @@ class PureFtpd(Daemon):
         self._tls = "0" if spec.protocol == "plain" else "3" if spec.require_tls else "1"
 
     def is_quiet(self, timeout: float = 5.0) -> bool:
-        """Everything that it told syslog is in the log, within `timeout` seconds."""
+        """Whether everything it sent to syslog reaches the log within `timeout` seconds."""
         return self._syslog is None or self._syslog.flush(timeout)
 
     def close(self) -> None:
-        """Give /dev/log back."""
+        """Release /dev/log."""
         if self._syslog is not None:
             self._syslog.close()
             self._syslog = None
 
     def events(self, lines: Iterable[str]) -> Iterable[Event]:
-        """What these lines of its log say."""
+        """The events in these lines of its log."""
         for line in lines:
             yield from read_line(line, str(self.root))
 
 
 def read_line(line: str, root: str) -> Iterator[Event]:
-    """One line of the log; `root` is how the log's paths of files begin."""
+    """The events in one line of the log; `root` is the prefix of the file paths in the log."""
     found = _LINE.fullmatch(line)
     if found is None:
         yield Strange(line)
         return
     address, text = found["address"], found["text"]
     if address == "?":
-        return  # of the daemon, not of a session
+        return  # from the daemon, not from a session
     yield Began(address)
     if found["level"] == "DEBUG":
         if asked := _COMMAND.fullmatch(text):

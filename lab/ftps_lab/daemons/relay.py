@@ -1,8 +1,8 @@
 """The wire tap in front of a daemon: a relay that records the raw bytes and changes none.
 
-TLS hides the control channel from it, so it can rewrite nothing: it listens on the very ports that the daemon
-announces, and the daemon listens on them at a loopback address of its own. Towards the daemon every control connection
-comes from an address of its own, so that the daemon's log names the connection that it speaks of.
+TLS hides the control channel, so the relay cannot rewrite addresses or ports: it listens on the ports that the daemon
+announces, and the daemon listens on the same ports at another loopback address. Each control connection reaches the
+daemon from its own source address, so that every line of the daemon's log identifies its connection.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ if TYPE_CHECKING:
 
 _READ = 1 << 16
 _WAITING = 1 << 18
-"""Bytes that may wait for a slow reader before its counterpart is read no further."""
+"""Bytes that may be queued for a slow reader before the relay stops reading from the other end."""
 
 _MARKS = {"control": 1 << 14, "data": 64}
-"""Marks of a link: of a control connection enough to tell each command's answer, of data those of the handshake."""
+"""Marks kept for a link: for a control connection enough to find each command's reply, for data the handshake's."""
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, 0 seconds: close with RST."""
 
 
 class _End:
-    """One of a link's two sockets, and what waits to be sent on it."""
+    """One of a link's two sockets, and the bytes queued for it."""
 
     def __init__(self, sock: socket.socket, *, is_client: bool) -> None:
         sock.setblocking(False)
-        with contextlib.suppress(OSError):  # it may have been reset already
+        with contextlib.suppress(OSError):  # it may already have been reset
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.is_client = is_client
         self.waiting = bytearray()
         self.open_to_read = True
         self.connecting = False
-        self.ends = False  # nothing more will come for it: shut it down when all is sent
+        self.ends = False  # nothing more will be queued for it: shut it down once all is sent
         self.was_shut = False
         self.to_be_reset = False
         self.events = 0
 
     def acknowledge_at_once(self) -> None:
-        """Both sides' Nagle algorithm waits for it at each step of a handshake (`ftps_lab.wire.tap.TappedSocket`)."""
+        """Set TCP_QUICKACK: both sides' Nagle algorithm waits for each ACK in a handshake (`ftps_lab.wire.tap`)."""
         if hasattr(socket, "TCP_QUICKACK"):
             with contextlib.suppress(OSError):
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
@@ -74,12 +74,12 @@ class _Pair:
 
 
 class Relay:
-    """Listens on the daemon's outward address and relays to its inward one, in a thread.
+    """Listens on the daemon's outward address and relays to the inward one, in a thread.
 
     Args:
         host: The outward address.
         port: The outward control port; 0 lets the system choose.
-        passive: The daemon's passive ports, here and there.
+        passive: The daemon's passive ports, the same on both addresses.
         target: The daemon's inward address and control port.
         sources: Gives each control connection its source address.
     """
@@ -121,20 +121,20 @@ class Relay:
         return int(listener.getsockname()[1])
 
     def show(self, target: Address, certificate: str, *, implicit: bool) -> None:
-        """Bring control connections there from now on; the daemon there was proved to show this certificate."""
+        """Send new control connections to `target`, where the daemon was proved to show this certificate."""
         with self._lock:
             self._target, self._certificate, self._implicit = target, certificate, implicit
 
     def record(self) -> Tape:
-        """Begin a new tape; links that are open still write to the old one."""
+        """Start a new tape; open links still write to the old one."""
         with self._lock:
             self.tape = Tape()
             return self.tape
 
     def settle(self, tape: Tape, timeout: float) -> bool:
-        """Wait until every link of this tape is closed; False when `timeout` seconds were not enough."""
+        """Wait until every link of this tape is closed; False if `timeout` seconds were not enough."""
         until = time.monotonic() + timeout
-        # What waits in a listener's queue is accepted in the turn after the one that may be under way.
+        # A connection in a listener's queue is accepted in the turn after the one now in progress.
         for _ in range(3):
             if not self._turn(until):
                 return False
@@ -152,7 +152,7 @@ class Relay:
             )
 
     def raise_errors(self) -> None:
-        """Raise what made the thread fail, if anything did.
+        """Raise the error that stopped the thread, if any.
 
         Raises:
             LabError: The thread failed.
@@ -183,7 +183,7 @@ class Relay:
         try:
             while not self._stopping:
                 self._serve_once()
-        except BaseException as error:  # noqa: BLE001 - it surfaces in the caller, whatever it is
+        except BaseException as error:  # noqa: BLE001 - any error surfaces in the caller
             self._error = f"{type(error).__name__}: {error}"
             with self._lock:
                 self._lock.notify_all()
@@ -243,11 +243,11 @@ class Relay:
         self._watch(pair)
 
     def _serve_end(self, pair: _Pair, end: _End, events: int) -> None:
-        if pair.link.done:  # its other end closed both in this very turn
+        if pair.link.done:  # the other end already closed both in this turn
             return
         if end.connecting and events & selectors.EVENT_WRITE:
             if end.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self._reset(pair)  # nobody listens there: to the client it shall look the same
+                self._reset(pair)  # nothing listens there: the client must see the same
                 return
             end.connecting = False
             end.acknowledge_at_once()
@@ -295,7 +295,7 @@ class Relay:
                 del end.waiting[:sent]
         except BlockingIOError:
             return
-        except OSError:  # reset, or shut down by us: what waits for it has nowhere to go
+        except OSError:  # reset, or shut down by us: its queued bytes cannot be delivered
             self._lost(pair, end)
             return
         if end.to_be_reset:
@@ -309,7 +309,7 @@ class Relay:
             self._end(pair)
 
     def _lost(self, pair: _Pair, end: _End) -> None:
-        """This end takes nothing more; what it had sent is read, then the other is reset."""
+        """This end accepts nothing more: read what it had sent, then reset the other end."""
         end.waiting.clear()
         other = pair.other(end)
         with contextlib.suppress(OSError):
@@ -323,10 +323,10 @@ class Relay:
         self._flush(pair, other)
 
     def _pass_on(self, pair: _Pair, end: _End) -> None:
-        """What a reset at this end is to the other: a reset, but the mere end of an upload that came before it.
+        """Forward a reset of this end: as a reset, or as a normal end after an upload.
 
         In 2 to 4 of 100 uploads lftp 4.8.4 closes with the server's TLS 1.3 session tickets unread, which resets the
-        connection; vsftpd then answers 426 to what it has whole. Whether it is whole, the file's hash decides.
+        connection; vsftpd then replies 426 although it has the whole file. The file's hash decides whether it has.
         """
         other = pair.other(end)
         if end.is_client and pair.link.kind == "data" and wiretls.carries_content(pair.link.to_server):

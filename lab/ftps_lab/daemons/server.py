@@ -1,4 +1,4 @@
-"""A real FTP daemon behind the interface of every server of the lab: starts, rotates, witnesses, stops."""
+"""A real FTP daemon behind the interface of all the lab's servers: it starts, rotates, witnesses and stops."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ _QUIET_SECONDS = 0.05
 
 
 class DaemonServer(Server):
-    """A daemon on a loopback address of its own, with the relay in front of it.
+    """A daemon on its own loopback address, with the relay in front of it.
 
     Args:
         kind: A key of `DAEMONS`.
-        spec: What it is.
+        spec: The server to be.
         root: The folder that it serves; the caller owns it.
-        password: Lets the users in.
-        users: Who may log in. The daemons that can (`ANONYMOUS`) let ``anonymous`` in too.
-        host: The IPv4 address, or a name of one, on which clients reach it, and which it announces.
+        password: The users' password.
+        users: The users who may log in. The daemons in `ANONYMOUS` also admit ``anonymous``.
+        host: The IPv4 address, or a name for one, on which clients reach it, and which it announces.
         port: 0 lets the system choose.
-        passwords: User → a password of this user's own, for a vsftpd that has a folder below `root` for each.
+        passwords: User → this user's own password, for a vsftpd with a folder below `root` for each user.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class DaemonServer(Server):
         """Start the daemon and the relay; ready means a real 220 and the right certificate.
 
         Raises:
-            LabError: The daemon is not installed, cannot be such a server or does not answer; the port is taken.
+            LabError: The daemon is not installed, cannot be such a server or does not answer, or the port is in use.
         """
         if reason := why_not(self.kind, self.spec):
             raise LabError(reason)
@@ -121,7 +121,7 @@ class DaemonServer(Server):
         return self
 
     def _start_relay(self, outward: str) -> range:
-        """On free ports: of the passive ones, which are returned, a whole range."""
+        """Start the relay on free ports, and return its passive ports, which form one range."""
         if outward == "0.0.0.0":  # noqa: S104 - refused
             raise LabError("a daemon needs one address to announce: give `host` as a concrete one, not 0.0.0.0")
         for attempt in range(20):
@@ -150,7 +150,7 @@ class DaemonServer(Server):
         )
 
     def _source(self) -> str:
-        """A loopback address that no connection to this daemon had yet."""
+        """A loopback address that no connection to this daemon has used yet."""
         with self._lock:
             number = next(self._numbers)
         if number >= 1 << 22:
@@ -160,17 +160,17 @@ class DaemonServer(Server):
         return f"127.{second}.{third}.{low + 2}"
 
     def stop(self) -> None:
-        """End the daemon with all its sessions, and the relay; repeatable. What they witnessed stays.
+        """End the daemon with all its sessions, and the relay; repeatable. The testimony remains available.
 
         Raises:
-            LabError: Something does not end.
+            LabError: A process or the relay does not end.
         """
         processes = [process for process in (*self._former, self._process) if process is not None]
         self._former, self._process = [], None
         relay, self._relay = self._relay, None
         folder, self._folder = self._folder, None
         try:
-            with contextlib.ExitStack() as stack:  # one that does not end must not keep the others alive
+            with contextlib.ExitStack() as stack:  # a process that does not end must not keep the others alive
                 for process in processes:
                     stack.callback(process.stop)
         finally:
@@ -184,17 +184,17 @@ class DaemonServer(Server):
                 folder.close()
 
     def change(self, spec: ServerSpec) -> None:
-        """Be another server from the next connection on, and see it. Sessions that are open go on as they are.
+        """Switch to another spec from the next connection on, and check it. Open sessions continue unchanged.
 
         Raises:
-            LabError: The daemon cannot be that, has died, or does not show the new certificate.
+            LabError: The daemon cannot be such a server, has died, or does not show the new certificate.
         """
         if reason := why_not(self.kind, spec):
             raise LabError(reason)
         daemon, process, _ = self._running()
         process.require_alive()
-        # A new one beside the old, for SIGHUP does not do: vsftpd keeps its certificate, Pure-FTPd ends. It has a port
-        # of its own, for the sessions of an old Pure-FTPd hold theirs open.
+        # Start a new daemon beside the old one, because SIGHUP is not enough: vsftpd keeps its certificate, Pure-FTPd
+        # ends. It gets its own port, because the sessions of an old Pure-FTPd keep theirs open.
         daemon.address = self._inner = (self._inner[0], self._inner[1] + 1)
         daemon.write(spec)
         self.spec = spec
@@ -204,7 +204,7 @@ class DaemonServer(Server):
         process.stop_listening()
 
     def _prove(self) -> None:
-        """Wait until the daemon greets and shows exactly the declared certificate; then clients come to it."""
+        """Wait until the daemon greets and shows exactly the declared certificate, then send clients to it."""
         daemon, process, relay = self._running()
         expected = (
             "" if self.spec.certificate is None or self.spec.protocol == "plain" else self.spec.certificate.sha256
@@ -228,7 +228,7 @@ class DaemonServer(Server):
         raise LabError(f"{daemon.binary} did not become ready: {problem}; the end of its log:\n{daemon.tail()}")
 
     def record(self) -> None:
-        """Begin a new record; connections that are open still write to the old one.
+        """Start a new record; open connections still write to the old one.
 
         Raises:
             LabError: The daemon has died.
@@ -237,7 +237,7 @@ class DaemonServer(Server):
         process.require_alive()
         self._from = daemon.log_size()
         former = relay.tape
-        relay.record()  # first: until then a connection may still be accepted onto the former tape
+        relay.record()  # first: until then a connection may still land on the previous tape
         self._not_of_this_record |= {link.source for link in former.links}
         self._role = self.spec.answers_as
 
@@ -245,7 +245,7 @@ class DaemonServer(Server):
         """Wait until every connection is closed on both sides and the daemon has ended its sessions.
 
         Returns:
-            False when `timeout` seconds were not enough: the record is not complete.
+            False if `timeout` seconds were not enough: the record is incomplete.
 
         Raises:
             LabError: The daemon has died, or the relay failed.
@@ -264,13 +264,13 @@ class DaemonServer(Server):
         return settled
 
     def _has_ended(self, daemon: Daemon, process: Process | Inetd, until: float) -> bool:
-        """Its sessions, and what it had to say of them."""
+        """Whether its sessions have ended and their log is complete."""
         if any(each.children() for each in (*self._former, process)):
             return False
         return daemon.is_quiet(max(_QUIET_SECONDS, until - time.monotonic()))
 
     def testimony(self) -> Testimony:
-        """What log, files and relay tell of the time since `record`."""
+        """What the log, the files and the relay tell about the time since `record`."""
         daemon, make = self._daemon, DAEMONS[self.kind]
         lines = daemon.lines(self._from) if daemon is not None and self._folder is not None else self._last_lines
         found, strange = sessions(daemon.events(lines) if daemon is not None else ())

@@ -1,6 +1,6 @@
-"""/dev/log in a daemon's container: takes what the daemon tells syslog, and writes it into a file line by line.
+"""/dev/log in a daemon's container: receives what the daemon sends to syslog, and writes it to a file line by line.
 
-In a thread, because the kernel holds ten messages only before it makes the daemon wait (net.unix.max_dgram_qlen).
+It runs in a thread, because the kernel queues only ten messages before the daemon blocks (net.unix.max_dgram_qlen).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Syslog:
     """Listens on /dev/log.
 
     Raises:
-        LabError: Another program does, or /dev is not ours to write.
+        LabError: Another program already listens there, or /dev is not writable.
     """
 
     def __init__(self, log: Path) -> None:
@@ -48,7 +48,7 @@ class Syslog:
         with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
             try:
                 other.connect(str(DEVICE))
-            except ConnectionRefusedError:  # left behind by one that was killed
+            except ConnectionRefusedError:  # left behind by a killed process
                 DEVICE.unlink()
         self._socket.bind(str(DEVICE))
         DEVICE.chmod(0o666)
@@ -66,9 +66,9 @@ class Syslog:
             self._log.write(_HEAD.sub(b"", message).rstrip(b"\n\0").replace(b"\r", b"").replace(b"\n", b"\\n") + b"\n")
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until what was sent before is in the file; False when `timeout` seconds were not enough.
+        """Wait until everything sent so far is in the file; False if `timeout` seconds were not enough.
 
-        Barriers have numbers: one that comes late, after its time limit, is not taken for the next one.
+        Barriers are numbered, so that one that arrives after its timeout is not mistaken for the next.
         """
         until = time.monotonic() + timeout
         with self._turn:
@@ -76,7 +76,7 @@ class Syslog:
             number = self._sent
         try:
             self._send(_BARRIER + b"%d" % number, timeout)
-        except (TimeoutError, BlockingIOError):  # nobody takes what waits
+        except (TimeoutError, BlockingIOError):  # the queue is not being read
             return False
         with self._turn:
             return self._turn.wait_for(lambda: self._seen >= number, max(0.0, until - time.monotonic()))

@@ -1,4 +1,4 @@
-"""What the relay has recorded: its links, with the raw bytes of each."""
+"""The relay's recording: its links, with the raw bytes of each."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Link:
     """One relayed connection.
 
     Attributes:
-        port: Where the client came to.
-        source: The loopback address that the daemon knows this connection by.
-        opened: Seconds since the record began.
+        port: The port that the client connected to.
+        source: The loopback address by which the daemon knows this connection.
+        opened: Seconds since the record started.
         certificate: SHA-256 fingerprint of the leaf that the daemon was proved to show when this was accepted.
-        implicit: TLS comes first on this control connection.
-        marks: After each of the client's first pieces, how many bytes had passed to the server and to the client.
+        implicit: This control connection starts with TLS.
+        marks: How many bytes had passed to the server and to the client after each of the client's first pieces.
         done: Closed on both sides, with everything forwarded.
     """
 
@@ -39,19 +39,19 @@ class Link:
     done: bool = False
 
     def heard_before(self, offset: int) -> int:
-        """How many bytes had come from the server when the client's stream had reached `offset`."""
+        """How many bytes the server had sent when the client's stream reached `offset`."""
         index = bisect_left(self.marks, (offset,))
         return self.marks[index][1] if index < len(self.marks) else len(self.to_client)
 
 
 @dataclass(slots=True, eq=False)
 class Tape:
-    """All the links between two moments."""
+    """All the links of one record."""
 
     began: float = field(default_factory=time.monotonic)
     links: list[Link] = field(default_factory=list)
 
     @property
     def wire(self) -> Wire:
-        """The raw bytes so far."""
+        """The raw bytes recorded so far."""
         return Wire(tuple(WireRecord(a.kind, a.peer, bytes(a.to_server), bytes(a.to_client)) for a in self.links))

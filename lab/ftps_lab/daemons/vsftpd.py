@@ -1,8 +1,8 @@
 """vsftpd 3.0.3: its configuration, and its log read line by line.
 
-Measured on Debian's 3.0.3-13: the listener loads the certificate when it starts, and SIGHUP makes it read its settings
-but not the certificate again, so a rotation is a new listener; sessions go on. It cannot restrict TLS versions itself;
-OpenSSL's own configuration does (`OPENSSL_CONF`).
+Measured on Debian's 3.0.3-13: the listener loads the certificate at startup; SIGHUP makes it reload its settings but
+not the certificate, so a rotation needs a new listener; open sessions continue. It cannot restrict TLS versions itself;
+OpenSSL's own configuration does that (`OPENSSL_CONF`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REPLY = re.compile(r'"(\d{3})([ -].*)"')
 _SETTINGS: dict[str, object] = {
     "listen": "YES",
     "background": "NO",
-    "isolate": "NO",  # new namespaces need SYS_ADMIN, and would hide the process's number from the log
+    "isolate": "NO",  # new namespaces need SYS_ADMIN, and would hide the process id from the log
     "isolate_network": "NO",
     "seccomp_sandbox": "NO",  # known to kill sessions in containers: 500 OOPS
     "local_enable": "YES",
@@ -42,12 +42,12 @@ _SETTINGS: dict[str, object] = {
     "allow_writeable_chroot": "YES",
     "write_enable": "YES",
     "local_umask": "022",
-    "anonymous_enable": "NO",  # its own refuses a writable folder: PAM lets the user anonymous in
+    "anonymous_enable": "NO",  # vsftpd's own anonymous mode refuses a writable folder: PAM admits anonymous
     "chmod_enable": "YES",
     "pam_service_name": "ftps-lab",
     "tcp_wrappers": "NO",
-    "port_enable": "NO",  # would go past the relay
-    "pasv_promiscuous": "YES",  # the relay's data connections come from another address than its control ones
+    "port_enable": "NO",  # would bypass the relay
+    "pasv_promiscuous": "YES",  # the relay's data and control connections come from different addresses
     "delay_failed_login": 0,
     "delay_successful_login": 0,
     "use_localtime": "NO",
@@ -60,11 +60,11 @@ _SETTINGS: dict[str, object] = {
 """Settings of every server (vsftpd.conf(5))."""
 
 _TLS_SETTINGS: dict[str, object] = {
-    # In 2 to 4 of 100 uploads lftp 4.8.4 ends without TLS's close_notify. This build then answers 426 to what it has
-    # whole (its manual says that NO is its default): the file's hash decides here.
+    # In 2 to 4 of 100 uploads lftp 4.8.4 ends without close_notify. This build then replies 426 although it has the
+    # whole file (its manual says that NO is the default): here the file's hash decides.
     "strict_ssl_read_eof": "NO",
     "strict_ssl_write_shutdown": "NO",
-    "allow_anon_ssl": "YES",  # the user anonymous may encrypt like the others
+    "allow_anon_ssl": "YES",  # the user anonymous may use TLS like the others
     "ssl_tlsv1": "YES",
     "ssl_request_cert": "NO",
 }
@@ -72,7 +72,7 @@ _TLS_SETTINGS: dict[str, object] = {
 
 
 class Vsftpd(Daemon):
-    """vsftpd, which asks nothing of TLS sessions on data connections."""
+    """vsftpd without its requirement that data connections resume a TLS session."""
 
     binary = "vsftpd"
     needs = Needs(
@@ -89,7 +89,7 @@ class Vsftpd(Daemon):
         return [self.path(), str(self.folder / "vsftpd.conf")]
 
     def write(self, spec: ServerSpec) -> None:
-        """Its files. PAM reads the passwords from the folder that vsftpd is started in."""
+        """Write or replace its files. PAM reads the passwords from vsftpd's working directory."""
         self.write_common(spec)
         self.write_accounts()
         self.put("passwords", "".join(f"{name}:{crypted(own)}\n" for name, own in self.passwords.items()))
@@ -113,7 +113,7 @@ class Vsftpd(Daemon):
         return settings if spec.protocol == "plain" else settings | self._tls_settings(spec)
 
     def _folders_of_their_own(self) -> dict[str, object]:
-        """Each user's root; whoever is not in the list is refused at USER, before PAM lets anonymous in."""
+        """Each user's root; vsftpd refuses users not in the list at USER, before PAM could admit anonymous."""
         listed = {"userlist_enable": "YES", "userlist_deny": "NO", "userlist_file": self.folder / "nobody-else"}
         return listed | {"user_sub_token": "$USER", "local_root": f"{self.root}/$USER"}
 
@@ -130,13 +130,13 @@ class Vsftpd(Daemon):
         }
 
     def events(self, lines: Iterable[str]) -> Iterable[Event]:
-        """What these lines of its log say."""
+        """The events in these lines of its log."""
         for line in lines:
             yield from read_line(line)
 
 
 class VsftpdReuse(Vsftpd):
-    """vsftpd as it is by default: a data connection must resume the control connection's TLS session."""
+    """vsftpd with its default: a data connection must resume the control connection's TLS session."""
 
     reuse = "YES"
 
@@ -146,7 +146,7 @@ def _yes_no(value: bool) -> str:
 
 
 def read_line(line: str) -> Iterable[Event]:
-    """One line of the log."""
+    """The events in one line of the log."""
     found = _LINE.fullmatch(line)
     if found is None:
         yield Strange(line)

@@ -1,13 +1,14 @@
-"""Servers that follow a script: what a client may meet that no FTPS server should be, or that few are.
+"""Servers that follow a script: behaviour that a client may meet but that no FTPS server, or few, should show.
 
     scripts = PEERS["silent-after-234"].scripts()
     server = ScriptedServer(scripts).start()
     ...                                            # a client talks to (server.host, server.port)
-    server.connections()                           # what each connection was
+    server.connections()                           # what happened on each connection
     server.stop()
 
-`steps` is the data and travels, `peers` is the table of ready-made scripts and `texts` what they say, `stream` a
-connection's bytes, `conversation` follows a script over it, and `server` has a thread for each connection.
+`steps` is the data, which can be serialised; `peers` is the table of ready-made scripts and `texts` holds their
+replies; `stream` handles a connection's bytes, `conversation` follows a script over it, and `server` runs a thread for
+each connection.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    _LAZY = {"PEERS": "peers", "Peer": "peers", "ScriptedServer": "server"}  # the agent's orders need the data alone
+    _LAZY = {"PEERS": "peers", "Peer": "peers", "ScriptedServer": "server"}  # the agent's orders need only the data
 
     def __getattr__(name: str) -> object:
         if name not in _LAZY:

@@ -1,4 +1,4 @@
-"""Follows a script on one connection, and writes down what the client did."""
+"""Follows a script on one connection, and records what the client did."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from ftps_lab.scripted.steps import Said, Script, Step
 
 LINES: Final = 500
-"""How many lines of a client's are kept."""
+"""Maximum number of lines kept from a client."""
 
 LINE_BYTES: Final = 4096
-"""How much of each."""
+"""Maximum number of bytes kept of each line."""
 
 _BLOCK: Final = 1 << 16
 """Bytes that `Repeat` sends at once."""
@@ -42,10 +42,10 @@ _CREDENTIAL: Final = re.compile(rb"\s*(USER|PASS)(?:\s|$)", re.IGNORECASE)
 
 
 class Notes:
-    """What is known of a connection so far; another thread may ask for it at any time.
+    """What is known about a connection so far; another thread may read it at any time.
 
     Attributes:
-        stream: The connection, once its thread runs.
+        stream: The connection, once its thread is running.
     """
 
     def __init__(self, number: int, script: int, peer: tuple[str, int], begin: float) -> None:
@@ -64,16 +64,16 @@ class Notes:
 
     @property
     def left(self) -> bool:
-        """The client has closed its side, and all that it sent before is written down."""
+        """The client has closed its side, and everything that it sent earlier has been recorded."""
         return self.stream is not None and self.stream.left and not self.stream.inbox
 
     @property
     def goes_on(self) -> bool:
-        """Something may still come: the client is there, or what went wrong is about to end the connection."""
+        """More may still arrive: the client is connected, or an error is about to end the connection."""
         return self.ended is None and (bool(self.error) or not self.left)
 
     def heard(self, line: bytes, channel: Said) -> None:
-        """Write down a line, or something else that came."""
+        """Record a line, or other bytes that arrived."""
         assert channel
         if found := _CREDENTIAL.match(line):
             self._said.setdefault(found[1].upper(), channel)
@@ -81,11 +81,11 @@ class Notes:
             self._lines.append(Heard(line[:LINE_BYTES].rstrip(b"\r"), channel))
 
     def end(self) -> None:
-        """The connection is closed."""
+        """Note that the connection is closed."""
         self.ended = time.monotonic() - self._begin
 
     def read(self) -> ScriptedConnection:
-        """As it is now."""
+        """The record of the connection so far."""
         return ScriptedConnection(
             number=self._number,
             script=self._script,
@@ -105,13 +105,13 @@ class Notes:
 
 
 class Conversation:
-    """One connection's script. `follow` it in a thread of its own.
+    """Runs one connection's script; call `follow` in a separate thread.
 
     Args:
         stream: The connection.
-        script: What to do.
-        contexts: For each `StartTls` by its identity, what shows the certificate.
-        notes: Where to write down.
+        script: The steps to follow.
+        contexts: The context that shows the certificate, for each `StartTls` by its `id`.
+        notes: Receives the record.
     """
 
     def __init__(self, stream: Stream, script: Script, contexts: Mapping[int, SSL.Context], notes: Notes) -> None:
@@ -121,7 +121,7 @@ class Conversation:
         self._notes = notes
 
     def follow(self) -> None:
-        """To the end of the script, of the client, or of the server; then the connection is closed."""
+        """Follow the script until it, the client or the server ends, then close the connection."""
         stream, notes = self._stream, self._notes
         try:
             for step in self._script:
@@ -141,7 +141,7 @@ class Conversation:
             notes.end()
 
     def _do(self, step: Step) -> bool:  # noqa: C901, PLR0911 - one case for each step
-        """Whether the script goes on."""
+        """Execute a step, and return whether the script continues."""
         match step:
             case Send(data=data, piece=piece, every=every):
                 self._send(_pieces(data, piece), every)
@@ -174,7 +174,7 @@ class Conversation:
             self._stream.send(piece)
 
     def _line(self) -> bytes | None:
-        """The next line without its end, written down; None when none will come."""
+        """Record and return the next line without its line end; None if no more will come."""
         inbox = self._stream.inbox
         beginning = b""
         while (at := inbox.find(b"\n")) < 0:
@@ -186,7 +186,7 @@ class Conversation:
                     self._notes.heard(beginning, self._channel)
                 return None
         line = beginning or bytes(inbox[:at])
-        self._notes.heard(line, self._channel)  # before it leaves the inbox: see `Notes.left`
+        self._notes.heard(line, self._channel)  # before removing it from the inbox: see `Notes.left`
         del inbox[: at + 1]
         return line
 
@@ -210,7 +210,7 @@ class Conversation:
         before, size = self._stream.sent, len(step.certificate.der)
 
         def note() -> None:
-            # Less than that is a HelloRetryRequest, or an alert.
+            # Fewer bytes are a HelloRetryRequest, or an alert.
             if self._stream.sent - before >= size:
                 self._notes.certificate = step.certificate.sha256
 
@@ -225,7 +225,7 @@ class Conversation:
         self._stream.pause(HALF_CLOSED_SECONDS)
 
     def _take_all(self) -> None:
-        """Write down all that came, also what is no line."""
+        """Record everything that arrived, even bytes that form no line."""
         inbox = self._stream.inbox
         if inbox:
             for line in bytes(inbox).removesuffix(b"\n").split(b"\n"):
@@ -243,7 +243,7 @@ def _pieces(data: bytes, piece: int) -> Iterator[bytes]:
 
 
 def _repeated(data: bytes, size: int, piece: int) -> Iterator[bytes]:
-    """`size` bytes of the same again and again, in pieces."""
+    """`data` repeated up to `size` bytes, in pieces."""
     length = piece or _BLOCK
     block = data * (length // len(data) + 2)
     at = 0

@@ -1,4 +1,4 @@
-"""Ready-made scripts: one table of what a client may meet, each with a sentence."""
+"""Ready-made scripts: a table of what a client may meet, with one sentence for each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHAIN_LENGTH: Final = 1000
 DRIP_SECONDS: Final = 0.3
 PIECE_SECONDS: Final = 0.003
 ENDLESS: Final = 1 << 40
-"""Bytes: more than are ever sent one at a time."""
+"""Bytes: more than a server ever sends one at a time."""
 
 _AUTH: Final[Script] = (Send(texts.GREETING), expect("AUTH"))
 _TO_HELLO: Final[Script] = (*_AUTH, Send(texts.AUTH_ACCEPTED), Receive())
@@ -47,7 +47,7 @@ class Peer:
 
     Attributes:
         name: Its key in `PEERS`.
-        what: What a client meets, in a sentence.
+        what: One sentence that says what a client meets.
         certificates: How many certificates `scripts` takes.
     """
 
@@ -60,7 +60,7 @@ class Peer:
         """The scripts, for `ScriptedServer`.
 
         Raises:
-            LabError: It needs more certificates, or fewer.
+            LabError: The number of certificates is wrong.
         """
         if len(certificates) != self.certificates:
             raise LabError(
@@ -75,12 +75,12 @@ def ftps(
     chain: tuple[Certificate, ...] | None = None,
     versions: tuple[str, ...] = ("1.2", "1.3"),
 ) -> Script:
-    """A server of explicit FTPS that shows a certificate, obeys AUTH, PBSZ, PROT and QUIT, and lets nobody in.
+    """An explicit FTPS server that shows a certificate, obeys AUTH, PBSZ, PROT and QUIT, and refuses all logins.
 
     Args:
-        certificate: Shown.
-        greeting: What it greets with; nothing for the usual 220.
-        chain: Sent after it; None for what is above the certificate.
+        certificate: The leaf that it shows.
+        greeting: The steps of its greeting; none for the usual 220.
+        chain: Certificates sent after the leaf; None for those above it.
         versions: The TLS versions offered.
     """
     before = Answer(texts.BEFORE_TLS, otherwise=texts.WANTS_TLS, until="AUTH")
@@ -89,17 +89,17 @@ def ftps(
 
 
 def implicit(certificate: Certificate, *greeting: Step) -> Script:
-    """The same with TLS first, and the greeting inside."""
+    """An implicit FTPS server: like `ftps`, but TLS first and the greeting inside."""
     return (StartTls(certificate), *(greeting or (Send(texts.GREETING),)), Answer(texts.IN_TLS))
 
 
 def plain_ftp(refusal: bytes) -> Scripts:
-    """Plain FTP that lets everybody in; AUTH is answered with `refusal`, a whole line."""
+    """Plain FTP that accepts every login; the reply to AUTH is `refusal`, a complete line."""
     return ((Send(texts.GREETING), Answer(texts.PLAIN | {"AUTH": refusal})),)
 
 
 def hostile_greeting(certificate: Certificate, text: bytes) -> Scripts:
-    """A server of explicit FTPS with text of an attacker's in its greeting, and in its replies in TLS."""
+    """An explicit FTPS server with attacker-supplied text in its greeting, and in its replies in TLS."""
     one_line = text.replace(b"\n", b" ") + b"\r\n"
     greeting = Send(b"220-" + text + b"\r\n220 " + one_line)
     replies = {verb: b"%s %s" % (reply[:3], one_line) for verb, reply in texts.IN_TLS.items()}
@@ -107,7 +107,7 @@ def hostile_greeting(certificate: Certificate, text: bytes) -> Scripts:
 
 
 def hostile_refusal(text: bytes) -> Scripts:
-    """Plain FTP that answers AUTH with text of an attacker's."""
+    """Plain FTP that answers AUTH with attacker-supplied text."""
     one_line = text.replace(b"\n", b" ") + b"\r\n"
     return plain_ftp(b"534-" + text + b"\r\n534 " + one_line)
 
@@ -121,7 +121,7 @@ def _long_chain(certificate: Certificate, sent_after: Certificate) -> Scripts:
 
 
 def _garbage(size: int) -> bytes:
-    """Bytes that look random and are the same in every run."""
+    """Bytes that look random but are the same in every run."""
     return b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(size // 32))
 
 
@@ -298,4 +298,4 @@ _ROWS: Final = (
 )
 
 PEERS: Final[dict[str, Peer]] = {peer.name: peer for peer in _ROWS}
-"""What a client may meet, by name."""
+"""The peers that a client may meet, by name."""

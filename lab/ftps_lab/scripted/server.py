@@ -1,4 +1,4 @@
-"""A server that follows scripts: a listening socket, and a thread for each connection."""
+"""A server that follows scripts: a listening socket and a thread for each connection."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from ftps_lab.scripted.steps import Script, ScriptedConnection
 
 MOST: Final = 128
-"""Connections at the same time; further ones wait in the kernel's queue."""
+"""Maximum simultaneous connections; further ones wait in the kernel's queue."""
 
 KEPT: Final = 2000
-"""Connections of which a record tells; later ones are served and not recorded."""
+"""Maximum connections in a record; later ones are served but not recorded."""
 
 _STOP_SECONDS: Final = 10.0
 _PAUSE: Final = 0.005
 
 
 class ScriptedServer:
-    """Serves in threads of this process, bound to loopback unless told otherwise. A context manager.
+    """Serves in threads of this process, bound to loopback by default. A context manager.
 
     Args:
-        scripts: Connection n of a record follows script n; further ones follow the last.
+        scripts: Connection n of a record follows script n; any further connections follow the last.
         host: The address to bind.
         port: 0 lets the system choose; read `port` back after `start`.
 
     Raises:
-        LabError: There is no script, or OpenSSL here refuses to serve a certificate.
+        LabError: `scripts` is empty, or OpenSSL here refuses to serve a certificate.
     """
 
     def __init__(self, scripts: Sequence[Script], *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -73,28 +73,28 @@ class ScriptedServer:
         self.stop()
 
     def start(self) -> Self:
-        """Bind and accept.
+        """Bind and accept connections.
 
         Raises:
-            LabError: The port is taken, or no address of this machine's.
+            LabError: The port is in use, or the address is not on this machine.
         """
         self._listener = listen(self.host, self.port)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
-        self._stopping, self._stop = os.pipe()  # readable for every thread at once when its other end is closed
+        self._stopping, self._stop = os.pipe()  # closing the other end makes it readable for every thread at once
         self._acceptor = threading.Thread(target=self._accept, name=f"ftps-lab:scripted:{self.port}", daemon=True)
         self._acceptor.start()
         return self
 
     def record(self) -> None:
-        """Begin a new record; the next connection follows the first script again."""
+        """Start a new record; the next connection follows the first script again."""
         with self._lock:
             self._begin = time.monotonic()
             self._number = 0
             self._notes: list[Notes] = []
 
     def connections(self, timeout: float = 2.0) -> tuple[ScriptedConnection, ...]:
-        """The connections since `record`, in order, once all clients have left, at the latest after `timeout` seconds.
+        """The connections since `record`, in order, once all clients have left, or after at most `timeout` seconds.
 
         Raises:
             LabError: A connection's thread failed: a bug in the lab.
@@ -130,10 +130,10 @@ class ScriptedServer:
         os.close(self._stopping)
 
     def _busy(self) -> bool:
-        """Whether something may still come: a client is there, or waits to be accepted."""
+        """Whether more may still arrive: a client is connected, or waiting to be accepted."""
         if self._stopped.is_set():
             return False
-        with self._lock:  # whoever is accepted is in the record before the next look
+        with self._lock:  # an accepted client is in the record before the next check
             poll = select.poll()
             poll.register(self._listener, select.POLLIN)
             return bool(poll.poll(0)) or any(notes.goes_on for notes in self._notes)
@@ -153,7 +153,7 @@ class ScriptedServer:
                 time.sleep(_PAUSE)
 
     def _accept_one(self) -> bool:
-        """Start a thread for the next client; False when it has left before, or there are no more descriptors."""
+        """Start a thread for the next client; False if it has already left, or no descriptors are free."""
         with self._lock:
             try:
                 sock, peer = self._listener.accept()
@@ -175,7 +175,7 @@ class ScriptedServer:
             with contextlib.closing(sock):
                 stream = Stream(sock, self._stopping)
                 Conversation(stream, self._scripts[index], self._contexts, notes).follow()
-        except Exception as error:  # noqa: BLE001 - a bug surfaces in the caller, and not on stderr alone
+        except Exception as error:  # noqa: BLE001 - a bug surfaces in the caller, not only on stderr
             self._errors.append(f"{type(error).__name__}: {error}")
             notes.end()
         finally:

@@ -1,4 +1,4 @@
-"""What a scripted server does on a connection, and what it witnessed there: data alone."""
+"""What a scripted server does on a connection, and what it witnessed there, as pure data."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Send(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """Send bytes.
 
     Attributes:
-        data: Sent as they are.
-        piece: Bytes for each write, a TCP segment or a TLS record of its own; 0 for all at once.
+        data: The bytes to send, unchanged.
+        piece: Bytes per write, each a separate TCP segment or TLS record; 0 for all at once.
         every: Seconds between two pieces.
     """
 
@@ -32,7 +32,7 @@ class Repeat(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """Send the same bytes again and again.
 
     Attributes:
-        data: The last time as much of them as `size` leaves.
+        data: The bytes to repeat; the last repetition is cut to fit `size`.
         size: Bytes in total.
         piece: As in `Send`; 0 for large ones.
         every: As in `Send`.
@@ -45,27 +45,27 @@ class Repeat(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 
 class ReadLine(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """Wait for one line of the client's, whatever it is."""
+    """Wait for any line from the client."""
 
 
 class Receive(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """Wait for any bytes of the client's, such as a ClientHello, and take all that are there.
+    """Wait for any bytes from the client, such as a ClientHello, and read all that are available.
 
     Attributes:
-        seconds: Go on after so long without any; None to wait for ever.
+        seconds: Continue after this time without any; None to wait for ever.
     """
 
     seconds: float | None = None
 
 
 class Answer(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """Answer the client's commands until one comes that ends this.
+    """Answer the client's commands until one ends this step.
 
     Attributes:
         replies: Verb in upper case → the bytes to send.
-        otherwise: For every other verb.
+        otherwise: The bytes to send for every other verb.
         until: The verb that ends this step, unanswered: the next step answers it. Empty for none.
-        last: The verb behind whose reply the connection ends.
+        last: The verb after whose reply the connection ends.
     """
 
     replies: dict[str, bytes]
@@ -76,11 +76,11 @@ class Answer(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """Be the server in a TLS handshake; all later steps are in TLS. As the first step this is implicit FTPS.
+    """Act as the server in a TLS handshake; all later steps are in TLS. As the first step this is implicit FTPS.
 
     Attributes:
-        certificate: Shown.
-        chain: Sent after it; None for what is above the certificate.
+        certificate: The leaf that the server shows.
+        chain: Certificates sent after the leaf; None for those above it.
         versions: The TLS versions offered.
     """
 
@@ -90,26 +90,26 @@ class StartTls:
 
     @property
     def sent(self) -> tuple[Certificate, ...]:
-        """What is sent after the certificate."""
+        """The certificates sent after the leaf."""
         return self.certificate.chain if self.chain is None else self.chain
 
 
 class Pause(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """Do nothing for so many seconds."""
+    """Do nothing for a number of seconds."""
 
     seconds: float
 
 
 class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """Say nothing until the client has left, or the server stops. What the client sends is taken.
+    """Send nothing until the client has left, or the server stops; read what the client sends.
 
-    A client that only says that it has no more to send (half-closes) cannot be told from one that left: the connection
-    stays open for `stream.HALF_CLOSED_SECONDS` more.
+    A client that only half-closes the connection is indistinguishable from one that left, so the connection stays open
+    for another `stream.HALF_CLOSED_SECONDS`.
     """
 
 
 class Close(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """End the connection in order, also TLS; every script ends like this."""
+    """Close the connection properly, including TLS; every script ends this way."""
 
 
 class Reset(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -117,45 +117,45 @@ class Reset(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 
 PlainStep = Send | Repeat | ReadLine | Receive | Answer | Pause | Wait | Close | Reset
-"""The steps that travel as they are."""
+"""The steps that are serialised unchanged."""
 
 Step = PlainStep | StartTls
 
 Script = tuple[Step, ...]
-"""What happens on one connection."""
+"""The steps for one connection."""
 
 
 def expect(verb: str) -> Answer:
-    """Wait for a command; others get 502 meanwhile, and behind QUIT the connection ends."""
+    """Wait for a command; others get 502 meanwhile, and QUIT ends the connection."""
     return Answer({"QUIT": b"221 Goodbye.\r\n"}, until=verb)
 
 
 class Heard(Struct, frozen=True):
-    """A line of the client's without its end, or the beginning of a long one; also what came and is no line."""
+    """A line from the client without its line end, or the start of a long one; also bytes that form no line."""
 
     text: bytes
     channel: Literal["clear", "tls"]
 
 
 class ScriptedConnection(Struct, frozen=True, kw_only=True):
-    """What one connection was.
+    """What happened on one connection.
 
     Attributes:
-        number: From 1 in each record.
-        script: Which script it followed, from 0.
+        number: Counts from 1 in each record.
+        script: Index of the script that it followed, from 0.
         peer: The client's address.
-        began: Seconds since the record began.
-        ended: The same; None while the server still holds the connection.
+        began: Seconds since the record started.
+        ended: The same for its end; None while the server still holds the connection.
         left: The client has closed its side.
         tls: The handshake was completed.
-        version: The TLS version, such as ``TLSv1.3``; empty without.
-        certificate: The SHA-256 fingerprint of the leaf that was sent to the client, whether or not it went on; upper
+        version: The TLS version, such as ``TLSv1.3``; empty without TLS.
+        certificate: The SHA-256 fingerprint of the leaf that was sent to the client, whether or not it continued; upper
             case with colons, empty for none.
         lines: What the client sent, bounded in number and length (`conversation.LINES`, `conversation.LINE_BYTES`).
-        user: Whether it sent USER, however many lines were before.
+        user: Whether it sent USER, no matter after how many lines.
         password: Whether it sent PASS.
-        sent: Bytes to the client, those of TLS too.
-        error: What went wrong, such as an alert of the client's; empty for nothing.
+        sent: Bytes sent to the client, including TLS overhead.
+        error: What went wrong, such as an alert from the client; empty if nothing did.
     """
 
     number: int

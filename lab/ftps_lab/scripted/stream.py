@@ -1,4 +1,4 @@
-"""The bytes of one connection, in clear or in TLS. Nothing here blocks for longer than its server lives."""
+"""The bytes of one connection, in clear or in TLS. No call blocks after its server has stopped."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENOUGH: Final = 1 << 20
-"""Bytes of the client's that may wait to be looked at; more are left in the kernel."""
+"""Maximum unread bytes from the client in the inbox; more stay in the kernel."""
 
 HALF_CLOSED_SECONDS: Final = 60.0
 """How long a silent server keeps a connection whose client has closed its side."""
 
 _CHUNK: Final = 65536
 _CLOSING_SECONDS: Final = 1.0
-"""How long the client has to close as well: a close with bytes unread sends RST, and our last ones may be lost."""
+"""How long the client has to close too: closing with unread bytes sends RST, which may lose our last bytes."""
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """struct linger: close at once and answer with RST (socket(7))."""
 
 
 class StoppedError(Exception):
-    """The server ends."""
+    """The server is stopping."""
 
 
 class GoneError(Exception):
-    """The client is gone; nothing can be sent to it any more."""
+    """The client is gone; nothing more can be sent to it."""
 
 
 class TlsError(Exception):
-    """The handshake failed; the text is OpenSSL's."""
+    """The handshake failed; the message is OpenSSL's."""
 
 
 class _Raw:
     """The connection beneath TLS.
 
     Attributes:
-        first: What came before the handshake was begun, and is read first.
-        sent: Bytes that were sent.
+        first: Bytes that arrived before the handshake started; `recv` returns them first.
+        sent: Number of bytes sent.
         finished: The client has closed its side.
-        broken: Sending has failed, which `MemoryTls` keeps to itself.
+        broken: Sending has failed, which `MemoryTls` does not report.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -59,7 +59,7 @@ class _Raw:
         self.finished = self.broken = False
 
     def recv(self, size: int) -> bytes:
-        """At most `size` bytes."""
+        """Receive at most `size` bytes."""
         if self.first:
             data, self.first = self.first[:size], self.first[size:]
             return data
@@ -68,7 +68,7 @@ class _Raw:
         return data
 
     def send(self, data: bytes | memoryview) -> int:
-        """Send what the kernel takes."""
+        """Send what the kernel accepts."""
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
@@ -81,21 +81,21 @@ class _Raw:
 
 
 class Stream:
-    """A connection that was accepted.
+    """An accepted connection.
 
     Args:
-        sock: Owned by this from now on.
-        stopping: A descriptor that becomes readable when the server ends.
+        sock: The socket, which the stream then owns.
+        stopping: A descriptor that becomes readable when the server stops.
 
     Attributes:
-        inbox: What the client sent and nobody has taken yet, decrypted where there is TLS.
-        tls: TLS over it, once its handshake is done.
+        inbox: Bytes from the client not yet consumed, decrypted if TLS is on.
+        tls: The TLS on this connection, once its handshake is complete.
         finished: The client will send no more.
     """
 
     def __init__(self, sock: socket.socket, stopping: int) -> None:
         sock.setblocking(False)
-        with contextlib.suppress(OSError):  # it was reset already
+        with contextlib.suppress(OSError):  # it has already been reset
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.inbox = bytearray()
         self.tls: MemoryTls | None = None
@@ -106,7 +106,7 @@ class Stream:
 
     @property
     def sent(self) -> int:
-        """Bytes that were sent, those of TLS too."""
+        """Number of bytes sent, including TLS overhead."""
         return self._raw.sent
 
     @property
@@ -115,11 +115,11 @@ class Stream:
         return self._raw.finished
 
     def send(self, data: bytes | memoryview) -> None:
-        """Send all of it; what comes meanwhile is kept.
+        """Send all of `data`; bytes that arrive meanwhile go into the inbox.
 
         Raises:
             GoneError: The client is gone.
-            StoppedError: The server ends.
+            StoppedError: The server is stopping.
         """
         rest, stream = memoryview(data), self.tls or self._raw
         while rest or self._unsent:
@@ -138,13 +138,13 @@ class Stream:
                 self._turn(None, sending=True)
 
     def pause(self, seconds: float) -> None:
-        """Wait; what comes meanwhile is kept."""
+        """Wait; bytes that arrive meanwhile go into the inbox."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self._turn(left)
 
     def await_more(self, seconds: float | None = None) -> bool:
-        """Wait until the client has sent something; False when it will send no more, or did not in so many seconds."""
+        """Wait until the client has sent something; False if it will send no more, or sent nothing within `seconds`."""
         before = len(self.inbox)
         deadline = None if seconds is None else time.monotonic() + seconds
         while len(self.inbox) == before and not self.finished:
@@ -155,14 +155,14 @@ class Stream:
         return len(self.inbox) > before
 
     def start_tls(self, context: SSL.Context, note: Callable[[], None]) -> MemoryTls:
-        """Be the server in a handshake. What came before in clear is taken for the beginning of it.
+        """Act as the server in a handshake. Bytes that arrived earlier in clear count as its start.
 
         Args:
-            context: Shows the certificate.
+            context: The context that shows the certificate.
             note: Called after each step.
 
         Raises:
-            TlsError: It failed.
+            TlsError: The handshake failed.
         """
         self._raw.first = bytes(self.inbox)
         self.inbox.clear()
@@ -184,7 +184,7 @@ class Stream:
                 return tls
 
     def close(self) -> None:
-        """End it in order, and give the client a moment to do the same; then close. Repeatable."""
+        """End the connection properly, give the client a moment to do the same, then close; repeatable."""
         if self._sock.fileno() < 0:
             return
         with contextlib.suppress(OSError, SSL.Error, GoneError, StoppedError):
@@ -204,7 +204,7 @@ class Stream:
         self.abandon()
 
     def abandon(self) -> None:
-        """Take what has arrived, then close at once. Repeatable."""
+        """Read what has arrived, then close at once; repeatable."""
         if self._sock.fileno() >= 0:
             with contextlib.suppress(GoneError):
                 self._take()
@@ -215,16 +215,16 @@ class Stream:
         return self.tls is not None and self.tls.unsent
 
     def _turn(self, timeout: float | None, *, sending: bool = False) -> None:
-        """Wait until there is something to read, or room to send; take what there is to read."""
+        """Wait until there is something to read, or room to send, and read what is available."""
         hearing = not self.left and len(self.inbox) < ENOUGH
         events = self._poll((select.POLLIN if hearing else 0) | (select.POLLOUT if sending else 0), timeout)
         if events & select.POLLIN and hearing:
             self._take()
-        elif events & (select.POLLERR | select.POLLHUP) and not sending:  # whoever sends learns it by sending
+        elif events & (select.POLLERR | select.POLLHUP) and not sending:  # a sender finds out by sending
             raise GoneError
 
     def _take(self) -> None:
-        """Move what has come into the inbox.
+        """Move what has arrived into the inbox.
 
         Raises:
             GoneError: The client has reset the connection.
@@ -236,23 +236,23 @@ class Stream:
                 if not data:
                     self.finished = True
                     break
-                if not self.finished:  # what comes behind the end of TLS is nothing
+                if not self.finished:  # bytes after the end of TLS are ignored
                     self.inbox += data
         except (SSL.WantReadError, BlockingIOError):
             pass
         except SSL.ZeroReturnError:  # close_notify
             self.finished = True
-        except SSL.Error:  # no TLS any more
+        except SSL.Error:  # TLS is broken
             self.finished = True
         except OSError as error:
             self._raw.finished = self.finished = True
             raise GoneError from error
 
     def _poll(self, events: int, timeout: float | None) -> int:
-        """What the socket is ready for.
+        """Wait for the socket, and return the events that it is ready for.
 
         Raises:
-            StoppedError: The server ends.
+            StoppedError: The server is stopping.
         """
         poll = select.poll()
         poll.register(self._stopping, select.POLLIN)
@@ -264,7 +264,7 @@ class Stream:
 
 
 def _words(error: Exception) -> str:
-    """What OpenSSL says, such as ``tlsv1 alert unknown ca``."""
+    """OpenSSL's message, such as ``tlsv1 alert unknown ca``."""
     if error.args and isinstance(error.args[0], list):
         return "; ".join(entry[-1] for entry in error.args[0])
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""What scripted servers say: ordinary replies, and hostile text."""
+"""What scripted servers send: ordinary replies and hostile text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ IN_TLS: Final = {
     "SYST": b"215 UNIX Type: L8\r\n",
     "QUIT": GOODBYE,
 }
-"""Replies of a server behind its handshake. Nobody is let in: there is nothing to list."""
+"""Replies of a server after its handshake. It refuses every login, so there is nothing to list."""
 
 BEFORE_TLS: Final = {"FEAT": IN_TLS["FEAT"], "SYST": IN_TLS["SYST"], "NOOP": IN_TLS["NOOP"], "QUIT": GOODBYE}
-"""Replies of the same server before AUTH; it wants TLS."""
+"""Replies of the same server before AUTH; it demands TLS."""
 
 WANTS_TLS: Final = b"550 SSL/TLS required on the control channel.\r\n"
 
@@ -36,7 +36,7 @@ PLAIN: Final = {
     "SYST": IN_TLS["SYST"],
     "QUIT": GOODBYE,
 }
-"""Replies of a server without TLS, which lets everybody in."""
+"""Replies of a server without TLS, which accepts every login."""
 
 HTTP_400: Final = (
     b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: 26\r\n"
@@ -58,14 +58,14 @@ LINES: Final = (
 )
 
 PREFIXED: Final = b"220-Welcome to the backup server.\r\n220-Files are kept for 30 days.\r\n220 ready\r\n"
-"""Several lines, each with its number. `openssl s_client -starttls ftp` takes an empty line, or one with another
-number, for the end of the greeting, and fails unless the rest came in the same segment (measured on 3.0.22)."""
+"""Several lines, each with its code. `openssl s_client -starttls ftp` takes an empty line, or one with another code,
+for the end of the greeting, and fails unless the rest arrived in the same segment (measured on 3.0.22)."""
 
 NUMBERS: Final = b"220-Welcome to the backup server.\r\n331 is another number\r\n530 and one more\r\n220 ready\r\n"
-"""A client has to pass over lines with other numbers (RFC 959 section 4.2), though no server should send them."""
+"""A client must skip lines with other codes (RFC 959 section 4.2), though no server should send them."""
 
 MARK: Final = "ftps-lab-was-here"
-"""The file that a command in hostile text makes, should anything run it."""
+"""The file that a command in the hostile text creates if anything runs it."""
 
 HOSTILE_TEXT: Final[dict[str, bytes]] = {
     "command": f"$(touch {MARK})`touch {MARK}`;touch {MARK}|touch {MARK}&&touch {MARK}\n!touch {MARK}\n".encode(),
@@ -80,4 +80,4 @@ HOSTILE_TEXT: Final[dict[str, bytes]] = {
     "format": b"%s%n%x%p {0} ${HOME} %(name)s",
     "long": b"A" * 65536,
 }
-"""Text by what is in it. Behind a newline stands a line of its own where text is sent as it is."""
+"""Hostile text by its content. Where text is sent unchanged, a newline in it starts a new line."""

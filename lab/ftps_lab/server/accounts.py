@@ -1,4 +1,4 @@
-"""Several accounts on one server, each with a password and a folder of its own: a class, say."""
+"""Several accounts on one server, each with its own password and folder, for example for a class."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Account:
     """One user of a server.
 
     Attributes:
-        password: Lets this user in, and no other.
-        folder: What this user sees as the root; the caller owns it.
+        password: This user's password; it admits no other user.
+        folder: The root that this user sees; the caller owns it.
     """
 
     password: str
@@ -31,11 +31,11 @@ class Account:
 
 
 class AccountsDoorman(Doorman):
-    """The authorizer of a server with accounts: it lets in nobody else, and nobody without a password.
+    """The authorizer of a server with accounts: it admits only these users, each with its password.
 
-    An anonymous login is refused on purpose. lftp logs in anonymously, without TLS and without a word, wherever it
-    knows no user for a host's name (docs/lftp.md, "Anonymous logins"). It tries again for ever where the reply to that
-    is "Login incorrect" (its setting ``ftp:retry-530-anonymous``; measured on 4.9.2): here the reply is another.
+    It refuses anonymous logins on purpose. lftp logs in anonymously, without TLS and without saying so, whenever it
+    knows no user for a host name (docs/lftp.md, "Anonymous logins"). If the reply is "Login incorrect", it retries for
+    ever (its setting ``ftp:retry-530-anonymous``; measured on 4.9.2): that is why the reply here differs.
     """
 
     def __init__(self, accounts: Mapping[str, Account]) -> None:
@@ -43,7 +43,7 @@ class AccountsDoorman(Doorman):
         self._accounts = accounts
 
     def validate_authentication(self, username: str, password: str, handler: Any) -> None:
-        """Raises AuthenticationFailed unless the password is this user's own."""
+        """Raise AuthenticationFailed unless the password is this user's own."""
         if username == "anonymous":
             raise AuthenticationFailed("Nobody comes in here without a name: use the host's full name.")
         account = self._accounts.get(username)

@@ -1,4 +1,4 @@
-"""TLS over the tap for pyftpdlib's handlers, in the place of its TLS on a file descriptor."""
+"""TLS over the tap for pyftpdlib's handlers, instead of pyftpdlib's TLS on a file descriptor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Identity:
 
 
 class TappedTlsMixin:
-    """TLS over the tap, in the place of pyftpdlib's TLS on a file descriptor."""
+    """TLS over the tap, instead of pyftpdlib's TLS on a file descriptor."""
 
     socket: Any
     ioloop: Any
@@ -32,7 +32,7 @@ class TappedTlsMixin:
     _wanted_io_events: int
 
     def secure(self, identity: Identity) -> None:
-        """Begin the server's side of a handshake; the rest is driven by pyftpdlib's event loop."""
+        """Start the server's side of a handshake; pyftpdlib's event loop drives the rest."""
         self._ssl_requested = True
         self._ssl_accepting = True
         self.socket = TappedTls(
@@ -43,22 +43,22 @@ class TappedTlsMixin:
     def end(self) -> None:
         """Close at once, without a TLS shutdown, which would wait for a client that does not read; repeatable."""
         self._error = True
-        self.close()  # type: ignore[attr-defined]  # pyftpdlib's, by the order of bases, like what super() is here
+        self.close()  # type: ignore[attr-defined]  # pyftpdlib's, by the order of bases, as is super() below
 
     def handle_write_event(self) -> None:
-        """Encrypted bytes that the socket did not take go first."""
+        """Send encrypted bytes first that the socket did not accept earlier."""
         if isinstance(self.socket, TappedTls):
             self.socket.flush()
         super().handle_write_event()  # type: ignore[misc]
 
     def writable(self) -> bool:
-        """Also while encrypted bytes wait."""
+        """Whether to write; also true while encrypted bytes are waiting."""
         return self._lab_unsent or bool(super().writable())  # type: ignore[misc]
 
     def initiate_send(self) -> None:
-        """Ask for a write event while encrypted bytes wait, even when there is nothing else to send.
+        """Request a write event while encrypted bytes are waiting, even when there is nothing else to send.
 
-        pyftpdlib changes the events here behind the back of its own bookkeeping, and later changes would be lost.
+        pyftpdlib changes the events here without updating its own bookkeeping, so later changes would be lost.
         """
         before = self._wanted_io_events
         super().initiate_send()  # type: ignore[misc]
@@ -68,13 +68,13 @@ class TappedTlsMixin:
             self._lab_ask_to_write()
 
     def modify_ioloop_events(self, events: int, logdebug: bool = False) -> None:
-        """During a handshake only what it waits for: a socket that is always writable would keep the loop spinning."""
+        """Request only what a handshake in progress waits for: a socket that is always writable would spin the loop."""
         if self._ssl_accepting:
             events = self.ioloop.READ | (self.ioloop.WRITE if self._lab_unsent else 0)
         super().modify_ioloop_events(events, logdebug)  # type: ignore[misc]
 
     def handle_ssl_established(self) -> None:
-        """From now on what the transfer waits for."""
+        """Switch to the events that the transfer waits for."""
         super().handle_ssl_established()  # type: ignore[misc]
         if self._lab_unsent:
             self._lab_ask_to_write()

@@ -1,4 +1,4 @@
-"""pyftpdlib's data connections, made to witness: what passes, on which channel, and how it ends."""
+"""pyftpdlib's data connections as a witness: they record what passes, on which channel, and how it ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ftps_lab.wire.tap import UNREAD_READS, TappedSocket, TappedTls
 from ftps_lab.wire.tls import is_client_hello
 
 with warnings.catch_warnings():
-    # asyncore and asynchat are deprecated in Python 3.11; from 3.12 on pyftpdlib brings them itself.
+    # asyncore and asynchat are deprecated in Python 3.11; from 3.12 on pyftpdlib ships its own.
     warnings.simplefilter("ignore", DeprecationWarning)
     from pyftpdlib.handlers import DTPHandler, TLS_DTPHandler
     from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 _HEAD = 6
-"""Bytes that tell a ClientHello: the record's header and the message's type."""
+"""Bytes needed to recognise a ClientHello: the record's header and the message's type."""
 
 
 def read_now(channel: Any) -> None:
-    """What pyftpdlib's event loop does when there is something to read."""
+    """Do what pyftpdlib's event loop does when there is something to read."""
     if not channel._closed:  # noqa: SLF001 - pyftpdlib's
         try:
             channel.handle_read_event()
@@ -37,7 +37,7 @@ def read_now(channel: Any) -> None:
 
 
 class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no types
-    """A data connection: hashes what passes and tells the record when it ends."""
+    """A data connection that hashes its content and records its end."""
 
     cmd: str | None
     receive: bool
@@ -57,13 +57,13 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
         super().__init__(self._lab_raw, cmd_channel)
 
     def send(self, data: bytes) -> int:
-        """What was taken is content that left."""
+        """Send, and count the bytes that the socket accepted as sent content."""
         sent: int = super().send(data)
         self._lab_count(data[:sent])
         return sent
 
     def recv(self, size: int) -> bytes:
-        """What arrived is content."""
+        """Receive, and count the bytes as received content."""
         data: bytes = super().recv(size)
         self._lab_count(data)
         return data
@@ -76,7 +76,7 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
             super().handle_close()
 
     def lab_hear_out(self) -> None:
-        """Take what has arrived already, as far as it goes."""
+        """Read what has already arrived."""
         for _ in range(UNREAD_READS):
             heard = self._lab_raw.received
             read_now(self)
@@ -84,7 +84,7 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
                 break
 
     def lab_fail(self, reply: str) -> None:
-        """Close, and answer whoever asked for a transfer."""
+        """Close, and reply if a transfer was requested."""
         if self.cmd is not None and not self._resp:
             self._resp = (reply, logger.debug)
         self.close()
@@ -129,37 +129,37 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
 
 
 class LabData(TappedTlsMixin, TLS_DTPHandler, RecordingData):  # type: ignore[misc]
-    """A data connection that is put into TLS when PROT P was accepted."""
+    """A data connection that uses TLS after PROT P."""
 
     lab_hold_tickets = True
 
     def secure_connection(self, _context: SSL.Context) -> None:
-        """Pyftpdlib calls this from its constructor with the control connection's context."""
-        if not self._closed:  # the client was there
+        """Start TLS; pyftpdlib calls this from its constructor with the control connection's context."""
+        if not self._closed:  # the client is still connected
             self.secure(self.cmd_channel.data_identity)
 
     def handle_failed_ssl_handshake(self) -> None:
-        """Answer 522 (RFC 4217 section 10.2), but only to a command: pyftpdlib answers also what nobody asked."""
+        """Reply 522 (RFC 4217 section 10.2), but only to a command: pyftpdlib would reply without one."""
         self.lab_fail("522 SSL handshake failed.")
 
     def handle_error(self) -> None:
-        """A TLS stream that breaks has an answer too: pyftpdlib's silence would leave the client waiting."""
+        """Reply when a TLS stream breaks: pyftpdlib sends nothing, which would leave the client waiting."""
         if self.cmd is not None and not self._resp:
             self._resp = ("426 Connection error; transfer aborted.", logger.debug)
         super().handle_error()
 
     def close(self) -> None:
-        """A transfer that did not work ends at once: no client reads the rest of it."""
+        """Close a failed transfer at once: no client reads the rest of it."""
         if not self.transfer_finished:
             self._error = True
         super().close()
 
 
 class Passive(PassiveDTP):  # type: ignore[misc]
-    """Waits for a data connection, and remembers where it came from."""
+    """Waits for a data connection, and keeps the peer's address."""
 
     def handle_accepted(self, sock: Any, addr: Any) -> None:
-        """Remember the address: the socket forgets it when the client has reset already."""
+        """Keep the address: the socket no longer has it once the client has reset the connection."""
         control = self.cmd_channel
         control.lab_data_peer = addr[:2]
         super().handle_accepted(sock, addr)
@@ -168,17 +168,17 @@ class Passive(PassiveDTP):  # type: ignore[misc]
 
 
 class Active(ActiveDTP):  # type: ignore[misc]
-    """Opens a data connection, and lets go of it."""
+    """Opens a data connection, then hands over its descriptor."""
 
     def __init__(self, ip: str, port: int, cmd_channel: Any) -> None:
         cmd_channel.lab_data_peer = (ip, port)
         super().__init__(ip, port, cmd_channel)
 
     def handle_connect(self) -> None:
-        """The connection has a new owner from now on.
+        """Give up the descriptor: the connection now has another owner.
 
-        pyftpdlib's goes on using the descriptor and closes it much later, when it may be another connection's: the
-        event loop would forget that one for ever.
+        pyftpdlib's class keeps using the descriptor and closes it much later, when it may belong to another connection,
+        which the event loop would then lose for good.
         """
         super().handle_connect()
         self._closed = True

@@ -10,9 +10,9 @@ from typing import Any
 
 
 class Errors(logging.Handler):
-    """Brings what pyftpdlib logs as an error to the server whose thread it happened in.
+    """Collects the errors that pyftpdlib logs, for the server in whose thread they happened.
 
-    pyftpdlib catches exceptions of handlers and only logs them; here they must surface in the caller.
+    pyftpdlib catches exceptions in handlers and only logs them; here they must surface in the caller.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Errors(logging.Handler):
         self.by_thread: dict[int, list[str]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it for the server of this thread."""
+        """Store the error for the server of this thread."""
         errors = self.by_thread.get(record.thread or 0)
         if errors is not None:
             errors.append(self.format(record))
@@ -39,34 +39,34 @@ class Waker:
         self._theirs.setblocking(False)
         self._calls: deque[Any] = deque()
         self._closed = False
-        self._fileno = self._ours.fileno()  # pyftpdlib asks for it under this name
+        self._fileno = self._ours.fileno()  # pyftpdlib expects this name
         ioloop.register(self._fileno, self, ioloop.READ)
 
     @property
     def fileno(self) -> int:
-        """What the event loop watches to be woken."""
+        """The descriptor that wakes the event loop."""
         return self._fileno
 
     def call(self, function: Any) -> None:
-        """Have it called in the event loop's next turn; at once if that has ended."""
+        """Run the function in the event loop's next turn, or at once if the loop has ended."""
         self._calls.append(function)
-        with contextlib.suppress(OSError):  # full: a wake-up is on its way already; closed: see below
+        with contextlib.suppress(OSError):  # full: a wake-up is already pending; closed: see below
             self._theirs.send(b"!")
         if self._closed:
-            self._run()  # whoever waits for the thread learns that it has ended
+            self._run()  # callers that wait for the thread learn that it has ended
 
     def handle_read_event(self) -> None:
-        """Somebody called."""
+        """Run the functions that other threads submitted."""
         with contextlib.suppress(BlockingIOError):
             self._ours.recv(4096)
         self._run()
 
     def _run(self) -> None:
-        # Only what waits now: a call that is made meanwhile belongs to a later turn of the event loop.
+        # Only the calls queued now: one that arrives meanwhile belongs to a later turn of the event loop.
         for _ in range(len(self._calls)):
             try:
                 function = self._calls.popleft()
-            except IndexError:  # another thread was here
+            except IndexError:  # another thread took it
                 return
             function()
 

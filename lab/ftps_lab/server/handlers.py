@@ -1,7 +1,7 @@
-"""pyftpdlib's control connections, made to witness: what arrives, and on which channel; what they serve, and to whom.
+"""pyftpdlib's control connections as a witness: what arrives, on which channel, what they serve, and to whom.
 
-pyftpdlib does the protocol. Here it gets the tap beneath it, its own TLS identity for each server, implicit FTPS, and
-a record of what happens. Method names such as `ftp_USER` and `handle_ssl_established` are pyftpdlib's.
+pyftpdlib implements the protocol. This module adds the tap beneath it, a TLS identity for each server, implicit FTPS,
+and a record of what happens. Method names such as `ftp_USER` and `handle_ssl_established` are pyftpdlib's.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from ftps_lab.recorder import Recorder
 
 _PIECE_SECONDS = 0.002
-"""Between two bytes of a greeting that is sent in pieces."""
+"""Delay between two bytes of a greeting that is sent in pieces."""
 
 _OPENERS = frozenset({"PASV", "EPSV", "PORT", "EPRT"})
 
 
 class Doorman:
-    """The authorizer: the right password for any user, or for one alone; anonymous with any (RFC 1635)."""
+    """The authorizer: it admits any user, or only one, with the right password, and anonymous with any (RFC 1635)."""
 
     def __init__(self, root: str, password: str, user: str | None = None) -> None:
         self._root = root
@@ -46,14 +46,14 @@ class Doorman:
         self._user = user
 
     def validate_authentication(self, username: str, password: str, handler: Any) -> None:
-        """Raises AuthenticationFailed unless user and password are right."""
+        """Raise AuthenticationFailed unless user and password are right."""
         if username == "anonymous":
             return
         if password != self._password or self._user not in {None, username} or not handler.lab_in_utf8:
             raise AuthenticationFailed("Login incorrect.")
 
     def get_home_dir(self, _username: str) -> str:
-        """Everybody sees the same root."""
+        """The root, which is the same for all users."""
         return self._root
 
     def get_msg_login(self, _username: str) -> str:
@@ -65,7 +65,7 @@ class Doorman:
         return "Goodbye."
 
     def has_perm(self, _username: str, _perm: str, _path: str | None = None) -> bool:
-        """Everything is allowed: the lab is about trust, not about permissions."""
+        """Always: the lab is about trust, not about permissions."""
         return True
 
     def get_perms(self, _username: str) -> str:
@@ -73,18 +73,18 @@ class Doorman:
         return "elradfmwMT"
 
     def impersonate_user(self, _username: str, _password: str) -> None:
-        """Files belong to whoever runs the lab."""
+        """Nothing to do: files belong to the user who runs the lab."""
 
     def terminate_impersonation(self, _username: str) -> None:
         """Nothing to undo."""
 
 
 class RecordingControl(FTPHandler):  # type: ignore[misc]
-    """A control connection: every command with its channel, every password, every reply's code."""
+    """A control connection that records each command with its channel, each password and each reply code."""
 
     banner = "ftps-lab ready."
     abstracted_fs = LabFilesystem
-    use_sendfile = False  # it would send past the tap
+    use_sendfile = False  # it would bypass the tap
     passive_dtp = Passive
     active_dtp = Active
     ac_in_buffer: bytes
@@ -99,15 +99,15 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     greeting: ClassVar[str] = ""
     greeting_in_pieces: ClassVar[bool] = False
     lab_attack: ClassVar[str] = "none"
-    """Which attacker this is, for the record: it stands with the class that acts, not with what was asked for."""
+    """The attack that this class carries out, for the record: set by the class that acts, not by what was requested."""
     lab_data_peer = ("", 0)
     lab_obeyed: int | None = None
-    """The command that replies are to, where that need not be the newest."""
+    """The command that replies belong to, if it may not be the newest."""
     lab_in_utf8 = True
-    """Everything that was said since USER was in UTF-8."""
+    """Everything received since USER was in UTF-8."""
     _lab_dropped = b""
     _lab_pieces = b""
-    """What is left of the greeting to be sent byte by byte."""
+    """The part of the greeting still to be sent, byte by byte."""
     _ssl_established = False
     _lab_met_tls = False
 
@@ -121,10 +121,10 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         super().__init__(tapped, server, ioloop)
 
     def handle_read(self) -> None:
-        """Something arrived: a command, or TLS where FTP in clear is spoken.
+        """Read a command, or detect TLS where clear-text FTP is expected.
 
-        Whoever types ``ftps://`` for a port of explicit FTPS begins with a ClientHello. It is recorded as a handshake
-        that failed, and nothing on this connection is a command any more. The client learns it from the greeting.
+        With ``ftps://`` on a port of explicit FTPS, a client starts with a ClientHello. It is recorded as a failed
+        handshake, and nothing later on this connection counts as a command. The greeting tells the client.
         """
         if not self._lab_met_tls and not self._lab_begins_tls():
             super().handle_read()
@@ -133,14 +133,14 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
             self.lab_log.handshake(Handshake(self.lab_log.number, False, "", "", None, "", TLS_IN_CLEAR))
 
     def _lab_begins_tls(self) -> bool:
-        """Whether a client begins TLS, unasked, where a command could begin."""
+        """Whether the client starts TLS, unsolicited, where a command could start."""
         in_clear = isinstance(self.socket, TappedSocket) and not self.ac_in_buffer and not self._in_buffer
         return in_clear and self.socket.peek() == HANDSHAKE
 
     def decode(self, line: bytes) -> str:
-        """A command as text, without a loss: UTF-8 (RFC 2640 section 2.2), else Latin-1, as old clients have it.
+        """Decode a command without loss: as UTF-8 (RFC 2640 section 2.2), or else as Latin-1, which old clients send.
 
-        The server's own user and password are in UTF-8: the same letters in Latin-1 are other ones.
+        The server's own user and password are in UTF-8: the same letters in Latin-1 do not match.
         """
         try:
             text = line.decode("utf-8")
@@ -152,21 +152,21 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         return text
 
     def collect_incoming_data(self, data: bytes) -> None:
-        """Part of a line. pyftpdlib drops one that is too long, and whoever sent it has sent it."""
+        """Collect part of a line. pyftpdlib drops a line that is too long, but it was sent, so it is recorded."""
         line = b"".join((*self._in_buffer, data))
         super().collect_incoming_data(data)
         if not self._in_buffer:
             self._lab_dropped += line[: CAPTURED - len(self._lab_dropped)]
 
     def _lab_record_rest(self) -> None:
-        """What an impostor was told in TLS and is no command: a line that was too long, or that has no end."""
+        """Record what an impostor received in TLS that is not a command: a line too long or without an end."""
         rest = b"".join((self._lab_dropped, *self._in_buffer, self.ac_in_buffer))
         self._lab_dropped, self._in_buffer, self.ac_in_buffer = b"", [], b""
         if rest and self.lab_recorder.role == "impostor" and self._ssl_established:
             self.lab_log.command(Command(self.lab_log.number, "", rest[:CAPTURED].decode("latin-1"), "tls"))
 
     def handle(self) -> None:
-        """A client is here, and nothing stands between it and the greeting."""
+        """A client has connected, and the greeting can be sent at once."""
         self.lab_greet()
 
     def lab_greet(self) -> None:
@@ -188,7 +188,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
             self.ioloop.call_later(_PIECE_SECONDS, self._lab_send_piece, _errback=self.handle_error)
 
     def push(self, data: str) -> None:
-        """Send a reply. What is left of the greeting goes first: the client did not wait for its end."""
+        """Send a reply, after the rest of the greeting if the client did not wait for its end."""
         if self._lab_pieces:
             rest, self._lab_pieces = self._lab_pieces, b""
             AsyncChat.push(self, rest)
@@ -196,11 +196,11 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
 
     @property
     def lab_channel(self) -> Channel:
-        """The channel that a command arrives on right now."""
+        """The channel that commands currently arrive on."""
         return "tls" if self._ssl_established else "clear"
 
     def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
-        """Record first: also what is refused was sent."""
+        """Record the command first: even a refused command was sent."""
         shown = "" if cmd == "PASS" else arg
         self.lab_log.command(Command(self.lab_log.number, cmd, shown, self.lab_channel))
         if cmd == "USER":
@@ -217,14 +217,14 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         if cmd in TRANSFERS | _OPENERS:
             self._lab_drop_queued()
         if "\0" in line:
-            self.respond("501 No file has such a name.")  # the operating system's calls would raise
+            self.respond("501 No file has such a name.")  # the system calls would raise
         elif cmd in TRANSFERS and self.authenticated and not self._lab_data_expected:
             self.respond("425 Use PASV or PORT first.")  # pyftpdlib would answer 150 and wait for ever
         else:
             super().pre_process_command(line, cmd, arg)
 
     def respond(self, resp: str, *args: Any, **kwargs: Any) -> None:
-        """Record the code of the reply."""
+        """Send a reply and record its code."""
         if resp[:3] == "220" and not self.lab_log.connection.greeted:
             self.lab_log.greeted()
         elif resp[:3].isdigit():
@@ -232,10 +232,10 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         super().respond(resp, *args, **kwargs)
 
     def ftp_MFMT(self, path: str, timeval: str) -> None:  # noqa: N802 - pyftpdlib's name
-        """Set a file's time (draft-somers-ftp-mfxx-04), which lftp asks for after each upload.
+        """Set a file's time (draft-somers-ftp-mfxx-04), as lftp requests after each upload.
 
-        pyftpdlib 2.2.0 asks `datetime.utcfromtimestamp`, which is deprecated from Python 3.12 on: under ``-W error``
-        every upload would end in an error of the server.
+        pyftpdlib 2.2.0 calls `datetime.utcfromtimestamp`, which is deprecated from Python 3.12 on: under ``-W error``
+        every upload would end in a server error.
         """
         try:
             moment = datetime.strptime(timeval, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
@@ -256,17 +256,17 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         return any(way is not None and not way._closed for way in ways)  # noqa: SLF001 - pyftpdlib's
 
     def lab_data_ended(self) -> None:
-        """The wait for a data connection has ended: forget what waited, and answer if nothing came of it."""
+        """The wait for a data connection has ended: drop the queued transfer, and reply if none took place."""
         if self._closed:
             return
         self._dtp_acceptor = self._dtp_connector = None
         if self.data_channel is not None and self.data_channel._closed:  # noqa: SLF001 - pyftpdlib's, like the queues
-            self.data_channel = None  # the client reset it before it was ours
+            self.data_channel = None  # the client reset it before we took it over
         if self.data_channel is None and self._lab_drop_queued():
             self.respond("425 Can't open data connection.")
 
     def _lab_drop_queued(self) -> bool:
-        """Forget a transfer whose data connection never came, and close its file, which pyftpdlib does not."""
+        """Drop a transfer whose data connection never arrived, and close its file, which pyftpdlib leaves open."""
         files = [queue[at] for queue, at in ((self._out_dtp_queue, 2), (self._in_dtp_queue, 0)) if queue is not None]
         self._out_dtp_queue = self._in_dtp_queue = None
         for file in files:
@@ -275,7 +275,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         return bool(files)
 
     def handle_auth_failed(self, msg: str, _password: str) -> None:
-        """Answer at once: pyftpdlib slows down guessing by a timer, which outlives a connection that has closed."""
+        """Reply at once: pyftpdlib slows down guessing with a timer, which outlives a closed connection."""
         self.username = ""
         self.attempted_logins += 1
         self.respond(f"530 {msg}")
@@ -283,9 +283,9 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
             self.close_when_done()
 
     def handle_close(self) -> None:
-        """The client has closed: take what it had sent on the data connection before, then close.
+        """The client has closed: read what it sent on the data connection earlier, then close.
 
-        A client that closes both at once has sent it, and the event loop may come to this connection first.
+        If a client closes both connections at once, the event loop may serve this one before it reads the data.
         """
         if not self._closed:
             if self._dtp_acceptor is not None:
@@ -295,10 +295,10 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         super().handle_close()
 
     def log(self, msg: str, logfun: Any = None) -> None:
-        """Pyftpdlib's log lines repeat what the record holds."""
+        """Discard pyftpdlib's log lines, which repeat what the record holds."""
 
     def log_exception(self, instance: Any) -> None:
-        """A broken TLS stream is the client's doing; anything else is an error of the server."""
+        """Record a broken TLS stream, which the client caused; anything else is a server error."""
         error = sys.exc_info()[1]
         if isinstance(error, (SSL.Error, ConnectionError)):
             getattr(instance, "lab_log", self.lab_log).failed(f"{type(error).__name__}: {error}")
@@ -306,7 +306,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
             super().log_exception(instance)
 
     def close(self) -> None:
-        """Close, then tell the record."""
+        """Close, then record the end."""
         if isinstance(self.socket, TappedTls):
             self.socket.abandoned()
         super().close()
@@ -314,7 +314,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
 
 
 class PlainControl(RecordingControl):
-    """Plain FTP: AUTH is an unknown command, answered 500."""
+    """Plain FTP: AUTH is an unknown command and gets 500."""
 
     dtp_handler = RecordingData
 
@@ -322,8 +322,8 @@ class PlainControl(RecordingControl):
 class ExplicitControl(TappedTlsMixin, TLS_FTPHandler, RecordingControl):  # type: ignore[misc]
     """Explicit FTPS (RFC 4217): AUTH TLS on the ordinary port.
 
-    The identities are attributes of a subclass made for each server, so that two servers never share one; a control
-    connection keeps the identities that were in force when it was accepted, as a forking daemon's does.
+    The identities are attributes of a subclass made for each server, so that two servers never share one. A control
+    connection keeps the identities that were in force when it was accepted, as in a forking daemon.
     """
 
     dtp_handler = LabData
@@ -331,10 +331,11 @@ class ExplicitControl(TappedTlsMixin, TLS_FTPHandler, RecordingControl):  # type
     data_identity: ClassVar[Identity]
 
     def secure_connection(self, _context: SSL.Context) -> None:
-        """Pyftpdlib calls this after its 234 to AUTH.
+        """Start TLS; pyftpdlib calls this after its 234 to AUTH.
 
-        What came behind AUTH in the same segment came in clear. pyftpdlib would obey it, as if it were in TLS
-        (CVE-2011-0411 is about the same in SMTP); here it ends the connection like anything else that is no handshake.
+        Anything that followed AUTH in the same segment arrived in clear. pyftpdlib would execute it as if it had
+        arrived in TLS (CVE-2011-0411 is the same flaw in SMTP); here it ends the connection, like anything else that
+        is not a handshake.
         """
         self.secure(self.identity)
         if self.ac_in_buffer:
@@ -343,7 +344,7 @@ class ExplicitControl(TappedTlsMixin, TLS_FTPHandler, RecordingControl):  # type
             self.handle_failed_ssl_handshake()
 
     def close(self) -> None:
-        """Pyftpdlib's TLS handler calls FTPHandler.close past ours when the TLS shutdown is still under way."""
+        """Close; pyftpdlib's TLS handler bypasses our `close` while the TLS shutdown is still in progress."""
         self._lab_record_rest()
         super().close()
         if self._closed:
@@ -356,11 +357,11 @@ class ImplicitControl(ExplicitControl):
     _lab_greeted = False
 
     def handle(self) -> None:
-        """In the place of the greeting: begin the handshake."""
+        """Start the handshake instead of greeting."""
         self.secure(self.identity)
 
     def handle_ssl_established(self) -> None:
-        """Greet when the handshake is done."""
+        """Greet once the handshake is complete."""
         super().handle_ssl_established()
         if not self._lab_greeted:
             self._lab_greeted = True
@@ -375,10 +376,10 @@ CONTROLS: dict[str, type[RecordingControl]] = {
 
 
 def reply_of(code: int, text: str) -> str:
-    """A reply as it is sent, of several lines where the text has them.
+    """A reply as sent, with several lines if the text has several.
 
-    RFC 959 section 4.2: the last line alone begins with the code and a space; a line in between that begins with a
-    number gets blanks in front.
+    RFC 959 section 4.2: only the last line starts with the code and a space; an inner line that starts with a number
+    is indented with blanks.
     """
     *between, last = text.split("\n")
     if not between:
@@ -388,5 +389,5 @@ def reply_of(code: int, text: str) -> str:
 
 
 def root_path(root: os.PathLike[str] | str) -> str:
-    """The server's root the way pyftpdlib compares paths: absolute, without symbolic links."""
+    """The server's root in the form that pyftpdlib compares: absolute, without symbolic links."""
     return os.path.realpath(root)

@@ -1,6 +1,6 @@
-"""TLS contexts for the lab's servers, from memory, on pyOpenSSL; and one for asking whether a server answers.
+"""TLS contexts for the lab's servers, from memory, on pyOpenSSL, and one for the readiness check.
 
-A server shows what it was told to show, however outdated: judging it is the client's part.
+A server shows the certificate that it was given, however outdated: judging it is up to the client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ftps_lab.certificates import Certificate
 
-# For each version the number that bounds it and the option that leaves it out.
+# For each version, the number that bounds the range and the option that excludes the version.
 _VERSIONS: Final = {
     "1.0": (SSL.TLS1_VERSION, SSL.OP_NO_TLSv1),
     "1.1": (SSL.TLS1_1_VERSION, SSL.OP_NO_TLSv1_1),
@@ -45,16 +45,16 @@ def server_context(
 ) -> SSL.Context:
     """A context for a server that shows this certificate; nothing is read from files.
 
-    Sessions work as OpenSSL has them: one is resumed on any connection of the same context (lftp's data connections
-    do so), and on none of another.
+    Session resumption is OpenSSL's: a session resumes on any connection of the same context (lftp's data connections
+    do this), and never on another context.
 
     Args:
-        certificate: What the server shows, and whose key it holds.
+        certificate: The certificate that the server shows, and whose key it holds.
         chain: Certificates sent after it, in this order, whether they belong there or not.
-        versions: Some of `VERSIONS`, in any order; the ones left out are refused.
+        versions: Some of `VERSIONS`, in any order; the server refuses the others.
 
     Raises:
-        LabError: An unknown version, no version, or the OpenSSL here lacks one or refuses the certificate.
+        LabError: A version is unknown, none was given, or OpenSSL here lacks one or refuses the certificate.
     """
     if not versions or not set(versions) <= set(VERSIONS):
         raise LabError(
@@ -73,7 +73,7 @@ def server_context(
         raise LabError(
             f"OpenSSL here refuses to serve certificate {certificate.name!r} over TLS {', '.join(versions)}: {error}"
         ) from error
-    # A server that asks for client certificates resumes nothing without one: SSL_CTX_set_session_id_context(3).
+    # Without this id, a server that requests client certificates cannot resume: SSL_CTX_set_session_id_context(3).
     context.set_session_id(b"ftps-lab")
     return context
 
@@ -89,7 +89,7 @@ def _offer(context: SSL.Context, versions: Sequence[str]) -> None:
 
 
 def is_outdated(certificate: Certificate) -> bool:
-    """Whether some OpenSSL shows it at security level 0 only."""
+    """Whether some OpenSSL builds serve this certificate only at security level 0."""
     key = certificate.x509.public_key()
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
         return True
@@ -98,12 +98,12 @@ def is_outdated(certificate: Certificate) -> bool:
 
 @cache
 def unverified() -> ssl.SSLContext:
-    """For the proof of readiness only: it asks whether the server answers, not who it is."""
+    """A context without verification, for the readiness check only: it asks whether a server answers, not which."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are asked for on purpose
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are enabled on purpose
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("ALL:@SECLEVEL=0")
     return context

@@ -1,7 +1,7 @@
 """Where data connections go: the addresses in PORT, EPRT, 227 and 229 (RFC 959, RFC 2428). Pure.
 
-What a client writes is read as generously as the genuine server reads it (pyftpdlib 2.2.0): whatever that would obey is
-understood here, so that nothing which is not gets anywhere.
+These functions parse a client's arguments as leniently as the genuine server does (pyftpdlib 2.2.0): they understand
+every address that it would act on, so an address that they do not understand leads nowhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def of_port(argument: str) -> Address | None:
 
 
 def of_eprt(argument: str) -> Address | None:
-    """The address that EPRT names, if it is of the family that it says; None for anything else."""
+    """The address that EPRT names, if it belongs to the stated family; None for anything else."""
     parts = argument.split(argument[:1]) if argument else []
     if len(parts) != 5:
         return None
@@ -47,17 +47,17 @@ def of_229(reply: str) -> int | None:
 
 
 def moved_227(reply: str, address: Address) -> str:
-    """A 227 with another address in it."""
+    """The 227 reply with its address replaced."""
     return _SIX.sub(as_port(address), reply, count=1)
 
 
 def moved_229(reply: str, port: int) -> str:
-    """A 229 with another port in it."""
+    """The 229 reply with its port replaced."""
     return _EPSV.sub(f"(|||{port}|)", reply, count=1)
 
 
 def as_port(address: Address) -> str:
-    """The argument of PORT, as it also stands in a 227: IPv4 only."""
+    """The argument of PORT, in the format that a 227 uses too: IPv4 only."""
     host, port = address
     return f"{host.replace('.', ',')},{port >> 8},{port & 255}"
 

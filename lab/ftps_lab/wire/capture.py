@@ -1,7 +1,7 @@
-"""A capture of every packet on a loopback, by the kernel's own ring (packet(7), PACKET_RX_RING, version 3).
+"""A capture of every packet on a loopback, through the kernel's ring (packet(7), PACKET_RX_RING, version 3).
 
-The ring is memory that kernel and capture share: a socket's ordinary buffer (200 KiB on most machines) would lose
-packets of any transfer. What is lost all the same is counted.
+The kernel and the capture share the ring's memory: a socket's ordinary buffer (200 KiB on most machines) would lose
+packets in any transfer. Packets lost nevertheless are counted.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 0x0003
 
 _BLOCK = 1 << 17
-"""Bytes of a block; a packet of loopback has at most 64 KiB and a few headers."""
+"""Bytes in a block; a loopback packet has at most 64 KiB and a few headers."""
 _BLOCKS = 192
 _RETIRE_MS = 50
-"""When the kernel hands over a block that is not full; marks are what is waited for otherwise."""
+"""Milliseconds after which the kernel releases a block that is not full; otherwise marks fill it."""
 _USER = 1
 """TP_STATUS_USER: a block is ours to read."""
 
 _PACKET = struct.Struct("=I8xI8xH")
-"""Of struct tpacket3_hdr: where the next one is, how long the packet is, and where it begins."""
+"""Fields of struct tpacket3_hdr: offset of the next one, length of the packet, and where it starts."""
 
 _OUTGOING = ((0x28, 0, 0, 0xFFFFF004), (0x15, 0, 1, 4), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0))
 """Classic BPF: ``ldh pkttype; jeq #PACKET_OUTGOING; accept; drop``. On loopback every packet passes twice."""
@@ -45,18 +45,18 @@ _MARK_SECONDS, _AGAIN_SECONDS = 10.0, 0.2
 
 
 class Capture:
-    """Watches a loopback from a thread of its own.
+    """Watches a loopback in its own thread.
 
     Args:
-        sock: An AF_PACKET socket of the network namespace to watch, not yet bound; this owns it.
-        mark: Sends marks through that loopback, before anything that is asked for later: two datagrams of `mark_size`
-            bytes, of which no two fit into a block, that begin with the token and the call's number (8 bytes, from 1).
-        mark_port: The port that they come from, and go to; nobody else may have it.
-        mark_size: Their length.
-        token: What nobody whose traffic is watched can know.
+        sock: An AF_PACKET socket of the network namespace to watch, not yet bound; the capture owns it.
+        mark: Sends marks through that loopback, ahead of anything requested later: two datagrams of `mark_size` bytes,
+            of which no two fit into a block, that start with the token and the call's number (8 bytes, from 1).
+        mark_port: The source and destination port of the marks; nothing else may use it.
+        mark_size: Their length in bytes.
+        token: A secret that the watched programs cannot know.
 
     Raises:
-        LabError: The kernel gives no ring.
+        LabError: The kernel provides no ring.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class Capture:
         self._thread.start()
 
     def begin(self) -> None:
-        """Forget what was so far, when the mark of this moment passes: nobody waits for it."""
+        """Discard everything so far once the mark sent now passes; the call does not wait for it."""
         with self._marked:
             self._marks_sent += 1
             self._begin_at = self._marks_sent
             self._begun = False
             self._count_lost()
-            self._lost = 0  # now: what is lost from here on may be counted before the mark is seen
+            self._lost = 0  # now: later losses may be counted before the mark is seen
             self._mark()
 
     def traffic(self) -> Traffic:
@@ -99,7 +99,7 @@ class Capture:
         """
         self._wait_for_marks()
         with self._marked:
-            return Traffic(self._flows.frozen(), self._lost + (not self._begun))  # that mark may be lost too
+            return Traffic(self._flows.frozen(), self._lost + (not self._begun))  # that mark may itself be lost
 
     def close(self) -> None:
         """End it; repeatable."""
@@ -112,12 +112,12 @@ class Capture:
             self._sock.close()
 
     def _wait_for_marks(self) -> None:
-        """Have marks sent until one is seen: all that was sent before has been taken then, or counted as lost."""
+        """Send marks until one is seen: by then every earlier packet has been read, or counted as lost."""
         with self._marked:
             wanted = self._marks_sent + 1
             until = time.monotonic() + _MARK_SECONDS
             while time.monotonic() < until:
-                self._marks_sent += 1  # the ring may be full: then a mark is lost too
+                self._marks_sent += 1  # if the ring is full, a mark is lost too
                 self._mark()
                 if self._marked.wait_for(lambda: self._marks_seen >= wanted, _AGAIN_SECONDS):
                     return
@@ -149,7 +149,7 @@ class Capture:
                 at += following
             self._count_lost()
             self._marked.notify_all()
-        struct.pack_into("=I", self._ring, start + 8, 0)  # TP_STATUS_KERNEL: the kernel's again
+        struct.pack_into("=I", self._ring, start + 8, 0)  # TP_STATUS_KERNEL: back to the kernel
         self._block = (self._block + 1) % _BLOCKS
         return True
 
@@ -170,7 +170,7 @@ class Capture:
 
 
 def _ring(sock: socket.socket) -> mmap.mmap:
-    """Give the socket its ring, then have it see loopback: nothing passes unseen in between."""
+    """Give the socket its ring, then bind it to loopback: in this order no packet passes unseen."""
     import ctypes
 
     program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in _OUTGOING))

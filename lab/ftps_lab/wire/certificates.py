@@ -1,7 +1,7 @@
 """Which certificate a server showed on a connection, read from the raw bytes. Pure.
 
-Before TLS 1.3 the Certificate message is in clear (RFC 5246 section 7.4.2). In TLS 1.3 it is encrypted with keys that
-are made from the server's handshake traffic secret (RFC 8446 sections 5.2, 7.1 and 7.3), which the lab's own tap holds.
+Before TLS 1.3 the Certificate message is in clear (RFC 5246 section 7.4.2). In TLS 1.3 it is encrypted with keys
+derived from the server's handshake traffic secret (RFC 8446 sections 5.2, 7.1 and 7.3), which the lab's tap holds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHORTEST_HELLO = 38
 
 
 class _Suite(NamedTuple):
-    """What a cipher suite of TLS 1.3 makes keys with, and encrypts with (RFC 8446 appendix B.4)."""
+    """The hash and the cipher of a TLS 1.3 cipher suite (RFC 8446 appendix B.4)."""
 
     hash: hashes.HashAlgorithm
     key_length: int
@@ -41,12 +41,12 @@ def leaf(to_client: bytes, secret: bytes = b"") -> str | None:
     """SHA-256 fingerprint of the leaf that a server showed.
 
     Args:
-        to_client: All that the server sent, from the first byte on.
-        secret: Its handshake traffic secret; empty where nobody knows it.
+        to_client: Everything that the server sent, from the first byte on.
+        secret: Its handshake traffic secret; empty if unknown.
 
     Returns:
-        An empty string where it showed none: without TLS, before it came to that, and where a session is resumed. None
-        where nobody can tell, without the secret or with one that does not fit.
+        An empty string if the server showed none: without TLS, before the Certificate message, or in a resumed session.
+        None if it cannot be determined, without the secret or with one that does not fit.
     """
     begin = tls.begins(to_client, or_alert=True)
     if begin is None:
@@ -82,8 +82,8 @@ def _decrypted(records: Sequence[tls.Record], secret: bytes, suite: _Suite) -> I
         try:
             inner = cipher.decrypt((vector ^ number).to_bytes(12), record.body, header).rstrip(b"\0")
         except InvalidTag:
-            return  # behind the Finished the keys are others
-        if inner[-1:] == bytes((tls.HANDSHAKE,)):  # the type stands at the end of what is encrypted
+            return  # after the Finished the keys change
+        if inner[-1:] == bytes((tls.HANDSHAKE,)):  # the type is the last byte of the plaintext
             yield inner[:-1]
 
 
@@ -95,7 +95,7 @@ def _expanded(secret: bytes, label: bytes, length: int, algorithm: hashes.HashAl
 
 
 def _leaf(messages: Sequence[tuple[int, bytes]], *, context: bool) -> str:
-    """The first certificate of a Certificate message; in TLS 1.3 a context stands before the list."""
+    """The first certificate of a Certificate message; in TLS 1.3 a context precedes the list."""
     for kind, body in messages:
         if kind == tls.CERTIFICATE and body:
             listed = body[1 + body[0] :] if context else body

@@ -1,7 +1,7 @@
-"""Packets in, connections out: who spoke to whom on a loopback, and what was said. Pure.
+"""Packets in, connections out: who talked to whom on a loopback, and what they sent. Pure.
 
-Packets are IPv4 (RFC 791) or IPv6 (RFC 8200) behind an Ethernet header, as AF_PACKET hands them out on ``lo``; of TCP
-(RFC 9293) the two streams are put together again, of UDP (RFC 768) each datagram is kept.
+Packets are IPv4 (RFC 791) or IPv6 (RFC 8200) behind an Ethernet header, as AF_PACKET delivers them on ``lo``. The two
+streams of a TCP connection (RFC 9293) are reassembled; each UDP datagram (RFC 768) is kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 KEPT = 4 << 20
-"""Bytes that are kept of each direction of a flow; of what is longer, the length is known and the rest is not."""
+"""Bytes kept of each direction of a flow; of a longer one only the total length is known."""
 
 Address = tuple[str, int]
 
@@ -21,7 +21,7 @@ _ETHERNET = 14
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _TCP, _UDP = 6, 17
 _CONTROL = {1: 8, 58: 128}
-"""ICMP and ICMPv6, and the type of their echo requests, which take anything along (RFC 792, RFC 4443 section 4.1)."""
+"""ICMP and ICMPv6, and the type of their echo requests, which can carry any data (RFC 792, RFC 4443 section 4.1)."""
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _EXTENSIONS = frozenset({0, 43, 60})
 """IPv6 extension headers with a length field: hop-by-hop, routing, destination (RFC 8200 section 4)."""
@@ -34,12 +34,12 @@ class Flow:
 
     Attributes:
         protocol: ``tcp``, ``udp``, or ``other`` with its number as the server's port.
-        client: Who began it.
-        server: Whom it was for.
-        state: Of TCP: ``refused`` when nobody listened there, ``open`` once both sides agreed, else ``asked``.
+        client: The address that opened it.
+        server: The address that it was sent to.
+        state: For TCP: ``refused`` if nothing listened there, ``open`` once both sides agreed, else ``asked``.
         to_server: What the client sent, at most `KEPT` bytes.
         to_client: What came back, at most `KEPT` bytes.
-        whole: Nothing of either is missing.
+        whole: No bytes are missing in either direction.
     """
 
     protocol: Literal["tcp", "udp", "other"]
@@ -53,18 +53,18 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Everything on a loopback between two moments.
+    """Everything on a loopback during one period.
 
     Attributes:
-        flows: In the order in which they began.
-        lost: Packets that the capture could not keep up with: then nobody can say that there was nothing else.
+        flows: The flows in the order in which they began.
+        lost: Packets that the capture missed; if there are any, the flows may be incomplete.
     """
 
     flows: tuple[Flow, ...] = ()
     lost: int = 0
 
 
-@functools.lru_cache(maxsize=1024)  # a loopback has few, and each is in every packet
+@functools.lru_cache(maxsize=1024)  # a loopback has few addresses, and every packet repeats them
 def _written(address: bytes) -> str:
     return str(ipaddress.ip_address(address))
 
@@ -93,12 +93,12 @@ class _Stream:
             moved = bool(ready)
 
     def _append_if_next(self, sequence: int, payload: bytes) -> bool:
-        """Append what is new of a segment; False when bytes before it are missing."""
+        """Append the new part of a segment; False if bytes before it are missing."""
         assert self.expected is not None
         ahead = (sequence - self.expected) % _WRAP
         if 0 < ahead < _WRAP // 2:
             return False
-        self._append(payload[(self.expected - sequence) % _WRAP :])  # some of it, or all, may have been sent before
+        self._append(payload[(self.expected - sequence) % _WRAP :])  # some or all of it may be a retransmission
         return True
 
     def _append(self, payload: bytes) -> None:
@@ -136,7 +136,7 @@ class _Growing:
 
 
 class Flows:
-    """Takes packets one by one, and tells which connections they were."""
+    """Takes packets one by one, and assembles them into flows."""
 
     def __init__(self) -> None:
         self._flows: list[_Growing] = []
@@ -147,14 +147,14 @@ class Flows:
         return tuple(flow.frozen() for flow in self._flows)
 
     def take(self, packet: bytes | memoryview) -> None:
-        """One packet with its Ethernet header; what is no IP is no traffic of ours (there is none on ``lo``)."""
+        """Add one packet with its Ethernet header; anything but IP is ignored (``lo`` carries nothing else)."""
         if len(packet) < _ETHERNET:
             return
         kind = struct.unpack_from("!H", packet, 12)[0]
-        ip = memoryview(packet)[_ETHERNET:]  # a packet of loopback has up to 64 KiB: no slice of it is a copy
+        ip = memoryview(packet)[_ETHERNET:]  # a loopback packet has up to 64 KiB: never copy a slice
         if kind == _IPV4 and len(ip) >= 20:
             header = (ip[0] & 0x0F) * 4
-            end = struct.unpack_from("!H", ip, 2)[0] or len(ip)  # 0: longer than 64 KiB, by segmentation offload
+            end = struct.unpack_from("!H", ip, 2)[0] or len(ip)  # 0: longer than 64 KiB, through segmentation offload
             self._ip(ip[9], bytes(ip[12:16]), bytes(ip[16:20]), ip[header:end])
         elif kind == _IPV6 and len(ip) >= 40:
             protocol, body = ip[6], ip[40:]
@@ -164,14 +164,14 @@ class Flows:
 
     def _ip(self, protocol: int, source: bytes, target: bytes, body: memoryview) -> None:
         if protocol == _TCP and len(body) >= 20:
-            if len(body) > (body[12] >> 4) * 4 or body[13] & (_SYN | _RST):  # else it acknowledges, or ends: no news
+            if len(body) > (body[12] >> 4) * 4 or body[13] & (_SYN | _RST):  # else a bare ACK or FIN: nothing new
                 self._tcp(_written(source), _written(target), body)
             return
         here, there = _written(source), _written(target)
         if protocol == _UDP and len(body) >= 8:
             ports = struct.unpack_from("!HH", body)
             self._udp((here, ports[0]), (there, ports[1]), bytes(body[8:]))
-        elif protocol not in _CONTROL or (body and body[0] == _CONTROL[protocol]):  # else an answer of the kernel's
+        elif protocol not in _CONTROL or (body and body[0] == _CONTROL[protocol]):  # else a reply from the kernel
             self._begin("other", (here, 0), (there, protocol)).up.take(0, bytes(body))
 
     def _tcp(self, here: str, there: str, body: memoryview) -> None:
@@ -180,7 +180,7 @@ class Flows:
         payload = bytes(body[(offset >> 4) * 4 :])
         if flags & _SYN and not flags & _ACK:
             known = self._by_ends.get(("tcp", sender, receiver))
-            if known is None or known.state != "asked":  # else it is sent again
+            if known is None or known.state != "asked":  # else a retransmission
                 known = self._begin("tcp", sender, receiver)
             known.up.expected = (sequence + 1) % _WRAP
             return
@@ -189,7 +189,7 @@ class Flows:
         flow = flow or self._by_ends.get(("tcp", receiver, sender))
         if flow is None:
             if not payload:
-                return  # the end of a connection that began before
+                return  # the end of a connection that began earlier
             flow, upwards = self._begin("tcp", sender, receiver), True
             flow.state = "open"
         stream = flow.up if upwards else flow.down

@@ -1,4 +1,4 @@
-"""Listening sockets: bound to an address of this machine, or an error that says what to do."""
+"""Listening sockets bound to an address of this machine, or an error that says what to do."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ BACKLOG = 128
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; the caller closes it and reads its port back.
+    """Open a listening socket; the caller closes it and reads its port back.
 
     Args:
         host: The address to bind, IPv4 or IPv6.
         port: 0 lets the system choose.
 
     Raises:
-        LabError: The port is taken, or the address is not this machine's.
+        LabError: The port is in use, or the address is not on this machine.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(BACKLOG)  # inside the try: Linux may report only now that the port is taken
+        listener.listen(BACKLOG)  # inside the try: Linux may report only now that the port is in use
     except (OSError, OverflowError, UnicodeError) as error:  # the last two: not a port, not a host name
         listener.close()
         raise LabError(

@@ -1,6 +1,6 @@
-"""TLS that runs over a socket by memory BIOs, one record at a time.
+"""TLS over a socket through memory BIOs, one record at a time.
 
-OpenSSL on a file descriptor would bypass whatever stands between it and the socket, the wire tap among it.
+OpenSSL on a file descriptor would bypass any layer between it and the socket, such as the wire tap.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ from OpenSSL import SSL
 from ftps_lab.wire.tls import HEADER, body_length
 
 _LARGE = 4096
-"""Bytes. Behind a record of this size or more comes another one of content, and its header is read along with it."""
+"""Bytes. A record of at least this size is followed by another one of content, whose header is read along with it."""
 
 _RECORDS = 73728
-"""Bytes of encrypted records that are moved to the socket at once: 64 KiB of content and what is around it."""
+"""Bytes of encrypted records moved to the socket at once: 64 KiB of content plus overhead."""
 
 _UNFINISHED = "closed before the handshake was finished"
 
 
 class MemoryTls(SSL.Connection):
-    """TLS over a non-blocking socket, either side of it, with the interface of `SSL.Connection`.
+    """Either side of TLS over a non-blocking socket, with the interface of `SSL.Connection`.
 
-    Records are fed one at a time: data that OpenSSL already holds would make no socket readable, and the event loop
-    would wait for ever. Only the header of the next record may come along, for the rest of it is still to be read.
+    It feeds records one at a time: data that OpenSSL already holds would not make the socket readable, and the event
+    loop would wait for ever. Only the next record's header may be read as well, because its body is still to be read.
 
-    With `hold_tickets` (data connections) the session tickets of TLS 1.3 wait until there is something else to send: an
-    lftp built with OpenSSL closes an upload without having read them, the kernel answers with a reset, and the end of
-    the upload is lost (measured on 4.9.3 with OpenSSL 3.0 and 5 MiB). A ticket may come at any time (RFC 8446
-    section 4.6.1).
+    With `hold_tickets` (data connections) the TLS 1.3 session tickets wait until there is something else to send: lftp
+    built with OpenSSL closes an upload without having read them, the kernel sends a reset, and the end of the upload is
+    lost (measured on 4.9.3 with OpenSSL 3.0 and 5 MiB). A ticket may come at any time (RFC 8446 section 4.6.1).
     """
 
     def __init__(self, context: SSL.Context, raw: Any, *, hold_tickets: bool = False) -> None:
@@ -51,11 +50,11 @@ class MemoryTls(SSL.Connection):
 
     @property
     def unsent(self) -> bool:
-        """Encrypted bytes wait for the socket to become writable."""
+        """Whether encrypted bytes are waiting for the socket to become writable."""
         return bool(self._outgoing)
 
     def do_handshake(self) -> None:
-        """Take the handshake as far as the bytes at hand allow.
+        """Continue the handshake as far as the available bytes allow.
 
         Raises:
             SSL.WantReadError: More bytes are needed.
@@ -73,7 +72,7 @@ class MemoryTls(SSL.Connection):
                 self._ended(str(error) or type(error).__name__)
                 raise
             else:
-                # In TLS 1.2 what waits now is our Finished, without which the client would wait too.
+                # In TLS 1.2 the bytes waiting now are our Finished, which the client needs to continue.
                 self._holding = self._hold_tickets and self.get_protocol_version() == SSL.TLS1_3_VERSION
                 self.flush()
                 self._ended("")
@@ -88,17 +87,17 @@ class MemoryTls(SSL.Connection):
                 try:
                     self._feed()
                 except SSL.WantReadError:
-                    self.flush()  # before the peer is waited for, it gets what it may wait for
+                    self.flush()  # before waiting for the peer, send what it may be waiting for
                     raise
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Encrypt and send; raises WantWriteError, having taken nothing, while older bytes wait."""
+        """Encrypt and send; raises WantWriteError without accepting anything while older bytes are waiting."""
         self._holding = False
         if not self.flush():
             raise SSL.WantWriteError
         content, sent = memoryview(data), 0
         try:
-            while sent < len(content):  # OpenSSL takes a record's worth, 16 KiB; one write to the socket is for all
+            while sent < len(content):  # OpenSSL accepts one record, 16 KiB, at a time; one socket write sends them all
                 sent += super().send(content[sent:], flags)
         except SSL.WantReadError:
             if not sent:
@@ -107,7 +106,7 @@ class MemoryTls(SSL.Connection):
         return sent
 
     def shutdown(self) -> bool:
-        """Send close_notify after all that waits; raises WantWriteError until the socket has taken it."""
+        """Send close_notify after all waiting bytes; raises WantWriteError until the socket has accepted it."""
         self._holding = False
         if not self.flush():
             raise SSL.WantWriteError
@@ -117,7 +116,7 @@ class MemoryTls(SSL.Connection):
         return done
 
     def flush(self) -> bool:
-        """Move encrypted bytes from OpenSSL to the socket; False while the socket takes no more."""
+        """Move encrypted bytes from OpenSSL to the socket; False while the socket accepts no more."""
         if self._holding:
             return True
         with contextlib.suppress(SSL.WantReadError):
@@ -132,21 +131,21 @@ class MemoryTls(SSL.Connection):
             except BlockingIOError:
                 return False
             except OSError:
-                # The client is gone: reading will say so; what is left can reach nobody.
+                # The client is gone: the next read reports it; the remaining bytes cannot be delivered.
                 self._outgoing = b""
                 return True
             self._outgoing = self._outgoing[sent:]
         return True
 
     def abandoned(self) -> None:
-        """The connection closes: an unfinished handshake has failed."""
+        """The connection is closing: an unfinished handshake counts as failed."""
         self._ended(_UNFINISHED)
 
     def handshake_goes_on(self) -> None:
         """A step of the handshake begins."""
 
     def handshake_ended(self, error: str) -> None:
-        """The handshake is done, or has failed: `error` holds OpenSSL's words. Called once."""
+        """The handshake has completed, or failed with OpenSSL's message in `error`; called once."""
 
     def _feed(self) -> None:
         """Give OpenSSL the rest of the current record, as far as it has arrived."""
@@ -158,7 +157,7 @@ class MemoryTls(SSL.Connection):
         if not data:
             if not self._finished:
                 self.abandoned()
-                raise SSL.Error(_UNFINISHED)  # unlike an end of file this makes pyftpdlib answer who waits for it
+                raise SSL.Error(_UNFINISHED)  # unlike an end of file, this makes pyftpdlib reply to a waiting client
             raise SSL.SysCallError(-1, "Unexpected EOF")
         self.bio_write(data)
         if len(self._header) == HEADER:
@@ -172,7 +171,7 @@ class MemoryTls(SSL.Connection):
         if self._record_missing == 0:
             self._record_missing = body_length(self._header)
             self._record_large = self._record_missing >= _LARGE
-            if self._record_missing == 0:  # an empty record, which OpenSSL refuses
+            if self._record_missing == 0:  # an empty record, which OpenSSL rejects
                 self._header, self._record_missing = b"", HEADER
 
     def _ended(self, error: str) -> None:

@@ -1,8 +1,8 @@
 """The wire tap: raw bytes of every connection, recorded beneath the TLS of our own servers.
 
-`TappedSocket` stands between the server and the operating system's socket and copies what passes. TLS runs on top of
-it with memory BIOs (`MemoryTls`), because OpenSSL on a file descriptor would bypass the copy. A relay in front of the
-server costs more and never sees active mode, to which lftp switches by itself (docs/lftp.md, "Taps").
+`TappedSocket` sits between the server and the operating system's socket and copies what passes. TLS runs on top of it
+through memory BIOs (`MemoryTls`), because OpenSSL on a file descriptor would bypass the copy. A relay in front of the
+server would cost more and never see active mode, to which lftp switches unprompted (docs/lftp.md, "Taps").
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from ftps_lab.recorder import ConnectionLog, Tap
 
 UNREAD_READS = 256
-"""How often at most a closing socket is read, 64 KiB at a time: a client that never stops sending has an end too."""
+"""Maximum reads from a closing socket, 64 KiB each: bounds a client that never stops sending."""
 
 
 class TappedSocket:
     """A socket whose `recv` and `send` are recorded; everything else is the socket's own.
 
-    It also asks the kernel to acknowledge at once: TLS 1.3 against an ordinary server costs lftp 40 ms on each
-    connection, its Nagle algorithm waiting for the server's delayed acknowledgement (docs/lftp.md, "TLS 1.3").
+    It also asks the kernel to acknowledge at once: TLS 1.3 with an ordinary server costs lftp 40 ms per connection,
+    because its Nagle algorithm waits for the server's delayed acknowledgement (docs/lftp.md, "TLS 1.3").
     """
 
     def __init__(self, sock: socket.socket, tap: Tap) -> None:
@@ -41,18 +41,18 @@ class TappedSocket:
         return getattr(self._sock, name)
 
     def acknowledge_at_once(self) -> None:
-        """Set TCP_QUICKACK, which the kernel forgets by itself, so it is asked again at each step (Linux only)."""
+        """Set TCP_QUICKACK (Linux only), again at each step because the kernel clears it."""
         if hasattr(socket, "TCP_QUICKACK"):
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     @property
     def received(self) -> int:
-        """How many bytes came from the client so far."""
+        """How many bytes the client has sent so far."""
         return len(self._tap.to_server)
 
     def peek(self) -> int | None:
-        """The next byte to come, which stays; None when there is none, or the connection is gone."""
+        """The next byte, without consuming it; None if there is none, or the connection is gone."""
         try:
             waiting = self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:
@@ -70,17 +70,17 @@ class TappedSocket:
         return data
 
     def send(self, data: bytes) -> int:
-        """Send what the kernel takes and record that part."""
+        """Send what the kernel accepts and record that part."""
         sent = self._sock.send(data)
         self._tap.to_client += data[:sent]
         return sent
 
     def note_secret(self, secret: bytes) -> None:
-        """Keep what the server's half of a TLS 1.3 handshake can be read with."""
+        """Keep the secret that decrypts the server's half of a TLS 1.3 handshake."""
         self._tap.secret = secret
 
     def close(self) -> None:
-        """Close; what had arrived and nobody read was on the wire all the same, and is recorded first."""
+        """Close, after recording bytes that arrived but were never read: they were on the wire too."""
         with contextlib.suppress(OSError):
             for _ in range(UNREAD_READS):
                 data = self._sock.recv(65536, socket.MSG_DONTWAIT)
@@ -107,11 +107,11 @@ class TappedTls(MemoryTls):
         self._certificate = certificate
 
     def handshake_goes_on(self) -> None:
-        """The client's Nagle algorithm waits for the acknowledgement of each step."""
+        """Acknowledge at once: the client's Nagle algorithm waits for the ACK of each step."""
         self.raw.acknowledge_at_once()
 
     def handshake_ended(self, error: str) -> None:
-        """Record it."""
+        """Record the handshake."""
         name = self.get_servername()
         self.log.handshake(
             Handshake(
@@ -141,7 +141,7 @@ def watch_alerts(context: SSL.Context) -> None:
 
 
 def watch_secrets(context: SSL.Context) -> None:
-    """Make the tap of every `TappedTls` of this context hold what shows which certificate was sent in TLS 1.3."""
+    """Make the tap of every `TappedTls` of this context keep the secret that reveals the TLS 1.3 certificate."""
 
     def noticed(connection: SSL.Connection, line: bytes) -> None:
         label, _, secret = line.split(b" ")  # as in SSLKEYLOGFILE

@@ -1,8 +1,8 @@
-"""What the raw bytes of a TLS connection tell without its keys. Pure.
+"""What the raw bytes of a TLS connection reveal without its keys. Pure.
 
-Lengths and types of records are in clear (RFC 8446 section 5.1, RFC 5246 section 6.2.1), so are both hellos, and before
-TLS 1.3 the certificate too. That a handshake was completed shows in the client's Finished and in what the server says
-after it, an alert excepted.
+Lengths and types of records are in clear (RFC 8446 section 5.1, RFC 5246 section 6.2.1), as are both hellos and, before
+TLS 1.3, the certificate. A handshake was completed if the client's Finished passed and the server then sent anything
+but an alert.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ HEADER = 5
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
 TYPES = range(CHANGE_CIPHER_SPEC, APPLICATION_DATA + 1)
-"""The first bytes of records, and of no FTP command or reply (RFC 8446 section 5.1)."""
+"""First bytes that start a record but never an FTP command or reply (RFC 8446 section 5.1)."""
 
 FIRST = bytes((HANDSHAKE,))
-"""What a client's TLS begins with."""
+"""The first byte of a client's TLS."""
 
 CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 1, 2, 11
 
@@ -80,7 +80,7 @@ _SHORTEST_FINISHED = 53
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: its type, where it begins and ends in its stream, and what of it the stream holds."""
+    """One record: its type, where it starts and ends in its stream, and the part of it that the stream holds."""
 
     kind: int
     start: int
@@ -89,22 +89,22 @@ class Record:
 
     @property
     def length(self) -> int:
-        """Bytes that it carries, by its header."""
+        """Length of its body according to its header."""
         return self.end - self.start - HEADER
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one connection's raw bytes tell of its TLS.
+    """What one connection's raw bytes reveal about its TLS.
 
     Attributes:
-        pure: Both directions consist of TLS records and of nothing else; the last may be cut off.
-        version: Such as ``TLSv1.3``; empty without a ServerHello.
-        server_name: From the client's SNI extension.
+        pure: Both directions consist only of TLS records; the last may be truncated.
+        version: The TLS version, such as ``TLSv1.3``; empty without a ServerHello.
+        server_name: The name in the client's SNI extension.
         finished: The client's Finished passed.
-        answered: After it the server said something that is no alert.
-        certificate: SHA-256 fingerprint of the leaf, where it is in clear (before TLS 1.3, full handshakes).
-        alerts: Direction seen from the server, level and number of the alerts in clear.
+        answered: After it the server sent something other than an alert.
+        certificate: SHA-256 fingerprint of the leaf, if it is in clear (before TLS 1.3, full handshakes).
+        alerts: Direction as seen from the server, level and number of the alerts in clear.
         listed: Lower bound on the bytes of content from the server.
         stored: Lower bound on the bytes of content from the client.
         turns: Lower bound on the client messages answered after Finished.
@@ -125,11 +125,11 @@ class Seen:
 
 
 def begins(stream: bytes, *, or_alert: bool = False) -> int | None:
-    """Where one side of a control connection begins with TLS: at once, or behind a line of FTP; None if it does not.
+    """Where one side of a control connection starts TLS: at once, or after a line of FTP; None if it never does.
 
     Args:
-        stream: All that this side sent.
-        or_alert: A server may begin with an alert too.
+        stream: Everything that this side sent.
+        or_alert: Accept an alert as the start too, as from a server.
     """
     found = (_BEGIN_OR_ALERT if or_alert else _BEGIN).search(stream)
     return None if found is None else found.end()
@@ -141,7 +141,7 @@ def body_length(header: bytes | bytearray) -> int:
 
 
 def walk(stream: bytes | bytearray, at: int = 0) -> Iterator[Record]:
-    """The records of a stream from an offset on, whatever they say that they are; the last may be cut off."""
+    """The records of a stream from an offset on, whatever their type; the last may be truncated."""
     while at + HEADER <= len(stream):
         end = at + HEADER + body_length(stream[at : at + HEADER])
         yield Record(stream[at], at, end, bytes(stream[at + HEADER : end]))
@@ -149,7 +149,7 @@ def walk(stream: bytes | bytearray, at: int = 0) -> Iterator[Record]:
 
 
 def records(stream: bytes) -> tuple[list[Record], bool]:
-    """The whole records of a stream, and whether it consists of records only (the last may be cut off)."""
+    """The complete records of a stream, and whether it consists of records only (the last may be truncated)."""
     found: list[Record] = []
     for record in walk(stream):
         if not _may_begin(stream[record.start : record.start + 2]) or not 0 < record.length <= _LONGEST:
@@ -162,15 +162,15 @@ def records(stream: bytes) -> tuple[list[Record], bool]:
 
 
 def _may_begin(rest: bytes) -> bool:
-    """Whether a record can begin so."""
+    """Whether a record can start with these bytes."""
     return rest[0] in TYPES and rest[1:2] in {b"", b"\x03"}
 
 
 def is_client_hello(head: bytes, size: int) -> bool:
-    """Whether a stream of `size` bytes that begins so is one ClientHello and nothing else.
+    """Whether a stream of `size` bytes that starts with `head` is one ClientHello and nothing else.
 
-    A client that wants TLS on a data connection where the server has none sends it in the place of content. `head`
-    holds a record's header and the type of the message in it, or less.
+    A client that wants TLS on a data connection that the server keeps in clear sends a ClientHello instead of content.
+    `head` holds a record's header and the type of the message in it, or less.
     """
     first = next(walk(head), None)
     return (
@@ -183,14 +183,14 @@ def is_client_hello(head: bytes, size: int) -> bool:
 def read(
     to_server: bytes, to_client: bytes, heard_before: Callable[[int], int], tickets: tuple[int, int] = (2, 1)
 ) -> Seen:
-    """What these two streams, from the first byte of TLS on, tell.
+    """Read the TLS of two streams, from its first byte on.
 
     Args:
         to_server: What the client sent.
         to_client: What the server sent.
-        heard_before: How many bytes had come from the server when the client's stream had reached an offset.
-        tickets: With how many session tickets the server begins in TLS 1.3 what it sends after the client's Finished,
-            in a full handshake and when it resumes: OpenSSL's defaults (SSL_CTX_set_num_tickets(3)).
+        heard_before: Returns how many bytes the server had sent when the client's stream reached an offset.
+        tickets: How many session tickets the server sends first after the client's Finished in TLS 1.3, in a full
+            handshake and when it resumes: OpenSSL's defaults (SSL_CTX_set_num_tickets(3)).
     """
     up, up_pure = records(to_server)
     down, down_pure = records(to_client)
@@ -214,7 +214,7 @@ def read(
     later = [record for record in down if record.start >= heard_before(finished.end)]
     answered = any(r.kind == APPLICATION_DATA and (not is_13 or len(r.body) != ENCRYPTED_ALERT) for r in later)
     if not is_13:
-        # In a full handshake the server's Finished comes after the client's, and proves that this was right.
+        # In a full handshake the server's Finished comes after the client's, and proves that the client's was valid.
         mine = _after_change(down)
         answered = answered or (mine is not None and mine in later)
     listed = _content_13(later, tickets[resumed]) if is_13 else _content_12(down)
@@ -230,18 +230,18 @@ def read(
 
 
 def fingerprint(der: bytes) -> str:
-    """SHA-256, upper case with colons, as `Certificate.sha256` has it."""
+    """SHA-256, upper case with colons, in the format of `Certificate.sha256`."""
     return hashlib.sha256(der).digest().hex(":").upper()
 
 
 def alert_of(connection: int, alert: tuple[Literal["sent", "received"], int, int]) -> Alert:
-    """The testimony's form of an alert in clear."""
+    """Convert an alert in clear to the testimony's format."""
     direction, level, number = alert
     return Alert(connection, direction, "fatal" if level == 2 else "warning", ALERTS.get(number, f"alert {number}"))
 
 
 def messages(found: Sequence[Record], *, in_clear: bool) -> list[tuple[int, bytes]]:
-    """The handshake messages of these records; those behind ChangeCipherSpec only if they are in clear all the same."""
+    """The handshake messages of these records; `in_clear` includes those after ChangeCipherSpec, as in clear."""
     stream = b""
     for record in found:
         if record.kind == CHANGE_CIPHER_SPEC and not in_clear:
@@ -252,7 +252,7 @@ def messages(found: Sequence[Record], *, in_clear: bool) -> list[tuple[int, byte
 
 
 def split_messages(stream: bytes) -> list[tuple[int, bytes]]:
-    """The whole handshake messages of a stream, by type (RFC 8446 section 4)."""
+    """The complete handshake messages of a stream, with their types (RFC 8446 section 4)."""
     found = []
     while len(stream) >= 4:
         length = int.from_bytes(stream[1:4])
@@ -264,7 +264,7 @@ def split_messages(stream: bytes) -> list[tuple[int, bytes]]:
 
 
 def server_hello(down: Sequence[Record]) -> tuple[str, bool]:
-    """The version, and whether a session was resumed by TLS 1.3's means."""
+    """The version, and whether a session was resumed in the TLS 1.3 way."""
     version, resumed = "", False
     for kind, body in messages(down, in_clear=False) + messages(down, in_clear=True):
         if kind != SERVER_HELLO or len(body) < 38:
@@ -311,7 +311,7 @@ def _finished_13(up: Sequence[Record]) -> Record | None:
 
 
 def _after_change(found: Sequence[Record]) -> Record | None:
-    """The encrypted handshake record behind ChangeCipherSpec: the Finished before TLS 1.3."""
+    """The encrypted handshake record after ChangeCipherSpec: the Finished before TLS 1.3."""
     changed = False
     for record in found:
         if changed:
@@ -332,24 +332,24 @@ def _content_13(later: Sequence[Record], tickets: int) -> int:
 
 
 def _content_12(down: Sequence[Record]) -> int:
-    """64 bytes are more than any AEAD suite adds, and than CBC ones do: MAC, vector and the padding that is usual."""
+    """Content bytes before TLS 1.3, less 64 a record: more than AEAD suites add, or CBC's MAC, IV and usual padding."""
     data = [len(record.body) for record in down if record.kind == APPLICATION_DATA]
     return sum(max(length - 64, int(length > 40)) for length in data)
 
 
 def _said(found: Sequence[Record], start: int) -> list[Record]:
-    """The records of content from there on: of alerts, those of TLS 1.3 have the same type, and are shorter."""
+    """The content records from an offset on: TLS 1.3 alerts have the same type, but are shorter."""
     return [r for r in found if r.kind == APPLICATION_DATA and r.start >= start and len(r.body) > ENCRYPTED_ALERT]
 
 
 def turns(asked: Sequence[int], answers: Sequence[int], heard_before: Callable[[int], int]) -> int:
-    """How often an answer came behind something that was asked after the answer before it.
+    """How many answers followed a request that was sent after the previous answer.
 
-    What is asked in one go, or into an answer, counts once: some of it the server may have left unread.
+    Requests sent together, or during an answer, count once: the server may have left some of them unread.
 
     Args:
-        asked: Where in the client's stream what it asked ends.
-        answers: Where in the server's stream its answers begin.
+        asked: Where each request ends in the client's stream.
+        answers: Where each answer starts in the server's stream.
         heard_before: As in `read`.
     """
     counted, newest = 0, -1
@@ -362,7 +362,7 @@ def turns(asked: Sequence[int], answers: Sequence[int], heard_before: Callable[[
 
 
 def carries_content(sent: bytes | bytearray) -> bool:
-    """Whether what a client sent on a data connection holds more than a handshake and alerts: it uploads.
+    """Whether a client sent more than a handshake and alerts on a data connection, which means an upload.
 
     In TLS 1.3 its Finished is the first record that looks like application data (RFC 8446 section 5.2).
     """
