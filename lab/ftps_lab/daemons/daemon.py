@@ -66,7 +66,7 @@ def is_user(name: str) -> bool:
 
 
 class Daemon(ABC):
-    """One kind of daemon, with its files in a folder of its own.
+    """One kind of daemon, with its files in its own folder.
 
     Args:
         folder: A private folder; its owner removes it.
@@ -260,7 +260,7 @@ class Daemon(ABC):
 
     def is_quiet(self, timeout: float = 5.0) -> bool:
         """Whether the log of ended sessions is complete; False if that is not certain within `timeout` seconds."""
-        del timeout  # it writes its log itself
+        del timeout  # the daemon writes its own log
         return True
 
     def close(self) -> None:  # noqa: B027 - most have nothing to do

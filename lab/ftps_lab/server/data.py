@@ -69,7 +69,7 @@ class RecordingData(DTPHandler):  # type: ignore[misc]  # pyftpdlib ships no typ
         return data
 
     def handle_close(self) -> None:
-        """The client has closed; after a reset the end of an upload may be missing, so it is not complete."""
+        """The client has closed; after a reset an upload counts as incomplete, because its end may be missing."""
         if self.receive and self._lab_raw.was_reset:
             self.lab_fail("426 Connection reset; transfer aborted.")
         else:

@@ -79,7 +79,7 @@ class Waker:
         return False
 
     def close(self) -> None:
-        """The event loop has ended."""
+        """Close once the event loop has ended, and run the functions still queued."""
         self._closed = True
         self._ours.close()
         self._theirs.close()

@@ -246,7 +246,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
             self.respond(f"213 Modify={timeval}; {self.fs.fs2ftp(path)}.")
 
     def on_login(self, username: str) -> None:
-        """The password was right."""
+        """Record a successful login."""
         self.lab_log.let_in()
         super().on_login(username)
 

@@ -92,7 +92,7 @@ class Capture:
             self._mark()
 
     def traffic(self) -> Traffic:
-        """Everything since `begin`.
+        """All traffic since `begin`.
 
         Raises:
             LabError: The capture does not see its own marks.
