@@ -1,4 +1,4 @@
-"""`ftps-lab doctor`: what is on this machine, what each missing part costs, and how to get it."""
+"""`ftps-lab doctor`: what is installed on this machine, what each missing part prevents, and how to install it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ State = Literal["ok", "note", "missing"]
 
 _PACKAGES = ("pyftpdlib", "pyOpenSSL", "cryptography", "trustme", "msgspec", "click", "rich", "docker")
 _COMPOSE = (("docker", "compose"), ("docker-compose",))
-"""Version 2, a plugin of docker, and 1.29."""
+"""Compose version 2, a plugin of docker, and version 1.29."""
 
 _BROWSER_PACKAGES = ("playwright", "axe_playwright_python")
 
@@ -34,11 +34,11 @@ _ASK_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part of what the lab needs.
+    """One part that the lab needs.
 
     Attributes:
         part: Its name.
-        state: ``note`` works, but has something to tell.
+        state: ``note`` means that it works, with a remark.
         detail: What was found.
         cost: What does not work without it, or because of it.
         cure: What to do.
@@ -54,10 +54,10 @@ class Finding:
 
 
 def examine(path: str | None = None) -> Iterator[Finding]:
-    """Look at everything, one part after the other.
+    """Examine everything, one part after the other.
 
     Args:
-        path: The lftp to look at; None for the one that `run` would take.
+        path: The lftp to examine; None for the one that `run` would use.
     """
     yield Finding("Python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
     yield _temporary()
@@ -100,7 +100,7 @@ def _lftp(path: str | None) -> tuple[Lftp | None, Finding]:
     except (HarnessError, LabError, UsageError) as error:
         cure = "apt install lftp (the package has this name everywhere), or name one: --lftp PATH, FTPS_LAB_LFTP"
         found = path is not None or shutil.which("lftp") is not None
-        usable = found and not isinstance(error, UsageError)  # it is not lftp that is missing: the sentence says what
+        usable = found and not isinstance(error, UsageError)  # lftp is not what is missing: the message says what is
         return None, Finding("lftp", "missing", str(error), "nothing can be run", "" if usable else cure, needed=True)
     told = f"{client.version} at {client.path}, TLS by {client.tls}, dialect {client.dialect}"
     return client, Finding("lftp", "ok", told)
@@ -145,7 +145,7 @@ def _clock(client: Lftp | None) -> Finding:
 
 
 def _sandbox() -> Finding:
-    """What the place `sealed` is made of."""
+    """The parts of the place `sealed`."""
     from ftps_harness.sandbox.sandbox import why_none
 
     why = why_none()
@@ -153,11 +153,11 @@ def _sandbox() -> Finding:
         return Finding("sandbox", "ok", "the kernel seals runs: no packet can leave, all traffic is seen")
     cost = "runs use this machine's loopback and do not see other hosts that lftp talks to; our tests that need it "
     "are skipped"
-    return Finding("sandbox", "missing", why, cost)  # which says what to do
+    return Finding("sandbox", "missing", why, cost)  # `why` says what to do
 
 
 def _namespaces() -> Finding:
-    """What keeps a system rc that touches trust out of a run."""
+    """Namespaces, which keep a system rc that touches trust out of a run."""
     if lftp.keep_out_system_rc() is not None:
         return Finding("unshare", "ok", "a run can hide /etc/lftp.conf if it touches trust")
     cost = "nothing as long as /etc/lftp.conf does not touch trust; our tests that hide it are skipped"
@@ -189,12 +189,12 @@ def _packages() -> Iterator[Finding]:
 
 
 def chromium() -> str | None:
-    """The browser that tests look at pages with; None where there is none."""
+    """The browser in which tests open pages; None if not installed."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def why_no_browser() -> str:
-    """What is missing to look at pages in a real browser, and how to get it; empty if nothing is."""
+    """What is missing to open pages in a real browser, and how to install it; empty if nothing is missing."""
     absent = [name for name in _BROWSER_PACKAGES if importlib.util.find_spec(name) is None]
     missing = ["no chromium on PATH: apt-get install chromium"] if chromium() is None else []
     missing += [f"no {' and no '.join(absent)}: make setup-pages"] if absent else []
@@ -202,16 +202,16 @@ def why_no_browser() -> str:
 
 
 def _browser() -> Finding:
-    """What `make test-browser` needs: nobody else opens a browser."""
+    """The browser for `make test-browser`; nothing else opens a browser."""
     why = why_no_browser()
     if not why:
         return Finding("browser", "ok", f"chromium at {chromium()}")
     cost = "nothing for `ftps-lab`; tests that look at the pages of --html are skipped"
-    return Finding("browser", "missing", why, cost)  # which says what to do
+    return Finding("browser", "missing", why, cost)  # `why` says what to do
 
 
 def _compose() -> Finding:
-    """What starts the classroom; either version does."""
+    """Docker Compose, which starts the classroom; either version works."""
     found = {" ".join(command): _compose_version(command) for command in _COMPOSE}
     here = [f"{name} {version}" for name, version in found.items() if version]
     if here:
@@ -223,7 +223,7 @@ def _compose() -> Finding:
 
 
 def _compose_version(command: Sequence[str]) -> str:
-    """Nothing where it does not run."""
+    """The version that a command reports; empty if it does not run."""
     try:
         asked = [*command, "version", "--short"]
         told = subprocess.run(asked, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
@@ -246,4 +246,4 @@ def _docker() -> Finding:
         cost = "nothing for `ftps-lab run`; without them, tests that need containers are skipped"
         return Finding("Docker", "note", f"{here}; base images {absent}", cost)
     cost = "nothing for `ftps-lab run`; `ftps-lab matrix` and the classroom do not work, and their tests are skipped"
-    return Finding("Docker", "missing", why, cost)  # which says what to do
+    return Finding("Docker", "missing", why, cost)  # `why` says what to do

@@ -1,4 +1,4 @@
-"""What the harness raises: whose fault it is decides the exit code (docs/reference.md, "Exit codes")."""
+"""The harness's exceptions: whose fault it is decides the exit code (docs/reference.md, "Exit codes")."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 DEBUG = "FTPS_LAB_DEBUG"
-"""Set to anything, this variable shows the traceback of what nobody expected."""
+"""If this variable is set to anything, unexpected errors show their traceback."""
 
 _FEWER = "run fewer at a time (-j)"
 _EXHAUSTED = {
@@ -20,7 +20,7 @@ _EXHAUSTED = {
 
 
 class UsageError(Exception):
-    """What the user gave cannot be used (a file, a name, an option): exit code 2."""
+    """The user's input cannot be used (a file, a name, an option): exit code 2."""
 
 
 class HarnessError(Exception):
@@ -28,13 +28,13 @@ class HarnessError(Exception):
 
 
 def sentence(error: BaseException) -> str:
-    """What broke, for a person: where the machine has run out of something, what to do about it.
+    """Describe an error for a person; if the machine has run out of something, say what to do.
 
     With `DEBUG`, the traceback goes to standard error.
     """
     import traceback
 
-    from ftps_lab.errors import LabError  # reading scenarios loads nothing of the lab
+    from ftps_lab.errors import LabError  # reading scenarios must not load the lab
 
     if isinstance(error, (UsageError, HarnessError, LabError)):
         return str(error)
@@ -53,7 +53,7 @@ def sentence(error: BaseException) -> str:
 
 
 def exhausted(error: BaseException) -> str:
-    """What this machine has run out of, and what to do about it; empty if it is something else."""
+    """What this machine has run out of, and what to do about it; empty for any other error."""
     if isinstance(error, MemoryError):
         return _EXHAUSTED[errno.ENOMEM]
     if isinstance(error, RuntimeError) and str(error).startswith("can't start new thread"):

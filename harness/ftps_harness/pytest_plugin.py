@@ -41,12 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect what was tested with."""
+    """Collect the versions used for the tests."""
     config.pluginmanager.register(_TestedWith(), "ftps-lab-tested-with")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for `pin_tool` becomes one for each requirement of the contract."""
+    """Parametrize a test that uses `pin_tool` with each requirement of the contract."""
     if "pin_tool" in metafunc.fixturenames:
         from ftps_harness.pinning.contract import REQUIREMENTS  # idle unless used
 
@@ -54,7 +54,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """A scenario file is a test."""
+    """Collect a scenario file as a test."""
     if file_path.name.endswith(".scenario.toml"):
         return ScenarioFile.from_parent(parent, path=file_path)
     return None
@@ -76,7 +76,7 @@ class ScenarioFile(pytest.File):
 
 
 class ScenarioFailedError(Exception):
-    """A scenario was not as expected, or could not be judged."""
+    """A scenario did not end as expected, or could not be judged."""
 
 
 class ScenarioItem(pytest.Item):
@@ -105,12 +105,12 @@ class ScenarioItem(pytest.Item):
         return super().repr_failure(excinfo, *args, **keywords)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where it stands."""
+        """The file of the scenario."""
         return self.path, None, self.name
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """A verdict that is compared with another one brings its evidence."""
+    """Show the evidence when a comparison of verdicts fails."""
     outcome = sys.modules.get("ftps_harness.testing.outcome")  # idle unless used
     return None if outcome is None else outcome.explain_comparison(op, left, right)
 
@@ -169,7 +169,7 @@ def pin_tool(request: pytest.FixtureRequest) -> PinToolRequirement:
     if command is None:
         pytest.fail('name the pinning tool: pytest --pin-tool "./pin.sh {host} {port}"', pytrace=False)
     client, requirement = _client(config), by_id(request.param)
-    assert requirement is not None  # `pytest_generate_tests` has it from there
+    assert requirement is not None  # `pytest_generate_tests` took it from there
     request.node.user_properties.append((_PROPERTY, _versions(client)))
     try:
         if _TOOL not in config.stash:
@@ -192,9 +192,9 @@ lftp_session = pytest.fixture(name="lftp_session", scope="session")(_runner)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Note in the report what this test is run with; a fixture of a wider scope belongs to no test alone.
+    """Record in the report what this test runs with; a fixture of a wider scope does not belong to a single test.
 
-    What `verify` found unsafe is added to the message of an assertion that fails: a bool can hold no more.
+    If an assertion fails, add what `verify` found unsafe to its message: a bool cannot carry it.
     """
     if (client := item.config.stash.get(_CLIENT, None)) is not None and _SHARED_RUNNERS & set(
         getattr(item, "fixturenames", ())
@@ -210,23 +210,23 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 class _TestedWith:
-    """Collects from the reports what was tested with, and names it at the end; works under pytest-xdist as well."""
+    """Collects the versions used from the reports, and prints them at the end; also works under pytest-xdist."""
 
     def __init__(self) -> None:
         self._lines: dict[str, None] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Workers' reports pass here too."""
+        """Collect from a report; workers' reports arrive here too."""
         self._lines.update((str(value), None) for name, value in report.user_properties if name == _PROPERTY)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Only where it was used."""
+        """Print the versions, if any test used lftp."""
         for line in self._lines:
             terminalreporter.write_line(line)
 
 
 def _client(config: pytest.Config) -> Lftp:
-    """The lftp to test with, identified once in a process."""
+    """The lftp to test with, identified once per process."""
     from ftps_harness.client.lftp import find, identify
     from ftps_harness.errors import HarnessError, UsageError  # idle unless used
     from ftps_lab.errors import LabError
@@ -240,7 +240,7 @@ def _client(config: pytest.Config) -> Lftp:
 
 
 def _versions(client: Lftp) -> str:
-    """What was tested with, in one line."""
+    """The versions used, in one line."""
     from importlib.metadata import version  # idle unless used
 
     from OpenSSL import SSL

@@ -1,4 +1,4 @@
-"""Words of the scenario format that client and sandbox use too, which know nothing of scenarios."""
+"""Words of the scenario format that client and sandbox also use, which do not depend on scenarios."""
 
 from typing import Literal
 

@@ -39,7 +39,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except (signals.AskedToEnd, KeyboardInterrupt):
         return _say("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader has seen enough, as in `ftps-lab list | head -1`
+    except BrokenPipeError:  # the reader closed the pipe, as in `ftps-lab list | head -1`
         _drop_output()
         return EXPECTED
     except OSError as error:
@@ -59,7 +59,7 @@ def _of_the_system(error: OSError) -> str:
 
 
 def _command(arguments: Sequence[str] | None) -> int:
-    """Run a command; whatever it raises says whose fault it is."""
+    """Run a command; the type of its error says whose fault it is."""
     import click  # after the signals are in place
 
     from ftps_harness.cli.commands import commands
@@ -73,7 +73,7 @@ def _command(arguments: Sequence[str] | None) -> int:
         return USAGE
     except click.Abort:
         raise KeyboardInterrupt from None
-    except SystemExit:  # click's own answer to a broken pipe
+    except SystemExit:  # click's own reaction to a broken pipe
         raise BrokenPipeError from None
     except UsageError as error:
         return _say(str(error), USAGE)
@@ -95,17 +95,17 @@ def _say(sentence: str, code: int) -> int:
 
 
 def _prepare_streams() -> None:
-    """Streams that take any text: one that was closed swallows it, one of another encoding gets escapes."""
+    """Make the streams accept any text: a closed one discards it, one with another encoding gets escapes."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives as long as we
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives as long as the process
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:
-    """Nobody reads standard output any more: what is still buffered must not raise when Python ends."""
+    """Discard standard output, which has no reader: buffered text must not raise when Python ends."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

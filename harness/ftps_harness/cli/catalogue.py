@@ -22,7 +22,7 @@ _WIDTH = 80
 @shared.tags
 def list_command(names: tuple[str, ...], tags: tuple[str, ...]) -> None:
     """List the scenarios: id, title and tags."""
-    from ftps_harness.scenario.selection import choose, outline_all  # --help needs nothing of it
+    from ftps_harness.scenario.selection import choose, outline_all  # --help does not need it
 
     outlines = outline_all(choose(names), tags)
     click.echo("\n".join(_listed(outlines)))

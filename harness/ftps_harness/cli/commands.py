@@ -39,7 +39,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            from ftps_harness.scenario.problems import did_you_mean  # only a mistake pays for it
+            from ftps_harness.scenario.problems import did_you_mean  # imported only after a mistake
 
             near = did_you_mean(name, COMMANDS)
             raise click.UsageError(f"unknown command {name!r}.{near} Commands: {', '.join(COMMANDS)}", ctx)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ftps_harness.teach.demo.parts import Part
 
 _PACE = 1.0
-"""Seconds between two parts of a recording where no pace is given."""
+"""Seconds between two parts of a recording if no pace is given."""
 
 
 @click.command()
@@ -97,14 +97,14 @@ def _chosen(names: Sequence[str], rc: str | None) -> list[Chapter]:
 
 
 class _Audience:
-    """Waits for Enter, or for some seconds, where a part says that it is a good moment."""
+    """Waits for Enter, or for some seconds, after parts that ask for a pause."""
 
     def __init__(self, *, auto: bool, pace: float | None) -> None:
         self._auto = auto
         self._pace = pace
 
     def wait(self, part: Part) -> None:
-        """After a part."""
+        """Wait after a part, if it asks for a pause."""
         if not self._auto and part.pause:
             with contextlib.suppress(EOFError):
                 input("[Enter] ")

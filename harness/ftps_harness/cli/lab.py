@@ -30,7 +30,7 @@ def serve(name: str, port: int, step: int, user: str | None, password: str | Non
     certificate, q quits. Standard input may also be a pipe with one such word per line. No files are left behind.
     """
     from ftps_harness.scenario.selection import choose_one, load_all
-    from ftps_harness.teach import serve as serving  # OpenSSL is loaded when a server is wanted
+    from ftps_harness.teach import serve as serving  # loads OpenSSL only when needed
     from ftps_harness.verdict.needles import SHORTEST
 
     (scenario,) = load_all([choose_one(name)])
@@ -50,7 +50,7 @@ def doctor(lftp: str | None) -> int:
 
     parts = examining.examine(lftp)
     findings = []
-    # Part by part, so that Ctrl-C is heard within the seconds that one takes.
+    # Part by part, so that Ctrl-C takes effect after at most one part, a few seconds.
     while (finding := undisturbed(lambda: next(parts, None))) is not None:
         findings.append(finding)
     print_findings(sys.stdout, findings)

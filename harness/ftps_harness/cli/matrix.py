@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ftps_harness.report.evidence import Keeper
 
 _DEFAULT = ("document",)
-"""What is played when nothing is named: every promise of the document."""
+"""The default scenarios: every promise of the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class _Call:
         self._kept = None if wanted.keep is None else prepare(wanted.keep)
 
     def run(self) -> int:
-        """Run everything, report it, and say what it came to."""
+        """Run everything, report it, and return the exit code."""
         try:
             return self._run()
         except BrokenPipeError:
@@ -127,7 +127,7 @@ class _Call:
                 run = play(pairs, self._scenarios, stage.open, options, terminal, jobs=wanted.jobs)
             run = stage.completed(run)
             drifts = self._drifts(run)
-            # Written first: nothing that follows, a terminal that is gone or a second Ctrl-C, may lose what was played.
+            # Written first: a terminal that is gone, or a second Ctrl-C, must not lose the results.
             problems = [*self._not_played(run), *undisturbed(lambda: self._write(run, drifts))]
         terminal.report(run, drifts)
         problems += [run.problem] if run.problem else []
@@ -140,14 +140,14 @@ class _Call:
         return code
 
     def _pairs(self, stage: Stage) -> list[Pair]:
-        """Every build that can be made, against every server; server by server, so that its image is warm."""
+        """Every build that is available, against every server; server by server, so that its image is warm."""
         from ftps_harness.matrix.play import Pair
 
         stage.prepare(self._builds, self._kinds)
         return [Pair(build, kind) for build in self._builds if stage.has(build) for kind in self._kinds]
 
     def _keepers(self, pairs: Iterable[Pair]) -> dict[Pair, Keeper]:
-        """One for each pair, where evidence is kept."""
+        """One keeper for each pair, if evidence is kept."""
         from ftps_harness.report.evidence import Keeper
 
         if self._kept is None:
@@ -155,14 +155,14 @@ class _Call:
         return {pair: Keeper(self._kept / pair.build.name / pair.kind.name) for pair in pairs}
 
     def _not_played(self, run: MatrixRun) -> Iterator[str]:
-        """What was asked for by name and could not be had; what was not named is left out with a sentence."""
+        """The builds and servers that were named but unavailable; those not named are skipped with a note."""
         for build, why in run.left_out:
             if build in self._wanted.builds:
                 yield f"--client {build}: it has no image: {why}"
 
     @staticmethod
     def _nothing_played(run: MatrixRun) -> Iterator[str]:
-        """Pairs of which every scenario was skipped: they prove nothing, and end in exit code 3."""
+        """Pairs in which every scenario was skipped: they prove nothing, and give exit code 3."""
         for pair in run.pairs:
             if pair.results and all(result.status == "skip" for result in pair.results):
                 why = "; ".join(dict.fromkeys(result.why for result in pair.results))
@@ -174,13 +174,13 @@ class _Call:
         return {build.name: baseline.read(self._folder, build.name) for build in self._builds}
 
     def _drifts(self, run: MatrixRun) -> list[Drift]:
-        """Against the baselines; scenarios of other folders have none."""
+        """Compare with the baselines; scenarios of other folders have no baseline."""
         from ftps_harness.matrix import baseline
 
         return [each for pair in self._ours(run.pairs) for each in baseline.drift(self._baselines[pair.build], pair)]
 
     def _ours(self, pairs: Iterable[PairResult]) -> list[PairResult]:
-        """The pairs with the scenarios that lie in the folder of the baselines."""
+        """The pairs with only the scenarios that the baselines cover."""
         from dataclasses import replace
 
         folder = self._folder.resolve()
@@ -191,7 +191,7 @@ class _Call:
         return [replace(pair, results=tuple(filter(here, pair.results))) for pair in pairs]
 
     def _write(self, run: MatrixRun, drifts: Sequence[Drift]) -> list[str]:
-        """Write the reports and the baselines; the problems with it, a sentence each."""
+        """Write the reports and the baselines; return the problems, a sentence each."""
         from ftps_harness.matrix import baseline, matrix_json
         from ftps_harness.report.files import problems_of_writing
 
@@ -199,7 +199,7 @@ class _Call:
         if self._wanted.json is not None:
             problems += problems_of_writing(self._wanted.json, matrix_json.text(run, drifts))
         if self._wanted.html is not None:
-            from ftps_harness.matrix import html  # jinja2 waits until it is needed
+            from ftps_harness.matrix import html  # imports jinja2 only when needed
 
             problems += problems_of_writing(self._wanted.html, html.text(run, drifts))
         if self._wanted.update_baseline and run.interrupted:

@@ -10,7 +10,7 @@ import sys
 import click
 
 _LONGEST = 86_400.0
-"""Seconds: nobody waits longer for one step."""
+"""Maximum time limit of one step, in seconds."""
 
 
 class Seconds(click.ParamType[float]):
@@ -30,7 +30,7 @@ class Seconds(click.ParamType[float]):
 
 
 _BEHIND = "ftps_harness.cli.options.behind"
-"""Where click's context keeps the command."""
+"""The key of the command in click's context."""
 
 
 class WithCommand(click.Command):

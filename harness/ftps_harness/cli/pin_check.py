@@ -92,7 +92,7 @@ def _chosen(only: Sequence[str]) -> list[Requirement]:
     """The requirements that `--only` names, in the order of the contract; all without it.
 
     Raises:
-        UsageError: There is no such one.
+        UsageError: A name is not a requirement.
     """
     from ftps_harness.errors import UsageError
     from ftps_harness.pinning.contract import REQUIREMENTS
@@ -107,7 +107,7 @@ def _chosen(only: Sequence[str]) -> list[Requirement]:
 
 
 def _kept(name: str | None) -> Path | None:
-    """The folder of ``--keep``, made.
+    """Create the folder of ``--keep``.
 
     Raises:
         UsageError: It cannot be made.
@@ -144,7 +144,7 @@ class _Call:
         self._requirements = _chosen(wanted.only)
 
     def run(self) -> int:
-        """Try everything, report it, and say what it came to."""
+        """Check everything, report it, and return the exit code."""
         from ftps_harness.pinning.reports.terminal import Terminal
 
         terminal = Terminal(sys.stderr if "-" in self._targets.values() else sys.stdout)
@@ -198,12 +198,12 @@ class _Call:
         results = ordered(played.results, self._requirements)
         report = Report(self._command, results, notes=self._tool.notes, interrupted=played.interrupted)
         if played.interrupted:
-            self._write(report)  # what has ended
+            self._write(report)  # the finished checks
             raise KeyboardInterrupt
         return report
 
     def _again(self) -> str:
-        """The command line that tries one requirement; ``{only}`` stands where it is chosen."""
+        """The command line that checks one requirement, with ``{only}`` in place of its option."""
         words = ["ftps-lab", "pin-check", "{only}"]
         for option, value in (("--repin", self._wanted.repin), ("--with-fingerprint", self._wanted.with_fingerprint)):
             words += [option, shlex.quote(value)] if value is not None else []
@@ -212,12 +212,12 @@ class _Call:
         return " ".join(words)
 
     def _write(self, report: Report) -> int:
-        """Write the files; 3 if one could not be written."""
+        """Write the files; return 3 if one could not be written."""
         from ftps_harness.pinning.reports import as_json, junit
         from ftps_harness.report.files import problems_of_writing
 
         def page(report: Report) -> str:
-            from ftps_harness.pinning.reports import html  # jinja2 waits until it is needed
+            from ftps_harness.pinning.reports import html  # imports jinja2 only when needed
 
             return html.text(report)
 
@@ -230,17 +230,17 @@ class _Call:
 
 
 class _Watch:
-    """Moves the bar."""
+    """Updates the progress bar."""
 
     def __init__(self, bar: Progress | None) -> None:
         self._bar = bar
 
     def started(self, requirement: Requirement) -> None:
-        """One begins."""
+        """Show the requirement as running."""
         if self._bar is not None:
             self._bar.started(requirement.id)
 
     def finished(self, result: Result) -> None:
-        """One ended."""
+        """Show the requirement as finished."""
         if self._bar is not None:
             self._bar.finished(result.requirement.id)

@@ -53,12 +53,12 @@ class _Wanted:
 
     @property
     def to_stdout(self) -> bool:
-        """A report takes standard output."""
+        """Whether a report uses standard output."""
         return any(getattr(self, name) == "-" for name in _REPORTS)
 
     @property
     def again(self) -> tuple[str, ...]:
-        """The options that a scenario needs when it is run again."""
+        """The options to repeat the run of a scenario."""
         timeout = ("--timeout", f"{self.timeout:g}") if self.timeout != shared.TIMEOUT else ()
         place = ("--place", self.place) if self.place != "auto" else ()
         return (*timeout, *place, *(("--no-controls",) if self.no_controls else ()))
@@ -101,7 +101,7 @@ class _Call:
 
     def __init__(self, names: Sequence[str], wanted: _Wanted) -> None:
         from ftps_harness.report.files import check_targets
-        from ftps_harness.scenario import selection  # everything heavy waits until it is needed
+        from ftps_harness.scenario import selection  # heavy imports only when needed
 
         self._wanted = wanted
         check_targets({f"--{name}": getattr(wanted, name) for name in _REPORTS})
@@ -111,7 +111,7 @@ class _Call:
         self._where = "" if names else f"from {selection.default_folder()}/"
 
     def run(self) -> int:
-        """Run everything, report it, and say what it came to."""
+        """Run everything, report it, and return the exit code."""
         from ftps_harness.sandbox.signals import undisturbed
 
         try:
@@ -119,7 +119,7 @@ class _Call:
                 clients = undisturbed(self._clients)
                 return self._run(clients)
         except BrokenPipeError:
-            # All is ended; but what it came to was not told, so it is no success either.
+            # Everything has ended, but the result was not reported, so it is not a success.
             shared.nobody_reads("".join(f"; {option} was not written" for option in self._wanted.reports))
             return 3
 
@@ -140,7 +140,7 @@ class _Call:
         except BrokenPipeError:
             raise
         except BaseException:
-            # A full disk, a bug in what is shown, Ctrl-C while it is shown: what had ended is not lost to it.
+            # A full disk, a bug in the display or Ctrl-C during it must not lose the finished results.
             _say(undisturbed(lambda: self._write(runs)))
             raise
         problems = undisturbed(lambda: self._write(runs))
@@ -153,14 +153,14 @@ class _Call:
         """The lftp builds, each once, and each able to run every scenario.
 
         Raises:
-            UsageError: A given path is unusable, or a scenario can mean nothing for a build.
-            HarnessError: There is no lftp.
+            UsageError: A given path is unusable, or a scenario makes no sense for a build.
+            HarnessError: lftp is not installed.
         """
         from ftps_harness.client import lftp
 
         clients = [lftp.identify(path) for path in self._programs()]
         if self._chosen.name == "loopback":
-            lftp.system_rc_prefix()  # raises where nothing that is run would prove anything
+            lftp.system_rc_prefix()  # raises if the system's rc would make every run meaningless
         if not self._wanted.no_controls:
             for client in clients:
                 _check_controls(self._scenarios, client)
@@ -173,7 +173,7 @@ class _Call:
 
     @contextlib.contextmanager
     def _open_places(self) -> Iterator[None]:
-        """The place to play in. It starts beside what follows."""
+        """Open the place to play in; it starts in parallel with the next steps."""
         from ftps_harness.play.places import choice as places
         from ftps_harness.sandbox.signals import undisturbed
 
@@ -194,7 +194,7 @@ class _Call:
         return [Keeper(folder / f"lftp-{number}-{client.version}") for number, client in enumerate(clients, 1)]
 
     def _with(self, client: Lftp, keeper: Keeper | None, terminal: Terminal, runs: list[BuildRun]) -> None:
-        """Run all scenarios with one build, and add what ended to `runs`, also where something breaks."""
+        """Run all scenarios with one build, and add the finished ones to `runs`, even after an error."""
         from ftps_harness.play.pool import Played, affordable, play_all
         from ftps_harness.play.runner import Options, run_in
 
@@ -239,7 +239,7 @@ class _Call:
         )
 
     def _notes(self, jobs: int) -> Iterator[str]:
-        """What a reader of the results should know about this machine."""
+        """Notes about this machine for readers of the results."""
         from ftps_harness.client.lftp import system_rc_lines
 
         if self._chosen.note:
@@ -250,13 +250,13 @@ class _Call:
             yield f"-j {jobs} instead of -j {self._wanted.jobs}: the limit of open files (ulimit -n) allows no more"
 
     def _write(self, runs: Sequence[BuildRun]) -> list[str]:
-        """Write the reports; the problems with it, a sentence each."""
+        """Write the reports; return the problems, a sentence each."""
         from ftps_harness.report import json_report, junit
         from ftps_harness.report.files import problems_of_writing
 
         problems: list[str] = []
         if not runs:
-            return problems  # nothing had begun
+            return problems  # no run had started
         if self._wanted.json is not None:
             text = json_report.text(runs, several=len(self._wanted.lftp) > 1)
             problems += problems_of_writing(self._wanted.json, text)
@@ -270,7 +270,7 @@ class _Call:
 
 
 class _Watch:
-    """Prints scenarios in the order in which they were chosen, whichever ends first; moves the bar at once."""
+    """Prints results in the order in which the scenarios were chosen, but updates the progress bar immediately."""
 
     def __init__(self, scenarios: Sequence[Scenario], terminal: Terminal, bar: Progress | None) -> None:
         self._order = [scenario.id for scenario in scenarios]
@@ -281,7 +281,7 @@ class _Watch:
 
     @property
     def results(self) -> tuple[ScenarioResult, ...]:
-        """Of those that ended, in the order in which they ended."""
+        """The results of finished scenarios, in the order in which they finished."""
         return tuple(self._ended)
 
     def started(self, scenario: Scenario) -> None:
@@ -297,14 +297,14 @@ class _Watch:
             self._terminal.row(self._held.pop(self._order.pop(0)))
 
     def flush(self) -> None:
-        """Print what waited for scenarios that were interrupted."""
+        """Print the results that waited for interrupted scenarios."""
         for each in self._order:
             if each in self._held:
                 self._terminal.row(self._held.pop(each))
 
 
 def _repetitions(scenario: Scenario) -> int:
-    """What makes a scenario long: how often it runs lftp once more for the same step."""
+    """A measure of a scenario's duration: how often it repeats lftp for the same step."""
     return sum(step.repeat - 1 for step in scenario.steps)
 
 
@@ -316,10 +316,10 @@ def _say(problems: Iterable[str]) -> None:
 
 
 def _check_controls(scenarios: Sequence[Scenario], client: Lftp) -> None:
-    """Find out before anything runs whether each step has its control.
+    """Check before anything runs that each step has its control.
 
     Raises:
-        UsageError: Some have not; all of them.
+        UsageError: Lists all steps without a control.
     """
     from ftps_harness.errors import UsageError
     from ftps_harness.play.controls import control_for

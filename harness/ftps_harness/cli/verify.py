@@ -185,7 +185,7 @@ class _Call:
         )
 
     def run(self) -> int:
-        """Verify every subject, report it, and say what it came to."""
+        """Verify every subject, report it, and return the exit code."""
         from ftps_harness.client import lftp
         from ftps_harness.sandbox.signals import undisturbed
         from ftps_harness.verify.reports.terminal import Terminal
@@ -211,10 +211,10 @@ class _Call:
         return max(self._code(reports), self._write(reports))
 
     def _opened(self, stack: contextlib.ExitStack, programs: Sequence[Path]) -> SealedPlaces | UnsealedPlaces:
-        """Where the copies live: sealed, or where the kernel permits no sandbox this machine's loopback.
+        """Where the copies live: in sealed places, or on this machine's loopback if the kernel permits no sandbox.
 
         Raises:
-            Unavailable: There is no sandbox, and a setup must not be run without (`unsealed.admitted`).
+            Unavailable: No sandbox is available, and a setup must not run without one (`unsealed.admitted`).
         """
         from ftps_harness.errors import UsageError
         from ftps_harness.play.places.sealed import SealedPlaces
@@ -231,7 +231,7 @@ class _Call:
             return UnsealedPlaces(str(why))
 
     def _made_keepers(self) -> Sequence[Keeper | None]:
-        """One for each subject."""
+        """One keeper for each subject."""
         from ftps_harness.report.evidence import prepare
         from ftps_harness.verify.keeping import ABOUT, Keeper
         from ftps_harness.verify.reports.identity import file_of
@@ -250,7 +250,7 @@ class _Call:
         terminal: Terminal,
         keeper: Keeper | None = None,
     ) -> Report | None:
-        """One subject; None when it was interrupted."""
+        """Verify one subject; return None if interrupted."""
         from ftps_harness.play.pool import affordable, play_all
         from ftps_harness.sandbox.signals import undisturbed
         from ftps_harness.verify.verify import begin
@@ -266,7 +266,7 @@ class _Call:
             return None if played.interrupted else verification.report(played.results)
 
     def _fix(self, report: Report, client: Lftp, places: SealedPlaces | UnsealedPlaces, terminal: Terminal) -> Report:
-        """Print, and with `--write` apply, what cures the findings; the report that counts from then on."""
+        """Print the fix, and with `--write` apply it; return the report that counts from then on."""
         from ftps_harness.sandbox.signals import undisturbed
         from ftps_harness.verify import fix
 
@@ -289,7 +289,7 @@ class _Call:
         return 3 if any(report.broken for report in reports) else 0
 
     def _write(self, reports: Sequence[Report]) -> int:
-        """Write the files; 3 if one could not be written."""
+        """Write the files; return 3 if one could not be written."""
         from ftps_harness.report.files import problems_of_writing
         from ftps_harness.verify.reports import as_json, github, junit, sarif
 
@@ -313,24 +313,24 @@ class _Call:
 
 
 def _page(reports: Sequence[Report], folder: Path) -> str:
-    from ftps_harness.verify.reports import html  # jinja2 waits until it is needed
+    from ftps_harness.verify.reports import html  # imports jinja2 only when needed
 
     return html.text(reports, folder)
 
 
 class _Watch:
-    """Moves the bar."""
+    """Updates the progress bar."""
 
     def __init__(self, bar: Progress | None) -> None:
         self._bar = bar
 
     def started(self, trial: Trial) -> None:
-        """One begins."""
+        """Show the trial as running."""
         if self._bar is not None:
             self._bar.started(trial.name)
 
     def finished(self, done: Done) -> None:
-        """One ended."""
+        """Show the trial as finished."""
         if self._bar is not None:
             self._bar.finished(done.trial.name)
 

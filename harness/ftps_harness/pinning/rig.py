@@ -177,7 +177,7 @@ class Rig:
         self._stack = contextlib.ExitStack()
         self._served: tuple[ServerSpec, str] | None = None
         place.names = (HOST, OTHER, *SIMILAR)
-        place.address_of(HOST)  # reserves the name from the start
+        place.address_of(HOST)  # makes the name resolve from the start
         self.session = self._stack.enter_context(Session(place, client))
 
     def __enter__(self) -> Self:

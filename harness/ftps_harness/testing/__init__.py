@@ -1,4 +1,4 @@
-"""What the pytest fixtures hand out, to import in your tests for annotations (docs/reference.md, "The pytest plugin").
+"""The types of the pytest fixtures, to import in your tests for annotations (docs/reference.md, "The pytest plugin").
 
 from ftps_harness.testing import LftpRunner, ServerFactory
 

@@ -1,6 +1,6 @@
-"""What a test gives to the fixtures, checked by the rules of the scenario file before anything runs.
+"""Checks a test's arguments to the fixtures by the rules of the scenario file, before anything runs.
 
-A mistake is an `ArgumentError` with a sentence, raised at the test's own line: pytest shows no frame of this package
+A mistake raises an `ArgumentError` with a clear message at the test's own line: pytest hides the frames of this package
 (`__tracebackhide__`).
 """
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 Rc = str | bytes | Path | EllipsisType | None
-"""Text with placeholders; bytes or a file as they stand; None for no rc; `...` for the one of the run before."""
+"""Text with placeholders; bytes or a file, used verbatim; None for no rc; `...` for the previous run's rc."""
 
 Content = Certificate | trustme.LeafCert | Path | str | bytes
-"""A file's content: text with placeholders, anything else as it stands."""
+"""A file's content: text with placeholders, anything else verbatim."""
 
 _CONTENTS = "a certificate, a pathlib.Path, text or bytes"
 
@@ -41,19 +41,19 @@ _Result = TypeVar("_Result")
 
 
 class ArgumentError(UsageError, TypeError):
-    """A test gave a fixture what means nothing; the message says what would."""
+    """A test passed an invalid argument to a fixture; the message says what is valid."""
 
 
 def hidden(excinfo: Any) -> bool:
-    """For `__tracebackhide__`: whether pytest hides our frames. The frames of our own bugs stay visible."""
+    """For `__tracebackhide__`: whether pytest hides our frames; for our own bugs they stay visible."""
     return bool(excinfo.errisinstance((UsageError, HarnessError, LabError)))
 
 
 def at_the_tests_line(name: str) -> Callable[[Callable[_Arguments, _Result]], Callable[_Arguments, _Result]]:
-    """Raise our errors anew, so that the traceback of a test ends where it called the fixture.
+    """Re-raise our errors, so that a test's traceback ends where the test called the fixture.
 
     Args:
-        name: What a test calls it.
+        name: The name that a test uses for it.
     """
 
     def decorate(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
@@ -79,10 +79,10 @@ def at_the_tests_line(name: str) -> Callable[[Callable[_Arguments, _Result]], Ca
 def check_lftp(
     *, run: object, host: object, user: object, password: object, cwd: object, files: object, timeout: object
 ) -> None:
-    """Hold the keywords of `lftp(…)` to the rules of ``[[step]]``.
+    """Check the keywords of `lftp(…)` by the rules of ``[[step]]``.
 
     Raises:
-        ArgumentError: All that is wrong.
+        ArgumentError: Lists everything that is wrong.
     """
     _refuse(
         "lftp",
@@ -97,19 +97,19 @@ def check_lftp(
 
 
 def check_program(*, host: object, cwd: object, timeout: object) -> None:
-    """The same for `lftp.program(…)`.
+    """Check the keywords of `lftp.program(…)` in the same way.
 
     Raises:
-        ArgumentError: All that is wrong.
+        ArgumentError: Lists everything that is wrong.
     """
     _refuse("lftp.program", *_text_fault("host", host, needed=True), *_folder_fault(cwd), *_time_fault(timeout))
 
 
 def rc_template(rc: object) -> str | bytes | None:
-    """An rc as given: text to put values into, or bytes that stay as they are.
+    """An rc as given: text with placeholders, or bytes that stay unchanged.
 
     Raises:
-        ArgumentError: It is none, or a file that cannot be read.
+        ArgumentError: It is not an rc, or is a file that cannot be read.
     """
     if isinstance(rc, Path):
         return _read("lftp(rc=…)", rc)
@@ -126,12 +126,12 @@ def content(name: str, given: Content, put_in: Callable[[str, str], str]) -> byt
     """The bytes of a file.
 
     Args:
-        name: The file's.
-        given: As the test has it.
-        put_in: Puts values in the place of placeholders; its first argument says where the text stands.
+        name: The file's name.
+        given: The content as the test gives it.
+        put_in: Replaces placeholders with values; its first argument says where the text comes from.
 
     Raises:
-        ArgumentError: It is nothing that a file could be made of.
+        ArgumentError: It cannot be the content of a file.
     """
     where = f"lftp(files={{{name!r}: …}})"
     if isinstance(given, Certificate):
@@ -154,10 +154,10 @@ def content(name: str, given: Content, put_in: Callable[[str, str], str]) -> byt
 
 
 def substituted(where: str, text: str, values: Mapping[str, str]) -> str:
-    """A text with values in the place of its placeholders, as in a scenario file.
+    """A text with its placeholders replaced by values, as in a scenario file.
 
     Raises:
-        ArgumentError: It asks for the fingerprint of a certificate by name, and here they have none.
+        ArgumentError: It names a certificate for its fingerprint; certificates have no names here.
     """
     for name in substitution.placeholders(text):
         if name not in values:
@@ -166,10 +166,10 @@ def substituted(where: str, text: str, values: Mapping[str, str]) -> str:
 
 
 def known(what: str, keywords: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Hold keywords to those that there are.
+    """Check that all keywords exist.
 
     Raises:
-        ArgumentError: One is none of them.
+        ArgumentError: A keyword is unknown.
     """
     for key in keywords:
         if key not in names:
@@ -238,12 +238,12 @@ def _file_faults(files: object, cwd: object) -> Iterator[Problem]:
 
 
 def _looks_like_a_path(text: str) -> bool:
-    """Whether a text is no content but the name of a file; an rc and a PEM file have more than one line, or blanks."""
+    """Whether a text is a file's name, not its content; an rc or a PEM file has more than one line, or blanks."""
     if not text.strip() or "\n" in text:
         return False
     if text.startswith(("/", "~/", "./", "../")):
         return True
-    with contextlib.suppress(OSError, ValueError):  # too long for a name, NUL
+    with contextlib.suppress(OSError, ValueError):  # too long for a name, or with a NUL
         return Path(text).exists()
     return False
 
@@ -256,6 +256,6 @@ def _read(where: str, path: Path) -> bytes:
 
 
 def shown_value(value: object) -> str:
-    """A value as it stands in a program, shortened."""
+    """A value as Python source, shortened."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]} …"

@@ -1,4 +1,4 @@
-"""The keywords of `ftps_server(…)` and `ftps_server.certificate(…)`, for type checkers: the keys of a scenario file."""
+"""Types for the keywords of `ftps_server(…)` and `ftps_server.certificate(…)`: the keys of a scenario file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class CertificateKeys(TypedDict, total=False):
-    """The keys of ``[certificates.*]``; `issuer` and `same_key_as` take certificates in the place of names."""
+    """The keys of ``[certificates.*]``; `issuer` and `same_key_as` take certificates instead of names."""
 
     issuer: Certificate | Literal["self"]
     common_name: str
@@ -40,7 +40,7 @@ class CertificateKeys(TypedDict, total=False):
 
 
 class ServerKeys(TypedDict, total=False):
-    """The keys of ``[server]``, with certificates in the place of names."""
+    """The keys of ``[server]``, with certificates instead of names."""
 
     protocol: Protocol
     certificate: Certificate | trustme.LeafCert | CertificateKeys | None

@@ -1,4 +1,4 @@
-"""What one run of lftp came to, for a test to look at; the evidence is in whatever failure it leads to."""
+"""The outcome of one lftp run, for a test to examine; every failure that it causes shows the evidence."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __tracebackhide__ = arguments.hidden
 
 
 class Word(str):
-    """A verdict that knows its outcome, so that a failed comparison shows the evidence; a `str` in all else."""
+    """A verdict that knows its outcome, so that a failed comparison shows the evidence; otherwise a plain `str`."""
 
     __slots__ = ("outcome",)
     outcome: TestOutcome
 
 
 class Words(frozenset[str]):
-    """The same of reasons and the like; a `frozenset` in all else."""
+    """The same for sets such as the reasons; otherwise a plain `frozenset`."""
 
     __slots__ = ("outcome",)
     outcome: TestOutcome
@@ -38,16 +38,16 @@ class Words(frozenset[str]):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TestOutcome:
-    """What happened in one run, for a test to look at.
+    """The outcome of one run, for a test to examine.
 
     Attributes:
         verdict: One of docs/reference.md, "Verdicts".
         reasons: Why lftp refused.
-        exposed: What reached somebody who must not have it.
-        to: Whom.
-        message: lftp's words, or everything on its standard error where it said none of a refusal.
-        testimony: What the server witnessed during this run.
-        attempt: All the rest: streams, debug log, raw bytes.
+        exposed: The secrets that reached a receiver who must not get them.
+        to: Those receivers.
+        message: lftp's message about a refusal, or else everything on its standard error.
+        testimony: The server's testimony of this run.
+        attempt: Everything else: streams, debug log, raw bytes.
     """
 
     verdict: Verdict
@@ -58,11 +58,11 @@ class TestOutcome:
     testimony: Testimony
     attempt: Attempt
 
-    __test__ = False  # its name begins with Test, but it is none
+    __test__ = False  # not a test class, although its name begins with Test
 
     @classmethod
     def of(cls, done: Attempt) -> TestOutcome:
-        """What an attempt came to."""
+        """The outcome of an attempt."""
         outcome = done.outcome
         verdict, reasons, exposed, to = (
             Word(outcome.verdict),
@@ -90,21 +90,21 @@ class TestOutcome:
         to: Receiver | Collection[Receiver] | None = None,
         message: str | None = None,
     ) -> Self:
-        """Hold this outcome against what a test expects; what is left out is not compared.
+        """Compare this outcome with what a test expects; omitted arguments are not compared.
 
         Args:
             verdict: The verdict.
             reasons: All reasons, one or several.
-            exposed: All that is exposed.
-            to: All to whom.
+            exposed: Everything that is exposed.
+            to: All receivers of it.
             message: Text that lftp must have printed.
 
         Returns:
             The same outcome.
 
         Raises:
-            AssertionError: It is another one, or a verdict that the witnesses do not agree on; the evidence follows.
-            ArgumentError: Nothing is to be compared, or a word does not exist.
+            AssertionError: The outcome differs, or the witnesses contradict each other; the message shows the evidence.
+            ArgumentError: There is nothing to compare, or a word does not exist.
         """
         __tracebackhide__ = True
         wanted = {"reasons": reasons, "exposed": exposed, "to": to}
@@ -118,7 +118,7 @@ class TestOutcome:
         return self
 
     def _differences(self, verdict: str | None, sets: dict[str, frozenset[str]], message: str | None) -> Iterator[str]:
-        """What is otherwise than expected, a sentence each."""
+        """The differences from the expected outcome, a sentence each."""
         if verdict is not None and verdict != self.verdict:
             yield f"expected {verdict}, but it was {self._words()}"
         elif self.attempt.outcome.doubtful:
@@ -138,12 +138,12 @@ class TestOutcome:
         return "\n".join([repr(self), *self.evidence()])
 
     def _words(self) -> str:
-        from ftps_harness.report.plain import outcome_words  # reports are needed where something fails
+        from ftps_harness.report.plain import outcome_words  # only failures need reports
 
         return outcome_words(self.attempt.outcome)
 
     def evidence(self) -> list[str]:
-        """All that the witnesses say, line by line: lftp's command, rc, streams and log, testimony and wire."""
+        """The evidence of all witnesses, line by line: lftp's command, rc, streams and log, testimony and wire."""
         from ftps_harness.report.account import attempt_sections  # as above
 
         return [
@@ -157,10 +157,10 @@ _ALLOWED: dict[str, Any] = {"verdict": Verdict, "reasons": Reason, "exposed": Se
 
 
 def _words(name: str, value: object) -> frozenset[str]:
-    """A word or several as a set.
+    """One word or several as a set.
 
     Raises:
-        ArgumentError: One of them does not exist: no outcome would ever have it.
+        ArgumentError: A word does not exist, so no outcome could ever have it.
     """
     given = [value] if isinstance(value, str) else value
     allowed = get_args(_ALLOWED[name])
@@ -174,7 +174,7 @@ def _words(name: str, value: object) -> frozenset[str]:
 
 
 def explain_comparison(op: str, left: object, right: object) -> list[str] | None:
-    """For `pytest_assertrepr_compare`: both sides in one line, then the evidence; None where no outcome is compared."""
+    """For `pytest_assertrepr_compare`: both sides in one line, then the evidence; None if no outcome is compared."""
     found = next((each for each in (left, right) if isinstance(each, Word | Words)), None)
     if found is None or not hasattr(found, "outcome"):
         return None

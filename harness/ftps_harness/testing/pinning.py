@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 __tracebackhide__ = hidden
 
 _SECONDS = 30.0
-"""That one run of the tool may take, as the command has it."""
+"""Time limit of one run of the tool, in seconds; the same as the command's."""
 
 
 class ToolUnderTest:
-    """The tool of ``--pin-tool``, where it is run, and what planted tools say of this harness. `close` ends it.
+    """The tool of ``--pin-tool``, its places, and the result of checking planted tools. `close` ends the places.
 
     Args:
-        command: The option's value: a command with placeholders, as a shell would read it.
-        client: The lftp that judges.
-        folder: Where relative paths begin; the file pin-check.toml is looked for here and above.
+        command: The option's value: a command with placeholders, in shell syntax.
+        client: The lftp to judge with.
+        folder: The base of relative paths; pin-check.toml is searched here and in the parent folders.
 
     Raises:
-        UsageError: The command, or the file, means nothing.
+        UsageError: The command or the file is invalid.
         Unavailable: The kernel permits no sealed place.
-        HarnessError: The lab cannot do its work, or does not tell planted tools apart.
+        HarnessError: The lab cannot do its work, or misjudges planted tools.
     """
 
     def __init__(self, command: str, client: Lftp, folder: Path) -> None:
@@ -68,12 +68,12 @@ class ToolUnderTest:
             self._stack = stack.pop_all()
 
     def try_(self, requirement: Requirement) -> Result:
-        """What comes of one requirement."""
+        """Check one requirement."""
         checker: Checker = self._checker
         return checker.untried(requirement, self._unable) if self._unable else checker.play(requirement)
 
     def close(self) -> None:
-        """End it."""
+        """End the places."""
         self._stack.close()
 
 
@@ -82,7 +82,7 @@ class PinToolRequirement:
     """One requirement of the contract, and the tool of ``--pin-tool``.
 
     Attributes:
-        id: The requirement's.
+        id: The requirement's id.
         level: ``must`` or ``should``.
     """
 
@@ -92,12 +92,12 @@ class PinToolRequirement:
     _tool: ToolUnderTest
 
     def check(self) -> Self:
-        """Fail with the evidence unless the tool keeps the requirement.
+        """Fail with the evidence unless the tool meets the requirement.
 
-        What the tool does not claim is skipped; a should that does not hold is an expected failure.
+        A requirement that the tool does not claim is skipped; a should that does not hold is an expected failure.
 
         Raises:
-            AssertionError: It does not, or the lab could not tell.
+            AssertionError: The tool does not meet it, or the lab could not tell.
         """
         __tracebackhide__ = True
         from ftps_harness.pinning.reports.junit import evidence

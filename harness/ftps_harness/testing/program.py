@@ -1,4 +1,4 @@
-"""Another program in the sealed HOME: a tool that writes a pin or an rc, say, before lftp uses them."""
+"""Runs another program in the sealed HOME, such as a tool that writes a pin or an rc before lftp uses it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ __tracebackhide__ = arguments.hidden
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ProgramResult:
-    """What a program in the sealed HOME came to.
+    """The result of a program in the sealed HOME.
 
     Attributes:
-        argv: The whole command, placeholders replaced.
-        exit_code: None when a signal or the time limit ended it.
+        argv: The whole command, with placeholders replaced.
+        exit_code: None if a signal or the time limit ended it.
         signal: The number of the signal that ended it.
-        timed_out: It, or something that it had started, was still there at the time limit and was killed.
-        seconds: From its start until nothing of it was left.
-        stdout: What it printed.
-        stderr: The same of standard error.
+        timed_out: It, or a process that it had started, was still running at the time limit and was killed.
+        seconds: The time from its start until its last process ended.
+        stdout: Its standard output.
+        stderr: Its standard error.
         truncated: A stream was longer than `ftps_harness.sandbox.process.OUTPUT_LIMIT` bytes; the rest is lost.
     """
 
@@ -50,13 +50,13 @@ class ProgramResult:
     truncated: bool
 
     def check(self, exit_code: int = 0) -> Self:
-        """Fail unless it ended by itself, with this exit code.
+        """Fail unless it exited with this code, without being killed.
 
         Returns:
             The same result.
 
         Raises:
-            AssertionError: It did not; what it was and what it said follow.
+            AssertionError: It did not; the message shows the command and its output.
         """
         __tracebackhide__ = True
         if self.exit_code != exit_code or self.timed_out or self.truncated:
@@ -84,7 +84,7 @@ class ProgramResult:
             yield from (f"    {line}" for line in lines_of(stream) or ("(empty)",))
 
 
-def run(  # all but two are named
+def run(  # all but two are keyword-only
     home: Home,
     argv: Sequence[str | Path],
     *,
@@ -93,19 +93,19 @@ def run(  # all but two are named
     env: Mapping[str, str] | None,
     timeout: float,
 ) -> ProgramResult:
-    """Run a program as lftp is run: HOME and little else in its environment, its own session, nothing survives.
+    """Run a program as lftp is run: HOME and little else in its environment, in its own session; no process survives.
 
     Args:
         home: The sealed HOME.
-        argv: The command, no shell involved; a program without a folder in its name is looked for on the test's PATH.
-        values: What stands for placeholders in its arguments.
-        cwd: Where it is started.
-        env: Further variables of its environment.
-        timeout: Seconds until whatever is left is killed.
+        argv: The command, without a shell; a program name without a folder is looked up on the test's PATH.
+        values: The values of placeholders in its arguments.
+        cwd: Its working folder.
+        env: Additional environment variables.
+        timeout: Seconds until all remaining processes are killed.
 
     Raises:
         HarnessError: It cannot be started.
-        ArgumentError: An argument means nothing.
+        ArgumentError: An argument is invalid.
     """
     words = _words(argv, values)
     variables = environment(home) | _variables(env)

@@ -1,4 +1,4 @@
-"""The fixture `lftp`: the real one, in a sealed HOME that lives as long as the fixture, without controls."""
+"""The fixture `lftp`: the real lftp, in a sealed HOME that lives as long as the fixture, without control runs."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _SECONDS = 30.0
 
 
 class LftpRunner:
-    """The fixture `lftp`: call it to run lftp against a server. HOME stays from call to call.
+    """The fixture `lftp`: call it to run lftp against a server. HOME persists between calls.
 
     Attributes:
-        client: Which lftp.
+        client: The lftp to run.
         home: The sealed HOME.
     """
 
@@ -44,7 +44,7 @@ class LftpRunner:
         self._rc: str | bytes | EllipsisType | None = None
 
     @at_the_tests_line("lftp")
-    def __call__(  # noqa: PLR0913  # all but the first are named
+    def __call__(  # noqa: PLR0913  # all but the first are keyword-only
         self,
         server: ServerHandle,
         *,
@@ -57,27 +57,27 @@ class LftpRunner:
         files: Mapping[str, Content] | None = None,
         timeout: float | None = None,
     ) -> TestOutcome:
-        """Run lftp against a server and ask client, server and wire what happened.
+        """Run lftp against a server, and judge by client, server and wire what happened.
 
-        In texts (`rc`, `run`, `files`) the placeholders of scenario files stand for their values.
+        Texts (`rc`, `run`, `files`) may use the placeholders of scenario files.
 
         Args:
-            server: One made by `ftps_server`.
-            rc: ``~/.lftp/rc``: text, or bytes or a file as they stand. Left out, it is the one of the run before;
-                None takes it away.
+            server: A server made by `ftps_server`.
+            rc: ``~/.lftp/rc``: text, or bytes or a file, used verbatim. If omitted, the previous run's rc stays;
+                None removes it.
             run: ``list``, ``get``, ``put``, ``mirror``, or literal lftp commands.
-            host: What the user types; any name leads to the lab.
+            host: The host name that the user types; any name leads to the lab.
             user: None for the server's; ``anonymous`` for lftp's own anonymous login.
-            password: None for the server's, which lets any user in.
-            cwd: Where lftp is started.
-            files: Put into ``~/.lftp`` (a name ``cwd/NAME``: into the folder that lftp is started in): certificates,
+            password: None for the server's, which is valid for any user.
+            cwd: lftp's working folder.
+            files: Files to put into ``~/.lftp`` (with a name ``cwd/NAME``: into lftp's working folder): certificates,
                 paths, bytes, or text.
-            timeout: Seconds that lftp may take.
+            timeout: Time limit for lftp, in seconds.
 
         Raises:
             LabError: The server failed.
             HarnessError: lftp cannot be run.
-            ArgumentError: An argument means nothing.
+            ArgumentError: An argument is invalid.
         """
         _check_server(server)
         arguments.check_lftp(run=run, host=host, user=user, password=password, cwd=cwd, files=files, timeout=timeout)
@@ -107,31 +107,31 @@ class LftpRunner:
     ) -> program.ProgramResult:
         """Run another program in the sealed HOME, as lftp is run; lftp then finds HOME as the program left it.
 
-        Its environment is lftp's: nothing is inherited. It gets no terminal, its time and output are limited, and
-        nothing that it starts survives it.
+        It gets lftp's environment and inherits nothing else. It has no terminal, its time and output are limited, and
+        no process that it starts survives it.
 
         Args:
-            argv: The command, no shell involved. In texts ``{lftp}`` and ``{host}`` stand for their values, and with a
-                server ``{port}``, ``{user}`` and ``{password}``.
-            server: Whose values these are.
-            host: What ``{host}`` stands for. Names lead to the lab for lftp only; a program connects to ``localhost``.
-            cwd: Where it is started.
-            env: Further variables of its environment.
-            timeout: Seconds that it may take.
+            argv: The command, without a shell. Texts may use ``{lftp}`` and ``{host}``, and with a server ``{port}``,
+                ``{user}`` and ``{password}``.
+            server: The server that provides these values.
+            host: The value of ``{host}``. Names lead to the lab for lftp only; a program connects to ``localhost``.
+            cwd: Its working folder.
+            env: Additional environment variables.
+            timeout: Time limit in seconds.
 
         Raises:
             HarnessError: It cannot be started.
-            ArgumentError: An argument means nothing.
+            ArgumentError: An argument is invalid.
         """
         if server is not None:
             _check_server(server)
         arguments.check_program(host=host, cwd=cwd, timeout=timeout)
-        self._rc = ...  # what the program writes is not to be replaced by what a test gave before
+        self._rc = ...  # an rc from an earlier call must not overwrite the program's
         limit = self._timeout if timeout is None else timeout
         return program.run(self.home, argv, values=self._values(server, host), cwd=cwd, env=env, timeout=limit)
 
     def _put_files(self, files: Mapping[str, Content], cwd: Folder, values: Mapping[str, str]) -> None:
-        """All of them, or none: what one of them is made of may be wrong."""
+        """Write all files, or none if one of them is invalid."""
         contents = {
             name: arguments.content(name, given, lambda where, text: arguments.substituted(where, text, values))
             for name, given in files.items()
@@ -141,9 +141,9 @@ class LftpRunner:
             self.home.put_file(plain_name, data, folder=folder)
 
     def _rc_for(self, rc: Rc, values: Mapping[str, str]) -> str | None:
-        """The rc to write for this run, None for none: one that is kept has its placeholders replaced anew.
+        """The rc to write for this run, or None for no rc; placeholders of a kept rc are replaced again.
 
-        After a program HOME stays as that left it, until a test gives another rc.
+        After a program has run, HOME stays as the program left it until a test gives another rc.
         """
         if not isinstance(rc, EllipsisType):
             self._rc = arguments.rc_template(rc)
@@ -157,7 +157,7 @@ class LftpRunner:
         return arguments.substituted("lftp(rc=…)", self._rc, values)
 
     def _with_rc(self, done: Attempt) -> Attempt:
-        """The evidence holds the rc that lftp found, whoever wrote it."""
+        """Add the rc that lftp found to the evidence, whether a test or a program wrote it."""
         if not isinstance(self._rc, EllipsisType):
             return done
         with contextlib.suppress(OSError):
@@ -167,7 +167,7 @@ class LftpRunner:
     def _values(
         self, server: ServerHandle | None, host: str, user: str | None = None, password: str | None = None
     ) -> dict[str, str]:
-        """What stands for placeholders."""
+        """The values of placeholders."""
         values = {"lftp": str(self.home.seen(self.home.dot_lftp)), "host": host}
         if server is not None:
             values |= {"port": str(server.port), "user": user or server.user, "password": password or server.password}

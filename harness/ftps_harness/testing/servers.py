@@ -39,9 +39,9 @@ class ServerHandle:
     """A running FTPS server of a test.
 
     Attributes:
-        host: What a user types; the certificate is for this name.
-        stopped: It is gone, with the fixture that made it.
-        session: What it runs in, with its secrets and what it serves.
+        host: The host name that a user types; the certificate is for this name.
+        stopped: The server has ended, with the fixture that made it.
+        session: The session that it runs in, with its secrets and served files.
     """
 
     def __init__(self, factory: ServerFactory, declared: ServerSpec, session: Session, folder: Path) -> None:
@@ -68,7 +68,7 @@ class ServerHandle:
 
     @property
     def secrets(self) -> Secrets:
-        """What it serves, and the user and password that it lets in unless it names its own."""
+        """The content that it serves, and the accepted user and password unless the server sets its own."""
         return self.session.secrets
 
     @property
@@ -78,22 +78,22 @@ class ServerHandle:
 
     @property
     def spec(self) -> ServerSpec:
-        """What it is at this moment."""
+        """Its current properties."""
         return self.session.spec
 
     @property
     def port(self) -> int:
-        """Where it listens, on loopback."""
+        """The port on which it listens, on loopback."""
         return self.server.port
 
     @property
     def certificate(self) -> Certificate | None:
-        """What it shows now."""
+        """The certificate that it presents now."""
         return self.spec.certificate
 
     @property
     def user(self) -> str:
-        """The only user that it lets in, or a secret one: whom lftp logs in as unless a test names another."""
+        """The only user that it accepts, or a secret one: lftp logs in as this user unless a test names another."""
         return self.session.login().user
 
     @property
@@ -103,10 +103,10 @@ class ServerHandle:
 
     @property
     def pin(self) -> Path:
-        """The path of the certificate that it was started with, as PEM; also after `rotate`.
+        """The path of its initial certificate, as PEM; it stays the same after `rotate`.
 
         Raises:
-            ArgumentError: It showed none.
+            ArgumentError: It had no certificate.
         """
         if self._pin is None:
             raise ArgumentError("server.pin: a plain server has no certificate to pin")
@@ -114,10 +114,10 @@ class ServerHandle:
 
     @property
     def new_pin(self) -> Path:
-        """The path of the certificate that it shows now, as PEM; another path after the next `rotate`.
+        """The path of its current certificate, as PEM; the path changes with the next `rotate`.
 
         Raises:
-            ArgumentError: It shows none.
+            ArgumentError: It has no certificate.
         """
         certificate = self.spec.certificate
         if certificate is None:
@@ -126,15 +126,15 @@ class ServerHandle:
 
     @at_the_tests_line("server.rotate")
     def rotate(self, **keywords: Unpack[ServerKeys]) -> None:
-        """Show another certificate from the next connection on: a new key, unless keywords say otherwise.
+        """Present another certificate from the next connection on: with a new key, unless keywords say otherwise.
 
-        An attacker who comes or goes (`attack` and its keys) changes nothing about the server itself.
+        Adding or removing an attacker (`attack` and its keys) does not change the server itself.
 
         Args:
             **keywords: The keys of ``[server]`` that change, as for `ServerFactory`.
 
         Raises:
-            ArgumentError: A keyword means nothing.
+            ArgumentError: A keyword is invalid.
         """
         if not any(keyword.startswith("attack") for keyword in keywords):
             keywords.setdefault("certificate", {})
@@ -142,11 +142,11 @@ class ServerHandle:
         self.session.change(self._complete(self._declared))
 
     def testimony(self) -> Testimony:
-        """What the server witnessed since the last run of lftp began."""
+        """The server's testimony since the start of the last lftp run."""
         return self.session.server.testimony()
 
     def _complete(self, spec: ServerSpec) -> ServerSpec:
-        """What an interceptor shows unless told otherwise: the certificate in every field but the key."""
+        """Add an interceptor's default certificate: the server's in every field except the key."""
         if not spec.intercepted or spec.certificate is None or spec.attack_certificate is not None:
             return spec
         genuine = spec.certificate
@@ -155,7 +155,7 @@ class ServerHandle:
         return replace(spec, attack_certificate=self._copies[genuine.sha256])
 
     def stop(self) -> None:
-        """End it; repeatable."""
+        """Stop the server; may be called repeatedly."""
         self.stopped = True
         self.server.stop()
 
@@ -167,7 +167,7 @@ class ServerHandle:
 
 
 class ServerFactory:
-    """The fixture `ftps_server`: call it for a server; call it again for another."""
+    """The fixture `ftps_server`: each call starts a server."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -188,7 +188,7 @@ class ServerFactory:
             **keywords: The keys of ``[server]``; `certificate` is a certificate or a table of ``[certificates.*]``.
 
         Raises:
-            ArgumentError: A keyword means nothing.
+            ArgumentError: A keyword is invalid.
             LabError: The server cannot be started.
         """
         spec = self.spec(ServerSpec(protocol="plain"), {"protocol": "explicit", "certificate": {}, **keywords})
@@ -205,8 +205,8 @@ class ServerFactory:
             **keywords: The keys of ``[certificates.*]``; `issuer` and `same_key_as` take a certificate made here.
 
         Raises:
-            ArgumentError: A keyword means nothing.
-            LabError: This machine's OpenSSL does not issue it.
+            ArgumentError: A keyword is invalid.
+            LabError: This machine's OpenSSL refuses to issue it.
         """
         values: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in keywords.items()}
         arguments.known("certificate", values, CertificateSpec.__struct_fields__)
@@ -228,7 +228,7 @@ class ServerFactory:
         """A server's data with some keys changed.
 
         Raises:
-            ArgumentError: A keyword means nothing, by itself or with the others.
+            ArgumentError: A keyword is invalid, alone or in combination.
         """
         arguments.known("ftps_server", keywords, _SERVER_KEYS)
         changes: dict[str, Any] = dict(keywords)
@@ -256,7 +256,7 @@ class ServerFactory:
         )
 
     def _shown(self, key: str, value: Any) -> tuple[Certificate, Sequence[Certificate]]:
-        """A certificate, and what is sent after it: made by `certificate`, trustme's, or a table of the format."""
+        """A certificate and the rest of its chain: made by `certificate`, by trustme, or from a table of the format."""
         if isinstance(value, Certificate):
             return value, ()
         if isinstance(value, trustme.LeafCert):
@@ -269,7 +269,7 @@ class ServerFactory:
 
 
 def _check(given: Mapping[str, Any], spec: ServerSpec) -> None:
-    """Hold a server to the rules of ``[server]``."""
+    """Check a server by the rules of ``[server]``."""
     left_out = {key for key in ("user", "password") if given.get(key) is None}
     keys = {key: value for key, value in given.items() if key in _PLAIN_KEYS and key not in left_out}
     keys |= {key: key for key in _CERTIFICATES if given.get(key) is not None}
@@ -283,7 +283,7 @@ def _check(given: Mapping[str, Any], spec: ServerSpec) -> None:
 
 
 def _check_list(key: str, changes: Mapping[str, Any]) -> None:
-    """A text is a list of letters for Python, and here a mistake."""
+    """Refuse a text where a list is expected: Python would take it as a list of letters."""
     value = changes.get(key, ())
     kind, what = (Certificate, "certificates made by ftps_server.certificate(…)") if key == "chain" else (str, "texts")
     if not isinstance(value, list | tuple) or not all(isinstance(item, kind) for item in value):
@@ -291,7 +291,7 @@ def _check_list(key: str, changes: Mapping[str, Any]) -> None:
 
 
 def _check_certificate(values: Mapping[str, Any]) -> None:
-    """Hold a certificate's values to the types of ``[certificates.*]``; a datetime is a time of RFC 3339."""
+    """Check a certificate's values by the types of ``[certificates.*]``; a datetime counts as an RFC 3339 time."""
     written = {
         key: value.isoformat() if isinstance(value, datetime) else value
         for key, value in values.items()

@@ -1,4 +1,4 @@
-"""The fixture `verify`: `ftps-lab verify` in a test, with the table in the failure."""
+"""The fixture `verify`: `ftps-lab verify` in a test; a failure shows the report."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 __tracebackhide__ = arguments.hidden
 
 _JOBS = 2
-"""Trials at a time, as the command has it."""
+"""The number of parallel trials, the same as the command's."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SetupReport:
-    """What came of verifying one setup.
+    """The result of verifying one setup.
 
     Attributes:
-        safe: No error and no warning that is not ignored, and everything could be judged.
-        findings: Everything that was found, the worst first; docs/verify.md, "Findings", has their ids.
-        text: What the command prints.
+        safe: Every trial was judged, without an error or warning that is not ignored.
+        findings: All findings, the most severe first; docs/verify.md, "Findings", has their ids.
+        text: The output of the command.
     """
 
     safe: bool
@@ -48,10 +48,10 @@ class SetupReport:
         return frozenset(each.id for each in self.findings if each.suppressed is None)
 
     def check(self) -> Self:
-        """Fail with what the command prints unless the setup is safe.
+        """Fail with the output of the command unless the setup is safe.
 
         Raises:
-            AssertionError: It is not.
+            AssertionError: The setup is not safe.
         """
         __tracebackhide__ = True
         if not self.safe:
@@ -66,7 +66,7 @@ class SetupReport:
 
 
 class Places:
-    """The places of a whole test session: one set for each program that must be seen there. `close` ends them."""
+    """The places of a whole test session: one set for each program that must be visible there. `close` ends them."""
 
     def __init__(self, lftp: Path) -> None:
         self._lftp = lftp
@@ -74,11 +74,11 @@ class Places:
         self._stack = contextlib.ExitStack()
 
     def of(self, *programs: Path) -> SealedPlaces:
-        """Those in which lftp and these programs are seen.
+        """The places in which lftp and these programs are visible.
 
         Raises:
-            Unavailable: The kernel does not permit any.
-            HarnessError: None can be made.
+            Unavailable: The kernel does not permit sealed places.
+            HarnessError: No place can be made.
         """
         from ftps_harness.play.places.sealed import SealedPlaces
         from ftps_harness.sandbox.signals import undisturbed
@@ -89,7 +89,7 @@ class Places:
         return self._sets[programs]
 
     def close(self) -> None:
-        """End all of them."""
+        """End all places."""
         self._sets.clear()
         self._stack.close()
 
@@ -99,10 +99,10 @@ class SetupVerifier:
 
     Args:
         client: The lftp to use.
-        places: Where.
+        places: Where to run.
 
     Attributes:
-        unsafe: What each call that found a setup unsafe printed.
+        unsafe: The printed report of each call that found a setup unsafe.
     """
 
     def __init__(self, client: Lftp, places: Places) -> None:
@@ -131,20 +131,20 @@ class SetupVerifier:
         """Verify a setup.
 
         Args:
-            path: An rc file, a folder that holds one, or an lftp script; ~/.lftp without it.
-            command: Instead of a path: a command line, run in the current folder.
+            path: An rc file, a folder that holds one, or an lftp script; ~/.lftp if omitted.
+            command: A command line instead of a path, run in the current folder.
             host: The server's name; None for the one that the setup or its pin names.
             port: 0 for the protocol's own.
             protocol: ``explicit`` or ``implicit``.
-            user: ``anonymous``, a name, or None for one that the lab makes up.
-            system_rc: A file that lftp reads first; None for none.
-            warn_days: How many days before its end a pinned certificate counts as expiring.
-            only: Trials to run beside the genuine server's; empty for all.
-            timeout: Seconds that one lftp, or one command, may take.
+            user: ``anonymous``, a name, or None for a made-up one.
+            system_rc: A file that lftp reads first; None for no file.
+            warn_days: A pinned certificate counts as expiring this many days before it expires.
+            only: Trials to run besides the genuine server's; empty for all.
+            timeout: Time limit in seconds for one run of lftp or of the command.
 
         Raises:
-            ArgumentError: An argument means nothing.
-            UsageError: There is no such setup, or the command connects to nothing.
+            ArgumentError: An argument is invalid.
+            UsageError: The setup does not exist, or the command connects to nothing.
             HarnessError: The lab could not do its work.
         """
         from ftps_harness.verify import config
@@ -183,13 +183,13 @@ class SetupVerifier:
 
 
 class _Unwatched:
-    """Nobody looks on."""
+    """Ignores progress."""
 
     def started(self, trial: Trial) -> None:
-        """One begins."""
+        """Ignore the start."""
 
     def finished(self, done: Done) -> None:
-        """One ended."""
+        """Ignore the end."""
 
 
 def _check(path: object, command: object, only: Collection[str]) -> None:
