@@ -1,4 +1,4 @@
-"""What a build answered to a step, in a line that is the same from run to run. Pure."""
+"""A build's answer to a step, as a line that is the same in every run. Pure."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     from ftps_harness.play.runner import ScenarioResult, StepResult
 
 UNEXPECTED = "NOT AS EXPECTED: "
-"""Before an answer that the scenario does not expect."""
+"""Precedes an answer that the scenario does not expect."""
 
 _WORDS = ": «"
-"""Between a verdict and what lftp printed."""
+"""Separates a verdict from lftp's message."""
 
 _VARYING = (
     (re.compile(r" ?\((?:[0-9A-F]{2}:){19}[0-9A-F]{2}\)"), ""),
     (re.compile(r"\b(file|put|one|two|tree|listed)-[a-z2-9]{12}(?:\.txt)?"), r"\1"),
     (re.compile(r"/\S*/ftps-lab-[^/\s]+/"), "…/"),
-    (re.compile(r"[‘’]"), "'"),  # noqa: RUF001 - the quotes follow the locale (docs/lftp.md, "Refusals")
+    (re.compile(r"[‘’]"), "'"),  # noqa: RUF001 - the quotes depend on the locale (docs/lftp.md, "Refusals")
     (re.compile(r"\s+"), " "),
 )
-"""What differs from run to run: fingerprints, the run's secret names, its folders."""
+"""Text that differs from run to run: fingerprints, the run's secret names, its folders."""
 
 
 def answers(step: StepResult) -> tuple[str, ...]:
-    """Every answer that the runs of a step gave, each once, sorted; several only for a step that is repeated.
+    """Return the distinct answers of all runs of a step, sorted; several only for a repeated step.
 
-    Where a step happens only sometimes, the verdicts alone: which of several messages comes is a race (docs/lftp.md,
-    "Data connections").
+    If a step's outcome is expected only sometimes, answers are verdicts alone: which of several messages appears is a
+    race (docs/lftp.md, "Data connections").
     """
     sometimes = step.expect.how_often == "sometimes"
     mark = "" if step.status == "pass" else UNEXPECTED
@@ -40,13 +40,13 @@ def answers(step: StepResult) -> tuple[str, ...]:
 
 
 def is_other_than_promised(result: ScenarioResult, index: int) -> bool:
-    """Whether a step's answer is not what the scenario's main expectation says, with the builds' overrides left out."""
+    """Whether a step's answer differs from the scenario's main expectation, ignoring the builds' overrides."""
     step = result.scenario.steps[index]
     return result.steps[index].status != "pass" or result.steps[index].expect != step.expect
 
 
 def without_words(answer: str) -> str:
-    """The answer without what lftp printed: ``rejected: untrusted``."""
+    """The answer without lftp's message: ``rejected: untrusted``."""
     return answer.partition(_WORDS)[0]
 
 
@@ -63,9 +63,9 @@ def _answer(attempt: Attempt, *, with_words: bool) -> str:
 
 
 def plain(message: str) -> str:
-    """lftp's words without what differs from run to run, each line once, in alphabetical order.
+    """lftp's message without the parts that differ from run to run: distinct lines in alphabetical order.
 
-    Which of two lines comes first, or is repeated in the debug log, is a race.
+    The order of two lines, and whether one is repeated in the debug log, is a race.
     """
     lines = set()
     for line in harmless(message).split("\n"):

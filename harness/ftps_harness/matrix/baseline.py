@@ -1,7 +1,7 @@
-"""What each build answered to each scenario on each server, committed as data, and what is different now.
+"""Baselines: each build's committed answers to each scenario on each server, and the differences today.
 
-One file for each build, ``scenarios/baselines/BUILD.json``: scenario, step, answer, the servers that it was given to.
-A new answer is drift, for better or worse, and so is one that is missing now: neither is ever passed over in silence.
+One file for each build, ``scenarios/baselines/BUILD.json``: scenario, step, answer, the servers that got it.
+A new answer is drift, for better or worse, and so is a missing one: both are always reported.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from ftps_harness.play.runner import ScenarioResult
 
 FOLDER = "baselines"
-"""Below the folder of the scenarios."""
+"""Name of the folder, below the scenarios."""
 
 SCHEMA = 1
 
 LFTP = "lftp"
-"""In the place of a scenario: the build itself is not the one that the baseline was made with."""
+"""Replaces the scenario's name in a drift of the build itself: it differs from the one in the baseline."""
 
 Direction = Literal["better", "worse", "new", "other", "missing"]
 
 Steps = dict[str, dict[str, list[str]]]
-"""Step → answer → the servers that it was given to."""
+"""Step → answer → the servers that got it."""
 
 
 @dataclass(slots=True)
 class Baseline:
-    """What one build answered.
+    """One build's committed answers.
 
     Attributes:
-        path: Its file.
-        lftp: Version, TLS library and dialect as measured then; empty where there is no file.
-        scenarios: By scenario.
+        path: The baseline's file.
+        lftp: Version, TLS library and dialect as measured then; empty if the file does not exist.
+        scenarios: The answers by scenario.
     """
 
     path: Path
@@ -51,18 +51,18 @@ class Baseline:
     scenarios: dict[str, Steps] = field(default_factory=dict)
 
     def given(self, scenario: str, step: str, kind: str) -> frozenset[str]:
-        """The answers that were given to a step on a server."""
+        """The answers to a step on a server."""
         known = self.scenarios.get(scenario, {}).get(step, {})
         return frozenset(answer for answer, kinds in known.items() if kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One answer that is not the baseline's.
+    """One answer that differs from the baseline.
 
     Attributes:
-        was: The baseline's answers; empty where it has none.
-        now: Today's; empty where the step was not carried out.
+        was: The baseline's answers; empty if it has none.
+        now: Today's answers; empty if the step did not run.
     """
 
     build: str
@@ -75,7 +75,7 @@ class Drift:
 
     @property
     def direction(self) -> Direction:
-        """Better: it is as the scenario expects it, and was not."""
+        """The direction of the drift; better: the answer is as the scenario expects, and was not before."""
         if not self.was or not self.now:
             return "missing" if self.was else "new"
         before, after = _unexpected(self.was), _unexpected(self.now)
@@ -85,10 +85,10 @@ class Drift:
 
 
 def read(folder: Path, build: str) -> Baseline:
-    """The baseline of a build; an empty one where there is no file.
+    """Read the baseline of a build; an empty one if the file does not exist.
 
     Raises:
-        UsageError: The file is no baseline.
+        UsageError: The file is not a baseline.
     """
     path = folder / FOLDER / f"{build}.json"
     try:
@@ -117,11 +117,11 @@ def read(folder: Path, build: str) -> Baseline:
 
 
 def drift(baseline: Baseline, pair: PairResult) -> Iterator[Drift]:
-    """What a pair answered otherwise than the baseline says, in the order of the scenarios.
+    """Yield each answer of a pair that differs from the baseline, in the order of the scenarios.
 
-    A repeated step may give any of the answers that it gave before; what it gave before and does not give today is no
-    drift. A scenario that broke, or was skipped, answers nothing. An image that holds another lftp than it did is drift
-    too, also where that one answers alike.
+    A repeated step may give any of its earlier answers, and a missing earlier answer is not drift. A scenario with an
+    error, or one that was skipped, has no answer. An image with a different lftp than before is drift too, even if the
+    new one gives the same answers.
     """
     yield from _of_lftp(baseline, pair)
     for result in pair.results:
@@ -135,9 +135,9 @@ def drift(baseline: Baseline, pair: PairResult) -> Iterator[Drift]:
 
 
 def updated(baseline: Baseline, pairs: Iterable[PairResult]) -> Baseline:
-    """The baseline with today's answers in the place of those to the same scenarios on the same servers.
+    """Return the baseline with today's answers replacing those to the same scenarios on the same servers.
 
-    What broke answers nothing, and leaves what was there. A repeated step keeps what it answered before.
+    A scenario with an error has no answer, and its old answers stay. A repeated step keeps its earlier answers.
     """
     new = Baseline(baseline.path, dict(baseline.lftp), {s: _copied(steps) for s, steps in baseline.scenarios.items()})
     for pair in pairs:
@@ -150,7 +150,7 @@ def updated(baseline: Baseline, pairs: Iterable[PairResult]) -> Baseline:
 
 
 def write(baseline: Baseline) -> None:
-    """Write its file, sorted, so that two of them compare line by line.
+    """Write its file, sorted, so that two versions can be compared line by line.
 
     Raises:
         HarnessError: It cannot be written.
@@ -174,7 +174,7 @@ def write(baseline: Baseline) -> None:
 
 
 def _with(steps: Steps, result: ScenarioResult, kind: str) -> Steps:
-    """A scenario's steps, those of the scenario as it is now, with one server's answers of today."""
+    """The steps of the current scenario, with one server's answers of today."""
     merged: Steps = {}
     done = {step.title: step for step in result.steps}
     for step in result.scenario.steps:
@@ -204,7 +204,7 @@ def _measured(lftp: Lftp) -> dict[str, str]:
 
 
 def _told(lftp: Mapping[str, str]) -> str:
-    """Without the TLS library's version, which every security update changes: what matters of it shows in answers."""
+    """The build without its TLS library version: every security update changes it, and answers show its effect."""
     return f"lftp {lftp.get('version', '?')}, dialect {lftp.get('dialect', '?')}"
 
 

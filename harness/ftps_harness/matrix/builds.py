@@ -1,4 +1,4 @@
-"""The table of what the matrix has: lftp builds and FTPS servers, each an image. A new one is a new row. Pure."""
+"""The tables of lftp builds and FTPS servers in the matrix, each with an image. To add one, add a row. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Build:
     """One lftp build.
 
     Attributes:
-        name: What it is called on the command line and in baselines.
-        what: What a reader wants to know of it.
-        base: The image that it is made from.
-        image: The folder of its Dockerfile, below ``harness/images``; all of them may use what is in ``lftp``.
-        optional: Left out with a sentence where its image cannot be made.
+        name: Its name on the command line and in baselines.
+        what: A description for readers.
+        base: The base image.
+        image: The folder of its Dockerfile, below ``harness/images``; all may use the files in ``lftp``.
+        optional: If its image cannot be built, the build is left out with a message.
     """
 
     name: str
@@ -36,9 +36,9 @@ class ServerKind:
     """One FTPS server.
 
     Attributes:
-        name: What it is called on the command line and in baselines; a kind of `ftps_lab.remote.agent`, and of the
-            images of `ftps_lab.containers`.
-        what: What a reader wants to know of it.
+        name: Its name on the command line and in baselines; a kind of `ftps_lab.remote.agent`, and of the images of
+            `ftps_lab.containers`.
+        what: A description for readers.
     """
 
     name: str
@@ -73,10 +73,10 @@ Row = TypeVar("Row")
 
 
 def chosen(option: str, names: Sequence[str], table: Mapping[str, Row]) -> list[Row]:
-    """The rows that are named, in the table's order; all of them where none is.
+    """Return the named rows, in the table's order; all of them if no name is given.
 
     Raises:
-        UsageError: A name is in no row.
+        UsageError: No row has that name.
     """
     for name in names:
         if name not in table:

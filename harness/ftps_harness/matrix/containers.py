@@ -1,7 +1,7 @@
-"""One build against one server, in containers: a network of their own without a way out, a folder that both share.
+"""One build against one server, in containers: a private network without a way out, and a shared folder.
 
-`Stage` holds what one call of the matrix needs: the engine, the images, the folder. `Stage.open` starts a pair;
-`PairPlace` is what the runner sees of it.
+`Stage` holds what one run of the matrix needs: the engine, the images, the folder. `Stage.open` starts a pair;
+`PairPlace` is the runner's view of it.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ if TYPE_CHECKING:
     from ftps_lab.wire import Traffic
 
 LFTP = Path("/usr/bin/lftp")
-"""Where every client image has it."""
+"""The path of lftp in every client image."""
 
 PORT = 21
 
 _LOOK_SECONDS = 10.0
 
 _LOCAL = "localhost"
-"""The one name that no network can lead elsewhere: each container is its own."""
+"""The one name that no network can redirect: each container resolves it to itself."""
 
 
 class Stage:
-    """Everything that one call of the matrix needs, with one owner who ends it.
+    """Everything that one run of the matrix needs; a context manager that ends it all.
 
     Args:
-        scenarios: Whose host names the servers get.
-        say: Is told what takes long, a line each.
+        scenarios: The scenarios whose host names the servers get.
+        say: Called with a line for each slow operation.
     """
 
     def __init__(self, scenarios: Iterable[Scenario], say: Callable[[str], None]) -> None:
@@ -68,11 +68,11 @@ class Stage:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Find the engine, and clear away what a killed run has left.
+        """Find the engine, and remove what a killed run has left.
 
         Raises:
-            LabError: There is no engine, or no use of it.
-            HarnessError: No folder can be made.
+            LabError: No engine was found, or it cannot be used.
+            HarnessError: No folder can be created.
         """
         with contextlib.ExitStack() as stack:
             self._engine = containers.connect()
@@ -87,10 +87,10 @@ class Stage:
         self._stack.close()
 
     def prepare(self, builds: Sequence[Build], kinds: Sequence[ServerKind]) -> None:
-        """Have all images, building those that are missing.
+        """Build all missing images.
 
         Raises:
-            LabError: One that is not optional cannot be had.
+            LabError: An image that is not optional cannot be obtained.
         """
         for kind in kinds:
             self._images[kind.name] = containers.ensure(self._engine, SERVERS[kind.name], self._say)
@@ -103,11 +103,11 @@ class Stage:
                 self._left_out[build.name] = str(error)
 
     def has(self, build: Build) -> bool:
-        """Whether there is an image of a build."""
+        """Whether a build has an image."""
         return build.name in self._images
 
     def completed(self, run: MatrixRun) -> MatrixRun:
-        """The run, with what was left out of it."""
+        """Return the run, with the builds that were left out."""
         return dataclasses.replace(run, left_out=tuple(self._left_out.items()))
 
     @contextlib.contextmanager
@@ -116,7 +116,7 @@ class Stage:
 
         Raises:
             LabError: The engine refuses, or a container does not answer.
-            HarnessError: The client's lftp cannot be told.
+            HarnessError: The client's lftp cannot be identified.
         """
         with containers.Session(self._engine) as session:
             network = session.network(f"{pair.build.name}-{pair.kind.name}")
@@ -148,10 +148,10 @@ class Stage:
             yield OpenPair(self._lftp(pair.build, shell, place), place, host)
 
     def _lftp(self, build: Build, shell: Shell, place: PairPlace) -> Lftp:
-        """The build, measured once, then only started elsewhere."""
+        """The build, measured once, then only adapted to other pairs."""
         with self._lock:
             if build.name not in self._known:
-                check_system_rc(shell)  # first: what is known is not looked at again
+                check_system_rc(shell)  # first, because known builds are not checked again
                 with place.deaf() as address:
                     self._known[build.name] = lftp.identify(LFTP, shell, parent=place.parent, deaf=address)
             return dataclasses.replace(self._known[build.name], start=shell)
@@ -159,14 +159,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class OpenPair:
-    """A pair that runs (`ftps_harness.matrix.play.Opened`)."""
+    """A running pair (`ftps_harness.matrix.play.Opened`)."""
 
     lftp: Lftp
     place: PairPlace
     host: RemoteHost
 
     def check(self) -> None:
-        """Raises LabError when the server's container is gone; the client's says so itself."""
+        """Raise LabError if the server's container is gone; a lost client container shows by itself."""
         if self.host.given_up:
             self.host.ping()
 
@@ -175,11 +175,11 @@ class PairPlace:
     """Where a pair's lftp and server meet (`ftps_harness.play.places.loopback.Place`).
 
     Args:
-        kind: The server's.
-        host: Leads to the agent in its container.
-        shell: Starts programs in the client's.
-        folder: What both see under the same path.
-        address: The server's on their network.
+        kind: The kind of the server.
+        host: The handle of the agent in the server's container.
+        shell: Starts programs in the client's container.
+        folder: The folder that both see at the same path.
+        address: The server's address on their network.
     """
 
     def __init__(self, kind: str, host: RemoteHost, shell: Shell, folder: Path, address: str) -> None:
@@ -192,29 +192,29 @@ class PairPlace:
         self._address = address
 
     def client(self, client: Lftp, home: Home) -> Lftp:  # noqa: ARG002 - the protocol's
-        """As it is: `Stage.open` knows where it is started."""
+        """The client unchanged: `Stage.open` set where it starts."""
         return client
 
     def starter(self, home: Home) -> process.Starter:  # noqa: ARG002 - the protocol's
-        """The client's container."""
+        """Starts programs in the client's container."""
         return self._shell
 
     def watch(self) -> None:
-        """The server's relay and tap see what reaches it, and nothing else here does."""
+        """Does nothing: the server's relay and tap see what reaches it, and no other traffic is visible."""
 
     def traffic(self) -> Traffic | None:
-        """Nobody sees what does not reach the server."""
+        """None: traffic that does not reach the server is not visible."""
         return None
 
     def same_server(self, host: str, other: str) -> bool:  # noqa: ARG002 - the protocol's
-        """There is one."""
+        """Always true: the pair has one server."""
         return True
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
-        """Addresses are the network's to give, and a daemon cannot be everything that the lab's own server is."""
+        """The network assigns addresses, and a daemon does not support everything that the lab's own server does."""
         if is_address(host):
             return f"the host is an address, {host}: in containers, the network gives the addresses"
-        if self._kind == LAB_KIND:  # whatever a scenario can say
+        if self._kind == LAB_KIND:  # supports every scenario
             return ""
         if user == "anonymous" and self._kind not in ANONYMOUS:
             return f"{self._kind} lets nobody in without a password here"
@@ -223,7 +223,7 @@ class PairPlace:
         return why_not(self._kind, spec)
 
     def refuses(self, step: Step) -> str:  # noqa: ARG002 - the protocol's
-        """Nothing: the network has no way out."""
+        """Always empty: the network has no way out."""
         return ""
 
     def serve(
@@ -234,7 +234,7 @@ class PairPlace:
         password: str,
         users: Sequence[str] = (),
         port: int = PORT,
-        host: str = "localhost",  # noqa: ARG002 - the network knows the names
+        host: str = "localhost",  # noqa: ARG002 - the network resolves the names
     ) -> Server:
         """Start the server in its container.
 
@@ -244,25 +244,25 @@ class PairPlace:
         return self._host.serve(self._kind, spec, root=root, password=password, users=users, port=port or PORT)
 
     def address_of(self, host: str) -> str | None:
-        """Names are the network's; only ``localhost`` has to be led there."""
+        """The network resolves all names but ``localhost``, which needs the server's address."""
         return self._address if host.lower() == _LOCAL else None
 
     def prefix(self) -> Sequence[str]:
-        """Nothing: `Stage` has looked at the image's /etc/lftp.conf."""
+        """Empty: `Stage` has checked the image's /etc/lftp.conf."""
         return ()
 
     def fetch(self, server: Server, protocol: Literal["explicit", "implicit"]) -> bytes:
-        """With the client container's openssl.
+        """Fetch with the client container's openssl.
 
         Raises:
-            HarnessError: It brought no certificate.
+            HarnessError: It returned no certificate.
         """
         fetched = s_client.fetch(server.host, server.port, protocol=protocol, start=self._shell, parent=self.parent)
         return fetched.leaf
 
     @contextlib.contextmanager
     def deaf(self) -> Iterator[tuple[str, int]]:
-        """The address of a server that speaks no TLS, for as long as somebody wants to be told so."""
+        """Run a server that does not speak TLS, and yield its address."""
         assert self.parent is not None
         with tempfile.TemporaryDirectory(dir=self.parent) as root:
             server = self._host.serve(LAB_KIND, ServerSpec(protocol="plain"), root=root, password="", users=())
@@ -273,20 +273,20 @@ class PairPlace:
 
 
 def image_of(build: Build) -> Image:
-    """How a build's image is made."""
+    """The image of a build, and how to build it."""
     folder = f"harness/images/{build.image}"
     paths = tuple(dict.fromkeys(("harness/images/lftp", folder)))
     return Image(name=f"lftp-{build.name}", dockerfile=f"{folder}/Dockerfile", base=build.base, paths=paths)
 
 
 def host_names(scenarios: Iterable[Scenario]) -> tuple[str, ...]:
-    """Every name that some step types, as it is typed and in lower case: the engine's name server is exact."""
+    """Every host name in a step, as typed and in lower case: the engine's name server is case-sensitive."""
     hosts = {step.host for scenario in scenarios for step in scenario.steps if not is_address(step.host)}
     return tuple(sorted({name for host in hosts for name in (host, host.lower())} - {_LOCAL}))
 
 
 def _me() -> str:
-    """Who runs this: both containers share files with us, and need no right that we lack."""
+    """The current user: both containers share files with us, and need no right that we lack."""
     return f"{os.getuid()}:{os.getgid()}"
 
 
@@ -300,7 +300,7 @@ def _shared_folder(stack: contextlib.ExitStack) -> Path:
 
 
 def check_system_rc(start: process.Starter) -> None:
-    """An image whose /etc/lftp.conf touches trust would change every verdict, and nothing could keep it out.
+    """Check that the image's /etc/lftp.conf does not affect trust: that would change every verdict, unavoidably.
 
     Raises:
         HarnessError: It does, or cannot be read.

@@ -1,4 +1,4 @@
-"""The differences as lines: what got out first; where only lftp's wording differs, a count, or all on request. Pure."""
+"""The differences as lines: leaks first; if only lftp's wording differs, a count, or all on request. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TITLES: Mapping[Kind, str] = {
 }
 
 _INDENT = 6
-"""Of the answers, below the steps that they were given to."""
+"""Indentation of the answers, below their steps."""
 
 
 class Line(NamedTuple):
@@ -32,12 +32,12 @@ class Line(NamedTuple):
 
 
 def difference_lines(found: Sequence[Difference], width: int, *, words: bool) -> Iterator[Line]:
-    """Every step that was not answered alike, the worst first.
+    """Yield every step with different answers, the worst first.
 
     Args:
         found: The differences.
         width: Columns of a line.
-        words: Show what lftp printed as well; without it, steps that differ in nothing else are only counted.
+        words: Also show lftp's messages; otherwise steps that differ only in these are counted.
 
     """
     for kind in KINDS:
@@ -56,7 +56,7 @@ def _of_one_kind(some: Iterable[Difference], width: int, *, words: bool) -> Iter
 
 
 def _asked(questions: Sequence[Question], width: int) -> Iterator[str]:
-    """The steps, below the scenario that they are of."""
+    """The steps, grouped below their scenario."""
     last = ""
     for question in questions:
         if question.scenario != last:
@@ -68,7 +68,7 @@ def _asked(questions: Sequence[Question], width: int) -> Iterator[str]:
 
 
 def _answered(groups: Sequence[Group], width: int) -> Iterator[Line]:
-    """What each build or server answered: in two columns, or below each other where that is too wide."""
+    """Each answer with its builds and servers: in two columns, or one below the other if that is too wide."""
     among = [cell for group in groups for cell in group.cells]
     rows = [(everywhere(group.cells, among), group) for group in groups]
     column = max(cells(where) for where, _ in rows) + 2

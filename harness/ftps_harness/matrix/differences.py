@@ -18,7 +18,7 @@ Cell = tuple[str, str]
 Kind = Literal["exposure", "verdict", "reason", "words"]
 
 KINDS: tuple[Kind, ...] = ("exposure", "verdict", "reason", "words")
-"""From the worst to what matters least; a difference is of the first that fits."""
+"""From worst to least important; a difference has the first kind that applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cells that answered alike.
+    """Cells with the same answers.
 
     Attributes:
-        answers: What they answered; several only for a step that is repeated.
-        cells: Which.
+        answers: Their answers; several only for a repeated step.
+        cells: The builds and servers that gave them.
     """
 
     answers: tuple[str, ...]
@@ -47,12 +47,12 @@ class Group:
         return " | ".join(self.answers)
 
     def without_words(self) -> Group:
-        """The verdicts, what got out and the reasons; what lftp printed is left out."""
+        """The group with verdicts, leaks and reasons, without lftp's messages."""
         return Group(tuple(sorted({without_words(each) for each in self.answers})), self.cells)
 
     @property
     def exposed(self) -> frozenset[str]:
-        """Those of the answers in which something got out."""
+        """The answers in which something leaked."""
         return frozenset(
             answer.removeprefix(UNEXPECTED)
             for answer in map(without_words, self.answers)
@@ -62,10 +62,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A question that was not answered alike.
+    """A question with different answers.
 
     Attributes:
-        question: Which.
+        question: The scenario and step.
         groups: Each answer, and the cells that gave it.
     """
 
@@ -74,7 +74,7 @@ class Difference:
 
     @property
     def kind(self) -> Kind:
-        """The worst that differs; a step that is as expected in one cell only is a difference in the verdict."""
+        """The worst kind that applies; a step that is as expected in only some cells is a difference in the verdict."""
         said = [group.without_words().answers for group in self.groups]
         if len(set(said)) == 1:
             return "words"
@@ -85,12 +85,12 @@ class Difference:
 
     @property
     def of_verdict(self) -> bool:
-        """More than lftp's wording differs."""
+        """Whether more than lftp's wording differs."""
         return self.kind != "words"
 
 
 def differences(pairs: Iterable[PairResult]) -> Iterator[Difference]:
-    """Every question that was not answered alike by all builds and servers, in the order of the scenarios."""
+    """Yield every question that builds and servers answered differently, in the order of the scenarios."""
     given: dict[Question, dict[Cell, tuple[str, ...]]] = {}
     for pair in pairs:
         for result in pair.results:
@@ -101,7 +101,7 @@ def differences(pairs: Iterable[PairResult]) -> Iterator[Difference]:
 
 
 def differing(given: Mapping[Question, Mapping[Cell, tuple[str, ...]]]) -> Iterator[Difference]:
-    """The same of answers that are known already, each cell's to each question."""
+    """Like `differences`, from known answers of each cell to each question."""
     for question, cells in given.items():
         groups = _grouped(cells)
         if len(groups) > 1:
@@ -109,25 +109,25 @@ def differing(given: Mapping[Question, Mapping[Cell, tuple[str, ...]]]) -> Itera
 
 
 def alike(differences: Iterable[Difference], *, words: bool) -> list[tuple[tuple[Question, ...], tuple[Group, ...]]]:
-    """Differences with the same answers from the same cells together, in the order of the first of each.
+    """Group differences with the same answers from the same cells, in the order of the first of each group.
 
     Args:
-        differences: Of one kind.
-        words: What lftp printed counts as part of the answer, and is kept.
+        differences: Differences of one kind.
+        words: Keep lftp's messages as part of the answer.
 
     """
     found: dict[frozenset[tuple[tuple[str, ...], frozenset[Cell]]], tuple[tuple[Group, ...], list[Question]]] = {}
     for difference in differences:
         groups = difference.groups if words else _without_words(difference.groups)
         key = frozenset((group.answers, frozenset(group.cells)) for group in groups)
-        # The leak first: it is what the reader is looking for.
+        # Leaks first: readers look for them.
         worst_first = tuple(sorted(groups, key=lambda group: not group.exposed))
         found.setdefault(key, (worst_first, []))[1].append(difference.question)
     return [(tuple(questions), groups) for groups, questions in found.values()]
 
 
 def _without_words(groups: Sequence[Group]) -> tuple[Group, ...]:
-    """One group for each verdict: those that only differ in words become one."""
+    """One group for each verdict: merge the groups that differ only in lftp's messages."""
     return _grouped({cell: group.without_words().answers for group in groups for cell in group.cells})
 
 

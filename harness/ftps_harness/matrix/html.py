@@ -1,4 +1,4 @@
-"""`ftps-lab matrix --html`: the table as a heat map, what differs, and every answer of every cell. Pure."""
+"""`ftps-lab matrix --html`: the table as a heat map, the differences, and every answer of every cell. Pure."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _STATES: Final = {0: "pass", 1: "fail", 3: "error", 130: "error"}
 """Exit code → the colour of the answer."""
 
 _ENDLESS: Final = 100_000
-"""Columns: the browser breaks the lines."""
+"""Columns: so wide that only the browser breaks lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class CellView:
-    """One build's answer to one step on one server, or why there is none.
+    """One build's answer to one step on one server, or why it is missing.
 
     Attributes:
         words: The verdict in a few words.
-        verdict: The verdict alone; ``none`` where the step was not carried out.
-        why: What is not as expected, a sentence each.
+        verdict: The verdict alone; ``none`` if the step did not run.
+        why: Each deviation from the expectation, as a sentence.
     """
 
     words: str
@@ -47,10 +47,10 @@ class CellView:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One step over all cells.
+    """One step in all cells.
 
     Attributes:
-        rows: A build, and its answer on each server.
+        rows: Each build, with its answer on each server.
     """
 
     title: str
@@ -58,7 +58,7 @@ class StepView:
 
     @property
     def common(self) -> CellView | None:
-        """The answer, where every cell gave the same and it is as expected."""
+        """The answer, if it is the same in every cell and as expected."""
         cells = {cell for _, row in self.rows for cell in row}
         only = next(iter(cells))
         return only if len(cells) == 1 and not only.why else None
@@ -66,10 +66,10 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioView:
-    """One scenario over all pairs.
+    """One scenario on all pairs.
 
     Attributes:
-        results: By build and server.
+        results: The results by build and server.
     """
 
     anchor: str
@@ -79,29 +79,29 @@ class ScenarioView:
 
     @property
     def any(self) -> ScenarioResult:
-        """One of its results: all are of the same scenario."""
+        """Any of its results: all have the same scenario."""
         return next(iter(self.results.values()))
 
     @property
     def status(self) -> str:
-        """The worst of its results; skipped only where all are."""
+        """The worst status of its results; skipped only if all are."""
         statuses = {result.status for result in self.results.values()}
         return "skip" if statuses == {"skip"} else worst(statuses - {"skip"})
 
     @property
     def skipped(self) -> list[str]:
-        """Why it was skipped, each reason once."""
+        """The distinct reasons why it was skipped."""
         return list(dict.fromkeys(result.why for result in self.results.values() if result.why))
 
     @property
     def brief(self) -> str:
-        """In how many steps not all cells answered alike."""
+        """The number of steps in which the cells answered differently."""
         differing = sum(step.common is None for step in self.steps)
         return f"{plural(differing, 'step')} not alike" if differing else "alike everywhere" if self.any.steps else ""
 
     @property
     def steps(self) -> Iterator[StepView]:
-        """Every step that was carried out anywhere."""
+        """Every step that ran in any cell."""
         longest = max(self.results.values(), key=lambda result: len(result.steps))
         for index, step in enumerate(longest.steps):
             rows = (
@@ -113,20 +113,20 @@ class ScenarioView:
 
 @dataclass(frozen=True, slots=True)
 class DifferenceView:
-    """Differences of one kind: the steps, and who answered what."""
+    """Differences of one kind: the steps, and the cells with their answers."""
 
     kind: Kind
     found: tuple[Difference, ...]
 
     @property
     def title(self) -> str:
-        """What differs, and in how many steps."""
+        """The kind of difference, and the number of steps."""
         title = TITLES[self.kind]
         return f"{title[0].upper()}{title[1:]}: {plural(len(self.found), 'step')}"
 
     @property
     def alike(self) -> list[tuple[tuple[Question, ...], list[tuple[str, Group, str]]]]:
-        """Steps with the same answers together: for each answer where it was given, and its verdict."""
+        """Steps grouped by the same answers: for each answer, the cells that gave it, and its verdict."""
         shown = alike(self.found, words=self.kind == "words")
         return [(questions, [_where(group, groups) for group in groups]) for questions, groups in shown]
 
@@ -192,7 +192,7 @@ def _scenarios(run: MatrixRun, builds: tuple[str, ...], servers: tuple[str, ...]
 
 
 def _pair_cell(run: MatrixRun, build: str, kind: str) -> tuple[str, str]:
-    """What a pair came to, and the worst of it: ``none`` where it was not played."""
+    """A pair's results in a few words, and the worst status: ``none`` if it was not played."""
     pair: PairResult | None = next((pair for pair in run.pairs if (pair.build, pair.kind) == (build, kind)), None)
     if pair is None:
         return "not played", "none"

@@ -1,4 +1,4 @@
-"""``ftps-lab matrix --json``, version 1: what programs read. Pure."""
+"""``ftps-lab matrix --json``, version 1: the report for programs. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCHEMA = 1
 
 
 def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
-    """The whole file: a cell for each scenario on each pair, as ``run --json`` writes a result, and what differs."""
+    """The whole file: a cell for each scenario on each pair, in the format of ``run --json``, and the differences."""
     extra: Json = {"interrupted": True} if run.interrupted else {}
     data = {
         "schema": SCHEMA,
@@ -40,7 +40,7 @@ def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
 
 
 def differences_json(run: MatrixRun) -> list[Json]:
-    """What was not answered alike; `of` is ``words`` where only lftp's wording differs."""
+    """The questions with different answers; `of` is ``words`` if only lftp's wording differs."""
     return [
         {
             "id": each.question.scenario,

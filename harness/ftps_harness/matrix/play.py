@@ -1,4 +1,4 @@
-"""All pairs of builds and servers, several at a time; each plays every scenario on the place that it is."""
+"""Plays all pairs of builds and servers, several at a time; each pair is a place for every scenario."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 class Opened(Protocol):
-    """A pair that runs: its lftp, and the place that scenarios are played on."""
+    """A running pair: its lftp, and the place for scenarios."""
 
     @property
     def lftp(self) -> Lftp:
-        """The build, as measured."""
+        """The build as measured."""
 
     @property
     def place(self) -> Place:
-        """Where it meets the server."""
+        """The place where lftp and the server run."""
 
     def check(self) -> None:
-        """Raises LabError when one of its containers is gone: nothing more can be played."""
+        """Raise LabError if one of its containers is gone, so that nothing more can be played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairResult:
-    """What came of one pair.
+    """The results of one pair.
 
     Attributes:
         build: The build's name.
-        kind: The server's.
-        lftp: The build as measured; None where it could not be started.
-        results: One for each scenario; fewer where Ctrl-C came first.
-        seconds: From the first container to the last.
+        kind: The server's name.
+        lftp: The build as measured; None if it could not be started.
+        results: One for each scenario; fewer after Ctrl-C.
+        seconds: From the start of the first container to the end of the last.
     """
 
     build: str
@@ -66,12 +66,12 @@ class PairResult:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many results there are of each status."""
+        """The number of results of each status."""
         return counts_of(self.results)
 
     @property
     def status(self) -> str:
-        """The worst of its results."""
+        """The worst status of its results."""
         return worst(result.status for result in self.results)
 
 
@@ -80,11 +80,11 @@ class MatrixRun:
     """All pairs.
 
     Attributes:
-        pairs: Those of which something was played, in the order of the table.
-        interrupted: Ctrl-C ended it.
+        pairs: The pairs with at least one played scenario, in the order of the table.
+        interrupted: Whether Ctrl-C ended the run.
         seconds: From start to end.
-        left_out: Builds that this machine cannot make, and why.
-        problem: Why something that ran has not been cleared away, as a sentence.
+        left_out: Builds that this machine cannot build, and why.
+        problem: Why something could not be cleaned up, as a sentence.
     """
 
     pairs: tuple[PairResult, ...]
@@ -95,15 +95,15 @@ class MatrixRun:
 
 
 def exit_code(run: MatrixRun, drifts: Sequence[object]) -> int:
-    """As for ``ftps-lab run`` (docs/reference.md, "Exit codes"); an answer that drifted is a failed expectation."""
+    """Exit codes of ``ftps-lab run`` (docs/reference.md, "Exit codes"); drift counts as a failed expectation."""
     return code_of([pair.counts for pair in run.pairs], interrupted=run.interrupted, failed=bool(drifts))
 
 
 class Watcher(Protocol):
-    """Told what happens, by whichever thread it happens in."""
+    """Receives events, in the thread in which they occur."""
 
     def began(self, pair: Pair) -> None:
-        """A pair's containers are started."""
+        """A pair's containers are starting."""
 
     def played(self, pair: Pair, result: ScenarioResult) -> None:
         """A scenario was played."""
@@ -124,12 +124,12 @@ def play(
     """Play every scenario on every pair.
 
     Args:
-        pairs: Begun in this order.
+        pairs: Started in this order.
         scenarios: Played in this order on each.
         open_pair: Starts a pair's containers, and ends them.
         options: How to run each scenario of a pair.
-        watcher: Is told.
-        jobs: How many pairs at a time.
+        watcher: Receives the events.
+        jobs: How many pairs to play at a time.
 
     """
     began = time.monotonic()
@@ -140,17 +140,17 @@ def play(
 
 
 class _Quiet:
-    """Pairs tell the watcher themselves, from within."""
+    """Ignores the pool's events: pairs notify the watcher themselves."""
 
     def started(self, _pair: Pair, /) -> None:
-        """Nothing to add."""
+        """Ignored."""
 
     def finished(self, _result: PairResult, /) -> None:
-        """Nothing to add."""
+        """Ignored."""
 
 
 class _Playing:
-    """One pair, from its containers to its last scenario; what was played is here at any moment."""
+    """One pair, from its containers to its last scenario; its results so far are available at any moment."""
 
     def __init__(self, pair: Pair, watcher: Watcher) -> None:
         self.results: list[ScenarioResult] = []
@@ -169,7 +169,7 @@ class _Playing:
         """Play every scenario.
 
         Raises:
-            Interrupted: The end was asked for; what had been played before stays in `results`.
+            Interrupted: A stop was requested; earlier results stay in `results`.
         """
         self._began = time.monotonic()
         self._watcher.began(self._pair)
@@ -181,8 +181,8 @@ class _Playing:
                     opened.check()
         except process.Interrupted:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever breaks belongs to this pair alone
-            # What was played stays; what was not can prove nothing.
+        except Exception as error:  # noqa: BLE001 - any failure affects this pair alone
+            # Results so far stay; the other scenarios prove nothing.
             for scenario in scenarios[len(self.results) :]:
                 self._add(ScenarioResult(scenario, "error", why=sentence(error)))
         self._took = time.monotonic() - self._began
@@ -191,11 +191,11 @@ class _Playing:
         return ended
 
     def result(self) -> PairResult:
-        """What came of it so far."""
+        """The result so far."""
         took = time.monotonic() - self._began if self._took is None else self._took
         return PairResult(self._pair.build.name, self._pair.kind.name, self._client, tuple(self.results), took)
 
     def _add(self, result: ScenarioResult) -> None:
-        process.check_interruption()  # its lftp was killed: this is no result
+        process.check_interruption()  # its lftp was killed, so the result does not count
         self.results.append(result)
         self._watcher.played(self._pair, result)

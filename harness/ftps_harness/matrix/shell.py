@@ -1,7 +1,7 @@
-"""Starting programs in a client's container: its main process is a shell, which reads its orders from us, line by line.
+"""Starts programs in a client's container: its main process is a shell that reads our commands line by line.
 
-A program's streams go to files in the folder that both sides see, so that an order and its answer are one short line
-each. An `exec` of the engine's would cost 100 ms for each lftp; this costs the fork.
+A program's streams go to files in the shared folder, so that a command and its answer are one short line each. The
+engine's `exec` would take 100 ms for each lftp; this takes only a fork.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from ftps_lab.remote.handle import Line
 
 _GRACE_SECONDS = 15.0
-"""How long the container may take, after all that an order waits for, to say that it is done."""
+"""Time limit for the container's answer, on top of everything that a command waits for."""
 
 _SLICE_SECONDS = 0.2
-"""How often to look whether the end was asked for, while a program runs."""
+"""How often to check for a stop request while a program runs."""
 
 _POLL_SECONDS = 0.02
 
 _DYING_SECONDS = 5.0
-"""How long what was killed may take to be gone."""
+"""Time limit for killed processes to end."""
 
 MAIN = ("sh",)
-"""The container's main process. It ends with its input, and the container with it."""
+"""The container's main process. It ends at the end of its input, and the container ends with it."""
 
 _ORDER = """\
 cd {cwd} && exec timeout -s KILL {seconds} env -i {env} {argv} >{out} 2>>{err} </dev/null
 """
 
-# What a program leaves running is waited for, as `process.run` does: what it still does belongs to the run. And so is
-# what is then killed, which is there for another moment: it must not be the next run's. The shell is process 1, `/proc`
-# holds nothing but the container's own, and the loop forks nothing but `sleep`, which is over. Time is the kernel's, in
-# hundredths of a second: on a busy machine a fork takes as long as a sleep, and counted sleeps take any time.
+# Like `process.run`, this waits for what a program leaves running, because that belongs to the run. It also waits until
+# killed processes are gone, so that they do not reach into the next run. The shell is process 1, `/proc` shows only the
+# container's own processes, and the loop forks only `sleep`, which has ended by then. Time is the kernel's, in
+# hundredths of a second: on a busy machine a fork takes as long as a sleep, so counting sleeps would not measure time.
 _LINE = (
     "sh {file}; code=$?; "
     "now() {{ read up rest </proc/uptime; now=${{up%.*}}${{up#*.}}; }}; "
@@ -57,7 +57,7 @@ class Shell:
 
     Args:
         line: The container's main process, which runs `MAIN`.
-        folder: A folder that both sides have under the same path.
+        folder: A folder that both sides have at the same path.
     """
 
     def __init__(self, line: Line, folder: Path) -> None:
@@ -67,18 +67,18 @@ class Shell:
         self._lock = threading.Lock()
 
     def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> process.Finished:
-        """As `process.run` does it.
+        """Run a command like `process.run`.
 
         Raises:
             HarnessError: The container has ended, or does not answer.
             LabError: The connection to it is lost.
-            Interrupted: This thread's `process.INTERRUPTION` asked for the end.
+            Interrupted: This thread's `process.INTERRUPTION` requested a stop.
         """
         with self._lock:
             started = time.monotonic()
             number = next(self._numbers)
             order, out, err = (self._folder / f"{number}.{what}" for what in ("sh", "out", "err"))
-            out.unlink(missing_ok=True)  # nobody's streams of before are taken for this run's
+            out.unlink(missing_ok=True)  # so that no earlier stream is taken for this run's
             err.unlink(missing_ok=True)
             try:
                 order.write_text(_order(argv, env, cwd, timeout, out, err), "utf-8", "surrogateescape")
@@ -90,7 +90,7 @@ class Shell:
                     poll=_POLL_SECONDS,
                 )
                 self._line.send(line.encode())
-                # The program has its time, what it leaves running as much again, and what is killed a moment.
+                # Time for the program, the same again for what it leaves running, and a moment for what is killed.
                 longest = 2 * timeout + _DYING_SECONDS + _GRACE_SECONDS
                 code = self._answer(number, started + longest, argv)
                 seconds = time.monotonic() - started
@@ -133,7 +133,7 @@ def _order(argv: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: floa
 def _finished(
     code: str, seconds: float, timeout: float, out: tuple[bytes, bool], err: tuple[bytes, bool]
 ) -> process.Finished:
-    """From the shell's words: above 128 is a signal's number, and SIGKILL at the time limit is ours."""
+    """Parse the shell's answer: codes above 128 are signals, and SIGKILL at the time limit is ours."""
     late = code == "late" or (code == "137" and seconds >= timeout)
     number = 0 if late else int(code)
     return process.Finished(
@@ -148,10 +148,10 @@ def _finished(
 
 
 def _read(path: Path, argv: Sequence[str]) -> tuple[bytes, bool]:
-    """What a program wrote, up to the limit, and whether there was more.
+    """Return a program's output up to the limit, and whether it was longer.
 
     Raises:
-        HarnessError: There is no such file, so it was not started as it should have been.
+        HarnessError: The file does not exist, so the program was not started correctly.
     """
     try:
         with path.open("rb") as file:

@@ -1,6 +1,6 @@
-"""What a person sees of the matrix: a line for each pair as it ends, the table of cells, what drifted.
+"""The matrix as text: a line for each pair as it ends, the table of cells, the drift.
 
-Plain lines of at most 80 columns wherever no terminal is; the same from run to run but for seconds. Pure.
+Without a terminal: plain lines of at most 80 columns, the same in every run except for seconds. Pure.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _WORDS = {"pass": "ok", "fail": "FAIL", "error": "ERROR", "skip": "skip"}
 
 
 def pair_line(pair: PairResult) -> str:
-    """One pair that has ended: ``bullseye × vsftpd: 36 ok, 3 skip in 12.3 s``."""
+    """The line of a finished pair: ``bullseye × vsftpd: 36 ok, 3 skip in 12.3 s``."""
     return f"{pair.build} × {pair.kind}: {cell(pair, ', ')} in {pair.seconds:.1f} s"
 
 
 def cell(pair: PairResult, between: str = " ") -> str:
-    """What a pair came to, in a few words; what is nought is left out."""
+    """A pair's counts in a few words; zeros are left out."""
     return between.join(f"{count} {_WORDS[status]}" for status, count in pair.counts.items() if count) or "nothing"
 
 
 def cells(run: MatrixRun, width: int) -> Iterator[str]:
-    """The table: a row for each build, a column for each server; turned into a list where it is too wide."""
+    """The table: a row for each build, a column for each server; a list if it is too wide."""
     builds = list(dict.fromkeys(pair.build for pair in run.pairs))
     kinds = list(dict.fromkeys(pair.kind for pair in run.pairs))
     found = {(pair.build, pair.kind): cell(pair) for pair in run.pairs}
@@ -60,7 +60,7 @@ def cells(run: MatrixRun, width: int) -> Iterator[str]:
 
 
 def builds(run: MatrixRun) -> Iterator[str]:
-    """Each build as it was measured, and the witnesses that each server has."""
+    """Each build as measured, and the witnesses of each server."""
     measured = {pair.build: pair.lftp for pair in run.pairs if pair.lftp is not None}
     for name, lftp in measured.items():
         yield harmless(f"{name}: lftp {lftp.version}, TLS by {lftp.tls}, dialect {lftp.dialect}")
@@ -73,7 +73,7 @@ def builds(run: MatrixRun) -> Iterator[str]:
 
 
 def skipped(run: MatrixRun, width: int) -> Iterator[str]:
-    """What was skipped and why; the cells that share a reason together."""
+    """The skipped scenarios and why; cells with the same reason are grouped."""
     among = [(pair.build, pair.kind) for pair in run.pairs]
     reasons: dict[str, dict[str, list[Cell]]] = {}
     for pair in run.pairs:
@@ -88,7 +88,7 @@ def skipped(run: MatrixRun, width: int) -> Iterator[str]:
 
 
 def failures(run: MatrixRun, width: int) -> Iterator[str]:
-    """Everything that failed or broke, with what was expected."""
+    """Every failure and error, with the expectation."""
     for pair in run.pairs:
         for result in pair.results:
             if result.status in {"fail", "error"}:
@@ -98,7 +98,7 @@ def failures(run: MatrixRun, width: int) -> Iterator[str]:
 
 
 def promises(run: MatrixRun, width: int) -> Iterator[str]:
-    """Where a scenario with a claim is answered otherwise than its main expectation says."""
+    """The answers to scenarios with a claim that differ from the main expectation."""
     found: dict[tuple[str, str, str], list[Cell]] = {}
     answered: dict[str, list[Cell]] = {}
     for pair in run.pairs:
@@ -115,7 +115,7 @@ def promises(run: MatrixRun, width: int) -> Iterator[str]:
 
 
 def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
-    """What is not as the baselines say; what is the same on several servers together, what is new only counted."""
+    """The differences from the baselines; equal ones on several servers are grouped, new ones only counted."""
     new = Counter(f"{each.build} × {each.kind}" for each in drifts if each.direction == "new")
     for cell_name, count in new.items():
         yield from wrapped(f"new: {cell_name}: {plural(count, 'answer')} to what no baseline holds", width)
@@ -131,7 +131,7 @@ def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
 
 
 def exit_lines(code: int, width: int) -> Iterator[str]:
-    """What the exit code says, and what the others would."""
+    """What the exit code means, and what the others would mean."""
     others = "; ".join(f"{number}: {meaning}" for number, meaning in EXIT_CODES.items() if number != code)
     yield from wrapped(f"exit code {code}: {EXIT_CODES[code]} ({others})", width)
 
@@ -144,7 +144,7 @@ def summary(run: MatrixRun, drifts: Sequence[Drift]) -> str:
 
 
 def everywhere(where: Sequence[Cell], among: Sequence[Cell]) -> str:
-    """Cells in as few words as possible: whole rows and columns, of those that are spoken of, by their name."""
+    """Name cells as briefly as possible: complete rows and columns of `among` by their names."""
     left = set(where)
     if left == set(among):
         return "everywhere"
@@ -159,7 +159,7 @@ def everywhere(where: Sequence[Cell], among: Sequence[Cell]) -> str:
 
 
 def hanging(text: str, width: int) -> Iterator[str]:
-    """The text below a heading, its further lines further in."""
+    """The text below a heading, with a hanging indent."""
     first, *more = wrapped(text, width - 6) or [""]
     yield f"    {first}"
     yield from (f"      {line}" for line in more)

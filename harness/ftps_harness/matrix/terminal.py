@@ -1,4 +1,4 @@
-"""What a person sees while the matrix is played: what is to come, a bar, a line for each pair, then everything."""
+"""Shows the matrix on a terminal while it runs: the plan, a bar, a line for each pair, then the report."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """Prints a matrix while it happens (`ftps_harness.matrix.play.Watcher`); told by several threads.
+    """Prints a matrix while it runs (`ftps_harness.matrix.play.Watcher`); called from several threads.
 
     Args:
         stream: Standard output, or standard error when that is taken (``--json -``).
-        words: Show what lftp printed where nothing else differs.
+        words: Show lftp's messages if nothing else differs.
     """
 
     def __init__(self, stream: IO[str], *, words: bool = False) -> None:
@@ -44,7 +44,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def watching(self, pairs: Sequence[Pair], scenarios: int) -> Iterator[None]:
-        """Say what is to come, and on a live terminal show a bar while it does."""
+        """Print the plan, and on a live terminal show a bar while it runs."""
         self._total = len(pairs)
         self._cells = len(pairs) * scenarios
         builds, kinds = ({getattr(pair, axis).name for pair in pairs} for axis in ("build", "kind"))
@@ -63,13 +63,13 @@ class Terminal:
             self._console.print(Text(line, style))
 
     def began(self, pair: Pair) -> None:
-        """A pair's containers are started."""
+        """A pair's containers are starting."""
         if self._bar is not None:
             with self._lock:
                 self._bar.started(f"{pair.build.name} × {pair.kind.name}")
 
     def played(self, pair: Pair, result: ScenarioResult) -> None:
-        """A scenario that failed is told at once: the whole takes minutes."""
+        """Print a failed scenario at once, because the whole run takes minutes."""
         if self._bar is not None:
             with self._lock:
                 self._bar.advance()
@@ -87,10 +87,10 @@ class Terminal:
         self.say(f"{number:>3}/{self._total}  {table.pair_line(result)}", style)
 
     def report(self, run: MatrixRun, drifts: Sequence[Drift]) -> None:
-        """Everything, when all pairs have ended."""
+        """Print the report when all pairs have ended."""
         width = self._width
-        # What differs comes first, for whom the output is piped to; why the exit code is what it is comes last, where
-        # a terminal stops.
+        # Differences come first, for readers of piped output; the reason for the exit code comes last, where a
+        # terminal stops.
         sections: tuple[tuple[str, Iterable[str | Line]], ...] = (
             ("answered differently", difference_lines(tuple(differences(run.pairs)), width, words=self._words)),
             ("claims that Debian 12's lftp 4.9.2 answers otherwise (docs/claims.md)", table.promises(run, width)),
@@ -114,6 +114,6 @@ class Terminal:
         self.say(table.summary(run, drifts), "bold green" if exit_code(run, drifts) == 0 else "bold red")
 
     def exit(self, code: int) -> None:
-        """The last words: what the exit code means."""
+        """Print the last line: what the exit code means."""
         for line in table.exit_lines(code, self._width):
             self.say(line)

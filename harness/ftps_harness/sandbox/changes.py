@@ -1,4 +1,4 @@
-"""Interrupting a program at a change that it makes to a file, and what it starts: what is asked for, what is seen."""
+"""Interrupting a program at a file change, and observing what it starts: the request and the result."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 CALLS_KEPT = 2000
-"""How many calls are named; further ones are counted only."""
+"""How many calls are kept by name; further calls are only counted."""
 
 
 HELD, RELEASE = "log/held", "log/release"
-"""Files in the sealed folder by which a program that is held and its owner tell each other."""
+"""Files in the sealed folder by which a held program and its owner signal each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
     """When and how to interrupt a program.
 
-    Changes are system calls that change a file of the program's sealed folder, or ask to: a `mkdir` of a folder that
-    exists counts. They are counted over the program and everything that it starts, from 1. Opening counts if it is for
-    writing or may make or empty the file; pipes, devices and files elsewhere never count.
+    Changes are system calls that change a file in the program's sealed folder, or try to: `mkdir` of an existing folder
+    counts. They are numbered from 1 across the program and everything that it starts. An open counts if it is for
+    writing or may create or truncate the file; pipes, devices and files elsewhere never count.
 
     Attributes:
-        at: Which change; None to count only.
+        at: The number of the change; None to count only.
         how: ``kill``: the program and everything that it started are killed instead of the change.
             ``full-disk``: this change and all later ones that need space fail with ENOSPC. As on a real full disk,
-            removing, emptying, changing permissions and opening what is there still work. ``hold``: this change waits,
-            so that another program can be in between, until its owner makes the file `RELEASE`.
-        seconds: How long it is held at most.
-        sought: Regular expressions that are looked for in the arguments of the program and of everything that it
-            starts, when it starts; between two arguments stands a NUL.
+            removing, truncating, changing permissions and opening existing files still work. ``hold``: this change
+            waits until the owner creates the file `RELEASE`, so that another program can run in between.
+        seconds: Maximum time to hold it.
+        sought: Regular expressions to search for in the arguments of the program and of everything that it starts;
+            arguments are separated by NUL.
     """
 
     at: int | None = None
@@ -47,10 +47,10 @@ class Call:
     """One change.
 
     Attributes:
-        name: The system call's.
-        path: The file's, as seen inside, cut after 500 characters; empty if it could not be read.
-        effect: ``made``: the kernel carried it out, or refused it for reasons of its own; ``killed``: everything was
-            killed instead; ``refused``: it failed with ENOSPC; ``held``: made, but later.
+        name: The name of the system call.
+        path: The path of the file, as seen inside, cut after 500 characters; empty if it could not be read.
+        effect: ``made``: the kernel carried it out, or refused it for its own reasons; ``killed``: everything was
+            killed instead; ``refused``: it failed with ENOSPC; ``held``: made, but delayed.
     """
 
     name: str
@@ -60,11 +60,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Arguments of a program in which something that was sought is.
+    """A program whose arguments match a searched expression.
 
     Attributes:
-        sought: Which expression, by its place in `Interrupt.sought`.
-        program: The program's path as it was asked for, cut after 500 characters.
+        sought: The index of the expression in `Interrupt.sought`.
+        program: The program's path as requested, cut after 500 characters.
     """
 
     sought: int
@@ -73,15 +73,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes of a program that was to be interrupted.
+    """The file changes of a program run with an `Interrupt`.
 
     Attributes:
-        calls: In their order; the first `CALLS_KEPT`, and the one where the interruption began wherever it was.
-        counted: How many there were, those included that were not carried out. A program that is ended at its time
-            limit may have made more than `CALLS_KEPT`, and these are not counted.
-        started: How many programs were started, the first one included, if something was sought in their arguments.
-        found: What was found there; each once.
-        unseen: How many of these programs' arguments could not be read.
+        calls: In order: the first `CALLS_KEPT`, and always the one where the interruption began.
+        counted: The number of changes, including those not carried out. If a program is ended at its time limit,
+            changes beyond `CALLS_KEPT` are not counted.
+        started: The number of programs started, including the first, if their arguments were searched.
+        found: The matches; each once.
+        unseen: The number of these programs whose arguments could not be read.
     """
 
     calls: tuple[Call, ...]
@@ -92,5 +92,5 @@ class Changes:
 
     @property
     def interrupted(self) -> Call | None:
-        """Where the interruption began; None if the program ended before."""
+        """The change where the interruption began; None if the program ended before it."""
         return next((call for call in self.calls if call.effect != "made"), None)

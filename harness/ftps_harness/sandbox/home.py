@@ -1,10 +1,10 @@
-"""The sealed HOME: a private folder in which lftp finds the scenario's rc and pins, and nothing of the user's.
+"""The sealed HOME: a private folder in which lftp finds the scenario's rc and pins, and none of the user's files.
 
-ROOT/home/.lftp/rc      read by lftp itself, as its own
+ROOT/home/.lftp/rc      read by lftp on start-up
 ROOT/home               HOME
 ROOT/elsewhere          an empty folder to start lftp in
-ROOT/downloads, uploads what the tasks take and bring
-ROOT/log                debug logs: outside of everything that lftp looks at
+ROOT/downloads, uploads the files that tasks download and upload
+ROOT/log                debug logs: outside everything that lftp reads
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ if TYPE_CHECKING:
 
 _FOLDERS = ("home", "home/.lftp", "elsewhere", "downloads", "uploads", "log", "tmp", "shm")
 _WRITTEN = 1_767_225_600
-"""The time of all files that we write, 2026-01-01 in UTC: how old one is tells no program which run it is in."""
+"""The time of all files that we write, 2026-01-01 in UTC: a file's age must not show a program which run it is in."""
 
 _COPIED = ("home", "elsewhere", "uploads")
-"""What a control needs of the step that it belongs to; downloads and logs are its own."""
+"""The folders that a control copies from its step; it has its own downloads and logs."""
 
 
 class Home:
-    """A sealed HOME on disk. Whoever makes one ends it: a context manager, or `close`.
+    """A sealed HOME on disk. The creator must end it: use it as a context manager, or `close` it.
 
     Attributes:
         root: The private folder (0700) that holds everything.
-        inside: `root` as lftp sees it: another path in a sandbox.
-        home: What lftp is told as HOME.
+        inside: `root` as lftp sees it: a different path in a sandbox.
+        home: The value of HOME for lftp.
         dot_lftp: ``~/.lftp`` in it.
-        elsewhere: An empty folder outside of HOME.
-        downloads: Where tasks put what they get.
-        uploads: Where tasks take from what they put.
-        private: What a sandbox shows as /tmp and /dev/shm.
-        shown: Absolute paths at which a sandbox shows parts of `root` too, by their names in it: a HOME that has the
-            path of the user's own.
+        elsewhere: An empty folder outside HOME.
+        downloads: Where tasks store downloads.
+        uploads: Where tasks read uploads.
+        private: The folders that a sandbox shows as /tmp and /dev/shm.
+        shown: Further absolute paths at which a sandbox shows parts of `root`, by their names in it: for a HOME at the
+            same path as the user's own.
         logs: Where debug logs are written.
     """
 
     def __init__(self, parent: Path | None = None, inside: Path | None = None) -> None:
-        """Make the folders.
+        """Create the folders.
 
         Args:
-            parent: Below which folder; None for the system's place for temporary files (TMPDIR).
-            inside: The path under which lftp sees what is made; None for the same one.
+            parent: The folder to create it in; None for the system's folder for temporary files (TMPDIR).
+            inside: The path at which lftp sees it; None for the same path.
 
         Raises:
-            HarnessError: Nothing can be written there.
-            LabError: lftp could have its HOME nowhere.
+            HarnessError: The folder is not writable.
+            LabError: No location for HOME is available.
         """
         where = parent or temporary.place()
         with _sentence(f"cannot make a private folder below {where}"):
@@ -83,11 +83,11 @@ class Home:
             raise
 
     def folder(self, cwd: Folder) -> Path:
-        """The folder that lftp is started in when a step's `cwd` says so."""
+        """The folder to start lftp in for a step's `cwd`."""
         return {"lftp": self.dot_lftp, "home": self.home, "elsewhere": self.elsewhere}[cwd]
 
     def write_rc(self, text: str) -> Path:
-        """Replace ``~/.lftp/rc``. The bytes are the text's, line ends included.
+        """Replace ``~/.lftp/rc``. The text is written exactly, line endings included.
 
         Raises:
             HarnessError: It cannot be written.
@@ -98,10 +98,10 @@ class Home:
         """Write a file, replacing one of the same name.
 
         Args:
-            name: A plain name, or a path below the folder; what ``cwd/`` means, `scenario.files.destination` says.
+            name: A plain name, or a path below the folder; `scenario.files.destination` explains ``cwd/``.
             data: The content.
-            private: For keys: readable by nobody else (0600).
-            folder: Which folder it goes into.
+            private: For keys: readable only by the owner (0600).
+            folder: The folder to write to.
 
         Raises:
             HarnessError: It cannot be written, or the name leads out of the folder.
@@ -121,11 +121,11 @@ class Home:
         return self._write(self.uploads / name, data, private=False)
 
     def fill(self, folder: Path) -> None:
-        """Make HOME a copy of a folder: files, modes, times and links; what was in HOME before is gone.
+        """Make HOME a copy of a folder: files, modes, times and links; the previous content of HOME is removed.
 
         Raises:
             HarnessError: It cannot be read or written.
-            LabError: Something in it cannot be looked into.
+            LabError: A folder in it cannot be opened.
         """
         disk.remove(self.home)
         with _sentence(f"cannot copy {folder} to {self.home}"):
@@ -134,31 +134,31 @@ class Home:
             self.dot_lftp.mkdir(mode=0o700, exist_ok=True)
 
     def seen(self, path: Path) -> Path:
-        """The path under which lftp sees one of ours."""
+        """Translate one of our paths to the path that lftp sees."""
         for at, part in self.shown.items():
             if path.is_relative_to(self.root / part):
                 return Path(at) / path.relative_to(self.root / part)
         return self.inside / path.relative_to(self.root)
 
     def next_log(self) -> Path:
-        """An empty file for one more debug log.
+        """Create an empty file for the next debug log.
 
-        Always the same path: an rc could tell a step from its control by another.
+        The path is always the same, because an rc could use a different one to recognise the control.
         """
         path = self.logs / "lftp.log"
         if sys.platform == "linux":
             self._make_empty(path)
         else:
             self._write(path, b"", private=True)
-        os.utime(path, (0, 0))  # nor by its time: an rc is read before lftp writes here
+        os.utime(path, (0, 0))  # the same goes for its time: lftp reads the rc before it writes here
         return path
 
     @staticmethod
     def _make_empty(path: Path) -> None:
-        """Make an empty file without opening it (mknod(2)).
+        """Create an empty file without opening it (mknod(2)).
 
-        A process that another thread starts meanwhile would have a copy of the descriptor until it executes its
-        program, and the closing of that copy would look as if somebody had written into the file (`watching`).
+        A process that another thread starts meanwhile would inherit the descriptor until it executes its program, and
+        closing that copy would look like a write to the file (`watching`).
         """
         with _sentence(f"cannot write {path}"):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,17 +167,17 @@ class Home:
 
     @property
     def reach(self) -> tuple[Path, ...]:
-        """Every folder that lftp may write into, but the one for logs."""
+        """Every folder that lftp may write to, except the one for logs."""
         shown = (self.root / part for part in self.shown.values())
         more = (path for path in shown if path != self.home and path.is_dir())
         return self.home, self.elsewhere, self.downloads, self.uploads, *self.private, *more
 
     def clear(self) -> None:
-        """Empty the folders for downloads, temporary files and logs: each run begins with none.
+        """Empty the folders for downloads, temporary files and logs, so that each run begins without any.
 
         Raises:
-            HarnessError: It cannot be made again.
-            LabError: Something in it cannot be looked at, or removed.
+            HarnessError: A folder cannot be created again.
+            LabError: Something in a folder cannot be read or removed.
         """
         for folder in (self.downloads, self.logs, *self.private):
             with _sentence(f"cannot empty {folder}"):
@@ -188,19 +188,19 @@ class Home:
                 folder.mkdir(mode=0o700)
 
     def reopen(self) -> None:
-        """Give its own folders back to us, after a client that may have closed them.
+        """Restore our access to its folders, because the client may have changed their permissions.
 
         Raises:
-            HarnessError: The file system does not allow that.
+            HarnessError: The file system does not allow it.
         """
         with _sentence(f"cannot open {self.root}"):
             disk.open_folder(self.root)
             for name in _FOLDERS:
-                with contextlib.suppress(FileNotFoundError):  # the client may have removed it, too
+                with contextlib.suppress(FileNotFoundError):  # the client may also have removed it
                     disk.open_folder(self.root / name)
 
     def clone(self) -> Home:
-        """A copy with a life of its own, for a control: HOME and uploads as they are now, no downloads, no logs.
+        """Return an independent copy for a control: the current HOME and uploads, no downloads, no logs.
 
         Raises:
             HarnessError: It cannot be written.
@@ -208,7 +208,7 @@ class Home:
         copy = Home(self.root.parent, None if self.inside == self.root else self.inside)
         try:
             with _sentence(f"cannot copy {self.root} to {copy.root}"):
-                copy.dot_lftp.rmdir()  # where there is none, one would hide ~/.config/lftp/rc (docs/lftp.md, "The rc")
+                copy.dot_lftp.rmdir()  # an extra one would hide ~/.config/lftp/rc (docs/lftp.md, "The rc")
                 for name in _COPIED:
                     disk.copy(self.root / name, copy.root / name)
         except BaseException:
@@ -235,7 +235,7 @@ class Home:
     def _write(self, path: Path, data: bytes, *, private: bool) -> Path:
         mode = 0o600 if private else 0o644
         with _sentence(f"cannot write {path}"):
-            path.unlink(missing_ok=True)  # never through a link, and never with an old file's mode
+            path.unlink(missing_ok=True)  # never write through a link or keep an old file's mode
             try:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             except FileNotFoundError:
@@ -251,7 +251,7 @@ class Home:
 def _sentence(what: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:  # shutil.Error is one, without strerror
+    except OSError as error:  # shutil.Error is an OSError without strerror
         why = error.strerror or str(error)
         raise HarnessError(
             f"{what}: {why}; make room or permission there, or set TMPDIR to a folder that can be written"

@@ -1,15 +1,15 @@
-"""Interrupt a program at its n-th change of a file: kill it there, hold it, or let its disk be full from there on.
+"""Interrupts a program at its n-th file change: kills it, holds it, or simulates a full disk from there on.
 
-The same way shows the arguments of everything that it starts, to be searched for what must not stand there.
+The same mechanism shows the arguments of everything that it starts, to search them for forbidden content.
 
-seccomp(2) hands each system call that may change a file to the first process of the program's PID namespace, which
-decides before the kernel carries it out (seccomp_unotify(2), Linux 5.5). No tracer and no library is needed, so it
+seccomp(2) passes each system call that may change a file to the first process of the program's PID namespace, which
+decides before the kernel carries it out (seccomp_unotify(2), Linux 5.5). This needs no tracer and no library, so it
 works for every program of this machine's architecture, static or not. A program for another one (32 bits, x32) is
-killed with SIGSYS at its first call: its changes would not be seen.
+killed with SIGSYS at its first call, because its changes would be invisible.
 
-Writes into memory that a program mapped from a file are not seen, only the mapping itself; and a program that makes a
-mount namespace of its own can give files other names. The supervisor imports this before its view of the file system
-changes: nothing but the standard library.
+Writes to memory-mapped files are invisible, only the mapping itself is seen; and a program that creates its own mount
+namespace can make files appear under other names. The supervisor imports this before its view of the file system
+changes, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ _MMAP_PROTECTION, _MMAP_FLAGS = 2, 3
 
 _PATH_SIZE = 4096
 _PATH_TOLD = 500
-"""Characters: a report stays below PIPE_BUF, so it comes whole or not at all."""
+"""Characters: keeps a report below PIPE_BUF, so that its write is atomic."""
 _HOLD_SECONDS = 0.01
-"""How often a program that is held is looked after."""
+"""Polling interval for a held program."""
 
 _LINKS = 40
 """Symbolic links that the kernel follows before it gives up (path_resolution(7))."""
 
 
 def listen(*, starts: bool = False) -> int:
-    """Have the calling process's changes, and those of its children, handed to whoever gets the returned descriptor.
+    """Report the file changes of the calling process and its children to the holder of the returned descriptor.
 
-    It needs `kernel.give_no_capabilities`.
+    Requires `kernel.give_no_capabilities`.
 
     Args:
-        starts: The programs that they start too.
+        starts: Also report the programs that they start.
 
     Raises:
-        OSError: The kernel cannot do it, or the numbers of this architecture's calls are not known.
+        OSError: The kernel does not support it, or this architecture's call numbers are unknown.
     """
     table = system_calls.table(os.uname().machine)
     if table is None:
@@ -75,7 +75,7 @@ def listen(*, starts: bool = False) -> int:
 
 
 def _rules(table: Table, *, starts: bool) -> list[tuple[int, int, int, int]]:
-    """The filter: architecture and number of each call, for opening and mapping the flags too."""
+    """The filter: it checks architecture and number of each call, and the flags of opens and mappings."""
     load, equal, any_bit, at_least, end = (
         kernel.BPF_LOAD,
         kernel.BPF_EQUAL,
@@ -107,12 +107,12 @@ def _rules(table: Table, *, starts: bool) -> list[tuple[int, int, int, int]]:
 
 
 class Trap:
-    """Decides on each change of a program; its two ends are in the program's first process and in its parent.
+    """Decides on each change of a program; one end is in the program's first process, the other in its parent.
 
     Args:
         order: The fields of `changes.Interrupt`, and how many calls to name (``kept``).
-        folders: Below these, changes count.
-        told: Where the owner reads, a line of JSON for each change.
+        folders: Changes below these count.
+        told: The descriptor for reports to the owner, a line of JSON for each change.
     """
 
     def __init__(self, order: dict[str, Any], folders: Sequence[str], told: int) -> None:
@@ -134,20 +134,20 @@ class Trap:
         self._killed = self._interrupted = False
 
     def enter(self) -> None:
-        """In the child, before it executes the program.
+        """Install the filter; runs in the child, before it executes the program.
 
         Raises:
-            OSError: The kernel cannot do it.
+            OSError: The kernel does not support it.
         """
         listener = listen(starts=bool(self._sought))
         socket.send_fds(self._theirs, [b"!"], [listener])
         os.close(listener)
 
     def serve(self, program: int) -> None:
-        """In the parent, until it has no child left; it tells the program's exit code, and what was changed."""
+        """Serve in the parent until it has no child left; report the program's exit code and its changes."""
         self._theirs.close()
         with contextlib.closing(self._ours):
-            listeners = socket.recv_fds(self._ours, 1, 1)[1]  # none if the child failed before
+            listeners = socket.recv_fds(self._ours, 1, 1)[1]  # empty if the child failed earlier
         awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake)
@@ -162,11 +162,11 @@ class Trap:
                 elif events & select.POLLIN:
                     self._decide()
                 else:
-                    poll.unregister(descriptor)  # nobody is left whose calls could come here
+                    poll.unregister(descriptor)  # no process is left that could send calls
         self._tell({"counted": self._counted, "started": self._started, "unseen": self._unseen})
 
     def _reap(self, program: int) -> bool:
-        """Take note of the children that have ended; False if none is left."""
+        """Reap the children that have ended; False if none is left."""
         while True:
             try:
                 process, status = os.waitpid(-1, os.WNOHANG)
@@ -181,7 +181,7 @@ class Trap:
         os.write(self._told, json.dumps(said).encode() + b"\n")
 
     def _decide(self) -> None:
-        """Answer one call. One that is gone, because a signal ended it, needs no answer and does not count."""
+        """Answer one call. A call that a signal has ended needs no answer and does not count."""
         notice = bytearray(_NOTICE.size)
         try:
             fcntl.ioctl(self._listener, _RECEIVE, notice)
@@ -204,7 +204,7 @@ class Trap:
             if self._is_valid(number):
                 self._count(call, path, "killed")
                 self._killed = True
-                os.kill(-1, signal.SIGKILL)  # all but this process, which is the first of its namespace
+                os.kill(-1, signal.SIGKILL)  # kills all but this process, the first of its namespace
             return
         refused = reached and self._how == "full-disk" and _needs_space(call, path)
         held = self._how == "hold" and self._counted + 1 == self._at
@@ -214,16 +214,16 @@ class Trap:
             self._count(call, path, "refused" if refused else "held" if held else "made")
 
     def _search(self, number: int, process: int, addresses: Sequence[int]) -> None:
-        """Look through the arguments of a program that a process starts.
+        """Search the arguments of a program that a process starts.
 
-        Another thread of that process can still change them: who hides something on purpose is not caught.
+        Another thread of that process can still change them, so deliberate hiding is not detected.
         """
         self._started += 1
         try:
             program = os.fsdecode(memory.read(process, addresses[0], _PATH_SIZE).split(b"\0", 1)[0])[:_PATH_TOLD]
             words = b"\0".join(memory.arguments(process, addresses[1]))
         except (OSError, OverflowError):
-            self._unseen += self._is_valid(number)  # else a signal ended the process: it starts nothing
+            self._unseen += self._is_valid(number)  # otherwise a signal ended the process, and nothing starts
             return
         for index, pattern in enumerate(self._sought):
             found = index, program
@@ -232,7 +232,7 @@ class Trap:
                 self._tell({"sought": index, "program": program})
 
     def _hold(self) -> None:
-        """Wait until the owner lets it go on; nothing else of the program changes a file meanwhile."""
+        """Wait until the owner releases the change; the program's other file changes wait too."""
         folder = self._folders[0]
         os.close(os.open(f"{folder}/{HELD}", os.O_WRONLY | os.O_CREAT, 0o600))
         until = time.monotonic() + self._seconds
@@ -254,7 +254,7 @@ class Trap:
         return True
 
     def _answer(self, number: int, error: int) -> bool:
-        """Let a call fail with an error, or go on without one; False if it is gone."""
+        """Make a call fail with an error, or continue if it is 0; False if the call is gone."""
         answer = _ANSWER.pack(number, 0, -error, 0 if error else _CONTINUE)
         try:
             fcntl.ioctl(self._listener, _SEND, answer)
@@ -268,7 +268,7 @@ def _needs_space(call: SystemCall, path: str) -> bool:
 
 
 def _changed(call: SystemCall, process: int, arguments: Sequence[int], folders: Sequence[str]) -> str | None:
-    """The path below one of the folders that a call would change; empty if it cannot be read, None if there is none."""
+    """The path below one of the folders that a call would change; empty if unreadable, None if it changes none."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(OSError, OverflowError))  # the process is gone, or an address is wrong
         if call.how is not None:
@@ -281,17 +281,17 @@ def _changed(call: SystemCall, process: int, arguments: Sequence[int], folders: 
                     if any(path == folder or path.startswith(folder + "/") for folder in folders):
                         return path
             except PermissionError:
-                return ""  # a program that hides its memory (PR_SET_DUMPABLE): better one too many than one too few
+                return ""  # the program hides its memory (PR_SET_DUMPABLE): rather count one too many
     return None
 
 
 def _paths(place: Place, process: int, arguments: Sequence[int]) -> Iterator[str]:
-    """What a call may change there: the name itself, then what a symbolic link of that name leads to."""
+    """The paths that a call may change: the name itself, then the target of a symbolic link of that name."""
     folder, name_at = place
     base = f"/proc/{process}/cwd"
     if folder is not None:
         descriptor = arguments[folder] & 0xFFFFFFFF
-        if descriptor < 1 << 31:  # else AT_FDCWD, or none at all
+        if descriptor < 1 << 31:  # otherwise AT_FDCWD or no descriptor
             base = f"/proc/{process}/fd/{descriptor}"
     if name_at is None:
         yield os.readlink(base)  # noqa: PTH115 - the text: a pipe has no path
@@ -305,7 +305,7 @@ def _paths(place: Place, process: int, arguments: Sequence[int]) -> Iterator[str
 
 
 def _real(process: int, path: str) -> str:
-    """A path without symbolic links, as a process would follow them: /proc/self is its own."""
+    """Resolve symbolic links as the process would: /proc/self is its own."""
     real = "/"
     links = 0
     left = path.split("/")[::-1]

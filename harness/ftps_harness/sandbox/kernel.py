@@ -1,6 +1,6 @@
 """The system calls that Python 3.11 lacks: namespaces, mounts, capabilities, and a loopback that owns every address.
 
-Linux only. Nothing here but the standard library: the supervisor imports it, and has to be there within 25 ms.
+Linux only. Uses only the standard library, because the supervisor imports it and must be ready within 25 ms.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CLONE_PIDFD = 0x1000
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _MOUNT_ATTR_RDONLY = 0x1
 _SYS_CLONE3, _SYS_MOUNT_SETATTR = 435, 442
-"""One number each on every architecture (Linux 5.3, clone3(2); Linux 5.12, mount_setattr(2))."""
+"""The same numbers on every architecture (Linux 5.3, clone3(2); Linux 5.12, mount_setattr(2))."""
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _RTM_NEWADDR, _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 20, 1, 2, 0x02
@@ -41,16 +41,16 @@ _RT_TABLE_LOCAL, _RTPROT_BOOT, _RT_SCOPE_HOST, _RTN_LOCAL, _RTA_OIF = 255, 3, 25
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _SECCOMP_SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 0x8, 0x20
 RET_KILL, RET_LISTENER, RET_ALLOW, RET_ERRNO = 0x80000000, 0x7FC00000, 0x7FFF0000, 0x00050000
-"""What a filter of system calls returns: kill the process, ask the listener, allow it, or an error (SECCOMP_RET_*)."""
+"""Return values of a seccomp filter: kill the process, ask the listener, allow, or an error (SECCOMP_RET_*)."""
 BPF_LOAD, BPF_AND, BPF_EQUAL, BPF_AT_LEAST, BPF_ANY_BIT, BPF_RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 AT_NUMBER, AT_ARCHITECTURE = 0, 4
-"""Where a filter of system calls finds the call's number and its architecture (seccomp(2), struct seccomp_data)."""
+"""Offsets of the call's number and architecture for a seccomp filter (seccomp(2), struct seccomp_data)."""
 
 X32 = 0x40000000
-"""The bit by which an x86-64 program asks for the system calls of x32."""
+"""The bit that selects the x32 system calls in an x86-64 program."""
 
 _FORBIDDEN = {
-    0xC000003E: (101, 311, 438, 76, 248, 249, 250, 521, 540),  # x86-64; the last two are x32's of the first two
+    0xC000003E: (101, 311, 438, 76, 248, 249, 250, 521, 540),  # x86-64; the last two are the first two's x32 numbers
     0x40000003: (26, 348, 438, 92, 193, 286, 287, 288),  # i386
     0xC00000B7: (117, 271, 438, 45, 217, 218, 219),  # aarch64
 }
@@ -58,12 +58,12 @@ _FORBIDDEN = {
 add_key, request_key, keyctl."""
 
 GLOBAL = "2001:db8::1"
-"""One IPv6 address (RFC 3849) that is not loopback's own: without such a one lftp says that IPv6 is not configured, and
+"""One IPv6 address (RFC 3849) that is not loopback's own: without one, lftp reports that IPv6 is not configured and
 does not even try ::1 (measured: 4.9.2)."""
 
 GLOBAL_IPV4 = "192.0.2.1"
-"""The same for IPv4 (RFC 5737): programs that resolve with AI_ADDRCONFIG find no IPv4 address otherwise (getaddrinfo(3)
-does not count loopback's own; measured: `openssl s_client -connect NAME:21`, OpenSSL 3.0.22)."""
+"""The same for IPv4 (RFC 5737): without it, programs that resolve with AI_ADDRCONFIG find no IPv4 address
+(getaddrinfo(3) ignores loopback's own; measured: `openssl s_client -connect NAME:21`, OpenSSL 3.0.22)."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -76,7 +76,7 @@ def _check(result: int, what: str) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces for new ones (unshare(2)).
+    """Move this process to new namespaces (unshare(2)).
 
     Raises:
         OSError: The kernel does not permit it.
@@ -85,7 +85,7 @@ def unshare(flags: int) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """Mount a file system, or another place of one (mount(2)).
+    """Mount a file system, or bind part of one (mount(2)).
 
     Raises:
         OSError: The kernel refuses; `filename` names the target.
@@ -110,27 +110,27 @@ def set_read_only(path: str, *, read_only: bool, recursive: bool = False) -> Non
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent thread ends (PR_SET_PDEATHSIG)."""
+    """Make the kernel kill this process when its parent thread ends (PR_SET_PDEATHSIG)."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl")
 
 
 def give_no_capabilities() -> None:
-    """From here on, no program that this process or its children execute has a capability, whoever it runs as.
+    """From here on, no program that this process or its children execute has a capability, whatever its user.
 
-    SECBIT_NOROOT takes from root what execve(2) would give it, and no_new_privs lets no file give any.
+    SECBIT_NOROOT stops execve(2) from giving root capabilities, and no_new_privs stops files from giving any.
     """
     _check(_libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NOROOT | _SECBIT_NOROOT_LOCKED, 0, 0, 0), "prctl")
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
 def forbid_meddling() -> None:
-    """From here on, this process and its children cannot change another process, nor cut a file that they did not open.
+    """From here on, this process and its children cannot change other processes, or truncate files that are not open.
 
-    So nobody but lftp writes into its memory or its log without an opening that shows, and nobody leaves a mark in a
-    keyring. It needs `give_no_capabilities`. On other architectures than those of `_FORBIDDEN` nothing is forbidden.
+    So only lftp can write to its memory, or to its log without a visible open, and no program can leave a trace in a
+    keyring. Requires `give_no_capabilities`. On architectures that are not in `_FORBIDDEN`, nothing is forbidden.
 
     Raises:
-        OSError: The kernel knows no filters.
+        OSError: The kernel does not support filters.
     """
     program = [(BPF_LOAD, 0, 0, AT_ARCHITECTURE)]
     for architecture, numbers in _FORBIDDEN.items():
@@ -148,27 +148,27 @@ def _code(program: Sequence[tuple[int, int, int, int]]) -> ctypes.Array[ctypes.c
 
 
 def _pointer(code: ctypes.Array[ctypes.c_char]) -> ctypes.Array[ctypes.c_char]:
-    """To a filter (struct sock_fprog), whose code must live as long."""
+    """A pointer to a filter (struct sock_fprog); its code must live as long as the pointer."""
     return ctypes.create_string_buffer(struct.pack("@HP", len(code) // 8, ctypes.addressof(code)))
 
 
 def at_argument(number: int) -> int:
-    """Where a filter of system calls finds the lower half of the call's argument, counted from 0."""
+    """The offset of the lower half of a call's argument for a seccomp filter; arguments are counted from 0."""
     return 16 + 8 * number
 
 
 def listen_to_calls(seccomp: int, program: Sequence[tuple[int, int, int, int]]) -> int:
-    """Filter the system calls of this process and its children, and get a descriptor that is asked about some of them.
+    """Filter the system calls of this process and its children; return a descriptor that receives some of them.
 
     Args:
-        seccomp: The number of seccomp(2) here.
+        seccomp: The number of seccomp(2) on this architecture.
         program: The filter: code, two jumps and a value for each instruction.
 
     Raises:
         OSError: The kernel refuses, or is older than 5.0.
     """
     code = _code(program)
-    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):  # before Linux 5.19 a signal may repeat a question
+    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):  # before Linux 5.19 signals may repeat a request
         arguments = ctypes.c_long(seccomp), _SECCOMP_SET_MODE_FILTER, ctypes.c_ulong(flags), _pointer(code)
         descriptor = _libc.syscall(*arguments)
         if descriptor >= 0 or ctypes.get_errno() != errno.EINVAL:
@@ -178,15 +178,15 @@ def listen_to_calls(seccomp: int, program: Sequence[tuple[int, int, int, int]]) 
 
 
 def fork_into(flags: int) -> tuple[int, int]:
-    """Fork a child that is in new namespaces from its first instruction on (clone3(2), Linux 5.3).
+    """Fork a child that is in new namespaces from its first instruction (clone3(2), Linux 5.3).
 
-    Only for a process of one thread: Python's and the C library's own preparations for a fork are for others.
+    Only for single-threaded processes: this skips the fork handlers of Python and the C library.
 
     Args:
-        flags: Which namespaces.
+        flags: The namespaces to create.
 
     Returns:
-        The child's number and a descriptor of it (pidfd_open(2)); 0 and -1 in the child.
+        The child's pid and its pidfd (pidfd_open(2)); 0 and -1 in the child.
 
     Raises:
         OSError: The kernel refuses.
@@ -200,13 +200,13 @@ def fork_into(flags: int) -> tuple[int, int]:
 
 
 def keep_identity(uid: int, gid: int) -> None:
-    """In a new user namespace, be who we were outside: files keep their owner (user_namespaces(7)).
+    """Keep our user and group in a new user namespace, so that files keep their owner (user_namespaces(7)).
 
     Args:
         uid: The user's number outside.
         gid: The group's number outside.
     """
-    Path("/proc/self/setgroups").write_text("deny", "ascii")  # without it, no ordinary user may write the group's map
+    Path("/proc/self/setgroups").write_text("deny", "ascii")  # required before an ordinary user may write gid_map
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", "ascii")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", "ascii")
 
@@ -214,9 +214,10 @@ def keep_identity(uid: int, gid: int) -> None:
 def own_every_address() -> None:
     """Bring loopback up, and let every IPv4 and IPv6 address lead to it.
 
-    Nothing else is in a new network namespace, so without the routes other addresses would be "unreachable" before a
-    packet of the attempt exists. With them (the kernel's "AnyIP": a local route for everything) an address is the
-    lab's if a server listens on it; otherwise the connection is refused, and the attempt is on the wire for all to see.
+    A new network namespace has no other interface, so without these routes other addresses would be "unreachable"
+    before any packet of the attempt exists. With them (the kernel's "AnyIP": a local route for everything) an address
+    belongs to the lab if a server listens on it; otherwise the connection is refused, and the attempt shows on the
+    wire.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = struct.pack("16sh22x", b"lo", 0)
@@ -240,7 +241,7 @@ def _ioctl(sock: socket.socket, request: int, argument: bytes) -> bytes:
 
 
 def _write_setting(name: str, value: str) -> None:
-    """Write a setting of the network namespace; one that this kernel lacks is passed over."""
+    """Write a setting of the network namespace; settings that this kernel lacks are skipped."""
     path = Path("/proc/sys") / name
     if path.exists():
         path.write_text(value, "ascii")
@@ -254,7 +255,7 @@ def _route(family: int) -> None:
 
 
 def _address(family: int, address: str) -> None:
-    """Give loopback one more address."""
+    """Add an address to loopback."""
     packed = socket.inet_pton(family, address)
     header = struct.pack("BBBBi", family, 8 * len(packed), _IFA_F_NODAD, 0, socket.if_nametoindex("lo"))
     attributes = (struct.pack("HH", 4 + len(packed), kind) + packed for kind in (_IFA_ADDRESS, _IFA_LOCAL))

@@ -1,4 +1,4 @@
-"""The line to the lab's agent in a sandbox."""
+"""The connection to the lab's agent in a sandbox."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ftps_lab.errors import LabError
 
 
 class Line:
-    """The line to the agent inside (`ftps_lab.remote.handle.Line`), over pipes."""
+    """The connection to the agent inside (`ftps_lab.remote.handle.Line`), over pipes."""
 
     def __init__(self) -> None:
         stdin, self._to = os.pipe()
         self._from, stdout = os.pipe()
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the line
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         self.theirs = (stdin, stdout, os.dup(self._words.fileno()))
         self._lines: list[bytes] = []
         self._rest: list[bytes] = []
         os.set_blocking(self._from, False)
 
     def send(self, line: bytes) -> None:
-        """Send a line, its newline included.
+        """Send a line, including its newline.
 
         Raises:
             LabError: The agent is gone.
@@ -36,10 +36,10 @@ class Line:
             raise LabError(f"the sandbox's agent is gone: {error.strerror}") from None
 
     def receive(self, timeout: float) -> bytes:
-        """The next line, its newline included.
+        """Return the next line, including its newline.
 
         Raises:
-            TimeoutError: None came in time.
+            TimeoutError: No line arrived in time.
             EOFError: The agent has ended.
         """
         deadline = time.monotonic() + timeout
@@ -58,12 +58,12 @@ class Line:
         return self._lines.pop(0)
 
     def last_words(self) -> str:
-        """The end of what the agent or the supervisor wrote to stderr."""
+        """Return the end of the stderr of the agent and the supervisor."""
         self._words.seek(max(0, self._words.seek(0, os.SEEK_END) - 4096))
         return self._words.read().decode("utf-8", "replace").strip()
 
     def close(self) -> None:
-        """End the agent's stdin; repeatable."""
+        """Close the agent's stdin; repeatable."""
         if self._to >= 0:
             os.close(self._to)
             os.close(self._from)

@@ -1,6 +1,6 @@
-"""The memory of another process, as far as a system call names it: bytes, and the arguments of a program it starts.
+"""Reads another process's memory that a system call refers to: bytes, and the arguments of a program it starts.
 
-The supervisor imports this: nothing but the standard library.
+The supervisor imports this, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _POINTER = 8
-"""Bytes of an address: both architectures of `system_calls` have 64 bits."""
+"""Size of an address in bytes: both architectures of `system_calls` have 64 bits."""
 
 _BLOCK = 4096
 _LONGEST = 1 << 17
-"""Bytes of one argument (MAX_ARG_STRLEN of execve(2))."""
+"""Maximum size of one argument in bytes (MAX_ARG_STRLEN of execve(2))."""
 
 _MOST = 1 << 18
-"""Arguments that are read; the kernel takes no more than fit into its limit, 6 MiB of addresses and text."""
+"""Maximum number of arguments to read; the kernel's own limit is 6 MiB of addresses and text."""
 
 
 def read(process: int, address: int, size: int) -> bytes:
-    """Up to that many bytes of a process's memory.
+    """Read up to `size` bytes of a process's memory.
 
     Raises:
-        OSError: The process is gone, or nothing is at that address.
+        OSError: The process is gone, or the address is not mapped.
     """
     descriptor = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -36,7 +36,7 @@ def read(process: int, address: int, size: int) -> bytes:
 
 
 def arguments(process: int, address: int) -> list[bytes]:
-    """The strings that an array of addresses leads to, up to its null: the arguments that execve(2) is given.
+    """Read a null-terminated array of string addresses: the arguments of execve(2).
 
     Raises:
         OSError: The process is gone, or an address is wrong: the kernel refuses such a call too.
@@ -59,7 +59,7 @@ def _addresses(memory: int, at: int) -> Iterator[int]:
 def _string(memory: int, at: int) -> bytes:
     found = b""
     while len(found) < _LONGEST:
-        size = _BLOCK - (at + len(found)) % _BLOCK  # never across the end of a page: the next may not be there
+        size = _BLOCK - (at + len(found)) % _BLOCK  # never across a page boundary: the next page may not be mapped
         part, end, _ = os.pread(memory, size, at + len(found)).partition(b"\0")
         found += part
         if end or not part:

@@ -1,8 +1,8 @@
-"""One process, run to its certain end: its own session, no terminal, bounded output, nothing of it survives.
+"""Runs one process to its end: its own session, no terminal, bounded output, and no child survives.
 
-lftp leaves its process group on purpose (it moves to the background with setsid when jobs are still running at its end;
-lftp 4.9.3, src/lftp.cc), so killing the group is not enough. Every process started here inherits the writing end of a
-pipe, its leash: the reading end says without any search whether somebody still holds on to it, and on Linux who.
+lftp leaves its process group on purpose (if jobs are still running when it exits, it moves to the background with
+setsid; lftp 4.9.3, src/lftp.cc), so killing the group is not enough. Every process started here inherits the write end
+of a pipe, its leash: the read end shows directly whether any process still holds it, and on Linux which.
 """
 
 from __future__ import annotations
@@ -27,58 +27,58 @@ if TYPE_CHECKING:
     from ftps_harness.sandbox.changes import Changes
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
-"""Bytes kept of each stream; what comes after is read and dropped."""
+"""Bytes kept of each stream; the rest is read and discarded."""
 
 _CHUNK = 65536
 _POLL_SECONDS = 0.005
-"""How often to ask for the exit where the kernel cannot tell (no pidfd: macOS, Linux before 5.3)."""
+"""Polling interval for the exit if the kernel cannot report it (no pidfd: macOS, Linux before 5.3)."""
 
 _KILL_SECONDS = 5.0
-"""How long SIGKILL may take to work; the kernel needs microseconds, a machine under load more."""
+"""Time limit for SIGKILL to take effect; the kernel needs microseconds, a loaded machine more."""
 
 
-class Interrupted(HarnessError):  # noqa: N818  # nothing is wrong: somebody asked for the end
-    """`run` was told to end before its time; nothing of the command is left."""
+class Interrupted(HarnessError):  # noqa: N818  # not an error: a stop was requested
+    """`run` was stopped early; no process of the command is left."""
 
 
 class Interruption:
-    """Lets one thread end what `run` runs in others, from then on: Ctrl-C reaches the main thread only.
+    """Lets one thread stop what `run` runs in others, now and later: Ctrl-C reaches only the main thread.
 
-    A thread takes part that has made it its own: ``process.INTERRUPTION.set(interruption)``.
+    A thread opts in with ``process.INTERRUPTION.set(interruption)``.
     """
 
     def __init__(self) -> None:
         self._asked, self._ask = os.pipe()
 
     def fileno(self) -> int:
-        """Readable from the moment that the end is asked for."""
+        """A descriptor that becomes readable when a stop is requested."""
         return self._asked
 
     def ask(self) -> None:
-        """Make every `run` of the threads that take part raise `Interrupted`, now and later."""
-        os.write(self._ask, b"!")  # nobody reads it, so it stays readable
+        """Make every `run` in the participating threads raise `Interrupted`, now and later."""
+        os.write(self._ask, b"!")  # never read, so the descriptor stays readable
 
     def close(self) -> None:
-        """Give the descriptors back, when no thread takes part any more."""
+        """Close the descriptors, when no thread takes part any more."""
         os.close(self._asked)
         os.close(self._ask)
 
 
 INTERRUPTION: contextvars.ContextVar[Interruption | None] = contextvars.ContextVar("INTERRUPTION", default=None)
-"""What can end the runs of this thread before their time."""
+"""The `Interruption` that can stop this thread's runs early."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What is left of a process.
+    """The result of a finished process.
 
     Attributes:
-        exit_code: None when a signal ended it.
-        signal: The number of the signal that ended it; None when it ended by itself, or at the time limit.
-        timed_out: It, or something that it had started, was still there at the time limit and was killed.
-        seconds: From start until nothing of it was left.
+        exit_code: None if a signal ended it.
+        signal: The number of the signal that ended it; None if it exited, or was killed at the time limit.
+        timed_out: It, or a process that it started, was still running at the time limit and was killed.
+        seconds: From start until all its processes had ended.
         truncated: A stream was longer than `OUTPUT_LIMIT`.
-        changes: What it changed, if it was to be interrupted; else None.
+        changes: Its file changes, if it was run with an `Interrupt`; else None.
     """
 
     exit_code: int | None
@@ -92,11 +92,11 @@ class Finished:
 
 
 class Kept:
-    """What is kept of one stream: its first `OUTPUT_LIMIT` bytes.
+    """The kept part of one stream: its first `OUTPUT_LIMIT` bytes.
 
     Attributes:
-        truncated: There was more.
-        ended: Nothing more will come.
+        truncated: The stream was longer.
+        ended: The stream is at its end.
     """
 
     def __init__(self) -> None:
@@ -107,11 +107,11 @@ class Kept:
 
     @property
     def data(self) -> bytes:
-        """What came."""
+        """The kept bytes."""
         return b"".join(self._parts)
 
     def take_all(self, descriptor: int) -> bool:
-        """Read what is there now from a descriptor that does not block; True at the end of the stream."""
+        """Read what is available from a non-blocking descriptor; True at the end of the stream."""
         while True:
             try:
                 data = os.read(descriptor, _CHUNK)
@@ -127,10 +127,10 @@ class Kept:
 
 
 def check_interruption() -> None:
-    """Between two pieces of work.
+    """Raise if a stop was requested; called between two pieces of work.
 
     Raises:
-        Interrupted: This thread's `INTERRUPTION` asked for the end.
+        Interrupted: This thread's `INTERRUPTION` requested a stop.
     """
     interruption = INTERRUPTION.get()
     if interruption is not None and select.select([interruption], [], [], 0)[0]:
@@ -138,26 +138,26 @@ def check_interruption() -> None:
 
 
 class Starter(Protocol):
-    """Runs a command to its end, and everything that it starts: `run` on this machine, or a container's."""
+    """Runs a command, and everything that it starts, to its end: `run` on this machine, or in a container."""
 
     def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> Finished:
-        """Arguments and errors as those of `run`."""
+        """Same arguments and errors as `run`."""
 
 
 def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> Finished:
-    """Run a command to its end, and everything that it starts.
+    """Run a command, and everything that it starts, to its end.
 
-    Background jobs that outlive the command are waited for until the time limit: what they still do belongs to the run.
+    `run` waits for background jobs that outlive the command until the time limit: what they do belongs to the run.
 
     Args:
-        argv: The command; no shell is involved.
-        env: Its whole environment; nothing is inherited.
-        cwd: The folder that it is started in.
-        timeout: Seconds until whatever is left is killed.
+        argv: The command, run without a shell.
+        env: Its complete environment; nothing is inherited.
+        cwd: The folder to start it in.
+        timeout: Seconds until all remaining processes are killed.
 
     Raises:
         HarnessError: The command cannot be started.
-        Interrupted: This thread's `INTERRUPTION` asked for the end.
+        Interrupted: This thread's `INTERRUPTION` requested a stop.
     """
     started = time.monotonic()
     with _Running(argv, env, cwd) as running:
@@ -175,10 +175,10 @@ def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: floa
 
 
 class _Running:
-    """A started process; leaving the context kills what is left of it and closes everything."""
+    """A started process; leaving the context kills its remaining processes and closes everything."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
-        self.killed_itself = False  # by us, that is: the signal says nothing about the program
+        self.killed_itself = False  # killed by us: the signal says nothing about the program
         self._kept = (Kept(), Kept())
         self._leash, held = os.pipe()
         try:
@@ -211,16 +211,16 @@ class _Running:
                 stream.close()
 
     def output(self, which: int) -> bytes:
-        """What came on stdout (0) or stderr (1)."""
+        """The bytes from stdout (0) or stderr (1)."""
         return self._kept[which].data
 
     @property
     def truncated(self) -> bool:
-        """A stream was longer than `OUTPUT_LIMIT`."""
+        """Whether a stream was longer than `OUTPUT_LIMIT`."""
         return any(kept.truncated for kept in self._kept)
 
     def wait(self, deadline: float) -> bool:
-        """Read until the process and all that it started are gone; False when the deadline came first."""
+        """Read until the process and everything that it started are gone; False if the deadline came first."""
         with selectors.DefaultSelector() as selector, _exit_watch(self.process.pid) as exited:
             for which, stream in enumerate(self._streams()):
                 os.set_blocking(stream.fileno(), False)
@@ -234,7 +234,7 @@ class _Running:
             return self._read_all(selector, deadline, watched=exited is not None)
 
     def _read_all(self, selector: selectors.BaseSelector, deadline: float, *, watched: bool) -> bool:
-        free = False  # the leash is let go of: nobody of the family lives, or whoever lives has closed it
+        free = False  # the leash is free: no process is left, or those that are left have closed it
         while True:
             left = deadline - time.monotonic()
             if free and self.process.poll() is not None:
@@ -243,7 +243,7 @@ class _Running:
                 return True
             if left <= 0:
                 return False
-            # A process may close the leash and live on; its exit has to be asked for then.
+            # A process may close the leash and keep running, so its exit must be polled.
             for key, _ in selector.select(left if watched else min(left, _POLL_SECONDS)):
                 if key.data == "interrupted":
                     raise Interrupted("interrupted")
@@ -257,7 +257,7 @@ class _Running:
                     selector.unregister(key.fileobj)
 
     def _drain(self, stream: IO[bytes], which: int) -> bool:
-        """Read what is there now; True at the end of the stream."""
+        """Read what is available; True at the end of the stream."""
         return self._kept[which].take_all(stream.fileno())
 
     def _streams(self) -> tuple[IO[bytes], IO[bytes]]:
@@ -266,7 +266,7 @@ class _Running:
         return self.process.stdout, self.process.stderr
 
     def _end(self) -> None:
-        """Kill whatever is left: the group first, then those who left it."""
+        """Kill all remaining processes: first the group, then those that left it."""
         if self.process.poll() is None:
             self.killed_itself = True
             self._kill_group()
@@ -280,7 +280,7 @@ class _Running:
             time.sleep(0.001)
 
     def _kill_group(self) -> None:
-        # The group's number is the leader's pid. It cannot be anybody else's while the leash is held by a member.
+        # The group's number is the leader's pid, which cannot be reused while a member holds the leash.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -294,7 +294,7 @@ class _Running:
 
 @contextlib.contextmanager
 def _exit_watch(pid: int) -> Iterator[int | None]:
-    """A descriptor that becomes readable when the process ends; None where there is no such thing."""
+    """A descriptor that becomes readable when the process ends; None if the system has no such descriptor."""
     try:
         descriptor = os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -307,7 +307,7 @@ def _exit_watch(pid: int) -> Iterator[int | None]:
 
 
 def _holders(leash: int) -> Iterator[int]:
-    """The processes, other than this one, that hold the leash's other end (Linux; elsewhere none is found)."""
+    """The processes, except this one, that hold the other end of the leash (Linux; elsewhere none are found)."""
     pipe = f"pipe:[{os.fstat(leash).st_ino}]"
     ours = os.getpid()
     for entry in Path("/proc").glob("[0-9]*"):

@@ -1,4 +1,4 @@
-"""A program that runs in a sandbox: started, read, ended, and what it changed."""
+"""A running program in a sandbox: starting it, reading its output, ending it, and collecting its file changes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 END_SECONDS = 5.0
-"""How long everything inside may take to end once it is killed; the kernel needs milliseconds."""
+"""Time limit for everything inside to end once killed; the kernel needs milliseconds."""
 
 _ENDED = b'{"ended": true}\n'
 
 
 class Running:
-    """A program that was started inside; leaving the context ends it and closes everything."""
+    """A program started inside; leaving the context ends it and closes everything."""
 
     def __init__(self, send: Callable[[bytes, Sequence[int]], None], order: Mapping[str, object]) -> None:
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as theirs:
@@ -59,7 +59,7 @@ class Running:
         self._stack.close()
 
     def finish(self, timeout: float) -> process.Finished:
-        """Wait until it and all that it started have ended; end them at the time limit."""
+        """Wait until it and everything that it started have ended; kill them at the time limit."""
         timed_out = not self._wait(self._began + timeout, interruptible=True)
         if timed_out:
             self._let_go()
@@ -78,7 +78,7 @@ class Running:
         )
 
     def _changes(self) -> Changes:
-        """What it changed, as the first process of its namespace told."""
+        """Its file changes, as reported by the first process of its namespace."""
         said = [json.loads(line) for line in self._kept[2].data.splitlines()]
         calls = tuple(Call(each["call"], each["path"], each["effect"]) for each in said if "call" in each)
         found = tuple(Found(each["sought"], each["program"]) for each in said if "sought" in each)
@@ -86,7 +86,7 @@ class Running:
         return Changes(calls, total["counted"], total["started"], found, total["unseen"])
 
     def _code(self, *, timed_out: bool) -> int | None:
-        """The program's exit code, less than 0 for a signal; None when we ended it."""
+        """The program's exit code, negative for a signal; None if we killed it."""
         assert isinstance(self._argv, list)
         code: int | None = None
         ended = False
@@ -102,19 +102,19 @@ class Running:
         return code
 
     def _has_ended(self) -> bool:
-        """Nothing of it is left, and all that it wrote is here."""
+        """Whether all its processes have ended and all its output has been read."""
         if not all(kept.ended for kept in self._kept[:2]):
             return False
         return self._kept[2].ended or self._kept[2].data.endswith(_ENDED)
 
     def _let_go(self) -> None:
-        """Close the leash: the program's namespace is ended then; repeatable."""
+        """Close the leash, which ends the program's namespace; repeatable."""
         if self._leash >= 0:
             os.close(self._leash)
             self._leash = -1
 
     def _wait(self, deadline: float, *, interruptible: bool) -> bool:
-        """Read until everything has ended; False when the deadline came first."""
+        """Read until everything has ended; False if the deadline came first."""
         interruption = process.INTERRUPTION.get() if interruptible else None
         with selectors.DefaultSelector() as selector:
             for which, descriptor in enumerate(self._ours):

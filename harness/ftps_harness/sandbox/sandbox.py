@@ -1,4 +1,4 @@
-"""The handle on a sandbox: start it, have the lab's agent serve in it, run programs, see all traffic, end it."""
+"""The handle on a sandbox: start it, run servers through the lab's agent, run programs, capture traffic, end it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ftps_lab.wire import Traffic
 
 _START_SECONDS = 10.0
-"""How long the supervisor may take to be there; it takes 30 ms."""
+"""Time limit for the supervisor to start; it takes 30 ms."""
 
 _PACKAGES = [str(Path(package.__path__[0]).parent) for package in (ftps_harness, ftps_lab)]
 _BOOT = """
@@ -50,25 +50,25 @@ _SWITCHES = (
     ("kernel/unprivileged_userns_clone", "1", "0"),  # Debian's own, before 11
     ("user/max_user_namespaces", "10000", "0"),
 )
-"""Settings below /proc/sys that keep ordinary users from namespaces: which, the value that grants them, and that which
+"""Settings below /proc/sys that keep ordinary users from creating namespaces: name, value that permits it, value that
 does not."""
 
 _CONTAINER = (
     "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
 )
-"""What a container of Docker or Podman needs: its profile forbids unshare(2) and covers parts of /proc."""
+"""What a Docker or Podman container needs: its default profile forbids unshare(2) and masks parts of /proc."""
 
 
-class Unavailable(HarnessError):  # noqa: N818 - nothing is broken: this machine does not permit it
-    """No sandbox can be made here; the sentence names the missing permission and how to grant it."""
+class Unavailable(HarnessError):  # noqa: N818 - not an error: this machine does not permit it
+    """No sandbox can be created here; the message names the missing permission and how to grant it."""
 
 
 def how_to_grant(proc: Path = Path("/proc/sys"), root: Path = Path("/")) -> str:
-    """What to do where the kernel permits no sandbox, as the rest of a sentence.
+    """Return what to do if the kernel permits no sandbox, as the rest of a sentence.
 
     Args:
-        proc: Where the kernel's settings are.
-        root: Where it shows whether this is a container.
+        proc: The folder of the kernel's settings.
+        root: The root folder, which shows whether this is a container.
     """
     for name, granting, refusing in _SWITCHES:
         with contextlib.suppress(OSError):
@@ -80,7 +80,7 @@ def how_to_grant(proc: Path = Path("/proc/sys"), root: Path = Path("/")) -> str:
 
 
 def why_none() -> str:
-    """Why no sandbox can be made here, as a sentence that says what to do; empty if one can."""
+    """Why no sandbox can be created here, as a sentence that says what to do; empty if one can."""
     try:
         with Folder("sandbox", wanted_place()) as folder, Sandbox(folder.path):
             return ""
@@ -89,20 +89,20 @@ def why_none() -> str:
 
 
 class Sandbox:
-    """One sandbox. A context manager; whoever makes it ends it.
+    """One sandbox. A context manager; the creator must end it.
 
     Attributes:
-        folder: Where the folders are that programs get; removed in the end.
+        folder: Holds the sealed folders of programs; removed at the end.
     """
 
     def __init__(self, folder: Path, *, visible: Sequence[str] = (), replaced: Mapping[str, str] | None = None) -> None:
-        """Start it, and wait until its namespaces are there; the agent inside may take a little longer.
+        """Start it, and wait until its namespaces exist; the agent inside may take a little longer.
 
         Args:
-            folder: Holds the folders that programs get as theirs (`run`).
-            visible: Folders and files of programs that stay visible although what holds them is emptied (/home, /tmp,
-                /run); a folder before what is in it.
-            replaced: Files and folders of the system, and ours that are in their place inside.
+            folder: Holds the sealed folders of programs (`run`).
+            visible: Program folders and files that stay visible although their parent is emptied (/home, /tmp, /run);
+                a folder comes before its content.
+            replaced: System files and folders, and our replacements for them inside.
 
         Raises:
             Unavailable: The kernel does not permit it.
@@ -126,7 +126,7 @@ class Sandbox:
             for descriptor in agent:
                 os.close(descriptor)
             token = secrets.token_bytes(TOKEN_SIZE)
-            with contextlib.suppress(HarnessError):  # it may have ended already; then its first word says why
+            with contextlib.suppress(HarnessError):  # it may have ended already; then its first message says why
                 self._send(token)
             sock = self._first_word()
             self._capture = Capture(sock, self._mark, MARK_PORT, MARK_SIZE, token)
@@ -141,8 +141,8 @@ class Sandbox:
 
     @functools.cached_property
     def host(self) -> RemoteHost:
-        """The lab's agent inside: has servers started. It loads while others work, and so does what speaks to it."""
-        from ftps_lab.remote.handle import RemoteHost  # with OpenSSL, long after the agent has been started
+        """The lab's agent inside, which starts servers. It and its handle load while other work goes on."""
+        from ftps_lab.remote.handle import RemoteHost  # loads OpenSSL, so import it long after the agent was started
 
         return RemoteHost(self._line, "the sandbox's agent")
 
@@ -151,7 +151,7 @@ class Sandbox:
         self._stack.close()
 
     def begin(self) -> None:
-        """Forget the traffic so far.
+        """Discard the traffic so far.
 
         Raises:
             LabError: The capture is broken.
@@ -159,7 +159,7 @@ class Sandbox:
         self._capture.begin()
 
     def traffic(self) -> Traffic:
-        """Every packet's connection since `begin`.
+        """Return the connections of all packets since `begin`.
 
         Raises:
             LabError: The capture is broken.
@@ -177,23 +177,23 @@ class Sandbox:
         shown: Mapping[str, str] | None = None,
         interrupt: Interrupt | None = None,
     ) -> Finished:
-        """Run a program in it to its end, and everything that it starts.
+        """Run a program, and everything that it starts, in the sandbox to its end.
 
-        Background jobs that outlive the program are waited for until the time limit, as `process.run` does.
+        Like `process.run`, it waits for background jobs that outlive the program until the time limit.
 
         Args:
             argv: The command; the program by its absolute path.
-            env: Its whole environment.
-            cwd: The folder that it is started in, as seen inside.
-            timeout: Seconds until whatever is left is killed.
-            folder: Name of the folder below `folder` that is its own: `view.INSIDE` for it.
-            shown: Absolute paths at which parts of that folder are shown too, by their names in it.
+            env: Its complete environment.
+            cwd: The folder to start it in, as seen inside.
+            timeout: Seconds until all remaining processes are killed.
+            folder: Name of its sealed folder below the sandbox's `folder`; the program sees it as `view.INSIDE`.
+            shown: Further absolute paths that show parts of that folder, by their names in it.
             interrupt: Count its changes to files of that folder, and interrupt it at one of them; the result's
                 `changes` says what happened.
 
         Raises:
             HarnessError: It cannot be started, or the sandbox has ended.
-            Interrupted: This thread's `INTERRUPTION` asked for the end.
+            Interrupted: This thread's `INTERRUPTION` requested a stop.
         """
         order = {
             "argv": list(argv),
@@ -217,7 +217,7 @@ class Sandbox:
         self._send(b"M")
 
     def _first_word(self) -> socket.socket:
-        """The socket of the capture, with which the supervisor says that it is there."""
+        """Receive the capture socket, which the supervisor sends when it is ready."""
         self._owner.settimeout(_START_SECONDS)
         try:
             text, descriptors, _, _ = socket.recv_fds(self._owner, 4096, 1)

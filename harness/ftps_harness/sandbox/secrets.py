@@ -1,7 +1,7 @@
-"""The run's secrets: user, password, file names and contents, random for each run, and finding them in bytes.
+"""The run's secrets: user, password, file names and contents, random for each run, and a search for them in bytes.
 
-"The password was readable" is measured by looking for it in raw bytes, so every secret must be unlike anything that
-else could be there, and every piece of a content that leaks must be recognised: each line of it carries the run's mark.
+"The password was readable" is measured by searching raw bytes for it. So every secret must differ from anything else in
+them, and any leaked piece of a content must be recognised: each of its lines carries the run's mark.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
-"""Safe in FTP, in lftp's syntax, in file names and in URLs; nothing that is easily mistaken for something else."""
+"""Safe in FTP, in lftp's syntax, in file names and in URLs; without letters that are easily confused."""
 _BY_BYTE = (_LETTERS * 8).encode()
-"""A letter for each byte. There are 32 of them, so random bytes give each as often as any other."""
+"""A letter for each byte. There are 32 letters, so random bytes yield a uniform distribution."""
 
 _LISTED = rb"^(?:[-bcdlps][-rwxsStT]{9}[^\n]*? |(?:[\w.]+=[^;\n]*;)+ )"
-"""What comes before a name in a long listing."""
+"""The columns before a name in a long listing."""
 
 _MARK_LENGTH = 20
 _LINE_LENGTH = 64
 RECOGNISED = _LINE_LENGTH + _MARK_LENGTH - 1
-"""Any run of this many bytes (83) of a content, wherever it begins, holds the whole mark and is recognised."""
+"""Any run of this many (83) bytes of a content contains the whole mark and is recognised."""
 
 SMALLEST_NEEDLE = 12
-"""Contents shorter than a marked line are looked for as a whole, down to this length (60 random bits)."""
+"""Contents shorter than a marked line are searched for as a whole, down to this length (60 random bits)."""
 
 DEFAULT_SIZE = 3 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Everything secret of one run; `Secrets.new` makes one.
+    """All secrets of one run; create it with `Secrets.new`.
 
     Attributes:
-        user: The user's name. It is no secret that a verdict looks for, but random all the same.
+        user: The user name; no verdict depends on its secrecy, but it is random too.
         password: The password.
-        file_name: A file that the server has.
+        file_name: A file on the server.
         content: Its content.
-        upload_name: A file that the client puts.
+        upload_name: A file that the client uploads.
         upload_content: Its content.
-        tree_name: A folder that the server has.
+        tree_name: A folder on the server.
         tree: The files in it, by name.
-        listed_name: Another file that the server has, which nothing that is requested ever names: only a listing does.
+        listed_name: Another file on the server that no request ever names: it appears only in listings.
         listed_content: Its content.
-        needles: What of contents `find_payload` looks for.
-        names: The names that it looks for.
+        needles: The pieces of contents that `find_payload` searches for.
+        names: The names that it searches for.
     """
 
     user: str
@@ -67,11 +67,11 @@ class Secrets:
 
     @classmethod
     def new(cls, size: int = DEFAULT_SIZE) -> Secrets:
-        """Make the secrets of a run.
+        """Create the secrets of a run.
 
         Args:
-            size: Bytes of each content. Below `SMALLEST_NEEDLE` (12) a content cannot be told from chance in a stream
-                of bytes: such a file is found by its name and compared by its hash only.
+            size: Size of each content in bytes. Content below `SMALLEST_NEEDLE` (12) could occur in a stream by
+                chance, so such a file is found only by its name and compared only by its hash.
         """
         mark = _word(_MARK_LENGTH)
         file_name, upload_name, *tree_files = (f"{what}-{_word(12)}.txt" for what in ("file", "put", "one", "two"))
@@ -96,12 +96,12 @@ class Secrets:
         )
 
     def find_payload(self, data: bytes, known: bytes = b"") -> bool:
-        """Whether the bytes hold a secret file name (as a listing does), or 83 bytes on end of any content.
+        """Whether the bytes contain a secret file name (as a listing does), or 83 consecutive bytes of any content.
 
         Args:
-            data: Where to look.
-            known: What was told to whoever wrote the bytes. A name that stands in it proves nothing unless the bytes
-                have it in a listing's line: lftp prints its commands and notes its transfers.
+            data: The bytes to search.
+            known: The input of the program that wrote the bytes. A name in it proves nothing unless the bytes have it
+                in a listing line: lftp prints its commands and logs its transfers.
         """
         if any(needle in data for needle in self.needles):
             return True
@@ -110,7 +110,7 @@ class Secrets:
 
 
 def _listed(name: bytes, data: bytes) -> bool:
-    """Whether a name stands in a line as LIST or MLSD answers it (RFC 3659 section 7.2)."""
+    """Whether a name appears in a line of a LIST or MLSD response (RFC 3659 section 7.2)."""
     return re.search(_LISTED + re.escape(name), data, re.MULTILINE) is not None
 
 
@@ -119,12 +119,12 @@ def _word(length: int) -> str:
 
 
 def _content(mark: str, size: int) -> bytes:
-    """Random text of exactly `size` bytes, the mark on each of its lines."""
+    """Random text of exactly `size` bytes, with the mark on each line."""
     if size < RECOGNISED:
         return _word(size).encode()
     filler_length = _LINE_LENGTH - _MARK_LENGTH - 2
     lines = -(-size // _LINE_LENGTH)
-    # Hex of random bytes is as good as words here, and 5 MiB take 30 ms, not seconds.
+    # Hex of random bytes is as good as words here, and 5 MiB take 30 ms instead of seconds.
     noise = randomness.token_hex(lines * filler_length // 2 + 1)
     text = "".join(
         f"{mark} {noise[start : start + filler_length]}\n" for start in range(0, lines * filler_length, filler_length)

@@ -1,8 +1,8 @@
-"""Ctrl-C, SIGTERM and the end of the terminal: heard once, at a moment when everything can be cleared away.
+"""Ctrl-C, SIGTERM and SIGHUP: handled once, at a moment when everything can be cleaned up.
 
-Python runs signal handlers in the main thread, between any two of its instructions. A handler that raises there may cut
-a `with` off from what it has just made, and one that takes a lock may wait for the code that it interrupted. So what
-must be undone is made inside `on_shutdown_signal`, whose handlers do nothing but one call that takes no lock.
+Python runs signal handlers in the main thread, between any two bytecode instructions. A handler that raises there may
+separate a `with` from the resource that it has just acquired, and one that takes a lock may wait for the code that it
+interrupted. So resources are acquired inside `on_shutdown_signal`, whose handlers make only one call without a lock.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class AskedToEnd(BaseException):
-    """Somebody wants the command to end now.
+    """The command was asked to end now.
 
-    Not KeyboardInterrupt: once that has passed through code that was run by `exec`, as every dataclass is made, Python
-    ends by killing itself with SIGINT, whatever exit code was given (CPython 3.11, Python/pythonrun.c).
+    Not KeyboardInterrupt: once that has passed through code run by `exec`, which creates every dataclass, Python exits
+    by killing itself with SIGINT, whatever the exit code (CPython 3.11, Python/pythonrun.c).
     """
 
 
 def interrupting() -> contextlib.AbstractContextManager[None]:
-    """The first of these signals raises `AskedToEnd`; see `on_shutdown_signal`."""
+    """Raise `AskedToEnd` on the first of these signals; see `on_shutdown_signal`."""
     return on_shutdown_signal(_raise)
 
 
 @contextlib.contextmanager
 def on_shutdown_signal(tell: Callable[[], object]) -> Iterator[None]:
-    """The first of these signals calls `tell`; those after it are ignored, also when this context has ended.
+    """Call `tell` on the first of these signals, and ignore all later ones, even after this context has ended.
 
-    A second Ctrl-C must not stop the cleanup that the first one began, and the process is about to end. What the caller
-    has us ignore (``nohup``, a shell's background job) stays ignored. Outside of the main thread this does nothing.
+    A second Ctrl-C must not stop the cleanup that the first one started, and the process is about to end. Signals that
+    the caller made us ignore (``nohup``, a shell's background job) stay ignored. Outside the main thread this does
+    nothing.
 
     Args:
-        tell: Called in the main thread, in the middle of anything: it must take no lock (`list.append` takes none,
-            `queue.SimpleQueue.put` may be called so; `threading.Event.set` may not).
+        tell: Called in the main thread, at any point: it must not take a lock (`list.append` takes none, and
+            `queue.SimpleQueue.put` is safe; `threading.Event.set` is not).
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -55,7 +56,7 @@ def on_shutdown_signal(tell: Callable[[], object]) -> Iterator[None]:
         if not heard:
             heard = True
             for each in before:
-                signal.signal(each, signal.SIG_IGN)  # a handler of ours would be gone before Python has ended
+                signal.signal(each, signal.SIG_IGN)  # our handler would be gone before Python has ended
             tell()
 
     before = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) is not signal.SIG_IGN}
@@ -66,16 +67,16 @@ def on_shutdown_signal(tell: Callable[[], object]) -> Iterator[None]:
     finally:
         if not heard:
             for each, handler in before.items():
-                # Ignored now, by a context within this one that has heard: it stays so.
+                # If a context within this one has received the signal, it is now ignored and stays so.
                 if signal.getsignal(each) is hear:
                     signal.signal(each, handler)
 
 
 def undisturbed(work: Callable[[], Made]) -> Made:
-    """Do something short; Ctrl-C comes after it, when all that it makes is in place or gone.
+    """Do something short and defer Ctrl-C until it has finished, when everything it created is in place or gone.
 
     Raises:
-        AskedToEnd: It came.
+        AskedToEnd: A signal arrived.
     """
     heard: list[bool] = []
     with on_shutdown_signal(lambda: heard.append(True)):

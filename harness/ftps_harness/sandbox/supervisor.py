@@ -1,13 +1,13 @@
-"""The first process of a sandbox: sets its namespaces up, starts the lab's agent, then starts programs until the end.
+"""The first process of a sandbox: sets up its namespaces, starts the lab's agent, then runs programs until the end.
 
-It runs as ``python -I -S``, with the standard library and two modules beside it, so that it is there within 30 ms. It
-is single-threaded, so it may fork. It is process 1 of its PID namespace: whatever runs inside ends with it, and it ends
-when its owner closes the connection to it, also by dying.
+It runs as ``python -I -S``, with the standard library and two modules beside it, so that it starts within 30 ms. It is
+single-threaded, so it may fork. It is process 1 of its PID namespace: everything inside ends with it, and it ends when
+its owner closes the connection or dies.
 
-Each message from the owner is a byte that says what to do, with descriptors:
+Each message from the owner is a command byte with descriptors:
 
-* ``R``: run a program. Descriptors: the order (a file with JSON), stdout, stderr, where its end is told, and a pipe
-  whose end of file asks for its end.
+* ``R``: run a program. Descriptors: the order (a file with JSON), stdout, stderr, a pipe to report its end, and a pipe
+  whose end of file requests its end.
 * ``M``: send marks through loopback.
 """
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from ftps_harness.sandbox.interruption import Trap
 
 MARK_PORT = 9
-"""Discard (RFC 863): where marks go, and nothing of a scenario does."""
+"""Discard (RFC 863): the port for marks; no scenario uses it."""
 
 MARK_SIZE = 65_500
-"""Bytes. No two of these fit into one block of the capture's ring (128 KiB): with the second, the first is handed over
-at once, and all that came before it. With 65,000 they did fit, and every other run waited 7 ms for a timer."""
+"""Bytes. No two of these fit into one block of the capture's ring (128 KiB), so the second makes the kernel deliver the
+first, and everything before it, at once. With 65,000 two did fit, and every other run waited 7 ms for a timer."""
 
 TOKEN_SIZE = 16
-"""Bytes at the beginning of each mark that nobody inside knows: the owner's first message, and in no command line."""
+"""Secret bytes at the start of each mark: they come in the owner's first message and appear in no command line."""
 
 NAMES_PORT = 53
 
@@ -54,9 +54,7 @@ def main(control: int, order: dict[str, Any]) -> NoReturn:
             stdout and stderr), and for `view`: ``folder``, ``visible`` and ``replaced``.
     """
     owner = socket.socket(fileno=control)
-    token = owner.recv(
-        TOKEN_SIZE
-    )  # first of all: a socket that is closed with something unread takes its last word along
+    token = owner.recv(TOKEN_SIZE)  # first of all: closing a socket with unread data discards its last message
     doing = "a private user namespace"
     try:
         uid, gid = os.getuid(), os.getgid()
@@ -85,9 +83,9 @@ def _first_process(owner: socket.socket, order: dict[str, Any], token: bytes) ->
         doing = "a private loopback"
         kernel.own_every_address()
         doing = "a capture of its loopback"
-        capture = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # bound by its owner, when its ring is there
-        _start_agent(order)  # which sees the file system as it is
-        from ftps_harness.sandbox import interruption  # noqa: F401 - its file is not visible once a program asks for it
+        capture = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # the owner binds it once its ring exists
+        _start_agent(order)  # the agent sees the real file system
+        from ftps_harness.sandbox import interruption  # noqa: F401 - later its file is no longer visible
 
         doing = "a read-only view of the file system (Linux 5.12 or newer)"
         kernel.unshare(kernel.CLONE_NEWNS)
@@ -97,7 +95,7 @@ def _first_process(owner: socket.socket, order: dict[str, Any], token: bytes) ->
     except OSError as error:
         _fail(owner, doing, error)
     marks = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    marks.bind(("127.0.0.1", MARK_PORT))  # so that nobody else can send any
+    marks.bind(("127.0.0.1", MARK_PORT))  # so that no program inside can send marks
     names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     names.bind(("127.0.0.1", NAMES_PORT))
     socket.send_fds(owner, [b"{}"], [capture.fileno()])
@@ -123,17 +121,17 @@ def _start_agent(order: dict[str, Any]) -> None:
 
 
 def _become(argv: list[str], environment: dict[str, str], descriptors: list[int]) -> NoReturn:
-    """Replace this process by a program, in a session of its own."""
+    """Replace this process with a program, in a new session."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     for target, descriptor in enumerate(descriptors):
         os.dup2(descriptor, target)
-    os.execvpe(argv[0], argv, environment)  # noqa: S606 - a list, and no shell
+    os.execvpe(argv[0], argv, environment)  # noqa: S606 - a list, without a shell
 
 
 class _Program:
-    """One program that runs: its namespace's first process, and the descriptors that belong to it."""
+    """One running program: the first process of its namespace, and its descriptors."""
 
     def __init__(self, process: int, watched: int, told: int, leash: int) -> None:
         self.process = process
@@ -142,8 +140,8 @@ class _Program:
         self.leash = leash
 
     def end(self) -> None:
-        """Kill what is left of it, and tell its owner when everything in its namespace has ended."""
-        os.kill(self.process, signal.SIGKILL)  # what has ended already is a zombie, which that does not harm
+        """Kill its remaining processes, and tell the owner once everything in its namespace has ended."""
+        os.kill(self.process, signal.SIGKILL)  # harmless if it has ended already: then it is a zombie
         os.waitpid(self.process, 0)  # returns when the kernel has ended the whole PID namespace
         os.write(self.told, b'{"ended": true}\n')
         for descriptor in (self.watched, self.told, self.leash):
@@ -151,7 +149,7 @@ class _Program:
 
 
 class _Supervisor:
-    """Serves the owner until he closes the connection."""
+    """Serves the owner until it closes the connection."""
 
     def __init__(
         self,
@@ -173,7 +171,7 @@ class _Supervisor:
         self._programs: dict[int, _Program] = {}
 
     def serve(self) -> NoReturn:
-        """Until the owner is gone."""
+        """Serve until the owner is gone."""
         while True:
             for descriptor, _ in self._poll.poll():
                 if descriptor == self._owner.fileno():
@@ -184,7 +182,7 @@ class _Supervisor:
                     self._end(self._programs[descriptor])
 
     def _deny_name(self) -> None:
-        """Whoever asks for a name is told that there is none: without an answer, lftp asks until its time is over."""
+        """Answer every name query with NXDOMAIN: without an answer, lftp repeats the query until its timeout."""
         question, client = self._names.recvfrom(1024)
         if answer := no_such_name(question):
             with contextlib.suppress(OSError):  # the program may have ended
@@ -232,7 +230,7 @@ class _Supervisor:
 
 
 def no_such_name(query: bytes) -> bytes:
-    """The answer NXDOMAIN to a query (RFC 1035 section 4.1); empty if it is none."""
+    """Return the NXDOMAIN answer to a query (RFC 1035 section 4.1); empty if it is not a query."""
     end = 12
     while end < len(query) and query[end]:
         end += query[end] + 1
@@ -243,7 +241,7 @@ def no_such_name(query: bytes) -> bytes:
 
 
 def _tell(descriptor: int, work: Callable[[], None]) -> NoReturn:
-    """Do the work of a forked process, and tell what kept it from being done."""
+    """Do the work of a forked process, and report why it failed, if it did."""
     code = 0
     try:
         work()
@@ -256,11 +254,11 @@ def _tell(descriptor: int, work: Callable[[], None]) -> NoReturn:
 
 
 def _first_of_program(order_file: int, out: int, err: int, told: int, visible: list[str]) -> None:
-    """The first process of the program's PID namespace: wait for the program and for all that it leaves behind."""
+    """Run as the first process of the program's PID namespace: wait for the program and all that it leaves running."""
     with os.fdopen(order_file, "rb") as file:
         order = json.load(file)
     view.enter_own(order["folder"], visible, order["shown"])
-    # Read-only: what runs as root owns the kernel's settings in it, those of this machine too.
+    # Read-only: programs that run as root own the kernel settings in it, including those of this machine.
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY)
     trap = _trap(order, told) if order["interrupt"] else None
     program = os.fork()

@@ -1,6 +1,6 @@
-"""The system calls of Linux that change a file or start a program: their numbers, and which arguments say which.
+"""The Linux system calls that change a file or start a program: their numbers, and the arguments that name the file.
 
-Data for `interruption`. The supervisor imports it: the standard library only, and little of that.
+Data for `interruption`. The supervisor imports it, so it uses only a small part of the standard library.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ FILE_CLONE = 0x40049409, 0x4020940D
 
 
 Place = tuple[int | None, int | None]
-"""Where a call names a file: the argument with the file's descriptor, or that of the folder that the path starts from
-(None for the working directory), and the argument with the path's address (None where the descriptor is the file)."""
+"""How a call identifies a file: the argument with the descriptor of the file or of the folder that the path is relative
+to (None for the working directory), and the argument with the path's address (None if the descriptor is the file)."""
 
 
 class SystemCall:
     """One system call.
 
     Attributes:
-        places: Where it names the files that it changes.
-        space: Whether a full disk refuses it: always, if it makes something `new`, or never.
-        flags: Argument with the flags of an open; None for other calls.
-        how: Argument with the address of such flags (openat2(2)); None for other calls.
+        places: The arguments that identify the files that it changes.
+        space: Whether a full disk refuses it: always, if it creates something (`new`), or never.
+        flags: The argument with the flags of an open; None for other calls.
+        how: The argument with the address of such flags (openat2(2)); None for other calls.
     """
 
     __slots__ = ("flags", "how", "name", "places", "space")
@@ -114,19 +114,19 @@ _ROWS: tuple[tuple[int | None, int | None, SystemCall], ...] = (
 """Numbers on x86-64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h), and the call."""
 
 _STARTING: tuple[tuple[int, int, int], ...] = ((59, 221, 0), (322, 281, 1))
-"""execve and execveat: their numbers there, and the argument with the address of the program's path; in the next one is
-that of its arguments."""
+"""execve and execveat: their numbers there, and the argument with the address of the program's path; the next argument
+is the address of the program's arguments."""
 
 
 class Table:
     """The calls of one machine.
 
     Attributes:
-        architecture: As the kernel tells it to a filter.
+        architecture: As the kernel reports it to a filter.
         changing: Number → the call.
-        starting: Number of a call that starts a program → the argument with the address of its path; in the next one
-            is that of the program's arguments.
-        denied: Numbers of io_setup and io_uring_setup, with which files change without a further call.
+        starting: Number of a call that starts a program → the argument with the address of its path; the next
+            argument is the address of the program's arguments.
+        denied: Numbers of io_setup and io_uring_setup, which can change files without a further call.
         ioctl: Its number.
         seccomp: The number of seccomp(2).
     """
@@ -143,6 +143,6 @@ class Table:
 
 
 def table(machine: str) -> Table | None:
-    """The calls of a machine as uname(2) names it; None for one whose numbers are not listed here."""
+    """Return the calls of a machine as uname(2) names it; None if its numbers are not listed here."""
     architecture = _MACHINES.get(machine)
     return None if architecture is None else Table(architecture)

@@ -1,6 +1,6 @@
-"""What programs inside see of the file system: everything read-only, HOME at one path, nothing of the user's.
+"""The file system as programs inside see it: read-only, HOME always at the same path, and none of the user's files.
 
-Imported by the supervisor, which forks for each program: the standard library only, and little of that.
+The supervisor imports it and forks for each program, so it uses only a small part of the standard library.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 INSIDE = "/tmp/ftps-lab"  # noqa: S108 - a path in a private /tmp
-"""Where the sealed folder is for every program inside, step and control alike."""
+"""The path of the sealed folder for every program inside, the same for step and control."""
 
-_TEMPORARY = "/tmp"  # noqa: S108 - what becomes private
+_TEMPORARY = "/tmp"  # noqa: S108 - becomes private
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the same
 _ALL = _TEMPORARY + "/all"
 """Where the supervisor keeps the folder that holds all sealed folders; programs never see it."""
@@ -27,33 +27,33 @@ _ALL = _TEMPORARY + "/all"
 _KEPT = frozenset(
     {
         *("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "opt", "etc", "nix", "gnu"),  # programs
-        *("dev", "proc", "sys", "tmp"),  # made anew, or read-only
+        *("dev", "proc", "sys", "tmp"),  # created new, or read-only
     }
 )
-"""What of the root folder stays; all else is empty inside. A socket or a FIFO would lead out of the network namespace:
-a read-only file system does not keep anybody from connecting to a socket's path or from writing into a FIFO (unix(7),
-fifo(7)). /run has the sockets of resolvers and of the Docker engine, and any folder may have others."""
+"""The entries of the root folder that stay; all others are empty inside. A socket or a FIFO would lead out of the
+network namespace: a read-only file system prevents neither connecting to a socket's path nor writing to a FIFO
+(unix(7), fifo(7)). /run has the sockets of resolvers and of the Docker engine, and any folder may have others."""
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
-"""All that is in /dev inside: what runs as root could write to this machine's disks and to its kernel's log."""
+"""The only entries in /dev inside: with others, root could write to this machine's disks and kernel log."""
 
 _EMPTIED_ANYWAY = ("var/tmp",)
-"""Folders that programs expect in one that is emptied."""
+"""Folders that programs expect inside an emptied folder."""
 
 _LINKS = 8
-"""Symbolic links that are followed to the file that a system's configuration file really is."""
+"""Maximum number of symbolic links to follow from a system configuration file to the real file."""
 
 _PLAIN = kernel.MS_NOSUID | kernel.MS_NODEV
 
 
 def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str]) -> None:
-    """Change what the calling process's mount namespace shows, for all programs that are to come.
+    """Change the view of the calling process's mount namespace, for all later programs.
 
     Args:
-        folder: Holds the sealed folders; the only thing that can be written.
-        visible: Folders and files of programs that stay visible although what holds them is emptied; a folder before
-            what is in it.
-        replaced: The system's files and folders, and what they are inside; what the system has not is left out.
+        folder: Holds the sealed folders; the only writable folder.
+        visible: Program folders and files that stay visible although their parent is emptied; a folder comes before
+            its content.
+        replaced: System files and folders, and their replacements inside; those that the system lacks are skipped.
 
     Raises:
         OSError: A mount is refused; `filename` says which.
@@ -85,14 +85,14 @@ def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str
 
 
 def enter_own(name: str, visible: Sequence[str], shown: Mapping[str, str]) -> None:
-    """Give the calling process's own mount namespace, a copy of the shared one, a sealed folder and a private /tmp.
+    """Add a sealed folder and a private /tmp to the calling process's mount namespace, a copy of the shared one.
 
     Args:
-        name: The sealed folder's, below the one that holds all. Its folders ``tmp`` and ``shm`` are /tmp and /dev/shm:
-            its owner sees what was written there. Without them these are in memory.
+        name: The sealed folder's name, below the one that holds all. Its folders ``tmp`` and ``shm`` become /tmp and
+            /dev/shm, so its owner sees what was written there. If they are missing, these are in memory.
         visible: As for `enter_shared`.
-        shown: Absolute paths, and the files or folders below the sealed folder that are shown there, writable. What
-            holds such a path is made where it is empty.
+        shown: Absolute paths, and the files or folders below the sealed folder that are shown there, writable. Missing
+            parents are created in emptied folders.
 
     Raises:
         OSError: A mount is refused; `filename` says which.
@@ -111,16 +111,16 @@ def enter_own(name: str, visible: Sequence[str], shown: Mapping[str, str]) -> No
     _bind(descriptor, INSIDE)
     os.close(descriptor)
     _show(opened)
-    for path in sorted(ours):  # a folder before what is in it
+    for path in sorted(ours):  # a folder comes before its content
         _show_writable(path, ours[path])
 
 
 def _show_writable(path: str, descriptor: int) -> None:
-    """Mount a file or folder of the sealed folder at a path, which is made if nothing is there; close it."""
+    """Mount a file or folder of the sealed folder at a path, creating the path if needed; close the descriptor."""
     target = Path(path)
     if not target.exists():
         top = f"/{target.parts[1]}"
-        kernel.set_read_only(top, read_only=False)  # an emptied folder: anything else has what is shown
+        kernel.set_read_only(top, read_only=False)  # an emptied folder: anywhere else the path already exists
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
             target.mkdir(exist_ok=True)
@@ -133,7 +133,7 @@ def _show_writable(path: str, descriptor: int) -> None:
 
 
 def _show(opened: Mapping[str, int]) -> None:
-    """Mount folders and files where they were before what holds them was emptied, and close them."""
+    """Mount folders and files at their old paths in emptied folders, and close the descriptors."""
     for path, descriptor in opened.items():
         folder = Path(path) if stat.S_ISDIR(os.fstat(descriptor).st_mode) else Path(path).parent
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def _show(opened: Mapping[str, int]) -> None:
 
 
 def _make_devices(devices: Mapping[str, int]) -> None:
-    """A /dev with nothing but what every program may have."""
+    """Create a /dev with only the devices that every program may use."""
     kernel.mount("tmpfs", "/dev", "tmpfs", kernel.MS_NOSUID, "mode=755,size=64k")
     for name, descriptor in devices.items():
         Path("/dev", name).touch()
@@ -170,7 +170,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _real(path: str, emptied: Sequence[str]) -> str | None:
-    """What a path leads to, made if its link leads into an emptied folder (resolv.conf); None if nothing is there."""
+    """Resolve a path, creating the target if it is in an emptied folder (resolv.conf); None if nothing is there."""
     for _ in range(_LINKS):
         try:
             path = os.path.normpath(Path(path).parent / os.readlink(path))  # noqa: PTH115 - the text, not the target

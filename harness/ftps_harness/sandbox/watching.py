@@ -1,7 +1,7 @@
-"""Watching a file while programs run: who else than its one writer wrote into it, or moved it away (inotify(7)).
+"""Watches a file while programs run: whether any process but its only writer wrote to it or moved it (inotify(7)).
 
-The kernel reports each opening and closing, by whatever path, from whatever namespace. Linux only: elsewhere, and
-where the kernel grants no more watches, nothing is seen.
+The kernel reports each open and close, by any path and from any namespace. Linux only: elsewhere, and if the kernel
+grants no more watches, nothing is seen.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _HEAD = struct.Struct("iIII")
 _READ = 1 << 16
 
 _idle: queue.SimpleQueue[int] = queue.SimpleQueue()
-"""Instances to use again: closing one waits 10 ms for the kernel (measured: Linux 6.18)."""
+"""Instances for reuse: closing one waits 10 ms for the kernel (measured: Linux 6.18)."""
 
 
 class Watch:
-    """What was seen of one file.
+    """The events of one file.
 
     Attributes:
-        writers: How often somebody who could write into it closed it; None if nobody could see that.
-        replaced: It was renamed, removed, linked to, or its mode or times were set.
+        writers: How often a descriptor open for writing was closed; None if that is not observable.
+        replaced: It was renamed, removed or linked to, or its mode or times were set.
     """
 
     def __init__(self) -> None:
@@ -43,10 +43,10 @@ class Watch:
 
 @contextlib.contextmanager
 def watched(file: Path) -> Iterator[Watch]:
-    """Watch a file that is there; what was seen stands in the watch when the context ends.
+    """Watch an existing file; when the context ends, the watch contains what was seen.
 
-    Its folder is watched too: two equal events in a row would be one, and each of the file's has one of the folder's
-    between it and the next (inotify(7)). A path through another folder needs a link first, which shows by itself.
+    Its folder is watched too: inotify(7) merges two equal events in a row, and the folder's events separate those of
+    the file. A path through another folder needs a link first, which is an event itself.
     """
     watch = Watch()
     if sys.platform != "linux" or (instance := _instance()) is None:
