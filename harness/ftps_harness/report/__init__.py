@@ -1,7 +1,7 @@
-"""What people and programs get to see of a run: terminal, JSON, JUnit, pages, and the evidence that is kept.
+"""Reports of a run for people and programs: terminal, JSON, JUnit, pages, and the kept evidence.
 
-- what is told: `tally` holds a run's results and what they come to, `account` tells what the witnesses said, and
-  `side_by_side` compares scenarios of the same steps; `plain` has the words, and makes foreign bytes harmless.
-- to whom: `terminal` with its `progress`, `json_report`, `junit`, `html`, and `evidence` for `--keep`; `showing` is
-  `ftps-lab show`, `findings` is `ftps-lab doctor`. `console` and `files` are what they write to.
+- content: `tally` holds a run's results and their totals, `account` formats what the witnesses said, and `side_by_side`
+  compares scenarios with the same steps; `plain` has the wording, and makes foreign bytes harmless.
+- output: `terminal` with its `progress`, `json_report`, `junit`, `html`, and `evidence` for `--keep`; `showing` is
+  `ftps-lab show`, `findings` is `ftps-lab doctor`. They write to `console` and `files`.
 """

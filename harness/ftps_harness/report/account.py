@@ -1,4 +1,4 @@
-"""What the witnesses of one attempt said, as plain sections of text: the evidence of a failed step. Pure."""
+"""The witnesses' accounts of one attempt, as plain sections of text: the evidence of a failed step. Pure."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer
 
 _LOG_LINES = 20
-"""How much of lftp's debug log is shown; `--keep` has all of it."""
+"""How many lines of lftp's debug log are shown; `--keep` has all of it."""
 
 _OUTPUT_LINES = 40
 
 _FINGERPRINT = 11
-"""Letters of a fingerprint that tell certificates apart: four bytes."""
+"""How many letters of a fingerprint are enough to distinguish certificates: four bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and the lines below it; without lines the heading says it all."""
+    """A heading and the lines below it, if any."""
 
     heading: str
     lines: tuple[str, ...] = ()
 
 
 def again(run: BuildRun, result: ScenarioResult) -> str:
-    """The command that runs one scenario again with the same lftp."""
+    """Return the command that runs one scenario again with the same lftp."""
     name = run.again.get(result.scenario.id, result.scenario.id)
     return harmless(shlex.join(["ftps-lab", "run", name, "--lftp", str(run.lftp.path), *run.options]))
 
 
 def what_failed(result: ScenarioResult) -> Iterator[str]:
-    """A line for each step that is not as expected, or for what broke the scenario: where, and what happened."""
+    """Yield a line for each unexpected step, or for the scenario's error: where, and what happened."""
     if result.status not in {"fail", "error"}:
         return
     name = harmless(result.scenario.id)
@@ -53,12 +53,12 @@ def what_failed(result: ScenarioResult) -> Iterator[str]:
 
 
 def what_happened(step: StepResult) -> str:
-    """What a step came to, in a few words; of a repeated one how often each verdict came."""
+    """A step's result in a few words; for a repeated step, how often each verdict occurred."""
     return counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
 
 
 def _happened(step: StepResult) -> str:
-    """What happened in place of what was expected, in a few words; a reason where these are the same."""
+    """What happened instead of the expected outcome, in a few words; the reason if both look the same."""
     actual = what_happened(step)
     if step.judgement.status == "pass" and step.control is not None:
         return f"{actual}, but {step.control.kind}: {outcome_words(step.control.attempt.outcome)}"
@@ -69,7 +69,7 @@ def _happened(step: StepResult) -> str:
 
 
 def step_sections(step: StepResult) -> Iterator[Section]:
-    """Why a step is not as expected, with the evidence: of its control, when the step itself is."""
+    """Why a step is not as expected, with the evidence; that of its control, if the step itself is as expected."""
     for sentence in whys(step):
         yield Section(sentence)
     yield Section(f"expected: {expectation_words(step.expect)}")
@@ -83,7 +83,7 @@ def step_sections(step: StepResult) -> Iterator[Section]:
 
 
 def attempt_sections(attempt: Attempt) -> Iterator[Section]:
-    """What client, server and wire say of one run of lftp."""
+    """What client, server and wire say about one run of lftp."""
     if attempt.outcome.contradictions:
         yield Section("the witnesses contradict each other", tuple(map(harmless, attempt.outcome.contradictions)))
     yield from given_to_lftp(attempt)
@@ -92,7 +92,7 @@ def attempt_sections(attempt: Attempt) -> Iterator[Section]:
 
 
 def given_to_lftp(attempt: Attempt) -> Iterator[Section]:
-    """Its command line, its rc, and what else it may read by itself."""
+    """lftp's command line, its rc, and the other files that it may read on start-up."""
     yield Section("lftp's command", lines_of(shlex.join(attempt.run.argv)))
     yield Section("rc", lines_of(attempt.rc) or ("(nothing)",))
     for name, content in attempt.start_up.items():
@@ -100,7 +100,7 @@ def given_to_lftp(attempt: Attempt) -> Iterator[Section]:
 
 
 def said_by_lftp(attempt: Attempt, *, log: bool = True) -> Iterator[Section]:
-    """How it ended, and all that it printed; without `log`, its debug log is left out."""
+    """How lftp ended, and everything that it printed; its debug log only with `log`."""
     run = attempt.run
     yield Section(f"lftp ended {_ending(attempt)} after {run.seconds:.2f} s")
     yield Section("stdout", _last(lines_of(run.stdout), _OUTPUT_LINES) or ("(empty)",))
@@ -133,7 +133,7 @@ def _last(lines: tuple[str, ...], count: int) -> tuple[str, ...]:
 
 
 def data_of(testimony: Testimony) -> dict[str, Any]:
-    """The testimony for JSON; what an attacker holds of a transfer as text."""
+    """The testimony for JSON, with the attacker's copy of a transfer as text."""
     data = dataclasses.asdict(testimony)
     for transfer in data["transfers"]:
         transfer["captured"] = transfer["captured"].decode("utf-8", "backslashreplace")

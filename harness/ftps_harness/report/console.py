@@ -1,4 +1,4 @@
-"""The one console that everything is printed on: colours on a terminal only, plain text everywhere else."""
+"""The console for all output: colours on a terminal, plain text everywhere else."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import IO
 from rich.console import Console
 
 PLAIN_WIDTH = 80
-"""Columns of what is no terminal."""
+"""Columns of output that is not a terminal."""
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Who reads no more is dealt with in `ftps_harness.cli`; rich itself would exit with 1, a failed promise."""
+        """Let `ftps_harness.cli` handle a closed pipe; rich would exit with 1, which means a failed promise."""
         raise BrokenPipeError
 
 
 def console_for(stream: IO[str]) -> Console:
-    """Colours on a terminal only; rich itself honours NO_COLOR."""
+    """Create a console with colours on a terminal only; rich itself honours NO_COLOR."""
     live = stream.isatty()
     return _Console(
         file=stream,
-        # Said in full: FORCE_COLOR and the like would send to a file what a terminal wants.
+        # Explicit, because FORCE_COLOR and the like would write terminal codes to a file.
         force_terminal=live,
         width=None if live else PLAIN_WIDTH,
         soft_wrap=True,

@@ -1,4 +1,4 @@
-"""`--keep DIR`: all that the witnesses said, step by step, as files.
+"""`--keep DIR`: everything that the witnesses said, step by step, as files.
 
 DIR/<area>/<case>/1/                   the first step: command, rc, stdout, stderr, lftp.log, outcome.json,
                                        testimony.json (what the server saw)
@@ -6,9 +6,9 @@ DIR/<area>/<case>/1/wire/              the raw bytes of each connection, in both
 DIR/<area>/<case>/1-impostor-refused/  its control
 DIR/<area>/<case>/2-run-7/             the seventh run of a step that repeats
 
-With several lftp builds each has a folder of its own in DIR, and so has each pair of the matrix: DIR/<build>/<server>.
+With several lftp builds, each has its own folder in DIR, and so does each pair of the matrix: DIR/<build>/<server>.
 
-Passwords are in it: they were made for the run and open nothing else. All the same nobody else may read it (0700).
+It contains passwords, which were created for the run and open nothing else. Still, only the owner can read it (0700).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony, Wire
 
 MARK = "ftps-lab-evidence.txt"
-"""Says that a folder is ours: what an earlier run kept there is replaced, what belongs to others never."""
+"""Marks a folder as ours: the evidence of an earlier run is replaced, other files never are."""
 
 _ABOUT = """\
 Evidence kept by `ftps-lab run --keep` or `ftps-lab matrix --keep`. Each later run into this folder replaces the
@@ -52,10 +52,10 @@ Above <area>: a folder for each lftp build if there are several; with the matrix
 
 
 class Keeper:
-    """Keeps the evidence of one lftp build's run. What cannot be written ends the keeping, never the run.
+    """Keeps the evidence of one lftp build's run. A write error stops the keeping, but not the run.
 
     Args:
-        folder: Where.
+        folder: The folder to write to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,7 +65,7 @@ class Keeper:
         self._lock = threading.Lock()
 
     def keep(self, scenario: Scenario, step: int, label: str, attempt: Attempt) -> None:
-        """Write what belongs to one run of lftp; `ftps_harness.play.runner.Options.keep`."""
+        """Write the evidence of one run of lftp; see `ftps_harness.play.runner.Options.keep`."""
         if self.problem:
             return
         try:
@@ -76,13 +76,13 @@ class Keeper:
             self._ended(str(error))
 
     def _ended(self, problem: str) -> None:
-        """The first problem counts: the others follow from it."""
+        """Record a problem; only the first counts, because the others follow from it."""
         with self._lock:
             if not self.problem:
                 self.problem = problem
 
     def _clear_once(self, folder: Path) -> None:
-        """Remove what an earlier run kept of this scenario: old steps beside new ones would mislead."""
+        """Remove the evidence of this scenario from an earlier run: a mix of old and new steps would mislead."""
         with self._lock:
             if folder in self._begun:
                 return
@@ -93,14 +93,14 @@ class Keeper:
 
 
 def prepare(name: str, about: str = _ABOUT) -> Path:
-    """Make the folder of `--keep`, or take one that an earlier run made.
+    """Create the folder of `--keep`, or reuse one from an earlier run.
 
     Args:
-        name: Where.
-        about: What is in it, for whoever finds it.
+        name: The folder.
+        about: A note in the folder that describes its content.
 
     Raises:
-        UsageError: It is a file, or holds what is not ours, or cannot be made.
+        UsageError: It is a file, holds files that are not ours, or cannot be created.
     """
     folder = Path(name).expanduser()
     try:
@@ -116,15 +116,15 @@ def prepare(name: str, about: str = _ABOUT) -> Path:
 
 
 def _plain_parts(id: str) -> list[str]:  # noqa: A002 - the format's word
-    """The parts of an id, which name folders; nothing that leads out of DIR."""
+    """The parts of an id as folder names; none can lead out of DIR."""
     return [part for part in id.split("/") if part not in {"", ".", ".."}]
 
 
 def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write files by their names below a folder, for their owner alone.
+    """Write files by name below a folder, readable only by their owner.
 
     Raises:
-        HarnessError: One cannot be written.
+        HarnessError: A file cannot be written.
     """
     for name, data in files:
         path = folder / name
@@ -134,7 +134,7 @@ def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _folders(path: Path) -> None:
-    """Make a folder and those above it, private: `Path.mkdir` gives its mode to the last one only."""
+    """Create a private folder and its parents: `Path.mkdir` applies the mode only to the last one."""
     for each in reversed([path, *path.parents]):
         each.mkdir(mode=0o700, exist_ok=True)
 
@@ -150,7 +150,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def files_of(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
-    """What one run of lftp leaves, by name."""
+    """The evidence files of one run of lftp, by name."""
     run = attempt.run
     yield "command", (shlex.join(run.argv) + "\n").encode("utf-8", "surrogateescape")
     yield "rc", attempt.rc.encode("utf-8", "surrogateescape")
@@ -164,7 +164,7 @@ def files_of(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
 
 
 def files_of_program(argv: Sequence[str], seen: Observed, outcome: Outcome) -> Iterator[tuple[str, bytes]]:
-    """What one run of any program leaves, by name."""
+    """The evidence files of one run of any program, by name."""
     yield "command", (shlex.join(argv) + "\n").encode("utf-8", "surrogateescape")
     yield "stdout", seen.run.stdout
     yield "stderr", seen.run.stderr

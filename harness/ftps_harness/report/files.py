@@ -1,4 +1,4 @@
-"""Writing reports: a file is there complete or not at all, and what cannot be written is a sentence."""
+"""Writes reports: a file is complete or absent, and a write error becomes a message."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ STDOUT = "-"
 
 
 def check_targets(targets: Mapping[str, str | None]) -> None:
-    """Refuse before anything runs reports that could not be written, and two of the same name.
+    """Check before the run that all reports can be written and no two have the same name.
 
     Args:
-        targets: Option → the file that it names; None where it is not given.
+        targets: Option → the file that it names; None if it is not given.
 
     Raises:
-        UsageError: As `check_target`, or one would overwrite another.
+        UsageError: As in `check_target`, or one report would overwrite another.
     """
     taken: dict[str, tuple[str, str]] = {}
     for option, name in targets.items():
@@ -39,10 +39,10 @@ def check_targets(targets: Mapping[str, str | None]) -> None:
 
 
 def check_target(option: str, name: str) -> None:
-    """Refuse before anything runs what could not be written afterwards.
+    """Check before the run that a report can be written afterwards.
 
     Raises:
-        UsageError: The folder is missing, the name is a folder's, or writing is not permitted.
+        UsageError: The folder is missing, the name is that of a folder, or writing is not permitted.
     """
     if name == STDOUT:
         return
@@ -56,13 +56,13 @@ def check_target(option: str, name: str) -> None:
 
 
 def write(name: str, text: str) -> None:
-    """Write a file, or standard output.
+    """Write to a file or to standard output.
 
-    An ordinary file appears, or replaces the old one, when all of it is on the disk; on a device or a pipe
+    An ordinary file appears, or replaces the old one, once it is completely on disk; on a device or a pipe
     (``/dev/stderr``, ``>(command)``) the text is simply written.
 
     Raises:
-        HarnessError: It cannot be written; no half of it is left.
+        HarnessError: It cannot be written; no partial file is left.
     """
     if name == STDOUT:
         sys.stdout.write(text)
@@ -78,7 +78,7 @@ def write(name: str, text: str) -> None:
 
 
 def problems_of_writing(name: str, text: str) -> list[str]:
-    """Write a report as `write` does; why it was not written, if so: the others are written all the same."""
+    """Write a report like `write`, but return the problems instead, so that other reports are still written."""
     try:
         write(name, text)
     except HarnessError as error:
@@ -88,7 +88,7 @@ def problems_of_writing(name: str, text: str) -> list[str]:
 
 @contextlib.contextmanager
 def sentence(what: str) -> Iterator[None]:
-    """Make a sentence of what the operating system says.
+    """Turn an error of the operating system into a sentence.
 
     Raises:
         HarnessError: Something cannot be written.
@@ -100,7 +100,7 @@ def sentence(what: str) -> Iterator[None]:
 
 
 def _target(name: str) -> Path:
-    """Where the bytes go: what a symbolic link points to, so that the link stays."""
+    """The file to write: the target of a symbolic link, so that the link stays."""
     return Path(os.path.realpath(Path(name).expanduser()))
 
 
@@ -109,7 +109,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _is_a(kind: Callable[[int], bool], path: Path) -> bool:
-    """False also where there is nothing, or no permission to look."""
+    """Whether the path is of this kind; False if it does not exist or cannot be examined."""
     try:
         return kind(path.stat().st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""What `ftps-lab doctor` found, for a person."""
+"""The findings of `ftps-lab doctor`, for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GAP = "  "
 
 
 def print_findings(stream: IO[str], findings: Sequence[Finding]) -> None:
-    """What `ftps-lab doctor` found, part by part, and whether the main job works."""
+    """Print the findings of `ftps-lab doctor`, part by part, and whether the main job works."""
     console = console_for(stream)
     width = max(len(finding.part) for finding in findings)
     indent = " " * (_STATE + width + 2 * len(_GAP))

@@ -1,4 +1,4 @@
-"""`--json`, version 1 (docs/reference.md, "Of run"): what programs read. Pure but for its caller, who writes it."""
+"""`--json`, version 1 (docs/reference.md, "Of run"): the report for programs. Pure; the caller writes it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def text(runs: Sequence[BuildRun], *, several: bool) -> str:
 
     Args:
         runs: One for each lftp build.
-        several: Several builds were asked for: ``{"schema": 1, "runs": […]}``, also when the first was interrupted.
+        several: Several builds were requested: ``{"schema": 1, "runs": […]}``, even if the first was interrupted.
     """
     data = {"schema": SCHEMA, "runs": [_run(run) for run in runs]} if several else _run(runs[0])
     return json.dumps(data, indent=2) + "\n"
@@ -114,7 +114,7 @@ def _control(control: ControlResult | None) -> Json | None:
 
 
 def client(attempt: Attempt) -> Json:
-    """What lftp showed; bytes that are no UTF-8 as their escapes."""
+    """lftp's output; bytes that are not UTF-8 are escaped."""
     run, account = attempt.run, attempt.client
     return {
         "command": list(run.argv),

@@ -1,4 +1,4 @@
-"""`--junit`: one test suite for each lftp build, one test case for each scenario. Pure but for its caller."""
+"""`--junit`: one test suite for each lftp build, one test case for each scenario. Pure; the caller writes it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _message(result: ScenarioResult) -> str:
 
 
 def evidence(run: BuildRun, result: ScenarioResult) -> Iterator[str]:
-    """Why a scenario did not pass, line by line, with the evidence of each step that is not as expected."""
+    """Why a scenario did not pass, line by line, with the evidence of each unexpected step."""
     yield harmless(result.scenario.title)
     if result.why:
         yield harmless(result.why)

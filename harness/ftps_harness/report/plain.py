@@ -1,4 +1,4 @@
-"""Foreign bytes made harmless, verdicts and numbers in words. Pure."""
+"""Makes foreign bytes harmless, and formats verdicts and numbers. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 _COMMANDS = re.compile(
-    r"(?P<github>:(?=:(?![\da-fA-F.:]{0,45}(?:[\s()\[\]/,;%]|$))))"  # ::error::, but no IPv6 address
+    r"(?P<github>:(?=:(?![\da-fA-F.:]{0,45}(?:[\s()\[\]/,;%]|$))))"  # ::error::, but not an IPv6 address
     r"|#(?=#\w{0,45}\[)"  # ##[error], ##vso[…], ##teamcity[…]: Azure's and TeamCity's
 )
-"""What begins a command to the runner of a CI that prints it; blanks before it are no hindrance."""
+"""The start of a command to a CI runner that prints it, even after spaces."""
 
 
 def harmless(data: bytes | str) -> str:
-    """Text that can do nothing to a terminal, a log or an XML file: what does not print is shown as its escape.
+    """Make text safe for a terminal, a log or an XML file: unprintable characters are escaped.
 
-    A server may send anything, and lftp passes much of it on: escape sequences, right-to-left marks, bytes that are no
-    text, commands that a CI's runner obeys. Line feeds stay; tabs become blanks.
+    A server may send anything, and lftp passes on much of it: escape sequences, right-to-left marks, bytes that are not
+    text, commands that a CI runner obeys. Line feeds stay; tabs become spaces.
     """
     text = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
     text = _without_commands(text)
@@ -35,26 +35,26 @@ def harmless(data: bytes | str) -> str:
 
 
 def lines_of(data: bytes | str) -> tuple[str, ...]:
-    """Harmless lines, split at line feeds only; what ends in a line feed has no empty line after it."""
+    """Split into harmless lines, at line feeds only; a final line feed adds no empty line."""
     text = harmless(data).removesuffix("\n")
     return tuple(text.split("\n")) if text else ()
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal the text takes: East Asian letters take two, combining marks none."""
+    """The text's width in terminal columns: East Asian letters take two, combining marks none."""
     if text.isascii():
         return len(text)
     return sum(_cells_of(letter) for letter in text)
 
 
 _PATH = re.compile(r"[^\w/]*(?:\w+=)?(?:~\w*/|\.{0,2}/)|[^/]+/.*\.\w+\W*$")
-"""What a word looks like that names a file: absolute, below a home or this folder, or relative with a suffix."""
+"""Words that look like a file name: absolute, below a home or this folder, or relative with a suffix."""
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, broken at blanks; a word wider than a line is broken itself, but never a path.
+    """Wrap text at spaces to at most `width` columns; words wider than a line are broken, but paths never are.
 
-    A path stays whole, and its line is then wider than `width`: a reader copies it.
+    A path stays whole so that a reader can copy it, even if its line is then wider than `width`.
     """
     lines = [""]
     for word in (part for blank in text.split() for part in _pieces(blank, width)):
@@ -67,7 +67,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def padded(text: str, width: int) -> str:
-    """The text with blanks after it up to `width` columns."""
+    """The text, padded with spaces to `width` columns."""
     return text + " " * (width - cells(text))
 
 
@@ -100,24 +100,24 @@ def expectation_words(expect: Expect) -> str:
 def tls_words(
     tls: Iterable[str] | None, cipher: Iterable[str] | None, server_name: Iterable[str] | None
 ) -> Iterator[str]:
-    """What is expected of the finished handshakes: ``TLS 1.3``, ``cipher X``, ``SNI ftp.example``."""
+    """What the finished handshakes should have: ``TLS 1.3``, ``cipher X``, ``SNI ftp.example``."""
     for label, values in (("TLS", tls), ("cipher", cipher), ("SNI", server_name)):
         if values is not None:
             yield f"{label} {' and '.join(sorted(value or 'not sent' for value in values))}"
 
 
 def counts_words(counts: dict[str, int]) -> str:
-    """Several runs of one step: ``exposed 7×, rejected 3×``."""
+    """The verdicts of several runs of one step: ``exposed 7×, rejected 3×``."""
     return ", ".join(f"{verdict} {count}×" for verdict, count in counts.items())
 
 
 def whys(step: StepResult) -> tuple[str, ...]:
-    """Everything that was not as expected, a harmless sentence each."""
+    """Every deviation from the expectation, as a harmless sentence."""
     return tuple(map(harmless, step.why))
 
 
 def plural(number: int, what: str) -> str:
-    """``1 server``, ``2 servers``: for words that only take an s."""
+    """``1 server``, ``2 servers``: for words with a regular plural."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
@@ -125,8 +125,8 @@ def _without_commands(text: str) -> str:
     last = text.rfind("::")
 
     def escaped(found: re.Match[str]) -> str:
-        # GitHub's ends in `::`, maybe in other text of the same line. Lines may be broken anywhere: it is enough that
-        # one could begin here.
+        # GitHub's ends in `::`, perhaps in other text of the same line. Lines may be broken anywhere, so it is
+        # enough that one could begin here.
         first = found.start() == 0 or text[found.start() - 1].isspace()
         begins = not found["github"] or first or last >= found.end() + 1
         return f"\\x{ord(found[0]):02x}" if begins else found[0]

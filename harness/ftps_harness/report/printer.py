@@ -1,4 +1,4 @@
-"""What the reports of `verify` and `pin-check` print with: wrapped lines, a bar, a word while something is awaited."""
+"""Printing for the reports of `verify` and `pin-check`: wrapped lines, a progress bar, a message while waiting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDEST = 100
 
 
 class Printer:
-    """Prints lines; reports are made of these.
+    """Prints lines; the base class of reports.
 
     Args:
         stream: Standard output, or standard error when that is taken (``--json -``).
@@ -32,17 +32,17 @@ class Printer:
 
     @contextlib.contextmanager
     def progress(self, total: int) -> Iterator[Progress | None]:
-        """A bar while something is tried so often; None where there is no live terminal."""
+        """Show a bar for `total` trials; None without a live terminal."""
         if not self._live:
             yield None
             return
-        from ftps_harness.report.progress import Progress  # not needed where nobody looks on
+        from ftps_harness.report.progress import Progress  # needed only on a live terminal
 
         with Progress(self.console, total) as bar:
             yield bar
 
     def waiting(self, what: str) -> contextlib.AbstractContextManager[object]:
-        """Say what is being done on a live terminal; nothing elsewhere."""
+        """Show the current activity on a live terminal; elsewhere nothing."""
         return self.console.status(harmless(what)) if self._live else contextlib.nullcontext()
 
     def _wrapped(self, text: str, indent: str, style: str = "", *, hanging: bool = False) -> None:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """How many have ended, and what runs; gone without a trace when it ends.
+    """Shows how many items have ended, and which are running; disappears at the end.
 
     Args:
-        console: Where.
-        total: How many there are.
+        console: Where to show the bar.
+        total: The number of items.
     """
 
     def __init__(self, console: Console, total: int) -> None:
@@ -45,25 +45,25 @@ class Progress:
         self._bar.stop()
 
     def started(self, name: str) -> None:
-        """A scenario, or a pair of the matrix, begins."""
+        """A scenario, or a pair of the matrix, has started."""
         self._running.append(harmless(name))
 
     def finished(self, name: str) -> None:
-        """It ended, and with it one of those that are counted."""
+        """It has ended, and counts as one item."""
         self.ended(name)
         self.advance()
 
     def ended(self, name: str) -> None:
-        """It ended; what it consists of was counted before."""
+        """It has ended; its parts were already counted."""
         self._running.remove(harmless(name))
 
     def advance(self) -> None:
-        """One more of those that are counted."""
+        """Count one more item."""
         self._bar.advance(self._task)
 
 
 class _Running(progress.ProgressColumn):
-    """What runs at the moment."""
+    """The running items."""
 
     def __init__(self, running: list[str], table_column: Column) -> None:
         super().__init__(table_column=table_column)

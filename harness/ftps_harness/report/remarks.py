@@ -1,4 +1,4 @@
-"""What a reader should know of steps that are as expected: lftp's complaints, and where no control ran. Pure."""
+"""Remarks about steps that are as expected: lftp's error messages, and steps without a control. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from ftps_harness.report.tally import BuildRun
 
 _FEW = 5
-"""How many scenarios may run for reasons to be shown in full."""
+"""Maximum number of scenarios for which reasons are shown in full."""
 
 _LINES = 5
-"""How many lines of lftp's are shown for each step; `--keep` and `--json` have all."""
+"""How many of lftp's lines are shown for each step; `--keep` and `--json` have all of them."""
 
 
 def remarks(run: BuildRun) -> Iterator[Section]:
-    """A heading for each kind of remark, and a line for each step that it is about."""
+    """Yield a heading for each kind of remark, with a line for each step that it concerns."""
     said = tuple(line for result in run.results for line in _said(result))
     if said:
         yield Section("other lftp messages, in steps that are as expected", said)
@@ -35,7 +35,7 @@ def remarks(run: BuildRun) -> Iterator[Section]:
 
 
 def beside_the_verdict(step: StepResult) -> tuple[str, ...]:
-    """lftp's lines on standard error, each once, without the refusals that the verdict is about."""
+    """lftp's distinct lines on standard error, without the refusals that the verdict is about."""
     lines: dict[str, None] = {}
     for attempt in step.attempts:
         refusals = {harmless(word.text) for word in attempt.client.words if word.kind in {"reason", "login", "retries"}}
@@ -54,7 +54,7 @@ def _said(result: ScenarioResult) -> Iterator[str]:
 
 
 def _logged(step: StepResult) -> Iterator[str]:
-    """Complaints about the set-up that stand in lftp's debug log alone; what the scenario expects needs no remark."""
+    """Errors about the setup that appear only in lftp's debug log; expected ones need no remark."""
     wanted = step.expect.message
     found = dict.fromkeys(line for attempt in step.attempts for line in attempt.client.log_notes)
     for line in found:
@@ -63,7 +63,7 @@ def _logged(step: StepResult) -> Iterator[str]:
 
 
 def _uncontrolled(result: ScenarioResult) -> Iterator[str]:
-    """A line for each reason, with the steps that have it."""
+    """A line for each reason for a missing control, with its steps."""
     steps: dict[str, list[int]] = {}
     for number, (step, _) in enumerate(zip(result.scenario.steps, result.steps, strict=False), 1):
         if step.control == "none":

@@ -1,4 +1,4 @@
-"""One scenario for a reader: why it matters, its certificates and server, and what each step does. Pure."""
+"""Shows one scenario: why it matters, its certificates and server, and what each step does. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Line(NamedTuple):
 
 
 def showing(scenario: Scenario) -> Iterator[Line]:
-    """The whole scenario, in lines of 80 columns but for rc lines, which stay as they are."""
+    """The whole scenario, in lines of 80 columns, except for rc lines, which stay as they are."""
     yield Line(scenario.id, heading=True)
     yield from map(Line, wrapped(harmless(scenario.title), _WIDTH))
     yield Line("")
@@ -77,7 +77,7 @@ def server_words(server: Server) -> str:
 
 
 def attack_words(server: Server) -> str:
-    """What an attacker on the way to the server does, as the end of a sentence about it; empty where there is none."""
+    """What an on-path attacker does, as the end of a sentence about the server; empty without an attacker."""
     attack = server.attacker
     if attack is None:
         return ""
@@ -90,14 +90,14 @@ def attack_words(server: Server) -> str:
 
 
 def files_words(step: Step) -> Iterator[tuple[str, str]]:
-    """The files that a step puts in place, and what they are made of."""
+    """The files that a step puts in place, and their sources."""
     for name, sources in step.files.items():
         place = f"in the folder where lftp starts: {name[4:]}" if name.startswith("cwd/") else f"~/.lftp/{name}"
         yield harmless(place), " + ".join(map(_source, sources))
 
 
 def expected_words(step: Step) -> Iterator[str]:
-    """What a step must come to, and what differs for some builds."""
+    """A step's expected outcome, and what differs for some builds."""
     expect = step.expect
     yield expectation_words(expect) + (f', and lftp prints "{expect.message}"' if expect.message else "")
     for name, table in step.overrides.items():
@@ -142,7 +142,7 @@ def _control(step: Step) -> str:
 
 
 def _certificate(table: CertificateSpec) -> str:
-    """What it says that is not the default."""
+    """Its fields that differ from the defaults."""
     fields = {name: getattr(table, name) for name in table.__struct_fields__}
     defaults = {name: getattr(type(table)(), name) for name in fields}
     issuer = "self-signed" if table.issuer == "self" else f"issued by {table.issuer}"

@@ -1,7 +1,7 @@
-"""Scenarios that take the same steps, side by side: a row for each, a column for each step. Pure.
+"""Scenarios with the same steps, side by side: a row for each scenario, a column for each step. Pure.
 
-Every scenario of a family (every attack against the same rc files, say) titles its steps alike, and that is what makes
-it one: the format needs no key for it.
+All scenarios of a family (such as every attack against the same rc files) have the same step titles, and that is what
+makes them one: the format needs no key for it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from ftps_harness.play.runner import ScenarioResult, StepResult
 
 _MANY = 8
-"""Columns that fit side by side; of more steps than these each gets a line of its own."""
+"""How many columns fit side by side; with more steps, each gets its own line."""
 
 SOMETIMES = "*"
-"""Behind a cell whose verdict came in some of the runs only."""
+"""Follows a cell whose verdict occurred in only some of the runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Scenarios that take the same steps.
+    """Scenarios with the same steps.
 
     Attributes:
         columns: The steps' titles.
-        rows: The id of each scenario, and what its steps came to in a word each.
+        rows: The id of each scenario, and the result of each of its steps in one word.
     """
 
     columns: tuple[str, ...]
@@ -37,7 +37,7 @@ class Family:
 
 
 def families(results: Iterable[ScenarioResult]) -> list[Family]:
-    """Every family of at least two scenarios of at least two steps, of those that ran to their end."""
+    """Return every family of at least two completed scenarios with at least two steps."""
     alike: dict[tuple[str, ...], list[ScenarioResult]] = {}
     for result in results:
         titles = tuple(step.title for step in result.scenario.steps)
@@ -51,12 +51,12 @@ def families(results: Iterable[ScenarioResult]) -> list[Family]:
 
 
 def lines(family: Family, width: int) -> Iterator[str]:
-    """Its table, in lines of at most `width` columns, as far as its cells allow; turned round where it is wide."""
+    """The table of a family, in lines of at most `width` columns if its cells allow; transposed if it is too wide."""
     return (line for line, _ in lines_and_cells(family, width))
 
 
 def lines_and_cells(family: Family, width: int) -> Iterator[tuple[str, int]]:
-    """The lines of its table, each with the column where its cells begin: its end, if it has none."""
+    """The lines of its table, each with the column where its cells begin, or its end if it has none."""
     area = _area(family)
     names = tuple(name.removeprefix(area) for name, _ in family.rows)
     cells = tuple(row for _, row in family.rows)
@@ -73,7 +73,7 @@ def lines_and_cells(family: Family, width: int) -> Iterator[tuple[str, int]]:
 def _table(
     columns: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], head: str, width: int
 ) -> Iterator[tuple[str, int]]:
-    """A legend of the columns, their numbers, and a line for each row; two where the name leaves no room."""
+    """A legend of the columns, their numbers, and a line for each row; two lines if the name leaves no space."""
     for number, title in enumerate(columns, 1):
         first, *more = wrapped(title, width - 6)
         yield _plain(f"  {number}  {first}")
@@ -96,7 +96,7 @@ def _plain(text: str) -> tuple[str, int]:
 
 
 def _area(family: Family) -> str:
-    """What all names begin with, down to the slash."""
+    """The common prefix of all names, up to the slash."""
     areas = {name.rpartition("/")[0] for name, _ in family.rows}
     return f"{areas.pop()}/" if len(areas) == 1 else ""
 
@@ -106,7 +106,7 @@ def _cells(result: ScenarioResult) -> tuple[str, ...]:
 
 
 def _cell(step: StepResult) -> str:
-    """The worst that a step came to, in one word: a password in capitals, it is the worst that can be lost."""
+    """The worst result of a step, in one word; a password in capitals, because it is the worst loss."""
     outcomes = [attempt.outcome for attempt in step.attempts]
     exposed = frozenset().union(*(outcome.exposed for outcome in outcomes))
     if exposed:

@@ -1,4 +1,4 @@
-"""All scenarios that ran with one lftp build, and what they come to. Pure."""
+"""All scenarios that ran with one lftp build, and their totals. Pure."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from ftps_harness.play.runner import ScenarioResult
 
 STATUSES = ("pass", "fail", "error", "skip")
-"""In the order of every summary."""
+"""The statuses, in the order of every summary."""
 
 _WORDS = ("passed", "failed", "errors", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
 class BuildRun:
-    """What came of running scenarios with one lftp build.
+    """The results of running scenarios with one lftp build.
 
     Attributes:
         lftp: The build.
-        results: Of those that ended, in the order in which the scenarios were chosen.
-        total: How many were chosen.
+        results: The results of completed scenarios, in the order in which the scenarios were chosen.
+        total: How many scenarios were chosen.
         seconds: From start to end.
-        controls: Controls were run.
-        interrupted: Ctrl-C ended it before all had run.
+        controls: Whether controls were run.
+        interrupted: Whether Ctrl-C ended the run early.
         again: How to name each scenario on a command line, by id.
-        options: What to add to such a command line.
-        place: Where the scenarios were played: ``sealed`` or ``loopback``.
-        problem: Why something that ran has not been cleared away, as a sentence.
+        options: Options to add to such a command line.
+        place: Where the scenarios ran: ``sealed`` or ``loopback``.
+        problem: Why something could not be cleaned up, as a sentence.
     """
 
     lftp: Lftp
@@ -50,25 +50,25 @@ class BuildRun:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many results there are of each status."""
+        """The number of results of each status."""
         return counts_of(self.results)
 
 
 def counts_of(results: Iterable[ScenarioResult]) -> dict[str, int]:
-    """How many results there are of each status."""
+    """The number of results of each status."""
     counted: Counter[str] = Counter(result.status for result in results)
     return {status: counted[status] for status in STATUSES}
 
 
 def totals(counts: Sequence[Mapping[str, int]]) -> str:
-    """All counts together, as every closing line begins: ``42 passed, 0 failed, 0 errors, 0 skipped``."""
+    """The total counts, with which every closing line begins: ``42 passed, 0 failed, 0 errors, 0 skipped``."""
     return ", ".join(
         f"{sum(each[status] for each in counts)} {word}" for status, word in zip(STATUSES, _WORDS, strict=True)
     )
 
 
 def exit_code(runs: Sequence[BuildRun]) -> int:
-    """What the process exits with."""
+    """The exit code of the process."""
     return code_of([run.counts for run in runs], interrupted=any(run.interrupted for run in runs))
 
 
@@ -76,9 +76,10 @@ def code_of(counts: Sequence[Mapping[str, int]], *, interrupted: bool, failed: b
     """The exit code (docs/reference.md, "Exit codes"): 130 before 3, 3 before 1, else 0.
 
     Args:
-        counts: By status, of each part; one of which nothing was played proves nothing, nor do no parts at all.
-        interrupted: The end was asked for.
-        failed: Something else than a scenario is not as expected.
+        counts: Counts by status, for each part; a part without a completed scenario proves nothing, nor does an empty
+            list.
+        interrupted: Whether a stop was requested.
+        failed: Whether anything other than a scenario is not as expected.
     """
     if interrupted:
         return 130
@@ -88,13 +89,13 @@ def code_of(counts: Sequence[Mapping[str, int]], *, interrupted: bool, failed: b
 
 
 def summary(runs: Sequence[BuildRun]) -> str:
-    """The closing line, which a CI reads: ``42 passed, 0 failed, 0 errors, 0 skipped in 3.1 s``."""
+    """The closing line, for CI logs: ``42 passed, 0 failed, 0 errors, 0 skipped in 3.1 s``."""
     without = "" if all(run.controls for run in runs) else ", without controls"
     return f"{totals([run.counts for run in runs])} in {sum(run.seconds for run in runs):.1f} s{without}"
 
 
 def unfinished(run: BuildRun) -> str:
-    """Why not everything ran, as a sentence; empty when it did."""
+    """Why not everything ran, as a sentence; empty if everything did."""
     if len(run.results) == run.total:
         return ""
     why = "interrupted" if run.interrupted else "stopped after the first failure (--fail-fast)"

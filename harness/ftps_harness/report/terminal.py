@@ -1,7 +1,7 @@
-"""What a person sees of a run: a header, a table that grows, the evidence of what failed, a closing line.
+"""A run on the terminal: a header, a growing table, the evidence of failures, a closing line.
 
-On a terminal with colours and a progress bar; everywhere else plain, 80 columns wide, and the same from run to run but
-for seconds, ports and secrets. Foreign text goes through `plain.harmless` before it gets here.
+A terminal gets colours and a progress bar; other output is plain, 80 columns wide, and the same in every run except for
+seconds, ports and secrets. Foreign text goes through `plain.harmless` before it gets here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _LABELS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skip": "skip"}
 
 
 class Terminal:
-    """Prints a run while it happens.
+    """Prints a run as it happens.
 
     Args:
         stream: Standard output, or standard error when that is taken (``--json -``).
@@ -62,9 +62,9 @@ class Terminal:
         self._width = max(_NARROWEST, min(self.console.width, _WIDEST)) - 1
 
     def header(self, lftp: Lftp, total: int, where: str, notes: Iterable[str] = ()) -> None:
-        """Which lftp, how many scenarios from where, and what else a reader should know."""
+        """Print which lftp runs how many scenarios from where, and what else a reader should know."""
         if self._begun:
-            self._line()  # one build's table below the other's
+            self._line()  # separates the tables of two builds
         self._begun = True
         build = f"lftp {lftp.version} at {lftp.path}, TLS by {lftp.tls}, dialect {lftp.dialect}"
         self._line(harmless(build), "bold")
@@ -84,22 +84,22 @@ class Terminal:
 
     @contextlib.contextmanager
     def progress(self, total: int) -> Iterator[Progress | None]:
-        """A bar below the table while scenarios run; None where there is no live terminal."""
+        """Show a bar below the table while scenarios run; None without a live terminal."""
         if not self._live:
             yield None
             return
-        from ftps_harness.report.progress import Progress  # not needed where nobody looks on
+        from ftps_harness.report.progress import Progress  # needed only on a live terminal
 
         with Progress(self.console, total) as bar:
             yield bar
 
     def row(self, result: ScenarioResult) -> None:
-        """One scenario of the table: its id and title, and what each of its steps came to."""
+        """Print one scenario of the table: its id and title, and the result of each step."""
         if not self._short:
             self.console.print(Text("\n").join(self._row(result)))
 
     def side_by_side(self, run: BuildRun) -> None:
-        """Scenarios that take the same steps, side by side."""
+        """Print scenarios with the same steps, side by side."""
         for family in () if self._short else families(run.results):
             self._line()
             self._line("side by side: the result of each scenario, by step", "bold")
@@ -107,7 +107,7 @@ class Terminal:
                 self.console.print(_coloured(line, cells_begin))
 
     def remarks(self, run: BuildRun) -> None:
-        """What a reader should know of what is as expected."""
+        """Print remarks about steps that are as expected."""
         for section in () if self._short else remarks(run):
             self._line()
             self._line(section.heading, "bold")
@@ -117,13 +117,13 @@ class Terminal:
                     self._line(f"  {' ' * indent}{part}")
 
     def failures(self, run: BuildRun) -> None:
-        """The evidence of everything that failed or broke."""
+        """Print the evidence of every failure and error."""
         for result in () if self._short else run.results:
             if result.status in {"fail", "error"}:
                 self._failure(run, result)
 
     def close(self, runs: Sequence[BuildRun]) -> None:
-        """What failed, a line each; why not everything ran; the line of counts."""
+        """Print a line for each failure, why not everything ran, and the counts."""
         for run in runs:
             self._what_failed(run, several=len(runs) > 1)
         self._line()
@@ -154,7 +154,7 @@ class Terminal:
         seconds = "-" if result.status == "skip" else f"{result.seconds:.2f}"
         status = Text(padded(_LABELS[result.status], _STATUS), style)
         while left or right or seconds:
-            if left and cells(left[0].plain) > left_width:  # ids and paths are never broken: one looks for them
+            if left and cells(left[0].plain) > left_width:  # ids and paths are never broken: readers search for them
                 yield Text.assemble(status, _GAP, left.pop(0))
                 status = Text(" " * _STATUS)
                 continue
@@ -189,7 +189,7 @@ class Terminal:
 
 
 def _verdict(number: int, step: StepResult, result: ScenarioResult) -> Iterator[Text]:
-    """What a step came to, and what was expected where that is something else."""
+    """A step's result, and the expectation if it differs."""
     count = len(result.scenario.steps)
     mark = f"{number:>{len(str(count))}} " if count > 1 else ""
     words = counts_words(step.counts) if len(step.attempts) > 1 else outcome_words(step.shown.outcome)
@@ -199,7 +199,7 @@ def _verdict(number: int, step: StepResult, result: ScenarioResult) -> Iterator[
     elif step.status != "pass" and step.control:
         said.append(f"but {step.control.kind}: {outcome_words(step.control.attempt.outcome)}")
     elif step.status == "pass" and any(attempt.outcome.exposed for attempt in step.attempts):
-        said.append("as expected")  # a green pass beside a leaked password asks for a word
+        said.append("as expected")  # a green pass next to a leaked password needs a word
     style = "" if step.status == "pass" else _STYLES[step.status]
     for line in (line for text in said for line in wrapped(text, _VERDICT - len(mark))):
         yield Text(mark + line, style)
@@ -207,7 +207,7 @@ def _verdict(number: int, step: StepResult, result: ScenarioResult) -> Iterator[
 
 
 def _coloured(line: str, cells_begin: int) -> Text:
-    """A line of the side-by-side table: what got out in red or yellow, a refusal in green."""
+    """A line of the side-by-side table: leaks in red or yellow, refusals in green."""
     text = Text(line)
     for word in re.finditer(r"\S+", line):
         if word.start() >= cells_begin and (style := _CELL_STYLES.get(word[0].rstrip(SOMETIMES))):

@@ -1,5 +1,5 @@
-"""`--html F`: one self-contained page, which needs no network and no JavaScript.
+"""`--html F`: one self-contained page that needs neither network nor JavaScript.
 
-`page` renders a template; `run` is the page of `ftps-lab run`. The pages of `verify`, `pin-check` and `matrix` are made
-beside their other reports, from templates that lie here.
+`page` renders a template; `run` is the page of `ftps-lab run`. The code for the pages of `verify`, `pin-check` and
+`matrix` is next to their other reports; their templates are here.
 """

@@ -1,7 +1,7 @@
-"""The certificates of one run, field by field: the genuine one beside the one that was shown. Pure.
+"""The certificates of one run, field by field: the genuine one next to the one that was shown. Pure.
 
-What is wrong is found in the certificates, the host that the user typed and the date by the client's clock, never in
-what a scenario expects.
+Faults are derived from the certificates, the host that the user typed and the date by the client's clock, never from a
+scenario's expectation.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class FieldRow:
     """One field.
 
     Attributes:
-        genuine: What the genuine certificate has in it; empty where there is none to compare with.
-        shown: What the one that was shown has.
-        differs: They are not the same.
+        genuine: Its value in the genuine certificate; empty if there is none to compare with.
+        shown: Its value in the certificate that was shown.
+        differs: The two values differ.
         wrong: Why a client that knows the genuine certificate, the host and the date should refuse it; else empty.
     """
 
@@ -55,11 +55,11 @@ class FieldRow:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A certificate that was shown, and the genuine one.
+    """A certificate that was shown, compared with the genuine one.
 
     Attributes:
         title: Where it was shown.
-        same: It is the genuine one: one column says it all.
+        same: It is the genuine one, so one column is enough.
     """
 
     title: str
@@ -69,16 +69,16 @@ class Comparison:
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """What is wrong with it, a phrase each."""
+        """Its faults, a phrase each."""
         return tuple(row.wrong for row in self.rows if row.wrong)
 
 
 def comparisons(attempt: Attempt, genuine: Certificate | None) -> tuple[Comparison, ...]:
-    """Every certificate that clients were shown in a run, each once, in order.
+    """Compare each distinct certificate that clients were shown in a run, in order.
 
     Args:
-        attempt: The run: what was shown is what its handshakes say.
-        genuine: The genuine server's certificate; None where the lab does not know it.
+        attempt: The run; its handshakes tell which certificates were shown.
+        genuine: The genuine server's certificate; None if the lab does not know it.
     """
     spec, original = attempt.spec, None if genuine is None else genuine.x509
     declared = {certificate.sha256: certificate for certificate in spec.sent} if spec is not None else {}
@@ -102,14 +102,14 @@ def compare(
     date: datetime | None = None,
     where: str = "the connection",
 ) -> Comparison:
-    """Hold a certificate that was shown against the genuine one.
+    """Compare a certificate that was shown with the genuine one.
 
     Args:
-        shown: The one that was shown.
-        genuine: The genuine one; None where it is not known.
-        host: What the user typed; empty where that is not known, so that no name is wrong.
-        date: By the client's clock; None where that is not known.
-        where: It was shown, for the title.
+        shown: The certificate that was shown.
+        genuine: The genuine certificate; None if unknown.
+        host: The host that the user typed; empty if unknown, so that no name is wrong.
+        date: The date by the client's clock; None if unknown.
+        where: Where it was shown, for the title.
     """
     same = genuine is None or shown == genuine
     faults = dict(_faults(shown, genuine, host, date))
@@ -124,7 +124,7 @@ def compare(
 def _faults(
     shown: x509.Certificate, genuine: x509.Certificate | None, host: str, date: datetime | None
 ) -> Iterator[tuple[str, str]]:
-    """The field that is wrong, and why."""
+    """The faulty fields, and why."""
     if host and not _names(shown, host):
         yield "Names (SAN)", f"does not name {host}"
     if date is not None and date > shown.not_valid_after_utc:
@@ -139,7 +139,7 @@ def _faults(
 
 
 def _names(certificate: x509.Certificate, host: str) -> bool:
-    """Whether it is for this host (RFC 6125 section 6.4): by address, or by name, where ``*`` is one label."""
+    """Whether it is valid for this host (RFC 6125 section 6.4): by address, or by name, where ``*`` is one label."""
     alternative = _extension(certificate, x509.SubjectAlternativeName)
     try:
         address = ipaddress.ip_address(host)
@@ -173,7 +173,7 @@ def _public(certificate: x509.Certificate) -> bytes:
 
 
 def _read(read: Callable[[x509.Certificate], str], certificate: x509.Certificate) -> str:
-    """A field as text; a certificate may be malformed in one field, and still show the others."""
+    """A field as text; a certificate with one malformed field still shows the others."""
     try:
         return read(certificate)
     except ValueError as error:
@@ -241,4 +241,4 @@ _FIELDS: Final[dict[str, Callable[[x509.Certificate], str]]] = {
     "Extended key usage": _extended,
     "Fingerprint, SHA-256": lambda each: _colons(hashlib.sha256(each.public_bytes(Encoding.DER)).digest()),
 }
-"""Field → how it is read, in the order in which it is shown."""
+"""Field → the function that reads it, in display order."""

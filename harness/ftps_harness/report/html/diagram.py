@@ -1,6 +1,6 @@
-"""A sequence as a picture: where each lane, arrow, glyph and word stands. Pure; `svg` writes it down.
+"""The layout of a sequence diagram: the position of each lane, arrow, glyph and word. Pure; `svg` writes it.
 
-Lengths are the picture's own units: `WIDTH` of them are as wide as the picture, which a phone shows about one to one.
+Lengths are in units of the picture: it is `WIDTH` units wide, and a phone shows it at about its natural size.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 WIDTH: Final = 360
 
 _EDGE: Final = 52
-"""From the picture's side to the middle of its outer lanes."""
+"""Distance from the picture's edge to the middle of its outer lanes."""
 
 _HEAD: Final = 44
-"""The lanes' names, and the room below them."""
+"""Height of the lanes' names, with the space below them."""
 
 _LETTER: Final = 6.7
 _SMALL_LETTER: Final = 5.9
-"""Width of a letter, with room to spare: no font of the page's list is wider on average."""
+"""Width of a letter, generously: no font in the page's list is wider on average."""
 
 _BOLD: Final = 1.1
-"""How much wider bold letters are."""
+"""Ratio by which bold letters are wider."""
 
 _TAGS: Final = {"clear": 48, "TLS": 41, "clear data": 80, "TLS data": 71, "data": 45}
-"""How a row travels, in words, and the room that they take with their padlock."""
+"""How a row travels, in words, and the space that these take with their padlock."""
 
 _PAD: Final = 8
 _SIDE: Final = 3
@@ -35,7 +35,7 @@ _SIDE: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A lane and where it is."""
+    """A lane and its position."""
 
     lane: Lane
     x: float
@@ -46,18 +46,18 @@ class Mark:
     """A row as it is drawn.
 
     Attributes:
-        number: From 1: the list's item of the same number is its evidence.
+        number: From 1; the list item of the same number has its evidence.
         shape: An arrow between two lanes, or a box on one.
-        top: Where the row begins.
-        height: Until where it reaches.
+        top: The top of the row.
+        height: The height of the row.
         tail: Where the arrow begins, or the box's left side.
         head: Where the arrow ends, or the box's right side.
         label: The first line.
-        note: The second; empty without one.
-        tag: How it travels, in a word or two; empty where nothing does.
-        x: Where the text begins: with the padlock, where there is one.
-        line: The height of the arrow; of a box, its lower side.
-        classes: What the style sheet knows it by.
+        note: The second line, if any.
+        tag: How it travels, in a word or two; empty if nothing travels.
+        x: Where the text begins, including any padlock.
+        line: The vertical position of the arrow, or of the lower side of a box.
+        classes: Its classes in the style sheet.
         text: The evidence in a sentence.
     """
 
@@ -78,12 +78,12 @@ class Mark:
 
     @property
     def label_x(self) -> float:
-        """Where the label begins, behind padlock and tag."""
+        """Where the label begins, after padlock and tag."""
         return self.x + _before(self.tag)
 
     @property
     def middle(self) -> float:
-        """Between both ends."""
+        """The middle between both ends."""
         return (self.tail + self.head) / 2
 
     @property
@@ -102,7 +102,7 @@ class Drawing:
 
 
 def drawing(interaction: Interaction) -> Drawing:
-    """Where everything stands."""
+    """Return the layout of an interaction."""
     columns = _columns(interaction.lanes)
     places = {column.lane.who: column.x for column in columns}
     marks: list[Mark] = []
@@ -124,7 +124,7 @@ def _on_a_lane(row: Row) -> bool:
 
 
 def _arrow(number: int, row: Row, top: float, places: dict[Who, float]) -> Mark:
-    """An arrow below its words, and the reply's below it."""
+    """An arrow below its words, with the reply's arrow below it."""
     first = row.first
     tag = _tag(row)
     before = _before(tag)
@@ -155,7 +155,7 @@ def _arrow(number: int, row: Row, top: float, places: dict[Who, float]) -> Mark:
 
 
 def _event(number: int, row: Row, top: float, places: dict[Who, float]) -> Mark:
-    """A box on a lane; what concerns the path stands between two."""
+    """A box on a lane; if it concerns the path, between two lanes."""
     first = row.first
     room = WIDTH - 2 * _SIDE - 2 * _PAD - (2 * _PAD if first.alarm else 0)
     label, note = _fitting(row.label, room / _LETTER / _BOLD), _fitting(first.note, room / _SMALL_LETTER)
@@ -184,12 +184,12 @@ def _event(number: int, row: Row, top: float, places: dict[Who, float]) -> Mark:
 
 
 def _before(tag: str) -> float:
-    """How much room padlock and tag take before the label."""
+    """The space that padlock and tag take before the label."""
     return _TAGS.get(tag, 0)
 
 
 def _beginning(left: float, right: float, width: float) -> float:
-    """Where words of this width begin: at the arrow's left end, or, if they are wider than it, around its middle."""
+    """Where words of this width begin: at the arrow's left end, or centred on it if they are wider than it."""
     begin = left + _PAD if width <= right - left - _PAD else (left + right - width) / 2
     return max(float(_SIDE), min(begin, WIDTH - _SIDE - width))
 

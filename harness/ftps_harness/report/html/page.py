@@ -1,8 +1,8 @@
-"""One self-contained page from a template: styles and script are part of it, foreign text is never markup.
+"""Renders one self-contained page from a template: it includes styles and script, and foreign text is never markup.
 
-All that a template prints goes through `plain.harmless` and then through jinja2's autoescape: no subject, banner, file
-name or line of lftp's can become an element, a control character or a right-to-left override. The page's policy (CSP)
-lets nothing be fetched, and no script run but ours.
+All template output goes through `plain.harmless` and then through jinja2's autoescape: no subject, banner, file name or
+line from lftp can become an element, a control character or a right-to-left override. The page's Content Security
+Policy (CSP) blocks all fetches, and all scripts but ours.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STATUS_WORDS: Final = {
     "note": "Note",
     "ignored": "Ignored",
 }
-"""Status, or severity of a finding → the word beside its mark: colour never says it alone."""
+"""Status, or severity of a finding → the word beside its mark: colour is never the only sign."""
 
 MARKS: Final = {
     "pass": "✓",
@@ -50,11 +50,11 @@ MARKS: Final = {
 
 
 def render(template: str, **values: object) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
         template: Its file in ``templates/``.
-        values: What the template asks for; one that is missing is an error, never an empty place.
+        values: The template's variables; a missing one is an error, never an empty string.
     """
     text = _environment().get_template(template).render(**values)
     return text if text.endswith("\n") else text + "\n"
@@ -82,7 +82,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _harmless(value: object) -> object:
-    """What is printed for a value: markup of our own templates as it is, all else without control characters."""
+    """A value as printed: markup of our own templates unchanged, everything else without control characters."""
     return value if isinstance(value, Markup) else harmless(str(value))
 
 
@@ -91,7 +91,7 @@ def _read(name: str) -> str:
 
 
 def _policy(script: str) -> str:
-    """Nothing is fetched, and only the script that the page came with may run."""
+    """The page's CSP: it blocks all fetches, and allows only the page's own script."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "

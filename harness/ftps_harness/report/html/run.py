@@ -1,4 +1,4 @@
-"""The page of `ftps-lab run --html`: from the results that every other report is made of. Pure."""
+"""The page of `ftps-lab run --html`, from the same results as every other report. Pure."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ _STATES: Final = {0: "pass", 1: "fail", 3: "error", 130: "error"}
 
 
 _DRAWN: Final = 600
-"""Steps of a page up to which each is drawn. Of more, only those that are not as expected: a page of thousands of
-drawings would take seconds to open."""
+"""Maximum number of steps on a page for which each is drawn. With more, only unexpected ones are: a page with thousands
+of drawings would take seconds to open."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvidencePart:
-    """What one run of lftp left: what it was given, what it said, and what the witnesses saw.
+    """The evidence of one run of lftp: its input, its output, and what the witnesses saw.
 
     Attributes:
-        title: Which run it is, where there are several.
+        title: Which run it is, if there are several.
     """
 
     attempt: Attempt
@@ -59,7 +59,7 @@ class EvidencePart:
 
     @property
     def contradictions(self) -> tuple[str, ...]:
-        """In what the witnesses do not agree."""
+        """Where the witnesses disagree."""
         return self.attempt.outcome.contradictions
 
     @property
@@ -80,15 +80,15 @@ class EvidencePart:
             yield from (f"    {line}" for line in section.lines)
 
 
-@dataclass(frozen=True)  # no slots: `interaction` is made once
+@dataclass(frozen=True)  # no slots: `interaction` is cached
 class StepView:
     """One step.
 
     Attributes:
-        anchor: Its id on the page; ids of what is drawn for it begin with it.
+        anchor: Its id on the page, and the prefix of all ids in its drawing.
         number: From 1.
-        result: The step itself.
-        drawn: It is shown in full; otherwise its evidence is plain text.
+        result: The step's result.
+        drawn: Whether it is shown in full; otherwise its evidence is plain text.
     """
 
     anchor: str
@@ -98,7 +98,7 @@ class StepView:
 
     @property
     def happened(self) -> str:
-        """What it came to, in a few words."""
+        """What happened, in a few words."""
         return what_happened(self.result)
 
     @property
@@ -108,38 +108,38 @@ class StepView:
 
     @property
     def why(self) -> tuple[str, ...]:
-        """What is not as expected."""
+        """Every deviation from the expectation."""
         return whys(self.result)
 
     @cached_property
     def interaction(self) -> Interaction:
-        """What happened in the run that is shown, from what was recorded."""
+        """The recorded interaction of the run that is shown."""
         return interaction(self.result.shown, self.result.genuine)
 
     @property
     def picture(self) -> Markup:
-        """It as a picture, whose arrows lead to the items of `told`."""
+        """The interaction as a picture, whose arrows link to the items of `told`."""
         return picture(drawing(self.interaction), self.anchor)
 
     @property
     def told(self) -> Markup:
-        """It as a list, with the evidence."""
+        """The interaction as a list, with the evidence."""
         return told(self.interaction, self.anchor)
 
     @property
     def certificates(self) -> tuple[Comparison, ...]:
-        """What was shown to the client, beside the genuine certificate."""
+        """The certificates that the client was shown, next to the genuine one."""
         return comparisons(self.result.shown, self.result.genuine)
 
     @property
     def control(self) -> str:
-        """Its control, and what that came to; empty without one."""
+        """Its control and the result; empty without a control."""
         control = self.result.control
         return f"{control.kind}: {outcome_words(control.attempt.outcome)}" if control else ""
 
     @property
     def evidence(self) -> Iterator[EvidencePart]:
-        """The run of lftp that the verdict is about, and its control's where that is not as it must be."""
+        """The run of lftp that the verdict is about, and that of its control if the control failed."""
         several = len(self.result.attempts)
         number = self.result.attempts.index(self.result.shown) + 1
         yield EvidencePart(self.result.shown, f"Run {number} of {several}" if several > 1 else "")
@@ -180,23 +180,23 @@ class BuildView:
 
     @property
     def scenarios(self) -> Iterator[ScenarioView]:
-        """In the order in which they were chosen."""
+        """The scenarios, in the order in which they were chosen."""
         for number, result in enumerate(self.run.results, 1):
             yield ScenarioView(f"{self.anchor}-{number}", result, again(self.run, result), self.drawn)
 
     @property
     def families(self) -> list[Family]:
-        """Scenarios of the same steps."""
+        """Scenarios with the same steps."""
         return families(self.run.results)
 
     @property
     def remarks(self) -> tuple[Section, ...]:
-        """What a reader should know of what is as expected."""
+        """Remarks about steps that are as expected."""
         return tuple(remarks(self.run))
 
 
 def text(runs: Sequence[BuildRun]) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
         runs: One for each lftp build.
@@ -220,14 +220,14 @@ def text(runs: Sequence[BuildRun]) -> str:
 
 
 def _failed(runs: Sequence[BuildRun]) -> Iterator[tuple[str, str, str]]:
-    """Status, anchor and line of everything that is not as expected."""
+    """Status, anchor and line of everything unexpected."""
     for of, run in enumerate(runs, 1):
         for number, result in enumerate(run.results, 1):
             yield from ((result.status, f"r{of}-{number}", line) for line in what_failed(result))
 
 
 def _tone(cell: str) -> str:
-    """The verdict that a cell of the side-by-side table is marked like: a leaked password or file is `exposed`."""
+    """The verdict whose style a cell of the side-by-side table gets: a leaked password or file is `exposed`."""
     word = cell.rstrip(SOMETIMES)
     return "exposed" if word in {"PASSWORD", "payload"} else word
 

@@ -1,7 +1,7 @@
-"""Who said what to whom, in order: the recorded testimony as arrows between lanes. Pure.
+"""The recorded testimony as arrows between lanes: who said what to whom, in order. Pure.
 
-Nothing here knows what a scenario expects. Each arrow repeats one thing that a witness recorded, and names the witness;
-the picture and the list beside it are both made of these arrows, so that they cannot differ.
+Scenario expectations play no part here. Each arrow repeats one item that a witness recorded, and names the witness; the
+picture and the list next to it are both built from these arrows, so they cannot differ.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Kind = Literal[
 ]  # fmt: skip
 
 MAJOR: Final = frozenset({"AUTH", "USER", "PASS", "PROT", "CCC", *TRANSFERS})
-"""Commands that a picture shows one by one; others are folded where several follow each other."""
+"""Commands that a picture shows individually; others are folded if several follow each other."""
 
 MASK: Final = "•••"
-"""What stands where a password was said."""
+"""Replaces a password."""
 
 _SHORTEST_SECRET = 4
-"""Letters. A shorter password is part of many words; it is masked only where it stands alone, in PASS."""
+"""Letters. A shorter password occurs in many words, so it is masked only as the argument of PASS."""
 
 READABLE: Final = "password readable"
-"""What makes a password stand out, in the picture and in the list."""
+"""The label that makes a readable password stand out, in the picture and in the list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,23 +44,23 @@ class Arrow:
     """One thing that happened.
 
     Attributes:
-        kind: What it is.
-        source: Whose doing; the same as `target` where it happened on one lane.
-        target: Whom it reached.
+        kind: The kind of event.
+        source: The party that acted; the same as `target` if it happened on one lane.
+        target: The party that it reached.
         label: A few words for the picture.
-        text: What else is known of it, a sentence or two; foreign text in it is harmless.
-        evidence: What of the testimony it repeats.
-        witness: Who recorded it.
-        at: Seconds since the record began; None where nobody knows.
-        connection: On which, such as ``control connection 1``; empty where it is about none.
-        data: That is a data connection.
-        channel: How it travelled; None where nothing travelled.
+        text: The details in a sentence or two; foreign text in it is harmless.
+        evidence: The items of the testimony that it repeats.
+        witness: The witness that recorded it.
+        at: Seconds since the record began; None if unknown.
+        connection: Its connection, such as ``control connection 1``; empty if it concerns none.
+        data: Whether that is a data connection.
+        channel: How it travelled; None if nothing travelled.
         reply: The code of the reply; empty without one.
         note: A second line of the label.
         alarm: Something that a client should fear.
-        failed: It came to nothing.
-        minor: It may be folded with its like.
-        several: How to count several of its like: ``3 × RETR``.
+        failed: It failed.
+        minor: It may be folded with similar arrows.
+        several: How to count several similar arrows: ``3 × RETR``.
     """
 
     kind: Kind
@@ -83,7 +83,7 @@ class Arrow:
 
     @property
     def like(self) -> tuple[object, ...]:
-        """What it shares with those that it can be folded with."""
+        """The properties shared by arrows that can be folded together."""
         what = "" if self.minor else self.several or self.label
         return (
             self.kind if not self.minor else "minor",
@@ -98,17 +98,17 @@ class Arrow:
 
     @property
     def time(self) -> str:
-        """When it was, for a person; empty where nobody knows."""
+        """Its time for a reader; empty if unknown."""
         return "" if self.at is None else f"{self.at * 1000:.0f} ms" if self.at < 1 else f"{self.at:.3f} s"
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Who is there.
+    """One party.
 
     Attributes:
-        name: In a word.
-        about: Which one, in a few more.
+        name: Its name, in a word.
+        about: A short description.
     """
 
     who: Who
@@ -118,13 +118,13 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One arrow, or several of a kind that are counted."""
+    """One arrow, or several of the same kind with a count."""
 
     arrows: tuple[Arrow, ...]
 
     @property
     def first(self) -> Arrow:
-        """The one that is drawn."""
+        """The arrow that is drawn."""
         return self.arrows[0]
 
     @property
@@ -140,33 +140,33 @@ class Row:
 
     @property
     def reply(self) -> str:
-        """The reply's code, where all of them had the same."""
+        """The reply's code, if all have the same."""
         replies = {arrow.reply for arrow in self.arrows}
         return self.first.reply if len(replies) == 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """One run of lftp: who was there, and what happened, in order."""
+    """One run of lftp: the parties, and what happened, in order."""
 
     lanes: tuple[Lane, ...]
     rows: tuple[Row, ...]
 
     @property
     def arrows(self) -> tuple[Arrow, ...]:
-        """Each of them, also those that are folded."""
+        """All arrows, including folded ones."""
         return tuple(arrow for row in self.rows for arrow in row.arrows)
 
 
 SHOWN_ALIKE: Final = 2
-"""So many of a kind are drawn, and the others counted in one row."""
+"""Maximum number of rows drawn for each kind; the others are counted in one row."""
 
 
 def folded(arrows: Iterable[Arrow]) -> tuple[Row, ...]:
-    """Arrows in the order of time as rows: a session of any length has a bounded number of them.
+    """Turn arrows in time order into rows; their number is bounded for a session of any length.
 
-    Minor ones that follow each other are counted together, lane by lane; then, of any kind that comes often, the first
-    are kept and the rest is counted where it began.
+    Consecutive minor arrows are counted together, lane by lane; then, for each frequent kind, the first are kept and
+    the rest are counted in one row where they begin.
     """
     runs: list[list[list[Arrow]]] = []
     for arrow in arrows:
@@ -193,10 +193,10 @@ def folded(arrows: Iterable[Arrow]) -> tuple[Row, ...]:
 
 
 class Wording:
-    """Foreign text as it may be shown: on one line, harmless, and without the passwords of the run.
+    """Makes foreign text safe to show: on one line, harmless, and without the run's passwords.
 
     Args:
-        passwords: What was sent as one.
+        passwords: Everything that was sent as a password.
     """
 
     def __init__(self, passwords: Iterable[str]) -> None:
@@ -204,7 +204,7 @@ class Wording:
         self._secrets = sorted(long, key=lambda secret: (-len(secret), secret))
 
     def __call__(self, text: str, most: int = 400) -> str:
-        """The text."""
+        """Return the safe text."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         line = harmless(text).replace("\n", "\\n")

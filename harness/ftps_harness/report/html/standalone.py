@@ -1,4 +1,4 @@
-"""Pictures that are files of their own: styles within, light and dark by the reader's choice. Pure."""
+"""Pictures as standalone files: styles included, light or dark by the reader's preference. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def diagram(drawing: Drawing, title: str) -> str:
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, str, str, bool]], title: str) -> str:
-    """A table of three columns as a file; rows that differ stand out, and say so."""
+    """A table of three columns as a file; rows that differ are highlighted and labelled."""
     lines = [_line(head, 0, "who")]
     said = []
     for number, (name, one, other, differs) in enumerate(rows, 1):

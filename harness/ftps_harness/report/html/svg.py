@@ -1,7 +1,7 @@
 """A drawing and its list as markup. Pure.
 
-Written here and not by a template: a page of a thousand steps has sixteen thousand rows, and a template takes twenty
-times as long for them. Numbers are ours; every text goes through `_text`, which does what `page` does to all others.
+This does not use a template: a page of a thousand steps has sixteen thousand rows, and a template takes twenty times as
+long for them. Numbers are ours; every text goes through `_text`, which does the same as `page` does for all others.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ftps_harness.report.html.sequence import Arrow, Interaction, Row, Who
 
 _MEMBERS: Final = 30
-"""So many of a counted group are told one by one."""
+"""How many items of a counted group are listed individually."""
 
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,-_()/=+")
-"""Letters that are the same in text and in markup, and part of no command to a CI's runner."""
+"""Letters that are the same in text and in markup, and occur in no command to a CI runner."""
 
 _HOW: Final = {
     "clear": ' <span class="how clear">in clear</span>',
@@ -41,15 +41,15 @@ GLYPHS: Final = Markup(
     'stroke-width="1.3" stroke-linejoin="round"/><path d="M5.4 4h1.2l-.2 3.6h-.8zM5.4 8.4h1.2v1.2H5.4z"/></symbol>'
     "</svg>"
 )
-"""A closed padlock, an open one, and a warning sign: once a page."""
+"""A closed padlock, an open one, and a warning sign: once per page."""
 
 
 def picture(drawing: Drawing, anchor: str) -> Markup:
-    """The SVG, each arrow a link to its item of the list; hidden from screen readers, who get the list.
+    """Return the SVG, where each arrow links to its list item; hidden from screen readers, which get the list.
 
     Args:
-        drawing: Where everything stands.
-        anchor: What the ids of the list's items begin with.
+        drawing: The layout.
+        anchor: The prefix of the ids of the list items.
     """
     height = _n(drawing.height)
     head = f'<svg class="diagram" viewBox="0 0 {WIDTH} {height}" aria-hidden="true" focusable="false">'
@@ -76,7 +76,7 @@ def _lane(column: Column, height: float) -> str:
 
 
 def shapes(mark: Mark) -> str:
-    """What one row is drawn with."""
+    """The shapes of one row."""
     return "".join(_box(mark) if mark.shape == "box" else _arrow(mark))
 
 
@@ -121,7 +121,7 @@ def _tip(x: float, y: float, way: int) -> str:
 
 
 def told(interaction: Interaction, anchor: str) -> Markup:
-    """The same rows as a list: what a screen reader gets, and the evidence that arrows lead to."""
+    """The same rows as a list: for screen readers, and as the evidence that arrows link to."""
     names = {lane.who: _text(lane.name) for lane in interaction.lanes}
     items = "".join(
         f'<li id="{anchor}-e{number}">{_who(row.first, names)}{_item(row)}</li>\n'
@@ -153,7 +153,7 @@ def _evidence(arrow: Arrow) -> str:
 
 
 def _text(text: str) -> str:
-    """Text that is never markup, and does nothing to a reader: as `page` prints it."""
+    """Escape text so that it is never markup and harmless, like `page`."""
     return text if _PLAIN.issuperset(text) else str(escape(harmless(text)))
 
 

@@ -1,4 +1,4 @@
-"""From what the witnesses of one run recorded to the arrows of its sequence. Pure."""
+"""Turns the witnesses' records of one run into the arrows of its sequence. Pure."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer
 
 _LETTERS: Final = 11
-"""Of a fingerprint, for the picture: four bytes."""
+"""How many letters of a fingerprint the picture shows: four bytes."""
 
 ORDINARY_END: Final = "close_notify"
-"""The alert by which TLS ends as it should (RFC 8446 section 6.1): every connection has it, so it is not drawn."""
+"""The alert that ends TLS properly (RFC 8446 section 6.1): every connection has it, so it is not drawn."""
 
 _ITS_OWN: Final = frozenset({"AUTH", "PROT"})
-"""What an attacker says to the genuine server on its own account: of no interest beside what the client says."""
+"""Commands that an attacker itself sends to the genuine server; not interesting next to those of the client."""
 
 NAMES: Final[Mapping[Who, str]] = {"client": "Client", "attacker": "Attacker", "server": "Server"}
 
 
 def interaction(attempt: Attempt, genuine: Certificate | None = None) -> Interaction:
-    """What happened in one run of lftp.
+    """Return what happened in one run of lftp.
 
     Args:
         attempt: The run, with its witnesses.
-        genuine: The genuine server's certificate, where the lab knows it: it gives a certificate its name.
+        genuine: The genuine server's certificate, if the lab knows it, to name certificates.
     """
     testimony = attempt.testimony
     behind = testimony.behind
@@ -50,14 +50,14 @@ def interaction(attempt: Attempt, genuine: Certificate | None = None) -> Interac
     if behind is not None:
         theirs = _Account(behind, "attacker", "server", words, known, stolen=frozenset(testimony.passwords))
         arrows += theirs.arrows()
-    timed = sorted(_timed(arrows), key=lambda each: each[0])  # stable: equal times stay as they were told
+    timed = sorted(_timed(arrows), key=lambda each: each[0])  # stable: equal times keep their order
     ordered = [arrow for _, arrow in timed]
     ordered += _unplaced(attempt, ordered, words)
     return Interaction(_lanes(testimony, attempt), folded(ordered))
 
 
 def _known(attempt: Attempt, genuine: Certificate | None) -> dict[str, str]:
-    """What to call the certificates that handshakes can show, by their SHA-256 fingerprints."""
+    """Names of the certificates that handshakes can show, by SHA-256 fingerprint."""
     names: dict[str, str] = {}
     spec = attempt.spec
     if spec is not None and spec.attack_certificate is not None:
@@ -76,7 +76,7 @@ def _far_end(testimony: Testimony) -> Who:
 
 
 def _attack(testimony: Testimony) -> Attack | None:
-    """Whom the connections say that the client met."""
+    """The attack that the client met, according to the connections."""
     return next((ATTACKS[c.attack] for c in testimony.connections if c.attack in ATTACKS), None)
 
 
@@ -91,7 +91,7 @@ def _lanes(testimony: Testimony, attempt: Attempt) -> tuple[Lane, ...]:
 
 
 def _timed(arrows: list[Arrow]) -> Iterator[tuple[float, Arrow]]:
-    """Each with a time: that of the one before it in its account, where nobody knows its own."""
+    """Give each arrow a time: if its own is unknown, that of the previous arrow in its account."""
     last = 0.0
     for arrow in arrows:
         last = last if arrow.at is None else arrow.at
@@ -99,7 +99,7 @@ def _timed(arrows: list[Arrow]) -> Iterator[tuple[float, Arrow]]:
 
 
 def _unplaced(attempt: Attempt, arrows: list[Arrow], words: Wording) -> Iterator[Arrow]:
-    """What has no time of its own: it is said at the end."""
+    """The events without a time, which are shown at the end."""
     exposure, run = attempt.exposure, attempt.run
     client: dict[str, Any] = {"source": "client", "target": "client"}
     if not attempt.testimony.connections:
@@ -124,14 +124,14 @@ def _unplaced(attempt: Attempt, arrows: list[Arrow], words: Wording) -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """The account of one server, and between whom it is.
+    """The account of one server, and the two parties.
 
     Attributes:
-        near: Its client.
-        far: Whose account it is.
-        known: What to call certificates.
-        exposure: What the wire's account says of these connections; None where it says nothing.
-        stolen: Passwords that its client had from another.
+        near: The server's client.
+        far: The server.
+        known: Names of certificates.
+        exposure: The wire's account of these connections, if any.
+        stolen: Passwords that the server's client obtained from another party.
     """
 
     told: Testimony
@@ -143,12 +143,12 @@ class _Account:
     stolen: frozenset[str] = field(default=frozenset())
 
     def arrows(self) -> Iterator[Arrow]:
-        """Everything on every connection."""
+        """All arrows of all connections."""
         for connection in self.told.connections:
             yield from self._on(connection)
 
     def _on(self, connection: Connection) -> Iterator[Arrow]:
-        """What happened on one connection, in the order of a session without surprises: times have the last word."""
+        """The arrows of one connection, in the usual order of a session; times decide the final order."""
         told, number = self.told, connection.number
         credentials = [each for each in told.credentials if each.connection == number]
         commands = [each for each in told.commands if each.connection == number]
@@ -165,7 +165,7 @@ class _Account:
             yield self._handshake(connection, handshake)
         for command in (each for each in commands if each.channel == "tls"):
             yield from self._command(connection, command, waiting)
-        for credential in waiting:  # a login without a command that tells of it
+        for credential in waiting:  # a login without a recorded command
             yield from self._password(connection, None, credential)
         for transfer in transfers:
             yield self._transfer(connection, transfer, quiet)
@@ -194,7 +194,7 @@ class _Account:
         }
 
     def _answerer(self, connection: Connection, what: str) -> Who:
-        """Who answers this: an attacker on the path, where it had its effect and that is what it acts on."""
+        """The party that answers this: an on-path attacker, if it acts on this and had its effect."""
         attack = _attack(self.told)
         if attack is not None and connection.attack_effect and what in attack.acts_on:
             return "attacker"
@@ -278,7 +278,7 @@ class _Account:
             yield replace(_event(arrow, "readable", "anyone on the path can read it", said), witness="the wire")
 
     def _is_ordinary(self, connection: Connection, handshake: Handshake) -> bool:
-        """A data connection's that is as it should be: it finished, with the certificate of the control connection."""
+        """Whether a data connection's handshake is ordinary: it finished, with the control connection's certificate."""
         shown = handshake.certificate in self._shown_on_control
         return connection.kind == "data" and handshake.completed and shown and not connection.attack_effect
 
@@ -297,7 +297,7 @@ class _Account:
         return Arrow(label=label, channel="tls", alarm=other or to == "attacker", **common)
 
     def _shown(self, connection: Connection, handshake: Handshake) -> str:
-        """How a handshake ended, and what was shown in it."""
+        """How a handshake ended, and which certificate it showed."""
         shown = self._certificate(connection, handshake)
         name = f", {self.known[shown]}" if shown in self.known else ""
         also = ", the same as in the bytes on the wire" if self._on_the_wire(connection, shown) else ""
@@ -317,7 +317,7 @@ class _Account:
         return f" {volume[:1].upper()}{volume[1:]}." if volume else ""
 
     def _certificate(self, connection: Connection, handshake: Handshake) -> str:
-        """The fingerprint of what the client was shown: of a handshake that failed only the wire can say that."""
+        """The fingerprint of the certificate that the client was shown; for a failed handshake only the wire has it."""
         seen = handshake.completed or self._on_the_wire(connection, handshake.certificate)
         return handshake.certificate if seen else ""
 
@@ -369,7 +369,7 @@ class _Account:
         )
 
     def _closed(self, connection: Connection) -> Arrow:
-        """The connection of a client that left without a password: what a refusal comes to."""
+        """The end of a connection on which the client sent no password: the result of a refusal."""
         return Arrow(
             kind="closed", label="ends: no password sent", text="It was closed, and no password had been sent on it.",
             at=connection.closed_at, several="connection without a password", evidence=(connection,),
@@ -382,5 +382,5 @@ def _code(command: Command | None) -> str:
 
 
 def _event(arrow: Arrow, kind: Literal["captured", "readable"], label: str, text: str) -> Arrow:
-    """Something that follows from an arrow, on the same connection and at the same time."""
+    """An event that follows from an arrow, on the same connection and at the same time."""
     return replace(arrow, kind=kind, label=label, text=text, reply="", failed=False, channel=None)
