@@ -159,7 +159,7 @@ class Interaction:
 
 
 SHOWN_ALIKE: Final = 2
-"""Maximum number of rows drawn for each kind; the others are counted in one row."""
+"""How many rows of each kind are drawn; the others are counted in one more row."""
 
 
 def folded(arrows: Iterable[Arrow]) -> tuple[Row, ...]:
