@@ -1,1 +1,1 @@
-"""What is done for each requirement: a function each, which says to the rig what it expects."""
+"""The checks: one function for each requirement, which tells the rig its expectations."""

@@ -1,4 +1,4 @@
-"""A tool that is killed at each of its writes, and one whose disk is full."""
+"""Kills a tool at each of its writes, and fills its disk."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 _RC: Final = b"# mine\nset net:timeout 77\n"
 
 _MOST: Final = 150
-"""Changes of files at which one run is interrupted; a tool that makes more is interrupted at so many of them."""
+"""Maximum number of file changes at which a run is interrupted, even if a tool makes more."""
 
 _FEW: Final = 12
-"""Of those, how many are tried in a quick run."""
+"""Maximum number of these in a quick run."""
 
 State = tuple[tuple[str, bytes], ...]
-"""What lftp reads: every regular file in HOME, by its path."""
+"""The files that lftp reads: every regular file in HOME, by its path."""
 
 
 def atomic(rig: Rig) -> None:
-    """A first pin, and one that is replaced; killed at each change of a file, and with a full disk from there on."""
+    """Pin, and replace a pin; each run is killed at a file change, or gets a full disk from there on."""
     old, new = own(), own()
     empty = rig.home({".lftp/rc": _RC})
     _interrupted(rig, _Case("pin", empty, before=None, after=old))
@@ -39,7 +39,7 @@ def atomic(rig: Rig) -> None:
 
 
 class _Case:
-    """One command of the tool, the HOME that it begins with, and what is pinned before and after it."""
+    """One command of the tool, its initial HOME, and the pinned certificates before and after it."""
 
     def __init__(self, how: How, home: Home, *, before: Certificate | None, after: Certificate) -> None:
         self.how: How = how
@@ -64,7 +64,7 @@ def _interrupted(rig: Rig, case: _Case) -> None:
             ran = _run(rig, case, Interrupt(at, how))
             call = ran.finished.changes.interrupted if ran.finished.changes is not None else None
             if call is None:
-                continue  # it wrote less this time
+                continue  # this run wrote less
             interrupted += 1
             what = f"{'killed' if how == 'kill' else 'a full disk'} at change {at} of {count} ({call.name} {call.path})"
             rig.did(what)
@@ -79,16 +79,16 @@ def _interrupted(rig: Rig, case: _Case) -> None:
 
 
 def _points(count: int) -> Iterator[int]:
-    """The last one first: what counts is written late."""
+    """The change numbers, the last first: the important writes come late."""
     step = max(1, -(-count // _MOST))
     yield from range(count, 0, -step)
 
 
 def _run(rig: Rig, case: _Case, interrupt: Interrupt) -> Ran:
-    rig.serve(case.after)  # `_asked` has shown others
+    rig.serve(case.after)  # `_asked` served other certificates
     with_copy = rig.copy(case.home)
     ran = rig.pin(with_copy, how=case.how, start=rig.place.interrupting(with_copy, interrupt))
-    rig.log.done.pop()  # one line for each would bury the rest
+    rig.log.done.pop()  # a line for each run would bury the rest
     with_copy.close()
     return ran
 
@@ -98,10 +98,10 @@ def _state(ran: Ran) -> State:
 
 
 def _judge(rig: Rig, case: _Case, ran: Ran, whole: Ran) -> str:
-    """Why what an interrupted run left is neither the old state nor the new; empty if it is one of them.
+    """Why the state after an interrupted run is neither the old nor the new one; empty if it is one of them.
 
-    What lftp makes of it is asked once for each state; temporary files, whose names differ from run to run, are no part
-    of it.
+    lftp is asked only once for each state. Temporary files, whose names differ from run to run, are not part of the
+    state.
     """
     if _state(ran) == tuple(sorted(ran.before.files().items())):
         return ""
@@ -109,7 +109,7 @@ def _judge(rig: Rig, case: _Case, ran: Ran, whole: Ran) -> str:
     state = tuple((path, data) for path, data in _state(ran) if path in lasting)
     if state not in case.judged:
         case.judged[state] = _asked(rig, case, ran.after.files())
-        rig.serve(case.after)  # lftp met others meanwhile
+        rig.serve(case.after)  # lftp met other certificates meanwhile
     return case.judged[state]
 
 

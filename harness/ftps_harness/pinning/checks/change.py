@@ -1,4 +1,4 @@
-"""What a tool does when a server's certificate changes, and what it shows of it."""
+"""Checks a tool's behavior when a server's certificate changes, and what it shows of the certificate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def change_refused(rig: Rig) -> None:
-    """The same subject and serial with another key, for each kind of key; standard input is at its end."""
+    """Try the same subject and serial with another key, for each kind of key; standard input is at its end."""
     for key in rig.cases(KINDS):
         old = own(key=key)
         home = rig.pinned(old)
@@ -26,7 +26,7 @@ def change_refused(rig: Rig) -> None:
 
 
 def repin(rig: Rig) -> None:
-    """Replaced by a word; and not when the server cannot be reached."""
+    """Replace a pin on request, but not if the server cannot be reached."""
     old, new = own(), own()
     home = rig.pinned(old)
     rig.serve(new)
@@ -41,7 +41,7 @@ def repin(rig: Rig) -> None:
 
 
 def fingerprint_shown(rig: Rig) -> None:
-    """In any of the spellings in use: upper or lower case, with or without colons."""
+    """Accept any common spelling: upper or lower case, with or without colons."""
     for key in rig.cases(KINDS):
         certificate = own(key=key)
         home = rig.home()
@@ -53,7 +53,7 @@ def fingerprint_shown(rig: Rig) -> None:
 
 
 def _shown_of_a_chain(rig: Rig, leaf: Certificate, root: Certificate) -> None:
-    """The server sends its authority too: what is stored of the two is what must be shown."""
+    """Let the server send its authority too: the tool must show the one of the two that it stores."""
     home = rig.home()
     rig.serve(leaf, chain=(root,))
     ran = rig.pin(home)
@@ -67,7 +67,7 @@ def _shown_of_a_chain(rig: Rig, leaf: Certificate, root: Certificate) -> None:
 
 
 def holds(data: bytes, certificate: Certificate) -> bool:
-    """Whether a file holds a certificate, or the fingerprint that lftp takes in its place."""
+    """Whether a file holds a certificate, or the fingerprint that lftp accepts instead."""
     body = b"".join(certificate.pem.split()[2:-2])
     return body in b"".join(data.split()) or certificate.sha1.encode() in data
 
@@ -79,7 +79,7 @@ def shows(output: bytes, certificate: Certificate) -> bool:
 
 
 def fingerprint_expected(rig: Rig) -> None:
-    """The right one is pinned; with another, nothing is written."""
+    """Expect a pin with the right fingerprint, and no write with another."""
     certificate = own()
     home = rig.home()
     rig.serve(certificate)
@@ -94,7 +94,7 @@ def fingerprint_expected(rig: Rig) -> None:
 
 
 def renewal_told(rig: Rig) -> None:
-    """A new certificate with the same key, and one with another key: what the tool says of each."""
+    """Try a new certificate with the same key, and one with another key, and compare the tool's messages."""
     old = own()
     home = rig.pinned(old)
     rig.serve(renewed(old))

@@ -1,4 +1,4 @@
-"""Two runs at once: one is held at each of its writes in turn, and the other has all the time in between."""
+"""Two parallel runs: one is paused at each of its writes in turn, while the other runs freely."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _RC: Final = {".lftp/rc": b"# mine\n"}
 
 _MOST: Final = 12
-"""Changes of files at which one of the two is held up."""
+"""Maximum number of file changes at which one of the two runs is paused."""
 _AT_ONCE: Final = 4
-"""Pairs that run at the same time: they mostly wait."""
+"""The number of parallel pairs: they mostly wait."""
 _LEAST_SECONDS, _MOST_SECONDS = 2.0, 8.0
-"""How long one is held at most, where the other waits for it, as with a lock: five times as long as a run takes."""
+"""Maximum pause of one run if the other waits for it, as with a lock: five times the duration of a run."""
 _LOOK_SECONDS: Final = 0.01
 
 
@@ -35,9 +35,9 @@ class _Pair:
     """Two runs in one HOME.
 
     Attributes:
-        at: The change at which the first was held.
-        held: The run that was held; it pins `HOST`.
-        other: The run beside it; it pins `OTHER`.
+        at: The change at which the first run was paused.
+        held: The paused run, which pins `HOST`.
+        other: The parallel run, which pins `OTHER`.
     """
 
     at: int
@@ -47,7 +47,7 @@ class _Pair:
 
 
 def concurrent_runs(rig: Rig) -> None:
-    """Two hosts, pinned at the same time in one HOME."""
+    """Pin two hosts at the same time in one HOME."""
     first, second = own(HOST), own(OTHER)
     rig.serve(first)
     home = rig.home(_RC)
@@ -70,13 +70,13 @@ def concurrent_runs(rig: Rig) -> None:
         for ran in (pair.held, pair.other):
             rig.expect(ran.ok or bool(ran.output.strip()), "exit code 0, or a sentence that says why not", ran.ended)
         state = (pair.held.ok, pair.other.ok, tuple(sorted(rig.snapshot(pair.home).files().items())))
-        if state not in seen:  # what lftp makes of it is asked once
+        if state not in seen:  # ask lftp only once per state
             seen.add(state)
             _judge(rig, pair, first, second, count)
 
 
 def _pairs(rig: Rig, points: Sequence[int], port: int, seconds: float) -> Iterator[_Pair]:
-    """Some pairs at the same time: the other run has ended, or waits, before the one that is held goes on."""
+    """Run some pairs in parallel: the other run has ended, or waits, before the paused one continues."""
     homes = {at: rig.home(_RC) for at in points}
     runs: dict[str, Callable[[], Ran]] = {}
     for at, home in homes.items():
@@ -89,8 +89,8 @@ def _pairs(rig: Rig, points: Sequence[int], port: int, seconds: float) -> Iterat
 
 
 def _beside(rig: Rig, home: Home, port: int, seconds: float) -> Ran:
-    """Pin the other host while the first run is held; then let that go on."""
-    until = time.monotonic() + seconds  # it may make fewer changes this time
+    """Pin the other host while the first run is paused; then let the first continue."""
+    until = time.monotonic() + seconds  # it may make fewer changes this time and never pause
     while time.monotonic() < until and not (home.root / HELD).exists():
         time.sleep(_LOOK_SECONDS)
     try:

@@ -1,4 +1,4 @@
-"""What a tool does when the server is no FTPS server, says nothing, or says too much."""
+"""Checks a tool's behavior when the server is not an FTPS server, is silent, or sends too much."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _NO_FTPS: Final = (
     "reset",
     "not-available",
 )
-"""Peers of which no certificate can be had."""
+"""Peers that cannot provide a certificate."""
 
 _WITHOUT_END: Final = (
     "silent",
@@ -57,14 +57,14 @@ _WITHOUT_END: Final = (
 """Peers that never get as far as a certificate, and never end."""
 
 _AFTER_CERTIFICATE: Final = ("silent-in-tls", "drip-in-tls", "big-banner-ends", "long-chain")
-"""Peers that show a certificate, and too little or too much beside it: a tool may pin it, or not."""
+"""Peers that present a certificate, with too little or too much besides: a tool may pin it or not."""
 
 _UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|\x9b")
-"""What a terminal may obey: C0 without tab and line ends, DEL, and CSI of C1; CR alone is among them."""
+"""Characters that a terminal may act on: C0 except tab and line ends, DEL, and CSI of C1; a lone CR is included."""
 
 
 def failure_writes_nothing(rig: Rig) -> None:
-    """Nobody listens; and each kind of server that is none."""
+    """Try a port where nothing listens, and each kind of server that is not an FTPS server."""
     rig.serve(own())
     for files in (_RC, {}):
         _untouched(rig, rig.pin(rig.home(files), port=rig.unused_port), "nobody listens")
@@ -88,7 +88,7 @@ def _untouched(rig: Rig, ran: Ran, what: str) -> None:
 
 @contextlib.contextmanager
 def serving(rig: Rig, scripts: Sequence[Script], host: str = HOST) -> Iterator[int]:
-    """A server that follows scripts, for a while: its port.
+    """Run a server that follows scripts, and yield its port.
 
     Raises:
         LabError: It does not start.
@@ -101,7 +101,7 @@ def serving(rig: Rig, scripts: Sequence[Script], host: str = HOST) -> Iterator[i
 
 
 def bounded_time(rig: Rig) -> None:
-    """All of them at once: they have to be waited for."""
+    """Try all of these peers in parallel: each may take until the time limit."""
     certificate, sent_after = own(), authority()
     scripts = {name: PEERS[name].scripts() for name in _WITHOUT_END}
     for name in _AFTER_CERTIFICATE:
@@ -125,10 +125,10 @@ def _runs(rig: Rig, home: Home, port: int) -> Callable[[], Ran]:
 
 
 def at_once(work: dict[str, Callable[[], Ran]]) -> dict[str, Ran]:
-    """Run the tool several times at once: what came of each.
+    """Run the tool several times in parallel, and return the result of each run.
 
     Raises:
-        HarnessError: One could not be started.
+        HarnessError: A run could not be started.
     """
     found: dict[str, Ran] = {}
     problems: list[BaseException] = []
@@ -136,11 +136,11 @@ def at_once(work: dict[str, Callable[[], Ran]]) -> dict[str, Ran]:
     def one(name: str, run: Callable[[], Ran]) -> None:
         try:
             found[name] = run()
-        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+        except BaseException as error:  # noqa: BLE001 - passed to the waiting thread
             problems.append(error)
 
     threads = [
-        # The context tells a thread that the end was asked for (`process.INTERRUPTION`).
+        # Through the context, a thread learns that the end was requested (`process.INTERRUPTION`).
         threading.Thread(target=contextvars.copy_context().run, args=(one, name, run), daemon=True)
         for name, run in work.items()
     ]
@@ -156,7 +156,7 @@ def at_once(work: dict[str, Callable[[], Ran]]) -> dict[str, Ran]:
 
 
 def one_look(rig: Rig) -> None:
-    """The first connection is shown one certificate, every later one another."""
+    """Present one certificate on the first connection, and another on every later one."""
     first, second = own(), own()
     rig.serve(first)
     home = rig.home()
@@ -186,7 +186,7 @@ def one_look(rig: Rig) -> None:
 
 
 def hostile_text(rig: Rig) -> None:
-    """Greetings, replies, refusals and certificates with text of an attacker's."""
+    """Try greetings, replies, refusals and certificates with an attacker's text."""
     certificate = own()
     rig.serve(certificate)
     for name in rig.cases(HOSTILE_TEXT):
@@ -201,7 +201,7 @@ def hostile_text(rig: Rig) -> None:
 
 
 def _hostile_certificates(rig: Rig) -> None:
-    """Subjects, alternative names and comments with text of an attacker's: pinned or refused, and nothing more."""
+    """Try subjects, SANs and comments with an attacker's text: the tool may pin or refuse them, and nothing else."""
     texts = {name: text for name, text in HOSTILE_TEXT.items() if name != "long"}
     for name, text in rig.cases(texts.items()):
         certificate = hostile(HOST, {"CN": text[:60], "O": text})
@@ -222,7 +222,7 @@ def _hostile_certificates(rig: Rig) -> None:
 
 
 def harmless(rig: Rig, ran: Ran, what: str) -> None:
-    """Nothing of a hostile text has got into a file, a shell or the terminal."""
+    """Expect that no hostile text has reached a file, a shell or the terminal."""
     rig.expect(not ran.finished.timed_out, f"it ends: {what}", ran.ended)
     made = [path for path in ran.before.changed(ran.after) if MARK in path]
     rig.expect(not made, f"no command in the text is run: {what}", f"it made {', '.join(made)}")
@@ -256,11 +256,11 @@ _ARGUMENTS: Final = (
     f"{HOST}\\",
     f"!touch {MARK}",
 )
-"""Host names with characters that mean something to a shell, to lftp or to the file system."""
+"""Host names with characters that are special to a shell, to lftp or to the file system."""
 
 
 def hostile_arguments(rig: Rig) -> None:
-    """Host names with metacharacters."""
+    """Try host names with metacharacters."""
     rig.serve(own())
     for host in rig.cases(_ARGUMENTS):
         ran = rig.pin(rig.home(_RC), host)

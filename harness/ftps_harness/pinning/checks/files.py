@@ -1,4 +1,4 @@
-"""Links, modes, leftovers, odd paths: what a tool does to the files around its pin."""
+"""Links, modes, leftovers, odd paths: checks a tool's handling of the files around its pin."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _LEFTOVER: Final = re.compile(
     r"(~|\.(bak|backup|old|orig|tmp|temp|new|swp|swo|part|lock|lck)(\.\w+)?)$|(^|/)(tmp\.|\.#|#)[^/]*$|\.tmp\.",
     re.IGNORECASE,
 )
-"""Names that temporary files, backups and locks have."""
+"""Typical names of temporary files, backups and locks."""
 
-_SECRET: Final = "correct-horse-battery"  # noqa: S105 - nobody's
+_SECRET: Final = "correct-horse-battery"  # noqa: S105 - not a real password
 
 
 def links_kept(rig: Rig) -> None:
-    """An rc that is a link, a pin that is one, and an rc that may not be written."""
+    """Try an rc that is a link, a pin that is a link, and a read-only rc."""
     old, new = own(), own()
     home = rig.home({"dotfiles/lftp": b"# mine\n"})
     home.dot_lftp.mkdir(mode=0o700)
@@ -54,7 +54,7 @@ def links_kept(rig: Rig) -> None:
 
 
 def _pin_that_is_a_link(rig: Rig, home: Home, new: Certificate) -> None:
-    """Whatever holds the certificate is moved away, and a link put in its place; then the pin is replaced."""
+    """Replace each file that holds the certificate with a link to it; then let the tool replace the pin."""
     files = [path for path, data in rig.snapshot(home).files().items() if b"BEGIN CERTIFICATE" in data]
     (home.home / "dotfiles").mkdir()
     for number, path in enumerate(files):
@@ -69,7 +69,7 @@ def _pin_that_is_a_link(rig: Rig, home: Home, new: Certificate) -> None:
         )
         return
     for path in files:
-        if path in ran.after.entries:  # a tool may name its files after what they hold
+        if path in ran.after.entries:  # a tool may name its files after their content
             _is_link(rig, ran, path)
     rig.protects(home, new, called="the server with its new certificate, the pin being a link")
 
@@ -81,7 +81,7 @@ def _is_link(rig: Rig, ran: Ran, path: str) -> None:
 
 
 def private_files(rig: Rig) -> None:
-    """New files, and an rc with each of several modes."""
+    """Check new files, and an rc with each of several modes."""
     certificate = own()
     home = rig.pinned(certificate)
     for path, entry in rig.snapshot(home).entries.items():
@@ -99,7 +99,7 @@ def private_files(rig: Rig) -> None:
 
 
 def no_leftovers(rig: Rig) -> None:
-    """After a run that pins, one that changes nothing, one that refuses, and one that replaces a pin."""
+    """Check after a run that pins, one that changes nothing, one that refuses, and one that replaces a pin."""
     certificate, new = own(), own()
     home = rig.pinned(certificate, {".lftp/rc": b"# mine\n"})
     first = rig.snapshot(home)
@@ -133,7 +133,7 @@ def _is_leftover(path: str, ran: Ran) -> bool:
 
 
 def home_respected(rig: Rig) -> None:
-    """Started in another folder, in ~/.lftp, and where nothing can be written."""
+    """Start the tool in another folder, in ~/.lftp, and in a read-only folder."""
     certificate = own()
     for where in ("elsewhere", "~/.lftp", "/"):
         home = rig.home()
@@ -149,7 +149,7 @@ def home_respected(rig: Rig) -> None:
 
 
 def odd_paths(rig: Rig) -> None:
-    """HOMEs with letters that are not ASCII, with a blank, and with quotes."""
+    """Try HOMEs whose paths have non-ASCII letters, a blank, and quotes."""
     certificate = own()
     for path, must_work in (("/home/jürgen-Ω", True), ("/home/back up", False), ('/home/o\'neil "x"', False)):
         home = rig.home()
@@ -165,10 +165,10 @@ def odd_paths(rig: Rig) -> None:
 
 
 def no_secrets(rig: Rig) -> None:
-    """HOME holds a password for this host, and the server writes down who logs in.
+    """Put a password for this host into HOME, and record logins on the server.
 
-    A tool logs in nowhere, so it needs no password: whatever password it gives to a program that it starts, every user
-    of the machine can read (ps).
+    A tool never logs in, so it needs no password: every user of the machine can read any password that it passes to a
+    program that it starts (ps).
     """
     certificate = own()
     seeds = {
@@ -188,7 +188,7 @@ def no_secrets(rig: Rig) -> None:
 
 
 def _watched(rig: Rig, home: Home, how: How = "pin") -> Ran:
-    """A run of the tool of which the server records the logins, and the kernel what is started with which arguments."""
+    """Run the tool while the server records logins, and the kernel records started programs and their arguments."""
     rig.session.server.record()
     watch = Interrupt(sought=passwords.expressions(_SECRET))
     return rig.pin(home, how=how, start=rig.place.interrupting(home, watch))
@@ -197,7 +197,7 @@ def _watched(rig: Rig, home: Home, how: How = "pin") -> Ran:
 def _keeps_secrets(rig: Rig, ran: Ran, what: str, *, may_log_in: bool = False) -> None:
     told = rig.session.server.finish().testimony
     logins = [f"{each.user} with a password" for each in told.credentials]
-    if not may_log_in:  # whoever replaces a pin has looked at the certificate
+    if not may_log_in:  # a user who replaces a pin has checked the certificate
         rig.expect(not logins, f"no login before the certificate is compared: {what}", ", ".join(logins))
     rig.expect(
         _SECRET.encode() not in ran.output,
@@ -216,7 +216,7 @@ def _keeps_secrets(rig: Rig, ran: Ran, what: str, *, may_log_in: bool = False) -
 
 
 def _among_arguments(ran: Ran) -> list[str]:
-    """The secrets that a program was given as arguments, a phrase each."""
+    """The secrets that programs got as arguments, a phrase each."""
     changes = ran.finished.changes
     if changes is None or changes.unseen or not (changes.started or ran.finished.timed_out):
         raise HarnessError("the arguments of what the tool starts could not be read on this machine")
@@ -234,8 +234,8 @@ def _is_private_key(data: bytes) -> bool:
 
     try:
         load_der_private_key(data, None)
-    except TypeError:  # it is one, with a password
+    except TypeError:  # a key with a password
         return True
-    except Exception:  # noqa: BLE001 - whatever it says: no key
+    except Exception:  # noqa: BLE001 - any error means: not a key
         return False
     return True

@@ -1,4 +1,4 @@
-"""What protects a login beyond the pin, and what a pin does to other hosts."""
+"""Checks the protection of logins beyond the pin, and a pin's effect on other hosts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _OTHER_HOSTS: Final = re.compile(
     rb"(any|all|every|other)\s+(other\s+)?(hosts?|servers?|sites?)|no\s+host|(trust|system|certificate)\W+(trust\s+)?store",
     re.IGNORECASE,
 )
-"""How a tool may say that what it wrote concerns more than the one host."""
+"""Ways for a tool to say that its changes affect more than the one host."""
 
 
 def tls_demanded(rig: Rig) -> None:
-    """AUTH refused, and a handshake that is broken in each way."""
+    """Refuse AUTH, and break the handshake in each way."""
     certificate = own()
     home = rig.pinned(certificate)
     rig.accepts(home, certificate, run=("list",))
@@ -46,7 +46,7 @@ def tls_demanded(rig: Rig) -> None:
 
 
 def anonymous_protected(rig: Rig) -> None:
-    """The genuine server, and a login without a name."""
+    """Try a login and an anonymous login on the genuine server."""
     certificate = own()
     home = rig.pinned(certificate)
     rig.accepts(home, certificate, run=("list",))
@@ -61,7 +61,7 @@ def anonymous_protected(rig: Rig) -> None:
 
 
 def hosts_kept_apart(rig: Rig) -> None:
-    """Two hosts are pinned; each then shows the other's certificate."""
+    """Pin two hosts; then let each present the other's certificate."""
     first, second = own(HOST), own(OTHER)
     home = rig.pinned(first)
     rig.serve(second, host=OTHER)
@@ -81,7 +81,7 @@ def hosts_kept_apart(rig: Rig) -> None:
 
 
 def chain_works(rig: Rig) -> None:
-    """A leaf with its authority: lftp accepts it, and so would a build with OpenSSL."""
+    """Try a leaf with its authority: lftp must accept it, and so must a build with OpenSSL."""
     root = authority()
     leaf = issued(root)
     home = rig.home()
@@ -97,7 +97,7 @@ def chain_works(rig: Rig) -> None:
 
 
 def _openssl_refuses(rig: Rig, home: Home, leaf: Certificate, *sent: Certificate) -> str:
-    """What the OpenSSL library, which lftp may be built with, says of a leaf and its chain; empty if it accepts it."""
+    """OpenSSL's error for a leaf and its chain, since lftp may be built with OpenSSL; empty if it accepts them."""
     named = rig.settings(home, "ssl:ca-file").get("ssl:ca-file", {})
     store = crypto.X509Store()
     for value in named.values():
@@ -106,7 +106,7 @@ def _openssl_refuses(rig: Rig, home: Home, leaf: Certificate, *sent: Certificate
         for block in _PEM.findall(data):
             store.add_cert(crypto.load_certificate(crypto.FILETYPE_PEM, block))
     if not any(named.values()):
-        return ""  # pinned by fingerprint: no chain is built
+        return ""  # pinned by fingerprint: no chain to build
     try:
         chain = [crypto.X509.from_cryptography(each.x509) for each in sent]
         crypto.X509StoreContext(store, crypto.X509.from_cryptography(leaf.x509), chain).verify_certificate()
@@ -116,7 +116,7 @@ def _openssl_refuses(rig: Rig, home: Home, leaf: Certificate, *sent: Certificate
 
 
 def store_replaced_told(rig: Rig) -> None:
-    """Another host, with a certificate from an authority in the system's trust store, before and after."""
+    """Try another host, with a certificate from an authority in the system's trust store, before and after."""
     public = issued(rig.place.authority, OTHER)
     rig.serve(public, host=OTHER)
     rig.accepts(rig.home(), public, host=OTHER, run=("list",), called="another host that the system trusts, before")

@@ -1,4 +1,4 @@
-"""Ports, greetings, implicit FTPS and IPv6: ordinary servers that not every tool is ready for."""
+"""Ports, greetings, implicit FTPS and IPv6: ordinary servers that not every tool can handle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GREETINGS: Final = ("greeting-lines", "greeting-pieces")
 
 
 def any_port(rig: Rig) -> None:
-    """A port that is nobody's, and one that other servers have for implicit FTPS."""
+    """Try an unassigned port, and one that other servers use for implicit FTPS."""
     certificate = own()
     for port in rig.cases((2121, 990)):
         home = rig.home()
@@ -26,7 +26,7 @@ def any_port(rig: Rig) -> None:
 
 
 def greeting(rig: Rig) -> None:
-    """A greeting of several lines, as RFC 959 section 4.2 has them, and one that comes byte by byte."""
+    """Try a greeting of several lines (RFC 959 section 4.2), and one that arrives byte by byte."""
     certificate = own()
     for name in rig.cases(_GREETINGS):
         home = rig.home()
@@ -38,7 +38,7 @@ def greeting(rig: Rig) -> None:
 
 
 def implicit(rig: Rig) -> None:
-    """Port 990, TLS from the first byte."""
+    """Try port 990, with TLS from the first byte."""
     certificate = own()
     home = rig.home()
     rig.serve(certificate, protocol="implicit", port=990)
@@ -48,7 +48,7 @@ def implicit(rig: Rig) -> None:
 
 
 def ipv6(rig: Rig) -> None:
-    """An address in the place of a name."""
+    """Try an address instead of a name."""
     certificate = own("::1", common_name="")
     home = rig.home()
     rig.serve(certificate, host="::1")

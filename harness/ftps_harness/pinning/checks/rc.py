@@ -1,4 +1,4 @@
-"""What a tool does to the rc that it finds."""
+"""Checks a tool's changes to an existing rc."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SEEDS: Final = {
 
 
 def rc_preserved(rig: Rig) -> None:
-    """Each rc is still there, byte for byte, around what the tool added."""
+    """Expect that each rc is still there, byte for byte, around the tool's additions."""
     certificate = own()
     for what, seed in rig.cases(_SEEDS.items()):
         home = rig.home({".lftp/rc": seed})
@@ -43,7 +43,7 @@ def rc_preserved(rig: Rig) -> None:
 
 
 def _kept(old: bytes, new: bytes) -> bool:
-    """Whether every line of the old text is in the new one, in order; the last one may have been ended."""
+    """Whether every old line is in the new text, in order; the last may have gained a line ending."""
     lines, left = new.splitlines(keepends=True), old.splitlines(keepends=True)
     if left and not left[-1].endswith(b"\n"):
         left[-1] += b"\n"
@@ -53,7 +53,7 @@ def _kept(old: bytes, new: bytes) -> bool:
 
 
 def idempotent(rig: Rig) -> None:
-    """Run twice, with nothing in HOME and with an rc."""
+    """Run the tool twice, with an empty HOME and with an rc."""
     certificate = own()
     for seed in rig.cases(({}, {".lftp/rc": _ORDINARY})):
         home = rig.pinned(certificate, seed)
@@ -63,7 +63,7 @@ def idempotent(rig: Rig) -> None:
 
 
 def two_hosts(rig: Rig) -> None:
-    """One after the other; and one after hosts whose names are almost the same."""
+    """Pin two hosts in turn, and a host after others with almost the same name."""
     first, second = own(HOST), own(OTHER)
     home = rig.pinned(first)
     rig.serve(second, host=OTHER)
@@ -82,7 +82,7 @@ def two_hosts(rig: Rig) -> None:
 
 
 def opposing_lines(rig: Rig) -> None:
-    """Lines that undo a pin, wherever lftp reads them; a tool's own lines, commented out."""
+    """Try lines that undo a pin, everywhere that lftp reads them, and the tool's own lines commented out."""
     certificate = own()
     for what, files in rig.cases(_OPPOSING.items()):
         home = rig.home(files)
@@ -119,7 +119,7 @@ _OPPOSING: Final = {
     },
     "~/.lftp/rc switches TLS off": {".lftp/rc": b"set ftp:ssl-allow no\n"},
 }
-"""What is there before the tool runs, and works against a pin."""
+"""Existing files before the tool runs that work against a pin."""
 
 
 def _commented(rc: bytes) -> bytes:
@@ -143,7 +143,7 @@ def _rc_of(rig: Rig, home: Home) -> str:
 
 
 def _undone_or_told(rig: Rig, home: Home, certificate: Certificate, ran: Ran, what: str) -> None:
-    """A tool that ends with exit code 0 must have made it right; any other must say why it did not."""
+    """Expect that the tool corrected the problem if it exited with 0, and otherwise said why it did not."""
     if not ran.ok:
         rig.expect(bool(ran.output.strip()), f"a sentence that says why: {what}", "it printed nothing")
         return

@@ -1,4 +1,4 @@
-"""What lftp trusts after the tool has run."""
+"""Checks what lftp trusts after the tool has run."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _SWITCH_WRITTEN: Final = re.compile(
     rb"""^(?![ \t]*\#).*\bssl:verify\S*?(?<!(?::[0-9A-Fa-f]{2}){5})["']?[ \t=]+["']?(?:no|off|false|n|f|0)\b""",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A line that switches verification off, but for the certificate with a fingerprint."""
+"""A line that switches verification off, except for the certificate with a fingerprint."""
 
 _NO: Final = re.compile(r"[nNfF0-]|[oO][fF]")
 """How lftp reads a boolean that is off (docs/lftp.md)."""
 
 
 def connects(rig: Rig) -> None:
-    """Each kind of key, and each folder to start from."""
+    """Try each kind of key, and each folder to start in."""
     for key in rig.cases(KINDS):
         certificate = own(key=key)
         home = rig.pinned(certificate)
@@ -45,7 +45,7 @@ def connects(rig: Rig) -> None:
 
 
 def impostor_refused(rig: Rig) -> None:
-    """The genuine server is accepted, and whoever has another key is not."""
+    """Expect that lftp accepts the genuine server, and no server with another key."""
     for key in rig.cases(KINDS):
         certificate = own(key=key)
         home = rig.pinned(certificate)
@@ -64,7 +64,7 @@ def impostor_refused(rig: Rig) -> None:
 
 
 def verification_on(rig: Rig) -> None:
-    """In a new HOME, and in one where verification was switched off in several ways."""
+    """Check a new HOME, and HOMEs where verification was switched off in several ways."""
     certificate = own()
     home = rig.pinned(certificate)
     _verifies(rig, "verification is on for every host", home)
@@ -82,7 +82,7 @@ def verification_on(rig: Rig) -> None:
 
 
 def _writes_no_switch(rig: Rig) -> None:
-    """In no file that the tool wrote in its last run: lftp may come to read it, or a shell may (an alias of lftp)."""
+    """Expect no such line in any file of the last run: lftp might read it, or a shell (as an alias of lftp)."""
     ran = rig.log.last
     assert ran is not None
     before, after = ran.before.files(), ran.after.files()
@@ -101,7 +101,7 @@ def _verifies(rig: Rig, expected: str, home: Home) -> None:
 
 
 def name_check_on(rig: Rig) -> None:
-    """A certificate with the right name, and one with another."""
+    """Try a certificate with the right name, and one with another name."""
     home = rig.pinned(own())
     off = _unnamed(rig, home)
     rig.expect(not off, "the check of host names stays on", f"off for {', '.join(off)}")
@@ -120,13 +120,13 @@ def name_check_on(rig: Rig) -> None:
 
 
 def _unnamed(rig: Rig, home: Home) -> list[str]:
-    """For which hosts the check of the name is off."""
+    """The hosts for which the name check is off."""
     values = rig.settings(home, "ssl:check-hostname").get("ssl:check-hostname", {})
     return [name or "every host" for name, value in values.items() if _NO.match(value)]
 
 
 def authority_not_trusted(rig: Rig) -> None:
-    """The server sends its authority too; another leaf of it comes along."""
+    """Let the server send its authority too, and then present another leaf of that authority."""
     root = authority()
     leaf = issued(root)
     home = rig.home()
@@ -148,12 +148,12 @@ def authority_not_trusted(rig: Rig) -> None:
 
 
 def names_authority(output: bytes) -> bool:
-    """Whether a tool speaks of an authority; a fingerprint may have CA in it, which says nothing."""
+    """Whether a tool mentions an authority; CA inside a fingerprint does not count."""
     return re.search(rb"authority|\bCA\b|issuer|root certificate", _DIGESTS.sub(b"", output)) is not None
 
 
 def usable_or_told(rig: Rig) -> None:
-    """Certificates that lftp refuses although they are pinned, and with which exit code the tool tells."""
+    """Try certificates that lftp refuses even if pinned, and expect that the tool's exit code says so."""
     usual = CertificateSpec(common_name=HOST, names=(HOST,))
     from msgspec.structs import replace
 

@@ -1,1 +1,1 @@
-"""What people and programs see of a tool that was held against the contract."""
+"""Reports for people and programs about a tool checked against the contract."""

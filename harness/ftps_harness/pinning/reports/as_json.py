@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def text(report: Report) -> str:
-    """The whole document, its last line ended."""
+    """The whole document, with a final newline."""
     return json.dumps(document(report), indent=2, ensure_ascii=False) + "\n"
 
 
 def document(report: Report) -> dict[str, Any]:
-    """As the interface fixes it (docs/reference.md)."""
+    """The document in its documented form (docs/reference.md)."""
     return {
         "schema": 1,
         "kind": "pin-check",

@@ -1,4 +1,4 @@
-"""`ftps-lab pin-check --html`: what of the contract holds, and everything behind what does not. Pure."""
+"""`ftps-lab pin-check --html`: which requirements hold, and the evidence for those that do not. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ftps_harness.pinning.check import Report, Result
 
 STATUSES: Final = ("fail", "error", "not-claimed", "pass")
-"""In the order of the page: what does not hold first."""
+"""Statuses in the order of the page: failures first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How many requirements of a level hold."""
+    """The number of requirements of a level that hold."""
 
     name: str
     holds: int
@@ -28,7 +28,7 @@ class Level:
 
     @property
     def status(self) -> str:
-        """Whether all do."""
+        """Whether all hold."""
         return "pass" if self.holds == self.tried else "fail" if self.name == "must" else "warning"
 
 

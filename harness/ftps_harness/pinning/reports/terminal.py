@@ -1,4 +1,4 @@
-"""What came of `ftps-lab pin-check`, for people: the answer, what does not hold with its evidence, then the rest."""
+"""The report of `ftps-lab pin-check` for people: the answer, the failed requirements with evidence, then the rest."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from ftps_harness.pinning.rig import Failure
 
 _FAILURES = 1
-"""Failures of one requirement that are shown with all their evidence; of the rest, what was seen."""
+"""The number of failures per requirement shown with full evidence; the others show only what was seen."""
 _ALSO = 5
-"""Of so many more, what was expected and seen."""
+"""The number of further failures shown with what was expected and seen."""
 _LINES = 14
-"""Lines of output, and of a diff, that are shown."""
+"""Maximum number of lines shown from an output or a diff."""
 _INDENT = 11
-"""Columns before what is shown of a failure."""
+"""Columns of indentation before the evidence of a failure."""
 _FOLDED = 4
-"""Lines that one line of output, or of a diff, may take."""
+"""Maximum number of terminal lines for one line of an output or a diff."""
 _STYLES = {"fail": "bold red", "error": "bold magenta", "not-claimed": "yellow", "pass": "green"}
 
 
@@ -32,7 +32,7 @@ class Terminal(Printer):
     """Prints reports."""
 
     def report(self, report: Report) -> None:
-        """The answer, then everything behind it."""
+        """Print the answer, then the details."""
         first = answer(report)
         self._wrapped(first.text, "", _STYLES[first.state])
         if report.problem:
@@ -54,7 +54,7 @@ class Terminal(Printer):
         self._line(tally(report), _STYLES[first.state])
 
     def listed(self, requirements: Sequence[Requirement]) -> None:
-        """The contract."""
+        """Print the contract."""
         for each in requirements:
             claimed = ", if claimed" if each.if_claimed else ""
             self._line(f"{each.id}  ({each.level}{claimed})", "bold")
@@ -75,10 +75,10 @@ class Terminal(Printer):
         if (more := len(result.failures) - _FAILURES - _ALSO) > 0:
             self._wrapped(f"and {more} more, in --json and --junit", "           ")
         if result.again:
-            self._line(f"  again    {harmless(result.again)}")  # whole: it is copied
+            self._line(f"  again    {harmless(result.again)}")  # not shortened: users copy it
 
     def _untried(self, first: Result) -> None:
-        """The tool does not even pin an ordinary server: said once."""
+        """Print once that the tool does not even pin an ordinary server."""
         self._line()
         self._wrapped(UNTRIED, "", _STYLES["fail"])
         for each in first.failures:
@@ -114,6 +114,6 @@ class Terminal(Printer):
 
 
 def _folded(line: str, width: int) -> list[str]:
-    """A line that is shown as it is, broken where the terminal ends and nowhere else; a very long one is cut."""
+    """Break a line only at the terminal's width; truncate a very long one."""
     parts = [line[at : at + width] for at in range(0, len(line), width)] or [""]
     return parts if len(parts) <= _FOLDED else [*parts[: _FOLDED - 1], f"… {len(line)} characters"]

@@ -1,4 +1,4 @@
-"""What a tool came to in words: the same in every report. Pure."""
+"""The result of checking a tool in words, shared by all reports. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ UNTRIED: Final = "The tool does not pin an ordinary server, so nothing else was 
 
 
 class Answer(NamedTuple):
-    """The first line of a report, and what kind of answer it is."""
+    """The first line of a report, and the kind of answer."""
 
     text: str
     state: Literal["pass", "fail", "error"]
 
 
 def answer(report: Report) -> Answer:
-    """Whether the contract is kept."""
+    """Whether the tool meets the contract."""
     if report.problem:
         return Answer(f"UNDECIDED: {report.problem}", "error")
     if report.fails(strict=False):
@@ -34,7 +34,7 @@ def answer(report: Report) -> Answer:
 
 
 def tally(report: Report) -> str:
-    """``must 28 of 30, should 5 of 7``: what holds, of what was tried and is claimed."""
+    """``must 28 of 30, should 5 of 7``: the requirements that hold, of those tried and claimed."""
     counts = []
     for level in LEVELS:
         passed = report.count(level, "pass")
@@ -45,6 +45,6 @@ def tally(report: Report) -> str:
 
 
 def is_connects_first(report: Report) -> bool:
-    """The tool fails what most of the contract builds on."""
+    """Whether the tool fails the requirement on which most of the contract builds."""
     failed = [each for each in report.results if each.status in {"fail", "error"}]
     return len(failed) > 1 and failed[0].requirement.id == "connects"

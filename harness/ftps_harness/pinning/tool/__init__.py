@@ -2,12 +2,12 @@
 
 From the bottom up:
 
-- `target` is the host as it was typed; `certificate` what a server shows; `wire`, `handshake` and `fetch` are the one
-  connection to it.
-- `pins` and `block` are the two things that are kept: the file of certificates, and the lines in the rc.
-- `places` says where lftp reads them, `writing` replaces them in one step, `asking` is real lftp, `effect` what its
-  answer must be.
-- `state` is what is pinned, and how it becomes another; `words` says what it means; `tool` puts all together.
+- `target`: the host as typed; `certificate`: facts about the server's certificate; `wire`, `handshake` and `fetch`: the
+  single connection to it.
+- `pins` and `block`: the two stored parts, the file of certificates and the lines in the rc.
+- `places`: where lftp reads them; `writing`: replaces them atomically; `asking`: asks real lftp; `effect`: the answer
+  that lftp must give.
+- `state`: the pinned state and its changes; `words`: explanations; `tool`: the command itself.
 
-It uses no server of the lab and no sandbox: it is for the user's own HOME and the user's own server.
+It does not use the lab's servers or a sandbox: it is for the user's own HOME and the user's own server.
 """

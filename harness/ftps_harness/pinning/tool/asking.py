@@ -1,8 +1,8 @@
-"""Real lftp, asked which settings are in force: with files as they are, or as they would be.
+"""Asks real lftp which settings are in force, with the current files or with planned ones.
 
-Its answer comes by a file without a name, so that nothing that an rc prints can pass for it; files that are not written
-yet are given to it in the same way. It gets no network where the kernel allows that: an rc may open connections of its
-own, and this command talks to one host only.
+lftp answers through an unnamed file, so that an rc cannot fake the answer by printing something; files that are not
+written yet are passed in the same way. If the kernel allows it, lftp runs without a network: an rc may open connections
+itself, and this command talks to only one host.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from ftps_harness.pinning.tool.places import Places
 
 Settings = dict[str, dict[str, str]]
-"""By name, then by closure; ``""`` is the value for all."""
+"""Name → closure → value; the closure ``""`` is the value for all."""
 
 _NEW_USER: Final = 0x10000000
 _NEW_NETWORK: Final = 0x40000000
 """CLONE_NEWUSER, CLONE_NEWNET (linux/sched.h)."""
 
 _NO_FOLDER: Final = "/proc" if os.path.isdir("/proc") else "/"  # noqa: PTH112 - at import, a plain question
-"""LFTP_HOME for an lftp that must not make folders for itself: without ``~/.lftp`` it makes ``~/.config/lftp``."""
+"""LFTP_HOME for an lftp that must not create folders: without ``~/.lftp`` it would create ``~/.config/lftp``."""
 
 
 class Nameless:
-    """A file in memory that another program opens by `path`. A context manager."""
+    """A file in memory that another program can open by `path`. A context manager."""
 
     def __init__(self, data: bytes = b"") -> None:
         if hasattr(os, "memfd_create"):
@@ -61,29 +61,29 @@ class Nameless:
 
     @property
     def path(self) -> str:
-        """Where a program that inherits it finds it."""
+        """Its path for a program that inherits the descriptor."""
         return f"/dev/fd/{self.number}"
 
     def content(self) -> bytes:
-        """What is in it now."""
+        """Its current content."""
         self._file.seek(0)
         return self._file.read()
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What lftp answered.
+    """lftp's answer.
 
     Attributes:
         text: Its settings, as it prints them.
-        complaints: What it said on standard error.
+        complaints: Its standard error.
     """
 
     text: str
     complaints: str
 
     def settings(self, names: Sequence[str]) -> Settings:
-        """The values of some."""
+        """The values of some settings."""
         return parse_settings(self.text, names)
 
 
@@ -93,8 +93,8 @@ class Asker:
     Args:
         program: lftp.
         places: The user's files.
-        environment: Its environment.
-        timeout: Seconds that it may take.
+        environment: lftp's environment.
+        timeout: Time limit for lftp, in seconds.
     """
 
     def __init__(self, program: Path, places: Places, environment: Mapping[str, str], timeout: float) -> None:
@@ -104,16 +104,16 @@ class Asker:
         self._timeout = timeout
 
     def uses_openssl(self) -> bool:
-        """Whether lftp is built with OpenSSL: only then it has `ssl:ca-path` (docs/lftp.md, "Builds")."""
+        """Whether lftp is built with OpenSSL: only then does it have `ssl:ca-path` (docs/lftp.md, "Builds")."""
         return "set ssl:ca-path" in self.with_rc(b"").text
 
     def as_it_is(self) -> Asked:
-        """With the files on the disk, found by lftp itself."""
-        # Beside ~/.config/lftp lftp makes itself a folder for data, which nobody asked for.
+        """Ask with the files on disk, which lftp finds itself."""
+        # With ~/.config/lftp, lftp would also create a data folder, which the user did not ask for.
         return self._ask([], [], {"XDG_DATA_HOME": _NO_FOLDER} if self._places.folder.name != ".lftp" else {})
 
     def with_rc(self, rc: bytes, files: Sequence[Nameless] = ()) -> Asked:
-        """With another text in the rc's place, which may name further files."""
+        """Ask with another text instead of the rc; it may name further files."""
         with Nameless(rc) as named:
             first = self._places.first_rc
             sources = [f'command source "{first}"'] if first.exists() else []
@@ -151,7 +151,7 @@ class Asker:
             _, stderr = process.communicate(timeout=self._timeout)
         except BaseException as error:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # not reaped yet: the number is still its own
+                os.killpg(process.pid, signal.SIGKILL)  # not reaped yet: its process id is still valid
             process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
                 why = f"lftp did not end within {self._timeout:g} s; does the rc open a connection?"
@@ -161,14 +161,14 @@ class Asker:
 
 
 def _leave_network() -> Callable[[], None] | None:
-    """What a child does before it becomes lftp; nothing where this is no Linux."""
+    """The function that a child calls before it becomes lftp; None if this is not Linux."""
     try:
         unshare = ctypes.CDLL(None).unshare
     except (OSError, AttributeError):
         return None
 
     def leave() -> None:
-        # As root without a user namespace, in which root could not read what belongs to others.
+        # For root without a user namespace: inside one, root could not read other users' files.
         if unshare(_NEW_NETWORK) != 0:
             unshare(_NEW_USER | _NEW_NETWORK)
 

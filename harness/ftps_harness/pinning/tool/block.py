@@ -1,4 +1,4 @@
-"""Our lines in the rc: one block between two marks, and every other byte as it was."""
+"""Our lines in the rc: one block between two marks; every other byte stays unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEGIN: Final = b"# ftps-lab pin: begin"
 END: Final = b"# ftps-lab pin: end"
 
 PROTECTED: Final = ("ftp:ssl-force", "ftp:ssl-allow-anonymous", "ftp:ssl-protect-data")
-"""What a pin alone does not do (docs/hardening.md), switched on for each pinned host; the last for lftp 4.8.4."""
+"""Protection that a pin alone lacks (docs/hardening.md), switched on for each pinned host; the last for lftp 4.8.4."""
 
 _HOST: Final = re.compile(r"(?m)^# (\S+), in capitals too$")
 _CA_FILE: Final = re.compile(rb'set ssl:ca-file "((?:\\.|[^"\\])*)"')
@@ -29,11 +29,11 @@ _UNTIL: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True, slots=True)
 class ByFingerprint:
-    """A host that is pinned by a fingerprint, which keeps nothing else of the certificate.
+    """A host that is pinned by a fingerprint; the rest of the certificate is not stored.
 
     Attributes:
         target: The host.
-        facts: What was seen of its certificate.
+        facts: The facts recorded from its certificate.
     """
 
     target: Target
@@ -42,12 +42,12 @@ class ByFingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What our lines say.
+    """The content of our lines.
 
     Attributes:
-        ca_file: The path of the file of pins, as lftp is given it; empty for none.
-        hosts: Those for which `PROTECTED` is switched on.
-        fingerprints: Those that are pinned by fingerprint.
+        ca_file: The path of the file of pins, as lftp gets it; empty for no file.
+        hosts: The hosts for which `PROTECTED` is switched on.
+        fingerprints: The hosts that are pinned by fingerprint.
     """
 
     ca_file: bytes = b""
@@ -55,7 +55,7 @@ class Block:
     fingerprints: tuple[ByFingerprint, ...] = ()
 
     def render(self) -> bytes:
-        """The lines; none where there is nothing to say."""
+        """The lines; empty if there is nothing to write."""
         if not self.hosts:
             return b""
         lines = [BEGIN + b" (`ftps-lab pin --remove HOST` takes a host out; do not change these lines by hand)\n"]
@@ -75,8 +75,8 @@ class Block:
         return b"".join([*lines, END, b"\n"])
 
 
-class Edited(HarnessError):  # noqa: N818 - by somebody who may have meant it
-    """Our lines are not as we wrote them."""
+class Edited(HarnessError):  # noqa: N818 - the edit may be intentional
+    """Our lines were edited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,10 @@ class Rc:
     """An rc around our block.
 
     Attributes:
-        before: What stands before it.
-        block: What it says.
-        text: Its bytes; empty where there is none.
-        after: What stands after it.
+        before: The text before the block.
+        block: The content of the block.
+        text: The block's bytes; empty if there is no block.
+        after: The text after the block.
     """
 
     before: bytes
@@ -96,10 +96,10 @@ class Rc:
     after: bytes
 
     def with_block(self, block: Block) -> bytes:
-        """The rc with another block in its place: at the end where there was none."""
+        """The rc with the block replaced, or with a new block at the end."""
         new = block.render()
         if self.text and new and _unix(self.text) == new:
-            new = self.text  # an editor may have given the whole file other line ends
+            new = self.text  # an editor may have changed the line endings of the whole file
         gap = b"\n" if new and not self.text and self.before and not self.before.endswith(b"\n") else b""
         return self.before + gap + new + self.after
 
@@ -112,7 +112,7 @@ def split(data: bytes, path: str) -> Rc:
         path: Its name, for the message.
 
     Raises:
-        Edited: The marks are not there once each, in order.
+        Edited: The two marks do not appear once each, in order.
     """
     begins = [match.start() for match in re.finditer(rb"(?m)^" + BEGIN, data)]
     ends = [match.end() for match in re.finditer(rb"(?m)^" + END + rb"[^\n]*\n?", data)]
@@ -126,10 +126,10 @@ def split(data: bytes, path: str) -> Rc:
 
 
 def require_unedited(rc: Rc, path: str) -> None:
-    """Hold the block against what we would have written.
+    """Compare the block with what we would have written.
 
     Raises:
-        Edited: Somebody has changed it.
+        Edited: The block was edited.
     """
     written = rc.block.render()
     if rc.text and _unix(rc.text) != written:
@@ -144,7 +144,7 @@ def _unix(data: bytes) -> bytes:
 
 
 def _read(data: bytes) -> Block:
-    """As much as can be understood; `require_unedited` finds whatever is more or less."""
+    """Parse as much as possible; `require_unedited` detects any difference."""
     text = _unix(data).decode("utf-8", "surrogateescape")
     path = _CA_FILE.search(data)
     entries = []
@@ -161,8 +161,8 @@ def _read(data: bytes) -> Block:
 
 
 def closure(host: str) -> str:
-    """A pattern for a host however it is typed: lftp 4.9.2 takes `/backup.example` not for `BACKUP.example`.
+    """A pattern for a host in any case: in lftp 4.9.2, `/backup.example` does not match `BACKUP.example`.
 
-    Without it, a person who types a capital letter would be back at an lftp that goes on without TLS.
+    Without it, lftp would continue without TLS for a user who types a capital letter.
     """
     return "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in host)

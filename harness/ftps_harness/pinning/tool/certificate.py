@@ -1,4 +1,4 @@
-"""What a certificate is: fingerprints, dates, names, and whether lftp can be content with it."""
+"""Facts about a certificate: fingerprints, dates, names, and whether lftp can accept it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is kept and said of a certificate.
+    """The facts that are stored and shown about a certificate.
 
     Attributes:
         sha256: Its fingerprint, upper case with colons.
-        sha1: The same, as lftp names certificates.
+        sha1: The SHA-1 fingerprint, by which lftp names certificates.
         key: The SHA-256 of its public key (SubjectPublicKeyInfo), in hex.
-        until: Its last moment.
+        until: The end of its validity.
     """
 
     sha256: str
@@ -43,12 +43,12 @@ class Facts:
 
     @property
     def expired(self) -> bool:
-        """Whether its last moment has passed."""
+        """Whether its validity has ended."""
         return self.until < datetime.now(UTC)
 
 
 def facts(certificate: x509.Certificate) -> Facts:
-    """What is kept and said of a certificate."""
+    """The facts that are stored and shown about a certificate."""
     spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return Facts(
         certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
@@ -59,7 +59,7 @@ def facts(certificate: x509.Certificate) -> Facts:
 
 
 def pem(certificate: x509.Certificate) -> bytes:
-    """As it stands in a file; nothing but base64 of what the server sent."""
+    """The certificate as PEM for a file; only base64 of what the server sent."""
     return certificate.public_bytes(Encoding.PEM)
 
 
@@ -80,9 +80,9 @@ def refusals(certificate: x509.Certificate, target: Target) -> list[str]:
 
 
 def names_of(certificate: x509.Certificate) -> list[str]:
-    """The names and addresses that a certificate is for; its common name where it has none (RFC 6125 section 6.4.4).
+    """The names and addresses that a certificate is for; its common name if it has none (RFC 6125 section 6.4.4).
 
-    An address counts as a subject alternative name only (lftp 4.9.2).
+    An address counts only in the SAN (lftp 4.9.2).
     """
     return _names_in(certificate) or [
         str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -98,7 +98,7 @@ def _names_in(certificate: x509.Certificate) -> list[str]:
 
 
 def may_not_sign(certificate: x509.Certificate) -> bool:
-    """Whether its keyUsage leaves digitalSignature out, which TLS 1.3 and every key exchange with (EC)DHE need."""
+    """Whether its keyUsage lacks digitalSignature, which TLS 1.3 and every key exchange with (EC)DHE need."""
     try:
         return not certificate.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
     except x509.ExtensionNotFound:
@@ -106,10 +106,10 @@ def may_not_sign(certificate: x509.Certificate) -> bool:
 
 
 def require_readable(certificate: x509.Certificate) -> None:
-    """Look at everything in a certificate that is looked at later.
+    """Parse every part of a certificate that later code reads.
 
     Raises:
-        ValueError: Something in it is broken or unknown.
+        ValueError: A part is malformed or unknown.
     """
     try:
         facts(certificate)
@@ -122,7 +122,7 @@ def require_readable(certificate: x509.Certificate) -> None:
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
-    """Whether other certificates that it signs count as well."""
+    """Whether lftp would also trust other certificates that it signs."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
@@ -135,7 +135,7 @@ def is_self_signed(certificate: x509.Certificate) -> bool:
 
 
 def _names(name: str, target: Target) -> bool:
-    """Whether a certificate's name is the host's; `*` is one whole first label (RFC 6125 section 6.4.3)."""
+    """Whether a certificate's name matches the host; `*` stands for the whole first label (RFC 6125 section 6.4.3)."""
     if target.is_address:
         try:
             return ipaddress.ip_address(name) == ipaddress.ip_address(target.host)

@@ -1,7 +1,7 @@
-"""What lftp must answer for a pin to protect: nothing switches verification off, for this host or any other.
+"""Checks from lftp's answer that a pin protects: no setting switches verification off, for this host or any other.
 
-A value for one host or pattern (a closure) beats the value for all, and of several that match it is not known which one
-wins; so each that matches must be right.
+A value for one host or pattern (a closure) overrides the value for all. If several closures match, it is unknown which
+one wins, so every matching one must be right.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ CA_FILE: Final = "ssl:ca-file"
 _NAME: Final = "ssl:check-hostname"
 
 _NO: Final = re.compile(r"[nNfF0-]|[oO][fF]")
-"""How lftp reads a boolean that is off: by its beginning (docs/lftp.md, "The rc")."""
+"""How lftp recognizes a boolean that is off: by its first characters (docs/lftp.md, "The rc")."""
 _SHA1: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
-"""A closure that names a certificate; in another spelling it names none (docs/hardening.md)."""
+"""A closure that names a certificate; lftp accepts no other spelling (docs/hardening.md)."""
 
 _ON: Final = ("ftp:ssl-allow", "ftp:ssl-protect-list", *block.PROTECTED)
-"""What explicit FTPS needs beside the pin."""
+"""Settings that explicit FTPS needs besides the pin."""
 
 NAMES: Final = (
     *(VERIFY, CA_FILE, _NAME, *_ON),
     *("ftp:proxy", "ftps:initial-prot", "ftp:sync-mode", "ftp:skey-allow"),
 )
-"""Every setting that is looked at."""
+"""All settings to check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class Opposing:
     """One setting that undoes a pin.
 
     Attributes:
-        name: Which.
-        closure: For whom; empty for all.
-        value: What it is.
-        why: What it does.
+        name: The setting's name.
+        closure: The closure; empty for all.
+        value: The setting's value.
+        why: Its effect.
     """
 
     name: str
@@ -58,13 +58,13 @@ class Opposing:
 
     @property
     def words(self) -> str:
-        """As lftp has it, and what that means; harmless."""
+        """The setting as lftp writes it, with its effect; safe to print."""
         whom = f"/{self.closure}" if self.closure else ""
         return harmless(f"{self.name}{whom} is {self.value or 'empty'}: {self.why}")
 
 
 def opposing(settings: Settings, targets: Iterable[Target], ca_file: str) -> list[Opposing]:
-    """What undoes the pins of some hosts.
+    """The settings that undo the pins of some hosts.
 
     Args:
         settings: lftp's answer.
@@ -123,7 +123,7 @@ def _matching(values: Mapping[str, str], host: str) -> Iterator[tuple[str, str]]
 
 
 def where(found: Opposing, places_: Places) -> str:
-    """The line that may be meant, as `FILE, line N`; empty if no file that lftp reads by itself has one."""
+    """The line that probably sets it, as `FILE, line N`; empty if no file that lftp always reads has such a line."""
     last = ""
     for path in (places.SYSTEM_RC, places_.first_rc, places_.rc):
         try:
@@ -140,7 +140,7 @@ _SET: Final = re.compile(r"(?:^|[;\s])set\s+([^\s;]+)", re.IGNORECASE)
 
 
 def _sets(word: str, found: Opposing) -> bool:
-    """Whether a word after ``set`` is the setting: without its prefix, and cut short, it may be (docs/lftp.md)."""
+    """Whether a word after ``set`` names the setting; it may be abbreviated, also without prefix (docs/lftp.md)."""
     name, _, closure = word.strip("\"'").partition("/")
     name = name.replace("_", "-")
     prefix, _, rest = found.name.partition(":")

@@ -1,7 +1,7 @@
-"""The one connection to the server: greeting, AUTH TLS, handshake, the certificates, QUIT. No login, ever.
+"""The single connection to the server: greeting, AUTH TLS, handshake, the certificates, QUIT. It never logs in.
 
-One deadline covers all of it, the lookup of the name too: a byte now and then does not extend it. The handshake is
-not verified: whoever answers is only looked at, and what was seen is what gets pinned (TOFU).
+One deadline covers everything, including the name lookup; a byte now and then does not extend it. The handshake is not
+verified: it only reads the server's certificate, and that certificate gets pinned (TOFU).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a server showed.
+    """The certificates that a server presented.
 
     Attributes:
         target: The server, with the protocol that it spoke.
-        chain: As it was sent, the leaf first.
+        chain: The certificates in the order sent, the leaf first.
         tls: The protocol version, such as ``TLSv1.3``.
         signed: The server had to sign with its key: TLS 1.3, or a key exchange with (EC)DHE.
-        address: Where the name led.
+        address: The address that the name resolved to.
     """
 
     target: Target
@@ -42,19 +42,19 @@ class Fetched:
 
     @property
     def leaf(self) -> x509.Certificate:
-        """The server's own."""
+        """The server's own certificate."""
         return self.chain[0]
 
 
 def fetch(target: Target, timeout: float) -> Fetched:
-    """Look at the certificate that a server shows.
+    """Fetch the certificate that a server presents.
 
     Args:
         target: The server.
-        timeout: Seconds for all of it.
+        timeout: Overall time limit, in seconds.
 
     Raises:
-        Unfetched: It cannot be reached, is no FTPS server, or is too slow.
+        Unfetched: It cannot be reached, is not an FTPS server, or is too slow.
     """
     deadline = Deadline(target, timeout)
     with connected(target, deadline) as connection:

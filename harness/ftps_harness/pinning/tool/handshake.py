@@ -1,4 +1,4 @@
-"""TLS over a connection of ours, unverified: whoever answers is only looked at."""
+"""TLS over our own connection, unverified: it only reads the server's certificate."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Done = TypeVar("Done")
 
 
 class Tls:
-    """TLS of ours over a `Wire`, unverified."""
+    """Our own TLS over a `Wire`, unverified."""
 
     def __init__(self, wire: Wire, target: Target) -> None:
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         context.set_verify(SSL.VERIFY_NONE)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        # Whatever the server has is to be seen; whether lftp likes it is lftp's business.
+        # Accept everything that the server has; lftp decides later whether to trust it.
         context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
         self._tls = SSL.Connection(context, None)
         self._tls.set_connect_state()
@@ -43,7 +43,7 @@ class Tls:
         self._until_done(self._tls.do_handshake, "end of the TLS handshake")
 
     def receive(self, what: str) -> bytes:
-        """The next bytes inside TLS; none at the end."""
+        """The next bytes inside TLS; empty at the end."""
         try:
             data: bytes = self._until_done(lambda: self._tls.recv(CHUNK), what)
         except SSL.ZeroReturnError:
@@ -56,23 +56,23 @@ class Tls:
         self._flush()
 
     def close(self) -> None:
-        """Say that nothing follows."""
+        """Send close_notify."""
         self._tls.shutdown()
         self._flush()
 
     @property
     def version(self) -> str:
-        """The version that was agreed upon."""
+        """The negotiated version."""
         return str(self._tls.get_protocol_version_name())
 
     @property
     def signed(self) -> bool:
-        """Whether the key exchange needs a signature of the server."""
+        """Whether the key exchange needs the server's signature."""
         cipher = self._tls.get_cipher_name() or ""
         return cipher.startswith("TLS_") or "DHE" in cipher
 
     def chain(self) -> tuple[x509.Certificate, ...]:
-        """The certificates in the order in which they were sent."""
+        """The certificates in the order in which the server sent them."""
         found = self._tls.get_peer_cert_chain() or []
         if not found:
             raise Unfetched(f"{self._target}: the server showed no certificate")
@@ -118,6 +118,6 @@ class Tls:
 
 
 def _reason(error: SSL.Error) -> str:
-    """OpenSSL's own words, without its places in the source."""
+    """OpenSSL's message, without source locations."""
     reasons = [each[-1] for each in error.args[0]] if error.args and isinstance(error.args[0], list) else []
     return harmless("; ".join(filter(None, reasons)) or type(error).__name__)

@@ -1,8 +1,8 @@
 """The file of pinned certificates, which the rc names as `ssl:ca-file`: one for all hosts.
 
-lftp has one ca-file and no closure for it (docs/lftp.md, "The pin"), and looks at the host's name in whichever
-certificate fits. So all hosts are in one file; a comment before each certificate says whose it is. lftp passes over
-what is outside of the PEM blocks.
+lftp has one ca-file, without closures (docs/lftp.md, "The pin"), and checks the host name in whichever certificate
+matches. So one file holds the certificates of all hosts, with a comment before each that names the host. lftp ignores
+everything outside the PEM blocks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Pin:
 
     Attributes:
         target: The host.
-        certificate: What it showed.
+        certificate: The certificate that it presented.
     """
 
     target: Target
@@ -44,14 +44,14 @@ class Pin:
 
 
 def parse(data: bytes, path: str) -> tuple[Pin, ...]:
-    """What the file holds.
+    """Parse the file of pins.
 
     Args:
         data: Its content.
         path: Its name, for the message.
 
     Raises:
-        HarnessError: It is not as `render` writes it: somebody else has changed it.
+        HarnessError: It differs from what `render` writes: it was edited.
     """
     found = []
     for host, port, protocol, block in _ENTRY.findall(data):
@@ -69,7 +69,7 @@ def parse(data: bytes, path: str) -> tuple[Pin, ...]:
 
 
 def render(pins: Iterable[Pin]) -> bytes:
-    """The file's content, in the order of the hosts: empty without pins."""
+    """The file's content, sorted by host; empty without pins."""
     entries = sorted(pins, key=lambda pin: pin.target)
     return _TITLE * bool(entries) + b"".join(
         f"# {each.target.host} {each.target.port} {each.target.protocol}\n".encode()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _UNREADABLE: Final = frozenset(" \t\n\"';&|>\r\v\f\\")
-"""lftp reads no rc whose path holds one of these (docs/lftp.md, "The rc"); the last ones we do not try."""
+"""lftp does not read an rc whose path has one of these (docs/lftp.md, "The rc"); we do not try the last ones."""
 
 SYSTEM_RC: Final = Path("/etc/lftp.conf")
 
@@ -27,8 +27,8 @@ class Places:
 
     Attributes:
         home: HOME.
-        folder: Where lftp looks for its rc.
-        borders: Folders that nothing is written outside of.
+        folder: The folder in which lftp looks for its rc.
+        borders: The only folders in which anything is written.
     """
 
     home: Path
@@ -37,7 +37,7 @@ class Places:
 
     @property
     def rc(self) -> Path:
-        """The rc that gets our lines: the last that lftp reads."""
+        """The rc for our lines: the last one that lftp reads."""
         return self.folder / "rc"
 
     @property
@@ -51,17 +51,17 @@ class Places:
         return self.home / ".lftprc"
 
     def shown(self, path: Path) -> str:
-        """A path as a person writes it, with ``~``; harmless."""
+        """A path as a person writes it, with ``~``; safe to print."""
         if path.is_relative_to(self.home):
             return harmless(f"~/{path.relative_to(self.home)}")
         return harmless(str(path))
 
 
 def find(environment: Mapping[str, str]) -> Places:
-    """Where this user's lftp looks.
+    """Find where this user's lftp looks.
 
     Raises:
-        HarnessError: There is no such folder, or lftp would read no rc in it.
+        HarnessError: The folder does not exist, or lftp would not read an rc in it.
     """
     home = Path(environment.get("HOME", ""))
     if not home.is_absolute() or not home.is_dir():
@@ -86,7 +86,7 @@ def find(environment: Mapping[str, str]) -> Places:
 
 
 def _folder(home: Path, environment: Mapping[str, str], borders: list[Path]) -> Path:
-    """``~/.lftp`` if there is one or nothing else; it hides what lftp keeps in the folders of the XDG specification."""
+    """``~/.lftp`` if it exists or nothing else does; it hides lftp's files in the XDG folders."""
     dotted = home / ".lftp"
     if dotted.is_dir():
         return dotted
@@ -100,16 +100,16 @@ def _folder(home: Path, environment: Mapping[str, str], borders: list[Path]) -> 
 
 
 def target_of(places: Places, path: Path) -> Path:
-    """The file itself where a path is a symbolic link.
+    """The file itself, if a path is a symbolic link.
 
     Raises:
-        HarnessError: It leads nowhere, out of the user's folders, or to something that may not be written.
+        HarnessError: It leads nowhere, outside the user's folders, or to something that must not be written.
     """
     shown = places.shown(path)
     real = Path(os.path.realpath(path))
     if path.is_symlink() and not real.exists():
         raise HarnessError(f"{shown}: a symbolic link to a file that is not there")
-    # A folder on the way may be one as well.
+    # A parent folder may also be a link.
     if not any(real.is_relative_to(border) for border in places.borders):
         raise HarnessError(f"{shown}: a symbolic link that leads out of your home folder, where nothing is written")
     try:
@@ -122,7 +122,7 @@ def target_of(places: Places, path: Path) -> Path:
 
 
 def require_writable(places: Places, path: Path) -> None:
-    """Hold a file, if it is there, against its own mode too: root may write everything.
+    """Check an existing file's own mode, because root may write everything.
 
     Raises:
         HarnessError: It is read-only.

@@ -1,4 +1,4 @@
-"""What is pinned now, and how one state of rc and pins becomes another: both files, or neither."""
+"""The pinned state, and its change to another one: both files, rc and pins, change, or neither."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is pinned.
+    """The pinned hosts.
 
     Attributes:
-        files: By certificate.
-        fingerprints: By fingerprint.
+        files: Hosts pinned by certificate.
+        fingerprints: Hosts pinned by fingerprint.
     """
 
     files: tuple[Pin, ...]
@@ -43,7 +43,7 @@ class State:
         return sorted([*(each.target for each in self.files), *(each.target for each in self.fingerprints)])
 
     def of(self, target: Target) -> tuple[str, Facts] | None:
-        """How a host and port are pinned, and what is known of the certificate."""
+        """How a host and port are pinned, and the known facts about the certificate."""
         for pin in self.files:
             if _same(pin.target, target):
                 return "file", facts(pin.certificate)
@@ -53,14 +53,14 @@ class State:
         return None
 
     def without(self, target: Target) -> State:
-        """The same without one host and port."""
+        """The state without one host and port."""
         return State(
             tuple(each for each in self.files if not _same(each.target, target)),
             tuple(each for each in self.fingerprints if not _same(each.target, target)),
         )
 
     def with_pin(self, target: Target, certificate: x509.Certificate, by: str) -> State:
-        """The same with a host, in the place of an older pin of it."""
+        """The state with a host pinned, replacing an older pin of it."""
         rest = self.without(target)
         if by == "file":
             return replace(rest, files=(*rest.files, pins.Pin(target, certificate)))
@@ -80,16 +80,16 @@ def _same(one: Target, other: Target) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is on the disk.
+    """The state on disk.
 
     Attributes:
-        places: Where.
-        rc_file: The rc itself, behind a link.
-        pins_file: The file of pins itself, behind a link.
-        rc_data: The rc's bytes; None where there is none.
-        pins_data: The bytes of the file of pins; None where there is none.
+        places: Where the files are.
+        rc_file: The rc itself, with links resolved.
+        pins_file: The file of pins itself, with links resolved.
+        rc_data: The rc's bytes; None if it does not exist.
+        pins_data: The bytes of the file of pins; None if it does not exist.
         rc: The rc around our lines.
-        state: What both say.
+        state: The state that both files describe.
     """
 
     places: Places
@@ -102,24 +102,24 @@ class Stored:
 
     @property
     def rc_name(self) -> str:
-        """The rc in messages."""
+        """The rc's name in messages."""
         return self.places.shown(self.places.rc)
 
     @property
     def ca_file(self) -> bytes:
-        """The path of the pins as it stands in the rc: absolute, so that lftp finds it from any folder."""
+        """The path of the pins in the rc: absolute, so that lftp finds it from any folder."""
         return os.fsencode(self.places.pins)
 
     def require_unedited(self) -> None:
-        """Hold what is there against what we would have written.
+        """Compare the files with what we would have written.
 
         Raises:
-            Edited: Somebody has changed it.
+            Edited: A file was edited.
         """
         block.require_unedited(self.rc, self.rc_name)
         said = self.rc.block
         if not self.rc.text:
-            return  # pinned, and not in force: a run that was killed, or an rc from a backup
+            return  # pinned but not in force: after a killed run, or with an rc from a backup
         line = self.rc.before.count(b"\n") + 1
         where = f"{self.rc_name}, line {line}"
         pins_name = self.places.shown(self.places.pins)
@@ -133,15 +133,15 @@ class Stored:
             raise block.Edited(f"{where}: the lines of `ftps-lab pin` do not name {pins_name}")
 
     def rc_with(self, state: State, ca_file: bytes) -> bytes:
-        """The rc that says what a state is."""
+        """The rc for a state."""
         return self.rc.with_block(state.block(ca_file))
 
 
 def load(where: Places) -> Stored:
-    """Read what is pinned.
+    """Read the pinned state.
 
     Raises:
-        HarnessError: A file cannot be read, or is not as we wrote it.
+        HarnessError: A file cannot be read, or was edited.
     """
     rc_file, pins_file = places.target_of(where, where.rc), places.target_of(where, where.pins)
     rc_data, pins_data = writing.read(rc_file), writing.read(pins_file)
@@ -152,11 +152,11 @@ def load(where: Places) -> Stored:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From what is on the disk to another state.
+    """The change from the state on disk to another one.
 
     Attributes:
-        stored: What is there.
-        state: What is to be.
+        stored: The current state.
+        state: The new state.
     """
 
     stored: Stored
@@ -164,30 +164,30 @@ class Change:
 
     @property
     def rc(self) -> bytes | None:
-        """The new rc; None for none."""
+        """The new rc; None to have no rc."""
         new = self.stored.rc_with(self.state, self.stored.ca_file)
         ours_alone = not new and bool(self.stored.rc.text) and not self.stored.places.rc.is_symlink()
         return None if ours_alone or (not new and self.stored.rc_data is None) else new
 
     @property
     def pins(self) -> bytes | None:
-        """The new file of pins; None for none."""
+        """The new file of pins; None to have no file."""
         return pins.render(self.state.files) or None
 
     @property
     def nothing(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether there is nothing to change."""
         return (self.rc, self.pins) == (self.stored.rc_data, self.stored.pins_data)
 
     def carry_out(self, proof: Callable[[], None]) -> None:
-        """Write both files, then prove them; whatever goes wrong, both are as they were.
+        """Write both files, then prove their effect; on any error, restore both.
 
-        Each file is replaced in one step. Between the two steps lftp is never less strict than before or after: the
-        pins are there before the rc names them, a new host's TLS is demanded before it is pinned, and what is taken
-        out of the pins is out before its other lines are.
+        Each file is replaced in one step. Between the two steps, lftp is never less strict than before or after: the
+        pins exist before the rc names them, TLS is required for a new host before it is pinned, and a removed pin
+        disappears before its other lines do.
 
         Raises:
-            OSError, HarnessError: It could not be done.
+            OSError, HarnessError: The change failed.
         """
         stored = self.stored
         for path in (stored.places.rc, stored.places.pins):
@@ -217,17 +217,17 @@ class Change:
         rc = (stored.rc_file, stored.rc_data, self.rc)
         certificates = (stored.pins_file, stored.pins_data, self.pins)
         if self.pins is None:
-            return rc, certificates  # no longer named, then gone
+            return rc, certificates  # first no longer named, then removed
         first_time = not stored.rc.block.ca_file
         fewer = {each.target for each in self.state.files} < {each.target for each in stored.state.files}
         return (certificates, rc) if first_time or fewer else (rc, certificates)
 
 
 def require_same_elsewhere(before: str, after: str, names: Iterable[str], rc: str) -> None:
-    """Hold all other settings of the rc against what they were.
+    """Check that all other settings of the rc stay unchanged.
 
     Raises:
-        HarnessError: One of them changes: our lines do not stand by themselves.
+        HarnessError: A setting changes: our lines are not independent of the others.
     """
     wanted = tuple(f"set {name}" for name in names)
     changed = set(before.splitlines()) ^ set(after.splitlines())

@@ -1,4 +1,4 @@
-"""The host as it was typed: what may stand in an rc, and nothing else."""
+"""The host as typed; only values that may appear in an rc."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Protocol = Literal["explicit", "implicit"]
 
 PORTS: Final[dict[str, int]] = {"explicit": 21, "implicit": 990}
-"""The ports that a URL without one means (RFC 4217, and IANA for ``ftps``)."""
+"""The default ports of a URL (RFC 4217, and IANA for ``ftps``)."""
 
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _LONGEST: Final = 253
@@ -30,7 +30,7 @@ class Target:
 
     Attributes:
         host: A name in lower case, or an address as `ipaddress` writes it.
-        port: Where it listens.
+        port: The port on which it listens.
         protocol: ``explicit`` or ``implicit``.
     """
 
@@ -48,26 +48,26 @@ class Target:
 
     @property
     def typed(self) -> str:
-        """As a person types it: without the port that needs no telling."""
+        """The host as a person types it: without the default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         options = " --implicit" if self.protocol == "implicit" and self.port != PORTS["implicit"] else ""
         return (host if self.port == PORTS["explicit"] else str(self)) + options
 
 
 def parse(text: str, *, implicit: bool = False, given: int | None = None) -> Target:
-    """``HOST``, ``HOST:PORT``, or ``[::1]:PORT``; with a port apart an IPv6 address needs no brackets.
+    """Parse ``HOST``, ``HOST:PORT``, or ``[::1]:PORT``; if the port is given separately, IPv6 needs no brackets.
 
     Args:
-        text: As it was typed.
-        implicit: The server speaks implicit FTPS; on its port, 990, `fetch` finds out.
-        given: The port, where it was given apart.
+        text: The host as typed.
+        implicit: The server speaks implicit FTPS; on port 990, `fetch` detects this.
+        given: The port, if given separately.
 
     Raises:
         UsageError: It is none of these.
     """
     host, port = text, None
     if _is_ipv6(text):
-        if given is None:  # `::1:21` is an address as well
+        if given is None:  # `::1:21` is also an address
             raise UsageError(f"{text}: write an IPv6 address in brackets: [{text}] or [{text}]:21")
     else:
         match = _WITH_PORT.fullmatch(text)

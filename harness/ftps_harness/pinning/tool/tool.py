@@ -1,4 +1,4 @@
-"""The command's work: fetch, compare, put together, ask lftp, write, ask again."""
+"""The command's work: fetch, compare, prepare the files, ask lftp, write, ask again."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _OURS: Final = (effect.VERIFY, effect.CA_FILE, *block.PROTECTED)
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error
-    """The answer is no: a sentence or several, exit code 1."""
+    """The answer is no: one or more sentences, exit code 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How a host is to be pinned.
+    """How to pin a host.
 
     Attributes:
         by: ``file`` or ``fingerprint``.
-        expect: The SHA-256 fingerprint that it must have, upper case with colons; empty for any.
-        replace: An older pin may be replaced.
-        dry_run: Say what would change, and write nothing.
+        expect: The expected SHA-256 fingerprint, upper case with colons; empty for any.
+        replace: Allow replacing an older pin.
+        dry_run: Only show what would change; write nothing.
     """
 
     by: str = "file"
@@ -53,7 +53,7 @@ class PinningTool:
     Args:
         program: lftp.
         say: Prints a line.
-        timeout: Seconds for the connection, and for whatever else may take long.
+        timeout: Time limit in seconds for the connection, and for each other slow step.
     """
 
     program: Path
@@ -69,10 +69,10 @@ class PinningTool:
     # --- pinning ---------------------------------------------------------------------------------------------------
 
     def pin(self, target: Target, wanted: Wanted) -> None:
-        """Pin what a server shows.
+        """Pin the certificate that a server presents.
 
         Raises:
-            Refused: It is not to be pinned as it is.
+            Refused: It must not be pinned as it is.
             HarnessError, OSError: It cannot be pinned.
         """
         fetched = fetch(target, self.timeout)
@@ -131,7 +131,7 @@ class PinningTool:
             raise Refused("\n".join(words.change(target, old[1], known, old[0], wanted.by)))
 
     def _changed(self, stored: Stored, new: State, *, replace: bool, dry_run: bool) -> bool:
-        """Bring a change about, or show it; whether there is one."""
+        """Make a change, or only show it; return whether there is one."""
         change = state.Change(stored, new)
         if change.nothing:
             self._require_effect(self._asker.as_it_is().settings(effect.NAMES), new, os.fsdecode(stored.ca_file))
@@ -149,7 +149,7 @@ class PinningTool:
             places.require_writable(self.places, path)
 
     def _rehearse(self, change: Change, *, replace: bool) -> None:
-        """Ask lftp what it would make of the new files, before they are written."""
+        """Ask lftp how it would read the new files, before they are written."""
         stored = change.stored
         before = self._asker.with_rc(stored.rc.before + stored.rc.after)
         with Nameless(change.pins or b"") as file:
@@ -166,7 +166,7 @@ class PinningTool:
         state.require_same_elsewhere(before.text, after.text, _OURS, stored.rc_name)
 
     def _prove(self, change: Change) -> None:
-        """Ask lftp what it makes of the files now; what is wrong undoes all."""
+        """Ask lftp how it reads the written files; a wrong answer undoes everything."""
         self._require_effect(
             self._asker.as_it_is().settings(effect.NAMES), change.state, os.fsdecode(change.stored.ca_file)
         )
@@ -191,11 +191,11 @@ class PinningTool:
     # --- the others ------------------------------------------------------------------------------------------------
 
     def remove(self, target: Target, *, replace: bool, dry_run: bool) -> None:
-        """Take a host out.
+        """Remove a host's pin.
 
         Raises:
-            Refused: It is not pinned, or our lines were changed.
-            HarnessError, OSError: It cannot be done.
+            Refused: It is not pinned, or our lines were edited.
+            HarnessError, OSError: It cannot be removed.
         """
         with self._locked():
             stored = self._load()
@@ -217,7 +217,7 @@ class PinningTool:
             self.say("ssl:ca-file is no longer set: lftp trusts the system's store again.")
 
     def check(self, target: Target) -> None:
-        """See whether a pinned certificate is still served, and still valid.
+        """Check that the server still presents the pinned certificate, and that it is still valid.
 
         Raises:
             Refused: It is not.
@@ -253,7 +253,7 @@ class PinningTool:
         stored = self._load()
         for target in stored.state.targets:
             pinned = stored.state.of(target)
-            assert pinned is not None  # it is one of them
+            assert pinned is not None  # it is one of the pinned hosts
             self.say(f"{target}  {target.protocol}  by {pinned[0]}  {pinned[1].sha256}  {words.days(pinned[1])}")
         if not stored.state.targets:
             self.say("Nothing is pinned.")
@@ -271,7 +271,7 @@ class PinningTool:
             raise Refused(f"{error}. Nothing was written. Put them right, or take all of these lines out") from error
 
     def _locked(self) -> AbstractContextManager[None]:
-        # LFTP_HOME may be the same for several users; else HOME is there before ~/.lftp is.
+        # Several users may share LFTP_HOME; otherwise lock HOME, which exists before ~/.lftp does.
         folder = self.places.folder if os.environ.get("LFTP_HOME") else self.places.home
         return writing.lock(folder, self.timeout)
 

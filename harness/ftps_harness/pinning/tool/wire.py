@@ -1,4 +1,4 @@
-"""A connection with one deadline over all of it, and a bound on what it takes from the server."""
+"""A connection with one overall deadline, and a limit on the data that it accepts from the server."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from ftps_harness.pinning.tool.target import Target
 
 _MOST_TEXT: Final = 64 << 10
-"""Bytes of replies."""
+"""Maximum total bytes of replies."""
 _MOST_TLS: Final = 512 << 10
-"""Bytes of the handshake; OpenSSL itself takes chains of up to 100 KiB."""
+"""Maximum bytes of the handshake; OpenSSL itself accepts chains of up to 100 KiB."""
 _PATIENCE: Final = 1.0
-"""Seconds of silence on port 990 until the server is taken for one of implicit FTPS."""
+"""Seconds of silence on port 990 after which the server counts as implicit FTPS."""
 MOST: Final = _MOST_TEXT + _MOST_TLS
-"""Bytes of everything."""
+"""Maximum bytes in total."""
 CHUNK: Final = 16 << 10
 _SHOWN: Final = 80
-"""Characters of a reply that a message quotes."""
+"""Maximum number of characters that a message quotes from a reply."""
 
 _FINAL: Final = re.compile(rb"[0-9]{3}(?: |$)")
 _REPLY: Final = re.compile(rb"([0-9]{3})([ -]|$)")
 
 
 class Unfetched(HarnessError):  # noqa: N818 - the server's fault
-    """No certificate could be had: why, and from whom."""
+    """No certificate was received; the message says why, and from which server."""
 
 
 @dataclass(slots=True)
 class Deadline:
-    """The end of it all, on the monotonic clock."""
+    """The overall deadline, on the monotonic clock."""
 
     target: Target
     timeout: float
@@ -50,10 +50,10 @@ class Deadline:
         self.end = time.monotonic() + self.timeout
 
     def left(self, waited_for: str) -> float:
-        """Seconds that are left.
+        """The remaining seconds.
 
         Raises:
-            Unfetched: None are.
+            Unfetched: No time is left.
         """
         left = self.end - time.monotonic()
         if left <= 0:
@@ -62,7 +62,7 @@ class Deadline:
 
 
 def connected(target: Target, deadline: Deadline) -> socket.socket:
-    """A connection to the first of the host's addresses that takes one."""
+    """Connect to the first of the host's addresses that accepts."""
     problem: OSError | None = None
     for family, address in _addresses(target, deadline):
         connection = socket.socket(family, socket.SOCK_STREAM)
@@ -84,7 +84,7 @@ def connected(target: Target, deadline: Deadline) -> socket.socket:
 
 
 def _addresses(target: Target, deadline: Deadline) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
-    """Look the name up in a thread: the system's resolver knows no deadline."""
+    """Look the name up in a thread: the system's resolver has no deadline."""
     found: list[object] = []
 
     def look_up() -> None:
@@ -106,7 +106,7 @@ def _addresses(target: Target, deadline: Deadline) -> list[tuple[socket.AddressF
 
 
 class Wire:
-    """A socket with a deadline, and a bound on what it takes from the server."""
+    """A socket with a deadline, and a limit on the data that it accepts from the server."""
 
     def __init__(self, connection: socket.socket, target: Target, deadline: Deadline) -> None:
         self._socket = connection
@@ -116,12 +116,12 @@ class Wire:
         self.taken = 0
 
     def speaks_first(self) -> bool:
-        """Whether the server says something, as one of explicit FTPS does, without having heard anything."""
+        """Whether the server speaks first, as in explicit FTPS."""
         wait = min(_PATIENCE, self._deadline.left("greeting") / 2)
         return bool(select.select([self._socket], [], [], wait)[0])
 
     def receive(self, what: str) -> bytes:
-        """The next bytes; none at the end."""
+        """The next bytes; empty at the end."""
         while True:
             readable, _, _ = select.select([self._socket], [], [], self._deadline.left(what))
             if not readable:
@@ -136,7 +136,7 @@ class Wire:
             return data
 
     def send(self, data: bytes, what: str) -> None:
-        """Send all of it."""
+        """Send all bytes."""
         while data:
             _, writable, _ = select.select([], [self._socket], [], self._deadline.left(what))
             if writable:
@@ -148,7 +148,7 @@ class Wire:
                     raise Unfetched(f"{self._target}: the connection broke: {error.strerror or error}") from error
 
     def reply(self, what: str, receive: Callable[[str], bytes]) -> tuple[int, str]:
-        """One reply of possibly several lines (RFC 959 section 4.2): its code, and its last line to quote."""
+        """Read one reply, possibly of several lines (RFC 959 section 4.2): return its code and its last line."""
         code = b""
         while True:
             line, end, rest = self._text.partition(b"\n")
@@ -173,7 +173,7 @@ class Wire:
             self._text += data
 
     def expect_greeting(self, receive: Callable[[str], bytes]) -> None:
-        """Take the greeting; 120 says that another one follows (RFC 959 section 5.4)."""
+        """Read the greeting; after 120, another one follows (RFC 959 section 5.4)."""
         code = 120
         while code == 120:
             code, line = self.reply("greeting", receive)
@@ -183,7 +183,7 @@ class Wire:
             raise Unfetched(f"{self._target}: the server does not serve: it said {line}")
 
     def nothing_more(self) -> None:
-        """What came in clear behind the answer to AUTH was not sent by the TLS server: somebody injected it."""
+        """Refuse clear text after the reply to AUTH: the TLS server did not send it, so an attacker injected it."""
         if self._text:
             raise Unfetched(f"{self._target}: more than one answer to AUTH TLS came in clear: {quoted(self._text)}")
 
@@ -193,6 +193,6 @@ class Wire:
 
 
 def quoted(line: bytes) -> str:
-    """The beginning of what a server said, on one line."""
+    """The beginning of a server's text, on one line."""
     text = harmless(line[: _SHOWN * 4]).replace("\n", "\\n")
     return f"“{text[:_SHOWN]}”" if text else "an empty line"

@@ -1,4 +1,4 @@
-"""What a pin means, in words: for somebody who has not read docs/hardening.md."""
+"""Explains a pin in words, for users who have not read docs/hardening.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def shown(target: Target, fetched: Fetched) -> Iterator[str]:
-    """What the server showed."""
+    """The certificate that the server presented."""
     leaf = fetched.leaf
     known = certificates.facts(leaf)
     yield f"{target} shows a certificate ({fetched.tls}, {harmless(fetched.address)}):"
@@ -31,14 +31,14 @@ def shown(target: Target, fetched: Fetched) -> Iterator[str]:
 
 
 def days(known: Facts) -> str:
-    """How long a certificate goes on."""
+    """How long a certificate stays valid."""
     if known.expired:
         return "expired"
     return "1 day left" if known.days_left == 1 else f"{known.days_left} days left"
 
 
 def compare(target: Target) -> str:
-    """What only a person can do."""
+    """The comparison that only a person can do."""
     return (
         "Compare the SHA-256 fingerprint by another way than this connection: on the server itself (openssl x509 -in "
         f"CERTIFICATE -noout -fingerprint -sha256), with its owner on the phone, or with `ftps-lab pin {target.typed} "
@@ -47,7 +47,7 @@ def compare(target: Target) -> str:
 
 
 def meaning(target: Target, by: str, rc: str, pins: str) -> Iterator[str]:
-    """What the lines in the rc do."""
+    """The effect of the lines in the rc."""
     host = target.host
     if by == "file":
         yield (
@@ -70,7 +70,7 @@ def meaning(target: Target, by: str, rc: str, pins: str) -> Iterator[str]:
 
 
 def remarks(chain: tuple[x509.Certificate, ...], by: str) -> Iterator[str]:
-    """What is special about the certificate."""
+    """Remarks about special properties of the certificate."""
     leaf = chain[0]
     if certificates.is_authority(leaf):
         yield (
@@ -86,7 +86,7 @@ def remarks(chain: tuple[x509.Certificate, ...], by: str) -> Iterator[str]:
 
 
 def change(target: Target, old: Facts, new: Facts, old_way: str, way: str) -> Iterator[str]:
-    """Why nothing was written: another pin is there."""
+    """Why nothing was written: a different pin exists."""
     if old.sha256 == new.sha256:
         yield f"{target} is pinned by {old_way} already. To pin it by {way} instead, add --replace."
         return
@@ -101,7 +101,7 @@ def change(target: Target, old: Facts, new: Facts, old_way: str, way: str) -> It
 
 
 def diff(change_: Change) -> Iterator[str]:
-    """What would change, as a unified diff."""
+    """The changes as a unified diff."""
     stored = change_.stored
     pairs = (
         (stored.places.pins, stored.pins_data, change_.pins),

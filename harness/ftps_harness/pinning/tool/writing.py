@@ -1,7 +1,7 @@
-"""Files replaced whole or not at all, one process at a time, and nothing left behind.
+"""Atomic replacement of files, by one process at a time, with nothing left behind.
 
-A new content is written beside the file, reaches the disk, and takes the file's name in one step. Its temporary name is
-always the same: whoever holds the lock is the only one that writes, and clears what a killed run left.
+New content is written to a file beside the old one, synced to disk, and renamed over it in one step. The temporary name
+is always the same: only the holder of the lock writes, and it first removes what a killed run left behind.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _FOLDER: Final = 0o700
 
 @contextlib.contextmanager
 def lock(folder: Path, timeout: float) -> Iterator[None]:
-    """Be the only `ftps-lab pin` here: a lock on a folder itself, which leaves no file and ends with the process.
+    """Keep other `ftps-lab pin` processes out: lock the folder itself, which needs no file and ends with the process.
 
     Args:
-        folder: It is there; HOME, or LFTP_HOME.
-        timeout: Seconds to wait for another one.
+        folder: An existing folder: HOME, or LFTP_HOME.
+        timeout: Seconds to wait for another process.
 
     Raises:
-        HarnessError: Another one does not end, or the file system knows no locks.
+        HarnessError: Another process does not end, or the file system does not support locks.
     """
     end = time.monotonic() + timeout
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -57,7 +57,7 @@ def lock(folder: Path, timeout: float) -> Iterator[None]:
 
 
 def read(path: Path) -> bytes | None:
-    """A file's bytes; None where it is not there."""
+    """A file's bytes; None if it does not exist."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -65,14 +65,14 @@ def read(path: Path) -> bytes | None:
 
 
 class Replacement:
-    """A new content for a file, on the disk beside it, that waits to take its name. A context manager.
+    """New content for a file, on disk beside it and ready to replace it. A context manager.
 
     Args:
-        path: The file itself, no link.
+        path: The file itself, not a link.
         data: Its new content; None to remove the file.
 
     Raises:
-        OSError: It cannot be written; nothing is left of it.
+        OSError: It cannot be written; nothing is left behind.
     """
 
     def __init__(self, path: Path, data: bytes | None) -> None:
@@ -93,7 +93,7 @@ class Replacement:
         self._clear()
 
     def take_place(self) -> None:
-        """Do it, in one step."""
+        """Replace the file in one step."""
         if self._data is None:
             self._path.unlink(missing_ok=True)
         else:
@@ -101,7 +101,7 @@ class Replacement:
         _sync_folder(self._path.parent)
 
     def _write(self, data: bytes) -> None:
-        self._clear()  # of a run that was killed
+        self._clear()  # left by a killed run
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         handle = os.open(self._temporary, flags, _FILE)
         try:
@@ -118,7 +118,7 @@ class Replacement:
 
 
 def _like(handle: int, path: Path) -> None:
-    """Give a new file the owner, access list and mode of the one that it replaces; 0600 where there is none."""
+    """Give a new file the owner, access list and mode of the file that it replaces; 0600 if there is no old file."""
     try:
         old = path.stat()
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def _like(handle: int, path: Path) -> None:
 
 
 def _attributes(path: Path) -> list[str]:
-    """The names of a file's access lists and of what its owner keeps with it; none where there are no such things."""
+    """The names of a file's access lists and user attributes; empty if the system has no such attributes."""
     try:
         return [name for name in os.listxattr(path) if name.startswith(("user.", "system.posix_acl"))]
     except (AttributeError, OSError):  # macOS; a file system without them
@@ -145,7 +145,7 @@ def _attributes(path: Path) -> list[str]:
 
 
 def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # some file systems cannot; the renaming has happened all the same
+    with contextlib.suppress(OSError):  # some file systems cannot; the file is renamed anyway
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
@@ -155,7 +155,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """Have a folder (0700), and those above it; what was made for nothing is removed again."""
+    """Create a folder (0700) and its parents; remove those that stay empty."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(new):
         each.mkdir(mode=_FOLDER)
@@ -163,5 +163,5 @@ def made(folder: Path) -> Iterator[None]:
         yield
     finally:
         for each in new:
-            with contextlib.suppress(OSError):  # not empty: it is of use
+            with contextlib.suppress(OSError):  # not empty: it is in use
                 each.rmdir()

@@ -1,5 +1,5 @@
-"""The classroom's exercises, and the checker that says by attack whether a learner has solved one.
+"""The classroom's exercises, and the checker that attacks a learner's setup to see whether an exercise is solved.
 
 `exercises` is the table. `judge` plays one exercise against a copy of a learner's HOME, as a user who can read nothing
-else; `server` takes the HOMEs from the learners' shells and starts a judge for each.
+else; `server` receives the HOMEs from the learners' shells and starts a judge for each.
 """

@@ -1,4 +1,4 @@
-"""The command of the checker's container: the server; with `judge`, one exercise, as an ordinary user."""
+"""The command of the checker's container: the server, or with `judge`, one exercise as an ordinary user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ftps_lab.errors import LabError
 
 
 def main(arguments: list[str]) -> int:
-    """0, or 1 where it cannot work: the sentence goes to stderr."""
+    """Return 0, or 1 if it cannot work; the message goes to stderr."""
     try:
         if arguments == ["judge"]:
             server.judge_once(sys.stdin.buffer.read())

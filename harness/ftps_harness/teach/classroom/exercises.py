@@ -1,6 +1,6 @@
-"""The exercises: what is to be reached, what is tried against a learner's setup, and a hint for each failure. Pure.
+"""The exercises: the goals, the trials against a learner's setup, and a hint for each failure. Pure.
 
-No hint names a line of the rc: it says where to look.
+A hint never gives a line of the rc; it says where to look.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Material:
     """The certificates of an exercise's host, with their keys.
 
     Attributes:
-        now: What the genuine host shows.
-        before: What it showed before its last rotation; None if it never rotated.
-        attacker: What the host's interceptor shows; None without one.
+        now: The certificate that the genuine host presents.
+        before: Its certificate before the last rotation; None if it never rotated.
+        attacker: The certificate that the host's interceptor presents; None without one.
     """
 
     now: Certificate
@@ -37,16 +37,17 @@ class Material:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One meeting of the learner's lftp with a server.
+    """One connection of the learner's lftp to a server.
 
     Attributes:
-        title: Whom it meets.
-        server: That server; None where the classroom cannot play it yet.
-        wanted: How it must end.
-        reason: The only reason that lftp may give; empty for any. Without a pin an expired certificate is refused too.
-        hint: For a learner whose setup ends it otherwise; no answer.
-        host: What lftp is told, where it is not the exercise's host.
-        cwd: Where lftp is started.
+        title: The server that it meets, in words.
+        server: Makes that server; returns None if the classroom cannot play it yet.
+        wanted: The required result.
+        reason: The only reason that lftp may give; empty for any. Without a pin, lftp also refuses an expired
+            certificate.
+        hint: For a learner whose setup gives another result; it does not reveal the answer.
+        host: The host name that lftp gets, if not the exercise's host.
+        cwd: lftp's working folder.
     """
 
     title: str
@@ -63,12 +64,12 @@ class Exercise:
     """One exercise.
 
     Attributes:
-        number: As in ``check 3``, and the number of its lesson.
-        title: What it is about.
-        host: The host, by its name in compose.yaml.
-        trials: What is tried.
-        seen: What the hosts must have seen of this learner: host, what happened, and a hint.
-        missing: What to do where a trial's server cannot be played yet.
+        number: As in ``check 3``; also the number of its lesson.
+        title: Its subject.
+        host: The host's name in compose.yaml.
+        trials: The trials to run.
+        seen: The events that hosts must have seen from this learner: host, event, and a hint.
+        missing: What to do if a trial's server cannot be played yet.
     """
 
     number: int
@@ -92,7 +93,7 @@ def _twin(material: Material) -> ServerSpec:
 
 
 def _fresh_impostor(material: Material) -> ServerSpec:
-    """Self-signed for the same name and valid today, whatever the genuine certificate says."""
+    """An impostor with a self-signed certificate for the same name, valid today whatever the genuine one's dates."""
     name = material.now.x509.subject.rfc4514_string().removeprefix("CN=")
     return _impostor(issue({"": CertificateSpec(common_name=name, names=(name,))})[""])
 
@@ -108,7 +109,7 @@ def _stripped(material: Material) -> ServerSpec:
 
 
 def _same_for_another_host(material: Material) -> ServerSpec:
-    """Whoever has the pinned certificate's key, under a name that is not in it."""
+    """A server with the pinned certificate and its key, under a name that is not in the certificate."""
     return _impostor(material.now)
 
 

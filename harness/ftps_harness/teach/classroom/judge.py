@@ -1,7 +1,8 @@
 """Plays one exercise against a copy of a learner's HOME: real lftp, the lab's servers, the lab's verdict.
 
-It decides by what client, server and wire agree on (`ftps_harness.verdict`), and never by what is in the rc. What they
-do not agree on, and whatever is neither "accepted" nor "rejected" nor "exposed", is not judged: it never passes.
+It decides by the outcome on which client, server and wire agree (`ftps_harness.verdict`), never by the rc's content.
+If they contradict each other, or the verdict is not "accepted", "rejected" or "exposed", the trial is not judged and
+never passes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ftps_harness.verdict.observations import Outcome
 
 MOST_BYTES = 1 << 22
-"""Of a HOME, unpacked; an rc and some certificates are a few kilobytes."""
+"""Maximum size of an unpacked HOME in bytes; an rc and some certificates take a few kilobytes."""
 
 _MOST_FILES = 400
 _EXPOSED = {"password": "password", "payload": "files"}
@@ -42,10 +43,10 @@ _TRIAL_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one trial, or one look at what the hosts saw, says of an exercise.
+    """The result of one trial of an exercise, or of one check of the events that the hosts saw.
 
     Attributes:
-        holds: ``yes``, ``no``, or ``unknown`` where it is not judged.
+        holds: ``yes``, ``no``, or ``unknown`` if not judged.
         text: What was tried, and how it ended.
         hint: Where to look; empty if it holds.
     """
@@ -66,17 +67,17 @@ def judge(
     client: Lftp | None = None,
     homes: Path | None = None,
 ) -> list[Finding]:
-    """Every finding of an exercise.
+    """Return all findings of an exercise.
 
     Args:
-        exercise: Which.
+        exercise: The exercise to judge.
         material: The certificates of its host.
         home: The learner's HOME, as a tar archive.
         user: The learner.
-        password: The learner's own on the hosts.
-        seen: What the hosts saw of this learner: host, and what happened.
-        client: The lftp that is run; None for this machine's own. It is never one out of HOME.
-        homes: Below which folder HOME has the learner's name too, for an rc that names files by their whole path.
+        password: The learner's own password on the hosts.
+        seen: The events that the hosts saw from this learner: host and event.
+        client: The lftp to run; None for this machine's own. It is never one from HOME.
+        homes: The folder in which HOME also appears under the learner's name, for an rc with absolute paths.
 
     Raises:
         HarnessError: HOME cannot be unpacked, or lftp is missing.
@@ -100,21 +101,21 @@ def _tried(session: Session, exercise: Exercise, trial: Trial, material: Materia
         return Finding("unknown", f"{trial.title}: not there yet", exercise.missing)
     host = trial.host or HOSTS[exercise.host].address
     session.serve(spec, host=host)
-    home = session.copy_of_home()  # what one trial leaves there is not in the next one's
+    home = session.copy_of_home()  # one trial's files must not affect the next
     asked = Request(rc=_rc(home), host=host, run=_RUN, cwd=trial.cwd, timeout=_TRIAL_SECONDS)
     with _linked(homes and homes / session.secrets.user, home.home):
         return finding(trial, session.attempt(asked, home=home))
 
 
 def _rc(home: Home) -> str | None:
-    """The rc for the witnesses, who must know what lftp was told: a command that hides things makes them doubt."""
+    """The rc for the witnesses, which must know lftp's commands: they distrust a command that hides output."""
     path = home.dot_lftp / "rc"
     return path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else None
 
 
 @contextlib.contextmanager
 def _linked(link: Path | None, home: Path) -> Iterator[None]:
-    """HOME under the path that it has in the learner's shell."""
+    """Make HOME available under its path in the learner's shell."""
     if link is None:
         yield
         return
@@ -129,10 +130,10 @@ def _linked(link: Path | None, home: Path) -> Iterator[None]:
 
 
 def unpack(archive: bytes, home: Home) -> None:
-    """Put regular files and folders of a HOME in place; whatever else is in the archive is left out.
+    """Unpack the regular files and folders of a HOME; skip everything else in the archive.
 
     Raises:
-        HarnessError: It is no archive, or too large, or names a place outside of HOME.
+        HarnessError: It is not an archive, is too large, or contains a path outside HOME.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:*") as packed:
@@ -162,7 +163,7 @@ def _put(packed: tarfile.TarFile, member: tarfile.TarInfo, home: Home) -> None:
 
 
 def finding(trial: Trial, attempt: Attempt) -> Finding:
-    """What a trial's outcome says."""
+    """Turn a trial's outcome into a finding."""
     outcome = attempt.outcome
     right = outcome.verdict == trial.wanted and (not trial.reason or outcome.reasons == {trial.reason})
     if right:
@@ -175,7 +176,7 @@ def finding(trial: Trial, attempt: Attempt) -> Finding:
 
 
 def printable(text: str) -> str:
-    """Foreign text that can do nothing to a learner's terminal."""
+    """Make foreign text safe for a learner's terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:300]
 
 

@@ -1,7 +1,7 @@
-"""Takes HOMEs from the learners' shells, and has each judged by a process of its own, as a user of its own.
+"""Receives HOMEs from the learners' shells, and judges each in a separate process under a separate user.
 
-An rc may run any program. So whatever lftp is given here, it runs as a user who can read neither the roster nor the
-hosts' keys nor another learner's HOME; the judge's memory and its answer are out of that user's reach (`_guard`).
+An rc may run any program. So lftp always runs as a user who can read neither the roster nor the hosts' keys nor another
+learner's HOME; the judge's memory and its answer are out of that user's reach (`_guard`).
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 LISTENS: Final = 7000
 ADDRESS: Final = "checker.address"
-"""In the staff's folder: where the checker is, for hosts that say nothing of its looks."""
+"""In the staff's folder: the checker's address, so that hosts do not report its own connections."""
 
 _REQUEST = re.compile(rb"check (\d{1,3}) (\d{1,8})\n")
 _FIRST_USER: Final = 3001
 _AT_ONCE: Final = 4
-"""Judges at the same time: each keeps a processor busy for some seconds."""
+"""Maximum number of parallel judges: each keeps a processor busy for some seconds."""
 
 _PATIENCE: Final = 20.0
 _JUDGE_SECONDS: Final = 100.0
@@ -58,12 +58,12 @@ _SIGNS: Final = {"yes": "ok  ", "no": "NO  ", "unknown": "??  "}
 
 
 class Checker:
-    """What all requests share.
+    """The state that all requests share.
 
     Args:
         staff: The roster, the hosts' keys and events.
-        handed_out: What the teacher hands out.
-        homes: Below which a HOME has the path that it has in the learner's shell.
+        handed_out: The files that the teacher hands out.
+        homes: The folder in which a HOME has the same path as in the learner's shell.
     """
 
     def __init__(self, staff: Path, handed_out: Path, homes: Path) -> None:
@@ -77,7 +77,7 @@ class Checker:
             self._users.put(_FIRST_USER + number)
 
     def answer(self, number: int, home: bytes, user: str) -> tuple[list[str], int]:
-        """What a learner's shell prints, and its exit code: 0 solved, 1 not solved, 3 not judged."""
+        """The lines that a learner's shell prints, and its exit code: 0 solved, 1 not solved, 3 not judged."""
         exercise = EXERCISES.get(number)
         if exercise is None:
             return [f"there is no exercise {number}: choose from 1 to {max(EXERCISES)}"], 3
@@ -113,10 +113,10 @@ class Checker:
             self._users.put(user)
 
     def _look_at(self, name: str) -> None:
-        """The classroom's own host must be there and show what its lesson is about: else nothing is judged.
+        """Check that the classroom's own host runs and presents its lesson's certificate; otherwise nothing is judged.
 
         Raises:
-            LabError: It does not, or it shows another certificate than the one that is judged by.
+            LabError: It does not run, or presents a certificate other than the one used for judging.
         """
         host = HOSTS[name]
         looking.check(host, host.address, PORT, self._handed_out)
@@ -126,7 +126,7 @@ class Checker:
                 raise LabError(f"{host.address} shows another certificate than a moment ago: check again")
 
     def _record(self, exercise: Exercise, learner: Learner, end: str) -> None:
-        """For the teacher's window."""
+        """Record the result for the teacher's window."""
         what = f"exercise {exercise.number} {_ENDS[end]}"
         events.append(
             self._staff,
@@ -135,7 +135,7 @@ class Checker:
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """``yes`` if every finding holds, and there is one; ``unknown`` if any is not judged and none fails."""
+    """``no`` if a finding fails; ``yes`` if there are findings and all hold; otherwise ``unknown``."""
     holds = {finding.holds for finding in findings}
     if "no" in holds:
         return "no"
@@ -143,7 +143,7 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def lines_of(findings: Sequence[Finding]) -> list[str]:
-    """What a learner reads."""
+    """The lines for the learner."""
     lines = []
     for finding in findings:
         lines.append(f"{_SIGNS[finding.holds]}{finding.text}")
@@ -153,7 +153,7 @@ def lines_of(findings: Sequence[Finding]) -> list[str]:
 
 
 def judge_once(request: bytes) -> None:
-    """The judge's process: the findings of one request, as JSON on standard output.
+    """The judge's process: write the findings of one request as JSON to standard output.
 
     Raises:
         LabError: Nothing can be judged.
@@ -185,7 +185,7 @@ def serve(staff: Path, handed_out: Path, homes: Path) -> None:
         timeout = _PATIENCE
 
         def handle(self) -> None:
-            with contextlib.suppress(TimeoutError, ConnectionError):  # the learner's shell has gone
+            with contextlib.suppress(TimeoutError, ConnectionError):  # the learner's shell has ended
                 _answer(checker, self.rfile, self.wfile, user_of(self.client_address, LISTENS))
 
     socketserver.ThreadingTCPServer.allow_reuse_address = True
@@ -206,10 +206,10 @@ def _answer(checker: Checker, received: Any, answer: Any, user: str) -> None:
 
 
 def _run_judge(request: bytes, user: int, link: Path) -> list[Finding]:
-    """One judge in a process of its own, of which nothing is left afterwards.
+    """Run one judge in a separate process, and end all its processes afterwards.
 
     Raises:
-        HarnessError: It said nothing that could be a finding.
+        HarnessError: Its output is not a list of findings.
     """
     become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=-all", "--"]
     folder = tempfile.mkdtemp(prefix="judge-")
@@ -227,7 +227,7 @@ def _run_judge(request: bytes, user: int, link: Path) -> list[Finding]:
     except subprocess.TimeoutExpired as error:
         raise HarnessError(f"it took longer than {_JUDGE_SECONDS:.0f} seconds") from error
     finally:
-        # Whatever the rc has started, wherever it went.
+        # Ends everything that the rc has started, in any session or group.
         subprocess.run([*become, "kill", "-9", "--", "-1"], capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)
         link.unlink(missing_ok=True)
@@ -237,10 +237,10 @@ def _run_judge(request: bytes, user: int, link: Path) -> list[Finding]:
 
 
 def _guard() -> None:
-    """No other process of this user may look into this one, or at what it writes to (prctl(2), PR_SET_DUMPABLE).
+    """Keep other processes of this user out of this one's memory and file descriptors (prctl(2), PR_SET_DUMPABLE).
 
     Raises:
-        HarnessError: The kernel refuses that.
+        HarnessError: The kernel refuses this.
     """
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
         raise HarnessError("the judge cannot be guarded from the programs that an rc starts")

@@ -1,6 +1,6 @@
-"""The demonstration: the document in chapters, played for real, each claim held against what was recorded.
+"""The demonstration: plays the document in chapters for real, and checks each claim against the recorded evidence.
 
-- `parts`: what is shown, as data; `chapters`: the chapters, their servers, their claims.
-- `stage`: plays an act and turns what the witnesses saw into parts; `play`: chapter by chapter.
-- `terminal`, `markdown`, `cast`: what people see of the parts.
+- `parts`: the content as data; `chapters`: the chapters, their servers, their claims.
+- `stage`: plays an act and turns the witnesses' evidence into parts; `play`: plays chapter by chapter.
+- `terminal`, `markdown`, `cast`: present the parts to people.
 """

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 WIDTH: Final = 80
 _HEIGHT: Final = 30
 _TYPING: Final = 0.04
-"""Seconds for each letter that is typed."""
+"""Seconds for each typed letter."""
 _LINE: Final = 0.12
-"""Seconds for each line that is printed."""
+"""Seconds for each printed line."""
 
 
 def text(parts: Sequence[Part], pace: float) -> str:
     """The whole recording.
 
     Args:
-        parts: What is shown.
+        parts: The parts to show.
         pace: Seconds after each part.
     """
     header = {
@@ -43,7 +43,7 @@ def text(parts: Sequence[Part], pace: float) -> str:
 
 
 def _events(parts: Sequence[Part], pace: float) -> Iterator[tuple[float, str, str]]:
-    """Time, kind (``o``: printed, ``m``: a marker, where a chapter begins) and text."""
+    """Yield time, kind (``o``: output, ``m``: a marker at the start of a chapter) and text."""
     now = 0.5
     for part in parts:
         if part.kind == "title":

@@ -1,4 +1,4 @@
-"""The chapters: what is tried, why, what the audience should predict, and what the evidence must say.
+"""The chapters: the experiments, the reasons, the questions to the audience, and the required evidence.
 
 Every `Claim` is checked against what client, server and wire recorded in that run: the answer of a chapter is printed
 only if all of its claims hold.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOST: Final = "example.com"
 """The document's host."""
 PIN: Final = "mycert.crt"
-"""The document's file."""
+"""The file name that the document uses for the pin."""
 
 VERIFY_OFF: Final = "set ssl:verify-certificate no\n"
 PINNED: Final = f'set ssl:ca-file "~/.lftp/{PIN}"\n'
@@ -33,11 +33,11 @@ class Certificates:
     """The certificates of one demonstration; `new` makes them.
 
     Attributes:
-        genuine: The server's, self-signed, in the name that the learner types.
-        copy: The same in every field but the key: an impostor's.
+        genuine: The server's certificate, self-signed, for the name that the learner types.
+        copy: An impostor's: the same in every field except the key.
         other_name: Self-signed, for the provider's own host name.
-        expired: The server's, a day after its end.
-        renewed: The one that follows, with another key.
+        expired: The server's, one day after it expired.
+        renewed: Its successor, with another key.
     """
 
     genuine: Certificate
@@ -48,7 +48,7 @@ class Certificates:
 
     @classmethod
     def new(cls) -> Certificates:
-        """Issue them; keys live in memory only."""
+        """Issue them; the keys stay in memory."""
         own = CertificateSpec(common_name=HOST, names=(HOST,))
         elsewhere = CertificateSpec(common_name="server7.hosting.example", names=("server7.hosting.example",))
         made = issue(
@@ -64,12 +64,12 @@ class Certificates:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the evidence of one act must be.
+    """The required evidence of one act.
 
     Attributes:
-        login: The genuine server let the user in, and a listing came.
+        login: The genuine server accepted the login and sent a listing.
         refused: Why lftp refused, in the harness's words (docs/reference.md, "Reasons"); empty if it did not.
-        exposed: Each secret that reached someone who must not have it, with who that is.
+        exposed: Each secret that reached a receiver who must not have it, with that receiver.
     """
 
     login: bool = False
@@ -82,12 +82,12 @@ class Act:
     """One command, typed once.
 
     Attributes:
-        server: What answers under `HOST`.
-        claim: What must be seen.
-        rc: ``~/.lftp/rc``; None for none.
-        pin: What ``~/.lftp/mycert.crt`` holds; None for no such file.
-        says: One sentence that leads to it; empty for none.
-        fetches: Run the document's openssl command in the place of lftp, and keep the certificate as the pin.
+        server: Makes the server that answers as `HOST`.
+        claim: The required evidence.
+        rc: ``~/.lftp/rc``; None for no rc.
+        pin: The content of ``~/.lftp/mycert.crt``; None for no such file.
+        says: One introductory sentence; empty for none.
+        fetches: Run the document's openssl command instead of lftp, and keep the certificate as the pin.
     """
 
     server: Callable[[Certificates], ServerSpec]
@@ -103,12 +103,12 @@ class Chapter:
     """One chapter.
 
     Attributes:
-        name: As it is typed: ``ftps-lab demo NAME``.
+        name: As typed: ``ftps-lab demo NAME``.
         title: Its heading.
-        why: What is tried and why, in a few sentences.
+        why: The experiment and its reason, in a few sentences.
         predict: The question to the audience before anything is typed.
-        acts: What is typed.
-        answer: What was seen, and what it means; every statement in it is one of the claims.
+        acts: The acts to play.
+        answer: The observation and its meaning; every statement in it is one of the claims.
     """
 
     name: str
@@ -285,11 +285,11 @@ CHAPTERS: Final = (
         "every line, what it stops, and what no line stops.",
     ),
 )
-"""The chapters, in their order."""
+"""The chapters, in order."""
 
 
 def yours(rc: str) -> Chapter:
-    """A chapter with the audience's own rc in the leading part: nothing is claimed, everything is shown."""
+    """A chapter about the audience's own rc: it claims nothing and shows everything."""
     parts = (
         (_genuine, "The genuine server:"),
         (_interceptor, "The interceptor:"),
@@ -306,7 +306,7 @@ def yours(rc: str) -> Chapter:
 
 
 _ANYTHING: Final = Claim(refused=frozenset({"*"}))
-"""Nothing is claimed."""
+"""A claim that any evidence meets."""
 
 
 def claims_nothing(claim: Claim) -> bool:

@@ -1,4 +1,4 @@
-"""What a demonstration shows, as data: the same for the terminal, for a transcript and for a recording. Pure."""
+"""The content of a demonstration as data, shared by the terminal, the transcript and the recording. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ Kind = Literal["title", "text", "question", "typed", "output", "server", "wire",
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that is shown.
+    """One part of a demonstration.
 
     Attributes:
-        kind: What it is. ``typed`` and ``output`` are what a person types and what the program prints; ``server`` and
-            ``wire`` are what the server and an eavesdropper saw; ``problem`` says that the evidence disagrees with the
-            narration.
-        heading: A line above it; empty for none.
-        lines: Its text; of ``text``, ``question`` and ``answer`` a paragraph each.
-        secrets: What stands out in it, wherever it occurs.
-        pause: A good moment to wait for the audience.
+        kind: ``typed`` is a person's input, ``output`` the program's output; ``server`` and ``wire`` show what the
+            server and an eavesdropper saw; ``problem`` says that the evidence disagrees with the narration.
+        heading: A line above it; empty for no heading.
+        lines: Its text; for ``text``, ``question`` and ``answer``, each item is a paragraph.
+        secrets: Texts to highlight wherever they occur.
+        pause: Wait for the audience after this part.
     """
 
     kind: Kind

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def play(chapters: Sequence[Chapter], stage: Stage) -> Iterator[Part]:
-    """Everything that is shown of some chapters, as it happens.
+    """Yield the parts of some chapters as they happen.
 
-    The answer of a chapter is shown only where the evidence agrees with it.
+    A chapter's answer is shown only if the evidence agrees with it.
 
     Raises:
         LabError: A server failed.

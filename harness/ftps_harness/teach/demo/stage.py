@@ -1,4 +1,4 @@
-"""Plays acts in the place sealed, and turns what client, server and wire recorded into parts."""
+"""Plays acts in the sealed place, and turns the evidence of client, server and wire into parts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import WireRecord
 
 USER: Final = "alice"
-PASSWORD: Final = "sunflower7"  # noqa: S105 - made up, for an audience to recognise
+PASSWORD: Final = "sunflower7"  # noqa: S105 - made up, so that an audience recognizes it
 
 _COMMANDS: Final = "set net:max-retries 1; ls; bye"
 _ROUTINE: Final = re.compile(
@@ -41,9 +41,9 @@ _DETAIL: Final = re.compile(r", 220 sent|, the attacker did: .*|, complete$")
 
 _SECONDS: Final = 20.0
 _WIDTH: Final = 16
-"""Bytes in a line of a dump."""
+"""Bytes per line of a dump."""
 _AROUND: Final = 3
-"""Lines of a dump."""
+"""Maximum number of lines of a dump."""
 
 
 _NOWHERE: Final = f"{PASSWORD!r} is nowhere in it, in clear or encoded."
@@ -53,8 +53,8 @@ class Stage:
     """One place, one server at a time, one HOME. A context manager.
 
     Args:
-        place: Where; nobody else uses it meanwhile.
-        client: The lftp that is typed.
+        place: Where it runs, for its exclusive use.
+        client: The lftp to run.
 
     Attributes:
         wrong: Where the evidence disagreed with what a chapter says, a sentence each.
@@ -76,7 +76,7 @@ class Stage:
         self._stack.close()
 
     def play(self, act: Act) -> Iterator[Part]:
-        """Play one act: what is typed, printed, and seen by others.
+        """Play one act: yield what is typed, what is printed, and what others see.
 
         Raises:
             LabError: The server failed.
@@ -99,7 +99,7 @@ class Stage:
         yield from self._checked(act.claim, seen, spec)
 
     def _prepare(self, act: Act) -> Iterator[Part]:
-        """Put rc and pin in place, and show the rc."""
+        """Write the rc and the pin, and show the rc."""
         home = self._session.home
         for name in ("rc", PIN):
             (home.dot_lftp / name).unlink(missing_ok=True)
@@ -111,7 +111,7 @@ class Stage:
             yield Part("output", lines_of(act.rc))
 
     def _fetch(self) -> Iterator[Part]:
-        """The document's own command, and its answer."""
+        """Show the document's own command and its output."""
         openssl = shutil.which("openssl")
         if openssl is None:
             raise HarnessError("no openssl on PATH, and the document fetches certificates with it: apt install openssl")
@@ -140,7 +140,7 @@ class Stage:
 
 
 def happening(seen: Observed, spec: ServerSpec, dialect: str) -> Claim:
-    """What happened, in the words of a claim."""
+    """Express what happened as a claim."""
     said = messages.words(b"\n".join((seen.run.stdout, seen.run.stderr)), b"", dialect)
     told = seen.testimony.behind if spec.behind is not None else seen.testimony
     logins = () if told is None else told.credentials
@@ -176,7 +176,7 @@ def _printed(seen: Observed) -> Iterator[Part]:
 
 
 def _server(seen: Observed, spec: ServerSpec) -> Iterator[Part]:
-    """What the server wrote down, and the attacker in front of it."""
+    """Show what the server recorded, and what the attacker in front of it recorded."""
     told = seen.testimony
     who = "the server" if spec.attacker is None else "the interceptor" if spec.intercepted else "the attacker"
     section = server_section(told)
@@ -191,12 +191,12 @@ def _server(seen: Observed, spec: ServerSpec) -> Iterator[Part]:
 
 
 def _essential(lines: tuple[str, ...]) -> tuple[str, ...]:
-    """A server's account without the commands that are the same in every session."""
+    """A server's lines without the commands that are the same in every session."""
     return tuple(_DETAIL.sub("", line) for line in lines if not _ROUTINE.match(line))
 
 
 def _wire(seen: Observed) -> Part:
-    """The recording of an eavesdropper: the lines around the password, or the first ones and that it is in none."""
+    """An eavesdropper's recording: the lines around the password, or the first lines if it contains no password."""
     records = [record for record in seen.wire.records if record.kind == "control"] or list(seen.wire.records)
     total = sum(len(record.to_server) + len(record.to_client) for record in seen.wire.records)
     heading = f"What an eavesdropper saw: {total} bytes in {plural(len(seen.wire.records), 'connection')}"
@@ -222,7 +222,7 @@ def _longest(records: list[WireRecord]) -> bytes:
 
 
 def _dump(data: bytes, at: int) -> Iterator[str]:
-    """Some lines in hex and text, around a place."""
+    """Some lines in hex and text, around an offset."""
     begin = max(0, at - len(b"PASS "))
     for start in range(begin, min(len(data), begin + _AROUND * _WIDTH), _WIDTH):
         row = data[start : start + _WIDTH]

@@ -1,4 +1,4 @@
-"""The demonstration on a terminal: 80 columns, readable without colour, with colours that everybody can tell apart."""
+"""The demonstration on a terminal: 80 columns, readable without color, with colors that everyone can distinguish."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _STYLES: Final = {
     "answer": "bold",
     "problem": "bold reverse",
 }
-"""No meaning hangs on a colour: words say the same."""
+"""Styles by kind. No meaning depends on a color alone: words say the same."""
 
 _DUMP: Final = re.compile(r"[0-9a-f]{6}  [0-9a-f]{2} ")
 
 _MARKS: Final = (">>>", "<<<")
-"""Around a secret, for those who see no colour or hear the text read."""
+"""Marks around a secret, for people who do not see colors or use a screen reader."""
 
 
 def show(part: Part, console: Console) -> None:
@@ -60,7 +60,7 @@ def lines(part: Part, width: int) -> Iterator[str]:
 
 def _with_secrets(line: str, part: Part) -> Iterator[str]:
     marked = harmless(line)
-    for secret in () if _DUMP.match(marked) else part.secrets:  # its columns stay in line
+    for secret in () if _DUMP.match(marked) else part.secrets:  # keeps a dump's columns aligned
         marked = marked.replace(secret, f"{_MARKS[0]} {secret} {_MARKS[1]}")
     yield f"  {marked}"
 

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from ftps_harness.verify.findings import Finding
 
 _MOST: Final = 9
-"""GitHub shows 10 annotations of a kind for each step and drops the rest silently: nine, and one that says how many."""
+"""GitHub shows 10 annotations of a kind per step and silently drops the rest: we send nine and one with the count."""
 
 _COMMANDS: Final = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def commands(reports: Sequence[Report]) -> Iterator[str]:
-    """A workflow command for each finding, the worst first; at most ten of each kind."""
+    """A workflow command for each finding, the most severe first; at most ten of each kind."""
     for severity, command in _COMMANDS.items():
         found = [f for report in reports for f in report.findings if f.severity == severity and not f.suppressed]
         shown = found if len(found) <= _MOST + 1 else found[:_MOST]
@@ -76,7 +76,7 @@ def _row(found: Finding) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text of a table cell: nothing in it is markup."""
+    """Text of a table cell, with markup escaped."""
     escaped = "".join(f"\\{letter}" if letter in r"\`*_[]<>|#" else letter for letter in text)
     return " ".join(escaped.split())
 

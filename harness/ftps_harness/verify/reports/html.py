@@ -1,4 +1,4 @@
-"""`ftps-lab verify --html`: whether the setup is safe, each finding with line, proof and cure, what was tried. Pure."""
+"""`ftps-lab verify --html`: whether the setup is safe, each finding with line, proof and fix, and the trials. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _STATES: Final = {"safe": "pass", "error": "fail", "warning": "warning", "undecided": "error"}
 _STATUSES: Final = {"error": "severe", "warning": "warning", "note": "note"}
-"""Severity → status on the page: an error is red there, while status ``error`` means that nothing could be judged."""
+"""Severity → status on the page: errors are red there; the status ``error`` means that nothing could be judged."""
 
 _TITLES: Final = {trial.name: trial.title for trial in (GENUINE, *TRIALS)}
 
@@ -34,7 +34,7 @@ class FindingView:
     Attributes:
         anchor: Its id on the page.
         finding: The finding.
-        again: The command that shows it again; empty for a command line, which may hold a password.
+        again: The command that reproduces it; empty for a command line, which may hold a password.
     """
 
     anchor: str
@@ -43,40 +43,40 @@ class FindingView:
 
     @property
     def status(self) -> str:
-        """As the page marks it."""
+        """The status that marks it on the page."""
         return "ignored" if self.finding.suppressed else _STATUSES[self.finding.severity]
 
     @property
     def is_open(self) -> bool:
-        """It fails a run, and so is shown at once."""
+        """Whether it fails a run; the page shows it expanded."""
         return self.status in {"severe", "warning"}
 
     @property
     def proof(self) -> str:
-        """What got out in how many runs."""
+        """What leaked, and in how many runs."""
         return proof_words(self.finding.proof) if self.finding.proof else ""
 
     @property
     def trial(self) -> str:
-        """What was done to prove it, in a few words."""
+        """The trial that proves it, in a few words."""
         return _TITLES.get(self.finding.proof.attack, "") if self.finding.proof else ""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialView:
-    """One trial: what was done, and what it came to."""
+    """One trial and its result."""
 
     tried: Tried
 
     @property
     def came_to(self) -> str:
-        """In a few words; an attack in which lftp only failed got nothing all the same."""
+        """The result in a few words; an attack in which lftp merely failed also got nothing."""
         words = came_to(self.tried)
         return f"nothing got out ({words})" if self.status == "pass" and self.tried.trial != GENUINE else words
 
     @property
     def status(self) -> str:
-        """Whether something got out that must not, or nobody can say."""
+        """Whether something leaked, or whether that is unknown."""
         if self.tried.exposed or (self.tried.trial.kind == "expired" and self.tried.verdict == "accepted"):
             return "fail"
         return "error" if self.tried.verdict in UNDECIDED else "pass"
@@ -88,7 +88,7 @@ class SubjectView:
 
     Attributes:
         anchor: The beginning of its ids on the page.
-        name: Its rc, script or program: no command line, which may hold a password.
+        name: Its rc, script or program; never a command line, which may hold a password.
     """
 
     anchor: str
@@ -102,24 +102,24 @@ class SubjectView:
 
     @property
     def state(self) -> str:
-        """The same, as the page marks it."""
+        """The answer's status, which marks it on the page."""
         return _STATES[self.answer.state]
 
     @property
     def facts(self) -> str:
-        """For which server, and with which lftp."""
+        """The server and the lftp used."""
         return setup_facts(self.report)
 
     @property
     def findings(self) -> Iterator[FindingView]:
-        """The worst first, what is ignored last."""
+        """The findings, the most severe first, ignored ones last."""
         for number, each in enumerate(sorted(self.report.findings, key=lambda found: bool(found.suppressed)), 1):
             again = each.proof.again if each.proof and not self.report.subject.argv else ""
             yield FindingView(f"{self.anchor}-{number}", each, again)
 
     @property
     def trials(self) -> list[TrialView]:
-        """The genuine server's first."""
+        """The trials, the genuine server's first."""
         return [TrialView(each) for each in self.report.tried]
 
 
@@ -145,7 +145,7 @@ def text(reports: Sequence[Report], folder: Path) -> str:
 
 
 def _answer(subjects: Sequence[SubjectView]) -> tuple[str, str]:
-    """The first line, and its mark: that of the only setup, else the worst of them with how many there are."""
+    """The first line and its status: those of the only setup, or else of the worst one with the number of setups."""
     if len(subjects) == 1:
         return subjects[0].answer.text, subjects[0].state
     states = [each.state for each in subjects]

@@ -1,7 +1,7 @@
-"""What a finding is called in reports that are compared with those of another day: the same, though lines move.
+"""Stable names of findings, for reports that are compared between runs: they stay the same when lines move.
 
-Its name is its id, and for a line the file and the text of the line, without the line's number. A command line may hold
-a password, so a command is called after its script or program.
+A name consists of the finding's id and, for a line, the file and the line's text without its number. A command line may
+hold a password, so a command is named after its script or program.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from ftps_harness.verify.subject import Subject
 
 _NAMESPACE: Final = uuid.UUID("5f7c3a52-8f0e-4d0c-9a55-3d2b1b9b6f0e")
-"""Ours alone; made up once."""
+"""Our own UUID namespace; generated once."""
 
 _LONGEST: Final = 200
-"""Characters of a line that are part of a name."""
+"""Maximum number of characters of a line in a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Named:
     """A finding and its name.
 
     Attributes:
-        name: For people; no other finding of the same report has it.
-        guid: The same as a UUID, with the subject and the host.
+        name: For people; unique within the report.
+        guid: The name with the subject and the host, as a UUID.
     """
 
     finding: Finding
@@ -46,7 +46,7 @@ def named(report: Report, folder: Path) -> Iterator[Named]:
     """Every finding of a report with its name.
 
     Args:
-        report: What was found.
+        report: The report.
         folder: The current folder; files below it are named relative to it.
     """
     times: dict[str, int] = {}
@@ -63,12 +63,12 @@ def named(report: Report, folder: Path) -> Iterator[Named]:
 
 
 def label(subject: Subject, folder: Path) -> str:
-    """What the subject is called: by its rc, script or program."""
+    """The name of the subject: its rc, script or program."""
     return shown(file_of(subject), folder)
 
 
 def file_of(subject: Subject) -> Path:
-    """The rc; of a command the first file of its own that it names, else its program."""
+    """The rc; for a command, the first of its own files that it names, or else its program."""
     if subject.rc_file is not None:
         return subject.rc_file.path
     words = (Path(os.path.normpath(subject.cwd / word)) for word in subject.argv)
@@ -77,11 +77,11 @@ def file_of(subject: Subject) -> Path:
 
 
 def shown(path: Path, folder: Path) -> str:
-    """A file as reports name it: relative to the current folder where it is below that."""
+    """A file's path in reports: relative to the current folder if it is below that."""
     return harmless(str(relative(path, folder) or path))
 
 
 def relative(path: Path, folder: Path) -> Path | None:
-    """A file's path from the current folder, links followed on both sides; None where it is not below."""
+    """A file's path relative to the current folder, with links resolved on both sides; None if it is not below it."""
     real, base = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
     return real.relative_to(base) if real.is_relative_to(base) else None

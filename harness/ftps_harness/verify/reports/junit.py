@@ -1,6 +1,6 @@
 """`ftps-lab verify --junit`: a suite for each subject, a case for each trial and each finding. Pure.
 
-Only attributes and elements of the schema that Jenkins' xUnit plugin holds files against (junit-10.xsd).
+It uses only attributes and elements of the schema with which Jenkins' xUnit plugin validates files (junit-10.xsd).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def text(reports: Sequence[Report], fail_on: Severity, folder: Path) -> str:
 
     Args:
         reports: One for each subject.
-        fail_on: From this severity on a finding is a failure; milder ones have no case.
+        fail_on: Findings of at least this severity are failures; milder ones have no case.
         folder: The current folder.
     """
     root = ET.Element("testsuites", name="ftps-lab verify")
@@ -43,7 +43,7 @@ def text(reports: Sequence[Report], fail_on: Severity, folder: Path) -> str:
 
 def _suite(report: Report, fail_on: Severity, folder: Path) -> ET.Element:
     name = label(report.subject, folder)
-    class_name = name.replace(".", "_")  # Jenkins takes a dot for the end of a package's name
+    class_name = name.replace(".", "_")  # Jenkins splits package names at dots
     cases = [*_trials(report, fail_on, f"{class_name}.trial"), *_findings(report, fail_on, folder, class_name)]
     counts = {key: str(sum(case.find(tag) is not None for case in cases)) for key, tag in _COUNTED.items()}
     suite = ET.Element("testsuite", name=f"ftps-lab verify {name}", tests=str(len(cases)), attrib=counts)
@@ -57,7 +57,7 @@ def _suite(report: Report, fail_on: Severity, folder: Path) -> ET.Element:
 
 
 def _trials(report: Report, fail_on: Severity, class_name: str) -> Iterator[ET.Element]:
-    """A case for each trial; one that could not be judged is an error, one that shows a failing finding a failure."""
+    """A case for each trial: an error if it could not be judged, a failure if it shows a failing finding."""
     broken = {name: why for name, _, why in (each.partition(": ") for each in report.broken)}
     failing = [each for each in report.findings if _fails(each, fail_on)]
     for tried in report.tried:
@@ -77,7 +77,7 @@ def _trials(report: Report, fail_on: Severity, class_name: str) -> Iterator[ET.E
 
 
 def _shows(tried: Tried, failing: Sequence[Finding]) -> bool:
-    """Whether a trial is the proof of a failing finding, or another that comes to the same."""
+    """Whether a trial proves a failing finding, or is another trial with the same meaning."""
     if any(each.proof is not None and each.proof.attack == tried.trial.name for each in failing):
         return True
     ids = {kind for each in failing for kind in (each.id, *IMPLIED.get(each.id, ()))}
@@ -91,7 +91,7 @@ def _fails(found: Finding, fail_on: Severity) -> bool:
 
 
 def _findings(report: Report, fail_on: Severity, folder: Path, class_name: str) -> Iterator[ET.Element]:
-    """A case for each finding that is bad enough; one that somebody decided to ignore is skipped, with the reason."""
+    """A case for each finding that is severe enough; an ignored one is skipped, with the reason."""
     for each in named(report, folder):
         found = each.finding
         if not at_least(found.severity, fail_on):
@@ -111,7 +111,7 @@ def _evidence(report: Report, found: Finding) -> Iterator[str]:
         yield harmless(f"line: {found.where.file}:{found.where.line}: {found.where.text}")
     if found.proof is not None:
         yield f"proof: {proof_words(found.proof)}"
-        if not report.subject.argv:  # it may hold a password, and this file is kept
+        if not report.subject.argv:  # a command line may hold a password, and this file is kept
             yield harmless(f"again: {found.proof.again}")
     if found.cure:
         yield harmless(f"cure: {found.cure}")

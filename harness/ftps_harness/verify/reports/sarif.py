@@ -1,7 +1,7 @@
-"""`ftps-lab verify --sarif`: SARIF 2.1.0, with what GitHub's code scanning asks for beside the schema. Pure.
+"""`ftps-lab verify --sarif`: SARIF 2.1.0, with GitHub code scanning's requirements beyond the schema. Pure.
 
-`partialFingerprints` holds a fingerprint of ours (`identity`), which stays when lines move. GitHub's own,
-`primaryLocationLineHash`, is left out: its upload step makes it from the files of the checkout.
+`partialFingerprints` holds our own fingerprint (`identity`), which stays the same when lines move. GitHub's
+`primaryLocationLineHash` is left out: its upload step computes it from the files of the checkout.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BASE: Final = "%SRCROOT%"
 _FINGERPRINT: Final = "ftpsLabFinding/v1"
 
 _SECURITY: Final = {"error": "8.0", "warning": "5.0", "note": "2.0"}
-"""Severity → what GitHub sorts by: from 7.0 on high, from 4.0 on medium."""
+"""Severity → GitHub's sort key: high from 7.0, medium from 4.0."""
 
 _TITLES: Final = {trial.name: trial.title for trial in (GENUINE, *TRIALS)}
 
@@ -52,7 +52,7 @@ def text(reports: Sequence[Report], folder: Path) -> str:
 
 
 def _categories(reports: Sequence[Report], folder: Path) -> list[str]:
-    """An id for each run, all category since it ends in a slash: GitHub refuses a file in which two have the same."""
+    """A category for each run, with a final slash so that all of it counts: GitHub refuses a file with duplicates."""
     times: dict[str, int] = {}
     result = []
     for report in reports:
@@ -92,7 +92,7 @@ class _Run:
         }
 
     def _invocation(self) -> Json:
-        """Whether everything could be judged; what could not is a notification."""
+        """Whether everything could be judged; each trial that could not be judged is a notification."""
         broken = [{"level": "error", "message": _message(why)} for why in self.report.broken]
         return {"executionSuccessful": not broken, "toolExecutionNotifications": broken}
 
@@ -113,7 +113,7 @@ class _Run:
         return result
 
     def _steps(self, found: Finding, proof: Proof) -> Iterator[Json]:
-        """What the client does, what it meets, and what gets out."""
+        """The client's actions, the server that it meets, and the leak."""
         got = " and ".join(sorted(proof.exposed))
         to = " and ".join(sorted(proof.to))
         steps = (
@@ -137,7 +137,7 @@ class _Run:
         return {"physicalLocation": {"artifactLocation": self._artifact(path), "region": region}}
 
     def _line(self, path: Path, number: int) -> str:
-        """The line as it stands in the file; empty for a program, of which nobody wants to see one."""
+        """The line as in the file; empty for a binary program."""
         everything = self.report.subject.everything
         file = ({each.path: each for each in everything.values()} | everything).get(path)
         lines = file.data.decode("utf-8", "replace").splitlines() if file is not None else []
@@ -151,7 +151,7 @@ class _Run:
 
 
 def _region(number: int, line: str, text: str | None) -> Json:
-    """A line's region: what of it a finding quotes, else all of it, and then without quoting it."""
+    """A line's region: the part that a finding quotes, or else the whole line, without a quotation."""
     start = line.find(text) + 1 if text else 1
     end = start + len(text) if text and start else len(line) + 1
     region: Json = {"startLine": number, "startColumn": start or 1, "endLine": number, "endColumn": end}
@@ -180,7 +180,7 @@ def _sentences(found: Finding) -> Iterator[str]:
 
 
 def _message(text: str) -> Json:
-    """Plain text. Brackets would be a link to whoever writes them (SARIF 2.1.0 section 3.11.6)."""
+    """Plain text, with brackets escaped: they would form a link (SARIF 2.1.0 section 3.11.6)."""
     escaped = harmless(text).replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
     return {"text": escaped}
 

@@ -1,4 +1,4 @@
-"""What came of `ftps-lab verify`, for people: the answer first, then findings, then what was tried."""
+"""The report of `ftps-lab verify` for people: first the answer, then the findings, then the trials."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Terminal(Printer):
         self._line(", ".join(plural(report.count(severity), severity) for severity in ("error", "warning", "note")))
 
     def fix(self, found: Fix | None, *, written: bool) -> None:
-        """The diff that cures an rc, and what is left; or that there is none."""
+        """Print the diff that fixes an rc, and the remaining findings; or say that no line fixes anything."""
         self._line()
         if found is None:
             self._wrapped("No line of an rc cures what was found, or the genuine server would be refused then.", "")
@@ -70,7 +70,7 @@ class Terminal(Printer):
 
     def _suppressed(self, findings: list[Finding]) -> None:
         for each in findings:
-            assert each.suppressed is not None  # the caller chose them so
+            assert each.suppressed is not None  # the caller selected suppressed findings
             until = f" until {each.suppressed.until}" if each.suppressed.until else ""
             self._line()
             self._wrapped(f"ignored{until}: {each.id}, because {each.suppressed.reason}", "  ")

@@ -1,4 +1,4 @@
-"""What a verification came to in words: the same in every report. Pure."""
+"""The result of a verification in words, shared by all reports. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """The first line of a report, and what kind of answer it is."""
+    """The first line of a report, and the kind of answer."""
 
     text: str
     state: Literal["safe", "error", "warning", "undecided"]
 
 
 def answer(report: Report) -> Answer:
-    """Whether the setup is safe; if not, what is the worst."""
+    """Whether the setup is safe; if not, the worst problem."""
     errors, warnings = report.count("error"), report.count("warning")
     if errors or warnings:
         counts = " and ".join(plural(n, what) for n, what in ((errors, "error"), (warnings, "warning")) if n)
@@ -32,7 +32,7 @@ def answer(report: Report) -> Answer:
 
 
 def setup_facts(report: Report) -> str:
-    """The server that it was for, and with which lftp: ``for ftp.example.com port 21 (explicit FTPS); lftp …``."""
+    """The server and the lftp used: ``for ftp.example.com port 21 (explicit FTPS); lftp …``."""
     port = report.login.port or {"explicit": 21, "implicit": 990}[report.login.protocol]
     note = f". Note: {report.note}" if report.note else ""
     return (
@@ -42,13 +42,13 @@ def setup_facts(report: Report) -> str:
 
 
 def proof_words(proof: Proof) -> str:
-    """What got out in how many runs: ``impostor-copy: exposed: password to impostor, 1 of 1 runs``."""
+    """What leaked, and in how many runs: ``impostor-copy: exposed: password to impostor, 1 of 1 runs``."""
     words = verdict_words("exposed", None, proof.exposed, proof.to) if proof.exposed else "nothing got out"
     return f"{proof.attack}: {words}, {proof.times} of {proof.of} runs"
 
 
 def came_to(tried: Tried) -> str:
-    """What a trial came to; of several runs how often each verdict came."""
+    """A trial's verdict; for several runs, how often each verdict occurred."""
     if len(tried.outcomes) > 1:
         return counts_words(dict(tried.counts))
     outcome = tried.outcomes[0]
