@@ -46,7 +46,7 @@ class Requirement(Struct, frozen=True, kw_only=True):
     cost: float = 1.0
 
     def run(self, rig: Rig) -> None:
-        """Do what the requirement is checked by.
+        """Run the check of this requirement.
 
         Raises:
             LabError: A server failed.

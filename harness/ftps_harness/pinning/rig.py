@@ -110,7 +110,7 @@ class Ran:
 
     @property
     def diff(self) -> list[str]:
-        """What it changed."""
+        """The diff of its changes."""
         return list(snapshot.diff(self.before, self.after))
 
 

@@ -34,7 +34,7 @@ class Keys:
     """Reads keys without blocking. A context manager: it switches the terminal to single keys, and back at the end.
 
     Args:
-        stream: Standard input; None where there is none.
+        stream: Standard input; None if there is none.
 
     Attributes:
         live: Standard input is a terminal.

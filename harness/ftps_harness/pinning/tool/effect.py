@@ -28,7 +28,7 @@ _NAME: Final = "ssl:check-hostname"
 _NO: Final = re.compile(r"[nNfF0-]|[oO][fF]")
 """How lftp recognizes a boolean that is off: by its first characters (docs/lftp.md, "The rc")."""
 _SHA1: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
-"""A closure that names a certificate; lftp accepts no other spelling (docs/hardening.md)."""
+"""A closure that names a certificate; in any other spelling it does not name one (docs/hardening.md)."""
 
 _ON: Final = ("ftp:ssl-allow", "ftp:ssl-protect-list", *block.PROTECTED)
 """Settings that explicit FTPS needs besides the pin."""
