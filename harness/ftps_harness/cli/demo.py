@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -53,7 +54,7 @@ def demo(
     targets = {"--record": record, "--transcript": transcript}
     check_targets(targets)
     chosen = _chosen(chapters, rc)
-    parts, wrong = _play(chosen, lftp, _Audience(auto=auto or not _live(), pace=pace))
+    parts, wrong = _play(chosen, lftp, Audience(auto=auto or not _live(), pace=pace, rows=_rows()))
     texts = {"--record": lambda: _cast(parts, pace), "--transcript": lambda: _markdown(parts)}
     named = {option: name for option, name in targets.items() if name is not None}
     problems = [why for option, name in named.items() for why in problems_of_writing(name, texts[option]())]
@@ -64,6 +65,10 @@ def demo(
 
 def _live() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _rows() -> int:
+    return shutil.get_terminal_size().lines
 
 
 def _cast(parts: Sequence[Part], pace: float | None) -> str:
@@ -96,24 +101,39 @@ def _chosen(names: Sequence[str], rc: str | None) -> list[Chapter]:
     return [*(known[name] for name in names), yours(text)]
 
 
-class _Audience:
-    """Waits for Enter, or for some seconds, after parts that ask for a pause."""
+class Audience:
+    """Waits for Enter, or for some seconds, after parts that ask for a pause; nothing scrolls away unseen."""
 
-    def __init__(self, *, auto: bool, pace: float | None) -> None:
+    def __init__(self, *, auto: bool, pace: float | None, rows: int) -> None:
+        """Nobody presses Enter with `auto`; `rows` is the height of the terminal."""
         self._auto = auto
         self._pace = pace
+        self._rows = rows - 2
+        self._shown = 0
 
-    def wait(self, part: Part) -> None:
+    def before(self, part: Part, lines: int) -> None:
+        """Wait before the answer, for the audience to judge the evidence, and where the part does not fit any more."""
+        if self._shown and (part.kind == "answer" or self._shown + lines > self._rows):
+            self._wait()
+        self._shown += lines
+
+    def after(self, part: Part) -> None:
         """Wait after a part, if it asks for a pause."""
-        if not self._auto and part.pause:
-            with contextlib.suppress(EOFError):
-                input("[Enter] ")
-            click.echo()
-        elif self._pace is not None:
+        if part.pause:
+            self._wait()
+        if self._pace is not None and (self._auto or not part.pause):
             time.sleep(self._pace)
 
+    def _wait(self) -> None:
+        self._shown = 0
+        if self._auto:
+            return
+        with contextlib.suppress(EOFError):
+            input("[Enter] ")
+        click.echo()
 
-def _play(chapters: Sequence[Chapter], program: str | None, audience: _Audience) -> tuple[list[Part], list[str]]:
+
+def _play(chapters: Sequence[Chapter], program: str | None, audience: Audience) -> tuple[list[Part], list[str]]:
     from ftps_harness.client import lftp
     from ftps_harness.play.places.sealed import Sealed
     from ftps_harness.report.console import console_for
@@ -130,7 +150,8 @@ def _play(chapters: Sequence[Chapter], program: str | None, audience: _Audience)
         stage = undisturbed(lambda: stack.enter_context(Stage(place, client)))
         playing, shown = play(chapters, stage), []
         while (part := undisturbed(lambda: next(playing, None))) is not None:
+            audience.before(part, terminal.height(part, console))
             terminal.show(part, console)
             shown.append(part)
-            audience.wait(part)
+            audience.after(part)
         return shown, stage.wrong

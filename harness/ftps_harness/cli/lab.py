@@ -22,7 +22,17 @@ from ftps_harness.cli import options as shared
 @click.option("--user", metavar="NAME", help="The learner's user (default: made up).")
 @click.option("--password", metavar="WORD", help="The learner's password, at least 6 characters (default: made up).")
 @click.option("--rotate-every", type=shared.Seconds(), metavar="S", help="Show a new certificate every S seconds.")
-def serve(name: str, port: int, step: int, user: str | None, password: str | None, rotate_every: float | None) -> None:
+@click.option("--predict", is_flag=True, help="Leave out the explanation and what is expected: a class predicts first.")
+def serve(
+    name: str,
+    port: int,
+    step: int,
+    user: str | None,
+    password: str | None,
+    rotate_every: float | None,
+    *,
+    predict: bool,
+) -> None:
     """Start a scenario's server and keep it running.
 
     Prints what to type in another terminal: openssl's command, the rc, lftp's command, user and password; then what
@@ -36,7 +46,9 @@ def serve(name: str, port: int, step: int, user: str | None, password: str | Non
     (scenario,) = load_all([choose_one(name)])
     if password is not None and len(password) < SHORTEST:
         raise click.UsageError(f"--password: give at least {SHORTEST} characters; a shorter one can occur by chance")
-    options = serving.Options(port=port, step=step, user=user, password=password, rotate_every=rotate_every)
+    options = serving.Options(
+        port=port, step=step, user=user, password=password, rotate_every=rotate_every, predict=predict
+    )
     serving.serve(scenario, click.echo, options)
 
 

@@ -55,6 +55,7 @@ class Options:
         user: The learner's user; None for a made-up one.
         password: The learner's password; None for a made-up one.
         rotate_every: Interval in seconds at which the server presents a new certificate; None for never.
+        predict: Leave out what gives the answer away: the scenario's explanation, and what each step expects.
     """
 
     port: int = 0
@@ -62,6 +63,7 @@ class Options:
     user: str | None = None
     password: str | None = None
     rotate_every: float | None = None
+    predict: bool = False
 
 
 def serve(scenario: Scenario, say: Callable[[str], None], options: Options) -> None:
@@ -166,13 +168,17 @@ class TeachingSession:
         yield from _prose(f"the server: {server_words(step.server)}", "  ")
         yield from (f"  file: {harmless(str(self._path(name, step)))}" for name in step.files)
         yield from self._rc_lines()
-        yield "  expected:"
-        for words in expected_words(step):
-            yield from _prose(harmless(words), "    ")
+        if not self._options.predict:
+            yield "  expected:"
+            for words in expected_words(step):
+                yield from _prose(harmless(words), "    ")
         yield ""
         yield "In another terminal, type:"
         yield ""
-        yield from self._command(step)
+        command = self._command(step)
+        yield from harmless(command).split("\n")
+        yield ""
+        yield f"The same, shorter: sh {shlex.quote(str(self._write_script(command)))}"
         yield ""
 
     def seen(self) -> Iterator[str]:
@@ -209,7 +215,8 @@ class TeachingSession:
     def _introduction(self) -> Iterator[str]:
         server = self._scenario.server
         yield f"{harmless(self._scenario.title)} ({harmless(self._scenario.id)})"
-        yield from _prose(harmless(self._scenario.why), "")
+        if not self._options.predict:
+            yield from _prose(harmless(self._scenario.why), "")
         yield f"listening on {self._session.server.host} port {self._session.server.port}"
         yield ""
         right = Login.of(self._material.server(server), self._session.secrets)
@@ -234,7 +241,7 @@ class TeachingSession:
         text = harmless(path.read_text("utf-8", "surrogateescape")).strip("\n")
         yield from (f"    {line}" for line in (text or "(empty)").split("\n"))
 
-    def _command(self, step: Step) -> Iterator[str]:
+    def _command(self, step: Step) -> str:
         """The complete command line; a newline ends each lftp command, as in a run.
 
         It runs in a subshell: its folder is removed at the end, and the learner's shell must not be in it then.
@@ -244,11 +251,17 @@ class TeachingSession:
         todo = client_actions(run, self._session.secrets, home.downloads, home.uploads, home.logs / "marks")
         script = [*_way_to_the_lab(step.host), self._open(step), *(action.typed() for action in todo)]
         clock = ["faketime", "-f", step.clock] if step.clock else []
-        yield f"(cd {shlex.quote(str(self._home.folder(step.cwd)))} &&"
         unset = [part for name in _MISLEADING if name in os.environ for part in ("-u", name)]
         locale = [f"LC_ALL={step.locale}"] if step.locale else []
         environment = [*(["env", *unset] if unset else []), f"HOME={self._home.home}", *locale]
-        yield from harmless(f"{shlex.join([*environment, *clock, 'lftp', '-c'])} {_quoted(script)})").split("\n")
+        lftp = f"{shlex.join([*environment, *clock, 'lftp', '-c'])} {_quoted(script)}"
+        return f"(cd {shlex.quote(str(self._home.folder(step.cwd)))} &&\n{lftp})"
+
+    def _write_script(self, command: str) -> Path:
+        """The command as a file: at 80 columns it breaks within words, and no one types it without a mistake."""
+        path = self._home.root / "lftp.sh"
+        path.write_text(f"{command}\n", "utf-8", "surrogateescape")
+        return path
 
     def _open(self, step: Step) -> str:
         scheme = step.scheme or scheme_of(step.server.protocol)

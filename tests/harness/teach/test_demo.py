@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from ftps_harness.cli import call
+from ftps_harness.cli.demo import Audience
 from ftps_harness.play.places.sealed import Sealed
 from ftps_harness.teach.demo import cast, markdown, terminal
 from ftps_harness.teach.demo.chapters import CHAPTERS, Claim
@@ -184,3 +187,44 @@ class TestTheCommand:
     def test_mistakes_are_sentences(self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert call(["demo", *arguments]) in {2, 3}
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "waits"),
+    [
+        (100, ["the answer"]),
+        (24, ["the server's part", "the answer"]),
+        (5, ["the output", "the server's part", "the wire's part", "the answer"]),
+    ],
+)
+def test_nothing_scrolls_away_unseen(rows: int, waits: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the audience judges the evidence before it is told the answer."""
+    waited: list[str] = []
+    audience = Audience(auto=False, pace=None, rows=rows)
+    shown = [
+        ("the command", Part("typed", ("lftp",)), 1),
+        ("the output", Part("output", ("x",) * 10), 11),
+        ("the server's part", Part("server", ("x",) * 10), 12),
+        ("the wire's part", Part("wire", ("x",) * 5), 7),
+        ("the answer", Part("answer", ("x",)), 3),
+    ]
+    for name, part, lines in shown:
+        monkeypatch.setattr("builtins.input", lambda _, name=name: waited.append(name))
+        audience.before(part, lines)
+    assert waited == waits
+
+
+def test_without_an_audience_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("it waits"))
+    audience = Audience(auto=True, pace=None, rows=5)
+    for part in (Part("output", ("x",) * 10), Part("answer", ("x",), pause=True)):
+        audience.before(part, 11)
+        audience.after(part)
+
+
+def test_the_height_of_a_part_is_what_is_printed(played: tuple[Part, ...]) -> None:
+    for part in played:
+        console = Console(width=80, file=io.StringIO(), color_system=None)
+        terminal.show(part, console)
+        assert isinstance(console.file, io.StringIO)
+        assert console.file.getvalue().count("\n") == terminal.height(part, console)

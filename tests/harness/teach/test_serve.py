@@ -174,6 +174,33 @@ def test_an_odd_user_and_password_can_be_typed_as_they_are_printed(tmp_path: Pat
 
 
 @pytest.mark.lftp
+def test_the_short_command_is_the_printed_one() -> None:
+    """And it stays the same from step to step: it is repeated with the arrow key."""
+    with Session() as session:
+        text = offered(session, "Enter goes to step 2")
+        (short,) = re.findall(r"^The same, shorter: (sh \S+)$", text, re.MULTILINE)
+        done = subprocess.run(["sh", "-c", short], capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", typed(text).stderr)
+        session.type(b"\r")
+        assert short in offered(session, "Enter goes to step 3")
+        done = subprocess.run(["sh", "-c", short], capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0
+        assert "file-" in done.stdout
+
+
+def test_a_class_that_predicts_is_told_no_answer() -> None:
+    with Session() as session:
+        told = offered(session, "Enter goes to step 2")
+        why = told.split("\n")[1]
+    with Session("--predict") as session:
+        asked = offered(session, "Enter goes to step 2")
+    assert "expected:" in told
+    assert "expected:" not in asked
+    assert why not in asked
+    assert "In another terminal, type:" in asked
+
+
+@pytest.mark.lftp
 def test_it_begins_with_any_step() -> None:
     """What the steps before put in place is there; variables that would mislead lftp are taken out."""
     with Session("--step", "3", LFTP_HOME="/nowhere") as session:

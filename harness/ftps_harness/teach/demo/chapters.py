@@ -257,8 +257,9 @@ CHAPTERS: Final = (
             Act(_renewed, _refused("untrusted"), PINNED, lambda made: made.genuine, "With the old pin:"),
             Act(_renewed, _IN, PINNED, lambda made: made.renewed, "Pinned again, after comparing the fingerprint:"),
         ),
-        "The old pin refuses the new certificate with the words that an interceptor would get. Only a comparison by "
-        "another way tells the two apart; then the new one is pinned.",
+        "The old pin refuses the new certificate. An interceptor with a certificate of its own gets exactly these "
+        "words; only a copy of every field reads otherwise. So no message tells the two apart, only the fingerprint, "
+        "compared through another channel; then the new one is pinned.",
     ),
     Chapter(
         "downgrade",

@@ -35,9 +35,19 @@ _MARKS: Final = (">>>", "<<<")
 """Marks around a secret, for people who do not see colors or use a screen reader."""
 
 
+def height(part: Part, console: Console) -> int:
+    """The number of rows that one part takes."""
+    rows = sum(1 + max(0, len(line) - 1) // console.width for line in _fitting(part, console))
+    return rows + (part.kind != "typed")
+
+
+def _fitting(part: Part, console: Console) -> Iterator[str]:
+    return lines(part, min(console.width, _WIDEST) - 1)
+
+
 def show(part: Part, console: Console) -> None:
     """Print one part."""
-    for line in lines(part, min(console.width, _WIDEST) - 1):
+    for line in _fitting(part, console):
         console.print(_marked(line, part), style=_STYLES.get(part.kind) or None)
     if part.kind != "typed":
         console.print()
