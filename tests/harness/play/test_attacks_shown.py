@@ -104,7 +104,7 @@ def test_a_learner_is_intercepted(workplace: Path) -> None:
     with served("attack/intercept-copy", 2) as process:
         text = shown_by(process)
         assert "an interceptor ends TLS in its place" in " ".join(text.split())
-        command = text.partition("In another terminal, type:\n")[2].partition("Ctrl-C")[0]
+        command = text.partition("In another terminal, type:\n")[2].partition("The same, shorter")[0]
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert "file-" in done.stdout
