@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _RANDOM: Final = re.compile(r"\b(file|put|tree|user)-[a-z0-9]{8,}")
 """Names that the lab makes up for a run (`ftps_harness.sandbox.secrets`)."""
 
+_LISTING: Final = re.compile(r"\blisting, \d+ bytes")
+"""Its length depends on the names of the user and group who play the run."""
+
 _FINGERPRINT: Final = re.compile(r"^(?:[0-9A-F]{2}:)+[0-9A-F]{2}… ?")
 
 
@@ -126,7 +129,7 @@ def _once(arrows: list[Arrow]) -> list[Arrow]:
 
 def _normal(arrow: Arrow) -> Arrow:
     """Remove what is random or what a race decides, such as 125 or 150 (RFC 959 section 5.4)."""
-    label = _RANDOM.sub(r"\1", arrow.label)
+    label = _LISTING.sub("listing", _RANDOM.sub(r"\1", arrow.label))
     reply = "1xx" if arrow.reply in {"125", "150"} else arrow.reply
     return replace(arrow, label=label, text=label, note=_FINGERPRINT.sub("", arrow.note), reply=reply)
 
