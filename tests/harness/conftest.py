@@ -1,4 +1,4 @@
-"""What the tests of the harness share: the lftp of this machine, identified once, and scenarios in a few words."""
+"""Fixtures that the tests of the harness share: this machine's lftp, identified once, and scenarios in a few words."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def client(pytestconfig: pytest.Config) -> Lftp:
 
 
 def builds() -> list[str | None]:
-    """Paths; None is the one on PATH."""
+    """Paths; None is the build on PATH."""
     named = os.environ.get("FTPS_LAB_LFTP_BUILDS", "")
     return [path for path in named.split(os.pathsep) if path] or [None]
 
 
 @pytest.fixture(scope="module", params=builds(), ids=lambda path: Path(path).name if path else "lftp")
 def each_lftp(request: pytest.FixtureRequest) -> Lftp:
-    """The builds of FTPS_LAB_LFTP_BUILDS, one after the other; without it the one on PATH."""
+    """The builds of FTPS_LAB_LFTP_BUILDS in turn; without it, the build on PATH."""
     try:
         return identify(find(request.param))
     except (HarnessError, UsageError) as missing:
@@ -49,10 +49,10 @@ def each_lftp(request: pytest.FixtureRequest) -> Lftp:
 
 @dataclass
 class Play:
-    """Plays scenarios of a few words, with the real lftp unless another is named.
+    """Plays short scenarios, with the real lftp unless another is named.
 
-    The certificates are `genuine`, `stranger` and `expired`; `genuine` is served and stands in ~/.lftp/mycert.crt. What
-    is written holds for all dialects.
+    The certificates are `genuine`, `stranger` and `expired`; `genuine` is served and saved in ~/.lftp/mycert.crt. The
+    expectation applies to all dialects.
     """
 
     client: Lftp
@@ -66,7 +66,7 @@ class Play:
         return f"[[step]]\ntitle = '{title}'\n{files}\nrc = '''\n{rc}\n'''\n{keys}\n[step.expect]\n{expect}\n"
 
     def scenario(self, *steps: str, server: str = "") -> Scenario:
-        """A scenario of these steps; `server` holds further keys of its server."""
+        """A scenario with these steps; `server` holds further keys of its server."""
         certificates = '[certificates.genuine]\n[certificates.stranger]\n[certificates.expired]\nnot_after = "-1h"\n'
         head = f'schema = 1\ntitle = "t"\nwhy = "w"\n{certificates}[server]\n'
         certificate = "" if "certificate =" in server or "plain" in server else 'certificate = "genuine"\n'
@@ -75,14 +75,14 @@ class Play:
     def __call__(
         self, *steps: str, server: str = "", client: Lftp | None = None, place: Place | None = None, **options: Any
     ) -> ScenarioResult:
-        """Run them, by default with a time limit that is generous here."""
+        """Run the steps, by default with a generous time limit."""
         options = {"timeout": 20.0, **options}
         return run_scenario(self.scenario(*steps, server=server), client or self.client, Options(**options), place)
 
 
 @pytest.fixture(scope="session")
 def sealed_here() -> None:
-    """Tests with this one need a sandbox; where the kernel permits none, they are skipped for the reason of doctor."""
+    """Tests that use this need a sandbox; if the kernel permits none, they skip with the reason that doctor gives."""
     from ftps_harness.sandbox.sandbox import why_none
 
     if why := why_none():
@@ -91,7 +91,7 @@ def sealed_here() -> None:
 
 @pytest.fixture(scope="module")
 def sealed(sealed_here: None, client: Lftp) -> Iterator[Sealed]:
-    """A place of its own for the tests of a module."""
+    """A sealed place for the tests of one module."""
     from ftps_harness.play.places.sealed import Sealed
 
     with Sealed([client.path]) as place:
@@ -100,13 +100,13 @@ def sealed(sealed_here: None, client: Lftp) -> Iterator[Sealed]:
 
 @pytest.fixture
 def play(client: Lftp) -> Play:
-    """Plays scenarios of a few words."""
+    """Plays short scenarios."""
     return Play(client)
 
 
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An lftp that tries but once, for what it would wait for in vain."""
+    """An lftp that tries only once, for tests in which a retry cannot succeed."""
     settings_of_ours = driver.settings_of_ours
 
     def settings(host: str, **_: object) -> list[str]:
@@ -117,7 +117,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The place for temporary files of this test, which must be empty at its end; and no server may be running."""
+    """This test's folder for temporary files; at the end it must be empty and no server may be running."""
     place = tmp_path / "tmp"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
@@ -128,7 +128,7 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder outside of the checkout, and one for temporary files that is empty at the end."""
+    """A folder outside the checkout, and a temporary folder that must be empty at the end."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.chdir(tmp_path)

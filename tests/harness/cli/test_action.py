@@ -1,4 +1,4 @@
-"""`action.yml` as a runner of GitHub runs it: its shell steps, with its files for outputs and summary."""
+"""`action.yml` as a GitHub runner runs it: its shell steps, with the files for outputs and summary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OFF = "set ftp:ssl-force yes\nset ssl:verify-certificate no\n"
 
 
 def schema_check(schema: str, file: Path) -> None:
-    """Hold a file against a schema that check-jsonschema brings."""
+    """Validate a file against a schema bundled with check-jsonschema."""
     program = Path(sys.executable).with_name("check-jsonschema")
     done = subprocess.run(
         [program, "--builtin-schema", schema, file], capture_output=True, text=True, check=False, timeout=60
@@ -50,7 +50,7 @@ class Runner:
             (self.folder / name).write_text(f"{name} of an earlier step\n")
 
     def ready(self) -> None:
-        """Put this project's own environment where the step that installs would make one."""
+        """Put this project's environment where the install step would create one."""
         (self.folder / "temp/ftps-lab").mkdir()
         (self.folder / "temp/ftps-lab/bin").symlink_to(Path(sys.executable).parent)
 
@@ -58,7 +58,7 @@ class Runner:
         (self.checkout / "deploy/rc").write_text(text)
 
     def step(self, step: dict[str, Any], **more: str) -> int:
-        """Run a step as `shell: bash` is run."""
+        """Run a step the way `shell: bash` does."""
         script = self.folder / "step.sh"
         script.write_text(step["run"])
         env = {
@@ -112,7 +112,7 @@ def test_it_is_an_action_of_shell_steps_alone() -> None:
     schema_check("vendor.github-actions", ROOT / "action.yml")
     assert ACTION["runs"]["using"] == "composite"
     assert [step for step in STEPS if "uses" in step or step["shell"] != "bash"] == []
-    # An expression in a script would be read by the shell, whatever an input holds.
+    # The shell would evaluate an expression in a script, with any content of an input.
     assert [step["name"] for step in STEPS if "${{" in step["run"]] == []
 
 
@@ -121,7 +121,7 @@ def test_it_is_an_action_of_shell_steps_alone() -> None:
     "FTPS_LAB_TEST_INSTALL" not in os.environ, reason="installs packages for half a minute: make wheel-test runs it"
 )
 def test_every_step_from_nothing_to_a_report(runner: Runner, sealed_here: None) -> None:
-    """Installs for real, from the locks."""
+    """The steps install ftps-lab from the locks, verify a setup and write a report."""
     runner.rc(OFF)
     runner.inputs = {"path": "deploy/rc", "args": QUICK, "python": sys.executable}
     codes = []
@@ -142,7 +142,7 @@ def test_every_step_from_nothing_to_a_report(runner: Runner, sealed_here: None) 
 
 
 def test_what_is_installed_comes_from_the_locks(runner: Runner) -> None:
-    """Into an environment of its own; here nothing is fetched."""
+    """The action installs into a virtual environment of its own; this test downloads nothing."""
     log = runner.folder / "log"
     python = runner.folder / "python"
     made = runner.folder / "temp/ftps-lab/bin"
@@ -186,7 +186,7 @@ def test_several_paths_and_one_that_is_safe(ready: Runner) -> None:
 
 
 def test_what_cannot_be_verified_fails_without_a_report(ready: Runner) -> None:
-    """Neither is one of an earlier run left."""
+    """A report of an earlier run is deleted too."""
     (ready.checkout / "ftps-lab.sarif").write_text("{}")
     assert ready.verify(path="none") == 2
     assert "none: No such file or directory" in ready.printed
@@ -219,7 +219,7 @@ def test_lftp_is_installed_where_it_is_missing(there: bool, runner: Runner) -> N
 
 
 def test_the_hook_of_pre_commit() -> None:
-    """It calls a program that the package brings, with the files that it takes for setups."""
+    """The hook calls a program from the package, and its pattern matches the files that count as setups."""
     (hook,) = YAML(typ="safe").load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
     program, command = hook["entry"].split()
     assert program in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]

@@ -1,4 +1,4 @@
-"""The command as one types it, as far as it needs no lftp: help, usage, bad input, looking at the catalogue."""
+"""The command as typed, without lftp: help, usage, bad input, browsing the catalogue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FTPS_LAB = [sys.executable, "-m", "ftps_harness"]
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody's folder with one scenario."""
+    """A user's folder with one scenario."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scenarios/mine").mkdir(parents=True)
     (tmp_path / "scenarios/mine/first.scenario.toml").write_text(scenario_template("mine/first"))
@@ -129,7 +129,7 @@ class TestUsage:
         assert err.startswith("ftps-lab: no lftp on PATH: install it")
 
     def test_an_empty_name_is_not_the_current_folder(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Such as that of a variable that is not set."""
+        """An empty name usually comes from an unset variable."""
         for name in ("", " "):
             code, out, err = call(capsys, "run", name)
             assert (code, out) == (2, "")
@@ -197,7 +197,7 @@ class TestLooking:
 
 
 class TestEdges:
-    """What goes wrong outside of what was typed."""
+    """Failures that do not come from what the user typed."""
 
     def test_a_bug_asks_for_a_report(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(_names: object) -> None:
@@ -260,17 +260,17 @@ class TestEdges:
 
     def test_another_encoding_gets_escapes(self) -> None:
         Path("scenarios/mine/first.scenario.toml").write_text(scenario_template("x").replace('"X"', '"日本"'))
-        environment = {**os.environ, "PYTHONIOENCODING": "iso8859-1"}  # click takes ascii for a mistake
+        environment = {**os.environ, "PYTHONIOENCODING": "iso8859-1"}  # click treats ascii as a mistake
         done = subprocess.run([*FTPS_LAB, "list"], env=environment, capture_output=True, timeout=30, check=True)
         assert done.stdout == b"mine/first  \\u65e5\\u672c (mine)\n"
 
     def test_streams_of_tests_and_of_others_are_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever calls `call` may have replaced sys.stdout by something that is no file."""
+        """The caller of `call` may have replaced sys.stdout with an object that is not a file."""
         monkeypatch.setattr(sys, "stdout", io.StringIO())
         assert cli.call(["list"]) == 0
 
     def test_listing_loads_no_tls_library_and_no_rich(self) -> None:
-        """`list` and `--help` are to be done in three times the time of `import click`; this is what would cost it."""
+        """`list` and `--help` may take at most three times as long as `import click`; these modules are too slow."""
         code = (
             "import sys; from ftps_harness import cli; cli.call(['list', 'document']); cli.call(['--help']); "
             "sys.exit(str(sorted({'rich', 'OpenSSL', 'cryptography', 'ftps_lab.servers'} & set(sys.modules))))"

@@ -54,7 +54,7 @@ def begun(arguments):
 cli._command = begun
 cli.main(["run"])
 """
-"""The command `run`, that says when signals are heard."""
+"""The command `run`, which prints a line once it handles signals."""
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ class TestOutput:
         assert re.search(r"^ERROR  mine/hanging +hung ", out, re.MULTILINE)
 
     def test_the_output_is_the_same_from_run_to_run(self, folder: Path) -> None:
-        """But for seconds; also with several at a time, whatever environment variables say about colours."""
+        """Only the seconds may differ, with parallel runs and any colour setting in the environment too."""
         put(folder, slow=scenario_template("slow"), refused=REFUSED, other=REFUSED)
 
         def output(*options: str, **environment: str) -> str:
@@ -149,7 +149,7 @@ class TestOutput:
     def test_a_system_rc_that_touches_trust_is_named(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Kept out of the runs, or nothing is run."""
+        """The system rc is kept out of the runs; if that is not possible, nothing runs."""
         put(folder, refused=REFUSED)
         monkeypatch.setattr("ftps_harness.client.lftp.system_rc_lines", lambda: [(3, "set ssl:verify-certificate no")])
         _, out, _ = call(capsys, "--no-controls")
@@ -177,7 +177,7 @@ class TestReports:
 
     @pytest.mark.parametrize("name", ["with blank", 'a "quote"', "it's; a"])
     def test_tmpdir_may_have_any_name(self, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """lftp reads no rc below such a path: folders for temporary files are made elsewhere."""
+        """lftp reads no rc below such a path, so temporary folders are created elsewhere."""
         put(folder, pinned=scenario_template("pinned"))
         (folder / name).mkdir()
         monkeypatch.setenv("TMPDIR", str(folder / name))
@@ -197,12 +197,12 @@ class TestReports:
         assert out.splitlines()[-1].startswith("2 passed")
         runs = json.loads(Path("all.json").read_text())["runs"]
         assert [run["lftp"]["path"] for run in runs] == [str(client.path), str(second)]
-        assert len(ET.parse("all.xml").getroot()) == 2  # noqa: S314 - written by ourselves
+        assert len(ET.parse("all.xml").getroot()) == 2  # noqa: S314 - we wrote this file
         assert len(list(Path("kept").glob("lftp-*/mine/refused/1/rc"))) == 2
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
     def test_a_full_disk_is_3_and_a_sentence(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """The other report is written all the same."""
+        """A full disk ends in exit code 3 and one sentence; the other report is still written."""
         put(folder, refused=REFUSED)
         code, out, err = call(capsys, "--no-controls", "--json", "/dev/full", "--junit", "all.xml")
         assert code == 3
@@ -228,7 +228,7 @@ class TestReports:
         ("options", "unwritten"), [([], ""), (["--json", "x.json"], "; --json was not written")], ids=["", "json"]
     )
     def test_a_reader_that_leaves_ends_the_run(self, folder: Path, options: list[str], unwritten: str) -> None:
-        """What it came to was not told, so it is no success."""
+        """The run cannot report its result, so it is not a success."""
         put(folder, refused=REFUSED, hanging=HANGING)
         reading, writing = os.pipe()
         os.close(reading)
@@ -290,7 +290,7 @@ class TestReports:
         assert done.stderr.endswith(said)
 
     def test_few_open_files_are_few_at_a_time(self, folder: Path) -> None:
-        """And nothing is left: `workplace` looks."""
+        """With few open files allowed, fewer scenarios run in parallel; the `workplace` fixture looks for leftovers."""
         put(folder, **{f"case-{number}": REFUSED for number in range(8)})
         command = f"ulimit -n 100; exec {shlex.join(RUN)} -j 16"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
@@ -298,7 +298,7 @@ class TestReports:
         assert "-j 2 instead of -j 16: the limit of open files (ulimit -n) allows no more" in done.stdout
 
     def test_a_folder_that_is_gone_is_told(self, tmp_path: Path) -> None:
-        """As that of `serve`, in whose folder somebody stands when it ends."""
+        """This happens to a user whose shell is still in the folder of a `serve` that has ended."""
         gone = tmp_path / "gone"
         gone.mkdir()
         command = f"cd {shlex.quote(str(gone))} && rmdir ../gone && exec {shlex.join(RUN[:-1])} list"
@@ -308,7 +308,7 @@ class TestReports:
 
 
 class TestInterruption:
-    """Scenarios that would take ten minutes, ended at once, by signals of all kinds."""
+    """Scenarios that would take ten minutes end at once on each signal."""
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     @pytest.mark.parametrize("jobs", ["1", "3"])
@@ -333,7 +333,7 @@ class TestInterruption:
         assert not running(f"sleep {mark}")
 
     def test_what_a_killed_run_left_is_cleared_by_the_next(self, folder: Path) -> None:
-        """Nothing of a run can clear its folders after SIGKILL; `workplace` looks whether they are gone."""
+        """After SIGKILL a run cannot clear its own folders; the `workplace` fixture checks that they are gone."""
         mark = f"2.{os.getpid()}"
         put(folder, a=with_verification_off(HANGING.replace("600", mark)), b=REFUSED)
         with started(*RUN, "mine/a", "--timeout", "500") as process:
@@ -344,7 +344,7 @@ class TestInterruption:
         subprocess.run([*RUN, "mine/b"], capture_output=True, timeout=60, check=True)
 
     def test_ctrl_c_on_a_terminal(self, folder: Path) -> None:
-        """The bar is drawn, taken away, and the cursor is back."""
+        """The progress bar is drawn and removed, and the cursor is visible again."""
         put(folder, a=REFUSED, b=with_verification_off(HANGING))
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
         environment.pop("NO_COLOR", None)
@@ -365,9 +365,9 @@ class TestInterruption:
         assert "1 passed" in shown
 
     def test_before_anything_runs(self, folder: Path) -> None:
-        """Ctrl-C while the command reads files or asks lftp what it is.
+        """Ctrl-C works while the command reads files or identifies lftp.
 
-        It is heard from where the command says that it begins; before that Python itself was still starting.
+        The command handles it from the line `begun` on; before that, Python itself is still starting.
         """
         put(folder, **{f"case-{number}": scenario_template(f"case-{number}") for number in range(30)})
         for delay in (0, 0.1, 0.2, 0.3):
@@ -387,7 +387,7 @@ def with_verification_off(text: str) -> str:
 
 
 def running(command: str) -> bool:
-    """Whether a process of this command line lives."""
+    """Whether a process with this command line is running."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if command in path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"):
@@ -400,15 +400,15 @@ def running(command: str) -> bool:
 def on_a_terminal(
     command: list[str], environment: dict[str, str], until: bytes = b"", then: bytes = b""
 ) -> tuple[int, str]:
-    """Run a command on a terminal, type something once `until` was shown; exit code and all that was shown."""
+    """Run a command on a terminal and type something once `until` appears; return exit code and everything shown."""
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execvpe(command[0], command, environment)  # noqa: S606 - this is what a terminal does
+        os.execvpe(command[0], command, environment)  # noqa: S606 - a terminal does the same
     shown = b""
     while True:
         try:
             data = os.read(terminal, 4096)
-        except OSError:  # Linux says so when the other side is closed
+        except OSError:  # Linux raises this when the other side is closed
             break
         if not data:
             break

@@ -1,4 +1,4 @@
-"""`ftps-lab doctor`: what is here, what each missing part costs, and whether the main job works."""
+"""`ftps-lab doctor`: what is installed, what each missing part costs, and whether the main job works."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def finding(part: str, path: str | None = None) -> Finding:
-    """What is said about one part."""
+    """The line about one part."""
     return next(each for each in examine(path) if each.part == part)
 
 
@@ -49,12 +49,12 @@ def test_a_machine_with_everything(client: Lftp, capsys: pytest.CaptureFixture[s
     ):
         assert re.search(rf"^(ok|note|missing) +{part} ", out, re.MULTILINE)
     assert out.endswith("`ftps-lab run` can do its work here\n")
-    assert all(len(line) <= 80 or " " not in line.strip() for line in out.splitlines())  # a path stays whole
+    assert all(len(line) <= 80 or " " not in line.strip() for line in out.splitlines())  # a path is not broken
     assert "\x1b" not in out
 
 
 def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each missing part says what it costs and how to get it."""
+    """For each missing part, doctor says what it costs and how to get it."""
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("FTPS_LAB_LFTP", raising=False)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
@@ -89,7 +89,7 @@ def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch:
 def test_each_compose_that_is_here_or_not_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, plugin: bool, old: bool, detail: str
 ) -> None:
-    """A docker without the plugin is there and knows no such command."""
+    """A docker without the plugin exists but does not know the compose command."""
     programs = {"docker": "echo 2.26.1" if plugin else "exit 125"} | ({"docker-compose": "echo 1.29.2"} if old else {})
     for name, script in programs.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -108,7 +108,7 @@ def test_what_is_no_lftp_is_told(tmp_path: Path) -> None:
 
 
 def test_a_system_rc_that_touches_trust_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kept out of runs where the machine allows it; where it does not, nothing that is run proves anything."""
+    """The system rc is kept out of runs if the machine allows it; if not, no run proves anything."""
     monkeypatch.setattr("ftps_harness.client.lftp.system_rc_lines", lambda: [(3, "set ssl:verify-certificate no")])
     monkeypatch.setattr("ftps_harness.client.lftp.keep_out_system_rc", lambda: ("unshare",))
     kept_out = finding("system rc")
@@ -136,7 +136,7 @@ def test_an_openssl_that_does_not_run_is_none(tmp_path: Path, monkeypatch: pytes
 
 
 def test_temporary_files_where_lftp_reads_no_rc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They go elsewhere, and that is said."""
+    """Temporary files go elsewhere, and doctor says so."""
     odd = tmp_path / "with blank"
     odd.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(odd))
@@ -158,7 +158,7 @@ def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("command", [["doctor"], ["run", "document/expired", "--place", "loopback"]])
 def test_without_loopback_it_ends_with_a_sentence(command: list[str]) -> None:
-    """A network namespace of its own has a loopback that is down: whatever waits for a connection waits for ever."""
+    """In a new network namespace, loopback is down, and waiting for a connection would never end."""
     unshare = ["unshare", "--map-root-user", "--net"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("unshare --net is not permitted here (doctor: unshare)")
@@ -172,7 +172,7 @@ def test_without_loopback_it_ends_with_a_sentence(command: list[str]) -> None:
 
 
 class FakeEngine:
-    """An engine without images, that cannot fetch any."""
+    """An engine that has no images and cannot pull any."""
 
     version, where = "27.0", "here"
 
@@ -201,7 +201,7 @@ class FakeEngine:
 
 
 def test_an_engine_without_base_images_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And asks no registry: doctor looks at this machine. Tests that need them are skipped with the same sentence."""
+    """Doctor looks at this machine only and asks no registry; tests that need the images skip with the same text."""
     engine: Any = FakeEngine("debian:sid-slim")
     monkeypatch.setattr(containers, "why_no_engine", lambda: "")
     monkeypatch.setattr(containers, "connect", lambda: engine)

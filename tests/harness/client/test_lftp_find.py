@@ -1,4 +1,4 @@
-"""Which lftp is used, and what it is: a property of the binary, found by asking it."""
+"""Which lftp is used, and its properties: the binary itself is asked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def program(folder: Path, text: str, name: str = "lftp") -> Path:
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No lftp named or on PATH, which is an empty folder."""
+    """No lftp is named, and PATH is an empty folder."""
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -217,7 +217,7 @@ def test_neither_the_users_rc_nor_the_environment_changes_what_it_is(
 
 
 def test_a_listener_of_which_the_thread_is_late_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine it begins to listen when nobody needs it any more; its socket must still be open then."""
+    """On a busy machine the thread may start to listen only after the caller left; its socket must still be open."""
     ended = []
     close_one = binary._close_one
 

@@ -1,7 +1,7 @@
-"""A hostile server tries to put words into the real lftp's mouth; none of them may become a reason.
+"""A hostile server tries to forge lftp's own messages; no forged message may become a reason.
 
-Each attempt is what an attacker on the path could send. The forged words are exactly what lftp itself would write, in
-the standard error's form and in the debug log's. Run on more builds with FTPS_LAB_LFTP_BUILDS=PATH:PATH….
+Each attempt is something that an on-path attacker could send. The forged words are exactly what lftp itself would
+write, in the form of standard error and of the debug log. Run on more builds with FTPS_LAB_LFTP_BUILDS=PATH:PATH….
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def lftp(each_lftp: Lftp) -> Lftp:
 
 
 class Hostile:
-    """An FTP server of a few lines that says what it is told to say.
+    """A minimal FTP server that sends the given replies.
 
     Attributes:
         replies: By verb; the whole reply, as bytes. ``220`` is the greeting.
@@ -87,7 +87,7 @@ class Hostile:
 
     def _talk(self, client: socket.socket) -> None:
         client.settimeout(SECONDS)
-        # lftp goes away in the middle of many attempts.
+        # lftp disconnects in the middle of many attempts.
         with client, socket.create_server(("127.0.0.1", 0)) as passive, contextlib.suppress(OSError):
             passive.settimeout(SECONDS)
             self._converse(client, passive)
@@ -120,7 +120,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 def attack(lftp: Lftp, home: Home, server: Hostile, *commands: str, log: bool = True) -> Run:
-    """Let lftp talk to the server; what it says must hold no reason."""
+    """Run lftp against the server; its output must yield no reason."""
     script = [
         *settings_of_ours("localhost", patience=1),
         open_command("explicit", "localhost", server.port, "victim"),
@@ -137,7 +137,7 @@ def attack(lftp: Lftp, home: Home, server: Hostile, *commands: str, log: bool = 
 
 
 def forged(lftp: Lftp) -> tuple[bytes, bytes, bytes]:
-    """What lftp would write on standard error, in its log, and in its log with its number."""
+    """The line as lftp would write it on standard error, in its log, and in its log with its process number."""
     said = f"Certificate verification: {SAID[lftp.dialect]} ({FINGERPRINT})"
     return f"ls: Fatal error: {said}".encode(), f"ERROR: {said}".encode(), f"[{os.getpid()}] ERROR: {said}".encode()
 
@@ -213,7 +213,7 @@ def test_a_listing_is_never_lftps_word(lftp: Lftp, home: Home) -> None:
 
 @pytest.mark.parametrize("log", [True, False], ids=["with-log", "without-log"])
 def test_a_file_name_is_never_lftps_word(lftp: Lftp, home: Home, log: bool) -> None:
-    """lftp prints a name before its error: ``get: NAME: Access failed: 550 …``."""
+    """lftp prints a file's name before its error: ``get: NAME: Access failed: 550 …``."""
     said, logged, _ = forged(lftp)
     names = (said, said.removeprefix(b"ls: "), logged, b"x: " + said, b"a\r" + said, said[:-61] + b"'x': 550")
     listing = b"".join(b"-rw-r--r-- 1 u g 3 Jan 1 2020 " + name + b"\r\n" for name in names)
@@ -231,7 +231,7 @@ def test_the_folder_that_a_server_names_is_never_lftps_word(lftp: Lftp, home: Ho
 
 
 def test_an_rc_that_logs_on_standard_error_makes_no_difference(lftp: Lftp, home: Home) -> None:
-    """`debug` in the rc, and a run without our log: replies then go to standard error."""
+    """With `debug` in the rc and without our log, replies go to standard error."""
     home.write_rc("debug 9\n")
     attack(lftp, home, Hostile({"220": everything(lftp, b"220", b"\r")}), "ls", log=False)
 
@@ -243,7 +243,7 @@ def test_a_long_reply_is_never_lftps_word(lftp: Lftp, home: Home) -> None:
 
 
 def test_guessing_the_process_number_is_noticed(lftp: Lftp, home: Home) -> None:
-    """Every number that it may well have: the right one is among them, and the others give it away."""
+    """The server tries every number that the process may have; the wrong guesses give it away."""
     logged = forged(lftp)[1]
     numbers = range(os.getpid(), os.getpid() + 2_000)
     spray = b"\n".join(b"[%d] " % number + logged for number in numbers)
@@ -256,7 +256,7 @@ def test_guessing_the_process_number_is_noticed(lftp: Lftp, home: Home) -> None:
 
 
 def _certificate(folder: Path, common_name: str) -> ssl.SSLContext:
-    """A certificate whose subject and issuer hold any text, LF included."""
+    """A certificate whose subject and issuer hold arbitrary text, LF included."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, common_name)])
     now = dt.datetime.now(dt.UTC)
@@ -270,7 +270,7 @@ def _certificate(folder: Path, common_name: str) -> ssl.SSLContext:
 
 
 def test_a_name_in_a_certificate_is_never_lftps_word(lftp: Lftp, home: Home, tmp_path: Path) -> None:
-    """The old verification logs subject and issuer; the refusal itself must still be lftp's only word."""
+    """The old verification logs subject and issuer; lftp's refusal must still be its only message."""
     logged = f"\nERROR: Certificate verification: Expired ({FINGERPRINT})\n"[:64]
     context = _certificate(tmp_path, logged)
     server = Hostile({}, tls=context)

@@ -1,4 +1,4 @@
-"""The real lftp in its sealed HOME: the scenario's rc and ours, nothing of the user's, and always an end.
+"""The real lftp in its sealed HOME: it reads the scenario's rc and ours, no file of the user's, and always ends.
 
 Run on more builds with FTPS_LAB_LFTP_BUILDS=PATH:PATH….
 """
@@ -92,7 +92,7 @@ def alive(marker: str) -> list[str]:
 
 
 class TestWhatItReads:
-    """Its rc is the scenario's; the user's files do not exist for it."""
+    """lftp reads the scenario's rc; the user's files do not exist for it."""
 
     def test_the_rc_is_read_by_lftp_itself_before_our_commands(self, lftp: Lftp, home: Home) -> None:
         home.write_rc("echo from the rc\n")
@@ -115,7 +115,7 @@ class TestWhatItReads:
         assert f"HOME={home.home}\n" in text
 
     def test_no_file_of_the_user_is_opened(self, lftp: Lftp, home: Home, tmp_path: Path) -> None:
-        """Watched from outside, by strace: reading and writing."""
+        """strace watches from outside every file that lftp reads or writes."""
         strace = shutil.which("strace")
         if strace is None:
             pytest.skip("strace is not here: apt install strace")
@@ -162,7 +162,7 @@ def _list(
 
 
 class TestTheLog:
-    """A file of its own, apart from standard error; its absence shows."""
+    """The log is a file separate from standard error; if it is missing, that shows."""
 
     def test_it_is_written_beside_home(
         self, lftp: Lftp, home: Home, server: FtpsServer, secrets: Secrets, certificate: Certificate
@@ -179,7 +179,7 @@ class TestTheLog:
         first = go(lftp, home, *nobody, "ls")
         second = go(lftp, home, *nobody)
         assert b"Connecting to" in first.log
-        assert b"Connecting to" not in second.log  # `open` alone looks the name up and connects to nothing
+        assert b"Connecting to" not in second.log  # `open` alone resolves the name and does not connect
         assert not second.log_missing
 
     def test_a_run_without_it_is_possible(
@@ -203,7 +203,7 @@ class TestTheLog:
 
 
 class TestTheEnd:
-    """Whatever the rc or a command does, the run ends and nothing of it is left."""
+    """Whatever the rc or a command does, the run ends and leaves nothing behind."""
 
     @pytest.mark.parametrize(
         "rc",
@@ -255,7 +255,7 @@ class TestTheEnd:
         assert not alive(str(home.root))
 
     def test_a_job_that_moves_to_the_background_is_waited_for(self, lftp: Lftp, home: Home) -> None:
-        """It leaves session and group (src/lftp.cc, detach), and belongs to the run all the same."""
+        """The job leaves session and group (src/lftp.cc, detach), but still belongs to the run."""
         done = go(lftp, home, "(sleep 1; !touch finished) &")
         assert (done.timed_out, done.exit_code) == (False, 0)
         assert done.seconds > 0.9
@@ -272,7 +272,7 @@ class TestTheEnd:
         assert (done.exit_code, done.signal, done.timed_out) == (None, 11, False)
 
     def test_exit_in_an_rc_ends_nothing(self, lftp: Lftp, home: Home) -> None:
-        """Our commands are carried out all the same (measured on 4.8.4 to 4.9.3)."""
+        """lftp still executes our commands (measured on 4.8.4 to 4.9.3)."""
         home.write_rc("exit 3\necho after\n")
         done = go(lftp, home, "echo from us")
         assert done.stdout.endswith(b"from us\n")
@@ -286,7 +286,7 @@ class TestTheEnd:
 
 
 class TestOurSettings:
-    """Time, retries, and the way to the lab; nothing that touches trust."""
+    """Our settings cover timeouts, retries and the route to the lab, and never trust."""
 
     def test_none_of_them_touches_trust(self, lftp: Lftp, home: Home) -> None:
         def trust(script: list[str]) -> list[str]:
@@ -333,7 +333,7 @@ class TestOurSettings:
 
 
 class TestOpening:
-    """`open` without a connection yet; who logs in, and how."""
+    """`open` before any connection: which user logs in, and how."""
 
     def test_a_user_logs_in_over_tls_with_the_password_of_the_environment(
         self, lftp: Lftp, home: Home, server: FtpsServer, secrets: Secrets, certificate: Certificate
@@ -369,7 +369,7 @@ class TestOpening:
 
 
 class TestReadingBack:
-    """What is in effect is what lftp says, not what the rc says."""
+    """The settings in effect are the ones that lftp reports, not the ones in the rc."""
 
     def test_global_values_and_closures(self, lftp: Lftp, home: Home) -> None:
         home.write_rc(
@@ -416,7 +416,7 @@ def test_another_time_is_lftps_alone(
 
 
 def test_the_systems_rc_can_be_kept_out(lftp: Lftp, home: Home, tmp_path: Path) -> None:
-    """Shown with a file that lftp does read: its own rc."""
+    """Keeping the system rc out is shown with a file that lftp does read: its own rc."""
     home.write_rc("echo from the rc\n")
     prefix = keep_out_system_rc(home.dot_lftp / "rc")
     if prefix is None:

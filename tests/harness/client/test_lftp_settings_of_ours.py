@@ -1,4 +1,4 @@
-"""The lab's settings for time and retries give way to those of the rc."""
+"""The rc's settings for time and retries override the lab's."""
 
 from __future__ import annotations
 

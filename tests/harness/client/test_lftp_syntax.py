@@ -1,4 +1,4 @@
-"""A line is split into commands as lftp splits it: the real one is asked what it carries out."""
+"""A line is split into commands as lftp splits it: the real lftp shows which ones it executes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LINES = {
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_is_split_as_lftp_does(each_lftp: Lftp, line: str) -> None:
-    """What the pieces print one by one is what the line prints."""
+    """The pieces, executed one by one, print the same as the line."""
     pieces = [command.text for command in syntax.commands(line)]
     assert pieces == LINES[line]
     with Home() as home:

@@ -1,4 +1,4 @@
-"""What the system's rc would add is found, named, and kept out where the machine allows it."""
+"""Settings that the system rc would add are found, named, and kept out where the machine allows it."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_file_is_kept_out_of_a_command(tmp_path: Path) -> None:
 
 
 def test_the_process_keeps_its_number(tmp_path: Path) -> None:
-    """The time limit, and the debug log's entries, are about that number."""
+    """The time limit and the debug log's entries refer to that process number."""
     path = tmp_path / "lftp.conf"
     path.write_text("")
     prefix = keep_out_system_rc(path)

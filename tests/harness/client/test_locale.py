@@ -21,7 +21,7 @@ HOSTNAME = 'verdict = "rejected"\nreason = "hostname"'
 
 
 def machine(*locales: str) -> process.Starter:
-    """Starts programs on a machine that has these locales."""
+    """Starts programs on a machine with these locales."""
 
     def start(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> process.Finished:
         assert list(argv) == ["locale", "-a"]
@@ -74,7 +74,7 @@ def test_lftp_gets_the_locale(play: Play, keys: str, locale: str) -> None:
 
 @pytest.mark.parametrize("locale", ["", 'locale = "C"\n'])
 def test_a_refusal_is_read_in_both_and_a_message_holds_for_both(play: Play, locale: str) -> None:
-    """GnuTLS builds quote the host as the locale does."""
+    """GnuTLS builds quote the host name as the locale does."""
     message = "\nmessage = \"'other.example'\"" if play.client.dialect != "classic" else ""
     step = play.step(HOSTNAME + message, keys=f'host = "other.example"\nrun = ["list"]\n{locale}')
     result = play(step)

@@ -1,4 +1,4 @@
-"""The tables of dialects, and what a server can say without being taken for lftp."""
+"""The tables of dialects, and server text that must not be taken for lftp's."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_nothing_said_is_no_word() -> None:
 
 
 class TestLog:
-    """What stands in the debug log."""
+    """Messages in the debug log."""
 
     def test_a_refusal_that_only_the_log_holds_counts(self) -> None:
         log = b"[77] ---- Connecting\n" + logged("self-signed certificate") + b"[77] ---- Closing data socket\n"
@@ -215,7 +215,7 @@ class TestLog:
         assert words(b"", log, "openssl") == ()
 
     def test_the_first_finding_is_the_refusal_and_the_others_are_kept(self) -> None:
-        """Old verification and OpenSSL go on checking; lftp refuses for the first (lftp_ssl.cc, set_cert_error)."""
+        """Old verification and OpenSSL go on checking; the first error counts (lftp_ssl.cc, set_cert_error)."""
         log = (
             b"[77] ---- Connecting\n[77] Certificate: CN=localhost\n[77]  Issued by: CN=localhost\n"
             + logged("Not trusted")
@@ -233,7 +233,7 @@ class TestLog:
         assert further(log, "classic") == ()
 
     def test_a_bare_lf_in_a_reply_makes_no_entry(self) -> None:
-        """Measured: lftp writes a reply's bare LF out as it is."""
+        """Measured: lftp writes a bare LF in a reply unchanged."""
         log = f"[77] ---- Connecting\n[77] <--- 220 x\rERROR: {FORGED}\nERROR: {FORGED[13:]}\n[77] ---> FEAT\n".encode()
         assert words(b"", log, "classic") == ()
         assert entries(log) == (
@@ -296,14 +296,14 @@ def test_every_row_has_a_known_reason_and_a_source() -> None:
 
 
 def test_what_lftp_says_that_it_sent_is_in_entries_of_its_own() -> None:
-    """A reply that looks like one, behind a bare LF, is none."""
+    """A reply that looks like such an entry, after a bare LF, does not count as one."""
     log = b"[7] ---> FEAT\n[7] <--- 211 x\n---> PASS y\n[7] ---> USER secret\n[8] ---> PASS XXXX\n[7] ---> PWD\n"
     assert sent(log) == ("FEAT", "USER", "PWD")
     assert sent(b"") == ()
 
 
 def test_certificates_that_the_log_names() -> None:
-    """Refused or taken all the same; what a server puts into a reply is not lftp's word."""
+    """The log names certificates that were refused, or accepted anyway; a name in a server's reply does not count."""
     one, other, forged = (":".join([pair] * 20) for pair in ("AA", "BB", "CC"))
     log = (
         f"[7] ERROR: Certificate verification: Not trusted ({one})\n"

@@ -1,4 +1,4 @@
-"""What lftp complains of only in its debug log is kept, shown and compared with `message`, and is never its word."""
+"""Complaints only in lftp's debug log are kept, shown and compared with `message`, but are not lftp's word."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_usual_course_and_what_a_server_says_are_no_log_notes() -> None:
 
 
 def test_a_reply_that_imitates_a_complaint_is_none() -> None:
-    """Behind a bare LF, without and with a number that is not the process's."""
+    """The imitation follows a bare LF, with no number or with a number that is not the process's."""
     assert log_notes(f"[7] <--- 220 x\n{TYPO}\n[8] {TYPO}\n".encode(), b"") == ()
 
 
@@ -74,7 +74,7 @@ def test_a_complaint_is_no_word_and_is_harmless() -> None:
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
 def test_on_every_build_the_usual_course_is_known(path: Path) -> None:
-    """Whatever else the recorded builds logged was about their set-up, a broken connection, or a switched-off check."""
+    """The recorded builds logged other things too: their set-up, a broken connection, a switched-off check."""
     for case in json.loads(path.read_text("utf-8"))["cases"]:
         found = log_notes("\n".join(case["log"]).encode(), case["stderr"].encode())
         strange = [each for each in found if is_about_setup(each) and "crl" not in each]
@@ -82,7 +82,7 @@ def test_on_every_build_the_usual_course_is_known(path: Path) -> None:
 
 
 def test_message_is_looked_for_in_them(play: Play) -> None:
-    """And the report of a step that fails for another reason has them."""
+    """The report of a step that fails for another reason shows the complaints too."""
     if play.client.dialect == "openssl":
         pytest.skip("builds with OpenSSL know no such line")
     rc = play.pin + 'set ssl:priority "NORMAL:-VERS-ALL:+VERS-TLSv1.3"\n'

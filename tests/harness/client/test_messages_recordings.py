@@ -1,4 +1,4 @@
-"""The tables against what real builds printed (tests/recordings), and the build at hand against its recording."""
+"""The tables against the output of real builds (tests/recordings), and the installed build against its recording."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FILES = sorted(RECORDINGS.glob("*.json"))
 
 
 def meaning(case: dict[str, Any], dialect: str) -> str:
-    """What lftp's words in a recorded case mean, as `says` in cases.toml."""
+    """Meaning of lftp's messages in a recorded case, as `says` in cases.toml."""
     if case["signal"] is not None:
         return "crash"
     found: set[str] = set()
     for word in words(case["stderr"].encode(), "\n".join(case["log"]).encode(), dialect):
         found |= word.reasons or {word.kind}
     if case["case"] == "data-impostor":
-        found.discard("retries")  # lftp says it or not, the log always has the refusal (docs/lftp.md, "The debug log")
+        found.discard("retries")  # lftp may omit it; the log always has the refusal (docs/lftp.md, "The debug log")
     return " ".join(sorted(found)) or "nothing"
 
 

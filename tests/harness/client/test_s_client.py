@@ -1,4 +1,4 @@
-"""Fetching a certificate as the document does."""
+"""Fetching a certificate the way the document does."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_nobody_there_is_a_sentence() -> None:
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port that accepts and says nothing."""
+    """A port that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         held: list[socket.socket] = []
 

@@ -1,6 +1,6 @@
-"""The recipes of docs/ci.md: their files fit the schemas of those who read them, and their commands do what is said.
+"""The recipes of docs/ci.md: their files fit their readers' schemas, and their commands do what the page says.
 
-What installs packages or changes the kernel's settings is only parsed; the action's own steps run in test_action.py.
+Commands that install packages or change kernel settings are only parsed; test_action.py runs the action's own steps.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/ci.md").read_text("utf-8")
 QUICK = " --only impostor-copy"
-"""Added to each `verify`, so that it does not take long."""
+"""Added to each `verify` to keep it short."""
 
 
 def block(heading: str, language: str) -> str:
-    """The block of a language below a heading."""
+    """The block in a language below a heading."""
     (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
     found = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
     assert len(found) == 1
@@ -42,7 +42,7 @@ def recipe(heading: str) -> Any:
 
 @pytest.fixture
 def checkout(tmp_path: Path, sealed_here: None) -> Path:
-    """A repository with a setup, a HOME with another one, and ftps-lab where the recipes install it."""
+    """A repository with a setup, a HOME with another setup, and ftps-lab where the recipes install it."""
     for name in ("checkout/deploy", "home/.lftp", "home/.ftps-lab"):
         (tmp_path / name).mkdir(parents=True, mode=0o700)
     for name in ("checkout/.ftps-lab", "home/.ftps-lab", "opt"):
@@ -68,7 +68,7 @@ def run(script: str, checkout: Path, env: Mapping[str, str] = os.environ, *, pos
 
 
 def failures(file: Path) -> int:
-    (suite,) = ET.fromstring(file.read_text())  # noqa: S314 - written by ourselves
+    (suite,) = ET.fromstring(file.read_text())  # noqa: S314 - we wrote this file
     return int(suite.get("failures", ""))
 
 
@@ -100,10 +100,10 @@ def scripts() -> list[str]:
 
 
 def cron_job() -> str:
-    """What cron gives to the shell."""
+    """The command that cron passes to the shell."""
     *times, command = block("cron", "crontab").strip().split(" ", 5)
     assert len(times) == 5
-    assert "%" not in command  # a line end to cron
+    assert "%" not in command  # cron reads it as a line end
     return command
 
 
@@ -131,7 +131,7 @@ def test_a_job_fails_for_a_bad_setup_and_leaves_its_report(where: str, checkout:
 
 @pytest.mark.lftp
 def test_cron_mails_only_what_is_bad(checkout: Path) -> None:
-    """In cron's nearly empty environment, with its shell."""
+    """The job runs in cron's nearly empty environment, with cron's shell."""
     env = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "me"}
     rc = checkout.parent / "home/.lftp/rc"
     rc.write_text("set ftp:ssl-force yes\n")

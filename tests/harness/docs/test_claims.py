@@ -1,4 +1,4 @@
-"""docs/claims.md tells the truth: its rows and the catalogue's scenarios are the same promises, verdicts and words."""
+"""docs/claims.md is true: its rows and the catalogue's scenarios hold the same promises, verdicts and words."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ CLAIMS = (ROOT / "docs/claims.md").read_text("utf-8")
 SCENARIOS = {name: load(path) for name, path in catalogue(ROOT / "scenarios" / "document").items()}
 
 COLUMNS: tuple[tuple[Dialect, str], ...] = (("classic", "4.8.4"), ("status", "4.9.3"), ("openssl", "4.9.3"))
-"""The builds that the tables speak of, in the order of the columns."""
+"""The builds in the tables, in the order of the columns."""
 
 NOT_LFTPS_WORDS = re.compile(r"[~/-].*|(?:ftp|ssl):[\w-]+ (?:yes|no)")
-"""Paths, options and settings: all other code in a cell is what lftp printed."""
+"""Paths, options and settings; any other code in a cell is output of lftp."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ by_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=list(S
 
 
 def expects(row: Row, column: int) -> list[Expect]:
-    """What the scenarios of a row expect of the build of a column."""
+    """Expectations of a row's scenarios for the build of a column."""
     steps = (step for name in row.scenarios for step in SCENARIOS[name].steps)
     return [expectation(step, *COLUMNS[column]) for step in steps]
 
 
 def cell(row: Row, column: int) -> str:
-    """What the table says of a build, references to the column to the left resolved."""
+    """The table's cell for a build, with references to the column on its left resolved."""
     return cell(row, column - 1) if row.said[column].startswith("the same") else row.said[column]
 
 
@@ -85,7 +85,7 @@ def test_a_row_is_complete_and_its_scenarios_have_its_claim(row: Row) -> None:
 
 @by_scenario
 def test_a_scenario_stands_in_the_row_of_its_claim(scenario: Scenario) -> None:
-    """Those tagged `document` in the first table, the others in the second."""
+    """Scenarios tagged `document` belong in the first table, the others in the second."""
     table = PROMISES if "document" in scenario.tags else BEYOND
     assert [row.claim for row in table if scenario.id in row.scenarios] == [scenario.claim]
 
@@ -98,7 +98,7 @@ def test_a_scenario_says_why_in_one_paragraph(scenario: Scenario) -> None:
 
 @by_scenario
 def test_what_is_exposed_is_always_said_in_full(scenario: Scenario) -> None:
-    """Left out, it would not be compared."""
+    """If `exposed` or `to` were missing, they would not be compared."""
     for step in scenario.steps:
         for dialect, version in COLUMNS:
             expect = expectation(step, dialect, version)
@@ -130,7 +130,7 @@ def test_words_of_lftp_in_a_cell_are_those_that_its_scenarios_look_for(row: Row,
 @pytest.mark.parametrize("column", range(len(COLUMNS)), ids=[dialect for dialect, _ in COLUMNS])
 @by_claim
 def test_a_row_that_quotes_lftp_quotes_it_for_each_build_that_differs(row: Row, column: int) -> None:
-    """Where the builds' words differ, a cell must not be left at the words of another one."""
+    """Where the builds' messages differ, a cell must not refer to another build's message."""
     if row.said[column].startswith("the same"):
         left = {expect.message for expect in expects(row, column - 1)}
         assert {expect.message for expect in expects(row, column)} == left

@@ -1,4 +1,4 @@
-"""docs/glossary.md explains every word that the other pages take for granted, each once."""
+"""docs/glossary.md explains each term that the other pages assume, exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/hardening.md: its rc is the one that the scenarios run, and none of its lines can be left out."""
+"""docs/hardening.md: its rc is the one that the scenarios run, and every line of it is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FINGERPRINT = re.compile(r"(?:[0-9A-F]{2}:){19}[0-9A-F]{2}")
 
 
 def hardened(name: str) -> Scenario:
-    """A hardened scenario, the steps in which the full rc meets the attackers on the control connection."""
+    """A hardened scenario: the steps in which the full rc meets the attackers on the control connection."""
     scenario = load(ROOT / f"scenarios/attack/hardened-{name}.scenario.toml")
     changed = [index for index, step in enumerate(scenario.steps) if step.rc is not None]
     steps = scenario.steps[: changed[1]]
@@ -58,7 +58,7 @@ def test_every_scenario_that_the_document_names_exists() -> None:
 @pytest.mark.lftp
 @pytest.mark.parametrize("name", ["pin", "fingerprint"])
 def test_the_whole_rc_survives(client: Lftp, name: str) -> None:
-    """What the next test turns round."""
+    """The counterpart of the next test: the whole rc passes."""
     scenario = hardened(name)
     assert len(scenario.steps) >= 10
     assert run_scenario(scenario, client, Options(controls=False)).status == "pass"
@@ -68,7 +68,7 @@ def test_the_whole_rc_survives(client: Lftp, name: str) -> None:
 @pytest.mark.parametrize("left_out", range(3))
 @pytest.mark.parametrize("name", ["pin", "fingerprint"])
 def test_no_line_can_be_left_out(client: Lftp, name: str, left_out: int) -> None:
-    """Without any one of the lines at least one step fails: for each of them something gets in, or nothing works."""
+    """Without any one line, at least one step fails: an attacker gets through, or nothing works."""
     scenario = hardened(name)
     lines = rc_lines(scenario)
     assert len(lines) == 3

@@ -1,4 +1,4 @@
-"""docs/lesson-plan.md: its minutes add up, its commands work, its exercises are what their scenarios expect."""
+"""docs/lesson-plan.md: its minutes add up, its commands work, and its exercises match their scenarios' expectations."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_each_question_is_the_one_that_the_demo_asks() -> None:
 def test_each_step_of_an_exercise_comes_to_what_the_plan_says(
     scenario: str, step: int, verdict: str, line: str
 ) -> None:
-    """The scenarios themselves are run by `make run`."""
+    """`make run` runs the scenarios themselves."""
     found = load(ROOT / f"scenarios/{scenario}.scenario.toml").steps[step - 1]
     assert found.expect.verdict == verdict
     assert line in (found.rc or "")

@@ -1,4 +1,4 @@
-"""What README.md shows is true: its example test, its scenario, its commands."""
+"""README.md is true: its example test, its scenario, its commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def block(language: str) -> str:
-    """The only block of a language."""
+    """The only block in a language."""
     (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
     return str(found)
 
@@ -52,7 +52,7 @@ def test_what_is_shown_of_a_pinning_tool_is_what_is_printed(
     assert call(["pin-check", "--only", "two-hosts", *command.split()]) == 1
     printed = capsys.readouterr().out.replace(str(script), "./pin.sh")
     for part in re.split("\n…\n", lines)[1:-1]:
-        assert " ".join(part.split()) in " ".join(printed.split())  # lines break elsewhere where the path is longer
+        assert " ".join(part.split()) in " ".join(printed.split())  # a longer path moves the line breaks
 
 
 def test_every_command_that_is_named_exists() -> None:

@@ -1,4 +1,4 @@
-"""docs/reference.md names what there is, and nothing else: keys, words, options, exit codes, what the JSON holds."""
+"""docs/reference.md names everything that exists and nothing else: keys, words, options, exit codes, JSON fields."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ TABLES = {
     "Steps": "StepTable",
     "Expectations": "ExpectTable",
 }
-"""Headings, and the table of the schema that stands below each."""
+"""Headings, and the schema's table below each."""
 
 EVERYWHERE = {"--help", "-h", "--version", "--pin-tool"}
-"""Options of `ftps-lab` itself and of the pytest plugin, which stand in the text."""
+"""Options of `ftps-lab` itself and of the pytest plugin, which the text names."""
 
 
 def section(heading: str) -> str:
-    """What stands below a heading, up to the next one."""
+    """The text below a heading, up to the next one."""
     (found,) = re.findall(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", REFERENCE, re.DOTALL | re.MULTILINE)
     return str(found)
 
@@ -68,12 +68,12 @@ def rows(text: str) -> Iterator[list[str]]:
 
 
 def named(heading: str) -> list[str]:
-    """What the tables of a section name in their first column."""
+    """The names in the first column of a section's tables."""
     return [span for cells in rows(section(heading)) for span in code(cells[0])]
 
 
 def words(heading: str) -> set[str]:
-    """Every word that stands in backticks in a section."""
+    """Every word in backticks in a section."""
     return {word for span in code(section(heading)) for word in re.findall(r"[\w.-]+", span)}
 
 
@@ -101,7 +101,7 @@ def allowed(value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("heading", TABLES)
 def test_every_allowed_word_is_named(heading: str) -> None:
-    """Where a key has a list of words; those of keyUsage are RFC 5280's. Verdicts and reasons have their sections."""
+    """This covers keys with a list of words; keyUsage has RFC 5280's. Verdicts and reasons have their own sections."""
     own = {key: value for key, value in properties(TABLES[heading]).items() if key not in {"key_usage", "reason"}}
     there = words(heading) | words("Verdicts")
     assert [word for word in allowed(own) if word not in there] == []
@@ -116,7 +116,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "The server": {field.name: field.default for field in msgspec.structs.fields(Server)},
     "Steps": {field.name: field.default for field in msgspec.structs.fields(tables.StepTable)},
 }
-"""What each key is where it is not given; None and what is no value says something else, in words."""
+"""Default of each key; where it is None or not a value, the page describes it in words."""
 
 
 @pytest.mark.parametrize("heading", DEFAULTS)
@@ -146,7 +146,7 @@ def test_exit_codes() -> None:
 
 
 def options() -> set[tuple[str, str]]:
-    """Every option as it is written, and its command: `--tag TAG` of list."""
+    """Every option as written, with its command: `--tag TAG` of list."""
     found = set()
     for name in COMMANDS:
         command = commands.get_command(click.Context(commands), name)
@@ -164,7 +164,7 @@ def test_every_option_of_every_command_is_named_and_no_other() -> None:
 
 
 def test_no_option_or_command_is_named_that_does_not_exist() -> None:
-    """Wherever on the page it stands in backticks."""
+    """This covers everything in backticks on the page."""
     known = {option.split()[0] for option, _ in options()} | EVERYWHERE
     spans = code(REFERENCE)
     calls = [span.split()[1:] for span in spans if span.startswith("ftps-lab ")]
@@ -176,7 +176,7 @@ def test_no_option_or_command_is_named_that_does_not_exist() -> None:
 
 
 def keys(data: Any) -> set[str]:
-    """Every key of JSON, at any depth, but for what a witness says: that is evidence."""
+    """Every JSON key at any depth, except below a witness: that is evidence."""
     if isinstance(data, list):
         return set().union(*map(keys, data))
     if not isinstance(data, dict):

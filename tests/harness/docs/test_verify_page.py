@@ -1,4 +1,4 @@
-"""docs/verify.md says what the tables of findings and trials say."""
+"""docs/verify.md matches the tables of findings and trials."""
 
 from __future__ import annotations
 

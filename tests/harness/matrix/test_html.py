@@ -1,4 +1,4 @@
-"""The page of `ftps-lab matrix`: the heat map, what differs, every answer of every cell."""
+"""The page of `ftps-lab matrix`: the heat map, the differences, every answer of every cell."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def test_the_answer_and_the_heat_map_come_first() -> None:
 
 
 def test_a_pair_of_which_everything_was_skipped_is_no_pass() -> None:
-    """Its cell says so in a word and a mark."""
+    """The pair's cell shows it with a word and a mark."""
     text = said(run(pair(result()), pair(result("skip", why="no CCC"), kind="vsftpd")))
     assert "! Nothing was proved with bookworm × vsftpd" in text
-    assert "– 1 skip" in text  # noqa: RUF001 - the mark of what is skipped
+    assert "– 1 skip" in text  # noqa: RUF001 - the mark of a skipped cell
     assert "As expected: 1 scenario passed over 1 pair" in said(run(pair(result())))
 
 
@@ -58,7 +58,7 @@ def test_a_step_that_all_answered_alike_is_said_once() -> None:
 
 
 def test_a_cell_that_was_not_played_is_no_answer() -> None:
-    """The step was carried out on one server only."""
+    """The step ran on one server only."""
     text = said(run(pair(result()), pair(result("skip", why="no CCC"), kind="vsftpd")))
     assert "bookworm rejected: expired, untrusted skipped" in text
 

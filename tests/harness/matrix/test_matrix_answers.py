@@ -1,4 +1,4 @@
-"""What a cell came to in a line, and what is not as the baselines say."""
+"""A cell's answer in one line, and its differences from the baselines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAK = Outcome("exposed", exposed=frozenset({"password"}), to=frozenset({"wire"}
 
 
 def step(title: str, *outcomes: Outcome, status: str = "pass", how_often: str = "always") -> Any:
-    """As much of a step's result as the matrix looks at."""
+    """The fields of a step's result that the matrix reads."""
     return SimpleNamespace(
         title=title,
         status=status,
@@ -40,7 +40,7 @@ def step(title: str, *outcomes: Outcome, status: str = "pass", how_often: str = 
 
 
 def result(*steps: Any, id: str = "a/x", status: str = "pass", why: str = "", titles: tuple[str, ...] = ()) -> Any:  # noqa: A002
-    """A scenario's result; `titles` are the steps that the scenario has, where those were not all carried out."""
+    """A scenario's result; `titles` are the scenario's steps, if not all of them ran."""
     written = [SimpleNamespace(title=title, expect=None) for title in titles or [each.title for each in steps]]
     scenario = SimpleNamespace(id=id, steps=written, claim=None, file=f"scenarios/{id}.scenario.toml")
     return SimpleNamespace(scenario=scenario, status=status, steps=steps, why=why, seconds=0.1)
@@ -67,7 +67,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("command", ["ls: ", ".mplist: ", ""])
     def test_the_command_is_not_part_of_its_error(self, command: str) -> None:
-        """Nor whether lftp names it: `cls` does not."""
+        """The same error counts as one answer whether or not lftp names the command: `cls` does not."""
         assert plain(f"{command}Fatal error: Certificate verification: Not trusted") == plain(REFUSED.message)
 
     @pytest.mark.parametrize("other", ["Not  trusted yet", "Trusted", "Not trusted 2"])
@@ -102,7 +102,7 @@ class TestDrift:
         ],
     )
     def test_another_answer_is_drift_for_better_or_worse(self, was: str, now: Any, direction: str) -> None:
-        """Also where every step is as expected: a new answer is never a silent pass."""
+        """Even if every step is as expected, a new answer is never a silent pass."""
         (drift,) = baseline.drift(known(**{was: ["lab"]}), pair(result(now)))
         assert (drift.direction, drift.was, drift.now) == (direction, (was,), answers(now))
 
@@ -112,7 +112,7 @@ class TestDrift:
 
     @pytest.mark.parametrize("status", ["skip", "error"])
     def test_an_answer_that_is_missing_now_is_drift(self, status: str) -> None:
-        """A scenario that is suddenly skipped would else be the quietest of all passes."""
+        """Otherwise a scenario that is suddenly skipped would pass unnoticed."""
         now = result(status=status, why="no engine", titles=("s",))
         (drift,) = baseline.drift(known(accepted=["lab"]), pair(now))
         assert (drift.direction, drift.now, drift.why) == ("missing", (), "no engine")

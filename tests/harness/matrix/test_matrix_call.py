@@ -1,4 +1,4 @@
-"""`ftps-lab matrix` from its arguments to its exit code, without containers: what each mishap in a pair comes to."""
+"""`ftps-lab matrix` from its arguments to its exit code, without containers: the effect of each failure in a pair."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ verdict = "accepted"
 
 
 class World:
-    """What happens in the containers that there are not."""
+    """What happens in the containers, which do not exist here."""
 
     def __init__(self) -> None:
         self.verdicts: dict[tuple[str, str], str] = {}
@@ -69,7 +69,7 @@ class World:
 
 
 class Stage:
-    """In the place of the real one."""
+    """Replaces the real stage."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -81,7 +81,7 @@ class Stage:
         """Nothing to end."""
 
     def prepare(self, builds: Sequence[Build], kinds: Sequence[ServerKind]) -> None:
-        """There are no images."""
+        """Do nothing: no images are needed."""
 
     def has(self, build: Build) -> bool:
         return build.name not in self._world.left_out
@@ -107,7 +107,7 @@ class Stage:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    """Two scenarios in a folder of the user's own."""
+    """Two scenarios in a user's folder."""
     world = World()
     monkeypatch.setattr(containers, "Stage", lambda _scenarios, _say: Stage(world))
     monkeypatch.setattr(play, "run_scenario", world.run_scenario)
@@ -128,7 +128,7 @@ def call(*arguments: str) -> int:
 
 @pytest.fixture
 def known(world: World, capsys: pytest.CaptureFixture[str]) -> World:
-    """With baselines that hold today's answers."""
+    """Baselines that hold today's answers."""
     assert call("--update-baseline") == 0
     assert call() == 0
     capsys.readouterr()
@@ -148,7 +148,7 @@ def test_without_a_mishap_everything_is_played_with_its_controls(known: World) -
 
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_a_pair_that_dies_is_3_whenever_it_does(known: World, after: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """With what it did not play any more among the errors; what it had played stays."""
+    """Scenarios that the pair did not play become errors; those it played keep their results."""
     known.dead["bookworm", "vsftpd"] = after
     code = call()
     assert known.run is not None
@@ -156,7 +156,7 @@ def test_a_pair_that_dies_is_3_whenever_it_does(known: World, after: int, capsys
     assert statuses.pop(("bookworm", "vsftpd")) == ["pass"] * after + ["error"] * (2 - after)
     assert list(statuses.values()) == [["pass", "pass"]] * 3
     assert code == (3 if after < 2 else 0)
-    # What the baseline has and nobody answered is drift as well.
+    # A baseline answer that no cell gave is drift too.
     assert ("missing: a/y" in capsys.readouterr().out) is (after < 2)
 
 

@@ -1,4 +1,4 @@
-"""`ftps-lab matrix` as a person calls it: with a real engine, and with what goes wrong."""
+"""`ftps-lab matrix` as a user calls it: with a real engine, and with failures."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class TestWithoutContainers:
         assert "sid.json: this is no baseline" in err
 
     def test_every_baseline_knows_steps_that_there_are(self) -> None:
-        """A scenario that is renamed takes its baselines with it."""
+        """Renaming a scenario means renaming its baselines."""
         paths = catalogue(ROOT / "scenarios")
         steps = {each: {step.title for step in load(path).steps} for each, path in paths.items()}
         files = sorted((ROOT / "scenarios" / "baselines").glob("*.json"))
@@ -151,7 +151,7 @@ class TestWithoutContainers:
 @pytest.mark.usefixtures("engine")
 class TestWithContainers:
     def test_one_pair_from_the_start_to_the_end(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        """The document's own wording, on the build that it was written for; the baseline agrees, nothing is left."""
+        """The build that the document was written for prints its words and matches the baseline; nothing is left."""
         file = tmp_path / "cells.json"
         code, out, err = call(
             capsys,
@@ -186,7 +186,7 @@ class TestWithContainers:
     def test_a_new_answer_is_drift_and_1(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """First there is no baseline, then one is written, then it is tampered with: only the second call ends well."""
+        """The baseline is first missing, then written, then tampered with: only the second call succeeds."""
         area = tmp_path / "scenarios" / "document"
         area.mkdir(parents=True)
         name = "untrusted-by-default.scenario.toml"
@@ -206,7 +206,7 @@ class TestWithContainers:
         text = (ROOT / "scenarios/document/untrusted-by-default.scenario.toml").read_text("utf-8")
         (tmp_path / "x.scenario.toml").write_text(text.replace("[[step]]", '[[step]]\nhost = "127.0.0.1"'))
         code, out, _ = call(capsys, str(tmp_path / "x.scenario.toml"), *ONE_PAIR)
-        assert code == 3  # everything skipped proves nothing
+        assert code == 3  # if everything is skipped, nothing is proved
         assert "the host is an address, 127.0.0.1" in out
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -233,9 +233,9 @@ class TestWithContainers:
 
     @pytest.mark.parametrize("playing", [False, True])
     def test_a_container_that_is_taken_away_is_an_error_with_a_sentence(self, tmp_path: Path, *, playing: bool) -> None:
-        """While a scenario is played, and in the first moment, when the engine itself may be the one that tells."""
+        """The container is removed while a scenario runs or at the very start, when the engine itself may report it."""
         running = self._begun(tmp_path)
-        if playing:  # the two answer, and share files
+        if playing:  # both containers answer and share files
             until(
                 lambda: any(tmp_path.glob("ftps-lab-run-matrix-*/bullseye-lab-*/*")) or running.poll() is not None, 60
             )
@@ -251,7 +251,7 @@ class TestWithContainers:
 
     @staticmethod
     def _begun(tmp_path: Path) -> subprocess.Popen[str]:
-        """A matrix in another process, at the moment that its containers run."""
+        """A matrix in another process, once its containers run."""
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
         running = subprocess.Popen(
             [*COMMAND, "document/pin-detects-impostor", "attack/data-interceptor-uploads", *ONE_PAIR],
@@ -273,7 +273,7 @@ class TestWithContainers:
 
     @staticmethod
     def _of(pid: int, *, networks: bool = True) -> list[str]:
-        """What the engine has of a process."""
+        """The process's containers and networks, as the engine lists them."""
         label = f"label=org.ftps-lab.owner.pid={pid}"
         kinds = [["ps", "-aq"], *([["network", "ls", "-q"]] if networks else [])]
         found: list[str] = []
@@ -285,7 +285,7 @@ class TestWithContainers:
 
 @pytest.mark.usefixtures("engine")
 def test_images_are_built_once(play: Play) -> None:
-    """The second time nothing is said, for nothing takes long."""
+    """The second time nothing is printed, because nothing takes long."""
     from ftps_harness.matrix.builds import BUILDS, KINDS
 
     expected: list[str] | None
@@ -319,7 +319,7 @@ def test_a_build_that_fails_is_a_sentence_and_an_optional_one_is_left_out(
 
 @pytest.mark.parametrize(("named", "problems"), [(("openssl",), 1), ((), 0), (("sid",), 0)])
 def test_what_was_asked_for_by_name_and_cannot_be_had_is_a_problem(named: tuple[str, ...], problems: int) -> None:
-    """Unasked, it is left out with a sentence."""
+    """A missing part that the user did not name is left out with a sentence."""
     switches = {"no_controls": False, "update_baseline": False, "verbose": False}
     wanted = _Wanted((), named, (), 1, 30.0, json=None, html=None, keep=None, **switches)
     run = MatrixRun((), interrupted=False, seconds=1.0, left_out=(("openssl", "no source"),))

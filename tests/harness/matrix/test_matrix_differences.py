@@ -1,4 +1,4 @@
-"""Where builds and servers differ: the worst first, lftp's wording folded away; also over the recorded baselines."""
+"""Differences between builds and servers: the worst first, lftp's wording folded; also over the recorded baselines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNREACHABLE = Outcome("unreachable", message="zzz: no route")
 
 
 def recorded(area: str) -> list[Difference]:
-    """What differs between the recorded answers of all builds, in an area of the catalogue."""
+    """Differences between the recorded answers of all builds, in one area of the catalogue."""
     given: dict[Question, dict[Cell, tuple[str, ...]]] = {}
     for build in BUILDS:
         for scenario, steps in baseline.read(ROOT / "scenarios", build).scenarios.items():
@@ -54,7 +54,7 @@ class TestKinds:
             ((REFUSED,), (ACCEPTED,), "verdict"),
             ((REFUSED,), (OTHER_REASON,), "reason"),
             ((REFUSED,), (OTHER_WORDS,), "words"),
-            # Repeated steps: an answer that only some runs gave is never taken for a wording.
+            # Repeated steps: an answer that only some runs gave never counts as a difference in wording.
             ((REFUSED,), (REFUSED, LEAK), "exposure"),
             ((REFUSED,), (REFUSED, UNREACHABLE), "verdict"),
             ((OTHER_REASON,), (OTHER_REASON, REFUSED), "reason"),
@@ -184,7 +184,7 @@ class TestRecordedAnswers:
         assert all(len(line) <= 77 for line in self._lines("", words=words))
 
     def test_no_leak_hides_below_another_title(self) -> None:
-        """Where one cell exposes and another does not, the step stands in the first part."""
+        """If one cell exposes and another does not, the step belongs in the first part."""
         for difference in recorded(""):
             leaks = [bool(group.exposed) for group in difference.groups]
             assert (difference.kind == "exposure") >= (any(leaks) and not all(leaks)), difference

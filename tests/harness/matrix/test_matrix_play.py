@@ -1,4 +1,4 @@
-"""All pairs played: with the real lftp, on this machine's loopback in the place of containers."""
+"""All pairs played with the real lftp, on this machine's loopback instead of containers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def without_controls(_pair: Pair) -> Options:
 
 @dataclass
 class OnLoopback:
-    """A pair that runs here."""
+    """A pair that runs on loopback."""
 
     lftp: Lftp
     place: Place = field(default_factory=Loopback)
@@ -60,7 +60,7 @@ class OnLoopback:
 
 @dataclass
 class Heard:
-    """What the watcher was told."""
+    """The calls that the watcher received."""
 
     events: list[str] = field(default_factory=list)
 
@@ -105,7 +105,7 @@ def test_every_scenario_on_every_pair(client: Lftp, scenarios: list[Scenario]) -
 def test_a_pair_that_cannot_be_opened_is_an_error_of_each_scenario(
     client: Lftp, scenarios: list[Scenario], error: type[Exception]
 ) -> None:
-    """And never a skip, nor a pass; the other pairs are played."""
+    """They are neither skips nor passes; the other pairs are played."""
 
     @contextlib.contextmanager
     def open_pair(pair: Pair) -> Iterator[Opened]:
@@ -120,7 +120,7 @@ def test_a_pair_that_cannot_be_opened_is_an_error_of_each_scenario(
 
 
 def test_a_container_that_ends_in_mid_run_ends_its_pair(client: Lftp, scenarios: list[Scenario]) -> None:
-    """What was played before stays; the rest is an error at once."""
+    """Earlier results stay; the remaining scenarios become errors at once."""
 
     @contextlib.contextmanager
     def open_pair(_pair: Pair) -> Iterator[Opened]:
@@ -148,7 +148,7 @@ def test_what_a_place_cannot_express_is_skipped_with_its_reason(client: Lftp, sc
 
 
 def test_ctrl_c_keeps_what_was_played_of_a_pair(client: Lftp, play: PlayScenario) -> None:
-    """Also of one that was not played to its end: an hour's cells are not lost to the last one."""
+    """Ctrl-C during the last scenario must not lose the results of an hour."""
 
     @contextlib.contextmanager
     def open_pair(_pair: Pair) -> Iterator[Opened]:
@@ -188,7 +188,7 @@ def test_a_bug_on_one_pair_is_an_error_there_alone(client: Lftp, scenarios: list
 
 
 def test_the_end_that_is_asked_for_makes_no_results(client: Lftp, play: PlayScenario) -> None:
-    """Of a pair that was interrupted nothing is reported, and its containers are ended."""
+    """An interrupted pair reports no result, and its containers are ended."""
     closed = threading.Event()
 
     @contextlib.contextmanager

@@ -1,8 +1,7 @@
-"""The matrix: what a daemon's testimony rests on is broken in turn; nothing passes.
+"""The matrix: each thing that a daemon's testimony rests on is broken in turn, and nothing passes.
 
-A daemon's account is made of its log, the files below its root and a relay, and each of them can lose something. A
-server of the lab stands in for it here and says what a daemon could: no password that was refused, no hash of a
-listing.
+A daemon's testimony comes from its log, the files below its root and a relay; each of them can lose something. Here a
+server of the lab replaces the daemon and reports only what a daemon could: no refused password, no hash of a listing.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.lftp
 class TestDaemons:
-    """With the real lftp."""
+    """Daemons with missing or false evidence, with the real lftp."""
 
     @pytest.mark.parametrize("keys", ["", 'run = ["put"]', 'run = ["mirror"]', 'run = ["ls"]'])
     def test_without_sabotage_a_daemons_testimony_is_enough(self, play: Play, keys: str) -> None:
@@ -152,7 +151,7 @@ class TestDaemons:
 
     @pytest.mark.parametrize("keys", [ONLY_LIST, 'run = ["get"]', 'run = ["put"]'])
     def test_a_transfer_on_a_connection_that_log_and_relay_have_both_lost(self, play: Play, keys: str) -> None:
-        """Both lists come from the relay, so they agree with each other."""
+        """Both lists come from the relay, so they agree."""
         lies: dict[str, Callable[[Any], Any]] = {
             "testimony": forget(connections=is_data),
             "wire": on_the_tap(lambda record: None if record.kind == "data" else record),
@@ -171,7 +170,7 @@ class TestDaemons:
         assert "fewer bytes" in contradictions(result)
 
     def test_a_log_that_says_226_of_a_download_that_was_cut_short(self, play: Play) -> None:
-        """The file below the root is whole, so its hash is right; the client alone holds less."""
+        """The file below the root is complete, so its hash is right; only the client has less."""
 
         class Short(Daemon):
             def record(self) -> None:
@@ -184,10 +183,10 @@ class TestDaemons:
 
     @pytest.mark.parametrize("before", [0, 1])
     def test_a_log_that_says_226_of_an_upload_that_is_not_there(self, play: Play, before: int) -> None:
-        """Nor is the same file of an earlier upload a proof: a log that says so is a lie, and proves nothing."""
+        """The same file from an earlier upload proves nothing either: a log with this 226 is false."""
 
         class Losing(Daemon):
-            """What is stored is as it was when this record began, from the second record of a step on."""
+            """From a step's second record on, the stored files are reset to their state at the start of the record."""
 
             records = -1 - before
 
@@ -216,7 +215,7 @@ class TestDaemons:
         ids=["lost", "not the last word"],
     )
     def test_a_login_of_which_nobody_knows_what_came_is_not_refused(self, play: Play, reply: int | None) -> None:
-        """A PASS that has no reply in the log was neither accepted nor refused."""
+        """A PASS without a reply in the log was neither accepted nor refused."""
 
         def lost(testimony: Testimony) -> Testimony:
             return replace(
@@ -242,7 +241,7 @@ class TestDaemons:
     def test_the_testimony_of_an_earlier_run_agrees_with_nothing(
         self, play: Play, expect: str, rc: str | None, keys: str
     ) -> None:
-        """The same step again, and a server that goes on about the first time: all it says would fit."""
+        """The step is repeated, and the server still reports the first run, which would match in every detail."""
 
         class Stale(Daemon):
             def record(self) -> None:
@@ -270,7 +269,7 @@ class TestDaemons:
         assert "not this run's" in contradictions(result, 1)
 
     def test_a_fetched_certificate_of_another_server_becomes_no_pin(self, play: Play) -> None:
-        """Else the genuine server is refused for a pin that was never its own."""
+        """Otherwise the genuine server would be refused because of a pin that was never its own."""
 
         class Elsewhere(In):
             def fetch(self, server: Server, protocol: Any) -> bytes:
@@ -301,7 +300,7 @@ EXPECTABLE: tuple[ExpectedVerdict, ...] = (
 
 
 class TestVerdicts:
-    """Without a client: what came before `inconclusive` is no way round it."""
+    """Verdicts without a client: no other verdict may take precedence over `inconclusive`."""
 
     @pytest.mark.parametrize("expected", EXPECTABLE)
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The matrix: baselines that were renamed, deleted or made by another build; no change of answers goes unnoticed."""
+"""The matrix: baselines that were renamed, deleted or made by another build; no changed answer goes unnoticed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OLD = Lftp(Path("/usr/bin/lftp"), "4.8.4", "GnuTLS 3.7.1", "classic")
 
 
 def step_of(title: str, *outcomes: Outcome, status: str = "pass") -> Any:
-    """As much of a step's result as a baseline looks at."""
+    """The fields of a step's result that a baseline reads."""
     return SimpleNamespace(
         title=title,
         status=status,
@@ -73,7 +73,7 @@ class TestBaselines:
         assert self.drifted(written(pair_of(PASS)), pair_of(now)) == ["missing"]
 
     def test_what_is_not_as_expected_stays_so_when_it_is_written_down(self) -> None:
-        """It says so in the file, and the run after it fails as it did before, though nothing drifts."""
+        """The baseline marks the answer as unexpected, and the next run fails as before, without drift."""
         known = written(pair_of(FAIL))
         (answer,) = known.scenarios["a/x"]["s"]
         assert answer.startswith(UNEXPECTED)
@@ -92,7 +92,7 @@ class TestBaselines:
         ],
     )
     def test_an_image_that_holds_another_build_than_its_name_says(self, now: Lftp, told: str) -> None:
-        """Where both give the same answers, nothing else would tell."""
+        """If both builds give the same answers, nothing else would reveal it."""
         (drift,) = baseline.drift(written(pair_of(PASS)), pair_of(PASS, lftp=now))
         assert (drift.direction, drift.scenario, drift.now) == ("other", baseline.LFTP, (told,))
         assert drift.was == ("lftp 4.8.4, dialect classic",)
@@ -132,5 +132,5 @@ DRIFT: Any = object()
     ],
 )
 def test_the_exit_code_of_every_mix(run: MatrixRun, drifts: tuple[Any, ...], code: int) -> None:
-    """130 before 3 before 1; and 0 only where every pair has played something, and nothing is otherwise."""
+    """130 beats 3, 3 beats 1; 0 requires that every pair played something and nothing differs."""
     assert exit_code(run, drifts) == code

@@ -1,4 +1,4 @@
-"""The matrix: a client's container answers wrongly, mixes up two runs, or loses what lftp left; nothing passes."""
+"""The matrix: a client's container answers wrongly, mixes up two runs or loses lftp's files; nothing passes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Container:
-    """A client's container that answers as told, and leaves what it is told to leave."""
+    """A client's container that gives prescribed answers and leaves prescribed files."""
 
     def __init__(self, folder: Path, answers: Sequence[str], streams: Sequence[str] = ("out", "err")) -> None:
         self._folder = folder
@@ -45,7 +45,7 @@ class Container:
         return ""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 def order(shell: Shell, folder: Path) -> process.Finished:
@@ -62,7 +62,7 @@ class TestShell:
         ]
 
     def test_answers_that_are_off_by_one_stay_errors(self, tmp_path: Path) -> None:
-        """The late answer of an order that was given up is never the next one's."""
+        """A late answer to an abandoned order never counts as the next order's."""
         shell = Shell(Container(tmp_path, ["0 0", "1 0", "2 0"]), tmp_path)
         for number in range(1, 4):
             with pytest.raises(HarnessError, match=f"to order {number}"):
@@ -75,7 +75,7 @@ class TestShell:
 
     @pytest.mark.parametrize("streams", [(), ("out",), ("err",)])
     def test_a_stream_that_is_missing_is_an_error(self, tmp_path: Path, streams: tuple[str, ...]) -> None:
-        """No standard error would be no refusal."""
+        """A missing standard error would otherwise look like a run without a refusal."""
         with pytest.raises(HarnessError, match=r"lftp left no 1\.(out|err)"):
             order(Shell(Container(tmp_path, ["1 0"], streams), tmp_path), tmp_path)
 
@@ -89,10 +89,10 @@ class TestShell:
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.lftp
 class TestStarters:
-    """What starts lftp mixes up two runs, or loses what it leaves."""
+    """The program that starts lftp mixes up two runs or loses lftp's files."""
 
     def confused(self, client: Lftp, *names: str) -> Lftp:
-        """Its streams are those of the run before."""
+        """Return the streams of the previous run."""
         before: list[process.Finished] = []
 
         def start(argv: Sequence[str], **keywords: Any) -> process.Finished:
@@ -106,10 +106,10 @@ class TestStarters:
     )
     @pytest.mark.parametrize("second", [REJECTED, ACCEPTED])
     def test_streams_of_the_run_before(self, play: Play, client: Lftp, names: tuple[str, ...], second: str) -> None:
-        """Refused and then let in, or the other way round: neither is what the other one said."""
+        """Refused, then accepted, or the reverse: neither run said what the other one's streams say."""
         rcs = ("", None) if second == ACCEPTED else (None, "")
         first = REJECTED if second == ACCEPTED else ACCEPTED
-        for expected in (first, second):  # what it really is, and what the streams say
+        for expected in (first, second):  # the true result, and what the streams say
             steps = [
                 play.step(first, rc=rcs[0], title="one"),
                 play.step(expected, rc=rcs[1], title="two", keys=NO_CONTROL if expected == REJECTED else ""),
@@ -121,7 +121,7 @@ class TestStarters:
 
     @pytest.mark.parametrize(("expect", "rc"), [(ACCEPTED, None), (REJECTED, "")])
     def test_a_debug_log_that_never_arrives(self, play: Play, client: Lftp, expect: str, rc: str | None) -> None:
-        """The container's folder is not ours: what lftp wrote there, nobody sees."""
+        """The container's folder is not visible to us, so lftp's log there is lost."""
 
         def start(argv: Sequence[str], **keywords: Any) -> process.Finished:
             moved = [

@@ -1,4 +1,4 @@
-"""The matrix: an impostor that lftp logged in to, and a daemon's testimony that has lost it; nothing passes."""
+"""The matrix: lftp logs in to an impostor and a daemon's testimony has lost the login; nothing passes."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ LET_IN = 'set ssl:ca-file "{lftp}/mycert.crt"\nset ssl:verify-certificate/{sha1:
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.lftp
 class TestImpostors:
-    """The worst case: lftp logs in to an impostor, and then refuses him on the data channel, for trust.
+    """The worst case: lftp logs in to an impostor and then refuses its data channel because of trust.
 
-    The password is gone; who does not know it takes the refusal for a promise that was kept.
+    The password is lost; without evidence of that, the refusal looks like a kept promise.
     """
 
     def step(self, play: Play, expect: str) -> str:
@@ -92,9 +92,9 @@ class TestImpostors:
     def test_one_who_is_refused_and_was_told_the_password_has_it(
         self, play: Play, kind: type[FtpsServer], before: str
     ) -> None:
-        """lftp sends it before it refuses (`attack/sync-mode-off`); a record without it hides no exposure.
+        """lftp sends the password before it refuses (`attack/sync-mode-off`); a record without it hides no exposure.
 
-        Neither where lftp's log is silenced, and says nothing of it.
+        Neither does silencing lftp's log.
         """
         keys = f'server = {{ certificate = "stranger", role = "impostor" }}\nrun = ["{before}; ls"]'
         rc = "set ftp:ssl-force yes\nset ftp:sync-mode off\nset ftp:skey-allow no\n"
@@ -108,7 +108,7 @@ class TestImpostors:
 
     @pytest.mark.parametrize("version", ["1.2", "1.3"])
     def test_nor_with_the_data_connections_lost_by_log_and_relay(self, play: Play, version: str) -> None:
-        """What is left looks like a handshake, and a refusal after it: only the length of it tells."""
+        """The rest looks like a handshake followed by a refusal: only its length gives it away."""
         without = forget(
             credentials=everything,
             transfers=everything,
@@ -124,7 +124,7 @@ class TestImpostors:
 
     @pytest.mark.parametrize("expect", [EXPOSED, LOGIN_FAILED, REJECTED])
     def test_an_impostor_that_refuses_the_login_for_another_reason(self, play: Play, expect: str) -> None:
-        """He was told a password, and nobody knows which: nothing is proved by that."""
+        """The impostor got a password, but it is unknown which one: this proves nothing."""
 
         class OtherPassword(Daemon):
             def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
@@ -137,7 +137,7 @@ class TestImpostors:
         assert "does not say whether it was the secret one" in contradictions(result)
 
     def test_such_an_impostor_is_no_control(self, play: Play) -> None:
-        """Neither of one who is refused nor of one who is let in."""
+        """It proves neither a refusal nor an acceptance."""
 
         class LosesPasswords(Daemon):
             def change(self, spec: ServerSpec) -> None:

@@ -1,6 +1,6 @@
-"""Programs started through a shell that reads its orders: the same answers as `process.run` gives.
+"""Programs started through a shell that reads orders: the same results as `process.run`.
 
-The shell's `/proc` must hold its own processes only, as a container's does: a PID namespace of this machine will do.
+The shell's `/proc` must hold its own processes only, as in a container; a PID namespace on this machine is enough.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
 
 class Local:
-    """A line to a process of this machine."""
+    """A connection to a process on this machine."""
 
     def __init__(self, *command: str) -> None:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -73,7 +73,7 @@ def line() -> Iterator[Local]:
     if why_not():
         pytest.skip(why_not())
     with contextlib.closing(Local(*UNSHARE, *MAIN)) as line:
-        line.send(b"echo ready\n")  # before it answers, `unshare` may not have seen to it that the shell ends with it
+        line.send(b"echo ready\n")  # before it answers, `unshare` may not yet have arranged that the shell ends with it
         assert line.receive(60) == b"ready\n"
         yield line
 
@@ -97,7 +97,7 @@ def test_streams_exit_code_environment_and_folder(shell: Shell, tmp_path: Path) 
 
 
 def test_nothing_comes_from_standard_input(shell: Shell, tmp_path: Path) -> None:
-    """The next order would be read by the program."""
+    """Otherwise the program would read the next order."""
     assert shell(["cat"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout == b""
     assert shell(["echo", "x"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout == b"x\n"
 
@@ -116,7 +116,7 @@ def test_what_takes_too_long_is_killed(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_what_goes_on_in_the_background_is_waited_for(shell: Shell, tmp_path: Path) -> None:
-    """As with lftp, which moves there with setsid: what it still does belongs to the run."""
+    """As with lftp, which moves to the background with setsid: its remaining work belongs to the run."""
     script = "setsid sh -c 'sleep 0.4; echo late > done' >/dev/null 2>&1 &"
     done = shell(["/bin/sh", "-c", script], env=ENVIRONMENT, cwd=tmp_path, timeout=20)
     assert (done.exit_code, done.timed_out) == (0, False)
@@ -128,14 +128,14 @@ def test_what_goes_on_in_the_background_for_too_long_is_killed(shell: Shell, tmp
     done = shell(["/bin/sh", "-c", script], env=ENVIRONMENT, cwd=tmp_path, timeout=0.5)
     assert (done.exit_code, done.timed_out) == (None, True)
     left = shell(["/bin/sh", "-c", "echo /proc/[0-9]*"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout
-    assert len(left.split()) == 3, left  # process 1, `timeout`, and the one that looks
+    assert len(left.split()) == 3, left  # process 1, `timeout`, and the shell that looks
     assert not (tmp_path / "done").exists()
 
 
 def test_one_that_hangs_and_leaves_another_running_has_hung_and_no_more(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have the time limit, one after the other; the next run is not taken for this one."""
+    """Both reach the time limit, one after the other; the next run is not mistaken for this one."""
     monkeypatch.setattr("ftps_harness.matrix.shell._GRACE_SECONDS", 0.5)
     monkeypatch.setattr("ftps_harness.matrix.shell._DYING_SECONDS", 0.5)
     script = "setsid sleep 60 & exec sleep 60"
@@ -158,7 +158,7 @@ def test_what_cannot_be_started_is_no_success(shell: Shell, tmp_path: Path) -> N
 
 def test_a_container_that_has_ended_is_an_error(line: Local, tmp_path: Path) -> None:
     line.process.kill()
-    assert line.stdout.read() == b""  # so has its shell, which `unshare` takes along a moment later
+    assert line.stdout.read() == b""  # its shell has ended too; `unshare` ends it a moment later
     with pytest.raises((HarnessError, BrokenPipeError)):
         Shell(line, tmp_path)(["true"], env=ENVIRONMENT, cwd=tmp_path, timeout=10)
 

@@ -1,4 +1,4 @@
-"""What the tests of pin-check share: tools under test, and requirements tried on them."""
+"""Fixtures that the tests of pin-check share: tools under test, and requirements tried on them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ TOOLS = Path(__file__).parent / "tools"
 
 @pytest.fixture
 def tried(client: Lftp, sealed_here: None, tmp_path: Path) -> Callable[..., dict[str, Result]]:
-    """Tries requirements on a tool: ``tried("small.sh", "connects", …)``, or on one whose text is given.
+    """Tries requirements on a tool: ``tried("small.sh", "connects", …)``, or on a tool whose text is passed.
 
-    With ``options=True`` the tool takes ``--replace`` and ``--expect SHA256``; ``quick`` names requirements of
-    which one case is enough.
+    With ``options=True`` the tool takes ``--replace`` and ``--expect SHA256``; ``quick`` names requirements for which
+    one case is enough.
     """
 
     def play(
@@ -61,7 +61,7 @@ def tried(client: Lftp, sealed_here: None, tmp_path: Path) -> Callable[..., dict
 
 
 def _needs_interpreter(script: Path) -> None:
-    """Skip a test whose tool cannot be started on this machine."""
+    """Skip a test if this machine cannot start its tool."""
     interpreter = script.read_text("utf-8").partition("\n")[0].removeprefix("#!")
     if not Path(interpreter).is_file():
         pytest.skip(f"no {interpreter}: apt install {_PACKAGES.get(interpreter, Path(interpreter).name)}")

@@ -1,4 +1,4 @@
-"""Requirements, tried on small tools; a tool that does nothing keeps none of them."""
+"""Requirements tried on small tools; a tool that does nothing keeps none of them."""
 
 from __future__ import annotations
 

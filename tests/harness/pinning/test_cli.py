@@ -19,7 +19,7 @@ SMALL = ("--", str(TOOLS / "small.sh"), "{host}", "{port}")
 
 @pytest.fixture(autouse=True)
 def here(sealed_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder; the planted tools have tests of their own."""
+    """An empty folder; test_planted.py covers the planted tools."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(planted, "WRONG", planted.WRONG[:1])
     return tmp_path
@@ -70,7 +70,7 @@ def test_mistakes_are_sentences(arguments: list[str], said: str, capsys: pytest.
 
 
 def test_a_command_without_a_port_is_named_as_the_reason(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Sent to another port, the tool would pin the server on port 21, and pass for what it never met."""
+    """On another port, the tool would pin the server on port 21 and pass against a server it never met."""
     only = ("--only", "connects", "--only", "any-port", "--only", "bounded-time", "--only", "failure-writes-nothing")
     assert call(["pin-check", *only, "--json", "r.json", "--", str(TOOLS / "right.sh"), "{host}"]) == 1
     out = capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_no_line_but_the_one_to_copy_is_wider_than_the_terminal(
     assert "seen     changed: ~/.lftp/rc\n" in out
     assert "sha256 Fingerprint=" in out
     wide = [line for line in out.splitlines() if len(line) > columns and not line.startswith("  again ")]
-    whole = columns - 12  # a longer word, such as a path, is not broken: it is copied
+    whole = columns - 12  # a longer word, such as a path, stays unbroken so that it can be copied
     assert [line for line in wide if max(map(len, line.split())) <= whole] == []
 
 

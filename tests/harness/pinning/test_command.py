@@ -1,4 +1,4 @@
-"""The tool's command lines: what is replaced, what is found, and what is refused in a sentence."""
+"""The tool's command lines: which parts are replaced, what is found in them, and what is refused with a sentence."""
 
 from __future__ import annotations
 

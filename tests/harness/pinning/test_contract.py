@@ -1,4 +1,4 @@
-"""A version of the contract is frozen: whoever kept it last year keeps it today."""
+"""A version of the contract is frozen: a tool that kept it last year keeps it today."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FROZEN = Path(__file__).with_name("contract-1.txt")
 
 
 def test_no_requirement_of_this_version_has_changed() -> None:
-    """A new or changed requirement makes a new version, with a file of its own beside this one."""
+    """A new or changed requirement needs a new version, with a file of its own beside this one."""
     assert FROZEN.name == f"contract-{CONTRACT}.txt"
     lines = [f"{each.level} {each.id}{' if claimed' if each.if_claimed else ''}: {each.holds}" for each in REQUIREMENTS]
     assert "\n".join(sorted(lines)) + "\n" == FROZEN.read_text()

@@ -1,4 +1,4 @@
-"""The document's way, held against the contract: what it leaves to its reader."""
+"""The document's procedure, checked against the contract: the parts that it leaves to its reader."""
 
 from __future__ import annotations
 

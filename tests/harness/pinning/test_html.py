@@ -1,4 +1,4 @@
-"""The page of `ftps-lab pin-check`: the tally, and everything behind each requirement that does not hold."""
+"""The page of `ftps-lab pin-check`: the tally, and all evidence behind each requirement that the tool breaks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_tool_that_pins_nothing_is_told_once() -> None:
 
 
 def test_an_interrupted_check_has_not_passed() -> None:
-    """What holds so far is no answer to the rest."""
+    """The requirements kept so far say nothing about the rest."""
     made = report(Result(BY_ID["connects"], "pass"), interrupted=True)
     assert "UNDECIDED: must 1 of 1, should 0 of 0; interrupted before everything was tried." in html.text(made)
     assert as_json.document(made)["interrupted"] is True
@@ -89,7 +89,7 @@ def test_foreign_text_is_never_markup() -> None:
 def test_the_command_writes_the_page(
     sealed_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a real tool, one requirement of which holds."""
+    """The page is of a real tool that keeps one requirement."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(planted, "WRONG", planted.WRONG[:1])
     options = ("--only", "two-hosts", "--only", "connects", "--html", "page.html")

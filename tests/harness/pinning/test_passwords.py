@@ -1,4 +1,4 @@
-"""Which arguments of a program are a password or a private key, and which only look like one."""
+"""Which arguments of a program are a password or private key, and which only look like one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The harness checks itself first: a flaw that is planted and not found ends the run."""
+"""The harness checks itself first: the run ends if a planted flaw is not found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools in several styles that an administrator could have written: each keeps every must of the contract."""
+"""Tools in several styles, as an administrator could write them: each keeps every must of the contract."""
 
 from __future__ import annotations
 

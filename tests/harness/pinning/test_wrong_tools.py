@@ -1,4 +1,4 @@
-"""Wrong tools, each a right one with one flaw: the contract names the requirement that it breaks, no other."""
+"""Wrong tools, each a right one with one flaw: the contract names the requirement that it breaks, and no other."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.long
 
 SECONDS = 9.0
-"""That one run of a wrong tool may take: a right one gives up after 8 s at a server that says nothing."""
+"""Limit for one run of a wrong tool; a right one gives up after 8 s if the server says nothing."""
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """One of `wrong.toml`."""
+    """One tool of `wrong.toml`."""
 
     name: str
     base: str

@@ -1,4 +1,4 @@
-"""Ways to break what a verdict rests on: what the sabotage tests share."""
+"""Ways to break the evidence behind a verdict, shared by the sabotage tests."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ONLY_LIST = 'run = ["list"]'
 NO_CONTROL = '\ncontrol = "none"\nwhy_no_control = "sabotage"\n'
 
 LISTINGS = {"LIST", "NLST", "MLSD"}
-"""Of these a daemon's log holds no hash."""
+"""Commands for which a daemon's log holds no hash."""
 
 
 class In(Loopback):
-    """A place whose servers are of another class; `more` are keywords for it."""
+    """A place that runs another class of server; `more` holds keywords for it."""
 
     def __init__(self, kind: type[FtpsServer], **more: Any) -> None:
         self._kind = kind
@@ -44,12 +44,12 @@ class In(Loopback):
 
 
 def lying(name: str, lie: Callable[[Any], Any], kind: type[FtpsServer] = FtpsServer) -> In:
-    """A place whose servers answer one question with a lie."""
+    """A place whose servers give one false answer."""
     return lying_about({name: lie}, kind)
 
 
 def lying_about(lies: dict[str, Callable[[Any], Any]], kind: type[FtpsServer] = FtpsServer) -> In:
-    """Or several."""
+    """A place whose servers give several false answers."""
 
     def liar(name: str, lie: Callable[[Any], Any]) -> Any:
         return lambda self, *arguments: lie(getattr(kind, name)(self, *arguments))
@@ -58,12 +58,12 @@ def lying_about(lies: dict[str, Callable[[Any], Any]], kind: type[FtpsServer] = 
 
 
 def on_the_tap(change: Callable[[WireRecord], WireRecord | None]) -> Callable[[Wire], Wire]:
-    """Another account of each connection, or none."""
+    """Replace each connection's record on the wire, or drop it."""
     return lambda wire: Wire(tuple(changed for record in wire.records if (changed := change(record)) is not None))
 
 
 class Swallowing(LabData):
-    """Sends all but the last bytes of everything, and takes it for complete."""
+    """Sends all but the last 20 bytes of everything and reports success."""
 
     def send(self, data: bytes) -> int:
         super().send(data[:-20])
@@ -71,7 +71,7 @@ class Swallowing(LabData):
 
 
 class Daemon(FtpsServer):
-    """A server of the lab with the testimony of a daemon: what that cannot know is left out."""
+    """A server of the lab with a daemon's testimony: without the facts that a daemon cannot know."""
 
     def testimony(self) -> Testimony:
         known = super().testimony()
@@ -84,7 +84,7 @@ class Daemon(FtpsServer):
 
 
 def forget(**fields: Callable[[Any], bool]) -> Callable[[Testimony], Testimony]:
-    """Testimony without those for which this is true."""
+    """Testimony without the entries that a predicate matches."""
 
     def lost(testimony: Testimony) -> Testimony:
         left: dict[str, Any] = {
@@ -96,7 +96,7 @@ def forget(**fields: Callable[[Any], bool]) -> Callable[[Testimony], Testimony]:
 
 
 def alter(name: str, **values: Any) -> Callable[[Testimony], Testimony]:
-    """Testimony with other values in all entries of a field."""
+    """Testimony with other values in every entry of a field."""
 
     def altered(testimony: Testimony) -> Testimony:
         other: dict[str, Any] = {name: tuple(replace(entry, **values) for entry in getattr(testimony, name))}
@@ -126,6 +126,6 @@ def contradictions(result: ScenarioResult, step: int = 0) -> str:
 
 
 def honest(play: Play, expected: str, keys: str = "", **options: Any) -> ScenarioResult:
-    """The scenario that passes when nobody sabotages it: pinned and accepted, or not pinned and rejected."""
+    """The scenario that passes without sabotage: pinned and accepted, or not pinned and rejected."""
     rc = None if expected == "accepted" else ""
     return play(play.step(EXPECTED[expected], rc=rc, keys=keys), **options)

@@ -1,4 +1,4 @@
-"""Attackers by the fixtures, with the real lftp: what they get, and what lftp notices of it."""
+"""Attackers from the fixtures, with the real lftp: what they capture, and what lftp notices."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ lftp_runs = pytest.mark.lftp
 @lftp_runs
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
 def test_an_interceptor_is_not_noticed(ftps_server: ServerFactory, lftp: LftpRunner, protocol: Protocol) -> None:
-    """All is done, byte for byte, with exit code 0 and without a word; and he holds all of it."""
+    """Every byte is transferred, with exit code 0 and no message, and the interceptor captures all of it."""
     server = ftps_server(protocol=protocol, attack="intercept")
     outcome = lftp(server, rc=NO_VERIFICATION, run=EVERYTHING)
     assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
@@ -49,7 +49,7 @@ def test_an_interceptor_is_not_noticed(ftps_server: ServerFactory, lftp: LftpRun
 
 @lftp_runs
 def test_interceptor_is_transparent(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
-    """The same output to the byte."""
+    """lftp's output is the same to the byte."""
     server = ftps_server()
     run = ["list", "nlist", "cls -l", f"cat {server.secrets.file_name}", "pwd"]
     alone = lftp(server, rc=NO_VERIFICATION, run=run)
@@ -68,7 +68,7 @@ def test_interceptor_is_transparent(ftps_server: ServerFactory, lftp: LftpRunner
 
 @lftp_runs
 def test_an_attacker_comes_and_goes(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
-    """The server stays what it is, with its pin; so does the copy that he shows."""
+    """The server keeps its certificate and its pin; the copy that the attacker shows stays the same too."""
     server = ftps_server()
     rc = pinned(server)
     genuine, shown = server.certificate, []
@@ -88,7 +88,7 @@ def test_an_attacker_comes_and_goes(ftps_server: ServerFactory, lftp: LftpRunner
 def test_an_interceptor_with_a_certificate_of_his_own(
     ftps_server: ServerFactory, lftp: LftpRunner, tmp_path: Path, given: str
 ) -> None:
-    """Whoever has pinned his is his; the genuine pin keeps him out, and names his certificate."""
+    """A client that pinned the attacker's certificate trusts it; the genuine pin refuses and names that certificate."""
     leaf = trustme.CA().issue_cert("localhost")
     own: Any = {"made": ftps_server.certificate(key="rsa-2048"), "table": {"key": "rsa-2048"}, "trustme": leaf}[given]
     server = ftps_server(attack="intercept", attack_certificate=own)
@@ -105,7 +105,7 @@ def test_an_interceptor_with_a_certificate_of_his_own(
 
 @lftp_runs
 def test_his_own_certificate_outlives_the_servers(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
-    """A rotation changes the server's; a copy follows it, what was given stays."""
+    """A rotation changes the server's certificate; a copy follows it, but a given certificate stays."""
     own = ftps_server.certificate()
     server = ftps_server(attack="intercept", attack_certificate=own)
     server.rotate()
@@ -133,7 +133,7 @@ BY_ATTACK: dict[str, tuple[tuple[str, set[str], set[str]], str]] = {
 @lftp_runs
 @pytest.mark.parametrize("attack", BY_ATTACK)
 def test_each_attack_by_the_fixture(ftps_server: ServerFactory, lftp: LftpRunner, attack: Attack) -> None:
-    """With a pin, and with TLS demanded. (What is a race is left to the scenarios.)"""
+    """The client has a pin and demands TLS. (The scenarios cover the races.)"""
     server = ftps_server(attack=attack)
     with_pin, with_force = BY_ATTACK[attack]
     assert leaked(lftp(server, rc=pinned(server), run=[HASTE, "list"])) == with_pin
@@ -178,7 +178,7 @@ def test_the_reply_and_the_way_of_an_attack_can_be_changed(ftps_server: ServerFa
 def test_what_means_nothing_is_refused_with_the_keyword(
     ftps_server: ServerFactory, keywords: dict[str, Any], part: str
 ) -> None:
-    """As in a scenario file."""
+    """The same rule applies in a scenario file."""
     with pytest.raises(UsageError, match=part):
         ftps_server(**keywords)
 
@@ -198,9 +198,9 @@ def test_a_rotation_that_means_nothing_changes_nothing(ftps_server: ServerFactor
 def test_an_upload_that_is_refused_each_time_leaves_all_but_its_end(
     ftps_server: ServerFactory, lftp: LftpRunner, tmp_path: Path
 ) -> None:
-    """In pieces: the certificate is refused, lftp asks how much has arrived, and resumes behind it.
+    """Each attempt sends a piece: lftp refuses the certificate, asks how much arrived, and resumes after that.
 
-    What was left in its buffer (64 KiB) when it last began is missing at the end, and lftp believes that it is there.
+    The end that was in lftp's buffer (64 KiB) at the last resumption never arrives, but lftp believes that it did.
     """
     server = ftps_server()
     server.rotate(certificate=server.certificate, data_certificate={})
@@ -220,7 +220,7 @@ def test_an_upload_that_is_refused_each_time_leaves_all_but_its_end(
 
 @lftp_runs
 def test_a_forged_listing_is_taken_where_no_tls_was_asked_for(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
-    """And not for an answer: no secret is in it."""
+    """The listing does not count as an answer: it holds no secret."""
     server = ftps_server(attack="clear-data")
     for run in (["list"], ["cls -l"], ["ls > listing"]):
         outcome = lftp(server, rc=pinned(server, "set ftp:ssl-protect-list no\n"), run=run)
@@ -234,7 +234,7 @@ def test_a_forged_listing_is_taken_where_no_tls_was_asked_for(ftps_server: Serve
 def test_a_file_that_begins_like_a_client_hello_leaks_as_any_other(
     ftps_server: ServerFactory, lftp: LftpRunner, length: int
 ) -> None:
-    """It is longer, or shorter, than the record that it claims to be."""
+    """The file is longer or shorter than the TLS record that its header announces."""
     content = b"\x16\x03\x01\x02\x52\x01".ljust(length, b"x")
     assert int.from_bytes(content[3:5]) + 5 != length
     run = ["put ~/.lftp/hello"]
@@ -242,7 +242,7 @@ def test_a_file_that_begins_like_a_client_hello_leaks_as_any_other(
     assert leaked(outcome) == ("exposed", {"payload"}, {"wire"})
 
 
-# What cannot be fetched.
+# Certificates that cannot be fetched.
 
 SERVED = """
 schema = 1
@@ -262,7 +262,7 @@ verdict = "failed"
 
 @pytest.mark.parametrize("attack", ["none", *ATTACKS])
 def test_a_certificate_that_nobody_gets_to_see_cannot_be_fetched(attack: str) -> None:
-    """It is an error of the file, not of the run."""
+    """It is an error in the file, not in the run."""
     text = SERVED.format(attack=attack)
     if attack in {"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"}:
         with pytest.raises(

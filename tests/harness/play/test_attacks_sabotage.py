@@ -1,7 +1,7 @@
-"""Each attacker broken in turn, and then nothing passes that he was needed for.
+"""Each attacker broken in turn: no step that needs it passes.
 
-The worst is an attack that is declared and never made: an lftp that is immune looks just like it. So every step of
-`scenarios/attack` is played against a lab that leaves its attacker at home, or sends another one.
+The worst case is an attack that is declared and never made, because an immune lftp looks just the same. So every step
+of `scenarios/attack` is played against a lab that leaves its attacker out or uses another one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ATTACKED = [
 
 @pytest.fixture
 def impatience(impatience: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And an lftp that does not pause before it comes back without TLS."""
+    """lftp does not pause before it reconnects without TLS."""
     settings_of_ours = driver.settings_of_ours
     hurry = "command set net:reconnect-interval-base 0"
     monkeypatch.setattr(driver, "settings_of_ours", lambda host, **more: [*settings_of_ours(host, **more), hurry])
@@ -56,18 +56,18 @@ def verdict(step: StepResult) -> str:
     return step.attempts[0].outcome.verdict
 
 
-# The attack is declared, and the server is another one.
+# The attack is declared, but the server is another one.
 
 
 class WithoutAttack(FtpsServer):
-    """The genuine server alone: the attack is forgotten, all else is as declared."""
+    """The genuine server alone: the attack is missing, everything else is as declared."""
 
     def _handler_class(self, spec: ServerSpec) -> type:
         return super()._handler_class(replace(spec, attack="none", attack_certificate=None))
 
 
 class NotInUse(FtpsServer):
-    """The attacker is made ready, with all that belongs to him, and clients meet the genuine handler."""
+    """The attacker is prepared completely, but clients meet the genuine handler."""
 
     def _handler_class(self, spec: ServerSpec) -> type:
         made = super()._handler_class(spec)
@@ -77,17 +77,17 @@ class NotInUse(FtpsServer):
 
 
 class Stubborn(FtpsServer):
-    """Begins without an attack, and no step changes it."""
+    """Starts without an attack, and no step changes it."""
 
     def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
         super().__init__(replace(spec, attack="none", attack_certificate=None), **keywords)
 
     def change(self, spec: ServerSpec) -> None:
-        """Not at all."""
+        """Do nothing."""
 
 
 def under_attack(scenario: Scenario) -> Scenario:
-    """The steps that declare an attack alone, each once, with the rc and the files that stand there by then."""
+    """Only the steps that declare an attack, each once, with the rc and the files in place at that point."""
     steps, rc = [], None
     files: dict[str, tuple[Source, ...]] = {}
     for step in scenario.steps:
@@ -99,22 +99,22 @@ def under_attack(scenario: Scenario) -> Scenario:
 
 
 def played(name: str, client: Lftp, kind: type[FtpsServer]) -> ScenarioResult:
-    """A scenario against servers of this kind."""
+    """Play a scenario against servers of this class."""
     scenario = under_attack(CATALOGUE[f"attack/{name}"])
     result = run_scenario(scenario, client, Options(timeout=20, controls=False), In(kind))
-    assert not result.why or "not the declared one" in result.why  # a pin that was fetched from somebody else
+    assert not result.why or "not the declared one" in result.why  # a pin fetched from another server
     return result
 
 
 @pytest.mark.parametrize("name", ATTACKED)
 def test_no_step_passes_without_its_attack(name: str, client: Lftp) -> None:
-    """Whatever it expects: refused, failed, exposed, or accepted."""
+    """This applies to every expected verdict: rejected, failed, exposed, accepted."""
     result = played(name, client, WithoutAttack)
     assert [step.title for step in result.steps if step.status == "pass"] == []
 
 
 def test_the_steps_without_an_attack_expect_all_that_can_be_expected_of_one() -> None:
-    """Else the test above would prove less than it says."""
+    """Otherwise the test above would prove less than it claims."""
     steps = [step for name in ATTACKED for step in under_attack(CATALOGUE[f"attack/{name}"]).steps]
     assert {step.expect.verdict for step in steps} == {"accepted", "rejected", "exposed", "failed"}
     assert {step.server.attack for step in steps} == set(ATTACKS)
@@ -123,13 +123,13 @@ def test_the_steps_without_an_attack_expect_all_that_can_be_expected_of_one() ->
 @pytest.mark.parametrize("kind", [NotInUse, Stubborn])
 @pytest.mark.parametrize("name", ["intercept-copy", "inject-before-tls", "clear-data", "refuse-prot", "strip-auth"])
 def test_no_step_passes_with_an_attack_that_is_not_in_use(name: str, kind: type[FtpsServer], client: Lftp) -> None:
-    """Made ready and not used; or asked for, and the server stays what it was."""
+    """The attack is prepared but not used, or requested but the server stays as it was."""
     result = played(name, client, kind)
     assert [step.title for step in result.steps if step.status == "pass"] == []
 
 
 class OneForAll(FtpsServer):
-    """Each attack in its default way: the reply, or how it breaks, is forgotten."""
+    """Each attack in its default form: the declared reply, or the way of breaking, is ignored."""
 
     def _handler_class(self, spec: ServerSpec) -> type:
         return super()._handler_class(replace(spec, attack_reply=502, attack_how="alert"))
@@ -137,7 +137,7 @@ class OneForAll(FtpsServer):
 
 @pytest.mark.parametrize("name", ["refuse-auth-codes", "refuse-prot-codes", "break-handshake-text"])
 def test_no_step_passes_with_its_attack_done_in_another_way(name: str, client: Lftp) -> None:
-    """502 in the place of 431, an alert in the place of a text; and where it is the default, all is as it was."""
+    """502 instead of 431, or an alert instead of a text, fails; a step that declares the default still passes."""
     result = played(name, client, OneForAll)
     servers = {step.title: step.server for step in result.scenario.steps}
     other = {title for title, server in servers.items() if server.attack_reply != 502 or server.attack_how != "alert"}
@@ -165,11 +165,11 @@ EXPECTS = {
     "break-handshake": ('verdict = "rejected"\nreason = "tls-handshake"', "set ftp:ssl-force yes\n"),
     "clear-data": ('verdict = "failed"', 'set ssl:ca-file "{lftp}/mycert.crt"\nset ftp:ssl-protect-list no\n'),
 }
-"""What an lftp with which rc does under each attack; None is the rc with the pin."""
+"""Behaviour of lftp under each attack, by rc; None is the rc with the pin."""
 
 
 def under(play: Play, attack: str, *, expect: str = "", rc: str | None = "as it says", **more: Any) -> StepResult:
-    """One listing under an attack, as `EXPECTS` has it."""
+    """One listing under an attack, as in `EXPECTS`."""
     usual, its_rc = EXPECTS[attack]
     keys = 'run = ["list"]\ncontrol = "none"\nwhy_no_control = "sabotage"'
     step = play.step(expect or usual, rc=its_rc if rc == "as it says" else rc, keys=keys)
@@ -184,13 +184,13 @@ def test_each_attack_and_each_mix_up_is_tried() -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_without_sabotage_each_passes(play: Play, attack: str) -> None:
-    """Else what follows would prove nothing."""
+    """Otherwise the following tests would prove nothing."""
     assert under(play, attack).status == "pass"
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_another_attacker_than_the_declared_one_is_noticed(play: Play, attack: str) -> None:
-    """Also where lftp does the same under both."""
+    """This holds even if lftp behaves the same under both attacks."""
 
     class MixedUp(FtpsServer):
         def _handler_class(self, spec: ServerSpec) -> type:
@@ -203,13 +203,13 @@ def test_another_attacker_than_the_declared_one_is_noticed(play: Play, attack: s
     assert f"the attack declared is {attack}, but the client met {OTHERS[attack]}" in said
 
 
-# Another certificate on the data connection than on the control connection: `data-certificate` and its neighbours.
+# Different certificates on the control and data connections: `data-certificate` and similar scenarios.
 
 ON_DATA = [name.removeprefix("attack/") for name in CATALOGUE if name.startswith("attack/data-")]
 
 
 class Swapped(FtpsServer):
-    """The stranger answers on the control connection, and the genuine server on the data connection."""
+    """The stranger's certificate is on the control connection, the genuine one on the data connection."""
 
     def _identities(self, spec: ServerSpec) -> dict[str, Any]:
         made = super()._identities(spec)
@@ -218,7 +218,7 @@ class Swapped(FtpsServer):
 
 
 class StrangerEverywhere(FtpsServer):
-    """The control connection shows the stranger too."""
+    """The control connection shows the stranger's certificate too."""
 
     def _identities(self, spec: ServerSpec) -> dict[str, Any]:
         return super()._identities(replace(spec, certificate=spec.data_certificate))
@@ -228,7 +228,7 @@ class StrangerEverywhere(FtpsServer):
 def test_no_step_passes_when_the_stranger_is_met_on_the_control_connection(
     kind: type[FtpsServer], client: Lftp
 ) -> None:
-    """There he is refused for the same reason, and nothing is known of the data connection."""
+    """lftp refuses there for the same reason, and the data connection stays untested."""
     scenario = CATALOGUE["attack/data-certificate"]
     steps = tuple(msgspec.structs.replace(step, repeat=1) for step in scenario.steps)
     once = msgspec.structs.replace(scenario, steps=steps)
@@ -239,7 +239,7 @@ def test_no_step_passes_when_the_stranger_is_met_on_the_control_connection(
 
 @pytest.mark.parametrize("name", ON_DATA)
 def test_a_refused_data_certificate_was_met_on_a_data_connection(name: str, client: Lftp) -> None:
-    """Behind a login, in the mode of the title: with a pin that does not work each step would be refused as well."""
+    """lftp had logged in, in the mode of the title; with a pin that does not work, each step would be refused too."""
     scenario = CATALOGUE[f"attack/{name}"]
     steps = [step for step in scenario.steps if "again and again" not in step.title]  # the impatient give up there
     once = [msgspec.structs.replace(step, repeat=1) for step in steps]
@@ -248,7 +248,7 @@ def test_a_refused_data_certificate_was_met_on_a_data_connection(name: str, clie
     rc = ""
     for step, done in zip(steps, result.steps, strict=True):
         rc = rc if step.rc is None else step.rc
-        if "ssl:ca-file" not in rc or "tls-handshake" in (step.expect.reasons or ()):  # he is not even spoken to
+        if "ssl:ca-file" not in rc or "tls-handshake" in (step.expect.reasons or ()):  # lftp never talks to it
             continue
         testimony = done.attempts[0].testimony
         assert testimony.logged_in, step.title
@@ -259,7 +259,7 @@ def test_a_refused_data_certificate_was_met_on_a_data_connection(name: str, clie
         assert modes <= ({"PORT", "EPRT"} if "active" in step.title else {"PASV", "EPSV"}), step.title
 
 
-# The attacker is there, and does not do what he is there for, or not well.
+# The attacker is present, but does nothing or does it badly.
 
 GENUINE_AUTH = ExplicitControl.ftp_AUTH
 IDLE: dict[str, tuple[type, str, Any]] = {
@@ -271,12 +271,12 @@ IDLE: dict[str, tuple[type, str, Any]] = {
     "refuse-prot": (downgrade.ProtRefused, "ftp_PROT", ExplicitControl.ftp_PROT),
     "clear-data": (downgrade.DataInClear, "dtp_handler", ExplicitControl.dtp_handler),
 }
-"""Attack → what makes its attacker a genuine server that bears his name."""
+"""Attack → patch that makes its attacker a genuine server under the attacker's name."""
 
 
 @pytest.mark.parametrize("attack", IDLE)
 def test_an_attacker_who_does_nothing_is_noticed(play: Play, attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is expected of an lftp that was not attacked: accepted with a pin, and not passed."""
+    """The step expects what an unattacked lftp does: it is accepted with a pin, and still must not pass."""
     monkeypatch.setattr(*IDLE[attack])
     assert under(play, attack).status != "pass"
     pinned = under(play, attack, expect='verdict = "accepted"', rc=None)
@@ -285,12 +285,12 @@ def test_an_attacker_who_does_nothing_is_noticed(play: Play, attack: str, monkey
     if attack not in {
         "refuse-prot",
         "clear-data",
-    }:  # there lftp leaves before the attack begins, and would have done so anyway
+    }:  # there lftp leaves before the attack begins, as it would have done anyway
         assert refused.status == "error"
 
 
 def test_replies_that_are_injected_without_any_text_are_noticed(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The attacker believes that he injected; the wire does not hold it."""
+    """The attacker believes that it injected replies, but the wire does not hold them."""
     monkeypatch.setattr(downgrade, "INJECTED", ())
     step = under(play, "inject-before-tls")
     assert (step.status, verdict(step)) == ("error", "inconclusive")
@@ -308,7 +308,7 @@ def test_a_stripper_who_forgets_the_list_of_features_is_noticed(
 
 @pytest.mark.parametrize("item", ["get", "put", "mirror"])
 def test_a_relay_that_alters_a_byte_is_noticed(play: Play, item: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After he took note of it: the two ends do not hold the same, though something was exposed as expected."""
+    """It alters the byte after recording it: the two ends differ, although something was exposed as expected."""
     received = DataRelay.received
 
     def altering(self: DataRelay, end: Any, data: bytes) -> None:
@@ -326,12 +326,12 @@ def test_a_relay_that_alters_a_byte_is_noticed(play: Play, item: str, monkeypatc
 
 
 def test_a_relay_that_alters_nothing_passes(play: Play) -> None:
-    """The counterpart."""
+    """The counterpart: the step passes."""
     step = play.step('verdict = "exposed"', rc="set ssl:verify-certificate no\n", keys='run = ["get", "put", "mirror"]')
     assert play(step, server='attack = "intercept"', controls=False).status == "pass"
 
 
-# The lab's accounts of it.
+# The lab's records of the attack.
 
 
 def without(*fields: str) -> Callable[[Testimony], Testimony]:
@@ -340,7 +340,7 @@ def without(*fields: str) -> Callable[[Testimony], Testimony]:
 
 
 def behind(change: Callable[[Testimony], Testimony]) -> Callable[[Testimony], Testimony]:
-    """Another account of the genuine server behind the attacker."""
+    """Alter the testimony of the genuine server behind the attacker."""
 
     def changed(testimony: Testimony) -> Testimony:
         assert testimony.behind is not None
@@ -387,7 +387,7 @@ NO_PART_IN_A_REFUSAL = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_no_exposure_to_an_interceptor_without_any_of_what_proves_it(play: Play, lie: str) -> None:
-    """Password and payload, and both must be proved."""
+    """An exposure is the password and the payload, and each must be proved."""
     expect = 'verdict = "exposed"\nexposed = ["password", "payload"]\nto = ["impostor"]'
     step = under(play, "intercept", expect=expect, place=lying(*LIES[lie]))
     assert step.status in {"fail", "error"}

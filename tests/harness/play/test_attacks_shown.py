@@ -1,4 +1,4 @@
-"""What is told of attackers: JSON, the evidence that is kept, `show`, and `serve` for a learner."""
+"""What the lab shows about attackers: JSON, kept evidence, `show`, and `serve` for a learner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ lftp_runs = pytest.mark.lftp
 
 @lftp_runs
 def test_reports_of_an_interception(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """JSON, and the evidence that is kept: what he holds, and the account of the genuine server behind him."""
+    """JSON and the kept evidence hold what the attacker captured and the testimony of the genuine server behind it."""
     call = ["run", "attack/pinned-the-interceptor", "--no-controls", "--json", "all.json", "--keep", "kept"]
     assert cli.call(call) == 0
     assert "side by side" not in capsys.readouterr().out
@@ -88,7 +88,7 @@ def served(name: str, step: int) -> subprocess.Popen[str]:
 
 
 def shown_by(process: subprocess.Popen[str]) -> str:
-    """All that a learner reads before the server waits for him."""
+    """Everything that a learner reads before the server waits."""
     assert process.stdout is not None
     text = ""
     while "Ctrl-C ends it." not in text:
@@ -100,7 +100,7 @@ def shown_by(process: subprocess.Popen[str]) -> str:
 
 @lftp_runs
 def test_a_learner_is_intercepted(workplace: Path) -> None:
-    """What is printed can be typed, it works through the attacker, and both accounts are shown at the end."""
+    """The printed commands can be typed and work through the attacker; the end shows both testimonies."""
     with served("attack/intercept-copy", 2) as process:
         text = shown_by(process)
         assert "an interceptor ends TLS in its place" in " ".join(text.split())

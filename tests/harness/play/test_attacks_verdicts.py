@@ -1,4 +1,4 @@
-"""Verdicts about attackers, from accounts made up here: what counts as theirs, and each lie about an attack noticed."""
+"""Verdicts about attackers, from made-up testimony: what counts as captured, and that each lie is noticed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TAPPED = WireAccount((("control", 40001), ("data", 40002)), False, False, (MUCH,
 
 
 def account(attack: str, attack_effect: str, certificate: str = GENUINE, **more: Any) -> Testimony:
-    """A session with a login and a listing, as told by an attacker that took effect on it."""
+    """A session with a login and a listing, as recorded by an attacker that took effect on it."""
     return Testimony(
         **{
             "role": "genuine",
@@ -64,7 +64,7 @@ TAKEN = replace(LISTED, certificate=HIS, captured=b"file-secret")
 RELAYED = account("intercept", "intercept", HIS, role="impostor", transfers=(TAKEN,), behind=BEHIND)
 REFUSING = replace(RELAYED, commands=(), credentials=(), transfers=(), behind=Testimony("genuine", (CONTROL,)))
 UNSEEN = replace(RELAYED, transfers=(replace(TAKEN, captured=b""),))
-"""Passed on, but nothing of it is a secret: no password, and nothing that anybody holds."""
+"""Relayed, but without a secret: no password, and no captured byte."""
 
 INTERCEPTED = Situation(
     PASSWORDS,
@@ -81,7 +81,7 @@ NOT_DONE = replace(DONE, holds_payload=False)
 
 
 def anonymous(account: Testimony) -> Testimony:
-    """The same session of a client without a password of its own."""
+    """The same session from a client without a password of its own."""
     behind = None if account.behind is None else anonymous(account.behind)
     known = {PASSWORD: "lftp@"}
     logins = tuple(
@@ -92,18 +92,18 @@ def anonymous(account: Testimony) -> Testimony:
 
 
 def attacked(attack: str, attack_effect: str = "", **more: Any) -> Situation:
-    """A genuine server with an attacker in front of it who is not in the middle."""
+    """A genuine server with an attacker in front that is not in the middle."""
     return Situation(PASSWORDS, GENUINE, settled=True, attack=attack, effect=attack_effect or attack, **more)
 
 
 def only(outcome: Outcome) -> str:
-    """The one contradiction of an outcome that is inconclusive by it."""
+    """The only contradiction of an outcome that is inconclusive because of it."""
     assert outcome.verdict == "inconclusive"
     (sentence,) = outcome.contradictions
     return sentence
 
 
-# An attacker in the middle: what he holds, and whether the genuine server behind him tells the same.
+# An attacker in the middle: what it captured, and whether the genuine server behind it agrees.
 
 
 def test_a_client_that_notices_nothing_is_exposed_to_the_interceptor() -> None:
@@ -119,14 +119,14 @@ def test_a_client_that_refuses_his_certificate_is_not() -> None:
 
 @pytest.mark.parametrize("direction", ["download", "upload"])
 def test_what_he_holds_counts_from_the_first_byte(direction: Any) -> None:
-    """Cut short, and whatever became of it at the client."""
+    """A partial capture counts too, whatever the client did with it."""
     first = replace(TAKEN, direction=direction, size=1, completed=False, captured=b"f")
     outcome = conclude(INTERCEPTED, SILENT, anonymous(replace(RELAYED, transfers=(first,))), TAPPED)
     assert leaked(outcome) == ("exposed", {"payload"}, {"impostor"})
 
 
 def test_a_download_of_which_neither_holds_anything_is_no_exposure() -> None:
-    """The counterpart: without the captured byte nobody has got anything."""
+    """The counterpart: without the captured byte nothing was exposed."""
     cut = replace(TAKEN, size=1, completed=False, captured=b"")
     assert conclude(INTERCEPTED, SILENT, anonymous(replace(RELAYED, transfers=(cut,))), TAPPED).verdict == "failed"
 
@@ -145,7 +145,7 @@ BEHIND_HIM: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("change", "sentence"), BEHIND_HIM.values(), ids=BEHIND_HIM)
 def test_the_genuine_server_behind_him_tells_something_else(change: dict[str, Any], sentence: str) -> None:
-    """Inconclusive where nothing is exposed; an exposure says it too, and is not passed."""
+    """Without an exposure the outcome is inconclusive; an exposure names the contradiction and does not pass."""
     behind = replace(BEHIND, **change)
     outcome = conclude(INTERCEPTED, NOT_DONE, anonymous(replace(UNSEEN, behind=behind)), TAPPED)
     assert outcome.verdict == "inconclusive"
@@ -157,14 +157,14 @@ def test_the_genuine_server_behind_him_tells_something_else(change: dict[str, An
 
 @pytest.mark.parametrize("in_the_middle", [True, False])
 def test_an_attacker_in_the_middle_has_the_genuine_server_behind_him(in_the_middle: bool) -> None:
-    """Without its account nobody confirms his, and nobody else has one."""
+    """Without the genuine server's testimony nothing confirms the attacker's; no other attacker has one behind it."""
     situation = replace(INTERCEPTED, in_the_middle=in_the_middle)
     server = replace(REFUSING, behind=None if in_the_middle else REFUSING.behind)
     assert "requires testimony from the genuine server behind it" in only(conclude(situation, REFUSED, server, TAPPED))
 
 
 def test_a_certificate_that_is_not_his() -> None:
-    """The genuine certificate, refused on the way to an interceptor: then he never came."""
+    """lftp refused the genuine certificate although an interceptor was declared: the interceptor never came."""
     server = replace(REFUSING, handshakes=(SHAKEN,))
     assert "a certificate that was not declared" in only(conclude(INTERCEPTED, REFUSED, server, TAPPED))
 
@@ -181,14 +181,14 @@ def test_his_account_is_an_impostors() -> None:
 
 
 def test_he_is_never_accepted() -> None:
-    """Even when he got nothing: to be let in by him is not what `accepted` means."""
+    """Even if it captured nothing, a login to an interceptor is not what `accepted` means."""
     outcome = conclude(INTERCEPTED, NOT_DONE, anonymous(UNSEEN), TAPPED)
     assert "every request was carried out, but not by" in only(outcome)
 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_what_passed_in_tls_had_a_handshake(number: int) -> None:
-    """Of the login's connection and of the listing's: else it is not known who got it."""
+    """The login's and the listing's connections need one; otherwise the receiver is unknown."""
     told = tuple(each for each in RELAYED.handshakes if each.connection != number)
     outcome = conclude(INTERCEPTED, DONE, replace(RELAYED, handshakes=told), TAPPED)
     assert outcome.verdict == "exposed"
@@ -199,7 +199,7 @@ def test_what_passed_in_tls_had_a_handshake(number: int) -> None:
 
 
 def test_a_refusal_of_one_request_among_several_is_one() -> None:
-    """What was done before it does not speak against it."""
+    """Requests that were carried out before it do not contradict it."""
     client = replace(REFUSED, tasks=(Task("put", None, True), Task("list", False, False)))
     server = replace(UNSEEN, transfers=(), behind=replace(BEHIND, transfers=()))
     assert conclude(INTERCEPTED, client, anonymous(server), TAPPED).verdict == "rejected"
@@ -207,7 +207,7 @@ def test_a_refusal_of_one_request_among_several_is_one() -> None:
     assert "everything requested was carried out" in only(conclude(INTERCEPTED, everything, anonymous(server), TAPPED))
 
 
-# Content that is none: an attacker's invention, a ClientHello.
+# Data that is not content: an attacker's invention, a ClientHello.
 
 CLEAR_DATA = attacked("clear-data")
 FORGED = replace(LISTED, channel="clear", certificate="", forged=True)
@@ -220,7 +220,7 @@ IN_CLEAR = replace(
 
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
 def test_what_an_attacker_made_up_is_no_secret(role: Any) -> None:
-    """Not on the wire, and not in the hands of an impostor who sent it himself."""
+    """Neither on the wire nor at an impostor that sent the data itself."""
     situation = replace(CLEAR_DATA, role=role)
     outcome = conclude(situation, HELD, anonymous(replace(IN_CLEAR, role=role)), TAPPED)
     assert (outcome.verdict, outcome.contradictions) == ("failed", ())
@@ -228,7 +228,7 @@ def test_what_an_attacker_made_up_is_no_secret(role: Any) -> None:
 
 @pytest.mark.parametrize("forged", [FORGED, replace(LISTED, forged=True)], ids=["clear", "tls"])
 def test_what_an_attacker_made_up_is_never_accepted(forged: Transfer) -> None:
-    """Even if lftp and the server both took it for what was asked for."""
+    """Even if lftp and the server both take it for the requested content."""
     server = replace(IN_CLEAR, transfers=(forged,), handshakes=(SHAKEN, replace(SHAKEN, connection=2)))
     assert "every request was carried out, but not by" in only(conclude(CLEAR_DATA, NOT_DONE, server, TAPPED))
 
@@ -251,12 +251,12 @@ HELLO = b"\x16\x03\x01\x00\x05\x01aaaa"
     ],
 )
 def test_one_whole_client_hello_is_no_content_and_all_else_is(content: bytes, is_one: bool) -> None:
-    """A user's file that merely begins like one is longer, or shorter, than it says."""
+    """A user's file that only begins like one is longer or shorter than its header says."""
     assert is_client_hello(content[:6], len(content)) is is_one
 
 
 def test_a_handshake_that_lftp_begins_on_a_data_connection_in_clear_fails() -> None:
-    """Where PROT was refused on implicit FTPS: the server knows of no handshake there."""
+    """PROT was refused on implicit FTPS, so the server knows of no handshake on the data connection."""
     client = replace(SILENT, words=(NO_HANDSHAKE,))
     empty = replace(LISTED, channel="clear", certificate="", size=0)
     server = account("refuse-prot", "502", transfers=(empty,), handshakes=(SHAKEN,))
@@ -273,7 +273,7 @@ INJECTED = replace(TAPPED, behind_auth=frozenset({"text"}))
 
 
 def test_an_acceptance_under_attack() -> None:
-    """The client met the attacker, it took effect on the login's connection, and the wire shows it."""
+    """The client met the attacker, the attack took effect on the login's connection, and the wire shows it."""
     server = account("inject-before-tls", "inject-before-tls")
     outcome = conclude(attacked("inject-before-tls"), DONE, server, INJECTED)
     assert (outcome.verdict, outcome.contradictions) == ("accepted", ())
@@ -294,7 +294,7 @@ def test_an_acceptance_under_attack() -> None:
 def test_no_acceptance_without_the_attack(
     attack: str, attack_effect: str, behind_auth: Any, sentences: list[str]
 ) -> None:
-    """An lftp that is immune and an attacker who is not there look alike but for this."""
+    """Only this tells an immune lftp from an absent attacker."""
     wire = replace(TAPPED, behind_auth=frozenset({behind_auth}))
     outcome = conclude(attacked("inject-before-tls"), DONE, account(attack, attack_effect), wire)
     assert outcome.verdict == "inconclusive"
@@ -303,7 +303,7 @@ def test_no_acceptance_without_the_attack(
 
 
 def test_each_login_must_have_come_through_the_attack() -> None:
-    """One connection that was attacked says nothing of another that was not."""
+    """An attacked connection proves nothing about one that was not attacked."""
     server = account("inject-before-tls", "")
     first = replace(
         CONTROL, number=3, peer=("127.0.0.1", 40003), attack="inject-before-tls", attack_effect="inject-before-tls"
@@ -314,7 +314,7 @@ def test_each_login_must_have_come_through_the_attack() -> None:
 
 
 def test_an_attacker_whom_nobody_declared() -> None:
-    """Also where what he did would not show."""
+    """Even if its effect would not show."""
     assert "declared is none, but the client met intercept" in only(
         conclude(replace(attacked("none"), effect=""), DONE, account("intercept", ""), TAPPED)
     )
@@ -323,7 +323,7 @@ def test_an_attacker_whom_nobody_declared() -> None:
 
 
 def test_lftp_that_falls_back_to_clear_text_comes_past_the_attack() -> None:
-    """The second connection says no AUTH, so nothing is broken on it: that is the exposure, and no contradiction."""
+    """The second connection has no AUTH, so the attack has nothing to break: an exposure, not a contradiction."""
     again = replace(CONTROL, number=3, peer=("127.0.0.1", 40003), attack="break-handshake")
     server = account("break-handshake", "alert", handshakes=(replace(SHAKEN, completed=False, error="x"),))
     server = replace(
@@ -345,7 +345,7 @@ NOT_IN: dict[str, Any] = {"credentials": (), "commands": (), "transfers": ()}
 @pytest.mark.parametrize("attack", ["refuse-prot", "clear-data"])
 @pytest.mark.parametrize("words", [(REFUSAL,), (LOGIN,)])
 def test_lftp_may_leave_before_an_attack_that_begins_behind_the_login(attack: str, words: tuple[Word, ...]) -> None:
-    """It refused the certificate, or was refused: the attacker was there, and had nothing to do."""
+    """lftp refused the certificate or was refused: the attacker was present, but had nothing to do."""
     turned_away = (replace(LET_IN, accepted=False, password="wrong"),)
     more = (
         NOT_IN
@@ -367,7 +367,7 @@ def test_a_refusal_of_a_certificate_does_not_come_before_the_other_attacks(attac
 
 @pytest.mark.parametrize("attack", ["drop-at-auth", "clear-data", "refuse-prot"])
 def test_a_failure_is_not_the_attackers_unless_he_did_something(attack: str) -> None:
-    """A broken lab fails as well."""
+    """A broken lab fails too."""
     assert "never carried out" in only(conclude(attacked(attack), SILENT, account(attack, "", **NOT_IN), TAPPED))
     assert conclude(attacked(attack), SILENT, account(attack, attack, **NOT_IN), TAPPED).verdict == "failed"
 
@@ -375,7 +375,7 @@ def test_a_failure_is_not_the_attackers_unless_he_did_something(attack: str) -> 
 @pytest.mark.parametrize("attack", ["clear-data", "refuse-prot"])
 @pytest.mark.parametrize("word", [NO_TLS, NO_HANDSHAKE])
 def test_for_want_of_tls_nobody_leaves_before_an_attack_behind_the_login(attack: str, word: Word) -> None:
-    """It is no refusal of a certificate: here TLS is in order, so the lab must have been broken."""
+    """lftp refused no certificate; TLS works here, so the lab must have been broken."""
     failed = replace(SHAKEN, completed=False, error="x")
     server = account(attack, "", **NOT_IN, handshakes=(failed,))
     assert "never carried out" in only(conclude(attacked(attack), replace(SILENT, words=(word,)), server, TAPPED))
@@ -387,7 +387,7 @@ def test_nobody_is_attacked_at_a_port_that_does_not_answer() -> None:
 
 
 def test_another_reply_than_the_declared_one() -> None:
-    """502 where 431 was declared: what lftp does about 431 is not known by it."""
+    """A 502 in place of the declared 431 does not show what lftp does about 431."""
     client = replace(SILENT, words=(NO_TLS,))
     server = account("refuse-auth", "502", **NOT_IN, handshakes=())
     assert "the effect 431, but its effect was 502" in only(
@@ -411,7 +411,7 @@ def test_the_wire_tells_how_a_handshake_was_broken(how: str, left: str, found: B
 
 @pytest.mark.parametrize("attack", ["none", "refuse-prot", "clear-data"])
 def test_text_behind_the_consent_to_auth_is_an_attackers(attack: str) -> None:
-    """Nobody else's server says anything in clear there."""
+    """No other server says anything in clear after that reply."""
     situation = replace(attacked(attack), effect="" if attack == "none" else attack)
     outcome = conclude(situation, DONE, account(attack, situation.effect), INJECTED)
     assert "has text, not TLS" in only(outcome)

@@ -1,4 +1,4 @@
-"""Which control a step has, and that taking a setting away is proved by reading it back."""
+"""Which control a step gets, and that reading a setting back proves its removal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ title = "s"
 
 
 def control(expect: str, step: str = "") -> Any:
-    """The control of a step written like this."""
+    """The control of a step with these keys."""
     (parsed,) = parse(FILE.format(step=step, expect=expect), "x.scenario.toml", "a/x").steps
     return control_for(parsed, parsed.expect)
 
@@ -71,7 +71,7 @@ def test_the_others_need_none(verdict: str) -> None:
 
 
 def test_a_control_of_acceptance_is_not_run_where_another_dialect_refuses() -> None:
-    """The step says how to control `accepted`; for the build that refuses, verification is what is taken away."""
+    """The step's control applies to `accepted`; for the build that refuses, the control switches verification off."""
     (step,) = parse(
         FILE.format(step='control = "impostor-accepted"', expect='verdict = "accepted"')
         + '[step.expect.openssl]\nverdict = "rejected"\nreason = "untrusted"\n',
@@ -88,7 +88,7 @@ def test_none_with_a_reason() -> None:
 
 
 def test_a_refusal_without_a_setting_to_take_away_must_say_so() -> None:
-    """A broken handshake is refused by no setting: without a word on why, a dead server would pass."""
+    """No setting causes a broken handshake; unless the step gives a reason, a dead server would pass."""
     with pytest.raises(ScenarioError, match="why_no_control"):
         control('verdict = "rejected"\nreason = "tls-handshake"')
     (step,) = parse(FILE.format(step="", expect='verdict = "accepted"'), "x.scenario.toml", "a/x").steps
@@ -139,7 +139,7 @@ def test_only_what_lftp_confirms_is_lifted(values: dict[str, str], lifted: bool)
     ],
 )
 def test_what_a_control_must_come_to(control: Control, outcome: Outcome, part: str) -> None:
-    """A dead port, another reason and another receiver prove nothing."""
+    """A dead port, another reason or another receiver proves nothing."""
     shortcoming = control.shortcoming(outcome)
     assert part in shortcoming
     assert bool(shortcoming) is bool(part)

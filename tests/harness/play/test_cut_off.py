@@ -1,4 +1,4 @@
-"""Evidence that was cut off, content that may be hidden, and foreign connections put a step in doubt."""
+"""Truncated evidence, hidden content and foreign connections put a step in doubt."""
 
 from __future__ import annotations
 
@@ -113,11 +113,11 @@ def test_the_ports_that_lftp_connects_to() -> None:
 
 
 class Visited(FtpsServer):
-    """Somebody else uses it too, while lftp does: logs in anonymously, and lists in clear."""
+    """Another client uses the server while lftp does: it logs in anonymously and lists in clear."""
 
     def record(self) -> None:
         super().record()
-        with ftplib.FTP() as visitor:  # that it is readable is the point
+        with ftplib.FTP() as visitor:  # it must be readable
             visitor.connect("127.0.0.1", self.port, timeout=10)
             visitor.login("anonymous", "visitor@")
             visitor.retrlines("LIST", lambda line: None)
@@ -128,7 +128,7 @@ class Visited(FtpsServer):
 
 
 def test_a_visitor_in_clear_is_no_exposure_of_lftps(play: Play) -> None:
-    """On this machine's loopback anybody can connect to the lab's server."""
+    """On this machine's loopback, any program can connect to the lab's server."""
     result = play(play.step(EXPOSED, keys=ONLY_LIST + NO_CONTROL), place=In(Visited))
     assert result.status == "error"
     assert "2 control connections, but lftp's debug log has 1" in contradictions(result)

@@ -1,4 +1,4 @@
-"""What lftp prints of its own is no content that arrived; what arrived is content, whatever is printed beside it."""
+"""Text that lftp prints itself is not received content; received content counts, whatever else is printed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_refusal_stays_one_when_lftp_prints_its_commands(play: Play, rc: str, 
 
 @pytest.mark.parametrize("rc", ["", "set cmd:trace yes\nset cmd:verbose yes\n"], ids=["quiet", "loud"])
 def test_a_refused_data_connection_stays_one_when_lftp_prints_its_commands(play: Play, rc: str) -> None:
-    """The listing and the file were on the way to lftp, and it took nothing of them."""
+    """The listing and the file were sent to lftp, which took none of them."""
     keys = f'run = ["list", "get", "mirror"]{NO_CONTROL}'
     server = 'certificate = "genuine"\ndata_certificate = "stranger"\ntls = ["1.3"]\n'
     result = play(play.step(REJECTED, rc=play.pin + rc, keys=keys), server=server)
@@ -42,7 +42,7 @@ def test_a_refused_data_connection_stays_one_when_lftp_prints_its_commands(play:
 )
 @pytest.mark.parametrize("rc", ["", "set cmd:trace yes\n"], ids=["quiet", "trace"])
 def test_a_listing_that_arrived_is_content(play: Play, rc: str, command: str) -> None:
-    """From a stranger on the data connection, to a client that takes any certificate there."""
+    """The content comes from a stranger on the data channel, and the client accepts any certificate there."""
     rc = f"set ssl:verify-certificate no\n{rc}"
     step = play.step('verdict = "exposed"\nto = ["impostor"]', rc=rc, keys=f'run = ["{command}"]')
     result = play(step, server='certificate = "genuine"\ndata_certificate = "stranger"\n')
@@ -62,7 +62,7 @@ def test_a_listing_beside_the_debug_log_is_content(play: Play, command: str) -> 
 
 @pytest.mark.parametrize("command", ["ls > /dev/stderr", "cat FILE > /dev/stderr"])
 def test_content_on_standard_error_is_content(play: Play, command: str) -> None:
-    """`!cat` and redirections can send it there; the names in lftp's complaints are none."""
+    """`!cat` and redirections can send content there; names in lftp's complaints are not content."""
     files = 'files = { "mycert.crt" = "cert:genuine", "cwd/own" = "text:a file of the user\'s own" }'
     step = play.step(
         'verdict = "exposed"', rc="set ssl:verify-certificate no\n", keys=f"run = ['put own', '{command}']"

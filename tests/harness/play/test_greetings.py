@@ -1,4 +1,4 @@
-"""lftp behind unusual greetings of the ordinary server: a whole session works."""
+"""lftp works for a whole session after unusual greetings of the ordinary server."""
 
 from __future__ import annotations
 

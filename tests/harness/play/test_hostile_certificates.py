@@ -1,4 +1,4 @@
-"""lftp with a pinned certificate that is full of hostile text: it works, so that a tool that pins one can be judged."""
+"""lftp accepts a pinned certificate full of hostile text, so a tool that pins one can be judged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOST = "backup.example"
 
 @pytest.mark.parametrize("name", HOSTILE_TEXT)
 def test_pinned_it_is_accepted_and_openssl_fetches_it(sealed: Sealed, client: Lftp, name: str) -> None:
-    """A long text is in the comment alone: in a subject it would be too much for either library."""
+    """Long text appears only in the comment: both libraries reject it in a subject."""
     text = HOSTILE_TEXT[name]
     short = text if len(text) < 1000 else b"x" * 1000
     certificate = hostile(HOST, {"CN": short, "O": short}, names=[short], comment=text)

@@ -1,4 +1,4 @@
-"""What on an ordinary loopback would lead lftp to another machine is refused before it runs."""
+"""Anything that would lead lftp to another machine on an ordinary loopback is refused before it runs."""
 
 from __future__ import annotations
 

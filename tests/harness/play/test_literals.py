@@ -1,4 +1,4 @@
-"""Literal commands: each command of a line must have come to a good end, and be believed on no less than that."""
+"""Literal commands: each command of a line must succeed, and each needs proof."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LISTING = Transfer(2, 1, "MLSD", "", "download", 9, "", "tls", "AA", completed=T
 
 @dataclass
 class Desk:
-    """What is looked at after a run, and changed by these tests."""
+    """The evidence after a run, which these tests change."""
 
     folder: Path
     secrets: Secrets
@@ -78,19 +78,19 @@ def desk(tmp_path: Path) -> Desk:
     ],
 )
 def test_a_command_is_done_when_the_server_heard_of_it(desk: Desk, command: str, done: bool) -> None:
-    """An alias could have made it another one."""
+    """An alias could have changed the command."""
     (action,) = desk.client_actions(command)
     desk.marks = frozenset(marks(action))
     assert desk.done(action) is done
 
 
 def marks(action: ClientAction) -> list[str]:
-    """What lftp writes when all its commands succeed."""
+    """The marks that lftp writes if all its commands succeed."""
     return re.findall(r"&& command echo (\S+) >> ", action.command())
 
 
 def test_each_command_of_a_line_says_itself_that_it_succeeded(desk: Desk) -> None:
-    """lftp's exit code is the last command's."""
+    """Each command writes its own mark, because lftp's exit code is only the last command's."""
     (action,) = desk.client_actions("put x; ls")
     assert re.sub(r"[0-9a-f]{20}", "MARK", action.command()).replace(str(desk.folder), "F") == (
         'put x\n&& command echo MARK-0 >> "F/marks"\nls\n&& command echo MARK-1 >> "F/marks"'
@@ -100,11 +100,11 @@ def test_each_command_of_a_line_says_itself_that_it_succeeded(desk: Desk) -> Non
         assert not desk.done(action)
     desk.marks = frozenset(marks(action))
     assert desk.done(action)
-    assert not desk.done(*desk.client_actions("put x; ls"))  # the marks are another run's
+    assert not desk.done(*desk.client_actions("put x; ls"))  # these marks belong to another run
 
 
 def test_a_literal_command_is_not_believed_when_lftp_says_something_else(desk: Desk) -> None:
-    """A ``put`` whose data channel was refused ends well, and only the debug log knows."""
+    """A ``put`` whose data channel was refused exits with success, and only the debug log shows it."""
     (action,) = desk.client_actions("put x")
     desk.marks, desk.complaint = frozenset(marks(action)), True
     assert not desk.done(action)
@@ -135,7 +135,7 @@ def test_what_a_literal_command_brings_under_a_served_name_holds_the_same_bytes(
 
 
 def test_only_the_last_command_of_all_may_end_lftp(desk: Desk) -> None:
-    """As a script does that ends in ``bye``: what should come after it never had its turn."""
+    """A script that ends in ``bye`` does this; commands after it would never run."""
     first, last = desk.client_actions("source a", "source b")
     desk.left, desk.marks = True, frozenset(marks(first))
     assert desk.done(first)
@@ -165,7 +165,7 @@ def test_only_the_last_command_of_all_may_end_lftp(desk: Desk) -> None:
 def test_what_the_server_refused_is_not_done(
     desk: Desk, command: str, sent: list[tuple[str, str, int]], *, done: bool
 ) -> None:
-    """`quote` and `site` succeed whatever the reply is."""
+    """`quote` and `site` succeed whatever the reply."""
     (action,) = desk.client_actions(command)
     desk.marks = frozenset(marks(action))
     commands = tuple(Command(1, verb, argument, "tls", reply) for verb, argument, reply in sent)
@@ -245,7 +245,7 @@ def test_a_script_is_judged_by_each_of_its_lines(play: Play, text: str, expected
 
 
 def test_what_the_rc_says_is_not_the_commands(play: Play) -> None:
-    """An rc with a typing error is noted, and what is requested is done."""
+    """A typing error in the rc is noted, and the requests are still carried out."""
     result = play(play.step(ACCEPTED, rc=play.pin + "sett x y\n", keys='run = ["ls"]'))
     assert result.status == "pass", result.steps[0].why
     (attempt,) = result.steps[0].attempts
@@ -262,7 +262,7 @@ def test_the_marks_hold_whatever_the_rc_says(play: Play, rc: str) -> None:
 
 
 def test_what_no_table_holds_is_inconclusive(play: Play) -> None:
-    """Unless a program of another kind may have said it."""
+    """It is not inconclusive if another kind of program may have printed it."""
     rc = play.pin + 'alias speak "!echo something >&2"\n'
     result = play(play.step(ACCEPTED, rc=rc, keys='run = ["speak", "ls"]'))
     assert verdict(result) == "inconclusive"

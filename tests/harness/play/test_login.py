@@ -1,4 +1,4 @@
-"""Users and passwords: who is let in, and that lftp gets every character of them, whatever way they come."""
+"""Users and passwords: which logins succeed, and that lftp gets every character by each route."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ODD = [
 
 
 def toml(text: str) -> str:
-    """As TOML has it."""
+    """A string in TOML syntax."""
     plain = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in plain) + '"'
 
@@ -54,12 +54,12 @@ def told(result: ScenarioResult) -> list[tuple[str, str | None]]:
 
 @pytest.mark.parametrize("text", ODD)
 def test_lftp_carries_every_user_and_every_password(play: Play, text: str) -> None:
-    """The server's own comparison, and its testimony: both have every character."""
+    """The server's own comparison and its testimony both have every character."""
     result = one(play, ACCEPTED, f"user = {toml(text)}\npassword = {toml(text)}\n")
     assert (result.status, told(result)) == ("pass", [(text, text)])
 
 
-# Who is let in.
+# Which logins succeed.
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_a_wrong_login_is_refused_and_the_right_one_is_its_control(play: Play, s
 
 
 def test_a_refusal_that_the_right_password_does_not_end_is_no_refusal_of_a_password(play: Play) -> None:
-    """The user and the password are the right ones already."""
+    """User and password are already right."""
     result = one(play, LOGIN_FAILED, 'password = "right"\n', server='password = "right"\n')
     assert result.status == "fail"
 
 
 def test_each_step_has_its_own_right_password(play: Play) -> None:
-    """A password is right for the step that gives it, and for no later one."""
+    """A password is right for the step that gives it, and for no later step."""
     keys = ['password = "one"\n', 'password = "two"\n', "", 'password = "one"\n']
     expects = [ACCEPTED, ACCEPTED, ACCEPTED, LOGIN_FAILED]
     steps = [
@@ -164,7 +164,7 @@ def test_what_lftp_is_given() -> None:
     assert Login.of(ServerSpec(user="u", password="p"), secrets, "v", "q") == Login("v", "q")
 
 
-# What lftp takes from elsewhere. The scenario's own `open` comes before, and what follows replaces it.
+# Credentials from elsewhere. The scenario's own `open` runs first, and these replace its login.
 
 PASSWORD = 'it\'s "#1" @home/$x \\ü,:%41'
 IN_URL = quote(PASSWORD, safe="")
@@ -194,7 +194,7 @@ ALIAS = 'alias go "open -u {user},{password} -p {port} {host}"\n'
 
 
 def came(play: Play, run: str, files: dict[str, str], keys: str, server: str = "") -> ScenarioResult:
-    """A step that logs in by another way than the lab's own."""
+    """A step that logs in by another route than the lab's own."""
     texts = ", ".join(f"{toml(name)} = {toml('text:' + text)}" for name, text in files.items())
     pin = '"mycert.crt" = "cert:genuine"'
     written = play.step(ACCEPTED, rc=play.pin + ALIAS, keys=f"{keys}run = [{toml(run)}]\n")
@@ -205,7 +205,7 @@ def came(play: Play, run: str, files: dict[str, str], keys: str, server: str = "
 def test_an_odd_user_and_password_come_through_each_way_that_can_carry_them(
     play: Play, run: str, files: dict[str, str]
 ) -> None:
-    """The lab's own `open` would log in anonymously, so nothing else brings them."""
+    """The lab's own `open` would log in anonymously, so the credentials can only come by that route."""
     server = f"user = {toml(f'DOM{BACKSLASH}me')}\npassword = {toml(PASSWORD)}\n"
     result = came(play, run, files, 'user = "anonymous"\n', server)
     assert result.status == "pass", result.steps[0].why
@@ -217,14 +217,14 @@ def test_an_odd_user_and_password_come_through_each_way_that_can_carry_them(
 def test_placeholders_bring_user_and_password_everywhere(
     play: Play, run: str, files: dict[str, str], keys: str
 ) -> None:
-    """In the rc, in files and in commands; in the control too, which has its own HOME."""
+    """They work in the rc, in files and in commands, and in the control, which has its own HOME."""
     result = came(play, run, files, keys)
     assert result.status == "pass", result.steps[0].why
     assert len(set(told(result))) == 1
 
 
 def test_a_control_with_the_right_password_has_it_in_its_files_too(play: Play) -> None:
-    """What a .netrc brought was wrong, and is right in the control; the step's own HOME keeps what it has."""
+    """The .netrc has a wrong password in the step and the right one in the control; the step's HOME keeps its own."""
     run, files = SAFE_WAYS[".netrc"]
     texts = ", ".join(f"{toml(name)} = {toml('text:' + text)}" for name, text in files.items())
     pin = '"mycert.crt" = "cert:genuine"'
@@ -254,7 +254,7 @@ def test_an_anonymous_login_is_allowed_tls_too(play: Play) -> None:
 
 
 def test_a_login_that_is_refused_with_tls_too_fails_its_control(play: Play) -> None:
-    """`set` in the commands comes after the control's, and so TLS is not what was missing."""
+    """`set` in the commands runs after the control's, so missing TLS was not the cause."""
     keys = 'run = ["set ftp:ssl-allow no; ls"]\n'
     result = play(play.step(LOGIN_FAILED, keys=keys), server="require_tls = true\n")
     assert result.status == "fail"

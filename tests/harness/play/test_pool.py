@@ -1,4 +1,4 @@
-"""Running many scenarios at a time: order, failures, and an end at any moment."""
+"""Running many scenarios in parallel: order, failures, and an end at any moment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCENARIOS = [parse(scenario_template(f"area/{n}"), f"{n}.scenario.toml", f"area/
 
 
 class Watcher:
-    """Remembers what it was told, and does something at the end of each scenario."""
+    """Records its calls, and does something at the end of each scenario."""
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
         self.began: list[str] = []
@@ -53,14 +53,14 @@ def sleeping(_scenario: Scenario) -> ScenarioResult:
 
 
 def interrupted() -> None:
-    """Twice: whoever is impatient must not stop the cleanup."""
+    """Raise SIGINT twice: an impatient user must not stop the cleanup."""
     signal.raise_signal(signal.SIGINT)
     signal.raise_signal(signal.SIGINT)
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> object:
-    """No thread and no descriptor survives, whatever happens; an interruption leaves the signal ignored."""
+    """No thread and no descriptor survives; an interruption leaves the signal ignored."""
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     descriptors = len(list(Path("/dev/fd").iterdir()))
     yield
@@ -95,7 +95,7 @@ def test_as_many_run_at_a_time_as_asked() -> None:
 
 @pytest.mark.parametrize(("jobs", "first"), [(1, [0]), (2, [4, 2]), (3, [4, 2, 0])])
 def test_what_costs_most_begins_first(jobs: int, first: list[int]) -> None:
-    """One at a time, everything keeps its order: nothing would be gained."""
+    """One at a time, the order stays as given: changing it would gain nothing."""
     costs = {"area/2": 5.0, "area/4": 9.0}
     together = threading.Barrier(jobs, timeout=20)
     begun: list[str] = []
@@ -142,7 +142,7 @@ def test_no_more_run_at_a_time_than_files_can_be_open(
 def test_a_machine_without_more_threads_runs_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     start = threading.Thread.start
 
-    def scarce(thread: threading.Thread, left: list[int] = [2]) -> None:  # noqa: B006 - the count is the point
+    def scarce(thread: threading.Thread, left: list[int] = [2]) -> None:  # noqa: B006 - the shared counter is intended
         if left[0] == 0:
             raise RuntimeError("can't start new thread")
         left[0] -= 1
@@ -166,7 +166,7 @@ def test_ctrl_c_keeps_what_had_ended() -> None:
 
 
 def test_a_signal_just_before_the_wait_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python runs handlers between two of its instructions: such a signal does not end a wait in C that begins then."""
+    """Python runs handlers between two instructions, so such a signal does not end a wait in C that starts then."""
 
     class Late(queue.SimpleQueue[object]):
         waits = 0
@@ -176,7 +176,7 @@ def test_a_signal_just_before_the_wait_is_heard(monkeypatch: pytest.MonkeyPatch)
             assert timeout is not None
             assert timeout <= 1
             if Late.waits == 1:
-                raise queue.Empty  # as a wait that nothing ended
+                raise queue.Empty  # as after a wait that timed out
             return super().get(block, timeout)
 
     monkeypatch.setattr(queue, "SimpleQueue", Late)
@@ -184,7 +184,7 @@ def test_a_signal_just_before_the_wait_is_heard(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_was_killed_by_the_end_is_no_result() -> None:
-    """`run_scenario` makes an error of every HarnessError, and the end of its lftp is one."""
+    """`run_scenario` turns every HarnessError into an error, including the one from its killed lftp."""
 
     def play(scenario: Scenario) -> ScenarioResult:
         if scenario is SCENARIOS[0]:

@@ -1,4 +1,4 @@
-"""A program starts in a sealed place, wherever it is and whatever it needs from beside it."""
+"""A program starts in a sealed place, wherever it is and whatever files it needs beside it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SITE = f"lib/python3.{sys.version_info.minor}/site-packages"
 
 
 def start(program: Path, *arguments: str) -> Finished:
-    """Start it as cron would: with almost no environment."""
+    """Start it as cron would, with almost no environment."""
     with Sealed([program]) as place, Home(place.parent, place.inside) as home:
         environment = {"HOME": str(home.home), "PATH": "/usr/bin:/bin"}
         return place.starter(home)([str(program), *arguments], env=environment, cwd=home.home, timeout=30)
@@ -38,7 +38,7 @@ def start(program: Path, *arguments: str) -> Finished:
 
 @pytest.fixture(params=["temporary", "beside"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Below /tmp, and below the checkout's own top folder (/home, /root, …); both are hidden inside."""
+    """Below /tmp, and below the checkout's top folder (/home, /root, …); both are hidden inside."""
     if request.param == "temporary":
         yield tmp_path
         return
@@ -54,7 +54,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def checkout(folder: Path) -> Path:
-    """A checkout as `make setup` leaves it, with this project in development mode; its ``ftps-lab``."""
+    """A checkout as `make setup` leaves it, with this project installed in development mode; its ``ftps-lab``."""
     environment = folder / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     ours = [Path(package.__path__[0]) for package in (ftps_lab, ftps_harness)]
@@ -76,7 +76,7 @@ class TestStarts:
         assert b"verify" in done.stdout
 
     def test_this_ftps_lab(self) -> None:
-        """As it is installed here."""
+        """The ``ftps-lab`` that is installed here."""
         program = Path(sys.executable).parent / "ftps-lab"
         if not program.exists():
             pytest.skip("ftps-lab is not installed beside this Python")
@@ -85,7 +85,7 @@ class TestStarts:
 
     @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare of util-linux")
     def test_ftps_lab_for_an_ordinary_user(self, folder: Path) -> None:
-        """Somebody who is not root and has no capability, also where root runs the tests."""
+        """A user without root rights or capabilities, even if root runs the tests."""
         script = f"""
 import sys
 from pathlib import Path
@@ -99,7 +99,7 @@ print(done.exit_code, done.stderr, b'verify' in done.stdout)
         assert done.stdout == "0 b'' True\n", done.stderr
 
     def test_a_script_by_links_with_an_interpreter_of_its_own(self, folder: Path) -> None:
-        """Each hop in another folder, and one of the folders a link itself."""
+        """Each link is in another folder, and one of the folders is a link itself."""
         (folder / "shells").mkdir()
         shutil.copy("/bin/sh", folder / "shells/sh")
         (folder / "linked").symlink_to("shells")
@@ -112,7 +112,7 @@ print(done.exit_code, done.stderr, b'verify' in done.stdout)
         assert (done.exit_code, done.stdout) == (0, f"ran {folder}/bin/tool\n".encode())
 
     def test_a_script_in_tmp_itself(self, tmp_path: Path) -> None:
-        """Only it is shown there, not what else is in /tmp, and the sealed folder stays where it is."""
+        """The sandbox shows only the script, no other file of /tmp, and keeps the sealed folder."""
         with tempfile.NamedTemporaryFile("w", dir="/tmp", suffix=".sh", delete=False) as file:
             file.write("#!/bin/sh\nls /tmp; pwd; touch $HOME/x\n")
         script = Path(file.name)
@@ -133,7 +133,7 @@ print(done.exit_code, done.stderr, b'verify' in done.stdout)
     def test_a_program_that_is_not_there_needs_no_more_than_its_folder(self, tmp_path: Path) -> None:
         assert needed(tmp_path / "none") == [tmp_path]
         assert needed(tmp_path / "none/none") == []
-        assert needed(Path(INSIDE).parent / "none") == []  # all of /tmp would hide the sealed folder
+        assert needed(Path(INSIDE).parent / "none") == []  # showing all of /tmp would hide the sealed folder
 
 
 class TestNeeded:

@@ -1,4 +1,4 @@
-"""A setup that behaves otherwise in a control proves nothing: step and control look the same from inside."""
+"""A setup that behaves differently in a control proves nothing, so step and control look the same from inside."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ TRUST_UNLESS = """
 set ftp:ssl-protect-data yes
 source -e "if {test}; then echo set ssl:verify-certificate yes; else {mark}; echo set ssl:verify-certificate no; fi"
 """
-"""Trusts anybody, but not where it finds the mark that it left: the step is accepted, and an impostor is refused."""
+"""Trusts every certificate unless it finds the mark it left: accepts in the step, refuses the impostor."""
 
 
 def seen(result: ScenarioResult) -> list[str]:
-    """What step and control printed, without what is random in each run."""
+    """Output of step and control, without each run's random parts."""
     (step,) = result.steps
     assert step.control is not None
     attempts = [step.shown, step.control.attempt]
@@ -38,7 +38,7 @@ def seen(result: ScenarioResult) -> list[str]:
 
 
 def look_alike(play: Play, expect: str, rc: str | None, place: Place | None = None) -> str:
-    """What an rc sees in a step, which is what it sees in its control."""
+    """Fail unless an rc sees the same in a step and its control."""
     look = "env | sort; pwd; find ~/.. -type f -printf '%P %m %s %T@\\n' | sort"
     rc = f"!{look}; echo run >> ~/.lftp/runs; cat ~/.lftp/runs; echo the end\n{play.pin if rc is None else rc}"
     result = play(play.step(expect, rc=rc), place=place)
@@ -56,13 +56,13 @@ BOTH = [(ACCEPTED, None), (REJECTED, "set ssl:verify-certificate yes\n")]
 @lftp_runs
 @pytest.mark.parametrize(("expect", "rc"), BOTH)
 def test_step_and_control_look_the_same_from_inside(play: Play, expect: str, rc: str | None) -> None:
-    """Environment, folder, every file with its mode, size and time, and which of its runs in this HOME it is."""
+    """The same environment, folder, files with mode, size and time, and count of earlier runs in this HOME."""
     assert "HOME=" in look_alike(play, expect, rc)
 
 
 @lftp_runs
 def test_mark_in_home(play: Play) -> None:
-    """The control's HOME is the step's as it was before."""
+    """The control starts with HOME as it was before the step."""
     rc = TRUST_UNLESS.format(test="test -e ~/.lftp/mark", mark="touch ~/.lftp/mark")
     result = play(play.step(ACCEPTED, rc=rc))
     assert result.status != "pass"
@@ -73,7 +73,7 @@ def test_mark_in_home(play: Play) -> None:
 
 @lftp_runs
 def test_mark_outside_of_home(play: Play, tmp_path: Path) -> None:
-    """Where nothing takes it away, the step is run once more after its control, and finds the mark too."""
+    """If nothing removes the mark, the step runs again after its control and finds the mark too."""
     mark = tmp_path / "mark"
     result = play(play.step(ACCEPTED, rc=TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")))
     assert result.status == "error"
@@ -87,7 +87,7 @@ def test_setup_that_runs_programs_and_is_always_the_same(play: Play) -> None:
 
 @lftp_runs
 def test_runs_of_the_lab_between_step_and_control_leave_no_mark(play: Play) -> None:
-    """Reading settings back runs the rc too; a refusal that ends after so many runs would look like trust's."""
+    """Reading settings back runs the rc too; a refusal that stops after some runs would look like one of trust."""
     rc = "!echo run >> ~/.lftp/runs; wc -l < ~/.lftp/runs\n"
     result = play(play.step(REJECTED, rc=rc))
     assert result.status == "pass"
@@ -96,7 +96,7 @@ def test_runs_of_the_lab_between_step_and_control_leave_no_mark(play: Play) -> N
 
 @lftp_runs
 def test_aliases_of_what_the_lab_asks_for(play: Play) -> None:
-    """`command` goes past them; an alias of `command` itself takes the log away, and proves nothing."""
+    """`command` bypasses them; an alias of `command` itself removes the log, so nothing is proved."""
     for name in ("debug", "open", "set", "ls", "get"):
         assert play(play.step(ACCEPTED, rc=f"{play.pin}alias {name} 'command echo x'\n"), controls=False).status == (
             "pass" if name in {"debug", "open", "set"} else "fail"
@@ -108,7 +108,7 @@ def test_aliases_of_what_the_lab_asks_for(play: Play) -> None:
 
 @lftp_runs
 def test_mark_on_the_server(play: Play) -> None:
-    """What a step uploads is not there for its control, and there again for the next step."""
+    """A step's upload is absent for its control and restored for the next step."""
     first = play.step(ACCEPTED, keys='run = ["put ~/.lftp/mycert.crt", "cls -1"]', title="one")
     second = play.step(ACCEPTED, rc="", keys='run = ["cls -1"]\ncontrol = "none"\nwhy_no_control = "x"', title="two")
     second = second.replace("rc = '''\n\n'''\n", "")
@@ -136,7 +136,7 @@ def listing(root: Path) -> dict[str, tuple[bytes, int, int]]:
 
 
 def test_served_folder_is_put_back_twice(tmp_path: Path) -> None:
-    """Whatever a step did is undone for the control, and whatever the control did afterwards."""
+    """Changes by the step are undone for the control, and the control's changes afterwards."""
     root = tmp_path / "root"
     (root / "tree").mkdir(parents=True)
     for name in ("a", "b", "tree/c", "tree/d"):

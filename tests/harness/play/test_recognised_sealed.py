@@ -1,4 +1,4 @@
-"""The same in a sandbox: HOME has one path, and a mark outside of it does not last until the control."""
+"""The same in a sandbox: HOME has one path, and a mark outside HOME is gone before the control."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_step_and_control_look_the_same_from_inside(play: Play, sealed: Sealed, 
 
 @pytest.mark.parametrize("mark", ["/tmp/mark", "/dev/shm/mark", "/var/tmp/mark", "/tmp/ftps-lab/mark"])  # noqa: S108
 def test_mark_outside_of_home(play: Play, sealed: Sealed, mark: str) -> None:
-    """The control looks like the step, and comes to the same."""
+    """The control looks like the step and ends the same way."""
     rc = TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")
     result = play(play.step(ACCEPTED, rc=rc), place=sealed)
     assert result.status != "pass"

@@ -1,4 +1,4 @@
-"""The pipeline on real servers with the real lftp: verdicts, steps and repetitions, and what is left behind."""
+"""The pipeline on real servers with the real lftp: verdicts, steps, repetitions, and cleanup."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
 
-# Each verdict once, for real, and every expectation that is not it.
+# Each verdict once, with real servers, against every other expectation.
 
 KINDS: dict[str, dict[str, str]] = {
     "accepted": {},
@@ -53,7 +53,7 @@ def test_every_verdict_that_can_be_expected_is_tried() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.usefixtures("impatience")
 def test_a_verdict_passes_where_it_is_expected_and_nowhere_else(play: Play, kind: str) -> None:
-    """`hung`, `crashed`, `failed` and `unreachable` too, as a recorded fact about a build."""
+    """`hung`, `crashed`, `failed` and `unreachable` count too, as recorded facts about a build."""
     if kind == "crashed" and play.client.dialect == "openssl":
         pytest.skip("OpenSSL builds work with ssl:crl-file")
     expect = play.untrusted if kind == "rejected" else f'verdict = "{kind}"'
@@ -81,7 +81,7 @@ SOMETIMES = 'verdict = "exposed"\nexposed = ["payload"]\nto = ["impostor"]\nhow_
 
 
 def test_what_happens_sometimes_is_counted(play: Play) -> None:
-    """A `put` to a stranger on the data channel: nearly always the content has left, now and then it has not."""
+    """A `put` to a stranger on the data channel: the content nearly always leaves, but not every time."""
     result = play(play.step(SOMETIMES + 'otherwise = ["rejected"]', keys=RACE))
     (step,) = result.steps
     assert result.status == "pass"
@@ -122,7 +122,7 @@ def test_the_clock_is_lftps_alone(play: Play, clock: str, verdict: str) -> None:
 def test_a_scenario_that_needs_another_clock_is_skipped_without_one(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And never passed."""
+    """The scenario never passes without it."""
     monkeypatch.setattr(driver, "why_no_clock", lambda _: "no libfaketime")
     result = play(play.step(ACCEPTED, title="one"), play.step(ACCEPTED, keys='clock = "+1d"'))
     assert (result.status, result.why, result.steps) == ("skip", "no libfaketime", ())
@@ -152,14 +152,14 @@ def test_the_worst_step_decides(play: Play) -> None:
 
 
 def test_home_persists_and_the_rc_too(play: Play) -> None:
-    """The second step brings no rc and no files of its own."""
+    """The second step has no rc and no files of its own."""
     second = f'[[step]]\ntitle = "second"\n[step.expect]\n{ACCEPTED}\n'
     result = play(play.step(ACCEPTED), second)
     assert [step.status for step in result.steps] == ["pass", "pass"]
 
 
 def test_what_a_step_leaves_in_home_is_not_the_next_steps(play: Play) -> None:
-    """Content of the genuine server's, taken earlier, is no content taken from the stranger who sends it again."""
+    """Content that the genuine server sent earlier does not count as taken from a stranger that sends it again."""
     stranger = 'server = { data_certificate = "stranger" }\nrun = ["list"]'
     steps = (
         play.step(ACCEPTED, title="taken", keys='run = ["mget *", "ls > listing"]'),
@@ -172,7 +172,7 @@ def test_what_a_step_leaves_in_home_is_not_the_next_steps(play: Play) -> None:
 
 @pytest.mark.parametrize("permissions", ["yes", "no"])
 def test_mirror_leaves_files_that_an_ordinary_user_can_read(play: Play, permissions: str) -> None:
-    """With `mirror:set-permissions`, as it is by default, lftp gives each file the mode that the server names."""
+    """By default, `mirror:set-permissions` gives each file the mode that the server names."""
     step = play.step(
         ACCEPTED, rc=f"{play.pin}set mirror:set-permissions {permissions}", keys=f'run = ["mirror", "{SEE_MODES}"]'
     )
@@ -196,7 +196,7 @@ SEE_MODES = "!stat -c %a ../downloads/mirror/*"
     ],
 )
 def test_what_a_step_closes_keeps_nobody_from_judging_it(play: Play, closing: str) -> None:
-    """And the next step, with its control, and the end: `nothing_left` looks."""
+    """The next step, its control and the cleanup work too: `nothing_left` checks."""
     steps = (
         play.step(ACCEPTED, title="closing", keys=f'run = ["list", {closing}]'),
         play.step(ACCEPTED, title="as if nothing were", keys='run = ["list", "get", "put"]'),
@@ -207,7 +207,7 @@ def test_what_a_step_closes_keeps_nobody_from_judging_it(play: Play, closing: st
     assert [step.status for step in result.steps] == ["pass"] * 3, [step.why for step in result.steps]
 
 
-# What is left behind, and what is shared: nothing.
+# Runs leave nothing behind and share nothing.
 
 
 def test_homes_secrets_and_ports_of_parallel_scenarios_are_their_own(play: Play, client: Lftp) -> None:
@@ -235,7 +235,7 @@ def test_homes_secrets_and_ports_of_parallel_scenarios_are_their_own(play: Play,
 
 
 def home_of(made: Attempt) -> Path:
-    """The private folder of an attempt."""
+    """An attempt's private folder."""
     return Path(made.run.argv[-1].split()[4]).parents[1]
 
 
@@ -265,7 +265,7 @@ def test_what_is_served_is_private(play: Play, nothing_left: Path) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, LabError, HarnessError])
 def test_an_exception_in_the_middle_leaves_nothing_behind(play: Play, error: type[BaseException]) -> None:
-    """The fixture looks."""
+    """The fixture `nothing_left` checks."""
 
     def keep(*_: object) -> None:
         raise error("sabotage")
@@ -306,7 +306,7 @@ def test_a_place_that_serves_nothing_leaves_nothing_behind(play: Play) -> None:
 
 
 def test_a_server_that_fails_at_its_end_is_an_error(play: Play) -> None:
-    """Whatever the steps came to."""
+    """This holds whatever the steps' results are."""
 
     class Failing(FtpsServer):
         def stop(self) -> None:

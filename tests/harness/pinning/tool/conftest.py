@@ -1,4 +1,4 @@
-"""What the tests of `ftps-lab pin` share: a server on loopback, a HOME, the command, and lftp itself."""
+"""Fixtures that the tests of `ftps-lab pin` share: a server on loopback, a HOME, the command, and lftp itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def own(**fields: object) -> Certificate:
 
 @dataclass
 class Said:
-    """One call of the command."""
+    """Result of one call of the command."""
 
     code: int
     out: str
@@ -45,7 +45,7 @@ class User:
 
     Attributes:
         home: HOME.
-        session: What the server runs in.
+        session: Session in which the server runs.
     """
 
     home: Path
@@ -54,7 +54,7 @@ class User:
     capsys: pytest.CaptureFixture[str] = field(repr=False)
 
     def serve(self, certificate: Certificate | None = None, **fields: object) -> Certificate:
-        """Have the server show a certificate from now on, the same port if it can be."""
+        """Have the server show a certificate from now on, on the same port if possible."""
         shown = certificate or own()
         values: dict[str, object] = {"certificate": shown, "chain": shown.chain, **fields}
         self.session.serve(ServerSpec(**values), host="localhost")  # type: ignore[arg-type]  # as above
@@ -62,7 +62,7 @@ class User:
 
     @property
     def port(self) -> int:
-        """Where the server listens."""
+        """The server's port."""
         return self.session.server.port
 
     @property
@@ -94,7 +94,7 @@ class User:
         return Said(code, said.out, said.err)
 
     def state(self) -> State:
-        """Every file and folder in HOME: mode, time of change, content."""
+        """Every file and folder in HOME: mode, modification time, content."""
         found = {}
         for path in sorted(self.home.rglob("*")):
             status = path.lstat()

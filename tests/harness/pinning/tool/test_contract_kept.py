@@ -31,14 +31,14 @@ SEEN = [
     *(Path(str(each.__file__)).parents[1] / "any" for each in (ftps_harness, ftps_lab)),
     *(Path(path) / "any" for path in sys.path if Path(path).is_dir()),
 ]
-"""Files whose folders the sandbox must show: this Python, its packages, and ours."""
+"""Files whose folders the sandbox must show: this Python, its packages, and our code."""
 
 
 WAY_MATTERS = {
     *("connects", "impostor-refused", "verification-on", "change-refused", "repin", "idempotent", "two-hosts"),
     *("opposing-lines", "hosts-kept-apart", "tls-demanded", "failure-writes-nothing", "chain-works"),
 }
-"""Requirements that are tried by fingerprint too; all others are kept by the same code."""
+"""Requirements also tried by fingerprint; the same code keeps all others."""
 
 CASES = [
     (way, each) for way in ("file", "fingerprint") for each in REQUIREMENTS if way == "file" or each.id in WAY_MATTERS
@@ -47,7 +47,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def places(client: Lftp, sealed_here: None) -> Iterator[SealedPlaces]:
-    """Where the tool can be started."""
+    """Sealed places in which the tool can start."""
     with SealedPlaces([client.path, *SEEN]) as found:
         yield found
 

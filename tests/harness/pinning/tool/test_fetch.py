@@ -1,4 +1,4 @@
-"""The one connection: what is taken for a server of FTPS, and the end that each conversation has."""
+"""The single connection: what counts as an FTPS server, and that every conversation ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def peer(script: Script) -> Iterator[str]:
-    """A server of one connection that does what a function says; its address."""
+    """A server that handles one connection with a function; its address."""
 
     def serve() -> None:
         with contextlib.suppress(OSError):
@@ -47,7 +47,7 @@ def peer(script: Script) -> Iterator[str]:
 
 
 def says(*parts: bytes) -> Script:
-    """Sends some bytes, waits for a line of the client after each, and then for its end."""
+    """Sends the given bytes, waits for a line from the client after each, then for the client to disconnect."""
 
     def script(connection: socket.socket) -> None:
         for part in parts:
@@ -86,7 +86,7 @@ def test_what_is_no_server_of_ftps_is_told_and_shown_harmlessly(parts: tuple[byt
 
 
 def drip(data: bytes) -> Script:
-    """One byte every 50 ms, for ever."""
+    """One byte every 50 ms, without end."""
 
     def script(connection: socket.socket) -> None:
         while True:
@@ -139,7 +139,7 @@ def test_the_chain_is_told_in_order_and_nobody_logs_in(user: User) -> None:
 def test_lftp_has_no_network_while_it_is_asked(
     user: User, sealed_here: None, monkeypatch: pytest.MonkeyPatch, left: bool
 ) -> None:
-    """The second time shows that the first one would have noticed."""
+    """The second case, with the network, proves that the first would have noticed a connection."""
     if not left:
         monkeypatch.setattr(asking, "_leave_network", lambda: None)
     heard = []

@@ -1,4 +1,4 @@
-"""`ftps-lab pin` against real servers, with real lftp: what it writes, what it refuses, what it takes away again."""
+"""`ftps-lab pin` against real servers, with real lftp: what it writes, refuses and removes."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_run_that_was_killed_between_its_two_files_is_completed(user: User) ->
     assert user.call("--list").code == 1
     assert user.pin().code == 0
     assert {name: each[2] for name, each in user.state().items()} == whole
-    # Of a second host the lines were written, the pin was not.
+    # For a second host, the lines were written but the pin was not.
     rc = user.rc.read_text()
     assert user.pin("--replace").code == 0
     user.rc.write_text(rc)

@@ -1,4 +1,4 @@
-"""An rc that is somebody's work: what undoes a pin in it is told, and every byte of it stays."""
+"""A hand-written rc: settings in it that undo a pin are reported, and every byte of it stays."""
 
 from __future__ import annotations
 

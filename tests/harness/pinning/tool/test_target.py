@@ -1,4 +1,4 @@
-"""Hosts as they are typed: what may stand in an rc, and nothing else."""
+"""Host names as typed: only what may appear in an rc is accepted."""
 
 from __future__ import annotations
 

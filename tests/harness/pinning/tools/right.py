@@ -21,7 +21,7 @@ from pathlib import Path
 
 SETTINGS = dict.fromkeys(("ftp:ssl-force", "ftp:ssl-allow-anonymous", "ftp:ssl-protect-data", "ftp:ssl-allow"), "yes")
 ON = (b"yes", b"on", b"true", b"1")
-SECONDS = 10.0  # for all that the server does, not for each read
+SECONDS = 10.0  # for the server's whole conversation, not for each read
 
 
 class Refusal(Exception):
@@ -29,7 +29,7 @@ class Refusal(Exception):
 
 
 class Server:
-    """What a server shows: each connection has what is left of the time."""
+    """What a server shows; each connection gets the time that is left."""
 
     def __init__(self, host, port, implicit):
         self.host, self.port, self.implicit = host, port, implicit
@@ -41,11 +41,11 @@ class Server:
         return left
 
     def read_reply(self, sock):
-        """The code of a reply of one or several lines (RFC 959 section 4.2)."""
+        """The code of a reply with one or more lines (RFC 959 section 4.2)."""
         data, first = b"", None
         while len(data) < 65536:
             sock.settimeout(self.left())
-            if not (got := sock.recv(1)):  # one byte: what follows 234 belongs to TLS
+            if not (got := sock.recv(1)):  # one byte: anything after 234 belongs to TLS
                 raise Refusal("the server closed the connection")
             data += got
             if not data.endswith(b"\n"):
@@ -63,7 +63,7 @@ class Server:
         sock = socket.create_connection((self.host, self.port), self.left())
         try:
             if self.port == 990 and not select.select([sock], [], [], 3)[0]:
-                self.implicit = True  # it says nothing: it waits for TLS
+                self.implicit = True  # the server is silent: it waits for TLS
             if not self.implicit:
                 if self.read_reply(sock) != b"220":
                     raise Refusal("the server greets with an error")
@@ -77,14 +77,14 @@ class Server:
             raise
 
     def certificate(self):
-        """The certificate that it shows to everybody."""
+        """The certificate that the server shows to every client."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with self.connect(context) as tls:
             return tls.getpeercert(binary_form=True)
 
     def verify(self, pem):
-        """Connect as lftp will: only this certificate is trusted, its name and its dates count."""
+        """Connect as lftp will: trust only this certificate, and check its name and dates."""
         context = ssl.create_default_context(cadata=pem)
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         try:
@@ -110,7 +110,7 @@ def public_key(der):
 
 
 class Pins:
-    """The bundle for ssl:ca-file, with a line for each host."""
+    """The bundle for ssl:ca-file, with one line for each host."""
 
     def __init__(self, data):
         self.blocks = dict(re.findall(rb"# (\S+)\n(-----BEGIN .*?-----END CERTIFICATE-----\n)", data, re.DOTALL))
@@ -120,7 +120,7 @@ class Pins:
 
 
 def in_effect(home, pins):
-    """What lftp with that HOME lacks or has against us; empty if the pins count."""
+    """The settings of lftp with that HOME that are missing or work against the pins; empty if the pins apply."""
     environment = {"HOME": str(home), "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
     asked = subprocess.run(
         ["lftp", "-c", "set -a"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=10
@@ -141,7 +141,7 @@ def read(path):
 
 
 def pin(arguments, home, stage, pem, folder):
-    """Make the new state in a copy, have lftp judge it, and move it into place."""
+    """Create the new state in a copy, have lftp check it, and move it into place."""
     rc, bundle = home / folder / "rc", home / folder / "pins.crt"
     if rc.exists() and not os.access(rc, os.W_OK):
         raise Refusal(f"{rc} is read-only")
@@ -153,7 +153,7 @@ def pin(arguments, home, stage, pem, folder):
         raise Refusal(f"the certificate {what}: compare its fingerprint, then use --replace")
     pins.blocks[host] = pem
     (stage / folder).mkdir(parents=True)
-    if (home / folder).is_dir():  # what the rc may source
+    if (home / folder).is_dir():  # files that the rc may source
         shutil.copytree(home / folder, stage / folder, dirs_exist_ok=True, ignore_dangling_symlinks=True)
     (stage / ".lftprc").write_bytes(read(home / ".lftprc"))
     new = {rc: read(rc), bundle: pins.data()}
@@ -201,7 +201,7 @@ def main():
         raise Refusal("another fingerprint was expected")
     server.verify(pem)
     lock = os.open(home, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # another run holds it while it writes, not while it waits for a server
+    fcntl.flock(lock, fcntl.LOCK_EX)  # held by another run while it writes, not while it waits for a server
     folder = ".lftp" if (home / ".lftp").is_dir() or not (home / ".config/lftp").is_dir() else ".config/lftp"
     with tempfile.TemporaryDirectory(prefix=".pinning-", dir=home) as stage:
         pin(arguments, home, Path(stage), pem.encode(), folder)
