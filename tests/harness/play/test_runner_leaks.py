@@ -1,4 +1,4 @@
-"""What leaks, measured on bytes: whatever the size, the way and the command, with the real lftp."""
+"""Leaks, measured on bytes: any size, any direction, any command, with the real lftp."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def certificates() -> dict[str, Certificate]:
 
 
 class Bench:
-    """One server after the other, and one lftp each, with secrets of any size."""
+    """One server after another, each with its own lftp, and secrets of any size."""
 
     def __init__(self, client: Lftp, certificates: dict[str, Certificate]) -> None:
         self._client = client
@@ -45,7 +45,7 @@ class Bench:
         spec: Callable[[ServerSpec], ServerSpec] = lambda spec: spec,
         **request: Any,
     ) -> Attempt:
-        """Run it; the rc comes after the pin."""
+        """Run lftp; the rc comes after the pin."""
         declared = spec(ServerSpec(certificate=self._certificates["genuine"]))
         with Session(client=self._client, secrets=Secrets.new(size)) as session:
             session.serve(declared)
@@ -54,7 +54,7 @@ class Bench:
             return session.attempt(Request(rc=rc, run=run, timeout=20, **request))
 
     def stranger(self, spec: ServerSpec) -> ServerSpec:
-        """The same server, with a stranger's certificate on its data connections."""
+        """The same server with a stranger's certificate on its data connections."""
         return replace(spec, data_certificate=self._certificates["stranger"])
 
 
@@ -87,7 +87,7 @@ def test_in_clear_every_kind_of_content_leaks(bench: Bench, way: str, item: str)
 @pytest.mark.parametrize("size", [1, 3, 11, 12, 82, 83, 65536, 5 << 20])
 @pytest.mark.parametrize("item", ["get", "put"])
 def test_content_of_every_size_leaks(bench: Bench, item: str, size: int) -> None:
-    """Also what is too short to carry a mark."""
+    """Content too short to carry a mark counts too."""
     made = bench(CLEAR_DATA, (item,), size=size)
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
 
@@ -104,7 +104,7 @@ def test_an_empty_file_in_clear_is_nothing(bench: Bench) -> None:
 
 @pytest.mark.parametrize("item", ["put ~/.lftp/pin.crt", "mirror -R ~/.lftp up", "reput ~/.lftp/pin.crt"])
 def test_a_file_of_the_users_own_leaks_as_well(bench: Bench, item: str) -> None:
-    """It carries no mark of ours."""
+    """Such a file carries no mark of the lab's."""
     made = bench(CLEAR_DATA, (item,))
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
     assert bench("", (item,)).outcome.verdict == "accepted"
@@ -121,7 +121,7 @@ def test_a_second_connection_in_clear_is_seen(bench: Bench) -> None:
     assert refused.outcome.reasons == {"untrusted"}
     assert leaked(refused.outcome) == ("exposed", {"password", "payload"}, {"wire"})
     assert len([c for c in refused.testimony.connections if c.kind == "control"]) == 2
-    assert accepted.outcome.verdict == "accepted"  # its listing came from lftp's memory
+    assert accepted.outcome.verdict == "accepted"  # its listing came from lftp's cache
 
 
 def as_impostor(spec: ServerSpec) -> ServerSpec:
@@ -136,7 +136,7 @@ def test_an_impostor_that_is_let_in_gets_everything(bench: Bench, items: tuple[s
 
 @pytest.mark.parametrize("items", [("list",), ("get",), ("put",), ("mget *",), ("find > x",), ("cls -1",)])
 def test_an_anonymous_login_tells_an_impostor_no_password(bench: Bench, items: tuple[str, ...]) -> None:
-    """Its payload is payload all the same."""
+    """Its content still counts as payload."""
     made = bench(
         NO_VERIFICATION, items, spec=lambda spec: replace(spec, role="impostor", protocol="implicit"), user="anonymous"
     )
@@ -151,7 +151,7 @@ def test_an_anonymous_login_is_in_clear(bench: Bench) -> None:
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
 @pytest.mark.parametrize("item", ["list", "get", "put", "ls > x", "put ~/.lftp/pin.crt"])
 def test_a_stranger_on_the_data_channel_is_never_accepted(bench: Bench, item: str, tls: str) -> None:
-    """Races decide what leaves; whatever they decide, it is a refusal or an exposure."""
+    """A race decides which bytes leave, but the verdict is always a refusal or an exposure."""
     for _ in range(3):
         made = bench("", (item,), spec=lambda spec: replace(bench.stranger(spec), tls=(tls,)))
         assert made.outcome.reasons == {"untrusted"}
@@ -167,7 +167,7 @@ def test_a_stranger_on_the_data_channel_is_never_accepted(bench: Bench, item: st
 
 @pytest.mark.parametrize("item", ["list", "get", "put", "mirror", "mget *", "ls > x", "find > x", "glob cat *"])
 def test_a_stranger_on_the_data_channel_that_nobody_looks_at(bench: Bench, item: str) -> None:
-    """Wherever lftp puts what it takes: standard output, the folder for downloads, where it was started."""
+    """lftp may write the content to standard output, the download folder, or the folder where it was started."""
     made = bench(NO_VERIFICATION, (item,), spec=bench.stranger)
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
     made = bench(NO_VERIFICATION, (item,), spec=bench.stranger, cwd="elsewhere")
@@ -183,13 +183,13 @@ def test_a_stranger_that_sends_little(bench: Bench, size: int) -> None:
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
 def test_a_wrong_password_is_no_secret(bench: Bench, protocol: Any, tls: str) -> None:
-    """What the user types instead of the password; the password itself was told to nobody."""
+    """The user types it instead of the real password, which nobody receives."""
     made = bench("", ("list",), password="wrong", spec=lambda spec: replace(spec, protocol=protocol, tls=(tls,)))
     assert (made.outcome.verdict, made.outcome.contradictions) == ("login-failed", ())
     assert made.testimony.passwords == ["wrong"]
 
 
-# Literal commands: lftp's exit code is the last one's, so each must say itself how it ended.
+# Literal commands: lftp's exit code is the last command's, so each command must report its own end.
 
 
 @pytest.mark.parametrize(
@@ -243,13 +243,13 @@ def test_literal_commands_that_work(bench: Bench, items: tuple[str, ...]) -> Non
     ],
 )
 def test_literal_commands_that_do_not(bench: Bench, item: str, where: str) -> None:
-    """Something that was requested did not happen, wherever it stands: nothing accepted, and no refusal either."""
+    """A request failed, at any place in the list: this is neither an acceptance nor a refusal."""
     items = {"alone": (item,), "first": (item, "list"), "between": ("list", item, "get")}[where]
     made = bench("", items)
     assert made.outcome.verdict == "failed" or (where == "alone" and made.outcome.verdict == "unreachable")
 
 
 def test_a_literal_command_cannot_claim_anothers_success(bench: Bench) -> None:
-    """What it prints is not the word that ours would be."""
+    """The text it prints is not the lab's mark."""
     made = bench("", ("cat missing && command echo done", "echo done-0123456789", "list"))
     assert made.outcome.verdict == "failed"

@@ -1,6 +1,6 @@
-"""The lab is broken in turn, with all that a verdict rests on in it: servers, testimony, tap. Then nothing passes.
+"""The lab's own parts are broken in turn: servers, testimony, tap. Nothing passes.
 
-A false pass is the worst bug that this project could ship. Real servers and the real lftp.
+A false pass is the worst bug that this project could ship. The tests use real servers and the real lftp.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def test_no_acceptance_without_any_of_what_proves_it(play: Play, sabotage: str, 
     place = lying(*(SILENCED | ONLY_ACCEPTED)[sabotage])
     result = honest(play, "accepted", keys, place=place, controls=False)
     if sabotage == "the tap holds half of the content" and keys:
-        assert result.status == "pass"  # nothing long is received
+        assert result.status == "pass"  # little is received
     else:
         assert result.status in {"fail", "error"}
         assert verdict(result) in {"inconclusive", "exposed", "failed"}
@@ -132,7 +132,7 @@ def test_no_refusal_without_any_of_what_proves_it(play: Play, sabotage: str) -> 
 
 @pytest.mark.parametrize("sabotage", ["the tap is off", "the tap drops what is sent", "no connection is remembered"])
 def test_no_exposure_is_missed_by_a_tap_that_is_off(play: Play, sabotage: str) -> None:
-    """Plain FTP: with the tap off nothing is readable on the wire, but that is no acceptance either."""
+    """Plain FTP: with the tap off, the wire shows nothing readable, but that is not an acceptance either."""
     step = play.step('verdict = "accepted"', keys='run = ["put"]')
     place = lying(*SILENCED[sabotage])
     result = play(step, server='protocol = "plain"', place=place, controls=False)
@@ -146,7 +146,7 @@ def test_no_exposure_is_missed_by_a_tap_that_is_off(play: Play, sabotage: str) -
 def test_a_servers_thread_that_fails_is_an_error_of_the_lab(
     play: Play, expected: str, error: type[BaseException]
 ) -> None:
-    """pyftpdlib survives the one, and the thread ends with the other."""
+    """pyftpdlib survives one of the errors; the other one ends the thread."""
 
     class Failing(FtpsServer):
         def record(self) -> None:
@@ -167,7 +167,7 @@ def test_a_servers_thread_that_fails_is_an_error_of_the_lab(
 @pytest.mark.parametrize("expected", ["accepted", "rejected"])
 @pytest.mark.usefixtures("impatience")
 def test_a_server_that_is_not_there(play: Play, expected: str) -> None:
-    """A dead port is neither a refusal nor a failure of the promise."""
+    """A dead port is neither a refusal nor a broken promise."""
 
     class Dead(FtpsServer):
         def record(self) -> None:
@@ -184,7 +184,7 @@ def test_a_server_that_is_not_there(play: Play, expected: str) -> None:
 
 
 def served_by(**methods: Any) -> In:
-    """A place whose control connections behave otherwise, from the readiness of the server on."""
+    """A place whose control connections behave differently once the server is ready."""
 
     class Otherwise(FtpsServer):
         def record(self) -> None:
@@ -195,27 +195,27 @@ def served_by(**methods: Any) -> In:
 
 
 def mute(_: Any) -> None:
-    """Accepts and never greets."""
+    """Accept and never greet."""
 
 
 def busy(handler: Any) -> None:
-    """Answers 421 in the place of the greeting."""
+    """Answer 421 instead of the greeting."""
     handler.respond("421 Too many.")
     handler.close_when_done()
 
 
 def slam(handler: Any) -> None:
-    """Closes at once."""
+    """Close at once."""
     handler.close()
 
 
 def slam_later(handler: Any, *_: Any) -> None:
-    """Closes on a command."""
+    """Close on a command."""
     handler.close()
 
 
 class CutOff(LabData):
-    """Closes each data connection in the place of sending anything."""
+    """Closes each data connection instead of sending anything."""
 
     def send(self, _data: bytes) -> int:
         self.close()
@@ -246,7 +246,7 @@ def test_a_server_that_misbehaves_accepts_and_refuses_nothing(play: Play, case: 
 
 @pytest.mark.usefixtures("impatience")
 def test_a_refusal_whose_server_dies_in_the_control_does_not_pass(play: Play) -> None:
-    """Without verification the run must go through: it is not enough that the step was refused."""
+    """Without verification the run must succeed; a refused step alone is not enough."""
     result = honest(play, "rejected", ONLY_LIST, place=served_by(ftp_USER=slam_later))
     (step,) = result.steps
     assert step.judgement.status == "pass"
@@ -255,7 +255,7 @@ def test_a_refusal_whose_server_dies_in_the_control_does_not_pass(play: Play) ->
 
 
 class OtherPassword(FtpsServer):
-    """Lets nobody in."""
+    """Accepts no login."""
 
     def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
         super().__init__(spec, **{**keywords, "password": "not this one"})
@@ -281,11 +281,11 @@ def test_a_server_that_lets_nobody_in_passes_nothing(
 
 
 def test_a_server_that_never_changes_is_noticed(play: Play) -> None:
-    """The second step's impostor never came: what is shown is not what was declared."""
+    """The second step's impostor never appeared: the certificate shown is not the declared one."""
 
     class Stubborn(FtpsServer):
         def change(self, spec: ServerSpec) -> None:
-            """Not at all."""
+            """Do nothing."""
 
     steps = (
         play.step(ACCEPTED, title="one"),
@@ -299,7 +299,7 @@ def test_a_server_that_never_changes_is_noticed(play: Play) -> None:
 
 
 def test_a_server_with_another_certificate_than_it_says_is_noticed(play: Play, client: Lftp) -> None:
-    """lftp names the certificate that it refuses, and this server's testimony knows of none such."""
+    """lftp names the certificate that it refuses, and this server's testimony does not contain it."""
 
     class Swapped(FtpsServer):
         def _identities(self, spec: ServerSpec) -> dict[str, Any]:
@@ -315,7 +315,7 @@ def test_a_server_with_another_certificate_than_it_says_is_noticed(play: Play, c
 
 
 class Lingering(FtpsServer):
-    """Somebody else stays connected, from each record on."""
+    """Another client stays connected from the start of each record."""
 
     def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
         super().__init__(spec, **keywords)
@@ -323,13 +323,13 @@ class Lingering(FtpsServer):
 
     def record(self) -> None:
         super().record()
-        if len(self.others) < 2:  # the first is of the server's start
+        if len(self.others) < 2:  # the first is from the server's start
             self.others.append(socket.create_connection((self.host, self.port), 5))
             self.others[-1].recv(100)
             self.shared = self.recorder
 
     def settle(self, timeout: float = 5.0) -> bool:
-        """In vain where somebody else is on the record; whoever waits for him need not wait for long."""
+        """Wait a shorter time if another client is on the record, because the wait cannot succeed then."""
         alone = len(self.others) < 2 or self.recorder is not self.shared
         return super().settle(timeout if alone else 0.3)
 
@@ -347,7 +347,7 @@ def test_a_connection_that_lingers_spoils_its_own_step_only(play: Play) -> None:
 
 
 def test_what_a_lingering_connection_says_later_is_not_taken_for_the_next_steps(play: Play) -> None:
-    """The password in clear on the first step's connection, during the second: the second is about its own."""
+    """The first step's connection sends the password in clear during the second step, which is judged on its own."""
 
     class Telling(Lingering):
         def record(self) -> None:
@@ -363,7 +363,7 @@ def test_what_a_lingering_connection_says_later_is_not_taken_for_the_next_steps(
 
 
 def test_the_witnesses_of_two_steps_do_not_mix(play: Play) -> None:
-    """Exposed, refused, accepted, by one server: each step's witnesses saw that step alone."""
+    """One server exposes, refuses and accepts; each step's witnesses saw only that step."""
     steps = (
         play.step('verdict = "exposed"', title="clear", rc="set ftp:ssl-allow no\n"),
         play.step(REJECTED, title="refused", rc=""),

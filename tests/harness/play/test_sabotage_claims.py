@@ -1,4 +1,4 @@
-"""Servers that lie about what they are: the wire, lftp's log and the server's own disk tell. Real lftp, real lies."""
+"""Servers that lie about themselves: the wire, lftp's log and the server's disk reveal it. Real lftp, real lies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ANOTHER = "the server's testimony names one certificate, but it showed another o
 
 
 class Stranger(FtpsServer):
-    """Shows certificates of its own, and testifies to those that were declared."""
+    """Shows its own certificates, but testifies to the declared ones."""
 
     def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
         super().__init__(self._own(spec), **keywords)
@@ -64,19 +64,19 @@ class Stranger(FtpsServer):
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_stranger_testified_as_the_genuine_server(play: Play, version: str) -> None:
-    """Without verification lftp takes it; its log names the stranger all the same, and the wire holds it."""
+    """Without verification lftp accepts it, but lftp's log names the stranger and the wire holds its certificate."""
     step = play.step(ACCEPTED, rc=TRUSTING)
     server = f'tls = ["{version}"]'
     assert play(step, server=server, controls=False).status == "pass"
     result = play(step, server=server, place=In(Stranger), controls=False)
     assert result.status == "error"
     assert f"control from port {result.steps[0].shown.wire.records[0].peer[1]}: {ANOTHER}" in contradictions(result)
-    if result.steps[0].shown.client.named:  # OpenSSL builds name none
+    if result.steps[0].shown.client.named:  # OpenSSL builds log no certificate
         assert "lftp's debug log names a certificate that this server does not show" in contradictions(result)
 
 
 def test_the_log_alone_tells_of_a_stranger(play: Play) -> None:
-    """A tap that lies with the server."""
+    """Here the tap lies along with the server."""
     place = lying("wire", on_the_tap(lambda r: replace(r, to_client=b"", to_server=b"", secret=b"")), Stranger)
     result = play(play.step(ACCEPTED, rc=TRUSTING, keys=ONLY_LIST), place=place, controls=False)
     assert result.status == "error"
@@ -94,7 +94,7 @@ def test_tap_that_cannot_read_the_certificate_is_no_witness(play: Play) -> None:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_exposed_to_a_stranger_that_was_never_shown(play: Play, version: str) -> None:
-    """Whatever answered, it was not the impostor that was declared."""
+    """The server that answered was not the declared impostor."""
     step = play.step(EXPOSED, rc=TRUSTING)
     server = f'role = "impostor"\ntls = ["{version}"]'
     assert play(step, server=server, controls=False).status == "pass"
@@ -104,7 +104,7 @@ def test_exposed_to_a_stranger_that_was_never_shown(play: Play, version: str) ->
 
 
 def test_stranger_on_data_connections_alone(play: Play) -> None:
-    """TLS 1.3, where only the tap's secret tells."""
+    """With TLS 1.3, only the tap's secret reveals it."""
 
     class OnData(FtpsServer):
         def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
@@ -126,7 +126,7 @@ def test_stranger_on_data_connections_alone(play: Play) -> None:
 
 
 def test_server_that_lets_any_password_in(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rc brings a wrong one, and a step that expects success would pass."""
+    """The rc holds a wrong password, and a step that expects success would pass."""
     rc = play.pin + 'alias wrong "open -u somebody,no-such-password -p {port} localhost"\n'
     step = play.step(ACCEPTED, rc=rc, keys='run = ["wrong", "ls"]')
     honest = play(step, controls=False)
@@ -147,7 +147,7 @@ def test_server_that_lets_any_user_in(play: Play, monkeypatch: pytest.MonkeyPatc
 
 
 class Forgetful(FtpsServer):
-    """Takes everything, and keeps all but the end of it."""
+    """Accepts every upload but stores it without its end."""
 
     def settle(self, timeout: float = 5.0) -> bool:
         done = super().settle(timeout)
@@ -162,7 +162,7 @@ class Forgetful(FtpsServer):
 
 @pytest.mark.parametrize("item", ["put", "put ~/.lftp/mycert.crt", "mirror -R --no-perms ~/.lftp there"])
 def test_upload_whose_end_is_missing_on_disk(play: Play, item: str) -> None:
-    """Also of files of the user's own, by literal commands."""
+    """This covers the user's own files and literal commands too."""
     step = play.step(ACCEPTED, keys=f"run = ['{item}']")
     assert play(step, controls=False).status == "pass"
     result = play(step, place=In(Forgetful), controls=False)

@@ -1,4 +1,4 @@
-"""The client lies, hangs, dies or trusts everybody: programs in the place of the lftp that was identified."""
+"""The client lies, hangs, dies or trusts every server: programs that replace the identified lftp."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ REFUSALS = {
 
 
 class Faker:
-    """Makes programs that pass for the lftp that was identified."""
+    """Creates programs that pass for the identified lftp."""
 
     def __init__(self, folder: Path, client: Lftp) -> None:
         self._folder = folder
@@ -118,7 +118,7 @@ from hashlib import sha1
 digest = sha1(shake().getpeercert(True)).hexdigest().upper()
 SAID = re.sub("(AA:)+AA", ":".join(re.findall("..", digest)), SAID)
 """
-"""From here on its refusals name the certificate that is really shown."""
+"""From here on, its refusals name the certificate that is really shown."""
 WITHOUT_ERRORS = r"""
 def change(text):
     return "\n".join(line for line in text.split("\n") if "ERROR" not in line)
@@ -178,7 +178,7 @@ def test_no_lie_of_the_client_passes(play: Play, fake: Faker, lie: str, expected
     [("claims that there is no TLS", "tls-required"), ("claims a broken handshake", "tls-handshake")],
 )
 def test_no_lie_about_tls_passes(play: Play, fake: Faker, lie: str, reason: str) -> None:
-    """The reasons that no certificate is needed for."""
+    """The lies use reasons that need no certificate."""
     keys = 'control = "none"\nwhy_no_control = "sabotage"\n' + ONLY_LIST
     result = play(play.step(f'verdict = "rejected"\nreason = "{reason}"', keys=keys), client=fake(FAKES[lie][0]))
     assert (result.status, verdict(result)) == ("error", "inconclusive")
@@ -187,7 +187,7 @@ def test_no_lie_about_tls_passes(play: Play, fake: Faker, lie: str, reason: str)
 @pytest.mark.parametrize("expected", EXPECTED)
 @pytest.mark.parametrize("log", ["os.unlink(log[1])", "open(log[1], 'w').close()"], ids=["removed", "emptied"])
 def test_the_real_one_without_its_log(play: Play, fake: Faker, log: str, expected: str) -> None:
-    """What lftp hides elsewhere would be missed."""
+    """Leaks that lftp hides elsewhere would be missed."""
     result = honest(play, expected, client=fake(f"code = real(); {log}; sys.exit(code)"), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 
@@ -202,7 +202,7 @@ def test_the_real_one_in_another_place(play: Play, fake: Faker, expected: str) -
 
 @pytest.mark.parametrize("expected", EXPECTED)
 def test_results_out_of_thin_air(play: Play, fake: Faker, nothing_left: Path, expected: str) -> None:
-    """A client that brings the right bytes without having asked the server for them."""
+    """The client produces the right bytes without having requested them from the server."""
     body = f"""
 import glob
 name, target = re.search(r"get (\\S+) -o (\\S+)", script).groups()
@@ -219,13 +219,13 @@ shake()
 
 @pytest.mark.parametrize(("code", "expected"), [(1, "accepted"), (0, "accepted"), (0, "rejected")])
 def test_an_exit_code_of_its_own(play: Play, fake: Faker, code: int, expected: str) -> None:
-    """Neither 0 nor 1 makes a verdict: 1 contradicts what was carried out, and 0 takes no refusal back."""
+    """Neither exit code decides: 1 contradicts a completed run, and 0 does not cancel a refusal."""
     result = honest(play, expected, client=fake(f"real(); sys.exit({code})"), controls=False)
     assert result.status == ("error" if code else "pass")
 
 
 def test_a_refusal_that_is_nowhere_is_none(play: Play, fake: Faker) -> None:
-    """The real refusal, kept from standard error and from the log."""
+    """The refusal is real, but appears neither on standard error nor in the log."""
     body = f"{WITHOUT_ERRORS}sys.exit(real_with_another_log(change, stderr=subprocess.DEVNULL))"
     result = honest(play, "rejected", client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("fail", "failed")
@@ -237,7 +237,7 @@ def test_a_refusal_that_only_the_log_holds_counts(play: Play, fake: Faker) -> No
 
 
 def test_a_literal_command_is_not_believed_against_the_log(play: Play, fake: Faker) -> None:
-    """A ``put`` whose data channel is refused ends well; before it has sent anything, once in ten times."""
+    """A ``put`` with a refused data channel exits with success; one time in ten, it has sent nothing by then."""
     say_more = (
         "def more(text):\n"
         "    number = text.split()[0]\n"
@@ -263,11 +263,11 @@ if "set -a" in script:
     open(target, "w").write("set ssl:verify-certificate %s\\n" % ("no" if "-certificate no" in script else "yes"))
     sys.exit(0)
 """
-"""Lies about its settings, and refuses whatever it is shown."""
+"""Lies about its settings and refuses every certificate."""
 
 
 def test_a_client_that_refuses_everybody_fails_its_control(play: Play, fake: Faker) -> None:
-    """All three witnesses agree about its refusal: only the control tells it from lftp."""
+    """All three witnesses agree about its refusal: only the control distinguishes it from lftp."""
     parrot = fake(PARROT + NAMED + "refuse()")
     assert honest(play, "rejected", client=parrot, controls=False).status == "pass"
     result = honest(play, "rejected", client=parrot)
@@ -293,7 +293,7 @@ def test_a_client_whose_settings_cannot_be_read_back_is_an_error(play: Play, fak
 )
 @pytest.mark.parametrize("expected", EXPECTED)
 def test_a_client_that_switches_verification_off(play: Play, fake: Faker, body: str, expected: str) -> None:
-    """Accepted with the pin and without: the step passes where that is expected, its control does not."""
+    """It is accepted with the pin and without: a step that expects this passes, but its control fails."""
     result = honest(play, expected, client=fake(body))
     (step,) = result.steps
     assert result.status == "fail"

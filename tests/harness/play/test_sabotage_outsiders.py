@@ -1,4 +1,4 @@
-"""Saboteurs of outsiders in the place sealed: what an rc's programs and a setup's commands can try. Nothing passes."""
+"""Sabotage in the sealed place by an rc's programs and a setup's commands. Nothing passes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_LFTPS = "something other than lftp opened or replaced lftp's debug log"
 
 
 class Saboteur:
-    """Plays one step without a control in the sandbox."""
+    """Plays one step in the sandbox without a control."""
 
     def __init__(self, play: Play, place: Sealed) -> None:
         self._play = play
@@ -33,7 +33,7 @@ class Saboteur:
     def __call__(
         self, *run: str, expect: str = ACCEPTED, rc: str | None = None, keys: str = "", **files: str
     ) -> ScenarioResult:
-        """`files` are in the folder where lftp starts."""
+        """Run the step; `files` are in the folder where lftp starts."""
         quoted = [f"\"cwd/{name}\" = '''text:{text}'''" for name, text in files.items()]
         step = self._play.step(expect, rc=rc, keys=f"{keys}\nrun = {list(run)!r}{NO_CONTROL}")
         pin = '"mycert.crt" = "cert:genuine"'
@@ -47,7 +47,7 @@ def sabotage(play: Play, sealed: Sealed) -> Saboteur:
 
 
 class TestTheDebugLog:
-    """A program that an rc starts can write where lftp writes: that shows."""
+    """A program started by an rc can write to lftp's log; the lab detects it."""
 
     @pytest.mark.parametrize(
         "where",
@@ -90,7 +90,7 @@ open("{LOG}", "a").write(number + " ---- Connecting to localhost (127.0.0.1) por
 
 
 def test_a_login_in_clear_beside_one_in_tls_is_another_programs(sabotage: Saboteur) -> None:
-    """Of an anonymous one no password tells."""
+    """If the login is anonymous, no password reveals it."""
     result = sabotage("ls", "set ftp:ssl-allow no", "open -u anonymous,lftp@ localhost", "quote NOOP")
     assert result.status != "pass"
     assert "another one was in clear without it" in contradictions(result)
@@ -101,7 +101,7 @@ OTHER = "has different content"
 
 
 class TestWhatWasToBeTransferred:
-    """Each file whole, under its own name: not the bytes that moved, and not what an alias makes of a command."""
+    """Each file must arrive whole under its own name; moved bytes and aliased commands do not count."""
 
     @pytest.mark.parametrize(
         "run",
@@ -225,7 +225,7 @@ class TestWhatWasToBeTransferred:
 
 @pytest.mark.parametrize("line", ["module /tmp/m.so", "modu /tmp/m.so", 'alias x "module /tmp/m.so"\nx'])
 def test_code_of_the_setups_in_lftp_itself(sabotage: Saboteur, line: str) -> None:
-    """It could write lftp's log: whether or not there was a compiler for it."""
+    """Such code could write lftp's log, with or without a compiler for it."""
     result = sabotage("list", rc=f"{sabotage.pin}{line}\n")
     assert verdict(result) == "inconclusive"
     assert "lftp load a module" in contradictions(result)

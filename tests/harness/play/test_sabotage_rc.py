@@ -1,4 +1,4 @@
-"""An rc that leads elsewhere or weakens trust, and a control that is none."""
+"""An rc that leads elsewhere or weakens trust, and a control that proves nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 )
 @pytest.mark.usefixtures("impatience")
 def test_an_acceptance_whatever_else_stands_in_the_rc(play: Play, rc: str, status: str) -> None:
-    """What weakens trust never passes, what leads elsewhere proves nothing, and the rest makes no difference."""
+    """A line that weakens trust never passes, a line that leads elsewhere proves nothing, others make no difference."""
     result = play(play.step(ACCEPTED, rc=play.pin + rc))
     assert result.status == status
 
@@ -81,13 +81,13 @@ def test_an_acceptance_whatever_else_stands_in_the_rc(play: Play, rc: str, statu
 )
 @pytest.mark.usefixtures("impatience")
 def test_a_refusal_whatever_else_stands_in_the_rc(play: Play, rc: str, status: str) -> None:
-    """The control takes verification away through closures and aliases, or the step is an error."""
+    """The control switches verification off despite closures and aliases; otherwise the step is an error."""
     result = play(play.step(REJECTED, rc=rc, keys=ONLY_LIST))
     assert result.status == status
 
 
 def test_the_commands_of_an_rc_that_fail_are_not_nothing(play: Play) -> None:
-    """All that the step asks for is done, and yet lftp says of something that it failed."""
+    """The step's requests are all carried out, but lftp reports that something failed."""
     rc = play.pin + "set net:max-retries 1; set net:reconnect-interval-base 1; open ftp://127.0.0.1:1; ls\n"
     result = play(play.step('verdict = "failed"', rc=rc))
     assert all(task.done for task in result.steps[0].attempts[0].client.tasks)
@@ -109,7 +109,7 @@ def test_a_refusal_that_is_not_about_trust_does_not_pass(play: Play, keys: str) 
 def test_an_impostor_refused_for_anything_but_trust_proves_no_pin(
     play: Play, reasons: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The twin differs by its keys alone; a lab whose impostor cannot shake hands would pass every pin."""
+    """The twin differs only in its keys; if the lab's impostor could not shake hands, every pin would pass."""
     _change_controls(monkeypatch, reasons=frozenset(reasons))
     result = honest(play, "accepted")
     (step,) = result.steps
@@ -127,7 +127,7 @@ def test_an_impostor_that_only_the_wire_heard_is_not_accepted(play: Play, monkey
 
 
 def _change_controls(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    """What comes of every attempt with an impostor is something else."""
+    """Change the outcome of every attempt with an impostor."""
 
     def changed(scene: Scene, request: Any) -> attempting.Attempt:
         made = attempting.attempt(scene, request)
@@ -142,7 +142,7 @@ def _change_controls(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
 def test_an_impostor_with_the_genuine_keys_is_no_control(
     play: Play, expected_control: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lab whose twin is the genuine server itself: pinned, it is let in, and that fails the control."""
+    """The twin is the genuine server itself: with the pin it is accepted, and the control fails."""
     monkeypatch.setattr(runner, "impostor_of", lambda spec: replace(spec, role="impostor"))
     result = play(play.step(ACCEPTED, keys=f'control = "{expected_control}"'))
     assert result.status == ("fail" if expected_control == "impostor-refused" else "pass")
@@ -156,13 +156,13 @@ def test_a_setting_that_is_not_taken_away_is_an_error(play: Play, monkeypatch: p
 
 
 def test_the_debug_log_makes_no_difference(play: Play) -> None:
-    """What is measured must not hang on our measuring it."""
+    """The result must not depend on our measuring."""
     for expected in EXPECTED:
         assert honest(play, expected, log=False).status == "pass"
 
 
 def test_a_run_that_is_no_run(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An lftp that was never started has no verdict."""
+    """An lftp that never started has no verdict."""
     none = Run((), 0, None, timed_out=False, seconds=0.0, stdout=b"", stderr=b"", log=b"x")
     monkeypatch.setattr(driver, "run", lambda *_, **__: none)
     for expected in EXPECTED:

@@ -1,4 +1,4 @@
-"""Passwords in disguise: whatever way a setup sends one, the witnesses find it. The real lftp throughout."""
+"""Passwords in disguise: the witnesses find them whatever way a setup sends them. The real lftp throughout."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ IMPOSTOR = 'protocol = "implicit"\nrole = "impostor"\n'
 
 
 def told(play: Play, server: str, line: str, written: str) -> ScenarioResult:
-    """An anonymous session that says one line more, with the run's own password in it, made by a shell."""
+    """An anonymous session that sends one more line, in which a shell has put the run's own password."""
     lines = line.replace("%s", "`" + written + "`")
     run = f"""run = [\'\'\'!echo "quote {lines}" > say\'\'\', "source say", "list"]\n"""
     return play(play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + run), server=server)
@@ -70,7 +70,7 @@ def test_a_password_in_any_command_is_one(play: Play, line: str, written: str) -
 
 
 def test_an_anonymous_session_alone_tells_no_password(play: Play) -> None:
-    """The counterpart: what is found above is the password, and not the session."""
+    """The counterpart: the tests above find the password, not the session."""
     for server, to in ((IN_CLEAR, {"wire"}), (IMPOSTOR, {"impostor"})):
         step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + 'run = ["list"]\n')
         outcome = play(step, server=server).steps[0].attempts[0].outcome
@@ -79,7 +79,7 @@ def test_an_anonymous_session_alone_tells_no_password(play: Play) -> None:
 
 @pytest.mark.parametrize("whose", ["step", "server"])
 def test_a_declared_password_that_lftp_does_not_send_by_itself_is_one(play: Play, whose: str) -> None:
-    """The step's, of an anonymous login that has no use for it; and the server's, where the step has another."""
+    """This is the step's password, unused by its anonymous login, or the server's, where the step has another."""
     given = {
         "step": "password = 'declared-one'\n",
         "server": "password = 'x'\nserver = { password = 'declared-one' }\n",
@@ -99,7 +99,7 @@ def test_a_password_in_an_upload_is_one(play: Play) -> None:
 
 @pytest.mark.parametrize("server", [IN_CLEAR, 'attack = "strip-auth"\n', IMPOSTOR])
 def test_a_password_in_another_charset_is_one(play: Play, server: str) -> None:
-    """A URL can hold it in Latin-1, where the server has it in UTF-8: it is refused, and out."""
+    """A URL can hold it in Latin-1 while the server has it in UTF-8: the login is refused, but the password is out."""
     scheme = "ftps" if server == IMPOSTOR else "ftp"
     run = f"run = ['open {scheme}://me:gr%F6%DFer%20als%20du@localhost:{{port}}; ls']\n"
     step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + run)
@@ -110,7 +110,7 @@ def test_a_password_in_another_charset_is_one(play: Play, server: str) -> None:
 
 
 def test_a_password_in_two_segments_is_one(tmp_path: Path) -> None:
-    """As anyone on the path puts them together again."""
+    """Anyone on the path can reassemble the segments."""
     secrets = Secrets.new()
     spec = ServerSpec(certificate=issue({"": CertificateSpec()})[""])
     with FtpsServer(spec, root=tmp_path, password=secrets.password) as server:
@@ -140,7 +140,7 @@ FILES = """files = { "cwd/.netrc" = "text:machine localhost login you password c
 @pytest.mark.parametrize(("rc", "run"), SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("server", [IN_CLEAR, 'attack = "strip-auth"\n', IMPOSTOR])
 def test_a_password_from_elsewhere_is_one(play: Play, rc: str, run: str, server: str) -> None:
-    """From a URL, an rc, a .netrc, a bookmark: the lab learns of it when it is sent, and the server refuses it."""
+    """A URL, an rc, a .netrc or a bookmark has it; the lab learns it when it is sent, and the server refuses it."""
     step = f"[[step]]\ntitle = 'it'\n{FILES}{ANONYMOUS}run = [\"{run}\"]\n"
     step += f"rc = '''\nset ssl:verify-certificate no\n{rc}'''\n[step.expect]\n{EXPOSED}\n"
     step = step.replace("FTP://", "ftps://" if server == IMPOSTOR else "ftp://")
@@ -152,7 +152,7 @@ def test_a_password_from_elsewhere_is_one(play: Play, rc: str, run: str, server:
 @pytest.mark.parametrize("keys", ["", 'user = "me"\npassword = "a/b c?d>e"\n'], ids=["the run's", "the step's"])
 def test_basic_authentication_to_a_proxy_is_a_password_in_clear(play: Play, keys: str) -> None:
     rc = play.pin + "set ftp:ssl-force yes\nset ftp:proxy http://127.0.0.1:{port}\n"
-    # The FTP server makes nothing of HTTP, and lftp would wait for it in vain.
+    # The FTP server does not understand HTTP, and lftp would wait in vain.
     played = play(play.step(EXPOSED, rc=rc, keys=keys + 'run = ["list"]\n'), timeout=2.0)
     outcome = played.steps[0].attempts[0].outcome
     assert leaked(outcome) == ("exposed", {"password"}, {"wire"})

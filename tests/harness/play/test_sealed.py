@@ -1,4 +1,4 @@
-"""Scenarios in the sealed place: real names and addresses, and whatever leads elsewhere is seen."""
+"""Scenarios in the sealed place: real names and addresses, and every attempt to go elsewhere is seen."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def one(result: ScenarioResult) -> StepResult:
 
 
 class TestLedElsewhere:
-    """An rc that leads the client to another server, which on a real network would have been told something."""
+    """An rc leads the client to another server, which on a real network would have received something."""
 
     @pytest.mark.parametrize(
         ("line", "wanted"),
@@ -88,7 +88,7 @@ class TestLedElsewhere:
         assert result.status != "pass"
 
     def test_the_lab_on_loopback_sees_none_of_it(self, play: Play) -> None:
-        """Why the sealed place is the default."""
+        """This is why the sealed place is the default."""
         rc = play.pin + LISTENER.replace("{at}", "4446").replace("{said}", "hello")
         result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=Loopback()))
         assert result.attempts[0].outcome.verdict == "accepted"
@@ -96,7 +96,7 @@ class TestLedElsewhere:
 
 class TestSurroundings:
     def test_step_and_control_look_the_same_from_inside(self, play: Play, sealed: Sealed) -> None:
-        """Paths, environment, processes, mounts, what is in /tmp: only the certificate differs."""
+        """Paths, environment, processes, mounts and the content of /tmp are the same: only the certificate differs."""
         look = "!pwd; env; ls -lA /tmp /tmp/ftps-lab/*; cat /etc/hosts /proc/mounts; ps -eo pid,comm; echo END"
         result = one(play(play.step(ACCEPTED, rc=f"{play.pin}{look}\n", keys=ONLY_LIST), place=sealed))
         assert result.status == "pass"
@@ -107,7 +107,7 @@ class TestSurroundings:
         assert b"HOME=/tmp/ftps-lab/home\n" in step[0]
 
     def test_a_setup_that_leaves_a_mark_for_its_control_does_not_find_it(self, play: Play, sealed: Sealed) -> None:
-        """It trusts everybody, except where it has been before."""
+        """It trusts every certificate unless it finds its mark."""
         mark = "!for at in /tmp /dev/shm /var/tmp /run; do touch $at/been; done 2>/dev/null\n"
         sneaky = "!ls /tmp/been /dev/shm/been /var/tmp/been /run/been >/dev/null 2>&1\n"
         rc = f"set ssl:verify-certificate no\n{sneaky}{mark}"
@@ -165,14 +165,14 @@ verdict = "accepted"
         assert result.attempts[0].outcome.verdict != "accepted"
 
     def test_a_name_that_is_not_the_labs_does_not_exist(self, play: Play, sealed: Sealed) -> None:
-        """lftp asks for it once, and gives up at once."""
+        """lftp looks the name up once and gives up at once."""
         look = "!/usr/bin/python3 -c 'import socket; socket.getaddrinfo(\"nobody.example\", 21)'\n"
         result = one(play(play.step(REJECTED, rc=look, keys=ONLY_LIST + NO_CONTROL), place=sealed))
         assert b"Name or service not known" in result.attempts[0].run.stderr
         assert result.attempts[0].exposure.elsewhere.tried == ("the address of 'nobody.example'",)
 
     def test_the_system_rc_is_empty_whatever_it_says(self, client: Lftp) -> None:
-        """Mounting over it needs no reading at all."""
+        """An empty file is mounted over it, whether or not we can read it."""
         if not Path("/etc/lftp.conf").exists():
             pytest.skip("this machine has no /etc/lftp.conf")
         with Sealed([client.path]) as place:
@@ -202,7 +202,7 @@ class TestPlaces:
     def test_a_scenario_that_broke_leaves_its_place_to_nobody(
         self, client: Lftp, play: Play, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A server that did not stop, say, would be in the next one's way. Nor does it end the others."""
+        """A server that did not stop, say, would disturb the next scenario. The other scenarios continue."""
         scenario = play.scenario(play.step('verdict = "accepted"'))
         options = Options(timeout=20, controls=False)
         used: list[object] = []
@@ -252,7 +252,7 @@ class TestPlaces:
 
 
 class TestWhereOutputGoes:
-    """A listing that arrived is seen wherever lftp puts it: not to see it would make a refusal of an exposure."""
+    """A received listing counts wherever lftp puts it; missing it would turn an exposure into a refusal."""
 
     @pytest.mark.parametrize("where", ["tmp/out", "dev/shm/out", "tmp/ftps-lab/uploads/out", "tmp/a/b/out"])
     def test_a_listing_from_an_impostor_is_an_exposure(self, play: Play, sealed: Sealed, where: str) -> None:
@@ -272,7 +272,7 @@ class TestWhereOutputGoes:
 
 
 class TestCommandsThatAreOthers:
-    """An alias of the rc makes a command do nothing, or something else."""
+    """An alias in the rc turns a command into nothing, or into another one."""
 
     @pytest.mark.parametrize(
         ("alias", "command"),

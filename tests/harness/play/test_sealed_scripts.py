@@ -1,4 +1,4 @@
-"""Scripted servers in the sealed place: under their names, beside the ordinary server, for any program."""
+"""Scripted servers in the sealed place: under their own names, beside the ordinary server, for any program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOK = "import socket, sys; print(socket.create_connection((sys.argv[1], int(sys
 
 
 def look(place: Sealed, host: str, port: int) -> Finished:
-    """What a client inside sees of a server there."""
+    """A client's view of a server, from inside."""
     with Home(place.parent, place.inside) as home:
         return place.starter(home)(
             ["/usr/bin/python3", "-c", LOOK, host, str(port)],
@@ -47,7 +47,7 @@ def test_several_names_and_ports_beside_an_ordinary_server(sealed: Sealed, tmp_p
             assert b"220 ftps-lab ready." in look(sealed, host, 2121).stdout
         assert b"220 " in look(sealed, "typed.example", ordinary.port).stdout
         assert look(sealed, "192.0.2.7", 21).stdout == b"b''\n"
-        sealed.address_of("another.example")  # the session types another name meanwhile
+        sealed.address_of("another.example")  # meanwhile the session adds another name
         assert b"220 " in look(sealed, "plain.example", 2121).stdout
         assert look(sealed, "typed.example", 2121).exit_code != 0
         assert len(plain.connections()) == 4

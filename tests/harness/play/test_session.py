@@ -1,4 +1,4 @@
-"""A session from Python, without a scenario and without pytest's fixtures: what it promises in its docstring."""
+"""A session from Python, without a scenario or pytest's fixtures, keeps the promises of its docstring."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def impostor(leaves: dict[str, Certificate]) -> ServerSpec:
 
 @pytest.fixture
 def session(sealed: Sealed, client: Lftp, genuine: ServerSpec) -> Iterator[Session]:
-    """Under a real name, on port 21."""
+    """A session under a real name, on port 21."""
     with Session(sealed, client) as session:
         session.serve(genuine, host=HOST)
         yield session
 
 
 def lftp(session: Session, *commands: str) -> Observed:
-    """An lftp that is told everything on its command line, as a script of somebody's does."""
+    """Run lftp with everything on its command line, as a user's script does."""
     assert session.client is not None
     return session.observe(Command(argv=(str(session.client.path), "-c", "\n".join(commands)), host=HOST))
 
@@ -104,7 +104,7 @@ class TestObserved:
         assert done.contradictions == ()
 
     def test_a_refusal_is_lftps_own_word(self, session: Session) -> None:
-        """Nothing is exposed, and the server says that nobody logged in."""
+        """Nothing is exposed, and the server saw no login."""
         done = lftp(session, *naive(session)[1:])
         assert b"Certificate verification" in done.run.stderr
         assert (done.exposures, done.testimony.passwords) == (frozenset(), [])
@@ -118,7 +118,7 @@ class TestObserved:
         assert done.exposure.elsewhere.tried
 
     def test_a_script_is_run_as_it_stands(self, session: Session) -> None:
-        """Any program: here a shell with lftp in it, started in a folder of its own."""
+        """Any program can run: here a shell that starts lftp in a folder of its own."""
         script = f"pwd; cd; echo pinned > .lftp/mark; exec {session.client.path if session.client else ''} --version"
         done = session.observe(Command(argv=("/bin/sh", "-c", script), cwd="elsewhere"))
         assert done.run.stdout.startswith(b"/")
@@ -133,7 +133,7 @@ class TestObserved:
 
 class TestHome:
     def test_it_is_a_copy_of_a_folder(self, session: Session, leaves: dict[str, Certificate], tmp_path: Path) -> None:
-        """A user's own ~/.lftp, sub-folders, modes and links included; the original stays as it is."""
+        """The copy includes a user's ~/.lftp, subfolders, modes and links; the original does not change."""
         (tmp_path / ".lftp/pins").mkdir(parents=True)
         (tmp_path / ".lftp/pins/server.crt").write_bytes(leaves["genuine"].pem)
         (tmp_path / ".lftp/rc").write_text("set ssl:ca-file ~/.lftp/pin.crt\n")
@@ -181,7 +181,7 @@ class TestServer:
 
     def test_what_is_fetched_is_what_was_declared(self, session: Session, impostor: ServerSpec) -> None:
         assert impostor.certificate is not None
-        session.server.change(impostor)  # behind the session's back
+        session.server.change(impostor)  # without the session's knowledge
         with pytest.raises(HarnessError, match="something else answers"):
             session.fetch()
         session.change(impostor)

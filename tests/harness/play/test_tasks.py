@@ -1,4 +1,4 @@
-"""What proves that a request was carried out: each proof is taken away in turn, and then it is not done."""
+"""Proof that a request was carried out: if any part of it is missing, the request is not done."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def transfer(verb: str, data: bytes) -> Transfer:
 
 @dataclass
 class Desk:
-    """A folder of downloads, one of the server's, and what everybody says."""
+    """A download folder, a server folder, and the statements of all witnesses."""
 
     folder: Path
     secrets: Secrets
@@ -85,7 +85,7 @@ def small(tmp_path: Path) -> Desk:
 
 
 def test_a_listing_needs_the_name_at_the_client_and_a_complete_one_at_the_server(small: Desk) -> None:
-    """A name that another request holds is none: lftp may have printed that request."""
+    """The name of another request does not count: lftp may have printed that request."""
     action = small.action("list")
     small.stdout = f"-rw-r--r-- 1 x x 3 {small.secrets.listed_name}\n".encode()
     small.transfers = (transfer("LIST", small.stdout),)
@@ -138,7 +138,7 @@ def test_an_upload_needs_the_bytes_in_the_servers_account_and_on_its_disk(desk: 
 
 @pytest.mark.parametrize("changes", [{"completed": False}, {"sha256": sha256(b"else")}, {"verb": "RETR"}])
 def test_an_upload_of_an_earlier_step_proves_nothing(desk: Desk, changes: dict[str, object]) -> None:
-    """The file is still there; this step's testimony lacks it."""
+    """The file still exists, but this step's testimony does not mention it."""
     (desk.root / desk.secrets.upload_name).write_bytes(desk.secrets.upload_content)
     desk.transfers = (transfer("STOR", desk.secrets.upload_content),)
     desk.without(**changes)
@@ -183,7 +183,7 @@ def test_content_is_found_in_any_file_that_lftp_wrote(tmp_path: Path, size: int)
 
 @pytest.mark.parametrize("kept", [1, 16 << 10, 64 << 10])
 def test_a_part_of_a_users_own_file_is_content(small: Desk, kept: int) -> None:
-    """lftp keeps what came before it refused: it bears no mark of ours, and has the hash of no transfer."""
+    """lftp keeps the bytes it got before it refused: they carry no mark of the lab's and match no transfer's hash."""
     whole = randomness.token_bytes(64 << 10)
     (small.root / "own").write_bytes(whole)
     small.transfers = (replace(transfer("RETR", whole[: 48 << 10]), name="own", completed=False),)
@@ -201,14 +201,14 @@ def test_a_part_of_a_users_own_file_is_content(small: Desk, kept: int) -> None:
 
 
 def test_an_empty_file_is_no_content(tmp_path: Path) -> None:
-    """A refused download leaves one behind."""
+    """A refused download leaves an empty file behind."""
     desk = Desk(tmp_path, Secrets.new(0))
     (desk.downloads / "empty").touch()
     assert not holds_payload(desk.evidence, desk.secrets)
 
 
 def test_content_is_found_in_what_the_client_closed(small: Desk) -> None:
-    """A closed folder hides nothing: otherwise a client that got everything would look as if it had got nothing."""
+    """Otherwise a client that got everything and closed its folder would look as if it had got nothing."""
     folder = small.downloads / "closed"
     folder.mkdir()
     (folder / "file").write_bytes(small.secrets.content)
@@ -219,7 +219,7 @@ def test_content_is_found_in_what_the_client_closed(small: Desk) -> None:
 
 
 def test_a_download_that_the_client_closed_is_one(small: Desk) -> None:
-    """As `mirror` leaves it where the server names a mode without a right to read."""
+    """`mirror` leaves such a file if the server's mode has no read permission."""
     small.stdout, small.transfers = b"", (transfer("RETR", small.secrets.content),)
     path = small.downloads / small.secrets.file_name
     path.write_bytes(small.secrets.content)
@@ -229,7 +229,7 @@ def test_a_download_that_the_client_closed_is_one(small: Desk) -> None:
 
 
 def test_what_lftp_notes_of_a_transfer_is_no_content(small: Desk) -> None:
-    """Known by its form: a file may be called as lftp's own log is, and hold content."""
+    """lftp's notes are known by their form: a user's file may have the name of lftp's log and hold content."""
     noted = f"2026-11-28 14:54:28 ftp://u@localhost:1/{next(iter(small.secrets.tree))} -> /home/x 0-6 3.4 KiB/s\n"
     for name in ("transfer_log", "any.log"):
         path = small.downloads / name
@@ -259,7 +259,7 @@ def test_a_name_that_lftp_was_told_is_no_content_by_itself(small: Desk) -> None:
 
 
 def test_every_change_of_a_file_is_noticed(tmp_path: Path) -> None:
-    """Also one that keeps size and time of modification."""
+    """This includes a change that keeps size and modification time."""
     path = tmp_path / "below" / "file"
     path.parent.mkdir()
     path.write_bytes(b"abc")

@@ -1,4 +1,4 @@
-"""What literal commands transferred is held against the files on both sides: names as well as contents."""
+"""Transfers by literal commands are compared with the files on both sides: names and contents."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_names_beyond_ascii_arrive_as_they_are(play: Play, run: str) -> None:
 
 @pytest.mark.parametrize("run", ["mput *.txt", "mirror -R . up"])
 def test_two_files_that_become_one_are_not_accepted(play: Play, run: str) -> None:
-    """In the locale C both are stored as ``??.txt``."""
+    """In the locale C, both are stored as ``??.txt``."""
     keys = f'locale = "C"\nrun = ["{run}"]{NO_CONTROL}'
     result = play(with_files(play.step('verdict = "failed"', keys=keys), TWO))
     assert verdict(result) == "failed", contradictions(result)
 
 
 def test_a_name_that_nothing_gives_is_not_accepted(play: Play) -> None:
-    """One file alone, stored as ``?.txt``."""
+    """A single file is stored as ``?.txt``."""
     files = 'files = { "mycert.crt" = "cert:genuine", "cwd/ä.txt" = "text:one" }'
     result = play(with_files(play.step(ACCEPTED, keys=f'locale = "C"\nrun = ["mput *.txt"]{NO_CONTROL}'), files))
     assert verdict(result) == "inconclusive"
@@ -104,7 +104,7 @@ def test_an_upload_that_lacks_its_end_on_the_servers_disk(play: Play) -> None:
 
 
 def test_an_upload_of_something_else_than_a_local_file(play: Play) -> None:
-    """A server that took what no file of lftp's holds."""
+    """The server received content that no file of lftp's holds."""
 
     def other(testimony: Testimony) -> Testimony:
         return replace(
@@ -130,7 +130,7 @@ def test_names_are_read_in_the_charset_of_the_locale(locale: str, charset: str) 
 
 
 def test_a_mirror_that_left_a_file_out_has_failed(play: Play) -> None:
-    """`mirror -R` skips what looks the same: a file of the same size and time, and of other content, stays as it is."""
+    """`mirror -R` skips files that look the same: one with equal size and time but other content is not replaced."""
     make = "!mkdir d && printf 1 > d/a && printf 2 > d/b && touch -d 2026-01-01 d/a d/b"
     run = f"run = ['{make}', 'mirror -R d up', '!printf 3 > d/b && touch -r d/a d/b', 'mirror -R d up']"
     result = play(play.step('verdict = "failed"', keys=run + NO_CONTROL))
@@ -138,7 +138,7 @@ def test_a_mirror_that_left_a_file_out_has_failed(play: Play) -> None:
 
 
 def test_another_users_files_are_left_alone(tmp_path: Path) -> None:
-    """In /tmp, say, where a command may be: what we may not read, lftp may not read either."""
+    """In /tmp, for example, where a command may run: lftp cannot read a file that we cannot read."""
     (tmp_path / "mine").write_text("x")
     (tmp_path / "theirs").write_text("x")
     (tmp_path / "theirs").chmod(0)

@@ -1,5 +1,6 @@
-"""What a repository of somebody else's would hold; `make wheel-test` runs it against the built wheel, and so does
-`test_plugin.py` with pytester. README.md shows a part of it."""
+"""An example of another repository's tests; `make wheel-test` runs it against the built wheel, and `test_plugin.py`
+runs it with pytester. README.md shows a part of it.
+"""
 
 
 def test_my_backup_rc(ftps_server, lftp):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""The fixtures of the plugin: the same pipeline as a scenario's, without controls."""
+"""The plugin's fixtures use the same pipeline as a scenario, without controls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
 
 class Hand:
-    """What a test in another repository has in its hands."""
+    """The objects that a test in another repository holds."""
 
     def __init__(self, servers: ServerFactory, lftp: LftpRunner) -> None:
         self.servers = servers
@@ -59,7 +59,7 @@ def test_two_servers_of_the_fixture_are_never_taken_for_each_other(hand: Hand) -
 
 
 def test_what_lftp_takes_from_another_server_is_not_this_servers(hand: Hand) -> None:
-    """The rc and the commands lead to another server than the one that is asked: nothing is proved."""
+    """The rc and the commands lead to a server other than the given one, so nothing is proved."""
     one, other = hand.servers(), hand.servers()
     elsewhere = f"open -u x,{other.secrets.password} -p {other.port} localhost"
     outcome = hand.lftp(one, rc=pinned(other), run=[elsewhere, "cls"])
@@ -72,7 +72,7 @@ def test_what_lftp_takes_from_another_server_is_not_this_servers(hand: Hand) -> 
 @pytest.mark.parametrize("rc", [None, NO_VERIFICATION])
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
 def test_a_rotation_during_the_run_proves_nothing(hand: Hand, tmp_path: Path, rc: str | None, role: Role) -> None:
-    """A second connection meets another server than was declared when the run began, whoever it belongs to."""
+    """A second connection meets another server than the one declared at the start, with either role."""
     server = hand.servers()
     before, after = tmp_path / "before", tmp_path / "after"
 
@@ -93,7 +93,7 @@ def test_a_rotation_during_the_run_proves_nothing(hand: Hand, tmp_path: Path, rc
 
 
 def test_files_of_the_fixture(hand: Hand) -> None:
-    """Certificates, paths, text and bytes are the same pin; a key is no pin."""
+    """Certificates, paths, text and bytes give the same pin; a key is not a pin."""
     server = hand.servers()
     certificate = server.certificate
     assert certificate is not None
@@ -134,13 +134,13 @@ def test_a_plain_server_of_the_fixture_exposes(hand: Hand) -> None:
     ],
 )
 def test_what_the_fixture_cannot_witness_is_refused(hand: Hand, run: Any, part: str) -> None:
-    """As in a scenario file."""
+    """The same rule applies in a scenario file."""
     with pytest.raises(UsageError, match=part):
         hand.lftp(hand.servers(), run=run)
 
 
 def test_nothing_is_shared_by_two_runs_of_the_fixture(hand: Hand) -> None:
-    """Content and words of the first run are not the second's."""
+    """Content and messages of the first run do not count for the second."""
     server = hand.servers()
     assert hand.lftp(server, rc=pinned(server), run=["list", "get", "put"]).verdict == "accepted"
     refused = hand.lftp(server, rc="set ssl:verify-certificate yes\n", run=["list", "get", "put"])
@@ -150,7 +150,7 @@ def test_nothing_is_shared_by_two_runs_of_the_fixture(hand: Hand) -> None:
 
 
 def test_a_server_of_the_fixture_has_a_right_user_and_password(hand: Hand) -> None:
-    """Those that it is given, whatever is in them, until a rotation gives others; else secret ones."""
+    """They are the given ones, with any characters, until a rotation changes them; the default ones are secret."""
     server = hand.servers(user="SITE\\me", password="it's #1")
     assert (server.user, server.password) == ("SITE\\me", "it's #1")
     assert hand.lftp(server, rc=pinned(server)).verdict == "accepted"

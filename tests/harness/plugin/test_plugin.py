@@ -49,7 +49,7 @@ def test_the_references_example_passes_and_can_fail(pytester: pytest.Pytester) -
 
 
 def test_every_claim_of_the_example_can_fail(pytester: pytest.Pytester) -> None:
-    """Without the pin nothing is accepted; without the rotation nothing is refused."""
+    """Without the pin, nothing is accepted; without the rotation, nothing is refused."""
     text = EXAMPLE.read_text()
     pytester.makepyfile(
         test_no_pin=text.replace("set ssl:ca-file", "set net:timeout 3 #"),
@@ -60,7 +60,7 @@ def test_every_claim_of_the_example_can_fail(pytester: pytest.Pytester) -> None:
 
 
 def test_two_servers_under_xdist(pytester: pytest.Pytester) -> None:
-    """Two servers at once, and more workers than one."""
+    """Two servers run at once, with several workers."""
     pytester.makepyfile(
         """
         import pytest
@@ -122,7 +122,7 @@ def test_keywords_are_those_of_the_scenario_format(pytester: pytest.Pytester) ->
 
 
 def test_a_scenario_file_is_a_test(pytester: pytest.Pytester) -> None:
-    """It passes as it is, and fails with the evidence when its expectation is turned round."""
+    """It passes unchanged, and fails with the evidence once its expectation is reversed."""
     folder = pytester.mkdir("area")
     (folder / "right.scenario.toml").write_text(SCENARIO.format(verdict="rejected", more='reason = "untrusted"'))
     (folder / "wrong.scenario.toml").write_text(SCENARIO.format(verdict="accepted", more=""))
@@ -149,7 +149,7 @@ def test_an_unusable_lftp_fails_with_a_sentence(pytester: pytest.Pytester, argum
 
 @pytest.mark.parametrize("scope", ["module", "session"])
 def test_servers_and_homes_of_a_wider_scope(pytester: pytest.Pytester, scope: str) -> None:
-    """One server and one HOME for several tests; the report says what they were run with."""
+    """Several tests share one server and one HOME; the report shows what they ran with."""
     pytester.makepyfile(
         f"""
         import pytest
@@ -185,7 +185,7 @@ WRONG = {
 
 
 def test_failure_brings_the_evidence(pytester: pytest.Pytester) -> None:
-    """Command, rc, both streams, log, and what server and wire saw; one line says what it was."""
+    """Command, rc, both streams, log, and the records of server and wire; one line says what happened."""
     head = (
         "def test_wrong_{}(ftps_server, lftp):\n    outcome = lftp(ftps_server(), rc='# my rc', run=['list'])\n    {}\n"
     )
@@ -210,7 +210,7 @@ def test_failure_brings_the_evidence(pytester: pytest.Pytester) -> None:
 
 
 def test_idle_unless_used(pytester: pytest.Pytester) -> None:
-    """The plugin alone imports no OpenSSL, no pyftpdlib, no msgspec, and prints nothing."""
+    """The plugin alone imports no OpenSSL, pyftpdlib or msgspec, and prints nothing."""
     pytester.makepyfile(
         """
         import sys

@@ -1,4 +1,4 @@
-"""What a test gives to the fixtures: it means what it means in a scenario file, or is refused in a sentence."""
+"""Arguments of the fixtures mean the same as in a scenario file, or are refused with a sentence."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def rc_of(outcome: TestOutcome) -> str:
 
 
 def test_rc_stays_until_another_one_comes(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """As in [[step]]: a second run without rc is no run without an rc."""
+    """As in [[step]], a second run without rc keeps the previous rc."""
     server = servers()
     assert lftp(server, rc=pinned(server)).verdict == "accepted"
     assert lftp(server).verdict == "accepted"
@@ -67,7 +67,7 @@ def test_rc_that_stays_has_its_placeholders_replaced_anew(servers: ServerFactory
 
 
 def test_rc_is_text_bytes_or_a_file(servers: ServerFactory, lftp: LftpRunner, tmp_path: Path) -> None:
-    """Bytes and files are what somebody has: they stay as they are, whatever they hold."""
+    """Bytes and files are used unchanged, with any content."""
     server = servers()
     rc = pinned(server) + "# {lftp} \u00fc\n"
     file = tmp_path / "my-rc"
@@ -81,7 +81,7 @@ def test_rc_is_text_bytes_or_a_file(servers: ServerFactory, lftp: LftpRunner, tm
 
 
 def test_placeholders_are_those_of_scenario_files(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """In rc, in texts of files, and in lftp commands."""
+    """They work in the rc, in texts of files and in lftp commands."""
     server = servers()
     outcome = lftp(
         server,
@@ -98,7 +98,7 @@ def test_placeholders_are_those_of_scenario_files(servers: ServerFactory, lftp: 
 
 
 def test_login_is_the_servers_or_the_tests(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """Of the server, a user and a password that are right; of a test, what it wants to see refused."""
+    """The server's user and password are the right ones; a test passes its own to see them refused."""
     server = servers(user="backup", password="it's {right} #1")
     rc = pinned(server, "# {user} {password}\n")
     outcome = lftp(server, rc=rc)
@@ -111,7 +111,7 @@ def test_login_is_the_servers_or_the_tests(servers: ServerFactory, lftp: LftpRun
 
 
 def test_file_contents(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """A path as text is the mistake that makes a wrong test pass: its letters would be the pin."""
+    """A path passed as text is a mistake that would let a wrong test pass: its characters would become the pin."""
     authority = trustme.CA()
     server = servers(certificate=authority.issue_cert("localhost"))
     for text in (str(server.pin), "~/.lftp/pin.crt", "./pin.crt", f"/nowhere{server.pin}"):
@@ -171,7 +171,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_means_nothing_is_refused(servers: ServerFactory, lftp: LftpRunner, case: str) -> None:
-    """In a sentence, as a TypeError, and nothing has run."""
+    """It raises a TypeError with a sentence, and nothing has run."""
     keywords, sentence = WRONG[case]
     server = servers()
     with pytest.raises(ArgumentError, match=sentence):
@@ -187,7 +187,7 @@ def test_only_a_server_is_a_server(lftp: LftpRunner, server: Any) -> None:
 
 
 def test_stopped_server_is_none(lftp: LftpRunner) -> None:
-    """Whatever a test says of a server that is gone, it would not be true of the one that it means."""
+    """A result about a stopped server would not be about the server that the test means."""
     with ServerFactory() as servers:
         server = servers()
     with pytest.raises(ArgumentError, match="this server is stopped"):
@@ -224,7 +224,7 @@ def test_plain_server_has_no_pin(servers: ServerFactory) -> None:
 
 
 def test_new_pin_is_another_file_after_each_rotation(servers: ServerFactory) -> None:
-    """An rc that names the one of before does not come to trust the next certificate."""
+    """An rc that names the previous pin must not come to trust the next certificate."""
     server = servers()
     pins = {server.pin: server.pin.read_bytes()}
     for _ in range(2):
@@ -236,7 +236,7 @@ def test_new_pin_is_another_file_after_each_rotation(servers: ServerFactory) -> 
 
 
 def test_keys_for_type_checkers_are_those_of_the_format() -> None:
-    greeting = {"greeting", "greeting_in_pieces"}  # for programs alone
+    greeting = {"greeting", "greeting_in_pieces"}  # only programs use them
     assert set(keys.ServerKeys.__annotations__) == set(ServerSpec.__dataclass_fields__) - greeting
     assert set(keys.ServerKeys.__annotations__) == set(get_type_hints(ServerTable)) - {"revoked"}
     assert set(keys.CertificateKeys.__annotations__) == set(CertificateSpec.__struct_fields__)
@@ -275,7 +275,7 @@ MISTAKES = [
 
 
 def test_each_mistake_ends_at_the_tests_own_line(pytester: pytest.Pytester) -> None:
-    """The only frame that pytest shows is the test's."""
+    """pytest shows the test's frame and no other."""
     functions = [
         f"def test_mistake_{number}(ftps_server, lftp):\n    server = ftps_server()\n    {line}\n"
         for number, line in enumerate(MISTAKES)

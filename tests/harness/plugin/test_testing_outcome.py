@@ -1,4 +1,4 @@
-"""What the fixtures give back: outcomes that can be checked, results of other programs, words that mypy knows."""
+"""The fixtures' results: outcomes that can be checked, results of other programs, words that mypy knows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_check_compares_all_that_is_named(servers: ServerFactory, lftp: LftpRunn
 
 @lftp_runs
 def test_check_of_a_word_that_does_not_exist_is_a_mistake(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """Not a failed expectation: a test that expects the failure would pass for ever."""
+    """It is not a failed expectation: a test that expects the failure would pass forever."""
     outcome = lftp(servers(), run=["list"])
     wrong: list[dict[str, Any]] = [
         {},
@@ -81,7 +81,7 @@ def test_check_does_not_pass_what_the_witnesses_do_not_agree_on(
 
 @lftp_runs
 def test_program_writes_what_lftp_uses(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """HOME is handed on as the program left it, its rc among it, whatever rc a test gave before."""
+    """lftp gets HOME as the program left it, with its rc, whatever rc a test passed before."""
     server = servers()
     assert lftp(server, rc="# a rc of before\n", run=["list"]).verdict == "rejected"
     script = """
@@ -136,7 +136,7 @@ def test_program_sees_home_and_nothing_else(
     ],
 )
 def test_program_that_fails_says_how(lftp: LftpRunner, argv: list[str], ending: str) -> None:
-    """And nothing that it started is left."""
+    """Nothing that the program started survives."""
     result = lftp.program(argv, timeout=0.5)
     assert ending in repr(result)
     with pytest.raises(AssertionError, match=f"(?s)expected exit code 0, but {ending}.*out.*err"):
@@ -205,7 +205,7 @@ WRONG = {
     'lftp("localhost")': "arg-type",
 }
 ARGUMENTS = "ftps_server: ServerFactory, lftp: LftpRunner, server: ServerHandle, outcome: TestOutcome"
-"""Of a function for each wrong line: mypy does not look at what comes after one that can never be."""
+"""Parameters of a function for each wrong line: mypy does not check code after a call that never returns."""
 
 
 def test_mypy_finds_words_and_keywords_that_do_not_exist(tmp_path: Path) -> None:

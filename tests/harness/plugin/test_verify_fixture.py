@@ -33,7 +33,7 @@ def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
 
 
 def test_a_setup_that_is_not_safe_fails_with_the_table(project: pytest.Pytester, sealed_here: None) -> None:
-    """And one that is, does not; an assertion about the bad one may well hold."""
+    """A safe setup does not fail, and an assertion about the unsafe one can hold."""
     project.makepyfile(
         f"""
         def test_bad(verify):
@@ -75,7 +75,7 @@ def test_a_setup_that_is_not_safe_fails_with_the_table(project: pytest.Pytester,
     )
     failures, _, _ = str(result.stdout).partition(
         "short test summary info"
-    )  # where CI is set, pytest repeats all there
+    )  # if CI is set, pytest prints everything again
     assert failures.count("What was tried") == 2
 
 

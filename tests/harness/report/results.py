@@ -1,4 +1,4 @@
-"""Made-up results: what stands in them is chosen here, and no lftp runs."""
+"""Made-up results with chosen content; no lftp runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ftps_lab.testimony import (
 
 LFTP = Lftp(Path("/opt/lftp 4.9/lftp"), "4.9.2", "GnuTLS 3.7.9", "status")
 HOSTILE = b"ls: \x1b[31mred\x1b[0m \x07\xff \xe2\x80\xae reversed\r\nsecond\n"
-"""Escape sequences, a bell, a byte that is no text, a right-to-left override and a carriage return."""
+"""Escape sequences, a bell, an undecodable byte, a right-to-left override and a carriage return."""
 
 LOG_NOTES = ("gnutls_priority_set_direct(\x1b[31m): invalid", "**** Timeout - reconnecting")
 
@@ -35,7 +35,7 @@ PASSED, FAILED, BROKEN = Judgement("pass"), Judgement("fail", ("it was otherwise
 
 
 def scenario(name: str = "area/case", title: str = "What it shows", steps: int = 1, expect: str = "") -> Scenario:
-    """A scenario with some steps, each expecting a refusal or what is said."""
+    """A scenario with some steps, each expecting a refusal or the given expectation."""
     wanted = expect or 'verdict = "rejected"\nreason = ["untrusted", "expired"]'
     head = (
         f'schema = 1\ntitle = "{title}"\nwhy = "Because."\n[certificates.genuine]\n[server]\ncertificate = "genuine"\n'
@@ -45,7 +45,7 @@ def scenario(name: str = "area/case", title: str = "What it shows", steps: int =
 
 
 def told_by_the_server() -> Testimony:
-    """One control and one data connection, and something of everything on them."""
+    """One control and one data connection, with one entry of each kind."""
     peer = ("127.0.0.1", 40001)
     return Testimony(
         role="genuine",

@@ -1,4 +1,4 @@
-"""What people and programs get to see of a run, from results made up here: table, evidence, JSON, JUnit, kept files."""
+"""A run's output for people and programs, from made-up results: table, evidence, JSON, JUnit, kept files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def printed(*runs: BuildRun, short: bool = False) -> str:
-    """What a stream that is no terminal gets."""
+    """The output on a stream that is not a terminal."""
     stream = io.StringIO()
     terminal = Terminal(stream, short=short)
     for each in runs:
@@ -100,12 +100,13 @@ class TestPlain:
             "##[error]x",
             "##vso[task.setvariable variable=a]b",
             "##teamcity[buildStatus]",
-            "::warning",  # its end may be in what stands behind it
+            "::warning",  # the text after it may complete the command
         ],
     )
     def test_nothing_is_a_command_to_the_runner_of_a_ci(self, command: str) -> None:
-        """GitHub obeys a line that begins with `::name` and has `::` behind it, blanks before it or not; others look
-        for `##[` anywhere. A line is broken at any letter, so it must not become one by that either."""
+        """GitHub obeys a line that begins with `::name`, after blanks or not, and has `::` later; other runners look
+        for `##[` anywhere. Lines wrap at any character, so wrapping must not produce one either.
+        """
         shown = harmless(f"some words before it {command}") + harmless(command)
         for width in range(4, 60):
             for line in (*wrapped(shown, width), *shown.split("\n")):
@@ -120,7 +121,7 @@ class TestPlain:
         assert harmless(text) == text
 
     def test_much_of_it_takes_no_time(self) -> None:
-        """16 MiB of output is what lftp may print at most."""
+        """lftp may print at most 16 MiB of output."""
         began = time.monotonic()
         harmless("::" * (1 << 19))
         harmless("::x" * (1 << 18))
@@ -276,7 +277,7 @@ class TestTerminal:
         assert "exposed 2×, rejected 1×" in printed(run(ScenarioResult(of, "fail", (mixed,))))
 
     def test_what_failed_is_listed_just_above_the_tally(self) -> None:
-        """A line each: status, scenario, step, what happened. It comes last, behind all evidence."""
+        """One line for each failure: status, scenario, step, what happened. The list comes last, after all evidence."""
         broken = result("error", "area/broken", steps=(), why="no port\nmore")
         lines = printed(run(result("pass", "area/good"), result("fail"), broken)).splitlines()
         assert lines[-6:] == [
@@ -321,7 +322,7 @@ class TestTerminal:
         assert "as expected" not in printed(run(result("pass"))).split("other lftp messages")[0]
 
     def test_a_path_is_never_broken(self) -> None:
-        """Not in the table either, and what stands beside it keeps its columns."""
+        """This applies to the table too, where the text beside the path keeps its columns."""
         path = "/srv/" + "deep/" * 12 + "case.scenario.toml"
         text = printed(run(result("skip", why=f"cannot read {path}: no")))
         assert path in text
@@ -408,7 +409,7 @@ class TestJUnit:
                 *(result(status, why="why" if status == "skip" else "") for status in ("pass", "fail", "error", "skip"))
             )
         ]
-        root = ET.fromstring(junit.text(runs))  # noqa: S314 - written by ourselves
+        root = ET.fromstring(junit.text(runs))  # noqa: S314 - we wrote this file
         suite = root[0]
         assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
             "tests": "4",

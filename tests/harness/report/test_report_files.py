@@ -1,4 +1,4 @@
-"""Writing reports: complete or not at all, refused before anything runs where it cannot be."""
+"""Reports are written completely or not at all, and refused before the run if they cannot be written."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is replaced when all of it is written."""
+    """The old file is replaced only after the new one is complete."""
     path = tmp_path / "old.json"
     path.write_text("old")
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) 
 
 
 def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may write everywhere, so the system's answer to the question is made up."""
+    """Root may write everywhere, so the test replaces the system's answer."""
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
     with pytest.raises(UsageError, match="no permission to write there"):
         check_target("--json", str(tmp_path / "new.json"))

@@ -1,4 +1,4 @@
-"""What a report says of steps that are as expected: lftp's complaints, and where no control ran."""
+"""A report's remarks on steps that are as expected: lftp's complaints, and steps without a control."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_step_that_fails_shows_it_with_its_evidence_alone() -> None:
 
 
 def test_a_step_without_a_control_says_why() -> None:
-    """A reader of `pass` sees which verdicts no control stands behind; so does a program."""
+    """Readers and programs see which `pass` verdicts have no control behind them."""
     text = (
         'schema = 1\ntitle = "t"\nwhy = "w"\n[certificates.genuine]\n[server]\ncertificate = "genuine"\n'
         '[[step]]\ntitle = "a"\ncontrol = "none"\nwhy_no_control = "nothing to take away"\n'
@@ -70,7 +70,7 @@ def test_a_step_without_a_control_says_why() -> None:
 
 
 def test_of_many_scenarios_only_the_names_stand_there() -> None:
-    """Their reasons would push the failures off the screen."""
+    """The reasons would push the failures off the screen."""
     text = (
         'schema = 1\ntitle = "t"\nwhy = "w"\n[certificates.genuine]\n[server]\ncertificate = "genuine"\n'
         '[[step]]\ntitle = "a"\ncontrol = "none"\nwhy_no_control = "nothing to take away"\n'

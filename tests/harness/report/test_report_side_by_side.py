@@ -1,4 +1,4 @@
-"""Scenarios that take the same steps, side by side."""
+"""Scenarios with the same steps, shown side by side."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ftps_harness.report.terminal import Terminal
 
 
 def outcome(verdict: str, *exposed: str) -> Any:
-    """As much of an attempt as the table looks at."""
+    """The fields of an attempt that the table reads."""
     return SimpleNamespace(outcome=SimpleNamespace(verdict=verdict, exposed=frozenset(exposed)))
 
 
 def result(id: str, titles: list[str], *steps: list[Any], expected: str = "rejected") -> Any:  # noqa: A002
-    """A scenario's result; fewer steps than titles: it broke off."""
+    """A scenario's result; fewer steps than titles mean that it broke off."""
     scenario = SimpleNamespace(id=id, steps=[SimpleNamespace(title=title) for title in titles])
     done = [SimpleNamespace(attempts=attempts, expect=SimpleNamespace(verdict=expected)) for attempts in steps]
     return SimpleNamespace(scenario=scenario, steps=done)
@@ -34,7 +34,7 @@ TITLES = ["no rc", "pinned"]
 
 
 def test_scenarios_of_the_same_steps_are_a_family() -> None:
-    """One alone is none, and one that takes other steps belongs to another."""
+    """A single scenario is not a family, and a scenario with other steps belongs to another."""
     members = [result("a/one", TITLES, NO, YES), result("a/two", TITLES, LEAK, FILES)]
     others = [result("a/three", ["other", "steps"], NO, NO), result("a/four", ["single"], NO)]
     (family,) = families([*members, *others])
@@ -58,19 +58,19 @@ def test_what_did_not_run_to_its_end_is_left_out() -> None:
     ],
 )
 def test_the_worst_of_several_runs_is_shown_and_marked(attempts: list[Any], cell: str) -> None:
-    """Exposed once is exposed; else the verdict that was expected, where it came."""
+    """One exposure makes the cell exposed; otherwise the expected verdict is shown, if it occurred."""
     (family,) = families([result("a/one", TITLES, attempts, NO), result("a/two", TITLES, NO, NO)])
     assert family.rows[0][1][0] == cell
     assert any("not in every run" in line for line in lines(family, 79)) is cell.endswith("*")
 
 
 def family_of(names: list[str], columns: int) -> Family:
-    """Cells as wide as they come."""
+    """A family with cells of the greatest width."""
     return Family(tuple(f"step {n}" for n in range(columns)), tuple((name, ("PASSWORD*",) * columns) for name in names))
 
 
 def test_eighty_columns_hold_names_and_six_steps() -> None:
-    """The area that all have in common is said once."""
+    """The area that all scenarios share appears once."""
     shown = list(lines(family_of(["attack/one", "attack/another"], 6), 79))
     assert max(map(len, shown)) <= 79
     assert shown[7] == "attack/ 1         2         3         4         5         6"
@@ -85,7 +85,7 @@ def test_a_long_name_gets_a_line_of_its_own() -> None:
 
 
 def test_many_steps_are_turned_round() -> None:
-    """A line for each step, a column for each scenario."""
+    """Each step is a line, each scenario a column."""
     shown = list(lines(family_of(["attack/one", "attack/two"], 20), 79))
     assert shown[:2] == ["  1  attack/one", "  2  attack/two"]
     assert sum(line.startswith("step ") for line in shown) == 20
@@ -95,7 +95,7 @@ def test_many_steps_are_turned_round() -> None:
 @pytest.mark.parametrize("width", [79, 59])
 @pytest.mark.parametrize("columns", [2, 20])
 def test_long_titles_and_names_are_wrapped(columns: int, width: int) -> None:
-    """All of it stands there, and nothing but a cell is wider than the screen."""
+    """The text is complete, and only a cell can be wider than the screen."""
     title = "a title of many words that goes on and on until it is longer than anybody's screen is wide " * 2
     name = "area/" + "-".join(["long"] * 30)
     rows = tuple((each, ("rejected",) * columns) for each in (name, "area/x"))
@@ -107,7 +107,7 @@ def test_long_titles_and_names_are_wrapped(columns: int, width: int) -> None:
 
 @pytest.mark.parametrize("columns", [2, 20])
 def test_every_cell_stands_below_its_number(columns: int) -> None:
-    """Cells of all widths, in either direction."""
+    """This holds for cells of all widths, in both orientations."""
     words = ("rejected", "PASSWORD*", "failed", "payload")
     rows = tuple((f"a/{name}", tuple(words[(at + name) % 4] for at in range(columns))) for name in range(3))
     shown = list(lines(Family(tuple(f"s{at}" for at in range(columns)), rows), 79))
@@ -149,7 +149,7 @@ def test_the_terminal_prints_every_family_once() -> None:
 
 @pytest.mark.parametrize("steps", [2, 12])
 def test_colours_say_what_got_out(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PASSWORD in red, a refusal in green: in cells alone, not in a title or a name that is the same word."""
+    """PASSWORD is red and a refusal green: only in cells, not in a title or name that has the same word."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     titles = ["rejected"] * steps
@@ -177,7 +177,7 @@ IMPOSTOR = (
 
 @pytest.fixture
 def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two scenarios that take the same steps."""
+    """Two scenarios with the same steps."""
     folder = tmp_path / "scenarios/mine"
     folder.mkdir(parents=True)
     for name in ("one", "two"):
@@ -190,7 +190,7 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_command_prints_it_once_for_each_build(
     family: Path, client: Lftp, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Below each build's table; for a single scenario there is nothing to put beside it."""
+    """The table follows each build's table; a single scenario has nothing to compare with."""
     other = family / "other-lftp"
     other.symlink_to(client.path)
     builds = [str(client.path), str(other)]

@@ -1,4 +1,4 @@
-"""The sealed HOME: private, complete, copied for controls, and gone afterwards."""
+"""The sealed HOME: private, complete, copied for controls, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_everything_is_below_one_private_folder(tmp_path: Path) -> None:
 
 
 def test_logs_are_outside_of_all_that_lftp_looks_at(tmp_path: Path) -> None:
-    """Each begins empty, at the path of the one before: an rc cannot tell a step from its control by it."""
+    """Each log starts empty at the previous log's path, so an rc cannot use it to tell a step from its control."""
     with Home(tmp_path) as home, home.clone() as copy:
         log = home.next_log()
         log.write_text("of the run before")
@@ -44,7 +44,7 @@ def test_logs_are_outside_of_all_that_lftp_looks_at(tmp_path: Path) -> None:
 
 
 def test_a_copy_has_a_dot_lftp_only_where_the_home_has_one(tmp_path: Path) -> None:
-    """One too many would hide ~/.config/lftp/rc; one that is a link stays one."""
+    """An extra .lftp would hide ~/.config/lftp/rc; a .lftp that is a link stays one."""
     with Home(tmp_path) as home:
         home.dot_lftp.rmdir()
         with home.clone() as copy:
@@ -130,7 +130,7 @@ def test_a_copy_has_home_and_uploads_and_a_life_of_its_own(tmp_path: Path) -> No
 
 
 def test_logs_are_cleared(tmp_path: Path) -> None:
-    """The words of an earlier run would be looked at again, and tell a setup that it ran before."""
+    """Messages of an earlier run would be read again, and would show a setup that it ran before."""
     with Home(tmp_path) as home:
         (home.logs / "0123.marks").write_bytes(b"end-0123")
         home.clear()
@@ -179,7 +179,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(tmp_path: Path, mon
 
 
 def test_an_empty_log_was_never_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of its descriptor in a process that is about to be executed would be closed under watch: a second writer.
+    """A forked process about to exec would close its copy of the descriptor while the log is watched: a second writer.
 
     Measured before: 27 of 4,320 runs ("2 programs wrote into it"), four at a time in three processes; 0 of 1,980 after.
     """

@@ -1,4 +1,4 @@
-"""A program is killed, or its disk is full, at exactly the change of a file that was asked for."""
+"""A program is killed, or its disk is full, at exactly the chosen file change."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def own(box: Sandbox) -> Iterator[Path]:
-    """The program's folder, with an rc in it."""
+    """The program's folder with an rc."""
     folder = box.folder / OWN
     folder.mkdir()
     (folder / "rc").write_text(OLD)
@@ -147,7 +147,7 @@ def changes(done: process.Finished) -> Changes:
 
 
 def named(done: process.Finished) -> list[str]:
-    """Each change as ``write rc``: one name for all variants of a call."""
+    """Each change as ``write rc``: all variants of a call get one name."""
     found = changes(done)
     assert found.counted == len(found.calls)
     return [f"{re.sub('at2?$', '', each.name)} {each.path.removeprefix(INSIDE + '/')}" for each in found.calls]
@@ -179,14 +179,14 @@ class TestCounts:
             assert named(done) == expected
 
     def test_a_static_program_counts(self, box: Sandbox, own: Path) -> None:
-        """glibc's ldconfig: no library could be loaded into it."""
+        """glibc's ldconfig: a library cannot be loaded into it."""
         assert b"ld-linux" not in Path("/sbin/ldconfig").read_bytes()[:4096]
         done = run(box, [*SH, "exec /sbin/ldconfig -p >list"], Interrupt(2))
         assert named(done) == ["open list", "write list"]
         assert files(own)["list"] == ""
 
     def test_what_changes_nothing_is_not_interrupted(self, box: Sandbox, own: Path) -> None:
-        """Reading, output, pipes, devices, other folders, files that are only opened to be read."""
+        """Reads, output, pipes, devices, other folders, and files opened only for reading."""
         script = (
             "cat rc | cat; echo said; echo said >&2; ls -la >/dev/stdout; echo x >/dev/null; echo x >/tmp/x; cat rc"
         )
@@ -282,7 +282,7 @@ class TestCounts:
 
 class TestKills:
     def test_in_place_each_state_is_exact(self, box: Sandbox, own: Path) -> None:
-        """Before the call that was to be, never after it."""
+        """The program stops before the chosen call, never after it."""
         states = []
         for at in range(1, 5):
             (own / "rc").write_text(OLD)
@@ -311,7 +311,7 @@ class TestKills:
 
     @pytest.mark.parametrize("shell", [SH, BASH], ids=["sh", "bash"])
     def test_a_script_is_killed_with_all_that_it_started(self, box: Sandbox, own: Path, shell: list[str]) -> None:
-        """A child that makes the change, a sleeper in another session, and the script itself."""
+        """That covers a child that makes the change, a sleeper in another session, and the script itself."""
         script = (
             "setsid sleep 3600 >/dev/null 2>&1 & sh -c 'echo one >one; echo two >two'; echo three >three; echo said"
         )
@@ -340,7 +340,7 @@ class TestKills:
 
 class TestFullDisk:
     def test_in_place_the_program_sees_it(self, box: Sandbox, own: Path) -> None:
-        """Emptying the file needs no space, as on a real full disk: what is written after it is lost."""
+        """Emptying the file needs no space, as on a real full disk; data written afterwards is lost."""
         states = []
         for at in range(1, 5):
             (own / "rc").write_text(OLD)
@@ -366,7 +366,7 @@ class TestFullDisk:
         assert files(own) == {"rc": "old\na\n"}
         assert (done.exit_code, done.stdout) == (0, b"said\n")
         assert done.stderr.count(b"No space left on device") == 2
-        assert b"I/O error" in done.stderr  # a shell's own words for it
+        assert b"I/O error" in done.stderr  # a shell's own message for it
 
 
 class TestEnds:
@@ -393,7 +393,7 @@ class TestEnds:
         assert (done.exit_code, done.timed_out, done.stderr) == (0, False, b"")
 
     def test_signals_repeat_no_change(self, box: Sandbox, own: Path) -> None:
-        """A call that a signal ends while it is asked about starts again."""
+        """A call that a signal interrupts while it is held for a decision starts again."""
         script = """
 import os, signal
 signal.signal(signal.SIGALRM, lambda *_: None)
@@ -435,7 +435,7 @@ signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare of util-linux")
 def test_it_works_for_an_ordinary_user(tmp_path: Path) -> None:
-    """Somebody who is not root and has no capability, also where root runs the tests."""
+    """A user without root rights or capabilities, even if root runs the tests."""
     (tmp_path / OWN).mkdir()
     script = f"""
 from pathlib import Path
@@ -464,7 +464,7 @@ def test_a_sealed_place_interrupts(sealed: Sealed) -> None:
 
 
 def test_it_costs_little(box: Sandbox, own: Path) -> None:
-    """A program in Python that starts and changes a file takes no twice as long."""
+    """A Python program that starts and changes a file takes less than twice as long."""
     best = {}
     for asked in (None, Interrupt()):
         times = []
@@ -477,7 +477,7 @@ def test_it_costs_little(box: Sandbox, own: Path) -> None:
 
 
 def test_a_change_is_held_until_its_owner_lets_it_go_on(box: Sandbox, own: Path) -> None:
-    """The program that is held has read the file already: what the other one wrote is lost, as with any two writers."""
+    """The held program has already read the file, so the other program's write is lost, as with any two writers."""
     (own / "rc").write_text(OLD)
     (own / "log").mkdir()
     append = "import sys; text = open('rc').read(); open('rc', 'w').write(text + sys.argv[1])"
@@ -527,7 +527,7 @@ def test_what_is_sought_is_found_among_the_arguments_of_everything_that_is_start
 
 
 def test_nothing_is_found_where_nothing_is(box: Sandbox, own: Path) -> None:
-    """The environment, what is written and what is read are no arguments; and all that is started counts."""
+    """The environment, writes and reads are not arguments; every started program counts."""
     text = "export P=s3; P=${P}cret; echo $P >f; cat f; env true | cat; exec /bin/true"
     found = changes(run(box, [*SH, text], Interrupt(sought=("s3cret",))))
     assert (found.found, found.unseen) == ((), 0)

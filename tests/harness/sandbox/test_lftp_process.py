@@ -1,4 +1,4 @@
-"""A process comes to a certain end: nothing of it survives, nothing deadlocks, nothing is inherited."""
+"""A process ends for certain: nothing of it survives, deadlocks or is inherited."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def python(code: str, cwd: Path, *, timeout: float = 20.0, env: dict[str, str] |
 
 
 def hanging(code: str, cwd: Path) -> tuple[Finished, float]:
-    """Run what prints its number and then hangs; the time limit is long enough for it to have come so far."""
+    """Run a program that prints its number and then hangs; the time limit lets it print first."""
     for limit in (0.5, 2.0, 15.0):
         done = python(code, cwd, timeout=limit)
         if done.stdout:
@@ -178,7 +178,7 @@ def test_a_hundred_runs_leave_no_descriptor_and_no_child(tmp_path: Path) -> None
 
 
 def test_without_pidfd_the_exit_is_noticed_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on macOS."""
+    """macOS has no pidfd."""
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     done = python("import os; os.closerange(3, 100); os.write(1, b'x')", tmp_path)
     assert (done.stdout, done.exit_code, done.timed_out) == (b"x", 0, False)

@@ -1,4 +1,4 @@
-"""A sandbox: nothing leaves it, nothing outlives it, nothing in it goes unseen."""
+"""A sandbox: nothing leaves it, outlives it or goes unseen in it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def shell(box: Sandbox, script: str, timeout: float = 20.0) -> process.Finished:
 
 
 def python(box: Sandbox, script: str, timeout: float = 20.0) -> process.Finished:
-    """Debian's Python: the one of the tests may lie in a folder that is empty inside."""
+    """Debian's Python: the tests' own Python may be in a folder that is empty inside."""
     return box.run([PYTHON, "-c", script], env=ENVIRONMENT, cwd=Path(INSIDE), timeout=timeout, folder=OWN)
 
 
@@ -68,7 +68,7 @@ class TestNothingLeaves:
         assert no_such_name(query) == b""
 
     def test_sockets_of_this_machine_are_not_there(self, box: Sandbox) -> None:
-        """A path leads out of a network namespace: the Docker engine's, a resolver's."""
+        """A path leads out of a network namespace, such as the Docker engine's socket or a resolver's."""
         assert shell(box, "ls -A /run /home /root /var/tmp").stdout == b"/home:\n\n/root:\n\n/run:\n\n/var/tmp:\n"
         kept = b"bin dev etc gnu lib lib32 lib64 libx32 nix opt proc sbin sys tmp usr".split()
         for name in shell(box, "ls -A /").stdout.split():
@@ -80,7 +80,7 @@ class TestNothingLeaves:
     def test_a_way_out_by_a_path_is_closed_wherever_it_is(
         self, box: Sandbox, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """In any folder of this machine; here in that of the tests."""
+        """This holds in any folder of this machine; the test uses its own."""
         folder = Path(tempfile.mkdtemp(dir=Path(__file__).parent))
         way = folder / "way"
         try:
@@ -89,7 +89,7 @@ class TestNothingLeaves:
                 if kind == "fifo":
                     os.mkfifo("way")
                 else:
-                    listener.bind("way")  # a whole path may be too long for an address
+                    listener.bind("way")  # a whole path may exceed the limit for an address
                     listener.listen()
                 connect = f"import socket; socket.socket(socket.AF_UNIX).connect({str(way)!r})"
                 say = f"open({str(way)!r}, 'r+')" if kind == "fifo" else connect
@@ -100,7 +100,7 @@ class TestNothingLeaves:
             shutil.rmtree(folder)
 
     def test_devices_and_the_kernels_settings_are_out_of_reach(self, box: Sandbox) -> None:
-        """Also for root, who owns them: disks, the kernel's log, /proc/sys."""
+        """Root, who owns them, cannot reach them either: disks, the kernel's log, /proc/sys."""
         names = shell(box, "ls -A /dev").stdout.split()
         assert names == b"fd full null random shm stderr stdin stdout urandom zero".split()
         settings = ("kernel/core_pattern", "net/ipv4/ip_default_ttl")
@@ -110,7 +110,7 @@ class TestNothingLeaves:
         assert shell(box, "echo said >/dev/stderr").stderr == b"said\n"
 
     def test_what_one_leaves_in_the_kernel_the_next_does_not_find(self, box: Sandbox) -> None:
-        """System V shared memory and message queues belong to one program."""
+        """Each program has its own System V shared memory and message queues."""
         assert shell(box, "ipcmk -M 64 >/dev/null && ipcmk -Q >/dev/null && ipcs -mq | grep -c 0x").stdout == b"2\n"
         assert shell(box, "ipcs -mq | grep -c 0x").stdout == b"0\n"
 
@@ -138,7 +138,7 @@ class TestNothingLeaves:
         ],
     )
     def test_no_program_meddles_with_another_or_leaves_a_key(self, box: Sandbox, call: str) -> None:
-        """lftp's log is its own word, and the user's keyring lasts from one program to the next."""
+        """lftp's log must contain only lftp's words, and the user's keyring outlives a program."""
         script = (
             "import ctypes, os, platform\nKEYCTL = {'x86_64': 250, 'aarch64': 219}[platform.machine()]\n"
             "open('/tmp/file', 'w').write('long')\nlibc = ctypes.CDLL(None, use_errno=True)\n"
@@ -157,7 +157,7 @@ class TestFiles:
         done = shell(box, script)
         said = done.stderr.decode()
         assert said.count("Read-only file system") == 4
-        assert f"{tmp_path}/x" in said  # which is not there at all
+        assert f"{tmp_path}/x" in said  # it does not exist there at all
         assert (box.folder / OWN / "mine").exists()
         assert done.exit_code == 0
 
@@ -166,13 +166,13 @@ class TestFiles:
         assert b"mark" not in shell(box, "ls -A /tmp /dev/shm").stdout
 
     def test_what_was_covered_cannot_be_uncovered(self, box: Sandbox) -> None:
-        """Also not by a program that makes namespaces of its own."""
+        """A program that creates its own namespaces cannot do it either."""
         for script in ("umount /tmp", "unshare --user --map-root-user --mount umount /tmp", "mount -o remount,rw /"):
             assert shell(box, script).exit_code != 0
         assert shell(box, "ls -A /tmp").stdout == b"ftps-lab\n"
 
     def test_a_folder_of_a_program_stays_visible_and_read_only(self, tmp_path: Path) -> None:
-        """Whatever its path looks like."""
+        """This holds for any path."""
         programs = tmp_path / "my own 'lftp' ü"
         programs.mkdir()
         program = programs / "prog"
@@ -207,7 +207,7 @@ class TestEnds:
             box.run(["/no/such/program"], env={}, cwd=Path(INSIDE), timeout=5, folder=OWN)
 
     def test_a_background_job_is_waited_for(self, box: Sandbox) -> None:
-        """One that has closed all its descriptors too: what it still does belongs to the run."""
+        """A job that has closed all its descriptors counts too: its remaining work belongs to the run."""
         script = f"setsid sh -c 'exec </dev/null >/dev/null 2>&1; sleep 0.3; touch {INSIDE}/late' & exit 3"
         assert shell(box, script).exit_code == 3
         assert (box.folder / OWN / "late").exists()
@@ -231,7 +231,7 @@ class TestEnds:
         assert (len(done.stdout), done.stderr, done.truncated) == (1000, b"said\n", True)
 
     def test_everything_ends_with_its_owner(self, tmp_path: Path) -> None:
-        """Killed without a chance to clean up."""
+        """The owner is killed without a chance to clean up."""
         (tmp_path / OWN).mkdir()
         mark = f"3602.{os.getpid()}"
         script = (
@@ -279,7 +279,7 @@ class TestEnds:
 
 class TestTraffic:
     def test_a_conversation_inside_is_seen_whole(self, box: Sandbox) -> None:
-        """300 KB, more than a socket's own buffer holds."""
+        """300 KB exceed a socket's own buffer."""
         box.begin()
         talk = (
             "import socket, threading; s = socket.create_server(('127.0.0.1', 4444))\n"
@@ -303,7 +303,7 @@ class TestTraffic:
             assert len(box.traffic().flows) == 1
 
     def test_nobody_inside_can_send_a_mark(self, box: Sandbox) -> None:
-        """A mark is not shown, and what comes before it is thought to be all."""
+        """A mark is not shown, and everything before it counts as complete."""
         box.begin()
         forged = "import socket; s = socket.socket(2, 2); s.bind(('127.0.0.2', 9))\n"
         forged += "for _ in range(3): s.sendto(b'\\xff' * 65500, ('127.0.0.1', 9))"
@@ -313,7 +313,7 @@ class TestTraffic:
         assert b"Address already in use" in taken.stderr
 
     def test_a_capture_that_cannot_keep_up_says_so(self, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Its thread is held while more passes than the ring has room for."""
+        """The capture's thread is held while more traffic passes than fits into the ring."""
         box.begin()
         capture = box._capture
         flood = "import socket; s = socket.socket(2, 2)\nfor _ in range(2000): s.sendto(bytes(60000), ('127.0.0.1', 5))"
@@ -324,7 +324,7 @@ class TestTraffic:
 
 class TestUnavailable:
     def test_a_kernel_that_refuses_is_named_with_what_grants_it(self, tmp_path: Path) -> None:
-        """In a user namespace in which no further one may be made."""
+        """The test runs in a user namespace that permits no further one."""
         script = (
             "from pathlib import Path; from ftps_harness.sandbox.sandbox import Sandbox, Unavailable\n"
             f"try: Sandbox(Path({str(tmp_path)!r}))\nexcept Unavailable as why: print(why)\n"
@@ -360,7 +360,7 @@ class TestUnavailable:
 
 
 def running(mark: str) -> list[int]:
-    """The processes of this machine with a word in their command line."""
+    """Processes of this machine with a word in their command line."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

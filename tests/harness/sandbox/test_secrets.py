@@ -1,4 +1,4 @@
-"""Secrets are random for each run, fit for FTP and lftp, and recognised wherever a piece of them turns up."""
+"""Secrets are random in each run, valid in FTP and lftp, and recognised wherever a part of them appears."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_small_contents_are_recognised_as_a_whole(size: int) -> None:
 
 
 def test_tiny_contents_are_not_looked_for() -> None:
-    """Three bytes can be anything: such a file is found by its name and compared by its hash."""
+    """Three bytes can appear anywhere by chance; such a file is found by its name and compared by its hash."""
     secrets = Secrets.new(3)
     assert not secrets.find_payload(b"".join(contents(secrets)))
     assert secrets.find_payload(f"-rw-r--r-- 1 u g 3 Jan 1 {secrets.file_name}\r\n".encode())

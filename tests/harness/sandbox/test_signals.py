@@ -1,4 +1,4 @@
-"""Ctrl-C and its like are heard once, at a moment when everything can be cleared away."""
+"""Ctrl-C and similar signals are handled once, at a moment when everything can be cleaned up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """The handlers are pytest's again."""
+    """Restores pytest's signal handlers."""
     before = {each: signal.getsignal(each) for each in ENDING}
     yield
     for each, handler in before.items():
@@ -34,7 +34,7 @@ def test_the_first_raises_and_the_others_are_ignored(number: signal.Signals) -> 
     with pytest.raises(AskedToEnd), interrupting():
         signal.raise_signal(number)
     for each in ENDING:
-        signal.raise_signal(each)  # would end the tests
+        signal.raise_signal(each)  # it would end the tests
 
 
 def test_without_a_signal_all_is_as_before() -> None:
@@ -58,7 +58,7 @@ def test_the_inner_one_hears_and_the_outer_one_leaves_it_so() -> None:
 
 
 def test_what_is_ignored_stays_ignored() -> None:
-    """As under nohup, or in the background of a shell script."""
+    """This happens under nohup and in the background of a shell script."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with interrupting():
         signal.raise_signal(signal.SIGHUP)
@@ -85,7 +85,7 @@ def test_what_is_undisturbed_gives_or_raises() -> None:
 
 
 def test_another_thread_changes_nothing() -> None:
-    """Python lets only the main thread handle signals."""
+    """Python allows only the main thread to handle signals."""
     made: list[int] = []
     thread = threading.Thread(target=lambda: made.append(undisturbed(lambda: 7)))
     thread.start()

@@ -1,4 +1,4 @@
-"""Whoever else writes into a watched file is seen, by whatever path and however quickly."""
+"""Every other writer of a watched file is seen, by any path and at any speed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linu
 
 
 def opened_twice(file: Path) -> None:
-    """With nothing between the two."""
+    """Open the file twice with nothing in between."""
     first, second = (os.open(file, os.O_WRONLY | os.O_APPEND) for _ in range(2))
     os.close(first)
     os.close(second)
@@ -58,7 +58,7 @@ def test_who_wrote_is_counted(tmp_path: Path, meddling: str) -> None:
     act, writers, replaced = MEDDLING[meddling]
     (tmp_path / "log").mkdir()
     file = tmp_path / "log" / "file"
-    for _ in range(2):  # the same instance again: nothing of the first is left in it
+    for _ in range(2):  # again with the same path: nothing of the first round may remain
         file.write_text("")
         (tmp_path / "other").unlink(missing_ok=True)
         with watched(file) as watch:

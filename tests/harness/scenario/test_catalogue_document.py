@@ -1,7 +1,7 @@
-"""Each expectation of the document's catalogue and of `scenarios/rc`, turned round, fails on what lftp really did.
+"""Each expectation of the document's catalogue and of `scenarios/rc`, reversed, fails on lftp's real behaviour.
 
-A catalogue that passes proves something only if it could have failed. Each scenario runs once; what was obtained is
-then held against every expectation that the step might have had instead.
+A catalogue that passes proves something only if it could have failed. Each scenario runs once; its result is then
+compared with every other expectation that the step could have had.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def client(pytestconfig: pytest.Config) -> Lftp:
 
 
 def ran(scenario: Scenario, client: Lftp, *, controls: bool = False) -> ScenarioResult:
-    """The scenario, run for real."""
+    """Run the scenario."""
     result = run_scenario(scenario, client, Options(controls=controls))
     if result.status == "skip":
         pytest.skip(result.why)
@@ -63,12 +63,12 @@ def one(name: str) -> Scenario:
 
 
 def subsets(words: Collection[Any]) -> list[frozenset[Any]]:
-    """Every set that is not empty."""
+    """Every non-empty subset."""
     return [frozenset(chosen) for size in range(1, len(words) + 1) for chosen in combinations(words, size)]
 
 
 def turned_round(expect: Expect) -> Iterator[Expect]:
-    """Every other expectation: another verdict, other reasons, other things exposed, to somebody else, other words."""
+    """Every other expectation: another verdict, other reasons, exposures, receivers or messages."""
     for verdict in get_args(ExpectedVerdict):
         if verdict != expect.verdict:
             yield Expect(verdict=verdict)
@@ -83,12 +83,12 @@ def turned_round(expect: Expect) -> Iterator[Expect]:
 
 
 def other_values(expect: Expect, key: str, values: list[Any]) -> Iterator[Expect]:
-    """The expectation with each value of a key that is not its own."""
+    """The expectation with every other value of a key."""
     yield from (replace(expect, **{key: value}) for value in values if value != getattr(expect, key))
 
 
 def of_other_builds(scenario: Scenario, index: int, expect: Expect) -> Iterator[Expect]:
-    """What the scenario expects of other builds, where that is something else."""
+    """The scenario's expectations of other builds, where they differ."""
     for dialect, version in BUILDS:
         other = expectation(scenario.steps[index], dialect, version)
         if other != expect:
@@ -96,7 +96,7 @@ def of_other_builds(scenario: Scenario, index: int, expect: Expect) -> Iterator[
 
 
 def judged(step: StepResult, expect: Expect) -> str:
-    """The status that a step would have had with another expectation."""
+    """The status of a step under another expectation."""
     return judge_repeated([attempt.seen for attempt in step.attempts], expect).status
 
 
@@ -113,7 +113,7 @@ def test_each_expectation_turned_round_fails(name: str, client: Lftp) -> None:
 
 @pytest.mark.parametrize("name", RC)
 def test_each_expectation_of_an_rc_turned_round_fails(name: str, client: Lftp) -> None:
-    """Without those of other builds: some of them only leave a message out."""
+    """Expectations of other builds are left out: some of them only omit a message."""
     result = ran(load(RC[name]), client)
     assert (result.status, result.why) == ("pass", "")
     for step in result.steps:
@@ -122,7 +122,7 @@ def test_each_expectation_of_an_rc_turned_round_fails(name: str, client: Lftp) -
 
 
 def with_expectation(scenario: Scenario, index: int, expect: Expect) -> Scenario:
-    """The scenario with one step expecting something else, of every build."""
+    """The scenario with one step's expectation replaced, for every build."""
     steps = list(scenario.steps)
     steps[index] = replace(steps[index], expect=expect, overrides={})
     return replace(scenario, steps=tuple(steps))
@@ -150,7 +150,7 @@ def test_a_whole_scenario_turned_round_fails_with_its_controls(
 
 
 def with_control(scenario: Scenario, control: Any) -> Scenario:
-    """The scenario with another control in every step."""
+    """The scenario with the control of every step replaced."""
     return replace(scenario, steps=tuple(replace(step, control=control) for step in scenario.steps))
 
 
@@ -164,7 +164,7 @@ def with_control(scenario: Scenario, control: Any) -> Scenario:
     ],
 )
 def test_an_acceptance_with_the_wrong_control_fails(name: str, control: str | None, client: Lftp) -> None:
-    """Verification off is told from a pin by the control alone: the step itself is accepted with both."""
+    """The step is accepted both with a pin and with verification off; only the control tells them apart."""
     result = ran(with_control(one(name), control), client, controls=True)
     assert result.status == "fail"
     failed = [step for step in result.steps if step.status == "fail"]
@@ -193,7 +193,7 @@ def test_user_and_password_are_not_readable_on_the_wire_of_ftps(client: Lftp) ->
 
 
 def test_a_refused_server_gets_a_handshake_and_no_login(client: Lftp) -> None:
-    """The connection is closed: nothing is left open, nobody has logged in, no data connection was opened."""
+    """The connection is closed without a login or a data connection."""
     for step in ran(one("untrusted-by-default"), client).steps:
         (attempt,) = step.attempts
         assert all(handshake.completed for handshake in attempt.testimony.handshakes)
@@ -214,7 +214,7 @@ def test_the_refusal_names_the_certificate_that_was_shown(client: Lftp) -> None:
 
 
 def test_turning_round_reaches_every_part_of_an_expectation() -> None:
-    """The tests above are no better than this: each thing that can be expected is among what is changed."""
+    """The tests above depend on it: every part of an expectation is among the changed ones."""
     expect = Expect(verdict="rejected", reasons=frozenset({"untrusted"}), message="Not trusted")
     assert {other.verdict for other in turned_round(expect)} == set(get_args(ExpectedVerdict))
     reasons = {other.reasons for other in turned_round(expect) if other.verdict == "rejected"}

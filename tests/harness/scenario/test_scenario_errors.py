@@ -1,4 +1,4 @@
-"""Every mistake that a scenario file can hold is named with its key, and with what would be right."""
+"""Every possible mistake in a scenario file is reported with its key and the correction."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LATER = "comes with a later version of ftps-lab; remove it"
 
 
 def with_line(place: str, line: str) -> str:
-    """The base with a line put at a place; `old => new` replaces a line instead."""
+    """The base with a line inserted at a place; `old => new` replaces a line instead."""
     if "=>" in place:
         old, new = place.split("=>")
         assert old in BASE
@@ -90,7 +90,7 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
     ("[[step]]=>[step]", "", "step", ["must be a list of tables, not a table", "[[step]]"]),
     ('[server]\ncertificate = "genuine"=>[[server]]', "", "server", ["must be a table, not a list"]),
     ('verdict = "accepted"=>verdict = {}', "", "step[1].expect.verdict", ["not a table"]),
-    # Values that are in no list.
+    # Values that no list has.
     ("server", "protocol = 'explicite'", "server.protocol", ['Did you mean "explicit"?', '"implicit", "plain"']),
     ("server", "role = 'evil'", "server.role", ['"genuine", "impostor"']),
     ("server", "tls = ['1.4']", "server.tls[1]", ['unknown value "1.4"', '"1.2", "1.3"']),
@@ -173,7 +173,7 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
     ("server", "tls = ['1.2', '1.2']", "server.tls", ["twice"]),
     ("step", "server = {}", "step[1].server", ["is empty"]),
     ("step", "server = { tls = [] }", "step[1].server.tls", ["offers no version"]),
-    # What later versions bring.
+    # Keys of later versions.
     ("server", "attack = 'inter'", "server.attack", ['Did you mean "intercept"?']),
     ("server", "attack_certificate = 'other'", "server.attack_certificate", ['only with the attack "intercept"']),
     ("server", "attack_reply = 502", "server.attack_reply", ['"refuse-auth" or "refuse-prot" or "strip-auth"']),
@@ -277,7 +277,7 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
 def test_a_mistake_is_named_with_its_key_and_what_would_be_right(
     place: str, line: str, key: str, parts: list[str]
 ) -> None:
-    """Just this one problem is reported, in one line."""
+    """This problem alone is reported, in one line."""
     found = problems(with_line(place, line))
     assert [where for where, _ in found] == [key]
     ((_, sentence),) = found
@@ -286,7 +286,7 @@ def test_a_mistake_is_named_with_its_key_and_what_would_be_right(
 
 
 def test_the_base_of_these_mistakes_is_right() -> None:
-    """Else the table would prove nothing."""
+    """Otherwise the table would prove nothing."""
     assert parse(BASE, "f", "a/f").title == "t"
 
 
@@ -305,7 +305,7 @@ def test_the_base_of_these_mistakes_is_right() -> None:
     ],
 )
 def test_a_step_that_contradicts_its_expectation(step: str, expect: str, key: str, part: str) -> None:
-    """What the step says and what it expects must go together."""
+    """The step and its expectation must agree."""
     text = BASE.replace("#step", step)
     accepted = 'verdict = "accepted"'
     text = text.replace(accepted, expect if "verdict" in expect else f"{accepted}\n{expect}")
@@ -315,7 +315,7 @@ def test_a_step_that_contradicts_its_expectation(step: str, expect: str, key: st
 
 
 def test_no_steps() -> None:
-    """Neither without a table nor with an empty list."""
+    """The table is missing, or the list is empty."""
     head = BASE[: BASE.index("[[step]]")]
     assert problems(head) == [("step", "missing: a scenario needs at least one [[step]] table")]
     ((key, sentence),) = problems("step = []\n" + head)
@@ -336,7 +336,7 @@ def test_a_certificate_cannot_be_called_self() -> None:
 
 
 def test_a_fault_of_the_server_is_reported_where_it_first_appears() -> None:
-    """Steps that only inherit it are not blamed."""
+    """Steps that only inherit the fault are not reported."""
     steps = BASE.replace("#expect", '[[step]]\ntitle = "two"\nserver = { tls = [] }\nexpect.verdict = "failed"\n')
     steps += '[[step]]\ntitle = "three"\nserver = { role = "impostor" }\nexpect.verdict = "failed"\n'
     assert [key for key, _ in problems(steps)] == ["step[2].server.tls"]
@@ -345,7 +345,7 @@ def test_a_fault_of_the_server_is_reported_where_it_first_appears() -> None:
 
 
 def test_an_override_of_a_version_must_agree_with_each_dialects() -> None:
-    """A build of a dialect and a version gets both; the sentence says for which."""
+    """A build with that dialect and version gets both; the sentence names the builds."""
     text = BASE.replace('verdict = "accepted"', REJECTED).replace(
         "#expect", '[step.expect.openssl]\nverdict = "accepted"\n[step.expect."4.8"]\nreason = "expired"\n'
     )
@@ -355,14 +355,14 @@ def test_an_override_of_a_version_must_agree_with_each_dialects() -> None:
 
 
 def test_a_control_that_some_build_needs_is_none_too_many() -> None:
-    """One dialect accepts: the impostor must be refused there."""
+    """One dialect accepts, so the impostor must be refused there."""
     text = BASE.replace('verdict = "accepted"', REJECTED).replace("#step", 'control = "impostor-refused"')
     scenario = parse(text.replace("#expect", '[step.expect.classic]\nverdict = "accepted"\n'), "f", "a/f")
     assert scenario.steps[0].control == "impostor-refused"
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    """Types first, all of them; then meaning, all of it; one line each, in the order of the file."""
+    """First all type errors, then all errors of meaning; one line each, in the order of the file."""
     types = BASE.replace("#top", "titel = 1").replace("#server", "revoked = ['x']").replace("#expect", "x = 1")
     assert [key for key, _ in problems(types)] == ["server.revoked", "titel", "step[1].expect.x"]
     meaning = (
@@ -387,7 +387,7 @@ def test_all_problems_are_reported_at_once() -> None:
 
 
 def test_the_error_is_the_users_and_says_where() -> None:
-    """Exit code 2; file, key and sentence of the first problem are at hand."""
+    """Exit code 2; the error holds file, key and sentence of the first problem."""
     with pytest.raises(UsageError) as caught:
         parse(BASE.replace('why = "w"', "why = ''"), "f.scenario.toml", "a/f")
     error = caught.value
@@ -397,7 +397,7 @@ def test_the_error_is_the_users_and_says_where() -> None:
 
 
 def test_a_value_from_the_file_cannot_command_the_terminal() -> None:
-    """Control characters are shown as escapes, long values shortened."""
+    """Control characters appear as escapes, and long values are shortened."""
     ((_, sentence),) = problems(BASE.replace("#step", 'host = "\\u001b[2J' + "x" * 500 + '"'))
     assert "\x1b" not in sentence
     assert len(sentence) < 160
@@ -440,5 +440,5 @@ ACCEPTED = [
 
 @pytest.mark.parametrize(("place", "line"), ACCEPTED)
 def test_what_is_unusual_but_right(place: str, line: str) -> None:
-    """The strictness stops where something can be meant."""
+    """Unusual values that can be intended are allowed."""
     assert parse(with_line(place, line), "f", "a/f").id == "a/f"

@@ -1,4 +1,4 @@
-"""What a step must come to, by dialect and version of lftp."""
+"""The expectation of a step, by dialect and version of lftp."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_override_that_names_the_verdict_replaces_the_table() -> None:
 
 
 def test_the_version_beats_the_dialect() -> None:
-    """What the version does not name, the dialect's override still says."""
+    """Keys that the version's override omits still come from the dialect's."""
     assert expected("classic", "4.9.2") == Expect(verdict="rejected", reasons=frozenset({"untrusted"}), message="four")
 
 
@@ -82,7 +82,7 @@ def test_a_version_that_names_the_verdict_replaces_what_the_dialect_said() -> No
     ],
 )
 def test_the_longest_fitting_version_prefix_counts(version: str, message: str) -> None:
-    """Prefixes end where a number ends."""
+    """A prefix must end where a number ends."""
     assert expected("status", version).message == message
 
 

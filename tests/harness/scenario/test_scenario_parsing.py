@@ -1,4 +1,4 @@
-"""What a scenario file says once defaults, changes and references are worked out."""
+"""A scenario's content once defaults, changes and references are resolved."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def full() -> Scenario:
 
 
 def test_every_key_is_read(full: Scenario) -> None:
-    """All that docs/reference.md lists arrives, with the server complete."""
+    """Every key in docs/reference.md is read, with a complete server."""
     assert (full.id, full.file, full.claim, full.tags) == (
         "area/full",
         "full.scenario.toml",
@@ -146,7 +146,7 @@ def test_every_key_is_read(full: Scenario) -> None:
 
 
 def test_files_are_taken_apart(full: Scenario) -> None:
-    """Sources are joined by ' + '; text runs to the end and may hold a ' + '."""
+    """' + ' joins sources; a text runs to the end and may contain ' + '."""
     assert full.steps[0].files == {
         "mycert.crt": (Source("cert", "genuine"), Source("chain", "genuine")),
         "cwd/key": (Source("key", "other"),),
@@ -155,7 +155,7 @@ def test_files_are_taken_apart(full: Scenario) -> None:
 
 
 def test_a_change_of_the_server_stays_and_says_that_it_is_one(full: Scenario) -> None:
-    """`server` keeps what was changed; everything else starts from its default again."""
+    """`server` keeps its changes; everything else starts from its default again."""
     assert [step.changed for step in full.steps] == [False, True, False]
     second, third = full.steps[1:]
     assert second.server == third.server
@@ -165,7 +165,7 @@ def test_a_change_of_the_server_stays_and_says_that_it_is_one(full: Scenario) ->
 
 
 def test_the_data_certificate_follows_the_certificate_unless_named() -> None:
-    """A rotation changes both; a data certificate that was named stays."""
+    """A rotation changes both, but a named data certificate stays."""
     rotation = '[certificates.b]\n[[step]]\ntitle="2"\nserver={certificate="b"}\nexpect={verdict="failed"}\n'
     following = parse(SMALL + rotation, "f", "a/b").steps[1].server
     named = SMALL.replace("[server]", '[server]\ndata_certificate = "a"')
@@ -181,13 +181,13 @@ def test_saying_again_what_holds_changes_nothing() -> None:
 
 
 def test_a_plain_server_needs_no_certificate() -> None:
-    """Neither the certificate nor its table is asked for where there is no TLS."""
+    """Without TLS, neither the certificate nor its table is required."""
     plain = SMALL.replace("[certificates.a]", "").replace('certificate = "a"', 'protocol = "plain"')
     assert parse(plain, "f", "a/b").server == Server(protocol="plain")
 
 
 def test_certificates_become_the_labs_own_data(full: Scenario) -> None:
-    """Keys arrive by the same names, and what was not given keeps the lab's default."""
+    """Keys keep their names, and omitted ones keep the lab's default."""
     made = full.certificates
     assert made["genuine"] == lab.CertificateSpec(
         issuer="root",
@@ -211,14 +211,14 @@ def test_an_empty_certificate_table_has_the_labs_defaults() -> None:
 
 @pytest.mark.parametrize("name", ["mine/pinned-server", "x", 'quo"te\\d', "a/b.scenario.toml", "../", "—", "\x07"])
 def test_the_template_parses_whatever_its_name(name: str) -> None:
-    """`ftps-lab new NAME` writes a file that can be used as it stands."""
+    """The file that `ftps-lab new NAME` writes is valid unchanged."""
     scenario = parse(scenario_template(name), "f", "mine/x")
     assert scenario.title
     assert [step.expect.verdict for step in scenario.steps] == ["rejected", "accepted", "rejected", "rejected"]
 
 
 def test_what_the_template_offers_in_comments_is_right() -> None:
-    """With every comment of the certificate table uncommented, the template still parses."""
+    """The template still parses with every comment of the certificate table uncommented."""
     text = scenario_template("x").replace('# issuer      = "self"', 'issuer      = "self"')
     for key in ("common_name", "names", "not_before", "not_after", "same_key_as", "ca", "tls", "require_tls"):
         text = text.replace(f"# {key} ", f"{key} ")

@@ -1,4 +1,4 @@
-"""Files that cannot be read, are no text or no TOML; finding files; placeholders."""
+"""Files that are unreadable, not text or not TOML; finding files; placeholders."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scenario_file(folder: Path, name: str = "case.scenario.toml", content: str |
 
 
 def complaint(path: Path) -> str:
-    """What is said about a file, without its name; `load` and `outline` say the same."""
+    """The message about a file, without its name; `load` and `outline` give the same."""
     with pytest.raises(ScenarioError) as caught:
         load(path)
     with pytest.raises(ScenarioError) as outlined:
@@ -49,7 +49,7 @@ def complaint(path: Path) -> str:
 
 
 def test_a_file_is_named_by_its_folder_and_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However it is named on the command line; an id that is given wins."""
+    """The form on the command line does not matter; an explicit id wins."""
     path = scenario_file(tmp_path / "document")
     assert load(path).id == "document/case"
     assert load(path).file == str(path)
@@ -59,7 +59,7 @@ def test_a_file_is_named_by_its_folder_and_itself(tmp_path: Path, monkeypatch: p
 
 
 def test_an_outline_shows_what_a_catalogue_shows(tmp_path: Path) -> None:
-    """The same as the scenario says, read faster."""
+    """It matches the scenario, but is read faster."""
     path = scenario_file(tmp_path / "mine")
     scenario = load(path)
     assert outline(path) == Outline(
@@ -73,7 +73,7 @@ def test_an_outline_shows_what_a_catalogue_shows(tmp_path: Path) -> None:
 
 
 def test_an_outline_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    """Unknown keys, wrong types and keys of later versions; dangling names are left to `load`."""
+    """Unknown keys, wrong types and keys of later versions are refused; `load` checks dangling names."""
     for line in ("tls = 5", "tsl = []", "revoked = ['x']"):
         path = scenario_file(tmp_path, content=TEXT.replace("[server]\n", f"[server]\n{line}\n"))
         with pytest.raises(ScenarioError, match=r"server\.\w+: "):
@@ -99,7 +99,7 @@ def test_a_name_that_is_no_scenarios(tmp_path: Path) -> None:
 
 
 def test_what_is_no_ordinary_file(tmp_path: Path) -> None:
-    """A folder; a FIFO, which would make us wait for ever."""
+    """A folder, or a FIFO, which would make us wait forever."""
     folder = tmp_path / "x.scenario.toml"
     folder.mkdir()
     assert "is a folder" in complaint(folder)
@@ -109,7 +109,7 @@ def test_what_is_no_ordinary_file(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made up, for root reads everything."""
+    """The error is simulated, because root can read everything."""
     path = scenario_file(tmp_path)
 
     def refuse(*_: object) -> None:
@@ -120,7 +120,7 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_file_that_is_too_large(tmp_path: Path) -> None:
-    """One byte more than a megabyte; exactly one is read."""
+    """One byte above a megabyte is too many; exactly one megabyte is read."""
     assert load(scenario_file(tmp_path, content=TEXT.encode().ljust(1_000_000, b"\n"))).title == "X"
     assert "larger than 1 MB" in complaint(scenario_file(tmp_path, content=TEXT.encode().ljust(1_000_001, b"\n")))
 
@@ -145,7 +145,7 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     ids=["latin-1", "utf-16", "bom", "no-equals", "no-quotes", "twice", "open-string", "binary", "deep", "long-number"],
 )
 def test_what_is_no_text_or_no_toml(tmp_path: Path, content: bytes, sentence: str) -> None:
-    """The sentence says where, and what to do."""
+    """The sentence says where the error is and what to do."""
     assert complaint(scenario_file(tmp_path, content=content)) == sentence
 
 
@@ -164,7 +164,7 @@ def test_windows_line_ends_are_read(tmp_path: Path) -> None:
 
 
 def test_the_catalogue_is_in_the_order_of_its_ids(tmp_path: Path) -> None:
-    """Below any depth; what is hidden, installed or of another name is none of it."""
+    """Any depth counts; hidden and installed files, and files with other names, do not."""
     for name in ("b/2", "b/1", "a/z", "deep/down/c/1", ".git/x", "site-packages/y/z", "b/.hidden"):
         area, _, case = name.rpartition("/")
         scenario_file(tmp_path / area, f"{case}.scenario.toml")
@@ -200,14 +200,14 @@ OTHER_BRACES = '{} {a,b} {1} { port } ${port} ${HOME} {"a":1} {a-b} {port {sha1:
 
 
 def test_placeholders_are_found() -> None:
-    """Each once, in order; doubled braces stand for themselves."""
+    """Each appears once, in order; doubled braces stand for single ones."""
     assert placeholders(RC) == ("lftp", "host", "port", "sha1:a-b", "sha256:a-b", "sha1:c")
     assert placeholders(OTHER_BRACES) == ()
     assert placeholders("{LFTP} {x:y} {sha1}") == ("LFTP", "x:y", "sha1")
 
 
 def test_only_placeholders_are_replaced() -> None:
-    """Other braces stay, and what was put in is not looked at again."""
+    """Other braces stay, and inserted text is not searched again."""
     values = {"lftp": "/h/.lftp", "host": "{port}", "port": "21", "sha1:a-b": "AA", "sha256:a-b": "BB", "sha1:c": "CC"}
     assert substitute(RC, values) == ('set ssl:ca-file "/h/.lftp/x" # {port} {port}:21\nset a/AA BB CC {lftp} {x:y}')
     assert substitute(OTHER_BRACES, {}) == OTHER_BRACES
@@ -224,6 +224,6 @@ def test_relative_times(text: str, seconds: int) -> None:
 
 
 def test_parsing_opens_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`parse` is about the text alone; the file's name is what errors call it."""
+    """`parse` reads only the text; the file's name is used in errors."""
     monkeypatch.setattr("builtins.open", None)
     assert parse(TEXT, "/no/such.scenario.toml", "a/b").file == "/no/such.scenario.toml"

@@ -65,14 +65,14 @@ IDLE = [
 
 @pytest.mark.parametrize("item", CONNECTING)
 def test_commands_that_reach_the_server(item: str) -> None:
-    """Each may be all that a step runs."""
+    """Each may be the only command of a step."""
     assert connects(item)
     assert list(check((item,), "run")) == []
 
 
 @pytest.mark.parametrize("item", IDLE)
 def test_commands_that_connect_to_nothing(item: str) -> None:
-    """Alone they are an error of the file; beside one that connects they are not."""
+    """Alone they are an error in the file; beside a command that connects they are allowed."""
     assert not connects(item)
     (problem,) = check((item,), "step[1].run")
     assert problem.key == "step[1].run"
@@ -102,7 +102,7 @@ def test_commands_that_connect_to_nothing(item: str) -> None:
     ],
 )
 def test_what_run_may_not_hold(item: str, part: str) -> None:
-    """It is named with its place in the list, counted from 1."""
+    """The message gives its place in the list, counted from 1."""
     (problem,) = check(("list", item), "step[1].run")
     assert problem.key == "step[1].run[2]"
     assert part in problem.sentence
@@ -110,7 +110,7 @@ def test_what_run_may_not_hold(item: str, part: str) -> None:
 
 @pytest.mark.parametrize("item", ["ls && ls", "cat 'a & b'", "cat a\\&b", "ls | sort & true", 'get "exit"'])
 def test_ampersands_that_background_nothing(item: str) -> None:
-    """`&&`, quotes and what a shell is given are something else, but an `&` after a pipe is lftp's again."""
+    """`&&`, quotes and shell commands are different, but an `&` after a pipe is lftp's again."""
     background = item.endswith("& true")
     assert bool(list(check((item,), "run"))) is background
 

@@ -1,4 +1,4 @@
-"""The JSON Schema is what the code says, and says what the code does."""
+"""The JSON Schema matches the code's types and behaviour."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEYS = {
     "classic status openssl",
     "ExpectTable": "verdict reason message exposed to tls cipher server_name how_often otherwise",
 }
-"""The keys of version 1: programs and files rely on them, so they are written down here once more."""
+"""The keys of version 1, listed here once more because programs and files rely on them."""
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ def generated() -> dict[str, Any]:
 
 
 def test_the_committed_schema_is_the_generated_one() -> None:
-    """CI fails when the two drift apart."""
+    """CI fails if they drift apart."""
     assert COMMITTED.read_text(encoding="utf-8") == schema.text()
 
 
 @pytest.mark.parametrize("name", KEYS)
 def test_every_key_of_the_format_is_described(generated: dict[str, Any], name: str) -> None:
-    """All keys, no others, each with a description (but for references, whose target has one)."""
+    """All keys and no others, each with a description (except references, whose target has one)."""
     table = generated["$defs"][name] if name else generated
     assert list(table["properties"]) == KEYS[name].split()
     assert table["additionalProperties"] is False
@@ -50,7 +50,7 @@ def test_every_key_of_the_format_is_described(generated: dict[str, Any], name: s
 
 
 def test_allowed_values_are_listed(generated: dict[str, Any]) -> None:
-    """As in the types."""
+    """They match the types."""
     expect = generated["$defs"]["ExpectTable"]["properties"]
     assert set(expect["verdict"]["enum"]) == set(get_args(tables.Verdict)) - {"inconclusive"}
     assert set(expect["reason"]["anyOf"][0]["enum"]) == set(get_args(tables.Reason))
@@ -59,7 +59,7 @@ def test_allowed_values_are_listed(generated: dict[str, Any]) -> None:
 
 
 def test_what_must_be_there_is_required(generated: dict[str, Any]) -> None:
-    """An override needs no verdict, the table itself does."""
+    """An override needs no verdict, but the table itself does."""
     assert generated["required"] == ["schema", "title", "why", "server", "step"]
     assert generated["$defs"]["StepTable"]["required"] == ["title", "expect"]
     assert generated["$defs"]["StepExpectTable"]["required"] == ["verdict"]
@@ -67,17 +67,17 @@ def test_what_must_be_there_is_required(generated: dict[str, Any]) -> None:
 
 
 def test_there_is_no_null_in_toml(generated: dict[str, Any]) -> None:
-    """None means "not given" in the code and nothing in the file."""
+    """None means "not given" in the code and an absent key in the file."""
     assert "null" not in json.dumps(generated)
 
 
 def test_expected_verdicts_are_all_verdicts_but_one() -> None:
-    """Nothing can expect `inconclusive`."""
+    """A step cannot expect `inconclusive`."""
     assert set(get_args(tables.Verdict)) - set(get_args(tables.ExpectedVerdict)) == {"inconclusive"}
 
 
 def test_the_command_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """0 written or equal, 1 different, 2 wrong usage; a sentence each."""
+    """0 for written or equal, 1 for different, 2 for wrong usage; one sentence each."""
     file = tmp_path / "schema.json"
     assert schema.main(["--check", str(file)]) == 2
     assert "No such file" in capsys.readouterr().err
@@ -91,14 +91,14 @@ def test_the_command_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_the_module_runs_without_a_warning() -> None:
-    """As `make check` calls it."""
+    """`make check` calls it this way."""
     command = [sys.executable, "-W", "error", "-m", "ftps_harness.scenario.schema", "--check", str(COMMITTED)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_importing_the_format_loads_nothing_heavy() -> None:
-    """`ftps-lab list` has to be quick, and an idle pytest plugin too."""
+    """`ftps-lab list` must be fast, and so must an idle pytest plugin."""
     code = "import sys, ftps_harness.scenario; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

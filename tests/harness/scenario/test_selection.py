@@ -1,4 +1,4 @@
-"""Which scenarios are meant by names, and where they are looked for."""
+"""Which scenarios a name selects, and where they are searched."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def put(folder: Path, *ids: str, tags: str = '["mine"]') -> None:
-    """Scenario files below a folder, by id."""
+    """Write scenario files below a folder, by id."""
     for each in ids:
         path = folder / f"{each}.scenario.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def put(folder: Path, *ids: str, tags: str = '["mine"]') -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Somebody's repository with scenarios of their own; the tests stand in it."""
+    """A user's repository with its own scenarios; the tests run in it."""
     root = tmp_path / "checkout"
     (root / ".git").mkdir(parents=True)
     put(root / "scenarios", "backup/nightly", "backup/weekly", "web/weekly", "web/upload")
@@ -42,7 +42,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ids(*names: str) -> list[str]:
-    """The ids that names stand for."""
+    """The ids that names select."""
     return [each.id for each in choose(names)]
 
 
@@ -65,7 +65,7 @@ class TestDefault:
         assert default_folder() == checkout / "scenarios"
 
     def test_the_way_up_ends_at_the_checkout(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A checkout without scenarios inside of one with some has none of its own."""
+        """A checkout without scenarios, inside one that has some, has none."""
         (checkout / "vendor/.git").mkdir(parents=True)
         monkeypatch.chdir(checkout / "vendor")
         assert default_folder() == packaged_folder()
@@ -73,7 +73,7 @@ class TestDefault:
     def test_outside_of_a_checkout_nothing_above_is_taken(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A scenario may run any command: what somebody left in /tmp/scenarios is not for who stands in /tmp/mine."""
+        """A scenario may run any command: files in /tmp/scenarios do not apply to a user in /tmp/mine."""
         put(tmp_path / "scenarios", "planted/case")
         (tmp_path / "mine").mkdir()
         monkeypatch.chdir(tmp_path / "mine")
@@ -114,7 +114,7 @@ class TestNames:
         ],
     )
     def test_a_name_stands_for(self, name: str, meant: list[str]) -> None:
-        """Ids, cases, areas, folders, files; and where the checkout has no such name, the packaged ones."""
+        """Ids, cases, areas, folders, files; if the checkout lacks the name, the packaged scenarios apply."""
         assert ids(name) == meant
 
     def test_each_is_taken_once_in_the_order_of_the_names(self) -> None:
@@ -146,7 +146,7 @@ class TestNames:
             choose(["web/upload", str(tmp_path / "elsewhere")])
 
     def test_an_id_has_no_dots_in_it(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The evidence is kept below a folder that is named by the id."""
+        """The evidence is kept in a folder named after the id."""
         monkeypatch.chdir(checkout / "scenarios/web")
         assert ids("../web/../backup/nightly.scenario.toml") == ["backup/nightly"]
 

@@ -1,4 +1,4 @@
-"""What `ftps-lab new` writes passes with an rc that protects, and with no weaker one."""
+"""The file of `ftps-lab new` passes with an rc that protects, and with no weaker one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRITTEN = (
 
 
 def written(folder: Path, rc: bytes | None = None, name: str = "backup.rc") -> Path:
-    """The template in a folder; with an rc of one's own beside it, where one is given."""
+    """The template in a folder, with the user's rc beside it if one is given."""
     text = scenario_template("mine/backup")
     assert WRITTEN in text
     if rc is not None:
@@ -43,7 +43,7 @@ def test_it_passes_as_it_stands(client: Lftp, tmp_path: Path) -> None:
 
 
 def test_a_good_rc_of_ones_own_passes(client: Lftp, tmp_path: Path) -> None:
-    """As it stands: braces in it are no placeholders, line ends and bytes stay."""
+    """The rc is used unchanged: braces in it are not placeholders, line ends and bytes stay."""
     rc = GOOD.encode() + b"# {lftp} {nothing} {{user}} \xff\r\n"
     result = played(client, written(tmp_path, rc))
     assert result.status == "pass"

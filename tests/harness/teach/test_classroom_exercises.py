@@ -1,7 +1,7 @@
-"""The classroom's exercises: real lftp with a learner's HOME against what each exercise tries.
+"""The classroom's exercises: real lftp with a learner's HOME, against the attacks of each exercise.
 
-Each exercise is solved in one way, and not solved in the ways that learners take: nothing done, half of it, the bad
-cure, somebody else's certificate.
+Each exercise is solved in one way, and stays unsolved in the ways that learners try: nothing, half of it, the wrong
+cure, a stranger's certificate.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SEEN = {("example", "left before the login"), ("intercepted", "password captured
 
 @cache
 def material(host: str) -> Material:
-    """A host as it is after a rotation, with its interceptor."""
+    """A host after a rotation, with its interceptor."""
     before, now = (issue(HOSTS[host].specs)[LEAF] for _ in range(2))
     return Material(now, before, twins({LEAF: now})[LEAF])
 
@@ -136,7 +136,7 @@ def test_an_unsolved_or_wrongly_solved_exercise_is_not_solved(what: str, client:
 @pytest.mark.lftp
 @pytest.mark.parametrize("number", [1, 2])
 def test_what_the_hosts_have_not_seen_is_not_solved(number: int, client: Lftp) -> None:
-    """A HOME that nobody has touched is as safe as one whose learner has seen why."""
+    """An untouched HOME is as safe as one whose learner has understood the reason."""
     findings = judged(number, SOLVED[number](), client, seen={("vsftpd", "left before the login")})
     assert verdict(findings) == "no"
     assert [finding.holds for finding in findings] == ["no", "yes", "yes"]
@@ -162,7 +162,7 @@ def test_a_setup_that_never_logs_in_solves_nothing(rc: str, client: Lftp) -> Non
 
 @pytest.mark.lftp
 def test_an_lftp_in_home_is_never_run(client: Lftp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PATH, functions and aliases of the learner's shell are not even sent; files are, and none of them is started."""
+    """PATH, functions and aliases of the learner's shell are not sent; files are, but none is started."""
     ran = tmp_path / "ran"
     fake = f"#!/bin/sh\ntouch {ran}\n".encode()
     archive = packed({"bin/lftp": fake, ".bashrc": b"lftp() { true; }\n", ".profile": b"PATH=~/bin\n", "lftp": fake})
@@ -226,7 +226,7 @@ def test_links_and_devices_are_left_out(tmp_path: Path) -> None:
         assert [path.name for path in here.home.iterdir()] == [".lftp"]
 
 
-# From findings to what a learner reads.
+# From findings to the text for a learner.
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_only_what_holds_throughout_is_solved(holds: list[str], ends: str) -> No
 
 @pytest.mark.parametrize("outcome", ["inconclusive", "hung", "crashed", "failed", "login-failed", "unreachable"])
 def test_whatever_is_no_plain_answer_is_not_judged(outcome: str) -> None:
-    """A dead server, a hanging lftp or a contradiction is no refusal."""
+    """A dead server, a hanging lftp or a contradiction does not count as a refusal."""
     wants: tuple[Wanted, ...] = ("accepted", "rejected")
     for wanted in wants:
         trial = Trial(title="t", server=lambda _: None, wanted=wanted, hint="h")

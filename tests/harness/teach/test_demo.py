@@ -1,4 +1,4 @@
-"""The demonstration: what it says is what was recorded, or it says so."""
+"""The demonstration: it shows what was recorded, or says that it does not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CLAIMS = [
     Claim(login=True, exposed=frozenset({("password", "wire"), ("payload", "wire")})),
     Claim(login=True, exposed=frozenset({("password", "impostor"), ("payload", "impostor")})),
 ]
-"""Each differs from what any other says happened."""
+"""Claims that all contradict each other."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_every_chapter_is_answered(played: tuple[Part, ...]) -> None:
 
 @pytest.mark.parametrize("name", [each.name for each in CHAPTERS if each.name != "fetch"])
 def test_no_other_claim_than_the_true_one_is_answered(name: str, client: Lftp, sealed_here: None) -> None:
-    """Each claim of each chapter in turn is replaced by every other one: the page is never shown as if it were so."""
+    """Each claim of each chapter is replaced by every other one: the page never shows a false claim as true."""
     true = next(each for each in CHAPTERS if each.name == name)
     for number, act in enumerate(true.acts):
         for claim in CLAIMS:
@@ -198,7 +198,7 @@ class TestTheCommand:
     ],
 )
 def test_nothing_scrolls_away_unseen(rows: int, waits: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the audience judges the evidence before it is told the answer."""
+    """The audience also sees the evidence before the answer."""
     waited: list[str] = []
     audience = Audience(auto=False, pace=None, rows=rows)
     shown = [

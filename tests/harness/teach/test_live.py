@@ -1,4 +1,4 @@
-"""What a class sees of a testimony while it grows."""
+"""The class's view of a testimony while it grows."""
 
 from __future__ import annotations
 

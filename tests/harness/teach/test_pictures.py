@@ -1,4 +1,4 @@
-"""docs/pictures is what the runs draw: a picture that is not is noticed."""
+"""docs/pictures shows what the runs draw; a picture that differs is noticed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = {"interceptor", "control-and-data", "downgrade-timeline", "same-certific
 
 @pytest.fixture(scope="module")
 def drawn(client: Lftp) -> dict[str, str]:
-    """What the runs draw now."""
+    """The pictures that the runs draw now."""
     return pictures.pictures(client)
 
 
@@ -33,7 +33,7 @@ def test_the_pictures_are_those_of_the_runs(drawn: dict[str, str]) -> None:
 @pytest.mark.lftp
 def test_a_picture_has_a_title_and_says_in_words_what_it_shows(drawn: dict[str, str]) -> None:
     for text in drawn.values():
-        root = ET.fromstring(text)  # noqa: S314 - our own
+        root = ET.fromstring(text)  # noqa: S314 - our own file
         space = "{http://www.w3.org/2000/svg}"
         assert root.get("role") == "img"
         assert root.findtext(f"{space}title")

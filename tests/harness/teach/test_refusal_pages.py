@@ -1,4 +1,4 @@
-"""docs/refusals/: one page for each reason, with what real builds printed; a page that drifted fails."""
+"""docs/refusals/: one page for each reason, with the output of real builds; a page that has drifted fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def page_of(name: str) -> str:
 
 
 def recorded_lines() -> set[str]:
-    """Each line of standard error, and each of the debug log without its number, that any recording holds."""
+    """Every recorded line of standard error, and of the debug log without its number."""
     found: set[str] = set()
     for file in RECORDINGS.glob("lftp-*.json"):
         for case in json.loads(file.read_text("utf-8"))["cases"]:
@@ -56,7 +56,7 @@ def test_the_case_that_is_quoted_is_refused_for_this_reason_by_some_build(reason
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_each_page_names_every_build(reason: str) -> None:
-    """Also those that do not refuse: that is what the reader of such a build has to know."""
+    """A reader needs to know which builds do not refuse, too."""
     page = pages(RECORDED)[f"{reason}.md"]
     assert [said.build for said in RECORDED if said.build not in page] == []
 
@@ -85,7 +85,7 @@ def test_each_page_says_what_to_do_and_what_not() -> None:
 
 
 def test_no_page_advises_to_switch_verification_off() -> None:
-    """The line stands below "What not to do", and nowhere else."""
+    """The line appears only below "What not to do"."""
     for page in pages(RECORDED).values():
         assert "verify-certificate no" not in page.partition("## What not to do")[0]
 
@@ -122,7 +122,7 @@ class TestDrift:
         assert not (folder / page_of("another")).exists()
 
     def test_another_message_in_a_recording_fails(self, tmp_path: Path) -> None:
-        """A build that is recorded again and has other words changes the pages."""
+        """If a build is recorded again with other messages, the pages change."""
         recordings = tmp_path / "recordings"
         recordings.mkdir()
         for file in RECORDINGS.glob("lftp-*.json"):

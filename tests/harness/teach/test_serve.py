@@ -1,4 +1,4 @@
-"""`ftps-lab serve`: what it prints can be typed, the steps follow each other, and nothing is left behind."""
+"""`ftps-lab serve`: its output can be typed, the steps follow each other, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVE = [sys.executable, "-m", "ftps_harness", "serve", "first"]
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the scenario `new` writes (no pin, pinned, a stranger), and an own TMPDIR: empty at the end."""
+    """A folder with the scenario of `new` (no pin, pinned, a stranger), and a TMPDIR that must be empty at the end."""
     (tmp_path / "scenarios/mine").mkdir(parents=True)
     (tmp_path / "scenarios/mine/first.scenario.toml").write_text(scenario_template("mine/first"))
     folder = tmp_path / "tmp"
@@ -38,7 +38,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 class Session:
-    """`ftps-lab serve` on a terminal; leaving the context ends it where the test has not."""
+    """`ftps-lab serve` on a terminal; leaving the context ends it if the test has not."""
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +55,7 @@ class Session:
         self.shown = ""
 
     def until(self, text: str) -> str:
-        """All that is shown up to a text, from where the last call ended."""
+        """Everything shown up to a text, from the end of the last call."""
         while text not in self.shown:
             assert select.select([self._terminal], [], [], 20)[0], f"not shown: {text!r}, but {self.shown!r}"
             self.shown += os.read(self._terminal, 4096).decode().replace("\r\n", "\n")
@@ -67,7 +67,7 @@ class Session:
         os.write(self._terminal, keys)
 
     def end(self) -> int:
-        """The exit code, when the other side has closed the terminal."""
+        """The exit code, once the other side has closed the terminal."""
         try:
             while data := os.read(self._terminal, 4096):
                 self.shown += data.decode()
@@ -79,13 +79,13 @@ class Session:
 
 
 def typed(text: str) -> subprocess.CompletedProcess[str]:
-    """What the learner types: all that stands behind "In another terminal, type:"."""
+    """Type what the learner types: the command after "In another terminal, type:"."""
     command = text.partition("In another terminal, type:\n")[2].partition("')\n\n")[0] + "')\n"  # the offer is prose
     return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
 
 
 def offered(session: Session, text: str) -> str:
-    """All that is shown up to the end of the offer, which has this text."""
+    """Everything shown up to the end of the offer, which has this text."""
     found = session.until("Ctrl-C ends it.")
     assert text in " ".join(found.split())
     return found
@@ -93,7 +93,7 @@ def offered(session: Session, text: str) -> str:
 
 @pytest.mark.lftp
 def test_a_learner_goes_through_the_steps() -> None:
-    """Every command that is printed does what the step says, and the server tells what it saw."""
+    """Every printed command does what the step says, and the server reports what it saw."""
     with Session() as session:
         text = offered(session, "Enter goes to step 2: pinned, the genuine server is trusted.")
         assert "First (mine/first)" in text
@@ -161,7 +161,7 @@ verdict = "accepted"
 
 @pytest.mark.lftp
 def test_an_odd_user_and_password_can_be_typed_as_they_are_printed(tmp_path: Path) -> None:
-    """The step's password is the right one, and placeholders are replaced in what is typed."""
+    """The step's password is the right one, and the typed text has its placeholders replaced."""
     (tmp_path / "scenarios/mine/first.scenario.toml").write_text(ODD)
     with Session() as session:
         text = session.until("Ctrl-C ends it.")
@@ -175,7 +175,7 @@ def test_an_odd_user_and_password_can_be_typed_as_they_are_printed(tmp_path: Pat
 
 @pytest.mark.lftp
 def test_the_short_command_is_the_printed_one() -> None:
-    """And it stays the same from step to step: it is repeated with the arrow key."""
+    """It is the same in every step, so the arrow key repeats it."""
     with Session() as session:
         text = offered(session, "Enter goes to step 2")
         (short,) = re.findall(r"^The same, shorter: (sh \S+)$", text, re.MULTILINE)
@@ -202,7 +202,7 @@ def test_a_class_that_predicts_is_told_no_answer() -> None:
 
 @pytest.mark.lftp
 def test_it_begins_with_any_step() -> None:
-    """What the steps before put in place is there; variables that would mislead lftp are taken out."""
+    """The files of earlier steps are in place; variables that would mislead lftp are removed."""
     with Session("--step", "3", LFTP_HOME="/nowhere") as session:
         text = session.until("Ctrl-C ends it.")
         assert "Step 3 of 4" in text
@@ -215,7 +215,7 @@ def test_it_begins_with_any_step() -> None:
 
 @pytest.mark.lftp
 def test_what_happens_is_told_while_it_happens() -> None:
-    """Before any key is pressed."""
+    """It is printed before any key is pressed."""
     with Session("--user", "alice", "--password", "sunflower7", "--step", "2") as session:
         text = session.until("Ctrl-C ends it.")
         assert typed(text).returncode == 0

@@ -1,4 +1,4 @@
-"""Hold what a picture says against the testimony, from the testimony's side: written without the code that draws."""
+"""Check a picture against the testimony, starting from the testimony, without the code that draws."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony
 
 ONLY_WITNESS = {"nobody", "ending", "elsewhere", "readable"}
-"""Arrows about what no server recorded: the client's end, and what the wire says."""
+"""Arrows for facts that no server recorded: the client's end, and the record on the wire."""
 
 
 def untrue(drawn: Interaction, attempt: Attempt) -> list[str]:
-    """Every claim that has no evidence, and all evidence that has no arrow, a sentence each."""
+    """One sentence for each claim without evidence, and for each piece of evidence without an arrow."""
     told = attempt.testimony
     accounts = [told, *([told.behind] if told.behind else [])]
     return [
@@ -42,7 +42,7 @@ def _items(account: Testimony) -> list[object]:
 
 
 def _of(arrow: Arrow, accounts: list[Testimony]) -> Testimony:
-    """Whose account an arrow is from: between attacker and server only the one behind an attacker tells."""
+    """The testimony behind an arrow: between attacker and server, only the one of the server behind the attacker."""
     behind = len(accounts) > 1 and "server" in {arrow.source, arrow.target}
     return accounts[1] if behind else accounts[0]
 

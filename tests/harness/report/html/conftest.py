@@ -1,4 +1,4 @@
-"""Pages of every kind for the tests in a real browser."""
+"""Pages of each kind for the tests in a real browser."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SCENARIOS = (
     "document/expired",
     "document/rotation-looks-like-tampering",
 )
-"""What the pages of a real run show: an interceptor, a downgrade, a wrong date, a new certificate."""
+"""A real run for the pages: an interceptor, a downgrade, a wrong date, a new certificate."""
 
 
 @pytest.fixture(scope="session")
 def real_run(client: Lftp) -> BuildRun:
-    """A few scenarios, really played; one of them is held against what it does not expect."""
+    """A few scenarios, really played; one gets an expectation that it does not meet."""
     scenarios = selection.load_all(selection.choose(SCENARIOS), ())
     results = [run_scenario(each, client, Options()) for each in scenarios]
     return BuildRun(client, (*results, pages.otherwise(results[0])), len(results) + 1, 9.0)
@@ -36,7 +36,7 @@ def real_run(client: Lftp) -> BuildRun:
 
 @pytest.fixture(scope="session")
 def page_files(tmp_path_factory: pytest.TempPathFactory, real_run: BuildRun) -> dict[str, Path]:
-    """Name → a page of every kind, from a real run and from hostile text."""
+    """Name → a page of each kind, from a real run and from hostile text."""
     folder = tmp_path_factory.mktemp("pages")
     files = {}
     for name, text in pages.texts(real_run, folder).items():
@@ -47,7 +47,7 @@ def page_files(tmp_path_factory: pytest.TempPathFactory, real_run: BuildRun) -> 
 
 @pytest.fixture(scope="session")
 def thousand(tmp_path_factory: pytest.TempPathFactory, real_run: BuildRun) -> Path:
-    """A page of 1,000 results, 40 of them failed: the real ones, again and again."""
+    """A page of 1,000 results, 40 of them failed: the real results, repeated."""
     *passed, failed = real_run.results
     repeated = (*(failed,) * 40, *(passed * 1000)[:960])
     path = tmp_path_factory.mktemp("pages") / "thousand.html"

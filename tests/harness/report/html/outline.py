@@ -1,4 +1,4 @@
-"""What is in a page, read as a browser would; and text that would break out of it, were it not escaped."""
+"""Content of a page, read as a browser would; and text that would break out if it were not escaped."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 EVIL = (
     '</script></style></title></pre><img src=x onerror="alert(1)"><svg/onload=alert(1)>\x00\x1b[2J\u202e\u2066{{ 7*7 }}'
 )
-"""Ends every element that text may stand in, begins some that run, and has a NUL, an escape, and two bidi controls."""
+"""Closes every element that can hold text, opens some that run code, and has a NUL, an escape and two bidi controls."""
 
 
 class Outline(HTMLParser):
-    """Elements, attributes and text of a page, and whether every element that was begun was ended."""
+    """A page's elements, attributes and text, and whether each opened element was closed."""
 
     INLINE = frozenset({"span", "strong", "code", "a", "kbd", "ins", "del", "label"})
     VOID = frozenset({"meta", "link", "input", "br", "hr", "img"})
@@ -48,18 +48,18 @@ class Outline(HTMLParser):
             self.text.append(data)
 
     def _apart(self, tag: str) -> None:
-        """A block stands on lines of its own."""
+        """Put a block on lines of its own."""
         if tag not in self.INLINE:
             self.text.append(" ")
 
     @property
     def said(self) -> str:
-        """All that a reader sees, blanks as one."""
+        """All text that a reader sees, with runs of blanks as one."""
         return " ".join("".join(self.text).split())
 
 
 def check_harmless(text: str) -> Outline:
-    """Fail unless a page with `EVIL` in it shows it as text, loads nothing and has each id once."""
+    """Fail unless a page with `EVIL` in it shows it as text, loads nothing and has unique ids."""
     outline = Outline(text)
     assert outline.unbalanced == []
     assert "img" not in outline.tags

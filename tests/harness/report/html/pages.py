@@ -1,4 +1,4 @@
-"""Pages of every kind, for the browser: from a real run, from made-up reports, from hostile text."""
+"""Pages of each kind for the browser: from a real run, from made-up reports, from hostile text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run_page(*runs: BuildRun) -> str:
 
 
 def otherwise(real: ScenarioResult) -> ScenarioResult:
-    """A real result as it would be, had its first step been expected otherwise."""
+    """A real result, judged as if its first step had another expectation."""
     first, *others = real.steps
     failed = replace(first, judgement=Judgement("fail", ("expected accepted, but it was rejected",)))
     return replace(real, status="fail", steps=(failed, *others))
@@ -61,7 +61,7 @@ def texts(real: BuildRun, folder: Path) -> dict[str, str]:
 
 
 def _results(real: BuildRun, build: str) -> tuple[ScenarioResult, ...]:
-    """The real ones; one build answers one scenario otherwise."""
+    """The real results, with another answer of one build to one scenario."""
     return real.results[:-1] if build == "bullseye" else (real.results[-1], *real.results[1:-1])
 
 

@@ -1,4 +1,4 @@
-"""The pages of `--html` in a real browser: accessible, self-contained, readable without a script, quick."""
+"""The pages of `--html` in a real browser: accessible, self-contained, readable without a script, fast."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ WIDTHS = (390, 768, 1280, 1920)
 BAD = """<!doctype html><html><head><title></title><style>body { color: #999; background: #aaa }
 @media print { body { color: #999; background: #aaa } }</style></head>
 <body><img src="data:,"><input><p>grey on grey</p><button></button></body></html>"""
-"""No language, no title, no text for an image, a field and a button, and too little contrast."""
+"""No language, no title, no text for an image, a field and a button, and low contrast."""
 
 SECOND = 1.0
 
 
 @dataclass
 class Visit:
-    """A page that is open, and what it did by itself."""
+    """An open page and its requests and messages."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
     def dismissed(self, dialog: Dialog) -> None:
-        """A script that is not ours asks for something."""
+        """Record and close a dialog, which only a foreign script opens."""
         self.said.append(dialog.message)
         dialog.dismiss()
 
     def open_everything(self) -> None:
-        """Open what is folded away: only what is shown is checked."""
+        """Open every folded part: only visible parts are checked."""
         self.page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
 
     def violations(self) -> list[str]:
-        """What axe-core finds, with the place."""
+        """The violations that axe-core finds, with their places."""
         from axe_playwright_python.sync_playwright import Axe
 
         found = Axe().run(self.page).response["violations"]
@@ -59,7 +59,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Open]:
-    """Opens files, each in a browser of its own."""
+    """Opens files, each in a new browser."""
     contexts = []
 
     def opened(
@@ -96,7 +96,7 @@ def test_axe_finds_nothing(name: str, look: Any, page_files: Files, visit: Open)
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_axe_finds_what_is_wrong_with_a_bad_page(look: Any, tmp_path: Path, visit: Open) -> None:
-    """Its rules can fail, in each of the looks."""
+    """The rules can fail, in each colour scheme."""
     (tmp_path / "bad.html").write_text(BAD)
     rules = {each.partition(":")[0] for each in visit(tmp_path / "bad.html", look).violations()}
     assert {"image-alt", "label", "button-name", "html-has-lang", "document-title", "color-contrast"} <= rules
@@ -105,7 +105,7 @@ def test_axe_finds_what_is_wrong_with_a_bad_page(look: Any, tmp_path: Path, visi
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 @pytest.mark.parametrize("name", PAGES)
 def test_it_requests_nothing_and_says_nothing(name: str, script: bool, page_files: Files, visit: Open) -> None:
-    """No dialog either: nothing in a hostile page runs."""
+    """No dialog opens either: no code in a hostile page runs."""
     made = visit(page_files[name], script=script)
     made.page.wait_for_timeout(100)
     assert made.requests == [page_files[name].as_uri()]
@@ -113,7 +113,7 @@ def test_it_requests_nothing_and_says_nothing(name: str, script: bool, page_file
 
 
 def test_the_policy_stops_what_escaping_would_let_through(page_files: Files, tmp_path: Path, visit: Open) -> None:
-    """Were text ever markup: no script but the page's own runs, and no picture is loaded."""
+    """Even if text became markup, only the page's own script would run, and no picture would load."""
     markup = '<script>alert(1)</script><img src="http://127.0.0.1:9/x" alt="" onerror="alert(2)">'
     (tmp_path / "broken.html").write_text(page_files["run"].read_text().replace("</main>", f"{markup}</main>"))
     made = visit(tmp_path / "broken.html")
@@ -134,7 +134,7 @@ def test_no_width_scrolls_sideways(name: str, width: int, page_files: Files, vis
 
 class TestWithoutScript:
     def test_everything_is_there(self, page_files: Files, visit: Open) -> None:
-        """What is folded away opens by itself: <details> needs no script."""
+        """Folded parts open without a script: <details> needs none."""
         page = visit(page_files["run"], script=False).page
         passed = page.locator(".result.pass").first
         assert not passed.locator(".step").first.is_visible()
@@ -173,7 +173,7 @@ class TestSearchAndFilter:
 
 class TestKeysAlone:
     def test_a_reader_gets_everywhere(self, page_files: Files, visit: Open) -> None:
-        """Tab from the top: first the way past the header, then every field, then a result, which Enter opens."""
+        """Tab from the top reaches the skip link first, then every field, then a result, which Enter opens."""
         page = visit(page_files["run"]).page
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -240,10 +240,9 @@ def test_a_link_to_a_step_opens_what_it_is_in(page_files: Files, visit: Open) ->
 
 
 def test_a_thousand_results_open_in_under_a_second(thousand: Path, browser: Browser) -> None:
-    """All of them, with their evidence.
+    """The page holds all results with their evidence.
 
-    Seconds of the processor in which the page is read, laid out and painted, and the best of three: the machine may
-    have other work.
+    Measured as CPU seconds for reading, layout and painting, the best of three: the machine may be busy.
     """
     assert 0 < min(_seconds_to_open(thousand, browser) for _ in range(3)) < SECOND
 

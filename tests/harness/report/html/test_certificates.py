@@ -1,4 +1,4 @@
-"""Certificates beside each other: every field is read back; what differs and what is wrong is marked, nothing else."""
+"""Certificates side by side: every field is read back; only differences and faults are marked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def made(**fields: Any) -> Certificate:
 
 
 def wrong(compared: Comparison) -> dict[str, str]:
-    """The fields that are marked as wrong."""
+    """The fields marked as wrong."""
     return {row.name: row.wrong for row in compared.rows if row.wrong}
 
 
@@ -88,7 +88,7 @@ def test_the_date_is_that_of_the_clients_clock() -> None:
         (("FTP.example.test",), "ftp.EXAMPLE.test.", True),
         (("127.0.0.1",), "127.0.0.1", True),
         (("127.0.0.1",), "127.0.0.2", False),
-        (("other.test",), "localhost", False),  # the common name does not count where there are names
+        (("other.test",), "localhost", False),  # with a SAN, the common name does not count
     ],
 )
 def test_a_name_is_compared_as_rfc_6125_has_it(names: tuple[str, ...], host: str, fits: bool) -> None:
@@ -109,7 +109,7 @@ def test_every_field_is_what_cryptography_reads() -> None:
 
 
 def shown(spec: ServerSpec, *handshakes: Handshake) -> Any:
-    """A run in which these handshakes were seen."""
+    """A run that saw these handshakes."""
     connections = (Connection(1, "control", ("127.0.0.1", 1), 0.0), Connection(2, "data", ("127.0.0.1", 2), 0.1))
     told = Testimony("genuine", connections, handshakes)
     return replace(attempt(), testimony=told, spec=spec, host="localhost", date=NOW)

@@ -1,4 +1,4 @@
-"""The pages of `--html`, without a browser: foreign text is never markup, nothing is loaded, everything is in them."""
+"""The pages of `--html`, without a browser: foreign text is never markup, nothing is loaded, nothing is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def hostile_attempt() -> Attempt:
-    """Everything that a server or a file name may choose is hostile."""
+    """Every value that a server or a file name can choose is hostile."""
     told = told_by_the_server()
     commands = (*told.commands, Command(1, "STOR", EVIL, "clear", 553))
     return replace(
@@ -44,7 +44,7 @@ def hostile_run() -> BuildRun:
 
 
 def test_foreign_text_is_never_markup() -> None:
-    """A page of hostile text has the very elements of a page of harmless text, and shows what it was given."""
+    """A page of hostile text has the same elements as a page of harmless text, and shows the text."""
     check_harmless(run_page.text([hostile_run()]))
 
 
@@ -126,7 +126,7 @@ def test_of_several_builds_each_must_prove_something() -> None:
 
 
 def test_no_other_command_pays_for_the_pages() -> None:
-    """jinja2 and the browser's driver are loaded for a page alone."""
+    """Only a page loads jinja2 and the browser's driver."""
     code = (
         "import sys, ftps_harness.cli.run, ftps_harness.cli.verify, ftps_harness.cli.matrix, ftps_harness.cli.pin_check"
     )

@@ -1,4 +1,4 @@
-"""Sequence diagrams of real runs: each claim is in the testimony, and all of the testimony is drawn."""
+"""Sequence diagrams of real runs: the testimony holds each claim, and the diagram draws all of the testimony."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ SAMPLE = {
     "attack/data-tls-1-2": "exposed",
     "login/own-password": "login-failed",
 }
-"""Scenario → a verdict that one of its steps has: what is drawn differs with each."""
+"""Scenario → a verdict of one of its steps: the diagrams differ for each."""
 
 
 @pytest.fixture(scope="module")
 def intercepted(client: Lftp) -> Attempt:
-    """A run whose client does not verify, behind an interceptor: every kind of evidence is in it but an alert."""
+    """A run whose client does not verify, behind an interceptor: it has each kind of evidence except an alert."""
     result = played("attack/intercept-copy", client)
     return next(each.shown for each in result.steps if "password" in each.shown.outcome.exposed)
 
@@ -85,7 +85,7 @@ def without(testimony: Testimony, field: str, number: int) -> Testimony:
 
 
 def fewer(testimony: Testimony) -> Iterator[tuple[str, Testimony]]:
-    """Each testimony that lacks one item of this one: what was dropped, and the rest."""
+    """Each testimony with one item missing: the item, and the rest."""
     for field in ("connections", "handshakes", "commands", "credentials", "transfers"):
         for number, item in enumerate(getattr(testimony, field)):
             drawn_elsewhere = field == "connections" and item.kind == "data"  # by its transfer
@@ -95,7 +95,7 @@ def fewer(testimony: Testimony) -> Iterator[tuple[str, Testimony]]:
 
 @pytest.mark.lftp
 def test_a_picture_of_less_than_the_testimony_is_noticed_whatever_is_missing(intercepted: Attempt) -> None:
-    """Each item dropped from what is drawn, one by one, on both sides of the attacker."""
+    """Each item in turn is left out of the diagram, on both sides of the attacker."""
     whole = intercepted.testimony
     assert whole.behind is not None
     poorer = [*fewer(whole), *((name, replace(whole, behind=rest)) for name, rest in fewer(whole.behind))]
@@ -107,7 +107,7 @@ def test_a_picture_of_less_than_the_testimony_is_noticed_whatever_is_missing(int
 
 @pytest.mark.lftp
 def test_a_picture_that_says_more_than_the_testimony_is_noticed(intercepted: Attempt) -> None:
-    """The picture of the whole run, held against testimony that lacks something."""
+    """The picture of the whole run is checked against testimony with one item missing."""
     drawn = interaction(intercepted)
     for name, rest in fewer(intercepted.testimony):
         assert untrue(drawn, replace(intercepted, testimony=rest)) != [], name
@@ -126,7 +126,7 @@ def test_the_readable_password_stands_out_and_is_not_said(intercepted: Attempt) 
 
 
 def page_of(attempt: Attempt) -> str:
-    """The page of a run with one step that came to this."""
+    """The page of a run whose one step had this result."""
     of = scenario()
     return run_page.text([build_run(ScenarioResult(of, "pass", steps=(step(of, PASSED, attempt),)))])
 
@@ -139,7 +139,7 @@ def figure_of(attempt: Attempt) -> str:
 
 @pytest.mark.lftp
 def test_each_arrow_leads_to_its_item_of_the_list_and_says_the_same(intercepted: Attempt) -> None:
-    """The list is the picture for those who do not see it: the same rows, and a link to each."""
+    """The list replaces the picture for readers who cannot see it: the same rows, with a link to each."""
     outline = Outline(page_of(intercepted))
     links = [value for tag, name, value in outline.attributes if (tag, name) == ("a", "href") and "-e" in value]
     items = [each for each in outline.ids if re.fullmatch(r"r1-1-1-e[0-9]+", each)]
@@ -150,7 +150,7 @@ def test_each_arrow_leads_to_its_item_of_the_list_and_says_the_same(intercepted:
 
 
 def many(connections: int) -> Attempt:
-    """A made-up mirror: so many files, each over a data connection of its own, and odd commands between them."""
+    """A made-up mirror: this many files, each over its own data connection, with odd commands in between."""
     peer = ("127.0.0.1", 40001)
     control = Connection(1, "control", peer, 0.0, greeted=True)
     data = tuple(Connection(n, "data", ("127.0.0.1", 40000 + n), n / 10) for n in range(2, connections + 2))
@@ -238,9 +238,9 @@ def test_without_a_connection_the_picture_says_so() -> None:
 
 @pytest.mark.lftp
 def test_a_page_of_600_steps_is_drawn_whole_and_written_quickly(client: Lftp) -> None:
-    """Measured in seconds of the processor: 2 on a quiet machine, most of them for the evidence below the pictures.
+    """Measured in CPU seconds: 2 on a quiet machine, mostly for the evidence below the pictures.
 
-    Of more steps, only those that are not as expected are drawn (`ftps_harness.report.html.run`).
+    With more steps, only the unexpected ones are drawn (`ftps_harness.report.html.run`).
     """
     whole = played("attack/intercept-copy", client)
     results = tuple(whole for _ in range(600 // len(whole.steps)))

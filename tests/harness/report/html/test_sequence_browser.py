@@ -1,4 +1,4 @@
-"""Sequence diagrams in a real browser: no word lies on another or outside of its picture, on a phone or a projector."""
+"""Sequence diagrams in a real browser: no text overlaps another or leaves its picture, on a phone or a projector."""
 
 from __future__ import annotations
 
