@@ -1,4 +1,4 @@
-"""The rc files that many tests of leaks begin with, and what leaked, in one comparison."""
+"""The rc files that many leak tests start with, and a leak as one comparable value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVERYTHING = ("list", "get", "put", "mirror")
 
 
 def pinned(server: ServerHandle, more: str = "") -> str:
-    """The rc that trusts this server's certificate alone; `more` stands behind it."""
+    """The rc that trusts only this server's certificate; `more` follows it."""
     return f'set ssl:ca-file "{server.pin}"\nset ftp:ssl-protect-data yes\n{more}'
 
 

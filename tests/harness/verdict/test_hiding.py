@@ -1,4 +1,4 @@
-"""What `may_hide` does not read word by word has no word that matters."""
+"""The parts that `may_hide` skips contain no word that matters."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PIECES = [
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_command_that_is_not_read_could_hide_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random lines of all that matters, read in full and with the short cut."""
+    """Random lines of significant pieces give the same answer, read in full and with the shortcut."""
     chance = random.Random(seed)
     lines = [
         "".join(chance.choice((*PIECES, " ", " ", "\t", "\n")) for _ in range(chance.randint(1, 9)))
@@ -87,7 +87,7 @@ def test_what_leads_out_of_home_hides(line: str) -> None:
 )
 @pytest.mark.parametrize("home", [HOME, None])
 def test_commands_within_a_word_are_commands(line: str, home: Path | None) -> None:
-    """lftp carries them out later."""
+    """lftp executes them later."""
     assert may_hide([line], home)
 
 
@@ -99,18 +99,18 @@ def test_text_within_a_word_hides_nothing(line: str) -> None:
 
 
 def test_a_certificate_hides_nothing() -> None:
-    """Its base64 is read as commands where the rc names it; a line of it may begin with a slash."""
+    """Where the rc names a certificate, its base64 is read as commands; one of its lines may begin with a slash."""
     assert not may_hide(["-----BEGIN CERTIFICATE-----\nMIIB/k+x\n/9j+aa==\n-----END CERTIFICATE-----\n"], HOME)
 
 
 @pytest.mark.parametrize("line", ["get 3B -o 3B.got", "set net:max-retries 1; mput 3B 64K"])
 def test_what_is_only_transferred_is_no_script(line: str) -> None:
-    """Three random bytes hold a ``|`` or begin with ``!`` in 1 of 64 runs; they are content, not commands."""
+    """Three random bytes contain a ``|`` or begin with ``!`` in 1 of 64 runs; they are content, not commands."""
     assert not scripts_among(["3B"], [line])
 
 
 def test_a_certificate_names_no_script() -> None:
-    """Its base64 holds ``3B`` in one of six certificates, and is read because the rc names its file."""
+    """The base64 contains ``3B`` in one of six certificates, and is read because the rc names the file."""
     pem = "-----BEGIN CERTIFICATE-----\nMIIBSjCB3B2gAwIBAgIU\n3B==\n-----END CERTIFICATE-----\n"
     assert not scripts_among(["3B"], ["set ssl:ca-file ~/.lftp/mycert.crt", "put 3B", pem])
 

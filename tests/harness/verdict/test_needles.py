@@ -1,4 +1,4 @@
-"""A password is found wherever it stands in bytes, in the usual encodings; what is public or anonymous is none."""
+"""A password is found anywhere in bytes, in the usual encodings; public and anonymous ones do not count."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOGIN = Credential(1, "user", "pass-secret", "tls", accepted=True)
 
 
 def heard(stream: bytes, kind: str = "control") -> list[WireRecord]:
-    """What one client sent."""
+    """The bytes that one client sent."""
     return [WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b"")]
 
 
@@ -74,7 +74,7 @@ OF_SYMBOLS: dict[str, Callable[[bytes], bytes]] = {
     "Ascii85": base64.a85encode,
     "uuencode": lambda data: binascii.b2a_uu(data[:45]),
 }
-"""Of a short password too few letters are left in these."""
+"""Encodings in which a short password keeps too few letters."""
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_password_in_latin_1_is_the_same_password() -> None:
 
 
 def test_a_password_whose_latin_1_is_short_is_looked_for_in_utf_8_only() -> None:
-    """Three bytes turn up by chance in any stream."""
+    """Three bytes occur in any stream by chance."""
     passwords = Passwords.of(["öäü"])
     assert passwords.found_in("öäü".encode())
     assert not passwords.found_in(b"x" + "öäü".encode("latin-1"))
@@ -121,7 +121,7 @@ def test_a_verb_is_compared_in_upper_case() -> None:
 
 @pytest.mark.parametrize("password", ["a", "abcde", ""])
 def test_a_short_password_is_not_looked_for(password: str) -> None:
-    """Five bytes are in each megabyte of TLS now and then, and in many a word."""
+    """Five bytes occur by chance now and then in a megabyte of TLS, and in many words."""
     assert not Passwords.of([password]).found_in(b"PASS abcde\r\n")
 
 

@@ -1,4 +1,4 @@
-"""What the raw bytes say by themselves: what came behind a consent to AUTH, who lists AUTH, what is readable."""
+"""Facts from the raw bytes alone: data after a positive reply to AUTH, servers that list AUTH, readable content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEATURES = b"211-Features supported:\r\n AUTH TLS\r\n UTF8\r\n211 End FEAT.\r\n"
 
 
 def heard(*streams: bytes, kind: str = "control") -> Wire:
-    """A tap that holds what servers said on some connections."""
+    """A tap with the bytes that servers sent on some connections."""
     assert kind in {"control", "data"}
     return Wire(
         tuple(
@@ -69,7 +69,7 @@ def test_who_lists_auth_in_clear(stream: bytes, listed: bool) -> None:
 
 
 def test_what_passes_on_a_data_connection_is_no_reply() -> None:
-    """A file that looks like a control connection."""
+    """The data is a file that looks like a control connection."""
     told = account(heard(HELLO + FEATURES + YES, kind="data"), Testimony("genuine"), SECRETS, PASSWORDS)
     assert (told.behind_auth, told.lists_auth) == (frozenset(), False)
 
@@ -109,7 +109,7 @@ def test_the_password_counts_wherever_it_stands() -> None:
 
 
 def record(kind: int, length: int) -> bytes:
-    """A TLS record, its content of no matter."""
+    """A TLS record with arbitrary content."""
     return bytes([kind, 3, 3]) + length.to_bytes(2) + b"\x17" * length
 
 
@@ -125,7 +125,7 @@ FINISHED, COMMAND, ALERT = record(0x17, 53), record(0x17, 40), record(0x17, 19)
         (b"FEAT\r\nAUTH TLS\r\n" + SHAKING + FINISHED + COMMAND * 2, True),
         (SHAKING + FINISHED + record(0x17, 20) * 2, True),
         (SHAKING + record(0x16, 53) + COMMAND * 2, True),
-        (SHAKING + FINISHED + COMMAND, False),  # what lftp had queued when it refused
+        (SHAKING + FINISHED + COMMAND, False),  # queued by lftp when it refused
         (SHAKING + FINISHED + COMMAND + ALERT, False),
         (SHAKING + FINISHED + ALERT, False),
         (SHAKING + FINISHED, False),
@@ -137,7 +137,7 @@ FINISHED, COMMAND, ALERT = record(0x17, 53), record(0x17, 40), record(0x17, 19)
     ],
 )
 def test_who_sent_commands_in_tls(stream: bytes, talks: bool) -> None:
-    """Two, as whoever logs in does. A Finished and an alert are none; nor is what is inside a record, or in clear."""
+    """A login needs two commands. A Finished or alert does not count, nor do bytes inside a record or in clear."""
     for kind in ("control", "data"):
         wire = Wire((WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b""),))
         told = account(wire, Testimony("genuine"), SECRETS, PASSWORDS).talks

@@ -1,4 +1,4 @@
-"""Three witnesses to one outcome: each verdict needs all of them, and each lie of one of them is noticed."""
+"""One outcome from three witnesses: each verdict needs all of them, and each lie by one of them is noticed."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
 def test_a_contradiction_is_inconclusive_and_says_so(
     client: ClientAccount, server: Testimony, wire: WireAccount, sentence: str
 ) -> None:
-    """Each is told from a verdict by one thing alone, which the sentence names."""
+    """In each case, only the fact named in the sentence makes the difference to a verdict."""
     outcome = conclude_with(client, server, wire)
     assert outcome.verdict == "inconclusive"
     assert len(outcome.contradictions) == 1
@@ -274,7 +274,7 @@ def test_a_contradiction_is_inconclusive_and_says_so(
 
 
 def test_a_download_from_a_stranger_that_nobody_can_find_at_the_client_is_not_accepted() -> None:
-    """Whatever lftp did with it: content of somebody else is not what `accepted` means."""
+    """Whatever lftp did with it, content from a stranger is not what `accepted` means."""
     client = replace(DONE, holds_payload=False, tasks=(Task("find > x", True, True),))
     shaken = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
     server = replace(ACCEPTING, handshakes=shaken, transfers=(replace(LISTED, certificate=STRANGER),))
@@ -285,7 +285,7 @@ def test_a_download_from_a_stranger_that_nobody_can_find_at_the_client_is_not_ac
     ("control", "data"), [(STRANGER, GENUINE), (STRANGER, STRANGER), (GENUINE, GENUINE)], ids=["swapped", "his", "mine"]
 )
 def test_each_kind_of_connection_shows_the_certificate_that_was_declared_for_it(control: str, data: str) -> None:
-    """A refusal of the stranger on the control connection says nothing of the data connection."""
+    """A stranger refused on the control connection says nothing about the data connection."""
     sentence = "showed a certificate on another kind of connection than it was declared for"
     shaken = (replace(SHAKEN, certificate=control), replace(SHAKEN_DATA, certificate=data))
     for client in (REFUSED, DONE):
@@ -299,7 +299,7 @@ def test_each_kind_of_connection_shows_the_certificate_that_was_declared_for_it(
 
 
 def doubts(client: ClientAccount, server: Testimony, wire: WireAccount, **situation: Any) -> str:
-    """The one contradiction of an outcome that would be another verdict without it."""
+    """The only contradiction of an outcome that would have another verdict without it."""
     outcome = conclude_with(client, server, wire, **situation)
     assert outcome.verdict == "inconclusive"
     (sentence,) = outcome.contradictions
@@ -307,7 +307,7 @@ def doubts(client: ClientAccount, server: Testimony, wire: WireAccount, **situat
 
 
 def test_what_the_tap_holds_of_commands_in_tls_the_server_must_have_heard() -> None:
-    """A record that loses all that was said in TLS tells of a client that left, as one that refuses does."""
+    """A record that loses everything inside TLS looks like a client that left, as a refusing client does."""
     wire = replace(SILENT_CONTROL, talks=frozenset({("control", PEER[1])}))
     assert "has commands in TLS on a connection" in doubts(REFUSED, REFUSED_BY_CLIENT, wire)
     heard = replace(REFUSED_BY_CLIENT, commands=(Command(1, "USER", "user", "tls", 331),))
@@ -317,7 +317,7 @@ def test_what_the_tap_holds_of_commands_in_tls_the_server_must_have_heard() -> N
 
 
 def test_an_impostor_who_is_told_a_password_in_parts_has_it() -> None:
-    """In several commands of one connection, in order; two connections are no one text."""
+    """The parts are in several commands of one connection, in order; two connections do not make one text."""
     parts = tuple(Command(1, "SITE", part, "tls", 502) for part in ("pass-", "sec", "ret"))
     server = replace(REFUSED_BY_CLIENT, role="impostor", commands=parts)
     assert conclude_with(REFUSED, server, SILENT_CONTROL, role="impostor").exposed == {"password"}
@@ -336,7 +336,7 @@ def test_an_impostor_who_was_told_no_password_may_say_so() -> None:
 @pytest.mark.parametrize("verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"])
 @pytest.mark.parametrize("reply", [None, 125, 150])
 def test_a_transfer_that_the_server_began_is_in_its_testimony(verb: str, reply: int | None) -> None:
-    """Else it may have gone in clear, or with another certificate, and all the same everything was carried out."""
+    """Otherwise it may have gone in clear or with another certificate, although every request was carried out."""
     begun = (PASS, Command(1, "LIST", "", "tls", 125), Command(1, verb, "x", "tls", reply))
     assert "began transfers that are not in its testimony" in doubts(DONE, replace(ACCEPTING, commands=begun), SILENT)
     refused = (*begun[:2], replace(begun[2], reply=550))
@@ -347,7 +347,7 @@ def test_a_transfer_that_the_server_began_is_in_its_testimony(verb: str, reply: 
     "verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU", "PASV", "EPSV", "PORT", "EPRT"]
 )
 def test_whoever_is_obeyed_has_logged_in(verb: str) -> None:
-    """The login that is missing may have been in clear, or with the secret password."""
+    """The missing login may have been in clear, or with the secret password."""
     server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", 227),))
     assert "whose login is not in its testimony" in doubts(REFUSED, server, SILENT_CONTROL)
     turned_away = replace(server, commands=(Command(1, verb, "", "tls", 530),))
@@ -368,7 +368,7 @@ def test_whoever_is_obeyed_has_logged_in(verb: str) -> None:
     ],
 )
 def test_a_login_is_refused_by_a_reply_to_it(verb: str, reply: int | None, refuses: bool) -> None:
-    """Nothing else is the server's refusal, whatever lftp says."""
+    """Only that reply is the server's refusal, whatever lftp says."""
     client = replace(DONE, exit_code=1, words=(LOGIN,), tasks=(Task("list", False, False),))
     told = (replace(LET_IN, accepted=reply == 230),) if verb == "PASS" else ()
     server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", reply),), credentials=told)
@@ -390,14 +390,14 @@ def test_a_login_is_refused_by_a_reply_to_it(verb: str, reply: int | None, refus
     ids=["handshake", "command", "password", "data connection", "control connection"],
 )
 def test_whatever_happened_did_so_on_a_connection_that_is_listed(more: dict[str, Any]) -> None:
-    """The one that is missing may be the one in clear."""
+    """The missing connection may be the one in clear."""
     server = replace(REFUSED_BY_CLIENT, connections=(CONTROL, DATA), **more)
     assert "connections that it does not list" in doubts(REFUSED, server, SILENT)
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_each_login_and_each_transfer_was_with_the_genuine_server_in_tls(first: bool) -> None:
-    """One that was does not make up for another that was not; of an anonymous login nothing shows on the wire."""
+    """One that was does not make up for one that was not; the wire shows no sign of an anonymous login."""
     third = replace(CONTROL, number=3, peer=("127.0.0.1", PEER[1] + 7))
     wire = replace(
         SILENT, connections=(*SILENT.connections, ("control", third.peer[1])), volumes=(*SILENT.volumes, MUCH)
@@ -417,7 +417,7 @@ def test_each_login_and_each_transfer_was_with_the_genuine_server_in_tls(first: 
 
 
 def test_a_greeting_and_a_handshake_are_bytes_on_the_wire() -> None:
-    """A tap that was there and heard nothing is no witness of silence."""
+    """A tap that recorded nothing does not prove silence."""
     deaf = replace(SILENT_CONTROL, volumes=((100, 0),))
     greeted = replace(REFUSED_BY_CLIENT, handshakes=())
     silent = replace(REFUSED, words=(), tasks=(Task("list", False, False),))
@@ -429,27 +429,27 @@ def test_a_greeting_and_a_handshake_are_bytes_on_the_wire() -> None:
 
 
 def test_a_download_whose_handshake_shows_another_certificate_is_not_accepted() -> None:
-    """The server's testimony about one connection does not agree with itself."""
+    """The server's testimony about one connection contradicts itself."""
     client = replace(DONE, holds_payload=False)
     server = replace(ACCEPTING, transfers=(replace(LISTED, certificate=STRANGER),))
     assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "inconclusive"
 
 
 def test_what_a_refused_download_left_in_the_servers_buffers_is_missed_by_nobody() -> None:
-    """The server's TLS took it, the client had gone."""
+    """The server's TLS accepted the data, but the client had already left."""
     wire = replace(SILENT, volumes=(MUCH, (500, LISTED.size - 1)))
     assert conclude_with(REFUSED, replace(ACCEPTING, transfers=(LISTED,)), wire).verdict == "rejected"
 
 
 def test_no_fingerprints_to_compare_with() -> None:
-    """OpenSSL builds may name a certificate of the pin's file."""
+    """OpenSSL builds may name a certificate from the pin's file."""
     client = replace(REFUSED, words=(replace(REFUSAL, fingerprint="CC:CC"),))
     assert conclude_with(client, REFUSED_BY_CLIENT, SILENT_CONTROL, sent=frozenset()).verdict == "rejected"
 
 
 @pytest.mark.parametrize("word", [ACCESS, RETRIES, replace(RETRIES, kind="failure")])
 def test_what_lftp_complains_of_was_not_all_carried_out(word: Word) -> None:
-    """A command of the rc that failed, say: all that is known to have been asked for was done, and yet."""
+    """All known requests were carried out, but something else failed, such as a command of the rc."""
     assert conclude_with(replace(DONE, words=(word,))).verdict == "failed"
 
 
@@ -492,7 +492,7 @@ def test_something_undone_without_a_reason_is_failed(words: tuple[Word, ...]) ->
 
 
 def test_an_exit_code_alone_refuses_nothing() -> None:
-    """Exit code 1 without lftp's word is no refusal."""
+    """Without a message of lftp, exit code 1 is not a refusal."""
     assert conclude_with(replace(REFUSED, words=()), REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "failed"
 
 
@@ -575,13 +575,13 @@ def test_exposed_whatever_lftp_printed(
 
 
 def test_a_stranger_that_nobody_declared_is_the_labs_fault() -> None:
-    """Where the lab shows what it should not, nothing is known: not even that something was exposed."""
+    """If the lab shows the wrong certificate, nothing is known, not even that something was exposed."""
     server = replace(ACCEPTING, transfers=(replace(UPLOADED, certificate=STRANGER),))
     assert conclude_with(DONE, server, SILENT).verdict == "inconclusive"
 
 
 def test_a_refused_download_from_a_stranger_reached_nobody() -> None:
-    """What a stranger on the data channel sent, and lftp threw away, is a refusal and no exposure."""
+    """The stranger on the data channel sent it and lftp discarded it: a refusal, not an exposure."""
     client = replace(REFUSED, words=(REFUSAL,))
     shaken = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
     cut = replace(LISTED, certificate=STRANGER, completed=False)
@@ -590,7 +590,7 @@ def test_a_refused_download_from_a_stranger_reached_nobody() -> None:
 
 
 def test_an_anonymous_login_has_no_secret_password() -> None:
-    """The impostor was told `lftp@`: nothing of value."""
+    """The impostor received `lftp@`, which has no value."""
     told = (replace(LET_IN, password="lftp@"),)
     server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(PASS,), credentials=told)
     outcome = conclude_with(replace(REFUSED, words=()), server, SILENT_CONTROL, role="impostor")
@@ -598,7 +598,7 @@ def test_an_anonymous_login_has_no_secret_password() -> None:
 
 
 def test_an_impostor_is_never_accepted() -> None:
-    """Even when nothing secret passed, a login to an impostor is not what `accepted` means."""
+    """Even if nothing secret passed, a login to an impostor is not what `accepted` means."""
     client = replace(DONE, holds_payload=False, tasks=(Task("cls", True, True),))
     anonymous = (replace(LET_IN, user="anonymous", password="me@home"),)
     server = replace(ACCEPTING, role="impostor", transfers=(), credentials=anonymous)
@@ -608,7 +608,7 @@ def test_an_impostor_is_never_accepted() -> None:
 
 
 def test_a_port_that_comes_twice_is_counted_twice() -> None:
-    """In active mode lftp may listen on the same port again."""
+    """In active mode, lftp may listen on the same port again."""
     again = replace(DATA, number=3)
     server = replace(
         ACCEPTING,
@@ -629,12 +629,12 @@ def test_a_port_that_comes_twice_is_counted_twice() -> None:
         (("FEAT", "AUTH", "USER"), "rejected"),
         (("FEAT", "AUTH", "USER", "PASS"), "inconclusive"),
         (("FEAT", "AUTH", "PASS"), "inconclusive"),
-        (("FEAT", "AUTH"), "inconclusive"),  # silenced behind it
+        (("FEAT", "AUTH"), "inconclusive"),  # silenced after it
         ((), "inconclusive"),
     ],
 )
 def test_lftps_log_tells_whether_an_impostor_was_sent_the_password(sent: tuple[str, ...], verdict: str) -> None:
-    """That he asked for it says little: with `ftp:sync-mode off` USER is gone before lftp refuses."""
+    """The server's 331 proves little: with `ftp:sync-mode off`, USER is sent before lftp refuses."""
     asked = Command(1, "USER", "user", "tls", 331)
     server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(asked,))
     outcome = conclude_with(replace(REFUSED, sent=sent), server, SILENT_CONTROL, role="impostor")
@@ -662,14 +662,14 @@ def test_a_password_that_came_too_late_is_no_doubt_where_another_came() -> None:
 
 
 def test_a_password_that_the_genuine_server_did_not_wait_for_is_no_doubt() -> None:
-    """It was meant for him."""
+    """The password was meant for the genuine server."""
     assert (
         conclude_with(replace(REFUSED, sent=("USER", "PASS")), REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "rejected"
     )
 
 
 def test_tls_that_no_server_takes_up_is_a_refusal_when_server_and_wire_agree() -> None:
-    """ftps:// for explicit FTPS."""
+    """The case is ftps:// against explicit FTPS."""
     begun = Handshake(1, False, "", "", None, "", TLS_IN_CLEAR)
     client = replace(REFUSED, words=(NO_HANDSHAKE,))
     server = Testimony("genuine", (CONTROL,), (begun,))

@@ -1,4 +1,4 @@
-"""A capture held against the servers' testimony: whose each connection is. Pure."""
+"""A capture compared with the servers' testimony: the owner of each connection. Pure functions."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_the_genuine_server_behind_an_attacker_is_the_labs_too() -> None:
 @pytest.mark.parametrize(
     "flow",
     [
-        Flow("tcp", CLIENT, (HOST, 4444), "open"),  # the control connection's port, to somebody else
-        Flow("tcp", (HOST, 40009), SERVER, "open"),  # to the server, which witnessed no such connection
+        Flow("tcp", CLIENT, (HOST, 4444), "open"),  # the control connection's port, but another host
+        Flow("tcp", (HOST, 40009), SERVER, "open"),  # to the server, which recorded no such connection
         Flow("tcp", CLIENT, ("192.0.2.1", 21), "open"),
         Flow("tcp", DATA, ("192.0.2.1", 50000), "open"),
         Flow("tcp", ("192.0.2.1", 20), DATA, "open"),
@@ -70,7 +70,7 @@ def test_any_other_connection_is_to_somebody_else(flow: Flow) -> None:
 
 
 def test_a_port_stands_for_one_connection_alone() -> None:
-    """An rc could connect from the port of lftp's own connection once that has ended."""
+    """An rc could connect from the port of lftp's own connection after that has ended."""
     assert len(held(CONTROL, CONTROL).reached) == 1
     assert len(held(CONTROL, PASSIVE, PASSIVE, records=(TAPPED, DATA_TAPPED)).reached) == 1
 
@@ -129,7 +129,7 @@ def test_the_tap_may_lack_what_was_not_read_and_hold_what_never_left() -> None:
     more = replace(CONTROL, to_server=CONTROL.to_server + b"PASS x\r\n", to_client=b"220")
     found = held(more)
     assert found.missing == ()
-    assert b"USER a\r\nPASS x\r\n" in found.streams  # where a secret is looked for
+    assert b"USER a\r\nPASS x\r\n" in found.streams  # the search for secrets covers it
 
 
 def test_a_tap_longer_than_what_was_sent_is_a_lie() -> None:

@@ -1,4 +1,4 @@
-"""Outcome against expectation: nothing passes by luck, and what proves nothing is an error."""
+"""Outcome against expectation: nothing passes by luck, and an outcome that proves nothing is an error."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_proves_nothing_is_an_error_and_no_failure(verdict: Verdict, expect
 
 
 def test_inconclusive_never_passes_even_if_somebody_could_expect_it() -> None:
-    """The format forbids it; the contradictions are in the sentence for whoever looks."""
+    """The format forbids expecting it; the sentence lists the contradictions."""
     outcome = Outcome("inconclusive", contradictions=("the tap missed it",))
     assert "the tap missed it" in judge(outcome, Expect(verdict="rejected"), "").why[0]
 
@@ -93,7 +93,7 @@ def test_counts_are_in_the_sentence() -> None:
 
 
 def test_the_same_verdict_for_another_reason_does_not_count_as_seen() -> None:
-    """`sometimes exposed to an impostor` is not shown by an exposure on the wire."""
+    """An exposure on the wire does not show `sometimes exposed to an impostor`."""
     expect = Expect(verdict="exposed", to=frozenset({"impostor"}), how_often="sometimes", otherwise=("rejected",))
     assert judge_repeated([Seen(LEAKED, ""), Seen(UNTRUSTED, "")], expect).status == "fail"
 
@@ -122,7 +122,7 @@ def handshake(version: str = "TLSv1.3", cipher: str = "TLS_AES_256_GCM_SHA384", 
     ],
 )
 def test_handshakes_are_compared(expect: dict[str, Any], handshakes: list[Any], status: str, part: str) -> None:
-    """Every one that was finished counts; what the server's record does not say is never a pass."""
+    """Every completed handshake counts; a value missing from the server's record never passes."""
     expected = Expect(verdict="accepted", **expect)
     judgement = judge(ACCEPTED, expected, "", tuple(handshakes))
     assert judgement.status == status

@@ -1,4 +1,4 @@
-"""Something was exposed, and the witnesses do not agree on it: it is shown, and never passed."""
+"""An exposure on which the witnesses disagree is shown but never passes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHERWISE = Expect(verdict="rejected", how_often="sometimes", otherwise=("expose
 
 
 def test_an_exposure_that_the_witnesses_contradict_proves_nothing() -> None:
-    """Expected, it is an error, with the contradiction; not expected, it fails as before."""
+    """If it was expected, it is an error that names the contradiction; if not, it fails as before."""
     assert judge(SURE, Expect(verdict="exposed"), "").status == "pass"
     judgement = judge(DOUBTFUL, Expect(verdict="exposed"), "")
     assert judgement.status == "error"

@@ -1,4 +1,4 @@
-"""One set of places for the setups of a module, and what makes a setup in a folder."""
+"""One set of places for a module's setups, and a factory for setups in a folder."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Check(Protocol):
     def __call__(
         self, rc: str | bytes, files: Mapping[str, bytes] | None = None, *, rc_name: str = ".lftp/rc", **options: object
     ) -> Report:
-        """Write the rc and other files below a new HOME, and verify it; `only` names trials, `modes` files not 0644."""
+        """Write the rc and other files below a new HOME and verify it; `only` names trials, `modes` files not 0644."""
 
 
-@pytest.fixture(scope="module")  # other tests look whether threads are left
+@pytest.fixture(scope="module")  # other tests check for remaining threads
 def places() -> Iterator[SealedPlaces]:
     try:
         with SealedPlaces([lftp.find()]) as opened:
@@ -50,7 +50,7 @@ def client() -> Lftp:
 
 @pytest.fixture(scope="session")
 def server_certificate() -> Certificate:
-    """The real server's, whose key only its owner has."""
+    """The real server's certificate, whose key only its owner has."""
     return self_signed(HOST)
 
 

@@ -1,4 +1,4 @@
-"""Made-up reports: what stands in them is chosen here, and no lftp runs."""
+"""Made-up reports with chosen content; no lftp runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LFTP = Lftp(path=Path("/usr/bin/lftp"), version="4.9.2", tls="GnuTLS 3.7.9", dia
 
 
 def tried(name: str, verdict: Verdict = "rejected", exposed: str = "", to: str = "", times: int = 1) -> Tried:
-    """A trial that came to the same each time."""
+    """A trial that ended the same way each time."""
     trial = next(each for each in (GENUINE, *TRIALS) if each.name == name)
     outcome = Outcome(verdict, exposed=frozenset(exposed.split()), to=frozenset(to.split()))
     return Tried(trial, (outcome,) * times)
@@ -31,13 +31,13 @@ def tried(name: str, verdict: Verdict = "rejected", exposed: str = "", to: str =
 def found(
     kind: str, *, where: Where | None = None, attack: str = "", severity: Severity | None = None, detail: str = ""
 ) -> Finding:
-    """A finding; proved by an attack if one is named."""
+    """A finding; proved by an attack if one is given."""
     proof = Proof(attack, ("password",), ("impostor",), 1, 1, f"ftps-lab verify --only {attack} rc") if attack else None
     return finding(kind, detail, where=where, proof=proof, severity=severity)
 
 
 def rc_subject(folder: Path, text: str = "# mine\n  set ssl:verify-certificate no\nset ftp:ssl-force yes\n") -> Subject:
-    """An rc that is there, in a folder."""
+    """An rc in a folder."""
     path = folder / "deploy" / "rc"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -46,7 +46,7 @@ def rc_subject(folder: Path, text: str = "# mine\n  set ssl:verify-certificate n
 
 
 def command_subject(folder: Path, *argv: str) -> Subject:
-    """A command with a script beside it."""
+    """A command with a script in the same folder."""
     script = folder / "job.sh"
     script.write_text("#!/bin/sh\nlftp -f x\n")
     return Subject(
@@ -67,7 +67,7 @@ def report(subject: Subject, findings: tuple[Finding, ...] = (), *trials: Tried,
 
 
 def no_verification(subject: Subject, line: int = 2) -> Finding:
-    """Verification is off, by a line of the rc."""
+    """Finding: verification is off because of a line of the rc."""
     assert subject.rc_file is not None
     where = Where(str(subject.rc_file.path), line, "set ssl:verify-certificate no")
     return found("no-verification", where=where, attack="impostor-copy")

@@ -1,4 +1,4 @@
-"""`ftps-lab verify` as it is called: exit codes, JSON, suppressions, and files that stay as they are."""
+"""`ftps-lab verify` as a user calls it: exit codes, JSON, suppressions, and files that do not change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUICK = ["--only", "impostor-copy", "--only", "refuse-auth-502"]
 def home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_certificate: Certificate, places: SealedPlaces
 ) -> Path:
-    """A HOME with a pin and `ftp:ssl-force`; skipped where there is no sandbox."""
+    """A HOME with a pin and `ftp:ssl-force`; tests skip without a sandbox."""
     assert places is not None
     folder = tmp_path / ".lftp"
     folder.mkdir(mode=0o700)
@@ -62,7 +62,7 @@ def test_a_bad_setup_names_the_line_and_the_cure(home: Path, capsys: pytest.Capt
     assert f"{rc}:3: set ssl:verify-certificate no" in " ".join(out.split())
     assert f"::error file={rc},line=3,title=no-verification::" in out
     shown = out.split("::error")[0].splitlines()
-    assert max(len(line) for line in shown if str(rc) not in line) <= 80  # a path stays whole
+    assert max(len(line) for line in shown if str(rc) not in line) <= 80  # a path is not broken
 
 
 def test_the_json_is_what_the_reference_says(home: Path) -> None:
@@ -90,7 +90,7 @@ def test_several_setups_have_a_report_each(home: Path) -> None:
     assert cli.call(["verify", "~/.lftp", "bad", *QUICK, "--json", "out.json", "--junit", "x", "--sarif", "y"]) == 1
     data = json.loads((home / "out.json").read_text())
     assert [each["safe"] for each in data["subjects"]] == [True, False]
-    suites = ET.fromstring((home / "x").read_text())  # noqa: S314 - written by ourselves
+    suites = ET.fromstring((home / "x").read_text())  # noqa: S314 - we wrote this file
     assert [suite.get("name") for suite in suites] == ["ftps-lab verify .lftp/rc", "ftps-lab verify bad"]
     assert [suite.get("failures") == "0" for suite in suites] == [True, False]
     sarif = json.loads((home / "y").read_text())
@@ -103,7 +103,7 @@ def test_several_setups_have_a_report_each(home: Path) -> None:
 
 
 def test_what_shows_a_finding_again_does(home: Path) -> None:
-    """Also where the genuine server alone shows it."""
+    """The command works even if the genuine server alone shows the finding."""
     (home / ".lftp/rc").write_text("set ftp:ssl-allow no\n")
     assert cli.call(["verify", "--only", "refuse-auth-502", "--json", "out.json"]) == 1
     again = {each["proof"]["again"] for each in json.loads((home / "out.json").read_text())["findings"]}
@@ -140,7 +140,7 @@ def test_a_finding_that_is_ignored_counts_for_nothing(home: Path, capsys: pytest
 
 
 def test_an_entry_without_its_finding_is_reported(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With what to do about it; unless too little was tried to know."""
+    """The report says what to do about it, unless too few trials ran to know."""
     (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "no-verification"\nreason = "old"\n')
     said = (
         "rc-complaint: ftps-lab.toml ignores no-verification, which was not found in this setup. Delete the "
@@ -153,7 +153,7 @@ def test_an_entry_without_its_finding_is_reported(home: Path, capsys: pytest.Cap
     [note] = [f for f in json.loads((home / "out.json").read_text())["findings"] if f["id"] == "rc-complaint"]
     assert (note["severity"], note["cure"]) == ("note", said.partition("setup. ")[2])
     (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "pin-expired"\nreason = "old"\n')
-    assert cli.call(["verify", *QUICK]) == 0  # no trial shows it
+    assert cli.call(["verify", *QUICK]) == 0  # no trial reveals it
     assert "ignores pin-expired" in capsys.readouterr().out
 
 

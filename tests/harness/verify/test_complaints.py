@@ -1,4 +1,4 @@
-"""What lftp prints while it reads a setup, with the line that it is about."""
+"""lftp's messages while it reads a setup, with the line that each is about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Setups that look safe and are not, and good ones that look bad: each with the findings that it must have."""
+"""Setups that look safe but are not, and safe ones that look bad: each with the findings that it must have."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OWN = own()
 
 @dataclass(frozen=True)
 class Setup:
-    """An rc, the files beside it, and what must be found: notes too."""
+    """An rc, the files beside it, and the findings that it must have, notes included."""
 
     name: str
     rc: str
@@ -62,7 +62,7 @@ SETUPS = [
     _setup("off for another host than the one asked for", f"{SAFE}set ssl:verify-certificate/b.example no\n",
            host=HOST),
     _setup("TLS not demanded of this host", f"{SAFE}set ftp:ssl-force/{HOST} no\n", "tls-not-required"),
-    # What lftp reads besides.
+    # Other files that lftp reads.
     _setup("~/.lftprc before ~/.lftp/rc", SAFE, "no-verification", files={".lftprc": OFF.encode()}),
     _setup("~/.lftp/rc after ~/.lftprc", SAFE, "no-verification", files={".lftp/rc": OFF.encode()}, rc_name=".lftprc"),
     _setup("a file in HOME that is sourced", f"{SAFE}source ~/common\n", "no-verification",
@@ -73,7 +73,7 @@ SETUPS = [
            files={".lftp/bookmarks": f"{HOST}\tftp://evil.example/\n".encode()}),
     _setup("a bookmark that leads to the host", SAFE,
            files={".lftp/bookmarks": f"{HOST}\tftp://{HOST}/in/\nother\tftp://other.example/\n".encode()}),
-    # Ways around the lab's own session.
+    # Ways around the lab's session.
     _setup("open is an alias", f'{SAFE}alias open "set ssl:verify-certificate no; open"\n', "rc-complaint"),
     _setup("open is an alias for another port", f"{SAFE}alias open open -p 2121\n", "leads-elsewhere"),
     _setup("another alias", f"{SAFE}alias l ls -l\n"),
@@ -141,7 +141,7 @@ def test_setup(setup: Setup, check: Check) -> None:
 def test_the_responsible_line_is_that_of_the_file_it_stands_in(
     rc: str, files: dict[str, bytes], rc_name: str, where: tuple[str, int], check: Check, tmp_path: Path
 ) -> None:
-    """Of two lines that say the same, it is the one that changed something."""
+    """Of two lines with the same setting, the one that changed something is named."""
     report = check(rc, files, rc_name=rc_name, only=COPY)
     [found] = [each for each in report.findings if each.id == "no-verification"]
     assert found.where is not None
@@ -196,7 +196,7 @@ def test_a_password_below_a_private_folder_is_read_by_nobody(tmp_path: Path) -> 
     "line", ["at now + 1 hour -- set x y", "repeat 60 set x y", "sleep 60 && set x y", "set x y &"]
 )
 def test_what_runs_later_is_said(line: str) -> None:
-    """No run of the lab is long enough for it."""
+    """The lab's runs are too short to reach it."""
     found = list(text.of_text(File(Path("/srv/rc"), f"# mine\n{line}\n".encode(), 0o600, 0)))
     assert [(each.id, each.where and each.where.line) for each in found] == [("rc-complaint", 2)]
 
@@ -208,7 +208,7 @@ def test_fingerprints_and_what_is_on_weaken_nothing() -> None:
 
 @pytest.mark.parametrize(("mode", "found"), [(0o664, False), (0o666, True), (0o644, False)])
 def test_the_owners_own_group_is_nobody_else(mode: int, found: bool, tmp_path: Path) -> None:
-    """Umask 002, which goes with such groups, is no alarm."""
+    """A umask of 002, usual with such groups, raises no alarm."""
     path = tmp_path / "rc"
     path.write_text("# nothing\n")
     path.chmod(mode)

@@ -1,4 +1,4 @@
-"""`--fix` and `--write`: what a line can cure is cured, and nothing else changes."""
+"""`--fix` and `--write` cure what a line can cure and change nothing else."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_file_that_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "rc"
     path.write_text("new\n")
     file = File(path, b"old\n", 0o644, 0)
-    found = fix.Fix(None, None, file, File(path, b"cured\n", 0o644, 0))  # type: ignore[arg-type]  # not looked at
+    found = fix.Fix(None, None, file, File(path, b"cured\n", 0o644, 0))  # type: ignore[arg-type]  # not read
     with pytest.raises(HarnessError, match="has changed since it was verified"):
         fix.write(found)
     assert path.read_text() == "new\n"

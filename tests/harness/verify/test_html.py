@@ -1,4 +1,4 @@
-"""The page of `ftps-lab verify`: the answer, findings with line, proof and cure, what was tried; no password."""
+"""The page of `ftps-lab verify`: the answer, findings with line, proof and cure, the trials; no password."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_of_several_setups_each_has_its_own_answer(tmp_path: Path) -> None:
 
 
 def test_a_command_line_is_not_in_it(tmp_path: Path) -> None:
-    """It may hold the password, and the page is kept and sent to colleagues."""
+    """It may hold the password, and users keep the page and send it to colleagues."""
     subject = command_subject(tmp_path, "/usr/bin/lftp", "-u", "me,s3cret", "backup.example")
     finding = found("no-verification", attack="impostor-copy")
     assert finding.proof is not None
@@ -121,7 +121,7 @@ def test_the_command_refuses_a_page_that_it_could_not_write(capsys: pytest.Captu
 def test_the_command_writes_the_page(
     sealed_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a real setup that does not verify; on standard output the page is all there is."""
+    """The page is of a real setup that does not verify; on standard output nothing else is printed."""
     monkeypatch.chdir(tmp_path)
     Path("rc").write_text("set ssl:verify-certificate no\n")
     assert cli.call(["verify", "rc", "--only", "impostor-copy", "--html", "-"]) == 1

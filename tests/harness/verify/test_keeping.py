@@ -1,4 +1,4 @@
-"""`--keep`: what each run left is there, for its owner alone, and without keys."""
+"""`--keep` keeps each run's files, readable by the owner alone and without keys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def home(
 
 
 def test_each_run_of_an_rc_is_kept(home: Path, server_certificate: Certificate) -> None:
-    assert cli.call(["verify", *ONLY, "--keep", "kept"]) == 1  # there is a key in the pin
+    assert cli.call(["verify", *ONLY, "--keep", "kept"]) == 1  # the pin contains a key
     kept = home / "kept/1-rc"
     assert sorted(path.name for path in kept.iterdir()) == ["data-certificate-put", "genuine", "impostor-copy"]
     assert len(list((kept / "data-certificate-put").iterdir())) == 5
@@ -64,7 +64,7 @@ def test_each_run_of_a_command_is_kept_and_replaces_what_was_kept_before(home: P
     assert cli.call(["verify", *ONLY[:2], "--keep", "kept", "--", "./job.sh"]) == 1
     kept = home / "kept/1-job.sh"
     assert sorted(path.name for path in kept.iterdir()) == ["genuine", "impostor-copy"]
-    assert len(list((kept / "genuine").iterdir())) > 1  # it was run until what it asks for was there
+    assert len(list((kept / "genuine").iterdir())) > 1  # it ran until the files that it requests existed
     run = kept / "impostor-copy/1"
     assert (run / "command").read_text().endswith("/job.sh\n")
     assert json.loads((run / "testimony.json").read_text())["credentials"][0]["user"] == "me"
@@ -79,11 +79,11 @@ def test_a_folder_of_others_is_left_alone(home: Path, capsys: pytest.CaptureFixt
 
 
 def test_what_cannot_be_kept_is_a_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The verification goes on."""
+    """Verification continues."""
     (home / ".lftp/server.crt").write_bytes((home / ".lftp/server.crt").read_bytes().replace(KEY, b""))
     (home / "kept").mkdir()
     (home / "kept/ftps-lab-evidence.txt").touch()
-    (home / "kept/1-rc").touch()  # no folder: it cannot be removed as one
+    (home / "kept/1-rc").touch()  # a file where a folder should be: removing it as a folder fails
     assert cli.call(["verify", *ONLY, "--keep", "kept"]) == 3
     assert "--keep: " in capsys.readouterr().err
 

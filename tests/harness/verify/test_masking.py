@@ -1,4 +1,4 @@
-"""No report holds a password: not of a command line, not of a file's line, not of lftp's words."""
+"""No report holds a password from a command line, a file's line or lftp's messages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ODD = "p4ss 'w\"o#rd@of;mine"
         ("open ftp://me:se@cret@host/in", "open ftp://me:…@host/in"),
         ("open --user me --password secret host", "open --user me --password … host"),
         ("LFTP_PASSWORD='sec ret' lftp", "LFTP_PASSWORD=… lftp"),
-        # No password.
+        # Not a password.
         ('lftp -u "me,$PW" host', 'lftp -u "me,$PW" host'),
         ("export LFTP_PASSWORD=$PW", "export LFTP_PASSWORD=$PW"),
         ("open -u me --env-password backup.example", "open -u me --env-password backup.example"),
@@ -78,7 +78,7 @@ def test_no_report_of_a_command_holds_its_password(
     places: SealedPlaces,
     server_certificate: Certificate,
 ) -> None:
-    """Neither the one on the command line, nor the one in the line of the script that is responsible."""
+    """This covers the command line and the responsible line of the script."""
     assert places is not None
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Commands and scripts, run as they stand: what they use as credentials, where they go, and what is found."""
+"""Commands and scripts, run unchanged: their credentials, their destinations, and the findings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PIN = "the server's certificate"
 
 @dataclass(frozen=True)
 class Case:
-    """A command, the files beside it, and what must be found."""
+    """A command, the files beside it, and the findings that it must have."""
 
     name: str
     argv: tuple[str, ...]
@@ -221,7 +221,7 @@ CASES = [
 
 @pytest.fixture
 def home(server_certificate: Certificate) -> Iterator[Path]:
-    """A HOME that other users can look into."""
+    """A HOME that other users can read."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "home")
         (folder / ".lftp").mkdir(parents=True, mode=0o700)
@@ -274,7 +274,7 @@ def test_command(case: Case, home: Path, places: SealedPlaces, client: Lftp, mon
 def test_a_password_among_the_arguments_of_what_a_script_starts(
     call: str, found: bool, home: Path, places: SealedPlaces, client: Lftp
 ) -> None:
-    """Every user of the machine sees it for as long as lftp runs, though the command line of the script has none."""
+    """Every user of the machine sees it while lftp runs, although the script's own command line has none."""
     (home / ".lftp/rc").write_text(PINNED)
     written(
         home,
@@ -344,7 +344,7 @@ def state(folder: Path) -> dict[str, tuple[str, int]]:
 def test_an_lftp_script_is_known_by_what_it_does(
     home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same file as `lftp -f` runs it; what only sets things is an rc, whatever it is called."""
+    """The same file runs with `lftp -f`; a file that only sets things is an rc, whatever its name."""
     monkeypatch.chdir(home.parent / "work")
     path = home.parent / "work/job.lftp"
     path.write_text(f"{PINNED}\nopen -u me,{PASSWORD} backup.example\nget x\n")
@@ -363,7 +363,7 @@ def test_a_command_that_goes_nowhere_is_a_sentence(home: Path, places: SealedPla
 
 
 def test_one_that_never_ends_is_ended(home: Path, places: SealedPlaces, client: Lftp) -> None:
-    """And then nobody says that it is safe."""
+    """The report does not call it safe."""
     case = _case(
         "", "./job.sh", found=set(), script=f"lftp -c '{PINNED}; open -u a,bcdefgh backup.example; ls'\nsleep 600\n"
     )

@@ -1,4 +1,4 @@
-"""JUnit and SARIF of `ftps-lab verify`: what their readers ask for, and what the findings are called."""
+"""JUnit and SARIF of `ftps-lab verify`: their readers' requirements, and the findings' names."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ JENKINS: dict[str, tuple[set[str], set[str], set[str]]] = {
     "failure": (set(), {"type", "message"}, set()),
     "system-out": (set(), set(), set()),
 }
-"""Element → attributes that it must have, that it may have, and children, as junit-10.xsd of Jenkins' xUnit plugin."""
+"""Element → required attributes, optional attributes, and children, as in junit-10.xsd of Jenkins' xUnit plugin."""
 
 
 def parsed(reports: list[Report], folder: Path, fail_on: Severity = "warning") -> ET.Element:
-    root = ET.fromstring(junit.text(reports, fail_on, folder))  # noqa: S314 - written by ourselves
+    root = ET.fromstring(junit.text(reports, fail_on, folder))  # noqa: S314 - we wrote this file
     for element in root.iter():
         required, optional, children = JENKINS[element.tag]
         assert required <= set(element.attrib) <= required | optional, element.tag
@@ -66,7 +66,7 @@ def parsed(reports: list[Report], folder: Path, fail_on: Severity = "warning") -
 
 
 def cases(root: ET.Element) -> dict[str, str]:
-    """Class and name of each case → what it came to."""
+    """Class and name of each case → its result."""
     kinds = ("failure", "error", "skipped")
     return {
         f"{case.get('classname')}/{case.get('name')}": next((k for k in kinds if case.find(k) is not None), "pass")
@@ -100,7 +100,7 @@ def test_a_case_for_each_trial_and_each_finding_that_is_bad_enough(tmp_path: Pat
         "deploy/rc.trial/impostor-copy": "failure",
         "deploy/rc.trial/impostor-self-signed": "failure",
         "deploy/rc.trial/impostor-other-authority": "pass",
-        "deploy/rc.trial/expired": "failure",  # without verification no date counts
+        "deploy/rc.trial/expired": "failure",  # dates do not count without verification
         "deploy/rc.trial/refuse-auth-502": "pass",  # ignored
         "deploy/rc.trial/refuse-prot": "pass",  # a note
         "deploy/rc.trial/strip-auth": "error",
@@ -137,7 +137,7 @@ def test_fail_on_decides_which_findings_are_failures(tmp_path: Path) -> None:
 
 
 def test_a_clear_login_fails_every_trial_in_which_it_got_out(tmp_path: Path) -> None:
-    """The findings that it implies are left out, their trials are not passed."""
+    """Implied findings are left out, but their trials do not pass."""
     made = report(
         rc_subject(tmp_path),
         (found("login-in-clear", attack="genuine"),),
@@ -254,7 +254,7 @@ def test_paths_are_no_links_and_files_elsewhere_are_absolute(tmp_path: Path) -> 
 
 
 def test_what_is_ignored_is_suppressed_with_its_reason(tmp_path: Path) -> None:
-    """And nothing foreign becomes a link."""
+    """Foreign text never becomes a link."""
     subject = rc_subject(tmp_path)
     findings = (replace(no_verification(subject), suppressed=SUPPRESSED), found("rc-complaint", detail="[x](1)\x1b"))
     one, other = log([report(subject, findings)], tmp_path)["runs"][0]["results"]
@@ -279,7 +279,7 @@ def test_each_subject_has_a_run_of_its_own_category(tmp_path: Path) -> None:
     ]
 
 
-# --- what a finding is called -----------------------------------------------------------------------------------------
+# --- a finding's name -------------------------------------------------------------------------------------------------
 
 
 def test_a_finding_is_called_the_same_when_lines_move(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Setups, good and bad, each with the findings that it must have and no others."""
+"""Setups, good and bad, each with exactly the findings that it must have."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IMPOSTOR = ("impostor-copy", "impostor-self-signed")
 STRIP = ("refuse-auth-502", "break-handshake-close")
 NAME = ("other-customer", "expired")
 QUICK = ("impostor-copy", "refuse-auth-502", "other-customer", "expired")
-"""A trial for each of the errors that settings of trust can make."""
+"""One trial for each error that trust settings can cause."""
 
 ONE = ("impostor-copy",)
 
@@ -37,7 +37,7 @@ HARDENED = PINNED + FORCED + "set ftp:ssl-allow-anonymous yes\n"
 
 @dataclass(frozen=True)
 class Setup:
-    """An rc, what is tried, and what must be found."""
+    """An rc, the trials, and the findings that it must have."""
 
     name: str
     rc: str | bytes
@@ -124,10 +124,10 @@ SETUPS = [
     _setup("a missing pin changes nothing", f'{PINNED}set ssl:ca-file "~/.lftp/none.crt"\n{FORCED}', "rc-complaint"),
     _setup("a later pin wins", f'{PINNED}set ssl:ca-file "~/.lftp/empty.crt"\n{FORCED}', "genuine-refused",
            files={".lftp/empty.crt": b""}),
-    # Where lftp reads.
+    # Files that lftp reads.
     _setup("~/.lftprc", PINNED + FORCED, rc_name=".lftprc"),
     _setup("XDG", 'set ssl:ca-file "~/.config/lftp/server.crt"\n' + FORCED, rc_name=".config/lftp/rc"),
-    # What an rc should not do.
+    # Lines that an rc should not have.
     _setup("runs a command", f"{PINNED}{FORCED}!echo hello\n", "runs-commands"),
     _setup("connects by itself", f"{PINNED}{FORCED}open ftp://other.example\n", "connects-by-itself", "rc-complaint"),
     _setup("a proxy", f"{PINNED}{FORCED}set ftp:proxy ftp://proxy.example\n", "leads-elsewhere", "nothing-proved"),
@@ -156,7 +156,7 @@ def test_setup(setup: Setup, check: Check) -> None:
 def test_what_is_tried_at_the_same_time_in_another_place_comes_to_the_same(
     rc: str, found: set[str], places: SealedPlaces, client: Lftp, tmp_path: Path
 ) -> None:
-    """The genuine server is accepted there too: without a pin, by the same authority in the system's trust store."""
+    """The genuine server is accepted there too; without a pin, by the same authority in the system's trust store."""
     (tmp_path / "rc").write_text(rc)
     options = Options(only=frozenset({"other-customer", "expired", "refuse-prot"}))
     subject = load(str(tmp_path / "rc"), tmp_path)
@@ -171,7 +171,7 @@ def test_what_is_tried_at_the_same_time_in_another_place_comes_to_the_same(
 
 
 def test_the_hardened_rc_has_no_finding(check: Check) -> None:
-    """Everything is tried."""
+    """All trials run."""
     report = check(HARDENED + 'set ssl:priority "NORMAL:-VERS-ALL:+VERS-TLS1.3"\n')
     assert report.safe
     assert {each.id for each in report.findings} <= {"prot-refused", "upload-before-verification"}

@@ -1,4 +1,4 @@
-"""Setups that end lftp, or keep it for ever, before or while anyone can use it: a finding within bounded time."""
+"""Setups that end lftp or hang it, before or during use: a finding within bounded time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAIL = "set cmd:fail-exit yes\n"
     ],
 )
 def test_a_line_that_ends_lftp_is_found(text: str, line: int, said: str, check: Check, tmp_path: Path) -> None:
-    """Nothing is proved then, and that is no failure of the lab."""
+    """Then nothing is proved, but it is not the lab's failure."""
     report = check(text)
     found = {each.id: each for each in report.findings}
     assert set(found) == {"nothing-proved", "rc-complaint"}
@@ -55,7 +55,7 @@ def test_a_line_of_a_sourced_file_that_ends_lftp_is_found(check: Check, tmp_path
 
 
 def test_a_line_that_lftp_never_gets_past_is_found(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once, not in each trial anew."""
+    """It is found once, not again in each trial."""
     for module in (settings, rc):
         monkeypatch.setattr(module, "READ_BACK_SECONDS", 2.0)
     began = time.monotonic()
@@ -70,7 +70,7 @@ def test_a_line_that_lftp_never_gets_past_is_found(check: Check, monkeypatch: py
 
 
 def test_after_a_session_that_never_ends_trials_are_short(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What got out before it hung counts all the same."""
+    """Leaks before the hang still count."""
     monkeypatch.setattr(base, "_SECONDS_AFTER_HANGING", 1.0)
     began = time.monotonic()
     text = f'{PINNED}set ssl:verify-certificate no\nalias ls "ls; !sleep 1000"\n'
@@ -85,7 +85,7 @@ def test_after_a_session_that_never_ends_trials_are_short(check: Check, monkeypa
 def test_a_command_that_never_ends_is_run_in_full_only_twice(
     places: SealedPlaces, client: Lftp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the genuine server; then it is shown that it hangs with an attacker too, in short runs."""
+    """Both full runs are with the genuine server; short runs then show that it hangs with an attacker too."""
     monkeypatch.setattr(base, "_SECONDS_AFTER_HANGING", 1.0)
     (tmp_path / "home").mkdir()
     (tmp_path / "work").mkdir()

@@ -1,4 +1,4 @@
-"""Where the kernel permits no sandbox: an rc that is known to be harmless is judged on loopback, as it is sealed."""
+"""Without a sandbox in the kernel: a harmless rc is judged on loopback as in the sealed place."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ SAME = [
 def test_what_is_let_in_is_judged_as_it_is_sealed(
     setup: Setup, places: SealedPlaces, unsealed_places: UnsealedPlaces, client: Lftp, tmp_path: Path
 ) -> None:
-    """And what is not let in is refused there as a whole."""
+    """A setup that is not let in is refused there as a whole."""
     home = tmp_path / "home"
     let_in = lets_in(setup, home)
     subject = load(str(home / setup.rc_name), home)
@@ -102,7 +102,7 @@ def test_what_is_let_in_is_judged_as_it_is_sealed(
 
 
 def test_most_setups_are_let_in(tmp_path: Path) -> None:
-    """The comparison above is of many, not of few."""
+    """The comparison above covers many setups, not few."""
     assert sum(lets_in(setup, tmp_path / str(number)) for number, setup in enumerate(SAME)) >= 30
 
 
@@ -173,7 +173,7 @@ def test_an_address_in_a_closure_is_refused(client: Lftp, tmp_path: Path, unseal
 
 
 def test_lftp_never_sees_the_users_own_home(client: Lftp, tmp_path: Path, unsealed_places: UnsealedPlaces) -> None:
-    """The copy is what counts: the files in the user's own HOME are changed after they have been read."""
+    """The copy counts: the files in the user's own HOME change after they have been read."""
     subject = subject_of(tmp_path, SAFE)
     (tmp_path / ".lftp/rc").write_text(f"!touch {tmp_path}/ran\n{OFF}")
     report = verify(subject, client, unsealed_places, Options(only=frozenset(COPY)))
@@ -243,7 +243,7 @@ def test_what_needs_the_sandbox_says_so(
 
 @pytest.mark.parametrize(("rc", "code"), [(SAFE, 0), (f"{SAFE}{OFF}", 1), (f"{SAFE}!true\n", 3)])
 def test_where_the_kernel_really_refuses(rc: str, code: int, tmp_path: Path) -> None:
-    """A user namespace in which no further one may be made, as in a container with Docker's default profile."""
+    """A user namespace that permits no further one, as in a container with Docker's default profile."""
     if shutil.which("unshare") is None:
         pytest.skip("no unshare: apt install util-linux")
     subject_of(tmp_path, rc)
