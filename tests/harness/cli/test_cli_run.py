@@ -298,7 +298,7 @@ class TestReports:
         assert "-j 2 instead of -j 16: the limit of open files (ulimit -n) allows no more" in done.stdout
 
     def test_a_folder_that_is_gone_is_told(self, tmp_path: Path) -> None:
-        """This happens to a user whose shell is still in the folder of a `serve` that has ended."""
+        """A shell may still be in the folder of a `serve` that has ended; the command says so."""
         gone = tmp_path / "gone"
         gone.mkdir()
         command = f"cd {shlex.quote(str(gone))} && rmdir ../gone && exec {shlex.join(RUN[:-1])} list"

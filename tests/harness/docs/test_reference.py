@@ -101,7 +101,7 @@ def allowed(value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("heading", TABLES)
 def test_every_allowed_word_is_named(heading: str) -> None:
-    """This covers keys with a list of words; keyUsage has RFC 5280's. Verdicts and reasons have their own sections."""
+    """The page names every allowed word but keyUsage's, from RFC 5280; verdicts and reasons have their own sections."""
     own = {key: value for key, value in properties(TABLES[heading]).items() if key not in {"key_usage", "reason"}}
     there = words(heading) | words("Verdicts")
     assert [word for word in allowed(own) if word not in there] == []
@@ -164,7 +164,7 @@ def test_every_option_of_every_command_is_named_and_no_other() -> None:
 
 
 def test_no_option_or_command_is_named_that_does_not_exist() -> None:
-    """This covers everything in backticks on the page."""
+    """Every option and command that the page has in backticks exists."""
     known = {option.split()[0] for option, _ in options()} | EVERYWHERE
     spans = code(REFERENCE)
     calls = [span.split()[1:] for span in spans if span.startswith("ftps-lab ")]

@@ -112,7 +112,7 @@ class TestDrift:
 
     @pytest.mark.parametrize("status", ["skip", "error"])
     def test_an_answer_that_is_missing_now_is_drift(self, status: str) -> None:
-        """Otherwise a scenario that is suddenly skipped would pass unnoticed."""
+        """A missing answer is drift; otherwise a scenario that is suddenly skipped would pass unnoticed."""
         now = result(status=status, why="no engine", titles=("s",))
         (drift,) = baseline.drift(known(accepted=["lab"]), pair(now))
         assert (drift.direction, drift.now, drift.why) == ("missing", (), "no engine")

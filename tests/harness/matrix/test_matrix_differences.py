@@ -166,7 +166,7 @@ class TestLines:
 
 
 class TestRecordedAnswers:
-    """The baselines of all builds, as `ftps-lab matrix` shows them."""
+    """Baselines of all builds, as `ftps-lab matrix` shows them."""
 
     def _lines(self, area: str, *, words: bool) -> list[str]:
         return [line.text for line in difference_lines(recorded(area), 77, words=words)]

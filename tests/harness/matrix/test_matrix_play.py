@@ -105,7 +105,7 @@ def test_every_scenario_on_every_pair(client: Lftp, scenarios: list[Scenario]) -
 def test_a_pair_that_cannot_be_opened_is_an_error_of_each_scenario(
     client: Lftp, scenarios: list[Scenario], error: type[Exception]
 ) -> None:
-    """They are neither skips nor passes; the other pairs are played."""
+    """Scenarios of a pair that does not open are errors, not skips or passes; the other pairs are played."""
 
     @contextlib.contextmanager
     def open_pair(pair: Pair) -> Iterator[Opened]:

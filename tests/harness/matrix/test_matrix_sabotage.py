@@ -269,7 +269,7 @@ class TestDaemons:
         assert "not this run's" in contradictions(result, 1)
 
     def test_a_fetched_certificate_of_another_server_becomes_no_pin(self, play: Play) -> None:
-        """Otherwise the genuine server would be refused because of a pin that was never its own."""
+        """Such a certificate is not pinned; otherwise the genuine server would be refused because of it."""
 
         class Elsewhere(In):
             def fetch(self, server: Server, protocol: Any) -> bytes:

@@ -137,7 +137,7 @@ class TestImpostors:
         assert "does not say whether it was the secret one" in contradictions(result)
 
     def test_such_an_impostor_is_no_control(self, play: Play) -> None:
-        """It proves neither a refusal nor an acceptance."""
+        """An impostor whose password is lost proves neither a refusal nor an acceptance."""
 
         class LosesPasswords(Daemon):
             def change(self, spec: ServerSpec) -> None:

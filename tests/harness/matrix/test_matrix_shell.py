@@ -97,7 +97,7 @@ def test_streams_exit_code_environment_and_folder(shell: Shell, tmp_path: Path) 
 
 
 def test_nothing_comes_from_standard_input(shell: Shell, tmp_path: Path) -> None:
-    """Otherwise the program would read the next order."""
+    """Standard input is empty; otherwise the program would read the next order."""
     assert shell(["cat"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout == b""
     assert shell(["echo", "x"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout == b"x\n"
 

@@ -178,7 +178,7 @@ def test_the_reply_and_the_way_of_an_attack_can_be_changed(ftps_server: ServerFa
 def test_what_means_nothing_is_refused_with_the_keyword(
     ftps_server: ServerFactory, keywords: dict[str, Any], part: str
 ) -> None:
-    """The same rule applies in a scenario file."""
+    """A meaningless keyword is refused, as in a scenario file."""
     with pytest.raises(UsageError, match=part):
         ftps_server(**keywords)
 
@@ -262,7 +262,7 @@ verdict = "failed"
 
 @pytest.mark.parametrize("attack", ["none", *ATTACKS])
 def test_a_certificate_that_nobody_gets_to_see_cannot_be_fetched(attack: str) -> None:
-    """It is an error in the file, not in the run."""
+    """A pin fetched past such an attack is an error in the file, not in the run."""
     text = SERVED.format(attack=attack)
     if attack in {"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"}:
         with pytest.raises(

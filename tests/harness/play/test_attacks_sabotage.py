@@ -108,13 +108,13 @@ def played(name: str, client: Lftp, kind: type[FtpsServer]) -> ScenarioResult:
 
 @pytest.mark.parametrize("name", ATTACKED)
 def test_no_step_passes_without_its_attack(name: str, client: Lftp) -> None:
-    """This applies to every expected verdict: rejected, failed, exposed, accepted."""
+    """Without its attack, no step passes, whether it expects rejected, failed, exposed or accepted."""
     result = played(name, client, WithoutAttack)
     assert [step.title for step in result.steps if step.status == "pass"] == []
 
 
 def test_the_steps_without_an_attack_expect_all_that_can_be_expected_of_one() -> None:
-    """Otherwise the test above would prove less than it claims."""
+    """The steps cover every verdict and every attack; otherwise the test above would prove less than it claims."""
     steps = [step for name in ATTACKED for step in under_attack(CATALOGUE[f"attack/{name}"]).steps]
     assert {step.expect.verdict for step in steps} == {"accepted", "rejected", "exposed", "failed"}
     assert {step.server.attack for step in steps} == set(ATTACKS)
@@ -184,13 +184,13 @@ def test_each_attack_and_each_mix_up_is_tried() -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_without_sabotage_each_passes(play: Play, attack: str) -> None:
-    """Otherwise the following tests would prove nothing."""
+    """Without sabotage each step passes; otherwise the following tests would prove nothing."""
     assert under(play, attack).status == "pass"
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_another_attacker_than_the_declared_one_is_noticed(play: Play, attack: str) -> None:
-    """This holds even if lftp behaves the same under both attacks."""
+    """A different attacker is noticed even if lftp behaves the same under both attacks."""
 
     class MixedUp(FtpsServer):
         def _handler_class(self, spec: ServerSpec) -> type:
@@ -308,7 +308,7 @@ def test_a_stripper_who_forgets_the_list_of_features_is_noticed(
 
 @pytest.mark.parametrize("item", ["get", "put", "mirror"])
 def test_a_relay_that_alters_a_byte_is_noticed(play: Play, item: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It alters the byte after recording it: the two ends differ, although something was exposed as expected."""
+    """The relay alters the byte after recording it: the two ends differ, although something was exposed as expected."""
     received = DataRelay.received
 
     def altering(self: DataRelay, end: Any, data: bytes) -> None:

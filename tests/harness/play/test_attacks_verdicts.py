@@ -181,7 +181,7 @@ def test_his_account_is_an_impostors() -> None:
 
 
 def test_he_is_never_accepted() -> None:
-    """Even if it captured nothing, a login to an interceptor is not what `accepted` means."""
+    """A login to an interceptor is not what `accepted` means, even if it captured nothing."""
     outcome = conclude(INTERCEPTED, NOT_DONE, anonymous(UNSEEN), TAPPED)
     assert "every request was carried out, but not by" in only(outcome)
 
@@ -220,7 +220,7 @@ IN_CLEAR = replace(
 
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
 def test_what_an_attacker_made_up_is_no_secret(role: Any) -> None:
-    """Neither on the wire nor at an impostor that sent the data itself."""
+    """An attacker's invention is no secret on the wire, nor at an impostor that sent it itself."""
     situation = replace(CLEAR_DATA, role=role)
     outcome = conclude(situation, HELD, anonymous(replace(IN_CLEAR, role=role)), TAPPED)
     assert (outcome.verdict, outcome.contradictions) == ("failed", ())
@@ -228,7 +228,7 @@ def test_what_an_attacker_made_up_is_no_secret(role: Any) -> None:
 
 @pytest.mark.parametrize("forged", [FORGED, replace(LISTED, forged=True)], ids=["clear", "tls"])
 def test_what_an_attacker_made_up_is_never_accepted(forged: Transfer) -> None:
-    """Even if lftp and the server both take it for the requested content."""
+    """An attacker's invention is not accepted content, even if lftp and the server both take it for that."""
     server = replace(IN_CLEAR, transfers=(forged,), handshakes=(SHAKEN, replace(SHAKEN, connection=2)))
     assert "every request was carried out, but not by" in only(conclude(CLEAR_DATA, NOT_DONE, server, TAPPED))
 
@@ -314,7 +314,7 @@ def test_each_login_must_have_come_through_the_attack() -> None:
 
 
 def test_an_attacker_whom_nobody_declared() -> None:
-    """Even if its effect would not show."""
+    """An undeclared attacker is noticed even if its effect would not show."""
     assert "declared is none, but the client met intercept" in only(
         conclude(replace(attacked("none"), effect=""), DONE, account("intercept", ""), TAPPED)
     )

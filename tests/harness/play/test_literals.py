@@ -262,7 +262,7 @@ def test_the_marks_hold_whatever_the_rc_says(play: Play, rc: str) -> None:
 
 
 def test_what_no_table_holds_is_inconclusive(play: Play) -> None:
-    """It is not inconclusive if another kind of program may have printed it."""
+    """Text that no table has is inconclusive, unless another kind of program may have printed it."""
     rc = play.pin + 'alias speak "!echo something >&2"\n'
     result = play(play.step(ACCEPTED, rc=rc, keys='run = ["speak", "ls"]'))
     assert verdict(result) == "inconclusive"

@@ -217,7 +217,7 @@ def test_an_odd_user_and_password_come_through_each_way_that_can_carry_them(
 def test_placeholders_bring_user_and_password_everywhere(
     play: Play, run: str, files: dict[str, str], keys: str
 ) -> None:
-    """They work in the rc, in files and in commands, and in the control, which has its own HOME."""
+    """Placeholders work in the rc, in files and in commands, and in the control, which has its own HOME."""
     result = came(play, run, files, keys)
     assert result.status == "pass", result.steps[0].why
     assert len(set(told(result))) == 1

@@ -306,7 +306,7 @@ def test_a_place_that_serves_nothing_leaves_nothing_behind(play: Play) -> None:
 
 
 def test_a_server_that_fails_at_its_end_is_an_error(play: Play) -> None:
-    """This holds whatever the steps' results are."""
+    """A server that fails at its end makes an error of any result."""
 
     class Failing(FtpsServer):
         def stop(self) -> None:

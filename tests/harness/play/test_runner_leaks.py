@@ -104,7 +104,7 @@ def test_an_empty_file_in_clear_is_nothing(bench: Bench) -> None:
 
 @pytest.mark.parametrize("item", ["put ~/.lftp/pin.crt", "mirror -R ~/.lftp up", "reput ~/.lftp/pin.crt"])
 def test_a_file_of_the_users_own_leaks_as_well(bench: Bench, item: str) -> None:
-    """Such a file carries no mark of the lab's."""
+    """A user's own file leaks too, although it carries no mark of the lab's."""
     made = bench(CLEAR_DATA, (item,))
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
     assert bench("", (item,)).outcome.verdict == "accepted"
@@ -136,7 +136,7 @@ def test_an_impostor_that_is_let_in_gets_everything(bench: Bench, items: tuple[s
 
 @pytest.mark.parametrize("items", [("list",), ("get",), ("put",), ("mget *",), ("find > x",), ("cls -1",)])
 def test_an_anonymous_login_tells_an_impostor_no_password(bench: Bench, items: tuple[str, ...]) -> None:
-    """Its content still counts as payload."""
+    """An anonymous login exposes no password, but its content still counts as payload."""
     made = bench(
         NO_VERIFICATION, items, spec=lambda spec: replace(spec, role="impostor", protocol="implicit"), user="anonymous"
     )

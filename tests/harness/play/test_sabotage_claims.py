@@ -162,7 +162,7 @@ class Forgetful(FtpsServer):
 
 @pytest.mark.parametrize("item", ["put", "put ~/.lftp/mycert.crt", "mirror -R --no-perms ~/.lftp there"])
 def test_upload_whose_end_is_missing_on_disk(play: Play, item: str) -> None:
-    """This covers the user's own files and literal commands too."""
+    """A truncated upload is noticed, also of the user's own files and by literal commands."""
     step = play.step(ACCEPTED, keys=f"run = ['{item}']")
     assert play(step, controls=False).status == "pass"
     result = play(step, place=In(Forgetful), controls=False)

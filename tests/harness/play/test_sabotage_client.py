@@ -293,7 +293,7 @@ def test_a_client_whose_settings_cannot_be_read_back_is_an_error(play: Play, fak
 )
 @pytest.mark.parametrize("expected", EXPECTED)
 def test_a_client_that_switches_verification_off(play: Play, fake: Faker, body: str, expected: str) -> None:
-    """It is accepted with the pin and without: a step that expects this passes, but its control fails."""
+    """The client is accepted with the pin and without: a step that expects this passes, but its control fails."""
     result = honest(play, expected, client=fake(body))
     (step,) = result.steps
     assert result.status == "fail"

@@ -225,7 +225,7 @@ class TestWhatWasToBeTransferred:
 
 @pytest.mark.parametrize("line", ["module /tmp/m.so", "modu /tmp/m.so", 'alias x "module /tmp/m.so"\nx'])
 def test_code_of_the_setups_in_lftp_itself(sabotage: Saboteur, line: str) -> None:
-    """Such code could write lftp's log, with or without a compiler for it."""
+    """Code of the setup inside lftp could write lftp's log, with or without a compiler for it."""
     result = sabotage("list", rc=f"{sabotage.pin}{line}\n")
     assert verdict(result) == "inconclusive"
     assert "lftp load a module" in contradictions(result)

@@ -79,7 +79,7 @@ def test_an_anonymous_session_alone_tells_no_password(play: Play) -> None:
 
 @pytest.mark.parametrize("whose", ["step", "server"])
 def test_a_declared_password_that_lftp_does_not_send_by_itself_is_one(play: Play, whose: str) -> None:
-    """This is the step's password, unused by its anonymous login, or the server's, where the step has another."""
+    """The password is the step's, unused by its anonymous login, or the server's, where the step has another."""
     given = {
         "step": "password = 'declared-one'\n",
         "server": "password = 'x'\nserver = { password = 'declared-one' }\n",

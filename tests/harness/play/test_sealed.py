@@ -88,7 +88,7 @@ class TestLedElsewhere:
         assert result.status != "pass"
 
     def test_the_lab_on_loopback_sees_none_of_it(self, play: Play) -> None:
-        """This is why the sealed place is the default."""
+        """The lab on loopback sees no connection elsewhere, which is why the sealed place is the default."""
         rc = play.pin + LISTENER.replace("{at}", "4446").replace("{said}", "hello")
         result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=Loopback()))
         assert result.attempts[0].outcome.verdict == "accepted"
@@ -107,7 +107,7 @@ class TestSurroundings:
         assert b"HOME=/tmp/ftps-lab/home\n" in step[0]
 
     def test_a_setup_that_leaves_a_mark_for_its_control_does_not_find_it(self, play: Play, sealed: Sealed) -> None:
-        """It trusts every certificate unless it finds its mark."""
+        """The setup trusts every certificate unless it finds its mark."""
         mark = "!for at in /tmp /dev/shm /var/tmp /run; do touch $at/been; done 2>/dev/null\n"
         sneaky = "!ls /tmp/been /dev/shm/been /var/tmp/been /run/been >/dev/null 2>&1\n"
         rc = f"set ssl:verify-certificate no\n{sneaky}{mark}"
@@ -154,7 +154,7 @@ verdict = "accepted"
         assert servers[0] != servers[1]
 
     def test_the_host_of_another_step_is_somebody_else(self, play: Play, sealed: Sealed) -> None:
-        """On a real network it need not be the same server."""
+        """On a real network, another host need not be the same server."""
         first = play.step(
             ACCEPTED, rc="set ssl:verify-certificate no\n", keys='host = "a.example"\n' + NO_CONTROL, title="a"
         )

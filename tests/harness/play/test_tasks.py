@@ -208,7 +208,7 @@ def test_an_empty_file_is_no_content(tmp_path: Path) -> None:
 
 
 def test_content_is_found_in_what_the_client_closed(small: Desk) -> None:
-    """Otherwise a client that got everything and closed its folder would look as if it had got nothing."""
+    """Content counts in a folder that the client closed; otherwise a client that got everything could hide it."""
     folder = small.downloads / "closed"
     folder.mkdir()
     (folder / "file").write_bytes(small.secrets.content)
@@ -259,7 +259,7 @@ def test_a_name_that_lftp_was_told_is_no_content_by_itself(small: Desk) -> None:
 
 
 def test_every_change_of_a_file_is_noticed(tmp_path: Path) -> None:
-    """This includes a change that keeps size and modification time."""
+    """A change is noticed even if it keeps size and modification time."""
     path = tmp_path / "below" / "file"
     path.parent.mkdir()
     path.write_bytes(b"abc")

@@ -1,5 +1,6 @@
-"""An example of another repository's tests; `make wheel-test` runs it against the built wheel, and `test_plugin.py`
-runs it with pytester. README.md shows a part of it.
+"""An example of another repository's tests, of which README.md shows a part.
+
+`make wheel-test` runs it against the built wheel, and `test_plugin.py` runs it with pytester.
 """
 
 

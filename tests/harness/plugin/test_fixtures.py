@@ -134,7 +134,7 @@ def test_a_plain_server_of_the_fixture_exposes(hand: Hand) -> None:
     ],
 )
 def test_what_the_fixture_cannot_witness_is_refused(hand: Hand, run: Any, part: str) -> None:
-    """The same rule applies in a scenario file."""
+    """A request that the fixture cannot witness is refused, as in a scenario file."""
     with pytest.raises(UsageError, match=part):
         hand.lftp(hand.servers(), run=run)
 
@@ -150,7 +150,7 @@ def test_nothing_is_shared_by_two_runs_of_the_fixture(hand: Hand) -> None:
 
 
 def test_a_server_of_the_fixture_has_a_right_user_and_password(hand: Hand) -> None:
-    """They are the given ones, with any characters, until a rotation changes them; the default ones are secret."""
+    """The given user and password hold, with any characters, until a rotation changes them; the defaults are secret."""
     server = hand.servers(user="SITE\\me", password="it's #1")
     assert (server.user, server.password) == ("SITE\\me", "it's #1")
     assert hand.lftp(server, rc=pinned(server)).verdict == "accepted"

@@ -122,7 +122,7 @@ def test_keywords_are_those_of_the_scenario_format(pytester: pytest.Pytester) ->
 
 
 def test_a_scenario_file_is_a_test(pytester: pytest.Pytester) -> None:
-    """It passes unchanged, and fails with the evidence once its expectation is reversed."""
+    """A scenario file passes unchanged, and fails with the evidence once its expectation is reversed."""
     folder = pytester.mkdir("area")
     (folder / "right.scenario.toml").write_text(SCENARIO.format(verdict="rejected", more='reason = "untrusted"'))
     (folder / "wrong.scenario.toml").write_text(SCENARIO.format(verdict="accepted", more=""))

@@ -81,7 +81,7 @@ def test_rc_is_text_bytes_or_a_file(servers: ServerFactory, lftp: LftpRunner, tm
 
 
 def test_placeholders_are_those_of_scenario_files(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """They work in the rc, in texts of files and in lftp commands."""
+    """Placeholders work in the rc, in texts of files and in lftp commands."""
     server = servers()
     outcome = lftp(
         server,
@@ -171,7 +171,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_means_nothing_is_refused(servers: ServerFactory, lftp: LftpRunner, case: str) -> None:
-    """It raises a TypeError with a sentence, and nothing has run."""
+    """A meaningless argument raises a TypeError with a sentence, and nothing has run."""
     keywords, sentence = WRONG[case]
     server = servers()
     with pytest.raises(ArgumentError, match=sentence):

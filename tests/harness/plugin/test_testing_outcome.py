@@ -53,7 +53,7 @@ def test_check_compares_all_that_is_named(servers: ServerFactory, lftp: LftpRunn
 
 @lftp_runs
 def test_check_of_a_word_that_does_not_exist_is_a_mistake(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """It is not a failed expectation: a test that expects the failure would pass forever."""
+    """A wrong word is a mistake, not a failed expectation: a test that expects the failure would pass forever."""
     outcome = lftp(servers(), run=["list"])
     wrong: list[dict[str, Any]] = [
         {},

@@ -104,8 +104,10 @@ class TestPlain:
         ],
     )
     def test_nothing_is_a_command_to_the_runner_of_a_ci(self, command: str) -> None:
-        """GitHub obeys a line that begins with `::name`, after blanks or not, and has `::` later; other runners look
-        for `##[` anywhere. Lines wrap at any character, so wrapping must not produce one either.
+        """No output becomes a command to a CI runner, wherever a line wraps.
+
+        GitHub obeys a line that begins with `::name`, after blanks or not, and has `::` later; other runners look for
+        `##[` anywhere. Lines wrap at any character.
         """
         shown = harmless(f"some words before it {command}") + harmless(command)
         for width in range(4, 60):
@@ -322,7 +324,7 @@ class TestTerminal:
         assert "as expected" not in printed(run(result("pass"))).split("other lftp messages")[0]
 
     def test_a_path_is_never_broken(self) -> None:
-        """This applies to the table too, where the text beside the path keeps its columns."""
+        """A path is never broken, in the table either, where the text beside it keeps its columns."""
         path = "/srv/" + "deep/" * 12 + "case.scenario.toml"
         text = printed(run(result("skip", why=f"cannot read {path}: no")))
         assert path in text

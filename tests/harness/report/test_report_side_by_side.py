@@ -107,7 +107,7 @@ def test_long_titles_and_names_are_wrapped(columns: int, width: int) -> None:
 
 @pytest.mark.parametrize("columns", [2, 20])
 def test_every_cell_stands_below_its_number(columns: int) -> None:
-    """This holds for cells of all widths, in both orientations."""
+    """Every cell is below its number, for cells of all widths and in both orientations."""
     words = ("rejected", "PASSWORD*", "failed", "payload")
     rows = tuple((f"a/{name}", tuple(words[(at + name) % 4] for at in range(columns))) for name in range(3))
     shown = list(lines(Family(tuple(f"s{at}" for at in range(columns)), rows), 79))
@@ -125,7 +125,7 @@ def test_every_cell_stands_below_its_number(columns: int) -> None:
 
 
 def test_a_skipped_scenario_is_no_part_of_it() -> None:
-    """Two that ran and one that did not."""
+    """Two scenarios ran and one did not: only the two are in the table."""
     ran = [result(f"a/{name}", TITLES, NO, YES) for name in ("one", "two")]
     (family,) = families([ran[0], result("a/skipped", TITLES), ran[1]])
     assert [name for name, _ in family.rows] == ["a/one", "a/two"]

@@ -311,7 +311,7 @@ class TestKills:
 
     @pytest.mark.parametrize("shell", [SH, BASH], ids=["sh", "bash"])
     def test_a_script_is_killed_with_all_that_it_started(self, box: Sandbox, own: Path, shell: list[str]) -> None:
-        """That covers a child that makes the change, a sleeper in another session, and the script itself."""
+        """The kill covers a child that makes the change, a sleeper in another session, and the script itself."""
         script = (
             "setsid sleep 3600 >/dev/null 2>&1 & sh -c 'echo one >one; echo two >two'; echo three >three; echo said"
         )

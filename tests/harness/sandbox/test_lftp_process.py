@@ -89,7 +89,7 @@ def test_ignoring_sigterm_and_stopping_itself_helps_nobody(tmp_path: Path) -> No
 
 @LINUX_ONLY
 def test_who_leaves_the_session_is_killed_too(tmp_path: Path) -> None:
-    """lftp does this when it moves to the background (src/lftp.cc, detach)."""
+    """A process that leaves its session, as lftp does for the background (src/lftp.cc, detach), is killed too."""
     code = (
         "import os, time\n"
         "if os.fork() == 0:\n"

@@ -80,7 +80,7 @@ class TestNothingLeaves:
     def test_a_way_out_by_a_path_is_closed_wherever_it_is(
         self, box: Sandbox, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """This holds in any folder of this machine; the test uses its own."""
+        """No socket or FIFO in any folder of this machine is a way out; the test uses its own folder."""
         folder = Path(tempfile.mkdtemp(dir=Path(__file__).parent))
         way = folder / "way"
         try:
@@ -172,7 +172,7 @@ class TestFiles:
         assert shell(box, "ls -A /tmp").stdout == b"ftps-lab\n"
 
     def test_a_folder_of_a_program_stays_visible_and_read_only(self, tmp_path: Path) -> None:
-        """This holds for any path."""
+        """A program's folder stays visible and read-only, whatever its path."""
         programs = tmp_path / "my own 'lftp' ü"
         programs.mkdir()
         program = programs / "prog"

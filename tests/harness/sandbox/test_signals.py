@@ -58,7 +58,7 @@ def test_the_inner_one_hears_and_the_outer_one_leaves_it_so() -> None:
 
 
 def test_what_is_ignored_stays_ignored() -> None:
-    """This happens under nohup and in the background of a shell script."""
+    """Under nohup, or in the background of a shell script, an ignored signal stays ignored."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with interrupting():
         signal.raise_signal(signal.SIGHUP)

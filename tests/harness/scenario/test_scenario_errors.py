@@ -277,7 +277,7 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
 def test_a_mistake_is_named_with_its_key_and_what_would_be_right(
     place: str, line: str, key: str, parts: list[str]
 ) -> None:
-    """This problem alone is reported, in one line."""
+    """Exactly one problem is reported, in one line with its key and the correction."""
     found = problems(with_line(place, line))
     assert [where for where, _ in found] == [key]
     ((_, sentence),) = found
@@ -286,7 +286,7 @@ def test_a_mistake_is_named_with_its_key_and_what_would_be_right(
 
 
 def test_the_base_of_these_mistakes_is_right() -> None:
-    """Otherwise the table would prove nothing."""
+    """The base has no mistake; otherwise the table would prove nothing."""
     assert parse(BASE, "f", "a/f").title == "t"
 
 

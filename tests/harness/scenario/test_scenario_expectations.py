@@ -55,7 +55,7 @@ def test_a_dialect_changes_the_keys_that_it_names() -> None:
 
 
 def test_an_override_that_names_the_verdict_replaces_the_table() -> None:
-    """Neither reasons nor message survive."""
+    """An override with a verdict replaces the table: neither reasons nor message survive."""
     assert expected("openssl", "3.9") == Expect(verdict="accepted")
 
 

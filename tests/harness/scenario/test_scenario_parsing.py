@@ -175,7 +175,7 @@ def test_the_data_certificate_follows_the_certificate_unless_named() -> None:
 
 
 def test_saying_again_what_holds_changes_nothing() -> None:
-    """A step that names the certificate already shown does not rotate."""
+    """A step that names the certificate already in use does not rotate it."""
     again = SMALL.replace('title = "s"', 'title = "s"\nserver = { certificate = "a" }')
     assert [step.changed for step in parse(again, "f", "a/b").steps] == [False]
 

@@ -59,7 +59,7 @@ def test_a_file_is_named_by_its_folder_and_itself(tmp_path: Path, monkeypatch: p
 
 
 def test_an_outline_shows_what_a_catalogue_shows(tmp_path: Path) -> None:
-    """It matches the scenario, but is read faster."""
+    """An outline matches the scenario, but is read faster."""
     path = scenario_file(tmp_path / "mine")
     scenario = load(path)
     assert outline(path) == Outline(
@@ -175,14 +175,14 @@ def test_the_catalogue_is_in_the_order_of_its_ids(tmp_path: Path) -> None:
 
 
 def test_the_catalogue_follows_no_links_to_folders(tmp_path: Path) -> None:
-    """A link back up would never end."""
+    """Links to folders are ignored, because a link back up would never end."""
     scenario_file(tmp_path / "a")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     assert list(catalogue(tmp_path)) == ["a/case"]
 
 
 def test_two_files_of_one_id(tmp_path: Path) -> None:
-    """Reports could not tell them apart."""
+    """Two files may not have the same id, because reports could not tell them apart."""
     scenario_file(tmp_path / "x" / "a")
     scenario_file(tmp_path / "y" / "a")
     with pytest.raises(UsageError, match=r"y/a/case.scenario.toml: has the same id, a/case, as .*x/a/case"):

@@ -1,4 +1,4 @@
-"""Which lftp commands reach a server, and which may not stand in `run`."""
+"""Which lftp commands reach a server, and which are not allowed in `run`."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_every_key_of_the_format_is_described(generated: dict[str, Any], name: s
 
 
 def test_allowed_values_are_listed(generated: dict[str, Any]) -> None:
-    """They match the types."""
+    """Allowed values match the types."""
     expect = generated["$defs"]["ExpectTable"]["properties"]
     assert set(expect["verdict"]["enum"]) == set(get_args(tables.Verdict)) - {"inconclusive"}
     assert set(expect["reason"]["anyOf"][0]["enum"]) == set(get_args(tables.Reason))

@@ -66,7 +66,7 @@ def test_students_know_all_hosts_and_wait_for_them() -> None:
     ],
 )
 def test_what_never_gets_in(word: str) -> None:
-    """This includes `version:`: one of the two Compose versions complains about it, the other unless it is right."""
+    """`version:` is among them: one of the two Compose versions complains about it, the other unless it is right."""
     lines = [line.partition(" #")[0] for line in COMPOSE.splitlines() if not line.startswith("#")]
     assert [line for line in lines if word in line] == []
 

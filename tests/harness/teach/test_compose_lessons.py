@@ -82,7 +82,7 @@ def _part(line: str) -> str:
 
 
 def typed(text: str) -> list[Typed]:
-    """Every command in the console blocks of a document, in order."""
+    """Every command in a document's console blocks, in order."""
     commands: list[Typed] = []
     for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
         for line in block.splitlines():
@@ -429,7 +429,7 @@ def prove_ssh(classroom: Classroom) -> None:
 
 @dataclass
 class Door:
-    """The published port, and a real ssh."""
+    """The published SSH port, and a real ssh."""
 
     folder: Path
     port: int

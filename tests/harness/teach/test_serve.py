@@ -175,7 +175,7 @@ def test_an_odd_user_and_password_can_be_typed_as_they_are_printed(tmp_path: Pat
 
 @pytest.mark.lftp
 def test_the_short_command_is_the_printed_one() -> None:
-    """It is the same in every step, so the arrow key repeats it."""
+    """The short command is the same in every step, so the arrow key repeats it."""
     with Session() as session:
         text = offered(session, "Enter goes to step 2")
         (short,) = re.findall(r"^The same, shorter: (sh \S+)$", text, re.MULTILINE)
@@ -215,7 +215,7 @@ def test_it_begins_with_any_step() -> None:
 
 @pytest.mark.lftp
 def test_what_happens_is_told_while_it_happens() -> None:
-    """It is printed before any key is pressed."""
+    """An event is printed as it happens, before any key is pressed."""
     with Session("--user", "alice", "--password", "sunflower7", "--step", "2") as session:
         text = session.until("Ctrl-C ends it.")
         assert typed(text).returncode == 0

@@ -336,7 +336,7 @@ def test_an_impostor_who_was_told_no_password_may_say_so() -> None:
 @pytest.mark.parametrize("verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"])
 @pytest.mark.parametrize("reply", [None, 125, 150])
 def test_a_transfer_that_the_server_began_is_in_its_testimony(verb: str, reply: int | None) -> None:
-    """Otherwise it may have gone in clear or with another certificate, although every request was carried out."""
+    """A missing transfer may have gone in clear or with another certificate, although every request was carried out."""
     begun = (PASS, Command(1, "LIST", "", "tls", 125), Command(1, verb, "x", "tls", reply))
     assert "began transfers that are not in its testimony" in doubts(DONE, replace(ACCEPTING, commands=begun), SILENT)
     refused = (*begun[:2], replace(begun[2], reply=550))
@@ -598,7 +598,7 @@ def test_an_anonymous_login_has_no_secret_password() -> None:
 
 
 def test_an_impostor_is_never_accepted() -> None:
-    """Even if nothing secret passed, a login to an impostor is not what `accepted` means."""
+    """A login to an impostor is not what `accepted` means, even if nothing secret passed."""
     client = replace(DONE, holds_payload=False, tasks=(Task("cls", True, True),))
     anonymous = (replace(LET_IN, user="anonymous", password="me@home"),)
     server = replace(ACCEPTING, role="impostor", transfers=(), credentials=anonymous)

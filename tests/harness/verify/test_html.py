@@ -94,7 +94,7 @@ def test_of_several_setups_each_has_its_own_answer(tmp_path: Path) -> None:
 
 
 def test_a_command_line_is_not_in_it(tmp_path: Path) -> None:
-    """It may hold the password, and users keep the page and send it to colleagues."""
+    """A command line may hold the password, and users keep the page and send it to colleagues."""
     subject = command_subject(tmp_path, "/usr/bin/lftp", "-u", "me,s3cret", "backup.example")
     finding = found("no-verification", attack="impostor-copy")
     assert finding.proof is not None

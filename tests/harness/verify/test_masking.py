@@ -78,7 +78,7 @@ def test_no_report_of_a_command_holds_its_password(
     places: SealedPlaces,
     server_certificate: Certificate,
 ) -> None:
-    """This covers the command line and the responsible line of the script."""
+    """Neither the command line nor the responsible line of the script is reported with its password."""
     assert places is not None
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

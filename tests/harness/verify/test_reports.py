@@ -148,7 +148,7 @@ def test_a_clear_login_fails_every_trial_in_which_it_got_out(tmp_path: Path) -> 
 
 
 def test_a_command_line_is_in_no_report_that_is_kept(tmp_path: Path) -> None:
-    """It may hold the password."""
+    """A command line may hold the password."""
     subject = command_subject(tmp_path, "/usr/bin/lftp", "-u", "me,s3cret", "backup.example")
     made = report(subject, (replace(found("no-verification", attack="impostor-copy"), cure="x"),))
     made = replace(

@@ -34,7 +34,7 @@ FAIL = "set cmd:fail-exit yes\n"
     ],
 )
 def test_a_line_that_ends_lftp_is_found(text: str, line: int, said: str, check: Check, tmp_path: Path) -> None:
-    """Then nothing is proved, but it is not the lab's failure."""
+    """If lftp ends early, nothing is proved, but this is not the lab's failure."""
     report = check(text)
     found = {each.id: each for each in report.findings}
     assert set(found) == {"nothing-proved", "rc-complaint"}
@@ -55,7 +55,7 @@ def test_a_line_of_a_sourced_file_that_ends_lftp_is_found(check: Check, tmp_path
 
 
 def test_a_line_that_lftp_never_gets_past_is_found(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is found once, not again in each trial."""
+    """The line is found once, not again in each trial."""
     for module in (settings, rc):
         monkeypatch.setattr(module, "READ_BACK_SECONDS", 2.0)
     began = time.monotonic()

@@ -213,7 +213,7 @@ class TestKeysAlone:
         assert page.locator(".keys ul").is_visible()
 
     def test_the_keys_can_be_switched_off(self, page_files: Files, visit: Open) -> None:
-        """WCAG 2.1.4: speech input types letters."""
+        """Letter keys can be switched off, because speech input types letters (WCAG 2.1.4)."""
         page = visit(page_files["run"]).page
         page.keyboard.press("?")
         page.locator("#keys-on").uncheck()
