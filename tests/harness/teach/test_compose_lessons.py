@@ -71,7 +71,7 @@ class Typed:
 
     @property
     def script(self) -> str:
-        """Script for the shell; lftp reads its commands from the place of a terminal."""
+        """Script for the shell; lftp reads its commands from a pipe instead of a terminal."""
         if not self.inside:
             return self.command
         return f"printf '%s\\n' {shlex.join(self.inside)} | {self.command}"
