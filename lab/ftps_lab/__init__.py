@@ -1,13 +1,13 @@
-"""The lab: certificates with exactly one thing wrong, the FTPS servers that show them, and what they witnessed.
+"""The lab: certificates with exactly one defect, the FTPS servers that show them, and the servers' testimony.
 
-It knows nothing of lftp, scenarios or pytest: `ftps_harness` builds on it, never the other way round. Bottom up:
+It knows nothing about lftp, scenarios or pytest: `ftps_harness` builds on it, never the other way round. Bottom up:
 
-- `errors`, `disk`, `temporary`: sentences, files of others, folders that are cleared.
-- `certificates` are issued; `interface` says what a server is, `testimony` what it witnessed, `recorder` collects it;
-  `processes` sees which passwords are among the arguments of programs.
+- `errors`, `disk`, `temporary`: error sentences, files that clients leave, temporary folders.
+- `certificates` issues them; `interface` defines a server, `testimony` what it witnessed, `recorder` collects that;
+  `processes` detects passwords among the arguments of programs.
 - `wire`: the only place that reads raw bytes: TLS records, FTP addresses, the tap beneath TLS, a capture.
 - `server`: control and data connections of our own server; `attackers`: what a client may meet instead; `servers`
   starts either in a thread.
-- `scripted`: servers that follow a script, for what no FTPS server should be. `daemons`: other FTPS servers.
-- `remote`: a server in another network. `containers`: where that is. `classroom`: what the hosts of compose.yaml run.
+- `scripted`: servers that follow a script, for behaviour no FTPS server should have. `daemons`: other FTPS servers.
+- `remote`: a server in another network. `containers`: that network. `classroom`: what the hosts of compose.yaml run.
 """

@@ -1,4 +1,4 @@
-"""Lists, reads and removes what lftp leaves on the disk, even if it removed the permission to read it.
+"""Lists, reads and removes what lftp leaves on the disk, even if lftp removed the permission to read it.
 
 lftp gives files and folders the modes that the server names (`mirror`), or a step does it (``!chmod 0 x``). Root can
 read them anyway; other users must restore the permission first. Only our own files are changed, never through a
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def below(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Everything below some folders, with its own state; links are not followed. Folders stay open afterwards.
+    """Every path below some folders, with its own state; links are not followed. Folders stay readable afterwards.
 
     Raises:
         LabError: Something cannot be inspected, so its content is unknown.
@@ -31,7 +31,7 @@ def below(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
         folder = waiting.pop()
         for path in _entries(folder):
             try:
-                state = os.lstat(path)  # pathlib costs more than the call, and a run looks at hundreds
+                state = os.lstat(path)  # pathlib costs more than this call, and a run inspects hundreds
             except FileNotFoundError:
                 continue
             yield path, state
@@ -40,34 +40,34 @@ def below(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def target(path: Path, own: os.stat_result) -> os.stat_result | None:
-    """The state of the regular file that a path leads to, through links too; None if it leads to none.
+    """The state of the regular file that a path leads to, also through links; None if it leads to no such file.
 
     Args:
         path: The path.
-        own: Its own state, as `below` has it.
+        own: Its own state, as `below` returns it.
     """
     if not stat.S_ISLNK(own.st_mode):
         return own if stat.S_ISREG(own.st_mode) else None
-    with contextlib.suppress(OSError):  # a link to nowhere
+    with contextlib.suppress(OSError):  # a dangling link
         state = path.stat()
         return state if stat.S_ISREG(state.st_mode) else None
     return None
 
 
 def copy(source: Path, destination: Path) -> None:
-    """Copy what is in a folder into another folder, with modes, times and links; the source's files stay as they are.
+    """Copy a folder's content into another folder, with modes, times and links; the source's files stay unchanged.
 
     Raises:
-        LabError: Something cannot be looked into.
+        LabError: Something cannot be inspected.
         OSError: Something cannot be read or written.
     """
-    for _ in below(source):  # opens the folders
+    for _ in below(source):  # makes the folders readable
         pass
     shutil.copytree(source, destination, symlinks=True, dirs_exist_ok=True, copy_function=_copy_file)
 
 
 def read(path: Path) -> bytes:
-    """A file's content; its mode stays as it is.
+    """A file's content; its mode stays unchanged.
 
     Raises:
         LabError: It cannot be read.
@@ -86,7 +86,7 @@ def is_file(path: Path) -> bool:
     """Whether a file exists, even in a folder whose permissions must be restored first.
 
     Raises:
-        LabError: It is impossible to tell.
+        LabError: That cannot be determined.
     """
     try:
         return stat.S_ISREG(path.stat().st_mode)
@@ -97,7 +97,7 @@ def is_file(path: Path) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it.
+    """Remove a folder and everything in it.
 
     Raises:
         LabError: Something cannot be removed.
@@ -111,7 +111,7 @@ def remove(folder: Path) -> None:
                 folders.append(path)
             else:
                 path.unlink(missing_ok=True)
-        for each in reversed(folders):  # those within come after those around them
+        for each in reversed(folders):  # inner folders come after outer ones
             with contextlib.suppress(FileNotFoundError):
                 each.rmdir()
     except OSError as error:
@@ -119,10 +119,10 @@ def remove(folder: Path) -> None:
 
 
 def open_folder(folder: Path) -> None:
-    """Let us list a folder of ours, and change what is in it.
+    """Give this process permission to list its own folder and to change its content.
 
     Raises:
-        OSError: It is gone, or its file system does not allow that.
+        OSError: The folder is gone, or its file system does not allow that.
     """
     state = os.lstat(folder)
     closed = state.st_mode & stat.S_IRWXU != stat.S_IRWXU
@@ -131,7 +131,7 @@ def open_folder(folder: Path) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder, whose permissions are restored if necessary; nothing if it is gone."""
+    """A folder's content, its permissions restored if necessary; nothing if it is gone."""
     try:
         open_folder(folder)
         return list(folder.iterdir())
@@ -142,7 +142,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _copy_file(source: str, destination: str) -> None:
-    """`shutil.copy2` for a file that may be closed."""
+    """`shutil.copy2` for a file that may be unreadable."""
     mode = stat.S_IMODE(os.lstat(source).st_mode)
     with _opened(Path(source)):
         shutil.copy2(source, destination)
@@ -151,7 +151,7 @@ def _copy_file(source: str, destination: str) -> None:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[None]:
-    """Let us read a file of ours for a moment."""
+    """Make our own file readable for a moment."""
     state = path.lstat()
     readable = state.st_mode & stat.S_IRUSR
     if readable or not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():

@@ -1,4 +1,4 @@
-"""What the lab raises when it cannot do its work: never a verdict, always a sentence for a person."""
+"""The error that the lab raises when it cannot do its work: never a verdict, always a sentence for a person."""
 
 
 class LabError(Exception):

@@ -1,7 +1,8 @@
-"""The interface to a server of the lab, wherever it runs: what a server is, and what it can be asked. Pure.
+"""The interface to a server of the lab, wherever it runs: what a server is, and which calls it takes. Pure.
 
-Three classes have it: `ftps_lab.servers.FtpsServer` serves in a thread of this process, `ftps_lab.daemons.DaemonServer`
-has a real daemon serve, and `ftps_lab.remote.handle.RemoteServer` is either of them in the hands of an agent elsewhere.
+Three classes implement it: `ftps_lab.servers.FtpsServer` serves in a thread of this process,
+`ftps_lab.daemons.DaemonServer` runs a real daemon, and `ftps_lab.remote.handle.RemoteServer` controls either of them
+through an agent elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LAB_KIND = "lab"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
-    """What one server is: the keys of `[server]` in a scenario, with certificates instead of their names.
+    """The definition of a server: the keys of `[server]` in a scenario, with certificates instead of their names.
 
     The greeting is not a key of scenarios: only programs set it, and only our own server supports it.
 
@@ -35,12 +36,12 @@ class ServerSpec:
         tls: The versions offered, such as ``("1.2", "1.3")``.
         user: The only user that may log in, besides ``anonymous``; None for any.
         password: Accepted instead of the password that the server was started with.
-        attack: What stands between the clients and this server: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
-        attack_certificate: The interceptor's own; None means `certificate` in every field but the key.
+        attack: The attacker between the clients and this server: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
+        attack_certificate: The interceptor's own; None means a twin of `certificate`.
         attack_reply: The reply code of an attack that has this key (RFC 959 section 4.2).
         attack_how: How an attack that has this key acts.
         greeting: The text of the 220, with newlines for several lines (RFC 959 section 4.2); empty for the usual one.
-        greeting_in_pieces: Send it byte by byte, each in a segment (in TLS, a record) of its own.
+        greeting_in_pieces: Send it byte by byte, each in its own segment (in TLS, its own record).
     """
 
     protocol: Literal["explicit", "implicit", "plain"] = "explicit"
@@ -79,12 +80,12 @@ class ServerSpec:
 
     @property
     def intercepted(self) -> bool:
-        """An attacker ends TLS with `attack_certificate`."""
+        """Whether an attacker ends TLS with `attack_certificate`."""
         return self.attacker is not None and self.attacker.intercepts
 
     @property
     def sent(self) -> tuple[Certificate, ...]:
-        """All the certificates that a client's handshakes can show."""
+        """All certificates that a client can see in its handshakes."""
         if self.intercepted:
             own = self.attack_certificate
             return (own, *own.chain) if own else ()
@@ -93,7 +94,7 @@ class ServerSpec:
 
     @property
     def answers_as(self) -> Literal["genuine", "impostor"]:
-        """Whose account a client's connections are in."""
+        """The role of the server that a client's connections reach."""
         return "impostor" if self.behind else self.role
 
 
@@ -109,27 +110,27 @@ class Server(Protocol):
     port: int
 
     def change(self, spec: ServerSpec) -> None:
-        """Be another server from the next connection on; the address stays."""
+        """Become another server from the next connection on; the address stays."""
 
     def change_after(self, connections: int, spec: ServerSpec) -> None:  # noqa: ARG002 - for those who can
-        """Be another server after this many control connections, counted from the next `begin` or `record`.
+        """Become another server after this many control connections, counted from the next `begin` or `record`.
 
         The testimony then covers only the later connections; the bytes of the earlier ones are in `Record.before`.
 
         Args:
             connections: 1 or more.
-            spec: What it is afterwards.
+            spec: The server that it becomes.
 
         Raises:
-            LabError: Only the lab's own server can do that.
+            LabError: This is not the lab's own server; only that one can do it.
         """
         raise LabError("only the lab's own server can change in the middle of a run")
 
     def record(self) -> None:
-        """Begin a new record."""
+        """Start a new record."""
 
     def settle(self, timeout: float = ...) -> bool:
-        """Wait until all that clients did is recorded; False if a connection is still open after `timeout` seconds."""
+        """Wait until all client activity is recorded; False if a connection is still open after `timeout` seconds."""
 
     def testimony(self) -> Testimony:
         """What the server witnessed since `record`."""
@@ -138,7 +139,7 @@ class Server(Protocol):
         """The raw bytes since `record`."""
 
     def begin(self) -> bool:
-        """Begin a new record; False if it already has a connection, so it does not belong to the next client alone."""
+        """Start a new record; False if it already has a connection, so it does not belong to the next client alone."""
         self.record()
         return not self.testimony().connections
 
@@ -148,4 +149,4 @@ class Server(Protocol):
         return Record(complete, self.testimony(), self.wire())
 
     def stop(self) -> None:
-        """End it; repeatable."""
+        """Stop the server; repeatable."""

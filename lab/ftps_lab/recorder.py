@@ -1,8 +1,8 @@
 """Collects what a server witnesses as it happens, and returns it as frozen `Testimony` and `Wire`.
 
-One `Recorder` covers the time between two moments (a step of a scenario, say). Every connection is bound at its
-acceptance to the recorder of that moment, so a late connection never leaks into the next record. The
-server's thread writes, the caller reads after `FtpsServer.settle`.
+One `Recorder` covers the time between two moments, such as a step of a scenario. Every connection is bound at
+acceptance to the current recorder, so a late connection never leaks into the next record. The server's thread writes;
+the caller reads after `FtpsServer.settle`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Tap:
 
 
 class ConnectionLog:
-    """What happens on one connection."""
+    """The log of one connection."""
 
     def __init__(self, recorder: Recorder, connection: Connection) -> None:
         self._recorder = recorder
@@ -53,38 +53,38 @@ class ConnectionLog:
         return self.connection.number
 
     def greeted(self) -> None:
-        """The 220 was sent."""
+        """Note that the 220 was sent."""
         self._update(replace(self.connection, greeted=True, greeted_at=self._recorder.now))
 
     def failed(self, error: str) -> None:
-        """The client caused an error on this connection."""
+        """Note that the client caused an error on this connection."""
         self._update(replace(self.connection, error=error))
 
     def did(self, effect: str) -> None:
-        """The attack took effect on this connection."""
+        """Note that the attack took effect on this connection."""
         first = self.connection.attacked_at
         at = self._recorder.now if first is None else first
         self._update(replace(self.connection, attack_effect=effect, attacked_at=at))
 
     def handshake(self, handshake: Handshake) -> None:
-        """A TLS handshake ended."""
+        """Note that a TLS handshake ended."""
         self._recorder.handshakes.append(replace(handshake, at=self._recorder.now))
 
     def alert(self, direction: Literal["sent", "received"], level: str, description: str) -> None:
-        """A TLS alert passed."""
+        """Note that a TLS alert passed."""
         self._recorder.alerts.append(Alert(self.number, direction, level, description, self._recorder.now))
 
     def command(self, command: Command) -> None:
-        """A command arrived."""
+        """Note that a command arrived."""
         self._recorder.commands.append(replace(command, at=self._recorder.now))
 
     @property
     def last_command(self) -> int:
-        """Which of the record's commands is the newest, for `replied`."""
+        """The index of the record's newest command, for `replied`."""
         return len(self._recorder.commands) - 1
 
     def replied(self, code: int, index: int | None = None, text: str = "") -> None:
-        """The first reply to a command: to the newest of this connection, or to the one at `index`."""
+        """Note the first reply to a command: the newest one of this connection, or the one at `index`."""
         commands = self._recorder.commands
         where = [index] if index is not None else range(len(commands) - 1, -1, -1)
         for at in where:
@@ -95,11 +95,11 @@ class ConnectionLog:
                 return
 
     def credential(self, credential: Credential) -> None:
-        """A password arrived."""
+        """Note that a password arrived."""
         self._recorder.credentials.append(replace(credential, at=self._recorder.now))
 
     def let_in(self) -> None:
-        """The newest password of this connection was accepted."""
+        """Note that the newest password of this connection was accepted."""
         credentials = self._recorder.credentials
         for index in range(len(credentials) - 1, -1, -1):
             if credentials[index].connection == self.number:
@@ -107,11 +107,11 @@ class ConnectionLog:
                 return
 
     def transfer(self, transfer: Transfer) -> None:
-        """A transfer ended."""
+        """Note that a transfer ended."""
         self._recorder.transfers.append(replace(transfer, at=self._recorder.now))
 
     def closed(self) -> None:
-        """The connection is gone; repeatable."""
+        """Note that the connection is gone; repeatable."""
         if self._open:
             self._open = False
             self._update(replace(self.connection, closed_at=self._recorder.now))
@@ -123,11 +123,11 @@ class ConnectionLog:
 
 
 class Recorder:
-    """Everything between two moments of one server.
+    """The record of one server between two moments.
 
     Args:
-        role: Whose account it is.
-        began: When it began, by the monotonic clock, where it shares its times with another; None for now.
+        role: Whose record it is.
+        began: Its start by the monotonic clock, to share times with another record; None for now.
     """
 
     def __init__(self, role: Literal["genuine", "impostor"], began: float | None = None) -> None:
@@ -145,17 +145,17 @@ class Recorder:
 
     @property
     def now(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the record began."""
         return time.monotonic() - self.began
 
     def tap(self, kind: Literal["control", "data"], peer: Address) -> Tap:
-        """A new tap on a connection."""
+        """Create a tap on a connection."""
         tap = Tap(kind, peer)
         self.taps.append(tap)
         return tap
 
     def opened(self, kind: Literal["control", "data"], peer: Address, attack: str = "none") -> ConnectionLog:
-        """A connection was accepted, or opened in active mode; by an attacker, if one is named."""
+        """Note that a connection was accepted, or opened in active mode; by an attacker, if one is named."""
         connection = Connection(len(self.connections) + 1, kind, peer, self.now, attack=attack)
         self.connections.append(connection)
         with self._idle:
@@ -163,7 +163,7 @@ class Recorder:
         return ConnectionLog(self, connection)
 
     def connection_closed(self) -> None:
-        """A connection was closed."""
+        """Note that a connection was closed."""
         with self._idle:
             self._open -= 1
             self._idle.notify_all()
@@ -174,7 +174,7 @@ class Recorder:
             return self._idle.wait_for(lambda: self._open == 0, timeout)
 
     def testimony(self) -> Testimony:
-        """What was witnessed so far."""
+        """The testimony so far."""
         return Testimony(
             role=self.role,
             connections=tuple(self.connections),

@@ -1,4 +1,4 @@
-"""FTPS servers that run in a thread of this process: start, rotate, witness, stop.
+"""FTPS servers that run in a thread of this process: start, rotate, record, stop.
 
 ```python
 with FtpsServer(ServerSpec(certificate=certificate), root=folder, password="secret") as server:
@@ -47,18 +47,18 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Record, Testimony, Wire
 
 _READY_SECONDS = 10.0
-"""How long a server may take to answer its first client; it takes 2 ms."""
+"""Time limit for a server's answer to its first client; it normally takes 2 ms."""
 
 _STOP_SECONDS = 10.0
 
 _ATTACKED: dict[tuple[str, str], type] = {
     (attack.name, protocol): attack.handler(protocol) for attack in ATTACKS.values() for protocol in attack.protocols
 }
-"""Attack and protocol → what a client meets."""
+"""Attack and protocol → the handler that a client meets."""
 
 
 class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
-    """pyftpdlib's server, which asks its owner for the current recorder."""
+    """pyftpdlib's server, made to ask its owner for the current recorder."""
 
     def __init__(self, owner: FtpsServer, sock: socket.socket, handler: type, ioloop: Any) -> None:
         self._owner = owner
@@ -82,10 +82,10 @@ class _Ftpd(FTPServer):  # type: ignore[misc]  # pyftpdlib ships no types
 
 @dataclass(slots=True)
 class _Later:
-    """What a server becomes after a number of connections.
+    """The change that a server makes after a number of connections.
 
     Attributes:
-        connections: How many more control connections meet the server as it is now.
+        connections: How many more control connections meet the current server.
         handler: The handler for later connections.
         role: The server's role until then.
     """
@@ -96,19 +96,19 @@ class _Later:
 
 
 class FtpsServer(Server):
-    """One FTP server with TLS in its own thread, bound to loopback unless told otherwise.
+    """One FTP server with TLS in its own thread, bound to loopback by default.
 
     Args:
-        spec: What it is.
+        spec: The definition of the server.
         root: The folder that it serves; the caller owns it.
         password: Accepted for any user if `spec` has no password.
         host: The address to bind.
         port: 0 lets the system choose; read `port` back after `start`.
-        accounts: User → password and folder; where there are any, `password` and `spec`'s user mean nothing.
+        accounts: User → password and folder; if given, `password` and `spec`'s user are ignored.
 
     Attributes:
-        recorder: What witnesses since the last `record`.
-        event_loop: pyftpdlib's, once it is started; only its own thread may use it.
+        recorder: The recorder since the last `record`.
+        event_loop: pyftpdlib's event loop, once the server has started; only the server's own thread may use it.
         waker: Runs functions in the server's own thread.
     """
 
@@ -143,7 +143,7 @@ class FtpsServer(Server):
 
     @property
     def running(self) -> bool:
-        """It was started, and not stopped."""
+        """Whether the server was started and not stopped."""
         return self._thread is not None
 
     @property
@@ -153,11 +153,11 @@ class FtpsServer(Server):
 
     @property
     def handler(self) -> Any:
-        """pyftpdlib's handler class, of which each connection gets an instance."""
+        """pyftpdlib's handler class; each connection gets an instance."""
         return self._ftpd.handler
 
     def override(self, **attributes: Any) -> None:
-        """Serve connections from the next one on by a subclass of `handler` that has these; `change` ends that."""
+        """Serve new connections with a subclass of `handler` that has these attributes; `change` undoes that."""
         self._ftpd.handler = type("Handler", (self.handler,), attributes)
 
     def __enter__(self) -> Self:
@@ -167,7 +167,7 @@ class FtpsServer(Server):
         self.stop()
 
     def start(self) -> Self:
-        """Bind, serve, and prove it with a real client's 220 and AUTH.
+        """Bind, serve, and prove readiness with a real client's 220 and AUTH.
 
         Raises:
             LabError: The port is taken, or the server did not answer.
@@ -197,7 +197,7 @@ class FtpsServer(Server):
         return self
 
     def stop(self) -> None:
-        """End the thread, close every socket; repeatable.
+        """End the thread and close every socket; repeatable.
 
         Raises:
             LabError: The server's thread had failed, or does not end.
@@ -219,7 +219,7 @@ class FtpsServer(Server):
             self._raise_errors()
 
     def change(self, spec: ServerSpec) -> None:
-        """Be another server from the next connection on: rotate the certificate, switch TLS off, fall to an attacker.
+        """Become another server from the next connection on: rotated certificate, TLS off, or behind an attacker.
 
         Open connections are not affected, and the port stays the same. The role applies from the next `record` on.
         """
@@ -229,12 +229,12 @@ class FtpsServer(Server):
         self.spec = spec
 
     def change_after(self, connections: int, spec: ServerSpec) -> None:
-        """Be another server after this many control connections, and begin a new record then."""
+        """Become another server after this many control connections, and start a new record then."""
         self._later = _Later(connections, self._handler_class(spec), self.spec.answers_as)
         self.spec = spec
 
     def accepting(self) -> None:
-        """Called in the server's own thread when a control connection was accepted and nothing has been sent yet."""
+        """Called in the server's thread when a control connection has been accepted and before anything is sent."""
         later = self._later
         if later is None:
             return
@@ -245,11 +245,11 @@ class FtpsServer(Server):
             later.connections -= 1
 
     def record(self) -> None:
-        """Begin a new record; connections that are open still write to the old one."""
+        """Start a new record; open connections keep writing to the old one."""
         self._record_since(time.monotonic())
 
     def _record_since(self, began: float) -> None:
-        """With whom is behind it: their times can be compared."""
+        """Start new records here and on the server behind at the same moment, so that their times are comparable."""
         self._before = None
         self.recorder = Recorder(self.spec.answers_as if self._later is None else self._later.role, began)
         if self._behind is not None:
@@ -262,13 +262,13 @@ class FtpsServer(Server):
             timeout: Seconds.
 
         Returns:
-            False when a connection is still open after `timeout`: the record is not complete.
+            False if a connection is still open after `timeout`, so the record is incomplete.
 
         Raises:
             LabError: The server's thread failed.
         """
-        # Each call runs in its own turn of the event loop. The first may be in a turn that began before the last
-        # connection was queued, the second ahead of its acceptance in the same turn; the third comes after it.
+        # Each call runs in its own turn of the event loop. The first may run in a turn that began before the last
+        # connection was queued, the second in the same turn as its acceptance but before it; the third runs after it.
         for _ in range(3):
             self._raise_errors()
             if self._thread is None:
@@ -303,7 +303,7 @@ class FtpsServer(Server):
         return record if self._before is None else replace(record, before=self._before.wire())
 
     def _handler_class(self, spec: ServerSpec) -> type:
-        """pyftpdlib's handler for this server, a class of its own: two servers never share attributes."""
+        """pyftpdlib's handler for this server, in its own class so that two servers never share attributes."""
         names: dict[str, Any] = {"authorizer": self._doorman(spec)}
         names |= {"greeting": spec.greeting, "greeting_in_pieces": spec.greeting_in_pieces}
         if spec.protocol != "plain":
@@ -376,8 +376,8 @@ class FtpsServer(Server):
     def _close_all(self) -> None:
         for connection in list(self.event_loop.socket_map.values()):
             if isinstance(connection, TappedTlsMixin):
-                connection.end()  # pyftpdlib would wait for a client that does not take its last bytes
-        self.event_loop.close()  # afterwards, for an attacker in the middle that ends may open a last data connection
+                connection.end()  # pyftpdlib would wait for a client that does not read its last bytes
+        self.event_loop.close()  # last, because an attacker in the middle may open a data connection as it ends
 
     def _raise_errors(self) -> None:
         if self._errors:
@@ -405,7 +405,7 @@ class FtpsServer(Server):
             raise LabError(f"the server on {self.host}:{self.port} did not become ready: {error}") from error
 
     def _expect(self, replies: BinaryIO, code: int) -> None:
-        """Read a reply to its end."""
+        """Read one whole reply."""
         lines = [replies.readline()]
         while lines[0].startswith(b"%d-" % code) and not lines[-1].startswith(b"%d " % code) and lines[-1]:
             lines.append(replies.readline())

@@ -24,35 +24,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PREFIX = "ftps-lab-run-"
-"""What the name of each folder begins with: only such folders are cleared."""
+"""The prefix of each folder's name: only folders with it are cleared."""
 
 MOUNTS = Path("/proc/self/mountinfo")
-"""Where the kernel lists what is mounted in this process's view, a mount point in each line's fifth word (proc(5))."""
+"""The kernel's list of this process's mounts; each line's fifth word is a mount point (proc(5))."""
 
 _PLAIN = re.compile(r"[\w/.,:=@%+~-]+")
-"""Paths below which lftp reads its rc, and which need no quotes in its commands (docs/lftp.md, "The rc")."""
+"""Paths below which lftp can read its rc, and which need no quotes in its commands (docs/lftp.md, "The rc")."""
 
 _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - folders with names that nobody can guess go there
 
 _CHOSEN = ("TMPDIR", "TEMP", "TMP")
-"""What the `tempfile` module reads."""
+"""The variables that the `tempfile` module reads."""
 _MEMORY, _ROOM = Path("/dev/shm"), 1 << 30  # noqa: S108 - as above
-"""Memory that is a file system on every Linux, in a container often of 64 MiB; ten scenarios at a time need 150."""
+"""The in-memory file system of every Linux, often 64 MiB in a container; ten scenarios at a time need 150 MiB."""
 
 
 class Folder:
-    """A private folder (0700) that is removed with all that is in it. A context manager, or `close` it.
+    """A private folder (0700) that is removed with its content. Use it as a context manager, or `close` it.
 
     Attributes:
-        path: Where it is, without symbolic links.
+        path: Its path, without symbolic links.
 
     Args:
         kind: A word for its name, such as ``home``.
-        parent: The folder that it is made in; None for `place`.
+        parent: The folder to create it in; None for `place`.
 
     Raises:
-        OSError: It cannot be made.
-        LabError: There is no place for it.
+        OSError: It cannot be created.
+        LabError: No place is suitable for it.
     """
 
     def __init__(self, kind: str, parent: Path | None = None) -> None:
@@ -61,7 +61,7 @@ class Folder:
         self.path, self._lock = _make(kind, where)
 
     def close(self) -> None:
-        """Remove it; a second call does nothing.
+        """Remove the folder; a second call does nothing.
 
         Raises:
             LabError: Something in it cannot be removed.
@@ -81,10 +81,10 @@ class Folder:
 
 
 def place() -> Path:
-    """Where temporary files go: TMPDIR, or another place if lftp could not have its HOME in TMPDIR.
+    """The place for temporary files: TMPDIR, or another place if lftp could not have its HOME in TMPDIR.
 
     Raises:
-        LabError: There is none.
+        LabError: No place is suitable.
     """
     wanted = wanted_place()
     if _PLAIN.fullmatch(str(wanted)):
@@ -111,10 +111,10 @@ def wanted_place() -> Path:
 
 
 def quick_place() -> Path:
-    """Where short-lived small files go: memory, unless TMPDIR is set.
+    """The place for short-lived small files: memory, unless TMPDIR is set.
 
-    An ext4 without a journal looks at every number of a file removed in the last seconds before it makes a new file:
-    of the catalogue's time on the processor, that was a sixth (measured).
+    Before ext4 without a journal creates a file, it checks every inode number freed in the last seconds: that was a
+    sixth of the catalogue's processor time (measured).
 
     Raises:
         LabError: Nothing can be written anywhere.
@@ -125,7 +125,7 @@ def quick_place() -> Path:
 
 
 def _is_roomy(folder: Path) -> bool:
-    """Whether a folder takes what a disk would: programs too, and files of the size that scenarios have."""
+    """Whether a folder can hold what a disk can: programs too, and files as large as scenarios need."""
     try:
         state = os.statvfs(folder)
     except OSError:
@@ -145,19 +145,19 @@ def clear_leftovers(parent: Path) -> None:
 
 
 def _make(kind: str, parent: Path) -> tuple[Path, int | None]:
-    """A new folder and its lock, None where there are no locks."""
+    """A new folder and its lock; None if the file system has no locks."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", dir=parent)).resolve()
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:  # it was taken for a leftover between the two calls
+        except FileNotFoundError:  # removed as a leftover between the two calls
             continue
         except OSError:
             shutil.rmtree(path, ignore_errors=True)
             raise
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # it is being taken for a leftover
+        except BlockingIOError:  # being removed as a leftover
             os.close(lock)
             continue
         except OSError:
@@ -169,7 +169,7 @@ def _make(kind: str, parent: Path) -> tuple[Path, int | None]:
 
 
 def _holds_a_mount(path: Path) -> bool:
-    """Whether something is mounted below: in a container, what its engine made for that looks like a leftover."""
+    """Whether something is mounted below: in a container, a mount point that its engine made looks like a leftover."""
     try:
         lines = MOUNTS.read_text("utf-8", "surrogateescape").splitlines()
     except OSError:  # not Linux
@@ -180,7 +180,7 @@ def _holds_a_mount(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _abandoned(path: Path) -> Iterator[bool]:
-    """Whether a folder of ours has no owner; while it has not, nobody else can take it."""
+    """Whether a folder with our prefix has no owner; if it has none, it is locked against others meanwhile."""
     state = path.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or _holds_a_mount(path):
         yield False

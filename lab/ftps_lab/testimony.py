@@ -1,6 +1,6 @@
 """What a server witnessed, as frozen data: connections, TLS handshakes and alerts, commands, credentials, transfers.
 
-Pure: nothing here opens a socket. `ftps_lab.recorder` has the recorder that fills it.
+Pure: nothing here opens a socket. The recorder in `ftps_lab.recorder` fills it.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Alert:
 class Command:
     """One FTP command that arrived, its channel, and the code of the first reply to it.
 
-    Text in TLS to an impostor that is not a command (a line without an end, or too long) has the verb "".
+    Text in TLS to an impostor that is not a command (an unterminated or overlong line) has the verb "".
 
     `reply_text` is the first line of that reply, without its code; `at` and `reply_at` say when each passed.
     """

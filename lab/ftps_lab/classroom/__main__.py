@@ -18,19 +18,19 @@ from ftps_lab.classroom.learners import GUEST, VARIABLE, Learner, roster, slips,
 from ftps_lab.errors import LabError
 
 HANDED_OUT = Path("/handout")
-"""What the teacher hands to every student: a volume that their containers see too (compose.yaml)."""
+"""The files that the teacher gives to every student: a volume that the students' containers see too (compose.yaml)."""
 
 STAFF = Path("/staff")
-"""What the hosts, the checker and the teacher alone see: a volume (compose.yaml)."""
+"""The volume that only the hosts, the checker and the teacher see (compose.yaml)."""
 
 ROOT = Path("/served")
-"""Where the host's files are: in memory, and the folder of whoever a daemon's sessions run as (compose.yaml)."""
+"""The host's files: in memory, in a folder owned by the user that a daemon's sessions run as (compose.yaml)."""
 
 _ROTATED_SECONDS = 5.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0, or 1 where a check failed or the host cannot do its work; the sentence about it goes to stderr."""
+    """Return 0, or 1 if a check failed or the host cannot do its work; the message goes to stderr."""
     given = _parser().parse_args(arguments)
     try:
         _obey(given)
@@ -76,7 +76,7 @@ def _be_a_host(order: str, name: str) -> None:
         raise LabError(f"this machine, {name}, is no host of the classroom: name one of {', '.join(HOSTS)}")
     host = HOSTS[name]
     if order == "serve":
-        from ftps_lab.classroom.serve import Folders, serve  # OpenSSL and all: a health check needs none of it
+        from ftps_lab.classroom.serve import Folders, serve  # loads OpenSSL, which health checks do not need
 
         where = Folders(root=ROOT, handed_out=HANDED_OUT, staff=STAFF)
         serve(host, _say, where, (*roster(STAFF, os.environ.get(VARIABLE, "")), GUEST))
@@ -87,7 +87,7 @@ def _be_a_host(order: str, name: str) -> None:
 
 
 def _reset(wanted: list[str]) -> None:
-    """Every host puts the folders back; who is not named keeps theirs."""
+    """Have every host restore the folders of these learners, or of all; other learners keep theirs."""
     known = [learner.name for learner in _class()]
     if strangers := [name for name in wanted if name not in known]:
         raise LabError(f"no learner is named {', '.join(strangers)}: see `learners`")
@@ -118,7 +118,7 @@ def _say(line: str) -> None:
 
 
 def _rotate(address: str) -> None:
-    """Tell the host's first process, and believe it when the host shows something else."""
+    """Signal the host's first process, then wait until the host shows another certificate."""
     before = shown_certificate(address, PORT)
     os.kill(1, signal.SIGHUP)
     deadline = time.monotonic() + _ROTATED_SECONDS

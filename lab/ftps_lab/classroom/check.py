@@ -1,6 +1,6 @@
-"""Looks at a host as a careful learner does: a 220, AUTH TLS, and the certificate that it is there to show.
+"""Looks at a host as a careful learner does: a 220, AUTH TLS, and the certificate that the host must show.
 
-Nothing but the standard library, and two connections: it runs every few seconds in each container.
+It uses only the standard library and two connections, because it runs every few seconds in each container.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from ftps_lab.classroom.hosts import Host
 
 _PATIENCE: Final = 4.0
-"""Seconds for each answer; Docker's own limit stands in compose.yaml and is longer."""
+"""Seconds for each answer; Docker's own limit is in compose.yaml and is longer."""
 
-# OpenSSL's X509_V_ERR_* (x509_vfy.h) of what the table of hosts knows; 0 is X509_V_OK.
+# OpenSSL's X509_V_ERR_* codes (x509_vfy.h) for the faults in the table of hosts; 0 is X509_V_OK.
 _FAULTS: Final = {0: "", 9: "not yet valid", 10: "expired", 62: "another name"}
 
 
 def check(host: Host, address: str, port: int, handed_out: Path) -> None:
-    """Do nothing if all is as the table says.
+    """Return if the host matches the table.
 
     Args:
-        host: What it should be.
-        address: Where it is.
+        host: The expected host.
+        address: Its address.
         port: Its control port.
-        handed_out: The folder of what is handed to students.
+        handed_out: The folder with the files that students get.
 
     Raises:
-        LabError: It does not answer, speaks no TLS, or shows another certificate.
+        LabError: The host does not answer, does not speak TLS, or shows another certificate.
     """
     attack = ATTACKS.get(host.attack)
     if attack is not None and not attack.shows_certificate:
@@ -48,7 +48,7 @@ def check(host: Host, address: str, port: int, handed_out: Path) -> None:
     if attack is not None and attack.intercepts and shown in given:
         raise LabError(f"{address} port {port} shows the genuine certificate of {host.name!r}: nobody is in between")
     trusted = given[0] if host.authority else shown
-    # Under the name in the certificate another name is no fault; whatever else is wrong must be so there as well.
+    # Under the name in the certificate, "another name" disappears; any other fault must show there too.
     own = "" if host.fault == "another name" else host.fault
     for name, expected in ((host.address, host.fault), (host.leaf.names[0], own)):
         found = _fault(address, port, name, trusted)
@@ -60,7 +60,7 @@ def check(host: Host, address: str, port: int, handed_out: Path) -> None:
 
 
 def _check_denied(host: Host, address: str, port: int) -> None:
-    """AUTH is refused, and the host goes on talking: a dead port denies nothing."""
+    """Check that the host refuses AUTH and keeps talking: a dead port does not count as a refusal."""
     with contextlib.closing(ftplib.FTP(timeout=_PATIENCE)) as client:  # noqa: S321 - FTP is what the lab is about
         try:
             client.connect(address, port)
@@ -75,13 +75,13 @@ def _check_denied(host: Host, address: str, port: int) -> None:
 
 
 def shown_certificate(address: str, port: int) -> bytes:
-    """The certificate that the host shows now, whatever it is worth, as DER.
+    """The certificate that the host shows now, unverified, as DER.
 
     Raises:
-        LabError: It does not answer, or speaks no TLS.
+        LabError: The host does not answer, or does not speak TLS.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whoever it is, he is only looked at
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only inspected, never trusted
     with _secured(address, port, address, context) as stream:
         shown = stream.getpeercert(binary_form=True)
     if shown is None:
@@ -95,7 +95,7 @@ def fingerprint(shown: bytes) -> str:
 
 
 def _fault(address: str, port: int, name: str, trusted: str) -> str:
-    """What OpenSSL finds wrong with the host under this name."""
+    """The fault that OpenSSL finds with the host under this name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=trusted)
     try:
@@ -107,11 +107,11 @@ def _fault(address: str, port: int, name: str, trusted: str) -> str:
 
 @contextlib.contextmanager
 def _secured(address: str, port: int, name: str, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
-    """A control connection with TLS, as far as the certificate lets it come."""
+    """A control connection in TLS, if the certificate allows it."""
     client = ftplib.FTP_TLS(context=context, timeout=_PATIENCE)  # noqa: S321 - FTP is what the lab is about
     try:
         client.connect(address, port)
-        client.host = name  # what the certificate is compared with
+        client.host = name  # the name that the certificate is checked against
         client.auth()
         assert isinstance(client.sock, ssl.SSLSocket)
         yield client.sock

@@ -1,4 +1,4 @@
-"""What the hosts tell the teacher's window: one line of JSON for each event, in a file of each host's own."""
+"""The events that hosts report to the teacher's window: one line of JSON each, in one file per host."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _ENDS_IN = ".events"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that a host saw.
+    """An event that a host saw.
 
     Attributes:
         at: Seconds since 1970.
-        host: Which host, by its name in compose.yaml.
-        learner: Who: the user of the class's container, else the user of the login; empty if neither is known.
+        host: The host's name in compose.yaml.
+        learner: The user of the class's container, else the user of the login; empty if neither is known.
         peer: The client's address.
-        channel: How the control connection travelled at this moment; empty before it is known.
+        channel: How the control connection travelled at this moment; empty until that is known.
         what: What happened, in a few words.
-        captured: The password that somebody else now holds; empty if nobody does.
+        captured: The password that leaked; empty if none did.
     """
 
     at: float
@@ -37,7 +37,7 @@ class Event:
 
     @property
     def who(self) -> str:
-        """The learner, or the address of one whom nobody knows."""
+        """The learner, or the client's address if the learner is unknown."""
         return self.learner or self.peer
 
 
@@ -45,14 +45,14 @@ def append(folder: Path, event: Event) -> None:
     """Add an event to its host's file.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     with (folder / f"{event.host}{_ENDS_IN}").open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(event)) + "\n")
 
 
 def read(folder: Path) -> list[Event]:
-    """All events of all hosts, in the order in which they happened. A line that is not finished yet is left out."""
+    """All events of all hosts, in the order in which they happened. An unfinished line is left out."""
     found: list[Event] = []
     for path in folder.glob(f"*{_ENDS_IN}"):
         lines = path.read_text("utf-8").splitlines(keepends=True)
@@ -61,7 +61,7 @@ def read(folder: Path) -> list[Event]:
 
 
 def by_learner(events: Iterable[Event]) -> dict[str, list[Event]]:
-    """The events of each learner, in their order."""
+    """The events of each learner, in order."""
     found: dict[str, list[Event]] = {}
     for event in events:
         found.setdefault(event.who, []).append(event)

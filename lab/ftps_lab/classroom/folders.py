@@ -1,4 +1,4 @@
-"""The files that the hosts serve: a folder for each learner, and putting it back between two lessons."""
+"""The files that the hosts serve: one folder per learner, restored between lessons."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _ANSWER_SECONDS = 15.0
 
 
 def fill(folder: Path, address: str) -> None:
-    """Make a learner's folder what it is at the beginning: whatever is in it goes, and the files come back.
+    """Restore a learner's folder to its initial state: everything in it is removed, and the original files return.
 
     Raises:
-        LabError: It cannot be written to.
+        LabError: The folder cannot be written to.
     """
     try:
         if folder.exists():
@@ -43,7 +43,7 @@ def fill(folder: Path, address: str) -> None:
 
 
 def order_reset(staff: Path, who: Sequence[str]) -> int:
-    """Have every host put these learners' folders back; the number of the order.
+    """Order every host to restore these learners' folders; returns the order's number.
 
     Raises:
         OSError: The order cannot be written.
@@ -57,17 +57,17 @@ def order_reset(staff: Path, who: Sequence[str]) -> int:
 
 
 def last_order(staff: Path) -> int:
-    """The number of the last order; 0 where there was none."""
+    """The number of the last order; 0 if there has been none."""
     return max((int(path.name.split("-")[1].split(".")[0]) for path in staff.glob("reset-*.order")), default=0)
 
 
 def ordered(staff: Path, number: int) -> list[str]:
-    """Whom an order is about."""
+    """The learners that an order names."""
     return (staff / _ORDERED.format(number=number)).read_text("utf-8").split()
 
 
 def done(staff: Path, host: str, number: int) -> None:
-    """The host has carried out an order."""
+    """Note that the host has carried out an order."""
     (staff / _DONE.format(host=host)).write_text(str(number), "utf-8")
 
 
@@ -75,13 +75,13 @@ def wait_until_done(staff: Path, hosts: Iterable[str], number: int, *, seconds: 
     """Wait until every host has carried out an order.
 
     Args:
-        staff: Where orders are.
-        hosts: Their names.
-        number: The order's.
+        staff: The folder with the orders.
+        hosts: The hosts' names.
+        number: The order's number.
         seconds: How long to wait.
 
     Raises:
-        LabError: One has not, in time.
+        LabError: A host has not carried it out in time.
     """
     deadline = time.monotonic() + seconds
     late = list(hosts)

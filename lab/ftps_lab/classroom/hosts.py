@@ -1,6 +1,6 @@
-"""The table of the classroom's hosts: each is there for one lesson. Pure, and light: health checks read it.
+"""The table of the classroom's hosts: one host per lesson. Pure, and light because health checks read it.
 
-example.com is the document's own; RFC 2606 section 3 keeps it free for examples, and the others are names below it.
+example.com is the document's own name; RFC 2606 section 3 reserves it for examples. The others are names below it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ PORT: Final = 21
 
 USER: Final = "student"
 PASSWORD: Final = "classroom"  # noqa: S105 - no secret: it stands in docs/classroom.md
-"""The guest's account on all hosts; each learner has one of their own (`ftps_lab.classroom.learners`)."""
+"""The guest's account on all hosts; each learner has their own (`ftps_lab.classroom.learners`)."""
 
 LEAF: Final = "leaf"
 AUTHORITY: Final = "authority"
 
 Fault = Literal["", "another name", "expired", "not yet valid"]
-"""What a careful client says of a host once it trusts the certificate, or the authority, that it was given."""
+"""What a careful client reports about a host once it trusts the certificate, or the authority, that it was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +33,14 @@ class Host:
 
     Attributes:
         name: Its service in compose.yaml.
-        address: What learners type.
-        about: Which lesson it is, in a few words.
-        leaf: What it shows.
-        authority: Who has signed `leaf`, if not itself.
-        fault: What stays wrong when the certificate is pinned.
+        address: The name that learners type.
+        about: Its lesson, in a few words.
+        leaf: The certificate that it shows.
+        authority: The issuer of `leaf`, unless `leaf` is self-signed.
+        fault: The fault that remains once the certificate is pinned.
         server: ``lab`` for the lab's own server, or another kind of `ftps_lab.daemons`.
-        attack: What stands in front of it: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
-        handed_out: Which certificate the teacher hands to every student, and under which name.
+        attack: The attacker in front of it: a key of `ftps_lab.attackers.ATTACKS`, or ``none``.
+        handed_out: File name → the certificate that the teacher gives to every student under this name.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Host:
 
     @property
     def specs(self) -> dict[str, CertificateSpec]:
-        """What is to be issued."""
+        """The specs of the certificates to issue."""
         return {LEAF: self.leaf} | ({AUTHORITY: self.authority} if self.authority else {})
 
 
 def _leaf(name: str, **more: str) -> CertificateSpec:
-    """A certificate for one name; by whom, and from when to when, `more` may say."""
+    """A certificate for one name; `more` may set its issuer and its dates."""
     return CertificateSpec(common_name=name, names=(name,), **more)  # type: ignore[arg-type]  # texts only are given
 
 

@@ -1,7 +1,7 @@
-"""What the teacher reads: a line for each session, and at once what an attacker captured.
+"""The teacher's log: a line for each session, and every capture by an attacker as it happens.
 
-The lines are in `docker compose logs`, the events in the teacher's window. Each control connection gets a record of its
-own, which ends with its last connection: nothing piles up.
+The lines are in `docker compose logs`, the events in the teacher's window. Each control connection gets its own record,
+which ends with its last connection, so records do not accumulate.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Connection, Credential, Testimony, Transfer
 
 _SHOWN = 40
-"""Bytes of a captured file that are shown."""
+"""Maximum bytes shown of a captured file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """Where a host's sessions are told.
+    """The destination for reports about a host's sessions.
 
     Attributes:
         host: The host's name in compose.yaml.
-        say: Is given each line, in the server's thread.
-        tell: Is given each event, in the server's thread.
-        user_of: Whose a connection is, by its peer; empty if nobody knows.
-        unseen: Clients that nothing is said of: the host itself, which asks about its own health.
-        names: Whom a login can be of: any other name that somebody types makes no group of its own.
-        is_checker: Whether an address is the checker's, which looks at hosts before it judges.
+        say: Receives each line, in the server's thread.
+        tell: Receives each event, in the server's thread.
+        user_of: Returns the user who owns a connection, by its peer; empty if unknown.
+        unseen: Clients that are not reported: the host itself, for its health check.
+        names: The users that a login can belong to; any other name that is typed does not form its own group.
+        is_checker: Whether an address is the checker's, which inspects hosts before it judges.
     """
 
     host: str
@@ -49,22 +49,22 @@ class Journal:
     is_checker: Callable[[str], bool] = lambda _peer: False
 
     def sees(self, peer: str) -> bool:
-        """Whether a client's sessions are told."""
+        """Whether a client's sessions are reported."""
         return peer not in self.unseen and not self.is_checker(peer)
 
     def event(self, who: str, peer: str, channel: Literal["", "clear", "tls"], what: str, captured: str = "") -> None:
-        """Tell of something that happens now."""
+        """Report an event that happens now."""
         self.tell(
             Event(at=time.time(), host=self.host, learner=who, peer=peer, channel=channel, what=what, captured=captured)
         )
 
 
 class Session(Recorder):
-    """The record of one session, and, as soon as that begins, the maker of the next one's.
+    """The record of one session; as soon as the session begins, it creates the next session's record.
 
     Args:
-        server: Whose sessions.
-        journal: Where they are told.
+        server: The server of the session.
+        journal: The destination for reports.
     """
 
     def __init__(self, server: FtpsServer, journal: Journal) -> None:
@@ -74,7 +74,7 @@ class Session(Recorder):
         self._user = ""
 
     def opened(self, kind: Literal["control", "data"], peer: Address, attack: str = "none") -> ConnectionLog:
-        """Connections are accepted one after the other: the next control connection is another session."""
+        """Start a new session at each control connection; connections are accepted one after the other."""
         if kind == "control":
             self._server.record()  # also of the genuine server behind an attacker
             self._server.recorder = Session(self._server, self._journal)
@@ -89,25 +89,25 @@ class Session(Recorder):
         return self.connections[0].peer[0]
 
     def captured(self, credential: Credential) -> None:
-        """A password came to somebody who must not have it."""
+        """Report a password that an attacker got or could read."""
         if not self._journal.sees(self.peer):
             return
         password = _shown(credential.password)
         if self.role == "impostor":
             self._journal.say(f"{self.peer} CAPTURED: user {_shown(credential.user)}, password {password}")
-            if credential.user != "anonymous":  # what lftp says then is no password
+            if credential.user != "anonymous":  # lftp's text for this user is not a password
                 self._event(credential.channel, "password captured", password)
         elif credential.channel == "clear" and credential.user != "anonymous":
             self._journal.say(f"{self.peer} password {password} IN CLEAR: everyone on the path can read it")
             self._event("clear", "password readable", password)
 
     def let_in(self) -> None:
-        """The last login was let in."""
+        """Report that the last login was accepted."""
         if self._journal.sees(self.peer):
             self._event(self.credentials[-1].channel, "logged in")
 
     def connection_closed(self) -> None:
-        """With the last one the session is over."""
+        """End the session with its last connection."""
         super().connection_closed()
         if self._open == 0 and self._journal.sees(self.peer):
             testimony = self.testimony()
@@ -123,7 +123,7 @@ class Session(Recorder):
 
 
 def tell_of_a_daemon(server: DaemonServer, journal: Journal) -> None:
-    """The sessions of a daemon, which are known when none is open: its log and what the relay saw belong together."""
+    """Report a daemon's sessions. They are known once none is open, when its log and the relay's record match up."""
     testimony = server.testimony()
     if not testimony.connections:
         return
@@ -138,7 +138,7 @@ def tell_of_a_daemon(server: DaemonServer, journal: Journal) -> None:
 
 
 class _Log(ConnectionLog):
-    """Tells the session of a password as soon as it arrives."""
+    """Passes each password to the session as soon as it arrives."""
 
     def __init__(self, session: Session, connection: Connection) -> None:
         super().__init__(session, connection)
@@ -154,7 +154,7 @@ class _Log(ConnectionLog):
 
 
 def login_of(credentials: Sequence[Credential], names: frozenset[str]) -> str:
-    """The user of the last login, if it is one of these."""
+    """The user of the last login, if it is one of these names; else empty."""
     user = credentials[-1].user if credentials else ""
     return user if user in names else ""
 
@@ -173,12 +173,12 @@ def summary(testimony: Testimony) -> tuple[Literal["", "clear", "tls"], str]:
 
 
 def _in_clear(testimony: Testimony) -> str:
-    """The password that went in clear, if one did."""
+    """The password that travelled in clear; empty if none did."""
     return next((each.password or "" for each in testimony.credentials if each.channel == "clear"), "")
 
 
 def sessions(testimony: Testimony) -> Iterator[Testimony]:
-    """What belongs to each control connection."""
+    """The part of the testimony that belongs to each control connection."""
     for connection in testimony.connections:
         if connection.kind == "control":
             own = connection.number
@@ -193,9 +193,9 @@ def sessions(testimony: Testimony) -> Iterator[Testimony]:
 
 
 def session_lines(testimony: Testimony) -> Iterator[str]:
-    """One session in a line, and a line more for each file that an attacker holds.
+    """One line for a session, and another for each file that an attacker captured.
 
-    Nothing of one in which not a word was said: whoever knocks on a port makes no session.
+    No lines for a connection without commands: a bare connection to the port is not a session.
     """
     if not testimony.commands:
         return
@@ -224,7 +224,7 @@ def _transfer(transfer: Transfer) -> str:
 
 
 def _shown(text: str | None) -> str:
-    """Foreign text that can do nothing to the teacher's terminal."""
+    """The text with everything escaped that could affect the teacher's terminal."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text or ""
     )

@@ -1,6 +1,6 @@
-"""The hosts' certificates with their keys, for the checker: it plays the same servers against a learner's HOME.
+"""The hosts' certificates with their keys, for the checker: it runs the same servers against a learner's HOME.
 
-They are in a volume in memory that no learner sees (compose.yaml).
+They are in an in-memory volume that no learner sees (compose.yaml).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from ftps_lab.certificates import Certificate
 
 _KEPT = 2
-"""The certificate of the moment, and the one before the last rotation."""
+"""The current certificate, and the one before the last rotation."""
 
 
 def keep(staff: Path, host: str, certificate: Certificate) -> None:
-    """Add the newest certificate of a host.
+    """Store the newest certificate of a host.
 
     Raises:
         OSError: It cannot be written.
@@ -38,7 +38,7 @@ def kept(staff: Path, host: str) -> list[Certificate]:
     """The last certificates of a host, the newest last.
 
     Raises:
-        LabError: The host has kept none: it has not started.
+        LabError: The host has stored none, so it has not started.
     """
     try:
         pairs = json.loads((staff / f"{host}.keys").read_text("ascii"))

@@ -1,6 +1,6 @@
-"""Who is in the class: a name and passwords for each learner, the same on every host. Pure but for the roster's file.
+"""The class: a name and passwords for each learner, the same on every host. Pure except for the roster's file.
 
-The hosts, the class's shells and the checker start in any order. The first of them writes the roster, and all read it.
+The hosts, the class's shells and the checker start in any order. The first one writes the roster, and all read it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLE: Final = "FTPS_LAB_LEARNERS"
-"""How many learners there are, or their names (compose.yaml)."""
+"""The variable with the number of learners, or with their names (compose.yaml)."""
 
 USUAL: Final = 30
 MOST: Final = 99
@@ -43,8 +43,8 @@ class Learner:
 
     Attributes:
         name: The user on all hosts, and in the class's container.
-        password: Lets this learner in on the hosts. The lessons capture it, and the teacher's window shows it.
-        door: The password for ssh: another one, for the class can read the first on the projector.
+        password: The learner's password on the hosts. The lessons capture it, and the teacher's window shows it.
+        door: The password for ssh, a different one because the class can read the first on the projector.
     """
 
     name: str
@@ -53,17 +53,17 @@ class Learner:
 
 
 GUEST: Final = Learner(USER, PASSWORD, "")
-"""For a learner's shell of its own (``docker compose run student``). It has no password for ssh."""
+"""For a learner's own shell (``docker compose run student``). It has no password for ssh."""
 
 
 def names(text: str) -> tuple[str, ...]:
-    """The learners' names: ``learner01`` and so on for a number, ``learner01`` to ``learner30`` for nothing.
+    """The learners' names: ``learner01`` and so on for a number; ``learner01`` to ``learner30`` for an empty text.
 
     Args:
-        text: A number, or names separated by blanks, commas or line ends.
+        text: A number, or names separated by blanks, commas or newlines.
 
     Raises:
-        LabError: A name cannot be a user's, or there are two of one, or too many.
+        LabError: A name is not a valid user name, a name appears twice, or there are too many.
     """
     words = text.replace(",", " ").split() or [str(USUAL)]
     if len(words) == 1 and words[0].isdigit():
@@ -85,10 +85,10 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def roster(folder: Path, text: str) -> tuple[Learner, ...]:
-    """The class: from the folder's roster, which is written if there is none yet.
+    """The class, read from the folder's roster, which is written first if it does not exist.
 
     Args:
-        folder: What only the hosts, the checker and the teacher see.
+        folder: The folder that only the hosts, the checker and the teacher see.
         text: The names, as `names` takes them.
 
     Raises:
@@ -105,7 +105,7 @@ def roster(folder: Path, text: str) -> tuple[Learner, ...]:
 
 
 def wait_for_roster(folder: Path) -> tuple[Learner, ...]:
-    """The roster that a host writes.
+    """Wait for the roster that a host writes.
 
     Raises:
         LabError: No host wrote one in time.
@@ -131,7 +131,7 @@ def slips(learners: Sequence[Learner]) -> list[str]:
 
 
 def _write(path: Path, learners: Sequence[Learner]) -> None:
-    """At once, and only once: of two that write, the first one wins."""
+    """Write the roster atomically and only once: of two writers, the first wins."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{_word(8)}")
     lines = [f"{each.name}\t{each.password}\t{each.door}\n" for each in learners]  # a shell reads it too: `class`
     draft.write_text("".join(lines), "ascii")

@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from ftps_lab.classroom.learners import Learner
 
 ROTATE = signal.SIGHUP
-"""As daemons have it: read your certificate again."""
+"""The signal that makes daemons reload their certificate, by convention."""
 
 _LOOK_SECONDS = 0.3
-"""How long a look may take: a daemon's relay and log answer in a moment, but not at once."""
+"""Maximum time for one look: a daemon's relay and log answer quickly, but not immediately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folders:
-    """Where a host finds and puts things.
+    """The folders that a host reads and writes.
 
     Attributes:
-        root: For the files that it serves.
-        handed_out: For what is handed to students.
-        staff: For what the hosts, the checker and the teacher alone see: roster, events, orders, keys.
+        root: The files that it serves.
+        handed_out: The files that students get.
+        staff: The files that only the hosts, the checker and the teacher see: roster, events, orders, keys.
     """
 
     root: Path
@@ -53,18 +53,18 @@ class Folders:
 
 
 def serve(host: Host, say: Callable[[str], None], folders: Folders, learners: Sequence[Learner]) -> None:
-    """Serve where the host's name leads, until SIGTERM or SIGINT; SIGHUP brings another certificate.
+    """Serve at the address of the host's name until SIGTERM or SIGINT; SIGHUP switches to another certificate.
 
-    That it listens nowhere else keeps it in the classroom's network: in no other does example.com lead to this machine.
+    It listens nowhere else, so it stays in the classroom's network: only there does example.com lead to this machine.
 
     Args:
-        host: Which host.
-        say: Is given each line for the teacher.
-        folders: Where it finds and puts things.
-        learners: Who may log in, each to a folder of their own.
+        host: The host to serve.
+        say: Receives each line for the teacher.
+        folders: The folders that the host reads and writes.
+        learners: The users that may log in, each to their own folder.
 
     Raises:
-        LabError: The name leads elsewhere, or the server failed.
+        LabError: The name leads to another machine, or the server failed.
     """
     signals: SimpleQueue[int] = SimpleQueue()  # its put may be called in a signal's handler
     for number in (signal.SIGTERM, signal.SIGINT, ROTATE):
@@ -77,10 +77,10 @@ def serve(host: Host, say: Callable[[str], None], folders: Folders, learners: Se
 
 
 def own_address(host: Host) -> str:
-    """The address that the host's name has.
+    """The address that the host's name resolves to.
 
     Raises:
-        LabError: It has none, or one of another machine.
+        LabError: The name has no address, or the address of another machine.
     """
     try:
         address = socket.gethostbyname(host.address)
@@ -97,7 +97,7 @@ def own_address(host: Host) -> str:
 def running(
     host: Host, say: Callable[[str], None], folders: Folders, learners: Sequence[Learner], *, address: str, port: int
 ) -> Iterator[ClassroomHost]:
-    """The host, until the context is left.
+    """Run the host until the context ends.
 
     Raises:
         LabError: A folder cannot be written to, the port is taken, or the server did not answer.
@@ -114,10 +114,10 @@ def running(
 
 
 class ClassroomHost:
-    """A host: its server, and the certificates that it has at the moment.
+    """A host: its server and its current certificates.
 
     Attributes:
-        server: What answers.
+        server: The server that answers.
     """
 
     def __init__(
@@ -165,20 +165,20 @@ class ClassroomHost:
         )
 
     def open(self) -> None:
-        """It answers: tell the teacher, of this and of every session from now on."""
+        """Tell the teacher that the host answers, and report every session from now on."""
         if isinstance(self.server, FtpsServer):
             self.server.recorder = Session(self.server, self._journal)
         self._say(f"ready: {self._host.about}")
         self._say_fingerprints()
 
     def rotate(self) -> None:
-        """Another key and another certificate, from the next connection on."""
+        """Switch to another key and another certificate, from the next connection on."""
         self.server.change(self._spec())
         self._say("another certificate from now on:")
         self._say_fingerprints()
 
     def look(self) -> None:
-        """What there is to do from time to time.
+        """Do the periodic work.
 
         Raises:
             LabError: The server has failed.
@@ -189,7 +189,7 @@ class ClassroomHost:
         self._obey()
 
     def _obey(self) -> None:
-        """Put learners' folders back, if the teacher says so."""
+        """Restore learners' folders if the teacher has ordered it."""
         staff = self._folders.staff
         while self._order < last_order(staff):
             self._order += 1
@@ -213,7 +213,7 @@ class ClassroomHost:
         return ServerSpec(certificate=leaf, attack=self._host.attack, attack_certificate=own)
 
     def _say_fingerprints(self) -> None:
-        """SHA-1, for that is what lftp shows."""
+        """Print SHA-1 fingerprints, because lftp shows SHA-1."""
         spec = self.server.spec
         assert spec.certificate is not None
         if spec.attack != "none":
@@ -227,7 +227,7 @@ class ClassroomHost:
 
 
 def _checker_of(staff: Path) -> str:
-    """Where the checker is, which looks at hosts as they do themselves; empty while there is none."""
+    """The address of the checker, which inspects hosts as their health checks do; empty while no checker runs."""
     with contextlib.suppress(OSError):
         return (staff / "checker.address").read_text("ascii")
     return ""

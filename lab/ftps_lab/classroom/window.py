@@ -1,4 +1,4 @@
-"""The teacher's window: a line for each learner, 80 columns wide, and everything that one learner did."""
+"""The teacher's window: one line per learner, 80 columns wide, or everything that one learner did."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _HEADING = _LINE.format(
 
 
 def table(events: Sequence[Event], learners: Sequence[str], *, rows: int | None = None) -> list[str]:
-    """The latest of each learner, those first of whom something happened last.
+    """The latest event of each learner, most recent first.
 
     Args:
-        events: All of them, in their order.
-        learners: Who is in the class: whoever was not seen yet has a line too.
-        rows: How many lines there may be; None for as many as are needed.
+        events: All events, in order.
+        learners: Everyone in the class; learners who have not appeared yet have a line too.
+        rows: Maximum number of lines; None for no limit.
     """
     groups = by_learner(events)
     seen = sorted(groups, key=lambda who: groups[who][-1].at, reverse=True)
@@ -59,13 +59,13 @@ def grouped(events: Sequence[Event]) -> list[str]:
 
 
 def watch(folder: Path, learners: Sequence[str], *, height: int, every: float = 1.0) -> None:
-    """Show the table again whenever something has happened, until Ctrl-C.
+    """Show the table again whenever something happens, until Ctrl-C.
 
     Args:
         folder: Where the hosts write their events.
-        learners: Who is in the class.
-        height: Lines of the terminal.
-        every: Seconds between two looks.
+        learners: Everyone in the class.
+        height: The terminal's height in lines.
+        every: Seconds between checks.
     """
     shown: list[str] = []
     while True:
@@ -87,5 +87,5 @@ def _columns(who: str, event: Event) -> dict[str, str]:
 
 
 def _captured(events: Sequence[Event]) -> str:
-    """The last password of this learner that somebody else got."""
+    """The last password of this learner that leaked."""
     return next((event.captured for event in reversed(events) if event.captured), "")
