@@ -1,4 +1,4 @@
-"""What all tests share: the Docker engine, a browser, and the proof that a server which waits does nothing."""
+"""Fixtures for all tests: the Docker engine, a browser, and the proof that a waiting server does nothing."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """What whoever started us has us ignore, all that we start ignores too; tests of signals would wait in vain.
+    """Reset ignored signals: every process that we start would inherit them, and tests of signals would hang.
 
-    nohup does it with SIGHUP, a shell's background job with SIGINT and SIGQUIT. (So nohup does not keep these tests
-    alive when the terminal goes; setsid does.)
+    nohup makes its program ignore SIGHUP; a shell makes a background job ignore SIGINT and SIGQUIT. (So nohup does not
+    keep these tests alive when the terminal closes; setsid does.)
     """
     _plain_place()
     for number, usual in (
@@ -43,7 +43,7 @@ def pytest_configure() -> None:
 
 
 def _plain_place() -> None:
-    """Tests make HOMEs in pytest's folders too, and lftp reads no rc below a path with a blank (`temporary`)."""
+    """Tests create HOMEs in pytest's folders too, and lftp reads no rc below a path with a blank (`temporary`)."""
     place = temporary.place()
     if place != temporary.wanted_place():
         os.environ["TMPDIR"] = tempfile.tempdir = str(place)
@@ -51,7 +51,7 @@ def _plain_place() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that uses `engine`, itself or through another fixture: `make test` leaves those out."""
+    """Mark each test that uses `engine`, directly or through another fixture: `make test` leaves those out."""
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker("containers")
@@ -64,18 +64,18 @@ def engine() -> Iterator[Engine]:
         pytest.skip(reason)
     with contextlib.closing(containers.connect()) as engine:
         if reason := containers.why_no_bases(engine, fetch=True):
-            pytest.skip(f"base images {reason}")  # the same sentence as doctor's
+            pytest.skip(f"base images {reason}")  # the sentence that doctor prints
         yield engine
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium; where it or what drives it is missing, the tests are skipped for the reason of doctor."""
+    """Debian's chromium; if it or its driver is missing, the tests are skipped with doctor's reason."""
     if why := doctor.why_no_browser():
         pytest.skip(why)
     from playwright.sync_api import sync_playwright
 
-    # root has no sandbox of chromium's; a small /dev/shm, as containers have it, would end it.
+    # chromium has no sandbox for root; a small /dev/shm, as in containers, would crash it.
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as driver:
         launched = driver.chromium.launch(executable_path=doctor.chromium(), args=[*as_root, "--disable-dev-shm-usage"])
@@ -85,7 +85,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(autouse=True)
 def _only_marked_tests_reach_the_engine(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that needs an engine and does not say so fails here too, not only on a machine without one."""
+    """Make a test that needs an engine without declaring it fail here too, not only on a machine without one."""
     with pytest.MonkeyPatch.context() as patch:
         if request.node.get_closest_marker("containers") is None:
             patch.setenv("DOCKER_HOST", "unix:///nowhere/this-test-does-not-use-the-fixture-engine.sock")
@@ -93,17 +93,17 @@ def _only_marked_tests_reach_the_engine(request: pytest.FixtureRequest) -> Itera
 
 
 ROUNDS, PAUSE = 10, 0.001
-"""So often in a row, with so many seconds between, a server must have had nothing to do."""
+"""How many checks in a row must find a server idle, and the seconds between them."""
 
 SOON = 0.1
-"""Seconds. A server that wants to be woken within them has something to do."""
+"""Seconds. A server that wants to be woken within this time is not idle."""
 
 ANSWER_SECONDS = 30.0
-"""Only a server that never leaves one turn of its event loop does not answer in that time."""
+"""Only a server that is stuck in one turn of its event loop fails to answer within this time."""
 
 
 class Turns:
-    """Stands in for the poller of a server's event loop, and counts in the server's own thread what it is woken for."""
+    """Replaces the poller of a server's event loop, and counts in the server's thread why the server is woken."""
 
     def __init__(self, server: FtpsServer) -> None:
         self._ioloop = server.event_loop
@@ -116,18 +116,18 @@ class Turns:
         return getattr(self._poller, name)
 
     def poll(self, timeout: float) -> list[tuple[int, int]]:
-        """A turn begins. It is an idle one where we alone have woken the server, who would have slept for long."""
+        """Count a turn. It is idle if only we woke the server and it would otherwise have slept for long."""
         events: list[tuple[int, int]] = self._poller.poll(timeout)
         self._turns += 1
         self._idle += [fd for fd, _ in events] == [self._waker.fileno] and not 0 <= timeout < SOON
         return events
 
     def end(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         self._ioloop._poller = self._poller
 
     def ask(self) -> tuple[int, int]:
-        """How many turns there were, with the one that answers this, and how many of them were idle ones."""
+        """The number of turns so far, including the one that answers this, and how many of them were idle."""
         answers: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
         self._waker.call(lambda: answers.put((self._turns, self._idle)))
         try:
@@ -138,12 +138,12 @@ class Turns:
 
 @pytest.fixture
 def prove_quiet() -> Quiet:
-    """Wait until these servers, and those behind them, have nothing to do; one that spins fails the test.
+    """Wait until these servers, and those behind them, are idle; a server that spins fails the test.
 
-    No clock decides, and no share of a processor. An honest server fills the buffers that it can, in at most `turns` of
-    its event loop, however long that takes on a slow machine; then it makes no other turn than those that it is asked
-    for here. A server that spins runs through its `turns`: whatever it spins on is there in each of them, also in the
-    only one that a busy machine lets it make between two questions.
+    Neither a clock nor processor usage decides. An honest server fills the buffers that it can, in at most `turns` of
+    its event loop, however long that takes on a slow machine; after that it only makes the turns that this fixture asks
+    for. A server that spins uses up its `turns`: whatever it spins on is present in each of them, even if a busy
+    machine lets it make only one between two questions.
     """
 
     def prove(*servers: FtpsServer, turns: int = 5000) -> None:
@@ -155,7 +155,7 @@ def prove_quiet() -> Quiet:
             while quiet < ROUNDS:
                 time.sleep(PAUSE)
                 now = [each.ask() for each in watched]
-                # Each should have made one turn, an idle one; none is made by a server that has ended.
+                # Each should have made one turn, an idle one; a server that has ended makes none.
                 gone = [(made[0] - before[0], made[1] - before[1]) for before, made in zip(last, now, strict=True)]
                 assert all(made for made, _ in gone), "a server has ended"
                 quiet = quiet + 1 if set(gone) == {(1, 1)} else 0

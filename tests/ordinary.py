@@ -1,4 +1,4 @@
-"""An ordinary user's view of the disk, for tests that root runs too."""
+"""An ordinary user's view of the disk, for tests that may run as root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _VERSION_3 = 0x20080522
 _PAST_MODES = 1 << 1 | 1 << 2
-"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: root reads and writes whatever the mode says."""
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, with which root reads and writes regardless of the mode."""
 
 
 class _Header(ctypes.Structure):
@@ -25,7 +25,7 @@ class _Sets(ctypes.Structure):
 
 @contextlib.contextmanager
 def without_root_powers() -> Iterator[None]:
-    """Modes bind this thread, and those that it starts, also when it is root's. Not the programs that it starts."""
+    """Make file modes bind this thread and threads that it starts, even as root, but not programs that it starts."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""Waiting for what comes, without a guess at how long it takes."""
+"""Waiting for an event without guessing how long it takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def until(true: Callable[[], object], seconds: float = 20, pause: float = 0.02) -> None:
-    """Wait until it is true; the test has failed when it is not, however slow the machine is."""
+    """Wait until it is true; fail the test after `seconds`, which are ample even on a slow machine."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"waited {seconds} seconds in vain"
@@ -21,9 +21,9 @@ def until(true: Callable[[], object], seconds: float = 20, pause: float = 0.02) 
 
 @contextlib.contextmanager
 def started(*command: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A program with its output and its errors in pipes, over after this block.
+    """Run a program with stdout and stderr in pipes, and end it after this block.
 
-    ``with Popen`` alone waits for its end, also for that of a program which a test that has failed did not end.
+    ``with Popen`` alone would wait for the program even if a failed test never ended it.
     """
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env) as process:
@@ -31,7 +31,7 @@ def started(*command: str, env: Mapping[str, str] | None = None) -> Iterator[sub
             yield process
         finally:
             if process.poll() is None:
-                process.terminate()  # it may have children of its own to end
+                process.terminate()  # it may have children to end
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(10)
                 process.kill()

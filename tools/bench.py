@@ -50,14 +50,14 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured.
+    """The amount of work for each measurement.
 
     Attributes:
-        rounds: Of each comparison.
-        steps: Of the leak check.
-        mib: The size of a file that is transferred, in MiB.
-        scenarios: Of the document; all of them unless a number is given.
-        warm: Do everything once before the clock counts.
+        rounds: Rounds of each comparison.
+        steps: Steps of the leak check.
+        mib: The size of the transferred file, in MiB.
+        scenarios: How many of the document's scenarios; all unless a number is given.
+        warm: Do everything once before the clock starts.
     """
 
     rounds: int
@@ -101,7 +101,7 @@ def _figures(client: Lftp, scenarios: list[Scenario], effort: Effort) -> Iterato
 
 
 def catalogue_against_bare(client: Lftp, scenarios: list[Scenario], effort: Effort) -> Iterator[Figure]:
-    """The catalogue as `run` does it, against the same lftp command lines with nothing around them."""
+    """The catalogue as `run` executes it, against the same lftp command lines without the harness."""
     ways: dict[str, Callable[[], float]] = {
         "run -j 1 --no-controls": lambda: _timed(lambda: _run_all(client, scenarios, 1, controls=False)),
         "bare, the lab's servers": lambda: bench_bare.seconds(client, scenarios, stock=False),
@@ -135,7 +135,7 @@ def _timed(function: Callable[[], object]) -> float:
 
 
 def _run_all(client: Lftp, scenarios: list[Scenario], jobs: int, *, controls: bool) -> None:
-    """The whole command, its start included."""
+    """Time the whole command, its start included."""
     command = [sys.executable, "-m", "ftps_harness", "run", *(scenario.id for scenario in scenarios)]
     command += ["--lftp", str(client.path), "-j", str(jobs), *([] if controls else ["--no-controls"])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
@@ -145,7 +145,7 @@ def _run_all(client: Lftp, scenarios: list[Scenario], jobs: int, *, controls: bo
 
 
 def servers(rounds: int) -> Iterator[Figure]:
-    """Issuing and readiness."""
+    """Time to issue certificates and to get a server ready."""
     with tempfile.TemporaryDirectory() as root:
         singles = []
         for _ in range(rounds * 10):
@@ -167,7 +167,7 @@ def servers(rounds: int) -> Iterator[Figure]:
 
 
 def interceptor(client: Lftp, effort: Effort) -> Iterator[Figure]:
-    """The same transfers by the same lftp, straight to the server and through the interceptor in front of it."""
+    """The same transfers by the same lftp, directly to the server and through an interceptor."""
     certificate = issue({"a": CertificateSpec()})["a"]
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -193,14 +193,14 @@ def interceptor(client: Lftp, effort: Effort) -> Iterator[Figure]:
 
 
 def _transfer(client: Lftp, home: Home, server: FtpsServer, command: str) -> float:
-    """The seconds that lftp takes for one command that transfers something."""
+    """The seconds that lftp takes for one transfer command."""
     script = (
         *lftp.settings_of_ours("localhost"),
         "command set ssl:verify-certificate no",
         lftp.open_command("explicit", "localhost", server.port, "somebody"),
         command,
     )
-    server.record()  # what was witnessed would pile up
+    server.record()  # otherwise the record would keep growing
     seconds = _timed(lambda: bench_bare.start(client, bench_bare.Line(script, home, "home", "x")))
     server.settle()
     if not any(transfer.completed and transfer.size for transfer in server.testimony().transfers):
@@ -209,7 +209,7 @@ def _transfer(client: Lftp, home: Home, server: FtpsServer, command: str) -> flo
 
 
 def start_up(rounds: int) -> Iterator[Figure]:
-    """What a person waits for before anything happens."""
+    """The start-up time before anything happens."""
     python = sys.executable
     commands = {
         "import click": [python, "-c", "import click"],
@@ -238,7 +238,7 @@ def leaks(client: Lftp, steps: int) -> Iterator[Figure]:
             session.serve(spec)
             pin = session.home.put_file("pin.crt", spec.certificate.pem)
             session.attempt(Request(rc=f'set ssl:ca-file "{pin}"\n', run=("get",)))
-        if index == 0:  # what is loaded once is no leak
+        if index == 0:  # what loads only once is not a leak
             before = _counts()
     gc.collect()
     after = _counts()

@@ -1,4 +1,4 @@
-"""The bench's other side: the same lftp command lines with nothing of the harness around them."""
+"""The bench's baseline: the same lftp command lines without the harness."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """One step's lftp command line, everything that it needs prepared."""
+    """One step's lftp command line, with everything that it needs prepared."""
 
     script: tuple[str, ...]
     home: Home
@@ -49,7 +49,7 @@ class Line:
 
 
 def seconds(client: Lftp, scenarios: list[Scenario], *, stock: bool) -> float:
-    """How long lftp takes for all these scenarios. Servers, files and rc are ready before the clock starts."""
+    """Seconds that lftp takes for all these scenarios. Servers, files and rc are ready before the clock starts."""
     total = 0.0
     for scenario in scenarios:
         with contextlib.ExitStack() as stack:
@@ -77,7 +77,7 @@ def start(client: Lftp, line: Line) -> None:
 
 
 def _prepared(scenario: Scenario, stack: contextlib.ExitStack, *, stock: bool) -> list[Line]:
-    """One server and one HOME for each step, up and written before the clock runs."""
+    """One server and one HOME for each step, started and written before the clock runs."""
     issued = material.Material(scenario)
     lines = []
     files: dict[tuple[str, str], tuple[Step, str, bytes]] = {}
@@ -109,17 +109,17 @@ def _prepared(scenario: Scenario, stack: contextlib.ExitStack, *, stock: bool) -
 
 
 def _served(spec: ServerSpec, secrets: Secrets, stack: contextlib.ExitStack, *, stock: bool) -> int:
-    """The port of a server that runs until the stack is left."""
+    """The port of a server that runs until the stack closes."""
     root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     populate(root, secrets)
-    # pyftpdlib has no implicit FTPS: the lab's own stands in, on both sides of the comparison.
+    # pyftpdlib has no implicit FTPS, so both sides of the comparison use the lab's own server.
     if stock and spec.protocol != "implicit":
         return _stock(spec, root, secrets, stack).port
     return stack.enter_context(FtpsServer(spec, root=root, password=secrets.password)).port
 
 
 class _Stock:
-    """pyftpdlib as it comes, in a thread."""
+    """Stock pyftpdlib, in a thread."""
 
     def __init__(self, handler: type, ioloop: Any) -> None:
         self._ioloop = ioloop

@@ -1,4 +1,4 @@
-"""One line of what `make bench` prints."""
+"""One line of the output of `make bench`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Figure:
 
     Attributes:
         what: What was measured, or compared.
-        value: In `unit`.
-        unit: ``s``, ``ms``, ``MiB``, ``x`` for a ratio; empty for a number of things.
-        limit: What the project holds itself to, in `unit`; None where it only wants to know.
+        value: The value, in `unit`.
+        unit: ``s``, ``ms``, ``MiB``, ``x`` for a ratio; empty for a count.
+        limit: The project's own limit, in `unit`; None if the figure is only for information.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""The matrix's part of `make bench`: what containers cost, where there is an engine."""
+"""The matrix's part of `make bench`: the cost of containers, if an engine is available."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _OPTIONS = Options(timeout=30.0, controls=True)
 def warm_cells(client: Lftp, scenarios: list[Scenario], rounds: int) -> Iterator[Figure]:
     """One warm cell (containers reused between the scenarios of a pair) against the same scenario run locally.
 
-    Debian bookworm's lftp in a container, and this machine's: the same build where this machine is a bookworm.
+    It compares Debian bookworm's lftp in a container with this machine's: the same build if this machine runs bookworm.
     """
     why = containers.why_no_engine()
     try:
         for kind in () if why else ("lab", "vsftpd"):
             yield from _cells(kind, client, scenarios, rounds)
-    except (LabError, HarnessError) as error:  # an engine that cannot have the images, for instance
+    except (LabError, HarnessError) as error:  # for instance, an engine that cannot get the images
         why = str(error)
     if why:
         print(f"the matrix is not measured: {why}")
@@ -70,7 +70,7 @@ def _against_local(
 
 
 def _seconds(scenario: Scenario, client: Lftp, place: Place) -> float:
-    """How long it took; 0 where it is skipped."""
+    """Seconds that the scenario took; 0 if it was skipped."""
     result = run_scenario(scenario, client, _OPTIONS, place)
     if result.status not in {"pass", "skip"}:
         raise SystemExit(f"{scenario.id}: {result.status}: {result.why or result.steps}")

@@ -1,4 +1,4 @@
-"""How long `ftps-lab pin-check` takes: telling its planted tools apart, and the whole contract for a tool of ours."""
+"""How long `ftps-lab pin-check` takes: telling its planted tools apart, and the whole contract for our own tool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIMIT = 30.0
 
 
 def pinning(client: Lftp, rounds: int) -> Iterator[Figure]:
-    """Nothing where the kernel does not permit a sandbox, as the sandbox's own figures say."""
+    """Time both; no figures if the kernel does not permit a sandbox, which the sandbox's own figures report."""
     if why_none():
         return
     with Planted() as tools, SealedPlaces([client.path, tools.program]) as places:
@@ -43,7 +43,7 @@ def _seconds(tools: Planted, client: Lftp, places: SealedPlaces) -> float:
 
 
 def _whole(client: Lftp, tools: Planted) -> float:
-    """One call of the command, for the planted right tool, which answers at once and gives up after some seconds."""
+    """Time one run for the planted correct tool, which answers at once and gives up after some seconds."""
     command = [sys.executable, "-m", "ftps_harness", "pin-check", "-j", "2", "--lftp", str(client.path), "--json", "-"]
     began = time.perf_counter()
     done = subprocess.run(

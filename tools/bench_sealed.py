@@ -1,4 +1,4 @@
-"""The sandbox's part of `make bench`: what the place `sealed` costs."""
+"""The sandbox's part of `make bench`: the cost of the place `sealed`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
 
 _RUNS = 20
-"""Programs started for each round: one takes a few milliseconds."""
+"""Programs started per round: one takes a few milliseconds."""
 
 
 def overhead(client: Lftp, root: Path, rounds: int) -> Iterator[Figure]:
-    """A program started in a sandbox against one started here; a command in the one place against the other."""
+    """A program start in a sandbox against one here; a command in the place `sealed` against one on loopback."""
     if why := why_none():
         print(f"the sandbox is not measured: {why}")
         return
@@ -52,7 +52,7 @@ def overhead(client: Lftp, root: Path, rounds: int) -> Iterator[Figure]:
 
 
 def _record(sandbox: Sandbox, root: Path) -> Callable[[], float]:
-    """How many seconds a server in the sandbox takes for a record that nobody comes to: two round trips."""
+    """Seconds that a server in the sandbox takes for a record without any client: two round trips."""
     plain = ServerSpec(protocol="plain")
     server = sandbox.host.serve(LAB_KIND, plain, root=root, password="secret", host="127.0.0.1")
 
@@ -66,7 +66,7 @@ def _record(sandbox: Sandbox, root: Path) -> Callable[[], float]:
 
 
 def _more(one: Callable[[], None], other: Callable[[], None]) -> float:
-    """How many seconds longer one thing takes than another right after it."""
+    """How many seconds longer the first call takes than the second, right after it."""
     began = time.perf_counter()
     one()
     between = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How long `ftps-lab verify` takes for an rc with a pin, everything included."""
+"""How long `ftps-lab verify` takes in total for an rc with a pin."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _LIMIT = 3.0
 
 
 def verify(client: Lftp, rounds: int) -> Iterator[Figure]:
-    """The whole command, its start included; nothing where the kernel does not permit a sandbox."""
+    """Time the whole command, its start included; no figure if the kernel does not permit a sandbox."""
     if why_none():
-        return  # as the sandbox's own figures say
+        return  # the sandbox's own figures report it
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home, ".lftp")
         folder.mkdir(mode=0o700)

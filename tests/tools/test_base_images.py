@@ -1,4 +1,4 @@
-"""`.ci/base-images` on machines that are not this one: docker, debootstrap and all that needs root are fakes."""
+"""`.ci/base-images` on simulated machines: docker, debootstrap and everything that needs root are fakes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "base-images"
 NEEDED = ("awk", "bash", "cat", "cp", "df", "env", "mkdir", "mktemp", "printf", "rm", "sleep", "sort", "tail", "tar")
-"""What every system has; everything else on PATH is ours."""
+"""Programs that every system has; everything else on PATH is a fake."""
 
 DOCKER = """
 case "$1 $2" in
@@ -33,7 +33,7 @@ echo content >"$root/file"
 
 
 class Machine:
-    """A PATH with nothing on it but what a test puts there, for somebody who is root as far as `id` knows."""
+    """A PATH with only what a test puts there, for a user that `id` reports as root."""
 
     def __init__(self, folder: Path) -> None:
         self.bin, self.images, self.work = folder / "bin", folder / "images", folder / "work"
@@ -42,7 +42,7 @@ class Machine:
             each.mkdir()
         for name in NEEDED:
             found = shutil.which(name)
-            if found is not None:  # printf may be the shell's alone
+            if found is not None:  # printf may exist only as a shell builtin
                 (self.bin / name).symlink_to(found)
         self.program("id", "echo 0")
         self.program("docker", DOCKER)
@@ -60,14 +60,14 @@ class Machine:
         }
 
     def program(self, name: str, script: str = "exit 0") -> None:
-        """Put a program on PATH that notes how it was called."""
+        """Put a program on PATH that logs its calls."""
         path = self.bin / name
         path.unlink(missing_ok=True)
         path.write_text(f'#!{shutil.which("bash")}\necho "{name} $*" >>{self.log}\n{script}\n')
         path.chmod(0o755)
 
     def start(self, *suites: str) -> subprocess.Popen[str]:
-        """Begin."""
+        """Start the script."""
         return subprocess.Popen(
             [str(self.bin / "bash"), str(SCRIPT), *suites],
             env=self.environment,
@@ -78,19 +78,19 @@ class Machine:
         )
 
     def make(self, *suites: str) -> tuple[int, str, str]:
-        """Exit code and both streams; whatever happened, nothing is left in the place for temporary files."""
+        """Exit code and both streams; in any case, nothing is left in the folder for temporary files."""
         with self.start(*suites) as process:
             out, err = process.communicate(timeout=60)
         assert list(self.work.iterdir()) == []
         return process.returncode, out, err
 
     def made(self) -> set[str]:
-        """The images that have a name."""
+        """The tagged images."""
         names = {path.name for path in self.images.iterdir()}
         return {name for name in names if name.startswith("debian:")}
 
     def calls(self, name: str) -> list[str]:
-        """How a program was called."""
+        """The calls of a program."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [line for line in lines if line.split()[0] == name]
 
@@ -101,7 +101,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_what_is_missing_is_made(machine: Machine) -> None:
-    """From this machine's mirror, checked against its keys; an image that is there is left alone."""
+    """Images come from this machine's mirror, checked against its keys; an existing image is left alone."""
     (machine.images / "debian:sid-slim").touch()
     code, out, err = machine.make()
     assert (code, err) == (0, "")
@@ -119,7 +119,7 @@ def test_what_is_missing_is_made(machine: Machine) -> None:
 
 
 def test_nothing_is_asked_of_a_machine_that_has_them(machine: Machine) -> None:
-    """Neither root nor debootstrap."""
+    """Neither root nor debootstrap is needed."""
     (machine.images / "debian:sid-slim").touch()
     machine.program("id", "echo 1000")
     (machine.bin / "debootstrap").unlink()
@@ -218,7 +218,7 @@ def test_a_full_disk_is_noticed_before(machine: Machine) -> None:
     ],
 )
 def test_what_fails_is_shown_and_leaves_no_image(machine: Machine, program: str, script: str, sentence: str) -> None:
-    """Also of a stream that ended too early, which the engine takes for an image. The other suites are made."""
+    """This includes a stream that ended early, which the engine accepts as an image. The other suites are made."""
     other = machine.bin / f"real-{program}"
     (machine.bin / program).rename(other)
     machine.program(program, f'case "$*" in *sid*) {script} ;; esac\nexec {other} "$@"')
@@ -239,7 +239,7 @@ def test_an_engine_without_room(machine: Machine) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_ends_everything(machine: Machine, number: signal.Signals) -> None:
-    """The children too, and nothing is left of what they had begun."""
+    """Its children end too, and nothing of their unfinished work is left."""
     machine.program("debootstrap", f"{DEBOOTSTRAP}\necho $$ >>{machine.log}.pids; sleep 600")
     pids = Path(f"{machine.log}.pids")
     with machine.start("sid", "trixie") as process:

@@ -1,4 +1,4 @@
-"""`make bench`: every figure is measured, and what this machine cannot measure is one sentence."""
+"""`make bench`: every figure is measured, and each one that this machine cannot measure gets one sentence."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FIGURES = (
 
 @pytest.mark.long
 def test_quick_measures_every_figure_and_judges_none(tmp_path: Path) -> None:
-    """Without an engine, as a process of its own."""
+    """It runs without an engine, in its own process."""
     environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
     done = subprocess.run(
         [sys.executable, ROOT / "tools/bench.py", "--quick"],
@@ -72,12 +72,12 @@ def test_quick_measures_every_figure_and_judges_none(tmp_path: Path) -> None:
     [said] = [line for line in lines if "no.sock" in line]
     assert said.startswith("the matrix is not measured: ")
     unmeasured = ["the sandbox is not measured: " in line for line in lines]
-    assert len(lines) == len(figures) + 3 + sum(unmeasured)  # the sentence, the head line, and a blank one
+    assert len(lines) == len(figures) + 3 + sum(unmeasured)  # the sentence, the header, and a blank line
     assert "at most" not in done.stdout
 
 
 def test_without_lftp_it_says_so(tmp_path: Path) -> None:
-    """In a sentence, with an exit code."""
+    """It prints a sentence and exits with a code."""
     environment = {**os.environ, "FTPS_LAB_LFTP": str(tmp_path / "lftp")}
     done = subprocess.run(
         [sys.executable, ROOT / "tools/bench.py", "--quick"],
@@ -94,7 +94,7 @@ def test_without_lftp_it_says_so(tmp_path: Path) -> None:
 def test_an_engine_that_cannot_have_the_images_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The figures of containers are left out."""
+    """The figures for containers are left out."""
     monkeypatch.syspath_prepend(ROOT / "tools")
     import bench_matrix
 

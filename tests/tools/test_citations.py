@@ -1,4 +1,4 @@
-"""Nothing in the repository cites a page, a section, a file or a scenario that is not there."""
+"""Nothing in the repository cites a page, a section, a file or a scenario that does not exist."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SCENARIO = re.compile(r"`((?:attack|document)/[a-z0-9-]+)`")
 
 
 def dangling(text: str, path: Path) -> Iterator[str]:
-    """What a text cites that is not there.
+    """The citations in a text whose target does not exist.
 
-    A page is looked for from the text's own folder and from the root, so that links in Markdown and names in code both
-    count; a section is one of its headings.
+    A page is resolved from the text's own folder and from the root, so that links in Markdown and names in code both
+    work; a section is one of its headings.
     """
     for name in sorted({*PAGE.findall(text), *FILE.findall(text)}):
         if _file(name, path) is None:
@@ -46,23 +46,23 @@ def _file(name: str, path: Path) -> Path | None:
 
 
 def headings(page: Path) -> list[str]:
-    """The headings of a page, of every level."""
+    """The headings of a page, at every level."""
     return re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
 
 
 def _anchor(heading: str) -> str:
-    """What a heading is called in a link."""
+    """The anchor of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def tracked() -> Iterator[tuple[Path, str]]:
-    """The text files that git knows."""
+    """The text files that git tracks."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in filter(None, listed.decode().split("\0")):
         path = ROOT / name
         try:
             yield path, path.read_text("utf-8")
-        except (UnicodeDecodeError, FileNotFoundError):  # no text; or removed, and not committed yet
+        except (UnicodeDecodeError, FileNotFoundError):  # not text; or deleted but not yet committed
             continue
 
 
@@ -91,13 +91,13 @@ CODE, DOCS = "lab/ftps_lab/wire/tap.py", "docs/matrix.md"
     ],
 )
 def test_what_is_not_there_is_found(where: str, text: str, cited: str) -> None:
-    """Each kind of citation, in the form that the repository uses it in; `{}` hides it from the test above."""
+    """Each kind of citation is found, in the form that the repository uses; `{}` hides it from the test above."""
     hidden = "md" if "/{}" not in text else ""
     assert list(dangling(text.replace("{}", hidden), ROOT / where)) == [cited.replace("{}", hidden)]
 
 
 def test_what_is_there_is_not_found() -> None:
-    """A section, a link to a page beside this one, an anchor, a scenario, a file, a page of the root."""
+    """A section, a link to a neighbouring page, an anchor, a scenario, a file and a page in the root resolve."""
     link = "[a]({}), [b]({}#the-rc)".format("claims" + ".md", "lftp" + ".md")
     text = f'docs/lftp.md, "Builds", {link}, `document/expired`, tests/conftest.py, README.md'
     assert list(dangling(text, ROOT / DOCS)) == []

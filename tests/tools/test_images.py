@@ -1,4 +1,4 @@
-"""`tools/images.sh` on machines that are not this one: docker and all that makes images are fakes."""
+"""`tools/images.sh` on simulated machines: docker and everything that makes images are fakes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "images.sh"
 NEEDED = ("sh", "dirname")
-"""What every system has; everything else on PATH is ours."""
+"""Programs that every system has; everything else on PATH is a fake."""
 
 SUITES = ("bookworm", "bullseye", "trixie", "sid")
 
@@ -33,7 +33,7 @@ class Machine:
         path.chmod(0o755)
 
     def has(self, *, registry: bool = False, root: bool = True, apt: bool = True) -> None:
-        """What there is on this machine."""
+        """Set what this machine has."""
         pull = f'echo "pull $3" >>{self.log}; ' + (": >" + f'"{self.images}/$3"' if registry else "exit 1")
         look = f'[ -e "{self.images}/$3" ]'
         self.program(self.bin / "docker", f'case "$1 $2" in "image inspect") {look};; "pull -q") {pull};; esac')
@@ -42,7 +42,7 @@ class Machine:
             self.program(self.bin / "apt-get", "exit 0")
 
     def call(self) -> tuple[int, str, list[str]]:
-        """Exit code, what it says, and what it called."""
+        """Exit code, output, and the calls that it made."""
         command = [str(self.bin / "sh"), str(self.checkout / "tools" / "images.sh")]
         done = subprocess.run(
             command, env={"PATH": str(self.bin)}, capture_output=True, text=True, timeout=30, check=False
@@ -84,7 +84,7 @@ def test_without_a_registry_root_on_debian_makes_them(machine: Machine) -> None:
 
 @pytest.mark.parametrize(("root", "apt"), [(False, True), (True, False)])
 def test_elsewhere_a_sentence_says_what_is_skipped(machine: Machine, root: bool, apt: bool) -> None:
-    """And make goes on: the tests say the same when they are skipped."""
+    """Make then continues: skipped tests give the same reason."""
     machine.has(root=root, apt=apt)
     code, said, calls = machine.call()
     assert (code, calls) == (0, ["pull debian:bookworm-slim"])

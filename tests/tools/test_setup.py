@@ -1,4 +1,4 @@
-"""`tools/setup.sh` on machines that are not this one: each package manager is a fake that notes how it was called."""
+"""`tools/setup.sh` on simulated machines: each package manager is a fake that logs its calls."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "setup.sh"
 NEEDED = ("sh", "cat", "cut", "cksum", "dirname", "rm")
-"""What every system has; everything else on PATH is ours."""
+"""Programs that every system has; everything else on PATH is a fake."""
 
 
 class Machine:
-    """A PATH with nothing on it but what a test puts there, and a checkout whose environment is ready."""
+    """A PATH with only what a test puts there, and a checkout whose environment is ready."""
 
     def __init__(self, folder: Path) -> None:
         self.bin = folder / "bin"
@@ -27,7 +27,7 @@ class Machine:
             found = shutil.which(name)
             assert found is not None
             (self.bin / name).symlink_to(found)
-        self.program("id", "echo 0")  # root, whoever runs the tests
+        self.program("id", "echo 0")  # root, regardless of who runs the tests
         self.program("python3", f'exec {shlex.quote(sys.executable)} "$@"')
         (self.checkout / "tools").mkdir(parents=True)
         shutil.copy(SCRIPT, self.checkout / "tools")
@@ -47,7 +47,7 @@ class Machine:
         path.chmod(0o755)
 
     def manager(self, name: str, *, works: bool = True) -> None:
-        """A package manager that notes its arguments and, on an install, brings lftp and openssl."""
+        """Add a package manager that logs its arguments and, on an install, provides lftp and openssl."""
         bring = (
             f'for p in lftp openssl; do printf "#!/bin/sh\\n" > {self.bin}/$p; done'
             if works
@@ -70,7 +70,7 @@ class Machine:
 
     @property
     def calls(self) -> list[str]:
-        """What the managers were called with."""
+        """The arguments of all calls."""
         return self.log.read_text().splitlines() if self.log.exists() else []
 
 
@@ -144,7 +144,7 @@ def test_a_sentence_where_python_is_too_old(machine: Machine) -> None:
 
 
 def test_sudo_only_when_not_root(machine: Machine, tmp_path: Path) -> None:
-    """`id` says who one is."""
+    """`id` tells the user."""
     machine.program("id", "echo 1000")
     machine.manager("dnf")
     done = machine.set_up()
@@ -157,7 +157,7 @@ def test_sudo_only_when_not_root(machine: Machine, tmp_path: Path) -> None:
 
 
 def a_new_environment(machine: Machine, check: str) -> subprocess.CompletedProcess[str]:
-    """A lock that changed; the new environment's Python notes how it was called, and its `pip check` does this."""
+    """Set up after the lock changed; the new environment's Python logs its calls, and its `pip check` runs `check`."""
     for name in ("mkdir", "cp"):
         (machine.bin / name).symlink_to(shutil.which(name) or "")
     for name in ("lftp", "openssl"):
@@ -173,7 +173,7 @@ def a_new_environment(machine: Machine, check: str) -> subprocess.CompletedProce
 
 
 def test_the_lock_is_installed_as_it_stands(machine: Machine) -> None:
-    """Old pip, asked to resolve it again, fails when `coverage[toml]` has a newer release than the lock's."""
+    """If old pip had to resolve it again, it would fail once `coverage[toml]` has a newer release than the lock's."""
     done = a_new_environment(machine, "echo all is well")
     assert (done.returncode, done.stderr) == (0, "")
     assert "well" not in done.stdout
@@ -183,7 +183,7 @@ def test_the_lock_is_installed_as_it_stands(machine: Machine) -> None:
 
 
 def test_a_lock_that_is_not_whole_is_told(machine: Machine) -> None:
-    """And the next run tries again: the environment does not count as ready."""
+    """The environment does not count as ready, so the next run tries again."""
     done = a_new_environment(machine, "echo pytest-cov requires coverage, which is not installed.; exit 1")
     assert done.returncode == 3
     assert "requires coverage" in done.stderr
@@ -193,7 +193,7 @@ def test_a_lock_that_is_not_whole_is_told(machine: Machine) -> None:
 
 @pytest.mark.parametrize(("more", "lock"), [("dev", "requirements.lock"), ("pages", "requirements-pages.lock")])
 def test_what_tests_need_is_added_to_a_ready_environment(more: str, lock: str, machine: Machine) -> None:
-    """From its own lock as it stands, checked, and only once."""
+    """It comes from its own lock, unresolved and checked, and only once."""
     assert a_new_environment(machine, "echo all is well").returncode == 0
     (machine.checkout / ".venv/.ready-dev").touch()
     (machine.checkout / lock).write_text("locked")
@@ -207,7 +207,7 @@ def test_what_tests_need_is_added_to_a_ready_environment(more: str, lock: str, m
 
 
 def test_whoever_runs_the_lab_waits_for_nothing_else(machine: Machine) -> None:
-    """No tool of development is installed before something asks for it."""
+    """No development tool is installed until something needs it."""
     assert a_new_environment(machine, "echo all is well").returncode == 0
     locks = [call.rpartition(" ")[2] for call in machine.calls if "--require-hashes" in call]
     assert locks == ["lab/images/lab/build.lock", "lab/images/lab/requirements.lock"]
@@ -215,7 +215,7 @@ def test_whoever_runs_the_lab_waits_for_nothing_else(machine: Machine) -> None:
 
 @pytest.mark.parametrize("path", ["tools/setup.sh", "tools/wheel-test.sh", "lab/images/lab/Dockerfile"])
 def test_nobody_resolves_a_lock_again(path: str) -> None:
-    """Wherever a lock is installed it is whole, and checked to be."""
+    """Every installation of a lock checks that the lock is complete."""
     text = (SCRIPT.parents[1] / path).read_text().replace("\\\n", " ")
     commands = text.replace("&&", "\n").splitlines()
     installs = [line for line in commands if "--require-hashes" in line]
@@ -230,7 +230,7 @@ def test_nobody_resolves_a_lock_again(path: str) -> None:
 
 
 def test_the_environment_finds_the_project_by_paths_that_any_locale_can_read(machine: Machine) -> None:
-    """Python 3.11 reads .pth files as the locale says: in LC_ALL=C a folder called `ü` would end it at its start."""
+    """Python 3.11 reads .pth files in the locale's encoding: with LC_ALL=C a folder named `ü` would end it at start."""
     packages = machine.checkout / ".venv" / "lib" / "python3.11" / "site-packages"
     packages.mkdir(parents=True)
     (packages / "_editable_impl_ftps_lab.pth").write_text("/home/ü/lab\n/home/ü/harness")

@@ -1,4 +1,4 @@
-"""The documentation site: links lead to pages and files that it holds, and whatever is not there fails the build."""
+"""The documentation site: links lead to pages and files in it, and a missing target fails the build."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DEMO = Demo(
     "\n".join(map(json.dumps, [{"version": 2}, [0.5, "m", "1. A chapter"], [0.5, "o", "shown\r\n"]])),
     "# Played\n\n## 1. A chapter\n\nshown\n",
 )
-"""As much of a demo as the site looks at; `make site` plays a real one."""
+"""The parts of a demo that the site uses; `make site` plays a real one."""
 
 PAGES = sources(ROOT)
 
 MD = ".md"
-"""Apart, where a page is named that the repository does not have: what is cited must be there."""
+"""Kept apart from names of pages that the repository does not have, because every cited page must exist."""
 
 
 def rewritten(name: str, text: str, tmp_path: Path) -> str:
@@ -59,7 +59,7 @@ class TestLinks:
 
     @pytest.mark.parametrize("link", [f"nothing{MD}", "../../../etc/passwd", "https://example.com/x", "#here"])
     def test_a_link_that_leads_to_nothing_here_stays_as_it_is(self, link: str, tmp_path: Path) -> None:
-        """MkDocs says of the first two that they are not there, and never is a file copied from elsewhere."""
+        """MkDocs reports the first two as missing, and no file is ever copied from outside."""
         assert rewritten("docs/ci.md", f"[x]({link})", tmp_path) == f"[x]({link})"
         assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +91,7 @@ class TestPages:
 
 
 def repository(folder: Path, readme: str) -> Path:
-    """A small repository with a page."""
+    """A small repository with one page."""
     (folder / "docs").mkdir(parents=True)
     (folder / "README.md").write_text(readme, "utf-8")
     (folder / "docs" / f"other{MD}").write_text("# Other\n\n## A part\n", "utf-8")
@@ -99,7 +99,7 @@ def repository(folder: Path, readme: str) -> Path:
 
 
 class TestBuild:
-    """MkDocs itself, strict."""
+    """MkDocs itself, in strict mode."""
 
     @pytest.fixture(autouse=True)
     def _mkdocs(self) -> None:
@@ -135,7 +135,7 @@ class TestBuild:
         assert "shown" in texts[tmp_path / "site" / "demo.html"]
 
     def test_a_recording_cannot_end_its_script(self, tmp_path: Path) -> None:
-        """What a server says is in it: it is data of a file of its own, never markup of the page."""
+        """A recording contains server text, so it is data in its own file, never markup in the page."""
         hostile = Demo(DEMO.client, DEMO.cast + '\n[0.6, "o", "</script><b>x"]', DEMO.transcript)
         assert build(repository(tmp_path / "repo", "# A\n"), tmp_path / "out", hostile) == 0
         assert "<b>x" not in (tmp_path / "out/site/demo.html").read_text("utf-8")

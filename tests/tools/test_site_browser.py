@@ -1,4 +1,4 @@
-"""The documentation site in a real browser: nothing asked of another host, no error, and the player plays."""
+"""The documentation site in a real browser: no request to another host, no error, and the player plays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DEMO = Demo(
 
 @dataclass
 class Visit:
-    """A page, and what it did by itself."""
+    """A page, with the foreign requests and the errors that it caused."""
 
     page: Page
     elsewhere: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_page_is_never_wider_than_the_window(name: str, width: int, visit: Vis
 
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_the_player_and_the_text_beside_it_are_accessible(look: str, browser: Browser, address: str) -> None:
-    """axe-core, on what is ours: the theme's own header and navigation are not."""
+    """axe-core checks our own parts, not the theme's header and navigation."""
     from axe_playwright_python.sync_playwright import Axe
 
     context = browser.new_context(color_scheme="light" if look == "light" else "dark")
@@ -119,7 +119,7 @@ def test_the_player_and_the_text_beside_it_are_accessible(look: str, browser: Br
 
 
 def test_no_part_of_a_message_is_out_of_sight(visit: Visit) -> None:
-    """What lftp prints is longer than a page is wide."""
+    """lftp's lines are longer than a page is wide."""
     visit.page.goto("refusals/untrusted.html")
     blocks = visit.page.locator(".language-text code")
     assert blocks.count() >= 3

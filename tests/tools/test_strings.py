@@ -1,4 +1,4 @@
-"""No text of the code is lost: a string that is a statement of its own documents something, or it is a mistake."""
+"""No text in the code is lost: a string that forms its own statement documents something, or it is a mistake."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ FILES = [path for folder in ("lab", "harness", "tools") for path in sorted((ROOT
 
 
 def lost(text: str) -> list[int]:
-    """Lines with a string that is neither assigned, passed nor printed, and documents nothing.
+    """Lines with a string that is neither assigned, passed nor printed and that documents nothing.
 
-    A sentence that continues on the next line without parentheses is cut off there, and no linter says so.
+    A sentence that continues on the next line without parentheses is cut off there, and no linter reports it.
     """
     found = []
     for node in ast.walk(ast.parse(text)):
