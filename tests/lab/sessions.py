@@ -1,4 +1,4 @@
-"""What tests of servers and attackers do again and again, and which attacks they are."""
+"""Helpers that tests of servers and attackers share, and groups of attacks."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ EVERY_ATTACK = [
 ATTACKS_IN_TLS = [
     (name, protocol) for name, protocol in EVERY_ATTACK if name == "none" or ATTACKS[name].shows_certificate
 ]
-"""Those whose control connection is in TLS, without an attacker too."""
+"""Those whose control connection is in TLS, including servers without an attacker."""
 
 IN_THE_MIDDLE = sorted(name for name, attack in ATTACKS.items() if attack.relays)
 """Attacks with the genuine server behind them."""
 
 HELLO = b"\x16\x03\x01\x00\x05hello"
-"""A TLS record that says it is a handshake."""
+"""A TLS record that claims to be a handshake."""
 
 ENDLESS = 1 << 32
 """Bytes, more than all of the kernel's buffers on the way hold. Twice 32 MiB (tcp_rmem) and 4 MiB (tcp_wmem) were
-seen: once between the client and an attacker, once between him and the genuine server."""
+seen: once between the client and an attacker, once between the attacker and the genuine server."""
 
 
 def intercepted(lab: Lab, protocol: str = "explicit", **more: Any) -> FtpsServer:
@@ -46,13 +46,13 @@ def intercepted(lab: Lab, protocol: str = "explicit", **more: Any) -> FtpsServer
 
 
 def spread(lab: Lab) -> None:
-    """A file that takes no room, and that nobody can be done with while its client does not read on."""
+    """Create a sparse file that no transfer can finish while its client does not read."""
     with (lab.root / "huge").open("wb") as file:
         file.truncate(ENDLESS)
 
 
 def shown(connection: object) -> bytes:
-    """The certificate that the other side of a TLS socket showed."""
+    """The certificate that the peer of a TLS socket showed."""
     assert isinstance(connection, ssl.SSLSocket)
     der = connection.getpeercert(binary_form=True)
     assert der is not None
@@ -60,7 +60,7 @@ def shown(connection: object) -> bytes:
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Until the end, or a reset, or an end of TLS without close_notify."""
+    """Read until the end, a reset, or an end of TLS without close_notify."""
     received = b""
     with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
         while data := sock.recv(65536):
@@ -69,7 +69,7 @@ def read_all(sock: socket.socket) -> bytes:
 
 
 def narrow(address: Address, size: int = 2048) -> socket.socket:
-    """A connection with a small receive buffer from its beginning: a larger one was promised to the server before."""
+    """A connection with a small receive buffer from the start; later, the server would already know of a larger one."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     sock.settimeout(10)
@@ -78,7 +78,7 @@ def narrow(address: Address, size: int = 2048) -> socket.socket:
 
 
 def slowly(client: Client, command: str) -> socket.socket:
-    """A passive data connection with the smallest receive buffer, the reply to the command being 1xx."""
+    """A passive data connection with the smallest receive buffer, after the command's 1xx reply."""
     sock = narrow(client.makepasv())
     try:
         assert client.sendcmd(command).startswith("1")
@@ -89,7 +89,7 @@ def slowly(client: Client, command: str) -> socket.socket:
 
 
 def finish(lab: Lab, server: FtpsServer) -> None:
-    """Every connection ended, no LabError, and a good client is served."""
+    """Check that every connection ended without a LabError, and that a good client is served."""
     assert server.settle()
     server.record()
     lab.prove_alive(server) if server.spec.attack == "none" else lab.prove_served(server)

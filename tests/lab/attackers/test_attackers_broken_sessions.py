@@ -1,7 +1,7 @@
-"""Sessions that break off at any byte leave nothing behind with an attacker, and he tells how far they came.
+"""Sessions that break off at any byte leave nothing behind with an attacker, and it reports how far they got.
 
-Every byte of a session in clear is tried, and some of one in TLS: with FTPS_LAB_LONG=1 in the environment every byte,
-each by FIN and by RST (4 minutes).
+The tests try every byte of a session in clear and some bytes of one in TLS. With FTPS_LAB_LONG=1 in the environment
+they try every byte, each by FIN and by RST (4 minutes).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ LONG = bool(os.environ.get("FTPS_LAB_LONG"))
 
 
 class BrokenOffError(Exception):
-    """The session's bytes are spent."""
+    """The session's byte budget is spent."""
 
 
 class Session:
-    """A whole session that breaks off after so many bytes, on all connections, by FIN or by RST.
+    """A whole session that breaks off after a number of bytes, on all connections, by FIN or by RST.
 
     Attributes:
         sent: How many bytes it has sent so far.
-        last: Commands of which every byte was sent.
+        last: Commands that were sent completely.
     """
 
     def __init__(self, lab: Lab, server: FtpsServer, *, budget: int, tls: bool) -> None:
@@ -51,7 +51,7 @@ class Session:
         self.last: list[str] = []
 
     def run(self) -> None:
-        """To the end, or as far as the budget goes."""
+        """Run to the end, or until the budget is spent."""
         with contextlib.suppress(BrokenOffError, ConnectionError):
             self._control = self._open((self._server.host, self._server.port))
             if self._tls and self._server.spec.protocol == "implicit":
@@ -105,7 +105,7 @@ class Session:
         return _Channel(self, sock)
 
     def spend(self, sock: socket.socket, data: bytes) -> None:
-        """Send what the budget allows."""
+        """Send as much as the budget allows."""
         part = data[: self._budget - self.sent]
         sock.sendall(part)
         self.sent += len(part)
@@ -128,7 +128,7 @@ class _Channel:
         self._heard = b""
 
     def shake(self) -> None:
-        """Begin TLS; what came before it is forgotten."""
+        """Start TLS and discard everything received before it."""
         self._heard = b""
         self._tls = self._session.context.wrap_bio(self._incoming, self._outgoing)
         while True:
@@ -147,19 +147,19 @@ class _Channel:
             self._flush()
 
     def reply(self) -> bytes:
-        """One reply of one line."""
+        """Read one single-line reply."""
         while b"\r\n" not in self._heard:
             self._hear()
         line, self._heard = self._heard.split(b"\r\n", 1)
         return line
 
     def first(self) -> bytes:
-        """The first byte of what an attacker forged; a client that reads on waits a second for the end."""
+        """Read the first byte of forged content; a client that reads on waits a second for the end."""
         self._hear()
         return self._heard[:1]
 
     def rest(self) -> bytes:
-        """Until the end."""
+        """Read until the end."""
         with contextlib.suppress(EOFError):
             while True:
                 self._hear()
@@ -191,7 +191,7 @@ class _Channel:
 
 
 def break_off(lab: Lab, server: FtpsServer, budget: int, *, tls: bool, reset: bool) -> Session:
-    """One session that ends early, and what is told of it."""
+    """Run one session that ends early, and check its testimony."""
     server.record()
     session = Session(lab, server, budget=budget, tls=tls)
     session.run()
@@ -209,7 +209,7 @@ def break_off(lab: Lab, server: FtpsServer, budget: int, *, tls: bool, reset: bo
 
 
 def break_everywhere(lab: Lab, server: FtpsServer, step: int, *, tls: bool) -> None:
-    """At every so many bytes, by FIN or RST or both in turn; then nothing is left, and a good client is served."""
+    """Break off every `step` bytes, by FIN or RST or both in turn; then nothing is left and a good client is served."""
     whole = break_off(lab, server, 1 << 20, tls=tls, reset=False)
     assert whole.last[-1] == "QUIT"
     files, threads = lab.open_files(), threading.active_count()
@@ -226,12 +226,12 @@ def break_everywhere(lab: Lab, server: FtpsServer, step: int, *, tls: bool) -> N
 
 @pytest.mark.parametrize("attack", EXPLICIT_ATTACKS)
 def test_a_session_in_clear_that_breaks_off_at_any_byte(lab: Lab, attack: str) -> None:
-    """Login, upload, download and QUIT in clear, ended after each byte of it."""
+    """Login, upload, download and QUIT in clear, broken off after each byte."""
     break_everywhere(lab, lab.serve(attack=attack), 1, tls=False)
 
 
 @pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
 def test_a_session_in_tls_that_breaks_off_at_any_byte(lab: Lab, attack: str, protocol: str) -> None:
-    """The same in TLS, ended in the middle of handshakes and records."""
+    """The same in TLS, broken off in the middle of handshakes and records."""
     step = 1 if LONG else 23 if attack == "intercept" else 37
     break_everywhere(lab, lab.serve(protocol, attack=attack), step, tls=True)

@@ -1,4 +1,4 @@
-"""PROT P is promised, and data connections are in clear: what a client gets, and what is told of it."""
+"""PROT P is promised, but data connections are in clear: what a client gets, and what the testimony says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def promised(lab: Lab, server: FtpsServer, mode: Mode = "pasv") -> Client:
-    """A client to which PROT P was promised, that does not do TLS on data connections by itself."""
+    """A client that was promised PROT P and does not start TLS on data connections itself."""
     client = lab.victim(server, mode=mode)
     assert server.testimony().commands[-1].reply == 200
     client.voidcmd("TYPE I")
@@ -33,7 +33,7 @@ def promised(lab: Lab, server: FtpsServer, mode: Mode = "pasv") -> Client:
 @pytest.mark.parametrize("command", ["RETR chunk", "LIST", "NLST", "MLSD"])
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_downloads_are_forged_in_clear(lab: Lab, protocol: str, command: str, mode: Mode) -> None:
-    """A client gets the attacker's bytes for whatever it asks; they are told as forged, and its handshake as failed."""
+    """A client gets the attacker's bytes for any request; they are recorded as forged, its handshake as failed."""
     server = lab.serve(protocol, attack="clear-data")
     client = promised(lab, server, mode=mode)
     with client.transfercmd(command) as data:
@@ -51,14 +51,14 @@ def test_downloads_are_forged_in_clear(lab: Lab, protocol: str, command: str, mo
 
 
 def test_the_client_closes_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a client says of two connections that end at once is a race; so no reply comes before it has closed."""
+    """Two connections that end at once would race in the client, so no reply comes before the client has closed."""
     monkeypatch.setattr(downgrade, "_PATIENCE", 60.0)
     server = lab.serve(attack="clear-data")
     client = promised(lab, server)
     with client.transfercmd("RETR chunk") as data:
         data.sendall(HELLO)
         assert data.recv(len(FORGED), socket.MSG_WAITALL) == FORGED
-        assert client.sendcmd("NOOP").startswith("200")  # a 226 would have come before it
+        assert client.sendcmd("NOOP").startswith("200")  # a 226 would have come first
     assert client.voidresp().startswith("226")
     client.quit()
     assert [t.completed for t in lab.told(server).transfers] == [True]
@@ -68,7 +68,7 @@ def test_the_client_closes_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("command", ["RETR chunk", "STOR up"])
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_a_real_handshake_is_answered_in_clear(lab: Lab, protocol: str, command: str, when: str) -> None:
-    """A client that begins TLS, before or after it asks for the transfer, reads text; its ClientHello is no content."""
+    """A client that starts TLS before or after its transfer command reads text; its ClientHello is not content."""
     server = lab.serve(protocol, attack="clear-data")
     client = promised(lab, server)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -97,7 +97,7 @@ def test_a_real_handshake_is_answered_in_clear(lab: Lab, protocol: str, command:
 @pytest.mark.parametrize("size", [1, 100, 300_000])
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_an_upload_in_clear_is_content(lab: Lab, protocol: str, size: int) -> None:
-    """Who sends in clear what was to be in TLS has uploaded it, readable by anybody."""
+    """A client that sends in clear what should have been in TLS has uploaded it, readable by anyone."""
     server = lab.serve(protocol, attack="clear-data")
     client = promised(lab, server)
     content = bytes(n * 7 % 251 for n in range(size))
@@ -114,7 +114,7 @@ def test_an_upload_in_clear_is_content(lab: Lab, protocol: str, size: int) -> No
 
 @pytest.mark.parametrize(("command", "said"), [("RETR chunk", b""), ("RETR chunk", HELLO), ("STOR up", b"")])
 def test_a_client_that_waits_gets_an_end(lab: Lab, command: str, said: bytes) -> None:
-    """A download in clear ends by itself a second later; an upload of nothing is complete."""
+    """A download in clear ends a second later; an empty upload is complete."""
     server = lab.serve(attack="clear-data")
     client = promised(lab, server)
     with client.transfercmd(command) as data:
@@ -129,7 +129,7 @@ def test_a_client_that_waits_gets_an_end(lab: Lab, command: str, said: bytes) ->
 @pytest.mark.parametrize("said", [b"", b"\x16", b"GET / HTTP/1.0\r\n\r\n"])
 @pytest.mark.parametrize("reset", [True, False])
 def test_a_data_connection_that_nobody_asked_for(lab: Lab, said: bytes, reset: bool) -> None:
-    """It may say and end as it likes: no reply comes of it, and the session goes on."""
+    """It may send anything and end in any way: it causes no reply, and the session continues."""
     server = lab.serve(attack="clear-data")
     client = promised(lab, server)
     with socket.create_connection(client.makepasv(), 5) as data:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def shaken(client: Client, data: socket.socket) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
-    """TLS on a data connection, whose bytes the test moves itself."""
+    """TLS on a data connection; the test moves the bytes itself."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = client.context.wrap_bio(incoming, outgoing)
     while True:
@@ -31,7 +31,7 @@ def shaken(client: Client, data: socket.socket) -> tuple[ssl.SSLObject, ssl.Memo
 
 
 def half_way(lab: Lab, client: Client, command: str) -> socket.socket:
-    """A data connection on which something has passed already, to the last disk."""
+    """A data connection on which bytes have already passed, in an upload as far as the genuine server's disk."""
     data = client.transfercmd(command)
     if command.startswith("RETR"):
         assert data.recv(1000)
@@ -47,7 +47,7 @@ def half_way(lab: Lab, client: Client, command: str) -> socket.socket:
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 def test_a_victim_that_resets_half_way(lab: Lab, protocol: str, mode: Mode, protect: bool, command: str) -> None:
-    """Both accounts have a transfer that was not completed, the client a 4xx, and both servers go on."""
+    """Both testimonies have an incomplete transfer, the client gets a 4xx, and both servers continue."""
     spread(lab)
     server = intercepted(lab, protocol)
     client = lab.victim(server, mode=mode)
@@ -70,7 +70,7 @@ def test_a_victim_that_resets_half_way(lab: Lab, protocol: str, mode: Mode, prot
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("reset", [True, False])
 def test_a_victim_that_disappears_half_way(lab: Lab, command: str, reset: bool) -> None:
-    """All connections end at once, as of a killed client; nothing is left, and nobody calls a download completed."""
+    """All connections end at once, as for a killed client; nothing is left, and no download counts as completed."""
     spread(lab)
     server = intercepted(lab)
     lab.prove_served(server)
@@ -93,7 +93,7 @@ def test_a_victim_that_disappears_half_way(lab: Lab, command: str, reset: bool) 
 
 @pytest.mark.parametrize("protect", [True, False])
 def test_a_victim_that_closes_a_download_half_way(lab: Lab, protect: bool) -> None:
-    """A download that nobody takes any more is stopped at the genuine server too, not read to its end."""
+    """A download that its client abandons is stopped at the genuine server too, not read to its end."""
     spread(lab)
     server = intercepted(lab)
     client = lab.victim(server)
@@ -111,7 +111,7 @@ def test_a_victim_that_closes_a_download_half_way(lab: Lab, protect: bool) -> No
 
 @pytest.mark.parametrize("protect", [True, False])
 def test_a_download_by_a_client_that_has_said_its_end(lab: Lab, protect: bool) -> None:
-    """A client that shuts its own direction at once still gets the whole file."""
+    """A client that shuts down its own direction at once still gets the whole file."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
@@ -128,7 +128,7 @@ def test_a_download_by_a_client_that_has_said_its_end(lab: Lab, protect: bool) -
 
 
 def test_a_download_that_was_not_taken_is_not_completed(lab: Lab, choked: None) -> None:
-    """The genuine server sent it all; the attacker knows that he did not, when his client resets before the end."""
+    """The genuine server sent everything; the attacker knows that it did not when its client resets before the end."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
@@ -144,7 +144,7 @@ def test_a_download_that_was_not_taken_is_not_completed(lab: Lab, choked: None) 
 
 @pytest.mark.parametrize("mode", ["pasv", "port"])
 def test_data_connections_that_are_superseded(lab: Lab, mode: Mode) -> None:
-    """Only the last of several counts; the client's ends of the others are closed, and nothing of them is left."""
+    """Only the last of several counts; the client's ends of the others are closed, and nothing of them remains."""
     server = intercepted(lab)
     lab.prove_served(server)
     files = lab.open_files()
@@ -170,7 +170,7 @@ def test_data_connections_that_are_superseded(lab: Lab, mode: Mode) -> None:
 
 
 def test_a_second_transfer_on_the_same_data_connection(lab: Lab) -> None:
-    """What was asked for first is what was transferred; the second is refused, and told as none."""
+    """The first request is what was transferred; the second is refused and not recorded as a transfer."""
     server = intercepted(lab)
     client = lab.victim(server)
     with client.transfercmd("RETR three") as data:
@@ -184,7 +184,7 @@ def test_a_second_transfer_on_the_same_data_connection(lab: Lab) -> None:
 
 
 def test_a_refused_transfer_leaves_the_data_connection_for_the_next(lab: Lab) -> None:
-    """550 for a missing file, then another name on the connection that is there."""
+    """A missing file gets 550; the next command then uses the existing connection."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
@@ -202,7 +202,7 @@ def test_a_refused_transfer_leaves_the_data_connection_for_the_next(lab: Lab) ->
 
 @pytest.mark.parametrize("prot", ["P", "C"])
 def test_prot_between_pasv_and_the_connection(lab: Lab, prot: str) -> None:
-    """What counts is PROT at the time of the connection, as with the genuine server."""
+    """The PROT level at the time of the connection counts, as with the genuine server."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
@@ -221,7 +221,7 @@ def test_prot_between_pasv_and_the_connection(lab: Lab, prot: str) -> None:
 
 @pytest.mark.parametrize("protect", [True, False])
 def test_an_upload_that_is_cut_off_while_the_genuine_server_is_slow(lab: Lab, protect: bool) -> None:
-    """All that came before a FIN without close_notify reaches the genuine server, through buffers that were full."""
+    """Everything before a FIN without close_notify reaches the genuine server, through full buffers."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
@@ -242,7 +242,7 @@ def test_an_upload_that_is_cut_off_while_the_genuine_server_is_slow(lab: Lab, pr
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("name", ["three", "large"])
 def test_an_upload_whose_client_ends_with_its_last_byte(lab: Lab, protect: bool, name: str) -> None:
-    """A client that closes control and data without waiting for 226 has uploaded all the same: both accounts agree."""
+    """A client that closes control and data without waiting for 226 still completed its upload: both records agree."""
     server = intercepted(lab)
     for _ in range(5):
         server.record()
@@ -261,7 +261,7 @@ def test_an_upload_whose_client_ends_with_its_last_byte(lab: Lab, protect: bool,
 
 @pytest.mark.parametrize("protect", [True, False])
 def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quiet, protect: bool) -> None:
-    """A download read in small pieces is whole though QUIT came long before its end, and the attacker does not spin."""
+    """A download read in small pieces is complete even if QUIT came long before its end; the attacker does not spin."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
@@ -288,7 +288,7 @@ def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quie
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up", "LIST"])
 def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, prove_quiet: Quiet, command: str, protect: bool) -> None:
-    """The attacker waits for a client that neither reads nor writes, or does not even shake hands, without spinning."""
+    """The attacker does not spin while it waits for a client that neither reads nor writes, or skips the handshake."""
     spread(lab)
     server = intercepted(lab)
     client = lab.victim(server)
@@ -301,13 +301,13 @@ def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, prove_quiet: Quiet
 
 
 def test_a_data_handshake_that_fails(lab: Lab) -> None:
-    """A client that does not trust the attacker's data connection is answered, and the handshake is told as failed."""
+    """A client that does not trust the attacker's data connection gets a reply; the handshake is recorded as failed."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.context = lab.trusting("genuine")
     with pytest.raises(ssl.SSLCertVerificationError):
         client.get("three")
-    # 425 where all was over before the genuine server had looked at its data connection.
+    # 425 if everything ended before the genuine server had looked at its data connection.
     with pytest.raises(ftplib.Error, match=r"^(425|426|522)"):
         client.voidresp()
     client.quit()
@@ -321,7 +321,7 @@ def test_a_data_handshake_that_fails(lab: Lab) -> None:
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x03\xff\xff" + bytes(70_000), b"\x16\x03"])
 @pytest.mark.parametrize("command", ["RETR three", "STOR up", "LIST"])
 def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, garbage: bytes) -> None:
-    """No content passes, a 4xx or 5xx comes, and the session goes on."""
+    """No content passes, the client gets a 4xx or 5xx, and the session continues."""
     server = intercepted(lab)
     client = lab.victim(server)
     with client.data(command) as data, contextlib.suppress(OSError):
@@ -335,7 +335,7 @@ def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, garbag
     client.quit()
     told, behind = lab.told_twice(server)
     assert [(t.size, t.completed) for t in told.transfers] == [(0, False), (3, True)]
-    # 425 where all was over before the genuine server had looked at its data connection: he tells of no transfer then.
+    # 425 if everything ended before the genuine server had looked at its data connection: it then records no transfer.
     begun = [] if str(answer.value).startswith("425") else [(0, False)]
     assert [(t.size, t.completed) for t in behind.transfers] == [*begun, (3, True)]
 
@@ -343,7 +343,7 @@ def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, garbag
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"\xff" * 30_000])
 def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garbage: bytes) -> None:
-    """A broken TLS stream is no completed transfer, in either account."""
+    """A broken TLS stream is not a completed transfer in either record."""
     spread(lab)
     server = intercepted(lab)
     client = lab.victim(server)

@@ -1,4 +1,4 @@
-"""Attackers who spoil TLS without a key, and the one who strips it: what a client meets, and what is told of it."""
+"""Attackers that break TLS without a key, and the one that strips it: what a client meets, and the testimony."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def in_clear(lab: Lab, server: FtpsServer, mode: Mode = "pasv") -> Client:
-    """A client that goes on without TLS."""
+    """A client that continues without TLS."""
     client = lab.client(server, trust=None, mode=mode)
     client.login("anna", lab.password, secure=False)
     return client
 
 
 def prove_in_clear(lab: Lab, server: FtpsServer) -> None:
-    """Password, names and contents of such a client are readable by anybody."""
+    """Check that password, names and contents of such a client are readable by anyone."""
     client = in_clear(lab, server)
     assert client.get("chunk") == lab.contents["chunk"]
     assert client.put("up", b"content of an upload").startswith("226")
@@ -45,7 +45,7 @@ def prove_in_clear(lab: Lab, server: FtpsServer) -> None:
 
 @pytest.mark.parametrize("code", [500, 502, 504, 534, 431, 530])
 def test_the_stripper_denies_tls(lab: Lab, code: int) -> None:
-    """AUTH, PBSZ, PROT and CCC get the code that was asked for, and the session stays usable in clear."""
+    """AUTH, PBSZ, PROT and CCC get the configured code, and the session stays usable in clear."""
     server = lab.serve(attack="strip-auth", attack_reply=code)
     client = lab.client(server, trust=None)
     for command in ("AUTH TLS", "AUTH SSL", "PBSZ 0", "PROT P", "CCC", "auth tls"):
@@ -62,7 +62,7 @@ def test_the_stripper_denies_tls(lab: Lab, code: int) -> None:
 
 @pytest.mark.parametrize("command", ["AUTH TLS", "PBSZ 0", "PROT P"])
 def test_the_stripper_hangs_up_with_421(lab: Lab, command: str) -> None:
-    """421 also closes (RFC 959 section 4.2), behind the attacker too."""
+    """421 also closes the connection (RFC 959 section 4.2), behind the attacker too."""
     server = lab.serve(attack="strip-auth", attack_reply=421)
     sock = lab.connect(server)
     sock.sendall(f"{command}\r\n".encode())
@@ -74,7 +74,7 @@ def test_the_stripper_hangs_up_with_421(lab: Lab, command: str) -> None:
 
 
 def test_the_stripper_hides_tls_in_feat(lab: Lab) -> None:
-    """FEAT is what a server without TLS says, byte for byte."""
+    """The reply to FEAT is that of a server without TLS, byte for byte."""
     heard = [lab.client(server).sendcmd("FEAT") for server in (lab.serve(attack="strip-auth"), lab.serve("plain"))]
     assert heard[0] == heard[1]
     assert "EPSV" in heard[0]
@@ -84,7 +84,7 @@ def test_the_stripper_hides_tls_in_feat(lab: Lab) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("require_tls", [True, False])
 def test_the_stripper_is_in_tls_behind(lab: Lab, require_tls: bool, mode: Mode) -> None:
-    """In clear to the client, in TLS to the genuine server, even one that demands it."""
+    """It speaks clear text to the client and TLS to the genuine server, even one that requires TLS."""
     server = lab.serve(attack="strip-auth", require_tls=require_tls)
     client = in_clear(lab, server, mode=mode)
     assert b"three" in client.download("LIST")
@@ -105,7 +105,7 @@ def test_the_stripper_is_in_tls_behind(lab: Lab, require_tls: bool, mode: Mode) 
 
 
 def test_a_client_that_begins_tls_after_the_strippers_refusal(lab: Lab) -> None:
-    """A ClientHello is no command, and no more than a failed handshake comes of it."""
+    """A ClientHello is not a command; it only causes a failed handshake."""
     server = lab.serve(attack="strip-auth")
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n")
@@ -123,7 +123,7 @@ def test_a_client_that_begins_tls_after_the_strippers_refusal(lab: Lab) -> None:
 
 @pytest.mark.parametrize("code", [500, 502, 504, 534, 431])
 def test_auth_is_refused(lab: Lab, code: int) -> None:
-    """AUTH gets the code; FEAT still promises TLS; who goes on in clear is served."""
+    """AUTH gets the code; FEAT still promises TLS; a client that continues in clear is served."""
     server = lab.serve(attack="refuse-auth", attack_reply=code)
     client = lab.client(server)
     assert "AUTH TLS" in client.sendcmd("FEAT")
@@ -140,7 +140,7 @@ def test_auth_is_refused(lab: Lab, code: int) -> None:
 
 @pytest.mark.parametrize("behind", [b"", b"USER anna\r\nPASS x\r\n"])
 def test_auth_is_refused_with_421(lab: Lab, behind: bytes) -> None:
-    """421 closes, and nothing that came with AUTH is obeyed."""
+    """421 closes the connection, and nothing sent along with AUTH is obeyed."""
     server = lab.serve(attack="refuse-auth", attack_reply=421)
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n" + behind)
@@ -155,7 +155,7 @@ def test_auth_is_refused_with_421(lab: Lab, behind: bytes) -> None:
 
 
 def test_require_tls_remains_in_force(lab: Lab) -> None:
-    """An attacker who refuses AUTH cannot make the server take a password in clear."""
+    """An attacker that refuses AUTH cannot make the server accept a password in clear."""
     server = lab.serve(attack="refuse-auth", require_tls=True)
     client = lab.client(server)
     with pytest.raises(ftplib.error_perm, match=r"^550"):
@@ -166,7 +166,7 @@ def test_require_tls_remains_in_force(lab: Lab) -> None:
 
 @pytest.mark.parametrize("behind", [b"", b"USER anna\r\nPASS x\r\n"])
 def test_who_says_auth_is_dropped(lab: Lab, behind: bytes) -> None:
-    """No answer, no handshake, the end; the command is told as unanswered."""
+    """The connection ends without answer or handshake; the command is recorded as unanswered."""
     server = lab.serve(attack="drop-at-auth")
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n" + behind)
@@ -185,7 +185,7 @@ def test_who_says_auth_is_dropped(lab: Lab, behind: bytes) -> None:
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("how", ["close", "alert", "text"])
 def test_the_handshake_is_broken(lab: Lab, how: str, version: str) -> None:
-    """The ClientHello is answered as asked for: one failed handshake, and an alert where one was sent."""
+    """The ClientHello is answered as configured: one failed handshake, and an alert if one was sent."""
     server = lab.serve(attack="break-handshake", attack_how=how)
     client = lab.client(server, version=version)
     assert client.sendcmd("FEAT").startswith("211")
@@ -211,7 +211,7 @@ def test_the_handshake_is_broken(lab: Lab, how: str, version: str) -> None:
 
 @pytest.mark.parametrize("how", ["close", "alert", "text"])
 def test_a_client_that_says_nothing_after_auth(lab: Lab, how: str) -> None:
-    """It leaves before its ClientHello: that handshake failed, and the attacker had no part in it."""
+    """It leaves before its ClientHello, so its handshake failed without the attacker."""
     server = lab.serve(attack="break-handshake", attack_how=how)
     with lab.connect(server) as sock:
         sock.sendall(b"AUTH TLS\r\n")
@@ -221,7 +221,7 @@ def test_a_client_that_says_nothing_after_auth(lab: Lab, how: str) -> None:
 
 
 def test_a_client_that_goes_on_after_the_text(lab: Lab) -> None:
-    """The attacker pretends that TLS failed: alerts are passed over, and commands in clear are obeyed."""
+    """The attacker pretends that TLS failed: it ignores alerts and obeys commands in clear."""
     server = lab.serve(attack="break-handshake", attack_how="text")
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n")
@@ -242,7 +242,7 @@ def test_a_client_that_goes_on_after_the_text(lab: Lab) -> None:
 
 
 def test_replies_are_injected_behind_the_234(lab: Lab) -> None:
-    """They come in one segment with it, in clear; the server says them once, and nowhere else."""
+    """They come in clear, in one segment with the 234; the server sends them once and nowhere else."""
     server = lab.serve(attack="inject-before-tls")
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n")
@@ -259,7 +259,7 @@ def test_replies_are_injected_behind_the_234(lab: Lab) -> None:
 
 @pytest.mark.parametrize("command", ["AUTH KERBEROS", "AUTH"])
 def test_nothing_is_injected_without_tls(lab: Lab, command: str) -> None:
-    """A refusal of AUTH stays what it is, and so does the AUTH after it."""
+    """A refusal of AUTH passes unchanged, and so does the next AUTH."""
     server = lab.serve(attack="inject-before-tls")
     sock = lab.connect(server)
     sock.sendall(f"{command}\r\n".encode())
@@ -270,7 +270,7 @@ def test_nothing_is_injected_without_tls(lab: Lab, command: str) -> None:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_the_session_works_after_an_injection(lab: Lab, version: str) -> None:
-    """A client that forgets what came before the handshake is served by the genuine server, in TLS."""
+    """A client that discards everything from before the handshake is served by the genuine server, in TLS."""
     server = lab.serve(attack="inject-before-tls", require_tls=True)
     client = lab.login(server, version=version)
     assert client.get("large") == lab.contents["large"]
@@ -288,7 +288,7 @@ def test_the_session_works_after_an_injection(lab: Lab, version: str) -> None:
 @pytest.mark.parametrize("code", [502, 504, 534, 536, 431])
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_prot_is_refused(lab: Lab, protocol: str, code: int) -> None:
-    """PROT gets the code, in TLS; who goes on has its data in clear and its password not."""
+    """PROT gets the code, in TLS; a client that continues has its data in clear, but not its password."""
     server = lab.serve(protocol, attack="refuse-prot", attack_reply=code)
     client = lab.client(server)
     client.login("anna", lab.password)
@@ -314,7 +314,7 @@ def test_prot_is_refused(lab: Lab, protocol: str, code: int) -> None:
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_prot_is_refused_with_421(lab: Lab, protocol: str) -> None:
-    """421 closes here as well."""
+    """421 closes the connection here too."""
     server = lab.serve(protocol, attack="refuse-prot", attack_reply=421)
     client = lab.client(server)
     client.login("anna", lab.password)

@@ -1,4 +1,4 @@
-"""Attackers come and go on one port: change, record, stop, and what is left of them."""
+"""Attackers come and go on one port: change, record, stop, and what remains afterwards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_there_is_something_to_change() -> None:
 
 @pytest.mark.parametrize("first", STATES, ids=["-".join(state) for state in STATES])
 def test_every_attack_after_every_other(lab: Lab, first: tuple[str, str]) -> None:
-    """One running server becomes each of the others and this one again; each record is its own, as is each role."""
+    """One running server becomes each of the others and this one again; each has its own record and role."""
     server = lab.serve(first[1], attack=first[0])
     port = server.port
     for second in STATES:
@@ -54,7 +54,7 @@ def test_every_attack_after_every_other(lab: Lab, first: tuple[str, str]) -> Non
 def test_a_started_server_has_closed_its_own_probe(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, attack: str, protocol: str
 ) -> None:
-    """Also the connection to the server behind it: a capture that begins now would take it for a client's."""
+    """This includes the connection to the server behind it: a capture that starts now would take it for a client's."""
     record, closed = FtpsServer.record, list[bool]()
 
     def watched(server: FtpsServer) -> None:
@@ -69,8 +69,8 @@ def test_a_started_server_has_closed_its_own_probe(
 
 @pytest.mark.parametrize(("attack", "protocol"), STATES)
 def test_nothing_is_left_of_an_attack(lab: Lab, attack: str, protocol: str) -> None:
-    """Servers that served, and that end with a client still connected, leave no thread and no descriptor."""
-    lab.prove_served(lab.serve("plain"))  # whatever is opened once
+    """Servers that have served, and that stop with a client still connected, leave no thread and no descriptor."""
+    lab.prove_served(lab.serve("plain"))  # opens what is only opened once
     files, threads = lab.open_files(), threading.active_count()
     for number in range(5):
         server = lab.build(protocol, attack=attack).start()
@@ -86,7 +86,7 @@ def test_nothing_is_left_of_an_attack(lab: Lab, attack: str, protocol: str) -> N
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_rotation_behind_the_interceptor(lab: Lab, protocol: str) -> None:
-    """Who is connected keeps the certificates on both sides, also on data connections; who comes then sees the new."""
+    """Connected clients keep both sides' certificates, also on data connections; later clients see the new ones."""
     server = lab.serve(protocol, attack="intercept")
     before = lab.victim(server)
     server.change(lab.spec(protocol, "other", attack="intercept"))
@@ -102,7 +102,7 @@ def test_rotation_behind_the_interceptor(lab: Lab, protocol: str) -> None:
 
 
 def test_rotation_while_clients_connect(lab: Lab) -> None:
-    """A client that comes just when the genuine server rotates is served, too: it is still the lab's own server."""
+    """A client that connects just as the genuine server rotates is served too: it is still the lab's own server."""
     server = lab.serve(attack="intercept")
     failures: list[BaseException] = []
     done = threading.Event()
@@ -127,7 +127,7 @@ def test_rotation_while_clients_connect(lab: Lab) -> None:
 
 
 def test_who_is_not_the_labs_own_server_is_hung_up_on(lab: Lab) -> None:
-    """An attacker who reaches a server with an unknown certificate says so as an error, and sends it nothing."""
+    """An attacker that reaches a server with an unknown certificate reports an error, and sends it nothing."""
     server = lab.serve(attack="intercept")
     assert server.behind is not None
     stranger = lab.serve(certificate="other")
@@ -143,12 +143,12 @@ def test_who_is_not_the_labs_own_server_is_hung_up_on(lab: Lab) -> None:
 
 
 def replaced_address(server: FtpsServer, other: FtpsServer) -> object:
-    """What the attacker knows of the genuine server, with another one's address."""
+    """The attacker's data about the genuine server, with another server's address."""
     return replace(server.handler.genuine, address=(other.host, other.port))
 
 
 def test_a_genuine_server_that_is_gone(lab: Lab) -> None:
-    """Clients of an attacker whose server does not answer are hung up on, and nothing is wrong with the lab."""
+    """An attacker whose server does not answer hangs up on its clients, and the lab reports no error."""
     server = lab.serve(attack="intercept")
     client = lab.victim(server)
     assert server.behind is not None
@@ -160,12 +160,12 @@ def test_a_genuine_server_that_is_gone(lab: Lab) -> None:
     assert server.settle()
 
 
-# --- accounts ------------------------------------------------------------------------------------------------------
+# --- records -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("attack", IN_THE_MIDDLE)
 def test_records_of_steps_are_apart(lab: Lab, attack: str) -> None:
-    """A connection belongs on both sides to the record in which it began, whatever it does later."""
+    """On both sides a connection belongs to the record in which it started, whatever it does later."""
     server = lab.serve(attack=attack)
     early = lab.victim(server)
     assert early.get("three") == b"abc"
@@ -188,7 +188,7 @@ def test_records_of_steps_are_apart(lab: Lab, attack: str) -> None:
 
 
 def test_settle_waits_for_both_sides(lab: Lab) -> None:
-    """While the genuine server has not taken the last byte yet, the record is not complete."""
+    """Until the genuine server has received the last byte, the record is incomplete."""
     server = lab.serve(attack="intercept")
     client = lab.victim(server)
     assert server.behind is not None
@@ -208,7 +208,7 @@ def test_settle_waits_for_both_sides(lab: Lab) -> None:
 @pytest.mark.parametrize("attack", IN_THE_MIDDLE)
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 def test_stop_in_the_middle_of_a_transfer(lab: Lab, attack: str, command: str) -> None:
-    """Everything closes on both sides, and nothing is told as completed."""
+    """Everything closes on both sides, and nothing is recorded as completed."""
     spread(lab)
     before = lab.open_files()
     server = lab.serve(attack=attack)
@@ -227,7 +227,7 @@ def test_stop_in_the_middle_of_a_transfer(lab: Lab, attack: str, command: str) -
 
 @pytest.mark.parametrize("what", ["passive", "connected", "asked", "active", "queued", "uploaded", "late"])
 def test_stop_at_any_moment_of_a_data_connection(lab: Lab, what: str) -> None:
-    """Listeners, connections that nobody has accepted yet, and handshakes that have not begun are all closed."""
+    """Listeners, connections not yet accepted, and handshakes not yet started are all closed."""
     before = lab.open_files()
     server = lab.serve(attack="intercept")
     client = lab.victim(server)
@@ -240,7 +240,7 @@ def test_stop_at_any_moment_of_a_data_connection(lab: Lab, what: str) -> None:
 
 
 def begin(what: str, server: FtpsServer, client: Client, stack: contextlib.ExitStack) -> None:
-    """Come so far with a data connection."""
+    """Bring a data connection to this state."""
     if what == "active":
         stack.enter_context(client.makeport())
         return
@@ -260,13 +260,13 @@ def begin(what: str, server: FtpsServer, client: Client, stack: contextlib.ExitS
         sock.shutdown(socket.SHUT_WR)
 
 
-# --- accounts of the genuine server that begin anew ----------------------------------------------------------------
+# --- logins that start over at the genuine server ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("how", ["REIN", "USER"])
 def test_a_second_login_in_one_session(lab: Lab, protocol: str, how: str) -> None:
-    """REIN and another USER make the genuine server forget PROT as well; the client asks again, and so does he."""
+    """REIN and another USER also reset PROT at the genuine server; client and attacker both send it again."""
     server = lab.serve(protocol, attack="intercept")
     client = lab.victim(server)
     assert client.get("three") == b"abc"

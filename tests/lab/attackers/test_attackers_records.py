@@ -1,4 +1,4 @@
-"""The record of each attack says what its attacker does, and who reads records alone loads no TLS library."""
+"""The record of each attack says what its attacker does, and reading records alone loads no TLS library."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_names_for_type_checkers_are_those_of_the_records() -> None:
 
 @attacks_and_protocols
 def test_a_record_leads_to_the_classes_that_act(name: str, protocol: Literal["explicit", "implicit"]) -> None:
-    """They bear its name, and speak the protocol."""
+    """The classes carry its name and speak the protocol."""
     handler = ATTACKS[name].handler(protocol)
     assert handler.lab_attack == name
     assert issubclass(handler, CONTROLS["explicit"])
@@ -69,7 +69,7 @@ def test_every_key_belongs_to_an_attack() -> None:
 
 @attacks_and_protocols
 def test_who_ends_the_tls_of_the_control_connection(lab: Lab, name: str, protocol: str) -> None:
-    """As a client sees it that believes anybody: the server's certificate, another one, or none."""
+    """A client that does not verify sees the server's certificate, another one, or none."""
     client = lab.client(lab.serve(protocol, attack=name), trust=None)
     if protocol == "explicit":
         with contextlib.suppress(OSError, EOFError, ftplib.Error):
@@ -82,7 +82,7 @@ def test_who_ends_the_tls_of_the_control_connection(lab: Lab, name: str, protoco
 
 
 def test_records_load_no_tls_library() -> None:
-    """`ftps-lab list` reads them."""
+    """`ftps-lab list` reads these records."""
     code = "import sys, ftps_lab.attackers, ftps_lab.interface; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"OpenSSL", "cryptography", "pyftpdlib", "ssl"} & set(done.stdout.split())

@@ -1,4 +1,4 @@
-"""The interceptor: a client that does not verify notices nothing, and he has its password and its files."""
+"""The interceptor: a client that does not verify notices nothing, and the interceptor has its password and files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILES = ("empty", "three", "chunk", "large")
 
 
 def transfer_all(lab: Lab, client: Client, files: tuple[str, ...] = FILES[:3]) -> None:
-    """Listings name every file, and every size goes both ways unchanged."""
+    """Check that listings name every file, and that every size passes unchanged both ways."""
     listing = client.download("LIST")
     assert all(name.encode() in listing for name in FILES)
     assert set(FILES) <= set(client.download("NLST").decode().split())
@@ -40,7 +40,7 @@ def transfer_all(lab: Lab, client: Client, files: tuple[str, ...] = FILES[:3]) -
 
 
 def prove_both_accounts(lab: Lab, server: FtpsServer, *, files: int = 3, channel: str = "tls") -> None:
-    """What the interceptor witnessed in transfers is what the genuine server did, and he holds the content."""
+    """Check that interceptor and genuine server witnessed the same transfers, and that the former has the content."""
     told = lab.told(server)
     assert told.behind is not None
     assert (told.role, told.behind.role) == ("impostor", "genuine")
@@ -65,7 +65,7 @@ def key(transfer: Transfer) -> tuple[object, ...]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_every_size_goes_through_unchanged(lab: Lab, protocol: str, mode: Mode) -> None:
-    """Listings, downloads, uploads and appending of 0 B to 5 MiB, passive and active; the two accounts agree."""
+    """Listings, downloads, uploads and appends of 0 B to 5 MiB, passive and active; both records agree."""
     server = intercepted(lab, protocol)
     client = lab.victim(server, mode=mode)
     files = FILES if mode in {"pasv", "port"} else FILES[:3]
@@ -78,7 +78,7 @@ def test_every_size_goes_through_unchanged(lab: Lab, protocol: str, mode: Mode) 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("alone", [True, False])
 def test_each_tls_version(lab: Lab, protocol: str, version: str, alone: bool) -> None:
-    """TLS 1.2 and 1.3, alone and where the client chooses: the versions are those of the server that is imitated."""
+    """TLS 1.2 and 1.3, alone and with a choice for the client: the versions are those of the imitated server."""
     server = intercepted(lab, protocol, tls=(version,) if alone else ("1.2", "1.3"))
     client = lab.victim(server, version="" if alone else version)
     transfer_all(lab, client)
@@ -90,7 +90,7 @@ def test_each_tls_version(lab: Lab, protocol: str, version: str, alone: bool) ->
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_a_victim_with_prot_c(lab: Lab, protocol: str, mode: Mode) -> None:
-    """Data connections that the client wants in clear are in clear on its side, and in TLS behind the attacker."""
+    """Data connections that the client wants in clear are clear on its side, and in TLS behind the attacker."""
     server = intercepted(lab, protocol, require_tls=True)
     client = lab.victim(server, mode=mode)
     client.prot_c()
@@ -105,7 +105,7 @@ def test_a_victim_with_prot_c(lab: Lab, protocol: str, mode: Mode) -> None:
 
 
 def test_a_victim_without_tls(lab: Lab) -> None:
-    """A client that never asks for TLS is served in clear, over TLS of the attacker's own."""
+    """A client that never asks for TLS is served in clear, over the attacker's own TLS connection."""
     server = intercepted(lab, require_tls=True)
     client = lab.client(server)
     client.login("anna", lab.password, secure=False)
@@ -117,7 +117,7 @@ def test_a_victim_without_tls(lab: Lab) -> None:
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_the_whole_story_in_two_accounts(lab: Lab, protocol: str) -> None:
-    """The attacker has user, password, every command and reply; the genuine server a client with one more handshake."""
+    """The attacker has user, password, every command and reply; the genuine server a client with an extra handshake."""
     server = intercepted(lab, protocol)
     client = lab.victim(server)
     assert client.sock is not None
@@ -160,7 +160,7 @@ def test_the_whole_story_in_two_accounts(lab: Lab, protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_a_wrong_password_is_not_let_in(lab: Lab, protocol: str) -> None:
-    """The genuine server's 530 comes through, and the attacker tells the password as not accepted."""
+    """The genuine server's 530 passes through, and the attacker records the password as not accepted."""
     server = intercepted(lab, protocol)
     client = lab.client(server, trust=None)
     for password in ("wrong", "wronger"):
@@ -184,7 +184,7 @@ def test_a_wrong_password_is_not_let_in(lab: Lab, protocol: str) -> None:
 @pytest.mark.parametrize("name", ["other", "leaf"])
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_the_attackers_own_certificate(lab: Lab, protocol: str, name: str) -> None:
-    """A look-alike, or a leaf of the attacker's authority, is shown on control and data connections, and told."""
+    """A look-alike, or a leaf of the attacker's authority, is shown on control and data connections, and recorded."""
     own = lab.certificates[name]
     server = intercepted(lab, protocol, attack_certificate=own)
     client = lab.victim(server)
@@ -202,7 +202,7 @@ def test_the_attackers_own_certificate(lab: Lab, protocol: str, name: str) -> No
 
 
 def test_the_chain_of_the_attackers_authority_is_sent(lab: Lab) -> None:
-    """A client that trusts the attacker's root is deceived, for it gets the intermediate as well."""
+    """A client that trusts the attacker's root is deceived, because it gets the intermediate too."""
     server = intercepted(lab, attack_certificate=lab.certificates["leaf"])
     assert lab.login(server, trust=("root",)).get("three") == b"abc"
 
@@ -222,7 +222,7 @@ def test_without_a_certificate_of_his_own_it_is_a_twin(lab: Lab, protocol: str) 
 @pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("own", ["other", None])
 def test_a_client_that_verifies_gives_nothing_away(lab: Lab, protocol: str, own: str | None) -> None:
-    """Who trusts the genuine certificate only refuses, and the attacker learns no password."""
+    """A client that trusts only the genuine certificate refuses, and the attacker learns no password."""
     server = intercepted(lab, protocol, attack_certificate=lab.certificates[own] if own else None)
     with pytest.raises(ssl.SSLCertVerificationError):
         lab.login(server)
@@ -234,7 +234,7 @@ def test_a_client_that_verifies_gives_nothing_away(lab: Lab, protocol: str, own:
 
 
 def test_a_data_certificate_behind(lab: Lab) -> None:
-    """A genuine server with another certificate for data connections is no obstacle."""
+    """A genuine server with another certificate for data connections does not stop the interceptor."""
     server = intercepted(lab, data_certificate=lab.certificates["data"])
     client = lab.victim(server)
     assert client.get("chunk") == lab.contents["chunk"]
@@ -252,7 +252,7 @@ def test_a_data_certificate_behind(lab: Lab) -> None:
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_the_tap_agrees_with_a_relay_of_the_tests(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
-    """All that the client sent and got is on the tap, on every connection, and nothing of the other side is."""
+    """The tap holds everything that the client sent and got on every connection, and nothing of the other side."""
     server = intercepted(lab, protocol)
     relays = lab.relays()
     client = lab.victim(server, mode=mode, relays=relays)
@@ -269,7 +269,7 @@ def test_the_tap_agrees_with_a_relay_of_the_tests(lab: Lab, protocol: str, prote
     assert [record.kind for record in records] == ["control", "data", "data", "data"]
     assert [record.peer for record in records] == [peer for peer, _, _ in relays.seen]
     for record, (_, to_server, to_client) in zip(records, relays.seen, strict=True):
-        # A client that has read the server's close_notify sends its own to a socket that is closed by then.
+        # A client that has read the server's close_notify sends its own to a socket that is already closed.
         unheard = to_server[len(record.to_server) :]
         assert len(unheard) <= 31
         assert bytes(to_server).removesuffix(unheard) == record.to_server

@@ -1,4 +1,4 @@
-"""What a client hears through the interceptor is what the genuine server says, but for where data connections go."""
+"""A client hears the genuine server's replies through the interceptor, except for the addresses of data connections."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SAID = (
 
 
 def said(lab: Lab, server: FtpsServer) -> list[bytes]:
-    """The bytes of the greeting and of the reply to each of `SAID`, ports of the data channel left out."""
+    """The bytes of the greeting and of the reply to each of `SAID`, without ports of the data channel."""
     sock = lab.connect(server, receive=b"")
     context = lab.trusting(verify=False)
     replies = []
@@ -69,7 +69,7 @@ def said(lab: Lab, server: FtpsServer) -> list[bytes]:
 
 
 def reply(heard: io.BufferedIOBase | io.RawIOBase) -> bytes:
-    """One reply, with all its lines."""
+    """Read one reply with all its lines."""
     lines = [heard.readline()]
     while lines[0][3:4] == b"-" and not lines[-1].startswith(lines[0][:3] + b" "):
         lines.append(heard.readline())
@@ -79,7 +79,7 @@ def reply(heard: io.BufferedIOBase | io.RawIOBase) -> bytes:
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_every_reply_is_the_genuine_servers(lab: Lab, protocol: str) -> None:
-    """Byte for byte what a direct session hears: multi-line, refusals, names that are not ASCII and not UTF-8."""
+    """Replies equal those of a direct session byte for byte: multi-line, refusals, non-ASCII and non-UTF-8 names."""
     server, direct = intercepted(lab, protocol), lab.serve(protocol)
     heard, expected = said(lab, server), said(lab, direct)
     assert heard == expected
@@ -89,7 +89,7 @@ def test_every_reply_is_the_genuine_servers(lab: Lab, protocol: str) -> None:
 
 @pytest.mark.parametrize("name", ["ä €", "-l", "a  b", " x", "%s", '"quoted"', "ü" * 60])
 def test_names_of_all_sorts(lab: Lab, name: str) -> None:
-    """A file comes and goes under its own name, in listings and in both accounts."""
+    """A file travels both ways under its own name, in listings and in both records."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.put(name, b"content")
@@ -102,7 +102,7 @@ def test_names_of_all_sorts(lab: Lab, name: str) -> None:
 
 
 def test_bytes_that_are_not_utf8_reach_the_genuine_server(lab: Lab, root: Path) -> None:
-    """The genuine server makes of a name what it makes of it directly: the bytes are handed on."""
+    """The bytes pass unchanged, so the genuine server treats the name as in a direct session."""
     made = []
     for server in (intercepted(lab), lab.serve()):
         client = lab.victim(server)
@@ -119,7 +119,7 @@ def test_bytes_that_are_not_utf8_reach_the_genuine_server(lab: Lab, root: Path) 
 @pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("command", ["PASV", "EPSV"])
 def test_passive_ports_are_the_attackers(lab: Lab, protocol: str, command: str) -> None:
-    """227 and 229 name a port of the attacker's, not the genuine server's, and are otherwise unchanged."""
+    """227 and 229 name a port of the attacker, not of the genuine server, and are otherwise unchanged."""
     server = intercepted(lab, protocol)
     client = lab.victim(server)
     heard = client.sendcmd(command)
@@ -138,7 +138,7 @@ def test_passive_ports_are_the_attackers(lab: Lab, protocol: str, command: str) 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
-    """A client that sends much and reads late gets every reply, through buffers that were full on both sides."""
+    """A client that sends a lot and reads late gets every reply, through full buffers on both sides."""
     server = intercepted(lab, protocol)
     raw = narrow((server.host, server.port), 4096)
     if protocol == "explicit":
@@ -161,7 +161,7 @@ def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
 
 
 def test_one_long_reply_to_a_slow_reader(lab: Lab, choked: None) -> None:
-    """A reply that is longer than every buffer arrives to its last byte, though the client sends nothing more."""
+    """A reply longer than every buffer arrives completely, although the client sends nothing more."""
     for number in range(300):
         (lab.root / f"{number:0200}").touch()
     server = intercepted(lab)

@@ -1,6 +1,6 @@
-"""Whatever a client does to an attacker, he goes on with others, and tells it as the client's doing.
+"""Whatever a client does to an attacker, the attacker serves other clients and records it as the client's error.
 
-`FTPS_LAB_LONG=1` in the environment makes the thousand connections a thousand for every attack.
+`FTPS_LAB_LONG=1` in the environment runs the thousand connections in full for every attack.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ GARBAGE = {
 }
 
 
-# --- bytes that are no session -------------------------------------------------------------------------------------
+# --- bytes that are not a session ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
 def test_garbage_on_the_control_connection(lab: Lab, attack: str, protocol: str) -> None:
-    """Bytes that are neither FTP nor TLS end or are answered, and their connection is told."""
+    """Bytes that are neither FTP nor TLS end the connection or get a reply, and the connection is recorded."""
     server = lab.serve(protocol, attack=attack)
     for name, garbage in GARBAGE.items():
         server.record()
@@ -58,7 +58,7 @@ def test_garbage_on_the_control_connection(lab: Lab, attack: str, protocol: str)
 
 
 def say_and_leave(sock: socket.socket, garbage: bytes) -> None:
-    """All of it, as far as it is taken, then the end; what is answered does not matter."""
+    """Send as much as the peer accepts, then end; the answer does not matter."""
     with contextlib.suppress(OSError):
         sock.sendall(garbage)
         sock.shutdown(socket.SHUT_WR)
@@ -68,8 +68,7 @@ def say_and_leave(sock: socket.socket, garbage: bytes) -> None:
 
 @pytest.mark.parametrize("attack", EXPLICIT_ATTACKS)
 def test_garbage_in_the_place_of_a_client_hello(lab: Lab, attack: str) -> None:
-    """After AUTH: where TLS was promised, or it looks like TLS, the handshake fails and is told so, once; else it is
-    bad commands."""
+    """After AUTH, if TLS was promised or it looks like TLS, one failed handshake is recorded; else bad commands."""
     server = lab.serve(attack=attack)
     promises = attack not in {"strip-auth", "refuse-auth", "drop-at-auth"}
     for name, garbage in GARBAGE.items():
@@ -86,7 +85,7 @@ def test_garbage_in_the_place_of_a_client_hello(lab: Lab, attack: str) -> None:
 
 @pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
 def test_garbage_inside_tls(lab: Lab, attack: str, protocol: str) -> None:
-    """The same within TLS is bad commands, up to QUIT."""
+    """The same bytes within TLS are bad commands, up to QUIT."""
     server = lab.serve(protocol, attack=attack)
     for name, garbage in GARBAGE.items():
         server.record()
@@ -101,14 +100,14 @@ def test_garbage_inside_tls(lab: Lab, attack: str, protocol: str) -> None:
         assert {c.channel for c in told.commands if c.verb != "AUTH"} == {"tls"}, name
         *_, last = (
             command.verb for command in told.commands if command.verb
-        )  # "" is what is no command: too long a line
+        )  # "" is the verb of a non-command: an overlong line
         assert last == "QUIT", name
     finish(lab, server)
 
 
 @pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
 def test_garbage_after_the_handshake(lab: Lab, attack: str, protocol: str) -> None:
-    """Bytes in clear within an established TLS connection end it, and are told as its error."""
+    """Clear bytes within an established TLS connection end it, and are recorded as its error."""
     server = lab.serve(protocol, attack=attack)
     client = lab.victim(server)
     assert client.sock is not None
@@ -126,7 +125,7 @@ def test_garbage_after_the_handshake(lab: Lab, attack: str, protocol: str) -> No
 
 @pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
 def test_a_megabyte_without_a_line_end(lab: Lab, attack: str, protocol: str) -> None:
-    """It is answered 500 and forgotten, and the session goes on; before implicit TLS it is no handshake."""
+    """It gets 500 and is discarded, and the session continues; before implicit TLS it is not a handshake."""
     server = lab.serve(protocol, attack=attack)
     with contextlib.suppress(OSError), lab.connect(server, receive=b"") as sock:
         sock.sendall(b"x" * (1 << 20))
@@ -149,9 +148,9 @@ def has_accepted(server: FtpsServer, number: int) -> bool:
 
 @pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
 def test_a_thousand_connections(lab: Lab, attack: str, protocol: str) -> None:
-    """A thousand clients at once, of which some speak and some reset: each is told, and the next is served.
+    """A thousand clients at once, some of which speak and some reset: each is recorded, and the next is served.
 
-    Two hundred of most attackers, unless FTPS_LAB_LONG is set.
+    For most attackers it is two hundred, unless FTPS_LAB_LONG is set.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 6000:

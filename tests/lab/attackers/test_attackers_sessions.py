@@ -1,4 +1,4 @@
-"""Sessions through an attacker in the middle that do not go by the book: aborted, pipelined, out of order."""
+"""Unusual sessions through an attacker in the middle: aborted, pipelined, out of order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 def test_abor_in_mid_transfer(lab: Lab, command: str, mode: Mode) -> None:
-    """ABOR overtakes: 426 to the transfer, 226 to ABOR, and the session goes on."""
+    """ABOR overtakes: 426 to the transfer, 226 to ABOR, and the session continues."""
     spread(lab)
     server = intercepted(lab)
     client = lab.victim(server, mode=mode)
@@ -56,7 +56,7 @@ def test_abor_in_mid_transfer(lab: Lab, command: str, mode: Mode) -> None:
 @pytest.mark.parametrize("when", ["nothing", "passive", "asked"])
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_abor_while_nothing_passes(lab: Lab, protocol: str, when: str) -> None:
-    """ABOR is answered 225 without a transfer, and for one that has not begun, which then gets no reply of its own."""
+    """ABOR gets 225 without a transfer, and for one that has not started, which then gets no reply of its own."""
     server = intercepted(lab, protocol)
     client = lab.victim(server)
     if when != "nothing":
@@ -72,7 +72,7 @@ def test_abor_while_nothing_passes(lab: Lab, protocol: str, when: str) -> None:
 
 
 def test_abor_before_the_first_byte(lab: Lab) -> None:
-    """The data connection is there, in TLS, and nothing has passed: 225 again."""
+    """The data connection exists, in TLS, but nothing has passed: 225 again."""
     server = intercepted(lab)
     client = lab.victim(server)
     with client.transfercmd("STOR up"):
@@ -89,7 +89,7 @@ def test_abor_before_the_first_byte(lab: Lab) -> None:
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_pipelined_commands(lab: Lab, protocol: str) -> None:
-    """Commands in one segment are answered in order, and each reply is told with its own command."""
+    """Commands in one segment are answered in order, and each reply is recorded with its own command."""
     server = intercepted(lab, protocol)
     client = lab.victim(server)
     assert client.sock is not None
@@ -103,7 +103,7 @@ def test_pipelined_commands(lab: Lab, protocol: str) -> None:
 
 
 def test_everything_in_one_segment(lab: Lab) -> None:
-    """A whole session is sent before the first reply is read, QUIT with it."""
+    """The client sends a whole session, including QUIT, before it reads the first reply."""
     server = intercepted(lab, "implicit")
     sock = lab.connect(server, receive=b"")
     with lab.trusting(verify=False).wrap_socket(sock) as tls:
@@ -116,7 +116,7 @@ def test_everything_in_one_segment(lab: Lab) -> None:
 
 
 def test_commands_behind_auth_in_clear(lab: Lab) -> None:
-    """What comes in one segment with AUTH, or waits behind it, came in clear: it is not obeyed in TLS."""
+    """Anything in one segment with AUTH, or waiting behind it, came in clear: it is not obeyed in TLS."""
     for before in (b"", b"SYST\r\n"):
         server = intercepted(lab)
         sock = lab.connect(server)
@@ -133,7 +133,7 @@ def test_commands_behind_auth_in_clear(lab: Lab) -> None:
 @pytest.mark.parametrize("command", ["PORT 127,0,0,2,{0},{1}", "EPRT |1|127.0.0.2|{2}|", "PORT 10,0,0,1,20,20"])
 @pytest.mark.parametrize("protocol", IN_TLS)
 def test_port_to_a_foreign_address_is_refused(lab: Lab, protocol: str, command: str) -> None:
-    """Neither the attacker nor the genuine server connects to anybody but the client."""
+    """Neither the attacker nor the genuine server connects to anything but the client."""
     with socket.create_server(("127.0.0.2", 0)) as stranger:
         port = stranger.getsockname()[1]
         server = intercepted(lab, protocol)
@@ -154,7 +154,7 @@ def test_port_to_a_foreign_address_is_refused(lab: Lab, protocol: str, command: 
 
 @pytest.mark.parametrize("command", ["PORT 127,0,0,1,3,255", "EPRT |1|127.0.0.1|1023|", "PORT 127,0,0,1,0,0"])
 def test_port_to_a_privileged_port_is_refused(lab: Lab, command: str) -> None:
-    """As any server should (RFC 2577 section 3), the attacker does not go there."""
+    """The attacker does not connect there, as no server should (RFC 2577 section 3)."""
     client = lab.victim(intercepted(lab))
     with pytest.raises(ftplib.error_perm, match=r"^501"):
         client.sendcmd(command)
@@ -169,7 +169,7 @@ ODD = (
 
 @pytest.mark.parametrize("command", ODD)
 def test_what_is_no_address_gets_the_genuine_servers_words(lab: Lab, command: str) -> None:
-    """Nobody can connect anywhere for it, so it is handed on."""
+    """It names nothing to connect to, so it is passed on."""
     heard = []
     for server in (intercepted(lab), lab.serve()):
         client = lab.victim(server)
@@ -182,7 +182,7 @@ def test_what_is_no_address_gets_the_genuine_servers_words(lab: Lab, command: st
 
 @pytest.mark.parametrize("argument", [" 127,0, 0,1,{0},{1}", "127,0,0,1,0,{2}", "127,00,0,01,{0},{1}"])
 def test_whatever_the_genuine_server_would_obey_is_intercepted(lab: Lab, argument: str) -> None:
-    """pyftpdlib reads PORT generously; a connection of its own to the client would bypass the attacker."""
+    """pyftpdlib parses PORT leniently; its own connection to the client would bypass the attacker."""
     server = intercepted(lab)
     client = lab.victim(server)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -199,7 +199,7 @@ def test_whatever_the_genuine_server_would_obey_is_intercepted(lab: Lab, argumen
 
 
 def test_active_mode_towards_nobody(lab: Lab) -> None:
-    """PORT to a port where nobody listens ends in a refusal, and the session goes on."""
+    """PORT to a port without a listener ends in a refusal, and the session continues."""
     server = intercepted(lab)
     client = lab.victim(server)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -222,7 +222,7 @@ def test_active_mode_towards_nobody(lab: Lab) -> None:
 
 
 def test_ipv6(lab: Lab) -> None:
-    """On ::1 the attacker rewrites EPSV and EPRT, and refuses EPRT to anybody else."""
+    """On ::1 the attacker rewrites EPSV and EPRT, and refuses EPRT to any other host."""
     spec = lab.spec(attack="intercept")
     try:
         server = FtpsServer(spec, root=lab.root, password=lab.password, host="::1").start()
@@ -244,7 +244,7 @@ def test_ipv6(lab: Lab) -> None:
 
 
 def test_many_victims_at_once(lab: Lab) -> None:
-    """Eight clients in eight threads each get what they asked for, and nothing of each other's."""
+    """Eight clients in eight threads each get what they asked for, and nothing of the others."""
     server = intercepted(lab)
 
     def work(number: int) -> int:
@@ -265,7 +265,7 @@ def test_many_victims_at_once(lab: Lab) -> None:
 
 
 def test_attackers_at_rest_cost_nothing(lab: Lab, prove_quiet: Quiet) -> None:
-    """Attackers, their genuine servers, and connections that wait use no processor time."""
+    """Attackers, their genuine servers and waiting connections use no processor time."""
     servers, clients = [], []
     for name, attack in ATTACKS.items():
         for protocol in attack.protocols:

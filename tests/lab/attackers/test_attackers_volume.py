@@ -1,7 +1,7 @@
-"""Many transfers of all sizes through the interceptor, each byte for byte the same on both sides.
+"""Many transfers of all sizes through the interceptor, each byte-identical on both sides.
 
-100 by default; `FTPS_LAB_LONG=1 python -m pytest tests/lab/attackers/test_attackers_volume.py -s` makes 1,000, up to
-64 MiB each, and prints its figures.
+There are 100 by default; `FTPS_LAB_LONG=1 python -m pytest tests/lab/attackers/test_attackers_volume.py -s` makes
+1,000 of up to 64 MiB each, and prints its figures.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRANSFERS = 1000 if LONG else 100
 LARGEST = 64 << 20 if LONG else 4 << 20
 EDGES = [
     edge + near
-    for edge in (1 << 14, 1 << 16, 1 << 17, 1 << 20)  # a TLS record, a read, two, what may wait in the attacker
+    for edge in (1 << 14, 1 << 16, 1 << 17, 1 << 20)  # a TLS record, one read, two reads, the attacker's buffer limit
     for near in (-17, -1, 0, 1, 17)
 ]
 MODES: tuple[Mode, ...] = ("pasv", "epsv", "port", "eprt")
@@ -34,7 +34,7 @@ WAYS = [(mode, version) for mode in MODES for version in ("1.2", "1.3")]
 
 @cache
 def sizes() -> list[int]:
-    """Each goes up and comes down again: edges, a few large ones, most of them small."""
+    """Sizes to upload and download again: edges, a few large ones, mostly small ones."""
     rng = random.Random(20_240_229)
     chosen = [0, 1, 2, 3, *EDGES, LARGEST, LARGEST - 1, LARGEST // 4, LARGEST // 16]
     while len(chosen) < TRANSFERS // 2:
@@ -44,7 +44,7 @@ def sizes() -> list[int]:
 
 
 def test_the_sizes_are_of_all_sorts() -> None:
-    """As many as promised, from nothing to the largest, with each edge."""
+    """There are as many as promised, from zero to the largest, with each edge."""
     assert len(sizes()) == TRANSFERS // 2
     assert (min(sizes()), max(sizes())) == (0, LARGEST)
     assert set(EDGES) < set(sizes())
@@ -54,13 +54,13 @@ POOL = random.Random(7).randbytes(LARGEST + (1 << 16))
 
 
 def content(number: int) -> bytes:
-    """What is transferred as the so-manieth: no two begin alike."""
+    """The content of one transfer; no two begin alike."""
     start = number * 31 % (1 << 16)
     return POOL[start : start + sizes()[number]]
 
 
 def test_every_transfer_is_byte_identical(lab: Lab) -> None:
-    """Put and get again: the client, the file, the attacker and the genuine server have the same bytes."""
+    """After put and get, the client, the file, the attacker and the genuine server have the same bytes."""
     server = lab.serve(attack="intercept")
     began, moved = time.monotonic(), 0
     for first in range(0, TRANSFERS // 2, len(WAYS)):
@@ -74,13 +74,13 @@ def test_every_transfer_is_byte_identical(lab: Lab) -> None:
             client.close()
             moved += 2 * len(content(number))
         prove_accounts(lab, server, [content(number) for number in batch for _ in "pg"])
-        server.record()  # or the tap would hold gigabytes
+        server.record()  # otherwise the tap would hold gigabytes
     if LONG:
         print(f"\n{TRANSFERS} transfers, {moved >> 20} MiB, {time.monotonic() - began:.1f} s")
 
 
 def prove_accounts(lab: Lab, server: FtpsServer, contents: list[bytes]) -> None:
-    """What the attacker and the genuine server say of the last transfers."""
+    """Check what the attacker and the genuine server recorded of the last transfers."""
     expected = [(len(it), sha256(it).hexdigest(), True) for it in contents]
     for told in lab.told_twice(server):
         assert [(t.size, t.sha256, t.completed) for t in told.transfers] == expected
