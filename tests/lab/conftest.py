@@ -1,4 +1,4 @@
-"""What the lab's tests share: certificates, files to serve, servers that always end, and clients other than lftp."""
+"""Fixtures for the lab's tests: certificates, files to serve, servers that always end, and clients other than lftp."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ Address = tuple[str, int]
 
 PASSWORD = "correct horse"
 PATIENCE = 20.0
-"""Seconds after which a client of these tests gives up: nothing here may hang."""
+"""Seconds after which a client in these tests gives up: nothing here may hang."""
 
 IN_CLEAR = {name for name, attack in ATTACKS.items() if not attack.shows_certificate}
-"""Attacks under which a client that insists on TLS gets nowhere."""
+"""Attacks that stop a client that insists on TLS."""
 
 CONTENTS = {
     "empty": b"",
@@ -56,15 +56,15 @@ class Client(ftplib.FTP_TLS):
     """ftplib's client, which verifies the server: on 127.0.0.1 and under the name localhost.
 
     Attributes:
-        mode: How data connections come about.
-        relays: Given, all connections go through relays of these, the independent witnesses.
+        mode: How data connections are opened.
+        relays: If given, all connections go through these relays, the independent witnesses.
     """
 
     mode: Mode = "pasv"
     relays: Relays | None = None
 
     def reach(self, server: FtpsServer) -> None:
-        """Connect; on an implicit server TLS comes first."""
+        """Connect; with an implicit server, start TLS first."""
         address = (server.host, server.port)
         if self.relays is not None:
             address = self.relays.to(address)
@@ -80,7 +80,7 @@ class Client(ftplib.FTP_TLS):
         self.welcome = self.getresp()
 
     def makepasv(self) -> Address:
-        """PASV, or EPSV also over IPv4."""
+        """Send PASV, or EPSV even over IPv4."""
         assert self.sock is not None
         if self.mode == "epsv":
             address = ftplib.parse229(self.sendcmd("EPSV"), self.sock.getpeername())
@@ -89,7 +89,7 @@ class Client(ftplib.FTP_TLS):
         return address if self.relays is None else self.relays.to(address)
 
     def makeport(self) -> socket.socket:
-        """PORT, or EPRT also over IPv4; ftplib accepts on what this returns."""
+        """Send PORT, or EPRT even over IPv4; ftplib accepts on the returned socket."""
         assert self.sock is not None
         listener = socket.create_server((self.sock.getsockname()[0], 0), family=self.af)
         listener.settimeout(PATIENCE)
@@ -108,17 +108,17 @@ class Client(ftplib.FTP_TLS):
         return self.download(f"RETR {name}")
 
     def download(self, command: str) -> bytes:
-        """What comes on the data connection after RETR, LIST, NLST or MLSD."""
+        """The bytes on the data connection after RETR, LIST, NLST or MLSD."""
         received = bytearray()
         self.retrbinary(command, received.extend)
         return bytes(received)
 
     def put(self, name: str, content: bytes) -> str:
-        """Upload a file; the reply."""
+        """Upload a file and return the reply."""
         return self.storbinary(f"STOR {name}", io.BytesIO(content))
 
     def data(self, command: str) -> socket.socket:
-        """A passive data connection without any TLS of its own, the reply to the command being 1xx."""
+        """A passive data connection without TLS, after the command's 1xx reply."""
         sock = socket.create_connection(self.makepasv(), PATIENCE)
         try:
             assert self.sendcmd(command).startswith("1")
@@ -129,10 +129,10 @@ class Client(ftplib.FTP_TLS):
 
 
 class Relays:
-    """Relays that record what passes: the witness that knows nothing of the lab.
+    """Relays that record what passes: a witness that knows nothing about the lab.
 
-    `seen` holds for each connection, in order, the address that the server has for its peer, what went to the server
-    and what came from it.
+    `seen` holds for each connection, in order, the address that the server sees as its peer, the bytes to the server
+    and the bytes from it.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Relays:
         self._threads: list[threading.Thread] = []
 
     def to(self, target: Address, *, active: bool = False) -> Address:
-        """A relay for one connection to this address; `active` ones are opened by the server."""
+        """A relay for one connection to this address; the server opens `active` ones."""
         listener = socket.create_server(("127.0.0.1", 0))
         listener.settimeout(PATIENCE)
         address: Address = listener.getsockname()
@@ -150,7 +150,7 @@ class Relays:
         return address
 
     def wait(self) -> None:
-        """Until every relay has ended."""
+        """Wait until every relay has ended."""
         for thread in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive()
@@ -199,11 +199,11 @@ class Lab:
         self._servers: list[FtpsServer] = []
 
     def build(self, protocol: str = "explicit", certificate: str = "genuine", **more: Any) -> FtpsServer:
-        """A server that was not started; `more` are keys of `ServerSpec`."""
+        """A server that is not started; `more` are keys of `ServerSpec`."""
         return FtpsServer(self.spec(protocol, certificate, **more), root=self.root, password=PASSWORD)
 
     def spec(self, protocol: str = "explicit", certificate: str = "genuine", **more: Any) -> ServerSpec:
-        """What a server is."""
+        """The definition of a server."""
         kwargs: dict[str, Any] = {"protocol": protocol, **more}
         if protocol != "plain":
             kwargs["certificate"] = self.certificates[certificate]
@@ -217,7 +217,7 @@ class Lab:
         return server.start()
 
     def trusting(self, *names: str, version: str = "", verify: bool = True) -> ssl.SSLContext:
-        """A client's context that trusts these certificates only; without `verify` it believes anybody."""
+        """A client's context that trusts only these certificates; without `verify` it accepts any."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if not verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -237,7 +237,7 @@ class Lab:
         version: str = "",
         relays: Relays | None = None,
     ) -> Client:
-        """A connected client, not logged in; closed with the test. Without `trust` it believes anybody."""
+        """A connected client, not logged in; closed with the test. Without `trust` it accepts any certificate."""
         context = self.trusting(*trust or (), version=version, verify=trust is not None)
         client = Client(context=context, timeout=PATIENCE)
         self._stack.callback(client.close)
@@ -250,7 +250,7 @@ class Lab:
     def login(
         self, server: FtpsServer, *, user: str = "anna", password: str = PASSWORD, protect: bool = True, **more: Any
     ) -> Client:
-        """A client that is logged in, in TLS and with PROT P where the server has them."""
+        """A logged-in client, in TLS and with PROT P if the server has them."""
         client = self.client(server, **more)
         client.login(user, password, secure=server.spec.protocol != "plain")
         if protect and server.spec.protocol != "plain":
@@ -258,7 +258,7 @@ class Lab:
         return client
 
     def victim(self, server: FtpsServer, **more: Any) -> Client:
-        """A client that believes anybody and takes what it gets, logged in as far as the attack lets it."""
+        """A client that verifies nothing and accepts any downgrade, logged in as far as the attack allows."""
         secure = server.spec.protocol != "plain" and server.spec.attack not in IN_CLEAR
         client = self.client(server, trust=None, **more)
         client.login("anna", PASSWORD, secure=secure)
@@ -270,7 +270,7 @@ class Lab:
         return client
 
     def prove_served(self, server: FtpsServer) -> None:
-        """A client that believes anybody gets what the server or its attacker gives."""
+        """Check that a client that verifies nothing gets what the server or its attacker serves."""
         client = self.victim(server)
         if server.spec.attack == "clear-data":
             with client.data("RETR three") as data:
@@ -283,7 +283,7 @@ class Lab:
         client.close()
 
     def connect(self, server: FtpsServer, *, receive: bytes = b"220") -> socket.socket:
-        """A bare connection that has read what begins with `receive`; closed with the test."""
+        """A bare connection that has read bytes starting with `receive`; closed with the test."""
         sock = self._stack.enter_context(socket.create_connection((server.host, server.port), PATIENCE))
         if receive:
             assert sock.recv(512).startswith(receive)
@@ -300,20 +300,20 @@ class Lab:
         return server.testimony()
 
     def told_twice(self, server: FtpsServer) -> tuple[Testimony, Testimony]:
-        """What an attacker in the middle witnessed, and the genuine server behind him."""
+        """The testimony of an attacker in the middle, and of the genuine server behind it."""
         told = self.told(server)
         assert told.behind is not None
         return told, told.behind
 
     @staticmethod
     def until(condition: Callable[[], object]) -> None:
-        """Wait until it holds; the test has failed when it does not."""
+        """Wait until the condition holds; fail the test if it does not."""
         until(condition, PATIENCE, 0.001)
 
     @staticmethod
     @contextlib.contextmanager
     def asleep(server: FtpsServer) -> Iterator[None]:
-        """The server looks at nothing before the end of this block."""
+        """Make the server ignore everything until the end of this block."""
         both = threading.Barrier(2, timeout=PATIENCE)
         server.waker.call(lambda: (both.wait(), both.wait()))
         both.wait()
@@ -321,9 +321,9 @@ class Lab:
         both.wait()
 
     def open_files(self) -> int:
-        """How many file descriptors this process has, when no thread is just closing one.
+        """The number of file descriptors of this process, at a time when no thread is closing one.
 
-        Clients of the lab's servers must have ended: a server that has not noticed yet has its connection still open.
+        Clients of the lab's servers must have ended: a server that has not noticed yet still has its connection open.
         """
         for server in self._servers:
             assert server.settle(PATIENCE), "a client is still there"
@@ -341,7 +341,7 @@ class Lab:
         sock.close()
 
     def prove_alive(self, server: FtpsServer) -> None:
-        """A good client is served."""
+        """Check that a good client is served."""
         client = self.login(server)
         assert client.get("three") == CONTENTS["three"]
         client.quit()
@@ -362,7 +362,7 @@ def choked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def certificates() -> dict[str, Certificate]:
-    """Certificates by name: two strangers to each other, and a leaf below an intermediate below a root."""
+    """Certificates by name: two unrelated ones, and a leaf below an intermediate below a root."""
     return issue(
         {
             "genuine": CertificateSpec(),
@@ -388,7 +388,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(contents: Path, tmp_path: Path) -> Iterator[Path]:
-    """A folder to serve, with files of several sizes; gone after the test, for pytest keeps its folders."""
+    """A folder to serve, with files of several sizes; removed after the test because pytest keeps its folders."""
     folder = tmp_path / "served"
     folder.mkdir()
     for name in CONTENTS:

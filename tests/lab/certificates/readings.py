@@ -1,4 +1,4 @@
-"""What the tests of certificates issue, and how they read it back: from the bytes, and by openssl."""
+"""Specs that the certificate tests issue, and ways to read certificates back: from the bytes, and with openssl."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INTERMEDIATE = CertificateSpec(
     usage="absent",
 )
 LEAF = CertificateSpec(issuer="intermediate")
-STRICT_ROOT = replace(ROOT, key_usage=("keyCertSign",))  # -x509_strict wants it; `openssl req` writes none
+STRICT_ROOT = replace(ROOT, key_usage=("keyCertSign",))  # -x509_strict requires it; `openssl req` writes none
 CHAIN = {"root": ROOT, "intermediate": INTERMEDIATE, "leaf": LEAF}
 
 
@@ -47,7 +47,7 @@ def stated(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> Any
 
 
 def says(certificate: x509.Certificate) -> dict[str, object]:
-    """Everything that a certificate says, by field, apart from its key, its serial number and its signature."""
+    """All fields of a certificate by name, except its key, its serial number and its signature."""
     said: dict[str, object] = {
         "subject": certificate.subject,
         "issuer": certificate.issuer,
@@ -69,7 +69,7 @@ def openssl(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedP
 
 
 def verify(folder: Path, leaf: Certificate, root: Certificate, *options: str) -> str:
-    """What `openssl verify` says: an empty string when it is content."""
+    """The error of `openssl verify`; empty if it accepts the chain."""
     (folder / "root.pem").write_bytes(root.pem)
     (folder / "leaf.pem").write_bytes(leaf.pem)
     (folder / "between.pem").write_bytes(b"".join(issuer.pem for issuer in leaf.chain) or leaf.pem)
@@ -94,13 +94,13 @@ def signed_with(certificate: x509.Certificate) -> tuple[str, str]:
 
 
 def apart_from_the_key(certificate: x509.Certificate) -> tuple[bytes, bytes]:
-    """What stands before and after the public key in the signed body, byte for byte."""
+    """The bytes before and after the public key in the signed body."""
     before, after = certificate.tbs_certificate_bytes.split(public(certificate))
     return before, after
 
 
 def assert_signed_by(key: PrivateKey, certificate: x509.Certificate) -> None:
-    """Raises InvalidSignature unless this key signed the certificate, as the certificate says, with SHA-256."""
+    """Raise InvalidSignature unless this key signed the certificate with SHA-256, as the certificate says."""
     public_key, body = key.public_key(), certificate.tbs_certificate_bytes
     how = certificate.signature_algorithm_parameters
     if isinstance(public_key, rsa.RSAPublicKey):

@@ -1,4 +1,4 @@
-"""Certificates say what their spec says: every key of it, read back from the bytes."""
+"""Certificates match their spec: every key of it, read back from the bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def one(**keys: Any) -> x509.Certificate:
 
 
 def bits(key_usage: x509.KeyUsage | None) -> set[str]:
-    """The words of a KeyUsage, found without the table of the code under test."""
+    """The words of a KeyUsage, found without the table in the code under test."""
     if key_usage is None:
         return set()
     found = {
@@ -149,12 +149,12 @@ def test_what_a_spec_says_stands_in_the_certificate(
 
 
 def test_every_key_of_a_spec_is_read_back() -> None:
-    """The table above forgets no key; `same_key_as` has tests of its own."""
+    """The table above has every key; `same_key_as` has its own tests."""
     assert {key for keys, _, _ in READ_BACK for key in keys} | {"same_key_as"} == {*CertificateSpec.__struct_fields__}
 
 
 def test_every_allowed_word_can_be_issued() -> None:
-    """The words of the format and the tables that carry them out are the same."""
+    """The words of the format equal those in the tables that implement them."""
     assert set(NEW_KEY) == set(KEYS)
     assert {*SIGNATURE_HASH, *DECLINED} == set(SIGNATURES)
     assert {*USAGE, "absent"} == set(USAGES)
@@ -169,7 +169,7 @@ def test_every_allowed_word_can_be_issued() -> None:
     ],
 )
 def test_extensions_are_critical_where_rfc_5280_has_them_so(keys: dict[str, Any], expected: set[str]) -> None:
-    """basicConstraints and keyUsage always, the SAN only when it is all that names the subject."""
+    """basicConstraints and keyUsage always are; the SAN only is if nothing else names the subject."""
     assert {extension.oid._name for extension in one(**keys).extensions if extension.critical} == expected
 
 
@@ -208,7 +208,7 @@ def test_an_issuer_without_identifier_is_named_by_its_key() -> None:
 
 
 def test_dates_are_whole_seconds_of_now() -> None:
-    """Without `now` the present counts, cut to seconds, since X.509 has no smaller unit."""
+    """Without `now` the current time counts, cut to seconds, because X.509 has no smaller unit."""
     before = datetime.now(UTC).replace(microsecond=0)
     it = issue({"it": CertificateSpec(not_before="-0s")})["it"].x509
     assert before <= it.not_valid_before_utc <= datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What no certificate can be is told with its key and a sentence; and moments, relative and absolute."""
+"""Impossible specs are reported with their key and a sentence; and moments, relative and absolute."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ PROBLEMS: list[tuple[dict[str, CertificateSpec], list[tuple[str, str, str]]]] = 
 
 @pytest.mark.parametrize(("specs", "expected"), PROBLEMS)
 def test_check_names_every_problem(specs: dict[str, CertificateSpec], expected: list[tuple[str, str, str]]) -> None:
-    """Each problem once, with its certificate, its key and a sentence that says what would be right."""
+    """Each problem is named once, with its certificate, its key and a sentence that says what would be right."""
     found = check(specs)
     assert [(name, key) for name, key, _ in found] == [(name, key) for name, key, _ in expected]
     for (_, _, sentence), (_, _, part) in zip(found, expected, strict=True):
@@ -116,7 +116,7 @@ def test_check_leaves_alone_what_can_be_issued(specs: dict[str, CertificateSpec]
 
 
 def test_check_judges_relative_dates_at_the_given_time() -> None:
-    """A relative start and an absolute end are in order at one time, and out of it at another."""
+    """A relative start and an absolute end are in order at one time and not at another."""
     specs = {"a": spec(not_after="2026-11-22T12:00:00Z")}
     assert check(specs, NOW) == []
     assert [key for _, key, _ in check(specs, NOW + timedelta(days=2))] == ["not_after"]

@@ -1,4 +1,4 @@
-"""Certificates with hostile text: every byte is in there, clients load them, and their signatures are right."""
+"""Certificates with hostile text: they contain every byte, clients load them, and their signatures are valid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def openssl(certificate: Certificate, *words: str) -> bytes:
 
 
 def verified(certificate: Certificate, host: str) -> bool:
-    """Whether openssl takes it for a host's, trusting it alone."""
+    """Whether openssl, which trusts only this certificate, accepts it for a host."""
     pem = certificate.pem
     done = subprocess.run(
         ["sh", "-c", 'cat > pin && openssl verify -CAfile pin -verify_hostname "$0" pin', host],
@@ -120,7 +120,7 @@ def test_another_attribute_is_an_error() -> None:
     "text", ["a\nset ssl:verify-certificate no\r\n", "$(touch x)`touch x`;'\"", "\x1b[2J\x07", "a\0b", "x" * 64]
 )
 def test_an_ordinary_spec_takes_any_characters_of_a_common_name(text: str) -> None:
-    """Up to 64 bytes; and twins of such certificates are made like any."""
+    """Any text up to 64 bytes works, and so do twins of such certificates."""
     certificate = issue({"it": CertificateSpec(common_name=text, names=(HOST,))})["it"]
     assert certificate.der.count(text.encode()) == 2
     assert twins({"it": certificate})["it"].der.count(text.encode()) == 2

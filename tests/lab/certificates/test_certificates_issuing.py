@@ -1,4 +1,4 @@
-"""Issuing: whose key signs what, what openssl makes of it, what is refused, and what comes out."""
+"""Issuing: which key signs what, how openssl judges it, what is refused, and what it returns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def test_issuers_may_come_last() -> None:
-    """Order in the file does not matter, and the result keeps it."""
+    """The order in the file does not matter, and the result keeps it."""
     certificates = issue(dict(reversed(CHAIN.items())), NOW)
     assert list(certificates) == ["leaf", "intermediate", "root"]
     assert certificates["leaf"].issuers == (certificates["intermediate"], certificates["root"])
@@ -38,13 +38,13 @@ def test_issuers_may_come_last() -> None:
 
 
 def test_every_certificate_gets_a_key_of_its_own() -> None:
-    """Two with the same spec have two keys, and a second issue makes new ones."""
+    """Two certificates with the same spec have two keys, and issuing again makes new ones."""
     specs = {"one": CertificateSpec(), "two": CertificateSpec()}
     assert len({public(it.x509) for _ in range(2) for it in issue(specs, NOW).values()}) == 4
 
 
 def test_same_key_as_reuses_a_key_through_others() -> None:
-    """A renewal keeps the key, also that of a renewal, and also when the original comes later."""
+    """A renewal keeps the key, also the key of another renewal, and also if the original comes later."""
     certificates = issue(
         {
             "third": CertificateSpec(same_key_as="second"),
@@ -58,13 +58,13 @@ def test_same_key_as_reuses_a_key_through_others() -> None:
 
 
 def test_an_authority_may_have_the_key_of_what_it_issues() -> None:
-    """Keys and signatures are two orders: a certificate signed by the one whose key it lends is no cycle."""
+    """Keys and signatures are ordered separately: borrowing the key of a leaf that one signs is not a cycle."""
     certificates = issue({"leaf": CertificateSpec(issuer="root"), "root": replace(ROOT, same_key_as="leaf")}, NOW)
     assert certificates["leaf"].x509.public_key() == certificates["root"].x509.public_key()
     certificates["leaf"].x509.verify_directly_issued_by(certificates["root"].x509)
 
 
-# Ed25519 has one hash, and nobody defined ECDSA with MD5.
+# Ed25519 has a fixed hash, and ECDSA with MD5 was never defined.
 ALGORITHMS = [
     (key, signature)
     for key in KEYS
@@ -75,7 +75,7 @@ ALGORITHMS = [
 
 @pytest.mark.parametrize(("key", "signature"), ALGORITHMS)
 def test_openssl_verifies_every_kind_of_key_and_signature(tmp_path: Path, key: Key, signature: Signature) -> None:
-    """Whatever an authority signs with, an independent OpenSSL finds both signatures right."""
+    """Whatever key an authority signs with, an independent OpenSSL accepts both signatures."""
     specs = {
         "root": replace(ROOT, key=key, signature=signature),
         "leaf": replace(LEAF, issuer="root", signature=signature),
@@ -85,7 +85,7 @@ def test_openssl_verifies_every_kind_of_key_and_signature(tmp_path: Path, key: K
 
 
 def test_openssl_reads_the_algorithms_that_the_library_declines(tmp_path: Path) -> None:
-    """The algorithm stands in the certificate twice, and openssl names both."""
+    """The algorithm is in the certificate twice, and openssl names both."""
     for weak, name in (
         (spec(key="rsa-1024", signature="md5"), b"md5WithRSAEncryption"),
         (spec(key="rsa-1024", signature="sha1"), b"sha1WithRSAEncryption"),
@@ -121,7 +121,7 @@ NO_AUTHORITY = {"invalid CA certificate", "unsuitable certificate purpose"}
     ],
 )
 def test_a_defect_comes_alone(tmp_path: Path, changed: dict[str, dict[str, Any]], complaints: set[str]) -> None:
-    """A chain with one thing wrong is refused for that alone: openssl names every error that it sees."""
+    """A chain with one defect is refused for that defect alone: openssl names every error that it sees."""
     specs = {name: replace(spec, **changed.get(name, {})) for name, spec in CHAIN.items()}
     certificates = issue(specs)
     said = verify(tmp_path, certificates["leaf"], certificates["root"], "-purpose", "sslserver")
@@ -129,7 +129,7 @@ def test_a_defect_comes_alone(tmp_path: Path, changed: dict[str, dict[str, Any]]
 
 
 def test_issue_judges_dates_at_the_given_time() -> None:
-    """What is in order at `now` is issued, wherever the present is."""
+    """A spec that is in order at `now` is issued, whatever the current time."""
     long_ago = {"it": CertificateSpec(not_after="2001-01-01T00:00:00Z")}
     it = issue(long_ago, datetime(2000, 12, 1, tzinfo=UTC))["it"].x509
     assert it.not_valid_before_utc == datetime(2000, 11, 30, tzinfo=UTC)
@@ -138,7 +138,7 @@ def test_issue_judges_dates_at_the_given_time() -> None:
 
 
 def test_an_issuer_that_is_no_authority_may_issue() -> None:
-    """Bad chains are what the lab is for: nothing to complain about before a client does."""
+    """The lab exists for bad chains: it leaves the complaint to the client."""
     specs = {"root": replace(ROOT, ca=False), "leaf": replace(LEAF, issuer="root")}
     assert check(specs) == []
     assert issue(specs)["leaf"].issuer is not None
@@ -179,7 +179,7 @@ def test_the_working_directory_stays_empty(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_fingerprints_are_those_of_openssl() -> None:
-    """Upper case with colons, as lftp prints the first and pyftpdlib's users paste the second."""
+    """Both are upper case with colons, as lftp prints the first and pyftpdlib's users paste the second."""
     it = issue({"it": CertificateSpec()})["it"]
     for option, fingerprint in (("-sha1", it.sha1), ("-sha256", it.sha256)):
         printed = openssl("x509", "-noout", "-fingerprint", option, stdin=it.pem).stdout.decode()
@@ -188,7 +188,7 @@ def test_fingerprints_are_those_of_openssl() -> None:
 
 @pytest.mark.parametrize("key", ["ec-p256", "ed25519", "rsa-1024"])
 def test_the_encodings_belong_together(key: Key) -> None:
-    """PEM and DER hold the certificate, and the key's PEM is the key in it, unencrypted PKCS #8."""
+    """PEM and DER hold the certificate, and the key's PEM holds the certificate's key as unencrypted PKCS #8."""
     it = issue({"it": CertificateSpec(key=key)})["it"]
     assert x509.load_pem_x509_certificate(it.pem) == x509.load_der_x509_certificate(it.der) == it.x509
     assert it.key_pem.startswith(b"-----BEGIN PRIVATE KEY-----\n")
@@ -203,7 +203,7 @@ def test_no_key_is_shown_by_accident() -> None:
 
 
 def test_reading_scenarios_needs_no_tls_library() -> None:
-    """Specs and their rules load without cryptography, whose import would double the time of `ftps-lab list`."""
+    """Specs and their rules load without cryptography; importing it would double the time of `ftps-lab list`."""
     code = (
         "import sys; from ftps_lab.certificates import CertificateSpec, check, moment; "
         "assert check({'a': CertificateSpec()}) == []; "
@@ -214,7 +214,7 @@ def test_reading_scenarios_needs_no_tls_library() -> None:
 
 
 def test_the_package_has_no_other_names() -> None:
-    """Names are looked up late, and a misspelt one is still an error."""
+    """Names are looked up lazily, and a misspelt one is still an error."""
     import ftps_lab.certificates as package  # the subject of this test
 
     assert package.issue is issue

@@ -1,4 +1,4 @@
-"""Certificates of trustme beside ours: what it cannot express, and how its own are taken over."""
+"""Certificates from trustme beside ours: what trustme cannot express, and how the lab adopts its certificates."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def different(one_: x509.Certificate, other: x509.Certificate) -> set[str]:
 
 
 def test_what_trustme_cannot_express_in_a_leaf() -> None:
-    """Why no spec is issued by trustme; the day that it can, this fails and `issue` may hand leaves over."""
+    """This is why trustme issues no spec; once it can, this test fails and `issue` may delegate leaves to it."""
     like_trustme = replace(LEAF, issuer="root", key_usage=("digitalSignature", "keyEncipherment"))
     certificates = issue({"root": ROOT, "leaf": like_trustme}, NOW)
     root, leaf = certificates["root"], certificates["leaf"].x509
@@ -52,7 +52,7 @@ def test_what_trustme_cannot_express_in_a_leaf() -> None:
 
 
 def test_what_trustme_cannot_express_in_an_authority() -> None:
-    """The same for roots: a subject of its own choice, its own dates, an authority key identifier."""
+    """The same for roots: trustme chooses subject and dates itself, and adds an authority key identifier."""
     like_trustme = replace(ROOT, key_usage=("digitalSignature", "keyCertSign", "cRLSign"), path_length=9)
     theirs = x509.load_pem_x509_certificate(trustme.CA().cert_pem.bytes())
     ours = issue({"root": like_trustme}, NOW)["root"].x509
@@ -60,7 +60,7 @@ def test_what_trustme_cannot_express_in_an_authority() -> None:
 
 
 def test_our_authority_serves_another_issuer(tmp_path: Path) -> None:
-    """A leaf that trustme issues with our root's key is verified under our root: it is an authority to others."""
+    """A leaf that trustme issues with our root's key verifies under our root, so others can use our authority."""
     root = issue({"root": STRICT_ROOT})["root"]
     leaf = from_trustme(trustme.CA.from_pem(root.pem, root.key_pem).issue_cert("localhost"))
     assert verify(tmp_path, leaf, root, "-purpose", "sslserver", "-x509_strict") == ""
@@ -80,7 +80,7 @@ def test_a_leaf_of_trustme_is_a_certificate_like_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", list(trustme.KeyType))
 def test_a_leaf_of_a_child_authority_brings_its_chain(tmp_path: Path, kind: trustme.KeyType) -> None:
-    """The intermediates in order, without the root, as trustme's own chain has them."""
+    """The chain has the intermediates in order, without the root, like trustme's own chain."""
     child = trustme.CA(key_type=kind).create_child_ca(kind).create_child_ca(kind)
     leaf = child.issue_cert("localhost", key_type=kind)
     it = from_trustme(leaf, authority=child)
@@ -94,7 +94,7 @@ def test_a_leaf_of_a_child_authority_brings_its_chain(tmp_path: Path, kind: trus
 
 
 def test_a_chain_without_its_authority_is_refused() -> None:
-    """A server that silently sent too short a chain would prove something else."""
+    """A server that silently sent an incomplete chain would prove something else."""
     leaf = trustme.CA().create_child_ca().issue_cert("localhost")
     with pytest.raises(LabError, match=r"'theirs'.*authority=…"):
         from_trustme(leaf, "theirs")
@@ -104,7 +104,7 @@ def test_a_chain_without_its_authority_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", list(trustme.KeyType))
 def test_the_twin_of_a_leaf_whose_authority_is_not_known(tmp_path: Path, kind: trustme.KeyType) -> None:
-    """Without its authority's key a leaf gets a twin all the same, signed by a new key, one for each authority."""
+    """Even without its authority's key a leaf gets a twin, signed by a new key, one for each authority."""
     authority = trustme.CA(key_type=kind)
     root = from_trustme(authority.issue_cert("a"), authority=authority).issuers[-1]
     originals = [from_trustme(authority.issue_cert("localhost", key_type=kind), name) for name in ("one", "two")]
@@ -119,7 +119,7 @@ def test_the_twin_of_a_leaf_whose_authority_is_not_known(tmp_path: Path, kind: t
 
 
 def test_an_authority_whose_parent_is_not_known_is_sent_along() -> None:
-    """A child that trustme loaded from PEM has no parent, and is no root for that."""
+    """A child that trustme loaded from PEM has no parent, which does not make it a root."""
     child = trustme.CA().create_child_ca()
     loaded = trustme.CA.from_pem(child.cert_pem.bytes(), child.private_key_pem.bytes())
     it = from_trustme(loaded.issue_cert("localhost"), authority=loaded)

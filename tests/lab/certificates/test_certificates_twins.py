@@ -1,4 +1,4 @@
-"""An impostor's twins: the same certificate in every byte but key and signature."""
+"""An impostor's twins: identical certificates except for key and signature."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def test_a_twin_differs_in_key_and_signature_only() -> None:
 
 
 def test_twins_verify_among_themselves_and_never_under_the_original(tmp_path: Path) -> None:
-    """The impostor's signatures are right, under the impostor's root; under the genuine one the signature is wrong."""
+    """The impostor's signatures are valid under the impostor's root; under the genuine one they are not."""
     originals = issue(TWINNED)
     copies = twins(originals)
     for name, twin in copies.items():
         if name == "bare":
-            continue  # without basicConstraints openssl accepts none as an issuer, not even of itself
+            continue  # without basicConstraints openssl accepts no certificate as an issuer, not even of itself
         root_of_twin, root = (it.issuers[-1] if it.issuers else it for it in (twin, originals[name]))
         assert verify(tmp_path, twin, root_of_twin, "-check_ss_sig") == "", name
         assert verify(tmp_path, twin, root, "-check_ss_sig") != "", name
@@ -76,7 +76,7 @@ def test_twins_verify_among_themselves_and_never_under_the_original(tmp_path: Pa
 
 
 def test_the_issuers_of_a_twin_are_twins_of_its_issuers() -> None:
-    """Also when only the leaf was given; what is given twice is one."""
+    """This also holds if only the leaf was given; a certificate given twice gets one twin."""
     originals = issue(CHAIN)
     copies = twins({"only": originals["leaf"], "again": replace(originals["leaf"], name="other")})
     assert [(name, it.name) for name, it in copies.items()] == [("only", "leaf"), ("again", "other")]
@@ -103,7 +103,7 @@ def test_two_impostors_share_nothing() -> None:
 
 
 def test_a_twin_of_a_stranger_keeps_every_byte_too() -> None:
-    """A certificate made elsewhere: a subject of other string types, an RSA-PSS signature, an issuer without key."""
+    """The certificate was made elsewhere: other string types in the subject, RSA-PSS, an issuer without a key."""
     key = rsa.generate_private_key(65537, 2048)
     authority = rsa.generate_private_key(65537, 2048)
     theirs, its = (
@@ -124,7 +124,7 @@ def test_a_twin_of_a_stranger_keeps_every_byte_too() -> None:
 
 
 def test_no_twin_of_a_certificate_with_another_key() -> None:
-    """What would quietly keep the genuine key is refused."""
+    """A twin that would silently keep the genuine key is refused."""
     one_, two = issue({"one": spec(), "two": spec()}).values()
     with pytest.raises(LabError, match=r"no twin of certificate 'one'"):
         twins({"one": Certificate("one", one_.x509, two.key)})

@@ -1,4 +1,4 @@
-"""The classroom's hosts: each shows what its lesson is about, and its health check fails for anything else."""
+"""The classroom's hosts: each shows the subject of its lesson, and its health check fails for anything else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 HERE = "127.0.0.1"
 LEARNER = "127.0.0.9"
 OURS = [host for host in HOSTS.values() if host.server == "lab"]
-"""The hosts that need no other daemon; those are looked at in their containers."""
+"""The hosts without a real daemon; the others are tested in their containers."""
 
 SECONDS = 20.0
 
@@ -48,7 +48,7 @@ BEN = Learner("ben", "coral-robin-11", "z3mm")
 
 
 class Room:
-    """Hosts on loopback, each with folders of its own and what its teacher reads."""
+    """Hosts on loopback, each with its own folders and its own lines for the teacher."""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self._folder = folder
@@ -72,7 +72,7 @@ class Room:
     def learner(
         self, running_host: ClassroomHost, *, tls: bool = True, user: str = USER, password: str = PASSWORD
     ) -> None:
-        """List, download and upload, believing anybody."""
+        """List, download and upload without verification."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         client = ftplib.FTP_TLS(context=context, timeout=SECONDS, source_address=(LEARNER, 0))
@@ -86,7 +86,7 @@ class Room:
             client.storbinary("STOR new\x1b[31m.txt", io.BytesIO(b"mine"))
 
     def said(self, host: Host, words: str) -> list[str]:
-        """The lines so far, when one of them ends in these words."""
+        """Wait until a line ends in these words, and return all lines so far."""
         deadline = time.monotonic() + SECONDS
         while not any(line.endswith(words) for line in self.lines[host.name]):
             assert time.monotonic() < deadline, self.lines[host.name]
@@ -113,7 +113,7 @@ def test_every_host_can_be_issued_and_has_a_name_of_its_own() -> None:
 
 
 def test_what_a_host_says_fits_on_a_terminal_beside_its_name() -> None:
-    """Compose v2 puts the longest name, a number and a bar in front of each line."""
+    """Compose v2 prefixes each line with a number and a bar after a name padded to the longest one."""
     prefix = max(map(len, HOSTS)) + len("-1  | ready: ")
     assert [host.about for host in HOSTS.values() if prefix + len(host.about) > 80] == []
 
@@ -131,7 +131,7 @@ def test_every_host_is_what_the_table_says(room: Room, host: Host) -> None:
 
 
 def test_no_host_passes_for_another(room: Room) -> None:
-    """The false pass that matters: a check that does not look at the certificate would let each pass for each."""
+    """The false pass that matters: a check that ignores the certificate would pass any host as any other."""
     stands = {host.name: room.open(host) for host in OURS}
     for one, other in permutations(OURS, 2):
         with pytest.raises(LabError, match=f"'{one.name}'|nobody is in between|502 AUTH"):
@@ -216,7 +216,7 @@ def test_each_learner_has_a_password_of_their_own(room: Room, name: str) -> None
 @pytest.mark.parametrize("name", ["example", "intercepted", "stripped"])
 @pytest.mark.parametrize("user", ["anonymous", "ftp", "carla"])
 def test_nobody_else_is_let_in(room: Room, name: str, user: str) -> None:
-    """A short host name makes lftp log in anonymously, in clear: here that ends in a sentence, not in a listing."""
+    """A short host name makes lftp log in anonymously, in clear: here that gets a sentence, not a listing."""
     running_host = room.open(HOSTS[name])
     with pytest.raises(ftplib.error_perm, match="530"):
         room.learner(running_host, user=user, tls=False)
@@ -268,7 +268,7 @@ def test_an_order_from_before_a_host_began_is_not_carried_out_again(room: Room, 
 
 
 def told(room: Room, what: str) -> events.Event:
-    """The last event of this kind, when there is one."""
+    """Wait for an event of this kind, and return the last one."""
     deadline = time.monotonic() + SECONDS
     while not (found := [event for event in events.read(room.staff) if event.what == what]):
         assert time.monotonic() < deadline, events.read(room.staff)
@@ -309,7 +309,7 @@ def test_nothing_is_captured_from_a_login_over_tls_to_the_genuine_server(room: R
 
 
 def test_a_refusal_is_told_of_whom_the_clients_machine_names(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that refuses the certificate never says its user's name: the machine of the class does (RFC 1413)."""
+    """A client that refuses the certificate never sends a user name: the class's machine supplies it (RFC 1413)."""
     monkeypatch.setattr("ftps_lab.classroom.serve.user_of", lambda peer, _port: "anna" if peer[0] == LEARNER else "")
     running_host = room.open(HOSTS["example"])
     pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -385,7 +385,7 @@ def test_what_is_handed_out_rotates_too(room: Room, name: str) -> None:
     room.check(HOSTS[name], running_host)
 
 
-# What the teacher reads.
+# The teacher's log.
 
 
 def test_a_session_is_one_line(room: Room) -> None:
@@ -458,7 +458,7 @@ def test_the_hosts_own_looks_and_bare_knocks_are_no_sessions(room: Room) -> None
 
 
 def test_the_sessions_of_a_daemon_are_told_apart() -> None:
-    """Its testimony is of all its clients together; the host's own look is among them."""
+    """Its testimony covers all its clients together, including the host's own health check."""
     server = Told(
         Testimony(
             "genuine",
@@ -484,7 +484,7 @@ def test_the_sessions_of_a_daemon_are_told_apart() -> None:
 
 
 class Told:
-    """A daemon's server, as far as it is asked here."""
+    """A daemon's server, reduced to the calls made here."""
 
     def __init__(self, testimony: Testimony) -> None:
         self._testimony = testimony
@@ -498,7 +498,7 @@ class Told:
 
 
 def test_nothing_piles_up(room: Room) -> None:
-    """A health check every few seconds, for days."""
+    """A health check runs every few seconds, for days."""
     host = HOSTS["intercepted"]
     running_host = room.open(host)
     for _ in range(5):
@@ -512,7 +512,7 @@ def test_nothing_piles_up(room: Room) -> None:
 
 @pytest.mark.parametrize("missing", ["root", "handed_out", "staff"])
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path, missing: str) -> None:
-    """A container that was started by hand, without what compose.yaml mounts."""
+    """A container started by hand lacks what compose.yaml mounts."""
     blocked = tmp_path / "file"
     blocked.touch()
     folders = {"root": tmp_path, "handed_out": tmp_path, "staff": tmp_path, missing: blocked / "folder"}
@@ -528,7 +528,7 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path, missing: str) -> Non
 
 @pytest.mark.parametrize("leads_to", ["192.0.2.7", None])
 def test_a_host_starts_only_where_its_name_leads(monkeypatch: pytest.MonkeyPatch, leads_to: str | None) -> None:
-    """On a machine outside of the classroom example.com is somebody else, and no port of the machine is opened."""
+    """On a machine outside the classroom example.com is another host, so the command opens no port there."""
 
     def resolve(name: str) -> str:
         assert name == "example.com"
@@ -575,12 +575,12 @@ serve.serve(HOSTS["rotated"], lambda line: print(line, flush=True), folders, ())
 
 
 GRACE = 10.0
-"""Seconds after which Docker kills a container that does not heed SIGTERM."""
+"""Seconds after which Docker kills a container that ignores SIGTERM."""
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_a_host_obeys_signals(tmp_path: Path, end: signal.Signals) -> None:
-    """SIGHUP rotates; SIGTERM (`docker compose down`) and SIGINT (Ctrl-C) end it at once and without a word."""
+    """SIGHUP rotates; SIGTERM (`docker compose down`) and SIGINT (Ctrl-C) end it at once and silently."""
     with socket.create_server((HERE, 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-c", PROGRAM, str(port), str(tmp_path)]

@@ -1,4 +1,4 @@
-"""The class: names, passwords, and one roster for all hosts whoever writes it first."""
+"""The class: names, passwords, and one roster for all hosts regardless of which one writes it first."""
 
 from __future__ import annotations
 

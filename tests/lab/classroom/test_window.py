@@ -1,4 +1,4 @@
-"""The teacher's window: each learner's line says what that learner did last, and fits on a projector."""
+"""The teacher's window: each learner's line shows the latest event, and fits on a projector."""
 
 from __future__ import annotations
 
