@@ -1,4 +1,4 @@
-"""Real containers: served FTPS, names, no way out, and nothing left behind whatever a run ends by."""
+"""Real containers: served FTPS, names, no way out, and nothing left behind however a run ends."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def session(engine: Engine) -> Iterator[Session]:
 
 
 def left_of(engine: Engine, run: str) -> list[str]:
-    """What there is of a run: containers and networks."""
+    """The containers and networks of a run that exist."""
     label = {"label": f"{LABEL_RUN}={run}"}
     containers: list[dict[str, Any]] = engine.api.containers(all=True, filters=label)
     return [each["Id"] for each in containers] + [each["Id"] for each in engine.api.networks(filters=label)]
 
 
 def python(container: Container, code: str, *arguments: str) -> Any:
-    """What Python in a container prints, as JSON."""
+    """The output of Python in a container, parsed as JSON."""
     done = container.run(["python", "-c", f"import json, sys, socket\n{code}", *arguments])
     assert done.code == 0, done.stderr.decode()
     return json.loads(done.stdout)
@@ -160,13 +160,13 @@ with ThreadPoolExecutor() as pool:
 
 
 def addresses_of_this_machine() -> list[str]:
-    """All IPv4 addresses but loopback: the bridges' too, and the one by which the world is reached."""
+    """All IPv4 addresses except loopback, including those of bridges and of the default route."""
     told = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout
     return [address for address in told.split() if ":" not in address]
 
 
 def test_there_is_no_way_out_of_the_network(session: Session, engine: Engine, tag: str) -> None:
-    """Not to this machine, under any of its addresses, nor by asking for names; an ordinary network has the way."""
+    """Nothing leads to any address of this machine or to name servers; an ordinary network is the counter-check."""
     inside = session.container(tag, network=session.network("inside"))
     made = engine.api.create_network(
         f"ftps-lab-{session.run}-ordinary", labels={LABEL_RUN: session.run, **Owner.me().labels}
@@ -217,7 +217,7 @@ def test_nothing_is_left_after_an_exception(engine: Engine, tag: str, ending: Ba
 def test_an_interrupt_in_the_middle_of_making_leaves_nothing(
     engine: Engine, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine has made the container; we never learned which one."""
+    """The engine made the container, but its answer never arrived."""
     make = engine.api.create_container
 
     def interrupted(*arguments: Any, **more: Any) -> None:
@@ -242,7 +242,7 @@ time.sleep(600)
 
 
 def test_what_a_killed_run_left_is_cleared_at_the_next_start(engine: Engine, tag: str, session: Session) -> None:
-    """Its container ends by itself, stdin being closed. What lives is left alone: our session, and another's."""
+    """Its container ends when stdin closes. Live sessions are left alone: ours, and another run's."""
     session.container(tag, network=session.network("living"))
     with subprocess.Popen([sys.executable, "-c", HOLDS, tag], stdout=subprocess.PIPE, text=True) as child:
         try:
@@ -265,7 +265,7 @@ def test_what_a_killed_run_left_is_cleared_at_the_next_start(engine: Engine, tag
 def test_a_container_that_somebody_removes_is_a_sentence_and_no_obstacle(
     session: Session, engine: Engine, tag: str
 ) -> None:
-    """Every call tells; the session still ends well (its fixture proves it)."""
+    """Every call reports it; the session still ends cleanly (its fixture proves it)."""
     network = session.network("n")
     container = session.container(tag, network=network)
     host = RemoteHost(container.line, "the lab's container")
@@ -282,7 +282,7 @@ def test_a_container_that_somebody_removes_is_a_sentence_and_no_obstacle(
 
 
 def test_an_image_that_somebody_removes_is_a_sentence(session: Session, engine: Engine, tag: str) -> None:
-    """The container that runs goes on."""
+    """The running container continues."""
     gone = f"ftps-lab/test-{session.run}:gone"
     engine.api.tag(tag, gone.removesuffix(":gone"), "gone")
     network = session.network("n")
@@ -329,7 +329,7 @@ def test_a_folder_that_cannot_be_shared_is_a_sentence(session: Session, tag: str
 
 
 def test_two_threads_share_an_engine(engine: Engine, tag: str) -> None:
-    """As the matrix does: a session each, at the same time."""
+    """Each thread has its own session at the same time, as in the matrix."""
     answers: list[dict[str, str]] = []
 
     def one() -> None:

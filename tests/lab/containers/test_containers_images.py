@@ -1,4 +1,4 @@
-"""What images are built from and when: contexts from a checkout or a wheel, tags by content, builds that fail."""
+"""Image builds: contexts from a checkout or a wheel, tags by content, and builds that fail."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def locked(path: str) -> dict[str, str]:
 
 
 def test_the_labs_image_has_the_packages_that_we_test_with() -> None:
-    """All that ftps-lab needs, in the versions of requirements.lock, and no tool of development."""
+    """It has everything that ftps-lab needs, in the versions of requirements.lock, and no development tool."""
     image, ours = locked("lab/images/lab/requirements.lock"), locked("requirements.lock")
     assert image.items() <= ours.items()
     needed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -62,7 +62,7 @@ def test_a_context_is_laid_out_like_the_repository() -> None:
 
 
 def test_a_wheel_makes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As pyproject.toml lays it out, whenever the files were written."""
+    """The wheel's layout is that of pyproject.toml; file times do not matter."""
     expected = context.pack(LAB_PATHS)
     site = tmp_path / "site-packages"
     for ours, theirs in context._IN_THE_WHEEL.items():
@@ -91,7 +91,7 @@ def test_a_change_of_content_or_mode_is_another_context(tmp_path: Path, monkeypa
 
 
 class FakeApi:
-    """An engine with some images, and a build that says what it is told to say."""
+    """An engine with some images, and a build with preset output."""
 
     def __init__(self, *tags: str, log: tuple[dict[str, str], ...] = (), builds: bool = True) -> None:
         self.tags = list(tags)
@@ -208,5 +208,5 @@ def test_old_tags_go_if_nobody_uses_them_and_strangers_stay() -> None:
     ],
 )
 def test_a_base_image_is_fetched_by_name_and_tag(name: str, parts: tuple[str, str]) -> None:
-    """Without a tag, the engine would fetch all of them."""
+    """Without a tag, the engine would fetch all tags."""
     assert images._name_and_tag(name) == parts

@@ -53,14 +53,14 @@ def test_frames_survive_being_split_anywhere(size: int) -> None:
 
 
 def test_what_is_no_frame_is_told() -> None:
-    """A terminal's stream has none: its bytes must not be taken for lengths."""
+    """A terminal's stream has no frames: its bytes must not be taken for lengths."""
     with pytest.raises(LabError, match="does not consist of frames"):
         Frames().feed(b"Python 3.11.2 (main)\r\n")
 
 
 @pytest.fixture
 def ends() -> Iterator[tuple[ContainerLine, socket.socket]]:
-    """A line, and the engine's end of it."""
+    """A line and the engine's end of it."""
     ours, engines = socket.socketpair()
     line = ContainerLine(ours, "box")
     yield line, engines
@@ -102,12 +102,12 @@ def test_a_line_of_many_megabytes(ends: Ends) -> None:
 
 
 def test_a_time_limit_holds_though_something_comes(ends: Ends) -> None:
-    """Chatter on stderr, or a line that never ends, is no answer."""
+    """Chatter on stderr, or a line that never ends, is not an answer."""
     line, engine = ends
     stop = threading.Event()
 
     def chatter() -> None:
-        until = time.monotonic() + SECONDS  # then the line ends, and with it the wait of who heeds no limit
+        until = time.monotonic() + SECONDS  # then the line ends, so that code without a limit does not hang
         while not stop.wait(0.01) and time.monotonic() < until:
             engine.sendall(frame(STDERR, b"tick\n") + frame(STDOUT, b"x"))
         engine.sendall(frame(STDOUT, b"\n"))
@@ -180,7 +180,7 @@ def of(child: subprocess.Popen[bytes]) -> Owner:
 
 
 def test_who_lives_is_not_dead_and_who_died_is(child: subprocess.Popen[bytes]) -> None:
-    """Also as long as its parent has not asked: a zombie holds nothing."""
+    """A zombie is dead too, even before its parent has reaped it: it holds nothing."""
     owner = of(child)
     assert not owner.is_dead()
     assert not Owner.me().is_dead()
@@ -195,7 +195,7 @@ def test_who_lives_is_not_dead_and_who_died_is(child: subprocess.Popen[bytes]) -
     ("changes", "dead"),
     [
         ({}, False),
-        ({"started": "1"}, True),  # the number belongs to a later process
+        ({"started": "1"}, True),  # the PID belongs to a later process
         ({"pid": 2**22 + 1}, True),
         ({"boot": "an earlier one"}, True),
         ({"boot": ""}, False),
@@ -292,7 +292,7 @@ def test_an_engine_that_does_not_run_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_no_permission_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the kernel says it; root is never told, so that somebody else must ask."""
+    """The kernel's error is faked, because root never gets it."""
 
     def connect_to(_sock: socket.socket, _address: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -313,13 +313,13 @@ def test_a_missing_sdk_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_something_else_behind_the_socket_is_a_sentence(tmp_path: Path) -> None:
-    """It answers with something other than HTTP."""
+    """The other program does not speak HTTP."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))
         server.listen()
 
         def answer() -> None:
-            for _ in range(2):  # who knocks, and who asks
+            for _ in range(2):  # the probe, then the request
                 client, _address = server.accept()
                 with client, contextlib.suppress(OSError):
                     client.sendall(b"220 ready\r\n")

@@ -1,4 +1,4 @@
-"""Real daemons: each test runs for every kind whose program is here, inside the daemon's container in CI."""
+"""Real daemons: each test runs for every kind whose program is installed; in CI, inside the daemon's container."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 PASSWORD = "correct-horse"
 OWNER = int(os.environ.get("DAEMONS_OWNER", os.geteuid()))
-"""Whom the served folder belongs to; another than ourselves needs CHOWN."""
+"""The owner of the served folder; an owner other than ourselves needs CAP_CHOWN."""
 SECRET = b"the content of the secret file\n"
 LARGE = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(5 << 15))  # 5 MiB
 ENDLESS = 1 << 32
 """Bytes, more than all of the kernel's buffers on the way to a client hold (tcp_rmem was seen at 32 MiB): no daemon can
-be done with them, and say 226, while the client does not read. A hole on the disk."""
+finish sending them, and reply 226, while the client does not read. A sparse file on the disk."""
 
 
 def _missing(kind: str) -> str:
@@ -66,7 +66,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def folder_of_its_owner(tmp_path: Path) -> Path:
-    """In a folder that others can pass, as the harness's own are passed by their owner."""
+    """A folder below one that other users can enter, as the owner of the harness's folders can."""
     for path in (tmp_path, tmp_path.parent):
         path.chmod(0o755)
     folder = tmp_path / f"root{time.monotonic_ns()}"
@@ -96,7 +96,7 @@ def certificate(name: str = "genuine") -> Any:
 
 
 class Client(ftplib.FTP_TLS):
-    """ftplib, which resumes the control connection's session on data connections, as lftp does."""
+    """ftplib, made to resume the control connection's session on data connections, as lftp does."""
 
     def __init__(self, server: DaemonServer, version: ssl.TLSVersion | None = None, *, reuse: bool = True) -> None:
         context = unverified.__wrapped__()
@@ -179,7 +179,7 @@ def test_a_session_in_tls_is_witnessed(serve: Callable[..., DaemonServer], root:
 def test_any_line_that_the_log_loses_is_told_or_tells_nothing(
     serve: Callable[..., DaemonServer], version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of what verdicts rest on: who logged in, what was transferred, on which connections, and how."""
+    """Everything that verdicts rest on is covered: logins, transfers, their connections and channels."""
 
     def rests_on(testimony: Testimony) -> Any:
         handshakes = [(h.connection, h.completed, h.version, h.certificate) for h in testimony.handshakes]
@@ -262,7 +262,7 @@ def test_a_session_that_starts_while_the_server_rotates_is_the_old_one(
     if kind != "proftpd":
         pytest.skip(f"{kind} has its master's configuration")
     server = serve()
-    assert server.settle()  # the session that proved the start is over: the next child is the one that is meant
+    assert server.settle()  # the readiness probe's session is over, so the next child is the right one
     old = server.spec.certificate
     assert old is not None
     with socket.create_connection((server.host, server.port), 5) as sock:
@@ -338,7 +338,7 @@ def test_every_kind_of_key_with_its_chain(
 
 
 def sent(sock: ssl.SSLSocket) -> list[bytes]:
-    """The certificates that the server sent, in its order."""
+    """The certificates that the server sent, in order."""
     found = sock._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # public from Python 3.13 on
     return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]
 
@@ -395,7 +395,7 @@ def test_only_the_declared_versions_are_offered(serve: Callable[..., DaemonServe
 
 
 def test_exactly_the_declared_versions_are_offered(serve: Callable[..., DaemonServer], kind: str) -> None:
-    """`why_not` speaks the truth: what it lets through works, old versions and gaps included."""
+    """`why_not` is right: every combination that it allows works, including old versions and gaps."""
     every = {
         "1.0": ssl.TLSVersion.TLSv1,
         "1.1": ssl.TLSVersion.TLSv1_1,
@@ -492,7 +492,7 @@ def test_a_reset_in_mid_download_is_no_completed_transfer(serve: Callable[..., D
 
 
 def test_a_download_that_is_aborted_is_no_completed_transfer(serve: Callable[..., DaemonServer]) -> None:
-    """Though 226 comes at last, to the ABOR."""
+    """It is not completed although a 226 finally comes, in reply to the ABOR."""
     server = serve()
     client = login(server)
     conn, _ = client.ntransfercmd("RETR endless.bin")
@@ -506,7 +506,7 @@ def test_a_download_that_is_aborted_is_no_completed_transfer(serve: Callable[...
 
 
 def test_a_client_that_does_not_wait_for_its_answer_contradicts_nothing(serve: Callable[..., DaemonServer]) -> None:
-    """The daemon may hear the password or not, and come to an answer or not: its log says what it did."""
+    """The daemon may or may not read the password, and may or may not answer: its log says what it did."""
     server = serve()
     for _ in range(10):
         client = Client(server)
@@ -555,9 +555,9 @@ def test_many_sessions_do_not_mix(serve: Callable[..., DaemonServer], root: Path
 
 def test_a_killed_daemon_is_told(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
-    assert server.settle()  # the session that proved the start is over: it must not be the one that is killed
+    assert server.settle()  # the readiness probe's session is over, so it is not the one that gets killed
     process = server._process
-    if isinstance(process, Inetd):  # the sessions are all that there is of the daemon
+    if isinstance(process, Inetd):  # the daemon consists only of its sessions
         with Client(server):
             (session,) = process.children()
             os.kill(session, signal.SIGKILL)

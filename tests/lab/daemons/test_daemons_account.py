@@ -1,4 +1,4 @@
-"""A testimony out of log, files and relay: what each tells, and every contradiction between them."""
+"""A testimony from log, files and relay: what each source says, and every contradiction between them."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_an_aborted_transfer_is_not_completed(root: Path) -> None:
     assert (transfer.completed, transfer.size, transfer.sha256) == (False, 3, "")
 
 
-# In TLS: the relay knows how often the client spoke and was answered, and not what was said.
+# In TLS: the relay knows how often the client spoke and got an answer, but not the content.
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def version(request: pytest.FixtureRequest) -> Any:
 
 Context = tuple["ssl.SSLContext", str]
 Talk = tuple[bytes, bytes]
-"""What the client says, and what the server answers; nothing if it does not."""
+"""The client's bytes and the server's answer, which is empty if it does not answer."""
 
 TALK: tuple[Talk, ...] = (
     (b"USER alice\r\n", b"331 x\r\n"),
@@ -239,7 +239,7 @@ QUIT = (Asked(A, "QUIT", ""), Answered(A, 221, ""))
 def in_tls(
     link: Link, context: Context, version: ssl.TLSVersion, talk: Iterable[Talk], *, until_client: bool = False
 ) -> Link:
-    """The link with a handshake on it and this talk behind that; `until_client`: the server says nothing any more."""
+    """The link with a handshake and then this talk; `until_client`: the server stops once the client has finished."""
     tapped = pair(context[0], version)
     tapped.shake_hands(until_client=until_client)
     for asked, answer in talk:
@@ -273,7 +273,7 @@ def test_a_session_in_tls_that_the_log_has_whole(root: Path, context: Context, v
 
 
 def test_what_came_before_tls_came_in_clear(root: Path, context: Context, version: ssl.TLSVersion) -> None:
-    """Also where a first AUTH was refused."""
+    """This also holds if a first AUTH was refused."""
     link = control(b"AUTH SSL\r\nAUTH TLS\r\n", b"220 hello\r\n504 no\r\n234 ok\r\n")
     refused = (Asked(A, "AUTH", "SSL"), Answered(A, 504, ""))
     events = (*AUTH[:2], *refused, *AUTH[2:4], *LOGIN[2:], *QUIT)
@@ -294,7 +294,7 @@ def test_a_log_that_ends_at_auth(root: Path, context: Context, version: ssl.TLSV
 def test_a_client_that_leaves_before_the_daemon_reads_what_it_sent(
     root: Path, context: Context, version: ssl.TLSVersion
 ) -> None:
-    """As lftp may that refuses a certificate: what was not answered, the daemon need not have heard."""
+    """lftp may do so when it refuses a certificate: the daemon need not have read an unanswered command."""
     unheard = ((TALK[0][0], b""), (TALK[1][0], b""))
     assert doubts(root, explicit(context, version, unheard), AUTH, version) == ""
     pipelined = ((TALK[0][0], b""), (TALK[1][0], b"331 x\r\n"))
@@ -309,7 +309,7 @@ def test_a_log_that_lost_some_commands(root: Path, context: Context, version: ss
 
 
 def test_a_daemon_that_logs_not_every_command(root: Path, context: Context, version: ssl.TLSVersion) -> None:
-    """ProFTPD: LANG before the login, and what it does not know behind it."""
+    """ProFTPD omits LANG before the login, and unknown commands after it."""
     asks = (b"LANG\r\n", b"200 x\r\n")
     link = explicit(context, version, (asks, *TALK))
     whole = (*AUTH, *LOGIN[2:], *QUIT)
@@ -319,7 +319,7 @@ def test_a_daemon_that_logs_not_every_command(root: Path, context: Context, vers
     assert doubts(root, link, whole, version, leaves_out=1) == ""
     refused = explicit(context, version, (asks, *TALK[:2]))
     assert doubts(root, refused, (*AUTH, *LOGIN[2:5], Answered(A, 530, "")), version, leaves_out=1) == ""
-    for events in (AUTH, AUTH + LOGIN[2:4], (*AUTH, *LOGIN[2:4], *QUIT)):  # but no login is left out
+    for events in (AUTH, AUTH + LOGIN[2:4], (*AUTH, *LOGIN[2:4], *QUIT)):  # but it never omits a login
         assert "more commands answered" in doubts(root, link, events, version, leaves_out=1)
 
 
@@ -327,7 +327,7 @@ def test_a_last_password_whose_reply_is_lost(root: Path, context: Context, versi
     events = (*AUTH, *LOGIN[2:5])
     assert "more commands answered" in doubts(root, explicit(context, version, TALK[:2]), events, version)
     waiting = explicit(context, version, (TALK[0], (TALK[1][0], b"")))
-    assert doubts(root, waiting, events, version) == ""  # the client left first, as it may
+    assert doubts(root, waiting, events, version) == ""  # the client left first, which is allowed
 
 
 def test_a_last_password_in_clear_whose_reply_is_lost(root: Path) -> None:
@@ -348,7 +348,7 @@ def test_a_session_in_the_log_that_the_relay_has_not(root: Path) -> None:
 
 
 def test_the_source_of_a_data_connection_is_no_session_of_the_relay(root: Path) -> None:
-    """That address is the daemon's own, and all of them share it."""
+    """That address is the daemon's own, and all data connections share it."""
     stranger = Began("127.64.0.1")
     testimony = compose(root, [control(IN_CLEAR + b"PASV\r\nRETR file\r\n"), data(b"hello")], (*LOGIN, *GET, stranger))
     assert any("that the relay has not" in sentence for sentence in testimony.discrepancies)
@@ -377,7 +377,7 @@ def test_content_in_tls_of_a_transfer_whose_replies_are_all_lost(
 
 
 def test_what_a_daemon_refuses_is_no_lost_transfer(root: Path, context: Context, version: ssl.TLSVersion) -> None:
-    """The client's first bytes may have left by then; and a handshake alone carries nothing."""
+    """The client may have sent its first bytes by then; and a handshake alone carries no content."""
     link = in_tls(data(), context, version, [(b"what passes" * 20, b"")])
     assert stored(root, link, (*PUT, Answered(A, 425, ""))) == ()
     link = in_tls(data(), context, version, [])
@@ -388,7 +388,7 @@ def test_a_transfer_without_an_end_before_another_command(root: Path) -> None:
     link = control(IN_CLEAR + b"PASV\r\nRETR file\r\nQUIT\r\n")
     events = LOGIN + GET[:5]
     assert any("without a reply" in told for told in compose(root, [link, data(b"hello")], events + QUIT).discrepancies)
-    assert compose(root, [link, data(b"hello")], events).discrepancies == ()  # the client left, as it may
+    assert compose(root, [link, data(b"hello")], events).discrepancies == ()  # the client left, which is allowed
     link = control(IN_CLEAR + b"PASV\r\nRETR file\r\nABOR\r\n")
     aborted = (*events, Asked(A, "ABOR", ""), Answered(A, 226, ""))
     testimony = compose(root, [link, data(b"hello")], aborted)
@@ -396,7 +396,7 @@ def test_a_transfer_without_an_end_before_another_command(root: Path) -> None:
 
 
 def test_a_transfer_that_was_aborted_is_not_completed_by_the_reply_to_the_abor(root: Path) -> None:
-    """Pure-FTPd logs no ABOR that it hears while it transfers: its 426 and 226 both stand behind the transfer."""
+    """Pure-FTPd does not log an ABOR that arrives during a transfer: its 426 and 226 both follow the transfer."""
     events = (*LOGIN, *GET[:5], Answered(A, 426, "ABORT"), Answered(A, 226, "done"))
     (transfer,) = compose(root, [control(IN_CLEAR + b"PASV\r\nRETR file\r\n"), data(b"hello")], events).transfers
     assert not transfer.completed
@@ -407,7 +407,7 @@ def test_an_abor_that_is_not_in_the_log_is_no_lost_command(
 ) -> None:
     talk = ((b"STOR f\r\n", b"150 x\r\n"), (b"ABOR\r\n", b"426 x\r\n226 x\r\n"))
     replies = (Answered(A, 150, ""), Answered(A, 426, ""), Answered(A, 226, ""))
-    for said in (replies, replies[:2], (replies[0], replies[0])):  # the client may be gone before the last
+    for said in (replies, replies[:2], (replies[0], replies[0])):  # the client may leave before the last reply
         told = doubts(root, explicit(context, version, talk), (*AUTH, Asked(A, "STOR", "f"), *said), version)
         assert "more commands" not in told
     for whole in (replies[:1], replies[::2], (Answered(A, 550, ""),)):
@@ -427,12 +427,12 @@ def test_a_lost_command_whose_reply_stands_behind_a_transfer(
 def test_a_transfer_that_is_logged_when_it_is_over_may_have_no_reply(
     root: Path, context: Context, version: ssl.TLSVersion
 ) -> None:
-    """ProFTPD's line has none where the session ended first, though it said 150."""
+    """ProFTPD's line has no reply if the session ended first, although it had sent 150."""
     link = explicit(context, version, ((b"RETR f\r\n", b"150 x\r\n"),))
     assert doubts(root, link, (*AUTH, Asked(A, "RETR", "f")), version) == ""
 
 
-# Handshakes: the relay has the client's Finished, and the log or the relay what came of it.
+# Handshakes: the relay has the client's Finished; the log or the relay has the result.
 
 NAMES = {771: "TLSv1.2", 772: "TLSv1.3"}
 
@@ -444,15 +444,15 @@ def finished_by(root: Path, link: Link, *events: Event) -> bool:
 
 def test_a_handshake_is_completed_by_both_sides(root: Path, context: Context, version: ssl.TLSVersion) -> None:
     assert finished_by(root, explicit(context, version), Secured(A, NAMES[version], "x"))
-    assert finished_by(root, explicit(context, version))  # the daemon went on in TLS, whatever its log says
+    assert finished_by(root, explicit(context, version))  # the daemon continued in TLS, whatever its log says
     cut = explicit(context, version)
-    cut.to_server = cut.to_server[: cut.marks[1][0]]  # behind the ClientHello
+    cut.to_server = cut.to_server[: cut.marks[1][0]]  # cut after the ClientHello
     assert not finished_by(root, cut, Secured(A, NAMES[version], "x"))
     assert any("did not see finished" in told for told in compose(root, [cut], AUTH).discrepancies)
 
 
 def test_a_clients_finished_alone_completes_nothing(root: Path, context: Context) -> None:
-    """In TLS 1.3 the daemon may have refused it; a daemon that sends no tickets says so in its log alone."""
+    """In TLS 1.3 the daemon may have refused it; if it sends no tickets, only its log tells."""
     link = in_tls(explicit_link(), context, VERSIONS[1], (), until_client=True)
     assert not finished_by(root, link)
     assert finished_by(root, link, Secured(A, "TLSv1.3", "x"))
@@ -482,7 +482,7 @@ def test_what_log_and_relay_say_of_a_handshake_must_be_the_same(
     assert f"has {other.version} in the daemon's log, but {NAMES[version]} in the relay" in sentence
     link.certificate = "another"
     told = compose(root, [link], (*AUTH[:4], Secured(A, NAMES[version], "x"), *whole)).discrepancies
-    # In TLS 1.3 the certificate is encrypted: there the daemon was asked for it before (`probe`).
+    # In TLS 1.3 the certificate is encrypted, so it was read from the daemon beforehand (`probe`).
     assert any("another certificate" in sentence for sentence in told) is (version == VERSIONS[0])
 
 
@@ -510,7 +510,7 @@ def test_what_is_unclear_in_the_log_is_told(root: Path) -> None:
 
 
 def test_a_file_that_is_named_in_a_command_that_was_answered_has_the_size_of_the_log(root: Path) -> None:
-    """A completed transfer of a file of which the log tells no size is no proof of anything."""
+    """A completed transfer proves nothing if the log gives no size for the file."""
     links = [control(IN_CLEAR + b"PASV\r\nRETR file\r\n"), data(b"hello")]
     testimony = compose(root, links, (*LOGIN, *GET[:4], GET[5]))
     assert any("tells no size" in sentence for sentence in testimony.discrepancies)
@@ -529,7 +529,7 @@ def test_a_data_connection_in_tls_that_cannot_have_carried_what_the_log_says(
     assert any(
         "but the daemon's log speaks of 5000" in told for told in compose(root, [session, link], events).discrepancies
     )
-    link.to_server = link.to_server[: link.marks[1][0]]  # behind the ClientHello
+    link.to_server = link.to_server[: link.marks[1][0]]  # cut after the ClientHello
     assert any(
         "did not see its TLS handshake finished" in told
         for told in compose(root, [session, link], events).discrepancies
@@ -552,7 +552,7 @@ HELLO = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"
 
 
 def test_tls_in_the_place_of_the_first_command_is_a_failed_handshake(root: Path) -> None:
-    """What a daemon logs of it are no commands."""
+    """The daemon's log lines about it are not commands."""
     events = (Began(A), Answered(A, 220, "hello"), Asked(A, "\x16\x03\x01", ""), Answered(A, 530, ""))
     testimony = compose(root, [control(HELLO)], events)
     assert testimony.discrepancies == ()

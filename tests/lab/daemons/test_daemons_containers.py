@@ -1,4 +1,4 @@
-"""The real daemons, each in its own container: `real_daemons.py` is run there, for the three packages conflict here."""
+"""The real daemons, each in its own container: `real_daemons.py` runs there because the three packages conflict."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 TESTS = Path(__file__).with_name("real_daemons.py")
 WHAT_PYTEST_NEEDS = ("py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
-"""Pure Python, all of it: this machine's own copies work in there."""
+"""Pure Python packages, so this machine's copies work in the container."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def pytest_for_containers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kind", sorted(NEEDS))
 def test_the_real_daemon_in_its_container(kind: str, pytest_for_containers: Path, engine: Engine) -> None:
-    """With no more rights than the matrix gives it."""
+    """It has no more rights than the matrix gives it."""
     needs = NEEDS[kind]
     command = ["python", "-m", "pytest", "-q", "-rs", "-c", "/dev/null", "--rootdir=/tmp", "-p", "no:cacheprovider"]
     command += [

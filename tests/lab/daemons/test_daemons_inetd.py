@@ -1,4 +1,4 @@
-"""A daemon that is started for each connection: cat(1) in its place, which answers what it hears."""
+"""A daemon that is started for each connection, replaced by cat(1), which echoes its input."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_each_connection_has_a_process(daemon: Any, inetd: Inetd) -> None:
 
 
 def test_a_connection_that_nobody_accepted_yet_is_a_session(daemon: Any, inetd: Inetd) -> None:
-    """Else a server settles before a client's session has begun, and the log lacks it."""
+    """Otherwise a server would settle before a client's session has started, and the log would lack it."""
     for _ in range(50):
         with socket.create_connection(daemon.address, 5):
             assert inetd.children()

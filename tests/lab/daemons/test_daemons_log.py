@@ -1,4 +1,4 @@
-"""What daemons log, recorded from real sessions of lftp 4.9.2 (tests/recordings/daemons), and what they cannot be."""
+"""Daemons' logs, recorded from real sessions of lftp 4.9.2 (tests/recordings/daemons), and what daemons cannot be."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_second_count_of_one_transfer_is_a_problem() -> None:
 
 
 def test_what_pure_ftpd_says_when_a_client_has_left_answers_nothing() -> None:
-    """It repeats the code of its last reply, here that to USER."""
+    """Its line repeats the code of its last reply, here the one to USER."""
     lines = [
         f"pure-ftpd: (?@{A}) [DEBUG] Command [user] [alice]",
         f"pure-ftpd: (?@{A}) [DEBUG] 331 User alice OK. Password required",

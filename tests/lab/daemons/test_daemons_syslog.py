@@ -1,4 +1,4 @@
-"""/dev/log in a folder of the test's: what a daemon tells it is in the file, or the record is not complete."""
+"""/dev/log in the test's folder: every message from a daemon is in the file, or the record is incomplete."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def running(device: Path, tmp_path: Path) -> Iterator[syslog.Syslog]:
 
 
 class Held:
-    """A log whose writer waits before each line until it may go on."""
+    """A log whose writer waits before each line until it may continue."""
 
     def __init__(self, log: io.FileIO) -> None:
         self._log = log
@@ -63,13 +63,13 @@ def test_what_was_told_before_is_in_the_file(running: syslog.Syslog, device: Pat
 
 
 def test_a_log_that_nobody_writes_any_more_is_not_quiet(running: syslog.Syslog, device: Path, tmp_path: Path) -> None:
-    """Else the record would be called complete, with the end of the daemon's sessions missing."""
+    """Otherwise the record would count as complete without the end of the daemon's sessions."""
     daemon = object.__new__(PureFtpd)
     daemon._syslog = running
     assert daemon.is_quiet()
     running._send(syslog._BARRIER + b"end", 1.0)
     running._thread.join(5)
-    for _ in range(30):  # more than the kernel holds for a reader
+    for _ in range(30):  # more than the kernel queues for a reader
         assert not running.flush(0.01)
     assert not daemon.is_quiet(0.01)
     running._socket.setblocking(False)
@@ -81,7 +81,7 @@ def test_a_log_that_nobody_writes_any_more_is_not_quiet(running: syslog.Syslog, 
 def test_a_barrier_that_comes_late_is_not_taken_for_the_next(
     running: syslog.Syslog, device: Path, tmp_path: Path
 ) -> None:
-    """Else one look that was in vain would make all later ones look into a log that is not complete."""
+    """Otherwise, after one flush that timed out, all later ones would read an incomplete log."""
     writing = running._log
     held = Held(writing)
     running._log = held  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""What the relay and the raw bytes of TLS tell: real handshakes in memory, real sockets."""
+"""Facts from the relay and the raw bytes of TLS: real handshakes in memory, real sockets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_full_handshake(contexts: tuple[ssl.SSLContext, str], version: ssl.TLS
     assert 0 < tapped.seen().listed <= 300
     tapped.say(tapped.client, b"x" * 300)
     assert 0 < tapped.seen().stored <= 300
-    assert tapped.seen().turns == 0  # what the client said was not answered, and its Finished asks nothing
+    assert tapped.seen().turns == 0  # the client's bytes got no answer, and its Finished is not a question
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -56,7 +56,7 @@ def test_a_turn_is_what_was_said_and_answered(contexts: tuple[ssl.SSLContext, st
         tapped.say(tapped.server, b"211-one\r\n")
         tapped.say(tapped.server, b"211 two\r\n")
         assert tapped.seen().turns == turn
-    for said in (b"PASV\r\n", b"LIST\r\n"):  # in one go: the second may be unread
+    for said in (b"PASV\r\n", b"LIST\r\n"):  # sent together: the second may be unread
         tapped.say(tapped.client, said)
     tapped.say(tapped.server, b"227 (1,2,3,4,5,6)\r\n")
     assert tapped.seen().turns == 3
@@ -74,7 +74,7 @@ def test_that_both_say_goodbye_is_no_turn(contexts: tuple[ssl.SSLContext, str], 
 
 
 def test_session_tickets_answer_nothing(contexts: tuple[ssl.SSLContext, str]) -> None:
-    """A client that speaks with its Finished in one go gets them behind what it said."""
+    """A client that sends a command together with its Finished gets the tickets after its command."""
     tapped = pair(contexts[0], ssl.TLSVersion.TLSv1_3)
     for end in (tapped.client, tapped.server):
         with pytest.raises(ssl.SSLWantReadError):
@@ -111,7 +111,7 @@ def test_a_client_that_refuses_the_certificate_with_an_alert_finished_nothing(
 
 
 def test_an_encrypted_alert_in_the_place_of_the_finished_is_none(contexts: tuple[ssl.SSLContext, str]) -> None:
-    """It has the same type (RFC 8446 section 5.2), and is shorter."""
+    """The alert has the same record type (RFC 8446 section 5.2), but is shorter."""
     tapped = pair(contexts[0], ssl.TLSVersion.TLSv1_3)
     tapped.shake_hands()
     up, down = bytes(tapped.up), bytes(tapped.down)
@@ -201,7 +201,7 @@ def test_any_cut_and_any_broken_byte_is_read_without_error(
 
 
 class Behind:
-    """A server on a loopback address of its own, one thread for each connection."""
+    """A server on its own loopback address, with one thread per connection."""
 
     def __init__(self, act: Any) -> None:
         self.listener = socket.create_server(("127.77.1.1", 0))
@@ -219,7 +219,7 @@ class Behind:
                 sock, peer = self.listener.accept()
             except OSError:
                 return
-            if peer[0] == "127.77.1.1":  # the end
+            if peer[0] == "127.77.1.1":  # the signal to stop
                 sock.close()
                 return
             self.peers.append(peer[0])
@@ -248,7 +248,7 @@ def _echo(sock: socket.socket) -> None:
         try:
             while data := sock.recv(65536):
                 received += data
-            sock.sendall(received)  # only when the client has ended: half-close came through
+            sock.sendall(received)  # only after the client's end, so the half-close passed through
         except ConnectionResetError:
             pass
 
@@ -341,7 +341,7 @@ def test_new_connections_come_to_the_daemon_that_was_proved_last(bench: Bench) -
 
 
 def test_a_client_reset_reaches_the_server() -> None:
-    """On a control connection as it is, though something was said before."""
+    """On a control connection a reset passes unchanged, even after other bytes."""
     heard: list[str] = []
 
     def listen(sock: socket.socket) -> None:
@@ -379,7 +379,7 @@ def test_a_server_reset_reaches_the_client(bench: Bench) -> None:
 
 
 def test_a_server_that_resets_an_upload_is_no_end_of_it() -> None:
-    """Only what a client does at the end of its upload is taken for less than it is."""
+    """Only a client's reset at the end of its upload is turned into a plain end."""
 
     def listen() -> None:
         with contextlib.suppress(TimeoutError):
@@ -407,7 +407,7 @@ def test_where_nobody_listens_the_client_is_reset() -> None:
         target = closed.getsockname()
     relay = Relay("127.0.0.1", 0, (), target, lambda: "127.77.3.2")
     try:
-        # The reset may come before the client has its connection.
+        # The reset may arrive before connect() returns.
         with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", relay.port), 5) as client:
             client.recv(1)
         assert relay.settle(relay.tape, 5)
@@ -445,9 +445,9 @@ def test_an_upload_is_told_from_a_handshake(sent: bytes, expected: bool) -> None
 
 @pytest.mark.parametrize(("sent", "heard"), [(HELLO + FINISHED + CONTENT, "end"), (HELLO + FINISHED, "reset")])
 def test_a_reset_behind_an_upload_is_its_end_and_any_other_is_a_reset(sent: bytes, heard: str) -> None:
-    """A download that is torn away must not look complete to the daemon.
+    """A download whose client resets must not look complete to the daemon.
 
-    The relay needs the daemon's port at an address of its own: at 127.0.0.1 any other program may hold it.
+    The relay needs the daemon's port on its own address: on 127.0.0.1 any other program may hold it.
     """
     told: list[str] = []
 
@@ -463,7 +463,7 @@ def test_a_reset_behind_an_upload_is_its_end_and_any_other_is_a_reset(sent: byte
                 told.append("reset")
 
     with socket.create_server(("127.77.3.1", 0)) as listener:
-        listener.settimeout(10)  # nobody may come: the test fails then, and does not hang
+        listener.settimeout(10)  # if no connection comes, the test fails instead of hanging
         port = listener.getsockname()[1]
         relay = Relay("127.77.4.1", 0, (port,), ("127.77.3.1", 9), lambda: "127.77.3.2")
         thread = threading.Thread(target=listen)

@@ -1,4 +1,4 @@
-"""The agent as a process: orders in, answers out, nothing else on stdout, and an end that leaves nothing running."""
+"""The agent as a process: orders in, answers out, nothing else on stdout, and nothing left running at its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECONDS = 20.0
 
 
 class Process:
-    """`python -m ftps_lab.remote.agent`, spoken to line by line."""
+    """`python -m ftps_lab.remote.agent`, driven line by line."""
 
     def __init__(self, *, code: str = "") -> None:
         what = ["-c", code] if code else ["-m", "ftps_lab.remote.agent"]
@@ -44,7 +44,7 @@ class Process:
         return orders.read_result(self.child.stdout.readline())
 
     def end(self) -> tuple[int, bytes, bytes]:
-        """Exit code and what was left on stdout and stderr, after the end of stdin."""
+        """Close stdin; return the exit code and the rest of stdout and stderr."""
         out, err = self.child.communicate(timeout=SECONDS)
         return self.child.returncode, out, err
 
@@ -102,7 +102,7 @@ def test_sigterm_stops_the_server_and_exits_0(process: Process, tmp_path: Path) 
 
 
 def test_sigterm_that_the_kernel_gives_to_another_thread_ends_it_too(process: Process, tmp_path: Path) -> None:
-    """Python's handler waits for the main thread, which would sleep on in its read of stdin."""
+    """Python's handler runs in the main thread, which would keep sleeping in its read of stdin."""
     started(process, tmp_path)
     others = [int(task.name) for task in Path(f"/proc/{process.child.pid}/task").iterdir()]
     others.remove(process.child.pid)
@@ -138,7 +138,7 @@ def test_a_malformed_line_is_answered_and_the_next_one_obeyed(process: Process, 
 
 
 def test_what_prints_never_reaches_stdout() -> None:
-    """Children of the agent, Python's print and the descriptor itself all end on stderr; nobody else reads stdin."""
+    """Output of children, of print and to the descriptor itself goes to stderr; nothing else reads stdin."""
     code = (
         "import os, subprocess, ftps_lab.remote.agent as a\n"
         "def noisy():\n"
@@ -167,7 +167,7 @@ def test_one_server_after_the_other_and_never_two(process: Process, tmp_path: Pa
 
 
 def test_a_lab_error_comes_back_as_its_sentence(process: Process, tmp_path: Path) -> None:
-    """A server that needs a certificate and has none."""
+    """The error is a server that needs a certificate and has none."""
     answer = process.ask(serve(tmp_path, spec=ServerSpec()))
     assert "needs a certificate" in answer.failure
     assert not answer.bug
@@ -219,7 +219,7 @@ def test_a_call_that_lacks_something_starts_nothing(tmp_path: Path, missing: str
 
 
 def test_the_dead_children_of_daemons_are_buried_by_the_first_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anywhere else, whose children they are is not ours to say."""
+    """In any other process the children may belong to someone else."""
     child = subprocess.Popen(["true"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     agent_module._bury_children()

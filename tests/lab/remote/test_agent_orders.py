@@ -1,4 +1,4 @@
-"""What travels arrives as it was: certificates with their keys and issuers, every field of a spec, every witness."""
+"""Objects arrive unchanged: certificates with their keys and issuers, every field of a spec, every witness."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_issuers_arrive_with_their_keys_so_that_twins_can_be_made() -> None:
 
 
 def test_every_field_of_a_spec_arrives() -> None:
-    """Each with a value other than its default: a field that did not travel would be a default again."""
+    """Each has a value other than its default, because a field that did not travel would have its default."""
     made = issue({name: CertificateSpec(common_name=name) for name in "abcd"})
     spec = ServerSpec(
         protocol="implicit",
@@ -157,7 +157,7 @@ Value = TypeVar("Value")
 
 
 def returned(value: Value) -> Value:
-    """What the other side has of what a method returned."""
+    """The value as the other side receives it when a method returns it."""
     text = orders.line(orders.result(1, value))
     assert text.count(b"\n") == 1
     return orders.value_of(orders.read_result(text), type(value))

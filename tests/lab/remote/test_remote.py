@@ -1,4 +1,4 @@
-"""A server behind a line: the methods of a local one, and a sentence for every way in which an agent can fail."""
+"""A server behind a line: the methods of a local server, and a sentence for every way in which an agent can fail."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ProcessLine:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., tuple[RemoteHost, ProcessLine]]]:
-    """Starts agents, or programs in the place of one; all ended after the test."""
+    """Starts agents, or programs that replace one; all ended after the test."""
     lines: list[ProcessLine] = []
 
     def make(code: str = "") -> tuple[RemoteHost, ProcessLine]:
@@ -107,7 +107,7 @@ from ftps_lab.servers import FtpsServer
 {patch}
 sys.exit(agent.main())
 """
-"""An agent with something in it changed."""
+"""An agent with a change in it."""
 
 
 def served(host: RemoteHost, root: Path, spec: ServerSpec) -> RemoteServer:
@@ -156,7 +156,7 @@ def test_a_served_file_its_testimony_and_its_wire(
 
     server.change(ServerSpec(certificate=certificates["leaf"], chain=certificates["leaf"].chain))
     server.record()
-    assert server.testimony() == Testimony(role="genuine")  # nothing of what came before
+    assert server.testimony() == Testimony(role="genuine")  # nothing from before
     assert server.wire().records == ()
     assert fetch(server, "file") == (certificates["leaf"].sha256, b"content")
     assert server.settle()
@@ -173,7 +173,7 @@ def test_a_served_file_its_testimony_and_its_wire(
 def test_a_record_is_begun_and_finished_in_one_round_trip_each(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same as `record`, `settle`, `testimony` and `wire` one by one."""
+    """The result equals that of separate calls of `record`, `settle`, `testimony` and `wire`."""
     host, line = start()
     server = plain(host, tmp_path)
     sent: list[bytes] = []
@@ -198,7 +198,7 @@ def test_a_record_is_begun_and_finished_in_one_round_trip_each(
 def test_it_becomes_another_server_between_connections(
     start: Start, tmp_path: Path, role: Literal["genuine", "impostor"]
 ) -> None:
-    """The testimony is that of the later connections, and the bytes of the earlier ones are kept beside it."""
+    """The testimony covers the later connections; the bytes of the earlier ones are kept beside it."""
     server = plain(start()[0], tmp_path)
 
     def passwords(*, change: ServerSpec | None = None) -> Record:
@@ -236,7 +236,7 @@ def test_a_change_that_no_connection_reached_is_forgotten(start: Start, tmp_path
 
 
 def test_a_record_with_a_connection_in_it_is_not_fresh(start: Start, tmp_path: Path) -> None:
-    """Whoever connects between the begin of a record and the answer is in it."""
+    """A client that connects between the start of a record and the answer is in the record."""
     patch = (
         "import socket\nrecord = FtpsServer.record\n"
         "def early(self):\n"
@@ -261,7 +261,7 @@ def test_a_record_that_is_not_complete_says_so(start: Start, tmp_path: Path) -> 
 def test_an_attacker_in_the_middle_is_told_of_from_both_sides(
     start: Start, tmp_path: Path, certificates: dict[str, Certificate]
 ) -> None:
-    """Without a certificate of his own, the interceptor's twin is made where the server runs."""
+    """If the interceptor has no certificate of its own, its twin is made where the server runs."""
     (tmp_path / "file").write_bytes(b"content")
     host, _ = start()
     genuine = certificates["genuine"]
@@ -298,7 +298,7 @@ def test_the_labs_own_sentences_arrive_as_they_are(start: Start, tmp_path: Path)
     host, _ = start()
     with pytest.raises(LabError, match=r"^a server of protocol 'explicit' needs a certificate: give `certificate`$"):
         served(host, tmp_path, ServerSpec())
-    assert host.ping()  # and the agent goes on
+    assert host.ping()  # and the agent continues
 
 
 def test_a_bug_is_called_one(start: Start, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_dead_agent_is_a_sentence_with_its_last_words(start: Start, tmp_path: 
 
 
 def test_stopping_a_server_of_a_dead_agent_is_no_second_failure(start: Start, tmp_path: Path) -> None:
-    """The first call after its death tells; who then cleans up is not told again."""
+    """The first call after its death reports it; the clean-up does not report it again."""
     host, line = start()
     server = plain(host, tmp_path)
     line.child.kill()
@@ -338,7 +338,7 @@ def test_stopping_tells_of_a_death_that_nobody_noticed(start: Start, tmp_path: P
 
 
 def test_a_silent_agent_is_given_up(start: Start) -> None:
-    """Its answer may still come: nobody may take it for the next one's."""
+    """Its answer may still come, and must not be taken for the next one."""
     host, _ = start("import sys; [None for _ in sys.stdin]")
     with pytest.raises(LabError, match=r"did not answer within 0\.2 seconds"):
         host.ping(0.2)

@@ -1,4 +1,4 @@
-"""Scripted servers behind a line: scripts arrive as they were, and run beside the ordinary server."""
+"""Scripted servers behind a line: scripts arrive unchanged, and run beside the ordinary server."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def travelled(scripts: tuple[Script, ...]) -> tuple[Script, ...]:
 
 
 def plainly(scripts: tuple[Script, ...]) -> list[list[object]]:
-    """The same without objects that have no equality of their own."""
+    """The scripts, with objects that have no equality reduced to comparable values."""
     return [
         [
             (step.certificate.sha256, step.certificate.key_pem, [each.sha256 for each in step.sent], step.versions)
@@ -111,7 +111,7 @@ def test_two_of_them_beside_an_ordinary_server(
     assert all(each.tls for each in faces.connections())
     faces.record()
     assert faces.connections() == ()
-    assert len(silent.connections()) == 1  # a record of its own
+    assert len(silent.connections()) == 1  # its own record
     silent.stop()
     silent.stop()
     with pytest.raises(LabError, match="this server was stopped"):
@@ -121,7 +121,7 @@ def test_two_of_them_beside_an_ordinary_server(
     ordinary.stop()
     with to_tls(socket.create_connection((faces.host, faces.port), SECONDS)):
         pass
-    assert plain(host, tmp_path).settle()  # the next ordinary one, beside what still runs
+    assert plain(host, tmp_path).settle()  # the next ordinary server, beside those still running
     faces.stop()
 
 

@@ -1,4 +1,4 @@
-"""What the ready-made scripts are to a real client, openssl: which of them show it a certificate, and which hang."""
+"""The ready-made scripts against a real client, openssl: which show it a certificate, and which make it hang."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OPENSSL: dict[str, To] = {
     **dict.fromkeys(("http", "garbage", "garbage-in-tls", "empty", "reset", "not-available"), "nothing"),
     **dict.fromkeys(("silent", "silent-after-220", "silent-after-234", "silent-in-handshake"), "hangs"),
     **dict.fromkeys(("drip", "drip-reply", "drip-in-handshake", "big-banner"), "hangs"),
-    # `openssl s_client -starttls ftp` takes what one read brings for a line, and goes on behind it.
+    # `openssl s_client -starttls ftp` takes the bytes of one read for a line, and continues after them.
     **dict.fromkeys(("big-line", "hostile-greeting-long"), "nothing"),
     **dict.fromkeys(("silent-in-tls", "drip-in-tls", "big-banner-ends"), "certificate"),
     **dict.fromkeys(("greeting-lines", "greeting-pieces", "greeting-numbers", "two-faces"), "certificate"),
@@ -43,7 +43,7 @@ OPENSSL: dict[str, To] = {
     **{f"hostile-refusal-{name}": "nothing" for name in HOSTILE_TEXT},
 }
 HANGS = 0.8
-"""Seconds. With the fifth byte of what drips, openssl sees that it is no TLS."""
+"""Seconds. At the fifth dripped byte, openssl sees that it is not TLS."""
 
 
 def scripts_of(name: str, certificates: dict[str, Certificate]) -> tuple[Script, ...]:
@@ -52,7 +52,7 @@ def scripts_of(name: str, certificates: dict[str, Certificate]) -> tuple[Script,
 
 
 def openssl(server: ScriptedServer, seconds: float, *more: str) -> tuple[bytes, bool]:
-    """What `openssl s_client` printed, and whether it had to be killed."""
+    """The output of `openssl s_client`, and whether it had to be killed."""
     command = ["openssl", "s_client", "-connect", f"{server.host}:{server.port}", *more]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as client:
@@ -86,7 +86,7 @@ def test_openssl_meets(scripted: Scripted, certificates: dict[str, Certificate],
 
 @pytest.mark.parametrize("name", PEERS)
 def test_stop_ends_it_within_a_connection(scripted: Scripted, certificates: dict[str, Certificate], name: str) -> None:
-    """Whatever it is doing, and though its client neither reads nor leaves."""
+    """This holds whatever it is doing, even if its client neither reads nor leaves."""
     server = scripted.serve(*scripts_of(name, certificates))
     with contextlib.suppress(ConnectionResetError):  # the peer `reset` may be that fast
         scripted.connect(server)
@@ -136,7 +136,7 @@ def test_a_long_chain_is_made_in_no_time_and_sent_whole(
     begin = time.monotonic()
     server = scripted.serve(*PEERS["long-chain"].scripts(certificates["leaf"], certificates["root"]))
     assert time.monotonic() - begin < 1
-    with pytest.raises(ssl.SSLError):  # this client has a limit of 100 KB, and has read the length by then
+    with pytest.raises(ssl.SSLError):  # this client has a limit of 100 KB, and has already read the length
         to_tls(scripted.connect(server))
     (connection,) = server.connections(10)
     assert connection.certificate == certificates["leaf"].sha256
@@ -163,7 +163,7 @@ def test_a_big_banner_is_big(scripted: Scripted, certificates: dict[str, Certifi
 def test_hostile_text_is_in_greeting_replies_and_refusal(
     scripted: Scripted, certificates: dict[str, Certificate], name: str
 ) -> None:
-    """And each is one reply: with the line that ends it, and no such line before."""
+    """Each is one reply: it ends with its final line, and no earlier line looks like one."""
     server = scripted.serve(*scripts_of(f"hostile-greeting-{name}", certificates))
     one_line = HOSTILE_TEXT[name].replace(b"\n", b" ")
     client = scripted.connect(server)
@@ -186,7 +186,7 @@ def test_hostile_text_is_in_greeting_replies_and_refusal(
 
 @pytest.mark.parametrize(("name", "quote"), [("command", b""), ("command", b'"'), ("quotes", b'"'), ("single", b"'")])
 def test_commands_in_hostile_text_would_leave_a_mark(tmp_path: Path, name: str, quote: bytes) -> None:
-    """A shell that is given the text makes the file: that it is not there would else prove nothing."""
+    """A shell that runs the text creates the file; otherwise the file's absence would prove nothing."""
     command = b"echo " + quote + HOSTILE_TEXT[name] + quote
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False, capture_output=True)
     assert (tmp_path / MARK).exists()

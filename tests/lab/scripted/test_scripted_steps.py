@@ -1,4 +1,4 @@
-"""What each step does to a client, and what the record says of it."""
+"""The effect of each step on a client, and its record."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def only(server: ScriptedServer) -> ScriptedConnection:
 
 
 def to_tls(sock: socket.socket, trusted: Certificate | None = None) -> ssl.SSLSocket:
-    """An explicit client up to its handshake."""
+    """Bring an explicit client to TLS."""
     assert sock.recv(512).startswith(b"220")
     sock.sendall(b"AUTH TLS\r\n")
     assert sock.recv(512).startswith(b"234")
@@ -93,7 +93,7 @@ class TestSending:
             assert read_all(client) == b"abcdeabcdeab"
 
     def test_a_client_that_does_not_read_holds_nobody_up(self, scripted: Scripted) -> None:
-        """It leaves in the middle of what it never read."""
+        """It leaves in the middle of data that it never read."""
         server = scripted.serve((Repeat(b"x" * 100, 1 << 40),), (Send(b"hello"),))
         idle = scripted.connect(server)
         with scripted.connect(server) as other:
@@ -114,7 +114,7 @@ class TestSending:
 
 class TestEnding:
     def test_close_is_an_end_of_file_even_with_bytes_unread(self, scripted: Scripted) -> None:
-        """A close with bytes unread would send RST, which takes our last bytes with it."""
+        """Closing with unread bytes would send RST, which would discard our last bytes."""
         server = scripted.serve((Send(b"bye"), Close()))
         with scripted.connect(server) as client:
             client.sendall(b"x" * 100_000)
@@ -148,7 +148,7 @@ class TestEnding:
         assert (connection.user, connection.password, connection.sent) == ("clear", "clear", 0)
 
     def test_a_silent_server_does_not_end_for_a_client_that_only_half_closes(self, scripted: Scripted) -> None:
-        """Otherwise a tool that waits for ever would look as if it had a time limit."""
+        """Otherwise a tool that waits forever would look as if it had a time limit."""
         server = scripted.serve((Wait(),))
         client = scripted.connect(server)
         client.shutdown(socket.SHUT_WR)
@@ -267,7 +267,7 @@ class TestTls:
     def test_nothing_is_shown_by_asking_for_another_group_or_by_an_alert(
         self, scripted: Scripted, certificates: dict[str, Certificate]
     ) -> None:
-        """A HelloRetryRequest or an alert is a handshake's beginning, and no certificate."""
+        """A HelloRetryRequest or an alert starts a handshake without showing a certificate."""
         server = scripted.serve(ftps(certificates["genuine"], versions=("1.3",)))
         sock = scripted.connect(server)
         sock.recv(512)
@@ -355,7 +355,7 @@ class TestServer:
         assert read_all(client) == b""
         with pytest.raises(ConnectionRefusedError):
             scripted.connect(server)
-        assert server.connections()[0].ended is not None  # what was witnessed is still told
+        assert server.connections()[0].ended is not None  # the record is still available
 
     def test_one_that_was_never_started_is_stopped_all_the_same(self) -> None:
         ScriptedServer([()]).stop()
