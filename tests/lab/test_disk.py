@@ -1,4 +1,4 @@
-"""What a client closed is listed, read, copied and removed all the same, by root and by an ordinary user."""
+"""Unreadable files of a client are still listed, read, copied and removed, by root and by an ordinary user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def ordinary() -> Iterator[None]:
-    """Modes bind us, as they bind an ordinary user."""
+    """Make file modes bind us, as they bind an ordinary user."""
     with without_root_powers():
         yield
 
@@ -30,7 +30,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Path:
-    """A folder with a closed folder in it, a closed file in that, and a link to the file."""
+    """A folder with an unreadable folder in it, an unreadable file in that, and a link to the file."""
     folder = tmp_path / "it"
     inner = folder / "closed"
     inner.mkdir(parents=True)
@@ -43,7 +43,7 @@ def closed(tmp_path: Path) -> Path:
 
 
 def test_modes_bind_these_tests(closed: Path) -> None:
-    """Without this, everything below would pass for root whatever the code does."""
+    """Without this, every test below would pass for root whatever the code does."""
     with pytest.raises(PermissionError):
         list(closed.iterdir())
 
@@ -78,7 +78,7 @@ def test_a_closed_folder_is_copied_with_the_modes_of_its_files(closed: Path, tmp
 def test_a_closed_folder_is_removed(closed: Path) -> None:
     disk.remove(closed)
     assert not closed.exists()
-    disk.remove(closed)  # a second time does nothing
+    disk.remove(closed)  # a second call does nothing
 
 
 def test_removing_follows_no_link(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_removing_follows_no_link(tmp_path: Path) -> None:
 
 
 def test_a_link_never_opens_what_it_leads_to(tmp_path: Path) -> None:
-    """The other file may be anything on this machine: its mode is not ours to change."""
+    """The target may be any file on this machine, so its mode must not change."""
     secret = tmp_path / "secret"
     secret.write_bytes(b"x")
     secret.chmod(0)

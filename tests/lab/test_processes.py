@@ -1,4 +1,4 @@
-"""Passwords among the arguments of processes: what is found, and where nobody looks."""
+"""Passwords among the arguments of processes: what is found, and where the lab does not look."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def proc(tmp_path: Path) -> Path:
     for number, line in enumerate((b"lftp\0-u\0me,s3cret", b"curl\0ftp://me:p%40ss@host/", b"sh\0-c\0xdisguisedx")):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "cmdline").write_bytes(line)
-    (tmp_path / "99").mkdir()  # it has ended meanwhile
+    (tmp_path / "99").mkdir()  # a process that has ended meanwhile
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""The recorder by itself, and records of servers that begin and are complete when settle() and record() say so."""
+"""The recorder alone, and records of servers that start at record() and are complete when settle() says so."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_everything_has_its_time_in_the_order_in_which_it_came() -> None:
 
 
 def test_an_attackers_times_and_those_of_the_server_behind_it_can_be_compared(lab: Lab) -> None:
-    """Both records begin at one moment: a command reaches the genuine server after the attacker, its reply before."""
+    """Both records start together: the genuine server gets a command after the attacker, and replies before it."""
     server = intercepted(lab)
     server.record()
     with lab.victim(server):
@@ -87,7 +87,7 @@ def test_an_attackers_times_and_those_of_the_server_behind_it_can_be_compared(la
 
 
 def test_a_connection_that_knows_no_command_ignores_replies() -> None:
-    """A 421 before any command, or a login without a password, belongs to nothing."""
+    """A 421 before any command belongs to nothing, nor does a login without a password."""
     recorder = Recorder("genuine")
     log = recorder.opened("control", PEER)
     log.replied(421)
@@ -118,7 +118,7 @@ def test_what_is_noted_on_a_connection_stays() -> None:
 
 
 def test_a_record_can_be_read_while_it_grows() -> None:
-    """Reading from one thread while another writes gives consistent copies."""
+    """Reading in one thread while another writes gives consistent copies."""
     recorder = Recorder("genuine")
     tap = recorder.tap("control", PEER)
 
@@ -139,7 +139,7 @@ def test_a_record_can_be_read_while_it_grows() -> None:
 @pytest.mark.parametrize("how", ["quit", "close", "reset"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_record_is_complete_after_the_client_is_gone(lab: Lab, protocol: str, how: str) -> None:
-    """However the client ends, settle() returns True with everything that it had sent in the record."""
+    """However the client ends, settle() returns True and the record has everything that it sent."""
     server = lab.serve(protocol)
     for _ in range(10):
         server.record()
@@ -160,7 +160,7 @@ def test_the_record_is_complete_after_the_client_is_gone(lab: Lab, protocol: str
 
 
 def test_what_was_sent_just_before_the_end_is_in_the_record(lab: Lab) -> None:
-    """A client that sends a password and hangs up at once was still heard, each time."""
+    """A password from a client that hangs up at once is still recorded, each time."""
     server = lab.serve("plain")
     for number in range(50):
         server.record()
@@ -170,7 +170,7 @@ def test_what_was_sent_just_before_the_end_is_in_the_record(lab: Lab) -> None:
 
 
 def test_an_upload_whose_client_vanishes_at_once_is_on_the_record(lab: Lab) -> None:
-    """Data and control connection closed together, without waiting for 226: what was sent was seen, each time."""
+    """The client closes data and control connection together without waiting for 226: its bytes are seen, each time."""
     server = lab.serve("plain")
     for number in range(30):
         server.record()
@@ -185,7 +185,7 @@ def test_an_upload_whose_client_vanishes_at_once_is_on_the_record(lab: Lab) -> N
 
 
 def test_a_data_connection_that_was_never_accepted_is_on_the_record(lab: Lab) -> None:
-    """The control connection ends, and behind it waits a data connection with content: it is accepted and heard."""
+    """A data connection with content that still waits when the control connection ends is accepted and read."""
     server = lab.serve("plain")
     client = lab.login(server)
     address = client.makepasv()
@@ -204,7 +204,7 @@ def test_connections_that_wait_to_be_accepted_are_waited_for(lab: Lab) -> None:
     server = lab.serve("plain")
     for turn in range(20):
         server.record()
-        server.waker.call(partial(time.sleep, turn / 1000))  # all of them are there before the server looks
+        server.waker.call(partial(time.sleep, turn / 1000))  # all of them arrive before the server looks
         for number in range(40):
             with socket.create_connection((server.host, server.port), 5) as sock:
                 sock.sendall(b"USER %d\r\n" % number)
@@ -232,7 +232,7 @@ def test_what_is_called_meanwhile_runs_in_a_later_turn() -> None:
 
 
 def test_settle_tells_that_a_client_is_still_there(lab: Lab) -> None:
-    """With a client connected settle() waits as long as it may and returns False."""
+    """With a client connected, settle() waits until its timeout and returns False."""
     server = lab.serve()
     client = lab.login(server)
     began = time.monotonic()
@@ -243,7 +243,7 @@ def test_settle_tells_that_a_client_is_still_there(lab: Lab) -> None:
 
 
 def test_a_late_connection_stays_in_its_own_record(lab: Lab) -> None:
-    """What a connection does after record() belongs to the record in which it began, data connections included."""
+    """Activity after record() belongs to the record in which its connection started, data connections included."""
     server = lab.serve()
     late = lab.login(server)
     old = server.recorder
@@ -260,7 +260,7 @@ def test_a_late_connection_stays_in_its_own_record(lab: Lab) -> None:
 
 
 def test_two_clients_are_kept_apart(lab: Lab) -> None:
-    """Commands, credentials and transfers of two clients at once name their own connections."""
+    """Commands, credentials and transfers of two simultaneous clients name their own connections."""
     server = lab.serve()
     anna, bert = lab.login(server, user="anna"), lab.login(server, user="bert")
     for client, content in ((anna, b"a"), (bert, b"bb"), (anna, b"aaa")):

@@ -1,4 +1,4 @@
-"""Temporary folders: private, gone at their end, cleared after a SIGKILL, and never taken from a process that lives."""
+"""Temporary folders: private, removed at their end, cleared after a SIGKILL, and never taken from a live process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ time.sleep(600)
 
 @pytest.fixture(autouse=True)
 def not_cleared() -> None:
-    """Each test is a process that has just started."""
+    """Make each test look like a process that has just started."""
     temporary.clear_leftovers.cache_clear()
 
 
@@ -51,11 +51,11 @@ def test_a_folder_is_private_and_gone_at_its_end(tmp_path: Path) -> None:
         assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
         (folder.path / "below").mkdir()
     assert list(tmp_path.iterdir()) == []
-    folder.close()  # a second time does nothing
+    folder.close()  # a second call does nothing
 
 
 def test_what_a_killed_process_left_is_cleared_by_the_next(tmp_path: Path) -> None:
-    """With a folder in it that nobody may enter, by an ordinary user too."""
+    """It contains a folder that no one may enter, and an ordinary user can clear it too."""
     process, left = hold(tmp_path)
     with process:
         process.send_signal(signal.SIGKILL)
@@ -75,7 +75,7 @@ def test_what_a_living_process_holds_stays(tmp_path: Path) -> None:
 
 
 def test_what_is_not_of_this_name_or_no_folder_stays(tmp_path: Path) -> None:
-    """A link above all: what it leads to is not ours."""
+    """A link in particular stays: its target is not ours."""
     other = tmp_path / "other"
     other.mkdir()
     (tmp_path / f"{PREFIX}link").symlink_to(other)
@@ -86,7 +86,7 @@ def test_what_is_not_of_this_name_or_no_folder_stays(tmp_path: Path) -> None:
 
 
 def test_without_locks_nothing_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody could tell whether the owner lives; a folder can be made all the same."""
+    """Without locks, it is impossible to tell whether an owner lives; folders can still be made."""
 
     def refuse(*_: object) -> None:
         raise OSError(95, "Operation not supported")
@@ -99,7 +99,7 @@ def test_without_locks_nothing_is_cleared(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_many_that_start_at_once_do_not_clear_each_others_folders(tmp_path: Path) -> None:
-    """A folder is made first and locked then: between the two it looks as if it had no owner."""
+    """A folder is created and then locked: in between it looks as if it had no owner."""
     ends = threading.Event()
     failed: list[BaseException] = []
 
@@ -152,7 +152,7 @@ def test_where_lftp_reads_no_rc_another_place_is_taken(
 
 @pytest.fixture
 def unchosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has said where temporary files go."""
+    """No variable says where temporary files go."""
     for name in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # noqa: S108 - the default that is asked about
@@ -204,7 +204,7 @@ def test_letters_of_any_language_are_no_reason(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_has_something_mounted_below_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a container the matrix's folder is no more than the way to what is mounted: it has no lock there."""
+    """In a container the matrix's folder is only the path to a mount, so it has no lock there."""
     way = tmp_path / f"{PREFIX}matrix-a b"
     (way / "pair").mkdir(parents=True)
     mounts = tmp_path / "mountinfo"

@@ -1,4 +1,4 @@
-"""The testimony of a server tells exactly what happened."""
+"""The testimony of a server says exactly what happened."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_whole_story_of_an_explicit_session(lab: Lab) -> None:
         assert (handshake.certificate, handshake.cipher[:4]) == (genuine, "TLS_")
     assert len(told_by_server.handshakes) == 2
     started = told_by_server.commands[-2].reply
-    assert started in {125, 150}  # whether the data connection was there already
+    assert started in {125, 150}  # depends on whether the data connection already exists
     assert [(c.verb, c.argument, c.channel, c.reply) for c in told_by_server.commands] == [
         ("AUTH", "TLS", "clear", 234),
         ("USER", "anna", "tls", 331),
@@ -74,7 +74,7 @@ def test_the_whole_story_of_an_explicit_session(lab: Lab) -> None:
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_transfer_is_told(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
-    """Each transfer is told with its verb, name, direction, size, hash, channel and certificate."""
+    """Each transfer is recorded with its verb, name, direction, size, hash, channel and certificate."""
     server = lab.serve(protocol)
     client = lab.login(server, protect=protect, mode=mode)
     listing = client.download("LIST")
@@ -104,7 +104,7 @@ def test_every_transfer_is_told(lab: Lab, protocol: str, protect: bool, mode: Mo
 
 
 def test_files_are_told_by_their_place_below_the_root(lab: Lab) -> None:
-    """The name is the same from whatever folder and however written; STOU tells the name that was made."""
+    """The name is the same from any folder and in any spelling; for STOU it is the name that the server made."""
     (lab.root / "folder").mkdir()
     (lab.root / "folder" / "inner").write_bytes(b"x")
     server = lab.serve()
@@ -121,7 +121,7 @@ def test_files_are_told_by_their_place_below_the_root(lab: Lab) -> None:
 
 
 def test_a_pipelined_command_does_not_rename_a_transfer(lab: Lab) -> None:
-    """What is asked for during a transfer does not change what is told of it."""
+    """A command during a transfer does not change the transfer's record."""
     server = lab.serve("plain")
     client = lab.login(server)
     client.voidcmd("TYPE I")
@@ -136,7 +136,7 @@ def test_a_pipelined_command_does_not_rename_a_transfer(lab: Lab) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_credentials_tell_the_channel(lab: Lab, protocol: str) -> None:
-    """A password is told with its user, the channel that it came on, and whether it let somebody in."""
+    """A password is recorded with its user, its channel, and whether it was accepted."""
     server = lab.serve(protocol)
     client = lab.client(server)
     for password in ("wrong", lab.password):
@@ -153,7 +153,7 @@ def test_credentials_tell_the_channel(lab: Lab, protocol: str) -> None:
 
 
 def test_a_password_that_require_tls_refused_was_still_told(lab: Lab) -> None:
-    """A client that sends PASS in clear all the same has exposed it, and the testimony says so."""
+    """A client that sends PASS in clear anyway has exposed its password, and the testimony says so."""
     server = lab.serve(require_tls=True)
     sock = lab.connect(server)
     for command in (b"USER anna\r\n", b"PASS open secret\r\n"):
@@ -175,7 +175,7 @@ def test_a_password_that_require_tls_refused_was_still_told(lab: Lab) -> None:
 def test_a_refused_certificate_is_told_by_its_alert(
     lab: Lab, protocol: str, client_trusts: tuple[str, ...], name: str, alert: str, version: str
 ) -> None:
-    """A client that refuses the certificate sends an alert; the handshake is told as not completed, with the SNI."""
+    """A client that refuses the certificate sends an alert; the handshake is recorded as incomplete, with the SNI."""
     server = lab.serve(protocol, tls=(version,))
     sock = lab.connect(server, receive=b"" if protocol == "implicit" else b"220")
     if protocol == "explicit":
@@ -194,7 +194,7 @@ def test_a_refused_certificate_is_told_by_its_alert(
 
 
 def test_an_alert_that_the_server_sent(lab: Lab) -> None:
-    """A client without a common version is told off by an alert, which is told as sent."""
+    """A client without a common version gets an alert, which is recorded as sent."""
     server = lab.serve(tls=("1.3",))
     client = lab.client(server, version="1.2")
     with pytest.raises(ssl.SSLError):
@@ -204,7 +204,7 @@ def test_an_alert_that_the_server_sent(lab: Lab) -> None:
 
 
 def test_an_alert_after_a_finished_handshake(lab: Lab) -> None:
-    """A clean end is told as close_notify, in both directions, after a completed handshake."""
+    """A clean end is recorded as close_notify, in both directions, after a completed handshake."""
     server = lab.serve()
     client = lab.client(server)
     client.auth()
@@ -219,7 +219,7 @@ def test_an_alert_after_a_finished_handshake(lab: Lab) -> None:
 
 
 def test_a_client_without_sni(lab: Lab) -> None:
-    """A handshake without a server name tells None."""
+    """A handshake without a server name has None."""
     server = lab.serve("implicit")
     context = lab.trusting("genuine")
     context.check_hostname = False
@@ -229,7 +229,7 @@ def test_a_client_without_sni(lab: Lab) -> None:
 
 
 def test_epsv_all_is_a_command_like_any_other(lab: Lab) -> None:
-    """Its reply begins with 220 too (RFC 2428 section 4), and is not taken for a greeting."""
+    """Its reply also begins with 220 (RFC 2428 section 4), but is not taken for a greeting."""
     server = lab.serve("plain")
     client = lab.login(server)
     client.sendcmd("EPSV ALL")
@@ -238,7 +238,7 @@ def test_epsv_all_is_a_command_like_any_other(lab: Lab) -> None:
 
 
 def test_an_implicit_server_greets_inside_tls_only(lab: Lab) -> None:
-    """A client that never begins a handshake was not greeted, and its handshake is told as not completed."""
+    """A client that never starts a handshake is not greeted, and its handshake is recorded as incomplete."""
     server = lab.serve("implicit")
     lab.connect(server, receive=b"").close()
     testimony = lab.told(server)
@@ -249,7 +249,7 @@ def test_an_implicit_server_greets_inside_tls_only(lab: Lab) -> None:
 
 
 def test_clear_text_pipelined_behind_auth_is_not_obeyed(lab: Lab) -> None:
-    """What comes in clear behind AUTH is never taken for something that came in TLS: it ends the connection."""
+    """Clear text after AUTH is never taken for text in TLS: it ends the connection."""
     server = lab.serve()
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\nUSER anna\r\nPASS injected\r\n")
@@ -265,7 +265,7 @@ def test_clear_text_pipelined_behind_auth_is_not_obeyed(lab: Lab) -> None:
 
 
 def test_pipelined_commands_get_their_own_replies(lab: Lab) -> None:
-    """A wrong login and QUIT in one segment: each command has its own reply, and nothing of the server breaks."""
+    """With a wrong login and QUIT in one segment, each command has its own reply, and nothing breaks in the server."""
     server = lab.serve("plain")
     sock = lab.connect(server)
     sock.sendall(b"USER anna\r\nPASS wrong\r\nNOOP\r\nQUIT\r\n")
@@ -278,7 +278,7 @@ def test_pipelined_commands_get_their_own_replies(lab: Lab) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_aborted_download_is_not_completed(lab: Lab, protocol: str) -> None:
-    """A client that goes away during a download has got less than the file."""
+    """A client that leaves during a download has received less than the file."""
     spread(lab)
     server = lab.serve(protocol)
     client = lab.login(server)
@@ -296,7 +296,7 @@ def test_an_aborted_download_is_not_completed(lab: Lab, protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_upload_that_is_reset_is_not_completed(lab: Lab, protocol: str) -> None:
-    """A data connection that ends in a reset has perhaps lost its end: 426, not 226."""
+    """A data connection that ends in a reset may have lost its end: 426, not 226."""
     server = lab.serve(protocol)
     client = lab.login(server)
     client.voidcmd("TYPE I")
@@ -309,13 +309,13 @@ def test_an_upload_that_is_reset_is_not_completed(lab: Lab, protocol: str) -> No
     client.quit()
     transfer = the_transfer(lab, server)
     assert (transfer.verb, transfer.completed) == ("STOR", False)
-    assert transfer.size <= 1000  # a reset may take away what the server had not read yet
+    assert transfer.size <= 1000  # a reset may discard bytes that the server had not read
 
 
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_abor(lab: Lab, protocol: str, command: str) -> None:
-    """ABOR ends a transfer, which is told as not completed, and the next transfer works."""
+    """ABOR ends a transfer, which is recorded as incomplete, and the next transfer works."""
     spread(lab)
     server = lab.serve(protocol)
     client = lab.login(server)
@@ -335,7 +335,7 @@ def test_abor(lab: Lab, protocol: str, command: str) -> None:
 
 
 def test_an_aborted_download_does_not_wait_for_its_reader(lab: Lab, choked: None, prove_quiet: Quiet) -> None:
-    """ABOR ends a download at once, also while encrypted bytes wait for a client that does not read them."""
+    """ABOR ends a download at once, even while encrypted bytes wait for a client that does not read them."""
     server = lab.serve()
     client = lab.login(server)
     client.voidcmd("TYPE I")
@@ -378,19 +378,19 @@ def test_a_data_connection_that_ends_before_its_handshake_is_answered(lab: Lab, 
 
 
 def the_transfer(lab: Lab, server: FtpsServer) -> Transfer:
-    """The only one."""
+    """The only transfer."""
     (transfer,) = lab.told(server).transfers
     return transfer
 
 
 def wait_for_bytes(server: FtpsServer, count: int) -> None:
-    """Until the server has received so much on data connections."""
+    """Wait until the server has received this many bytes on data connections."""
     until(lambda: sum(len(r.to_server) for r in server.wire().records if r.kind == "data") >= count, pause=0.001)
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "plain"])
 def test_tls_where_ftp_in_clear_is_spoken_is_a_failed_handshake(lab: Lab, protocol: str) -> None:
-    """And nothing that the client says behind it is a command; on another connection the server goes on."""
+    """Nothing that the client sends after it is a command; on other connections the server continues."""
     server = lab.serve(protocol)
     sock = lab.connect(server)
     sock.sendall(b"\x16\x03\x01\x00\x08USER a\r\n")
@@ -410,7 +410,7 @@ def test_tls_where_ftp_in_clear_is_spoken_is_a_failed_handshake(lab: Lab, protoc
 
 
 def test_such_a_byte_within_a_command_is_none(lab: Lab) -> None:
-    """Only where a command could begin."""
+    """The byte only counts where a command could begin."""
     server = lab.serve()
     sock = lab.connect(server)
     sock.sendall(b"NOOP")

@@ -1,4 +1,4 @@
-"""The greeting of our own server: its text, its lines, its pieces, and what comes before a client has read it."""
+"""The greeting of our own server: its text, its lines, its pieces, and input that comes before a client has read it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SENT = b"220-Welcome to the backup server.\r\n\r\n  331 a number\r\n  220 ours\r
 
 
 def opened(lab: Lab, server: FtpsServer) -> socket.socket:
-    """A connection, in TLS where the server begins with it, that has read nothing."""
+    """A connection that has read nothing, in TLS if the server starts with TLS."""
     sock = lab.connect(server, receive=b"")
     if server.spec.protocol == "implicit":
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -36,7 +36,7 @@ def opened(lab: Lab, server: FtpsServer) -> socket.socket:
 
 
 def test_a_reply_of_several_lines_has_one_end() -> None:
-    """RFC 959 section 4.2: whatever is in between, only the last line looks like it."""
+    """Only the last line may look like the end, whatever is in between (RFC 959 section 4.2)."""
     assert reply_of(220, LINES).encode() == SENT
     assert reply_of(220, "one") == "220 one\r\n"
     assert reply_of(220, "a\nb") == "220-a\r\n220 b\r\n"

@@ -1,4 +1,4 @@
-"""Servers start when they say so, end completely, and tell the caller what breaks in their thread."""
+"""Servers are ready when start() returns, end completely, and report errors in their thread to the caller."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_start_returns_when_the_server_answers(lab: Lab, protocol: str) -> None:
 
 
 def test_a_port_in_use_is_a_sentence(lab: Lab) -> None:
-    """A taken port is a LabError that names it and says what to do; nothing is left of the attempt."""
+    """A port in use raises a LabError that names it and says what to do; nothing is left of the attempt."""
     taken = lab.serve()
     server = FtpsServer(taken.spec, root=lab.root, password=lab.password, port=taken.port)
     before = lab.open_files()
@@ -53,14 +53,14 @@ def test_a_port_in_use_is_a_sentence(lab: Lab) -> None:
     ("host", "port"), [("127.0.0.1", 65536), ("127.0.0.1", -1), ("203.0.113.1", 0), ("no such", 0)]
 )
 def test_an_address_that_cannot_be_bound_is_a_sentence(lab: Lab, host: str, port: int) -> None:
-    """A port or host that does not exist here is a LabError too."""
+    """A port or host that does not exist here raises a LabError too."""
     server = FtpsServer(lab.spec(), root=lab.root, password=lab.password, host=host, port=port)
     with pytest.raises(LabError, match="cannot listen on"):
         server.start()
 
 
 def test_a_port_that_is_taken_at_the_last_moment_is_a_sentence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When somebody else begins to listen between our bind() and our listen(), Linux tells so only then."""
+    """If another program starts to listen between our bind() and our listen(), Linux reports it only at listen()."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", 0))
@@ -78,7 +78,7 @@ def test_a_port_that_is_taken_at_the_last_moment_is_a_sentence(lab: Lab, monkeyp
 
 
 def test_start_twice_is_refused(lab: Lab) -> None:
-    """A running server is not started again, and goes on."""
+    """A running server does not start again, and keeps running."""
     server = lab.serve()
     with pytest.raises(LabError, match="runs already"):
         server.start()
@@ -86,7 +86,7 @@ def test_start_twice_is_refused(lab: Lab) -> None:
 
 
 def test_stop_is_repeatable_and_a_server_starts_again(lab: Lab) -> None:
-    """Stop may come any number of times, also before start; afterwards the server starts on the port that it had."""
+    """Stop works any number of times, also before start; afterwards the server starts on its previous port."""
     server = lab.build()
     server.stop()
     ports = []
@@ -102,7 +102,7 @@ def test_stop_is_repeatable_and_a_server_starts_again(lab: Lab) -> None:
 
 
 def test_the_record_outlives_the_server(lab: Lab) -> None:
-    """What was witnessed can be read after stop()."""
+    """The record can be read after stop()."""
     with lab.build() as server:
         lab.prove_alive(server)
     assert server.settle()
@@ -111,7 +111,7 @@ def test_the_record_outlives_the_server(lab: Lab) -> None:
 
 
 def test_connections_of_a_stopped_server_end(lab: Lab) -> None:
-    """A client that is connected when the server stops reads the end, and the record is complete."""
+    """A client that is connected when the server stops sees the connection end, and the record is complete."""
     server = lab.serve()
     client = lab.login(server)
     assert client.sock is not None
@@ -123,7 +123,7 @@ def test_connections_of_a_stopped_server_end(lab: Lab) -> None:
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_stop_in_the_middle_of_a_transfer(lab: Lab, prove_quiet: Quiet, protocol: str, command: str) -> None:
-    """Stopping while bytes wait on a data connection closes everything and reports nothing as completed."""
+    """Stopping while bytes wait on a data connection closes everything and records nothing as completed."""
     spread(lab)
     before = lab.open_files()
     server = lab.serve(protocol)
@@ -144,7 +144,7 @@ def test_stop_in_the_middle_of_a_transfer(lab: Lab, prove_quiet: Quiet, protocol
 
 
 def test_stop_while_the_last_bytes_wait(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A finished transfer whose close_notify the client does not take is closed like any other."""
+    """A finished transfer whose client does not read the close_notify is closed like any other."""
 
     def never(_: object) -> bool:
         raise SSL.WantWriteError
@@ -162,7 +162,7 @@ def test_stop_while_the_last_bytes_wait(lab: Lab, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_error_in_a_command_surfaces_at_settle(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception of the server's own is a LabError in the caller, once; the server lives on."""
+    """An exception in the server raises one LabError in the caller; the server survives."""
     monkeypatch.setattr(ExplicitControl, "ftp_NOOP", broken)
     server = lab.serve()
     client = lab.login(server)
@@ -175,7 +175,7 @@ def test_an_error_in_a_command_surfaces_at_settle(lab: Lab, monkeypatch: pytest.
 
 
 def test_an_error_on_a_data_connection_surfaces_at_stop(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopping raises what nobody asked for before; and only once."""
+    """stop() raises an error that no earlier call has raised, and only once."""
     monkeypatch.setattr(RecordingData, "_lab_count", broken)
     server = lab.build().start()
     client = lab.login(server)
@@ -187,7 +187,7 @@ def test_an_error_on_a_data_connection_surfaces_at_stop(lab: Lab, monkeypatch: p
 
 
 def test_a_dead_thread_surfaces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the server's thread ends by itself, settle() says so each time, and stop() and a new start work."""
+    """If the server's thread dies, settle() reports it each time, and stop() and a new start still work."""
     server = lab.build().start()
     before = threading.active_count()
 
@@ -203,7 +203,7 @@ def test_a_dead_thread_surfaces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(LabError, match="in its own thread"):
             server.settle()
     told = threading.Event()
-    server.waker.call(told.set)  # as settle() may when the thread dies just then
+    server.waker.call(told.set)  # settle() may do this just as the thread dies
     assert told.wait(10)
     with contextlib.suppress(LabError):
         server.stop()
@@ -214,13 +214,13 @@ def test_a_dead_thread_surfaces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def broken(*_: object, **__: object) -> None:
-    """Stands in for a handler."""
+    """A handler that fails."""
     raise RuntimeError("the lab is broken")
 
 
 def test_nothing_is_left_after_fifty_servers(lab: Lab) -> None:
     """Fifty servers, each with a client and half of them with it still connected, leave no thread and no descriptor."""
-    lab.prove_alive(lab.serve())  # whatever is opened once
+    lab.prove_alive(lab.serve())  # opens what is only opened once
     files, threads = lab.open_files(), threading.active_count()
     for number in range(50):
         server = lab.build(("explicit", "implicit", "plain")[number % 3]).start()
@@ -234,7 +234,7 @@ def test_nothing_is_left_after_fifty_servers(lab: Lab) -> None:
 
 
 def test_a_hundred_servers_at_once(lab: Lab) -> None:
-    """A hundred servers live in one process, each with its own port, and all are up and down in a few seconds."""
+    """A hundred servers run in one process, each on its own port; all start and stop within a few seconds."""
     began = time.monotonic()
     servers = [lab.serve(("explicit", "implicit", "plain")[number % 3]) for number in range(100)]
     for server in servers:
@@ -250,7 +250,7 @@ def test_a_hundred_servers_at_once(lab: Lab) -> None:
 
 
 def test_two_clients_at_once_in_active_mode(lab: Lab) -> None:
-    """An active transfer that is over does not disturb a connection that came after it."""
+    """A finished active transfer does not disturb a later connection."""
     server = lab.serve()
     first = lab.login(server, mode="port")
     assert first.get("three") == b"abc"
@@ -262,7 +262,7 @@ def test_two_clients_at_once_in_active_mode(lab: Lab) -> None:
 
 
 def test_a_server_at_rest_costs_nothing(lab: Lab, prove_quiet: Quiet) -> None:
-    """Servers and connections that wait use no processor time."""
+    """Waiting servers and connections use no processor time."""
     servers = [lab.serve(protocol) for protocol in PROTOCOLS]
     clients = [lab.login(server) for server in servers]
     prove_quiet(*servers)

@@ -1,4 +1,4 @@
-"""Who is let in, and what of a client's words is kept: each byte of them, also where they become no command."""
+"""Which logins are accepted, and which client bytes are kept: all of them, even if they never become a command."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def secured(lab: Lab, server: FtpsServer) -> ssl.SSLSocket:
-    """A client of implicit FTPS that says what it likes."""
+    """A client of implicit FTPS that can send anything."""
     sock = socket.create_connection((server.host, server.port), 10)
     return lab.trusting(verify=False).wrap_socket(sock, server_hostname="localhost")
 
 
 def told(lab: Lab, server: FtpsServer, *pieces: bytes) -> Testimony:
-    """What the server keeps of a client that says this, in so many pieces, and leaves."""
+    """The testimony of a client that sends these pieces and leaves."""
     server.record()
     with secured(lab, server) as client:
         assert client.recv(1024).startswith(b"220")
         for piece in pieces:
             client.sendall(piece)
-        with contextlib.suppress(ssl.SSLError):  # an answer that nobody has read
+        with contextlib.suppress(ssl.SSLError):  # an unread answer
             client.unwrap()
     return lab.told(server)
 
@@ -67,7 +67,7 @@ def test_a_change_brings_another_password(lab: Lab) -> None:
 
 
 def test_a_password_in_latin_1_is_kept_whole_and_is_not_the_right_one(lab: Lab) -> None:
-    """As a server that stores passwords in UTF-8 would have it; the impostor has it all the same."""
+    """A server that stores passwords in UTF-8 refuses it too; the impostor still has it."""
     server = lab.serve("implicit", role="impostor", password="größer")
     latin = told(lab, server, "USER ü\r\nPASS größer\r\n".encode("latin-1"))
     assert [(c.user, c.password, c.accepted) for c in latin.credentials] == [("ü", "größer", False)]
@@ -90,7 +90,7 @@ LONG = b"SITE " + b"x" * 3000 + b"secret"
     ],
 )
 def test_an_impostor_keeps_what_becomes_of_no_command(lab: Lab, pieces: list[bytes], rest: list[str]) -> None:
-    """A password may stand in it."""
+    """A password may be in it."""
     server = lab.serve("implicit", role="impostor")
     kept = "".join(argument for verb, argument in verbs(told(lab, server, *pieces)) if verb == "")
     assert all(text in kept for text in rest)
@@ -98,7 +98,7 @@ def test_an_impostor_keeps_what_becomes_of_no_command(lab: Lab, pieces: list[byt
 
 
 def test_a_genuine_server_may_forget_it(lab: Lab) -> None:
-    """What it got in TLS is nobody else's; what it got in clear is on the wire."""
+    """Bytes that it got in TLS leaked to no one; bytes that it got in clear are on the wire."""
     server = lab.serve("implicit")
     assert verbs(told(lab, server, b"NOOP\r\nUSER me")) == [("NOOP", "")]
 

@@ -1,4 +1,4 @@
-"""The proof that a server is at rest fails for each way of spinning, and for no honest one."""
+"""The proof that a server is at rest fails for each way of spinning, and never for an honest server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Writable:
-    """A socket that is always asked whether it can be written, and has nothing to say."""
+    """A socket that is always polled for writing but has nothing to write."""
 
     def __init__(self, ioloop: Any) -> None:
         self._ours, self._theirs = socket.socketpair()
@@ -40,7 +40,7 @@ class Writable:
 
 
 def without_waiting(ioloop: Any) -> None:
-    """The loop asks, and does not wait for an answer."""
+    """Make the loop poll without waiting."""
     loop = ioloop.loop
     ioloop.loop = lambda timeout, blocking: loop(0, blocking=blocking)
 
@@ -54,7 +54,7 @@ SPINS: dict[str, Callable[[Any], object]] = {
 
 @pytest.fixture
 def server(lab: Lab) -> Iterator[FtpsServer]:
-    """An attacker, and the genuine server behind it."""
+    """An attacker with the genuine server behind it."""
     server = lab.serve(attack="intercept")
     yield server
     server.stop()
@@ -63,7 +63,7 @@ def server(lab: Lab) -> Iterator[FtpsServer]:
 @pytest.mark.parametrize("behind", [False, True])
 @pytest.mark.parametrize("spin", SPINS)
 def test_a_server_that_spins_is_noticed(server: FtpsServer, prove_quiet: Quiet, spin: str, behind: bool) -> None:
-    """Also when it is the one behind the attacker."""
+    """This also holds for the server behind the attacker."""
     guilty = server.behind if behind else server
     assert guilty is not None
     guilty.waker.call(lambda: SPINS[spin](guilty.event_loop))
@@ -91,7 +91,7 @@ def test_a_turn_that_does_not_end_is_noticed(
 
 
 def test_an_honest_server_may_work_before_it_is_quiet(lab: Lab, server: FtpsServer, prove_quiet: Quiet) -> None:
-    """What it was given to do is no spinning, and afterwards nobody counts its turns any more."""
+    """Real work is not spinning, and afterwards its turns are no longer counted."""
     client = lab.victim(server)
     for _ in range(200):
         client.putcmd("NOOP")

@@ -1,4 +1,4 @@
-"""Whatever a client does, the server goes on serving others, and tells it as the client's doing."""
+"""Whatever a client does, the server keeps serving others, and records it as the client's error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ GARBAGE = {
 @pytest.mark.parametrize("name", GARBAGE)
 @pytest.mark.parametrize("where", ["clear", "behind-auth", "implicit"])
 def test_garbage_on_the_control_connection(lab: Lab, where: str, name: str) -> None:
-    """Bytes that are neither FTP nor TLS end or are answered, and are told; where TLS was due, no handshake is."""
+    """Bytes that are neither FTP nor TLS end the connection or get a reply; a due handshake is recorded as failed."""
     server = lab.serve("implicit" if where == "implicit" else "explicit")
     sock = lab.connect(server, receive=b"" if where == "implicit" else b"220")
     if where == "behind-auth":
@@ -85,7 +85,7 @@ def test_garbage_inside_tls(lab: Lab, name: str) -> None:
 
 @pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"USER in clear\r\n"])
 def test_garbage_after_the_handshake(lab: Lab, garbage: bytes) -> None:
-    """Bytes in clear within an established TLS connection end it, are told as its error, and are no command."""
+    """Clear bytes within an established TLS connection end it, are recorded as its error, and are not a command."""
     server = lab.serve()
     client = lab.login(server)
     assert client.sock is not None
@@ -105,7 +105,7 @@ def test_garbage_after_the_handshake(lab: Lab, garbage: bytes) -> None:
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 30_000])
 def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garbage: bytes) -> None:
-    """A broken TLS stream during an upload is answered on the control connection, and not told as completed."""
+    """A broken TLS stream during an upload gets a reply on the control connection, and does not count as completed."""
     spread(lab)
     server = lab.serve()
     client = lab.login(server)
@@ -131,7 +131,7 @@ def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garba
 @pytest.mark.parametrize("command", ["RETR three", "STOR up", "LIST"])
 @pytest.mark.parametrize("name", ["http", "noise", "a-whole-false-record", "huge-record"])
 def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, name: str) -> None:
-    """A data connection that should be in TLS and is not gets 522, and no content passes."""
+    """A data connection that should be in TLS but is not gets 522, and no content passes."""
     server = lab.serve()
     client = lab.login(server)
     with client.data(command) as data, contextlib.suppress(ConnectionError):
@@ -147,7 +147,7 @@ def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, name: 
 
 @pytest.mark.parametrize("protocol", ["explicit", "plain"])
 def test_a_tls_client_on_a_clear_control_channel(lab: Lab, protocol: str) -> None:
-    """A client that begins with TLS where FTP is due fails, and no password of it is ever sent."""
+    """A client that starts with TLS where FTP is due fails, and never sends its password."""
     server = lab.serve(protocol)
     sock = lab.connect(server)
     sock.settimeout(0.1)  # an FTP server waits for the end of the line
@@ -160,7 +160,7 @@ def test_a_tls_client_on_a_clear_control_channel(lab: Lab, protocol: str) -> Non
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_megabyte_without_a_line_end(lab: Lab, protocol: str) -> None:
-    """A line without an end is answered 500 and forgotten, and the connection goes on."""
+    """An unterminated line gets 500 and is discarded, and the connection continues."""
     server = lab.serve(protocol)
     client = lab.login(server)
     assert client.sock is not None
@@ -177,7 +177,7 @@ def test_a_megabyte_without_a_line_end(lab: Lab, protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
 def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
-    """A client that sends much and reads late gets every reply, through buffers that were full."""
+    """A client that sends a lot and reads late gets every reply, through full buffers."""
     server = lab.serve(protocol)
     raw = narrow((server.host, server.port), 4096)
     if protocol == "explicit":
@@ -202,7 +202,7 @@ def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_one_long_reply_to_a_slow_reader(lab: Lab, choked: None, protocol: str) -> None:
-    """A reply that is longer than every buffer arrives to its last byte, though the client sends nothing more."""
+    """A reply longer than every buffer arrives completely, although the client sends nothing more."""
     for number in range(300):
         (lab.root / f"{number:0200}").touch()
     server = lab.serve(protocol)
@@ -216,7 +216,7 @@ def test_one_long_reply_to_a_slow_reader(lab: Lab, choked: None, protocol: str) 
 
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
 def test_a_reply_that_the_kernel_does_not_take(lab: Lab, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was encrypted and could not be sent is sent as soon as it can, without another command from the client."""
+    """Encrypted bytes that could not be sent go out as soon as possible, without another command from the client."""
     send = TappedSocket.send
     takes = threading.Event()
 
@@ -258,14 +258,14 @@ def test_a_client_that_ends_at_any_byte_of_its_handshake(lab: Lab) -> None:
     assert not any(handshake.completed for handshake in testimony.handshakes)
     begun = [handshake.connection for handshake in testimony.handshakes]
     assert len(begun) == len(set(begun))
-    assert set(range(1, len(recorded) + 1, 2)) <= set(begun)  # not each that was reset before it was looked at
+    assert set(range(1, len(recorded) + 1, 2)) <= set(begun)  # except some that were reset before the server looked
     assert not any(connection.greeted for connection in testimony.connections)
     finish(lab, server)
 
 
 @pytest.mark.parametrize("protect", [True, False])
 def test_data_connections_that_are_reset_at_once(lab: Lab, protect: bool) -> None:
-    """A client that resets a data connection before anything passed disturbs nobody, passive or active."""
+    """A client that resets a data connection before anything passed disturbs no one, passive or active."""
     server = lab.serve()
     for _ in range(20):
         client = lab.login(server, protect=protect)
@@ -283,7 +283,7 @@ def test_data_connections_that_are_reset_at_once(lab: Lab, protect: bool) -> Non
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("command", ["RETR three", "STOR up", "LIST"])
 def test_a_transfer_without_a_data_connection_is_refused(lab: Lab, protocol: str, command: str) -> None:
-    """Without PASV or PORT, and after a data connection that has ended, there is a reply instead of silence."""
+    """Without PASV or PORT, and after an ended data connection, the client gets a reply instead of silence."""
     server = lab.serve(protocol)
     client = lab.login(server)
     with pytest.raises(ftplib.error_temp, match=r"^425"):
@@ -302,7 +302,7 @@ def test_a_transfer_without_a_data_connection_is_refused(lab: Lab, protocol: str
 
 
 def test_active_mode_towards_nobody(lab: Lab) -> None:
-    """PORT to a port where nobody listens is answered 425, PORT to somebody else 501."""
+    """PORT to a port without a listener gets 425, PORT to another host 501."""
     client = lab.login(lab.serve())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -314,7 +314,7 @@ def test_active_mode_towards_nobody(lab: Lab) -> None:
 
 
 def test_two_hundred_quick_connections(lab: Lab) -> None:
-    """Two hundred clients that come and go, some with a word, are all told, and the next one is served."""
+    """Two hundred clients that come and go, some with a command, are all recorded, and the next one is served."""
     server = lab.serve()
     for number in range(200):
         with socket.create_connection((server.host, server.port), 5) as sock:
@@ -347,7 +347,7 @@ ARGUMENTS = (
 
 @pytest.mark.parametrize("protocol", ["explicit", "plain"])
 def test_every_command_with_odd_arguments(lab: Lab, protocol: str) -> None:
-    """No command, whatever its argument, is an error of the server: each is answered."""
+    """No command, whatever its argument, causes a server error: each gets a reply."""
     server = lab.serve(protocol)
     for verb in sorted(handlers.CONTROLS[protocol].proto_cmds.keys() - {"QUIT", "REIN", "AUTH", "USER", "PASS"}):
         client = lab.login(server, protect=False)
@@ -365,7 +365,7 @@ def test_every_command_with_odd_arguments(lab: Lab, protocol: str) -> None:
 @pytest.mark.parametrize("rest", ["0", "2", "3", "9", "9" * 30])
 @pytest.mark.parametrize("command", ["RETR three", "STOR up"])
 def test_rest(lab: Lab, command: str, rest: str) -> None:
-    """A restart at, behind or far behind the end of a file is served or refused, never an error of the server."""
+    """A restart at, past or far past the end of a file is served or refused, and never causes a server error."""
     server = lab.serve()
     client = lab.login(server)
     client.put("up", b"abc")

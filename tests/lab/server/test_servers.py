@@ -1,4 +1,4 @@
-"""The servers, proved with ftplib, ssl and openssl s_client, so that a red lftp case is about lftp."""
+"""The servers, proved with ftplib, ssl and openssl s_client, so that a failing lftp case is about lftp."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FILES = ("empty", "three", "chunk", "large")
 
 
 def fingerprint(connection: object) -> str:
-    """The SHA-256 fingerprint of the certificate that the other side of a TLS socket showed, as the lab writes it."""
+    """The SHA-256 fingerprint, in the lab's form, of the certificate that the peer of a TLS socket showed."""
     return sha256(shown(connection)).digest().hex(":").upper()
 
 
 def shown_on_data(client: Client) -> str:
-    """The same for the next data connection."""
+    """The fingerprint shown on the next data connection."""
     data = client.transfercmd("NLST")
     with data:
         certificate = fingerprint(data)
@@ -42,7 +42,7 @@ def shown_on_data(client: Client) -> str:
 
 
 def prove_transfers(lab: Lab, client: Client) -> None:
-    """Listings name every file, and every size goes both ways unchanged."""
+    """Check that listings name every file, and that every size passes unchanged both ways."""
     assert all(name.encode() in client.download("LIST") for name in FILES)
     assert {"empty", "three", "chunk", "large"} <= set(client.download("NLST").decode().split())
     assert b"type=file;" in client.download("MLSD")
@@ -65,7 +65,7 @@ def test_every_protocol_transfers_in_every_mode(lab: Lab, protocol: str, mode: M
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("offered", [("1.2", "1.3"), None])
 def test_each_tls_version_transfers(lab: Lab, protocol: str, version: str, offered: tuple[str, ...] | None) -> None:
-    """TLS 1.2 and 1.3 carry all transfers, alone and where both are offered."""
+    """TLS 1.2 and 1.3 carry all transfers, alone and with both offered."""
     client = lab.login(lab.serve(protocol, tls=offered or (version,)), version=version if offered else "")
     assert isinstance(client.sock, ssl.SSLSocket)
     assert client.sock.version() == f"TLSv{version}"
@@ -82,7 +82,7 @@ def test_a_version_left_out_is_refused(lab: Lab, offered: str, asked: str) -> No
 
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
 def test_clear_data_beside_a_tls_control_connection(lab: Lab, protocol: str) -> None:
-    """Data connections stay in clear until PROT P, and go back to it with PROT C."""
+    """Data connections stay in clear until PROT P, and return to clear with PROT C."""
     client = lab.login(lab.serve(protocol), protect=False)
     prove_transfers(lab, client)
     client.prot_p()
@@ -111,7 +111,7 @@ def test_require_tls_refuses_data_in_clear(lab: Lab) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_wrong_password_is_refused_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
-    """A wrong password gets 530 without pyftpdlib's pause, and the right one is still welcome after it."""
+    """A wrong password gets 530 without pyftpdlib's pause, and the right one still works afterwards."""
     monkeypatch.setattr(FTPHandler, "auth_failed_timeout", 600)  # the client would give up
     client = lab.client(lab.serve(protocol))
     with pytest.raises(ftplib.error_perm, match=r"^530"):
@@ -133,7 +133,7 @@ def test_the_third_wrong_password_ends_the_connection(lab: Lab) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_anonymous_is_let_in_with_any_password(lab: Lab, protocol: str) -> None:
-    """The user anonymous needs no secret."""
+    """The user anonymous needs no particular password."""
     client = lab.login(lab.serve(protocol), user="anonymous", password="me@example.test")
     assert client.get("three") == b"abc"
 
@@ -149,7 +149,7 @@ def test_a_plain_server_does_not_know_auth(lab: Lab) -> None:
 
 
 def test_a_client_that_does_not_trust_is_not_served(lab: Lab) -> None:
-    """The clients of these tests do verify: a stranger's certificate is refused."""
+    """The clients in these tests do verify: they refuse an unrelated certificate."""
     client = lab.client(lab.serve(certificate="other"))
     with pytest.raises(ssl.SSLCertVerificationError):
         client.auth()
@@ -181,7 +181,7 @@ def test_ipv6(lab: Lab) -> None:
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_openssl_sees_the_chain_in_order(lab: Lab, protocol: str, version: str) -> None:
-    """`openssl s_client` gets the leaf and what is sent after it, in the order of the spec, and can verify it."""
+    """`openssl s_client` gets the leaf and the rest of the chain in the order of the spec, and can verify it."""
     chain = (lab.certificates["intermediate"], lab.certificates["root"])
     server = lab.serve(protocol, "leaf", chain=chain)
     trusted = lab.root.parent / "root.pem"
@@ -196,14 +196,14 @@ def test_openssl_sees_the_chain_in_order(lab: Lab, protocol: str, version: str) 
 
 
 def test_without_the_chain_a_client_that_trusts_the_root_refuses(lab: Lab) -> None:
-    """What is not in `chain` is not sent."""
+    """The server sends no certificate that is not in `chain`."""
     client = lab.client(lab.serve(certificate="leaf"), trust=("root",))
     with pytest.raises(ssl.SSLCertVerificationError, match="local issuer"):
         client.auth()
 
 
 def test_rotation_while_clients_are_connected(lab: Lab) -> None:
-    """A client that is connected keeps the certificate, also on new data connections; a new one sees the new one."""
+    """A connected client keeps the certificate, also on new data connections; a new client sees the new one."""
     genuine, other = lab.certificates["genuine"], lab.certificates["other"]
     server = lab.serve()
     before = lab.login(server)
@@ -216,7 +216,7 @@ def test_rotation_while_clients_are_connected(lab: Lab) -> None:
 
 
 def test_rotation_between_greeting_and_auth(lab: Lab) -> None:
-    """A control connection keeps the certificate that was in force when it was accepted."""
+    """A control connection keeps the certificate that was current when it was accepted."""
     server = lab.serve()
     client = lab.client(server)
     server.change(lab.spec(certificate="other"))
@@ -238,7 +238,7 @@ def test_the_protocol_changes_on_the_same_port(lab: Lab) -> None:
 
 
 def test_an_impossible_change_changes_nothing(lab: Lab) -> None:
-    """A spec that cannot be served is refused, and the server goes on as it was."""
+    """A spec that cannot be served is refused, and the server continues unchanged."""
     server = lab.serve()
     with pytest.raises(LabError, match="needs a certificate"):
         server.change(ServerSpec(protocol="implicit"))
@@ -258,7 +258,7 @@ def test_the_data_certificate_is_what_data_connections_show(lab: Lab, protocol: 
 
 
 def test_servers_never_share_a_certificate_or_a_session(lab: Lab) -> None:
-    """Two servers in one process show each its own, and neither resumes the other's sessions."""
+    """Two servers in one process each show their own certificate, and neither resumes the other's sessions."""
     one, two = lab.serve(tls=("1.2",)), lab.serve(certificate="other", tls=("1.2",))
     context = lab.trusting("genuine", "other")
     with contextlib.ExitStack() as stack:
@@ -280,7 +280,7 @@ def test_servers_never_share_a_certificate_or_a_session(lab: Lab) -> None:
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o755, 0o007, 0o000])
 def test_modes_in_listings_are_octal_numbers_as_clients_read_them(lab: Lab, mode: int) -> None:
-    """MLSD and MLST (RFC 3659 section 7) name modes as `0644`: lftp reads an octal number up to the first letter."""
+    """MLSD and MLST (RFC 3659 section 7) give modes as `0644`: lftp reads an octal number up to the first letter."""
     name = "unix.mode=0o644; in its name"
     (lab.root / name).write_bytes(b"x")
     (lab.root / name).chmod(mode)

@@ -1,4 +1,4 @@
-"""Clients that are slow, hasty or many: everything arrives, and waiting costs nothing."""
+"""Clients that are slow, hasty or many: all data arrives, and waiting costs nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_an_upload_by_a_client_that_does_not_read(lab: Lab, version: str) -> None:
-    """A client that closes right behind its last byte, its session tickets unread, loses nothing of its upload."""
+    """A client that closes right after its last byte, with session tickets unread, loses nothing of its upload."""
     server = lab.serve(tls=(version,))
     client = lab.login(server)
     client.voidcmd("TYPE I")
@@ -41,7 +41,7 @@ def test_an_upload_by_a_client_that_does_not_read(lab: Lab, version: str) -> Non
 
 
 def shake(tls: ssl.SSLObject) -> bool:
-    """One step of a handshake; True when it is done."""
+    """Do one step of a handshake; True when it is done."""
     try:
         tls.do_handshake()
     except ssl.SSLWantReadError:
@@ -51,7 +51,7 @@ def shake(tls: ssl.SSLObject) -> bool:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quiet, protocol: str) -> None:
-    """A download through a tiny buffer, read with pauses, is whole and ends cleanly; the server does not spin."""
+    """A download through a tiny buffer, read with pauses, is complete and ends cleanly; the server does not spin."""
     server = lab.serve(protocol)
     client = lab.login(server)
     client.voidcmd("TYPE I")
@@ -90,7 +90,7 @@ def test_a_handshake_that_does_not_come_costs_nothing(lab: Lab, prove_quiet: Qui
 def test_a_transfer_that_stands_still_costs_nothing(
     lab: Lab, choked: None, prove_quiet: Quiet, protocol: str, command: str
 ) -> None:
-    """The server waits for a client that neither reads nor writes without spinning, and serves others meanwhile."""
+    """The server does not spin while it waits for a client that neither reads nor writes, and serves others."""
     server = lab.serve(protocol)
     client = lab.login(server)
     with client.transfercmd(command):

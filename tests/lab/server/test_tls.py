@@ -1,4 +1,4 @@
-"""Contexts do what they were asked: handshakes in memory, Python's `ssl` (another OpenSSL) as the client."""
+"""Contexts do what was asked of them: handshakes in memory, with Python's `ssl` (another OpenSSL) as the client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def certificate(**keys: Any) -> Certificate:
 
 
 def client(*trusted: Certificate, version: str | None = None) -> ssl.SSLContext:
-    """A client that takes any algorithm; without trusted certificates it verifies nothing."""
+    """A client that accepts any algorithm; without trusted certificates it verifies nothing."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     with warnings.catch_warnings():
@@ -51,7 +51,7 @@ def client(*trusted: Certificate, version: str | None = None) -> ssl.SSLContext:
 
 
 class Conversation:
-    """A client and a server that pass each other bytes in memory, until both have finished the handshake."""
+    """A client and a server that exchange bytes in memory until both have finished the handshake."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Conversation:
             self._to_client.write(self.server.bio_read(65536))
 
     def hears(self, text: bytes) -> bytes:
-        """What the client reads of a text that the server sends: it also takes in the tickets of TLS 1.3."""
+        """The client's reading of a text from the server, which also makes it process TLS 1.3 tickets."""
         self.server.sendall(text)
         self._carry()
         return self.client.read(65536)
@@ -101,7 +101,7 @@ class Conversation:
 @pytest.mark.parametrize("asked", VERSIONS)
 @pytest.mark.parametrize("offered", VERSIONS)
 def test_a_server_speaks_the_versions_it_offers_and_no_other(offered: str, asked: str) -> None:
-    """TLS 1.0 and 1.1 are really spoken, though the library's default would refuse both."""
+    """TLS 1.0 and 1.1 really work, although the library's default would refuse both."""
     context = server_context(certificate(), versions=(offered,))
     if offered == asked:
         assert Conversation(context, client(version=asked)).client.version() == SPOKEN[asked]
@@ -112,7 +112,7 @@ def test_a_server_speaks_the_versions_it_offers_and_no_other(offered: str, asked
 
 @pytest.mark.parametrize("versions", [("1.3", "1.0"), ("1.1", "1.3"), ("1.0", "1.0", "1.2")])
 def test_versions_may_have_gaps_and_any_order(versions: Sequence[str]) -> None:
-    """What lies between two offered versions is refused all the same."""
+    """A version between two offered ones is still refused."""
     it = certificate()
     for asked in VERSIONS:
         context = server_context(it, versions=versions)
@@ -134,7 +134,7 @@ def test_by_default_a_server_speaks_1_2_and_1_3() -> None:
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("key", KEYS)
 def test_every_kind_of_key_is_served(key: str, version: str) -> None:
-    """The client sees the very certificate and hears the server: RSA-1024 too, which OpenSSL declines by default."""
+    """The client sees the certificate and reads the server's text, also with RSA-1024, off by default in OpenSSL."""
     it = certificate(key=key)
     conversation = Conversation(server_context(it), client(version=version))
     assert conversation.shown == it.der
@@ -144,7 +144,7 @@ def test_every_kind_of_key_is_served(key: str, version: str) -> None:
 @pytest.mark.parametrize("key", ["ec-p256", "rsa-2048"])
 @pytest.mark.parametrize("signature", ["sha1", "md5"])
 def test_outdated_signatures_are_served(key: Key, signature: Signature) -> None:
-    """A leaf that its issuer signed with SHA-1 or MD5, and one whose intermediate is signed so."""
+    """A leaf that its issuer signed with SHA-1 or MD5 works, and one whose intermediate is signed that way."""
     certificates = issue(
         {
             "root": CertificateSpec(common_name="root", key="rsa-1024"),
@@ -169,17 +169,17 @@ OUTDATED = [
 def levels(
     monkeypatch: pytest.MonkeyPatch, *shown: Certificate, versions: Sequence[str] = ("1.2", "1.3")
 ) -> list[bytes]:
-    """The cipher strings that a context is given: OpenSSL 4.0 would show most of these at its own level as well."""
+    """The cipher strings that a context gets: OpenSSL 4.0 would show most of these at its own level too."""
     given: list[bytes] = []
     monkeypatch.setattr(SSL.Context, "set_cipher_list", lambda _, ciphers: given.append(ciphers))
-    with suppress(LabError):  # without the level that was asked for, OpenSSL may refuse
+    with suppress(LabError):  # without the requested level, OpenSSL may refuse
         server_context(shown[0], shown[1:], versions)
     return given
 
 
 @pytest.mark.parametrize("keys", OUTDATED)
 def test_only_what_is_outdated_lowers_the_security_level(monkeypatch: pytest.MonkeyPatch, keys: dict[str, str]) -> None:
-    """As leaf, in the chain, and for old versions; an ordinary server keeps the library's own level."""
+    """An outdated leaf, chain or version lowers it; an ordinary server keeps the library's own level."""
     ordinary, old = certificate(key="rsa-2048"), certificate(**keys)
     lowered = [b"DEFAULT:@SECLEVEL=0"]
     assert levels(monkeypatch, ordinary, certificate()) == []
@@ -189,14 +189,14 @@ def test_only_what_is_outdated_lowers_the_security_level(monkeypatch: pytest.Mon
 
 
 def test_a_lowered_level_offers_no_anonymous_ciphers() -> None:
-    """An outdated server still shows its certificate to everybody."""
+    """An outdated server still shows its certificate to every client."""
     offered = SSL.Connection(server_context(certificate(key="rsa-1024")), None).get_cipher_list()
     assert [name for name in offered if "ADH" in name or "AECDH" in name or "NULL" in name] == []
     assert offered
 
 
 def test_a_client_that_pins_the_certificate_accepts_it_and_no_twin() -> None:
-    """The same handshake, name and dates checked, fails with an impostor's twin: the signature is not right."""
+    """With name and dates checked, the same handshake fails with an impostor's twin: the signature is invalid."""
     it = certificate()
     conversation = Conversation(server_context(it), client(it))
     assert conversation.shown == it.der
@@ -218,7 +218,7 @@ def test_a_client_that_pins_the_certificate_accepts_it_and_no_twin() -> None:
     ],
 )
 def test_a_client_refuses_the_one_thing_that_is_wrong(keys: dict[str, Any], host: str, complaint: str) -> None:
-    """Pinned, so that trust itself is fine: what the client names is the defect of the spec."""
+    """The certificate is pinned, so trust is fine: the client names the defect of the spec."""
     it = certificate(**keys)
     with pytest.raises(ssl.SSLCertVerificationError, match=complaint):
         Conversation(server_context(it), client(it), host)
@@ -251,7 +251,7 @@ CHAIN = {
     "sent", [[], ["lower"], ["lower", "upper"], ["upper", "lower"], ["lower", "upper", "root"], ["leaf"]]
 )
 def test_the_chain_is_sent_as_given(sent: list[str]) -> None:
-    """The leaf, then these certificates in this order, right or wrong."""
+    """The server sends the leaf, then these certificates in this order, right or wrong."""
     certificates = issue(CHAIN)
     context = server_context(certificates["leaf"], [certificates[name] for name in sent])
     server, other = SSL.Connection(context, None), SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
@@ -278,7 +278,7 @@ def test_a_client_needs_the_intermediates_that_are_sent() -> None:
 
 
 def test_a_leaf_of_trustme_is_served_with_its_chain() -> None:
-    """A LeafCert of somebody's tests, handed over, satisfies a client that trusts their authority."""
+    """A trustme LeafCert from other tests satisfies a client that trusts their authority."""
     authority = trustme.CA()
     child = authority.create_child_ca()
     it = from_trustme(child.issue_cert("localhost"), authority=child)
@@ -288,7 +288,7 @@ def test_a_leaf_of_trustme_is_served_with_its_chain() -> None:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_a_session_is_resumed_on_the_same_context_only(version: str) -> None:
-    """lftp's data connection resumes the control connection's session; another server's it cannot."""
+    """lftp's data connection resumes the control connection's session, but not another server's."""
     it = certificate()
     context, trusting = server_context(it), client(it, version=version)
     control = Conversation(context, trusting)
@@ -302,7 +302,7 @@ def test_a_session_is_resumed_on_the_same_context_only(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_a_session_is_resumed_where_client_certificates_are_asked_for(version: str) -> None:
-    """OpenSSL resumes nothing then unless the context has a session id (it ends such a handshake with an error)."""
+    """OpenSSL then only resumes if the context has a session id (else it ends such a handshake with an error)."""
     it = certificate()
     context, trusting = server_context(it), client(it, version=version)
     context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
@@ -318,7 +318,7 @@ def test_unknown_versions_are_a_lab_error(versions: Sequence[str]) -> None:
 
 
 def test_a_key_that_does_not_fit_is_a_lab_error() -> None:
-    """What OpenSSL refuses is told with the certificate's name, not as a traceback of the library."""
+    """OpenSSL's refusal is reported with the certificate's name, not as a library traceback."""
     mixed = replace(certificate(), key=certificate().key)
     with pytest.raises(
         LabError, match=r"OpenSSL here refuses to serve certificate 'genuine' over TLS 1\.2, 1\.3: .*mismatch"

@@ -1,4 +1,4 @@
-"""TLS sessions in memory, with the raw bytes that a relay would have of them."""
+"""TLS sessions in memory, with the raw bytes that a relay would record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 @dataclass
 class Tapped:
-    """A TLS client and server in memory, and what passes between them."""
+    """A TLS client and server in memory, and the bytes between them."""
 
     client: ssl.SSLObject
     server: ssl.SSLObject
@@ -37,7 +37,7 @@ class Tapped:
         client_in.write(sent)
 
     def shake_hands(self, *, until_client: bool = False) -> None:
-        """`until_client`: the server does not hear the client's last word."""
+        """Complete the handshake; with `until_client`, the server does not read the client's last message."""
         done: set[Any] = set()
         for _ in range(8):
             for end in (self.client, self.server):
@@ -66,7 +66,7 @@ class Tapped:
 
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, str]:
-    """A server's context, and its certificate's fingerprint."""
+    """A server's context and its certificate's fingerprint."""
     certificate = issue({"x": CertificateSpec()})["x"]
     path = folder / "both.pem"
     path.write_bytes(certificate.key_pem + certificate.pem)

@@ -1,4 +1,4 @@
-"""Addresses in PORT, EPRT, 227 and 229: read as generously as pyftpdlib reads them, and never wrongly."""
+"""Addresses in PORT, EPRT, 227 and 229: parsed as leniently as pyftpdlib does, and never wrongly."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BAD_227S = (
         ("0,0,0,0,0,0", ("0.0.0.0", 0)),  # noqa: S104 - nothing binds it
         ("127,0,0,001,4,1", ("127.0.0.1", 1025)),
         (" 127, 0,0,1,4,1 ", ("127.0.0.1", 1025)),
-        ("127,0,0,1,0,5000", ("127.0.0.1", 5000)),  # pyftpdlib obeys these two as well
+        ("127,0,0,1,0,5000", ("127.0.0.1", 5000)),  # pyftpdlib accepts these two as well
         ("127,0,0,1,20,-1", ("127.0.0.1", 5119)),
     ],
 )
@@ -97,7 +97,7 @@ def test_what_is_no_229_is_not_read(reply: str) -> None:
 
 @pytest.mark.parametrize("address", [("127.0.0.1", 1), ("10.20.30.40", 65535), ("192.168.0.255", 256)])
 def test_what_is_written_is_read_again(address: addresses.Address) -> None:
-    """The same address comes back from PORT, EPRT, and a moved 227 and 229, whose other text stays."""
+    """PORT, EPRT, and a rewritten 227 and 229 give the same address back; the replies' other text stays."""
     assert addresses.of_port(addresses.as_port(address)) == address
     assert addresses.of_eprt(addresses.as_eprt(address)) == address
     moved = addresses.moved_227("227 Entering passive mode (1,2,3,4,5,6). 7,8", address)

@@ -1,4 +1,4 @@
-"""TLS over memory BIOs: every record that has arrived is handed out, however its bytes arrived, and nothing waits."""
+"""TLS over memory BIOs: every record that has arrived is returned, however its bytes arrived, and nothing waits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RECORD = 16384
 SIZES = [1, 100, 4096, 1, 4096, 4096, 4095, 1, RECORD, RECORD, 1]
-"""Of the records: small ones behind large ones, and large ones in a row."""
+"""Sizes of the records: small ones after large ones, and large ones in a row."""
 
 
 class Pair:
@@ -64,7 +64,7 @@ class Pair:
         return self._outgoing.read()
 
     def decrypted(self, records: bytes) -> bytes:
-        """What the client reads from our records."""
+        """The client's plaintext of our records."""
         self._incoming.write(records)
         read = b""
         with suppress(ssl.SSLWantReadError):
@@ -73,7 +73,7 @@ class Pair:
         return read
 
     def taken(self) -> bytes:
-        """What ours hands out of what has arrived."""
+        """The plaintext that our side returns of what has arrived."""
         got = b""
         with suppress(SSL.WantReadError):
             while True:
@@ -90,7 +90,7 @@ def pair(request: pytest.FixtureRequest, certificates: dict[str, Certificate]) -
 
 @pytest.mark.parametrize("piece", [3, 7, 1000, 4096 + 22, 4096 + 27, RECORD, RECORD + 27, 1 << 20])
 def test_a_record_that_has_arrived_is_handed_out(pair: Pair, piece: int) -> None:
-    """As soon as its last byte is there, with or without the beginning of the next one."""
+    """It is returned as soon as its last byte arrives, with or without the beginning of the next record."""
     contents = [os.urandom(size) for size in SIZES]
     records = [pair.record(content) for content in contents]
     stream, ends = b"".join(records), [sum(map(len, records[: n + 1])) for n in range(len(records))]
@@ -104,7 +104,7 @@ def test_a_record_that_has_arrived_is_handed_out(pair: Pair, piece: int) -> None
 
 
 def test_what_openssl_holds_is_less_than_a_record(pair: Pair) -> None:
-    """After one read, a record that is still to be handed out makes the socket readable."""
+    """After one read, a record that has not been returned yet makes the socket readable."""
     contents = [os.urandom(RECORD) for _ in range(4)]
     pair.far.sendall(b"".join(map(pair.record, contents)) + pair.close_notify())
     for content in contents:
@@ -116,7 +116,7 @@ def test_what_openssl_holds_is_less_than_a_record(pair: Pair) -> None:
 
 
 def test_a_send_takes_all_that_it_is_given(pair: Pair) -> None:
-    """In records of 16 KiB; what the socket does not take waits in order."""
+    """It uses records of 16 KiB; bytes that the socket does not accept wait in order."""
     contents = [os.urandom(size) for size in (1, 65536, 3 * 65536, 10)]
     sent, received = b"", b""
     pair.far.setblocking(False)

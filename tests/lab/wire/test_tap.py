@@ -1,4 +1,4 @@
-"""The wire tap holds what was on the network, byte for byte, as an independent witness confirms."""
+"""The wire tap holds the network's bytes exactly, as an independent witness confirms."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def secrets(lab: Lab) -> None:
 
 
 def wire(server: FtpsServer) -> Wire:
-    """The complete account."""
+    """The complete raw bytes."""
     assert server.settle()
     return server.wire()
 
 
 def use_everything(lab: Lab, server: FtpsServer, *, protect: bool, mode: Mode) -> None:
-    """A session that puts a password, a file name and contents of both directions on the network."""
+    """Run a session that puts a password, a file name and contents in both directions on the network."""
     client = lab.login(server, protect=protect, mode=mode)
     assert SECRET_NAME.encode() in client.download("NLST")
     client.get(SECRET_NAME)
@@ -62,7 +62,7 @@ def use_everything(lab: Lab, server: FtpsServer, *, protect: bool, mode: Mode) -
 def test_the_wire_holds_what_is_in_clear_and_nothing_else(
     lab: Lab, secrets: None, protocol: str, protect: bool, mode: Mode, password: bool, content: bool
 ) -> None:
-    """Password, file name and contents are on the wire exactly where their channel is not in TLS."""
+    """Password, file name and contents are on the wire if and only if their channel is not in TLS."""
     server = lab.serve(protocol)
     use_everything(lab, server, protect=protect, mode=mode)
     seen = wire(server)
@@ -73,7 +73,7 @@ def test_the_wire_holds_what_is_in_clear_and_nothing_else(
 
 
 def test_a_secret_is_found_in_either_direction_and_in_one_connection_only(lab: Lab, secrets: None) -> None:
-    """A secret that is spread over two connections, or over two directions, is on nobody's wire in one piece."""
+    """A secret that is split over two connections or two directions is not on any wire in one piece."""
     server = lab.serve("plain")
     for half in (b"USER half", b"USER-other"):
         with lab.connect(server) as sock:
@@ -107,7 +107,7 @@ def test_every_connection_of_the_testimony_is_on_the_tap(lab: Lab, protocol: str
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_tap_agrees_with_a_relay_byte_for_byte(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
-    """A relay of the test's own, between client and server on every connection, recorded the very same bytes."""
+    """The test's own relay, between client and server on every connection, records exactly the same bytes."""
     server = lab.serve(protocol)
     relays = lab.relays()
     client = lab.login(server, protect=protect, mode=mode, relays=relays)
@@ -122,7 +122,7 @@ def test_the_tap_agrees_with_a_relay_byte_for_byte(lab: Lab, protocol: str, prot
     assert [record.peer for record in records] == [peer for peer, _, _ in relays.seen]
     assert len(records) == 4
     for record, (_, to_server, to_client) in zip(records, relays.seen, strict=True):
-        # A client that has read the server's close_notify sends its own to a socket that is closed by then.
+        # A client that has read the server's close_notify sends its own to a socket that is already closed.
         unheard = to_server[len(record.to_server) :]
         assert len(unheard) <= 31
         assert bytes(unheard[:1]) in {b"", b"\x15", b"\x17"}  # a TLS record, RFC 8446 section 5.1
@@ -131,7 +131,7 @@ def test_the_tap_agrees_with_a_relay_byte_for_byte(lab: Lab, protocol: str, prot
 
 
 def test_bytes_that_the_server_never_read_are_on_the_tap(lab: Lab) -> None:
-    """What a client sent behind something that ended the connection was readable on the network all the same."""
+    """Bytes that a client sent after something that ended the connection were still readable on the network."""
     server = lab.serve("implicit")
     with lab.connect(server, receive=b"") as sock:
         sock.sendall(b"USER anna\r\nPASS in clear to implicit\r\n" + b"x" * 100_000 + b"the end")
@@ -141,7 +141,7 @@ def test_bytes_that_the_server_never_read_are_on_the_tap(lab: Lab) -> None:
 
 
 def test_data_behind_quit_is_on_the_tap(lab: Lab) -> None:
-    """A password that arrives behind QUIT was on the wire, though no command came of it."""
+    """A password that arrives after QUIT was on the wire, although it never became a command."""
     server = lab.serve("plain")
     with lab.connect(server) as sock:
         sock.sendall(b"QUIT\r\nPASS behind\r\n")
@@ -151,7 +151,7 @@ def test_data_behind_quit_is_on_the_tap(lab: Lab) -> None:
 
 
 def test_shutdown_waits_until_its_close_notify_is_sent(lab: Lab) -> None:
-    """While the socket takes nothing, ending TLS raises WantWriteError; afterwards the client gets a clean end."""
+    """While the socket accepts nothing, ending TLS raises WantWriteError; afterwards the client gets a clean end."""
     near, far = socket.socketpair()
     recorder = Recorder("genuine")
     raw = TappedSocket(far, recorder.tap("data", ("", 0)))
@@ -181,7 +181,7 @@ def test_shutdown_waits_until_its_close_notify_is_sent(lab: Lab) -> None:
 
 
 def test_record_begins_an_empty_tap(lab: Lab) -> None:
-    """After record() nothing of before is on the tap, and a connection that lives on writes to its old one."""
+    """After record() the tap has nothing from before, and a surviving connection writes to its old tap."""
     server = lab.serve("plain")
     late = lab.login(server)
     before = server.recorder
@@ -195,7 +195,7 @@ def test_record_begins_an_empty_tap(lab: Lab) -> None:
 
 
 def test_a_connection_that_is_reset_before_it_is_accepted(lab: Lab) -> None:
-    """A client that resets at once is a connection like any other, with its peer; nothing of the lab breaks."""
+    """A client that resets at once is a connection like any other, with its peer; nothing in the lab breaks."""
     server = lab.serve()
     peers = set()
     for _ in range(20):

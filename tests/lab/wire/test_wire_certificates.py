@@ -1,4 +1,4 @@
-"""Which certificate a server showed, read from the raw bytes: in clear before TLS 1.3, by the tap's secret in it."""
+"""Which certificate a server showed, from the raw bytes: in clear before TLS 1.3, with the tap's secret in TLS 1.3."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def listed(root: Path, spec: ServerSpec, context: ssl.SSLContext | None = None) 
 def test_leaf_of_each_connection_is_read(
     tmp_path: Path, certificates: tuple[Certificate, Certificate], version: str
 ) -> None:
-    """The chain behind it is not taken for it."""
+    """The rest of the chain is not taken for the leaf."""
     control, data = certificates
     spec = ServerSpec(certificate=control, data_certificate=data, chain=(data,), tls=(version,))
     wire, _ = listed(tmp_path, spec)
@@ -85,7 +85,7 @@ def test_secret_of_another_connection_reads_nothing(
 
 
 def test_resumed_session_shows_none(tmp_path: Path, certificates: tuple[Certificate, Certificate]) -> None:
-    """As lftp's data connections do it."""
+    """lftp's data connections resume like this."""
 
     class Resuming(FTP_TLS):
         def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[object, int | None]:  # type: ignore[override]

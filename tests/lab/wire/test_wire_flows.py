@@ -1,4 +1,4 @@
-"""Packets put together again: connections, who was refused, and what is missing."""
+"""Reassembled packets: connections, refused ones, and missing bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SYN, ACK, RST, FIN = 0x02, 0x10, 0x04, 0x01
 
 
 def ip(source: str, target: str, protocol: int, body: bytes) -> bytes:
-    """A packet as AF_PACKET hands it out on ``lo``."""
+    """A packet as AF_PACKET delivers it on ``lo``."""
     here, there = ipaddress.ip_address(source), ipaddress.ip_address(target)
     if here.version == 4:
         header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, protocol, 0) + here.packed + there.packed
@@ -65,7 +65,7 @@ def test_a_conversation_is_two_streams(address: str) -> None:
 
 
 def test_any_order_and_repetition_gives_the_same_stream() -> None:
-    """Also across the end of the sequence numbers."""
+    """This also holds across the wrap of sequence numbers."""
     data = random.Random(1).randbytes(5000)
     first = (1 << 32) - 1200
     pieces = [tcp(CLIENT, SERVER, first + 1 + at, ACK, data[at : at + 70]) for at in range(0, len(data), 40)]

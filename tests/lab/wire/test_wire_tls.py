@@ -1,4 +1,4 @@
-"""TLS records, read from raw bytes: whole ones, one that is cut off, and what only looks like one."""
+"""TLS records, read from raw bytes: whole ones, a truncated one, and bytes that only look like one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_a_stream_is_walked_record_by_record() -> None:
 
 
 def test_the_last_record_may_be_cut_off() -> None:
-    """`walk` gives what there is of it, `records` leaves it out; a header alone that is cut off is neither's."""
+    """`walk` returns its existing part, `records` omits it; both omit a truncated header."""
     for missing in (1, 3):
         cut = HELLO + CONTENT[:-missing]
         *_, last = tls.walk(cut)
