@@ -144,7 +144,7 @@ def test_a_sentence_where_python_is_too_old(machine: Machine) -> None:
 
 
 def test_sudo_only_when_not_root(machine: Machine, tmp_path: Path) -> None:
-    """`id` tells the user."""
+    """The user is the one that `id` reports."""
     machine.program("id", "echo 1000")
     machine.manager("dnf")
     done = machine.set_up()

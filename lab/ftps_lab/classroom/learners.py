@@ -31,7 +31,7 @@ _TAKEN = frozenset({USER, "root", "lab", "sshd", "nobody", "anonymous", "ftp", "
 _FIRST: Final = "amber azure coral copper golden green indigo ivory lilac maroon olive purple silver teal violet white"
 _SECOND: Final = "acorn birch cedar clover falcon heron jaguar lemon maple marten otter pepper plum robin tulip walrus"
 _LETTERS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
-"""Nothing that is easily mistaken for something else on a slip of paper."""
+"""Letters and digits without those that are easily confused on a slip of paper."""
 
 _ROSTER = "learners.tsv"
 _WAIT_SECONDS = 30.0

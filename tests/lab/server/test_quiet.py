@@ -74,7 +74,7 @@ def test_a_server_that_spins_is_noticed(server: FtpsServer, prove_quiet: Quiet, 
 def test_a_turn_that_does_not_end_is_noticed(
     server: FtpsServer, prove_quiet: Quiet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that computes within one turn answers nobody."""
+    """A server that computes within one turn answers no client."""
     monkeypatch.setitem(prove_quiet.__globals__, "ANSWER_SECONDS", 0.1)
     ended: list[bool] = []
 
