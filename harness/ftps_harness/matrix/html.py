@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.matrix import table
@@ -13,7 +14,7 @@ from ftps_harness.matrix.play import exit_code
 from ftps_harness.play.runner import worst
 from ftps_harness.report.html import page
 from ftps_harness.report.plain import harmless, plural, whys
-from ftps_harness.report.tally import STATUSES
+from ftps_harness.report.tally import STATUSES, added, deviations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from ftps_harness.matrix.differences import Difference, Group, Kind, Question
     from ftps_harness.matrix.play import MatrixRun, PairResult
     from ftps_harness.play.runner import ScenarioResult
-
-_STATES: Final = {0: "pass", 1: "fail", 3: "error", 130: "error"}
-"""Exit code → the colour of the answer."""
 
 _ENDLESS: Final = 100_000
 """Columns: so wide that only the browser breaks lines."""
@@ -64,7 +62,7 @@ class StepView:
         return only if len(cells) == 1 and not only.why else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `steps` is cached
 class ScenarioView:
     """One scenario on all pairs.
 
@@ -99,9 +97,12 @@ class ScenarioView:
         differing = sum(step.common is None for step in self.steps)
         return f"{plural(differing, 'step')} not alike" if differing else "alike everywhere" if self.any.steps else ""
 
-    @property
-    def steps(self) -> Iterator[StepView]:
+    @cached_property
+    def steps(self) -> tuple[StepView, ...]:
         """Every step that ran in any cell."""
+        return tuple(self._steps())
+
+    def _steps(self) -> Iterator[StepView]:
         longest = max(self.results.values(), key=lambda result: len(result.steps))
         for index, step in enumerate(longest.steps):
             rows = (
@@ -144,7 +145,7 @@ def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
         "matrix.html.j2",
         title=f"ftps-lab matrix: {said}",
         answer=said,
-        state=_STATES[code],
+        state=page.ANSWERS[code],
         summary=table.summary(run, drifts),
         meaning=f"Exit code {code}: {table.EXIT_CODES[code]}",
         interrupted=run.interrupted,
@@ -168,10 +169,9 @@ def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
 
 
 def _answer(run: MatrixRun, drifts: Sequence[Drift]) -> str:
-    counts = {status: sum(pair.counts[status] for pair in run.pairs) for status in STATUSES}
+    counts = added(pair.counts for pair in run.pairs)
     over = f"over {plural(len(run.pairs), 'pair')} of lftp build and server"
-    wrong = [f"{counts['fail']} failed"] if counts["fail"] else []
-    wrong += [f"{counts['error']} could not be judged"] if counts["error"] else []
+    wrong = deviations(counts)
     wrong += [f"{plural(len(drifts), 'answer')} not as recorded"] if drifts else []
     if wrong:
         return f"Not as expected: {', '.join(wrong)}, {over}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ftps_harness.matrix.answers import answers
 from ftps_harness.matrix.differences import differences
 from ftps_harness.report import json_report
-from ftps_harness.report.tally import STATUSES
+from ftps_harness.report.tally import added
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
         "cells": [cell for pair in run.pairs for cell in _cells(pair)],
         "differences": differences_json(run),
         "drift": [_drift(each) for each in drifts],
-        "summary": {status: sum(pair.counts[status] for pair in run.pairs) for status in STATUSES},
+        "summary": added(pair.counts for pair in run.pairs),
         "seconds": round(run.seconds, 3),
         **extra,
     }

@@ -60,11 +60,22 @@ def counts_of(results: Iterable[ScenarioResult]) -> dict[str, int]:
     return {status: counted[status] for status in STATUSES}
 
 
+def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of several counts, by status."""
+    each = tuple(counts)
+    return {status: sum(one[status] for one in each) for status in STATUSES}
+
+
 def totals(counts: Sequence[Mapping[str, int]]) -> str:
     """The total counts, with which every closing line begins: ``42 passed, 0 failed, 0 errors, 0 skipped``."""
-    return ", ".join(
-        f"{sum(each[status] for each in counts)} {word}" for status, word in zip(STATUSES, _WORDS, strict=True)
-    )
+    total = added(counts)
+    return ", ".join(f"{total[status]} {word}" for status, word in zip(STATUSES, _WORDS, strict=True))
+
+
+def deviations(counts: Mapping[str, int]) -> list[str]:
+    """How many are not as expected, in words: ``2 failed``, ``1 could not be judged``; empty if all are."""
+    words = {"fail": "failed", "error": "could not be judged"}
+    return [f"{counts[status]} {said}" for status, said in words.items() if counts[status]]
 
 
 def exit_code(runs: Sequence[BuildRun]) -> int:

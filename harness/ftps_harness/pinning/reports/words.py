@@ -7,10 +7,25 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from ftps_harness.pinning.contract import LEVELS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ftps_harness.pinning.check import Report
 
 CONNECTS_FIRST: Final = "Mend `connects` first: what lftp refuses there, it refuses in most of what follows."
 UNTRIED: Final = "The tool does not pin an ordinary server, so nothing else was tried."
+
+
+class Level(NamedTuple):
+    """How many requirements of a level hold, of those tried and claimed."""
+
+    name: str
+    holds: int
+    tried: int
+
+    @property
+    def status(self) -> str:
+        """Whether all hold."""
+        return "pass" if self.holds == self.tried else "fail" if self.name == "must" else "warning"
 
 
 class Answer(NamedTuple):
@@ -33,13 +48,16 @@ def answer(report: Report) -> Answer:
     return Answer(f"PASSED: {tally(report)}.", "pass")
 
 
+def levels(report: Report) -> Iterator[Level]:
+    """Each level of the contract."""
+    for name in LEVELS:
+        holds = report.count(name, "pass")
+        yield Level(name, holds, holds + report.count(name, "fail") + report.count(name, "error"))
+
+
 def tally(report: Report) -> str:
     """``must 28 of 30, should 5 of 7``: the requirements that hold, of those tried and claimed."""
-    counts = []
-    for level in LEVELS:
-        passed = report.count(level, "pass")
-        tried = passed + report.count(level, "fail") + report.count(level, "error")
-        counts.append(f"{level} {passed} of {tried}")
+    counts = [f"{level.name} {level.holds} of {level.tried}" for level in levels(report)]
     unclaimed = sum(report.count(level, "not-claimed") for level in LEVELS)
     return ", ".join(counts) + (f"; {unclaimed} not claimed" if unclaimed else "")
 

@@ -6,7 +6,6 @@ scenario's expectation.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -15,6 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from ftps_lab.wire.tls import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -234,11 +235,11 @@ _FIELDS: Final[dict[str, Callable[[x509.Certificate], str]]] = {
     "Valid from": lambda each: f"{each.not_valid_before_utc:{_DATE}}",
     "Valid until": lambda each: f"{each.not_valid_after_utc:{_DATE}}",
     "Public key": _key,
-    "Public key, SHA-256": lambda each: _colons(hashlib.sha256(_public(each)).digest()),
+    "Public key, SHA-256": lambda each: fingerprint(_public(each)),
     "Key identifier (SKI)": _ski,
     "Issuer's key (AKI)": _aki,
     "Basic constraints": _constraints,
     "Extended key usage": _extended,
-    "Fingerprint, SHA-256": lambda each: _colons(hashlib.sha256(each.public_bytes(Encoding.DER)).digest()),
+    "Fingerprint, SHA-256": lambda each: fingerprint(each.public_bytes(Encoding.DER)),
 }
 """Field → the function that reads it, in display order."""

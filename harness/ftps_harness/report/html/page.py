@@ -36,16 +36,19 @@ STATUS_WORDS: Final = {
 }
 """Status, or severity of a finding → the word beside its mark: colour is never the only sign."""
 
+ANSWERS: Final = {0: "pass", 1: "fail", 3: "error", 130: "error"}
+"""Exit code → the status that colours a page's answer."""
+
 MARKS: Final = {
     "pass": "✓",
     "fail": "✗",
     "error": "!",
     "skip": "–",  # noqa: RUF001 - a dash on purpose
-    "not-claimed": "–",  # noqa: RUF001
+    "not-claimed": "–",  # noqa: RUF001 - a dash on purpose
     "severe": "✗",
     "warning": "▲",
     "note": "i",
-    "ignored": "–",  # noqa: RUF001
+    "ignored": "–",  # noqa: RUF001 - a dash on purpose
 }
 
 
@@ -70,10 +73,10 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = _read(_SCRIPT)
+    script = asset(_SCRIPT)
     environment.globals.update(
-        page_style=Markup("\n".join(map(_read, _STYLES))),  # noqa: S704 - our own files
-        page_script=Markup(script),  # noqa: S704
+        page_style=Markup("\n".join(map(asset, _STYLES))),  # noqa: S704 - our own files
+        page_script=Markup(script),  # noqa: S704 - our own file
         page_policy=_policy(script),
         status_words=STATUS_WORDS,
         marks=MARKS,
@@ -86,7 +89,8 @@ def _harmless(value: object) -> object:
     return value if isinstance(value, Markup) else harmless(str(value))
 
 
-def _read(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a style sheet or script of ours."""
     return (_FOLDER / name).read_text("utf-8")
 
 

@@ -23,10 +23,10 @@ from ftps_harness.report.html.witnessed import interaction
 from ftps_harness.report.plain import expectation_words, outcome_words, plural, whys
 from ftps_harness.report.remarks import remarks
 from ftps_harness.report.side_by_side import SOMETIMES, families
-from ftps_harness.report.tally import STATUSES, exit_code, summary, totals, unfinished
+from ftps_harness.report.tally import added, deviations, exit_code, summary, totals, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from markupsafe import Markup
 
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from ftps_harness.report.html.sequence import Interaction
     from ftps_harness.report.side_by_side import Family
     from ftps_harness.report.tally import BuildRun
-
-_STATES: Final = {0: "pass", 1: "fail", 3: "error", 130: "error"}
-"""Exit code → the colour of the answer."""
-
 
 _DRAWN: Final = 600
 """Maximum number of steps on a page for which each is drawn. With more, only unexpected ones are: a page with thousands
@@ -201,14 +197,15 @@ def text(runs: Sequence[BuildRun]) -> str:
     Args:
         runs: One for each lftp build.
     """
-    code = exit_code(runs)
+    counts = added(run.counts for run in runs)
+    answer = _answer(runs, counts)
     drawn = sum(len(result.steps) for run in runs for result in run.results) <= _DRAWN
     return page.render(
         "run.html.j2",
-        title=f"ftps-lab run: {_answer(runs)}",
-        answer=_answer(runs),
-        state=_STATES[code],
-        counts={status: sum(run.counts[status] for run in runs) for status in STATUSES},
+        title=f"ftps-lab run: {answer}",
+        answer=answer,
+        state=page.ANSWERS[exit_code(runs)],
+        counts=counts,
         unfinished=[sentence for run in runs if (sentence := unfinished(run))],
         glyphs=GLYPHS,
         summary=summary(runs),
@@ -232,12 +229,9 @@ def _tone(cell: str) -> str:
     return "exposed" if word in {"PASSWORD", "payload"} else word
 
 
-def _answer(runs: Sequence[BuildRun]) -> str:
-    counts = {status: sum(run.counts[status] for run in runs) for status in STATUSES}
+def _answer(runs: Sequence[BuildRun], counts: Mapping[str, int]) -> str:
     total = sum(counts.values())
-    wrong = [f"{counts['fail']} failed"] if counts["fail"] else []
-    wrong += [f"{counts['error']} could not be judged"] if counts["error"] else []
-    if wrong:
+    if wrong := deviations(counts):
         return f"Not as expected: {' and '.join(wrong)}, of {plural(total, 'scenario')}"
     if any(run.interrupted for run in runs):
         return f"Interrupted: {counts['pass']} of {plural(sum(run.total for run in runs), 'scenario')} passed"

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from markupsafe import escape
 
 from ftps_harness.report.html import svg
 from ftps_harness.report.html.diagram import WIDTH
+from ftps_harness.report.html.page import asset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ftps_harness.report.html.diagram import Drawing
 
-_FOLDER: Final = Path(__file__).parent
 _SCALE: Final = 1.5
 _LINE: Final = 24
 _COLUMNS: Final = (12, 176, 286)
@@ -62,11 +61,7 @@ def _file(width: float, height: float, title: str, said: str, content: str) -> s
 def _style() -> str:
     """The page's colours and the diagram's rules, from the page's own files."""
     blocks = r"^:root \{.*?^\}|^@media \(prefers-color-scheme: dark\) \{.*?^\}"
-    colours = re.findall(blocks, _read("style.css"), re.DOTALL | re.MULTILINE)
-    rules = [line for line in _read("diagram.css").split("\n") if line.startswith(".diagram") and "a:hover" not in line]
+    colours = re.findall(blocks, asset("style.css"), re.DOTALL | re.MULTILINE)
+    rules = [line for line in asset("diagram.css").split("\n") if line.startswith(".diagram") and "a:hover" not in line]
     own = ".ground { fill: var(--surface); }\n.row text { stroke: none; }\n.row.who text { text-anchor: start; }"
     return "\n".join((*colours, *rules, own))
-
-
-def _read(name: str) -> str:
-    return (_FOLDER / name).read_text("utf-8")
