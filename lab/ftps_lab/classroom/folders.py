@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,7 @@ from ftps_lab import disk
 from ftps_lab.errors import LabError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 FILES: Final = {
@@ -29,16 +30,27 @@ def fill(folder: Path, address: str) -> None:
     Raises:
         LabError: The folder cannot be written to.
     """
-    try:
+    with writing(folder):
         if folder.exists():
             for path in list(folder.iterdir()):
                 disk.remove(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         for name, text in FILES.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text.format(address=address), "utf-8")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Write below a path that compose.yaml mounts.
+
+    Raises:
+        LabError: It cannot be written to.
+    """
+    try:
+        yield
     except OSError as error:
         raise LabError(
-            f"cannot write {folder}: {error.strerror}; compose.yaml has a folder for it that the host may write to"
+            f"cannot write {path}: {error.strerror}; compose.yaml has a folder for it that the host may write to"
         ) from error
 
 

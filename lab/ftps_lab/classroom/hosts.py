@@ -20,6 +20,9 @@ USER: Final = "student"
 PASSWORD: Final = "classroom"  # noqa: S105 - no secret: it stands in docs/classroom.md
 """The guest's account on all hosts; each learner has their own (`ftps_lab.classroom.learners`)."""
 
+CHECKER: Final = "checker.address"
+"""The file in the staff's folder with the checker's address: hosts do not report the checker's own connections."""
+
 LEAF: Final = "leaf"
 AUTHORITY: Final = "authority"
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.certificates import issue, twins
 from ftps_lab.classroom.events import append
-from ftps_lab.classroom.folders import done, fill, last_order, ordered
-from ftps_lab.classroom.hosts import LEAF, PASSWORD, PORT
+from ftps_lab.classroom.folders import done, fill, last_order, ordered, writing
+from ftps_lab.classroom.hosts import CHECKER, LEAF, PASSWORD, PORT
 from ftps_lab.classroom.ident import user_of
 from ftps_lab.classroom.journal import Journal, Session, tell_of_a_daemon
 from ftps_lab.classroom.keys import keep
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from ftps_lab.certificates import Certificate
     from ftps_lab.classroom.hosts import Host
     from ftps_lab.classroom.learners import Learner
 
@@ -204,13 +205,17 @@ class ClassroomHost:
             _put(self._folders.handed_out / name, certificates[certificate].pem)
         leaf = certificates[LEAF]
         if self._host.server == LAB_KIND:
-            _written(self._folders.staff, lambda: keep(self._folders.staff, self._host.name, leaf))
+            self._keep(self._host.name, leaf)
         if self._host.attack == "none":
             return ServerSpec(certificate=leaf)
         own = twins({LEAF: leaf})[LEAF] if ATTACKS[self._host.attack].intercepts else None
         if own is not None:
-            _written(self._folders.staff, lambda: keep(self._folders.staff, f"{self._host.name}-attacker", own))
+            self._keep(f"{self._host.name}-attacker", own)
         return ServerSpec(certificate=leaf, attack=self._host.attack, attack_certificate=own)
+
+    def _keep(self, name: str, certificate: Certificate) -> None:
+        with writing(self._folders.staff):
+            keep(self._folders.staff, name, certificate)
 
     def _say_fingerprints(self) -> None:
         """Print SHA-1 fingerprints, because lftp shows SHA-1."""
@@ -229,25 +234,14 @@ class ClassroomHost:
 def _checker_of(staff: Path) -> str:
     """The address of the checker, which inspects hosts as their health checks do; empty while no checker runs."""
     with contextlib.suppress(OSError):
-        return (staff / "checker.address").read_text("ascii")
+        return (staff / CHECKER).read_text("ascii")
     return ""
 
 
 def _put(path: Path, content: bytes) -> None:
-    def write() -> None:
+    with writing(path):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
-
-    _written(path, write)
-
-
-def _written(path: Path, write: Callable[[], object]) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise LabError(
-            f"cannot write {path}: {error.strerror}; compose.yaml has a folder for it that the host may write to"
-        ) from error
 
 
 def _next(signals: SimpleQueue[int]) -> int | None:

@@ -30,7 +30,7 @@ from ftps_harness.teach.classroom.exercises import EXERCISES, Material
 from ftps_harness.teach.classroom.judge import MOST_BYTES, Finding, judge
 from ftps_lab.classroom import check as looking
 from ftps_lab.classroom import events, keys
-from ftps_lab.classroom.hosts import HOSTS, PORT
+from ftps_lab.classroom.hosts import CHECKER, HOSTS, PORT
 from ftps_lab.classroom.ident import user_of
 from ftps_lab.classroom.learners import GUEST, Learner, wait_for_roster
 from ftps_lab.errors import LabError
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from ftps_harness.teach.classroom.exercises import Exercise
 
 LISTENS: Final = 7000
-ADDRESS: Final = "checker.address"
-"""In the staff's folder: the checker's address, so that hosts do not report its own connections."""
-
 _REQUEST = re.compile(rb"check (\d{1,3}) (\d{1,8})\n")
 _FIRST_USER: Final = 3001
 _AT_ONCE: Final = 4
@@ -179,7 +176,7 @@ def serve(staff: Path, handed_out: Path, homes: Path) -> None:
         LabError: No host has written the roster.
     """
     checker = Checker(staff, handed_out, homes)
-    (staff / ADDRESS).write_text(socket.gethostbyname(socket.gethostname()), "ascii")
+    (staff / CHECKER).write_text(socket.gethostbyname(socket.gethostname()), "ascii")
 
     class Handler(socketserver.StreamRequestHandler):
         timeout = _PATIENCE
