@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -98,18 +99,25 @@ class Lines:
         number = search(lines)
         return None if number is None else self._innermost(lines, number, search)
 
-    def complaining(self, said: str, nth: int = 1) -> Where | None:
-        """The line at which lftp prints these words for the nth time; None if it does not print them while reading.
+    def complaining(self, said: Sequence[str]) -> Iterator[Where | None]:
+        """The line at which lftp prints each of these complaints; None if it does not print it while reading.
 
         Args:
-            said: A line of its standard error, without the line ending.
-            nth: Which occurrence, counted from 1.
+            said: The lines of its standard error, in order, without blanks at their ends.
 
         Raises:
             HarnessError: lftp cannot be started.
         """
         lines = self._all_lines()
-        search = partial(self._first, fits=lambda part, count: self._says(part, count).count(said) >= nth)
+        heard = functools.cache(self._says)  # searches for different complaints read the same beginnings
+        for number, words in enumerate(said, 1):
+            yield self._prints(lines, words, said[:number].count(words), heard)
+
+    def _prints(
+        self, lines: Sequence[_Line], words: str, nth: int, heard: Callable[[bytes], Sequence[str]]
+    ) -> Where | None:
+        """The line at which lftp prints these words for the nth time."""
+        search = partial(self._first, fits=lambda part, count: heard(_joined(part, count)).count(words) >= nth)
         number = search(lines)
         return None if number is None else self._innermost(lines, number, search)
 
@@ -152,17 +160,17 @@ class Lines:
                 low = middle
         return high
 
-    def _says(self, lines: Sequence[_Line], count: int) -> list[str]:
-        """The lines on standard error while lftp reads the first `count` lines."""
+    def _says(self, rc: bytes) -> list[str]:
+        """The lines on standard error while lftp reads an rc."""
         part = self.home.logs / "rc.part"
-        part.write_bytes(b"".join(line.data for line in lines[:count]))
+        part.write_bytes(rc)
         done = self._run(f'command source "{self.home.seen(part)}"', _STOPPED_SECONDS)
         return [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines()]
 
     def _gets_past(self, lines: Sequence[_Line], count: int) -> bool:
         """Whether lftp continues after the first `count` lines."""
         part, out = self.home.logs / "rc.part", self.home.logs / "rc.settings"
-        part.write_bytes(b"".join(line.data for line in lines[:count]))
+        part.write_bytes(_joined(lines, count))
         out.unlink(missing_ok=True)
         script = f'command source "{self.home.seen(part)}"\ncommand set -a > "{self.home.seen(out)}"'
         self._run(script, _STOPPED_SECONDS)
@@ -205,7 +213,7 @@ class Lines:
             script = []
             for count in some:
                 part, out = folder / f"rc-{count}.part", folder / f"rc-{count}.settings"
-                part.write_bytes(b"".join(line.data for line in lines[:count]))
+                part.write_bytes(_joined(lines, count))
                 script += [
                     f'command source "{self.home.seen(part)}"',
                     f'command set -a > "{self.home.seen(out)}"',
@@ -228,6 +236,11 @@ class Lines:
             cwd=self.home.seen(self.home.home),
             timeout=timeout,
         )
+
+
+def _joined(lines: Sequence[_Line], count: int) -> bytes:
+    """The first `count` lines as one rc."""
+    return b"".join(line.data for line in lines[:count])
 
 
 def _lines_of(file: File) -> Iterator[_Line]:

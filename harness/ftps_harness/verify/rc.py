@@ -203,7 +203,8 @@ class RcVerification(Verification[RcStage]):
             run = stage.start_only()
             led = stage.own_traffic()
         found = [finding("connects-by-itself", f"It went to: {', '.join(led[:3])}.")] if led else []
-        return led, found + list(self._of_complaints(run.stderr.decode("utf-8", "replace").strip().splitlines()[:10]))
+        said = [line.strip() for line in run.stderr.decode("utf-8", "replace").strip().splitlines()[:10]]
+        return led, found + list(self._of_complaints(said))
 
     def _of_complaints(self, said: Sequence[str]) -> Iterator[Finding]:
         """Report what lftp prints while it reads the setup, each with the responsible line."""
@@ -211,7 +212,6 @@ class RcVerification(Verification[RcStage]):
             return
         with self._stage() as stage:
             stage.write(self._given)
-            lines = Lines(stage.client, stage.home, self._given)
-            for number, words in enumerate(map(str.strip, said)):
-                nth = [each.strip() for each in said[: number + 1]].count(words)
-                yield finding("rc-complaint", f"lftp says: {words[:200]}", where=lines.complaining(words, nth))
+            found = Lines(stage.client, stage.home, self._given).complaining(said)
+            for words, where in zip(said, found, strict=True):
+                yield finding("rc-complaint", f"lftp says: {words[:200]}", where=where)
