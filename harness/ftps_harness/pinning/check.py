@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.pinning.command import PinningTool
     from ftps_harness.pinning.contract import Level, Requirement
-    from ftps_harness.pinning.rig import Failure
+    from ftps_harness.pinning.record import Failure
     from ftps_harness.play.places.sealed import SealedPlaces
     from ftps_harness.words import Folder
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.pinning.check import Checker, Result
     from ftps_harness.pinning.contract import Level, Requirement
-    from ftps_harness.pinning.rig import Failure
+    from ftps_harness.pinning.record import Failure
 
 __tracebackhide__ = hidden
 

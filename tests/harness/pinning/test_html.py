@@ -13,8 +13,8 @@ from ftps_harness.cli import call
 from ftps_harness.pinning import planted
 from ftps_harness.pinning.check import NOT_TRIED, Report, Result
 from ftps_harness.pinning.contract import REQUIREMENTS
+from ftps_harness.pinning.record import Failure
 from ftps_harness.pinning.reports import as_json, html
-from ftps_harness.pinning.rig import Failure
 
 if TYPE_CHECKING:
     from pathlib import Path

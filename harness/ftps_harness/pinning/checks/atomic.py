@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ftps_harness.pinning.command import How
-    from ftps_harness.pinning.rig import Ran, Rig
+    from ftps_harness.pinning.record import Ran
+    from ftps_harness.pinning.rig import Rig
     from ftps_harness.sandbox.home import Home
     from ftps_lab.certificates import Certificate
 

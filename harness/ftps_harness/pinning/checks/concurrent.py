@@ -15,7 +15,8 @@ from ftps_lab.scripted.peers import ftps
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ftps_harness.pinning.rig import Ran, Rig
+    from ftps_harness.pinning.record import Ran
+    from ftps_harness.pinning.rig import Rig
     from ftps_harness.sandbox.home import Home
     from ftps_lab.certificates import Certificate
 

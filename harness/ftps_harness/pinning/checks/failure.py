@@ -19,7 +19,8 @@ from ftps_lab.scripted.texts import HOSTILE_TEXT, MARK
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ftps_harness.pinning.rig import Ran, Rig
+    from ftps_harness.pinning.record import Ran
+    from ftps_harness.pinning.rig import Rig
     from ftps_harness.sandbox.home import Home
     from ftps_lab.scripted import Script
 

@@ -11,7 +11,8 @@ from ftps_harness.pinning.rig import write
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ftps_harness.pinning.rig import Ran, Rig
+    from ftps_harness.pinning.record import Ran
+    from ftps_harness.pinning.rig import Rig
     from ftps_harness.sandbox.home import Home
     from ftps_lab.certificates import Certificate
 

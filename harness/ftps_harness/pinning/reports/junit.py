@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ftps_harness.pinning.check import Report, Result
-    from ftps_harness.pinning.rig import Failure
+    from ftps_harness.pinning.record import Failure
 
 _ELEMENTS: Final = {"fail": "failure", "error": "error", "not-claimed": "skipped"}
 

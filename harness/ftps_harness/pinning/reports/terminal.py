@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.pinning.check import Report, Result
     from ftps_harness.pinning.contract import Requirement
-    from ftps_harness.pinning.rig import Failure
+    from ftps_harness.pinning.record import Failure
 
 _FAILURES = 1
 """The number of failures per requirement shown with full evidence; the others show only what was seen."""
