@@ -422,7 +422,9 @@ def prove_ssh(classroom: Classroom) -> None:
         assert door.ssh("student", "classroom", "id").returncode == 255
         forwarded = door.ssh("ben", doors["ben"], "", "-W", "example.com:21")
         assert "220" not in forwarded.stdout, "ssh is no way to the hosts"
-    listening = subprocess.check_output(["docker", "port", f"{classroom.project}_door_1"], text=True)
+    # Compose 1 and 2 name containers differently.
+    container = classroom.must(*WITH_SSH, "ps", "-q", "door").strip()
+    listening = subprocess.check_output(["docker", "port", container], text=True)
     assert listening.split(" -> ") == ["2222/tcp", f"127.0.0.1:{port}\n"]
     classroom.must(*WITH_SSH, "rm", "-sf", "door")
 
