@@ -270,7 +270,7 @@ class Lab:
         return client
 
     def prove_served(self, server: FtpsServer) -> None:
-        """Check that a client that verifies nothing gets what the server or its attacker serves."""
+        """Check that a client that verifies nothing gets what the server, or the attacker in front of it, serves."""
         client = self.victim(server)
         if server.spec.attack == "clear-data":
             with client.data("RETR three") as data:
@@ -294,14 +294,14 @@ class Lab:
         return Relays()
 
     @staticmethod
-    def told(server: FtpsServer) -> Testimony:
+    def testimony(server: FtpsServer) -> Testimony:
         """The complete testimony."""
         assert server.settle(PATIENCE)
         return server.testimony()
 
-    def told_twice(self, server: FtpsServer) -> tuple[Testimony, Testimony]:
+    def testimonies(self, server: FtpsServer) -> tuple[Testimony, Testimony]:
         """The testimony of an attacker in the middle, and of the genuine server behind it."""
-        told = self.told(server)
+        told = self.testimony(server)
         assert told.behind is not None
         return told, told.behind
 
@@ -312,8 +312,8 @@ class Lab:
 
     @staticmethod
     @contextlib.contextmanager
-    def asleep(server: FtpsServer) -> Iterator[None]:
-        """Make the server ignore everything until the end of this block."""
+    def blocked(server: FtpsServer) -> Iterator[None]:
+        """Block the server's event loop until the end of this block."""
         both = threading.Barrier(2, timeout=PATIENCE)
         server.waker.call(lambda: (both.wait(), both.wait()))
         both.wait()
@@ -321,9 +321,9 @@ class Lab:
         both.wait()
 
     def open_files(self) -> int:
-        """The number of file descriptors of this process, at a time when no thread is closing one.
+        """The number of open file descriptors of this process, once no thread is closing any.
 
-        Clients of the lab's servers must have ended: a server that has not noticed yet still has its connection open.
+        The test's clients must have disconnected: a server that has not noticed yet still holds its connection open.
         """
         for server in self._servers:
             assert server.settle(PATIENCE), "a client is still there"
@@ -335,21 +335,21 @@ class Lab:
         return counts[-1]
 
     @staticmethod
-    def vanish(sock: socket.socket) -> None:
+    def close_with_reset(sock: socket.socket) -> None:
         """Close with a reset, as the kernel does for a killed client that had not read everything."""
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.close()
 
     def prove_alive(self, server: FtpsServer) -> None:
-        """Check that a good client is served."""
+        """Check that a client is served."""
         client = self.login(server)
         assert client.get("three") == CONTENTS["three"]
         client.quit()
 
 
 @pytest.fixture
-def choked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers with the smallest send buffers, so that bytes wait in them for slow readers."""
+def small_send_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give servers the smallest send buffers, so that bytes wait there for slow readers."""
     prepare = TappedSocket.acknowledge_at_once
 
     def choke(sock: TappedSocket) -> None:

@@ -45,21 +45,21 @@ def intercepted(lab: Lab, protocol: str = "explicit", **more: Any) -> FtpsServer
     return lab.serve(protocol, attack="intercept", **more)
 
 
-def spread(lab: Lab) -> None:
-    """Create a sparse file that no transfer can finish while its client does not read."""
+def create_huge_file(lab: Lab) -> None:
+    """Create a sparse file larger than all buffers: its transfer cannot finish while the client does not read."""
     with (lab.root / "huge").open("wb") as file:
         file.truncate(ENDLESS)
 
 
-def shown(connection: object) -> bytes:
-    """The certificate that the peer of a TLS socket showed."""
+def peer_der(connection: object) -> bytes:
+    """The certificate that the peer of a TLS socket presented."""
     assert isinstance(connection, ssl.SSLSocket)
     der = connection.getpeercert(binary_form=True)
     assert der is not None
     return der
 
 
-def read_all(sock: socket.socket) -> bytes:
+def read_until_closed(sock: socket.socket) -> bytes:
     """Read until the end, a reset, or an end of TLS without close_notify."""
     received = b""
     with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
@@ -68,8 +68,8 @@ def read_all(sock: socket.socket) -> bytes:
     return received
 
 
-def narrow(address: Address, size: int = 2048) -> socket.socket:
-    """A connection with a small receive buffer from the start; later, the server would already know of a larger one."""
+def connect_with_small_buffer(address: Address, size: int = 2048) -> socket.socket:
+    """Connect with a small receive buffer. It is set before the connection: a window once offered cannot shrink."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     sock.settimeout(10)
@@ -77,9 +77,9 @@ def narrow(address: Address, size: int = 2048) -> socket.socket:
     return sock
 
 
-def slowly(client: Client, command: str) -> socket.socket:
+def slow_data_connection(client: Client, command: str) -> socket.socket:
     """A passive data connection with the smallest receive buffer, after the command's 1xx reply."""
-    sock = narrow(client.makepasv())
+    sock = connect_with_small_buffer(client.makepasv())
     try:
         assert client.sendcmd(command).startswith("1")
     except BaseException:
@@ -88,11 +88,11 @@ def slowly(client: Client, command: str) -> socket.socket:
     return sock
 
 
-def finish(lab: Lab, server: FtpsServer) -> None:
-    """Check that every connection ended without a LabError, and that a good client is served."""
+def prove_sessions_over(lab: Lab, server: FtpsServer) -> None:
+    """Check that every connection ended without a LabError, and that the next client is served."""
     assert server.settle()
     server.record()
     lab.prove_alive(server) if server.spec.attack == "none" else lab.prove_served(server)
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert told.logged_in
     assert [transfer.completed for transfer in told.transfers] == [True]

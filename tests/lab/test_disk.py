@@ -1,4 +1,4 @@
-"""Unreadable files of a client are still listed, read, copied and removed, by root and by an ordinary user."""
+"""A client's unreadable files are still listed, read, copied and removed, by root and by an ordinary user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def ordinary() -> Iterator[None]:
+def _without_root_powers() -> Iterator[None]:
     """Make file modes bind us, as they bind an ordinary user."""
     with without_root_powers():
         yield
@@ -42,31 +42,31 @@ def closed(tmp_path: Path) -> Path:
     return folder
 
 
-def test_modes_bind_these_tests(closed: Path) -> None:
-    """Without this, every test below would pass for root whatever the code does."""
+def test_file_modes_bind_these_tests(closed: Path) -> None:
+    """Otherwise every test below would pass for root whatever the code does."""
     with pytest.raises(PermissionError):
         list(closed.iterdir())
 
 
-def test_everything_below_a_closed_folder_is_listed(closed: Path) -> None:
+def test_below_lists_unreadable_folders_without_changing_modes(closed: Path) -> None:
     found = {path.name: path for path, _ in disk.below(closed)}
     assert set(found) == {"closed", "file", "link"}
     assert mode(found["file"]) == 0, "a file's mode and time of change are evidence: listing leaves both alone"
 
 
-def test_a_closed_file_is_read_and_stays_closed(closed: Path) -> None:
+def test_read_restores_the_mode_of_an_unreadable_file(closed: Path) -> None:
     (file,) = (path for path, _ in disk.below(closed) if path.name == "file")
     assert disk.read(file) == b"content"
     assert mode(file) == 0
 
 
-def test_a_file_in_a_closed_folder_is_a_file(closed: Path) -> None:
+def test_is_file_works_after_open_folder(closed: Path) -> None:
     disk.open_folder(closed)
     assert disk.is_file(closed / "closed" / "file")
     assert not disk.is_file(closed / "closed" / "missing")
 
 
-def test_a_closed_folder_is_copied_with_the_modes_of_its_files(closed: Path, tmp_path: Path) -> None:
+def test_copy_of_an_unreadable_folder_keeps_file_modes(closed: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     disk.copy(closed, copy)
@@ -75,13 +75,13 @@ def test_a_closed_folder_is_copied_with_the_modes_of_its_files(closed: Path, tmp
     assert disk.read(copy / "closed" / "file") == b"content"
 
 
-def test_a_closed_folder_is_removed(closed: Path) -> None:
+def test_remove_deletes_an_unreadable_folder(closed: Path) -> None:
     disk.remove(closed)
     assert not closed.exists()
     disk.remove(closed)  # a second call does nothing
 
 
-def test_removing_follows_no_link(tmp_path: Path) -> None:
+def test_remove_follows_no_link(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept").write_bytes(b"kept")
@@ -94,8 +94,8 @@ def test_removing_follows_no_link(tmp_path: Path) -> None:
     assert mode(outside) == 0o500
 
 
-def test_a_link_never_opens_what_it_leads_to(tmp_path: Path) -> None:
-    """The target may be any file on this machine, so its mode must not change."""
+def test_read_through_a_link_is_refused_and_changes_no_mode(tmp_path: Path) -> None:
+    """The target may be any file on this machine."""
     secret = tmp_path / "secret"
     secret.write_bytes(b"x")
     secret.chmod(0)
@@ -106,7 +106,7 @@ def test_a_link_never_opens_what_it_leads_to(tmp_path: Path) -> None:
     assert mode(secret) == 0
 
 
-def test_what_cannot_be_removed_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_removal_is_a_lab_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "it"
     folder.mkdir()
 

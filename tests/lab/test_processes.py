@@ -1,4 +1,4 @@
-"""Passwords among the arguments of processes: what is found, and where the lab does not look."""
+"""Passwords among the arguments of processes: which are found, and where the lab does not look."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def proc(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("password", "found"), [("s3cret", True), ("p@ss", True), ("disguised", False), ("-u", False), ("other", False)]
 )
-def test_a_password_among_arguments(password: str, found: bool, proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_is_found_among_arguments(
+    password: str, found: bool, proc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(WATCH, "1")
     assert among_arguments(password, proc) is found
 
 
-def test_nobody_looks_where_processes_are_not_the_runs_own(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_are_not_searched_without_the_watch_variable(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(WATCH, raising=False)
     assert not among_arguments("s3cret", proc)

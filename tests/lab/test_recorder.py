@@ -1,4 +1,4 @@
-"""The recorder alone, and records of servers that start at record() and are complete when settle() says so."""
+"""The recorder alone, and records of servers: each starts at record() and is complete once settle() is true."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 PEER = ("127.0.0.1", 40000)
 
 
-def test_a_reply_belongs_to_the_newest_command_of_its_connection() -> None:
-    """Replies go to the connection's own newest command, and only the first one counts."""
+def test_reply_belongs_to_the_newest_command_of_its_connection() -> None:
+    """Only the first reply counts."""
     recorder = Recorder("genuine")
     one, two = recorder.opened("control", PEER), recorder.opened("control", PEER)
     one.command(Command(one.number, "RETR", "a", "clear"))
@@ -35,8 +35,7 @@ def test_a_reply_belongs_to_the_newest_command_of_its_connection() -> None:
     assert [command.reply for command in recorder.testimony().commands] == [150, 200]
 
 
-def test_only_the_password_that_was_accepted_is_so() -> None:
-    """let_in() marks the newest password of its own connection."""
+def test_let_in_marks_the_newest_password_of_its_connection() -> None:
     recorder = Recorder("genuine")
     one, two = recorder.opened("control", PEER), recorder.opened("control", PEER)
     for log, password in ((one, "wrong"), (one, "right"), (two, "other")):
@@ -49,8 +48,8 @@ def test_only_the_password_that_was_accepted_is_so() -> None:
     assert not replace(testimony, credentials=testimony.credentials[:1]).logged_in
 
 
-def test_everything_has_its_time_in_the_order_in_which_it_came() -> None:
-    """Commands, replies, handshakes, alerts, logins and transfers can be put in one order."""
+def test_all_events_have_times_in_their_order() -> None:
+    """Commands, replies, handshakes, alerts, logins and transfers."""
     recorder = Recorder("genuine")
     log = recorder.opened("control", PEER)
     log.greeted()
@@ -73,21 +72,21 @@ def test_everything_has_its_time_in_the_order_in_which_it_came() -> None:
     assert command.reply_text == "AUTH is refused."
 
 
-def test_an_attackers_times_and_those_of_the_server_behind_it_can_be_compared(lab: Lab) -> None:
+def test_times_of_attacker_and_genuine_server_are_comparable(lab: Lab) -> None:
     """Both records start together: the genuine server gets a command after the attacker, and replies before it."""
     server = intercepted(lab)
     server.record()
     with lab.victim(server):
         pass
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     ours, theirs = (next(c for c in each.commands if c.verb == "PASS") for each in (told, behind))
     times = [ours.at, theirs.at, theirs.reply_at, ours.reply_at]
     assert times == sorted(time for time in times if time is not None)
     assert ours.reply_text == theirs.reply_text == "Logged in."
 
 
-def test_a_connection_that_knows_no_command_ignores_replies() -> None:
-    """A 421 before any command belongs to nothing, nor does a login without a password."""
+def test_reply_without_a_command_is_ignored() -> None:
+    """Such as a 421 before any command, or a login without a password."""
     recorder = Recorder("genuine")
     log = recorder.opened("control", PEER)
     log.replied(421)
@@ -95,8 +94,8 @@ def test_a_connection_that_knows_no_command_ignores_replies() -> None:
     assert recorder.testimony().commands == ()
 
 
-def test_closing_twice_counts_once() -> None:
-    """Waiting ends when every connection is closed, and closing is repeatable."""
+def test_wait_closed_waits_for_every_connection() -> None:
+    """Closing one of them twice does not count for the other."""
     recorder = Recorder("genuine")
     one, two = recorder.opened("control", PEER), recorder.opened("data", PEER)
     one.closed()
@@ -106,8 +105,7 @@ def test_closing_twice_counts_once() -> None:
     assert recorder.wait_closed(5)
 
 
-def test_what_is_noted_on_a_connection_stays() -> None:
-    """A greeting and an error are both kept."""
+def test_greeting_and_error_are_kept_on_a_connection() -> None:
     recorder = Recorder("impostor")
     log = recorder.opened("control", PEER)
     log.greeted()
@@ -117,8 +115,7 @@ def test_what_is_noted_on_a_connection_stays() -> None:
     assert connection.opened >= 0
 
 
-def test_a_record_can_be_read_while_it_grows() -> None:
-    """Reading in one thread while another writes gives consistent copies."""
+def test_record_is_consistent_while_another_thread_writes() -> None:
     recorder = Recorder("genuine")
     tap = recorder.tap("control", PEER)
 
@@ -138,8 +135,8 @@ def test_a_record_can_be_read_while_it_grows() -> None:
 
 @pytest.mark.parametrize("how", ["quit", "close", "reset"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_record_is_complete_after_the_client_is_gone(lab: Lab, protocol: str, how: str) -> None:
-    """However the client ends, settle() returns True and the record has everything that it sent."""
+def test_record_is_complete_however_the_client_ends(lab: Lab, protocol: str, how: str) -> None:
+    """settle() returns True, and the record has everything that the client sent."""
     server = lab.serve(protocol)
     for _ in range(10):
         server.record()
@@ -153,24 +150,23 @@ def test_the_record_is_complete_after_the_client_is_gone(lab: Lab, protocol: str
         else:
             assert client.file is not None
             client.file.close()
-            lab.vanish(client.sock)
-        testimony = lab.told(server)
+            lab.close_with_reset(client.sock)
+        testimony = lab.testimony(server)
         assert [transfer.name for transfer in testimony.transfers] == ["three"]
         assert testimony.commands[-1].verb == ("QUIT" if how == "quit" else "RETR")
 
 
-def test_what_was_sent_just_before_the_end_is_in_the_record(lab: Lab) -> None:
-    """A password from a client that hangs up at once is still recorded, each time."""
+def test_password_of_a_client_that_leaves_at_once_is_recorded(lab: Lab) -> None:
     server = lab.serve("plain")
     for number in range(50):
         server.record()
         with socket.create_connection((server.host, server.port), 5) as sock:
             sock.sendall(b"USER anna\r\nPASS number %d\r\n" % number)
-        assert lab.told(server).passwords == [f"number {number}"]
+        assert lab.testimony(server).passwords == [f"number {number}"]
 
 
-def test_an_upload_whose_client_vanishes_at_once_is_on_the_record(lab: Lab) -> None:
-    """The client closes data and control connection together without waiting for 226: its bytes are seen, each time."""
+def test_upload_of_a_client_that_leaves_at_once_is_recorded(lab: Lab) -> None:
+    """It closes data and control connection together, without waiting for 226."""
     server = lab.serve("plain")
     for number in range(30):
         server.record()
@@ -184,13 +180,13 @@ def test_an_upload_whose_client_vanishes_at_once_is_on_the_record(lab: Lab) -> N
         assert [t.size for t in server.testimony().transfers] == [len(b"content %d" % number)]
 
 
-def test_a_data_connection_that_was_never_accepted_is_on_the_record(lab: Lab) -> None:
-    """A data connection with content that still waits when the control connection ends is accepted and read."""
+def test_waiting_data_connection_is_read_after_the_session_ends(lab: Lab) -> None:
+    """Its content still waits to be accepted when the control connection ends."""
     server = lab.serve("plain")
     client = lab.login(server)
     address = client.makepasv()
     assert client.sendcmd("STOR up").startswith("150")
-    with lab.asleep(server):
+    with lab.blocked(server):
         client.close()
         with socket.create_connection(address, 5) as data:
             data.sendall(b"content")
@@ -199,8 +195,8 @@ def test_a_data_connection_that_was_never_accepted_is_on_the_record(lab: Lab) ->
     assert server.wire().holds(b"content")
 
 
-def test_connections_that_wait_to_be_accepted_are_waited_for(lab: Lab) -> None:
-    """Many clients that connect and vanish at once are all in the record when settle() returns."""
+def test_settle_waits_for_connections_not_yet_accepted(lab: Lab) -> None:
+    """Many clients that connect and leave at once are all in the record."""
     server = lab.serve("plain")
     for turn in range(20):
         server.record()
@@ -208,12 +204,12 @@ def test_connections_that_wait_to_be_accepted_are_waited_for(lab: Lab) -> None:
         for number in range(40):
             with socket.create_connection((server.host, server.port), 5) as sock:
                 sock.sendall(b"USER %d\r\n" % number)
-        testimony = lab.told(server)
+        testimony = lab.testimony(server)
         assert len(testimony.connections) == 40
         assert [command.argument for command in testimony.commands] == [str(number) for number in range(40)]
 
 
-def test_what_is_called_meanwhile_runs_in_a_later_turn() -> None:
+def test_call_within_a_call_runs_in_a_later_turn() -> None:
     """settle() counts turns of the event loop: two of its calls never run in the same one."""
     ioloop = IOLoop()
     waker = Waker(ioloop)
@@ -231,8 +227,7 @@ def test_what_is_called_meanwhile_runs_in_a_later_turn() -> None:
         assert ran == [1, 2]
 
 
-def test_settle_tells_that_a_client_is_still_there(lab: Lab) -> None:
-    """With a client connected, settle() waits until its timeout and returns False."""
+def test_settle_times_out_while_a_client_is_connected(lab: Lab) -> None:
     server = lab.serve()
     client = lab.login(server)
     began = time.monotonic()
@@ -242,8 +237,8 @@ def test_settle_tells_that_a_client_is_still_there(lab: Lab) -> None:
     assert server.settle()
 
 
-def test_a_late_connection_stays_in_its_own_record(lab: Lab) -> None:
-    """Activity after record() belongs to the record in which its connection started, data connections included."""
+def test_connection_belongs_to_the_record_in_which_it_started(lab: Lab) -> None:
+    """Its later data connections too."""
     server = lab.serve()
     late = lab.login(server)
     old = server.recorder
@@ -259,15 +254,15 @@ def test_a_late_connection_stays_in_its_own_record(lab: Lab) -> None:
     assert server.testimony().connections[0].number == 1
 
 
-def test_two_clients_are_kept_apart(lab: Lab) -> None:
-    """Commands, credentials and transfers of two simultaneous clients name their own connections."""
+def test_concurrent_clients_are_recorded_separately(lab: Lab) -> None:
+    """Credentials and transfers name the connections of their own client."""
     server = lab.serve()
     anna, bert = lab.login(server, user="anna"), lab.login(server, user="bert")
     for client, content in ((anna, b"a"), (bert, b"bb"), (anna, b"aaa")):
         client.put("up", content)
     for client in (anna, bert):
         client.quit()
-    testimony = lab.told(server)
+    testimony = lab.testimony(server)
     number = {credential.user: credential.connection for credential in testimony.credentials}
     assert [(t.control, t.size) for t in testimony.transfers] == [
         (number["anna"], 1),
@@ -277,8 +272,8 @@ def test_two_clients_are_kept_apart(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_a_tls_upload_whose_client_vanishes_at_once_is_on_the_record(lab: Lab, version: str) -> None:
-    """The same in TLS: the content and the ends of both connections wait to be read at once."""
+def test_tls_upload_of_a_client_that_leaves_at_once_is_recorded(lab: Lab, version: str) -> None:
+    """The content and the ends of both connections wait to be read at once."""
     server = lab.serve(tls=(version,))
     content = lab.contents["chunk"]
     for _ in range(10):
@@ -286,7 +281,7 @@ def test_a_tls_upload_whose_client_vanishes_at_once_is_on_the_record(lab: Lab, v
         client = lab.login(server)
         client.voidcmd("TYPE I")
         data = client.transfercmd("STOR up")
-        with lab.asleep(server):
+        with lab.blocked(server):
             client.close()
             with data:
                 data.sendall(content)

@@ -1,4 +1,4 @@
-"""Temporary folders: private, removed at their end, cleared after a SIGKILL, and never taken from a live process."""
+"""Temporary folders: private, removed at their end, removed after a SIGKILL, and never taken from a live process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ftps_lab import temporary
 from ftps_lab.errors import LabError
 from ftps_lab.temporary import PREFIX, Folder
 
-HOLD = """
+HOLD_A_FOLDER = """
 import sys, time
 from pathlib import Path
 from ftps_lab.temporary import Folder
@@ -32,19 +32,19 @@ time.sleep(600)
 
 
 @pytest.fixture(autouse=True)
-def not_cleared() -> None:
+def _not_cleared() -> None:
     """Make each test look like a process that has just started."""
     temporary.clear_leftovers.cache_clear()
 
 
 def hold(parent: Path) -> tuple[subprocess.Popen[str], Path]:
-    """A process that holds a folder."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(parent)], stdout=subprocess.PIPE, text=True)
+    """A process that holds a temporary folder, and that folder."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD_A_FOLDER, str(parent)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, Path(process.stdout.readline().strip())
 
 
-def test_a_folder_is_private_and_gone_at_its_end(tmp_path: Path) -> None:
+def test_folder_is_private_and_removed_on_close(tmp_path: Path) -> None:
     with Folder("kind", tmp_path) as folder:
         assert folder.path.parent == tmp_path
         assert folder.path.name.startswith(f"{PREFIX}kind-")
@@ -54,8 +54,8 @@ def test_a_folder_is_private_and_gone_at_its_end(tmp_path: Path) -> None:
     folder.close()  # a second call does nothing
 
 
-def test_what_a_killed_process_left_is_cleared_by_the_next(tmp_path: Path) -> None:
-    """It contains a folder that no one may enter, and an ordinary user can clear it too."""
+def test_folder_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Even if it contains an unreadable folder, and by an ordinary user."""
     process, left = hold(tmp_path)
     with process:
         process.send_signal(signal.SIGKILL)
@@ -64,7 +64,7 @@ def test_what_a_killed_process_left_is_cleared_by_the_next(tmp_path: Path) -> No
         assert list(tmp_path.iterdir()) == [folder.path]
 
 
-def test_what_a_living_process_holds_stays(tmp_path: Path) -> None:
+def test_folder_of_a_live_process_stays(tmp_path: Path) -> None:
     process, held = hold(tmp_path)
     with process:
         try:
@@ -74,8 +74,8 @@ def test_what_a_living_process_holds_stays(tmp_path: Path) -> None:
             process.kill()
 
 
-def test_what_is_not_of_this_name_or_no_folder_stays(tmp_path: Path) -> None:
-    """A link in particular stays: its target is not ours."""
+def test_other_names_links_and_files_stay(tmp_path: Path) -> None:
+    """The target of a link is not ours."""
     other = tmp_path / "other"
     other.mkdir()
     (tmp_path / f"{PREFIX}link").symlink_to(other)
@@ -85,8 +85,8 @@ def test_what_is_not_of_this_name_or_no_folder_stays(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"other", f"{PREFIX}link", f"{PREFIX}file"}
 
 
-def test_without_locks_nothing_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without locks, it is impossible to tell whether an owner lives; folders can still be made."""
+def test_nothing_is_removed_where_locks_are_unsupported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is then unknown whether an owner lives; new folders can still be made."""
 
     def refuse(*_: object) -> None:
         raise OSError(95, "Operation not supported")
@@ -98,7 +98,7 @@ def test_without_locks_nothing_is_cleared(tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in tmp_path.iterdir()] == [f"{PREFIX}home-x"]
 
 
-def test_many_that_start_at_once_do_not_clear_each_others_folders(tmp_path: Path) -> None:
+def test_concurrent_processes_do_not_remove_each_others_folders(tmp_path: Path) -> None:
     """A folder is created and then locked: in between it looks as if it had no owner."""
     ends = threading.Event()
     failed: list[BaseException] = []
@@ -129,7 +129,7 @@ def test_many_that_start_at_once_do_not_clear_each_others_folders(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_place_is_tmpdir_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_place_is_tmpdir_with_links_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "link"))
@@ -137,7 +137,7 @@ def test_the_place_is_tmpdir_without_links(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", ["with blank", "it's", 'say "x"', "a;b", "a&b", "a|b", "a>b", "a\tb"])
-def test_where_lftp_reads_no_rc_another_place_is_taken(
+def test_place_avoids_paths_below_which_lftp_reads_no_rc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (tmp_path / name).mkdir()
@@ -151,17 +151,15 @@ def test_where_lftp_reads_no_rc_another_place_is_taken(
 
 
 @pytest.fixture
-def unchosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_tmpdir_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable says where temporary files go."""
     for name in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # noqa: S108 - the default that is asked about
 
 
-@pytest.mark.usefixtures("unchosen")
-def test_the_quick_place_is_memory_where_it_takes_what_a_disk_would(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_tmpdir_set")
+def test_quick_place_is_memory_if_it_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary, "_MEMORY", tmp_path)
     monkeypatch.setattr(temporary, "_ROOM", 1)
     assert temporary.quick_place() == tmp_path
@@ -172,9 +170,9 @@ def test_the_quick_place_is_memory_where_it_takes_what_a_disk_would(
     assert temporary.quick_place() == temporary.wanted_place()
 
 
-@pytest.mark.usefixtures("unchosen")
-def test_the_quick_place_can_hold_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container's /dev/shm is often mounted noexec."""
+@pytest.mark.usefixtures("no_tmpdir_set")
+def test_quick_place_is_not_mounted_noexec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's /dev/shm often is."""
     state = list(os.statvfs(tmp_path))
     state[8] |= os.ST_NOEXEC
     monkeypatch.setattr(temporary, "_MEMORY", tmp_path)
@@ -183,9 +181,9 @@ def test_the_quick_place_can_hold_programs(tmp_path: Path, monkeypatch: pytest.M
     assert temporary.quick_place() == temporary.wanted_place()
 
 
-@pytest.mark.usefixtures("unchosen")
+@pytest.mark.usefixtures("no_tmpdir_set")
 @pytest.mark.parametrize("name", ["TMPDIR", "TEMP", "TMP"])
-def test_who_chooses_a_place_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_quick_place_is_the_users_choice_if_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(temporary, "_MEMORY", tmp_path / "memory")
     (tmp_path / "memory").mkdir()
     monkeypatch.setattr(temporary, "_ROOM", 1)
@@ -197,13 +195,13 @@ def test_who_chooses_a_place_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert temporary.quick_place() == tmp_path
 
 
-def test_letters_of_any_language_are_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_place_may_have_non_ascii_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "Übung-日本").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "Übung-日本"))
     assert temporary.place() == tmp_path / "Übung-日本"
 
 
-def test_what_has_something_mounted_below_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_with_a_mount_below_it_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a container the matrix's folder is only the path to a mount, so it has no lock there."""
     way = tmp_path / f"{PREFIX}matrix-a b"
     (way / "pair").mkdir(parents=True)

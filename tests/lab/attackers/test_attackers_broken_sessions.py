@@ -1,7 +1,7 @@
-"""Sessions that break off at any byte leave nothing behind with an attacker, and it reports how far they got.
+"""Sessions that break off at any byte leave nothing behind in an attacker, and its testimony says how far they got.
 
 The tests try every byte of a session in clear and some bytes of one in TLS. With FTPS_LAB_LONG=1 in the environment
-they try every byte, each by FIN and by RST (4 minutes).
+they try every byte, each with FIN and with RST (4 minutes).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import ATTACKS_IN_TLS, EXPLICIT_ATTACKS, HELLO, IN_THE_MIDDLE, finish
+from tests.lab.sessions import ATTACKS_IN_TLS, EXPLICIT_ATTACKS, HELLO, IN_THE_MIDDLE, prove_sessions_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,18 +55,18 @@ class Session:
         with contextlib.suppress(BrokenOffError, ConnectionError):
             self._control = self._open((self._server.host, self._server.port))
             if self._tls and self._server.spec.protocol == "implicit":
-                self._control.shake()
+                self._control.start_tls()
             self._control.reply()
             if self._tls and self._server.spec.protocol == "explicit":
                 self._say("AUTH TLS")
-                self._control.shake()
+                self._control.start_tls()
             for line in self._lines():
                 self._say(line)
 
     def leave(self, *, reset: bool) -> None:
         """End all connections at once."""
         for sock in self._socks:
-            self._lab.vanish(sock) if reset else sock.close()
+            self._lab.close_with_reset(sock) if reset else sock.close()
 
     def _lines(self) -> Iterator[str]:
         yield from ("USER anna", f"PASS {self._lab.password}", "TYPE I")
@@ -82,7 +82,7 @@ class Session:
         data = self._open(("127.0.0.1", int(numbers[4]) * 256 + int(numbers[5])))
         self._say(line)
         if self._data_in_tls:
-            data.shake()
+            data.start_tls()
         if line.startswith("STOR"):
             data.send(b"abc")
         elif self._server.spec.attack == "clear-data":
@@ -127,7 +127,7 @@ class _Channel:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._heard = b""
 
-    def shake(self) -> None:
+    def start_tls(self) -> None:
         """Start TLS and discard everything received before it."""
         self._heard = b""
         self._tls = self._session.context.wrap_bio(self._incoming, self._outgoing)
@@ -196,7 +196,7 @@ def break_off(lab: Lab, server: FtpsServer, budget: int, *, tls: bool, reset: bo
     session = Session(lab, server, budget=budget, tls=tls)
     session.run()
     session.leave(reset=reset)
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert [c.kind for c in told.connections].count("control") == 1
     verbs = [command.verb for command in told.commands]
     assert verbs == (session.last[: len(verbs)] if reset else session.last), budget
@@ -209,7 +209,7 @@ def break_off(lab: Lab, server: FtpsServer, budget: int, *, tls: bool, reset: bo
 
 
 def break_everywhere(lab: Lab, server: FtpsServer, step: int, *, tls: bool) -> None:
-    """Break off every `step` bytes, by FIN or RST or both in turn; then nothing is left and a good client is served."""
+    """Break off every `step` bytes, with FIN, RST or both; then check that nothing is left and a client is served."""
     whole = break_off(lab, server, 1 << 20, tls=tls, reset=False)
     assert whole.last[-1] == "QUIT"
     files, threads = lab.open_files(), threading.active_count()
@@ -221,17 +221,17 @@ def break_everywhere(lab: Lab, server: FtpsServer, step: int, *, tls: bool) -> N
             assert broken.sent <= budget
             assert "QUIT" not in broken.last
     assert (lab.open_files(), threading.active_count()) == (files, threads)
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("attack", EXPLICIT_ATTACKS)
-def test_a_session_in_clear_that_breaks_off_at_any_byte(lab: Lab, attack: str) -> None:
-    """Login, upload, download and QUIT in clear, broken off after each byte."""
+def test_cleartext_session_cut_at_any_byte_leaves_nothing_open(lab: Lab, attack: str) -> None:
+    """Login, upload, download and QUIT, cut after each byte: the testimony holds the commands sent until then."""
     break_everywhere(lab, lab.serve(attack=attack), 1, tls=False)
 
 
 @pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
-def test_a_session_in_tls_that_breaks_off_at_any_byte(lab: Lab, attack: str, protocol: str) -> None:
-    """The same in TLS, broken off in the middle of handshakes and records."""
+def test_tls_session_cut_at_any_byte_leaves_nothing_open(lab: Lab, attack: str, protocol: str) -> None:
+    """The same in TLS, cut in the middle of handshakes and records."""
     step = 1 if LONG else 23 if attack == "intercept" else 37
     break_everywhere(lab, lab.serve(protocol, attack=attack), step, tls=True)

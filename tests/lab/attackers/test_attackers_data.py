@@ -10,15 +10,22 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import ENDLESS, IN_TLS, intercepted, narrow, slowly, spread
+from tests.lab.sessions import (
+    ENDLESS,
+    IN_TLS,
+    connect_with_small_buffer,
+    create_huge_file,
+    intercepted,
+    slow_data_connection,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import Quiet
     from tests.lab.conftest import Client, Lab, Mode
 
 
-def shaken(client: Client, data: socket.socket) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
-    """TLS on a data connection; the test moves the bytes itself."""
+def handshake_by_hand(client: Client, data: socket.socket) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    """Complete TLS on a data connection; the test moves the bytes itself."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = client.context.wrap_bio(incoming, outgoing)
     while True:
@@ -30,8 +37,8 @@ def shaken(client: Client, data: socket.socket) -> tuple[ssl.SSLObject, ssl.Memo
         incoming.write(data.recv(65536))
 
 
-def half_way(lab: Lab, client: Client, command: str) -> socket.socket:
-    """A data connection on which bytes have already passed, in an upload as far as the genuine server's disk."""
+def started_transfer(lab: Lab, client: Client, command: str) -> socket.socket:
+    """A data connection in mid-transfer; of an upload, some bytes have reached the genuine server's disk."""
     data = client.transfercmd(command)
     if command.startswith("RETR"):
         assert data.recv(1000)
@@ -46,20 +53,22 @@ def half_way(lab: Lab, client: Client, command: str) -> socket.socket:
 @pytest.mark.parametrize("mode", ["pasv", "port"])
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
-def test_a_victim_that_resets_half_way(lab: Lab, protocol: str, mode: Mode, protect: bool, command: str) -> None:
-    """Both testimonies have an incomplete transfer, the client gets a 4xx, and both servers continue."""
-    spread(lab)
+def test_data_connection_reset_by_client_is_incomplete_in_both_testimonies(
+    lab: Lab, protocol: str, mode: Mode, protect: bool, command: str
+) -> None:
+    """The client gets a 426, and its session continues."""
+    create_huge_file(lab)
     server = intercepted(lab, protocol)
     client = lab.victim(server, mode=mode)
     if not protect:
         client.prot_c()
-    data = half_way(lab, client, command)
-    lab.vanish(data)
+    data = started_transfer(lab, client, command)
+    lab.close_with_reset(data)
     with pytest.raises(ftplib.error_temp, match=r"^426"):
         client.voidresp()
     assert client.get("three") == b"abc"
     client.quit()
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         first, second = told.transfers
         assert (first.name, first.completed) == (command.split()[1], False)
         assert first.size < ENDLESS
@@ -69,20 +78,20 @@ def test_a_victim_that_resets_half_way(lab: Lab, protocol: str, mode: Mode, prot
 
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("reset", [True, False])
-def test_a_victim_that_disappears_half_way(lab: Lab, command: str, reset: bool) -> None:
-    """All connections end at once, as for a killed client; nothing is left, and no download counts as completed."""
-    spread(lab)
+def test_transfer_of_killed_client_leaves_nothing_open(lab: Lab, command: str, reset: bool) -> None:
+    """All connections end at once; no download counts as completed."""
+    create_huge_file(lab)
     server = intercepted(lab)
     lab.prove_served(server)
     files = lab.open_files()
     server.record()
     client = lab.victim(server)
     assert client.sock is not None
-    data = half_way(lab, client, command)
+    data = started_transfer(lab, client, command)
     for sock in (data, client.sock):
-        lab.vanish(sock) if reset else sock.close()
+        lab.close_with_reset(sock) if reset else sock.close()
     client.close()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert lab.open_files() == files
     assert [t.name for t in told.transfers] == [t.name for t in behind.transfers] == [command.split()[1]]
     if reset or command.startswith("RETR"):
@@ -92,9 +101,9 @@ def test_a_victim_that_disappears_half_way(lab: Lab, command: str, reset: bool) 
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_victim_that_closes_a_download_half_way(lab: Lab, protect: bool) -> None:
-    """A download that its client abandons is stopped at the genuine server too, not read to its end."""
-    spread(lab)
+def test_abandoned_download_also_stops_at_genuine_server(lab: Lab, protect: bool) -> None:
+    """The genuine server's file is not read to its end."""
+    create_huge_file(lab)
     server = intercepted(lab)
     client = lab.victim(server)
     if not protect:
@@ -105,13 +114,13 @@ def test_a_victim_that_closes_a_download_half_way(lab: Lab, protect: bool) -> No
     with pytest.raises(ftplib.error_temp, match=r"^426"):
         client.voidresp()
     client.quit()
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert [(t.size < ENDLESS, t.completed) for t in told.transfers] == [(True, False)]
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_download_by_a_client_that_has_said_its_end(lab: Lab, protect: bool) -> None:
-    """A client that shuts down its own direction at once still gets the whole file."""
+def test_half_closed_client_still_gets_the_whole_download(lab: Lab, protect: bool) -> None:
+    """The client shuts down its own direction before the download starts."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
@@ -123,28 +132,28 @@ def test_a_download_by_a_client_that_has_said_its_end(lab: Lab, protect: bool) -
     assert received == lab.contents["large"]
     assert client.voidresp().startswith("226")
     client.quit()
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert [t.completed for t in told.transfers] == [True]
 
 
-def test_a_download_that_was_not_taken_is_not_completed(lab: Lab, choked: None) -> None:
-    """The genuine server sent everything; the attacker knows that it did not when its client resets before the end."""
+def test_download_reset_after_226_is_incomplete_for_the_attacker_only(lab: Lab, small_send_buffers: None) -> None:
+    """The genuine server has delivered everything to the attacker; the client resets before it has read it."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
-    with slowly(client, "RETR chunk") as data:
-        shaken(client, data)
+    with slow_data_connection(client, "RETR chunk") as data:
+        handshake_by_hand(client, data)
         assert client.voidresp().startswith("226")
-        lab.vanish(data)
+        lab.close_with_reset(data)
     client.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [t.completed for t in told.transfers] == [False]
     assert [t.completed for t in behind.transfers] == [True]
 
 
 @pytest.mark.parametrize("mode", ["pasv", "port"])
-def test_data_connections_that_are_superseded(lab: Lab, mode: Mode) -> None:
-    """Only the last of several counts; the client's ends of the others are closed, and nothing of them remains."""
+def test_only_the_last_of_several_data_connections_counts(lab: Lab, mode: Mode) -> None:
+    """The attacker closes the client's ends of the earlier ones, and none stays open."""
     server = intercepted(lab)
     lab.prove_served(server)
     files = lab.open_files()
@@ -163,14 +172,14 @@ def test_data_connections_that_are_superseded(lab: Lab, mode: Mode) -> None:
                 assert sock.recv(1) == b""
     client.quit()
     client.close()
-    told, _ = lab.told_twice(server)
+    told, _ = lab.testimonies(server)
     assert [t.name for t in told.transfers][-1:] == ["three"]
     assert len(told.transfers) == 2  # prove_served had one as well
     assert lab.open_files() == files
 
 
-def test_a_second_transfer_on_the_same_data_connection(lab: Lab) -> None:
-    """The first request is what was transferred; the second is refused and not recorded as a transfer."""
+def test_second_transfer_on_same_data_connection_gets_425(lab: Lab) -> None:
+    """Only the first is recorded as a transfer."""
     server = intercepted(lab)
     client = lab.victim(server)
     with client.transfercmd("RETR three") as data:
@@ -179,12 +188,12 @@ def test_a_second_transfer_on_the_same_data_connection(lab: Lab) -> None:
         with pytest.raises(ftplib.error_temp, match=r"^425"):
             client.sendcmd("RETR chunk")
     client.quit()
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert [(t.name, t.size, t.completed) for t in told.transfers] == [("three", 3, True)]
 
 
-def test_a_refused_transfer_leaves_the_data_connection_for_the_next(lab: Lab) -> None:
-    """A missing file gets 550; the next command then uses the existing connection."""
+def test_data_connection_of_refused_transfer_serves_the_next(lab: Lab) -> None:
+    """A missing file gets 550; the next command uses the open connection."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
@@ -196,12 +205,12 @@ def test_a_refused_transfer_leaves_the_data_connection_for_the_next(lab: Lab) ->
             assert data.makefile("rb").read() == b"abc"
     assert client.voidresp().startswith("226")
     client.quit()
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert [(t.name, t.size, t.completed) for t in told.transfers] == [("three", 3, True)]
 
 
 @pytest.mark.parametrize("prot", ["P", "C"])
-def test_prot_between_pasv_and_the_connection(lab: Lab, prot: str) -> None:
+def test_prot_after_pasv_applies_to_the_data_connection(lab: Lab, prot: str) -> None:
     """The PROT level at the time of the connection counts, as with the genuine server."""
     server = intercepted(lab)
     client = lab.victim(server)
@@ -215,12 +224,12 @@ def test_prot_between_pasv_and_the_connection(lab: Lab, prot: str) -> None:
         assert data.makefile("rb").read() == b"abc"
     assert client.voidresp().startswith("226")
     client.quit()
-    (transfer,) = lab.told(server).transfers
+    (transfer,) = lab.testimony(server).transfers
     assert (transfer.channel, bool(transfer.certificate)) == (("tls", True) if prot == "P" else ("clear", False))
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_an_upload_that_is_cut_off_while_the_genuine_server_is_slow(lab: Lab, protect: bool) -> None:
+def test_upload_ended_by_fin_is_complete_at_slow_genuine_server(lab: Lab, protect: bool) -> None:
     """Everything before a FIN without close_notify reaches the genuine server, through full buffers."""
     server = intercepted(lab)
     client = lab.victim(server)
@@ -235,14 +244,14 @@ def test_an_upload_that_is_cut_off_while_the_genuine_server_is_slow(lab: Lab, pr
     assert client.voidresp().startswith("226")
     client.quit()
     assert (lab.root / "up").read_bytes() == content
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert [(t.size, t.completed) for t in told.transfers] == [(len(content), True)]
 
 
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("name", ["three", "large"])
-def test_an_upload_whose_client_ends_with_its_last_byte(lab: Lab, protect: bool, name: str) -> None:
-    """A client that closes control and data without waiting for 226 still completed its upload: both records agree."""
+def test_upload_is_complete_though_client_does_not_wait_for_226(lab: Lab, protect: bool, name: str) -> None:
+    """The client closes control and data connections right after its last byte; both testimonies agree."""
     server = intercepted(lab)
     for _ in range(5):
         server.record()
@@ -254,20 +263,22 @@ def test_an_upload_whose_client_ends_with_its_last_byte(lab: Lab, protect: bool,
             data.sendall(lab.contents[name])
             data.unwrap() if isinstance(data, ssl.SSLSocket) else None
         client.close()
-        for told in lab.told_twice(server):
+        for told in lab.testimonies(server):
             assert [(t.size, t.completed) for t in told.transfers] == [(len(lab.contents[name]), True)]
         assert (lab.root / "up").read_bytes() == lab.contents[name]
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quiet, protect: bool) -> None:
-    """A download read in small pieces is complete even if QUIT came long before its end; the attacker does not spin."""
+def test_slow_reader_gets_the_whole_download(
+    lab: Lab, small_send_buffers: None, prove_quiet: Quiet, protect: bool
+) -> None:
+    """It is complete even if QUIT came long before its end, and the attacker does not spin meanwhile."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.voidcmd("TYPE I")
     if not protect:
         client.prot_c()
-    sock = narrow(client.makepasv())
+    sock = connect_with_small_buffer(client.makepasv())
     assert client.sock is not None
     client.sock.sendall(b"RETR large\r\nQUIT\r\n")
     data = client.context.wrap_socket(sock) if protect else sock
@@ -281,27 +292,27 @@ def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quie
     assert [client.getresp()[:3] for _ in range(3)][1:] == ["226", "221"]
     assert client.file is not None
     assert client.file.read() == ""
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert [(t.size, t.completed) for t in told.transfers] == [(5 << 20, True)]
 
 
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up", "LIST"])
-def test_a_transfer_that_stands_still_costs_nothing(lab: Lab, prove_quiet: Quiet, command: str, protect: bool) -> None:
-    """The attacker does not spin while it waits for a client that neither reads nor writes, or skips the handshake."""
-    spread(lab)
+def test_attacker_is_idle_during_stalled_transfer(lab: Lab, prove_quiet: Quiet, command: str, protect: bool) -> None:
+    """It does not spin while it waits for a client that neither reads nor writes, or never starts the handshake."""
+    create_huge_file(lab)
     server = intercepted(lab)
     client = lab.victim(server)
     if not protect:
         client.prot_c()
-    connections = [client.data(command)] if command == "LIST" else [half_way(lab, client, command)]
+    connections = [client.data(command)] if command == "LIST" else [started_transfer(lab, client, command)]
     with connections[0]:
         prove_quiet(server, turns=20_000)  # once the attacker has filled every buffer
         lab.prove_served(server)
 
 
-def test_a_data_handshake_that_fails(lab: Lab) -> None:
-    """A client that does not trust the attacker's data connection gets a reply; the handshake is recorded as failed."""
+def test_failed_data_handshake_gets_a_reply_and_is_recorded(lab: Lab) -> None:
+    """The client does not trust the attacker's certificate on the data connection."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.context = lab.trusting("genuine")
@@ -311,7 +322,7 @@ def test_a_data_handshake_that_fails(lab: Lab) -> None:
     with pytest.raises(ftplib.Error, match=r"^(425|426|522)"):
         client.voidresp()
     client.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [handshake.completed for handshake in told.handshakes] == [True, False]
     assert [alert.description for alert in told.alerts if alert.direction == "received"] == ["unknown_ca"]
     assert [(t.size, t.completed) for t in told.transfers] == [(0, False)]
@@ -320,8 +331,8 @@ def test_a_data_handshake_that_fails(lab: Lab) -> None:
 
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x03\xff\xff" + bytes(70_000), b"\x16\x03"])
 @pytest.mark.parametrize("command", ["RETR three", "STOR up", "LIST"])
-def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, garbage: bytes) -> None:
-    """No content passes, the client gets a 4xx or 5xx, and the session continues."""
+def test_garbage_instead_of_data_handshake_transfers_nothing(lab: Lab, command: str, garbage: bytes) -> None:
+    """The client gets a 4xx or 5xx, and its session continues."""
     server = intercepted(lab)
     client = lab.victim(server)
     with client.data(command) as data, contextlib.suppress(OSError):
@@ -333,7 +344,7 @@ def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, garbag
         client.voidresp()
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [(t.size, t.completed) for t in told.transfers] == [(0, False), (3, True)]
     # 425 if everything ended before the genuine server had looked at its data connection: it then records no transfer.
     begun = [] if str(answer.value).startswith("425") else [(0, False)]
@@ -342,12 +353,12 @@ def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, garbag
 
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"\xff" * 30_000])
-def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garbage: bytes) -> None:
-    """A broken TLS stream is not a completed transfer in either record."""
-    spread(lab)
+def test_garbage_within_data_tls_makes_transfer_incomplete(lab: Lab, command: str, garbage: bytes) -> None:
+    """In both testimonies."""
+    create_huge_file(lab)
     server = intercepted(lab)
     client = lab.victim(server)
-    data = half_way(lab, client, command)
+    data = started_transfer(lab, client, command)
     with socket.socket(fileno=data.detach()) as raw, contextlib.suppress(ConnectionError):
         raw.sendall(garbage)
         raw.settimeout(5)
@@ -356,5 +367,5 @@ def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garba
     with pytest.raises(ftplib.error_temp, match=r"^426"):
         client.voidresp()
     client.quit()
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert [t.completed for t in told.transfers] == [False]

@@ -1,4 +1,4 @@
-"""Attackers that break TLS without a key, and the one that strips it: what a client meets, and the testimony."""
+"""Attackers that break TLS without a key, and the one that strips it: what the client gets, and their testimony."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import HELLO, IN_TLS, MODES, read_all
+from tests.lab.sessions import HELLO, IN_TLS, MODES, read_until_closed
 
 from ftps_lab.attackers.downgrade import INJECTED, REFUSAL_IN_CLEAR
 from ftps_lab.testimony import Alert, Credential
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from ftps_lab.servers import FtpsServer
 
 
-def in_clear(lab: Lab, server: FtpsServer, mode: Mode = "pasv") -> Client:
-    """A client that continues without TLS."""
+def login_in_clear(lab: Lab, server: FtpsServer, mode: Mode = "pasv") -> Client:
+    """A client that logs in without TLS."""
     client = lab.client(server, trust=None, mode=mode)
     client.login("anna", lab.password, secure=False)
     return client
 
 
-def prove_in_clear(lab: Lab, server: FtpsServer) -> None:
-    """Check that password, names and contents of such a client are readable by anyone."""
-    client = in_clear(lab, server)
+def prove_all_in_clear(lab: Lab, server: FtpsServer) -> None:
+    """Check that password, names and contents of a client without TLS are readable on the wire."""
+    client = login_in_clear(lab, server)
     assert client.get("chunk") == lab.contents["chunk"]
     assert client.put("up", b"content of an upload").startswith("226")
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert told.credentials[-1] == Credential(told.connections[-3].number, "anna", lab.password, "clear", accepted=True)
     assert [(t.channel, t.certificate, t.forged, t.completed) for t in told.transfers] == [
         ("clear", "", False, True)
@@ -44,7 +44,7 @@ def prove_in_clear(lab: Lab, server: FtpsServer) -> None:
 
 
 @pytest.mark.parametrize("code", [500, 502, 504, 534, 431, 530])
-def test_the_stripper_denies_tls(lab: Lab, code: int) -> None:
+def test_strip_auth_refuses_all_tls_commands(lab: Lab, code: int) -> None:
     """AUTH, PBSZ, PROT and CCC get the configured code, and the session stays usable in clear."""
     server = lab.serve(attack="strip-auth", attack_reply=code)
     client = lab.client(server, trust=None)
@@ -54,26 +54,26 @@ def test_the_stripper_denies_tls(lab: Lab, code: int) -> None:
     assert client.login("anna", lab.password, secure=False).startswith("230")
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [c.reply for c in told.commands[:6]] == [code] * 6
     assert [c.verb for c in behind.commands[:4]] == ["AUTH", "PBSZ", "PROT", "USER"]
     assert told.handshakes == ()
 
 
 @pytest.mark.parametrize("command", ["AUTH TLS", "PBSZ 0", "PROT P"])
-def test_the_stripper_hangs_up_with_421(lab: Lab, command: str) -> None:
-    """421 also closes the connection (RFC 959 section 4.2), behind the attacker too."""
+def test_strip_auth_with_421_closes_both_connections(lab: Lab, command: str) -> None:
+    """421 means that the server closes (RFC 959 section 4.2); the connection behind the attacker ends too."""
     server = lab.serve(attack="strip-auth", attack_reply=421)
     sock = lab.connect(server)
     sock.sendall(f"{command}\r\n".encode())
-    assert read_all(sock).startswith(b"421 ")
-    told, behind = lab.told_twice(server)
+    assert read_until_closed(sock).startswith(b"421 ")
+    told, behind = lab.testimonies(server)
     assert [c.reply for c in told.commands] == [421]
     assert len(behind.connections) == 1
     lab.prove_served(server)
 
 
-def test_the_stripper_hides_tls_in_feat(lab: Lab) -> None:
+def test_strip_auth_removes_tls_from_feat(lab: Lab) -> None:
     """The reply to FEAT is that of a server without TLS, byte for byte."""
     heard = [lab.client(server).sendcmd("FEAT") for server in (lab.serve(attack="strip-auth"), lab.serve("plain"))]
     assert heard[0] == heard[1]
@@ -83,17 +83,17 @@ def test_the_stripper_hides_tls_in_feat(lab: Lab) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("require_tls", [True, False])
-def test_the_stripper_is_in_tls_behind(lab: Lab, require_tls: bool, mode: Mode) -> None:
-    """It speaks clear text to the client and TLS to the genuine server, even one that requires TLS."""
+def test_strip_auth_uses_tls_to_the_genuine_server(lab: Lab, require_tls: bool, mode: Mode) -> None:
+    """Clear text to the client and TLS to the genuine server, even one that requires TLS."""
     server = lab.serve(attack="strip-auth", require_tls=require_tls)
-    client = in_clear(lab, server, mode=mode)
+    client = login_in_clear(lab, server, mode=mode)
     assert b"three" in client.download("LIST")
     for name in ("empty", "three", "chunk", "large"):
         assert client.get(name) == lab.contents[name]
         assert client.put(f"up-{name}", lab.contents[name]).startswith("226")
         assert (lab.root / f"up-{name}").read_bytes() == lab.contents[name]
     client.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert (told.role, behind.role) == ("impostor", "genuine")
     assert told.credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
     assert behind.credentials == (Credential(1, "anna", lab.password, "tls", accepted=True),)
@@ -104,8 +104,8 @@ def test_the_stripper_is_in_tls_behind(lab: Lab, require_tls: bool, mode: Mode) 
     assert server.wire().holds(lab.contents["chunk"][:4096])
 
 
-def test_a_client_that_begins_tls_after_the_strippers_refusal(lab: Lab) -> None:
-    """A ClientHello is not a command; it only causes a failed handshake."""
+def test_client_hello_after_strip_auth_is_a_failed_handshake(lab: Lab) -> None:
+    """It is not taken for a command."""
     server = lab.serve(attack="strip-auth")
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n")
@@ -113,7 +113,7 @@ def test_a_client_that_begins_tls_after_the_strippers_refusal(lab: Lab) -> None:
     sock.settimeout(0.2)
     with pytest.raises((ssl.SSLError, OSError)):
         lab.trusting("genuine").wrap_socket(sock, server_hostname="localhost")
-    told, _ = lab.told_twice(server)
+    told, _ = lab.testimonies(server)
     assert [handshake.completed for handshake in told.handshakes] == [False]
     lab.prove_served(server)
 
@@ -122,8 +122,8 @@ def test_a_client_that_begins_tls_after_the_strippers_refusal(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("code", [500, 502, 504, 534, 431])
-def test_auth_is_refused(lab: Lab, code: int) -> None:
-    """AUTH gets the code; FEAT still promises TLS; a client that continues in clear is served."""
+def test_refuse_auth_sends_its_code_and_serves_in_clear(lab: Lab, code: int) -> None:
+    """FEAT still offers TLS; a client that continues in clear is served."""
     server = lab.serve(attack="refuse-auth", attack_reply=code)
     client = lab.client(server)
     assert "AUTH TLS" in client.sendcmd("FEAT")
@@ -132,51 +132,51 @@ def test_auth_is_refused(lab: Lab, code: int) -> None:
             client.sendcmd(command)
     client.login("anna", lab.password, secure=False)
     client.quit()
-    assert [c.reply for c in lab.told(server).commands if c.verb == "AUTH"] == [code] * 2
+    assert [c.reply for c in lab.testimony(server).commands if c.verb == "AUTH"] == [code] * 2
     assert server.testimony().handshakes == ()
     server.record()
-    prove_in_clear(lab, server)
+    prove_all_in_clear(lab, server)
 
 
 @pytest.mark.parametrize("behind", [b"", b"USER anna\r\nPASS x\r\n"])
-def test_auth_is_refused_with_421(lab: Lab, behind: bytes) -> None:
-    """421 closes the connection, and nothing sent along with AUTH is obeyed."""
+def test_refuse_auth_with_421_closes(lab: Lab, behind: bytes) -> None:
+    """Nothing sent along with AUTH is executed."""
     server = lab.serve(attack="refuse-auth", attack_reply=421)
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n" + behind)
-    heard = read_all(sock)
+    heard = read_until_closed(sock)
     assert heard.startswith(b"421 ")
     assert heard.count(b"\r\n") == 1
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert (told.commands[0].verb, told.commands[0].reply) == ("AUTH", 421)
     assert not told.logged_in
     server.record()
-    prove_in_clear(lab, server)
+    prove_all_in_clear(lab, server)
 
 
-def test_require_tls_remains_in_force(lab: Lab) -> None:
-    """An attacker that refuses AUTH cannot make the server accept a password in clear."""
+def test_refuse_auth_leaves_require_tls_in_force(lab: Lab) -> None:
+    """The genuine server still accepts no password in clear."""
     server = lab.serve(attack="refuse-auth", require_tls=True)
     client = lab.client(server)
     with pytest.raises(ftplib.error_perm, match=r"^550"):
         client.login("anna", lab.password, secure=False)
     client.close()
-    assert lab.told(server).passwords == []
+    assert lab.testimony(server).passwords == []
 
 
 @pytest.mark.parametrize("behind", [b"", b"USER anna\r\nPASS x\r\n"])
-def test_who_says_auth_is_dropped(lab: Lab, behind: bytes) -> None:
-    """The connection ends without answer or handshake; the command is recorded as unanswered."""
+def test_drop_at_auth_closes_without_a_reply(lab: Lab, behind: bytes) -> None:
+    """No handshake follows; AUTH is recorded as unanswered."""
     server = lab.serve(attack="drop-at-auth")
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n" + behind)
-    assert read_all(sock) == b""
-    told = lab.told(server)
+    assert read_until_closed(sock) == b""
+    told = lab.testimony(server)
     assert (told.commands[0].verb, told.commands[0].reply) == ("AUTH", None)
     assert not told.logged_in
     assert told.handshakes == ()
     server.record()
-    prove_in_clear(lab, server)
+    prove_all_in_clear(lab, server)
 
 
 # --- break-handshake -----------------------------------------------------------------------------------------------
@@ -184,8 +184,8 @@ def test_who_says_auth_is_dropped(lab: Lab, behind: bytes) -> None:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("how", ["close", "alert", "text"])
-def test_the_handshake_is_broken(lab: Lab, how: str, version: str) -> None:
-    """The ClientHello is answered as configured: one failed handshake, and an alert if one was sent."""
+def test_break_handshake_answers_the_client_hello_as_configured(lab: Lab, how: str, version: str) -> None:
+    """One failed handshake is recorded, and an alert if one was sent."""
     server = lab.serve(attack="break-handshake", attack_how=how)
     client = lab.client(server, version=version)
     assert client.sendcmd("FEAT").startswith("211")
@@ -193,7 +193,7 @@ def test_the_handshake_is_broken(lab: Lab, how: str, version: str) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError), match=f"(?i){words.replace(' ', '[ _]')}"):
         client.auth()
     client.close()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert [(c.verb, c.reply) for c in told.commands] == [("FEAT", 211), ("AUTH", 234)]
     (handshake,) = told.handshakes
     assert (handshake.connection, handshake.completed, handshake.version) == (1, False, "")
@@ -206,22 +206,22 @@ def test_the_handshake_is_broken(lab: Lab, how: str, version: str) -> None:
     assert (record.to_client[-7:-4] == b"\x15\x03\x03") is (how == "alert")
     assert b"\x16\x03\x01" in record.to_server
     server.record()
-    prove_in_clear(lab, server)
+    prove_all_in_clear(lab, server)
 
 
 @pytest.mark.parametrize("how", ["close", "alert", "text"])
-def test_a_client_that_says_nothing_after_auth(lab: Lab, how: str) -> None:
-    """It leaves before its ClientHello, so its handshake failed without the attacker."""
+def test_client_leaving_after_auth_is_not_the_attackers_doing(lab: Lab, how: str) -> None:
+    """It closes before its ClientHello, so the handshake failed without the attacker."""
     server = lab.serve(attack="break-handshake", attack_how=how)
     with lab.connect(server) as sock:
         sock.sendall(b"AUTH TLS\r\n")
         assert sock.recv(512).startswith(b"234")
-    (handshake,) = lab.told(server).handshakes
+    (handshake,) = lab.testimony(server).handshakes
     assert (handshake.completed, handshake.error) == (False, "closed before the handshake was finished")
 
 
-def test_a_client_that_goes_on_after_the_text(lab: Lab) -> None:
-    """The attacker pretends that TLS failed: it ignores alerts and obeys commands in clear."""
+def test_break_handshake_text_serves_the_client_in_clear(lab: Lab) -> None:
+    """The attacker pretends that TLS failed: it ignores alerts and executes commands in clear."""
     server = lab.serve(attack="break-handshake", attack_how="text")
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n")
@@ -233,7 +233,7 @@ def test_a_client_that_goes_on_after_the_text(lab: Lab) -> None:
     for line in (b"USER anna", b"PASS " + lab.password.encode(), b"QUIT"):
         sock.sendall(line + b"\r\n")
         assert sock.recv(512)[:1] in b"23"
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert len(told.handshakes) == 1
     assert told.credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
 
@@ -241,8 +241,8 @@ def test_a_client_that_goes_on_after_the_text(lab: Lab) -> None:
 # --- inject-before-tls ---------------------------------------------------------------------------------------------
 
 
-def test_replies_are_injected_behind_the_234(lab: Lab) -> None:
-    """They come in clear, in one segment with the 234; the server sends them once and nowhere else."""
+def test_inject_before_tls_adds_replies_after_the_234(lab: Lab) -> None:
+    """They are in clear, in one segment with the 234; the server sends them once and nowhere else."""
     server = lab.serve(attack="inject-before-tls")
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n")
@@ -250,16 +250,16 @@ def test_replies_are_injected_behind_the_234(lab: Lab) -> None:
     assert sock.recv(4096) == expected
     with lab.trusting("genuine").wrap_socket(sock, server_hostname="localhost") as tls:
         tls.sendall(b"NOOP\r\nAUTH TLS\r\nQUIT\r\n")
-        heard = read_all(tls)
+        heard = read_until_closed(tls)
     assert [line[:3] for line in heard.splitlines()] == [b"200", b"503", b"221"]
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert [c.reply for c in told.commands] == [234, 200, 503, 221]
     assert [h.completed for h in told.handshakes] == [True]
 
 
 @pytest.mark.parametrize("command", ["AUTH KERBEROS", "AUTH"])
-def test_nothing_is_injected_without_tls(lab: Lab, command: str) -> None:
-    """A refusal of AUTH passes unchanged, and so does the next AUTH."""
+def test_inject_before_tls_needs_an_accepted_auth(lab: Lab, command: str) -> None:
+    """A refused AUTH passes unchanged; the next accepted AUTH gets the injected replies."""
     server = lab.serve(attack="inject-before-tls")
     sock = lab.connect(server)
     sock.sendall(f"{command}\r\n".encode())
@@ -269,14 +269,14 @@ def test_nothing_is_injected_without_tls(lab: Lab, command: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_the_session_works_after_an_injection(lab: Lab, version: str) -> None:
-    """A client that discards everything from before the handshake is served by the genuine server, in TLS."""
+def test_client_that_discards_injected_replies_is_served_in_tls(lab: Lab, version: str) -> None:
+    """It discards everything received before the handshake."""
     server = lab.serve(attack="inject-before-tls", require_tls=True)
     client = lab.login(server, version=version)
     assert client.get("large") == lab.contents["large"]
     assert client.put("up", b"content of an upload").startswith("226")
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert told.role == "genuine"
     assert [(t.channel, t.completed, t.forged) for t in told.transfers] == [("tls", True, False)] * 2
     assert not server.wire().holds(b"content of an upload")
@@ -287,7 +287,7 @@ def test_the_session_works_after_an_injection(lab: Lab, version: str) -> None:
 
 @pytest.mark.parametrize("code", [502, 504, 534, 536, 431])
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_prot_is_refused(lab: Lab, protocol: str, code: int) -> None:
+def test_refuse_prot_leaves_data_in_clear(lab: Lab, protocol: str, code: int) -> None:
     """PROT gets the code, in TLS; a client that continues has its data in clear, but not its password."""
     server = lab.serve(protocol, attack="refuse-prot", attack_reply=code)
     client = lab.client(server)
@@ -303,7 +303,7 @@ def test_prot_is_refused(lab: Lab, protocol: str, code: int) -> None:
         assert client.get("chunk") == lab.contents["chunk"]
         assert client.put("up", b"content of an upload").startswith("226")
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert told.role == "genuine"
     assert [c.reply for c in told.commands if c.verb == "PROT"] == [code] * 2
     assert told.credentials[0].channel == "tls"
@@ -313,7 +313,7 @@ def test_prot_is_refused(lab: Lab, protocol: str, code: int) -> None:
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_prot_is_refused_with_421(lab: Lab, protocol: str) -> None:
+def test_refuse_prot_with_421_closes(lab: Lab, protocol: str) -> None:
     """421 closes the connection here too."""
     server = lab.serve(protocol, attack="refuse-prot", attack_reply=421)
     client = lab.client(server)
@@ -324,4 +324,4 @@ def test_prot_is_refused_with_421(lab: Lab, protocol: str) -> None:
     with pytest.raises((EOFError, OSError)):
         client.voidcmd("NOOP")
     client.close()
-    assert lab.told(server).commands[-1].reply == 421
+    assert lab.testimony(server).commands[-1].reply == 421

@@ -1,4 +1,4 @@
-"""Attackers come and go on one port: change, record, stop, and what remains afterwards."""
+"""Attackers that start, change and stop on one port: their records, and what stays open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import IN_THE_MIDDLE, IN_TLS, shown, spread
+from tests.lab.sessions import IN_THE_MIDDLE, IN_TLS, create_huge_file, peer_der
 
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.errors import LabError
@@ -25,13 +25,12 @@ STATES = [
 ]
 
 
-def test_there_is_something_to_change() -> None:
-    """Every attack is among the states below."""
+def test_states_include_every_attack() -> None:
     assert {attack for attack, _ in STATES} == {"none", *ATTACKS}
 
 
 @pytest.mark.parametrize("first", STATES, ids=["-".join(state) for state in STATES])
-def test_every_attack_after_every_other(lab: Lab, first: tuple[str, str]) -> None:
+def test_server_changes_between_every_pair_of_attacks(lab: Lab, first: tuple[str, str]) -> None:
     """One running server becomes each of the others and this one again; each has its own record and role."""
     server = lab.serve(first[1], attack=first[0])
     port = server.port
@@ -40,7 +39,7 @@ def test_every_attack_after_every_other(lab: Lab, first: tuple[str, str]) -> Non
             server.change(lab.spec(protocol, attack=attack))
             server.record()
             lab.prove_served(server)
-            told = lab.told(server)
+            told = lab.testimony(server)
             assert server.port == port
             assert told.role == ("impostor" if attack in IN_THE_MIDDLE else "genuine")
             assert (told.behind is not None) is (attack in IN_THE_MIDDLE)
@@ -51,10 +50,10 @@ def test_every_attack_after_every_other(lab: Lab, first: tuple[str, str]) -> Non
 
 
 @pytest.mark.parametrize(("attack", "protocol"), STATES)
-def test_a_started_server_has_closed_its_own_probe(
+def test_start_closes_its_probe_before_recording(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, attack: str, protocol: str
 ) -> None:
-    """This includes the connection to the server behind it: a capture that starts now would take it for a client's."""
+    """Also the probe of the genuine server: a record that starts now would count an open one as a client's."""
     record, closed = FtpsServer.record, list[bool]()
 
     def watched(server: FtpsServer) -> None:
@@ -68,8 +67,8 @@ def test_a_started_server_has_closed_its_own_probe(
 
 
 @pytest.mark.parametrize(("attack", "protocol"), STATES)
-def test_nothing_is_left_of_an_attack(lab: Lab, attack: str, protocol: str) -> None:
-    """Servers that have served, and that stop with a client still connected, leave no thread and no descriptor."""
+def test_stopped_attacker_leaves_no_thread_and_no_descriptor(lab: Lab, attack: str, protocol: str) -> None:
+    """Even if it stops while a client is connected."""
     lab.prove_served(lab.serve("plain"))  # opens what is only opened once
     files, threads = lab.open_files(), threading.active_count()
     for number in range(5):
@@ -85,24 +84,24 @@ def test_nothing_is_left_of_an_attack(lab: Lab, attack: str, protocol: str) -> N
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_rotation_behind_the_interceptor(lab: Lab, protocol: str) -> None:
-    """Connected clients keep both sides' certificates, also on data connections; later clients see the new ones."""
+def test_rotation_behind_interceptor_affects_later_clients_only(lab: Lab, protocol: str) -> None:
+    """Connected clients keep both certificates, also on data connections; later clients get the new ones."""
     server = lab.serve(protocol, attack="intercept")
     before = lab.victim(server)
     server.change(lab.spec(protocol, "other", attack="intercept"))
     after = lab.victim(server)
     assert before.get("three") == after.get("three") == b"abc"
-    assert shown(before.sock) != shown(after.sock)
+    assert peer_der(before.sock) != peer_der(after.sock)
     before.quit()
     after.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     genuine, other = (lab.certificates[name].sha256 for name in ("genuine", "other"))
     assert [t.certificate for t in behind.transfers] == [genuine, other]
     assert len({t.certificate for t in told.transfers} | {genuine, other}) == 4
 
 
-def test_rotation_while_clients_connect(lab: Lab) -> None:
-    """A client that connects just as the genuine server rotates is served too: it is still the lab's own server."""
+def test_clients_are_served_while_genuine_server_rotates(lab: Lab) -> None:
+    """The interceptor still recognises the lab's own server when it rotates during a connection."""
     server = lab.serve(attack="intercept")
     failures: list[BaseException] = []
     done = threading.Event()
@@ -123,15 +122,15 @@ def test_rotation_while_clients_connect(lab: Lab) -> None:
     for visitor in visitors:
         visitor.join(10)
     assert failures == []
-    assert lab.told(server).logged_in
+    assert lab.testimony(server).logged_in
 
 
-def test_who_is_not_the_labs_own_server_is_hung_up_on(lab: Lab) -> None:
-    """An attacker that reaches a server with an unknown certificate reports an error, and sends it nothing."""
+def test_attacker_sends_nothing_to_a_server_outside_the_lab(lab: Lab) -> None:
+    """It finds an unknown certificate behind it, and reports a LabError."""
     server = lab.serve(attack="intercept")
     assert server.behind is not None
     stranger = lab.serve(certificate="other")
-    server.override(genuine=replaced_address(server, stranger))
+    server.override(genuine=with_address_of(server, stranger))
     client = lab.client(server, trust=None)
     with pytest.raises((EOFError, OSError)):
         client.login("anna", lab.password)
@@ -142,13 +141,13 @@ def test_who_is_not_the_labs_own_server_is_hung_up_on(lab: Lab) -> None:
     assert stranger.testimony().credentials == ()
 
 
-def replaced_address(server: FtpsServer, other: FtpsServer) -> object:
+def with_address_of(server: FtpsServer, other: FtpsServer) -> object:
     """The attacker's data about the genuine server, with another server's address."""
     return replace(server.handler.genuine, address=(other.host, other.port))
 
 
-def test_a_genuine_server_that_is_gone(lab: Lab) -> None:
-    """An attacker whose server does not answer hangs up on its clients, and the lab reports no error."""
+def test_attacker_closes_when_genuine_server_has_stopped(lab: Lab) -> None:
+    """The lab reports no error."""
     server = lab.serve(attack="intercept")
     client = lab.victim(server)
     assert server.behind is not None
@@ -164,8 +163,8 @@ def test_a_genuine_server_that_is_gone(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("attack", IN_THE_MIDDLE)
-def test_records_of_steps_are_apart(lab: Lab, attack: str) -> None:
-    """On both sides a connection belongs to the record in which it started, whatever it does later."""
+def test_connection_belongs_to_the_record_in_which_it_started(lab: Lab, attack: str) -> None:
+    """On both sides of the attacker, whatever it does later."""
     server = lab.serve(attack=attack)
     early = lab.victim(server)
     assert early.get("three") == b"abc"
@@ -177,7 +176,7 @@ def test_records_of_steps_are_apart(lab: Lab, attack: str) -> None:
     late.quit()
     assert server.settle()  # the early one is still open, and in another record
     early.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     for account in (told, behind):
         assert [(t.verb, t.name) for t in account.transfers] == [("STOR", "up")]
         assert [c.kind for c in account.connections] == ["control", "data"]
@@ -187,8 +186,8 @@ def test_records_of_steps_are_apart(lab: Lab, attack: str) -> None:
     assert [t.name for t in first.testimony().transfers] == ["three", "chunk"]
 
 
-def test_settle_waits_for_both_sides(lab: Lab) -> None:
-    """Until the genuine server has received the last byte, the record is incomplete."""
+def test_settle_waits_for_the_genuine_server(lab: Lab) -> None:
+    """Until that has received the last byte, the record is incomplete."""
     server = lab.serve(attack="intercept")
     client = lab.victim(server)
     assert server.behind is not None
@@ -198,7 +197,7 @@ def test_settle_waits_for_both_sides(lab: Lab) -> None:
     data.sendall(lab.contents["large"])
     data.close()
     client.close()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [t.size for t in told.transfers] == [t.size for t in behind.transfers] == [5 << 20]
 
 
@@ -207,9 +206,9 @@ def test_settle_waits_for_both_sides(lab: Lab) -> None:
 
 @pytest.mark.parametrize("attack", IN_THE_MIDDLE)
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
-def test_stop_in_the_middle_of_a_transfer(lab: Lab, attack: str, command: str) -> None:
-    """Everything closes on both sides, and nothing is recorded as completed."""
-    spread(lab)
+def test_stop_during_transfer_closes_both_sides(lab: Lab, attack: str, command: str) -> None:
+    """The transfer is recorded as incomplete."""
+    create_huge_file(lab)
     before = lab.open_files()
     server = lab.serve(attack=attack)
     client = lab.victim(server)
@@ -226,20 +225,20 @@ def test_stop_in_the_middle_of_a_transfer(lab: Lab, attack: str, command: str) -
 
 
 @pytest.mark.parametrize("what", ["passive", "connected", "asked", "active", "queued", "uploaded", "late"])
-def test_stop_at_any_moment_of_a_data_connection(lab: Lab, what: str) -> None:
-    """Listeners, connections not yet accepted, and handshakes not yet started are all closed."""
+def test_stop_closes_data_connections_in_every_state(lab: Lab, what: str) -> None:
+    """Listeners, connections not yet accepted, and handshakes not yet started."""
     before = lab.open_files()
     server = lab.serve(attack="intercept")
     client = lab.victim(server)
     with contextlib.ExitStack() as stack:
-        begin(what, server, client, stack)
+        open_data_connection(what, server, client, stack)
         server.stop()
         client.close()
     assert server.settle(0)
     assert lab.open_files() == before
 
 
-def begin(what: str, server: FtpsServer, client: Client, stack: contextlib.ExitStack) -> None:
+def open_data_connection(what: str, server: FtpsServer, client: Client, stack: contextlib.ExitStack) -> None:
     """Bring a data connection to this state."""
     if what == "active":
         stack.enter_context(client.makeport())
@@ -265,8 +264,8 @@ def begin(what: str, server: FtpsServer, client: Client, stack: contextlib.ExitS
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("how", ["REIN", "USER"])
-def test_a_second_login_in_one_session(lab: Lab, protocol: str, how: str) -> None:
-    """REIN and another USER also reset PROT at the genuine server; client and attacker both send it again."""
+def test_second_login_also_resets_prot_at_genuine_server(lab: Lab, protocol: str, how: str) -> None:
+    """After REIN or another USER, client and attacker both send PROT again."""
     server = lab.serve(protocol, attack="intercept")
     client = lab.victim(server)
     assert client.get("three") == b"abc"
@@ -278,7 +277,7 @@ def test_a_second_login_in_one_session(lab: Lab, protocol: str, how: str) -> Non
     client.prot_p()
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [t.channel for t in told.transfers] == ["tls", "clear", "tls"]
     assert [t.channel for t in behind.transfers] == ["tls"] * 3
     assert [c.user for c in told.credentials] == ["anna", "berta"]

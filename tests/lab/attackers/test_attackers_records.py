@@ -1,4 +1,4 @@
-"""The record of each attack says what its attacker does, and reading records alone loads no TLS library."""
+"""The record of each attack agrees with its class, and reading the records loads no TLS library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Literal, get_args
 
 import pytest
-from tests.lab.sessions import EVERY_ATTACK, shown
+from tests.lab.sessions import EVERY_ATTACK, peer_der
 
 from ftps_lab.attackers import ATTACKS, AttackHow, AttackKey, AttackName
 from ftps_lab.server.handlers import CONTROLS, ImplicitControl
@@ -27,17 +27,18 @@ attacks_and_protocols = pytest.mark.parametrize(
 )
 
 
-def names_in(text: str) -> set[str]:
+def placeholders_in(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
-def test_the_names_for_type_checkers_are_those_of_the_records() -> None:
+def test_attack_name_literal_lists_every_record() -> None:
     assert get_args(AttackName) == ("none", *ATTACKS)
 
 
 @attacks_and_protocols
-def test_a_record_leads_to_the_classes_that_act(name: str, protocol: Literal["explicit", "implicit"]) -> None:
-    """The classes carry its name and speak the protocol."""
+def test_record_names_a_handler_of_its_attack_and_protocol(
+    name: str, protocol: Literal["explicit", "implicit"]
+) -> None:
     handler = ATTACKS[name].handler(protocol)
     assert handler.lab_attack == name
     assert issubclass(handler, CONTROLS["explicit"])
@@ -45,31 +46,31 @@ def test_a_record_leads_to_the_classes_that_act(name: str, protocol: Literal["ex
 
 
 @each
-def test_each_key_of_an_attack_is_in_its_words_and_no_other(attack: Attack) -> None:
-    assert names_in(attack.words) == set(attack.keys)
+def test_words_have_a_placeholder_for_each_key(attack: Attack) -> None:
+    assert placeholders_in(attack.words) == set(attack.keys)
     assert set(attack.ways) == (set(get_args(AttackHow)) if "attack_how" in attack.keys else set())
 
 
 @each
-def test_the_effect_depends_on_the_name_or_on_a_key(attack: Attack) -> None:
-    assert len(names_in(attack.effect) & {"name", *attack.keys}) == len(names_in(attack.effect)) == 1
+def test_effect_has_one_placeholder_the_name_or_a_key(attack: Attack) -> None:
+    assert len(placeholders_in(attack.effect) & {"name", *attack.keys}) == len(placeholders_in(attack.effect)) == 1
     effects = {attack.effect.format(name=attack.name, attack_reply=502, attack_how=how) for how in get_args(AttackHow)}
     assert set(attack.behind_auth) <= effects
 
 
 @each
-def test_what_an_attacker_did_names_nothing_but_its_effect(attack: Attack) -> None:
-    assert names_in(attack.did) <= {"effect"}
+def test_did_has_no_placeholder_but_effect(attack: Attack) -> None:
+    assert placeholders_in(attack.did) <= {"effect"}
     assert bool(attack.acts_on) is not (attack.relays or attack.name == "inject-before-tls")
 
 
-def test_every_key_belongs_to_an_attack() -> None:
+def test_every_attack_key_is_used() -> None:
     assert {key for attack in ATTACKS.values() for key in attack.keys} == set(get_args(AttackKey))
 
 
 @attacks_and_protocols
-def test_who_ends_the_tls_of_the_control_connection(lab: Lab, name: str, protocol: str) -> None:
-    """A client that does not verify sees the server's certificate, another one, or none."""
+def test_control_tls_names_the_certificate_that_clients_get(lab: Lab, name: str, protocol: str) -> None:
+    """The server's, the attacker's, or none."""
     client = lab.client(lab.serve(protocol, attack=name), trust=None)
     if protocol == "explicit":
         with contextlib.suppress(OSError, EOFError, ftplib.Error):
@@ -77,12 +78,12 @@ def test_who_ends_the_tls_of_the_control_connection(lab: Lab, name: str, protoco
     found = "nobody"
     if isinstance(client.sock, ssl.SSLSocket):
         genuine = ssl.PEM_cert_to_DER_cert(lab.certificates["genuine"].pem.decode())
-        found = "server" if shown(client.sock) == genuine else "attacker"
+        found = "server" if peer_der(client.sock) == genuine else "attacker"
     assert found == ATTACKS[name].control_tls
 
 
 def test_records_load_no_tls_library() -> None:
-    """`ftps-lab list` reads these records."""
+    """`ftps-lab list` reads these records and must stay fast."""
     code = "import sys, ftps_lab.attackers, ftps_lab.interface; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"OpenSSL", "cryptography", "pyftpdlib", "ssl"} & set(done.stdout.split())

@@ -1,4 +1,4 @@
-"""The interceptor: a client that does not verify notices nothing, and the interceptor has its password and files."""
+"""The interceptor is transparent to a client that does not verify, and records its password and files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.certificates.readings import apart_from_the_key
-from tests.lab.sessions import IN_TLS, MODES, intercepted, shown
+from tests.lab.certificates.readings import without_public_key
+from tests.lab.sessions import IN_TLS, MODES, intercepted, peer_der
 
 from ftps_lab.testimony import CAPTURED, Credential
 
@@ -39,15 +39,15 @@ def transfer_all(lab: Lab, client: Client, files: tuple[str, ...] = FILES[:3]) -
         (lab.root / f"up-{name}").unlink()
 
 
-def prove_both_accounts(lab: Lab, server: FtpsServer, *, files: int = 3, channel: str = "tls") -> None:
+def prove_testimonies_agree(lab: Lab, server: FtpsServer, *, files: int = 3, channel: str = "tls") -> None:
     """Check that interceptor and genuine server witnessed the same transfers, and that the former has the content."""
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert told.behind is not None
     assert (told.role, told.behind.role) == ("impostor", "genuine")
     genuine = lab.certificates["genuine"].sha256
     assert {transfer.certificate for transfer in told.behind.transfers} == {genuine}
     assert {transfer.channel for transfer in told.transfers} == {channel}
-    assert [key(transfer) for transfer in told.transfers] == [key(transfer) for transfer in told.behind.transfers]
+    assert [fields(transfer) for transfer in told.transfers] == [fields(transfer) for transfer in told.behind.transfers]
     assert len(told.transfers) == 3 + 3 * files
     assert all(transfer.completed and not transfer.forged for transfer in told.transfers)
     for transfer in told.transfers:
@@ -58,45 +58,46 @@ def prove_both_accounts(lab: Lab, server: FtpsServer, *, files: int = 3, channel
             assert transfer.captured == content[:CAPTURED]
 
 
-def key(transfer: Transfer) -> tuple[object, ...]:
+def fields(transfer: Transfer) -> tuple[object, ...]:
     return (transfer.verb, transfer.name, transfer.direction, transfer.size, transfer.sha256, transfer.completed)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_every_size_goes_through_unchanged(lab: Lab, protocol: str, mode: Mode) -> None:
-    """Listings, downloads, uploads and appends of 0 B to 5 MiB, passive and active; both records agree."""
+def test_interceptor_passes_every_size_unchanged(lab: Lab, protocol: str, mode: Mode) -> None:
+    """Listings, downloads, uploads and appends of 0 B to 5 MiB, passive and active; both testimonies agree."""
     server = intercepted(lab, protocol)
     client = lab.victim(server, mode=mode)
     files = FILES if mode in {"pasv", "port"} else FILES[:3]
     transfer_all(lab, client, files)
     assert client.quit().startswith("221")
-    prove_both_accounts(lab, server, files=len(files))
+    prove_testimonies_agree(lab, server, files=len(files))
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("alone", [True, False])
-def test_each_tls_version(lab: Lab, protocol: str, version: str, alone: bool) -> None:
-    """TLS 1.2 and 1.3, alone and with a choice for the client: the versions are those of the imitated server."""
+def test_interceptor_offers_the_genuine_servers_tls_versions(
+    lab: Lab, protocol: str, version: str, alone: bool
+) -> None:
+    """TLS 1.2 and 1.3, alone and as the client's choice."""
     server = intercepted(lab, protocol, tls=(version,) if alone else ("1.2", "1.3"))
     client = lab.victim(server, version="" if alone else version)
     transfer_all(lab, client)
     client.quit()
-    prove_both_accounts(lab, server)
+    prove_testimonies_agree(lab, server)
     assert {handshake.version for handshake in server.testimony().handshakes} == {f"TLSv{version}"}
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_a_victim_with_prot_c(lab: Lab, protocol: str, mode: Mode) -> None:
-    """Data connections that the client wants in clear are clear on its side, and in TLS behind the attacker."""
+def test_prot_c_is_clear_to_the_client_and_tls_behind(lab: Lab, protocol: str, mode: Mode) -> None:
     server = intercepted(lab, protocol, require_tls=True)
     client = lab.victim(server, mode=mode)
     client.prot_c()
     transfer_all(lab, client)
     client.quit()
-    prove_both_accounts(lab, server, channel="clear")
+    prove_testimonies_agree(lab, server, channel="clear")
     told = server.testimony()
     assert told.behind is not None
     assert {transfer.channel for transfer in told.behind.transfers} == {"tls"}
@@ -104,27 +105,27 @@ def test_a_victim_with_prot_c(lab: Lab, protocol: str, mode: Mode) -> None:
     assert server.wire().holds(lab.contents["chunk"][:4096])
 
 
-def test_a_victim_without_tls(lab: Lab) -> None:
-    """A client that never asks for TLS is served in clear, over the attacker's own TLS connection."""
+def test_client_without_auth_is_served_over_the_interceptors_tls(lab: Lab) -> None:
+    """A client that never sends AUTH is served in clear; the genuine server requires TLS and gets it."""
     server = intercepted(lab, require_tls=True)
     client = lab.client(server)
     client.login("anna", lab.password, secure=False)
     transfer_all(lab, client)
     client.quit()
-    prove_both_accounts(lab, server, channel="clear")
+    prove_testimonies_agree(lab, server, channel="clear")
     assert server.testimony().credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_the_whole_story_in_two_accounts(lab: Lab, protocol: str) -> None:
-    """The attacker has user, password, every command and reply; the genuine server a client with an extra handshake."""
+def test_testimonies_hold_every_command_handshake_and_password(lab: Lab, protocol: str) -> None:
+    """The attacker has the client's session; the genuine server has the attacker's, with PBSZ and PROT of its own."""
     server = intercepted(lab, protocol)
     client = lab.victim(server)
     assert client.sock is not None
     peer = client.sock.getsockname()
     assert client.get("chunk") == lab.contents["chunk"]
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     control, data = told.connections
     assert (control.kind, control.peer, control.greeted, control.error) == ("control", peer, True, "")
     assert (data.kind, data.greeted, data.error) == ("data", False, "")
@@ -159,8 +160,8 @@ def test_the_whole_story_in_two_accounts(lab: Lab, protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_a_wrong_password_is_not_let_in(lab: Lab, protocol: str) -> None:
-    """The genuine server's 530 passes through, and the attacker records the password as not accepted."""
+def test_wrong_password_is_recorded_as_not_accepted(lab: Lab, protocol: str) -> None:
+    """The genuine server's 530 reaches the client."""
     server = intercepted(lab, protocol)
     client = lab.client(server, trust=None)
     for password in ("wrong", "wronger"):
@@ -168,7 +169,7 @@ def test_a_wrong_password_is_not_let_in(lab: Lab, protocol: str) -> None:
             client.login("anna", password)
     assert client.login("anna", lab.password).startswith("230")
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert [(c.password, c.accepted) for c in told.credentials] == [
         ("wrong", False),
         ("wronger", False),
@@ -183,63 +184,63 @@ def test_a_wrong_password_is_not_let_in(lab: Lab, protocol: str) -> None:
 
 @pytest.mark.parametrize("name", ["other", "leaf"])
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_the_attackers_own_certificate(lab: Lab, protocol: str, name: str) -> None:
-    """A look-alike, or a leaf of the attacker's authority, is shown on control and data connections, and recorded."""
+def test_attack_certificate_is_presented_on_control_and_data(lab: Lab, protocol: str, name: str) -> None:
+    """Also a leaf of the attacker's own authority; the genuine server's is recorded behind it."""
     own = lab.certificates[name]
     server = intercepted(lab, protocol, attack_certificate=own)
     client = lab.victim(server)
-    assert shown(client.sock) == own.der
+    assert peer_der(client.sock) == own.der
     with client.transfercmd("NLST") as data:
-        assert shown(data) == own.der
+        assert peer_der(data) == own.der
         while data.recv(8192):
             pass
     client.voidresp()
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert {handshake.certificate for handshake in told.handshakes} == {own.sha256}
     assert told.behind is not None
     assert {handshake.certificate for handshake in told.behind.handshakes} == {lab.certificates["genuine"].sha256}
 
 
-def test_the_chain_of_the_attackers_authority_is_sent(lab: Lab) -> None:
-    """A client that trusts the attacker's root is deceived, because it gets the intermediate too."""
+def test_interceptor_sends_the_chain_of_its_certificate(lab: Lab) -> None:
+    """A client that trusts the attacker's root can build the chain, and is deceived."""
     server = intercepted(lab, attack_certificate=lab.certificates["leaf"])
     assert lab.login(server, trust=("root",)).get("three") == b"abc"
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_without_a_certificate_of_his_own_it_is_a_twin(lab: Lab, protocol: str) -> None:
-    """By default the attacker's certificate is the genuine one in every field but the key."""
+def test_default_attack_certificate_is_a_twin(lab: Lab, protocol: str) -> None:
+    """It equals the genuine one in every field but the key."""
     from cryptography import x509
 
     server = intercepted(lab, protocol)
-    der = shown(lab.victim(server).sock)
+    der = peer_der(lab.victim(server).sock)
     genuine = lab.certificates["genuine"]
     assert der != genuine.der
-    assert apart_from_the_key(x509.load_der_x509_certificate(der)) == apart_from_the_key(genuine.x509)
+    assert without_public_key(x509.load_der_x509_certificate(der)) == without_public_key(genuine.x509)
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("own", ["other", None])
-def test_a_client_that_verifies_gives_nothing_away(lab: Lab, protocol: str, own: str | None) -> None:
-    """A client that trusts only the genuine certificate refuses, and the attacker learns no password."""
+def test_verifying_client_sends_no_password_to_interceptor(lab: Lab, protocol: str, own: str | None) -> None:
+    """It trusts only the genuine certificate and refuses the handshake."""
     server = intercepted(lab, protocol, attack_certificate=lab.certificates[own] if own else None)
     with pytest.raises(ssl.SSLCertVerificationError):
         lab.login(server)
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert told.credentials == ()
     assert [handshake.completed for handshake in told.handshakes] == [False]
     assert told.behind is not None
     assert {command.verb for command in told.behind.commands} <= {"AUTH", "PBSZ", "PROT"}
 
 
-def test_a_data_certificate_behind(lab: Lab) -> None:
+def test_interceptor_accepts_a_data_certificate_behind_it(lab: Lab) -> None:
     """A genuine server with another certificate for data connections does not stop the interceptor."""
     server = intercepted(lab, data_certificate=lab.certificates["data"])
     client = lab.victim(server)
     assert client.get("chunk") == lab.contents["chunk"]
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert told.behind is not None
     assert told.behind.transfers[0].certificate == lab.certificates["data"].sha256
     assert len({handshake.certificate for handshake in told.handshakes}) == 1
@@ -251,8 +252,8 @@ def test_a_data_certificate_behind(lab: Lab) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_the_tap_agrees_with_a_relay_of_the_tests(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
-    """The tap holds everything that the client sent and got on every connection, and nothing of the other side."""
+def test_tap_holds_what_an_independent_relay_saw(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
+    """Every byte that the client sent and got on each connection, and none from the genuine server's side."""
     server = intercepted(lab, protocol)
     relays = lab.relays()
     client = lab.victim(server, mode=mode, relays=relays)

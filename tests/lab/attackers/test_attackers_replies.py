@@ -1,4 +1,4 @@
-"""A client hears the genuine server's replies through the interceptor, except for the addresses of data connections."""
+"""The interceptor passes on the genuine server's replies, except for the addresses of data connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import IN_TLS, intercepted, narrow
+from tests.lab.sessions import IN_TLS, connect_with_small_buffer, intercepted
 
 from ftps_lab.server.data import Passive
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ftps_lab.servers import FtpsServer
 
-SAID = (
+COMMANDS = (
     *(b"SYST", b"FEAT", b"PWD", b"NOOP", b"HELP", b"HELP NOOP", b"STAT /", b"MLST three", b"OPTS UTF8 ON"),
     *(
         b"FOO",
@@ -45,8 +45,8 @@ SAID = (
 )
 
 
-def said(lab: Lab, server: FtpsServer) -> list[bytes]:
-    """The bytes of the greeting and of the reply to each of `SAID`, without ports of the data channel."""
+def replies_to_commands(lab: Lab, server: FtpsServer) -> list[bytes]:
+    """The greeting and the reply to each of `COMMANDS`, without the ports of data connections."""
     sock = lab.connect(server, receive=b"")
     context = lab.trusting(verify=False)
     replies = []
@@ -61,7 +61,7 @@ def said(lab: Lab, server: FtpsServer) -> list[bytes]:
         heard = stack.enter_context(sock.makefile("rb"))
         if server.spec.protocol == "implicit":
             replies.append(reply(heard))
-        for line in (b"PWD", b"USER anna", b"PASS " + lab.password.encode(), *SAID):
+        for line in (b"PWD", b"USER anna", b"PASS " + lab.password.encode(), *COMMANDS):
             sock.sendall(line + b"\r\n")
             replies.append(reply(heard))
         assert heard.read() == b""
@@ -78,18 +78,18 @@ def reply(heard: io.BufferedIOBase | io.RawIOBase) -> bytes:
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_every_reply_is_the_genuine_servers(lab: Lab, protocol: str) -> None:
-    """Replies equal those of a direct session byte for byte: multi-line, refusals, non-ASCII and non-UTF-8 names."""
+def test_replies_equal_those_of_a_direct_session(lab: Lab, protocol: str) -> None:
+    """Byte for byte: multi-line replies, refusals, non-ASCII and non-UTF-8 names."""
     server, direct = intercepted(lab, protocol), lab.serve(protocol)
-    heard, expected = said(lab, server), said(lab, direct)
+    heard, expected = replies_to_commands(lab, server), replies_to_commands(lab, direct)
     assert heard == expected
     assert {reply[:3] for reply in heard} >= {b"211", b"214", b"215", b"227", b"229", b"500", b"501", b"530", b"550"}
-    assert len(heard) == len(SAID) + 4 + (protocol == "explicit")
+    assert len(heard) == len(COMMANDS) + 4 + (protocol == "explicit")
 
 
 @pytest.mark.parametrize("name", ["ä €", "-l", "a  b", " x", "%s", '"quoted"', "ü" * 60])
-def test_names_of_all_sorts(lab: Lab, name: str) -> None:
-    """A file travels both ways under its own name, in listings and in both records."""
+def test_unusual_file_names_pass_unchanged(lab: Lab, name: str) -> None:
+    """A file travels both ways under its own name, in listings and in the attacker's testimony."""
     server = intercepted(lab)
     client = lab.victim(server)
     client.put(name, b"content")
@@ -97,12 +97,12 @@ def test_names_of_all_sorts(lab: Lab, name: str) -> None:
     assert client.get(name) == b"content"
     assert name.encode() in client.download("NLST")
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert [transfer.name for transfer in told.transfers] == [name, name, ""]
 
 
-def test_bytes_that_are_not_utf8_reach_the_genuine_server(lab: Lab, root: Path) -> None:
-    """The bytes pass unchanged, so the genuine server treats the name as in a direct session."""
+def test_non_utf8_names_reach_the_genuine_server_unchanged(lab: Lab, root: Path) -> None:
+    """The same file appears as in a direct session."""
     made = []
     for server in (intercepted(lab), lab.serve()):
         client = lab.victim(server)
@@ -118,8 +118,8 @@ def test_bytes_that_are_not_utf8_reach_the_genuine_server(lab: Lab, root: Path) 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
 @pytest.mark.parametrize("command", ["PASV", "EPSV"])
-def test_passive_ports_are_the_attackers(lab: Lab, protocol: str, command: str) -> None:
-    """227 and 229 name a port of the attacker, not of the genuine server, and are otherwise unchanged."""
+def test_pasv_and_epsv_replies_name_a_port_of_the_attacker(lab: Lab, protocol: str, command: str) -> None:
+    """They are otherwise unchanged."""
     server = intercepted(lab, protocol)
     client = lab.victim(server)
     heard = client.sendcmd(command)
@@ -137,10 +137,10 @@ def test_passive_ports_are_the_attackers(lab: Lab, protocol: str, command: str) 
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
-    """A client that sends a lot and reads late gets every reply, through full buffers on both sides."""
+def test_client_that_reads_late_gets_every_reply(lab: Lab, protocol: str) -> None:
+    """500 commands pass through full buffers on both sides."""
     server = intercepted(lab, protocol)
-    raw = narrow((server.host, server.port), 4096)
+    raw = connect_with_small_buffer((server.host, server.port), 4096)
     if protocol == "explicit":
         raw.recv(512)
         raw.sendall(b"AUTH TLS\r\n")
@@ -156,11 +156,11 @@ def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
             ends += heard.readline().startswith(b"214 ")
         writer.join(5)
         assert not writer.is_alive()
-    assert lab.told(server).commands[-1].reply == 214
+    assert lab.testimony(server).commands[-1].reply == 214
     lab.prove_served(server)
 
 
-def test_one_long_reply_to_a_slow_reader(lab: Lab, choked: None) -> None:
+def test_long_reply_reaches_a_slow_reader(lab: Lab, small_send_buffers: None) -> None:
     """A reply longer than every buffer arrives completely, although the client sends nothing more."""
     for number in range(300):
         (lab.root / f"{number:0200}").touch()

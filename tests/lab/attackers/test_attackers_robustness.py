@@ -1,4 +1,4 @@
-"""Whatever a client does to an attacker, the attacker serves other clients and records it as the client's error.
+"""Whatever one client does, the attacker records it as that client's error and serves the others.
 
 `FTPS_LAB_LONG=1` in the environment runs the thousand connections in full for every attack.
 """
@@ -15,7 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import ATTACKS_IN_TLS, EVERY_ATTACK, EXPLICIT_ATTACKS, HELLO, finish, read_all
+from tests.lab.sessions import (
+    ATTACKS_IN_TLS,
+    EVERY_ATTACK,
+    EXPLICIT_ATTACKS,
+    HELLO,
+    prove_sessions_over,
+    read_until_closed,
+)
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Lab
@@ -43,32 +50,32 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
-def test_garbage_on_the_control_connection(lab: Lab, attack: str, protocol: str) -> None:
-    """Bytes that are neither FTP nor TLS end the connection or get a reply, and the connection is recorded."""
+def test_garbage_on_control_connection_is_recorded(lab: Lab, attack: str, protocol: str) -> None:
+    """Bytes that are neither FTP nor TLS end the connection or get a reply."""
     server = lab.serve(protocol, attack=attack)
     for name, garbage in GARBAGE.items():
         server.record()
         sock = lab.connect(server, receive=b"" if protocol == "implicit" else b"220")
-        say_and_leave(sock, garbage)
-        told = lab.told(server)
+        send_and_close(sock, garbage)
+        told = lab.testimony(server)
         assert [c.kind for c in told.connections] == ["control"], name
         assert not any(handshake.completed for handshake in told.handshakes), name
         assert not told.logged_in, name
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
-def say_and_leave(sock: socket.socket, garbage: bytes) -> None:
-    """Send as much as the peer accepts, then end; the answer does not matter."""
+def send_and_close(sock: socket.socket, garbage: bytes) -> None:
+    """Send as much as the peer accepts, then close; the answer does not matter."""
     with contextlib.suppress(OSError):
         sock.sendall(garbage)
         sock.shutdown(socket.SHUT_WR)
-    read_all(sock)
+    read_until_closed(sock)
     sock.close()
 
 
 @pytest.mark.parametrize("attack", EXPLICIT_ATTACKS)
-def test_garbage_in_the_place_of_a_client_hello(lab: Lab, attack: str) -> None:
-    """After AUTH, if TLS was promised or it looks like TLS, one failed handshake is recorded; else bad commands."""
+def test_garbage_instead_of_client_hello_is_a_failed_handshake(lab: Lab, attack: str) -> None:
+    """Where AUTH was accepted, or if it looks like TLS; otherwise it is read as bad commands."""
     server = lab.serve(attack=attack)
     promises = attack not in {"strip-auth", "refuse-auth", "drop-at-auth"}
     for name, garbage in GARBAGE.items():
@@ -76,16 +83,16 @@ def test_garbage_in_the_place_of_a_client_hello(lab: Lab, attack: str) -> None:
         sock = lab.connect(server)
         sock.sendall(b"AUTH TLS\r\n")
         assert sock.recv(512).startswith(b"234") is promises
-        say_and_leave(sock, garbage)
-        told = lab.told(server)
+        send_and_close(sock, garbage)
+        told = lab.testimony(server)
         begun = promises or (attack != "drop-at-auth" and garbage.startswith(b"\x16"))
         assert [(h.completed, bool(h.error)) for h in told.handshakes] == [(False, True)] * begun, name
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
-def test_garbage_inside_tls(lab: Lab, attack: str, protocol: str) -> None:
-    """The same bytes within TLS are bad commands, up to QUIT."""
+def test_garbage_inside_tls_is_read_as_bad_commands(lab: Lab, attack: str, protocol: str) -> None:
+    """Up to QUIT, which ends the session."""
     server = lab.serve(protocol, attack=attack)
     for name, garbage in GARBAGE.items():
         server.record()
@@ -95,37 +102,37 @@ def test_garbage_inside_tls(lab: Lab, attack: str, protocol: str) -> None:
             assert sock.recv(4096).startswith(b"234")
         with lab.trusting(verify=False).wrap_socket(sock) as tls:
             tls.sendall(garbage + b"\r\nQUIT\r\n")
-            assert read_all(tls).splitlines()[-1].startswith(b"221"), name
-        told = lab.told(server)
+            assert read_until_closed(tls).splitlines()[-1].startswith(b"221"), name
+        told = lab.testimony(server)
         assert {c.channel for c in told.commands if c.verb != "AUTH"} == {"tls"}, name
         *_, last = (
             command.verb for command in told.commands if command.verb
         )  # "" is the verb of a non-command: an overlong line
         assert last == "QUIT", name
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
-def test_garbage_after_the_handshake(lab: Lab, attack: str, protocol: str) -> None:
-    """Clear bytes within an established TLS connection end it, and are recorded as its error."""
+def test_cleartext_within_tls_ends_the_connection(lab: Lab, attack: str, protocol: str) -> None:
+    """It is recorded as the connection's error."""
     server = lab.serve(protocol, attack=attack)
     client = lab.victim(server)
     assert client.sock is not None
     with socket.socket(fileno=client.sock.detach()) as raw:
         raw.sendall(b"USER in clear\r\n")
         raw.settimeout(5)
-        read_all(raw)
+        read_until_closed(raw)
     client.sock = None
     client.close()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert "Error" in told.connections[0].error
     assert told.commands[-1].verb == "PROT"
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
-def test_a_megabyte_without_a_line_end(lab: Lab, attack: str, protocol: str) -> None:
-    """It gets 500 and is discarded, and the session continues; before implicit TLS it is not a handshake."""
+def test_megabyte_without_line_end_gets_500(lab: Lab, attack: str, protocol: str) -> None:
+    """It is discarded, and the session continues; before implicit TLS it is not a handshake."""
     server = lab.serve(protocol, attack=attack)
     with contextlib.suppress(OSError), lab.connect(server, receive=b"") as sock:
         sock.sendall(b"x" * (1 << 20))
@@ -139,7 +146,7 @@ def test_a_megabyte_without_a_line_end(lab: Lab, attack: str, protocol: str) -> 
         codes.add(line[:3])
     assert codes == {"500"}
     client.quit()
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 def has_accepted(server: FtpsServer, number: int) -> bool:
@@ -147,17 +154,17 @@ def has_accepted(server: FtpsServer, number: int) -> bool:
 
 
 @pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
-def test_a_thousand_connections(lab: Lab, attack: str, protocol: str) -> None:
-    """A thousand clients at once, some of which speak and some reset: each is recorded, and the next is served.
+def test_thousand_connections_at_once_are_recorded(lab: Lab, attack: str, protocol: str) -> None:
+    """Some send, some reset; afterwards nothing stays open and the next client is served.
 
-    For most attackers it is two hundred, unless FTPS_LAB_LONG is set.
+    For most attackers there are two hundred, unless FTPS_LAB_LONG is set.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 6000:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(6000, hard), hard))
     how_many = 1000 if LONG or (attack, protocol) in {("none", "explicit"), ("intercept", "explicit")} else 200
     server = lab.serve(protocol, attack=attack)
-    finish(lab, server)
+    prove_sessions_over(lab, server)
     files, threads = lab.open_files(), threading.active_count()
     server.record()
     with contextlib.ExitStack() as stack:
@@ -167,10 +174,10 @@ def test_a_thousand_connections(lab: Lab, attack: str, protocol: str) -> None:
                 with contextlib.suppress(OSError):
                     sock.sendall((b"USER anna\r\n", HELLO, b"AUTH TLS\r\n" + HELLO)[number % 9 // 3])
             if number % 10 == 0:
-                lab.vanish(sock)
+                lab.close_with_reset(sock)
             if number % 64 == 0:  # the kernel's queue holds 128
                 lab.until(partial(has_accepted, server, number + 1))
     assert server.settle(20)
     assert len(server.testimony().connections) == how_many
     assert (lab.open_files(), threading.active_count()) == (files, threads)
-    finish(lab, server)
+    prove_sessions_over(lab, server)

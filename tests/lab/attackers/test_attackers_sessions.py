@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import IN_TLS, MODES, intercepted, spread
+from tests.lab.sessions import IN_TLS, MODES, create_huge_file, intercepted
 
 from ftps_lab.attackers import ATTACKS
 from ftps_lab.errors import LabError
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
-def test_abor_in_mid_transfer(lab: Lab, command: str, mode: Mode) -> None:
-    """ABOR overtakes: 426 to the transfer, 226 to ABOR, and the session continues."""
-    spread(lab)
+def test_abor_during_transfer_gets_426_and_226(lab: Lab, command: str, mode: Mode) -> None:
+    """426 answers the transfer, 226 answers ABOR, and the session continues."""
+    create_huge_file(lab)
     server = intercepted(lab)
     client = lab.victim(server, mode=mode)
     with client.transfercmd(command) as data:
@@ -45,7 +45,7 @@ def test_abor_in_mid_transfer(lab: Lab, command: str, mode: Mode) -> None:
         assert client.voidresp().startswith("226")
     assert client.get("three") == b"abc"
     client.quit()
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert [(transfer.name, transfer.completed) for transfer in told.transfers] == [
             (command.split()[1], False),
             ("three", True),
@@ -55,8 +55,8 @@ def test_abor_in_mid_transfer(lab: Lab, command: str, mode: Mode) -> None:
 
 @pytest.mark.parametrize("when", ["nothing", "passive", "asked"])
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_abor_while_nothing_passes(lab: Lab, protocol: str, when: str) -> None:
-    """ABOR gets 225 without a transfer, and for one that has not started, which then gets no reply of its own."""
+def test_abor_before_a_transfer_starts_gets_225(lab: Lab, protocol: str, when: str) -> None:
+    """Without a transfer command, or before its data connection exists; that command then gets no reply of its own."""
     server = intercepted(lab, protocol)
     client = lab.victim(server)
     if when != "nothing":
@@ -67,19 +67,19 @@ def test_abor_while_nothing_passes(lab: Lab, protocol: str, when: str) -> None:
     assert client.sendcmd("NOOP").startswith("200")
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [(c.verb, c.reply) for c in told.commands][-6:] == [(c.verb, c.reply) for c in behind.commands][-6:]
 
 
-def test_abor_before_the_first_byte(lab: Lab) -> None:
-    """The data connection exists, in TLS, but nothing has passed: 225 again."""
+def test_abor_before_the_first_byte_gets_225(lab: Lab) -> None:
+    """The data connection exists, in TLS, but no byte has passed."""
     server = intercepted(lab)
     client = lab.victim(server)
     with client.transfercmd("STOR up"):
         assert client.sendcmd("ABOR").startswith("225")
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [t.completed for t in told.transfers] == [False, True]
     assert [t.completed for t in behind.transfers] == [False, True]
 
@@ -88,8 +88,8 @@ def test_abor_before_the_first_byte(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_pipelined_commands(lab: Lab, protocol: str) -> None:
-    """Commands in one segment are answered in order, and each reply is recorded with its own command."""
+def test_pipelined_commands_are_answered_in_order(lab: Lab, protocol: str) -> None:
+    """Each reply is recorded with its own command."""
     server = intercepted(lab, protocol)
     client = lab.victim(server)
     assert client.sock is not None
@@ -98,32 +98,32 @@ def test_pipelined_commands(lab: Lab, protocol: str) -> None:
     codes = [client.getmultiline()[:3] for _ in lines]
     assert codes == ["215", "501", "257", "200", "550", "502", "200", "501", "200"]
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert [str(c.reply) for c in told.commands[-len(lines) - 1 : -1]] == codes
 
 
-def test_everything_in_one_segment(lab: Lab) -> None:
-    """The client sends a whole session, including QUIT, before it reads the first reply."""
+def test_whole_session_in_one_segment_is_answered(lab: Lab) -> None:
+    """The client sends everything, including QUIT, before it reads the first reply."""
     server = intercepted(lab, "implicit")
     sock = lab.connect(server, receive=b"")
     with lab.trusting(verify=False).wrap_socket(sock) as tls:
         tls.sendall(f"USER anna\r\nPASS {lab.password}\r\nPWD\r\nFOO\r\nQUIT\r\n".encode())
         heard = tls.makefile("rb").read()
     assert re.findall(rb"^\d+", heard, re.MULTILINE) == [b"220", b"331", b"230", b"257", b"500", b"221"]
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [c.reply for c in told.commands] == [331, 230, 257, 500, 221]
     assert behind.logged_in
 
 
-def test_commands_behind_auth_in_clear(lab: Lab) -> None:
-    """Anything in one segment with AUTH, or waiting behind it, came in clear: it is not obeyed in TLS."""
+def test_cleartext_commands_after_auth_are_not_executed(lab: Lab) -> None:
+    """Whatever arrives in one segment with AUTH, or after it in clear, is not executed in TLS."""
     for before in (b"", b"SYST\r\n"):
         server = intercepted(lab)
         sock = lab.connect(server)
         sock.sendall(before + b"AUTH TLS\r\nUSER mallory\r\n")
         heard = sock.makefile("rb").read()
         assert heard.endswith(b"234 AUTH TLS successful.\r\n")
-        told, behind = lab.told_twice(server)
+        told, behind = lab.testimonies(server)
         assert [handshake.completed for handshake in told.handshakes] == [False]
         assert "in clear" in told.connections[0].error
         assert "USER" not in {command.verb for command in behind.commands}
@@ -147,29 +147,29 @@ def test_port_to_a_foreign_address_is_refused(lab: Lab, protocol: str, command: 
             stranger.accept()
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.told_twice(server)
+    told, behind = lab.testimonies(server)
     assert [c.reply for c in told.commands if c.verb == command[:4]] == [501]
     assert command[:4] not in {c.verb for c in behind.commands}
 
 
 @pytest.mark.parametrize("command", ["PORT 127,0,0,1,3,255", "EPRT |1|127.0.0.1|1023|", "PORT 127,0,0,1,0,0"])
 def test_port_to_a_privileged_port_is_refused(lab: Lab, command: str) -> None:
-    """The attacker does not connect there, as no server should (RFC 2577 section 3)."""
+    """As RFC 2577 section 3 recommends."""
     client = lab.victim(intercepted(lab))
     with pytest.raises(ftplib.error_perm, match=r"^501"):
         client.sendcmd(command)
     assert client.get("three") == b"abc"
 
 
-ODD = (
+INVALID = (
     *("PORT", "PORT x", "PORT 127,0,0,1", "PORT 127,0,0,1,256,256", "EPRT", "EPRT x", "EPRT |1|127.0.0.1|x|", "EPRT |"),
     *("EPRT |2|::1|5000|", "EPRT |3|127.0.0.1|5000|", "EPRT |1|::1|5000|", "EPRT |1|127.0.0.1|65536|", "PORT \0"),
 )
 
 
-@pytest.mark.parametrize("command", ODD)
-def test_what_is_no_address_gets_the_genuine_servers_words(lab: Lab, command: str) -> None:
-    """It names nothing to connect to, so it is passed on."""
+@pytest.mark.parametrize("command", INVALID)
+def test_invalid_port_argument_gets_the_genuine_servers_reply(lab: Lab, command: str) -> None:
+    """It names no address to connect to, so the attacker passes it on."""
     heard = []
     for server in (intercepted(lab), lab.serve()):
         client = lab.victim(server)
@@ -181,8 +181,8 @@ def test_what_is_no_address_gets_the_genuine_servers_words(lab: Lab, command: st
 
 
 @pytest.mark.parametrize("argument", [" 127,0, 0,1,{0},{1}", "127,0,0,1,0,{2}", "127,00,0,01,{0},{1}"])
-def test_whatever_the_genuine_server_would_obey_is_intercepted(lab: Lab, argument: str) -> None:
-    """pyftpdlib parses PORT leniently; its own connection to the client would bypass the attacker."""
+def test_leniently_parsed_port_arguments_are_intercepted(lab: Lab, argument: str) -> None:
+    """pyftpdlib accepts them; its own connection to the client would bypass the attacker."""
     server = intercepted(lab)
     client = lab.victim(server)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -195,11 +195,11 @@ def test_whatever_the_genuine_server_would_obey_is_intercepted(lab: Lab, argumen
             assert b"three" in data.makefile("rb").read()
     assert client.voidresp().startswith("226")
     client.quit()
-    assert [t.completed for t in lab.told(server).transfers] == [True]
+    assert [t.completed for t in lab.testimony(server).transfers] == [True]
 
 
-def test_active_mode_towards_nobody(lab: Lab) -> None:
-    """PORT to a port without a listener ends in a refusal, and the session continues."""
+def test_port_without_a_listener_gets_a_refusal(lab: Lab) -> None:
+    """The session continues."""
     server = intercepted(lab)
     client = lab.victim(server)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -213,7 +213,7 @@ def test_active_mode_towards_nobody(lab: Lab) -> None:
     assert final[:3] in {"425", "426", "522"}
     assert client.get("three") == b"abc"
     client.quit()
-    told, _ = lab.told_twice(server)
+    told, _ = lab.testimonies(server)
     assert [t.completed for t in told.transfers][-1]
     assert not any(t.completed for t in told.transfers[:-1])
 
@@ -221,8 +221,8 @@ def test_active_mode_towards_nobody(lab: Lab) -> None:
 # --- more than one, and none ---------------------------------------------------------------------------------------
 
 
-def test_ipv6(lab: Lab) -> None:
-    """On ::1 the attacker rewrites EPSV and EPRT, and refuses EPRT to any other host."""
+def test_attacker_rewrites_epsv_and_eprt_over_ipv6(lab: Lab) -> None:
+    """On ::1; EPRT to any other host is refused."""
     spec = lab.spec(attack="intercept")
     try:
         server = FtpsServer(spec, root=lab.root, password=lab.password, host="::1").start()
@@ -238,13 +238,13 @@ def test_ipv6(lab: Lab) -> None:
             with pytest.raises(ftplib.error_perm, match=r"^501"):
                 client.sendcmd("EPRT |2|::2|5000|")
             client.quit()
-        for told in lab.told_twice(server):
+        for told in lab.testimonies(server):
             assert [(c.kind, c.peer[0]) for c in told.connections] == [("control", "::1"), ("data", "::1")] * 2
             assert [t.completed for t in told.transfers] == [True, True]
 
 
-def test_many_victims_at_once(lab: Lab) -> None:
-    """Eight clients in eight threads each get what they asked for, and nothing of the others."""
+def test_concurrent_clients_get_only_their_own_files(lab: Lab) -> None:
+    """Eight clients in eight threads."""
     server = intercepted(lab)
 
     def work(number: int) -> int:
@@ -258,14 +258,14 @@ def test_many_victims_at_once(lab: Lab) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, range(8), timeout=20)) == list(range(8))
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert len(told.transfers) == 48
         assert all(transfer.completed for transfer in told.transfers)
         assert {told.connections[t.control - 1].kind for t in told.transfers} == {"control"}
 
 
-def test_attackers_at_rest_cost_nothing(lab: Lab, prove_quiet: Quiet) -> None:
-    """Attackers, their genuine servers and waiting connections use no processor time."""
+def test_attackers_with_waiting_clients_are_idle(lab: Lab, prove_quiet: Quiet) -> None:
+    """Attackers, their genuine servers and silent connections use no processor time."""
     servers, clients = [], []
     for name, attack in ATTACKS.items():
         for protocol in attack.protocols:

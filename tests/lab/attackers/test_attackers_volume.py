@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LONG = bool(os.environ.get("FTPS_LAB_LONG"))
 TRANSFERS = 1000 if LONG else 100
 LARGEST = 64 << 20 if LONG else 4 << 20
-EDGES = [
+BOUNDARIES = [
     edge + near
     for edge in (1 << 14, 1 << 16, 1 << 17, 1 << 20)  # a TLS record, one read, two reads, the attacker's buffer limit
     for near in (-17, -1, 0, 1, 17)
@@ -34,20 +34,19 @@ WAYS = [(mode, version) for mode in MODES for version in ("1.2", "1.3")]
 
 @cache
 def sizes() -> list[int]:
-    """Sizes to upload and download again: edges, a few large ones, mostly small ones."""
+    """Sizes to upload and download again: those near boundaries, a few large ones, mostly small ones."""
     rng = random.Random(20_240_229)
-    chosen = [0, 1, 2, 3, *EDGES, LARGEST, LARGEST - 1, LARGEST // 4, LARGEST // 16]
+    chosen = [0, 1, 2, 3, *BOUNDARIES, LARGEST, LARGEST - 1, LARGEST // 4, LARGEST // 16]
     while len(chosen) < TRANSFERS // 2:
         chosen.append(int(2 ** rng.uniform(0, 20)) + rng.choice((-1, 0, 1)))
     rng.shuffle(chosen)
     return chosen
 
 
-def test_the_sizes_are_of_all_sorts() -> None:
-    """There are as many as promised, from zero to the largest, with each edge."""
+def test_sizes_range_from_zero_to_largest_with_every_boundary() -> None:
     assert len(sizes()) == TRANSFERS // 2
     assert (min(sizes()), max(sizes())) == (0, LARGEST)
-    assert set(EDGES) < set(sizes())
+    assert set(BOUNDARIES) < set(sizes())
 
 
 POOL = random.Random(7).randbytes(LARGEST + (1 << 16))
@@ -59,8 +58,8 @@ def content(number: int) -> bytes:
     return POOL[start : start + sizes()[number]]
 
 
-def test_every_transfer_is_byte_identical(lab: Lab) -> None:
-    """After put and get, the client, the file, the attacker and the genuine server have the same bytes."""
+def test_every_transfer_is_byte_identical_on_all_sides(lab: Lab) -> None:
+    """After put and get, client, file, attacker and genuine server have the same bytes."""
     server = lab.serve(attack="intercept")
     began, moved = time.monotonic(), 0
     for first in range(0, TRANSFERS // 2, len(WAYS)):
@@ -73,16 +72,16 @@ def test_every_transfer_is_byte_identical(lab: Lab) -> None:
             client.quit()
             client.close()
             moved += 2 * len(content(number))
-        prove_accounts(lab, server, [content(number) for number in batch for _ in "pg"])
+        prove_testimonies_agree(lab, server, [content(number) for number in batch for _ in "pg"])
         server.record()  # otherwise the tap would hold gigabytes
     if LONG:
         print(f"\n{TRANSFERS} transfers, {moved >> 20} MiB, {time.monotonic() - began:.1f} s")
 
 
-def prove_accounts(lab: Lab, server: FtpsServer, contents: list[bytes]) -> None:
+def prove_testimonies_agree(lab: Lab, server: FtpsServer, contents: list[bytes]) -> None:
     """Check what the attacker and the genuine server recorded of the last transfers."""
     expected = [(len(it), sha256(it).hexdigest(), True) for it in contents]
-    for told in lab.told_twice(server):
+    for told in lab.testimonies(server):
         assert [(t.size, t.sha256, t.completed) for t in told.transfers] == expected
     captured = [t.captured for t in server.testimony().transfers]
     assert captured == [it[:CAPTURED] for it in contents]

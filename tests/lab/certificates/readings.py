@@ -38,7 +38,7 @@ def spec(**keys: Any) -> CertificateSpec:
     return CertificateSpec(**keys)
 
 
-def stated(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> Any:
+def extension_value(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> Any:
     """An extension's value, or None."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
@@ -46,20 +46,20 @@ def stated(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> Any
         return None
 
 
-def says(certificate: x509.Certificate) -> dict[str, object]:
+def fields_of(certificate: x509.Certificate) -> dict[str, object]:
     """All fields of a certificate by name, except its key, its serial number and its signature."""
-    said: dict[str, object] = {
+    fields: dict[str, object] = {
         "subject": certificate.subject,
         "issuer": certificate.issuer,
         "validity": (certificate.not_valid_before_utc, certificate.not_valid_after_utc),
     }
     for extension in certificate.extensions:
         about_keys = isinstance(extension.value, x509.SubjectKeyIdentifier | x509.AuthorityKeyIdentifier)
-        said[extension.oid._name] = (extension.critical, None if about_keys else extension.value)
-    return said
+        fields[extension.oid._name] = (extension.critical, None if about_keys else extension.value)
+    return fields
 
 
-def public(certificate: x509.Certificate) -> bytes:
+def public_key_der(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -69,7 +69,7 @@ def openssl(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedP
 
 
 def verify(folder: Path, leaf: Certificate, root: Certificate, *options: str) -> str:
-    """The error of `openssl verify`; empty if it accepts the chain."""
+    """The error output of `openssl verify`; empty if it accepts the chain."""
     (folder / "root.pem").write_bytes(root.pem)
     (folder / "leaf.pem").write_bytes(leaf.pem)
     (folder / "between.pem").write_bytes(b"".join(issuer.pem for issuer in leaf.chain) or leaf.pem)
@@ -88,19 +88,19 @@ def key_kind(certificate: x509.Certificate) -> tuple[str, int]:
     return ("rsa", key.key_size) if isinstance(key, rsa.RSAPublicKey) else ("ed25519", 256)
 
 
-def signed_with(certificate: x509.Certificate) -> tuple[str, str]:
+def signature_algorithm(certificate: x509.Certificate) -> tuple[str, str]:
     assert certificate.signature_hash_algorithm is not None
     return certificate.signature_hash_algorithm.name, certificate.signature_algorithm_oid.dotted_string
 
 
-def apart_from_the_key(certificate: x509.Certificate) -> tuple[bytes, bytes]:
+def without_public_key(certificate: x509.Certificate) -> tuple[bytes, bytes]:
     """The bytes before and after the public key in the signed body."""
-    before, after = certificate.tbs_certificate_bytes.split(public(certificate))
+    before, after = certificate.tbs_certificate_bytes.split(public_key_der(certificate))
     return before, after
 
 
 def assert_signed_by(key: PrivateKey, certificate: x509.Certificate) -> None:
-    """Raise InvalidSignature unless this key signed the certificate with SHA-256, as the certificate says."""
+    """Raise InvalidSignature unless this key signed the certificate with SHA-256, as the certificate states."""
     public_key, body = key.public_key(), certificate.tbs_certificate_bytes
     how = certificate.signature_algorithm_parameters
     if isinstance(public_key, rsa.RSAPublicKey):

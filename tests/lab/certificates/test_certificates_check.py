@@ -1,4 +1,4 @@
-"""Impossible specs are reported with their key and a sentence; and moments, relative and absolute."""
+"""Impossible specs are reported with their key and a sentence; relative and absolute dates are parsed."""
 
 from __future__ import annotations
 
@@ -86,8 +86,10 @@ PROBLEMS: list[tuple[dict[str, CertificateSpec], list[tuple[str, str, str]]]] = 
 
 
 @pytest.mark.parametrize(("specs", "expected"), PROBLEMS)
-def test_check_names_every_problem(specs: dict[str, CertificateSpec], expected: list[tuple[str, str, str]]) -> None:
-    """Each problem is named once, with its certificate, its key and a sentence that says what would be right."""
+def test_check_reports_every_problem_once(
+    specs: dict[str, CertificateSpec], expected: list[tuple[str, str, str]]
+) -> None:
+    """With certificate, key, and a sentence that says what would be right."""
     found = check(specs)
     assert [(name, key) for name, key, _ in found] == [(name, key) for name, key, _ in expected]
     for (_, _, sentence), (_, _, part) in zip(found, expected, strict=True):
@@ -110,12 +112,12 @@ def test_check_names_every_problem(specs: dict[str, CertificateSpec], expected: 
         {"a": spec(path_length=0)},
     ],
 )
-def test_check_leaves_alone_what_can_be_issued(specs: dict[str, CertificateSpec]) -> None:
+def test_check_accepts_what_can_be_issued(specs: dict[str, CertificateSpec]) -> None:
     assert check(specs) == []
     assert list(issue(specs)) == list(specs)
 
 
-def test_check_judges_relative_dates_at_the_given_time() -> None:
+def test_check_resolves_relative_dates_at_the_given_time() -> None:
     """A relative start and an absolute end are in order at one time and not at another."""
     specs = {"a": spec(not_after="2026-11-22T12:00:00Z")}
     assert check(specs, NOW) == []
@@ -143,7 +145,7 @@ def test_check_judges_relative_dates_at_the_given_time() -> None:
         ),
     ],
 )
-def test_moments_in_utc_and_whole_seconds(text: str | datetime, expected: datetime) -> None:
+def test_moment_returns_utc_in_whole_seconds(text: str | datetime, expected: datetime) -> None:
     found = moment(text, NOW.replace(microsecond=7).astimezone(timezone(timedelta(hours=5))))
     assert (found, found.tzinfo) == (expected, UTC)
 
@@ -169,6 +171,6 @@ def test_moments_in_utc_and_whole_seconds(text: str | datetime, expected: dateti
         (datetime(2026, 1, 31, 12), "no time zone"),  # noqa: DTZ001 - the subject of this row
     ],
 )
-def test_what_is_no_moment_gets_a_sentence(text: str | datetime, part: str) -> None:
+def test_moment_rejects_invalid_text_with_its_reason(text: str | datetime, part: str) -> None:
     with pytest.raises(ValueError, match=part):
         moment(text, NOW)

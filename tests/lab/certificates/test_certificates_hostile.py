@@ -6,8 +6,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.scripted.test_scripted_steps import client_context, to_tls
-from tests.lab.sessions import shown
+from tests.lab.scripted.test_scripted_steps import client_context, connect_tls
+from tests.lab.sessions import peer_der
 
 from ftps_lab.certificates import KEYS, Certificate, CertificateSpec, hostile, issue, twins
 from ftps_lab.certificates.hostile import ATTRIBUTES, FETCHED_BYTES
@@ -29,7 +29,7 @@ def openssl(certificate: Certificate, *words: str) -> bytes:
     ).stdout
 
 
-def verified(certificate: Certificate, host: str) -> bool:
+def openssl_accepts(certificate: Certificate, host: str) -> bool:
     """Whether openssl, which trusts only this certificate, accepts it for a host."""
     pem = certificate.pem
     done = subprocess.run(
@@ -43,22 +43,22 @@ def verified(certificate: Certificate, host: str) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_tmp_path(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", HOSTILE_TEXT)
-def test_every_byte_is_in_subject_issuer_san_and_comment(name: str) -> None:
+def test_hostile_text_is_in_subject_issuer_san_and_comment(name: str) -> None:
     text = HOSTILE_TEXT[name]
     certificate = hostile(HOST, {"CN": text, "O": text, "OU": text}, names=[text], comment=text)
     assert certificate.der.count(text) >= 2 * 3 + 2
     assert openssl(certificate, "x509", "-noout", "-subject", "-ext", "subjectAltName")
-    assert verified(certificate, HOST)
-    assert not verified(certificate, "another.example")
+    assert openssl_accepts(certificate, HOST)
+    assert not openssl_accepts(certificate, "another.example")
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_every_kind_of_key_signs_what_was_put_in(key: Key) -> None:
+def test_hostile_certificate_is_self_signed_with_every_kind_of_key(key: Key) -> None:
     certificate = hostile(HOST, {"CN": SHORT["quotes"]}, key=key)
     assert certificate.x509.public_key() == certificate.key.public_key()
     certificate.x509.verify_directly_issued_by(certificate.x509)
@@ -66,7 +66,7 @@ def test_every_kind_of_key_signs_what_was_put_in(key: Key) -> None:
     assert certificate.chain == ()
 
 
-def test_the_subject_has_its_attributes_in_their_order_and_nothing_else() -> None:
+def test_subject_has_the_given_attributes_in_order() -> None:
     subject = dict.fromkeys(reversed(ATTRIBUTES), b"XY")
     printed = openssl(hostile(HOST, subject), "x509", "-noout", "-subject", "-nameopt", "sname,sep_comma_plus")
     names = [each.split("=")[0].strip() for each in printed.decode().removeprefix("subject=").split(",")]
@@ -75,14 +75,14 @@ def test_the_subject_has_its_attributes_in_their_order_and_nothing_else() -> Non
 
 
 @pytest.mark.parametrize("size", [64, 65, 127, 128, 255, 256, 65535, 65536])
-def test_any_length_beyond_the_limits_of_x520(size: int) -> None:
+def test_subject_may_exceed_the_length_limits_of_x520(size: int) -> None:
     text = b"x" * size
     printed = openssl(hostile(HOST, {"CN": text, "O": text}), "x509", "-noout", "-subject")
     assert printed.count(text) == 2
 
 
 @pytest.mark.parametrize("where", ["comment", "one name", "many names"])
-def test_64_kib_of_text_are_fetched_by_a_client(scripted: Scripted, where: str) -> None:
+def test_client_fetches_certificate_with_64_kib_of_text(scripted: Scripted, where: str) -> None:
     long = b"A" * 65536
     certificate = {
         "comment": lambda: hostile(HOST, {"CN": b"x"}, comment=long),
@@ -91,12 +91,12 @@ def test_64_kib_of_text_are_fetched_by_a_client(scripted: Scripted, where: str) 
     }[where]()
     assert 65536 < len(certificate.der) < FETCHED_BYTES
     server = scripted.serve(ftps(certificate))
-    with to_tls(scripted.connect(server), certificate) as client:
-        assert shown(client) == certificate.der
+    with connect_tls(scripted.connect(server), certificate) as client:
+        assert peer_der(client) == certificate.der
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_a_client_that_trusts_it_is_served(scripted: Scripted, name: str) -> None:
+def test_client_that_trusts_hostile_certificate_is_served(scripted: Scripted, name: str) -> None:
     certificate = hostile(HOST, {"CN": SHORT[name], "O": SHORT[name]}, names=[SHORT[name]])
     server = scripted.serve(ftps(certificate))
     context = client_context(certificate)
@@ -106,12 +106,12 @@ def test_a_client_that_trusts_it_is_served(scripted: Scripted, name: str) -> Non
     sock.sendall(b"AUTH TLS\r\n")
     sock.recv(512)
     with context.wrap_socket(sock, server_hostname=HOST) as client:
-        assert shown(client) == certificate.der
+        assert peer_der(client) == certificate.der
     (connection,) = server.connections(10)
     assert connection.certificate == certificate.sha256
 
 
-def test_another_attribute_is_an_error() -> None:
+def test_unknown_subject_attribute_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         hostile(HOST, {"colour": b"blue"})
 
@@ -119,8 +119,8 @@ def test_another_attribute_is_an_error() -> None:
 @pytest.mark.parametrize(
     "text", ["a\nset ssl:verify-certificate no\r\n", "$(touch x)`touch x`;'\"", "\x1b[2J\x07", "a\0b", "x" * 64]
 )
-def test_an_ordinary_spec_takes_any_characters_of_a_common_name(text: str) -> None:
-    """Any text up to 64 bytes works, and so do twins of such certificates."""
+def test_common_name_of_a_spec_may_have_any_characters(text: str) -> None:
+    """Up to 64 bytes; twins of such certificates have the same text."""
     certificate = issue({"it": CertificateSpec(common_name=text, names=(HOST,))})["it"]
     assert certificate.der.count(text.encode()) == 2
     assert twins({"it": certificate})["it"].der.count(text.encode()) == 2

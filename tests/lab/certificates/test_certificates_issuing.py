@@ -1,4 +1,4 @@
-"""Issuing: which key signs what, how openssl judges it, what is refused, and what it returns."""
+"""Issuing: which key signs what, what openssl accepts, what is refused, and the encodings that result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msgspec.structs import replace
-from tests.lab.certificates.readings import CHAIN, LEAF, NOW, ROOT, STRICT_ROOT, openssl, public, spec, verify
+from tests.lab.certificates.readings import CHAIN, LEAF, NOW, ROOT, STRICT_ROOT, openssl, public_key_der, spec, verify
 
 from ftps_lab.certificates import KEYS, SIGNATURES, CertificateSpec, check, issue, twins
 from ftps_lab.certificates import issuing as issuing_module
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ftps_lab.certificates.spec import Key, Signature
 
 
-def test_issuers_may_come_last() -> None:
-    """The order in the file does not matter, and the result keeps it."""
+def test_issuers_may_follow_what_they_issue() -> None:
+    """The order of the specs does not matter, and the result keeps it."""
     certificates = issue(dict(reversed(CHAIN.items())), NOW)
     assert list(certificates) == ["leaf", "intermediate", "root"]
     assert certificates["leaf"].issuers == (certificates["intermediate"], certificates["root"])
@@ -37,14 +37,14 @@ def test_issuers_may_come_last() -> None:
     assert certificates["root"].issuer is None
 
 
-def test_every_certificate_gets_a_key_of_its_own() -> None:
-    """Two certificates with the same spec have two keys, and issuing again makes new ones."""
+def test_certificates_of_one_spec_have_different_keys() -> None:
+    """Issuing again makes new ones too."""
     specs = {"one": CertificateSpec(), "two": CertificateSpec()}
-    assert len({public(it.x509) for _ in range(2) for it in issue(specs, NOW).values()}) == 4
+    assert len({public_key_der(it.x509) for _ in range(2) for it in issue(specs, NOW).values()}) == 4
 
 
-def test_same_key_as_reuses_a_key_through_others() -> None:
-    """A renewal keeps the key, also the key of another renewal, and also if the original comes later."""
+def test_same_key_as_follows_a_chain_of_renewals() -> None:
+    """A renewal keeps the key of another renewal, even if the original comes later."""
     certificates = issue(
         {
             "third": CertificateSpec(same_key_as="second"),
@@ -53,12 +53,12 @@ def test_same_key_as_reuses_a_key_through_others() -> None:
         },
         NOW,
     )
-    assert len({public(it.x509) for it in certificates.values()}) == 1
+    assert len({public_key_der(it.x509) for it in certificates.values()}) == 1
     assert len({it.sha256 for it in certificates.values()}) == 3
 
 
-def test_an_authority_may_have_the_key_of_what_it_issues() -> None:
-    """Keys and signatures are ordered separately: borrowing the key of a leaf that one signs is not a cycle."""
+def test_authority_may_have_the_key_of_its_leaf() -> None:
+    """Keys and signatures are ordered separately, so this is not a cycle."""
     certificates = issue({"leaf": CertificateSpec(issuer="root"), "root": replace(ROOT, same_key_as="leaf")}, NOW)
     assert certificates["leaf"].x509.public_key() == certificates["root"].x509.public_key()
     certificates["leaf"].x509.verify_directly_issued_by(certificates["root"].x509)
@@ -74,8 +74,8 @@ ALGORITHMS = [
 
 
 @pytest.mark.parametrize(("key", "signature"), ALGORITHMS)
-def test_openssl_verifies_every_kind_of_key_and_signature(tmp_path: Path, key: Key, signature: Signature) -> None:
-    """Whatever key an authority signs with, an independent OpenSSL accepts both signatures."""
+def test_openssl_accepts_every_key_and_signature_algorithm(tmp_path: Path, key: Key, signature: Signature) -> None:
+    """On root and leaf."""
     specs = {
         "root": replace(ROOT, key=key, signature=signature),
         "leaf": replace(LEAF, issuer="root", signature=signature),
@@ -84,8 +84,8 @@ def test_openssl_verifies_every_kind_of_key_and_signature(tmp_path: Path, key: K
     assert verify(tmp_path, certificates["leaf"], certificates["root"], "-check_ss_sig") == ""
 
 
-def test_openssl_reads_the_algorithms_that_the_library_declines(tmp_path: Path) -> None:
-    """The algorithm is in the certificate twice, and openssl names both."""
+def test_openssl_reads_md5_and_sha1_signatures(tmp_path: Path) -> None:
+    """cryptography refuses to sign with them; the algorithm is in the certificate twice, and openssl names both."""
     for weak, name in (
         (spec(key="rsa-1024", signature="md5"), b"md5WithRSAEncryption"),
         (spec(key="rsa-1024", signature="sha1"), b"sha1WithRSAEncryption"),
@@ -95,14 +95,14 @@ def test_openssl_reads_the_algorithms_that_the_library_declines(tmp_path: Path) 
         assert openssl("x509", "-noout", "-text", stdin=pem).stdout.count(b"Signature Algorithm: " + name) == 2
 
 
-def test_openssl_verifies_a_chain_and_only_with_its_intermediate(tmp_path: Path) -> None:
+def test_openssl_accepts_a_chain_only_with_its_intermediate(tmp_path: Path) -> None:
     certificates = issue(CHAIN | {"root": STRICT_ROOT})
     leaf, root = certificates["leaf"], certificates["root"]
     assert verify(tmp_path, leaf, root, "-purpose", "sslserver", "-x509_strict") == ""
     assert "unable to get local issuer" in verify(tmp_path, dataclasses.replace(leaf, issuer=None), root)
 
 
-NO_AUTHORITY = {"invalid CA certificate", "unsuitable certificate purpose"}
+NOT_A_CA = {"invalid CA certificate", "unsuitable certificate purpose"}
 
 
 @pytest.mark.parametrize(
@@ -112,23 +112,25 @@ NO_AUTHORITY = {"invalid CA certificate", "unsuitable certificate purpose"}
         ({"leaf": {"not_before": "+1h"}}, {"certificate is not yet valid"}),
         ({"leaf": {"usage": "client"}}, {"unsuitable certificate purpose"}),
         ({"intermediate": {"not_after": "-1h"}}, {"certificate has expired"}),
-        ({"intermediate": {"ca": False}}, NO_AUTHORITY),
+        ({"intermediate": {"ca": False}}, NOT_A_CA),
         (
             {"intermediate": {"key_usage": ("digitalSignature",)}},
-            NO_AUTHORITY | {"key usage does not include certificate signing"},
+            NOT_A_CA | {"key usage does not include certificate signing"},
         ),
         ({"root": {"path_length": 0}}, {"path length constraint exceeded"}),
     ],
 )
-def test_a_defect_comes_alone(tmp_path: Path, changed: dict[str, dict[str, Any]], complaints: set[str]) -> None:
-    """A chain with one defect is refused for that defect alone: openssl names every error that it sees."""
+def test_defective_chain_has_only_the_named_defect(
+    tmp_path: Path, changed: dict[str, dict[str, Any]], complaints: set[str]
+) -> None:
+    """openssl names every error that it sees."""
     specs = {name: replace(spec, **changed.get(name, {})) for name, spec in CHAIN.items()}
     certificates = issue(specs)
-    said = verify(tmp_path, certificates["leaf"], certificates["root"], "-purpose", "sslserver")
-    assert {line.split(" lookup: ")[1] for line in said.splitlines() if " lookup: " in line} == complaints, said
+    printed = verify(tmp_path, certificates["leaf"], certificates["root"], "-purpose", "sslserver")
+    assert {line.split(" lookup: ")[1] for line in printed.splitlines() if " lookup: " in line} == complaints, printed
 
 
-def test_issue_judges_dates_at_the_given_time() -> None:
+def test_issue_resolves_dates_at_the_given_time() -> None:
     """A spec that is in order at `now` is issued, whatever the current time."""
     long_ago = {"it": CertificateSpec(not_after="2001-01-01T00:00:00Z")}
     it = issue(long_ago, datetime(2000, 12, 1, tzinfo=UTC))["it"].x509
@@ -137,19 +139,19 @@ def test_issue_judges_dates_at_the_given_time() -> None:
         issue(long_ago, NOW)
 
 
-def test_an_issuer_that_is_no_authority_may_issue() -> None:
-    """The lab exists for bad chains: it leaves the complaint to the client."""
+def test_issuer_without_ca_may_issue() -> None:
+    """The lab needs such bad chains: refusing them is the client's part."""
     specs = {"root": replace(ROOT, ca=False), "leaf": replace(LEAF, issuer="root")}
     assert check(specs) == []
     assert issue(specs)["leaf"].issuer is not None
 
 
-def test_what_cannot_be_issued_is_a_lab_error_that_names_certificate_and_key() -> None:
+def test_issue_reports_certificate_and_key_of_every_problem() -> None:
     with pytest.raises(LabError, match=r"'leaf', key 'issuer': there is no certificate 'root'.*'other', key 'usage'"):
         issue({"leaf": CertificateSpec(issuer="root"), "other": spec(usage="mail")})
 
 
-def test_a_library_that_declines_a_signature_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_signature_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system whose crypto policy forbids SHA-1 gets a sentence, not a traceback."""
 
     def decline(*_: object) -> x509.Certificate:
@@ -160,7 +162,7 @@ def test_a_library_that_declines_a_signature_is_a_lab_error(monkeypatch: pytest.
         issue({"old": CertificateSpec(signature="sha1")})
 
 
-def test_a_library_that_declines_a_key_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_key_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def decline() -> rsa.RSAPrivateKey:
         raise ValueError("key_size must be at least 2048-bits")
 
@@ -169,7 +171,7 @@ def test_a_library_that_declines_a_key_is_a_lab_error(monkeypatch: pytest.Monkey
         issue({"small": CertificateSpec(key="rsa-1024")})
 
 
-def test_the_working_directory_stays_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_issuing_writes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     twins(issue(CHAIN))
     assert list(tmp_path.iterdir()) == []
@@ -178,8 +180,8 @@ def test_the_working_directory_stays_empty(tmp_path: Path, monkeypatch: pytest.M
 # --- what comes out ----------------------------------------------------------------------------------------------
 
 
-def test_fingerprints_are_those_of_openssl() -> None:
-    """Both are upper case with colons, as lftp prints the first and pyftpdlib's users paste the second."""
+def test_fingerprints_equal_those_of_openssl() -> None:
+    """Upper case with colons, as lftp prints SHA-1 and users paste SHA-256."""
     it = issue({"it": CertificateSpec()})["it"]
     for option, fingerprint in (("-sha1", it.sha1), ("-sha256", it.sha256)):
         printed = openssl("x509", "-noout", "-fingerprint", option, stdin=it.pem).stdout.decode()
@@ -187,7 +189,7 @@ def test_fingerprints_are_those_of_openssl() -> None:
 
 
 @pytest.mark.parametrize("key", ["ec-p256", "ed25519", "rsa-1024"])
-def test_the_encodings_belong_together(key: Key) -> None:
+def test_pem_der_and_key_pem_agree(key: Key) -> None:
     """PEM and DER hold the certificate, and the key's PEM holds the certificate's key as unencrypted PKCS #8."""
     it = issue({"it": CertificateSpec(key=key)})["it"]
     assert x509.load_pem_x509_certificate(it.pem) == x509.load_der_x509_certificate(it.der) == it.x509
@@ -195,15 +197,15 @@ def test_the_encodings_belong_together(key: Key) -> None:
     assert load_pem_private_key(it.key_pem, None).public_key() == it.x509.public_key()
 
 
-def test_no_key_is_shown_by_accident() -> None:
-    """A Certificate in a failed assertion prints its name, not its key."""
+def test_repr_hides_the_key() -> None:
+    """A certificate in a failed assertion prints its name, not its key."""
     it = issue({"genuine": CertificateSpec()})["genuine"]
     assert "genuine" in repr(it)
     assert "key=" not in repr(it)
 
 
-def test_reading_scenarios_needs_no_tls_library() -> None:
-    """Specs and their rules load without cryptography; importing it would double the time of `ftps-lab list`."""
+def test_specs_load_no_tls_library() -> None:
+    """Importing cryptography would double the time of `ftps-lab list`."""
     code = (
         "import sys; from ftps_lab.certificates import CertificateSpec, check, moment; "
         "assert check({'a': CertificateSpec()}) == []; "
@@ -213,8 +215,8 @@ def test_reading_scenarios_needs_no_tls_library() -> None:
     assert (ran.stdout.strip(), ran.stderr) == ("[]", "")
 
 
-def test_the_package_has_no_other_names() -> None:
-    """Names are looked up lazily, and a misspelt one is still an error."""
+def test_unknown_name_in_the_package_is_an_attribute_error() -> None:
+    """The package looks names up lazily."""
     import ftps_lab.certificates as package  # the subject of this test
 
     assert package.issue is issue

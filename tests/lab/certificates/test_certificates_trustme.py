@@ -15,12 +15,12 @@ from tests.lab.certificates.readings import (
     NOW,
     ROOT,
     STRICT_ROOT,
-    apart_from_the_key,
     assert_signed_by,
+    extension_value,
+    fields_of,
     openssl,
-    says,
-    stated,
     verify,
+    without_public_key,
 )
 
 from ftps_lab.certificates import from_trustme, issue, twins
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def different(one_: x509.Certificate, other: x509.Certificate) -> set[str]:
-    first, second = says(one_), says(other)
+def different_fields(one_: x509.Certificate, other: x509.Certificate) -> set[str]:
+    first, second = fields_of(one_), fields_of(other)
     return {field for field in {*first, *second} if first.get(field) != second.get(field)}
 
 
-def test_what_trustme_cannot_express_in_a_leaf() -> None:
+def test_trustme_leaf_differs_in_subject_san_and_usage() -> None:
     """This is why trustme issues no spec; once it can, this test fails and `issue` may delegate leaves to it."""
     like_trustme = replace(LEAF, issuer="root", key_usage=("digitalSignature", "keyEncipherment"))
     certificates = issue({"root": ROOT, "leaf": like_trustme}, NOW)
@@ -45,28 +45,28 @@ def test_what_trustme_cannot_express_in_a_leaf() -> None:
         "localhost", common_name="localhost", not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=365)
     )
     closest = x509.load_pem_x509_certificate(theirs.cert_chain_pems[0].bytes())
-    assert different(leaf, closest) == {"subject", "subjectAltName", "extendedKeyUsage"}
+    assert different_fields(leaf, closest) == {"subject", "subjectAltName", "extendedKeyUsage"}
     assert {attribute.oid for attribute in closest.subject} > {NameOID.COMMON_NAME}
     assert closest.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).critical
-    assert len(stated(closest, x509.ExtendedKeyUsage)) == 3
+    assert len(extension_value(closest, x509.ExtendedKeyUsage)) == 3
 
 
-def test_what_trustme_cannot_express_in_an_authority() -> None:
-    """The same for roots: trustme chooses subject and dates itself, and adds an authority key identifier."""
+def test_trustme_authority_differs_in_subject_dates_and_key_id() -> None:
+    """trustme chooses subject and dates itself, and adds an authority key identifier."""
     like_trustme = replace(ROOT, key_usage=("digitalSignature", "keyCertSign", "cRLSign"), path_length=9)
     theirs = x509.load_pem_x509_certificate(trustme.CA().cert_pem.bytes())
     ours = issue({"root": like_trustme}, NOW)["root"].x509
-    assert different(ours, theirs) == {"subject", "issuer", "validity", "authorityKeyIdentifier"}
+    assert different_fields(ours, theirs) == {"subject", "issuer", "validity", "authorityKeyIdentifier"}
 
 
-def test_our_authority_serves_another_issuer(tmp_path: Path) -> None:
-    """A leaf that trustme issues with our root's key verifies under our root, so others can use our authority."""
+def test_leaf_signed_by_trustme_verifies_under_our_root(tmp_path: Path) -> None:
+    """trustme can issue with the key of our authority."""
     root = issue({"root": STRICT_ROOT})["root"]
     leaf = from_trustme(trustme.CA.from_pem(root.pem, root.key_pem).issue_cert("localhost"))
     assert verify(tmp_path, leaf, root, "-purpose", "sslserver", "-x509_strict") == ""
 
 
-def test_a_leaf_of_trustme_is_a_certificate_like_others(tmp_path: Path) -> None:
+def test_from_trustme_adopts_leaf_key_and_authority(tmp_path: Path) -> None:
     authority = trustme.CA()
     leaf = authority.issue_cert("localhost")
     it = from_trustme(leaf, "theirs")
@@ -79,8 +79,8 @@ def test_a_leaf_of_trustme_is_a_certificate_like_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", list(trustme.KeyType))
-def test_a_leaf_of_a_child_authority_brings_its_chain(tmp_path: Path, kind: trustme.KeyType) -> None:
-    """The chain has the intermediates in order, without the root, like trustme's own chain."""
+def test_leaf_of_a_trustme_child_authority_has_its_chain(tmp_path: Path, kind: trustme.KeyType) -> None:
+    """The chain has the intermediates in order, without the root, like trustme's own chain; twins copy it."""
     child = trustme.CA(key_type=kind).create_child_ca(kind).create_child_ca(kind)
     leaf = child.issue_cert("localhost", key_type=kind)
     it = from_trustme(leaf, authority=child)
@@ -88,12 +88,12 @@ def test_a_leaf_of_a_child_authority_brings_its_chain(tmp_path: Path, kind: trus
     assert verify(tmp_path, it, it.issuers[-1]) == ""
 
     twin = twins({"it": it})["it"]
-    assert apart_from_the_key(twin.x509) == apart_from_the_key(it.x509)
+    assert without_public_key(twin.x509) == without_public_key(it.x509)
     assert verify(tmp_path, twin, twin.issuers[-1]) == ""
     assert verify(tmp_path, twin, it.issuers[-1]) != ""
 
 
-def test_a_chain_without_its_authority_is_refused() -> None:
+def test_from_trustme_refuses_a_chain_without_its_authority() -> None:
     """A server that silently sent an incomplete chain would prove something else."""
     leaf = trustme.CA().create_child_ca().issue_cert("localhost")
     with pytest.raises(LabError, match=r"'theirs'.*authority=…"):
@@ -103,8 +103,8 @@ def test_a_chain_without_its_authority_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", list(trustme.KeyType))
-def test_the_twin_of_a_leaf_whose_authority_is_not_known(tmp_path: Path, kind: trustme.KeyType) -> None:
-    """Even without its authority's key a leaf gets a twin, signed by a new key, one for each authority."""
+def test_leaf_with_unknown_authority_gets_a_twin(tmp_path: Path, kind: trustme.KeyType) -> None:
+    """A new key signs it, one for each authority."""
     authority = trustme.CA(key_type=kind)
     root = from_trustme(authority.issue_cert("a"), authority=authority).issuers[-1]
     originals = [from_trustme(authority.issue_cert("localhost", key_type=kind), name) for name in ("one", "two")]
@@ -112,13 +112,13 @@ def test_the_twin_of_a_leaf_whose_authority_is_not_known(tmp_path: Path, kind: t
     copies = [impostor.twin(original) for original in originals]
     assert list(impostor._strangers) == [root.x509.subject]
     for original, copy in zip(originals, copies, strict=True):
-        assert apart_from_the_key(copy.x509) == apart_from_the_key(original.x509)
+        assert without_public_key(copy.x509) == without_public_key(original.x509)
         assert verify(tmp_path, original, root) == ""
         assert "signature failure" in verify(tmp_path, copy, root)
         assert_signed_by(impostor._strangers[root.x509.subject], copy.x509)
 
 
-def test_an_authority_whose_parent_is_not_known_is_sent_along() -> None:
+def test_authority_with_unknown_parent_is_in_the_chain() -> None:
     """A child that trustme loaded from PEM has no parent, which does not make it a root."""
     child = trustme.CA().create_child_ca()
     loaded = trustme.CA.from_pem(child.cert_pem.bytes(), child.private_key_pem.bytes())
@@ -126,7 +126,7 @@ def test_an_authority_whose_parent_is_not_known_is_sent_along() -> None:
     assert [issuer.pem for issuer in it.chain] == [child.cert_pem.bytes()]
 
 
-def test_other_kinds_of_key_are_refused() -> None:
+def test_from_trustme_refuses_other_kinds_of_key() -> None:
     leaf = trustme.CA().issue_cert("localhost")
     ed448 = openssl("genpkey", "-algorithm", "ed448").stdout
     odd = trustme.LeafCert(ed448, leaf.cert_chain_pems[0].bytes(), [])

@@ -1,4 +1,4 @@
-"""An impostor's twins: identical certificates except for key and signature."""
+"""Twins: certificates of an impostor, identical to the genuine ones except for key and signature."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cryptography.x509.oid import NameOID
 from tests.lab.certificates.readings import (
     CHAIN,
     NOW,
-    apart_from_the_key,
     assert_signed_by,
     key_kind,
-    public,
+    public_key_der,
     spec,
     verify,
+    without_public_key,
 )
 
 from ftps_lab.certificates import KEY_USAGES, Certificate, issue, twins
@@ -46,13 +46,13 @@ TWINNED = {
 }
 
 
-def test_a_twin_differs_in_key_and_signature_only() -> None:
-    """Every other byte is the same: serial number, names, dates, extensions, key identifiers, algorithms."""
+def test_twin_differs_only_in_key_and_signature() -> None:
+    """Serial number, names, dates, extensions, key identifiers and algorithms are the same bytes."""
     originals = issue(TWINNED)
     for name, twin in twins(originals).items():
         original = originals[name]
-        assert apart_from_the_key(twin.x509) == apart_from_the_key(original.x509), name
-        assert public(twin.x509) != public(original.x509), name
+        assert without_public_key(twin.x509) == without_public_key(original.x509), name
+        assert public_key_der(twin.x509) != public_key_der(original.x509), name
         assert twin.x509.signature != original.x509.signature, name
         assert twin.x509.signature_algorithm_oid == original.x509.signature_algorithm_oid, name
         assert twin.key.public_key() == twin.x509.public_key(), name
@@ -60,8 +60,8 @@ def test_a_twin_differs_in_key_and_signature_only() -> None:
         assert twin.name == name
 
 
-def test_twins_verify_among_themselves_and_never_under_the_original(tmp_path: Path) -> None:
-    """The impostor's signatures are valid under the impostor's root; under the genuine one they are not."""
+def test_twins_verify_under_the_twin_root_only(tmp_path: Path) -> None:
+    """The impostor's signatures are valid under its own root, and invalid under the genuine one."""
     originals = issue(TWINNED)
     copies = twins(originals)
     for name, twin in copies.items():
@@ -75,14 +75,14 @@ def test_twins_verify_among_themselves_and_never_under_the_original(tmp_path: Pa
     )
 
 
-def test_the_issuers_of_a_twin_are_twins_of_its_issuers() -> None:
-    """This also holds if only the leaf was given; a certificate given twice gets one twin."""
+def test_issuers_of_a_twin_are_twins() -> None:
+    """Also if only the leaf was given; a certificate given twice gets one twin."""
     originals = issue(CHAIN)
     copies = twins({"only": originals["leaf"], "again": replace(originals["leaf"], name="other")})
     assert [(name, it.name) for name, it in copies.items()] == [("only", "leaf"), ("again", "other")]
     assert copies["only"].x509 == copies["again"].x509
     assert [it.x509.subject for it in copies["only"].issuers] == [it.x509.subject for it in originals["leaf"].issuers]
-    keys = {public(it.x509) for chain in (copies["only"], originals["leaf"]) for it in (chain, *chain.issuers)}
+    keys = {public_key_der(it.x509) for chain in (copies["only"], originals["leaf"]) for it in (chain, *chain.issuers)}
     assert len(keys) == 6
 
     together = twins(originals)
@@ -90,20 +90,24 @@ def test_the_issuers_of_a_twin_are_twins_of_its_issuers() -> None:
     assert together["leaf"].issuers[-1] == together["root"]
 
 
-def test_who_shared_a_key_shares_the_twins_key() -> None:
+def test_certificates_with_one_key_get_twins_with_one_key() -> None:
     originals = issue({"old": spec(), "renewed": spec(same_key_as="old"), "other": spec()})
     copies = twins(originals)
-    assert public(copies["old"].x509) == public(copies["renewed"].x509) != public(copies["other"].x509)
-    assert public(copies["old"].x509) != public(originals["old"].x509)
+    assert (
+        public_key_der(copies["old"].x509)
+        == public_key_der(copies["renewed"].x509)
+        != public_key_der(copies["other"].x509)
+    )
+    assert public_key_der(copies["old"].x509) != public_key_der(originals["old"].x509)
 
 
-def test_two_impostors_share_nothing() -> None:
+def test_each_impostor_has_its_own_keys() -> None:
     originals = issue({"it": spec()})
-    assert public(twins(originals)["it"].x509) != public(twins(originals)["it"].x509)
+    assert public_key_der(twins(originals)["it"].x509) != public_key_der(twins(originals)["it"].x509)
 
 
-def test_a_twin_of_a_stranger_keeps_every_byte_too() -> None:
-    """The certificate was made elsewhere: other string types in the subject, RSA-PSS, an issuer without a key."""
+def test_twin_of_a_foreign_certificate_keeps_every_other_byte() -> None:
+    """Made elsewhere: other string types in the subject, RSA-PSS, an issuer whose key is unknown."""
     key = rsa.generate_private_key(65537, 2048)
     authority = rsa.generate_private_key(65537, 2048)
     theirs, its = (
@@ -117,14 +121,14 @@ def test_a_twin_of_a_stranger_keeps_every_byte_too() -> None:
     )
     impostor = _Impostor()
     twin = impostor.twin(Certificate("it", signed, key))
-    assert apart_from_the_key(twin.x509) == apart_from_the_key(signed)
-    assert public(twin.x509) != public(signed)
+    assert without_public_key(twin.x509) == without_public_key(signed)
+    assert public_key_der(twin.x509) != public_key_der(signed)
     assert_signed_by(impostor._strangers[theirs], twin.x509)
     assert isinstance(twin.x509.signature_algorithm_parameters, padding.PSS)
 
 
-def test_no_twin_of_a_certificate_with_another_key() -> None:
-    """A twin that would silently keep the genuine key is refused."""
+def test_twin_is_refused_if_key_and_certificate_differ() -> None:
+    """Its twin would silently keep the genuine key."""
     one_, two = issue({"one": spec(), "two": spec()}).values()
     with pytest.raises(LabError, match=r"no twin of certificate 'one'"):
         twins({"one": Certificate("one", one_.x509, two.key)})

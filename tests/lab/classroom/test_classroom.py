@@ -1,4 +1,4 @@
-"""The classroom's hosts: each shows the subject of its lesson, and its health check fails for anything else."""
+"""The classroom's hosts: each presents the subject of its lesson, and its health check fails for anything else."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HERE = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 LEARNER = "127.0.0.9"
-OURS = [host for host in HOSTS.values() if host.server == "lab"]
+LAB_HOSTS = [host for host in HOSTS.values() if host.server == "lab"]
 """The hosts without a real daemon; the others are tested in their containers."""
 
 SECONDS = 20.0
@@ -60,14 +60,17 @@ class Room:
         self.lines: dict[str, list[str]] = {}
 
     def open(self, host: Host) -> ClassroomHost:
+        """Start a host on loopback, with its own folder and its own lines."""
         root = self._folder / host.name
         root.mkdir()
         said = self.lines[host.name] = []
         where = Folders(root=root, handed_out=self.handed_out, staff=self.staff)
-        return self._stack.enter_context(running(host, said.append, where, (ANNA, BEN, GUEST), address=HERE, port=0))
+        return self._stack.enter_context(
+            running(host, said.append, where, (ANNA, BEN, GUEST), address=LOOPBACK, port=0)
+        )
 
     def check(self, host: Host, running_host: ClassroomHost) -> None:
-        check(host, HERE, running_host.server.port, self.handed_out)
+        check(host, LOOPBACK, running_host.server.port, self.handed_out)
 
     def learner(
         self, running_host: ClassroomHost, *, tls: bool = True, user: str = USER, password: str = PASSWORD
@@ -77,7 +80,7 @@ class Room:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         client = ftplib.FTP_TLS(context=context, timeout=SECONDS, source_address=(LEARNER, 0))
         with client:
-            client.connect(HERE, running_host.server.port)
+            client.connect(LOOPBACK, running_host.server.port)
             client.login(user, password, secure=tls)
             if tls:
                 client.prot_p()
@@ -85,7 +88,7 @@ class Room:
             client.retrbinary("RETR backup/tuesday.txt", lambda _: None)
             client.storbinary("STOR new\x1b[31m.txt", io.BytesIO(b"mine"))
 
-    def said(self, host: Host, words: str) -> list[str]:
+    def wait_for_line(self, host: Host, words: str) -> list[str]:
         """Wait until a line ends in these words, and return all lines so far."""
         deadline = time.monotonic() + SECONDS
         while not any(line.endswith(words) for line in self.lines[host.name]):
@@ -104,7 +107,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
 # The table.
 
 
-def test_every_host_can_be_issued_and_has_a_name_of_its_own() -> None:
+def test_every_host_has_valid_specs_and_its_own_address() -> None:
     for name, host in HOSTS.items():
         assert certificates.check(host.specs) == []
         assert host.name == name
@@ -112,33 +115,33 @@ def test_every_host_can_be_issued_and_has_a_name_of_its_own() -> None:
     assert len({host.address for host in HOSTS.values()}) == len(HOSTS)
 
 
-def test_what_a_host_says_fits_on_a_terminal_beside_its_name() -> None:
+def test_about_line_fits_in_80_columns_beside_the_host_name() -> None:
     """Compose v2 prefixes each line with a number and a bar after a name padded to the longest one."""
     prefix = max(map(len, HOSTS)) + len("-1  | ready: ")
     assert [host.about for host in HOSTS.values() if prefix + len(host.about) > 80] == []
 
 
-def test_the_faults_of_the_table_are_all_there() -> None:
+def test_hosts_cover_every_fault() -> None:
     assert {host.fault for host in HOSTS.values()} == {"", "another name", "expired", "not yet valid"}
 
 
 # The health check.
 
 
-@pytest.mark.parametrize("host", OURS, ids=lambda host: host.name)
-def test_every_host_is_what_the_table_says(room: Room, host: Host) -> None:
+@pytest.mark.parametrize("host", LAB_HOSTS, ids=lambda host: host.name)
+def test_every_host_passes_its_own_health_check(room: Room, host: Host) -> None:
     room.check(host, room.open(host))
 
 
-def test_no_host_passes_for_another(room: Room) -> None:
-    """The false pass that matters: a check that ignores the certificate would pass any host as any other."""
-    stands = {host.name: room.open(host) for host in OURS}
-    for one, other in permutations(OURS, 2):
+def test_no_host_passes_the_health_check_of_another(room: Room) -> None:
+    """A check that ignored the certificate would pass any host as any other."""
+    stands = {host.name: room.open(host) for host in LAB_HOSTS}
+    for one, other in permutations(LAB_HOSTS, 2):
         with pytest.raises(LabError, match=f"'{one.name}'|nobody is in between|502 AUTH"):
             room.check(one, stands[other.name])
 
 
-def test_a_genuine_server_without_anybody_in_between_is_not_healthy(room: Room) -> None:
+def test_intercepted_host_without_interceptor_is_unhealthy(room: Room) -> None:
     host = HOSTS["intercepted"]
     running_host = room.open(host)
     room.check(host, running_host)
@@ -147,7 +150,7 @@ def test_a_genuine_server_without_anybody_in_between_is_not_healthy(room: Room) 
         room.check(host, running_host)
 
 
-def test_an_authority_that_was_not_handed_out_is_not_healthy(room: Room) -> None:
+def test_host_with_an_authority_not_handed_out_is_unhealthy(room: Room) -> None:
     host = HOSTS["issued"]
     running_host = room.open(host)
     (name,) = host.handed_out
@@ -156,14 +159,14 @@ def test_an_authority_that_was_not_handed_out_is_not_healthy(room: Room) -> None
         room.check(host, running_host)
 
 
-def test_a_dead_port_is_not_healthy(room: Room) -> None:
+def test_closed_port_is_unhealthy(room: Room) -> None:
     running_host = room.open(HOSTS["example"])
     running_host.server.stop()
     with pytest.raises(LabError, match=r"did not come as far as TLS: .*refused"):
         room.check(HOSTS["example"], running_host)
 
 
-def test_a_server_without_tls_is_not_healthy(room: Room) -> None:
+def test_server_without_tls_is_unhealthy(room: Room) -> None:
     running_host = room.open(HOSTS["example"])
     running_host.server.change(replace(running_host.server.spec, protocol="plain", certificate=None))
     with pytest.raises(LabError, match="did not come as far as TLS: 500"):
@@ -171,9 +174,9 @@ def test_a_server_without_tls_is_not_healthy(room: Room) -> None:
 
 
 @pytest.mark.parametrize("greeting", [b"", b"421 Too many users.\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
-def test_a_port_that_does_not_greet_is_not_healthy(monkeypatch: pytest.MonkeyPatch, greeting: bytes) -> None:
+def test_port_without_an_ftp_greeting_is_unhealthy(monkeypatch: pytest.MonkeyPatch, greeting: bytes) -> None:
     monkeypatch.setattr(checking, "_PATIENCE", 0.2)
-    with socket.create_server((HERE, 0)) as listener:
+    with socket.create_server((LOOPBACK, 0)) as listener:
 
         def answer() -> None:
             accepted, _ = listener.accept()
@@ -184,17 +187,17 @@ def test_a_port_that_does_not_greet_is_not_healthy(monkeypatch: pytest.MonkeyPat
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(LabError, match="did not come as far as TLS"):
-            shown_certificate(HERE, listener.getsockname()[1])
+            shown_certificate(LOOPBACK, listener.getsockname()[1])
         thread.join(SECONDS)
 
 
-def test_a_host_that_offers_tls_strips_nothing(room: Room) -> None:
+def test_host_that_offers_tls_fails_the_check_of_stripped(room: Room) -> None:
     running_host = room.open(HOSTS["example"])
     with pytest.raises(LabError, match="does not deny TLS as 'stripped' should"):
         room.check(HOSTS["stripped"], running_host)
 
 
-def test_a_dead_port_denies_nothing(room: Room) -> None:
+def test_closed_port_fails_the_check_of_stripped(room: Room) -> None:
     running_host = room.open(HOSTS["stripped"])
     running_host.server.stop()
     with pytest.raises(LabError, match="did not come as far as AUTH"):
@@ -205,7 +208,7 @@ def test_a_dead_port_denies_nothing(room: Room) -> None:
 
 
 @pytest.mark.parametrize("name", ["example", "intercepted"])
-def test_each_learner_has_a_password_of_their_own(room: Room, name: str) -> None:
+def test_learner_logs_in_with_their_own_password_only(room: Room, name: str) -> None:
     running_host = room.open(HOSTS[name])
     for learner in (ANNA, BEN):
         room.learner(running_host, user=learner.name, password=learner.password)
@@ -215,17 +218,17 @@ def test_each_learner_has_a_password_of_their_own(room: Room, name: str) -> None
 
 @pytest.mark.parametrize("name", ["example", "intercepted", "stripped"])
 @pytest.mark.parametrize("user", ["anonymous", "ftp", "carla"])
-def test_nobody_else_is_let_in(room: Room, name: str, user: str) -> None:
-    """A short host name makes lftp log in anonymously, in clear: here that gets a sentence, not a listing."""
+def test_anonymous_and_unknown_users_are_refused(room: Room, name: str, user: str) -> None:
+    """A short host name makes lftp log in anonymously, in clear: that gets 530, not a listing."""
     running_host = room.open(HOSTS[name])
     with pytest.raises(ftplib.error_perm, match="530"):
         room.learner(running_host, user=user, tls=False)
 
 
-def test_what_one_learner_removes_is_still_there_for_the_others(room: Room, tmp_path: Path) -> None:
+def test_learner_can_delete_files_in_their_own_folder_only(room: Room, tmp_path: Path) -> None:
     running_host = room.open(HOSTS["example"])
     client = ftplib.FTP(timeout=SECONDS)
-    client.connect(HERE, running_host.server.port)
+    client.connect(LOOPBACK, running_host.server.port)
     with client:
         client.login(ANNA.name, ANNA.password)
         client.delete("backup/tuesday.txt")
@@ -237,7 +240,7 @@ def test_what_one_learner_removes_is_still_there_for_the_others(room: Room, tmp_
     room.learner(running_host, user=BEN.name, password=BEN.password)
 
 
-def test_reset_puts_one_learners_folder_back_and_no_other(room: Room, tmp_path: Path) -> None:
+def test_reset_restores_only_the_named_learners_folder(room: Room, tmp_path: Path) -> None:
     hosts = [room.open(HOSTS[name]) for name in ("example", "stripped")]
     for name in ("example", "stripped"):
         for learner in ("anna", "ben"):
@@ -256,7 +259,7 @@ def test_reset_puts_one_learners_folder_back_and_no_other(room: Room, tmp_path: 
         assert (tmp_path / name / "ben" / "mine").is_dir()
 
 
-def test_an_order_from_before_a_host_began_is_not_carried_out_again(room: Room, tmp_path: Path) -> None:
+def test_host_ignores_reset_orders_from_before_its_start(room: Room, tmp_path: Path) -> None:
     folders.order_reset(room.staff, ["anna"])
     running_host = room.open(HOSTS["example"])
     (tmp_path / "example" / "anna" / "welcome.txt").unlink()
@@ -267,7 +270,7 @@ def test_an_order_from_before_a_host_began_is_not_carried_out_again(room: Room, 
 # The teacher's window.
 
 
-def told(room: Room, what: str) -> events.Event:
+def wait_for_event(room: Room, what: str) -> events.Event:
     """Wait for an event of this kind, and return the last one."""
     deadline = time.monotonic() + SECONDS
     while not (found := [event for event in events.read(room.staff) if event.what == what]):
@@ -276,48 +279,48 @@ def told(room: Room, what: str) -> events.Event:
     return found[-1]
 
 
-def test_the_window_has_each_learners_own_password(room: Room) -> None:
+def test_events_hold_each_learners_intercepted_password(room: Room) -> None:
     running_host = room.open(HOSTS["intercepted"])
     for learner in (ANNA, BEN):
         room.learner(running_host, user=learner.name, password=learner.password)
-    told(room, "done, 2 files")
+    wait_for_event(room, "done, 2 files")
     captured = {event.learner: event.captured for event in events.read(room.staff) if event.captured}
     assert captured == {ANNA.name: ANNA.password, BEN.name: BEN.password}
 
 
-def test_the_window_has_the_password_that_a_denied_tls_gives_away(room: Room) -> None:
+def test_event_holds_password_sent_after_auth_was_refused(room: Room) -> None:
     running_host = room.open(HOSTS["stripped"])
     with ftplib.FTP(timeout=SECONDS, source_address=(LEARNER, 0)) as client:
-        client.connect(HERE, running_host.server.port)
+        client.connect(LOOPBACK, running_host.server.port)
         with pytest.raises(ftplib.error_perm, match="502"):
             client.sendcmd("AUTH TLS")
         client.login(ANNA.name, ANNA.password)
-    event = told(room, "password captured")
+    event = wait_for_event(room, "password captured")
     assert (event.learner, event.channel, event.captured) == (ANNA.name, "clear", ANNA.password)
 
 
-def test_a_password_in_clear_is_captured_for_the_window(room: Room) -> None:
+def test_event_holds_password_sent_in_clear(room: Room) -> None:
     room.learner(room.open(HOSTS["example"]), user=BEN.name, password=BEN.password, tls=False)
-    event = told(room, "password readable")
+    event = wait_for_event(room, "password readable")
     assert (event.learner, event.channel, event.captured) == (BEN.name, "clear", BEN.password)
 
 
-def test_nothing_is_captured_from_a_login_over_tls_to_the_genuine_server(room: Room) -> None:
+def test_event_holds_no_password_of_a_genuine_tls_login(room: Room) -> None:
     room.learner(room.open(HOSTS["example"]), user=BEN.name, password=BEN.password)
-    told(room, "done, 2 files")
+    wait_for_event(room, "done, 2 files")
     assert [event.captured for event in events.read(room.staff)] == ["", ""]
 
 
-def test_a_refusal_is_told_of_whom_the_clients_machine_names(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that refuses the certificate never sends a user name: the class's machine supplies it (RFC 1413)."""
+def test_event_of_refused_certificate_names_the_ident_user(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client never sends a user name; its machine supplies it over ident (RFC 1413)."""
     monkeypatch.setattr("ftps_lab.classroom.serve.user_of", lambda peer, _port: "anna" if peer[0] == LEARNER else "")
     running_host = room.open(HOSTS["example"])
     pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client = ftplib.FTP_TLS(context=pinned, timeout=SECONDS, source_address=(LEARNER, 0))
-    client.connect(HERE, running_host.server.port)
+    client.connect(LOOPBACK, running_host.server.port)
     with client, pytest.raises(ssl.SSLCertVerificationError):
         client.auth()
-    assert told(room, "left before the login").who == "anna"
+    assert wait_for_event(room, "left before the login").who == "anna"
 
 
 @pytest.mark.parametrize(
@@ -329,8 +332,8 @@ def test_a_refusal_is_told_of_whom_the_clients_machine_names(room: Room, monkeyp
         (b"", ""),
     ],
 )
-def test_the_clients_machine_is_asked_whose_a_connection_is(answer: bytes, user: str) -> None:
-    with socket.create_server((HERE, 0)) as listener:
+def test_ident_query_and_reply_are_parsed(answer: bytes, user: str) -> None:
+    with socket.create_server((LOOPBACK, 0)) as listener:
         asked: list[bytes] = []
 
         def reply() -> None:
@@ -341,34 +344,34 @@ def test_the_clients_machine_is_asked_whose_a_connection_is(answer: bytes, user:
 
         thread = threading.Thread(target=reply)
         thread.start()
-        assert ident.user_of((HERE, 4000), 21, ident_port=listener.getsockname()[1]) == user
+        assert ident.user_of((LOOPBACK, 4000), 21, ident_port=listener.getsockname()[1]) == user
         thread.join(SECONDS)
     assert asked == [b"4000, 21\r\n"]
 
 
-def test_where_nobody_answers_the_user_stays_unknown() -> None:
-    with socket.create_server((HERE, 0)) as free:
+def test_ident_without_a_server_gives_no_user_at_once() -> None:
+    with socket.create_server((LOOPBACK, 0)) as free:
         port = free.getsockname()[1]
     began = time.monotonic()
-    assert ident.user_of((HERE, 4000), 21, ident_port=port) == ""
+    assert ident.user_of((LOOPBACK, 4000), 21, ident_port=port) == ""
     assert time.monotonic() - began < 0.4
 
 
 # Rotation.
 
 
-def test_rotation_brings_another_key_and_the_host_stays_healthy(room: Room) -> None:
+def test_rotated_host_refuses_the_old_pin_and_stays_healthy(room: Room) -> None:
     host = HOSTS["rotated"]
     running_host = room.open(host)
-    before = shown_certificate(HERE, running_host.server.port)
+    before = shown_certificate(LOOPBACK, running_host.server.port)
     running_host.rotate()
-    now = shown_certificate(HERE, running_host.server.port)
+    now = shown_certificate(LOOPBACK, running_host.server.port)
     assert now != before
     room.check(host, running_host)
     pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     pinned.load_verify_locations(cadata=before)
     client = ftplib.FTP_TLS(context=pinned, timeout=SECONDS)
-    client.connect(HERE, running_host.server.port)
+    client.connect(LOOPBACK, running_host.server.port)
     client.host = host.address
     with client, pytest.raises(ssl.SSLCertVerificationError):
         client.auth()
@@ -376,7 +379,7 @@ def test_rotation_brings_another_key_and_the_host_stays_healthy(room: Room) -> N
 
 
 @pytest.mark.parametrize("name", ["issued", "intercepted"])
-def test_what_is_handed_out_rotates_too(room: Room, name: str) -> None:
+def test_rotation_replaces_the_file_handed_out(room: Room, name: str) -> None:
     running_host = room.open(HOSTS[name])
     (path,) = room.handed_out.iterdir()
     before = path.read_bytes()
@@ -388,83 +391,83 @@ def test_what_is_handed_out_rotates_too(room: Room, name: str) -> None:
 # The teacher's log.
 
 
-def test_a_session_is_one_line(room: Room) -> None:
+def test_log_has_one_line_per_session_without_password(room: Room) -> None:
     host = HOSTS["example"]
     running_host = room.open(host)
     room.learner(running_host)
-    line = room.said(host, "STOR new\\x1b[31m.txt 4 B")[-1]
+    line = room.wait_for_line(host, "STOR new\\x1b[31m.txt 4 B")[-1]
     assert line.startswith(f"{LEARNER} student logged in over TLS; LIST ")
     assert "RETR backup/tuesday.txt 42 B; STOR " in line
     assert PASSWORD not in "".join(room.lines[host.name])
 
 
-def test_what_went_in_clear_is_said(room: Room) -> None:
+def test_log_marks_what_went_in_clear(room: Room) -> None:
     host = HOSTS["expired"]
     running_host = room.open(host)
     room.learner(running_host, tls=False)
-    first, last = room.said(host, "STOR new\\x1b[31m.txt 4 B IN CLEAR")[-2:]
+    first, last = room.wait_for_line(host, "STOR new\\x1b[31m.txt 4 B IN CLEAR")[-2:]
     assert first == f"{LEARNER} password classroom IN CLEAR: everyone on the path can read it"
     assert last.startswith(f"{LEARNER} student logged in IN CLEAR; LIST ")
     assert last.count("IN CLEAR") == 4
 
 
-def test_the_interceptor_shows_what_it_holds(room: Room) -> None:
+def test_log_of_interceptor_shows_captured_password_and_files(room: Room) -> None:
     host = HOSTS["intercepted"]
     running_host = room.open(host)
     room.learner(running_host)
-    lines = room.said(host, "new\\x1b[31m.txt: mine")
+    lines = room.wait_for_line(host, "new\\x1b[31m.txt: mine")
     assert f"{LEARNER} CAPTURED: user student, password classroom" in lines
     assert f"{LEARNER} CAPTURED: backup/tuesday.txt: The backup of Tuesday, with the salaries" in lines
 
 
-def test_the_interceptor_shows_the_password_before_the_session_is_over(room: Room) -> None:
+def test_log_of_interceptor_shows_password_during_the_session(room: Room) -> None:
     host = HOSTS["intercepted"]
     running_host = room.open(host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with ftplib.FTP_TLS(context=context, timeout=SECONDS, source_address=(LEARNER, 0)) as client:
-        client.connect(HERE, running_host.server.port)
+        client.connect(LOOPBACK, running_host.server.port)
         client.login(USER, PASSWORD)
-        room.said(host, "CAPTURED: user student, password classroom")
+        room.wait_for_line(host, "CAPTURED: user student, password classroom")
         assert not any("logged in" in line for line in room.lines[host.name])
 
 
-def test_refusals_are_said(room: Room) -> None:
+def test_log_shows_refused_logins_and_refused_certificates(room: Room) -> None:
     host = HOSTS["example"]
     running_host = room.open(host)
     with pytest.raises(ftplib.error_perm):
         room.learner(running_host, password="wrong")
-    assert room.said(host, "student was refused over TLS")[-1].startswith(LEARNER)
+    assert room.wait_for_line(host, "student was refused over TLS")[-1].startswith(LEARNER)
     pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client = ftplib.FTP_TLS(context=pinned, timeout=SECONDS, source_address=(LEARNER, 0))
-    client.connect(HERE, running_host.server.port)
+    client.connect(LOOPBACK, running_host.server.port)
     with client, pytest.raises(ssl.SSLCertVerificationError):
         client.auth()
-    room.said(host, "left without a login")
+    room.wait_for_line(host, "left without a login")
 
 
-def test_the_hosts_own_looks_and_bare_knocks_are_no_sessions(room: Room) -> None:
+def test_log_omits_health_checks_and_bare_connections(room: Room) -> None:
     host = HOSTS["intercepted"]
     running_host = room.open(host)
     before = list(room.lines[host.name])
     for _ in range(3):
         room.check(host, running_host)
-    with socket.create_connection((HERE, running_host.server.port), SECONDS, source_address=(LEARNER, 0)) as knock:
+    with socket.create_connection((LOOPBACK, running_host.server.port), SECONDS, source_address=(LEARNER, 0)) as knock:
         assert knock.recv(3) == b"220"
     room.learner(running_host)
-    room.said(host, "new\\x1b[31m.txt: mine")
+    room.wait_for_line(host, "new\\x1b[31m.txt: mine")
     assert [line for line in room.lines[host.name] if line not in before and not line.startswith(LEARNER)] == []
     assert sum("left" in line for line in room.lines[host.name]) == 0
 
 
-def test_the_sessions_of_a_daemon_are_told_apart() -> None:
+def test_log_separates_the_sessions_of_a_daemon() -> None:
     """Its testimony covers all its clients together, including the host's own health check."""
-    server = Told(
+    server = FakeDaemonServer(
         Testimony(
             "genuine",
             connections=(
                 Connection(1, "control", (LEARNER, 1), 0.0),
-                Connection(2, "control", (HERE, 2), 0.0),
+                Connection(2, "control", (LOOPBACK, 2), 0.0),
                 Connection(3, "control", ("127.0.0.8", 3), 0.0),
                 Connection(4, "data", (LEARNER, 4), 0.0),
             ),
@@ -474,16 +477,16 @@ def test_the_sessions_of_a_daemon_are_told_apart() -> None:
             transfers=(Transfer(4, 1, "RETR", "a", "download", 7, "", "clear", "", completed=False),),
         )
     )
-    said: list[str] = []
-    tell_of_a_daemon(server, Journal("vsftpd", said.append, unseen=frozenset({HERE})))  # type: ignore[arg-type]  # what it needs of one
-    assert said == [
+    lines: list[str] = []
+    tell_of_a_daemon(server, Journal("vsftpd", lines.append, unseen=frozenset({LOOPBACK})))  # type: ignore[arg-type]  # what it needs of one
+    assert lines == [
         f"{LEARNER} student logged in IN CLEAR; RETR a 7 B IN CLEAR broken off",
         "127.0.0.8 left without a login, after the TLS handshake",
     ]
     assert server.records == 1
 
 
-class Told:
+class FakeDaemonServer:
     """A daemon's server, reduced to the calls made here."""
 
     def __init__(self, testimony: Testimony) -> None:
@@ -497,8 +500,8 @@ class Told:
         self.records += 1
 
 
-def test_nothing_piles_up(room: Room) -> None:
-    """A health check runs every few seconds, for days."""
+def test_health_checks_accumulate_no_connections(room: Room) -> None:
+    """One runs every few seconds, for days."""
     host = HOSTS["intercepted"]
     running_host = room.open(host)
     for _ in range(5):
@@ -511,14 +514,14 @@ def test_nothing_piles_up(room: Room) -> None:
 
 
 @pytest.mark.parametrize("missing", ["root", "handed_out", "staff"])
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path, missing: str) -> None:
+def test_missing_folder_is_an_error_that_names_compose_yaml(tmp_path: Path, missing: str) -> None:
     """A container started by hand lacks what compose.yaml mounts."""
     blocked = tmp_path / "file"
     blocked.touch()
     folders = {"root": tmp_path, "handed_out": tmp_path, "staff": tmp_path, missing: blocked / "folder"}
     with (
         pytest.raises(LabError, match=r"cannot write .*/file/folder.*: Not a directory; compose.yaml has"),
-        running(HOSTS["issued"], print, Folders(**folders), (GUEST,), address=HERE, port=0),
+        running(HOSTS["issued"], print, Folders(**folders), (GUEST,), address=LOOPBACK, port=0),
     ):
         raise AssertionError("never")
 
@@ -527,7 +530,9 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path, missing: str) -> Non
 
 
 @pytest.mark.parametrize("leads_to", ["192.0.2.7", None])
-def test_a_host_starts_only_where_its_name_leads(monkeypatch: pytest.MonkeyPatch, leads_to: str | None) -> None:
+def test_host_starts_only_if_its_name_resolves_to_this_machine(
+    monkeypatch: pytest.MonkeyPatch, leads_to: str | None
+) -> None:
     """On a machine outside the classroom example.com is another host, so the command opens no port there."""
 
     def resolve(name: str) -> str:
@@ -541,19 +546,19 @@ def test_a_host_starts_only_where_its_name_leads(monkeypatch: pytest.MonkeyPatch
         own_address(HOSTS["example"])
 
 
-def test_a_failed_check_is_a_sentence_and_exit_code_1(
+def test_failed_check_prints_a_sentence_and_exits_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "HOSTS", {"example": replace(HOSTS["example"], address=HERE)})
+    monkeypatch.setattr(command, "HOSTS", {"example": replace(HOSTS["example"], address=LOOPBACK)})
     monkeypatch.setattr(command, "PORT", 1)
     assert command.main(["check", "example"]) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith(f"{HERE} port 1 did not come as far as TLS: ")
-    assert "Traceback" not in said.err
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"{LOOPBACK} port 1 did not come as far as TLS: ")
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
 
 
-def test_a_machine_that_is_no_host_is_told_so(
+def test_command_names_the_hosts_on_any_other_machine(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "laptop")
@@ -579,9 +584,9 @@ GRACE = 10.0
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
-def test_a_host_obeys_signals(tmp_path: Path, end: signal.Signals) -> None:
-    """SIGHUP rotates; SIGTERM (`docker compose down`) and SIGINT (Ctrl-C) end it at once and silently."""
-    with socket.create_server((HERE, 0)) as free:
+def test_sighup_rotates_and_sigterm_or_sigint_ends_the_host(tmp_path: Path, end: signal.Signals) -> None:
+    """SIGTERM comes from `docker compose down`, SIGINT from Ctrl-C; it ends at once and prints nothing."""
+    with socket.create_server((LOOPBACK, 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-c", PROGRAM, str(port), str(tmp_path)]
     with started(*command, env={**os.environ, "PYTHONWARNINGS": "ignore"}) as process:

@@ -1,4 +1,4 @@
-"""The class: names, passwords, and one roster for all hosts regardless of which one writes it first."""
+"""The class: names, passwords, and one roster for all hosts, whichever of them writes it first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_class_is_thirty_unless_told_otherwise() -> None:
+def test_names_are_thirty_or_as_many_or_those_given() -> None:
     assert names("") == tuple(f"learner{number:02}" for number in range(1, 31))
     assert names("2") == ("learner01", "learner02")
     assert names("anna, ben\ncarla-2") == ("anna", "ben", "carla-2")
@@ -34,13 +34,13 @@ def test_a_class_is_thirty_unless_told_otherwise() -> None:
         (" ".join(f"a{number}" for number in range(100)), "99 learners at most"),
     ],
 )
-def test_a_name_that_cannot_be_is_a_sentence(text: str, sentence: str) -> None:
+def test_invalid_learner_names_are_refused_with_a_reason(text: str, sentence: str) -> None:
     with pytest.raises(LabError, match=r"FTPS_LAB_LEARNERS: .*") as raised:
         names(text)
     assert sentence in str(raised.value)
 
 
-def test_hosts_that_start_at_once_have_one_roster(tmp_path: Path) -> None:
+def test_hosts_that_start_together_share_one_roster(tmp_path: Path) -> None:
     found: list[tuple[learners.Learner, ...]] = []
     barrier = threading.Barrier(8)
 
@@ -58,7 +58,7 @@ def test_hosts_that_start_at_once_have_one_roster(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["learners.tsv"]
 
 
-def test_nobody_shares_a_password_for_ssh_and_it_is_not_the_captured_one(tmp_path: Path) -> None:
+def test_ssh_passwords_are_unique_and_not_the_ftp_passwords(tmp_path: Path) -> None:
     class_ = roster(tmp_path, "30")
     doors = {learner.door for learner in class_}
     assert len(doors) == 30
@@ -66,19 +66,19 @@ def test_nobody_shares_a_password_for_ssh_and_it_is_not_the_captured_one(tmp_pat
     assert not doors & {learner.password for learner in class_}
 
 
-def test_passwords_are_readable_and_fit_into_the_window() -> None:
+def test_readable_passwords_vary_and_have_at_most_16_characters() -> None:
     assert max(len(readable_password()) for _ in range(500)) <= 16
     assert len({readable_password() for _ in range(100)}) > 50
 
 
-def test_every_learner_has_a_slip(tmp_path: Path) -> None:
+def test_slips_show_each_learners_name_and_passwords(tmp_path: Path) -> None:
     class_ = roster(tmp_path, "anna ben")
     lines = slips(class_)
     assert [line.split() for line in lines[1:]] == [[each.name, each.password, each.door] for each in class_]
     assert max(map(len, lines)) <= 80
 
 
-def test_without_a_host_there_is_no_roster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_roster_without_a_host_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learners, "_WAIT_SECONDS", 0.0)
     with pytest.raises(LabError, match="no host of the classroom has started"):
         wait_for_roster(tmp_path)

@@ -24,7 +24,7 @@ EVENTS = (
 )
 
 
-def test_each_learner_has_one_line_with_what_happened_last() -> None:
+def test_table_shows_the_latest_event_of_each_learner() -> None:
     lines = table(EVENTS, ["anna", "ben", "carla"])
     assert [line.split()[0] for line in lines[2:]] == ["172.18.0.9", "anna", "ben", "carla"]
     assert "00:00:13" in lines[3]
@@ -33,12 +33,12 @@ def test_each_learner_has_one_line_with_what_happened_last() -> None:
     assert lines[0] == "3 seen, 1 not yet; somebody holds the passwords of 1"
 
 
-def test_a_captured_password_stays_in_its_learners_line_and_in_no_other() -> None:
+def test_captured_password_is_only_in_its_learners_line() -> None:
     lines = table(EVENTS, ["anna", "ben"])
     assert [line.split()[0] for line in lines if "coral-robin-11" in line] == ["ben"]
 
 
-def test_thirty_learners_fit_into_eighty_columns() -> None:
+def test_table_of_thirty_learners_fits_in_80_columns() -> None:
     class_ = [f"learner{number:02}" for number in range(1, 31)]
     events = [event(n, who, "refused: no TLS offered", captured="maroon-jaguar-99") for n, who in enumerate(class_)]
     lines = table(events, class_)
@@ -47,13 +47,13 @@ def test_thirty_learners_fit_into_eighty_columns() -> None:
     assert all("maroon-jaguar-99" in line for line in lines[2:])
 
 
-def test_a_low_terminal_says_how_many_it_does_not_show() -> None:
+def test_table_counts_the_lines_that_do_not_fit() -> None:
     lines = table(EVENTS, ["carla"], rows=4)
     assert len(lines) == 4
     assert lines[-1].startswith("and 3 more")
 
 
-def test_a_story_is_one_learners_and_in_order() -> None:
+def test_story_has_the_events_of_one_learner_in_order() -> None:
     lines = story(EVENTS, "ben")
     assert ["captured" in lines[0], "logged in" in lines[1]] == [True, True]
     assert len(lines) == 2
@@ -61,7 +61,7 @@ def test_a_story_is_one_learners_and_in_order() -> None:
     assert sum("anna" in line for line in grouped(EVENTS)) == 1
 
 
-def test_events_of_all_hosts_come_in_their_order_and_half_a_line_is_left_out(tmp_path: Path) -> None:
+def test_events_are_read_in_order_without_an_unfinished_line(tmp_path: Path) -> None:
     for each in reversed(EVENTS):
         append(tmp_path, each)
     with (tmp_path / "example.events").open("a") as file:

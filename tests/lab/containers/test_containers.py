@@ -1,4 +1,4 @@
-"""Real containers: served FTPS, names, no way out, and nothing left behind however a run ends."""
+"""Real containers: served FTPS, names, no route out, and nothing left behind however a run ends."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def tag(engine: Engine) -> str:
 def session(engine: Engine) -> Iterator[Session]:
     with Session(engine) as session:
         yield session
-    assert left_of(engine, session.run) == []
+    assert remains_of(engine, session.run) == []
 
 
-def left_of(engine: Engine, run: str) -> list[str]:
+def remains_of(engine: Engine, run: str) -> list[str]:
     """The containers and networks of a run that exist."""
     label = {"label": f"{LABEL_RUN}={run}"}
     containers: list[dict[str, Any]] = engine.api.containers(all=True, filters=label)
     return [each["Id"] for each in containers] + [each["Id"] for each in engine.api.networks(filters=label)]
 
 
-def python(container: Container, code: str, *arguments: str) -> Any:
+def run_python(container: Container, code: str, *arguments: str) -> Any:
     """The output of Python in a container, parsed as JSON."""
     done = container.run(["python", "-c", f"import json, sys, socket\n{code}", *arguments])
     assert done.code == 0, done.stderr.decode()
@@ -80,7 +80,7 @@ print(json.dumps([hashlib.sha256(leaf).hexdigest(), b''.join(got).decode(), clie
 """
 
 
-def test_a_client_reaches_the_lab_by_name_on_port_21(session: Session, tag: str, tmp_path: Path) -> None:
+def test_client_reaches_the_lab_by_name_on_port_21(session: Session, tag: str, tmp_path: Path) -> None:
     """Certificate, content, testimony and wire are those of the server in the other container."""
     tmp_path.chmod(0o755)
     (tmp_path / "file").write_text("content")
@@ -95,19 +95,19 @@ def test_a_client_reaches_the_lab_by_name_on_port_21(session: Session, tag: str,
     remote.record()
 
     fingerprint = genuine.sha256.replace(":", "").lower()
-    assert python(client, FETCH, NAME) == [fingerprint, "content", NAME, 21]
-    assert python(client, FETCH, "example.test")[0] == fingerprint
+    assert run_python(client, FETCH, NAME) == [fingerprint, "content", NAME, 21]
+    assert run_python(client, FETCH, "example.test")[0] == fingerprint
     assert remote.settle()
-    told = remote.testimony()
-    assert told.passwords == ["pw", "pw"]
-    assert {each.peer[0] for each in told.connections} == {client.address}
+    testimony = remote.testimony()
+    assert testimony.passwords == ["pw", "pw"]
+    assert {each.peer[0] for each in testimony.connections} == {client.address}
     assert {(each.kind, each.peer) for each in remote.wire().records} == {
-        (each.kind, each.peer) for each in told.connections
+        (each.kind, each.peer) for each in testimony.connections
     }
     remote.stop()
 
 
-CONFINED = """
+CONFINEMENT = """
 import os
 def fails(what, *arguments):
     try:
@@ -126,9 +126,9 @@ print(json.dumps({
 """
 
 
-def test_a_container_may_do_nothing_that_it_need_not(session: Session, engine: Engine, tag: str) -> None:
+def test_container_has_no_unneeded_privileges(session: Session, engine: Engine, tag: str) -> None:
     container = session.container(tag, network=session.network("confined"))
-    assert python(container, CONFINED) == {
+    assert run_python(container, CONFINEMENT) == {
         "user": 1000,
         "capabilities": 0,
         "gains none": True,
@@ -146,7 +146,7 @@ def test_a_container_may_do_nothing_that_it_need_not(session: Session, engine: E
     assert inspected["Config"]["Labels"][LABEL_RUN] == session.run
 
 
-REACHED = """
+REACHABLE = """
 from concurrent.futures import ThreadPoolExecutor
 def reaches(address):
     try:
@@ -161,12 +161,12 @@ with ThreadPoolExecutor() as pool:
 
 def addresses_of_this_machine() -> list[str]:
     """All IPv4 addresses except loopback, including those of bridges and of the default route."""
-    told = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout
-    return [address for address in told.split() if ":" not in address]
+    printed = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout
+    return [address for address in printed.split() if ":" not in address]
 
 
-def test_there_is_no_way_out_of_the_network(session: Session, engine: Engine, tag: str) -> None:
-    """Nothing leads to any address of this machine or to name servers; an ordinary network is the counter-check."""
+def test_network_has_no_route_out(session: Session, engine: Engine, tag: str) -> None:
+    """Neither to any address of this machine nor to name servers; an ordinary network is the counter-check."""
     inside = session.container(tag, network=session.network("inside"))
     made = engine.api.create_network(
         f"ftps-lab-{session.run}-ordinary", labels={LABEL_RUN: session.run, **Owner.me().labels}
@@ -177,15 +177,15 @@ def test_there_is_no_way_out_of_the_network(session: Session, engine: Engine, ta
         targets = sorted({*addresses_of_this_machine(), *gateways})
         port = str(listener.getsockname()[1])
         assert targets
-        assert python(inside, REACHED, port, *targets) == dict.fromkeys(targets, False)
-        assert any(python(ordinary, REACHED, port, *targets).values())
+        assert run_python(inside, REACHABLE, port, *targets) == dict.fromkeys(targets, False)
+        assert any(run_python(ordinary, REACHABLE, port, *targets).values())
     began = time.monotonic()
     done = inside.run(["python", "-c", "import socket; socket.gethostbyname('www.example.com')"])
     assert b"gaierror" in done.stderr
     assert time.monotonic() - began < 6
 
 
-def test_commands_in_a_container(session: Session, tag: str) -> None:
+def test_run_returns_code_and_output_and_ends_at_its_timeout(session: Session, tag: str) -> None:
     container = session.container(tag, network=session.network("commands"))
     done = container.run(["sh", "-c", "echo out; echo err >&2; exit 7"])
     assert (done.code, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
@@ -199,22 +199,22 @@ def test_commands_in_a_container(session: Session, tag: str) -> None:
 
 
 @pytest.mark.parametrize("ending", [RuntimeError("x"), KeyboardInterrupt()])
-def test_nothing_is_left_after_an_exception(engine: Engine, tag: str, ending: BaseException) -> None:
+def test_session_removes_everything_after_an_exception(engine: Engine, tag: str, ending: BaseException) -> None:
     session = Session(engine)
 
     def run() -> None:
         with session:
             session.container(tag, network=session.network("n"))
-            assert len(left_of(engine, session.run)) == 2
+            assert len(remains_of(engine, session.run)) == 2
             raise ending
 
     with pytest.raises(type(ending)):
         run()
-    assert left_of(engine, session.run) == []
+    assert remains_of(engine, session.run) == []
     session.close()
 
 
-def test_an_interrupt_in_the_middle_of_making_leaves_nothing(
+def test_session_removes_a_container_interrupted_while_created(
     engine: Engine, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine made the container, but its answer never arrived."""
@@ -228,10 +228,10 @@ def test_an_interrupt_in_the_middle_of_making_leaves_nothing(
     monkeypatch.setattr(engine.api, "create_container", interrupted)
     with pytest.raises(KeyboardInterrupt), session:
         session.container(tag, network=session.network("n"))
-    assert left_of(engine, session.run) == []
+    assert remains_of(engine, session.run) == []
 
 
-HOLDS = """
+HOLD_A_CONTAINER = """
 import sys, time
 from ftps_lab.containers import Session, connect
 session = Session(connect())
@@ -241,31 +241,29 @@ time.sleep(600)
 """
 
 
-def test_what_a_killed_run_left_is_cleared_at_the_next_start(engine: Engine, tag: str, session: Session) -> None:
-    """Its container ends when stdin closes. Live sessions are left alone: ours, and another run's."""
+def test_leftovers_of_a_killed_run_are_removed(engine: Engine, tag: str, session: Session) -> None:
+    """Its container ends when stdin closes. Live sessions stay: ours, and another run's."""
     session.container(tag, network=session.network("living"))
-    with subprocess.Popen([sys.executable, "-c", HOLDS, tag], stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen([sys.executable, "-c", HOLD_A_CONTAINER, tag], stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
             run = child.stdout.readline().strip()
             clear_leftovers(engine)
-            assert len(left_of(engine, run)) == 2
+            assert len(remains_of(engine, run)) == 2
             child.send_signal(signal.SIGKILL)
             child.wait(SECONDS)
         finally:
             child.kill()
-    until(lambda: len(left_of(engine, run)) == 1, SECONDS)
+    until(lambda: len(remains_of(engine, run)) == 1, SECONDS)
     removed = clear_leftovers(engine)
     assert f"ftps-lab-{run}-1-held" in removed
-    assert left_of(engine, run) == []
-    assert len(left_of(engine, session.run)) == 2
+    assert remains_of(engine, run) == []
+    assert len(remains_of(engine, session.run)) == 2
     assert not [name for name in removed if session.run in name]
 
 
-def test_a_container_that_somebody_removes_is_a_sentence_and_no_obstacle(
-    session: Session, engine: Engine, tag: str
-) -> None:
-    """Every call reports it; the session still ends cleanly (its fixture proves it)."""
+def test_removed_container_is_reported_by_every_call(session: Session, engine: Engine, tag: str) -> None:
+    """The session still ends cleanly: its fixture proves it."""
     network = session.network("n")
     container = session.container(tag, network=network)
     host = RemoteHost(container.line, "the lab's container")
@@ -281,8 +279,7 @@ def test_a_container_that_somebody_removes_is_a_sentence_and_no_obstacle(
         session.container(tag, network=network)
 
 
-def test_an_image_that_somebody_removes_is_a_sentence(session: Session, engine: Engine, tag: str) -> None:
-    """The running container continues."""
+def test_removed_image_is_reported_while_its_container_runs_on(session: Session, engine: Engine, tag: str) -> None:
     gone = f"ftps-lab/test-{session.run}:gone"
     engine.api.tag(tag, gone.removesuffix(":gone"), "gone")
     network = session.network("n")
@@ -301,14 +298,14 @@ def test_an_image_that_somebody_removes_is_a_sentence(session: Session, engine: 
         (["no-such-program"], "cannot start the container .*refuses.*no-such-program"),
     ],
 )
-def test_a_container_that_dies_is_a_sentence_with_its_last_words(
+def test_dead_container_is_reported_with_its_last_output(
     session: Session, tag: str, command: list[str], words: str
 ) -> None:
     with pytest.raises(LabError, match=words):
         RemoteHost(session.container(tag, network=session.network("n"), command=command).line).ping()
 
 
-def test_a_build_that_fails_is_a_sentence_with_its_last_lines(
+def test_failed_build_is_reported_with_its_last_output(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dockerfile = tmp_path / "lab" / "images" / "failing" / "Dockerfile"
@@ -323,13 +320,13 @@ def test_a_build_that_fails_is_a_sentence_with_its_last_lines(
     assert [each for each in mine if each["Id"] not in before] == []
 
 
-def test_a_folder_that_cannot_be_shared_is_a_sentence(session: Session, tag: str, tmp_path: Path) -> None:
+def test_missing_folder_to_mount_is_reported(session: Session, tag: str, tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"cannot start the container .* does not exist"):
         session.container(tag, network=session.network("n"), mounts=(Mount(tmp_path / "missing"),))
 
 
-def test_two_threads_share_an_engine(engine: Engine, tag: str) -> None:
-    """Each thread has its own session at the same time, as in the matrix."""
+def test_threads_share_an_engine(engine: Engine, tag: str) -> None:
+    """Each has its own session at the same time, as in the matrix."""
     answers: list[dict[str, str]] = []
 
     def one() -> None:

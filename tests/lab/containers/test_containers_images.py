@@ -36,7 +36,7 @@ def locked(path: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", (REPOSITORY / path).read_text(), re.MULTILINE))
 
 
-def test_the_labs_image_has_the_packages_that_we_test_with() -> None:
+def test_lab_image_has_the_locked_packages() -> None:
     """It has everything that ftps-lab needs, in the versions of requirements.lock, and no development tool."""
     image, ours = locked("lab/images/lab/requirements.lock"), locked("requirements.lock")
     assert image.items() <= ours.items()
@@ -45,7 +45,7 @@ def test_the_labs_image_has_the_packages_that_we_test_with() -> None:
     assert not {"pytest", "mypy", "ruff"} & image.keys()
 
 
-def names(packed: bytes) -> list[str]:
+def paths_in(packed: bytes) -> list[str]:
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         return tar.getnames()
 
@@ -53,15 +53,15 @@ def names(packed: bytes) -> list[str]:
 LAB_PATHS = ("lab/ftps_lab", "harness/ftps_harness", "scenarios", "lab/images/lab")
 
 
-def test_a_context_is_laid_out_like_the_repository() -> None:
-    found = names(context.pack(LAB_PATHS))
+def test_context_is_laid_out_like_the_repository() -> None:
+    found = paths_in(context.pack(LAB_PATHS))
     for name in ("lab/ftps_lab/remote/agent.py", "lab/images/lab/Dockerfile", "lab/images/lab/requirements.lock"):
         assert name in found
     assert any(name.startswith("scenarios/document/") for name in found)
     assert not [name for name in found if "__pycache__" in name or name.endswith(".pyc") or "/." in name]
 
 
-def test_a_wheel_makes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wheel_and_checkout_give_the_same_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wheel's layout is that of pyproject.toml; file times do not matter."""
     expected = context.pack(LAB_PATHS)
     site = tmp_path / "site-packages"
@@ -70,11 +70,11 @@ def test_a_wheel_makes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monkey
         if (REPOSITORY / ours).exists():
             subprocess.run(["cp", "-r", "-T", str(REPOSITORY / ours), str(site / theirs)], check=True)
     monkeypatch.setattr(context, "_package", lambda: site / "ftps_lab")
-    assert names(context.pack(LAB_PATHS)) == names(expected)
+    assert paths_in(context.pack(LAB_PATHS)) == paths_in(expected)
     assert context.pack(LAB_PATHS) == expected
 
 
-def test_a_change_of_content_or_mode_is_another_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_context_ignores_times_and_hidden_files_but_not_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "lab" / "images" / "x" / "Dockerfile"
     file.parent.mkdir(parents=True)
     file.write_text("FROM a")
@@ -132,16 +132,16 @@ def image(**more: Any) -> Image:
     return Image(**{"name": "x", "dockerfile": "lab/images/lab/Dockerfile", "base": "debian:some", **more})
 
 
-def test_an_image_is_built_once_with_its_base_and_arguments() -> None:
+def test_image_is_built_once_with_its_base_and_arguments() -> None:
     api = FakeApi("debian:some")
-    said: list[str] = []
-    tag = ensure(engine(api), image(arguments=(("PACKAGES", "p"),)), said.append)
-    assert ensure(engine(api), image(arguments=(("PACKAGES", "p"),)), said.append) == tag
+    messages: list[str] = []
+    tag = ensure(engine(api), image(arguments=(("PACKAGES", "p"),)), messages.append)
+    assert ensure(engine(api), image(arguments=(("PACKAGES", "p"),)), messages.append) == tag
     assert [each["buildargs"] for each in api.built] == [{"BASE": "debian:some", "PACKAGES": "p"}]
-    assert said == ["building the image x, once; it takes about a minute"]
+    assert messages == ["building the image x, once; it takes about a minute"]
 
 
-def test_all_that_an_image_is_made_of_is_in_its_tag() -> None:
+def test_tag_depends_on_every_ingredient_of_an_image() -> None:
     api = FakeApi("debian:some", "debian:other")
     different = [
         image(),
@@ -155,13 +155,13 @@ def test_all_that_an_image_is_made_of_is_in_its_tag() -> None:
     assert len(set(tags)) == len(tags)
 
 
-def test_an_image_on_another_of_ours_gets_that_ones_tag() -> None:
+def test_image_based_on_our_image_gets_its_tag_as_base() -> None:
     api = FakeApi("debian:some")
     ensure(engine(api), image(name="above", base=image()))
     assert api.built[1]["buildargs"]["BASE"] == api.built[0]["tag"]
 
 
-def test_a_failed_build_shows_its_last_lines() -> None:
+def test_failed_build_shows_its_last_lines() -> None:
     log = tuple({"stream": f"line {number}\n"} for number in range(100))
     api = FakeApi("debian:some", log=(*log, {"error": "The command returned a non-zero code: 100"}))
     with pytest.raises(LabError, match="non-zero code: 100") as failed:
@@ -170,7 +170,7 @@ def test_a_failed_build_shows_its_last_lines() -> None:
     assert "line 70\n" not in str(failed.value)
 
 
-def test_a_full_disk_during_a_build_is_told_as_one() -> None:
+def test_full_disk_during_a_build_is_reported_as_such() -> None:
     api = FakeApi(
         "debian:some", log=({"stream": "E: Write error - No space left on device"}, {"error": "non-zero code: 100"})
     )
@@ -178,18 +178,18 @@ def test_a_full_disk_during_a_build_is_told_as_one() -> None:
         ensure(engine(api), image())
 
 
-def test_a_build_that_ends_without_an_image_is_none() -> None:
+def test_build_that_ends_without_an_image_is_an_error() -> None:
     api = FakeApi("debian:some", log=({"stream": "Step 1/2"},), builds=False)
     with pytest.raises(LabError, match=r"ended without it; its last lines:\n    Step 1/2"):
         ensure(engine(api), image())
 
 
-def test_a_base_that_cannot_be_had_names_who_makes_it() -> None:
+def test_missing_base_image_names_the_script_that_builds_it() -> None:
     with pytest.raises(LabError, match=r"debian:some is not on this machine.*\.ci/base-images.*no such host"):
         ensure(engine(FakeApi()), image())
 
 
-def test_old_tags_go_if_nobody_uses_them_and_strangers_stay() -> None:
+def test_build_removes_only_old_unused_tags_of_its_image() -> None:
     old = [f"ftps-lab/x:{number:016x}" for number in range(6)]
     strangers = ["ftps-lab/x:latest", "ftps-lab/xy:0000000000000000", "ftps-lab/x:0000000000000000-mine"]
     api = FakeApi("debian:some", *strangers, *old)
@@ -207,6 +207,6 @@ def test_old_tags_go_if_nobody_uses_them_and_strangers_stay() -> None:
         ("host:5000/debian:sid", ("host:5000/debian", "sid")),
     ],
 )
-def test_a_base_image_is_fetched_by_name_and_tag(name: str, parts: tuple[str, str]) -> None:
+def test_base_image_is_fetched_by_name_and_tag(name: str, parts: tuple[str, str]) -> None:
     """Without a tag, the engine would fetch all tags."""
     assert images._name_and_tag(name) == parts

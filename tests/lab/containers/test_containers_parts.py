@@ -1,4 +1,4 @@
-"""The parts of ftps_lab.containers that need no engine: frames, lines, owners, sentences."""
+"""The parts of ftps_lab.containers that need no engine: frames, lines, owners, error sentences."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def frame(stream: int, content: bytes) -> bytes:
     return bytes((stream, 0, 0, 0)) + len(content).to_bytes(4, "big") + content
 
 
-TALK = [(STDOUT, b"one\n"), (STDERR, b""), (STDERR, b"warning\n"), (STDOUT, b"tw"), (STDOUT, b"o\n" * 300)]
+STREAM = [(STDOUT, b"one\n"), (STDERR, b""), (STDERR, b"warning\n"), (STDOUT, b"tw"), (STDOUT, b"o\n" * 300)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 4096])
-def test_frames_survive_being_split_anywhere(size: int) -> None:
-    data = b"".join(frame(*each) for each in TALK)
+def test_frames_are_read_however_they_are_split(size: int) -> None:
+    data = b"".join(frame(*each) for each in STREAM)
     frames, out = Frames(), {STDOUT: b"", STDERR: b""}
     for at in range(0, len(data), size):
-        for stream, said in frames.feed(data[at : at + size]):
-            out[stream] += said
+        for stream, content in frames.feed(data[at : at + size]):
+            out[stream] += content
     assert out == {STDOUT: b"one\ntwo\n" + b"o\n" * 299, STDERR: b"warning\n"}
 
 
-def test_what_is_no_frame_is_told() -> None:
+def test_stream_without_frames_is_an_error() -> None:
     """A terminal's stream has no frames: its bytes must not be taken for lengths."""
     with pytest.raises(LabError, match="does not consist of frames"):
         Frames().feed(b"Python 3.11.2 (main)\r\n")
@@ -71,7 +71,7 @@ def ends() -> Iterator[tuple[ContainerLine, socket.socket]]:
 Ends = tuple[ContainerLine, socket.socket]
 
 
-def test_lines_come_whole_whatever_the_frames(ends: Ends) -> None:
+def test_lines_are_whole_whatever_the_frames(ends: Ends) -> None:
     line, engine = ends
     data = frame(STDOUT, b"first\nsec") + frame(STDERR, b"noise\n") + frame(STDOUT, b"ond\n\nlast")
 
@@ -91,7 +91,7 @@ def test_lines_come_whole_whatever_the_frames(ends: Ends) -> None:
         line.receive(SECONDS)
 
 
-def test_a_line_of_many_megabytes(ends: Ends) -> None:
+def test_line_of_20_mib_is_received(ends: Ends) -> None:
     line, engine = ends
     big = random.Random(4).randbytes(20 << 20).replace(b"\n", b"") + b"\n"
     parts = b"".join(frame(STDOUT, big[at : at + 32768]) for at in range(0, len(big), 32768))
@@ -101,8 +101,8 @@ def test_a_line_of_many_megabytes(ends: Ends) -> None:
     sent.join()
 
 
-def test_a_time_limit_holds_though_something_comes(ends: Ends) -> None:
-    """Chatter on stderr, or a line that never ends, is not an answer."""
+def test_receive_times_out_despite_partial_output(ends: Ends) -> None:
+    """Output on stderr, or a line that never ends, is not an answer."""
     line, engine = ends
     stop = threading.Event()
 
@@ -124,7 +124,7 @@ def test_a_time_limit_holds_though_something_comes(ends: Ends) -> None:
         thread.join()
 
 
-def test_the_last_words_are_the_last(ends: Ends) -> None:
+def test_last_words_are_the_end_of_stderr(ends: Ends) -> None:
     line, engine = ends
     engine.sendall(b"".join(frame(STDERR, b"%d\n" % number) for number in range(2000)))
     engine.close()
@@ -134,7 +134,7 @@ def test_the_last_words_are_the_last(ends: Ends) -> None:
     assert len(words) < 4200
 
 
-def test_sending_to_what_is_gone_is_a_sentence(ends: Ends) -> None:
+def test_sending_to_a_container_that_is_gone_is_an_error(ends: Ends) -> None:
     line, engine = ends
     engine.sendall(frame(STDERR, b"so long\n"))
     engine.close()
@@ -145,7 +145,7 @@ def test_sending_to_what_is_gone_is_a_sentence(ends: Ends) -> None:
     line.close()
 
 
-def test_a_line_without_end_is_no_way_to_take_all_memory(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_longer_than_the_limit_is_an_error(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftps_lab.containers.line._MOST", 100)
     line, engine = ends
     engine.sendall(frame(STDOUT, b"x" * 101))
@@ -153,7 +153,7 @@ def test_a_line_without_end_is_no_way_to_take_all_memory(ends: Ends, monkeypatch
         line.receive(SECONDS)
 
 
-def test_an_engine_behind_ssh_is_a_sentence(ends: Ends) -> None:
+def test_engine_behind_ssh_is_refused(ends: Ends) -> None:
     line, _ = ends
     assert raw_socket(line._sock) is line._sock
     with pytest.raises(LabError, match="is no socket but a BytesIO"):
@@ -173,15 +173,15 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     child.communicate()
 
 
-def of(child: subprocess.Popen[bytes]) -> Owner:
+def owner_of(child: subprocess.Popen[bytes]) -> Owner:
     started = owners.start_of(child.pid)
     assert started
     return replace(Owner.me(), pid=child.pid, started=started)
 
 
-def test_who_lives_is_not_dead_and_who_died_is(child: subprocess.Popen[bytes]) -> None:
-    """A zombie is dead too, even before its parent has reaped it: it holds nothing."""
-    owner = of(child)
+def test_owner_is_dead_once_its_process_has_died(child: subprocess.Popen[bytes]) -> None:
+    """Even as a zombie, before its parent has reaped it: it holds nothing."""
+    owner = owner_of(child)
     assert not owner.is_dead()
     assert not Owner.me().is_dead()
     child.kill()
@@ -204,17 +204,17 @@ def test_who_lives_is_not_dead_and_who_died_is(child: subprocess.Popen[bytes]) -
         ({"space": "1", "pid": 2**22 + 1}, False),  # its processes cannot be seen from here
     ],
 )
-def test_only_what_is_known_to_be_dead_is_dead(changes: dict[str, Any], dead: bool) -> None:
+def test_owner_that_cannot_be_seen_is_not_dead(changes: dict[str, Any], dead: bool) -> None:
     assert replace(Owner.me(), **changes).is_dead() is dead
 
 
-def test_labels_bring_the_owner_back() -> None:
+def test_owner_is_read_back_from_its_labels() -> None:
     assert Owner.of(Owner.me().labels) == Owner.me()
     assert Owner.of({}) is None
     assert Owner.of({**Owner.me().labels, "org.ftps-lab.owner.pid": "-1"}) is None
 
 
-def test_a_process_name_with_parentheses_does_not_confuse(tmp_path: Path) -> None:
+def test_start_time_of_a_process_with_parentheses_in_its_name(tmp_path: Path) -> None:
     program = tmp_path / "a) S 1 (b"
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([str(program), "60"]) as child:
@@ -226,7 +226,7 @@ def test_a_process_name_with_parentheses_does_not_confuse(tmp_path: Path) -> Non
             child.kill()
 
 
-def test_without_proc_a_process_that_exists_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_existence_is_known_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.exists
     monkeypatch.setattr(Path, "exists", lambda path: real(path) and not str(path).startswith("/proc"))
     monkeypatch.setattr(Path, "read_text", lambda *_: (_ for _ in ()).throw(FileNotFoundError()))
@@ -234,7 +234,7 @@ def test_without_proc_a_process_that_exists_is_alive(monkeypatch: pytest.MonkeyP
     assert owners.start_of(2**22 + 1) is None
 
 
-def test_what_has_no_owner_or_a_living_one_is_not_left_behind() -> None:
+def test_only_things_of_dead_owners_are_left_behind() -> None:
     dead = replace(Owner.me(), started="1")
     things: list[dict[str, Any]] = [
         {"Id": "ours", "Labels": {LABEL_RUN: "a", **Owner.me().labels}},
@@ -267,53 +267,53 @@ def api_error(status: int, text: str, kind: type[docker.errors.APIError] = docke
         (docker.errors.DockerException("odd"), "cannot be talked to: odd"),
     ],
 )
-def test_each_failure_says_what_to_do(error: Exception, words: str) -> None:
-    said = sentence(error, "start it", "here")
-    assert said.startswith("cannot start it: ")
-    assert words in said
+def test_engine_error_becomes_a_sentence_with_its_cause(error: Exception, words: str) -> None:
+    message = sentence(error, "start it", "here")
+    assert message.startswith("cannot start it: ")
+    assert words in message
 
 
-def test_the_labs_own_sentences_pass_unchanged() -> None:
+def test_lab_error_passes_unchanged() -> None:
     with pytest.raises(LabError, match=r"^mine$"), engine_errors("do it"):
         raise LabError("mine")
 
 
-def test_no_engine_is_a_sentence(tmp_path: Path) -> None:
-    said = why_no_engine(f"unix://{tmp_path}/docker.sock")
-    assert said.startswith(
+def test_missing_engine_is_a_reason(tmp_path: Path) -> None:
+    reason = why_no_engine(f"unix://{tmp_path}/docker.sock")
+    assert reason.startswith(
         f"cannot reach the Docker engine: there is no Docker engine at {tmp_path}/docker.sock: install"
     )
 
 
-def test_an_engine_that_does_not_run_is_a_sentence(tmp_path: Path) -> None:
+def test_stopped_engine_is_a_reason(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "s"))
     assert "nobody listens at" in why_no_engine(f"unix://{tmp_path}/s")
 
 
-def test_no_permission_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_permission_on_the_socket_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's error is faked, because root never gets it."""
 
     def connect_to(_sock: socket.socket, _address: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "connect", connect_to)
-    said = why_no_engine(f"unix://{tmp_path}/s")
-    assert f"no permission on {tmp_path}/s: add yourself to the group docker" in said
-    assert "sudo" in said
+    reason = why_no_engine(f"unix://{tmp_path}/s")
+    assert f"no permission on {tmp_path}/s: add yourself to the group docker" in reason
+    assert "sudo" in reason
 
 
-def test_an_engine_address_that_is_none_is_a_sentence() -> None:
+def test_invalid_engine_address_is_a_reason() -> None:
     assert "cannot reach the Docker engine" in why_no_engine("gopher://x")
 
 
-def test_a_missing_sdk_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_sdk_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "docker", None)
     assert "the Python package docker is missing" in why_no_engine()
 
 
-def test_something_else_behind_the_socket_is_a_sentence(tmp_path: Path) -> None:
-    """The other program does not speak HTTP."""
+def test_server_that_is_not_an_engine_is_a_reason(tmp_path: Path) -> None:
+    """It does not speak HTTP."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))
         server.listen()
@@ -330,11 +330,11 @@ def test_something_else_behind_the_socket_is_a_sentence(tmp_path: Path) -> None:
         thread.join()
 
 
-def test_old_engines_are_told() -> None:
+def test_engines_below_api_1_41_are_too_old() -> None:
     assert [too_old(version) for version in ("1.40", "1.9", "0", "", "1.41", "1.51", "2.0")] == [True] * 4 + [False] * 3
 
 
-def test_a_network_that_stays_in_use_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_still_in_use_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class InUse:
         def remove_network(self, _identity: str) -> None:
             raise api_error(403, "network has active endpoints")
@@ -344,7 +344,7 @@ def test_a_network_that_stays_in_use_is_told_of(monkeypatch: pytest.MonkeyPatch)
         remove_network(Engine(InUse(), "here", "20.10"), "abc")  # type: ignore[arg-type]
 
 
-def test_an_engine_that_goes_away_while_leftovers_are_looked_for_is_a_sentence() -> None:
+def test_engine_lost_while_clearing_leftovers_is_an_error() -> None:
     class Gone:
         def containers(self, **_more: object) -> None:
             raise requests.exceptions.ConnectionError(ConnectionRefusedError(errno.ECONNREFUSED, "refused"))

@@ -55,7 +55,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    folder = folder_of_its_owner(tmp_path)
+    folder = accessible_folder(tmp_path)
     (folder / "secret.txt").write_bytes(SECRET)
     (folder / "large.bin").write_bytes(LARGE)
     (folder / "endless.bin").touch()
@@ -65,7 +65,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def folder_of_its_owner(tmp_path: Path) -> Path:
+def accessible_folder(tmp_path: Path) -> Path:
     """A folder below one that other users can enter, as the owner of the harness's folders can."""
     for path in (tmp_path, tmp_path.parent):
         path.chmod(0o755)
@@ -134,7 +134,7 @@ def login(server: DaemonServer, version: ssl.TLSVersion | None = None, **options
     return client
 
 
-def settled(server: DaemonServer) -> Testimony:
+def settled_testimony(server: DaemonServer) -> Testimony:
     assert server.settle()
     testimony = server.testimony()
     assert testimony.discrepancies == ()
@@ -147,13 +147,13 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
-def test_a_session_in_tls_is_witnessed(serve: Callable[..., DaemonServer], root: Path, version: ssl.TLSVersion) -> None:
+def test_tls_session_is_witnessed(serve: Callable[..., DaemonServer], root: Path, version: ssl.TLSVersion) -> None:
     server = serve()
     with login(server, version) as client:
         assert any("secret.txt" in line for line in client.listing())
         assert client.get("secret.txt") == SECRET
         client.put("up.txt", b"what a client sends")
-    testimony = settled(server)
+    testimony = settled_testimony(server)
     assert server.spec.certificate is not None
     name = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}[version]
     assert [(h.completed, h.version) for h in testimony.handshakes] == [(True, name)] * 4
@@ -176,7 +176,7 @@ def test_a_session_in_tls_is_witnessed(serve: Callable[..., DaemonServer], root:
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
-def test_any_line_that_the_log_loses_is_told_or_tells_nothing(
+def test_lost_log_line_is_a_discrepancy_or_changes_nothing(
     serve: Callable[..., DaemonServer], version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything that verdicts rest on is covered: logins, transfers, their connections and channels."""
@@ -190,40 +190,40 @@ def test_any_line_that_the_log_loses_is_told_or_tells_nothing(
         client.listing()
         client.get("secret.txt")
         client.put("up.txt", b"what a client sends")
-    whole = rests_on(settled(server))
+    whole = rests_on(settled_testimony(server))
     assert server._daemon is not None
     lines = server._daemon.lines(server._from)
-    told = 0
+    noticed = 0
     for number in range(len(lines)):
         monkeypatch.setattr(server._daemon, "lines", lambda _, n=number: lines[:n] + lines[n + 1 :])
         testimony = server.testimony()
-        told += bool(testimony.discrepancies)
+        noticed += bool(testimony.discrepancies)
         assert testimony.discrepancies or rests_on(testimony) == whole, lines[number]
-    assert told >= 6, "nothing was lost: this proves nothing"
+    assert noticed >= 6, "nothing was lost: this proves nothing"
     for number in range(len(lines)):
         monkeypatch.setattr(server._daemon, "lines", lambda _, n=number: lines[:n])
         testimony = server.testimony()
         assert testimony.discrepancies or rests_on(testimony) == whole, lines[number]
 
 
-def test_an_empty_listing_has_no_size(serve: Callable[..., DaemonServer], tmp_path: Path) -> None:
-    server = serve(folder_of_its_owner(tmp_path))
+def test_listing_of_an_empty_folder_has_no_size(serve: Callable[..., DaemonServer], tmp_path: Path) -> None:
+    server = serve(accessible_folder(tmp_path))
     with login(server) as client:
         assert [line for line in client.listing() if not line.startswith("total")] == []
-    (listing,) = settled(server).transfers
+    (listing,) = settled_testimony(server).transfers
     assert listing.size <= len("total 0\r\n")
 
 
-def test_a_large_file_each_way_has_its_hash(serve: Callable[..., DaemonServer], root: Path) -> None:
+def test_large_download_and_upload_have_their_hash(serve: Callable[..., DaemonServer], root: Path) -> None:
     server = serve()
     with login(server) as client:
         assert client.get("large.bin") == LARGE
         client.put("back.bin", LARGE)
     digest = hashlib.sha256(LARGE).hexdigest()
-    assert [(t.size, t.sha256) for t in settled(server).transfers] == [(len(LARGE), digest)] * 2
+    assert [(t.size, t.sha256) for t in settled_testimony(server).transfers] == [(len(LARGE), digest)] * 2
 
 
-def test_rotation_shows_the_new_certificate_only(serve: Callable[..., DaemonServer], kind: str) -> None:
+def test_rotation_presents_only_the_new_certificate(serve: Callable[..., DaemonServer], kind: str) -> None:
     server = serve()
     for _ in range(3):
         new = certificate()
@@ -235,12 +235,12 @@ def test_rotation_shows_the_new_certificate_only(serve: Callable[..., DaemonServ
             assert isinstance(client.sock, ssl.SSLSocket)
             assert client.sock.getpeercert(binary_form=True) == new.der
             client.get("secret.txt")
-        testimony = settled(server)
+        testimony = settled_testimony(server)
         assert {h.certificate for h in testimony.handshakes} == {new.sha256}
         assert len(testimony.connections) == 2
 
 
-def test_a_session_keeps_its_certificate_when_the_server_rotates(serve: Callable[..., DaemonServer]) -> None:
+def test_session_keeps_its_certificate_during_rotation(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     old, new = server.spec.certificate, certificate()
     assert old is not None
@@ -252,11 +252,11 @@ def test_a_session_keeps_its_certificate_when_the_server_rotates(serve: Callable
         assert client.get("secret.txt") == SECRET
         other.get("secret.txt")
     client.quit()
-    testimony = settled(server)
+    testimony = settled_testimony(server)
     assert [t.certificate for t in testimony.transfers] == [old.sha256, new.sha256]
 
 
-def test_a_session_that_starts_while_the_server_rotates_is_the_old_one(
+def test_session_started_before_rotation_gets_the_old_certificate(
     serve: Callable[..., DaemonServer], kind: str
 ) -> None:
     if kind != "proftpd":
@@ -277,15 +277,15 @@ def test_a_session_that_starts_while_the_server_rotates_is_the_old_one(
         assert sock.recv(100).startswith(b"234")
         with unverified().wrap_socket(sock) as tls:
             assert tls.getpeercert(binary_form=True) == old.der
-    (handshake,) = settled(server).handshakes
+    (handshake,) = settled_testimony(server).handshakes
     assert handshake.certificate == old.sha256
 
 
-def test_the_testimony_outlives_the_server(serve: Callable[..., DaemonServer]) -> None:
+def test_testimony_survives_stop_until_the_next_start(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     with login(server) as client:
         client.get("secret.txt")
-    testimony, wire = settled(server), server.wire()
+    testimony, wire = settled_testimony(server), server.wire()
     server.stop()
     assert server.testimony() == testimony
     assert server.wire() == wire
@@ -294,7 +294,7 @@ def test_the_testimony_outlives_the_server(serve: Callable[..., DaemonServer]) -
     assert server.wire().records == ()
 
 
-def test_a_session_that_was_cut_off_is_not_completed_in_the_testimony_after(
+def test_transfer_cut_off_by_stop_is_incomplete(
     serve: Callable[..., DaemonServer],
 ) -> None:
     server = serve()
@@ -309,7 +309,7 @@ def test_a_session_that_was_cut_off_is_not_completed_in_the_testimony_after(
     client.close()
 
 
-def test_before_the_start_nothing_was_witnessed(kind: str, root: Path) -> None:
+def test_testimony_is_empty_before_the_start(kind: str, root: Path) -> None:
     spec = ServerSpec(certificate=certificate())
     server = DaemonServer(kind, spec, root=root, password=PASSWORD, users=("alice",), host="127.0.0.1", port=0)
     assert server.testimony().connections == ()
@@ -318,7 +318,7 @@ def test_before_the_start_nothing_was_witnessed(kind: str, root: Path) -> None:
 
 @pytest.mark.parametrize("key", ["ec-p256", "rsa-2048", "ed25519"])
 @pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
-def test_every_kind_of_key_with_its_chain(
+def test_every_kind_of_key_is_served_with_its_chain(
     serve: Callable[..., DaemonServer], key: Any, version: ssl.TLSVersion
 ) -> None:
     made = issue(
@@ -332,35 +332,35 @@ def test_every_kind_of_key_with_its_chain(
     with login(server, version) as client:
         assert isinstance(client.sock, ssl.SSLSocket)
         assert client.sock.getpeercert(binary_form=True) == made["leaf"].der
-        assert sent(client.sock) == [made["leaf"].der, made["middle"].der]
+        assert certificates_sent(client.sock) == [made["leaf"].der, made["middle"].der]
         client.get("secret.txt")
-    assert {h.certificate for h in settled(server).handshakes} == {made["leaf"].sha256}
+    assert {h.certificate for h in settled_testimony(server).handshakes} == {made["leaf"].sha256}
 
 
-def sent(sock: ssl.SSLSocket) -> list[bytes]:
+def certificates_sent(sock: ssl.SSLSocket) -> list[bytes]:
     """The certificates that the server sent, in order."""
     found = sock._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # public from Python 3.13 on
     return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]
 
 
-def test_a_wrong_password_is_refused_and_not_guessed(serve: Callable[..., DaemonServer]) -> None:
+def test_wrong_password_is_refused_and_recorded_as_unknown(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     client = Client(server)
     with pytest.raises(ftplib.error_perm, match="530"):
         client.login("alice", "wrong")
     client.close()
-    (credential,) = settled(server).credentials
+    (credential,) = settled_testimony(server).credentials
     assert (credential.user, credential.password, credential.accepted) == ("alice", None, False)
 
 
-def test_a_login_in_clear_is_seen_as_such(serve: Callable[..., DaemonServer]) -> None:
+def test_cleartext_login_is_recorded_as_such(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     with ftplib.FTP(timeout=15) as client:
         client.connect(server.host, server.port)
         client.login("alice", PASSWORD)
         received = bytearray()
         client.retrbinary("RETR secret.txt", received.extend)
-    testimony = settled(server)
+    testimony = settled_testimony(server)
     assert server.wire().holds(PASSWORD.encode())
     (credential,) = testimony.credentials
     assert (credential.channel, credential.password, credential.accepted) == ("clear", PASSWORD, True)
@@ -369,33 +369,33 @@ def test_a_login_in_clear_is_seen_as_such(serve: Callable[..., DaemonServer]) ->
     assert testimony.handshakes == ()
 
 
-def test_tls_can_be_required(serve: Callable[..., DaemonServer]) -> None:
+def test_require_tls_refuses_a_cleartext_login(serve: Callable[..., DaemonServer]) -> None:
     server = serve(require_tls=True)
     with ftplib.FTP(timeout=15) as client:
         client.connect(server.host, server.port)
         with pytest.raises((ftplib.error_perm, ftplib.error_temp)):
             client.login("alice", PASSWORD)
-    assert not settled(server).logged_in
+    assert not settled_testimony(server).logged_in
     server.record()
     with login(server) as client:
         client.get("secret.txt")
-    assert settled(server).logged_in
+    assert settled_testimony(server).logged_in
 
 
 @pytest.mark.parametrize("offered", [("1.2",), ("1.3",)])
-def test_only_the_declared_versions_are_offered(serve: Callable[..., DaemonServer], offered: tuple[str, ...]) -> None:
+def test_undeclared_tls_version_is_refused(serve: Callable[..., DaemonServer], offered: tuple[str, ...]) -> None:
     server = serve(tls=offered)
     other = VERSIONS[0 if offered == ("1.3",) else 1]
     client = Client(server, other)
     with pytest.raises(ssl.SSLError):
         client.auth()
     client.close()
-    (handshake,) = settled(server).handshakes
+    (handshake,) = settled_testimony(server).handshakes
     assert not handshake.completed
 
 
-def test_exactly_the_declared_versions_are_offered(serve: Callable[..., DaemonServer], kind: str) -> None:
-    """`why_not` is right: every combination that it allows works, including old versions and gaps."""
+def test_every_allowed_set_of_tls_versions_is_offered_exactly(serve: Callable[..., DaemonServer], kind: str) -> None:
+    """Every combination that `why_not` allows works, including old versions and gaps."""
     every = {
         "1.0": ssl.TLSVersion.TLSv1,
         "1.1": ssl.TLSVersion.TLSv1_1,
@@ -419,7 +419,7 @@ def test_exactly_the_declared_versions_are_offered(serve: Callable[..., DaemonSe
         server.stop()
 
 
-def test_a_plain_server_has_no_tls(serve: Callable[..., DaemonServer]) -> None:
+def test_plain_server_refuses_auth(serve: Callable[..., DaemonServer]) -> None:
     server = serve(protocol="plain", certificate=None)
     with ftplib.FTP_TLS(timeout=15) as client:
         client.connect(server.host, server.port)
@@ -427,12 +427,12 @@ def test_a_plain_server_has_no_tls(serve: Callable[..., DaemonServer]) -> None:
             client.auth()
         ftplib.FTP.login(client, "alice", PASSWORD)
         assert client.nlst()
-    testimony = settled(server)
+    testimony = settled_testimony(server)
     assert [c.channel for c in testimony.credentials] == ["clear"]
     assert any(c.verb == "AUTH" and c.reply is not None and c.reply >= 500 for c in testimony.commands)
 
 
-def test_implicit(serve: Callable[..., DaemonServer], kind: str) -> None:
+def test_implicit_tls_session_is_witnessed(serve: Callable[..., DaemonServer], kind: str) -> None:
     if reason := why_not(kind, ServerSpec(protocol="implicit", certificate=certificate())):
         pytest.skip(reason)
     server = serve(protocol="implicit")
@@ -444,12 +444,12 @@ def test_implicit(serve: Callable[..., DaemonServer], kind: str) -> None:
         assert tls.recv(100).startswith(b"230")
         tls.sendall(b"QUIT\r\n")
         assert tls.recv(100).startswith(b"221")
-    testimony = settled(server)
+    testimony = settled_testimony(server)
     assert testimony.connections[0].greeted
     assert [(c.channel, c.accepted) for c in testimony.credentials] == [("tls", True)]
 
 
-def test_anonymous(serve: Callable[..., DaemonServer], kind: str) -> None:
+def test_anonymous_login_is_witnessed(serve: Callable[..., DaemonServer], kind: str) -> None:
     if kind not in ANONYMOUS:
         pytest.skip(f"{kind} lets no anonymous user in here")
     server = serve()
@@ -458,13 +458,13 @@ def test_anonymous(serve: Callable[..., DaemonServer], kind: str) -> None:
         client.login("anonymous", "somebody@example.com")
         assert any("secret.txt" in name for name in client.nlst())
         client.storbinary("STOR anonymous.txt", io.BytesIO(b"abc"))
-    testimony = settled(server)
+    testimony = settled_testimony(server)
     (credential,) = testimony.credentials
     assert (credential.user, credential.password, credential.accepted) == ("anonymous", None, True)
     assert testimony.transfers[-1].sha256 == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_session_reuse_is_required_where_it_should_be(serve: Callable[..., DaemonServer], kind: str) -> None:
+def test_only_vsftpd_reuse_requires_session_reuse(serve: Callable[..., DaemonServer], kind: str) -> None:
     server = serve()
     client = login(server, reuse=False)
     if kind == "vsftpd-reuse":
@@ -479,7 +479,7 @@ def test_session_reuse_is_required_where_it_should_be(serve: Callable[..., Daemo
     assert [t.completed for t in testimony.transfers] == [kind != "vsftpd-reuse"]
 
 
-def test_a_reset_in_mid_download_is_no_completed_transfer(serve: Callable[..., DaemonServer]) -> None:
+def test_download_reset_by_client_is_incomplete(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     client = login(server)
     conn, _ = client.ntransfercmd("RETR endless.bin")
@@ -487,12 +487,12 @@ def test_a_reset_in_mid_download_is_no_completed_transfer(serve: Callable[..., D
     conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     conn.close()
     client.close()
-    testimony = settled(server)
+    testimony = settled_testimony(server)
     assert [t.completed for t in testimony.transfers] == [False]
 
 
-def test_a_download_that_is_aborted_is_no_completed_transfer(serve: Callable[..., DaemonServer]) -> None:
-    """It is not completed although a 226 finally comes, in reply to the ABOR."""
+def test_download_ended_by_abor_is_incomplete(serve: Callable[..., DaemonServer]) -> None:
+    """Although a 226 comes, in reply to the ABOR."""
     server = serve()
     client = login(server)
     conn, _ = client.ntransfercmd("RETR endless.bin")
@@ -502,10 +502,10 @@ def test_a_download_that_is_aborted_is_no_completed_transfer(serve: Callable[...
     conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     conn.close()
     client.close()
-    assert [t.completed for t in settled(server).transfers] == [False]
+    assert [t.completed for t in settled_testimony(server).transfers] == [False]
 
 
-def test_a_client_that_does_not_wait_for_its_answer_contradicts_nothing(serve: Callable[..., DaemonServer]) -> None:
+def test_client_that_leaves_after_pass_causes_no_discrepancy(serve: Callable[..., DaemonServer]) -> None:
     """The daemon may or may not read the password, and may or may not answer: its log says what it did."""
     server = serve()
     for _ in range(10):
@@ -516,10 +516,10 @@ def test_a_client_that_does_not_wait_for_its_answer_contradicts_nothing(serve: C
         client.sock.sendall(f"PASS {PASSWORD}\r\n".encode())
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-    assert len(settled(server).connections) == 10
+    assert len(settled_testimony(server).connections) == 10
 
 
-def test_a_session_that_went_past_the_relay_is_told(serve: Callable[..., DaemonServer]) -> None:
+def test_session_that_bypassed_the_relay_is_a_discrepancy(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     with socket.create_connection(server._inner, 5, source_address=("127.9.9.9", 0)) as sock:
         assert sock.recv(100).startswith(b"220")
@@ -531,29 +531,29 @@ def test_a_session_that_went_past_the_relay_is_told(serve: Callable[..., DaemonS
     assert "session from 127.9.9.9 that the relay has not" in sentence
 
 
-def test_a_client_that_leaves_at_once_is_witnessed(serve: Callable[..., DaemonServer]) -> None:
+def test_connections_closed_at_once_are_witnessed(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     for _ in range(3):
         socket.create_connection((server.host, server.port), 5).close()
     Client(server).close()
-    testimony = settled(server)
+    testimony = settled_testimony(server)
     assert [c.kind for c in testimony.connections] == ["control"] * 4
     assert testimony.connections[3].greeted
 
 
-def test_many_sessions_do_not_mix(serve: Callable[..., DaemonServer], root: Path) -> None:
+def test_concurrent_sessions_are_kept_apart(serve: Callable[..., DaemonServer], root: Path) -> None:
     server = serve()
     clients = [login(server) for _ in range(6)]
     for number, client in enumerate(clients):
         client.put(f"file{number}", b"x" * (number + 1))
     for client in clients:
         client.quit()
-    testimony = settled(server)
+    testimony = settled_testimony(server)
     by_control = {t.control: (t.name, t.size) for t in testimony.transfers}
     assert list(by_control.values()) == [(f"file{n}", n + 1) for n in range(6)]
 
 
-def test_a_killed_daemon_is_told(serve: Callable[..., DaemonServer]) -> None:
+def test_killed_daemon_is_an_error(serve: Callable[..., DaemonServer]) -> None:
     server = serve()
     assert server.settle()  # the readiness probe's session is over, so it is not the one that gets killed
     process = server._process
@@ -572,7 +572,7 @@ def test_a_killed_daemon_is_told(serve: Callable[..., DaemonServer]) -> None:
         server.change(server.spec)
 
 
-def test_stop_leaves_nothing(serve: Callable[..., DaemonServer], kind: str) -> None:
+def test_stop_removes_folder_and_processes(serve: Callable[..., DaemonServer], kind: str) -> None:
     began = time.perf_counter()
     server = serve()
     started = time.perf_counter()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 TESTS = Path(__file__).with_name("real_daemons.py")
-WHAT_PYTEST_NEEDS = ("py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+PYTEST_PACKAGES = ("py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
 """Pure Python packages, so this machine's copies work in the container."""
 
 
@@ -28,7 +28,7 @@ def pytest_for_containers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (folder, *folder.parents):
         if path.stat().st_mode & 0o005 != 0o005 and path.is_relative_to(tmp_path_factory.getbasetemp()):
             path.chmod(path.stat().st_mode | 0o055)
-    for name in WHAT_PYTEST_NEEDS:
+    for name in PYTEST_PACKAGES:
         found = importlib.util.find_spec(name)
         assert found is not None
         assert found.origin is not None
@@ -41,8 +41,8 @@ def pytest_for_containers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", sorted(NEEDS))
-def test_the_real_daemon_in_its_container(kind: str, pytest_for_containers: Path, engine: Engine) -> None:
-    """It has no more rights than the matrix gives it."""
+def test_real_daemon_passes_its_tests_in_its_container(kind: str, pytest_for_containers: Path, engine: Engine) -> None:
+    """With no more privileges than the matrix grants it."""
     needs = NEEDS[kind]
     command = ["python", "-m", "pytest", "-q", "-rs", "-c", "/dev/null", "--rootdir=/tmp", "-p", "no:cacheprovider"]
     command += [

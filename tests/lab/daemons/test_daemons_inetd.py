@@ -1,4 +1,4 @@
-"""A daemon that is started for each connection, replaced by cat(1), which echoes its input."""
+"""A daemon that is started once per connection, replaced by cat(1), which echoes its input."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def inetd(daemon: Any) -> Iterator[Inetd]:
     running.stop()
 
 
-def talk(daemon: Any) -> socket.socket:
+def open_session(daemon: Any) -> socket.socket:
     sock = socket.create_connection(daemon.address, 5)
     assert sock.recv(10) == b"one\n"
     sock.sendall(b"hello")
@@ -58,8 +58,8 @@ def wait_for_end(inetd: Inetd) -> None:
         time.sleep(0.001)
 
 
-def test_each_connection_has_a_process(daemon: Any, inetd: Inetd) -> None:
-    first, second = talk(daemon), talk(daemon)
+def test_each_connection_has_its_own_process(daemon: Any, inetd: Inetd) -> None:
+    first, second = open_session(daemon), open_session(daemon)
     assert len(inetd.children()) == 2
     first.close()
     second.close()
@@ -67,7 +67,7 @@ def test_each_connection_has_a_process(daemon: Any, inetd: Inetd) -> None:
     inetd.require_alive()
 
 
-def test_a_connection_that_nobody_accepted_yet_is_a_session(daemon: Any, inetd: Inetd) -> None:
+def test_connection_not_yet_accepted_counts_as_a_session(daemon: Any, inetd: Inetd) -> None:
     """Otherwise a server would settle before a client's session has started, and the log would lack it."""
     for _ in range(50):
         with socket.create_connection(daemon.address, 5):
@@ -75,22 +75,20 @@ def test_a_connection_that_nobody_accepted_yet_is_a_session(daemon: Any, inetd: 
         wait_for_end(inetd)
 
 
-def test_what_it_is_made_of_stays_when_the_daemon_changes(
-    daemon: Any, inetd: Inetd, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_is_that_at_the_start(daemon: Any, inetd: Inetd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.daemon_word", ["two"])
-    talk(daemon).close()
+    open_session(daemon).close()
 
 
-def test_sessions_go_on_when_nobody_listens(daemon: Any, inetd: Inetd) -> None:
-    with talk(daemon) as sock:
+def test_sessions_continue_after_stop_listening(daemon: Any, inetd: Inetd) -> None:
+    with open_session(daemon) as sock:
         inetd.stop_listening()
         inetd.stop_listening()
         assert not inetd.alive
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(daemon.address, 5)
         next_one = Inetd(daemon)  # the address is free at once
-        talk(daemon).close()
+        open_session(daemon).close()
         next_one.stop()
         sock.sendall(b"still there")
         assert sock.recv(20) == b"still there"
@@ -99,7 +97,7 @@ def test_sessions_go_on_when_nobody_listens(daemon: Any, inetd: Inetd) -> None:
 
 
 def test_stop_ends_every_session(daemon: Any, inetd: Inetd) -> None:
-    socks = [talk(daemon) for _ in range(3)]
+    socks = [open_session(daemon) for _ in range(3)]
     pids = inetd.children()
     inetd.stop()
     inetd.stop()
@@ -114,8 +112,8 @@ def test_stop_ends_every_session(daemon: Any, inetd: Inetd) -> None:
         inetd.require_alive()
 
 
-def test_a_session_that_crashed_is_told_for_ever(daemon: Any, inetd: Inetd) -> None:
-    with talk(daemon):
+def test_crashed_session_is_an_error_in_every_later_call(daemon: Any, inetd: Inetd) -> None:
+    with open_session(daemon):
         (pid,) = inetd.children()
         os.kill(pid, signal.SIGSEGV)
         wait_for_end(inetd)
@@ -124,7 +122,7 @@ def test_a_session_that_crashed_is_told_for_ever(daemon: Any, inetd: Inetd) -> N
             inetd.require_alive()
 
 
-def test_a_program_that_cannot_be_started_is_told(daemon: Any) -> None:
+def test_program_that_cannot_be_started_is_an_error(daemon: Any) -> None:
     daemon.argv = lambda: ["/nonexistent/program"]
     inetd = Inetd(daemon)
     try:
@@ -136,6 +134,6 @@ def test_a_program_that_cannot_be_started_is_told(daemon: Any) -> None:
         inetd.stop()
 
 
-def test_a_taken_address_is_told(daemon: Any, inetd: Inetd) -> None:
+def test_address_in_use_is_an_error(daemon: Any, inetd: Inetd) -> None:
     with pytest.raises(LabError, match=r"cannot listen on 127\.0\.0\.1 port \d+ for cat: Address already in use"):
         Inetd(daemon)

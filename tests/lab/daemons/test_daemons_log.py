@@ -1,4 +1,4 @@
-"""Daemons' logs, recorded from real sessions of lftp 4.9.2 (tests/recordings/daemons), and what daemons cannot be."""
+"""Daemons' logs, recorded from real sessions of lftp 4.9.2 (tests/recordings/daemons), and specs that they refuse."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ KINDS = ["vsftpd", "proftpd", "pure-ftpd"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_recorded_session(kind: str) -> None:
+def test_recorded_session_is_read_in_full(kind: str) -> None:
     session = recorded(kind, "session")
     assert session.secured is not None
     assert session.secured.version == "TLSv1.3"
@@ -59,7 +59,7 @@ def test_a_recorded_session(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_recorded_refusal_in_clear_login_and_wrong_password(kind: str) -> None:
+def test_recorded_refusal_cleartext_login_and_wrong_password(kind: str) -> None:
     refused = recorded(kind, "refused")
     assert refused.secured is not None
     assert not {"USER", "PASS"} & {exchange.verb for exchange in refused.exchanges}
@@ -70,23 +70,23 @@ def test_a_recorded_refusal_in_clear_login_and_wrong_password(kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_line_that_is_cut_off_or_unknown_is_told(kind: str) -> None:
+def test_unknown_line_is_strange(kind: str) -> None:
     assert events_of(kind, ["anything else"]) == [Strange("anything else")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_password_is_in_any_recording(kind: str) -> None:
+def test_recordings_contain_no_password(kind: str) -> None:
     content = (RECORDINGS / f"{kind}.log").read_text()
     assert "correct-horse" not in content
     assert "wrong\n" not in content.replace("### wrong\n", "")
 
 
-def test_vsftpd_counts_a_transfer_of_nothing() -> None:
+def test_vsftpd_line_without_a_size_is_an_empty_transfer() -> None:
     line = f'Sun Nov 22 22:51:17 2026 [pid 16] [alice] OK UPLOAD: Client "{A}", "/empty", 0.00Kbyte/sec'
     assert list(vsftpd.read_line(line)) == [Moved(A, "/empty", 0)]
 
 
-def test_a_name_with_quotes_is_read_as_it_is() -> None:
+def test_vsftpd_file_name_with_quotes_is_read_verbatim() -> None:
     line = f'Sun Nov 22 22:51:17 2026 [pid 16] [alice] FTP command: Client "{A}", "RETR a"b", "c"'
     assert list(vsftpd.read_line(line)) == [Asked(A, "RETR", 'a"b", "c')]
 
@@ -100,11 +100,11 @@ def test_a_name_with_quotes_is_read_as_it_is() -> None:
         ("proftpd", f"lab\x1f13\x1f{A}\x1fSTOR\x1fup\x1f226\x1fTransfer complete\x1f16"),
     ],
 )
-def test_a_transfer_whose_line_is_broken_is_told(kind: str, line: str) -> None:
+def test_truncated_transfer_line_is_strange(kind: str, line: str) -> None:
     assert events_of(kind, [line])[-1] == Strange(line)
 
 
-def test_what_proftpd_counted_of_a_transfer_that_it_refused_did_not_pass() -> None:
+def test_proftpd_size_of_a_refused_transfer_is_ignored() -> None:
     line = f"lab\x1f13\x1f{A}\x1fRETR\x1fup\x1f550\x1fNo such file\x1f0\x1f/srv/root/up"
     assert not any(isinstance(event, Moved) for event in events_of("proftpd", [line]))
     line = f"lab\x1f13\x1f{A}\x1fRETR\x1fup\x1f426\x1fAborted\x1f3\x1f/srv/root/up"
@@ -124,7 +124,7 @@ def test_what_proftpd_counted_of_a_transfer_that_it_refused_did_not_pass() -> No
         ((Answered(A, 150, ""), Answered(A, 426, ""), Answered(A, 226, "")), True, False),
     ],
 )
-def test_what_is_a_transfer_and_what_a_complete_one(
+def test_replies_decide_what_is_transferred_and_completed(
     what: tuple[Event, ...], transferred: bool, completed: bool
 ) -> None:
     found, _ = sessions([Asked(A, "RETR", "x"), *what])
@@ -132,13 +132,13 @@ def test_what_is_a_transfer_and_what_a_complete_one(
     assert (exchange.transferred, exchange.completed) == (transferred, completed)
 
 
-def test_a_second_count_of_one_transfer_is_a_problem() -> None:
+def test_second_size_of_one_transfer_is_a_problem() -> None:
     found, _ = sessions([Asked(A, "RETR", "x"), Moved(A, "/x", 3), Moved(A, "/x", 3)])
     assert len(found[A].problems) == 1
 
 
-def test_what_pure_ftpd_says_when_a_client_has_left_answers_nothing() -> None:
-    """Its line repeats the code of its last reply, here the one to USER."""
+def test_pure_ftpd_logout_line_is_not_a_reply() -> None:
+    """It repeats the code of its last reply, here the one to USER."""
     lines = [
         f"pure-ftpd: (?@{A}) [DEBUG] Command [user] [alice]",
         f"pure-ftpd: (?@{A}) [DEBUG] 331 User alice OK. Password required",
@@ -151,7 +151,7 @@ def test_what_pure_ftpd_says_when_a_client_has_left_answers_nothing() -> None:
     assert [e.replies for e in recorded("pure-ftpd", "session").exchanges if e.verb == "QUIT"] == [[(221, "Logout.")]]
 
 
-def test_sessions_do_not_mix() -> None:
+def test_interleaved_sessions_are_kept_apart() -> None:
     found, _ = sessions(
         [
             *(Began(A), Began(B), Asked(A, "USER", "a"), Asked(B, "USER", "b")),
@@ -162,17 +162,17 @@ def test_sessions_do_not_mix() -> None:
     assert [(e.verb, e.reply) for e in found[B].exchanges] == [("USER", 331), ("PASS", 230)]
 
 
-def test_a_transfer_without_its_command_is_a_problem() -> None:
+def test_size_without_a_transfer_command_is_a_problem() -> None:
     found, _ = sessions([Asked(A, "NOOP", ""), Answered(A, 200, ""), Moved(A, "/x", 3)])
     assert len(found[A].problems) == 1
 
 
-def test_a_second_handshake_of_a_control_connection_is_a_problem() -> None:
+def test_second_handshake_on_a_control_connection_is_a_problem() -> None:
     found, _ = sessions([Asked(A, "AUTH", "TLS"), Secured(A, "TLSv1.3", "x"), Secured(A, "TLSv1.3", "x")])
     assert len(found[A].problems) == 1
 
 
-def test_each_transfer_has_the_port_announced_last_before_it() -> None:
+def test_transfer_has_the_last_announced_port() -> None:
     found, _ = sessions(
         [
             *(Asked(A, "PASV", ""), Answered(A, 227, "Entering Passive Mode (127,0,0,1,1,2).")),
@@ -189,7 +189,7 @@ def _certificates(*names: str) -> list[Any]:
     return list(issue({name: CertificateSpec() for name in names}).values())
 
 
-def test_why_not() -> None:
+def test_why_not_names_what_a_daemon_cannot_do() -> None:
     one, other = _certificates("one", "other")
     for kind in DAEMONS:
         assert why_not(kind, ServerSpec(certificate=one)) == ""
@@ -206,12 +206,12 @@ def test_why_not() -> None:
     assert "older" in why_not("pure-ftpd", ServerSpec(certificate=one, tls=("1.1", "1.2")))
 
 
-def test_an_unknown_kind_is_told() -> None:
+def test_unknown_daemon_is_an_error() -> None:
     with pytest.raises(LabError, match="no daemon 'wu-ftpd'"):
         why_not("wu-ftpd", ServerSpec())
 
 
-def test_what_a_daemon_cannot_be_is_not_started(tmp_path: Path) -> None:
+def test_daemon_is_not_started_with_a_spec_it_cannot_serve(tmp_path: Path) -> None:
     (one,) = _certificates("one")
     spec = ServerSpec(certificate=one, attack="intercept")
     server = DaemonServer("vsftpd", spec, root=tmp_path, password="x", users=("a",), host="127.0.0.1", port=0)

@@ -26,7 +26,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def running(device: Path, tmp_path: Path) -> Iterator[syslog.Syslog]:
+def running_syslog(device: Path, tmp_path: Path) -> Iterator[syslog.Syslog]:
     taking = syslog.Syslog(tmp_path / "log")
     yield taking
     taking.close()
@@ -34,7 +34,7 @@ def running(device: Path, tmp_path: Path) -> Iterator[syslog.Syslog]:
     assert not device.exists()
 
 
-class Held:
+class HeldLog:
     """A log whose writer waits before each line until it may continue."""
 
     def __init__(self, log: io.FileIO) -> None:
@@ -47,65 +47,65 @@ class Held:
         self._log.write(line)
 
 
-def tell(device: Path, *messages: bytes) -> None:
+def send_messages(device: Path, *messages: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
         for message in messages:
             daemon.sendto(message, str(device))
 
 
-def test_what_was_told_before_is_in_the_file(running: syslog.Syslog, device: Path, tmp_path: Path) -> None:
+def test_messages_before_a_flush_are_in_the_file(running_syslog: syslog.Syslog, device: Path, tmp_path: Path) -> None:
     head = b"<94>Nov 22 22:51:17 "
     for number in range(50):
-        tell(device, head + b"pure-ftpd: %d\n\0" % number, head + b"two\nlines\r\n")
-    assert running.flush()
+        send_messages(device, head + b"pure-ftpd: %d\n\0" % number, head + b"two\nlines\r\n")
+    assert running_syslog.flush()
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines == [line for number in range(50) for line in (f"pure-ftpd: {number}", "two\\nlines")]
 
 
-def test_a_log_that_nobody_writes_any_more_is_not_quiet(running: syslog.Syslog, device: Path, tmp_path: Path) -> None:
+def test_log_whose_writer_has_ended_is_not_quiet(running_syslog: syslog.Syslog, device: Path, tmp_path: Path) -> None:
     """Otherwise the record would count as complete without the end of the daemon's sessions."""
     daemon = object.__new__(PureFtpd)
-    daemon._syslog = running
+    daemon._syslog = running_syslog
     assert daemon.is_quiet()
-    running._send(syslog._BARRIER + b"end", 1.0)
-    running._thread.join(5)
+    running_syslog._send(syslog._BARRIER + b"end", 1.0)
+    running_syslog._thread.join(5)
     for _ in range(30):  # more than the kernel queues for a reader
-        assert not running.flush(0.01)
+        assert not running_syslog.flush(0.01)
     assert not daemon.is_quiet(0.01)
-    running._socket.setblocking(False)
+    running_syslog._socket.setblocking(False)
     with contextlib.suppress(BlockingIOError):
-        while running._socket.recv(100):
+        while running_syslog._socket.recv(100):
             pass
 
 
-def test_a_barrier_that_comes_late_is_not_taken_for_the_next(
-    running: syslog.Syslog, device: Path, tmp_path: Path
+def test_late_barrier_does_not_satisfy_the_next_flush(
+    running_syslog: syslog.Syslog, device: Path, tmp_path: Path
 ) -> None:
     """Otherwise, after one flush that timed out, all later ones would read an incomplete log."""
-    writing = running._log
-    held = Held(writing)
-    running._log = held  # type: ignore[assignment]
-    tell(device, b"first")
-    assert not running.flush(0.05)
+    writing = running_syslog._log
+    held = HeldLog(writing)
+    running_syslog._log = held  # type: ignore[assignment]
+    send_messages(device, b"first")
+    assert not running_syslog.flush(0.05)
     held.go_on()
-    assert running.flush()
+    assert running_syslog.flush()
     held.stop()
-    tell(device, b"second")
-    assert not running.flush(0.05)
+    send_messages(device, b"second")
+    assert not running_syslog.flush(0.05)
     assert (tmp_path / "log").read_text() == "first\n"
     held.go_on()
-    assert running.flush()
+    assert running_syslog.flush()
     assert (tmp_path / "log").read_text() == "first\nsecond\n"
-    running._log = writing
+    running_syslog._log = writing
 
 
-def test_one_at_a_time(running: syslog.Syslog, device: Path, tmp_path: Path) -> None:
+def test_second_syslog_at_once_is_refused(running_syslog: syslog.Syslog, device: Path, tmp_path: Path) -> None:
     with pytest.raises(LabError, match="one of these at a time"):
         syslog.Syslog(tmp_path / "other")
-    assert running.flush()
+    assert running_syslog.flush()
 
 
-def test_what_a_killed_one_has_left_is_cleared_away(device: Path, tmp_path: Path) -> None:
+def test_socket_of_a_killed_syslog_is_replaced(device: Path, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
         left.bind(str(device))
     again = syslog.Syslog(tmp_path / "log")

@@ -29,9 +29,9 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_full_handshake(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+def test_full_handshake_is_read_from_the_bytes(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
     tapped = pair(contexts[0], version)
-    tapped.shake_hands()
+    tapped.handshake()
     seen = tapped.seen()
     assert (seen.pure, seen.began, seen.finished, seen.answered) == (True, True, True, True)
     assert seen.version == {772: "TLSv1.3", 771: "TLSv1.2"}[version]
@@ -39,33 +39,35 @@ def test_a_full_handshake(contexts: tuple[ssl.SSLContext, str], version: ssl.TLS
     assert seen.certificate == ("" if version == ssl.TLSVersion.TLSv1_3 else contexts[1])
     assert seen.alerts == ()
     assert seen.listed == 0
-    tapped.say(tapped.server, b"x" * 300)
+    tapped.send(tapped.server, b"x" * 300)
     assert 0 < tapped.seen().listed <= 300
-    tapped.say(tapped.client, b"x" * 300)
+    tapped.send(tapped.client, b"x" * 300)
     assert 0 < tapped.seen().stored <= 300
     assert tapped.seen().turns == 0  # the client's bytes got no answer, and its Finished is not a question
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_turn_is_what_was_said_and_answered(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+def test_turns_count_client_messages_that_were_answered(
+    contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
+) -> None:
     tapped = pair(contexts[0], version)
-    tapped.shake_hands()
+    tapped.handshake()
     for turn, said in enumerate((b"USER alice\r\n", b"PWD\r\n"), 1):
-        tapped.say(tapped.client, said)
+        tapped.send(tapped.client, said)
         assert tapped.seen().turns == turn - 1
-        tapped.say(tapped.server, b"211-one\r\n")
-        tapped.say(tapped.server, b"211 two\r\n")
+        tapped.send(tapped.server, b"211-one\r\n")
+        tapped.send(tapped.server, b"211 two\r\n")
         assert tapped.seen().turns == turn
     for said in (b"PASV\r\n", b"LIST\r\n"):  # sent together: the second may be unread
-        tapped.say(tapped.client, said)
-    tapped.say(tapped.server, b"227 (1,2,3,4,5,6)\r\n")
+        tapped.send(tapped.client, said)
+    tapped.send(tapped.server, b"227 (1,2,3,4,5,6)\r\n")
     assert tapped.seen().turns == 3
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_that_both_say_goodbye_is_no_turn(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+def test_close_notify_is_not_a_turn(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
     tapped = pair(contexts[0], version)
-    tapped.shake_hands()
+    tapped.handshake()
     for end in (tapped.client, tapped.server):
         with contextlib.suppress(ssl.SSLWantReadError):
             end.unwrap()
@@ -73,7 +75,7 @@ def test_that_both_say_goodbye_is_no_turn(contexts: tuple[ssl.SSLContext, str], 
     assert tapped.seen().turns == 0
 
 
-def test_session_tickets_answer_nothing(contexts: tuple[ssl.SSLContext, str]) -> None:
+def test_session_tickets_are_not_an_answer(contexts: tuple[ssl.SSLContext, str]) -> None:
     """A client that sends a command together with its Finished gets the tickets after its command."""
     tapped = pair(contexts[0], ssl.TLSVersion.TLSv1_3)
     for end in (tapped.client, tapped.server):
@@ -88,12 +90,12 @@ def test_session_tickets_answer_nothing(contexts: tuple[ssl.SSLContext, str]) ->
     before = len(tapped.down)
     assert before > tapped.marks[-1][1]
     assert tapped.seen().turns == 0
-    tapped.say(tapped.server, b"331 x\r\n")
+    tapped.send(tapped.server, b"331 x\r\n")
     assert tapped.seen().turns == 1
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_client_that_refuses_the_certificate_with_an_alert_finished_nothing(
+def test_alert_refusing_the_certificate_is_not_a_finished(
     contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
 ) -> None:
     context = ssl.create_default_context()
@@ -110,10 +112,10 @@ def test_a_client_that_refuses_the_certificate_with_an_alert_finished_nothing(
     assert (seen.began, seen.finished, seen.answered) == (True, False, False)
 
 
-def test_an_encrypted_alert_in_the_place_of_the_finished_is_none(contexts: tuple[ssl.SSLContext, str]) -> None:
+def test_encrypted_alert_is_not_taken_for_a_finished(contexts: tuple[ssl.SSLContext, str]) -> None:
     """The alert has the same record type (RFC 8446 section 5.2), but is shorter."""
     tapped = pair(contexts[0], ssl.TLSVersion.TLSv1_3)
-    tapped.shake_hands()
+    tapped.handshake()
     up, down = bytes(tapped.up), bytes(tapped.down)
     finished = next(r for r in wiretls.records(up)[0] if r.kind == wiretls.APPLICATION_DATA)
     assert wiretls.read(up, down, lambda _: 0).finished
@@ -123,12 +125,12 @@ def test_an_encrypted_alert_in_the_place_of_the_finished_is_none(contexts: tuple
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_handshake_that_the_server_did_not_finish(
+def test_handshake_without_the_servers_end_is_unanswered(
     contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
 ) -> None:
     tapped = pair(contexts[0], version)
     if version == ssl.TLSVersion.TLSv1_3:
-        tapped.shake_hands(until_client=True)
+        tapped.handshake(until_client=True)
         assert tapped.seen().finished
     else:
         with pytest.raises(ssl.SSLWantReadError):
@@ -139,26 +141,28 @@ def test_a_handshake_that_the_server_did_not_finish(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_resumed_handshake_and_its_content(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+def test_resumed_handshake_is_finished_without_a_certificate(
+    contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
+) -> None:
     context = client_context(version)
     first = pair(contexts[0], version, context=context)
-    first.shake_hands()
-    first.say(first.server, b"x")
+    first.handshake()
+    first.send(first.server, b"x")
     first.client.read()
     second = pair(contexts[0], version, session=first.client.session, context=context)
-    second.shake_hands()
+    second.handshake()
     assert second.client.session_reused
     seen = second.seen()
     assert seen.finished
     assert seen.certificate == ""
     assert seen.listed == 0
-    second.say(second.server, b"y" * 100)
+    second.send(second.server, b"y" * 100)
     seen = second.seen()
     assert seen.answered
     assert 0 < seen.listed <= 100
 
 
-def test_versions_that_do_not_meet_leave_an_alert(contexts: tuple[ssl.SSLContext, str]) -> None:
+def test_version_mismatch_is_read_as_an_alert(contexts: tuple[ssl.SSLContext, str]) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.minimum_version = ssl.TLSVersion.TLSv1_3
     tapped = pair(server, ssl.TLSVersion.TLSv1_2)
@@ -173,9 +177,11 @@ def test_versions_that_do_not_meet_leave_an_alert(contexts: tuple[ssl.SSLContext
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_text_behind_or_amid_tls_is_not_pure(contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion) -> None:
+def test_cleartext_after_or_within_tls_is_not_pure(
+    contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
+) -> None:
     tapped = pair(contexts[0], version)
-    tapped.shake_hands()
+    tapped.handshake()
     tapped.up += b"PASS secret\r\n"
     assert not tapped.seen().pure
     assert not wiretls.read(b"USER x\r\n", b"", lambda _: 0).pure
@@ -183,11 +189,11 @@ def test_text_behind_or_amid_tls_is_not_pure(contexts: tuple[ssl.SSLContext, str
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_any_cut_and_any_broken_byte_is_read_without_error(
+def test_truncated_or_corrupt_tls_is_read_without_an_error(
     contexts: tuple[ssl.SSLContext, str], version: ssl.TLSVersion
 ) -> None:
     tapped = pair(contexts[0], version)
-    tapped.shake_hands()
+    tapped.handshake()
     up, down = bytes(tapped.up), bytes(tapped.down)
     for cut in range(0, len(up), 7):
         assert wiretls.read(up[:cut], down, lambda _: 0).pure
@@ -200,7 +206,7 @@ def test_any_cut_and_any_broken_byte_is_read_without_error(
 # The relay.
 
 
-class Behind:
+class BackendServer:
     """A server on its own loopback address, with one thread per connection."""
 
     def __init__(self, act: Any) -> None:
@@ -236,9 +242,9 @@ class Behind:
 
 
 @dataclass
-class Bench:
+class RelayedServer:
     relay: Relay
-    behind: Behind
+    behind: BackendServer
 
 
 def _echo(sock: socket.socket) -> None:
@@ -260,19 +266,19 @@ def _reset(sock: socket.socket) -> None:
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    behind = Behind(getattr(request, "param", _echo))
+def relayed(request: pytest.FixtureRequest) -> Iterator[RelayedServer]:
+    behind = BackendServer(getattr(request, "param", _echo))
     numbers = iter(range(2, 250))
     relay = Relay("127.0.0.1", 0, (), behind.address, lambda: f"127.77.2.{next(numbers)}")
-    yield Bench(relay, behind)
+    yield RelayedServer(relay, behind)
     relay.stop()
     relay.stop()
     behind.close()
 
 
-def test_everything_is_forwarded_and_recorded_also_for_a_slow_reader(bench: Bench) -> None:
+def test_relay_forwards_and_records_every_byte_to_a_slow_reader(relayed: RelayedServer) -> None:
     content = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(3 << 15))  # 3 MiB
-    with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as client:
+    with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as client:
         peer = client.getsockname()
         client.sendall(content)
         client.shutdown(socket.SHUT_WR)
@@ -281,66 +287,66 @@ def test_everything_is_forwarded_and_recorded_also_for_a_slow_reader(bench: Benc
         while data := client.recv(1 << 14):
             received += data
     assert received == content
-    assert bench.relay.settle(bench.relay.tape, 5)
-    (record,) = bench.relay.tape.wire.records
+    assert relayed.relay.settle(relayed.relay.tape, 5)
+    (record,) = relayed.relay.tape.wire.records
     assert (record.kind, record.peer) == ("control", peer)
     assert record.to_server == content
     assert record.to_client == content
 
 
-def test_each_control_connection_has_a_source_of_its_own(bench: Bench) -> None:
+def test_each_control_connection_has_its_own_source_address(relayed: RelayedServer) -> None:
     for _ in range(3):
-        with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as client:
+        with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as client:
             client.shutdown(socket.SHUT_WR)
             assert client.recv(1) == b""
-    assert bench.relay.settle(bench.relay.tape, 5)
-    assert bench.behind.peers == ["127.77.2.2", "127.77.2.3", "127.77.2.4"]
-    assert [link.source for link in bench.relay.tape.links] == bench.behind.peers
+    assert relayed.relay.settle(relayed.relay.tape, 5)
+    assert relayed.behind.peers == ["127.77.2.2", "127.77.2.3", "127.77.2.4"]
+    assert [link.source for link in relayed.relay.tape.links] == relayed.behind.peers
 
 
-def test_a_connection_that_ends_at_once_is_witnessed(bench: Bench) -> None:
+def test_connections_closed_at_once_are_witnessed(relayed: RelayedServer) -> None:
     for _ in range(20):
-        socket.create_connection(("127.0.0.1", bench.relay.port), 5).close()
-    assert bench.relay.settle(bench.relay.tape, 5)
-    assert len(bench.relay.tape.links) == 20
+        socket.create_connection(("127.0.0.1", relayed.relay.port), 5).close()
+    assert relayed.relay.settle(relayed.relay.tape, 5)
+    assert len(relayed.relay.tape.links) == 20
 
 
-def test_an_open_connection_is_not_settled_and_stays_on_its_tape(bench: Bench) -> None:
-    with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as client:
-        old = bench.relay.tape
+def test_open_connection_is_unsettled_and_stays_in_its_record(relayed: RelayedServer) -> None:
+    with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as client:
+        old = relayed.relay.tape
         client.sendall(b"early")
-        assert not bench.relay.settle(old, 0.05)
-        new = bench.relay.record()
+        assert not relayed.relay.settle(old, 0.05)
+        new = relayed.relay.record()
         client.sendall(b"late")
         client.shutdown(socket.SHUT_WR)
         assert client.recv(100) == b"earlylate"
-    assert bench.relay.settle(old, 5)
+    assert relayed.relay.settle(old, 5)
     assert old.wire.records[0].to_server == b"earlylate"
     assert new.links == []
 
 
-def test_new_connections_come_to_the_daemon_that_was_proved_last(bench: Bench) -> None:
-    other = Behind(_echo)
+def test_new_connections_reach_the_server_shown_last(relayed: RelayedServer) -> None:
+    other = BackendServer(_echo)
     try:
-        with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as old:
+        with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as old:
             old.sendall(b"old")
-            while not bench.relay.tape.wire.records or not bench.relay.tape.wire.records[0].to_server:
+            while not relayed.relay.tape.wire.records or not relayed.relay.tape.wire.records[0].to_server:
                 time.sleep(0.001)
-            bench.relay.show(other.address, "AB:CD", implicit=True)
-            with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as new:
+            relayed.relay.show(other.address, "AB:CD", implicit=True)
+            with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as new:
                 new.shutdown(socket.SHUT_WR)
                 assert new.recv(1) == b""
             old.shutdown(socket.SHUT_WR)
             assert old.recv(10) == b"old"
-        assert bench.relay.settle(bench.relay.tape, 5)
-        assert (bench.behind.peers, other.peers) == (["127.77.2.2"], ["127.77.2.3"])
-        links = bench.relay.tape.links
+        assert relayed.relay.settle(relayed.relay.tape, 5)
+        assert (relayed.behind.peers, other.peers) == (["127.77.2.2"], ["127.77.2.3"])
+        links = relayed.relay.tape.links
         assert [(link.certificate, link.implicit) for link in links] == [("", False), ("AB:CD", True)]
     finally:
         other.close()
 
 
-def test_a_client_reset_reaches_the_server() -> None:
+def test_client_reset_reaches_the_server() -> None:
     """On a control connection a reset passes unchanged, even after other bytes."""
     heard: list[str] = []
 
@@ -354,7 +360,7 @@ def test_a_client_reset_reaches_the_server() -> None:
             except ConnectionResetError:
                 heard.append("reset")
 
-    behind = Behind(listen)
+    behind = BackendServer(listen)
     relay = Relay("127.0.0.1", 0, (), behind.address, lambda: "127.77.2.2")
     try:
         client = socket.create_connection(("127.0.0.1", relay.port), 5)
@@ -368,17 +374,17 @@ def test_a_client_reset_reaches_the_server() -> None:
     assert heard == ["reset"]
 
 
-@pytest.mark.parametrize("bench", [_reset], indirect=True)
-def test_a_server_reset_reaches_the_client(bench: Bench) -> None:
-    with socket.create_connection(("127.0.0.1", bench.relay.port), 5) as client:
+@pytest.mark.parametrize("relayed", [_reset], indirect=True)
+def test_server_reset_reaches_the_client(relayed: RelayedServer) -> None:
+    with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as client:
         client.sendall(b"hello")
         with pytest.raises(ConnectionResetError):
             client.recv(1)
-    assert bench.relay.settle(bench.relay.tape, 5)
-    assert bench.relay.tape.wire.records[0].to_server == b"hello"
+    assert relayed.relay.settle(relayed.relay.tape, 5)
+    assert relayed.relay.tape.wire.records[0].to_server == b"hello"
 
 
-def test_a_server_that_resets_an_upload_is_no_end_of_it() -> None:
+def test_server_reset_of_an_upload_reaches_the_client() -> None:
     """Only a client's reset at the end of its upload is turned into a plain end."""
 
     def listen() -> None:
@@ -402,7 +408,7 @@ def test_a_server_that_resets_an_upload_is_no_end_of_it() -> None:
             thread.join()
 
 
-def test_where_nobody_listens_the_client_is_reset() -> None:
+def test_client_is_reset_if_the_server_does_not_listen() -> None:
     with socket.create_server(("127.77.3.1", 0)) as closed:
         target = closed.getsockname()
     relay = Relay("127.0.0.1", 0, (), target, lambda: "127.77.3.2")
@@ -415,7 +421,7 @@ def test_where_nobody_listens_the_client_is_reset() -> None:
         relay.stop()
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_relay_port_in_use_is_an_error() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(LabError, match=f"cannot listen on 127.0.0.1 port {taken.getsockname()[1]}"),
@@ -439,17 +445,17 @@ HELLO = bytes((22, 3, 1, 0, 4)) + bytes(4)
         (HELLO[:3], False),
     ],
 )
-def test_an_upload_is_told_from_a_handshake(sent: bytes, expected: bool) -> None:
+def test_content_is_distinguished_from_a_bare_handshake(sent: bytes, expected: bool) -> None:
     assert wiretls.carries_content(sent) is expected
 
 
 @pytest.mark.parametrize(("sent", "heard"), [(HELLO + FINISHED + CONTENT, "end"), (HELLO + FINISHED, "reset")])
-def test_a_reset_behind_an_upload_is_its_end_and_any_other_is_a_reset(sent: bytes, heard: str) -> None:
-    """A download whose client resets must not look complete to the daemon.
+def test_client_reset_after_an_upload_becomes_a_plain_end(sent: bytes, heard: str) -> None:
+    """Any other reset stays one: a download whose client resets must not look complete to the daemon.
 
     The relay needs the daemon's port on its own address: on 127.0.0.1 any other program may hold it.
     """
-    told: list[str] = []
+    ends: list[str] = []
 
     def listen() -> None:
         sock = listener.accept()[0]
@@ -458,9 +464,9 @@ def test_a_reset_behind_an_upload_is_its_end_and_any_other_is_a_reset(sent: byte
             try:
                 while sock.recv(65536):
                     pass
-                told.append("end")
+                ends.append("end")
             except ConnectionResetError:
-                told.append("reset")
+                ends.append("reset")
 
     with socket.create_server(("127.77.3.1", 0)) as listener:
         listener.settimeout(10)  # if no connection comes, the test fails instead of hanging
@@ -481,4 +487,4 @@ def test_a_reset_behind_an_upload_is_its_end_and_any_other_is_a_reset(sent: byte
             assert relay.settle(relay.tape, 5)
         finally:
             relay.stop()
-    assert told == [heard]
+    assert ends == [heard]

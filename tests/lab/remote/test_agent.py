@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SECONDS = 20.0
 
 
-class Process:
+class AgentProcess:
     """`python -m ftps_lab.remote.agent`, driven line by line."""
 
     def __init__(self, *, code: str = "") -> None:
@@ -54,67 +54,67 @@ class Process:
 
 
 @pytest.fixture
-def process() -> Iterator[Process]:
-    process = Process()
+def process() -> Iterator[AgentProcess]:
+    process = AgentProcess()
     yield process
     process.kill()
 
 
-def serve(root: Path, *, kind: str = "lab", spec: ServerSpec | None = None, number: int = 1) -> bytes:
+def serve_order(root: Path, *, kind: str = "lab", spec: ServerSpec | None = None, number: int = 1) -> bytes:
     sent = orders.sent_spec(spec or ServerSpec(protocol="plain"))
     start = orders.Start(kind=kind, root=str(root), password="pw", host="127.0.0.1", port=0)
     return orders.line(orders.Call(number=number, method="serve", start=start, spec=sent))
 
 
-def call(number: int, method: orders.Method = "ping", server: int = 0) -> bytes:
+def call_order(number: int, method: orders.Method = "ping", server: int = 0) -> bytes:
     return orders.line(orders.Call(number=number, method=method, server=server))
 
 
-def started(process: Process, root: Path) -> orders.Serving:
-    return orders.value_of(process.ask(serve(root)), orders.Serving)
+def started_server(process: AgentProcess, root: Path) -> orders.Serving:
+    return orders.value_of(process.ask(serve_order(root)), orders.Serving)
 
 
-def refuses(port: int) -> bool:
+def port_is_closed(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_ping_says_which_versions_serve(process: Process) -> None:
-    answer = process.ask(call(7))
+def test_ping_returns_library_versions(process: AgentProcess) -> None:
+    answer = process.ask(call_order(7))
     assert answer.number == 7
     versions = orders.value_of(answer, dict[str, str])
     assert versions["OpenSSL"].startswith("OpenSSL ")
     assert versions["pyftpdlib"]
 
 
-def test_the_end_of_stdin_stops_the_server_and_exits_0(process: Process, tmp_path: Path) -> None:
-    serving = started(process, tmp_path)
-    assert not refuses(serving.port)
+def test_end_of_stdin_stops_the_server_and_exits_0(process: AgentProcess, tmp_path: Path) -> None:
+    serving = started_server(process, tmp_path)
+    assert not port_is_closed(serving.port)
     assert process.end() == (0, b"", b"")
-    assert refuses(serving.port)
+    assert port_is_closed(serving.port)
 
 
-def test_sigterm_stops_the_server_and_exits_0(process: Process, tmp_path: Path) -> None:
-    serving = started(process, tmp_path)
+def test_sigterm_stops_the_server_and_exits_0(process: AgentProcess, tmp_path: Path) -> None:
+    serving = started_server(process, tmp_path)
     process.child.send_signal(signal.SIGTERM)
     assert process.child.wait(SECONDS) == 0
-    assert refuses(serving.port)
+    assert port_is_closed(serving.port)
 
 
-def test_sigterm_that_the_kernel_gives_to_another_thread_ends_it_too(process: Process, tmp_path: Path) -> None:
+def test_sigterm_delivered_to_another_thread_ends_the_agent(process: AgentProcess, tmp_path: Path) -> None:
     """Python's handler runs in the main thread, which would keep sleeping in its read of stdin."""
-    started(process, tmp_path)
+    started_server(process, tmp_path)
     others = [int(task.name) for task in Path(f"/proc/{process.child.pid}/task").iterdir()]
     others.remove(process.child.pid)
     assert ctypes.CDLL(None).tgkill(process.child.pid, others[0], signal.SIGTERM) == 0
     assert process.child.wait(SECONDS) == 0
 
 
-def test_ctrl_c_is_the_owners_matter(process: Process) -> None:
-    process.ask(call(1))
+def test_sigint_is_ignored(process: AgentProcess) -> None:
+    process.ask(call_order(1))
     process.child.send_signal(signal.SIGINT)
     time.sleep(0.05)
-    assert not process.ask(call(2)).failure
+    assert not process.ask(call_order(2)).failure
     assert process.end() == (0, b"", b"")
 
 
@@ -130,15 +130,15 @@ def test_ctrl_c_is_the_owners_matter(process: Process) -> None:
         b"\xff\xfe\n",
     ],
 )
-def test_a_malformed_line_is_answered_and_the_next_one_obeyed(process: Process, text: bytes) -> None:
+def test_malformed_order_is_answered_and_the_next_one_executed(process: AgentProcess, text: bytes) -> None:
     answer = process.ask(text)
     assert "no order of this version" in answer.failure
     assert (answer.number, answer.bug) == (0, False)
-    assert not process.ask(call(2)).failure
+    assert not process.ask(call_order(2)).failure
 
 
-def test_what_prints_never_reaches_stdout() -> None:
-    """Output of children, of print and to the descriptor itself goes to stderr; nothing else reads stdin."""
+def test_all_output_goes_to_stderr() -> None:
+    """Of child processes, of print and of the descriptor itself; nothing else reads stdin."""
     code = (
         "import os, subprocess, ftps_lab.remote.agent as a\n"
         "def noisy():\n"
@@ -149,42 +149,43 @@ def test_what_prints_never_reaches_stdout() -> None:
         "a.versions = noisy\n"
         "raise SystemExit(a.main())\n"
     )
-    process = Process(code=code)
-    assert not process.ask(call(1)).failure
+    process = AgentProcess(code=code)
+    assert not process.ask(call_order(1)).failure
     assert process.end() == (0, b"", b"printed\nwritten\nchild\n")
 
 
-def test_one_server_after_the_other_and_never_two(process: Process, tmp_path: Path) -> None:
-    first = started(process, tmp_path)
-    again = process.ask(serve(tmp_path, number=2))
+def test_agent_runs_one_server_at_a_time(process: AgentProcess, tmp_path: Path) -> None:
+    first = started_server(process, tmp_path)
+    again = process.ask(serve_order(tmp_path, number=2))
     assert "a server runs here already" in again.failure
-    assert not process.ask(call(3, "stop", first.server)).failure
-    assert refuses(first.port)
-    second = started(process, tmp_path)
+    assert not process.ask(call_order(3, "stop", first.server)).failure
+    assert port_is_closed(first.port)
+    second = started_server(process, tmp_path)
     assert second.server != first.server
-    stale = process.ask(call(4, "testimony", first.server))
+    stale = process.ask(call_order(4, "testimony", first.server))
     assert "this server was stopped" in stale.failure
 
 
-def test_a_lab_error_comes_back_as_its_sentence(process: Process, tmp_path: Path) -> None:
-    """The error is a server that needs a certificate and has none."""
-    answer = process.ask(serve(tmp_path, spec=ServerSpec()))
+def test_lab_error_is_answered_with_its_message(process: AgentProcess, tmp_path: Path) -> None:
+    """Here: a server that needs a certificate and has none."""
+    answer = process.ask(serve_order(tmp_path, spec=ServerSpec()))
     assert "needs a certificate" in answer.failure
     assert not answer.bug
 
 
-def test_what_nobody_foresaw_is_called_a_bug_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_exception_is_a_bug_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> dict[str, str]:
         raise ZeroDivisionError("a name that is no UTF-8: \udc80")
 
     monkeypatch.setattr(agent_module, "versions", broken)
-    answer = orders.read_result(Agent().answer(call(3)))
+    answer = orders.read_result(Agent().answer(call_order(3)))
     assert (answer.number, answer.bug) == (3, True)
     assert "ZeroDivisionError: a name that is no UTF-8: \\udc80" in answer.failure
     assert "in broken" in answer.failure
 
 
 def test_own_address_is_never_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """"""
     monkeypatch.setattr(socket, "gethostbyname", lambda _name: "172.20.0.2")
     assert own_address() == "172.20.0.2"
     monkeypatch.setattr(socket, "gethostbyname", lambda _name: "127.0.1.1")
@@ -199,10 +200,10 @@ def test_own_address_is_never_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         own_address()
 
 
-def test_an_empty_host_is_replaced_by_the_own_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_empty_host_means_the_own_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(agent_module, "own_address", lambda: "127.0.0.1")
     agent = Agent()
-    order = orders.read_call(serve(tmp_path))
+    order = orders.read_call(serve_order(tmp_path))
     assert order.start is not None
     order = msgspec.structs.replace(order, start=msgspec.structs.replace(order.start, host=""))
     answer = orders.read_result(agent.answer(orders.line(order)))
@@ -211,15 +212,15 @@ def test_an_empty_host_is_replaced_by_the_own_address(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("missing", ["start", "spec"])
-def test_a_call_that_lacks_something_starts_nothing(tmp_path: Path, missing: str) -> None:
-    order = msgspec.structs.replace(orders.read_call(serve(tmp_path)), **{missing: None})
+def test_incomplete_serve_order_is_refused(tmp_path: Path, missing: str) -> None:
+    order = msgspec.structs.replace(orders.read_call(serve_order(tmp_path)), **{missing: None})
     answer = orders.read_result(Agent().answer(orders.line(order)))
     assert "is missing" in answer.failure
     assert not answer.bug
 
 
-def test_the_dead_children_of_daemons_are_buried_by_the_first_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In any other process the children may belong to someone else."""
+def test_only_pid_1_reaps_the_children_of_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any other process the children may belong to other code."""
     child = subprocess.Popen(["true"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     agent_module._bury_children()
@@ -238,11 +239,11 @@ def test_the_dead_children_of_daemons_are_buried_by_the_first_process_only(monke
     child.wait()
 
 
-def test_an_end_while_a_server_cannot_be_stopped_is_said_on_stderr(
+def test_failed_stop_at_exit_is_reported_on_stderr(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     agent = Agent()
-    agent.answer(serve(tmp_path))
+    agent.answer(serve_order(tmp_path))
     stop = FtpsServer.stop
 
     def stuck(server: FtpsServer) -> None:
@@ -254,6 +255,6 @@ def test_an_end_while_a_server_cannot_be_stopped_is_said_on_stderr(
     assert "it does not end" in capsys.readouterr().err
 
 
-def test_an_unknown_kind_names_those_that_are_known(tmp_path: Path) -> None:
-    answer = orders.read_result(Agent().answer(serve(tmp_path, kind="wu-ftpd")))
+def test_unknown_kind_of_server_names_the_known_ones(tmp_path: Path) -> None:
+    answer = orders.read_result(Agent().answer(serve_order(tmp_path, kind="wu-ftpd")))
     assert "there is no server of kind 'wu-ftpd': use one of lab, " in answer.failure

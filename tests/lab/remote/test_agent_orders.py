@@ -1,4 +1,4 @@
-"""Objects arrive unchanged: certificates with their keys and issuers, every field of a spec, every witness."""
+"""Objects arrive unchanged: certificates with their keys and issuers, every field of a spec, testimony and wire."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ftps_lab.certificates.spec import Key
 
 
-def travelled(spec: ServerSpec) -> ServerSpec:
+def received_spec_of(spec: ServerSpec) -> ServerSpec:
     call = orders.Call(number=1, method="change", server=1, spec=orders.sent_spec(spec))
     received = orders.read_call(orders.line(call))
     assert (received.method, received.server) == ("change", 1)
@@ -36,25 +36,26 @@ def travelled(spec: ServerSpec) -> ServerSpec:
     return orders.received_spec(received.spec)
 
 
-def same(one: Certificate | None, other: Certificate | None) -> bool:
+def same_certificate(one: Certificate | None, other: Certificate | None) -> bool:
     if one is None or other is None:
         return one is other
     return (
         (one.name, one.der, one.key_pem, one.sha256, one.sha1)
         == (other.name, other.der, other.key_pem, other.sha256, other.sha1)
         and one.x509 == other.x509
-        and same(one.issuer, other.issuer)
+        and same_certificate(one.issuer, other.issuer)
         and [each.sha256 for each in one.chain] == [each.sha256 for each in other.chain]
     )
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_certificate_of_every_kind_of_key_arrives_as_it_was(key: Key) -> None:
+def test_certificate_with_every_kind_of_key_arrives_unchanged(key: Key) -> None:
     certificate = issue({"leaf": CertificateSpec(key=key)})["leaf"]
-    assert same(travelled(ServerSpec(certificate=certificate)).certificate, certificate)
+    assert same_certificate(received_spec_of(ServerSpec(certificate=certificate)).certificate, certificate)
 
 
-def test_issuers_arrive_with_their_keys_so_that_twins_can_be_made() -> None:
+def test_issuers_arrive_with_their_keys() -> None:
+    """Twins are made from them on the other side."""
     leaf = issue(
         {
             "root": CertificateSpec(common_name="Root"),
@@ -62,16 +63,16 @@ def test_issuers_arrive_with_their_keys_so_that_twins_can_be_made() -> None:
             "leaf": CertificateSpec(issuer="middle"),
         }
     )["leaf"]
-    received = travelled(ServerSpec(certificate=leaf, chain=leaf.chain))
-    assert same(received.certificate, leaf)
+    received = received_spec_of(ServerSpec(certificate=leaf, chain=leaf.chain))
+    assert same_certificate(received.certificate, leaf)
     assert [each.name for each in received.chain] == ["middle"]
-    assert same(received.chain[0], leaf.issuer)
+    assert same_certificate(received.chain[0], leaf.issuer)
     assert received.certificate is not None
     assert twins({"": received.certificate})[""].sha256 != leaf.sha256
 
 
 def test_every_field_of_a_spec_arrives() -> None:
-    """Each has a value other than its default, because a field that did not travel would have its default."""
+    """Each has a value other than its default, because a field that did not arrive would have its default."""
     made = issue({name: CertificateSpec(common_name=name) for name in "abcd"})
     spec = ServerSpec(
         protocol="implicit",
@@ -91,40 +92,40 @@ def test_every_field_of_a_spec_arrives() -> None:
         greeting_in_pieces=True,
     )
     default = ServerSpec()
-    received = travelled(spec)
+    received = received_spec_of(spec)
     for field in fields(spec):
         value, arrived = getattr(spec, field.name), getattr(received, field.name)
         assert value != getattr(default, field.name), f"give {field.name} another value here"
         if isinstance(value, Certificate):
-            assert same(arrived, value), field.name
+            assert same_certificate(arrived, value), field.name
         elif field.name == "chain":
-            assert [same(*pair) for pair in zip(arrived, value, strict=True)] == [True, True]
+            assert [same_certificate(*pair) for pair in zip(arrived, value, strict=True)] == [True, True]
         else:
             assert (arrived, type(arrived)) == (value, type(value)), field.name
 
 
-def test_one_certificate_in_two_places_stays_one() -> None:
+def test_shared_certificate_stays_one_object() -> None:
     certificate = issue({"a": CertificateSpec()})["a"]
-    received = travelled(ServerSpec(certificate=certificate, data_certificate=certificate, chain=(certificate,)))
+    received = received_spec_of(ServerSpec(certificate=certificate, data_certificate=certificate, chain=(certificate,)))
     assert received.certificate is received.data_certificate is received.chain[0]
 
 
-def test_a_default_spec_stays_one() -> None:
-    assert travelled(ServerSpec(protocol="plain")) == ServerSpec(protocol="plain")
+def test_default_spec_arrives_unchanged() -> None:
+    assert received_spec_of(ServerSpec(protocol="plain")) == ServerSpec(protocol="plain")
 
 
-def test_a_field_of_another_version_is_a_sentence() -> None:
+def test_field_of_another_version_is_an_error() -> None:
     with pytest.raises(LabError, match="no server of this version of ftps-lab"):
         orders.received_spec({"colour": "blue"})
 
 
-def test_what_cannot_travel_is_noticed_where_it_is_sent() -> None:
+def test_value_that_cannot_be_sent_is_a_type_error_at_the_sender() -> None:
     spec = replace(ServerSpec(), attack_how={"a": 1})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"teach remote\.orders"):
         orders.sent_spec(spec)
 
 
-def test_a_certificate_that_cannot_be_read_is_named() -> None:
+def test_unreadable_certificate_is_an_error_with_its_name() -> None:
     sent = orders.SentCertificate(name="torn", certificate="no PEM", key="no PEM")
     with pytest.raises(LabError, match="'torn' cannot be read here"):
         orders.received_spec({"certificate": sent})
@@ -156,7 +157,7 @@ WIRE = Wire((WireRecord("control", PEER, b"\n\r\x00\xff" * 1000, b""), WireRecor
 Value = TypeVar("Value")
 
 
-def returned(value: Value) -> Value:
+def received_value_of(value: Value) -> Value:
     """The value as the other side receives it when a method returns it."""
     text = orders.line(orders.result(1, value))
     assert text.count(b"\n") == 1
@@ -164,37 +165,37 @@ def returned(value: Value) -> Value:
 
 
 def test_testimony_arrives_equal() -> None:
-    received = returned(TESTIMONY)
+    received = received_value_of(TESTIMONY)
     assert received == TESTIMONY
     assert repr(received) == repr(TESTIMONY)  # tuples are tuples, None is None
 
 
 def test_wire_arrives_equal_and_in_one_line() -> None:
-    assert returned(WIRE) == WIRE
+    assert received_value_of(WIRE) == WIRE
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_a_record_arrives_equal(complete: bool) -> None:
+def test_record_arrives_equal(complete: bool) -> None:
     record = Record(complete, TESTIMONY, WIRE)
-    assert returned(record) == record
+    assert received_value_of(record) == record
 
 
-def test_a_failure_is_no_value() -> None:
+def test_failed_result_has_no_value() -> None:
     received = orders.read_result(orders.line(orders.Result(number=2, failure="no", bug=True)))
     assert (received.failure, received.bug, bytes(received.value)) == ("no", True, b"null")
 
 
-def test_another_value_than_expected_is_a_sentence() -> None:
+def test_value_of_the_wrong_type_is_an_error() -> None:
     with pytest.raises(LabError, match="it answered true where Testimony was due"):
         orders.value_of(orders.result(1, value=True), Testimony)
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"{}", b'{"value":1}', b"Traceback (most recent\n"])
-def test_what_is_no_answer_is_a_sentence(text: bytes) -> None:
+def test_line_that_is_no_answer_is_an_error(text: bytes) -> None:
     with pytest.raises(LabError, match="is none of this version of ftps-lab"):
         orders.read_result(text)
 
 
-def test_a_long_line_is_shortened_in_a_sentence() -> None:
+def test_long_line_is_shortened_for_messages() -> None:
     assert orders.shortened(b"x" * 500) == "x" * 120 + "…"
     assert orders.shortened(b"short\xff\n") == "short\ufffd"

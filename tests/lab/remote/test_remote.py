@@ -1,4 +1,4 @@
-"""A server behind a line: the methods of a local server, and a sentence for every way in which an agent can fail."""
+"""A server behind a line: the methods of a local server, and a message for every way in which an agent can fail."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def start() -> Iterator[Callable[..., tuple[RemoteHost, ProcessLine]]]:
 if TYPE_CHECKING:
     Start = Callable[..., tuple[RemoteHost, ProcessLine]]
 
-WITH = """
+PATCHED_AGENT = """
 import sys
 import ftps_lab.remote.agent as agent
 from ftps_lab.servers import FtpsServer
@@ -110,12 +110,12 @@ sys.exit(agent.main())
 """An agent with a change in it."""
 
 
-def served(host: RemoteHost, root: Path, spec: ServerSpec) -> RemoteServer:
+def serve_lab(host: RemoteHost, root: Path, spec: ServerSpec) -> RemoteServer:
     return host.serve("lab", spec, root=root, password="pw", users=("anna",), host="127.0.0.1", port=0)
 
 
-def plain(host: RemoteHost, root: Path) -> RemoteServer:
-    return served(host, root, ServerSpec(protocol="plain"))
+def serve_plain(host: RemoteHost, root: Path) -> RemoteServer:
+    return serve_lab(host, root, ServerSpec(protocol="plain"))
 
 
 def fetch(server: RemoteServer, name: str) -> tuple[str, bytes]:
@@ -135,24 +135,26 @@ def fetch(server: RemoteServer, name: str) -> tuple[str, bytes]:
     return hashlib.sha256(leaf).digest().hex(":").upper(), got.getvalue()
 
 
-def test_a_served_file_its_testimony_and_its_wire(
+def test_remote_server_serves_records_changes_and_stops(
     start: Start, tmp_path: Path, certificates: dict[str, Certificate]
 ) -> None:
-    """The whole life of a server: serve, record, change, settle, testimony, wire, stop, and the next one."""
+    """serve, record, change, settle, testimony, wire, stop, and the next server."""
     (tmp_path / "file").write_bytes(b"content")
     host, _ = start()
-    server = served(host, tmp_path, ServerSpec(certificate=certificates["genuine"]))
+    server = serve_lab(host, tmp_path, ServerSpec(certificate=certificates["genuine"]))
     server.record()
     assert fetch(server, "file") == (certificates["genuine"].sha256, b"content")
     assert server.settle()
-    told = server.testimony()
-    assert told.passwords == ["pw"]
-    assert [(each.verb, each.size, each.completed) for each in told.transfers] == [("RETR", 7, True)]
-    assert {each.certificate for each in told.handshakes} == {certificates["genuine"].sha256}
+    testimony = server.testimony()
+    assert testimony.passwords == ["pw"]
+    assert [(each.verb, each.size, each.completed) for each in testimony.transfers] == [("RETR", 7, True)]
+    assert {each.certificate for each in testimony.handshakes} == {certificates["genuine"].sha256}
     wire = server.wire()
     assert wire.holds(b"AUTH TLS\r\n")
     assert not wire.holds(b"content")
-    assert {(each.kind, each.peer) for each in wire.records} == {(each.kind, each.peer) for each in told.connections}
+    assert {(each.kind, each.peer) for each in wire.records} == {
+        (each.kind, each.peer) for each in testimony.connections
+    }
 
     server.change(ServerSpec(certificate=certificates["leaf"], chain=certificates["leaf"].chain))
     server.record()
@@ -163,19 +165,19 @@ def test_a_served_file_its_testimony_and_its_wire(
     assert {each.certificate for each in server.testimony().handshakes} == {certificates["leaf"].sha256}
     server.stop()
     server.stop()
-    second = served(host, tmp_path, ServerSpec(certificate=certificates["other"]))
+    second = serve_lab(host, tmp_path, ServerSpec(certificate=certificates["other"]))
     assert second.testimony() == Testimony(role="genuine")
     assert fetch(second, "file")[0] == certificates["other"].sha256
     with pytest.raises(LabError, match="this server was stopped"):
         server.testimony()
 
 
-def test_a_record_is_begun_and_finished_in_one_round_trip_each(
+def test_begin_and_finish_take_one_round_trip_each(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The result equals that of separate calls of `record`, `settle`, `testimony` and `wire`."""
+    """Their result equals that of separate calls of `record`, `settle`, `testimony` and `wire`."""
     host, line = start()
-    server = plain(host, tmp_path)
+    server = serve_plain(host, tmp_path)
     sent: list[bytes] = []
     send = line.send
 
@@ -195,11 +197,11 @@ def test_a_record_is_begun_and_finished_in_one_round_trip_each(
 
 
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
-def test_it_becomes_another_server_between_connections(
+def test_change_after_switches_between_connections(
     start: Start, tmp_path: Path, role: Literal["genuine", "impostor"]
 ) -> None:
     """The testimony covers the later connections; the bytes of the earlier ones are kept beside it."""
-    server = plain(start()[0], tmp_path)
+    server = serve_plain(start()[0], tmp_path)
 
     def passwords(*, change: ServerSpec | None = None) -> Record:
         if change is not None:
@@ -224,8 +226,8 @@ def test_it_becomes_another_server_between_connections(
     assert again.before == Wire()
 
 
-def test_a_change_that_no_connection_reached_is_forgotten(start: Start, tmp_path: Path) -> None:
-    server = plain(start()[0], tmp_path)
+def test_change_cancels_a_pending_change_after(start: Start, tmp_path: Path) -> None:
+    server = serve_plain(start()[0], tmp_path)
     server.change_after(1, ServerSpec(protocol="plain", role="impostor"))
     server.change(ServerSpec(protocol="plain"))
     for _ in range(2):
@@ -235,7 +237,7 @@ def test_a_change_that_no_connection_reached_is_forgotten(start: Start, tmp_path
         assert server.finish().testimony.role == "genuine"
 
 
-def test_a_record_with_a_connection_in_it_is_not_fresh(start: Start, tmp_path: Path) -> None:
+def test_begin_is_false_if_a_client_connects_meanwhile(start: Start, tmp_path: Path) -> None:
     """A client that connects between the start of a record and the answer is in the record."""
     patch = (
         "import socket\nrecord = FtpsServer.record\n"
@@ -245,82 +247,82 @@ def test_a_record_with_a_connection_in_it_is_not_fresh(start: Start, tmp_path: P
         "    self.begun = True\n"
         "FtpsServer.record = early"
     )
-    host, _ = start(WITH.format(patch=patch))
-    server = plain(host, tmp_path)
+    host, _ = start(PATCHED_AGENT.format(patch=patch))
+    server = serve_plain(host, tmp_path)
     assert not server.begin()
 
 
-def test_a_record_that_is_not_complete_says_so(start: Start, tmp_path: Path) -> None:
+def test_finish_with_an_open_connection_is_incomplete(start: Start, tmp_path: Path) -> None:
     host, _ = start()
-    server = plain(host, tmp_path)
+    server = serve_plain(host, tmp_path)
     with ftplib.FTP() as client:
         client.connect(server.host, server.port, SECONDS)
         assert not server.finish(0.1).complete
 
 
-def test_an_attacker_in_the_middle_is_told_of_from_both_sides(
+def test_remote_interceptor_has_testimony_of_both_sides(
     start: Start, tmp_path: Path, certificates: dict[str, Certificate]
 ) -> None:
-    """If the interceptor has no certificate of its own, its twin is made where the server runs."""
+    """Its twin is made where the server runs."""
     (tmp_path / "file").write_bytes(b"content")
     host, _ = start()
     genuine = certificates["genuine"]
-    server = served(host, tmp_path, ServerSpec(certificate=genuine, attack="intercept"))
+    server = serve_lab(host, tmp_path, ServerSpec(certificate=genuine, attack="intercept"))
     shown, _content = fetch(server, "file")
     assert shown != genuine.sha256
     assert server.settle()
-    told = server.testimony()
-    assert (told.role, told.passwords) == ("impostor", ["pw"])
-    assert told.behind is not None
-    assert (told.behind.role, told.behind.passwords) == ("genuine", ["pw"])
+    testimony = server.testimony()
+    assert (testimony.role, testimony.passwords) == ("impostor", ["pw"])
+    assert testimony.behind is not None
+    assert (testimony.behind.role, testimony.behind.passwords) == ("genuine", ["pw"])
 
 
-def test_settle_says_when_a_connection_is_still_open(start: Start, tmp_path: Path) -> None:
+def test_settle_is_false_while_a_connection_is_open(start: Start, tmp_path: Path) -> None:
     host, _ = start()
-    server = plain(host, tmp_path)
+    server = serve_plain(host, tmp_path)
     with ftplib.FTP() as client:
         client.connect(server.host, server.port, SECONDS)
         assert not server.settle(0.1)
     assert server.settle()
 
 
-def test_a_wire_of_tens_of_megabytes(start: Start, tmp_path: Path) -> None:
+def test_wire_of_40_mib_arrives(start: Start, tmp_path: Path) -> None:
     patch = (
         "from ftps_lab.testimony import Wire, WireRecord\n"
         "big = bytes(range(256)) * 4096 * 40\n"
         "FtpsServer.wire = lambda self: Wire((WireRecord('data', ('h', 1), big, b''),))"
     )
-    host, _ = start(WITH.format(patch=patch))
-    assert plain(host, tmp_path).wire().records[0].to_server == bytes(range(256)) * 4096 * 40
+    host, _ = start(PATCHED_AGENT.format(patch=patch))
+    assert serve_plain(host, tmp_path).wire().records[0].to_server == bytes(range(256)) * 4096 * 40
 
 
-def test_the_labs_own_sentences_arrive_as_they_are(start: Start, tmp_path: Path) -> None:
+def test_lab_error_arrives_unchanged(start: Start, tmp_path: Path) -> None:
     host, _ = start()
     with pytest.raises(LabError, match=r"^a server of protocol 'explicit' needs a certificate: give `certificate`$"):
-        served(host, tmp_path, ServerSpec())
+        serve_lab(host, tmp_path, ServerSpec())
     assert host.ping()  # and the agent continues
 
 
-def test_a_bug_is_called_one(start: Start, tmp_path: Path) -> None:
-    host, _ = start(WITH.format(patch="FtpsServer.testimony = lambda self: 1 // 0"))
-    server = plain(host, tmp_path)
+def test_unexpected_exception_arrives_as_a_bug(start: Start, tmp_path: Path) -> None:
+    host, _ = start(PATCHED_AGENT.format(patch="FtpsServer.testimony = lambda self: 1 // 0"))
+    server = serve_plain(host, tmp_path)
     with pytest.raises(LabError, match=r"(?s)a bug in the lab; please report it\):\n.*ZeroDivisionError"):
         server.testimony()
 
 
-def test_a_dead_agent_is_a_sentence_with_its_last_words(start: Start, tmp_path: Path) -> None:
+def test_dead_agent_is_an_error_with_its_last_output(start: Start, tmp_path: Path) -> None:
     host, line = start("import sys; sys.stderr.write('out of luck\\n'); sys.exit(3)")
     line.child.wait(SECONDS)
     with pytest.raises(LabError, match=r"(?s)the server's agent .*its last words:\nout of luck"):
-        plain(host, tmp_path)
+        serve_plain(host, tmp_path)
     with pytest.raises(LabError, match="was given up before"):
         host.ping()
 
 
-def test_stopping_a_server_of_a_dead_agent_is_no_second_failure(start: Start, tmp_path: Path) -> None:
+def test_stop_after_a_reported_death_is_silent(start: Start, tmp_path: Path) -> None:
     """The first call after its death reports it; the clean-up does not report it again."""
     host, line = start()
-    server = plain(host, tmp_path)
+    server = serve_plain(host, tmp_path)
     line.child.kill()
     line.child.wait(SECONDS)
     with pytest.raises(LabError, match="start it anew"):
@@ -328,16 +330,16 @@ def test_stopping_a_server_of_a_dead_agent_is_no_second_failure(start: Start, tm
     server.stop()
 
 
-def test_stopping_tells_of_a_death_that_nobody_noticed(start: Start, tmp_path: Path) -> None:
+def test_stop_reports_a_death_not_reported_before(start: Start, tmp_path: Path) -> None:
     host, line = start()
-    server = plain(host, tmp_path)
+    server = serve_plain(host, tmp_path)
     line.child.kill()
     line.child.wait(SECONDS)
     with pytest.raises(LabError, match="start it anew"):
         server.stop()
 
 
-def test_a_silent_agent_is_given_up(start: Start) -> None:
+def test_agent_that_timed_out_is_not_used_again(start: Start) -> None:
     """Its answer may still come, and must not be taken for the next one."""
     host, _ = start("import sys; [None for _ in sys.stdin]")
     with pytest.raises(LabError, match=r"did not answer within 0\.2 seconds"):
@@ -355,13 +357,13 @@ def test_a_silent_agent_is_given_up(start: Start) -> None:
         ('{"number":1}', "answered null where dict was due"),
     ],
 )
-def test_an_answer_that_is_none_is_never_taken_for_one(start: Start, reply: str, sentence: str) -> None:
+def test_invalid_answer_is_an_error(start: Start, reply: str, sentence: str) -> None:
     host, _ = start(f"import sys; sys.stdin.readline(); print({reply!r}, flush=True); sys.stdin.read()")
     with pytest.raises(LabError, match=sentence):
         host.ping()
 
 
-def test_an_interrupted_call_ends_the_conversation(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agent_is_not_used_again_after_an_interrupted_call(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     host, line = start()
 
     def interrupted(_timeout: float) -> bytes:
@@ -375,17 +377,17 @@ def test_an_interrupted_call_ends_the_conversation(start: Start, monkeypatch: py
         host.ping()
 
 
-def test_what_cannot_be_sent_is_no_reason_to_give_up(start: Start, tmp_path: Path) -> None:
+def test_agent_is_usable_after_an_order_that_cannot_be_sent(start: Start, tmp_path: Path) -> None:
     host, _ = start()
     with pytest.raises(TypeError):
-        served(host, tmp_path, ServerSpec(attack_how={}))  # type: ignore[arg-type]
+        serve_lab(host, tmp_path, ServerSpec(attack_how={}))  # type: ignore[arg-type]
     assert host.ping()
 
 
-def test_calls_of_two_threads_wait_for_each_other(start: Start, tmp_path: Path) -> None:
-    """Each gets its own answer: a slow `settle`, and `testimony` and `wire` at the same time."""
+def test_concurrent_calls_get_their_own_answers(start: Start, tmp_path: Path) -> None:
+    """Four threads call `settle`, `testimony` and `wire`."""
     host, _ = start()
-    server = plain(host, tmp_path)
+    server = serve_plain(host, tmp_path)
     answers: list[object] = []
 
     def ask() -> None:

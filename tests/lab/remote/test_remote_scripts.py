@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.lab.remote.test_remote import ProcessLine, plain
-from tests.lab.scripted.test_scripted_steps import to_tls
-from tests.lab.sessions import read_all, shown
+from tests.lab.remote.test_remote import ProcessLine, serve_plain
+from tests.lab.scripted.test_scripted_steps import connect_tls
+from tests.lab.sessions import peer_der, read_until_closed
 
 from ftps_lab.errors import LabError
 from ftps_lab.remote import orders
@@ -41,7 +41,7 @@ def host(line: ProcessLine) -> RemoteHost:
     return RemoteHost(line)
 
 
-def travelled(scripts: tuple[Script, ...]) -> tuple[Script, ...]:
+def received_scripts_of(scripts: tuple[Script, ...]) -> tuple[Script, ...]:
     order = orders.sent_scripts(scripts, host="127.0.0.1", port=5)
     call = orders.read_call(orders.line(orders.Call(number=1, method="serve_scripts", scripts=order)))
     assert call.scripts is not None
@@ -49,7 +49,7 @@ def travelled(scripts: tuple[Script, ...]) -> tuple[Script, ...]:
     return orders.received_scripts(call.scripts)
 
 
-def plainly(scripts: tuple[Script, ...]) -> list[list[object]]:
+def comparable(scripts: tuple[Script, ...]) -> list[list[object]]:
     """The scripts, with objects that have no equality reduced to comparable values."""
     return [
         [
@@ -63,32 +63,32 @@ def plainly(scripts: tuple[Script, ...]) -> list[list[object]]:
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_every_script_arrives_as_it_was(certificates: dict[str, Certificate], name: str) -> None:
+def test_every_script_arrives_unchanged(certificates: dict[str, Certificate], name: str) -> None:
     scripts = PEERS[name].scripts(*(certificates["leaf"], certificates["root"])[: PEERS[name].certificates])
-    assert plainly(travelled(scripts)) == plainly(scripts)
+    assert comparable(received_scripts_of(scripts)) == comparable(scripts)
 
 
-def test_a_certificate_travels_once_however_often_it_is_sent(certificates: dict[str, Certificate]) -> None:
+def test_certificate_is_encoded_once_per_order(certificates: dict[str, Certificate]) -> None:
     scripts = PEERS["long-chain"].scripts(certificates["genuine"], certificates["root"])
     order = orders.sent_scripts(scripts)
     assert len(order.certificates) == 2
     assert len(msgspec.json.encode(order)) < 20_000
-    ((*_, tls, _answers),) = travelled(scripts)
+    ((*_, tls, _answers),) = received_scripts_of(scripts)
     assert isinstance(tls, StartTls)
     assert tls.chain is not None
     assert len({id(each) for each in tls.chain}) == 1
 
 
-def test_certificates_that_are_missing_are_a_sentence() -> None:
+def test_missing_certificate_is_an_error() -> None:
     tls = orders.SentTls(certificate=3, chain=None, versions=("1.3",))
     with pytest.raises(LabError, match="a certificate is missing"):
         orders.received_scripts(orders.StartScripts(scripts=((tls,),)))
 
 
-def test_two_of_them_beside_an_ordinary_server(
+def test_scripted_servers_run_beside_an_ordinary_server(
     host: RemoteHost, tmp_path: Path, certificates: dict[str, Certificate]
 ) -> None:
-    ordinary = plain(host, tmp_path)
+    ordinary = serve_plain(host, tmp_path)
     silent = host.serve_scripts(((Wait(),),), host="127.0.0.1")
     faces = host.serve_scripts(
         PEERS["two-faces"].scripts(certificates["genuine"], certificates["leaf"]), host="127.0.0.1"
@@ -98,8 +98,8 @@ def test_two_of_them_beside_an_ordinary_server(
         client.sendall(b"PASS \xff\0\n")
     seen = []
     for _ in range(2):
-        with to_tls(socket.create_connection((faces.host, faces.port), SECONDS)) as tls:
-            seen.append(shown(tls))
+        with connect_tls(socket.create_connection((faces.host, faces.port), SECONDS)) as tls:
+            seen.append(peer_der(tls))
     assert seen == [certificates["genuine"].der, certificates["leaf"].der]
     (connection,) = silent.connections()
     assert connection.lines == (Heard(b"PASS \xff\0", "clear"),)
@@ -119,22 +119,22 @@ def test_two_of_them_beside_an_ordinary_server(
     with socket.create_connection((ordinary.host, ordinary.port), SECONDS) as client:
         assert client.recv(99).startswith(b"220")
     ordinary.stop()
-    with to_tls(socket.create_connection((faces.host, faces.port), SECONDS)):
+    with connect_tls(socket.create_connection((faces.host, faces.port), SECONDS)):
         pass
-    assert plain(host, tmp_path).settle()  # the next ordinary server, beside those still running
+    assert serve_plain(host, tmp_path).settle()  # the next ordinary server, beside those still running
     faces.stop()
 
 
-def test_an_ordinary_servers_methods_are_not_a_scripted_ones(host: RemoteHost, tmp_path: Path) -> None:
+def test_scripted_and_ordinary_servers_refuse_each_others_methods(host: RemoteHost, tmp_path: Path) -> None:
     scripted = host.serve_scripts(((Wait(),),), host="127.0.0.1")
-    ordinary = plain(host, tmp_path)
+    ordinary = serve_plain(host, tmp_path)
     with pytest.raises(LabError, match="a scripted server has no wire"):
         host.call("wire", type(None), server=scripted._server)
     with pytest.raises(LabError, match="this server has no connections"):
         host.call("connections", type(None), server=ordinary._server)
 
 
-def test_what_cannot_be_served_is_the_labs_own_sentence(host: RemoteHost) -> None:
+def test_scripts_that_cannot_be_served_are_a_lab_error(host: RemoteHost) -> None:
     first = host.serve_scripts(((Send(b"one"),),), host="127.0.0.1")
     with pytest.raises(LabError, match=f"cannot listen on 127.0.0.1 port {first.port}"):
         host.serve_scripts(((Send(b"two"),),), host="127.0.0.1", port=first.port)
@@ -145,7 +145,7 @@ def test_what_cannot_be_served_is_the_labs_own_sentence(host: RemoteHost) -> Non
 
 
 @pytest.mark.parametrize("how", ["stdin", "sigterm"])
-def test_they_end_with_the_agent(line: ProcessLine, host: RemoteHost, how: str) -> None:
+def test_scripted_servers_end_with_the_agent(line: ProcessLine, host: RemoteHost, how: str) -> None:
     server = host.serve_scripts(((Wait(),),), host="127.0.0.1")
     other = host.serve_scripts(PEERS["drip"].scripts(), host="127.0.0.1")
     with socket.create_connection((server.host, server.port), SECONDS) as client:
@@ -155,13 +155,13 @@ def test_they_end_with_the_agent(line: ProcessLine, host: RemoteHost, how: str) 
         else:
             os.kill(line.child.pid, signal.SIGTERM)
         assert line.child.wait(SECONDS) == 0
-        assert read_all(client) == b""
+        assert read_until_closed(client) == b""
     for each in (server, other):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((each.host, each.port), SECONDS)
 
 
-def test_stopping_one_of_a_dead_agent_is_no_second_failure(line: ProcessLine, host: RemoteHost) -> None:
+def test_stop_of_a_scripted_server_after_a_reported_death_is_silent(line: ProcessLine, host: RemoteHost) -> None:
     server = host.serve_scripts(((Wait(),),), host="127.0.0.1")
     line.child.kill()
     line.child.wait(SECONDS)
@@ -170,7 +170,9 @@ def test_stopping_one_of_a_dead_agent_is_no_second_failure(line: ProcessLine, ho
     server.stop()
 
 
-def test_openssl_that_refuses_is_told_of_from_there(host: RemoteHost, certificates: dict[str, Certificate]) -> None:
+def test_alert_of_a_refusing_client_is_recorded_remotely(
+    host: RemoteHost, certificates: dict[str, Certificate]
+) -> None:
     server = host.serve_scripts(((StartTls(certificates["genuine"], versions=("1.2",)), Wait()),), host="127.0.0.1")
     context = ssl.create_default_context(cadata=certificates["other"].pem.decode())
     sock = socket.create_connection((server.host, server.port), SECONDS)

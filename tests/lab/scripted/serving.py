@@ -1,4 +1,4 @@
-"""Scripted servers and connections to them, for one test."""
+"""Scripted servers, and connections to them, for one test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ready-made scripts against a real client, openssl: which show it a certificate, and which make it hang."""
+"""The ready-made scripts against a real client, openssl: which present a certificate to it, and which make it hang."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 import pytest
-from tests.lab.scripted.test_scripted_steps import client_context, to_tls
-from tests.lab.sessions import read_all, shown
+from tests.lab.scripted.test_scripted_steps import client_context, connect_tls
+from tests.lab.sessions import peer_der, read_until_closed
 
 from ftps_lab.errors import LabError
 from ftps_lab.scripted import PEERS, Heard
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ftps_lab.certificates import Certificate
     from ftps_lab.scripted import Script, ScriptedServer
 
-To = Literal["certificate", "nothing", "hangs"]
+Outcome = Literal["certificate", "nothing", "hangs"]
 
-OPENSSL: dict[str, To] = {
+OPENSSL: dict[str, Outcome] = {
     **dict.fromkeys(("plain-ftp", "plain-ftp-500", "plain-ftp-534", "auth-refused"), "nothing"),
     **dict.fromkeys(("tls-alert", "tls-closed", "tls-reset", "tls-text"), "nothing"),
     **dict.fromkeys(("http", "garbage", "garbage-in-tls", "empty", "reset", "not-available"), "nothing"),
@@ -47,8 +47,8 @@ HANGS = 0.8
 
 
 def scripts_of(name: str, certificates: dict[str, Certificate]) -> tuple[Script, ...]:
-    shown_ones = (certificates["genuine"], certificates["other"])
-    return PEERS[name].scripts(*shown_ones[: PEERS[name].certificates])
+    presented = (certificates["genuine"], certificates["other"])
+    return PEERS[name].scripts(*presented[: PEERS[name].certificates])
 
 
 def openssl(server: ScriptedServer, seconds: float, *more: str) -> tuple[bytes, bool]:
@@ -63,13 +63,15 @@ def openssl(server: ScriptedServer, seconds: float, *more: str) -> tuple[bytes, 
             return client.communicate()[0], True
 
 
-def test_every_peer_is_in_the_table() -> None:
+def test_table_lists_every_peer() -> None:
     assert OPENSSL.keys() == PEERS.keys()
     assert all(peer.name == name and peer.what and "\n" not in peer.what for name, peer in PEERS.items())
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_openssl_meets(scripted: Scripted, certificates: dict[str, Certificate], name: str) -> None:
+def test_openssl_reacts_to_each_peer_as_listed(
+    scripted: Scripted, certificates: dict[str, Certificate], name: str
+) -> None:
     server = scripted.serve(*scripts_of(name, certificates))
     starttls = () if name.endswith("implicit") else ("-starttls", "ftp")
     printed, hung = openssl(server, HANGS if OPENSSL[name] == "hangs" else 10, *starttls)
@@ -85,8 +87,10 @@ def test_openssl_meets(scripted: Scripted, certificates: dict[str, Certificate],
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_stop_ends_it_within_a_connection(scripted: Scripted, certificates: dict[str, Certificate], name: str) -> None:
-    """This holds whatever it is doing, even if its client neither reads nor leaves."""
+def test_stop_ends_every_peer_during_a_connection(
+    scripted: Scripted, certificates: dict[str, Certificate], name: str
+) -> None:
+    """Whatever it is doing, even if its client neither reads nor leaves."""
     server = scripted.serve(*scripts_of(name, certificates))
     with contextlib.suppress(ConnectionResetError):  # the peer `reset` may be that fast
         scripted.connect(server)
@@ -98,7 +102,7 @@ def test_stop_ends_it_within_a_connection(scripted: Scripted, certificates: dict
 
 
 @pytest.mark.parametrize("name", ["plain-ftp", "plain-ftp-500", "plain-ftp-534", "auth-refused", "tls-text"])
-def test_those_that_let_everybody_in_record_the_password(
+def test_peers_that_accept_any_login_record_the_password(
     scripted: Scripted, certificates: dict[str, Certificate], name: str
 ) -> None:
     server = scripted.serve(*scripts_of(name, certificates))
@@ -119,32 +123,36 @@ def test_those_that_let_everybody_in_record_the_password(
     assert Heard(b"PASS secret", "clear") in connection.lines
 
 
-def test_two_faces_show_one_certificate_each(scripted: Scripted, certificates: dict[str, Certificate]) -> None:
+def test_two_faces_presents_its_second_certificate_from_then_on(
+    scripted: Scripted, certificates: dict[str, Certificate]
+) -> None:
     server = scripted.serve(*scripts_of("two-faces", certificates))
     seen = []
     for _ in range(3):
-        with to_tls(scripted.connect(server)) as client:
-            seen.append(shown(client))
+        with connect_tls(scripted.connect(server)) as client:
+            seen.append(peer_der(client))
     genuine, other = certificates["genuine"], certificates["other"]
     assert seen == [genuine.der, other.der, other.der]
     assert [each.certificate for each in server.connections(10)] == [genuine.sha256, other.sha256, other.sha256]
 
 
-def test_a_long_chain_is_made_in_no_time_and_sent_whole(
+def test_long_chain_is_built_within_a_second_and_sent_whole(
     scripted: Scripted, certificates: dict[str, Certificate]
 ) -> None:
     begin = time.monotonic()
     server = scripted.serve(*PEERS["long-chain"].scripts(certificates["leaf"], certificates["root"]))
     assert time.monotonic() - begin < 1
     with pytest.raises(ssl.SSLError):  # this client has a limit of 100 KB, and has already read the length
-        to_tls(scripted.connect(server))
+        connect_tls(scripted.connect(server))
     (connection,) = server.connections(10)
     assert connection.certificate == certificates["leaf"].sha256
     assert connection.sent > CHAIN_LENGTH * len(certificates["root"].der)
 
 
 @pytest.mark.parametrize("name", ["big-banner", "big-line", "big-banner-ends"])
-def test_a_big_banner_is_big(scripted: Scripted, certificates: dict[str, Certificate], name: str) -> None:
+def test_big_banner_has_its_size_and_its_end(
+    scripted: Scripted, certificates: dict[str, Certificate], name: str
+) -> None:
     server = scripted.serve(*scripts_of(name, certificates))
     with scripted.connect(server) as client:
         data = b""
@@ -168,30 +176,30 @@ def test_hostile_text_is_in_greeting_replies_and_refusal(
     one_line = HOSTILE_TEXT[name].replace(b"\n", b" ")
     client = scripted.connect(server)
     greeting = b"220-" + HOSTILE_TEXT[name] + b"\r\n220 " + one_line + b"\r\n"
-    said = b""
-    while len(said) < len(greeting):
-        said += client.recv(65536)
-    assert said == greeting
+    received = b""
+    while len(received) < len(greeting):
+        received += client.recv(65536)
+    assert received == greeting
     client.sendall(b"AUTH TLS\r\n")
     assert client.recv(512)[:3] == b"234"
     with client_context().wrap_socket(client) as inside:
         inside.sendall(b"QUIT\r\n")
-        assert read_all(inside) == b"221 " + one_line + b"\r\n"
+        assert read_until_closed(inside) == b"221 " + one_line + b"\r\n"
     refusing = scripted.serve(*scripts_of(f"hostile-refusal-{name}", certificates))
     with scripted.connect(refusing) as client:
         client.recv(512)
         client.sendall(b"AUTH TLS\r\nQUIT\r\n")
-        assert read_all(client).startswith(b"534-" + HOSTILE_TEXT[name] + b"\r\n534 ")
+        assert read_until_closed(client).startswith(b"534-" + HOSTILE_TEXT[name] + b"\r\n534 ")
 
 
 @pytest.mark.parametrize(("name", "quote"), [("command", b""), ("command", b'"'), ("quotes", b'"'), ("single", b"'")])
-def test_commands_in_hostile_text_would_leave_a_mark(tmp_path: Path, name: str, quote: bytes) -> None:
-    """A shell that runs the text creates the file; otherwise the file's absence would prove nothing."""
+def test_hostile_command_creates_its_marker_in_a_shell(tmp_path: Path, name: str, quote: bytes) -> None:
+    """Otherwise the absence of the marker would prove nothing."""
     command = b"echo " + quote + HOSTILE_TEXT[name] + quote
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False, capture_output=True)
     assert (tmp_path / MARK).exists()
 
 
-def test_a_wrong_number_of_certificates_is_a_sentence(certificates: dict[str, Certificate]) -> None:
+def test_wrong_number_of_certificates_is_an_error(certificates: dict[str, Certificate]) -> None:
     with pytest.raises(LabError, match="two-faces takes 2 certificates, not 1"):
         PEERS["two-faces"].scripts(certificates["genuine"])

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import read_all, shown
+from tests.lab.sessions import peer_der, read_until_closed
 from tests.waiting import until
 
 from ftps_lab.errors import LabError
@@ -49,28 +49,28 @@ def client_context(trusted: Certificate | None = None) -> ssl.SSLContext:
     return context
 
 
-def only(server: ScriptedServer) -> ScriptedConnection:
+def only_connection(server: ScriptedServer) -> ScriptedConnection:
     (connection,) = server.connections(10)
     return connection
 
 
-def to_tls(sock: socket.socket, trusted: Certificate | None = None) -> ssl.SSLSocket:
-    """Bring an explicit client to TLS."""
+def connect_tls(sock: socket.socket, trusted: Certificate | None = None) -> ssl.SSLSocket:
+    """Do AUTH TLS and the handshake on an explicit connection."""
     assert sock.recv(512).startswith(b"220")
     sock.sendall(b"AUTH TLS\r\n")
     assert sock.recv(512).startswith(b"234")
     return client_context(trusted).wrap_socket(sock)
 
 
-class TestSending:
-    def test_what_is_sent_arrives_as_it_is(self, scripted: Scripted) -> None:
+class TestSendSteps:
+    def test_send_is_received_unchanged(self, scripted: Scripted) -> None:
         data = bytes(range(256)) * 4096
         server = scripted.serve((Send(data), Close()))
         with scripted.connect(server) as client:
-            assert read_all(client) == data
-        assert only(server).sent == len(data)
+            assert read_until_closed(client) == data
+        assert only_connection(server).sent == len(data)
 
-    def test_pieces_come_one_by_one_in_their_time(self, scripted: Scripted) -> None:
+    def test_pieces_are_sent_one_by_one_at_their_interval(self, scripted: Scripted) -> None:
         server = scripted.serve((Send(b"220 ab\r\n", piece=3, every=0.1),))
         with scripted.connect(server) as client:
             begin = time.monotonic()
@@ -82,29 +82,29 @@ class TestSending:
         assert received[2][1] >= 0.19
 
     @pytest.mark.parametrize("size", [0, 1, 7, 65536, 1_000_003])
-    def test_repeat_sends_so_many_bytes(self, scripted: Scripted, size: int) -> None:
+    def test_repeat_sends_exactly_its_size(self, scripted: Scripted, size: int) -> None:
         server = scripted.serve((Repeat(b"0123456", size),))
         with scripted.connect(server) as client:
-            assert read_all(client) == (b"0123456" * (size // 7 + 1))[:size]
+            assert read_until_closed(client) == (b"0123456" * (size // 7 + 1))[:size]
 
-    def test_repeat_in_pieces_goes_on_where_it_was(self, scripted: Scripted) -> None:
+    def test_repeat_continues_its_pattern_across_pieces(self, scripted: Scripted) -> None:
         server = scripted.serve((Repeat(b"abcde", 12, piece=4, every=0.001),))
         with scripted.connect(server) as client:
-            assert read_all(client) == b"abcdeabcdeab"
+            assert read_until_closed(client) == b"abcdeabcdeab"
 
-    def test_a_client_that_does_not_read_holds_nobody_up(self, scripted: Scripted) -> None:
+    def test_client_that_does_not_read_delays_no_other(self, scripted: Scripted) -> None:
         """It leaves in the middle of data that it never read."""
         server = scripted.serve((Repeat(b"x" * 100, 1 << 40),), (Send(b"hello"),))
         idle = scripted.connect(server)
         with scripted.connect(server) as other:
-            assert read_all(other) == b"hello"
+            assert read_until_closed(other) == b"hello"
         assert server.connections(0)[0].ended is None
         idle.close()
         first, _ = server.connections(10)
         assert first.ended is not None
         assert first.sent < 1 << 30
 
-    def test_pause_and_order(self, scripted: Scripted) -> None:
+    def test_pause_delays_the_next_step(self, scripted: Scripted) -> None:
         server = scripted.serve((Send(b"a"), Pause(0.2), Send(b"b")))
         with scripted.connect(server) as client:
             begin = time.monotonic()
@@ -112,9 +112,9 @@ class TestSending:
             assert time.monotonic() - begin >= 0.19
 
 
-class TestEnding:
-    def test_close_is_an_end_of_file_even_with_bytes_unread(self, scripted: Scripted) -> None:
-        """Closing with unread bytes would send RST, which would discard our last bytes."""
+class TestEndSteps:
+    def test_close_with_unread_bytes_is_a_clean_end(self, scripted: Scripted) -> None:
+        """Closing with unread bytes would send RST, which would discard the server's last bytes."""
         server = scripted.serve((Send(b"bye"), Close()))
         with scripted.connect(server) as client:
             client.sendall(b"x" * 100_000)
@@ -122,19 +122,19 @@ class TestEnding:
             assert client.recv(9, socket.MSG_WAITALL) == b"bye"
             assert client.recv(9) == b""
 
-    def test_a_script_without_steps_closes_at_once(self, scripted: Scripted) -> None:
+    def test_script_without_steps_closes_at_once(self, scripted: Scripted) -> None:
         server = scripted.serve(())
         with scripted.connect(server) as client:
             assert client.recv(9) == b""
 
-    def test_reset_is_a_reset(self, scripted: Scripted) -> None:
+    def test_reset_sends_rst(self, scripted: Scripted) -> None:
         server = scripted.serve((ReadLine(), Reset()))
         with scripted.connect(server) as client:
             client.sendall(b"x\r\n")
             with pytest.raises(ConnectionResetError):
                 client.recv(9)
 
-    def test_wait_says_nothing_and_takes_what_comes(self, scripted: Scripted) -> None:
+    def test_wait_sends_nothing_and_records_lines(self, scripted: Scripted) -> None:
         server = scripted.serve((Wait(), Send(b"never")))
         client = scripted.connect(server)
         client.settimeout(0.3)
@@ -143,11 +143,11 @@ class TestEnding:
             client.recv(9)
         assert not server.connections(0)[0].left
         client.close()
-        connection = only(server)
+        connection = only_connection(server)
         assert connection.lines == (Heard(b"USER me", "clear"), Heard(b"PASS secret", "clear"))
         assert (connection.user, connection.password, connection.sent) == ("clear", "clear", 0)
 
-    def test_a_silent_server_does_not_end_for_a_client_that_only_half_closes(self, scripted: Scripted) -> None:
+    def test_wait_outlasts_a_half_close(self, scripted: Scripted) -> None:
         """Otherwise a tool that waits forever would look as if it had a time limit."""
         server = scripted.serve((Wait(),))
         client = scripted.connect(server)
@@ -155,119 +155,123 @@ class TestEnding:
         client.settimeout(0.5)
         with pytest.raises(TimeoutError):
             client.recv(9)
-        assert only(server).left
+        assert only_connection(server).left
 
-    def test_a_client_that_resets_is_told_of(self, scripted: Scripted) -> None:
+    def test_reset_by_the_client_is_recorded(self, scripted: Scripted) -> None:
         server = scripted.serve((Wait(),))
         client = scripted.connect(server)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-        connection = only(server)
+        connection = only_connection(server)
         assert (connection.error, connection.left) == ("the client reset the connection", True)
         assert connection.ended is not None
 
 
-class TestListening:
-    def test_answers_until_the_verb_and_goodbye_to_the_last(self, scripted: Scripted) -> None:
+class TestReadSteps:
+    def test_answer_replies_until_its_verb_or_quit(self, scripted: Scripted) -> None:
         answer = Answer({"FEAT": b"211 none\r\n", "QUIT": b"221 bye\r\n"}, otherwise=b"500 what\r\n", until="AUTH")
         server = scripted.serve((answer, Send(b"234 ok\r\n"), answer))
         with scripted.connect(server) as client:
             client.sendall(b"feat\r\nDANCE now\n\r\nAUTH TLS\r\nQUIT\r\nFEAT\r\n")
-            assert read_all(client) == b"211 none\r\n500 what\r\n500 what\r\n234 ok\r\n221 bye\r\n"
-        heard = [line.text for line in only(server).lines]
+            assert read_until_closed(client) == b"211 none\r\n500 what\r\n500 what\r\n234 ok\r\n221 bye\r\n"
+        heard = [line.text for line in only_connection(server).lines]
         assert heard == [b"feat", b"DANCE now", b"", b"AUTH TLS", b"QUIT", b"FEAT"]
 
-    def test_receive_takes_bytes_that_are_no_line_and_gives_up_in_time(self, scripted: Scripted) -> None:
+    def test_receive_takes_bytes_without_a_line_end_or_times_out(self, scripted: Scripted) -> None:
         server = scripted.serve((Receive(), Send(b"a"), Receive(0.1), Send(b"b")))
         with scripted.connect(server) as client:
             client.sendall(b"\x16\x03\x01")
             assert (client.recv(9), client.recv(9)) == (b"a", b"b")
-        assert [line.text for line in only(server).lines] == [b"\x16\x03\x01"]
+        assert [line.text for line in only_connection(server).lines] == [b"\x16\x03\x01"]
 
-    def test_a_line_without_an_end_is_kept_in_part_and_the_next_one_read(self, scripted: Scripted) -> None:
+    def test_overlong_line_is_truncated_and_the_next_one_read(self, scripted: Scripted) -> None:
         server = scripted.serve((ReadLine(), ReadLine(), Send(b"ok")))
         with scripted.connect(server) as client:
             client.sendall(b"PASS " + b"x" * 3_000_000 + b"\r\nnext\r\n")
             assert client.recv(9) == b"ok"
-        connection = only(server)
+        connection = only_connection(server)
         assert [len(line.text) for line in connection.lines] == [LINE_BYTES, 4]
         assert connection.password == "clear"
 
-    def test_a_password_behind_many_lines_is_noticed(self, scripted: Scripted) -> None:
+    def test_password_is_noticed_beyond_the_lines_kept(self, scripted: Scripted) -> None:
         server = scripted.serve((Wait(),))
         with scripted.connect(server) as client:
             client.sendall(b"NOOP\r\n" * (LINES + 9) + b"pass x\r\n")
-        connection = only(server)
+        connection = only_connection(server)
         assert len(connection.lines) == LINES
         assert (connection.user, connection.password) == ("", "clear")
 
     @pytest.mark.parametrize("line", [b"PASSIVE", b"XPASS", b"SITE PASS x", b"USERS"])
-    def test_what_only_looks_like_a_login_is_none(self, scripted: Scripted, line: bytes) -> None:
+    def test_similar_commands_are_not_a_login(self, scripted: Scripted, line: bytes) -> None:
         server = scripted.serve((Wait(),))
         with scripted.connect(server) as client:
             client.sendall(line + b"\r\n")
-        assert (only(server).user, only(server).password) == ("", "")
+        assert (only_connection(server).user, only_connection(server).password) == ("", "")
 
-    def test_what_comes_while_the_server_sends_is_in_the_record(self, scripted: Scripted) -> None:
+    def test_lines_received_while_sending_are_recorded(self, scripted: Scripted) -> None:
         server = scripted.serve((Repeat(b"x", 1 << 40, piece=1, every=0.02),))
         with scripted.connect(server) as client:
             client.sendall(b"PASS early\r\n")
             assert client.recv(1) == b"x"
-        assert only(server).password == "clear"
+        assert only_connection(server).password == "clear"
 
 
-class TestTls:
+class TestStartTls:
     @pytest.mark.parametrize("version", ["1.2", "1.3"])
-    def test_explicit(self, scripted: Scripted, certificates: dict[str, Certificate], version: str) -> None:
+    def test_explicit_session_is_recorded(
+        self, scripted: Scripted, certificates: dict[str, Certificate], version: str
+    ) -> None:
         server = scripted.serve(ftps(certificates["genuine"], versions=(version,)))
-        with to_tls(scripted.connect(server), certificates["genuine"]) as client:
+        with connect_tls(scripted.connect(server), certificates["genuine"]) as client:
             client.sendall(b"USER me\r\nPASS secret\r\nPWD\r\nQUIT\r\n")
-            assert [line[:3] for line in read_all(client).splitlines()] == [b"331", b"530", b"502", b"221"]
-        connection = only(server)
+            assert [line[:3] for line in read_until_closed(client).splitlines()] == [b"331", b"530", b"502", b"221"]
+        connection = only_connection(server)
         assert (connection.tls, connection.version) == (True, f"TLSv{version}")
         assert connection.certificate == certificates["genuine"].sha256
         assert (connection.user, connection.password) == ("tls", "tls")
         assert connection.lines[:2] == (Heard(b"AUTH TLS", "clear"), Heard(b"USER me", "tls"))
         assert connection.error == ""
 
-    def test_implicit(self, scripted: Scripted, certificates: dict[str, Certificate]) -> None:
+    def test_implicit_connection_is_recorded_as_tls(
+        self, scripted: Scripted, certificates: dict[str, Certificate]
+    ) -> None:
         server = scripted.serve(implicit(certificates["genuine"]))
         with client_context().wrap_socket(scripted.connect(server)) as client:
             assert client.recv(512).startswith(b"220")
-        assert only(server).tls
+        assert only_connection(server).tls
 
-    def test_what_is_above_a_certificate_is_sent_after_it(
+    def test_issuers_of_the_certificate_are_sent(
         self, scripted: Scripted, certificates: dict[str, Certificate]
     ) -> None:
         server = scripted.serve(ftps(certificates["leaf"]))
-        with to_tls(scripted.connect(server), certificates["root"]) as client:
-            assert shown(client) == certificates["leaf"].der
+        with connect_tls(scripted.connect(server), certificates["root"]) as client:
+            assert peer_der(client) == certificates["leaf"].der
 
-    def test_a_refused_certificate_was_shown_all_the_same(
+    def test_refused_certificate_is_recorded_as_presented(
         self, scripted: Scripted, certificates: dict[str, Certificate]
     ) -> None:
         server = scripted.serve(ftps(certificates["genuine"]))
         with pytest.raises(ssl.SSLCertVerificationError):
-            to_tls(scripted.connect(server), certificates["other"])
-        connection = only(server)
+            connect_tls(scripted.connect(server), certificates["other"])
+        connection = only_connection(server)
         assert (connection.tls, connection.certificate) == (False, certificates["genuine"].sha256)
         assert "unknown ca" in connection.error
 
-    def test_a_client_that_never_begins_was_shown_nothing(
+    def test_no_certificate_is_recorded_without_a_client_hello(
         self, scripted: Scripted, certificates: dict[str, Certificate]
     ) -> None:
         server = scripted.serve(ftps(certificates["genuine"]))
         with scripted.connect(server) as client:
             client.sendall(b"AUTH TLS\r\nno handshake\r\n")
-            read_all(client)
-        connection = only(server)
+            read_until_closed(client)
+        connection = only_connection(server)
         assert (connection.tls, connection.certificate) == (False, "")
         assert connection.error
 
-    def test_nothing_is_shown_by_asking_for_another_group_or_by_an_alert(
+    def test_no_certificate_is_recorded_for_an_alert(
         self, scripted: Scripted, certificates: dict[str, Certificate]
     ) -> None:
-        """A HelloRetryRequest or an alert starts a handshake without showing a certificate."""
+        """The server answers the ClientHello, but presents no certificate."""
         server = scripted.serve(ftps(certificates["genuine"], versions=("1.3",)))
         sock = scripted.connect(server)
         sock.recv(512)
@@ -277,11 +281,11 @@ class TestTls:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         with pytest.raises(ssl.SSLError):
             context.wrap_socket(sock)
-        connection = only(server)
+        connection = only_connection(server)
         assert (connection.tls, connection.certificate) == (False, "")
         assert connection.sent > 7
 
-    def test_a_hello_behind_auth_in_one_segment_is_taken(
+    def test_client_hello_in_one_segment_with_auth_is_read(
         self, scripted: Scripted, certificates: dict[str, Certificate]
     ) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -300,7 +304,7 @@ class TestTls:
             client.sendall(outgoing.read())
             until(lambda: server.connections(0)[0].tls)
 
-    def test_large_and_piecewise_in_tls(self, scripted: Scripted, certificates: dict[str, Certificate]) -> None:
+    def test_repeat_and_pieces_work_in_tls(self, scripted: Scripted, certificates: dict[str, Certificate]) -> None:
         script = (
             StartTls(certificates["genuine"]),
             Repeat(b"0123456789", 3_000_000),
@@ -308,37 +312,37 @@ class TestTls:
         )
         server = scripted.serve(script)
         with client_context().wrap_socket(scripted.connect(server)) as client:
-            data = read_all(client)
+            data = read_until_closed(client)
         assert hashlib.sha256(data).digest() == hashlib.sha256(b"0123456789" * 300_000 + b"end").digest()
 
-    def test_a_client_that_leaves_within_tls_ends_what_is_sent(
+    def test_client_leaving_within_tls_ends_the_repeat(
         self, scripted: Scripted, certificates: dict[str, Certificate]
     ) -> None:
         server = scripted.serve((StartTls(certificates["genuine"]), Repeat(b"x", 1 << 40)))
         client_context().wrap_socket(scripted.connect(server)).close()
-        connection = only(server)
+        connection = only_connection(server)
         assert connection.ended is not None
         assert connection.sent < 1 << 30
 
 
-class TestServer:
-    def test_connection_n_follows_script_n_and_the_last_one_again(self, scripted: Scripted) -> None:
+class TestScriptedServer:
+    def test_each_connection_follows_the_next_script_then_the_last(self, scripted: Scripted) -> None:
         server = scripted.serve((Send(b"a"),), (Send(b"b"),))
 
-        def said() -> bytes:
+        def receive_all() -> bytes:
             with scripted.connect(server) as client:
-                return read_all(client)
+                return read_until_closed(client)
 
-        assert [said(), said(), said()] == [b"a", b"b", b"b"]
+        assert [receive_all(), receive_all(), receive_all()] == [b"a", b"b", b"b"]
         connections = server.connections()
         assert [(each.number, each.script) for each in connections] == [(1, 0), (2, 1), (3, 1)]
         assert connections[0].began <= connections[1].began <= connections[2].began
         server.record()
         assert server.connections() == ()
-        assert said() == b"a"
-        assert only(server).number == 1
+        assert receive_all() == b"a"
+        assert only_connection(server).number == 1
 
-    def test_many_clients_at_the_same_time_and_more_than_there_is_room_for(self, scripted: Scripted) -> None:
+    def test_128_clients_are_served_at_once_and_stop_is_quick(self, scripted: Scripted) -> None:
         server = scripted.serve((Send(b"hello"), Wait()))
         clients = [scripted.connect(server) for _ in range(150)]
         assert [client.recv(9) for client in clients[:128]] == [b"hello"] * 128
@@ -346,37 +350,37 @@ class TestServer:
         server.stop()
         assert time.monotonic() - begin < 3
 
-    def test_stop_closes_what_is_open_refuses_what_comes_and_is_repeatable(self, scripted: Scripted) -> None:
+    def test_stop_closes_connections_and_port_and_is_repeatable(self, scripted: Scripted) -> None:
         server = scripted.serve((Wait(),))
         client = scripted.connect(server)
         until(lambda: server.connections(0))
         server.stop()
         server.stop()
-        assert read_all(client) == b""
+        assert read_until_closed(client) == b""
         with pytest.raises(ConnectionRefusedError):
             scripted.connect(server)
         assert server.connections()[0].ended is not None  # the record is still available
 
-    def test_one_that_was_never_started_is_stopped_all_the_same(self) -> None:
+    def test_stop_before_start_is_allowed(self) -> None:
         ScriptedServer([()]).stop()
 
-    def test_a_failing_thread_is_told_of(self, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_exception_in_the_thread_is_a_lab_error(self, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(_self: Conversation) -> None:
             raise ZeroDivisionError("no")
 
         monkeypatch.setattr(Conversation, "follow", broken)
         server = scripted.serve((Wait(),))
         with scripted.connect(server) as client:
-            read_all(client)
+            read_until_closed(client)
         with pytest.raises(LabError, match="failed:\nZeroDivisionError: no"):
             server.connections()
 
-    def test_a_port_that_is_taken_is_a_sentence(self, scripted: Scripted) -> None:
+    def test_port_in_use_is_an_error(self, scripted: Scripted) -> None:
         server = scripted.serve((Wait(),))
         with pytest.raises(LabError, match=f"cannot listen on 127.0.0.1 port {server.port}"):
             ScriptedServer([()], port=server.port).start()
 
-    def test_scripts_that_cannot_be_followed_are_sentences(self) -> None:
+    def test_impossible_scripts_are_errors(self) -> None:
         with pytest.raises(LabError, match="give at least one"):
             ScriptedServer([])
         with pytest.raises(LabError, match="cannot repeat nothing"):

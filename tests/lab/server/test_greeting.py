@@ -1,4 +1,4 @@
-"""The greeting of our own server: its text, its lines, its pieces, and input that comes before a client has read it."""
+"""The greeting of our own server: its text, its lines, its pieces, and input sent before a client has read it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.lab.conftest import CONTENTS
-from tests.lab.sessions import IN_TLS, PROTOCOLS, read_all
+from tests.lab.sessions import IN_TLS, PROTOCOLS, read_until_closed
 
 from ftps_lab.daemons import DAEMONS, why_not
 from ftps_lab.interface import ServerSpec
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from ftps_lab.servers import FtpsServer
 
 LINES = "Welcome to the backup server.\n\n331 a number\n220 ours\nready"
-SENT = b"220-Welcome to the backup server.\r\n\r\n  331 a number\r\n  220 ours\r\n220 ready\r\n"
+GREETING = b"220-Welcome to the backup server.\r\n\r\n  331 a number\r\n  220 ours\r\n220 ready\r\n"
 
 
-def opened(lab: Lab, server: FtpsServer) -> socket.socket:
+def connect_unread(lab: Lab, server: FtpsServer) -> socket.socket:
     """A connection that has read nothing, in TLS if the server starts with TLS."""
     sock = lab.connect(server, receive=b"")
     if server.spec.protocol == "implicit":
@@ -35,35 +35,35 @@ def opened(lab: Lab, server: FtpsServer) -> socket.socket:
     return sock
 
 
-def test_a_reply_of_several_lines_has_one_end() -> None:
+def test_multi_line_reply_has_one_final_line() -> None:
     """Only the last line may look like the end, whatever is in between (RFC 959 section 4.2)."""
-    assert reply_of(220, LINES).encode() == SENT
+    assert reply_of(220, LINES).encode() == GREETING
     assert reply_of(220, "one") == "220 one\r\n"
     assert reply_of(220, "a\nb") == "220-a\r\n220 b\r\n"
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("in_pieces", [False, True])
-def test_the_greeting_is_sent_and_a_session_works_behind_it(lab: Lab, protocol: str, in_pieces: bool) -> None:
+def test_session_works_after_a_multi_line_greeting(lab: Lab, protocol: str, in_pieces: bool) -> None:
     server = lab.serve(protocol, greeting=LINES, greeting_in_pieces=in_pieces)
-    sock = opened(lab, server)
+    sock = connect_unread(lab, server)
     received = b""
-    while len(received) < len(SENT):
+    while len(received) < len(GREETING):
         received += sock.recv(512)
-    assert received == SENT
+    assert received == GREETING
     sock.close()
     client = lab.login(server)
-    assert client.getwelcome().encode().replace(b"\n", b"\r\n") + b"\r\n" == SENT
+    assert client.getwelcome().encode().replace(b"\n", b"\r\n") + b"\r\n" == GREETING
     assert client.get("three") == CONTENTS["three"]
     client.quit()
-    told = lab.told(server)
+    told = lab.testimony(server)
     assert all(each.greeted for each in told.connections if each.kind == "control")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_pieces_are_single_bytes_with_time_between_them(lab: Lab, protocol: str) -> None:
+def test_greeting_in_pieces_is_sent_byte_by_byte(lab: Lab, protocol: str) -> None:
     server = lab.serve(protocol, greeting="abc", greeting_in_pieces=True)
-    sock = opened(lab, server)
+    sock = connect_unread(lab, server)
     begin = time.monotonic()
     pieces = []
     while b"\n" not in pieces:
@@ -81,35 +81,35 @@ def test_pieces_are_single_bytes_with_time_between_them(lab: Lab, protocol: str)
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "plain"])
-def test_a_client_that_does_not_wait_gets_the_rest_before_its_answer(lab: Lab, protocol: str) -> None:
+def test_early_command_is_answered_after_the_whole_greeting(lab: Lab, protocol: str) -> None:
     server = lab.serve(protocol, greeting="a" * 500, greeting_in_pieces=True)
     sock = lab.connect(server, receive=b"")
     assert sock.recv(1) == b"2"
     sock.sendall(b"NOOP\r\nQUIT\r\n")
-    rest = read_all(sock)
+    rest = read_until_closed(sock)
     assert rest.startswith(b"20 " + b"a" * 500 + b"\r\n")
     assert [line[:3] for line in rest.split(b"\r\n")[1:3]] == [b"200", b"221"]
 
 
-def test_a_client_that_leaves_in_the_middle_is_no_error(lab: Lab) -> None:
+def test_client_may_leave_during_the_greeting(lab: Lab) -> None:
     server = lab.serve("explicit", greeting="a" * 500, greeting_in_pieces=True)
     sock = lab.connect(server, receive=b"")
     assert sock.recv(1) == b"2"
-    lab.vanish(sock)
+    lab.close_with_reset(sock)
     assert server.settle()
     lab.prove_alive(server)
 
 
 @pytest.mark.parametrize("protocol", IN_TLS)
-def test_behind_an_interceptor_it_is_the_genuine_servers(lab: Lab, protocol: str) -> None:
+def test_interceptor_passes_on_the_genuine_greeting(lab: Lab, protocol: str) -> None:
     server = lab.serve(protocol, attack="intercept", greeting=LINES, greeting_in_pieces=True)
     client = lab.victim(server)
-    assert client.getwelcome().encode().replace(b"\n", b"\r\n") + b"\r\n" == SENT
+    assert client.getwelcome().encode().replace(b"\n", b"\r\n") + b"\r\n" == GREETING
     assert client.get("three") == CONTENTS["three"]
     client.quit()
 
 
-def test_it_changes_with_the_server(lab: Lab) -> None:
+def test_change_replaces_the_greeting(lab: Lab) -> None:
     server = lab.serve("explicit", greeting="one")
     server.change(lab.spec("explicit", greeting="two"))
     assert lab.connect(server, receive=b"").recv(512) == b"220 two\r\n"
@@ -118,7 +118,7 @@ def test_it_changes_with_the_server(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("kind", DAEMONS)
-def test_a_daemon_greets_in_its_own_words(kind: str) -> None:
+def test_daemons_refuse_a_custom_greeting(kind: str) -> None:
     for spec in (ServerSpec(protocol="plain", greeting="x"), ServerSpec(protocol="plain", greeting_in_pieces=True)):
         assert "greets in its own words" in why_not(kind, spec)
     assert "greets" not in why_not(kind, ServerSpec(protocol="plain"))

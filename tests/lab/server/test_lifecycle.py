@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from OpenSSL import SSL
-from tests.lab.sessions import PROTOCOLS, spread
+from tests.lab.sessions import PROTOCOLS, create_huge_file
 
 from ftps_lab.errors import LabError
 from ftps_lab.server.data import RecordingData
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_start_returns_when_the_server_answers(lab: Lab, protocol: str) -> None:
-    """After start() a client is served at once, and the proof of readiness is in no record."""
+def test_start_returns_once_the_server_answers(lab: Lab, protocol: str) -> None:
+    """A client is served at once, and the readiness probe is in no record."""
     server = lab.serve(protocol)
     assert server.port
     assert server.settle()
@@ -35,8 +35,8 @@ def test_start_returns_when_the_server_answers(lab: Lab, protocol: str) -> None:
     lab.prove_alive(server)
 
 
-def test_a_port_in_use_is_a_sentence(lab: Lab) -> None:
-    """A port in use raises a LabError that names it and says what to do; nothing is left of the attempt."""
+def test_port_in_use_is_a_lab_error(lab: Lab) -> None:
+    """It names the port and says what to do; the attempt leaves nothing open."""
     taken = lab.serve()
     server = FtpsServer(taken.spec, root=lab.root, password=lab.password, port=taken.port)
     before = lab.open_files()
@@ -52,14 +52,13 @@ def test_a_port_in_use_is_a_sentence(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("host", "port"), [("127.0.0.1", 65536), ("127.0.0.1", -1), ("203.0.113.1", 0), ("no such", 0)]
 )
-def test_an_address_that_cannot_be_bound_is_a_sentence(lab: Lab, host: str, port: int) -> None:
-    """A port or host that does not exist here raises a LabError too."""
+def test_address_that_cannot_be_bound_is_a_lab_error(lab: Lab, host: str, port: int) -> None:
     server = FtpsServer(lab.spec(), root=lab.root, password=lab.password, host=host, port=port)
     with pytest.raises(LabError, match="cannot listen on"):
         server.start()
 
 
-def test_a_port_that_is_taken_at_the_last_moment_is_a_sentence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_taken_between_bind_and_listen_is_a_lab_error(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another program starts to listen between our bind() and our listen(), Linux reports it only at listen()."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -77,16 +76,16 @@ def test_a_port_that_is_taken_at_the_last_moment_is_a_sentence(lab: Lab, monkeyp
                 server.start()
 
 
-def test_start_twice_is_refused(lab: Lab) -> None:
-    """A running server does not start again, and keeps running."""
+def test_second_start_is_refused(lab: Lab) -> None:
+    """The server keeps running."""
     server = lab.serve()
     with pytest.raises(LabError, match="runs already"):
         server.start()
     lab.prove_alive(server)
 
 
-def test_stop_is_repeatable_and_a_server_starts_again(lab: Lab) -> None:
-    """Stop works any number of times, also before start; afterwards the server starts on its previous port."""
+def test_stop_is_repeatable_and_start_reuses_the_port(lab: Lab) -> None:
+    """Stop works any number of times, also before start."""
     server = lab.build()
     server.stop()
     ports = []
@@ -101,8 +100,7 @@ def test_stop_is_repeatable_and_a_server_starts_again(lab: Lab) -> None:
     assert len(set(ports)) == 1
 
 
-def test_the_record_outlives_the_server(lab: Lab) -> None:
-    """The record can be read after stop()."""
+def test_record_is_available_after_stop(lab: Lab) -> None:
     with lab.build() as server:
         lab.prove_alive(server)
     assert server.settle()
@@ -110,8 +108,7 @@ def test_the_record_outlives_the_server(lab: Lab) -> None:
     assert server.wire().records
 
 
-def test_connections_of_a_stopped_server_end(lab: Lab) -> None:
-    """A client that is connected when the server stops sees the connection end, and the record is complete."""
+def test_stop_ends_connections_and_completes_the_record(lab: Lab) -> None:
     server = lab.serve()
     client = lab.login(server)
     assert client.sock is not None
@@ -122,9 +119,9 @@ def test_connections_of_a_stopped_server_end(lab: Lab) -> None:
 
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_stop_in_the_middle_of_a_transfer(lab: Lab, prove_quiet: Quiet, protocol: str, command: str) -> None:
-    """Stopping while bytes wait on a data connection closes everything and records nothing as completed."""
-    spread(lab)
+def test_stop_during_transfer_closes_everything(lab: Lab, prove_quiet: Quiet, protocol: str, command: str) -> None:
+    """Even while bytes wait on a data connection; the transfer is recorded as incomplete."""
+    create_huge_file(lab)
     before = lab.open_files()
     server = lab.serve(protocol)
     client = lab.login(server)
@@ -143,8 +140,8 @@ def test_stop_in_the_middle_of_a_transfer(lab: Lab, prove_quiet: Quiet, protocol
     assert lab.open_files() == before
 
 
-def test_stop_while_the_last_bytes_wait(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A finished transfer whose client does not read the close_notify is closed like any other."""
+def test_stop_closes_a_connection_waiting_to_send_close_notify(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transfer is finished, but its client does not read."""
 
     def never(_: object) -> bool:
         raise SSL.WantWriteError
@@ -161,9 +158,9 @@ def test_stop_while_the_last_bytes_wait(lab: Lab, monkeypatch: pytest.MonkeyPatc
     assert lab.open_files() == before
 
 
-def test_an_error_in_a_command_surfaces_at_settle(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception in the server raises one LabError in the caller; the server survives."""
-    monkeypatch.setattr(ExplicitControl, "ftp_NOOP", broken)
+def test_exception_in_a_command_is_raised_by_settle(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one LabError; the server survives."""
+    monkeypatch.setattr(ExplicitControl, "ftp_NOOP", fail)
     server = lab.serve()
     client = lab.login(server)
     with pytest.raises((EOFError, OSError)):
@@ -174,9 +171,9 @@ def test_an_error_in_a_command_surfaces_at_settle(lab: Lab, monkeypatch: pytest.
     lab.prove_alive(server)
 
 
-def test_an_error_on_a_data_connection_surfaces_at_stop(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """stop() raises an error that no earlier call has raised, and only once."""
-    monkeypatch.setattr(RecordingData, "_lab_count", broken)
+def test_exception_on_a_data_connection_is_raised_by_stop(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only once, if no earlier call has raised it."""
+    monkeypatch.setattr(RecordingData, "_lab_count", fail)
     server = lab.build().start()
     client = lab.login(server)
     with pytest.raises((EOFError, OSError, ftplib.Error)):
@@ -186,8 +183,8 @@ def test_an_error_on_a_data_connection_surfaces_at_stop(lab: Lab, monkeypatch: p
     server.stop()
 
 
-def test_a_dead_thread_surfaces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the server's thread dies, settle() reports it each time, and stop() and a new start still work."""
+def test_death_of_the_thread_is_raised_by_every_settle(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """stop() and a new start still work."""
     server = lab.build().start()
     before = threading.active_count()
 
@@ -202,9 +199,9 @@ def test_a_dead_thread_surfaces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
     for _ in range(2):
         with pytest.raises(LabError, match="in its own thread"):
             server.settle()
-    told = threading.Event()
-    server.waker.call(told.set)  # settle() may do this just as the thread dies
-    assert told.wait(10)
+    ran = threading.Event()
+    server.waker.call(ran.set)  # settle() may do this just as the thread dies
+    assert ran.wait(10)
     with contextlib.suppress(LabError):
         server.stop()
     server.stop()
@@ -213,13 +210,13 @@ def test_a_dead_thread_surfaces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
         lab.prove_alive(server)
 
 
-def broken(*_: object, **__: object) -> None:
-    """A handler that fails."""
+def fail(*_: object, **__: object) -> None:
+    """A handler that raises."""
     raise RuntimeError("the lab is broken")
 
 
-def test_nothing_is_left_after_fifty_servers(lab: Lab) -> None:
-    """Fifty servers, each with a client and half of them with it still connected, leave no thread and no descriptor."""
+def test_fifty_servers_leave_no_thread_and_no_descriptor(lab: Lab) -> None:
+    """Half of them stop while their client is connected."""
     lab.prove_alive(lab.serve())  # opens what is only opened once
     files, threads = lab.open_files(), threading.active_count()
     for number in range(50):
@@ -233,8 +230,8 @@ def test_nothing_is_left_after_fifty_servers(lab: Lab) -> None:
     assert (lab.open_files(), threading.active_count()) == (files, threads)
 
 
-def test_a_hundred_servers_at_once(lab: Lab) -> None:
-    """A hundred servers run in one process, each on its own port; all start and stop within a few seconds."""
+def test_hundred_servers_run_at_once(lab: Lab) -> None:
+    """Each on its own port, in one process; all start, serve and stop within 30 seconds."""
     began = time.monotonic()
     servers = [lab.serve(("explicit", "implicit", "plain")[number % 3]) for number in range(100)]
     for server in servers:
@@ -249,8 +246,7 @@ def test_a_hundred_servers_at_once(lab: Lab) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_two_clients_at_once_in_active_mode(lab: Lab) -> None:
-    """A finished active transfer does not disturb a later connection."""
+def test_finished_active_transfer_does_not_disturb_others(lab: Lab) -> None:
     server = lab.serve()
     first = lab.login(server, mode="port")
     assert first.get("three") == b"abc"
@@ -261,7 +257,7 @@ def test_two_clients_at_once_in_active_mode(lab: Lab) -> None:
     assert server.settle()
 
 
-def test_a_server_at_rest_costs_nothing(lab: Lab, prove_quiet: Quiet) -> None:
+def test_waiting_servers_are_idle(lab: Lab, prove_quiet: Quiet) -> None:
     """Waiting servers and connections use no processor time."""
     servers = [lab.serve(protocol) for protocol in PROTOCOLS]
     clients = [lab.login(server) for server in servers]

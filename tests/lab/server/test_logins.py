@@ -1,4 +1,4 @@
-"""Which logins are accepted, and which client bytes are kept: all of them, even if they never become a command."""
+"""Which logins are accepted, and which client bytes an impostor keeps: all, even if they never become a command."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Testimony
 
 
-def secured(lab: Lab, server: FtpsServer) -> ssl.SSLSocket:
+def connect_implicit(lab: Lab, server: FtpsServer) -> ssl.SSLSocket:
     """A client of implicit FTPS that can send anything."""
     sock = socket.create_connection((server.host, server.port), 10)
     return lab.trusting(verify=False).wrap_socket(sock, server_hostname="localhost")
 
 
-def told(lab: Lab, server: FtpsServer, *pieces: bytes) -> Testimony:
+def record_session(lab: Lab, server: FtpsServer, *pieces: bytes) -> Testimony:
     """The testimony of a client that sends these pieces and leaves."""
     server.record()
-    with secured(lab, server) as client:
+    with connect_implicit(lab, server) as client:
         assert client.recv(1024).startswith(b"220")
         for piece in pieces:
             client.sendall(piece)
         with contextlib.suppress(ssl.SSLError):  # an unread answer
             client.unwrap()
-    return lab.told(server)
+    return lab.testimony(server)
 
 
 def verbs(testimony: Testimony) -> list[tuple[str, str]]:
@@ -46,9 +46,7 @@ def verbs(testimony: Testimony) -> list[tuple[str, str]]:
     ("user", "password", "let_in"),
     [("me", "right", True), ("you", "right", False), ("me", "wrong", False), ("anonymous", "x@y", True)],
 )
-def test_a_server_that_names_a_user_and_a_password_lets_in_no_other(
-    lab: Lab, user: str, password: str, let_in: bool
-) -> None:
+def test_configured_user_and_password_are_the_only_login(lab: Lab, user: str, password: str, let_in: bool) -> None:
     server = lab.serve("plain", user="me", password="right")
     client = lab.client(server)
     if let_in:
@@ -58,7 +56,7 @@ def test_a_server_that_names_a_user_and_a_password_lets_in_no_other(
             client.login(user, password, secure=False)
 
 
-def test_a_change_brings_another_password(lab: Lab) -> None:
+def test_change_replaces_the_password(lab: Lab) -> None:
     server = lab.serve("plain", password="one")
     server.change(lab.spec("plain", password="two"))
     with pytest.raises(ftplib.error_perm, match="530"):
@@ -66,14 +64,14 @@ def test_a_change_brings_another_password(lab: Lab) -> None:
     assert lab.client(server).login("me", "two", secure=False).startswith("230")
 
 
-def test_a_password_in_latin_1_is_kept_whole_and_is_not_the_right_one(lab: Lab) -> None:
+def test_latin_1_password_is_recorded_but_not_accepted(lab: Lab) -> None:
     """A server that stores passwords in UTF-8 refuses it too; the impostor still has it."""
     server = lab.serve("implicit", role="impostor", password="größer")
-    latin = told(lab, server, "USER ü\r\nPASS größer\r\n".encode("latin-1"))
+    latin = record_session(lab, server, "USER ü\r\nPASS größer\r\n".encode("latin-1"))
     assert [(c.user, c.password, c.accepted) for c in latin.credentials] == [("ü", "größer", False)]
-    mixed = told(lab, server, "USER ü\r\n".encode("latin-1"), "PASS größer\r\n".encode())
+    mixed = record_session(lab, server, "USER ü\r\n".encode("latin-1"), "PASS größer\r\n".encode())
     assert [c.accepted for c in mixed.credentials] == [False]
-    right = told(lab, server, "USER ü\r\n".encode("latin-1"), "USER ü\r\nPASS größer\r\n".encode())
+    right = record_session(lab, server, "USER ü\r\n".encode("latin-1"), "USER ü\r\nPASS größer\r\n".encode())
     assert [(c.user, c.password, c.accepted) for c in right.credentials] == [("ü", "größer", True)]
 
 
@@ -89,27 +87,27 @@ LONG = b"SITE " + b"x" * 3000 + b"secret"
         ([b"NOOP\r\n"], []),
     ],
 )
-def test_an_impostor_keeps_what_becomes_of_no_command(lab: Lab, pieces: list[bytes], rest: list[str]) -> None:
-    """A password may be in it."""
+def test_impostor_keeps_bytes_that_are_not_a_command(lab: Lab, pieces: list[bytes], rest: list[str]) -> None:
+    """They may contain a password."""
     server = lab.serve("implicit", role="impostor")
-    kept = "".join(argument for verb, argument in verbs(told(lab, server, *pieces)) if verb == "")
+    kept = "".join(argument for verb, argument in verbs(record_session(lab, server, *pieces)) if verb == "")
     assert all(text in kept for text in rest)
     assert bool(kept) is bool(rest)
 
 
-def test_a_genuine_server_may_forget_it(lab: Lab) -> None:
+def test_genuine_server_discards_bytes_that_are_not_a_command(lab: Lab) -> None:
     """Bytes that it got in TLS leaked to no one; bytes that it got in clear are on the wire."""
     server = lab.serve("implicit")
-    assert verbs(told(lab, server, b"NOOP\r\nUSER me")) == [("NOOP", "")]
+    assert verbs(record_session(lab, server, b"NOOP\r\nUSER me")) == [("NOOP", "")]
 
 
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
-def test_an_impostor_holds_the_beginning_of_an_upload(lab: Lab, role: str) -> None:
+def test_only_an_impostor_captures_the_start_of_an_upload(lab: Lab, role: str) -> None:
     server = lab.serve("explicit", role=role)
     content = b"secret" + b"x" * (2 * CAPTURED)
     server.record()
     with lab.login(server) as client:
         client.storbinary("STOR x", BytesIO(content))
-    (transfer,) = lab.told(server).transfers
+    (transfer,) = lab.testimony(server).transfers
     assert transfer.size == len(content)
     assert transfer.captured == (content[:CAPTURED] if role == "impostor" else b"")

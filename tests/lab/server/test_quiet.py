@@ -1,4 +1,4 @@
-"""The proof that a server is at rest fails for each way of spinning, and never for an honest server."""
+"""`prove_quiet` fails for each way of spinning, and never for a server that works and then waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ftps_lab.servers import FtpsServer
 
 
-class Writable:
+class AlwaysWritable:
     """A socket that is always polled for writing but has nothing to write."""
 
     def __init__(self, ioloop: Any) -> None:
@@ -46,7 +46,7 @@ def without_waiting(ioloop: Any) -> None:
 
 
 SPINS: dict[str, Callable[[Any], object]] = {
-    "a socket that is always writable": Writable,
+    "a socket that is always writable": AlwaysWritable,
     "a timer that is always due": lambda ioloop: ioloop.call_every(0, lambda: None),
     "a loop that does not wait": without_waiting,
 }
@@ -62,18 +62,16 @@ def server(lab: Lab) -> Iterator[FtpsServer]:
 
 @pytest.mark.parametrize("behind", [False, True])
 @pytest.mark.parametrize("spin", SPINS)
-def test_a_server_that_spins_is_noticed(server: FtpsServer, prove_quiet: Quiet, spin: str, behind: bool) -> None:
-    """This also holds for the server behind the attacker."""
-    guilty = server.behind if behind else server
-    assert guilty is not None
-    guilty.waker.call(lambda: SPINS[spin](guilty.event_loop))
+def test_spinning_server_is_noticed(server: FtpsServer, prove_quiet: Quiet, spin: str, behind: bool) -> None:
+    """Also the server behind an attacker."""
+    spinning = server.behind if behind else server
+    assert spinning is not None
+    spinning.waker.call(lambda: SPINS[spin](spinning.event_loop))
     with pytest.raises(AssertionError, match="still not quiet"):
         prove_quiet(server, turns=500)
 
 
-def test_a_turn_that_does_not_end_is_noticed(
-    server: FtpsServer, prove_quiet: Quiet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_endless_turn_is_noticed(server: FtpsServer, prove_quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that computes within one turn answers no client."""
     monkeypatch.setitem(prove_quiet.__globals__, "ANSWER_SECONDS", 0.1)
     ended: list[bool] = []
@@ -90,8 +88,8 @@ def test_a_turn_that_does_not_end_is_noticed(
         ended.append(True)
 
 
-def test_an_honest_server_may_work_before_it_is_quiet(lab: Lab, server: FtpsServer, prove_quiet: Quiet) -> None:
-    """Real work is not spinning, and afterwards its turns are no longer counted."""
+def test_work_before_the_rest_is_not_spinning(lab: Lab, server: FtpsServer, prove_quiet: Quiet) -> None:
+    """Afterwards the server's turns are no longer counted."""
     client = lab.victim(server)
     for _ in range(200):
         client.putcmd("NOOP")

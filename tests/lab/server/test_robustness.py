@@ -1,4 +1,4 @@
-"""Whatever a client does, the server keeps serving others, and records it as the client's error."""
+"""Whatever one client does, the server serves the others and records it as that client's error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.sessions import PROTOCOLS, finish, narrow, read_all, spread
+from tests.lab.sessions import (
+    PROTOCOLS,
+    connect_with_small_buffer,
+    create_huge_file,
+    prove_sessions_over,
+    read_until_closed,
+)
 
 from ftps_lab.server import handlers
 from ftps_lab.testimony import TLS_IN_CLEAR
@@ -42,8 +48,8 @@ GARBAGE = {
 
 @pytest.mark.parametrize("name", GARBAGE)
 @pytest.mark.parametrize("where", ["clear", "behind-auth", "implicit"])
-def test_garbage_on_the_control_connection(lab: Lab, where: str, name: str) -> None:
-    """Bytes that are neither FTP nor TLS end the connection or get a reply; a due handshake is recorded as failed."""
+def test_garbage_on_control_connection_is_recorded(lab: Lab, where: str, name: str) -> None:
+    """It ends the connection or gets a reply; a due handshake is recorded as failed."""
     server = lab.serve("implicit" if where == "implicit" else "explicit")
     sock = lab.connect(server, receive=b"" if where == "implicit" else b"220")
     if where == "behind-auth":
@@ -52,7 +58,7 @@ def test_garbage_on_the_control_connection(lab: Lab, where: str, name: str) -> N
     with contextlib.suppress(ConnectionError):
         sock.sendall(GARBAGE[name])
         sock.shutdown(socket.SHUT_WR)
-    read_all(sock)
+    read_until_closed(sock)
     sock.close()
     assert server.settle()
     testimony = server.testimony()
@@ -63,12 +69,11 @@ def test_garbage_on_the_control_connection(lab: Lab, where: str, name: str) -> N
     else:
         assert [(h.completed, bool(h.error)) for h in testimony.handshakes] == [(False, True)]
         assert testimony.credentials == ()
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_garbage_inside_tls(lab: Lab, name: str) -> None:
-    """The same bytes inside TLS are bad commands."""
+def test_garbage_inside_tls_is_read_as_bad_commands(lab: Lab, name: str) -> None:
     server = lab.serve("implicit")
     with lab.trusting("genuine").wrap_socket(lab.connect(server, receive=b""), server_hostname="localhost") as sock:
         assert sock.recv(512).startswith(b"220")
@@ -80,33 +85,33 @@ def test_garbage_inside_tls(lab: Lab, name: str) -> None:
         assert received.splitlines()[-1].startswith(b"221")
     assert server.settle()
     assert {command.channel for command in server.testimony().commands} == {"tls"}
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"USER in clear\r\n"])
-def test_garbage_after_the_handshake(lab: Lab, garbage: bytes) -> None:
-    """Clear bytes within an established TLS connection end it, are recorded as its error, and are not a command."""
+def test_garbage_within_tls_ends_the_connection(lab: Lab, garbage: bytes) -> None:
+    """It is recorded as the connection's error, not as a command."""
     server = lab.serve()
     client = lab.login(server)
     assert client.sock is not None
     with socket.socket(fileno=client.sock.detach()) as raw:
         raw.sendall(garbage)
         raw.settimeout(5)
-        read_all(raw)
+        read_until_closed(raw)
     client.sock = None
     client.close()
     assert server.settle()
     testimony = server.testimony()
     assert "SSL" in testimony.connections[0].error or "Error" in testimony.connections[0].error
     assert testimony.commands[-1].verb == "PROT"
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("command", ["RETR huge", "STOR up"])
 @pytest.mark.parametrize("garbage", [b"\x17\x03\x03\x00\x20" + bytes(32), b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 30_000])
-def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garbage: bytes) -> None:
-    """A broken TLS stream during an upload gets a reply on the control connection, and does not count as completed."""
-    spread(lab)
+def test_garbage_within_data_tls_makes_transfer_incomplete(lab: Lab, command: str, garbage: bytes) -> None:
+    """The client gets a 426."""
+    create_huge_file(lab)
     server = lab.serve()
     client = lab.login(server)
     client.voidcmd("TYPE I")
@@ -116,37 +121,37 @@ def test_garbage_on_an_established_data_connection(lab: Lab, command: str, garba
     with socket.socket(fileno=data.detach()) as raw, contextlib.suppress(ConnectionError):
         raw.sendall(garbage)
         if command.startswith("RETR"):
-            lab.vanish(raw)
+            lab.close_with_reset(raw)
         else:
             raw.settimeout(5)
-            read_all(raw)
+            read_until_closed(raw)
     with pytest.raises(ftplib.error_temp, match=r"^426"):
         client.voidresp()
     client.quit()
     assert server.settle()
     assert [transfer.completed for transfer in server.testimony().transfers] == [False]
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("command", ["RETR three", "STOR up", "LIST"])
 @pytest.mark.parametrize("name", ["http", "noise", "a-whole-false-record", "huge-record"])
-def test_garbage_in_the_place_of_a_data_handshake(lab: Lab, command: str, name: str) -> None:
-    """A data connection that should be in TLS but is not gets 522, and no content passes."""
+def test_garbage_instead_of_data_handshake_transfers_nothing(lab: Lab, command: str, name: str) -> None:
+    """The client gets a 522 or 426."""
     server = lab.serve()
     client = lab.login(server)
     with client.data(command) as data, contextlib.suppress(ConnectionError):
         data.sendall(GARBAGE[name])
-        read_all(data)
+        read_until_closed(data)
     with pytest.raises(ftplib.Error, match=r"^(426|522)"):
         client.voidresp()
     client.quit()
     assert server.settle()
     assert [(t.size, t.completed) for t in server.testimony().transfers] == [(0, False)]
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "plain"])
-def test_a_tls_client_on_a_clear_control_channel(lab: Lab, protocol: str) -> None:
+def test_client_hello_before_the_greeting_is_a_failed_handshake(lab: Lab, protocol: str) -> None:
     """A client that starts with TLS where FTP is due fails, and never sends its password."""
     server = lab.serve(protocol)
     sock = lab.connect(server)
@@ -155,12 +160,12 @@ def test_a_tls_client_on_a_clear_control_channel(lab: Lab, protocol: str) -> Non
         lab.trusting("genuine").wrap_socket(sock, server_hostname="localhost")
     assert server.settle()
     assert [handshake.error for handshake in server.testimony().handshakes] == [TLS_IN_CLEAR]
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_megabyte_without_a_line_end(lab: Lab, protocol: str) -> None:
-    """An unterminated line gets 500 and is discarded, and the connection continues."""
+def test_megabyte_without_line_end_gets_500(lab: Lab, protocol: str) -> None:
+    """It is discarded, and the session continues."""
     server = lab.serve(protocol)
     client = lab.login(server)
     assert client.sock is not None
@@ -172,14 +177,14 @@ def test_a_megabyte_without_a_line_end(lab: Lab, protocol: str) -> None:
         codes.add(line[:3])
     assert codes == {"500"}
     client.quit()
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
-def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
-    """A client that sends a lot and reads late gets every reply, through full buffers."""
+def test_client_that_reads_late_gets_every_reply(lab: Lab, protocol: str) -> None:
+    """2,000 commands pass through full buffers."""
     server = lab.serve(protocol)
-    raw = narrow((server.host, server.port), 4096)
+    raw = connect_with_small_buffer((server.host, server.port), 4096)
     if protocol == "explicit":
         raw.recv(512)
         raw.sendall(b"AUTH TLS\r\n")
@@ -197,11 +202,11 @@ def test_commands_without_reading_the_replies(lab: Lab, protocol: str) -> None:
             rest = data[-5:] if not data.endswith(b"\r\n214 ") else b""
         writer.join(5)
         assert not writer.is_alive()
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_one_long_reply_to_a_slow_reader(lab: Lab, choked: None, protocol: str) -> None:
+def test_long_reply_reaches_a_slow_reader(lab: Lab, small_send_buffers: None, protocol: str) -> None:
     """A reply longer than every buffer arrives completely, although the client sends nothing more."""
     for number in range(300):
         (lab.root / f"{number:0200}").touch()
@@ -211,12 +216,12 @@ def test_one_long_reply_to_a_slow_reader(lab: Lab, choked: None, protocol: str) 
     time.sleep(0.05)
     assert client.getmultiline().count("\n") > 300
     client.quit()
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
-def test_a_reply_that_the_kernel_does_not_take(lab: Lab, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Encrypted bytes that could not be sent go out as soon as possible, without another command from the client."""
+def test_reply_the_kernel_refused_is_sent_later(lab: Lab, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without another command from the client."""
     send = TappedSocket.send
     takes = threading.Event()
 
@@ -234,11 +239,11 @@ def test_a_reply_that_the_kernel_does_not_take(lab: Lab, protocol: str, monkeypa
     takes.set()
     assert client.voidresp().startswith("200")
     client.quit()
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
-def test_a_client_that_ends_at_any_byte_of_its_handshake(lab: Lab) -> None:
-    """Every prefix of what a real client sent, ended by a close or a reset, is a failed handshake and nothing else."""
+def test_handshake_cut_at_any_byte_is_recorded_as_failed(lab: Lab) -> None:
+    """Every prefix of a real client's bytes, ended by FIN or RST."""
     server = lab.serve("implicit")
     client = lab.client(server)
     client.sendcmd("NOOP")
@@ -251,7 +256,7 @@ def test_a_client_that_ends_at_any_byte_of_its_handshake(lab: Lab) -> None:
         with socket.create_connection((server.host, server.port), 5) as sock:
             sock.sendall(recorded[:size])
             if size % 2:
-                lab.vanish(sock)
+                lab.close_with_reset(sock)
     assert server.settle()
     testimony = server.testimony()
     assert len(testimony.connections) == len(recorded)
@@ -260,49 +265,48 @@ def test_a_client_that_ends_at_any_byte_of_its_handshake(lab: Lab) -> None:
     assert len(begun) == len(set(begun))
     assert set(range(1, len(recorded) + 1, 2)) <= set(begun)  # except some that were reset before the server looked
     assert not any(connection.greeted for connection in testimony.connections)
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_data_connections_that_are_reset_at_once(lab: Lab, protect: bool) -> None:
-    """A client that resets a data connection before anything passed disturbs no one, passive or active."""
+def test_data_connections_reset_at_once_do_not_end_the_session(lab: Lab, protect: bool) -> None:
+    """Before anything has passed, passive or active."""
     server = lab.serve()
     for _ in range(20):
         client = lab.login(server, protect=protect)
-        lab.vanish(socket.create_connection(client.makepasv(), 5))
+        lab.close_with_reset(socket.create_connection(client.makepasv(), 5))
         client.quit()
         client = lab.login(server, protect=protect, mode="port")
         with client.makeport() as listener:
-            lab.vanish(listener.accept()[0])
+            lab.close_with_reset(listener.accept()[0])
         client.quit()
     assert server.settle()
     assert {c.kind: c.error for c in server.testimony().connections}["control"] == ""
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("command", ["RETR three", "STOR up", "LIST"])
-def test_a_transfer_without_a_data_connection_is_refused(lab: Lab, protocol: str, command: str) -> None:
-    """Without PASV or PORT, and after an ended data connection, the client gets a reply instead of silence."""
+def test_transfer_without_a_data_connection_gets_425(lab: Lab, protocol: str, command: str) -> None:
+    """Without PASV or PORT, and after a data connection that has ended."""
     server = lab.serve(protocol)
     client = lab.login(server)
     with pytest.raises(ftplib.error_temp, match=r"^425"):
         client.sendcmd(command)
     address = client.makepasv()
     assert client.sendcmd(command).startswith("150")
-    with lab.asleep(server):
-        lab.vanish(socket.create_connection(address, 5))  # gone before the server has looked at it
+    with lab.blocked(server):
+        lab.close_with_reset(socket.create_connection(address, 5))  # gone before the server has looked at it
     with pytest.raises(ftplib.error_temp, match=r"^425"):
         client.voidresp()
     with pytest.raises(ftplib.error_temp, match=r"^425"):
         client.sendcmd(command)
     assert client.get("three") == b"abc"
     client.quit()
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
-def test_active_mode_towards_nobody(lab: Lab) -> None:
-    """PORT to a port without a listener gets 425, PORT to another host 501."""
+def test_port_without_listener_gets_425_and_other_host_501(lab: Lab) -> None:
     client = lab.login(lab.serve())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -313,18 +317,18 @@ def test_active_mode_towards_nobody(lab: Lab) -> None:
     assert client.get("three") == b"abc"
 
 
-def test_two_hundred_quick_connections(lab: Lab) -> None:
-    """Two hundred clients that come and go, some with a command, are all recorded, and the next one is served."""
+def test_two_hundred_short_connections_are_recorded(lab: Lab) -> None:
+    """Some send a command, some reset."""
     server = lab.serve()
     for number in range(200):
         with socket.create_connection((server.host, server.port), 5) as sock:
             if number % 3 == 0:
                 sock.sendall(b"NOOP\r\n")
             if number % 3 == 1:
-                lab.vanish(sock)
+                lab.close_with_reset(sock)
     assert server.settle()
     assert len(server.testimony().connections) == 200
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 ARGUMENTS = (
@@ -346,8 +350,8 @@ ARGUMENTS = (
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "plain"])
-def test_every_command_with_odd_arguments(lab: Lab, protocol: str) -> None:
-    """No command, whatever its argument, causes a server error: each gets a reply."""
+def test_every_command_with_unusual_arguments_gets_a_reply(lab: Lab, protocol: str) -> None:
+    """None causes a server error."""
     server = lab.serve(protocol)
     for verb in sorted(handlers.CONTROLS[protocol].proto_cmds.keys() - {"QUIT", "REIN", "AUTH", "USER", "PASS"}):
         client = lab.login(server, protect=False)
@@ -359,13 +363,13 @@ def test_every_command_with_odd_arguments(lab: Lab, protocol: str) -> None:
                     client.sendcmd(f"{verb} {argument}".rstrip())
         client.close()
     (lab.root / "three").write_bytes(b"abc")
-    finish(lab, server)
+    prove_sessions_over(lab, server)
 
 
 @pytest.mark.parametrize("rest", ["0", "2", "3", "9", "9" * 30])
 @pytest.mark.parametrize("command", ["RETR three", "STOR up"])
-def test_rest(lab: Lab, command: str, rest: str) -> None:
-    """A restart at, past or far past the end of a file is served or refused, and never causes a server error."""
+def test_rest_at_any_offset_causes_no_server_error(lab: Lab, command: str, rest: str) -> None:
+    """At, past or far past the end of a file, it is served or refused."""
     server = lab.serve()
     client = lab.login(server)
     client.put("up", b"abc")
@@ -375,4 +379,4 @@ def test_rest(lab: Lab, command: str, rest: str) -> None:
                 assert data.recv(10) == b"abc"[int(rest) :]
         client.voidresp()
     client.close()
-    finish(lab, server)
+    prove_sessions_over(lab, server)

@@ -1,4 +1,4 @@
-"""The servers, proved with ftplib, ssl and openssl s_client, so that a failing lftp case is about lftp."""
+"""Our servers, tested with ftplib, ssl and openssl s_client, so that a failing lftp test is about lftp."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pyftpdlib.handlers import FTPHandler
-from tests.lab.sessions import MODES, PROTOCOLS, shown
+from tests.lab.sessions import MODES, PROTOCOLS, peer_der
 
 from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
@@ -26,12 +26,12 @@ FILES = ("empty", "three", "chunk", "large")
 
 
 def fingerprint(connection: object) -> str:
-    """The SHA-256 fingerprint, in the lab's form, of the certificate that the peer of a TLS socket showed."""
-    return sha256(shown(connection)).digest().hex(":").upper()
+    """The SHA-256 fingerprint, in the lab's form, of the certificate that the peer of a TLS socket presented."""
+    return sha256(peer_der(connection)).digest().hex(":").upper()
 
 
-def shown_on_data(client: Client) -> str:
-    """The fingerprint shown on the next data connection."""
+def data_fingerprint(client: Client) -> str:
+    """The fingerprint presented on the next data connection."""
     data = client.transfercmd("NLST")
     with data:
         certificate = fingerprint(data)
@@ -65,7 +65,7 @@ def test_every_protocol_transfers_in_every_mode(lab: Lab, protocol: str, mode: M
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("offered", [("1.2", "1.3"), None])
 def test_each_tls_version_transfers(lab: Lab, protocol: str, version: str, offered: tuple[str, ...] | None) -> None:
-    """TLS 1.2 and 1.3 carry all transfers, alone and with both offered."""
+    """TLS 1.2 and 1.3, alone and with both offered."""
     client = lab.login(lab.serve(protocol, tls=offered or (version,)), version=version if offered else "")
     assert isinstance(client.sock, ssl.SSLSocket)
     assert client.sock.version() == f"TLSv{version}"
@@ -73,16 +73,14 @@ def test_each_tls_version_transfers(lab: Lab, protocol: str, version: str, offer
 
 
 @pytest.mark.parametrize(("offered", "asked"), [("1.2", "1.3"), ("1.3", "1.2")])
-def test_a_version_left_out_is_refused(lab: Lab, offered: str, asked: str) -> None:
-    """A client that insists on a version that the server does not offer gets no handshake."""
+def test_version_not_offered_is_refused(lab: Lab, offered: str, asked: str) -> None:
     client = lab.client(lab.serve(tls=(offered,)), version=asked)
     with pytest.raises(ssl.SSLError, match="version"):
         client.auth()
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
-def test_clear_data_beside_a_tls_control_connection(lab: Lab, protocol: str) -> None:
-    """Data connections stay in clear until PROT P, and return to clear with PROT C."""
+def test_data_is_in_clear_until_prot_p_and_after_prot_c(lab: Lab, protocol: str) -> None:
     client = lab.login(lab.serve(protocol), protect=False)
     prove_transfers(lab, client)
     client.prot_p()
@@ -91,8 +89,8 @@ def test_clear_data_beside_a_tls_control_connection(lab: Lab, protocol: str) -> 
     assert client.get("three") == b"abc"
 
 
-def test_require_tls_refuses_a_login_in_clear(lab: Lab) -> None:
-    """With require_tls, USER before AUTH gets 550, and a login in TLS works."""
+def test_require_tls_refuses_a_cleartext_login(lab: Lab) -> None:
+    """USER before AUTH gets 550; a login in TLS works."""
     server = lab.serve(require_tls=True)
     client = lab.client(server)
     with pytest.raises(ftplib.error_perm, match=r"^550"):
@@ -100,8 +98,8 @@ def test_require_tls_refuses_a_login_in_clear(lab: Lab) -> None:
     lab.prove_alive(server)
 
 
-def test_require_tls_refuses_data_in_clear(lab: Lab) -> None:
-    """With require_tls, a data connection before PROT P gets 550, and one after it works."""
+def test_require_tls_refuses_cleartext_data(lab: Lab) -> None:
+    """A transfer before PROT P gets 550; one after it works."""
     client = lab.login(lab.serve(require_tls=True), protect=False)
     with pytest.raises(ftplib.error_perm, match=r"^550"):
         client.get("three")
@@ -110,8 +108,8 @@ def test_require_tls_refuses_data_in_clear(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_wrong_password_is_refused_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
-    """A wrong password gets 530 without pyftpdlib's pause, and the right one still works afterwards."""
+def test_wrong_password_is_refused_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
+    """Without pyftpdlib's pause; the right password still works afterwards."""
     monkeypatch.setattr(FTPHandler, "auth_failed_timeout", 600)  # the client would give up
     client = lab.client(lab.serve(protocol))
     with pytest.raises(ftplib.error_perm, match=r"^530"):
@@ -119,8 +117,8 @@ def test_a_wrong_password_is_refused_at_once(lab: Lab, monkeypatch: pytest.Monke
     assert client.login("anna", lab.password, secure=False).startswith("230")
 
 
-def test_the_third_wrong_password_ends_the_connection(lab: Lab) -> None:
-    """After three refusals the server hangs up, as pyftpdlib does."""
+def test_third_wrong_password_ends_the_connection(lab: Lab) -> None:
+    """As in pyftpdlib."""
     client = lab.client(lab.serve())
     client.auth()
     for _ in range(3):
@@ -132,14 +130,13 @@ def test_the_third_wrong_password_ends_the_connection(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_anonymous_is_let_in_with_any_password(lab: Lab, protocol: str) -> None:
-    """The user anonymous needs no particular password."""
+def test_anonymous_logs_in_with_any_password(lab: Lab, protocol: str) -> None:
     client = lab.login(lab.serve(protocol), user="anonymous", password="me@example.test")
     assert client.get("three") == b"abc"
 
 
-def test_a_plain_server_does_not_know_auth(lab: Lab) -> None:
-    """AUTH, PBSZ and PROT are unknown commands without TLS, and FEAT does not list them."""
+def test_plain_server_does_not_know_auth(lab: Lab) -> None:
+    """AUTH, PBSZ and PROT get 500, and FEAT does not list them."""
     client = lab.client(lab.serve("plain"))
     for command in ("AUTH TLS", "AUTH SSL", "PBSZ 0", "PROT P"):
         with pytest.raises(ftplib.error_perm, match=r"^500"):
@@ -148,15 +145,15 @@ def test_a_plain_server_does_not_know_auth(lab: Lab) -> None:
     assert "AUTH TLS" in lab.client(lab.serve()).sendcmd("FEAT")
 
 
-def test_a_client_that_does_not_trust_is_not_served(lab: Lab) -> None:
-    """The clients in these tests do verify: they refuse an unrelated certificate."""
+def test_clients_of_these_tests_verify(lab: Lab) -> None:
+    """They refuse an unrelated certificate."""
     client = lab.client(lab.serve(certificate="other"))
     with pytest.raises(ssl.SSLCertVerificationError):
         client.auth()
 
 
-def test_ipv6(lab: Lab) -> None:
-    """A server on ::1 serves EPSV and EPRT, and its testimony names the peers."""
+def test_server_works_over_ipv6(lab: Lab) -> None:
+    """EPSV and EPRT on ::1; the testimony has the peers."""
     spec = ServerSpec(certificate=lab.certificates["genuine"])
     try:
         server = FtpsServer(spec, root=lab.root, password=lab.password, host="::1").start()
@@ -180,8 +177,8 @@ def test_ipv6(lab: Lab) -> None:
 
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_openssl_sees_the_chain_in_order(lab: Lab, protocol: str, version: str) -> None:
-    """`openssl s_client` gets the leaf and the rest of the chain in the order of the spec, and can verify it."""
+def test_openssl_receives_the_chain_in_order(lab: Lab, protocol: str, version: str) -> None:
+    """The leaf and the rest of the chain in the order of the spec; it verifies."""
     chain = (lab.certificates["intermediate"], lab.certificates["root"])
     server = lab.serve(protocol, "leaf", chain=chain)
     trusted = lab.root.parent / "root.pem"
@@ -195,28 +192,28 @@ def test_openssl_sees_the_chain_in_order(lab: Lab, protocol: str, version: str) 
     assert blocks[:3] == [lab.certificates[name].pem for name in ("leaf", "intermediate", "root")]
 
 
-def test_without_the_chain_a_client_that_trusts_the_root_refuses(lab: Lab) -> None:
+def test_client_that_trusts_the_root_refuses_a_missing_chain(lab: Lab) -> None:
     """The server sends no certificate that is not in `chain`."""
     client = lab.client(lab.serve(certificate="leaf"), trust=("root",))
     with pytest.raises(ssl.SSLCertVerificationError, match="local issuer"):
         client.auth()
 
 
-def test_rotation_while_clients_are_connected(lab: Lab) -> None:
-    """A connected client keeps the certificate, also on new data connections; a new client sees the new one."""
+def test_rotation_affects_later_clients_only(lab: Lab) -> None:
+    """A connected client keeps the certificate, also on new data connections."""
     genuine, other = lab.certificates["genuine"], lab.certificates["other"]
     server = lab.serve()
     before = lab.login(server)
     server.change(lab.spec(certificate="other"))
     after = lab.login(server, trust=("other",))
-    assert (fingerprint(before.sock), shown_on_data(before)) == (genuine.sha256, genuine.sha256)
-    assert (fingerprint(after.sock), shown_on_data(after)) == (other.sha256, other.sha256)
+    assert (fingerprint(before.sock), data_fingerprint(before)) == (genuine.sha256, genuine.sha256)
+    assert (fingerprint(after.sock), data_fingerprint(after)) == (other.sha256, other.sha256)
     with pytest.raises(ssl.SSLCertVerificationError):
         lab.client(server).auth()
 
 
-def test_rotation_between_greeting_and_auth(lab: Lab) -> None:
-    """A control connection keeps the certificate that was current when it was accepted."""
+def test_connection_has_the_certificate_at_its_acceptance(lab: Lab) -> None:
+    """Also if the server rotates between greeting and AUTH."""
     server = lab.serve()
     client = lab.client(server)
     server.change(lab.spec(certificate="other"))
@@ -224,8 +221,8 @@ def test_rotation_between_greeting_and_auth(lab: Lab) -> None:
     assert fingerprint(client.sock) == lab.certificates["genuine"].sha256
 
 
-def test_the_protocol_changes_on_the_same_port(lab: Lab) -> None:
-    """One port is explicit, then plain, then implicit, and the role changes with the next record."""
+def test_change_of_protocol_keeps_the_port(lab: Lab) -> None:
+    """The role changes with the next record."""
     server = lab.serve()
     port = server.port
     lab.prove_alive(server)
@@ -237,8 +234,8 @@ def test_the_protocol_changes_on_the_same_port(lab: Lab) -> None:
         lab.prove_alive(server)
 
 
-def test_an_impossible_change_changes_nothing(lab: Lab) -> None:
-    """A spec that cannot be served is refused, and the server continues unchanged."""
+def test_change_to_an_impossible_spec_is_refused(lab: Lab) -> None:
+    """The server continues unchanged."""
     server = lab.serve()
     with pytest.raises(LabError, match="needs a certificate"):
         server.change(ServerSpec(protocol="implicit"))
@@ -247,18 +244,18 @@ def test_an_impossible_change_changes_nothing(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
-def test_the_data_certificate_is_what_data_connections_show(lab: Lab, protocol: str) -> None:
-    """Control and data connections show different certificates, and the testimony names both."""
+def test_data_connections_present_the_data_certificate(lab: Lab, protocol: str) -> None:
+    """The testimony names both certificates."""
     genuine, data = lab.certificates["genuine"], lab.certificates["data"]
     server = lab.serve(protocol, data_certificate=data)
     client = lab.login(server, trust=("genuine", "data"))
-    assert (fingerprint(client.sock), shown_on_data(client)) == (genuine.sha256, data.sha256)
+    assert (fingerprint(client.sock), data_fingerprint(client)) == (genuine.sha256, data.sha256)
     assert [handshake.certificate for handshake in server.testimony().handshakes] == [genuine.sha256, data.sha256]
     assert server.testimony().transfers[0].certificate == data.sha256
 
 
-def test_servers_never_share_a_certificate_or_a_session(lab: Lab) -> None:
-    """Two servers in one process each show their own certificate, and neither resumes the other's sessions."""
+def test_servers_share_neither_certificates_nor_sessions(lab: Lab) -> None:
+    """Two servers in one process."""
     one, two = lab.serve(tls=("1.2",)), lab.serve(certificate="other", tls=("1.2",))
     context = lab.trusting("genuine", "other")
     with contextlib.ExitStack() as stack:
@@ -279,8 +276,8 @@ def test_servers_never_share_a_certificate_or_a_session(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o755, 0o007, 0o000])
-def test_modes_in_listings_are_octal_numbers_as_clients_read_them(lab: Lab, mode: int) -> None:
-    """MLSD and MLST (RFC 3659 section 7) give modes as `0644`: lftp reads an octal number up to the first letter."""
+def test_mlsd_and_mlst_give_modes_as_octal_numbers(lab: Lab, mode: int) -> None:
+    """In the form `0644` (RFC 3659 section 7): lftp reads an octal number up to the first letter."""
     name = "unix.mode=0o644; in its name"
     (lab.root / name).write_bytes(b"x")
     (lab.root / name).chmod(mode)

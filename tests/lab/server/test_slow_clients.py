@@ -1,4 +1,4 @@
-"""Clients that are slow, hasty or many: all data arrives, and waiting costs nothing."""
+"""Clients that are slow, hasty or many: all data arrives, and the server is idle while it waits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.lab.sessions import PROTOCOLS, slowly
+from tests.lab.sessions import PROTOCOLS, slow_data_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_an_upload_by_a_client_that_does_not_read(lab: Lab, version: str) -> None:
-    """A client that closes right after its last byte, with session tickets unread, loses nothing of its upload."""
+def test_upload_of_a_client_that_never_reads_is_complete(lab: Lab, version: str) -> None:
+    """It closes right after its last byte, with session tickets unread."""
     server = lab.serve(tls=(version,))
     client = lab.login(server)
     client.voidcmd("TYPE I")
@@ -27,7 +27,7 @@ def test_an_upload_by_a_client_that_does_not_read(lab: Lab, version: str) -> Non
         sock = client.data(f"STOR up{number}")
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = client.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
-        while not shake(tls):
+        while not step_handshake(tls):
             sock.sendall(outgoing.read())
             incoming.write(sock.recv(65536) if tls.version() is None or not outgoing.pending else b"")
         tls.write(content)
@@ -40,8 +40,8 @@ def test_an_upload_by_a_client_that_does_not_read(lab: Lab, version: str) -> Non
     assert [(t.size, t.completed) for t in server.testimony().transfers] == [(5 << 20, True)] * 3
 
 
-def shake(tls: ssl.SSLObject) -> bool:
-    """Do one step of a handshake; True when it is done."""
+def step_handshake(tls: ssl.SSLObject) -> bool:
+    """Do one step of a handshake; True when it is complete."""
     try:
         tls.do_handshake()
     except ssl.SSLWantReadError:
@@ -50,12 +50,14 @@ def shake(tls: ssl.SSLObject) -> bool:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quiet, protocol: str) -> None:
-    """A download through a tiny buffer, read with pauses, is complete and ends cleanly; the server does not spin."""
+def test_slow_reader_gets_the_whole_download(
+    lab: Lab, small_send_buffers: None, prove_quiet: Quiet, protocol: str
+) -> None:
+    """It ends cleanly, and the server does not spin meanwhile."""
     server = lab.serve(protocol)
     client = lab.login(server)
     client.voidcmd("TYPE I")
-    data = slowly(client, "RETR large")
+    data = slow_data_connection(client, "RETR large")
     if protocol != "plain":
         data = client.context.wrap_socket(data, server_hostname="localhost")
     received = bytearray()
@@ -76,8 +78,9 @@ def test_a_slow_reader_gets_everything(lab: Lab, choked: None, prove_quiet: Quie
 
 @pytest.mark.parametrize("command", ["RETR large", "STOR up", "LIST"])
 @pytest.mark.parametrize("begin", [b"", b"\x16\x03\x01"])
-def test_a_handshake_that_does_not_come_costs_nothing(lab: Lab, prove_quiet: Quiet, command: str, begin: bytes) -> None:
-    """The server waits for a client's data handshake without spinning."""
+def test_server_is_idle_while_a_data_handshake_is_missing(
+    lab: Lab, prove_quiet: Quiet, command: str, begin: bytes
+) -> None:
     server = lab.serve()
     client = lab.login(server)
     with client.data(command) as data:
@@ -87,10 +90,10 @@ def test_a_handshake_that_does_not_come_costs_nothing(lab: Lab, prove_quiet: Qui
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("command", ["RETR large", "STOR up"])
-def test_a_transfer_that_stands_still_costs_nothing(
-    lab: Lab, choked: None, prove_quiet: Quiet, protocol: str, command: str
+def test_server_is_idle_during_stalled_transfer(
+    lab: Lab, small_send_buffers: None, prove_quiet: Quiet, protocol: str, command: str
 ) -> None:
-    """The server does not spin while it waits for a client that neither reads nor writes, and serves others."""
+    """It does not spin while it waits for a client that neither reads nor writes, and serves others."""
     server = lab.serve(protocol)
     client = lab.login(server)
     with client.transfercmd(command):
@@ -98,8 +101,8 @@ def test_a_transfer_that_stands_still_costs_nothing(
         lab.prove_alive(server)
 
 
-def test_many_clients_at_once(lab: Lab) -> None:
-    """Eight clients in eight threads each get what they asked for."""
+def test_concurrent_clients_get_only_their_own_files(lab: Lab) -> None:
+    """Eight clients in eight threads."""
     server = lab.serve()
     failures: list[BaseException] = []
 

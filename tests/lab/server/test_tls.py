@@ -1,4 +1,4 @@
-"""Contexts do what was asked of them: handshakes in memory, with Python's `ssl` (another OpenSSL) as the client."""
+"""TLS contexts do what was asked of them: handshakes in memory, with Python's `ssl` (another OpenSSL) as the client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLIENT_VERSIONS = {
     "1.2": ssl.TLSVersion.TLSv1_2,
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
-SPOKEN = {"1.0": "TLSv1", "1.1": "TLSv1.1", "1.2": "TLSv1.2", "1.3": "TLSv1.3"}
+VERSION_NAMES = {"1.0": "TLSv1", "1.1": "TLSv1.1", "1.2": "TLSv1.2", "1.3": "TLSv1.3"}
 
 
 def certificate(**keys: Any) -> Certificate:
@@ -50,7 +50,7 @@ def client(*trusted: Certificate, version: str | None = None) -> ssl.SSLContext:
     return context
 
 
-class Conversation:
+class MemorySession:
     """A client and a server that exchange bytes in memory until both have finished the handshake."""
 
     def __init__(
@@ -87,8 +87,8 @@ class Conversation:
         with suppress(SSL.WantReadError):
             self._to_client.write(self.server.bio_read(65536))
 
-    def hears(self, text: bytes) -> bytes:
-        """The client's reading of a text from the server, which also makes it process TLS 1.3 tickets."""
+    def receive(self, text: bytes) -> bytes:
+        """Send a text from the server to the client, which also makes the client process TLS 1.3 tickets."""
         self.server.sendall(text)
         self._carry()
         return self.client.read(65536)
@@ -100,51 +100,51 @@ class Conversation:
 
 @pytest.mark.parametrize("asked", VERSIONS)
 @pytest.mark.parametrize("offered", VERSIONS)
-def test_a_server_speaks_the_versions_it_offers_and_no_other(offered: str, asked: str) -> None:
+def test_server_speaks_exactly_the_version_it_offers(offered: str, asked: str) -> None:
     """TLS 1.0 and 1.1 really work, although the library's default would refuse both."""
     context = server_context(certificate(), versions=(offered,))
     if offered == asked:
-        assert Conversation(context, client(version=asked)).client.version() == SPOKEN[asked]
+        assert MemorySession(context, client(version=asked)).client.version() == VERSION_NAMES[asked]
     else:
         with pytest.raises((ssl.SSLError, SSL.Error), match=r"version|protocol"):
-            Conversation(context, client(version=asked))
+            MemorySession(context, client(version=asked))
 
 
 @pytest.mark.parametrize("versions", [("1.3", "1.0"), ("1.1", "1.3"), ("1.0", "1.0", "1.2")])
 def test_versions_may_have_gaps_and_any_order(versions: Sequence[str]) -> None:
-    """A version between two offered ones is still refused."""
+    """A version between two offered ones is refused."""
     it = certificate()
     for asked in VERSIONS:
         context = server_context(it, versions=versions)
         if asked in versions:
-            assert Conversation(context, client(version=asked)).client.version() == SPOKEN[asked]
+            assert MemorySession(context, client(version=asked)).client.version() == VERSION_NAMES[asked]
         else:
             with pytest.raises((ssl.SSLError, SSL.Error)):
-                Conversation(context, client(version=asked))
+                MemorySession(context, client(version=asked))
 
 
-def test_by_default_a_server_speaks_1_2_and_1_3() -> None:
+def test_default_versions_are_1_2_and_1_3() -> None:
     it = certificate()
-    assert Conversation(server_context(it), client(version="1.2")).client.version() == "TLSv1.2"
-    assert Conversation(server_context(it), client()).client.version() == "TLSv1.3"
+    assert MemorySession(server_context(it), client(version="1.2")).client.version() == "TLSv1.2"
+    assert MemorySession(server_context(it), client()).client.version() == "TLSv1.3"
     with pytest.raises((ssl.SSLError, SSL.Error)):
-        Conversation(server_context(it), client(version="1.1"))
+        MemorySession(server_context(it), client(version="1.1"))
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("key", KEYS)
 def test_every_kind_of_key_is_served(key: str, version: str) -> None:
-    """The client sees the certificate and reads the server's text, also with RSA-1024, off by default in OpenSSL."""
+    """Also RSA-1024, which OpenSSL refuses by default."""
     it = certificate(key=key)
-    conversation = Conversation(server_context(it), client(version=version))
+    conversation = MemorySession(server_context(it), client(version=version))
     assert conversation.shown == it.der
-    assert conversation.hears(b"220 ready\r\n") == b"220 ready\r\n"
+    assert conversation.receive(b"220 ready\r\n") == b"220 ready\r\n"
 
 
 @pytest.mark.parametrize("key", ["ec-p256", "rsa-2048"])
 @pytest.mark.parametrize("signature", ["sha1", "md5"])
-def test_outdated_signatures_are_served(key: Key, signature: Signature) -> None:
-    """A leaf that its issuer signed with SHA-1 or MD5 works, and one whose intermediate is signed that way."""
+def test_sha1_and_md5_signatures_are_served(key: Key, signature: Signature) -> None:
+    """On the leaf, and on its intermediate."""
     certificates = issue(
         {
             "root": CertificateSpec(common_name="root", key="rsa-1024"),
@@ -155,7 +155,7 @@ def test_outdated_signatures_are_served(key: Key, signature: Signature) -> None:
     )
     for name in ("leaf", "below"):
         it = certificates[name]
-        assert Conversation(server_context(it, it.chain), client()).shown == it.der
+        assert MemorySession(server_context(it, it.chain), client()).shown == it.der
 
 
 OUTDATED = [
@@ -166,10 +166,10 @@ OUTDATED = [
 ]
 
 
-def levels(
+def cipher_strings(
     monkeypatch: pytest.MonkeyPatch, *shown: Certificate, versions: Sequence[str] = ("1.2", "1.3")
 ) -> list[bytes]:
-    """The cipher strings that a context gets: OpenSSL 4.0 would show most of these at its own level too."""
+    """The cipher strings that a context gets: OpenSSL 4.0 would serve most of these at its own level too."""
     given: list[bytes] = []
     monkeypatch.setattr(SSL.Context, "set_cipher_list", lambda _, ciphers: given.append(ciphers))
     with suppress(LabError):  # without the requested level, OpenSSL may refuse
@@ -178,32 +178,34 @@ def levels(
 
 
 @pytest.mark.parametrize("keys", OUTDATED)
-def test_only_what_is_outdated_lowers_the_security_level(monkeypatch: pytest.MonkeyPatch, keys: dict[str, str]) -> None:
-    """An outdated leaf, chain or version lowers it; an ordinary server keeps the library's own level."""
+def test_only_outdated_material_lowers_the_security_level(
+    monkeypatch: pytest.MonkeyPatch, keys: dict[str, str]
+) -> None:
+    """An outdated leaf, chain or version lowers it; otherwise the library's own level stays."""
     ordinary, old = certificate(key="rsa-2048"), certificate(**keys)
     lowered = [b"DEFAULT:@SECLEVEL=0"]
-    assert levels(monkeypatch, ordinary, certificate()) == []
-    assert levels(monkeypatch, old) == lowered
-    assert levels(monkeypatch, ordinary, old) == lowered
-    assert levels(monkeypatch, ordinary, versions=("1.1", "1.2")) == lowered
+    assert cipher_strings(monkeypatch, ordinary, certificate()) == []
+    assert cipher_strings(monkeypatch, old) == lowered
+    assert cipher_strings(monkeypatch, ordinary, old) == lowered
+    assert cipher_strings(monkeypatch, ordinary, versions=("1.1", "1.2")) == lowered
 
 
-def test_a_lowered_level_offers_no_anonymous_ciphers() -> None:
-    """An outdated server still shows its certificate to every client."""
+def test_lowered_level_offers_no_anonymous_ciphers() -> None:
+    """An outdated server still presents its certificate to every client."""
     offered = SSL.Connection(server_context(certificate(key="rsa-1024")), None).get_cipher_list()
     assert [name for name in offered if "ADH" in name or "AECDH" in name or "NULL" in name] == []
     assert offered
 
 
-def test_a_client_that_pins_the_certificate_accepts_it_and_no_twin() -> None:
-    """With name and dates checked, the same handshake fails with an impostor's twin: the signature is invalid."""
+def test_pinning_client_accepts_the_certificate_but_not_its_twin() -> None:
+    """With name and dates checked: the twin's signature is invalid."""
     it = certificate()
-    conversation = Conversation(server_context(it), client(it))
+    conversation = MemorySession(server_context(it), client(it))
     assert conversation.shown == it.der
     twin = twins({"genuine": it})["genuine"]
     with pytest.raises(ssl.SSLCertVerificationError):
-        Conversation(server_context(twin), client(it))
-    assert Conversation(server_context(twin), client(twin)).shown == twin.der
+        MemorySession(server_context(twin), client(it))
+    assert MemorySession(server_context(twin), client(twin)).shown == twin.der
 
 
 @pytest.mark.parametrize(
@@ -217,11 +219,11 @@ def test_a_client_that_pins_the_certificate_accepts_it_and_no_twin() -> None:
         ({"names": ("*.example.test",)}, "a.b.example.test", "Hostname mismatch"),
     ],
 )
-def test_a_client_refuses_the_one_thing_that_is_wrong(keys: dict[str, Any], host: str, complaint: str) -> None:
-    """The certificate is pinned, so trust is fine: the client names the defect of the spec."""
+def test_client_names_the_one_defect_of_the_certificate(keys: dict[str, Any], host: str, complaint: str) -> None:
+    """The certificate is pinned, so only the defect of the spec is left."""
     it = certificate(**keys)
     with pytest.raises(ssl.SSLCertVerificationError, match=complaint):
-        Conversation(server_context(it), client(it), host)
+        MemorySession(server_context(it), client(it), host)
 
 
 @pytest.mark.parametrize(
@@ -234,9 +236,9 @@ def test_a_client_refuses_the_one_thing_that_is_wrong(keys: dict[str, Any], host
         ({"not_before": "-0s"}, "localhost"),
     ],
 )
-def test_a_client_accepts_the_names_that_a_certificate_says(keys: dict[str, Any], host: str) -> None:
+def test_client_accepts_the_names_in_the_certificate(keys: dict[str, Any], host: str) -> None:
     it = certificate(**keys)
-    assert Conversation(server_context(it), client(it), host).shown == it.der
+    assert MemorySession(server_context(it), client(it), host).shown == it.der
 
 
 CHAIN = {
@@ -250,8 +252,8 @@ CHAIN = {
 @pytest.mark.parametrize(
     "sent", [[], ["lower"], ["lower", "upper"], ["upper", "lower"], ["lower", "upper", "root"], ["leaf"]]
 )
-def test_the_chain_is_sent_as_given(sent: list[str]) -> None:
-    """The server sends the leaf, then these certificates in this order, right or wrong."""
+def test_chain_is_sent_as_given(sent: list[str]) -> None:
+    """The leaf, then these certificates in this order, right or wrong."""
     certificates = issue(CHAIN)
     context = server_context(certificates["leaf"], [certificates[name] for name in sent])
     server, other = SSL.Connection(context, None), SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
@@ -266,49 +268,49 @@ def test_the_chain_is_sent_as_given(sent: list[str]) -> None:
     assert shown == [certificates[name].x509 for name in ["leaf", *sent]]
 
 
-def test_a_client_needs_the_intermediates_that_are_sent() -> None:
+def test_client_needs_the_intermediates() -> None:
     certificates = issue(CHAIN)
     leaf, root = certificates["leaf"], certificates["root"]
-    assert Conversation(server_context(leaf, leaf.chain), client(root)).shown == leaf.der
+    assert MemorySession(server_context(leaf, leaf.chain), client(root)).shown == leaf.der
     with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer certificate"):
-        Conversation(server_context(leaf), client(root))
+        MemorySession(server_context(leaf), client(root))
     copies = twins(certificates)
     with pytest.raises(ssl.SSLCertVerificationError):
-        Conversation(server_context(copies["leaf"], copies["leaf"].chain), client(root))
+        MemorySession(server_context(copies["leaf"], copies["leaf"].chain), client(root))
 
 
-def test_a_leaf_of_trustme_is_served_with_its_chain() -> None:
-    """A trustme LeafCert from other tests satisfies a client that trusts their authority."""
+def test_trustme_leaf_is_served_with_its_chain() -> None:
+    """A client that trusts the authority of trustme accepts it."""
     authority = trustme.CA()
     child = authority.create_child_ca()
     it = from_trustme(child.issue_cert("localhost"), authority=child)
     trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
-    assert Conversation(server_context(it, it.chain), trusting).shown == it.der
+    assert MemorySession(server_context(it, it.chain), trusting).shown == it.der
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_a_session_is_resumed_on_the_same_context_only(version: str) -> None:
+def test_session_is_resumed_on_the_same_context_only(version: str) -> None:
     """lftp's data connection resumes the control connection's session, but not another server's."""
     it = certificate()
     context, trusting = server_context(it), client(it, version=version)
-    control = Conversation(context, trusting)
-    control.hears(b"220 ready\r\n")
+    control = MemorySession(context, trusting)
+    control.receive(b"220 ready\r\n")
     session = control.client.session
     assert session is not None
     assert not control.client.session_reused
-    assert Conversation(context, trusting, session=session).client.session_reused
-    assert not Conversation(server_context(it), trusting, session=session).client.session_reused
+    assert MemorySession(context, trusting, session=session).client.session_reused
+    assert not MemorySession(server_context(it), trusting, session=session).client.session_reused
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_a_session_is_resumed_where_client_certificates_are_asked_for(version: str) -> None:
-    """OpenSSL then only resumes if the context has a session id (else it ends such a handshake with an error)."""
+def test_session_is_resumed_with_client_certificates_requested(version: str) -> None:
+    """OpenSSL then requires a session id context; without one it ends the handshake with an error."""
     it = certificate()
     context, trusting = server_context(it), client(it, version=version)
     context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
-    control = Conversation(context, trusting)
-    control.hears(b"220 ready\r\n")
-    assert Conversation(context, trusting, session=control.client.session).client.session_reused
+    control = MemorySession(context, trusting)
+    control.receive(b"220 ready\r\n")
+    assert MemorySession(context, trusting, session=control.client.session).client.session_reused
 
 
 @pytest.mark.parametrize("versions", [(), ("1.4",), ("1.2", "TLSv1.3"), ("",)])
@@ -317,8 +319,8 @@ def test_unknown_versions_are_a_lab_error(versions: Sequence[str]) -> None:
         server_context(certificate(), versions=versions)
 
 
-def test_a_key_that_does_not_fit_is_a_lab_error() -> None:
-    """OpenSSL's refusal is reported with the certificate's name, not as a library traceback."""
+def test_mismatched_key_is_a_lab_error() -> None:
+    """It names the certificate, instead of a traceback of the library."""
     mixed = replace(certificate(), key=certificate().key)
     with pytest.raises(
         LabError, match=r"OpenSSL here refuses to serve certificate 'genuine' over TLS 1\.2, 1\.3: .*mismatch"
@@ -326,7 +328,7 @@ def test_a_key_that_does_not_fit_is_a_lab_error() -> None:
         server_context(mixed)
 
 
-def test_nothing_is_left_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serving_writes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Conversation(server_context(certificate()), client())
+    MemorySession(server_context(certificate()), client())
     assert list(tmp_path.iterdir()) == []

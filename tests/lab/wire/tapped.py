@@ -36,7 +36,7 @@ class Tapped:
         self.down += sent
         client_in.write(sent)
 
-    def shake_hands(self, *, until_client: bool = False) -> None:
+    def handshake(self, *, until_client: bool = False) -> None:
         """Complete the handshake; with `until_client`, the server does not read the client's last message."""
         done: set[Any] = set()
         for _ in range(8):
@@ -54,7 +54,7 @@ class Tapped:
                 return
             self.carry()
 
-    def say(self, end: ssl.SSLObject, data: bytes) -> None:
+    def send(self, end: ssl.SSLObject, data: bytes) -> None:
         end.write(data)
         self.carry()
 

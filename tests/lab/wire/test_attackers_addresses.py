@@ -45,7 +45,7 @@ def test_port_is_read(argument: str, address: addresses.Address) -> None:
 
 
 @pytest.mark.parametrize("argument", BAD_PORTS)
-def test_what_is_no_port_is_not_read(argument: str) -> None:
+def test_invalid_port_is_rejected(argument: str) -> None:
     assert addresses.of_port(argument) is None
 
 
@@ -64,7 +64,7 @@ def test_eprt_is_read(argument: str, address: addresses.Address) -> None:
 
 
 @pytest.mark.parametrize("argument", BAD_EPRTS)
-def test_what_is_no_eprt_is_not_read(argument: str) -> None:
+def test_invalid_eprt_is_rejected(argument: str) -> None:
     assert addresses.of_eprt(argument) is None
 
 
@@ -81,7 +81,7 @@ def test_227_is_read(reply: str, address: addresses.Address) -> None:
 
 
 @pytest.mark.parametrize("reply", BAD_227S)
-def test_what_is_no_227_is_not_read(reply: str) -> None:
+def test_invalid_227_is_rejected(reply: str) -> None:
     assert addresses.of_227(reply) is None
 
 
@@ -91,13 +91,13 @@ def test_229_is_read(reply: str, port: int) -> None:
 
 
 @pytest.mark.parametrize("reply", BAD_229S)
-def test_what_is_no_229_is_not_read(reply: str) -> None:
+def test_invalid_229_is_rejected(reply: str) -> None:
     assert addresses.of_229(reply) is None
 
 
 @pytest.mark.parametrize("address", [("127.0.0.1", 1), ("10.20.30.40", 65535), ("192.168.0.255", 256)])
-def test_what_is_written_is_read_again(address: addresses.Address) -> None:
-    """PORT, EPRT, and a rewritten 227 and 229 give the same address back; the replies' other text stays."""
+def test_written_addresses_are_read_back(address: addresses.Address) -> None:
+    """From PORT, EPRT, and a rewritten 227 and 229, whose other text stays."""
     assert addresses.of_port(addresses.as_port(address)) == address
     assert addresses.of_eprt(addresses.as_eprt(address)) == address
     moved = addresses.moved_227("227 Entering passive mode (1,2,3,4,5,6). 7,8", address)
@@ -109,6 +109,6 @@ def test_what_is_written_is_read_again(address: addresses.Address) -> None:
     assert ftplib.parse229(moved, address) == address
 
 
-def test_ipv6_is_written_for_eprt() -> None:
+def test_ipv6_address_is_written_and_read_in_eprt() -> None:
     assert addresses.as_eprt(("::1", 5000)) == "|2|::1|5000|"
     assert addresses.of_eprt("|2|::1|5000|") == ("::1", 5000)

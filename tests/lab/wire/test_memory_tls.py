@@ -1,4 +1,4 @@
-"""TLS over memory BIOs: every record that has arrived is returned, however its bytes arrived, and nothing waits."""
+"""TLS over memory BIOs: every complete record is returned, however its bytes arrived, and nothing blocks."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Pair:
                 self._incoming.write(self.far.recv(65536))
             self.far.setblocking(True)
 
-    def record(self, content: bytes) -> bytes:
-        """One encrypted record."""
+    def encrypt(self, content: bytes) -> bytes:
+        """The content as one encrypted record."""
         self._client.write(content)
         return self._outgoing.read()
 
@@ -63,7 +63,7 @@ class Pair:
             self._client.unwrap()
         return self._outgoing.read()
 
-    def decrypted(self, records: bytes) -> bytes:
+    def decrypt(self, records: bytes) -> bytes:
         """The client's plaintext of our records."""
         self._incoming.write(records)
         read = b""
@@ -72,7 +72,7 @@ class Pair:
                 read += self._client.read(RECORD)
         return read
 
-    def taken(self) -> bytes:
+    def receive_available(self) -> bytes:
         """The plaintext that our side returns of what has arrived."""
         got = b""
         with suppress(SSL.WantReadError):
@@ -89,24 +89,24 @@ def pair(request: pytest.FixtureRequest, certificates: dict[str, Certificate]) -
 
 
 @pytest.mark.parametrize("piece", [3, 7, 1000, 4096 + 22, 4096 + 27, RECORD, RECORD + 27, 1 << 20])
-def test_a_record_that_has_arrived_is_handed_out(pair: Pair, piece: int) -> None:
-    """It is returned as soon as its last byte arrives, with or without the beginning of the next record."""
+def test_complete_record_is_returned_at_once(pair: Pair, piece: int) -> None:
+    """As soon as its last byte arrives, with or without the beginning of the next record."""
     contents = [os.urandom(size) for size in SIZES]
-    records = [pair.record(content) for content in contents]
+    records = [pair.encrypt(content) for content in contents]
     stream, ends = b"".join(records), [sum(map(len, records[: n + 1])) for n in range(len(records))]
     got = b""
     for start in range(0, len(stream), piece):
         pair.far.sendall(stream[start : start + piece])
-        got += pair.taken()
+        got += pair.receive_available()
         sent = min(start + piece, len(stream))
         whole = sum(end <= sent for end in ends)
         assert got == b"".join(contents[:whole])
 
 
-def test_what_openssl_holds_is_less_than_a_record(pair: Pair) -> None:
-    """After one read, a record that has not been returned yet makes the socket readable."""
+def test_record_not_yet_returned_keeps_the_socket_readable(pair: Pair) -> None:
+    """OpenSSL itself never holds a whole record back."""
     contents = [os.urandom(RECORD) for _ in range(4)]
-    pair.far.sendall(b"".join(map(pair.record, contents)) + pair.close_notify())
+    pair.far.sendall(b"".join(map(pair.encrypt, contents)) + pair.close_notify())
     for content in contents:
         assert pair.ours.raw.recv(1, socket.MSG_PEEK)
         assert pair.ours.recv(65536) == content
@@ -115,7 +115,7 @@ def test_what_openssl_holds_is_less_than_a_record(pair: Pair) -> None:
         pair.ours.recv(65536)
 
 
-def test_a_send_takes_all_that_it_is_given(pair: Pair) -> None:
+def test_send_accepts_everything_it_is_given(pair: Pair) -> None:
     """It uses records of 16 KiB; bytes that the socket does not accept wait in order."""
     contents = [os.urandom(size) for size in (1, 65536, 3 * 65536, 10)]
     sent, received = b"", b""
@@ -124,7 +124,7 @@ def test_a_send_takes_all_that_it_is_given(pair: Pair) -> None:
     def receive() -> bool:
         nonlocal received
         with suppress(BlockingIOError):
-            received += pair.decrypted(pair.far.recv(1 << 20))
+            received += pair.decrypt(pair.far.recv(1 << 20))
         return pair.ours.flush() and len(received) == len(sent)
 
     for content in contents:

@@ -1,4 +1,4 @@
-"""The wire tap holds the network's bytes exactly, as an independent witness confirms."""
+"""The wire tap holds exactly the bytes on the network, as an independent relay confirms."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def secrets(lab: Lab) -> None:
     (lab.root / SECRET_NAME).write_bytes(SECRET_DOWN)
 
 
-def wire(server: FtpsServer) -> Wire:
+def settled_wire(server: FtpsServer) -> Wire:
     """The complete raw bytes."""
     assert server.settle()
     return server.wire()
 
 
-def use_everything(lab: Lab, server: FtpsServer, *, protect: bool, mode: Mode) -> None:
+def run_session_with_secrets(lab: Lab, server: FtpsServer, *, protect: bool, mode: Mode) -> None:
     """Run a session that puts a password, a file name and contents in both directions on the network."""
     client = lab.login(server, protect=protect, mode=mode)
     assert SECRET_NAME.encode() in client.download("NLST")
@@ -59,26 +59,26 @@ def use_everything(lab: Lab, server: FtpsServer, *, protect: bool, mode: Mode) -
         ("implicit", True, False, False),
     ],
 )
-def test_the_wire_holds_what_is_in_clear_and_nothing_else(
+def test_wire_holds_secrets_only_where_the_channel_is_clear(
     lab: Lab, secrets: None, protocol: str, protect: bool, mode: Mode, password: bool, content: bool
 ) -> None:
-    """Password, file name and contents are on the wire if and only if their channel is not in TLS."""
+    """Password, file name and contents."""
     server = lab.serve(protocol)
-    use_everything(lab, server, protect=protect, mode=mode)
-    seen = wire(server)
+    run_session_with_secrets(lab, server, protect=protect, mode=mode)
+    seen = settled_wire(server)
     assert seen.holds(lab.password.encode()) is password
     assert seen.holds(SECRET_UP) is content
     assert seen.holds(SECRET_DOWN) is content
     assert seen.holds(SECRET_NAME.encode()) is content  # in the listing, or in RETR
 
 
-def test_a_secret_is_found_in_either_direction_and_in_one_connection_only(lab: Lab, secrets: None) -> None:
-    """A secret that is split over two connections or two directions is not on any wire in one piece."""
+def test_secret_split_over_connections_or_directions_is_not_found(lab: Lab, secrets: None) -> None:
+    """Within one connection it is found in either direction."""
     server = lab.serve("plain")
     for half in (b"USER half", b"USER-other"):
         with lab.connect(server) as sock:
             sock.sendall(half)
-    seen = wire(server)
+    seen = settled_wire(server)
     assert seen.holds(b"half")
     assert seen.holds(b"220 ")
     assert not seen.holds(b"halfUSER-other")
@@ -88,14 +88,14 @@ def test_a_secret_is_found_in_either_direction_and_in_one_connection_only(lab: L
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_connection_of_the_testimony_is_on_the_tap(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
-    """Testimony and tap name the same connections, of the same kind and peer, and none of them is empty."""
+def test_tap_has_every_connection_of_the_testimony(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
+    """Of the same kind and peer, and none of them empty."""
     server = lab.serve(protocol)
     client = lab.login(server, protect=protect, mode=mode)
     client.get("three")
     client.put("up", b"abc")
     client.quit()
-    records = wire(server).records
+    records = settled_wire(server).records
     assert [(record.kind, record.peer) for record in records] == [
         (connection.kind, connection.peer) for connection in server.testimony().connections
     ]
@@ -106,8 +106,8 @@ def test_every_connection_of_the_testimony_is_on_the_tap(lab: Lab, protocol: str
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("protect", [True, False])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_tap_agrees_with_a_relay_byte_for_byte(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
-    """The test's own relay, between client and server on every connection, records exactly the same bytes."""
+def test_tap_holds_what_an_independent_relay_saw(lab: Lab, protocol: str, protect: bool, mode: Mode) -> None:
+    """Every byte on every connection."""
     server = lab.serve(protocol)
     relays = lab.relays()
     client = lab.login(server, protect=protect, mode=mode, relays=relays)
@@ -118,7 +118,7 @@ def test_the_tap_agrees_with_a_relay_byte_for_byte(lab: Lab, protocol: str, prot
     client.quit()
     client.close()
     relays.wait()
-    records = wire(server).records
+    records = settled_wire(server).records
     assert [record.peer for record in records] == [peer for peer, _, _ in relays.seen]
     assert len(records) == 4
     for record, (_, to_server, to_client) in zip(records, relays.seen, strict=True):
@@ -130,28 +130,28 @@ def test_the_tap_agrees_with_a_relay_byte_for_byte(lab: Lab, protocol: str, prot
         assert to_client == record.to_client
 
 
-def test_bytes_that_the_server_never_read_are_on_the_tap(lab: Lab) -> None:
-    """Bytes that a client sent after something that ended the connection were still readable on the network."""
+def test_tap_holds_bytes_that_the_server_never_read(lab: Lab) -> None:
+    """Those after something that ended the connection were readable on the network too."""
     server = lab.serve("implicit")
     with lab.connect(server, receive=b"") as sock:
         sock.sendall(b"USER anna\r\nPASS in clear to implicit\r\n" + b"x" * 100_000 + b"the end")
-    seen = wire(server)
+    seen = settled_wire(server)
     assert seen.holds(b"PASS in clear to implicit")
     assert seen.holds(b"the end")
 
 
-def test_data_behind_quit_is_on_the_tap(lab: Lab) -> None:
-    """A password that arrives after QUIT was on the wire, although it never became a command."""
+def test_tap_holds_bytes_after_quit(lab: Lab) -> None:
+    """A password there never becomes a command, but was on the wire."""
     server = lab.serve("plain")
     with lab.connect(server) as sock:
         sock.sendall(b"QUIT\r\nPASS behind\r\n")
         while sock.recv(512):
             pass
-    assert wire(server).holds(b"PASS behind")
+    assert settled_wire(server).holds(b"PASS behind")
 
 
-def test_shutdown_waits_until_its_close_notify_is_sent(lab: Lab) -> None:
-    """While the socket accepts nothing, ending TLS raises WantWriteError; afterwards the client gets a clean end."""
+def test_tls_shutdown_waits_until_close_notify_is_sent(lab: Lab) -> None:
+    """While the socket accepts nothing it raises WantWriteError; afterwards the client gets a clean end."""
     near, far = socket.socketpair()
     recorder = Recorder("genuine")
     raw = TappedSocket(far, recorder.tap("data", ("", 0)))
@@ -159,9 +159,9 @@ def test_shutdown_waits_until_its_close_notify_is_sent(lab: Lab) -> None:
     tls = TappedTls(context, raw, recorder.opened("data", ("", 0)), "")
     tls.set_accept_state()
     with near, far, ThreadPoolExecutor(1) as client:
-        shaken = client.submit(lab.trusting("genuine").wrap_socket, near, server_hostname="localhost")
+        handshake = client.submit(lab.trusting("genuine").wrap_socket, near, server_hostname="localhost")
         tls.do_handshake()
-        with shaken.result(5) as shaken_socket:
+        with handshake.result(5) as tls_socket:
             far.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 while True:
@@ -171,7 +171,7 @@ def test_shutdown_waits_until_its_close_notify_is_sent(lab: Lab) -> None:
                 with pytest.raises(SSL.WantWriteError):
                     tls.shutdown()
             assert tls.unsent
-            raw_near = socket.socket(fileno=shaken_socket.detach())
+            raw_near = socket.socket(fileno=tls_socket.detach())
             with raw_near:
                 while set(raw_near.recv(1 << 16)) == {0}:
                     if tls.flush():
@@ -180,8 +180,8 @@ def test_shutdown_waits_until_its_close_notify_is_sent(lab: Lab) -> None:
                 assert not tls.unsent
 
 
-def test_record_begins_an_empty_tap(lab: Lab) -> None:
-    """After record() the tap has nothing from before, and a surviving connection writes to its old tap."""
+def test_record_starts_an_empty_tap(lab: Lab) -> None:
+    """A connection that is still open keeps writing to its old tap."""
     server = lab.serve("plain")
     late = lab.login(server)
     before = server.recorder
@@ -194,14 +194,13 @@ def test_record_begins_an_empty_tap(lab: Lab) -> None:
     assert before.wire().holds(b"NOOP")
 
 
-def test_a_connection_that_is_reset_before_it_is_accepted(lab: Lab) -> None:
-    """A client that resets at once is a connection like any other, with its peer; nothing in the lab breaks."""
+def test_connection_reset_at_once_is_recorded_with_its_peer(lab: Lab) -> None:
     server = lab.serve()
     peers = set()
     for _ in range(20):
         with contextlib.closing(socket.create_connection((server.host, server.port), 5)) as sock:
             peers.add(sock.getsockname())
-            lab.vanish(sock)
-    assert {record.peer for record in wire(server).records} == peers
+            lab.close_with_reset(sock)
+    assert {record.peer for record in settled_wire(server).records} == peers
     assert {connection.peer for connection in server.testimony().connections} == peers
     lab.prove_alive(server)

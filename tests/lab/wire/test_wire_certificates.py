@@ -1,4 +1,4 @@
-"""Which certificate a server showed, from the raw bytes: in clear before TLS 1.3, with the tap's secret in TLS 1.3."""
+"""Which certificate a server presented, from the raw bytes; in TLS 1.3 with the secret that the tap recorded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def certificates() -> tuple[Certificate, Certificate]:
     return issued["control"], issued["data"]
 
 
-def listed(root: Path, spec: ServerSpec, context: ssl.SSLContext | None = None) -> tuple[Wire, str]:
+def wire_of_a_listing(root: Path, spec: ServerSpec, context: ssl.SSLContext | None = None) -> tuple[Wire, str]:
     """The wire of one session with one listing, and the cipher suite."""
     with FtpsServer(spec, root=root, password="secret") as server:
         server.record()
@@ -45,10 +45,10 @@ def listed(root: Path, spec: ServerSpec, context: ssl.SSLContext | None = None) 
 def test_leaf_of_each_connection_is_read(
     tmp_path: Path, certificates: tuple[Certificate, Certificate], version: str
 ) -> None:
-    """The rest of the chain is not taken for the leaf."""
+    """The rest of the chain is not taken for the leaf; TLS 1.3 needs the secret."""
     control, data = certificates
     spec = ServerSpec(certificate=control, data_certificate=data, chain=(data,), tls=(version,))
-    wire, _ = listed(tmp_path, spec)
+    wire, _ = wire_of_a_listing(tmp_path, spec)
     assert {r.kind: leaf(r.to_client, r.secret) for r in wire.records} == {
         "control": control.sha256,
         "data": data.sha256,
@@ -59,7 +59,7 @@ def test_leaf_of_each_connection_is_read(
 
 
 @pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
-def test_each_suite_of_tls_13_is_read(
+def test_leaf_is_read_with_each_tls_1_3_cipher_suite(
     tmp_path: Path, certificates: tuple[Certificate, Certificate], suite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def only(*arguments: object, **keywords: object) -> object:
@@ -68,15 +68,15 @@ def test_each_suite_of_tls_13_is_read(
         return context
 
     monkeypatch.setattr("ftps_lab.servers.server_context", only)
-    wire, cipher = listed(tmp_path, ServerSpec(certificate=certificates[0], tls=("1.3",)))
+    wire, cipher = wire_of_a_listing(tmp_path, ServerSpec(certificate=certificates[0], tls=("1.3",)))
     assert cipher == suite
     assert {leaf(r.to_client, r.secret) for r in wire.records} == {certificates[0].sha256}
 
 
-def test_secret_of_another_connection_reads_nothing(
+def test_leaf_is_unreadable_with_another_connections_secret(
     tmp_path: Path, certificates: tuple[Certificate, Certificate]
 ) -> None:
-    wire, _ = listed(tmp_path, ServerSpec(certificate=certificates[0], tls=("1.3",)))
+    wire, _ = wire_of_a_listing(tmp_path, ServerSpec(certificate=certificates[0], tls=("1.3",)))
     one, other = wire.records
     assert one.secret != other.secret
     assert leaf(one.to_client, other.secret) is None
@@ -84,7 +84,7 @@ def test_secret_of_another_connection_reads_nothing(
         assert leaf(broken, one.secret) in {None, "", certificates[0].sha256}
 
 
-def test_resumed_session_shows_none(tmp_path: Path, certificates: tuple[Certificate, Certificate]) -> None:
+def test_resumed_session_has_no_leaf(tmp_path: Path, certificates: tuple[Certificate, Certificate]) -> None:
     """lftp's data connections resume like this."""
 
     class Resuming(FTP_TLS):
@@ -111,7 +111,7 @@ def test_resumed_session_shows_none(tmp_path: Path, certificates: tuple[Certific
         assert shown == {"control": certificates[0].sha256, "data": ""}
 
 
-def test_what_is_no_tls_shows_none(tmp_path: Path) -> None:
+def test_bytes_without_a_server_hello_have_no_leaf(tmp_path: Path) -> None:
     assert leaf(b"") == ""
     assert leaf(b"220 hello\r\n234 go on\r\n") == ""
     assert leaf(b"220 x\r\n234 y\r\n\x15\x03\x03\x00\x02\x02\x28") == ""

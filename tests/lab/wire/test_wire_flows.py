@@ -1,4 +1,4 @@
-"""Reassembled packets: connections, refused ones, and missing bytes."""
+"""Reassembled packets: connections, refused connections, and missing bytes."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def flows(*packets: bytes) -> tuple[Flow, ...]:
     return watched.frozen()
 
 
-def opened(client: tuple[str, int] = CLIENT, server: tuple[str, int] = SERVER, first: int = 100) -> list[bytes]:
+def handshake(client: tuple[str, int] = CLIENT, server: tuple[str, int] = SERVER, first: int = 100) -> list[bytes]:
     return [tcp(client, server, first, SYN), tcp(server, client, 500, SYN | ACK), tcp(client, server, first + 1, ACK)]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "192.0.2.77"])
-def test_a_conversation_is_two_streams(address: str) -> None:
+def test_connection_is_reassembled_in_both_directions(address: str) -> None:
     client, server = (address, 40000), (address, 21)
     (flow,) = flows(
-        *opened(client, server),
+        *handshake(client, server),
         tcp(server, client, 501, ACK, b"220 hello\r\n"),
         tcp(client, server, 101, ACK, b"USER a\r\n"),
         tcp(client, server, 109, ACK, b"PASS b\r\n"),
@@ -64,72 +64,72 @@ def test_a_conversation_is_two_streams(address: str) -> None:
     assert flow == Flow("tcp", client, server, "open", b"USER a\r\nPASS b\r\n", b"220 hello\r\n")
 
 
-def test_any_order_and_repetition_gives_the_same_stream() -> None:
-    """This also holds across the wrap of sequence numbers."""
+def test_reordered_and_repeated_packets_give_the_same_stream() -> None:
+    """Also across the wrap of sequence numbers."""
     data = random.Random(1).randbytes(5000)
     first = (1 << 32) - 1200
     pieces = [tcp(CLIENT, SERVER, first + 1 + at, ACK, data[at : at + 70]) for at in range(0, len(data), 40)]
     for seed in range(20):
         mixed = pieces[:]
         random.Random(seed).shuffle(mixed)
-        (flow,) = flows(*opened(first=first), *mixed)
+        (flow,) = flows(*handshake(first=first), *mixed)
         assert flow.to_server == data, seed
         assert flow.whole
 
 
-def test_a_hole_is_told() -> None:
-    (flow,) = flows(*opened(), tcp(CLIENT, SERVER, 101, ACK, b"abc"), tcp(CLIENT, SERVER, 110, ACK, b"xyz"))
+def test_stream_with_a_hole_is_not_whole() -> None:
+    (flow,) = flows(*handshake(), tcp(CLIENT, SERVER, 101, ACK, b"abc"), tcp(CLIENT, SERVER, 110, ACK, b"xyz"))
     assert (flow.to_server, flow.whole) == (b"abc", False)
 
 
-def test_what_is_too_long_to_keep_is_told() -> None:
+def test_stream_beyond_the_limit_is_not_whole() -> None:
     size = 60000
     packets = [tcp(CLIENT, SERVER, 101 + at, ACK, bytes(size)) for at in range(0, KEPT + size, size)]
-    (flow,) = flows(*opened(), *packets)
+    (flow,) = flows(*handshake(), *packets)
     assert (len(flow.to_server), flow.whole) == (KEPT, False)
 
 
-def test_a_refused_connection_was_asked_for() -> None:
+def test_reset_in_answer_to_syn_is_a_refused_connection() -> None:
     (flow,) = flows(tcp(CLIENT, SERVER, 1, SYN), tcp(SERVER, CLIENT, 0, RST | ACK))
     assert flow == Flow("tcp", CLIENT, SERVER, "refused")
 
 
-def test_a_reset_of_an_open_connection_is_no_refusal() -> None:
-    (flow,) = flows(*opened(), tcp(SERVER, CLIENT, 501, RST))
+def test_reset_of_an_open_connection_is_not_a_refusal() -> None:
+    (flow,) = flows(*handshake(), tcp(SERVER, CLIENT, 501, RST))
     assert flow.state == "open"
 
 
-def test_a_port_that_is_used_again_is_another_connection() -> None:
+def test_reused_port_is_another_connection() -> None:
     again = [tcp(CLIENT, SERVER, 9000, SYN), tcp(SERVER, CLIENT, 70, SYN | ACK), tcp(CLIENT, SERVER, 9001, ACK, b"b")]
-    first, second = flows(*opened(), tcp(CLIENT, SERVER, 101, ACK, b"a"), *again)
+    first, second = flows(*handshake(), tcp(CLIENT, SERVER, 101, ACK, b"a"), *again)
     assert (first.to_server, second.to_server) == (b"a", b"b")
 
 
-def test_content_of_a_connection_that_began_before_is_seen() -> None:
+def test_content_of_an_earlier_connection_is_recorded() -> None:
     (flow,) = flows(tcp(CLIENT, SERVER, 77, ACK, b"PASS late\r\n"))
     assert (flow.state, flow.to_server) == ("open", b"PASS late\r\n")
     assert flows(tcp(CLIENT, SERVER, 77, FIN | ACK)) == ()
 
 
-def test_datagrams_are_kept_in_both_directions() -> None:
+def test_udp_is_recorded_in_both_directions() -> None:
     (flow,) = flows(udp(CLIENT, ("127.0.0.1", 53), b"ask"), udp(("127.0.0.1", 53), CLIENT, b"answer"))
     assert flow == Flow("udp", CLIENT, ("127.0.0.1", 53), "open", b"ask", b"answer")
 
 
-def test_another_protocol_is_seen() -> None:
+def test_other_protocols_are_recorded() -> None:
     (flow,) = flows(ip("127.0.0.1", "127.0.0.2", 132, b"sctp"))
     assert flow == Flow("other", ("127.0.0.1", 0), ("127.0.0.2", 132), "asked", b"sctp")
 
 
 @pytest.mark.parametrize(("address", "protocol", "echo"), [("127.0.0.1", 1, 8), ("::1", 58, 128)])
-def test_a_ping_is_seen_and_an_answer_of_the_kernel_is_nothing(address: str, protocol: int, echo: int) -> None:
+def test_ping_is_recorded_but_icmp_errors_are_not(address: str, protocol: int, echo: int) -> None:
     (flow,) = flows(ip(address, address, protocol, bytes([echo]) + b"\0\0\0secret"))
     assert b"secret" in flow.to_server
     assert flows(ip(address, address, protocol, b"\3\3\0\0")) == ()
 
 
 @pytest.mark.parametrize("cut", range(0, 70, 3))
-def test_what_is_cut_short_is_no_error(cut: int) -> None:
+def test_truncated_packet_is_not_an_error(cut: int) -> None:
     for packet in (
         tcp(CLIENT, SERVER, 1, ACK, b"x" * 20),
         tcp(("::1", 1), ("::1", 2), 1, SYN),
@@ -138,7 +138,7 @@ def test_what_is_cut_short_is_no_error(cut: int) -> None:
         flows(packet[:cut])
 
 
-def test_noise_is_no_error() -> None:
+def test_random_packets_are_not_an_error() -> None:
     noise = random.Random(7)
     for _ in range(2000):
         flows(bytes(12) + noise.choice([b"\x08\x00", b"\x86\xdd"]) + noise.randbytes(noise.randrange(90)))

@@ -11,14 +11,14 @@ HELLO = b"\x16\x03\x01\x00\x04\x01\x00\x00\x00"
 CONTENT = b"\x17\x03\x03\x00\x03abc"
 
 
-def test_a_stream_is_walked_record_by_record() -> None:
+def test_stream_is_read_record_by_record() -> None:
     first, second = tls.walk(HELLO + CONTENT)
     assert (first.kind, first.start, first.end, first.body, first.length) == (tls.HANDSHAKE, 0, 9, HELLO[5:], 4)
     assert (second.kind, second.start, second.end, second.body) == (tls.APPLICATION_DATA, 9, 17, b"abc")
     assert list(tls.walk(bytearray(b"x" + CONTENT), 1)) == [tls.Record(tls.APPLICATION_DATA, 1, 9, b"abc")]
 
 
-def test_the_last_record_may_be_cut_off() -> None:
+def test_last_record_may_be_truncated() -> None:
     """`walk` returns its existing part, `records` omits it; both omit a truncated header."""
     for missing in (1, 3):
         cut = HELLO + CONTENT[:-missing]
@@ -34,12 +34,12 @@ def test_the_last_record_may_be_cut_off() -> None:
     "rest",
     [b"a", b"220 ready\r\n", b"\x16\x02", b"\x13\x03\x03\x00\x01a", b"\x18\x03\x03\x00\x01a", b"\x17\x03\x03\x00\x00"],
 )
-def test_what_is_no_record_makes_a_stream_impure(rest: bytes) -> None:
+def test_bytes_that_are_not_a_record_make_a_stream_impure(rest: bytes) -> None:
     found, pure = tls.records(HELLO + rest)
     assert ([record.kind for record in found], pure) == ([tls.HANDSHAKE], False)
 
 
-def test_a_record_longer_than_any_is_none() -> None:
+def test_overlong_record_makes_a_stream_impure() -> None:
     assert tls.records(b"\x17\x03\x03\xff\xff") == ([], False)
     assert tls.records(b"") == ([], True)
 
@@ -54,7 +54,7 @@ def test_a_record_longer_than_any_is_none() -> None:
         (b"x" + HELLO, None, None),
     ],
 )
-def test_where_tls_begins(stream: bytes, client: int | None, server: int | None) -> None:
+def test_begins_finds_the_first_handshake_or_alert(stream: bytes, client: int | None, server: int | None) -> None:
     assert tls.begins(stream) == client
     assert tls.begins(stream, or_alert=True) == server
 
@@ -69,5 +69,5 @@ def test_where_tls_begins(stream: bytes, client: int | None, server: int | None)
         ((200, "(127,0,0,1,195,80)"), None),
     ],
 )
-def test_a_daemons_log_is_read_as_the_relay_reads_the_reply(reply: tuple[int, str], port: int | None) -> None:
+def test_announced_port_is_read_from_227_and_229(reply: tuple[int, str], port: int | None) -> None:
     assert Exchange("PASV", "", [reply]).announced == port
