@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the Docker engine, a browser, and the proof that a waiting server does nothing."""
+"""Fixtures for all tests: the Docker engine, a browser, and the proof that a waiting server is idle."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pytest_configure() -> None:
     nohup makes its program ignore SIGHUP; a shell makes a background job ignore SIGINT and SIGQUIT. (So nohup does not
     keep these tests alive when the terminal closes; setsid does.)
     """
-    _plain_place()
+    _use_plain_tmpdir()
     for number, usual in (
         (signal.SIGHUP, signal.SIG_DFL),
         (signal.SIGINT, signal.default_int_handler),
@@ -42,7 +42,7 @@ def pytest_configure() -> None:
             signal.signal(number, usual)
 
 
-def _plain_place() -> None:
+def _use_plain_tmpdir() -> None:
     """Tests create HOMEs in pytest's folders too, and lftp reads no rc below a path with a blank (`temporary`)."""
     place = temporary.place()
     if place != temporary.wanted_place():

@@ -1,4 +1,4 @@
-"""An ordinary user's view of the disk, for tests that may run as root."""
+"""File modes that bind like an ordinary user's, for tests that may run as root."""
 
 from __future__ import annotations
 

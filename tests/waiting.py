@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 
-def until(true: Callable[[], object], seconds: float = 20, pause: float = 0.02) -> None:
-    """Wait until it is true; fail the test after `seconds`, which are ample even on a slow machine."""
+def until(condition: Callable[[], object], seconds: float = 20, pause: float = 0.02) -> None:
+    """Wait until the condition holds; fail the test after `seconds`, which suffice even on a slow machine."""
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} seconds in vain"
         time.sleep(pause)
 

@@ -100,8 +100,8 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_what_is_missing_is_made(machine: Machine) -> None:
-    """Images come from this machine's mirror, checked against its keys; an existing image is left alone."""
+def test_missing_images_are_made(machine: Machine) -> None:
+    """From this machine's mirror, checked against its keys; an existing image is left alone."""
     (machine.images / "debian:sid-slim").touch()
     code, out, err = machine.make()
     assert (code, err) == (0, "")
@@ -118,8 +118,7 @@ def test_what_is_missing_is_made(machine: Machine) -> None:
     assert {"./file", "./etc/apt/apt.conf.d/90lab"} <= set(listing.stdout.split())
 
 
-def test_nothing_is_asked_of_a_machine_that_has_them(machine: Machine) -> None:
-    """Neither root nor debootstrap is needed."""
+def test_existing_images_need_neither_root_nor_debootstrap(machine: Machine) -> None:
     (machine.images / "debian:sid-slim").touch()
     machine.program("id", "echo 1000")
     (machine.bin / "debootstrap").unlink()
@@ -127,12 +126,12 @@ def test_nothing_is_asked_of_a_machine_that_has_them(machine: Machine) -> None:
     assert machine.calls("apt-get") == []
 
 
-def test_each_suite_is_made_once(machine: Machine) -> None:
+def test_suite_given_twice_is_made_once(machine: Machine) -> None:
     code, _, _ = machine.make("trixie", "trixie")
     assert (code, len(machine.calls("debootstrap"))) == (0, 1)
 
 
-def test_the_images_may_have_another_name(machine: Machine) -> None:
+def test_image_name_is_configurable(machine: Machine) -> None:
     machine.environment["FTPS_LAB_BASE"] = "debian:mine-%"
     assert machine.make("sid")[:2] == (0, "base-images: made debian:mine-sid\n")
     assert machine.made() == {"debian:mine-sid"}
@@ -147,7 +146,7 @@ def test_the_images_may_have_another_name(machine: Machine) -> None:
         ("sid", "debian:slim", "FTPS_LAB_BASE is 'debian:slim': it needs a %"),
     ],
 )
-def test_wrong_usage_is_a_sentence(machine: Machine, suite: str, name: str, sentence: str) -> None:
+def test_invalid_arguments_exit_2_with_a_sentence(machine: Machine, suite: str, name: str, sentence: str) -> None:
     machine.environment["FTPS_LAB_BASE"] = name
     code, _, err = machine.make(suite)
     assert code == 2
@@ -155,26 +154,26 @@ def test_wrong_usage_is_a_sentence(machine: Machine, suite: str, name: str, sent
     assert not machine.log.exists()
 
 
-def test_without_docker(machine: Machine) -> None:
+def test_missing_docker_exits_3(machine: Machine) -> None:
     (machine.bin / "docker").unlink()
     code, _, err = machine.make("sid")
     assert (code, err) == (3, "base-images: no docker here: install it (Debian: docker.io)\n")
 
 
-def test_an_engine_that_does_not_answer(machine: Machine) -> None:
+def test_engine_that_does_not_answer_exits_3(machine: Machine) -> None:
     machine.program("docker", "echo cannot connect >&2; exit 1")
     code, _, err = machine.make("sid")
     assert code == 3
     assert err.startswith("cannot connect\nbase-images: the Docker engine does not answer")
 
 
-def test_without_root(machine: Machine) -> None:
+def test_user_other_than_root_exits_3(machine: Machine) -> None:
     machine.program("id", "echo 1000")
     code, _, err = machine.make("sid")
     assert (code, err) == (3, "base-images: debootstrap needs root: run this as root\n")
 
 
-def test_debootstrap_is_installed(machine: Machine) -> None:
+def test_missing_debootstrap_is_installed(machine: Machine) -> None:
     (machine.bin / "debootstrap").rename(machine.bin / "hidden")
     machine.program("apt-get", f"case $1 in install) cp {machine.bin}/hidden {machine.bin}/debootstrap ;; esac")
     assert machine.make("sid")[0] == 0
@@ -182,14 +181,14 @@ def test_debootstrap_is_installed(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("failing", ["update", "install"])
-def test_debootstrap_cannot_be_installed(machine: Machine, failing: str) -> None:
+def test_failed_installation_of_debootstrap_exits_3(machine: Machine, failing: str) -> None:
     (machine.bin / "debootstrap").unlink()
     machine.program("apt-get", f"[ $1 != {failing} ] || {{ echo no such package; exit 100; }}")
     code, _, err = machine.make("sid")
     assert (code, err) == (3, "no such package\nbase-images: debootstrap cannot be installed, see above\n")
 
 
-def test_neither_debootstrap_nor_apt(machine: Machine) -> None:
+def test_missing_debootstrap_and_apt_exit_3(machine: Machine) -> None:
     for name in ("debootstrap", "apt-get"):
         (machine.bin / name).unlink()
     code, _, err = machine.make("sid")
@@ -197,7 +196,7 @@ def test_neither_debootstrap_nor_apt(machine: Machine) -> None:
     assert "no debootstrap here, and no apt-get to install it" in err
 
 
-def test_a_full_disk_is_noticed_before(machine: Machine) -> None:
+def test_full_disk_is_noticed_before_debootstrap(machine: Machine) -> None:
     machine.program("df", "echo header; echo disk 9999999 9989999 10000 100% /")
     code, _, err = machine.make("sid")
     assert code == 3
@@ -217,8 +216,10 @@ def test_a_full_disk_is_noticed_before(machine: Machine) -> None:
         ("tar", "echo halb; exit 2", "base-images: docker import of sid failed"),
     ],
 )
-def test_what_fails_is_shown_and_leaves_no_image(machine: Machine, program: str, script: str, sentence: str) -> None:
-    """This includes a stream that ended early, which the engine accepts as an image. The other suites are made."""
+def test_failed_suite_is_reported_and_leaves_no_image(
+    machine: Machine, program: str, script: str, sentence: str
+) -> None:
+    """Even if its stream ends early, which the engine accepts as an image. The other suites are made."""
     other = machine.bin / f"real-{program}"
     (machine.bin / program).rename(other)
     machine.program(program, f'case "$*" in *sid*) {script} ;; esac\nexec {other} "$@"')
@@ -229,7 +230,7 @@ def test_what_fails_is_shown_and_leaves_no_image(machine: Machine, program: str,
     assert machine.made() == {"debian:bookworm-slim", "debian:trixie-slim"}
 
 
-def test_an_engine_without_room(machine: Machine) -> None:
+def test_full_engine_exits_3_and_leaves_no_image(machine: Machine) -> None:
     (machine.images / "full").touch()
     code, _, err = machine.make("sid")
     assert code == 3
@@ -238,8 +239,7 @@ def test_an_engine_without_room(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interruption_ends_everything(machine: Machine, number: signal.Signals) -> None:
-    """Its children end too, and nothing of their unfinished work is left."""
+def test_signal_ends_all_children_and_leaves_nothing(machine: Machine, number: signal.Signals) -> None:
     machine.program("debootstrap", f"{DEBOOTSTRAP}\necho $$ >>{machine.log}.pids; sleep 600")
     pids = Path(f"{machine.log}.pids")
     with machine.start("sid", "trixie") as process:

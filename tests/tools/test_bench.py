@@ -51,7 +51,7 @@ FIGURES = (
 
 @pytest.mark.long
 def test_quick_measures_every_figure_and_judges_none(tmp_path: Path) -> None:
-    """It runs without an engine, in its own process."""
+    """In its own process, without an engine."""
     environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
     done = subprocess.run(
         [sys.executable, ROOT / "tools/bench.py", "--quick"],
@@ -69,15 +69,14 @@ def test_quick_measures_every_figure_and_judges_none(tmp_path: Path) -> None:
     for figure in figures:
         [line] = [line for line in lines if line.startswith(f"{figure}  ")]
         assert float(line[len(figure) :].split()[0]) >= 0 or ", longer " in figure  # a difference, on a busy machine
-    [said] = [line for line in lines if "no.sock" in line]
-    assert said.startswith("the matrix is not measured: ")
+    [sentence] = [line for line in lines if "no.sock" in line]
+    assert sentence.startswith("the matrix is not measured: ")
     unmeasured = ["the sandbox is not measured: " in line for line in lines]
     assert len(lines) == len(figures) + 3 + sum(unmeasured)  # the sentence, the header, and a blank line
     assert "at most" not in done.stdout
 
 
-def test_without_lftp_it_says_so(tmp_path: Path) -> None:
-    """It prints a sentence and exits with a code."""
+def test_missing_lftp_exits_1_with_a_sentence(tmp_path: Path) -> None:
     environment = {**os.environ, "FTPS_LAB_LFTP": str(tmp_path / "lftp")}
     done = subprocess.run(
         [sys.executable, ROOT / "tools/bench.py", "--quick"],
@@ -91,7 +90,7 @@ def test_without_lftp_it_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_engine_that_cannot_have_the_images_is_one_sentence(
+def test_missing_images_are_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The figures for containers are left out."""
@@ -107,5 +106,5 @@ def test_an_engine_that_cannot_have_the_images_is_one_sentence(
     monkeypatch.setattr(Stage, "__exit__", lambda *_: None)
     scenarios = [load(catalogue(ROOT / "scenarios")["document/expired"])]
     assert list(bench_matrix.warm_cells(identify(find()), scenarios, 1)) == []
-    said = capsys.readouterr().out
-    assert said == "the matrix is not measured: no base image debian:bookworm-slim here, and no registry\n"
+    printed = capsys.readouterr().out
+    assert printed == "the matrix is not measured: no base image debian:bookworm-slim here, and no registry\n"

@@ -1,4 +1,4 @@
-"""Nothing in the repository cites a page, a section, a file or a scenario that does not exist."""
+"""Every page, section, file and scenario that the repository cites exists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANCHOR = re.compile(r"\]\(([\w./-]*)#([\w-]+)\)")
 SCENARIO = re.compile(r"`((?:attack|document)/[a-z0-9-]+)`")
 
 
-def dangling(text: str, path: Path) -> Iterator[str]:
+def missing_citations(text: str, path: Path) -> Iterator[str]:
     """The citations in a text whose target does not exist.
 
     A page is resolved from the text's own folder and from the root, so that links in Markdown and names in code both
@@ -67,10 +67,10 @@ def tracked() -> Iterator[tuple[Path, str]]:
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout: git does not know its files")
-def test_everything_that_is_cited_is_there() -> None:
+def test_every_cited_target_exists() -> None:
     texts = dict(tracked())
     assert ROOT / "docs/reference.md" in texts
-    found = {str(path.relative_to(ROOT)): sorted(dangling(text, path)) for path, text in texts.items()}
+    found = {str(path.relative_to(ROOT)): sorted(missing_citations(text, path)) for path, text in texts.items()}
     assert {path: names for path, names in found.items() if names} == {}
 
 
@@ -90,14 +90,14 @@ CODE, DOCS = "lab/ftps_lab/wire/tap.py", "docs/matrix.md"
         (DOCS, "see `document/{}weather`", "document/{}weather"),
     ],
 )
-def test_what_is_not_there_is_found(where: str, text: str, cited: str) -> None:
-    """Each kind of citation is found, in the form that the repository uses; `{}` hides it from the test above."""
+def test_citation_without_a_target_is_reported(where: str, text: str, cited: str) -> None:
+    """In each form that the repository uses; `{}` hides it from the test above."""
     hidden = "md" if "/{}" not in text else ""
-    assert list(dangling(text.replace("{}", hidden), ROOT / where)) == [cited.replace("{}", hidden)]
+    assert list(missing_citations(text.replace("{}", hidden), ROOT / where)) == [cited.replace("{}", hidden)]
 
 
-def test_what_is_there_is_not_found() -> None:
-    """A section, a link to a neighbouring page, an anchor, a scenario, a file and a page in the root resolve."""
+def test_citations_with_a_target_are_accepted() -> None:
+    """A section, a link to a neighbouring page, an anchor, a scenario, a file and a page in the root."""
     link = "[a]({}), [b]({}#the-rc)".format("claims" + ".md", "lftp" + ".md")
     text = f'docs/lftp.md, "Builds", {link}, `document/expired`, tests/conftest.py, README.md'
-    assert list(dangling(text, ROOT / DOCS)) == []
+    assert list(missing_citations(text, ROOT / DOCS)) == []

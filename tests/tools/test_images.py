@@ -33,7 +33,7 @@ class Machine:
         path.chmod(0o755)
 
     def has(self, *, registry: bool = False, root: bool = True, apt: bool = True) -> None:
-        """Set what this machine has."""
+        """Set what this machine has: a registry, root, apt-get."""
         pull = f'echo "pull $3" >>{self.log}; ' + (": >" + f'"{self.images}/$3"' if registry else "exit 1")
         look = f'[ -e "{self.images}/$3" ]'
         self.program(self.bin / "docker", f'case "$1 $2" in "image inspect") {look};; "pull -q") {pull};; esac')
@@ -42,7 +42,7 @@ class Machine:
             self.program(self.bin / "apt-get", "exit 0")
 
     def call(self) -> tuple[int, str, list[str]]:
-        """Exit code, output, and the calls that it made."""
+        """The exit code, the output, and the calls that it made."""
         command = [str(self.bin / "sh"), str(self.checkout / "tools" / "images.sh")]
         done = subprocess.run(
             command, env={"PATH": str(self.bin)}, capture_output=True, text=True, timeout=30, check=False
@@ -56,36 +56,36 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_without_docker_nothing_is_said(machine: Machine) -> None:
+def test_missing_docker_is_silent(machine: Machine) -> None:
     assert machine.call() == (0, "", [])
 
 
-def test_nothing_is_said_when_all_are_there(machine: Machine) -> None:
+def test_complete_images_are_silent(machine: Machine) -> None:
     machine.has()
     for suite in SUITES:
         (machine.images / f"debian:{suite}-slim").touch()
     assert machine.call() == (0, "", [])
 
 
-def test_what_is_missing_is_fetched(machine: Machine) -> None:
+def test_missing_images_are_fetched(machine: Machine) -> None:
     machine.has(registry=True)
     (machine.images / "debian:sid-slim").touch()
-    code, said, calls = machine.call()
+    code, printed, calls = machine.call()
     assert (code, calls) == (0, [f"pull debian:{suite}-slim" for suite in SUITES[:3]])
-    assert said == "images: fetching the base images of Debian's bookworm bullseye trixie\n"
+    assert printed == "images: fetching the base images of Debian's bookworm bullseye trixie\n"
 
 
-def test_without_a_registry_root_on_debian_makes_them(machine: Machine) -> None:
+def test_images_are_built_as_root_on_debian_without_a_registry(machine: Machine) -> None:
     machine.has()
-    code, said, calls = machine.call()
+    code, printed, calls = machine.call()
     assert (code, calls) == (0, ["pull debian:bookworm-slim", "base-images bookworm bullseye trixie sid"])
-    assert "no registry has bookworm bullseye trixie sid; making them with .ci/base-images" in said
+    assert "no registry has bookworm bullseye trixie sid; making them with .ci/base-images" in printed
 
 
 @pytest.mark.parametrize(("root", "apt"), [(False, True), (True, False)])
-def test_elsewhere_a_sentence_says_what_is_skipped(machine: Machine, root: bool, apt: bool) -> None:
+def test_images_that_cannot_be_built_are_reported_as_skipped(machine: Machine, root: bool, apt: bool) -> None:
     """Make then continues: skipped tests give the same reason."""
     machine.has(root=root, apt=apt)
-    code, said, calls = machine.call()
+    code, printed, calls = machine.call()
     assert (code, calls) == (0, ["pull debian:bookworm-slim"])
-    assert "as root on Debian, .ci/base-images makes them. What needs them is skipped" in said
+    assert "as root on Debian, .ci/base-images makes them. What needs them is skipped" in printed

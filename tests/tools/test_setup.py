@@ -90,7 +90,7 @@ def machine(tmp_path: Path) -> Machine:
         ("brew", "brew install -q lftp openssl libfaketime"),
     ],
 )
-def test_each_manager_installs_what_is_missing(machine: Machine, manager: str, install: str) -> None:
+def test_each_package_manager_installs_missing_packages(machine: Machine, manager: str, install: str) -> None:
     machine.manager(manager)
     done = machine.set_up()
     assert done.returncode == 0, done.stderr
@@ -98,7 +98,7 @@ def test_each_manager_installs_what_is_missing(machine: Machine, manager: str, i
     assert "missing: lftp openssl" in done.stdout
 
 
-def test_nothing_is_said_or_called_when_all_is_there(machine: Machine) -> None:
+def test_complete_machine_prints_and_calls_nothing(machine: Machine) -> None:
     machine.manager("apt-get")
     for name in ("lftp", "openssl"):
         machine.program(name)
@@ -107,7 +107,7 @@ def test_nothing_is_said_or_called_when_all_is_there(machine: Machine) -> None:
     assert machine.calls == []
 
 
-def test_an_lftp_that_is_named_need_not_be_on_path(machine: Machine) -> None:
+def test_lftp_named_in_a_variable_need_not_be_on_path(machine: Machine) -> None:
     machine.program("openssl")
     script = machine.checkout / "tools" / "setup.sh"
     done = subprocess.run(
@@ -121,13 +121,13 @@ def test_an_lftp_that_is_named_need_not_be_on_path(machine: Machine) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_sentence_where_no_manager_is_known(machine: Machine) -> None:
+def test_machine_without_a_known_package_manager_exits_3(machine: Machine) -> None:
     done = machine.set_up()
     assert done.returncode == 3
     assert "missing: lftp openssl. None of apt-get, dnf, apk, pacman, zypper or brew is here" in done.stderr
 
 
-def test_a_failed_install_shows_what_the_manager_said(machine: Machine) -> None:
+def test_failed_install_shows_the_package_managers_output(machine: Machine) -> None:
     machine.manager("dnf", works=False)
     done = machine.set_up()
     assert done.returncode == 3
@@ -135,7 +135,7 @@ def test_a_failed_install_shows_what_the_manager_said(machine: Machine) -> None:
     assert "no such package" in done.stderr
 
 
-def test_a_sentence_where_python_is_too_old(machine: Machine) -> None:
+def test_old_python_exits_3(machine: Machine) -> None:
     (machine.bin / "python3").unlink()
     machine.program("python3", "exit 1")
     done = machine.set_up()
@@ -143,7 +143,7 @@ def test_a_sentence_where_python_is_too_old(machine: Machine) -> None:
     assert "Python 3.11 or newer is needed" in done.stderr
 
 
-def test_sudo_only_when_not_root(machine: Machine, tmp_path: Path) -> None:
+def test_sudo_is_used_only_by_users_other_than_root(machine: Machine, tmp_path: Path) -> None:
     """The user is the one that `id` reports."""
     machine.program("id", "echo 1000")
     machine.manager("dnf")
@@ -156,7 +156,7 @@ def test_sudo_only_when_not_root(machine: Machine, tmp_path: Path) -> None:
     assert "sudo dnf" in machine.calls
 
 
-def a_new_environment(machine: Machine, check: str) -> subprocess.CompletedProcess[str]:
+def set_up_new_environment(machine: Machine, check: str) -> subprocess.CompletedProcess[str]:
     """Set up after the lock changed; the new environment's Python logs its calls, and its `pip check` runs `check`."""
     for name in ("mkdir", "cp"):
         (machine.bin / name).symlink_to(shutil.which(name) or "")
@@ -172,9 +172,9 @@ def a_new_environment(machine: Machine, check: str) -> subprocess.CompletedProce
     return machine.set_up()
 
 
-def test_the_lock_is_installed_as_it_stands(machine: Machine) -> None:
-    """If old pip had to resolve it again, it would fail once `coverage[toml]` has a newer release than the lock's."""
-    done = a_new_environment(machine, "echo all is well")
+def test_lock_is_installed_without_resolving_it(machine: Machine) -> None:
+    """Old pip, if it resolved again, would fail once `coverage[toml]` has a newer release than the lock's."""
+    done = set_up_new_environment(machine, "echo all is well")
     assert (done.returncode, done.stderr) == (0, "")
     assert "well" not in done.stdout
     (lock,) = [call for call in machine.calls if "/requirements.lock" in call]
@@ -182,9 +182,9 @@ def test_the_lock_is_installed_as_it_stands(machine: Machine) -> None:
     assert (machine.checkout / ".venv" / ".ready").exists()
 
 
-def test_a_lock_that_is_not_whole_is_told(machine: Machine) -> None:
+def test_incomplete_lock_exits_3(machine: Machine) -> None:
     """The environment does not count as ready, so the next run tries again."""
-    done = a_new_environment(machine, "echo pytest-cov requires coverage, which is not installed.; exit 1")
+    done = set_up_new_environment(machine, "echo pytest-cov requires coverage, which is not installed.; exit 1")
     assert done.returncode == 3
     assert "requires coverage" in done.stderr
     assert "run: make lock" in done.stderr
@@ -192,9 +192,9 @@ def test_a_lock_that_is_not_whole_is_told(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(("more", "lock"), [("dev", "requirements.lock"), ("pages", "requirements-pages.lock")])
-def test_what_tests_need_is_added_to_a_ready_environment(more: str, lock: str, machine: Machine) -> None:
-    """It comes from its own lock, unresolved and checked, and only once."""
-    assert a_new_environment(machine, "echo all is well").returncode == 0
+def test_development_packages_are_added_once(more: str, lock: str, machine: Machine) -> None:
+    """From their own lock, unresolved and checked."""
+    assert set_up_new_environment(machine, "echo all is well").returncode == 0
     (machine.checkout / ".venv/.ready-dev").touch()
     (machine.checkout / lock).write_text("locked")
     before = len(machine.calls)
@@ -206,16 +206,16 @@ def test_what_tests_need_is_added_to_a_ready_environment(more: str, lock: str, m
     assert check.endswith(" check")
 
 
-def test_whoever_runs_the_lab_waits_for_nothing_else(machine: Machine) -> None:
-    """No development tool is installed until something needs it."""
-    assert a_new_environment(machine, "echo all is well").returncode == 0
+def test_setup_installs_no_development_packages(machine: Machine) -> None:
+    """They are installed once something needs them."""
+    assert set_up_new_environment(machine, "echo all is well").returncode == 0
     locks = [call.rpartition(" ")[2] for call in machine.calls if "--require-hashes" in call]
     assert locks == ["lab/images/lab/build.lock", "lab/images/lab/requirements.lock"]
 
 
 @pytest.mark.parametrize("path", ["tools/setup.sh", "tools/wheel-test.sh", "lab/images/lab/Dockerfile"])
-def test_nobody_resolves_a_lock_again(path: str) -> None:
-    """Every installation of a lock checks that the lock is complete."""
+def test_every_script_installs_locks_without_resolving_them(path: str) -> None:
+    """And checks that the lock is complete."""
     text = (SCRIPT.parents[1] / path).read_text().replace("\\\n", " ")
     commands = text.replace("&&", "\n").splitlines()
     installs = [line for line in commands if "--require-hashes" in line]
@@ -229,12 +229,12 @@ def test_nobody_resolves_a_lock_again(path: str) -> None:
     assert "pip --disable-pip-version-check check" in text
 
 
-def test_the_environment_finds_the_project_by_paths_that_any_locale_can_read(machine: Machine) -> None:
+def test_pth_file_has_ascii_paths_relative_to_itself(machine: Machine) -> None:
     """Python 3.11 reads .pth files in the locale's encoding: with LC_ALL=C a folder named `ü` would end it at start."""
     packages = machine.checkout / ".venv" / "lib" / "python3.11" / "site-packages"
     packages.mkdir(parents=True)
     (packages / "_editable_impl_ftps_lab.pth").write_text("/home/ü/lab\n/home/ü/harness")
-    done = a_new_environment(machine, "echo all is well")
+    done = set_up_new_environment(machine, "echo all is well")
     assert (done.returncode, done.stderr) == (0, "")
     paths = (packages / "_editable_impl_ftps_lab.pth").read_text().splitlines()
     assert [(packages / path).resolve() for path in paths] == [machine.checkout / "lab", machine.checkout / "harness"]

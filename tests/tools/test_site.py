@@ -26,11 +26,11 @@ MD = ".md"
 """Kept apart from names of pages that the repository does not have, because every cited page must exist."""
 
 
-def rewritten(name: str, text: str, tmp_path: Path) -> str:
+def rewrite(name: str, text: str, tmp_path: Path) -> str:
     return page_of(name, text, PAGES, ROOT, tmp_path)
 
 
-class TestLinks:
+class TestRewrittenLinks:
     @pytest.mark.parametrize(
         ("name", "link", "expected"),
         [
@@ -45,48 +45,46 @@ class TestLinks:
             ("CONTRIBUTING.md", "docs/lftp.md", "lftp"),
         ],
     )
-    def test_a_link_to_a_page_leads_to_the_page_on_the_site(
-        self, name: str, link: str, expected: str, tmp_path: Path
-    ) -> None:
+    def test_link_to_a_page_leads_to_it_on_the_site(self, name: str, link: str, expected: str, tmp_path: Path) -> None:
         page, _, anchor = expected.partition("#")
         there = f"{page}{MD}#{anchor}" if anchor else f"{page}{MD}"
-        assert rewritten(name, f"see [it]({link}).", tmp_path) == f"see [it]({there})."
+        assert rewrite(name, f"see [it]({link}).", tmp_path) == f"see [it]({there})."
 
-    def test_a_link_to_another_file_leads_to_a_copy_of_it(self, tmp_path: Path) -> None:
+    def test_link_to_another_file_leads_to_a_copy(self, tmp_path: Path) -> None:
         there = "files/action.yml.txt"
-        assert rewritten("docs/ci.md", "[x](../action.yml)", tmp_path) == f"[x]({there})"
+        assert rewrite("docs/ci.md", "[x](../action.yml)", tmp_path) == f"[x]({there})"
         assert (tmp_path / there).read_bytes() == (ROOT / "action.yml").read_bytes()
 
     @pytest.mark.parametrize("link", [f"nothing{MD}", "../../../etc/passwd", "https://example.com/x", "#here"])
-    def test_a_link_that_leads_to_nothing_here_stays_as_it_is(self, link: str, tmp_path: Path) -> None:
+    def test_link_to_nothing_in_the_repository_is_unchanged(self, link: str, tmp_path: Path) -> None:
         """MkDocs reports the first two as missing, and no file is ever copied from outside."""
-        assert rewritten("docs/ci.md", f"[x]({link})", tmp_path) == f"[x]({link})"
+        assert rewrite("docs/ci.md", f"[x]({link})", tmp_path) == f"[x]({link})"
         assert list(tmp_path.iterdir()) == []
 
-    def test_code_stays_as_it_is(self, tmp_path: Path) -> None:
+    def test_code_blocks_are_unchanged(self, tmp_path: Path) -> None:
         text = "```text\nwords\n- [x](docs/verify.md)\n```\n"
-        assert rewritten("README.md", text, tmp_path) == text
+        assert rewrite("README.md", text, tmp_path) == text
 
-    def test_a_list_below_a_line_of_text_is_a_list_on_the_site_too(self, tmp_path: Path) -> None:
-        assert rewritten("README.md", "words:\n- one\n- two\n", tmp_path) == "words:\n\n- one\n- two\n"
+    def test_list_directly_below_text_gets_a_blank_line(self, tmp_path: Path) -> None:
+        assert rewrite("README.md", "words:\n- one\n- two\n", tmp_path) == "words:\n\n- one\n- two\n"
 
 
-class TestPages:
-    def test_the_readme_is_the_landing_page_and_there_is_no_second_one(self) -> None:
+class TestNavigation:
+    def test_readme_is_the_only_landing_page(self) -> None:
         assert PAGES["README.md"] == f"index{MD}"
         assert not (ROOT / f"docs/index{MD}").exists()
 
-    def test_every_page_has_a_place(self) -> None:
+    def test_navigation_has_every_page_once(self) -> None:
         listed = [
             page for section in nav({**PAGES, f"demo{MD}": f"demo{MD}"}) for pages in section.values() for page in pages
         ]
         assert sorted(listed) == sorted([*PAGES.values(), f"demo{MD}"])
 
-    def test_each_page_that_is_named_exists(self) -> None:
+    def test_navigation_names_only_existing_pages(self) -> None:
         named = {name for names in NAV.values() for name in names} - {f"demo{MD}"}
         assert named <= set(PAGES)
 
-    def test_a_new_page_comes_last_instead_of_being_lost(self) -> None:
+    def test_page_not_in_the_navigation_is_listed_under_more(self) -> None:
         assert nav({f"docs/new{MD}": f"new{MD}"})[-1] == {"More": [f"new{MD}"]}
 
 
@@ -98,14 +96,14 @@ def repository(folder: Path, readme: str) -> Path:
     return folder
 
 
-class TestBuild:
+class TestMkDocsBuild:
     """MkDocs itself, in strict mode."""
 
     @pytest.fixture(autouse=True)
     def _mkdocs(self) -> None:
         pytest.importorskip("mkdocs", reason="MkDocs is not installed: `make setup-pages`")
 
-    def test_links_that_lead_somewhere_pass(self, tmp_path: Path) -> None:
+    def test_valid_links_pass(self, tmp_path: Path) -> None:
         root = repository(tmp_path / "repo", f"# A\n\n[b](docs/other{MD}#a-part)\n")
         assert build(root, tmp_path / "out", DEMO) == 0
         assert 'href="other.html#a-part"' in (tmp_path / "out/site/index.html").read_text("utf-8")
@@ -114,15 +112,13 @@ class TestBuild:
         "link",
         [f"docs/nowhere{MD}", f"docs/other{MD}#no-such-part", "#no-such-part", f"/docs/other{MD}", "docs/no-folder/"],
     )
-    def test_a_link_that_leads_nowhere_fails(
-        self, link: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_broken_link_fails_the_build(self, link: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         root = repository(tmp_path / "repo", f"# A\n\n[b]({link})\n")
         assert build(root, tmp_path / "out", DEMO) == 1
         out, err = capfd.readouterr()
         assert "strict mode" in out + err
 
-    def test_the_repository_builds_and_asks_no_other_host_for_anything(self, tmp_path: Path) -> None:
+    def test_repository_builds_without_references_to_other_hosts(self, tmp_path: Path) -> None:
         assert build(ROOT, tmp_path, DEMO) == 0
         files = [*(tmp_path / "site").rglob("*.html"), *(tmp_path / "site").rglob("*.css")]
         assert len(files) > 20
@@ -134,8 +130,8 @@ class TestBuild:
         assert [file.name for file, text in texts.items() if loads.search(text) or linked.search(text)] == []
         assert "shown" in texts[tmp_path / "site" / "demo.html"]
 
-    def test_a_recording_cannot_end_its_script(self, tmp_path: Path) -> None:
-        """A recording contains server text, so it is data in its own file, never markup in the page."""
+    def test_recording_is_not_markup_in_its_page(self, tmp_path: Path) -> None:
+        """It contains server text, so it is data in its own file."""
         hostile = Demo(DEMO.client, DEMO.cast + '\n[0.6, "o", "</script><b>x"]', DEMO.transcript)
         assert build(repository(tmp_path / "repo", "# A\n"), tmp_path / "out", hostile) == 0
         assert "<b>x" not in (tmp_path / "out/site/demo.html").read_text("utf-8")

@@ -45,7 +45,7 @@ class Visit:
     """A page, with the foreign requests and the errors that it caused."""
 
     page: Page
-    elsewhere: list[str] = field(default_factory=list)
+    foreign_requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
 
@@ -75,7 +75,7 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
     found = Visit(context.new_page())
     ours = (f"{address}/", "data:", "blob:")
     found.page.on(
-        "request", lambda request: None if request.url.startswith(ours) else found.elsewhere.append(request.url)
+        "request", lambda request: None if request.url.startswith(ours) else found.foreign_requests.append(request.url)
     )
     found.page.on("console", lambda said: found.errors.append(said.text) if said.type == "error" else None)
     found.page.on("pageerror", lambda error: found.errors.append(str(error)))
@@ -84,29 +84,29 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_asks_no_other_host_and_has_no_error(name: str, visit: Visit) -> None:
+def test_page_has_no_foreign_requests_and_no_errors(name: str, visit: Visit) -> None:
     visit.page.goto(f"{name}.html", wait_until="networkidle")
-    assert (visit.elsewhere, visit.errors) == ([], [])
+    assert (visit.foreign_requests, visit.errors) == ([], [])
 
 
-def test_a_page_that_did_would_be_noticed(visit: Visit) -> None:
+def test_foreign_requests_and_errors_are_noticed(visit: Visit) -> None:
     visit.page.goto("index.html")
     visit.page.evaluate("new Image().src = 'http://127.0.0.2:9/x.png'; console.error('so it is')")
     visit.page.wait_for_function("true")
-    assert visit.elsewhere == ["http://127.0.0.2:9/x.png"]
+    assert visit.foreign_requests == ["http://127.0.0.2:9/x.png"]
     assert "so it is" in visit.errors
 
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", [390, 768, 1920])
-def test_a_page_is_never_wider_than_the_window(name: str, width: int, visit: Visit) -> None:
+def test_page_is_never_wider_than_the_window(name: str, width: int, visit: Visit) -> None:
     visit.page.set_viewport_size({"width": width, "height": 900})
     visit.page.goto(f"{name}.html")
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_the_player_and_the_text_beside_it_are_accessible(look: str, browser: Browser, address: str) -> None:
+def test_player_and_transcript_are_accessible(look: str, browser: Browser, address: str) -> None:
     """axe-core checks our own parts, not the theme's header and navigation."""
     from axe_playwright_python.sync_playwright import Axe
 
@@ -118,7 +118,7 @@ def test_the_player_and_the_text_beside_it_are_accessible(look: str, browser: Br
     assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
 
 
-def test_no_part_of_a_message_is_out_of_sight(visit: Visit) -> None:
+def test_long_messages_wrap_within_their_block(visit: Visit) -> None:
     """lftp's lines are longer than a page is wide."""
     visit.page.goto("refusals/untrusted.html")
     blocks = visit.page.locator(".language-text code")
@@ -127,73 +127,73 @@ def test_no_part_of_a_message_is_out_of_sight(visit: Visit) -> None:
         assert block.evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
-def test_the_search_finds_a_word_without_another_host(visit: Visit) -> None:
+def test_search_works_without_foreign_requests(visit: Visit) -> None:
     visit.page.goto("index.html", wait_until="networkidle")
     visit.page.get_by_role("textbox", name="Search").click()
     visit.page.keyboard.type("impostor", delay=20)
     visit.page.locator(".md-search-result__item").first.wait_for()
-    assert (visit.elsewhere, visit.errors) == ([], [])
+    assert (visit.foreign_requests, visit.errors) == ([], [])
 
 
-class TestPlayer:
+class TestDemoPlayer:
     @pytest.fixture
     def page(self, visit: Visit) -> Page:
         visit.page.goto("demo.html")
         return visit.page
 
-    def shown(self, page: Page) -> str:
+    def screen_text(self, page: Page) -> str:
         return page.locator(".cast pre").inner_text()
 
-    def test_it_does_not_play_by_itself(self, page: Page) -> None:
-        before = self.shown(page)
+    def test_player_does_not_start_by_itself(self, page: Page) -> None:
+        before = self.screen_text(page)
         page.wait_for_timeout(700)
-        assert self.shown(page) == before
+        assert self.screen_text(page) == before
         assert page.get_by_role("button", name="Play").is_visible()
 
-    def test_it_plays_faster_and_pauses(self, page: Page) -> None:
-        before = len(self.shown(page))
+    def test_player_plays_at_speed_and_pauses(self, page: Page) -> None:
+        before = len(self.screen_text(page))
         page.get_by_label("Speed").select_option("4")
         page.get_by_role("button", name="Play").click()
         page.wait_for_function(f"document.querySelector('.cast pre').textContent.length > {before} + 100")
         page.get_by_role("button", name="Pause").click()
-        still = self.shown(page)
+        still = self.screen_text(page)
         page.wait_for_timeout(700)
-        assert self.shown(page) == still
+        assert self.screen_text(page) == still
 
-    def test_a_chapter_is_shown_whole_and_alone(self, page: Page) -> None:
+    def test_chapter_is_shown_whole_and_alone(self, page: Page) -> None:
         page.get_by_label("Chapter").select_option(label=CHAPTERS[1])
-        text = self.shown(page)
+        text = self.screen_text(page)
         assert "chapter 2, line 99" in text
         assert "chapter 1" not in text
 
-    def test_the_keyboard_is_enough(self, page: Page) -> None:
+    def test_player_works_by_keyboard(self, page: Page) -> None:
         page.locator(".cast pre").focus()
         page.keyboard.press("n")
-        assert "chapter 2, line 99" in self.shown(page)
+        assert "chapter 2, line 99" in self.screen_text(page)
         page.keyboard.press("p")
-        assert "chapter 1, line 99" in self.shown(page)
+        assert "chapter 1, line 99" in self.screen_text(page)
         for _ in range(3):
             page.keyboard.press("ArrowLeft")  # to second 45
-        assert "chapter 1, line 89" in self.shown(page)
-        assert "chapter 1, line 91" not in self.shown(page)
+        assert "chapter 1, line 89" in self.screen_text(page)
+        assert "chapter 1, line 91" not in self.screen_text(page)
         page.keyboard.press("Space")
         assert page.get_by_role("button", name="Pause").is_visible()
 
-    def test_the_position_can_be_set(self, page: Page) -> None:
+    def test_position_slider_shows_the_text_at_its_time(self, page: Page) -> None:
         page.get_by_label("Position").fill("10")
-        assert "chapter 1, line 20" in self.shown(page)
-        assert "chapter 1, line 21" not in self.shown(page)
+        assert "chapter 1, line 20" in self.screen_text(page)
+        assert "chapter 1, line 21" not in self.screen_text(page)
         assert page.get_by_label("Position").get_attribute("aria-valuetext") == "0:10 of 1:49"
 
-    def test_with_reduced_motion_the_first_chapter_is_there_whole(self, browser: Browser, address: str) -> None:
+    def test_reduced_motion_shows_the_first_chapter_whole(self, browser: Browser, address: str) -> None:
         context = browser.new_context(reduced_motion="reduce")
         page = context.new_page()
         page.goto(f"{address}/demo.html")
-        text = self.shown(page)
+        text = self.screen_text(page)
         context.close()
         assert "chapter 1, line 99" in text
 
-    def test_without_a_script_the_transcript_is_there(self, browser: Browser, address: str) -> None:
+    def test_transcript_is_shown_without_javascript(self, browser: Browser, address: str) -> None:
         context = browser.new_context(java_script_enabled=False)
         page = context.new_page()
         page.goto(f"{address}/demo.html")

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 FILES = [path for folder in ("lab", "harness", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-def lost(text: str) -> list[int]:
+def lost_strings(text: str) -> list[int]:
     """Lines with a string that is neither assigned, passed nor printed and that documents nothing.
 
     A sentence that continues on the next line without parentheses is cut off there, and no linter reports it.
@@ -37,9 +37,9 @@ def _is_text(value: ast.expr) -> bool:
     return isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Constant) and isinstance(value.value, str))
 
 
-def test_no_string_is_lost() -> None:
+def test_code_has_no_lost_strings() -> None:
     assert len(FILES) > 300
-    assert {str(path): lines for path in FILES if (lines := lost(path.read_text("utf-8")))} == {}
+    assert {str(path): lines for path in FILES if (lines := lost_strings(path.read_text("utf-8")))} == {}
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_no_string_is_lost() -> None:
         "def f():\n    '''Say.'''\n    return 'one'\n    'two'\n",
     ],
 )
-def test_a_string_cut_off_from_its_sentence_is_found(text: str) -> None:
-    assert len(lost(text)) == 1
+def test_string_cut_off_from_its_sentence_is_found(text: str) -> None:
+    assert len(lost_strings(text)) == 1
 
 
-def test_what_documents_is_no_lost_string() -> None:
+def test_docstrings_are_not_lost_strings() -> None:
     assert (
-        lost(
+        lost_strings(
             "'''A module.'''\nX = 1\n'''A constant.'''\nclass C:\n    '''A class.'''\n    y: int\n    '''A field.'''\n"
         )
         == []
