@@ -281,7 +281,7 @@ def test_data_connections_reset_at_once_do_not_end_the_session(lab: Lab, protect
             lab.close_with_reset(listener.accept()[0])
         client.quit()
     assert server.settle()
-    assert {c.kind: c.error for c in server.testimony().connections}["control"] == ""
+    assert [c.error for c in server.testimony().connections if c.kind == "control"] == [""] * 40
     prove_sessions_over(lab, server)
 
 
