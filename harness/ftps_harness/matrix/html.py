@@ -29,90 +29,6 @@ _ENDLESS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class CellView:
-    """One build's answer to one step on one server, or why it is missing.
-
-    Attributes:
-        words: The verdict in a few words.
-        verdict: The verdict alone; ``none`` if the step did not run.
-        why: Each deviation from the expectation, as a sentence.
-    """
-
-    words: str
-    verdict: str
-    why: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StepView:
-    """One step in all cells.
-
-    Attributes:
-        rows: Each build, with its answer on each server.
-    """
-
-    title: str
-    rows: tuple[tuple[str, tuple[CellView, ...]], ...]
-
-    @property
-    def common(self) -> CellView | None:
-        """The answer, if it is the same in every cell and as expected."""
-        cells = {cell for _, row in self.rows for cell in row}
-        only = next(iter(cells))
-        return only if len(cells) == 1 and not only.why else None
-
-
-@dataclass(frozen=True)  # no slots: `steps` is cached
-class ScenarioView:
-    """One scenario on all pairs.
-
-    Attributes:
-        results: The results by build and server.
-    """
-
-    anchor: str
-    results: dict[tuple[str, str], ScenarioResult]
-    builds: tuple[str, ...]
-    servers: tuple[str, ...]
-
-    @property
-    def any(self) -> ScenarioResult:
-        """Any of its results: all have the same scenario."""
-        return next(iter(self.results.values()))
-
-    @property
-    def status(self) -> str:
-        """The worst status of its results; skipped only if all are."""
-        statuses = {result.status for result in self.results.values()}
-        return "skip" if statuses == {"skip"} else worst(statuses - {"skip"})
-
-    @property
-    def skipped(self) -> list[str]:
-        """The distinct reasons why it was skipped."""
-        return list(dict.fromkeys(result.why for result in self.results.values() if result.why))
-
-    @property
-    def brief(self) -> str:
-        """The number of steps in which the cells answered differently."""
-        differing = sum(step.common is None for step in self.steps)
-        return f"{plural(differing, 'step')} not alike" if differing else "alike everywhere" if self.any.steps else ""
-
-    @cached_property
-    def steps(self) -> tuple[StepView, ...]:
-        """Every step that ran in any cell."""
-        return tuple(self._steps())
-
-    def _steps(self) -> Iterator[StepView]:
-        longest = max(self.results.values(), key=lambda result: len(result.steps))
-        for index, step in enumerate(longest.steps):
-            rows = (
-                (build, tuple(_cell(self.results.get((build, kind)), index) for kind in self.servers))
-                for build in self.builds
-            )
-            yield StepView(step.title, tuple(rows))
-
-
-@dataclass(frozen=True, slots=True)
 class DifferenceView:
     """Differences of one kind: the steps, and the cells with their answers."""
 
@@ -183,14 +99,6 @@ def _answer(run: MatrixRun, drifts: Sequence[Drift]) -> str:
     return f"As expected: {plural(counts['pass'], 'scenario')} passed {over}"
 
 
-def _scenarios(run: MatrixRun, builds: tuple[str, ...], servers: tuple[str, ...]) -> list[ScenarioView]:
-    found: dict[str, dict[tuple[str, str], ScenarioResult]] = {}
-    for pair in run.pairs:
-        for result in pair.results:
-            found.setdefault(result.scenario.id, {})[pair.build, pair.kind] = result
-    return [ScenarioView(f"m{number}", results, builds, servers) for number, results in enumerate(found.values(), 1)]
-
-
 def _pair_cell(run: MatrixRun, build: str, kind: str) -> tuple[str, str]:
     """A pair's results in a few words, and the worst status: ``none`` if it was not played."""
     pair: PairResult | None = next((pair for pair in run.pairs if (pair.build, pair.kind) == (build, kind)), None)
@@ -198,14 +106,6 @@ def _pair_cell(run: MatrixRun, build: str, kind: str) -> tuple[str, str]:
         return "not played", "none"
     status = pair.status if any(result.status != "skip" for result in pair.results) else "skip"
     return table.cell(pair, ", "), status
-
-
-def _cell(result: ScenarioResult | None, index: int) -> CellView:
-    if result is None or index >= len(result.steps):
-        return CellView("skipped" if result is not None and result.status == "skip" else "not played", "none")
-    step = result.steps[index]
-    given = sorted({without_words(each) for each in answers(step)})
-    return CellView(" | ".join(given), verdict_of(given[-1]), whys(step))
 
 
 def _where(group: Group, among: Sequence[Group]) -> tuple[str, Group, str]:

@@ -28,7 +28,7 @@ def diagram(drawing: Drawing, title: str) -> str:
         f'<g class="{mark.classes}"><title>{escape(mark.text)}</title>{svg.shapes(mark)}</g>' for mark in drawing.marks
     )
     said = "; ".join(mark.label for mark in drawing.marks)
-    return _file(WIDTH, drawing.height, title, said, f"{svg.GLYPHS}\n{svg.lanes(drawing)}{rows}")
+    return _file(WIDTH, drawing.height, title, said, f"{svg.lanes(drawing)}\n{rows}")
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, str, str, bool]], title: str) -> str:

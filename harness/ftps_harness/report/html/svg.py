@@ -2,6 +2,10 @@
 
 This does not use a template: a page of a thousand steps has sixteen thousand rows, and a template takes twenty times as
 long for them. Numbers are ours; every text goes through `_text`, which does the same as `page` does for all others.
+
+Each node counts: on pages of a thousand results a browser spends most of its time making nodes, about a microsecond for
+each (measured with Debian's chromium). So a glyph is one path rather than a `<use>`, which makes a tree of its own, an
+arrow with its tip is one path, and nothing stands between two elements.
 """
 
 from __future__ import annotations
@@ -25,23 +29,15 @@ _MEMBERS: Final = 30
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,-_()/=+")
 """Letters that are the same in text and in markup, and occur in no command to a CI runner."""
 
-_HOW: Final = {
-    "clear": ' <span class="how clear">in clear</span>',
-    "tls": ' <span class="how tls">in TLS</span>',
-}
+_HOW: Final = {"clear": "in clear", "tls": "in TLS"}
 
-GLYPHS: Final = Markup(
-    '<svg class="glyphs" width="0" height="0" aria-hidden="true" focusable="false">'
-    '<symbol id="g-lock" viewBox="0 0 10 12"><path d="M1 5.5h8v6H1z"/>'
-    '<path d="M2.8 5.5V3.4a2.2 2.2 0 0 1 4.4 0v2.1" fill="none" stroke="currentColor" stroke-width="1.4"/></symbol>'
-    '<symbol id="g-open" viewBox="0 0 10 12">'
-    '<path d="M1.7 6.2h6.6v4.6H1.7z" fill="none" stroke="currentColor" stroke-width="1.4"/>'
-    '<path d="M2.8 5.5V2.9a2.2 2.2 0 0 1 4.2-.9" fill="none" stroke="currentColor" stroke-width="1.4"/></symbol>'
-    '<symbol id="g-alarm" viewBox="0 0 12 12"><path d="M6 .8 11.6 11H.4z" fill="none" stroke="currentColor" '
-    'stroke-width="1.3" stroke-linejoin="round"/><path d="M5.4 4h1.2l-.2 3.6h-.8zM5.4 8.4h1.2v1.2H5.4z"/></symbol>'
-    "</svg>"
-)
-"""A closed padlock, an open one, and a warning sign: once per page."""
+_SHACKLE: Final = "a2.9 2.9 0 0 1 5.8 0v2.1h-1.4v-2.1a1.5 1.5 0 0 0-3 0v2.1z"
+_GLYPHS: Final = {
+    "tls": (1, 5.5, f"h8v6h-8zm1.1 0v-2.1{_SHACKLE}"),
+    "clear": (1, 5.5, "h8v6h-8zm1.4 1.4v3.2h5.2v-3.2zm-.3-1.4v-2.6a2.9 2.9 0 0 1 5.6-.8l-1.3.5a1.5 1.5 0 0 0-2.9.3v2.6z"),
+    "alarm": (6, 0.5, "l6 11h-12zm0 2.5l-4.2 7.4h8.4zm-.6 2h1.2l-.2 3h-.8zm0 3.6h1.2v1.1h-1.2z"),
+}
+"""Name → a closed padlock, an open one and a warning sign: where its path begins, and the path from there."""
 
 
 def picture(drawing: Drawing, anchor: str) -> Markup:
@@ -54,7 +50,7 @@ def picture(drawing: Drawing, anchor: str) -> Markup:
     height = _n(drawing.height)
     head = f'<svg class="diagram" viewBox="0 0 {WIDTH} {height}" aria-hidden="true" focusable="false">'
     links = (
-        f'<a class="{mark.classes}" href="#{anchor}-e{mark.number}" tabindex="-1">{shapes(mark)}</a>\n'
+        f'<a\nclass="{mark.classes}" href="#{anchor}-e{mark.number}" tabindex="-1">{shapes(mark)}</a>'
         for mark in drawing.marks
     )
     return Markup(f"{head}{lanes(drawing)}{''.join(links)}</svg>")  # noqa: S704 - texts are escaped below
@@ -62,16 +58,17 @@ def picture(drawing: Drawing, anchor: str) -> Markup:
 
 def lanes(drawing: Drawing) -> str:
     """The lanes with their names."""
-    return "".join(_lane(column, drawing.height) for column in drawing.columns)
+    shafts = "".join(f"M{_n(column.x)} 38V{_n(drawing.height)}" for column in drawing.columns)
+    return f'<path class="lane" d="{shafts}"/>{"".join(map(_who_is, drawing.columns))}'
 
 
-def _lane(column: Column, height: float) -> str:
+def _who_is(column: Column) -> str:
     x, lane = column.x, column.lane
     return (
-        f'<path class="lane" d="M{_n(x)} 38V{_n(height)}"/><g class="who {lane.who}">'
+        f'<g\nclass="who {lane.who}">'
         f'<rect x="{_n(x - 49)}" y="1" width="98" height="37" rx="5"/>'
         f'<text x="{_n(x)}" y="17">{_text(lane.name)}</text>'
-        f'<text class="small" x="{_n(x)}" y="31">{_text(lane.about)}</text></g>\n'
+        f'<text class="small" x="{_n(x)}" y="31">{_text(lane.about)}</text></g>'
     )
 
 
@@ -84,64 +81,74 @@ def _box(mark: Mark) -> Iterator[str]:
     width, height = _n(mark.head - mark.tail), _n(mark.line - mark.top - 3)
     yield f'<rect class="box" x="{_n(mark.tail)}" y="{_n(mark.top + 3)}" width="{width}" height="{height}" rx="5"/>'
     if mark.row.first.alarm:
-        yield f'<use href="#g-alarm" x="{_n(mark.x - 14)}" y="{_n(mark.top + 8)}" width="11" height="11"/>'
+        yield _glyph("alarm", mark.x - 14, mark.top + 8)
     yield f'<text x="{_n(mark.x)}" y="{_n(mark.top + 18)}">{_text(mark.label)}</text>'
     if mark.note:
         yield f'<text class="small" x="{_n(mark.x)}" y="{_n(mark.top + 32)}">{_text(mark.note)}</text>'
 
 
+def _glyph(name: str, x: float, y: float) -> str:
+    right, down, path = _GLYPHS[name]
+    return f'<path class="glyph" d="M{_n(x + right)} {_n(y + down)}{path}"/>'
+
+
 def _arrow(mark: Mark) -> Iterator[str]:
     first, top, line = mark.row.first, mark.top, mark.line
     if mark.tag and first.channel:
-        glyph = "lock" if first.channel == "tls" else "open"
-        yield f'<use href="#g-{glyph}" x="{_n(mark.x)}" y="{_n(top + 3)}" width="9" height="11"/>'
+        yield _glyph(first.channel, mark.x, top + 2)
     if mark.tag:
         yield f'<text class="tag" x="{_n(mark.x + 12)}" y="{_n(top + 13)}">{mark.tag}</text>'
     yield f'<text x="{_n(mark.label_x)}" y="{_n(top + 13)}">{_text(mark.label)}</text>'
     if mark.note:
         yield f'<text class="small" x="{_n(mark.x)}" y="{_n(top + 26)}">{_text(mark.note)}</text>'
-    shaft = f'd="M{_n(mark.tail)} {_n(line)}H{_n(mark.head)}"/>'
-    yield f'<path class="line" {shaft}'
+    shaft, ends = f"M{_n(mark.tail)} {_n(line)}H{_n(mark.head)}", _ends(mark)
     if first.data:
-        yield f'<path class="bore" {shaft}'
-    if first.kind == "closed" or (first.failed and first.kind in {"handshake", "alert"}):
-        yield f'<path class="cross" d="m{_n(mark.head - 5 * mark.way - 4)} {_n(line - 4)}l8 8m0-8-8 8"/>'
+        yield f'<path class="line" d="{shaft}"/><path class="bore" d="{shaft}"/>'
+        yield f'<path class="tip" d="M{_n(mark.head)} {_n(line)}{ends}"/>'
     else:
-        yield _tip(mark.head, line, mark.way)
-    if first.kind == "handshake" and not first.failed:
-        yield _tip(mark.tail, line, -mark.way)
+        yield f'<path class="line" d="{shaft}{ends}"/>'
     if mark.row.reply:
-        yield f'<path class="line reply" d="M{_n(mark.head)} {_n(line + 11)}H{_n(mark.tail)}"/>'
-        yield _tip(mark.tail, line + 11, -mark.way)
+        yield f'<path class="line reply" d="M{_n(mark.head)} {_n(line + 11)}H{_n(mark.tail)}{_tip(-mark.way)}"/>'
         yield f'<text class="code" x="{_n(mark.middle)}" y="{_n(line + 14.5)}">{_text(mark.row.reply)}</text>'
 
 
-def _tip(x: float, y: float, way: int) -> str:
-    return f'<path class="tip" d="M{_n(x)} {_n(y)}l{-7 * way}-4v8z"/>'
+def _ends(mark: Mark) -> str:
+    """The path of an arrow's ends, from its head on: a tip or a cross, and a second tip at the tail of a handshake."""
+    first, way = mark.row.first, mark.way
+    if first.kind == "closed" or (first.failed and first.kind in {"handshake", "alert"}):
+        return f"m{-5 * way - 4}-4l8 8m0-8l-8 8"
+    if first.kind == "handshake":
+        return f"{_tip(way)}M{_n(mark.tail)} {_n(mark.line)}{_tip(-way)}"
+    return _tip(way)
+
+
+def _tip(way: int) -> str:
+    return f"l{-7 * way}-4v8z"
 
 
 def told(interaction: Interaction, anchor: str) -> Markup:
     """The same rows as a list: for screen readers, and as the evidence that arrows link to."""
     names = {lane.who: _text(lane.name) for lane in interaction.lanes}
     items = "".join(
-        f'<li id="{anchor}-e{number}">{_who(row.first, names)}{_item(row)}</li>\n'
+        f'<li\nid="{anchor}-e{number}">{_who(row.first, names)} {_item(row)}</li>'
         for number, row in enumerate(interaction.rows, 1)
     )
-    return Markup(f'<ol class="told">\n{items}</ol>')  # noqa: S704 - texts are escaped below
+    return Markup(f'<ol class="told">{items}</ol>')  # noqa: S704 - texts are escaped below
 
 
 def _who(arrow: Arrow, names: dict[Who, str]) -> str:
-    to = "" if arrow.source == arrow.target else f" → {names[arrow.target]}"
-    return f"<b>{names[arrow.source]}{to}</b>"
+    who = names[arrow.source] if arrow.source == arrow.target else f"{names[arrow.source]} → {names[arrow.target]}"
+    if arrow.channel is None or arrow.kind == "handshake":
+        return f"<b>{who}</b>"
+    return f'<b class="{arrow.channel}">{who}, {_HOW[arrow.channel]}:</b>'
 
 
 def _item(row: Row) -> str:
-    first = row.first
-    how = _HOW.get(first.channel or "", "") if first.kind != "handshake" else ""
-    said = f'{how} <span class="{"alarm" if first.alarm else "said"}">{_text(row.label)}</span>'
+    label = _text(row.label)
+    said = f'<em class="alarm">{label}</em>' if row.first.alarm else label
     if len(row.arrows) == 1:
-        return f"{said} {_evidence(first)}"
-    members = "".join(f"<li>{_text(arrow.label)} {_evidence(arrow)}</li>\n" for arrow in row.arrows[:_MEMBERS])
+        return f"{said} {_evidence(row.first)}"
+    members = "".join(f"<li>{_text(arrow.label)} {_evidence(arrow)}</li>" for arrow in row.arrows[:_MEMBERS])
     more = len(row.arrows) - _MEMBERS
     rest = f"<li>and {more} more: <code>--keep DIR</code> keeps them all</li>" if more > 0 else ""
     return f"{said} <details><summary>each of them</summary><ul>{members}{rest}</ul></details>"
@@ -149,7 +156,7 @@ def _item(row: Row) -> str:
 
 def _evidence(arrow: Arrow) -> str:
     source = ", ".join(filter(None, (arrow.connection, arrow.time, arrow.witness)))
-    return f'<span class="known">{_text(arrow.text)} <i>{_text(source)}</i></span>'
+    return f"<small>{_text(arrow.text)} <i>{_text(source)}</i></small>"
 
 
 def _text(text: str) -> str:
