@@ -88,7 +88,9 @@ class _Call:
                 "become a baseline"
             )
         check_targets({"--json": wanted.json, "--html": wanted.html})
-        self._scenarios = selection.load_all(selection.choose(names or _DEFAULT), wanted.tags)
+        selected = selection.choose(names or _DEFAULT)
+        self._again = {each.id: each.again for each in selected}
+        self._scenarios = selection.load_all(selected, wanted.tags)
         self._folder = selection.default_folder()
         if wanted.update_baseline and self._folder == selection.packaged_folder() and not _is_checkout(self._folder):
             raise UsageError(
@@ -201,7 +203,7 @@ class _Call:
         if self._wanted.html is not None:
             from ftps_harness.matrix import html  # imports jinja2 only when needed
 
-            problems += problems_of_writing(self._wanted.html, html.text(run, drifts))
+            problems += problems_of_writing(self._wanted.html, html.text(run, drifts, self._again))
         if self._wanted.update_baseline and run.interrupted:
             problems.append("interrupted: the baselines were not written")
         elif self._wanted.update_baseline:

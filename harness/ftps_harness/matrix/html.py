@@ -1,28 +1,30 @@
-"""`ftps-lab matrix --html`: the table as a heat map, the differences, and every answer of every cell. Pure."""
+"""`ftps-lab matrix --html`: the table as a heat map, the differences, and every answer of every cell. Pure.
+
+`html_scenarios` makes what is below the heading "Every answer".
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.matrix import table
-from ftps_harness.matrix.answers import answers, verdict_of, without_words
+from ftps_harness.matrix.answers import verdict_of
 from ftps_harness.matrix.difference_report import TITLES
-from ftps_harness.matrix.differences import KINDS, alike, differences
+from ftps_harness.matrix.differences import KINDS, Question, alike, differences
+from ftps_harness.matrix.html_scenarios import DRAWN, scenarios
 from ftps_harness.matrix.play import exit_code
-from ftps_harness.play.runner import worst
 from ftps_harness.report.html import page
-from ftps_harness.report.plain import harmless, plural, whys
+from ftps_harness.report.plain import harmless, plural
 from ftps_harness.report.tally import STATUSES, added, deviations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ftps_harness.matrix.baseline import Drift
-    from ftps_harness.matrix.differences import Difference, Group, Kind, Question
+    from ftps_harness.matrix.differences import Difference, Group, Kind
+    from ftps_harness.matrix.html_scenarios import ScenarioView
     from ftps_harness.matrix.play import MatrixRun, PairResult
-    from ftps_harness.play.runner import ScenarioResult
 
 _ENDLESS: Final = 100_000
 """Columns: so wide that only the browser breaks lines."""
@@ -48,11 +50,16 @@ class DifferenceView:
         return [(questions, [_where(group, groups) for group in groups]) for questions, groups in shown]
 
 
-def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
-    """The whole page."""
-    builds = tuple(dict.fromkeys(pair.build for pair in run.pairs))
+def text(run: MatrixRun, drifts: Sequence[Drift], again: Mapping[str, str] | None = None) -> str:
+    """The whole page.
+
+    Args:
+        run: All pairs.
+        drifts: The answers that differ from the baselines.
+        again: How to name each scenario on a command line, by id; None to use its id.
+    """
     servers = tuple(dict.fromkeys(pair.kind for pair in run.pairs))
-    scenarios = _scenarios(run, builds, servers)
+    views = scenarios(run, again or {})
     found = tuple(differences(run.pairs))
     kinds = ((kind, tuple(each for each in found if each.kind == kind)) for kind in KINDS)
     code = exit_code(run, drifts)
@@ -66,22 +73,39 @@ def text(run: MatrixRun, drifts: Sequence[Drift]) -> str:
         meaning=f"Exit code {code}: {table.EXIT_CODES[code]}",
         interrupted=run.interrupted,
         servers=servers,
-        heat=[(build, [_pair_cell(run, build, kind) for kind in servers]) for build in builds],
+        heat=_heat(run, servers),
         differences=[DifferenceView(kind, some) for kind, some in kinds if some],
-        counts={status: sum(each.status == status for each in scenarios) for status in STATUSES},
-        scenarios=scenarios,
-        lists=[
-            (title, lines)
-            for title, lines in (
-                ("Drift: other than scenarios/baselines/ says", list(table.drift_lines(drifts, _ENDLESS))),
-                ("Failed", list(table.failures(run, _ENDLESS))),
-                ("Claims that Debian 12's lftp 4.9.2 answers otherwise", list(table.promises(run, _ENDLESS))),
-                ("Skipped", list(table.skipped(run, _ENDLESS))),
-                ("Builds and servers", list(table.builds(run))),
-            )
-            if lines
-        ],
+        anchors=_anchors(views),
+        counts={status: sum(each.status == status for each in views) for status in STATUSES},
+        scenarios=views,
+        all_drawn=sum(len(step.answers) for view in views for step in view.steps) <= DRAWN,
+        lists=[(title, lines) for title, lines in _lists(run, drifts) if lines],
     )
+
+
+def _heat(run: MatrixRun, servers: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    builds = dict.fromkeys(pair.build for pair in run.pairs)
+    return [(build, [_pair_cell(run, build, kind) for kind in servers]) for build in builds]
+
+
+def _lists(run: MatrixRun, drifts: Sequence[Drift]) -> list[tuple[str, list[str]]]:
+    """What the terminal also prints, under headings."""
+    return [
+        ("Drift: other than scenarios/baselines/ says", list(table.drift_lines(drifts, _ENDLESS))),
+        ("Failed", list(table.failures(run, _ENDLESS))),
+        ("Claims that Debian 12's lftp 4.9.2 answers otherwise", list(table.promises(run, _ENDLESS))),
+        ("Skipped", list(table.skipped(run, _ENDLESS))),
+        ("Builds and servers", list(table.builds(run))),
+    ]
+
+
+def _anchors(views: Sequence[ScenarioView]) -> dict[Question, str]:
+    """Where each step that can differ stands on the page."""
+    found: dict[Question, str] = {}
+    for view in views:
+        for step in view.steps:
+            found.setdefault(Question(view.any.scenario.id, step.title), step.anchor)
+    return found
 
 
 def _answer(run: MatrixRun, drifts: Sequence[Drift]) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ftps_harness.matrix import table
 from ftps_harness.matrix.answers import answers, verdict_of, without_words
@@ -21,10 +20,11 @@ if TYPE_CHECKING:
     from ftps_harness.matrix.play import MatrixRun
     from ftps_harness.play.runner import ScenarioResult, StepResult
 
-Results = dict["Cell", "ScenarioResult"]
+Results: TypeAlias = "dict[Cell, ScenarioResult]"
 """The results of one scenario, by build and server."""
 
-_SKIPPED: Final, _NOT_PLAYED: Final = "skipped", "not played"
+DRAWN: Final = 600
+"""Maximum number of answers on a page for which each is drawn; with more, only those of steps that differ are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +182,6 @@ class ScenarioView:
         )  # fmt: skip
 
 
-class Question(NamedTuple):
-    """A step, as `differences` names it."""
-
-    scenario: str
-    step: str
-
-
 def scenarios(run: MatrixRun, again: Mapping[str, str]) -> list[ScenarioView]:
     """Every scenario of a matrix, in the order in which they were played.
 
@@ -220,5 +213,5 @@ def _answer(step: StepResult) -> CellView:
 
 def _cell(result: ScenarioResult | None, index: int) -> CellView:
     if result is None or index >= len(result.steps):
-        return CellView(_SKIPPED if result is not None and result.status == "skip" else _NOT_PLAYED, "none")
+        return CellView("skipped" if result is not None and result.status == "skip" else "not played", "none")
     return _answer(result.steps[index])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from msgspec import structs
 from tests.harness.report.html.outline import EVIL, Outline, check_harmless
+from tests.harness.report.html.test_page import hostile_attempt
 from tests.harness.report.results import FAILED, LFTP, attempt, result, scenario, step
 
 from ftps_harness.matrix import html
@@ -79,6 +82,7 @@ def test_an_interrupted_matrix_says_so() -> None:
 @pytest.mark.parametrize("status", ["pass", "fail", "error", "skip"])
 def test_foreign_text_is_never_markup(status: str) -> None:
     of = structs.replace(scenario("area/evil"), title=EVIL, why=EVIL)
-    evil = ScenarioResult(of, status, result(status).steps, why=EVIL)  # type: ignore[arg-type]  # a status
+    steps = (replace(step(of, FAILED, hostile_attempt()), title=EVIL),) if status == "fail" else result(status).steps
+    evil = ScenarioResult(of, status, steps, why=EVIL)  # type: ignore[arg-type]  # a status
     drift = Drift("bookworm", "lab", EVIL, EVIL, (EVIL,), ("rejected",))
     check_harmless(html.text(run(pair(evil), pair(result(), build="sid")), [drift]))

@@ -34,7 +34,11 @@ _HOW: Final = {"clear": "in clear", "tls": "in TLS"}
 _SHACKLE: Final = "a2.9 2.9 0 0 1 5.8 0v2.1h-1.4v-2.1a1.5 1.5 0 0 0-3 0v2.1z"
 _GLYPHS: Final = {
     "tls": (1, 5.5, f"h8v6h-8zm1.1 0v-2.1{_SHACKLE}"),
-    "clear": (1, 5.5, "h8v6h-8zm1.4 1.4v3.2h5.2v-3.2zm-.3-1.4v-2.6a2.9 2.9 0 0 1 5.6-.8l-1.3.5a1.5 1.5 0 0 0-2.9.3v2.6z"),
+    "clear": (
+        1,
+        5.5,
+        "h8v6h-8zm1.4 1.4v3.2h5.2v-3.2zm-.3-1.4v-2.6a2.9 2.9 0 0 1 5.6-.8l-1.3.5a1.5 1.5 0 0 0-2.9.3v2.6z",
+    ),
     "alarm": (6, 0.5, "l6 11h-12zm0 2.5l-4.2 7.4h8.4zm-.6 2h1.2l-.2 3h-.8zm0 3.6h1.2v1.1h-1.2z"),
 }
 """Name → a closed padlock, an open one and a warning sign: where its path begins, and the path from there."""
@@ -113,7 +117,10 @@ def _arrow(mark: Mark) -> Iterator[str]:
 
 
 def _ends(mark: Mark) -> str:
-    """The path of an arrow's ends, from its head on: a tip or a cross, and a second tip at the tail of a handshake."""
+    """The path of an arrow's ends, from its head on: a tip or a cross, and a second tip at the tail of a handshake.
+
+    A tip begins with a move, so that its filled outline is closed there and not at the shaft's other end.
+    """
     first, way = mark.row.first, mark.way
     if first.kind == "closed" or (first.failed and first.kind in {"handshake", "alert"}):
         return f"m{-5 * way - 4}-4l8 8m0-8l-8 8"
@@ -123,7 +130,7 @@ def _ends(mark: Mark) -> str:
 
 
 def _tip(way: int) -> str:
-    return f"l{-7 * way}-4v8z"
+    return f"m0 0l{-7 * way}-4v8z"
 
 
 def told(interaction: Interaction, anchor: str) -> Markup:

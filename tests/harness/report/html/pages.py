@@ -56,8 +56,14 @@ def texts(real: BuildRun, folder: Path) -> dict[str, str]:
         "verify-several": verify_html.text([of_verify.unsafe(folder), report(rc_subject(folder))], folder),
         "verify-hostile": verify_html.text([report(rc_subject(folder), (evil,))], folder),
         "pin-check": pinning_html.text(_checked()),
+        "matrix-hostile": matrix_html.text(_hostile_matrix(), []),
         "matrix": matrix_html.text(MatrixRun(pairs, interrupted=False, seconds=9.0), [drift]),
     }
+
+
+def _hostile_matrix() -> MatrixRun:
+    pairs = (PairResult("sid", kind, LFTP, of_run.hostile_run().results, 9.0) for kind in ("lab", "vsftpd"))
+    return MatrixRun(tuple(pairs), interrupted=False, seconds=9.0)
 
 
 def _results(real: BuildRun, build: str) -> tuple[ScenarioResult, ...]:

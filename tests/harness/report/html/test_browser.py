@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("run", "run-hostile", "run-made-up", "verify", "verify-several", "verify-hostile", "pin-check", "matrix")
+PAGES = (
+    *("run", "run-hostile", "run-made-up"),
+    *("verify", "verify-several", "verify-hostile"),
+    "pin-check",
+    *("matrix", "matrix-hostile"),
+)
 
 LOOKS = ("light", "dark", "print")
 
