@@ -1,4 +1,4 @@
-"""Which lftp is used, and its properties: the binary itself is asked."""
+"""Which lftp is used, and its properties: version, TLS library and dialect, as the binary itself reports them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def program(folder: Path, text: str, name: str = "lftp") -> Path:
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def empty_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """No lftp is named, and PATH is an empty folder."""
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
     folder = tmp_path / "bin"
@@ -37,10 +37,10 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_given_path_wins_then_the_variable_then_path(
-    alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_given_path_wins_over_variable_over_path(
+    empty_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_path = program(alone, "#!/bin/sh\n")
+    on_path = program(empty_path, "#!/bin/sh\n")
     assert find() == on_path
     named = program(tmp_path, "#!/bin/sh\n", "named")
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(named))
@@ -49,20 +49,20 @@ def test_the_given_path_wins_then_the_variable_then_path(
     assert find(str(given)) == given
 
 
-def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = program(tmp_path, "#!/bin/sh\n")
     monkeypatch.chdir(tmp_path)
     assert find("./lftp") == given
     assert find("lftp") == given
 
 
-def test_a_path_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tilde_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = program(tmp_path, "#!/bin/sh\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert find("~/lftp") == given
 
 
-def test_without_any_the_sentence_says_how_to_get_one(alone: Path) -> None:
+def test_missing_lftp_is_an_error_that_says_how_to_install_it(empty_path: Path) -> None:
     with pytest.raises(HarnessError, match=r"no lftp on PATH.*apt install lftp.*--lftp"):
         find()
 
@@ -77,7 +77,7 @@ def test_without_any_the_sentence_says_how_to_get_one(alone: Path) -> None:
         ("dangling", "no such file"),
     ],
 )
-def test_an_unusable_path_is_a_sentence(
+def test_unusable_path_is_a_usage_error_that_names_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, what: str, sentence: str
 ) -> None:
     path = tmp_path / what
@@ -107,12 +107,12 @@ def test_an_unusable_path_is_a_sentence(
         ("#!/bin/sh\nprintf 'LFTP | Vers\\377ion'\n", "not lftp"),
     ],
 )
-def test_what_is_not_lftp_is_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+def test_program_that_is_not_lftp_is_a_usage_error(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         identify(program(tmp_path, text))
 
 
-def test_what_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_that_does_not_answer_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binary, "_PROBE_SECONDS", 0.3)
     started = time.monotonic()
     with pytest.raises(UsageError, match="did not answer --version"):
@@ -120,7 +120,7 @@ def test_what_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     assert time.monotonic() - started < 40  # it would have slept for 60 seconds
 
 
-def test_only_what_answers_as_lftp_is_given_commands(tmp_path: Path) -> None:
+def test_program_that_is_not_lftp_is_given_no_commands(tmp_path: Path) -> None:
     path = program(tmp_path, f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
     with pytest.raises(UsageError):
         identify(path)
@@ -155,12 +155,12 @@ def test_version_library_and_dialect_are_read(
     assert (found.path, found.version, found.tls, found.dialect) == (fake, "9.9.9", tls, dialect)
 
 
-def test_a_dialect_that_nobody_knows_is_no_guess(tmp_path: Path) -> None:
+def test_unknown_dialect_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="cannot tell the dialect"):
         identify(program(tmp_path, FAKE.format(library="GnuTLS 4.0", path=":", log="---- Connecting")))
 
 
-def test_identifying_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identify_leaves_no_files_and_no_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -189,7 +189,7 @@ KNOWN = {
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("path", builds(), ids=lambda path: Path(path).name if path else "lftp")
-def test_real_builds_are_told_apart(path: str | None) -> None:
+def test_real_builds_have_their_known_properties(path: str | None) -> None:
     try:
         found = identify(find(path))
     except HarnessError as missing:
@@ -201,9 +201,7 @@ def test_real_builds_are_told_apart(path: str | None) -> None:
 
 
 @pytest.mark.lftp
-def test_neither_the_users_rc_nor_the_environment_changes_what_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_identify_ignores_the_users_rc_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         lftp = identify(find())
     except HarnessError as missing:
@@ -216,7 +214,7 @@ def test_neither_the_users_rc_nor_the_environment_changes_what_it_is(
     assert identify(find()) == lftp
 
 
-def test_a_listener_of_which_the_thread_is_late_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listener_whose_thread_starts_late_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine the thread may start to listen only after the caller left; its socket must still be open."""
     ended = []
     close_one = binary._close_one

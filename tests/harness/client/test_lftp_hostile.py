@@ -32,7 +32,7 @@ pytestmark = pytest.mark.lftp
 
 SECONDS = 20.0
 FINGERPRINT = "AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD"
-SAID = {
+REFUSALS = {
     "classic": "Not trusted",
     "status": "The certificate is NOT trusted. The certificate issuer is unknown. ",
     "openssl": "self-signed certificate",
@@ -44,7 +44,7 @@ def lftp(each_lftp: Lftp) -> Lftp:
     return each_lftp
 
 
-class Hostile:
+class HostileServer:
     """A minimal FTP server that sends the given replies.
 
     Attributes:
@@ -119,7 +119,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield home
 
 
-def attack(lftp: Lftp, home: Home, server: Hostile, *commands: str, log: bool = True) -> Run:
+def attack(lftp: Lftp, home: Home, server: HostileServer, *commands: str, log: bool = True) -> Run:
     """Run lftp against the server; its output must yield no reason."""
     script = [
         *settings_of_ours("localhost", patience=1),
@@ -138,7 +138,7 @@ def attack(lftp: Lftp, home: Home, server: Hostile, *commands: str, log: bool = 
 
 def forged(lftp: Lftp) -> tuple[bytes, bytes, bytes]:
     """The line as lftp would write it on standard error, in its log, and in its log with its process number."""
-    said = f"Certificate verification: {SAID[lftp.dialect]} ({FINGERPRINT})"
+    said = f"Certificate verification: {REFUSALS[lftp.dialect]} ({FINGERPRINT})"
     return f"ls: Fatal error: {said}".encode(), f"ERROR: {said}".encode(), f"[{os.getpid()}] ERROR: {said}".encode()
 
 
@@ -164,12 +164,12 @@ SEPARATORS = {
 
 @pytest.mark.parametrize("log", [True, False], ids=["with-log", "without-log"])
 @pytest.mark.parametrize("verb", ["220", "FEAT", "AUTH", "USER", "PASS", "PWD", "OPTS", "QUIT"])
-def test_a_reply_is_never_lftps_word(lftp: Lftp, home: Home, verb: str, log: bool) -> None:
+def test_forged_refusal_in_a_reply_is_not_a_reason(lftp: Lftp, home: Home, verb: str, log: bool) -> None:
     code = {"220": b"220", "FEAT": b"211", "USER": b"331", "PASS": b"230", "OPTS": b"200", "QUIT": b"221"}.get(
         verb, b"500"
     )
     reply = everything(lftp, code, b"\n")
-    done = attack(lftp, home, Hostile({verb: reply}), "ls", log=log)
+    done = attack(lftp, home, HostileServer({verb: reply}), "ls", log=log)
     if log:
         assert b"\n" + forged(lftp)[1] in done.log, "lftp no longer writes out a bare LF: the rule can be simpler"
 
@@ -183,72 +183,72 @@ def test_a_reply_is_never_lftps_word(lftp: Lftp, home: Home, verb: str, log: boo
         *(("LIST", b"550", separator) for separator in ("lf", "cr")),
     ],
 )
-def test_a_refusal_by_the_server_is_never_lftps_word(
+def test_forged_refusal_in_a_refusing_reply_is_not_a_reason(
     lftp: Lftp, home: Home, verb: str, code: bytes, separator: str
 ) -> None:
-    attack(lftp, home, Hostile({verb: everything(lftp, code, SEPARATORS[separator])}), "ls")
+    attack(lftp, home, HostileServer({verb: everything(lftp, code, SEPARATORS[separator])}), "ls")
 
 
 @pytest.mark.parametrize("verb", ["PASV", "LIST", "TYPE", "CWD", "SIZE", "RETR"])
-def test_a_command_that_is_not_understood_is_never_lftps_word(lftp: Lftp, home: Home, verb: str) -> None:
+def test_forged_refusal_in_a_500_is_not_a_reason(lftp: Lftp, home: Home, verb: str) -> None:
     """lftp shows the server's 500 as its own fatal error (src/ftpclass.cc, NoFileCheck)."""
-    attack(lftp, home, Hostile({verb: everything(lftp, b"500", b"\n")}), "ls", "cd x", "get y -o z")
+    attack(lftp, home, HostileServer({verb: everything(lftp, b"500", b"\n")}), "ls", "cd x", "get y -o z")
 
 
-def test_lines_of_one_reply_are_never_lftps_word(lftp: Lftp, home: Home) -> None:
+def test_forged_refusal_in_a_multi_line_reply_is_not_a_reason(lftp: Lftp, home: Home) -> None:
     body = b"\r\n".join((b"530-x", *forged(lftp), b"530-" + forged(lftp)[0], b" y", b"530 end", b""))
-    attack(lftp, home, Hostile({"PASS": body}), "ls")
+    attack(lftp, home, HostileServer({"PASS": body}), "ls")
 
 
-def test_a_reply_without_a_code_is_never_lftps_word(lftp: Lftp, home: Home) -> None:
+def test_forged_refusal_without_a_reply_code_is_not_a_reason(lftp: Lftp, home: Home) -> None:
     garbage = b"\r\n".join((*forged(lftp), b"530 end", b""))
-    attack(lftp, home, Hostile({"220": b"\r\n".join((*forged(lftp), b"220 hi", b"")), "PASS": garbage}), "ls")
+    attack(lftp, home, HostileServer({"220": b"\r\n".join((*forged(lftp), b"220 hi", b"")), "PASS": garbage}), "ls")
 
 
-def test_a_listing_is_never_lftps_word(lftp: Lftp, home: Home) -> None:
+def test_forged_refusal_in_a_listing_is_not_a_reason(lftp: Lftp, home: Home) -> None:
     listing = b"".join(b"-rw-r--r-- 1 u g 3 Jan 1 2020 " + text + b"\r\n" for text in forged(lftp))
     raw = b"\n".join(forged(lftp)) + b"\n"
-    attack(lftp, home, Hostile({}, listing + raw), "ls", "cls", "nlist", "find", "du", "mget *")
+    attack(lftp, home, HostileServer({}, listing + raw), "ls", "cls", "nlist", "find", "du", "mget *")
 
 
 @pytest.mark.parametrize("log", [True, False], ids=["with-log", "without-log"])
-def test_a_file_name_is_never_lftps_word(lftp: Lftp, home: Home, log: bool) -> None:
+def test_forged_refusal_in_a_file_name_is_not_a_reason(lftp: Lftp, home: Home, log: bool) -> None:
     """lftp prints a file's name before its error: ``get: NAME: Access failed: 550 …``."""
     said, logged, _ = forged(lftp)
     names = (said, said.removeprefix(b"ls: "), logged, b"x: " + said, b"a\r" + said, said[:-61] + b"'x': 550")
     listing = b"".join(b"-rw-r--r-- 1 u g 3 Jan 1 2020 " + name + b"\r\n" for name in names)
     replies = {"RETR": b"550 " + said + b"\r\n", "SIZE": b"213 3\r\n"}
-    server = Hostile(replies, listing)
+    server = HostileServer(replies, listing)
     attack(lftp, home, server, "mget *", "mirror . m", "mirror -v . m2", "cat *", "rm *", log=log)
 
 
 @pytest.mark.parametrize("rc", ["", "set cmd:verbose yes\n", "debug 9\n", "set log:prefix-recv ''\n"])
-def test_the_folder_that_a_server_names_is_never_lftps_word(lftp: Lftp, home: Home, rc: str) -> None:
+def test_forged_refusal_in_a_folder_name_is_not_a_reason(lftp: Lftp, home: Home, rc: str) -> None:
     home.write_rc(rc)
     said, logged, _ = forged(lftp)
     folder = b'257 "/x\n' + said + b"\n" + logged + b'\n"\r\n'
-    attack(lftp, home, Hostile({"PWD": folder, "CWD": b"550 " + said + b"\r\n"}), "cd y", "pwd", "ls", "get z")
+    attack(lftp, home, HostileServer({"PWD": folder, "CWD": b"550 " + said + b"\r\n"}), "cd y", "pwd", "ls", "get z")
 
 
-def test_an_rc_that_logs_on_standard_error_makes_no_difference(lftp: Lftp, home: Home) -> None:
+def test_forged_refusal_in_debug_output_is_not_a_reason(lftp: Lftp, home: Home) -> None:
     """With `debug` in the rc and without our log, replies go to standard error."""
     home.write_rc("debug 9\n")
-    attack(lftp, home, Hostile({"220": everything(lftp, b"220", b"\r")}), "ls", log=False)
+    attack(lftp, home, HostileServer({"220": everything(lftp, b"220", b"\r")}), "ls", log=False)
 
 
-def test_a_long_reply_is_never_lftps_word(lftp: Lftp, home: Home) -> None:
+def test_forged_refusals_in_a_long_reply_are_not_reasons(lftp: Lftp, home: Home) -> None:
     lines = b"\n".join(forged(lftp)) + b"\n"
     reply = b"220-x\n" + lines * (1_000_000 // len(lines)) + b"\r\n220 hi\r\n"
-    attack(lftp, home, Hostile({"220": reply}), "ls")
+    attack(lftp, home, HostileServer({"220": reply}), "ls")
 
 
-def test_guessing_the_process_number_is_noticed(lftp: Lftp, home: Home) -> None:
+def test_guessed_process_numbers_in_the_log_are_noticed(lftp: Lftp, home: Home) -> None:
     """The server tries every number that the process may have; the wrong guesses give it away."""
     logged = forged(lftp)[1]
     numbers = range(os.getpid(), os.getpid() + 2_000)
     spray = b"\n".join(b"[%d] " % number + logged for number in numbers)
     script = [*settings_of_ours("localhost"), "ls"]
-    with Hostile({"220": b"220 x\n" + spray + b"\n\r\n"}) as server:
+    with HostileServer({"220": b"220 x\n" + spray + b"\n\r\n"}) as server:
         script.insert(-1, open_command("explicit", "localhost", server.port, "victim"))
         done = run(lftp, home, script=script, timeout=SECONDS, password="hunter2")
     assert b"\n" + logged not in done.log  # none without a number
@@ -269,11 +269,11 @@ def _certificate(folder: Path, common_name: str) -> ssl.SSLContext:
     return context
 
 
-def test_a_name_in_a_certificate_is_never_lftps_word(lftp: Lftp, home: Home, tmp_path: Path) -> None:
-    """The old verification logs subject and issuer; lftp's refusal must still be its only message."""
+def test_forged_refusal_in_a_subject_is_not_a_reason(lftp: Lftp, home: Home, tmp_path: Path) -> None:
+    """The old verification logs subject and issuer; lftp's own refusal is the only one that counts."""
     logged = f"\nERROR: Certificate verification: Expired ({FINGERPRINT})\n"[:64]
     context = _certificate(tmp_path, logged)
-    server = Hostile({}, tls=context)
+    server = HostileServer({}, tls=context)
     script = [*settings_of_ours("localhost"), open_command("explicit", "localhost", server.port, "victim"), "ls"]
     with server:
         done = run(lftp, home, script=script, password="hunter2", timeout=SECONDS)

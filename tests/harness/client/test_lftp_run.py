@@ -74,12 +74,12 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield home
 
 
-def go(lftp: Lftp, home: Home, *script: str, timeout: float = SECONDS) -> Run:
+def run_script(lftp: Lftp, home: Home, *script: str, timeout: float = SECONDS) -> Run:
     return run(lftp, home, script=script, timeout=timeout)
 
 
-def alive(marker: str) -> list[str]:
-    """Processes that have the marker in their environment or command line."""
+def processes_with(marker: str) -> list[str]:
+    """Processes with this marker in their environment or command line."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         for name in ("environ", "cmdline"):
@@ -91,31 +91,29 @@ def alive(marker: str) -> list[str]:
     return [pid for pid in found if int(pid) != os.getpid()]
 
 
-class TestWhatItReads:
+class TestFilesRead:
     """lftp reads the scenario's rc; the user's files do not exist for it."""
 
-    def test_the_rc_is_read_by_lftp_itself_before_our_commands(self, lftp: Lftp, home: Home) -> None:
+    def test_rc_is_read_before_our_commands(self, lftp: Lftp, home: Home) -> None:
         home.write_rc("echo from the rc\n")
-        assert go(lftp, home, "echo from us").stdout == b"from the rc\nfrom us\n"
+        assert run_script(lftp, home, "echo from us").stdout == b"from the rc\nfrom us\n"
 
     @pytest.mark.parametrize("cwd", ["home", "lftp", "elsewhere"])
-    def test_it_is_started_where_it_is_told(self, lftp: Lftp, home: Home, cwd: str) -> None:
+    def test_lftp_starts_in_the_given_folder(self, lftp: Lftp, home: Home, cwd: str) -> None:
         done = run(lftp, home, script=["!pwd"], timeout=SECONDS, cwd=cwd)  # type: ignore[arg-type]
         assert done.stdout.decode().strip() == str(home.folder(cwd))  # type: ignore[arg-type]
 
-    def test_its_environment_is_complete_and_clean(
-        self, lftp: Lftp, home: Home, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_environment_has_only_our_variables(self, lftp: Lftp, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("LFTP_HOME", "XDG_CONFIG_HOME", "ftp_proxy", "SSL_CERT_FILE", "LD_PRELOAD_X", "LFTP_PASSWORD"):
             monkeypatch.setenv(name, "/tmp/of-the-user")  # noqa: S108
-        text = go(lftp, home, "!env").stdout.decode()
+        text = run_script(lftp, home, "!env").stdout.decode()
         assert "of-the-user" not in text
         names = {line.partition("=")[0] for line in text.splitlines()} - {"PWD", "OLDPWD", "SHLVL", "_"}
         assert names == {"PATH", "HOME", "LC_ALL", "LANG", "TZ", "TERM"}
         assert f"HOME={home.home}\n" in text
 
-    def test_no_file_of_the_user_is_opened(self, lftp: Lftp, home: Home, tmp_path: Path) -> None:
-        """strace watches from outside every file that lftp reads or writes."""
+    def test_lftp_opens_no_file_of_the_user(self, lftp: Lftp, home: Home, tmp_path: Path) -> None:
+        """strace watches every file that lftp opens."""
         strace = shutil.which("strace")
         if strace is None:
             pytest.skip("strace is not here: apt install strace")
@@ -131,7 +129,7 @@ class TestWhatItReads:
         touched = [p for p in paths if any(user == Path(p) or user in Path(p).parents for user in users)]
         assert [path for path in touched if not path.startswith(str(lftp.path.parent))] == []
 
-    def test_the_password_is_in_no_argument_and_in_no_log(
+    def test_password_is_in_no_argument_and_not_in_the_log(
         self, lftp: Lftp, home: Home, server: FtpsServer, secrets: Secrets, certificate: Certificate
     ) -> None:
         done = _list(lftp, home, server, secrets, certificate)
@@ -161,10 +159,10 @@ def _list(
     return run(lftp, home, script=script, timeout=SECONDS, password=secrets.password, log=log)
 
 
-class TestTheLog:
+class TestLog:
     """The log is a file separate from standard error; if it is missing, that shows."""
 
-    def test_it_is_written_beside_home(
+    def test_log_is_written_outside_home(
         self, lftp: Lftp, home: Home, server: FtpsServer, secrets: Secrets, certificate: Certificate
     ) -> None:
         done = _list(lftp, home, server, secrets, certificate)
@@ -174,15 +172,15 @@ class TestTheLog:
         assert b"---> AUTH TLS" in entries(done.log)
         assert not [path for path in home.home.rglob("*") if path.suffix == ".log"]
 
-    def test_every_run_has_its_own(self, lftp: Lftp, home: Home) -> None:
+    def test_each_run_has_its_own_log(self, lftp: Lftp, home: Home) -> None:
         nobody = [*settings_of_ours("localhost"), open_command("explicit", "localhost", 9, "u")]
-        first = go(lftp, home, *nobody, "ls")
-        second = go(lftp, home, *nobody)
+        first = run_script(lftp, home, *nobody, "ls")
+        second = run_script(lftp, home, *nobody)
         assert b"Connecting to" in first.log
         assert b"Connecting to" not in second.log  # `open` alone resolves the name and does not connect
         assert not second.log_missing
 
-    def test_a_run_without_it_is_possible(
+    def test_run_without_a_log_is_possible(
         self, lftp: Lftp, home: Home, server: FtpsServer, secrets: Secrets, certificate: Certificate
     ) -> None:
         done = _list(lftp, home, server, secrets, certificate, log=False)
@@ -190,19 +188,19 @@ class TestTheLog:
         assert "debug" not in done.argv[-1]
         assert not list(home.logs.iterdir())
 
-    def test_its_absence_shows(self, lftp: Lftp, home: Home) -> None:
+    def test_missing_log_is_reported(self, lftp: Lftp, home: Home) -> None:
         home.write_rc("alias command echo\n")
-        done = go(lftp, home, "ls")
+        done = run_script(lftp, home, "ls")
         assert (done.log, done.log_missing, done.timed_out) == (b"", True, False)
 
-    def test_an_rc_cannot_alias_it_away(self, lftp: Lftp, home: Home) -> None:
+    def test_aliases_in_the_rc_do_not_prevent_the_log(self, lftp: Lftp, home: Home) -> None:
         home.write_rc("alias set echo\nalias debug echo\nalias open echo\n")
-        done = go(lftp, home, *settings_of_ours("localhost"), open_command("explicit", "localhost", 9, "u"))
+        done = run_script(lftp, home, *settings_of_ours("localhost"), open_command("explicit", "localhost", 9, "u"))
         assert not done.log_missing
         assert done.stdout == b""
 
 
-class TestTheEnd:
+class TestRunEnds:
     """Whatever the rc or a command does, the run ends and leaves nothing behind."""
 
     @pytest.mark.parametrize(
@@ -228,11 +226,11 @@ class TestTheEnd:
         ],
         ids=lambda rc: repr(rc[:20]),
     )
-    def test_a_nasty_rc_ends_by_itself(self, lftp: Lftp, home: Home, rc: str) -> None:
+    def test_malformed_rc_does_not_hang_the_run(self, lftp: Lftp, home: Home, rc: str) -> None:
         home.write_rc(rc)
-        done = go(lftp, home, "echo done", timeout=10)
+        done = run_script(lftp, home, "echo done", timeout=10)
         assert not done.timed_out
-        assert not alive(str(home.root))
+        assert not processes_with(str(home.root))
 
     @pytest.mark.parametrize(
         "rc",
@@ -246,49 +244,51 @@ class TestTheEnd:
         ],
         ids=lambda rc: rc.strip(),
     )
-    def test_what_does_not_end_is_killed(self, lftp: Lftp, home: Home, rc: str) -> None:
+    def test_command_that_does_not_end_is_killed(self, lftp: Lftp, home: Home, rc: str) -> None:
         home.write_rc(rc)
         started = time.monotonic()
-        done = go(lftp, home, "echo done", timeout=0.8)
+        done = run_script(lftp, home, "echo done", timeout=0.8)
         assert done.timed_out
         assert time.monotonic() - started < 8
-        assert not alive(str(home.root))
+        assert not processes_with(str(home.root))
 
-    def test_a_job_that_moves_to_the_background_is_waited_for(self, lftp: Lftp, home: Home) -> None:
+    def test_run_waits_for_a_background_job(self, lftp: Lftp, home: Home) -> None:
         """The job leaves session and group (src/lftp.cc, detach), but still belongs to the run."""
-        done = go(lftp, home, "(sleep 1; !touch finished) &")
+        done = run_script(lftp, home, "(sleep 1; !touch finished) &")
         assert (done.timed_out, done.exit_code) == (False, 0)
         assert done.seconds > 0.9
         assert (home.home / "finished").exists()
-        assert not alive(str(home.root))
+        assert not processes_with(str(home.root))
 
-    def test_a_job_that_stays_in_the_background_is_killed(self, lftp: Lftp, home: Home) -> None:
-        done = go(lftp, home, "sleep 60 &", timeout=0.8)
+    def test_background_job_is_killed_at_the_time_limit(self, lftp: Lftp, home: Home) -> None:
+        done = run_script(lftp, home, "sleep 60 &", timeout=0.8)
         assert done.timed_out
-        assert not alive(str(home.root))
+        assert not processes_with(str(home.root))
 
-    def test_a_crash_is_a_signal(self, lftp: Lftp, home: Home) -> None:
-        done = go(lftp, home, "!kill -SEGV $PPID", "sleep 5")
+    def test_crash_is_reported_as_a_signal(self, lftp: Lftp, home: Home) -> None:
+        done = run_script(lftp, home, "!kill -SEGV $PPID", "sleep 5")
         assert (done.exit_code, done.signal, done.timed_out) == (None, 11, False)
 
-    def test_exit_in_an_rc_ends_nothing(self, lftp: Lftp, home: Home) -> None:
+    def test_exit_in_the_rc_does_not_end_the_run(self, lftp: Lftp, home: Home) -> None:
         """lftp still executes our commands (measured on 4.8.4 to 4.9.3)."""
         home.write_rc("exit 3\necho after\n")
-        done = go(lftp, home, "echo from us")
+        done = run_script(lftp, home, "echo from us")
         assert done.stdout.endswith(b"from us\n")
 
-    def test_the_exit_code_is_the_last_commands(self, lftp: Lftp, home: Home) -> None:
-        assert go(lftp, home, "ls -broken-", "echo x").exit_code == 0
-        assert go(lftp, home, "echo x", "get").exit_code == 1
+    def test_exit_code_is_that_of_the_last_command(self, lftp: Lftp, home: Home) -> None:
+        assert run_script(lftp, home, "ls -broken-", "echo x").exit_code == 0
+        assert run_script(lftp, home, "echo x", "get").exit_code == 1
 
-    def test_a_command_line_may_end_in_anything(self, lftp: Lftp, home: Home) -> None:
-        assert go(lftp, home, "(echo one) &", "echo two;", "echo 3 # comment", "echo four").stdout.endswith(b"four\n")
+    def test_commands_may_end_in_ampersand_semicolon_or_comment(self, lftp: Lftp, home: Home) -> None:
+        assert run_script(lftp, home, "(echo one) &", "echo two;", "echo 3 # comment", "echo four").stdout.endswith(
+            b"four\n"
+        )
 
 
 class TestOurSettings:
     """Our settings cover timeouts, retries and the route to the lab, and never trust."""
 
-    def test_none_of_them_touches_trust(self, lftp: Lftp, home: Home) -> None:
+    def test_our_settings_leave_trust_unchanged(self, lftp: Lftp, home: Home) -> None:
         def trust(script: list[str]) -> list[str]:
             lines = settings_text(lftp, home, script).splitlines()
             return [line for line in lines if re.match(r"set (ssl:|ftp:ssl-)", line)]
@@ -296,8 +296,8 @@ class TestOurSettings:
         assert trust(settings_of_ours("ftp.example.test")) == trust([])
         assert trust([])
 
-    def test_lftp_takes_each_of_them(self, lftp: Lftp, home: Home) -> None:
-        assert go(lftp, home, *settings_of_ours("ftp.example.test")).stderr == b""
+    def test_lftp_accepts_each_of_our_settings(self, lftp: Lftp, home: Home) -> None:
+        assert run_script(lftp, home, *settings_of_ours("ftp.example.test")).stderr == b""
         before = settings_text(lftp, home)
         after = settings_text(lftp, home, settings_of_ours("ftp.example.test"))
         changed = {line.split()[1] for line in set(after.splitlines()) - set(before.splitlines())}
@@ -306,18 +306,18 @@ class TestOurSettings:
             *("net:reconnect-interval-base", "net:reconnect-interval-max", "net:reconnect-interval-multiplier"),
         }
 
-    def test_an_address_needs_no_way(self) -> None:
+    def test_ip_address_needs_no_dns_setting(self) -> None:
         assert not any("dns:" in line for line in settings_of_ours("127.0.0.1"))
 
     @pytest.mark.parametrize("host", ["a b", "a;ls", 'a"b', "", "a\nb", "a/b", "$x"])
-    def test_a_host_that_no_command_can_carry_is_a_sentence(self, host: str) -> None:
+    def test_host_that_cannot_be_quoted_is_a_usage_error(self, host: str) -> None:
         with pytest.raises(UsageError, match="host"):
             settings_of_ours(host)
         with pytest.raises(UsageError, match="host"):
             open_command("explicit", host, 21, "u")
 
     @pytest.mark.parametrize("host", ["localhost", "ftp.example.test", "127.0.0.1"])
-    def test_every_name_leads_to_the_lab(
+    def test_every_host_name_leads_to_the_lab(
         self, lftp: Lftp, home: Home, server: FtpsServer, secrets: Secrets, host: str
     ) -> None:
         home.write_rc("set ssl:verify-certificate no\n")
@@ -326,16 +326,18 @@ class TestOurSettings:
         assert done.exit_code == 0
         assert secrets.file_name.encode() in done.stdout
 
-    def test_nobody_listening_is_noticed_soon(self, lftp: Lftp, home: Home) -> None:
-        done = go(lftp, home, *settings_of_ours("localhost"), open_command("explicit", "localhost", 9, "u"), "ls")
+    def test_closed_port_ends_the_run_within_10_seconds(self, lftp: Lftp, home: Home) -> None:
+        done = run_script(
+            lftp, home, *settings_of_ours("localhost"), open_command("explicit", "localhost", 9, "u"), "ls"
+        )
         assert done.seconds < 10
         assert not done.timed_out
 
 
-class TestOpening:
+class TestOpen:
     """`open` before any connection: which user logs in, and how."""
 
-    def test_a_user_logs_in_over_tls_with_the_password_of_the_environment(
+    def test_named_user_logs_in_over_tls_with_its_password(
         self, lftp: Lftp, home: Home, server: FtpsServer, secrets: Secrets, certificate: Certificate
     ) -> None:
         server.record()
@@ -344,7 +346,7 @@ class TestOpening:
         (credential,) = server.testimony().credentials
         assert (credential.user, credential.password, credential.channel) == (secrets.user, secrets.password, "tls")
 
-    def test_anonymous_is_lftps_own_and_never_uses_tls(
+    def test_anonymous_login_of_lftp_uses_no_tls(
         self, lftp: Lftp, home: Home, server: FtpsServer, secrets: Secrets
     ) -> None:
         server.record()
@@ -357,21 +359,21 @@ class TestOpening:
         assert secrets.password not in testimony.passwords
 
     @pytest.mark.parametrize("user", ["", "a\nb", "a\r", "\0"])
-    def test_a_user_that_no_command_can_carry_is_a_sentence(self, user: str) -> None:
+    def test_user_that_cannot_be_quoted_is_a_usage_error(self, user: str) -> None:
         with pytest.raises(UsageError, match="user"):
             open_command("explicit", "localhost", 21, user)
 
-    def test_the_protocol_is_in_the_url(self) -> None:
+    def test_url_has_the_protocol_and_port(self) -> None:
         assert open_command("explicit", "h", 2121, "u").endswith("-p 2121 ftp://h")
         assert open_command("plain", "h", 2121, "u").endswith("-p 2121 ftp://h")
         assert open_command("implicit", "h", 2121, "u").endswith("-p 2121 ftps://h")
         assert open_command("explicit", "::1", 2121, "u").endswith("ftp://[::1]")
 
 
-class TestReadingBack:
+class TestReadBack:
     """The settings in effect are the ones that lftp reports, not the ones in the rc."""
 
-    def test_global_values_and_closures(self, lftp: Lftp, home: Home) -> None:
+    def test_read_back_returns_global_values_and_closures(self, lftp: Lftp, home: Home) -> None:
         home.write_rc(
             "set verify-certificate/* no\nset ssl:verify-certificate/AB:CD yes\nset ssl:check-hostname off\n"
             'set cmd:prompt/"a b" "x \\"y\\" z"\n'
@@ -383,23 +385,23 @@ class TestReadingBack:
             "ssl:ca-file": {"": ""},
         }
 
-    def test_after_commands_of_ours(self, lftp: Lftp, home: Home) -> None:
+    def test_read_back_includes_commands_after_the_rc(self, lftp: Lftp, home: Home) -> None:
         home.write_rc("set ssl:verify-certificate/* yes\nalias set echo\n")
         commands = ["command set ssl:verify-certificate/*", "command set ssl:verify-certificate no"]
         found = read_back(lftp, home, ["ssl:verify-certificate"], commands)
         assert found == {"ssl:verify-certificate": {"": "no"}}
 
-    def test_what_the_rc_prints_does_not_mix_in(self, lftp: Lftp, home: Home) -> None:
+    def test_read_back_ignores_output_of_the_rc(self, lftp: Lftp, home: Home) -> None:
         home.write_rc("echo 'set ssl:verify-certificate no'\n")
         assert read_back(lftp, home, ["ssl:verify-certificate"]) == {"ssl:verify-certificate": {"": "yes"}}
 
-    def test_an_rc_that_ends_lftp_is_a_sentence(self, lftp: Lftp, home: Home) -> None:
+    def test_rc_that_kills_lftp_is_an_error(self, lftp: Lftp, home: Home) -> None:
         home.write_rc("!kill $PPID\n")
         with pytest.raises(HarnessError, match=r"no settings"):
             settings_text(lftp, home)
 
 
-def test_another_time_is_lftps_alone(
+def test_clock_is_shifted_for_lftp_only(
     lftp: Lftp, home: Home, server: FtpsServer, secrets: Secrets, certificate: Certificate
 ) -> None:
     if reason := why_no_clock(lftp):
@@ -415,12 +417,12 @@ def test_another_time_is_lftps_alone(
     assert exits == {None: 0, "+364d": 0, "+366d": 1, "-2d": 1}
 
 
-def test_the_systems_rc_can_be_kept_out(lftp: Lftp, home: Home, tmp_path: Path) -> None:
-    """Keeping the system rc out is shown with a file that lftp does read: its own rc."""
+def test_system_rc_can_be_hidden(lftp: Lftp, home: Home, tmp_path: Path) -> None:
+    """Shown with a file that lftp does read: its own rc."""
     home.write_rc("echo from the rc\n")
     prefix = keep_out_system_rc(home.dot_lftp / "rc")
     if prefix is None:
         pytest.skip("unshare --mount is not permitted here")
     done = run(lftp, home, script=["echo from us"], timeout=SECONDS, prefix=prefix)
     assert done.stdout == b"from us\n"
-    assert go(lftp, home, "echo from us").stdout == b"from the rc\nfrom us\n"
+    assert run_script(lftp, home, "echo from us").stdout == b"from the rc\nfrom us\n"

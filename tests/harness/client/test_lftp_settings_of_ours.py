@@ -17,7 +17,7 @@ OURS = {
 }
 
 
-def names(rc: str | None) -> set[str]:
+def setting_names(rc: str | None) -> set[str]:
     return {command.split()[2] for command in settings_of_ours("localhost", rc=rc)}
 
 
@@ -35,12 +35,12 @@ def names(rc: str | None) -> set[str]:
         ("set dns:max-retries 9\nset mirror:order x\n", set()),
     ],
 )
-def test_what_the_rc_sets_for_all_is_left_to_it(rc: str | None, left_out: set[str]) -> None:
-    assert names(rc) == OURS - left_out
+def test_global_settings_of_the_rc_are_left_out_of_ours(rc: str | None, left_out: set[str]) -> None:
+    assert setting_names(rc) == OURS - left_out
 
 
 @pytest.mark.parametrize(("rc", "tries"), [("", 2), ("set net:max-retries 1\n", 1), ("set net:max-retries 3\n", 3)])
-def test_the_rcs_number_of_tries_is_what_happens(play: Play, rc: str, tries: int) -> None:
+def test_lftp_retries_as_often_as_the_rc_says(play: Play, rc: str, tries: int) -> None:
     step = play.step('verdict = "failed"', rc=play.pin + rc, keys='run = ["ls"]')
     (result,) = play(step, server='attack = "drop-at-auth"').steps
     assert result.status == "pass"

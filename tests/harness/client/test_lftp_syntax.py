@@ -1,4 +1,4 @@
-"""A line is split into commands as lftp splits it: the real lftp shows which ones it executes."""
+"""A line is split into commands as lftp splits it; the real lftp confirms it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_line_is_split_as_lftp_does(each_lftp: Lftp, line: str) -> None:
+def test_line_is_split_as_lftp_does(each_lftp: Lftp, line: str) -> None:
     """The pieces, executed one by one, print the same as the line."""
     pieces = [command.text for command in syntax.commands(line)]
     assert pieces == LINES[line]
@@ -37,25 +37,25 @@ def test_a_line_is_split_as_lftp_does(each_lftp: Lftp, line: str) -> None:
     assert whole == parts != b""
 
 
-def test_what_runs_in_the_background_is_told_apart() -> None:
+def test_background_command_is_marked() -> None:
     first, second = syntax.commands("put a & put b && ls")
     assert (first.text, first.background) == ("put a", True)
     assert (second.text, second.background) == ("put b && ls", False)
 
 
 @pytest.mark.parametrize("line", ["!true", "ls && !true", "ls; !true"])
-def test_a_shell_command_is_told_apart(line: str) -> None:
+def test_shell_command_is_marked(line: str) -> None:
     assert syntax.commands(line)[-1].shell
     assert not syntax.commands("echo !")[-1].shell
 
 
 @pytest.mark.parametrize("line", ["", " ", "# remark", ";", "'open", "a \\", "(a"])
-def test_any_line_can_be_read(line: str) -> None:
+def test_malformed_lines_are_read_without_an_error(line: str) -> None:
     assert all(command.text for command in syntax.commands(line))
     syntax.words(line)
 
 
-def test_words_are_those_that_lftp_reads(each_lftp: Lftp) -> None:
+def test_words_are_split_as_lftp_does(each_lftp: Lftp) -> None:
     line = r"""echo a "b c" 'd "e' f\ g "h\"i" "" j"k"l"""
     with Home() as home:
         printed = run(each_lftp, home, script=[line], timeout=10, log=False).stdout.decode()
@@ -77,5 +77,5 @@ def test_words_are_those_that_lftp_reads(each_lftp: Lftp) -> None:
         ("", []),
     ],
 )
-def test_what_surely_runs(text: str, simple: list[list[str]]) -> None:
+def test_simple_lists_the_commands_that_surely_run(text: str, simple: list[list[str]]) -> None:
     assert syntax.simple(syntax.Command(text)) == simple

@@ -1,4 +1,4 @@
-"""Settings that the system rc would add are found, named, and kept out where the machine allows it."""
+"""Lines of the system rc that would change a run are found, named, and hidden where the machine allows it."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ set dns:order "inet6 inet"
 """
 
 
-def lines(folder: Path, text: str) -> list[tuple[int, str]]:
+def risky_lines(folder: Path, text: str) -> list[tuple[int, str]]:
     path = folder / "lftp.conf"
     path.write_text(text)
     return system_rc_lines(path)
 
 
-def test_what_debian_ships_touches_no_trust(tmp_path: Path) -> None:
-    assert lines(tmp_path, DEBIAN) == []
+def test_debians_system_rc_has_no_risky_line(tmp_path: Path) -> None:
+    assert risky_lines(tmp_path, DEBIAN) == []
 
 
-def test_without_a_file_there_is_nothing(tmp_path: Path) -> None:
+def test_missing_system_rc_needs_no_prefix(tmp_path: Path) -> None:
     assert system_rc_lines(tmp_path / "lftp.conf") == []
     assert system_rc_prefix(tmp_path / "lftp.conf") == ()
 
@@ -103,8 +103,8 @@ def test_without_a_file_there_is_nothing(tmp_path: Path) -> None:
         "set",
     ],
 )
-def test_lines_that_touch_trust_are_named(tmp_path: Path, line: str) -> None:
-    found = lines(tmp_path, f"# a comment\nset prompt x\n{line}\nset net:timeout 5\n")
+def test_risky_line_is_found_with_its_number(tmp_path: Path, line: str) -> None:
+    found = risky_lines(tmp_path, f"# a comment\nset prompt x\n{line}\nset net:timeout 5\n")
     comment, _, after = line.partition("\n")
     at, text = (4, after) if comment.startswith("#") else (3, line)
     assert [number for number, _ in found] == [at]
@@ -127,16 +127,16 @@ def test_lines_that_touch_trust_are_named(tmp_path: Path, line: str) -> None:
         "",
     ],
 )
-def test_other_lines_are_not(tmp_path: Path, line: str) -> None:
-    assert lines(tmp_path, f"{line}\n") == []
+def test_harmless_line_is_not_found(tmp_path: Path, line: str) -> None:
+    assert risky_lines(tmp_path, f"{line}\n") == []
 
 
-def test_lines_after_a_long_one_keep_their_number(tmp_path: Path) -> None:
+def test_line_numbers_count_continued_lines(tmp_path: Path) -> None:
     text = "set prompt \\\n \\\n x\nset ssl:ca-file y\nse\\\nt ver\\\nify no\nset ca-path z"
-    assert [number for number, _ in lines(tmp_path, text)] == [4, 5, 8]
+    assert [number for number, _ in risky_lines(tmp_path, text)] == [4, 5, 8]
 
 
-def test_any_bytes_can_be_read(tmp_path: Path) -> None:
+def test_system_rc_may_contain_any_bytes(tmp_path: Path) -> None:
     path = tmp_path / "lftp.conf"
     path.write_bytes(b"\xff\xfe\x00\nset ssl:ca-file \xff\nset \"\nset '\nset\nalias\n")
     assert [number for number, _ in system_rc_lines(path)] == [1, 2, 3, 4, 5, 6]
@@ -144,7 +144,7 @@ def test_any_bytes_can_be_read(tmp_path: Path) -> None:
     system_rc_lines(path)
 
 
-def test_the_file_is_kept_out_of_a_command(tmp_path: Path) -> None:
+def test_prefix_hides_the_file_from_a_command(tmp_path: Path) -> None:
     path = tmp_path / "lf tp.conf"
     path.write_text("set ssl:verify-certificate no\n")
     prefix = keep_out_system_rc(path)
@@ -156,7 +156,7 @@ def test_the_file_is_kept_out_of_a_command(tmp_path: Path) -> None:
     assert path.read_text() == "set ssl:verify-certificate no\n"
 
 
-def test_the_process_keeps_its_number(tmp_path: Path) -> None:
+def test_prefix_keeps_the_process_number(tmp_path: Path) -> None:
     """The time limit and the debug log's entries refer to that process number."""
     path = tmp_path / "lftp.conf"
     path.write_text("")
@@ -167,7 +167,7 @@ def test_the_process_keeps_its_number(tmp_path: Path) -> None:
         assert process.communicate(timeout=20)[0] == f"{process.pid}\n".encode()
 
 
-def test_where_it_cannot_be_kept_out_the_lines_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_risky_lines_that_cannot_be_hidden_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lftp.conf"
     path.write_text("set prompt x\nset ssl:verify-certificate no\nset ca-file y\n")
     monkeypatch.setattr(system_rc, "keep_out_system_rc", lambda _: None)
@@ -182,7 +182,7 @@ def test_where_it_cannot_be_kept_out_the_lines_are_named(tmp_path: Path, monkeyp
         assert part in str(raised.value)
 
 
-def test_without_unshare_it_cannot_be_kept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hiding_needs_unshare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     keep_out_system_rc.cache_clear()
     try:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 HOSTNAME = 'verdict = "rejected"\nreason = "hostname"'
 
 
-def machine(*locales: str) -> process.Starter:
-    """Starts programs on a machine with these locales."""
+def starter_with_locales(*locales: str) -> process.Starter:
+    """Starts `locale -a` as on a machine with these locales."""
 
     def start(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> process.Finished:
         assert list(argv) == ["locale", "-a"]
@@ -40,31 +40,31 @@ def machine(*locales: str) -> process.Starter:
         ([], "C"),
     ],
 )
-def test_the_default_is_utf8_in_english_where_the_machine_has_it(locales: list[str], chosen: str) -> None:
-    assert default_locale(machine(*locales)) == chosen
+def test_default_locale_is_english_utf8_if_available(locales: list[str], chosen: str) -> None:
+    assert default_locale(starter_with_locales(*locales)) == chosen
 
 
-def test_a_locale_that_the_machine_has_not_is_a_sentence() -> None:
-    client = machine("C", "de_DE.iso88591")
+def test_missing_locale_is_a_reason() -> None:
+    client = starter_with_locales("C", "de_DE.iso88591")
     assert why_no_locale(client, "de_DE.ISO-8859-1") is None
     assert why_no_locale(client, "C") is None
     assert "has no locale fr_FR.UTF-8" in str(why_no_locale(client, "fr_FR.UTF-8"))
 
 
-def test_a_scenario_is_skipped_where_its_locale_is_not(play: Play) -> None:
+def test_scenario_with_a_missing_locale_is_skipped(play: Play) -> None:
     result = play(play.step(ACCEPTED, keys='locale = "xx_XX.UTF-8"'))
     assert result.status == "skip"
     assert "xx_XX.UTF-8" in result.why
 
 
 @pytest.mark.parametrize("locale", ["", "C;x", "../C", "de_DE.UTF-8 ", "LC_ALL=C"])
-def test_what_is_no_locale_is_an_error(play: Play, locale: str) -> None:
+def test_invalid_locale_is_a_scenario_error(play: Play, locale: str) -> None:
     with pytest.raises(ScenarioError, match="no locale"):
         play.scenario(play.step(ACCEPTED, keys=f'locale = "{locale}"'))
 
 
 @pytest.mark.parametrize(("keys", "locale"), [("", "UTF-8"), ('locale = "C"\n', "C")])
-def test_lftp_gets_the_locale(play: Play, keys: str, locale: str) -> None:
+def test_lftp_runs_in_the_locale(play: Play, keys: str, locale: str) -> None:
     run = 'run = ["!echo $LC_ALL $LANG > $HOME/locale; cat $HOME/locale", "ls"]'
     (attempt,) = play(play.step(ACCEPTED, keys=keys + run + NO_CONTROL)).steps[0].attempts
     first, second = attempt.run.stdout.split(b"\n")[0].decode().split()
@@ -73,7 +73,7 @@ def test_lftp_gets_the_locale(play: Play, keys: str, locale: str) -> None:
 
 
 @pytest.mark.parametrize("locale", ["", 'locale = "C"\n'])
-def test_a_refusal_is_read_in_both_and_a_message_holds_for_both(play: Play, locale: str) -> None:
+def test_refusal_and_message_match_in_c_and_utf8_locales(play: Play, locale: str) -> None:
     """GnuTLS builds quote the host name as the locale does."""
     message = "\nmessage = \"'other.example'\"" if play.client.dialect != "classic" else ""
     step = play.step(HOSTNAME + message, keys=f'host = "other.example"\nrun = ["list"]\n{locale}')

@@ -73,13 +73,13 @@ def kinds(stderr: bytes, log: bytes = b"", dialect: str = "status") -> list[str]
         ("openssl", "certificate subject name 'o'brien' does not match target host name 'localhost'", {"hostname"}),
     ],
 )
-def test_a_refusal_has_its_reasons(dialect: str, text: str, expected: set[str]) -> None:
+def test_refusal_has_its_reasons(dialect: str, text: str, expected: set[str]) -> None:
     (word,) = words(refusal(text), b"", dialect)
     assert (word.kind, set(word.reasons), word.fingerprint) == ("reason", expected, FINGERPRINT)
     assert word.text == refusal(text).decode().rstrip("\n")
 
 
-def test_the_documents_message_has_no_fingerprint() -> None:
+def test_refusal_may_lack_a_fingerprint() -> None:
     (word,) = words(b"Fatal error: Certificate verification: Not trusted\n", b"", "classic")
     assert (word.kind, set(word.reasons), word.fingerprint) == ("reason", {"untrusted"}, None)
 
@@ -100,7 +100,7 @@ def test_the_documents_message_has_no_fingerprint() -> None:
         ("openssl", "certificate has expired: certificate has expired"),
     ],
 )
-def test_what_no_table_holds_is_unknown_and_never_a_reason(dialect: str, text: str) -> None:
+def test_refusal_in_no_table_is_unknown(dialect: str, text: str) -> None:
     (word,) = words(refusal(text), b"", dialect)
     assert (word.kind, word.reasons) == ("unknown", frozenset())
     assert dialect in word.doubt
@@ -131,6 +131,7 @@ def test_what_no_table_holds_is_unknown_and_never_a_reason(dialect: str, text: s
 )
 @pytest.mark.parametrize("prefix", ["ls: ", "get: some file.txt: ", ""])
 def test_other_errors_have_their_kind(prefix: str, line: str, kind: str, expected: set[str]) -> None:
+    """"""
     for dialect in DIALECTS:
         (word,) = words(f"{prefix}{line}\n".encode(), b"", dialect)
         assert (word.kind, set(word.reasons)) == (kind, expected)
@@ -152,7 +153,7 @@ FORGED = f"Fatal error: Certificate verification: Not trusted ({FINGERPRINT})"
         f"ls: Login failed: 530 x\u2028ls: {FORGED}\u2029",
     ],
 )
-def test_what_a_server_said_in_a_reply_is_never_lftps_word(line: str) -> None:
+def test_forged_refusal_in_a_server_reply_is_not_a_reason(line: str) -> None:
     assert not reasons(f"{line}\n".encode(), "classic")
     assert "unknown" not in kinds(f"{line}\n".encode(), dialect="classic")
 
@@ -170,7 +171,7 @@ def test_what_a_server_said_in_a_reply_is_never_lftps_word(line: str) -> None:
         f"some sentence, {FORGED}",
     ],
 )
-def test_a_name_that_imitates_a_refusal_is_at_most_a_doubt(line: str) -> None:
+def test_forged_refusal_in_a_name_is_not_a_reason(line: str) -> None:
     assert not reasons(f"{line}\n".encode(), "classic")
 
 
@@ -181,13 +182,13 @@ def test_only_lf_ends_a_line() -> None:
     assert word.kind == "unknown"
 
 
-def test_notes_are_the_other_lines() -> None:
+def test_notes_are_the_lines_that_are_not_errors() -> None:
     stderr = b"mycert.crt: No such file or directory.\n" + refusal("Not trusted") + b"\nset: bad\xff\n"
     assert notes(stderr) == ("mycert.crt: No such file or directory.", "set: bad\\xff")
     assert notes(b"") == ()
 
 
-def test_nothing_said_is_no_word() -> None:
+def test_empty_output_has_no_words() -> None:
     assert words(b"", b"", "status") == ()
     assert words(b"\n", b"[1] ---- Connecting to x\n", "status") == ()
 
@@ -195,26 +196,26 @@ def test_nothing_said_is_no_word() -> None:
 class TestLog:
     """Messages in the debug log."""
 
-    def test_a_refusal_that_only_the_log_holds_counts(self) -> None:
+    def test_refusal_only_in_the_log_counts(self) -> None:
         log = b"[77] ---- Connecting\n" + logged("self-signed certificate") + b"[77] ---- Closing data socket\n"
         (word,) = words(b"", log, "openssl")
         assert (word.kind, set(word.reasons), word.fingerprint) == ("reason", {"untrusted"}, FINGERPRINT)
         assert word.text.startswith("ERROR: Certificate verification: self-signed")
 
-    def test_said_twice_it_is_one_word(self) -> None:
+    def test_refusal_in_stderr_and_log_is_one_word(self) -> None:
         log = b"[77] ---- Connecting\n" + logged("self-signed certificate")
         found = words(refusal("self-signed certificate"), log, "openssl")
         assert [word.text[:4] for word in found] == ["ls: "]
 
-    def test_blanks_at_the_end_of_a_text_make_no_difference(self) -> None:
+    def test_trailing_blanks_make_no_difference(self) -> None:
         text = "The certificate is NOT trusted. The certificate issuer is unknown. "
         assert len(words(refusal(text), b"[77] x\n" + logged(text), "status")) == 1
 
-    def test_a_warning_is_no_refusal(self) -> None:
+    def test_warning_in_the_log_is_not_a_refusal(self) -> None:
         log = b"[77] x\n" + logged("self-signed certificate").replace(b"ERROR", b"WARNING")
         assert words(b"", log, "openssl") == ()
 
-    def test_the_first_finding_is_the_refusal_and_the_others_are_kept(self) -> None:
+    def test_first_finding_is_the_refusal_and_others_are_further(self) -> None:
         """Old verification and OpenSSL go on checking; the first error counts (lftp_ssl.cc, set_cert_error)."""
         log = (
             b"[77] ---- Connecting\n[77] Certificate: CN=localhost\n[77]  Issued by: CN=localhost\n"
@@ -227,12 +228,12 @@ class TestLog:
         assert reasons(b"", "classic", log) == {"untrusted"}
         assert [word.reasons for word in further(log, "classic")] == [{"expired"}, {"hostname"}]
 
-    def test_two_connections_are_two_refusals(self) -> None:
+    def test_refusals_of_two_connections_both_count(self) -> None:
         log = b"[77] x\n" + logged("Not trusted") + b"[77] ---- Closing control socket\n" + logged("Expired")
         assert reasons(b"", "classic", log) == {"untrusted", "expired"}
         assert further(log, "classic") == ()
 
-    def test_a_bare_lf_in_a_reply_makes_no_entry(self) -> None:
+    def test_bare_lf_in_a_reply_starts_no_log_entry(self) -> None:
         """Measured: lftp writes a bare LF in a reply unchanged."""
         log = f"[77] ---- Connecting\n[77] <--- 220 x\rERROR: {FORGED}\nERROR: {FORGED[13:]}\n[77] ---> FEAT\n".encode()
         assert words(b"", log, "classic") == ()
@@ -242,29 +243,29 @@ class TestLog:
             b"---> FEAT",
         )
 
-    def test_guessing_the_number_is_noticed(self) -> None:
+    def test_guessed_process_numbers_are_noticed(self) -> None:
         guesses = "".join(f"[{pid}] ERROR: {FORGED[13:]}\n" for pid in (75, 76, 77, 78))
         log = f"[77] ---- Connecting\n[77] <--- 220 x\n{guesses}".encode()
         assert "unknown" in [word.kind for word in words(b"", log, "classic")]
 
-    def test_a_refusal_that_the_log_does_not_hold_is_doubted(self) -> None:
+    def test_refusal_missing_from_the_log_is_unknown(self) -> None:
         (word,) = words(refusal("Not trusted"), b"[77] ---- Connecting\n[77] <--- 220 x\n", "classic")
         assert (word.kind, word.reasons) == ("unknown", frozenset())
         assert "log" in word.doubt
 
-    def test_other_words_need_no_log(self) -> None:
+    def test_other_errors_need_no_log_entry(self) -> None:
         assert kinds(b"ls: Login failed: 530 no\n", b"[77] ---- Connecting\n") == ["login"]
 
-    def test_a_log_without_numbers_is_read_line_by_line(self) -> None:
+    def test_log_without_process_numbers_is_read_by_line(self) -> None:
         log = b"---- Connecting\n" + logged("Not trusted").removeprefix(b"[77] ")
         assert entries(log)[0] == b"---- Connecting"
         assert reasons(b"", "classic", log) == {"untrusted"}
 
     @pytest.mark.parametrize("log", [b"", b"\n", b"[", b"[77] ", b"[77] x", b"\xff\x00\n\r"])
-    def test_any_log_can_be_read(self, log: bytes) -> None:
+    def test_malformed_log_has_no_words(self, log: bytes) -> None:
         assert words(b"", log, "classic") == ()
 
-    def test_a_long_log_is_read_in_time(self) -> None:
+    def test_long_log_of_forged_lines_has_no_words(self) -> None:
         log = b"[77] ---- Connecting\n" + b"[77] <--- 220 x\nERROR: Certificate verification: y\n" * 100_000
         assert words(b"", log, "classic") == ()
 
@@ -278,11 +279,11 @@ class TestLog:
         ("ü\x9b\u2028".encode(), "ü\\x9b\\u2028"),
     ],
 )
-def test_nothing_reaches_a_terminal_that_it_would_act_on(data: bytes, shown: str) -> None:
+def test_readable_escapes_control_characters(data: bytes, shown: str) -> None:
     assert readable(data) == shown
 
 
-def test_words_compare_and_hash() -> None:
+def test_words_are_comparable_and_hashable() -> None:
     word = Word("x", frozenset({"expired"}), "reason")
     assert word == Word("x", frozenset({"expired"}), "reason")
     assert len({word, Word("x", frozenset({"expired"}), "reason")}) == 1
@@ -295,15 +296,15 @@ def test_every_row_has_a_known_reason_and_a_source() -> None:
         assert row.source
 
 
-def test_what_lftp_says_that_it_sent_is_in_entries_of_its_own() -> None:
+def test_sent_lists_commands_from_genuine_log_entries() -> None:
     """A reply that looks like such an entry, after a bare LF, does not count as one."""
     log = b"[7] ---> FEAT\n[7] <--- 211 x\n---> PASS y\n[7] ---> USER secret\n[8] ---> PASS XXXX\n[7] ---> PWD\n"
     assert sent(log) == ("FEAT", "USER", "PWD")
     assert sent(b"") == ()
 
 
-def test_certificates_that_the_log_names() -> None:
-    """The log names certificates that were refused, or accepted anyway; a name in a server's reply does not count."""
+def test_named_certificates_come_from_lftps_own_log_entries() -> None:
+    """Refused certificates, or ones accepted anyway; a name in a server's reply does not count."""
     one, other, forged = (":".join([pair] * 20) for pair in ("AA", "BB", "CC"))
     log = (
         f"[7] ERROR: Certificate verification: Not trusted ({one})\n"

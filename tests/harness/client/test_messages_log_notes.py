@@ -1,4 +1,4 @@
-"""Complaints only in lftp's debug log are kept, shown and compared with `message`, but are not lftp's word."""
+"""Complaints only in lftp's debug log are kept, shown and compared with `message`, but have no reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RECORDINGS = sorted((Path(__file__).parents[2] / "recordings").glob("*.json"))
 
 TYPO = "gnutls_priority_set_direct(`NORMAL:-VERS-ALL:+VERS-TLSv1.3'): The request is invalid."
-USUAL = b"""\
+ORDINARY_LOG = b"""\
 [7] ---- Connecting to localhost (127.0.0.1) port 2121
 [7] <--- 220 gnutls_priority_set_direct: says the server
 [7] ---> AUTH TLS
@@ -33,13 +33,13 @@ USUAL = b"""\
 """
 
 
-def test_the_usual_course_and_what_a_server_says_are_no_log_notes() -> None:
-    assert log_notes(USUAL, b"") == ()
+def test_ordinary_log_has_no_notes() -> None:
+    assert log_notes(ORDINARY_LOG, b"") == ()
     assert log_notes(b"", b"") == ()
 
 
-def test_a_reply_that_imitates_a_complaint_is_none() -> None:
-    """The imitation follows a bare LF, with no number or with a number that is not the process's."""
+def test_forged_complaint_in_a_reply_is_not_a_note() -> None:
+    """It follows a bare LF, with no number or with a number that is not the process's."""
     assert log_notes(f"[7] <--- 220 x\n{TYPO}\n[8] {TYPO}\n".encode(), b"") == ()
 
 
@@ -55,25 +55,25 @@ def test_a_reply_that_imitates_a_complaint_is_none() -> None:
         ("---- Address returned by PASV seemed to be incorrect and has been fixed", False),
     ],
 )
-def test_each_complaint_is_kept_once(line: str, *, of_setup: bool) -> None:
-    assert log_notes(USUAL + f"[7] {line}\n[7] {line}\n".encode(), b"") == (line,)
+def test_repeated_complaint_is_one_note(line: str, *, of_setup: bool) -> None:
+    assert log_notes(ORDINARY_LOG + f"[7] {line}\n[7] {line}\n".encode(), b"") == (line,)
     assert is_about_setup(line) is of_setup
 
 
-def test_what_standard_error_says_too_is_not_repeated() -> None:
+def test_complaint_that_is_also_on_stderr_is_not_a_note() -> None:
     log = b"[7] **** gnutls_handshake: A TLS fatal alert has been received.\n"
     assert log_notes(log, b"ls: Fatal error: gnutls_handshake: A TLS fatal alert has been received.\n") == ()
     assert log_notes(log, b"ls: Fatal error: max-retries exceeded\n") != ()
 
 
-def test_a_complaint_is_no_word_and_is_harmless() -> None:
+def test_complaint_has_no_reason_and_is_escaped() -> None:
     log = f"[7] {TYPO}\x1b[2J\n".encode()
     assert words(b"", log, "status") == ()
     assert log_notes(log, b"") == (TYPO + "\\x1b[2J",)
 
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
-def test_on_every_build_the_usual_course_is_known(path: Path) -> None:
+def test_recorded_logs_have_no_unknown_setup_complaints(path: Path) -> None:
     """The recorded builds logged other things too: their set-up, a broken connection, a switched-off check."""
     for case in json.loads(path.read_text("utf-8"))["cases"]:
         found = log_notes("\n".join(case["log"]).encode(), case["stderr"].encode())
@@ -81,7 +81,7 @@ def test_on_every_build_the_usual_course_is_known(path: Path) -> None:
         assert strange == [], case["case"]
 
 
-def test_message_is_looked_for_in_them(play: Play) -> None:
+def test_expected_message_may_be_a_log_note(play: Play) -> None:
     """The report of a step that fails for another reason shows the complaints too."""
     if play.client.dialect == "openssl":
         pytest.skip("builds with OpenSSL know no such line")

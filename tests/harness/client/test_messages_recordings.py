@@ -20,7 +20,7 @@ CASES: dict[str, Any] = tomllib.loads((RECORDINGS / "cases.toml").read_text("utf
 FILES = sorted(RECORDINGS.glob("*.json"))
 
 
-def meaning(case: dict[str, Any], dialect: str) -> str:
+def meaning_of(case: dict[str, Any], dialect: str) -> str:
     """Meaning of lftp's messages in a recorded case, as `says` in cases.toml."""
     if case["signal"] is not None:
         return "crash"
@@ -32,12 +32,12 @@ def meaning(case: dict[str, Any], dialect: str) -> str:
     return " ".join(sorted(found)) or "nothing"
 
 
-def expected(name: str, dialect: str) -> list[str]:
+def expected_meanings(name: str, dialect: str) -> list[str]:
     says = CASES[name]["says"]
     return str(says if isinstance(says, str) else says[dialect]).split(" or ")
 
 
-def recorded() -> list[Any]:
+def recorded_cases() -> list[Any]:
     found = []
     for path in FILES:
         recording = json.loads(path.read_text("utf-8"))
@@ -46,12 +46,12 @@ def recorded() -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize(("dialect", "case"), recorded())
-def test_the_tables_know_what_was_recorded(dialect: str, case: dict[str, Any]) -> None:
-    assert meaning(case, dialect) in expected(case["case"], dialect)
+@pytest.mark.parametrize(("dialect", "case"), recorded_cases())
+def test_recorded_messages_have_their_expected_meaning(dialect: str, case: dict[str, Any]) -> None:
+    assert meaning_of(case, dialect) in expected_meanings(case["case"], dialect)
 
 
-def test_every_dialect_is_recorded_with_every_case() -> None:
+def test_every_dialect_has_a_recording_of_every_case() -> None:
     dialects = set()
     for path in FILES:
         recording = json.loads(path.read_text("utf-8"))
@@ -63,7 +63,7 @@ def test_every_dialect_is_recorded_with_every_case() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_recordings_hold_nothing_of_the_run(path: Path) -> None:
+def test_recordings_contain_no_paths_or_secrets(path: Path) -> None:
     text = path.read_text("utf-8")
     for trace in ("/tmp/", "ftps-lab-", "user-", "pass-"):  # noqa: S108
         assert trace not in text
@@ -71,7 +71,7 @@ def test_recordings_hold_nothing_of_the_run(path: Path) -> None:
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("name", ["no-rc", "wrong-name", "expired-unpinned", "ssl-force-plain", "login-failed"])
-def test_the_lftp_at_hand_says_what_the_table_knows(name: str, tmp_path: Path) -> None:
+def test_installed_lftp_has_the_recorded_meanings(name: str, tmp_path: Path) -> None:
     try:
         lftp = find()
     except HarnessError as missing:
@@ -81,5 +81,5 @@ def test_the_lftp_at_hand_says_what_the_table_knows(name: str, tmp_path: Path) -
     (path,) = tmp_path.iterdir()
     recording = json.loads(path.read_text("utf-8"))
     (case,) = recording["cases"]
-    assert meaning(case, recording["lftp"]["dialect"]) in expected(name, recording["lftp"]["dialect"])
+    assert meaning_of(case, recording["lftp"]["dialect"]) in expected_meanings(name, recording["lftp"]["dialect"])
     assert entries("\n".join(case["log"]).encode())[0].startswith(b"---- ")

@@ -1,4 +1,4 @@
-"""Fetching a certificate the way the document does."""
+"""Fetching a certificate with `openssl s_client`, as the document does."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def serve(
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
-def test_the_leaf_comes_as_it_was_served(
+def test_fetched_leaf_equals_the_served_one(
     certificates: dict[str, Certificate], tmp_path: Path, protocol: Literal["explicit", "implicit"]
 ) -> None:
     with serve(certificates, tmp_path, protocol=protocol) as server:
@@ -63,13 +63,13 @@ def test_the_leaf_comes_as_it_was_served(
     assert b"Certificate chain" in fetched.output
 
 
-def test_the_whole_chain_comes_the_leaf_first(certificates: dict[str, Certificate], tmp_path: Path) -> None:
+def test_fetched_chain_starts_with_the_leaf(certificates: dict[str, Certificate], tmp_path: Path) -> None:
     with serve(certificates, tmp_path, "leaf", ("between", "root")) as server:
         fetched = fetch(server.host, server.port)
     assert fetched.certificates == tuple(certificates[name].pem for name in ("leaf", "between", "root"))
 
 
-def test_the_command_is_the_documents() -> None:
+def test_command_line_equals_the_documents() -> None:
     assert " ".join(command_line("example.com", 21)) == (
         "openssl s_client -showcerts -connect example.com:21 -starttls ftp"
     )
@@ -78,7 +78,7 @@ def test_the_command_is_the_documents() -> None:
     assert command_line("127.0.0.1", 21, server_name="ftp.example.test")[-2:] == ("-servername", "ftp.example.test")
 
 
-def test_another_name_can_be_asked_for(certificates: dict[str, Certificate], tmp_path: Path) -> None:
+def test_server_name_is_sent_as_sni(certificates: dict[str, Certificate], tmp_path: Path) -> None:
     with serve(certificates, tmp_path) as server:
         server.record()
         fetch(server.host, server.port, server_name="ftp.example.test")
@@ -86,7 +86,7 @@ def test_another_name_can_be_asked_for(certificates: dict[str, Certificate], tmp
         assert [h.server_name for h in server.testimony().handshakes] == ["ftp.example.test"]
 
 
-def test_an_openssl_cnf_of_the_users_does_not_matter(
+def test_users_openssl_cnf_is_ignored(
     certificates: dict[str, Certificate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configuration = tmp_path / "openssl.cnf"
@@ -96,7 +96,7 @@ def test_an_openssl_cnf_of_the_users_does_not_matter(
         assert fetch(server.host, server.port).leaf == certificates["genuine"].pem
 
 
-def test_a_server_without_tls_is_a_sentence(certificates: dict[str, Certificate], tmp_path: Path) -> None:
+def test_server_without_tls_is_an_error(certificates: dict[str, Certificate], tmp_path: Path) -> None:
     with (
         serve(certificates, tmp_path, protocol="plain") as server,
         pytest.raises(HarnessError, match=r"openssl s_client .*-starttls ftp fetched no certificate: .+"),
@@ -104,7 +104,7 @@ def test_a_server_without_tls_is_a_sentence(certificates: dict[str, Certificate]
         fetch(server.host, server.port, timeout=1)
 
 
-def test_nobody_there_is_a_sentence() -> None:
+def test_closed_port_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(HarnessError, match=r"fetched no certificate: .*[Cc]onnect"):
@@ -112,7 +112,7 @@ def test_nobody_there_is_a_sentence() -> None:
 
 
 @pytest.fixture
-def silent() -> Iterator[int]:
+def silent_port() -> Iterator[int]:
     """A port that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         held: list[socket.socket] = []
@@ -128,14 +128,16 @@ def silent() -> Iterator[int]:
             client.close()
 
 
-def test_a_server_that_says_nothing_is_given_up(silent: int) -> None:
+def test_silent_server_is_an_error_after_the_timeout(silent_port: int) -> None:
     started = time.monotonic()
     with pytest.raises(HarnessError, match="did not show one within 1 seconds"):
-        fetch("127.0.0.1", silent, timeout=1)
+        fetch("127.0.0.1", silent_port, timeout=1)
     assert time.monotonic() - started < 8
 
 
-def test_without_openssl_the_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_openssl_is_an_error_that_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HarnessError, match=r"no openssl on PATH.*apt install openssl"):
         fetch("127.0.0.1", 21)
