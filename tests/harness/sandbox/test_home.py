@@ -21,7 +21,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_everything_is_below_one_private_folder(tmp_path: Path) -> None:
+def test_all_folders_are_below_one_private_folder(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         assert home.root.parent == tmp_path
         for folder in (home.root, home.home, home.dot_lftp, home.elsewhere, home.downloads, home.uploads, home.logs):
@@ -31,7 +31,7 @@ def test_everything_is_below_one_private_folder(tmp_path: Path) -> None:
         assert home.dot_lftp == home.home / ".lftp"
 
 
-def test_logs_are_outside_of_all_that_lftp_looks_at(tmp_path: Path) -> None:
+def test_logs_are_outside_home_and_always_at_the_same_path(tmp_path: Path) -> None:
     """Each log starts empty at the previous log's path, so an rc cannot use it to tell a step from its control."""
     with Home(tmp_path) as home, home.clone() as copy:
         log = home.next_log()
@@ -43,7 +43,7 @@ def test_logs_are_outside_of_all_that_lftp_looks_at(tmp_path: Path) -> None:
         assert home.elsewhere not in log.parents
 
 
-def test_a_copy_has_a_dot_lftp_only_where_the_home_has_one(tmp_path: Path) -> None:
+def test_clone_has_dot_lftp_exactly_as_the_original(tmp_path: Path) -> None:
     """An extra .lftp would hide ~/.config/lftp/rc; a .lftp that is a link stays one."""
     with Home(tmp_path) as home:
         home.dot_lftp.rmdir()
@@ -55,6 +55,7 @@ def test_a_copy_has_a_dot_lftp_only_where_the_home_has_one(tmp_path: Path) -> No
 
 
 def test_rc_is_written_byte_for_byte_and_replaced(tmp_path: Path) -> None:
+    """"""
     with Home(tmp_path) as home:
         home.write_rc("a long first version of it\n")
         path = home.write_rc("\ufeffset x y\r\n")
@@ -63,7 +64,7 @@ def test_rc_is_written_byte_for_byte_and_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("private", "expected"), [(True, 0o600), (False, 0o644)])
-def test_keys_are_readable_by_nobody_else(tmp_path: Path, private: bool, expected: int) -> None:
+def test_private_file_is_readable_by_its_owner_only(tmp_path: Path, private: bool, expected: int) -> None:
     old = os.umask(0o022)
     try:
         with Home(tmp_path) as home:
@@ -72,14 +73,14 @@ def test_keys_are_readable_by_nobody_else(tmp_path: Path, private: bool, expecte
         os.umask(old)
 
 
-def test_a_file_that_becomes_a_key_is_private_from_then_on(tmp_path: Path) -> None:
+def test_file_replaced_by_a_key_becomes_private(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         home.put_file("k", b"public")
         assert mode(home.put_file("k", b"key", private=True)) == 0o600
 
 
 @pytest.mark.parametrize(("folder", "where"), [("lftp", "home/.lftp"), ("home", "home"), ("elsewhere", "elsewhere")])
-def test_files_go_into_the_folder_that_is_meant(tmp_path: Path, folder: Folder, where: str) -> None:
+def test_files_are_put_into_the_named_folder(tmp_path: Path, folder: Folder, where: str) -> None:
     with Home(tmp_path) as home:
         path = home.put_file("certs/my pin.crt", b"data", folder=folder)
         assert path == home.root / where / "certs" / "my pin.crt"
@@ -88,12 +89,12 @@ def test_files_go_into_the_folder_that_is_meant(tmp_path: Path, folder: Folder, 
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", ".", "", "a/../.."])
-def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+def test_file_name_that_escapes_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     with Home(tmp_path) as home, pytest.raises(HarnessError, match="the path escapes"):
         home.put_file(name, b"x")
 
 
-def test_a_link_is_replaced_and_never_followed(tmp_path: Path) -> None:
+def test_symlink_is_replaced_not_followed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(b"untouched")
     with Home(tmp_path) as home:
@@ -102,14 +103,14 @@ def test_a_link_is_replaced_and_never_followed(tmp_path: Path) -> None:
         assert outside.read_bytes() == b"untouched"
 
 
-def test_a_copy_has_no_folder_that_would_hide_the_rc_in_xdg_config(tmp_path: Path) -> None:
+def test_clone_of_a_home_without_dot_lftp_has_none(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         home.dot_lftp.rmdir()
         with home.clone() as copy:
             assert not copy.dot_lftp.exists()
 
 
-def test_a_copy_has_home_and_uploads_and_a_life_of_its_own(tmp_path: Path) -> None:
+def test_clone_has_home_and_uploads_and_is_independent(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         home.write_rc("set x y\n")
         home.put_file("k", b"key", private=True)
@@ -129,7 +130,7 @@ def test_a_copy_has_home_and_uploads_and_a_life_of_its_own(tmp_path: Path) -> No
         assert home.root.exists()
 
 
-def test_logs_are_cleared(tmp_path: Path) -> None:
+def test_clear_removes_logs(tmp_path: Path) -> None:
     """Messages of an earlier run would be read again, and would show a setup that it ran before."""
     with Home(tmp_path) as home:
         (home.logs / "0123.marks").write_bytes(b"end-0123")
@@ -137,7 +138,7 @@ def test_logs_are_cleared(tmp_path: Path) -> None:
         assert not list(home.logs.iterdir())
 
 
-def test_downloads_are_cleared(tmp_path: Path) -> None:
+def test_clear_removes_downloads(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         (home.downloads / "mirror").mkdir()
         (home.downloads / "mirror" / "d").write_bytes(b"down")
@@ -145,7 +146,7 @@ def test_downloads_are_cleared(tmp_path: Path) -> None:
         assert not list(home.downloads.iterdir())
 
 
-def test_closing_removes_everything_and_is_repeatable(tmp_path: Path) -> None:
+def test_close_removes_everything_and_is_repeatable(tmp_path: Path) -> None:
     home = Home(tmp_path)
     locked = home.home / "locked"
     locked.mkdir()
@@ -156,18 +157,18 @@ def test_closing_removes_everything_and_is_repeatable(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_an_exception_inside_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_exception_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), Home(tmp_path):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+def test_parent_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match=r"cannot make a private folder below .*gone.* TMPDIR"):
         Home(tmp_path / "gone")
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_an_error_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -178,7 +179,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(tmp_path: Path, mon
     assert not list(tmp_path.iterdir())
 
 
-def test_an_empty_log_was_never_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_log_is_made_without_opening_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forked process about to exec would close its copy of the descriptor while the log is watched: a second writer.
 
     Measured before: 27 of 4,320 runs ("2 programs wrote into it"), four at a time in three processes; 0 of 1,980 after.

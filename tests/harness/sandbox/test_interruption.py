@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("sealed_here")
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": INSIDE, "PYTHONDONTWRITEBYTECODE": "1"}
-OWN = "a"
+FOLDER = "a"
 OLD = "old\n"
 
 SH = ["/bin/sh", "-c"]
@@ -48,7 +48,7 @@ FOLDERS = (
     "import os; os.mkdir('d'); os.rename('rc', 'd/rc'); os.symlink('d/rc', 'rc'); os.unlink('rc'); os.unlink('d/rc')\n"
     "os.rmdir('d')"
 )
-TIDY = """
+CLEANS_UP = """
 import os
 try:
     with open('rc.new', 'w') as f:
@@ -67,7 +67,7 @@ ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))()
 """,
     "x32": "ctypes.CDLL(None).syscall(0x40000000 | 39)",
 }
-WILD = {
+UNUSUAL_PROGRAMS = {
     "addresses": """
 import ctypes
 libc = ctypes.CDLL(None)
@@ -128,9 +128,9 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def own(box: Sandbox) -> Iterator[Path]:
+def program_folder(box: Sandbox) -> Iterator[Path]:
     """The program's folder with an rc."""
-    folder = box.folder / OWN
+    folder = box.folder / FOLDER
     folder.mkdir()
     (folder / "rc").write_text(OLD)
     yield folder
@@ -138,7 +138,7 @@ def own(box: Sandbox) -> Iterator[Path]:
 
 
 def run(box: Sandbox, argv: list[str], interrupt: Interrupt | None, timeout: float = 20.0) -> process.Finished:
-    return box.run(argv, env=ENVIRONMENT, cwd=Path(INSIDE), timeout=timeout, folder=OWN, interrupt=interrupt)
+    return box.run(argv, env=ENVIRONMENT, cwd=Path(INSIDE), timeout=timeout, folder=FOLDER, interrupt=interrupt)
 
 
 def changes(done: process.Finished) -> Changes:
@@ -146,7 +146,7 @@ def changes(done: process.Finished) -> Changes:
     return done.changes
 
 
-def named(done: process.Finished) -> list[str]:
+def call_names(done: process.Finished) -> list[str]:
     """Each change as ``write rc``: all variants of a call get one name."""
     found = changes(done)
     assert found.counted == len(found.calls)
@@ -157,7 +157,7 @@ def files(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-class TestCounts:
+class TestCounting:
     @pytest.mark.parametrize(
         ("argv", "expected"),
         [
@@ -170,22 +170,22 @@ class TestCounts:
         ids=["in place", "renamed", "sh", "bash", "folders"],
     )
     def test_changes_are_counted_in_their_order(
-        self, box: Sandbox, own: Path, argv: list[str], expected: list[str]
+        self, box: Sandbox, program_folder: Path, argv: list[str], expected: list[str]
     ) -> None:
         for _ in range(2):
-            (own / "rc").write_text(OLD)
+            (program_folder / "rc").write_text(OLD)
             done = run(box, argv, Interrupt())
             assert (done.exit_code, changes(done).interrupted) == (0, None)
-            assert named(done) == expected
+            assert call_names(done) == expected
 
-    def test_a_static_program_counts(self, box: Sandbox, own: Path) -> None:
+    def test_changes_of_a_static_program_are_counted(self, box: Sandbox, program_folder: Path) -> None:
         """glibc's ldconfig: a library cannot be loaded into it."""
         assert b"ld-linux" not in Path("/sbin/ldconfig").read_bytes()[:4096]
         done = run(box, [*SH, "exec /sbin/ldconfig -p >list"], Interrupt(2))
-        assert named(done) == ["open list", "write list"]
-        assert files(own)["list"] == ""
+        assert call_names(done) == ["open list", "write list"]
+        assert files(program_folder)["list"] == ""
 
-    def test_what_changes_nothing_is_not_interrupted(self, box: Sandbox, own: Path) -> None:
+    def test_program_that_changes_nothing_is_not_interrupted(self, box: Sandbox, program_folder: Path) -> None:
         """Reads, output, pipes, devices, other folders, and files opened only for reading."""
         script = (
             "cat rc | cat; echo said; echo said >&2; ls -la >/dev/stdout; echo x >/dev/null; echo x >/tmp/x; cat rc"
@@ -195,7 +195,7 @@ class TestCounts:
             assert (done.exit_code, changes(done)) == (0, Changes((), 0))
             assert done.stdout.startswith(b"old\nsaid\n")
 
-    def test_without_being_asked_nothing_is_counted(self, box: Sandbox, own: Path) -> None:
+    def test_nothing_is_counted_without_an_interrupt(self, box: Sandbox, program_folder: Path) -> None:
         assert run(box, [*SH, APPENDED], None).changes is None
 
     @pytest.mark.parametrize(
@@ -210,24 +210,26 @@ class TestCounts:
         ],
         ids=["absolute", "dots", "link", "proc", "descriptor", "stdout"],
     )
-    def test_a_file_is_the_same_by_any_name(self, box: Sandbox, own: Path, script: str) -> None:
+    def test_changes_are_counted_under_any_path_of_a_file(
+        self, box: Sandbox, program_folder: Path, script: str
+    ) -> None:
         done = run(box, [*SH, script], Interrupt())
         assert done.exit_code == 0
-        assert named(done)[-1] == "write rc"
+        assert call_names(done)[-1] == "write rc"
 
-    def test_a_folder_shown_elsewhere_counts(self, box: Sandbox, own: Path) -> None:
-        (own / "home").mkdir()
+    def test_changes_in_a_mounted_folder_are_counted(self, box: Sandbox, program_folder: Path) -> None:
+        (program_folder / "home").mkdir()
         done = box.run(
             [*SH, "echo x >/home/me/rc"],
             env=ENVIRONMENT,
             cwd=Path(INSIDE),
             timeout=20,
-            folder=OWN,
+            folder=FOLDER,
             shown={"/home/me": "home"},
             interrupt=Interrupt(2),
         )
         assert [each.path for each in changes(done).calls] == ["/home/me/rc", "/home/me/rc"]
-        assert (own / "home/rc").read_text() == ""
+        assert (program_folder / "home/rc").read_text() == ""
 
     @pytest.mark.parametrize(
         ("script", "call"),
@@ -247,13 +249,13 @@ class TestCounts:
         ],
         ids=lambda value: value if " " not in value else "",
     )
-    def test_each_kind_of_change_counts(self, box: Sandbox, own: Path, script: str, call: str) -> None:
+    def test_each_kind_of_change_is_counted(self, box: Sandbox, program_folder: Path, script: str, call: str) -> None:
         done = run(box, [*PYTHON, script], Interrupt())
         assert done.exit_code == 0, done.stderr
         assert call in {each.name.removesuffix("at") for each in changes(done).calls}
 
     @pytest.mark.parametrize("number", [425, 206 if platform.machine() == "x86_64" else 0], ids=["io_uring", "aio"])
-    def test_ways_to_write_without_a_call_are_not_there(self, box: Sandbox, own: Path, number: int) -> None:
+    def test_io_uring_and_aio_are_unavailable(self, box: Sandbox, program_folder: Path, number: int) -> None:
         script = (
             "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
             f"print(libc.syscall({number}, 1, 0), ctypes.get_errno())"
@@ -262,32 +264,32 @@ class TestCounts:
 
     @pytest.mark.skipif(platform.machine() != "x86_64", reason="the machine code is of x86")
     @pytest.mark.parametrize("call", FOREIGN.values(), ids=FOREIGN.keys())
-    def test_calls_of_another_architecture_do_not_escape(self, box: Sandbox, own: Path, call: str) -> None:
+    def test_system_calls_of_another_abi_are_killed(self, box: Sandbox, program_folder: Path, call: str) -> None:
         script = "import ctypes, mmap\n" + call
         assert run(box, [*PYTHON, script], None).signal != signal.SIGSYS
         assert run(box, [*PYTHON, script], Interrupt()).signal == signal.SIGSYS
 
-    def test_many_changes_are_counted_and_some_named(self, box: Sandbox, own: Path) -> None:
+    def test_all_changes_are_counted_but_only_some_are_kept(self, box: Sandbox, program_folder: Path) -> None:
         script = "import os; d = os.open('rc', 1)\n"
         script += "for _ in range(4998): os.write(d, b'x')\n"
         script += "os.chmod('rc', 384); os.mkdir('d')"
         done = run(box, [*PYTHON, script], Interrupt(4000))
         assert (changes(done).counted, len(changes(done).calls)) == (4000, CALLS_KEPT + 1)
         assert changes(done).interrupted == changes(done).calls[-1]
-        assert len((own / "rc").read_text()) == 3998  # after the opening
+        assert len((program_folder / "rc").read_text()) == 3998  # after the opening
         done = run(box, [*PYTHON, script], Interrupt(5000, "full-disk"))
         assert (changes(done).counted, len(changes(done).calls)) == (5001, CALLS_KEPT + 1)
         assert changes(done).interrupted == Call("mkdir", f"{INSIDE}/d", "refused")  # a chmod needs no space
 
 
-class TestKills:
-    def test_in_place_each_state_is_exact(self, box: Sandbox, own: Path) -> None:
+class TestKill:
+    def test_kill_of_an_in_place_write_leaves_each_exact_state(self, box: Sandbox, program_folder: Path) -> None:
         """The program stops before the chosen call, never after it."""
         states = []
         for at in range(1, 5):
-            (own / "rc").write_text(OLD)
+            (program_folder / "rc").write_text(OLD)
             done = run(box, [*PYTHON, IN_PLACE], Interrupt(at))
-            states.append((files(own), done.signal, changes(done).interrupted is not None))
+            states.append((files(program_folder), done.signal, changes(done).interrupted is not None))
         assert states == [
             ({"rc": OLD}, signal.SIGKILL, True),
             ({"rc": ""}, signal.SIGKILL, True),
@@ -295,13 +297,13 @@ class TestKills:
             ({"rc": "new\n"}, None, False),
         ]
 
-    def test_renamed_each_state_is_whole(self, box: Sandbox, own: Path) -> None:
+    def test_kill_of_an_atomic_write_leaves_old_or_new_file(self, box: Sandbox, program_folder: Path) -> None:
         states = []
         for at in range(1, 5):
-            (own / "rc").write_text(OLD)
-            (own / "rc.new").unlink(missing_ok=True)
+            (program_folder / "rc").write_text(OLD)
+            (program_folder / "rc.new").unlink(missing_ok=True)
             run(box, [*PYTHON, RENAMED], Interrupt(at))
-            states.append(files(own))
+            states.append(files(program_folder))
         assert states == [
             {"rc": OLD},
             {"rc": OLD, "rc.new": ""},
@@ -310,89 +312,89 @@ class TestKills:
         ]
 
     @pytest.mark.parametrize("shell", [SH, BASH], ids=["sh", "bash"])
-    def test_a_script_is_killed_with_all_that_it_started(self, box: Sandbox, own: Path, shell: list[str]) -> None:
-        """The kill covers a child that makes the change, a sleeper in another session, and the script itself."""
+    def test_kill_ends_all_processes_of_a_script(self, box: Sandbox, program_folder: Path, shell: list[str]) -> None:
+        """A child that makes the change, a sleeper in another session, and the script itself."""
         script = (
             "setsid sleep 3600 >/dev/null 2>&1 & sh -c 'echo one >one; echo two >two'; echo three >three; echo said"
         )
         done = run(box, [*shell, script], Interrupt(3))
         assert (done.signal, done.timed_out, done.stdout) == (signal.SIGKILL, False, b"")
         assert done.seconds < 10
-        assert files(own) == {"rc": OLD, "one": "one\n"}
+        assert files(program_folder) == {"rc": OLD, "one": "one\n"}
         interrupted = changes(done).interrupted
         assert interrupted is not None
         assert (interrupted.path, interrupted.effect) == (f"{INSIDE}/two", "killed")
 
-    def test_a_background_job_counts_after_the_programs_end(self, box: Sandbox, own: Path) -> None:
+    def test_changes_of_a_background_job_are_counted(self, box: Sandbox, program_folder: Path) -> None:
         script = "setsid sh -c 'sleep 0.2; echo x >>rc; echo y >>rc' >/dev/null 2>&1 & exit 3"
         done = run(box, [*SH, script], Interrupt(4))
         assert done.exit_code == 3
         assert changes(done).counted == 4
-        assert (own / "rc").read_text() == "old\nx\n"
+        assert (program_folder / "rc").read_text() == "old\nx\n"
 
-    def test_threads_count(self, box: Sandbox, own: Path) -> None:
+    def test_changes_of_threads_are_counted(self, box: Sandbox, program_folder: Path) -> None:
         script = (
             "import threading\nfor n in range(4):\n t = threading.Thread(target=lambda: open('rc', 'w').write('x'))\n"
         )
         done = run(box, [*PYTHON, script + " t.start(); t.join()"], Interrupt())
-        assert named(done) == ["open rc", "write rc"] * 4
+        assert call_names(done) == ["open rc", "write rc"] * 4
 
 
 class TestFullDisk:
-    def test_in_place_the_program_sees_it(self, box: Sandbox, own: Path) -> None:
-        """Emptying the file needs no space, as on a real full disk; data written afterwards is lost."""
+    def test_in_place_write_fails_on_a_full_disk(self, box: Sandbox, program_folder: Path) -> None:
+        """Truncating the file needs no space, as on a real full disk; data written afterwards is lost."""
         states = []
         for at in range(1, 5):
-            (own / "rc").write_text(OLD)
+            (program_folder / "rc").write_text(OLD)
             done = run(box, [*PYTHON, IN_PLACE], Interrupt(at, "full-disk"))
-            states.append((files(own)["rc"], done.exit_code != 0 or b"No space left" in done.stderr))
+            states.append((files(program_folder)["rc"], done.exit_code != 0 or b"No space left" in done.stderr))
         assert states == [("", True), ("", True), ("ne", True), ("new\n", False)]
 
-    def test_a_tidy_program_can_clean_up(self, box: Sandbox, own: Path) -> None:
+    def test_program_can_clean_up_on_a_full_disk(self, box: Sandbox, program_folder: Path) -> None:
         effects = []
         for at in range(1, 5):
-            (own / "rc").write_text(OLD)
-            done = run(box, [*PYTHON, TIDY], Interrupt(at, "full-disk"))
+            (program_folder / "rc").write_text(OLD)
+            done = run(box, [*PYTHON, CLEANS_UP], Interrupt(at, "full-disk"))
             effects.append(" ".join(each.effect for each in changes(done).calls))
             expected = (0, {"rc": "new\n"}) if at == 4 else (1, {"rc": OLD})
-            assert (done.exit_code, files(own)) == expected
+            assert (done.exit_code, files(program_folder)) == expected
             assert (done.stderr == b"No space left on device\n") == (at < 4)
         assert effects == ["refused", "made refused refused made", "made made refused made", "made made made"]
 
     @pytest.mark.parametrize("shell", [SH, BASH], ids=["sh", "bash"])
-    def test_it_stays_full_for_everything_that_it_starts(self, box: Sandbox, own: Path, shell: list[str]) -> None:
+    def test_disk_stays_full_for_child_processes(self, box: Sandbox, program_folder: Path, shell: list[str]) -> None:
         script = "echo a >>rc; mkdir -p d; sh -c 'echo b >>rc'; cp /etc/passwd p; mkdir -p .; echo said"
         done = run(box, [*shell, script], Interrupt(3, "full-disk"))
-        assert files(own) == {"rc": "old\na\n"}
+        assert files(program_folder) == {"rc": "old\na\n"}
         assert (done.exit_code, done.stdout) == (0, b"said\n")
         assert done.stderr.count(b"No space left on device") == 2
         assert b"I/O error" in done.stderr  # a shell's own message for it
 
 
-class TestEnds:
+class TestRobustness:
     @pytest.mark.parametrize("number", [0, -1])
-    def test_changes_are_counted_from_1(self, number: int) -> None:
+    def test_interrupt_before_the_first_change_is_refused(self, number: int) -> None:
         with pytest.raises(ValueError, match="at must be 1 or more"):
             Interrupt(number)
 
-    def test_a_program_that_is_not_there_is_a_sentence(self, box: Sandbox, own: Path) -> None:
+    def test_missing_program_is_an_error(self, box: Sandbox, program_folder: Path) -> None:
         with pytest.raises(HarnessError, match=r"^cannot start /no/such/program: No such file or directory"):
             run(box, ["/no/such/program"], Interrupt(1))
 
-    def test_at_the_time_limit_what_was_counted_is_there(self, box: Sandbox, own: Path) -> None:
+    def test_changes_are_reported_after_a_timeout(self, box: Sandbox, program_folder: Path) -> None:
         done = run(box, [*SH, "echo x >rc; sleep 3600"], Interrupt(3), timeout=1)
-        assert (done.timed_out, done.exit_code, named(done)) == (True, None, ["open rc", "write rc"])
+        assert (done.timed_out, done.exit_code, call_names(done)) == (True, None, ["open rc", "write rc"])
 
     @pytest.mark.parametrize("interrupt", [Interrupt(10**6), Interrupt(1, "full-disk")], ids=["kill", "full disk"])
-    @pytest.mark.parametrize("script", WILD.values(), ids=WILD.keys())
-    def test_no_program_hangs_or_breaks_the_count(
-        self, box: Sandbox, own: Path, script: str, interrupt: Interrupt
+    @pytest.mark.parametrize("script", UNUSUAL_PROGRAMS.values(), ids=UNUSUAL_PROGRAMS.keys())
+    def test_unusual_programs_end_by_themselves(
+        self, box: Sandbox, program_folder: Path, script: str, interrupt: Interrupt
     ) -> None:
         script = "import resource; resource.setrlimit(7, (4096, 4096))\n" + script
         done = run(box, [*PYTHON, script], interrupt)
         assert (done.exit_code, done.timed_out, done.stderr) == (0, False, b"")
 
-    def test_signals_repeat_no_change(self, box: Sandbox, own: Path) -> None:
+    def test_signal_does_not_count_a_change_twice(self, box: Sandbox, program_folder: Path) -> None:
         """A call that a signal interrupts while it is held for a decision starts again."""
         script = """
 import os, signal
@@ -406,25 +408,25 @@ signal.signal(signal.SIGALRM, signal.SIG_IGN)
 """
         assert changes(run(box, [*PYTHON, script], Interrupt())).counted == 1501
 
-    def test_a_program_that_hides_its_memory_is_counted_too(self, box: Sandbox, own: Path) -> None:
+    def test_undumpable_program_is_counted(self, box: Sandbox, program_folder: Path) -> None:
         script = "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); open('rc', 'w').write('x')"
         done = run(box, [*PYTHON, script], Interrupt(2))
-        assert (done.signal, files(own)) == (signal.SIGKILL, {"rc": ""})
+        assert (done.signal, files(program_folder)) == (signal.SIGKILL, {"rc": ""})
 
-    def test_many_at_once_end(self, box: Sandbox, own: Path) -> None:
+    def test_concurrent_processes_are_counted(self, box: Sandbox, program_folder: Path) -> None:
         script = "for i in $(seq 40); do (echo $i >f$i; echo $i >>rc) & done; wait"
         done = run(box, [*BASH, script], Interrupt())
         assert (done.exit_code, changes(done).counted) == (0, 160)
         assert run(box, [*BASH, script], Interrupt(100)).signal == signal.SIGKILL
 
-    def test_the_next_run_counts_anew_and_descriptors_are_given_back(self, box: Sandbox, own: Path) -> None:
+    def test_each_run_counts_from_1_and_leaks_no_descriptor(self, box: Sandbox, program_folder: Path) -> None:
         run(box, [*SH, "echo x >rc"], Interrupt(1))
         before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(10):
             assert changes(run(box, [*SH, "echo x >rc"], Interrupt(2))).counted == 2
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
-    def test_the_numbers_of_other_machines_are_not_guessed(self) -> None:
+    def test_unknown_machine_has_no_system_call_table(self) -> None:
         assert table("riscv64") is None
         for machine in ("x86_64", "aarch64"):
             found = table(machine)
@@ -434,37 +436,37 @@ signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare of util-linux")
-def test_it_works_for_an_ordinary_user(tmp_path: Path) -> None:
+def test_interruption_works_for_an_ordinary_user(tmp_path: Path) -> None:
     """A user without root rights or capabilities, even if root runs the tests."""
-    (tmp_path / OWN).mkdir()
+    (tmp_path / FOLDER).mkdir()
     script = f"""
 from pathlib import Path
 from ftps_harness.sandbox.changes import Interrupt
 from ftps_harness.sandbox.sandbox import Sandbox
 with Sandbox(Path({str(tmp_path)!r})) as box:
     done = box.run(['/bin/sh', '-c', 'id -u; echo x >rc; echo y >>rc'], env={ENVIRONMENT!r},
-                   cwd=Path({INSIDE!r}), timeout=20, folder={OWN!r}, interrupt=Interrupt(4))
+                   cwd=Path({INSIDE!r}), timeout=20, folder={FOLDER!r}, interrupt=Interrupt(4))
     print(done.stdout, done.signal, done.changes.interrupted.path)
 """
     command = ["unshare", "--user", "--map-user=1234", "--map-group=1234", sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == f"b'1234\\n' 9 {INSIDE}/rc\n", done.stderr
-    assert (tmp_path / OWN / "rc").read_text() == "x\n"
+    assert (tmp_path / FOLDER / "rc").read_text() == "x\n"
 
 
-def test_a_sealed_place_interrupts(sealed: Sealed) -> None:
+def test_sealed_place_interrupts(sealed: Sealed) -> None:
     with Home(sealed.parent, sealed.inside) as home:
         start = sealed.interrupting(home, Interrupt(2, "full-disk"))
         done = start(["/bin/sh", "-c", "echo x >rc"], env={"HOME": str(home.home)}, cwd=home.home, timeout=20)
-        assert named(done) == ["open home/rc", "write home/rc"]
+        assert call_names(done) == ["open home/rc", "write home/rc"]
         assert done.exit_code == 1
         assert (home.home / "rc").read_text() == ""
         start = sealed.starter(home)
         assert start(["/bin/sh", "-c", "true"], env={}, cwd=home.home, timeout=20).changes is None
 
 
-def test_it_costs_little(box: Sandbox, own: Path) -> None:
-    """A Python program that starts and changes a file takes less than twice as long."""
+def test_counting_takes_less_than_twice_the_time(box: Sandbox, program_folder: Path) -> None:
+    """Of a Python program that starts and changes a file."""
     best = {}
     for asked in (None, Interrupt()):
         times = []
@@ -476,29 +478,29 @@ def test_it_costs_little(box: Sandbox, own: Path) -> None:
     assert best[Interrupt()] < 2 * best[None] + 0.05
 
 
-def test_a_change_is_held_until_its_owner_lets_it_go_on(box: Sandbox, own: Path) -> None:
+def test_held_change_waits_for_its_release(box: Sandbox, program_folder: Path) -> None:
     """The held program has already read the file, so the other program's write is lost, as with any two writers."""
-    (own / "rc").write_text(OLD)
-    (own / "log").mkdir()
+    (program_folder / "rc").write_text(OLD)
+    (program_folder / "log").mkdir()
     append = "import sys; text = open('rc').read(); open('rc', 'w').write(text + sys.argv[1])"
     with ThreadPoolExecutor() as pool:
         slow = pool.submit(run, box, [*PYTHON, append, "slow"], Interrupt(1, "hold", 20.0))
-        while not (own / HELD).exists():
+        while not (program_folder / HELD).exists():
             time.sleep(0.01)
         run(box, [*PYTHON, append, "fast"], None)
-        assert (own / "rc").read_text() == f"{OLD}fast"
-        (own / RELEASE).touch()
+        assert (program_folder / "rc").read_text() == f"{OLD}fast"
+        (program_folder / RELEASE).touch()
     assert changes(slow.result()).interrupted == Call("openat", f"{INSIDE}/rc", "held")
     assert [call.effect for call in changes(slow.result()).calls[1:]] == ["made"]
-    assert (own / "rc").read_text() == f"{OLD}slow"
+    assert (program_folder / "rc").read_text() == f"{OLD}slow"
 
 
-def test_a_change_that_is_never_let_go_is_made_at_the_time_limit(box: Sandbox, own: Path) -> None:
-    (own / "rc").write_text(OLD)
-    (own / "log").mkdir()
+def test_held_change_is_made_at_its_time_limit(box: Sandbox, program_folder: Path) -> None:
+    (program_folder / "rc").write_text(OLD)
+    (program_folder / "log").mkdir()
     done = run(box, [*SH, "echo new >>rc"], Interrupt(1, "hold", 0.5))
     assert done.seconds >= 0.5
-    assert (own / "rc").read_text() == f"{OLD}new\n"
+    assert (program_folder / "rc").read_text() == f"{OLD}new\n"
 
 
 LONG = "import os; os.execv('/bin/true', ['t'] + ['x' * 9000] * 9 + ['y' * 99999 + 's3' + 'cret'])"
@@ -516,8 +518,8 @@ LONG = "import os; os.execv('/bin/true', ['t'] + ['x' * 9000] * 9 + ['y' * 99999
         ([*PYTHON, LONG], "/bin/true"),
     ],
 )  # fmt: skip
-def test_what_is_sought_is_found_among_the_arguments_of_everything_that_is_started(
-    argv: list[str], program: str, box: Sandbox, own: Path
+def test_text_is_found_in_the_arguments_of_every_process(
+    argv: list[str], program: str, box: Sandbox, program_folder: Path
 ) -> None:
     found = changes(run(box, argv, Interrupt(sought=("nothing like it", "s3cret"))))
     assert program in {each.program for each in found.found}
@@ -526,7 +528,7 @@ def test_what_is_sought_is_found_among_the_arguments_of_everything_that_is_start
     assert not found.unseen
 
 
-def test_nothing_is_found_where_nothing_is(box: Sandbox, own: Path) -> None:
+def test_text_outside_arguments_is_not_found(box: Sandbox, program_folder: Path) -> None:
     """The environment, writes and reads are not arguments; every started program counts."""
     text = "export P=s3; P=${P}cret; echo $P >f; cat f; env true | cat; exec /bin/true"
     found = changes(run(box, [*SH, text], Interrupt(sought=("s3cret",))))
@@ -534,12 +536,12 @@ def test_nothing_is_found_where_nothing_is(box: Sandbox, own: Path) -> None:
     assert found.started >= 5
 
 
-def test_a_call_with_a_wrong_address_is_not_seen_and_does_not_end_anything(box: Sandbox, own: Path) -> None:
+def test_execve_with_an_invalid_address_counts_as_unseen(box: Sandbox, program_folder: Path) -> None:
     text = "import ctypes; print(ctypes.CDLL(None).execve(b'/bin/true', ctypes.c_void_p(8), None))"
     done = run(box, [*PYTHON, text], Interrupt(sought=("s3cret",)))
     assert done.stdout == b"-1\n"
     assert changes(done).unseen == 1
 
 
-def test_starts_are_watched_only_where_something_is_sought(box: Sandbox, own: Path) -> None:
+def test_starts_are_watched_only_with_a_text_to_find(box: Sandbox, program_folder: Path) -> None:
     assert changes(run(box, [*SH, "/bin/true; exit"], Interrupt())).started == 0

@@ -1,4 +1,4 @@
-"""A process ends for certain: nothing of it survives, deadlocks or is inherited."""
+"""A process always ends: none of its children survives, its output cannot deadlock, and nothing is inherited."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def python(code: str, cwd: Path, *, timeout: float = 20.0, env: dict[str, str] |
     return process.run([PYTHON, "-S", "-c", code], env=env or {}, cwd=cwd, timeout=timeout)
 
 
-def hanging(code: str, cwd: Path) -> tuple[Finished, float]:
+def run_until_it_prints(code: str, cwd: Path) -> tuple[Finished, float]:
     """Run a program that prints its number and then hangs; the time limit lets it print first."""
     for limit in (0.5, 2.0, 15.0):
         done = python(code, cwd, timeout=limit)
@@ -39,69 +39,69 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def gone(pid: int, within: float = 20.0) -> bool:
+def ends_within(pid: int, within: float = 20.0) -> bool:
     until = time.monotonic() + within
     while is_alive(pid) and time.monotonic() < until:
         time.sleep(0.01)
     return not is_alive(pid)
 
 
-def test_both_streams_and_the_exit_code_are_kept_apart(tmp_path: Path) -> None:
+def test_streams_and_exit_code_are_reported_separately(tmp_path: Path) -> None:
     code = "import sys; sys.stdout.write('a\\r\\nb'); sys.stderr.write('c'); sys.exit(7)"
     done = python(code, tmp_path)
     assert (done.stdout, done.stderr, done.exit_code, done.signal, done.timed_out) == (b"a\r\nb", b"c", 7, None, False)
 
 
-def test_a_signal_is_no_exit_code(tmp_path: Path) -> None:
+def test_death_by_signal_has_no_exit_code(tmp_path: Path) -> None:
     done = python("import os; os.kill(os.getpid(), 11)", tmp_path)
     assert (done.exit_code, done.signal, done.timed_out) == (None, signal.SIGSEGV, False)
 
 
-def test_much_output_on_both_streams_does_not_deadlock(tmp_path: Path) -> None:
+def test_large_output_on_both_streams_does_not_deadlock(tmp_path: Path) -> None:
     code = "import os\nfor _ in range(64): os.write(1, b'o' * 65536); os.write(2, b'e' * 65536)"
     done = python(code, tmp_path)
     assert (len(done.stdout), len(done.stderr), done.truncated) == (64 * 65536, 64 * 65536, False)
 
 
-def test_output_is_bounded_and_the_rest_is_read_and_dropped(tmp_path: Path) -> None:
+def test_output_beyond_the_limit_is_read_and_dropped(tmp_path: Path) -> None:
     code = f"import os\nfor _ in range({OUTPUT_LIMIT // 65536 + 40}): os.write(1, b'o' * 65536)"
     done = python(code, tmp_path)
     assert (len(done.stdout), done.truncated, done.exit_code) == (OUTPUT_LIMIT, True, 0)
 
 
-def test_the_time_limit_kills_the_whole_group(tmp_path: Path) -> None:
+def test_timeout_kills_the_process_group(tmp_path: Path) -> None:
     code = "import os, time; pid = os.fork(); print(os.getpid(), flush=True); time.sleep(60)"
-    done, limit = hanging(code, tmp_path)
+    done, limit = run_until_it_prints(code, tmp_path)
     assert (done.timed_out, done.exit_code, done.signal) == (True, None, None)
     assert limit - 0.1 < done.seconds < limit + 10
     assert done.stdout
-    assert all(gone(int(pid)) for pid in done.stdout.split())
+    assert all(ends_within(int(pid)) for pid in done.stdout.split())
 
 
-def test_ignoring_sigterm_and_stopping_itself_helps_nobody(tmp_path: Path) -> None:
+def test_timeout_kills_a_stopped_process_that_ignores_sigterm(tmp_path: Path) -> None:
     code = (
         "import os, signal; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); os.kill(os.getpid(), 19)"
     )
-    done, _ = hanging(code, tmp_path)
+    done, _ = run_until_it_prints(code, tmp_path)
     assert done.timed_out
-    assert gone(int(done.stdout))
+    assert ends_within(int(done.stdout))
 
 
 @LINUX_ONLY
-def test_who_leaves_the_session_is_killed_too(tmp_path: Path) -> None:
-    """A process that leaves its session, as lftp does for the background (src/lftp.cc, detach), is killed too."""
+def test_timeout_kills_a_process_in_another_session(tmp_path: Path) -> None:
+    """As of lftp in the background (src/lftp.cc, detach)."""
     code = (
         "import os, time\n"
         "if os.fork() == 0:\n"
         "    os.setsid(); print(os.getpid(), flush=True)\n"
         "    null = os.open('/dev/null', os.O_RDWR); os.dup2(null, 1); os.dup2(null, 2); time.sleep(60)\n"
     )
-    done, _ = hanging(code, tmp_path)
+    done, _ = run_until_it_prints(code, tmp_path)
     assert (done.timed_out, done.exit_code) == (True, 0)
-    assert gone(int(done.stdout))
+    assert ends_within(int(done.stdout))
 
 
-def test_who_outlives_the_first_process_for_a_while_is_waited_for(tmp_path: Path) -> None:
+def test_run_waits_for_a_background_process(tmp_path: Path) -> None:
     code = (
         "import os, time\n"
         "if os.fork() == 0:\n"
@@ -112,13 +112,13 @@ def test_who_outlives_the_first_process_for_a_while_is_waited_for(tmp_path: Path
     assert (tmp_path / "late").exists()
 
 
-def test_closing_every_descriptor_does_not_end_the_wait_early(tmp_path: Path) -> None:
+def test_process_without_descriptors_is_waited_for(tmp_path: Path) -> None:
     done = python("import os, time; os.closerange(0, 1000); time.sleep(0.3); open('late', 'w').close()", tmp_path)
     assert (done.timed_out, done.exit_code) == (False, 0)
     assert (tmp_path / "late").exists()
 
 
-def test_there_is_no_terminal_and_nothing_to_read(tmp_path: Path) -> None:
+def test_process_has_no_terminal_and_empty_stdin(tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
         "print(len(sys.stdin.read()), os.getpid() == os.getsid(0) == os.getpgid(0))\n"
@@ -128,25 +128,24 @@ def test_there_is_no_terminal_and_nothing_to_read(tmp_path: Path) -> None:
     assert python(code, tmp_path).stdout == b"0 True\nno terminal\n"
 
 
-def test_the_environment_is_exactly_what_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_exactly_the_given_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTP_PROXY", "http://proxy.example:3128")
     done = python("import os; print(sorted(set(os.environ) - {'LC_CTYPE'}))", tmp_path, env={"HOME": "/x"})
     assert done.stdout == b"['HOME']\n"
 
 
 @pytest.mark.parametrize("command", ["/nonexistent/lftp", "/", "a\0b"])
-def test_what_cannot_be_started_is_a_sentence(command: str, tmp_path: Path) -> None:
+def test_program_that_cannot_be_started_is_an_error(command: str, tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="cannot start"):
         process.run([command], env={}, cwd=tmp_path, timeout=5)
 
 
-def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+def test_missing_working_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="cannot start"):
         python("", tmp_path / "gone")
 
 
-def test_an_interruption_kills_what_was_started(tmp_path: Path) -> None:
-    """Ctrl-C in the middle leaves nothing behind."""
+def test_ctrl_c_kills_the_process(tmp_path: Path) -> None:
 
     def interrupt() -> None:
         until = time.monotonic() + 15
@@ -160,11 +159,11 @@ def test_an_interruption_kills_what_was_started(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         python(code, tmp_path)
     thread.join()
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert ends_within(int((tmp_path / "pid").read_text()))
 
 
 @LINUX_ONLY
-def test_a_hundred_runs_leave_no_descriptor_and_no_child(tmp_path: Path) -> None:
+def test_hundred_runs_leave_no_descriptor_and_no_child(tmp_path: Path) -> None:
     def count() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -177,7 +176,7 @@ def test_a_hundred_runs_leave_no_descriptor_and_no_child(tmp_path: Path) -> None
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_without_pidfd_the_exit_is_noticed_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exit_is_noticed_without_pidfd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """macOS has no pidfd."""
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     done = python("import os; os.closerange(3, 100); os.write(1, b'x')", tmp_path)

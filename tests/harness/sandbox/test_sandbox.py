@@ -1,4 +1,4 @@
-"""A sandbox: nothing leaves it, outlives it or goes unseen in it."""
+"""A sandbox: nothing leaves it, outlives it or passes unrecorded in it."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ pytestmark = pytest.mark.usefixtures("sealed_here")
 
 PYTHON = "/usr/bin/python3"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": INSIDE}
-OWN = "a"
+FOLDER = "a"
 
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     folder = tmp_path_factory.mktemp("sandbox")
-    (folder / OWN).mkdir()
+    (folder / FOLDER).mkdir()
     with Sandbox(folder) as sandbox:
         yield sandbox
 
 
 def shell(box: Sandbox, script: str, timeout: float = 20.0) -> process.Finished:
-    return box.run(["/bin/sh", "-c", script], env=ENVIRONMENT, cwd=Path(INSIDE), timeout=timeout, folder=OWN)
+    return box.run(["/bin/sh", "-c", script], env=ENVIRONMENT, cwd=Path(INSIDE), timeout=timeout, folder=FOLDER)
 
 
 def python(box: Sandbox, script: str, timeout: float = 20.0) -> process.Finished:
     """Debian's Python: the tests' own Python may be in a folder that is empty inside."""
-    return box.run([PYTHON, "-c", script], env=ENVIRONMENT, cwd=Path(INSIDE), timeout=timeout, folder=OWN)
+    return box.run([PYTHON, "-c", script], env=ENVIRONMENT, cwd=Path(INSIDE), timeout=timeout, folder=FOLDER)
 
 
-class TestNothingLeaves:
+class TestIsolation:
     @pytest.mark.parametrize("address", ["198.51.100.9", "8.8.8.8", "2001:db8::9", "2606:4700::1", "169.254.169.254"])
-    def test_any_address_is_refused_and_seen(self, box: Sandbox, address: str) -> None:
+    def test_outside_address_is_refused_and_recorded(self, box: Sandbox, address: str) -> None:
         box.begin()
         done = python(box, f"import socket; socket.create_connection(({address!r}, 443), 5)")
         assert b"ConnectionRefusedError" in done.stderr
         (flow,) = box.traffic().flows
         assert (flow.server, flow.state) == ((address, 443), "refused")
 
-    def test_a_name_is_asked_for_and_not_answered(self, box: Sandbox) -> None:
+    def test_name_look_up_is_recorded_and_fails(self, box: Sandbox) -> None:
         box.begin()
         done = python(box, "import socket; socket.getaddrinfo('somebody.example', 21)")
         assert done.exit_code == 1
@@ -65,10 +65,10 @@ class TestNothingLeaves:
         assert {flow.server[1] for flow in flows} == {53}
 
     @pytest.mark.parametrize("query", [b"", b"\1", bytes(12), bytes(12) + b"\4abc", b"\0" * 11 + b"\xff" * 40])
-    def test_what_is_no_question_gets_no_answer(self, query: bytes) -> None:
+    def test_malformed_dns_query_gets_no_answer(self, query: bytes) -> None:
         assert no_such_name(query) == b""
 
-    def test_sockets_of_this_machine_are_not_there(self, box: Sandbox) -> None:
+    def test_folders_with_sockets_of_this_machine_are_empty(self, box: Sandbox) -> None:
         """A path leads out of a network namespace, such as the Docker engine's socket or a resolver's."""
         assert shell(box, "ls -A /run /home /root /var/tmp").stdout == b"/home:\n\n/root:\n\n/run:\n\n/var/tmp:\n"
         kept = b"bin dev etc gnu lib lib32 lib64 libx32 nix opt proc sbin sys tmp usr".split()
@@ -78,10 +78,10 @@ class TestNothingLeaves:
                 assert shell(box, f"find {path} -mindepth 1 ! -path /var/tmp").stdout == b"", name
 
     @pytest.mark.parametrize("kind", ["socket", "fifo"])
-    def test_a_way_out_by_a_path_is_closed_wherever_it_is(
+    def test_sockets_and_fifos_anywhere_are_unreachable(
         self, box: Sandbox, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No socket or FIFO in any folder of this machine is a way out; the test uses its own folder."""
+        """The test uses its own folder."""
         folder = Path(tempfile.mkdtemp(dir=Path(__file__).parent))
         way = folder / "way"
         try:
@@ -100,8 +100,8 @@ class TestNothingLeaves:
         finally:
             shutil.rmtree(folder)
 
-    def test_devices_and_the_kernels_settings_are_out_of_reach(self, box: Sandbox) -> None:
-        """Root, who owns them, cannot reach them either: disks, the kernel's log, /proc/sys."""
+    def test_devices_and_kernel_settings_are_unreachable(self, box: Sandbox) -> None:
+        """Even for root, who owns them: disks, the kernel's log, /proc/sys."""
         names = shell(box, "ls -A /dev").stdout.split()
         assert names == b"fd full null random shm stderr stdin stdout urandom zero".split()
         settings = ("kernel/core_pattern", "net/ipv4/ip_default_ttl")
@@ -110,19 +110,19 @@ class TestNothingLeaves:
         assert shell(box, "echo y >/dev/null").exit_code == 0
         assert shell(box, "echo said >/dev/stderr").stderr == b"said\n"
 
-    def test_what_one_leaves_in_the_kernel_the_next_does_not_find(self, box: Sandbox) -> None:
-        """Each program has its own System V shared memory and message queues."""
+    def test_system_v_ipc_is_private_to_each_program(self, box: Sandbox) -> None:
+        """Shared memory and message queues."""
         assert shell(box, "ipcmk -M 64 >/dev/null && ipcmk -Q >/dev/null && ipcs -mq | grep -c 0x").stdout == b"2\n"
         assert shell(box, "ipcs -mq | grep -c 0x").stdout == b"0\n"
 
-    def test_an_abstract_socket_of_this_machine_is_not_there(self, box: Sandbox) -> None:
+    def test_abstract_socket_of_this_machine_is_unreachable(self, box: Sandbox) -> None:
         with socket.socket(socket.AF_UNIX) as outside:
             outside.bind(f"\0ftps-lab-{os.getpid()}")
             outside.listen()
             done = python(box, f"import socket; socket.socket(socket.AF_UNIX).connect('\\0ftps-lab-{os.getpid()}')")
         assert b"ConnectionRefusedError" in done.stderr
 
-    def test_a_program_has_no_capability_whoever_runs_it(self, box: Sandbox) -> None:
+    def test_program_has_no_capabilities(self, box: Sandbox) -> None:
         status = shell(box, "cat /proc/self/status").stdout.decode()
         sets = dict(line.split(":\t") for line in status.splitlines() if line.startswith(("Cap", "NoNew")))
         assert {sets[name] for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {"0" * 16}
@@ -138,7 +138,7 @@ class TestNothingLeaves:
             "process_vm_writev(os.getppid(), None, 0, None, 0, 0)",
         ],
     )
-    def test_no_program_meddles_with_another_or_leaves_a_key(self, box: Sandbox, call: str) -> None:
+    def test_ptrace_truncate_and_keyrings_are_forbidden(self, box: Sandbox, call: str) -> None:
         """lftp's log must contain only lftp's words, and the user's keyring outlives a program."""
         script = (
             "import ctypes, os, platform\nKEYCTL = {'x86_64': 250, 'aarch64': 219}[platform.machine()]\n"
@@ -147,48 +147,48 @@ class TestNothingLeaves:
         )
         assert python(box, script).stdout == b"-1 1\n"
 
-    def test_its_processes_and_no_others_are_visible(self, box: Sandbox) -> None:
+    def test_only_its_own_processes_are_visible(self, box: Sandbox) -> None:
         listed = shell(box, "ls /proc").stdout.split()
         assert [int(name) for name in listed if name.isdigit()] == [1, 2, 3]
 
 
 class TestFiles:
-    def test_all_but_its_own_folder_is_read_only(self, box: Sandbox, tmp_path: Path) -> None:
+    def test_only_its_own_folder_is_writable(self, box: Sandbox, tmp_path: Path) -> None:
         script = f"touch /etc/x; touch /usr/x; touch {tmp_path}/x; touch /run/x; touch /var/tmp/x; touch {INSIDE}/mine"
         done = shell(box, script)
         said = done.stderr.decode()
         assert said.count("Read-only file system") == 4
         assert f"{tmp_path}/x" in said  # it does not exist there at all
-        assert (box.folder / OWN / "mine").exists()
+        assert (box.folder / FOLDER / "mine").exists()
         assert done.exit_code == 0
 
     def test_tmp_is_private_to_each_program(self, box: Sandbox) -> None:
         assert shell(box, "echo mark >/tmp/mark; echo mark >/dev/shm/mark; ls /tmp /dev/shm").stdout.count(b"mark") == 2
         assert b"mark" not in shell(box, "ls -A /tmp /dev/shm").stdout
 
-    def test_what_was_covered_cannot_be_uncovered(self, box: Sandbox) -> None:
-        """A program that creates its own namespaces cannot do it either."""
+    def test_mounts_cannot_be_undone(self, box: Sandbox) -> None:
+        """Not even in namespaces that the program creates itself."""
         for script in ("umount /tmp", "unshare --user --map-root-user --mount umount /tmp", "mount -o remount,rw /"):
             assert shell(box, script).exit_code != 0
         assert shell(box, "ls -A /tmp").stdout == b"ftps-lab\n"
 
-    def test_a_folder_of_a_program_stays_visible_and_read_only(self, tmp_path: Path) -> None:
-        """A program's folder stays visible and read-only, whatever its path."""
+    def test_folder_of_a_program_is_visible_and_read_only(self, tmp_path: Path) -> None:
+        """Whatever its path."""
         programs = tmp_path / "my own 'lftp' ü"
         programs.mkdir()
         program = programs / "prog"
         program.write_text('#!/bin/sh\ntouch beside; touch "$0.x"; echo ran\n')
         program.chmod(0o755)
-        (tmp_path / "all" / OWN).mkdir(parents=True)
+        (tmp_path / "all" / FOLDER).mkdir(parents=True)
         with Sandbox(tmp_path / "all", visible=[str(programs)]) as box:
-            done = box.run([str(program)], env=ENVIRONMENT, cwd=Path(INSIDE), timeout=20, folder=OWN)
+            done = box.run([str(program)], env=ENVIRONMENT, cwd=Path(INSIDE), timeout=20, folder=FOLDER)
         assert done.stdout == b"ran\n"
         assert b"Read-only" in done.stderr
         assert sorted(path.name for path in programs.iterdir()) == ["prog"]
-        assert (tmp_path / "all" / OWN / "beside").exists()
+        assert (tmp_path / "all" / FOLDER / "beside").exists()
 
-    def test_files_of_the_system_can_be_ours(self, tmp_path: Path) -> None:
-        (tmp_path / OWN).mkdir()
+    def test_system_files_can_be_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / FOLDER).mkdir()
         (tmp_path / "ours").write_text("ours\n")
         replaced = {"/etc/hosts": str(tmp_path / "ours"), "/etc/none.of.this.name": str(tmp_path / "ours")}
         with Sandbox(tmp_path, replaced=replaced) as box:
@@ -198,57 +198,60 @@ class TestFiles:
             assert shell(box, "cat /etc/none.of.this.name").exit_code == 1
 
 
-class TestEnds:
-    def test_exit_codes_and_signals_are_the_programs_own(self, box: Sandbox) -> None:
+class TestProcessesEnd:
+    def test_exit_code_and_signal_are_the_programs(self, box: Sandbox) -> None:
         ends = [(done.exit_code, done.signal) for done in (shell(box, "exit 7"), shell(box, "kill -SEGV $$"))]
         assert ends == [(7, None), (None, signal.SIGSEGV)]
 
-    def test_a_program_that_is_not_there_is_a_sentence(self, box: Sandbox) -> None:
+    def test_missing_program_is_an_error(self, box: Sandbox) -> None:
         with pytest.raises(HarnessError, match=r"^cannot start /no/such/program: No such file or directory"):
-            box.run(["/no/such/program"], env={}, cwd=Path(INSIDE), timeout=5, folder=OWN)
+            box.run(["/no/such/program"], env={}, cwd=Path(INSIDE), timeout=5, folder=FOLDER)
 
-    def test_a_background_job_is_waited_for(self, box: Sandbox) -> None:
-        """A job that has closed all its descriptors counts too: its remaining work belongs to the run."""
+    def test_run_waits_for_a_background_job(self, box: Sandbox) -> None:
+        """Even one that has closed all its descriptors: its remaining work belongs to the run."""
         script = f"setsid sh -c 'exec </dev/null >/dev/null 2>&1; sleep 0.3; touch {INSIDE}/late' & exit 3"
         assert shell(box, script).exit_code == 3
-        assert (box.folder / OWN / "late").exists()
+        assert (box.folder / FOLDER / "late").exists()
 
-    def test_a_daemon_is_ended_at_the_time_limit(self, box: Sandbox) -> None:
+    def test_daemon_is_killed_at_the_time_limit(self, box: Sandbox) -> None:
         mark = f"3600.{os.getpid()}"
         script = f"trap '' TERM HUP INT; setsid sh -c 'exec </dev/null >/dev/null 2>&1; exec sleep {mark}' & exit 0"
         done = shell(box, script, timeout=0.5)
         assert done.timed_out
-        assert not running(mark)
+        assert not processes_with(mark)
 
-    def test_a_fork_bomb_that_stops_in_time_leaves_nothing(self, box: Sandbox) -> None:
+    def test_fifty_daemons_are_killed_at_the_time_limit(self, box: Sandbox) -> None:
         mark = f"3601.{os.getpid()}"
         done = shell(box, f"for i in $(seq 50); do (setsid sleep {mark} >/dev/null 2>&1 &); done", timeout=1.0)
         assert done.timed_out
-        assert not running(mark)
+        assert not processes_with(mark)
 
-    def test_output_without_end_is_kept_in_part_and_told(self, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_output_beyond_the_limit_is_truncated_and_reported(
+        self, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(process, "OUTPUT_LIMIT", 1000)
         done = shell(box, "head -c 5000 /dev/zero; echo said >&2")
         assert (len(done.stdout), done.stderr, done.truncated) == (1000, b"said\n", True)
 
-    def test_everything_ends_with_its_owner(self, tmp_path: Path) -> None:
+    def test_processes_end_with_their_owner(self, tmp_path: Path) -> None:
         """The owner is killed without a chance to clean up."""
-        (tmp_path / OWN).mkdir()
+        (tmp_path / FOLDER).mkdir()
         mark = f"3602.{os.getpid()}"
         script = (
             "from pathlib import Path; from ftps_harness.sandbox.sandbox import Sandbox\n"
             f"box = Sandbox(Path({str(tmp_path)!r})); box.host.ping(); print('ready', flush=True)\n"
-            f"box.run(['/bin/sleep', {mark!r}], env={{}}, cwd=Path({INSIDE!r}), timeout=3600, folder={OWN!r})\n"
+            f"box.run(['/bin/sleep', {mark!r}], env={{}}, cwd=Path({INSIDE!r}), timeout=3600, folder={FOLDER!r})\n"
         )
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as owner:
             assert owner.stdout is not None
             owner.stdout.readline()
-            wait_until(lambda: bool(running(mark)))
+            wait_until(lambda: bool(processes_with(mark)))
             owner.kill()
-        wait_until(lambda: not running(mark))
-        wait_until(lambda: not running(str(tmp_path)))  # the supervisor's own command line
+        wait_until(lambda: not processes_with(mark))
+        wait_until(lambda: not processes_with(str(tmp_path)))  # the supervisor's own command line
 
     def test_interruption_ends_a_program_at_once(self, box: Sandbox) -> None:
+        """"""
         interruption = process.Interruption()
         token = process.INTERRUPTION.set(interruption)
         try:
@@ -261,15 +264,15 @@ class TestEnds:
             process.INTERRUPTION.reset(token)
             interruption.close()
 
-    def test_a_closed_sandbox_says_so(self, tmp_path: Path) -> None:
-        (tmp_path / OWN).mkdir()
+    def test_closed_sandbox_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / FOLDER).mkdir()
         box = Sandbox(tmp_path)
         box.close()
         box.close()
         with pytest.raises(HarnessError, match="the sandbox has ended"):
             shell(box, "true")
 
-    def test_descriptors_are_given_back(self, box: Sandbox) -> None:
+    def test_runs_leak_no_descriptor(self, box: Sandbox) -> None:
         shell(box, "true")
         before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(10):
@@ -279,7 +282,7 @@ class TestEnds:
 
 
 class TestTraffic:
-    def test_a_conversation_inside_is_seen_whole(self, box: Sandbox) -> None:
+    def test_connection_inside_is_recorded_whole(self, box: Sandbox) -> None:
         """300 KB exceed a socket's own buffer."""
         box.begin()
         talk = (
@@ -297,13 +300,13 @@ class TestTraffic:
         assert flow.to_client == b"thanks"
         assert traffic.lost == 0
 
-    def test_what_was_before_is_not_told_again(self, box: Sandbox) -> None:
+    def test_begin_discards_earlier_traffic(self, box: Sandbox) -> None:
         for _ in range(20):
             box.begin()
             python(box, "import socket; socket.socket().connect_ex(('192.0.2.1', 7))")
             assert len(box.traffic().flows) == 1
 
-    def test_nobody_inside_can_send_a_mark(self, box: Sandbox) -> None:
+    def test_programs_cannot_forge_a_capture_mark(self, box: Sandbox) -> None:
         """A mark is not shown, and everything before it counts as complete."""
         box.begin()
         forged = "import socket; s = socket.socket(2, 2); s.bind(('127.0.0.2', 9))\n"
@@ -313,7 +316,7 @@ class TestTraffic:
         taken = python(box, "import socket; socket.socket(2, 2).bind(('127.0.0.1', 9))")
         assert b"Address already in use" in taken.stderr
 
-    def test_a_capture_that_cannot_keep_up_says_so(self, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_capture_that_cannot_keep_up_reports_losses(self, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         """The capture's thread is held while more traffic passes than fits into the ring."""
         box.begin()
         capture = box._capture
@@ -323,8 +326,8 @@ class TestTraffic:
         assert box.traffic().lost > 0
 
 
-class TestUnavailable:
-    def test_a_kernel_that_refuses_is_named_with_what_grants_it(self, tmp_path: Path) -> None:
+class TestMissingPermissions:
+    def test_missing_namespaces_are_reported_with_the_remedy(self, tmp_path: Path) -> None:
         """The test runs in a user namespace that permits no further one."""
         script = (
             "from pathlib import Path; from ftps_harness.sandbox.sandbox import Sandbox, Unavailable\n"
@@ -348,19 +351,19 @@ class TestUnavailable:
         ],
         ids=["ubuntu", "debian", "none", "docker", "podman", "unknown"],
     )
-    def test_the_permission_that_is_missing_is_named(self, tmp_path: Path, files: dict[str, str], told: str) -> None:
+    def test_remedy_names_the_missing_permission(self, tmp_path: Path, files: dict[str, str], told: str) -> None:
         for name, text in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
         assert how_to_grant(tmp_path / "proc", tmp_path / "root").startswith(told)
 
-    def test_what_is_no_linux_has_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_sandbox_needs_linux(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(sys, "platform", "darwin")
         with pytest.raises(Unavailable, match="Linux"):
             Sandbox(tmp_path)
 
 
-def running(mark: str) -> list[int]:
+def processes_with(mark: str) -> list[int]:
     """Processes of this machine with a word in their command line."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):

@@ -17,7 +17,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
+def _restored_handlers() -> Iterator[None]:
     """Restores pytest's signal handlers."""
     before = {each: signal.getsignal(each) for each in ENDING}
     yield
@@ -25,47 +25,47 @@ def handlers() -> Iterator[None]:
         signal.signal(each, handler)
 
 
-def now() -> list[object]:
+def current_handlers() -> list[object]:
     return [signal.getsignal(each) for each in ENDING]
 
 
 @pytest.mark.parametrize("number", ENDING)
-def test_the_first_raises_and_the_others_are_ignored(number: signal.Signals) -> None:
+def test_first_signal_raises_and_later_ones_are_ignored(number: signal.Signals) -> None:
     with pytest.raises(AskedToEnd), interrupting():
         signal.raise_signal(number)
     for each in ENDING:
         signal.raise_signal(each)  # it would end the tests
 
 
-def test_without_a_signal_all_is_as_before() -> None:
-    before = now()
+def test_handlers_are_restored_without_a_signal() -> None:
+    before = current_handlers()
     with interrupting(), on_shutdown_signal(list):
-        assert now() != before
-    assert now() == before
+        assert current_handlers() != before
+    assert current_handlers() == before
     with pytest.raises(ZeroDivisionError), interrupting():
         raise ZeroDivisionError
-    assert now() == before
+    assert current_handlers() == before
 
 
-def test_the_inner_one_hears_and_the_outer_one_leaves_it_so() -> None:
+def test_inner_handler_runs_once_and_signals_stay_ignored() -> None:
     heard: list[int] = []
     with interrupting():
         with on_shutdown_signal(lambda: heard.append(1)):
             signal.raise_signal(signal.SIGTERM)
             signal.raise_signal(signal.SIGTERM)
         assert heard == [1]
-    assert now() == [signal.SIG_IGN] * 3
+    assert current_handlers() == [signal.SIG_IGN] * 3
 
 
-def test_what_is_ignored_stays_ignored() -> None:
-    """Under nohup, or in the background of a shell script, an ignored signal stays ignored."""
+def test_ignored_signal_stays_ignored() -> None:
+    """Under nohup, or in the background of a shell script."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with interrupting():
         signal.raise_signal(signal.SIGHUP)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_what_is_undisturbed_is_done_before_ctrl_c_goes_on() -> None:
+def test_undisturbed_work_completes_before_ctrl_c_is_raised() -> None:
     done: list[bool] = []
 
     def work() -> int:
@@ -78,13 +78,13 @@ def test_what_is_undisturbed_is_done_before_ctrl_c_goes_on() -> None:
     assert done == [True]
 
 
-def test_what_is_undisturbed_gives_or_raises() -> None:
+def test_undisturbed_returns_or_raises_as_its_work() -> None:
     assert undisturbed(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         undisturbed(lambda: 1 // 0)
 
 
-def test_another_thread_changes_nothing() -> None:
+def test_undisturbed_works_in_another_thread() -> None:
     """Python allows only the main thread to handle signals."""
     made: list[int] = []
     thread = threading.Thread(target=lambda: made.append(undisturbed(lambda: 7)))
