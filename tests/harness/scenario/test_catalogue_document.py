@@ -49,7 +49,7 @@ def client(pytestconfig: pytest.Config) -> Lftp:
     return driver.identify(driver.find(pytestconfig.getoption("--lftp", None)))
 
 
-def ran(scenario: Scenario, client: Lftp, *, controls: bool = False) -> ScenarioResult:
+def run_or_skip(scenario: Scenario, client: Lftp, *, controls: bool = False) -> ScenarioResult:
     """Run the scenario."""
     result = run_scenario(scenario, client, Options(controls=controls))
     if result.status == "skip":
@@ -57,7 +57,7 @@ def ran(scenario: Scenario, client: Lftp, *, controls: bool = False) -> Scenario
     return result
 
 
-def one(name: str) -> Scenario:
+def document_scenario(name: str) -> Scenario:
     """A scenario of the catalogue."""
     return load(CATALOGUE[f"document/{name}"])
 
@@ -67,7 +67,7 @@ def subsets(words: Collection[Any]) -> list[frozenset[Any]]:
     return [frozenset(chosen) for size in range(1, len(words) + 1) for chosen in combinations(words, size)]
 
 
-def turned_round(expect: Expect) -> Iterator[Expect]:
+def reversals(expect: Expect) -> Iterator[Expect]:
     """Every other expectation: another verdict, other reasons, exposures, receivers or messages."""
     for verdict in get_args(ExpectedVerdict):
         if verdict != expect.verdict:
@@ -78,8 +78,8 @@ def turned_round(expect: Expect) -> Iterator[Expect]:
     if expect.verdict == "exposed":
         yield from other_values(expect, "exposed", subsets(get_args(Secret)))
         yield from other_values(expect, "to", subsets(get_args(Receiver)))
-    said = expect.message or ""
-    yield from other_values(expect, "message", ["Everything is fine.", f"{said} Not", said.swapcase() or "Not"])
+    message = expect.message or ""
+    yield from other_values(expect, "message", ["Everything is fine.", f"{message} Not", message.swapcase() or "Not"])
 
 
 def other_values(expect: Expect, key: str, values: list[Any]) -> Iterator[Expect]:
@@ -87,7 +87,7 @@ def other_values(expect: Expect, key: str, values: list[Any]) -> Iterator[Expect
     yield from (replace(expect, **{key: value}) for value in values if value != getattr(expect, key))
 
 
-def of_other_builds(scenario: Scenario, index: int, expect: Expect) -> Iterator[Expect]:
+def expectations_of_other_builds(scenario: Scenario, index: int, expect: Expect) -> Iterator[Expect]:
     """The scenario's expectations of other builds, where they differ."""
     for dialect, version in BUILDS:
         other = expectation(scenario.steps[index], dialect, version)
@@ -95,30 +95,30 @@ def of_other_builds(scenario: Scenario, index: int, expect: Expect) -> Iterator[
             yield other
 
 
-def judged(step: StepResult, expect: Expect) -> str:
+def status_under(step: StepResult, expect: Expect) -> str:
     """The status of a step under another expectation."""
     return judge_repeated([attempt.seen for attempt in step.attempts], expect).status
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_each_expectation_turned_round_fails(name: str, client: Lftp) -> None:
+def test_every_reversed_expectation_fails(name: str, client: Lftp) -> None:
     scenario = load(CATALOGUE[name])
-    result = ran(scenario, client)
+    result = run_or_skip(scenario, client)
     assert (result.status, result.why) == ("pass", "")
     for index, step in enumerate(result.steps):
-        assert judged(step, step.expect) == "pass"
-        wrong = [*turned_round(step.expect), *of_other_builds(scenario, index, step.expect)]
-        assert [expect for expect in wrong if judged(step, expect) == "pass"] == [], step.title
+        assert status_under(step, step.expect) == "pass"
+        wrong = [*reversals(step.expect), *expectations_of_other_builds(scenario, index, step.expect)]
+        assert [expect for expect in wrong if status_under(step, expect) == "pass"] == [], step.title
 
 
 @pytest.mark.parametrize("name", RC)
-def test_each_expectation_of_an_rc_turned_round_fails(name: str, client: Lftp) -> None:
+def test_every_reversed_expectation_of_an_rc_fails(name: str, client: Lftp) -> None:
     """Expectations of other builds are left out: some of them only omit a message."""
-    result = ran(load(RC[name]), client)
+    result = run_or_skip(load(RC[name]), client)
     assert (result.status, result.why) == ("pass", "")
     for step in result.steps:
-        assert judged(step, step.expect) == "pass"
-        assert [expect for expect in turned_round(step.expect) if judged(step, expect) == "pass"] == [], step.title
+        assert status_under(step, step.expect) == "pass"
+        assert [expect for expect in reversals(step.expect) if status_under(step, expect) == "pass"] == [], step.title
 
 
 def with_expectation(scenario: Scenario, index: int, expect: Expect) -> Scenario:
@@ -141,10 +141,8 @@ def with_expectation(scenario: Scenario, index: int, expect: Expect) -> Scenario
         ("planted-pin", 0, Expect(verdict="exposed", exposed=frozenset({"payload"}), to=frozenset({"impostor"}))),
     ],
 )
-def test_a_whole_scenario_turned_round_fails_with_its_controls(
-    name: str, index: int, expect: Expect, client: Lftp
-) -> None:
-    result = ran(with_expectation(one(name), index, expect), client, controls=True)
+def test_reversed_scenario_fails_with_its_controls(name: str, index: int, expect: Expect, client: Lftp) -> None:
+    result = run_or_skip(with_expectation(document_scenario(name), index, expect), client, controls=True)
     assert result.status == "fail"
     assert result.steps[index].judgement.why
 
@@ -163,25 +161,25 @@ def with_control(scenario: Scenario, control: Any) -> Scenario:
         ("fetched-with-s-client", "impostor-accepted"),
     ],
 )
-def test_an_acceptance_with_the_wrong_control_fails(name: str, control: str | None, client: Lftp) -> None:
-    """The step is accepted both with a pin and with verification off; only the control tells them apart."""
-    result = ran(with_control(one(name), control), client, controls=True)
+def test_acceptance_with_the_wrong_control_fails(name: str, control: str | None, client: Lftp) -> None:
+    """The step is accepted both with a pin and with verification off; only the control distinguishes them."""
+    result = run_or_skip(with_control(document_scenario(name), control), client, controls=True)
     assert result.status == "fail"
     failed = [step for step in result.steps if step.status == "fail"]
     assert failed
     assert all(step.judgement.status == "pass" for step in failed)
 
 
-def test_user_and_password_are_readable_on_the_wire_of_plain_ftp(client: Lftp) -> None:
-    (attempt, *_) = ran(one("plain-ftp-in-the-clear"), client).steps[0].attempts
+def test_plain_ftp_shows_user_and_password_on_the_wire(client: Lftp) -> None:
+    (attempt, *_) = run_or_skip(document_scenario("plain-ftp-in-the-clear"), client).steps[0].attempts
     (credential,) = attempt.testimony.credentials
     sent = b"".join(record.to_server for record in attempt.wire.records)
     assert f"USER {credential.user}\r\n".encode() in sent
     assert f"PASS {credential.password}\r\n".encode() in sent
 
 
-def test_user_and_password_are_not_readable_on_the_wire_of_ftps(client: Lftp) -> None:
-    for step in ran(one("ftps-hides-the-login"), client).steps:
+def test_ftps_hides_user_and_password_on_the_wire(client: Lftp) -> None:
+    for step in run_or_skip(document_scenario("ftps-hides-the-login"), client).steps:
         (attempt,) = step.attempts
         (credential,) = attempt.testimony.credentials
         assert credential.channel == "tls"
@@ -192,9 +190,9 @@ def test_user_and_password_are_not_readable_on_the_wire_of_ftps(client: Lftp) ->
         assert credential.password.encode() not in raw
 
 
-def test_a_refused_server_gets_a_handshake_and_no_login(client: Lftp) -> None:
+def test_refused_server_gets_a_handshake_but_no_login(client: Lftp) -> None:
     """The connection is closed without a login or a data connection."""
-    for step in ran(one("untrusted-by-default"), client).steps:
+    for step in run_or_skip(document_scenario("untrusted-by-default"), client).steps:
         (attempt,) = step.attempts
         assert all(handshake.completed for handshake in attempt.testimony.handshakes)
         assert attempt.testimony.handshakes
@@ -204,27 +202,27 @@ def test_a_refused_server_gets_a_handshake_and_no_login(client: Lftp) -> None:
         assert attempt.run.stdout == b""
 
 
-def test_the_refusal_names_the_certificate_that_was_shown(client: Lftp) -> None:
-    """The fingerprint that lftp prints is what `set ssl:verify-certificate/FINGERPRINT no` takes."""
-    (step, *_) = ran(one("untrusted-by-default"), client).steps
+def test_refusal_has_a_fingerprint(client: Lftp) -> None:
+    """It is what `set ssl:verify-certificate/FINGERPRINT no` takes."""
+    (step, *_) = run_or_skip(document_scenario("untrusted-by-default"), client).steps
     (attempt,) = step.attempts
     fingerprints = {word.fingerprint for word in attempt.client.words}
     assert len(fingerprints) == 1
     assert None not in fingerprints
 
 
-def test_turning_round_reaches_every_part_of_an_expectation() -> None:
-    """The tests above depend on it: every part of an expectation is among the changed ones."""
+def test_reversals_change_every_part_of_an_expectation() -> None:
+    """The tests above depend on it."""
     expect = Expect(verdict="rejected", reasons=frozenset({"untrusted"}), message="Not trusted")
-    assert {other.verdict for other in turned_round(expect)} == set(get_args(ExpectedVerdict))
-    reasons = {other.reasons for other in turned_round(expect) if other.verdict == "rejected"}
+    assert {other.verdict for other in reversals(expect)} == set(get_args(ExpectedVerdict))
+    reasons = {other.reasons for other in reversals(expect) if other.verdict == "rejected"}
     assert len(reasons) == 2 ** len(get_args(Reason))
     exposed = Expect(verdict="exposed", exposed=frozenset({"payload"}), to=frozenset({"wire"}))
-    assert len({(other.exposed, other.to) for other in turned_round(exposed) if other.verdict == "exposed"}) == 5
+    assert len({(other.exposed, other.to) for other in reversals(exposed) if other.verdict == "exposed"}) == 5
 
 
-def test_judging_a_turned_round_expectation_says_what_is_different(client: Lftp) -> None:
-    (step, *_) = ran(one("untrusted-by-default"), client).steps
+def test_judgement_of_a_reversed_expectation_says_the_difference(client: Lftp) -> None:
+    (step, *_) = run_or_skip(document_scenario("untrusted-by-default"), client).steps
     (attempt,) = step.attempts
     judgement = judge(attempt.outcome, Expect(verdict="accepted"), attempt.said)
     assert judgement.why == ("expected accepted, but it was rejected",)

@@ -274,10 +274,8 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
 
 
 @pytest.mark.parametrize(("place", "line", "key", "parts"), TABLE)
-def test_a_mistake_is_named_with_its_key_and_what_would_be_right(
-    place: str, line: str, key: str, parts: list[str]
-) -> None:
-    """Exactly one problem is reported, in one line with its key and the correction."""
+def test_mistake_is_reported_with_its_key_and_correction(place: str, line: str, key: str, parts: list[str]) -> None:
+    """Exactly one problem is reported, in one line."""
     found = problems(with_line(place, line))
     assert [where for where, _ in found] == [key]
     ((_, sentence),) = found
@@ -285,8 +283,8 @@ def test_a_mistake_is_named_with_its_key_and_what_would_be_right(
     assert "\n" not in sentence
 
 
-def test_the_base_of_these_mistakes_is_right() -> None:
-    """The base has no mistake; otherwise the table would prove nothing."""
+def test_base_without_a_mistake_parses() -> None:
+    """Otherwise the table would prove nothing."""
     assert parse(BASE, "f", "a/f").title == "t"
 
 
@@ -304,8 +302,7 @@ def test_the_base_of_these_mistakes_is_right() -> None:
         ('control = "impostor-accepted"', 'verdict = "exposed"', "step[1].control", "expected to accept"),
     ],
 )
-def test_a_step_that_contradicts_its_expectation(step: str, expect: str, key: str, part: str) -> None:
-    """The step and its expectation must agree."""
+def test_step_that_contradicts_its_expectation_is_an_error(step: str, expect: str, key: str, part: str) -> None:
     text = BASE.replace("#step", step)
     accepted = 'verdict = "accepted"'
     text = text.replace(accepted, expect if "verdict" in expect else f"{accepted}\n{expect}")
@@ -314,7 +311,7 @@ def test_a_step_that_contradicts_its_expectation(step: str, expect: str, key: st
     assert part in sentence
 
 
-def test_no_steps() -> None:
+def test_scenario_without_steps_is_an_error() -> None:
     """The table is missing, or the list is empty."""
     head = BASE[: BASE.index("[[step]]")]
     assert problems(head) == [("step", "missing: a scenario needs at least one [[step]] table")]
@@ -324,19 +321,19 @@ def test_no_steps() -> None:
 
 
 @pytest.mark.parametrize("leaf", ["issuer", "same_key_as"])
-def test_a_circle_of_certificates(leaf: str) -> None:
-    """Every certificate of the circle is named."""
+def test_cycle_of_certificates_is_reported_for_each(leaf: str) -> None:
+    """Every certificate of the cycle is named."""
     text = BASE.replace("#genuine\n", f"{leaf} = 'other'\n").replace("#other\n", f"{leaf} = 'genuine'\n")
     assert [key for key, _ in problems(text)] == [f"certificates.genuine.{leaf}", f"certificates.other.{leaf}"]
 
 
-def test_a_certificate_cannot_be_called_self() -> None:
+def test_certificate_named_self_is_an_error() -> None:
     found = problems(BASE.replace("#other", "[certificates.self]"))
     assert [key for key, _ in found] == ["certificates.self.issuer"]
 
 
-def test_a_fault_of_the_server_is_reported_where_it_first_appears() -> None:
-    """Steps that only inherit the fault are not reported."""
+def test_server_mistake_is_reported_where_it_first_appears() -> None:
+    """Steps that only inherit it are not reported."""
     steps = BASE.replace("#expect", '[[step]]\ntitle = "two"\nserver = { tls = [] }\nexpect.verdict = "failed"\n')
     steps += '[[step]]\ntitle = "three"\nserver = { role = "impostor" }\nexpect.verdict = "failed"\n'
     assert [key for key, _ in problems(steps)] == ["step[2].server.tls"]
@@ -344,7 +341,7 @@ def test_a_fault_of_the_server_is_reported_where_it_first_appears() -> None:
     assert [key for key, _ in problems(everywhere)] == ["server.tls"]
 
 
-def test_an_override_of_a_version_must_agree_with_each_dialects() -> None:
+def test_version_override_must_agree_with_dialect_overrides() -> None:
     """A build with that dialect and version gets both; the sentence names the builds."""
     text = BASE.replace('verdict = "accepted"', REJECTED).replace(
         "#expect", '[step.expect.openssl]\nverdict = "accepted"\n[step.expect."4.8"]\nreason = "expired"\n'
@@ -354,7 +351,7 @@ def test_an_override_of_a_version_must_agree_with_each_dialects() -> None:
     assert "for openssl builds" in sentence
 
 
-def test_a_control_that_some_build_needs_is_none_too_many() -> None:
+def test_control_needed_by_one_dialect_is_accepted() -> None:
     """One dialect accepts, so the impostor must be refused there."""
     text = BASE.replace('verdict = "accepted"', REJECTED).replace("#step", 'control = "impostor-refused"')
     scenario = parse(text.replace("#expect", '[step.expect.classic]\nverdict = "accepted"\n'), "f", "a/f")
@@ -386,7 +383,7 @@ def test_all_problems_are_reported_at_once() -> None:
     assert lines == [f"f.scenario.toml: {key}: {sentence}" for key, sentence in error.problems]
 
 
-def test_the_error_is_the_users_and_says_where() -> None:
+def test_scenario_error_is_a_usage_error_with_file_and_key() -> None:
     """Exit code 2; the error holds file, key and sentence of the first problem."""
     with pytest.raises(UsageError) as caught:
         parse(BASE.replace('why = "w"', "why = ''"), "f.scenario.toml", "a/f")
@@ -396,8 +393,7 @@ def test_the_error_is_the_users_and_says_where() -> None:
     assert str(error) == f"f.scenario.toml: why: {error.sentence}"
 
 
-def test_a_value_from_the_file_cannot_command_the_terminal() -> None:
-    """Control characters appear as escapes, and long values are shortened."""
+def test_values_in_messages_are_escaped_and_shortened() -> None:
     ((_, sentence),) = problems(BASE.replace("#step", 'host = "\\u001b[2J' + "x" * 500 + '"'))
     assert "\x1b" not in sentence
     assert len(sentence) < 160
@@ -439,6 +435,5 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize(("place", "line"), ACCEPTED)
-def test_what_is_unusual_but_right(place: str, line: str) -> None:
-    """Unusual values that can be intended are allowed."""
+def test_unusual_but_valid_values_are_accepted(place: str, line: str) -> None:
     assert parse(with_line(place, line), "f", "a/f").id == "a/f"

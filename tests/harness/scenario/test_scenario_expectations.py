@@ -42,29 +42,29 @@ def expected(dialect: Dialect, version: str, text: str = EXPECT) -> Expect:
     return expectation(parse(HEAD + text, "f", "a/b").steps[0], dialect, version)
 
 
-def test_without_a_fitting_override_the_table_holds() -> None:
+def test_table_applies_without_a_matching_override() -> None:
     assert expected("status", "3.9") == Expect(
         verdict="rejected", reasons=frozenset({"untrusted", "expired"}), message="is NOT trusted"
     )
 
 
-def test_a_dialect_changes_the_keys_that_it_names() -> None:
+def test_dialect_override_changes_only_its_keys() -> None:
     assert expected("classic", "3.9") == Expect(
         verdict="rejected", reasons=frozenset({"untrusted"}), message="Not trusted"
     )
 
 
-def test_an_override_that_names_the_verdict_replaces_the_table() -> None:
-    """An override with a verdict replaces the table: neither reasons nor message survive."""
+def test_override_with_a_verdict_replaces_the_table() -> None:
+    """Neither reasons nor message survive."""
     assert expected("openssl", "3.9") == Expect(verdict="accepted")
 
 
-def test_the_version_beats_the_dialect() -> None:
+def test_version_override_wins_over_dialect_override() -> None:
     """Keys that the version's override omits still come from the dialect's."""
     assert expected("classic", "4.9.2") == Expect(verdict="rejected", reasons=frozenset({"untrusted"}), message="four")
 
 
-def test_a_version_that_names_the_verdict_replaces_what_the_dialect_said() -> None:
+def test_version_override_with_a_verdict_replaces_the_dialects() -> None:
     assert expected("classic", "5.0.1") == Expect(verdict="exposed", to=frozenset({"wire"}))
 
 
@@ -81,11 +81,12 @@ def test_a_version_that_names_the_verdict_replaces_what_the_dialect_said() -> No
         ("14.8", "is NOT trusted"),
     ],
 )
-def test_the_longest_fitting_version_prefix_counts(version: str, message: str) -> None:
+def test_longest_matching_version_prefix_applies(version: str, message: str) -> None:
     """A prefix must end where a number ends."""
     assert expected("status", version).message == message
 
 
 def test_how_often_is_read() -> None:
+    """"""
     text = '[step.expect]\nverdict="exposed"\nhow_often="sometimes"\notherwise=["rejected"]\n'
     assert expected("status", "4", text) == Expect(verdict="exposed", how_often="sometimes", otherwise=("rejected",))

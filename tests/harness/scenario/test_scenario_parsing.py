@@ -113,8 +113,7 @@ def full() -> Scenario:
     return parse(FULL, "full.scenario.toml", "area/full")
 
 
-def test_every_key_is_read(full: Scenario) -> None:
-    """Every key in docs/reference.md is read, with a complete server."""
+def test_every_key_of_the_reference_is_read(full: Scenario) -> None:
     assert (full.id, full.file, full.claim, full.tags) == (
         "area/full",
         "full.scenario.toml",
@@ -145,7 +144,7 @@ def test_every_key_is_read(full: Scenario) -> None:
     )
 
 
-def test_files_are_taken_apart(full: Scenario) -> None:
+def test_file_sources_are_split(full: Scenario) -> None:
     """' + ' joins sources; a text runs to the end and may contain ' + '."""
     assert full.steps[0].files == {
         "mycert.crt": (Source("cert", "genuine"), Source("chain", "genuine")),
@@ -154,8 +153,8 @@ def test_files_are_taken_apart(full: Scenario) -> None:
     }
 
 
-def test_a_change_of_the_server_stays_and_says_that_it_is_one(full: Scenario) -> None:
-    """`server` keeps its changes; everything else starts from its default again."""
+def test_server_changes_persist_and_are_marked(full: Scenario) -> None:
+    """Everything else starts from its default again in each step."""
     assert [step.changed for step in full.steps] == [False, True, False]
     second, third = full.steps[1:]
     assert second.server == third.server
@@ -164,8 +163,8 @@ def test_a_change_of_the_server_stays_and_says_that_it_is_one(full: Scenario) ->
     assert (third.files, third.user, third.control, third.clock) == ({}, None, None, None)
 
 
-def test_the_data_certificate_follows_the_certificate_unless_named() -> None:
-    """A rotation changes both, but a named data certificate stays."""
+def test_rotation_also_changes_an_unnamed_data_certificate() -> None:
+    """A named data certificate stays."""
     rotation = '[certificates.b]\n[[step]]\ntitle="2"\nserver={certificate="b"}\nexpect={verdict="failed"}\n'
     following = parse(SMALL + rotation, "f", "a/b").steps[1].server
     named = SMALL.replace("[server]", '[server]\ndata_certificate = "a"')
@@ -174,19 +173,18 @@ def test_the_data_certificate_follows_the_certificate_unless_named() -> None:
     assert (staying.certificate, staying.data_certificate) == ("b", "a")
 
 
-def test_saying_again_what_holds_changes_nothing() -> None:
+def test_repeating_the_current_certificate_is_no_change() -> None:
     """A step that names the certificate already in use does not rotate it."""
     again = SMALL.replace('title = "s"', 'title = "s"\nserver = { certificate = "a" }')
     assert [step.changed for step in parse(again, "f", "a/b").steps] == [False]
 
 
-def test_a_plain_server_needs_no_certificate() -> None:
-    """Without TLS, neither the certificate nor its table is required."""
+def test_plain_server_needs_no_certificate() -> None:
     plain = SMALL.replace("[certificates.a]", "").replace('certificate = "a"', 'protocol = "plain"')
     assert parse(plain, "f", "a/b").server == Server(protocol="plain")
 
 
-def test_certificates_become_the_labs_own_data(full: Scenario) -> None:
+def test_certificate_tables_become_specs(full: Scenario) -> None:
     """Keys keep their names, and omitted ones keep the lab's default."""
     made = full.certificates
     assert made["genuine"] == lab.CertificateSpec(
@@ -205,20 +203,19 @@ def test_certificates_become_the_labs_own_data(full: Scenario) -> None:
     assert made["root"].key_usage == ("keyCertSign", "cRLSign")
 
 
-def test_an_empty_certificate_table_has_the_labs_defaults() -> None:
+def test_empty_certificate_table_has_the_defaults() -> None:
     assert parse(SMALL, "f", "a/b").certificates == {"a": lab.CertificateSpec()}
 
 
 @pytest.mark.parametrize("name", ["mine/pinned-server", "x", 'quo"te\\d', "a/b.scenario.toml", "../", "—", "\x07"])
-def test_the_template_parses_whatever_its_name(name: str) -> None:
+def test_template_parses_with_any_name(name: str) -> None:
     """The file that `ftps-lab new NAME` writes is valid unchanged."""
     scenario = parse(scenario_template(name), "f", "mine/x")
     assert scenario.title
     assert [step.expect.verdict for step in scenario.steps] == ["rejected", "accepted", "rejected", "rejected"]
 
 
-def test_what_the_template_offers_in_comments_is_right() -> None:
-    """The template still parses with every comment of the certificate table uncommented."""
+def test_template_parses_with_its_comments_uncommented() -> None:
     text = scenario_template("x").replace('# issuer      = "self"', 'issuer      = "self"')
     for key in ("common_name", "names", "not_before", "not_after", "same_key_as", "ca", "tls", "require_tls"):
         text = text.replace(f"# {key} ", f"{key} ")

@@ -36,7 +36,7 @@ def scenario_file(folder: Path, name: str = "case.scenario.toml", content: str |
     return path
 
 
-def complaint(path: Path) -> str:
+def error_of(path: Path) -> str:
     """The message about a file, without its name; `load` and `outline` give the same."""
     with pytest.raises(ScenarioError) as caught:
         load(path)
@@ -48,7 +48,7 @@ def complaint(path: Path) -> str:
     return caught.value.sentence
 
 
-def test_a_file_is_named_by_its_folder_and_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_id_is_folder_and_file_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The form on the command line does not matter; an explicit id wins."""
     path = scenario_file(tmp_path / "document")
     assert load(path).id == "document/case"
@@ -58,8 +58,8 @@ def test_a_file_is_named_by_its_folder_and_itself(tmp_path: Path, monkeypatch: p
     assert id_of(type(path)("case.scenario.toml")) == "document/case"
 
 
-def test_an_outline_shows_what_a_catalogue_shows(tmp_path: Path) -> None:
-    """An outline matches the scenario, but is read faster."""
+def test_outline_equals_the_scenario(tmp_path: Path) -> None:
+    """It is read faster."""
     path = scenario_file(tmp_path / "mine")
     scenario = load(path)
     assert outline(path) == Outline(
@@ -72,8 +72,8 @@ def test_an_outline_shows_what_a_catalogue_shows(tmp_path: Path) -> None:
     )
 
 
-def test_an_outline_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    """Unknown keys, wrong types and keys of later versions are refused; `load` checks dangling names."""
+def test_outline_refuses_unknown_keys_types_and_later_versions(tmp_path: Path) -> None:
+    """Only `load` checks names that refer to nothing."""
     for line in ("tls = 5", "tsl = []", "revoked = ['x']"):
         path = scenario_file(tmp_path, content=TEXT.replace("[server]\n", f"[server]\n{line}\n"))
         with pytest.raises(ScenarioError, match=r"server\.\w+: "):
@@ -88,27 +88,27 @@ def test_an_outline_refuses_what_it_does_not_know(tmp_path: Path) -> None:
         load(dangling)
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
-    assert complaint(tmp_path / "no.scenario.toml") == "cannot be read: No such file or directory"
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
+    assert error_of(tmp_path / "no.scenario.toml") == "cannot be read: No such file or directory"
     path = scenario_file(tmp_path) / "no.scenario.toml"
-    assert complaint(path) == "cannot be read: Not a directory"
+    assert error_of(path) == "cannot be read: Not a directory"
 
 
-def test_a_name_that_is_no_scenarios(tmp_path: Path) -> None:
-    assert ".scenario.toml" in complaint(scenario_file(tmp_path, "case.toml"))
+def test_file_name_without_the_suffix_is_an_error(tmp_path: Path) -> None:
+    assert ".scenario.toml" in error_of(scenario_file(tmp_path, "case.toml"))
 
 
-def test_what_is_no_ordinary_file(tmp_path: Path) -> None:
-    """A folder, or a FIFO, which would make us wait forever."""
+def test_folder_or_fifo_is_an_error(tmp_path: Path) -> None:
+    """Reading a FIFO would wait forever."""
     folder = tmp_path / "x.scenario.toml"
     folder.mkdir()
-    assert "is a folder" in complaint(folder)
+    assert "is a folder" in error_of(folder)
     fifo = tmp_path / "y.scenario.toml"
     os.mkfifo(fifo)
-    assert "no ordinary file" in complaint(fifo)
+    assert "no ordinary file" in error_of(fifo)
 
 
-def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error is simulated, because root can read everything."""
     path = scenario_file(tmp_path)
 
@@ -116,13 +116,13 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(type(path), "open", refuse)
-    assert complaint(path) == "cannot be read: Permission denied"
+    assert error_of(path) == "cannot be read: Permission denied"
 
 
-def test_a_file_that_is_too_large(tmp_path: Path) -> None:
-    """One byte above a megabyte is too many; exactly one megabyte is read."""
+def test_file_larger_than_1_mb_is_an_error(tmp_path: Path) -> None:
+    """Exactly one megabyte is read."""
     assert load(scenario_file(tmp_path, content=TEXT.encode().ljust(1_000_000, b"\n"))).title == "X"
-    assert "larger than 1 MB" in complaint(scenario_file(tmp_path, content=TEXT.encode().ljust(1_000_001, b"\n")))
+    assert "larger than 1 MB" in error_of(scenario_file(tmp_path, content=TEXT.encode().ljust(1_000_001, b"\n")))
 
 
 @pytest.mark.parametrize(
@@ -144,18 +144,17 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     ],
     ids=["latin-1", "utf-16", "bom", "no-equals", "no-quotes", "twice", "open-string", "binary", "deep", "long-number"],
 )
-def test_what_is_no_text_or_no_toml(tmp_path: Path, content: bytes, sentence: str) -> None:
-    """The sentence says where the error is and what to do."""
-    assert complaint(scenario_file(tmp_path, content=content)) == sentence
+def test_invalid_text_or_toml_is_an_error_with_its_place(tmp_path: Path, content: bytes, sentence: str) -> None:
+    assert error_of(scenario_file(tmp_path, content=content)) == sentence
 
 
-def test_an_empty_file_lacks_everything(tmp_path: Path) -> None:
+def test_empty_file_lacks_every_required_key(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError) as caught:
         load(scenario_file(tmp_path, content=""))
     assert [problem.key for problem in caught.value.problems] == ["schema", "title", "why", "server", "step"]
 
 
-def test_windows_line_ends_are_read(tmp_path: Path) -> None:
+def test_crlf_file_is_read(tmp_path: Path) -> None:
     path = scenario_file(tmp_path, content=TEXT.replace("\n", "\r\n"))
     assert (
         load(path).steps[1].rc
@@ -163,8 +162,8 @@ def test_windows_line_ends_are_read(tmp_path: Path) -> None:
     )
 
 
-def test_the_catalogue_is_in_the_order_of_its_ids(tmp_path: Path) -> None:
-    """Any depth counts; hidden and installed files, and files with other names, do not."""
+def test_catalogue_is_sorted_by_id(tmp_path: Path) -> None:
+    """At any depth, without hidden and installed files and files with other names."""
     for name in ("b/2", "b/1", "a/z", "deep/down/c/1", ".git/x", "site-packages/y/z", "b/.hidden"):
         area, _, case = name.rpartition("/")
         scenario_file(tmp_path / area, f"{case}.scenario.toml")
@@ -174,22 +173,22 @@ def test_the_catalogue_is_in_the_order_of_its_ids(tmp_path: Path) -> None:
     assert found["c/1"] == tmp_path / "deep/down/c/1.scenario.toml"
 
 
-def test_the_catalogue_follows_no_links_to_folders(tmp_path: Path) -> None:
-    """Links to folders are ignored, because a link back up would never end."""
+def test_catalogue_follows_no_links_to_folders(tmp_path: Path) -> None:
+    """A link back up would never end."""
     scenario_file(tmp_path / "a")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     assert list(catalogue(tmp_path)) == ["a/case"]
 
 
-def test_two_files_of_one_id(tmp_path: Path) -> None:
-    """Two files may not have the same id, because reports could not tell them apart."""
+def test_duplicate_id_is_a_usage_error(tmp_path: Path) -> None:
+    """Reports could not tell the two apart."""
     scenario_file(tmp_path / "x" / "a")
     scenario_file(tmp_path / "y" / "a")
     with pytest.raises(UsageError, match=r"y/a/case.scenario.toml: has the same id, a/case, as .*x/a/case"):
         catalogue(tmp_path)
 
 
-def test_a_catalogue_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_catalogue_folder_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no: cannot be read: No such file"):
         catalogue(tmp_path / "no")
     assert catalogue(tmp_path) == {}
@@ -199,8 +198,7 @@ RC = 'set ssl:ca-file "{lftp}/x" # {host} {host}:{port}\nset a/{sha1:a-b} {sha25
 OTHER_BRACES = '{} {a,b} {1} { port } ${port} ${HOME} {"a":1} {a-b} {port {sha1:\n} {{a b}} {print $1}'
 
 
-def test_placeholders_are_found() -> None:
-    """Each appears once, in order; doubled braces stand for single ones."""
+def test_placeholders_are_found_once_in_order() -> None:
     assert placeholders(RC) == ("lftp", "host", "port", "sha1:a-b", "sha256:a-b", "sha1:c")
     assert placeholders(OTHER_BRACES) == ()
     assert placeholders("{LFTP} {x:y} {sha1}") == ("LFTP", "x:y", "sha1")
@@ -213,17 +211,17 @@ def test_only_placeholders_are_replaced() -> None:
     assert substitute(OTHER_BRACES, {}) == OTHER_BRACES
 
 
-def test_a_placeholder_without_a_value_is_a_mistake_of_the_caller() -> None:
+def test_placeholder_without_a_value_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         substitute("{port}", {})
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("+366d", 366 * 86400), ("-90m", -5400), ("+2h", 7200), ("-1s", -1)])
-def test_relative_times(text: str, seconds: int) -> None:
+def test_relative_time_is_converted_to_seconds(text: str, seconds: int) -> None:
     assert relative_seconds(text) == seconds
 
 
-def test_parsing_opens_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`parse` reads only the text; the file's name is used in errors."""
+def test_parse_opens_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's name is used in errors only."""
     monkeypatch.setattr("builtins.open", None)
     assert parse(TEXT, "/no/such.scenario.toml", "a/b").file == "/no/such.scenario.toml"

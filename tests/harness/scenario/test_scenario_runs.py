@@ -64,15 +64,13 @@ IDLE = [
 
 
 @pytest.mark.parametrize("item", CONNECTING)
-def test_commands_that_reach_the_server(item: str) -> None:
-    """Each may be the only command of a step."""
+def test_connecting_command_may_be_the_only_one(item: str) -> None:
     assert connects(item)
     assert list(check((item,), "run")) == []
 
 
 @pytest.mark.parametrize("item", IDLE)
-def test_commands_that_connect_to_nothing(item: str) -> None:
-    """Alone they are an error in the file; beside a command that connects they are allowed."""
+def test_idle_command_needs_a_connecting_one_beside_it(item: str) -> None:
     assert not connects(item)
     (problem,) = check((item,), "step[1].run")
     assert problem.key == "step[1].run"
@@ -101,21 +99,21 @@ def test_commands_that_connect_to_nothing(item: str) -> None:
         (" get", 'Did you mean "get"?'),
     ],
 )
-def test_what_run_may_not_hold(item: str, part: str) -> None:
-    """The message gives its place in the list, counted from 1."""
+def test_forbidden_command_is_reported_with_its_place(item: str, part: str) -> None:
+    """The place in the list counts from 1."""
     (problem,) = check(("list", item), "step[1].run")
     assert problem.key == "step[1].run[2]"
     assert part in problem.sentence
 
 
 @pytest.mark.parametrize("item", ["ls && ls", "cat 'a & b'", "cat a\\&b", "ls | sort & true", 'get "exit"'])
-def test_ampersands_that_background_nothing(item: str) -> None:
-    """`&&`, quotes and shell commands are different, but an `&` after a pipe is lftp's again."""
+def test_only_a_single_unquoted_ampersand_backgrounds(item: str) -> None:
+    """Not `&&`, nor in quotes; after a pipe's shell command, `&` is lftp's again."""
     background = item.endswith("& true")
     assert bool(list(check((item,), "run"))) is background
 
 
-def test_an_empty_run() -> None:
+def test_empty_run_is_an_error() -> None:
     (problem,) = check((), "step[1].run")
     assert problem.key == "step[1].run"
     assert "nothing would run" in problem.sentence

@@ -35,22 +35,20 @@ def generated() -> dict[str, Any]:
     return schema.json_schema()
 
 
-def test_the_committed_schema_is_the_generated_one() -> None:
-    """CI fails if they drift apart."""
+def test_committed_schema_equals_the_generated_one() -> None:
     assert COMMITTED.read_text(encoding="utf-8") == schema.text()
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_every_key_of_the_format_is_described(generated: dict[str, Any], name: str) -> None:
-    """All keys and no others, each with a description (except references, whose target has one)."""
+def test_schema_describes_exactly_the_keys_of_the_format(generated: dict[str, Any], name: str) -> None:
+    """A reference needs no description: its target has one."""
     table = generated["$defs"][name] if name else generated
     assert list(table["properties"]) == KEYS[name].split()
     assert table["additionalProperties"] is False
     assert all("description" in entry or "$ref" in entry for entry in table["properties"].values())
 
 
-def test_allowed_values_are_listed(generated: dict[str, Any]) -> None:
-    """Allowed values match the types."""
+def test_allowed_values_equal_those_of_the_types(generated: dict[str, Any]) -> None:
     expect = generated["$defs"]["ExpectTable"]["properties"]
     assert set(expect["verdict"]["enum"]) == set(get_args(tables.Verdict)) - {"inconclusive"}
     assert set(expect["reason"]["anyOf"][0]["enum"]) == set(get_args(tables.Reason))
@@ -58,7 +56,7 @@ def test_allowed_values_are_listed(generated: dict[str, Any]) -> None:
     assert generated["properties"]["schema"]["enum"] == [1]
 
 
-def test_what_must_be_there_is_required(generated: dict[str, Any]) -> None:
+def test_schema_lists_required_keys(generated: dict[str, Any]) -> None:
     """An override needs no verdict, but the table itself does."""
     assert generated["required"] == ["schema", "title", "why", "server", "step"]
     assert generated["$defs"]["StepTable"]["required"] == ["title", "expect"]
@@ -66,17 +64,16 @@ def test_what_must_be_there_is_required(generated: dict[str, Any]) -> None:
     assert generated["$defs"]["ExpectTable"]["required"] == []
 
 
-def test_there_is_no_null_in_toml(generated: dict[str, Any]) -> None:
-    """None means "not given" in the code and an absent key in the file."""
+def test_schema_allows_no_null(generated: dict[str, Any]) -> None:
+    """TOML has none: None in the code is an absent key in the file."""
     assert "null" not in json.dumps(generated)
 
 
-def test_expected_verdicts_are_all_verdicts_but_one() -> None:
-    """A step cannot expect `inconclusive`."""
+def test_every_verdict_but_inconclusive_can_be_expected() -> None:
     assert set(get_args(tables.Verdict)) - set(get_args(tables.ExpectedVerdict)) == {"inconclusive"}
 
 
-def test_the_command_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_command_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """0 for written or equal, 1 for different, 2 for wrong usage; one sentence each."""
     file = tmp_path / "schema.json"
     assert schema.main(["--check", str(file)]) == 2
@@ -90,14 +87,14 @@ def test_the_command_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFix
     assert schema.main(["--chek", str(file)]) == 2
 
 
-def test_the_module_runs_without_a_warning() -> None:
+def test_schema_module_runs_without_a_warning() -> None:
     """`make check` calls it this way."""
     command = [sys.executable, "-W", "error", "-m", "ftps_harness.scenario.schema", "--check", str(COMMITTED)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_importing_the_format_loads_nothing_heavy() -> None:
+def test_importing_the_format_loads_no_large_library() -> None:
     """`ftps-lab list` must be fast, and so must an idle pytest plugin."""
     code = "import sys, ftps_harness.scenario; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Which scenarios a name selects, and where they are searched."""
+"""Which scenarios a name selects, and in which folder names are looked up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def put(folder: Path, *ids: str, tags: str = '["mine"]') -> None:
+def write_scenarios(folder: Path, *ids: str, tags: str = '["mine"]') -> None:
     """Write scenario files below a folder, by id."""
     for each in ids:
         path = folder / f"{each}.scenario.toml"
@@ -36,7 +36,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's repository with its own scenarios; the tests run in it."""
     root = tmp_path / "checkout"
     (root / ".git").mkdir(parents=True)
-    put(root / "scenarios", "backup/nightly", "backup/weekly", "web/weekly", "web/upload")
+    write_scenarios(root / "scenarios", "backup/nightly", "backup/weekly", "web/weekly", "web/upload")
     monkeypatch.chdir(root)
     return root
 
@@ -46,8 +46,8 @@ def ids(*names: str) -> list[str]:
     return [each.id for each in choose(names)]
 
 
-class TestDefault:
-    def test_the_checkout_has_its_own(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestDefaultFolder:
+    def test_scenarios_of_the_checkout_are_the_default(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert str(default_folder()) == "scenarios"
         assert ids() == ["backup/nightly", "backup/weekly", "web/upload", "web/weekly"]
         (checkout / "src/deep").mkdir(parents=True)
@@ -56,32 +56,30 @@ class TestDefault:
         monkeypatch.chdir(checkout / "scenarios/web")
         assert default_folder() == checkout / "scenarios"
 
-    def test_a_folder_without_scenario_files_is_passed_over(
-        self, checkout: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_folder_without_scenario_files_is_skipped(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (checkout / "src/scenarios").mkdir(parents=True)
         (checkout / "src/scenarios/other.toml").write_text("")
         monkeypatch.chdir(checkout / "src")
         assert default_folder() == checkout / "scenarios"
 
-    def test_the_way_up_ends_at_the_checkout(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_search_upwards_ends_at_the_checkout(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A checkout without scenarios, inside one that has some, has none."""
         (checkout / "vendor/.git").mkdir(parents=True)
         monkeypatch.chdir(checkout / "vendor")
         assert default_folder() == packaged_folder()
 
-    def test_outside_of_a_checkout_nothing_above_is_taken(
+    def test_parent_folders_are_not_searched_outside_a_checkout(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A scenario may run any command: files in /tmp/scenarios do not apply to a user in /tmp/mine."""
-        put(tmp_path / "scenarios", "planted/case")
+        write_scenarios(tmp_path / "scenarios", "planted/case")
         (tmp_path / "mine").mkdir()
         monkeypatch.chdir(tmp_path / "mine")
         assert default_folder() == packaged_folder()
         monkeypatch.chdir(tmp_path)
         assert str(default_folder()) == "scenarios"
 
-    def test_the_packaged_ones_are_those_of_the_source_or_the_wheel(
+    def test_packaged_folder_is_in_the_source_or_the_wheel(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -91,7 +89,7 @@ class TestDefault:
         monkeypatch.setattr(selection, "__file__", str(package / "scenario" / "selection.py"))
         assert packaged_folder() == package / "catalogue"
 
-    def test_an_empty_catalogue_is_a_sentence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_empty_catalogue_is_a_usage_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(selection, "packaged_folder", lambda: tmp_path / "none")
         with pytest.raises(UsageError, match=r"there is no \.scenario\.toml file below"):
@@ -113,11 +111,11 @@ class TestNames:
             ("document/untrusted-by-default", ["document/untrusted-by-default"]),
         ],
     )
-    def test_a_name_stands_for(self, name: str, meant: list[str]) -> None:
+    def test_name_selects_scenarios(self, name: str, meant: list[str]) -> None:
         """Ids, cases, areas, folders, files; if the checkout lacks the name, the packaged scenarios apply."""
         assert ids(name) == meant
 
-    def test_each_is_taken_once_in_the_order_of_the_names(self) -> None:
+    def test_scenarios_are_selected_once_in_the_order_of_names(self) -> None:
         assert ids("web", "backup", "web/upload", "scenarios/web/upload.scenario.toml") == [
             "web/upload",
             "web/weekly",
@@ -125,68 +123,68 @@ class TestNames:
             "backup/weekly",
         ]
 
-    def test_a_case_in_two_areas_must_be_said_in_full(self) -> None:
+    def test_ambiguous_case_is_a_usage_error(self) -> None:
         with pytest.raises(UsageError, match='"weekly" is the name of several scenarios: backup/weekly, web/weekly'):
             choose(["weekly"])
 
     @pytest.mark.parametrize(
         ("name", "near"), [("backup/nigtly", "backup/nightly"), ("nigtly", "nightly"), ("bakcup", "backup")]
     )
-    def test_a_mistyped_name_gets_the_nearest(self, name: str, near: str) -> None:
+    def test_misspelt_name_gets_a_suggestion(self, name: str, near: str) -> None:
         with pytest.raises(UsageError, match=f'Did you mean "{near}"'):
             choose([name])
 
-    def test_a_folder_without_scenarios_is_a_sentence(self, tmp_path: Path) -> None:
+    def test_folder_without_scenarios_is_a_usage_error(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"there is no \.scenario\.toml file below this folder"):
             choose([str(tmp_path / "checkout/.git")])
 
-    def test_two_files_of_one_id_are_refused(self, tmp_path: Path) -> None:
-        put(tmp_path / "elsewhere", "web/upload")
+    def test_duplicate_id_is_a_usage_error(self, tmp_path: Path) -> None:
+        write_scenarios(tmp_path / "elsewhere", "web/upload")
         with pytest.raises(UsageError, match="has the id web/upload, and so has"):
             choose(["web/upload", str(tmp_path / "elsewhere")])
 
-    def test_an_id_has_no_dots_in_it(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_id_of_a_relative_path_has_no_dots(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The evidence is kept in a folder named after the id."""
         monkeypatch.chdir(checkout / "scenarios/web")
         assert ids("../web/../backup/nightly.scenario.toml") == ["backup/nightly"]
 
-    def test_again_names_what_can_be_typed(self) -> None:
+    def test_again_is_an_id_or_path_that_selects_the_scenario(self) -> None:
         (by_id, by_path) = choose(["nightly", "scenarios/web/upload.scenario.toml"])
         assert (by_id.again, by_path.again) == ("backup/nightly", "scenarios/web/upload.scenario.toml")
 
-    def test_one_must_be_one(self) -> None:
+    def test_choose_one_refuses_several(self) -> None:
         assert choose_one("nightly").id == "backup/nightly"
         with pytest.raises(UsageError, match="stands for 2 scenarios; name one of web/upload"):
             choose_one("web")
 
 
-class TestReading:
-    def test_tags_are_alternatives(self, checkout: Path) -> None:
-        put(checkout / "scenarios", "web/slow", tags='["slow"]')
-        put(checkout / "scenarios", "web/both", tags='["slow", "mine"]')
+class TestLoading:
+    def test_any_of_the_tags_selects(self, checkout: Path) -> None:
+        write_scenarios(checkout / "scenarios", "web/slow", tags='["slow"]')
+        write_scenarios(checkout / "scenarios", "web/both", tags='["slow", "mine"]')
         chosen = choose(["web"])
         assert [each.id for each in outline_all(chosen, ["slow"])] == ["web/both", "web/slow"]
         assert len(load_all(chosen, ["slow", "mine"])) == 4
         with pytest.raises(UsageError, match=r'the tag "slwo".* Did you mean "slow"'):
             load_all(chosen, ["mine", "slwo"])
 
-    def test_all_that_is_wrong_with_all_files_is_named(self, checkout: Path) -> None:
+    def test_errors_of_all_files_are_reported(self, checkout: Path) -> None:
         (checkout / "scenarios/web/upload.scenario.toml").write_text("not toml")
         (checkout / "scenarios/backup/weekly.scenario.toml").write_text('schema = 1\ntitle = 7\nwhy = ""')
         with pytest.raises(UsageError) as caught:
             load_all(choose([]))
-        said = str(caught.value)
-        assert "scenarios/web/upload.scenario.toml: is not TOML" in said
-        assert "scenarios/backup/weekly.scenario.toml: title: must be a string" in said
+        message = str(caught.value)
+        assert "scenarios/web/upload.scenario.toml: is not TOML" in message
+        assert "scenarios/backup/weekly.scenario.toml: title: must be a string" in message
 
 
-class TestNew:
-    def test_what_it_writes_is_a_scenario(self, checkout: Path) -> None:
+class TestWriteNew:
+    def test_written_file_is_a_scenario(self, checkout: Path) -> None:
         path = write_new("scenarios/mine/first")
         assert path.resolve() == checkout / "scenarios/mine/first.scenario.toml"
         assert [each.id for each in load_all(choose(["mine"]))] == ["mine/first"]
 
-    def test_it_overwrites_nothing(self, checkout: Path) -> None:
+    def test_existing_file_is_not_overwritten(self, checkout: Path) -> None:
         (checkout / "link.scenario.toml").symlink_to("nowhere")
         for name in ("scenarios/web/upload", "scenarios/web/upload.scenario.toml", "link"):
             with pytest.raises(UsageError, match="there is such a file already"):
@@ -195,6 +193,6 @@ class TestNew:
 
     @pytest.mark.usefixtures("checkout")
     @pytest.mark.parametrize("name", ["", "web/", ".", "..", "a\nb", "scenarios/web/upload.scenario.toml/x"])
-    def test_what_is_no_name_is_refused(self, name: str) -> None:
+    def test_invalid_name_is_refused(self, name: str) -> None:
         with pytest.raises(UsageError, match=r"is no name for a scenario|cannot be written"):
             write_new(name)

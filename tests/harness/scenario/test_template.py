@@ -1,4 +1,4 @@
-"""The file of `ftps-lab new` passes with an rc that protects, and with no weaker one."""
+"""The file of `ftps-lab new` passes with an rc that protects, and fails with a weaker one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRITTEN = (
 )
 
 
-def written(folder: Path, rc: bytes | None = None, name: str = "backup.rc") -> Path:
+def write_template(folder: Path, rc: bytes | None = None, name: str = "backup.rc") -> Path:
     """The template in a folder, with the user's rc beside it if one is given."""
     text = scenario_template("mine/backup")
     assert WRITTEN in text
@@ -34,18 +34,18 @@ def written(folder: Path, rc: bytes | None = None, name: str = "backup.rc") -> P
     return path
 
 
-def played(client: Lftp, path: Path) -> ScenarioResult:
+def run_file(client: Lftp, path: Path) -> ScenarioResult:
     return run_scenario(load(path), client, Options(timeout=20))
 
 
-def test_it_passes_as_it_stands(client: Lftp, tmp_path: Path) -> None:
-    assert played(client, written(tmp_path)).status == "pass"
+def test_template_passes_unchanged(client: Lftp, tmp_path: Path) -> None:
+    assert run_file(client, write_template(tmp_path)).status == "pass"
 
 
-def test_a_good_rc_of_ones_own_passes(client: Lftp, tmp_path: Path) -> None:
+def test_template_passes_with_the_users_good_rc(client: Lftp, tmp_path: Path) -> None:
     """The rc is used unchanged: braces in it are not placeholders, line ends and bytes stay."""
     rc = GOOD.encode() + b"# {lftp} {nothing} {{user}} \xff\r\n"
-    result = played(client, written(tmp_path, rc))
+    result = run_file(client, write_template(tmp_path, rc))
     assert result.status == "pass"
     assert result.steps[-1].shown.rc.encode("utf-8", "surrogateescape") == rc
 
@@ -60,8 +60,8 @@ def test_a_good_rc_of_ones_own_passes(client: Lftp, tmp_path: Path) -> None:
     ],
     ids=["a pin alone", "no verification", "no TLS", "no pin"],
 )
-def test_a_weak_rc_fails(client: Lftp, tmp_path: Path, rc: str, step: int, verdict: str) -> None:
-    result = played(client, written(tmp_path, rc.encode()))
+def test_template_fails_with_a_weak_rc(client: Lftp, tmp_path: Path, rc: str, step: int, verdict: str) -> None:
+    result = run_file(client, write_template(tmp_path, rc.encode()))
     assert result.status in {"fail", "error"}
     assert result.steps[step].status == "fail"
     assert result.steps[step].shown.outcome.verdict == verdict
@@ -76,24 +76,24 @@ def test_a_weak_rc_fails(client: Lftp, tmp_path: Path, rc: str, step: int, verdi
         (" ", "is no path"),
     ],
 )
-def test_an_rc_file_that_is_none_is_a_sentence_with_file_and_step(tmp_path: Path, name: str, sentence: str) -> None:
-    path = written(tmp_path, b"", name)
+def test_invalid_rc_file_is_an_error_with_file_and_step(tmp_path: Path, name: str, sentence: str) -> None:
+    path = write_template(tmp_path, b"", name)
     with pytest.raises(ScenarioError) as caught:
         load(path)
     assert str(caught.value).startswith(f"{path}: step[2].rc_file: ")
     assert sentence in str(caught.value)
 
 
-def test_an_rc_file_may_be_anywhere(client: Lftp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rc_file_may_be_anywhere(client: Lftp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "home/.lftp").mkdir(parents=True)
     (tmp_path / "home/.lftp/rc").write_text(GOOD)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("~/.lftp/rc", str(tmp_path / "home/.lftp/rc"), "home/.lftp/rc"):
-        assert load(written(tmp_path, b"", name)).steps[1].rc == GOOD
+        assert load(write_template(tmp_path, b"", name)).steps[1].rc == GOOD
 
 
-def test_rc_and_rc_file_are_not_given_together(tmp_path: Path) -> None:
-    path = written(tmp_path, b"")
+def test_rc_and_rc_file_exclude_each_other(tmp_path: Path) -> None:
+    path = write_template(tmp_path, b"")
     path.write_text(path.read_text("utf-8").replace("\nrc_file =", "\nrc = ''\nrc_file ="), "utf-8")
     with pytest.raises(ScenarioError, match=r"step\[2\]\.rc_file: goes not together with rc"):
         load(path)
