@@ -202,13 +202,13 @@ def test_refused_server_gets_a_handshake_but_no_login(client: Lftp) -> None:
         assert attempt.run.stdout == b""
 
 
-def test_refusal_has_a_fingerprint(client: Lftp) -> None:
+def test_refusal_has_the_fingerprint_of_the_presented_certificate(client: Lftp) -> None:
     """It is what `set ssl:verify-certificate/FINGERPRINT no` takes."""
     (step, *_) = run_or_skip(document_scenario("untrusted-by-default"), client).steps
     (attempt,) = step.attempts
-    fingerprints = {word.fingerprint for word in attempt.client.words}
-    assert len(fingerprints) == 1
-    assert None not in fingerprints
+    assert attempt.spec is not None
+    assert attempt.spec.certificate is not None
+    assert {word.fingerprint for word in attempt.client.words} == {attempt.spec.certificate.sha1}
 
 
 def test_reversals_change_every_part_of_an_expectation() -> None:
