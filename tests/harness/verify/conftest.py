@@ -50,7 +50,7 @@ def client() -> Lftp:
 
 @pytest.fixture(scope="session")
 def server_certificate() -> Certificate:
-    """The real server's certificate, whose key only its owner has."""
+    """The genuine server's certificate; no attacker has its key."""
     return self_signed(HOST)
 
 

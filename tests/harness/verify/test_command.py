@@ -46,14 +46,14 @@ def state(folder: Path) -> dict[str, tuple[str, int, int]]:
     }
 
 
-def test_a_good_setup(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_safe_setup_exits_0_and_changes_no_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = state(home)
     assert cli.call(["verify", *QUICK]) == 0
     assert capsys.readouterr().out.startswith("SAFE: ")
     assert state(home) == before
 
 
-def test_a_bad_setup_names_the_line_and_the_cure(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unsafe_setup_exits_1_and_names_the_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rc = home / ".lftp/rc"
     rc.write_text("# mine\nset ftp:ssl-force yes\nset ssl:verify-certificate no\n")
     assert cli.call(["verify", *QUICK, "--github"]) == 1
@@ -65,7 +65,7 @@ def test_a_bad_setup_names_the_line_and_the_cure(home: Path, capsys: pytest.Capt
     assert max(len(line) for line in shown if str(rc) not in line) <= 80  # a path is not broken
 
 
-def test_the_json_is_what_the_reference_says(home: Path) -> None:
+def test_reference_documents_every_json_key(home: Path) -> None:
     (home / ".lftp/rc").write_text("set ssl:verify-certificate no\n")
     assert cli.call(["verify", *QUICK, "--json", "out.json"]) == 1
     data = json.loads((home / "out.json").read_text())
@@ -85,7 +85,7 @@ def keys(data: Any) -> set[str]:
     return set(data).union(*map(keys, data.values())) if isinstance(data, dict) else set()
 
 
-def test_several_setups_have_a_report_each(home: Path) -> None:
+def test_each_of_several_setups_has_its_own_report(home: Path) -> None:
     (home / "bad").write_text("set ssl:verify-certificate no\n")
     assert cli.call(["verify", "~/.lftp", "bad", *QUICK, "--json", "out.json", "--junit", "x", "--sarif", "y"]) == 1
     data = json.loads((home / "out.json").read_text())
@@ -102,8 +102,8 @@ def test_several_setups_have_a_report_each(home: Path) -> None:
     assert (region["startLine"], region["endColumn"]) == (1, 30)
 
 
-def test_what_shows_a_finding_again_does(home: Path) -> None:
-    """The command works even if the genuine server alone shows the finding."""
+def test_rerun_command_reproduces_the_finding(home: Path) -> None:
+    """It also works for a finding that the genuine server alone reveals."""
     (home / ".lftp/rc").write_text("set ftp:ssl-allow no\n")
     assert cli.call(["verify", "--only", "refuse-auth-502", "--json", "out.json"]) == 1
     again = {each["proof"]["again"] for each in json.loads((home / "out.json").read_text())["findings"]}
@@ -114,7 +114,7 @@ def test_what_shows_a_finding_again_does(home: Path) -> None:
         assert {"login-in-clear", "data-in-clear"} <= kinds
 
 
-def test_fail_on(home: Path) -> None:
+def test_fail_on_error_exits_0_for_a_warning(home: Path) -> None:
     (home / ".lftp/server.crt").chmod(0o666)
     assert cli.call(["verify", *QUICK, "--fail-on", "error"]) == 1
     (home / ".lftp/server.crt").chmod(0o644)
@@ -124,7 +124,7 @@ def test_fail_on(home: Path) -> None:
     assert cli.call(["verify", *QUICK, "--fail-on", "error"]) == 0
 
 
-def test_a_finding_that_is_ignored_counts_for_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ignored_finding_does_not_fail_the_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / ".lftp/rc").write_text('set ssl:ca-file "~/.lftp/server.crt"\n')
     (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "tls-not-required"\nreason = "a VPN"\n')
     assert cli.call(["verify", *QUICK]) == 0
@@ -139,8 +139,8 @@ def test_a_finding_that_is_ignored_counts_for_nothing(home: Path, capsys: pytest
     assert cli.call(["verify", *QUICK]) == 1
 
 
-def test_an_entry_without_its_finding_is_reported(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The report says what to do about it, unless too few trials ran to know."""
+def test_unused_ignore_entry_is_a_note(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The note says what to do; it is left out if too few trials ran to know."""
     (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "no-verification"\nreason = "old"\n')
     said = (
         "rc-complaint: ftps-lab.toml ignores no-verification, which was not found in this setup. Delete the "
@@ -169,7 +169,9 @@ def test_an_entry_without_its_finding_is_reported(home: Path, capsys: pytest.Cap
     ],
 )
 @pytest.mark.usefixtures("home")
-def test_bad_input_is_a_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_argument_exits_2_with_the_reason(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.call(["verify", *arguments]) == 2
     assert said in capsys.readouterr().err
 
@@ -185,7 +187,7 @@ def test_bad_input_is_a_sentence(arguments: list[str], said: str, capsys: pytest
         ("[verify]\nignored = 1\n", "there is only [[verify.ignore]]"),
     ],
 )
-def test_a_bad_ftps_lab_toml_is_a_sentence(
+def test_bad_ftps_lab_toml_exits_2_with_the_reason(
     home: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "ftps-lab.toml").write_text(text)

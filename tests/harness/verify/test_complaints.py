@@ -31,17 +31,17 @@ def complaints(report: Report) -> list[tuple[str, int | None]]:
     ],
     ids=["a missing file", "the first line", "the same words twice", "line 7,341 of 10,000", "without an end"],
 )
-def test_the_line_that_lftp_complains_of_is_named(text: str, lines: list[int], check: Check) -> None:
+def test_complaint_names_its_line(text: str, lines: list[int], check: Check) -> None:
     report = check(text, only=("refuse-auth-502",))
     assert complaints(report) == [("rc", line) for line in lines]
 
 
-def test_a_complaint_of_a_sourced_file_names_its_line(check: Check) -> None:
+def test_complaint_about_a_sourced_file_names_its_line(check: Check) -> None:
     more = {".lftp/more": b"# mine\nset net:timeout 5\nnonsense\n"}
     report = check(f"{PINNED}source ~/.lftp/more\n", more, only=("refuse-auth-502",))
     assert complaints(report) == [("more", 3)]
 
 
-def test_what_lftp_says_at_its_end_names_the_line_that_asked_for_it(check: Check) -> None:
+def test_complaint_about_at_exit_names_the_line_that_set_it(check: Check) -> None:
     report = check(f'{PINNED}set cmd:at-exit "nonsense"\n# mine\n', only=("refuse-auth-502",))
     assert complaints(report) == [("rc", 3)]

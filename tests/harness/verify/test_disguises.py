@@ -112,7 +112,7 @@ SETUPS = [
 
 
 @pytest.mark.parametrize("setup", SETUPS, ids=[each.name for each in SETUPS])
-def test_setup(setup: Setup, check: Check) -> None:
+def test_setup_has_exactly_these_findings(setup: Setup, check: Check) -> None:
     only = ("refuse-auth-502",) if "tls-not-required" in setup.found else COPY
     report = check(setup.rc, setup.files, rc_name=setup.rc_name, only=only, host=setup.host)
     told = "\n".join(f"{each.severity} {each.id}: {each.title}" for each in report.findings)
@@ -138,7 +138,7 @@ def test_setup(setup: Setup, check: Check) -> None:
         (f"{SAFE}source ~/common\n{OFF}", {"common": OFF.encode()}, ".lftp/rc", ("common", 1)),
     ],
 )
-def test_the_responsible_line_is_that_of_the_file_it_stands_in(
+def test_finding_names_the_line_in_the_file_that_contains_it(
     rc: str, files: dict[str, bytes], rc_name: str, where: tuple[str, int], check: Check, tmp_path: Path
 ) -> None:
     """Of two lines with the same setting, the one that changed something is named."""
@@ -149,7 +149,7 @@ def test_the_responsible_line_is_that_of_the_file_it_stands_in(
     assert found.where.text == OFF.strip()
 
 
-def test_a_host_that_is_weakened_and_not_tried_is_not_safe(check: Check) -> None:
+def test_weakened_host_that_was_not_tried_is_not_safe(check: Check) -> None:
     weak = "set ssl:check-hostname/a.example no\nset ssl:check-hostname/b.example no\n"
     report = check(SAFE + weak, {".lftp/server.crt": pins.self_signed("a.example").pem}, only=COPY)
     assert report.findings == ()
@@ -158,7 +158,7 @@ def test_a_host_that_is_weakened_and_not_tried_is_not_safe(check: Check) -> None
 
 
 @pytest.mark.parametrize("name", [".lftp/rc", ".lftp/more", ".lftp/server.crt"])
-def test_a_file_that_others_can_write(name: str, check: Check, tmp_path: Path) -> None:
+def test_file_that_others_can_write_is_a_finding(name: str, check: Check, tmp_path: Path) -> None:
     rc = f"{SAFE}source ~/.lftp/more\n"
     report = check(rc, {".lftp/more": b"# nothing\n"}, only=COPY, modes={name: 0o666})
     kind = "pin-permissions" if name.endswith("crt") else "rc-permissions"
@@ -176,7 +176,7 @@ def test_a_file_that_others_can_write(name: str, check: Check, tmp_path: Path) -
         ("# open -u me,secret backup.example", False),
     ],
 )
-def test_a_password_that_others_can_read(line: str, found: bool) -> None:
+def test_password_that_others_can_read_is_a_finding(line: str, found: bool) -> None:
     def ids(mode: int) -> list[str]:
         return [each.id for each in text.of_text(File(Path("/srv/rc"), f"{line}\n".encode(), mode, 0))]
 
@@ -186,7 +186,7 @@ def test_a_password_that_others_can_read(line: str, found: bool) -> None:
     assert not any(each.where and "secret" in each.where.text for each in shown)
 
 
-def test_a_password_below_a_private_folder_is_read_by_nobody(tmp_path: Path) -> None:
+def test_password_in_a_private_folder_is_not_a_finding(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     file = File(tmp_path / "rc", b"open -u me,secret backup.example\n", 0o644, 0)
     assert list(text.of_text(file)) == []
@@ -195,20 +195,20 @@ def test_a_password_below_a_private_folder_is_read_by_nobody(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "line", ["at now + 1 hour -- set x y", "repeat 60 set x y", "sleep 60 && set x y", "set x y &"]
 )
-def test_what_runs_later_is_said(line: str) -> None:
-    """The lab's runs are too short to reach it."""
+def test_line_that_takes_effect_later_is_a_finding(line: str) -> None:
+    """The lab's runs end before it takes effect."""
     found = list(text.of_text(File(Path("/srv/rc"), f"# mine\n{line}\n".encode(), 0o600, 0)))
     assert [(each.id, each.where and each.where.line) for each in found] == [("rc-complaint", 2)]
 
 
-def test_fingerprints_and_what_is_on_weaken_nothing() -> None:
+def test_fingerprint_and_enabled_closures_do_not_weaken_a_host() -> None:
     closures = {"AB:CD:EF": "no", "a.example": "yes", "*": "no", "ftp://b.example": "no"}
     assert list(targets.weakened({"ssl:verify-certificate": closures})) == []
 
 
 @pytest.mark.parametrize(("mode", "found"), [(0o664, False), (0o666, True), (0o644, False)])
-def test_the_owners_own_group_is_nobody_else(mode: int, found: bool, tmp_path: Path) -> None:
-    """A umask of 002, usual with such groups, raises no alarm."""
+def test_write_access_for_the_owners_private_group_is_not_a_finding(mode: int, found: bool, tmp_path: Path) -> None:
+    """A umask of 002 is usual where each user has a private group."""
     path = tmp_path / "rc"
     path.write_text("# nothing\n")
     path.chmod(mode)

@@ -37,7 +37,7 @@ def home(
     return tmp_path
 
 
-def test_the_printed_diff_applies_and_cures(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_diff_applies_and_cures_the_setup(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rc = home / ".lftp/rc"
     text = '# my server\nset ssl:ca-file "~/.lftp/server.crt"\nset ssl:verify-certificate no\n'
     rc.write_text(text)
@@ -52,7 +52,7 @@ def test_the_printed_diff_applies_and_cures(home: Path, capsys: pytest.CaptureFi
     assert cli.call(["verify"]) == 0
 
 
-def test_write_keeps_mode_links_and_line_ends(home: Path) -> None:
+def test_write_keeps_mode_symlink_and_line_endings(home: Path) -> None:
     real = home / "settings"
     real.write_bytes(b'set ssl:ca-file "~/.lftp/server.crt"\r\n')
     real.chmod(0o640)
@@ -66,7 +66,7 @@ def test_write_keeps_mode_links_and_line_ends(home: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == [".lftp", "settings"]
 
 
-def test_without_a_pin_verification_is_not_switched_on(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fix_does_not_enable_verification_without_a_pin(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / ".lftp/rc").write_text(
         "set ftp:ssl-force yes\nset ftp:ssl-allow-anonymous 1\nset ssl:verify-certificate no\n"
     )
@@ -74,7 +74,7 @@ def test_without_a_pin_verification_is_not_switched_on(home: Path, capsys: pytes
     assert "No line of an rc cures what was found" in capsys.readouterr().out
 
 
-def test_fix_tries_everything(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fix_and_only_exclude_each_other(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / ".lftp/rc").write_text("")
     assert cli.call(["verify", "--fix", "--only", "expired"]) == 2
     assert "leave out --only" in capsys.readouterr().err
@@ -87,13 +87,13 @@ def cured(text: str, *kinds: str, line: int | None = None, pinned: bool = True) 
     return fix.cured(File(path, text.encode(), 0o644, 0), findings, pinned=pinned).decode()
 
 
-def test_only_a_line_that_sets_one_thing_goes() -> None:
+def test_only_lines_with_a_single_setting_are_removed() -> None:
     assert cured(RC, "no-verification", line=3) == RC.replace("set ssl:verify-certificate no\n", "")
     assert cured(RC, "password-before-verification", line=4) == RC
     assert cured(RC, "no-verification", line=3, pinned=False) == RC
 
 
-def test_a_line_is_added_once_behind_a_final_newline() -> None:
+def test_line_is_added_once_after_a_final_newline() -> None:
     assert cured("set net:timeout 5", "tls-not-required") == "set net:timeout 5\nset ftp:ssl-force yes\n"
     assert cured("set ftp:ssl-force yes\n", "tls-not-required") == "set ftp:ssl-force yes\n"
     assert cured("", "tls-not-required", "anonymous-in-clear") == (
@@ -101,7 +101,7 @@ def test_a_line_is_added_once_behind_a_final_newline() -> None:
     )
 
 
-def test_a_file_that_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:
+def test_file_changed_since_verification_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "rc"
     path.write_text("new\n")
     file = File(path, b"old\n", 0o644, 0)

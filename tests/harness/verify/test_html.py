@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ftps_harness.verify.base import Report
 
 
-def unsafe(folder: Path) -> Report:
+def unsafe_report(folder: Path) -> Report:
     subject = rc_subject(folder)
     findings = (
         no_verification(subject),
@@ -44,14 +44,14 @@ def unsafe(folder: Path) -> Report:
     return report(subject, findings, *trials)
 
 
-def test_the_answer_comes_first(tmp_path: Path) -> None:
-    text = html.text([unsafe(tmp_path)], tmp_path)
+def test_page_begins_with_the_answer(tmp_path: Path) -> None:
+    text = html.text([unsafe_report(tmp_path)], tmp_path)
     assert "NOT SAFE: 1 error and 1 warning. An impostor of the same name gets the password" in text
     assert text.index("<h1>") < text.index("What was tried")
 
 
-def test_a_finding_has_its_line_proof_and_cure_and_how_to_see_it_again(tmp_path: Path) -> None:
-    said = Outline(html.text([unsafe(tmp_path)], tmp_path)).said
+def test_finding_shows_its_line_proof_cure_and_rerun_command(tmp_path: Path) -> None:
+    said = Outline(html.text([unsafe_report(tmp_path)], tmp_path)).said
     for wanted in (
         "deploy/rc, line 2 set ssl:verify-certificate no",
         "Proof An impostor with a copy of the certificate in every field but the key.",
@@ -63,8 +63,8 @@ def test_a_finding_has_its_line_proof_and_cure_and_how_to_see_it_again(tmp_path:
         assert wanted in said, wanted
 
 
-def test_every_trial_says_what_it_came_to(tmp_path: Path) -> None:
-    said = Outline(html.text([unsafe(tmp_path)], tmp_path)).said
+def test_every_trial_shows_its_outcome(tmp_path: Path) -> None:
+    said = Outline(html.text([unsafe_report(tmp_path)], tmp_path)).said
     for wanted in (
         "genuine the genuine server ✓ accepted",
         "✗ exposed: password to impostor",
@@ -79,21 +79,21 @@ def test_every_trial_says_what_it_came_to(tmp_path: Path) -> None:
     ("broken", "answer"),
     [((), "SAFE: the genuine server is accepted"), (("expired: lftp died",), "UNDECIDED: 1 trial could not be judged")],
 )
-def test_what_could_not_be_judged_is_not_safe(tmp_path: Path, broken: tuple[str, ...], answer: str) -> None:
+def test_broken_trial_makes_the_answer_undecided(tmp_path: Path, broken: tuple[str, ...], answer: str) -> None:
     text = html.text([report(rc_subject(tmp_path), broken=broken)], tmp_path)
     assert answer in text
     assert ("Could not be judged: expired: lftp died" in text) is bool(broken)
 
 
-def test_of_several_setups_each_has_its_own_answer(tmp_path: Path) -> None:
-    reports = [unsafe(tmp_path), report(rc_subject(tmp_path / "other"))]
+def test_each_of_several_setups_has_its_own_answer(tmp_path: Path) -> None:
+    reports = [unsafe_report(tmp_path), report(rc_subject(tmp_path / "other"))]
     outline = Outline(html.text(reports, tmp_path))
     assert "NOT SAFE: 1 of 2 setups" in outline.said
     assert "SAFE: the genuine server is accepted" in outline.said
     assert len(outline.ids) == len(set(outline.ids))
 
 
-def test_a_command_line_is_not_in_it(tmp_path: Path) -> None:
+def test_page_contains_no_command_line(tmp_path: Path) -> None:
     """A command line may hold the password, and users keep the page and send it to colleagues."""
     subject = command_subject(tmp_path, "/usr/bin/lftp", "-u", "me,s3cret", "backup.example")
     finding = found("no-verification", attack="impostor-copy")
@@ -104,7 +104,7 @@ def test_a_command_line_is_not_in_it(tmp_path: Path) -> None:
     assert "/usr/bin/lftp" in text
 
 
-def test_foreign_text_is_never_markup(tmp_path: Path) -> None:
+def test_foreign_text_is_escaped(tmp_path: Path) -> None:
     where = Where(EVIL, 2, EVIL)
     evil = replace(found("no-verification", where=where, attack="impostor-copy", detail=EVIL), cure=EVIL)
     made = report(rc_subject(tmp_path), (evil,), broken=(EVIL,))
@@ -112,16 +112,16 @@ def test_foreign_text_is_never_markup(tmp_path: Path) -> None:
     check_harmless(html.text([made], tmp_path))
 
 
-def test_the_command_refuses_a_page_that_it_could_not_write(capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_option_refuses_a_path_in_a_missing_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["verify", "--html", "no/folder/x"]) == 2
     assert "--html no/folder/x: the folder" in capsys.readouterr().err
 
 
 @pytest.mark.lftp
-def test_the_command_writes_the_page(
+def test_html_option_prints_the_page_alone_on_stdout(
     sealed_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The page is of a real setup that does not verify; on standard output nothing else is printed."""
+    """The page shows a real setup that does not verify; the answer goes to standard error."""
     monkeypatch.chdir(tmp_path)
     Path("rc").write_text("set ssl:verify-certificate no\n")
     assert cli.call(["verify", "rc", "--only", "impostor-copy", "--html", "-"]) == 1

@@ -33,7 +33,7 @@ def home(
     return tmp_path
 
 
-def test_each_run_of_an_rc_is_kept(home: Path, server_certificate: Certificate) -> None:
+def test_keep_writes_each_run_of_an_rc_without_private_keys(home: Path, server_certificate: Certificate) -> None:
     assert cli.call(["verify", *ONLY, "--keep", "kept"]) == 1  # the pin contains a key
     kept = home / "kept/1-rc"
     assert sorted(path.name for path in kept.iterdir()) == ["data-certificate-put", "genuine", "impostor-copy"]
@@ -53,7 +53,7 @@ def test_each_run_of_an_rc_is_kept(home: Path, server_certificate: Certificate) 
     assert {path.stat().st_mode & 0o077 for path in (home / "kept", *kept.rglob("*"))} == {0}
 
 
-def test_each_run_of_a_command_is_kept_and_replaces_what_was_kept_before(home: Path) -> None:
+def test_keep_writes_each_run_of_a_command_and_replaces_earlier_runs(home: Path) -> None:
     (home / "kept/1-job.sh/older").mkdir(parents=True)
     (home / "kept/ftps-lab-evidence.txt").touch()
     script = home / "job.sh"
@@ -72,14 +72,15 @@ def test_each_run_of_a_command_is_kept_and_replaces_what_was_kept_before(home: P
     assert (run / "home/.lftp/rc").is_file()
 
 
-def test_a_folder_of_others_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keep_refuses_a_folder_with_other_files(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["verify", *ONLY, "--keep", ".lftp"]) == 2
     assert "--keep .lftp: this folder contains other files" in capsys.readouterr().err
     assert (home / ".lftp/rc").is_file()
 
 
-def test_what_cannot_be_kept_is_a_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Verification continues."""
+def test_earlier_evidence_that_cannot_be_replaced_exits_3_with_the_reason(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (home / ".lftp/server.crt").write_bytes((home / ".lftp/server.crt").read_bytes().replace(KEY, b""))
     (home / "kept").mkdir()
     (home / "kept/ftps-lab-evidence.txt").touch()
@@ -91,7 +92,7 @@ def test_what_cannot_be_kept_is_a_sentence(home: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     "key", [KEY, KEY.replace(b" PRIVATE", b" EC PRIVATE"), KEY.replace(b"\n", b"\r\n"), KEY[: len(KEY) // 2]]
 )
-def test_keys_are_left_out_whatever_they_are_called(key: bytes) -> None:
+def test_private_keys_of_every_type_are_left_out(key: bytes) -> None:
     kept = without_keys(b"# mine\n" + key)
     assert b"MIIB" not in kept
     assert kept.startswith(b"# mine\n(a private key was here: ")

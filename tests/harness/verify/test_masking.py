@@ -41,7 +41,7 @@ ODD = "p4ss 'w\"o#rd@of;mine"
         ("open -p 2121 ftp://me@host", "open -p 2121 ftp://me@host"),
     ],
 )
-def test_a_password_is_known_by_what_comes_before_it(text: str, shown: str) -> None:
+def test_password_is_masked_by_its_context(text: str, shown: str) -> None:
     assert masked(text) == shown
 
 
@@ -54,14 +54,14 @@ def test_a_password_is_known_by_what_comes_before_it(text: str, shown: str) -> N
         ("lftp", "-e", "open -u me,secret host; ls"),
     ],
 )
-def test_a_command_line_is_shown_without_it(argv: tuple[str, ...]) -> None:
+def test_command_line_is_shown_without_its_password(argv: tuple[str, ...]) -> None:
     shown = shlex.split(masked_command(argv))
     assert len(shown) == len(argv)
     assert not any("secret" in word or 'w"o#rd' in word for word in shown)
     assert sum("…" in word for word in shown) == 1
 
 
-def test_a_known_password_is_masked_wherever_it_stands_but_not_in_our_own_words() -> None:
+def test_known_password_is_masked_except_in_fixed_titles() -> None:
     where = Where("rc", 1, "do password here")
     found = masked_finding(finding("login-in-clear", "lftp says: password", where=where), ["password"])
     assert found.title == KINDS["login-in-clear"].title + " lftp says: …"
@@ -70,7 +70,7 @@ def test_a_known_password_is_masked_wherever_it_stands_but_not_in_our_own_words(
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_no_report_of_a_command_holds_its_password(
+def test_no_report_of_a_command_contains_its_password(
     given: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -78,7 +78,7 @@ def test_no_report_of_a_command_holds_its_password(
     places: SealedPlaces,
     server_certificate: Certificate,
 ) -> None:
-    """Neither the command line nor the responsible line of the script is reported with its password."""
+    """It is masked in the command line and in the quoted line of the script."""
     assert places is not None
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -103,7 +103,7 @@ def test_no_report_of_a_command_holds_its_password(
     assert given or any("lftp -u me,… -e" in text for text in lines)
 
 
-def test_nor_does_the_sentence_about_a_command_that_goes_nowhere(
+def test_error_for_a_command_that_never_connects_masks_its_password(
     capsys: pytest.CaptureFixture[str], places: SealedPlaces
 ) -> None:
     assert places is not None

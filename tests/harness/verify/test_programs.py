@@ -231,7 +231,7 @@ def home(server_certificate: Certificate) -> Iterator[Path]:
         yield folder
 
 
-def written(home: Path, case: Case) -> None:
+def write_files(home: Path, case: Case) -> None:
     for name, text in case.files.items():
         path = home.parent / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,10 +244,12 @@ def written(home: Path, case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_command(case: Case, home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_has_exactly_these_findings(
+    case: Case, home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if "curl" in case.script and shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    written(home, case)
+    write_files(home, case)
     for name, value in case.env.items():
         monkeypatch.setenv(name, value)
     before = state(home.parent)
@@ -271,12 +273,12 @@ def test_command(case: Case, home: Path, places: SealedPlaces, client: Lftp, mon
         ('echo "open -u me,$PW backup.example; ls" | lftp', False),
     ],
 )
-def test_a_password_among_the_arguments_of_what_a_script_starts(
+def test_password_in_the_arguments_of_a_child_process_is_an_error(
     call: str, found: bool, home: Path, places: SealedPlaces, client: Lftp
 ) -> None:
-    """Every user of the machine sees it while lftp runs, although the script's own command line has none."""
+    """Every user of the machine sees lftp's arguments while it runs, whatever the script's own arguments are."""
     (home / ".lftp/rc").write_text(PINNED)
-    written(
+    write_files(
         home,
         _case("", "./job.sh", found=set(), script=f". ~/.secret\n{call}\n", files={"home/.secret": f"PW={PASSWORD}"}),
     )
@@ -286,12 +288,12 @@ def test_a_password_among_the_arguments_of_what_a_script_starts(
     assert not found or (where[0] is not None and where[0].line == 3 and PASSWORD not in where[0].text)
 
 
-def test_later_logins_that_no_attacker_met_in_time_are_not_safe(
+def test_login_left_untried_when_time_runs_out_is_not_safe(
     home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LFTP_PASSWORD", PASSWORD)
     script = f"set -e\nfor i in 1 2 3 4; do lftp -c '{PINNED}; open -u me --env-password backup.example; ls'; done\n"
-    written(home, _case("", "./job.sh", found=set(), script=script))
+    write_files(home, _case("", "./job.sh", found=set(), script=script))
     subject = program.load(("./job.sh",), home.parent / "work", home)
     monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=itertools.count(0, 15).__next__))
     report = verify(subject, client, places, Options(only=frozenset({"later-impostor"}), timeout=20))
@@ -301,12 +303,12 @@ def test_later_logins_that_no_attacker_met_in_time_are_not_safe(
     assert "logs in 4 times, and time ran out before an attacker had met login 4" in report.broken[0]
 
 
-def test_a_later_login_that_does_not_come_is_not_safe(
+def test_missing_later_login_is_not_safe(
     home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LFTP_PASSWORD", PASSWORD)
     call = f"lftp -c '{PINNED}; open -u me --env-password backup.example; ls'"
-    written(home, _case("", "./job.sh", found=set(), script=f'{call} && test -z "$AWAY" && {call}\n'))
+    write_files(home, _case("", "./job.sh", found=set(), script=f'{call} && test -z "$AWAY" && {call}\n'))
     subject = program.load(("./job.sh",), home.parent / "work", home)
     only = frozenset({"later-impostor", "later-refuse-auth"})
     with begin(subject, client, places, Options(only=only, timeout=20)) as verification:
@@ -317,13 +319,13 @@ def test_a_later_login_that_does_not_come_is_not_safe(
     assert all("connected fewer times in this run" in why for why in report.broken)
 
 
-def test_a_run_without_a_connection_proves_nothing(
+def test_trial_without_a_connection_is_not_safe(
     home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A script that works only for the genuine server has not withstood an attack."""
+    """A script that connects only to the genuine server has not withstood an attack."""
     monkeypatch.setenv("LFTP_PASSWORD", PASSWORD)
     script = "test -n \"$AWAY\" || lftp -c 'open -u me --env-password backup.example; ls'\n"
-    written(home, _case("", "./job.sh", found=set(), script=script))
+    write_files(home, _case("", "./job.sh", found=set(), script=script))
     subject = program.load(("./job.sh",), home.parent / "work", home)
     with begin(subject, client, places, Options(only=QUICK, timeout=20)) as verification:
         monkeypatch.setenv("AWAY", "1")
@@ -341,10 +343,10 @@ def state(folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def test_an_lftp_script_is_known_by_what_it_does(
+def test_file_is_an_lftp_script_if_it_connects_and_otherwise_an_rc(
     home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same file runs with `lftp -f`; a file that only sets things is an rc, whatever its name."""
+    """The file's name does not matter; a script runs with `lftp -f`."""
     monkeypatch.chdir(home.parent / "work")
     path = home.parent / "work/job.lftp"
     path.write_text(f"{PINNED}\nopen -u me,{PASSWORD} backup.example\nget x\n")
@@ -356,18 +358,18 @@ def test_an_lftp_script_is_known_by_what_it_does(
     assert (report.safe, report.subject.argv) == (True, ())
 
 
-def test_a_command_that_goes_nowhere_is_a_sentence(home: Path, places: SealedPlaces, client: Lftp) -> None:
+def test_command_that_never_connects_is_a_usage_error(home: Path, places: SealedPlaces, client: Lftp) -> None:
     subject = program.load(("true",), home.parent / "work", home)
     with pytest.raises(UsageError, match="it connected to nothing"):
         verify(subject, client, places, Options(only=QUICK))
 
 
-def test_one_that_never_ends_is_ended(home: Path, places: SealedPlaces, client: Lftp) -> None:
-    """The report does not call it safe."""
+def test_hanging_command_is_killed(home: Path, places: SealedPlaces, client: Lftp) -> None:
+    """The trial counts as broken, so the report is not safe."""
     case = _case(
         "", "./job.sh", found=set(), script=f"lftp -c '{PINNED}; open -u a,bcdefgh backup.example; ls'\nsleep 600\n"
     )
-    written(home, case)
+    write_files(home, case)
     began = time.monotonic()
     report = verify(
         program.load(case.argv, home.parent / "work", home),
@@ -388,7 +390,7 @@ def test_one_that_never_ends_is_ended(home: Path, places: SealedPlaces, client: 
         (["./plain.txt"], "not executable"),
     ],
 )
-def test_what_cannot_be_run_is_a_sentence(
+def test_command_that_cannot_run_exits_2_with_the_reason(
     argv: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "plain.txt").write_text("x")
@@ -397,12 +399,14 @@ def test_what_cannot_be_run_is_a_sentence(
     assert said in capsys.readouterr().err
 
 
-def test_paths_and_a_command_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
+def test_paths_together_with_a_command_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["verify", "rc", "--", "lftp"]) == 2
     assert "give paths, or -- and a command" in capsys.readouterr().err
 
 
-def test_a_script_as_a_path_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shell_script_given_as_a_path_exits_2_with_the_right_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     script = tmp_path / "job"
     script.write_text("#!/bin/sh\nlftp\n")
     assert cli.call(["verify", os.fspath(script)]) == 2

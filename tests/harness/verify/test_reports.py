@@ -74,7 +74,7 @@ def cases(root: ET.Element) -> dict[str, str]:
     }
 
 
-def test_a_case_for_each_trial_and_each_finding_that_is_bad_enough(tmp_path: Path) -> None:
+def test_junit_has_a_case_for_each_trial_and_each_failing_finding(tmp_path: Path) -> None:
     subject = rc_subject(tmp_path)
     findings = (
         no_verification(subject),
@@ -136,7 +136,7 @@ def test_fail_on_decides_which_findings_are_failures(tmp_path: Path) -> None:
     }
 
 
-def test_a_clear_login_fails_every_trial_in_which_it_got_out(tmp_path: Path) -> None:
+def test_cleartext_login_fails_every_trial_that_exposed_it(tmp_path: Path) -> None:
     """Implied findings are left out, but their trials do not pass."""
     made = report(
         rc_subject(tmp_path),
@@ -147,7 +147,7 @@ def test_a_clear_login_fails_every_trial_in_which_it_got_out(tmp_path: Path) -> 
     assert set(cases(parsed([made], tmp_path)).values()) == {"failure"}
 
 
-def test_a_command_line_is_in_no_report_that_is_kept(tmp_path: Path) -> None:
+def test_junit_and_sarif_contain_no_command_line(tmp_path: Path) -> None:
     """A command line may hold the password."""
     subject = command_subject(tmp_path, "/usr/bin/lftp", "-u", "me,s3cret", "backup.example")
     made = report(subject, (replace(found("no-verification", attack="impostor-copy"), cure="x"),))
@@ -168,7 +168,7 @@ def log(reports: list[Report], folder: Path) -> dict[str, Any]:
     return data
 
 
-def everything(subject: Subject) -> Report:
+def report_of_every_kind(subject: Subject) -> Report:
     """Every kind of finding, with and without line, proof and suppression."""
     assert subject.rc_file is not None
     where = Where(str(subject.rc_file.path), 2, "set ssl:verify-certificate no")
@@ -182,8 +182,8 @@ def everything(subject: Subject) -> Report:
     return report(subject, tuple(findings), broken=("expired: lftp died",))
 
 
-def test_it_is_valid_and_holds_what_code_scanning_asks_for(tmp_path: Path) -> None:
-    data = log([everything(rc_subject(tmp_path))], tmp_path)
+def test_sarif_is_valid_and_meets_the_code_scanning_requirements(tmp_path: Path) -> None:
+    data = log([report_of_every_kind(rc_subject(tmp_path))], tmp_path)
     (run,) = data["runs"]
     assert data["$schema"]
     assert data["version"] == "2.1.0"
@@ -209,7 +209,7 @@ def test_it_is_valid_and_holds_what_code_scanning_asks_for(tmp_path: Path) -> No
     assert run["automationDetails"]["id"] == "ftps-lab verify/deploy/rc/"
 
 
-def test_a_finding_quotes_its_part_of_the_line(tmp_path: Path) -> None:
+def test_sarif_region_is_the_quoted_part_of_the_line(tmp_path: Path) -> None:
     subject = rc_subject(tmp_path)
     (result,) = log([report(subject, (no_verification(subject),))], tmp_path)["runs"][0]["results"]
     assert result["locations"][0]["physicalLocation"]["region"] == {
@@ -227,7 +227,7 @@ def test_a_finding_quotes_its_part_of_the_line(tmp_path: Path) -> None:
     ]
 
 
-def test_a_finding_without_a_line_is_at_the_first_of_the_file(tmp_path: Path) -> None:
+def test_sarif_finding_without_a_line_is_at_line_1(tmp_path: Path) -> None:
     script = command_subject(tmp_path, "/bin/sh", "job.sh")
     for subject, uri, end in ((rc_subject(tmp_path), "deploy/rc", 7), (script, "job.sh", 10)):
         (result,) = log([report(subject, (found("tls-not-required"),))], tmp_path)["runs"][0]["results"]
@@ -236,7 +236,7 @@ def test_a_finding_without_a_line_is_at_the_first_of_the_file(tmp_path: Path) ->
         assert place["region"] == {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": end}
 
 
-def test_paths_are_no_links_and_files_elsewhere_are_absolute(tmp_path: Path) -> None:
+def test_sarif_paths_resolve_symlinks_and_are_absolute_outside_the_base(tmp_path: Path) -> None:
     base = tmp_path / "with a blank"
     base.mkdir()
     subject = rc_subject(base)
@@ -253,7 +253,7 @@ def test_paths_are_no_links_and_files_elsewhere_are_absolute(tmp_path: Path) -> 
     }
 
 
-def test_what_is_ignored_is_suppressed_with_its_reason(tmp_path: Path) -> None:
+def test_sarif_suppression_has_the_reason_and_text_has_no_links(tmp_path: Path) -> None:
     """Foreign text never becomes a link."""
     subject = rc_subject(tmp_path)
     findings = (replace(no_verification(subject), suppressed=SUPPRESSED), found("rc-complaint", detail="[x](1)\x1b"))
@@ -269,7 +269,7 @@ def test_what_is_ignored_is_suppressed_with_its_reason(tmp_path: Path) -> None:
     assert r"\[x\](1)\\x1b" in other["message"]["text"]
 
 
-def test_each_subject_has_a_run_of_its_own_category(tmp_path: Path) -> None:
+def test_each_sarif_run_has_a_category_of_its_own(tmp_path: Path) -> None:
     subject = rc_subject(tmp_path)
     runs = log([report(subject), report(subject), report(command_subject(tmp_path, "job.sh"))], tmp_path)["runs"]
     assert [run["automationDetails"]["id"] for run in runs] == [
@@ -282,7 +282,7 @@ def test_each_subject_has_a_run_of_its_own_category(tmp_path: Path) -> None:
 # --- a finding's name -------------------------------------------------------------------------------------------------
 
 
-def test_a_finding_is_called_the_same_when_lines_move(tmp_path: Path) -> None:
+def test_finding_keeps_its_name_and_guid_when_lines_move(tmp_path: Path) -> None:
     before = rc_subject(tmp_path)
     (one,) = named(report(before, (no_verification(before, 2),)), tmp_path)
     after = rc_subject(tmp_path, "\n\n\nset ssl:verify-certificate no\n")
@@ -290,7 +290,7 @@ def test_a_finding_is_called_the_same_when_lines_move(tmp_path: Path) -> None:
     assert (one.name, one.guid) == (other.name, other.guid)
 
 
-def test_and_in_another_checkout_but_not_for_another_host_or_line(tmp_path: Path) -> None:
+def test_guid_depends_on_host_and_line_but_not_on_the_checkout(tmp_path: Path) -> None:
     guids = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         subject = rc_subject(folder)
@@ -305,12 +305,12 @@ def test_and_in_another_checkout_but_not_for_another_host_or_line(tmp_path: Path
     assert len({a.guid, b.guid, c.guid}) == 3
 
 
-def test_two_of_a_kind_have_names_of_their_own(tmp_path: Path) -> None:
+def test_second_finding_of_a_kind_has_a_numbered_name(tmp_path: Path) -> None:
     made = report(rc_subject(tmp_path), (found("pin-expires", detail="a"), found("pin-expires", detail="b")))
     assert [each.name for each in named(made, tmp_path)] == ["pin-expires", "pin-expires (2)"]
 
 
-def test_the_same_name_is_in_all_reports(tmp_path: Path) -> None:
+def test_junit_and_sarif_share_name_and_guid(tmp_path: Path) -> None:
     subject = rc_subject(tmp_path)
     made = report(subject, (no_verification(subject),))
     (each,) = named(made, tmp_path)
@@ -332,7 +332,7 @@ def test_the_same_name_is_in_all_reports(tmp_path: Path) -> None:
         (["--json", "-", "--markdown", "-"], "--json and --markdown both name -"),
     ],
 )
-def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(
+def test_unwritable_report_path_exits_2_with_the_reason(
     arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -141,7 +141,7 @@ SETUPS = [
 
 
 @pytest.mark.parametrize("setup", SETUPS, ids=[each.name for each in SETUPS])
-def test_setup(setup: Setup, check: Check) -> None:
+def test_setup_has_exactly_these_findings(setup: Setup, check: Check) -> None:
     report = check(setup.rc, setup.files, rc_name=setup.rc_name, only=setup.only, **setup.options)
     errors = {each.id for each in report.findings if each.severity != "note"}
     told = "\n".join(f"{each.severity} {each.id}: {each.title}" for each in report.findings)
@@ -153,10 +153,10 @@ def test_setup(setup: Setup, check: Check) -> None:
 @pytest.mark.parametrize(
     ("rc", "found"), [(FORCED, set()), (f"{FORCED}set ssl:check-hostname no\n", {"wrong-name-accepted"})]
 )
-def test_what_is_tried_at_the_same_time_in_another_place_comes_to_the_same(
+def test_trials_on_a_second_stage_reach_the_same_verdicts(
     rc: str, found: set[str], places: SealedPlaces, client: Lftp, tmp_path: Path
 ) -> None:
-    """The genuine server is accepted there too; without a pin, by the same authority in the system's trust store."""
+    """The genuine server is accepted there too; without a pin, through the same authority in the trust store."""
     (tmp_path / "rc").write_text(rc)
     options = Options(only=frozenset({"other-customer", "expired", "refuse-prot"}))
     subject = load(str(tmp_path / "rc"), tmp_path)
@@ -170,8 +170,8 @@ def test_what_is_tried_at_the_same_time_in_another_place_comes_to_the_same(
     assert tried["refuse-prot"].exposed == {"payload"}
 
 
-def test_the_hardened_rc_has_no_finding(check: Check) -> None:
-    """All trials run."""
+def test_hardened_rc_is_safe_in_all_trials(check: Check) -> None:
+    """Every trial runs, except the two that need an authority instead of a pin."""
     report = check(HARDENED + 'set ssl:priority "NORMAL:-VERS-ALL:+VERS-TLS1.3"\n')
     assert report.safe
     assert {each.id for each in report.findings} <= {"prot-refused", "upload-before-verification"}
@@ -188,7 +188,7 @@ def test_the_hardened_rc_has_no_finding(check: Check) -> None:
         ("pem", "other.example", "server.crt: the certificate is for backup.example, not for other.example."),
     ],
 )
-def test_a_refusal_says_what_is_wrong_with_the_pin(
+def test_refusal_of_the_genuine_server_explains_the_defect_of_the_pin(
     pin: bytes | str, host: str, why: str, check: Check, server_certificate: Certificate
 ) -> None:
     data = {"der": server_certificate.der, "pem": server_certificate.pem}[pin] if isinstance(pin, str) else pin

@@ -33,8 +33,8 @@ FAIL = "set cmd:fail-exit yes\n"
         (f"{FAIL}# mine\n" * 500 + f"set ftp:ssl-forec yes\n{PINNED}" * 500, 1001, "no such variable"),
     ],
 )
-def test_a_line_that_ends_lftp_is_found(text: str, line: int, said: str, check: Check, tmp_path: Path) -> None:
-    """If lftp ends early, nothing is proved, but this is not the lab's failure."""
+def test_line_that_ends_lftp_is_reported(text: str, line: int, said: str, check: Check, tmp_path: Path) -> None:
+    """A setup that ends lftp proves nothing, but the run is not broken: the line is the finding."""
     report = check(text)
     found = {each.id: each for each in report.findings}
     assert set(found) == {"nothing-proved", "rc-complaint"}
@@ -47,15 +47,15 @@ def test_a_line_that_ends_lftp_is_found(text: str, line: int, said: str, check: 
     assert [each.trial.name for each in report.tried] == ["genuine"]
 
 
-def test_a_line_of_a_sourced_file_that_ends_lftp_is_found(check: Check, tmp_path: Path) -> None:
+def test_line_that_ends_lftp_is_reported_in_a_sourced_file(check: Check, tmp_path: Path) -> None:
     report = check(f"{PINNED}source ~/.lftp/more\n", {".lftp/more": f"{FAIL}# mine\nnonsense\n".encode()})
     [where] = [each.where for each in report.findings if each.id == "rc-complaint"]
     assert where is not None
     assert (where.file, where.line, where.text) == (str(tmp_path / "home/.lftp/more"), 3, "nonsense")
 
 
-def test_a_line_that_lftp_never_gets_past_is_found(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line is found once, not again in each trial."""
+def test_line_that_hangs_lftp_is_reported(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one session waits for the line to finish; the trials do not repeat the wait."""
     for module in (settings, rc):
         monkeypatch.setattr(module, "READ_BACK_SECONDS", 2.0)
     began = time.monotonic()
@@ -69,8 +69,8 @@ def test_a_line_that_lftp_never_gets_past_is_found(check: Check, monkeypatch: py
     assert not report.safe
 
 
-def test_after_a_session_that_never_ends_trials_are_short(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaks before the hang still count."""
+def test_trials_after_a_hung_session_are_short(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leaked before the hang still counts."""
     monkeypatch.setattr(base, "_SECONDS_AFTER_HANGING", 1.0)
     began = time.monotonic()
     text = f'{PINNED}set ssl:verify-certificate no\nalias ls "ls; !sleep 1000"\n'
@@ -82,10 +82,10 @@ def test_after_a_session_that_never_ends_trials_are_short(check: Check, monkeypa
     assert not report.safe
 
 
-def test_a_command_that_never_ends_is_run_in_full_only_twice(
+def test_hanging_command_gets_the_full_timeout_only_twice(
     places: SealedPlaces, client: Lftp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both full runs are with the genuine server; short runs then show that it hangs with an attacker too."""
+    """Two full runs with the genuine server hang; each attack then gets a short run, in which leaks still count."""
     monkeypatch.setattr(base, "_SECONDS_AFTER_HANGING", 1.0)
     (tmp_path / "home").mkdir()
     (tmp_path / "work").mkdir()

@@ -45,7 +45,7 @@ def subject_of(
     return load(str(home / rc_name), home)
 
 
-def lets_in(setup: Setup, home: Path) -> bool:
+def is_admitted(setup: Setup, home: Path) -> bool:
     try:
         admitted(subject_of(home, setup.rc, dict(setup.files), setup.rc_name), WHY)
     except Unavailable:
@@ -78,12 +78,12 @@ SAME = [
 
 
 @pytest.mark.parametrize("setup", SAME, ids=[each.name for each in SAME])
-def test_what_is_let_in_is_judged_as_it_is_sealed(
+def test_admitted_setup_has_the_same_findings_on_loopback_as_sealed(
     setup: Setup, places: SealedPlaces, unsealed_places: UnsealedPlaces, client: Lftp, tmp_path: Path
 ) -> None:
-    """A setup that is not let in is refused there as a whole."""
+    """A setup that is not admitted is refused on loopback."""
     home = tmp_path / "home"
-    let_in = lets_in(setup, home)
+    let_in = is_admitted(setup, home)
     subject = load(str(home / setup.rc_name), home)
     options = Options(only=frozenset(COPY) | {"refuse-auth-502"}, host=setup.host)
     if not let_in:
@@ -101,9 +101,9 @@ def test_what_is_let_in_is_judged_as_it_is_sealed(
     assert loopback.login == sealed.login
 
 
-def test_most_setups_are_let_in(tmp_path: Path) -> None:
-    """The comparison above covers many setups, not few."""
-    assert sum(lets_in(setup, tmp_path / str(number)) for number, setup in enumerate(SAME)) >= 30
+def test_at_least_30_setups_are_admitted(tmp_path: Path) -> None:
+    """Otherwise the comparison of loopback with sealed would compare nothing."""
+    assert sum(is_admitted(setup, tmp_path / str(number)) for number, setup in enumerate(SAME)) >= 30
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_most_setups_are_let_in(tmp_path: Path) -> None:
         ("(set ssl:verify-certificate no)", "not one plain `set`"),
     ],
 )
-def test_what_may_do_more_than_set_is_refused_with_its_line(line: str, reason: str, tmp_path: Path) -> None:
+def test_line_that_may_do_more_than_set_is_refused(line: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as refused:
         admitted(subject_of(tmp_path, f"{SAFE}{line}\n"), WHY)
     said = str(refused.value)
@@ -145,35 +145,35 @@ def test_what_may_do_more_than_set_is_refused_with_its_line(line: str, reason: s
     assert WHY in said
 
 
-def test_a_line_in_lftprc_is_refused_too(tmp_path: Path) -> None:
+def test_line_of_lftprc_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"\.lftprc:1: '!true'"):
         admitted(subject_of(tmp_path, SAFE, {".lftprc": b"!true\n"}), WHY)
 
 
-def test_an_rc_without_a_pin_needs_the_systems_store(tmp_path: Path) -> None:
+def test_rc_without_a_pin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="names no pin"):
         admitted(subject_of(tmp_path, FORCED), WHY)
 
 
 @pytest.mark.parametrize("host", ["10.0.0.5", "10.1", "192.0.2.1", "2001:db8::1", "127.0.0.2", "0x7f.1", "a b", ""])
-def test_an_address_is_never_connected_to(host: str) -> None:
+def test_foreign_address_or_invalid_name_is_refused(host: str) -> None:
     with pytest.raises(Unavailable, match="lftp would go there itself"):
         require_own(host, WHY)
 
 
 @pytest.mark.parametrize("host", ["backup.example", "localhost", "127.0.0.1", "::1", "a-1.example."])
-def test_a_name_leads_to_the_lab(host: str) -> None:
+def test_host_name_or_loopback_address_is_admitted(host: str) -> None:
     require_own(host, WHY)
 
 
-def test_an_address_in_a_closure_is_refused(client: Lftp, tmp_path: Path, unsealed_places: UnsealedPlaces) -> None:
+def test_address_in_a_closure_is_refused(client: Lftp, tmp_path: Path, unsealed_places: UnsealedPlaces) -> None:
     subject = subject_of(tmp_path, f"{SAFE}set ssl:verify-certificate/192.0.2.7 no\n")
     with pytest.raises(Unavailable, match=r"192\.0\.2\.7: lftp would go there itself"):
         verify(subject, client, unsealed_places, Options())
 
 
-def test_lftp_never_sees_the_users_own_home(client: Lftp, tmp_path: Path, unsealed_places: UnsealedPlaces) -> None:
-    """The copy counts: the files in the user's own HOME change after they have been read."""
+def test_lftp_reads_a_copy_of_the_users_home(client: Lftp, tmp_path: Path, unsealed_places: UnsealedPlaces) -> None:
+    """The user's own files change after the lab has read them; lftp sees the copy made before."""
     subject = subject_of(tmp_path, SAFE)
     (tmp_path / ".lftp/rc").write_text(f"!touch {tmp_path}/ran\n{OFF}")
     report = verify(subject, client, unsealed_places, Options(only=frozenset(COPY)))
@@ -189,7 +189,7 @@ def no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sandbox, "__init__", refuse)
 
 
-def test_every_report_says_what_the_place_cannot_see(
+def test_every_report_states_the_limits_of_loopback(
     no_sandbox: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -225,7 +225,7 @@ def test_every_report_says_what_the_place_cannot_see(
         ([".lftp/rc", "--host", "192.0.2.7"], 3, "192.0.2.7: lftp would go there itself"),
     ],
 )
-def test_what_needs_the_sandbox_says_so(
+def test_feature_that_needs_the_sandbox_is_refused_on_loopback(
     arguments: list[str],
     code: int,
     said: str,
@@ -242,8 +242,8 @@ def test_what_needs_the_sandbox_says_so(
 
 
 @pytest.mark.parametrize(("rc", "code"), [(SAFE, 0), (f"{SAFE}{OFF}", 1), (f"{SAFE}!true\n", 3)])
-def test_where_the_kernel_really_refuses(rc: str, code: int, tmp_path: Path) -> None:
-    """A user namespace that permits no further one, as in a container with Docker's default profile."""
+def test_loopback_is_used_where_the_kernel_forbids_namespaces(rc: str, code: int, tmp_path: Path) -> None:
+    """A user namespace that permits no nested one, as in a container with Docker's default seccomp profile."""
     if shutil.which("unshare") is None:
         pytest.skip("no unshare: apt install util-linux")
     subject_of(tmp_path, rc)
