@@ -89,6 +89,24 @@ def test_earlier_evidence_that_cannot_be_replaced_exits_3_with_the_reason(
     assert "--keep: " in capsys.readouterr().err
 
 
+def test_write_error_while_keeping_exits_3_after_the_answer(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verification continues; only the evidence is incomplete."""
+    (home / ".lftp/server.crt").write_bytes((home / ".lftp/server.crt").read_bytes().replace(KEY, b""))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ftps_harness.report.evidence._write", full)
+    assert cli.call(["verify", *ONLY[:2], "--keep", "kept", "--json", "out.json"]) == 3
+    out, err = capsys.readouterr()
+    assert out.startswith("SAFE: ")
+    assert "--keep: the evidence is incomplete: " in err
+    assert "No space left on device" in err
+    assert json.loads((home / "out.json").read_text())["safe"] is True
+
+
 @pytest.mark.parametrize(
     "key", [KEY, KEY.replace(b" PRIVATE", b" EC PRIVATE"), KEY.replace(b"\n", b"\r\n"), KEY[: len(KEY) // 2]]
 )
