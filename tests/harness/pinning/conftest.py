@@ -1,4 +1,4 @@
-"""Fixtures that the tests of pin-check share: tools under test, and requirements tried on them."""
+"""Fixtures for the tests of pin-check: tools under test, and requirements checked on them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TOOLS = Path(__file__).parent / "tools"
 
 
 @pytest.fixture
-def tried(client: Lftp, sealed_here: None, tmp_path: Path) -> Callable[..., dict[str, Result]]:
-    """Tries requirements on a tool: ``tried("small.sh", "connects", …)``, or on a tool whose text is passed.
+def check_tool(client: Lftp, sealed_here: None, tmp_path: Path) -> Callable[..., dict[str, Result]]:
+    """Checks requirements on a tool, named or given as a script's text: ``check_tool("small.sh", "connects", …)``.
 
     With ``options=True`` the tool takes ``--replace`` and ``--expect SHA256``; ``quick`` names requirements for which
     one case is enough.

@@ -1,4 +1,4 @@
-"""Requirements tried on small tools; a tool that does nothing keeps none of them."""
+"""Requirements checked on small tools; a tool that does nothing keeps none of them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.pinning.check import Result
 
-    Tried = Callable[..., dict[str, Result]]
+    CheckTool = Callable[..., dict[str, Result]]
 
 BLIND = """#!/bin/sh
 mkdir -p "$HOME/.lftp" && echo "set ssl:verify-certificate no" >"$HOME/.lftp/rc"
 """
 
 
-def test_a_small_right_tool_keeps_the_middle_of_the_contract(tried: Tried) -> None:
-    found = tried("small.sh", "connects", "impostor-refused", "name-check-on", "change-refused", "fingerprint-shown")
+def test_small_correct_tool_keeps_five_requirements(check_tool: CheckTool) -> None:
+    found = check_tool(
+        "small.sh", "connects", "impostor-refused", "name-check-on", "change-refused", "fingerprint-shown"
+    )
     assert {name: result.status for name, result in found.items()} == dict.fromkeys(found, "pass")
 
 
@@ -39,14 +41,14 @@ echo 'set ssl:ca-file "mycert.crt"' >"$HOME/.lftp/rc"
 """
 
 
-def test_a_pin_that_counts_in_one_folder_is_tried_and_does_not_connect(tried: Tried) -> None:
-    found = tried(RELATIVE, "connects", "fingerprint-shown")
+def test_relative_pin_path_fails_connects(check_tool: CheckTool) -> None:
+    found = check_tool(RELATIVE, "connects", "fingerprint-shown")
     assert {name: result.status for name, result in found.items()} == {"connects": "fail", "fingerprint-shown": "pass"}
     assert "rejected" in found["connects"].why
 
 
-def test_a_tool_that_switches_verification_off_is_caught_by_lftp(tried: Tried) -> None:
-    found = tried(BLIND, "impostor-refused", "verification-on")
+def test_tool_that_disables_verification_fails_impostor_refused(check_tool: CheckTool) -> None:
+    found = check_tool(BLIND, "impostor-refused", "verification-on")
     assert {result.status for result in found.values()} == {"fail"}
     assert "exposed: password" in found["impostor-refused"].why
     first = found["impostor-refused"].failures[0]
@@ -55,7 +57,9 @@ def test_a_tool_that_switches_verification_off_is_caught_by_lftp(tried: Tried) -
 
 
 @pytest.mark.parametrize("tool", ["#!/bin/sh\nexit 0\n", "#!/bin/sh\nexit 1\n"])
-def test_a_tool_that_does_nothing_keeps_nothing(tool: str, client: Lftp, sealed_here: None, tmp_path: Path) -> None:
+def test_tool_that_pins_nothing_fails_every_requirement(
+    tool: str, client: Lftp, sealed_here: None, tmp_path: Path
+) -> None:
     path = tmp_path / "tool"
     path.write_text(tool)
     path.chmod(0o755)
@@ -68,28 +72,28 @@ def test_a_tool_that_does_nothing_keeps_nothing(tool: str, client: Lftp, sealed_
     assert {(each.status, each.why) for each in results} == {("fail", NOT_TRIED)}
 
 
-def test_what_a_tool_does_not_claim_is_shown_and_a_stale_entry_fails(tried: Tried) -> None:
-    found = tried("small.sh", "usable-or-told", "connects", usable_or_told="the owner knows", connects="it cannot")
+def test_unclaimed_requirement_is_shown_and_a_stale_entry_fails(check_tool: CheckTool) -> None:
+    found = check_tool("small.sh", "usable-or-told", "connects", usable_or_told="the owner knows", connects="it cannot")
     assert (found["usable-or-told"].status, found["usable-or-told"].why) == ("not-claimed", "the owner knows")
     assert found["usable-or-told"].failures
     assert found["connects"].status == "fail"
     assert "remove that entry" in found["connects"].why
 
 
-def test_a_command_that_was_not_given(tried: Tried) -> None:
-    found = tried("small.sh", "repin", "fingerprint-expected")
+def test_missing_command_fails_repin_and_leaves_fingerprint_unclaimed(check_tool: CheckTool) -> None:
+    found = check_tool("small.sh", "repin", "fingerprint-expected")
     assert (found["repin"].status, found["fingerprint-expected"].status) == ("fail", "not-claimed")
     assert "--repin" in found["repin"].why
     assert "--with-fingerprint" in found["fingerprint-expected"].why
 
 
-def test_what_the_tool_prints_can_do_nothing_to_a_terminal(tried: Tried) -> None:
+def test_control_characters_in_the_tools_output_are_escaped(check_tool: CheckTool) -> None:
     loud = "#!/bin/sh\nprintf '\\033]0;owned\\007'\n" + BLIND.partition("\n")[2]
-    found = tried(loud, "impostor-refused")
+    found = check_tool(loud, "impostor-refused")
     assert "\x1b" not in found["impostor-refused"].failures[0].output
     assert "\\x1b" in found["impostor-refused"].failures[0].output
 
 
-def test_a_fingerprint_says_nothing_of_an_authority() -> None:
+def test_ca_in_a_fingerprint_does_not_name_an_authority() -> None:
     assert not trust.names_authority(b"SHA-256 11:CA:22:33:44:55:66:77:88\n11 CA 22 33 44 55 66 77 88\n")
     assert trust.names_authority(b"SHA-256 11:CA:22:33:44:55:66:77:88\nthis pins a CA\n")

@@ -18,38 +18,38 @@ SMALL = ("--", str(TOOLS / "small.sh"), "{host}", "{port}")
 
 
 @pytest.fixture(autouse=True)
-def here(sealed_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(sealed_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder; test_planted.py covers the planted tools."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(planted, "WRONG", planted.WRONG[:1])
     return tmp_path
 
 
-def test_what_fails_is_in_every_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_requirement_is_in_every_report(working_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--only", "two-hosts", "--only", "connects", "--json", "r.json", "--junit", "r.xml", "--keep", "kept")
     assert call(["pin-check", *options, *SMALL]) == 1
     out = capsys.readouterr().out
     assert out.startswith("FAILED: must 1 of 2, should 0 of 0.\n")
     assert "again    ftps-lab pin-check --only two-hosts --keep kept -- " in out
-    data = json.loads((here / "r.json").read_text())
+    data = json.loads((working_folder / "r.json").read_text())
     assert [(each["id"], each["status"]) for each in data["requirements"]] == [
         ("connects", "pass"),
         ("two-hosts", "fail"),
     ]
     assert data["requirements"][1]["failures"][0]["diff"]
     assert data["summary"] == {"must": {"pass": 1, "fail": 1}, "should": {"pass": 0, "fail": 0}}
-    assert "<failure" in (here / "r.xml").read_text()
-    assert (here / "kept/two-hosts/home-1/.lftp/rc").is_file()
+    assert "<failure" in (working_folder / "r.xml").read_text()
+    assert (working_folder / "kept/two-hosts/home-1/.lftp/rc").is_file()
 
 
-def test_a_should_counts_with_strict_alone() -> None:
+def test_should_requirement_fails_the_run_only_with_strict() -> None:
     assert call(["pin-check", "--only", "tls-demanded", *SMALL]) == 0
     assert call(["pin-check", "--only", "tls-demanded", "--strict", *SMALL]) == 1
 
 
-def test_an_entry_for_what_holds_fails_at_every_level(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (here / "mine.toml").write_text('[not-claimed]\nchain-works = "no"\nconnects = "no"\n')
-    (here / "small.sh").write_bytes((TOOLS / "small.sh").read_bytes())
+def test_stale_not_claimed_entry_fails_the_run(working_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (working_folder / "mine.toml").write_text('[not-claimed]\nchain-works = "no"\nconnects = "no"\n')
+    (working_folder / "small.sh").write_bytes((TOOLS / "small.sh").read_bytes())
     assert call(["pin-check", "--only", "connects", "--config", "mine.toml", *SMALL]) == 1
     assert "--config mine.toml" in capsys.readouterr().out
 
@@ -64,18 +64,20 @@ def test_an_entry_for_what_holds_fails_at_every_level(here: Path, capsys: pytest
         (["--", str(TOOLS / "small.sh"), "{hots}"], "the command: there is no placeholder {hots}"),
     ],
 )
-def test_mistakes_are_sentences(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_error_exits_with_the_reason(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["pin-check", *arguments]) in {2, 3}
     assert said in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_command_without_a_port_is_named_as_the_reason(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_without_a_port_placeholder_is_the_reported_reason(
+    working_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On another port, the tool would pin the server on port 21 and pass against a server it never met."""
     only = ("--only", "connects", "--only", "any-port", "--only", "bounded-time", "--only", "failure-writes-nothing")
     assert call(["pin-check", *only, "--json", "r.json", "--", str(TOOLS / "right.sh"), "{host}"]) == 1
     out = capsys.readouterr().out
     assert "\nNote: the command names no {port}, so the tool is never told any port" in out
-    data = json.loads((here / "r.json").read_text())
+    data = json.loads((working_folder / "r.json").read_text())
     assert data["notes"] == [
         "the command names no {port}, so the tool is never told any port but its own: write {port} where it takes it"
     ]
@@ -100,12 +102,12 @@ openssl x509 -in "$HOME/.lftp/$1.crt" -noout -fingerprint -sha256
 
 
 @pytest.mark.parametrize("columns", [80, 100])
-def test_no_line_but_the_one_to_copy_is_wider_than_the_terminal(
-    columns: int, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_only_the_rerun_command_is_wider_than_the_terminal(
+    columns: int, working_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    (here / "wide.sh").write_text(WIDE)
-    (here / "wide.sh").chmod(0o755)
+    (working_folder / "wide.sh").write_text(WIDE)
+    (working_folder / "wide.sh").chmod(0o755)
     assert call(["pin-check", "--only", "idempotent", "--", "./wide.sh", "{host}", "{port}"]) == 1
     out = capsys.readouterr().out
     assert "seen     changed: ~/.lftp/rc\n" in out
@@ -115,7 +117,7 @@ def test_no_line_but_the_one_to_copy_is_wider_than_the_terminal(
     assert [line for line in wide if max(map(len, line.split())) <= whole] == []
 
 
-def test_a_part_of_the_contract_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_with_only_prints_the_chosen_requirements(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["pin-check", "--list", "--only", "ipv6", "--only", "connects"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == ["connects  (must)", "ipv6  (should)"]
@@ -125,13 +127,11 @@ def test_a_part_of_the_contract_is_listed(capsys: pytest.CaptureFixture[str]) ->
     ("name", "said"),
     [("conects", 'Did you mean "connects"?'), ("zzz", "`ftps-lab pin-check --list` prints them all.")],
 )
-def test_an_unknown_requirement_is_told_when_listing_too(
-    name: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_list_refuses_an_unknown_requirement(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["pin-check", "--list", "--only", name]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
 
 
-def test_the_contract_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_prints_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["pin-check", "--list"]) == 0
     assert "fingerprint-expected  (must, if claimed)" in capsys.readouterr().out

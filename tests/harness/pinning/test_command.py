@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_placeholders_are_replaced_and_files_made_absolute(folder: Path) -> None:
+def test_placeholders_are_replaced_and_file_paths_made_absolute(folder: Path) -> None:
     tool = load(
         ["./pin.sh", "{host}:{port}", "note", "-o", "${HOME}", "{a,b}"], "./pin.sh --replace {host}", None, folder
     )
@@ -36,12 +36,12 @@ def test_placeholders_are_replaced_and_files_made_absolute(folder: Path) -> None
     assert tool.programs == (folder / "pin.sh", folder / "note")
 
 
-def test_a_value_is_never_replaced_again(folder: Path) -> None:
+def test_placeholder_in_a_value_is_not_replaced(folder: Path) -> None:
     tool = load(["./pin.sh", "{host}"], None, None, folder)
     assert tool.words("pin", {**VALUES, "host": "{port}"})[1] == "{port}"
 
 
-def test_a_command_without_a_placeholder_is_told_in_a_sentence(folder: Path) -> None:
+def test_missing_placeholder_is_a_note(folder: Path) -> None:
     tool = load(["./pin.sh", "{host}"], "./pin.sh --replace {port}", None, folder)
     assert tool.notes == (
         "the command names no {port}, so the tool is never told any port but its own: write {port} where it takes it",
@@ -62,7 +62,7 @@ def test_a_command_without_a_placeholder_is_told_in_a_sentence(folder: Path) -> 
         (["./pin.sh", "{host}"], None, "./pin.sh {host}", "names no {sha256}"),
     ],
 )
-def test_mistakes_are_sentences(
+def test_bad_command_is_a_usage_error(
     command: list[str], repin: str | None, fingerprint: str | None, said: str, folder: Path
 ) -> None:
     with pytest.raises(UsageError) as error:
@@ -70,7 +70,7 @@ def test_mistakes_are_sentences(
     assert said in str(error.value)
 
 
-def test_the_file_that_describes_a_tool(tmp_path: Path) -> None:
+def test_config_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "pin-check.toml"
     path.write_text('repin = "./p -r {host}"\n[not-claimed]\nrepin = " no way to "\n')
     assert load_config(path) == Config("./p -r {host}", None, {"repin": "no way to"})
@@ -87,7 +87,7 @@ def test_the_file_that_describes_a_tool(tmp_path: Path) -> None:
         ("x", "is not TOML"),
     ],
 )
-def test_mistakes_in_it(text: str, said: str, tmp_path: Path) -> None:
+def test_bad_config_file_is_a_usage_error(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "pin-check.toml"
     path.write_text(text)
     with pytest.raises(UsageError) as error:

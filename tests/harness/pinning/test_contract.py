@@ -11,14 +11,14 @@ ROOT = Path(__file__).parents[3]
 FROZEN = Path(__file__).with_name("contract-1.txt")
 
 
-def test_no_requirement_of_this_version_has_changed() -> None:
+def test_requirements_of_this_version_are_frozen() -> None:
     """A new or changed requirement needs a new version, with a file of its own beside this one."""
     assert FROZEN.name == f"contract-{CONTRACT}.txt"
     lines = [f"{each.level} {each.id}{' if claimed' if each.if_claimed else ''}: {each.holds}" for each in REQUIREMENTS]
     assert "\n".join(sorted(lines)) + "\n" == FROZEN.read_text()
 
 
-def test_each_has_a_check_of_its_own_and_a_reason() -> None:
+def test_every_requirement_has_its_own_check_and_a_reason() -> None:
     assert len({each.check for each in REQUIREMENTS}) == len({each.id for each in REQUIREMENTS}) == len(REQUIREMENTS)
     for each in REQUIREMENTS:
         assert each.level in LEVELS
@@ -26,14 +26,14 @@ def test_each_has_a_check_of_its_own_and_a_reason() -> None:
         assert each.reason.endswith(".")
 
 
-def test_the_page_has_every_requirement() -> None:
+def test_page_lists_every_requirement_once() -> None:
     page = (ROOT / "docs/pinning-contract.md").read_text()
     assert page == text(page)
     for each in REQUIREMENTS:
         assert page.count(f"| `{each.id}` |") == 1
 
 
-def test_a_page_that_differs_is_noticed(tmp_path: Path) -> None:
+def test_check_option_detects_an_outdated_page(tmp_path: Path) -> None:
     page = tmp_path / "page"
     page.write_text((ROOT / "docs/pinning-contract.md").read_text().replace("`connects`", "`conects`"))
     assert main(["--check", str(page)]) == 1

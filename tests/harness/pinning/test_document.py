@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.pinning.check import Result
 
-    Tried = Callable[..., dict[str, Result]]
+    CheckTool = Callable[..., dict[str, Result]]
 
 pytestmark = pytest.mark.long
 
@@ -23,10 +23,10 @@ IDS = tuple(each.id for each in REQUIREMENTS if not each.if_claimed)
 
 
 @pytest.mark.parametrize(("script", "fails"), [(SCRIPT, FAILS), (SCRIPT_WITH_PATH, FAILS_WITH_PATH)])
-def test_the_document_fails_what_is_listed_and_no_other(
-    script: str, fails: tuple[str, ...], tried: Tried, tmp_path: Path
+def test_document_fails_exactly_the_listed_requirements(
+    script: str, fails: tuple[str, ...], check_tool: CheckTool, tmp_path: Path
 ) -> None:
     again = f"{tmp_path / 'tool'} {{host}} {{port}}"
-    found = tried(script, *IDS, repin=again, timeout=9.0)
+    found = check_tool(script, *IDS, repin=again, timeout=9.0)
     assert {name for name, result in found.items() if result.status == "fail"} == set(fails)
     assert {result.status for result in found.values()} == {"pass", "fail"}

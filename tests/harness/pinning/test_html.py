@@ -29,19 +29,19 @@ def report(*results: Result, **more: object) -> Report:
     return Report(("./pin.sh", "{host}"), results, **more)  # type: ignore[arg-type]  # fields of Report
 
 
-def failed(name: str, *failures: Failure) -> Result:
+def failed_result(name: str, *failures: Failure) -> Result:
     return Result(BY_ID[name], "fail", "why", 1.0, failures or (FAILURE,), f"ftps-lab pin-check --only {name}")
 
 
-def test_the_answer_is_the_tally() -> None:
-    made = report(Result(BY_ID["connects"], "pass"), failed("impostor-refused"), failed("tls-demanded"))
+def test_heading_is_the_tally() -> None:
+    made = report(Result(BY_ID["connects"], "pass"), failed_result("impostor-refused"), failed_result("tls-demanded"))
     text = html.text(made)
     assert "FAILED: must 1 of 2, should 0 of 1.</h1>" in text
 
 
-def test_what_does_not_hold_has_all_its_evidence_and_stands_first() -> None:
+def test_failed_requirement_comes_first_with_all_its_evidence() -> None:
     made = report(
-        Result(BY_ID["connects"], "pass"), failed("impostor-refused", FAILURE, replace(FAILURE, seen="again!"))
+        Result(BY_ID["connects"], "pass"), failed_result("impostor-refused", FAILURE, replace(FAILURE, seen="again!"))
     )
     outline = Outline(html.text(made))
     for wanted in (
@@ -59,37 +59,37 @@ def test_what_does_not_hold_has_all_its_evidence_and_stands_first() -> None:
     assert outline.said.index("impostor-refused") < outline.said.index(" connects ")
 
 
-def test_a_tool_that_pins_nothing_is_told_once() -> None:
+def test_failure_to_pin_at_all_is_reported_once() -> None:
     made = report(*(Result(each, "fail", NOT_TRIED, failures=(FAILURE,)) for each in REQUIREMENTS))
     said = Outline(html.text(made)).said
     assert "The tool does not pin an ordinary server, so nothing else was tried." in said
     assert said.count("✗ Seen accepted") == 1
 
 
-def test_an_interrupted_check_has_not_passed() -> None:
-    """The requirements kept so far say nothing about the rest."""
+def test_interrupted_check_is_undecided() -> None:
+    """The requirements kept so far prove nothing about the rest."""
     made = report(Result(BY_ID["connects"], "pass"), interrupted=True)
     assert "UNDECIDED: must 1 of 1, should 0 of 0; interrupted before everything was tried." in html.text(made)
     assert as_json.document(made)["interrupted"] is True
     assert "interrupted" not in as_json.document(report())
 
 
-def test_a_harness_that_cannot_be_trusted_judges_nothing() -> None:
+def test_failed_self_check_makes_the_answer_undecided() -> None:
     text = html.text(report(problem="a planted tool was not caught"))
     assert "UNDECIDED: a planted tool was not caught</h1>" in text
 
 
-def test_foreign_text_is_never_markup() -> None:
+def test_foreign_text_is_escaped() -> None:
     evil = Failure((EVIL,), EVIL, EVIL, EVIL, (f"+{EVIL}", f"-{EVIL}", EVIL))
-    results = (failed("impostor-refused", evil, evil), Result(BY_ID["atomic"], "error", EVIL, again=EVIL))
+    results = (failed_result("impostor-refused", evil, evil), Result(BY_ID["atomic"], "error", EVIL, again=EVIL))
     check_harmless(html.text(Report((EVIL,), results, notes=(EVIL,))))
 
 
 @pytest.mark.lftp
-def test_the_command_writes_the_page(
+def test_html_option_writes_the_page(
     sealed_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The page is of a real tool that keeps one requirement."""
+    """The page shows a real tool that keeps one of two requirements."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(planted, "WRONG", planted.WRONG[:1])
     options = ("--only", "two-hosts", "--only", "connects", "--html", "page.html")

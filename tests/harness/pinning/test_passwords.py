@@ -11,7 +11,7 @@ from ftps_harness.pinning import passwords
 SECRET = "correct-horse-battery"
 
 
-def found(*words: str) -> list[str]:
+def matching_patterns(*words: str) -> list[str]:
     text = b"\0".join(word.encode() for word in words)
     expressions = passwords.expressions(SECRET)
     return [passwords.named(i, SECRET) for i, each in enumerate(expressions) if re.search(each.encode(), text)]
@@ -41,8 +41,8 @@ def found(*words: str) -> list[str]:
     ],
     ids=" ".join,
 )
-def test_a_secret_among_arguments_is_found(words: tuple[str, ...]) -> None:
-    assert found(*words)
+def test_secret_in_arguments_is_found(words: tuple[str, ...]) -> None:
+    assert matching_patterns(*words)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_a_secret_among_arguments_is_found(words: tuple[str, ...]) -> None:
     ],
     ids=" ".join,
 )
-def test_what_is_no_secret_is_not_taken_for_one(words: tuple[str, ...]) -> None:
-    assert not found(*words)
+def test_harmless_arguments_are_not_reported(words: tuple[str, ...]) -> None:
+    assert not matching_patterns(*words)
 
 
-def test_each_way_has_a_name_of_its_own() -> None:
+def test_every_pattern_has_a_distinct_description() -> None:
     assert len({each.what for each in passwords.SOUGHT}) == len(passwords.SOUGHT)

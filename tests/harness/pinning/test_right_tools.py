@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.pinning.check import Result
 
-    Tried = Callable[..., dict[str, Result]]
+    CheckTool = Callable[..., dict[str, Result]]
 
 pytestmark = pytest.mark.long
 
@@ -24,6 +24,6 @@ MUSTS = tuple(each.id for each in REQUIREMENTS if each.level == "must")
 
 
 @pytest.mark.parametrize("tool", RIGHT)
-def test_right_tools_keep_every_must(tool: str, tried: Tried) -> None:
-    found = tried(tool, *MUSTS, options=True, quick=("atomic",))
+def test_right_tools_keep_every_must(tool: str, check_tool: CheckTool) -> None:
+    found = check_tool(tool, *MUSTS, options=True, quick=("atomic",))
     assert {name: result.why for name, result in found.items() if result.status != "pass"} == {}

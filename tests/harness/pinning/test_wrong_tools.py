@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.pinning.check import Result
 
-    Tried = Callable[..., dict[str, Result]]
+    CheckTool = Callable[..., dict[str, Result]]
 
 pytestmark = pytest.mark.long
 
@@ -51,8 +51,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda each: each.name)
-def test_a_flaw_is_found_by_the_requirement_that_it_breaks(wrong: Wrong, tried: Tried) -> None:
-    found = tried(
+def test_flaw_fails_exactly_the_requirements_that_it_breaks(wrong: Wrong, check_tool: CheckTool) -> None:
+    found = check_tool(
         wrong.text, *wrong.breaks, *wrong.keeps, options=True, quick=["atomic", *wrong.keeps], timeout=SECONDS
     )
     assert {name: result.status for name, result in found.items()} == {
@@ -61,7 +61,7 @@ def test_a_flaw_is_found_by_the_requirement_that_it_breaks(wrong: Wrong, tried: 
     }
 
 
-def test_every_must_is_broken_by_a_wrong_tool() -> None:
+def test_every_must_requirement_has_a_wrong_tool() -> None:
     assert len(WRONG) >= 30
     assert {each.id for each in REQUIREMENTS if each.level == "must"} <= {each.breaks[0] for each in WRONG}
     assert all(by_id(name) is not None for each in WRONG for name in (*each.breaks, *each.keeps))

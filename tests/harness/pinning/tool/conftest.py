@@ -1,4 +1,4 @@
-"""Fixtures that the tests of `ftps-lab pin` share: a server on loopback, a HOME, the command, and lftp itself."""
+"""Fixtures for the tests of `ftps-lab pin`: a server on loopback, a HOME, the command, and lftp itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def own(**fields: object) -> Certificate:
 
 
 @dataclass
-class Said:
+class CommandResult:
     """Result of one call of the command."""
 
     code: int
@@ -82,16 +82,16 @@ class User:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
-    def pin(self, *options: str, host: str = "localhost") -> Said:
+    def pin(self, *options: str, host: str = "localhost") -> CommandResult:
         """`ftps-lab pin localhost:PORT`, with options."""
         return self.call(f"{host}:{self.port}", *options)
 
-    def call(self, *arguments: str) -> Said:
+    def call(self, *arguments: str) -> CommandResult:
         """`ftps-lab pin`."""
         self.capsys.readouterr()
         code = cli.call(["pin", "--lftp", str(self.client.path), *arguments])
         said = self.capsys.readouterr()
-        return Said(code, said.out, said.err)
+        return CommandResult(code, said.out, said.err)
 
     def state(self) -> State:
         """Every file and folder in HOME: mode, modification time, content."""

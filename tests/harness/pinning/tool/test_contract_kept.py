@@ -53,7 +53,9 @@ def places(client: Lftp, sealed_here: None) -> Iterator[SealedPlaces]:
 
 
 @pytest.mark.parametrize(("way", "requirement"), CASES, ids=lambda each: getattr(each, "id", each))
-def test_the_reference_tool_keeps_it(way: str, requirement: Requirement, client: Lftp, places: SealedPlaces) -> None:
+def test_reference_tool_keeps_the_requirement(
+    way: str, requirement: Requirement, client: Lftp, places: SealedPlaces
+) -> None:
     command = f"{PIN} --by {way}"
     tool = load(command.split(), f"{command} --replace", f"{command} --expect {{sha256}}", Path("/"))
     result = Checker(tool, client, places, 20.0, {}).play(requirement)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def peer(script: Script) -> Iterator[str]:
-    """A server that handles one connection with a function; its address."""
+    """Handle one connection with a function on loopback; yields the address."""
 
     def serve() -> None:
         with contextlib.suppress(OSError):
@@ -46,8 +46,8 @@ def peer(script: Script) -> Iterator[str]:
             thread.join()
 
 
-def says(*parts: bytes) -> Script:
-    """Sends the given bytes, waits for a line from the client after each, then for the client to disconnect."""
+def send_parts(*parts: bytes) -> Script:
+    """Send each part and wait for a line from the client after it, then wait until the client disconnects."""
 
     def script(connection: socket.socket) -> None:
         for part in parts:
@@ -78,15 +78,15 @@ def says(*parts: bytes) -> Script:
         ((b"220-\r\n" * 200_000,), "does not end|longer than"),
     ],
 )
-def test_what_is_no_server_of_ftps_is_told_and_shown_harmlessly(parts: tuple[bytes, ...], why: str) -> None:
-    with peer(says(*parts)) as address, pytest.raises(Unfetched) as error:
+def test_peer_that_is_not_an_ftps_server_is_named_with_escaped_text(parts: tuple[bytes, ...], why: str) -> None:
+    with peer(send_parts(*parts)) as address, pytest.raises(Unfetched) as error:
         fetch(parse(address), 5)
     assert any(each in str(error.value) for each in why.split("|"))
     assert all(letter.isprintable() or letter == "\n" for letter in str(error.value))
 
 
-def drip(data: bytes) -> Script:
-    """One byte every 50 ms, without end."""
+def drip_bytes(data: bytes) -> Script:
+    """Send one byte every 50 ms, endlessly."""
 
     def script(connection: socket.socket) -> None:
         while True:
@@ -101,13 +101,13 @@ def drip(data: bytes) -> Script:
     "script",
     [
         lambda connection: connection.recv(1),
-        drip(b"220-Hello\r\n"),
-        drip(b"120 Wait\r\n"),
-        says(b"220 Ready\r\n", b"234 Go\r\n"),
+        drip_bytes(b"220-Hello\r\n"),
+        drip_bytes(b"120 Wait\r\n"),
+        send_parts(b"220 Ready\r\n", b"234 Go\r\n"),
     ],
-    ids=["silent", "drips a line that goes on", "120 for ever", "silent in TLS"],
+    ids=["silent", "endless multi-line reply", "endless 120 replies", "silent in TLS"],
 )
-def test_one_deadline_covers_it_all(script: Script) -> None:
+def test_one_deadline_covers_the_whole_conversation(script: Script) -> None:
     begun = time.monotonic()
     with peer(script) as address:
         with pytest.raises(Unfetched, match=r"within 0\.6 s"):
@@ -115,7 +115,7 @@ def test_one_deadline_covers_it_all(script: Script) -> None:
         assert 0.5 < time.monotonic() - begun < 2
 
 
-def test_nobody_listens() -> None:
+def test_refused_connection_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(Unfetched, match="cannot connect: Connection refused"):
@@ -123,7 +123,7 @@ def test_nobody_listens() -> None:
 
 
 @pytest.mark.lftp
-def test_the_chain_is_told_in_order_and_nobody_logs_in(user: User) -> None:
+def test_fetch_returns_the_chain_in_order_without_logging_in(user: User) -> None:
     leaf = issued(authority(), "localhost")
     user.serve(leaf)
     user.session.server.record()
@@ -135,8 +135,8 @@ def test_the_chain_is_told_in_order_and_nobody_logs_in(user: User) -> None:
 
 
 @pytest.mark.lftp
-@pytest.mark.parametrize("left", [True, False], ids=["as it is", "with a network"])
-def test_lftp_has_no_network_while_it_is_asked(
+@pytest.mark.parametrize("left", [True, False], ids=["isolated", "with a network"])
+def test_lftp_has_no_network_while_it_reports_its_settings(
     user: User, sealed_here: None, monkeypatch: pytest.MonkeyPatch, left: bool
 ) -> None:
     """The second case, with the network, proves that the first would have noticed a connection."""

@@ -29,7 +29,7 @@ def renewed(old: Certificate) -> Certificate:
     return issue({"old": plain, "new": spec}, given={"old": old})["new"]
 
 
-def test_pinned_it_logs_in_and_removed_all_is_as_it_was(user: User) -> None:
+def test_lftp_logs_in_once_pinned_and_remove_restores_the_rc(user: User) -> None:
     shown = user.serve()
     user.write(MINE)
     assert not user.logs_in()
@@ -45,7 +45,7 @@ def test_pinned_it_logs_in_and_removed_all_is_as_it_was(user: User) -> None:
     assert (user.rc.read_text(), user.pins.exists()) == (MINE, False)
 
 
-def test_what_was_made_for_the_first_pin_goes_with_the_last(user: User) -> None:
+def test_removing_the_last_pin_removes_the_files(user: User) -> None:
     assert user.pin().code == 0
     assert user.rc.stat().st_mode & 0o777 == 0o600
     assert user.rc.parent.stat().st_mode & 0o777 == 0o700
@@ -53,7 +53,7 @@ def test_what_was_made_for_the_first_pin_goes_with_the_last(user: User) -> None:
     assert list(user.rc.parent.iterdir()) == []
 
 
-def test_by_fingerprint_a_certificate_for_another_name_works_and_its_caveats_are_told(user: User) -> None:
+def test_certificate_for_another_name_can_be_pinned_by_fingerprint_only(user: User) -> None:
     shown = user.serve(own(common_name="x", names=("other.example",)))
     before = user.state()
     said = user.pin()
@@ -69,7 +69,7 @@ def test_by_fingerprint_a_certificate_for_another_name_works_and_its_caveats_are
     assert not user.logs_in()
 
 
-def test_a_changed_certificate_needs_a_word_and_a_renewal_is_told(user: User) -> None:
+def test_changed_certificate_needs_replace_and_a_renewal_is_named(user: User) -> None:
     old = user.serve()
     assert user.pin().code == 0
     before = user.state()
@@ -89,7 +89,7 @@ def test_a_changed_certificate_needs_a_word_and_a_renewal_is_told(user: User) ->
     assert "renewal" in said.err
 
 
-def test_the_way_is_changed_by_a_word_only(user: User) -> None:
+def test_changing_the_pin_method_needs_replace(user: User) -> None:
     user.serve()
     assert user.pin("--by", "fingerprint").code == 0
     before = user.state()
@@ -100,7 +100,7 @@ def test_the_way_is_changed_by_a_word_only(user: User) -> None:
 
 
 @pytest.mark.parametrize("usage", ["keyCertSign", "keyEncipherment"])
-def test_a_certificate_that_may_not_sign_breaks_the_handshake_and_is_not_pinned(user: User, usage: str) -> None:
+def test_certificate_without_digital_signature_is_not_pinned_for_gnutls(user: User, usage: str) -> None:
     shown = user.serve(own(key="rsa-2048", key_usage=(usage,)))
     for way in ("file", "fingerprint"):
         said = user.pin("--by", way)
@@ -117,7 +117,7 @@ def test_a_certificate_that_may_not_sign_breaks_the_handshake_and_is_not_pinned(
 
 
 @pytest.mark.parametrize("fields", [{"key": "rsa-1024"}, {"signature": "sha1"}, {"ca": False}, {"usage": "client"}])
-def test_what_lftp_accepts_once_it_is_pinned_is_pinned(user: User, fields: dict[str, object]) -> None:
+def test_weak_certificate_that_lftp_accepts_is_pinned(user: User, fields: dict[str, object]) -> None:
     if "GnuTLS" not in user.client.tls:
         pytest.skip("measured with GnuTLS: a build with OpenSSL refuses weak keys (docs/lftp.md)")
     user.serve(own(**fields))
@@ -125,7 +125,7 @@ def test_what_lftp_accepts_once_it_is_pinned_is_pinned(user: User, fields: dict[
     assert user.logs_in()
 
 
-def test_of_two_hosts_the_one_that_was_lost_by_hand_is_named(user: User) -> None:
+def test_replace_names_the_host_whose_pin_was_deleted_by_hand(user: User) -> None:
     user.serve(own(names=("localhost", "127.0.0.1")))
     assert user.pin("--by", "fingerprint").code == 0
     assert user.pin(host="127.0.0.1").code == 0
@@ -136,7 +136,7 @@ def test_of_two_hosts_the_one_that_was_lost_by_hand_is_named(user: User) -> None
     assert "127.0.0.1" in said.out
 
 
-def test_a_dry_run_shows_a_diff_and_writes_nothing(user: User) -> None:
+def test_dry_run_shows_a_diff_and_writes_nothing(user: User) -> None:
     said = user.pin("--dry-run")
     assert (said.code, user.state()) == (0, {})
     assert "+set ssl:ca-file" in said.out
@@ -147,7 +147,7 @@ def test_a_dry_run_shows_a_diff_and_writes_nothing(user: User) -> None:
     assert user.state() == before
 
 
-def test_list_and_check(user: User) -> None:
+def test_list_and_check_follow_the_state_of_the_pin(user: User) -> None:
     shown = user.serve()
     assert user.call("--list").out == "Nothing is pinned.\n"
     assert user.pin("--check").code == 1
@@ -171,7 +171,7 @@ def test_list_and_check(user: User) -> None:
     assert user.pin("--check").code == 3
 
 
-def test_a_file_of_pins_that_was_edited_is_told_and_stays(user: User) -> None:
+def test_edited_pin_file_is_refused_and_kept(user: User) -> None:
     assert user.pin().code == 0
     user.pins.write_bytes(user.pins.read_bytes() + own().pem)
     before = user.state()
@@ -180,7 +180,7 @@ def test_a_file_of_pins_that_was_edited_is_told_and_stays(user: User) -> None:
     assert "ftps-lab-pins.crt" in said.err
 
 
-def test_a_file_of_pins_that_is_gone_is_told(user: User) -> None:
+def test_missing_pin_file_is_refused_until_replace(user: User) -> None:
     assert user.pin().code == 0
     user.pins.unlink()
     assert user.pin().code == 1
@@ -188,7 +188,7 @@ def test_a_file_of_pins_that_is_gone_is_told(user: User) -> None:
     assert user.logs_in()
 
 
-def test_a_run_that_was_killed_between_its_two_files_is_completed(user: User) -> None:
+def test_run_killed_between_its_two_writes_is_completed(user: User) -> None:
     shown = user.serve()
     assert user.pin().code == 0
     whole = {name: each[2] for name, each in user.state().items()}
@@ -204,14 +204,14 @@ def test_a_run_that_was_killed_between_its_two_files_is_completed(user: User) ->
     assert user.pin().code == 0
 
 
-def test_what_a_killed_run_left_is_taken_away(user: User) -> None:
+def test_temporary_files_of_a_killed_run_are_removed(user: User) -> None:
     user.write("half", ".lftp/.rc.ftps-lab-new")
     user.write("half", ".lftp/.ftps-lab-pins.crt.ftps-lab-new")
     assert user.pin().code == 0
     assert sorted(path.name for path in user.rc.parent.iterdir()) == ["ftps-lab-pins.crt", "rc"]
 
 
-def test_if_lftp_does_not_find_the_pin_afterwards_all_is_as_it_was(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pin_that_lftp_does_not_see_is_rolled_back(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     user.write(MINE)
     before = user.state()
     off = Asked("set ssl:verify-certificate no\n", "")
@@ -220,9 +220,7 @@ def test_if_lftp_does_not_find_the_pin_afterwards_all_is_as_it_was(user: User, m
     assert {name: each[2] for name, each in user.state().items()} == {name: each[2] for name, each in before.items()}
 
 
-def test_if_the_second_file_cannot_be_written_the_first_is_as_it_was(
-    user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failure_to_write_the_second_file_rolls_back_the_first(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     user.write(MINE)
     real = Replacement.take_place
 
@@ -237,7 +235,7 @@ def test_if_the_second_file_cannot_be_written_the_first_is_as_it_was(
     assert [path.name for path in user.rc.parent.iterdir()] == ["rc"]
 
 
-def test_links_out_of_home_and_to_nowhere_are_refused(user: User) -> None:
+def test_dangling_symlink_or_one_out_of_home_is_refused(user: User) -> None:
     outside = user.home.parent / "elsewhere"
     outside.write_text(MINE)
     user.rc.parent.mkdir(mode=0o700)
@@ -250,7 +248,7 @@ def test_links_out_of_home_and_to_nowhere_are_refused(user: User) -> None:
     assert outside.read_text() == MINE
 
 
-def test_a_file_of_pins_that_is_a_link_stays_one_and_goes_with_its_file(user: User) -> None:
+def test_symlinked_pin_file_is_followed_and_removed_with_its_target(user: User) -> None:
     assert user.pin().code == 0
     target = user.home / "dotfiles/pins"
     target.parent.mkdir()
@@ -265,7 +263,7 @@ def test_a_file_of_pins_that_is_a_link_stays_one_and_goes_with_its_file(user: Us
     assert (list(user.rc.parent.iterdir()), list(target.parent.iterdir())) == ([], [])
 
 
-def test_lftp_home_is_where_it_writes(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lftp_home_is_honoured_and_must_exist(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = user.home.parent / "lftp-home"
     monkeypatch.setenv("LFTP_HOME", str(folder))
     assert user.pin().code == 3
@@ -275,7 +273,7 @@ def test_lftp_home_is_where_it_writes(user: User, monkeypatch: pytest.MonkeyPatc
     assert user.state() == {}
 
 
-def test_implicit_ftps(user: User) -> None:
+def test_implicit_ftps_is_pinned_with_the_option_only(user: User) -> None:
     user.serve(protocol="implicit")
     assert user.pin("--timeout", "1").code == 3
     assert user.pin("--implicit").code == 0
@@ -296,7 +294,7 @@ def test_implicit_ftps(user: User) -> None:
         (["--by", "trust", "a"], "--by"),
     ],
 )
-def test_wrong_usage_is_told_before_anything_happens(user: User, arguments: list[str], said: str) -> None:
+def test_usage_error_exits_2_and_writes_nothing(user: User, arguments: list[str], said: str) -> None:
     found = user.call(*arguments)
     assert (found.code, user.state()) == (2, {})
     assert said in found.err

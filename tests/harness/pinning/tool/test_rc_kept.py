@@ -37,7 +37,7 @@ OPPOSING = {
 
 @pytest.mark.parametrize("line", OPPOSING)
 @pytest.mark.parametrize("name", [".lftp/rc", ".lftprc"])
-def test_a_line_that_undoes_a_pin_is_named_and_nothing_is_written(user: User, name: str, line: str) -> None:
+def test_line_that_undoes_a_pin_is_named_and_nothing_is_written(user: User, name: str, line: str) -> None:
     user.write(f"# mine\n{line}\n", name)
     before = user.state()
     said = user.pin()
@@ -47,7 +47,7 @@ def test_a_line_that_undoes_a_pin_is_named_and_nothing_is_written(user: User, na
     assert "hunter2" not in said.err
 
 
-def test_a_line_in_a_sourced_file_is_found_too(user: User) -> None:
+def test_line_in_a_sourced_file_that_undoes_a_pin_is_refused(user: User) -> None:
     user.write("set ssl:verify-certificate/* no\n", "more")
     user.write("source ~/more\n")
     before = user.state()
@@ -59,7 +59,7 @@ def test_a_line_in_a_sourced_file_is_found_too(user: User) -> None:
 @pytest.mark.parametrize(
     "line", ["set ssl:verify-certificate/other no", 'set ssl:ca-file ""', "set ftp:ssl-force/localhost no"]
 )
-def test_a_line_behind_the_block_is_found_the_next_time(user: User, line: str) -> None:
+def test_line_after_the_block_that_undoes_a_pin_is_refused(user: User, line: str) -> None:
     assert user.pin().code == 0
     user.write(user.rc.read_text() + line + "\n")
     before = user.state()
@@ -79,7 +79,7 @@ def test_a_line_behind_the_block_is_found_the_next_time(user: User, line: str) -
         "set net:timeout 77\n".encode("utf-16"),
     ],
 )
-def test_an_rc_that_would_swallow_the_block_is_told_and_stays(user: User, rc: bytes) -> None:
+def test_rc_that_may_swallow_the_block_works_or_is_refused_unchanged(user: User, rc: bytes) -> None:
     user.write(rc)
     before = user.state()
     said = user.pin()
@@ -103,7 +103,7 @@ def test_an_rc_that_would_swallow_the_block_is_told_and_stays(user: User, rc: by
         b"",
     ],
 )
-def test_an_rc_keeps_every_byte(user: User, rc: bytes) -> None:
+def test_existing_rc_keeps_every_byte_and_its_mode(user: User, rc: bytes) -> None:
     user.write(rc).chmod(0o640)
     assert user.pin().code == 0
     assert user.rc.read_bytes().startswith(rc)
@@ -113,7 +113,7 @@ def test_an_rc_keeps_every_byte(user: User, rc: bytes) -> None:
     assert (user.pin().code, user.state()) == (0, before)
 
 
-def test_an_own_ca_file_is_given_up_by_a_word_only_and_no_matter_by_fingerprint(user: User) -> None:
+def test_users_ca_file_is_replaced_only_with_replace(user: User) -> None:
     theirs = user.write(own(names=("other.example",)).pem, "theirs.crt")
     user.write(f"set ssl:ca-file {theirs}\n")
     assert user.pin().code == 1
@@ -133,7 +133,7 @@ EDITS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("how", EDITS)
-def test_a_block_that_was_edited_is_told_with_its_line_and_stays(user: User, how: str) -> None:
+def test_edited_block_is_refused_with_its_line_and_kept(user: User, how: str) -> None:
     assert user.pin().code == 0
     user.write(MINE + EDITS[how](user.rc.read_text()))
     before = user.state()

@@ -21,11 +21,11 @@ from ftps_harness.pinning.tool.target import Target, parse
         ("xn--mller-kva.example", "xn--mller-kva.example", 21),
     ],
 )
-def test_hosts(text: str, host: str, port: int) -> None:
+def test_host_and_port_are_parsed(text: str, host: str, port: int) -> None:
     assert parse(text) == Target(host, port, "explicit")
 
 
-def test_the_port_of_implicit_ftps_and_a_port_given_apart() -> None:
+def test_implicit_ftps_defaults_to_990_and_a_separate_port_is_taken() -> None:
     assert parse("backup.example", implicit=True) == Target("backup.example", 990, "implicit")
     assert parse("backup.example:2990", implicit=True) == Target("backup.example", 2990, "implicit")
     assert parse("::1", given=2121) == Target("::1", 2121, "explicit")
@@ -77,13 +77,13 @@ def test_the_port_of_implicit_ftps_and_a_port_given_apart() -> None:
         *("a:", "a:0", "a:65536", "a:-1", "a:+1", "a:2 1", "a:21:21", "a:x", "a:٢١", "a:1e1", "a:000021"),
     ],
 )
-def test_everything_else_is_refused_in_a_sentence(text: str) -> None:
+def test_malformed_host_is_a_printable_usage_error(text: str) -> None:
     with pytest.raises(UsageError) as error:
         parse(text)
     assert "\n" not in str(error.value)
     assert str(error.value).isprintable()
 
 
-def test_a_port_is_not_given_twice() -> None:
+def test_port_given_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="twice"):
         parse("a:21", given=22)

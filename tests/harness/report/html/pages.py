@@ -77,7 +77,7 @@ def _mixed(real: BuildRun) -> BuildRun:
 
 
 def _checked() -> Report:
-    failed = of_pin_check.failed("two-hosts", of_pin_check.FAILURE, of_pin_check.FAILURE)
+    failed = of_pin_check.failed_result("two-hosts", of_pin_check.FAILURE, of_pin_check.FAILURE)
     others = [Result(each, "pass") for each in REQUIREMENTS if each.id != "two-hosts"]
     unclaimed = replace(others[0], status="not-claimed", why="no such command")
     return of_pin_check.report(failed, unclaimed, *others[1:], notes=("the command names no {port}",))
