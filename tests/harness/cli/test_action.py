@@ -108,7 +108,7 @@ def ready(runner: Runner, sealed_here: None) -> Runner:
     return runner
 
 
-def test_it_is_an_action_of_shell_steps_alone() -> None:
+def test_action_is_valid_and_has_only_safe_shell_steps() -> None:
     schema_check("vendor.github-actions", ROOT / "action.yml")
     assert ACTION["runs"]["using"] == "composite"
     assert [step for step in STEPS if "uses" in step or step["shell"] != "bash"] == []
@@ -120,7 +120,7 @@ def test_it_is_an_action_of_shell_steps_alone() -> None:
 @pytest.mark.skipif(
     "FTPS_LAB_TEST_INSTALL" not in os.environ, reason="installs packages for half a minute: make wheel-test runs it"
 )
-def test_every_step_from_nothing_to_a_report(runner: Runner, sealed_here: None) -> None:
+def test_steps_install_verify_and_write_the_reports(runner: Runner, sealed_here: None) -> None:
     """The steps install ftps-lab from the locks, verify a setup and write a report."""
     runner.rc(OFF)
     runner.inputs = {"path": "deploy/rc", "args": QUICK, "python": sys.executable}
@@ -141,7 +141,7 @@ def test_every_step_from_nothing_to_a_report(runner: Runner, sealed_here: None) 
     assert location["artifactLocation"]["uri"] == "deploy/rc"
 
 
-def test_what_is_installed_comes_from_the_locks(runner: Runner) -> None:
+def test_install_step_uses_hashed_locks_in_its_own_environment(runner: Runner) -> None:
     """The action installs into a virtual environment of its own; this test downloads nothing."""
     log = runner.folder / "log"
     python = runner.folder / "python"
@@ -162,7 +162,7 @@ def test_what_is_installed_comes_from_the_locks(runner: Runner) -> None:
 
 
 @pytest.mark.lftp
-def test_a_command_with_options(ready: Runner) -> None:
+def test_command_and_args_are_split_into_words(ready: Runner) -> None:
     script = ready.checkout / "backup.sh"
     script.write_text(
         '#!/bin/sh\nlftp -e "set ssl:verify-certificate no; $1; bye" -u me,abcdefgh ftp://backup.example\n'
@@ -175,7 +175,7 @@ def test_a_command_with_options(ready: Runner) -> None:
 
 
 @pytest.mark.lftp
-def test_several_paths_and_one_that_is_safe(ready: Runner) -> None:
+def test_each_line_of_path_is_a_setup_and_sarif_is_an_output(ready: Runner) -> None:
     ready.rc(OFF)
     (ready.checkout / "other").write_text("set ftp:ssl-force yes\n")
     assert ready.verify(path="other\n\n  \n", args=QUICK, sarif="out.sarif") == 0, ready.printed
@@ -185,8 +185,8 @@ def test_several_paths_and_one_that_is_safe(ready: Runner) -> None:
     assert [run["properties"]["safe"] for run in data["runs"]] == [True, False]
 
 
-def test_what_cannot_be_verified_fails_without_a_report(ready: Runner) -> None:
-    """A report of an earlier run is deleted too."""
+def test_unreadable_path_exits_2_and_leaves_no_report(ready: Runner) -> None:
+    """The report of an earlier run is deleted."""
     (ready.checkout / "ftps-lab.sarif").write_text("{}")
     assert ready.verify(path="none") == 2
     assert "none: No such file or directory" in ready.printed
@@ -195,7 +195,7 @@ def test_what_cannot_be_verified_fails_without_a_report(ready: Runner) -> None:
 
 
 @pytest.mark.parametrize("name", ["path", "command", "host", "args", "sarif"])
-def test_no_input_is_read_by_the_shell(name: str, ready: Runner) -> None:
+def test_shell_does_not_evaluate_inputs(name: str, ready: Runner) -> None:
     ready.rc("# nothing\n")
     ready.verify(**{"path": "none", name: '$(touch made); touch made; "`touch made`"'})
     assert not (ready.checkout / "made").exists()
@@ -203,7 +203,7 @@ def test_no_input_is_read_by_the_shell(name: str, ready: Runner) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_lftp_is_installed_where_it_is_missing(there: bool, runner: Runner) -> None:
+def test_lftp_is_installed_only_if_missing(there: bool, runner: Runner) -> None:
     log, programs = runner.folder / "log", runner.folder / "bin"
     programs.mkdir()
     for name, text in {"sudo": f'echo "$*" >>{log}', **({"lftp": "", "openssl": ""} if there else {})}.items():
@@ -218,7 +218,7 @@ def test_lftp_is_installed_where_it_is_missing(there: bool, runner: Runner) -> N
     )
 
 
-def test_the_hook_of_pre_commit() -> None:
+def test_pre_commit_hook_calls_our_program_on_setup_files() -> None:
     """The hook calls a program from the package, and its pattern matches the files that count as setups."""
     (hook,) = YAML(typ="safe").load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
     program, command = hook["entry"].split()

@@ -38,19 +38,19 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 
 class TestHelp:
-    def test_it_fits_80_columns_and_names_every_command(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_help_fits_80_columns_and_names_every_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = call(capsys, "--help")
         assert code == 0
         assert re.findall(r"^  ([\w-]+)  ", out, re.MULTILINE)[-len(COMMANDS) :] == list(COMMANDS)
         assert all(len(line) <= 80 for line in out.splitlines())
 
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_every_command_has_help_in_80_columns(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_help_of_every_command_fits_80_columns(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = call(capsys, command, "--help")
         assert code == 0
         assert all(len(line) <= 80 for line in out.splitlines())
 
-    def test_the_version_is_told(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_version_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = call(capsys, "--version")
         assert code == 0
         assert re.fullmatch(r"ftps-lab \S.*\n", out)
@@ -90,7 +90,7 @@ class TestUsage:
             (["new", "scenarios/mine/first"], "there is such a file already"),
         ],
     )
-    def test_wrong_usage_is_a_sentence_and_2(
+    def test_usage_error_exits_2_with_the_reason(
         self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         code, out, err = call(capsys, *arguments)
@@ -98,7 +98,9 @@ class TestUsage:
         assert said in err
 
     @pytest.mark.parametrize("command", ["run", "list"])
-    def test_bad_files_are_named_with_all_that_is_wrong(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_all_bad_scenario_files_are_reported_at_once(
+        self, command: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         Path("scenarios/mine/broken.scenario.toml").write_text("schema = 1\nunknown = 1\n")
         Path("scenarios/mine/worse.scenario.toml").write_text("= = =")
         code, out, err = call(capsys, command)
@@ -106,7 +108,7 @@ class TestUsage:
         assert "ftps-lab: scenarios/mine/broken.scenario.toml: unknown: unknown key" in err
         assert "scenarios/mine/worse.scenario.toml: is not TOML" in err
 
-    def test_a_refusal_without_its_control_is_found_before_anything_runs(
+    def test_rejection_without_a_control_is_refused_before_anything_runs(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         text = scenario_template("x").replace('reason  = "untrusted"', 'reason  = "tls-handshake"')
@@ -116,19 +118,19 @@ class TestUsage:
         assert 'control = "none" and why_no_control' in err
         assert not Path("kept").exists()
 
-    def test_what_is_said_about_foreign_text_is_harmless(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_control_characters_in_an_argument_are_not_echoed(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, _, err = call(capsys, "run", "\x1b[2J")
         assert code == 2
         assert "\x1b" not in err
 
-    def test_no_lftp_is_3(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_lftp_exits_3(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nowhere")
         monkeypatch.delenv("FTPS_LAB_LFTP", raising=False)
         code, out, err = call(capsys, "run")
         assert (code, out) == (3, "")
         assert err.startswith("ftps-lab: no lftp on PATH: install it")
 
-    def test_an_empty_name_is_not_the_current_folder(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_empty_scenario_name_is_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
         """An empty name usually comes from an unset variable."""
         for name in ("", " "):
             code, out, err = call(capsys, "run", name)
@@ -136,12 +138,12 @@ class TestUsage:
             assert "names no scenario; leave it out to run them all" in err
 
 
-class TestLooking:
-    def test_list_is_two_columns(self, capsys: pytest.CaptureFixture[str]) -> None:
+class TestListShowNew:
+    def test_list_prints_id_and_title(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert call(capsys, "list") == (0, "mine/first  First (mine)\n", "")
         assert call(capsys, "list", "--tag", "mine", "mine")[0] == 0
 
-    def test_list_fits_80_columns_whatever_the_titles(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_list_fits_80_columns_with_long_and_wide_titles(self, capsys: pytest.CaptureFixture[str]) -> None:
         name = "long-" * 12 + "name"
         text = scenario_template("x").replace(
             '"X"', '"A title of 日本語 and of many words, more than fit into one line"'
@@ -151,12 +153,12 @@ class TestLooking:
         assert f"mine/{name}\n" in out
         assert all(cells(line) <= 80 for line in out.splitlines())
 
-    def test_the_packaged_catalogue_lists(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_list_finds_the_packaged_catalogue(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = call(capsys, "list", "document")
         assert code == 0
         assert "document/untrusted-by-default  " in out
 
-    def test_show_tells_everything(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_show_prints_every_field_of_a_scenario(self, capsys: pytest.CaptureFixture[str]) -> None:
         Path("scenarios/mine/all.scenario.toml").write_text(EVERYTHING)
         code, out, _ = call(capsys, "show", "all")
         told = " ".join(out.split())
@@ -184,22 +186,24 @@ class TestLooking:
         ):
             assert wanted in told, wanted
 
-    def test_new_writes_what_runs(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_new_writes_a_valid_scenario(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = call(capsys, "new", "scenarios/mine/second")
         assert code == 0
         assert out.splitlines()[1] == "run it: ftps-lab run scenarios/mine/second.scenario.toml"
         assert call(capsys, "show", "second")[0] == 0
 
-    def test_a_name_with_a_blank_can_be_pasted(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_new_quotes_a_path_with_a_space(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = call(capsys, "new", "scenarios/mine/My Backup")
         assert code == 0
         assert out.splitlines()[1] == "run it: ftps-lab run 'scenarios/mine/My Backup.scenario.toml'"
 
 
-class TestEdges:
+class TestFailures:
     """Failures that do not come from what the user typed."""
 
-    def test_a_bug_asks_for_a_report(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unexpected_error_asks_for_a_report(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def broken(_names: object) -> None:
             raise ZeroDivisionError("division by zero")
 
@@ -222,7 +226,7 @@ class TestEdges:
             (RuntimeError("can't start new thread"), "too many processes or threads: run fewer at a time (-j)"),
         ],
     )
-    def test_what_the_machine_has_run_out_of_is_named(
+    def test_exhausted_resource_is_named(
         self, error: Exception, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(_names: object) -> None:
@@ -232,7 +236,7 @@ class TestEdges:
         code, _, err = call(capsys, "list")
         assert (code, err.startswith(f"ftps-lab: {said}")) == (3, True)
 
-    def test_a_broken_lab_is_3(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_lab_error_exits_3(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(_names: object) -> None:
             raise LabError("port refused")
 
@@ -240,7 +244,7 @@ class TestEdges:
         assert call(capsys, "list") == (3, "", "ftps-lab: port refused\n")
 
     @pytest.mark.parametrize("arguments", [["list", "document"], ["--help"]])
-    def test_a_reader_that_has_seen_enough_is_no_error(self, arguments: list[str]) -> None:
+    def test_closed_output_pipe_is_not_an_error(self, arguments: list[str]) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         done = subprocess.run([*FTPS_LAB, *arguments], stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
@@ -248,28 +252,28 @@ class TestEdges:
         assert (done.returncode, done.stderr) == (0, b"")
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-    def test_a_full_disk_behind_standard_output_is_a_sentence(self) -> None:
+    def test_full_disk_at_stdout_exits_3_with_the_reason(self) -> None:
         with Path("/dev/full").open("w") as full:
             done = subprocess.run([*FTPS_LAB, "list"], stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
         assert (done.returncode, done.stderr) == (3, b"ftps-lab: standard output: No space left on device\n")
 
-    def test_a_closed_standard_output_is_no_crash(self) -> None:
+    def test_closed_stdout_is_not_an_error(self) -> None:
         command = ["sh", "-c", 'exec "$@" >&-', "sh", *FTPS_LAB, "list"]
         done = subprocess.run(command, capture_output=True, timeout=30, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
 
-    def test_another_encoding_gets_escapes(self) -> None:
+    def test_characters_outside_the_encoding_are_escaped(self) -> None:
         Path("scenarios/mine/first.scenario.toml").write_text(scenario_template("x").replace('"X"', '"日本"'))
         environment = {**os.environ, "PYTHONIOENCODING": "iso8859-1"}  # click treats ascii as a mistake
         done = subprocess.run([*FTPS_LAB, "list"], env=environment, capture_output=True, timeout=30, check=True)
         assert done.stdout == b"mine/first  \\u65e5\\u672c (mine)\n"
 
-    def test_streams_of_tests_and_of_others_are_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_call_accepts_a_stdout_that_is_not_a_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The caller of `call` may have replaced sys.stdout with an object that is not a file."""
         monkeypatch.setattr(sys, "stdout", io.StringIO())
         assert cli.call(["list"]) == 0
 
-    def test_listing_loads_no_tls_library_and_no_rich(self) -> None:
+    def test_list_and_help_import_no_slow_modules(self) -> None:
         """`list` and `--help` may take at most three times as long as `import click`; these modules are too slow."""
         code = (
             "import sys; from ftps_harness import cli; cli.call(['list', 'document']); cli.call(['--help']); "

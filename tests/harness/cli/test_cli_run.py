@@ -63,8 +63,8 @@ def folder(workplace: Path) -> Path:
     return workplace
 
 
-def put(folder: Path, **scenarios: str) -> None:
-    """Scenario files of the area `mine`."""
+def write_scenarios(folder: Path, **scenarios: str) -> None:
+    """Write scenario files of the area `mine`."""
     (folder / "scenarios/mine").mkdir(parents=True, exist_ok=True)
     for name, text in scenarios.items():
         (folder / f"scenarios/mine/{name}.scenario.toml").write_text(text)
@@ -78,8 +78,8 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 
 class TestOutput:
-    def test_what_passes(self, folder: Path, client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
-        put(folder, refused=REFUSED)
+    def test_passing_run_exits_0(self, folder: Path, client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
+        write_scenarios(folder, refused=REFUSED)
         code, out, err = call(capsys, "--lftp", str(client.path))
         assert (code, err) == (0, "")
         header, where, _, titles, row, title, _, closing = out.splitlines()
@@ -90,8 +90,10 @@ class TestOutput:
         assert title.split() == ["No", "pin,", "no", "trust"]
         assert re.fullmatch(r"1 passed, 0 failed, 0 errors, 0 skipped in \d+\.\d s", closing)
 
-    def test_what_fails_is_1_and_shown(self, folder: Path, client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
-        put(folder, refused=REFUSED, wrong=WRONG)
+    def test_failing_scenario_exits_1_and_is_explained(
+        self, folder: Path, client: Lftp, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_scenarios(folder, refused=REFUSED, wrong=WRONG)
         code, out, _ = call(capsys, "--no-controls", "--lftp", str(client.path))
         assert code == 1
         assert "FAIL mine/wrong, step 1: refused, not accepted" in out
@@ -99,15 +101,15 @@ class TestOutput:
         assert f"ftps-lab run mine/wrong --lftp {client.path} --no-controls" in out
         assert out.splitlines()[-1].endswith(", without controls")
 
-    def test_what_proves_nothing_is_3(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        put(folder, hanging=HANGING.replace("[server]", "[server]\nrequire_tls = false"), wrong=WRONG)
+    def test_hung_scenario_exits_3(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_scenarios(folder, hanging=HANGING.replace("[server]", "[server]\nrequire_tls = false"), wrong=WRONG)
         code, out, _ = call(capsys, "--no-controls", "--timeout", "2")
         assert code == 3
         assert re.search(r"^ERROR  mine/hanging +hung ", out, re.MULTILINE)
 
-    def test_the_output_is_the_same_from_run_to_run(self, folder: Path) -> None:
-        """Only the seconds may differ, with parallel runs and any colour setting in the environment too."""
-        put(folder, slow=scenario_template("slow"), refused=REFUSED, other=REFUSED)
+    def test_output_does_not_depend_on_jobs_or_environment(self, folder: Path) -> None:
+        """Only the seconds may differ, even with parallel runs and other colour settings."""
+        write_scenarios(folder, slow=scenario_template("slow"), refused=REFUSED, other=REFUSED)
 
         def output(*options: str, **environment: str) -> str:
             done = subprocess.run(
@@ -125,32 +127,32 @@ class TestOutput:
         assert "\x1b" not in plain
         assert output("-j", "3", FORCE_COLOR="1", COLUMNS="40", TTY_COMPATIBLE="1") == plain
 
-    def test_fail_fast_says_what_did_not_run(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        put(folder, a=WRONG, b=REFUSED)
+    def test_fail_fast_reports_how_many_scenarios_ran(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_scenarios(folder, a=WRONG, b=REFUSED)
         code, out, _ = call(capsys, "--fail-fast", "--no-controls")
         assert code == 1
         assert "stopped after the first failure (--fail-fast): 1 of 2 scenarios ran" in out
 
-    def test_tags_choose(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        put(folder, a=WRONG, b=REFUSED)
+    def test_tag_selects_scenarios(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_scenarios(folder, a=WRONG, b=REFUSED)
         code, out, _ = call(capsys, "--tag", "good", "--no-controls")
         assert code == 0
         assert "mine/a" not in out
 
-    def test_everything_skipped_is_3(
+    def test_run_that_skips_everything_exits_3(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        put(folder, refused=REFUSED)
+        write_scenarios(folder, refused=REFUSED)
         monkeypatch.setattr("ftps_harness.play.places.loopback.Loopback.why_not", lambda *_: "no clock here")
         code, out, _ = call(capsys, "--place", "loopback")
         assert code == 3
         assert "no clock here" in out
 
-    def test_a_system_rc_that_touches_trust_is_named(
+    def test_system_rc_that_changes_trust_is_ignored_or_ends_the_run(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The system rc is kept out of the runs; if that is not possible, nothing runs."""
-        put(folder, refused=REFUSED)
+        write_scenarios(folder, refused=REFUSED)
         monkeypatch.setattr("ftps_harness.client.lftp.system_rc_lines", lambda: [(3, "set ssl:verify-certificate no")])
         _, out, _ = call(capsys, "--no-controls")
         assert out.splitlines()[2] == "/etc/lftp.conf, line 3, is ignored: set ssl:verify-certificate no"
@@ -161,34 +163,38 @@ class TestOutput:
         monkeypatch.setattr("ftps_harness.client.lftp.system_rc_prefix", refuse)
         assert call(capsys, "--place", "loopback") == (3, "", "ftps-lab: /etc/lftp.conf changes trust\n")
 
-    def test_a_file_is_run_again_by_its_path(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        put(folder, wrong=WRONG)
+    def test_rerun_command_names_the_scenario_as_it_was_given(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_scenarios(folder, wrong=WRONG)
         _, out, _ = call(capsys, "scenarios/mine/wrong.scenario.toml", "--no-controls")
         assert "ftps-lab run scenarios/mine/wrong.scenario.toml --lftp" in out
 
 
 class TestReports:
-    def test_json_on_standard_output_is_alone_there(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        put(folder, refused=REFUSED)
+    def test_json_is_alone_on_stdout(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_scenarios(folder, refused=REFUSED)
         code, out, err = call(capsys, "--json", "-")
         assert code == 0
         assert json.loads(out)["results"][0]["steps"][0]["control"]["kind"] == "verification-off"
         assert err.splitlines()[-1].startswith("1 passed")
 
     @pytest.mark.parametrize("name", ["with blank", 'a "quote"', "it's; a"])
-    def test_tmpdir_may_have_any_name(self, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_tmpdir_may_contain_special_characters(
+        self, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """lftp reads no rc below such a path, so temporary folders are created elsewhere."""
-        put(folder, pinned=scenario_template("pinned"))
+        write_scenarios(folder, pinned=scenario_template("pinned"))
         (folder / name).mkdir()
         monkeypatch.setenv("TMPDIR", str(folder / name))
         done = subprocess.run(RUN, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert list((folder / name).iterdir()) == []
 
-    def test_several_builds_are_several_runs(
+    def test_each_lftp_build_has_its_own_run(
         self, folder: Path, client: Lftp, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        put(folder, refused=REFUSED)
+        write_scenarios(folder, refused=REFUSED)
         second = folder / "second lftp"
         second.symlink_to(client.path)
         options = ("--lftp", str(client.path), "--lftp", str(second), "--lftp", str(client.path), "--no-controls")
@@ -201,19 +207,20 @@ class TestReports:
         assert len(list(Path("kept").glob("lftp-*/mine/refused/1/rc"))) == 2
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-    def test_a_full_disk_is_3_and_a_sentence(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """A full disk ends in exit code 3 and one sentence; the other report is still written."""
-        put(folder, refused=REFUSED)
+    def test_unwritable_report_exits_3_and_the_others_are_written(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_scenarios(folder, refused=REFUSED)
         code, out, err = call(capsys, "--no-controls", "--json", "/dev/full", "--junit", "all.xml")
         assert code == 3
         assert "1 passed" in out
         assert err == "ftps-lab: /dev/full was not written: No space left on device\n"
         assert Path("all.xml").is_file()
 
-    def test_evidence_that_cannot_be_kept_is_3(
+    def test_incomplete_evidence_exits_3(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        put(folder, refused=REFUSED)
+        write_scenarios(folder, refused=REFUSED)
 
         def no_room(*_: object) -> None:
             raise OSError(28, "No space left on device")
@@ -225,11 +232,13 @@ class TestReports:
         assert re.fullmatch(r"ftps-lab: --keep: the evidence is incomplete: .*: No space left on device\n", err)
 
     @pytest.mark.parametrize(
-        ("options", "unwritten"), [([], ""), (["--json", "x.json"], "; --json was not written")], ids=["", "json"]
+        ("options", "unwritten"),
+        [([], ""), (["--json", "x.json"], "; --json was not written")],
+        ids=["no report", "json"],
     )
-    def test_a_reader_that_leaves_ends_the_run(self, folder: Path, options: list[str], unwritten: str) -> None:
-        """The run cannot report its result, so it is not a success."""
-        put(folder, refused=REFUSED, hanging=HANGING)
+    def test_closed_output_pipe_ends_the_run_with_3(self, folder: Path, options: list[str], unwritten: str) -> None:
+        """A run that cannot report its result has not succeeded."""
+        write_scenarios(folder, refused=REFUSED, hanging=HANGING)
         reading, writing = os.pipe()
         os.close(reading)
         command = [*RUN, *options]
@@ -239,10 +248,10 @@ class TestReports:
         assert (done.returncode, done.stderr) == (3, said)
         assert not (folder / "x.json").exists()
 
-    def test_a_bug_in_one_scenario_is_its_own_alone(
+    def test_crash_in_one_scenario_does_not_affect_the_others(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        put(folder, a=REFUSED, b=REFUSED)
+        write_scenarios(folder, a=REFUSED, b=REFUSED)
         populate = tasks.populate
 
         def broken(root: Path, secrets: Secrets, broke: list[str] = []) -> None:  # noqa: B006 - kept between calls
@@ -262,10 +271,8 @@ class TestReports:
     @pytest.mark.parametrize(
         ("part", "broken"), [("row", True), ("failures", True), ("close", True), ("failures", False), ("close", False)]
     )
-    def test_what_had_ended_is_written_whatever_happens_while_it_is_shown(
-        self, part: str, broken: bool, folder: Path
-    ) -> None:
-        put(folder, a=REFUSED)
+    def test_reports_are_written_if_the_terminal_output_fails(self, part: str, broken: bool, folder: Path) -> None:
+        write_scenarios(folder, a=REFUSED)
         happens = "1 / 0" if broken else "signal.raise_signal(signal.SIGINT)"
         program = (
             "import signal, sys\nfrom ftps_harness import cli\nfrom ftps_harness.report.terminal import Terminal\n"
@@ -278,8 +285,8 @@ class TestReports:
         assert [each["id"] for each in results] == ["mine/a"]
         assert (folder / "all.xml").exists()
 
-    def test_json_that_nobody_reads_is_no_success(self, folder: Path) -> None:
-        put(folder, refused=REFUSED)
+    def test_json_to_a_closed_pipe_exits_3(self, folder: Path) -> None:
+        write_scenarios(folder, refused=REFUSED)
         reading, writing = os.pipe()
         os.close(reading)
         command = [*RUN, "--json", "-"]
@@ -289,16 +296,16 @@ class TestReports:
         said = "ftps-lab: stopped: the output pipe was closed; --json was not written\n"
         assert done.stderr.endswith(said)
 
-    def test_few_open_files_are_few_at_a_time(self, folder: Path) -> None:
+    def test_low_limit_of_open_files_reduces_parallel_runs(self, folder: Path) -> None:
         """With few open files allowed, fewer scenarios run in parallel; the `workplace` fixture looks for leftovers."""
-        put(folder, **{f"case-{number}": REFUSED for number in range(8)})
+        write_scenarios(folder, **{f"case-{number}": REFUSED for number in range(8)})
         command = f"ulimit -n 100; exec {shlex.join(RUN)} -j 16"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert "-j 2 instead of -j 16: the limit of open files (ulimit -n) allows no more" in done.stdout
 
-    def test_a_folder_that_is_gone_is_told(self, tmp_path: Path) -> None:
-        """A shell may still be in the folder of a `serve` that has ended; the command says so."""
+    def test_deleted_working_folder_exits_3_with_the_reason(self, tmp_path: Path) -> None:
+        """A shell may still be in the folder of a `serve` that has ended."""
         gone = tmp_path / "gone"
         gone.mkdir()
         command = f"cd {shlex.quote(str(gone))} && rmdir ../gone && exec {shlex.join(RUN[:-1])} list"
@@ -308,14 +315,16 @@ class TestReports:
 
 
 class TestInterruption:
-    """Scenarios that would take ten minutes end at once on each signal."""
+    """Each signal ends at once a run that would take ten minutes."""
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     @pytest.mark.parametrize("jobs", ["1", "3"])
-    def test_a_signal_reports_what_had_ended(self, number: signal.Signals, jobs: str, folder: Path) -> None:
+    def test_signal_ends_the_run_and_reports_finished_scenarios(
+        self, number: signal.Signals, jobs: str, folder: Path
+    ) -> None:
         mark = f"{600 + os.getpid() % 1000}.{number}"
         hanging = with_verification_off(HANGING.replace("600", mark))
-        put(folder, a=REFUSED, b=hanging, c=hanging)
+        write_scenarios(folder, a=REFUSED, b=hanging, c=hanging)
         command = [*RUN, "-j", jobs, "--timeout", "500", "--no-controls", "--json", "all.json"]
         with started(*command) as process:
             assert process.stdout is not None
@@ -332,10 +341,10 @@ class TestInterruption:
         assert (data["interrupted"], [each["id"] for each in data["results"]]) == (True, ["mine/a"])
         assert not running(f"sleep {mark}")
 
-    def test_what_a_killed_run_left_is_cleared_by_the_next(self, folder: Path) -> None:
-        """After SIGKILL a run cannot clear its own folders; the `workplace` fixture checks that they are gone."""
+    def test_next_run_removes_the_folders_of_a_killed_run(self, folder: Path) -> None:
+        """After SIGKILL a run cannot remove its own folders; the `workplace` fixture checks that they are gone."""
         mark = f"2.{os.getpid()}"
-        put(folder, a=with_verification_off(HANGING.replace("600", mark)), b=REFUSED)
+        write_scenarios(folder, a=with_verification_off(HANGING.replace("600", mark)), b=REFUSED)
         with started(*RUN, "mine/a", "--timeout", "500") as process:
             until(lambda: running(f"sleep {mark}"), 60)
             process.kill()
@@ -343,9 +352,9 @@ class TestInterruption:
         until(lambda: not running(f"sleep {mark}"), 60)
         subprocess.run([*RUN, "mine/b"], capture_output=True, timeout=60, check=True)
 
-    def test_ctrl_c_on_a_terminal(self, folder: Path) -> None:
+    def test_ctrl_c_removes_the_progress_bar_and_restores_the_cursor(self, folder: Path) -> None:
         """The progress bar is drawn and removed, and the cursor is visible again."""
-        put(folder, a=REFUSED, b=with_verification_off(HANGING))
+        write_scenarios(folder, a=REFUSED, b=with_verification_off(HANGING))
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
         environment.pop("NO_COLOR", None)
         code, shown = on_a_terminal([*RUN, "--no-controls", "--timeout", "500"], environment, b"mine/b", b"\x03")
@@ -357,19 +366,19 @@ class TestInterruption:
         assert "Traceback" not in shown
 
     def test_no_color_is_honoured_on_a_terminal(self, folder: Path) -> None:
-        put(folder, a=REFUSED)
+        write_scenarios(folder, a=REFUSED)
         environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "24"}
         code, shown = on_a_terminal([*RUN, "--no-controls"], environment)
         assert code == 0
         assert not re.search(r"\x1b\[[0-9;]*3[0-9]", shown)
         assert "1 passed" in shown
 
-    def test_before_anything_runs(self, folder: Path) -> None:
+    def test_ctrl_c_before_the_first_scenario_exits_130(self, folder: Path) -> None:
         """Ctrl-C works while the command reads files or identifies lftp.
 
         The command handles it from the line `begun` on; before that, Python itself is still starting.
         """
-        put(folder, **{f"case-{number}": scenario_template(f"case-{number}") for number in range(30)})
+        write_scenarios(folder, **{f"case-{number}": scenario_template(f"case-{number}") for number in range(30)})
         for delay in (0, 0.1, 0.2, 0.3):
             with started(sys.executable, "-c", BEGUN) as process:
                 assert process.stdout is not None
@@ -382,7 +391,7 @@ class TestInterruption:
 
 
 def with_verification_off(text: str) -> str:
-    """The scenario gets as far as its last command."""
+    """The scenario's text with verification off, so that lftp reaches its last command."""
     return text.replace("run = ", 'rc = "set ssl:verify-certificate no"\nrun = ')
 
 

@@ -29,7 +29,7 @@ def finding(part: str, path: str | None = None) -> Finding:
 
 
 @pytest.mark.lftp
-def test_a_machine_with_everything(client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_reports_every_part_and_exits_0(client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
     code = cli.call(["doctor", "--lftp", str(client.path)])
     out = capsys.readouterr().out
     assert code == 0
@@ -53,8 +53,10 @@ def test_a_machine_with_everything(client: Lftp, capsys: pytest.CaptureFixture[s
     assert "\x1b" not in out
 
 
-def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """For each missing part, doctor says what it costs and how to get it."""
+def test_doctor_reports_cost_and_remedy_of_each_missing_part(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PATH is empty, and neither the packages nor Docker can be found."""
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("FTPS_LAB_LFTP", raising=False)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
@@ -86,10 +88,10 @@ def test_a_machine_with_nothing(capsys: pytest.CaptureFixture[str], monkeypatch:
         (False, False, "neither docker compose nor docker-compose"),
     ],
 )
-def test_each_compose_that_is_here_or_not_is_named(
+def test_doctor_names_the_available_and_missing_compose_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, plugin: bool, old: bool, detail: str
 ) -> None:
-    """A docker without the plugin exists but does not know the compose command."""
+    """Without the plugin, docker exists but does not know `compose`."""
     programs = {"docker": "echo 2.26.1" if plugin else "exit 125"} | ({"docker-compose": "echo 1.29.2"} if old else {})
     for name, script in programs.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -99,7 +101,7 @@ def test_each_compose_that_is_here_or_not_is_named(
     assert (finding.state, finding.detail) == ("ok" if plugin or old else "missing", detail)
 
 
-def test_what_is_no_lftp_is_told(tmp_path: Path) -> None:
+def test_program_that_is_not_lftp_is_missing(tmp_path: Path) -> None:
     (tmp_path / "lftp").write_text("#!/bin/sh\necho hello\n")
     (tmp_path / "lftp").chmod(0o755)
     told = finding("lftp", str(tmp_path / "lftp"))
@@ -107,7 +109,7 @@ def test_what_is_no_lftp_is_told(tmp_path: Path) -> None:
     assert "is not lftp" in told.detail
 
 
-def test_a_system_rc_that_touches_trust_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_rc_that_changes_trust_is_a_note_or_stops_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system rc is kept out of runs if the machine allows it; if not, no run proves anything."""
     monkeypatch.setattr("ftps_harness.client.lftp.system_rc_lines", lambda: [(3, "set ssl:verify-certificate no")])
     monkeypatch.setattr("ftps_harness.client.lftp.keep_out_system_rc", lambda: ("unshare",))
@@ -119,14 +121,14 @@ def test_a_system_rc_that_touches_trust_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.lftp
-def test_without_libfaketime_the_main_job_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_libfaketime_only_skips_scenarios_with_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftps_harness.client.lftp.why_no_clock", lambda _: "libfaketime is not installed")
     told = finding("libfaketime")
     assert (told.state, told.cost) == ("missing", "scenarios with `clock` are skipped")
     assert works([told])
 
 
-def test_an_openssl_that_does_not_run_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openssl_that_does_not_run_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "openssl").write_text("no program")
     (tmp_path / "openssl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -135,8 +137,8 @@ def test_an_openssl_that_does_not_run_is_none(tmp_path: Path, monkeypatch: pytes
     assert told.needed
 
 
-def test_temporary_files_where_lftp_reads_no_rc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary files go elsewhere, and doctor says so."""
+def test_tmpdir_that_lftp_cannot_use_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary files then go to another folder."""
     odd = tmp_path / "with blank"
     odd.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(odd))
@@ -146,7 +148,7 @@ def test_temporary_files_where_lftp_reads_no_rc(tmp_path: Path, monkeypatch: pyt
     assert list(odd.iterdir()) == []
 
 
-def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_temporary_folder_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
@@ -157,8 +159,8 @@ def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["run", "document/expired", "--place", "loopback"]])
-def test_without_loopback_it_ends_with_a_sentence(command: list[str]) -> None:
-    """In a new network namespace, loopback is down, and waiting for a connection would never end."""
+def test_loopback_that_is_down_exits_3_with_the_remedy(command: list[str]) -> None:
+    """In a new network namespace loopback is down; waiting for a connection would never end."""
     unshare = ["unshare", "--map-root-user", "--net"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("unshare --net is not permitted here (doctor: unshare)")
@@ -172,7 +174,7 @@ def test_without_loopback_it_ends_with_a_sentence(command: list[str]) -> None:
 
 
 class FakeEngine:
-    """An engine that has no images and cannot pull any."""
+    """A Docker engine with the given images, which can pull others only from a registry."""
 
     version, where = "27.0", "here"
 
@@ -200,7 +202,7 @@ class FakeEngine:
     def close(self) -> None: ...
 
 
-def test_an_engine_without_base_images_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_base_images_are_a_note_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Doctor looks at this machine only and asks no registry; tests that need the images skip with the same text."""
     engine: Any = FakeEngine("debian:sid-slim")
     monkeypatch.setattr(containers, "why_no_engine", lambda: "")
@@ -215,7 +217,7 @@ def test_an_engine_without_base_images_says_how_to_get_them(monkeypatch: pytest.
     assert engine.asked == ["debian:bookworm-slim"]
 
 
-def test_base_images_that_can_be_fetched_are_no_reason_to_skip() -> None:
+def test_fetchable_base_images_do_not_skip_tests() -> None:
     engine: Any = FakeEngine(registry=True)
     assert containers.why_no_bases(engine) != ""
     assert containers.why_no_bases(engine, fetch=True) == ""
