@@ -174,7 +174,7 @@ class TestRecordedAnswers:
     def test_the_document_fits_on_two_screens_and_begins_with_the_file_in_clear(self) -> None:
         lines = self._lines("document/", words=False)
         assert lines[1] == "  document/data-channel-is-optional"
-        assert lines[2] == "    nothing said about it: today's lftp protects files, 4.8 does not"
+        assert lines[2] == "    neither setting in the rc: today's lftp protects files, 4.8 does not"
         assert lines[3].split() == ["bullseye", "exposed:", "payload", "to", "wire"]
         assert "not shown; -v shows them" in lines[-1]
         assert len(lines) < 60
