@@ -28,9 +28,9 @@ def check(certificates: Mapping[str, CertificateSpec]) -> Iterator[Problem]:
         if not patterns.CERTIFICATE_NAME.fullmatch(name):
             yield Problem(key, f"{shown(name)} is not a valid certificate name: use letters, digits, - and _")
         if spec.key is not None and spec.same_key_as is not None:
-            sentence = "a certificate has a new key (key) or another one's (same_key_as), not both; remove one"
+            sentence = "key makes a new key and same_key_as reuses another certificate's; remove one of them"
             yield Problem(f"{key}.key", sentence)
-            specs[name] = replace(spec, key=None)  # one problem is enough for having both
+            specs[name] = replace(spec, key=None)  # report the combination only once
     for name, leaf, sentence in unissuable(specs):
         near = _nearest(certificates, name, leaf)
         yield Problem(toml_key("certificates", name, leaf), sentence + near)

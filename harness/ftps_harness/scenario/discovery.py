@@ -31,10 +31,10 @@ def catalogue(root: Path) -> dict[str, Path]:
     try:
         paths = sorted(_below(str(root)))
     except OSError as error:
-        raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
     for path in map(Path, paths):
         if (twin := found.setdefault(id_of(path), path)) != path:
-            raise UsageError(f"{path}: has the same id, {id_of(path)}, as {twin}; rename one of them")
+            raise UsageError(f"{path} and {twin} have the same id, {id_of(path)}; rename one of them")
     return dict(sorted(found.items()))
 
 

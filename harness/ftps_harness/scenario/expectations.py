@@ -83,7 +83,7 @@ def misfits(data: dict[str, Any], key: str) -> Iterator[Problem]:
         elif isinstance(value, dict) and any(inner.isdigit() for inner in value):
             yield Problem(where, 'a version prefix with a dot needs quotes: [step.expect."4.8"]')
         elif value == {}:
-            yield Problem(where, "is empty: an override says what differs; remove it")
+            yield Problem(where, "is empty: add what differs for this build, or remove the table")
         else:
             yield from explain(value, ExpectTable, where)
 
@@ -180,7 +180,7 @@ def _list_faults(table: ExpectTable) -> Faults:
 
 def _faults(expect: Expect, repeat: int) -> Faults:
     if expect.reasons is None and expect.verdict == "rejected":
-        yield "reason", f"missing: a refusal is recognised by its reason. Allowed: {listed(get_args(Reason))}"
+        yield "reason", f"missing: name the reason of the refusal. Allowed: {listed(get_args(Reason))}"
     if expect.reasons is not None and expect.verdict != "rejected":
         yield "reason", _belongs("rejected", expect)
     for leaf in ("exposed", "to"):
@@ -195,17 +195,17 @@ def _faults(expect: Expect, repeat: int) -> Faults:
 def _frequency_faults(expect: Expect, repeat: int) -> Faults:
     if expect.how_often == "sometimes":
         if repeat < 2:
-            yield "how_often", '"sometimes" needs more than one run; add repeat = 10, say, to the step'
+            yield "how_often", '"sometimes" needs more than one run; add repeat to the step, such as repeat = 10'
         if not expect.otherwise:
             yield "otherwise", 'missing: with "sometimes", name the verdicts that the other runs may have'
     elif expect.otherwise:
-        yield "otherwise", 'only has a meaning with how_often = "sometimes"; remove it, or add that'
+        yield "otherwise", 'is only valid with how_often = "sometimes"; add that, or remove this key'
     if expect.verdict in expect.otherwise:
-        yield "otherwise", f"{shown(expect.verdict)} is the expected verdict itself; name the others"
+        yield "otherwise", f"{shown(expect.verdict)} is already the expected verdict; name other verdicts only"
 
 
 def _belongs(verdict: str, expect: Expect) -> str:
     return (
-        f"goes only with the verdict {shown(verdict)}, and the verdict here is {shown(expect.verdict)}; "
+        f"is only valid with the verdict {shown(verdict)}, but the verdict here is {shown(expect.verdict)}; "
         "remove it, or change the verdict"
     )

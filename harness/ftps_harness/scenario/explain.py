@@ -28,7 +28,7 @@ _WORDS: dict[object, str] = {
 _MISSING = {
     "schema": 'missing: a scenario file says which format it is written in, "schema = 1"',
     "title": "missing: state in one line what this shows",
-    "why": "missing: tell a learner what is at stake and what to look at",
+    "why": "missing: explain to a learner what is at stake and what to look at",
     "server": "missing: a scenario needs a [server] table",
     "step": "missing: a scenario needs at least one [[step]] table",
     "expect": "missing: a step needs a [step.expect] table with a verdict",
@@ -53,7 +53,7 @@ def explain(value: object, expected: Any, key: str = "") -> Iterator[Problem]:
     options = [option for option in _options(expected) if option is not type(None)]
     found = [list(_misfits(value, option, key)) for option in options]
     if all(found):
-        # The option of the value's own kind says most: the wrong item of a list, not "this is no string".
+        # The option of the value's own kind says most: the wrong item of a list, not "this is not a string".
         best = next((index for index, option in enumerate(options) if _same_kind(value, option)), None)
         yield from found[best] if best is not None else [_wrong_type(value, options, key)]
 

@@ -21,8 +21,8 @@ _FORMS = "Write cert:NAME, key:NAME, chain:NAME, der:NAME, crlf:NAME, text:…, 
 _JOIN = " + "
 
 _TAKEN: dict[Folder, dict[str, str]] = {
-    "lftp": {"rc": "the rc file has a key of its own, rc"},
-    "home": {".lftp": "that folder is made for every step"},
+    "lftp": {"rc": "write the rc file with the key rc"},
+    "home": {".lftp": "the lab makes that folder for every step"},
     "elsewhere": {},
 }
 """Names in a folder that `files` may not use, and why."""
@@ -85,13 +85,13 @@ def name_faults(name: str, names: Container[str], cwd: Folder) -> Iterator[str]:
         cwd: The folder in which lftp starts.
     """
     if not patterns.FILE_NAME.fullmatch(name) or len(name.encode()) > 255:
-        yield f'{shown(name)} is no file name: write a plain name (it goes into ~/.lftp) or "cwd/NAME"'
+        yield f'{shown(name)} is not a file name: write a plain name (it goes into ~/.lftp) or "cwd/NAME"'
         return
     folder, plain = destination(name, cwd)
     if plain in _TAKEN[folder]:
-        yield f"{shown(plain)} cannot be given here: {_TAKEN[folder][plain]}"
+        yield f"{shown(plain)} is not allowed here: {_TAKEN[folder][plain]}"
     if name.startswith("cwd/") and folder == "lftp" and plain in names:
-        yield f"is the same file as {shown(plain)}, for lftp starts in ~/.lftp here; keep one of them"
+        yield f"is the same file as {shown(plain)}, because lftp starts in ~/.lftp here; remove one of them"
 
 
 def _source_fault(kind: str, value: str, server: Server, certificates: list[str]) -> str | None:
@@ -99,7 +99,7 @@ def _source_fault(kind: str, value: str, server: Server, certificates: list[str]
         return f"{shown(f'{kind}:{value}')} {later.SENTENCE}"
     if kind not in _KINDS:
         near = f' Did you mean "cert:{kind}"?' if kind in certificates else did_you_mean(kind, _KINDS)
-        return f"{shown(kind)} is no source of a file.{near} {_FORMS}"
+        return f"{shown(kind)} is not a source of a file.{near} {_FORMS}"
     if kind == "served":
         return _nothing_served(server)
     return None if kind == "text" or value in certificates else dangling(value, certificates)
@@ -107,8 +107,11 @@ def _source_fault(kind: str, value: str, server: Server, certificates: list[str]
 
 def _nothing_served(server: Server) -> str | None:
     if server.protocol == "plain":
-        return "served: a plain server shows no certificate that could be fetched; use cert:NAME, or another protocol"
+        return "served: a plain server shows no certificate to fetch; use cert:NAME, or another protocol"
     if not server.shows_certificate:
         attack = shown(server.attack)
-        return f"served: nobody gets to see a certificate past the attack {attack}; use cert:NAME, or fetch it before"
+        return (
+            f"served: under the attack {attack} the server shows no certificate to fetch; use cert:NAME, or fetch it "
+            "in a step before the attack"
+        )
     return None

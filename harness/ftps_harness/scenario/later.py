@@ -12,7 +12,7 @@ from ftps_harness.scenario.problems import Problem, shown, toml_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SENTENCE = "comes with a later version of ftps-lab; remove it"
+SENTENCE = "needs a later version of ftps-lab; remove it"
 
 
 def _lists_something(value: object) -> bool:

@@ -69,7 +69,7 @@ class Server(Struct, frozen=True, kw_only=True):
 
 
 class Expect(Struct, frozen=True, kw_only=True):
-    """What a step must come to; None for reasons, message, exposed, to, tls, cipher, server_name: not compared."""
+    """The expected result of a step; None for reasons, message, exposed, to, tls, cipher, server_name: not compared."""
 
     verdict: ExpectedVerdict
     reasons: frozenset[Reason] | None = None
@@ -89,9 +89,9 @@ class Step(Struct, frozen=True, kw_only=True):
     Attributes:
         server: The complete server in force, after every change up to this step.
         changed: This step changes the server: it differs from the step before (for the first: from [server]).
-        rc: What replaces the rc file; None leaves the one of the step before.
+        rc: What replaces the rc file; None keeps the previous step's.
         rc_file: Where `rc` was read from, as written; None where the scenario holds it.
-        expect: What it must come to where no override applies; see `expectation`.
+        expect: The expected result where no override applies; see `expectation`.
         overrides: By dialect or version prefix, as written; each agrees with `expect` (checked).
     """
 

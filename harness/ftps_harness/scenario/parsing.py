@@ -108,7 +108,7 @@ class _Typed(NamedTuple):
 def _typed(text: str, file: str) -> _Typed:
     data = reading.toml_of(text, file)
     if type(version := data.get("schema", 1)) is not int or version != 1:
-        sentence = f"is {shown(version)}, and this ftps-lab reads schema = 1; a newer one may read this file"
+        sentence = f"is {shown(version)}, but this ftps-lab reads schema = 1; update ftps-lab, or change the file"
         raise ScenarioError(file, [Problem("schema", sentence)])
     data, problems = later.prune(reading.times_as_text(data))
     try:
@@ -148,7 +148,7 @@ def _meaningless(table: ScenarioTable, contexts: list[steps.Context]) -> Iterato
     if sentence := steps.line_fault(table.title):
         yield Problem("title", sentence)
     if not table.why.strip():
-        yield Problem("why", "is empty: say to a learner what is at stake and what to look at")
+        yield Problem("why", "is empty: explain to a learner what is at stake and what to look at")
     yield from _words(table)
     yield from certificates.check(table.certificates)
     placed = [servers.Placed("server", table.server, table.server)]
@@ -164,11 +164,11 @@ def _meaningless(table: ScenarioTable, contexts: list[steps.Context]) -> Iterato
 def _words(table: ScenarioTable) -> Iterator[Problem]:
     for tag in table.tags:
         if not tag or any(letter.isspace() for letter in tag) or patterns.has_control_characters(tag):
-            yield Problem("tags", f"{shown(tag)} is no word: a tag has no blanks, so that --tag can name it")
+            yield Problem("tags", f"{shown(tag)} is not a valid tag: write one word without blanks")
     if len(set(table.tags)) < len(table.tags):
         yield Problem("tags", "names the same tag twice")
     if table.claim is not None and not patterns.CLAIM.fullmatch(table.claim):
-        yield Problem("claim", f"{shown(table.claim)} is no claim's id: use small letters, digits and hyphens")
+        yield Problem("claim", f"{shown(table.claim)} is not a valid claim id: use lower-case letters, digits and hyphens")
 
 
 def _complete(table: ScenarioTable, contexts: list[steps.Context], file: str, name: str) -> Scenario:

@@ -70,9 +70,9 @@ def is_host(text: str) -> bool:
 def login_fault(text: str) -> str | None:
     """Why a text cannot be a user name or password; None if it can: lftp can carry everything else."""
     if not text:
-        return "is empty; leave it out for a secret one made for the run"
+        return "is empty; omit it, and the lab makes a secret one for the run"
     if any(letter in text for letter in "\r\n\0"):
-        return "holds a line end or NUL, which no FTP command can carry"
+        return "contains a line end or NUL, which no FTP command can carry"
     return None
 
 

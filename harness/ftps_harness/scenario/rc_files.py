@@ -33,7 +33,7 @@ def _with_rc(step: StepTable, key: str, folder: Path | None, problems: list[Prob
     if step.rc_file is None:
         return step
     if step.rc is not None:
-        problems.append(Problem(f"{key}.rc_file", "goes not together with rc: one of them is the rc; remove the other"))
+        problems.append(Problem(f"{key}.rc_file", "is not allowed beside rc; remove one of them"))
         return step
     try:
         return msgspec.structs.replace(step, rc=substitution.literally(_text(step.rc_file, folder)))
@@ -51,15 +51,15 @@ def _text(name: str, folder: Path | None) -> str:
     try:
         path = Path(name).expanduser()
     except RuntimeError:
-        raise _UnusableError(f"{shown(name)}: there is no such home folder") from None
+        raise _UnusableError(f"{shown(name)}: no such home folder") from None
     if not name.strip() or "\0" in name:
-        raise _UnusableError('is no path: write one relative to this file, such as rc_file = "backup.rc"')
+        raise _UnusableError('is not a path: write one relative to this file, such as rc_file = "backup.rc"')
     if folder is None and not path.is_absolute():
-        raise _UnusableError("is relative to a scenario's file, and this scenario is no file; give the whole path")
+        raise _UnusableError("is relative, but this scenario does not come from a file; give an absolute path")
     path = (folder or Path()) / path
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a FIFO would block for ever
-            raise _UnusableError(f"{path} is no ordinary file; name the rc itself")
+            raise _UnusableError(f"{path} is not a regular file; name the rc itself")
         with path.open("rb") as stream:
             data = stream.read(reading.LIMIT + 1)
     except OSError as error:

@@ -54,7 +54,7 @@ def toml_of(text: str, file: str) -> dict[str, Any]:
         raise _unusable(file, f"is not TOML: {_with_place_first(str(error))}{hint}") from None
     except (ValueError, RecursionError):
         # A number of thousands of digits, or thousands of nested brackets: tomllib does not hide Python's own limits.
-        raise _unusable(file, "is not usable as TOML: a number or a nesting in it is beyond all reason") from None
+        raise _unusable(file, "is not usable as TOML: a number in it is too long, or its brackets are nested too deeply") from None
 
 
 def times_as_text(data: dict[str, Any]) -> dict[str, Any]:
@@ -80,9 +80,9 @@ def _text_of_times(table: dict[str, Any]) -> dict[str, Any]:
 
 def _bytes_of(path: Path) -> bytes:
     if not path.name.endswith(SUFFIX):
-        raise _unusable(str(path), f"is no scenario file: its name must end in {SUFFIX}")
+        raise _unusable(str(path), f"is not a scenario file: its name must end in {SUFFIX}")
     if not stat.S_ISREG(mode := path.stat().st_mode):  # reading a FIFO would block for ever
-        what = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise _unusable(str(path), f"is {what}; name a file that ends in {SUFFIX}")
     with path.open("rb") as stream:
         return stream.read(LIMIT + 1)

@@ -33,14 +33,14 @@ _IDLE = frozenset(_COMMANDS["idle"].split())
 _OPENING = frozenset(_COMMANDS["opening"].split())
 
 _REFUSED = {
-    "exit": "ends lftp before the rest was seen; remove it, lftp ends by itself",
-    "quit": "ends lftp before the rest was seen; remove it, lftp ends by itself",
-    "bye": "ends lftp before the rest was seen; remove it, lftp ends by itself",
-    "kill": "stops what is to be witnessed; remove it",
-    "queue": "moves the work into the background, out of sight; write the command itself",
+    "exit": "ends lftp before the lab has seen the rest; remove it: lftp ends on its own",
+    "quit": "ends lftp before the lab has seen the rest; remove it: lftp ends on its own",
+    "bye": "ends lftp before the lab has seen the rest; remove it: lftp ends on its own",
+    "kill": "stops the jobs that the lab watches; remove it",
+    "queue": "moves the work into the background, where the lab does not see it; write the command itself",
     "suspend": "stops lftp until its time limit; remove it",
-    "attach": "hands over to another lftp; remove it",
-    "&": "moves the work into the background, out of sight; remove it",
+    "attach": "connects to another lftp process, which the lab does not see; remove it",
+    "&": "moves the work into the background, where the lab does not see it; remove it",
 }
 """lftp commands that would hide the run from the witnesses, and what to do instead."""
 
@@ -67,7 +67,7 @@ class _Commands(NamedTuple):
 def check(run: tuple[str, ...], key: str) -> Iterator[Problem]:
     """Problems of a step's `run`; `key` is its key."""
     if not run:
-        yield Problem(key, 'is empty: nothing would run; leave it out for ["list", "get"]')
+        yield Problem(key, 'is empty: lftp would run nothing; omit it for ["list", "get"]')
         return
     sound = True
     for number, item in enumerate(run, start=1):
@@ -79,7 +79,7 @@ def check(run: tuple[str, ...], key: str) -> Iterator[Problem]:
         reach = "reaches" if len(run) == 1 else "reach"
         yield Problem(
             key,
-            f"connects to nothing: {', '.join(map(shown, run))} never {reach} the server (`open` alone does not "
+            f"never connects: {', '.join(map(shown, run))} {reach} no server (`open` alone does not "
             'either); add "list", "get", "put", "mirror" or an lftp command such as "ls"',
         )
 
@@ -93,7 +93,7 @@ def _item_faults(item: str) -> Iterator[str]:
     if not item.strip():
         yield f"is empty: write one of {', '.join(map(shown, KEYWORDS))}, or an lftp command"
     elif patterns.has_control_characters(item):
-        yield f"{shown(item)} holds a line end or a control character; write one command for each item of the list"
+        yield f"{shown(item)} contains a line end or control character; write one command in each item of the list"
     elif item.strip().lower() in KEYWORDS:
         yield f"{shown(item)} is neither a keyword nor an lftp command.{did_you_mean(item.strip().lower(), KEYWORDS)}"
     else:

@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
             file.write_text(text(), encoding="utf-8")
         elif file.read_text(encoding="utf-8") != text():
             print(
-                f"{file}: is not what the code says; run `python -m ftps_harness.scenario.schema {file}`",
+                f"{file} is out of date; run `python -m ftps_harness.scenario.schema {file}`",
                 file=sys.stderr,
             )
             return 1
@@ -77,7 +77,7 @@ def _with_overrides(own: dict[str, Any], override: dict[str, Any]) -> dict[str, 
     return {
         **own,
         "title": "StepExpectTable",
-        "description": "What the step must come to, with overrides for dialects and version prefixes of lftp",
+        "description": "The expected result of the step, with overrides for dialects and version prefixes of lftp",
         "properties": {**own["properties"], **dict.fromkeys(DIALECTS, override)},
         "patternProperties": {VERSION_PREFIX.pattern: override},
         "required": ["verdict"],

@@ -81,7 +81,7 @@ def choose(names: Sequence[str]) -> list[Chosen]:
     if not names:
         folder = default_folder()
         if not (index := _index(folder)):
-            raise UsageError(f"there is no {SUFFIX} file below {folder}; `ftps-lab new NAME` writes one")
+            raise UsageError(f"no {SUFFIX} file below {folder}; `ftps-lab new NAME` writes one")
         return _from_index(index, index)
     indexes: list[ScenarioIndex] = []
     found: dict[str, Chosen] = {}
@@ -99,7 +99,7 @@ def choose_one(name: str) -> Chosen:
     """
     chosen = choose([name])
     if len(chosen) > 1:
-        raise UsageError(f"{shown(name)} stands for {len(chosen)} scenarios; name one of {_some(chosen)}")
+        raise UsageError(f"{shown(name)} matches {len(chosen)} scenarios; name one of them: {_some(chosen)}")
     return chosen[0]
 
 
@@ -118,14 +118,14 @@ def write_new(name: str) -> Path:
     name = name.removesuffix(SUFFIX)
     path = Path(f"{name}{SUFFIX}").expanduser()
     if path.name.startswith(".") or has_control_characters(name):
-        raise UsageError(f"{shown(name)} is no name for a scenario; name it like mine/backup-rc")
+        raise UsageError(f"{shown(name)} is not a scenario name; write one like mine/backup-rc")
     if os.path.lexists(path):
-        raise UsageError(f"{path}: there is such a file already; it stays as it is. Choose another name")
+        raise UsageError(f"{path} already exists and was not changed; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("x", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
     try:
         with stream:
             stream.write(scenario_template(name))
@@ -160,7 +160,7 @@ def _up_to_the_checkout(here: Path) -> list[Path]:
 
 def _named(name: str, indexes: list[ScenarioIndex]) -> list[Chosen]:
     if not name.strip():  # a script's unset variable, which never means the current folder
-        raise UsageError(f"{shown(name)} names no scenario; leave it out to run them all")
+        raise UsageError(f"{shown(name)} is not a scenario name; omit it to select all scenarios")
     if _is_path(name):
         return _from_path(name)
     if not indexes:  # read when the first name needs them
@@ -191,7 +191,7 @@ def _from_path(name: str) -> list[Chosen]:
         return [Chosen(id_of(Path(os.path.abspath(path))), path, name)]  # noqa: PTH100 - resolve() would follow links
     if found := catalogue(path):
         return [Chosen(id, each, str(each)) for id, each in found.items()]  # noqa: A001 - the format's word
-    raise UsageError(f"{name}: there is no {SUFFIX} file below this folder")
+    raise UsageError(f"{name}: no {SUFFIX} file below this folder")
 
 
 def _index(folder: Path) -> ScenarioIndex:
@@ -207,7 +207,7 @@ def _ids(name: str, index: ScenarioIndex) -> list[str]:
         return area
     cases = [each for each in index if each.rpartition("/")[2] == name]
     if len(cases) > 1:
-        raise UsageError(f"{shown(name)} is the name of several scenarios: {', '.join(cases)}; say which")
+        raise UsageError(f"{shown(name)} matches several scenarios: {', '.join(cases)}; name one of them")
     return cases
 
 
@@ -219,7 +219,7 @@ def _unknown(name: str, indexes: list[ScenarioIndex]) -> str:
     ids = [each for index in indexes for each in index]
     known = ids if "/" in name else {part: None for each in ids for part in each.split("/")}
     near = did_you_mean(name, known)
-    return f"{shown(name)} is no scenario, area, file or folder.{near} `ftps-lab list` shows what there is"
+    return f"{shown(name)} is not a scenario, area, file or folder.{near} `ftps-lab list` shows all scenarios"
 
 
 def _distinct(found: Iterable[Chosen]) -> list[Chosen]:
@@ -228,7 +228,7 @@ def _distinct(found: Iterable[Chosen]) -> list[Chosen]:
     for each in found:
         if (twin := by_id.setdefault(each.id, each)) is not each:
             raise UsageError(
-                f"{each.path}: has the id {each.id}, and so has {twin.path}; rename one, or run them apart"
+                f"{each.path} and {twin.path} have the same id, {each.id}; rename one, or run them separately"
             )
     return list(by_id.values())
 
@@ -256,7 +256,7 @@ def _tagged(scenarios: list[Read], tags: Sequence[str]) -> list[Read]:
 def _unknown_tags(strange: Sequence[str], known: Sequence[str]) -> Iterator[str]:
     for tag in strange:
         near = did_you_mean(tag, known)
-        yield f"no scenario here has the tag {shown(tag)}.{near} There are: {', '.join(known) or 'none'}"
+        yield f"no scenario here has the tag {shown(tag)}.{near} Tags: {', '.join(known) or 'none'}"
 
 
 def _is_folder(path: Path) -> bool:

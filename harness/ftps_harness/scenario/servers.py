@@ -69,7 +69,7 @@ def check_login(server: Server | ServerTable, key: str = "") -> Iterator[Problem
         if (text := getattr(server, leaf)) is not None and (sentence := patterns.login_fault(text)):
             yield Problem(f"{key}.{leaf}".lstrip("."), sentence)
     if server.user == "anonymous":
-        yield Problem(f"{key}.user".lstrip("."), "anonymous is let in anyway; name another user, or leave it out")
+        yield Problem(f"{key}.user".lstrip("."), "the server accepts anonymous anyway; name another user, or omit this key")
 
 
 def check_keys(given: Mapping[str, Any], server: Server, certificates: Iterable[str]) -> Iterator[Problem]:
@@ -94,14 +94,14 @@ def _given(table: ServerTable) -> dict[str, Any]:
 
 def _faults(server: Server, certificates: list[str]) -> Iterator[tuple[str, str]]:
     if server.certificate is None and server.protocol != "plain":
-        yield "certificate", f"missing: a server that is {server.protocol} shows a certificate; name one"
+        yield "certificate", f"missing: with protocol = {shown(server.protocol)} the server shows a certificate; name one"
     for leaf, shown_names in _named(server).items():
         for name in shown_names:
             if name not in certificates:
                 yield leaf, dangling(name, certificates)
     yield from _attack_faults(server)
     if server.protocol == "plain" and server.require_tls:
-        yield "require_tls", "a plain server has no TLS that it could require; remove it, or use another protocol"
+        yield "require_tls", "a plain server has no TLS to require; remove this key, or use another protocol"
     yield from ((leaf.key, leaf.sentence) for leaf in check_login(server))
     if not server.tls:
         yield "tls", 'offers no version; write at least one, such as ["1.3"], or protocol = "plain"'
@@ -118,15 +118,15 @@ def _attack_faults(server: Server) -> Iterator[tuple[str, str]]:
     if server.protocol == "plain":
         yield "attack", f"{attack} attacks TLS, and a plain server has none; use another protocol"
     elif server.protocol not in record.protocols:
-        yield "attack", f'{attack} attacks the change to TLS, which implicit FTPS has not; use protocol = "explicit"'
+        yield "attack", f'{attack} attacks AUTH TLS, which implicit FTPS does not use; use protocol = "explicit"'
     if record.why_not_require_tls and server.require_tls:
         yield "require_tls", record.why_not_require_tls
     if server.role == "impostor":
-        yield "attack", f"{attack} stands between the client and the genuine server, and this one is an impostor"
+        yield "attack", f'{attack} needs the genuine server behind it; use role = "genuine", or remove the attack'
     if record.data_tls != "server" and server.data_certificate not in {None, server.certificate}:
-        yield "data_certificate", f"nobody sees it past the attack {attack}, so it would prove nothing; remove it"
+        yield "data_certificate", f"the attack {attack} hides it from lftp, so it would prove nothing; remove it"
     if "attack_reply" in record.keys and not 400 <= server.attack_reply <= 599:
-        yield "attack_reply", f"{server.attack_reply} refuses nothing; a refusal is a code from 400 to 599, such as 502"
+        yield "attack_reply", f"{server.attack_reply} is not a refusal; use a code from 400 to 599, such as 502"
 
 
 def _idle(written: ServerTable, server: Server) -> Iterator[tuple[str, str]]:
@@ -135,7 +135,7 @@ def _idle(written: ServerTable, server: Server) -> Iterator[tuple[str, str]]:
         attacks = attack_keys(leaf)
         if getattr(written, leaf) is not None and server.attack not in attacks:
             names = " or ".join(map(shown, sorted(attacks)))
-            yield leaf, f"goes only with the attack {names}, and here it is {shown(server.attack)}; remove it"
+            yield leaf, f"is only valid with the attack {names}, but the attack here is {shown(server.attack)}; remove it"
 
 
 def _named(server: Server) -> dict[str, tuple[str, ...]]:

@@ -47,7 +47,7 @@ def check(steps: list[Context]) -> Iterator[Problem]:
         if first != context.key:
             yield Problem(
                 f"{context.key}.title",
-                f"{shown(context.step.title)} is the title of {first} too; reports name steps by it, so change one",
+                f"{first} has the title {shown(context.step.title)} too; reports name steps by title, so change one",
             )
 
 
@@ -64,7 +64,7 @@ def check_login(step: StepTable, key: str) -> Iterator[Problem]:
 def line_fault(text: str) -> str | None:
     """The problem of a text that must be a single line."""
     if not text.strip():
-        return "is empty: say in one line what this shows"
+        return "is empty: state in one line what this shows"
     return "must be one line without control characters" if patterns.has_control_characters(text) else None
 
 
@@ -76,7 +76,7 @@ def _title(context: Context) -> Iterator[Problem]:
 def _server(context: Context) -> Iterator[Problem]:
     change = context.step.server
     if change is not None and all(getattr(change, name) is None for name in change.__struct_fields__):
-        yield Problem(f"{context.key}.server", "is empty: name what changes about the server, or leave it out")
+        yield Problem(f"{context.key}.server", "is empty: name what changes about the server, or omit it")
 
 
 def _login(context: Context) -> Iterator[Problem]:
@@ -104,16 +104,19 @@ def _clock(context: Context) -> Iterator[Problem]:
     if clock is None:
         return
     if not patterns.RELATIVE.fullmatch(clock):
-        yield Problem(f"{context.key}.clock", f"{shown(clock)} is no clock: write +366d or -2d, say (s, m, h, d)")
+        yield Problem(
+            f"{context.key}.clock",
+            f"{shown(clock)} is not a time offset: write one such as +366d or -2d (units: s, m, h, d)",
+        )
     elif not patterns.EARLIEST <= patterns.relative_seconds(clock) <= patterns.LATEST:
-        yield Problem(f"{context.key}.clock", f"{shown(clock)} is too far from now: -25000d to +365000d can be written")
+        yield Problem(f"{context.key}.clock", f"{shown(clock)} is too far from now: the range is -25000d to +365000d")
 
 
 def _locale(context: Context) -> Iterator[Problem]:
     locale = context.step.locale
     if locale is not None and not patterns.LOCALE.fullmatch(locale):
         yield Problem(
-            f"{context.key}.locale", f"{shown(locale)} is no locale: write C, C.UTF-8 or de_DE.ISO-8859-1, say"
+            f"{context.key}.locale", f"{shown(locale)} is not a locale: write one such as C.UTF-8 or de_DE.ISO-8859-1"
         )
 
 
@@ -125,21 +128,21 @@ def _repeat(context: Context) -> Iterator[Problem]:
 def _control(context: Context) -> Iterator[Problem]:
     control, why = context.step.control, context.step.why_no_control
     if control == "none" and not (why or "").strip():
-        yield Problem(f"{context.key}.why_no_control", 'missing: control = "none" needs the reason why')
+        yield Problem(f"{context.key}.why_no_control", 'missing: control = "none" needs a reason')
     if control != "none" and why is not None:
-        yield Problem(f"{context.key}.why_no_control", 'goes only with control = "none"; remove it, or add that')
+        yield Problem(f"{context.key}.why_no_control", 'is only valid with control = "none"; add that, or remove this key')
     variants = _variants(context)
     verdicts = {expect.verdict for expect in variants}
     if control in {"impostor-refused", "impostor-accepted"} and verdicts and "accepted" not in verdicts:
         yield Problem(
             f"{context.key}.control",
-            f'{shown(control)} proves what "accepted" is worth, and no build is expected to accept here; remove it',
+            f'{shown(control)} tests the verdict "accepted", which no build is expected to have here; remove it',
         )
     if control is None and any(map(_nothing_to_take_away, variants)):
         yield Problem(
             f"{context.key}.control",
-            "missing: no rc line can be switched off to prove a refusal of reason tls-handshake, or of tls-required "
-            'among others; write control = "none" and why_no_control',
+            "missing: a refusal for tls-handshake, or for tls-required and another reason, has no control run, because "
+            'no rc line causes it; write control = "none" and why_no_control',
         )
 
 
@@ -163,7 +166,7 @@ def _expect(context: Context) -> Iterator[Problem]:
         where = toml_key(f"{context.key}.expect", name) if name else f"{context.key}.expect"
         for leaf in expectations.TLS_KEYS:
             if getattr(table, leaf) is not None:
-                yield Problem(f"{where}.{leaf}", "is about a TLS handshake, and a plain server has none; remove it")
+                yield Problem(f"{where}.{leaf}", "is about a TLS handshake, but a plain server has none; remove it")
 
 
 _RULES: tuple[Callable[[Context], Iterator[Problem]], ...] = (

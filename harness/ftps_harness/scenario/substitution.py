@@ -42,8 +42,8 @@ def check(text: str, certificates: Iterable[str]) -> Iterator[str]:
         elif name not in WORDS:
             near = did_you_mean(word, WORDS + FINGERPRINTS)
             forms = ", ".join(f"{{{each}}}" for each in (*WORDS, *(f"{each}:NAME" for each in FINGERPRINTS)))
-            literally = f"{{{{{name}}}}} stands for {{{name}}} itself"
-            yield f"{shown(f'{{{name}}}')} is no placeholder.{near} There are {forms}; {literally}"
+            literally = f"write {{{{{name}}}}} for the text {{{name}}}"
+            yield f"{shown(f'{{{name}}}')} is not a placeholder.{near} Placeholders: {forms}; {literally}"
 
 
 def placeholders(text: str) -> tuple[str, ...]:

@@ -77,13 +77,13 @@ def _for_attacks(key: AttackKey, text: str) -> str:
 
 
 class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The server, or what changes about it before a step (a rotation, say)."""
+    """The server, or its changes before a step (such as a certificate rotation)."""
 
     protocol: Annotated[Protocol | None, Meta(description='"explicit" (AUTH TLS, default), "implicit", or "plain"')] = (
         None
     )
     certificate: Annotated[
-        str | None, Meta(description="The name of the certificate it shows; needed unless plain")
+        str | None, Meta(description="The name of the certificate that it shows; required unless plain")
     ] = None
     chain: Annotated[
         tuple[str, ...] | None, Meta(description="Certificates sent after the leaf, in this order; default []")
@@ -96,13 +96,13 @@ class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = None
     attack: Annotated[
         Attack | None,
-        Meta(description='What an attacker on the way to it does; default "none". Not together with an impostor'),
+        Meta(description='What an on-path attacker does; default "none". Not allowed with role = "impostor"'),
     ] = None
     attack_certificate: Annotated[
         str | None,
         Meta(
             description=_for_attacks(
-                "attack_certificate", "the attacker's own; default: certificate in every field but the key"
+                "attack_certificate", "what the attacker shows; default: a copy of certificate in all but the key"
             )
         ),
     ] = None
@@ -123,7 +123,7 @@ class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = None
     require_tls: Annotated[
         bool | None,
-        Meta(description="Refuse USER before TLS, and data connections in clear; not together with plain"),
+        Meta(description="Refuse USER before TLS, and data connections in clear; not allowed with plain"),
     ] = None
     tls: Annotated[
         tuple[TLSVersion, ...] | None,
@@ -132,29 +132,30 @@ class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     user: Annotated[
         str | None,
         Meta(
-            description="The only user that it lets in, beside anonymous; default: any",
+            description="The only user that it accepts besides anonymous; default: any",
             extra_json_schema={"minLength": 1},
         ),
     ] = None
     password: Annotated[
         str | None,
         Meta(
-            description="The right password; default: the step's, unless it expects login-failed, or else a secret one",
+            description="The right password; default: the step's, or a secret one if the step has none or expects "
+            "login-failed",
             extra_json_schema={"minLength": 1},
         ),
     ] = None
     revoked: Annotated[
         tuple[str, ...] | None,
-        Meta(description="Certificates on a revocation list: none, in this version", extra_json_schema={"maxItems": 0}),
+        Meta(description="Certificates on a revocation list; must be empty in this version", extra_json_schema={"maxItems": 0}),
     ] = None
 
 
 class ExpectTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the step must come to, or what differs for one dialect or version of lftp."""
+    """The expected result of a step, or what differs for one dialect or version of lftp."""
 
     verdict: Annotated[
         ExpectedVerdict | None,
-        Meta(description="What the run must come to. In an override it replaces the whole table"),
+        Meta(description="The verdict of the run. In an override it replaces the whole table"),
     ] = None
     reason: Annotated[
         Reason | tuple[Reason, ...] | None,
@@ -165,23 +166,23 @@ class ExpectTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = None
     exposed: Annotated[
         tuple[Secret, ...] | None,
-        Meta(description="For exposed: what got out; left out, it is not compared", extra_json_schema=_SOME),
+        Meta(description="For exposed: what leaked; not compared if omitted", extra_json_schema=_SOME),
     ] = None
     to: Annotated[
         tuple[Receiver, ...] | None,
-        Meta(description="For exposed: who could read it; left out, it is not compared", extra_json_schema=_SOME),
+        Meta(description="For exposed: who could read it; not compared if omitted", extra_json_schema=_SOME),
     ] = None
     tls: Annotated[
         TLSVersion | tuple[TLSVersion, ...] | None,
-        Meta(description="The TLS versions of all finished handshakes, control and data; left out, not compared"),
+        Meta(description="The TLS versions of all finished handshakes, control and data; not compared if omitted"),
     ] = None
     cipher: Annotated[
         str | tuple[str, ...] | None,
-        Meta(description="The cipher suites of all finished handshakes, by OpenSSL's names; left out, not compared"),
+        Meta(description="The cipher suites of all finished handshakes, by OpenSSL's names; not compared if omitted"),
     ] = None
     server_name: Annotated[
         str | tuple[str, ...] | None,
-        Meta(description='The SNI names of all finished handshakes, "" for none sent; left out, not compared'),
+        Meta(description='The SNI names of all finished handshakes, "" for none sent; not compared if omitted'),
     ] = None
     how_often: Annotated[
         HowOften | None,
@@ -189,7 +190,7 @@ class ExpectTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = None
     otherwise: Annotated[
         tuple[ExpectedVerdict, ...] | None,
-        Meta(description='With "sometimes": what every other time may come to', extra_json_schema=_SOME),
+        Meta(description='With "sometimes": the verdicts that the other runs may have', extra_json_schema=_SOME),
     ] = None
 
 
@@ -198,7 +199,7 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     title: Annotated[str, Meta(description="What this step shows, in one line; unique in the file")]
     server: Annotated[
-        ServerTable | None, Meta(description="What changes about the server before this step, and stays so")
+        ServerTable | None, Meta(description="Changes to the server before this step; they stay in force")
     ] = None
     host: Annotated[str, Meta(description="The host that the user types; any name leads to the lab")] = "localhost"
     scheme: Annotated[
@@ -219,24 +220,24 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files: Annotated[
         dict[str, str],
         Meta(
-            description='What is put into ~/.lftp (a name "cwd/NAME": into the folder lftp is started in), of '
-            "cert:NAME, key:NAME, chain:NAME, der:NAME, crlf:NAME and served, joined by ' + '; text:… runs to the end "
-            "and comes last",
+            description='Files to put into ~/.lftp ("cwd/NAME": into the folder in which lftp starts). A value is '
+            "cert:NAME, key:NAME, chain:NAME, der:NAME, crlf:NAME or served, or several joined by ' + '; text:… runs "
+            "to the end and comes last",
             extra_json_schema={"propertyNames": {"pattern": patterns.FILE_NAME.pattern}},
         ),
     ] = {}
-    cwd: Annotated[Folder, Meta(description="Where lftp is started: in ~/.lftp, in HOME, or elsewhere")] = "home"
+    cwd: Annotated[Folder, Meta(description="Where lftp starts: in ~/.lftp, in HOME, or elsewhere")] = "home"
     rc: Annotated[
         str | None,
         Meta(
-            description="The rc file. Placeholders, here, in text: and in commands: {lftp} {host} {port} {user} "
-            "{password} {sha1:NAME} {sha256:NAME}; {{word}} stands for {word}, other braces stay"
+            description="The rc file. Placeholders here, in text: and in commands: {lftp} {host} {port} {user} "
+            "{password} {sha1:NAME} {sha256:NAME}; {{word}} writes {word}, other braces are not changed"
         ),
     ] = None
     rc_file: Annotated[
         str | None,
         Meta(
-            description="Instead of rc: a file that is the rc as it stands, relative to this one; no placeholders",
+            description="Instead of rc: an existing rc, used unchanged, without placeholders; relative to this file",
             extra_json_schema={"minLength": 1},
         ),
     ] = None
@@ -257,33 +258,33 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     locale: Annotated[
         str | None,
         Meta(
-            description="The locale that lftp runs in, such as C or de_DE.ISO-8859-1; a UTF-8 one when left out",
+            description="The locale that lftp runs in, such as C or de_DE.ISO-8859-1; default: a UTF-8 locale",
             extra_json_schema={"pattern": patterns.LOCALE.pattern},
         ),
     ] = None
     repeat: Annotated[
         int,
         Meta(
-            description="How many times it runs, for what does not happen every time",
+            description="How many times it runs, for a result that varies",
             extra_json_schema={"minimum": 1, "maximum": 1000},
         ),
     ] = 1
     control: Annotated[
         Control | None,
-        Meta(description="What proves that the verdict is about trust; derived from the verdict when left out"),
+        Meta(description="The control run, which proves that trust caused the verdict; default: derived from the verdict"),
     ] = None
-    why_no_control: Annotated[str | None, Meta(description='Needed with control = "none"')] = None
+    why_no_control: Annotated[str | None, Meta(description='Required with control = "none"')] = None
     # A table with keys besides those of ExpectTable: `expectations` parses it.
-    expect: Annotated[dict[str, Any], Meta(description="What the step must come to")]
+    expect: Annotated[dict[str, Any], Meta(description="The expected result of the step")]
 
 
 class ScenarioTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One promise about certificate trust and the servers, rc lines and runs of lftp that show it to hold."""
+    """One promise about certificate trust, with the servers, rc lines and runs of lftp that test it."""
 
     schema: Annotated[Literal[1], Meta(description="The version of this format")]
     title: Annotated[str, Meta(description="The promise, in one line")]
-    why: Annotated[str, Meta(description="For a learner: what is at stake, what to look at")]
-    tags: Annotated[tuple[str, ...], Meta(description="Free words; `document` marks a promise of the document")] = ()
+    why: Annotated[str, Meta(description="For a learner: what is at stake and what to look at")]
+    tags: Annotated[tuple[str, ...], Meta(description="Words of your choice; `document` marks a promise of the document")] = ()
     claim: Annotated[
         str | None,
         Meta(

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 _TEMPLATE = """\
-# A scenario: servers with exactly one thing wrong, the real lftp with a real rc, and what has to come of it.
+# A scenario: servers with exactly one thing wrong, the real lftp with a real rc, and the expected results.
 # Run it:         ftps-lab run FILE
-# What is wrong:  every mistake in this file is named with its key before anything runs.
+# Mistakes:       ftps-lab reports every mistake in this file with its key before it runs anything.
 schema = 1
 
 title = @TITLE@
 why   = \"\"\"
-For a learner: what is at stake, and what to look at. Here: a pinned certificate is trusted, a stranger \\
-who shows a certificate of the same name is not, and nobody on the way can talk lftp out of TLS.\"\"\"
-tags  = ["mine"]                     # free words, for `ftps-lab run --tag mine`
+For a learner: what is at stake, and what to look at. Here: lftp trusts a pinned certificate, refuses an impostor \\
+that shows another certificate of the same name, and does not let an on-path attacker strip TLS.\"\"\"
+tags  = ["mine"]                     # words of your choice, for `ftps-lab run --tag mine`
 
-# --- Certificates: any number, each with a name. A table that says nothing is self-signed for localhost. ---------
+# --- Certificates: any number, each with a name. An empty table is a self-signed certificate for localhost. ------
 
 [certificates.genuine]
 
-[certificates.stranger]              # says the same in every field, but has another key
+[certificates.stranger]              # the same in every field, but with another key
 # issuer      = "self"               # or the name of another certificate here
 # common_name = "localhost"
 # names       = ["localhost"]        # DNS names and IP addresses; [] leaves them out
@@ -28,7 +28,7 @@ tags  = ["mine"]                     # free words, for `ftps-lab run --tag mine`
 # same_key_as = "genuine"            # instead of key: a renewal with the same key
 # ca          = true                 # false, or "absent"
 
-# --- The server as the first step meets it. ----------------------------------------------------------------------
+# --- The server at the first step. -------------------------------------------------------------------------------
 
 [server]
 protocol    = "explicit"             # AUTH TLS; or "implicit", or "plain"
@@ -36,7 +36,7 @@ certificate = "genuine"
 # tls         = ["1.2", "1.3"]
 # require_tls = true                 # refuses USER before TLS
 
-# --- Steps: each is one run of lftp. HOME stays from step to step: files are added, rc replaces rc. ----------------
+# --- Steps: each is one run of lftp. HOME persists from step to step: files adds to it, rc replaces the rc. --------
 
 [[step]]
 title = "without a pin, a self-signed certificate is refused"
@@ -53,7 +53,7 @@ set ssl:ca-file "{lftp}/mycert.crt"
 set ftp:ssl-force yes
 set ftp:ssl-protect-data yes
 '''
-# rc_file = "backup.rc"              # instead of rc: a file of yours, tested as it stands
+# rc_file = "backup.rc"              # instead of rc: your own file, tested unchanged
 # host   = "ftp.example.test"        # what the user types; every name leads to the lab
 # user   = "backup"                  # and password: the right ones, unless the step expects login-failed
 # run    = ["list", "get", "put"]    # default: list and get; also "mirror", or lftp's own commands
@@ -62,7 +62,7 @@ set ftp:ssl-protect-data yes
 verdict = "accepted"
 
 [[step]]
-title  = "pinned, a stranger is refused"
+title  = "pinned, an impostor is refused"
 server = { certificate = "stranger", role = "impostor" }   # what changes before this step
 [step.expect]
 verdict = "rejected"
@@ -73,7 +73,7 @@ reason  = "untrusted"
 # message = "Not trusted"
 
 [[step]]
-title  = "TLS is denied: nothing gets out"  # with a pin alone everything would
+title  = "TLS is stripped: nothing leaks"  # with a pin alone, everything would
 server = { certificate = "genuine", role = "genuine", attack = "strip-auth" }
 [step.expect]
 verdict = "rejected"

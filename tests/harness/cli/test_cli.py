@@ -61,7 +61,7 @@ class TestUsage:
         ("arguments", "said"),
         [
             (["rnu"], "unknown command 'rnu'. Did you mean \"run\"?"),
-            (["run", "nothing"], '"nothing" is no scenario, area, file or folder'),
+            (["run", "nothing"], '"nothing" is not a scenario, area, file or folder'),
             (["run", "frist"], 'Did you mean "first"?'),
             (["run", "-j", "0"], "0 is not in the range"),
             (["run", "-j", "many"], "'many' is not a valid integer"),
@@ -81,13 +81,13 @@ class TestUsage:
             (["run", "--lftp", "scenarios/mine/first.scenario.toml"], "this file is not executable"),
             (["run", "--lftp", sys.executable], "is not lftp: its answer to --version begins with 'Python"),
             (["run", "first", "--lftp"], "requires an argument"),
-            (["list", "nothing"], '"nothing" is no scenario'),
+            (["list", "nothing"], '"nothing" is not a scenario'),
             (["show"], "Missing argument"),
-            (["show", "nothing"], '"nothing" is no scenario'),
-            (["serve", "nothing"], '"nothing" is no scenario'),
+            (["show", "nothing"], '"nothing" is not a scenario'),
+            (["serve", "nothing"], '"nothing" is not a scenario'),
             (["serve", "first", "--port", "65536"], "65536 is not in the range"),
             (["serve", "first", "--step", "5"], "--step 5: mine/first has 4 steps"),
-            (["new", "scenarios/mine/first"], "there is such a file already"),
+            (["new", "scenarios/mine/first"], "already exists and was not changed"),
         ],
     )
     def test_usage_error_exits_2_with_the_reason(
@@ -135,7 +135,7 @@ class TestUsage:
         for name in ("", " "):
             code, out, err = call(capsys, "run", name)
             assert (code, out) == (2, "")
-            assert "names no scenario; leave it out to run them all" in err
+            assert "is not a scenario name; omit it to select all scenarios" in err
 
 
 class TestListShowNew:

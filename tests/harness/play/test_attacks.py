@@ -158,17 +158,17 @@ def test_the_reply_and_the_way_of_an_attack_can_be_changed(ftps_server: ServerFa
 @pytest.mark.parametrize(
     ("keywords", "part"),
     [
-        ({"attack": "intercept", "data_certificate": {"names": ["x"]}}, "data_certificate=….*nobody sees it past"),
+        ({"attack": "intercept", "data_certificate": {"names": ["x"]}}, "data_certificate=….*hides it from lftp"),
         ({"attack": "intercpt"}, 'attack=….* Did you mean "intercept"'),
-        ({"attack": "strip-auth", "protocol": "implicit"}, "implicit FTPS has not"),
+        ({"attack": "strip-auth", "protocol": "implicit"}, "implicit FTPS does not use"),
         ({"attack": "intercept", "protocol": "plain"}, "a plain server has none"),
-        ({"attack": "clear-data", "role": "impostor"}, "this one is an impostor"),
-        ({"attack": "refuse-auth", "require_tls": True}, "has no TLS that it could require"),
+        ({"attack": "clear-data", "role": "impostor"}, "needs the genuine server behind it"),
+        ({"attack": "refuse-auth", "require_tls": True}, "has no TLS to require"),
         ({"attack": "refuse-auth", "attack_reply": 234}, "from 400 to 599"),
         ({"attack": "refuse-auth", "attack_reply": "502"}, "must be a whole number"),
         ({"attack": "break-handshake", "attack_how": "rst"}, 'Allowed: "close", "alert", "text"'),
-        ({"attack_how": "close"}, 'only with the attack "break-handshake", and here it is "none"'),
-        ({"attack": "refuse-prot", "attack_certificate": {}}, 'only with the attack "intercept"'),
+        ({"attack_how": "close"}, 'only valid with the attack "break-handshake", but the attack here is "none"'),
+        ({"attack": "refuse-prot", "attack_certificate": {}}, 'only valid with the attack "intercept"'),
         ({"attack": "intercept", "attack_certificate": "mine"}, "not 'mine'"),
         ({"attack": "intercept", "certificate": None}, "name one"),
         ({"tls": ["1.4"]}, 'Allowed: "1.0"'),
@@ -186,7 +186,7 @@ def test_what_means_nothing_is_refused_with_the_keyword(
 def test_a_rotation_that_means_nothing_changes_nothing(ftps_server: ServerFactory) -> None:
     server = ftps_server(protocol="implicit")
     before = server.spec
-    with pytest.raises(UsageError, match="implicit FTPS has not"):
+    with pytest.raises(UsageError, match="implicit FTPS does not use"):
         server.rotate(attack="refuse-auth")
     assert server.spec == before
 
@@ -266,7 +266,7 @@ def test_a_certificate_that_nobody_gets_to_see_cannot_be_fetched(attack: str) ->
     text = SERVED.format(attack=attack)
     if attack in {"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"}:
         with pytest.raises(
-            ScenarioError, match=rf'step\[1\].files.x: served: .* past the attack "{attack}"; use cert:'
+            ScenarioError, match=rf'step\[1\].files.x: served: under the attack "{attack}" .*; use cert:'
         ):
             parse(text, "f", "a/f")
     else:

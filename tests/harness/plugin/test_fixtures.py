@@ -126,11 +126,11 @@ def test_a_plain_server_of_the_fixture_exposes(hand: Hand) -> None:
 @pytest.mark.parametrize(
     ("run", "part"),
     [
-        ([], "nothing would run"),
+        ([], "would run nothing"),
         ("list", r"write a list, such as \['list'\]"),
-        (["list", "exit"], "ends lftp before the rest was seen"),
-        (["get &"], "out of sight"),
-        (["echo x"], "connects to nothing"),
+        (["list", "exit"], "ends lftp before the lab has seen the rest"),
+        (["get &"], "where the lab does not see it"),
+        (["echo x"], "never connects"),
     ],
 )
 def test_what_the_fixture_cannot_witness_is_refused(hand: Hand, run: Any, part: str) -> None:

@@ -136,8 +136,8 @@ def test_file_that_is_called_like_one_here(
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "files: a number": ({"files": {"x": 5}}, r"lftp\(files={'x': …}\): give a certificate.*not 5"),
-    "files: the rc": ({"files": {"rc": "set x y\n"}}, "the rc file has a key of its own, rc"),
-    "files: out of HOME": ({"files": {"../x": b""}}, "is no file name"),
+    "files: the rc": ({"files": {"rc": "set x y\n"}}, "write the rc file with the key rc"),
+    "files: out of HOME": ({"files": {"../x": b""}}, "is not a file name"),
     "files: twice the same": ({"files": {"x": b"", "cwd/x": b""}, "cwd": "lftp"}, "is the same file as"),
     "files: a list": ({"files": ["x"]}, "must be a dictionary from names to contents"),
     "rc: a number": ({"rc": 5}, r"lftp\(rc=…\): give text, bytes, a pathlib.Path"),

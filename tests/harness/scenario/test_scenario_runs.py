@@ -74,7 +74,7 @@ def test_idle_command_needs_a_connecting_one_beside_it(item: str) -> None:
     assert not connects(item)
     (problem,) = check((item,), "step[1].run")
     assert problem.key == "step[1].run"
-    assert "connects to nothing" in problem.sentence
+    assert "never connects" in problem.sentence
     assert list(check((item, "list"), "run")) == []
 
 
@@ -85,7 +85,7 @@ def test_idle_command_needs_a_connecting_one_beside_it(item: str) -> None:
         ("ex", "ends lftp"),
         ("quit", "ends lftp"),
         ("bye", "ends lftp"),
-        ("ls && kill all", "stops what is to be witnessed"),
+        ("ls && kill all", "stops the jobs that the lab watches"),
         ("queue ls", "background"),
         ("ls &", "background"),
         ("get x & ls", "background"),
@@ -116,4 +116,4 @@ def test_only_a_single_unquoted_ampersand_backgrounds(item: str) -> None:
 def test_empty_run_is_an_error() -> None:
     (problem,) = check((), "step[1].run")
     assert problem.key == "step[1].run"
-    assert "nothing would run" in problem.sentence
+    assert "would run nothing" in problem.sentence

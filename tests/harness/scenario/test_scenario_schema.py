@@ -82,7 +82,7 @@ def test_schema_command_writes_and_checks(tmp_path: Path, capsys: pytest.Capture
     assert schema.main(["--check", str(file)]) == 0
     file.write_text("{}", encoding="utf-8")
     assert schema.main(["--check", str(file)]) == 1
-    assert "is not what the code says" in capsys.readouterr().err
+    assert "is out of date" in capsys.readouterr().err
     assert schema.main([]) == 2
     assert schema.main(["--chek", str(file)]) == 2
 

@@ -92,7 +92,7 @@ class TestDefaultFolder:
     def test_empty_catalogue_is_a_usage_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(selection, "packaged_folder", lambda: tmp_path / "none")
-        with pytest.raises(UsageError, match=r"there is no \.scenario\.toml file below"):
+        with pytest.raises(UsageError, match=r"no \.scenario\.toml file below"):
             choose([])
 
 
@@ -124,7 +124,7 @@ class TestNames:
         ]
 
     def test_ambiguous_case_is_a_usage_error(self) -> None:
-        with pytest.raises(UsageError, match='"weekly" is the name of several scenarios: backup/weekly, web/weekly'):
+        with pytest.raises(UsageError, match='"weekly" matches several scenarios: backup/weekly, web/weekly'):
             choose(["weekly"])
 
     @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ class TestNames:
             choose([name])
 
     def test_folder_without_scenarios_is_a_usage_error(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"there is no \.scenario\.toml file below this folder"):
+        with pytest.raises(UsageError, match=r"no \.scenario\.toml file below this folder"):
             choose([str(tmp_path / "checkout/.git")])
 
     def test_duplicate_id_is_a_usage_error(self, tmp_path: Path) -> None:
         write_scenarios(tmp_path / "elsewhere", "web/upload")
-        with pytest.raises(UsageError, match="has the id web/upload, and so has"):
+        with pytest.raises(UsageError, match="have the same id, web/upload; rename one"):
             choose(["web/upload", str(tmp_path / "elsewhere")])
 
     def test_id_of_a_relative_path_has_no_dots(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ class TestNames:
 
     def test_choose_one_refuses_several(self) -> None:
         assert choose_one("nightly").id == "backup/nightly"
-        with pytest.raises(UsageError, match="stands for 2 scenarios; name one of web/upload"):
+        with pytest.raises(UsageError, match="matches 2 scenarios; name one of them: web/upload"):
             choose_one("web")
 
 
@@ -187,12 +187,12 @@ class TestWriteNew:
     def test_existing_file_is_not_overwritten(self, checkout: Path) -> None:
         (checkout / "link.scenario.toml").symlink_to("nowhere")
         for name in ("scenarios/web/upload", "scenarios/web/upload.scenario.toml", "link"):
-            with pytest.raises(UsageError, match="there is such a file already"):
+            with pytest.raises(UsageError, match="already exists and was not changed"):
                 write_new(name)
         assert not (checkout / "nowhere").exists()
 
     @pytest.mark.usefixtures("checkout")
     @pytest.mark.parametrize("name", ["", "web/", ".", "..", "a\nb", "scenarios/web/upload.scenario.toml/x"])
     def test_invalid_name_is_refused(self, name: str) -> None:
-        with pytest.raises(UsageError, match=r"is no name for a scenario|cannot be written"):
+        with pytest.raises(UsageError, match=r"is not a scenario name|cannot be written"):
             write_new(name)

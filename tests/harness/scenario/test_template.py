@@ -71,9 +71,9 @@ def test_template_fails_with_a_weak_rc(client: Lftp, tmp_path: Path, rc: str, st
     ("name", "sentence"),
     [
         ("other.rc", "other.rc cannot be read: No such file or directory"),
-        (".", "is no ordinary file"),
-        ("~nobody-of-this-name/rc", "there is no such home folder"),
-        (" ", "is no path"),
+        (".", "is not a regular file"),
+        ("~nobody-of-this-name/rc", "no such home folder"),
+        (" ", "is not a path"),
     ],
 )
 def test_invalid_rc_file_is_an_error_with_file_and_step(tmp_path: Path, name: str, sentence: str) -> None:
@@ -95,5 +95,5 @@ def test_rc_file_may_be_anywhere(client: Lftp, tmp_path: Path, monkeypatch: pyte
 def test_rc_and_rc_file_exclude_each_other(tmp_path: Path) -> None:
     path = write_template(tmp_path, b"")
     path.write_text(path.read_text("utf-8").replace("\nrc_file =", "\nrc = ''\nrc_file ="), "utf-8")
-    with pytest.raises(ScenarioError, match=r"step\[2\]\.rc_file: goes not together with rc"):
+    with pytest.raises(ScenarioError, match=r"step\[2\]\.rc_file: is not allowed beside rc"):
         load(path)

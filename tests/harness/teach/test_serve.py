@@ -109,7 +109,7 @@ def test_a_learner_goes_through_the_steps() -> None:
         assert "Certificate verification" in done.stderr
 
         session.type(b"\r")
-        text = offered(session, "Enter goes to step 3: pinned, a stranger is refused.")
+        text = offered(session, "Enter goes to step 3: pinned, an impostor is refused.")
         assert "What the server saw:" in text
         assert "AUTH TLS" in text
         assert f'set ssl:ca-file "{Path(path).parent.parent}/home/.lftp/mycert.crt"' in text
@@ -118,7 +118,7 @@ def test_a_learner_goes_through_the_steps() -> None:
         assert "file-" in done.stdout
 
         session.type(b"\r")
-        text = offered(session, "Enter goes to step 4: TLS is denied: nothing gets out.")
+        text = offered(session, "Enter goes to step 4: TLS is stripped: nothing leaks.")
         assert "shows stranger, an impostor's" in " ".join(text.split())
         done = typed(text)
         assert done.returncode == 1
