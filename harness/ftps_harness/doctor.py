@@ -29,6 +29,8 @@ _COMPOSE = (("docker", "compose"), ("docker-compose",))
 
 _BROWSER_PACKAGES = ("playwright", "axe_playwright_python")
 
+_NO_RUN = "no scenario can run"
+
 _ASK_SECONDS = 10.0
 
 
@@ -87,11 +89,11 @@ def _temporary() -> Finding:
         with temporary.Folder("doctor", place):
             pass
     except (LabError, OSError) as error:
-        cure = "set TMPDIR to a folder that can be written"
-        return Finding("temporary files", "missing", str(error), "nothing can be run", cure, needed=True)
+        cure = "set TMPDIR to a writable folder"
+        return Finding("temporary files", "missing", str(error), _NO_RUN, cure, needed=True)
     if place == wanted:
         return Finding("temporary files", "ok", f"in {place}")
-    return Finding("temporary files", "note", f"in {place}: lftp reads no rc below a path such as {wanted}")
+    return Finding("temporary files", "note", f"in {place}, because lftp reads no rc below a path such as {wanted}")
 
 
 def _lftp(path: str | None) -> tuple[Lftp | None, Finding]:
@@ -101,37 +103,35 @@ def _lftp(path: str | None) -> tuple[Lftp | None, Finding]:
         cure = "apt install lftp (the package has this name everywhere), or name one: --lftp PATH, FTPS_LAB_LFTP"
         found = path is not None or shutil.which("lftp") is not None
         usable = found and not isinstance(error, UsageError)  # lftp is not what is missing: the message says what is
-        return None, Finding("lftp", "missing", str(error), "nothing can be run", "" if usable else cure, needed=True)
-    told = f"{client.version} at {client.path}, TLS by {client.tls}, dialect {client.dialect}"
-    return client, Finding("lftp", "ok", told)
+        return None, Finding("lftp", "missing", str(error), _NO_RUN, "" if usable else cure, needed=True)
+    found_build = f"{client.version} at {client.path}, TLS by {client.tls}, dialect {client.dialect}"
+    return client, Finding("lftp", "ok", found_build)
 
 
 def _system_rc() -> Finding:
-    """Lines of the system's rc that touch trust: lftp reads it before everything else (docs/lftp.md, "The rc")."""
+    """Lines of the system's rc that affect trust: lftp reads it before everything else (docs/lftp.md, "The rc")."""
     lines = lftp.system_rc_lines()
     if not lines:
-        return Finding("system rc", "ok", "nothing in /etc/lftp.conf touches trust")
+        return Finding("system rc", "ok", "nothing in /etc/lftp.conf affects trust")
     named = "; ".join(f"line {number}: {line}" for number, line in lines)
     if lftp.keep_out_system_rc() is not None:
-        return Finding("system rc", "note", f"/etc/lftp.conf touches trust ({named}); runs ignore it")
-    cost = "nothing can be run: lftp reads it first, and it cannot be hidden here"
+        return Finding("system rc", "note", f"/etc/lftp.conf affects trust ({named}); runs ignore it")
+    cost = f"{_NO_RUN}: lftp reads this file first, and this machine cannot hide it"
     cure = "comment these lines out, or allow unshare --mount (as root, or in a container)"
-    return Finding("system rc", "missing", f"/etc/lftp.conf touches trust: {named}", cost, cure, needed=True)
+    return Finding("system rc", "missing", f"/etc/lftp.conf affects trust: {named}", cost, cure, needed=True)
 
 
 def _openssl() -> Finding:
     found = shutil.which("openssl")
     if found is None:
-        cost = 'scenarios that fetch a certificate as the document does (`"served"`) end as errors'
+        cost = 'scenarios that fetch a certificate as the document does (`"served"`) end with an error'
         return Finding("openssl", "missing", "no openssl on PATH", cost, "apt install openssl", needed=True)
     try:
-        told = subprocess.run([found, "version"], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
+        answer = subprocess.run([found, "version"], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        cure = "install another one"
-        return Finding(
-            "openssl", "missing", f"{found} does not run: {error}", "as if it were missing", cure, needed=True
-        )
-    words = told.stdout.split()
+        cost, cure = "the same as without openssl", "install another openssl"
+        return Finding("openssl", "missing", f"{found} does not run: {error}", cost, cure, needed=True)
+    words = answer.stdout.split()
     return Finding("openssl", "ok", f"{words[1] if len(words) > 1 else 'unknown version'} at {found}")
 
 
@@ -140,7 +140,7 @@ def _clock(client: Lftp | None) -> Finding:
         return Finding("libfaketime", "note", "cannot be checked without lftp")
     why = lftp.why_no_clock(client)
     if why is None:
-        return Finding("libfaketime", "ok", "lftp can be run at another time")
+        return Finding("libfaketime", "ok", "lftp can run at another time")
     return Finding("libfaketime", "missing", why, "scenarios with `clock` are skipped", "apt install faketime")
 
 
@@ -150,17 +150,16 @@ def _sandbox() -> Finding:
 
     why = why_none()
     if not why:
-        return Finding("sandbox", "ok", "the kernel seals runs: no packet can leave, all traffic is seen")
-    cost = "runs use this machine's loopback and do not see other hosts that lftp talks to; our tests that need it "
-    "are skipped"
+        return Finding("sandbox", "ok", "the kernel seals runs: no packet can leave, and the lab sees all traffic")
+    cost = "runs use this machine's loopback and do not see other hosts that lftp talks to; tests of it are skipped"
     return Finding("sandbox", "missing", why, cost)  # `why` says what to do
 
 
 def _namespaces() -> Finding:
-    """Namespaces, which keep a system rc that touches trust out of a run."""
+    """Namespaces, which keep a system rc that affects trust out of a run."""
     if lftp.keep_out_system_rc() is not None:
-        return Finding("unshare", "ok", "a run can hide /etc/lftp.conf if it touches trust")
-    cost = "nothing as long as /etc/lftp.conf does not touch trust; our tests that hide it are skipped"
+        return Finding("unshare", "ok", "a run can hide /etc/lftp.conf if it affects trust")
+    cost = "nothing, as long as /etc/lftp.conf does not affect trust; tests that hide it are skipped"
     return Finding(
         "unshare", "missing", "unshare --mount is not permitted here", cost, "run as root, or in a container"
     )
@@ -169,7 +168,7 @@ def _namespaces() -> Finding:
 def _strace() -> Finding:
     found = shutil.which("strace")
     if found is None:
-        cost = "nothing for `ftps-lab run`; our test that watches which files lftp opens is skipped"
+        cost = "nothing for `ftps-lab run`; the test that watches which files lftp opens is skipped"
         return Finding("strace", "missing", "no strace on PATH", cost, "apt install strace")
     return Finding("strace", "ok", found)
 
@@ -185,7 +184,7 @@ def _packages() -> Iterator[Finding]:
         yield Finding("packages", "ok", ", ".join(versions))
     if absent:
         cure = f"pip install {' '.join(absent)}"
-        yield Finding("packages", "missing", ", ".join(absent), "nothing can be run", cure, needed=True)
+        yield Finding("packages", "missing", ", ".join(absent), _NO_RUN, cure, needed=True)
 
 
 def chromium() -> str | None:
@@ -215,7 +214,7 @@ def _compose() -> Finding:
     found = {" ".join(command): _compose_version(command) for command in _COMPOSE}
     here = [f"{name} {version}" for name, version in found.items() if version]
     if here:
-        absent = [f"; no {name}: our tests that need it are skipped" for name, version in found.items() if not version]
+        absent = [f"; no {name}: tests that need it are skipped" for name, version in found.items() if not version]
         return Finding("Compose", "ok", ", ".join(here) + "".join(absent))
     cost = "nothing for `ftps-lab run` and `matrix`; the classroom does not start, and its tests are skipped"
     cure = "apt install docker-compose"
@@ -226,10 +225,10 @@ def _compose_version(command: Sequence[str]) -> str:
     """The version that a command reports; empty if it does not run."""
     try:
         asked = [*command, "version", "--short"]
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return told.stdout.strip() if told.returncode == 0 else ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
 def _docker() -> Finding:

@@ -158,7 +158,7 @@ def verify(request: pytest.FixtureRequest) -> SetupVerifier:
 
 @pytest.fixture
 def pin_tool(request: pytest.FixtureRequest) -> PinToolRequirement:
-    """Hold the tool of ``--pin-tool`` against one requirement of the contract for pinning tools: `pin_tool.check()`."""
+    """Check the tool of ``--pin-tool`` against one requirement of the pinning contract: `pin_tool.check()`."""
     from ftps_harness.errors import HarnessError, UsageError  # idle unless used
     from ftps_harness.pinning.contract import by_id
     from ftps_harness.sandbox.sandbox import Unavailable

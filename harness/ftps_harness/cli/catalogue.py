@@ -34,12 +34,12 @@ def _listed(outlines: Sequence[Outline]) -> Iterator[str]:
 
     column = min(36, max(len(each.id) for each in outlines))
     for each in outlines:
-        told = harmless(each.title) + (f" ({', '.join(each.tags)})" if each.tags else "")
+        text = harmless(each.title) + (f" ({', '.join(each.tags)})" if each.tags else "")
         name = harmless(each.id)
         if len(name) > column:
             yield name
             name = ""
-        for line in wrapped(told, _WIDTH - column - 3):
+        for line in wrapped(text, _WIDTH - column - 3):
             yield f"{padded(name, column)}  {line}"
             name = ""
 

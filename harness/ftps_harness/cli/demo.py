@@ -91,7 +91,7 @@ def _chosen(names: Sequence[str], rc: str | None) -> list[Chapter]:
     known = {chapter.name: chapter for chapter in CHAPTERS}
     for name in names:
         if name not in known:
-            raise UsageError(f"no chapter has the name {name}.{did_you_mean(name, known)} Chapters: {', '.join(known)}")
+            raise UsageError(f"no chapter is named {name}.{did_you_mean(name, known)} Chapters: {', '.join(known)}")
     if rc is None:
         return [known[name] for name in names] or list(CHAPTERS)
     try:

@@ -19,8 +19,8 @@ from ftps_harness.cli import options as shared
     help="The port to listen on (default: a free port).",
 )
 @click.option("--step", type=click.IntRange(min=1), default=1, metavar="N", help="Begin with this step (default: 1).")
-@click.option("--user", metavar="NAME", help="The learner's user (default: made up).")
-@click.option("--password", metavar="WORD", help="The learner's password, at least 6 characters (default: made up).")
+@click.option("--user", metavar="NAME", help="The learner's user (default: generated).")
+@click.option("--password", metavar="WORD", help="The learner's password, at least 6 characters (default: generated).")
 @click.option("--rotate-every", type=shared.Seconds(), metavar="S", help="Show a new certificate every S seconds.")
 @click.option("--predict", is_flag=True, help="Leave out the explanation and what is expected: a class predicts first.")
 def serve(

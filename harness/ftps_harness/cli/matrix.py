@@ -160,7 +160,7 @@ class _Call:
         """The builds and servers that were named but unavailable; those not named are skipped with a note."""
         for build, why in run.left_out:
             if build in self._wanted.builds:
-                yield f"--client {build}: it has no image: {why}"
+                yield f"--client {build}: its image is not available: {why}"
 
     @staticmethod
     def _nothing_played(run: MatrixRun) -> Iterator[str]:

@@ -37,7 +37,7 @@ class WithCommand(click.Command):
     """Takes what stands behind ``--`` as it is: a command, with options of its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what stands behind ``--`` for `behind`."""
+        """Keep everything after ``--`` for `behind`."""
         if "--" in args:
             at = args.index("--")
             ctx.meta[_BEHIND] = tuple(args[at + 1 :])
@@ -50,7 +50,7 @@ class WithCommand(click.Command):
 
 
 def behind(ctx: click.Context) -> tuple[str, ...] | None:
-    """The command behind ``--``; None where there is no ``--``."""
+    """The command after ``--``; None without ``--``."""
     found: tuple[str, ...] | None = ctx.meta.get(_BEHIND)
     return found
 
@@ -70,7 +70,7 @@ def nobody_reads(unwritten: str = "") -> None:
 
 
 TIMEOUT = 30.0
-"""Seconds that one lftp may take, where nothing else is said."""
+"""Default time limit of one lftp run, in seconds."""
 
 names = click.argument("names", nargs=-1, metavar="[SCENARIO|FILE|FOLDER]...")
 

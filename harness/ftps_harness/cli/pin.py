@@ -81,16 +81,16 @@ class _Call:
 def pin(**options: object) -> int:
     """Pin the certificate of your own FTPS server for lftp, in your own HOME.
 
-    One connection to HOST fetches the certificate, without a login. Then lftp is asked how it would read the new rc.
-    Only if the pin protects, and every other line still has the same effect, is anything written: the certificate to
-    ~/.lftp/ftps-lab-pins.crt, and the settings of docs/hardening.md to a marked block in the rc. An older pin, and
-    lines that switch verification off, are reported and never overridden without an option.
+    The command fetches the certificate in one connection to HOST, without a login. Then it asks lftp how lftp would
+    read the new rc. It writes only if the pin protects and every other line keeps its effect: the certificate to
+    ~/.lftp/ftps-lab-pins.crt, and the settings of docs/hardening.md to a marked block in the rc. It reports an older
+    pin and lines that switch verification off, and never overrides them without an option.
 
     This is the only command of ftps-lab that talks to a host outside the lab, and it talks only to HOST.
 
-    Exit codes: 0 done; 1 the answer is no (another certificate than the pinned or expected one, one that lftp refuses,
-    an rc that undoes the pin; with --check: not served, expired); 2 wrong usage; 3 it cannot be done (not reachable, no
-    FTPS server, not writable). Unless it is 0, nothing was written.
+    Exit codes: 0 done; 1 not pinned (another certificate than the pinned or expected one, one that lftp refuses, an rc
+    that undoes the pin; with --check: not served, expired); 2 wrong usage; 3 the command could not do its work (not
+    reachable, not an FTPS server, not writable). With every code but 0, nothing was written.
     """
     from ftps_harness.pinning.tool.tool import Refused
 

@@ -42,11 +42,15 @@ class _Wanted:
 
 
 @click.command("pin-check", cls=shared.WithCommand)
-@click.option("--repin", metavar="COMMAND", help="How the tool replaces a pin, placeholders and all, in one string.")
-@click.option("--with-fingerprint", metavar="COMMAND", help="How it pins only the certificate with SHA-256 {sha256}.")
-@click.option("--only", multiple=True, metavar="ID", help="Try (or --list) only this requirement; repeat it for more.")
-@click.option("--list", "list_", is_flag=True, help="Print the contract, or what --only names of it, and exit.")
-@click.option("--strict", is_flag=True, help="Exit with 1 for a should that does not hold, too.")
+@click.option("--repin", metavar="COMMAND", help="The command that replaces a pin, as one string with placeholders.")
+@click.option(
+    "--with-fingerprint", metavar="COMMAND", help="The command that pins only a certificate with SHA-256 {sha256}."
+)
+@click.option(
+    "--only", multiple=True, metavar="ID", help="Check (or --list) only this requirement; repeat it for more."
+)
+@click.option("--list", "list_", is_flag=True, help="Print the contract, or the requirements of --only, and exit.")
+@click.option("--strict", is_flag=True, help="Exit with 1 also if a should does not hold.")
 @click.option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
 @click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
 @shared.html
@@ -62,15 +66,15 @@ class _Wanted:
     metavar="S",
     help=f"Seconds for each run of the tool (default: {shared.TIMEOUT:g}).",
 )
-@click.option("--config", metavar="FILE", help="What the tool says of itself (default: pin-check.toml, here or above).")
+@click.option("--config", metavar="FILE", help="The tool's configuration (default: pin-check.toml, here or above).")
 def pin_check(**options: object) -> int:
-    """Hold a pinning tool against the contract: it is judged by what it wrote, never by its word.
+    """Check a pinning tool against the contract, by what it writes and never by what it says.
 
     COMMAND is the tool's command line. {host} and {port} stand for the server, {home} for the HOME that it may write
     to (HOME is set to it too), {lftp} for lftp, {sha256} for a certificate's fingerprint. The tool runs in a sealed
     network; real lftp, with what the tool left in HOME, then meets the genuine server and impostors.
 
-    Exit codes: 0 every must holds; 1 not; 2 wrong usage; 3 the lab could not tell; 130 interrupted.
+    Exit codes: 0 every must holds; 1 a must does not hold; 2 wrong usage; 3 the lab could not judge; 130 interrupted.
     """
     wanted = _Wanted(**options)  # type: ignore[arg-type]  # click names and types them as above
     if wanted.list_:
@@ -102,7 +106,7 @@ def _chosen(only: Sequence[str]) -> list[Requirement]:
     for name in only:
         if name not in known:
             near = did_you_mean(name, known) or " `ftps-lab pin-check --list` prints them all."
-            raise UsageError(f"--only {name}: there is no such requirement.{near}")
+            raise UsageError(f"--only {name}: no such requirement.{near}")
     return [each for each in REQUIREMENTS if not only or each.id in only]
 
 
@@ -110,7 +114,7 @@ def _kept(name: str | None) -> Path | None:
     """Create the folder of ``--keep``.
 
     Raises:
-        UsageError: It cannot be made.
+        UsageError: It cannot be created.
     """
     from ftps_harness.errors import UsageError
 
@@ -119,7 +123,7 @@ def _kept(name: str | None) -> Path | None:
     try:
         Path(name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--keep {name}: {error.strerror}; name a folder that can be written") from None
+        raise UsageError(f"--keep {name}: {error.strerror}; name a writable folder") from None
     return Path(name)
 
 
@@ -172,7 +176,7 @@ class _Call:
             places = undisturbed(lambda: stack.enter_context(SealedPlaces(programs)))
             client = undisturbed(lambda: lftp.identify(program))
             jobs = affordable(self._wanted.jobs)
-            with terminal.waiting("telling planted tools apart"):
+            with terminal.waiting("checking that the lab recognizes its planted tools"):
                 if problem := planted.self_check(tools, client, places, jobs):
                     return Report(self._command, (), problem)
             checker = Checker(

@@ -1,4 +1,4 @@
-"""`ftps-lab verify`: somebody's own lftp setup, attacked."""
+"""`ftps-lab verify`: attacks the user's own lftp setup."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class _Wanted:
     metavar="P",
     help="explicit (AUTH TLS, the default) or implicit FTPS.",
 )
-@click.option("--user", metavar="NAME", help="Who logs in; anonymous for an anonymous login (default: made up).")
+@click.option(
+    "--user", metavar="NAME", help="The user who logs in; anonymous for an anonymous login (default: generated)."
+)
 @click.option(
     "--system-rc",
     is_flag=False,
@@ -92,10 +94,12 @@ class _Wanted:
     type=click.IntRange(min=0),
     default=30,
     metavar="N",
-    help="Warn of a pinned certificate that ends within N days (default: 30).",
+    help="Warn of a pinned certificate that expires within N days (default: 30).",
 )
-@click.option("--only", multiple=True, metavar="TRIAL", help="Try only this beside the genuine server; repeat it.")
-@click.option("--fix", is_flag=True, help="Print a diff of the rc that cures what a line can cure.")
+@click.option(
+    "--only", multiple=True, metavar="TRIAL", help="Run only this trial, besides the genuine server's; repeat it."
+)
+@click.option("--fix", is_flag=True, help="Print a diff of the rc that fixes what an rc line can fix.")
 @click.option("--write", is_flag=True, help="Apply that diff.")
 @click.option("--explain", metavar="ID", help="Explain a finding and exit.")
 @click.option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
@@ -109,14 +113,14 @@ class _Wanted:
     "-j", "--jobs", type=click.IntRange(min=1), default=2, metavar="N", help="N trials at a time (default: 2)."
 )
 @shared.timeout
-@click.option("--keep", metavar="DIR", help="Keep of each run HOME, output, testimony and the bytes on the wire.")
+@click.option("--keep", metavar="DIR", help="Keep HOME, output, testimony and the bytes on the wire of each run.")
 @click.option("--config", metavar="FILE", help="Findings to ignore (default: ftps-lab.toml in this folder or above).")
 def verify(paths: tuple[str, ...], **options: object) -> int:
-    """Attack your own lftp setup, and say what got out.
+    """Attack your own lftp setup, and report what leaks.
 
     PATH is an rc file, a folder that holds one (such as ~/.lftp, the default), or an lftp script. COMMAND is a script
-    or command line, run as it stands. The setup is copied into a sealed network; nothing reaches the real server,
-    and your files are never written. Certificates are replaced by twins, so that the lab can play the genuine server.
+    or command line, run unchanged. The lab copies the setup into a sealed network: nothing reaches the real server,
+    and your files are never written. Twins replace the certificates, so that the lab can play the genuine server.
     """
     wanted = _Wanted(**options)  # type: ignore[arg-type]  # click names and types them as above
     if wanted.explain is not None:
@@ -135,7 +139,7 @@ def _explanation(kind: str) -> str:
     from ftps_harness.verify.findings import KINDS
 
     if kind not in KINDS:
-        raise UsageError(f"--explain {kind}: there is no such finding.{did_you_mean(kind, KINDS)} {', '.join(KINDS)}")
+        raise UsageError(f"--explain {kind}: no such finding.{did_you_mean(kind, KINDS)} Findings: {', '.join(KINDS)}")
     return explain(kind)
 
 
@@ -157,7 +161,7 @@ class _Call:
         )
         self._options = self._made_options()
         if wanted.only and (wanted.fix or wanted.write):
-            raise UsageError("--fix proves a cure by trying everything: leave out --only")
+            raise UsageError("--fix needs every trial to prove its fix: omit --only")
 
     def _made_options(self) -> Options:
         from ftps_harness.errors import UsageError
@@ -170,7 +174,7 @@ class _Call:
         names = [trial.name for trial in (GENUINE, *TRIALS)]
         for name in wanted.only:
             if name not in names:
-                raise UsageError(f"--only {name}: there is no such trial.{did_you_mean(name, names)}")
+                raise UsageError(f"--only {name}: no such trial.{did_you_mean(name, names)}")
         path = Path(wanted.config) if wanted.config is not None else config.find(Path.cwd())
         return Options(
             host=wanted.host,
@@ -227,7 +231,7 @@ class _Call:
             for subject in self._subjects:
                 admitted(subject, str(why))
             if self._wanted.fix or self._wanted.write:
-                raise UsageError(f"--fix needs the place sealed, and {why}") from None
+                raise UsageError(f"--fix needs the place sealed: {why}") from None
             return UnsealedPlaces(str(why))
 
     def _made_keepers(self) -> Sequence[Keeper | None]:

@@ -96,13 +96,11 @@ def read(folder: Path, build: str) -> Baseline:
     except FileNotFoundError:
         return Baseline(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
+        raise UsageError(f"{path} cannot be read: {error}") from None
     try:
         data = json.loads(text)
         if data["schema"] != SCHEMA:
-            raise UsageError(
-                f"{path}: this is a baseline of schema {data['schema']!r}, and this version reads {SCHEMA}"
-            )
+            raise UsageError(f"{path}: the baseline has schema {data['schema']!r}, but this ftps-lab reads {SCHEMA}")
         scenarios = {
             str(scenario): {
                 str(step): {str(answer): kinds.split(", ") for answer, kinds in given.items()}
@@ -112,8 +110,8 @@ def read(folder: Path, build: str) -> Baseline:
         }
         return Baseline(path, {str(key): str(value) for key, value in data["lftp"].items()}, scenarios)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        again = "make it anew: remove it, then ftps-lab matrix --update-baseline"
-        raise UsageError(f"{path}: this is no baseline ({type(error).__name__}: {error}); {again}") from None
+        again = "remove it, then run ftps-lab matrix --update-baseline"
+        raise UsageError(f"{path}: not a baseline ({type(error).__name__}: {error}); {again}") from None
 
 
 def drift(baseline: Baseline, pair: PairResult) -> Iterator[Drift]:
@@ -194,7 +192,7 @@ def _copied(steps: Steps) -> Steps:
 
 def _of_lftp(baseline: Baseline, pair: PairResult) -> Iterator[Drift]:
     if pair.lftp is not None and pair.results and baseline.lftp:
-        was, now = _told(baseline.lftp), _told(_measured(pair.lftp))
+        was, now = _in_words(baseline.lftp), _in_words(_measured(pair.lftp))
         if was != now:
             yield Drift(pair.build, pair.kind, LFTP, "version and dialect", (was,), (now,))
 
@@ -203,7 +201,7 @@ def _measured(lftp: Lftp) -> dict[str, str]:
     return {"version": lftp.version, "tls": lftp.tls, "dialect": lftp.dialect}
 
 
-def _told(lftp: Mapping[str, str]) -> str:
+def _in_words(lftp: Mapping[str, str]) -> str:
     """The build without its TLS library version: every security update changes it, and answers show its effect."""
     return f"lftp {lftp.get('version', '?')}, dialect {lftp.get('dialect', '?')}"
 

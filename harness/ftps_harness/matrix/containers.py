@@ -78,7 +78,7 @@ class Stage:
             self._engine = containers.connect()
             stack.callback(self._engine.close)
             if left := containers.clear_leftovers(self._engine):
-                self._say(f"cleared away what a run that was killed had left: {', '.join(left)}")
+                self._say(f"removed what a killed run had left: {', '.join(left)}")
             self._folder = _shared_folder(stack)
             self._stack = stack.pop_all()
         return self
@@ -213,13 +213,13 @@ class PairPlace:
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
         """The network assigns addresses, and a daemon does not support everything that the lab's own server does."""
         if is_address(host):
-            return f"the host is an address, {host}: in containers, the network gives the addresses"
+            return f"the host is an address, {host}, but in containers the network assigns the addresses"
         if self._kind == LAB_KIND:  # supports every scenario
             return ""
         if user == "anonymous" and self._kind not in ANONYMOUS:
-            return f"{self._kind} lets nobody in without a password here"
+            return f"{self._kind} accepts no login without a password here"
         if user is not None and not is_user(user):
-            return f"no {self._kind} here can have a user of the name {user!r}"
+            return f"{self._kind} cannot have a user named {user!r} here"
         return why_not(self._kind, spec)
 
     def refuses(self, step: Step) -> str:  # noqa: ARG002 - the protocol's
@@ -309,7 +309,7 @@ def check_system_rc(start: process.Starter) -> None:
     done = start(["/bin/sh", "-c", look], env={}, cwd=Path("/"), timeout=_LOOK_SECONDS)
     if done.exit_code != 0 or done.truncated:
         said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.exit_code}"
-        raise HarnessError(f"the client image's {lftp.SYSTEM_RC} cannot be read, and it might touch trust: {said}")
+        raise HarnessError(f"the client image's {lftp.SYSTEM_RC} cannot be read, and may affect trust: {said}")
     if lines := lftp.lines_that_touch_trust(done.stdout.decode("utf-8", "replace")):
         named = "; ".join(f"line {number}: {line}" for number, line in lines)
-        raise HarnessError(f"the client image's {lftp.SYSTEM_RC} touches trust ({named}): take these lines out of it")
+        raise HarnessError(f"the client image's {lftp.SYSTEM_RC} affects trust ({named}): remove these lines from it")

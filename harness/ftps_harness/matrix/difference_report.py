@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ftps_harness.matrix.differences import Difference, Group, Kind, Question
 
 TITLES: Mapping[Kind, str] = {
-    "exposure": "what got out differs",
+    "exposure": "the leaks differ",
     "verdict": "the verdict differs",
     "reason": "refused by all, for different reasons",
     "words": "only lftp's wording differs",

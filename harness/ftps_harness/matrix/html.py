@@ -91,9 +91,9 @@ def _heat(run: MatrixRun, servers: Sequence[str]) -> list[tuple[str, list[tuple[
 def _lists(run: MatrixRun, drifts: Sequence[Drift]) -> list[tuple[str, list[str]]]:
     """What the terminal also prints, under headings."""
     return [
-        ("Drift: other than scenarios/baselines/ says", list(table.drift_lines(drifts, _ENDLESS))),
+        ("Drift: answers that differ from scenarios/baselines/", list(table.drift_lines(drifts, _ENDLESS))),
         ("Failed", list(table.failures(run, _ENDLESS))),
-        ("Claims that Debian 12's lftp 4.9.2 answers otherwise", list(table.promises(run, _ENDLESS))),
+        ("Claims: answers that differ from Debian 12's lftp 4.9.2", list(table.promises(run, _ENDLESS))),
         ("Skipped", list(table.skipped(run, _ENDLESS))),
         ("Builds and servers", list(table.builds(run))),
     ]
@@ -112,7 +112,7 @@ def _answer(run: MatrixRun, drifts: Sequence[Drift]) -> str:
     counts = added(pair.counts for pair in run.pairs)
     over = f"over {plural(len(run.pairs), 'pair')} of lftp build and server"
     wrong = deviations(counts)
-    wrong += [f"{plural(len(drifts), 'answer')} not as recorded"] if drifts else []
+    wrong += [f"{plural(len(drifts), 'answer')} different from the baseline"] if drifts else []
     if wrong:
         return f"Not as expected: {', '.join(wrong)}, {over}"
     if run.interrupted:

@@ -108,15 +108,15 @@ class Shell:
                 continue
             except EOFError:
                 raise HarnessError(f"the client's container has ended{self._words()}") from None
-            told, _, code = answer.decode("ascii", "backslashreplace").strip().partition(" ")
-            if told != str(number) or not (code == "late" or (code.isdecimal() and int(code) < 256)):
+            order, _, code = answer.decode("ascii", "backslashreplace").strip().partition(" ")
+            if order != str(number) or not (code == "late" or (code.isdecimal() and int(code) < 256)):
                 raise HarnessError(f"the client's container answered {answer[:200]!r} to order {number}")
             return code
-        raise HarnessError(f"the client's container did not say that {argv[0]} has ended{self._words()}")
+        raise HarnessError(f"the client's container did not report the end of {argv[0]}{self._words()}")
 
     def _words(self) -> str:
         words = self._line.last_words()
-        return f"; its last words:\n{words}" if words else ", and wrote nothing to its stderr"
+        return f"; its last output:\n{words}" if words else ", and wrote nothing to its stderr"
 
 
 def _order(argv: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float, out: Path, err: Path) -> str:
@@ -158,7 +158,7 @@ def _read(path: Path, argv: Sequence[str]) -> tuple[bytes, bool]:
             data = file.read(process.OUTPUT_LIMIT + 1)
     except FileNotFoundError:
         raise HarnessError(
-            f"{argv[0]} left no {path.name} of what it wrote: the folder to start it in is not there, or the client's "
-            "container does not share its folder with this machine; look at its mount"
+            f"{argv[0]} left no file {path.name}: its start folder does not exist, or the client's container does not "
+            "share its folder with this machine; check the container's mount"
         ) from None
     return data[: process.OUTPUT_LIMIT], len(data) > process.OUTPUT_LIMIT

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ftps_harness.play.runner import ScenarioResult
 
 EXIT_CODES = {
-    0: "every answer is as its scenario expects and its baseline says",
-    1: "a step is not as its scenario expects, or an answer is not its baseline's",
+    0: "every answer is as its scenario expects and its baseline records",
+    1: "a step is not as its scenario expects, or an answer differs from its baseline",
     2: "wrong usage or a bad file",
     3: "something could not be judged or written",
     130: "interrupted",
@@ -55,8 +55,8 @@ def cells(run: MatrixRun, width: int) -> Iterator[str]:
         for row in zip(*columns, strict=True):
             yield "  ".join(text.ljust(size) for text, size in zip(row, widths, strict=True)).rstrip()
         return
-    for (build, kind), told in found.items():
-        yield f"{build} × {kind}: {told}"
+    for (build, kind), counts in found.items():
+        yield f"{build} × {kind}: {counts}"
 
 
 def builds(run: MatrixRun) -> Iterator[str]:
@@ -65,11 +65,11 @@ def builds(run: MatrixRun) -> Iterator[str]:
     for name, lftp in measured.items():
         yield harmless(f"{name}: lftp {lftp.version}, TLS by {lftp.tls}, dialect {lftp.dialect}")
     for kind in dict.fromkeys(pair.kind for pair in run.pairs):
-        witnesses = sorted({told for pair in run.pairs if pair.kind == kind for told in _witnesses(pair)})
+        witnesses = sorted({each for pair in run.pairs if pair.kind == kind for each in _witnesses(pair)})
         if witnesses:
             yield f"{kind} ({KINDS[kind].what}): witnesses {', '.join(witnesses)}"
     for build, why in run.left_out:
-        yield harmless(f"{build} ({BUILDS[build].what}) is left out: {why}")
+        yield harmless(f"{build} ({BUILDS[build].what}) was left out: {why}")
 
 
 def skipped(run: MatrixRun, width: int) -> Iterator[str]:
@@ -118,7 +118,7 @@ def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
     """The differences from the baselines; equal ones on several servers are grouped, new ones only counted."""
     new = Counter(f"{each.build} × {each.kind}" for each in drifts if each.direction == "new")
     for cell_name, count in new.items():
-        yield from wrapped(f"new: {cell_name}: {plural(count, 'answer')} to what no baseline holds", width)
+        yield from wrapped(f"new: {cell_name}: {plural(count, 'answer')} without a baseline", width)
     grouped: dict[tuple[object, ...], list[str]] = {}
     for each in (each for each in drifts if each.direction != "new"):
         key = (each.direction, each.scenario, each.step, each.was, each.now, each.why)
@@ -127,7 +127,7 @@ def drift_lines(drifts: Sequence[Drift], width: int) -> Iterator[str]:
         yield from wrapped(harmless(f"{direction}: {scenario}, {step}"), width)
         yield from hanging(", ".join(where), width)
         yield from hanging(f"was: {_listed(was)}", width)
-        yield from hanging(f"now: {_listed(now) or why or 'not carried out'}", width)
+        yield from hanging(f"now: {_listed(now) or why or 'did not run'}", width)
 
 
 def exit_lines(code: int, width: int) -> Iterator[str]:
@@ -138,9 +138,9 @@ def exit_lines(code: int, width: int) -> Iterator[str]:
 
 def summary(run: MatrixRun, drifts: Sequence[Drift]) -> str:
     """The closing line."""
-    told = totals([pair.counts for pair in run.pairs])
+    counts = totals([pair.counts for pair in run.pairs])
     left_out = f", {len(run.left_out)} left out" if run.left_out else ""
-    return f"{told} over {plural(len(run.pairs), 'pair')}{left_out}, {len(drifts)} drifted, in {run.seconds:.1f} s"
+    return f"{counts} over {plural(len(run.pairs), 'pair')}{left_out}, {len(drifts)} drifted, in {run.seconds:.1f} s"
 
 
 def everywhere(where: Sequence[Cell], among: Sequence[Cell]) -> str:
@@ -148,14 +148,14 @@ def everywhere(where: Sequence[Cell], among: Sequence[Cell]) -> str:
     left = set(where)
     if left == set(among):
         return "everywhere"
-    told = []
+    names = []
     for axis in (0, 1):
         for name in dict.fromkeys(cell[axis] for cell in among):
             line = {cell for cell in among if cell[axis] == name}
             if line <= left:
-                told.append(name)
+                names.append(name)
                 left -= line
-    return ", ".join([*told, *(" × ".join(cell) for cell in where if cell in left)])
+    return ", ".join([*names, *(" × ".join(cell) for cell in where if cell in left)])
 
 
 def hanging(text: str, width: int) -> Iterator[str]:

@@ -48,8 +48,8 @@ class Terminal:
         self._total = len(pairs)
         self._cells = len(pairs) * scenarios
         builds, kinds = ({getattr(pair, axis).name for pair in pairs} for axis in ("build", "kind"))
-        told = (plural(len(builds), "lftp build"), plural(len(kinds), "server"), plural(scenarios, "scenario"))
-        self.say(f"{' × '.join(told)}: {plural(self._cells, 'cell')}", "bold")
+        axes = (plural(len(builds), "lftp build"), plural(len(kinds), "server"), plural(scenarios, "scenario"))
+        self.say(f"{' × '.join(axes)}: {plural(self._cells, 'cell')}", "bold")
         if not self._live:
             yield
             return
@@ -93,11 +93,11 @@ class Terminal:
         # terminal stops.
         sections: tuple[tuple[str, Iterable[str | Line]], ...] = (
             ("answered differently", difference_lines(tuple(differences(run.pairs)), width, words=self._words)),
-            ("claims that Debian 12's lftp 4.9.2 answers otherwise (docs/claims.md)", table.promises(run, width)),
+            ("claims: answers that differ from Debian 12's lftp 4.9.2 (docs/claims.md)", table.promises(run, width)),
             ("builds and servers", table.builds(run)),
             ("skipped", table.skipped(run, width)),
             ("failed", table.failures(run, width)),
-            ("drift: other than scenarios/baselines/ says", table.drift_lines(drifts, width)),
+            ("drift: answers that differ from scenarios/baselines/", table.drift_lines(drifts, width)),
             ("cells", table.cells(run, width)),
         )
         for title, lines in sections:

@@ -168,13 +168,13 @@ def attempt(scene: Scene, request: Request) -> Attempt:
 
 def _evidence(scene: Scene, request: Request, run: Run, seen: Witnessed, marks: Marks) -> Evidence:
     """Everything that the proofs of the requested actions examine."""
-    here, told = scene.home, _told(scene, request)
+    here, scripts = scene.home, _script_texts(scene, request)
     in_logs = tuple(path for path in files_below(here.logs) if path.suffix != ".log")  # commands may write there too
     return Evidence(
         stdout=run.stdout,
         stderr=run.stderr,
         log=run.log,
-        told=tuple(told),
+        scripts=tuple(scripts),
         complaint=False,
         downloads=here.downloads,
         written=(*seen.written, *in_logs),
@@ -182,7 +182,7 @@ def _evidence(scene: Scene, request: Request, run: Run, seen: Witnessed, marks: 
         testimony=seen.testimony,
         known="\n".join([*run.argv, request.rc or ""]).encode("utf-8", "surrogateescape"),
         rc=(request.rc or "").encode("utf-8", "surrogateescape"),
-        may_hide=may_hide(told, None if scene.place.name == "sealed" else here.seen(here.root)),
+        may_hide=may_hide(scripts, None if scene.place.name == "sealed" else here.seen(here.root)),
         cwd=here.folder(request.cwd),
         home=here.home,
         seen_as=here.seen(here.home),
@@ -225,7 +225,7 @@ def _said_in_background(home: Home, seen: Witnessed) -> bytes:
     return found
 
 
-def _told(scene: Scene, request: Request) -> list[str]:
+def _script_texts(scene: Scene, request: Request) -> list[str]:
     """The rc, the other start-up files, the commands, and the scripts that these name."""
     texts = [request.rc or "", *request.run]
     by_itself = {scene.home.home / name for name in START_UP}

@@ -66,11 +66,11 @@ class Control:
         if outcome.verdict not in self.wanted:
             return f"expected {' or '.join(self.wanted)}, but it was {outcome.verdict}"
         if outcome.doubtful:
-            return f"it was {outcome.verdict}, but the witnesses do not agree"
+            return f"it was {outcome.verdict}, but the witnesses disagree"
         if self.reason is not None and self.reason not in outcome.reasons:
             return f"expected the reason {self.reason}, but it was {', '.join(sorted(outcome.reasons))}"
         if self.to is not None and self.to not in outcome.to:
-            return f"expected to be exposed to the {self.to}, but it was to the {', '.join(sorted(outcome.to))}"
+            return f"expected exposure to the {self.to}, but it was to the {', '.join(sorted(outcome.to))}"
         return ""
 
 

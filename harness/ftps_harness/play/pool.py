@@ -158,7 +158,7 @@ class _WorkerPool(Generic[Item, Result]):
                 thread.start()
             except (RuntimeError, MemoryError) as error:
                 if not self._threads:
-                    raise HarnessError(f"nothing can be run: {sentence(error)}") from error
+                    raise HarnessError(f"cannot run anything: {sentence(error)}") from error
                 return
             self._threads.append(thread)
 
@@ -197,7 +197,7 @@ class _WorkerPool(Generic[Item, Result]):
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
-            return f"what was running did not end within {_END_SECONDS:.0f} seconds; the next start removes its folder"
+            return f"a run did not end within {_END_SECONDS:.0f} seconds; the next start of ftps-lab removes its folder"
         self._interruption.close()
         return ""
 

@@ -128,4 +128,4 @@ def _client_account(scene: Scene, command: Command, run: process.Finished, seen:
 def _cut(run: process.Finished) -> Iterator[str]:
     if run.truncated:
         limit = process.OUTPUT_LIMIT >> 20
-        yield f"the program printed more than {limit} MiB, and the rest was dropped, so nobody knows what it contained"
+        yield f"the program printed more than {limit} MiB; the lab dropped the rest and could not examine it"

@@ -323,8 +323,8 @@ class _Stage:
         if verdict == first.outcome.verdict or result.judgement.status == "error":
             return result
         why = (
-            f"control {result.kind}: run once more after it, the step was {verdict}, not {first.outcome.verdict}: "
-            "what the setup does depends on its earlier runs, so its control proves nothing"
+            f"control {result.kind}: repeated after the control, the step was {verdict}, not {first.outcome.verdict}: "
+            "the setup's behaviour depends on its earlier runs, so the control proves nothing"
         )
         return replace(result, judgement=Judgement("error", (*result.judgement.why, why)))
 
@@ -344,7 +344,7 @@ class _Stage:
             commands = controls.set_commands(setting, before.get(setting.name, {}))
             after = lftp.read_back(client, other, [setting.name], commands, cwd=step.cwd, prefix=prefix)
         if not controls.is_set(setting, after.get(setting.name, {})):
-            raise HarnessError(f"step {step.title!r}: lftp did not take `set {setting}` for its control: {after}")
+            raise HarnessError(f"step {step.title!r}: in the control, lftp did not accept `set {setting}`: {after}")
         return commands
 
 

@@ -59,7 +59,7 @@ class Scene:
             HarnessError: None was given.
         """
         if self.client is None:
-            raise HarnessError("no lftp to run: give one to the session, as `ftps_harness.client.lftp.identify` has it")
+            raise HarnessError("no lftp to run: pass the session one, from `ftps_harness.client.lftp.identify`")
         return self.client
 
     def prepare(self) -> None:

@@ -116,5 +116,5 @@ def _sentence(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise HarnessError(
-            f"cannot put {root} back for a control as it was before its step: {error.strerror or error}"
+            f"cannot restore {root} for a control to its state before the step: {error.strerror or error}"
         ) from error

@@ -168,7 +168,9 @@ def _words(table: ScenarioTable) -> Iterator[Problem]:
     if len(set(table.tags)) < len(table.tags):
         yield Problem("tags", "names the same tag twice")
     if table.claim is not None and not patterns.CLAIM.fullmatch(table.claim):
-        yield Problem("claim", f"{shown(table.claim)} is not a valid claim id: use lower-case letters, digits and hyphens")
+        yield Problem(
+            "claim", f"{shown(table.claim)} is not a valid claim id: use lower-case letters, digits and hyphens"
+        )
 
 
 def _complete(table: ScenarioTable, contexts: list[steps.Context], file: str, name: str) -> Scenario:

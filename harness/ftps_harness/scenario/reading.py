@@ -54,7 +54,9 @@ def toml_of(text: str, file: str) -> dict[str, Any]:
         raise _unusable(file, f"is not TOML: {_with_place_first(str(error))}{hint}") from None
     except (ValueError, RecursionError):
         # A number of thousands of digits, or thousands of nested brackets: tomllib does not hide Python's own limits.
-        raise _unusable(file, "is not usable as TOML: a number in it is too long, or its brackets are nested too deeply") from None
+        raise _unusable(
+            file, "is not usable as TOML: a number in it is too long, or its brackets are nested too deeply"
+        ) from None
 
 
 def times_as_text(data: dict[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,9 @@ def check_login(server: Server | ServerTable, key: str = "") -> Iterator[Problem
         if (text := getattr(server, leaf)) is not None and (sentence := patterns.login_fault(text)):
             yield Problem(f"{key}.{leaf}".lstrip("."), sentence)
     if server.user == "anonymous":
-        yield Problem(f"{key}.user".lstrip("."), "the server accepts anonymous anyway; name another user, or omit this key")
+        yield Problem(
+            f"{key}.user".lstrip("."), "the server accepts anonymous anyway; name another user, or omit this key"
+        )
 
 
 def check_keys(given: Mapping[str, Any], server: Server, certificates: Iterable[str]) -> Iterator[Problem]:
@@ -94,7 +96,10 @@ def _given(table: ServerTable) -> dict[str, Any]:
 
 def _faults(server: Server, certificates: list[str]) -> Iterator[tuple[str, str]]:
     if server.certificate is None and server.protocol != "plain":
-        yield "certificate", f"missing: with protocol = {shown(server.protocol)} the server shows a certificate; name one"
+        yield (
+            "certificate",
+            f"missing: with protocol = {shown(server.protocol)} the server shows a certificate; name one",
+        )
     for leaf, shown_names in _named(server).items():
         for name in shown_names:
             if name not in certificates:
@@ -135,7 +140,10 @@ def _idle(written: ServerTable, server: Server) -> Iterator[tuple[str, str]]:
         attacks = attack_keys(leaf)
         if getattr(written, leaf) is not None and server.attack not in attacks:
             names = " or ".join(map(shown, sorted(attacks)))
-            yield leaf, f"is only valid with the attack {names}, but the attack here is {shown(server.attack)}; remove it"
+            yield (
+                leaf,
+                f"is only valid with the attack {names}, but the attack here is {shown(server.attack)}; remove it",
+            )
 
 
 def _named(server: Server) -> dict[str, tuple[str, ...]]:

@@ -130,7 +130,9 @@ def _control(context: Context) -> Iterator[Problem]:
     if control == "none" and not (why or "").strip():
         yield Problem(f"{context.key}.why_no_control", 'missing: control = "none" needs a reason')
     if control != "none" and why is not None:
-        yield Problem(f"{context.key}.why_no_control", 'is only valid with control = "none"; add that, or remove this key')
+        yield Problem(
+            f"{context.key}.why_no_control", 'is only valid with control = "none"; add that, or remove this key'
+        )
     variants = _variants(context)
     verdicts = {expect.verdict for expect in variants}
     if control in {"impostor-refused", "impostor-accepted"} and verdicts and "accepted" not in verdicts:

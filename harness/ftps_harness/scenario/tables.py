@@ -146,7 +146,10 @@ class ServerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = None
     revoked: Annotated[
         tuple[str, ...] | None,
-        Meta(description="Certificates on a revocation list; must be empty in this version", extra_json_schema={"maxItems": 0}),
+        Meta(
+            description="Certificates on a revocation list; must be empty in this version",
+            extra_json_schema={"maxItems": 0},
+        ),
     ] = None
 
 
@@ -271,7 +274,9 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 1
     control: Annotated[
         Control | None,
-        Meta(description="The control run, which proves that trust caused the verdict; default: derived from the verdict"),
+        Meta(
+            description="The control run, which proves that trust caused the verdict; default: derived from the verdict"
+        ),
     ] = None
     why_no_control: Annotated[str | None, Meta(description='Required with control = "none"')] = None
     # A table with keys besides those of ExpectTable: `expectations` parses it.
@@ -284,7 +289,9 @@ class ScenarioTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     schema: Annotated[Literal[1], Meta(description="The version of this format")]
     title: Annotated[str, Meta(description="The promise, in one line")]
     why: Annotated[str, Meta(description="For a learner: what is at stake and what to look at")]
-    tags: Annotated[tuple[str, ...], Meta(description="Words of your choice; `document` marks a promise of the document")] = ()
+    tags: Annotated[
+        tuple[str, ...], Meta(description="Words of your choice; `document` marks a promise of the document")
+    ] = ()
     claim: Annotated[
         str | None,
         Meta(

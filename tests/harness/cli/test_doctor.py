@@ -69,7 +69,7 @@ def test_doctor_reports_cost_and_remedy_of_each_missing_part(
         "missing openssl no openssl on PATH",
         "to do: apt install openssl",
         "note libfaketime cannot be checked without lftp",
-        "missing packages no-such-package costs: nothing can be run to do: pip install no-such-package",
+        "missing packages no-such-package costs: no scenario can run to do: pip install no-such-package",
         "missing browser no chromium on PATH: apt-get install chromium",
         "costs: nothing for `ftps-lab`; tests that look at the pages of --html are skipped",
         "missing Docker cannot reach the Docker engine: there is no Docker engine at /nowhere",
@@ -83,8 +83,8 @@ def test_doctor_reports_cost_and_remedy_of_each_missing_part(
     ("plugin", "old", "detail"),
     [
         (True, True, "docker compose 2.26.1, docker-compose 1.29.2"),
-        (True, False, "docker compose 2.26.1; no docker-compose: our tests that need it are skipped"),
-        (False, True, "docker-compose 1.29.2; no docker compose: our tests that need it are skipped"),
+        (True, False, "docker compose 2.26.1; no docker-compose: tests that need it are skipped"),
+        (False, True, "docker-compose 1.29.2; no docker compose: tests that need it are skipped"),
         (False, False, "neither docker compose nor docker-compose"),
     ],
 )

@@ -51,7 +51,7 @@ def test_what_differs_says_who_answered_what() -> None:
     refused = ScenarioResult(of, "pass", (step(of),))
     leaked = ScenarioResult(of, "fail", (step(of, FAILED, attempt("exposed")),))
     text = said(run(pair(refused), pair(leaked, build="sid")))
-    assert "What got out differs: 1 step" in text
+    assert "The leaks differ: 1 step" in text
     assert "area/case step 1 Where Answer sid NOT AS EXPECTED: exposed: password to wire" in text
     assert "bookworm rejected: expired, untrusted" in text
 
@@ -69,10 +69,10 @@ def test_a_cell_that_was_not_played_is_no_answer() -> None:
 def test_drift_and_failures_are_in_it() -> None:
     drift = Drift("bookworm", "lab", "area/case", "step 1", ("accepted",), ("rejected",))
     text = said(run(pair(result("fail"))), drift)
-    assert "Not as expected: 1 failed, 1 answer not as recorded, over 1 pair" in text
+    assert "Not as expected: 1 failed, 1 answer different from the baseline, over 1 pair" in text
     assert "was: accepted" in text
     assert "FAIL bookworm × lab area/case step 1 (step 1): it was otherwise" in text
-    assert "Exit code 1: a step is not as its scenario expects, or an answer is not its baseline's" in text
+    assert "Exit code 1: a step is not as its scenario expects, or an answer differs from its baseline" in text
 
 
 def test_an_interrupted_matrix_says_so() -> None:

@@ -193,7 +193,7 @@ def test_a_baseline_that_is_written_does_not_hide_what_failed_or_broke(known: Wo
 def test_a_build_that_was_named_and_cannot_be_had_is_3(known: World, capsys: pytest.CaptureFixture[str]) -> None:
     known.left_out["bookworm"] = "no source"
     assert call() == 3
-    assert "--client bookworm: it has no image: no source" in capsys.readouterr().err
+    assert "--client bookworm: its image is not available: no source" in capsys.readouterr().err
 
 
 def test_scenarios_of_another_folder_have_no_baseline_and_no_drift(known: World, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class TestWithoutContainers:
     @pytest.mark.parametrize(
         ("exit_code", "stdout", "sentence"),
         [
-            (0, b"set ssl:verify-certificate no\n", "touches trust"),
+            (0, b"set ssl:verify-certificate no\n", "affects trust"),
             (1, b"", "cannot be read"),
             (None, b"", "cannot be read"),
         ],
@@ -134,7 +134,7 @@ class TestWithoutContainers:
         monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
         code, _, err = call(capsys, "--client", "sid")
         assert code == 2
-        assert "sid.json: this is no baseline" in err
+        assert "sid.json: not a baseline" in err
 
     def test_every_baseline_knows_steps_that_there_are(self) -> None:
         """Renaming a scenario means renaming its baselines."""
@@ -180,7 +180,7 @@ class TestWithContainers:
         assert b"234 " in (kept / "untrusted-by-default/1/wire/01-control-to-client.bin").read_bytes()
         assert (kept / "rotation-looks-like-tampering" / "1-impostor-refused" / "testimony.json").exists()
         assert "2 passed, 0 failed, 0 errors, 0 skipped over 1 pair, 0 drifted" in out
-        assert "exit code 0: every answer is as its scenario expects and its baseline says" in out
+        assert "exit code 0: every answer is as its scenario expects and its baseline records" in out
         assert all(len(line) <= 80 for line in out.splitlines())
 
     def test_a_new_answer_is_drift_and_1(
@@ -193,7 +193,7 @@ class TestWithContainers:
         (area / name).write_bytes((ROOT / "scenarios" / "document" / name).read_bytes())
         monkeypatch.chdir(tmp_path)
         first, out, _ = call(capsys, *ONE_PAIR, "--update-baseline")
-        assert (first, "new: bullseye × lab: 2 answers to what no baseline holds" in out) == (0, True)
+        assert (first, "new: bullseye × lab: 2 answers without a baseline" in out) == (0, True)
         file = tmp_path / "scenarios" / "baselines" / "bullseye.json"
         assert call(capsys, *ONE_PAIR)[0] == 0
         file.write_text(file.read_text("utf-8").replace("Not trusted", "Trusted, somehow"))

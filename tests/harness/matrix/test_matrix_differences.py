@@ -113,7 +113,7 @@ class TestLines:
     def test_what_got_out_comes_first_whatever_the_order_of_the_steps(self) -> None:
         lines = [line.text for line in lines_of(self.PAIRS)]
         assert lines == [
-            "what got out differs: 1 step",
+            "the leaks differ: 1 step",
             "  a/x",
             "    leak",
             "      openssl   exposed: password to wire",
@@ -206,7 +206,7 @@ class TestReport:
         terminal.report(run(*pairs), ())
         terminal.exit(0)
         lines = out.getvalue().splitlines()
-        assert lines[:3] == ["", "answered differently", "  what got out differs: 1 step"]
+        assert lines[:3] == ["", "answered differently", "  the leaks differ: 1 step"]
         assert [line for line in lines if line.startswith("exit code")] == lines[-4:-3]
         assert "\x1b" not in out.getvalue()
 

@@ -76,13 +76,13 @@ class TestShell:
     @pytest.mark.parametrize("streams", [(), ("out",), ("err",)])
     def test_a_stream_that_is_missing_is_an_error(self, tmp_path: Path, streams: tuple[str, ...]) -> None:
         """A missing standard error would otherwise look like a run without a refusal."""
-        with pytest.raises(HarnessError, match=r"lftp left no 1\.(out|err)"):
+        with pytest.raises(HarnessError, match=r"lftp left no file 1\.(out|err)"):
             order(Shell(Container(tmp_path, ["1 0"], streams), tmp_path), tmp_path)
 
     def test_the_streams_of_the_run_before_are_not_taken_for_this_ones(self, tmp_path: Path) -> None:
         for name in ("1.out", "1.err"):
             (tmp_path / name).write_text("of another shell in the same folder")
-        with pytest.raises(HarnessError, match=r"lftp left no 1\.out"):
+        with pytest.raises(HarnessError, match=r"lftp left no file 1\.out"):
             order(Shell(Container(tmp_path, ["1 0"], ()), tmp_path), tmp_path)
 
 

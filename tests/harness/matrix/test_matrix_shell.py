@@ -152,7 +152,7 @@ def test_output_is_kept_up_to_the_limit(shell: Shell, tmp_path: Path, monkeypatc
 
 def test_what_cannot_be_started_is_no_success(shell: Shell, tmp_path: Path) -> None:
     assert shell(["/nonexistent/lftp"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).exit_code == 127
-    with pytest.raises(HarnessError, match="the folder to start it in is not there"):
+    with pytest.raises(HarnessError, match="its start folder does not exist"):
         shell(["true"], env=ENVIRONMENT, cwd=tmp_path / "nowhere", timeout=10)
 
 
@@ -165,7 +165,7 @@ def test_a_container_that_has_ended_is_an_error(line: Local, tmp_path: Path) -> 
 
 def test_a_container_that_ends_in_mid_run_is_an_error_with_its_words(line: Local, tmp_path: Path) -> None:
     threading.Timer(0.4, line.process.kill).start()
-    with pytest.raises(HarnessError, match="the client's container has ended; its last words:\nthe last words"):
+    with pytest.raises(HarnessError, match="the client's container has ended; its last output:\nthe last words"):
         Shell(line, tmp_path)(["sleep", "30"], env=ENVIRONMENT, cwd=tmp_path, timeout=30)
 
 
@@ -178,7 +178,7 @@ def test_an_answer_to_another_order_is_an_error(tmp_path: Path) -> None:
 def test_a_container_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftps_harness.matrix.shell._GRACE_SECONDS", 0.3)
     mute = Local("sleep", "60")
-    with contextlib.closing(mute) as line, pytest.raises(HarnessError, match="did not say that true has ended"):
+    with contextlib.closing(mute) as line, pytest.raises(HarnessError, match="did not report the end of true"):
         Shell(line, tmp_path)(["true"], env=ENVIRONMENT, cwd=tmp_path, timeout=0.1)
 
 

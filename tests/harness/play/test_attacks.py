@@ -163,7 +163,7 @@ def test_the_reply_and_the_way_of_an_attack_can_be_changed(ftps_server: ServerFa
         ({"attack": "strip-auth", "protocol": "implicit"}, "implicit FTPS does not use"),
         ({"attack": "intercept", "protocol": "plain"}, "a plain server has none"),
         ({"attack": "clear-data", "role": "impostor"}, "needs the genuine server behind it"),
-        ({"attack": "refuse-auth", "require_tls": True}, "has no TLS to require"),
+        ({"attack": "refuse-auth", "require_tls": True}, "has no TLS that it could require"),
         ({"attack": "refuse-auth", "attack_reply": 234}, "from 400 to 599"),
         ({"attack": "refuse-auth", "attack_reply": "502"}, "must be a whole number"),
         ({"attack": "break-handshake", "attack_how": "rst"}, 'Allowed: "close", "alert", "text"'),

@@ -131,7 +131,7 @@ def test_only_what_lftp_confirms_is_lifted(values: dict[str, str], lifted: bool)
         (IMPOSTOR_REFUSED, Outcome("failed"), "expected rejected, but it was failed"),
         (IMPOSTOR_REFUSED, Outcome("accepted"), "expected rejected, but it was accepted"),
         (IMPOSTOR_ACCEPTED, Outcome("exposed", to=frozenset({"impostor"})), ""),
-        (IMPOSTOR_ACCEPTED, Outcome("exposed", to=frozenset({"wire"})), "to be exposed to the impostor"),
+        (IMPOSTOR_ACCEPTED, Outcome("exposed", to=frozenset({"wire"})), "expected exposure to the impostor"),
         (IMPOSTOR_ACCEPTED, Outcome("rejected", frozenset({"untrusted"})), "expected exposed"),
         (VERIFICATION_OFF, Outcome("accepted"), ""),
         (VERIFICATION_OFF, Outcome("rejected", frozenset({"untrusted"})), "expected accepted or exposed"),

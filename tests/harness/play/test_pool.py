@@ -150,7 +150,7 @@ def test_a_machine_without_more_threads_runs_fewer_at_a_time(monkeypatch: pytest
 
     monkeypatch.setattr(threading.Thread, "start", scarce)
     assert len(play_all(SCENARIOS, passing, Watcher(), jobs=5).results) == 6
-    with pytest.raises(HarnessError, match="nothing can be run: too many processes or threads"):
+    with pytest.raises(HarnessError, match="cannot run anything: too many processes or threads"):
         play_all(SCENARIOS, passing, Watcher(), jobs=5)
 
 

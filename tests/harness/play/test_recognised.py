@@ -77,7 +77,7 @@ def test_mark_outside_of_home(play: Play, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     result = play(play.step(ACCEPTED, rc=TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")))
     assert result.status == "error"
-    assert "run once more after it, the step was rejected, not accepted" in "".join(result.steps[0].why)
+    assert "repeated after the control, the step was rejected, not accepted" in "".join(result.steps[0].why)
 
 
 @lftp_runs

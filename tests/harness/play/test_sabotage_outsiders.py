@@ -97,7 +97,7 @@ def test_a_login_in_clear_beside_one_in_tls_is_another_programs(sabotage: Sabote
 
 
 A, B = "aaaaaaaa\n", "bbbbbbbb\n"
-OTHER = "has different content"
+OTHER = "file differs"
 
 
 class TestWhatWasToBeTransferred:

@@ -123,7 +123,7 @@ def test_an_impostor_that_only_the_wire_heard_is_not_accepted(play: Play, monkey
     step = play.step(ACCEPTED, rc="set ssl:verify-certificate no\n", keys='control = "impostor-accepted"')
     result = play(step)
     assert result.status == "fail"
-    assert "exposed to the impostor" in result.steps[0].control.judgement.why[0]  # type: ignore[union-attr]
+    assert "exposure to the impostor" in result.steps[0].control.judgement.why[0]  # type: ignore[union-attr]
 
 
 def _change_controls(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
@@ -152,7 +152,7 @@ def test_a_setting_that_is_not_taken_away_is_an_error(play: Play, monkeypatch: p
     monkeypatch.setattr(controls, "set_commands", lambda *_: ["command set net:timeout 3"])
     result = honest(play, "rejected")
     assert result.status == "error"
-    assert "did not take" in result.why
+    assert "did not accept" in result.why
 
 
 def test_the_debug_log_makes_no_difference(play: Play) -> None:

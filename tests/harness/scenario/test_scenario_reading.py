@@ -139,8 +139,14 @@ def test_file_larger_than_1_mb_is_an_error(tmp_path: Path) -> None:
         (b"schema = 1\nschema = 2\n", "is not TOML: line 2, column 11: cannot overwrite a value"),
         (b"schema = 1\ntitle = 'x", 'is not TOML: at the end of the file: expected "\'"'),
         (b"\x89PNG\r\n", "is not UTF-8 (line 1); save it as UTF-8"),
-        (b"x = " + b"[" * 100_000, "is not usable as TOML: a number in it is too long, or its brackets are nested too deeply"),
-        (b"x = " + b"1" * 5000, "is not usable as TOML: a number in it is too long, or its brackets are nested too deeply"),
+        (
+            b"x = " + b"[" * 100_000,
+            "is not usable as TOML: a number in it is too long, or its brackets are nested too deeply",
+        ),
+        (
+            b"x = " + b"1" * 5000,
+            "is not usable as TOML: a number in it is too long, or its brackets are nested too deeply",
+        ),
     ],
     ids=["latin-1", "utf-16", "bom", "no-equals", "no-quotes", "twice", "open-string", "binary", "deep", "long-number"],
 )
@@ -184,7 +190,9 @@ def test_duplicate_id_is_a_usage_error(tmp_path: Path) -> None:
     """Reports could not tell the two apart."""
     scenario_file(tmp_path / "x" / "a")
     scenario_file(tmp_path / "y" / "a")
-    with pytest.raises(UsageError, match=r"y/a/case.scenario.toml and .*x/a/case.scenario.toml have the same id, a/case"):
+    with pytest.raises(
+        UsageError, match=r"y/a/case.scenario.toml and .*x/a/case.scenario.toml have the same id, a/case"
+    ):
         catalogue(tmp_path)
 
 

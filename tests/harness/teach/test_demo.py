@@ -178,7 +178,7 @@ class TestTheCommand:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["claer"], "no chapter has the name claer. Did you mean"),
+            (["claer"], "no chapter is named claer. Did you mean"),
             (["--rc", "/nonexistent"], "--rc /nonexistent: "),
             (["--pace", "0", "clear"], "timeout must be greater than 0"),
             (["--record", "/nonexistent/x", "clear"], "/nonexistent"),

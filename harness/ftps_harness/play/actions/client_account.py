@@ -82,7 +82,7 @@ def client_account(
 
 def _loaded(evidence: Evidence) -> Iterator[str]:
     """The setup's own code inside lftp, which can write lftp's log and hide anything."""
-    if any(map(_loads_a_module, evidence.told)):
+    if any(map(_loads_a_module, evidence.scripts)):
         yield "a command makes lftp load a module, so lftp's output may be the module's"
 
 

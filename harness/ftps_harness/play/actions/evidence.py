@@ -31,7 +31,7 @@ class Evidence:
         known: lftp's input: its commands and its rc.
         stderr: Standard error; a command may send content there.
         log: lftp's debug log.
-        told: The texts of its rc, of the commands, and of the scripts that these name.
+        scripts: The texts of its rc, of the commands, and of the scripts that these name.
         rc: Its rc alone.
         marks: The commands that succeeded, by the word that each then writes.
         may_hide: A command writes outside of HOME or runs a program.
@@ -50,7 +50,7 @@ class Evidence:
     known: bytes = b""
     stderr: bytes = b""
     log: bytes = b""
-    told: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
     rc: bytes = b""
     marks: frozenset[str] = frozenset()
     left: bool = False

@@ -149,8 +149,8 @@ class Literal(ClientAction):
     def _refused(self, evidence: Evidence) -> bool:
         """Whether the server refused what lftp reports as done: ``quote`` and ``site`` succeed whatever the reply."""
         testimony = evidence.testimony
-        scripts = (command for text in evidence.told for command in syntax.commands(text))
-        asked = {command for each in (*self._commands, *scripts) if (command := _as_sent(each.text))}
+        scripted = (command for text in evidence.scripts for command in syntax.commands(text))
+        asked = {command for each in (*self._commands, *scripted) if (command := _as_sent(each.text))}
         return any(_sent(command) in asked and _is_refused(command) for command in testimony.commands) or any(
             _is_refused(command) and not _repeated(command, testimony)
             for command in testimony.commands
@@ -165,7 +165,7 @@ def _is_heard(words: Sequence[str], testimony: Testimony) -> bool:
     if name in _ANY and not (name == "mirror" and is_reverse(rest)):
         heard = {command.verb for command in testimony.commands} | {transfer.verb for transfer in testimony.transfers}
         return not heard.isdisjoint(_ANY[name])
-    return all(_is_told(file, _EACH[name], testimony) for file in _files(name, rest)) if name in _EACH else True
+    return all(_names_file(file, _EACH[name], testimony) for file in _files(name, rest)) if name in _EACH else True
 
 
 def _files(name: str, words: Sequence[str]) -> list[str]:
@@ -178,10 +178,10 @@ def _files(name: str, words: Sequence[str]) -> list[str]:
     return ["" if re.search(r"[*?\[]", each) else posixpath.basename(each.rstrip("/")) for each in named]
 
 
-def _is_told(file: str, verbs: frozenset[str], testimony: Testimony) -> bool:
+def _names_file(file: str, verbs: frozenset[str], testimony: Testimony) -> bool:
     """Whether the server received one of these commands for a file; for any file if the name is unknown."""
-    heard = [command.argument.rstrip("/") for command in testimony.commands if command.verb in verbs]
-    return any(not file or posixpath.basename(each) == file or each.endswith(f" {file}") for each in heard)
+    received = [command.argument.rstrip("/") for command in testimony.commands if command.verb in verbs]
+    return any(not file or posixpath.basename(each) == file or each.endswith(f" {file}") for each in received)
 
 
 def write(word: str, file: Path) -> str:

@@ -80,9 +80,9 @@ def amiss(commands: Sequence[syntax.Command], evidence: Evidence, local: Local) 
     for number, each in enumerate(meant):
         later = meant[number + 1 :]
         if each.up and not _arrived(each, later, evidence, local):
-            yield f"{each.name!r} was to be uploaded as {each.remote_name!r}: the server's file has different content"
+            yield f"the command uploads {each.name!r} as {each.remote_name!r}, but the server's file differs"
         elif not each.up and not _brought(each, later, evidence):
-            yield f"{each.remote_name!r} was to be downloaded as {each.name!r}: that file has different content"
+            yield f"the command downloads {each.remote_name!r} as {each.name!r}, but that file differs"
 
 
 def _strayed(commands: Sequence[syntax.Command], evidence: Evidence) -> Iterator[str]:

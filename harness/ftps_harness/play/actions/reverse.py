@@ -45,8 +45,8 @@ def unsent(commands: Iterable[Command], evidence: Evidence) -> bool:
 
 def chooses(evidence: Evidence) -> bool:
     """Whether a command of the step, its rc or a script selects files for `mirror`; comments are ignored."""
-    told = (each.text.lower() for text in evidence.told for each in syntax.commands(text) if not each.shell)
-    return any(map(_CHOOSING.search, told))
+    commands = (each.text.lower() for text in evidence.scripts for each in syntax.commands(text) if not each.shell)
+    return any(map(_CHOOSING.search, commands))
 
 
 def is_reverse(options: Iterable[str]) -> bool:

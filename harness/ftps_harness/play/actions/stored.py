@@ -37,9 +37,10 @@ def _missing(testimony: Testimony, root: Path) -> Iterator[str]:
             continue
         path = root / name
         if not disk.is_file(path):
-            yield f"the server says that it stored {name}, but it has no such file"
+            yield f"the server reports that it stored {name}, but it has no such file"
         elif upload.sha256 not in _as_sent(content := disk.read(path)):
-            yield f"the server says that it stored {upload.size} bytes of {name}, but it has other {len(content)} bytes"
+            size = f"{upload.size} bytes"
+            yield f"the server reports that it stored {size} of {name}, but the file has {len(content)} different bytes"
 
 
 def _as_sent(content: bytes) -> set[str]:

@@ -65,24 +65,24 @@ def doubts(commands: Sequence[Command], evidence: Evidence, local: Local) -> Ite
         names = side.names_of(transfer, evidence.root / transfer.name)
         if transfer.verb in UPLOADS:
             if not names:
-                yield f"the server took {transfer.name!r}, but no known local file has the content that it got"
+                yield f"the server received {transfer.name!r}, but no known local file has this content"
             elif transfer.verb != "STOU" and name not in names and not _is_given(name, names, evidence):
-                yield f"the server took {transfer.name!r}: no local file has this name, and no command gives it"
+                yield f"the server received {transfer.name!r}, but no local file and no command has this name"
             elif not _is_kept(transfer, evidence):
-                yield f"the server took {transfer.name!r}, but its disk does not have what it got"
+                yield f"the server received {transfer.name!r}, but its disk does not have this content"
         elif not names and not _is_printed(transfer, evidence):
-            yield f"the server sent {transfer.name!r}, but it is neither in lftp's files nor in its output"
-        elif names and name not in names and not any(_is_told(each, evidence) for each in names):
-            yield f"the server sent {transfer.name!r}, which lftp stored under a name that no command gives it"
+            yield f"the server sent {transfer.name!r}, but lftp's files and output do not contain it"
+        elif names and name not in names and not any(_is_named(each, evidence) for each in names):
+            yield f"the server sent {transfer.name!r}, but lftp stored it under a name that no command gives"
 
 
 def _is_given(name: str, names: Iterable[str], evidence: Evidence) -> bool:
-    return not _is_mangled(name, names) and _is_told(name, evidence)
+    return not _is_mangled(name, names) and _is_named(name, evidence)
 
 
-def _is_told(name: str, evidence: Evidence) -> bool:
+def _is_named(name: str, evidence: Evidence) -> bool:
     """Whether a command of the step, its rc or a script contains the name; comments do not count."""
-    commands = (command for text in evidence.told for command in syntax.commands(text))
+    commands = (command for text in evidence.scripts for command in syntax.commands(text))
     return any(name in (_COMMENT.sub("", each.text) if each.shell else each.text) for each in commands)
 
 

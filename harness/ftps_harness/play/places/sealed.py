@@ -89,7 +89,9 @@ class Sealed:
             try:
                 folder = stack.enter_context(Folder("sealed", quick_place()))  # lftp never sees this path
             except OSError as error:
-                raise HarnessError(f"cannot make a private folder: {error.strerror}; set TMPDIR") from error
+                raise HarnessError(
+                    f"cannot make a private folder: {error.strerror}; set TMPDIR to a writable folder"
+                ) from error
             self.parent: Path | None = folder.path
             self._system = self.parent / "system"
             self._system.mkdir()
@@ -216,7 +218,7 @@ class Sealed:
         """
         found = shutil.which("openssl")
         if found is None:
-            raise HarnessError("no openssl on PATH, and the document fetches certificates with it: apt install openssl")
+            raise HarnessError("no openssl on PATH, which fetches certificates: apt install openssl")
         with Home(self.parent, self.inside) as home:
             start = self.starter(home)
             return s_client.fetch(server.host, server.port, protocol=protocol, start=start, parent=home.home).leaf

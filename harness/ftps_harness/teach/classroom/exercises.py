@@ -121,7 +121,7 @@ _REFUSED_TWIN: Final = Trial(
     title="an impostor with a copy of the certificate",
     server=_twin,
     wanted="rejected",
-    hint="what does your lftp compare, and what has an impostor got that the genuine server has not?",
+    hint="what does your lftp compare, and what does the genuine server have that an impostor cannot copy?",
 )
 
 
@@ -134,26 +134,26 @@ _ALL: Final = (
         number=1,
         title="see the refusal",
         host="example",
-        seen=(("example", "left before the login", "ask example.com for a listing, and read what lftp says"),),
+        seen=(("example", "left before the login", "list the files on example.com, and read what lftp prints"),),
         trials=(
             Trial(
                 title="the document's server",
                 server=_genuine,
                 wanted="rejected",
-                hint="lftp as it comes refuses it. Yours does not: what have you changed? (`fresh` begins anew)",
+                hint="an unchanged lftp refuses it, but yours does not: what have you changed? (`fresh` starts over)",
             ),
-            replace(_REFUSED_TWIN, hint="lftp as it comes refuses it. Yours does not: what have you changed?"),
+            replace(_REFUSED_TWIN, hint="an unchanged lftp refuses it, but yours does not: what have you changed?"),
         ),
     ),
     Exercise(
         number=2,
-        title="notice the bad cure",
+        title="recognize the bad cure",
         host="intercepted",
         seen=(
             (
                 "intercepted",
                 "password captured",
-                "nobody has captured your password yet: take the bad cure, and visit intercepted.example.com",
+                "your password has not been captured yet: try the bad cure, and connect to intercepted.example.com",
             ),
         ),
         trials=(
@@ -161,9 +161,9 @@ _ALL: Final = (
                 title="the interceptor that has your password",
                 server=_intercepted,
                 wanted="rejected",
-                hint="it still gets your password: what made the message go away is still in force",
+                hint="it still gets your password: the line that made the message disappear is still in force",
             ),
-            replace(_REFUSED_TWIN, hint="others would get your password, too: the message is there for a reason"),
+            replace(_REFUSED_TWIN, hint="other impostors would get your password too: lftp had a reason to refuse"),
         ),
     ),
     Exercise(
@@ -171,9 +171,9 @@ _ALL: Final = (
         title="pin example.com",
         host="example",
         trials=(
-            _accepted("your lftp refuses it: which certificate is in its file, and does it find that?"),
+            _accepted("your lftp refuses it: which certificate is in the pin file, and does lftp find the file?"),
             replace(
-                _accepted("it works in ~/.lftp and nowhere else: which folder is a file's name relative to?"),
+                _accepted("it works in ~/.lftp and nowhere else: from which folder does lftp resolve a relative path?"),
                 title="the genuine server, with lftp started in another folder",
                 cwd="elsewhere",
             ),
@@ -185,7 +185,7 @@ _ALL: Final = (
         title="keep the interceptor out",
         host="intercepted",
         trials=(
-            _accepted("your lftp refuses it: did the certificate that you trust come through somebody's hands?"),
+            _accepted("your lftp refuses it: did you fetch the certificate that you trust through an interceptor?"),
             Trial(
                 title="the interceptor",
                 server=_intercepted,
@@ -197,16 +197,16 @@ _ALL: Final = (
     ),
     Exercise(
         number=5,
-        title="a wrong name, for one host alone",
+        title="accept a wrong name for one host only",
         host="mismatched",
         trials=(
-            _accepted("your lftp refuses it: is it the certificate that it does not trust, or the name?"),
+            _accepted("your lftp refuses it: because it does not trust the certificate, or because of the name?"),
             Trial(
-                title="the same certificate where you meant example.com",
+                title="the same certificate under the name example.com",
                 server=_same_for_another_host,
                 wanted="rejected",
                 host="example.com",
-                hint="you no longer check any host's name. lftp settings can be for one host alone (man lftp: closure)",
+                hint="your lftp checks no host's name any more: limit the setting to one host (man lftp: closure)",
             ),
             _REFUSED_TWIN,
         ),
@@ -221,13 +221,13 @@ _ALL: Final = (
                 server=_genuine,
                 wanted="rejected",
                 reason="expired",
-                hint="with the right pin it is refused for its date alone: is it pinned, and do you still check?",
+                hint="with the right pin, only the date is wrong: is it pinned, and is verification still on?",
             ),
             Trial(
                 title="an impostor with a certificate that is valid today",
                 server=_fresh_impostor,
                 wanted="rejected",
-                hint="it gets your password: an expired certificate is no reason to trust everybody",
+                hint="it gets your password: an expired certificate is not a reason to trust every server",
             ),
         ),
     ),
@@ -237,12 +237,14 @@ _ALL: Final = (
         host="rotated",
         missing="rotated.example.com has not rotated yet: pin it, then ask the teacher to rotate it",
         trials=(
-            _accepted("your lftp refuses it: which certificate does it show now? Compare what the teacher reads out"),
+            _accepted(
+                "your lftp refuses it: which certificate does it show now? Compare it with what the teacher reads out"
+            ),
             Trial(
-                title="somebody with the key of the former certificate",
+                title="an impostor with the key of the old certificate",
                 server=_former,
                 wanted="rejected",
-                hint="you still trust the certificate from before: how many are in your file?",
+                hint="you still trust the old certificate: how many certificates are in your file?",
             ),
             _REFUSED_TWIN,
         ),
@@ -252,13 +254,13 @@ _ALL: Final = (
         title="no TLS, no password",
         host="stripped",
         trials=(
-            _accepted("your lftp refuses it: pin it first (what the teacher hands out is in /handout)"),
+            _accepted("your lftp refuses it: pin it first (the teacher's files are in /handout)"),
             Trial(
-                title="somebody who denies that there is TLS",
+                title="an attacker that strips TLS",
                 server=_stripped,
                 wanted="rejected",
                 reason="tls-required",
-                hint="your pin is never asked when there is no TLS: what would make lftp insist on it?",
+                hint="without TLS, lftp never uses your pin: what would make lftp demand TLS?",
             ),
             _REFUSED_TWIN,
         ),

@@ -165,7 +165,7 @@ CHAPTERS: Final = (
         "Plain FTP: the password in clear",
         "FTP is from 1971. It sends user name and password as text, so every machine between you and the server can "
         "read them.",
-        "Somebody records the traffic of the next login. What will be in the recording?",
+        "An eavesdropper records the traffic of the next login. What will be in the recording?",
         (Act(_plain, _LEAKS),),
         "The password and the listing were on the wire as text. Nothing had to be broken: reading was enough.",
     ),
@@ -173,11 +173,11 @@ CHAPTERS: Final = (
         "refusal",
         "FTPS: the same login, and a refusal",
         "FTPS adds TLS, as on the web: the client asks for it with AUTH TLS, and the server shows a certificate. This "
-        "server's certificate is self-signed, as that of many hosting companies.",
+        "server's certificate is self-signed, like those of many hosting companies.",
         "Will lftp log in? Will the password be in the recording this time?",
         (Act(_genuine, _refused("untrusted")),),
         "lftp refused before it sent the password: no authority that it trusts has signed that certificate. TLS alone "
-        "hides the login from a listener; it does not say who is at the other end.",
+        "hides the login from an eavesdropper; it does not say who is at the other end.",
     ),
     Chapter(
         "cure",
@@ -185,18 +185,18 @@ CHAPTERS: Final = (
         "The first answer on the web: one line in ~/.lftp/rc, and the message is gone.",
         "What does `set ssl:verify-certificate no` switch off: the message, or the protection?",
         (Act(_genuine, _IN, VERIFY_OFF),),
-        "It works, and a listener still reads nothing. So far it looks like a cure.",
+        "It works, and an eavesdropper still reads nothing. So far it looks like a cure.",
     ),
     Chapter(
         "interceptor",
         "What the cure costs",
-        "Now someone sits between client and server. The interceptor ends TLS with a certificate of its own, a copy of "
-        "the genuine one with another key, and passes everything on to the genuine server.",
+        "Now an interceptor is between client and server. It ends TLS with its own certificate, a copy of the genuine "
+        "one with another key, and passes everything on to the genuine server.",
         "The rc still says `verify-certificate no`. Will the user notice anything? Will the interceptor get the "
         "password?",
         (Act(_interceptor, _CAPTURED, VERIFY_OFF),),
-        "The user sees the same listing as before, and not a word of warning. The interceptor has the password and the "
-        "listing. Encrypted, yes: to the wrong party.",
+        "The user sees the same listing as before, and no warning. The interceptor has the password and the listing. "
+        "The connection was encrypted, but to the wrong party.",
     ),
     Chapter(
         "fetch",
@@ -205,14 +205,14 @@ CHAPTERS: Final = (
         "BEGIN and END goes into ~/.lftp/mycert.crt.",
         "How do you know that it was the genuine server that sent it?",
         (Act(_genuine, Claim(), fetches=True),),
-        "openssl prints the certificate of whoever answers. Compare the fingerprint with the server's owner by another "
-        "way, or fetch it from two networks: an interceptor that is there today will be pinned as well.",
+        "openssl prints the certificate of any server that answers. Compare the fingerprint with the server's owner "
+        "through another channel, or fetch it from two networks: if an interceptor answers today, you pin it.",
     ),
     Chapter(
         "pin",
         "The pin",
-        "lftp is told to trust this one certificate: `set ssl:ca-file`. The path begins with ~, because lftp looks for "
-        "a relative one in the folder it is started in.",
+        "`set ssl:ca-file` makes lftp trust this one certificate. The path begins with ~, because lftp resolves a "
+        "relative path from the folder in which it starts.",
         "Will the login succeed now, without any check switched off?",
         (Act(_genuine, _IN, PINNED, lambda made: made.genuine),),
         "The genuine server is accepted, with verification on. Nothing is readable on the wire.",
@@ -223,30 +223,30 @@ CHAPTERS: Final = (
         "The same interceptor as before: its certificate equals the pinned one in every field but the key.",
         "Subject, serial number and dates are the same. Will lftp see a difference?",
         (Act(_interceptor, _refused("untrusted"), PINNED, lambda made: made.genuine),),
-        "lftp refused, and the interceptor got nothing. Only the holder of the key can prove to be the server.",
+        "lftp refused, and the interceptor got nothing. Only the holder of the key can prove that it is the server.",
     ),
     Chapter(
         "name",
         "The wrong name",
         "Hosting companies often have one certificate for all customers, in the provider's name. The document adds "
         "`set ssl:check-hostname no` for that.",
-        "The pinned certificate is the right one, but made out to server7.hosting.example. What will lftp say? And "
+        "The pinned certificate is the right one, but issued for server7.hosting.example. What will lftp say? And "
         "with the extra line?",
         (
             Act(_other_name, _refused("hostname"), PINNED, lambda made: made.other_name, "First with the pin alone:"),
             Act(_other_name, _IN, NAME_OFF, lambda made: made.other_name, "Then with the name check off:"),
         ),
-        "The pin alone is refused for its name; with the name check off the login succeeds. With a self-signed pin "
-        "that opens nothing else, because the key is what is compared.",
+        "With the pin alone, lftp refuses the name; with the name check off, the login succeeds. With a self-signed "
+        "pin, this admits no other server, because lftp compares the key.",
     ),
     Chapter(
         "expiry",
         "Expiry",
-        "Certificates end. Here is the pinned one a day too late.",
+        "Certificates expire. Here the pinned one expired a day ago.",
         "The file on disk has not changed. Does the pin still work?",
         (Act(_expired, _refused("expired"), PINNED, lambda made: made.expired),),
-        "lftp refuses an expired certificate although it is pinned. The job fails tonight, and somebody will remember "
-        "the one line that makes messages go away.",
+        "lftp refuses an expired certificate although it is pinned. The job fails tonight, and someone will remember "
+        "the one line that makes messages disappear.",
     ),
     Chapter(
         "rotation",
@@ -257,30 +257,36 @@ CHAPTERS: Final = (
             Act(_renewed, _refused("untrusted"), PINNED, lambda made: made.genuine, "With the old pin:"),
             Act(_renewed, _IN, PINNED, lambda made: made.renewed, "Pinned again, after comparing the fingerprint:"),
         ),
-        "The old pin refuses the new certificate. An interceptor with a certificate of its own gets exactly these "
-        "words; only a copy of every field reads otherwise. So no message tells the two apart, only the fingerprint, "
-        "compared through another channel; then the new one is pinned.",
+        "With the old pin, lftp refuses the new certificate. It prints exactly the same for an interceptor with its "
+        "own certificate; only for a copy of every field do the words differ. So no message distinguishes the two. "
+        "Compare the fingerprint through another channel, then pin the new certificate.",
     ),
     Chapter(
         "downgrade",
         "What the document does not mention",
         "The pin is right and verification is on. This attacker leaves certificates alone: it answers AUTH TLS with "
         '"502 not implemented", as an old server would.',
-        "lftp cannot begin TLS. Will it stop, or go on?",
+        "lftp cannot begin TLS. Will it stop, or continue?",
         (Act(_stripper, _STRIPPED, PINNED, lambda made: made.genuine),),
-        "lftp went on in clear text, without a word: password and listing are on the wire, and the attacker has both. "
-        "A pin protects TLS; it does not demand it.",
+        "lftp continued in clear text, without a message: password and listing are on the wire, and the attacker has "
+        "both. A pin protects TLS; it does not demand it.",
     ),
     Chapter(
         "instead",
         "What to write instead",
-        "Two more lines: `ftp:ssl-force yes` demands TLS, and `ftp:ssl-allow-anonymous yes` makes that count for "
-        "logins without a password too.",
+        "Two more lines: `ftp:ssl-force yes` demands TLS, and `ftp:ssl-allow-anonymous yes` extends that to logins "
+        "without a password.",
         "The genuine server, the interceptor and the attacker of the last chapter: who gets what?",
         (
             Act(_genuine, _IN, HARDENED, lambda made: made.genuine, "The genuine server:"),
             Act(_interceptor, _refused("untrusted"), HARDENED, lambda made: made.genuine, "The interceptor:"),
-            Act(_stripper, _refused("tls-required"), HARDENED, lambda made: made.genuine, "The one who denies TLS:"),
+            Act(
+                _stripper,
+                _refused("tls-required"),
+                HARDENED,
+                lambda made: made.genuine,
+                "The attacker that strips TLS:",
+            ),
         ),
         "The genuine server is accepted; both attackers are refused before the password is sent. docs/hardening.md has "
         "every line, what it stops, and what no line stops.",
@@ -294,12 +300,12 @@ def yours(rc: str) -> Chapter:
     parts = (
         (_genuine, "The genuine server:"),
         (_interceptor, "The interceptor:"),
-        (_stripper, "The one who denies TLS:"),
+        (_stripper, "The attacker that strips TLS:"),
     )
     return Chapter(
         "yours",
         "Your own rc",
-        "The same three servers, with your rc and nothing else. The genuine certificate is in ~/.lftp/mycert.crt.",
+        "The same three servers, with only your rc. The genuine certificate is in ~/.lftp/mycert.crt.",
         "Who gets your password?",
         tuple(Act(server, _ANYTHING, rc, lambda made: made.genuine, says) for server, says in parts),
         "That is what your rc did, here and now. `ftps-lab verify` tries it against every attack, with your own pin.",
