@@ -44,7 +44,7 @@ def scenario(name: str = "area/case", title: str = "What it shows", steps: int =
     return parse(head + body, f"{name}.scenario.toml", name)
 
 
-def told_by_the_server() -> Testimony:
+def server_testimony() -> Testimony:
     """One control and one data connection, with one entry of each kind."""
     peer = ("127.0.0.1", 40001)
     return Testimony(
@@ -86,7 +86,7 @@ def attempt(verdict: Any = "rejected", *, contradictions: tuple[str, ...] = (), 
         ),
         rc="set ssl:ca-file x\n",
         client=ClientAccount(1, None, timed_out=False, words=words, notes=("a note",), tasks=(), log_notes=LOG_NOTES),
-        testimony=told_by_the_server(),
+        testimony=server_testimony(),
         wire=Wire((WireRecord("control", ("127.0.0.1", 40001), b"to server", b"to client!"),)),
         exposure=WireAccount((("control", 40001),), password=False, payload=True),
     )

@@ -67,24 +67,24 @@ class TestTally:
             ([], 3),
         ],
     )
-    def test_the_exit_code_is_that_of_the_worst(self, statuses: list[str], code: int) -> None:
+    def test_exit_code_is_that_of_the_worst_status(self, statuses: list[str], code: int) -> None:
         assert exit_code([run(*(result(status) for status in statuses))]) == code
 
-    def test_an_interruption_beats_everything(self) -> None:
+    def test_interrupted_run_exits_130(self) -> None:
         assert exit_code([run(result("error"), interrupted=True)]) == 130
 
-    def test_of_several_builds_the_worst_counts(self) -> None:
+    def test_exit_code_is_that_of_the_worst_build(self) -> None:
         assert exit_code([run(result("pass")), run(result("fail"))]) == 1
         assert exit_code([run(result("fail")), run(result("skip"))]) == 3
 
-    def test_the_closing_line_is_what_a_ci_reads(self) -> None:
+    def test_summary_counts_all_builds_and_mentions_missing_controls(self) -> None:
         runs = [run(result("pass"), result("fail")), run(result("skip"), result("error"))]
         assert summary(runs) == "1 passed, 1 failed, 1 errors, 1 skipped in 4.0 s"
         assert summary([run(result(), controls=False)]).endswith("in 2.0 s, without controls")
 
 
-class TestPlain:
-    def test_what_a_server_sends_does_nothing_to_a_terminal(self) -> None:
+class TestPlainText:
+    def test_control_characters_are_escaped(self) -> None:
         assert harmless(HOSTILE) == "ls: \\x1b[31mred\\x1b[0m \\x07\\xff \\u202e reversed\\r\nsecond\n"
         assert harmless("a\tb\udcff\u2028") == "a    b\\udcff\\u2028"
         assert harmless("日本語 «ü» §") == "日本語 «ü» §"
@@ -103,8 +103,8 @@ class TestPlain:
             "::warning",  # the text after it may complete the command
         ],
     )
-    def test_nothing_is_a_command_to_the_runner_of_a_ci(self, command: str) -> None:
-        """No output becomes a command to a CI runner, wherever a line wraps.
+    def test_no_line_is_a_command_to_a_ci_runner(self, command: str) -> None:
+        """It holds wherever a line wraps.
 
         GitHub obeys a line that begins with `::name`, after blanks or not, and has `::` later; other runners look for
         `##[` anywhere. Lines wrap at any character.
@@ -119,10 +119,10 @@ class TestPlain:
     @pytest.mark.parametrize(
         "text", ["::1", "from ::1 (::1) port 21", "ftp://[::1]:21/", "2001:db8::1", "a::b", "# x", "::"]
     )
-    def test_what_is_none_stays_as_it_is(self, text: str) -> None:
+    def test_text_that_is_not_a_ci_command_is_unchanged(self, text: str) -> None:
         assert harmless(text) == text
 
-    def test_much_of_it_takes_no_time(self) -> None:
+    def test_escaping_a_megabyte_is_fast(self) -> None:
         """lftp may print at most 16 MiB of output."""
         began = time.monotonic()
         harmless("::" * (1 << 19))
@@ -130,7 +130,7 @@ class TestPlain:
         harmless("##" * (1 << 19))
         assert time.monotonic() - began < 30
 
-    def test_lines_end_at_line_feeds_only(self) -> None:
+    def test_only_line_feeds_end_a_line(self) -> None:
         assert lines_of(b"a\rb\x0bc\n\nd") == ("a\\rb\\x0bc", "", "d")
         assert lines_of(b"") == ()
 
@@ -143,7 +143,7 @@ class TestPlain:
             ("", 5, []),
         ],
     )
-    def test_lines_fit_their_columns(self, text: str, width: int, lines: list[str]) -> None:
+    def test_text_is_wrapped_to_its_column(self, text: str, width: int, lines: list[str]) -> None:
         assert wrapped(text, width) == lines
         assert all(cells(line) <= width for line in lines)
 
@@ -151,27 +151,27 @@ class TestPlain:
         "path",
         ["/etc/ssl/certs/x", "~/.lftp/rc", "~me/.lftp/rc", "./here/rc", "../up", "a/b.scenario.toml", "('/tmp/x')"],
     )
-    def test_a_path_stays_whole(self, path: str) -> None:
+    def test_path_is_never_wrapped(self, path: str) -> None:
         assert wrapped(f"see {path} there", 5) == ["see", path, "there"]
 
 
 class TestTerminal:
-    def test_a_complaint_about_the_setup_is_shown_though_all_passed(self) -> None:
+    def test_complaint_about_the_setup_is_shown_in_a_passing_run(self) -> None:
         shown = printed(run(result("pass")))
         said = " ".join(shown.split())
         assert "only in its debug log: gnutls_priority_set_direct(\\x1b[31m): invalid" in said
         assert "Timeout" not in shown
 
-    def test_a_failed_step_has_every_complaint_once(self) -> None:
+    def test_failed_step_shows_each_complaint_once(self) -> None:
         shown = printed(run(result("fail")))
         assert shown.count("gnutls_priority_set_direct(") == shown.count("**** Timeout - reconnecting") == 1
 
-    def test_an_expected_complaint_needs_no_note(self) -> None:
+    def test_expected_complaint_is_not_shown(self) -> None:
         of = scenario(expect='verdict = "accepted"\nmessage = "gnutls_priority"')
         shown = printed(run(ScenarioResult(of, "pass", (step(of, PASSED, attempt("accepted")),))))
         assert "gnutls" not in shown
 
-    def test_what_is_no_terminal_gets_80_plain_columns(self) -> None:
+    def test_output_that_is_not_a_terminal_is_plain_and_80_columns_wide(self) -> None:
         long = scenario("area/" + "long-" * 20, "A title that is too long for its column, with 日本語 in it", steps=3)
         text = printed(
             run(result("pass"), result("skip", why="no clock here"), ScenarioResult(long, "pass", (step(long),)))
@@ -181,14 +181,14 @@ class TestTerminal:
         assert all(cells(line) <= 80 for line in text.splitlines() if "long-long" not in line)
         assert all(line == line.rstrip() for line in text.splitlines())
 
-    def test_the_header_names_the_build(self) -> None:
+    def test_header_names_the_lftp_build(self) -> None:
         assert printed(run()).startswith("lftp 4.9.2 at /opt/lftp 4.9/lftp, TLS by GnuTLS 3.7.9, dialect status\n")
 
-    def test_an_id_is_never_broken(self) -> None:
+    def test_scenario_id_is_never_wrapped(self) -> None:
         name = "area/" + "long-" * 20
         assert name in printed(run(result("pass", name)))
 
-    def test_a_row_shows_what_came_of_each_step(self) -> None:
+    def test_row_shows_the_outcome_of_each_step(self) -> None:
         of = scenario(steps=2)
         text = printed(run(ScenarioResult(of, "fail", (step(of), step(of, FAILED, attempt("accepted"), number=1)))))
         rows = [" ".join(line.split()) for line in text.splitlines()]
@@ -196,30 +196,30 @@ class TestTerminal:
         assert "What it shows untrusted" in rows
         assert "2 accepted" in rows
 
-    def test_the_numbers_of_many_steps_end_in_one_column(self) -> None:
+    def test_step_numbers_are_right_aligned(self) -> None:
         of = scenario(steps=10)
         rows = printed(run(ScenarioResult(of, "pass", tuple(step(of, PASSED, attempt("accepted")) for _ in range(10)))))
         assert {line.index(" accepted") for line in rows.splitlines() if line.endswith(" accepted")} == {47}
 
-    def test_one_of_a_thing_is_not_several(self) -> None:
+    def test_counts_use_singular_and_plural(self) -> None:
         assert (plural(0, "pair"), plural(1, "pair"), plural(2, "pair")) == ("0 pairs", "1 pair", "2 pairs")
         assert "\n1 scenario\n" in printed(run(result()))
 
-    def test_a_step_that_fails_together_with_its_control_says_both(self) -> None:
+    def test_step_that_fails_with_its_control_gives_both_reasons(self) -> None:
         of = scenario()
         failed = step(of, FAILED, control=ControlResult("impostor-refused", attempt("accepted"), BROKEN))
         assert (failed.status, failed.why) == ("error", ("it was otherwise", "it hung"))
 
-    def test_a_skipped_scenario_says_why(self) -> None:
+    def test_skipped_scenario_shows_its_reason(self) -> None:
         text = printed(run(result("skip", why="libfaketime is not installed")))
         assert "libfaketime is not installed" in text
         assert text.endswith("0 passed, 0 failed, 0 errors, 1 skipped in 2.0 s\n")
 
-    def test_a_broken_lab_says_what_broke(self) -> None:
+    def test_lab_error_is_shown_escaped(self) -> None:
         broken = result("error", steps=(), why="the server failed in its own thread:\nOSError \x1b[2J")
         assert "ERROR area/case: the server failed in its own thread:\nOSError \\x1b[2J" in printed(run(broken))
 
-    def test_a_failure_shows_all_three_witnesses(self) -> None:
+    def test_failure_shows_all_three_witnesses_and_the_rerun_command(self) -> None:
         text = printed(run(result("fail"), again={"area/case": "my file.scenario.toml"}, options=("--timeout", "5")))
         for wanted in (
             "FAIL area/case, step 1: step 1",
@@ -247,7 +247,7 @@ class TestTerminal:
         ):
             assert wanted in text, wanted
 
-    def test_a_failed_control_shows_its_own_evidence(self) -> None:
+    def test_failed_control_shows_its_own_evidence(self) -> None:
         of = scenario()
         control = ControlResult("impostor-refused", attempt("exposed", stdout=b"the control's output"), FAILED)
         text = printed(run(ScenarioResult(of, "fail", (step(of, control=control),))))
@@ -255,7 +255,7 @@ class TestTerminal:
         assert "its control, impostor-refused: exposed: password to wire" in text
         assert "the control's output" in text
 
-    def test_contradictions_are_shown(self) -> None:
+    def test_contradicting_witnesses_are_shown(self) -> None:
         torn = attempt("inconclusive", contradictions=("client and server disagree",))
         sections = list(step_sections(step(scenario(), BROKEN, torn)))
         told = {section.heading: section.lines for section in sections}
@@ -269,16 +269,16 @@ class TestTerminal:
             ({}, "with exit code 1"),
         ],
     )
-    def test_the_end_of_lftp_in_words(self, ending: dict[str, Any], words: str) -> None:
+    def test_heading_says_how_lftp_ended(self, ending: dict[str, Any], words: str) -> None:
         sections = step_sections(step(scenario(), FAILED, attempt(**ending)))
         assert any(words in section.heading for section in sections)
 
-    def test_repeated_steps_show_their_counts(self) -> None:
+    def test_repeated_step_shows_the_count_of_each_verdict(self) -> None:
         of = scenario()
         mixed = step(of, FAILED, attempt("exposed"), attempt("exposed"), attempt("rejected"))
         assert "exposed 2×, rejected 1×" in printed(run(ScenarioResult(of, "fail", (mixed,))))
 
-    def test_what_failed_is_listed_just_above_the_tally(self) -> None:
+    def test_failures_are_listed_just_above_the_tally(self) -> None:
         """One line for each failure: status, scenario, step, what happened. The list comes last, after all evidence."""
         broken = result("error", "area/broken", steps=(), why="no port\nmore")
         lines = printed(run(result("pass", "area/good"), result("fail"), broken)).splitlines()
@@ -292,7 +292,7 @@ class TestTerminal:
         ]
         assert "what failed" not in printed(run(result("pass")))
 
-    def test_what_failed_names_the_control_or_the_reason(self) -> None:
+    def test_listed_failure_names_the_control_or_the_reason(self) -> None:
         of = scenario()
         control = ControlResult("impostor-refused", attempt("exposed"), FAILED)
         shown = printed(run(ScenarioResult(of, "fail", (step(of, control=control),))))
@@ -301,11 +301,11 @@ class TestTerminal:
         same = printed(run(ScenarioResult(of, "fail", (step(of, FAILED),))))
         assert f"step 1: step 1: {words}, but it was otherwise\n" in same
 
-    def test_what_failed_names_the_build_where_there_are_several(self) -> None:
+    def test_list_of_failures_names_the_build_if_there_are_several(self) -> None:
         text = printed(run(result("fail")), run(result("pass")))
         assert text.count("what failed with lftp 4.9.2 at /opt/lftp 4.9/lftp:") == 1
 
-    def test_short_has_no_table_and_no_evidence(self) -> None:
+    def test_short_output_has_no_table_and_no_evidence(self) -> None:
         text = printed(run(result("pass", "area/good"), result("fail")), short=True)
         assert [line for line in text.splitlines() if line] == [
             "lftp 4.9.2 at /opt/lftp 4.9/lftp, TLS by GnuTLS 3.7.9, dialect status",
@@ -315,7 +315,7 @@ class TestTerminal:
             "1 passed, 1 failed, 0 errors, 0 skipped in 2.0 s",
         ]
 
-    def test_an_expected_leak_says_so(self) -> None:
+    def test_expected_exposure_is_marked_as_expected(self) -> None:
         of = scenario(expect='verdict = "exposed"')
         leaked = printed(run(ScenarioResult(of, "pass", (step(of, PASSED, attempt("exposed")),))))
         assert "as expected" in leaked.split("other lftp messages")[0]
@@ -323,20 +323,20 @@ class TestTerminal:
         assert "as expected" not in unexpected.split("FAIL area/case")[0]
         assert "as expected" not in printed(run(result("pass"))).split("other lftp messages")[0]
 
-    def test_a_path_is_never_broken(self) -> None:
-        """A path is never broken, in the table either, where the text beside it keeps its columns."""
+    def test_path_in_a_table_cell_is_never_wrapped(self) -> None:
+        """The text beside it keeps its columns."""
         path = "/srv/" + "deep/" * 12 + "case.scenario.toml"
         text = printed(run(result("skip", why=f"cannot read {path}: no")))
         assert path in text
         assert any(line.split() == [path + ":"] for line in text.splitlines())
 
-    def test_what_did_not_run_is_said(self) -> None:
+    def test_incomplete_run_says_how_many_scenarios_ran(self) -> None:
         assert "\ninterrupted: 1 of 3 scenarios ran\n" in printed(run(result(), total=3, interrupted=True))
         assert "\nstopped after the first failure (--fail-fast): 1 of 3" in printed(run(result("fail"), total=3))
 
 
 class TestJson:
-    def test_the_shape_is_the_one_of_the_design(self) -> None:
+    def test_json_has_the_documented_keys_in_order(self) -> None:
         control = ControlResult("impostor-refused", attempt("rejected"), PASSED)
         of = scenario()
         data = json.loads(
@@ -373,7 +373,7 @@ class TestJson:
         }
         assert list(told["witnesses"]) == ["client", "server", "wire"]
 
-    def test_the_witnesses_are_data(self) -> None:
+    def test_json_contains_the_witnesses(self) -> None:
         data = json.loads(json_report.text([run(result("fail"))], several=False))
         witnesses = data["results"][0]["steps"][0]["witnesses"]
         assert witnesses["client"]["command"] == ["/usr/bin/lftp", "-c", "open x\nls"]
@@ -383,29 +383,29 @@ class TestJson:
         assert witnesses["wire"]["payload_readable"] is True
         assert data["results"][0]["steps"][0]["why"] == ["it was otherwise"]
 
-    def test_counts_only_where_a_step_repeats(self) -> None:
+    def test_json_counts_the_verdicts_of_a_repeated_step(self) -> None:
         of = scenario()
         repeated = step(of, PASSED, attempt(), attempt())
         data = json.loads(json_report.text([run(ScenarioResult(of, "pass", (repeated,)))], several=False))
         assert data["results"][0]["steps"][0]["counts"] == {"rejected": 2}
 
-    def test_skips_and_errors_say_why(self) -> None:
+    def test_json_gives_the_reason_of_skips_and_errors(self) -> None:
         runs = [run(result("skip", why="no clock"), result("error", steps=(), why="port refused"))]
         skipped, broken = json.loads(json_report.text(runs, several=False))["results"]
         assert (skipped["why_skipped"], skipped["steps"]) == ("no clock", [])
         assert (broken["why_skipped"], broken["why"]) == (None, "port refused")
 
-    def test_several_builds_are_runs(self) -> None:
+    def test_json_lists_several_builds_as_runs(self) -> None:
         data = json.loads(json_report.text([run(result()), run(result())], several=True))
         assert list(data) == ["schema", "runs"]
         assert [each["summary"]["pass"] for each in data["runs"]] == [1, 1]
 
-    def test_it_is_ascii_and_so_fit_for_any_terminal(self) -> None:
+    def test_json_is_ascii(self) -> None:
         assert json_report.text([run(result())], several=False).isascii()
 
 
 class TestJUnit:
-    def test_every_status_has_its_element(self) -> None:
+    def test_junit_has_an_element_for_each_status(self) -> None:
         runs = [
             run(
                 *(result(status, why="why" if status == "skip" else "") for status in ("pass", "fail", "error", "skip"))
@@ -427,7 +427,7 @@ class TestJUnit:
         ]
         assert {each.get("name"): each.get("value") for each in suite.iter("property")}["lftp.dialect"] == "status"
 
-    def test_the_evidence_is_in_it_and_the_xml_is_sound(self) -> None:
+    def test_junit_contains_the_escaped_evidence(self) -> None:
         root = ET.fromstring(junit.text([run(result("fail"))]))  # noqa: S314
         failure = root.find(".//failure")
         assert failure is not None
@@ -436,8 +436,8 @@ class TestJUnit:
         assert "again: ftps-lab run area/case" in (failure.text or "")
 
 
-class TestKeep:
-    def test_everything_is_there_and_private(self, tmp_path: Path) -> None:
+class TestKeptEvidence:
+    def test_kept_evidence_is_complete_and_private(self, tmp_path: Path) -> None:
         folder = prepare(str(tmp_path / "kept"))
         keeper = Keeper(folder)
         keeper.keep(scenario(), 1, "", attempt())
@@ -462,14 +462,14 @@ class TestKeep:
             assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert stat.S_IMODE((step_folder / "rc").stat().st_mode) == 0o600
 
-    def test_an_earlier_run_of_the_scenario_is_replaced(self, tmp_path: Path) -> None:
+    def test_keeping_replaces_only_earlier_runs_of_the_scenario(self, tmp_path: Path) -> None:
         Keeper(prepare(str(tmp_path / "kept"))).keep(scenario(), 7, "", attempt())
         Keeper(prepare(str(tmp_path / "kept"))).keep(scenario("area/other"), 1, "", attempt())
         Keeper(prepare(str(tmp_path / "kept"))).keep(scenario(), 1, "", attempt())
         assert [path.name for path in (tmp_path / "kept/area/case").iterdir()] == ["1"]
         assert (tmp_path / "kept/area/other/1").is_dir()
 
-    def test_what_is_not_ours_is_left_alone(self, tmp_path: Path) -> None:
+    def test_folder_with_other_files_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "precious").write_text("")
         with pytest.raises(UsageError, match="contains other files"):
             prepare(str(tmp_path))
@@ -477,13 +477,13 @@ class TestKeep:
             prepare(str(tmp_path / "precious"))
         assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
-    def test_an_id_cannot_lead_out(self, tmp_path: Path) -> None:
+    def test_id_with_dots_stays_in_the_folder(self, tmp_path: Path) -> None:
         folder = prepare(str(tmp_path / "kept"))
         Keeper(folder).keep(scenario("../../outside"), 1, "", attempt())
         assert (folder / "outside/1/rc").is_file()
         assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
-    def test_a_full_disk_is_one_sentence_and_no_half_of_a_file(
+    def test_full_disk_is_one_problem_and_leaves_no_partial_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = prepare(str(tmp_path / "kept"))

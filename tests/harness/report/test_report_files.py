@@ -13,7 +13,7 @@ from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.report.files import check_target, write
 
 
-def test_a_file_appears_with_ordinary_permissions(tmp_path: Path) -> None:
+def test_new_file_has_ordinary_permissions(tmp_path: Path) -> None:
     write(str(tmp_path / "new.json"), "ü\n")
     ordinary = tmp_path / "ordinary"
     ordinary.touch()
@@ -21,7 +21,7 @@ def test_a_file_appears_with_ordinary_permissions(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "new.json").stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
 
 
-def test_an_old_file_is_replaced_and_keeps_its_permissions(tmp_path: Path) -> None:
+def test_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
     path = tmp_path / "old.json"
     path.write_text("old")
     path.chmod(0o600)
@@ -31,14 +31,14 @@ def test_an_old_file_is_replaced_and_keeps_its_permissions(tmp_path: Path) -> No
     assert [each.name for each in tmp_path.iterdir()] == ["old.json"]
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_symlink_is_followed_and_kept(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     write(str(tmp_path / "link"), "text")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_text() == "text"
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old file is replaced only after the new one is complete."""
     path = tmp_path / "old.json"
     path.write_text("old")
@@ -54,14 +54,14 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-def test_a_device_is_written_to_as_it_is() -> None:
+def test_device_is_written_to_and_not_replaced() -> None:
     with pytest.raises(HarnessError, match="/dev/full was not written: No space left on device"):
         write("/dev/full", "text")
     write("/dev/null", "text")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 
-def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
+def test_fifo_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     read: list[str] = []
@@ -72,12 +72,12 @@ def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
     assert read == ["text"]
 
 
-def test_a_dash_is_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dash_means_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     write("-", "text")
     assert capsys.readouterr().out == "text"
 
 
-def test_what_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
+def test_folder_or_missing_parent_is_refused_as_a_target(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--json .*: this is a folder"):
         check_target("--json", str(tmp_path))
     with pytest.raises(UsageError, match=r"--json .*: the folder .*/missing"):
@@ -86,7 +86,7 @@ def test_what_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) 
         check_target("--json", name)
 
 
-def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_target_in_an_unwritable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may write everywhere, so the test replaces the system's answer."""
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
     with pytest.raises(UsageError, match="no permission to write there"):

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from ftps_harness.report.tally import BuildRun
 
 
-def printed(run: BuildRun) -> str:
+def printed_remarks(run: BuildRun) -> str:
     stream = io.StringIO()
     Terminal(stream).remarks(run)
     return stream.getvalue()
 
 
-def test_what_lftp_says_beside_the_verdict_is_shown_of_a_step_that_passes(play: Play) -> None:
+def test_other_lftp_messages_of_a_passing_step_are_shown(play: Play) -> None:
     done = play(play.step(ACCEPTED, rc=play.pin + "sett x y\n", keys='run = ["ls"]'))
     assert done.status == "pass"
-    assert "Unknown command `sett'." in printed(made_up.run(done))
+    assert "Unknown command `sett'." in printed_remarks(made_up.run(done))
 
 
-def test_the_refusal_that_a_verdict_is_about_is_not_shown_again() -> None:
+def test_message_that_decided_the_verdict_is_not_repeated() -> None:
     of = made_up.scenario()
     said = b"ls: Fatal error: no\nls: Fatal error: no\nanother \x1b[31mline\n"
     step = made_up.step(of, made_up.PASSED, made_up.attempt(stderr=said))
@@ -46,13 +46,13 @@ def test_the_refusal_that_a_verdict_is_about_is_not_shown_again() -> None:
     assert not list(remarks(made_up.run(ScenarioResult(of, "pass", (step,)))))
 
 
-def test_a_step_that_fails_shows_it_with_its_evidence_alone() -> None:
+def test_failing_step_has_no_remarks() -> None:
     of = made_up.scenario()
     step = made_up.step(of, made_up.FAILED)
     assert not list(remarks(made_up.run(ScenarioResult(of, "fail", (step,)))))
 
 
-def test_a_step_without_a_control_says_why() -> None:
+def test_reason_for_a_missing_control_is_shown_and_in_the_json() -> None:
     """Readers and programs see which `pass` verdicts have no control behind them."""
     text = (
         'schema = 1\ntitle = "t"\nwhy = "w"\n[certificates.genuine]\n[server]\ncertificate = "genuine"\n'
@@ -63,13 +63,13 @@ def test_a_step_without_a_control_says_why() -> None:
     attempt = made_up.attempt("accepted", stderr=b"")
     steps = tuple(made_up.step(of, made_up.PASSED, attempt, number=number) for number in range(2))
     run = made_up.run(ScenarioResult(of, "pass", steps))
-    assert "area/case, step 1: nothing to take away" in printed(run)
+    assert "area/case, step 1: nothing to take away" in printed_remarks(run)
     first, second = json.loads(json_report.text([run], several=False))["results"][0]["steps"]
     assert first["why_no_control"] == "nothing to take away"
     assert "why_no_control" not in second
 
 
-def test_of_many_scenarios_only_the_names_stand_there() -> None:
+def test_many_scenarios_without_controls_are_listed_by_name_only() -> None:
     """The reasons would push the failures off the screen."""
     text = (
         'schema = 1\ntitle = "t"\nwhy = "w"\n[certificates.genuine]\n[server]\ncertificate = "genuine"\n'
@@ -80,7 +80,7 @@ def test_of_many_scenarios_only_the_names_stand_there() -> None:
     for number in range(6):
         of = parse(text, "x.scenario.toml", f"area/case-{number}")
         results.append(ScenarioResult(of, "pass", (made_up.step(of, made_up.PASSED, made_up.attempt("accepted")),)))
-    shown = " ".join(printed(made_up.run(*results)).split())
+    shown = " ".join(printed_remarks(made_up.run(*results)).split())
     assert "area/case-0, area/case-1" in shown
     assert "area/case-5" in shown
     assert "nothing to take away" not in shown

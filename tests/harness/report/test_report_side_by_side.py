@@ -33,8 +33,8 @@ LEAK, FILES = [outcome("exposed", "password", "payload")], [outcome("exposed", "
 TITLES = ["no rc", "pinned"]
 
 
-def test_scenarios_of_the_same_steps_are_a_family() -> None:
-    """A single scenario is not a family, and a scenario with other steps belongs to another."""
+def test_scenarios_with_the_same_steps_form_a_family() -> None:
+    """A single scenario is not a family."""
     members = [result("a/one", TITLES, NO, YES), result("a/two", TITLES, LEAK, FILES)]
     others = [result("a/three", ["other", "steps"], NO, NO), result("a/four", ["single"], NO)]
     (family,) = families([*members, *others])
@@ -42,7 +42,7 @@ def test_scenarios_of_the_same_steps_are_a_family() -> None:
     assert family.rows == (("a/one", ("rejected", "accepted")), ("a/two", ("PASSWORD", "payload")))
 
 
-def test_what_did_not_run_to_its_end_is_left_out() -> None:
+def test_incomplete_scenario_is_left_out() -> None:
     assert families([result("a/one", TITLES, NO, NO), result("a/two", TITLES, NO)]) == []
 
 
@@ -57,7 +57,7 @@ def test_what_did_not_run_to_its_end_is_left_out() -> None:
         ([*YES, outcome("failed")], "accepted*"),
     ],
 )
-def test_the_worst_of_several_runs_is_shown_and_marked(attempts: list[Any], cell: str) -> None:
+def test_cell_shows_the_worst_of_several_runs_and_marks_it(attempts: list[Any], cell: str) -> None:
     """One exposure makes the cell exposed; otherwise the expected verdict is shown, if it occurred."""
     (family,) = families([result("a/one", TITLES, attempts, NO), result("a/two", TITLES, NO, NO)])
     assert family.rows[0][1][0] == cell
@@ -69,7 +69,7 @@ def family_of(names: list[str], columns: int) -> Family:
     return Family(tuple(f"step {n}" for n in range(columns)), tuple((name, ("PASSWORD*",) * columns) for name in names))
 
 
-def test_eighty_columns_hold_names_and_six_steps() -> None:
+def test_80_columns_hold_six_steps() -> None:
     """The area that all scenarios share appears once."""
     shown = list(lines(family_of(["attack/one", "attack/another"], 6), 79))
     assert max(map(len, shown)) <= 79
@@ -77,15 +77,15 @@ def test_eighty_columns_hold_names_and_six_steps() -> None:
     assert shown[8].startswith("one     PASSWORD*")
 
 
-def test_a_long_name_gets_a_line_of_its_own() -> None:
+def test_long_name_is_on_its_own_line() -> None:
     shown = list(lines(family_of(["attack/" + "x" * 40, "other/y"], 6), 79))
     assert max(map(len, shown)) <= 79
     at = shown.index("attack/" + "x" * 40)
     assert shown[at + 1].startswith("  PASSWORD*")
 
 
-def test_many_steps_are_turned_round() -> None:
-    """Each step is a line, each scenario a column."""
+def test_table_with_many_steps_is_transposed() -> None:
+    """Each step is a row, each scenario a column."""
     shown = list(lines(family_of(["attack/one", "attack/two"], 20), 79))
     assert shown[:2] == ["  1  attack/one", "  2  attack/two"]
     assert sum(line.startswith("step ") for line in shown) == 20
@@ -94,7 +94,7 @@ def test_many_steps_are_turned_round() -> None:
 
 @pytest.mark.parametrize("width", [79, 59])
 @pytest.mark.parametrize("columns", [2, 20])
-def test_long_titles_and_names_are_wrapped(columns: int, width: int) -> None:
+def test_long_titles_and_names_are_wrapped_without_loss(columns: int, width: int) -> None:
     """The text is complete, and only a cell can be wider than the screen."""
     title = "a title of many words that goes on and on until it is longer than anybody's screen is wide " * 2
     name = "area/" + "-".join(["long"] * 30)
@@ -106,8 +106,8 @@ def test_long_titles_and_names_are_wrapped(columns: int, width: int) -> None:
 
 
 @pytest.mark.parametrize("columns", [2, 20])
-def test_every_cell_stands_below_its_number(columns: int) -> None:
-    """Every cell is below its number, for cells of all widths and in both orientations."""
+def test_every_cell_is_below_its_number(columns: int) -> None:
+    """This holds for cells of all widths and in both orientations."""
     words = ("rejected", "PASSWORD*", "failed", "payload")
     rows = tuple((f"a/{name}", tuple(words[(at + name) % 4] for at in range(columns))) for name in range(3))
     shown = list(lines(Family(tuple(f"s{at}" for at in range(columns)), rows), 79))
@@ -124,20 +124,20 @@ def test_every_cell_stands_below_its_number(columns: int) -> None:
     assert found == wanted
 
 
-def test_a_skipped_scenario_is_no_part_of_it() -> None:
+def test_skipped_scenario_is_left_out() -> None:
     """Two scenarios ran and one did not: only the two are in the table."""
     ran = [result(f"a/{name}", TITLES, NO, YES) for name in ("one", "two")]
     (family,) = families([ran[0], result("a/skipped", TITLES), ran[1]])
     assert [name for name, _ in family.rows] == ["a/one", "a/two"]
 
 
-def test_a_name_commands_no_terminal() -> None:
+def test_escape_sequences_in_names_are_removed() -> None:
     titles = ["\x1b[2J", "two"]
     (family,) = families([result("a/\x1b[2J", titles, NO, NO), result("a/b", titles, NO, NO)])
     assert "\x1b" not in "".join(lines(family, 79))
 
 
-def test_the_terminal_prints_every_family_once() -> None:
+def test_terminal_prints_each_family_once() -> None:
     ran = [result(f"{area}/{name}", [area, "two"], NO, YES) for area in ("a", "b") for name in ("one", "two")]
     stream = io.StringIO()
     lftp = Lftp(Path("/usr/bin/lftp"), "4.9.2", "GnuTLS", "status")
@@ -148,8 +148,8 @@ def test_the_terminal_prints_every_family_once() -> None:
 
 
 @pytest.mark.parametrize("steps", [2, 12])
-def test_colours_say_what_got_out(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PASSWORD is red and a refusal green: only in cells, not in a title or name that has the same word."""
+def test_only_cells_are_coloured_by_their_verdict(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PASSWORD is red and rejected green, but not in a title or name that contains the same word."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     titles = ["rejected"] * steps
@@ -187,9 +187,7 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.lftp
-def test_the_command_prints_it_once_for_each_build(
-    family: Path, client: Lftp, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_prints_the_family_once_per_build(family: Path, client: Lftp, capsys: pytest.CaptureFixture[str]) -> None:
     """The table follows each build's table; a single scenario has nothing to compare with."""
     other = family / "other-lftp"
     other.symlink_to(client.path)

@@ -28,10 +28,10 @@ SCENARIOS = (
 
 @pytest.fixture(scope="session")
 def real_run(client: Lftp) -> BuildRun:
-    """A few scenarios, really played; one gets an expectation that it does not meet."""
+    """A few scenarios, really played, and one of them again with an expectation that it does not meet."""
     scenarios = selection.load_all(selection.choose(SCENARIOS), ())
     results = [run_scenario(each, client, Options()) for each in scenarios]
-    return BuildRun(client, (*results, pages.otherwise(results[0])), len(results) + 1, 9.0)
+    return BuildRun(client, (*results, pages.with_unmet_expectation(results[0])), len(results) + 1, 9.0)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def page_files(tmp_path_factory: pytest.TempPathFactory, real_run: BuildRun) -> 
 
 
 @pytest.fixture(scope="session")
-def thousand(tmp_path_factory: pytest.TempPathFactory, real_run: BuildRun) -> Path:
+def page_of_1000_results(tmp_path_factory: pytest.TempPathFactory, real_run: BuildRun) -> Path:
     """A page of 1,000 results, 40 of them failed: the real results, repeated."""
     *passed, failed = real_run.results
     repeated = (*(failed,) * 40, *(passed * 1000)[:960])

@@ -35,7 +35,7 @@ def run_page(*runs: BuildRun) -> str:
     return run_html.text(runs)
 
 
-def otherwise(real: ScenarioResult) -> ScenarioResult:
+def with_unmet_expectation(real: ScenarioResult) -> ScenarioResult:
     """A real result, judged as if its first step had another expectation."""
     first, *others = real.steps
     failed = replace(first, judgement=Judgement("fail", ("expected accepted, but it was rejected",)))

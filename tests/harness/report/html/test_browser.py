@@ -63,7 +63,7 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Open]:
+def open_page(browser: Browser) -> Iterator[Open]:
     """Opens files, each in a new browser."""
     contexts = []
 
@@ -93,35 +93,35 @@ def visit(browser: Browser) -> Iterator[Open]:
 
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing(name: str, look: Any, page_files: Files, visit: Open) -> None:
-    made = visit(page_files[name], look)
+def test_axe_finds_no_violation(name: str, look: Any, page_files: Files, open_page: Open) -> None:
+    made = open_page(page_files[name], look)
     made.open_everything()
     assert made.violations() == []
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_axe_finds_what_is_wrong_with_a_bad_page(look: Any, tmp_path: Path, visit: Open) -> None:
-    """The rules can fail, in each colour scheme."""
+def test_axe_finds_the_violations_of_a_bad_page(look: Any, tmp_path: Path, open_page: Open) -> None:
+    """Proves that the check above can fail, in each colour scheme."""
     (tmp_path / "bad.html").write_text(BAD)
-    rules = {each.partition(":")[0] for each in visit(tmp_path / "bad.html", look).violations()}
+    rules = {each.partition(":")[0] for each in open_page(tmp_path / "bad.html", look).violations()}
     assert {"image-alt", "label", "button-name", "html-has-lang", "document-title", "color-contrast"} <= rules
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 @pytest.mark.parametrize("name", PAGES)
-def test_it_requests_nothing_and_says_nothing(name: str, script: bool, page_files: Files, visit: Open) -> None:
-    """No dialog opens either: no code in a hostile page runs."""
-    made = visit(page_files[name], script=script)
+def test_page_requests_nothing_and_logs_nothing(name: str, script: bool, page_files: Files, open_page: Open) -> None:
+    """Dialogs count as messages, so no code of a hostile page runs."""
+    made = open_page(page_files[name], script=script)
     made.page.wait_for_timeout(100)
     assert made.requests == [page_files[name].as_uri()]
     assert made.said == []
 
 
-def test_the_policy_stops_what_escaping_would_let_through(page_files: Files, tmp_path: Path, visit: Open) -> None:
+def test_content_security_policy_blocks_injected_markup(page_files: Files, tmp_path: Path, open_page: Open) -> None:
     """Even if text became markup, only the page's own script would run, and no picture would load."""
     markup = '<script>alert(1)</script><img src="http://127.0.0.1:9/x" alt="" onerror="alert(2)">'
     (tmp_path / "broken.html").write_text(page_files["run"].read_text().replace("</main>", f"{markup}</main>"))
-    made = visit(tmp_path / "broken.html")
+    made = open_page(tmp_path / "broken.html")
     made.page.wait_for_timeout(200)
     assert len(made.said) >= 2
     assert all("Content Security Policy" in each for each in made.said)
@@ -130,17 +130,17 @@ def test_the_policy_stops_what_escaping_would_let_through(page_files: Files, tmp
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", PAGES)
-def test_no_width_scrolls_sideways(name: str, width: int, page_files: Files, visit: Open) -> None:
-    made = visit(page_files[name], width=width)
+def test_page_never_scrolls_sideways(name: str, width: int, page_files: Files, open_page: Open) -> None:
+    made = open_page(page_files[name], width=width)
     made.open_everything()
     widths = made.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert widths[0] <= widths[1]
 
 
 class TestWithoutScript:
-    def test_everything_is_there(self, page_files: Files, visit: Open) -> None:
-        """Folded parts open without a script: <details> needs none."""
-        page = visit(page_files["run"], script=False).page
+    def test_folded_parts_open_without_script(self, page_files: Files, open_page: Open) -> None:
+        """<details> needs no script."""
+        page = open_page(page_files["run"], script=False).page
         passed = page.locator(".result.pass").first
         assert not passed.locator(".step").first.is_visible()
         passed.locator("summary").first.click()
@@ -149,37 +149,37 @@ class TestWithoutScript:
         assert page.locator(".result.fail .evidence pre").first.is_visible()
 
     @pytest.mark.parametrize("name", PAGES)
-    def test_nothing_is_shown_that_needs_one(self, name: str, page_files: Files, visit: Open) -> None:
-        page = visit(page_files[name], script=False).page
+    def test_controls_that_need_a_script_are_hidden(self, name: str, page_files: Files, open_page: Open) -> None:
+        page = open_page(page_files[name], script=False).page
         assert not page.locator("button:visible, input:visible, .keys:visible").count()
 
 
 class TestSearchAndFilter:
-    def test_search_hides_what_does_not_fit(self, page_files: Files, visit: Open) -> None:
-        page = visit(page_files["run"]).page
+    def test_search_hides_results_that_do_not_match(self, page_files: Files, open_page: Open) -> None:
+        page = open_page(page_files["run"]).page
         everything = page.locator(".result:visible").count()
         page.locator("#find").fill("EXPIRED document/")
         assert page.locator(".result:visible").count() == 1
         assert page.locator("#shown").inner_text() == f"1 of {everything} scenarios shown"
 
-    def test_the_filter_leaves_one_status(self, page_files: Files, visit: Open) -> None:
-        page = visit(page_files["run"]).page
+    def test_filter_hides_results_of_a_status(self, page_files: Files, open_page: Open) -> None:
+        page = open_page(page_files["run"]).page
         page.locator("input[value=pass]").uncheck()
         assert page.locator(".result:visible").count() == page.locator(".result.fail").count() == 1
 
     @pytest.mark.parametrize("name", ["verify", "pin-check", "matrix"])
-    def test_every_page_has_them(self, name: str, page_files: Files, visit: Open) -> None:
-        page = visit(page_files[name]).page
+    def test_search_works_on_every_kind_of_page(self, name: str, page_files: Files, open_page: Open) -> None:
+        page = open_page(page_files[name]).page
         page.locator("#find").fill("no result is called so")
         assert page.locator(".result:visible").count() == 0
         page.locator("#find").fill("")
         assert page.locator(".result:visible").count() == page.locator(".result").count() > 0
 
 
-class TestKeysAlone:
-    def test_a_reader_gets_everywhere(self, page_files: Files, visit: Open) -> None:
+class TestKeyboard:
+    def test_tab_reaches_the_results_and_enter_opens_one(self, page_files: Files, open_page: Open) -> None:
         """Tab from the top reaches the skip link first, then every field, then a result, which Enter opens."""
-        page = visit(page_files["run"]).page
+        page = open_page(page_files["run"]).page
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
         page.keyboard.press("Enter")
@@ -192,8 +192,8 @@ class TestKeysAlone:
         page.keyboard.press("Enter")
         assert page.evaluate(opened) is True
 
-    def test_the_keys_that_the_page_names_work(self, page_files: Files, visit: Open) -> None:
-        page = visit(page_files["run"]).page
+    def test_documented_keys_work(self, page_files: Files, open_page: Open) -> None:
+        page = open_page(page_files["run"]).page
         named = page.locator(".keys kbd").all_text_contents()
         assert named == ["/", "Esc", "j", "k", "o", "a", "?"]
         page.keyboard.press("/")
@@ -217,17 +217,17 @@ class TestKeysAlone:
         page.keyboard.press("?")
         assert page.locator(".keys ul").is_visible()
 
-    def test_the_keys_can_be_switched_off(self, page_files: Files, visit: Open) -> None:
-        """Letter keys can be switched off, because speech input types letters (WCAG 2.1.4)."""
-        page = visit(page_files["run"]).page
+    def test_letter_keys_can_be_switched_off(self, page_files: Files, open_page: Open) -> None:
+        """Speech input types letters (WCAG 2.1.4)."""
+        page = open_page(page_files["run"]).page
         page.keyboard.press("?")
         page.locator("#keys-on").uncheck()
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") != "find"
 
     @pytest.mark.parametrize("name", PAGES)
-    def test_what_scrolls_can_be_reached(self, name: str, page_files: Files, visit: Open) -> None:
-        made = visit(page_files[name], width=390)
+    def test_scrollable_parts_can_be_focused(self, name: str, page_files: Files, open_page: Open) -> None:
+        made = open_page(page_files[name], width=390)
         made.open_everything()
         unreachable = made.page.evaluate(
             "[...document.querySelectorAll('pre, .scroll')].filter(each => each.tabIndex < 0 &&"
@@ -236,20 +236,20 @@ class TestKeysAlone:
         assert unreachable == 0
 
 
-def test_a_link_to_a_step_opens_what_it_is_in(page_files: Files, visit: Open) -> None:
-    made = visit(page_files["run"])
+def test_link_to_a_step_opens_its_folded_result(page_files: Files, open_page: Open) -> None:
+    made = open_page(page_files["run"])
     step = made.page.locator(".result.pass .step").first
     assert not step.is_visible()
     made.page.evaluate("id => { location.hash = id }", step.get_attribute("id"))
     step.wait_for(state="visible", timeout=2000)
 
 
-def test_a_thousand_results_open_in_under_a_second(thousand: Path, browser: Browser) -> None:
+def test_page_of_1000_results_opens_in_under_a_second(page_of_1000_results: Path, browser: Browser) -> None:
     """The page holds all results with their evidence.
 
     Measured as CPU seconds for reading, layout and painting, the best of three: the machine may be busy.
     """
-    assert 0 < min(_seconds_to_open(thousand, browser) for _ in range(3)) < SECOND
+    assert 0 < min(_seconds_to_open(page_of_1000_results, browser) for _ in range(3)) < SECOND
 
 
 def _seconds_to_open(path: Path, browser: Browser) -> float:

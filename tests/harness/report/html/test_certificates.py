@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 NOW = datetime.now(UTC)
 
 
-def made(**fields: Any) -> Certificate:
+def new_certificate(**fields: Any) -> Certificate:
     """A certificate with these fields."""
     return issue({"it": CertificateSpec(**fields)})["it"]
 
 
-def wrong(compared: Comparison) -> dict[str, str]:
+def wrong_fields(compared: Comparison) -> dict[str, str]:
     """The fields marked as wrong."""
     return {row.name: row.wrong for row in compared.rows if row.wrong}
 
 
-def test_the_genuine_certificate_for_its_own_host_and_date_has_nothing_wrong() -> None:
-    it = made()
+def test_genuine_valid_certificate_has_no_wrong_field() -> None:
+    it = new_certificate()
     compared = compare(it.x509, it.x509, "localhost", NOW)
     assert compared.same
-    assert wrong(compared) == {}
+    assert wrong_fields(compared) == {}
     assert not any(row.differs for row in compared.rows)
 
 
-def test_a_twin_differs_in_the_key_and_the_fingerprint_alone() -> None:
-    it = made()
+def test_twin_differs_only_in_key_and_fingerprint() -> None:
+    it = new_certificate()
     compared = compare(twins({"it": it})["it"].x509, it.x509, "localhost", NOW)
     assert [row.name for row in compared.rows if row.differs] == ["Public key, SHA-256", "Fingerprint, SHA-256"]
-    assert wrong(compared) == {"Public key, SHA-256": "another key than the genuine one"}
+    assert wrong_fields(compared) == {"Public key, SHA-256": "another key than the genuine one"}
 
 
 @pytest.mark.parametrize(
@@ -64,19 +64,17 @@ def test_a_twin_differs_in_the_key_and_the_fingerprint_alone() -> None:
         ({"usage": "client"}, "localhost", "Extended key usage", "not for servers"),
     ],
 )
-def test_the_field_that_is_wrong_is_marked_and_no_other(
-    fields: dict[str, Any], host: str, field: str, why: str
-) -> None:
-    it = made(**fields)
-    found = wrong(compare(it.x509, it.x509, host, NOW))
+def test_only_the_wrong_field_is_marked(fields: dict[str, Any], host: str, field: str, why: str) -> None:
+    it = new_certificate(**fields)
+    found = wrong_fields(compare(it.x509, it.x509, host, NOW))
     assert list(found) == [field]
     assert found[field].startswith(why)
 
 
-def test_the_date_is_that_of_the_clients_clock() -> None:
-    it = made()
+def test_validity_is_judged_by_the_clients_clock() -> None:
+    it = new_certificate()
     late = compare(it.x509, it.x509, "localhost", NOW + timedelta(days=4000))
-    assert list(wrong(late)) == ["Valid until"]
+    assert list(wrong_fields(late)) == ["Valid until"]
 
 
 @pytest.mark.parametrize(
@@ -91,13 +89,13 @@ def test_the_date_is_that_of_the_clients_clock() -> None:
         (("other.test",), "localhost", False),  # with a SAN, the common name does not count
     ],
 )
-def test_a_name_is_compared_as_rfc_6125_has_it(names: tuple[str, ...], host: str, fits: bool) -> None:
-    it = made(names=names)
-    assert ("Names (SAN)" not in wrong(compare(it.x509, it.x509, host, NOW))) is fits
+def test_host_name_matches_as_in_rfc_6125(names: tuple[str, ...], host: str, fits: bool) -> None:
+    it = new_certificate(names=names)
+    assert ("Names (SAN)" not in wrong_fields(compare(it.x509, it.x509, host, NOW))) is fits
 
 
-def test_every_field_is_what_cryptography_reads() -> None:
-    it = made()
+def test_fields_equal_those_that_cryptography_reads() -> None:
+    it = new_certificate()
     values = {row.name: row.shown for row in compare(it.x509, None).rows}
     assert values["Fingerprint, SHA-256"] == it.sha256
     assert int(values["Serial number"], 16) == it.x509.serial_number
@@ -108,36 +106,38 @@ def test_every_field_is_what_cryptography_reads() -> None:
     assert values["Names (SAN)"] == "DNS localhost"
 
 
-def shown(spec: ServerSpec, *handshakes: Handshake) -> Any:
+def attempt_with_handshakes(spec: ServerSpec, *handshakes: Handshake) -> Any:
     """A run that saw these handshakes."""
     connections = (Connection(1, "control", ("127.0.0.1", 1), 0.0), Connection(2, "data", ("127.0.0.1", 2), 0.1))
     told = Testimony("genuine", connections, handshakes)
     return replace(attempt(), testimony=told, spec=spec, host="localhost", date=NOW)
 
 
-def test_only_what_a_handshake_showed_is_compared() -> None:
-    it, other = made(), made()
+def test_only_certificates_shown_in_a_handshake_are_compared() -> None:
+    it, other = new_certificate(), new_certificate()
     spec = ServerSpec(certificate=it, data_certificate=other)
     finished = Handshake(1, True, "TLSv1.3", "", None, it.sha256)
-    assert comparisons(shown(spec), it) == ()
-    [one] = comparisons(shown(spec, finished), it)
+    assert comparisons(attempt_with_handshakes(spec), it) == ()
+    [one] = comparisons(attempt_with_handshakes(spec, finished), it)
     assert (one.title, one.same) == ("The certificate shown on control connections", True)
-    both = comparisons(shown(spec, finished, replace(finished, connection=2, certificate=other.sha256)), it)
+    both = comparisons(
+        attempt_with_handshakes(spec, finished, replace(finished, connection=2, certificate=other.sha256)), it
+    )
     assert [each.same for each in both] == [True, False]
     assert both[1].wrong == ("another key than the genuine one",)
 
 
-def test_a_handshake_that_failed_before_the_certificate_shows_none() -> None:
-    it = made()
+def test_handshake_that_failed_early_shows_no_certificate() -> None:
+    it = new_certificate()
     failed = Handshake(1, False, "", "", None, it.sha256, "the attacker closed the connection")
-    assert comparisons(shown(ServerSpec(certificate=it), failed), it) == ()
+    assert comparisons(attempt_with_handshakes(ServerSpec(certificate=it), failed), it) == ()
 
 
-def test_a_hostile_subject_is_shown_escaped_and_marked_up_never() -> None:
-    it = made(common_name=EVIL.replace("\x00", "")[:60], names=("localhost",))
+def test_hostile_subject_is_escaped() -> None:
+    it = new_certificate(common_name=EVIL.replace("\x00", "")[:60], names=("localhost",))
     of = scenario()
-    run = shown(ServerSpec(certificate=it), Handshake(1, True, "TLSv1.3", "", None, it.sha256))
-    result = replace(step(of, PASSED, run), genuine=made())
+    run = attempt_with_handshakes(ServerSpec(certificate=it), Handshake(1, True, "TLSv1.3", "", None, it.sha256))
+    result = replace(step(of, PASSED, run), genuine=new_certificate())
     outline = Outline(run_page.text([build_run(ScenarioResult(of, "pass", steps=(result,)))]))
     assert outline.unbalanced == []
     assert "img" not in outline.tags

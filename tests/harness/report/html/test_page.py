@@ -12,7 +12,7 @@ import jinja2
 import pytest
 from msgspec import structs
 from tests.harness.report.html.outline import EVIL, Outline, check_harmless
-from tests.harness.report.results import HOSTILE, attempt, result, run, scenario, step, told_by_the_server
+from tests.harness.report.results import HOSTILE, attempt, result, run, scenario, server_testimony, step
 
 from ftps_harness.play.runner import ScenarioResult
 from ftps_harness.report.html import page
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def hostile_attempt() -> Attempt:
     """Every value that a server or a file name can choose is hostile."""
-    told = told_by_the_server()
+    told = server_testimony()
     commands = (*told.commands, Command(1, "STOR", EVIL, "clear", 553))
     return replace(
         attempt("exposed", contradictions=(EVIL,), stdout=EVIL.encode() + HOSTILE, stderr=EVIL.encode()),
@@ -43,12 +43,12 @@ def hostile_run() -> BuildRun:
     return run(ScenarioResult(of, "fail", (replace(evil_step, title=EVIL),), why=EVIL, seconds=1.0))
 
 
-def test_foreign_text_is_never_markup() -> None:
-    """A page of hostile text has the same elements as a page of harmless text, and shows the text."""
+def test_foreign_text_is_escaped() -> None:
+    """Hostile text in every field is shown as text and adds no element."""
     check_harmless(run_page.text([hostile_run()]))
 
 
-def test_it_loads_nothing_and_runs_no_script_but_its_own() -> None:
+def test_page_loads_nothing_and_allows_only_its_own_script() -> None:
     text = run_page.text([run(result("fail"), result())])
     outline = Outline(text)
     named = [value for _, name, value in outline.attributes if name in {"src", "href", "action", "data", "srcset"}]
@@ -60,18 +60,18 @@ def test_it_loads_nothing_and_runs_no_script_but_its_own() -> None:
     assert "unsafe-inline" not in policy.partition("script-src")[2]
 
 
-def test_every_id_is_there_once() -> None:
+def test_ids_are_unique() -> None:
     text = run_page.text([run(result("fail"), result()), run(result("error"))])
     ids = Outline(text).ids
     assert len(ids) == len(set(ids)) > 3
 
 
-def test_a_value_that_is_missing_is_an_error() -> None:
+def test_missing_template_value_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
         page.render("run.html.j2", title="x")
 
 
-def test_each_status_stands_in_words() -> None:
+def test_each_status_is_shown_as_a_word() -> None:
     said = Outline(run_page.text([run(result("pass"), result("fail"), result("error"), result("skip", why="no"))])).said
     for word in ("Passed", "Failed", "Error", "Skipped"):
         assert word in said
@@ -88,12 +88,12 @@ def test_each_status_stands_in_words() -> None:
         ([], "Nothing was proved: 0 passed, 0 failed, 0 errors, 0 skipped"),
     ],
 )
-def test_the_answer_comes_first(statuses: list[str], answer: str) -> None:
+def test_heading_is_the_answer(statuses: list[str], answer: str) -> None:
     text = run_page.text([run(*(result(status) for status in statuses))])
     assert re.search(rf"<h1>.*{re.escape(answer)}</h1>", text)
 
 
-def test_a_failed_scenario_has_its_evidence_and_the_line_that_runs_it_again() -> None:
+def test_failed_scenario_shows_its_evidence_and_rerun_command() -> None:
     made = run(result("fail"), again={"area/case": "x.scenario.toml"}, options=("--timeout", "5"))
     said = Outline(run_page.text([made])).said
     for wanted in (
@@ -108,25 +108,25 @@ def test_a_failed_scenario_has_its_evidence_and_the_line_that_runs_it_again() ->
         assert wanted in said
 
 
-def test_a_failed_scenario_is_open_and_a_passed_one_is_closed() -> None:
+def test_failed_scenario_is_open_and_passed_one_is_folded() -> None:
     text = run_page.text([run(result("fail"), result("pass"))])
     opened = re.findall(r'<details class="result (\w+)"[^>]*?( open)?>', text)
     assert opened == [("fail", " open"), ("pass", "")]
 
 
-def test_an_interrupted_run_says_how_far_it_came() -> None:
+def test_interrupted_run_shows_how_many_scenarios_ran() -> None:
     text = run_page.text([run(result(), total=5, interrupted=True)])
     assert "interrupted: 1 of 5 scenarios ran" in text
     assert "Interrupted: 1 of 5 scenarios passed</h1>" in text
 
 
-def test_of_several_builds_each_must_prove_something() -> None:
+def test_build_that_proved_nothing_is_the_answer() -> None:
     text = run_page.text([run(result()), run(result("skip", why="no"))])
     assert "Nothing was proved with lftp 4.9.2: 1 passed, 0 failed, 0 errors, 1 skipped</h1>" in text
 
 
-def test_no_other_command_pays_for_the_pages() -> None:
-    """Only a page loads jinja2 and the browser's driver."""
+def test_commands_import_no_template_engine_and_no_browser() -> None:
+    """Other commands must not wait for jinja2 and playwright to load."""
     code = (
         "import sys, ftps_harness.cli.run, ftps_harness.cli.verify, ftps_harness.cli.matrix, ftps_harness.cli.pin_check"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.harness.report.html.claims import untrue
 from tests.harness.report.html.outline import Outline
-from tests.harness.report.results import PASSED, scenario, step, told_by_the_server
+from tests.harness.report.results import PASSED, scenario, server_testimony, step
 from tests.harness.report.results import attempt as made_up
 from tests.harness.report.results import run as build_run
 
@@ -56,11 +56,11 @@ SAMPLE = {
 @pytest.fixture(scope="module")
 def intercepted(client: Lftp) -> Attempt:
     """A run whose client does not verify, behind an interceptor: it has each kind of evidence except an alert."""
-    result = played("attack/intercept-copy", client)
+    result = play_scenario("attack/intercept-copy", client)
     return next(each.shown for each in result.steps if "password" in each.shown.outcome.exposed)
 
 
-def played(name: str, client: Lftp) -> ScenarioResult:
+def play_scenario(name: str, client: Lftp) -> ScenarioResult:
     """Play one scenario of the catalogue."""
     [scenario] = load_all([choose_one(name)])
     return run_scenario(scenario, client, Options(timeout=20.0, controls=False))
@@ -68,8 +68,8 @@ def played(name: str, client: Lftp) -> ScenarioResult:
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("name", SAMPLE)
-def test_every_claim_of_a_picture_is_in_the_testimony_and_all_of_it_is_drawn(name: str, client: Lftp) -> None:
-    result = played(name, client)
+def test_diagram_matches_the_testimony_exactly(name: str, client: Lftp) -> None:
+    result = play_scenario(name, client)
     assert result.status == "pass", result.why
     assert SAMPLE[name] in {each.outcome.verdict for step in result.steps for each in step.attempts}
     for each in result.steps:
@@ -77,28 +77,31 @@ def test_every_claim_of_a_picture_is_in_the_testimony_and_all_of_it_is_drawn(nam
             assert untrue(interaction(attempt, each.genuine), attempt) == [], each.title
 
 
-def without(testimony: Testimony, field: str, number: int) -> Testimony:
+def without_item(testimony: Testimony, field: str, number: int) -> Testimony:
     """The same testimony with one item dropped."""
     items = getattr(testimony, field)
     changes: dict[str, Any] = {field: items[:number] + items[number + 1 :]}
     return replace(testimony, **changes)
 
 
-def fewer(testimony: Testimony) -> Iterator[tuple[str, Testimony]]:
+def each_item_missing(testimony: Testimony) -> Iterator[tuple[str, Testimony]]:
     """Each testimony with one item missing: the item, and the rest."""
     for field in ("connections", "handshakes", "commands", "credentials", "transfers"):
         for number, item in enumerate(getattr(testimony, field)):
             drawn_elsewhere = field == "connections" and item.kind == "data"  # by its transfer
             if not drawn_elsewhere:
-                yield f"{field} {number}", without(testimony, field, number)
+                yield f"{field} {number}", without_item(testimony, field, number)
 
 
 @pytest.mark.lftp
-def test_a_picture_of_less_than_the_testimony_is_noticed_whatever_is_missing(intercepted: Attempt) -> None:
+def test_check_finds_every_item_missing_from_the_diagram(intercepted: Attempt) -> None:
     """Each item in turn is left out of the diagram, on both sides of the attacker."""
     whole = intercepted.testimony
     assert whole.behind is not None
-    poorer = [*fewer(whole), *((name, replace(whole, behind=rest)) for name, rest in fewer(whole.behind))]
+    poorer = [
+        *each_item_missing(whole),
+        *((name, replace(whole, behind=rest)) for name, rest in each_item_missing(whole.behind)),
+    ]
     assert len(poorer) > 30
     for name, rest in poorer:
         drawn = interaction(replace(intercepted, testimony=rest))
@@ -106,15 +109,15 @@ def test_a_picture_of_less_than_the_testimony_is_noticed_whatever_is_missing(int
 
 
 @pytest.mark.lftp
-def test_a_picture_that_says_more_than_the_testimony_is_noticed(intercepted: Attempt) -> None:
+def test_check_finds_every_arrow_without_testimony(intercepted: Attempt) -> None:
     """The picture of the whole run is checked against testimony with one item missing."""
     drawn = interaction(intercepted)
-    for name, rest in fewer(intercepted.testimony):
+    for name, rest in each_item_missing(intercepted.testimony):
         assert untrue(drawn, replace(intercepted, testimony=rest)) != [], name
 
 
 @pytest.mark.lftp
-def test_the_readable_password_stands_out_and_is_not_said(intercepted: Attempt) -> None:
+def test_readable_password_is_labelled_and_masked(intercepted: Attempt) -> None:
     drawn = interaction(intercepted)
     [password] = [arrow for arrow in drawn.arrows if arrow.kind == "password" and arrow.source == "client"]
     assert password.label == f"PASS ({READABLE})"
@@ -138,7 +141,7 @@ def figure_of(attempt: Attempt) -> str:
 
 
 @pytest.mark.lftp
-def test_each_arrow_leads_to_its_item_of_the_list_and_says_the_same(intercepted: Attempt) -> None:
+def test_each_row_links_to_its_list_item_with_the_same_text(intercepted: Attempt) -> None:
     """The list replaces the picture for readers who cannot see it: the same rows, with a link to each."""
     outline = Outline(page_of(intercepted))
     links = [value for tag, name, value in outline.attributes if (tag, name) == ("a", "href") and "-e" in value]
@@ -149,7 +152,7 @@ def test_each_arrow_leads_to_its_item_of_the_list_and_says_the_same(intercepted:
     assert all(outline.said.count(row.label) >= 2 for row in rows)
 
 
-def many(connections: int) -> Attempt:
+def mirror_attempt(connections: int) -> Attempt:
     """A made-up mirror: this many files, each over its own data connection, with odd commands in between."""
     peer = ("127.0.0.1", 40001)
     control = Connection(1, "control", peer, 0.0, greeted=True)
@@ -167,20 +170,22 @@ def many(connections: int) -> Attempt:
     return replace(made_up(), testimony=told)
 
 
-def test_a_long_session_is_folded_into_counted_groups_of_bounded_height() -> None:
-    short, long = interaction(many(5)), interaction(many(1000))
+def test_long_session_is_folded_into_counted_groups() -> None:
+    short, long = interaction(mirror_attempt(5)), interaction(mirror_attempt(1000))
     assert len(long.rows) == len(short.rows) < 15
     assert drawing(long).height < 700
     assert len(long.arrows) > 3000
     assert any(row.label.startswith("998 × RETR") for row in long.rows)
-    assert untrue(long, replace(many(1000), exposure=replace(many(1).exposure, password=False))) == []
-    assert len(figure_of(many(1000))) < len(figure_of(many(40))) + 2_000
+    assert (
+        untrue(long, replace(mirror_attempt(1000), exposure=replace(mirror_attempt(1).exposure, password=False))) == []
+    )
+    assert len(figure_of(mirror_attempt(1000))) < len(figure_of(mirror_attempt(40))) + 2_000
 
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("lanes", ["two", "three"])
-def test_rows_lie_below_each_other_and_no_label_is_wider_than_the_picture(lanes: str, intercepted: Attempt) -> None:
-    drawn = drawing(interaction(intercepted if lanes == "three" else many(3)))
+def test_rows_do_not_overlap_and_labels_fit_the_diagram(lanes: str, intercepted: Attempt) -> None:
+    drawn = drawing(interaction(intercepted if lanes == "three" else mirror_attempt(3)))
     assert len(drawn.columns) == (3 if lanes == "three" else 2)
     below = 0.0
     for mark in drawn.marks:
@@ -192,8 +197,8 @@ def test_rows_lie_below_each_other_and_no_label_is_wider_than_the_picture(lanes:
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[2J", "\n", "\x00", "\u202e", "<script>"])
-def test_foreign_text_in_a_label_is_one_harmless_line(hostile: str) -> None:
-    told = told_by_the_server()
+def test_foreign_text_in_a_label_is_one_escaped_line(hostile: str) -> None:
+    told = server_testimony()
     said = Command(1, "STOR", f"a{hostile}b", "clear", 553, reply_text=f"no{hostile}")
     attempt = replace(made_up(), testimony=replace(told, commands=(*told.commands, said)))
     [arrow] = [each for each in interaction(attempt).arrows if said in each.evidence]
@@ -201,8 +206,8 @@ def test_foreign_text_in_a_label_is_one_harmless_line(hostile: str) -> None:
     assert "<script>" not in page_of(attempt).replace("<script>(", "").split("</style>")[1].rpartition("<script>")[0]
 
 
-def test_a_password_that_is_part_of_another_text_is_masked() -> None:
-    told = told_by_the_server()
+def test_password_inside_another_text_is_masked() -> None:
+    told = server_testimony()
     leak = Command(1, "SITE", "note secret", "tls", 500, reply_text="unknown: secret")
     drawn = interaction(replace(made_up(), testimony=replace(told, commands=(*told.commands, leak))))
     [arrow] = [each for each in drawn.arrows if leak in each.evidence]
@@ -210,8 +215,8 @@ def test_a_password_that_is_part_of_another_text_is_masked() -> None:
     assert arrow.text == f'Reply 500: "unknown: {MASK}"'
 
 
-def test_an_anonymous_login_in_clear_is_no_readable_password() -> None:
-    told = told_by_the_server()
+def test_anonymous_cleartext_login_is_not_a_readable_password() -> None:
+    told = server_testimony()
     login = Credential(1, "anonymous", "lftp@", "clear", accepted=True)
     drawn = interaction(replace(made_up(), testimony=replace(told, credentials=(login,))))
     [arrow] = [each for each in drawn.arrows if each.kind == "password"]
@@ -219,7 +224,7 @@ def test_an_anonymous_login_in_clear_is_no_readable_password() -> None:
     assert not arrow.alarm
 
 
-def test_a_certificate_of_a_handshake_that_failed_is_claimed_only_where_the_wire_holds_it() -> None:
+def test_certificate_of_a_failed_handshake_is_shown_only_if_on_the_wire() -> None:
     attempt = made_up()
     [failed] = [each for each in interaction(attempt).arrows if each.kind == "handshake" and each.failed]
     assert failed.note == ""
@@ -230,19 +235,19 @@ def test_a_certificate_of_a_handshake_that_failed_is_claimed_only_where_the_wire
     assert failed.note.startswith("AB:CD:EF:01")
 
 
-def test_without_a_connection_the_picture_says_so() -> None:
+def test_missing_connection_is_drawn_as_such() -> None:
     drawn = interaction(replace(made_up(), testimony=Testimony("genuine")))
     assert next(arrow.label for arrow in drawn.arrows) == "no connection"
     assert [lane.who for lane in drawn.lanes] == ["client", "server"]
 
 
 @pytest.mark.lftp
-def test_a_page_of_600_steps_is_drawn_whole_and_written_quickly(client: Lftp) -> None:
+def test_page_of_600_steps_has_every_diagram_and_is_fast(client: Lftp) -> None:
     """Measured in CPU seconds: 2 on a quiet machine, mostly for the evidence below the pictures.
 
     With more steps, only the unexpected ones are drawn (`ftps_harness.report.html.run`).
     """
-    whole = played("attack/intercept-copy", client)
+    whole = play_scenario("attack/intercept-copy", client)
     results = tuple(whole for _ in range(600 // len(whole.steps)))
     began = time.process_time()
     text = run_page.text([build_run(*results)])

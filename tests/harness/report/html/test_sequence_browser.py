@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.harness.report.html.test_sequence import played
+from tests.harness.report.html.test_sequence import play_scenario
 from tests.harness.report.results import run as build_run
 
 from ftps_harness.report.html import run as run_page
@@ -38,9 +38,9 @@ MISPLACED = """() => {
 }"""
 
 
-def test_no_word_of_a_picture_lies_on_another_or_outside_of_it(client: Lftp, browser: Browser, tmp_path: Path) -> None:
+def test_diagram_texts_do_not_overlap_and_stay_inside(client: Lftp, browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
-    file.write_text(run_page.text([build_run(*(played(name, client) for name in SCENARIOS))]), "utf-8")
+    file.write_text(run_page.text([build_run(*(play_scenario(name, client) for name in SCENARIOS))]), "utf-8")
     for width in (390, 1280):
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.goto(file.as_uri())
