@@ -28,8 +28,10 @@ lftp_runs = pytest.mark.lftp
 
 @lftp_runs
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
-def test_an_interceptor_is_not_noticed(ftps_server: ServerFactory, lftp: LftpRunner, protocol: Protocol) -> None:
-    """Every byte is transferred, with exit code 0 and no message, and the interceptor captures all of it."""
+def test_interceptor_captures_everything_unnoticed(
+    ftps_server: ServerFactory, lftp: LftpRunner, protocol: Protocol
+) -> None:
+    """Every byte is transferred, with exit code 0 and no message."""
     server = ftps_server(protocol=protocol, attack="intercept")
     outcome = lftp(server, rc=NO_VERIFICATION, run=EVERYTHING)
     assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
@@ -54,21 +56,21 @@ def test_interceptor_is_transparent(ftps_server: ServerFactory, lftp: LftpRunner
     run = ["list", "nlist", "cls -l", f"cat {server.secrets.file_name}", "pwd"]
     alone = lftp(server, rc=NO_VERIFICATION, run=run)
     server.rotate(attack="intercept")
-    with_him = lftp(server, rc=NO_VERIFICATION, run=run)
-    assert (alone.verdict, with_him.verdict) == ("accepted", "exposed")
+    intercepted = lftp(server, rc=NO_VERIFICATION, run=run)
+    assert (alone.verdict, intercepted.verdict) == ("accepted", "exposed")
     for stream in ("exit_code", "stderr"):
-        assert getattr(alone.attempt.run, stream) == getattr(with_him.attempt.run, stream)
-    told = [re.sub(rb"done-[0-9a-f]+", b"", each.attempt.run.stdout) for each in (alone, with_him)]
-    assert told[0] == told[1]
-    assert server.secrets.content in told[0]
+        assert getattr(alone.attempt.run, stream) == getattr(intercepted.attempt.run, stream)
+    outputs = [re.sub(rb"done-[0-9a-f]+", b"", each.attempt.run.stdout) for each in (alone, intercepted)]
+    assert outputs[0] == outputs[1]
+    assert server.secrets.content in outputs[0]
 
 
 # The fixtures.
 
 
 @lftp_runs
-def test_an_attacker_comes_and_goes(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
-    """The server keeps its certificate and its pin; the copy that the attacker shows stays the same too."""
+def test_attack_can_be_switched_on_and_off(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
+    """The server keeps its certificate and its pin, and the attacker presents the same copy each time."""
     server = ftps_server()
     rc = pinned(server)
     genuine, shown = server.certificate, []
@@ -85,27 +87,27 @@ def test_an_attacker_comes_and_goes(ftps_server: ServerFactory, lftp: LftpRunner
 
 @lftp_runs
 @pytest.mark.parametrize("given", ["made", "table", "trustme"])
-def test_an_interceptor_with_a_certificate_of_his_own(
+def test_interceptor_presents_the_given_certificate(
     ftps_server: ServerFactory, lftp: LftpRunner, tmp_path: Path, given: str
 ) -> None:
-    """A client that pinned the attacker's certificate trusts it; the genuine pin refuses and names that certificate."""
+    """A client that pinned it trusts the attacker; the genuine pin refuses and names that certificate."""
     leaf = trustme.CA().issue_cert("localhost")
     own: Any = {"made": ftps_server.certificate(key="rsa-2048"), "table": {"key": "rsa-2048"}, "trustme": leaf}[given]
     server = ftps_server(attack="intercept", attack_certificate=own)
-    his = server.spec.attack_certificate
-    assert his is not None
+    presented = server.spec.attack_certificate
+    assert presented is not None
     refused = lftp(server, rc=pinned(server))
     assert (refused.verdict, refused.testimony.passwords) == ("rejected", [])
     assert server.certificate is not None
-    for fingerprint, verdict in ((his.sha1, "exposed"), (server.certificate.sha1, "rejected")):
+    for fingerprint, verdict in ((presented.sha1, "exposed"), (server.certificate.sha1, "rejected")):
         rc = f"set ssl:verify-certificate/{fingerprint} no\n"
         assert lftp(server, rc=rc).verdict == verdict
-    assert his.sha1 in refused.message or lftp.client.dialect == "openssl"
+    assert presented.sha1 in refused.message or lftp.client.dialect == "openssl"
 
 
 @lftp_runs
-def test_his_own_certificate_outlives_the_servers(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
-    """A rotation changes the server's certificate; a copy follows it, but a given certificate stays."""
+def test_given_attack_certificate_survives_rotation(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
+    """A copy of the server's certificate follows the rotation; a given one stays."""
     own = ftps_server.certificate()
     server = ftps_server(attack="intercept", attack_certificate=own)
     server.rotate()
@@ -132,7 +134,9 @@ BY_ATTACK: dict[str, tuple[tuple[str, set[str], set[str]], str]] = {
 
 @lftp_runs
 @pytest.mark.parametrize("attack", BY_ATTACK)
-def test_each_attack_by_the_fixture(ftps_server: ServerFactory, lftp: LftpRunner, attack: Attack) -> None:
+def test_each_attack_has_its_verdict_with_pin_and_with_force(
+    ftps_server: ServerFactory, lftp: LftpRunner, attack: Attack
+) -> None:
     """The client has a pin and demands TLS. (The scenarios cover the races.)"""
     server = ftps_server(attack=attack)
     with_pin, with_force = BY_ATTACK[attack]
@@ -142,7 +146,7 @@ def test_each_attack_by_the_fixture(ftps_server: ServerFactory, lftp: LftpRunner
 
 
 @lftp_runs
-def test_the_reply_and_the_way_of_an_attack_can_be_changed(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
+def test_rotate_changes_attack_reply_and_attack_how(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
     server = ftps_server(attack="refuse-auth", attack_reply=431)
     rc = pinned(server, "set ftp:ssl-force yes\n")
     for reply in (431, 534):
@@ -175,15 +179,15 @@ def test_the_reply_and_the_way_of_an_attack_can_be_changed(ftps_server: ServerFa
         ({"protocol": "sftp"}, 'Allowed: "explicit"'),
     ],
 )
-def test_what_means_nothing_is_refused_with_the_keyword(
+def test_meaningless_keyword_is_a_usage_error_that_names_it(
     ftps_server: ServerFactory, keywords: dict[str, Any], part: str
 ) -> None:
-    """A meaningless keyword is refused, as in a scenario file."""
+    """As in a scenario file."""
     with pytest.raises(UsageError, match=part):
         ftps_server(**keywords)
 
 
-def test_a_rotation_that_means_nothing_changes_nothing(ftps_server: ServerFactory) -> None:
+def test_invalid_rotation_changes_nothing(ftps_server: ServerFactory) -> None:
     server = ftps_server(protocol="implicit")
     before = server.spec
     with pytest.raises(UsageError, match="implicit FTPS does not use"):
@@ -195,7 +199,7 @@ def test_a_rotation_that_means_nothing_changes_nothing(ftps_server: ServerFactor
 
 
 @lftp_runs
-def test_an_upload_that_is_refused_each_time_leaves_all_but_its_end(
+def test_refused_upload_is_stored_by_the_impostor_but_for_its_end(
     ftps_server: ServerFactory, lftp: LftpRunner, tmp_path: Path
 ) -> None:
     """Each attempt sends a piece: lftp refuses the certificate, asks how much arrived, and resumes after that.
@@ -219,8 +223,10 @@ def test_an_upload_that_is_refused_each_time_leaves_all_but_its_end(
 
 
 @lftp_runs
-def test_a_forged_listing_is_taken_where_no_tls_was_asked_for(ftps_server: ServerFactory, lftp: LftpRunner) -> None:
-    """The listing does not count as an answer: it holds no secret."""
+def test_forged_listing_is_accepted_by_lftp_without_ssl_protect_list(
+    ftps_server: ServerFactory, lftp: LftpRunner
+) -> None:
+    """It does not count as an answer: it holds no secret."""
     server = ftps_server(attack="clear-data")
     for run in (["list"], ["cls -l"], ["ls > listing"]):
         outcome = lftp(server, rc=pinned(server, "set ftp:ssl-protect-list no\n"), run=run)
@@ -231,10 +237,10 @@ def test_a_forged_listing_is_taken_where_no_tls_was_asked_for(ftps_server: Serve
 
 @lftp_runs
 @pytest.mark.parametrize("length", [598, 600])
-def test_a_file_that_begins_like_a_client_hello_leaks_as_any_other(
+def test_file_that_starts_like_a_client_hello_counts_as_exposed(
     ftps_server: ServerFactory, lftp: LftpRunner, length: int
 ) -> None:
-    """The file is longer or shorter than the TLS record that its header announces."""
+    """It is longer or shorter than the TLS record that its header announces."""
     content = b"\x16\x03\x01\x02\x52\x01".ljust(length, b"x")
     assert int.from_bytes(content[3:5]) + 5 != length
     run = ["put ~/.lftp/hello"]
@@ -261,8 +267,8 @@ verdict = "failed"
 
 
 @pytest.mark.parametrize("attack", ["none", *ATTACKS])
-def test_a_certificate_that_nobody_gets_to_see_cannot_be_fetched(attack: str) -> None:
-    """A pin fetched past such an attack is an error in the file, not in the run."""
+def test_served_needs_an_attack_that_presents_the_certificate(attack: str) -> None:
+    """A pin fetched past any other attack is an error in the file, not in the run."""
     text = SERVED.format(attack=attack)
     if attack in {"strip-auth", "refuse-auth", "drop-at-auth", "break-handshake"}:
         with pytest.raises(

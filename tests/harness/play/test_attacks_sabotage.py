@@ -48,8 +48,8 @@ ATTACKED = [
 def impatience(impatience: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """lftp does not pause before it reconnects without TLS."""
     settings_of_ours = driver.settings_of_ours
-    hurry = "command set net:reconnect-interval-base 0"
-    monkeypatch.setattr(driver, "settings_of_ours", lambda host, **more: [*settings_of_ours(host, **more), hurry])
+    no_pause = "command set net:reconnect-interval-base 0"
+    monkeypatch.setattr(driver, "settings_of_ours", lambda host, **more: [*settings_of_ours(host, **more), no_pause])
 
 
 def verdict(step: StepResult) -> str:
@@ -59,14 +59,14 @@ def verdict(step: StepResult) -> str:
 # The attack is declared, but the server is another one.
 
 
-class WithoutAttack(FtpsServer):
+class AttackLeftOut(FtpsServer):
     """The genuine server alone: the attack is missing, everything else is as declared."""
 
     def _handler_class(self, spec: ServerSpec) -> type:
         return super()._handler_class(replace(spec, attack="none", attack_certificate=None))
 
 
-class NotInUse(FtpsServer):
+class AttackUnused(FtpsServer):
     """The attacker is prepared completely, but clients meet the genuine handler."""
 
     def _handler_class(self, spec: ServerSpec) -> type:
@@ -76,7 +76,7 @@ class NotInUse(FtpsServer):
         return type("Handler", (CONTROLS[spec.protocol],), names | genuine)
 
 
-class Stubborn(FtpsServer):
+class NeverChanging(FtpsServer):
     """Starts without an attack, and no step changes it."""
 
     def __init__(self, spec: ServerSpec, **keywords: Any) -> None:
@@ -86,7 +86,7 @@ class Stubborn(FtpsServer):
         """Do nothing."""
 
 
-def under_attack(scenario: Scenario) -> Scenario:
+def attacked_steps(scenario: Scenario) -> Scenario:
     """Only the steps that declare an attack, each once, with the rc and the files in place at that point."""
     steps, rc = [], None
     files: dict[str, tuple[Source, ...]] = {}
@@ -98,9 +98,9 @@ def under_attack(scenario: Scenario) -> Scenario:
     return msgspec.structs.replace(scenario, server=steps[0].server, steps=tuple(steps))
 
 
-def played(name: str, client: Lftp, kind: type[FtpsServer]) -> ScenarioResult:
+def play_with(name: str, client: Lftp, kind: type[FtpsServer]) -> ScenarioResult:
     """Play a scenario against servers of this class."""
-    scenario = under_attack(CATALOGUE[f"attack/{name}"])
+    scenario = attacked_steps(CATALOGUE[f"attack/{name}"])
     result = run_scenario(scenario, client, Options(timeout=20, controls=False), In(kind))
     assert not result.why or "not the declared one" in result.why  # a pin fetched from another server
     return result
@@ -108,27 +108,27 @@ def played(name: str, client: Lftp, kind: type[FtpsServer]) -> ScenarioResult:
 
 @pytest.mark.parametrize("name", ATTACKED)
 def test_no_step_passes_without_its_attack(name: str, client: Lftp) -> None:
-    """Without its attack, no step passes, whether it expects rejected, failed, exposed or accepted."""
-    result = played(name, client, WithoutAttack)
+    """Whether it expects rejected, failed, exposed or accepted."""
+    result = play_with(name, client, AttackLeftOut)
     assert [step.title for step in result.steps if step.status == "pass"] == []
 
 
-def test_the_steps_without_an_attack_expect_all_that_can_be_expected_of_one() -> None:
-    """The steps cover every verdict and every attack; otherwise the test above would prove less than it claims."""
-    steps = [step for name in ATTACKED for step in under_attack(CATALOGUE[f"attack/{name}"]).steps]
+def test_attacked_steps_cover_every_verdict_and_every_attack() -> None:
+    """Otherwise the test above would prove less than it claims."""
+    steps = [step for name in ATTACKED for step in attacked_steps(CATALOGUE[f"attack/{name}"]).steps]
     assert {step.expect.verdict for step in steps} == {"accepted", "rejected", "exposed", "failed"}
     assert {step.server.attack for step in steps} == set(ATTACKS)
 
 
-@pytest.mark.parametrize("kind", [NotInUse, Stubborn])
+@pytest.mark.parametrize("kind", [AttackUnused, NeverChanging])
 @pytest.mark.parametrize("name", ["intercept-copy", "inject-before-tls", "clear-data", "refuse-prot", "strip-auth"])
-def test_no_step_passes_with_an_attack_that_is_not_in_use(name: str, kind: type[FtpsServer], client: Lftp) -> None:
-    """The attack is prepared but not used, or requested but the server stays as it was."""
-    result = played(name, client, kind)
+def test_no_step_passes_if_its_attack_is_prepared_but_unused(name: str, kind: type[FtpsServer], client: Lftp) -> None:
+    """Or if the attack is requested but the server stays as it was."""
+    result = play_with(name, client, kind)
     assert [step.title for step in result.steps if step.status == "pass"] == []
 
 
-class OneForAll(FtpsServer):
+class DefaultForm(FtpsServer):
     """Each attack in its default form: the declared reply, or the way of breaking, is ignored."""
 
     def _handler_class(self, spec: ServerSpec) -> type:
@@ -136,9 +136,9 @@ class OneForAll(FtpsServer):
 
 
 @pytest.mark.parametrize("name", ["refuse-auth-codes", "refuse-prot-codes", "break-handshake-text"])
-def test_no_step_passes_with_its_attack_done_in_another_way(name: str, client: Lftp) -> None:
-    """502 instead of 431, or an alert instead of a text, fails; a step that declares the default still passes."""
-    result = played(name, client, OneForAll)
+def test_no_step_passes_with_another_form_of_its_attack(name: str, client: Lftp) -> None:
+    """502 instead of 431, or an alert instead of a text; a step that declares the default still passes."""
+    result = play_with(name, client, DefaultForm)
     servers = {step.title: step.server for step in result.scenario.steps}
     other = {title for title, server in servers.items() if server.attack_reply != 502 or server.attack_how != "alert"}
     assert other
@@ -168,39 +168,41 @@ EXPECTS = {
 """Behaviour of lftp under each attack, by rc; None is the rc with the pin."""
 
 
-def under(play: Play, attack: str, *, expect: str = "", rc: str | None = "as it says", **more: Any) -> StepResult:
+def play_attack(
+    play: Play, attack: str, *, expect: str = "", rc: str | None = "as in EXPECTS", **more: Any
+) -> StepResult:
     """One listing under an attack, as in `EXPECTS`."""
     usual, its_rc = EXPECTS[attack]
     keys = 'run = ["list"]\ncontrol = "none"\nwhy_no_control = "sabotage"'
-    step = play.step(expect or usual, rc=its_rc if rc == "as it says" else rc, keys=keys)
+    step = play.step(expect or usual, rc=its_rc if rc == "as in EXPECTS" else rc, keys=keys)
     result = play(step, server=f'attack = "{attack}"', controls=False, **more)
     assert not result.why
     return result.steps[0]
 
 
-def test_each_attack_and_each_mix_up_is_tried() -> None:
+def test_tables_cover_every_attack() -> None:
     assert set(OTHERS) == set(EXPECTS) == set(ATTACKS)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_without_sabotage_each_passes(play: Play, attack: str) -> None:
-    """Without sabotage each step passes; otherwise the following tests would prove nothing."""
-    assert under(play, attack).status == "pass"
+def test_each_step_passes_without_sabotage(play: Play, attack: str) -> None:
+    """Otherwise the following tests would prove nothing."""
+    assert play_attack(play, attack).status == "pass"
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_another_attacker_than_the_declared_one_is_noticed(play: Play, attack: str) -> None:
-    """A different attacker is noticed even if lftp behaves the same under both attacks."""
+def test_attacker_other_than_the_declared_one_is_noticed(play: Play, attack: str) -> None:
+    """Even if lftp behaves the same under both attacks."""
 
     class MixedUp(FtpsServer):
         def _handler_class(self, spec: ServerSpec) -> type:
             other = replace(spec, attack=OTHERS[attack]) if spec.attack == attack else spec
             return super()._handler_class(other)
 
-    step = under(play, attack, place=In(MixedUp))
+    step = play_attack(play, attack, place=In(MixedUp))
     assert step.status == "error"
-    said = step.attempts[0].outcome.contradictions
-    assert f"the attack declared is {attack}, but the client met {OTHERS[attack]}" in said
+    contradictions = step.attempts[0].outcome.contradictions
+    assert f"the attack declared is {attack}, but the client met {OTHERS[attack]}" in contradictions
 
 
 # Different certificates on the control and data connections: `data-certificate` and similar scenarios.
@@ -225,9 +227,7 @@ class StrangerEverywhere(FtpsServer):
 
 
 @pytest.mark.parametrize("kind", [Swapped, StrangerEverywhere])
-def test_no_step_passes_when_the_stranger_is_met_on_the_control_connection(
-    kind: type[FtpsServer], client: Lftp
-) -> None:
+def test_no_step_passes_with_the_stranger_on_the_control_connection(kind: type[FtpsServer], client: Lftp) -> None:
     """lftp refuses there for the same reason, and the data connection stays untested."""
     scenario = CATALOGUE["attack/data-certificate"]
     steps = tuple(msgspec.structs.replace(step, repeat=1) for step in scenario.steps)
@@ -238,7 +238,7 @@ def test_no_step_passes_when_the_stranger_is_met_on_the_control_connection(
 
 
 @pytest.mark.parametrize("name", ON_DATA)
-def test_a_refused_data_certificate_was_met_on_a_data_connection(name: str, client: Lftp) -> None:
+def test_data_certificate_is_refused_on_a_data_connection(name: str, client: Lftp) -> None:
     """lftp had logged in, in the mode of the title; with a pin that does not work, each step would be refused too."""
     scenario = CATALOGUE[f"attack/{name}"]
     steps = [step for step in scenario.steps if "again and again" not in step.title]  # the impatient give up there
@@ -275,13 +275,13 @@ IDLE: dict[str, tuple[type, str, Any]] = {
 
 
 @pytest.mark.parametrize("attack", IDLE)
-def test_an_attacker_who_does_nothing_is_noticed(play: Play, attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attacker_that_does_nothing_is_noticed(play: Play, attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step expects what an unattacked lftp does: it is accepted with a pin, and still must not pass."""
     monkeypatch.setattr(*IDLE[attack])
-    assert under(play, attack).status != "pass"
-    pinned = under(play, attack, expect='verdict = "accepted"', rc=None)
+    assert play_attack(play, attack).status != "pass"
+    pinned = play_attack(play, attack, expect='verdict = "accepted"', rc=None)
     assert (pinned.status, verdict(pinned)) in {("error", "inconclusive"), ("fail", "exposed")}
-    refused = under(play, attack, expect='verdict = "rejected"\nreason = "untrusted"', rc="")
+    refused = play_attack(play, attack, expect='verdict = "rejected"\nreason = "untrusted"', rc="")
     if attack not in {
         "refuse-prot",
         "clear-data",
@@ -289,26 +289,24 @@ def test_an_attacker_who_does_nothing_is_noticed(play: Play, attack: str, monkey
         assert refused.status == "error"
 
 
-def test_replies_that_are_injected_without_any_text_are_noticed(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_injection_is_noticed(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attacker believes that it injected replies, but the wire does not hold them."""
     monkeypatch.setattr(downgrade, "INJECTED", ())
-    step = under(play, "inject-before-tls")
+    step = play_attack(play, "inject-before-tls")
     assert (step.status, verdict(step)) == ("error", "inconclusive")
     assert "after the consent to AUTH, the wire tap has tls, not text" in step.attempts[0].outcome.contradictions
 
 
 @pytest.mark.parametrize("rc", ["", "set ftp:ssl-force yes\n"])
-def test_a_stripper_who_forgets_the_list_of_features_is_noticed(
-    play: Play, rc: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strip_auth_that_leaves_feat_unchanged_is_noticed(play: Play, rc: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay.Stripper, "lab_features", relay.Relay.lab_features)
     expect = 'verdict = "exposed"' if not rc else ""
-    assert under(play, "strip-auth", expect=expect, rc=rc).status == "error"
+    assert play_attack(play, "strip-auth", expect=expect, rc=rc).status == "error"
 
 
 @pytest.mark.parametrize("item", ["get", "put", "mirror"])
-def test_a_relay_that_alters_a_byte_is_noticed(play: Play, item: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The relay alters the byte after recording it: the two ends differ, although something was exposed as expected."""
+def test_relay_that_alters_a_byte_is_noticed(play: Play, item: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It alters the byte after recording it: the two ends differ, although something was exposed as expected."""
     received = DataRelay.received
 
     def altering(self: DataRelay, end: Any, data: bytes) -> None:
@@ -325,8 +323,7 @@ def test_a_relay_that_alters_a_byte_is_noticed(play: Play, item: str, monkeypatc
     assert (result.status, verdict(result.steps[0])) == ("error", "exposed")
 
 
-def test_a_relay_that_alters_nothing_passes(play: Play) -> None:
-    """The counterpart: the step passes."""
+def test_relay_that_alters_nothing_passes(play: Play) -> None:
     step = play.step('verdict = "exposed"', rc="set ssl:verify-certificate no\n", keys='run = ["get", "put", "mirror"]')
     assert play(step, server='attack = "intercept"', controls=False).status == "pass"
 
@@ -353,48 +350,48 @@ def without_a_connection(kind: str) -> Callable[[Wire], Wire]:
     return lambda wire: replace(wire, records=tuple(record for record in wire.records if record.kind != kind))
 
 
-def on_connections(**change: Any) -> Callable[[Testimony], Testimony]:
+def alter_connections(**change: Any) -> Callable[[Testimony], Testimony]:
     return lambda told: replace(told, connections=tuple(replace(each, **change) for each in told.connections))
 
 
-LIES: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "no password is remembered": ("testimony", without("credentials")),
+FALSE_ANSWERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "no password is recorded": ("testimony", without("credentials")),
     "neither password nor command": ("testimony", without("credentials", "commands")),
-    "no connection is remembered": ("testimony", without("connections")),
-    "no handshake is remembered": ("testimony", without("handshakes")),
-    "no transfer is remembered": ("testimony", without("transfers")),
-    "nobody is behind him": ("testimony", lambda told: replace(told, behind=None)),
-    "the one behind was told no password": ("testimony", behind(without("credentials"))),
-    "the one behind transferred nothing": ("testimony", behind(without("transfers"))),
-    "his role is genuine": ("testimony", lambda told: replace(told, role="genuine")),
-    "nobody attacked": ("testimony", on_connections(attack="none", attack_effect="")),
-    "somebody else attacked": ("testimony", on_connections(attack="strip-auth")),
-    "he did something else": ("testimony", on_connections(attack_effect="502")),
+    "no connection is recorded": ("testimony", without("connections")),
+    "no handshake is recorded": ("testimony", without("handshakes")),
+    "no transfer is recorded": ("testimony", without("transfers")),
+    "no testimony from behind the attacker": ("testimony", lambda told: replace(told, behind=None)),
+    "the genuine server got no password": ("testimony", behind(without("credentials"))),
+    "the genuine server transferred nothing": ("testimony", behind(without("transfers"))),
+    "the attacker's role is genuine": ("testimony", lambda told: replace(told, role="genuine")),
+    "no attack is recorded": ("testimony", alter_connections(attack="none", attack_effect="")),
+    "another attack is recorded": ("testimony", alter_connections(attack="strip-auth")),
+    "another effect is recorded": ("testimony", alter_connections(attack_effect="502")),
     "the tap is off": ("wire", lambda wire: replace(wire, records=())),
     "the tap misses control connections": ("wire", without_a_connection("control")),
     "the tap misses data connections": ("wire", without_a_connection("data")),
     "the record is not complete": ("settle", lambda _: False),
 }
-NO_PART_IN_A_REFUSAL = {
-    "no password is remembered",
+IRRELEVANT_TO_A_REFUSAL = {
+    "no password is recorded",
     "neither password nor command",
-    "no transfer is remembered",
-    "the one behind was told no password",
-    "the one behind transferred nothing",
+    "no transfer is recorded",
+    "the genuine server got no password",
+    "the genuine server transferred nothing",
     "the tap misses data connections",
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_no_exposure_to_an_interceptor_without_any_of_what_proves_it(play: Play, lie: str) -> None:
+@pytest.mark.parametrize("falsehood", FALSE_ANSWERS)
+def test_exposure_to_an_interceptor_needs_every_piece_of_evidence(play: Play, falsehood: str) -> None:
     """An exposure is the password and the payload, and each must be proved."""
     expect = 'verdict = "exposed"\nexposed = ["password", "payload"]\nto = ["impostor"]'
-    step = under(play, "intercept", expect=expect, place=lying(*LIES[lie]))
+    step = play_attack(play, "intercept", expect=expect, place=lying(*FALSE_ANSWERS[falsehood]))
     assert step.status in {"fail", "error"}
 
 
-@pytest.mark.parametrize("lie", sorted(LIES.keys() - NO_PART_IN_A_REFUSAL))
-def test_no_refusal_of_an_interceptor_without_any_of_what_proves_it(play: Play, lie: str) -> None:
+@pytest.mark.parametrize("falsehood", sorted(FALSE_ANSWERS.keys() - IRRELEVANT_TO_A_REFUSAL))
+def test_refusal_of_an_interceptor_needs_every_piece_of_evidence(play: Play, falsehood: str) -> None:
     expect = 'verdict = "rejected"\nreason = "untrusted"'
-    step = under(play, "intercept", expect=expect, rc="", place=lying(*LIES[lie]))
+    step = play_attack(play, "intercept", expect=expect, rc="", place=lying(*FALSE_ANSWERS[falsehood]))
     assert (step.status, verdict(step)) == ("error", "inconclusive")

@@ -29,27 +29,29 @@ lftp_runs = pytest.mark.lftp
 
 
 @lftp_runs
-def test_reports_of_an_interception(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """JSON and the kept evidence hold what the attacker captured and the testimony of the genuine server behind it."""
+def test_reports_hold_the_captured_bytes_and_both_testimonies(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON and the kept evidence have what the attacker captured and what the genuine server behind it saw."""
     call = ["run", "attack/pinned-the-interceptor", "--no-controls", "--json", "all.json", "--keep", "kept"]
     assert cli.call(call) == 0
     assert "side by side" not in capsys.readouterr().out
     first, second, *_ = json.loads((workplace / "all.json").read_text())["results"][0]["steps"]
-    told = first["witnesses"]["server"]
-    assert (told["role"], told["behind"]["role"]) == ("impostor", "genuine")
-    assert {(c["attack"], c["attack_effect"]) for c in told["connections"] if c["kind"] == "control"} == {
+    testimony = first["witnesses"]["server"]
+    assert (testimony["role"], testimony["behind"]["role"]) == ("impostor", "genuine")
+    assert {(c["attack"], c["attack_effect"]) for c in testimony["connections"] if c["kind"] == "control"} == {
         ("intercept",) * 2
     }
-    assert told["behind"]["behind"] is None
+    assert testimony["behind"]["behind"] is None
     assert second["witnesses"]["server"]["behind"] is None
-    assert {transfer["captured"] for transfer in told["behind"]["transfers"]} == {""}
+    assert {transfer["captured"] for transfer in testimony["behind"]["transfers"]} == {""}
     kept = workplace / "kept/attack/pinned-the-interceptor/1"
-    for transfer in told["transfers"]:
+    for transfer in testimony["transfers"]:
         path = kept / f"captured/{transfer['connection']:02}-{transfer['verb']}.bin"
         assert transfer["captured"]
         assert path.read_bytes().decode() == transfer["captured"]
         assert path.stat().st_mode & 0o777 == 0o600
-    assert json.loads((kept / "testimony.json").read_text()) == told
+    assert json.loads((kept / "testimony.json").read_text()) == testimony
     assert not (kept.parent / "2/captured").exists()
 
 
@@ -66,7 +68,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_each_attack_is_described(attack: Attack) -> None:
+def test_each_attack_is_described_in_words(attack: Attack) -> None:
     assert WORDS[attack] in attack_words(Server(certificate="genuine", attack=attack))
 
 
@@ -80,14 +82,14 @@ def test_show_describes_each_attack_in_80_columns(name: str, capsys: pytest.Capt
         assert " ".join(attack_words(step.server).split()) in text
 
 
-def served(name: str, step: int) -> subprocess.Popen[str]:
+def start_serve(name: str, step: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "ftps_harness", "serve", name, "--step", str(step)]
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def shown_by(process: subprocess.Popen[str]) -> str:
+def read_until_ready(process: subprocess.Popen[str]) -> str:
     """Everything that a learner reads before the server waits."""
     assert process.stdout is not None
     text = ""
@@ -99,23 +101,23 @@ def shown_by(process: subprocess.Popen[str]) -> str:
 
 
 @lftp_runs
-def test_a_learner_is_intercepted(workplace: Path) -> None:
-    """The printed commands can be typed and work through the attacker; the end shows both testimonies."""
-    with served("attack/intercept-copy", 2) as process:
-        text = shown_by(process)
+def test_commands_printed_by_serve_work_through_the_interceptor(workplace: Path) -> None:
+    """At the end it prints both testimonies."""
+    with start_serve("attack/intercept-copy", 2) as process:
+        text = read_until_ready(process)
         assert "an interceptor ends TLS in its place" in " ".join(text.split())
         command = text.partition("In another terminal, type:\n")[2].partition("The same, shorter")[0]
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert "file-" in done.stdout
         process.send_signal(signal.SIGINT)
-        told, complaint = process.communicate(timeout=20)
+        printed, complaint = process.communicate(timeout=20)
     assert (process.returncode, complaint) == (0, "")
-    his, _, genuine = told.partition("What the genuine server behind the attacker saw:")
+    attacker, _, genuine = printed.partition("What the genuine server behind the attacker saw:")
     password = re.findall(r"^  password +(\S+)$", text, re.MULTILINE)[0]
-    for account in (his, genuine):
+    for account in (attacker, genuine):
         assert re.search(rf"login let in: \S+, {password}", account)
-    assert "of them kept by the attacker" in his
+    assert "of them kept by the attacker" in attacker
     assert "of them kept by the attacker" not in genuine
 
 
@@ -123,8 +125,8 @@ def test_a_learner_is_intercepted(workplace: Path) -> None:
     ("name", "fetched"),
     [("attack/strip-auth", False), ("attack/break-handshake-text", False), ("attack/clear-data", True)],
 )
-def test_a_learner_is_told_to_fetch_only_what_can_be_fetched(workplace: Path, name: str, fetched: bool) -> None:
-    with served(name, 1) as process:
-        assert ("openssl s_client" in shown_by(process)) is fetched
+def test_serve_suggests_s_client_only_if_it_can_fetch(workplace: Path, name: str, fetched: bool) -> None:
+    with start_serve(name, 1) as process:
+        assert ("openssl s_client" in read_until_ready(process)) is fetched
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20)[1] == ""

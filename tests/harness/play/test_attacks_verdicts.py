@@ -1,4 +1,4 @@
-"""Verdicts about attackers, from made-up testimony: what counts as captured, and that each lie is noticed."""
+"""Verdicts about attackers, from made-up testimony: what counts as captured, and each false statement is noticed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 PASSWORD = "pass-secret"
 PASSWORDS = Passwords.of([PASSWORD])
-GENUINE, HIS, NOBODYS = "AA:AA", "BB:BB", "CC:CC"
-HIS_SHA1, GENUINE_SHA1 = "DD:DD", "EE:EE"
+GENUINE, ATTACKERS, UNKNOWN = "AA:AA", "BB:BB", "CC:CC"
+ATTACKER_SHA1, GENUINE_SHA1 = "DD:DD", "EE:EE"
 
-REFUSAL = Word("ls: Fatal error: Certificate verification: Not trusted", frozenset({"untrusted"}), "reason", HIS_SHA1)
+REFUSAL = Word(
+    "ls: Fatal error: Certificate verification: Not trusted", frozenset({"untrusted"}), "reason", ATTACKER_SHA1
+)
 NO_TLS = Word("ls: Login failed: ftp:ssl-force is set …", frozenset({"tls-required"}), "reason")
 NO_HANDSHAKE = Word("ls: Fatal error: gnutls_handshake: …", frozenset({"tls-handshake"}), "reason")
 LOGIN = Word("ls: Login failed: 530 Login incorrect.", frozenset(), "login")
@@ -36,8 +38,8 @@ SILENT = ClientAccount(1, None, False, (), (), (Task("list", False, False),))
 
 CONTROL = Connection(1, "control", ("127.0.0.1", 40001), 0.0, greeted=True)
 DATA = Connection(2, "data", ("127.0.0.1", 40002), 0.1)
-SHAKEN = Handshake(1, True, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "localhost", GENUINE)
-LET_IN = Credential(1, "user", PASSWORD, "tls", True)
+HANDSHAKE = Handshake(1, True, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "localhost", GENUINE)
+LOGGED_IN = Credential(1, "user", PASSWORD, "tls", True)
 PASS = Command(1, "PASS", "", "tls", 230)
 LISTED = Transfer(2, 1, "LIST", "", "download", 100, "0" * 64, "tls", GENUINE, True)
 MUCH = (5000, 5000)
@@ -50,9 +52,9 @@ def account(attack: str, attack_effect: str, certificate: str = GENUINE, **more:
         **{
             "role": "genuine",
             "connections": (replace(CONTROL, attack=attack, attack_effect=attack_effect), DATA),
-            "handshakes": tuple(replace(SHAKEN, connection=number, certificate=certificate) for number in (1, 2)),
+            "handshakes": tuple(replace(HANDSHAKE, connection=number, certificate=certificate) for number in (1, 2)),
             "commands": (PASS,),
-            "credentials": (LET_IN,),
+            "credentials": (LOGGED_IN,),
             "transfers": (replace(LISTED, certificate=certificate),),
             **more,
         }
@@ -60,8 +62,8 @@ def account(attack: str, attack_effect: str, certificate: str = GENUINE, **more:
 
 
 BEHIND = account("none", "")
-TAKEN = replace(LISTED, certificate=HIS, captured=b"file-secret")
-RELAYED = account("intercept", "intercept", HIS, role="impostor", transfers=(TAKEN,), behind=BEHIND)
+TAKEN = replace(LISTED, certificate=ATTACKERS, captured=b"file-secret")
+RELAYED = account("intercept", "intercept", ATTACKERS, role="impostor", transfers=(TAKEN,), behind=BEHIND)
 REFUSING = replace(RELAYED, commands=(), credentials=(), transfers=(), behind=Testimony("genuine", (CONTROL,)))
 UNSEEN = replace(RELAYED, transfers=(replace(TAKEN, captured=b""),))
 """Relayed, but without a secret: no password, and no captured byte."""
@@ -71,11 +73,11 @@ INTERCEPTED = Situation(
     GENUINE,
     settled=True,
     role="impostor",
-    interceptor=HIS,
+    interceptor=ATTACKERS,
     attack="intercept",
     effect="intercept",
     in_the_middle=True,
-    sent=frozenset({HIS_SHA1}),
+    sent=frozenset({ATTACKER_SHA1}),
 )
 NOT_DONE = replace(DONE, holds_payload=False)
 
@@ -96,7 +98,7 @@ def attacked(attack: str, attack_effect: str = "", **more: Any) -> Situation:
     return Situation(PASSWORDS, GENUINE, settled=True, attack=attack, effect=attack_effect or attack, **more)
 
 
-def only(outcome: Outcome) -> str:
+def only_contradiction(outcome: Outcome) -> str:
     """The only contradiction of an outcome that is inconclusive because of it."""
     assert outcome.verdict == "inconclusive"
     (sentence,) = outcome.contradictions
@@ -106,45 +108,44 @@ def only(outcome: Outcome) -> str:
 # An attacker in the middle: what it captured, and whether the genuine server behind it agrees.
 
 
-def test_a_client_that_notices_nothing_is_exposed_to_the_interceptor() -> None:
+def test_unverifying_client_is_exposed_to_the_interceptor() -> None:
     outcome = conclude(INTERCEPTED, DONE, RELAYED, TAPPED)
     assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
     assert outcome.contradictions == ()
 
 
-def test_a_client_that_refuses_his_certificate_is_not() -> None:
+def test_client_that_refuses_the_attackers_certificate_is_rejected() -> None:
     outcome = conclude(INTERCEPTED, REFUSED, REFUSING, TAPPED)
     assert (outcome.verdict, set(outcome.reasons), outcome.contradictions) == ("rejected", {"untrusted"}, ())
 
 
 @pytest.mark.parametrize("direction", ["download", "upload"])
-def test_what_he_holds_counts_from_the_first_byte(direction: Any) -> None:
+def test_one_captured_byte_is_an_exposure(direction: Any) -> None:
     """A partial capture counts too, whatever the client did with it."""
     first = replace(TAKEN, direction=direction, size=1, completed=False, captured=b"f")
     outcome = conclude(INTERCEPTED, SILENT, anonymous(replace(RELAYED, transfers=(first,))), TAPPED)
     assert leaked(outcome) == ("exposed", {"payload"}, {"impostor"})
 
 
-def test_a_download_of_which_neither_holds_anything_is_no_exposure() -> None:
-    """The counterpart: without the captured byte nothing was exposed."""
+def test_transfer_without_a_captured_byte_is_no_exposure() -> None:
     cut = replace(TAKEN, size=1, completed=False, captured=b"")
     assert conclude(INTERCEPTED, SILENT, anonymous(replace(RELAYED, transfers=(cut,))), TAPPED).verdict == "failed"
 
 
-BEHIND_HIM: dict[str, tuple[dict[str, Any], str]] = {
+BEHIND_CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a transfer is missing": ({"transfers": ()}, "report different transfers"),
     "of another size": ({"transfers": (replace(LISTED, size=99),)}, "report different transfers"),
     "with another content": ({"transfers": (replace(LISTED, sha256="1" * 64),)}, "report different transfers"),
     "by another command": ({"transfers": (replace(LISTED, verb="NLST"),)}, "report different transfers"),
     "cut short": ({"transfers": (replace(LISTED, completed=False),)}, "report different transfers"),
     "a transfer too many": ({"transfers": (LISTED, LISTED)}, "reports transfers that the attacker does not"),
-    "another password": ({"credentials": (replace(LET_IN, password="x"),)}, "never received"),
+    "another password": ({"credentials": (replace(LOGGED_IN, password="x"),)}, "never received"),
     "no password": ({"credentials": (), "commands": ()}, "never received"),
 }
 
 
-@pytest.mark.parametrize(("change", "sentence"), BEHIND_HIM.values(), ids=BEHIND_HIM)
-def test_the_genuine_server_behind_him_tells_something_else(change: dict[str, Any], sentence: str) -> None:
+@pytest.mark.parametrize(("change", "sentence"), BEHIND_CONTRADICTIONS.values(), ids=BEHIND_CONTRADICTIONS)
+def test_testimony_behind_must_agree_with_the_attackers(change: dict[str, Any], sentence: str) -> None:
     """Without an exposure the outcome is inconclusive; an exposure names the contradiction and does not pass."""
     behind = replace(BEHIND, **change)
     outcome = conclude(INTERCEPTED, NOT_DONE, anonymous(replace(UNSEEN, behind=behind)), TAPPED)
@@ -156,41 +157,43 @@ def test_the_genuine_server_behind_him_tells_something_else(change: dict[str, An
 
 
 @pytest.mark.parametrize("in_the_middle", [True, False])
-def test_an_attacker_in_the_middle_has_the_genuine_server_behind_him(in_the_middle: bool) -> None:
-    """Without the genuine server's testimony nothing confirms the attacker's; no other attacker has one behind it."""
+def test_only_an_attacker_in_the_middle_has_testimony_behind_it(in_the_middle: bool) -> None:
+    """Without it nothing confirms the attacker's own testimony."""
     situation = replace(INTERCEPTED, in_the_middle=in_the_middle)
     server = replace(REFUSING, behind=None if in_the_middle else REFUSING.behind)
-    assert "requires testimony from the genuine server behind it" in only(conclude(situation, REFUSED, server, TAPPED))
+    assert "requires testimony from the genuine server behind it" in only_contradiction(
+        conclude(situation, REFUSED, server, TAPPED)
+    )
 
 
-def test_a_certificate_that_is_not_his() -> None:
+def test_genuine_certificate_from_an_interceptor_is_a_contradiction() -> None:
     """lftp refused the genuine certificate although an interceptor was declared: the interceptor never came."""
-    server = replace(REFUSING, handshakes=(SHAKEN,))
-    assert "a certificate that was not declared" in only(conclude(INTERCEPTED, REFUSED, server, TAPPED))
+    server = replace(REFUSING, handshakes=(HANDSHAKE,))
+    assert "a certificate that was not declared" in only_contradiction(conclude(INTERCEPTED, REFUSED, server, TAPPED))
 
 
-@pytest.mark.parametrize("named", [GENUINE_SHA1, NOBODYS])
-def test_a_refusal_must_name_his_certificate(named: str) -> None:
+@pytest.mark.parametrize("named", [GENUINE_SHA1, UNKNOWN])
+def test_refusal_must_name_the_attackers_certificate(named: str) -> None:
     client = replace(REFUSED, words=(replace(REFUSAL, fingerprint=named),))
-    assert "does not show" in only(conclude(INTERCEPTED, client, REFUSING, TAPPED))
+    assert "does not show" in only_contradiction(conclude(INTERCEPTED, client, REFUSING, TAPPED))
 
 
-def test_his_account_is_an_impostors() -> None:
+def test_interceptors_testimony_must_be_an_impostors() -> None:
     server = replace(REFUSING, role="genuine")
-    assert "declared impostor" in only(conclude(INTERCEPTED, REFUSED, server, TAPPED))
+    assert "declared impostor" in only_contradiction(conclude(INTERCEPTED, REFUSED, server, TAPPED))
 
 
-def test_he_is_never_accepted() -> None:
-    """A login to an interceptor is not what `accepted` means, even if it captured nothing."""
+def test_login_to_an_interceptor_is_never_accepted() -> None:
+    """Even if the interceptor captured nothing."""
     outcome = conclude(INTERCEPTED, NOT_DONE, anonymous(UNSEEN), TAPPED)
-    assert "every request was carried out, but not by" in only(outcome)
+    assert "every request was carried out, but not by" in only_contradiction(outcome)
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_what_passed_in_tls_had_a_handshake(number: int) -> None:
-    """The login's and the listing's connections need one; otherwise the receiver is unknown."""
-    told = tuple(each for each in RELAYED.handshakes if each.connection != number)
-    outcome = conclude(INTERCEPTED, DONE, replace(RELAYED, handshakes=told), TAPPED)
+def test_tls_content_needs_a_finished_handshake(number: int) -> None:
+    """On the login's and on the listing's connection; otherwise the receiver is unknown."""
+    remaining = tuple(each for each in RELAYED.handshakes if each.connection != number)
+    outcome = conclude(INTERCEPTED, DONE, replace(RELAYED, handshakes=remaining), TAPPED)
     assert outcome.verdict == "exposed"
     (sentence,) = outcome.contradictions
     assert "no finished handshake" in sentence
@@ -198,13 +201,15 @@ def test_what_passed_in_tls_had_a_handshake(number: int) -> None:
     assert conclude(INTERCEPTED, DONE, replace(RELAYED, handshakes=broken), TAPPED).contradictions == (sentence,)
 
 
-def test_a_refusal_of_one_request_among_several_is_one() -> None:
+def test_refusal_of_one_of_several_requests_is_rejected() -> None:
     """Requests that were carried out before it do not contradict it."""
     client = replace(REFUSED, tasks=(Task("put", None, True), Task("list", False, False)))
     server = replace(UNSEEN, transfers=(), behind=replace(BEHIND, transfers=()))
     assert conclude(INTERCEPTED, client, anonymous(server), TAPPED).verdict == "rejected"
     everything = replace(client, tasks=client.tasks[:1])
-    assert "everything requested was carried out" in only(conclude(INTERCEPTED, everything, anonymous(server), TAPPED))
+    assert "everything requested was carried out" in only_contradiction(
+        conclude(INTERCEPTED, everything, anonymous(server), TAPPED)
+    )
 
 
 # Data that is not content: an attacker's invention, a ClientHello.
@@ -212,25 +217,27 @@ def test_a_refusal_of_one_request_among_several_is_one() -> None:
 CLEAR_DATA = attacked("clear-data")
 FORGED = replace(LISTED, channel="clear", certificate="", forged=True)
 HELD = replace(DONE, tasks=(Task("list", False, False),))
-SENT_IN_CLEAR = account("clear-data", "", transfers=(FORGED,), handshakes=(SHAKEN,))
+SENT_IN_CLEAR = account("clear-data", "", transfers=(FORGED,), handshakes=(HANDSHAKE,))
 IN_CLEAR = replace(
     SENT_IN_CLEAR, connections=(*SENT_IN_CLEAR.connections[:1], replace(DATA, attack_effect="clear-data"))
 )
 
 
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
-def test_what_an_attacker_made_up_is_no_secret(role: Any) -> None:
-    """An attacker's invention is no secret on the wire, nor at an impostor that sent it itself."""
+def test_forged_content_is_not_a_secret(role: Any) -> None:
+    """Neither on the wire nor at an impostor that sent it itself."""
     situation = replace(CLEAR_DATA, role=role)
     outcome = conclude(situation, HELD, anonymous(replace(IN_CLEAR, role=role)), TAPPED)
     assert (outcome.verdict, outcome.contradictions) == ("failed", ())
 
 
 @pytest.mark.parametrize("forged", [FORGED, replace(LISTED, forged=True)], ids=["clear", "tls"])
-def test_what_an_attacker_made_up_is_never_accepted(forged: Transfer) -> None:
-    """An attacker's invention is not accepted content, even if lftp and the server both take it for that."""
-    server = replace(IN_CLEAR, transfers=(forged,), handshakes=(SHAKEN, replace(SHAKEN, connection=2)))
-    assert "every request was carried out, but not by" in only(conclude(CLEAR_DATA, NOT_DONE, server, TAPPED))
+def test_forged_content_is_never_accepted(forged: Transfer) -> None:
+    """Even if lftp and the server both take it for content."""
+    server = replace(IN_CLEAR, transfers=(forged,), handshakes=(HANDSHAKE, replace(HANDSHAKE, connection=2)))
+    assert "every request was carried out, but not by" in only_contradiction(
+        conclude(CLEAR_DATA, NOT_DONE, server, TAPPED)
+    )
 
 
 HELLO = b"\x16\x03\x01\x00\x05\x01aaaa"
@@ -250,21 +257,23 @@ HELLO = b"\x16\x03\x01\x00\x05\x01aaaa"
         (b"\x16\x03\x01", False),
     ],
 )
-def test_one_whole_client_hello_is_no_content_and_all_else_is(content: bytes, is_one: bool) -> None:
+def test_only_one_whole_client_hello_is_not_content(content: bytes, is_one: bool) -> None:
     """A user's file that only begins like one is longer or shorter than its header says."""
     assert is_client_hello(content[:6], len(content)) is is_one
 
 
-def test_a_handshake_that_lftp_begins_on_a_data_connection_in_clear_fails() -> None:
+def test_lftps_handshake_on_a_clear_data_connection_is_rejected() -> None:
     """PROT was refused on implicit FTPS, so the server knows of no handshake on the data connection."""
     client = replace(SILENT, words=(NO_HANDSHAKE,))
     empty = replace(LISTED, channel="clear", certificate="", size=0)
-    server = account("refuse-prot", "502", transfers=(empty,), handshakes=(SHAKEN,))
+    server = account("refuse-prot", "502", transfers=(empty,), handshakes=(HANDSHAKE,))
     assert conclude(attacked("refuse-prot", "502"), client, server, TAPPED).verdict == "rejected"
-    shaken = replace(server, transfers=(), handshakes=(SHAKEN, replace(SHAKEN, connection=2, completed=False)))
+    shaken = replace(server, transfers=(), handshakes=(HANDSHAKE, replace(HANDSHAKE, connection=2, completed=False)))
     assert conclude(attacked("refuse-prot", "502"), client, shaken, TAPPED).verdict == "rejected"
     without = replace(server, transfers=())
-    assert "the server saw none fail" in only(conclude(attacked("refuse-prot", "502"), client, without, TAPPED))
+    assert "the server saw none fail" in only_contradiction(
+        conclude(attacked("refuse-prot", "502"), client, without, TAPPED)
+    )
 
 
 # The attack itself: declared, met, carried out.
@@ -272,7 +281,7 @@ def test_a_handshake_that_lftp_begins_on_a_data_connection_in_clear_fails() -> N
 INJECTED = replace(TAPPED, behind_auth=frozenset({"text"}))
 
 
-def test_an_acceptance_under_attack() -> None:
+def test_acceptance_under_an_attack_that_took_effect() -> None:
     """The client met the attacker, the attack took effect on the login's connection, and the wire shows it."""
     server = account("inject-before-tls", "inject-before-tls")
     outcome = conclude(attacked("inject-before-tls"), DONE, server, INJECTED)
@@ -291,18 +300,18 @@ def test_an_acceptance_under_attack() -> None:
         ("inject-before-tls", "502", "text", ["to have the effect inject-before-tls, but its effect was 502"]),
     ],
 )
-def test_no_acceptance_without_the_attack(
+def test_acceptance_needs_evidence_of_the_attack(
     attack: str, attack_effect: str, behind_auth: Any, sentences: list[str]
 ) -> None:
-    """Only this tells an immune lftp from an absent attacker."""
+    """Only this distinguishes an immune lftp from an absent attacker."""
     wire = replace(TAPPED, behind_auth=frozenset({behind_auth}))
     outcome = conclude(attacked("inject-before-tls"), DONE, account(attack, attack_effect), wire)
     assert outcome.verdict == "inconclusive"
     assert len(outcome.contradictions) == len(sentences)
-    assert all(part in said for part, said in zip(sentences, outcome.contradictions, strict=True))
+    assert all(part in contradiction for part, contradiction in zip(sentences, outcome.contradictions, strict=True))
 
 
-def test_each_login_must_have_come_through_the_attack() -> None:
+def test_every_login_must_pass_through_the_attack() -> None:
     """An attacked connection proves nothing about one that was not attacked."""
     server = account("inject-before-tls", "")
     first = replace(
@@ -310,27 +319,27 @@ def test_each_login_must_have_come_through_the_attack() -> None:
     )
     wire = replace(INJECTED, connections=(*TAPPED.connections, ("control", 40003)), volumes=(MUCH, MUCH, MUCH))
     server = replace(server, connections=(*server.connections, first))
-    assert "bypassed the attack" in only(conclude(attacked("inject-before-tls"), DONE, server, wire))
+    assert "bypassed the attack" in only_contradiction(conclude(attacked("inject-before-tls"), DONE, server, wire))
 
 
-def test_an_attacker_whom_nobody_declared() -> None:
-    """An undeclared attacker is noticed even if its effect would not show."""
-    assert "declared is none, but the client met intercept" in only(
+def test_undeclared_attack_is_a_contradiction() -> None:
+    """Even if its effect would not show."""
+    assert "declared is none, but the client met intercept" in only_contradiction(
         conclude(replace(attacked("none"), effect=""), DONE, account("intercept", ""), TAPPED)
     )
     attack_effect = conclude(replace(attacked("none"), effect=""), DONE, account("none", "502"), TAPPED)
-    assert "to have the effect nothing, but its effect was 502" in only(attack_effect)
+    assert "to have the effect nothing, but its effect was 502" in only_contradiction(attack_effect)
 
 
-def test_lftp_that_falls_back_to_clear_text_comes_past_the_attack() -> None:
-    """The second connection has no AUTH, so the attack has nothing to break: an exposure, not a contradiction."""
+def test_fallback_to_clear_text_is_an_exposure() -> None:
+    """The second connection has no AUTH, so the attack has nothing to break: that is no contradiction."""
     again = replace(CONTROL, number=3, peer=("127.0.0.1", 40003), attack="break-handshake")
-    server = account("break-handshake", "alert", handshakes=(replace(SHAKEN, completed=False, error="x"),))
+    server = account("break-handshake", "alert", handshakes=(replace(HANDSHAKE, completed=False, error="x"),))
     server = replace(
         server,
         connections=(server.connections[0], again),
         commands=(replace(PASS, connection=3, channel="clear"),),
-        credentials=(replace(LET_IN, connection=3, channel="clear"),),
+        credentials=(replace(LOGGED_IN, connection=3, channel="clear"),),
         transfers=(),
     )
     wire = WireAccount((("control", 40001), ("control", 40003)), True, False, (MUCH, MUCH), frozenset({"alert"}))
@@ -344,9 +353,9 @@ NOT_IN: dict[str, Any] = {"credentials": (), "commands": (), "transfers": ()}
 
 @pytest.mark.parametrize("attack", ["refuse-prot", "clear-data"])
 @pytest.mark.parametrize("words", [(REFUSAL,), (LOGIN,)])
-def test_lftp_may_leave_before_an_attack_that_begins_behind_the_login(attack: str, words: tuple[Word, ...]) -> None:
-    """lftp refused the certificate or was refused: the attacker was present, but had nothing to do."""
-    turned_away = (replace(LET_IN, accepted=False, password="wrong"),)
+def test_lftp_may_leave_before_an_attack_that_follows_the_login(attack: str, words: tuple[Word, ...]) -> None:
+    """It refused the certificate or was refused: the attacker was present, but had nothing to do."""
+    turned_away = (replace(LOGGED_IN, accepted=False, password="wrong"),)
     more = (
         NOT_IN
         if words == (REFUSAL,)
@@ -356,52 +365,56 @@ def test_lftp_may_leave_before_an_attack_that_begins_behind_the_login(attack: st
     outcome = conclude(attacked(attack), replace(REFUSED, words=words), server, TAPPED)
     assert outcome.verdict in {"rejected", "login-failed"}
     server = replace(server, connections=(CONTROL, DATA))
-    assert "met none" in only(conclude(attacked(attack), replace(REFUSED, words=words), server, TAPPED))
+    assert "met none" in only_contradiction(conclude(attacked(attack), replace(REFUSED, words=words), server, TAPPED))
 
 
 @pytest.mark.parametrize("attack", ["intercept", "strip-auth", "drop-at-auth", "break-handshake", "inject-before-tls"])
-def test_a_refusal_of_a_certificate_does_not_come_before_the_other_attacks(attack: str) -> None:
+def test_other_attacks_must_act_before_a_refused_certificate(attack: str) -> None:
     outcome = conclude(attacked(attack), REFUSED, account(attack, "", **NOT_IN), TAPPED)
-    assert "never carried out" in only(outcome)
+    assert "never carried out" in only_contradiction(outcome)
 
 
 @pytest.mark.parametrize("attack", ["drop-at-auth", "clear-data", "refuse-prot"])
-def test_a_failure_is_not_the_attackers_unless_he_did_something(attack: str) -> None:
+def test_failure_needs_evidence_that_the_attacker_acted(attack: str) -> None:
     """A broken lab fails too."""
-    assert "never carried out" in only(conclude(attacked(attack), SILENT, account(attack, "", **NOT_IN), TAPPED))
+    assert "never carried out" in only_contradiction(
+        conclude(attacked(attack), SILENT, account(attack, "", **NOT_IN), TAPPED)
+    )
     assert conclude(attacked(attack), SILENT, account(attack, attack, **NOT_IN), TAPPED).verdict == "failed"
 
 
 @pytest.mark.parametrize("attack", ["clear-data", "refuse-prot"])
 @pytest.mark.parametrize("word", [NO_TLS, NO_HANDSHAKE])
-def test_for_want_of_tls_nobody_leaves_before_an_attack_behind_the_login(attack: str, word: Word) -> None:
+def test_missing_tls_does_not_excuse_an_attack_after_the_login(attack: str, word: Word) -> None:
     """lftp refused no certificate; TLS works here, so the lab must have been broken."""
-    failed = replace(SHAKEN, completed=False, error="x")
+    failed = replace(HANDSHAKE, completed=False, error="x")
     server = account(attack, "", **NOT_IN, handshakes=(failed,))
-    assert "never carried out" in only(conclude(attacked(attack), replace(SILENT, words=(word,)), server, TAPPED))
+    assert "never carried out" in only_contradiction(
+        conclude(attacked(attack), replace(SILENT, words=(word,)), server, TAPPED)
+    )
 
 
-def test_nobody_is_attacked_at_a_port_that_does_not_answer() -> None:
+def test_port_that_does_not_answer_is_unreachable() -> None:
     outcome = conclude(attacked("drop-at-auth"), SILENT, Testimony("genuine"), WireAccount((), False, False))
     assert outcome.verdict == "unreachable"
 
 
-def test_another_reply_than_the_declared_one() -> None:
+def test_effect_must_be_the_declared_reply() -> None:
     """A 502 in place of the declared 431 does not show what lftp does about 431."""
     client = replace(SILENT, words=(NO_TLS,))
     server = account("refuse-auth", "502", **NOT_IN, handshakes=())
-    assert "the effect 431, but its effect was 502" in only(
+    assert "the effect 431, but its effect was 502" in only_contradiction(
         conclude(attacked("refuse-auth", "431"), client, server, TAPPED)
     )
     assert conclude(attacked("refuse-auth", "502"), client, server, TAPPED).verdict == "rejected"
 
 
-BROKEN = replace(SHAKEN, completed=False, error="x")
+BROKEN = replace(HANDSHAKE, completed=False, error="x")
 
 
 @pytest.mark.parametrize(("how", "left"), [("text", "text"), ("alert", "alert"), ("close", "nothing")])
 @pytest.mark.parametrize("found", ["tls", "alert", "text", "nothing"])
-def test_the_wire_tells_how_a_handshake_was_broken(how: str, left: str, found: BehindAuth) -> None:
+def test_wire_must_show_how_the_handshake_was_broken(how: str, left: str, found: BehindAuth) -> None:
     client = replace(SILENT, words=(NO_HANDSHAKE,))
     server = account("break-handshake", how, **NOT_IN, handshakes=(BROKEN,))
     wire = replace(TAPPED, behind_auth=frozenset({found}))
@@ -410,16 +423,16 @@ def test_the_wire_tells_how_a_handshake_was_broken(how: str, left: str, found: B
 
 
 @pytest.mark.parametrize("attack", ["none", "refuse-prot", "clear-data"])
-def test_text_behind_the_consent_to_auth_is_an_attackers(attack: str) -> None:
+def test_cleartext_after_234_needs_an_attack(attack: str) -> None:
     """No other server says anything in clear after that reply."""
     situation = replace(attacked(attack), effect="" if attack == "none" else attack)
     outcome = conclude(situation, DONE, account(attack, situation.effect), INJECTED)
-    assert "has text, not TLS" in only(outcome)
+    assert "has text, not TLS" in only_contradiction(outcome)
 
 
-def test_a_stripper_whose_list_of_features_still_has_auth_in_it() -> None:
+def test_strip_auth_with_auth_in_feat_is_a_contradiction() -> None:
     client = replace(SILENT, words=(NO_TLS,))
     situation = replace(attacked("strip-auth", "502"), role="impostor", in_the_middle=True)
     server = account("strip-auth", "502", **NOT_IN, role="impostor", handshakes=(), behind=Testimony("genuine"))
     assert conclude(situation, client, server, TAPPED).verdict == "rejected"
-    assert "contains AUTH" in only(conclude(situation, client, server, replace(TAPPED, lists_auth=True)))
+    assert "contains AUTH" in only_contradiction(conclude(situation, client, server, replace(TAPPED, lists_auth=True)))

@@ -37,7 +37,7 @@ title = "s"
 """
 
 
-def control(expect: str, step: str = "") -> Any:
+def control_of(expect: str, step: str = "") -> Any:
     """The control of a step with these keys."""
     (parsed,) = parse(FILE.format(step=step, expect=expect), "x.scenario.toml", "a/x").steps
     return control_for(parsed, parsed.expect)
@@ -61,16 +61,16 @@ def control(expect: str, step: str = "") -> Any:
         ('verdict = "login-failed"', 'password = "p"\nserver = { require_tls = true, password = "p" }', "tls-allowed"),
     ],
 )
-def test_each_verdict_that_needs_a_control_has_its_own(expect: str, step: str, kind: str) -> None:
-    assert control(expect, step).kind == kind
+def test_verdict_has_its_control(expect: str, step: str, kind: str) -> None:
+    assert control_of(expect, step).kind == kind
 
 
 @pytest.mark.parametrize("verdict", ["exposed", "failed", "unreachable", "hung", "crashed"])
-def test_the_others_need_none(verdict: str) -> None:
-    assert control(f'verdict = "{verdict}"') is None
+def test_other_verdicts_need_no_control(verdict: str) -> None:
+    assert control_of(f'verdict = "{verdict}"') is None
 
 
-def test_a_control_of_acceptance_is_not_run_where_another_dialect_refuses() -> None:
+def test_control_follows_the_verdict_of_the_dialect() -> None:
     """The step's control applies to `accepted`; for the build that refuses, the control switches verification off."""
     (step,) = parse(
         FILE.format(step='control = "impostor-accepted"', expect='verdict = "accepted"')
@@ -82,21 +82,21 @@ def test_a_control_of_acceptance_is_not_run_where_another_dialect_refuses() -> N
     assert control_for(step, expectation(step, "openssl", "4.9.2")) == VERIFICATION_OFF
 
 
-def test_none_with_a_reason() -> None:
+def test_control_none_is_allowed_with_a_reason() -> None:
     step = 'control = "none"\nwhy_no_control = "nothing can be taken away"'
-    assert control('verdict = "rejected"\nreason = "tls-handshake"', step) is None
+    assert control_of('verdict = "rejected"\nreason = "tls-handshake"', step) is None
 
 
-def test_a_refusal_without_a_setting_to_take_away_must_say_so() -> None:
-    """No setting causes a broken handshake; unless the step gives a reason, a dead server would pass."""
+def test_refusal_without_a_control_needs_a_reason() -> None:
+    """No setting causes a broken handshake; without a reason, a dead server would pass."""
     with pytest.raises(ScenarioError, match="why_no_control"):
-        control('verdict = "rejected"\nreason = "tls-handshake"')
+        control_of('verdict = "rejected"\nreason = "tls-handshake"')
     (step,) = parse(FILE.format(step="", expect='verdict = "accepted"'), "x.scenario.toml", "a/x").steps
     with pytest.raises(UsageError, match="why_no_control"):
         control_for(step, Expect(verdict="rejected", reasons=frozenset({"tls-handshake"})))
 
 
-def test_closures_go_before_the_global_value() -> None:
+def test_closures_are_unset_before_the_global_value() -> None:
     values = {"": "yes", "*": "yes", "localhost": "no"}
     assert set_commands(VERIFICATION, values) == [
         'command set "ssl:verify-certificate/*"',
@@ -117,7 +117,7 @@ def test_closures_go_before_the_global_value() -> None:
         ({}, False),
     ],
 )
-def test_only_what_lftp_confirms_is_lifted(values: dict[str, str], lifted: bool) -> None:
+def test_setting_is_lifted_only_if_lftp_confirms_it(values: dict[str, str], lifted: bool) -> None:
     assert is_set(VERIFICATION, values) is lifted
     on = {closure: {"no": "yes", "yes": "no", "false": "true", "off": "on"}[value] for closure, value in values.items()}
     assert is_set(ALLOW, on) is lifted
@@ -138,7 +138,7 @@ def test_only_what_lftp_confirms_is_lifted(values: dict[str, str], lifted: bool)
         (VERIFICATION_OFF, Outcome("unreachable"), "expected accepted or exposed"),
     ],
 )
-def test_what_a_control_must_come_to(control: Control, outcome: Outcome, part: str) -> None:
+def test_control_names_its_shortcoming(control: Control, outcome: Outcome, part: str) -> None:
     """A dead port, another reason or another receiver proves nothing."""
     shortcoming = control.shortcoming(outcome)
     assert part in shortcoming

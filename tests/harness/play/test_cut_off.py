@@ -1,4 +1,4 @@
-"""Truncated evidence, hidden content and foreign connections put a step in doubt."""
+"""Truncated evidence, hidden content and other clients' connections put a step in doubt."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def test_output_beyond_the_limit_makes_a_step_inconclusive(
     assert "the rest was dropped" in contradictions(result)
 
 
-def test_a_log_beyond_the_limit_makes_a_step_inconclusive(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_beyond_the_limit_makes_a_step_inconclusive(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "LOG_LIMIT", 256)
     result = play(play.step(ACCEPTED, keys=ONLY_LIST + NO_CONTROL))
     assert verdict(result) == "inconclusive"
     assert "debug log is over" in contradictions(result)
 
 
-def test_what_was_cut_off_takes_nothing_from_an_exposure(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncated_log_leaves_an_exposure_proved(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "LOG_LIMIT", 256)
     rc = "set ssl:verify-certificate no\n"
     result = play(play.step(EXPOSED, rc=rc, keys=ONLY_LIST), server='role = "impostor"\n')
@@ -70,7 +70,7 @@ HIDING = [
 
 
 @pytest.mark.parametrize("text", HIDING)
-def test_what_may_hide_content_is_known(text: str) -> None:
+def test_command_that_may_hide_content_is_recognised(text: str) -> None:
     assert may_hide([text], HOME)
 
 
@@ -87,23 +87,23 @@ def test_what_may_hide_content_is_known(text: str) -> None:
         "mirror -e source target",
     ],
 )
-def test_what_hides_nothing_is_known(text: str) -> None:
+def test_command_that_hides_nothing_is_recognised(text: str) -> None:
     assert not may_hide([text], HOME)
 
 
 @pytest.mark.parametrize("command", ["ls > /tmp/ftps-lab-test-x", "cls | cat > /dev/null"])
-def test_a_refused_listing_that_may_be_elsewhere_is_inconclusive(play: Play, command: str) -> None:
+def test_refused_listing_redirected_outside_home_is_inconclusive(play: Play, command: str) -> None:
     result = play(play.step(REJECTED, keys=f'run = ["{command}"]{NO_CONTROL}'), server=STRANGER)
     assert verdict(result) == "inconclusive"
     assert "where the lab does not look" in contradictions(result)
 
 
-def test_a_refused_listing_that_goes_to_home_is_not(play: Play) -> None:
+def test_refused_listing_redirected_into_home_is_rejected(play: Play) -> None:
     result = play(play.step(REJECTED, keys=f'run = ["ls > ~/x"]{NO_CONTROL}'), server=STRANGER)
     assert (verdict(result), contradictions(result)) == ("rejected", "")
 
 
-def test_the_ports_that_lftp_connects_to() -> None:
+def test_ports_are_read_from_the_debug_log() -> None:
     log = (
         b"[7] ---- Resolving host address...\n[7] ---- Connecting to localhost (127.0.0.1) port 2121\n"
         b"[7] ---- Connecting data socket to (127.0.0.1) port 3000\n[7] <--- 220 x\n"
@@ -127,14 +127,14 @@ class Visited(FtpsServer):
         return found if found.handshakes else type(found)(found.role)  # as if the visitor came while lftp ran
 
 
-def test_a_visitor_in_clear_is_no_exposure_of_lftps(play: Play) -> None:
+def test_another_clients_cleartext_session_is_not_an_exposure(play: Play) -> None:
     """On this machine's loopback, any program can connect to the lab's server."""
     result = play(play.step(EXPOSED, keys=ONLY_LIST + NO_CONTROL), place=In(Visited))
     assert result.status == "error"
     assert "2 control connections, but lftp's debug log has 1" in contradictions(result)
 
 
-def test_settings_beside_the_rc_are_in_the_evidence(play: Play) -> None:
+def test_start_up_files_beside_the_rc_are_in_the_evidence(play: Play) -> None:
     files = 'files = { "mycert.crt" = "cert:genuine", "cwd/.lftprc" = "text:set ssl:ca-file ~/.lftp/mycert.crt" }'
     step = play.step(ACCEPTED, rc="", keys=ONLY_LIST + NO_CONTROL)
     (attempt,) = play(step.replace('files = { "mycert.crt" = "cert:genuine" }', files)).steps[0].attempts

@@ -10,7 +10,7 @@ from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, REJECTED, contradi
 if TYPE_CHECKING:
     from tests.harness.conftest import Play
 
-LOUD = {
+VERBOSE_SETTINGS = {
     "trace": "set cmd:trace yes",
     "verbose": "set cmd:verbose yes",
     "log": "set xfer:log yes\nset xfer:log-file ~/x.log",
@@ -20,16 +20,16 @@ LOUD = {
 }
 
 
-@pytest.mark.parametrize("rc", LOUD.values(), ids=LOUD)
+@pytest.mark.parametrize("rc", VERBOSE_SETTINGS.values(), ids=VERBOSE_SETTINGS)
 @pytest.mark.parametrize("run", ['["get"]', '["list", "get", "put", "mirror"]'], ids=["get", "all"])
-def test_a_refusal_stays_one_when_lftp_prints_its_commands(play: Play, rc: str, run: str) -> None:
+def test_refusal_is_rejected_although_lftp_prints_its_commands(play: Play, rc: str, run: str) -> None:
     keys = f"run = {run}{NO_CONTROL}"
     result = play(play.step(REJECTED, rc=rc + "\n", keys=keys))
     assert (verdict(result), contradictions(result)) == ("rejected", "")
 
 
 @pytest.mark.parametrize("rc", ["", "set cmd:trace yes\nset cmd:verbose yes\n"], ids=["quiet", "loud"])
-def test_a_refused_data_connection_stays_one_when_lftp_prints_its_commands(play: Play, rc: str) -> None:
+def test_refused_data_is_rejected_although_lftp_prints_its_commands(play: Play, rc: str) -> None:
     """The listing and the file were sent to lftp, which took none of them."""
     keys = f'run = ["list", "get", "mirror"]{NO_CONTROL}'
     server = 'certificate = "genuine"\ndata_certificate = "stranger"\ntls = ["1.3"]\n'
@@ -41,8 +41,8 @@ def test_a_refused_data_connection_stays_one_when_lftp_prints_its_commands(play:
     "command", ["list", "ls", "nlist", "cls", "find", "ls > ~/transfer_log", "cls > ~/.lftp/transfer_log"]
 )
 @pytest.mark.parametrize("rc", ["", "set cmd:trace yes\n"], ids=["quiet", "trace"])
-def test_a_listing_that_arrived_is_content(play: Play, rc: str, command: str) -> None:
-    """The content comes from a stranger on the data channel, and the client accepts any certificate there."""
+def test_received_listing_is_content(play: Play, rc: str, command: str) -> None:
+    """It comes from a stranger on the data channel, and the client accepts any certificate there."""
     rc = f"set ssl:verify-certificate no\n{rc}"
     step = play.step('verdict = "exposed"\nto = ["impostor"]', rc=rc, keys=f'run = ["{command}"]')
     result = play(step, server='certificate = "genuine"\ndata_certificate = "stranger"\n')
@@ -53,7 +53,7 @@ def test_a_listing_that_arrived_is_content(play: Play, rc: str, command: str) ->
 
 
 @pytest.mark.parametrize("command", ["ls > ~/../log/x", "cls > ~/../log/x", "ls >> ~/../log/lftp.log"])
-def test_a_listing_beside_the_debug_log_is_content(play: Play, command: str) -> None:
+def test_listing_beside_the_debug_log_is_content(play: Play, command: str) -> None:
     rc = "set ssl:verify-certificate no\n"
     step = play.step('verdict = "exposed"', rc=rc, keys=f'run = ["{command}"]')
     result = play(step, server='certificate = "genuine"\ndata_certificate = "stranger"\n')
@@ -72,7 +72,7 @@ def test_content_on_standard_error_is_content(play: Play, command: str) -> None:
     assert result.steps[0].attempts[0].client.holds_payload
 
 
-def test_a_listing_is_done_with_trace(play: Play) -> None:
+def test_requests_are_carried_out_with_trace(play: Play) -> None:
     rc = play.pin + "set cmd:trace yes\n"
     result = play(play.step(ACCEPTED, rc=rc, keys='run = ["list", "get", "put", "mirror"]'))
     assert result.status == "pass", result.steps[0].why

@@ -23,7 +23,7 @@ HOST = "ftp.example.org"
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
 @pytest.mark.parametrize("in_pieces", [False, True])
 @pytest.mark.parametrize("greeting", ["one line", "several\n\n530 lines\n220 of them\nready"])
-def test_lftp_lists_downloads_and_uploads(
+def test_lftp_lists_downloads_and_uploads_after_the_greeting(
     sealed: Sealed, client: Lftp, protocol: Literal["explicit", "implicit"], in_pieces: bool, greeting: str
 ) -> None:
     leaf = issue({"leaf": CertificateSpec(names=(HOST,))})["leaf"]

@@ -22,7 +22,7 @@ HOST = "backup.example"
 
 
 @pytest.mark.parametrize("name", HOSTILE_TEXT)
-def test_pinned_it_is_accepted_and_openssl_fetches_it(sealed: Sealed, client: Lftp, name: str) -> None:
+def test_hostile_certificate_is_fetched_and_accepted_if_pinned(sealed: Sealed, client: Lftp, name: str) -> None:
     """Long text appears only in the comment: both libraries reject it in a subject."""
     text = HOSTILE_TEXT[name]
     short = text if len(text) < 1000 else b"x" * 1000

@@ -27,7 +27,7 @@ OUTSIDE = [
 
 @pytest.mark.parametrize(("line", "host"), OUTSIDE)
 @pytest.mark.parametrize("where", ["rc", "run", "file"])
-def test_a_host_outside_is_named_and_the_scenario_skipped(play: Play, line: str, host: str, where: str) -> None:
+def test_scenario_that_names_an_outside_host_is_skipped(play: Play, line: str, host: str, where: str) -> None:
     if where == "file" and '"' in line:
         pytest.skip("the file is written in quotes here")
     rc = f"{line}\n" if where == "rc" else play.pin
@@ -54,13 +54,13 @@ def test_a_host_outside_is_named_and_the_scenario_skipped(play: Play, line: str,
         "set net:socket-bind-ipv4 127.0.0.2",
     ],
 )
-def test_what_stays_in_the_lab_is_not_refused(play: Play, line: str) -> None:
+def test_line_that_stays_in_the_lab_is_allowed(play: Play, line: str) -> None:
     (step,) = play.scenario(play.step('verdict = "accepted"', rc=f"{line}\n")).steps
     assert leads_outside(step) == ""
 
 
 @pytest.mark.parametrize("host", ["192.0.2.77", "10.0.0.1", "2001:db8::1"])
-def test_an_address_as_host_is_for_the_sealed_place(play: Play, host: str) -> None:
+def test_host_with_an_outside_address_needs_the_sealed_place(play: Play, host: str) -> None:
     result = play(play.step('verdict = "accepted"', keys=f'host = "{host}"'), place=Loopback())
     assert result.status == "skip"
     assert f"names {host}," in result.why

@@ -23,7 +23,7 @@ LISTING = Transfer(2, 1, "MLSD", "", "download", 9, "", "tls", "AA", completed=T
 
 
 @dataclass
-class Desk:
+class Case:
     """The evidence after a run, which these tests change."""
 
     folder: Path
@@ -55,12 +55,12 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def case(tmp_path: Path) -> Case:
     (tmp_path / "downloads").mkdir()
     let_in = Credential(1, "user", "password", "tls", accepted=True)
     heard = tuple(Command(1, verb, "x", "tls", 226) for verb in ("STOR", "RETR"))
     testimony = Testimony("genuine", commands=heard, credentials=(let_in,), transfers=(LISTING,))
-    return Desk(tmp_path, Secrets.new(), testimony)
+    return Case(tmp_path, Secrets.new(), testimony)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def desk(tmp_path: Path) -> Desk:
         ("ls", True),
     ],
 )
-def test_a_command_is_done_when_the_server_heard_of_it(desk: Desk, command: str, done: bool) -> None:
+def test_command_is_done_only_if_the_server_received_it(case: Case, command: str, done: bool) -> None:
     """An alias could have changed the command."""
-    (action,) = desk.client_actions(command)
-    desk.marks = frozenset(marks(action))
-    assert desk.done(action) is done
+    (action,) = case.client_actions(command)
+    case.marks = frozenset(marks(action))
+    assert case.done(action) is done
 
 
 def marks(action: ClientAction) -> list[str]:
@@ -89,64 +89,64 @@ def marks(action: ClientAction) -> list[str]:
     return re.findall(r"&& command echo (\S+) >> ", action.command())
 
 
-def test_each_command_of_a_line_says_itself_that_it_succeeded(desk: Desk) -> None:
-    """Each command writes its own mark, because lftp's exit code is only the last command's."""
-    (action,) = desk.client_actions("put x; ls")
-    assert re.sub(r"[0-9a-f]{20}", "MARK", action.command()).replace(str(desk.folder), "F") == (
+def test_each_command_of_a_line_writes_its_own_mark(case: Case) -> None:
+    """lftp's exit code is only the last command's."""
+    (action,) = case.client_actions("put x; ls")
+    assert re.sub(r"[0-9a-f]{20}", "MARK", action.command()).replace(str(case.folder), "F") == (
         'put x\n&& command echo MARK-0 >> "F/marks"\nls\n&& command echo MARK-1 >> "F/marks"'
     )
     for missing in marks(action):
-        desk.marks = frozenset(marks(action)) - {missing}
-        assert not desk.done(action)
-    desk.marks = frozenset(marks(action))
-    assert desk.done(action)
-    assert not desk.done(*desk.client_actions("put x; ls"))  # these marks belong to another run
+        case.marks = frozenset(marks(action)) - {missing}
+        assert not case.done(action)
+    case.marks = frozenset(marks(action))
+    assert case.done(action)
+    assert not case.done(*case.client_actions("put x; ls"))  # these marks belong to another run
 
 
-def test_a_literal_command_is_not_believed_when_lftp_says_something_else(desk: Desk) -> None:
+def test_literal_command_is_not_done_if_lftp_complains(case: Case) -> None:
     """A ``put`` whose data channel was refused exits with success, and only the debug log shows it."""
-    (action,) = desk.client_actions("put x")
-    desk.marks, desk.complaint = frozenset(marks(action)), True
-    assert not desk.done(action)
+    (action,) = case.client_actions("put x")
+    case.marks, case.complaint = frozenset(marks(action)), True
+    assert not case.done(action)
 
 
-def test_a_literal_command_needs_a_login_and_no_transfer_cut_short(desk: Desk) -> None:
-    (action,) = desk.client_actions("cls")
-    desk.marks = frozenset(marks(action))
-    assert desk.done(action)
-    honest = desk.testimony
-    desk.testimony = replace(honest, transfers=(replace(LISTING, completed=False),))
-    assert not desk.done(action)
-    desk.testimony = replace(honest, credentials=(), transfers=())
-    assert not desk.done(action)
+def test_literal_command_needs_a_login_and_complete_transfers(case: Case) -> None:
+    (action,) = case.client_actions("cls")
+    case.marks = frozenset(marks(action))
+    assert case.done(action)
+    honest = case.testimony
+    case.testimony = replace(honest, transfers=(replace(LISTING, completed=False),))
+    assert not case.done(action)
+    case.testimony = replace(honest, credentials=(), transfers=())
+    assert not case.done(action)
 
 
-def test_what_a_literal_command_brings_under_a_served_name_holds_the_same_bytes(desk: Desk) -> None:
-    (action,) = desk.client_actions("mget *")
-    desk.marks = frozenset(marks(action))
-    for folder in (desk.folder / "downloads", desk.folder / "downloads" / "below"):
+def test_file_downloaded_by_a_literal_command_must_be_identical(case: Case) -> None:
+    (action,) = case.client_actions("mget *")
+    case.marks = frozenset(marks(action))
+    for folder in (case.folder / "downloads", case.folder / "downloads" / "below"):
         folder.mkdir(exist_ok=True)
-        path = folder / desk.secrets.file_name
-        path.write_bytes(desk.secrets.content)
-        assert desk.done(action)
-        path.write_bytes(desk.secrets.content[1:])
-        assert action.proof(desk.evidence).client is False
+        path = folder / case.secrets.file_name
+        path.write_bytes(case.secrets.content)
+        assert case.done(action)
+        path.write_bytes(case.secrets.content[1:])
+        assert action.proof(case.evidence).client is False
         path.unlink()
 
 
-def test_only_the_last_command_of_all_may_end_lftp(desk: Desk) -> None:
+def test_only_the_last_command_may_end_lftp(case: Case) -> None:
     """A script that ends in ``bye`` does this; commands after it would never run."""
-    first, last = desk.client_actions("source a", "source b")
-    desk.left, desk.marks = True, frozenset(marks(first))
-    assert desk.done(first)
-    assert desk.done(last)
-    desk.left = False
-    assert not desk.done(last)
-    desk.left, desk.marks = True, frozenset()
-    assert not desk.done(first)
-    (line,) = desk.client_actions("source a; ls")
-    desk.marks = frozenset()
-    assert not desk.done(line)
+    first, last = case.client_actions("source a", "source b")
+    case.left, case.marks = True, frozenset(marks(first))
+    assert case.done(first)
+    assert case.done(last)
+    case.left = False
+    assert not case.done(last)
+    case.left, case.marks = True, frozenset()
+    assert not case.done(first)
+    (line,) = case.client_actions("source a; ls")
+    case.marks = frozenset()
+    assert not case.done(line)
 
 
 @pytest.mark.parametrize(
@@ -162,18 +162,18 @@ def test_only_the_last_command_of_all_may_end_lftp(desk: Desk) -> None:
         ("mirror x", [("SIZE", "x", 550), ("MLSD", "", 500)], True),
     ],
 )
-def test_what_the_server_refused_is_not_done(
-    desk: Desk, command: str, sent: list[tuple[str, str, int]], *, done: bool
+def test_command_refused_by_the_server_is_not_done(
+    case: Case, command: str, sent: list[tuple[str, str, int]], *, done: bool
 ) -> None:
     """`quote` and `site` succeed whatever the reply."""
-    (action,) = desk.client_actions(command)
-    desk.marks = frozenset(marks(action))
+    (action,) = case.client_actions(command)
+    case.marks = frozenset(marks(action))
     commands = tuple(Command(1, verb, argument, "tls", reply) for verb, argument, reply in sent)
-    desk.testimony = replace(desk.testimony, commands=commands)
-    assert desk.done(action) is done
+    case.testimony = replace(case.testimony, commands=commands)
+    assert case.done(action) is done
 
 
-BROKEN = [
+FAILING = [
     "put missing; ls",
     "lcd /nonexist; mirror -R . b",
     "mput /nonexist/*.sql; ls",
@@ -191,15 +191,15 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("command", BROKEN)
-def test_a_line_of_which_one_command_fails_has_failed(play: Play, command: str) -> None:
+@pytest.mark.parametrize("command", FAILING)
+def test_line_with_a_failing_command_has_failed(play: Play, command: str) -> None:
     step = play.step('verdict = "failed"', keys=f"run = ['{command}']{NO_CONTROL}")
     result = play(step)
     assert verdict(result) == "failed", result.steps[0].why
     assert result.status == "pass"
 
 
-GOOD = [
+SUCCEEDING = [
     "ls; pwd",
     "ls; # a remark",
     "ls | cat; (cls; pwd) && nlist",
@@ -209,8 +209,8 @@ GOOD = [
 ]
 
 
-@pytest.mark.parametrize("command", GOOD)
-def test_a_line_of_which_each_command_succeeds_is_done(play: Play, command: str) -> None:
+@pytest.mark.parametrize("command", SUCCEEDING)
+def test_line_of_succeeding_commands_is_done(play: Play, command: str) -> None:
     result = play(play.step(ACCEPTED, keys=f"run = ['{command}']"))
     assert result.status == "pass", result.steps[0].why
 
@@ -237,14 +237,14 @@ def script(text: str) -> str:
         ("open -p 1 ftp://nobody.example/folder\nls\n", "unreachable"),
     ],
 )
-def test_a_script_is_judged_by_each_of_its_lines(play: Play, text: str, expected: str) -> None:
+def test_script_is_judged_by_each_of_its_lines(play: Play, text: str, expected: str) -> None:
     step = play.step(f'verdict = "{expected}"', keys='run = ["source ~/.lftp/s"]' + NO_CONTROL)
     files = f"files = {{ \"mycert.crt\" = \"cert:genuine\", s = '''text:{text}''' }}"
     result = play(step.replace('files = { "mycert.crt" = "cert:genuine" }', files))
     assert verdict(result) == expected, result.steps[0].why
 
 
-def test_what_the_rc_says_is_not_the_commands(play: Play) -> None:
+def test_mistake_in_the_rc_does_not_fail_the_commands(play: Play) -> None:
     """A typing error in the rc is noted, and the requests are still carried out."""
     result = play(play.step(ACCEPTED, rc=play.pin + "sett x y\n", keys='run = ["ls"]'))
     assert result.status == "pass", result.steps[0].why
@@ -254,15 +254,15 @@ def test_what_the_rc_says_is_not_the_commands(play: Play) -> None:
 
 
 @pytest.mark.parametrize("rc", ["set cmd:fail-exit yes\n", "set cmd:at-exit 'echo x'\n", "alias echo pwd\n"])
-def test_the_marks_hold_whatever_the_rc_says(play: Play, rc: str) -> None:
+def test_marks_work_with_any_rc(play: Play, rc: str) -> None:
     for command, expected in (("ls", "accepted"), ("shell false", "failed")):
         step = play.step(f'verdict = "{expected}"', rc=play.pin + rc, keys=f'run = ["ls", "{command}"]{NO_CONTROL}')
         result = play(step)
         assert verdict(result) == expected, result.steps[0].why
 
 
-def test_what_no_table_holds_is_inconclusive(play: Play) -> None:
-    """Text that no table has is inconclusive, unless another kind of program may have printed it."""
+def test_unknown_text_is_inconclusive(play: Play) -> None:
+    """Unless another kind of program may have printed it."""
     rc = play.pin + 'alias speak "!echo something >&2"\n'
     result = play(play.step(ACCEPTED, rc=rc, keys='run = ["speak", "ls"]'))
     assert verdict(result) == "inconclusive"

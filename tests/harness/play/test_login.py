@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ftps_harness.scenario import Step
 
 BACKSLASH = "\\"
-ODD = [
+UNUSUAL = [
     "two words",
     " blanks around ",
     "#1 'single' \"double\" `back`",
@@ -44,26 +44,26 @@ def toml(text: str) -> str:
     return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in plain) + '"'
 
 
-def one(play: Play, expect: str, keys: str, *, server: str = "") -> ScenarioResult:
+def play_one(play: Play, expect: str, keys: str, *, server: str = "") -> ScenarioResult:
     return play(play.step(expect, keys=keys + ONLY_LIST), server=server)
 
 
-def told(result: ScenarioResult) -> list[tuple[str, str | None]]:
+def logins_of(result: ScenarioResult) -> list[tuple[str, str | None]]:
     return [(c.user, c.password) for c in result.steps[0].attempts[0].testimony.credentials]
 
 
-@pytest.mark.parametrize("text", ODD)
-def test_lftp_carries_every_user_and_every_password(play: Play, text: str) -> None:
+@pytest.mark.parametrize("text", UNUSUAL)
+def test_unusual_user_and_password_reach_the_server(play: Play, text: str) -> None:
     """The server's own comparison and its testimony both have every character."""
-    result = one(play, ACCEPTED, f"user = {toml(text)}\npassword = {toml(text)}\n")
-    assert (result.status, told(result)) == ("pass", [(text, text)])
+    result = play_one(play, ACCEPTED, f"user = {toml(text)}\npassword = {toml(text)}\n")
+    assert (result.status, logins_of(result)) == ("pass", [(text, text)])
 
 
 # Which logins succeed.
 
 
 @pytest.mark.parametrize(
-    ("server", "keys", "let_in"),
+    ("server", "keys", "succeeds"),
     [
         ("", "", True),
         ("", 'user = "me"\n', True),
@@ -78,8 +78,8 @@ def test_lftp_carries_every_user_and_every_password(play: Play, text: str) -> No
         ('user = "me"\npassword = "right"\n', 'user = "me"\npassword = "wrong"\n', False),
     ],
 )
-def test_who_is_let_in(play: Play, server: str, keys: str, let_in: bool) -> None:
-    assert verdict(one(play, ACCEPTED, keys, server=server)) == ("accepted" if let_in else "login-failed")
+def test_login_succeeds_with_declared_user_and_password(play: Play, server: str, keys: str, succeeds: bool) -> None:
+    assert verdict(play_one(play, ACCEPTED, keys, server=server)) == ("accepted" if succeeds else "login-failed")
 
 
 @pytest.mark.parametrize(
@@ -91,21 +91,21 @@ def test_who_is_let_in(play: Play, server: str, keys: str, let_in: bool) -> None
         ('user = "me"\npassword = "right"\n', 'user = "you"\npassword = "wrong"\n'),
     ],
 )
-def test_a_wrong_login_is_refused_and_the_right_one_is_its_control(play: Play, server: str, keys: str) -> None:
-    result = one(play, LOGIN_FAILED, keys, server=server)
+def test_wrong_login_fails_and_its_control_logs_in(play: Play, server: str, keys: str) -> None:
+    result = play_one(play, LOGIN_FAILED, keys, server=server)
     assert result.status == "pass", result.steps[0].why
     control = result.steps[0].control
     assert control is not None
     assert (control.kind, control.attempt.outcome.verdict) == ("right-password", "accepted")
 
 
-def test_a_refusal_that_the_right_password_does_not_end_is_no_refusal_of_a_password(play: Play) -> None:
+def test_expected_login_failure_with_right_password_fails(play: Play) -> None:
     """User and password are already right."""
-    result = one(play, LOGIN_FAILED, 'password = "right"\n', server='password = "right"\n')
+    result = play_one(play, LOGIN_FAILED, 'password = "right"\n', server='password = "right"\n')
     assert result.status == "fail"
 
 
-def test_each_step_has_its_own_right_password(play: Play) -> None:
+def test_right_password_is_that_of_each_step(play: Play) -> None:
     """A password is right for the step that gives it, and for no later step."""
     keys = ['password = "one"\n', 'password = "two"\n', "", 'password = "one"\n']
     expects = [ACCEPTED, ACCEPTED, ACCEPTED, LOGIN_FAILED]
@@ -138,7 +138,7 @@ def step(server: str = "", keys: str = "") -> Step:
     return parsed
 
 
-def test_which_password_is_right() -> None:
+def test_right_password_of_a_step() -> None:
     assert right_password(step(), "accepted") is None
     assert right_password(step(keys='password = "p"'), "accepted") == "p"
     assert right_password(step(keys='password = "p"'), "exposed") == "p"
@@ -147,7 +147,7 @@ def test_which_password_is_right() -> None:
     assert right_password(step('password = "s"', 'password = "p"'), "login-failed") == "s"
 
 
-def test_whether_a_step_logs_in_rightly() -> None:
+def test_is_right_compares_step_and_server() -> None:
     assert is_right(step())
     assert is_right(step(keys='user = "u"'))
     assert is_right(step('user = "u"\npassword = "s"', 'user = "u"\npassword = "s"'))
@@ -157,7 +157,7 @@ def test_whether_a_step_logs_in_rightly() -> None:
     assert not is_right(step('password = "s"', 'password = "p"'))
 
 
-def test_what_lftp_is_given() -> None:
+def test_login_is_the_steps_or_the_servers_or_the_runs() -> None:
     secrets = Secrets.new()
     assert Login.of(ServerSpec(), secrets) == Login(secrets.user, secrets.password)
     assert Login.of(ServerSpec(user="u", password="p"), secrets) == Login("u", "p")
@@ -168,7 +168,7 @@ def test_what_lftp_is_given() -> None:
 
 PASSWORD = 'it\'s "#1" @home/$x \\ü,:%41'
 IN_URL = quote(PASSWORD, safe="")
-WAYS = {
+ROUTES = {
     "URL": (f"open ftp://DOM%5Cme:{IN_URL}@localhost:{{port}}; ls", {}),
     "open -u": (f"open -u {quoted(f'DOM{BACKSLASH}me,{PASSWORD}')} -p {{port}} localhost; ls", {}),
     "open --password": (
@@ -179,7 +179,7 @@ WAYS = {
     "bookmark": ("open far; ls", {"bookmarks": f"far\tftp://DOM%5Cme:{IN_URL}@localhost:{{port}}/\n"}),
     "script": ("source ~/.lftp/go", {"go": f"open ftp://DOM%5Cme:{IN_URL}@localhost:{{port}}\nls\n"}),
 }
-SAFE_WAYS = {
+TEMPLATE_ROUTES = {
     "URL": ("open ftp://{user}:{password}@{host}:{port}; ls", {}),
     "open -u": ("open -u {user},{password} -p {port} {host}; ls", {}),
     "LFTP_PASSWORD": ("open --user {user} --env-password -p {port} {host}; ls", {}),
@@ -193,7 +193,7 @@ SAFE_WAYS = {
 ALIAS = 'alias go "open -u {user},{password} -p {port} {host}"\n'
 
 
-def came(play: Play, run: str, files: dict[str, str], keys: str, server: str = "") -> ScenarioResult:
+def login_by_route(play: Play, run: str, files: dict[str, str], keys: str, server: str = "") -> ScenarioResult:
     """A step that logs in by another route than the lab's own."""
     texts = ", ".join(f"{toml(name)} = {toml('text:' + text)}" for name, text in files.items())
     pin = '"mycert.crt" = "cert:genuine"'
@@ -201,45 +201,41 @@ def came(play: Play, run: str, files: dict[str, str], keys: str, server: str = "
     return play(written.replace(pin, f"{pin}{', ' if texts else ''}{texts}"), server=server)
 
 
-@pytest.mark.parametrize(("run", "files"), WAYS.values(), ids=WAYS)
-def test_an_odd_user_and_password_come_through_each_way_that_can_carry_them(
-    play: Play, run: str, files: dict[str, str]
-) -> None:
+@pytest.mark.parametrize(("run", "files"), ROUTES.values(), ids=ROUTES)
+def test_unusual_login_reaches_the_server_by_every_route(play: Play, run: str, files: dict[str, str]) -> None:
     """The lab's own `open` would log in anonymously, so the credentials can only come by that route."""
     server = f"user = {toml(f'DOM{BACKSLASH}me')}\npassword = {toml(PASSWORD)}\n"
-    result = came(play, run, files, 'user = "anonymous"\n', server)
+    result = login_by_route(play, run, files, 'user = "anonymous"\n', server)
     assert result.status == "pass", result.steps[0].why
-    assert set(told(result)) == {(f"DOM{BACKSLASH}me", PASSWORD)}
+    assert set(logins_of(result)) == {(f"DOM{BACKSLASH}me", PASSWORD)}
 
 
 @pytest.mark.parametrize("keys", ["", 'user = "me"\npassword = "mine-123"\n'], ids=["the run's", "the step's"])
-@pytest.mark.parametrize(("run", "files"), SAFE_WAYS.values(), ids=SAFE_WAYS)
-def test_placeholders_bring_user_and_password_everywhere(
-    play: Play, run: str, files: dict[str, str], keys: str
-) -> None:
-    """Placeholders work in the rc, in files and in commands, and in the control, which has its own HOME."""
-    result = came(play, run, files, keys)
+@pytest.mark.parametrize(("run", "files"), TEMPLATE_ROUTES.values(), ids=TEMPLATE_ROUTES)
+def test_placeholders_have_user_and_password_everywhere(play: Play, run: str, files: dict[str, str], keys: str) -> None:
+    """In the rc, in files and in commands, and in the control, which has its own HOME."""
+    result = login_by_route(play, run, files, keys)
     assert result.status == "pass", result.steps[0].why
-    assert len(set(told(result))) == 1
+    assert len(set(logins_of(result))) == 1
 
 
-def test_a_control_with_the_right_password_has_it_in_its_files_too(play: Play) -> None:
+def test_right_password_of_a_control_is_in_its_files(play: Play) -> None:
     """The .netrc has a wrong password in the step and the right one in the control; the step's HOME keeps its own."""
-    run, files = SAFE_WAYS[".netrc"]
+    run, files = TEMPLATE_ROUTES[".netrc"]
     texts = ", ".join(f"{toml(name)} = {toml('text:' + text)}" for name, text in files.items())
     pin = '"mycert.crt" = "cert:genuine"'
     first = play.step(LOGIN_FAILED, keys=f'password = "wrong-one"\nrun = [{toml(run)}]\n', title="wrong")
     again = play.step(LOGIN_FAILED, keys='password = "wrong-two"\nrun = ["list"]\n', title="again")
     result = play(first.replace(pin, f"{pin}, {texts}"), again)
     assert result.status == "pass", [step.why for step in result.steps]
-    assert {password for _, password in told(result)} == {"wrong-one"}
+    assert {password for _, password in logins_of(result)} == {"wrong-one"}
 
 
 # A server that demands TLS.
 
 
 @pytest.mark.parametrize("keys", ["", 'user = "me"\npassword = "mine"\nserver = { password = "mine" }\n'])
-def test_a_login_that_is_refused_for_want_of_tls_has_a_control_that_allows_it(play: Play, keys: str) -> None:
+def test_login_refused_without_tls_has_the_control_tls_allowed(play: Play, keys: str) -> None:
     off = play.pin + "set ftp:ssl-allow no\nset ftp:ssl-allow/localhost no\n"
     result = play(play.step(LOGIN_FAILED, rc=off, keys=keys + ONLY_LIST), server="require_tls = true\n")
     assert result.status == "pass", result.steps[0].why
@@ -248,12 +244,12 @@ def test_a_login_that_is_refused_for_want_of_tls_has_a_control_that_allows_it(pl
     assert (control.kind, control.attempt.outcome.verdict) == ("tls-allowed", "accepted")
 
 
-def test_an_anonymous_login_is_allowed_tls_too(play: Play) -> None:
+def test_anonymous_login_refused_without_tls_has_a_control(play: Play) -> None:
     result = play(play.step(LOGIN_FAILED, keys='user = "anonymous"\n' + ONLY_LIST), server="require_tls = true\n")
     assert result.status == "pass", result.steps[0].why
 
 
-def test_a_login_that_is_refused_with_tls_too_fails_its_control(play: Play) -> None:
+def test_login_refused_with_tls_too_fails_its_control(play: Play) -> None:
     """`set` in the commands runs after the control's, so missing TLS was not the cause."""
     keys = 'run = ["set ftp:ssl-allow no; ls"]\n'
     result = play(play.step(LOGIN_FAILED, keys=keys), server="require_tls = true\n")

@@ -42,24 +42,24 @@ class Watcher:
         self._then()
 
 
-def passing(scenario: Scenario) -> ScenarioResult:
+def pass_at_once(scenario: Scenario) -> ScenarioResult:
     return ScenarioResult(scenario, "pass")
 
 
-def sleeping(_scenario: Scenario) -> ScenarioResult:
+def sleep_until_killed(_scenario: Scenario) -> ScenarioResult:
     """A scenario whose lftp never ends."""
     process.run(["sleep", "60"], env=dict(os.environ), cwd=Path("/"), timeout=60)
     raise AssertionError
 
 
-def interrupted() -> None:
+def press_ctrl_c_twice() -> None:
     """Raise SIGINT twice: an impatient user must not stop the cleanup."""
     signal.raise_signal(signal.SIGINT)
     signal.raise_signal(signal.SIGINT)
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> object:
+def _nothing_left() -> object:
     """No thread and no descriptor survives; an interruption leaves the signal ignored."""
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     descriptors = len(list(Path("/dev/fd").iterdir()))
@@ -71,10 +71,10 @@ def nothing_is_left() -> object:
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 50])
-def test_results_have_the_order_of_the_scenarios(jobs: int) -> None:
+def test_results_are_in_the_order_of_the_scenarios(jobs: int) -> None:
     def play(scenario: Scenario) -> ScenarioResult:
         time.sleep(0.02 if scenario is SCENARIOS[0] else 0)
-        return passing(scenario)
+        return pass_at_once(scenario)
 
     watcher = Watcher()
     played = play_all(SCENARIOS, play, watcher, jobs=jobs)
@@ -83,18 +83,18 @@ def test_results_have_the_order_of_the_scenarios(jobs: int) -> None:
     assert sorted(watcher.began) == sorted(watcher.ended) == [scenario.id for scenario in SCENARIOS]
 
 
-def test_as_many_run_at_a_time_as_asked() -> None:
+def test_jobs_run_at_the_same_time() -> None:
     together = threading.Barrier(3, timeout=20)
 
     def play(scenario: Scenario) -> ScenarioResult:
         together.wait()
-        return passing(scenario)
+        return pass_at_once(scenario)
 
     assert len(play_all(SCENARIOS, play, Watcher(), jobs=3).results) == 6
 
 
 @pytest.mark.parametrize(("jobs", "first"), [(1, [0]), (2, [4, 2]), (3, [4, 2, 0])])
-def test_what_costs_most_begins_first(jobs: int, first: list[int]) -> None:
+def test_most_expensive_scenarios_start_first(jobs: int, first: list[int]) -> None:
     """One at a time, the order stays as given: changing it would gain nothing."""
     costs = {"area/2": 5.0, "area/4": 9.0}
     together = threading.Barrier(jobs, timeout=20)
@@ -103,7 +103,7 @@ def test_what_costs_most_begins_first(jobs: int, first: list[int]) -> None:
     def play(scenario: Scenario) -> ScenarioResult:
         begun.append(scenario.id)
         together.wait()
-        return passing(scenario)
+        return pass_at_once(scenario)
 
     played = play_all(SCENARIOS, play, Watcher(), jobs=jobs, cost=lambda scenario: costs.get(scenario.id, 0.0))
     assert [result.scenario for result in played.results] == SCENARIOS
@@ -111,7 +111,7 @@ def test_what_costs_most_begins_first(jobs: int, first: list[int]) -> None:
 
 
 @pytest.mark.parametrize("status", ["fail", "error"])
-def test_fail_fast_begins_nothing_more(status: Literal["fail", "error"]) -> None:
+def test_fail_fast_starts_nothing_more(status: Literal["fail", "error"]) -> None:
     def play(scenario: Scenario) -> ScenarioResult:
         return ScenarioResult(scenario, status if scenario is SCENARIOS[2] else "pass")
 
@@ -123,7 +123,7 @@ def test_fail_fast_begins_nothing_more(status: Literal["fail", "error"]) -> None
     ("soft", "hard", "jobs", "expected"),
     [(1024, 4096, 16, 16), (128, 128, 16, 3), (128, 4096, 16, 16), (128, 200, 16, 6), (20, 20, 4, 1), (-1, -1, 50, 50)],
 )
-def test_no_more_run_at_a_time_than_files_can_be_open(
+def test_jobs_are_limited_by_the_number_of_open_files(
     soft: int, hard: int, jobs: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The soft limit is raised as far as the hard one allows."""
@@ -139,7 +139,7 @@ def test_no_more_run_at_a_time_than_files_can_be_open(
     assert limits[1] == hard
 
 
-def test_a_machine_without_more_threads_runs_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_without_more_threads_runs_fewer_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     start = threading.Thread.start
 
     def scarce(thread: threading.Thread, left: list[int] = [2]) -> None:  # noqa: B006 - the shared counter is intended
@@ -149,24 +149,24 @@ def test_a_machine_without_more_threads_runs_fewer_at_a_time(monkeypatch: pytest
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", scarce)
-    assert len(play_all(SCENARIOS, passing, Watcher(), jobs=5).results) == 6
+    assert len(play_all(SCENARIOS, pass_at_once, Watcher(), jobs=5).results) == 6
     with pytest.raises(HarnessError, match="cannot run anything: too many processes or threads"):
-        play_all(SCENARIOS, passing, Watcher(), jobs=5)
+        play_all(SCENARIOS, pass_at_once, Watcher(), jobs=5)
 
 
-def test_ctrl_c_keeps_what_had_ended() -> None:
+def test_ctrl_c_keeps_finished_results() -> None:
     def play(scenario: Scenario) -> ScenarioResult:
-        return passing(scenario) if scenario is SCENARIOS[0] else sleeping(scenario)
+        return pass_at_once(scenario) if scenario is SCENARIOS[0] else sleep_until_killed(scenario)
 
     began = time.monotonic()
-    played = play_all(SCENARIOS, play, Watcher(interrupted), jobs=3)
+    played = play_all(SCENARIOS, play, Watcher(press_ctrl_c_twice), jobs=3)
     assert played.interrupted
     assert [result.scenario for result in played.results] == SCENARIOS[:1]
     assert time.monotonic() - began < 40  # the others would have slept for 60 seconds
 
 
-def test_a_signal_just_before_the_wait_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python runs handlers between two instructions, so such a signal does not end a wait in C that starts then."""
+def test_wait_has_a_timeout_so_that_signals_are_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python runs handlers between two instructions, so a signal just before a wait in C does not end that wait."""
 
     class Late(queue.SimpleQueue[object]):
         waits = 0
@@ -180,39 +180,42 @@ def test_a_signal_just_before_the_wait_is_heard(monkeypatch: pytest.MonkeyPatch)
             return super().get(block, timeout)
 
     monkeypatch.setattr(queue, "SimpleQueue", Late)
-    assert len(play_all(SCENARIOS, passing, Watcher()).results) == 6
+    assert len(play_all(SCENARIOS, pass_at_once, Watcher()).results) == 6
 
 
-def test_what_was_killed_by_the_end_is_no_result() -> None:
+def test_killed_scenario_has_no_result() -> None:
     """`run_scenario` turns every HarnessError into an error, including the one from its killed lftp."""
 
     def play(scenario: Scenario) -> ScenarioResult:
         if scenario is SCENARIOS[0]:
-            return passing(scenario)
+            return pass_at_once(scenario)
         try:
-            return sleeping(scenario)
+            return sleep_until_killed(scenario)
         except HarnessError as error:
             return ScenarioResult(scenario, "error", why=str(error))
 
-    played = play_all(SCENARIOS, play, Watcher(interrupted), jobs=2)
+    played = play_all(SCENARIOS, play, Watcher(press_ctrl_c_twice), jobs=2)
     assert [result.status for result in played.results] == ["pass"]
 
 
-def test_a_bug_in_a_thread_surfaces_and_ends_the_others() -> None:
+def test_exception_in_a_thread_is_raised_and_ends_the_others() -> None:
     def play(scenario: Scenario) -> ScenarioResult:
         if scenario is SCENARIOS[0]:
             raise ZeroDivisionError("bug")
-        return sleeping(scenario)
+        return sleep_until_killed(scenario)
 
     with pytest.raises(ZeroDivisionError, match="bug"):
         play_all(SCENARIOS, play, Watcher(), jobs=2)
 
 
-def test_a_broken_pipe_of_the_watcher_ends_all() -> None:
+def test_broken_pipe_of_the_watcher_ends_all() -> None:
     def broken() -> None:
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
         play_all(
-            SCENARIOS, lambda each: passing(each) if each is SCENARIOS[0] else sleeping(each), Watcher(broken), jobs=2
+            SCENARIOS,
+            lambda each: pass_at_once(each) if each is SCENARIOS[0] else sleep_until_killed(each),
+            Watcher(broken),
+            jobs=2,
         )

@@ -69,13 +69,13 @@ def checkout(folder: Path) -> Path:
 
 
 @pytest.mark.usefixtures("sealed_here")
-class TestStarts:
-    def test_ftps_lab_of_a_checkout(self, folder: Path) -> None:
+class TestStart:
+    def test_ftps_lab_of_a_checkout_starts(self, folder: Path) -> None:
         done = start(checkout(folder), "--help")
         assert (done.exit_code, done.stderr) == (0, b"")
         assert b"verify" in done.stdout
 
-    def test_this_ftps_lab(self) -> None:
+    def test_installed_ftps_lab_starts(self) -> None:
         """The ``ftps-lab`` that is installed here."""
         program = Path(sys.executable).parent / "ftps-lab"
         if not program.exists():
@@ -84,7 +84,7 @@ class TestStarts:
         assert (done.exit_code, done.stderr) == (0, b"")
 
     @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare of util-linux")
-    def test_ftps_lab_for_an_ordinary_user(self, folder: Path) -> None:
+    def test_ftps_lab_starts_for_an_ordinary_user(self, folder: Path) -> None:
         """A user without root rights or capabilities, even if root runs the tests."""
         script = f"""
 import sys
@@ -98,7 +98,7 @@ print(done.exit_code, done.stderr, b'verify' in done.stdout)
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.stdout == "0 b'' True\n", done.stderr
 
-    def test_a_script_by_links_with_an_interpreter_of_its_own(self, folder: Path) -> None:
+    def test_script_behind_links_with_its_own_interpreter_starts(self, folder: Path) -> None:
         """Each link is in another folder, and one of the folders is a link itself."""
         (folder / "shells").mkdir()
         shutil.copy("/bin/sh", folder / "shells/sh")
@@ -111,8 +111,8 @@ print(done.exit_code, done.stderr, b'verify' in done.stdout)
         done = start(folder / "bin/tool")
         assert (done.exit_code, done.stdout) == (0, f"ran {folder}/bin/tool\n".encode())
 
-    def test_a_script_in_tmp_itself(self, tmp_path: Path) -> None:
-        """The sandbox shows only the script, no other file of /tmp, and keeps the sealed folder."""
+    def test_script_in_tmp_is_the_only_file_shown_there(self, tmp_path: Path) -> None:
+        """The sealed folder stays visible."""
         with tempfile.NamedTemporaryFile("w", dir="/tmp", suffix=".sh", delete=False) as file:
             file.write("#!/bin/sh\nls /tmp; pwd; touch $HOME/x\n")
         script = Path(file.name)
@@ -124,20 +124,20 @@ print(done.exit_code, done.stderr, b'verify' in done.stdout)
         assert sorted(done.stdout.decode().split()) == sorted([script.name, "ftps-lab", f"{INSIDE}/home"])
         assert done.exit_code == 0
 
-    def test_a_program_that_is_written_later(self, tmp_path: Path) -> None:
+    def test_program_written_later_starts(self, tmp_path: Path) -> None:
         with Sealed([tmp_path / "later"]) as place, Home(place.parent, place.inside) as home:
             program = write(tmp_path / "later", "#!/bin/sh\necho ran\n")
             done = place.starter(home)([str(program)], env={}, cwd=home.home, timeout=30)
         assert done.stdout == b"ran\n"
 
-    def test_a_program_that_is_not_there_needs_no_more_than_its_folder(self, tmp_path: Path) -> None:
+    def test_missing_program_needs_only_its_folder(self, tmp_path: Path) -> None:
         assert needed(tmp_path / "none") == [tmp_path]
         assert needed(tmp_path / "none/none") == []
         assert needed(Path(INSIDE).parent / "none") == []  # showing all of /tmp would hide the sealed folder
 
 
 class TestNeeded:
-    def test_an_environments_base_and_the_folders_of_pth_files(self, tmp_path: Path) -> None:
+    def test_virtual_environment_needs_its_base_and_pth_folders(self, tmp_path: Path) -> None:
         write(tmp_path / "base/bin/python3", "")
         (tmp_path / "base/lib").mkdir()
         write(tmp_path / "env/bin/python", "")
@@ -152,14 +152,14 @@ class TestNeeded:
         ]
 
     @pytest.mark.parametrize("editable", [True, False, None])
-    def test_a_project_that_is_imported_by_a_finder(self, tmp_path: Path, editable: bool | None) -> None:
+    def test_editable_project_is_needed(self, tmp_path: Path, editable: bool | None) -> None:
         write(tmp_path / "env/bin/python3.11", "")
         write(tmp_path / "env/pyvenv.cfg", "")
         site = tmp_path / "env" / SITE
         write(site / "__editable___x_1_0_finder.py", "")
         (tmp_path / "my project").mkdir()
-        said = {"url": f"file://{tmp_path}/my%20project", "dir_info": {"editable": editable}}
-        write(site / "x-1.0.dist-info/direct_url.json", json.dumps(said) if editable is not None else "[{")
+        direct_url = {"url": f"file://{tmp_path}/my%20project", "dir_info": {"editable": editable}}
+        write(site / "x-1.0.dist-info/direct_url.json", json.dumps(direct_url) if editable is not None else "[{")
         found = needed(tmp_path / "env/bin/python3.11")
         assert ((tmp_path / "my project") in found) == bool(editable)
 
@@ -177,7 +177,7 @@ class TestNeeded:
             ("#!/usr/bin/env -S 'a", []),
         ],
     )
-    def test_the_interpreter_of_a_first_line(self, tmp_path: Path, first: str, expected: list[str]) -> None:
+    def test_interpreter_of_the_first_line_is_needed(self, tmp_path: Path, first: str, expected: list[str]) -> None:
         write(tmp_path / "int/prog", "")
         script = write(tmp_path / "own/tool", first.format(here=tmp_path) + "\necho\n")
         found = {str(path) for path in needed(script)}
@@ -185,20 +185,20 @@ class TestNeeded:
         assert {each.format(here=tmp_path) for each in expected} <= found
         assert (str(tmp_path / "int") in found) == ("{here}/int" in expected)
 
-    def test_the_prefix_behind_a_folder_that_is_a_link(self, tmp_path: Path) -> None:
+    def test_prefix_behind_a_linked_folder_is_needed(self, tmp_path: Path) -> None:
         write(tmp_path / "real/bin/tool", "")
         (tmp_path / "real/lib").mkdir()
         (tmp_path / "bin").symlink_to("real/bin")
         assert tmp_path / "real" in needed(tmp_path / "bin/tool")
 
-    def test_links_and_scripts_in_a_circle_end(self, tmp_path: Path) -> None:
+    def test_circular_links_and_scripts_end(self, tmp_path: Path) -> None:
         (tmp_path / "a").symlink_to("b")
         (tmp_path / "b").symlink_to("a")
         assert needed(tmp_path / "a") == [tmp_path]
         script = write(tmp_path / "self", f"#!{tmp_path}/self\n")
         assert needed(script) == [tmp_path]
 
-    def test_folders_and_what_is_not_readable_are_no_scripts(self, tmp_path: Path) -> None:
+    def test_folder_and_fifo_need_only_their_folder(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "fifo")
         assert needed(tmp_path / "fifo") == [tmp_path]
         assert needed(tmp_path) == [tmp_path.parent]

@@ -29,7 +29,7 @@ source -e "if {test}; then echo set ssl:verify-certificate yes; else {mark}; ech
 """Trusts every certificate unless it finds the mark it left: accepts in the step, refuses the impostor."""
 
 
-def seen(result: ScenarioResult) -> list[str]:
+def outputs(result: ScenarioResult) -> list[str]:
     """Output of step and control, without each run's random parts."""
     (step,) = result.steps
     assert step.control is not None
@@ -37,31 +37,31 @@ def seen(result: ScenarioResult) -> list[str]:
     return [re.sub(r"ftps-lab-run-home-\w+", "HOME", a.run.stdout.decode()) for a in attempts]
 
 
-def look_alike(play: Play, expect: str, rc: str | None, place: Place | None = None) -> str:
-    """Fail unless an rc sees the same in a step and its control."""
+def assert_indistinguishable(play: Play, expect: str, rc: str | None, place: Place | None = None) -> str:
+    """Fail unless an rc sees the same in a step and its control; return what it saw."""
     look = "env | sort; pwd; find ~/.. -type f -printf '%P %m %s %T@\\n' | sort"
     rc = f"!{look}; echo run >> ~/.lftp/runs; cat ~/.lftp/runs; echo the end\n{play.pin if rc is None else rc}"
     result = play(play.step(expect, rc=rc), place=place)
     assert result.status == "pass", result.steps[0].why
-    step, control = (text.partition("the end\n")[0] for text in seen(result))
+    step, control = (text.partition("the end\n")[0] for text in outputs(result))
     assert step == control
     assert "home/.lftp/mycert.crt 644 " in step
     assert step.endswith("\nrun\n")
     return step
 
 
-BOTH = [(ACCEPTED, None), (REJECTED, "set ssl:verify-certificate yes\n")]
+ACCEPTED_AND_REJECTED = [(ACCEPTED, None), (REJECTED, "set ssl:verify-certificate yes\n")]
 
 
 @lftp_runs
-@pytest.mark.parametrize(("expect", "rc"), BOTH)
+@pytest.mark.parametrize(("expect", "rc"), ACCEPTED_AND_REJECTED)
 def test_step_and_control_look_the_same_from_inside(play: Play, expect: str, rc: str | None) -> None:
     """The same environment, folder, files with mode, size and time, and count of earlier runs in this HOME."""
-    assert "HOME=" in look_alike(play, expect, rc)
+    assert "HOME=" in assert_indistinguishable(play, expect, rc)
 
 
 @lftp_runs
-def test_mark_in_home(play: Play) -> None:
+def test_mark_in_home_is_absent_in_the_control(play: Play) -> None:
     """The control starts with HOME as it was before the step."""
     rc = TRUST_UNLESS.format(test="test -e ~/.lftp/mark", mark="touch ~/.lftp/mark")
     result = play(play.step(ACCEPTED, rc=rc))
@@ -72,7 +72,7 @@ def test_mark_in_home(play: Play) -> None:
 
 
 @lftp_runs
-def test_mark_outside_of_home(play: Play, tmp_path: Path) -> None:
+def test_mark_outside_home_makes_the_step_an_error(play: Play, tmp_path: Path) -> None:
     """If nothing removes the mark, the step runs again after its control and finds the mark too."""
     mark = tmp_path / "mark"
     result = play(play.step(ACCEPTED, rc=TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")))
@@ -81,21 +81,21 @@ def test_mark_outside_of_home(play: Play, tmp_path: Path) -> None:
 
 
 @lftp_runs
-def test_setup_that_runs_programs_and_is_always_the_same(play: Play) -> None:
+def test_rc_that_runs_a_program_may_pass(play: Play) -> None:
     assert play(play.step(ACCEPTED, rc=play.pin + "!true\n")).status == "pass"
 
 
 @lftp_runs
-def test_runs_of_the_lab_between_step_and_control_leave_no_mark(play: Play) -> None:
-    """Reading settings back runs the rc too; a refusal that stops after some runs would look like one of trust."""
+def test_reading_settings_back_leaves_no_mark(play: Play) -> None:
+    """It runs the rc too; a refusal that stops after some runs would look like one of trust."""
     rc = "!echo run >> ~/.lftp/runs; wc -l < ~/.lftp/runs\n"
     result = play(play.step(REJECTED, rc=rc))
     assert result.status == "pass"
-    assert [text.splitlines()[0] for text in seen(result)] == ["1", "1"]
+    assert [text.splitlines()[0] for text in outputs(result)] == ["1", "1"]
 
 
 @lftp_runs
-def test_aliases_of_what_the_lab_asks_for(play: Play) -> None:
+def test_aliases_of_our_commands_are_bypassed_or_fail(play: Play) -> None:
     """`command` bypasses them; an alias of `command` itself removes the log, so nothing is proved."""
     for name in ("debug", "open", "set", "ls", "get"):
         assert play(play.step(ACCEPTED, rc=f"{play.pin}alias {name} 'command echo x'\n"), controls=False).status == (
@@ -107,7 +107,7 @@ def test_aliases_of_what_the_lab_asks_for(play: Play) -> None:
 
 
 @lftp_runs
-def test_mark_on_the_server(play: Play) -> None:
+def test_uploads_are_absent_in_the_control_and_then_restored(play: Play) -> None:
     """A step's upload is absent for its control and restored for the next step."""
     first = play.step(ACCEPTED, keys='run = ["put ~/.lftp/mycert.crt", "cls -1"]', title="one")
     second = play.step(ACCEPTED, rc="", keys='run = ["cls -1"]\ncontrol = "none"\nwhy_no_control = "x"', title="two")
@@ -120,11 +120,11 @@ def test_mark_on_the_server(play: Play) -> None:
     listed = "cls -1; put ~/.lftp/mycert.crt"
     result = play(play.step(ACCEPTED, rc=trusting, keys=keys.replace("put ~/.lftp/mycert.crt", listed)))
     assert result.status == "pass"
-    before, control = seen(result)
+    before, control = outputs(result)
     assert before.count("mycert.crt") == control.count("mycert.crt") == 1
 
 
-def listing(root: Path) -> dict[str, tuple[bytes, int, int]]:
+def contents_and_metadata(root: Path) -> dict[str, tuple[bytes, int, int]]:
     return {
         str(path.relative_to(root)): (
             path.read_bytes() if path.is_file() else b"",
@@ -135,13 +135,13 @@ def listing(root: Path) -> dict[str, tuple[bytes, int, int]]:
     }
 
 
-def test_served_folder_is_put_back_twice(tmp_path: Path) -> None:
+def test_served_folder_is_restored_for_and_after_the_control(tmp_path: Path) -> None:
     """Changes by the step are undone for the control, and the control's changes afterwards."""
     root = tmp_path / "root"
     (root / "tree").mkdir(parents=True)
     for name in ("a", "b", "tree/c", "tree/d"):
         (root / name).write_bytes(name.encode())
-    served, before = ServedFolder(root), listing(root)
+    served, before = ServedFolder(root), contents_and_metadata(root)
     (root / "a").write_bytes(b"changed")
     os.utime(root / "b", ns=(1, 1))
     (root / "tree/c").unlink()
@@ -150,18 +150,18 @@ def test_served_folder_is_put_back_twice(tmp_path: Path) -> None:
     (root / "more/deep").mkdir(parents=True)
     (root / "more/deep/file").write_bytes(b"deep")
     (root / "put").write_bytes(b"put by the step")
-    after = listing(root)
+    after = contents_and_metadata(root)
     with served.as_it_was():
-        assert listing(root) == before
+        assert contents_and_metadata(root) == before
         (root / "put").write_bytes(b"put by the control")
         (root / "more").mkdir()
         (root / "a").unlink()
         (root / "tree/other").write_bytes(b"")
-    assert listing(root) == after
+    assert contents_and_metadata(root) == after
     assert [path.name for path in tmp_path.iterdir()] == ["root"] or (tmp_path / "tmp").exists()
 
 
-def test_served_folder_that_nothing_changed_is_not_touched(tmp_path: Path) -> None:
+def test_unchanged_served_folder_is_not_touched(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "a").write_bytes(b"a")

@@ -1,4 +1,4 @@
-"""The same in a sandbox: HOME has one path, and a mark outside HOME is gone before the control."""
+"""Step and control look the same in the sandbox too: HOME has one path, and a mark outside HOME does not survive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.harness.play.sabotage import ACCEPTED
-from tests.harness.play.test_recognised import BOTH, TRUST_UNLESS, look_alike
+from tests.harness.play.test_recognised import ACCEPTED_AND_REJECTED, TRUST_UNLESS, assert_indistinguishable
 
 if TYPE_CHECKING:
     from tests.harness.conftest import Play
@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lftp
 
 
-@pytest.mark.parametrize(("expect", "rc"), BOTH)
+@pytest.mark.parametrize(("expect", "rc"), ACCEPTED_AND_REJECTED)
 def test_step_and_control_look_the_same_from_inside(play: Play, sealed: Sealed, expect: str, rc: str | None) -> None:
-    assert "HOME=/tmp/ftps-lab/home\n" in look_alike(play, expect, rc, sealed)
+    assert "HOME=/tmp/ftps-lab/home\n" in assert_indistinguishable(play, expect, rc, sealed)
 
 
 @pytest.mark.parametrize("mark", ["/tmp/mark", "/dev/shm/mark", "/var/tmp/mark", "/tmp/ftps-lab/mark"])  # noqa: S108
-def test_mark_outside_of_home(play: Play, sealed: Sealed, mark: str) -> None:
-    """The control looks like the step and ends the same way."""
+def test_mark_outside_home_is_absent_in_the_control(play: Play, sealed: Sealed, mark: str) -> None:
     rc = TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")
     result = play(play.step(ACCEPTED, rc=rc), place=sealed)
     assert result.status != "pass"

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
 # Each verdict once, with real servers, against every other expectation.
 
-KINDS: dict[str, dict[str, str]] = {
+STEPS: dict[str, dict[str, str]] = {
     "accepted": {},
     "rejected": {"rc": ""},
     "exposed": {"rc": "set ftp:ssl-allow no\n"},
@@ -46,18 +46,18 @@ KINDS: dict[str, dict[str, str]] = {
 }
 
 
-def test_every_verdict_that_can_be_expected_is_tried() -> None:
-    assert set(KINDS) == set(get_args(ExpectedVerdict))
+def test_steps_cover_every_verdict() -> None:
+    assert set(STEPS) == set(get_args(ExpectedVerdict))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STEPS)
 @pytest.mark.usefixtures("impatience")
-def test_a_verdict_passes_where_it_is_expected_and_nowhere_else(play: Play, kind: str) -> None:
+def test_verdict_passes_only_where_it_is_expected(play: Play, kind: str) -> None:
     """`hung`, `crashed`, `failed` and `unreachable` count too, as recorded facts about a build."""
     if kind == "crashed" and play.client.dialect == "openssl":
         pytest.skip("OpenSSL builds work with ssl:crl-file")
     expect = play.untrusted if kind == "rejected" else f'verdict = "{kind}"'
-    step = play.step(expect, **KINDS[kind])
+    step = play.step(expect, **STEPS[kind])
     result = play(step, timeout=0.7 if kind == "hung" else 20, controls=kind != "hung")
     assert result.status == "pass"
     seen = [made.seen for made in result.steps[0].attempts]
@@ -68,7 +68,7 @@ def test_a_verdict_passes_where_it_is_expected_and_nowhere_else(play: Play, kind
             assert judge_repeated(seen, expected).status in {"fail", "error"}
 
 
-def test_an_expected_verdict_for_another_reason_fails(play: Play) -> None:
+def test_expected_verdict_for_another_reason_fails(play: Play) -> None:
     result = play(play.step('verdict = "rejected"\nreason = "hostname"', rc="", keys='run = ["list"]'))
     assert result.status == "fail"
     assert "reasons: expected hostname, but it was untrusted" in result.steps[0].judgement.why[0]
@@ -80,7 +80,7 @@ RACE = 'server = { data_certificate = "stranger" }\nrun = ["put"]\nrepeat = 6'
 SOMETIMES = 'verdict = "exposed"\nexposed = ["payload"]\nto = ["impostor"]\nhow_often = "sometimes"\n'
 
 
-def test_what_happens_sometimes_is_counted(play: Play) -> None:
+def test_how_often_counts_each_verdict(play: Play) -> None:
     """A `put` to a stranger on the data channel: the content nearly always leaves, but not every time."""
     result = play(play.step(SOMETIMES + 'otherwise = ["rejected"]', keys=RACE))
     (step,) = result.steps
@@ -92,7 +92,7 @@ def test_what_happens_sometimes_is_counted(play: Play) -> None:
     assert not any(made.run.stderr for made in step.attempts)
 
 
-def test_what_never_happens_fails_with_the_counts(play: Play) -> None:
+def test_verdict_never_seen_fails_with_the_counts(play: Play) -> None:
     step = play.step('verdict = "accepted"\nhow_often = "sometimes"\notherwise = ["exposed", "rejected"]', keys=RACE)
     result = play(step, controls=False)
     assert result.status == "fail"
@@ -101,7 +101,7 @@ def test_what_never_happens_fails_with_the_counts(play: Play) -> None:
     assert f"accepted was never seen: {counts}" in result.steps[0].judgement.why[0]
 
 
-def test_each_repetition_has_witnesses_of_its_own(play: Play) -> None:
+def test_each_repetition_has_its_own_testimony_and_log(play: Play) -> None:
     result = play(play.step(ACCEPTED, keys="repeat = 3"))
     attempts = result.steps[0].attempts
     assert [len(made.testimony.passwords) for made in attempts] == [1, 1, 1]
@@ -109,7 +109,7 @@ def test_each_repetition_has_witnesses_of_its_own(play: Play) -> None:
 
 
 @pytest.mark.parametrize(("clock", "verdict"), [("+1h", "accepted"), ("+500d", "rejected"), ("-500d", "rejected")])
-def test_the_clock_is_lftps_alone(play: Play, clock: str, verdict: str) -> None:
+def test_clock_is_shifted_for_lftp_only(play: Play, clock: str, verdict: str) -> None:
     if why := driver.why_no_clock(play.client):
         pytest.skip(why)
     reason = "expired" if clock == "+500d" else "not-yet-valid"
@@ -119,16 +119,13 @@ def test_the_clock_is_lftps_alone(play: Play, clock: str, verdict: str) -> None:
     assert play(play.step(expect, keys=f'clock = "{clock}"')).status == "pass"
 
 
-def test_a_scenario_that_needs_another_clock_is_skipped_without_one(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The scenario never passes without it."""
+def test_scenario_with_a_clock_is_skipped_without_libfaketime(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "why_no_clock", lambda _: "no libfaketime")
     result = play(play.step(ACCEPTED, title="one"), play.step(ACCEPTED, keys='clock = "+1d"'))
     assert (result.status, result.why, result.steps) == ("skip", "no libfaketime", ())
 
 
-def test_what_was_played_stays_when_a_later_step_breaks(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_of_earlier_steps_stay_when_a_step_breaks(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     class Breaking(FtpsServer):
         records = 0
 
@@ -144,21 +141,21 @@ def test_what_was_played_stays_when_a_later_step_breaks(play: Play, monkeypatch:
     assert [step.status for step in result.steps] == ["pass"]
 
 
-def test_the_worst_step_decides(play: Play) -> None:
+def test_worst_step_decides_the_status(play: Play) -> None:
     good, bad = play.step(ACCEPTED, title="good"), play.step('verdict = "failed"', title="bad")
     hung = play.step(ACCEPTED, title="hung", keys='run = ["!sleep 60", "list"]')
     assert play(good, bad, controls=False).status == "fail"
     assert play(bad, hung, good, controls=False, timeout=1).status == "error"
 
 
-def test_home_persists_and_the_rc_too(play: Play) -> None:
+def test_home_and_rc_persist_between_steps(play: Play) -> None:
     """The second step has no rc and no files of its own."""
     second = f'[[step]]\ntitle = "second"\n[step.expect]\n{ACCEPTED}\n'
     result = play(play.step(ACCEPTED), second)
     assert [step.status for step in result.steps] == ["pass", "pass"]
 
 
-def test_what_a_step_leaves_in_home_is_not_the_next_steps(play: Play) -> None:
+def test_files_of_an_earlier_step_are_not_received_content(play: Play) -> None:
     """Content that the genuine server sent earlier does not count as taken from a stranger that sends it again."""
     stranger = 'server = { data_certificate = "stranger" }\nrun = ["list"]'
     steps = (
@@ -171,7 +168,7 @@ def test_what_a_step_leaves_in_home_is_not_the_next_steps(play: Play) -> None:
 
 
 @pytest.mark.parametrize("permissions", ["yes", "no"])
-def test_mirror_leaves_files_that_an_ordinary_user_can_read(play: Play, permissions: str) -> None:
+def test_mirrored_files_are_readable_by_an_ordinary_user(play: Play, permissions: str) -> None:
     """By default, `mirror:set-permissions` gives each file the mode that the server names."""
     step = play.step(
         ACCEPTED, rc=f"{play.pin}set mirror:set-permissions {permissions}", keys=f'run = ["mirror", "{SEE_MODES}"]'
@@ -195,7 +192,7 @@ SEE_MODES = "!stat -c %a ../downloads/mirror/*"
         '"!chmod 0 ."',
     ],
 )
-def test_what_a_step_closes_keeps_nobody_from_judging_it(play: Play, closing: str) -> None:
+def test_unreadable_files_of_a_step_do_not_prevent_judging(play: Play, closing: str) -> None:
     """The next step, its control and the cleanup work too: `nothing_left` checks."""
     steps = (
         play.step(ACCEPTED, title="closing", keys=f'run = ["list", {closing}]'),
@@ -210,7 +207,7 @@ def test_what_a_step_closes_keeps_nobody_from_judging_it(play: Play, closing: st
 # Runs leave nothing behind and share nothing.
 
 
-def test_homes_secrets_and_ports_of_parallel_scenarios_are_their_own(play: Play, client: Lftp) -> None:
+def test_parallel_scenarios_have_their_own_homes_and_secrets(play: Play, client: Lftp) -> None:
     seen: list[tuple[str, str | None, str]] = []
     lock = threading.Lock()
 
@@ -220,7 +217,7 @@ def test_homes_secrets_and_ports_of_parallel_scenarios_are_their_own(play: Play,
         with lock:
             seen.append((home_of(made).name, password, made.run.argv[-1].partition(" -p ")[2].split()[0]))
 
-    def go(scenario: Scenario) -> ScenarioResult:
+    def run_one(scenario: Scenario) -> ScenarioResult:
         return run_scenario(scenario, client, Options(timeout=20, keep=keep, controls=False))
 
     class Watcher:
@@ -228,7 +225,7 @@ def test_homes_secrets_and_ports_of_parallel_scenarios_are_their_own(play: Play,
         def finished(self, result: ScenarioResult) -> None: ...
 
     scenarios = [play.scenario(play.step(ACCEPTED)) for _ in range(9)]
-    played = play_all(scenarios, go, Watcher(), jobs=3)
+    played = play_all(scenarios, run_one, Watcher(), jobs=3)
     assert [result.status for result in played.results] == ["pass"] * 9
     homes, passwords, _ = (set(column) for column in zip(*seen, strict=True))
     assert len(homes) == len(passwords) == 9
@@ -239,7 +236,7 @@ def home_of(made: Attempt) -> Path:
     return Path(made.run.argv[-1].split()[4]).parents[1]
 
 
-def test_everything_of_a_run_is_private(play: Play) -> None:
+def test_folders_and_keys_of_a_run_are_private(play: Play) -> None:
     modes: dict[str, int] = {}
 
     def keep(_scenario: Scenario, _step: int, _label: str, made: Attempt) -> None:
@@ -257,14 +254,14 @@ def served_root(folder: Path) -> list[int]:
     return [stat.S_IMODE(path.stat().st_mode) for path in folder.glob("ftps-lab-run-root-*")]
 
 
-def test_what_is_served_is_private(play: Play, nothing_left: Path) -> None:
+def test_served_folder_is_private(play: Play, nothing_left: Path) -> None:
     modes: list[int] = []
     play(play.step(ACCEPTED), keep=lambda *_: modes.extend(served_root(nothing_left)), controls=False)
     assert modes == [0o700]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, LabError, HarnessError])
-def test_an_exception_in_the_middle_leaves_nothing_behind(play: Play, error: type[BaseException]) -> None:
+def test_exception_leaves_nothing_behind(play: Play, error: type[BaseException]) -> None:
     """The fixture `nothing_left` checks."""
 
     def keep(*_: object) -> None:
@@ -288,7 +285,7 @@ def test_an_exception_in_the_middle_leaves_nothing_behind(play: Play, error: typ
         (UsageError("no lftp command can carry this user"), "no lftp command can carry this user"),
     ],
 )
-def test_whatever_breaks_is_an_error_of_its_scenario_and_says_what(play: Play, error: Exception, why: str) -> None:
+def test_exception_is_an_error_of_its_scenario_with_a_sentence(play: Play, error: Exception, why: str) -> None:
     def keep(*_: object) -> None:
         raise error
 
@@ -296,7 +293,7 @@ def test_whatever_breaks_is_an_error_of_its_scenario_and_says_what(play: Play, e
     assert (result.status, result.why[: len(why)]) == ("error", why)
 
 
-def test_a_place_that_serves_nothing_leaves_nothing_behind(play: Play) -> None:
+def test_place_that_cannot_serve_is_an_error_of_its_scenario(play: Play) -> None:
     class Nowhere(Loopback):
         def serve(self, *_: object, **__: object) -> FtpsServer:
             raise LabError("no port is free")
@@ -305,8 +302,7 @@ def test_a_place_that_serves_nothing_leaves_nothing_behind(play: Play) -> None:
     assert (result.status, result.why, result.steps) == ("error", "no port is free", ())
 
 
-def test_a_server_that_fails_at_its_end_is_an_error(play: Play) -> None:
-    """A server that fails at its end makes an error of any result."""
+def test_server_that_fails_on_stop_is_an_error(play: Play) -> None:
 
     class Failing(FtpsServer):
         def stop(self) -> None:

@@ -29,7 +29,7 @@ def certificates() -> dict[str, Certificate]:
     return issue({"genuine": CertificateSpec(), "stranger": CertificateSpec()})
 
 
-class Bench:
+class LeakTest:
     """One server after another, each with its own lftp, and secrets of any size."""
 
     def __init__(self, client: Lftp, certificates: dict[str, Certificate]) -> None:
@@ -59,11 +59,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench(client: Lftp, certificates: dict[str, Certificate], impatience: None) -> Bench:
-    return Bench(client, certificates)
+def leak_test(client: Lftp, certificates: dict[str, Certificate], impatience: None) -> LeakTest:
+    return LeakTest(client, certificates)
 
 
-WAYS = {
+MODES = {
     "passive": "",
     "extended passive": "set ftp:prefer-epsv yes\n",
     "active": "set ftp:passive-mode no\n",
@@ -71,53 +71,53 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_in_tls_nothing_leaks(bench: Bench, way: str) -> None:
-    made = bench(WAYS[way], size=100_000)
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_leaks_in_tls(leak_test: LeakTest, mode: str) -> None:
+    made = leak_test(MODES[mode], size=100_000)
     assert (made.outcome.verdict, made.outcome.contradictions) == ("accepted", ())
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("item", EVERYTHING)
-def test_in_clear_every_kind_of_content_leaks(bench: Bench, way: str, item: str) -> None:
-    made = bench(WAYS[way] + CLEAR_DATA, (item,))
+def test_every_kind_of_content_leaks_in_clear(leak_test: LeakTest, mode: str, item: str) -> None:
+    made = leak_test(MODES[mode] + CLEAR_DATA, (item,))
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
 
 
 @pytest.mark.parametrize("size", [1, 3, 11, 12, 82, 83, 65536, 5 << 20])
 @pytest.mark.parametrize("item", ["get", "put"])
-def test_content_of_every_size_leaks(bench: Bench, item: str, size: int) -> None:
+def test_content_of_every_size_leaks_in_clear(leak_test: LeakTest, item: str, size: int) -> None:
     """Content too short to carry a mark counts too."""
-    made = bench(CLEAR_DATA, (item,), size=size)
+    made = leak_test(CLEAR_DATA, (item,), size=size)
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 65536, 5 << 20])
-def test_content_of_every_size_is_accepted_in_tls(bench: Bench, size: int) -> None:
-    made = bench("", size=size)
+def test_content_of_every_size_is_accepted_in_tls(leak_test: LeakTest, size: int) -> None:
+    made = leak_test("", size=size)
     assert (made.outcome.verdict, made.outcome.contradictions) == ("accepted", ())
 
 
-def test_an_empty_file_in_clear_is_nothing(bench: Bench) -> None:
-    assert bench(CLEAR_DATA, ("get",), size=0).outcome.verdict == "accepted"
+def test_empty_file_in_clear_is_no_exposure(leak_test: LeakTest) -> None:
+    assert leak_test(CLEAR_DATA, ("get",), size=0).outcome.verdict == "accepted"
 
 
 @pytest.mark.parametrize("item", ["put ~/.lftp/pin.crt", "mirror -R ~/.lftp up", "reput ~/.lftp/pin.crt"])
-def test_a_file_of_the_users_own_leaks_as_well(bench: Bench, item: str) -> None:
-    """A user's own file leaks too, although it carries no mark of the lab's."""
-    made = bench(CLEAR_DATA, (item,))
+def test_users_own_file_leaks_in_clear(leak_test: LeakTest, item: str) -> None:
+    """Although it carries no mark of the lab's."""
+    made = leak_test(CLEAR_DATA, (item,))
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
-    assert bench("", (item,)).outcome.verdict == "accepted"
+    assert leak_test("", (item,)).outcome.verdict == "accepted"
 
 
-def test_a_listing_without_any_secret_name_leaks_as_well(bench: Bench) -> None:
-    made = bench(CLEAR_DATA, ("mkdir -p some/thing", "ls some"))
+def test_listing_without_a_secret_name_leaks_in_clear(leak_test: LeakTest) -> None:
+    made = leak_test(CLEAR_DATA, ("mkdir -p some/thing", "ls some"))
     assert leaked(made.outcome)[:2] == ("exposed", {"payload"})
 
 
-def test_a_second_connection_in_clear_is_seen(bench: Bench) -> None:
+def test_second_connection_in_clear_is_an_exposure(leak_test: LeakTest) -> None:
     rc = "set cmd:at-exit 'set ftp:ssl-allow no; close -a; ls'\n"
-    accepted, refused = bench(rc, ("list",)), bench("set ssl:ca-file /dev/null\n" + rc, ("list",))
+    accepted, refused = leak_test(rc, ("list",)), leak_test("set ssl:ca-file /dev/null\n" + rc, ("list",))
     assert refused.outcome.reasons == {"untrusted"}
     assert leaked(refused.outcome) == ("exposed", {"password", "payload"}, {"wire"})
     assert len([c for c in refused.testimony.connections if c.kind == "control"]) == 2
@@ -129,31 +129,30 @@ def as_impostor(spec: ServerSpec) -> ServerSpec:
 
 
 @pytest.mark.parametrize("items", [("list",), ("get",), ("put",), ("mirror",), ("mget *",), ("ls > x",)])
-def test_an_impostor_that_is_let_in_gets_everything(bench: Bench, items: tuple[str, ...]) -> None:
-    made = bench(NO_VERIFICATION, items, spec=as_impostor)
+def test_accepted_impostor_gets_password_and_payload(leak_test: LeakTest, items: tuple[str, ...]) -> None:
+    made = leak_test(NO_VERIFICATION, items, spec=as_impostor)
     assert leaked(made.outcome) == ("exposed", {"password", "payload"}, {"impostor"})
 
 
 @pytest.mark.parametrize("items", [("list",), ("get",), ("put",), ("mget *",), ("find > x",), ("cls -1",)])
-def test_an_anonymous_login_tells_an_impostor_no_password(bench: Bench, items: tuple[str, ...]) -> None:
-    """An anonymous login exposes no password, but its content still counts as payload."""
-    made = bench(
+def test_anonymous_login_exposes_only_payload_to_an_impostor(leak_test: LeakTest, items: tuple[str, ...]) -> None:
+    made = leak_test(
         NO_VERIFICATION, items, spec=lambda spec: replace(spec, role="impostor", protocol="implicit"), user="anonymous"
     )
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
 
 
-def test_an_anonymous_login_is_in_clear(bench: Bench) -> None:
-    made = bench("", ("list",), user="anonymous")
+def test_anonymous_login_is_in_clear(leak_test: LeakTest) -> None:
+    made = leak_test("", ("list",), user="anonymous")
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"wire"})
 
 
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
 @pytest.mark.parametrize("item", ["list", "get", "put", "ls > x", "put ~/.lftp/pin.crt"])
-def test_a_stranger_on_the_data_channel_is_never_accepted(bench: Bench, item: str, tls: str) -> None:
+def test_stranger_on_the_data_channel_is_never_accepted(leak_test: LeakTest, item: str, tls: str) -> None:
     """A race decides which bytes leave, but the verdict is always a refusal or an exposure."""
     for _ in range(3):
-        made = bench("", (item,), spec=lambda spec: replace(bench.stranger(spec), tls=(tls,)))
+        made = leak_test("", (item,), spec=lambda spec: replace(leak_test.stranger(spec), tls=(tls,)))
         assert made.outcome.reasons == {"untrusted"}
         if item.startswith("put"):
             assert (made.run.exit_code, made.run.stderr) == (0, b"")
@@ -166,25 +165,25 @@ def test_a_stranger_on_the_data_channel_is_never_accepted(bench: Bench, item: st
 
 
 @pytest.mark.parametrize("item", ["list", "get", "put", "mirror", "mget *", "ls > x", "find > x", "glob cat *"])
-def test_a_stranger_on_the_data_channel_that_nobody_looks_at(bench: Bench, item: str) -> None:
+def test_unverified_stranger_on_the_data_channel_is_an_exposure(leak_test: LeakTest, item: str) -> None:
     """lftp may write the content to standard output, the download folder, or the folder where it was started."""
-    made = bench(NO_VERIFICATION, (item,), spec=bench.stranger)
+    made = leak_test(NO_VERIFICATION, (item,), spec=leak_test.stranger)
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
-    made = bench(NO_VERIFICATION, (item,), spec=bench.stranger, cwd="elsewhere")
+    made = leak_test(NO_VERIFICATION, (item,), spec=leak_test.stranger, cwd="elsewhere")
     assert leaked(made.outcome) == ("exposed", {"payload"}, {"impostor"})
 
 
 @pytest.mark.parametrize("size", [1, 3, 12])
-def test_a_stranger_that_sends_little(bench: Bench, size: int) -> None:
-    made = bench(NO_VERIFICATION, ("get",), size=size, spec=bench.stranger)
+def test_few_bytes_from_a_stranger_are_an_exposure(leak_test: LeakTest, size: int) -> None:
+    made = leak_test(NO_VERIFICATION, ("get",), size=size, spec=leak_test.stranger)
     assert leaked(made.outcome)[:2] == ("exposed", {"payload"})
 
 
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
-def test_a_wrong_password_is_no_secret(bench: Bench, protocol: Any, tls: str) -> None:
-    """The user types it instead of the real password, which nobody receives."""
-    made = bench("", ("list",), password="wrong", spec=lambda spec: replace(spec, protocol=protocol, tls=(tls,)))
+def test_wrong_password_is_no_exposure(leak_test: LeakTest, protocol: Any, tls: str) -> None:
+    """The user types it instead of the real password, which is never sent."""
+    made = leak_test("", ("list",), password="wrong", spec=lambda spec: replace(spec, protocol=protocol, tls=(tls,)))
     assert (made.outcome.verdict, made.outcome.contradictions) == ("login-failed", ())
     assert made.testimony.passwords == ["wrong"]
 
@@ -215,8 +214,8 @@ def test_a_wrong_password_is_no_secret(bench: Bench, protocol: Any, tls: str) ->
     ],
     ids="; ".join,
 )
-def test_literal_commands_that_work(bench: Bench, items: tuple[str, ...]) -> None:
-    made = bench("", items)
+def test_succeeding_literal_commands_are_accepted(leak_test: LeakTest, items: tuple[str, ...]) -> None:
+    made = leak_test("", items)
     assert (made.outcome.verdict, made.outcome.contradictions) == ("accepted", ())
 
 
@@ -242,14 +241,14 @@ def test_literal_commands_that_work(bench: Bench, items: tuple[str, ...]) -> Non
         "ls > /nonexistent/file",
     ],
 )
-def test_literal_commands_that_do_not(bench: Bench, item: str, where: str) -> None:
-    """A request failed, at any place in the list: this is neither an acceptance nor a refusal."""
+def test_failing_literal_command_is_failed(leak_test: LeakTest, item: str, where: str) -> None:
+    """At any place in the list; this is neither an acceptance nor a refusal."""
     items = {"alone": (item,), "first": (item, "list"), "between": ("list", item, "get")}[where]
-    made = bench("", items)
+    made = leak_test("", items)
     assert made.outcome.verdict == "failed" or (where == "alone" and made.outcome.verdict == "unreachable")
 
 
-def test_a_literal_command_cannot_claim_anothers_success(bench: Bench) -> None:
+def test_literal_command_cannot_forge_a_mark(leak_test: LeakTest) -> None:
     """The text it prints is not the lab's mark."""
-    made = bench("", ("cat missing && command echo done", "echo done-0123456789", "list"))
+    made = leak_test("", ("cat missing && command echo done", "echo done-0123456789", "list"))
     assert made.outcome.verdict == "failed"

@@ -46,16 +46,16 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
 
 @pytest.mark.parametrize("expected", EXPECTED)
-def test_without_sabotage_both_pass(play: Play, expected: str) -> None:
+def test_both_steps_pass_without_sabotage(play: Play, expected: str) -> None:
     assert honest(play, expected).status == "pass"
 
 
-def a_stranger_on_the_data_channel(told: Testimony) -> Testimony:
-    others = (replace(each, certificate="AA:BB") for each in told.handshakes[1:])
-    return replace(told, handshakes=(*told.handshakes[:1], *others))
+def claim_stranger_on_data(testimony: Testimony) -> Testimony:
+    others = (replace(each, certificate="AA:BB") for each in testimony.handshakes[1:])
+    return replace(testimony, handshakes=(*testimony.handshakes[:1], *others))
 
 
-SILENCED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+WITHOUT_EVIDENCE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "the tap is off": ("wire", lambda _: Wire()),
     "the tap drops all bytes": ("wire", on_the_tap(lambda r: replace(r, to_server=b"", to_client=b""))),
     "the tap drops what is sent": ("wire", on_the_tap(lambda r: replace(r, to_server=b""))),
@@ -63,16 +63,16 @@ SILENCED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "the tap misses control connections": ("wire", on_the_tap(lambda r: None if r.kind == "control" else r)),
     "the tap takes them for data": ("wire", on_the_tap(lambda r: replace(r, kind="data"))),
     "the tap takes one for another": ("wire", on_the_tap(lambda r: replace(r, peer=(r.peer[0], r.peer[1] ^ 1)))),
-    "no connection is remembered": ("testimony", forget(connections=everything)),
+    "no connection is recorded": ("testimony", forget(connections=everything)),
     "the first connection is forgotten": ("testimony", forget(connections=lambda c: c.number == 1)),
-    "no handshake is remembered": ("testimony", forget(handshakes=everything)),
+    "no handshake is recorded": ("testimony", forget(handshakes=everything)),
     "every handshake failed": ("testimony", alter("handshakes", completed=False)),
     "another certificate was shown": (
         "testimony",
         alter("handshakes", certificate="AA:BB"),
     ),
     "another role": ("testimony", lambda testimony: replace(testimony, role="impostor")),
-    "nothing is remembered": ("testimony", lambda testimony: Testimony(testimony.role)),
+    "nothing is recorded": ("testimony", lambda testimony: Testimony(testimony.role)),
     "the record is not complete": ("settle", lambda _: False),
 }
 ONLY_ACCEPTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -91,7 +91,7 @@ ONLY_ACCEPTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "testimony",
         alter("credentials", channel="clear"),
     ),
-    "no transfer is remembered": ("testimony", forget(transfers=everything)),
+    "no transfer is recorded": ("testimony", forget(transfers=everything)),
     "the transfers were cut short": (
         "testimony",
         alter("transfers", completed=False),
@@ -106,16 +106,16 @@ ONLY_ACCEPTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ),
     "a stranger on the data channel": (
         "testimony",
-        a_stranger_on_the_data_channel,
+        claim_stranger_on_data,
     ),
     "one handshake is forgotten": ("testimony", forget(handshakes=lambda h: h.connection == 1)),
 }
 
 
 @pytest.mark.parametrize("keys", ["", 'run = ["put"]'], ids=["list-get", "put"])
-@pytest.mark.parametrize("sabotage", [*SILENCED, *ONLY_ACCEPTED])
-def test_no_acceptance_without_any_of_what_proves_it(play: Play, sabotage: str, keys: str) -> None:
-    place = lying(*(SILENCED | ONLY_ACCEPTED)[sabotage])
+@pytest.mark.parametrize("sabotage", [*WITHOUT_EVIDENCE, *ONLY_ACCEPTED])
+def test_acceptance_needs_every_piece_of_evidence(play: Play, sabotage: str, keys: str) -> None:
+    place = lying(*(WITHOUT_EVIDENCE | ONLY_ACCEPTED)[sabotage])
     result = honest(play, "accepted", keys, place=place, controls=False)
     if sabotage == "the tap holds half of the content" and keys:
         assert result.status == "pass"  # little is received
@@ -124,17 +124,17 @@ def test_no_acceptance_without_any_of_what_proves_it(play: Play, sabotage: str, 
         assert verdict(result) in {"inconclusive", "exposed", "failed"}
 
 
-@pytest.mark.parametrize("sabotage", SILENCED)
-def test_no_refusal_without_any_of_what_proves_it(play: Play, sabotage: str) -> None:
-    result = honest(play, "rejected", ONLY_LIST, place=lying(*SILENCED[sabotage]), controls=False)
+@pytest.mark.parametrize("sabotage", WITHOUT_EVIDENCE)
+def test_refusal_needs_every_piece_of_evidence(play: Play, sabotage: str) -> None:
+    result = honest(play, "rejected", ONLY_LIST, place=lying(*WITHOUT_EVIDENCE[sabotage]), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 
 
-@pytest.mark.parametrize("sabotage", ["the tap is off", "the tap drops what is sent", "no connection is remembered"])
-def test_no_exposure_is_missed_by_a_tap_that_is_off(play: Play, sabotage: str) -> None:
+@pytest.mark.parametrize("sabotage", ["the tap is off", "the tap drops what is sent", "no connection is recorded"])
+def test_cleartext_is_not_accepted_with_the_tap_off(play: Play, sabotage: str) -> None:
     """Plain FTP: with the tap off, the wire shows nothing readable, but that is not an acceptance either."""
     step = play.step('verdict = "accepted"', keys='run = ["put"]')
-    place = lying(*SILENCED[sabotage])
+    place = lying(*WITHOUT_EVIDENCE[sabotage])
     result = play(step, server='protocol = "plain"', place=place, controls=False)
     assert result.status != "pass"
     assert verdict(result) in {"inconclusive", "exposed"}
@@ -143,9 +143,7 @@ def test_no_exposure_is_missed_by_a_tap_that_is_off(play: Play, sabotage: str) -
 @pytest.mark.parametrize("expected", EXPECTED)
 @pytest.mark.parametrize("error", [RuntimeError, SystemExit])
 @pytest.mark.usefixtures("impatience")
-def test_a_servers_thread_that_fails_is_an_error_of_the_lab(
-    play: Play, expected: str, error: type[BaseException]
-) -> None:
+def test_exception_in_the_servers_thread_is_an_error(play: Play, expected: str, error: type[BaseException]) -> None:
     """pyftpdlib survives one of the errors; the other one ends the thread."""
 
     class Failing(FtpsServer):
@@ -166,8 +164,8 @@ def test_a_servers_thread_that_fails_is_an_error_of_the_lab(
 
 @pytest.mark.parametrize("expected", ["accepted", "rejected"])
 @pytest.mark.usefixtures("impatience")
-def test_a_server_that_is_not_there(play: Play, expected: str) -> None:
-    """A dead port is neither a refusal nor a broken promise."""
+def test_dead_port_is_unreachable(play: Play, expected: str) -> None:
+    """It is neither a refusal nor a broken promise."""
 
     class Dead(FtpsServer):
         def record(self) -> None:
@@ -194,22 +192,22 @@ def served_by(**methods: Any) -> In:
     return In(Otherwise)
 
 
-def mute(_: Any) -> None:
+def never_greet(_: Any) -> None:
     """Accept and never greet."""
 
 
-def busy(handler: Any) -> None:
+def greet_with_421(handler: Any) -> None:
     """Answer 421 instead of the greeting."""
     handler.respond("421 Too many.")
     handler.close_when_done()
 
 
-def slam(handler: Any) -> None:
+def close_connection(handler: Any) -> None:
     """Close at once."""
     handler.close()
 
 
-def slam_later(handler: Any, *_: Any) -> None:
+def close_on_command(handler: Any, *_: Any) -> None:
     """Close on a command."""
     handler.close()
 
@@ -223,12 +221,12 @@ class CutOff(LabData):
 
 
 MISBEHAVING: dict[str, tuple[dict[str, Any], str]] = {
-    "mute": ({"handle": mute}, "unreachable"),
-    "busy": ({"handle": busy}, "unreachable"),
-    "closes at once": ({"handle": slam}, "unreachable"),
-    "closes on FEAT": ({"ftp_FEAT": slam_later}, "failed"),
-    "closes on USER": ({"ftp_USER": slam_later}, "failed"),
-    "closes on LIST": ({"ftp_LIST": slam_later}, "failed"),
+    "mute": ({"handle": never_greet}, "unreachable"),
+    "busy": ({"handle": greet_with_421}, "unreachable"),
+    "closes at once": ({"handle": close_connection}, "unreachable"),
+    "closes on FEAT": ({"ftp_FEAT": close_on_command}, "failed"),
+    "closes on USER": ({"ftp_USER": close_on_command}, "failed"),
+    "closes on LIST": ({"ftp_LIST": close_on_command}, "failed"),
     "closes data connections": ({"dtp_handler": CutOff}, "failed"),
     "sends less than there is": ({"dtp_handler": Swallowing}, "failed"),
 }
@@ -236,7 +234,7 @@ MISBEHAVING: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", MISBEHAVING)
 @pytest.mark.usefixtures("impatience")
-def test_a_server_that_misbehaves_accepts_and_refuses_nothing(play: Play, case: str) -> None:
+def test_misbehaving_server_is_never_accepted(play: Play, case: str) -> None:
     methods, expected = MISBEHAVING[case]
     keys = ONLY_LIST if case != "sends less than there is" else 'run = ["get"]'
     result = honest(play, "accepted", keys, place=served_by(**methods), controls=False)
@@ -245,9 +243,9 @@ def test_a_server_that_misbehaves_accepts_and_refuses_nothing(play: Play, case: 
 
 
 @pytest.mark.usefixtures("impatience")
-def test_a_refusal_whose_server_dies_in_the_control_does_not_pass(play: Play) -> None:
+def test_refusal_fails_if_the_server_dies_in_the_control(play: Play) -> None:
     """Without verification the run must succeed; a refused step alone is not enough."""
-    result = honest(play, "rejected", ONLY_LIST, place=served_by(ftp_USER=slam_later))
+    result = honest(play, "rejected", ONLY_LIST, place=served_by(ftp_USER=close_on_command))
     (step,) = result.steps
     assert step.judgement.status == "pass"
     assert step.control is not None
@@ -269,7 +267,7 @@ class OtherPassword(FtpsServer):
         (LOGIN_FAILED, None, 'password = "wrong"', "control"),
     ],
 )
-def test_a_server_that_lets_nobody_in_passes_nothing(
+def test_server_that_refuses_every_login_fails_step_or_control(
     play: Play, expect: str, rc: str | None, keys: str, where: str
 ) -> None:
     result = play(play.step(expect, rc=rc, keys=keys), place=In(OtherPassword))
@@ -280,10 +278,10 @@ def test_a_server_that_lets_nobody_in_passes_nothing(
     assert (step.control.judgement.status == "fail") is (where == "control")
 
 
-def test_a_server_that_never_changes_is_noticed(play: Play) -> None:
-    """The second step's impostor never appeared: the certificate shown is not the declared one."""
+def test_server_that_never_changes_is_noticed(play: Play) -> None:
+    """The second step's impostor never appeared: the certificate presented is not the declared one."""
 
-    class Stubborn(FtpsServer):
+    class NeverChanging(FtpsServer):
         def change(self, spec: ServerSpec) -> None:
             """Do nothing."""
 
@@ -292,13 +290,13 @@ def test_a_server_that_never_changes_is_noticed(play: Play) -> None:
         play.step(REJECTED, title="two", keys='server = { certificate = "stranger", role = "impostor" }'),
         play.step(ACCEPTED, title="three", keys='server = { certificate = "expired", role = "genuine" }'),
     )
-    result = play(*steps, place=In(Stubborn), controls=False)
+    result = play(*steps, place=In(NeverChanging), controls=False)
     assert [step.status for step in result.steps] == ["pass", "error", "error"]
     assert "declared impostor" in contradictions(result, 1)
     assert "a certificate that was not declared" in contradictions(result, 2)
 
 
-def test_a_server_with_another_certificate_than_it_says_is_noticed(play: Play, client: Lftp) -> None:
+def test_server_with_an_undeclared_certificate_is_noticed(play: Play, client: Lftp) -> None:
     """lftp names the certificate that it refuses, and this server's testimony does not contain it."""
 
     class Swapped(FtpsServer):
@@ -339,17 +337,17 @@ class Lingering(FtpsServer):
         super().stop()
 
 
-def test_a_connection_that_lingers_spoils_its_own_step_only(play: Play) -> None:
+def test_lingering_connection_affects_its_own_step_only(play: Play) -> None:
     steps = (play.step(ACCEPTED, title="one", keys=ONLY_LIST), play.step(ACCEPTED, title="two", keys=ONLY_LIST))
     result = play(*steps, place=In(Lingering), controls=False)
     assert [step.status for step in result.steps] == ["error", "pass"]
     assert "still open" in contradictions(result, 0)
 
 
-def test_what_a_lingering_connection_says_later_is_not_taken_for_the_next_steps(play: Play) -> None:
+def test_later_bytes_of_a_connection_stay_in_its_own_step(play: Play) -> None:
     """The first step's connection sends the password in clear during the second step, which is judged on its own."""
 
-    class Telling(Lingering):
+    class SendingLater(Lingering):
         def record(self) -> None:
             if len(self.others) == 2:
                 self.others[1].sendall(f"USER x\r\nPASS {self._password}\r\n".encode())
@@ -357,12 +355,12 @@ def test_what_a_lingering_connection_says_later_is_not_taken_for_the_next_steps(
             super().record()
 
     steps = [play.step(ACCEPTED, title=str(number), keys=ONLY_LIST) for number in range(3)]
-    result = play(*steps, place=In(Telling), controls=False)
+    result = play(*steps, place=In(SendingLater), controls=False)
     assert [step.status for step in result.steps] == ["error", "pass", "pass"]
     assert [len(step.attempts[0].testimony.credentials) for step in result.steps[1:]] == [1, 1]
 
 
-def test_the_witnesses_of_two_steps_do_not_mix(play: Play) -> None:
+def test_evidence_of_steps_is_kept_apart(play: Play) -> None:
     """One server exposes, refuses and accepts; each step's witnesses saw only that step."""
     steps = (
         play.step('verdict = "exposed"', title="clear", rc="set ftp:ssl-allow no\n"),

@@ -1,4 +1,4 @@
-"""Servers that lie about themselves: the wire, lftp's log and the server's disk reveal it. Real lftp, real lies."""
+"""Servers that lie about themselves are exposed by the wire, lftp's log and the server's disk. Real lftp, real lies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
 TRUSTING = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
-ANOTHER = "the server's testimony names one certificate, but it showed another one on the wire"
+ANOTHER_CERTIFICATE = "the server's testimony names one certificate, but it showed another one on the wire"
 
 
 class Stranger(FtpsServer):
@@ -63,19 +63,22 @@ class Stranger(FtpsServer):
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_stranger_testified_as_the_genuine_server(play: Play, version: str) -> None:
+def test_stranger_that_claims_to_be_genuine_is_noticed(play: Play, version: str) -> None:
     """Without verification lftp accepts it, but lftp's log names the stranger and the wire holds its certificate."""
     step = play.step(ACCEPTED, rc=TRUSTING)
     server = f'tls = ["{version}"]'
     assert play(step, server=server, controls=False).status == "pass"
     result = play(step, server=server, place=In(Stranger), controls=False)
     assert result.status == "error"
-    assert f"control from port {result.steps[0].shown.wire.records[0].peer[1]}: {ANOTHER}" in contradictions(result)
+    assert (
+        f"control from port {result.steps[0].shown.wire.records[0].peer[1]}: {ANOTHER_CERTIFICATE}"
+        in contradictions(result)
+    )
     if result.steps[0].shown.client.named:  # OpenSSL builds log no certificate
         assert "lftp's debug log names a certificate that this server does not show" in contradictions(result)
 
 
-def test_the_log_alone_tells_of_a_stranger(play: Play) -> None:
+def test_debug_log_alone_exposes_a_stranger(play: Play) -> None:
     """Here the tap lies along with the server."""
     place = lying("wire", on_the_tap(lambda r: replace(r, to_client=b"", to_server=b"", secret=b"")), Stranger)
     result = play(play.step(ACCEPTED, rc=TRUSTING, keys=ONLY_LIST), place=place, controls=False)
@@ -84,7 +87,7 @@ def test_the_log_alone_tells_of_a_stranger(play: Play) -> None:
         assert "lftp's debug log names a certificate" in contradictions(result)
 
 
-def test_tap_that_cannot_read_the_certificate_is_no_witness(play: Play) -> None:
+def test_tap_without_the_tls_1_3_secret_proves_nothing(play: Play) -> None:
     place = lying("wire", on_the_tap(lambda r: replace(r, secret=b"")))
     result = play(play.step(ACCEPTED), server='tls = ["1.3"]', place=place, controls=False)
     assert result.status == "error"
@@ -93,17 +96,17 @@ def test_tap_that_cannot_read_the_certificate_is_no_witness(play: Play) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_exposed_to_a_stranger_that_was_never_shown(play: Play, version: str) -> None:
+def test_exposure_to_an_undeclared_impostor_is_an_error(play: Play, version: str) -> None:
     """The server that answered was not the declared impostor."""
     step = play.step(EXPOSED, rc=TRUSTING)
     server = f'role = "impostor"\ntls = ["{version}"]'
     assert play(step, server=server, controls=False).status == "pass"
     result = play(step, server=server, place=In(Stranger), controls=False)
     assert result.status == "error"
-    assert ANOTHER in contradictions(result)
+    assert ANOTHER_CERTIFICATE in contradictions(result)
 
 
-def test_stranger_on_data_connections_alone(play: Play) -> None:
+def test_stranger_only_on_data_connections_is_noticed(play: Play) -> None:
     """With TLS 1.3, only the tap's secret reveals it."""
 
     class OnData(FtpsServer):
@@ -122,10 +125,12 @@ def test_stranger_on_data_connections_alone(play: Play) -> None:
 
     result = play(play.step(ACCEPTED, rc=TRUSTING, keys=ONLY_LIST), place=In(OnData), controls=False)
     assert result.status == "error"
-    assert f"data from port {result.steps[0].shown.wire.records[1].peer[1]}: {ANOTHER}" in contradictions(result)
+    assert f"data from port {result.steps[0].shown.wire.records[1].peer[1]}: {ANOTHER_CERTIFICATE}" in contradictions(
+        result
+    )
 
 
-def test_server_that_lets_any_password_in(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_accepts_any_password_is_noticed(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rc holds a wrong password, and a step that expects success would pass."""
     rc = play.pin + 'alias wrong "open -u somebody,no-such-password -p {port} localhost"\n'
     step = play.step(ACCEPTED, rc=rc, keys='run = ["wrong", "ls"]')
@@ -137,7 +142,7 @@ def test_server_that_lets_any_password_in(play: Play, monkeypatch: pytest.Monkey
     assert "the server accepted a login with a wrong password" in contradictions(result)
 
 
-def test_server_that_lets_any_user_in(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_accepts_any_user_is_noticed(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Doorman, "validate_authentication", lambda *_: None)
     server = 'user = "backup"\npassword = "right-password"'
     step = play.step(ACCEPTED, keys='user = "somebody"')
@@ -146,7 +151,7 @@ def test_server_that_lets_any_user_in(play: Play, monkeypatch: pytest.MonkeyPatc
     assert "the server accepted a login of a user that it does not have" in contradictions(result)
 
 
-class Forgetful(FtpsServer):
+class Truncating(FtpsServer):
     """Accepts every upload but stores it without its end."""
 
     def settle(self, timeout: float = 5.0) -> bool:
@@ -161,27 +166,31 @@ class Forgetful(FtpsServer):
 
 
 @pytest.mark.parametrize("item", ["put", "put ~/.lftp/mycert.crt", "mirror -R --no-perms ~/.lftp there"])
-def test_upload_whose_end_is_missing_on_disk(play: Play, item: str) -> None:
-    """A truncated upload is noticed, also of the user's own files and by literal commands."""
+def test_truncated_upload_on_disk_is_noticed(play: Play, item: str) -> None:
+    """Also of the user's own files and by literal commands."""
     step = play.step(ACCEPTED, keys=f"run = ['{item}']")
     assert play(step, controls=False).status == "pass"
-    result = play(step, place=In(Forgetful), controls=False)
+    result = play(step, place=In(Truncating), controls=False)
     assert result.status == "error"
     assert "bytes of" in contradictions(result)
     assert "different bytes" in contradictions(result)
 
 
-def upload(name: str, content: bytes, **more: Any) -> Transfer:
+def upload_transfer(name: str, content: bytes, **more: Any) -> Transfer:
     from ftps_harness.play.actions.evidence import sha256
 
     known: dict[str, Any] = {"completed": True, "certificate": "", "channel": "tls", "verb": "STOR", **more}
     return Transfer(2, 1, name=name, direction="upload", size=len(content), sha256=sha256(content), **known)
 
 
-def test_only_what_should_be_there_is_missed(tmp_path: Path) -> None:
+def test_not_kept_reports_only_files_that_should_be_there(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/x").write_bytes(b"second")
-    first, second, gone = upload("folder/x", b"first"), upload("folder/x", b"second"), upload("y", b"y")
+    first, second, gone = (
+        upload_transfer("folder/x", b"first"),
+        upload_transfer("folder/x", b"second"),
+        upload_transfer("y", b"y"),
+    )
     assert not_kept(Testimony("genuine", transfers=(first, second)), tmp_path) == ()
     assert len(not_kept(Testimony("genuine", transfers=(second, first)), tmp_path)) == 1
     assert not_kept(Testimony("genuine", transfers=(gone,)), tmp_path) == (

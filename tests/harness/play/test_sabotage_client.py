@@ -86,7 +86,7 @@ REFUSALS = {
 }
 
 
-class Faker:
+class FakeClient:
     """Creates programs that pass for the identified lftp."""
 
     def __init__(self, folder: Path, client: Lftp) -> None:
@@ -109,8 +109,8 @@ class Faker:
 
 
 @pytest.fixture
-def fake(tmp_path: Path, client: Lftp) -> Faker:
-    return Faker(tmp_path, client)
+def fake(tmp_path: Path, client: Lftp) -> FakeClient:
+    return FakeClient(tmp_path, client)
 
 
 NAMED = """
@@ -140,13 +140,13 @@ if os.fork() == 0:
 refuse()
 """
 
-FAKES: dict[str, tuple[str, str]] = {
+LYING_CLIENTS: dict[str, tuple[str, str]] = {
     "refuses without having connected": ("refuse()", "inconclusive"),
     "refuses after a connection without TLS": ("connect(); refuse()", "inconclusive"),
     "refuses a certificate that was never shown": ("shake(); refuse()", "inconclusive"),
-    "refuses and tells the password in clear": ("tell(connect()); refuse()", "exposed"),
-    "refuses and tells it in pieces": (PIECES, "exposed"),
-    "refuses, and a child tells it later": (LATER, "exposed"),
+    "refuses and sends the password in clear": ("tell(connect()); refuse()", "exposed"),
+    "refuses and sends it in pieces": (PIECES, "exposed"),
+    "refuses, and a child sends it later": (LATER, "exposed"),
     "fails silently": ("sys.exit(1)", "inconclusive"),
     "fails silently and logs": ("write_log('---- Connecting'); sys.exit(1)", "unreachable"),
     "has done nothing": ("sys.exit(0)", "inconclusive"),
@@ -154,9 +154,9 @@ FAKES: dict[str, tuple[str, str]] = {
     "hangs": ("time.sleep(60)", "hung"),
     "leaves a child that hangs": ("if os.fork() == 0: time.sleep(60)\nrefuse()", "hung"),
     "dies": ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed"),
-    "says what no table holds": ("say('Fatal error: certificate? no!')", "inconclusive"),
+    "prints an unknown message": ("say('Fatal error: certificate? no!')", "inconclusive"),
     "prints endlessly": ("while True: os.write(1, b'x' * 65536)", "hung"),
-    "says endlessly": ("while True: os.write(2, b'x' * 65536)", "hung"),
+    "prints errors endlessly": ("while True: os.write(2, b'x' * 65536)", "hung"),
     "claims that there is no TLS": (f"say({NO_TLS!r})", "inconclusive"),
     "claims a broken handshake": ("shake(); say('Fatal error: gnutls_handshake: no')", "inconclusive"),
     "claims a refused login": ("shake(); say('Login failed: 530 no')", "inconclusive"),
@@ -164,29 +164,31 @@ FAKES: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("expected", EXPECTED)
-@pytest.mark.parametrize("lie", FAKES)
-def test_no_lie_of_the_client_passes(play: Play, fake: Faker, lie: str, expected: str) -> None:
-    body, told_apart = FAKES[lie]
-    timeout = 0.5 if told_apart == "hung" else 20
+@pytest.mark.parametrize("lie", LYING_CLIENTS)
+def test_lying_client_never_passes(play: Play, fake: FakeClient, lie: str, expected: str) -> None:
+    body, expected_verdict = LYING_CLIENTS[lie]
+    timeout = 0.5 if expected_verdict == "hung" else 20
     result = honest(play, expected, client=fake(body), controls=False, timeout=timeout)
     assert result.status in {"fail", "error"}
-    assert verdict(result) == told_apart
+    assert verdict(result) == expected_verdict
 
 
 @pytest.mark.parametrize(
     ("lie", "reason"),
     [("claims that there is no TLS", "tls-required"), ("claims a broken handshake", "tls-handshake")],
 )
-def test_no_lie_about_tls_passes(play: Play, fake: Faker, lie: str, reason: str) -> None:
+def test_client_that_lies_about_tls_never_passes(play: Play, fake: FakeClient, lie: str, reason: str) -> None:
     """The lies use reasons that need no certificate."""
     keys = 'control = "none"\nwhy_no_control = "sabotage"\n' + ONLY_LIST
-    result = play(play.step(f'verdict = "rejected"\nreason = "{reason}"', keys=keys), client=fake(FAKES[lie][0]))
+    result = play(
+        play.step(f'verdict = "rejected"\nreason = "{reason}"', keys=keys), client=fake(LYING_CLIENTS[lie][0])
+    )
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 
 
 @pytest.mark.parametrize("expected", EXPECTED)
 @pytest.mark.parametrize("log", ["os.unlink(log[1])", "open(log[1], 'w').close()"], ids=["removed", "emptied"])
-def test_the_real_one_without_its_log(play: Play, fake: Faker, log: str, expected: str) -> None:
+def test_lftp_without_its_log_is_inconclusive(play: Play, fake: FakeClient, log: str, expected: str) -> None:
     """Leaks that lftp hides elsewhere would be missed."""
     result = honest(play, expected, client=fake(f"code = real(); {log}; sys.exit(code)"), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
@@ -194,14 +196,16 @@ def test_the_real_one_without_its_log(play: Play, fake: Faker, log: str, expecte
 
 @pytest.mark.parametrize("expected", EXPECTED)
 @pytest.mark.usefixtures("impatience")
-def test_the_real_one_in_another_place(play: Play, fake: Faker, expected: str) -> None:
+def test_lftp_connected_elsewhere_is_unreachable(play: Play, fake: FakeClient, expected: str) -> None:
     body = "sys.exit(real(script.replace('command open', 'command open ftp://127.0.0.1:1; command echo')))"
     result = honest(play, expected, client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("error", "unreachable")
 
 
 @pytest.mark.parametrize("expected", EXPECTED)
-def test_results_out_of_thin_air(play: Play, fake: Faker, nothing_left: Path, expected: str) -> None:
+def test_result_without_a_transfer_is_inconclusive(
+    play: Play, fake: FakeClient, nothing_left: Path, expected: str
+) -> None:
     """The client produces the right bytes without having requested them from the server."""
     body = f"""
 import glob
@@ -218,25 +222,25 @@ shake()
 
 
 @pytest.mark.parametrize(("code", "expected"), [(1, "accepted"), (0, "accepted"), (0, "rejected")])
-def test_an_exit_code_of_its_own(play: Play, fake: Faker, code: int, expected: str) -> None:
-    """Neither exit code decides: 1 contradicts a completed run, and 0 does not cancel a refusal."""
+def test_exit_code_alone_decides_nothing(play: Play, fake: FakeClient, code: int, expected: str) -> None:
+    """1 contradicts a completed run, and 0 does not cancel a refusal."""
     result = honest(play, expected, client=fake(f"real(); sys.exit({code})"), controls=False)
     assert result.status == ("error" if code else "pass")
 
 
-def test_a_refusal_that_is_nowhere_is_none(play: Play, fake: Faker) -> None:
-    """The refusal is real, but appears neither on standard error nor in the log."""
+def test_refusal_missing_from_stderr_and_log_is_failed(play: Play, fake: FakeClient) -> None:
+    """The refusal is real, but lftp's words about it are suppressed."""
     body = f"{WITHOUT_ERRORS}sys.exit(real_with_another_log(change, stderr=subprocess.DEVNULL))"
     result = honest(play, "rejected", client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("fail", "failed")
 
 
-def test_a_refusal_that_only_the_log_holds_counts(play: Play, fake: Faker) -> None:
+def test_refusal_only_in_the_log_counts(play: Play, fake: FakeClient) -> None:
     body = "sys.exit(real(stderr=subprocess.DEVNULL))"
     assert honest(play, "rejected", client=fake(body), controls=False).status == "pass"
 
 
-def test_a_literal_command_is_not_believed_against_the_log(play: Play, fake: Faker) -> None:
+def test_refusal_in_the_log_outweighs_a_successful_literal_put(play: Play, fake: FakeClient) -> None:
     """A ``put`` with a refused data channel exits with success; one time in ten, it has sent nothing by then."""
     say_more = (
         "def more(text):\n"
@@ -251,13 +255,13 @@ def test_a_literal_command_is_not_believed_against_the_log(play: Play, fake: Fak
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 
 
-def test_a_refusal_that_the_log_does_not_hold_is_in_doubt(play: Play, fake: Faker) -> None:
+def test_refusal_missing_from_the_log_is_inconclusive(play: Play, fake: FakeClient) -> None:
     body = f"{WITHOUT_ERRORS}sys.exit(real_with_another_log(change))"
     result = honest(play, "rejected", client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 
 
-PARROT = """
+LIES_ABOUT_SETTINGS = """
 if "set -a" in script:
     target = re.search(r"set -a > (\\S+)", script)[1]
     open(target, "w").write("set ssl:verify-certificate %s\\n" % ("no" if "-certificate no" in script else "yes"))
@@ -266,17 +270,17 @@ if "set -a" in script:
 """Lies about its settings and refuses every certificate."""
 
 
-def test_a_client_that_refuses_everybody_fails_its_control(play: Play, fake: Faker) -> None:
+def test_client_that_refuses_every_server_fails_its_control(play: Play, fake: FakeClient) -> None:
     """All three witnesses agree about its refusal: only the control distinguishes it from lftp."""
-    parrot = fake(PARROT + NAMED + "refuse()")
-    assert honest(play, "rejected", client=parrot, controls=False).status == "pass"
-    result = honest(play, "rejected", client=parrot)
+    refusing = fake(LIES_ABOUT_SETTINGS + NAMED + "refuse()")
+    assert honest(play, "rejected", client=refusing, controls=False).status == "pass"
+    result = honest(play, "rejected", client=refusing)
     (step,) = result.steps
     assert step.control is not None
     assert (result.status, step.control.attempt.outcome.verdict) == ("fail", "rejected")
 
 
-def test_a_client_whose_settings_cannot_be_read_back_is_an_error(play: Play, fake: Faker) -> None:
+def test_client_without_readable_settings_is_an_error(play: Play, fake: FakeClient) -> None:
     result = honest(play, "rejected", client=fake(NAMED + "refuse()"))
     assert (result.status, result.steps) == ("error", ())
     assert "printed no settings" in result.why
@@ -292,8 +296,8 @@ def test_a_client_whose_settings_cannot_be_read_back_is_an_error(play: Play, fak
     ids=["by a command", "in the rc", "in another rc"],
 )
 @pytest.mark.parametrize("expected", EXPECTED)
-def test_a_client_that_switches_verification_off(play: Play, fake: Faker, body: str, expected: str) -> None:
-    """The client is accepted with the pin and without: a step that expects this passes, but its control fails."""
+def test_client_that_switches_verification_off_fails(play: Play, fake: FakeClient, body: str, expected: str) -> None:
+    """It is accepted with the pin and without: a step that expects this passes, but its control fails."""
     result = honest(play, expected, client=fake(body))
     (step,) = result.steps
     assert result.status == "fail"

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("sealed_here")]
 
 TRUSTING = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
 LOG = "/tmp/ftps-lab/log/lftp.log"  # noqa: S108 - a path in a private /tmp
-NOT_LFTPS = "something other than lftp opened or replaced lftp's debug log"
+FOREIGN_WRITER = "something other than lftp opened or replaced lftp's debug log"
 
 
 class Saboteur:
@@ -46,7 +46,7 @@ def sabotage(play: Play, sealed: Sealed) -> Saboteur:
     return Saboteur(play, sealed)
 
 
-class TestTheDebugLog:
+class TestDebugLog:
     """A program started by an rc can write to lftp's log; the lab detects it."""
 
     @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ class TestTheDebugLog:
         [LOG, "/proc/$PPID/fd/$(ls -l /proc/$PPID/fd | sed -n 's/.* \\([0-9]*\\) -> .*lftp.log/\\1/p')"],
         ids=["path", "descriptor"],
     )
-    def test_a_forged_refusal_is_none(self, sabotage: Saboteur, where: str) -> None:
-        said = f"ERROR: Certificate verification: {REFUSALS[sabotage.dialect]}"
-        forge = f'P=$(head -n 1 {LOG} | cut -d" " -f1)\necho "$P {said}" >> {where}\n'
+    def test_forged_refusal_in_the_log_is_inconclusive(self, sabotage: Saboteur, where: str) -> None:
+        message = f"ERROR: Certificate verification: {REFUSALS[sabotage.dialect]}"
+        forge = f'P=$(head -n 1 {LOG} | cut -d" " -f1)\necho "$P {message}" >> {where}\n'
         result = sabotage("list", "!. ./forge", "cat nothing", expect=REJECTED, rc=TRUSTING, forge=forge)
         assert result.status != "pass"
         assert verdict(result) == "inconclusive"
-        assert NOT_LFTPS in contradictions(result)
+        assert FOREIGN_WRITER in contradictions(result)
 
-    def test_a_login_that_the_log_was_made_to_tell_of_is_not_lftps(self, sabotage: Saboteur) -> None:
+    def test_forged_connection_in_the_log_is_inconclusive(self, sabotage: Saboteur) -> None:
         forge = f"""
 import ftplib, ssl
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -75,21 +75,21 @@ open("{LOG}", "a").write(number + " ---- Connecting to localhost (127.0.0.1) por
         result = sabotage("list", "!/usr/bin/python3 forge", forge=forge)
         assert result.status != "pass"
         assert verdict(result) == "inconclusive"
-        assert NOT_LFTPS in contradictions(result)
+        assert FOREIGN_WRITER in contradictions(result)
 
-    def test_a_log_that_was_cut_off_from_without_is_not_cut(self, sabotage: Saboteur) -> None:
+    def test_log_cannot_be_truncated_by_another_program(self, sabotage: Saboteur) -> None:
         cut = f"import os\nos.truncate('{LOG}', 10)\n"
         result = sabotage("list", "!/usr/bin/python3 cut", cut=cut)
         (attempt,) = result.steps[0].attempts
         assert b"PermissionError" in attempt.run.stderr
         assert attempt.client.connects == (21,)
 
-    def test_a_reader_of_the_log_is_nobody_who_writes(self, sabotage: Saboteur) -> None:
+    def test_program_that_only_reads_the_log_is_allowed(self, sabotage: Saboteur) -> None:
         result = sabotage("list", f"!cat {LOG} > /dev/null")
         assert result.status == "pass", result.steps[0].why
 
 
-def test_a_login_in_clear_beside_one_in_tls_is_another_programs(sabotage: Saboteur) -> None:
+def test_cleartext_login_beside_a_tls_login_is_noticed(sabotage: Saboteur) -> None:
     """If the login is anonymous, no password reveals it."""
     result = sabotage("ls", "set ftp:ssl-allow no", "open -u anonymous,lftp@ localhost", "quote NOOP")
     assert result.status != "pass"
@@ -97,10 +97,10 @@ def test_a_login_in_clear_beside_one_in_tls_is_another_programs(sabotage: Sabote
 
 
 A, B = "aaaaaaaa\n", "bbbbbbbb\n"
-OTHER = "file differs"
+DIFFERENT_CONTENT = "file differs"
 
 
-class TestWhatWasToBeTransferred:
+class TestTransfers:
     """Each file must arrive whole under its own name; moved bytes and aliased commands do not count."""
 
     @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ class TestWhatWasToBeTransferred:
             ["put b -o x", "lcd /tmp; !cp ~/a x", "get -c x"],
         ],
     )
-    def test_a_transfer_that_goes_on_over_other_bytes(self, sabotage: Saboteur, run: list[str]) -> None:
+    def test_transfer_resumed_over_other_bytes_is_noticed(self, sabotage: Saboteur, run: list[str]) -> None:
         result = sabotage(*run, a=A, b=B)
         assert result.status != "pass"
-        assert OTHER in contradictions(result)
+        assert DIFFERENT_CONTENT in contradictions(result)
 
     @pytest.mark.parametrize(
         "run",
@@ -138,7 +138,7 @@ class TestWhatWasToBeTransferred:
             ["put -O sub a", "cd sub", "get a -o c"],
         ],
     )
-    def test_what_is_whole_is_accepted(self, sabotage: Saboteur, run: list[str]) -> None:
+    def test_complete_transfers_are_accepted(self, sabotage: Saboteur, run: list[str]) -> None:
         run = ["mkdir sub", *run] if "-O sub" in run[0] else run
         result = sabotage(*run, rc=f"{sabotage.pin}set xfer:clobber yes\n", a=A, b=B)
         assert result.status == "pass", result.steps[0].why
@@ -154,20 +154,20 @@ class TestWhatWasToBeTransferred:
             ('get "command put b -o x; command get x -o y; command put a -o x; echo"', "get x -o y"),
         ],
     )
-    def test_an_alias_that_transfers_something_else(self, sabotage: Saboteur, alias: str, run: str) -> None:
+    def test_alias_that_transfers_another_file_does_not_pass(self, sabotage: Saboteur, alias: str, run: str) -> None:
         result = sabotage(run, rc=f"{sabotage.pin}alias {alias}\n", a=A, b=B)
         assert result.status != "pass"
 
-    @pytest.mark.parametrize("told", ["# sure??", "# it is ??.txt", "echo -n ??.txt", "!true ??.txt", "!true # ??.txt"])
+    @pytest.mark.parametrize("line", ["# sure??", "# it is ??.txt", "echo -n ??.txt", "!true ??.txt", "!true # ??.txt"])
     @pytest.mark.parametrize("run", ["mput *.txt", "mirror -R . up"])
-    def test_a_name_that_only_a_comment_gives(self, sabotage: Saboteur, told: str, run: str) -> None:
-        result = sabotage(run, rc=f"{sabotage.pin}{told}\n", keys='locale = "C"', **{"ä.txt": "1"})
+    def test_file_name_only_in_a_comment_proves_nothing(self, sabotage: Saboteur, line: str, run: str) -> None:
+        result = sabotage(run, rc=f"{sabotage.pin}{line}\n", keys='locale = "C"', **{"ä.txt": "1"})
         assert verdict(result) in {"inconclusive", "failed"}
 
     @pytest.mark.parametrize(
         "run", ["cd nowhere", "(cd nowhere)", "cd sub; cd sub", "cd sub && cd ../nowhere", "cd /sub/x"]
     )
-    def test_a_folder_that_is_not_there(self, sabotage: Saboteur, run: str) -> None:
+    def test_cd_into_a_missing_folder_is_inconclusive(self, sabotage: Saboteur, run: str) -> None:
         result = sabotage("mkdir sub; ls", run, rc=f"{sabotage.pin}set cmd:verify-path no\n")
         assert verdict(result) == "inconclusive"
         assert "the server has no such folder" in contradictions(result)
@@ -175,7 +175,7 @@ class TestWhatWasToBeTransferred:
     @pytest.mark.parametrize(
         "run", ["cd sub", "cd sub; cd ..; cd /sub; cd ~; cd; cd sub/; cd -; cd sub; ls", "cd sub; cd ..; rmdir sub"]
     )
-    def test_a_folder_that_is_there(self, sabotage: Saboteur, run: str) -> None:
+    def test_cd_into_existing_folders_is_accepted(self, sabotage: Saboteur, run: str) -> None:
         result = sabotage("mkdir sub; ls", run)
         assert result.status == "pass", result.steps[0].why
 
@@ -200,7 +200,7 @@ class TestWhatWasToBeTransferred:
             ('mirror "command mirror -R up up2; echo"\n# exclude', "mirror -R down up"),
         ],
     )
-    def test_an_alias_that_does_something_else(self, sabotage: Saboteur, alias: str, run: str) -> None:
+    def test_alias_that_does_something_else_does_not_pass(self, sabotage: Saboteur, alias: str, run: str) -> None:
         before = ["command mkdir sub", "command put a b", "command put a -o sub/a", "!mkdir -p up down; cp a down"]
         rc = f"{sabotage.pin}set xfer:clobber yes\nalias {alias}\n"
         result = sabotage(*before, run, rc=rc, a=A, b=B)
@@ -216,7 +216,7 @@ class TestWhatWasToBeTransferred:
             ["mirror sub other/; mirror -R down up; rm -r sub"],
         ],
     )
-    def test_what_the_server_heard_is_accepted(self, sabotage: Saboteur, run: list[str]) -> None:
+    def test_commands_received_by_the_server_are_accepted(self, sabotage: Saboteur, run: list[str]) -> None:
         before = ["mkdir sub; mkdir sub/empty", "put a b", "put a -o sub/a", "!mkdir down; mkdir here; cp a down"]
         rc = f"{sabotage.pin}set xfer:clobber yes\n"
         result = sabotage(*before, "lcd here", *(line.replace("down", "../down") for line in run), rc=rc, a=A, b=B)
@@ -224,8 +224,8 @@ class TestWhatWasToBeTransferred:
 
 
 @pytest.mark.parametrize("line", ["module /tmp/m.so", "modu /tmp/m.so", 'alias x "module /tmp/m.so"\nx'])
-def test_code_of_the_setups_in_lftp_itself(sabotage: Saboteur, line: str) -> None:
-    """Code of the setup inside lftp could write lftp's log, with or without a compiler for it."""
+def test_rc_that_loads_a_module_is_inconclusive(sabotage: Saboteur, line: str) -> None:
+    """Its code inside lftp could write lftp's log, with or without a compiler for it."""
     result = sabotage("list", rc=f"{sabotage.pin}{line}\n")
     assert verdict(result) == "inconclusive"
     assert "lftp load a module" in contradictions(result)

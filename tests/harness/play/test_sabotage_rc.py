@@ -53,7 +53,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
     ],
 )
 @pytest.mark.usefixtures("impatience")
-def test_an_acceptance_whatever_else_stands_in_the_rc(play: Play, rc: str, status: str) -> None:
+def test_acceptance_with_one_more_line_in_the_rc(play: Play, rc: str, status: str) -> None:
     """A line that weakens trust never passes, a line that leads elsewhere proves nothing, others make no difference."""
     result = play(play.step(ACCEPTED, rc=play.pin + rc))
     assert result.status == status
@@ -80,13 +80,13 @@ def test_an_acceptance_whatever_else_stands_in_the_rc(play: Play, rc: str, statu
     ],
 )
 @pytest.mark.usefixtures("impatience")
-def test_a_refusal_whatever_else_stands_in_the_rc(play: Play, rc: str, status: str) -> None:
+def test_refusal_with_one_line_in_the_rc(play: Play, rc: str, status: str) -> None:
     """The control switches verification off despite closures and aliases; otherwise the step is an error."""
     result = play(play.step(REJECTED, rc=rc, keys=ONLY_LIST))
     assert result.status == status
 
 
-def test_the_commands_of_an_rc_that_fail_are_not_nothing(play: Play) -> None:
+def test_failing_command_in_the_rc_is_failed(play: Play) -> None:
     """The step's requests are all carried out, but lftp reports that something failed."""
     rc = play.pin + "set net:max-retries 1; set net:reconnect-interval-base 1; open ftp://127.0.0.1:1; ls\n"
     result = play(play.step('verdict = "failed"', rc=rc))
@@ -100,13 +100,13 @@ def test_the_commands_of_an_rc_that_fail_are_not_nothing(play: Play) -> None:
     ids=["host", "password", "anonymous"],
 )
 @pytest.mark.usefixtures("impatience")
-def test_a_refusal_that_is_not_about_trust_does_not_pass(play: Play, keys: str) -> None:
+def test_refusal_not_about_trust_does_not_pass(play: Play, keys: str) -> None:
     result = play(play.step(REJECTED, rc="", keys=keys + "\n" + ONLY_LIST))
     assert result.status in {"fail", "error"}
 
 
 @pytest.mark.parametrize("reasons", [{"tls-handshake"}, {"hostname"}, {"expired"}])
-def test_an_impostor_refused_for_anything_but_trust_proves_no_pin(
+def test_control_needs_an_impostor_refused_as_untrusted(
     play: Play, reasons: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin differs only in its keys; if the lab's impostor could not shake hands, every pin would pass."""
@@ -118,7 +118,7 @@ def test_an_impostor_refused_for_anything_but_trust_proves_no_pin(
     assert "expected the reason untrusted" in step.control.judgement.why[0]
 
 
-def test_an_impostor_that_only_the_wire_heard_is_not_accepted(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_needs_an_exposure_to_the_impostor(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     _change_controls(monkeypatch, to=frozenset({"wire"}))
     step = play.step(ACCEPTED, rc="set ssl:verify-certificate no\n", keys='control = "impostor-accepted"')
     result = play(step)
@@ -139,30 +139,29 @@ def _change_controls(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize("expected_control", ["impostor-refused", "impostor-accepted"])
-def test_an_impostor_with_the_genuine_keys_is_no_control(
+def test_impostor_with_the_genuine_keys_fails_the_control(
     play: Play, expected_control: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The twin is the genuine server itself: with the pin it is accepted, and the control fails."""
+    """The twin is the genuine server itself: with the pin it is accepted."""
     monkeypatch.setattr(runner, "impostor_of", lambda spec: replace(spec, role="impostor"))
     result = play(play.step(ACCEPTED, keys=f'control = "{expected_control}"'))
     assert result.status == ("fail" if expected_control == "impostor-refused" else "pass")
 
 
-def test_a_setting_that_is_not_taken_away_is_an_error(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_that_is_not_removed_is_an_error(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(controls, "set_commands", lambda *_: ["command set net:timeout 3"])
     result = honest(play, "rejected")
     assert result.status == "error"
     assert "did not accept" in result.why
 
 
-def test_the_debug_log_makes_no_difference(play: Play) -> None:
+def test_verdicts_are_the_same_without_the_debug_log(play: Play) -> None:
     """The result must not depend on our measuring."""
     for expected in EXPECTED:
         assert honest(play, expected, log=False).status == "pass"
 
 
-def test_a_run_that_is_no_run(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An lftp that never started has no verdict."""
+def test_lftp_that_never_started_is_unreachable(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     none = Run((), 0, None, timed_out=False, seconds=0.0, stdout=b"", stderr=b"", log=b"x")
     monkeypatch.setattr(driver, "run", lambda *_, **__: none)
     for expected in EXPECTED:

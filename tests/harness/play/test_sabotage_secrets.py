@@ -1,4 +1,4 @@
-"""Passwords in disguise: the witnesses find them whatever way a setup sends them. The real lftp throughout."""
+"""Encoded passwords: the witnesses find them by whatever route a setup sends them. Real lftp throughout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.play.runner import ScenarioResult
 
-WRITTEN = {
+ENCODINGS = {
     "plain": "printf %s $LFTP_PASSWORD",
     "with a blank": "printf '%s ' $LFTP_PASSWORD",
     "within a path": "printf '/home/%s/x' $LFTP_PASSWORD",
@@ -47,30 +47,30 @@ IN_CLEAR = 'protocol = "plain"\n'
 IMPOSTOR = 'protocol = "implicit"\nrole = "impostor"\n'
 
 
-def told(play: Play, server: str, line: str, written: str) -> ScenarioResult:
+def play_line(play: Play, server: str, line: str, encoding: str) -> ScenarioResult:
     """An anonymous session that sends one more line, in which a shell has put the run's own password."""
-    lines = line.replace("%s", "`" + written + "`")
+    lines = line.replace("%s", "`" + encoding + "`")
     run = f"""run = [\'\'\'!echo "quote {lines}" > say\'\'\', "source say", "list"]\n"""
     return play(play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + run), server=server)
 
 
-@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
-def test_a_password_in_any_usual_encoding_is_one(play: Play, written: str) -> None:
-    outcome = told(play, IN_CLEAR, "SITE %s", written).steps[0].attempts[0].outcome
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
+def test_password_in_any_usual_encoding_is_found(play: Play, encoding: str) -> None:
+    outcome = play_line(play, IN_CLEAR, "SITE %s", encoding).steps[0].attempts[0].outcome
     assert leaked(outcome) == ("exposed", {"password", "payload"}, {"wire"})
-    outcome = told(play, IMPOSTOR, "SITE %s", written).steps[0].attempts[0].outcome
+    outcome = play_line(play, IMPOSTOR, "SITE %s", encoding).steps[0].attempts[0].outcome
     assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
 
 
 @pytest.mark.parametrize("line", VERBS)
-@pytest.mark.parametrize("written", ["plain", "base64"])
-def test_a_password_in_any_command_is_one(play: Play, line: str, written: str) -> None:
-    outcome = told(play, IMPOSTOR, line, WRITTEN[written]).steps[0].attempts[0].outcome
+@pytest.mark.parametrize("encoding", ["plain", "base64"])
+def test_password_in_any_command_is_found(play: Play, line: str, encoding: str) -> None:
+    outcome = play_line(play, IMPOSTOR, line, ENCODINGS[encoding]).steps[0].attempts[0].outcome
     assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
 
 
-def test_an_anonymous_session_alone_tells_no_password(play: Play) -> None:
-    """The counterpart: the tests above find the password, not the session."""
+def test_anonymous_session_alone_exposes_no_password(play: Play) -> None:
+    """The tests above find the password, not the session."""
     for server, to in ((IN_CLEAR, {"wire"}), (IMPOSTOR, {"impostor"})):
         step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + 'run = ["list"]\n')
         outcome = play(step, server=server).steps[0].attempts[0].outcome
@@ -78,8 +78,8 @@ def test_an_anonymous_session_alone_tells_no_password(play: Play) -> None:
 
 
 @pytest.mark.parametrize("whose", ["step", "server"])
-def test_a_declared_password_that_lftp_does_not_send_by_itself_is_one(play: Play, whose: str) -> None:
-    """The password is the step's, unused by its anonymous login, or the server's, where the step has another."""
+def test_declared_password_sent_by_other_means_is_found(play: Play, whose: str) -> None:
+    """It is the step's, unused by its anonymous login, or the server's, where the step has another."""
     given = {
         "step": "password = 'declared-one'\n",
         "server": "password = 'x'\nserver = { password = 'declared-one' }\n",
@@ -89,7 +89,7 @@ def test_a_declared_password_that_lftp_does_not_send_by_itself_is_one(play: Play
     assert leaked(played.steps[0].attempts[0].outcome) == ("exposed", {"password", "payload"}, {"wire"})
 
 
-def test_a_password_in_an_upload_is_one(play: Play) -> None:
+def test_password_in_an_upload_is_found(play: Play) -> None:
     run = """run = ['!printf %s "$LFTP_PASSWORD" | base64 > note', "put note"]\n"""
     for server, to in ((IN_CLEAR, {"wire"}), (IMPOSTOR, {"impostor"})):
         step = play.step(EXPOSED, rc="set ssl:verify-certificate no", keys=ANONYMOUS + run)
@@ -98,7 +98,7 @@ def test_a_password_in_an_upload_is_one(play: Play) -> None:
 
 
 @pytest.mark.parametrize("server", [IN_CLEAR, 'attack = "strip-auth"\n', IMPOSTOR])
-def test_a_password_in_another_charset_is_one(play: Play, server: str) -> None:
+def test_password_in_another_charset_is_found(play: Play, server: str) -> None:
     """A URL can hold it in Latin-1 while the server has it in UTF-8: the login is refused, but the password is out."""
     scheme = "ftps" if server == IMPOSTOR else "ftp"
     run = f"run = ['open {scheme}://me:gr%F6%DFer%20als%20du@localhost:{{port}}; ls']\n"
@@ -109,20 +109,20 @@ def test_a_password_in_another_charset_is_one(play: Play, server: str) -> None:
     assert leaked(attempt.outcome) == ("exposed", {"password"}, to)
 
 
-def test_a_password_in_two_segments_is_one(tmp_path: Path) -> None:
+def test_password_split_over_segments_is_found(tmp_path: Path) -> None:
     """Anyone on the path can reassemble the segments."""
     secrets = Secrets.new()
     spec = ServerSpec(certificate=issue({"": CertificateSpec()})[""])
     with FtpsServer(spec, root=tmp_path, password=secrets.password) as server:
         with socket.create_connection((server.host, server.port)) as sock:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            said = base64.b64encode(b"me:" + secrets.password.encode())
-            for piece in (b"SITE x", said[:9], said[9:], b"\r\n"):
+            encoded = base64.b64encode(b"me:" + secrets.password.encode())
+            for piece in (b"SITE x", encoded[:9], encoded[9:], b"\r\n"):
                 sock.sendall(piece)
                 time.sleep(0.05)
         assert server.settle()
-        told = account(server.wire(), server.testimony(), secrets, Passwords.of([secrets.password]))
-    assert told.password
+        found = account(server.wire(), server.testimony(), secrets, Passwords.of([secrets.password]))
+    assert found.password
 
 
 SOURCES = {
@@ -139,8 +139,8 @@ FILES = """files = { "cwd/.netrc" = "text:machine localhost login you password c
 
 @pytest.mark.parametrize(("rc", "run"), SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("server", [IN_CLEAR, 'attack = "strip-auth"\n', IMPOSTOR])
-def test_a_password_from_elsewhere_is_one(play: Play, rc: str, run: str, server: str) -> None:
-    """A URL, an rc, a .netrc or a bookmark has it; the lab learns it when it is sent, and the server refuses it."""
+def test_password_from_url_rc_netrc_or_bookmark_is_found(play: Play, rc: str, run: str, server: str) -> None:
+    """The lab learns it when it is sent, and the server refuses it."""
     step = f"[[step]]\ntitle = 'it'\n{FILES}{ANONYMOUS}run = [\"{run}\"]\n"
     step += f"rc = '''\nset ssl:verify-certificate no\n{rc}'''\n[step.expect]\n{EXPOSED}\n"
     step = step.replace("FTP://", "ftps://" if server == IMPOSTOR else "ftp://")
@@ -150,7 +150,7 @@ def test_a_password_from_elsewhere_is_one(play: Play, rc: str, run: str, server:
 
 
 @pytest.mark.parametrize("keys", ["", 'user = "me"\npassword = "a/b c?d>e"\n'], ids=["the run's", "the step's"])
-def test_basic_authentication_to_a_proxy_is_a_password_in_clear(play: Play, keys: str) -> None:
+def test_basic_authentication_to_a_proxy_is_an_exposure(play: Play, keys: str) -> None:
     rc = play.pin + "set ftp:ssl-force yes\nset ftp:proxy http://127.0.0.1:{port}\n"
     # The FTP server does not understand HTTP, and lftp would wait in vain.
     played = play(play.step(EXPOSED, rc=rc, keys=keys + 'run = ["list"]\n'), timeout=2.0)

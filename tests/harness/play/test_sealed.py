@@ -1,4 +1,4 @@
-"""Scenarios in the sealed place: real names and addresses, and every attempt to go elsewhere is seen."""
+"""Scenarios in the sealed place: real names and addresses, and every attempt to go elsewhere is recorded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LISTENER = (
 )
 
 
-def one(result: ScenarioResult) -> StepResult:
+def only_step(result: ScenarioResult) -> StepResult:
     (step,) = result.steps
     return step
 
@@ -52,10 +52,10 @@ class TestLedElsewhere:
         ],
         ids=["at-exit", "open", "port", "shell", "name"],
     )
-    def test_no_verdict_says_that_nobody_was_told(self, play: Play, sealed: Sealed, line: str, wanted: str) -> None:
+    def test_connection_elsewhere_is_never_a_refusal(self, play: Play, sealed: Sealed, line: str, wanted: str) -> None:
         quick = "set net:max-retries 1; set net:reconnect-interval-base 1\n"
         step = play.step(REJECTED, rc=f"{quick}{line}", keys=ONLY_LIST + NO_CONTROL)
-        result = one(play(step, place=sealed))
+        result = only_step(play(step, place=sealed))
         assert result.status == "error"
         assert result.attempts[0].outcome.verdict != "rejected"
         assert any(wanted in phrase for phrase in result.attempts[0].exposure.elsewhere.tried)
@@ -65,15 +65,15 @@ class TestLedElsewhere:
         ["set dns:name/* 192.0.2.9", "set ftp:proxy ftp://192.0.2.9:3128", "set ftp:proxy http://192.0.2.9:3128"],
         ids=["dns", "ftp-proxy", "http-proxy"],
     )
-    def test_a_setting_that_leads_elsewhere_is_never_accepted(self, play: Play, sealed: Sealed, line: str) -> None:
+    def test_setting_that_leads_elsewhere_is_never_accepted(self, play: Play, sealed: Sealed, line: str) -> None:
         step = play.step(ACCEPTED, rc=play.pin + line + "\n", keys=ONLY_LIST + NO_CONTROL)
-        result = one(play(step, place=sealed, timeout=8))
+        result = only_step(play(step, place=sealed, timeout=8))
         assert result.status == "error"
         assert any("192.0.2.9" in phrase for phrase in result.attempts[0].exposure.elsewhere.tried)
 
-    def test_a_connection_to_a_listener_of_its_own_is_inconclusive(self, play: Play, sealed: Sealed) -> None:
+    def test_connection_to_another_listener_is_inconclusive(self, play: Play, sealed: Sealed) -> None:
         rc = play.pin + LISTENER.replace("{at}", "4444").replace("{said}", "hello")
-        result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=sealed))
+        result = only_step(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=sealed))
         assert result.attempts[0].outcome.verdict == "inconclusive"
         (phrase,) = result.attempts[0].exposure.elsewhere.reached
         assert phrase == "127.0.0.1 port 4444 by tcp, 5 bytes sent"
@@ -81,24 +81,24 @@ class TestLedElsewhere:
     @pytest.mark.parametrize(
         "said", ["USER me\\r\\nPASS my own password\\r\\n", "QVVUSCBwYXNz"], ids=["pass", "nothing"]
     )
-    def test_a_password_on_such_a_connection_is_exposed(self, play: Play, sealed: Sealed, said: str) -> None:
+    def test_password_sent_to_another_listener_is_exposed(self, play: Play, sealed: Sealed, said: str) -> None:
         rc = play.pin + LISTENER.replace("{at}", "4445").replace("{said}", said)
-        result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=sealed))
+        result = only_step(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=sealed))
         assert ("password" in result.attempts[0].outcome.exposed) is ("PASS" in said)
         assert result.status != "pass"
 
-    def test_the_lab_on_loopback_sees_none_of_it(self, play: Play) -> None:
-        """The lab on loopback sees no connection elsewhere, which is why the sealed place is the default."""
+    def test_loopback_does_not_see_connections_elsewhere(self, play: Play) -> None:
+        """This is why the sealed place is the default."""
         rc = play.pin + LISTENER.replace("{at}", "4446").replace("{said}", "hello")
-        result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=Loopback()))
+        result = only_step(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=Loopback()))
         assert result.attempts[0].outcome.verdict == "accepted"
 
 
-class TestSurroundings:
+class TestEnvironment:
     def test_step_and_control_look_the_same_from_inside(self, play: Play, sealed: Sealed) -> None:
         """Paths, environment, processes, mounts and the content of /tmp are the same: only the certificate differs."""
         look = "!pwd; env; ls -lA /tmp /tmp/ftps-lab/*; cat /etc/hosts /proc/mounts; ps -eo pid,comm; echo END"
-        result = one(play(play.step(ACCEPTED, rc=f"{play.pin}{look}\n", keys=ONLY_LIST), place=sealed))
+        result = only_step(play(play.step(ACCEPTED, rc=f"{play.pin}{look}\n", keys=ONLY_LIST), place=sealed))
         assert result.status == "pass"
         assert result.control is not None
         step, control = (made.run.stdout.partition(b"END\n") for made in (*result.attempts, result.control.attempt))
@@ -106,18 +106,18 @@ class TestSurroundings:
         assert step[0] == control[0]
         assert b"HOME=/tmp/ftps-lab/home\n" in step[0]
 
-    def test_a_setup_that_leaves_a_mark_for_its_control_does_not_find_it(self, play: Play, sealed: Sealed) -> None:
+    def test_mark_left_by_a_step_is_absent_in_its_control(self, play: Play, sealed: Sealed) -> None:
         """The setup trusts every certificate unless it finds its mark."""
         mark = "!for at in /tmp /dev/shm /var/tmp /run; do touch $at/been; done 2>/dev/null\n"
         sneaky = "!ls /tmp/been /dev/shm/been /var/tmp/been /run/been >/dev/null 2>&1\n"
         rc = f"set ssl:verify-certificate no\n{sneaky}{mark}"
-        result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST), place=sealed))
+        result = only_step(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST), place=sealed))
         assert result.control is not None
         assert result.control.attempt.outcome.verdict == "exposed"
         assert result.status == "fail"
 
     @pytest.mark.parametrize("host", ["192.0.2.77", "10.0.0.1", "::1", "2001:db8::77", "backup.example", "localhost"])
-    def test_any_host_is_the_lab(self, client: Lftp, sealed: Sealed, host: str) -> None:
+    def test_any_host_name_or_address_can_be_the_lab(self, client: Lftp, sealed: Sealed, host: str) -> None:
         scenario = f"""
 schema = 1
 title = "t"
@@ -139,7 +139,7 @@ verdict = "accepted"
         result = run_scenario(parse(scenario, "x.scenario.toml", "a/x"), client, Options(), sealed)
         assert result.status == "pass", [step.why for step in result.steps]
 
-    def test_two_hosts_in_one_scenario_are_two_addresses(self, play: Play, sealed: Sealed) -> None:
+    def test_hosts_of_a_scenario_have_their_own_addresses(self, play: Play, sealed: Sealed) -> None:
         off = "set ssl:verify-certificate no\n"
         accepting = NO_CONTROL + ONLY_LIST
         steps = [
@@ -153,7 +153,7 @@ verdict = "accepted"
         ]
         assert servers[0] != servers[1]
 
-    def test_the_host_of_another_step_is_somebody_else(self, play: Play, sealed: Sealed) -> None:
+    def test_host_of_another_step_is_not_the_lab(self, play: Play, sealed: Sealed) -> None:
         """On a real network, another host need not be the same server."""
         first = play.step(
             ACCEPTED, rc="set ssl:verify-certificate no\n", keys='host = "a.example"\n' + NO_CONTROL, title="a"
@@ -164,14 +164,14 @@ verdict = "accepted"
         assert result.attempts[0].exposure.elsewhere.tried == ("the address of 'a.example'",)
         assert result.attempts[0].outcome.verdict != "accepted"
 
-    def test_a_name_that_is_not_the_labs_does_not_exist(self, play: Play, sealed: Sealed) -> None:
-        """lftp looks the name up once and gives up at once."""
+    def test_unknown_host_name_does_not_resolve(self, play: Play, sealed: Sealed) -> None:
+        """The look-up is recorded, and lftp gives up at once."""
         look = "!/usr/bin/python3 -c 'import socket; socket.getaddrinfo(\"nobody.example\", 21)'\n"
-        result = one(play(play.step(REJECTED, rc=look, keys=ONLY_LIST + NO_CONTROL), place=sealed))
+        result = only_step(play(play.step(REJECTED, rc=look, keys=ONLY_LIST + NO_CONTROL), place=sealed))
         assert b"Name or service not known" in result.attempts[0].run.stderr
         assert result.attempts[0].exposure.elsewhere.tried == ("the address of 'nobody.example'",)
 
-    def test_the_system_rc_is_empty_whatever_it_says(self, client: Lftp) -> None:
+    def test_system_rc_is_empty(self, client: Lftp) -> None:
         """An empty file is mounted over it, whether or not we can read it."""
         if not Path("/etc/lftp.conf").exists():
             pytest.skip("this machine has no /etc/lftp.conf")
@@ -185,21 +185,21 @@ verdict = "accepted"
 
 
 class TestPlaces:
-    def test_places_are_used_again_and_never_shared(self, client: Lftp) -> None:
+    def test_places_are_reused_but_never_shared(self, client: Lftp) -> None:
         with SealedPlaces([client.path]) as several:
             with several.lend() as first, several.lend() as second:
                 assert first is not second
             with several.lend() as third:
                 assert third in (first, second)
 
-    def test_one_that_broke_is_not_used_again(self, client: Lftp) -> None:
+    def test_place_is_not_reused_after_an_exception(self, client: Lftp) -> None:
         with SealedPlaces([client.path]) as several:
             with pytest.raises(ZeroDivisionError), several.lend() as first:
                 raise ZeroDivisionError
             with several.lend() as second:
                 assert second is not first
 
-    def test_a_scenario_that_broke_leaves_its_place_to_nobody(
+    def test_place_of_a_broken_scenario_is_not_reused(
         self, client: Lftp, play: Play, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A server that did not stop, say, would disturb the next scenario. The other scenarios continue."""
@@ -224,7 +224,7 @@ class TestPlaces:
         assert used[0] is used[1]
         assert used[2] is not used[1]
 
-    def test_a_place_that_cannot_be_made_is_an_error_of_its_scenario(self, client: Lftp, play: Play) -> None:
+    def test_place_that_cannot_be_made_is_an_error_of_its_scenario(self, client: Lftp, play: Play) -> None:
         class Nowhere:
             def lend(self) -> NoReturn:
                 raise HarnessError("the sandbox did not start")
@@ -233,7 +233,7 @@ class TestPlaces:
         result = run_in(Nowhere(), scenario, client, Options())
         assert (result.status, result.why) == ("error", "the sandbox did not start")
 
-    def test_auto_falls_back_and_says_what_is_not_seen(self, client: Lftp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_auto_falls_back_to_loopback_with_a_note(self, client: Lftp, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object, **__: object) -> None:
             raise Unavailable("the kernel does not permit it: ask for it")
 
@@ -246,32 +246,34 @@ class TestPlaces:
         with pytest.raises(Unavailable), places.choose("sealed", [client.path]):
             pass
 
-    def test_nothing_is_left(self, client: Lftp, nothing_left: Path) -> None:
+    def test_closed_places_leave_no_files(self, client: Lftp, nothing_left: Path) -> None:
         with places.choose("sealed", [client.path]) as chosen, chosen.places.lend():
             assert list(nothing_left.iterdir())
 
 
-class TestWhereOutputGoes:
+class TestOutput:
     """A received listing counts wherever lftp puts it; missing it would turn an exposure into a refusal."""
 
     @pytest.mark.parametrize("where", ["tmp/out", "dev/shm/out", "tmp/ftps-lab/uploads/out", "tmp/a/b/out"])
-    def test_a_listing_from_an_impostor_is_an_exposure(self, play: Play, sealed: Sealed, where: str) -> None:
+    def test_listing_from_an_impostor_is_an_exposure_wherever_written(
+        self, play: Play, sealed: Sealed, where: str
+    ) -> None:
         rc = "set ssl:verify-certificate no\n!mkdir -p /tmp/a/b\n"
         step = play.step('verdict = "exposed"', rc=rc, keys=f"run = ['ls > /{where}']\n")
-        result = one(play(step, server='attack = "intercept"\n', place=sealed))
+        result = only_step(play(step, server='attack = "intercept"\n', place=sealed))
         assert {"payload", "password"} <= result.attempts[0].outcome.exposed
         assert result.attempts[0].client.holds_payload
 
-    def test_each_run_begins_with_an_empty_tmp(self, play: Play, sealed: Sealed) -> None:
+    def test_each_run_starts_with_an_empty_tmp(self, play: Play, sealed: Sealed) -> None:
         rc = play.pin + "!ls -A /tmp /dev/shm; touch /tmp/been /dev/shm/been\n"
-        result = one(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + "\nrepeat = 3"), place=sealed))
+        result = only_step(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + "\nrepeat = 3"), place=sealed))
         assert result.status == "pass"
         assert result.control is not None
         for made in (*result.attempts, result.control.attempt):
             assert made.run.stdout.startswith(b"/dev/shm:\n\n/tmp:\nftps-lab\n")
 
 
-class TestCommandsThatAreOthers:
+class TestAliases:
     """An alias in the rc turns a command into nothing, or into another one."""
 
     @pytest.mark.parametrize(
@@ -283,20 +285,18 @@ class TestCommandsThatAreOthers:
             ('alias get "command echo"', "get nothing"),
         ],
     )
-    def test_what_the_server_never_heard_of_is_not_done(
+    def test_command_never_received_by_the_server_is_not_done(
         self, play: Play, sealed: Sealed, alias: str, command: str
     ) -> None:
         step = play.step(ACCEPTED, rc=f"{play.pin}{alias}\n", keys=f"run = ['list', '{command}']" + NO_CONTROL)
-        result = one(play(step, place=sealed))
+        result = only_step(play(step, place=sealed))
         assert result.status == "fail"
         assert result.attempts[0].outcome.verdict == "failed"
 
     @pytest.mark.parametrize("sink", ["> /dev/null", "> /dev/full"])
-    def test_a_strangers_listing_that_is_thrown_away_proves_nothing(
-        self, play: Play, sealed: Sealed, sink: str
-    ) -> None:
+    def test_discarded_listing_of_a_stranger_does_not_pass(self, play: Play, sealed: Sealed, sink: str) -> None:
         rc = "set ssl:verify-certificate/127.0.0.1 no\nset ftp:ssl-allow-anonymous yes\n"
         run = f"run = ['open -u anonymous,lftp@ 127.0.0.1; ls {sink}', 'close -a; open {{host}}; ls']"
         step = play.step(REJECTED, rc=rc, keys=f'user = "anonymous"\n{run}' + NO_CONTROL)
-        result = one(play(step, server='role = "impostor"\n', place=sealed))
+        result = only_step(play(step, server='role = "impostor"\n', place=sealed))
         assert result.status != "pass"

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("sealed_here")
 
-LOOK = "import socket, sys; print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).recv(99))"
+READ_GREETING = "import socket, sys; print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).recv(99))"
 
 
-def look(place: Sealed, host: str, port: int) -> Finished:
-    """A client's view of a server, from inside."""
+def greeting_seen(place: Sealed, host: str, port: int) -> Finished:
+    """Run a client inside the place that prints the first bytes from a server."""
     with Home(place.parent, place.inside) as home:
         return place.starter(home)(
-            ["/usr/bin/python3", "-c", LOOK, host, str(port)],
+            ["/usr/bin/python3", "-c", READ_GREETING, host, str(port)],
             env={"PATH": "/usr/bin:/bin"},
             cwd=home.seen(home.home),
             timeout=20,
         )
 
 
-def test_several_names_and_ports_beside_an_ordinary_server(sealed: Sealed, tmp_path: Path) -> None:
+def test_scripted_servers_have_their_own_names_and_ports(sealed: Sealed, tmp_path: Path) -> None:
     leaf = issue({"leaf": CertificateSpec()})["leaf"]
     sealed.names = ("kept.example",)
     assert sealed.address_of("typed.example") is None
@@ -44,12 +44,12 @@ def test_several_names_and_ports_beside_an_ordinary_server(sealed: Sealed, tmp_p
     try:
         assert (plain.host, plain.port, empty.host, empty.port) == ("127.0.0.1", 2121, "192.0.2.7", 21)
         for host in ("plain.example", "typed.example", "kept.example"):
-            assert b"220 ftps-lab ready." in look(sealed, host, 2121).stdout
-        assert b"220 " in look(sealed, "typed.example", ordinary.port).stdout
-        assert look(sealed, "192.0.2.7", 21).stdout == b"b''\n"
+            assert b"220 ftps-lab ready." in greeting_seen(sealed, host, 2121).stdout
+        assert b"220 " in greeting_seen(sealed, "typed.example", ordinary.port).stdout
+        assert greeting_seen(sealed, "192.0.2.7", 21).stdout == b"b''\n"
         sealed.address_of("another.example")  # meanwhile the session adds another name
-        assert b"220 " in look(sealed, "plain.example", 2121).stdout
-        assert look(sealed, "typed.example", 2121).exit_code != 0
+        assert b"220 " in greeting_seen(sealed, "plain.example", 2121).stdout
+        assert greeting_seen(sealed, "typed.example", 2121).exit_code != 0
         assert len(plain.connections()) == 4
         assert len(empty.connections()) == 1
     finally:
@@ -58,13 +58,13 @@ def test_several_names_and_ports_beside_an_ordinary_server(sealed: Sealed, tmp_p
         sealed.names = ()
 
 
-def test_a_port_of_the_systems_choice_and_a_second_server_of_the_same_name(sealed: Sealed) -> None:
+def test_servers_of_one_name_get_different_ports(sealed: Sealed) -> None:
     first = sealed.serve_scripts(PEERS["not-available"].scripts(), host="a.example")
     second = sealed.serve_scripts(PEERS["plain-ftp"].scripts(), host="a.example")
     try:
         assert first.port != second.port
-        assert b"421" in look(sealed, "a.example", first.port).stdout
-        assert b"220" in look(sealed, "a.example", second.port).stdout
+        assert b"421" in greeting_seen(sealed, "a.example", first.port).stdout
+        assert b"220" in greeting_seen(sealed, "a.example", second.port).stdout
         assert sealed.names == ("a.example",)
     finally:
         first.stop()
@@ -72,7 +72,7 @@ def test_a_port_of_the_systems_choice_and_a_second_server_of_the_same_name(seale
         sealed.names = ()
 
 
-def test_what_a_client_inside_sent_is_in_the_record(sealed: Sealed) -> None:
+def test_lines_of_a_client_inside_are_recorded(sealed: Sealed) -> None:
     server = sealed.serve_scripts(PEERS["plain-ftp"].scripts(), host="plain.example")
     try:
         with Home(sealed.parent, sealed.inside) as home:

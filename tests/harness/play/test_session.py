@@ -64,14 +64,14 @@ def lftp(session: Session, *commands: str) -> Observed:
     return session.observe(Command(argv=(str(session.client.path), "-c", "\n".join(commands)), host=HOST))
 
 
-def naive(session: Session) -> tuple[str, ...]:
+def unverified_commands(session: Session) -> tuple[str, ...]:
     login = session.login()
     return "set ssl:verify-certificate no", f"open -u {login.user},{login.password} {HOST}", "ls"
 
 
 @pytest.mark.usefixtures("sealed_here")
-def test_the_example_in_the_docstring_prints_what_it_says() -> None:
-    example = re.search(r"```python\n(.*?)```", ast.get_docstring(ast.parse(_source())) or "", re.DOTALL)
+def test_docstring_example_prints_what_it_says() -> None:
+    example = re.search(r"```python\n(.*?)```", ast.get_docstring(ast.parse(_source_of_the_module())) or "", re.DOTALL)
     assert example is not None
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -83,42 +83,42 @@ def test_the_example_in_the_docstring_prints_what_it_says() -> None:
     ]
 
 
-def _source() -> str:
+def _source_of_the_module() -> str:
     assert sessions.__file__ is not None
     with open(sessions.__file__, encoding="utf-8") as file:  # noqa: PTH123 - one line
         return file.read()
 
 
-class TestObserved:
-    def test_the_genuine_server_is_told_everything_and_nothing_is_exposed(self, session: Session) -> None:
-        done = lftp(session, *naive(session))
+class TestObserve:
+    def test_login_to_the_genuine_server_exposes_nothing(self, session: Session) -> None:
+        done = lftp(session, *unverified_commands(session))
         assert (done.run.exit_code, done.exposures, done.contradictions) == (0, frozenset(), ())
         assert done.testimony.passwords == [session.secrets.password]
         assert done.holds_payload
         assert session.secrets.listed_name.encode() in done.run.stdout
 
-    def test_an_impostor_gets_the_password_and_gives_a_listing(self, session: Session, impostor: ServerSpec) -> None:
+    def test_login_to_an_impostor_exposes_password_and_payload(self, session: Session, impostor: ServerSpec) -> None:
         session.change(impostor)
-        done = lftp(session, *naive(session))
+        done = lftp(session, *unverified_commands(session))
         assert done.exposures == {("password", "impostor"), ("payload", "impostor")}
         assert done.contradictions == ()
 
-    def test_a_refusal_is_lftps_own_word(self, session: Session) -> None:
-        """Nothing is exposed, and the server saw no login."""
-        done = lftp(session, *naive(session)[1:])
+    def test_refused_certificate_exposes_nothing(self, session: Session) -> None:
+        """The server saw no login."""
+        done = lftp(session, *unverified_commands(session)[1:])
         assert b"Certificate verification" in done.run.stderr
         assert (done.exposures, done.testimony.passwords) == (frozenset(), [])
 
-    def test_a_password_in_clear_is_on_the_wire(self, session: Session) -> None:
-        done = lftp(session, "set ftp:ssl-allow no", *naive(session))
+    def test_cleartext_login_exposes_password_and_payload(self, session: Session) -> None:
+        done = lftp(session, "set ftp:ssl-allow no", *unverified_commands(session))
         assert done.exposures == {("password", "wire"), ("payload", "wire")}
 
-    def test_a_login_elsewhere_is_seen(self, session: Session) -> None:
+    def test_login_elsewhere_is_recorded(self, session: Session) -> None:
         done = lftp(session, "set net:max-retries 1", "open -u me,some-password ftp://198.51.100.9", "ls")
         assert done.exposure.elsewhere.tried
 
-    def test_a_script_is_run_as_it_stands(self, session: Session) -> None:
-        """Any program can run: here a shell that starts lftp in a folder of its own."""
+    def test_any_program_can_run(self, session: Session) -> None:
+        """Here a shell that starts lftp in a folder of its own."""
         script = f"pwd; cd; echo pinned > .lftp/mark; exec {session.client.path if session.client else ''} --version"
         done = session.observe(Command(argv=("/bin/sh", "-c", script), cwd="elsewhere"))
         assert done.run.stdout.startswith(b"/")
@@ -126,14 +126,14 @@ class TestObserved:
         assert (session.home.dot_lftp / "mark").read_text() == "pinned\n"
         assert (done.exposures, done.contradictions) == (frozenset(), ())
 
-    def test_a_time_limit_ends_it(self, session: Session) -> None:
+    def test_time_limit_ends_a_program(self, session: Session) -> None:
         done = session.observe(Command(argv=("/bin/sleep", "30"), timeout=0.3))
         assert done.run.timed_out
 
 
 class TestHome:
-    def test_it_is_a_copy_of_a_folder(self, session: Session, leaves: dict[str, Certificate], tmp_path: Path) -> None:
-        """The copy includes a user's ~/.lftp, subfolders, modes and links; the original does not change."""
+    def test_fill_copies_a_folder(self, session: Session, leaves: dict[str, Certificate], tmp_path: Path) -> None:
+        """With a user's ~/.lftp, subfolders, modes and links; the original does not change."""
         (tmp_path / ".lftp/pins").mkdir(parents=True)
         (tmp_path / ".lftp/pins/server.crt").write_bytes(leaves["genuine"].pem)
         (tmp_path / ".lftp/rc").write_text("set ssl:ca-file ~/.lftp/pin.crt\n")
@@ -147,39 +147,41 @@ class TestHome:
         assert session.attempt(Request(rc=None, host=HOST)).outcome.verdict == "accepted"
         assert (tmp_path / ".lftp/rc").read_text() == "set ssl:ca-file ~/.lftp/pin.crt\n"
 
-    def test_a_folder_without_an_rc_has_an_empty_one_made(self, session: Session, tmp_path: Path) -> None:
+    def test_fill_from_a_folder_without_an_rc_leaves_none(self, session: Session, tmp_path: Path) -> None:
         session.home.fill(tmp_path)
         assert list(session.home.dot_lftp.iterdir()) == []
 
-    def test_one_that_cannot_be_read_is_a_sentence(self, session: Session, tmp_path: Path) -> None:
+    def test_fill_from_a_missing_folder_is_an_error(self, session: Session, tmp_path: Path) -> None:
         with pytest.raises((HarnessError, LabError), match="nowhere"):
             session.home.fill(tmp_path / "nowhere")
 
 
 class TestServer:
-    def test_it_changes_and_comes_back(self, session: Session, impostor: ServerSpec, genuine: ServerSpec) -> None:
+    def test_changed_restores_the_spec_and_keeps_the_port(
+        self, session: Session, impostor: ServerSpec, genuine: ServerSpec
+    ) -> None:
         port = session.server.port
         with session.changed(impostor):
             assert session.spec is impostor
-            assert lftp(session, *naive(session)).exposures
+            assert lftp(session, *unverified_commands(session)).exposures
         assert session.spec is genuine
-        assert not lftp(session, *naive(session)).exposures
+        assert not lftp(session, *unverified_commands(session)).exposures
         assert session.server.port == port
 
-    def test_another_port_is_another_server(self, session: Session, genuine: ServerSpec) -> None:
+    def test_another_port_starts_another_server(self, session: Session, genuine: ServerSpec) -> None:
         before = session.server
         session.serve(genuine, host=HOST, port=2121)
         assert (session.server.port, session.server is before) == (2121, False)
         assert session.attempt(Request(rc="set ssl:verify-certificate no\n", host=HOST)).outcome.verdict == "accepted"
 
-    def test_implicit_ftps_is_at_its_own_port(self, sealed: Sealed, client: Lftp, genuine: ServerSpec) -> None:
+    def test_implicit_ftps_uses_port_990(self, sealed: Sealed, client: Lftp, genuine: ServerSpec) -> None:
         with Session(sealed, client) as session:
             session.serve(replace(genuine, protocol="implicit"), host=HOST)
             assert session.server.port == 990
             done = session.attempt(Request(rc="set ssl:verify-certificate no\n", host=HOST))
             assert done.outcome.verdict == "accepted"
 
-    def test_what_is_fetched_is_what_was_declared(self, session: Session, impostor: ServerSpec) -> None:
+    def test_fetch_requires_the_declared_certificate(self, session: Session, impostor: ServerSpec) -> None:
         assert impostor.certificate is not None
         session.server.change(impostor)  # without the session's knowledge
         with pytest.raises(HarnessError, match="something else answers"):
@@ -188,23 +190,23 @@ class TestServer:
         assert session.fetch().strip() == impostor.certificate.pem.strip()
 
 
-class TestWhatIsMissing:
-    def test_a_session_without_a_server_says_so(self) -> None:
+class TestIncompleteSession:
+    def test_session_without_a_server_is_an_error(self) -> None:
         with Session() as session, pytest.raises(HarnessError, match="start one with `serve`"):
             session.attempt(Request(rc=None))
 
-    def test_a_session_without_lftp_says_so(self, genuine: ServerSpec) -> None:
+    def test_session_without_lftp_is_an_error(self, genuine: ServerSpec) -> None:
         with Session() as session:
             session.serve(genuine)
             with pytest.raises(HarnessError, match="no lftp to run"):
                 session.attempt(Request(rc=None))
 
-    def test_no_home_is_made_before_it_is_asked_for(self, genuine: ServerSpec) -> None:
+    def test_home_is_made_on_first_use(self, genuine: ServerSpec) -> None:
         with Session() as session:
             session.serve(genuine)
             assert "home" not in vars(session)
 
-    def test_on_loopback_a_program_may_hide_what_a_stranger_sent(self, client: Lftp, impostor: ServerSpec) -> None:
+    def test_discarded_listing_on_loopback_is_a_contradiction(self, client: Lftp, impostor: ServerSpec) -> None:
         with Session(client=client) as session:
             session.serve(impostor)
             settings = "set ssl:verify-certificate no; set ftp:ssl-allow-anonymous yes; set ftp:ssl-force yes"

@@ -21,7 +21,7 @@ from ftps_lab.testimony import Credential, Testimony, Transfer
 if TYPE_CHECKING:
     from pathlib import Path
 
-LET_IN = Credential(1, "user", "password", "tls", accepted=True)
+LOGGED_IN = Credential(1, "user", "password", "tls", accepted=True)
 SIZES = [0, 3, 64 * 1024]
 
 
@@ -36,7 +36,7 @@ def transfer(verb: str, data: bytes) -> Transfer:
 
 
 @dataclass
-class Desk:
+class Case:
     """A download folder, a server folder, and the statements of all witnesses."""
 
     folder: Path
@@ -45,7 +45,7 @@ class Desk:
     complaint: bool = False
     known: bytes = b""
     transfers: tuple[Transfer, ...] = ()
-    credentials: tuple[Credential, ...] = (LET_IN,)
+    credentials: tuple[Credential, ...] = (LOGGED_IN,)
     root: Path = field(init=False)
     downloads: Path = field(init=False)
     uploads: Path = field(init=False)
@@ -69,22 +69,22 @@ class Desk:
     def done(self, action: ClientAction) -> bool:
         return action.proof(self.evidence).done
 
-    def without(self, **changes: object) -> None:
+    def alter_transfers(self, **changes: object) -> None:
         """Change every transfer."""
         self.transfers = tuple(replace(transfer, **changes) for transfer in self.transfers)  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=SIZES)
-def desk(tmp_path: Path, request: pytest.FixtureRequest) -> Desk:
-    return Desk(tmp_path, Secrets.new(request.param))
+def case(tmp_path: Path, request: pytest.FixtureRequest) -> Case:
+    return Case(tmp_path, Secrets.new(request.param))
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, Secrets.new())
+def small(tmp_path: Path) -> Case:
+    return Case(tmp_path, Secrets.new())
 
 
-def test_a_listing_needs_the_name_at_the_client_and_a_complete_one_at_the_server(small: Desk) -> None:
+def test_listing_needs_the_name_at_the_client_and_a_transfer(small: Case) -> None:
     """The name of another request does not count: lftp may have printed that request."""
     action = small.action("list")
     small.stdout = f"-rw-r--r-- 1 x x 3 {small.secrets.listed_name}\n".encode()
@@ -95,74 +95,74 @@ def test_a_listing_needs_the_name_at_the_client_and_a_complete_one_at_the_server
 
 
 @pytest.mark.parametrize("changes", [{"completed": False}, {"size": 0}, {"verb": "RETR"}])
-def test_a_listing_that_the_server_did_not_complete(small: Desk, changes: dict[str, object]) -> None:
+def test_listing_incomplete_at_the_server_is_not_done(small: Case, changes: dict[str, object]) -> None:
     small.stdout = small.secrets.listed_name.encode()
     small.transfers = (transfer("LIST", small.stdout),)
-    small.without(**changes)
+    small.alter_transfers(**changes)
     assert not small.action("list").proof(small.evidence).server
 
 
-def test_a_download_needs_the_same_bytes_on_both_sides(desk: Desk) -> None:
-    action = desk.action("get")
-    path = desk.downloads / desk.secrets.file_name
-    path.write_bytes(desk.secrets.content)
-    desk.transfers = (transfer("RETR", desk.secrets.content),)
-    assert desk.done(action)
-    path.write_bytes(desk.secrets.content + b"\n")
-    assert action.proof(desk.evidence).client is False
+def test_download_needs_the_same_bytes_on_both_sides(case: Case) -> None:
+    action = case.action("get")
+    path = case.downloads / case.secrets.file_name
+    path.write_bytes(case.secrets.content)
+    case.transfers = (transfer("RETR", case.secrets.content),)
+    assert case.done(action)
+    path.write_bytes(case.secrets.content + b"\n")
+    assert action.proof(case.evidence).client is False
     path.unlink()
-    assert action.proof(desk.evidence).client is False
+    assert action.proof(case.evidence).client is False
     path.mkdir()
-    assert action.proof(desk.evidence).client is False
+    assert action.proof(case.evidence).client is False
 
 
 @pytest.mark.parametrize("changes", [{"completed": False}, {"sha256": sha256(b"else")}, {"verb": "STOR"}])
-def test_a_download_that_the_server_did_not_complete(desk: Desk, changes: dict[str, object]) -> None:
-    (desk.downloads / desk.secrets.file_name).write_bytes(desk.secrets.content)
-    desk.transfers = (transfer("RETR", desk.secrets.content),)
-    desk.without(**changes)
-    assert not desk.action("get").proof(desk.evidence).server
+def test_download_incomplete_at_the_server_is_not_done(case: Case, changes: dict[str, object]) -> None:
+    (case.downloads / case.secrets.file_name).write_bytes(case.secrets.content)
+    case.transfers = (transfer("RETR", case.secrets.content),)
+    case.alter_transfers(**changes)
+    assert not case.action("get").proof(case.evidence).server
 
 
-def test_an_upload_needs_the_bytes_in_the_servers_account_and_on_its_disk(desk: Desk) -> None:
-    action = desk.action("put")
-    stored = desk.root / desk.secrets.upload_name
-    stored.write_bytes(desk.secrets.upload_content)
-    desk.transfers = (transfer("STOR", desk.secrets.upload_content),)
-    assert desk.done(action)
-    stored.write_bytes(desk.secrets.upload_content[:-1] + b"?")
-    assert not desk.done(action)
+def test_upload_needs_the_bytes_in_testimony_and_on_disk(case: Case) -> None:
+    action = case.action("put")
+    stored = case.root / case.secrets.upload_name
+    stored.write_bytes(case.secrets.upload_content)
+    case.transfers = (transfer("STOR", case.secrets.upload_content),)
+    assert case.done(action)
+    stored.write_bytes(case.secrets.upload_content[:-1] + b"?")
+    assert not case.done(action)
     stored.unlink()
-    assert not desk.done(action)
+    assert not case.done(action)
 
 
 @pytest.mark.parametrize("changes", [{"completed": False}, {"sha256": sha256(b"else")}, {"verb": "RETR"}])
-def test_an_upload_of_an_earlier_step_proves_nothing(desk: Desk, changes: dict[str, object]) -> None:
+def test_upload_of_an_earlier_step_proves_nothing(case: Case, changes: dict[str, object]) -> None:
     """The file still exists, but this step's testimony does not mention it."""
-    (desk.root / desk.secrets.upload_name).write_bytes(desk.secrets.upload_content)
-    desk.transfers = (transfer("STOR", desk.secrets.upload_content),)
-    desk.without(**changes)
-    assert not desk.done(desk.action("put"))
-    desk.transfers = ()
-    assert not desk.done(desk.action("put"))
+    (case.root / case.secrets.upload_name).write_bytes(case.secrets.upload_content)
+    case.transfers = (transfer("STOR", case.secrets.upload_content),)
+    case.alter_transfers(**changes)
+    assert not case.done(case.action("put"))
+    case.transfers = ()
+    assert not case.done(case.action("put"))
 
 
-def test_a_mirror_needs_every_file_on_both_sides(desk: Desk) -> None:
-    action = desk.action("mirror")
-    shutil.copytree(desk.root / desk.secrets.tree_name, desk.downloads / "mirror")
-    desk.transfers = tuple(transfer("RETR", data) for data in desk.secrets.tree.values())
-    assert desk.done(action)
-    for name, data in desk.secrets.tree.items():
-        path = desk.downloads / "mirror" / name
+def test_mirror_needs_every_file_on_both_sides(case: Case) -> None:
+    action = case.action("mirror")
+    shutil.copytree(case.root / case.secrets.tree_name, case.downloads / "mirror")
+    case.transfers = tuple(transfer("RETR", data) for data in case.secrets.tree.values())
+    assert case.done(action)
+    for name, data in case.secrets.tree.items():
+        path = case.downloads / "mirror" / name
         path.unlink()
-        assert action.proof(desk.evidence).client is False
+        assert action.proof(case.evidence).client is False
         path.write_bytes(data)
-    assert desk.done(action)
-    desk.without(completed=False)
-    assert not desk.done(action)
+    assert case.done(action)
+    case.alter_transfers(completed=False)
+    assert not case.done(action)
 
 
-def test_a_mirror_without_one_files_transfer(small: Desk) -> None:
+def test_mirror_without_one_transfer_is_not_done(small: Case) -> None:
     shutil.copytree(small.root / small.secrets.tree_name, small.downloads / "mirror")
     small.transfers = tuple(transfer("RETR", data) for data in small.secrets.tree.values())[1:]
     assert not small.action("mirror").proof(small.evidence).server
@@ -170,19 +170,19 @@ def test_a_mirror_without_one_files_transfer(small: Desk) -> None:
 
 @pytest.mark.parametrize("size", [3, 12, 3072])
 def test_content_is_found_in_any_file_that_lftp_wrote(tmp_path: Path, size: int) -> None:
-    desk = Desk(tmp_path, Secrets.new(size))
-    assert not holds_payload(desk.evidence, desk.secrets)
-    for data in (desk.secrets.content, *desk.secrets.tree.values()):
-        (desk.downloads / "some name").write_bytes(data)
-        assert holds_payload(desk.evidence, desk.secrets)
-    (desk.downloads / "some name").write_bytes(b"")
-    assert not holds_payload(desk.evidence, desk.secrets)
-    desk.stdout = desk.secrets.file_name.encode()
-    assert holds_payload(desk.evidence, desk.secrets)
+    case = Case(tmp_path, Secrets.new(size))
+    assert not holds_payload(case.evidence, case.secrets)
+    for data in (case.secrets.content, *case.secrets.tree.values()):
+        (case.downloads / "some name").write_bytes(data)
+        assert holds_payload(case.evidence, case.secrets)
+    (case.downloads / "some name").write_bytes(b"")
+    assert not holds_payload(case.evidence, case.secrets)
+    case.stdout = case.secrets.file_name.encode()
+    assert holds_payload(case.evidence, case.secrets)
 
 
 @pytest.mark.parametrize("kept", [1, 16 << 10, 64 << 10])
-def test_a_part_of_a_users_own_file_is_content(small: Desk, kept: int) -> None:
+def test_part_of_a_users_own_file_is_content(small: Case, kept: int) -> None:
     """lftp keeps the bytes it got before it refused: they carry no mark of the lab's and match no transfer's hash."""
     whole = randomness.token_bytes(64 << 10)
     (small.root / "own").write_bytes(whole)
@@ -200,15 +200,15 @@ def test_a_part_of_a_users_own_file_is_content(small: Desk, kept: int) -> None:
     assert not holds_payload(small.evidence, small.secrets)
 
 
-def test_an_empty_file_is_no_content(tmp_path: Path) -> None:
+def test_empty_file_is_not_content(tmp_path: Path) -> None:
     """A refused download leaves an empty file behind."""
-    desk = Desk(tmp_path, Secrets.new(0))
-    (desk.downloads / "empty").touch()
-    assert not holds_payload(desk.evidence, desk.secrets)
+    case = Case(tmp_path, Secrets.new(0))
+    (case.downloads / "empty").touch()
+    assert not holds_payload(case.evidence, case.secrets)
 
 
-def test_content_is_found_in_what_the_client_closed(small: Desk) -> None:
-    """Content counts in a folder that the client closed; otherwise a client that got everything could hide it."""
+def test_content_is_found_in_unreadable_files(small: Case) -> None:
+    """Otherwise a client that got everything could hide it."""
     folder = small.downloads / "closed"
     folder.mkdir()
     (folder / "file").write_bytes(small.secrets.content)
@@ -218,7 +218,7 @@ def test_content_is_found_in_what_the_client_closed(small: Desk) -> None:
         assert holds_payload(small.evidence, small.secrets)
 
 
-def test_a_download_that_the_client_closed_is_one(small: Desk) -> None:
+def test_unreadable_download_is_done(small: Case) -> None:
     """`mirror` leaves such a file if the server's mode has no read permission."""
     small.stdout, small.transfers = b"", (transfer("RETR", small.secrets.content),)
     path = small.downloads / small.secrets.file_name
@@ -228,8 +228,8 @@ def test_a_download_that_the_client_closed_is_one(small: Desk) -> None:
         assert small.done(small.action("get"))
 
 
-def test_what_lftp_notes_of_a_transfer_is_no_content(small: Desk) -> None:
-    """lftp's notes are known by their form: a user's file may have the name of lftp's log and hold content."""
+def test_transfer_log_lines_are_not_content(small: Case) -> None:
+    """They are known by their form: a user's file may have the name of lftp's log and hold content."""
     noted = f"2026-11-28 14:54:28 ftp://u@localhost:1/{next(iter(small.secrets.tree))} -> /home/x 0-6 3.4 KiB/s\n"
     for name in ("transfer_log", "any.log"):
         path = small.downloads / name
@@ -242,7 +242,7 @@ def test_what_lftp_notes_of_a_transfer_is_no_content(small: Desk) -> None:
         path.unlink()
 
 
-def test_a_name_that_lftp_was_told_is_no_content_by_itself(small: Desk) -> None:
+def test_echoed_name_is_not_content(small: Case) -> None:
     name = small.secrets.file_name
     small.stdout = f"+ get {name} -o x\n".encode()
     assert holds_payload(small.evidence, small.secrets)
@@ -259,7 +259,7 @@ def test_a_name_that_lftp_was_told_is_no_content_by_itself(small: Desk) -> None:
 
 
 def test_every_change_of_a_file_is_noticed(tmp_path: Path) -> None:
-    """A change is noticed even if it keeps size and modification time."""
+    """Even if it keeps size and modification time."""
     path = tmp_path / "below" / "file"
     path.parent.mkdir()
     path.write_bytes(b"abc")

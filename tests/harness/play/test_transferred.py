@@ -27,7 +27,7 @@ def with_files(step: str, files: str) -> str:
 
 
 @pytest.mark.parametrize("run", ["mput *.txt", "mirror -R . up", "put ä.txt; put ö.txt"])
-def test_names_beyond_ascii_arrive_as_they_are(play: Play, run: str) -> None:
+def test_non_ascii_names_arrive_unchanged(play: Play, run: str) -> None:
     result = play(with_files(play.step(ACCEPTED, keys=f'run = ["{run}"]'), TWO))
     assert result.status == "pass", result.steps[0].why
     (attempt,) = result.steps[0].attempts
@@ -35,14 +35,14 @@ def test_names_beyond_ascii_arrive_as_they_are(play: Play, run: str) -> None:
 
 
 @pytest.mark.parametrize("run", ["mput *.txt", "mirror -R . up"])
-def test_two_files_that_become_one_are_not_accepted(play: Play, run: str) -> None:
+def test_two_files_stored_under_one_name_are_failed(play: Play, run: str) -> None:
     """In the locale C, both are stored as ``??.txt``."""
     keys = f'locale = "C"\nrun = ["{run}"]{NO_CONTROL}'
     result = play(with_files(play.step('verdict = "failed"', keys=keys), TWO))
     assert verdict(result) == "failed", contradictions(result)
 
 
-def test_a_name_that_nothing_gives_is_not_accepted(play: Play) -> None:
+def test_stored_name_without_a_local_file_is_inconclusive(play: Play) -> None:
     """A single file is stored as ``?.txt``."""
     files = 'files = { "mycert.crt" = "cert:genuine", "cwd/ä.txt" = "text:one" }'
     result = play(with_files(play.step(ACCEPTED, keys=f'locale = "C"\nrun = ["mput *.txt"]{NO_CONTROL}'), files))
@@ -50,7 +50,7 @@ def test_a_name_that_nothing_gives_is_not_accepted(play: Play) -> None:
     assert "no local file and no command has this name" in contradictions(result)
 
 
-HONEST = [
+COMPLETE = [
     "put a -o b",
     "put a; put -c a; put -a a -o c",
     "put a -o b; get b -o c; rm b",
@@ -66,15 +66,15 @@ HONEST = [
 ]
 
 
-@pytest.mark.parametrize("run", HONEST)
-def test_what_is_on_both_sides_is_accepted(play: Play, run: str) -> None:
+@pytest.mark.parametrize("run", COMPLETE)
+def test_files_on_both_sides_are_accepted(play: Play, run: str) -> None:
     files = 'files = { "mycert.crt" = "cert:genuine", "cwd/a" = "text:1\\n22\\n333\\n" }'
     result = play(with_files(play.step(ACCEPTED, keys=f"run = {run.split('; ')!r}{NO_CONTROL}"), files))
     assert result.status == "pass", result.steps[0].why
 
 
 @pytest.mark.parametrize("run", ["get FILE -o /dev/null", "cat FILE | wc -c", "cat FILE > /dev/null"])
-def test_what_went_where_nobody_looks_is_inconclusive(play: Play, run: str) -> None:
+def test_discarded_download_is_inconclusive(play: Play, run: str) -> None:
     files = 'files = { "mycert.crt" = "cert:genuine", "cwd/a" = "text:1\\n22\\n333\\n" }'
     keys = f'run = ["put a; set xfer:clobber yes; {run.replace("FILE", "a")}"]{NO_CONTROL}'
     result = play(with_files(play.step(ACCEPTED, keys=keys), files))
@@ -82,7 +82,7 @@ def test_what_went_where_nobody_looks_is_inconclusive(play: Play, run: str) -> N
     assert "but lftp's files and output do not contain it" in contradictions(result)
 
 
-def test_an_upload_that_lacks_its_end_on_the_servers_disk(play: Play) -> None:
+def test_upload_truncated_on_the_servers_disk_is_inconclusive(play: Play) -> None:
     def cut(testimony: Testimony) -> Testimony:
         for transfer in testimony.transfers:
             if transfer.verb == "STOR":
@@ -103,7 +103,7 @@ def test_an_upload_that_lacks_its_end_on_the_servers_disk(play: Play) -> None:
     assert "its disk does not have" in contradictions(result)
 
 
-def test_an_upload_of_something_else_than_a_local_file(play: Play) -> None:
+def test_upload_without_a_local_file_is_inconclusive(play: Play) -> None:
     """The server received content that no file of lftp's holds."""
 
     def other(testimony: Testimony) -> Testimony:
@@ -125,11 +125,11 @@ def test_an_upload_of_something_else_than_a_local_file(play: Play) -> None:
     ("locale", "charset"),
     [("C", "ascii"), ("C.UTF-8", "utf-8"), ("de_DE.ISO-8859-1@euro", "iso8859-1"), ("x.nothing", "utf-8")],
 )
-def test_names_are_read_in_the_charset_of_the_locale(locale: str, charset: str) -> None:
+def test_charset_is_that_of_the_locale(locale: str, charset: str) -> None:
     assert charset_of(locale) == charset
 
 
-def test_a_mirror_that_left_a_file_out_has_failed(play: Play) -> None:
+def test_mirror_that_skipped_a_changed_file_is_failed(play: Play) -> None:
     """`mirror -R` skips files that look the same: one with equal size and time but other content is not replaced."""
     make = "!mkdir d && printf 1 > d/a && printf 2 > d/b && touch -d 2026-01-01 d/a d/b"
     run = f"run = ['{make}', 'mirror -R d up', '!printf 3 > d/b && touch -r d/a d/b', 'mirror -R d up']"
@@ -137,7 +137,7 @@ def test_a_mirror_that_left_a_file_out_has_failed(play: Play) -> None:
     assert verdict(result) == "failed", contradictions(result)
 
 
-def test_another_users_files_are_left_alone(tmp_path: Path) -> None:
+def test_unreadable_files_outside_home_are_ignored(tmp_path: Path) -> None:
     """In /tmp, for example, where a command may run: lftp cannot read a file that we cannot read."""
     (tmp_path / "mine").write_text("x")
     (tmp_path / "theirs").write_text("x")
