@@ -215,11 +215,6 @@ def test_line_of_succeeding_commands_is_done(play: Play, command: str) -> None:
     assert result.status == "pass", result.steps[0].why
 
 
-def script(text: str) -> str:
-    """Keys of a step that sources a script."""
-    return f"run = [\"source ~/.lftp/s\"]\n[step.files]\ns = '''text:\n{text}'''\n"
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
