@@ -6,13 +6,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.pinning import snapshot
+from ftps_harness.report.plain import harmless
 
 if TYPE_CHECKING:
     from ftps_harness.pinning.snapshot import Snapshot
+    from ftps_harness.play.recording import Recording
     from ftps_harness.sandbox import process
+    from ftps_lab.certificates import Certificate
 
 _NAMED: Final = 4
 """Maximum number of changed files to name."""
+
+_SHOWN: Final = 4000
+"""Maximum number of characters of a tool's output to keep for a report."""
+
+_MET: Final = 3
+"""Maximum number of recordings to keep for a failure: the last ones before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,21 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """One connection of lftp to a server, with what the tool had written.
+
+    Attributes:
+        what: The server and the result, in a phrase, as in `Failure.done`.
+        recording: What the witnesses recorded.
+        genuine: The genuine server's certificate; None if unknown.
+    """
+
+    what: str
+    recording: Recording
+    genuine: Certificate | None
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """One expectation that does not hold.
 
@@ -78,6 +102,7 @@ class Failure:
         seen: What was seen.
         output: What the tool printed in its last run.
         diff: What it changed in HOME in its last run.
+        met: The last servers that lftp met among these actions, in order.
     """
 
     done: tuple[str, ...]
@@ -85,6 +110,7 @@ class Failure:
     seen: str
     output: str = ""
     diff: tuple[str, ...] = ()
+    met: tuple[Met, ...] = ()
 
 
 @dataclass(slots=True)
@@ -95,6 +121,7 @@ class Log:
         expectations: The number of expectations: a check without any proves nothing.
         told: How many items of `done` earlier failures have reported.
         unreached: The log already says that the tool cannot be sent to a server.
+        met: The last servers that lftp met since the previous failure.
     """
 
     done: list[str] = field(default_factory=list)
@@ -103,3 +130,24 @@ class Log:
     told: int = 0
     last: Ran | None = None
     unreached: bool = False
+    met: list[Met] = field(default_factory=list)
+
+    def meet(self, met: Met) -> None:
+        """Keep a recording for the next failure, unless it is too long; only the last ones are kept."""
+        if not met.recording.is_long:
+            self.met = [*self.met, met][-_MET:]
+
+    def fail(self, expected: str, seen: str) -> None:
+        """Record a failure with the actions since the previous one."""
+        last, done, met = self.last, self.done[self.told :], tuple(self.met)
+        self.told, self.met = len(self.done), []
+        self.failures.append(
+            Failure(
+                tuple(done),
+                harmless(expected),
+                harmless(seen),
+                harmless(last.output[:_SHOWN].decode("utf-8", "backslashreplace")) if last else "",
+                tuple(harmless(line) for line in last.diff) if last else (),
+                met,
+            )
+        )

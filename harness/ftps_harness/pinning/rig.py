@@ -16,7 +16,7 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.pinning import snapshot
 from ftps_harness.pinning.certificates import HOST, OTHER, SIMILAR, twin
 from ftps_harness.pinning.command import OPTIONS
-from ftps_harness.pinning.record import Failure, Log, Ran
+from ftps_harness.pinning.record import Log, Met, Ran
 from ftps_harness.play.attempt import Request
 from ftps_harness.play.session import Session
 from ftps_harness.report.plain import harmless
@@ -45,9 +45,6 @@ EVERYTHING: Final = ("list", "get", "put")
 
 _OWN_PORT: Final = "21"
 """The port that a tool uses if its command names none (IANA's registry: ftp)."""
-
-_SHOWN: Final = 4000
-"""Maximum number of characters of a tool's output to keep for a report."""
 
 
 class Hopeless(Exception):  # noqa: N818 - already recorded as a failure
@@ -270,6 +267,7 @@ class Rig:
                 self.session.serve(served[0], host=served[1], port=port)
         said = [line for line in made.said.splitlines() if line.strip() and "Certificate verification" not in line]
         self.did(f"lftp met {called}: {_came_to(outcome)}{f'; it said: {said[0]}' if said else ''}")
+        self.log.meet(Met(self.log.done[-1], made.recording, _genuine(spec, host, served)))
         return outcome
 
     def accepts(
@@ -347,17 +345,7 @@ class Rig:
         """Record an expectation, and what was seen if it does not hold; return whether it holds."""
         self.log.expectations += 1
         if not holds:
-            last = self.log.last
-            done, self.log.told = self.log.done[self.log.told :], len(self.log.done)
-            self.log.failures.append(
-                Failure(
-                    tuple(done),
-                    harmless(expected),
-                    harmless(seen),
-                    harmless(last.output[:_SHOWN].decode("utf-8", "backslashreplace")) if last else "",
-                    tuple(harmless(line) for line in last.diff) if last else (),
-                )
-            )
+            self.log.fail(expected, seen)
         return holds
 
     def keep(self, folder: Path) -> None:
@@ -371,6 +359,13 @@ def spec_of(certificate: Certificate, **fields: object) -> ServerSpec:
     """A server that presents a certificate with its issuers."""
     values: dict[str, object] = {"certificate": certificate, "chain": certificate.chain, **fields}
     return ServerSpec(**values)  # type: ignore[arg-type]  # fields of the record by name
+
+
+def _genuine(spec: ServerSpec, host: str, served: tuple[ServerSpec, str] | None) -> Certificate | None:
+    """The certificate of a host's genuine server: that of an impostor's host is the last one that `serve` was given."""
+    if spec.answers_as == "genuine":
+        return spec.certificate
+    return served[0].certificate if served is not None and served[1] == host else None
 
 
 def write(path: Path, data: bytes) -> None:

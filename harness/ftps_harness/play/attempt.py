@@ -17,6 +17,7 @@ from ftps_harness.play.actions.local_files import SMALL, Local, charset_of, name
 from ftps_harness.play.actions.marks import Marks
 from ftps_harness.play.actions.tasks import client_actions, files_below
 from ftps_harness.play.login import Login
+from ftps_harness.play.recording import Recording, ending
 from ftps_harness.play.scene import situation, watch
 from ftps_harness.scenario.patterns import relative_seconds
 from ftps_harness.verdict.hiding import may_hide, scripts_among
@@ -100,6 +101,21 @@ class Attempt:
     spec: ServerSpec | None = None
     host: str = ""
     date: datetime | None = None
+
+    @property
+    def recording(self) -> Recording:
+        """What the witnesses recorded, without raw bytes and output."""
+        return Recording(
+            testimony=self.testimony,
+            exposure=self.exposure,
+            program="lftp" if self.run.argv else "",
+            ending=ending(self.run),
+            reasons=self.client.reasons,
+            message=self.client.message,
+            spec=self.spec,
+            host=self.host,
+            date=self.date,
+        )
 
     @property
     def said(self) -> str:

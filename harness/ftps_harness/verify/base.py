@@ -76,6 +76,7 @@ class Report:
         login: The server that it is for.
         broken: Why trials could not be judged, one sentence each. If not empty, the setup cannot be called safe.
         pinned: The setup pins a certificate, with a certificate file or a fingerprint.
+        genuine: The certificate that the lab's genuine server presents; None if unknown.
     """
 
     subject: Subject
@@ -86,6 +87,7 @@ class Report:
     broken: tuple[str, ...] = ()
     place: str = "sealed"
     pinned: bool = False
+    genuine: Certificate | None = None
 
     @property
     def note(self) -> str:
@@ -206,7 +208,8 @@ class Verification(Generic[_Stage]):
         for genuine in self._candidates(stage.authority):
             played = self._meet(stage, genuine)
             clears = discovery.clears_control(played.testimony)
-            found = genuine, Tried(GENUINE, (played.outcome,), played.words, played.elsewhere, clears)
+            tried = Tried(GENUINE, (played.outcome,), played.words, played.elsewhere, clears)
+            found = genuine, tried.keeping([played.recording])
             if played.outcome.verdict in {"accepted", "exposed"}:
                 return found
             first = first or found
@@ -224,7 +227,8 @@ class Verification(Generic[_Stage]):
         runs = list(self._runs(stage, trial))
         stage.keep = None
         elsewhere = tuple(dict.fromkeys(phrase for each in runs for phrase in each.elsewhere))
-        return Tried(trial, tuple(each.outcome for each in runs), runs[0].words, elsewhere)
+        tried = Tried(trial, tuple(each.outcome for each in runs), runs[0].words, elsewhere)
+        return tried.keeping([each.recording for each in runs])
 
     def _findings(self, tried: Sequence[Tried]) -> Iterable[Finding]:
         """All findings."""
@@ -270,7 +274,15 @@ class Verification(Generic[_Stage]):
         broken = [masking.masked(why, self._secrets) for why in broken]
         pinned = bool(self._replacements.pinned) or any(pin.certificates for _, pin in self._pin_files)
         return Report(
-            given, self.login, self._client, tuple(findings), tried, tuple(broken), place=self._place, pinned=pinned
+            given,
+            self.login,
+            self._client,
+            tuple(findings),
+            tuple(masking.masked_tried(each, self._secrets) for each in tried),
+            tuple(broken),
+            place=self._place,
+            pinned=pinned,
+            genuine=self._genuine.certificate,
         )
 
     @contextlib.contextmanager

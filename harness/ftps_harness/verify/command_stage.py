@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ftps_harness.client import messages
 from ftps_harness.play.program import Command
+from ftps_harness.play.recording import Recording, ending
 from ftps_harness.play.session import Session
 from ftps_harness.report import evidence
 from ftps_harness.sandbox.home import Home
@@ -113,8 +115,9 @@ class CommandStage:
         with self._copy() as home:
             cwd, env = self._surroundings(home)
             command = Command(argv=self.subject.argv, host=login.host, cwd=cwd, env=env, timeout=self.timeout)
+            began = datetime.now(UTC)
             seen = self._session.observe(command, home=home)
-            played = _observed(seen, served, self._client.dialect)
+            played = _observed(seen, served, self._client.dialect, login.host, began)
             if earlier is not None and not played.outcome.exposed and _is_all_of(seen.testimony, first):
                 outcome = replace(played.outcome, verdict="inconclusive", contradictions=_FEWER_LOGINS)
                 played = replace(played, outcome=outcome)
@@ -151,7 +154,7 @@ def _is_all_of(testimony: Testimony, spec: ServerSpec) -> bool:
     return testimony.role == spec.answers_as and attacks <= {spec.attack}
 
 
-def _observed(seen: Observed, spec: ServerSpec, dialect: str) -> Played:
+def _observed(seen: Observed, spec: ServerSpec, dialect: str, host: str, began: datetime) -> Played:
     """Judge one run of a command; lftp's messages count if the command prints them."""
     other = seen.exposure.elsewhere
     words = messages.words(b"\n".join((seen.run.stdout, seen.run.stderr)), b"", dialect)
@@ -166,7 +169,18 @@ def _observed(seen: Observed, spec: ServerSpec, dialect: str) -> Played:
         contradictions=seen.contradictions or (() if seen.testimony.connections else _NEVER_THERE),
     )
     said = outcome.message or seen.run.stderr.decode("utf-8", "replace")
-    return Played(outcome, said, (*other.reached, *other.tried), seen.testimony)
+    recording = Recording(
+        testimony=seen.testimony,
+        exposure=seen.exposure,
+        program="your command",
+        ending=ending(seen.run),
+        reasons=reasons,
+        message=outcome.message,
+        spec=spec,
+        host=host,
+        date=began,
+    )
+    return Played(outcome, said, (*other.reached, *other.tried), seen.testimony, recording)
 
 
 def _verdict(seen: Observed, spec: ServerSpec, reasons: frozenset[str]) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ftps_harness.verify.findings import Proof, finding
@@ -10,6 +10,7 @@ from ftps_harness.verify.findings import Proof, finding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from ftps_harness.play.recording import Recording
     from ftps_harness.scenario import Verdict
     from ftps_harness.verdict.observations import Outcome
     from ftps_harness.verify.findings import Finding, Where
@@ -38,6 +39,8 @@ class Tried:
         words: lftp's message in the first run.
         elsewhere: Other destinations of the runs, a phrase each.
         clears_control: lftp asked to end TLS on the control channel (CCC, RFC 4217 section 12.2).
+        recording: What the witnesses recorded of the run that proves most: the first that exposed something, else the
+            first; None if no run was recorded, or if it is too long to keep.
     """
 
     trial: Trial
@@ -45,6 +48,21 @@ class Tried:
     words: str = ""
     elsewhere: tuple[str, ...] = ()
     clears_control: bool = False
+    recording: Recording | None = None
+
+    @property
+    def proof(self) -> int:
+        """The number of the run that proves most, from 1."""
+        return next((number for number, each in enumerate(self.outcomes, 1) if each.exposed), 1)
+
+    def keeping(self, recordings: Sequence[Recording]) -> Tried:
+        """The same with the recording of the run that proves most, unless that is too long to keep.
+
+        Args:
+            recordings: One for each run.
+        """
+        kept = recordings[self.proof - 1]
+        return self if kept.is_long else replace(self, recording=kept)
 
     @property
     def exposed(self) -> frozenset[str]:

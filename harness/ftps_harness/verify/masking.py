@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from ftps_harness.verify.findings import Finding
+    from ftps_harness.verify.judge import Tried
 
 MASK: Final = "…"
 
@@ -61,6 +62,14 @@ def masked_finding(found: Finding, secrets: Collection[str]) -> Finding:
     where = found.where and replace(found.where, text=masked(found.where.text, secrets))
     proof = found.proof and replace(found.proof, again=masked(found.proof.again, secrets))
     return replace(found, title=head + masked(detail, secrets), where=where, proof=proof)
+
+
+def masked_tried(tried: Tried, secrets: Collection[str]) -> Tried:
+    """Mask the passwords in a trial's recording: in lftp's message, and wherever a client sent them."""
+    if tried.recording is None:
+        return tried
+    message = masked(tried.recording.message, secrets)
+    return replace(tried, recording=replace(tried.recording, message=message, secrets=_forms(secrets)))
 
 
 def _masked_words(argv: Sequence[str]) -> Iterator[str]:

@@ -45,7 +45,7 @@ def _played(made: Attempt) -> Played:
     if outcome.verdict == "inconclusive" and outcome.contradictions == tuple(led_elsewhere(made.exposure)):
         outcome = replace(outcome, verdict="rejected" if outcome.reasons else "accepted", contradictions=())
     told = (*other.reached, *other.tried)
-    return Played(outcome, outcome.message or made.said, told, made.testimony, made.client.log_notes)
+    return Played(outcome, outcome.message or made.said, told, made.testimony, made.recording, made.client.log_notes)
 
 
 class RcStage:

@@ -12,6 +12,7 @@ from ftps_harness.sandbox.home import Home
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ftps_harness.play.recording import Recording
     from ftps_harness.verdict.observations import Outcome
     from ftps_harness.verify.subject import File, Subject
     from ftps_lab.testimony import Testimony
@@ -44,6 +45,7 @@ class Played:
         elsewhere: Other destinations of the run, a phrase each. They are a finding, and alone do not make the outcome
             inconclusive.
         testimony: The server's testimony.
+        recording: What all witnesses recorded.
         notes: Complaints that lftp makes only in its debug log.
     """
 
@@ -51,6 +53,7 @@ class Played:
     words: str
     elsewhere: tuple[str, ...]
     testimony: Testimony
+    recording: Recording
     notes: tuple[str, ...] = ()
 
 

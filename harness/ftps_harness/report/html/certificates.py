@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ftps_harness.play.attempt import Attempt
+    from ftps_harness.play.recording import Recording
     from ftps_lab.certificates import Certificate
 
 _NONE: Final = "none"
@@ -74,24 +75,24 @@ class Comparison:
         return tuple(row.wrong for row in self.rows if row.wrong)
 
 
-def comparisons(attempt: Attempt, genuine: Certificate | None) -> tuple[Comparison, ...]:
+def comparisons(run: Attempt | Recording, genuine: Certificate | None) -> tuple[Comparison, ...]:
     """Compare each distinct certificate that clients were shown in a run, in order.
 
     Args:
-        attempt: The run; its handshakes tell which certificates were shown.
+        run: The run; its handshakes tell which certificates were shown.
         genuine: The genuine server's certificate; None if the lab does not know it.
     """
-    spec, original = attempt.spec, None if genuine is None else genuine.x509
+    spec, original = run.spec, None if genuine is None else genuine.x509
     declared = {certificate.sha256: certificate for certificate in spec.sent} if spec is not None else {}
-    kinds = {connection.number: connection.kind for connection in attempt.testimony.connections}
+    kinds = {connection.number: connection.kind for connection in run.testimony.connections}
     where: dict[str, dict[str, None]] = {}
-    for handshake in attempt.testimony.handshakes:
-        seen = handshake.completed or handshake.certificate in attempt.exposure.leaves
+    for handshake in run.testimony.handshakes:
+        seen = handshake.completed or handshake.certificate in run.exposure.leaves
         if seen and handshake.certificate in declared:
             kind = kinds.get(handshake.connection, "control")
             where.setdefault(handshake.certificate, {})[f"{kind} connections"] = None
     return tuple(
-        compare(declared[shown].x509, original, attempt.host, attempt.date, " and ".join(places))
+        compare(declared[shown].x509, original, run.host, run.date, " and ".join(places))
         for shown, places in where.items()
     )
 

@@ -203,5 +203,7 @@ def _tag(row: Row) -> str:
 
 
 def _fitting(text: str, most: float) -> str:
+    """The text, or its beginning and end: the end says whether anybody can read it."""
     letters = int(most)
-    return text if len(text) <= letters else f"{text[: letters - 1]}…"
+    end = min(letters // 2, 20)
+    return text if len(text) <= letters else f"{text[: letters - end - 1]}…{text[-end:]}"

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from ftps_harness.play.attempt import Attempt
+    from ftps_harness.play.recording import Recording
     from ftps_harness.play.runner import StepResult
     from ftps_harness.report.html.certificates import Comparison
     from ftps_harness.report.html.sequence import Interaction
+    from ftps_lab.certificates import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,43 @@ class EvidencePart:
 
 
 @dataclass(frozen=True)  # no slots: `interaction` is cached
+class RunView:
+    """One run of a client: what happened, as picture and list, and the certificates that it was shown.
+
+    Attributes:
+        anchor: The prefix of all ids in its drawing.
+        run: The run.
+        genuine: The genuine server's certificate, if the lab knows it.
+        title: What it is, in a few words.
+    """
+
+    anchor: str
+    run: Attempt | Recording
+    genuine: Certificate | None
+    title: str = "What happened, as it was recorded"
+
+    @cached_property
+    def interaction(self) -> Interaction:
+        """The recorded interaction."""
+        return interaction(self.run, self.genuine)
+
+    @property
+    def picture(self) -> Markup:
+        """The interaction as a picture, whose arrows link to the items of `told`."""
+        return picture(drawing(self.interaction), self.anchor)
+
+    @property
+    def told(self) -> Markup:
+        """The interaction as a list, with the evidence."""
+        return told(self.interaction, self.anchor)
+
+    @property
+    def certificates(self) -> tuple[Comparison, ...]:
+        """The certificates that the client was shown, next to the genuine one."""
+        return comparisons(self.run, self.genuine)
+
+
+@dataclass(frozen=True, slots=True)
 class StepView:
     """One step.
 
@@ -89,25 +128,10 @@ class StepView:
         """Every deviation from the expectation."""
         return whys(self.result)
 
-    @cached_property
-    def interaction(self) -> Interaction:
-        """The recorded interaction of the run that is shown."""
-        return interaction(self.result.shown, self.result.genuine)
-
     @property
-    def picture(self) -> Markup:
-        """The interaction as a picture, whose arrows link to the items of `told`."""
-        return picture(drawing(self.interaction), self.anchor)
-
-    @property
-    def told(self) -> Markup:
-        """The interaction as a list, with the evidence."""
-        return told(self.interaction, self.anchor)
-
-    @property
-    def certificates(self) -> tuple[Comparison, ...]:
-        """The certificates that the client was shown, next to the genuine one."""
-        return comparisons(self.result.shown, self.result.genuine)
+    def recorded(self) -> RunView:
+        """The run that is shown."""
+        return RunView(self.anchor, self.result.shown, self.result.genuine)
 
     @property
     def control(self) -> str:

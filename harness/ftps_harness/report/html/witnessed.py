@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ftps_harness.play.recording import Recording
 from ftps_harness.report.html.sequence import MAJOR, MASK, READABLE, Arrow, Interaction, Lane, Wording, folded
 from ftps_harness.report.plain import plural
 from ftps_harness.verdict.needles import is_secret
@@ -33,33 +34,34 @@ _ITS_OWN: Final = frozenset({"AUTH", "PROT"})
 NAMES: Final[Mapping[Who, str]] = {"client": "Client", "attacker": "Attacker", "server": "Server"}
 
 
-def interaction(attempt: Attempt, genuine: Certificate | None = None) -> Interaction:
-    """Return what happened in one run of lftp.
+def interaction(run: Attempt | Recording, genuine: Certificate | None = None) -> Interaction:
+    """Return what happened in one run of a client.
 
     Args:
-        attempt: The run, with its witnesses.
+        run: The run, with its witnesses.
         genuine: The genuine server's certificate, if the lab knows it, to name certificates.
     """
-    testimony = attempt.testimony
+    made = run if isinstance(run, Recording) else run.recording
+    testimony = made.testimony
     behind = testimony.behind
-    passwords = [*testimony.passwords, *(behind.passwords if behind else ())]
+    passwords = [*testimony.passwords, *(behind.passwords if behind else ()), *made.secrets]
     words = Wording(passwords)
-    known = _known(attempt, genuine)
-    mine = _Account(testimony, "client", _far_end(testimony), words, known, attempt.exposure)
+    known = _known(made, genuine)
+    mine = _Account(testimony, "client", _far_end(testimony), words, known, made.exposure)
     arrows = list(mine.arrows())
     if behind is not None:
         theirs = _Account(behind, "attacker", "server", words, known, stolen=frozenset(testimony.passwords))
         arrows += theirs.arrows()
     timed = sorted(_timed(arrows), key=lambda each: each[0])  # stable: equal times keep their order
     ordered = [arrow for _, arrow in timed]
-    ordered += _unplaced(attempt, ordered, words)
-    return Interaction(_lanes(testimony, attempt), folded(ordered))
+    ordered += _unplaced(made, ordered, words)
+    return Interaction(_lanes(made), folded(ordered))
 
 
-def _known(attempt: Attempt, genuine: Certificate | None) -> dict[str, str]:
+def _known(made: Recording, genuine: Certificate | None) -> dict[str, str]:
     """Names of the certificates that handshakes can show, by SHA-256 fingerprint."""
     names: dict[str, str] = {}
-    spec = attempt.spec
+    spec = made.spec
     if spec is not None and spec.attack_certificate is not None:
         names[spec.attack_certificate.sha256] = "the attacker's certificate"
     if spec is not None and spec.data_certificate is not None:
@@ -80,8 +82,9 @@ def _attack(testimony: Testimony) -> Attack | None:
     return next((ATTACKS[c.attack] for c in testimony.connections if c.attack in ATTACKS), None)
 
 
-def _lanes(testimony: Testimony, attempt: Attempt) -> tuple[Lane, ...]:
-    client = Lane("client", "Client", "lftp" if attempt.run.argv else "")
+def _lanes(made: Recording) -> tuple[Lane, ...]:
+    testimony = made.testimony
+    client = Lane("client", "Client", made.program)
     server = Lane("server", "Server", "genuine")
     if testimony.role == "impostor" and testimony.behind is None:
         return client, Lane("attacker", "Impostor", "not the server")
@@ -98,11 +101,11 @@ def _timed(arrows: list[Arrow]) -> Iterator[tuple[float, Arrow]]:
         yield last, arrow
 
 
-def _unplaced(attempt: Attempt, arrows: list[Arrow], words: Wording) -> Iterator[Arrow]:
+def _unplaced(made: Recording, arrows: list[Arrow], words: Wording) -> Iterator[Arrow]:
     """The events without a time, which are shown at the end."""
-    exposure, run = attempt.exposure, attempt.run
+    exposure = made.exposure
     client: dict[str, Any] = {"source": "client", "target": "client"}
-    if not attempt.testimony.connections:
+    if not made.testimony.connections:
         text = "No connection arrived at the server."
         yield Arrow(kind="nobody", **client, label="no connection", text=text, witness="the server's record")
     if exposure.password and not any(arrow.kind == "readable" for arrow in arrows):
@@ -113,13 +116,11 @@ def _unplaced(attempt: Attempt, arrows: list[Arrow], words: Wording) -> Iterator
         yield Arrow(
             kind="elsewhere", **client, label="talks to somebody else", text=text, witness="the wire", alarm=True
         )
-    reasons = sorted(attempt.client.reasons)
-    how = "at its time limit" if run.timed_out else f"by signal {run.signal}" if run.signal is not None else ""
-    end = f"ends {how or f'with exit code {run.exit_code}'}"
-    said = f' It said: "{words(attempt.client.message)}"' if attempt.client.message else ""
-    label = f"refuses: {', '.join(reasons)}" if reasons else end
-    text = f"The client {end}.{said}"
-    yield Arrow(kind="ending", **client, label=label, text=text, witness="the client", note=end if reasons else "")
+    reasons = sorted(made.reasons)
+    said = f' It said: "{words(made.message)}"' if made.message else ""
+    label = f"refuses: {', '.join(reasons)}" if reasons else made.ending
+    text, note = f"The client {made.ending}.{said}", made.ending if reasons else ""
+    yield Arrow(kind="ending", **client, label=label, text=text, witness="the client", note=note)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.report.html import page
+from ftps_harness.report.html.step import RunView
 from ftps_harness.report.plain import plural
 from ftps_harness.verify.judge import UNDECIDED
 from ftps_harness.verify.reports.identity import label
@@ -35,11 +36,13 @@ class FindingView:
         anchor: Its id on the page.
         finding: The finding.
         again: The command that reproduces it; empty for a command line, which may hold a password.
+        run: The recorded run that proves it; None if there is none.
     """
 
     anchor: str
     finding: Finding
     again: str
+    run: RunView | None
 
     @property
     def status(self) -> str:
@@ -64,9 +67,17 @@ class FindingView:
 
 @dataclass(frozen=True, slots=True)
 class TrialView:
-    """One trial and its result."""
+    """One trial and its result.
+
+    Attributes:
+        tried: The trial.
+        run: Its recorded run, to be drawn; None if a finding draws it, or if there is none.
+        where: The id of the part of the page that draws it; empty if nothing does.
+    """
 
     tried: Tried
+    run: RunView | None
+    where: str
 
     @property
     def came_to(self) -> str:
@@ -113,14 +124,37 @@ class SubjectView:
     @property
     def findings(self) -> Iterator[FindingView]:
         """The findings, the most severe first, ignored ones last."""
-        for number, each in enumerate(sorted(self.report.findings, key=lambda found: bool(found.suppressed)), 1):
+        tried = {each.trial.name: each for each in self.report.tried}
+        for number, each in enumerate(self._sorted, 1):
             again = each.proof.again if each.proof and not self.report.subject.argv else ""
-            yield FindingView(f"{self.anchor}-{number}", each, again)
+            proof = tried.get(each.proof.attack) if each.proof else None
+            anchor = f"{self.anchor}-{number}"
+            yield FindingView(anchor, each, again, self._run(proof, anchor) if proof else None)
 
     @property
-    def trials(self) -> list[TrialView]:
-        """The trials, the genuine server's first."""
-        return [TrialView(each) for each in self.report.tried]
+    def _sorted(self) -> list[Finding]:
+        return sorted(self.report.findings, key=lambda found: bool(found.suppressed))
+
+    def _run(self, tried: Tried, anchor: str) -> RunView | None:
+        if tried.recording is None:
+            return None
+        several = len(tried.outcomes)
+        number = f", run {tried.proof} of {several}" if several > 1 else ""
+        return RunView(
+            anchor, tried.recording, self.report.genuine, f"Recorded in the trial {tried.trial.name}{number}"
+        )
+
+    @property
+    def trials(self) -> Iterator[TrialView]:
+        """The trials, the genuine server's first; what a finding draws is not drawn again."""
+        drawn: dict[str, str] = {}
+        for number, each in enumerate(self._sorted, 1):
+            if each.proof:
+                drawn.setdefault(each.proof.attack, f"{self.anchor}-{number}")
+        for number, tried in enumerate(self.report.tried, 1):
+            anchor = f"{self.anchor}-t{number}"
+            run = None if tried.trial.name in drawn else self._run(tried, anchor)
+            yield TrialView(tried, run, drawn.get(tried.trial.name, anchor if run else ""))
 
 
 def text(reports: Sequence[Report], folder: Path) -> str:

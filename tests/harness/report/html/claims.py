@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ftps_harness.play.attempt import Attempt
+    from ftps_harness.play.recording import Recording
     from ftps_harness.report.html.sequence import Arrow, Interaction
     from ftps_lab.testimony import Testimony
 
@@ -18,7 +19,7 @@ ONLY_WITNESS = {"nobody", "ending", "elsewhere", "readable"}
 """Arrows for facts that no server recorded: the client's end, and the record on the wire."""
 
 
-def untrue(drawn: Interaction, attempt: Attempt) -> list[str]:
+def untrue(drawn: Interaction, attempt: Attempt | Recording) -> list[str]:
     """One sentence for each claim without evidence, and for each piece of evidence without an arrow."""
     told = attempt.testimony
     accounts = [told, *([told.behind] if told.behind else [])]
