@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from ftps_harness.report.plain import harmless
 
 if TYPE_CHECKING:
     from ftps_harness.pinning.check import Report, Result
+    from ftps_harness.pinning.record import Failure
 
 
 def text(report: Report) -> str:
@@ -39,5 +39,16 @@ def _requirement(result: Result) -> dict[str, Any]:
         "status": result.status,
         "why": harmless(result.why),
         "seconds": round(result.seconds, 3),
-        **({"failures": [dataclasses.asdict(each) for each in result.failures]} if result.failures else {}),
+        **({"failures": [_failure(each) for each in result.failures]} if result.failures else {}),
+    }
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    """One failure; the recordings of what lftp met are for pages only."""
+    return {
+        "done": failure.done,
+        "expected": failure.expected,
+        "seen": failure.seen,
+        "output": failure.output,
+        "diff": failure.diff,
     }
