@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.harness.pinning.test_html import FAILURE, failed, report
+from tests.harness.pinning.test_html import FAILURE, failed_result, report
 from tests.harness.report.html.claims import untrue
 from tests.harness.report.html.outline import EVIL, Outline, check_harmless
 from tests.harness.report.html.test_page import hostile_attempt
@@ -43,7 +43,7 @@ def met(what: str = "lftp met an impostor: exposed") -> Met:
 
 def test_a_failure_draws_the_servers_that_lftp_met() -> None:
     failure = replace(FAILURE, met=(met("lftp met the genuine server: accepted"), met()))
-    text = html.text(report(failed("impostor-refused", failure, failure)))
+    text = html.text(report(failed_result("impostor-refused", failure, failure)))
     assert text.count('<svg class="diagram"') == text.count('<ol class="told"') == 4
     said = Outline(text).said
     assert "What was said when lftp met the genuine server: accepted" in said
@@ -53,7 +53,7 @@ def test_a_failure_draws_the_servers_that_lftp_met() -> None:
 
 
 def test_the_last_server_is_open_and_the_others_are_folded() -> None:
-    text = html.text(report(failed("impostor-refused", replace(FAILURE, met=(met("one"), met("two"))))))
+    text = html.text(report(failed_result("impostor-refused", replace(FAILURE, met=(met("one"), met("two"))))))
     assert '<details class="evidence">\n<summary>What was said when one</summary>' in text
     assert '<details class="evidence" open>\n<summary>What was said when two</summary>' in text
 
@@ -79,13 +79,13 @@ def test_a_recording_that_is_too_long_is_not_kept() -> None:
 
 def test_foreign_text_is_never_markup() -> None:
     evil = Met(EVIL, hostile_attempt().recording, None)
-    check_harmless(html.text(report(failed("impostor-refused", replace(FAILURE, met=(evil, evil))))))
+    check_harmless(html.text(report(failed_result("impostor-refused", replace(FAILURE, met=(evil, evil))))))
 
 
 @pytest.mark.lftp
-def test_each_diagram_is_of_the_testimony_of_its_server(tried: Callable[..., dict[str, Result]]) -> None:
+def test_each_diagram_is_of_the_testimony_of_its_server(check_tool: Callable[..., dict[str, Result]]) -> None:
     """A tool that switches verification off: an impostor, and servers that deny TLS, get the password."""
-    results = tried(NO_CHECK, "impostor-refused", "tls-demanded", "repin", repin="/bin/true")
+    results = check_tool(NO_CHECK, "impostor-refused", "tls-demanded", "repin", repin="/bin/true")
     assert {each.status for each in results.values()} == {"fail"}
     failures = [failure for each in results.values() for failure in each.failures]
     seen = [each for failure in failures for each in failure.met]
