@@ -301,9 +301,9 @@ class Lab:
 
     def testimonies(self, server: FtpsServer) -> tuple[Testimony, Testimony]:
         """The testimony of an attacker in the middle, and of the genuine server behind it."""
-        told = self.testimony(server)
-        assert told.behind is not None
-        return told, told.behind
+        testimony = self.testimony(server)
+        assert testimony.behind is not None
+        return testimony, testimony.behind
 
     @staticmethod
     def until(condition: Callable[[], object]) -> None:

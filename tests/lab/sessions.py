@@ -93,6 +93,6 @@ def prove_sessions_over(lab: Lab, server: FtpsServer) -> None:
     assert server.settle()
     server.record()
     lab.prove_alive(server) if server.spec.attack == "none" else lab.prove_served(server)
-    told = lab.testimony(server)
-    assert told.logged_in
-    assert [transfer.completed for transfer in told.transfers] == [True]
+    testimony = lab.testimony(server)
+    assert testimony.logged_in
+    assert [transfer.completed for transfer in testimony.transfers] == [True]

@@ -62,10 +62,16 @@ def test_all_events_have_times_in_their_order() -> None:
     log.credential(Credential(log.number, "anna", "secret", "clear", accepted=False))
     log.transfer(Transfer(log.number, log.number, "LIST", "", "download", 0, "", "clear", "", completed=True))
     log.closed()
-    told = recorder.testimony()
-    (connection,), (command,), (credential,) = told.connections, told.commands, told.credentials
+    testimony = recorder.testimony()
+    (connection,), (command,), (credential,) = testimony.connections, testimony.commands, testimony.credentials
     times = [connection.opened, connection.greeted_at, command.at, connection.attacked_at, command.reply_at]
-    times += [told.handshakes[0].at, told.alerts[0].at, credential.at, told.transfers[0].at, connection.closed_at]
+    times += [
+        testimony.handshakes[0].at,
+        testimony.alerts[0].at,
+        credential.at,
+        testimony.transfers[0].at,
+        connection.closed_at,
+    ]
     known = [time for time in times if time is not None]
     assert len(known) == len(times) == len(set(known))
     assert known == sorted(known)
@@ -78,8 +84,8 @@ def test_times_of_attacker_and_genuine_server_are_comparable(lab: Lab) -> None:
     server.record()
     with lab.victim(server):
         pass
-    told, behind = lab.testimonies(server)
-    ours, theirs = (next(c for c in each.commands if c.verb == "PASS") for each in (told, behind))
+    testimony, behind = lab.testimonies(server)
+    ours, theirs = (next(c for c in each.commands if c.verb == "PASS") for each in (testimony, behind))
     times = [ours.at, theirs.at, theirs.reply_at, ours.reply_at]
     assert times == sorted(time for time in times if time is not None)
     assert ours.reply_text == theirs.reply_text == "Logged in."

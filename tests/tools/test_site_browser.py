@@ -77,7 +77,7 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
     found.page.on(
         "request", lambda request: None if request.url.startswith(ours) else found.foreign_requests.append(request.url)
     )
-    found.page.on("console", lambda said: found.errors.append(said.text) if said.type == "error" else None)
+    found.page.on("console", lambda message: found.errors.append(message.text) if message.type == "error" else None)
     found.page.on("pageerror", lambda error: found.errors.append(str(error)))
     yield found
     context.close()

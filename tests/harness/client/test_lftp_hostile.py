@@ -138,8 +138,12 @@ def attack(lftp: Lftp, home: Home, server: HostileServer, *commands: str, log: b
 
 def forged(lftp: Lftp) -> tuple[bytes, bytes, bytes]:
     """The line as lftp would write it on standard error, in its log, and in its log with its process number."""
-    said = f"Certificate verification: {REFUSALS[lftp.dialect]} ({FINGERPRINT})"
-    return f"ls: Fatal error: {said}".encode(), f"ERROR: {said}".encode(), f"[{os.getpid()}] ERROR: {said}".encode()
+    refusal = f"Certificate verification: {REFUSALS[lftp.dialect]} ({FINGERPRINT})"
+    return (
+        f"ls: Fatal error: {refusal}".encode(),
+        f"ERROR: {refusal}".encode(),
+        f"[{os.getpid()}] ERROR: {refusal}".encode(),
+    )
 
 
 def everything(lftp: Lftp, code: bytes, separator: bytes) -> bytes:
@@ -214,10 +218,17 @@ def test_forged_refusal_in_a_listing_is_not_a_reason(lftp: Lftp, home: Home) -> 
 @pytest.mark.parametrize("log", [True, False], ids=["with-log", "without-log"])
 def test_forged_refusal_in_a_file_name_is_not_a_reason(lftp: Lftp, home: Home, log: bool) -> None:
     """lftp prints a file's name before its error: ``get: NAME: Access failed: 550 …``."""
-    said, logged, _ = forged(lftp)
-    names = (said, said.removeprefix(b"ls: "), logged, b"x: " + said, b"a\r" + said, said[:-61] + b"'x': 550")
+    refusal, logged, _ = forged(lftp)
+    names = (
+        refusal,
+        refusal.removeprefix(b"ls: "),
+        logged,
+        b"x: " + refusal,
+        b"a\r" + refusal,
+        refusal[:-61] + b"'x': 550",
+    )
     listing = b"".join(b"-rw-r--r-- 1 u g 3 Jan 1 2020 " + name + b"\r\n" for name in names)
-    replies = {"RETR": b"550 " + said + b"\r\n", "SIZE": b"213 3\r\n"}
+    replies = {"RETR": b"550 " + refusal + b"\r\n", "SIZE": b"213 3\r\n"}
     server = HostileServer(replies, listing)
     attack(lftp, home, server, "mget *", "mirror . m", "mirror -v . m2", "cat *", "rm *", log=log)
 
@@ -225,9 +236,9 @@ def test_forged_refusal_in_a_file_name_is_not_a_reason(lftp: Lftp, home: Home, l
 @pytest.mark.parametrize("rc", ["", "set cmd:verbose yes\n", "debug 9\n", "set log:prefix-recv ''\n"])
 def test_forged_refusal_in_a_folder_name_is_not_a_reason(lftp: Lftp, home: Home, rc: str) -> None:
     home.write_rc(rc)
-    said, logged, _ = forged(lftp)
-    folder = b'257 "/x\n' + said + b"\n" + logged + b'\n"\r\n'
-    attack(lftp, home, HostileServer({"PWD": folder, "CWD": b"550 " + said + b"\r\n"}), "cd y", "pwd", "ls", "get z")
+    refusal, logged, _ = forged(lftp)
+    folder = b'257 "/x\n' + refusal + b"\n" + logged + b'\n"\r\n'
+    attack(lftp, home, HostileServer({"PWD": folder, "CWD": b"550 " + refusal + b"\r\n"}), "cd y", "pwd", "ls", "get z")
 
 
 def test_forged_refusal_in_debug_output_is_not_a_reason(lftp: Lftp, home: Home) -> None:

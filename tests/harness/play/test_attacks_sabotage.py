@@ -351,7 +351,9 @@ def without_a_connection(kind: str) -> Callable[[Wire], Wire]:
 
 
 def alter_connections(**change: Any) -> Callable[[Testimony], Testimony]:
-    return lambda told: replace(told, connections=tuple(replace(each, **change) for each in told.connections))
+    return lambda testimony: replace(
+        testimony, connections=tuple(replace(each, **change) for each in testimony.connections)
+    )
 
 
 FALSE_ANSWERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -360,10 +362,10 @@ FALSE_ANSWERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "no connection is recorded": ("testimony", without("connections")),
     "no handshake is recorded": ("testimony", without("handshakes")),
     "no transfer is recorded": ("testimony", without("transfers")),
-    "no testimony from behind the attacker": ("testimony", lambda told: replace(told, behind=None)),
+    "no testimony from behind the attacker": ("testimony", lambda testimony: replace(testimony, behind=None)),
     "the genuine server got no password": ("testimony", behind(without("credentials"))),
     "the genuine server transferred nothing": ("testimony", behind(without("transfers"))),
-    "the attacker's role is genuine": ("testimony", lambda told: replace(told, role="genuine")),
+    "the attacker's role is genuine": ("testimony", lambda testimony: replace(testimony, role="genuine")),
     "no attack is recorded": ("testimony", alter_connections(attack="none", attack_effect="")),
     "another attack is recorded": ("testimony", alter_connections(attack="strip-auth")),
     "another effect is recorded": ("testimony", alter_connections(attack_effect="502")),

@@ -53,12 +53,12 @@ class Stranger(FtpsServer):
         return own
 
     def testimony(self) -> Testimony:
-        told = super().testimony()
+        testimony = super().testimony()
         named = self._genuine
         return replace(
-            told,
-            handshakes=tuple(replace(h, certificate=named[h.certificate]) for h in told.handshakes),
-            transfers=tuple(replace(t, certificate=named.get(t.certificate, "")) for t in told.transfers),
+            testimony,
+            handshakes=tuple(replace(h, certificate=named[h.certificate]) for h in testimony.handshakes),
+            transfers=tuple(replace(t, certificate=named.get(t.certificate, "")) for t in testimony.transfers),
         )
 
 
@@ -117,8 +117,8 @@ def test_stranger_only_on_data_connections_is_noticed(play: Play) -> None:
         def testimony(self) -> Testimony:
             assert self._declared.certificate is not None
             genuine = self._declared.certificate.sha256
-            told = alter("handshakes", certificate=genuine)(super().testimony())
-            return alter("transfers", certificate=genuine)(told)
+            testimony = alter("handshakes", certificate=genuine)(super().testimony())
+            return alter("transfers", certificate=genuine)(testimony)
 
         def change(self, spec: ServerSpec) -> None:
             super().change(replace(spec, data_certificate=impostor_of(spec).certificate))
@@ -199,9 +199,9 @@ def test_not_kept_reports_only_files_that_should_be_there(tmp_path: Path) -> Non
     for other in (replace(gone, completed=False), replace(gone, forged=True), replace(gone, sha256="")):
         assert not_kept(Testimony("genuine", transfers=(other,)), tmp_path) == ()
     for verb, argument in (("DELE", "/y"), ("RNFR", "y"), ("APPE", "y"), ("REST", "100")):
-        told = Testimony("genuine", transfers=(gone,), commands=(Command(1, verb, argument, "tls", 250),))
-        assert not_kept(told, tmp_path) == ()
-    told = Testimony("genuine", transfers=(gone,), commands=(Command(1, "DELE", "z", "tls", 250),))
-    assert len(not_kept(told, tmp_path)) == 1
+        testimony = Testimony("genuine", transfers=(gone,), commands=(Command(1, verb, argument, "tls", 250),))
+        assert not_kept(testimony, tmp_path) == ()
+    testimony = Testimony("genuine", transfers=(gone,), commands=(Command(1, "DELE", "z", "tls", 250),))
+    assert len(not_kept(testimony, tmp_path)) == 1
     attacked = Testimony("impostor", behind=Testimony("genuine", transfers=(gone,)))
     assert len(not_kept(attacked, tmp_path)) == 1

@@ -30,7 +30,7 @@ script = sys.argv[sys.argv.index("-c") + 1]
 log = re.search(r"-o (\\S+) 9", script)
 port = int(re.search(r"-p (\\d+)", script)[1]) if "-p " in script else 0
 password = os.environ.get("LFTP_PASSWORD", "")
-SAID = "Certificate verification: {said} ({fingerprint})"
+SAID = "Certificate verification: {refusal} ({fingerprint})"
 
 def write_log(text):
     if log:
@@ -95,11 +95,11 @@ class FakeClient:
 
     def __call__(self, body: str, fingerprint: str = "AA:" * 19 + "AA") -> Lftp:
         path = self._folder / "fake-lftp"
-        said = REFUSALS[self._client.dialect]
+        refusal = REFUSALS[self._client.dialect]
         text = FAKE.format(
             python=shlex.quote(sys.executable),
             real=str(self._client.path),
-            said=said,
+            refusal=refusal,
             fingerprint=fingerprint,
             body=body,
         )

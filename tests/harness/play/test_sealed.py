@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("sealed_here")]
 
 LISTENER = (
     "!/usr/bin/python3 -c \"import socket; s = socket.create_server(('127.0.0.1', {at})); "
-    "c = socket.create_connection(s.getsockname()); a, _ = s.accept(); c.sendall(b'{said}'); a.recv(99)\"\n"
+    "c = socket.create_connection(s.getsockname()); a, _ = s.accept(); c.sendall(b'{sent}'); a.recv(99)\"\n"
 )
 
 
@@ -73,24 +73,24 @@ class TestLedElsewhere:
         assert any("192.0.2.9" in phrase for phrase in result.attempts[0].exposure.elsewhere.tried)
 
     def test_connection_to_another_listener_is_inconclusive(self, play: Play, sealed: Sealed) -> None:
-        rc = play.pin + LISTENER.replace("{at}", "4444").replace("{said}", "hello")
+        rc = play.pin + LISTENER.replace("{at}", "4444").replace("{sent}", "hello")
         result = only_step(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=sealed))
         assert result.attempts[0].outcome.verdict == "inconclusive"
         (phrase,) = result.attempts[0].exposure.elsewhere.reached
         assert phrase == "127.0.0.1 port 4444 by tcp, 5 bytes sent"
 
     @pytest.mark.parametrize(
-        "said", ["USER me\\r\\nPASS my own password\\r\\n", "QVVUSCBwYXNz"], ids=["pass", "nothing"]
+        "sent", ["USER me\\r\\nPASS my own password\\r\\n", "QVVUSCBwYXNz"], ids=["pass", "nothing"]
     )
-    def test_password_sent_to_another_listener_is_exposed(self, play: Play, sealed: Sealed, said: str) -> None:
-        rc = play.pin + LISTENER.replace("{at}", "4445").replace("{said}", said)
+    def test_password_sent_to_another_listener_is_exposed(self, play: Play, sealed: Sealed, sent: str) -> None:
+        rc = play.pin + LISTENER.replace("{at}", "4445").replace("{sent}", sent)
         result = only_step(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=sealed))
-        assert ("password" in result.attempts[0].outcome.exposed) is ("PASS" in said)
+        assert ("password" in result.attempts[0].outcome.exposed) is ("PASS" in sent)
         assert result.status != "pass"
 
     def test_loopback_does_not_see_connections_elsewhere(self, play: Play) -> None:
         """This is why the sealed place is the default."""
-        rc = play.pin + LISTENER.replace("{at}", "4446").replace("{said}", "hello")
+        rc = play.pin + LISTENER.replace("{at}", "4446").replace("{sent}", "hello")
         result = only_step(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=Loopback()))
         assert result.attempts[0].outcome.verdict == "accepted"
 

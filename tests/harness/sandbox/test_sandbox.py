@@ -156,9 +156,9 @@ class TestFiles:
     def test_only_its_own_folder_is_writable(self, box: Sandbox, tmp_path: Path) -> None:
         script = f"touch /etc/x; touch /usr/x; touch {tmp_path}/x; touch /run/x; touch /var/tmp/x; touch {INSIDE}/mine"
         done = shell(box, script)
-        said = done.stderr.decode()
-        assert said.count("Read-only file system") == 4
-        assert f"{tmp_path}/x" in said  # it does not exist there at all
+        errors = done.stderr.decode()
+        assert errors.count("Read-only file system") == 4
+        assert f"{tmp_path}/x" in errors  # it does not exist there at all
         assert (box.folder / FOLDER / "mine").exists()
         assert done.exit_code == 0
 
@@ -336,11 +336,13 @@ class TestMissingPermissions:
         outer = 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" -c "$1"'
         command = ["unshare", "--user", "--map-root-user", "sh", "-c", outer, sys.executable, script]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        said = "the kernel does not permit a private user namespace: No space left on device; as root: sysctl user.max_"
-        assert done.stdout.startswith(said)
+        reason = (
+            "the kernel does not permit a private user namespace: No space left on device; as root: sysctl user.max_"
+        )
+        assert done.stdout.startswith(reason)
 
     @pytest.mark.parametrize(
-        ("files", "told"),
+        ("files", "remedy"),
         [
             ({"proc/kernel/apparmor_restrict_unprivileged_userns": "1\n"}, "as root: sysctl kernel.apparmor_"),
             ({"proc/kernel/unprivileged_userns_clone": "0\n"}, "as root: sysctl kernel.unprivileged_userns_clone=1"),
@@ -351,11 +353,11 @@ class TestMissingPermissions:
         ],
         ids=["ubuntu", "debian", "none", "docker", "podman", "unknown"],
     )
-    def test_remedy_names_the_missing_permission(self, tmp_path: Path, files: dict[str, str], told: str) -> None:
+    def test_remedy_names_the_missing_permission(self, tmp_path: Path, files: dict[str, str], remedy: str) -> None:
         for name, text in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        assert how_to_grant(tmp_path / "proc", tmp_path / "root").startswith(told)
+        assert how_to_grant(tmp_path / "proc", tmp_path / "root").startswith(remedy)
 
     def test_sandbox_needs_linux(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(sys, "platform", "darwin")

@@ -196,15 +196,15 @@ def break_off(lab: Lab, server: FtpsServer, budget: int, *, tls: bool, reset: bo
     session = Session(lab, server, budget=budget, tls=tls)
     session.run()
     session.leave(reset=reset)
-    told = lab.testimony(server)
-    assert [c.kind for c in told.connections].count("control") == 1
-    verbs = [command.verb for command in told.commands]
+    testimony = lab.testimony(server)
+    assert [c.kind for c in testimony.connections].count("control") == 1
+    verbs = [command.verb for command in testimony.commands]
     assert verbs == (session.last[: len(verbs)] if reset else session.last), budget
-    assert len({handshake.connection for handshake in told.handshakes}) == len(told.handshakes)
-    assert told.logged_in or "TYPE" not in session.last
+    assert len({handshake.connection for handshake in testimony.handshakes}) == len(testimony.handshakes)
+    assert testimony.logged_in or "TYPE" not in session.last
     if server.spec.attack in IN_THE_MIDDLE:
-        assert told.behind is not None
-        assert told.behind.logged_in or not told.logged_in
+        assert testimony.behind is not None
+        assert testimony.behind.logged_in or not testimony.logged_in
     return session
 
 

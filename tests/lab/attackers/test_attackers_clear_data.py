@@ -41,12 +41,12 @@ def test_downloads_are_forged_in_clear(lab: Lab, protocol: str, command: str, mo
         assert data.recv(len(FORGED), socket.MSG_WAITALL) == FORGED
     assert client.voidresp().startswith("226")
     client.quit()
-    told = lab.testimony(server)
-    (transfer,) = told.transfers
+    testimony = lab.testimony(server)
+    (transfer,) = testimony.transfers
     assert (transfer.channel, transfer.certificate, transfer.forged, transfer.completed) == ("clear", "", True, True)
     assert (transfer.size, transfer.sha256) == (len(FORGED), sha256(FORGED).hexdigest())
-    assert [h.completed for h in told.handshakes] == [True, False]
-    assert told.handshakes[1].error.startswith("the attacker")
+    assert [h.completed for h in testimony.handshakes] == [True, False]
+    assert testimony.handshakes[1].error.startswith("the attacker")
     assert not server.wire().holds(lab.contents["chunk"][:1000])
 
 
@@ -84,9 +84,9 @@ def test_client_hello_on_data_connection_is_answered_in_clear(lab: Lab, protocol
     with contextlib.suppress(ftplib.error_temp):
         client.voidresp()
     client.quit()
-    told = lab.testimony(server)
-    assert [h.completed for h in told.handshakes] == [True, False]
-    (transfer,) = told.transfers
+    testimony = lab.testimony(server)
+    assert [h.completed for h in testimony.handshakes] == [True, False]
+    (transfer,) = testimony.transfers
     if command.startswith("STOR"):
         assert (transfer.size, transfer.completed, transfer.forged) == (0, False, False)
         assert (lab.root / "up").read_bytes() == b""

@@ -68,8 +68,8 @@ def test_data_connection_reset_by_client_is_incomplete_in_both_testimonies(
         client.voidresp()
     assert client.get("three") == b"abc"
     client.quit()
-    for told in lab.testimonies(server):
-        first, second = told.transfers
+    for testimony in lab.testimonies(server):
+        first, second = testimony.transfers
         assert (first.name, first.completed) == (command.split()[1], False)
         assert first.size < ENDLESS
         assert second.completed
@@ -91,11 +91,11 @@ def test_transfer_of_killed_client_leaves_nothing_open(lab: Lab, command: str, r
     for sock in (data, client.sock):
         lab.close_with_reset(sock) if reset else sock.close()
     client.close()
-    told, behind = lab.testimonies(server)
+    testimony, behind = lab.testimonies(server)
     assert lab.open_files() == files
-    assert [t.name for t in told.transfers] == [t.name for t in behind.transfers] == [command.split()[1]]
+    assert [t.name for t in testimony.transfers] == [t.name for t in behind.transfers] == [command.split()[1]]
     if reset or command.startswith("RETR"):
-        assert not told.transfers[0].completed
+        assert not testimony.transfers[0].completed
         assert not behind.transfers[0].completed
     lab.prove_served(server)
 
@@ -114,8 +114,8 @@ def test_abandoned_download_also_stops_at_genuine_server(lab: Lab, protect: bool
     with pytest.raises(ftplib.error_temp, match=r"^426"):
         client.voidresp()
     client.quit()
-    for told in lab.testimonies(server):
-        assert [(t.size < ENDLESS, t.completed) for t in told.transfers] == [(True, False)]
+    for testimony in lab.testimonies(server):
+        assert [(t.size < ENDLESS, t.completed) for t in testimony.transfers] == [(True, False)]
 
 
 @pytest.mark.parametrize("protect", [True, False])
@@ -132,8 +132,8 @@ def test_half_closed_client_still_gets_the_whole_download(lab: Lab, protect: boo
     assert received == lab.contents["large"]
     assert client.voidresp().startswith("226")
     client.quit()
-    for told in lab.testimonies(server):
-        assert [t.completed for t in told.transfers] == [True]
+    for testimony in lab.testimonies(server):
+        assert [t.completed for t in testimony.transfers] == [True]
 
 
 def test_download_reset_after_226_is_incomplete_for_the_attacker_only(lab: Lab, small_send_buffers: None) -> None:
@@ -146,8 +146,8 @@ def test_download_reset_after_226_is_incomplete_for_the_attacker_only(lab: Lab, 
         assert client.voidresp().startswith("226")
         lab.close_with_reset(data)
     client.quit()
-    told, behind = lab.testimonies(server)
-    assert [t.completed for t in told.transfers] == [False]
+    testimony, behind = lab.testimonies(server)
+    assert [t.completed for t in testimony.transfers] == [False]
     assert [t.completed for t in behind.transfers] == [True]
 
 
@@ -172,9 +172,9 @@ def test_only_the_last_of_several_data_connections_counts(lab: Lab, mode: Mode) 
                 assert sock.recv(1) == b""
     client.quit()
     client.close()
-    told, _ = lab.testimonies(server)
-    assert [t.name for t in told.transfers][-1:] == ["three"]
-    assert len(told.transfers) == 2  # prove_served had one as well
+    testimony, _ = lab.testimonies(server)
+    assert [t.name for t in testimony.transfers][-1:] == ["three"]
+    assert len(testimony.transfers) == 2  # prove_served had one as well
     assert lab.open_files() == files
 
 
@@ -188,8 +188,8 @@ def test_second_transfer_on_same_data_connection_gets_425(lab: Lab) -> None:
         with pytest.raises(ftplib.error_temp, match=r"^425"):
             client.sendcmd("RETR chunk")
     client.quit()
-    for told in lab.testimonies(server):
-        assert [(t.name, t.size, t.completed) for t in told.transfers] == [("three", 3, True)]
+    for testimony in lab.testimonies(server):
+        assert [(t.name, t.size, t.completed) for t in testimony.transfers] == [("three", 3, True)]
 
 
 def test_data_connection_of_refused_transfer_serves_the_next(lab: Lab) -> None:
@@ -205,8 +205,8 @@ def test_data_connection_of_refused_transfer_serves_the_next(lab: Lab) -> None:
             assert data.makefile("rb").read() == b"abc"
     assert client.voidresp().startswith("226")
     client.quit()
-    for told in lab.testimonies(server):
-        assert [(t.name, t.size, t.completed) for t in told.transfers] == [("three", 3, True)]
+    for testimony in lab.testimonies(server):
+        assert [(t.name, t.size, t.completed) for t in testimony.transfers] == [("three", 3, True)]
 
 
 @pytest.mark.parametrize("prot", ["P", "C"])
@@ -244,8 +244,8 @@ def test_upload_ended_by_fin_is_complete_at_slow_genuine_server(lab: Lab, protec
     assert client.voidresp().startswith("226")
     client.quit()
     assert (lab.root / "up").read_bytes() == content
-    for told in lab.testimonies(server):
-        assert [(t.size, t.completed) for t in told.transfers] == [(len(content), True)]
+    for testimony in lab.testimonies(server):
+        assert [(t.size, t.completed) for t in testimony.transfers] == [(len(content), True)]
 
 
 @pytest.mark.parametrize("protect", [True, False])
@@ -263,8 +263,8 @@ def test_upload_is_complete_though_client_does_not_wait_for_226(lab: Lab, protec
             data.sendall(lab.contents[name])
             data.unwrap() if isinstance(data, ssl.SSLSocket) else None
         client.close()
-        for told in lab.testimonies(server):
-            assert [(t.size, t.completed) for t in told.transfers] == [(len(lab.contents[name]), True)]
+        for testimony in lab.testimonies(server):
+            assert [(t.size, t.completed) for t in testimony.transfers] == [(len(lab.contents[name]), True)]
         assert (lab.root / "up").read_bytes() == lab.contents[name]
 
 
@@ -292,8 +292,8 @@ def test_slow_reader_gets_the_whole_download(
     assert [client.getresp()[:3] for _ in range(3)][1:] == ["226", "221"]
     assert client.file is not None
     assert client.file.read() == ""
-    for told in lab.testimonies(server):
-        assert [(t.size, t.completed) for t in told.transfers] == [(5 << 20, True)]
+    for testimony in lab.testimonies(server):
+        assert [(t.size, t.completed) for t in testimony.transfers] == [(5 << 20, True)]
 
 
 @pytest.mark.parametrize("protect", [True, False])
@@ -322,10 +322,10 @@ def test_failed_data_handshake_gets_a_reply_and_is_recorded(lab: Lab) -> None:
     with pytest.raises(ftplib.Error, match=r"^(425|426|522)"):
         client.voidresp()
     client.quit()
-    told, behind = lab.testimonies(server)
-    assert [handshake.completed for handshake in told.handshakes] == [True, False]
-    assert [alert.description for alert in told.alerts if alert.direction == "received"] == ["unknown_ca"]
-    assert [(t.size, t.completed) for t in told.transfers] == [(0, False)]
+    testimony, behind = lab.testimonies(server)
+    assert [handshake.completed for handshake in testimony.handshakes] == [True, False]
+    assert [alert.description for alert in testimony.alerts if alert.direction == "received"] == ["unknown_ca"]
+    assert [(t.size, t.completed) for t in testimony.transfers] == [(0, False)]
     assert not any(t.completed for t in behind.transfers)
 
 
@@ -344,8 +344,8 @@ def test_garbage_instead_of_data_handshake_transfers_nothing(lab: Lab, command: 
         client.voidresp()
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.testimonies(server)
-    assert [(t.size, t.completed) for t in told.transfers] == [(0, False), (3, True)]
+    testimony, behind = lab.testimonies(server)
+    assert [(t.size, t.completed) for t in testimony.transfers] == [(0, False), (3, True)]
     # 425 if everything ended before the genuine server had looked at its data connection: it then records no transfer.
     begun = [] if str(answer.value).startswith("425") else [(0, False)]
     assert [(t.size, t.completed) for t in behind.transfers] == [*begun, (3, True)]
@@ -367,5 +367,5 @@ def test_garbage_within_data_tls_makes_transfer_incomplete(lab: Lab, command: st
     with pytest.raises(ftplib.error_temp, match=r"^426"):
         client.voidresp()
     client.quit()
-    for told in lab.testimonies(server):
-        assert [t.completed for t in told.transfers] == [False]
+    for testimony in lab.testimonies(server):
+        assert [t.completed for t in testimony.transfers] == [False]

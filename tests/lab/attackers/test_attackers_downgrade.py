@@ -31,9 +31,11 @@ def prove_all_in_clear(lab: Lab, server: FtpsServer) -> None:
     assert client.get("chunk") == lab.contents["chunk"]
     assert client.put("up", b"content of an upload").startswith("226")
     client.quit()
-    told = lab.testimony(server)
-    assert told.credentials[-1] == Credential(told.connections[-3].number, "anna", lab.password, "clear", accepted=True)
-    assert [(t.channel, t.certificate, t.forged, t.completed) for t in told.transfers] == [
+    testimony = lab.testimony(server)
+    assert testimony.credentials[-1] == Credential(
+        testimony.connections[-3].number, "anna", lab.password, "clear", accepted=True
+    )
+    assert [(t.channel, t.certificate, t.forged, t.completed) for t in testimony.transfers] == [
         ("clear", "", False, True)
     ] * 2
     for secret in (lab.password.encode(), lab.contents["chunk"][:1000], b"content of an upload"):
@@ -54,10 +56,10 @@ def test_strip_auth_refuses_all_tls_commands(lab: Lab, code: int) -> None:
     assert client.login("anna", lab.password, secure=False).startswith("230")
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.testimonies(server)
-    assert [c.reply for c in told.commands[:6]] == [code] * 6
+    testimony, behind = lab.testimonies(server)
+    assert [c.reply for c in testimony.commands[:6]] == [code] * 6
     assert [c.verb for c in behind.commands[:4]] == ["AUTH", "PBSZ", "PROT", "USER"]
-    assert told.handshakes == ()
+    assert testimony.handshakes == ()
 
 
 @pytest.mark.parametrize("command", ["AUTH TLS", "PBSZ 0", "PROT P"])
@@ -67,8 +69,8 @@ def test_strip_auth_with_421_closes_both_connections(lab: Lab, command: str) -> 
     sock = lab.connect(server)
     sock.sendall(f"{command}\r\n".encode())
     assert read_until_closed(sock).startswith(b"421 ")
-    told, behind = lab.testimonies(server)
-    assert [c.reply for c in told.commands] == [421]
+    testimony, behind = lab.testimonies(server)
+    assert [c.reply for c in testimony.commands] == [421]
     assert len(behind.connections) == 1
     lab.prove_served(server)
 
@@ -93,13 +95,13 @@ def test_strip_auth_uses_tls_to_the_genuine_server(lab: Lab, require_tls: bool, 
         assert client.put(f"up-{name}", lab.contents[name]).startswith("226")
         assert (lab.root / f"up-{name}").read_bytes() == lab.contents[name]
     client.quit()
-    told, behind = lab.testimonies(server)
-    assert (told.role, behind.role) == ("impostor", "genuine")
-    assert told.credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
+    testimony, behind = lab.testimonies(server)
+    assert (testimony.role, behind.role) == ("impostor", "genuine")
+    assert testimony.credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
     assert behind.credentials == (Credential(1, "anna", lab.password, "tls", accepted=True),)
-    assert {t.channel for t in told.transfers} == {"clear"}
+    assert {t.channel for t in testimony.transfers} == {"clear"}
     assert {t.channel for t in behind.transfers} == {"tls"}
-    assert [(t.sha256, t.completed) for t in told.transfers] == [(t.sha256, t.completed) for t in behind.transfers]
+    assert [(t.sha256, t.completed) for t in testimony.transfers] == [(t.sha256, t.completed) for t in behind.transfers]
     assert [h.completed for h in behind.handshakes] == [True] * 10
     assert server.wire().holds(lab.contents["chunk"][:4096])
 
@@ -113,8 +115,8 @@ def test_client_hello_after_strip_auth_is_a_failed_handshake(lab: Lab) -> None:
     sock.settimeout(0.2)
     with pytest.raises((ssl.SSLError, OSError)):
         lab.trusting("genuine").wrap_socket(sock, server_hostname="localhost")
-    told, _ = lab.testimonies(server)
-    assert [handshake.completed for handshake in told.handshakes] == [False]
+    testimony, _ = lab.testimonies(server)
+    assert [handshake.completed for handshake in testimony.handshakes] == [False]
     lab.prove_served(server)
 
 
@@ -147,9 +149,9 @@ def test_refuse_auth_with_421_closes(lab: Lab, behind: bytes) -> None:
     heard = read_until_closed(sock)
     assert heard.startswith(b"421 ")
     assert heard.count(b"\r\n") == 1
-    told = lab.testimony(server)
-    assert (told.commands[0].verb, told.commands[0].reply) == ("AUTH", 421)
-    assert not told.logged_in
+    testimony = lab.testimony(server)
+    assert (testimony.commands[0].verb, testimony.commands[0].reply) == ("AUTH", 421)
+    assert not testimony.logged_in
     server.record()
     prove_all_in_clear(lab, server)
 
@@ -171,10 +173,10 @@ def test_drop_at_auth_closes_without_a_reply(lab: Lab, behind: bytes) -> None:
     sock = lab.connect(server)
     sock.sendall(b"AUTH TLS\r\n" + behind)
     assert read_until_closed(sock) == b""
-    told = lab.testimony(server)
-    assert (told.commands[0].verb, told.commands[0].reply) == ("AUTH", None)
-    assert not told.logged_in
-    assert told.handshakes == ()
+    testimony = lab.testimony(server)
+    assert (testimony.commands[0].verb, testimony.commands[0].reply) == ("AUTH", None)
+    assert not testimony.logged_in
+    assert testimony.handshakes == ()
     server.record()
     prove_all_in_clear(lab, server)
 
@@ -193,14 +195,14 @@ def test_break_handshake_answers_the_client_hello_as_configured(lab: Lab, how: s
     with pytest.raises((ssl.SSLError, ConnectionError), match=f"(?i){words.replace(' ', '[ _]')}"):
         client.auth()
     client.close()
-    told = lab.testimony(server)
-    assert [(c.verb, c.reply) for c in told.commands] == [("FEAT", 211), ("AUTH", 234)]
-    (handshake,) = told.handshakes
+    testimony = lab.testimony(server)
+    assert [(c.verb, c.reply) for c in testimony.commands] == [("FEAT", 211), ("AUTH", 234)]
+    (handshake,) = testimony.handshakes
     assert (handshake.connection, handshake.completed, handshake.version) == (1, False, "")
     assert handshake.certificate == lab.certificates["genuine"].sha256
     assert handshake.error.startswith("the attacker")
     sent = [Alert(1, "sent", "fatal", "handshake_failure")] if how == "alert" else []
-    assert [alert for alert in told.alerts if alert.direction == "sent"] == sent
+    assert [alert for alert in testimony.alerts if alert.direction == "sent"] == sent
     record = server.wire().records[0]
     assert (record.to_client.endswith(REFUSAL_IN_CLEAR.encode())) is (how == "text")
     assert (record.to_client[-7:-4] == b"\x15\x03\x03") is (how == "alert")
@@ -233,9 +235,9 @@ def test_break_handshake_text_serves_the_client_in_clear(lab: Lab) -> None:
     for line in (b"USER anna", b"PASS " + lab.password.encode(), b"QUIT"):
         sock.sendall(line + b"\r\n")
         assert sock.recv(512)[:1] in b"23"
-    told = lab.testimony(server)
-    assert len(told.handshakes) == 1
-    assert told.credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
+    testimony = lab.testimony(server)
+    assert len(testimony.handshakes) == 1
+    assert testimony.credentials == (Credential(1, "anna", lab.password, "clear", accepted=True),)
 
 
 # --- inject-before-tls ---------------------------------------------------------------------------------------------
@@ -252,9 +254,9 @@ def test_inject_before_tls_adds_replies_after_the_234(lab: Lab) -> None:
         tls.sendall(b"NOOP\r\nAUTH TLS\r\nQUIT\r\n")
         heard = read_until_closed(tls)
     assert [line[:3] for line in heard.splitlines()] == [b"200", b"503", b"221"]
-    told = lab.testimony(server)
-    assert [c.reply for c in told.commands] == [234, 200, 503, 221]
-    assert [h.completed for h in told.handshakes] == [True]
+    testimony = lab.testimony(server)
+    assert [c.reply for c in testimony.commands] == [234, 200, 503, 221]
+    assert [h.completed for h in testimony.handshakes] == [True]
 
 
 @pytest.mark.parametrize("command", ["AUTH KERBEROS", "AUTH"])
@@ -276,9 +278,9 @@ def test_client_that_discards_injected_replies_is_served_in_tls(lab: Lab, versio
     assert client.get("large") == lab.contents["large"]
     assert client.put("up", b"content of an upload").startswith("226")
     client.quit()
-    told = lab.testimony(server)
-    assert told.role == "genuine"
-    assert [(t.channel, t.completed, t.forged) for t in told.transfers] == [("tls", True, False)] * 2
+    testimony = lab.testimony(server)
+    assert testimony.role == "genuine"
+    assert [(t.channel, t.completed, t.forged) for t in testimony.transfers] == [("tls", True, False)] * 2
     assert not server.wire().holds(b"content of an upload")
 
 
@@ -303,11 +305,11 @@ def test_refuse_prot_leaves_data_in_clear(lab: Lab, protocol: str, code: int) ->
         assert client.get("chunk") == lab.contents["chunk"]
         assert client.put("up", b"content of an upload").startswith("226")
     client.quit()
-    told = lab.testimony(server)
-    assert told.role == "genuine"
-    assert [c.reply for c in told.commands if c.verb == "PROT"] == [code] * 2
-    assert told.credentials[0].channel == "tls"
-    assert [(t.channel, t.certificate, t.forged) for t in told.transfers] == [("clear", "", False)] * 8
+    testimony = lab.testimony(server)
+    assert testimony.role == "genuine"
+    assert [c.reply for c in testimony.commands if c.verb == "PROT"] == [code] * 2
+    assert testimony.credentials[0].channel == "tls"
+    assert [(t.channel, t.certificate, t.forged) for t in testimony.transfers] == [("clear", "", False)] * 8
     assert server.wire().holds(b"content of an upload")
     assert not server.wire().holds(lab.password.encode())
 

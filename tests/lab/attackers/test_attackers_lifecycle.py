@@ -39,14 +39,14 @@ def test_server_changes_between_every_pair_of_attacks(lab: Lab, first: tuple[str
             server.change(lab.spec(protocol, attack=attack))
             server.record()
             lab.prove_served(server)
-            told = lab.testimony(server)
+            testimony = lab.testimony(server)
             assert server.port == port
-            assert told.role == ("impostor" if attack in IN_THE_MIDDLE else "genuine")
-            assert (told.behind is not None) is (attack in IN_THE_MIDDLE)
-            assert [c.kind for c in told.connections] == ["control", "data"]
-            assert [t.completed for t in told.transfers] == [True]
-            if told.behind is not None:
-                assert [(t.name, t.completed) for t in told.behind.transfers] == [("three", True)]
+            assert testimony.role == ("impostor" if attack in IN_THE_MIDDLE else "genuine")
+            assert (testimony.behind is not None) is (attack in IN_THE_MIDDLE)
+            assert [c.kind for c in testimony.connections] == ["control", "data"]
+            assert [t.completed for t in testimony.transfers] == [True]
+            if testimony.behind is not None:
+                assert [(t.name, t.completed) for t in testimony.behind.transfers] == [("three", True)]
 
 
 @pytest.mark.parametrize(("attack", "protocol"), STATES)
@@ -94,10 +94,10 @@ def test_rotation_behind_interceptor_affects_later_clients_only(lab: Lab, protoc
     assert peer_der(before.sock) != peer_der(after.sock)
     before.quit()
     after.quit()
-    told, behind = lab.testimonies(server)
+    testimony, behind = lab.testimonies(server)
     genuine, other = (lab.certificates[name].sha256 for name in ("genuine", "other"))
     assert [t.certificate for t in behind.transfers] == [genuine, other]
-    assert len({t.certificate for t in told.transfers} | {genuine, other}) == 4
+    assert len({t.certificate for t in testimony.transfers} | {genuine, other}) == 4
 
 
 def test_clients_are_served_while_genuine_server_rotates(lab: Lab) -> None:
@@ -110,7 +110,7 @@ def test_clients_are_served_while_genuine_server_rotates(lab: Lab) -> None:
         try:
             while not done.is_set():
                 lab.prove_served(server)
-        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+        except BaseException as error:  # noqa: BLE001 - checked in the test's own thread
             failures.append(error)
 
     visitors = [threading.Thread(target=visit) for _ in range(2)]
@@ -176,8 +176,8 @@ def test_connection_belongs_to_the_record_in_which_it_started(lab: Lab, attack: 
     late.quit()
     assert server.settle()  # the early one is still open, and in another record
     early.quit()
-    told, behind = lab.testimonies(server)
-    for account in (told, behind):
+    testimony, behind = lab.testimonies(server)
+    for account in (testimony, behind):
         assert [(t.verb, t.name) for t in account.transfers] == [("STOR", "up")]
         assert [c.kind for c in account.connections] == ["control", "data"]
         assert len(account.credentials) == 1
@@ -197,8 +197,8 @@ def test_settle_waits_for_the_genuine_server(lab: Lab) -> None:
     data.sendall(lab.contents["large"])
     data.close()
     client.close()
-    told, behind = lab.testimonies(server)
-    assert [t.size for t in told.transfers] == [t.size for t in behind.transfers] == [5 << 20]
+    testimony, behind = lab.testimonies(server)
+    assert [t.size for t in testimony.transfers] == [t.size for t in behind.transfers] == [5 << 20]
 
 
 # --- stop ----------------------------------------------------------------------------------------------------------
@@ -277,8 +277,8 @@ def test_second_login_also_resets_prot_at_genuine_server(lab: Lab, protocol: str
     client.prot_p()
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.testimonies(server)
-    assert [t.channel for t in told.transfers] == ["tls", "clear", "tls"]
+    testimony, behind = lab.testimonies(server)
+    assert [t.channel for t in testimony.transfers] == ["tls", "clear", "tls"]
     assert [t.channel for t in behind.transfers] == ["tls"] * 3
-    assert [c.user for c in told.credentials] == ["anna", "berta"]
-    assert all(c.accepted for c in told.credentials)
+    assert [c.user for c in testimony.credentials] == ["anna", "berta"]
+    assert all(c.accepted for c in testimony.credentials)

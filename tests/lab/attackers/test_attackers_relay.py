@@ -41,16 +41,18 @@ def transfer_all(lab: Lab, client: Client, files: tuple[str, ...] = FILES[:3]) -
 
 def prove_testimonies_agree(lab: Lab, server: FtpsServer, *, files: int = 3, channel: str = "tls") -> None:
     """Check that interceptor and genuine server witnessed the same transfers, and that the former has the content."""
-    told = lab.testimony(server)
-    assert told.behind is not None
-    assert (told.role, told.behind.role) == ("impostor", "genuine")
+    testimony = lab.testimony(server)
+    assert testimony.behind is not None
+    assert (testimony.role, testimony.behind.role) == ("impostor", "genuine")
     genuine = lab.certificates["genuine"].sha256
-    assert {transfer.certificate for transfer in told.behind.transfers} == {genuine}
-    assert {transfer.channel for transfer in told.transfers} == {channel}
-    assert [fields(transfer) for transfer in told.transfers] == [fields(transfer) for transfer in told.behind.transfers]
-    assert len(told.transfers) == 3 + 3 * files
-    assert all(transfer.completed and not transfer.forged for transfer in told.transfers)
-    for transfer in told.transfers:
+    assert {transfer.certificate for transfer in testimony.behind.transfers} == {genuine}
+    assert {transfer.channel for transfer in testimony.transfers} == {channel}
+    assert [fields(transfer) for transfer in testimony.transfers] == [
+        fields(transfer) for transfer in testimony.behind.transfers
+    ]
+    assert len(testimony.transfers) == 3 + 3 * files
+    assert all(transfer.completed and not transfer.forged for transfer in testimony.transfers)
+    for transfer in testimony.transfers:
         assert len(transfer.captured) == min(transfer.size, CAPTURED)
         if transfer.verb in {"RETR", "STOR", "APPE"}:
             content = lab.contents[transfer.name.removeprefix("up-")]
@@ -98,10 +100,10 @@ def test_prot_c_is_clear_to_the_client_and_tls_behind(lab: Lab, protocol: str, m
     transfer_all(lab, client)
     client.quit()
     prove_testimonies_agree(lab, server, channel="clear")
-    told = server.testimony()
-    assert told.behind is not None
-    assert {transfer.channel for transfer in told.behind.transfers} == {"tls"}
-    assert {transfer.certificate for transfer in told.transfers} == {""}
+    testimony = server.testimony()
+    assert testimony.behind is not None
+    assert {transfer.channel for transfer in testimony.behind.transfers} == {"tls"}
+    assert {transfer.certificate for transfer in testimony.transfers} == {""}
     assert server.wire().holds(lab.contents["chunk"][:4096])
 
 
@@ -125,13 +127,13 @@ def test_testimonies_hold_every_command_handshake_and_password(lab: Lab, protoco
     peer = client.sock.getsockname()
     assert client.get("chunk") == lab.contents["chunk"]
     client.quit()
-    told = lab.testimony(server)
-    control, data = told.connections
+    testimony = lab.testimony(server)
+    control, data = testimony.connections
     assert (control.kind, control.peer, control.greeted, control.error) == ("control", peer, True, "")
     assert (data.kind, data.greeted, data.error) == ("data", False, "")
-    assert [(h.connection, h.completed, h.error) for h in told.handshakes] == [(1, True, ""), (2, True, "")]
-    assert told.credentials == (Credential(1, "anna", lab.password, "tls", accepted=True),)
-    commands = [(c.verb, c.argument, c.channel, c.reply) for c in told.commands]
+    assert [(h.connection, h.completed, h.error) for h in testimony.handshakes] == [(1, True, ""), (2, True, "")]
+    assert testimony.credentials == (Credential(1, "anna", lab.password, "tls", accepted=True),)
+    commands = [(c.verb, c.argument, c.channel, c.reply) for c in testimony.commands]
     started = commands[-2][3]
     assert started in {125, 150}
     begin = [("AUTH", "TLS", "clear", 234)] if protocol == "explicit" else []
@@ -146,14 +148,14 @@ def test_testimonies_hold_every_command_handshake_and_password(lab: Lab, protoco
         ("RETR", "chunk", "tls", started),
         ("QUIT", "", "tls", 221),
     ]
-    (transfer,) = told.transfers
+    (transfer,) = testimony.transfers
     assert (transfer.connection, transfer.control) == (2, 1)
-    assert told.behind is not None
-    assert told.behind.credentials == told.credentials
-    assert [c.kind for c in told.behind.connections] == ["control", "data"]
-    assert [h.completed for h in told.behind.handshakes] == [True, True]
+    assert testimony.behind is not None
+    assert testimony.behind.credentials == testimony.credentials
+    assert [c.kind for c in testimony.behind.connections] == ["control", "data"]
+    assert [h.completed for h in testimony.behind.handshakes] == [True, True]
     before = ["AUTH"] if protocol == "explicit" else []
-    assert [c.verb for c in told.behind.commands] == [
+    assert [c.verb for c in testimony.behind.commands] == [
         *before,
         *("PBSZ", "PROT", "USER", "PASS", "TYPE", "PASV", "RETR", "QUIT"),
     ]
@@ -169,14 +171,14 @@ def test_wrong_password_is_recorded_as_not_accepted(lab: Lab, protocol: str) -> 
             client.login("anna", password)
     assert client.login("anna", lab.password).startswith("230")
     client.quit()
-    told = lab.testimony(server)
-    assert [(c.password, c.accepted) for c in told.credentials] == [
+    testimony = lab.testimony(server)
+    assert [(c.password, c.accepted) for c in testimony.credentials] == [
         ("wrong", False),
         ("wronger", False),
         (lab.password, True),
     ]
-    assert told.behind is not None
-    assert told.behind.credentials == told.credentials
+    assert testimony.behind is not None
+    assert testimony.behind.credentials == testimony.credentials
 
 
 # --- certificates --------------------------------------------------------------------------------------------------
@@ -196,10 +198,10 @@ def test_attack_certificate_is_presented_on_control_and_data(lab: Lab, protocol:
             pass
     client.voidresp()
     client.quit()
-    told = lab.testimony(server)
-    assert {handshake.certificate for handshake in told.handshakes} == {own.sha256}
-    assert told.behind is not None
-    assert {handshake.certificate for handshake in told.behind.handshakes} == {lab.certificates["genuine"].sha256}
+    testimony = lab.testimony(server)
+    assert {handshake.certificate for handshake in testimony.handshakes} == {own.sha256}
+    assert testimony.behind is not None
+    assert {handshake.certificate for handshake in testimony.behind.handshakes} == {lab.certificates["genuine"].sha256}
 
 
 def test_interceptor_sends_the_chain_of_its_certificate(lab: Lab) -> None:
@@ -227,11 +229,11 @@ def test_verifying_client_sends_no_password_to_interceptor(lab: Lab, protocol: s
     server = intercepted(lab, protocol, attack_certificate=lab.certificates[own] if own else None)
     with pytest.raises(ssl.SSLCertVerificationError):
         lab.login(server)
-    told = lab.testimony(server)
-    assert told.credentials == ()
-    assert [handshake.completed for handshake in told.handshakes] == [False]
-    assert told.behind is not None
-    assert {command.verb for command in told.behind.commands} <= {"AUTH", "PBSZ", "PROT"}
+    testimony = lab.testimony(server)
+    assert testimony.credentials == ()
+    assert [handshake.completed for handshake in testimony.handshakes] == [False]
+    assert testimony.behind is not None
+    assert {command.verb for command in testimony.behind.commands} <= {"AUTH", "PBSZ", "PROT"}
 
 
 def test_interceptor_accepts_a_data_certificate_behind_it(lab: Lab) -> None:
@@ -240,10 +242,10 @@ def test_interceptor_accepts_a_data_certificate_behind_it(lab: Lab) -> None:
     client = lab.victim(server)
     assert client.get("chunk") == lab.contents["chunk"]
     client.quit()
-    told = lab.testimony(server)
-    assert told.behind is not None
-    assert told.behind.transfers[0].certificate == lab.certificates["data"].sha256
-    assert len({handshake.certificate for handshake in told.handshakes}) == 1
+    testimony = lab.testimony(server)
+    assert testimony.behind is not None
+    assert testimony.behind.transfers[0].certificate == lab.certificates["data"].sha256
+    assert len({handshake.certificate for handshake in testimony.handshakes}) == 1
 
 
 # --- the wire ------------------------------------------------------------------------------------------------------

@@ -97,8 +97,8 @@ def test_unusual_file_names_pass_unchanged(lab: Lab, name: str) -> None:
     assert client.get(name) == b"content"
     assert name.encode() in client.download("NLST")
     client.quit()
-    told = lab.testimony(server)
-    assert [transfer.name for transfer in told.transfers] == [name, name, ""]
+    testimony = lab.testimony(server)
+    assert [transfer.name for transfer in testimony.transfers] == [name, name, ""]
 
 
 def test_non_utf8_names_reach_the_genuine_server_unchanged(lab: Lab, root: Path) -> None:

@@ -57,10 +57,10 @@ def test_garbage_on_control_connection_is_recorded(lab: Lab, attack: str, protoc
         server.record()
         sock = lab.connect(server, receive=b"" if protocol == "implicit" else b"220")
         send_and_close(sock, garbage)
-        told = lab.testimony(server)
-        assert [c.kind for c in told.connections] == ["control"], name
-        assert not any(handshake.completed for handshake in told.handshakes), name
-        assert not told.logged_in, name
+        testimony = lab.testimony(server)
+        assert [c.kind for c in testimony.connections] == ["control"], name
+        assert not any(handshake.completed for handshake in testimony.handshakes), name
+        assert not testimony.logged_in, name
     prove_sessions_over(lab, server)
 
 
@@ -84,9 +84,9 @@ def test_garbage_instead_of_client_hello_is_a_failed_handshake(lab: Lab, attack:
         sock.sendall(b"AUTH TLS\r\n")
         assert sock.recv(512).startswith(b"234") is promises
         send_and_close(sock, garbage)
-        told = lab.testimony(server)
+        testimony = lab.testimony(server)
         begun = promises or (attack != "drop-at-auth" and garbage.startswith(b"\x16"))
-        assert [(h.completed, bool(h.error)) for h in told.handshakes] == [(False, True)] * begun, name
+        assert [(h.completed, bool(h.error)) for h in testimony.handshakes] == [(False, True)] * begun, name
     prove_sessions_over(lab, server)
 
 
@@ -103,10 +103,10 @@ def test_garbage_inside_tls_is_read_as_bad_commands(lab: Lab, attack: str, proto
         with lab.trusting(verify=False).wrap_socket(sock) as tls:
             tls.sendall(garbage + b"\r\nQUIT\r\n")
             assert read_until_closed(tls).splitlines()[-1].startswith(b"221"), name
-        told = lab.testimony(server)
-        assert {c.channel for c in told.commands if c.verb != "AUTH"} == {"tls"}, name
+        testimony = lab.testimony(server)
+        assert {c.channel for c in testimony.commands if c.verb != "AUTH"} == {"tls"}, name
         *_, last = (
-            command.verb for command in told.commands if command.verb
+            command.verb for command in testimony.commands if command.verb
         )  # "" is the verb of a non-command: an overlong line
         assert last == "QUIT", name
     prove_sessions_over(lab, server)
@@ -124,9 +124,9 @@ def test_cleartext_within_tls_ends_the_connection(lab: Lab, attack: str, protoco
         read_until_closed(raw)
     client.sock = None
     client.close()
-    told = lab.testimony(server)
-    assert "Error" in told.connections[0].error
-    assert told.commands[-1].verb == "PROT"
+    testimony = lab.testimony(server)
+    assert "Error" in testimony.connections[0].error
+    assert testimony.commands[-1].verb == "PROT"
     prove_sessions_over(lab, server)
 
 

@@ -45,8 +45,8 @@ def test_abor_during_transfer_gets_426_and_226(lab: Lab, command: str, mode: Mod
         assert client.voidresp().startswith("226")
     assert client.get("three") == b"abc"
     client.quit()
-    for told in lab.testimonies(server):
-        assert [(transfer.name, transfer.completed) for transfer in told.transfers] == [
+    for testimony in lab.testimonies(server):
+        assert [(transfer.name, transfer.completed) for transfer in testimony.transfers] == [
             (command.split()[1], False),
             ("three", True),
         ]
@@ -67,8 +67,8 @@ def test_abor_before_a_transfer_starts_gets_225(lab: Lab, protocol: str, when: s
     assert client.sendcmd("NOOP").startswith("200")
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.testimonies(server)
-    assert [(c.verb, c.reply) for c in told.commands][-6:] == [(c.verb, c.reply) for c in behind.commands][-6:]
+    testimony, behind = lab.testimonies(server)
+    assert [(c.verb, c.reply) for c in testimony.commands][-6:] == [(c.verb, c.reply) for c in behind.commands][-6:]
 
 
 def test_abor_before_the_first_byte_gets_225(lab: Lab) -> None:
@@ -79,8 +79,8 @@ def test_abor_before_the_first_byte_gets_225(lab: Lab) -> None:
         assert client.sendcmd("ABOR").startswith("225")
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.testimonies(server)
-    assert [t.completed for t in told.transfers] == [False, True]
+    testimony, behind = lab.testimonies(server)
+    assert [t.completed for t in testimony.transfers] == [False, True]
     assert [t.completed for t in behind.transfers] == [False, True]
 
 
@@ -98,8 +98,8 @@ def test_pipelined_commands_are_answered_in_order(lab: Lab, protocol: str) -> No
     codes = [client.getmultiline()[:3] for _ in lines]
     assert codes == ["215", "501", "257", "200", "550", "502", "200", "501", "200"]
     client.quit()
-    told = lab.testimony(server)
-    assert [str(c.reply) for c in told.commands[-len(lines) - 1 : -1]] == codes
+    testimony = lab.testimony(server)
+    assert [str(c.reply) for c in testimony.commands[-len(lines) - 1 : -1]] == codes
 
 
 def test_whole_session_in_one_segment_is_answered(lab: Lab) -> None:
@@ -110,8 +110,8 @@ def test_whole_session_in_one_segment_is_answered(lab: Lab) -> None:
         tls.sendall(f"USER anna\r\nPASS {lab.password}\r\nPWD\r\nFOO\r\nQUIT\r\n".encode())
         heard = tls.makefile("rb").read()
     assert re.findall(rb"^\d+", heard, re.MULTILINE) == [b"220", b"331", b"230", b"257", b"500", b"221"]
-    told, behind = lab.testimonies(server)
-    assert [c.reply for c in told.commands] == [331, 230, 257, 500, 221]
+    testimony, behind = lab.testimonies(server)
+    assert [c.reply for c in testimony.commands] == [331, 230, 257, 500, 221]
     assert behind.logged_in
 
 
@@ -123,9 +123,9 @@ def test_cleartext_commands_after_auth_are_not_executed(lab: Lab) -> None:
         sock.sendall(before + b"AUTH TLS\r\nUSER mallory\r\n")
         heard = sock.makefile("rb").read()
         assert heard.endswith(b"234 AUTH TLS successful.\r\n")
-        told, behind = lab.testimonies(server)
-        assert [handshake.completed for handshake in told.handshakes] == [False]
-        assert "in clear" in told.connections[0].error
+        testimony, behind = lab.testimonies(server)
+        assert [handshake.completed for handshake in testimony.handshakes] == [False]
+        assert "in clear" in testimony.connections[0].error
         assert "USER" not in {command.verb for command in behind.commands}
         lab.prove_served(server)
 
@@ -147,8 +147,8 @@ def test_port_to_a_foreign_address_is_refused(lab: Lab, protocol: str, command: 
             stranger.accept()
     assert client.get("three") == b"abc"
     client.quit()
-    told, behind = lab.testimonies(server)
-    assert [c.reply for c in told.commands if c.verb == command[:4]] == [501]
+    testimony, behind = lab.testimonies(server)
+    assert [c.reply for c in testimony.commands if c.verb == command[:4]] == [501]
     assert command[:4] not in {c.verb for c in behind.commands}
 
 
@@ -213,9 +213,9 @@ def test_port_without_a_listener_gets_a_refusal(lab: Lab) -> None:
     assert final[:3] in {"425", "426", "522"}
     assert client.get("three") == b"abc"
     client.quit()
-    told, _ = lab.testimonies(server)
-    assert [t.completed for t in told.transfers][-1]
-    assert not any(t.completed for t in told.transfers[:-1])
+    testimony, _ = lab.testimonies(server)
+    assert [t.completed for t in testimony.transfers][-1]
+    assert not any(t.completed for t in testimony.transfers[:-1])
 
 
 # --- more than one, and none ---------------------------------------------------------------------------------------
@@ -238,9 +238,9 @@ def test_attacker_rewrites_epsv_and_eprt_over_ipv6(lab: Lab) -> None:
             with pytest.raises(ftplib.error_perm, match=r"^501"):
                 client.sendcmd("EPRT |2|::2|5000|")
             client.quit()
-        for told in lab.testimonies(server):
-            assert [(c.kind, c.peer[0]) for c in told.connections] == [("control", "::1"), ("data", "::1")] * 2
-            assert [t.completed for t in told.transfers] == [True, True]
+        for testimony in lab.testimonies(server):
+            assert [(c.kind, c.peer[0]) for c in testimony.connections] == [("control", "::1"), ("data", "::1")] * 2
+            assert [t.completed for t in testimony.transfers] == [True, True]
 
 
 def test_concurrent_clients_get_only_their_own_files(lab: Lab) -> None:
@@ -258,10 +258,10 @@ def test_concurrent_clients_get_only_their_own_files(lab: Lab) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, range(8), timeout=20)) == list(range(8))
-    for told in lab.testimonies(server):
-        assert len(told.transfers) == 48
-        assert all(transfer.completed for transfer in told.transfers)
-        assert {told.connections[t.control - 1].kind for t in told.transfers} == {"control"}
+    for testimony in lab.testimonies(server):
+        assert len(testimony.transfers) == 48
+        assert all(transfer.completed for transfer in testimony.transfers)
+        assert {testimony.connections[t.control - 1].kind for t in testimony.transfers} == {"control"}
 
 
 def test_attackers_with_waiting_clients_are_idle(lab: Lab, prove_quiet: Quiet) -> None:

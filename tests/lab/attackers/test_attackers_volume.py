@@ -81,7 +81,7 @@ def test_every_transfer_is_byte_identical_on_all_sides(lab: Lab) -> None:
 def prove_testimonies_agree(lab: Lab, server: FtpsServer, contents: list[bytes]) -> None:
     """Check what the attacker and the genuine server recorded of the last transfers."""
     expected = [(len(it), sha256(it).hexdigest(), True) for it in contents]
-    for told in lab.testimonies(server):
-        assert [(t.size, t.sha256, t.completed) for t in told.transfers] == expected
+    for testimony in lab.testimonies(server):
+        assert [(t.size, t.sha256, t.completed) for t in testimony.transfers] == expected
     captured = [t.captured for t in server.testimony().transfers]
     assert captured == [it[:CAPTURED] for it in contents]

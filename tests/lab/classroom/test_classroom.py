@@ -63,10 +63,10 @@ class Room:
         """Start a host on loopback, with its own folder and its own lines."""
         root = self._folder / host.name
         root.mkdir()
-        said = self.lines[host.name] = []
+        lines = self.lines[host.name] = []
         where = Folders(root=root, handed_out=self.handed_out, staff=self.staff)
         return self._stack.enter_context(
-            running(host, said.append, where, (ANNA, BEN, GUEST), address=LOOPBACK, port=0)
+            running(host, lines.append, where, (ANNA, BEN, GUEST), address=LOOPBACK, port=0)
         )
 
     def check(self, host: Host, running_host: ClassroomHost) -> None:

@@ -152,8 +152,8 @@ def test_password_without_its_user_is_a_discrepancy(root: Path) -> None:
 @pytest.mark.parametrize("events", [PASSIVE, DOWNLOAD], ids=["PASV", "RETR"])
 def test_login_missing_from_the_log_is_a_discrepancy(root: Path, events: tuple[Event, ...]) -> None:
     links = [control_link(b"PASV\r\nRETR file\r\n"), data_link(b"hello")]
-    told = compose(root, links, LOGIN[:2] + events).discrepancies
-    assert any("login is not in the daemon's log" in sentence for sentence in told)
+    found = compose(root, links, LOGIN[:2] + events).discrepancies
+    assert any("login is not in the daemon's log" in sentence for sentence in found)
     refused = (*LOGIN[:5], Answered(SOURCE, 530, ""))
     assert compose(root, [control_link(IN_CLEAR)], refused).discrepancies == ()
 
@@ -375,11 +375,11 @@ def test_password_without_its_reply_in_the_log_is_a_discrepancy(
 
 
 def test_cleartext_password_without_its_reply_is_a_discrepancy(root: Path) -> None:
-    said = b"220 hello\r\n331 x\r\n"
-    marks = [(len(b"USER alice\r\n"), said.index(b"331")), (len(IN_CLEAR), len(said))]
-    waiting = control_link(IN_CLEAR, said, marks=marks)
+    replies = b"220 hello\r\n331 x\r\n"
+    marks = [(len(b"USER alice\r\n"), replies.index(b"331")), (len(IN_CLEAR), len(replies))]
+    waiting = control_link(IN_CLEAR, replies, marks=marks)
     assert compose(root, [waiting], LOGIN[:5]).discrepancies == ()
-    (sentence,) = compose(root, [control_link(IN_CLEAR, said + b"230 x\r\n", marks=marks)], LOGIN[:5]).discrepancies
+    (sentence,) = compose(root, [control_link(IN_CLEAR, replies + b"230 x\r\n", marks=marks)], LOGIN[:5]).discrepancies
     assert "more commands answered" in sentence
 
 
@@ -410,11 +410,11 @@ def upload_discrepancies(root: Path, link: Link, events: tuple[Event, ...]) -> t
     return compose(root, [session, link], LOGIN + events).discrepancies
 
 
-@pytest.mark.parametrize("said", [0, 1], ids=["upload", "download"])
+@pytest.mark.parametrize("direction", [0, 1], ids=["upload", "download"])
 def test_tls_content_without_a_logged_transfer_is_a_discrepancy(
-    root: Path, context: Context, version: ssl.TLSVersion, said: int
+    root: Path, context: Context, version: ssl.TLSVersion, direction: int
 ) -> None:
-    content = (b"what passes" * 20, b"") if said == 0 else (b"", b"what passes" * 20)
+    content = (b"what passes" * 20, b"") if direction == 0 else (b"", b"what passes" * 20)
     link = add_tls(data_link(), context, version, [content])
     (sentence,) = upload_discrepancies(root, link, UPLOAD)
     assert "content in TLS that belongs to no transfer" in sentence
@@ -432,11 +432,12 @@ def test_tls_data_of_a_refused_transfer_is_no_discrepancy(
     assert upload_discrepancies(root, link, UPLOAD) == ()
 
 
-def test_transfer_without_a_final_reply_before_a_command(root: Path) -> None:
+def test_transfer_without_a_final_reply_is_a_discrepancy(root: Path) -> None:
+    """Unless the client leaves before it."""
     link = control_link(IN_CLEAR + b"PASV\r\nRETR file\r\nQUIT\r\n")
     events = LOGIN + DOWNLOAD[:5]
     assert any(
-        "without a reply" in told for told in compose(root, [link, data_link(b"hello")], events + QUIT).discrepancies
+        "without a reply" in found for found in compose(root, [link, data_link(b"hello")], events + QUIT).discrepancies
     )
     assert compose(root, [link, data_link(b"hello")], events).discrepancies == ()  # the client left, which is allowed
     link = control_link(IN_CLEAR + b"PASV\r\nRETR file\r\nABOR\r\n")
@@ -457,16 +458,16 @@ def test_226_to_an_unlogged_abor_does_not_complete_a_transfer(root: Path) -> Non
 def test_unlogged_abor_is_no_discrepancy(root: Path, context: Context, version: ssl.TLSVersion) -> None:
     talk = ((b"STOR f\r\n", b"150 x\r\n"), (b"ABOR\r\n", b"426 x\r\n226 x\r\n"))
     replies = (Answered(SOURCE, 150, ""), Answered(SOURCE, 426, ""), Answered(SOURCE, 226, ""))
-    for said in (replies, replies[:2], (replies[0], replies[0])):  # the client may leave before the last reply
-        told = discrepancies_of(
-            root, explicit_session(context, version, talk), (*AUTH_TLS, Asked(SOURCE, "STOR", "f"), *said), version
+    for logged in (replies, replies[:2], (replies[0], replies[0])):  # the client may leave before the last reply
+        found = discrepancies_of(
+            root, explicit_session(context, version, talk), (*AUTH_TLS, Asked(SOURCE, "STOR", "f"), *logged), version
         )
-        assert "more commands" not in told
+        assert "more commands" not in found
     for whole in (replies[:1], replies[::2], (Answered(SOURCE, 550, ""),)):
-        told = discrepancies_of(
+        found = discrepancies_of(
             root, explicit_session(context, version, talk), (*AUTH_TLS, Asked(SOURCE, "STOR", "f"), *whole), version
         )
-        assert "more commands" in told
+        assert "more commands" in found
 
 
 def test_reply_of_a_lost_command_after_a_transfer_is_noticed(
@@ -474,10 +475,10 @@ def test_reply_of_a_lost_command_after_a_transfer_is_noticed(
 ) -> None:
     talk = ((b"STOR f\r\n", b"150 x\r\n226 x\r\n"), (b"TYPE I\r\n", b"200 x\r\n"))
     replies = (Answered(SOURCE, 150, ""), Answered(SOURCE, 226, ""), Answered(SOURCE, 200, ""))
-    told = discrepancies_of(
+    found = discrepancies_of(
         root, explicit_session(context, version, talk), (*AUTH_TLS, Asked(SOURCE, "STOR", "f"), *replies), version
     )
-    assert "more commands" in told
+    assert "more commands" in found
 
 
 def test_unfinished_transfer_may_have_no_reply_in_the_log(
@@ -506,7 +507,7 @@ def test_handshake_is_complete_once_both_sides_finished(root: Path, context: Con
     cut = explicit_session(context, version)
     cut.to_server = cut.to_server[: cut.marks[1][0]]  # cut after the ClientHello
     assert not completed_handshake(root, cut, Secured(SOURCE, NAMES[version], "x"))
-    assert any("did not see finished" in told for told in compose(root, [cut], AUTH_TLS).discrepancies)
+    assert any("did not see finished" in found for found in compose(root, [cut], AUTH_TLS).discrepancies)
 
 
 def test_client_finished_alone_does_not_complete_a_handshake(root: Path, context: Context) -> None:
@@ -537,9 +538,9 @@ def test_handshake_that_differs_from_the_relay_is_a_discrepancy(
     (sentence,) = compose(root, [link], (*AUTH_TLS[:4], other, *whole)).discrepancies
     assert f"has {other.version} in the daemon's log, but {NAMES[version]} in the relay" in sentence
     link.certificate = "another"
-    told = compose(root, [link], (*AUTH_TLS[:4], Secured(SOURCE, NAMES[version], "x"), *whole)).discrepancies
+    found = compose(root, [link], (*AUTH_TLS[:4], Secured(SOURCE, NAMES[version], "x"), *whole)).discrepancies
     # In TLS 1.3 the certificate is encrypted, so it was read from the daemon beforehand (`probe`).
-    assert any("another certificate" in sentence for sentence in told) is (version == VERSIONS[0])
+    assert any("another certificate" in sentence for sentence in found) is (version == VERSIONS[0])
 
 
 def test_cleartext_after_tls_is_a_discrepancy(root: Path, context: Context, version: ssl.TLSVersion) -> None:
@@ -586,12 +587,12 @@ def test_tls_data_too_short_for_the_logged_size_is_a_discrepancy(
     assert compose(root, [session, link], events).discrepancies == ()
     link = add_tls(data_link(), context, version, ((b"x" * 50, b""),))
     assert any(
-        "but the daemon's log speaks of 5000" in told for told in compose(root, [session, link], events).discrepancies
+        "but the daemon's log speaks of 5000" in found for found in compose(root, [session, link], events).discrepancies
     )
     link.to_server = link.to_server[: link.marks[1][0]]  # cut after the ClientHello
     assert any(
-        "did not see its TLS handshake finished" in told
-        for told in compose(root, [session, link], events).discrepancies
+        "did not see its TLS handshake finished" in found
+        for found in compose(root, [session, link], events).discrepancies
     )
 
 

@@ -52,14 +52,14 @@ def test_turns_count_client_messages_that_were_answered(
 ) -> None:
     tapped = pair(contexts[0], version)
     tapped.handshake()
-    for turn, said in enumerate((b"USER alice\r\n", b"PWD\r\n"), 1):
-        tapped.send(tapped.client, said)
+    for turn, command in enumerate((b"USER alice\r\n", b"PWD\r\n"), 1):
+        tapped.send(tapped.client, command)
         assert tapped.seen().turns == turn - 1
         tapped.send(tapped.server, b"211-one\r\n")
         tapped.send(tapped.server, b"211 two\r\n")
         assert tapped.seen().turns == turn
-    for said in (b"PASV\r\n", b"LIST\r\n"):  # sent together: the second may be unread
-        tapped.send(tapped.client, said)
+    for command in (b"PASV\r\n", b"LIST\r\n"):  # sent together: the second may be unread
+        tapped.send(tapped.client, command)
     tapped.send(tapped.server, b"227 (1,2,3,4,5,6)\r\n")
     assert tapped.seen().turns == 3
 

@@ -56,8 +56,8 @@ def test_session_works_after_a_multi_line_greeting(lab: Lab, protocol: str, in_p
     assert client.getwelcome().encode().replace(b"\n", b"\r\n") + b"\r\n" == GREETING
     assert client.get("three") == CONTENTS["three"]
     client.quit()
-    told = lab.testimony(server)
-    assert all(each.greeted for each in told.connections if each.kind == "control")
+    testimony = lab.testimony(server)
+    assert all(each.greeted for each in testimony.connections if each.kind == "control")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -109,7 +109,7 @@ def test_concurrent_clients_get_only_their_own_files(lab: Lab) -> None:
     def guarded(work: Callable[[int], Any], number: int) -> None:
         try:
             work(number)
-        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+        except BaseException as error:  # noqa: BLE001 - checked in the test's own thread
             failures.append(error)
 
     def work(number: int) -> None:
