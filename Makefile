@@ -1,4 +1,4 @@
-# `make run` and `make test` are all a stranger needs; CONTRIBUTING.md explains the rest.
+# `make run` and `make test` are all that a newcomer needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
 .PHONY: run test test-long test-containers test-browser matrix check bench lock schema contract pictures refusals site format wheel-test \
 	setup setup-dev setup-pages images clean
@@ -16,7 +16,7 @@ matrix: setup images
 test: setup-dev
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers and not long and not browser' $(ARGS)
 
-# What takes minutes: whole pinning tools checked against the contract, and every figure of `make bench`.
+# The tests that take minutes: whole pinning tools checked against the contract, and every figure of `make bench`.
 test-long: setup-dev
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m long $(ARGS)
 
@@ -60,8 +60,8 @@ bench: setup images
 wheel-test: setup-dev
 	tools/wheel-test.sh
 
-# Needs uv (`pip install uv`); hashes of all platforms, no index named. The lab's image gets the same packages without
-# the tools of development.
+# Needs uv (`pip install uv`). The locks have hashes for all platforms and name no index. The lab's image gets the same
+# packages without the development tools.
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock:
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
@@ -71,17 +71,17 @@ lock:
 	printf "%s\n" setuptools hatchling editables | $(COMPILE) --constraint requirements.lock - >>lab/images/lab/build.lock.new
 	mv lab/images/lab/build.lock.new lab/images/lab/build.lock
 
-# With bytecode everything starts a third faster, the sandboxes too, which cannot write it; nor can Python everywhere
-# (PYTHONDONTWRITEBYTECODE, a checkout that belongs to somebody else), so it is no condition.
+# With bytecode everything starts a third faster, also in sandboxes, which cannot write it themselves. Python cannot always
+# write it here either (PYTHONDONTWRITEBYTECODE, another user's checkout), so a failure is ignored.
 setup:
 	@tools/setup.sh
 	@$(BIN)/python -m compileall -q lab harness >/dev/null 2>&1 || true
 
-# With what tests and checks need.
+# Adds what tests and checks need.
 setup-dev: setup
 	@tools/setup.sh dev
 
-# With what only some of our own tests and the site need.
+# Adds what only some of our own tests and the site need.
 setup-pages: setup-dev
 	@tools/setup.sh pages
 

@@ -1,4 +1,4 @@
-"""How long `ftps-lab pin-check` takes: telling its planted tools apart, and the whole contract for our own tool."""
+"""How long `ftps-lab pin-check` takes: recognizing its planted tools, and the whole contract for our own tool."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pinning(client: Lftp, rounds: int) -> Iterator[Figure]:
         return
     with Planted() as tools, SealedPlaces([client.path, tools.program]) as places:
         times = [_seconds(tools, client, places) for _ in range(rounds)]
-        yield Figure("pin-check: planted tools told apart, -j 2", statistics.median(times), "s", _PLANTED_LIMIT)
+        yield Figure("pin-check: planted tools recognized, -j 2", statistics.median(times), "s", _PLANTED_LIMIT)
         yield Figure("pin-check -j 2: the whole contract", _whole(client, tools), "s", _LIMIT)
 
 

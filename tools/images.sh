@@ -1,7 +1,7 @@
 #!/bin/sh
-# Has the Debian base images of all containers: fetched, or made by .ci/base-images where no registry can be reached and
-# we are root on Debian. Quick, and silent, when all are there. Where they cannot be had, or there is no engine, a
-# sentence says so, and what needs them is skipped or says it again.
+# Gets the Debian base images of all containers: fetches them, or makes them with .ci/base-images if no registry can be
+# reached and we are root on Debian. Quick and silent if none is missing. If it cannot get them, it says so, and
+# everything that needs them is skipped or reports it again. Without an engine, it does nothing.
 set -eu
 cd "$(dirname "$0")/.."
 say() { printf 'images: %s\n' "$*"; }
@@ -17,13 +17,13 @@ done
 say "fetching the base images of Debian's$missing"
 left=
 for suite in $missing; do
-    # Where the first cannot be fetched, nor can the others.
+    # If the first cannot be fetched, the others cannot either.
     [ -z "$left" ] && docker pull -q "debian:$suite-slim" >/dev/null 2>&1 || left="$left $suite"
 done
 [ -n "$left" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    say "no registry has$left; as root on Debian, .ci/base-images makes them. What needs them is skipped"
+    say "no registry has$left; as root on Debian, .ci/base-images makes them. Everything that needs them is skipped"
     exit 0
 fi
 say "no registry has$left; making them with .ci/base-images"
-.ci/base-images $left || say "not all could be made, see above; what needs them is skipped"
+.ci/base-images $left || say "could not make all of them, see above; everything that needs them is skipped"

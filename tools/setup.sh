@@ -1,8 +1,8 @@
 #!/bin/sh
-# Sets up what the Makefile's targets need: lftp and openssl by the system's package manager when they are missing, a
-# virtual environment in .venv, and the locked packages that ftps-lab needs in it. Quick, and silent, when all is there.
-# After that, `setup.sh dev` adds what `make test` and `make check` need, and `setup.sh pages` what looks at pages in a
-# browser and makes the documentation site: whoever only runs the lab need not wait for them.
+# Sets up what the Makefile's targets need: lftp and openssl from the system's package manager if they are missing, a
+# virtual environment in .venv, and in it the locked packages that ftps-lab needs. Quick and silent if nothing is missing.
+# `setup.sh dev` then adds what `make test` and `make check` need, and `setup.sh pages` what tests of pages in a browser
+# and the documentation site need, so that people who only run the lab need not wait for them.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -36,7 +36,7 @@ install_programs() {
             break
         fi
     done)
-    [ -n "$line" ] || fail "missing: $1. None of apt-get, dnf, apk, pacman, zypper or brew is here: install them yourself, then run this again"
+    [ -n "$line" ] || fail "missing: $1. This machine has none of apt-get, dnf, apk, pacman, zypper and brew: install them yourself, then run this again"
     refresh=$(printf '%s' "$line" | cut -d'|' -f1)
     install=$(printf '%s' "$line" | cut -d'|' -f2)
     packages=$(printf '%s' "$line" | cut -d'|' -f3)
@@ -44,14 +44,14 @@ install_programs() {
     case $install in
         *brew*) ;;  # refuses to run as root
         *) if [ "$(id -u)" != 0 ]; then
-               command -v sudo >/dev/null 2>&1 || fail "missing: $1. Installing needs root and there is no sudo: as root, run:$install $packages"
+               command -v sudo >/dev/null 2>&1 || fail "missing: $1. Installing needs root, and sudo is missing: as root, run:$install $packages"
                sudo=sudo
            fi ;;
     esac
     say "missing: $1; running: $sudo$install $packages"
     export DEBIAN_FRONTEND=noninteractive
     # Each word of the table's cells is one argument: no quotes on purpose.
-    $sudo $refresh >/dev/null </dev/null || say "the package lists could not be refreshed; trying with the old ones"
+    $sudo $refresh >/dev/null </dev/null || say "could not refresh the package lists; trying with the old ones"
     said=$($sudo $install $packages 2>&1 </dev/null) || {
         printf '%s\n' "$said" >&2
         fail "installing failed, see above; install $1 yourself, then run this again"
@@ -62,11 +62,11 @@ pip_install() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
 }
 
-# pip_check LOCK: fails where the lock does not hold everything that its packages need.
+# pip_check LOCK: fails if the lock lacks a package that its packages need.
 pip_check() {
     said=$(.venv/bin/python -m pip --disable-pip-version-check check 2>&1) || {
         printf '%s\n' "$said" >&2
-        fail "$1 does not hold what pyproject.toml asks for, see above; run: make lock"
+        fail "$1 lacks packages that pyproject.toml requires, see above; run: make lock"
     }
 }
 
@@ -87,7 +87,7 @@ case ${1:-} in
 esac
 
 python=$(find_python)
-[ -n "$python" ] || fail "Python 3.11 or newer is needed and none was found as python3 or python3.11 to python3.14: install one, or name it: PYTHON=/path/to/python3 make run"
+[ -n "$python" ] || fail "no Python 3.11 or newer was found as python3 or python3.11 to python3.14: install one, or name it: PYTHON=/path/to/python3 make run"
 
 missing=
 command -v lftp >/dev/null 2>&1 || [ -n "${FTPS_LAB_LFTP:-}" ] || missing="lftp"
@@ -101,15 +101,15 @@ state=$(cat $runtime lab/images/lab/build.lock pyproject.toml | cksum)
 if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
     say "making .venv with $("$python" --version) and the packages of $runtime"
     "$python" -m venv --clear .venv
-    # --no-deps: the lock is whole, and without it pip 23.2 (Python 3.11's own) fails on the day that a package which
-    # another one asks for with an extra has a newer release (pypa/pip#12345). `pip check` says if the lock is not whole.
-    # Without build isolation what comes as source is built by the locked build.lock, not by whatever is newest today.
+    # --no-deps: the lock is complete. Without this option, pip 23.2 (Python 3.11's own) fails once a package that another
+    # one requires with an extra has a newer release (pypa/pip#12345). `pip check` fails if the lock is incomplete.
+    # Without build isolation, packages that come as source are built with the locked build.lock, not the newest tools.
     pip_install --require-hashes --no-deps --only-binary :all: -r lab/images/lab/build.lock
     pip_install --require-hashes --no-deps --no-build-isolation -r "$runtime"
-    # The project itself, editable; what builds it is in build.lock, so nothing else is fetched.
+    # The project itself, editable; build.lock has what builds it, so pip fetches nothing else.
     pip_install --no-deps --no-build-isolation --editable .
-    # Python 3.11 reads this file as the locale says, so in LC_ALL=C only ASCII: no path from the root, whose folders may
-    # have other letters, but from the file itself.
+    # Python 3.11 reads this file in the locale's encoding, in LC_ALL=C only ASCII. So its paths are relative to the file:
+    # the names of the folders above may have other letters.
     for paths in .venv/lib*/python*/site-packages/_editable_impl_ftps_lab.pth; do
         [ ! -e "$paths" ] || printf '../../../../%s\n' lab harness >"$paths"
     done

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the wheel, installs it into a fresh environment outside the checkout, and runs one scenario and one plugin test;
-# then what action.yml does, which installs too.
+# Builds the wheel, installs it into a fresh environment outside the checkout, and runs one scenario and one plugin test.
+# Then it runs the steps of action.yml, which also installs.
 set -eu
 cd "$(dirname "$0")/.."
 checkout=$PWD

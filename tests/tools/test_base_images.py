@@ -106,7 +106,7 @@ def test_missing_images_are_made(machine: Machine) -> None:
     code, out, err = machine.make()
     assert (code, err) == (0, "")
     assert sorted(out.splitlines()) == [
-        "base-images: debian:sid-slim is here",
+        "base-images: debian:sid-slim exists",
         *(f"base-images: made debian:{suite}-slim" for suite in ("bookworm", "bullseye", "trixie")),
     ]
     calls = machine.calls("debootstrap")
@@ -122,7 +122,7 @@ def test_existing_images_need_neither_root_nor_debootstrap(machine: Machine) -> 
     (machine.images / "debian:sid-slim").touch()
     machine.program("id", "echo 1000")
     (machine.bin / "debootstrap").unlink()
-    assert machine.make("sid") == (0, "base-images: debian:sid-slim is here\n", "")
+    assert machine.make("sid") == (0, "base-images: debian:sid-slim exists\n", "")
     assert machine.calls("apt-get") == []
 
 
@@ -140,10 +140,10 @@ def test_image_name_is_configurable(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("suite", "name", "sentence"),
     [
-        ("../etc", "debian:%-slim", "'../etc' is no name of a Debian suite"),
-        ("-f", "debian:%-slim", "'-f' is no name of a Debian suite"),
-        ("", "debian:%-slim", "'' is no name of a Debian suite"),
-        ("sid", "debian:slim", "FTPS_LAB_BASE is 'debian:slim': it needs a %"),
+        ("../etc", "debian:%-slim", "'../etc' is not a Debian suite"),
+        ("-f", "debian:%-slim", "'-f' is not a Debian suite"),
+        ("", "debian:%-slim", "'' is not a Debian suite"),
+        ("sid", "debian:slim", "FTPS_LAB_BASE is 'debian:slim': write %"),
     ],
 )
 def test_invalid_arguments_exit_2_with_a_sentence(machine: Machine, suite: str, name: str, sentence: str) -> None:
@@ -157,7 +157,7 @@ def test_invalid_arguments_exit_2_with_a_sentence(machine: Machine, suite: str, 
 def test_missing_docker_exits_3(machine: Machine) -> None:
     (machine.bin / "docker").unlink()
     code, _, err = machine.make("sid")
-    assert (code, err) == (3, "base-images: no docker here: install it (Debian: docker.io)\n")
+    assert (code, err) == (3, "base-images: no docker on PATH: install it (Debian: docker.io)\n")
 
 
 def test_engine_that_does_not_answer_exits_3(machine: Machine) -> None:
@@ -185,7 +185,7 @@ def test_failed_installation_of_debootstrap_exits_3(machine: Machine, failing: s
     (machine.bin / "debootstrap").unlink()
     machine.program("apt-get", f"[ $1 != {failing} ] || {{ echo no such package; exit 100; }}")
     code, _, err = machine.make("sid")
-    assert (code, err) == (3, "no such package\nbase-images: debootstrap cannot be installed, see above\n")
+    assert (code, err) == (3, "no such package\nbase-images: could not install debootstrap, see above\n")
 
 
 def test_missing_debootstrap_and_apt_exit_3(machine: Machine) -> None:
@@ -193,14 +193,14 @@ def test_missing_debootstrap_and_apt_exit_3(machine: Machine) -> None:
         (machine.bin / name).unlink()
     code, _, err = machine.make("sid")
     assert code == 3
-    assert "no debootstrap here, and no apt-get to install it" in err
+    assert "no debootstrap on PATH, and no apt-get to install it" in err
 
 
 def test_full_disk_is_noticed_before_debootstrap(machine: Machine) -> None:
     machine.program("df", "echo header; echo disk 9999999 9989999 10000 100% /")
     code, _, err = machine.make("sid")
     assert code == 3
-    assert "only 9 MiB free where" in err
+    assert "has only 9 MiB free" in err
     assert machine.calls("debootstrap") == []
 
 
@@ -234,7 +234,7 @@ def test_full_engine_exits_3_and_leaves_no_image(machine: Machine) -> None:
     (machine.images / "full").touch()
     code, _, err = machine.make("sid")
     assert code == 3
-    assert "no space left\nbase-images: docker import of sid failed, see above; is there room" in err
+    assert "no space left\nbase-images: docker import of sid failed, see above; check the free space" in err
     assert machine.made() == set()
 
 

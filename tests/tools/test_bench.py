@@ -33,7 +33,7 @@ FIGURES = (
     "a program started in a sandbox, longer than one started here",
     "a command of one scenario, longer in the place sealed than on loopback",
     "verify -j 2 of an rc with a pin",
-    "pin-check: planted tools told apart, -j 2",
+    "pin-check: planted tools recognized, -j 2",
     "pin-check -j 2: the whole contract",
     "a P-256 certificate issued and its server ready, median",
     "a hundred servers up and down, median",

@@ -88,4 +88,4 @@ def test_images_that_cannot_be_built_are_reported_as_skipped(machine: Machine, r
     machine.has(root=root, apt=apt)
     code, printed, calls = machine.call()
     assert (code, calls) == (0, ["pull debian:bookworm-slim"])
-    assert "as root on Debian, .ci/base-images makes them. What needs them is skipped" in printed
+    assert "as root on Debian, .ci/base-images makes them. Everything that needs them is skipped" in printed

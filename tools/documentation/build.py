@@ -58,7 +58,7 @@ class Demo:
 
 
 def sources(root: Path) -> dict[str, str]:
-    """Each page of the repository, and where it stands on the site."""
+    """Each page of the repository, and its place on the site."""
     pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md")]
     return {name: _on_site(name) for name in sorted(str(page.relative_to(root)) for page in pages)}
 
@@ -77,7 +77,7 @@ def page_of(name: str, text: str, pages: Mapping[str, str], root: Path, site: Pa
         if (root / cited).is_dir():
             cited = f"{cited}/README.md"
         if (there := pages.get(cited) or _copied(cited, root, site)) is None:
-            return found[0]  # MkDocs says that it is not there
+            return found[0]  # MkDocs reports it as missing
         return f"{before}{os.path.relpath(there, PurePosixPath(_on_site(name)).parent)}{after}"
 
     parts = _FENCE.split(text)
@@ -114,7 +114,7 @@ def nav(pages: Mapping[str, str]) -> list[dict[str, list[str]]]:
 
 
 def demo_page(client: str, transcript: str) -> str:
-    """The page with the recording, which `client` made, and its transcript for whoever does not play it."""
+    """The page with the recording, which `client` made, and its transcript for readers who do not play it."""
     chapters = transcript.partition("\n")[2]
     return f"""# The demonstration, recorded
 
@@ -123,7 +123,7 @@ showed in that run. Play it on your own machine with `ftps-lab demo`.
 
 <div class="cast" data-cast>This player needs JavaScript. The transcript below has everything.</div>
 
-Keys, once the screen has the focus: space plays and pauses, the arrows move by five seconds, `n` and `p` lead to the
+Keys, once the screen has the focus: space plays and pauses, the arrows move by five seconds, `n` and `p` go to the
 next and the previous chapter.
 
 <script src="assets/demo.js"></script>
@@ -133,7 +133,7 @@ next and the previous chapter.
 
 
 def assemble(root: Path, site: Path, demo: Demo) -> dict[str, str]:
-    """Write the sources of the site into a folder; where each page stands there."""
+    """Write the sources of the site into a folder; return each page's place in it."""
     pages = sources(root)
     for name, there in pages.items():
         (site / there).parent.mkdir(parents=True, exist_ok=True)

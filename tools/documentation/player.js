@@ -80,7 +80,7 @@
     }, 50);
   };
   const toggle = () => (timer ? stop() : start());
-  // The last moment of a chapter: everything of it is on the screen.
+  // The last moment of a chapter: the whole chapter is on the screen.
   const end = (number) => (chapters[number + 1] ? chapters[number + 1].at - 0.01 : total);
   const turn = (by) => {
     const number = Math.min(Math.max(Number(chapter.value) + by, 0), chapters.length - 1);
@@ -98,7 +98,7 @@
     event.stopPropagation(); // the site's own keys (n, p, s) are for the rest of the page
     KEYS[event.key]();
   });
-  // It never plays by itself. Without motion the first chapter stands there whole; else its beginning does.
+  // It never plays by itself. Readers who prefer no motion see the whole first chapter; others see its beginning.
   go(still ? end(0) : chapters[0].at + 3);
   screen.scrollTop = 0;
 })();

@@ -163,7 +163,7 @@ def _connection(connection: Connection, testimony: Testimony) -> Iterator[str]:
         *((each.connection, _credential(each)) for each in testimony.credentials),
         *((each.connection, _transfer(each)) for each in testimony.transfers),
     )
-    yield from (f"    {told}" for where, told in events if where == number)
+    yield from (f"    {line}" for where, line in events if where == number)
 
 
 def _handshake(handshake: Handshake) -> str:

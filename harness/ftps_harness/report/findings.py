@@ -27,9 +27,9 @@ def print_findings(stream: IO[str], findings: Sequence[Finding]) -> None:
     indent = " " * (_STATE + width + 2 * len(_GAP))
     for finding in findings:
         state = Text(finding.state.ljust(_STATE), _STATES[finding.state])
-        told = wrapped(harmless(finding.detail), PLAIN_WIDTH - 1 - len(indent))
-        console.print(Text.assemble(state, _GAP, (finding.part.ljust(width), "bold"), _GAP, told[0]))
-        for line in (*told[1:], *_note("costs", finding.cost, indent), *_note("to do", finding.cure, indent)):
+        detail = wrapped(harmless(finding.detail), PLAIN_WIDTH - 1 - len(indent))
+        console.print(Text.assemble(state, _GAP, (finding.part.ljust(width), "bold"), _GAP, detail[0]))
+        for line in (*detail[1:], *_note("costs", finding.cost, indent), *_note("to do", finding.cure, indent)):
             console.print(Text(indent + line))
     console.print()
     if works(findings):

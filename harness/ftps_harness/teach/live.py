@@ -84,7 +84,7 @@ def _connection(connection: Connection) -> str:
 
 def _handshake(handshake: Handshake) -> str:
     if not handshake.completed:
-        return _line(handshake.connection, f"TLS broken off: {harmless(handshake.error)}")
+        return _line(handshake.connection, f"TLS handshake failed: {harmless(handshake.error)}")
     return _line(handshake.connection, f"{handshake.version}, for {harmless(handshake.server_name or 'no name')}")
 
 
@@ -94,8 +94,8 @@ def _credential(credential: Credential, *, impostor: bool) -> Iterator[str]:
         yield _line(credential.connection, f"CAPTURED password {password} of user {user}")
     if credential.channel == "clear":
         yield _line(credential.connection, f"readable on the wire: password {password} of user {user}")
-    let_in = "let in" if credential.accepted else "refused"
-    yield _line(credential.connection, f"{user} is {let_in}")
+    answer = "logged in" if credential.accepted else "refused"
+    yield _line(credential.connection, f"{user} is {answer}")
 
 
 def _transfer(transfer: Transfer) -> str:

@@ -76,7 +76,7 @@ PICTURES: Final = {
     "control-and-data": Picture(
         "document/pinned-certificate-connects", "Control connection and data connections", _control_and_data
     ),
-    "downgrade-timeline": Picture("attack/strip-auth", "The downgrade: the attacker denies TLS", _downgrade),
+    "downgrade-timeline": Picture("attack/strip-auth", "The downgrade: the attacker strips TLS", _downgrade),
 }
 """File name → the picture."""
 
@@ -159,7 +159,7 @@ def main(arguments: list[str]) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if differing:
-        print(f"{folder}: {', '.join(differing)} not as the runs draw them now: look at `make pictures`")
+        print(f"{folder}: {', '.join(differing)} out of date; run `make pictures`")
     return 1 if differing else 0
 
 

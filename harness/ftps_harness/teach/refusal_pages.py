@@ -76,7 +76,7 @@ def read(folder: Path) -> list[Said]:
     """
     files = sorted(folder.glob("lftp-*.json"))
     if not files:
-        raise ValueError(f"{folder}: there are no recordings here (lftp-*.json)")
+        raise ValueError(f"{folder}: no recordings (lftp-*.json)")
     recordings = [json.loads(file.read_text("utf-8")) for file in files]
     return [_said(recording["lftp"], case) for recording in recordings for case in recording["cases"]]
 
@@ -154,11 +154,11 @@ def _row(case: Sequence[Said], reason: Reason) -> str:
     cells = []
     for dialect in DIALECTS:
         groups = _alike([each for each in case if each.dialect == dialect])
-        told = [
+        messages = [
             f"`{said.message.removeprefix(_VERIFICATION)}`{_for_another(said, reason)}" if said.line else said.instead
             for said, _ in groups
         ]
-        cells.append("<br>".join(dict.fromkeys(told)))
+        cells.append("<br>".join(dict.fromkeys(messages)))
     return f"| {case[0].what} | {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |"
 
 
@@ -173,9 +173,9 @@ def _unmeasured(reason: Reason, recorded: Sequence[Said]) -> list[str]:
     if not rows:
         return []
     return [
-        "## Known, and not recorded",
+        "## Known, but not recorded",
         "",
-        "Texts that the tables know and no recording holds, as regular expressions:",
+        "Messages that are in the tables but in no recording, as regular expressions:",
         "",
         "| dialect | text | source |",
         "| --- | --- | --- |",
@@ -283,7 +283,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     wrong = [name for name in sorted({*wanted, *there}) if wanted.get(name) != there.get(name)]
     for name in wrong:
-        sys.stderr.write(f"{folder / name}: is not what the recordings and the code say; run `make refusals`\n")
+        sys.stderr.write(f"{folder / name} is out of date; run `make refusals`\n")
     return 1 if wrong else 0
 
 

@@ -43,15 +43,15 @@ REFUSALS: Mapping[Reason, Refusal] = {
         scenarios=("document/untrusted-by-default", "document/pin-detects-impostor", "document/ca-file-as-written"),
         why="""\
 The certificate's chain leads to nothing that lftp trusts: the certificate is self-signed and not pinned, its
-authority is unknown, an intermediate certificate is missing, or a signature does not fit.
+authority is unknown, an intermediate certificate is missing, or a signature does not match.
 
-lftp says the same words in three different situations: the server has always had a self-signed certificate, the
-server has a new certificate, or somebody else answers in the server's place. The message cannot tell you which; only
-the fingerprint can. What stands in parentheses is the SHA-1 fingerprint of the certificate that was refused. The
-build with the dialect `classic` said the same of an expired certificate ([expired](docs/refusals/expired.md)).
+lftp prints the same words in three different situations: the server has always had a self-signed certificate, the
+server has a new certificate, or an impostor answers. The message does not show which; only the fingerprint does: the
+SHA-1 fingerprint of the refused certificate is in parentheses. The build with the dialect `classic` printed the same
+for an expired certificate ([expired](docs/refusals/expired.md)).
 
-A pin file that lftp does not find or cannot read has the same effect, because lftp then trusts nobody. It prints one
-line about the missing file before the refusal, and some builds print nothing about an unusable one
+A pin file that lftp does not find or cannot read has the same effect, because lftp then trusts no server. It prints
+one line about a missing file before the refusal; some builds print nothing about an unusable one
 (`document/ca-file-as-written`, `document/pin-file-unusable`).
 """,
         to_do="""\
@@ -61,13 +61,13 @@ line about the missing file before the refusal, and some builds print nothing ab
    another channel: a telephone call, the provider's web page, a terminal on the server itself. `ftps-lab pin HOST
    --dry-run` shows what the server presents and writes nothing.
 3. If it is the right certificate, pin it: `ftps-lab pin HOST`, or the lines of [hardening](docs/hardening.md).
-4. If it is not, change nothing, log in nowhere, and ask the administrator. A certificate that changed without notice
-   is what an attack looks like (`document/rotation-looks-like-tampering`).
-5. If the certificate comes from a public authority, the server may not send its intermediate certificate: only the
-   administrator can repair that.
+4. If it is not, change nothing, do not log in, and ask the administrator. A certificate that changed without notice
+   looks exactly like an attack (`document/rotation-looks-like-tampering`).
+5. If the certificate comes from a public authority, the server may lack its intermediate certificate: only the
+   administrator can fix that.
 """,
         not_to_do="""\
-- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops looking: an interceptor gets
+- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops checking: an interceptor gets
   the password and the files (`document/verification-off-trusts-anybody`).
 - Do not pin what the server shows without comparing the fingerprint. If an attacker answers, you pin the attacker
   (`document/fetched-from-an-impostor`).
@@ -86,7 +86,7 @@ lftp trusts the certificate, but the name that you typed is not in it. lftp comp
 and with the common name only if there is no SAN.
 
 Often the certificate is for the provider's name (`server7.hosting.example`) and you connect to your own domain. It
-can also be another customer's server, which has a valid certificate of the same authority.
+can also be another customer's server, with a valid certificate from the same authority.
 
 Trust comes first: a certificate that is neither trusted nor for this name is only reported as
 [untrusted](docs/refusals/untrusted.md).
@@ -98,9 +98,9 @@ Trust comes first: a certificate that is neither trusted nor for this name is on
    acceptable for this one host: the pin still identifies the server by its key (`document/check-hostname-off`).
 """,
         not_to_do="""\
-- Do not switch the name check off if an authority is in your trust store, or for all hosts: everything that the
-  authority ever signed is then accepted (`document/check-hostname-off-with-an-authority`).
-- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops looking: an interceptor gets
+- Do not switch the name check off for all hosts, or if an authority is in your trust store: lftp would accept
+  everything that the authority ever signed (`document/check-hostname-off-with-an-authority`).
+- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops checking: an interceptor gets
   the password and the files (`document/verification-off-trusts-anybody`).
 """,
     ),
@@ -109,18 +109,18 @@ Trust comes first: a certificate that is neither trusted nor for this name is on
         case="expired",
         scenarios=("document/expired", "document/certificate-expires-eventually", "document/renewed-with-the-same-key"),
         why="""\
-Today is after the certificate's *not after* date. A pin does not help: the date is checked for pinned certificates
+Today is after the certificate's *not after* date. A pin does not help: lftp checks the dates of pinned certificates
 too.
 
 The build with the dialect `classic` did not name the date: it printed `Not trusted`. If an lftp 4.8 refuses a server
 that it accepted yesterday, look at the date first.
 
-On GnuTLS builds the date that counts may also be the pin's own: if the server renewed its certificate with the same
-key, lftp checks the *old* certificate in your pin file, and reports that one as expired
+On GnuTLS builds, the expired certificate may be the one in your pin file: if the server renewed its certificate with
+the same key, lftp checks the *old* certificate there, and reports it as expired
 (`document/renewed-with-the-same-key`).
 """,
         to_do="""\
-1. Look at the dates of what the server shows and of what you pinned: `openssl x509 -in mycert.crt -noout -dates`.
+1. Compare the dates of the server's certificate and of your pin: `openssl x509 -in mycert.crt -noout -dates`.
 2. If the server's has expired, ask the server's administrator for a new certificate. Compare its fingerprint, then
    pin it.
 3. If only the pin has expired: pin the renewed certificate with `ftps-lab pin HOST --replace`.
@@ -128,32 +128,32 @@ key, lftp checks the *old* certificate in your pin file, and reports that one as
 5. Let `ftps-lab verify --warn-days 30` warn you next time.
 """,
         not_to_do="""\
-- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops looking: an interceptor gets
+- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops checking: an interceptor gets
   the password and the files (`document/verification-off-trusts-anybody`).
-- Do not excuse the certificate by its fingerprint (`verify-certificate/FINGERPRINT no`) as a lasting cure: it skips
+- Do not exempt the certificate by its fingerprint (`verify-certificate/FINGERPRINT no`) as a permanent fix: that skips
   every other check as well.
 """,
     ),
     "not-yet-valid": Refusal(
-        title="The certificate is not valid yet",
+        title="The certificate is not yet valid",
         case="not-yet-valid",
         scenarios=("document/not-yet-valid", "document/wrong-clock"),
         why="""\
-Today is before the certificate's *not before* date. Usually the clock is wrong: yours (a machine without a battery
-starts in the past), or that of the machine that made the certificate.
+Today is before the certificate's *not before* date. Usually a clock is wrong: yours (a machine without a clock
+battery starts in the past), or that of the machine that made the certificate.
 
 The build with the dialect `classic` did not name the date: it printed `Not trusted`.
 """,
         to_do="""\
-1. Check your own clock: `date -u`. Set it, and have it kept right by NTP.
-2. If it is right, look at the certificate's dates: `openssl x509 -in mycert.crt -noout -dates`. A certificate that
-   becomes valid within hours only needs patience.
+1. Check your own clock: `date -u`. If it is wrong, set it, and let NTP keep it right.
+2. If it is right, look at the certificate's dates: `openssl x509 -in mycert.crt -noout -dates`. If the certificate
+   becomes valid within hours, wait.
 3. Ask the server's administrator for a new certificate.
 """,
         not_to_do="""\
-- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops looking: an interceptor gets
+- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops checking: an interceptor gets
   the password and the files (`document/verification-off-trusts-anybody`).
-- Do not set your clock to a date that the certificate likes: you would accept expired certificates as well.
+- Do not set your clock to a date within the certificate's dates: lftp would accept expired certificates as well.
 """,
     ),
     "revoked": Refusal(
@@ -164,16 +164,16 @@ The build with the dialect `classic` did not name the date: it printed `Not trus
 The certificate is on the revocation list that your rc names (`ssl:crl-file`): its authority has withdrawn it, for
 example because its key was stolen.
 
-Only builds with OpenSSL can be relied on here: the GnuTLS builds that we measured crash on a revocation list, or
-accept the certificate ([measured](docs/lftp.md#the-pin)).
+Only OpenSSL builds are reliable here: the GnuTLS builds that we measured crash on a revocation list, or accept the
+certificate ([measured](docs/lftp.md#the-pin)).
 """,
         to_do="""\
-1. Do not log in. Treat the server as taken over until its administrator has explained.
+1. Do not log in. Treat the server as compromised until its administrator has explained the revocation.
 2. Ask the server's administrator for a new certificate.
 """,
         not_to_do="""\
-- Do not take the list out of the rc to be let in.
-- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops looking: an interceptor gets
+- Do not remove the list from the rc to get a connection.
+- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops checking: an interceptor gets
   the password and the files (`document/verification-off-trusts-anybody`).
 """,
     ),
@@ -182,11 +182,11 @@ accept the certificate ([measured](docs/lftp.md#the-pin)).
         case="sha1",
         scenarios=(),
         why="""\
-The certificate is signed with SHA-1 or MD5, or a key is too short (RSA with 1024 bits). With such a signature another
-certificate can be made that counts as the same.
+The certificate is signed with SHA-1 or MD5, or a key is too short (RSA with 1024 bits). An attacker may be
+able to forge another certificate that passes for it.
 
-How strict lftp is depends on its TLS library and the library's configuration: GnuTLS builds accept RSA-1024, builds
-with OpenSSL do not. The build with the dialect `classic` printed `Not trusted`.
+How strict lftp is depends on its TLS library and the library's configuration: GnuTLS builds accept RSA-1024, OpenSSL
+builds do not. The build with the dialect `classic` printed `Not trusted`.
 """,
         to_do="""\
 1. Ask the server's administrator for a certificate with SHA-256 and RSA-2048, or an elliptic curve. A self-signed one
@@ -194,7 +194,7 @@ with OpenSSL do not. The build with the dialect `classic` printed `Not trusted`.
 """,
         not_to_do="""\
 - Do not lower the library's security level for the whole machine.
-- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops looking: an interceptor gets
+- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops checking: an interceptor gets
   the password and the files (`document/verification-off-trusts-anybody`).
 """,
     ),
@@ -204,18 +204,18 @@ with OpenSSL do not. The build with the dialect `classic` printed `Not trusted`.
         scenarios=("rc/certificate-for-another-purpose",),
         why="""\
 The certificate's extended key usage does not list TLS servers: it was issued for a client, for mail or for signing
-code. An authority that signs such certificates for its customers has not vouched for a server.
+code. An authority that signs such a certificate for a customer does not certify a server with it.
 
-Only builds with OpenSSL look at the purpose. GnuTLS builds accept these certificates, because lftp never asks GnuTLS
-to check.
+Only OpenSSL builds check the purpose. GnuTLS builds accept these certificates, because lftp never asks GnuTLS to
+check it.
 """,
         to_do="""\
 1. Ask the server's administrator for a certificate for TLS servers (`serverAuth`).
-2. Ask how it came about: a user's certificate on a server can be a mistake, or a user's stolen certificate.
+2. Ask how this happened: a user's certificate on a server is either a mistake, or stolen and used by an attacker.
 """,
         not_to_do="""\
-- Do not switch to a GnuTLS build to be let in: it only overlooks the problem.
-- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops looking: an interceptor gets
+- Do not switch to a GnuTLS build to get a connection: it only ignores the problem.
+- Do not write `set ssl:verify-certificate no`. The message disappears because lftp stops checking: an interceptor gets
   the password and the files (`document/verification-off-trusts-anybody`).
 """,
     ),
@@ -227,14 +227,14 @@ to check.
 `ftp:ssl-force yes` is set, and the server refused `AUTH TLS` or did not offer it. Without that line lftp would have
 continued in clear text, and the password would be readable on the wire.
 
-Either the server has no TLS, or somebody on the path removes it: to lftp, both look the same. An attacker does not
-need a certificate for that (`attack/strip-auth`).
+Either the server has no TLS, or an on-path attacker strips it: to lftp, both look the same. An attacker does not need
+a certificate for that (`attack/strip-auth`).
 """,
         to_do="""\
 1. Ask the administrator whether the server supports FTPS, and on which port. Implicit FTPS (`ftps://HOST`, port 990)
    is not affected by stripping.
-2. If it worked before, assume that somebody interferes: try from another network before you log in.
-3. If the server really has no TLS, use another one, or SFTP. A password that was sent in clear has to be changed.
+2. If it worked before, assume an attack: try from another network before you log in.
+3. If the server really has no TLS, use another server, or SFTP. Change every password that was sent in clear.
 """,
         not_to_do="""\
 - Do not remove `ftp:ssl-force yes`. With the line gone, the attack succeeds with exit code 0 and no message
@@ -247,14 +247,15 @@ need a certificate for that (`attack/strip-auth`).
         case="handshake-closed",
         scenarios=("attack/break-handshake-alert", "attack/break-handshake-close", "attack/break-handshake-text"),
         why="""\
-The connection was closed, an alert came, or what came was no TLS. No certificate has been accepted or refused yet.
+The connection was closed, an alert arrived, or the answer was not TLS. lftp has not accepted or refused a certificate
+yet.
 
 Common causes: the server and lftp share no TLS version or cipher (an old server, or an `ssl:priority` that demands
-TLS 1.3); the port speaks implicit FTPS and lftp expects explicit, or the other way round; a firewall breaks TLS; or
-an attacker breaks it, hoping that lftp continues in clear text.
+TLS 1.3); the port speaks implicit FTPS and lftp expects explicit, or vice versa; a firewall breaks TLS; or an attacker
+breaks it to make lftp continue in clear text.
 
-Without `ftp:ssl-force yes` it often does: lftp takes a broken handshake for a server without TLS, and sends the
-password in clear (`attack/break-handshake-alert`).
+Without `ftp:ssl-force yes` lftp often does continue: it takes a broken handshake for a server without TLS, and sends
+the password in clear (`attack/break-handshake-alert`).
 """,
         to_do="""\
 1. Check that `ftp:ssl-force yes` is set *before* you try again.

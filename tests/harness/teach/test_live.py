@@ -41,7 +41,7 @@ def test_each_event_is_told_once() -> None:
 def test_a_password_is_told_where_somebody_else_has_it(role: str, channel: str, said: list[str]) -> None:
     login = Credential(1, "alice", "sunflower7", channel, accepted=True)  # type: ignore[arg-type]  # as parametrized
     told = list(Events().new(Testimony(role, credentials=(login,))))  # type: ignore[arg-type]  # the same
-    assert told[-1] == "  [1] alice is let in"
+    assert told[-1] == "  [1] alice is logged in"
     assert [line.split("] ")[1].split(" password")[0].rstrip(":") for line in told[:-1]] == said
     assert all("sunflower7" in line for line in told[:-1])
 

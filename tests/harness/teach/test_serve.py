@@ -219,7 +219,7 @@ def test_what_happens_is_told_while_it_happens() -> None:
     with Session("--user", "alice", "--password", "sunflower7", "--step", "2") as session:
         text = session.until("Ctrl-C ends it.")
         assert typed(text).returncode == 0
-        seen = session.until("alice is let in")
+        seen = session.until("alice is logged in")
         assert "connected, from port" in seen
         assert "IN CLEAR: AUTH TLS -> 234" in seen
         assert "TLSv1.3" in seen
@@ -242,7 +242,7 @@ def test_a_captured_password_is_told_at_once() -> None:
         rc = Path(home) / ".lftp/rc"
         rc.write_text(rc.read_text().replace("set ftp:ssl-force yes", ""))
         assert typed(careless).returncode == 0
-        seen = session.until("is let in")
+        seen = session.until("is logged in")
         assert "CAPTURED password sunflower7" in seen
         assert "readable on the wire: password sunflower7" in seen
         session.type(b"q")

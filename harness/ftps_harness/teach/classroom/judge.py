@@ -142,7 +142,7 @@ def unpack(archive: bytes, home: Home) -> None:
                 left, count = left - member.size, count + 1
                 if left < 0 or count > _MOST_FILES:
                     raise HarnessError(
-                        f"your HOME holds more than {_MOST_FILES} files or {MOST_BYTES >> 20} MiB: remove what you got"
+                        f"your HOME holds more than {_MOST_FILES} files or {MOST_BYTES >> 20} MiB: remove downloads"
                     )
                 _put(packed, member, home)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
@@ -152,7 +152,7 @@ def unpack(archive: bytes, home: Home) -> None:
 def _put(packed: tarfile.TarFile, member: tarfile.TarInfo, home: Home) -> None:
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
-        raise HarnessError(f"your HOME cannot be read: {member.name!r} leads out of it")
+        raise HarnessError(f"your HOME cannot be read: {member.name!r} is outside of it")
     target = home.home / name
     if member.isdir():
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def finding(trial: Trial, attempt: Attempt) -> Finding:
     if outcome.verdict in {"accepted", "rejected"} or (outcome.verdict == "exposed" and not outcome.doubtful):
         return Finding("no", f"{trial.title}: {_words(outcome)}", trial.hint)
     said = attempt.said.strip().splitlines()
-    why = outcome.contradictions[0] if outcome.contradictions else said[-1] if said else "lftp said nothing"
+    why = outcome.contradictions[0] if outcome.contradictions else said[-1] if said else "lftp printed nothing"
     return Finding("unknown", f"{trial.title}: {outcome.verdict} ({printable(why)})")
 
 

@@ -77,10 +77,10 @@ class Checker:
         """The lines that a learner's shell prints, and its exit code: 0 solved, 1 not solved, 3 not judged."""
         exercise = EXERCISES.get(number)
         if exercise is None:
-            return [f"there is no exercise {number}: choose from 1 to {max(EXERCISES)}"], 3
+            return [f"no exercise {number}: choose 1 to {max(EXERCISES)}"], 3
         learner = self._learners.get(user)
         if learner is None:
-            return ["the class's container does not say whose connection this is: check again"], 3
+            return ["the class's container does not know whose connection this is: run check again"], 3
         head = f"exercise {number}, {exercise.title}: {learner.name} at {HOSTS[exercise.host].address}"
         try:
             with self._busy[learner.name]:
@@ -120,7 +120,7 @@ class Checker:
         if host.attack == "none":
             shown = looking.shown_certificate(host.address, PORT)
             if shown != keys.kept(self._staff, name)[-1].der:
-                raise LabError(f"{host.address} shows another certificate than a moment ago: check again")
+                raise LabError(f"{host.address} shows another certificate than a moment ago: run check again")
 
     def _record(self, exercise: Exercise, learner: Learner, end: str) -> None:
         """Record the result for the teacher's window."""
@@ -195,7 +195,7 @@ def serve(staff: Path, handed_out: Path, homes: Path) -> None:
 def _answer(checker: Checker, received: Any, answer: Any, user: str) -> None:
     asked = _REQUEST.fullmatch(received.readline(40))
     if asked is None or int(asked[2]) > MOST_BYTES:
-        lines, code = [f"no request: a HOME of at most {MOST_BYTES >> 20} MiB, and the number of an exercise"], 3
+        lines, code = [f"not a request: send a HOME of at most {MOST_BYTES >> 20} MiB and the number of an exercise"], 3
     else:
         home = received.read(int(asked[2]))
         lines, code = checker.answer(int(asked[1]), home, user)
@@ -229,7 +229,7 @@ def _run_judge(request: bytes, user: int, link: Path) -> list[Finding]:
         shutil.rmtree(folder, ignore_errors=True)
         link.unlink(missing_ok=True)
     if done.returncode:
-        raise HarnessError(done.stderr.decode("utf-8", "replace").strip()[-300:] or "the judge ended without a word")
+        raise HarnessError(done.stderr.decode("utf-8", "replace").strip()[-300:] or "the judge ended without an answer")
     return [Finding(*each) for each in json.loads(done.stdout)]
 
 
@@ -240,7 +240,7 @@ def _guard() -> None:
         HarnessError: The kernel refuses this.
     """
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
-        raise HarnessError("the judge cannot be guarded from the programs that an rc starts")
+        raise HarnessError("the kernel does not protect the judge from programs that an rc starts")
 
 
 def _pems(staff: Path, name: str) -> list[list[str]]:

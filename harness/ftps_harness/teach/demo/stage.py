@@ -114,7 +114,7 @@ class Stage:
         """Show the document's own command and its output."""
         openssl = shutil.which("openssl")
         if openssl is None:
-            raise HarnessError("no openssl on PATH, and the document fetches certificates with it: apt install openssl")
+            raise HarnessError("no openssl on PATH, which fetches certificates: apt install openssl")
         argv = (openssl, "s_client", "-showcerts", "-connect", f"{HOST}:21", "-starttls", "ftp")
         yield Part("typed", (shlex.join(("openssl", *argv[1:])),), pause=True)
         seen = self._session.observe(Command(argv=argv, host=HOST, timeout=_SECONDS))
@@ -142,8 +142,8 @@ class Stage:
 def happening(seen: Observed, spec: ServerSpec, dialect: str) -> Claim:
     """Express what happened as a claim."""
     said = messages.words(b"\n".join((seen.run.stdout, seen.run.stderr)), b"", dialect)
-    told = seen.testimony.behind if spec.behind is not None else seen.testimony
-    logins = () if told is None else told.credentials
+    genuine = seen.testimony.behind if spec.behind is not None else seen.testimony
+    logins = () if genuine is None else genuine.credentials
     login = any(each.accepted for each in logins) and seen.holds_payload
     return Claim(login, frozenset(reason for word in said for reason in word.reasons), seen.exposures)
 
@@ -177,17 +177,17 @@ def _printed(seen: Observed) -> Iterator[Part]:
 
 def _server(seen: Observed, spec: ServerSpec) -> Iterator[Part]:
     """Show what the server recorded, and what the attacker in front of it recorded."""
-    told = seen.testimony
+    testimony = seen.testimony
     who = "the server" if spec.attacker is None else "the interceptor" if spec.intercepted else "the attacker"
-    section = server_section(told)
+    section = server_section(testimony)
     captured = tuple(
         f"CAPTURED  user {harmless(each.user)}, password {harmless(each.password or '')}"
-        for each in told.credentials
-        if told.role == "impostor" and each.password
+        for each in testimony.credentials
+        if testimony.role == "impostor" and each.password
     )
     yield Part("server", (*_essential(section.lines), *captured), f"What {who} saw", (PASSWORD,))
-    if told.behind is not None:
-        yield Part("server", _essential(server_section(told.behind).lines), "What the genuine server saw", ())
+    if testimony.behind is not None:
+        yield Part("server", _essential(server_section(testimony.behind).lines), "What the genuine server saw", ())
 
 
 def _essential(lines: tuple[str, ...]) -> tuple[str, ...]:
@@ -211,7 +211,7 @@ def _wire(seen: Observed) -> Part:
                 (PASSWORD,),
             )
     if not records:
-        return Part("wire", ("Nothing: nobody connected.",), heading)
+        return Part("wire", ("Nothing: there was no connection.",), heading)
     shown = _longest(records)
     readable = "The password can be decoded from it." if seen.exposure.password else _NOWHERE
     return Part("wire", (*_dump(shown, max(0, len(shown) - _AROUND * _WIDTH)), readable), heading)
