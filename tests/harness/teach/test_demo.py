@@ -39,7 +39,7 @@ CLAIMS = [
 
 
 @pytest.fixture(scope="module")
-def played(client: Lftp, sealed_here: None) -> tuple[Part, ...]:
+def all_parts(client: Lftp, sealed_here: None) -> tuple[Part, ...]:
     """All chapters."""
     parts, wrong = run(client, CHAPTERS)
     assert wrong == []
@@ -58,13 +58,13 @@ def chapter(parts: Sequence[Part], name: str) -> list[Part]:
     return list(parts[titles[number] : (*titles, len(parts))[number + 1]])
 
 
-def test_every_chapter_is_answered(played: tuple[Part, ...]) -> None:
-    assert [part.kind for part in played].count("answer") == len(CHAPTERS) == 12
+def test_every_chapter_ends_with_its_answer(all_parts: tuple[Part, ...]) -> None:
+    assert [part.kind for part in all_parts].count("answer") == len(CHAPTERS) == 12
 
 
 @pytest.mark.parametrize("name", [each.name for each in CHAPTERS if each.name != "fetch"])
-def test_no_other_claim_than_the_true_one_is_answered(name: str, client: Lftp, sealed_here: None) -> None:
-    """Each claim of each chapter is replaced by every other one: the page never shows a false claim as true."""
+def test_false_claim_is_reported_and_not_answered(name: str, client: Lftp, sealed_here: None) -> None:
+    """Each claim of each chapter is replaced by every other one."""
     true = next(each for each in CHAPTERS if each.name == name)
     for number, act in enumerate(true.acts):
         for claim in CLAIMS:
@@ -77,7 +77,7 @@ def test_no_other_claim_than_the_true_one_is_answered(name: str, client: Lftp, s
             assert "problem" in {part.kind for part in parts}
 
 
-def test_another_certificate_than_the_servers_is_no_fetch(
+def test_fetching_another_certificate_is_reported(
     client: Lftp, sealed_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch = next(each for each in CHAPTERS if each.name == "fetch")
@@ -86,36 +86,36 @@ def test_another_certificate_than_the_servers_is_no_fetch(
     assert wrong == ["the certificate that openssl printed is not the server's"]
 
 
-def test_the_password_stands_out_where_it_was_read_and_nowhere_else(played: tuple[Part, ...]) -> None:
+def test_password_is_shown_only_in_chapters_that_expose_it(all_parts: tuple[Part, ...]) -> None:
     readable = {
         each.name
         for each in CHAPTERS
-        for part in chapter(played, each.name)
+        for part in chapter(all_parts, each.name)
         if part.kind == "wire" and any(PASSWORD in line and "nowhere" not in line for line in part.lines)
     }
     assert readable == {"clear", "downgrade"}
     captured = {
         each.name
         for each in CHAPTERS
-        for part in chapter(played, each.name)
+        for part in chapter(all_parts, each.name)
         if any("CAPTURED" in x for x in part.lines)
     }
     assert captured == {"interceptor", "downgrade"}
 
 
-def test_it_fits_80_columns_but_for_what_lftp_prints(played: tuple[Part, ...]) -> None:
-    for part in played:
+def test_everything_but_lftp_output_fits_80_columns(all_parts: tuple[Part, ...]) -> None:
+    for part in all_parts:
         if part.kind != "output":
             assert [line for line in terminal.lines(part, 79) if len(line) > 80] == []
 
 
-def test_a_secret_is_marked_without_colour_too(played: tuple[Part, ...]) -> None:
-    (server,) = [part for part in chapter(played, "clear") if part.kind == "server"]
+def test_secret_is_marked_without_colour(all_parts: tuple[Part, ...]) -> None:
+    (server,) = [part for part in chapter(all_parts, "clear") if part.kind == "server"]
     assert any(f">>> {PASSWORD} <<<" in line for line in terminal.lines(server, 79))
 
 
-def test_the_recording_is_an_asciicast(played: tuple[Part, ...]) -> None:
-    header, *events = [json.loads(line) for line in cast.text(played, 1.0).splitlines()]
+def test_recording_is_an_asciicast_with_a_marker_per_chapter(all_parts: tuple[Part, ...]) -> None:
+    header, *events = [json.loads(line) for line in cast.text(all_parts, 1.0).splitlines()]
     assert (header["version"], header["width"]) == (2, 80)
     times = [when for when, _, _ in events]
     assert times == sorted(times)
@@ -127,23 +127,23 @@ def test_the_recording_is_an_asciicast(played: tuple[Part, ...]) -> None:
     assert PASSWORD in shown
 
 
-def test_the_transcript_has_every_chapter(played: tuple[Part, ...]) -> None:
-    text = markdown.text(played)
+def test_transcript_has_every_chapter(all_parts: tuple[Part, ...]) -> None:
+    text = markdown.text(all_parts)
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         f"## {number}. {each.title}" for number, each in enumerate(CHAPTERS, 1)
     ]
     assert text.count("```") % 2 == 0
 
 
-def test_hostile_text_does_nothing() -> None:
+def test_hostile_text_is_escaped() -> None:
     part = Part("output", ("\x1b]0;owned\x07```\n<script>", "::error::x"))
     assert "\x1b" not in "".join(terminal.lines(part, 79))
     assert "\x1b" not in cast.text([part], 1.0).replace("\\u001b", "")
     assert markdown.text([part]).count("```") == 2
 
 
-class TestTheCommand:
-    def test_a_chapter_with_everything_written(
+class TestDemoCommand:
+    def test_demo_writes_recording_and_transcript(
         self, sealed_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         record, transcript = tmp_path / "cast", tmp_path / "transcript"
@@ -154,7 +154,9 @@ class TestTheCommand:
         assert record.read_text().startswith('{"version": 2')
         assert "## 1. Plain FTP" in transcript.read_text()
 
-    def test_an_rc_of_ones_own(self, sealed_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_rc_option_shows_whether_the_rc_protects(
+        self, sealed_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         rc = tmp_path / "rc"
         rc.write_text("set ssl:verify-certificate no\n")
         assert call(["demo", "--rc", str(rc)]) == 0
@@ -164,7 +166,7 @@ class TestTheCommand:
         assert call(["demo", "--rc", str(rc)]) == 0
         assert "CAPTURED" not in capsys.readouterr().out
 
-    def test_evidence_that_disagrees_is_exit_code_1(
+    def test_contradicting_evidence_exits_1(
         self, sealed_here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         first = CHAPTERS[0]
@@ -184,7 +186,9 @@ class TestTheCommand:
             (["--record", "/nonexistent/x", "clear"], "/nonexistent"),
         ],
     )
-    def test_mistakes_are_sentences(self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_usage_error_exits_2_with_the_reason(
+        self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert call(["demo", *arguments]) in {2, 3}
         assert said in capsys.readouterr().err
 
@@ -197,8 +201,10 @@ class TestTheCommand:
         (5, ["the output", "the server's part", "the wire's part", "the answer"]),
     ],
 )
-def test_nothing_scrolls_away_unseen(rows: int, waits: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The audience also sees the evidence before the answer."""
+def test_presentation_pauses_before_a_part_would_scroll_away(
+    rows: int, waits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It also pauses before the answer."""
     waited: list[str] = []
     audience = Audience(auto=False, pace=None, rows=rows)
     shown = [
@@ -214,7 +220,7 @@ def test_nothing_scrolls_away_unseen(rows: int, waits: list[str], monkeypatch: p
     assert waited == waits
 
 
-def test_without_an_audience_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_automatic_presentation_never_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builtins.input", lambda _: pytest.fail("it waits"))
     audience = Audience(auto=True, pace=None, rows=5)
     for part in (Part("output", ("x",) * 10), Part("answer", ("x",), pause=True)):
@@ -222,8 +228,8 @@ def test_without_an_audience_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> N
         audience.after(part)
 
 
-def test_the_height_of_a_part_is_what_is_printed(played: tuple[Part, ...]) -> None:
-    for part in played:
+def test_height_equals_the_number_of_printed_lines(all_parts: tuple[Part, ...]) -> None:
+    for part in all_parts:
         console = Console(width=80, file=io.StringIO(), color_system=None)
         terminal.show(part, console)
         assert isinstance(console.file, io.StringIO)

@@ -20,7 +20,7 @@ def transfer(name: str, size: int, *, completed: bool) -> Transfer:
     return Transfer(2, 1, "RETR", name, "download", size, "", "clear", "", completed)
 
 
-def test_each_event_is_told_once() -> None:
+def test_each_event_is_printed_once() -> None:
     events = Events()
     first = Testimony("genuine", connections=(CONTROL,), commands=(Command(1, "AUTH", "TLS", "clear", 234),))
     assert list(events.new(first)) == ["  [1] connected, from port 4000", "  [1] IN CLEAR: AUTH TLS -> 234"]
@@ -38,7 +38,7 @@ def test_each_event_is_told_once() -> None:
         ("impostor", "clear", ["CAPTURED", "readable on the wire"]),
     ],
 )
-def test_a_password_is_told_where_somebody_else_has_it(role: str, channel: str, said: list[str]) -> None:
+def test_password_is_printed_if_captured_or_readable_on_the_wire(role: str, channel: str, said: list[str]) -> None:
     login = Credential(1, "alice", "sunflower7", channel, accepted=True)  # type: ignore[arg-type]  # as parametrized
     told = list(Events().new(Testimony(role, credentials=(login,))))  # type: ignore[arg-type]  # the same
     assert told[-1] == "  [1] alice is logged in"
@@ -46,7 +46,7 @@ def test_a_password_is_told_where_somebody_else_has_it(role: str, channel: str, 
     assert all("sunflower7" in line for line in told[:-1])
 
 
-def test_text_of_a_client_does_nothing_to_a_terminal() -> None:
+def test_text_of_a_client_is_escaped() -> None:
     hostile = Testimony(
         "genuine",
         commands=(Command(1, "USER", "\x1b]0;x\x07", "clear", 331),),
@@ -59,7 +59,7 @@ def test_text_of_a_client_does_nothing_to_a_terminal() -> None:
     assert not any(letter in line for line in told for letter in "\x1b\x07")
 
 
-def test_a_transfer_is_told_when_it_is_whole() -> None:
+def test_transfer_is_printed_once_complete() -> None:
     events = Events()
     begun, whole = transfer("a", 3, completed=False), transfer("a", 9, completed=True)
     assert list(events.new(Testimony("genuine", transfers=(begun,)))) == []
@@ -69,7 +69,7 @@ def test_a_transfer_is_told_when_it_is_whole() -> None:
 
 
 class TestKeys:
-    def test_of_a_pipe(self) -> None:
+    def test_pipe_is_read_as_lines(self) -> None:
         reading, writing = os.pipe()
         with os.fdopen(reading) as stream, Keys(stream) as keys:
             assert not keys.live
@@ -83,7 +83,7 @@ class TestKeys:
             assert keys.read() is None
             assert keys.read() is None
 
-    def test_of_a_terminal_which_is_put_back(self) -> None:
+    def test_terminal_is_read_by_key_and_restored(self) -> None:
         ours, theirs = pty.openpty()
         import termios
 
@@ -104,10 +104,10 @@ class TestKeys:
         os.close(ours)
         os.close(theirs)
 
-    def test_of_nothing(self) -> None:
+    def test_missing_input_yields_no_key(self) -> None:
         for stream in (None, io.StringIO()):
             with Keys(stream) as keys:
                 assert keys.read() is None
 
-    def test_every_key_means_something(self) -> None:
+    def test_keys_cover_every_action(self) -> None:
         assert set(KEYS.values()) == {"next", "previous", "rotate", "quit"}

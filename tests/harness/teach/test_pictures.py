@@ -24,14 +24,14 @@ def drawn(client: Lftp) -> dict[str, str]:
 
 
 @pytest.mark.lftp
-def test_the_pictures_are_those_of_the_runs(drawn: dict[str, str]) -> None:
+def test_committed_pictures_are_up_to_date(drawn: dict[str, str]) -> None:
     assert set(drawn) == {f"{name}.svg" for name in NAMES} == {path.name for path in FOLDER.iterdir()}
     for name, text in drawn.items():
         assert (FOLDER / name).read_text("utf-8") == text, f"{name}: look at `make pictures`"
 
 
 @pytest.mark.lftp
-def test_a_picture_has_a_title_and_says_in_words_what_it_shows(drawn: dict[str, str]) -> None:
+def test_picture_has_a_title_and_a_description(drawn: dict[str, str]) -> None:
     for text in drawn.values():
         root = ET.fromstring(text)  # noqa: S314 - our own file
         space = "{http://www.w3.org/2000/svg}"
@@ -43,7 +43,7 @@ def test_a_picture_has_a_title_and_says_in_words_what_it_shows(drawn: dict[str, 
 
 
 @pytest.mark.lftp
-def test_check_names_a_picture_that_is_not_as_the_runs_draw_it(
+def test_check_names_an_outdated_picture(
     tmp_path: Path, drawn: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(pictures, "pictures", lambda _: drawn)

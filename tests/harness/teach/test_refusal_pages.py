@@ -35,13 +35,13 @@ def recorded_lines() -> set[str]:
     return found
 
 
-def test_every_reason_has_a_page_and_nothing_else_has() -> None:
+def test_every_reason_has_a_page_and_there_is_no_other() -> None:
     assert tuple(REFUSALS) == REASONS
     assert set(pages(RECORDED)) == {"README.md", *(f"{reason}.md" for reason in REASONS)}
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_each_quoted_line_was_printed_by_a_real_build(reason: str) -> None:
+def test_every_quoted_line_was_printed_by_a_real_build(reason: str) -> None:
     blocks = pages(RECORDED)[f"{reason}.md"].split("```text\n")[1:]
     quoted = [block.partition("\n```")[0] for block in blocks]
     assert quoted
@@ -49,19 +49,19 @@ def test_each_quoted_line_was_printed_by_a_real_build(reason: str) -> None:
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_the_case_that_is_quoted_is_refused_for_this_reason_by_some_build(reason: Reason) -> None:
+def test_quoted_case_is_refused_for_the_pages_reason_by_some_build(reason: Reason) -> None:
     case = REFUSALS[reason].case
     assert any(reason in said.reasons for said in RECORDED if said.case == case)
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_each_page_names_every_build(reason: str) -> None:
-    """A reader needs to know which builds do not refuse, too."""
+def test_page_names_every_build(reason: str) -> None:
+    """Readers also need to know which builds do not refuse."""
     page = pages(RECORDED)[f"{reason}.md"]
     assert [said.build for said in RECORDED if said.build not in page] == []
 
 
-def test_every_recorded_refusal_is_found_by_its_message() -> None:
+def test_index_lists_every_recorded_message_with_its_reasons() -> None:
     index = pages(RECORDED)["README.md"]
     rows = {line for line in index.splitlines() if line.startswith("| `")}
     for said in RECORDED:
@@ -71,26 +71,26 @@ def test_every_recorded_refusal_is_found_by_its_message() -> None:
             assert said.dialect in row
 
 
-def test_a_build_that_crashes_or_goes_on_is_not_said_to_refuse() -> None:
+def test_crash_or_acceptance_is_not_called_a_refusal() -> None:
     page = pages(RECORDED)[page_of("revoked")]
     assert "lftp 4.8.4 with GnuTLS 3.7.1, dialect `classic`:\n\n> no refusal" in page
     assert "dialect `status`:\n\n> lftp crashes (signal 11)" in page
 
 
-def test_each_page_says_what_to_do_and_what_not() -> None:
+def test_every_reason_says_why_what_to_do_and_what_not_to_do() -> None:
     for text in REFUSALS.values():
         assert text.why.strip()
         assert text.to_do.startswith("1. ")
         assert text.not_to_do.startswith("- ")
 
 
-def test_no_page_advises_to_switch_verification_off() -> None:
+def test_no_page_advises_disabling_verification() -> None:
     """The line appears only below "What not to do"."""
     for page in pages(RECORDED).values():
         assert "verify-certificate no" not in page.partition("## What not to do")[0]
 
 
-class TestDrift:
+class TestPageCheck:
     def folder(self, tmp_path: Path) -> Path:
         shutil.copytree(ROOT / "docs" / "refusals", tmp_path / "refusals")
         return tmp_path / "refusals"
@@ -98,22 +98,22 @@ class TestDrift:
     def check(self, recordings: Path, folder: Path) -> int:
         return refusal_pages.main(["--check", str(recordings), str(folder)])
 
-    def test_the_pages_are_what_the_code_and_the_recordings_say(self, tmp_path: Path) -> None:
+    def test_committed_pages_are_up_to_date(self, tmp_path: Path) -> None:
         assert self.check(RECORDINGS, self.folder(tmp_path)) == 0
 
-    def test_a_page_that_was_edited_fails(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_edited_page_fails_the_check(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         page = self.folder(tmp_path) / page_of("expired")
         page.write_text(page.read_text("utf-8").replace("has expired", "is fine"), "utf-8")
         assert self.check(RECORDINGS, page.parent) == 1
         assert capsys.readouterr().err == f"{page} is out of date; run `make refusals`\n"
 
     @pytest.mark.parametrize("name", [page_of("weak"), "README.md"])
-    def test_a_missing_page_fails(self, name: str, tmp_path: Path) -> None:
+    def test_missing_page_fails_the_check(self, name: str, tmp_path: Path) -> None:
         folder = self.folder(tmp_path)
         (folder / name).unlink()
         assert self.check(RECORDINGS, folder) == 1
 
-    def test_a_page_that_is_left_over_fails_and_is_removed_by_writing(self, tmp_path: Path) -> None:
+    def test_obsolete_page_fails_the_check_and_is_removed_by_writing(self, tmp_path: Path) -> None:
         folder = self.folder(tmp_path)
         (folder / page_of("another")).write_text("", "utf-8")
         assert self.check(RECORDINGS, folder) == 1
@@ -121,7 +121,7 @@ class TestDrift:
         assert self.check(RECORDINGS, folder) == 0
         assert not (folder / page_of("another")).exists()
 
-    def test_another_message_in_a_recording_fails(self, tmp_path: Path) -> None:
+    def test_changed_message_in_a_recording_fails_the_check(self, tmp_path: Path) -> None:
         """If a build is recorded again with other messages, the pages change."""
         recordings = tmp_path / "recordings"
         recordings.mkdir()
@@ -130,6 +130,6 @@ class TestDrift:
             (recordings / file.name).write_text(text, "utf-8")
         assert self.check(recordings, self.folder(tmp_path)) == 1
 
-    def test_a_folder_without_recordings_is_no_proof(self, tmp_path: Path) -> None:
+    def test_folder_without_recordings_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=": no recordings"):
             self.check(tmp_path, self.folder(tmp_path))

@@ -25,7 +25,7 @@ SERVE = [sys.executable, "-m", "ftps_harness", "serve", "first"]
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the scenario of `new` (no pin, pinned, a stranger), and a TMPDIR that must be empty at the end."""
     (tmp_path / "scenarios/mine").mkdir(parents=True)
     (tmp_path / "scenarios/mine/first.scenario.toml").write_text(scenario_template("mine/first"))
@@ -78,13 +78,13 @@ class Session:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def typed(text: str) -> subprocess.CompletedProcess[str]:
+def type_command(text: str) -> subprocess.CompletedProcess[str]:
     """Type what the learner types: the command after "In another terminal, type:"."""
     command = text.partition("In another terminal, type:\n")[2].partition("')\n\n")[0] + "')\n"  # the offer is prose
     return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
 
 
-def offered(session: Session, text: str) -> str:
+def until_offer(session: Session, text: str) -> str:
     """Everything shown up to the end of the offer, which has this text."""
     found = session.until("Ctrl-C ends it.")
     assert text in " ".join(found.split())
@@ -92,10 +92,10 @@ def offered(session: Session, text: str) -> str:
 
 
 @pytest.mark.lftp
-def test_a_learner_goes_through_the_steps() -> None:
-    """Every printed command does what the step says, and the server reports what it saw."""
+def test_printed_commands_work_in_every_step() -> None:
+    """Each does what its step says, and the server reports what it saw."""
     with Session() as session:
-        text = offered(session, "Enter goes to step 2: pinned, the genuine server is trusted.")
+        text = until_offer(session, "Enter goes to step 2: pinned, the genuine server is trusted.")
         assert "First (mine/first)" in text
         fetch = next(line for line in text.splitlines() if line.startswith("openssl s_client"))
         shown = subprocess.run(["sh", "-c", fetch], capture_output=True, text=True, timeout=30, check=False).stdout
@@ -104,23 +104,23 @@ def test_a_learner_goes_through_the_steps() -> None:
         path = re.findall(r"\S+/certificates/genuine\.pem", text)[0]
         assert Path(path).read_text().strip() in shown
 
-        done = typed(text)
+        done = type_command(text)
         assert (done.returncode, done.stdout) == (1, "")
         assert "Certificate verification" in done.stderr
 
         session.type(b"\r")
-        text = offered(session, "Enter goes to step 3: pinned, an impostor is refused.")
+        text = until_offer(session, "Enter goes to step 3: pinned, an impostor is refused.")
         assert "What the server saw:" in text
         assert "AUTH TLS" in text
         assert f'set ssl:ca-file "{Path(path).parent.parent}/home/.lftp/mycert.crt"' in text
-        done = typed(text)
+        done = type_command(text)
         assert done.returncode == 0
         assert "file-" in done.stdout
 
         session.type(b"\r")
-        text = offered(session, "Enter goes to step 4: TLS is stripped: nothing leaks.")
+        text = until_offer(session, "Enter goes to step 4: TLS is stripped: nothing leaks.")
         assert "shows stranger, an impostor's" in " ".join(text.split())
-        done = typed(text)
+        done = type_command(text)
         assert done.returncode == 1
         assert "Certificate verification" in done.stderr
 
@@ -128,7 +128,7 @@ def test_a_learner_goes_through_the_steps() -> None:
         text = session.until("Ctrl-C ends it.")
         assert "somebody denies with 502 that it has TLS" in " ".join(text.split())
         assert "Enter" not in text
-        done = typed(text)
+        done = type_command(text)
         assert done.returncode == 1
         assert "ftp:ssl-force is set" in done.stderr
 
@@ -160,13 +160,13 @@ verdict = "accepted"
 
 
 @pytest.mark.lftp
-def test_an_odd_user_and_password_can_be_typed_as_they_are_printed(tmp_path: Path) -> None:
-    """The step's password is the right one, and the typed text has its placeholders replaced."""
+def test_special_characters_in_user_and_password_are_quoted(tmp_path: Path) -> None:
+    """The printed command logs in; the placeholders in the rc are replaced."""
     (tmp_path / "scenarios/mine/first.scenario.toml").write_text(ODD)
     with Session() as session:
         text = session.until("Ctrl-C ends it.")
         assert '  user          SITE\\me, "x"' in text
-        done = typed(text)
+        done = type_command(text)
         assert (done.returncode, done.stderr) == (0, "")
         assert "file-" in done.stdout
         session.type(b"\x03")
@@ -174,26 +174,26 @@ def test_an_odd_user_and_password_can_be_typed_as_they_are_printed(tmp_path: Pat
 
 
 @pytest.mark.lftp
-def test_the_short_command_is_the_printed_one() -> None:
-    """The short command is the same in every step, so the arrow key repeats it."""
+def test_short_command_equals_the_printed_one_in_every_step() -> None:
+    """The arrow key can then repeat it."""
     with Session() as session:
-        text = offered(session, "Enter goes to step 2")
+        text = until_offer(session, "Enter goes to step 2")
         (short,) = re.findall(r"^The same, shorter: (sh \S+)$", text, re.MULTILINE)
         done = subprocess.run(["sh", "-c", short], capture_output=True, text=True, timeout=30, check=False)
-        assert (done.returncode, done.stdout, done.stderr) == (1, "", typed(text).stderr)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", type_command(text).stderr)
         session.type(b"\r")
-        assert short in offered(session, "Enter goes to step 3")
+        assert short in until_offer(session, "Enter goes to step 3")
         done = subprocess.run(["sh", "-c", short], capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0
         assert "file-" in done.stdout
 
 
-def test_a_class_that_predicts_is_told_no_answer() -> None:
+def test_predict_hides_the_answer() -> None:
     with Session() as session:
-        told = offered(session, "Enter goes to step 2")
+        told = until_offer(session, "Enter goes to step 2")
         why = told.split("\n")[1]
     with Session("--predict") as session:
-        asked = offered(session, "Enter goes to step 2")
+        asked = until_offer(session, "Enter goes to step 2")
     assert "expected:" in told
     assert "expected:" not in asked
     assert why not in asked
@@ -201,24 +201,24 @@ def test_a_class_that_predicts_is_told_no_answer() -> None:
 
 
 @pytest.mark.lftp
-def test_it_begins_with_any_step() -> None:
+def test_step_option_starts_at_that_step() -> None:
     """The files of earlier steps are in place; variables that would mislead lftp are removed."""
     with Session("--step", "3", LFTP_HOME="/nowhere") as session:
         text = session.until("Ctrl-C ends it.")
         assert "Step 3 of 4" in text
         assert "\nenv -u LFTP_HOME " in text
         assert "mycert.crt" in text
-        assert "Certificate verification" in typed(text).stderr
+        assert "Certificate verification" in type_command(text).stderr
         session.type(b"\x04")  # Ctrl-D
         assert session.end() == 0
 
 
 @pytest.mark.lftp
-def test_what_happens_is_told_while_it_happens() -> None:
-    """An event is printed as it happens, before any key is pressed."""
+def test_events_are_printed_live() -> None:
+    """An event is printed before any key is pressed."""
     with Session("--user", "alice", "--password", "sunflower7", "--step", "2") as session:
         text = session.until("Ctrl-C ends it.")
-        assert typed(text).returncode == 0
+        assert type_command(text).returncode == 0
         seen = session.until("alice is logged in")
         assert "connected, from port" in seen
         assert "IN CLEAR: AUTH TLS -> 234" in seen
@@ -226,7 +226,7 @@ def test_what_happens_is_told_while_it_happens() -> None:
         assert "readable on the wire" not in seen
         session.type(b"r")
         assert "Rotated: the server shows a new certificate now" in session.until("SHA-256 ")
-        assert "Certificate verification" in typed(text).stderr
+        assert "Certificate verification" in type_command(text).stderr
         session.type(b"p")
         assert "Step 1 of 4" in session.until("Ctrl-C ends it.")
         session.type(b"q")
@@ -234,14 +234,14 @@ def test_what_happens_is_told_while_it_happens() -> None:
 
 
 @pytest.mark.lftp
-def test_a_captured_password_is_told_at_once() -> None:
+def test_captured_password_is_printed_live() -> None:
     with Session("--password", "sunflower7", "--step", "4") as session:
         text = session.until("Ctrl-C ends it.")
         careless = text.replace("set ftp:ssl-force yes", "set ftp:ssl-force no")
         home = re.findall(r"HOME=(\S+)", text)[0]
         rc = Path(home) / ".lftp/rc"
         rc.write_text(rc.read_text().replace("set ftp:ssl-force yes", ""))
-        assert typed(careless).returncode == 0
+        assert type_command(careless).returncode == 0
         seen = session.until("is logged in")
         assert "CAPTURED password sunflower7" in seen
         assert "readable on the wire: password sunflower7" in seen
@@ -249,7 +249,7 @@ def test_a_captured_password_is_told_at_once() -> None:
         assert session.end() == 0
 
 
-def test_a_pipe_says_what_is_to_be_done() -> None:
+def test_words_from_a_pipe_control_the_steps() -> None:
     done = subprocess.run(
         SERVE, input="nonsense\nnext\nprevious\nquit\n", capture_output=True, text=True, timeout=60, check=False
     )
@@ -257,7 +257,7 @@ def test_a_pipe_says_what_is_to_be_done() -> None:
     assert re.findall(r"Step (\d) of 4", done.stdout) == ["1", "2", "1"]
 
 
-def test_it_rotates_by_itself() -> None:
+def test_rotate_every_rotates_the_certificate() -> None:
     with subprocess.Popen(
         [*SERVE, "--rotate-every", "0.5"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -276,13 +276,13 @@ def _until(lines: Iterator[str], rotations: int) -> Iterator[str]:
             return
 
 
-def test_a_password_that_is_too_short_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_password_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["serve", "first", "--password", "short"]) == 2
     assert "at least 6 characters" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_where_there_is_no_terminal(number: signal.Signals) -> None:
+def test_signal_ends_serve_with_exit_code_0(number: signal.Signals) -> None:
     with subprocess.Popen(
         SERVE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -294,7 +294,7 @@ def test_a_signal_ends_it_where_there_is_no_terminal(number: signal.Signals) -> 
     assert (process.returncode, err) == (0, "")
 
 
-def test_a_port_in_use_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_port_in_use_exits_3_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert cli.call(["serve", "first", "--port", str(port)]) == 3
