@@ -200,9 +200,9 @@ def archived(member: tarfile.TarInfo, data: bytes = b"") -> bytes:
     return archive.getvalue()
 
 
-def _link(target: str) -> tarfile.TarInfo:
+def _special(kind: bytes) -> tarfile.TarInfo:
     member = tarfile.TarInfo("rc")
-    member.type, member.linkname = tarfile.SYMTYPE, target
+    member.type, member.linkname = kind, "/etc/passwd"
     return member
 
 
@@ -224,9 +224,10 @@ def test_bad_archive_of_a_home_is_an_error(archive: bytes, sentence: str, tmp_pa
         unpack(archive, here)
 
 
-def test_symlinks_are_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_are_left_out(kind: bytes, tmp_path: Path) -> None:
     with Home(tmp_path) as here:
-        unpack(archived(_link("/etc/passwd")), here)
+        unpack(archived(_special(kind)), here)
         assert [path.name for path in here.home.iterdir()] == [".lftp"]
 
 

@@ -138,7 +138,10 @@ def test_transcript_has_every_chapter(all_parts: tuple[Part, ...]) -> None:
 def test_hostile_text_is_escaped() -> None:
     part = Part("output", ("\x1b]0;owned\x07```\n<script>", "::error::x"))
     assert "\x1b" not in "".join(terminal.lines(part, 79))
-    assert "\x1b" not in cast.text([part], 1.0).replace("\\u001b", "")
+    recorded = "".join(json.loads(line)[2] for line in cast.text([part], 1.0).splitlines()[1:])
+    assert "\\x1b]0;owned\\x07" in recorded
+    assert "\x1b]" not in recorded
+    assert "\x07" not in recorded
     assert markdown.text([part]).count("```") == 2
 
 
@@ -189,7 +192,7 @@ class TestDemoCommand:
     def test_usage_error_exits_2_with_the_reason(
         self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert call(["demo", *arguments]) in {2, 3}
+        assert call(["demo", *arguments]) == 2
         assert said in capsys.readouterr().err
 
 
