@@ -105,7 +105,7 @@ def play(client: Lftp) -> Play:
 
 
 @pytest.fixture
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def single_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """An lftp that tries only once, for tests in which a retry cannot succeed."""
     settings_of_ours = driver.settings_of_ours
 

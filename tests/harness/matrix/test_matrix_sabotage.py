@@ -18,17 +18,17 @@ from tests.harness.play.sabotage import (
     ONLY_LIST,
     REJECTED,
     Daemon,
-    In,
-    Swallowing,
+    PlaceWith,
+    TruncatingData,
     alter,
+    change_records,
     contradictions,
     everything,
+    falsified,
+    falsified_all,
     forget,
     in_tls,
     is_data,
-    lying,
-    lying_about,
-    on_the_tap,
     verdict,
 )
 
@@ -56,7 +56,7 @@ class TestDaemons:
 
     @pytest.mark.parametrize("keys", ["", 'run = ["put"]', 'run = ["mirror"]', 'run = ["ls"]'])
     def test_without_sabotage_a_daemons_testimony_is_enough(self, play: Play, keys: str) -> None:
-        result = play(play.step(ACCEPTED, keys=keys), place=In(Daemon))
+        result = play(play.step(ACCEPTED, keys=keys), place=PlaceWith(Daemon))
         assert result.status == "pass"
         assert result.steps[0].shown.testimony.sources == ("log", "files", "relay")
 
@@ -71,7 +71,7 @@ class TestDaemons:
         ids=["rejected", "exposed", "exposed to an impostor", "login-failed"],
     )
     def test_nor_are_other_verdicts_out_of_reach(self, play: Play, expect: str, rc: str | None, keys: str) -> None:
-        assert play(play.step(expect, rc=rc, keys=keys), place=In(Daemon)).status == "pass"
+        assert play(play.step(expect, rc=rc, keys=keys), place=PlaceWith(Daemon)).status == "pass"
 
     ANY_VERDICT = pytest.mark.parametrize(
         ("expect", "rc", "keys"),
@@ -102,7 +102,7 @@ class TestDaemons:
     def test_no_verdict_passes_that_rests_on_a_worthless_account(
         self, play: Play, expect: str, rc: str | None, keys: str, name: str, lie: Callable[[Any], Any]
     ) -> None:
-        result = play(play.step(expect, rc=rc, keys=keys), place=lying(name, lie, Daemon), controls=False)
+        result = play(play.step(expect, rc=rc, keys=keys), place=falsified(name, lie, Daemon), controls=False)
         (step,) = result.steps
         assert result.status in {"error", "fail"}
         assert step.attempts[0].outcome.contradictions
@@ -145,7 +145,7 @@ class TestDaemons:
     def test_a_log_that_lost_something_accepts_nothing(
         self, play: Play, lie: Callable[[Testimony], Testimony], keys: str
     ) -> None:
-        result = play(play.step(ACCEPTED, keys=keys), place=lying("testimony", lie, Daemon), controls=False)
+        result = play(play.step(ACCEPTED, keys=keys), place=falsified("testimony", lie, Daemon), controls=False)
         assert result.status in {"error", "fail"}
         assert verdict(result) in {"inconclusive", "failed"}
 
@@ -154,9 +154,9 @@ class TestDaemons:
         """Both lists come from the relay, so they agree."""
         lies: dict[str, Callable[[Any], Any]] = {
             "testimony": forget(connections=is_data),
-            "wire": on_the_tap(lambda record: None if record.kind == "data" else record),
+            "wire": change_records(lambda record: None if record.kind == "data" else record),
         }
-        result = play(play.step(ACCEPTED, keys=keys), place=lying_about(lies, Daemon), controls=False)
+        result = play(play.step(ACCEPTED, keys=keys), place=falsified_all(lies, Daemon), controls=False)
         assert (result.status, verdict(result)) == ("error", "inconclusive")
         assert "connections that it does not list" in contradictions(result)
 
@@ -165,7 +165,9 @@ class TestDaemons:
         def cut(record: WireRecord) -> WireRecord:
             return replace(record, to_server=record.to_server[:60], to_client=record.to_client[:60])
 
-        result = play(play.step(ACCEPTED, keys=keys), place=lying("wire", on_the_tap(cut), Daemon), controls=False)
+        result = play(
+            play.step(ACCEPTED, keys=keys), place=falsified("wire", change_records(cut), Daemon), controls=False
+        )
         assert (result.status, verdict(result)) == ("error", "inconclusive")
         assert "fewer bytes" in contradictions(result)
 
@@ -175,9 +177,9 @@ class TestDaemons:
         class Short(Daemon):
             def record(self) -> None:
                 super().record()
-                self.override(dtp_handler=Swallowing)
+                self.override(dtp_handler=TruncatingData)
 
-        result = play(play.step(ACCEPTED, keys='run = ["get"]'), place=In(Short), controls=False)
+        result = play(play.step(ACCEPTED, keys='run = ["get"]'), place=PlaceWith(Short), controls=False)
         assert result.status in {"error", "fail"}
         assert not result.steps[0].attempts[0].client.tasks[0].done
 
@@ -205,7 +207,7 @@ class TestDaemons:
                 return settled
 
         steps = [play.step(ACCEPTED, title=str(n), keys='run = ["put"]') for n in range(before + 1)]
-        result = play(*steps, place=In(Losing), controls=False)
+        result = play(*steps, place=PlaceWith(Losing), controls=False)
         assert [step.status for step in result.steps] == ["pass"] * before + ["error"]
         assert verdict(result, before) == "inconclusive"
 
@@ -225,7 +227,7 @@ class TestDaemons:
             )
 
         step = play.step(LOGIN_FAILED, keys='password = "wrong"')
-        result = play(step, place=lying("testimony", lost, Daemon), controls=False)
+        result = play(step, place=falsified("testimony", lost, Daemon), controls=False)
         assert (result.status, verdict(result)) == ("error", "inconclusive")
 
     STALE_STEPS = (
@@ -264,14 +266,14 @@ class TestDaemons:
                 return testimony if testimony.connections else None
 
         steps = [play.step(expect, rc=rc, keys=keys, title=title) for title in ("first", "again")]
-        result = play(*steps, place=In(Stale), controls=False)
+        result = play(*steps, place=PlaceWith(Stale), controls=False)
         assert [step.status for step in result.steps] == ["pass", "error"]
         assert "not this run's" in contradictions(result, 1)
 
     def test_a_fetched_certificate_of_another_server_becomes_no_pin(self, play: Play) -> None:
         """Such a certificate is not pinned; otherwise the genuine server would be refused because of it."""
 
-        class Elsewhere(In):
+        class Elsewhere(PlaceWith):
             def fetch(self, server: Server, protocol: Any) -> bytes:
                 super().fetch(server, protocol)
                 certificate = impostor_of(server.spec).certificate  # type: ignore[attr-defined]
@@ -282,7 +284,7 @@ class TestDaemons:
         result = play(step, place=Elsewhere(Daemon))
         assert (result.status, result.steps) == ("error", ())
         assert "is not the declared one" in result.why
-        assert play(play.step(ACCEPTED).replace("cert:genuine", "served"), place=In(Daemon)).status == "pass"
+        assert play(play.step(ACCEPTED).replace("cert:genuine", "served"), place=PlaceWith(Daemon)).status == "pass"
 
 
 DISCREPANT = Testimony("genuine", discrepancies=("the log and the relay do not agree",))

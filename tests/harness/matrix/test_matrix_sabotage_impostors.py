@@ -13,16 +13,16 @@ from tests.harness.play.sabotage import (
     ONLY_LIST,
     REJECTED,
     Daemon,
-    In,
+    PlaceWith,
     alter,
+    change_records,
     contradictions,
     everything,
+    falsified,
+    falsified_all,
     forget,
     in_tls,
     is_data,
-    lying,
-    lying_about,
-    on_the_tap,
     verdict,
 )
 
@@ -57,10 +57,10 @@ class TestImpostors:
         return step.replace('files = { "mycert.crt" = "cert:genuine" }\n', "", 1)
 
     def test_without_sabotage_the_password_is_known_to_be_gone(self, play: Play) -> None:
-        result = play(self.step(play, EXPOSED + '\nexposed = ["password"]\nto = ["impostor"]'), place=In(Daemon))
+        result = play(self.step(play, EXPOSED + '\nexposed = ["password"]\nto = ["impostor"]'), place=PlaceWith(Daemon))
         assert result.status == "pass"
         assert result.steps[0].attempts[0].outcome.reasons == {"untrusted"}
-        assert play(self.step(play, REJECTED), place=In(Daemon)).status == "fail"
+        assert play(self.step(play, REJECTED), place=PlaceWith(Daemon)).status == "fail"
 
     @pytest.mark.parametrize(
         ("lie", "said"),
@@ -83,7 +83,7 @@ class TestImpostors:
     def test_a_log_that_lost_the_login_refuses_nothing(
         self, play: Play, lie: Callable[[Testimony], Testimony], said: str
     ) -> None:
-        result = play(self.step(play, REJECTED), place=lying("testimony", lie, Daemon))
+        result = play(self.step(play, REJECTED), place=falsified("testimony", lie, Daemon))
         assert (result.status, verdict(result)) == ("error", "inconclusive")
         assert said in contradictions(result)
 
@@ -99,10 +99,10 @@ class TestImpostors:
         keys = f'server = {{ certificate = "stranger", role = "impostor" }}\nrun = ["{before}; ls"]'
         rc = "set ftp:ssl-force yes\nset ftp:sync-mode off\nset ftp:skey-allow no\n"
         step = play.step(REJECTED, rc=rc, keys=keys)
-        seen = play(step, place=In(kind), controls=False)
+        seen = play(step, place=PlaceWith(kind), controls=False)
         assert (seen.status, verdict(seen)) == ("fail", "exposed"), contradictions(seen)
         lost = forget(credentials=everything, commands=lambda command: command.verb == "PASS")
-        result = play(step, place=lying("testimony", lost, kind), controls=False)
+        result = play(step, place=falsified("testimony", lost, kind), controls=False)
         assert (result.status, verdict(result)) == ("error", "inconclusive")
         assert before or "lftp sent a password" in contradictions(result)
 
@@ -116,8 +116,8 @@ class TestImpostors:
             connections=is_data,
             handshakes=lambda handshake: handshake.connection > 1,
         )
-        wire = on_the_tap(lambda record: None if record.kind == "data" else record)
-        place = lying_about({"testimony": without, "wire": wire}, Daemon)
+        wire = change_records(lambda record: None if record.kind == "data" else record)
+        place = falsified_all({"testimony": without, "wire": wire}, Daemon)
         result = play(self.step(play, REJECTED), server=f'tls = ["{version}"]', place=place)
         assert (result.status, verdict(result)) == ("error", "inconclusive")
         assert contradictions(result).startswith("the wire tap has commands in TLS")
@@ -132,7 +132,7 @@ class TestImpostors:
 
         keys = 'server = { certificate = "stranger", role = "impostor" }' + (NO_CONTROL if expect == REJECTED else "")
         step = play.step(expect, rc="set ssl:verify-certificate no\n", keys=keys)
-        result = play(step, place=In(OtherPassword), controls=False)
+        result = play(step, place=PlaceWith(OtherPassword), controls=False)
         assert (result.status, verdict(result)) == ("error", "inconclusive")
         assert "does not say whether it was the secret one" in contradictions(result)
 
@@ -146,8 +146,8 @@ class TestImpostors:
                     self.override(authorizer=Doorman(self.handler.authorizer.get_home_dir(""), "x"))
 
         steps = play.step(ACCEPTED, rc="set ssl:verify-certificate no\n", keys='control = "impostor-accepted"')
-        assert play(steps, place=In(Daemon)).status == "pass"
-        result = play(steps, place=In(LosesPasswords))
+        assert play(steps, place=PlaceWith(Daemon)).status == "pass"
+        result = play(steps, place=PlaceWith(LosesPasswords))
         (step,) = result.steps
         assert step.control is not None
         assert (result.status, step.control.attempt.outcome.verdict) == ("error", "inconclusive")

@@ -32,7 +32,7 @@ LISTINGS = {"LIST", "NLST", "MLSD"}
 """Commands for which a daemon's log holds no hash."""
 
 
-class In(Loopback):
+class PlaceWith(Loopback):
     """A place that runs another class of server; `more` holds keywords for it."""
 
     def __init__(self, kind: type[FtpsServer], **more: Any) -> None:
@@ -43,27 +43,27 @@ class In(Loopback):
         return self._kind(spec, root=root, password=password, port=port, **self._more).start()
 
 
-def lying(name: str, lie: Callable[[Any], Any], kind: type[FtpsServer] = FtpsServer) -> In:
-    """A place whose servers give one false answer."""
-    return lying_about({name: lie}, kind)
+def falsified(name: str, lie: Callable[[Any], Any], kind: type[FtpsServer] = FtpsServer) -> PlaceWith:
+    """A place whose servers give one false answer: `lie` changes the true one."""
+    return falsified_all({name: lie}, kind)
 
 
-def lying_about(lies: dict[str, Callable[[Any], Any]], kind: type[FtpsServer] = FtpsServer) -> In:
+def falsified_all(lies: dict[str, Callable[[Any], Any]], kind: type[FtpsServer] = FtpsServer) -> PlaceWith:
     """A place whose servers give several false answers."""
 
     def liar(name: str, lie: Callable[[Any], Any]) -> Any:
         return lambda self, *arguments: lie(getattr(kind, name)(self, *arguments))
 
-    return In(type("Lying", (kind,), {name: liar(name, lie) for name, lie in lies.items()}))
+    return PlaceWith(type("Lying", (kind,), {name: liar(name, lie) for name, lie in lies.items()}))
 
 
-def on_the_tap(change: Callable[[WireRecord], WireRecord | None]) -> Callable[[Wire], Wire]:
-    """Replace each connection's record on the wire, or drop it."""
+def change_records(change: Callable[[WireRecord], WireRecord | None]) -> Callable[[Wire], Wire]:
+    """Change or drop the record of each connection on the wire."""
     return lambda wire: Wire(tuple(changed for record in wire.records if (changed := change(record)) is not None))
 
 
-class Swallowing(LabData):
-    """Sends all but the last 20 bytes of everything and reports success."""
+class TruncatingData(LabData):
+    """Drops the last 20 bytes of every send and reports success."""
 
     def send(self, data: bytes) -> int:
         super().send(data[:-20])
@@ -84,7 +84,7 @@ class Daemon(FtpsServer):
 
 
 def forget(**fields: Callable[[Any], bool]) -> Callable[[Testimony], Testimony]:
-    """Testimony without the entries that a predicate matches."""
+    """Drop the entries of testimony that a predicate matches."""
 
     def lost(testimony: Testimony) -> Testimony:
         left: dict[str, Any] = {
@@ -96,7 +96,7 @@ def forget(**fields: Callable[[Any], bool]) -> Callable[[Testimony], Testimony]:
 
 
 def alter(name: str, **values: Any) -> Callable[[Testimony], Testimony]:
-    """Testimony with other values in every entry of a field."""
+    """Set values in every entry of one field of testimony."""
 
     def altered(testimony: Testimony) -> Testimony:
         other: dict[str, Any] = {name: tuple(replace(entry, **values) for entry in getattr(testimony, name))}
@@ -125,7 +125,7 @@ def contradictions(result: ScenarioResult, step: int = 0) -> str:
     return "\n".join(result.steps[step].attempts[0].outcome.contradictions)
 
 
-def honest(play: Play, expected: str, keys: str = "", **options: Any) -> ScenarioResult:
-    """The scenario that passes without sabotage: pinned and accepted, or not pinned and rejected."""
+def baseline(play: Play, expected: str, keys: str = "", **options: Any) -> ScenarioResult:
+    """Play the step that passes without sabotage: pinned and accepted, or not pinned and rejected."""
     rc = None if expected == "accepted" else ""
     return play(play.step(EXPECTED[expected], rc=rc, keys=keys), **options)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.harness.play.sabotage import In, lying
+from tests.harness.play.sabotage import PlaceWith, falsified
 
 from ftps_harness.client import lftp as driver
 from ftps_harness.play.runner import Options, run_scenario
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
-pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left", "impatience")]
+pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left", "single_try")]
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = {name: load(path) for name, path in catalogue(ROOT / "scenarios" / "attack").items()}
@@ -45,7 +45,7 @@ ATTACKED = [
 
 
 @pytest.fixture
-def impatience(impatience: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def single_try(single_try: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """lftp does not pause before it reconnects without TLS."""
     settings_of_ours = driver.settings_of_ours
     no_pause = "command set net:reconnect-interval-base 0"
@@ -101,7 +101,7 @@ def attacked_steps(scenario: Scenario) -> Scenario:
 def play_with(name: str, client: Lftp, kind: type[FtpsServer]) -> ScenarioResult:
     """Play a scenario against servers of this class."""
     scenario = attacked_steps(CATALOGUE[f"attack/{name}"])
-    result = run_scenario(scenario, client, Options(timeout=20, controls=False), In(kind))
+    result = run_scenario(scenario, client, Options(timeout=20, controls=False), PlaceWith(kind))
     assert not result.why or "not the declared one" in result.why  # a pin fetched from another server
     return result
 
@@ -199,7 +199,7 @@ def test_attacker_other_than_the_declared_one_is_noticed(play: Play, attack: str
             other = replace(spec, attack=OTHERS[attack]) if spec.attack == attack else spec
             return super()._handler_class(other)
 
-    step = play_attack(play, attack, place=In(MixedUp))
+    step = play_attack(play, attack, place=PlaceWith(MixedUp))
     assert step.status == "error"
     contradictions = step.attempts[0].outcome.contradictions
     assert f"the attack declared is {attack}, but the client met {OTHERS[attack]}" in contradictions
@@ -232,7 +232,7 @@ def test_no_step_passes_with_the_stranger_on_the_control_connection(kind: type[F
     scenario = CATALOGUE["attack/data-certificate"]
     steps = tuple(msgspec.structs.replace(step, repeat=1) for step in scenario.steps)
     once = msgspec.structs.replace(scenario, steps=steps)
-    result = run_scenario(once, client, Options(timeout=20, controls=False), In(kind))
+    result = run_scenario(once, client, Options(timeout=20, controls=False), PlaceWith(kind))
     assert not result.why
     assert [step.title for step in result.steps if step.status == "pass"] == []
 
@@ -388,12 +388,12 @@ IRRELEVANT_TO_A_REFUSAL = {
 def test_exposure_to_an_interceptor_needs_every_piece_of_evidence(play: Play, falsehood: str) -> None:
     """An exposure is the password and the payload, and each must be proved."""
     expect = 'verdict = "exposed"\nexposed = ["password", "payload"]\nto = ["impostor"]'
-    step = play_attack(play, "intercept", expect=expect, place=lying(*FALSE_ANSWERS[falsehood]))
+    step = play_attack(play, "intercept", expect=expect, place=falsified(*FALSE_ANSWERS[falsehood]))
     assert step.status in {"fail", "error"}
 
 
 @pytest.mark.parametrize("falsehood", sorted(FALSE_ANSWERS.keys() - IRRELEVANT_TO_A_REFUSAL))
 def test_refusal_of_an_interceptor_needs_every_piece_of_evidence(play: Play, falsehood: str) -> None:
     expect = 'verdict = "rejected"\nreason = "untrusted"'
-    step = play_attack(play, "intercept", expect=expect, rc="", place=lying(*FALSE_ANSWERS[falsehood]))
+    step = play_attack(play, "intercept", expect=expect, rc="", place=falsified(*FALSE_ANSWERS[falsehood]))
     assert (step.status, verdict(step)) == ("error", "inconclusive")

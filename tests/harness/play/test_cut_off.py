@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.harness.play.sabotage import ACCEPTED, EXPOSED, NO_CONTROL, ONLY_LIST, REJECTED, In, contradictions, verdict
+from tests.harness.play.sabotage import (
+    ACCEPTED,
+    EXPOSED,
+    NO_CONTROL,
+    ONLY_LIST,
+    REJECTED,
+    PlaceWith,
+    contradictions,
+    verdict,
+)
 
 from ftps_harness.client.lftp import session
 from ftps_harness.client.messages import connects
@@ -129,7 +138,7 @@ class Visited(FtpsServer):
 
 def test_another_clients_cleartext_session_is_not_an_exposure(play: Play) -> None:
     """On this machine's loopback, any program can connect to the lab's server."""
-    result = play(play.step(EXPOSED, keys=ONLY_LIST + NO_CONTROL), place=In(Visited))
+    result = play(play.step(EXPOSED, keys=ONLY_LIST + NO_CONTROL), place=PlaceWith(Visited))
     assert result.status == "error"
     assert "2 control connections, but lftp's debug log has 1" in contradictions(result)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
-from tests.harness.play.sabotage import ACCEPTED, In
+from tests.harness.play.sabotage import ACCEPTED, PlaceWith
 from tests.ordinary import without_root_powers
 
 from ftps_harness.client import lftp as driver
@@ -51,7 +51,7 @@ def test_steps_cover_every_verdict() -> None:
 
 
 @pytest.mark.parametrize("kind", STEPS)
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("single_try")
 def test_verdict_passes_only_where_it_is_expected(play: Play, kind: str) -> None:
     """`hung`, `crashed`, `failed` and `unreachable` count too, as recorded facts about a build."""
     if kind == "crashed" and play.client.dialect == "openssl":
@@ -136,7 +136,7 @@ def test_results_of_earlier_steps_stay_when_a_step_breaks(play: Play, monkeypatc
                 raise LabError("sabotage")
 
     steps = [play.step(ACCEPTED, title=title) for title in ("one", "two")]
-    result = play(*steps, place=In(Breaking), controls=False)
+    result = play(*steps, place=PlaceWith(Breaking), controls=False)
     assert (result.status, result.why) == ("error", "sabotage")
     assert [step.status for step in result.steps] == ["pass"]
 
@@ -311,5 +311,5 @@ def test_server_that_fails_on_stop_is_an_error(play: Play) -> None:
             if running:
                 raise LabError("the thread had failed")
 
-    result = play(play.step(ACCEPTED), place=In(Failing))
+    result = play(play.step(ACCEPTED), place=PlaceWith(Failing))
     assert (result.status, result.why) == ("error", "the thread had failed")

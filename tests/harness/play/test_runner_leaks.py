@@ -59,7 +59,7 @@ class LeakTest:
 
 
 @pytest.fixture
-def leak_test(client: Lftp, certificates: dict[str, Certificate], impatience: None) -> LeakTest:
+def leak_test(client: Lftp, certificates: dict[str, Certificate], single_try: None) -> LeakTest:
     return LeakTest(client, certificates)
 
 

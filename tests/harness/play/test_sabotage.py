@@ -17,15 +17,15 @@ from tests.harness.play.sabotage import (
     LOGIN_FAILED,
     ONLY_LIST,
     REJECTED,
-    In,
-    Swallowing,
+    PlaceWith,
+    TruncatingData,
     alter,
+    baseline,
+    change_records,
     contradictions,
     everything,
+    falsified,
     forget,
-    honest,
-    lying,
-    on_the_tap,
     verdict,
 )
 
@@ -47,7 +47,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
 @pytest.mark.parametrize("expected", EXPECTED)
 def test_both_steps_pass_without_sabotage(play: Play, expected: str) -> None:
-    assert honest(play, expected).status == "pass"
+    assert baseline(play, expected).status == "pass"
 
 
 def claim_stranger_on_data(testimony: Testimony) -> Testimony:
@@ -57,12 +57,12 @@ def claim_stranger_on_data(testimony: Testimony) -> Testimony:
 
 WITHOUT_EVIDENCE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "the tap is off": ("wire", lambda _: Wire()),
-    "the tap drops all bytes": ("wire", on_the_tap(lambda r: replace(r, to_server=b"", to_client=b""))),
-    "the tap drops what is sent": ("wire", on_the_tap(lambda r: replace(r, to_server=b""))),
-    "the tap drops what is received": ("wire", on_the_tap(lambda r: replace(r, to_client=b""))),
-    "the tap misses control connections": ("wire", on_the_tap(lambda r: None if r.kind == "control" else r)),
-    "the tap takes them for data": ("wire", on_the_tap(lambda r: replace(r, kind="data"))),
-    "the tap takes one for another": ("wire", on_the_tap(lambda r: replace(r, peer=(r.peer[0], r.peer[1] ^ 1)))),
+    "the tap drops all bytes": ("wire", change_records(lambda r: replace(r, to_server=b"", to_client=b""))),
+    "the tap drops what is sent": ("wire", change_records(lambda r: replace(r, to_server=b""))),
+    "the tap drops what is received": ("wire", change_records(lambda r: replace(r, to_client=b""))),
+    "the tap misses control connections": ("wire", change_records(lambda r: None if r.kind == "control" else r)),
+    "the tap takes them for data": ("wire", change_records(lambda r: replace(r, kind="data"))),
+    "the tap takes one for another": ("wire", change_records(lambda r: replace(r, peer=(r.peer[0], r.peer[1] ^ 1)))),
     "no connection is recorded": ("testimony", forget(connections=everything)),
     "the first connection is forgotten": ("testimony", forget(connections=lambda c: c.number == 1)),
     "no handshake is recorded": ("testimony", forget(handshakes=everything)),
@@ -76,10 +76,10 @@ WITHOUT_EVIDENCE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "the record is not complete": ("settle", lambda _: False),
 }
 ONLY_ACCEPTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "the tap misses data connections": ("wire", on_the_tap(lambda r: None if r.kind == "data" else r)),
+    "the tap misses data connections": ("wire", change_records(lambda r: None if r.kind == "data" else r)),
     "the tap holds half of the content": (
         "wire",
-        on_the_tap(lambda r: replace(r, to_client=r.to_client[:2000]) if len(r.to_client) > 3000 else r),
+        change_records(lambda r: replace(r, to_client=r.to_client[:2000]) if len(r.to_client) > 3000 else r),
     ),
     "the login is forgotten": ("testimony", forget(credentials=everything)),
     "the login was refused": (
@@ -115,8 +115,8 @@ ONLY_ACCEPTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
 @pytest.mark.parametrize("keys", ["", 'run = ["put"]'], ids=["list-get", "put"])
 @pytest.mark.parametrize("sabotage", [*WITHOUT_EVIDENCE, *ONLY_ACCEPTED])
 def test_acceptance_needs_every_piece_of_evidence(play: Play, sabotage: str, keys: str) -> None:
-    place = lying(*(WITHOUT_EVIDENCE | ONLY_ACCEPTED)[sabotage])
-    result = honest(play, "accepted", keys, place=place, controls=False)
+    place = falsified(*(WITHOUT_EVIDENCE | ONLY_ACCEPTED)[sabotage])
+    result = baseline(play, "accepted", keys, place=place, controls=False)
     if sabotage == "the tap holds half of the content" and keys:
         assert result.status == "pass"  # little is received
     else:
@@ -126,7 +126,7 @@ def test_acceptance_needs_every_piece_of_evidence(play: Play, sabotage: str, key
 
 @pytest.mark.parametrize("sabotage", WITHOUT_EVIDENCE)
 def test_refusal_needs_every_piece_of_evidence(play: Play, sabotage: str) -> None:
-    result = honest(play, "rejected", ONLY_LIST, place=lying(*WITHOUT_EVIDENCE[sabotage]), controls=False)
+    result = baseline(play, "rejected", ONLY_LIST, place=falsified(*WITHOUT_EVIDENCE[sabotage]), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 
 
@@ -134,7 +134,7 @@ def test_refusal_needs_every_piece_of_evidence(play: Play, sabotage: str) -> Non
 def test_cleartext_is_not_accepted_with_the_tap_off(play: Play, sabotage: str) -> None:
     """Plain FTP: with the tap off, the wire shows nothing readable, but that is not an acceptance either."""
     step = play.step('verdict = "accepted"', keys='run = ["put"]')
-    place = lying(*WITHOUT_EVIDENCE[sabotage])
+    place = falsified(*WITHOUT_EVIDENCE[sabotage])
     result = play(step, server='protocol = "plain"', place=place, controls=False)
     assert result.status != "pass"
     assert verdict(result) in {"inconclusive", "exposed"}
@@ -142,7 +142,7 @@ def test_cleartext_is_not_accepted_with_the_tap_off(play: Play, sabotage: str) -
 
 @pytest.mark.parametrize("expected", EXPECTED)
 @pytest.mark.parametrize("error", [RuntimeError, SystemExit])
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("single_try")
 def test_exception_in_the_servers_thread_is_an_error(play: Play, expected: str, error: type[BaseException]) -> None:
     """pyftpdlib survives one of the errors; the other one ends the thread."""
 
@@ -156,14 +156,14 @@ def test_exception_in_the_servers_thread_is_an_error(play: Play, expected: str, 
 
                 self.override(ftp_FEAT=fail)
 
-    result = honest(play, expected, ONLY_LIST, place=In(Failing), timeout=3)
+    result = baseline(play, expected, ONLY_LIST, place=PlaceWith(Failing), timeout=3)
     assert result.status == "error"
     assert "sabotage" in result.why
     assert result.steps == ()
 
 
 @pytest.mark.parametrize("expected", ["accepted", "rejected"])
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("single_try")
 def test_dead_port_is_unreachable(play: Play, expected: str) -> None:
     """It is neither a refusal nor a broken promise."""
 
@@ -177,11 +177,11 @@ def test_dead_port_is_unreachable(play: Play, expected: str) -> None:
             self.stop()
             return self
 
-    result = honest(play, expected, ONLY_LIST, place=In(Dead), controls=False)
+    result = baseline(play, expected, ONLY_LIST, place=PlaceWith(Dead), controls=False)
     assert (result.status, verdict(result)) == ("error", "unreachable")
 
 
-def served_by(**methods: Any) -> In:
+def served_by(**methods: Any) -> PlaceWith:
     """A place whose control connections behave differently once the server is ready."""
 
     class Otherwise(FtpsServer):
@@ -189,7 +189,7 @@ def served_by(**methods: Any) -> In:
             super().record()
             self.override(**methods)
 
-    return In(Otherwise)
+    return PlaceWith(Otherwise)
 
 
 def never_greet(_: Any) -> None:
@@ -228,24 +228,24 @@ MISBEHAVING: dict[str, tuple[dict[str, Any], str]] = {
     "closes on USER": ({"ftp_USER": close_on_command}, "failed"),
     "closes on LIST": ({"ftp_LIST": close_on_command}, "failed"),
     "closes data connections": ({"dtp_handler": CutOff}, "failed"),
-    "sends less than there is": ({"dtp_handler": Swallowing}, "failed"),
+    "sends less than there is": ({"dtp_handler": TruncatingData}, "failed"),
 }
 
 
 @pytest.mark.parametrize("case", MISBEHAVING)
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("single_try")
 def test_misbehaving_server_is_never_accepted(play: Play, case: str) -> None:
     methods, expected = MISBEHAVING[case]
     keys = ONLY_LIST if case != "sends less than there is" else 'run = ["get"]'
-    result = honest(play, "accepted", keys, place=served_by(**methods), controls=False)
+    result = baseline(play, "accepted", keys, place=served_by(**methods), controls=False)
     assert result.status == ("fail" if expected == "failed" else "error")
     assert verdict(result) == expected
 
 
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("single_try")
 def test_refusal_fails_if_the_server_dies_in_the_control(play: Play) -> None:
     """Without verification the run must succeed; a refused step alone is not enough."""
-    result = honest(play, "rejected", ONLY_LIST, place=served_by(ftp_USER=close_on_command))
+    result = baseline(play, "rejected", ONLY_LIST, place=served_by(ftp_USER=close_on_command))
     (step,) = result.steps
     assert step.judgement.status == "pass"
     assert step.control is not None
@@ -270,7 +270,7 @@ class OtherPassword(FtpsServer):
 def test_server_that_refuses_every_login_fails_step_or_control(
     play: Play, expect: str, rc: str | None, keys: str, where: str
 ) -> None:
-    result = play(play.step(expect, rc=rc, keys=keys), place=In(OtherPassword))
+    result = play(play.step(expect, rc=rc, keys=keys), place=PlaceWith(OtherPassword))
     (step,) = result.steps
     assert result.status == "fail"
     assert (step.judgement.status == "fail") is (where == "step")
@@ -290,7 +290,7 @@ def test_server_that_never_changes_is_noticed(play: Play) -> None:
         play.step(REJECTED, title="two", keys='server = { certificate = "stranger", role = "impostor" }'),
         play.step(ACCEPTED, title="three", keys='server = { certificate = "expired", role = "genuine" }'),
     )
-    result = play(*steps, place=In(NeverChanging), controls=False)
+    result = play(*steps, place=PlaceWith(NeverChanging), controls=False)
     assert [step.status for step in result.steps] == ["pass", "error", "error"]
     assert "declared impostor" in contradictions(result, 1)
     assert "a certificate that was not declared" in contradictions(result, 2)
@@ -307,7 +307,7 @@ def test_server_with_an_undeclared_certificate_is_noticed(play: Play, client: Lf
 
     if client.dialect == "openssl":
         pytest.skip("OpenSSL builds may name a certificate of the pin's file")
-    result = honest(play, "rejected", ONLY_LIST, place=In(Swapped), controls=False)
+    result = baseline(play, "rejected", ONLY_LIST, place=PlaceWith(Swapped), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
     assert "does not show" in contradictions(result)
 
@@ -339,7 +339,7 @@ class Lingering(FtpsServer):
 
 def test_lingering_connection_affects_its_own_step_only(play: Play) -> None:
     steps = (play.step(ACCEPTED, title="one", keys=ONLY_LIST), play.step(ACCEPTED, title="two", keys=ONLY_LIST))
-    result = play(*steps, place=In(Lingering), controls=False)
+    result = play(*steps, place=PlaceWith(Lingering), controls=False)
     assert [step.status for step in result.steps] == ["error", "pass"]
     assert "still open" in contradictions(result, 0)
 
@@ -355,7 +355,7 @@ def test_later_bytes_of_a_connection_stay_in_its_own_step(play: Play) -> None:
             super().record()
 
     steps = [play.step(ACCEPTED, title=str(number), keys=ONLY_LIST) for number in range(3)]
-    result = play(*steps, place=In(SendingLater), controls=False)
+    result = play(*steps, place=PlaceWith(SendingLater), controls=False)
     assert [step.status for step in result.steps] == ["error", "pass", "pass"]
     assert [len(step.attempts[0].testimony.credentials) for step in result.steps[1:]] == [1, 1]
 

@@ -10,11 +10,11 @@ from tests.harness.play.sabotage import (
     ACCEPTED,
     EXPOSED,
     ONLY_LIST,
-    In,
+    PlaceWith,
     alter,
+    change_records,
     contradictions,
-    lying,
-    on_the_tap,
+    falsified,
 )
 
 from ftps_harness.play.actions.stored import not_kept
@@ -68,7 +68,7 @@ def test_stranger_that_claims_to_be_genuine_is_noticed(play: Play, version: str)
     step = play.step(ACCEPTED, rc=TRUSTING)
     server = f'tls = ["{version}"]'
     assert play(step, server=server, controls=False).status == "pass"
-    result = play(step, server=server, place=In(Stranger), controls=False)
+    result = play(step, server=server, place=PlaceWith(Stranger), controls=False)
     assert result.status == "error"
     assert (
         f"control from port {result.steps[0].shown.wire.records[0].peer[1]}: {ANOTHER_CERTIFICATE}"
@@ -80,7 +80,7 @@ def test_stranger_that_claims_to_be_genuine_is_noticed(play: Play, version: str)
 
 def test_debug_log_alone_exposes_a_stranger(play: Play) -> None:
     """Here the tap lies along with the server."""
-    place = lying("wire", on_the_tap(lambda r: replace(r, to_client=b"", to_server=b"", secret=b"")), Stranger)
+    place = falsified("wire", change_records(lambda r: replace(r, to_client=b"", to_server=b"", secret=b"")), Stranger)
     result = play(play.step(ACCEPTED, rc=TRUSTING, keys=ONLY_LIST), place=place, controls=False)
     assert result.status == "error"
     if result.steps[0].shown.client.named:
@@ -88,7 +88,7 @@ def test_debug_log_alone_exposes_a_stranger(play: Play) -> None:
 
 
 def test_tap_without_the_tls_1_3_secret_proves_nothing(play: Play) -> None:
-    place = lying("wire", on_the_tap(lambda r: replace(r, secret=b"")))
+    place = falsified("wire", change_records(lambda r: replace(r, secret=b"")))
     result = play(play.step(ACCEPTED), server='tls = ["1.3"]', place=place, controls=False)
     assert result.status == "error"
     assert "the wire does not reveal which certificate the server showed" in contradictions(result)
@@ -101,7 +101,7 @@ def test_exposure_to_an_undeclared_impostor_is_an_error(play: Play, version: str
     step = play.step(EXPOSED, rc=TRUSTING)
     server = f'role = "impostor"\ntls = ["{version}"]'
     assert play(step, server=server, controls=False).status == "pass"
-    result = play(step, server=server, place=In(Stranger), controls=False)
+    result = play(step, server=server, place=PlaceWith(Stranger), controls=False)
     assert result.status == "error"
     assert ANOTHER_CERTIFICATE in contradictions(result)
 
@@ -123,7 +123,7 @@ def test_stranger_only_on_data_connections_is_noticed(play: Play) -> None:
         def change(self, spec: ServerSpec) -> None:
             super().change(replace(spec, data_certificate=impostor_of(spec).certificate))
 
-    result = play(play.step(ACCEPTED, rc=TRUSTING, keys=ONLY_LIST), place=In(OnData), controls=False)
+    result = play(play.step(ACCEPTED, rc=TRUSTING, keys=ONLY_LIST), place=PlaceWith(OnData), controls=False)
     assert result.status == "error"
     assert f"data from port {result.steps[0].shown.wire.records[1].peer[1]}: {ANOTHER_CERTIFICATE}" in contradictions(
         result
@@ -170,7 +170,7 @@ def test_truncated_upload_on_disk_is_noticed(play: Play, item: str) -> None:
     """Also of the user's own files and by literal commands."""
     step = play.step(ACCEPTED, keys=f"run = ['{item}']")
     assert play(step, controls=False).status == "pass"
-    result = play(step, place=In(Truncating), controls=False)
+    result = play(step, place=PlaceWith(Truncating), controls=False)
     assert result.status == "error"
     assert "bytes of" in contradictions(result)
     assert "different bytes" in contradictions(result)

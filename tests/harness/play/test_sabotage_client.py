@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.harness.play.sabotage import EXPECTED, ONLY_LIST, REJECTED, contradictions, honest, verdict
+from tests.harness.play.sabotage import EXPECTED, ONLY_LIST, REJECTED, baseline, contradictions, verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,7 +168,7 @@ LYING_CLIENTS: dict[str, tuple[str, str]] = {
 def test_lying_client_never_passes(play: Play, fake: FakeClient, lie: str, expected: str) -> None:
     body, expected_verdict = LYING_CLIENTS[lie]
     timeout = 0.5 if expected_verdict == "hung" else 20
-    result = honest(play, expected, client=fake(body), controls=False, timeout=timeout)
+    result = baseline(play, expected, client=fake(body), controls=False, timeout=timeout)
     assert result.status in {"fail", "error"}
     assert verdict(result) == expected_verdict
 
@@ -190,15 +190,15 @@ def test_client_that_lies_about_tls_never_passes(play: Play, fake: FakeClient, l
 @pytest.mark.parametrize("log", ["os.unlink(log[1])", "open(log[1], 'w').close()"], ids=["removed", "emptied"])
 def test_lftp_without_its_log_is_inconclusive(play: Play, fake: FakeClient, log: str, expected: str) -> None:
     """Leaks that lftp hides elsewhere would be missed."""
-    result = honest(play, expected, client=fake(f"code = real(); {log}; sys.exit(code)"), controls=False)
+    result = baseline(play, expected, client=fake(f"code = real(); {log}; sys.exit(code)"), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 
 
 @pytest.mark.parametrize("expected", EXPECTED)
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("single_try")
 def test_lftp_connected_elsewhere_is_unreachable(play: Play, fake: FakeClient, expected: str) -> None:
     body = "sys.exit(real(script.replace('command open', 'command open ftp://127.0.0.1:1; command echo')))"
-    result = honest(play, expected, client=fake(body), controls=False)
+    result = baseline(play, expected, client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("error", "unreachable")
 
 
@@ -216,7 +216,7 @@ open(target, "wb").write(open(served, "rb").read())
 write_log("x")
 shake()
 """
-    result = honest(play, expected, client=fake(body), controls=False)
+    result = baseline(play, expected, client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
     assert "the client has the result, but the server witnessed no such transfer" in contradictions(result)
 
@@ -224,20 +224,20 @@ shake()
 @pytest.mark.parametrize(("code", "expected"), [(1, "accepted"), (0, "accepted"), (0, "rejected")])
 def test_exit_code_alone_decides_nothing(play: Play, fake: FakeClient, code: int, expected: str) -> None:
     """1 contradicts a completed run, and 0 does not cancel a refusal."""
-    result = honest(play, expected, client=fake(f"real(); sys.exit({code})"), controls=False)
+    result = baseline(play, expected, client=fake(f"real(); sys.exit({code})"), controls=False)
     assert result.status == ("error" if code else "pass")
 
 
 def test_refusal_missing_from_stderr_and_log_is_failed(play: Play, fake: FakeClient) -> None:
     """The refusal is real, but lftp's words about it are suppressed."""
     body = f"{WITHOUT_ERRORS}sys.exit(real_with_another_log(change, stderr=subprocess.DEVNULL))"
-    result = honest(play, "rejected", client=fake(body), controls=False)
+    result = baseline(play, "rejected", client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("fail", "failed")
 
 
 def test_refusal_only_in_the_log_counts(play: Play, fake: FakeClient) -> None:
     body = "sys.exit(real(stderr=subprocess.DEVNULL))"
-    assert honest(play, "rejected", client=fake(body), controls=False).status == "pass"
+    assert baseline(play, "rejected", client=fake(body), controls=False).status == "pass"
 
 
 def test_refusal_in_the_log_outweighs_a_successful_literal_put(play: Play, fake: FakeClient) -> None:
@@ -257,7 +257,7 @@ def test_refusal_in_the_log_outweighs_a_successful_literal_put(play: Play, fake:
 
 def test_refusal_missing_from_the_log_is_inconclusive(play: Play, fake: FakeClient) -> None:
     body = f"{WITHOUT_ERRORS}sys.exit(real_with_another_log(change))"
-    result = honest(play, "rejected", client=fake(body), controls=False)
+    result = baseline(play, "rejected", client=fake(body), controls=False)
     assert (result.status, verdict(result)) == ("error", "inconclusive")
 
 
@@ -273,15 +273,15 @@ if "set -a" in script:
 def test_client_that_refuses_every_server_fails_its_control(play: Play, fake: FakeClient) -> None:
     """All three witnesses agree about its refusal: only the control distinguishes it from lftp."""
     refusing = fake(LIES_ABOUT_SETTINGS + NAMED + "refuse()")
-    assert honest(play, "rejected", client=refusing, controls=False).status == "pass"
-    result = honest(play, "rejected", client=refusing)
+    assert baseline(play, "rejected", client=refusing, controls=False).status == "pass"
+    result = baseline(play, "rejected", client=refusing)
     (step,) = result.steps
     assert step.control is not None
     assert (result.status, step.control.attempt.outcome.verdict) == ("fail", "rejected")
 
 
 def test_client_without_readable_settings_is_an_error(play: Play, fake: FakeClient) -> None:
-    result = honest(play, "rejected", client=fake(NAMED + "refuse()"))
+    result = baseline(play, "rejected", client=fake(NAMED + "refuse()"))
     assert (result.status, result.steps) == ("error", ())
     assert "printed no settings" in result.why
 
@@ -298,7 +298,7 @@ def test_client_without_readable_settings_is_an_error(play: Play, fake: FakeClie
 @pytest.mark.parametrize("expected", EXPECTED)
 def test_client_that_switches_verification_off_fails(play: Play, fake: FakeClient, body: str, expected: str) -> None:
     """It is accepted with the pin and without: a step that expects this passes, but its control fails."""
-    result = honest(play, expected, client=fake(body))
+    result = baseline(play, expected, client=fake(body))
     (step,) = result.steps
     assert result.status == "fail"
     assert step.control is not None

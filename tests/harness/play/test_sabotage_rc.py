@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.harness.play.sabotage import ACCEPTED, EXPECTED, ONLY_LIST, REJECTED, honest, verdict
+from tests.harness.play.sabotage import ACCEPTED, EXPECTED, ONLY_LIST, REJECTED, baseline, verdict
 
 from ftps_harness.client import lftp as driver
 from ftps_harness.client.lftp import Run
@@ -52,7 +52,7 @@ pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
         ("set 'unfinished\n", "pass"),
     ],
 )
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("single_try")
 def test_acceptance_with_one_more_line_in_the_rc(play: Play, rc: str, status: str) -> None:
     """A line that weakens trust never passes, a line that leads elsewhere proves nothing, others make no difference."""
     result = play(play.step(ACCEPTED, rc=play.pin + rc))
@@ -79,7 +79,7 @@ def test_acceptance_with_one_more_line_in_the_rc(play: Play, rc: str, status: st
         ("set ftp:ssl-allow no\n", "fail"),
     ],
 )
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("single_try")
 def test_refusal_with_one_line_in_the_rc(play: Play, rc: str, status: str) -> None:
     """The control switches verification off despite closures and aliases; otherwise the step is an error."""
     result = play(play.step(REJECTED, rc=rc, keys=ONLY_LIST))
@@ -99,7 +99,7 @@ def test_failing_command_in_the_rc_is_failed(play: Play) -> None:
     ['host = "127.0.0.2"', 'password = "wrong"\nserver = { password = "right" }', 'user = "anonymous"'],
     ids=["host", "password", "anonymous"],
 )
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("single_try")
 def test_refusal_not_about_trust_does_not_pass(play: Play, keys: str) -> None:
     result = play(play.step(REJECTED, rc="", keys=keys + "\n" + ONLY_LIST))
     assert result.status in {"fail", "error"}
@@ -111,7 +111,7 @@ def test_control_needs_an_impostor_refused_as_untrusted(
 ) -> None:
     """The twin differs only in its keys; if the lab's impostor could not shake hands, every pin would pass."""
     _change_controls(monkeypatch, reasons=frozenset(reasons))
-    result = honest(play, "accepted")
+    result = baseline(play, "accepted")
     (step,) = result.steps
     assert step.control is not None
     assert result.status == "fail"
@@ -150,7 +150,7 @@ def test_impostor_with_the_genuine_keys_fails_the_control(
 
 def test_setting_that_is_not_removed_is_an_error(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(controls, "set_commands", lambda *_: ["command set net:timeout 3"])
-    result = honest(play, "rejected")
+    result = baseline(play, "rejected")
     assert result.status == "error"
     assert "did not accept" in result.why
 
@@ -158,12 +158,12 @@ def test_setting_that_is_not_removed_is_an_error(play: Play, monkeypatch: pytest
 def test_verdicts_are_the_same_without_the_debug_log(play: Play) -> None:
     """The result must not depend on our measuring."""
     for expected in EXPECTED:
-        assert honest(play, expected, log=False).status == "pass"
+        assert baseline(play, expected, log=False).status == "pass"
 
 
 def test_lftp_that_never_started_is_unreachable(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     none = Run((), 0, None, timed_out=False, seconds=0.0, stdout=b"", stderr=b"", log=b"x")
     monkeypatch.setattr(driver, "run", lambda *_, **__: none)
     for expected in EXPECTED:
-        result = honest(play, expected, controls=False)
+        result = baseline(play, expected, controls=False)
         assert (result.status, verdict(result)) == ("error", "unreachable")

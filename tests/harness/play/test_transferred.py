@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, contradictions, lying, verdict
+from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, contradictions, falsified, verdict
 from tests.ordinary import without_root_powers
 
 from ftps_harness.play.actions.local_files import charset_of, named_outside
@@ -98,7 +98,7 @@ def test_upload_truncated_on_the_servers_disk_is_inconclusive(play: Play) -> Non
 
     files = 'files = { "mycert.crt" = "cert:genuine", "cwd/a" = "text:1\\n22\\n333\\n" }'
     step = with_files(play.step(ACCEPTED, keys=f'run = ["put a"]{NO_CONTROL}'), files)
-    result = play(step, place=lying("testimony", cut, Cutting))
+    result = play(step, place=falsified("testimony", cut, Cutting))
     assert verdict(result) == "inconclusive"
     assert "its disk does not have" in contradictions(result)
 
@@ -116,7 +116,7 @@ def test_upload_without_a_local_file_is_inconclusive(play: Play) -> None:
 
     files = 'files = { "mycert.crt" = "cert:genuine", "cwd/a" = "text:1\\n22\\n333\\n" }'
     step = with_files(play.step(ACCEPTED, keys=f'run = ["put a"]{NO_CONTROL}'), files)
-    result = play(step, place=lying("testimony", other))
+    result = play(step, place=falsified("testimony", other))
     assert verdict(result) == "inconclusive"
     assert "no known local file has this content" in contradictions(result)
 
