@@ -16,10 +16,9 @@ from ftps_harness.cli import options as shared
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ftps_harness.pinning.check import Report, Result
+    from ftps_harness.pinning.check import Report
     from ftps_harness.pinning.config import Config
     from ftps_harness.pinning.contract import Requirement
-    from ftps_harness.report.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +165,7 @@ class _Call:
         from ftps_harness.pinning.reports.terminal import Terminal
         from ftps_harness.play.places.sealed import SealedPlaces
         from ftps_harness.play.pool import affordable, play_all
+        from ftps_harness.report.printer import BarWatcher
         from ftps_harness.sandbox.signals import undisturbed
 
         assert isinstance(terminal, Terminal)
@@ -195,7 +195,7 @@ class _Call:
             played = play_all(
                 self._requirements,
                 checker.play,
-                _Watch(bar),
+                BarWatcher(bar, lambda requirement: requirement.id, lambda result: result.requirement),
                 jobs=jobs,
                 cost=lambda each: each.cost,
             )
@@ -231,20 +231,3 @@ class _Call:
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
         return 3 if problems else 0
-
-
-class _Watch:
-    """Updates the progress bar."""
-
-    def __init__(self, bar: Progress | None) -> None:
-        self._bar = bar
-
-    def started(self, requirement: Requirement) -> None:
-        """Show the requirement as running."""
-        if self._bar is not None:
-            self._bar.started(requirement.id)
-
-    def finished(self, result: Result) -> None:
-        """Show the requirement as finished."""
-        if self._bar is not None:
-            self._bar.finished(result.requirement.id)

@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.places.sealed import SealedPlaces
-    from ftps_harness.report.progress import Progress
-    from ftps_harness.verify.base import Done, Options, Report
+    from ftps_harness.verify.base import Options, Report
     from ftps_harness.verify.findings import Severity
     from ftps_harness.verify.keeping import Keeper
     from ftps_harness.verify.reports.terminal import Terminal
     from ftps_harness.verify.subject import Subject
-    from ftps_harness.verify.trials import Trial
     from ftps_harness.verify.unsealed import UnsealedPlaces
 
 _SYSTEM_RC = "/etc/lftp.conf"
@@ -256,6 +254,7 @@ class _Call:
     ) -> Report | None:
         """Verify one subject; return None if interrupted."""
         from ftps_harness.play.pool import affordable, play_all
+        from ftps_harness.report.printer import BarWatcher
         from ftps_harness.sandbox.signals import undisturbed
         from ftps_harness.verify.verify import begin
 
@@ -266,7 +265,12 @@ class _Call:
             stack.enter_context(verification)
             trials = verification.trials
             bar = stack.enter_context(terminal.progress(len(trials)))
-            played = play_all(trials, verification.play, _Watch(bar), jobs=affordable(self._wanted.jobs))
+            played = play_all(
+                trials,
+                verification.play,
+                BarWatcher(bar, lambda trial: trial.name, lambda done: done.trial),
+                jobs=affordable(self._wanted.jobs),
+            )
             return None if played.interrupted else verification.report(played.results)
 
     def _fix(self, report: Report, client: Lftp, places: SealedPlaces | UnsealedPlaces, terminal: Terminal) -> Report:
@@ -320,23 +324,6 @@ def _page(reports: Sequence[Report], folder: Path) -> str:
     from ftps_harness.verify.reports import html  # imports jinja2 only when needed
 
     return html.text(reports, folder)
-
-
-class _Watch:
-    """Updates the progress bar."""
-
-    def __init__(self, bar: Progress | None) -> None:
-        self._bar = bar
-
-    def started(self, trial: Trial) -> None:
-        """Show the trial as running."""
-        if self._bar is not None:
-            self._bar.started(trial.name)
-
-    def finished(self, done: Done) -> None:
-        """Show the trial as finished."""
-        if self._bar is not None:
-            self._bar.finished(done.trial.name)
 
 
 def _read_system_rc(name: str | None) -> bytes | None:

@@ -1,19 +1,22 @@
-"""Printing for the reports of `verify` and `pin-check`: wrapped lines, a progress bar, a message while waiting."""
+"""Printing for `verify` and `pin-check`: wrapped lines, a progress bar, a message while waiting."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
 from ftps_harness.report.console import console_for
 from ftps_harness.report.plain import harmless, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
     from ftps_harness.report.progress import Progress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _WIDEST = 100
 
@@ -52,3 +55,28 @@ class Printer:
 
     def _line(self, text: str = "", style: str = "") -> None:
         self.console.print(text, style=style or None)
+
+
+class BarWatcher(Generic[Item, Result]):
+    """Updates a progress bar as items start and finish; a watcher of `ftps_harness.play.pool`.
+
+    Args:
+        bar: The bar; None without a live terminal.
+        name: Returns the name of an item.
+        item: Returns the item of a result.
+    """
+
+    def __init__(self, bar: Progress | None, name: Callable[[Item], str], item: Callable[[Result], Item]) -> None:
+        self._bar = bar
+        self._name = name
+        self._item = item
+
+    def started(self, item: Item) -> None:
+        """Show the item as running."""
+        if self._bar is not None:
+            self._bar.started(self._name(item))
+
+    def finished(self, result: Result) -> None:
+        """Show the item as finished."""
+        if self._bar is not None:
+            self._bar.finished(self._name(self._item(result)))
