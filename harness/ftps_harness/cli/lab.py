@@ -22,7 +22,9 @@ from ftps_harness.cli import options as shared
 @click.option("--user", metavar="NAME", help="The learner's user (default: generated).")
 @click.option("--password", metavar="WORD", help="The learner's password, at least 6 characters (default: generated).")
 @click.option("--rotate-every", type=shared.Seconds(), metavar="S", help="Show a new certificate every S seconds.")
-@click.option("--predict", is_flag=True, help="Leave out the explanation and what is expected: a class predicts first.")
+@click.option(
+    "--predict", is_flag=True, help="Hide the explanation and the expected result, so that a class can predict."
+)
 def serve(
     name: str,
     port: int,

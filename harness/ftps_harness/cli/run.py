@@ -86,7 +86,7 @@ class _Wanted:
     callback=lambda _ctx, _parameter, value: value or "auto",
     help="Where servers and lftp live: sealed (default where the kernel allows it) or loopback.",
 )
-@click.option("--short", is_flag=True, help="Print only what failed, one line each, and the tally.")
+@click.option("--short", is_flag=True, help="Print only the failures, one line each, and the totals.")
 def run(names: tuple[str, ...], **options: object) -> int:
     """Run scenarios: the whole catalogue, or those that you name.
 
