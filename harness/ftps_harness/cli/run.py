@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
+    from ftps_harness.play.places.choice import Wanted
     from ftps_harness.play.pool import Played
     from ftps_harness.play.runner import ScenarioResult
     from ftps_harness.report.evidence import Keeper
@@ -101,27 +102,41 @@ class _Call:
 
     def __init__(self, names: Sequence[str], wanted: _Wanted) -> None:
         from ftps_harness.report.files import check_targets
-        from ftps_harness.scenario import selection  # heavy imports only when needed
 
+        self._names = names
         self._wanted = wanted
         check_targets({f"--{name}": getattr(wanted, name) for name in _REPORTS})
-        chosen = selection.choose(names)
-        self._again = {each.id: each.again for each in chosen}
-        self._scenarios = selection.load_all(chosen, wanted.tags)
-        self._where = "" if names else f"from {selection.default_folder()}/"
 
     def run(self) -> int:
         """Run everything, report it, and return the exit code."""
+        from ftps_harness.play.places.choice import Opening  # heavy imports only when needed
         from ftps_harness.sandbox.signals import undisturbed
 
+        wanted: Wanted = self._wanted.place  # type: ignore[assignment]  # click has checked it
         try:
-            with self._open_places():
+            with contextlib.ExitStack() as stack:
+                opening = undisturbed(lambda: stack.enter_context(Opening(wanted, self._programs())))
+                self._load()  # meanwhile the place starts
+                self._chosen = undisturbed(opening.chosen)
                 clients = undisturbed(self._clients)
                 return self._run(clients)
         except BrokenPipeError:
             # Everything has ended, but the result was not reported, so it is not a success.
             shared.nobody_reads("".join(f"; {option} was not written" for option in self._wanted.reports))
             return 3
+
+    def _load(self) -> None:
+        """Load the scenarios.
+
+        Raises:
+            UsageError: A name or a file is wrong.
+        """
+        from ftps_harness.scenario import selection
+
+        chosen = selection.choose(self._names)
+        self._again = {each.id: each.again for each in chosen}
+        self._scenarios = selection.load_all(chosen, self._wanted.tags)
+        self._where = "" if self._names else f"from {selection.default_folder()}/"
 
     def _run(self, clients: Sequence[Lftp]) -> int:
         from ftps_harness.report.tally import exit_code
@@ -171,18 +186,6 @@ class _Call:
 
         return list(dict.fromkeys(lftp.find(path) for path in (self._wanted.lftp or (None,))))
 
-    @contextlib.contextmanager
-    def _open_places(self) -> Iterator[None]:
-        """Open the place to play in; it starts in parallel with the next steps."""
-        from ftps_harness.play.places import choice as places
-        from ftps_harness.sandbox.signals import undisturbed
-
-        with contextlib.ExitStack() as stack:
-            programs = self._programs()
-            wanted: places.Wanted = self._wanted.place  # type: ignore[assignment]  # click has checked it
-            self._chosen = undisturbed(lambda: stack.enter_context(places.choose(wanted, programs)))
-            yield
-
     def _keepers(self, clients: Sequence[Lftp]) -> list[Keeper | None]:
         if self._wanted.keep is None:
             return [None for _ in clients]
@@ -211,7 +214,13 @@ class _Call:
             watch = _Watch(self._scenarios, terminal, bar)
             try:
                 played = play_all(
-                    self._scenarios, play, watch, jobs=jobs, fail_fast=wanted.fail_fast, cost=_repetitions
+                    self._scenarios,
+                    play,
+                    watch,
+                    jobs=jobs,
+                    ahead=0 if wanted.fail_fast else affordable(jobs + 1) - jobs,
+                    fail_fast=wanted.fail_fast,
+                    cost=_repetitions,
                 )
             except BaseException:
                 runs.append(self._build_run(client, Played(watch.results, interrupted=True), began))

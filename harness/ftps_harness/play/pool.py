@@ -85,16 +85,19 @@ def play_all(
     watcher: Watcher[Item, Result],
     *,
     jobs: int = 1,
+    ahead: int = 0,
     fail_fast: bool = False,
     cost: Callable[[Item], float] | None = None,
 ) -> Played[Result]:
-    """Run the items in `jobs` threads.
+    """Run the items in threads.
 
     Args:
         items: What to run; started in this order.
         play: Runs one item.
         watcher: Receives the events.
         jobs: How many items to run at a time.
+        ahead: How many more items to work on while programs of `jobs` items run. Their own programs wait for a turn, so
+            this overlaps only the work before and after programs: servers, folders, judgement.
         fail_fast: Start no more items after the first failure or error.
         cost: The cost of an item. With several at a time the most expensive start first, so that none of them runs
             alone at the end; items of equal cost keep their order.
@@ -106,11 +109,11 @@ def play_all(
     order = list(enumerate(items))
     if cost is not None and jobs > 1:
         order.sort(key=lambda numbered: -cost(numbered[1]))
-    workers = _WorkerPool(order, play, fail_fast=fail_fast)
+    workers = _WorkerPool(order, play, turn=threading.Semaphore(jobs) if ahead else None, fail_fast=fail_fast)
     problem = ""
     with signals.on_shutdown_signal(workers.interrupt):
         try:
-            workers.start(min(jobs, len(items)))
+            workers.start(min(jobs + ahead, len(items)))
             interrupted = not workers.listen(watcher)
         finally:
             problem = workers.end()
@@ -134,10 +137,18 @@ class _Event(Generic[Item, Result]):
 class _WorkerPool(Generic[Item, Result]):
     """The worker threads."""
 
-    def __init__(self, items: Sequence[tuple[int, Item]], play: Callable[[Item], Result], *, fail_fast: bool) -> None:
+    def __init__(
+        self,
+        items: Sequence[tuple[int, Item]],
+        play: Callable[[Item], Result],
+        *,
+        turn: threading.Semaphore | None,
+        fail_fast: bool,
+    ) -> None:
         self.results: dict[int, Result] = {}
         self._waiting = iter(items)
         self._play = play
+        self._turn = turn
         self._fail_fast = fail_fast
         self._events: queue.SimpleQueue[_Event[Item, Result]] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -204,6 +215,8 @@ class _WorkerPool(Generic[Item, Result]):
     def _work(self) -> None:
         """The body of each thread: run one item after another."""
         process.INTERRUPTION.set(self._interruption)
+        if self._turn is not None:
+            process.TURN.set(self._turn)
         try:
             while (taken := self._take()) is not None:
                 index, item = taken

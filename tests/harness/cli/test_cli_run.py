@@ -357,7 +357,7 @@ class TestInterruption:
         write_scenarios(folder, a=REFUSED, b=with_verification_off(HANGING))
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
         environment.pop("NO_COLOR", None)
-        code, shown = on_a_terminal([*RUN, "--no-controls", "--timeout", "500"], environment, b"mine/b", b"\x03")
+        code, shown = on_a_terminal([*RUN, "-j2", "--no-controls", "--timeout", "500"], environment, b"1/2", b"\x03")
         assert code == 130
         assert "\x1b[32mpass" in shown
         assert "1/2" in shown

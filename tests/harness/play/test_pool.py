@@ -93,6 +93,52 @@ def test_jobs_run_at_the_same_time() -> None:
     assert len(play_all(SCENARIOS, play, Watcher(), jobs=3).results) == 6
 
 
+def test_next_scenario_is_prepared_while_a_program_runs() -> None:
+    prepared = threading.Event()
+
+    def play(scenario: Scenario) -> ScenarioResult:
+        if scenario is SCENARIOS[1]:
+            prepared.set()
+        with process.turn():
+            assert scenario is not SCENARIOS[0] or prepared.wait(20)
+        return pass_at_once(scenario)
+
+    played = play_all(SCENARIOS, play, Watcher(), jobs=1, ahead=1)
+    assert [result.scenario for result in played.results] == SCENARIOS
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_preparing_ahead_runs_no_more_programs_at_a_time(jobs: int) -> None:
+    running = peak = 0
+    lock = threading.Lock()
+
+    def play(scenario: Scenario) -> ScenarioResult:
+        nonlocal running, peak
+        for _ in range(5):
+            with process.turn():
+                with lock:
+                    running += 1
+                    peak = max(peak, running)
+                time.sleep(0.005)
+                with lock:
+                    running -= 1
+        return pass_at_once(scenario)
+
+    assert len(play_all(SCENARIOS, play, Watcher(), jobs=jobs, ahead=3).results) == 6
+    assert peak == jobs
+
+
+def test_programs_on_loopback_wait_for_their_turn() -> None:
+    def play(scenario: Scenario) -> ScenarioResult:
+        began = time.monotonic()
+        process.run(["sleep", "0.2"], env=dict(os.environ), cwd=Path("/"), timeout=60)
+        return ScenarioResult(scenario, "pass", seconds=time.monotonic() - began)
+
+    began = time.monotonic()
+    play_all(SCENARIOS[:4], play, Watcher(), jobs=1, ahead=3)
+    assert time.monotonic() - began >= 0.8
+
+
 @pytest.mark.parametrize(("jobs", "first"), [(1, [0]), (2, [4, 2]), (3, [4, 2, 0])])
 def test_most_expensive_scenarios_start_first(jobs: int, first: list[int]) -> None:
     """One at a time, the order stays as given: changing it would gain nothing."""
@@ -196,6 +242,18 @@ def test_killed_scenario_has_no_result() -> None:
 
     played = play_all(SCENARIOS, play, Watcher(press_ctrl_c_twice), jobs=2)
     assert [result.status for result in played.results] == ["pass"]
+
+
+def test_ctrl_c_ends_what_waits_for_its_turn() -> None:
+    """The turn of a killed lftp goes to the next, which must not start."""
+    played = play_all(SCENARIOS, _passes_once, Watcher(press_ctrl_c_twice), jobs=1, ahead=3)
+    assert played.interrupted
+    assert not played.problem
+    assert [result.scenario for result in played.results] == SCENARIOS[:1]
+
+
+def _passes_once(scenario: Scenario) -> ScenarioResult:
+    return pass_at_once(scenario) if scenario is SCENARIOS[0] else sleep_until_killed(scenario)
 
 
 def test_exception_in_a_thread_is_raised_and_ends_the_others() -> None:

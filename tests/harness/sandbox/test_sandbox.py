@@ -251,7 +251,6 @@ class TestProcessesEnd:
         wait_until(lambda: not processes_with(str(tmp_path)))  # the supervisor's own command line
 
     def test_interruption_ends_a_program_at_once(self, box: Sandbox) -> None:
-        """"""
         interruption = process.Interruption()
         token = process.INTERRUPTION.set(interruption)
         try:
@@ -263,6 +262,29 @@ class TestProcessesEnd:
         finally:
             process.INTERRUPTION.reset(token)
             interruption.close()
+
+    def test_wait_may_come_later(self, tmp_path: Path) -> None:
+        (tmp_path / FOLDER).mkdir()
+        with Sandbox(tmp_path, wait=False) as box:
+            box.wait()
+            assert shell(box, "exit 3").exit_code == 3
+
+    def test_sandbox_ends_without_a_wait(self, tmp_path: Path) -> None:
+        with Sandbox(tmp_path, wait=False):
+            pass
+        wait_until(lambda: not processes_with(str(tmp_path)))
+
+    def test_missing_folder_is_an_error(self, box: Sandbox) -> None:
+        with pytest.raises(
+            HarnessError, match=r"^cannot start /bin/true: No such file or directory \(/no/such/folder\)"
+        ):
+            box.run(["/bin/true"], env={}, cwd=Path("/no/such/folder"), timeout=5, folder=FOLDER)
+
+    def test_program_has_a_session_and_default_signals_of_its_own(self, box: Sandbox) -> None:
+        script = (
+            "import os, signal; print(os.getsid(0) == os.getpid(), signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
+        )
+        assert python(box, script).stdout == b"True True\n"
 
     def test_closed_sandbox_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / FOLDER).mkdir()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from ftps_harness.sandbox.sandbox import Unavailable
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftps_harness.play.places.loopback import Place
+    from ftps_harness.play.places.sealed import SealedPlaces
 
 Wanted = Literal["auto", "sealed", "loopback"]
 
@@ -63,21 +64,56 @@ def choose(wanted: Wanted, programs: Sequence[Path]) -> Iterator[Chosen]:
         Unavailable: The sealed place was requested and is not permitted.
         HarnessError: The sealed place does not start.
     """
-    if wanted == "loopback":
-        yield Chosen("loopback", NOT_SEALED, LoopbackPlaces())
-        return
-    from ftps_harness.play.places.sealed import SealedPlaces
+    with Opening(wanted, programs) as opening:
+        yield opening.chosen()
 
-    with contextlib.ExitStack() as stack:
+
+class Opening:
+    """A place as for `choose`, which starts while the caller does something else. A context manager.
+
+    Raises:
+        HarnessError: The sealed place does not start.
+    """
+
+    def __init__(self, wanted: Wanted, programs: Sequence[Path]) -> None:
+        self._wanted = wanted
+        self._stack = contextlib.ExitStack()
+        self._sealed: SealedPlaces | None = None
+        self._why_not: Unavailable | None = None
+        if wanted != "loopback":
+            from ftps_harness.play.places.sealed import SealedPlaces
+
+            with self._unless_unavailable():
+                self._sealed = self._stack.enter_context(SealedPlaces(programs, wait=False))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def chosen(self) -> Chosen:
+        """Wait for the place. Call it once.
+
+        Raises:
+            Unavailable: The sealed place was requested and is not permitted.
+            HarnessError: The sealed place does not start.
+        """
+        if self._sealed is not None:
+            with self._unless_unavailable():
+                self._sealed.wait()
+                return Chosen("sealed", "", self._sealed)
+        why = f" ({self._why_not})" if self._why_not else ""
+        return Chosen("loopback", f"{NOT_SEALED}{why}", LoopbackPlaces())
+
+    @contextlib.contextmanager
+    def _unless_unavailable(self) -> Iterator[None]:
         try:
-            places = stack.enter_context(SealedPlaces(programs))
+            yield
         except Unavailable as why:
-            if wanted == "sealed":
+            if self._wanted == "sealed":
                 raise
-            chosen = Chosen("loopback", f"{NOT_SEALED} ({why})", LoopbackPlaces())
-        else:
-            chosen = Chosen("sealed", "", places)
-        yield chosen
+            self._why_not = why
 
 
 NOT_SEALED = (

@@ -68,6 +68,7 @@ class Sealed:
         programs: The programs and scripts to start in it; what they need to start (`programs.needed`) stays visible
             wherever it is.
         authority: The authority in its trust store; None for a new one.
+        wait: Wait until it has started. Otherwise call `wait` before anything else.
 
     Raises:
         Unavailable: The kernel does not permit it.
@@ -84,7 +85,9 @@ class Sealed:
     names: tuple[str, ...] = ()
     _typed = "localhost"
 
-    def __init__(self, programs: Sequence[Path] = (), authority: Certificate | None = None) -> None:
+    def __init__(
+        self, programs: Sequence[Path] = (), authority: Certificate | None = None, *, wait: bool = True
+    ) -> None:
         with contextlib.ExitStack() as stack:
             try:
                 folder = stack.enter_context(Folder("sealed", quick_place()))  # lftp never sees this path
@@ -100,7 +103,12 @@ class Sealed:
             visible = {str(path) for program in programs for path in needed(program)}
             self.visible = tuple(map(Path, sorted(visible)))
             self._sandbox = stack.enter_context(
-                Sandbox(self.parent, visible=sorted(visible), replaced={"/etc/hosts": str(self._hosts), **replaced})
+                Sandbox(
+                    self.parent,
+                    visible=sorted(visible),
+                    replaced={"/etc/hosts": str(self._hosts), **replaced},
+                    wait=wait,
+                )
             )
             self.authority = _fill(self._system / _STORE, authority)
             self._system_rc = Path(replaced["/etc/lftp.conf"])
@@ -111,6 +119,15 @@ class Sealed:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def wait(self) -> None:
+        """Wait until it has started.
+
+        Raises:
+            Unavailable: The kernel does not permit it.
+            HarnessError: It does not start.
+        """
+        self._sandbox.wait()
 
     def close(self) -> None:
         """End it and remove its folder; repeatable."""
@@ -279,26 +296,36 @@ class SealedPlaces:
 
     Args:
         programs: As for `Sealed`.
+        wait: As for `Sealed`, for the first place.
 
     Raises:
         Unavailable: The kernel does not permit sandboxes.
         HarnessError: No place can be created.
     """
 
-    def __init__(self, programs: Sequence[Path] = ()) -> None:
+    def __init__(self, programs: Sequence[Path] = (), *, wait: bool = True) -> None:
         self._programs = tuple(programs)
         self._stack = contextlib.ExitStack()
         self._idle: queue.SimpleQueue[Sealed] = queue.SimpleQueue()
         self._authority: Certificate | None = None
-        first = self._new()
-        self._authority = first.authority
-        self._idle.put(first)  # at once: it starts while scenarios are read, and shows whether it can
+        self._first = self._new(wait=wait)
+        self._authority = self._first.authority
+        self._idle.put(self._first)  # at once: it starts while scenarios are read, and shows whether it can
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def wait(self) -> None:
+        """Wait until the first place has started.
+
+        Raises:
+            Unavailable: The kernel does not permit sandboxes.
+            HarnessError: It does not start.
+        """
+        self._first.wait()
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Sealed]:
@@ -321,8 +348,8 @@ class SealedPlaces:
         else:
             self._idle.put(place)
 
-    def _new(self) -> Sealed:
-        return self._stack.enter_context(Sealed(self._programs, self._authority))
+    def _new(self, *, wait: bool = True) -> Sealed:
+        return self._stack.enter_context(Sealed(self._programs, self._authority, wait=wait))
 
 
 def _system_files(folder: Path) -> dict[str, str]:
