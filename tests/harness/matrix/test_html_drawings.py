@@ -116,7 +116,7 @@ def matrix(real: list[ScenarioResult]) -> MatrixRun:
 
 
 @pytest.mark.lftp
-def test_each_different_answer_is_drawn_once_from_a_run_that_gave_it(real: list[ScenarioResult]) -> None:
+def test_each_distinct_answer_is_drawn_once_from_its_own_run(real: list[ScenarioResult]) -> None:
     made = matrix(real)
     text = html.text(made, [])
     assert untrue_drawings(made, text) == []
@@ -126,7 +126,7 @@ def test_each_different_answer_is_drawn_once_from_a_run_that_gave_it(real: list[
 
 
 @pytest.mark.lftp
-def test_a_page_with_drawings_of_another_run_is_noticed(real: list[ScenarioResult]) -> None:
+def test_check_finds_missing_and_foreign_drawings(real: list[ScenarioResult]) -> None:
     """The check itself can fail: an answer is missing, or a drawing is of a run of something else."""
     made = matrix(real)
     text = html.text(made, [])
@@ -137,7 +137,7 @@ def test_a_page_with_drawings_of_another_run_is_noticed(real: list[ScenarioResul
 
 
 @pytest.mark.lftp
-def test_an_answer_has_certificates_witnesses_and_the_line_that_plays_it_again(real: list[ScenarioResult]) -> None:
+def test_answer_shows_certificates_witnesses_and_rerun_command(real: list[ScenarioResult]) -> None:
     text = html.text(matrix(real), [], {"document/expired": "scenarios/document/expired.scenario.toml"})
     said = Outline(text).said
     assert "the wire's account" in said
@@ -147,7 +147,7 @@ def test_an_answer_has_certificates_witnesses_and_the_line_that_plays_it_again(r
     assert "ftps-lab matrix --client bullseye --server lab scenarios/document/expired.scenario.toml" in said
 
 
-def test_what_is_not_as_expected_is_open_and_comes_first() -> None:
+def test_unexpected_answer_is_open_and_comes_first() -> None:
     of = scenario()
     leaked = ScenarioResult(of, "fail", (step(of, FAILED, attempt("exposed")),))
     text = html.text(run(pair(result()), pair(leaked, build="sid")), [])
@@ -159,7 +159,7 @@ def test_what_is_not_as_expected_is_open_and_comes_first() -> None:
     assert "it was otherwise" in text
 
 
-def test_a_difference_links_to_its_step() -> None:
+def test_difference_links_to_its_step() -> None:
     of = scenario(steps=2)
     first, second = step(of), step(of, number=1)
     other = replace(second, attempts=(attempt("accepted"),))
@@ -170,13 +170,13 @@ def test_a_difference_links_to_its_step() -> None:
     assert '<li class="step" id="m1-2">' in text
 
 
-def test_cells_that_agree_are_counted_and_not_drawn_again() -> None:
+def test_agreeing_cells_are_counted_and_drawn_once() -> None:
     text = markup.unescape(html.text(run(*(pair(result(), build=build, kind=kind) for build, kind in CELLS)), []))
     assert "Drawn from the run of bullseye × lab. 5 other cells came to the same." in text
     assert text.count('<svg class="diagram"') == 1
 
 
-def test_of_very_many_answers_those_that_are_alike_everywhere_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_page_draws_only_answers_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     of = scenario(steps=2)
     other = replace(step(of, number=1), attempts=(attempt("accepted"),))
     made = run(pair(ScenarioResult(of, "pass", (step(of), step(of, number=1)))),

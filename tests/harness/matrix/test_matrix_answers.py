@@ -55,10 +55,10 @@ def run(*pairs: PairResult) -> MatrixRun:
 
 
 class TestAnswers:
-    def test_a_refusal_with_its_words_and_without_what_varies(self) -> None:
+    def test_answer_of_a_refusal_has_its_message_without_the_fingerprint(self) -> None:
         assert answers(step("s", REFUSED)) == ("rejected: untrusted: «Certificate verification: Not trusted»",)
 
-    def test_what_varies_from_run_to_run_is_left_out(self) -> None:
+    def test_varying_parts_of_a_message_are_removed(self) -> None:
         one = f"get: file-abcdefghijkm.txt: /tmp/ftps-lab-abc12/home/x: Fatal error: y ({FINGERPRINT})"
         two = f"get: file-23456789abcd.txt: /run/ftps-lab-zz/home/x: Fatal error: y ({FINGERPRINT.replace('A', 'C')})"
         assert plain(one) == plain(two)
@@ -66,31 +66,31 @@ class TestAnswers:
         assert plain("host \u2018a\u2019  and\nb") == plain("b\nhost 'a' and")
 
     @pytest.mark.parametrize("command", ["ls: ", ".mplist: ", ""])
-    def test_the_command_is_not_part_of_its_error(self, command: str) -> None:
+    def test_command_name_is_removed_from_a_message(self, command: str) -> None:
         """The same error counts as one answer whether or not lftp names the command: `cls` does not."""
         assert plain(f"{command}Fatal error: Certificate verification: Not trusted") == plain(REFUSED.message)
 
     @pytest.mark.parametrize("other", ["Not  trusted yet", "Trusted", "Not trusted 2"])
-    def test_other_words_are_another_answer(self, other: str) -> None:
+    def test_other_wording_is_another_answer(self, other: str) -> None:
         assert plain(REFUSED.message) != plain(REFUSED.message.replace("Not trusted", other))
 
-    def test_an_answer_that_is_not_expected_says_so(self) -> None:
+    def test_unexpected_answer_is_marked(self) -> None:
         assert answers(step("s", ACCEPTED, status="fail")) == (f"{UNEXPECTED}accepted",)
 
-    def test_a_repeated_step_has_every_answer_once(self) -> None:
+    def test_repeated_step_lists_each_answer_once(self) -> None:
         assert answers(step("s", LEAK, ACCEPTED, LEAK)) == ("accepted", "exposed: password to wire")
 
-    def test_sometimes_means_the_verdict_alone(self) -> None:
+    def test_step_with_sometimes_has_no_message_in_its_answer(self) -> None:
         assert answers(step("s", REFUSED, how_often="sometimes")) == ("rejected: untrusted",)
 
 
-def known(**given: list[str]) -> Baseline:
+def known_baseline(**given: list[str]) -> Baseline:
     return Baseline(Path("x.json"), {}, {"a/x": {"s": given}})
 
 
-class TestDrift:
-    def test_none_where_the_answer_is_known(self) -> None:
-        assert list(baseline.drift(known(accepted=["lab", "vsftpd"]), pair(result(step("s", ACCEPTED))))) == []
+class TestDriftFromBaseline:
+    def test_known_answer_is_not_drift(self) -> None:
+        assert list(baseline.drift(known_baseline(accepted=["lab", "vsftpd"]), pair(result(step("s", ACCEPTED))))) == []
 
     @pytest.mark.parametrize(
         ("was", "now", "direction"),
@@ -101,44 +101,48 @@ class TestDrift:
             (f"{UNEXPECTED}accepted", step("s", LEAK, status="fail"), "other"),
         ],
     )
-    def test_another_answer_is_drift_for_better_or_worse(self, was: str, now: Any, direction: str) -> None:
-        """Even if every step is as expected, a new answer is never a silent pass."""
-        (drift,) = baseline.drift(known(**{was: ["lab"]}), pair(result(now)))
+    def test_changed_answer_is_drift_with_its_direction(self, was: str, now: Any, direction: str) -> None:
+        """A new answer is drift even if every step is as expected."""
+        (drift,) = baseline.drift(known_baseline(**{was: ["lab"]}), pair(result(now)))
         assert (drift.direction, drift.was, drift.now) == (direction, (was,), answers(now))
 
-    def test_an_answer_that_only_another_server_was_given_is_new(self) -> None:
-        (drift,) = baseline.drift(known(accepted=["vsftpd"]), pair(result(step("s", ACCEPTED))))
+    def test_answer_known_only_from_another_server_is_new(self) -> None:
+        (drift,) = baseline.drift(known_baseline(accepted=["vsftpd"]), pair(result(step("s", ACCEPTED))))
         assert drift.direction == "new"
 
     @pytest.mark.parametrize("status", ["skip", "error"])
-    def test_an_answer_that_is_missing_now_is_drift(self, status: str) -> None:
-        """A missing answer is drift; otherwise a scenario that is suddenly skipped would pass unnoticed."""
+    def test_missing_answer_is_drift(self, status: str) -> None:
+        """Otherwise a scenario that is suddenly skipped would go unnoticed."""
         now = result(status=status, why="no engine", titles=("s",))
-        (drift,) = baseline.drift(known(accepted=["lab"]), pair(now))
+        (drift,) = baseline.drift(known_baseline(accepted=["lab"]), pair(now))
         assert (drift.direction, drift.now, drift.why) == ("missing", (), "no engine")
 
-    def test_the_steps_of_a_scenario_that_broke_answer_nothing(self) -> None:
-        (drift,) = baseline.drift(known(accepted=["lab"]), pair(result(step("s", ACCEPTED), status="error", why="w")))
+    def test_steps_of_a_broken_scenario_count_as_missing(self) -> None:
+        (drift,) = baseline.drift(
+            known_baseline(accepted=["lab"]), pair(result(step("s", ACCEPTED), status="error", why="w"))
+        )
         assert drift.direction == "missing"
 
-    def test_a_step_that_the_scenario_has_no_more_is_missing(self) -> None:
-        (drift,) = baseline.drift(known(accepted=["lab"]), pair(result(titles=("t",))))
+    def test_removed_step_is_missing(self) -> None:
+        (drift,) = baseline.drift(known_baseline(accepted=["lab"]), pair(result(titles=("t",))))
         assert (drift.step, drift.direction) == ("s", "missing")
 
-    def test_a_repeated_step_may_answer_less_than_before_and_no_more(self) -> None:
-        before = known(**{"accepted": ["lab"], "exposed: password to wire": ["lab"]})
+    def test_repeated_step_may_give_fewer_answers_but_no_new_one(self) -> None:
+        before = known_baseline(**{"accepted": ["lab"], "exposed: password to wire": ["lab"]})
         assert list(baseline.drift(before, pair(result(step("s", LEAK, LEAK))))) == []
         (drift,) = baseline.drift(before, pair(result(step("s", LEAK, REFUSED))))
         assert drift.direction == "other"
 
-    def test_scenarios_that_were_not_run_are_not_missing(self) -> None:
-        assert list(baseline.drift(known(accepted=["lab"]), pair())) == []
+    def test_scenario_that_was_not_selected_is_not_missing(self) -> None:
+        assert list(baseline.drift(known_baseline(accepted=["lab"]), pair())) == []
 
-    def test_the_same_on_several_servers_is_told_once(self) -> None:
+    def test_same_drift_on_several_servers_is_one_entry(self) -> None:
         drifts = [
             each
             for kind in ("lab", "vsftpd")
-            for each in baseline.drift(known(accepted=["lab", "vsftpd"]), pair(result(step("s", LEAK)), kind=kind))
+            for each in baseline.drift(
+                known_baseline(accepted=["lab", "vsftpd"]), pair(result(step("s", LEAK)), kind=kind)
+            )
         ]
         lines = list(table.drift_lines(drifts, 79))
         assert lines[0] == "other: a/x, s"
@@ -147,7 +151,7 @@ class TestDrift:
 
 
 class TestBaselineFiles:
-    def test_written_read_and_without_drift(self, tmp_path: Path) -> None:
+    def test_written_baseline_is_read_back_without_drift(self, tmp_path: Path) -> None:
         pairs = [pair(result(step("s", REFUSED), step("t", LEAK, ACCEPTED)), kind=kind) for kind in ("vsftpd", "lab")]
         baseline.write(baseline.updated(baseline.read(tmp_path, "bullseye"), pairs))
         again = baseline.read(tmp_path, "bullseye")
@@ -157,43 +161,45 @@ class TestBaselineFiles:
         }
         assert [drift for each in pairs for drift in baseline.drift(again, each)] == []
 
-    def test_an_update_leaves_what_was_not_run(self) -> None:
-        before = known(accepted=["lab", "vsftpd"])
+    def test_update_keeps_answers_of_cells_that_were_not_run(self) -> None:
+        before = known_baseline(accepted=["lab", "vsftpd"])
         before.scenarios["a/y"] = {"s": {"accepted": ["lab"]}}
         after = baseline.updated(before, [pair(result(step("s", LEAK)))])
         assert after.scenarios["a/x"]["s"] == {"accepted": ["vsftpd"], "exposed: password to wire": ["lab"]}
         assert after.scenarios["a/y"] == {"s": {"accepted": ["lab"]}}
         assert before.scenarios["a/x"]["s"] == {"accepted": ["lab", "vsftpd"]}
 
-    def test_what_broke_never_becomes_a_baseline(self) -> None:
-        before = known(accepted=["lab"])
+    def test_broken_scenario_does_not_change_a_baseline(self) -> None:
+        before = known_baseline(accepted=["lab"])
         broken = result(step("s", LEAK, status="error"), status="error", why="w")
         assert baseline.updated(before, [pair(broken)]).scenarios == before.scenarios
 
-    def test_a_repeated_step_keeps_what_it_answered_before(self) -> None:
-        after = baseline.updated(known(accepted=["lab"]), [pair(result(step("s", LEAK, LEAK)))])
+    def test_update_keeps_earlier_answers_of_a_repeated_step(self) -> None:
+        after = baseline.updated(known_baseline(accepted=["lab"]), [pair(result(step("s", LEAK, LEAK)))])
         assert after.scenarios["a/x"]["s"] == {"accepted": ["lab"], "exposed: password to wire": ["lab"]}
 
-    def test_a_step_that_is_skipped_now_is_taken_out(self) -> None:
-        after = baseline.updated(known(accepted=["lab", "vsftpd"]), [pair(result(status="skip", titles=("s",)))])
+    def test_update_removes_the_answer_of_a_skipped_step(self) -> None:
+        after = baseline.updated(
+            known_baseline(accepted=["lab", "vsftpd"]), [pair(result(status="skip", titles=("s",)))]
+        )
         assert after.scenarios["a/x"]["s"] == {"accepted": ["vsftpd"]}
 
     @pytest.mark.parametrize(
         "text",
         ["", "[]", "{}", '{"schema": 2}', '{"schema": 1, "lftp": {}, "scenarios": []}', '{"schema": 1}', "\x00"],
     )
-    def test_what_is_no_baseline_is_a_sentence(self, tmp_path: Path, text: str) -> None:
+    def test_malformed_baseline_is_a_usage_error(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "baselines").mkdir()
         (tmp_path / "baselines" / "sid.json").write_text(text)
         with pytest.raises(UsageError, match=r"sid\.json: "):
             baseline.read(tmp_path, "sid")
 
-    def test_a_folder_that_cannot_be_written_is_a_sentence(self, tmp_path: Path) -> None:
+    def test_unwritable_baseline_folder_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "baselines").write_text("a file")
         with pytest.raises((HarnessError, UsageError)):
             baseline.write(Baseline(tmp_path / "baselines" / "sid.json"))
 
-    def test_two_of_the_same_answers_are_the_same_bytes(self, tmp_path: Path) -> None:
+    def test_baseline_bytes_do_not_depend_on_the_order_of_pairs(self, tmp_path: Path) -> None:
         for order, name in ((1, "one"), (-1, "two")):
             pairs = [pair(result(step("s", ACCEPTED)), kind=kind) for kind in ("lab", "vsftpd")][::order]
             new = baseline.updated(Baseline(tmp_path / f"{name}.json"), pairs)
@@ -203,7 +209,7 @@ class TestBaselineFiles:
 
 
 class TestTable:
-    def test_a_row_for_each_build_and_a_column_for_each_server(self) -> None:
+    def test_table_has_a_row_per_build_and_a_column_per_server(self) -> None:
         skip, fail = result(status="skip", why="IP"), result(step("s", LEAK, status="fail"), status="fail")
         pairs = [
             pair(result(step("s", ACCEPTED)), skip),
@@ -218,29 +224,29 @@ class TestTable:
         assert list(table.skipped(run(*pairs), 79)) == ["IP", "    a/x: bullseye"]
         assert list(table.failures(run(*pairs), 79)) == ["FAIL bullseye × vsftpd  a/x", "    step 1 (s): not so"]
 
-    def test_too_wide_for_a_table_is_a_list(self) -> None:
+    def test_table_that_is_too_wide_becomes_a_list(self) -> None:
         pairs = [pair(result(step("s", ACCEPTED)), kind=kind) for kind in KINDS]
         assert next(iter(table.cells(run(*pairs), 20))) == "bullseye × lab: 1 ok"
 
-    def test_the_witnesses_of_each_server_are_told(self) -> None:
+    def test_witnesses_of_each_server_are_listed(self) -> None:
         lines = list(table.builds(run(pair(result(step("s", ACCEPTED)), kind="vsftpd"))))
         assert lines == ["vsftpd (vsftpd): witnesses client, log + relay, wire"]
 
 
 class TestExitCode:
     @pytest.mark.parametrize("code", [0, 1, 2, 3, 130])
-    def test_the_last_sentence_says_what_it_means_and_what_the_others_would(self, code: int) -> None:
+    def test_exit_code_is_explained_along_with_the_others(self, code: int) -> None:
         lines = list(table.exit_lines(code, 79))
         assert " ".join(lines).startswith(f"exit code {code}: {table.EXIT_CODES[code]} (")
         assert [str(other) in " ".join(lines) for other in table.EXIT_CODES] == [True] * 5
         assert all(len(line) <= 79 for line in lines)
 
 
-class TestChoosing:
-    def test_all_without_a_name_and_in_the_order_of_the_table(self) -> None:
+class TestSelection:
+    def test_default_is_all_and_order_is_that_of_the_table(self) -> None:
         assert [build.name for build in chosen("--client", (), BUILDS)] == list(BUILDS)
         assert [kind.name for kind in chosen("--server", ("vsftpd", "lab"), KINDS)] == ["lab", "vsftpd"]
 
-    def test_an_unknown_name_is_a_sentence(self) -> None:
+    def test_unknown_name_is_a_usage_error(self) -> None:
         with pytest.raises(UsageError, match=r"--client bulseye: no client has this name.*bullseye"):
             chosen("--client", ("bulseye",), BUILDS)

@@ -43,8 +43,8 @@ verdict = "accepted"
 """
 
 
-class World:
-    """What happens in the containers, which do not exist here."""
+class FakeContainers:
+    """Prescribed results and failures of containers that do not exist."""
 
     def __init__(self) -> None:
         self.verdicts: dict[tuple[str, str], str] = {}
@@ -69,10 +69,10 @@ class World:
 
 
 class Stage:
-    """Replaces the real stage."""
+    """Opens pairs of the fake containers."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, fake_containers: FakeContainers) -> None:
+        self._containers = fake_containers
 
     def __enter__(self) -> Self:
         return self
@@ -84,21 +84,21 @@ class Stage:
         """Do nothing: no images are needed."""
 
     def has(self, build: Build) -> bool:
-        return build.name not in self._world.left_out
+        return build.name not in self._containers.left_out
 
     def completed(self, run: MatrixRun) -> MatrixRun:
-        self._world.run = replace(run, left_out=tuple(self._world.left_out.items()))
-        return self._world.run
+        self._containers.run = replace(run, left_out=tuple(self._containers.left_out.items()))
+        return self._containers.run
 
     @contextlib.contextmanager
     def open(self, pair: Pair) -> Iterator[Any]:
         names = (pair.build.name, pair.kind.name)
-        after = self._world.dead.get(names)
+        after = self._containers.dead.get(names)
         if after == 0:
             raise LabError("it does not start")
 
         def check() -> None:
-            if self._world.played[names] == after:
+            if self._containers.played[names] == after:
                 raise LabError("its container is gone")
 
         lftp = Lftp(Path("/usr/bin/lftp"), "4.9.2", "GnuTLS 3.7.9", "status")
@@ -106,17 +106,17 @@ class Stage:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+def fake_containers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeContainers:
     """Two scenarios in a user's folder."""
-    world = World()
-    monkeypatch.setattr(containers, "Stage", lambda _scenarios, _say: Stage(world))
-    monkeypatch.setattr(play, "run_scenario", world.run_scenario)
+    fake_containers = FakeContainers()
+    monkeypatch.setattr(containers, "Stage", lambda _scenarios, _say: Stage(fake_containers))
+    monkeypatch.setattr(play, "run_scenario", fake_containers.run_scenario)
     for name in ("x", "y"):
         file = tmp_path / "scenarios" / "a" / f"{name}.scenario.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(SCENARIO)
     monkeypatch.chdir(tmp_path)
-    return world
+    return fake_containers
 
 
 BOTH = ("--client", "bullseye", "--client", "bookworm", "--server", "lab", "--server", "vsftpd")
@@ -127,17 +127,17 @@ def call(*arguments: str) -> int:
 
 
 @pytest.fixture
-def known(world: World, capsys: pytest.CaptureFixture[str]) -> World:
+def known(fake_containers: FakeContainers, capsys: pytest.CaptureFixture[str]) -> FakeContainers:
     """Baselines that hold today's answers."""
     assert call("--update-baseline") == 0
     assert call() == 0
     capsys.readouterr()
-    world.options.clear()
-    world.played.clear()
-    return world
+    fake_containers.options.clear()
+    fake_containers.played.clear()
+    return fake_containers
 
 
-def test_without_a_mishap_everything_is_played_with_its_controls(known: World) -> None:
+def test_every_pair_plays_all_scenarios_with_controls(known: FakeContainers) -> None:
     assert call() == 0
     assert known.played == {(b, k): 2 for b in ("bullseye", "bookworm") for k in ("lab", "vsftpd")}
     assert {options.controls for options in known.options} == {True}
@@ -147,7 +147,9 @@ def test_without_a_mishap_everything_is_played_with_its_controls(known: World) -
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_a_pair_that_dies_is_3_whenever_it_does(known: World, after: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pair_that_dies_exits_3_unless_it_had_finished(
+    known: FakeContainers, after: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Scenarios that the pair did not play become errors; those it played keep their results."""
     known.dead["bookworm", "vsftpd"] = after
     code = call()
@@ -161,12 +163,14 @@ def test_a_pair_that_dies_is_3_whenever_it_does(known: World, after: int, capsys
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("rejected", 1), ("inconclusive", 3), ("skip", 3)])
-def test_one_pair_alone_decides(known: World, verdict: str, code: int) -> None:
+def test_one_pair_decides_the_exit_code(known: FakeContainers, verdict: str, code: int) -> None:
     known.verdicts["bullseye", "lab"] = verdict
     assert call() == code
 
 
-def test_an_answer_that_no_baseline_has_is_1_until_it_is_written_down(world: World, tmp_path: Path) -> None:
+def test_answer_without_a_baseline_exits_1_until_it_is_recorded(
+    fake_containers: FakeContainers, tmp_path: Path
+) -> None:
     assert call() == 1
     assert call("--update-baseline") == 0
     assert call() == 0
@@ -178,7 +182,7 @@ def test_an_answer_that_no_baseline_has_is_1_until_it_is_written_down(world: Wor
     assert call() == 1
 
 
-def test_a_baseline_that_is_written_does_not_hide_what_failed_or_broke(known: World) -> None:
+def test_updating_a_baseline_does_not_hide_failures_or_errors(known: FakeContainers) -> None:
     known.verdicts["bullseye", "lab"] = "rejected"
     assert call("--update-baseline") == 1
     assert call() == 1
@@ -190,13 +194,13 @@ def test_a_baseline_that_is_written_does_not_hide_what_failed_or_broke(known: Wo
     assert call() == 1
 
 
-def test_a_build_that_was_named_and_cannot_be_had_is_3(known: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_named_build_without_an_image_exits_3(known: FakeContainers, capsys: pytest.CaptureFixture[str]) -> None:
     known.left_out["bookworm"] = "no source"
     assert call() == 3
     assert "--client bookworm: its image is not available: no source" in capsys.readouterr().err
 
 
-def test_scenarios_of_another_folder_have_no_baseline_and_no_drift(known: World, tmp_path: Path) -> None:
+def test_scenario_outside_the_catalogue_has_no_drift(known: FakeContainers, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / "z.scenario.toml"
     other.parent.mkdir()
     other.write_text(SCENARIO)

@@ -42,13 +42,13 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 
 class TestWithoutContainers:
-    def test_names_are_given_as_they_are_typed_and_in_lower_case(self, play: Play) -> None:
+    def test_host_names_include_their_lower_case_form(self, play: Play) -> None:
         hosts = ("Backup.Example.Test", "127.0.0.1", "localhost")
         steps = [play.step('verdict = "accepted"', keys=f'host = "{host}"', title=host) for host in hosts]
         scenario = play.scenario(*steps)
         assert host_names([scenario]) == ("Backup.Example.Test", "backup.example.test")
 
-    def test_a_pair_that_skipped_everything_says_why_it_proves_nothing(self, play: Play) -> None:
+    def test_pair_that_skipped_everything_says_why_it_proves_nothing(self, play: Play) -> None:
         scenario = play.scenario(play.step('verdict = "accepted"'))
         skipped = ScenarioResult(scenario, "skip", why="pure-ftpd has no implicit TLS")
         passed = ScenarioResult(scenario, "pass")
@@ -64,7 +64,7 @@ class TestWithoutContainers:
     @pytest.mark.parametrize(
         ("host", "address"), [("127.0.0.1", True), ("::1", True), ("localhost", False), ("1.example", False)]
     )
-    def test_addresses_are_told_from_names(self, host: str, address: bool) -> None:
+    def test_addresses_are_distinguished_from_names(self, host: str, address: bool) -> None:
         assert is_address(host) is address
 
     @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ class TestWithoutContainers:
             (["--tag", "no-such-tag"], "no-such-tag"),
         ],
     )
-    def test_wrong_usage_is_2_before_any_container(
+    def test_usage_error_exits_2_before_any_container_starts(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
     ) -> None:
         monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
@@ -88,7 +88,7 @@ class TestWithoutContainers:
         assert code == 2
         assert sentence in err
 
-    def test_what_has_no_control_is_no_baseline(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_baseline_update_without_controls_is_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, _, err = call(capsys, "--update-baseline", "--no-controls")
         assert code == 2
         assert (
@@ -105,7 +105,7 @@ class TestWithoutContainers:
             (None, b"", "cannot be read"),
         ],
     )
-    def test_an_image_whose_rc_touches_trust_or_cannot_be_read_is_refused(
+    def test_image_with_a_trusting_or_unreadable_rc_is_refused(
         self, exit_code: int | None, stdout: bytes, sentence: str
     ) -> None:
         done = process.Finished(exit_code, None, False, 0.1, stdout, b"")
@@ -113,7 +113,7 @@ class TestWithoutContainers:
             check_system_rc(lambda *_, **__: done)
         check_system_rc(lambda *_, **__: process.Finished(0, None, False, 0.1, b"set prompt x\n", b""))
 
-    def test_without_an_engine_it_is_3_and_says_what_to_install(
+    def test_missing_engine_exits_3_with_the_remedy(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
@@ -121,7 +121,7 @@ class TestWithoutContainers:
         assert code == 3
         assert "there is no Docker engine at /nonexistent: install one (Debian: apt install docker.io)" in err
 
-    def test_a_broken_baseline_is_2(
+    def test_malformed_baseline_exits_2(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = tmp_path / "scenarios"
@@ -136,7 +136,7 @@ class TestWithoutContainers:
         assert code == 2
         assert "sid.json: not a baseline" in err
 
-    def test_every_baseline_knows_steps_that_there_are(self) -> None:
+    def test_baselines_name_exactly_the_steps_of_the_catalogue(self) -> None:
         """Renaming a scenario means renaming its baselines."""
         paths = catalogue(ROOT / "scenarios")
         steps = {each: {step.title for step in load(path).steps} for each, path in paths.items()}
@@ -150,7 +150,9 @@ class TestWithoutContainers:
 
 @pytest.mark.usefixtures("engine")
 class TestWithContainers:
-    def test_one_pair_from_the_start_to_the_end(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def test_one_pair_matches_its_baseline_and_keeps_evidence(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
         """The build that the document was written for prints its words and matches the baseline; nothing is left."""
         file = tmp_path / "cells.json"
         code, out, err = call(
@@ -183,7 +185,7 @@ class TestWithContainers:
         assert "exit code 0: every answer is as its scenario expects and its baseline records" in out
         assert all(len(line) <= 80 for line in out.splitlines())
 
-    def test_a_new_answer_is_drift_and_1(
+    def test_new_or_changed_answer_is_drift_and_exits_1(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The baseline is first missing, then written, then tampered with: only the second call succeeds."""
@@ -202,7 +204,9 @@ class TestWithContainers:
         assert "other: document/untrusted-by-default" in out
         assert "was: rejected: untrusted: «Certificate verification: Trusted, somehow»" in out
 
-    def test_addresses_are_skipped_with_the_reason(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def test_scenario_with_an_address_is_skipped_with_the_reason(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
         text = (ROOT / "scenarios/document/untrusted-by-default.scenario.toml").read_text("utf-8")
         (tmp_path / "x.scenario.toml").write_text(text.replace("[[step]]", '[[step]]\nhost = "127.0.0.1"'))
         code, out, _ = call(capsys, str(tmp_path / "x.scenario.toml"), *ONE_PAIR)
@@ -210,36 +214,36 @@ class TestWithContainers:
         assert "the host is an address, 127.0.0.1" in out
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_ctrl_c_ends_it_and_leaves_nothing_behind(self, number: int, tmp_path: Path) -> None:
-        running = self._begun(tmp_path)
+    def test_signal_ends_the_matrix_and_leaves_nothing_behind(self, number: int, tmp_path: Path) -> None:
+        running = self._started_matrix(tmp_path)
         began = time.monotonic()
         running.send_signal(number)
         out, err = running.communicate(timeout=60)
         assert running.returncode == 130, out + err
         assert "interrupted" in out + err
         assert time.monotonic() - began < 40
-        assert not self._of(running.pid)
+        assert not self._resources_of(running.pid)
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_killed_one_leaves_nothing_that_the_next_start_does_not_clear(
+    def test_next_run_removes_the_containers_of_a_killed_matrix(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
-        running = self._begun(tmp_path)
+        running = self._started_matrix(tmp_path)
         running.kill()
         running.communicate(timeout=60)
         code, _, err = call(capsys, "document/untrusted-by-default", *ONE_PAIR)
         assert (code, err) == (0, "")
-        until(lambda: not self._of(running.pid), 60)
+        until(lambda: not self._resources_of(running.pid), 60)
 
     @pytest.mark.parametrize("playing", [False, True])
-    def test_a_container_that_is_taken_away_is_an_error_with_a_sentence(self, tmp_path: Path, *, playing: bool) -> None:
+    def test_removed_container_exits_3_with_the_reason(self, tmp_path: Path, *, playing: bool) -> None:
         """The container is removed while a scenario runs or at the very start, when the engine itself may report it."""
-        running = self._begun(tmp_path)
+        running = self._started_matrix(tmp_path)
         if playing:  # both containers answer and share files
             until(
                 lambda: any(tmp_path.glob("ftps-lab-run-matrix-*/bullseye-lab-*/*")) or running.poll() is not None, 60
             )
-        ids = self._of(running.pid, networks=False)
+        ids = self._resources_of(running.pid, networks=False)
         subprocess.run(["docker", "rm", "-f", *ids], capture_output=True, check=False, timeout=60)
         out, err = running.communicate(timeout=120)
         assert running.returncode == 3, out + err
@@ -247,10 +251,10 @@ class TestWithContainers:
         sentences = "has ended|ended as soon as it was started|gone|does not|did not|cannot be talked to|closed"
         early = "" if playing else "|somebody removed it in mid-run|the Docker engine .* refuses"
         assert re.search(f"container .*({sentences}{early})", out + err), out + err
-        assert not self._of(running.pid)
+        assert not self._resources_of(running.pid)
 
     @staticmethod
-    def _begun(tmp_path: Path) -> subprocess.Popen[str]:
+    def _started_matrix(tmp_path: Path) -> subprocess.Popen[str]:
         """A matrix in another process, once its containers run."""
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
         running = subprocess.Popen(
@@ -263,7 +267,11 @@ class TestWithContainers:
         )
         try:
             until(
-                lambda: running.poll() is not None or len(TestWithContainers._of(running.pid, networks=False)) == 2, 60
+                lambda: (
+                    running.poll() is not None
+                    or len(TestWithContainers._resources_of(running.pid, networks=False)) == 2
+                ),
+                60,
             )
             assert running.poll() is None, running.communicate()
         except BaseException:
@@ -272,7 +280,7 @@ class TestWithContainers:
         return running
 
     @staticmethod
-    def _of(pid: int, *, networks: bool = True) -> list[str]:
+    def _resources_of(pid: int, *, networks: bool = True) -> list[str]:
         """The process's containers and networks, as the engine lists them."""
         label = f"label=org.ftps-lab.owner.pid={pid}"
         kinds = [["ps", "-aq"], *([["network", "ls", "-q"]] if networks else [])]
@@ -285,7 +293,7 @@ class TestWithContainers:
 
 @pytest.mark.usefixtures("engine")
 def test_images_are_built_once(play: Play) -> None:
-    """The second time nothing is printed, because nothing takes long."""
+    """The second time nothing is built, so nothing is printed."""
     from ftps_harness.matrix.builds import BUILDS, KINDS
 
     expected: list[str] | None
@@ -298,9 +306,7 @@ def test_images_are_built_once(play: Play) -> None:
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_build_that_fails_is_a_sentence_and_an_optional_one_is_left_out(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_image_build_is_an_error_unless_optional(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
 
     from ftps_harness.matrix.builds import Build
@@ -318,8 +324,8 @@ def test_a_build_that_fails_is_a_sentence_and_an_optional_one_is_left_out(
 
 
 @pytest.mark.parametrize(("named", "problems"), [(("openssl",), 1), ((), 0), (("sid",), 0)])
-def test_what_was_asked_for_by_name_and_cannot_be_had_is_a_problem(named: tuple[str, ...], problems: int) -> None:
-    """A missing part that the user did not name is left out with a sentence."""
+def test_unavailable_build_is_a_problem_only_if_named(named: tuple[str, ...], problems: int) -> None:
+    """An optional build that the user did not name is left out."""
     switches = {"no_controls": False, "update_baseline": False, "verbose": False}
     wanted = _Wanted((), named, (), 1, 30.0, json=None, html=None, keep=None, **switches)
     run = MatrixRun((), interrupted=False, seconds=1.0, left_out=(("openssl", "no source"),))

@@ -41,8 +41,8 @@ def recorded(area: str) -> list[Difference]:
     return list(differing(given))
 
 
-class TestKinds:
-    def test_there_is_none_where_all_agree(self) -> None:
+class TestKindsOfDifference:
+    def test_equal_answers_are_not_a_difference(self) -> None:
         assert list(differences([pair(result(step("s", ACCEPTED)), build=build) for build in ("sid", "trixie")])) == []
 
     @pytest.mark.parametrize(
@@ -61,24 +61,24 @@ class TestKinds:
             ((REFUSED,), (REFUSED, OTHER_WORDS), "words"),
         ],
     )
-    def test_a_difference_is_named_for_the_worst_that_differs(
+    def test_kind_of_a_difference_is_its_worst_aspect(
         self, one: tuple[Outcome, ...], other: tuple[Outcome, ...], kind: str
     ) -> None:
         pairs = [pair(result(step("s", *one))), pair(result(step("s", *other)), build="openssl")]
         (found,) = differences(pairs)
         assert (found.kind, found.of_verdict) == (kind, kind != "words")
 
-    def test_as_expected_in_one_cell_only_is_a_difference_in_the_verdict(self) -> None:
+    def test_rejection_expected_in_one_cell_only_differs_in_the_verdict(self) -> None:
         pairs = [pair(result(step("s", REFUSED))), pair(result(step("s", REFUSED, status="fail")), build="openssl")]
         (found,) = differences(pairs)
         assert found.kind == "verdict"
 
-    def test_a_leak_that_is_expected_in_one_cell_only_is_a_difference_in_the_verdict(self) -> None:
+    def test_exposure_expected_in_one_cell_only_differs_in_the_verdict(self) -> None:
         pairs = [pair(result(step("s", LEAK))), pair(result(step("s", LEAK, status="fail")), build="openssl")]
         (found,) = differences(pairs)
         assert found.kind == "verdict"
 
-    def test_json_says_verdict_or_words_and_gives_the_answers_in_full(self) -> None:
+    def test_json_separates_verdict_from_wording_and_has_full_answers(self) -> None:
         pairs = [
             pair(result(step("words", REFUSED), step("reason", REFUSED), step("leak", REFUSED))),
             pair(result(step("words", OTHER_WORDS), step("reason", OTHER_REASON), step("leak", LEAK)), build="openssl"),
@@ -110,7 +110,7 @@ class TestLines:
         ),
     )
 
-    def test_what_got_out_comes_first_whatever_the_order_of_the_steps(self) -> None:
+    def test_differences_are_ordered_by_severity(self) -> None:
         lines = [line.text for line in lines_of(self.PAIRS)]
         assert lines == [
             "the leaks differ: 1 step",
@@ -131,17 +131,17 @@ class TestLines:
             "only lftp's wording differs: 1 step, not shown; -v shows them",
         ]
 
-    def test_with_words_every_message_is_shown(self) -> None:
+    def test_words_option_shows_every_message(self) -> None:
         lines = "\n".join(line.text for line in lines_of(self.PAIRS, words=True))
         assert " ".join(lines.split()).count("«Certificate verification: Not trusted»") == 4
         assert "openssl: rejected: untrusted: «Certificate verification: self-signed\n" in lines
         assert "not shown" not in lines
 
-    def test_a_leak_stands_out_on_a_terminal_and_nothing_else_does(self) -> None:
+    def test_only_an_exposure_is_red(self) -> None:
         red = [line.text for line in lines_of(self.PAIRS) if "red" in line.style]
         assert red == ["      openssl   exposed: password to wire"]
 
-    def test_a_server_of_its_own_opinion_is_named_once(self) -> None:
+    def test_differing_server_is_named_once_for_all_builds(self) -> None:
         pairs = [
             pair(result(step("s", LEAK if kind == "vsftpd" else ACCEPTED)), build=build, kind=kind)
             for build in ("sid", "trixie")
@@ -150,7 +150,7 @@ class TestLines:
         lines = [line.text for line in lines_of(pairs)]
         assert lines[3:] == ["      vsftpd        exposed: password to wire", "      lab, proftpd  accepted"]
 
-    def test_steps_that_differ_in_the_same_way_share_one_answer(self) -> None:
+    def test_steps_with_the_same_difference_share_one_entry(self) -> None:
         pairs = [
             pair(result(*(step(title, outcome) for title in "abc")), build=build)
             for build, outcome in (("sid", LEAK), ("openssl", ACCEPTED))
@@ -159,7 +159,7 @@ class TestLines:
         assert lines[1:5] == ["  a/x", "    a", "    b", "    c"]
         assert "\n".join(lines).count("exposed: password to wire") == 1
 
-    def test_what_a_server_says_cannot_act_on_the_terminal(self) -> None:
+    def test_text_of_a_server_is_escaped(self) -> None:
         hostile = dataclasses.replace(OTHER_WORDS, message="\x1b[2Jerror")
         pairs = [pair(result(step("\x1b[2Js", REFUSED))), pair(result(step("\x1b[2Js", hostile)), build="openssl")]
         assert "\x1b" not in "".join(line.text for line in lines_of(pairs, words=True))
@@ -171,7 +171,7 @@ class TestRecordedAnswers:
     def _lines(self, area: str, *, words: bool) -> list[str]:
         return [line.text for line in difference_lines(recorded(area), 77, words=words)]
 
-    def test_the_document_fits_on_two_screens_and_begins_with_the_file_in_clear(self) -> None:
+    def test_document_differences_begin_with_the_cleartext_file(self) -> None:
         lines = self._lines("document/", words=False)
         assert lines[1] == "  document/data-channel-is-optional"
         assert lines[2] == "    neither setting in the rc: today's lftp protects files, 4.8 does not"
@@ -180,16 +180,16 @@ class TestRecordedAnswers:
         assert len(lines) < 60
 
     @pytest.mark.parametrize("words", [False, True])
-    def test_no_line_is_wider_than_it_may_be(self, words: bool) -> None:
+    def test_lines_fit_77_columns(self, words: bool) -> None:
         assert all(len(line) <= 77 for line in self._lines("", words=words))
 
-    def test_no_leak_hides_below_another_title(self) -> None:
+    def test_every_differing_exposure_is_listed_as_an_exposure(self) -> None:
         """If one cell exposes and another does not, the step belongs in the first part."""
         for difference in recorded(""):
             leaks = [bool(group.exposed) for group in difference.groups]
             assert (difference.kind == "exposure") >= (any(leaks) and not all(leaks)), difference
 
-    def test_every_step_that_differs_is_shown_or_counted(self) -> None:
+    def test_every_differing_step_is_counted_and_shown(self) -> None:
         lines = self._lines("", words=False)
         counted = sum(int(line.split(": ")[1].split()[0]) for line in lines if not line.startswith(" "))
         assert counted == len(recorded(""))
@@ -199,7 +199,7 @@ class TestRecordedAnswers:
 
 
 class TestReport:
-    def test_differences_come_first_and_the_exit_code_last(self) -> None:
+    def test_report_begins_with_differences_and_ends_with_the_exit_code(self) -> None:
         out = io.StringIO()
         pairs = (pair(result(step("s", ACCEPTED))), pair(result(step("s", LEAK)), build="openssl"))
         terminal = Terminal(out)
@@ -210,9 +210,7 @@ class TestReport:
         assert [line for line in lines if line.startswith("exit code")] == lines[-4:-3]
         assert "\x1b" not in out.getvalue()
 
-    def test_on_a_terminal_without_colour_the_leak_is_still_bold_and_nothing_is_red(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_color_shows_exposures_in_bold(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm-256color")
         out = io.StringIO()

@@ -36,7 +36,7 @@ ACCEPTED = 'verdict = "accepted"'
 PAIRS = [Pair(BUILDS["bookworm"], KINDS[kind]) for kind in ("lab", "vsftpd")]
 
 
-def as_ever(_pair: Pair) -> Options:
+def default_options(_pair: Pair) -> Options:
     return Options(timeout=20)
 
 
@@ -59,7 +59,7 @@ class OnLoopback:
 
 
 @dataclass
-class Heard:
+class RecordingWatcher:
     """The calls that the watcher received."""
 
     events: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ def scenarios(play: PlayScenario) -> list[Scenario]:
     return [play.scenario(play.step(ACCEPTED)), play.scenario(play.step(play.untrusted, rc=" "))]
 
 
-def test_every_scenario_on_every_pair(client: Lftp, scenarios: list[Scenario]) -> None:
+def test_every_scenario_is_played_on_every_pair(client: Lftp, scenarios: list[Scenario]) -> None:
     open_now: set[str] = set()
 
     @contextlib.contextmanager
@@ -88,8 +88,8 @@ def test_every_scenario_on_every_pair(client: Lftp, scenarios: list[Scenario]) -
         yield OnLoopback(client)
         open_now.remove(pair.kind.name)
 
-    heard = Heard()
-    run = play_pairs(PAIRS, scenarios, open_pair, as_ever, heard, jobs=1)
+    heard = RecordingWatcher()
+    run = play_pairs(PAIRS, scenarios, open_pair, default_options, heard, jobs=1)
     assert [(pair.kind, pair.status, len(pair.results)) for pair in run.pairs] == [
         ("lab", "pass", 2),
         ("vsftpd", "pass", 2),
@@ -102,7 +102,7 @@ def test_every_scenario_on_every_pair(client: Lftp, scenarios: list[Scenario]) -
 
 
 @pytest.mark.parametrize("error", [LabError, HarnessError])
-def test_a_pair_that_cannot_be_opened_is_an_error_of_each_scenario(
+def test_pair_that_cannot_be_opened_makes_each_scenario_an_error(
     client: Lftp, scenarios: list[Scenario], error: type[Exception]
 ) -> None:
     """Scenarios of a pair that does not open are errors, not skips or passes; the other pairs are played."""
@@ -113,25 +113,25 @@ def test_a_pair_that_cannot_be_opened_is_an_error_of_each_scenario(
             raise error("no space left on device")
         yield OnLoopback(client)
 
-    run = play_pairs(PAIRS, scenarios, open_pair, as_ever, Heard(), jobs=2)
+    run = play_pairs(PAIRS, scenarios, open_pair, default_options, RecordingWatcher(), jobs=2)
     first, second = run.pairs
     assert [(each.status, each.why) for each in first.results] == [("error", "no space left on device")] * 2
     assert (first.lftp, second.status) == (None, "pass")
 
 
-def test_a_container_that_ends_in_mid_run_ends_its_pair(client: Lftp, scenarios: list[Scenario]) -> None:
+def test_container_that_ends_makes_the_remaining_scenarios_errors(client: Lftp, scenarios: list[Scenario]) -> None:
     """Earlier results stay; the remaining scenarios become errors at once."""
 
     @contextlib.contextmanager
     def open_pair(_pair: Pair) -> Iterator[Opened]:
         yield OnLoopback(client, gone_after=1)
 
-    (pair,) = play_pairs(PAIRS[:1], scenarios, open_pair, as_ever, Heard(), jobs=1).pairs
+    (pair,) = play_pairs(PAIRS[:1], scenarios, open_pair, default_options, RecordingWatcher(), jobs=1).pairs
     assert [each.status for each in pair.results] == ["pass", "error"]
     assert pair.results[1].why == "the server's container has ended"
 
 
-def test_what_a_place_cannot_express_is_skipped_with_its_reason(client: Lftp, scenarios: list[Scenario]) -> None:
+def test_scenario_that_the_place_cannot_express_is_skipped(client: Lftp, scenarios: list[Scenario]) -> None:
     class Elsewhere(Loopback):
         def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
             assert spec.certificate is not None
@@ -141,20 +141,20 @@ def test_what_a_place_cannot_express_is_skipped_with_its_reason(client: Lftp, sc
     def open_pair(_pair: Pair) -> Iterator[Opened]:
         yield OnLoopback(client, Elsewhere())
 
-    (pair,) = play_pairs(PAIRS[:1], scenarios, open_pair, as_ever, Heard(), jobs=1).pairs
+    (pair,) = play_pairs(PAIRS[:1], scenarios, open_pair, default_options, RecordingWatcher(), jobs=1).pairs
     assert {(each.status, each.why, each.steps) for each in pair.results} == {
         ("skip", "localhost: no such name here", ())
     }
 
 
-def test_ctrl_c_keeps_what_was_played_of_a_pair(client: Lftp, play: PlayScenario) -> None:
-    """Ctrl-C during the last scenario must not lose the results of an hour."""
+def test_ctrl_c_keeps_finished_results_of_a_pair(client: Lftp, play: PlayScenario) -> None:
+    """Ctrl-C during the last scenario must not lose the earlier results."""
 
     @contextlib.contextmanager
     def open_pair(_pair: Pair) -> Iterator[Opened]:
         yield OnLoopback(client)
 
-    class Ending(Heard):
+    class Ending(RecordingWatcher):
         def played(self, pair: Pair, result: ScenarioResult) -> None:
             super().played(pair, result)
             os.kill(os.getpid(), signal.SIGINT)
@@ -174,20 +174,20 @@ def test_ctrl_c_keeps_what_was_played_of_a_pair(client: Lftp, play: PlayScenario
     assert [(cell["server"], cell["status"]) for cell in cells] == [("lab", "pass")]
 
 
-def test_a_bug_on_one_pair_is_an_error_there_alone(client: Lftp, scenarios: list[Scenario]) -> None:
+def test_crash_in_one_pair_does_not_affect_the_other(client: Lftp, scenarios: list[Scenario]) -> None:
     @contextlib.contextmanager
     def open_pair(pair: Pair) -> Iterator[Opened]:
         if pair.kind.name == "lab":
             raise ZeroDivisionError("sabotage")
         yield OnLoopback(client)
 
-    first, second = play_pairs(PAIRS, scenarios, open_pair, as_ever, Heard(), jobs=1).pairs
+    first, second = play_pairs(PAIRS, scenarios, open_pair, default_options, RecordingWatcher(), jobs=1).pairs
     assert [result.status for result in first.results] == ["error", "error"]
     assert "unexpected ZeroDivisionError" in first.results[0].why
     assert second.status == "pass"
 
 
-def test_the_end_that_is_asked_for_makes_no_results(client: Lftp, play: PlayScenario) -> None:
+def test_interrupted_pair_reports_no_result_and_is_closed(client: Lftp, play: PlayScenario) -> None:
     """An interrupted pair reports no result, and its containers are ended."""
     closed = threading.Event()
 
@@ -198,7 +198,7 @@ def test_the_end_that_is_asked_for_makes_no_results(client: Lftp, play: PlayScen
         finally:
             closed.set()
 
-    class Ending(Heard):
+    class Ending(RecordingWatcher):
         def played(self, pair: Pair, result: ScenarioResult) -> None:
             super().played(pair, result)
             interruption = process.INTERRUPTION.get()

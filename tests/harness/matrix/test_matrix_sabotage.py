@@ -51,11 +51,11 @@ if TYPE_CHECKING:
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.lftp
-class TestDaemons:
+class TestDamagedDaemonEvidence:
     """Daemons with missing or false evidence, with the real lftp."""
 
     @pytest.mark.parametrize("keys", ["", 'run = ["put"]', 'run = ["mirror"]', 'run = ["ls"]'])
-    def test_without_sabotage_a_daemons_testimony_is_enough(self, play: Play, keys: str) -> None:
+    def test_intact_daemon_testimony_passes(self, play: Play, keys: str) -> None:
         result = play(play.step(ACCEPTED, keys=keys), place=PlaceWith(Daemon))
         assert result.status == "pass"
         assert result.steps[0].shown.testimony.sources == ("log", "files", "relay")
@@ -70,7 +70,9 @@ class TestDaemons:
         ],
         ids=["rejected", "exposed", "exposed to an impostor", "login-failed"],
     )
-    def test_nor_are_other_verdicts_out_of_reach(self, play: Play, expect: str, rc: str | None, keys: str) -> None:
+    def test_intact_daemon_testimony_supports_other_verdicts(
+        self, play: Play, expect: str, rc: str | None, keys: str
+    ) -> None:
         assert play(play.step(expect, rc=rc, keys=keys), place=PlaceWith(Daemon)).status == "pass"
 
     ANY_VERDICT = pytest.mark.parametrize(
@@ -99,7 +101,7 @@ class TestDaemons:
         ],
         ids=["a discrepancy", "not settled", "another role"],
     )
-    def test_no_verdict_passes_that_rests_on_a_worthless_account(
+    def test_untrustworthy_testimony_supports_no_verdict(
         self, play: Play, expect: str, rc: str | None, keys: str, name: str, lie: Callable[[Any], Any]
     ) -> None:
         result = play(play.step(expect, rc=rc, keys=keys), place=falsified(name, lie, Daemon), controls=False)
@@ -142,7 +144,7 @@ class TestDaemons:
             "which certificate was shown",
         ],
     )
-    def test_a_log_that_lost_something_accepts_nothing(
+    def test_incomplete_log_supports_no_acceptance(
         self, play: Play, lie: Callable[[Testimony], Testimony], keys: str
     ) -> None:
         result = play(play.step(ACCEPTED, keys=keys), place=falsified("testimony", lie, Daemon), controls=False)
@@ -150,7 +152,7 @@ class TestDaemons:
         assert verdict(result) in {"inconclusive", "failed"}
 
     @pytest.mark.parametrize("keys", [ONLY_LIST, 'run = ["get"]', 'run = ["put"]'])
-    def test_a_transfer_on_a_connection_that_log_and_relay_have_both_lost(self, play: Play, keys: str) -> None:
+    def test_transfer_on_an_unlisted_connection_is_inconclusive(self, play: Play, keys: str) -> None:
         """Both lists come from the relay, so they agree."""
         lies: dict[str, Callable[[Any], Any]] = {
             "testimony": forget(connections=is_data),
@@ -161,7 +163,7 @@ class TestDaemons:
         assert "connections that it does not list" in contradictions(result)
 
     @pytest.mark.parametrize("keys", [ONLY_LIST, 'run = ["get"]', 'run = ["put"]'])
-    def test_a_relay_with_fewer_bytes_than_the_log_speaks_of(self, play: Play, keys: str) -> None:
+    def test_relay_with_fewer_bytes_than_the_log_is_inconclusive(self, play: Play, keys: str) -> None:
         def cut(record: WireRecord) -> WireRecord:
             return replace(record, to_server=record.to_server[:60], to_client=record.to_client[:60])
 
@@ -171,7 +173,7 @@ class TestDaemons:
         assert (result.status, verdict(result)) == ("error", "inconclusive")
         assert "fewer bytes" in contradictions(result)
 
-    def test_a_log_that_says_226_of_a_download_that_was_cut_short(self, play: Play) -> None:
+    def test_truncated_download_with_226_in_the_log_does_not_pass(self, play: Play) -> None:
         """The file below the root is complete, so its hash is right; only the client has less."""
 
         class Short(Daemon):
@@ -184,8 +186,8 @@ class TestDaemons:
         assert not result.steps[0].attempts[0].client.tasks[0].done
 
     @pytest.mark.parametrize("before", [0, 1])
-    def test_a_log_that_says_226_of_an_upload_that_is_not_there(self, play: Play, before: int) -> None:
-        """The same file from an earlier upload proves nothing either: a log with this 226 is false."""
+    def test_lost_upload_with_226_in_the_log_is_inconclusive(self, play: Play, before: int) -> None:
+        """The same file from an earlier upload does not count either."""
 
         class Losing(Daemon):
             """From a step's second record on, the stored files are reset to their state at the start of the record."""
@@ -214,9 +216,9 @@ class TestDaemons:
     @pytest.mark.parametrize(
         "reply",
         [None, 331],
-        ids=["lost", "not the last word"],
+        ids=["lost", "intermediate"],
     )
-    def test_a_login_of_which_nobody_knows_what_came_is_not_refused(self, play: Play, reply: int | None) -> None:
+    def test_login_without_a_final_reply_is_inconclusive(self, play: Play, reply: int | None) -> None:
         """A PASS without a reply in the log was neither accepted nor refused."""
 
         def lost(testimony: Testimony) -> Testimony:
@@ -240,9 +242,7 @@ class TestDaemons:
     @pytest.mark.parametrize(
         ("expect", "rc", "keys"), STALE_STEPS, ids=["accepted", "rejected", "exposed", "login-failed"]
     )
-    def test_the_testimony_of_an_earlier_run_agrees_with_nothing(
-        self, play: Play, expect: str, rc: str | None, keys: str
-    ) -> None:
+    def test_testimony_of_an_earlier_run_is_detected(self, play: Play, expect: str, rc: str | None, keys: str) -> None:
         """The step is repeated, and the server still reports the first run, which would match in every detail."""
 
         class Stale(Daemon):
@@ -270,8 +270,8 @@ class TestDaemons:
         assert [step.status for step in result.steps] == ["pass", "error"]
         assert "not this run's" in contradictions(result, 1)
 
-    def test_a_fetched_certificate_of_another_server_becomes_no_pin(self, play: Play) -> None:
-        """Such a certificate is not pinned; otherwise the genuine server would be refused because of it."""
+    def test_fetched_certificate_of_another_server_is_not_pinned(self, play: Play) -> None:
+        """If it were pinned, the genuine server would be refused because of it."""
 
         class Elsewhere(PlaceWith):
             def fetch(self, server: Server, protocol: Any) -> bytes:
@@ -301,7 +301,7 @@ EXPECTABLE: tuple[ExpectedVerdict, ...] = (
 )
 
 
-class TestVerdicts:
+class TestDiscrepancies:
     """Verdicts without a client: no other verdict may take precedence over `inconclusive`."""
 
     @pytest.mark.parametrize("expected", EXPECTABLE)
@@ -316,7 +316,7 @@ class TestVerdicts:
         ids=["does nothing", "hangs", "dies", "does it all"],
     )
     @pytest.mark.parametrize("leak", [False, True])
-    def test_with_a_discrepancy_no_verdict_passes(
+    def test_discrepancy_supports_no_verdict(
         self, client: ClientAccount, expected: ExpectedVerdict, leak: bool
     ) -> None:
         wire = WireAccount((), leak, False)
@@ -325,7 +325,7 @@ class TestVerdicts:
         sometimes = Expect(verdict=expected, how_often="sometimes", otherwise=("hung", "crashed", "exposed", "failed"))
         assert judge_repeated([Seen(outcome, "")] * 2, sometimes).status in {"error", "fail"}
 
-    def test_a_client_that_hangs_where_all_agree_is_a_fact(self) -> None:
+    def test_hung_client_without_a_discrepancy_is_hung(self) -> None:
         hung = conclude(
             Situation(Passwords.of(["secret"]), "AA", settled=True),
             replace(CLIENT, timed_out=True, exit_code=None),

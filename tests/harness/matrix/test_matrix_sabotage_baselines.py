@@ -47,7 +47,7 @@ PASS, FAIL = result_of(step_of("s", DONE)), result_of(step_of("s", LEAK, status=
 SKIP, ERROR = result_of(status="skip", why="w", titles=("s",)), result_of(status="error", why="w", titles=("s",))
 
 
-def written(*pairs: PairResult) -> Baseline:
+def baseline_of(*pairs: PairResult) -> Baseline:
     return baseline.updated(Baseline(Path("bullseye.json")), pairs)
 
 
@@ -55,34 +55,34 @@ class TestBaselines:
     def drifted(self, known: Baseline, now: PairResult) -> list[str]:
         return [each.direction for each in baseline.drift(known, now)]
 
-    def test_without_sabotage_nothing_drifts(self) -> None:
-        assert self.drifted(written(pair_of(PASS)), pair_of(PASS)) == []
+    def test_unchanged_answers_do_not_drift(self) -> None:
+        assert self.drifted(baseline_of(pair_of(PASS)), pair_of(PASS)) == []
 
-    def test_a_step_that_is_renamed_is_both_missing_and_new(self) -> None:
+    def test_renamed_step_is_both_missing_and_new(self) -> None:
         renamed = pair_of(result_of(step_of("t", DONE)))
-        assert self.drifted(written(pair_of(PASS)), renamed) == ["missing", "new"]
+        assert self.drifted(baseline_of(pair_of(PASS)), renamed) == ["missing", "new"]
 
-    def test_a_file_that_was_deleted_makes_every_answer_new(self, tmp_path: Path) -> None:
+    def test_deleted_baseline_makes_every_answer_new(self, tmp_path: Path) -> None:
         now = pair_of(PASS)
         drifts = list(baseline.drift(baseline.read(tmp_path, "bullseye"), now))
         assert [each.direction for each in drifts] == ["new"]
         assert exit_code(run_of(now), drifts) == 1
 
     @pytest.mark.parametrize("now", [SKIP, ERROR])
-    def test_what_is_not_carried_out_today_is_missing(self, now: Any) -> None:
-        assert self.drifted(written(pair_of(PASS)), pair_of(now)) == ["missing"]
+    def test_skipped_or_broken_scenario_is_missing(self, now: Any) -> None:
+        assert self.drifted(baseline_of(pair_of(PASS)), pair_of(now)) == ["missing"]
 
-    def test_what_is_not_as_expected_stays_so_when_it_is_written_down(self) -> None:
+    def test_unexpected_answer_stays_unexpected_in_a_baseline(self) -> None:
         """The baseline marks the answer as unexpected, and the next run fails as before, without drift."""
-        known = written(pair_of(FAIL))
+        known = baseline_of(pair_of(FAIL))
         (answer,) = known.scenarios["a/x"]["s"]
         assert answer.startswith(UNEXPECTED)
         drifts = list(baseline.drift(known, pair_of(FAIL)))
         assert (drifts, exit_code(run_of(pair_of(FAIL)), drifts)) == ([], 1)
         assert self.drifted(known, pair_of(PASS)) == ["better"]
 
-    def test_a_cell_that_broke_is_not_written_down(self) -> None:
-        assert written(pair_of(ERROR)).scenarios == {}
+    def test_broken_cell_is_not_written_to_a_baseline(self) -> None:
+        assert baseline_of(pair_of(ERROR)).scenarios == {}
 
     @pytest.mark.parametrize(
         ("now", "told"),
@@ -91,17 +91,17 @@ class TestBaselines:
             (replace(OLD, dialect="status"), "lftp 4.8.4, dialect status"),
         ],
     )
-    def test_an_image_that_holds_another_build_than_its_name_says(self, now: Lftp, told: str) -> None:
+    def test_image_with_another_lftp_build_is_drift(self, now: Lftp, told: str) -> None:
         """If both builds give the same answers, nothing else would reveal it."""
-        (drift,) = baseline.drift(written(pair_of(PASS)), pair_of(PASS, lftp=now))
+        (drift,) = baseline.drift(baseline_of(pair_of(PASS)), pair_of(PASS, lftp=now))
         assert (drift.direction, drift.scenario, drift.now) == ("other", baseline.LFTP, (told,))
         assert drift.was == ("lftp 4.8.4, dialect classic",)
 
-    def test_a_newer_tls_library_and_a_pair_that_never_opened_are_no_other_build(self) -> None:
+    def test_newer_tls_library_or_unopened_pair_is_not_another_build(self) -> None:
         newer = pair_of(PASS, lftp=replace(OLD, tls="GnuTLS 3.7.9"))
-        assert self.drifted(written(pair_of(PASS)), newer) == []
-        assert self.drifted(written(pair_of(PASS)), pair_of(ERROR, lftp=None)) == ["missing"]
-        assert self.drifted(written(pair_of(PASS)), pair_of(lftp=replace(OLD, version="9"))) == []
+        assert self.drifted(baseline_of(pair_of(PASS)), newer) == []
+        assert self.drifted(baseline_of(pair_of(PASS)), pair_of(ERROR, lftp=None)) == ["missing"]
+        assert self.drifted(baseline_of(pair_of(PASS)), pair_of(lftp=replace(OLD, version="9"))) == []
 
 
 DRIFT: Any = object()
@@ -131,6 +131,6 @@ DRIFT: Any = object()
         (run_of(interrupted=True), (), 130),
     ],
 )
-def test_the_exit_code_of_every_mix(run: MatrixRun, drifts: tuple[Any, ...], code: int) -> None:
+def test_exit_code_follows_statuses_and_drift(run: MatrixRun, drifts: tuple[Any, ...], code: int) -> None:
     """130 beats 3, 3 beats 1; 0 requires that every pair played something and nothing differs."""
     assert exit_code(run, drifts) == code

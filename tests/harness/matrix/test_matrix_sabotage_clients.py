@@ -48,47 +48,47 @@ class Container:
         """Do nothing."""
 
 
-def order(shell: Shell, folder: Path) -> process.Finished:
+def run_lftp(shell: Shell, folder: Path) -> process.Finished:
     return shell(["lftp"], env={}, cwd=folder, timeout=1)
 
 
-class TestShell:
-    def test_without_sabotage(self, tmp_path: Path) -> None:
+class TestContainerAnswers:
+    def test_intact_answers_are_read(self, tmp_path: Path) -> None:
         shell = Shell(Container(tmp_path, ["1 0", "2 139"]), tmp_path)
-        done = [order(shell, tmp_path) for _ in range(2)]
+        done = [run_lftp(shell, tmp_path) for _ in range(2)]
         assert [(each.exit_code, each.signal, each.stdout, each.stderr) for each in done] == [
             (0, None, b"out of 1", b"err of 1"),
             (None, 11, b"out of 2", b"err of 2"),
         ]
 
-    def test_answers_that_are_off_by_one_stay_errors(self, tmp_path: Path) -> None:
+    def test_late_answers_are_never_taken_for_the_next_order(self, tmp_path: Path) -> None:
         """A late answer to an abandoned order never counts as the next order's."""
         shell = Shell(Container(tmp_path, ["0 0", "1 0", "2 0"]), tmp_path)
         for number in range(1, 4):
             with pytest.raises(HarnessError, match=f"to order {number}"):
-                order(shell, tmp_path)
+                run_lftp(shell, tmp_path)
 
     @pytest.mark.parametrize("answer", ["1", "1 ", "1 zero", "1 -1", "1 0 0", "1 256", "1 ²", "", "10 0", "late"])
-    def test_an_answer_without_a_code_is_an_error(self, tmp_path: Path, answer: str) -> None:
+    def test_malformed_answer_is_an_error(self, tmp_path: Path, answer: str) -> None:
         with pytest.raises(HarnessError, match="to order 1"):
-            order(Shell(Container(tmp_path, [answer]), tmp_path), tmp_path)
+            run_lftp(Shell(Container(tmp_path, [answer]), tmp_path), tmp_path)
 
     @pytest.mark.parametrize("streams", [(), ("out",), ("err",)])
-    def test_a_stream_that_is_missing_is_an_error(self, tmp_path: Path, streams: tuple[str, ...]) -> None:
-        """A missing standard error would otherwise look like a run without a refusal."""
+    def test_missing_stream_is_an_error(self, tmp_path: Path, streams: tuple[str, ...]) -> None:
+        """Otherwise a missing standard error would look like a run without a refusal."""
         with pytest.raises(HarnessError, match=r"lftp left no file 1\.(out|err)"):
-            order(Shell(Container(tmp_path, ["1 0"], streams), tmp_path), tmp_path)
+            run_lftp(Shell(Container(tmp_path, ["1 0"], streams), tmp_path), tmp_path)
 
-    def test_the_streams_of_the_run_before_are_not_taken_for_this_ones(self, tmp_path: Path) -> None:
+    def test_stale_stream_files_are_not_used(self, tmp_path: Path) -> None:
         for name in ("1.out", "1.err"):
             (tmp_path / name).write_text("of another shell in the same folder")
         with pytest.raises(HarnessError, match=r"lftp left no file 1\.out"):
-            order(Shell(Container(tmp_path, ["1 0"], ()), tmp_path), tmp_path)
+            run_lftp(Shell(Container(tmp_path, ["1 0"], ()), tmp_path), tmp_path)
 
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.lftp
-class TestStarters:
+class TestMixedUpRuns:
     """The program that starts lftp mixes up two runs or loses lftp's files."""
 
     def confused(self, client: Lftp, *names: str) -> Lftp:
@@ -105,7 +105,9 @@ class TestStarters:
         "names", [("stderr",), ("stdout",), ("stdout", "stderr"), ("stdout", "stderr", "exit_code")]
     )
     @pytest.mark.parametrize("second", [REJECTED, ACCEPTED])
-    def test_streams_of_the_run_before(self, play: Play, client: Lftp, names: tuple[str, ...], second: str) -> None:
+    def test_streams_of_the_previous_run_prove_no_other_verdict(
+        self, play: Play, client: Lftp, names: tuple[str, ...], second: str
+    ) -> None:
         """Refused, then accepted, or the reverse: neither run said what the other one's streams say."""
         rcs = ("", None) if second == ACCEPTED else (None, "")
         first = REJECTED if second == ACCEPTED else ACCEPTED
@@ -120,7 +122,7 @@ class TestStarters:
             assert result.steps[1].status in ({"pass", "error", "fail"} if truth else {"error", "fail"})
 
     @pytest.mark.parametrize(("expect", "rc"), [(ACCEPTED, None), (REJECTED, "")])
-    def test_a_debug_log_that_never_arrives(self, play: Play, client: Lftp, expect: str, rc: str | None) -> None:
+    def test_missing_debug_log_is_inconclusive(self, play: Play, client: Lftp, expect: str, rc: str | None) -> None:
         """The container's folder is not visible to us, so lftp's log there is lost."""
 
         def start(argv: Sequence[str], **keywords: Any) -> process.Finished:

@@ -46,7 +46,7 @@ LET_IN = 'set ssl:ca-file "{lftp}/mycert.crt"\nset ssl:verify-certificate/{sha1:
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.lftp
-class TestImpostors:
+class TestLoginToAnImpostor:
     """The worst case: lftp logs in to an impostor and then refuses its data channel because of trust.
 
     The password is lost; without evidence of that, the refusal looks like a kept promise.
@@ -56,7 +56,7 @@ class TestImpostors:
         step = play.step(expect, rc=LET_IN, keys=IMPOSTOR + ONLY_LIST + (NO_CONTROL if expect == REJECTED else ""))
         return step.replace('files = { "mycert.crt" = "cert:genuine" }\n', "", 1)
 
-    def test_without_sabotage_the_password_is_known_to_be_gone(self, play: Play) -> None:
+    def test_intact_testimony_shows_the_exposed_password(self, play: Play) -> None:
         result = play(self.step(play, EXPOSED + '\nexposed = ["password"]\nto = ["impostor"]'), place=PlaceWith(Daemon))
         assert result.status == "pass"
         assert result.steps[0].attempts[0].outcome.reasons == {"untrusted"}
@@ -80,7 +80,7 @@ class TestImpostors:
         ],
         ids=["the end of the login", "the password", "PASS", "USER and PASS", "all in TLS", "all behind USER"],
     )
-    def test_a_log_that_lost_the_login_refuses_nothing(
+    def test_log_without_the_login_supports_no_refusal(
         self, play: Play, lie: Callable[[Testimony], Testimony], said: str
     ) -> None:
         result = play(self.step(play, REJECTED), place=falsified("testimony", lie, Daemon))
@@ -89,9 +89,7 @@ class TestImpostors:
 
     @pytest.mark.parametrize("kind", [FtpsServer, Daemon])
     @pytest.mark.parametrize("before", ["", "debug off", "debug 3", "set log:show-time/debug yes"])
-    def test_one_who_is_refused_and_was_told_the_password_has_it(
-        self, play: Play, kind: type[FtpsServer], before: str
-    ) -> None:
+    def test_password_sent_before_the_refusal_is_exposed(self, play: Play, kind: type[FtpsServer], before: str) -> None:
         """lftp sends the password before it refuses (`attack/sync-mode-off`); a record without it hides no exposure.
 
         Neither does silencing lftp's log.
@@ -107,8 +105,8 @@ class TestImpostors:
         assert before or "lftp sent a password" in contradictions(result)
 
     @pytest.mark.parametrize("version", ["1.2", "1.3"])
-    def test_nor_with_the_data_connections_lost_by_log_and_relay(self, play: Play, version: str) -> None:
-        """The rest looks like a handshake followed by a refusal: only its length gives it away."""
+    def test_log_and_relay_without_the_data_connections_are_inconclusive(self, play: Play, version: str) -> None:
+        """The rest looks like a refusal after the handshake; only the length of the control channel differs."""
         without = forget(
             credentials=everything,
             transfers=everything,
@@ -123,7 +121,7 @@ class TestImpostors:
         assert contradictions(result).startswith("the wire tap has commands in TLS")
 
     @pytest.mark.parametrize("expect", [EXPOSED, LOGIN_FAILED, REJECTED])
-    def test_an_impostor_that_refuses_the_login_for_another_reason(self, play: Play, expect: str) -> None:
+    def test_impostor_with_another_password_is_inconclusive(self, play: Play, expect: str) -> None:
         """The impostor got a password, but it is unknown which one: this proves nothing."""
 
         class OtherPassword(Daemon):
@@ -136,7 +134,7 @@ class TestImpostors:
         assert (result.status, verdict(result)) == ("error", "inconclusive")
         assert "does not say whether it was the secret one" in contradictions(result)
 
-    def test_such_an_impostor_is_no_control(self, play: Play) -> None:
+    def test_impostor_with_another_password_is_not_a_control(self, play: Play) -> None:
         """An impostor whose password is lost proves neither a refusal nor an acceptance."""
 
         class LosesPasswords(Daemon):

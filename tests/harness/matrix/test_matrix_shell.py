@@ -29,7 +29,7 @@ UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
 
-class Local:
+class LocalConnection:
     """A connection to a process on this machine."""
 
     def __init__(self, *command: str) -> None:
@@ -69,21 +69,21 @@ def why_not() -> str:
 
 
 @pytest.fixture
-def line() -> Iterator[Local]:
+def line() -> Iterator[LocalConnection]:
     if why_not():
         pytest.skip(why_not())
-    with contextlib.closing(Local(*UNSHARE, *MAIN)) as line:
+    with contextlib.closing(LocalConnection(*UNSHARE, *MAIN)) as line:
         line.send(b"echo ready\n")  # before it answers, `unshare` may not yet have arranged that the shell ends with it
         assert line.receive(60) == b"ready\n"
         yield line
 
 
 @pytest.fixture
-def shell(line: Local, tmp_path: Path) -> Shell:
+def shell(line: LocalConnection, tmp_path: Path) -> Shell:
     return Shell(line, tmp_path)
 
 
-def test_streams_exit_code_environment_and_folder(shell: Shell, tmp_path: Path) -> None:
+def test_program_gets_environment_and_folder_and_returns_streams(shell: Shell, tmp_path: Path) -> None:
     folder = tmp_path / "a folder, with 'quotes'"
     folder.mkdir()
     script = 'pwd; echo "$0|$1|$A|${HOME-none}"; echo err >&2; exit 7'
@@ -96,26 +96,26 @@ def test_streams_exit_code_environment_and_folder(shell: Shell, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
-def test_nothing_comes_from_standard_input(shell: Shell, tmp_path: Path) -> None:
+def test_standard_input_is_empty(shell: Shell, tmp_path: Path) -> None:
     """Standard input is empty; otherwise the program would read the next order."""
     assert shell(["cat"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout == b""
     assert shell(["echo", "x"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout == b"x\n"
 
 
 @pytest.mark.parametrize("number", [6, 9, 11, 15])
-def test_a_crash_is_a_signal_and_no_refusal(shell: Shell, tmp_path: Path, number: int) -> None:
+def test_death_by_a_signal_is_reported_as_that_signal(shell: Shell, tmp_path: Path, number: int) -> None:
     done = shell(["/bin/sh", "-c", f"kill -{number} $$"], env=ENVIRONMENT, cwd=tmp_path, timeout=10)
     assert (done.exit_code, done.signal, done.timed_out) == (None, number, False)
 
 
-def test_what_takes_too_long_is_killed(shell: Shell, tmp_path: Path) -> None:
+def test_program_over_its_time_limit_is_killed(shell: Shell, tmp_path: Path) -> None:
     done = shell(["sleep", "60"], env=ENVIRONMENT, cwd=tmp_path, timeout=0.3)
     assert (done.exit_code, done.signal, done.timed_out) == (None, None, True)
     assert done.seconds < 10
     assert shell(["true"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).exit_code == 0
 
 
-def test_what_goes_on_in_the_background_is_waited_for(shell: Shell, tmp_path: Path) -> None:
+def test_background_process_is_waited_for(shell: Shell, tmp_path: Path) -> None:
     """As with lftp, which moves to the background with setsid: its remaining work belongs to the run."""
     script = "setsid sh -c 'sleep 0.4; echo late > done' >/dev/null 2>&1 &"
     done = shell(["/bin/sh", "-c", script], env=ENVIRONMENT, cwd=tmp_path, timeout=20)
@@ -123,7 +123,7 @@ def test_what_goes_on_in_the_background_is_waited_for(shell: Shell, tmp_path: Pa
     assert (tmp_path / "done").read_text() == "late\n"
 
 
-def test_what_goes_on_in_the_background_for_too_long_is_killed(shell: Shell, tmp_path: Path) -> None:
+def test_background_process_over_the_time_limit_is_killed(shell: Shell, tmp_path: Path) -> None:
     script = "setsid sh -c 'sleep 60; echo late > done' >/dev/null 2>&1 &"
     done = shell(["/bin/sh", "-c", script], env=ENVIRONMENT, cwd=tmp_path, timeout=0.5)
     assert (done.exit_code, done.timed_out) == (None, True)
@@ -132,7 +132,7 @@ def test_what_goes_on_in_the_background_for_too_long_is_killed(shell: Shell, tmp
     assert not (tmp_path / "done").exists()
 
 
-def test_one_that_hangs_and_leaves_another_running_has_hung_and_no_more(
+def test_hung_program_with_a_hung_background_process_times_out(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both reach the time limit, one after the other; the next run is not mistaken for this one."""
@@ -144,45 +144,45 @@ def test_one_that_hangs_and_leaves_another_running_has_hung_and_no_more(
     assert shell(["echo", "next"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).stdout == b"next\n"
 
 
-def test_output_is_kept_up_to_the_limit(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_is_truncated_at_the_limit(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "OUTPUT_LIMIT", 1000)
     done = shell(["head", "-c", "5000", "/dev/zero"], env=ENVIRONMENT, cwd=tmp_path, timeout=10)
     assert (len(done.stdout), done.truncated) == (1000, True)
 
 
-def test_what_cannot_be_started_is_no_success(shell: Shell, tmp_path: Path) -> None:
+def test_program_that_cannot_start_exits_127(shell: Shell, tmp_path: Path) -> None:
     assert shell(["/nonexistent/lftp"], env=ENVIRONMENT, cwd=tmp_path, timeout=10).exit_code == 127
     with pytest.raises(HarnessError, match="its start folder does not exist"):
         shell(["true"], env=ENVIRONMENT, cwd=tmp_path / "nowhere", timeout=10)
 
 
-def test_a_container_that_has_ended_is_an_error(line: Local, tmp_path: Path) -> None:
+def test_ended_container_is_an_error(line: LocalConnection, tmp_path: Path) -> None:
     line.process.kill()
     assert line.stdout.read() == b""  # its shell has ended too; `unshare` ends it a moment later
     with pytest.raises((HarnessError, BrokenPipeError)):
         Shell(line, tmp_path)(["true"], env=ENVIRONMENT, cwd=tmp_path, timeout=10)
 
 
-def test_a_container_that_ends_in_mid_run_is_an_error_with_its_words(line: Local, tmp_path: Path) -> None:
+def test_container_that_ends_during_a_run_is_an_error_with_its_output(line: LocalConnection, tmp_path: Path) -> None:
     threading.Timer(0.4, line.process.kill).start()
     with pytest.raises(HarnessError, match="the client's container has ended; its last output:\nthe last words"):
         Shell(line, tmp_path)(["sleep", "30"], env=ENVIRONMENT, cwd=tmp_path, timeout=30)
 
 
-def test_an_answer_to_another_order_is_an_error(tmp_path: Path) -> None:
-    liar = Local(sys.executable, "-c", "input(); print('99 0')")
+def test_answer_to_another_order_is_an_error(tmp_path: Path) -> None:
+    liar = LocalConnection(sys.executable, "-c", "input(); print('99 0')")
     with contextlib.closing(liar) as line, pytest.raises(HarnessError, match="answered b'99 0"):
         Shell(line, tmp_path)(["true"], env=ENVIRONMENT, cwd=tmp_path, timeout=10)
 
 
-def test_a_container_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_container_that_never_answers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftps_harness.matrix.shell._GRACE_SECONDS", 0.3)
-    mute = Local("sleep", "60")
+    mute = LocalConnection("sleep", "60")
     with contextlib.closing(mute) as line, pytest.raises(HarnessError, match="did not report the end of true"):
         Shell(line, tmp_path)(["true"], env=ENVIRONMENT, cwd=tmp_path, timeout=0.1)
 
 
-def test_ctrl_c_ends_the_wait(line: Local, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_wait(line: LocalConnection, tmp_path: Path) -> None:
     shell, interruption = Shell(line, tmp_path), process.Interruption()
     token = process.INTERRUPTION.set(interruption)
     threading.Timer(0.3, interruption.ask).start()
