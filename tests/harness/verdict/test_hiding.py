@@ -54,7 +54,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_command_that_is_not_read_could_hide_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shortcut_gives_the_same_answer_as_reading_in_full(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random lines of significant pieces give the same answer, read in full and with the shortcut."""
     chance = random.Random(seed)
     lines = [
@@ -69,7 +69,7 @@ def test_a_command_that_is_not_read_could_hide_nothing(seed: int, monkeypatch: p
 
 
 @pytest.mark.parametrize("line", ["get x -o /tmp/x", "get x -o '/tmp/x'", "cat x | gzip", "!id", "get x -o ~root/x"])
-def test_what_leads_out_of_home_hides(line: str) -> None:
+def test_command_that_leads_out_of_home_may_hide(line: str) -> None:
     assert may_hide([line], HOME)
 
 
@@ -86,7 +86,7 @@ def test_what_leads_out_of_home_hides(line: str) -> None:
     ],
 )
 @pytest.mark.parametrize("home", [HOME, None])
-def test_commands_within_a_word_are_commands(line: str, home: Path | None) -> None:
+def test_command_inside_a_quoted_word_may_hide(line: str, home: Path | None) -> None:
     """lftp executes them later."""
     assert may_hide([line], home)
 
@@ -94,22 +94,22 @@ def test_commands_within_a_word_are_commands(line: str, home: Path | None) -> No
 @pytest.mark.parametrize(
     "line", [r'set cmd:prompt "\S\? \u@\h:\w> "', 'set cmd:at-exit "bye"', 'ls "a b"', 'set ssl:ca-file "/a b"']
 )
-def test_text_within_a_word_hides_nothing(line: str) -> None:
+def test_plain_text_inside_a_quoted_word_hides_nothing(line: str) -> None:
     assert not may_hide([line], HOME)
 
 
-def test_a_certificate_hides_nothing() -> None:
+def test_certificate_hides_nothing() -> None:
     """Where the rc names a certificate, its base64 is read as commands; one of its lines may begin with a slash."""
     assert not may_hide(["-----BEGIN CERTIFICATE-----\nMIIB/k+x\n/9j+aa==\n-----END CERTIFICATE-----\n"], HOME)
 
 
 @pytest.mark.parametrize("line", ["get 3B -o 3B.got", "set net:max-retries 1; mput 3B 64K"])
-def test_what_is_only_transferred_is_no_script(line: str) -> None:
+def test_file_that_is_only_transferred_is_not_a_script(line: str) -> None:
     """Three random bytes contain a ``|`` or begin with ``!`` in 1 of 64 runs; they are content, not commands."""
     assert not scripts_among(["3B"], [line])
 
 
-def test_a_certificate_names_no_script() -> None:
+def test_certificate_names_no_script() -> None:
     """The base64 contains ``3B`` in one of six certificates, and is read because the rc names the file."""
     pem = "-----BEGIN CERTIFICATE-----\nMIIBSjCB3B2gAwIBAgIU\n3B==\n-----END CERTIFICATE-----\n"
     assert not scripts_among(["3B"], ["set ssl:ca-file ~/.lftp/mycert.crt", "put 3B", pem])
@@ -131,13 +131,13 @@ def test_a_certificate_names_no_script() -> None:
         ["queue source 3B"],
     ],
 )
-def test_what_anything_else_names_may_be_a_script(lines: list[str]) -> None:
+def test_file_named_by_any_other_command_may_be_a_script(lines: list[str]) -> None:
     assert scripts_among(["3B"], lines)
 
 
-def test_what_no_command_names_is_no_script() -> None:
+def test_file_that_no_command_names_is_not_a_script() -> None:
     assert not scripts_among(["3B"], ["source other; get x", "ls"])
 
 
-def test_a_script_may_be_named_with_a_backslash() -> None:
+def test_script_name_with_an_escaped_space_is_found() -> None:
     assert scripts_among(["a b"], ["source a\\ b"])

@@ -24,13 +24,13 @@ PASSWORDS = ["Tr0ub4dor&3 ", 'it\'s 100% "#1" @home $HOME, ü/\\', "s3cr3t", "п
 LOGIN = Credential(1, "user", "pass-secret", "tls", accepted=True)
 
 
-def heard(stream: bytes, kind: str = "control") -> list[WireRecord]:
+def sent_by_client(stream: bytes, kind: str = "control") -> list[WireRecord]:
     """The bytes that one client sent."""
     return [WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b"")]
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
-def test_a_password_is_found_in_every_usual_encoding(password: str) -> None:
+def test_password_is_found_in_every_usual_encoding(password: str) -> None:
     passwords = Passwords.of([password])
     plain = password.encode()
     for before in (b"", b"x", b"me", b"bob:", b"alice:", b"PASS "):
@@ -84,7 +84,7 @@ OF_SYMBOLS: dict[str, Callable[[bytes], bytes]] = {
         *(("pass-abcdefghijkm23456789", name) for name in [*DISGUISES, *OF_SYMBOLS]),
     ],
 )
-def test_a_password_in_disguise_is_found(password: str, disguise: str) -> None:
+def test_password_in_a_rare_encoding_is_found(password: str, disguise: str) -> None:
     passwords = Passwords.of([password])
     for before in ("", "x", "me", "bob", "user"):
         for behind in ("", " ", "xyz"):
@@ -93,26 +93,26 @@ def test_a_password_in_disguise_is_found(password: str, disguise: str) -> None:
             assert passwords.found_in(b"SITE " + told + b"\r\n" + b"NOOP\r\n" * 5)
 
 
-def test_random_bytes_hold_no_password_in_disguise() -> None:
+def test_random_bytes_contain_no_encoded_password() -> None:
     noise = random.Random(1).randbytes(1 << 20)
     assert not Passwords.of(["s3cr3t", "12345678", "Tr0ub4dor&3 "]).found_in(noise)
 
 
-def test_a_password_in_latin_1_is_the_same_password() -> None:
+def test_password_is_found_in_latin_1() -> None:
     passwords = Passwords.of(["größer"])
     assert passwords.found_in("PASS größer".encode("latin-1"))
     assert passwords.found_in(base64.b64encode("x:größer".encode("latin-1")))
     assert as_text("größer".encode("latin-1")) == as_text("größer".encode()) == "größer"
 
 
-def test_a_password_whose_latin_1_is_short_is_looked_for_in_utf_8_only() -> None:
-    """Three bytes occur in any stream by chance."""
+def test_password_too_short_in_latin_1_is_searched_in_utf_8_only() -> None:
+    """Three bytes occur by chance in any stream."""
     passwords = Passwords.of(["öäü"])
     assert passwords.found_in("öäü".encode())
     assert not passwords.found_in(b"x" + "öäü".encode("latin-1"))
 
 
-def test_a_verb_is_compared_in_upper_case() -> None:
+def test_password_in_upper_case_is_found() -> None:
     passwords = Passwords.of(["pass-secret"])
     assert passwords.found_in_upper_case(b"PASS-SECRET")
     assert passwords.found_in_upper_case(base64.b64encode(b"pass-secret").upper())
@@ -120,18 +120,18 @@ def test_a_verb_is_compared_in_upper_case() -> None:
 
 
 @pytest.mark.parametrize("password", ["a", "abcde", ""])
-def test_a_short_password_is_not_looked_for(password: str) -> None:
-    """Five bytes occur by chance now and then in a megabyte of TLS, and in many words."""
+def test_short_password_is_not_searched(password: str) -> None:
+    """Five bytes occur by chance in a megabyte of TLS, and in many words."""
     assert not Passwords.of([password]).found_in(b"PASS abcde\r\n")
 
 
 @pytest.mark.parametrize("public", ["backup", "BACKUP", "backup@shop.example"])
-def test_a_password_that_is_part_of_a_public_name_is_not_looked_for(public: str) -> None:
+def test_password_that_is_part_of_a_public_name_is_not_searched(public: str) -> None:
     assert not Passwords.of(["backup"], public=[public]).found_in(b"USER backup\r\n")
     assert Passwords.of(["backup!"], public=[public]).found_in(b"PASS backup!\r\n")
 
 
-def test_other_bytes_hold_no_password() -> None:
+def test_other_bytes_contain_no_password() -> None:
     passwords = Passwords.of(PASSWORDS)
     noise = b"".join([*Secrets.new(1 << 20).tree.values(), b"%41%zz%", base64.b64encode(b"pass-abcdefghijkm")])
     assert not passwords.found_in(noise)
@@ -152,13 +152,13 @@ def test_other_bytes_hold_no_password() -> None:
         ({"password": None}, False),
     ],
 )
-def test_whose_credentials_are_secret(change: dict[str, str], secret: bool) -> None:
+def test_credentials_are_secret_unless_anonymous_or_empty(change: dict[str, str], secret: bool) -> None:
     login = replace(LOGIN, **change)  # type: ignore[arg-type]  # the table has one value for each
     assert is_secret(login) is secret
     assert list(passwords_sent(Testimony("genuine", credentials=(login,)))) == ([login.password] if secret else [])
 
 
-def test_what_the_server_behind_an_attacker_was_told_is_secret_too() -> None:
+def test_password_sent_to_the_server_behind_an_attacker_counts() -> None:
     behind = Testimony("genuine", credentials=(LOGIN,))
     assert list(passwords_sent(Testimony("impostor", behind=behind))) == ["pass-secret"]
 
@@ -184,6 +184,6 @@ def test_what_the_server_behind_an_attacker_was_told_is_secret_too() -> None:
         (b"GET / HTTP/1.1\r\nAuthorization: Basic a\r\n", []),
     ],
 )
-def test_passwords_in_the_text_of_a_control_connection(stream: bytes, found: list[str]) -> None:
-    assert list(passwords_in_clear(heard(stream))) == found
-    assert list(passwords_in_clear(heard(stream, kind="data"))) == []
+def test_passwords_are_read_from_a_clear_control_connection(stream: bytes, found: list[str]) -> None:
+    assert list(passwords_in_clear(sent_by_client(stream))) == found
+    assert list(passwords_in_clear(sent_by_client(stream, kind="data"))) == []

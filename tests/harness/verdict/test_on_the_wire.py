@@ -18,7 +18,7 @@ YES = b"234 AUTH TLS successful.\r\n"
 FEATURES = b"211-Features supported:\r\n AUTH TLS\r\n UTF8\r\n211 End FEAT.\r\n"
 
 
-def heard(*streams: bytes, kind: str = "control") -> Wire:
+def wire_from_servers(*streams: bytes, kind: str = "control") -> Wire:
     """A tap with the bytes that servers sent on some connections."""
     assert kind in {"control", "data"}
     return Wire(
@@ -47,8 +47,8 @@ def heard(*streams: bytes, kind: str = "control") -> Wire:
         ([HELLO + b"211-x\r\n 234 is no reply\r\n211 end\r\n2"], set()),
     ],
 )
-def test_what_came_behind_the_consent_to_auth(streams: list[bytes], kinds: set[str]) -> None:
-    assert account(heard(*streams), Testimony("genuine"), SECRETS, PASSWORDS).behind_auth == kinds
+def test_bytes_after_a_positive_reply_to_auth_are_classified(streams: list[bytes], kinds: set[str]) -> None:
+    assert account(wire_from_servers(*streams), Testimony("genuine"), SECRETS, PASSWORDS).behind_auth == kinds
 
 
 @pytest.mark.parametrize(
@@ -63,49 +63,51 @@ def test_what_came_behind_the_consent_to_auth(streams: list[bytes], kinds: set[s
         (b"\x16\x03\n AUTH TLS\n", False),
     ],
 )
-def test_who_lists_auth_in_clear(stream: bytes, listed: bool) -> None:
-    told = account(heard(stream), Testimony("genuine"), SECRETS, PASSWORDS)
+def test_auth_is_listed_only_by_a_clear_reply_to_feat(stream: bytes, listed: bool) -> None:
+    told = account(wire_from_servers(stream), Testimony("genuine"), SECRETS, PASSWORDS)
     assert told.lists_auth is listed
 
 
-def test_what_passes_on_a_data_connection_is_no_reply() -> None:
-    """The data is a file that looks like a control connection."""
-    told = account(heard(HELLO + FEATURES + YES, kind="data"), Testimony("genuine"), SECRETS, PASSWORDS)
+def test_bytes_on_a_data_connection_are_not_replies() -> None:
+    """A file may look like a control connection."""
+    told = account(wire_from_servers(HELLO + FEATURES + YES, kind="data"), Testimony("genuine"), SECRETS, PASSWORDS)
     assert (told.behind_auth, told.lists_auth) == (frozenset(), False)
 
 
 @pytest.mark.parametrize("forged", [False, True])
-def test_content_without_a_mark_is_known_by_its_hash_unless_an_attacker_made_it_up(forged: bool) -> None:
+def test_content_is_recognised_by_its_hash_unless_forged(forged: bool) -> None:
     content = b"drwx nobody\r\n"
     digest = hashlib.sha256(content).hexdigest()
     sent = Transfer(1, 1, "LIST", "", "download", len(content), digest, "clear", "", completed=True, forged=forged)
-    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
+    told = account(wire_from_servers(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
     assert told.payload is not forged
 
 
-def test_a_secret_in_what_an_attacker_made_up_is_still_a_secret() -> None:
+def test_secret_content_counts_even_if_forged() -> None:
     content = SECRETS.content
     sent = Transfer(1, 1, "RETR", "", "download", len(content), "", "clear", "", completed=True, forged=True)
-    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
+    told = account(wire_from_servers(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
     assert told.payload
 
 
 @pytest.mark.parametrize(("content", "readable"), [(b"abc", True), (b"abcd", False)])
-def test_other_content_than_what_was_transferred_is_none(content: bytes, readable: bool) -> None:
+def test_only_content_transferred_in_clear_is_readable(content: bytes, readable: bool) -> None:
     digest = hashlib.sha256(b"abc").hexdigest()
     sent = Transfer(1, 1, "RETR", "", "download", 3, digest, "clear", "", completed=True)
-    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
+    told = account(wire_from_servers(content, kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
     assert told.payload is readable
     in_tls = Transfer(1, 1, "RETR", "", "download", 3, digest, "tls", "", completed=True)
-    told = account(heard(content, kind="data"), Testimony("genuine", transfers=(in_tls,)), SECRETS, PASSWORDS)
+    told = account(
+        wire_from_servers(content, kind="data"), Testimony("genuine", transfers=(in_tls,)), SECRETS, PASSWORDS
+    )
     assert not told.payload
 
 
-def test_the_password_counts_wherever_it_stands() -> None:
-    wire = heard(HELLO, b"550 " + SECRETS.password.encode())
+def test_password_is_found_in_bytes_of_a_server() -> None:
+    wire = wire_from_servers(HELLO, b"550 " + SECRETS.password.encode())
     assert account(wire, Testimony("genuine"), SECRETS, PASSWORDS).password
     assert not account(wire, Testimony("genuine"), SECRETS, Passwords()).password
-    assert not account(heard(HELLO), Testimony("genuine"), SECRETS, PASSWORDS).password
+    assert not account(wire_from_servers(HELLO), Testimony("genuine"), SECRETS, PASSWORDS).password
 
 
 def record(kind: int, length: int) -> bytes:
@@ -136,7 +138,7 @@ FINISHED, COMMAND, ALERT = record(0x17, 53), record(0x17, 40), record(0x17, 19)
         (b"", False),
     ],
 )
-def test_who_sent_commands_in_tls(stream: bytes, talks: bool) -> None:
+def test_commands_in_tls_are_recognised_by_their_records(stream: bytes, talks: bool) -> None:
     """A login needs two commands. A Finished or alert does not count, nor do bytes inside a record or in clear."""
     for kind in ("control", "data"):
         wire = Wire((WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b""),))

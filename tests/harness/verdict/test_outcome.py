@@ -59,11 +59,11 @@ def conclude_with(
     return conclude(replace(SITUATION, **situation), client, server, wire)
 
 
-def test_accepted_when_all_three_agree() -> None:
+def test_accepted_if_all_three_witnesses_agree() -> None:
     assert conclude_with().verdict == "accepted"
 
 
-def test_rejected_when_lftp_says_why_and_the_server_showed_a_certificate() -> None:
+def test_rejected_if_lftp_gives_a_reason_and_the_server_a_certificate() -> None:
     outcome = conclude_with(REFUSED, REFUSED_BY_CLIENT, SILENT_CONTROL)
     assert outcome.verdict == "rejected"
     assert outcome.reasons == {"untrusted"}
@@ -263,7 +263,7 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
 
 
 @pytest.mark.parametrize(("client", "server", "wire", "sentence"), INCONCLUSIVE.values(), ids=INCONCLUSIVE)
-def test_a_contradiction_is_inconclusive_and_says_so(
+def test_contradiction_is_inconclusive_and_named(
     client: ClientAccount, server: Testimony, wire: WireAccount, sentence: str
 ) -> None:
     """In each case, only the fact named in the sentence makes the difference to a verdict."""
@@ -273,7 +273,7 @@ def test_a_contradiction_is_inconclusive_and_says_so(
     assert sentence in outcome.contradictions[0]
 
 
-def test_a_download_from_a_stranger_that_nobody_can_find_at_the_client_is_not_accepted() -> None:
+def test_download_from_a_stranger_is_not_accepted_even_if_not_stored() -> None:
     """Whatever lftp did with it, content from a stranger is not what `accepted` means."""
     client = replace(DONE, holds_payload=False, tasks=(Task("find > x", True, True),))
     shaken = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
@@ -282,9 +282,11 @@ def test_a_download_from_a_stranger_that_nobody_can_find_at_the_client_is_not_ac
 
 
 @pytest.mark.parametrize(
-    ("control", "data"), [(STRANGER, GENUINE), (STRANGER, STRANGER), (GENUINE, GENUINE)], ids=["swapped", "his", "mine"]
+    ("control", "data"),
+    [(STRANGER, GENUINE), (STRANGER, STRANGER), (GENUINE, GENUINE)],
+    ids=["swapped", "stranger on both", "genuine on both"],
 )
-def test_each_kind_of_connection_shows_the_certificate_that_was_declared_for_it(control: str, data: str) -> None:
+def test_certificate_on_another_kind_of_connection_is_inconclusive(control: str, data: str) -> None:
     """A stranger refused on the control connection says nothing about the data connection."""
     sentence = "showed a certificate on another kind of connection than it was declared for"
     shaken = (replace(SHAKEN, certificate=control), replace(SHAKEN_DATA, certificate=data))
@@ -298,7 +300,7 @@ def test_each_kind_of_connection_shows_the_certificate_that_was_declared_for_it(
     assert conclude_with(REFUSED, server, SILENT, data_certificate=STRANGER).verdict == "rejected"
 
 
-def doubts(client: ClientAccount, server: Testimony, wire: WireAccount, **situation: Any) -> str:
+def only_contradiction(client: ClientAccount, server: Testimony, wire: WireAccount, **situation: Any) -> str:
     """The only contradiction of an outcome that would have another verdict without it."""
     outcome = conclude_with(client, server, wire, **situation)
     assert outcome.verdict == "inconclusive"
@@ -306,17 +308,17 @@ def doubts(client: ClientAccount, server: Testimony, wire: WireAccount, **situat
     return sentence
 
 
-def test_what_the_tap_holds_of_commands_in_tls_the_server_must_have_heard() -> None:
+def test_commands_in_tls_on_the_tap_must_be_in_the_testimony() -> None:
     """A record that loses everything inside TLS looks like a client that left, as a refusing client does."""
     wire = replace(SILENT_CONTROL, talks=frozenset({("control", PEER[1])}))
-    assert "has commands in TLS on a connection" in doubts(REFUSED, REFUSED_BY_CLIENT, wire)
+    assert "has commands in TLS on a connection" in only_contradiction(REFUSED, REFUSED_BY_CLIENT, wire)
     heard = replace(REFUSED_BY_CLIENT, commands=(Command(1, "USER", "user", "tls", 331),))
     assert conclude_with(REFUSED, heard, wire).verdict == "rejected"
     in_clear = replace(REFUSED_BY_CLIENT, commands=(Command(1, "AUTH", "TLS", "clear", 234),))
-    assert "has commands in TLS on a connection" in doubts(REFUSED, in_clear, wire)
+    assert "has commands in TLS on a connection" in only_contradiction(REFUSED, in_clear, wire)
 
 
-def test_an_impostor_who_is_told_a_password_in_parts_has_it() -> None:
+def test_password_sent_to_an_impostor_in_parts_is_exposed() -> None:
     """The parts are in several commands of one connection, in order; two connections do not make one text."""
     parts = tuple(Command(1, "SITE", part, "tls", 502) for part in ("pass-", "sec", "ret"))
     server = replace(REFUSED_BY_CLIENT, role="impostor", commands=parts)
@@ -326,7 +328,7 @@ def test_an_impostor_who_is_told_a_password_in_parts_has_it() -> None:
     assert conclude_with(REFUSED, server, SILENT_CONTROL, role="impostor").exposed == frozenset()
 
 
-def test_an_impostor_who_was_told_no_password_may_say_so() -> None:
+def test_empty_password_sent_to_an_impostor_is_not_exposed() -> None:
     asked = (Command(1, "USER", "user", "tls", 331),)
     told = (replace(LET_IN, password="", accepted=False),)
     server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(*asked, replace(PASS, reply=530)), credentials=told)
@@ -335,10 +337,12 @@ def test_an_impostor_who_was_told_no_password_may_say_so() -> None:
 
 @pytest.mark.parametrize("verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU"])
 @pytest.mark.parametrize("reply", [None, 125, 150])
-def test_a_transfer_that_the_server_began_is_in_its_testimony(verb: str, reply: int | None) -> None:
+def test_transfer_that_began_but_is_not_in_the_testimony_is_doubted(verb: str, reply: int | None) -> None:
     """A missing transfer may have gone in clear or with another certificate, although every request was carried out."""
     begun = (PASS, Command(1, "LIST", "", "tls", 125), Command(1, verb, "x", "tls", reply))
-    assert "began transfers that are not in its testimony" in doubts(DONE, replace(ACCEPTING, commands=begun), SILENT)
+    assert "began transfers that are not in its testimony" in only_contradiction(
+        DONE, replace(ACCEPTING, commands=begun), SILENT
+    )
     refused = (*begun[:2], replace(begun[2], reply=550))
     assert conclude_with(DONE, replace(ACCEPTING, commands=refused), SILENT).verdict == "accepted"
 
@@ -346,10 +350,10 @@ def test_a_transfer_that_the_server_began_is_in_its_testimony(verb: str, reply: 
 @pytest.mark.parametrize(
     "verb", ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE", "STOU", "PASV", "EPSV", "PORT", "EPRT"]
 )
-def test_whoever_is_obeyed_has_logged_in(verb: str) -> None:
+def test_command_obeyed_without_a_login_is_inconclusive(verb: str) -> None:
     """The missing login may have been in clear, or with the secret password."""
     server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", 227),))
-    assert "whose login is not in its testimony" in doubts(REFUSED, server, SILENT_CONTROL)
+    assert "whose login is not in its testimony" in only_contradiction(REFUSED, server, SILENT_CONTROL)
     turned_away = replace(server, commands=(Command(1, verb, "", "tls", 530),))
     assert conclude_with(REFUSED, turned_away, SILENT_CONTROL).verdict == "rejected"
 
@@ -367,15 +371,15 @@ def test_whoever_is_obeyed_has_logged_in(verb: str) -> None:
         ("RETR", 550, False),
     ],
 )
-def test_a_login_is_refused_by_a_reply_to_it(verb: str, reply: int | None, refuses: bool) -> None:
-    """Only that reply is the server's refusal, whatever lftp says."""
+def test_login_failed_requires_a_refusing_reply_to_the_login(verb: str, reply: int | None, refuses: bool) -> None:
+    """Only such a reply is the server's refusal, whatever lftp prints."""
     client = replace(DONE, exit_code=1, words=(LOGIN,), tasks=(Task("list", False, False),))
     told = (replace(LET_IN, accepted=reply == 230),) if verb == "PASS" else ()
     server = replace(REFUSED_BY_CLIENT, commands=(Command(1, verb, "", "tls", reply),), credentials=told)
     if refuses:
         assert conclude_with(client, server, SILENT_CONTROL).verdict == "login-failed"
     else:
-        assert "but the server refused none" in doubts(client, server, SILENT_CONTROL)
+        assert "but the server refused none" in only_contradiction(client, server, SILENT_CONTROL)
 
 
 @pytest.mark.parametrize(
@@ -389,15 +393,15 @@ def test_a_login_is_refused_by_a_reply_to_it(verb: str, reply: int | None, refus
     ],
     ids=["handshake", "command", "password", "data connection", "control connection"],
 )
-def test_whatever_happened_did_so_on_a_connection_that_is_listed(more: dict[str, Any]) -> None:
-    """The missing connection may be the one in clear."""
+def test_event_on_an_unlisted_connection_is_inconclusive(more: dict[str, Any]) -> None:
+    """The unlisted connection may be in clear."""
     server = replace(REFUSED_BY_CLIENT, connections=(CONTROL, DATA), **more)
-    assert "connections that it does not list" in doubts(REFUSED, server, SILENT)
+    assert "connections that it does not list" in only_contradiction(REFUSED, server, SILENT)
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_each_login_and_each_transfer_was_with_the_genuine_server_in_tls(first: bool) -> None:
-    """One that was does not make up for one that was not; the wire shows no sign of an anonymous login."""
+def test_one_login_or_transfer_outside_tls_prevents_acceptance(first: bool) -> None:
+    """The order does not matter; the wire shows no sign of an anonymous login."""
     third = replace(CONTROL, number=3, peer=("127.0.0.1", PEER[1] + 7))
     wire = replace(
         SILENT, connections=(*SILENT.connections, ("control", third.peer[1])), volumes=(*SILENT.volumes, MUCH)
@@ -406,92 +410,92 @@ def test_each_login_and_each_transfer_was_with_the_genuine_server_in_tls(first: 
     logins = (LET_IN, in_clear) if first else (in_clear, LET_IN)
     both = (PASS, Command(3, "PASS", "", "clear", 230))
     server = replace(ACCEPTING, connections=(CONTROL, DATA, third), credentials=logins, commands=both)
-    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire)
+    assert "not by a login and transfers over TLS" in only_contradiction(DONE, server, wire)
     stranger = replace(DATA, number=3, peer=third.peer)
     shaken = (SHAKEN, SHAKEN_DATA, replace(SHAKEN_DATA, connection=3, completed=False))
     half = replace(LISTED, connection=3)
     transfers = (LISTED, half) if first else (half, LISTED)
     server = replace(ACCEPTING, connections=(CONTROL, DATA, stranger), handshakes=shaken, transfers=transfers)
     wire = replace(wire, connections=(*SILENT.connections, ("data", third.peer[1])))
-    assert "not by a login and transfers over TLS" in doubts(DONE, server, wire)
+    assert "not by a login and transfers over TLS" in only_contradiction(DONE, server, wire)
 
 
-def test_a_greeting_and_a_handshake_are_bytes_on_the_wire() -> None:
+def test_tap_without_the_bytes_of_greeting_or_handshake_is_doubted() -> None:
     """A tap that recorded nothing does not prove silence."""
     deaf = replace(SILENT_CONTROL, volumes=((100, 0),))
     greeted = replace(REFUSED_BY_CLIENT, handshakes=())
     silent = replace(REFUSED, words=(), tasks=(Task("list", False, False),))
-    assert "fewer bytes" in doubts(silent, greeted, deaf)
+    assert "fewer bytes" in only_contradiction(silent, greeted, deaf)
     assert conclude_with(silent, greeted, replace(deaf, volumes=((0, 30),))).verdict == "failed"
-    assert "fewer bytes" in doubts(REFUSED, REFUSED_BY_CLIENT, replace(deaf, volumes=((0, 5000),)))
+    assert "fewer bytes" in only_contradiction(REFUSED, REFUSED_BY_CLIENT, replace(deaf, volumes=((0, 5000),)))
     shaken = replace(REFUSED_BY_CLIENT, connections=(replace(CONTROL, greeted=False),))
-    assert "fewer bytes" in doubts(REFUSED, shaken, deaf)
+    assert "fewer bytes" in only_contradiction(REFUSED, shaken, deaf)
 
 
-def test_a_download_whose_handshake_shows_another_certificate_is_not_accepted() -> None:
+def test_transfer_with_another_certificate_than_its_handshake_is_doubted() -> None:
     """The server's testimony about one connection contradicts itself."""
     client = replace(DONE, holds_payload=False)
     server = replace(ACCEPTING, transfers=(replace(LISTED, certificate=STRANGER),))
     assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "inconclusive"
 
 
-def test_what_a_refused_download_left_in_the_servers_buffers_is_missed_by_nobody() -> None:
+def test_refused_download_may_be_longer_than_its_bytes_on_the_wire() -> None:
     """The server's TLS accepted the data, but the client had already left."""
     wire = replace(SILENT, volumes=(MUCH, (500, LISTED.size - 1)))
     assert conclude_with(REFUSED, replace(ACCEPTING, transfers=(LISTED,)), wire).verdict == "rejected"
 
 
-def test_no_fingerprints_to_compare_with() -> None:
+def test_fingerprint_is_ignored_if_no_certificate_was_sent() -> None:
     """OpenSSL builds may name a certificate from the pin's file."""
     client = replace(REFUSED, words=(replace(REFUSAL, fingerprint="CC:CC"),))
     assert conclude_with(client, REFUSED_BY_CLIENT, SILENT_CONTROL, sent=frozenset()).verdict == "rejected"
 
 
 @pytest.mark.parametrize("word", [ACCESS, RETRIES, replace(RETRIES, kind="failure")])
-def test_what_lftp_complains_of_was_not_all_carried_out(word: Word) -> None:
+def test_complaint_despite_completed_tasks_is_failed(word: Word) -> None:
     """All known requests were carried out, but something else failed, such as a command of the rc."""
     assert conclude_with(replace(DONE, words=(word,))).verdict == "failed"
 
 
-def test_a_record_that_is_not_complete_is_inconclusive() -> None:
+def test_unsettled_record_is_inconclusive() -> None:
     assert conclude_with(settled=False).verdict == "inconclusive"
 
 
 @pytest.mark.parametrize("words", [(), (RETRIES,)])
-def test_a_dead_port_is_unreachable_and_never_a_refusal(words: tuple[Word, ...]) -> None:
+def test_missing_connection_is_unreachable(words: tuple[Word, ...]) -> None:
     client = replace(REFUSED, words=words)
     assert conclude_with(client, Testimony("genuine"), WireAccount((), False, False)).verdict == "unreachable"
 
 
-def test_a_server_that_never_greets_is_unreachable() -> None:
+def test_server_that_never_greets_is_unreachable() -> None:
     mute = replace(CONTROL, greeted=False)
     client = replace(REFUSED, words=(RETRIES,))
     assert conclude_with(client, Testimony("genuine", (mute,)), SILENT_CONTROL).verdict == "unreachable"
 
 
-def test_a_time_limit_is_hung_even_with_a_refusal_on_the_way() -> None:
+def test_timeout_is_hung_even_after_a_refusal() -> None:
     client = replace(REFUSED, timed_out=True, exit_code=None)
     assert conclude_with(client, REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "hung"
 
 
-def test_a_signal_is_crashed_even_with_a_refusal_on_the_way() -> None:
+def test_signal_is_crashed_even_after_a_refusal() -> None:
     client = replace(REFUSED, signal=11, exit_code=None)
     assert conclude_with(client, REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "crashed"
 
 
-def test_a_refused_login_is_login_failed() -> None:
+def test_refused_login_is_login_failed() -> None:
     wrong = replace(LET_IN, accepted=False, password="wrong")
     server = replace(REFUSED_BY_CLIENT, commands=(replace(PASS, reply=530),), credentials=(wrong,))
     assert conclude_with(replace(REFUSED, words=(LOGIN,)), server, SILENT_CONTROL).verdict == "login-failed"
 
 
 @pytest.mark.parametrize("words", [(), (ACCESS,), (RETRIES,)])
-def test_something_undone_without_a_reason_is_failed(words: tuple[Word, ...]) -> None:
+def test_undone_task_without_a_reason_is_failed(words: tuple[Word, ...]) -> None:
     server = replace(REFUSED_BY_CLIENT, commands=(PASS,), credentials=(LET_IN,))
     assert conclude_with(replace(REFUSED, words=words), server, SILENT_CONTROL).verdict == "failed"
 
 
-def test_an_exit_code_alone_refuses_nothing() -> None:
+def test_exit_code_alone_is_not_a_rejection() -> None:
     """Without a message of lftp, exit code 1 is not a refusal."""
     assert conclude_with(replace(REFUSED, words=()), REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "failed"
 
@@ -565,7 +569,7 @@ EXPOSED: dict[str, tuple[ClientAccount, Testimony, WireAccount, set[str], set[st
 
 
 @pytest.mark.parametrize(("client", "server", "wire", "what", "whom"), EXPOSED.values(), ids=EXPOSED)
-def test_exposed_whatever_lftp_printed(
+def test_exposure_outweighs_what_lftp_printed(
     client: ClientAccount, server: Testimony, wire: WireAccount, what: set[str], whom: set[str]
 ) -> None:
     outcome = conclude_with(client, server, wire, data_certificate=STRANGER)
@@ -574,13 +578,13 @@ def test_exposed_whatever_lftp_printed(
     assert outcome.to == whom
 
 
-def test_a_stranger_that_nobody_declared_is_the_labs_fault() -> None:
+def test_undeclared_certificate_is_inconclusive() -> None:
     """If the lab shows the wrong certificate, nothing is known, not even that something was exposed."""
     server = replace(ACCEPTING, transfers=(replace(UPLOADED, certificate=STRANGER),))
     assert conclude_with(DONE, server, SILENT).verdict == "inconclusive"
 
 
-def test_a_refused_download_from_a_stranger_reached_nobody() -> None:
+def test_refused_download_from_a_stranger_is_not_an_exposure() -> None:
     """The stranger on the data channel sent it and lftp discarded it: a refusal, not an exposure."""
     client = replace(REFUSED, words=(REFUSAL,))
     shaken = (SHAKEN, replace(SHAKEN_DATA, certificate=STRANGER))
@@ -589,7 +593,7 @@ def test_a_refused_download_from_a_stranger_reached_nobody() -> None:
     assert conclude_with(client, server, SILENT, data_certificate=STRANGER).verdict == "rejected"
 
 
-def test_an_anonymous_login_has_no_secret_password() -> None:
+def test_anonymous_password_sent_to_an_impostor_is_not_exposed() -> None:
     """The impostor received `lftp@`, which has no value."""
     told = (replace(LET_IN, password="lftp@"),)
     server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(PASS,), credentials=told)
@@ -597,7 +601,7 @@ def test_an_anonymous_login_has_no_secret_password() -> None:
     assert outcome.verdict == "failed"
 
 
-def test_an_impostor_is_never_accepted() -> None:
+def test_login_to_an_impostor_is_never_accepted() -> None:
     """A login to an impostor is not what `accepted` means, even if nothing secret passed."""
     client = replace(DONE, holds_payload=False, tasks=(Task("cls", True, True),))
     anonymous = (replace(LET_IN, user="anonymous", password="me@home"),)
@@ -607,7 +611,7 @@ def test_an_impostor_is_never_accepted() -> None:
     assert BUT_NOT_BY_TLS in outcome.contradictions[0]
 
 
-def test_a_port_that_comes_twice_is_counted_twice() -> None:
+def test_reused_port_is_counted_as_two_connections() -> None:
     """In active mode, lftp may listen on the same port again."""
     again = replace(DATA, number=3)
     server = replace(
@@ -633,7 +637,7 @@ def test_a_port_that_comes_twice_is_counted_twice() -> None:
         ((), "inconclusive"),
     ],
 )
-def test_lftps_log_tells_whether_an_impostor_was_sent_the_password(sent: tuple[str, ...], verdict: str) -> None:
+def test_refusal_of_an_impostor_needs_a_log_without_the_password(sent: tuple[str, ...], verdict: str) -> None:
     """The server's 331 proves little: with `ftp:sync-mode off`, USER is sent before lftp refuses."""
     asked = Command(1, "USER", "user", "tls", 331)
     server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(asked,))
@@ -643,7 +647,7 @@ def test_lftps_log_tells_whether_an_impostor_was_sent_the_password(sent: tuple[s
 
 
 @pytest.mark.parametrize(("logged", "verdict"), [(1, "inconclusive"), (2, "rejected")])
-def test_a_log_that_was_silenced_in_between_vouches_for_nothing(logged: int, verdict: str) -> None:
+def test_log_with_fewer_logins_than_the_server_saw_is_inconclusive(logged: int, verdict: str) -> None:
     asked = (Command(1, "USER", "user", "tls", 331), Command(3, "USER", "user", "tls", 331))
     again = replace(CONTROL, number=3, peer=(PEER[0], PEER[1] + 5))
     server = Testimony("impostor", (CONTROL, again), (SHAKEN, replace(SHAKEN, connection=3)), (), asked)
@@ -652,7 +656,7 @@ def test_a_log_that_was_silenced_in_between_vouches_for_nothing(logged: int, ver
     assert conclude_with(client, server, wire, role="impostor").verdict == verdict
 
 
-def test_a_password_that_came_too_late_is_no_doubt_where_another_came() -> None:
+def test_late_password_does_not_contradict_an_exposed_one() -> None:
     told = replace(LET_IN, accepted=True)
     server = replace(REFUSED_BY_CLIENT, role="impostor", commands=(PASS,), credentials=(told,))
     outcome = conclude_with(
@@ -661,15 +665,15 @@ def test_a_password_that_came_too_late_is_no_doubt_where_another_came() -> None:
     assert (outcome.verdict, outcome.contradictions) == ("exposed", ())
 
 
-def test_a_password_that_the_genuine_server_did_not_wait_for_is_no_doubt() -> None:
+def test_unread_password_for_the_genuine_server_is_still_a_rejection() -> None:
     """The password was meant for the genuine server."""
     assert (
         conclude_with(replace(REFUSED, sent=("USER", "PASS")), REFUSED_BY_CLIENT, SILENT_CONTROL).verdict == "rejected"
     )
 
 
-def test_tls_that_no_server_takes_up_is_a_refusal_when_server_and_wire_agree() -> None:
-    """The case is ftps:// against explicit FTPS."""
+def test_unanswered_client_hello_is_rejected_if_server_and_wire_agree() -> None:
+    """This is ftps:// against explicit FTPS."""
     begun = Handshake(1, False, "", "", None, "", TLS_IN_CLEAR)
     client = replace(REFUSED, words=(NO_HANDSHAKE,))
     server = Testimony("genuine", (CONTROL,), (begun,))

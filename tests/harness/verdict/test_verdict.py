@@ -28,7 +28,7 @@ LEAKED = Outcome("exposed", exposed=frozenset({"password"}), to=frozenset({"wire
         (Outcome("unreachable"), Expect(verdict="unreachable")),
     ],
 )
-def test_as_expected_passes(outcome: Outcome, expect: Expect) -> None:
+def test_expected_outcome_passes(outcome: Outcome, expect: Expect) -> None:
     assert judge(outcome, expect, outcome.message).status == "pass"
 
 
@@ -46,7 +46,7 @@ def test_as_expected_passes(outcome: Outcome, expect: Expect) -> None:
         (Outcome("failed"), Expect(verdict="accepted"), "it was failed"),
     ],
 )
-def test_each_difference_fails_with_a_sentence(outcome: Outcome, expect: Expect, part: str) -> None:
+def test_each_difference_fails_and_is_named(outcome: Outcome, expect: Expect, part: str) -> None:
     judgement = judge(outcome, expect, outcome.message)
     assert judgement.status == "fail"
     assert part in judgement.why[0]
@@ -54,11 +54,11 @@ def test_each_difference_fails_with_a_sentence(outcome: Outcome, expect: Expect,
 
 @pytest.mark.parametrize("verdict", ["inconclusive", "hung", "crashed", "unreachable"])
 @pytest.mark.parametrize("expected", ["accepted", "rejected", "failed", "exposed"])
-def test_what_proves_nothing_is_an_error_and_no_failure(verdict: Verdict, expected: Any) -> None:
+def test_outcome_that_proves_nothing_is_an_error(verdict: Verdict, expected: Any) -> None:
     assert judge(Outcome(verdict), Expect(verdict=expected), "").status == "error"
 
 
-def test_inconclusive_never_passes_even_if_somebody_could_expect_it() -> None:
+def test_error_of_an_inconclusive_outcome_lists_its_contradictions() -> None:
     """The format forbids expecting it; the sentence lists the contradictions."""
     outcome = Outcome("inconclusive", contradictions=("the tap missed it",))
     assert "the tap missed it" in judge(outcome, Expect(verdict="rejected"), "").why[0]
@@ -81,18 +81,18 @@ SOMETIMES = Expect(verdict="exposed", how_often="sometimes", otherwise=("rejecte
         ([LEAKED, Outcome("crashed")], SOMETIMES, "error"),
     ],
 )
-def test_repeated_runs(outcomes: list[Outcome], expect: Expect, status: str) -> None:
+def test_repeated_runs_are_judged_together(outcomes: list[Outcome], expect: Expect, status: str) -> None:
     judgement = judge_repeated([Seen(outcome, outcome.message) for outcome in outcomes], expect)
     assert judgement.status == status
     assert bool(judgement.why) == (status != "pass")
 
 
-def test_counts_are_in_the_sentence() -> None:
+def test_failure_of_repeated_runs_counts_the_verdicts() -> None:
     judgement = judge_repeated([Seen(UNTRUSTED, "")] * 3, SOMETIMES)
     assert "rejected 3×" in judgement.why[0]
 
 
-def test_the_same_verdict_for_another_reason_does_not_count_as_seen() -> None:
+def test_exposure_to_another_receiver_does_not_count_as_expected() -> None:
     """An exposure on the wire does not show `sometimes exposed to an impostor`."""
     expect = Expect(verdict="exposed", to=frozenset({"impostor"}), how_often="sometimes", otherwise=("rejected",))
     assert judge_repeated([Seen(LEAKED, ""), Seen(UNTRUSTED, "")], expect).status == "fail"
@@ -121,7 +121,9 @@ def handshake(version: str = "TLSv1.3", cipher: str = "TLS_AES_256_GCM_SHA384", 
         ({"server_name": {"other"}, "cipher": {"X"}}, [handshake(cipher="")], "fail", "server_name"),
     ],
 )
-def test_handshakes_are_compared(expect: dict[str, Any], handshakes: list[Any], status: str, part: str) -> None:
+def test_expected_handshake_values_are_compared(
+    expect: dict[str, Any], handshakes: list[Any], status: str, part: str
+) -> None:
     """Every completed handshake counts; a value missing from the server's record never passes."""
     expected = Expect(verdict="accepted", **expect)
     judgement = judge(ACCEPTED, expected, "", tuple(handshakes))

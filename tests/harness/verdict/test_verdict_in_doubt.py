@@ -19,7 +19,7 @@ SOMETIMES = Expect(verdict="exposed", how_often="sometimes", otherwise=("rejecte
 OTHERWISE = Expect(verdict="rejected", how_often="sometimes", otherwise=("exposed",))
 
 
-def test_an_exposure_that_the_witnesses_contradict_proves_nothing() -> None:
+def test_contradicted_exposure_never_passes() -> None:
     """If it was expected, it is an error that names the contradiction; if not, it fails as before."""
     assert judge(SURE, Expect(verdict="exposed"), "").status == "pass"
     judgement = judge(DOUBTFUL, Expect(verdict="exposed"), "")
@@ -29,7 +29,7 @@ def test_an_exposure_that_the_witnesses_contradict_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("expect", [SOMETIMES, OTHERWISE])
-def test_one_such_exposure_among_many(expect: Expect) -> None:
+def test_one_contradicted_exposure_among_repeated_runs_is_an_error(expect: Expect) -> None:
     sure = [Seen(SURE, ""), Seen(REJECTED, ""), Seen(SURE, "")]
     assert judge_repeated(sure, expect).status == "pass"
     judgement = judge_repeated([*sure, Seen(DOUBTFUL, "")], expect)
@@ -38,6 +38,6 @@ def test_one_such_exposure_among_many(expect: Expect) -> None:
 
 
 @pytest.mark.parametrize("control", [IMPOSTOR_ACCEPTED, VERIFICATION_OFF])
-def test_a_control_that_ends_in_such_an_exposure_proves_nothing(control: Any) -> None:
+def test_control_with_a_contradicted_exposure_proves_nothing(control: Any) -> None:
     assert control.shortcoming(SURE) == ""
     assert "do not agree" in control.shortcoming(DOUBTFUL)
