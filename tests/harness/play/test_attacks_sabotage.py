@@ -241,7 +241,9 @@ def test_no_step_passes_with_the_stranger_on_the_control_connection(kind: type[F
 def test_data_certificate_is_refused_on_a_data_connection(name: str, client: Lftp) -> None:
     """lftp had logged in, in the mode of the title; with a pin that does not work, each step would be refused too."""
     scenario = CATALOGUE[f"attack/{name}"]
-    steps = [step for step in scenario.steps if "again and again" not in step.title]  # the impatient give up there
+    steps = [
+        step for step in scenario.steps if "again and again" not in step.title
+    ]  # with `single_try`, lftp gives up there
     once = [msgspec.structs.replace(step, repeat=1) for step in steps]
     result = run_scenario(msgspec.structs.replace(scenario, steps=tuple(once)), client, Options(controls=False))
     assert not result.why

@@ -136,7 +136,7 @@ class Visited(FtpsServer):
         return found if found.handshakes else type(found)(found.role)  # as if the visitor came while lftp ran
 
 
-def test_another_clients_cleartext_session_is_not_an_exposure(play: Play) -> None:
+def test_session_of_another_client_is_a_contradiction(play: Play) -> None:
     """On this machine's loopback, any program can connect to the lab's server."""
     result = play(play.step(EXPOSED, keys=ONLY_LIST + NO_CONTROL), place=PlaceWith(Visited))
     assert result.status == "error"

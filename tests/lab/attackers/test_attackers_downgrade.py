@@ -212,8 +212,8 @@ def test_break_handshake_answers_the_client_hello_as_configured(lab: Lab, how: s
 
 
 @pytest.mark.parametrize("how", ["close", "alert", "text"])
-def test_client_leaving_after_auth_is_not_the_attackers_doing(lab: Lab, how: str) -> None:
-    """It closes before its ClientHello, so the handshake failed without the attacker."""
+def test_client_that_leaves_after_auth_fails_its_own_handshake(lab: Lab, how: str) -> None:
+    """It closes before its ClientHello, so the attacker has nothing to break."""
     server = lab.serve(attack="break-handshake", attack_how=how)
     with lab.connect(server) as sock:
         sock.sendall(b"AUTH TLS\r\n")

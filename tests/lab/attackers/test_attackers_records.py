@@ -59,7 +59,7 @@ def test_effect_has_one_placeholder_the_name_or_a_key(attack: Attack) -> None:
 
 
 @each
-def test_did_has_no_placeholder_but_effect(attack: Attack) -> None:
+def test_did_has_no_placeholder_other_than_effect(attack: Attack) -> None:
     assert placeholders_in(attack.did) <= {"effect"}
     assert bool(attack.acts_on) is not (attack.relays or attack.name == "inject-before-tls")
 

@@ -214,7 +214,7 @@ def test_owner_is_read_back_from_its_labels() -> None:
     assert Owner.of({**Owner.me().labels, "org.ftps-lab.owner.pid": "-1"}) is None
 
 
-def test_start_time_of_a_process_with_parentheses_in_its_name(tmp_path: Path) -> None:
+def test_start_time_is_read_despite_parentheses_in_the_name(tmp_path: Path) -> None:
     program = tmp_path / "a) S 1 (b"
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([str(program), "60"]) as child:

@@ -151,7 +151,7 @@ def test_garbage_instead_of_data_handshake_transfers_nothing(lab: Lab, command: 
 
 
 @pytest.mark.parametrize("protocol", ["explicit", "plain"])
-def test_client_hello_before_the_greeting_is_a_failed_handshake(lab: Lab, protocol: str) -> None:
+def test_client_hello_on_cleartext_control_is_a_failed_handshake(lab: Lab, protocol: str) -> None:
     """A client that starts with TLS where FTP is due fails, and never sends its password."""
     server = lab.serve(protocol)
     sock = lab.connect(server)
