@@ -21,7 +21,7 @@ def test_contract(pin_tool):
 """
 
 
-def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
+def run_pytest(project: pytest.Pytester, *options: str) -> pytest.RunResult:
     return project.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *options)
 
 
@@ -34,25 +34,27 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def test_one_test_for_each_requirement(project: pytest.Pytester, sealed_here: None) -> None:
-    result = run(project, "--collect-only", "-q", "--pin-tool", "./pin.sh {host} {port}")
+def test_fixture_makes_one_test_per_requirement(project: pytest.Pytester, sealed_here: None) -> None:
+    result = run_pytest(project, "--collect-only", "-q", "--pin-tool", "./pin.sh {host} {port}")
     listed = [f"*test_contract[[]{each.id}]" for each in REQUIREMENTS]
     result.stdout.fnmatch_lines(listed)
 
 
 @pytest.mark.long
-def test_it_passes_fails_with_the_evidence_and_skips(project: pytest.Pytester, sealed_here: None) -> None:
+def test_requirements_pass_fail_with_evidence_or_skip(project: pytest.Pytester, sealed_here: None) -> None:
     chosen = "connects or two-hosts or tls-demanded or fingerprint-expected"
-    result = run(project, "-k", chosen, "--pin-tool", "./pin.sh {host} {port}", "-rA")
+    result = run_pytest(project, "-k", chosen, "--pin-tool", "./pin.sh {host} {port}", "-rA")
     result.assert_outcomes(passed=1, failed=1, skipped=1, xfailed=1)
     result.stdout.fnmatch_lines(["*two-hosts: expected: *", "*done: ran *pin.sh mirror.example 21: exit code 0*"])
     assert "Traceback" not in result.stdout.str()
 
 
 @pytest.mark.long
-def test_what_the_tool_says_of_itself_counts(project: pytest.Pytester, sealed_here: None, tmp_path: Path) -> None:
+def test_requirement_not_claimed_by_the_tool_is_skipped(
+    project: pytest.Pytester, sealed_here: None, tmp_path: Path
+) -> None:
     (project.path / "pin-check.toml").write_text('[not-claimed]\ntwo-hosts = "one host is enough for us"\n')
-    result = run(project, "-k", "two-hosts", "--pin-tool", "./pin.sh {host} {port}", "-rs")
+    result = run_pytest(project, "-k", "two-hosts", "--pin-tool", "./pin.sh {host} {port}", "-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*not claimed: one host is enough for us*"])
 
@@ -67,10 +69,10 @@ def test_what_the_tool_says_of_itself_counts(project: pytest.Pytester, sealed_he
         (("--pin-tool", "./pin.sh x"), "*names no {host}*"),
     ],
 )
-def test_mistakes_are_sentences(
+def test_bad_pin_tool_option_fails_with_the_reason(
     project: pytest.Pytester, options: tuple[str, ...], said: str, sealed_here: None
 ) -> None:
-    result = run(project, "-k", "connects", *options)
+    result = run_pytest(project, "-k", "connects", *options)
     assert result.ret != 0
     result.stdout.fnmatch_lines([said])
     assert "Traceback" not in result.stdout.str()

@@ -28,14 +28,14 @@ verdict = "{verdict}"
 """
 
 
-def test_the_readme_example_passes(pytester: pytest.Pytester) -> None:
+def test_readme_example_passes(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_example=EXAMPLE.read_text())
     result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*ftps-lab: * is lftp *dialect *; servers: pyftpdlib *, OpenSSL *"])
 
 
-def test_the_references_example_passes_and_can_fail(pytester: pytest.Pytester) -> None:
+def test_reference_example_passes_and_can_fail(pytester: pytest.Pytester) -> None:
     reference = (EXAMPLE.parents[3] / "docs/reference.md").read_text("utf-8")
     (text,) = re.findall(r"^```python\n(from ftps_harness\.testing .*?)^```", reference, re.DOTALL | re.MULTILINE)
     pytester.makepyfile(test_example=text)
@@ -48,7 +48,7 @@ def test_the_references_example_passes_and_can_fail(pytester: pytest.Pytester) -
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(failed=3)
 
 
-def test_every_claim_of_the_example_can_fail(pytester: pytest.Pytester) -> None:
+def test_every_assertion_of_the_readme_example_can_fail(pytester: pytest.Pytester) -> None:
     """Without the pin, nothing is accepted; without the rotation, nothing is refused."""
     text = EXAMPLE.read_text()
     pytester.makepyfile(
@@ -59,8 +59,8 @@ def test_every_claim_of_the_example_can_fail(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(failed=3)
 
 
-def test_two_servers_under_xdist(pytester: pytest.Pytester) -> None:
-    """Two servers run at once, with several workers."""
+def test_two_servers_at_once_work_under_xdist(pytester: pytest.Pytester) -> None:
+    """Each of two workers runs two servers at once."""
     pytester.makepyfile(
         """
         import pytest
@@ -79,7 +79,7 @@ def test_two_servers_under_xdist(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*ftps-lab: * is lftp *"])
 
 
-def test_keywords_are_those_of_the_scenario_format(pytester: pytest.Pytester) -> None:
+def test_fixture_keywords_are_those_of_the_scenario_format(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -121,7 +121,7 @@ def test_keywords_are_those_of_the_scenario_format(pytester: pytest.Pytester) ->
     pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider").assert_outcomes(passed=6)
 
 
-def test_a_scenario_file_is_a_test(pytester: pytest.Pytester) -> None:
+def test_scenario_file_is_collected_as_a_test(pytester: pytest.Pytester) -> None:
     """A scenario file passes unchanged, and fails with the evidence once its expectation is reversed."""
     folder = pytester.mkdir("area")
     (folder / "right.scenario.toml").write_text(SCENARIO.format(verdict="rejected", more='reason = "untrusted"'))
@@ -139,7 +139,7 @@ def test_a_scenario_file_is_a_test(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--lftp", "/nonexistent/lftp"], ["--lftp", "/bin/true"]])
-def test_an_unusable_lftp_fails_with_a_sentence(pytester: pytest.Pytester, arguments: list[str]) -> None:
+def test_unusable_lftp_fails_without_a_traceback(pytester: pytest.Pytester, arguments: list[str]) -> None:
     pytester.makepyfile("def test_x(lftp): pass")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
     assert result.ret != 0
@@ -148,7 +148,7 @@ def test_an_unusable_lftp_fails_with_a_sentence(pytester: pytest.Pytester, argum
 
 
 @pytest.mark.parametrize("scope", ["module", "session"])
-def test_servers_and_homes_of_a_wider_scope(pytester: pytest.Pytester, scope: str) -> None:
+def test_wider_scoped_fixtures_share_server_and_home(pytester: pytest.Pytester, scope: str) -> None:
     """Several tests share one server and one HOME; the report shows what they ran with."""
     pytester.makepyfile(
         f"""
@@ -184,7 +184,7 @@ WRONG = {
 }
 
 
-def test_failure_brings_the_evidence(pytester: pytest.Pytester) -> None:
+def test_failure_shows_the_evidence(pytester: pytest.Pytester) -> None:
     """Command, rc, both streams, log, and the records of server and wire; one line says what happened."""
     head = (
         "def test_wrong_{}(ftps_server, lftp):\n    outcome = lftp(ftps_server(), rc='# my rc', run=['list'])\n    {}\n"
@@ -209,7 +209,7 @@ def test_failure_brings_the_evidence(pytester: pytest.Pytester) -> None:
         assert "ftps_harness/" not in text
 
 
-def test_idle_unless_used(pytester: pytest.Pytester) -> None:
+def test_unused_plugin_imports_nothing_heavy_and_prints_nothing(pytester: pytest.Pytester) -> None:
     """The plugin alone imports no OpenSSL, pyftpdlib or msgspec, and prints nothing."""
     pytester.makepyfile(
         """

@@ -44,7 +44,7 @@ def rc_of(outcome: TestOutcome) -> str:
     return outcome.attempt.rc
 
 
-def test_rc_stays_until_another_one_comes(servers: ServerFactory, lftp: LftpRunner) -> None:
+def test_rc_stays_until_another_is_given(servers: ServerFactory, lftp: LftpRunner) -> None:
     """As in [[step]], a second run without rc keeps the previous rc."""
     server = servers()
     assert lftp(server, rc=pinned(server)).verdict == "accepted"
@@ -59,14 +59,14 @@ def test_rc_stays_until_another_one_comes(servers: ServerFactory, lftp: LftpRunn
     assert lftp(server).verdict == "rejected"
 
 
-def test_rc_that_stays_has_its_placeholders_replaced_anew(servers: ServerFactory, lftp: LftpRunner) -> None:
+def test_placeholders_of_a_kept_rc_are_replaced_for_each_server(servers: ServerFactory, lftp: LftpRunner) -> None:
     one, other = servers(), servers()
     rc = "# {port}\n" + PIN
     assert rc_of(lftp(one, rc=rc)) == f"# {one.port}\n{PIN}"
     assert rc_of(lftp(other)) == f"# {other.port}\n{PIN}"
 
 
-def test_rc_is_text_bytes_or_a_file(servers: ServerFactory, lftp: LftpRunner, tmp_path: Path) -> None:
+def test_rc_may_be_text_bytes_or_a_file(servers: ServerFactory, lftp: LftpRunner, tmp_path: Path) -> None:
     """Bytes and files are used unchanged, with any content."""
     server = servers()
     rc = pinned(server) + "# {lftp} \u00fc\n"
@@ -80,7 +80,7 @@ def test_rc_is_text_bytes_or_a_file(servers: ServerFactory, lftp: LftpRunner, tm
     assert (lftp.home.dot_lftp / "rc").read_text("utf-8") == rc.replace("{lftp}", str(lftp.home.dot_lftp))
 
 
-def test_placeholders_are_those_of_scenario_files(servers: ServerFactory, lftp: LftpRunner) -> None:
+def test_placeholders_are_replaced_as_in_scenario_files(servers: ServerFactory, lftp: LftpRunner) -> None:
     """Placeholders work in the rc, in texts of files and in lftp commands."""
     server = servers()
     outcome = lftp(
@@ -97,7 +97,7 @@ def test_placeholders_are_those_of_scenario_files(servers: ServerFactory, lftp: 
     assert f"port={server.port}\n".encode() in outcome.attempt.run.stdout
 
 
-def test_login_is_the_servers_or_the_tests(servers: ServerFactory, lftp: LftpRunner) -> None:
+def test_login_is_the_servers_unless_the_test_gives_one(servers: ServerFactory, lftp: LftpRunner) -> None:
     """The server's user and password are the right ones; a test passes its own to see them refused."""
     server = servers(user="backup", password="it's {right} #1")
     rc = pinned(server, "# {user} {password}\n")
@@ -110,8 +110,8 @@ def test_login_is_the_servers_or_the_tests(servers: ServerFactory, lftp: LftpRun
     assert rc_of(refused).endswith("# somebody wrong\n")
 
 
-def test_file_contents(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """A path passed as text is a mistake that would let a wrong test pass: its characters would become the pin."""
+def test_path_given_as_text_is_refused_as_file_content(servers: ServerFactory, lftp: LftpRunner) -> None:
+    """Otherwise the characters of the path would become the pin, and a wrong test could pass."""
     authority = trustme.CA()
     server = servers(certificate=authority.issue_cert("localhost"))
     for text in (str(server.pin), "~/.lftp/pin.crt", "./pin.crt", f"/nowhere{server.pin}"):
@@ -125,7 +125,7 @@ def test_file_contents(servers: ServerFactory, lftp: LftpRunner) -> None:
     assert lftp(server, files={"pin.crt": bytes(str(server.pin), "ascii")}).verdict == "rejected"
 
 
-def test_file_that_is_called_like_one_here(
+def test_content_that_names_a_file_in_the_current_folder_is_refused(
     servers: ServerFactory, lftp: LftpRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "pin").touch()
@@ -170,8 +170,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_means_nothing_is_refused(servers: ServerFactory, lftp: LftpRunner, case: str) -> None:
-    """A meaningless argument raises a TypeError with a sentence, and nothing has run."""
+def test_bad_argument_of_lftp_is_refused_before_it_runs(servers: ServerFactory, lftp: LftpRunner, case: str) -> None:
+    """ArgumentError is a TypeError."""
     keywords, sentence = WRONG[case]
     server = servers()
     with pytest.raises(ArgumentError, match=sentence):
@@ -181,13 +181,13 @@ def test_what_means_nothing_is_refused(servers: ServerFactory, lftp: LftpRunner,
 
 
 @pytest.mark.parametrize("server", ["localhost", None, Path("/nowhere")])
-def test_only_a_server_is_a_server(lftp: LftpRunner, server: Any) -> None:
+def test_server_argument_must_be_a_server(lftp: LftpRunner, server: Any) -> None:
     with pytest.raises(ArgumentError, match=r"give a server, such as one = ftps_server\(\)"):
         lftp(server)
 
 
-def test_stopped_server_is_none(lftp: LftpRunner) -> None:
-    """A result about a stopped server would not be about the server that the test means."""
+def test_stopped_server_is_refused(lftp: LftpRunner) -> None:
+    """Its port may belong to another server by now."""
     with ServerFactory() as servers:
         server = servers()
     with pytest.raises(ArgumentError, match="this server is stopped"):
@@ -208,7 +208,7 @@ WRONG_SERVERS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG_SERVERS)
-def test_server_that_means_nothing_is_refused(servers: ServerFactory, case: str) -> None:
+def test_bad_argument_of_a_server_is_refused(servers: ServerFactory, case: str) -> None:
     keywords, sentence = WRONG_SERVERS[case]
     with pytest.raises(ArgumentError, match=sentence):
         servers(**keywords)
@@ -235,7 +235,7 @@ def test_new_pin_is_another_file_after_each_rotation(servers: ServerFactory) -> 
     assert {path: path.read_bytes() for path in pins} == pins
 
 
-def test_keys_for_type_checkers_are_those_of_the_format() -> None:
+def test_typed_keys_match_the_scenario_format() -> None:
     greeting = {"greeting", "greeting_in_pieces"}  # only programs use them
     assert set(keys.ServerKeys.__annotations__) == set(ServerSpec.__dataclass_fields__) - greeting
     assert set(keys.ServerKeys.__annotations__) == set(get_type_hints(ServerTable)) - {"revoked"}
@@ -243,12 +243,12 @@ def test_keys_for_type_checkers_are_those_of_the_format() -> None:
 
 
 @pytest.mark.parametrize("key", ["greeting", "greeting_in_pieces"])
-def test_the_greeting_is_no_key_of_the_fixture(servers: ServerFactory, key: str) -> None:
+def test_greeting_keys_are_refused(servers: ServerFactory, key: str) -> None:
     with pytest.raises(ArgumentError, match=f"{key}"):
         servers(**{key: "x"})  # type: ignore[arg-type]
 
 
-def test_one_line_tells_what_a_thing_is(servers: ServerFactory, lftp: LftpRunner) -> None:
+def test_repr_describes_servers_and_outcomes(servers: ServerFactory, lftp: LftpRunner) -> None:
     server: ServerHandle = servers(attack="strip-auth")
     assert repr(server) == f"<FTPS server on port {server.port}: explicit, attack strip-auth>"
     assert repr(servers(role="impostor", protocol="implicit")).endswith(": implicit, impostor>")
@@ -274,8 +274,8 @@ MISTAKES = [
 ]
 
 
-def test_each_mistake_ends_at_the_tests_own_line(pytester: pytest.Pytester) -> None:
-    """pytest shows the test's frame and no other."""
+def test_traceback_of_a_mistake_ends_in_the_test(pytester: pytest.Pytester) -> None:
+    """pytest shows no frame of ftps_harness."""
     functions = [
         f"def test_mistake_{number}(ftps_server, lftp):\n    server = ftps_server()\n    {line}\n"
         for number, line in enumerate(MISTAKES)

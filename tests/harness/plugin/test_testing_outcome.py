@@ -40,7 +40,7 @@ def lftp(client: Lftp) -> Iterator[LftpRunner]:
 
 
 @lftp_runs
-def test_check_compares_all_that_is_named(servers: ServerFactory, lftp: LftpRunner) -> None:
+def test_check_compares_every_given_field(servers: ServerFactory, lftp: LftpRunner) -> None:
     refused = lftp(servers(), rc="", run=["list"])
     assert refused.check("rejected", reasons="untrusted", exposed=[], to=()) is refused
     assert refused.check(reasons={"untrusted"}, message="Certificate verification") is refused
@@ -52,8 +52,8 @@ def test_check_compares_all_that_is_named(servers: ServerFactory, lftp: LftpRunn
 
 
 @lftp_runs
-def test_check_of_a_word_that_does_not_exist_is_a_mistake(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """A wrong word is a mistake, not a failed expectation: a test that expects the failure would pass forever."""
+def test_check_with_an_unknown_word_is_an_argument_error(servers: ServerFactory, lftp: LftpRunner) -> None:
+    """It is not an AssertionError, or a test that expects a failure would pass forever."""
     outcome = lftp(servers(), run=["list"])
     wrong: list[dict[str, Any]] = [
         {},
@@ -68,7 +68,7 @@ def test_check_of_a_word_that_does_not_exist_is_a_mistake(servers: ServerFactory
 
 
 @lftp_runs
-def test_check_does_not_pass_what_the_witnesses_do_not_agree_on(
+def test_check_fails_if_the_witnesses_contradict_each_other(
     servers: ServerFactory, lftp: LftpRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = servers(role="impostor")
@@ -80,8 +80,8 @@ def test_check_does_not_pass_what_the_witnesses_do_not_agree_on(
 
 
 @lftp_runs
-def test_program_writes_what_lftp_uses(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """lftp gets HOME as the program left it, with its rc, whatever rc a test passed before."""
+def test_lftp_uses_the_home_that_a_program_left(servers: ServerFactory, lftp: LftpRunner) -> None:
+    """This includes the program's rc, whatever rc a test passed before."""
     server = servers()
     assert lftp(server, rc="# a rc of before\n", run=["list"]).verdict == "rejected"
     script = """
@@ -102,7 +102,7 @@ def test_program_writes_what_lftp_uses(servers: ServerFactory, lftp: LftpRunner)
 
 
 @lftp_runs
-def test_program_that_removes_the_rc(servers: ServerFactory, lftp: LftpRunner) -> None:
+def test_rc_removed_by_a_program_stays_removed(servers: ServerFactory, lftp: LftpRunner) -> None:
     server = servers()
     assert lftp(server, rc=pinned(server)).verdict == "accepted"
     lftp.program(["rm", "{lftp}/rc"]).check()
@@ -110,7 +110,7 @@ def test_program_that_removes_the_rc(servers: ServerFactory, lftp: LftpRunner) -
     assert not (lftp.home.dot_lftp / "rc").exists()
 
 
-def test_program_sees_home_and_nothing_else(
+def test_program_sees_only_the_sealed_home_and_given_variables(
     servers: ServerFactory, lftp: LftpRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_USER", "x")
@@ -135,7 +135,7 @@ def test_program_sees_home_and_nothing_else(
         (["sh", "-c", "echo out; echo err >&2; sleep 60 & exit 0"], "it was killed at its time limit"),
     ],
 )
-def test_program_that_fails_says_how(lftp: LftpRunner, argv: list[str], ending: str) -> None:
+def test_failure_of_a_program_says_how_it_ended(lftp: LftpRunner, argv: list[str], ending: str) -> None:
     """Nothing that the program started survives."""
     result = lftp.program(argv, timeout=0.5)
     assert ending in repr(result)
@@ -143,7 +143,7 @@ def test_program_that_fails_says_how(lftp: LftpRunner, argv: list[str], ending: 
         result.check()
 
 
-def test_program_whose_output_is_cut_off_is_not_believed(lftp: LftpRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_with_truncated_output_fails_its_check(lftp: LftpRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftps_harness.sandbox.process.OUTPUT_LIMIT", 10)
     result = lftp.program(["echo", "a line that is longer than that"])
     with pytest.raises(AssertionError, match="expected all of its output"):
@@ -165,12 +165,14 @@ def test_program_whose_output_is_cut_off_is_not_believed(lftp: LftpRunner, monke
         (["ls"], {"server": "localhost"}, "give a server"),
     ],
 )
-def test_program_that_means_nothing_is_refused(lftp: LftpRunner, argv: Any, keywords: Any, sentence: str) -> None:
+def test_bad_argument_of_program_is_an_argument_error(
+    lftp: LftpRunner, argv: Any, keywords: Any, sentence: str
+) -> None:
     with pytest.raises(ArgumentError, match=sentence):
         lftp.program(argv, **keywords)
 
 
-def test_program_that_cannot_be_started(lftp: LftpRunner, tmp_path: Path) -> None:
+def test_program_that_cannot_start_is_an_error(lftp: LftpRunner, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no program")
     (tmp_path / "text").chmod(0o600)
     with pytest.raises(HarnessError, match="cannot start"):
@@ -208,7 +210,7 @@ ARGUMENTS = "ftps_server: ServerFactory, lftp: LftpRunner, server: ServerHandle,
 """Parameters of a function for each wrong line: mypy does not check code after a call that never returns."""
 
 
-def test_mypy_finds_words_and_keywords_that_do_not_exist(tmp_path: Path) -> None:
+def test_mypy_finds_unknown_words_and_keywords(tmp_path: Path) -> None:
     functions = [f"def wrong_{number}({ARGUMENTS}) -> None:\n    {line}\n" for number, line in enumerate(WRONG)]
     text = "\n\n".join([RIGHT, *functions])
     (tmp_path / "snippet.py").write_text(text)

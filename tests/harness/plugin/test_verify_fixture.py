@@ -28,11 +28,11 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
+def run_pytest(project: pytest.Pytester, *options: str) -> pytest.RunResult:
     return project.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *options)
 
 
-def test_a_setup_that_is_not_safe_fails_with_the_table(project: pytest.Pytester, sealed_here: None) -> None:
+def test_unsafe_setup_fails_with_the_report_and_safe_one_passes(project: pytest.Pytester, sealed_here: None) -> None:
     """A safe setup does not fail, and an assertion about the unsafe one can hold."""
     project.makepyfile(
         f"""
@@ -57,7 +57,7 @@ def test_a_setup_that_is_not_safe_fails_with_the_table(project: pytest.Pytester,
             assert "no-verification" in verify(command=["./job.sh"], {QUICK}).ids
         """
     )
-    result = run(project)
+    result = run_pytest(project)
     result.assert_outcomes(failed=2, passed=3)
     result.stdout.fnmatch_lines(
         [
@@ -79,7 +79,7 @@ def test_a_setup_that_is_not_safe_fails_with_the_table(project: pytest.Pytester,
     assert failures.count("What was tried") == 2
 
 
-def test_the_sealed_network_is_made_once_and_ended(project: pytest.Pytester, sealed_here: None) -> None:
+def test_sealed_network_is_created_once_and_closed(project: pytest.Pytester, sealed_here: None) -> None:
     project.makepyfile(
         f"""
         import atexit
@@ -105,7 +105,7 @@ def test_the_sealed_network_is_made_once_and_ended(project: pytest.Pytester, sea
             assert len(made) == before > 0
         """
     )
-    result = run(project, "-s")
+    result = run_pytest(project, "-s")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["LEFT []"])
 
@@ -120,17 +120,17 @@ MISTAKES = {
 }
 
 
-def test_a_mistake_is_a_sentence_at_the_tests_own_line(project: pytest.Pytester, sealed_here: None) -> None:
+def test_mistake_is_reported_at_the_line_of_the_test(project: pytest.Pytester, sealed_here: None) -> None:
     tests = [f"def test_{number}(verify):\n    {call}\n" for number, call in enumerate(MISTAKES)]
     project.makepyfile("\n".join(tests))
-    result = run(project)
+    result = run_pytest(project)
     result.assert_outcomes(failed=len(MISTAKES))
     for number, (call, said) in enumerate(MISTAKES.items()):
         escaped = call.replace("[", "[[]")
         result.stdout.fnmatch_lines([f">   *{escaped}", f"E  *{said}*", f"test_*.py:{3 * number + 2}: *Error"])
 
 
-def test_without_namespaces_it_is_skipped_with_the_sentence(project: pytest.Pytester) -> None:
+def test_missing_namespaces_skip_the_test_with_the_reason(project: pytest.Pytester) -> None:
     project.makeconftest(
         """
         from ftps_harness.play.places import sealed
@@ -143,12 +143,12 @@ def test_without_namespaces_it_is_skipped_with_the_sentence(project: pytest.Pyte
         """
     )
     project.makepyfile("def test_it(verify):\n    assert verify('good').safe\n")
-    result = run(project, "-rs")
+    result = run_pytest(project, "-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["SKIPPED *no namespaces here; as root: sysctl some.thing=1"])
 
 
-def test_what_is_ignored_is_as_the_command_has_it(project: pytest.Pytester, sealed_here: None, tmp_path: Path) -> None:
+def test_ftps_lab_toml_is_honoured(project: pytest.Pytester, sealed_here: None, tmp_path: Path) -> None:
     (project.path / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "no-verification"\nreason = "a VPN"\n')
     project.makepyfile(
         f"""
@@ -159,4 +159,4 @@ def test_what_is_ignored_is_as_the_command_has_it(project: pytest.Pytester, seal
             assert "ignored: no-verification, because a VPN" in str(report)
         """
     )
-    run(project).assert_outcomes(passed=1)
+    run_pytest(project).assert_outcomes(passed=1)
