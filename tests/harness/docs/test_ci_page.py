@@ -72,7 +72,7 @@ def failures(file: Path) -> int:
     return int(suite.get("failures", ""))
 
 
-def test_github(tmp_path: Path) -> None:
+def test_github_workflow_fits_the_schema_and_the_action(tmp_path: Path) -> None:
     workflow = tmp_path / "lftp.yaml"
     workflow.write_text(block("GitHub", "yaml"))
     schema_check("vendor.github-workflows", workflow)
@@ -87,7 +87,7 @@ def test_github(tmp_path: Path) -> None:
     assert granted == f"sudo sysctl -q {name.replace('/', '.')}={value}"
 
 
-def test_what_grants_namespaces_is_what_the_sandbox_says() -> None:
+def test_commands_that_allow_namespaces_match_the_sandbox() -> None:
     assert f"`{sandbox._CONTAINER}`" in PAGE
     name, value, _ = sandbox._SWITCHES[0]
     assert f"`sysctl {name.replace('/', '.')}={value}`" in PAGE
@@ -107,7 +107,7 @@ def cron_job() -> str:
     return command
 
 
-def test_every_script_is_one() -> None:
+def test_every_script_parses_as_shell() -> None:
     assert len(scripts()) == 6
     for script in scripts():
         subprocess.run(["sh", "-n", "-c", script], check=True, timeout=10)
@@ -115,7 +115,7 @@ def test_every_script_is_one() -> None:
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("where", ["GitLab", "Jenkins"])
-def test_a_job_fails_for_a_bad_setup_and_leaves_its_report(where: str, checkout: Path, tmp_path: Path) -> None:
+def test_job_fails_for_an_unsafe_setup_and_leaves_its_report(where: str, checkout: Path, tmp_path: Path) -> None:
     if where == "GitLab":
         (tmp_path / "ci.yml").write_text(block("GitLab", "yaml"))
         schema_check("vendor.gitlab-ci", tmp_path / "ci.yml")
@@ -130,7 +130,7 @@ def test_a_job_fails_for_a_bad_setup_and_leaves_its_report(where: str, checkout:
 
 
 @pytest.mark.lftp
-def test_cron_mails_only_what_is_bad(checkout: Path) -> None:
+def test_cron_job_prints_only_for_an_unsafe_setup(checkout: Path) -> None:
     """The job runs in cron's nearly empty environment, with cron's shell."""
     env = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "me"}
     rc = checkout.parent / "home/.lftp/rc"

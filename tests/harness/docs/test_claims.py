@@ -67,14 +67,14 @@ def cell(row: Row, column: int) -> str:
     return cell(row, column - 1) if row.said[column].startswith("the same") else row.said[column]
 
 
-def test_both_tables_have_rows_and_no_claim_stands_twice() -> None:
+def test_both_tables_have_rows_and_claims_are_unique() -> None:
     assert PROMISES
     assert BEYOND
     assert len({row.claim for row in ROWS}) == len(ROWS)
 
 
 @by_claim
-def test_a_row_is_complete_and_its_scenarios_have_its_claim(row: Row) -> None:
+def test_row_is_complete_and_its_scenarios_have_its_claim(row: Row) -> None:
     assert row.promise
     assert row.comment
     assert len(row.said) == len(COLUMNS)
@@ -84,21 +84,21 @@ def test_a_row_is_complete_and_its_scenarios_have_its_claim(row: Row) -> None:
 
 
 @by_scenario
-def test_a_scenario_stands_in_the_row_of_its_claim(scenario: Scenario) -> None:
+def test_scenario_is_listed_in_the_row_of_its_claim(scenario: Scenario) -> None:
     """Scenarios tagged `document` belong in the first table, the others in the second."""
     table = PROMISES if "document" in scenario.tags else BEYOND
     assert [row.claim for row in table if scenario.id in row.scenarios] == [scenario.claim]
 
 
 @by_scenario
-def test_a_scenario_says_why_in_one_paragraph(scenario: Scenario) -> None:
+def test_scenario_says_why_in_one_paragraph(scenario: Scenario) -> None:
     assert "\n" not in scenario.why.strip()
     assert len(scenario.why.split()) >= 25
 
 
 @by_scenario
-def test_what_is_exposed_is_always_said_in_full(scenario: Scenario) -> None:
-    """If `exposed` or `to` were missing, they would not be compared."""
+def test_expected_exposure_names_what_leaked_and_to_whom(scenario: Scenario) -> None:
+    """A missing `exposed` or `to` is not compared."""
     for step in scenario.steps:
         for dialect, version in COLUMNS:
             expect = expectation(step, dialect, version)
@@ -108,20 +108,20 @@ def test_what_is_exposed_is_always_said_in_full(scenario: Scenario) -> None:
 
 
 @by_scenario
-def test_no_step_gives_up_its_control_without_need(scenario: Scenario) -> None:
+def test_every_step_has_a_control(scenario: Scenario) -> None:
     assert [step.title for step in scenario.steps if step.control == "none"] == []
 
 
 @pytest.mark.parametrize("column", range(len(COLUMNS)), ids=[dialect for dialect, _ in COLUMNS])
 @by_claim
-def test_a_cell_names_exactly_the_verdicts_that_are_expected(row: Row, column: int) -> None:
+def test_cell_names_exactly_the_expected_verdicts(row: Row, column: int) -> None:
     named = set(re.findall(r"\b(accepted|rejected|exposed|login-failed|failed|hung|crashed)\b", cell(row, column)))
     assert named == {expect.verdict for expect in expects(row, column)}
 
 
 @pytest.mark.parametrize("column", range(len(COLUMNS)), ids=[dialect for dialect, _ in COLUMNS])
 @by_claim
-def test_words_of_lftp_in_a_cell_are_those_that_its_scenarios_look_for(row: Row, column: int) -> None:
+def test_quoted_lftp_message_is_expected_by_a_scenario_of_the_row(row: Row, column: int) -> None:
     quoted = [code for code in re.findall(r"`([^`]+)`", cell(row, column)) if not NOT_LFTPS_WORDS.fullmatch(code)]
     looked_for = [expect.message for expect in expects(row, column) if expect.message]
     assert [code for code in quoted if not any(code in message for message in looked_for)] == []
@@ -129,7 +129,7 @@ def test_words_of_lftp_in_a_cell_are_those_that_its_scenarios_look_for(row: Row,
 
 @pytest.mark.parametrize("column", range(len(COLUMNS)), ids=[dialect for dialect, _ in COLUMNS])
 @by_claim
-def test_a_row_that_quotes_lftp_quotes_it_for_each_build_that_differs(row: Row, column: int) -> None:
+def test_cell_says_the_same_only_if_the_messages_are_the_same(row: Row, column: int) -> None:
     """Where the builds' messages differ, a cell must not refer to another build's message."""
     if row.said[column].startswith("the same"):
         left = {expect.message for expect in expects(row, column - 1)}

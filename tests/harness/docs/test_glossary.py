@@ -40,16 +40,16 @@ WORDS = (
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_each_word_has_one_row(word: str) -> None:
+def test_each_term_has_exactly_one_row(word: str) -> None:
     rows = [line for line in GLOSSARY.splitlines() if line.startswith(f"| {word} | ")]
     assert len(rows) == 1
     assert re.fullmatch(r"\| [^|]+ \| .+\. \|", rows[0]), "one or two sentences"
 
 
-def test_the_document_is_named() -> None:
+def test_glossary_names_the_document() -> None:
     assert "LFTP FTPS and Certificate Verification" in GLOSSARY
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/reference.md"])
-def test_readers_find_it(page: str) -> None:
+def test_page_links_to_the_glossary(page: str) -> None:
     assert f"{GLOSSARY_PAGE.name})" in (DOCS.parent / page).read_text("utf-8")

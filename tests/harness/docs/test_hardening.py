@@ -43,13 +43,13 @@ def with_rc(scenario: Scenario, lines: list[str]) -> Scenario:
 
 
 @pytest.mark.parametrize(("name", "block"), [("pin", 0), ("fingerprint", 1)])
-def test_the_document_shows_the_rc_that_is_run(name: str, block: int) -> None:
+def test_page_shows_the_rc_that_the_scenario_runs(name: str, block: int) -> None:
     shown = re.findall(r"```lftp\n(.*?)```", DOCUMENT, re.DOTALL)[block].strip()
     run = "\n".join(rc_lines(hardened(name)))
     assert FINGERPRINT.sub("{sha1:genuine}", shown).replace("~/.lftp", "{lftp}") == run
 
 
-def test_every_scenario_that_the_document_names_exists() -> None:
+def test_every_named_scenario_exists() -> None:
     named = set(re.findall(r"`((?:attack|document|rc|login)/[a-z0-9-]+)`", DOCUMENT))
     assert len(named) > 25
     assert [each for each in sorted(named) if not (ROOT / f"scenarios/{each}.scenario.toml").is_file()] == []
@@ -57,8 +57,8 @@ def test_every_scenario_that_the_document_names_exists() -> None:
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("name", ["pin", "fingerprint"])
-def test_the_whole_rc_survives(client: Lftp, name: str) -> None:
-    """The counterpart of the next test: the whole rc passes."""
+def test_complete_rc_passes(client: Lftp, name: str) -> None:
+    """Otherwise the next test would prove nothing."""
     scenario = hardened(name)
     assert len(scenario.steps) >= 10
     assert run_scenario(scenario, client, Options(controls=False)).status == "pass"
@@ -67,7 +67,7 @@ def test_the_whole_rc_survives(client: Lftp, name: str) -> None:
 @pytest.mark.lftp
 @pytest.mark.parametrize("left_out", range(3))
 @pytest.mark.parametrize("name", ["pin", "fingerprint"])
-def test_no_line_can_be_left_out(client: Lftp, name: str, left_out: int) -> None:
+def test_rc_without_one_of_its_lines_fails(client: Lftp, name: str, left_out: int) -> None:
     """Without any one line, at least one step fails: an attacker gets through, or nothing works."""
     scenario = hardened(name)
     lines = rc_lines(scenario)

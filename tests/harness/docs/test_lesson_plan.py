@@ -19,20 +19,20 @@ def section(title: str) -> str:
     return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def test_the_minutes_follow_each_other_and_end_at_45() -> None:
+def test_minutes_are_contiguous_and_end_at_45() -> None:
     spans = [(int(begin), int(end)) for begin, end in re.findall(r"^\| (\d+)–(\d+) \|", PAGE, re.MULTILINE)]  # noqa: RUF001
     assert spans[0][0] == 0
     assert spans[-1][1] == 45
     assert [end for _, end in spans[:-1]] == [begin for begin, _ in spans[1:]]
 
 
-def test_the_demo_is_called_with_chapters_that_exist_and_plays_all_of_them_once() -> None:
+def test_demo_calls_play_every_chapter_exactly_once() -> None:
     called = re.findall(r"`ftps-lab demo((?: [a-z]+)+)`", PAGE)
     chapters = [name for names in called for name in names.split()]
     assert sorted(chapters) == sorted(BY_NAME)
 
 
-def test_each_question_is_the_one_that_the_demo_asks() -> None:
+def test_questions_are_those_that_the_demo_asks() -> None:
     rows = re.findall(r"^\| `([a-z]+)` \| ([^|]+) \|", section("Predict first"), re.MULTILINE)
     assert len(rows) >= 8
     for name, question in rows:
@@ -49,22 +49,20 @@ def test_each_question_is_the_one_that_the_demo_asks() -> None:
         ("attack/strip-auth", 5, "rejected", "set ftp:ssl-force yes"),
     ],
 )
-def test_each_step_of_an_exercise_comes_to_what_the_plan_says(
-    scenario: str, step: int, verdict: str, line: str
-) -> None:
+def test_scenario_step_has_the_verdict_and_line_of_the_plan(scenario: str, step: int, verdict: str, line: str) -> None:
     """`make run` runs the scenarios themselves."""
     found = load(ROOT / f"scenarios/{scenario}.scenario.toml").steps[step - 1]
     assert found.expect.verdict == verdict
     assert line in (found.rc or "")
 
 
-def test_the_exercises_are_served_as_the_table_says() -> None:
+def test_exercises_are_served_from_the_planned_steps() -> None:
     served = re.findall(r"ftps-lab serve (\S+) --step (\d+)", PAGE)
     assert served
     assert set(served) == {("attack/intercept-copy", "2"), ("attack/strip-auth", "3")}
 
 
-def test_each_question_of_the_quiz_has_its_answer() -> None:
+def test_every_quiz_question_has_its_answer() -> None:
     questions, answers = (re.findall(r"^(\d+)\. ", section(title), re.MULTILINE) for title in ("Quiz", "Answers"))
     assert questions == answers
     assert len(questions) >= 5

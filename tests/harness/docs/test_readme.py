@@ -26,21 +26,21 @@ def block(language: str) -> str:
     return str(found)
 
 
-def test_the_example_test_is_the_one_that_is_run() -> None:
+def test_example_test_is_the_one_that_runs() -> None:
     """`plugin_example.py` runs in test_plugin.py and against the built wheel."""
     code = (ROOT / "tests/harness/plugin/plugin_example.py").read_text().replace("  # type: ignore[no-untyped-def]", "")
     assert block("python").strip() in code
 
 
 @pytest.mark.lftp
-def test_the_example_scenario_passes(client: Lftp) -> None:
+def test_example_scenario_passes(client: Lftp) -> None:
     scenario = parse(block("toml"), "my-backup.scenario.toml", "readme/my-backup")
     result = run_scenario(scenario, client, Options())
     assert result.status == "pass", [step.judgement for step in result.steps]
 
 
 @pytest.mark.lftp
-def test_what_is_shown_of_a_pinning_tool_is_what_is_printed(
+def test_quoted_output_of_pin_check_is_what_it_prints(
     sealed_here: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shown = README.partition("$ ftps-lab pin-check ")[2].partition("```")[0]
@@ -55,13 +55,13 @@ def test_what_is_shown_of_a_pinning_tool_is_what_is_printed(
         assert " ".join(part.split()) in " ".join(printed.split())  # a longer path moves the line breaks
 
 
-def test_every_command_that_is_named_exists() -> None:
+def test_every_named_command_exists() -> None:
     named = set(re.findall(r"`ftps-lab ([\w-]+)", README))
     assert named
     assert named <= set(COMMANDS)
 
 
-def test_every_file_that_is_linked_exists() -> None:
+def test_every_linked_file_exists() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []

@@ -84,7 +84,7 @@ def properties(table: str) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize("heading", TABLES)
-def test_every_key_of_the_format_has_a_row_and_no_other(heading: str) -> None:
+def test_rows_are_exactly_the_keys_of_the_format(heading: str) -> None:
     assert sorted(named(heading)) == sorted(properties(TABLES[heading]))
 
 
@@ -100,7 +100,7 @@ def allowed(value: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("heading", TABLES)
-def test_every_allowed_word_is_named(heading: str) -> None:
+def test_every_allowed_word_is_listed(heading: str) -> None:
     """The page names every allowed word but keyUsage's, from RFC 5280; verdicts and reasons have their own sections."""
     own = {key: value for key, value in properties(TABLES[heading]).items() if key not in {"key_usage", "reason"}}
     there = words(heading) | words("Verdicts")
@@ -120,7 +120,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("heading", DEFAULTS)
-def test_every_default_is_in_the_row_of_its_key(heading: str) -> None:
+def test_row_of_a_key_gives_its_default(heading: str) -> None:
     told = {key: row for row in rows(section(heading)) for key in code(row[0])}
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in DEFAULTS[heading].items()}
     known = {key: value for key, value in values.items() if isinstance(value, (str, int, list))}
@@ -128,19 +128,19 @@ def test_every_default_is_in_the_row_of_its_key(heading: str) -> None:
     assert {key: told[key][2] for key in known if json.dumps(known[key]) not in told[key][2]} == {}
 
 
-def test_every_verdict_reason_and_dialect_has_a_row() -> None:
+def test_verdicts_reasons_and_dialects_have_their_rows() -> None:
     assert named("Verdicts") == list(get_args(tables.Verdict))
     assert named("Reasons") == list(get_args(tables.Reason))
     assert named("Dialects") == list(tables.DIALECTS)
 
 
-def test_every_control_is_named() -> None:
+def test_every_control_is_listed() -> None:
     kinds = {value.kind for value in vars(controls).values() if isinstance(value, controls.Control)}
     assert len(kinds) == 6
     assert kinds <= words("Controls")
 
 
-def test_exit_codes() -> None:
+def test_exit_codes_match_the_code() -> None:
     known = (cli.EXPECTED, cli.UNEXPECTED, cli.USAGE, cli.UNABLE, cli.INTERRUPTED)
     assert [int(cells[0]) for cells in rows(section("Exit codes"))] == list(known)
 
@@ -157,13 +157,13 @@ def options() -> set[tuple[str, str]]:
     return found
 
 
-def test_every_option_of_every_command_is_named_and_no_other() -> None:
+def test_options_are_exactly_those_of_the_commands() -> None:
     cells = [row for row in rows(section("The command")) if row[0].startswith("`-")]
     told = {(option, command) for first, of, _ in cells for option in code(first) for command in code(of)}
     assert told == options()
 
 
-def test_no_option_or_command_is_named_that_does_not_exist() -> None:
+def test_every_mentioned_option_and_command_exists() -> None:
     """Every option and command that the page has in backticks exists."""
     known = {option.split()[0] for option, _ in options()} | EVERYWHERE
     spans = code(REFERENCE)
@@ -185,7 +185,7 @@ def keys(data: Any) -> set[str]:
 
 
 @pytest.mark.lftp
-def test_every_key_of_the_json_of_a_run_is_named(client: Lftp) -> None:
+def test_every_json_key_of_run_is_listed(client: Lftp) -> None:
     scenario = load(ROOT / "scenarios/document/untrusted-by-default.scenario.toml")
     result = run_scenario(scenario, client, Options())
     data = json.loads(json_report.text([BuildRun(client, (result,), 1, 0.1)], several=False))
@@ -196,13 +196,13 @@ def test_every_key_of_the_json_of_a_run_is_named(client: Lftp) -> None:
     assert set(named("Of run")) == set(data) | set(step) | sometimes
 
 
-def test_every_key_of_the_json_of_a_matrix_is_named() -> None:
+def test_every_json_key_of_matrix_is_listed() -> None:
     drift = Drift("sid", "lab", "document/expired", "a step", ("accepted",), ("rejected",))
     data = json.loads(matrix_json.text(MatrixRun((), interrupted=True, seconds=0.1), [drift]))
     assert sorted(keys(data) - words("Of matrix") - words("Of run")) == []
 
 
-def test_what_the_fixtures_take_and_give_is_named() -> None:
+def test_fixtures_their_arguments_and_result_fields_are_listed() -> None:
     there = words("The pytest plugin")
     taken = set(inspect.signature(testing.LftpRunner.__call__).parameters) - {"self"}
     given = {field.name for field in dataclasses.fields(testing.TestOutcome)}
