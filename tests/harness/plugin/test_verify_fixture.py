@@ -94,7 +94,7 @@ def test_sealed_network_is_created_once_and_closed(project: pytest.Pytester, sea
         def setup_module():
             atexit.register(left)
             new = sealed.SealedPlaces._new
-            sealed.SealedPlaces._new = lambda self: made.append(1) or new(self)
+            sealed.SealedPlaces._new = lambda self, **more: made.append(1) or new(self, **more)
 
         def test_one(verify):
             assert verify("good", {QUICK}).safe
@@ -136,7 +136,7 @@ def test_missing_namespaces_skip_the_test_with_the_reason(project: pytest.Pytest
         from ftps_harness.play.places import sealed
         from ftps_harness.sandbox.sandbox import Unavailable
 
-        def refused(self):
+        def refused(self, **_):
             raise Unavailable("no namespaces here; as root: sysctl some.thing=1")
 
         sealed.SealedPlaces._new = refused
