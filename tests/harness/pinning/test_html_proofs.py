@@ -37,12 +37,12 @@ ROLES = {
 """What a phrase begins with → the role of the server that it names."""
 
 
-def met(what: str = "lftp met an impostor: exposed") -> Met:
+def met_server(what: str = "lftp met an impostor: exposed") -> Met:
     return Met(what, attempt("exposed").recording, None)
 
 
-def test_a_failure_draws_the_servers_that_lftp_met() -> None:
-    failure = replace(FAILURE, met=(met("lftp met the genuine server: accepted"), met()))
+def test_failure_draws_the_servers_that_lftp_met() -> None:
+    failure = replace(FAILURE, met=(met_server("lftp met the genuine server: accepted"), met_server()))
     text = html.text(report(failed_result("impostor-refused", failure, failure)))
     assert text.count('<svg class="diagram"') == text.count('<ol class="told"') == 4
     said = Outline(text).said
@@ -52,38 +52,42 @@ def test_a_failure_draws_the_servers_that_lftp_met() -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_the_last_server_is_open_and_the_others_are_folded() -> None:
-    text = html.text(report(failed_result("impostor-refused", replace(FAILURE, met=(met("one"), met("two"))))))
+def test_last_server_is_open_and_the_others_are_folded() -> None:
+    text = html.text(
+        report(failed_result("impostor-refused", replace(FAILURE, met=(met_server("one"), met_server("two")))))
+    )
     assert '<details class="evidence">\n<summary>What was said when one</summary>' in text
     assert '<details class="evidence" open>\n<summary>What was said when two</summary>' in text
 
 
-def test_only_the_last_recordings_since_the_previous_failure_are_kept() -> None:
+def test_last_three_recordings_since_the_previous_failure_are_kept() -> None:
     log = Log()
     for number in range(5):
-        log.meet(met(str(number)))
+        log.meet(met_server(str(number)))
     log.fail("something", "something else")
-    log.meet(met("later"))
+    log.meet(met_server("later"))
     log.fail("again", "still not")
     log.fail("a third", "no server was met")
     assert [[each.what for each in failure.met] for failure in log.failures] == [["2", "3", "4"], ["later"], []]
 
 
-def test_a_recording_that_is_too_long_is_not_kept() -> None:
+def test_overlong_recording_is_not_kept() -> None:
     log = Log()
     commands = tuple(Command(1, "NOOP", "", "tls", 200) for _ in range(6000))
-    long = replace(met(), recording=replace(met().recording, testimony=Testimony("genuine", commands=commands)))
+    long = replace(
+        met_server(), recording=replace(met_server().recording, testimony=Testimony("genuine", commands=commands))
+    )
     log.meet(long)
     assert log.met == []
 
 
-def test_foreign_text_is_never_markup() -> None:
+def test_foreign_text_is_escaped() -> None:
     evil = Met(EVIL, hostile_attempt().recording, None)
     check_harmless(html.text(report(failed_result("impostor-refused", replace(FAILURE, met=(evil, evil))))))
 
 
 @pytest.mark.lftp
-def test_each_diagram_is_of_the_testimony_of_its_server(check_tool: Callable[..., dict[str, Result]]) -> None:
+def test_each_diagram_shows_the_testimony_of_its_server(check_tool: Callable[..., dict[str, Result]]) -> None:
     """A tool that switches verification off: an impostor, and servers that deny TLS, get the password."""
     results = check_tool(NO_CHECK, "impostor-refused", "tls-demanded", "repin", repin="/bin/true")
     assert {each.status for each in results.values()} == {"fail"}

@@ -37,7 +37,7 @@ def recording() -> Recording:
     return attempt("exposed").recording
 
 
-def drawn(*trials: Tried, finding: str = "impostor-copy", folder: Path) -> str:
+def page_with_trials(*trials: Tried, finding: str = "impostor-copy", folder: Path) -> str:
     """The page of a setup with these trials, the first finding of which a trial proves."""
     finding_of = found("no-verification", attack=finding)
     return html.text([report(rc_subject(folder), (finding_of,), tried("genuine", "accepted"), *trials)], folder)
@@ -47,9 +47,9 @@ def exposed(name: str = "impostor-copy", times: int = 1) -> Tried:
     return tried(name, "exposed", "password", "impostor", times)
 
 
-def test_a_finding_draws_the_trial_that_proves_it_and_no_other_part_does(tmp_path: Path) -> None:
+def test_finding_draws_only_the_trial_that_proves_it(tmp_path: Path) -> None:
     trials = (replace(exposed(), recording=recording()), replace(tried("expired"), recording=recording()))
-    text = drawn(*trials, folder=tmp_path)
+    text = page_with_trials(*trials, folder=tmp_path)
     assert text.count('<svg class="diagram"') == text.count('<ol class="told"') == 2
     finding = text[text.index('id="s1-1"') : text.index("What was tried")]
     assert "The proof: what client, attacker and server said" in finding
@@ -59,21 +59,21 @@ def test_a_finding_draws_the_trial_that_proves_it_and_no_other_part_does(tmp_pat
     assert len(ids) == len(set(ids))
 
 
-def test_every_trial_that_was_recorded_leads_to_its_diagram(tmp_path: Path) -> None:
+def test_every_recorded_trial_links_to_its_diagram(tmp_path: Path) -> None:
     trials = (replace(exposed(), recording=recording()), replace(tried("expired"), recording=recording()))
-    text = drawn(*trials, tried("strip-auth", "hung"), folder=tmp_path)
+    text = page_with_trials(*trials, tried("strip-auth", "hung"), folder=tmp_path)
     links = re.findall(r'<th scope="row"><a href="#(.*?)"><code>(.*?)</code></a></th>', text)
     assert links == [("s1-1", "impostor-copy"), ("s1-t3", "expired")]
     assert {anchor for anchor, _ in links} < {*Outline(text).ids}
     assert '<th scope="row"><code>strip-auth</code></th>' in text
 
 
-def test_a_safe_setup_shows_what_was_said_too(tmp_path: Path) -> None:
+def test_safe_setup_shows_its_diagrams(tmp_path: Path) -> None:
     safe = report(rc_subject(tmp_path), (), replace(tried("genuine", "accepted"), recording=recording()))
     assert "What was said in the trials" in Outline(html.text([safe], tmp_path)).said
 
 
-def test_of_several_runs_the_one_that_proves_most_is_kept() -> None:
+def test_recording_of_the_most_conclusive_run_is_kept() -> None:
     refused, leaked = replace(recording(), message="no"), replace(recording(), message="yes")
     some = replace(exposed(), outcomes=(*tried("expired").outcomes, *exposed().outcomes))
     kept = some.keeping([refused, leaked])
@@ -82,12 +82,12 @@ def test_of_several_runs_the_one_that_proves_most_is_kept() -> None:
     assert (none.proof, none.recording) == (1, refused)
 
 
-def test_the_page_says_which_of_several_runs_it_draws(tmp_path: Path) -> None:
-    text = drawn(replace(exposed(times=5), recording=recording()), folder=tmp_path)
+def test_page_names_the_run_that_it_draws(tmp_path: Path) -> None:
+    text = page_with_trials(replace(exposed(times=5), recording=recording()), folder=tmp_path)
     assert "Recorded in the trial impostor-copy, run 1 of 5</figcaption>" in text
 
 
-def test_a_recording_that_is_too_long_is_not_kept() -> None:
+def test_overlong_recording_is_not_kept() -> None:
     """Memory stays bounded however many files a command transfers."""
     commands = tuple(Command(1, "NOOP", "", "tls", 200) for _ in range(6000))
     long = replace(recording(), testimony=Testimony("genuine", commands=commands))
@@ -97,8 +97,8 @@ def test_a_recording_that_is_too_long_is_not_kept() -> None:
     assert exposed().keeping([behind]).recording is None
 
 
-def test_a_password_is_masked_wherever_the_client_said_it(tmp_path: Path) -> None:
-    """In this trial the password was not sent as one: it stands in a command, in a reply and in a message."""
+def test_password_is_masked_in_commands_replies_and_messages(tmp_path: Path) -> None:
+    """In this trial the password is in a SITE command, its reply and a message, but not in PASS."""
     said = Command(1, "SITE", "x s3cret", "clear", 500, reply_text="what is s3cret?")
     told = Testimony("genuine", (Connection(1, "control", ("127.0.0.1", 40001), 0.1),), commands=(said,))
     made = replace(recording(), testimony=told, message="open ftp://me:s3cret@host: failed")
@@ -111,8 +111,8 @@ def test_a_password_is_masked_wherever_the_client_said_it(tmp_path: Path) -> Non
     assert f"SITE x {MASK}" in text
 
 
-def test_foreign_text_is_never_markup(tmp_path: Path) -> None:
-    check_harmless(drawn(replace(exposed(), recording=hostile_attempt().recording), folder=tmp_path))
+def test_foreign_text_is_escaped(tmp_path: Path) -> None:
+    check_harmless(page_with_trials(replace(exposed(), recording=hostile_attempt().recording), folder=tmp_path))
 
 
 def untrue_trials(made: Report) -> list[str]:
@@ -136,7 +136,7 @@ TRIALS = ("impostor-copy", "intercept", "strip-auth", "refuse-auth-502", "refuse
 
 @pytest.mark.lftp
 @pytest.mark.parametrize("line", ["set ssl:verify-certificate no", "set ssl:ca-file ~/.lftp/server.crt"])
-def test_each_diagram_is_of_the_testimony_of_its_trial(line: str, check: Check, tmp_path: Path) -> None:
+def test_each_diagram_shows_the_testimony_of_its_trial(line: str, check: Check, tmp_path: Path) -> None:
     made = check(f"{line}\n", only=TRIALS)
     assert untrue_trials(made) == []
     assert {"genuine", *TRIALS} == {each.trial.name for each in made.tried}
@@ -149,8 +149,8 @@ def test_each_diagram_is_of_the_testimony_of_its_trial(line: str, check: Check, 
 
 
 @pytest.mark.lftp
-def test_a_recording_of_another_trial_is_noticed(check: Check) -> None:
-    """The check itself can fail."""
+def test_check_finds_a_recording_of_another_trial(check: Check) -> None:
+    """Proves that `untrue_trials` can fail."""
     made = check("set ssl:verify-certificate no\n", only=TRIALS)
     first, *others = made.tried
     swapped = replace(made, tried=(first, *(replace(each, recording=first.recording) for each in others)))
@@ -158,7 +158,7 @@ def test_a_recording_of_another_trial_is_noticed(check: Check) -> None:
 
 
 @pytest.mark.lftp
-def test_a_command_is_drawn_without_its_password(places: SealedPlaces, client: Lftp, tmp_path: Path) -> None:
+def test_diagram_of_a_command_masks_its_password(places: SealedPlaces, client: Lftp, tmp_path: Path) -> None:
     home, work = tmp_path / "home", tmp_path / "work"
     (home / ".lftp").mkdir(parents=True)
     (home / ".lftp/rc").write_text("set ssl:verify-certificate no\n")
