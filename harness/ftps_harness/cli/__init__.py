@@ -1,6 +1,6 @@
 """The command `ftps-lab`: thin shells over functions that others can call too.
 
-`main` is light, so that Ctrl-C is a sentence from the first moment; the commands are in `ftps_harness.cli.commands`.
+`main` is light, so that Ctrl-C prints a sentence from the first moment; `ftps_harness.cli.commands` has the commands.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def list_command(names: tuple[str, ...], tags: tuple[str, ...]) -> None:
 
 
 def _listed(outlines: Sequence[Outline]) -> Iterator[str]:
-    """Two columns that fit 80 characters; an id that is longer than the column has a line of its own."""
+    """Two columns that fit 80 characters; an id that is longer than the column gets its own line."""
     from ftps_harness.report.plain import harmless, padded, wrapped
 
     column = min(36, max(len(each.id) for each in outlines))

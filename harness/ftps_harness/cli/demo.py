@@ -105,7 +105,7 @@ class Audience:
     """Waits for Enter, or for some seconds, after parts that ask for a pause; nothing scrolls away unseen."""
 
     def __init__(self, *, auto: bool, pace: float | None, rows: int) -> None:
-        """Nobody presses Enter with `auto`; `rows` is the height of the terminal."""
+        """With `auto`, no one presses Enter; `rows` is the height of the terminal."""
         self._auto = auto
         self._pace = pace
         self._rows = rows - 2

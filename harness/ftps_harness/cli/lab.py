@@ -1,4 +1,4 @@
-"""`ftps-lab serve` and `doctor`: the lab itself, to look at."""
+"""`ftps-lab serve` and `doctor`: try a scenario by hand, and check what is installed."""
 
 from __future__ import annotations
 

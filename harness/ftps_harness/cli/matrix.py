@@ -59,7 +59,7 @@ class _Wanted:
 def matrix(names: tuple[str, ...], **options: object) -> int:
     """Run scenarios over lftp builds and FTPS servers, in containers.
 
-    Each pair of a build and a server has containers of its own. Without names: the document's promises. Needs a
+    Each pair of a build and a server runs in its own containers. Without names: the document's promises. Needs a
     Docker engine; images are built once.
 
     Builds: bullseye, bookworm, trixie, sid, openssl. Servers: lab, vsftpd, vsftpd-reuse, proftpd, pure-ftpd.
@@ -105,7 +105,7 @@ class _Call:
         try:
             return self._run()
         except BrokenPipeError:
-            shared.nobody_reads()
+            shared.report_closed_pipe()
             return 3
 
     def _run(self) -> int:

@@ -34,7 +34,7 @@ _BEHIND = "ftps_harness.cli.options.behind"
 
 
 class WithCommand(click.Command):
-    """Takes what stands behind ``--`` as it is: a command, with options of its own."""
+    """Keeps everything after ``--`` unchanged: a command with its own options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep everything after ``--`` for `behind`."""
@@ -55,7 +55,7 @@ def behind(ctx: click.Context) -> tuple[str, ...] | None:
     return found
 
 
-def nobody_reads(unwritten: str = "") -> None:
+def report_closed_pipe(unwritten: str = "") -> None:
     """Say that the output pipe was closed; what is still buffered for it must not raise when Python ends.
 
     Args:

@@ -1,4 +1,4 @@
-"""`ftps-lab pin-check`: a pinning tool, held against the contract."""
+"""`ftps-lab pin-check`: checks a pinning tool against the contract."""
 
 from __future__ import annotations
 

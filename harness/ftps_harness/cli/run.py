@@ -122,7 +122,7 @@ class _Call:
                 return self._run(clients)
         except BrokenPipeError:
             # Everything has ended, but the result was not reported, so it is not a success.
-            shared.nobody_reads("".join(f"; {option} was not written" for option in self._wanted.reports))
+            shared.report_closed_pipe("".join(f"; {option} was not written" for option in self._wanted.reports))
             return 3
 
     def _load(self) -> None:

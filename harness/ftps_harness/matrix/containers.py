@@ -166,7 +166,7 @@ class OpenPair:
     host: RemoteHost
 
     def check(self) -> None:
-        """Raise LabError if the server's container is gone; a lost client container shows by itself."""
+        """Raise LabError if the server's container is gone; losing the client's container is an error anyway."""
         if self.host.given_up:
             self.host.ping()
 

@@ -74,6 +74,6 @@ def ending(run: Ended) -> str:
     return f"ends by signal {run.signal}" if run.signal is not None else f"ends with exit code {run.exit_code}"
 
 
-def _items(told: Testimony) -> int:
-    own = (told.connections, told.handshakes, told.alerts, told.commands, told.credentials, told.transfers)
-    return sum(map(len, own)) + (_items(told.behind) if told.behind is not None else 0)
+def _items(seen: Testimony) -> int:
+    own = (seen.connections, seen.handshakes, seen.alerts, seen.commands, seen.credentials, seen.transfers)
+    return sum(map(len, own)) + (_items(seen.behind) if seen.behind is not None else 0)

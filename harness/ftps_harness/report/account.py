@@ -181,9 +181,9 @@ def _alert(alert: Alert) -> str:
 
 
 def _credential(credential: Credential) -> str:
-    let_in = "let in" if credential.accepted else "turned away"
+    answer = "accepted" if credential.accepted else "refused"
     password = "password unknown" if credential.password is None else harmless(credential.password)
-    return f"{credential.channel:5}  login {let_in}: {harmless(credential.user)}, {password}"
+    return f"{credential.channel:5}  login {answer}: {harmless(credential.user)}, {password}"
 
 
 def _command(command: Command) -> str:
@@ -196,7 +196,7 @@ def _transfer(transfer: Transfer) -> str:
     end = "complete" if transfer.completed else "cut short"
     name = f"{transfer.verb} {harmless(transfer.name)}".rstrip()
     held = f", {len(transfer.captured)} of them kept by the attacker" if transfer.captured else ""
-    origin = ", made up by the attacker" if transfer.forged else ""
+    origin = ", forged by the attacker" if transfer.forged else ""
     return f"{transfer.channel:5}  {transfer.direction} {name}: {transfer.size} bytes{held}{origin}, {end}"
 
 

@@ -136,7 +136,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
 
 class Outline(Struct, frozen=True, kw_only=True):
-    """What a catalogue shows of a scenario file; the titles of its steps stand for the steps."""
+    """What a catalogue shows of a scenario file; of its steps, only the titles."""
 
     id: str
     file: str

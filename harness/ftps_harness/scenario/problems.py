@@ -68,7 +68,7 @@ def shown(value: object) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in quotes, separated by commas, or a word for none."""
+    """Names in quotes, separated by commas; ``none`` if there are none."""
     return ", ".join(shown(name) for name in names) or "none"
 
 

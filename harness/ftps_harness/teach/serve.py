@@ -52,8 +52,8 @@ class Options:
     Attributes:
         port: Where to listen; 0 lets the system choose.
         step: The step to start with; the files of earlier steps are in place.
-        user: The learner's user; None for a made-up one.
-        password: The learner's password; None for a made-up one.
+        user: The learner's user; None for a generated one.
+        password: The learner's password; None for a generated one.
         rotate_every: Interval in seconds at which the server presents a new certificate; None for never.
         predict: Leave out what gives the answer away: the scenario's explanation, and what each step expects.
     """

@@ -116,7 +116,7 @@ def test_commands_printed_by_serve_work_through_the_interceptor(workplace: Path)
     attacker, _, genuine = printed.partition("What the genuine server behind the attacker saw:")
     password = re.findall(r"^  password +(\S+)$", text, re.MULTILINE)[0]
     for account in (attacker, genuine):
-        assert re.search(rf"login let in: \S+, {password}", account)
+        assert re.search(rf"login accepted: \S+, {password}", account)
     assert "of them kept by the attacker" in attacker
     assert "of them kept by the attacker" not in genuine
 

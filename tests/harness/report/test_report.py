@@ -238,7 +238,7 @@ class TestTerminal:
             "TLS alert received: fatal unknown_ca",
             "clear  234  AUTH TLS",
             "tls    no reply  USER an\\x1b[2Jna",
-            "tls    login let in: anna, secret",
+            "tls    login accepted: anna, secret",
             "clear  download RETR file: 3 bytes, cut short",
             "password readable: no",
             "payload readable:  yes",

@@ -139,7 +139,7 @@ class Literal(ClientAction):
         come from lftp's cache, so one is enough for all.
         """
         own = (each for each in self._commands if not each.background and not each.shell)
-        return all(_is_heard(words, testimony) for each in own for words in syntax.simple(each))
+        return all(_is_received(words, testimony) for each in own for words in syntax.simple(each))
 
     def _came_to_an_end(self, evidence: Evidence) -> bool:
         """Whether each command succeeded; the last one may end lftp, as ``bye`` in a script does."""
@@ -158,13 +158,13 @@ class Literal(ClientAction):
         )
 
 
-def _is_heard(words: Sequence[str], testimony: Testimony) -> bool:
+def _is_received(words: Sequence[str], testimony: Testimony) -> bool:
     name, *rest = words
     if any("://" in word or word.startswith(("file:", "-c")) for word in rest):
         return True
     if name in _ANY and not (name == "mirror" and is_reverse(rest)):
-        heard = {command.verb for command in testimony.commands} | {transfer.verb for transfer in testimony.transfers}
-        return not heard.isdisjoint(_ANY[name])
+        verbs = {command.verb for command in testimony.commands} | {transfer.verb for transfer in testimony.transfers}
+        return not verbs.isdisjoint(_ANY[name])
     return all(_names_file(file, _EACH[name], testimony) for file in _files(name, rest)) if name in _EACH else True
 
 
