@@ -130,6 +130,8 @@ def attack(lftp: Lftp, home: Home, server: HostileServer, *commands: str, log: b
         done = run(lftp, home, script=script, password="hunter2", timeout=SECONDS, log=log)
     assert not done.timed_out
     assert not done.log_missing
+    if log:
+        assert FINGERPRINT.encode() in done.log, "the forged words never reached lftp's log: this proves nothing"
     found = words(done.stderr, done.log, lftp.dialect)
     assert [word for word in found if word.reasons] == [], (done.stderr, done.log)
     assert further(done.log, lftp.dialect) == ()
