@@ -35,6 +35,9 @@ IN_THE_MIDDLE = sorted(name for name, attack in ATTACKS.items() if attack.relays
 HELLO = b"\x16\x03\x01\x00\x05hello"
 """A TLS record that claims to be a handshake."""
 
+CLOSED = (EOFError, ConnectionError, ssl.SSLError)
+"""What a client of ftplib raises once the server has closed its connection; a TimeoutError would prove the opposite."""
+
 ENDLESS = 1 << 32
 """Bytes, more than all of the kernel's buffers on the way hold. Twice 32 MiB (tcp_rmem) and 4 MiB (tcp_wmem) were
 seen: once between the client and an attacker, once between the attacker and the genuine server."""
