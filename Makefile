@@ -13,10 +13,12 @@ test-browser: setup-pages
 matrix: setup images
 	$(BIN)/ftps-lab matrix $(ARGS)
 
+# More tests run at a time than there are processors: many wait for lftp.
 test: setup-dev
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not containers and not long and not browser' $(ARGS)
+	$(BIN)/python -m pytest -n 6 --dist worksteal -m 'not containers and not long and not browser' $(ARGS)
 
-# The tests that take minutes: whole pinning tools checked against the contract, and every figure of `make bench`.
+# What takes minutes: whole pinning tools and commands over and over, thousands of connections, every figure of
+# `make bench`.
 test-long: setup-dev
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m long $(ARGS)
 

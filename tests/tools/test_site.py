@@ -96,6 +96,7 @@ def repository(folder: Path, readme: str) -> Path:
     return folder
 
 
+@pytest.mark.long
 class TestMkDocsBuild:
     """MkDocs itself, in strict mode."""
 

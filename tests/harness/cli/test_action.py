@@ -161,6 +161,7 @@ def test_install_step_uses_hashed_locks_in_its_own_environment(runner: Runner) -
     assert isolated == [True, False, False], "what is built is built by the lock, which itself holds wheels alone"
 
 
+@pytest.mark.long
 @pytest.mark.lftp
 def test_command_and_args_are_split_into_words(ready: Runner) -> None:
     script = ready.checkout / "backup.sh"
@@ -174,6 +175,7 @@ def test_command_and_args_are_split_into_words(ready: Runner) -> None:
     assert "backup.sh" in (ready.folder / "summary").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.lftp
 def test_each_line_of_path_is_a_setup_and_sarif_is_an_output(ready: Runner) -> None:
     ready.rc(OFF)

@@ -113,6 +113,7 @@ def test_every_script_parses_as_shell() -> None:
         subprocess.run(["sh", "-n", "-c", script], check=True, timeout=10)
 
 
+@pytest.mark.long
 @pytest.mark.lftp
 @pytest.mark.parametrize("where", ["GitLab", "Jenkins"])
 def test_job_fails_for_an_unsafe_setup_and_leaves_its_report(where: str, checkout: Path, tmp_path: Path) -> None:
@@ -129,6 +130,7 @@ def test_job_fails_for_an_unsafe_setup_and_leaves_its_report(where: str, checkou
     assert failures(checkout / "verify.xml") == 0
 
 
+@pytest.mark.long
 @pytest.mark.lftp
 def test_cron_job_prints_only_for_an_unsafe_setup(checkout: Path) -> None:
     """The job runs in cron's nearly empty environment, with cron's shell."""

@@ -39,6 +39,7 @@ def test_example_scenario_passes(client: Lftp) -> None:
     assert result.status == "pass", [step.judgement for step in result.steps]
 
 
+@pytest.mark.long
 @pytest.mark.lftp
 def test_quoted_output_of_pin_check_is_what_it_prints(
     sealed_here: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -41,6 +41,7 @@ echo 'set ssl:ca-file "mycert.crt"' >"$HOME/.lftp/rc"
 """
 
 
+@pytest.mark.long
 def test_relative_pin_path_fails_connects(check_tool: CheckTool) -> None:
     found = check_tool(RELATIVE, "connects", "fingerprint-shown")
     assert {name: result.status for name, result in found.items()} == {"connects": "fail", "fingerprint-shown": "pass"}
@@ -72,6 +73,7 @@ def test_tool_that_pins_nothing_fails_every_requirement(
     assert {(each.status, each.why) for each in results} == {("fail", NOT_TRIED)}
 
 
+@pytest.mark.long
 def test_unclaimed_requirement_is_shown_and_a_stale_entry_fails(check_tool: CheckTool) -> None:
     found = check_tool("small.sh", "usable-or-told", "connects", usable_or_told="the owner knows", connects="it cannot")
     assert (found["usable-or-told"].status, found["usable-or-told"].why) == ("not-claimed", "the owner knows")

@@ -42,11 +42,13 @@ def test_failed_requirement_is_in_every_report(working_folder: Path, capsys: pyt
     assert (working_folder / "kept/two-hosts/home-1/.lftp/rc").is_file()
 
 
+@pytest.mark.long
 def test_should_requirement_fails_the_run_only_with_strict() -> None:
     assert call(["pin-check", "--only", "tls-demanded", *SMALL]) == 0
     assert call(["pin-check", "--only", "tls-demanded", "--strict", *SMALL]) == 1
 
 
+@pytest.mark.long
 def test_stale_not_claimed_entry_fails_the_run(working_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (working_folder / "mine.toml").write_text('[not-claimed]\nchain-works = "no"\nconnects = "no"\n')
     (working_folder / "small.sh").write_bytes((TOOLS / "small.sh").read_bytes())
@@ -71,6 +73,7 @@ def test_usage_error_exits_2_with_the_reason(
     assert said in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.long
 def test_command_without_a_port_placeholder_is_the_reported_reason(
     working_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +106,7 @@ openssl x509 -in "$HOME/.lftp/$1.crt" -noout -fingerprint -sha256
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("columns", [80, 100])
 def test_only_the_rerun_command_is_wider_than_the_terminal(
     columns: int, working_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -85,6 +85,7 @@ def test_foreign_text_is_escaped() -> None:
     check_harmless(html.text(Report((EVIL,), results, notes=(EVIL,))))
 
 
+@pytest.mark.long
 @pytest.mark.lftp
 def test_html_option_writes_the_page(
     sealed_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

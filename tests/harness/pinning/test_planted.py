@@ -37,6 +37,7 @@ def test_every_planted_tool_has_a_flaw_in_a_known_requirement() -> None:
         assert by_id(flaw.breaks) is not None
 
 
+@pytest.mark.long
 def test_self_check_catches_every_planted_flaw_within_15_seconds(
     places: tuple[planted.Planted, SealedPlaces], client: Lftp
 ) -> None:
@@ -45,6 +46,7 @@ def test_self_check_catches_every_planted_flaw_within_15_seconds(
     assert time.monotonic() - began < 15  # `make bench` holds it to three seconds
 
 
+@pytest.mark.long
 def test_check_that_always_passes_fails_the_self_check(
     sealed_here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,6 +61,7 @@ def test_check_that_always_passes_fails_the_self_check(
     assert "a tool that breaks impostor-refused: pass" in " ".join(err.split())
 
 
+@pytest.mark.long
 def test_check_that_always_fails_fails_the_self_check(
     sealed_here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

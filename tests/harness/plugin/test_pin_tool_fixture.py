@@ -59,6 +59,7 @@ def test_requirement_not_claimed_by_the_tool_is_skipped(
     result.stdout.fnmatch_lines(["*not claimed: one host is enough for us*"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "said"),
     [

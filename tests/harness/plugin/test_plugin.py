@@ -35,6 +35,7 @@ def test_readme_example_passes(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*ftps-lab: * is lftp *dialect *; servers: pyftpdlib *, OpenSSL *"])
 
 
+@pytest.mark.long
 def test_reference_example_passes_and_can_fail(pytester: pytest.Pytester) -> None:
     reference = (EXAMPLE.parents[3] / "docs/reference.md").read_text("utf-8")
     (text,) = re.findall(r"^```python\n(from ftps_harness\.testing .*?)^```", reference, re.DOTALL | re.MULTILINE)
@@ -48,6 +49,7 @@ def test_reference_example_passes_and_can_fail(pytester: pytest.Pytester) -> Non
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(failed=3)
 
 
+@pytest.mark.long
 def test_every_assertion_of_the_readme_example_can_fail(pytester: pytest.Pytester) -> None:
     """Without the pin, nothing is accepted; without the rotation, nothing is refused."""
     text = EXAMPLE.read_text()
@@ -59,6 +61,7 @@ def test_every_assertion_of_the_readme_example_can_fail(pytester: pytest.Pyteste
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(failed=3)
 
 
+@pytest.mark.long
 def test_two_servers_at_once_work_under_xdist(pytester: pytest.Pytester) -> None:
     """Each of two workers runs two servers at once."""
     pytester.makepyfile(
@@ -79,6 +82,7 @@ def test_two_servers_at_once_work_under_xdist(pytester: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(["*ftps-lab: * is lftp *"])
 
 
+@pytest.mark.long
 def test_fixture_keywords_are_those_of_the_scenario_format(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -138,6 +142,7 @@ def test_scenario_file_is_collected_as_a_test(pytester: pytest.Pytester) -> None
     assert "Traceback" not in result.stdout.str()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments", [["--lftp", "/nonexistent/lftp"], ["--lftp", "/bin/true"]])
 def test_unusable_lftp_fails_without_a_traceback(pytester: pytest.Pytester, arguments: list[str]) -> None:
     pytester.makepyfile("def test_x(lftp): pass")
@@ -147,6 +152,7 @@ def test_unusable_lftp_fails_without_a_traceback(pytester: pytest.Pytester, argu
     assert "Traceback" not in result.stdout.str()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scope", ["module", "session"])
 def test_wider_scoped_fixtures_share_server_and_home(pytester: pytest.Pytester, scope: str) -> None:
     """Several tests share one server and one HOME; the report shows what they ran with."""

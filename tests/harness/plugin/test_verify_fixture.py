@@ -79,6 +79,7 @@ def test_unsafe_setup_fails_with_the_report_and_safe_one_passes(project: pytest.
     assert failures.count("What was tried") == 2
 
 
+@pytest.mark.long
 def test_sealed_network_is_created_once_and_closed(project: pytest.Pytester, sealed_here: None) -> None:
     project.makepyfile(
         f"""
@@ -120,6 +121,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.long
 def test_mistake_is_reported_at_the_line_of_the_test(project: pytest.Pytester, sealed_here: None) -> None:
     tests = [f"def test_{number}(verify):\n    {call}\n" for number, call in enumerate(MISTAKES)]
     project.makepyfile("\n".join(tests))
@@ -148,6 +150,7 @@ def test_missing_namespaces_skip_the_test_with_the_reason(project: pytest.Pytest
     result.stdout.fnmatch_lines(["SKIPPED *no namespaces here; as root: sysctl some.thing=1"])
 
 
+@pytest.mark.long
 def test_ftps_lab_toml_is_honoured(project: pytest.Pytester, sealed_here: None, tmp_path: Path) -> None:
     (project.path / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "no-verification"\nreason = "a VPN"\n')
     project.makepyfile(

@@ -62,6 +62,7 @@ def test_every_chapter_ends_with_its_answer(all_parts: tuple[Part, ...]) -> None
     assert [part.kind for part in all_parts].count("answer") == len(CHAPTERS) == 12
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [each.name for each in CHAPTERS if each.name != "fetch"])
 def test_false_claim_is_reported_and_not_answered(name: str, client: Lftp, sealed_here: None) -> None:
     """Each claim of each chapter is replaced by every other one."""

@@ -114,6 +114,7 @@ def test_rerun_command_reproduces_the_finding(home: Path) -> None:
         assert {"login-in-clear", "data-in-clear"} <= kinds
 
 
+@pytest.mark.long
 def test_fail_on_error_exits_0_for_a_warning(home: Path) -> None:
     (home / ".lftp/server.crt").chmod(0o666)
     assert cli.call(["verify", *QUICK, "--fail-on", "error"]) == 1
@@ -139,6 +140,7 @@ def test_ignored_finding_does_not_fail_the_run(home: Path, capsys: pytest.Captur
     assert cli.call(["verify", *QUICK]) == 1
 
 
+@pytest.mark.long
 def test_unused_ignore_entry_is_a_note(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The note says what to do; it is left out if too few trials ran to know."""
     (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "no-verification"\nreason = "old"\n')

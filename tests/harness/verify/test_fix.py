@@ -52,6 +52,7 @@ def test_printed_diff_applies_and_cures_the_setup(home: Path, capsys: pytest.Cap
     assert cli.call(["verify"]) == 0
 
 
+@pytest.mark.long
 def test_write_keeps_mode_symlink_and_line_endings(home: Path) -> None:
     real = home / "settings"
     real.write_bytes(b'set ssl:ca-file "~/.lftp/server.crt"\r\n')
@@ -66,6 +67,7 @@ def test_write_keeps_mode_symlink_and_line_endings(home: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == [".lftp", "settings"]
 
 
+@pytest.mark.long
 def test_fix_does_not_enable_verification_without_a_pin(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / ".lftp/rc").write_text(
         "set ftp:ssl-force yes\nset ftp:ssl-allow-anonymous 1\nset ssl:verify-certificate no\n"

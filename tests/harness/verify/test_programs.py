@@ -62,6 +62,9 @@ def _case(name: str, *argv: str, found: set[str], **more: object) -> Case:
     return Case(name, argv, frozenset(found), **more)  # type: ignore[arg-type]
 
 
+LONG = {"thirty calls"}
+"""Cases that take many seconds."""
+
 CASES = [
     _case(
         "-e, verification off",
@@ -243,7 +246,9 @@ def write_files(home: Path, case: Case) -> None:
         path.chmod(0o755)
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize(
+    "case", [pytest.param(each, id=each.name, marks=[pytest.mark.long] if each.name in LONG else []) for each in CASES]
+)
 def test_command_has_exactly_these_findings(
     case: Case, home: Path, places: SealedPlaces, client: Lftp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ def test_line_that_hangs_lftp_is_reported(check: Check, monkeypatch: pytest.Monk
     assert not report.safe
 
 
+@pytest.mark.long
 def test_trials_after_a_hung_session_are_short(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """What leaked before the hang still counts."""
     monkeypatch.setattr(base, "_SECONDS_AFTER_HANGING", 1.0)
@@ -82,6 +83,7 @@ def test_trials_after_a_hung_session_are_short(check: Check, monkeypatch: pytest
     assert not report.safe
 
 
+@pytest.mark.long
 def test_hanging_command_gets_the_full_timeout_only_twice(
     places: SealedPlaces, client: Lftp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

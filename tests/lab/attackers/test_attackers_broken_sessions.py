@@ -224,12 +224,14 @@ def break_everywhere(lab: Lab, server: FtpsServer, step: int, *, tls: bool) -> N
     prove_sessions_over(lab, server)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attack", EXPLICIT_ATTACKS)
 def test_cleartext_session_cut_at_any_byte_leaves_nothing_open(lab: Lab, attack: str) -> None:
     """Login, upload, download and QUIT, cut after each byte: the testimony holds the commands sent until then."""
     break_everywhere(lab, lab.serve(attack=attack), 1, tls=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("attack", "protocol"), ATTACKS_IN_TLS)
 def test_tls_session_cut_at_any_byte_leaves_nothing_open(lab: Lab, attack: str, protocol: str) -> None:
     """The same in TLS, cut in the middle of handshakes and records."""

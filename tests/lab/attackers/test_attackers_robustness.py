@@ -153,6 +153,7 @@ def has_accepted(server: FtpsServer, number: int) -> bool:
     return len(server.recorder.connections) >= number
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("attack", "protocol"), EVERY_ATTACK)
 def test_thousand_connections_at_once_are_recorded(lab: Lab, attack: str, protocol: str) -> None:
     """Some send, some reset; afterwards nothing stays open and the next client is served.

@@ -13,6 +13,8 @@ from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ftps_lab.testimony import CAPTURED
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def content(number: int) -> bytes:
     return POOL[start : start + sizes()[number]]
 
 
+@pytest.mark.long
 def test_every_transfer_is_byte_identical_on_all_sides(lab: Lab) -> None:
     """After put and get, client, file, attacker and genuine server have the same bytes."""
     server = lab.serve(attack="intercept")

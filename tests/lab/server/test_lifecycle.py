@@ -215,6 +215,7 @@ def fail(*_: object, **__: object) -> None:
     raise RuntimeError("the lab is broken")
 
 
+@pytest.mark.long
 def test_fifty_servers_leave_no_thread_and_no_descriptor(lab: Lab) -> None:
     """Half of them stop while their client is connected."""
     lab.prove_alive(lab.serve())  # opens what is only opened once
@@ -230,6 +231,7 @@ def test_fifty_servers_leave_no_thread_and_no_descriptor(lab: Lab) -> None:
     assert (lab.open_files(), threading.active_count()) == (files, threads)
 
 
+@pytest.mark.long
 def test_hundred_servers_run_at_once(lab: Lab) -> None:
     """Each on its own port, in one process; all start, serve and stop within 30 seconds."""
     began = time.monotonic()
