@@ -87,16 +87,26 @@ class ScenarioItem(pytest.Item):
         self._scenario = scenario
 
     def runtest(self) -> None:
-        """Run it, controls included."""
-        from ftps_harness.play.runner import Options, run_scenario  # idle unless used
+        """Run it as `ftps-lab run` does, controls included: in the place `sealed` if the kernel permits that."""
+        from ftps_harness.errors import HarnessError  # idle unless used
+        from ftps_harness.play.places.choice import LoopbackPlaces
+        from ftps_harness.play.runner import Options, run_in
+        from ftps_harness.sandbox.sandbox import Unavailable
 
         client = _client(self.config)
         self.user_properties.append((_PROPERTY, _versions(client)))
-        result = run_scenario(self._scenario, client, Options())
+        place = "sealed"
+        try:
+            result = run_in(_places(self.config, client).of(), self._scenario, client, Options())
+        except Unavailable:
+            place = "loopback"
+            result = run_in(LoopbackPlaces(), self._scenario, client, Options())
+        except HarnessError as error:
+            raise ScenarioFailedError(str(error)) from error
         if result.status == "skip":
             pytest.skip(result.why)
         if result.status != "pass":
-            raise ScenarioFailedError(_report(result, client))
+            raise ScenarioFailedError(_report(result, client, place))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **keywords: Any) -> Any:
         """The evidence, not a traceback."""
@@ -140,20 +150,18 @@ def verify(request: pytest.FixtureRequest) -> SetupVerifier:
     """Attack an lftp setup as `ftps-lab verify` does; an assertion that it is safe fails with the report."""
     from ftps_harness.errors import HarnessError  # idle unless used
     from ftps_harness.sandbox.sandbox import Unavailable
-    from ftps_harness.testing.verification import Places, SetupVerifier
+    from ftps_harness.testing.verification import SetupVerifier
 
     client, config = _client(request.config), request.config
     request.node.user_properties.append((_PROPERTY, _versions(client)))
-    if _PLACES not in config.stash:
-        config.stash[_PLACES] = Places(client.path)
-        config.add_cleanup(config.stash[_PLACES].close)
+    places = _places(config, client)
     try:
-        config.stash[_PLACES].of()
+        places.of()
     except Unavailable as why:
         pytest.skip(str(why))
     except HarnessError as error:
         pytest.fail(str(error), pytrace=False)
-    return SetupVerifier(client, config.stash[_PLACES])
+    return SetupVerifier(client, places)
 
 
 @pytest.fixture
@@ -239,6 +247,16 @@ def _client(config: pytest.Config) -> Lftp:
     return config.stash[_CLIENT]
 
 
+def _places(config: pytest.Config, client: Lftp) -> Places:
+    """The sealed places of the whole session."""
+    from ftps_harness.testing.verification import Places  # idle unless used
+
+    if _PLACES not in config.stash:
+        config.stash[_PLACES] = Places(client.path)
+        config.add_cleanup(config.stash[_PLACES].close)
+    return config.stash[_PLACES]
+
+
 def _versions(client: Lftp) -> str:
     """The versions used, in one line."""
     from importlib.metadata import version  # idle unless used
@@ -252,10 +270,10 @@ def _versions(client: Lftp) -> str:
     )
 
 
-def _report(result: ScenarioResult, client: Lftp) -> str:
+def _report(result: ScenarioResult, client: Lftp, place: str) -> str:
     """The evidence of a scenario that did not pass."""
     from ftps_harness.report.junit import evidence  # idle unless used
     from ftps_harness.report.tally import BuildRun
 
-    run = BuildRun(client, (result,), 1, result.seconds, again={result.scenario.id: result.scenario.file})
+    run = BuildRun(client, (result,), 1, result.seconds, again={result.scenario.id: result.scenario.file}, place=place)
     return "\n".join(evidence(run, result))

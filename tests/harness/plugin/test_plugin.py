@@ -142,6 +142,14 @@ def test_scenario_file_is_collected_as_a_test(pytester: pytest.Pytester) -> None
     assert "Traceback" not in result.stdout.str()
 
 
+def test_scenario_file_runs_in_the_sealed_place(pytester: pytest.Pytester, sealed_here: None) -> None:
+    """On loopback, a scenario with an address as host is skipped."""
+    text = SCENARIO.format(verdict="rejected", more='reason = "untrusted"')
+    elsewhere = text.replace('title = "refused"', 'title = "refused"\nhost = "192.0.2.77"')
+    (pytester.path / "elsewhere.scenario.toml").write_text(elsewhere)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("arguments", [["--lftp", "/nonexistent/lftp"], ["--lftp", "/bin/true"]])
 def test_unusable_lftp_fails_without_a_traceback(pytester: pytest.Pytester, arguments: list[str]) -> None:
