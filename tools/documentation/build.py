@@ -2,7 +2,7 @@
 
 Pages and links are written for a code host. Here each link to a page leads to the page on the site, and each link to
 another file of the repository to a copy of it below files/, so that nothing leads to another host. MkDocs runs strict:
-a link or an anchor that is not there fails the build.
+a missing target of a link fails the build.
 """
 
 from __future__ import annotations

@@ -375,7 +375,7 @@ def prove_check(classroom: Classroom, anna: Student) -> None:
     anna.type("echo 'set ssl:ca-file \"~/.lftp/mycert.crt\"' >rc")
     classroom.must("stop", "example")
     down = anna.type("check 3; echo $?")
-    assert down.endswith("\nnot judged\ncheck: nothing is judged; try again, or tell the teacher\n3\n"), down
+    assert down.endswith("\nnot judged\ncheck: not judged; try again, or tell the teacher\n3\n"), down
     classroom.must("start", "example")
     classroom.must("stop", "checker")
     assert anna.type("check 3; echo $?").endswith("tell the teacher (docker compose ps)\n3\n")
