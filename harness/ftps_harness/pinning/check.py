@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NOT_TRIED: Final = "not tried: the tool does not pin an ordinary server"
 
 _FOLDERS: Final[tuple[Folder, ...]] = ("home", "lftp")
-"""Folders in which lftp starts to see whether anything is pinned: the document's relative path works in one of them."""
+"""Working directories to look for a pin from: the document's relative path works in one of them only."""
 
 Status = Literal["pass", "fail", "not-claimed", "error"]
 
@@ -37,7 +37,7 @@ class Result:
     """The result of one requirement.
 
     Attributes:
-        status: ``error`` means that the lab could not tell.
+        status: ``error`` means that the lab could not decide.
         why: A sentence if the status is not ``pass``.
         seconds: Duration of the check.
         failures: The expectations that do not hold.
@@ -61,7 +61,7 @@ class Report:
     Attributes:
         command: The tool's command line, including placeholders.
         results: In the order of the contract.
-        problem: Why this harness cannot be trusted on this machine (`planted`); empty if it can.
+        problem: Why this harness cannot judge tools on this machine (`planted`); empty if it can.
         notes: Missing parts of the tool's commands, a sentence each (`PinningTool.notes`).
         interrupted: Ctrl-C ended the run before every requirement was checked.
     """
@@ -132,7 +132,11 @@ class Checker:
             with contextlib.suppress(Hopeless):
                 home = rig.pinned(certificate)
                 came_to = [rig.meet(home, spec_of(certificate), run=("list",), cwd=cwd).verdict for cwd in _FOLDERS]
-                rig.expect("accepted" in came_to, "lftp lists with the genuine server, from some folder", came_to[0])
+                rig.expect(
+                    "accepted" in came_to,
+                    "lftp lists files on the genuine server, from at least one working directory",
+                    came_to[0],
+                )
             return tuple(rig.log.failures)
 
     def untried(self, requirement: Requirement, failures: tuple[Failure, ...]) -> Result:
@@ -165,11 +169,13 @@ class Checker:
     def _judged(self, result: Result, rig: Rig) -> Result:
         failures, reason = tuple(rig.log.failures), self.not_claimed.get(result.requirement.id)
         if not rig.log.expectations:
-            return replace(result, status="error", why="nothing was tried: this is a fault of ftps-lab")
+            return replace(
+                result, status="error", why="the check tested nothing; please report this as a bug in ftps-lab"
+            )
         if reason is not None and failures:
             return replace(result, status="not-claimed", why=reason, failures=failures)
         if reason is not None:
-            stale = f"it holds, and [not-claimed] says that it is not claimed ({reason}): remove that entry"
+            stale = f"the requirement holds, but [not-claimed] lists it ({reason}): remove that entry"
             return replace(result, status="fail", why=stale, stale=True)
         if failures:
             first = failures[0]

@@ -23,7 +23,7 @@ How = Literal["pin", "repin", "fingerprint"]
 """One of a tool's commands: to pin, to replace a pin, or to pin only a certificate with a given fingerprint."""
 
 OPTIONS: Final[Mapping[How, str]] = {"pin": "the command", "repin": "--repin", "fingerprint": "--with-fingerprint"}
-"""The source of each command, as worded in messages."""
+"""How messages name each command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,10 @@ class PinningTool:
     def notes(self) -> tuple[str, ...]:
         """Missing parts of the commands, a sentence each: some requirements cannot be checked without them."""
         return tuple(
-            f"{option} names no {{{name}}}, so the tool is never told {what}: write {{{name}}} where it takes it"
+            f"{option} lacks {{{name}}}, so the tool always uses its own {name}; put {{{name}}} where it expects the "
+            f"{name}"
             for how, option in OPTIONS.items()
-            for name, what in (("host", "which host is meant"), ("port", "any port but its own"))
+            for name in ("host", "port")
             if getattr(self, how) and self.lacks(how, name)
         )
 
@@ -85,9 +86,9 @@ def load(command: Sequence[str], repin: str | None, fingerprint: str | None, cwd
         _command("--with-fingerprint", _split("--with-fingerprint", fingerprint), cwd),
     )
     if "{host}" not in " ".join(tool.pin):
-        raise UsageError("the command names no {host}: write {host}, and {port}, where the tool takes the server")
+        raise UsageError("the command lacks {host}: put {host}, and {port}, where the tool expects the server")
     if tool.fingerprint and "{sha256}" not in " ".join(tool.fingerprint):
-        raise UsageError("--with-fingerprint names no {sha256}: write it where the tool takes the fingerprint")
+        raise UsageError("--with-fingerprint lacks {sha256}: put it where the tool expects the fingerprint")
     return tool
 
 
@@ -95,7 +96,7 @@ def _split(option: str, text: str | None) -> list[str]:
     try:
         return shlex.split(text or "")
     except ValueError as error:
-        raise UsageError(f"{option} {text}: {error}; write it as you would in a shell") from None
+        raise UsageError(f"{option} {text}: {error}; quote it as in a shell") from None
 
 
 def _command(option: str, words: Sequence[str], cwd: Path) -> tuple[str, ...]:
@@ -106,7 +107,7 @@ def _command(option: str, words: Sequence[str], cwd: Path) -> tuple[str, ...]:
             if name not in PLACEHOLDERS:
                 known = " ".join(f"{{{each}}}" for each in PLACEHOLDERS)
                 where = "the command" if option == "--" else option
-                raise UsageError(f"{where}: there is no placeholder {{{name}}}; there are {known}")
+                raise UsageError(f"{where}: unknown placeholder {{{name}}}; use {known}")
     program = _program(words[0], cwd)
     return (str(program), *(_absolute(word, cwd) for word in words[1:]))
 
@@ -139,5 +140,5 @@ def _program(name: str, cwd: Path) -> Path:
     if not path.is_file():
         raise UsageError(f"{name}: no such file; name the tool's program or script")
     if not os.access(path, os.X_OK):
-        raise UsageError(f"{name}: not executable; chmod +x it, or write `-- sh {name} …`")
+        raise UsageError(f"{name}: not executable; run chmod +x on it, or write `-- sh {name} …`")
     return path

@@ -48,11 +48,11 @@ def load(path: Path) -> Config:
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; name the file that describes the tool") from None
+        raise UsageError(f"{path}: {error.strerror}; give the path of a pin-check.toml") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is not TOML: {error}") from None
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
     if unknown := sorted(set(data) - set(_KEYS)):
-        raise UsageError(f"{path}: there is no key {unknown[0]!r}.{did_you_mean(unknown[0], _KEYS)}")
+        raise UsageError(f"{path}: unknown key {unknown[0]!r}.{did_you_mean(unknown[0], _KEYS)}")
     return Config(_command(path, data, "repin"), _command(path, data, "with-fingerprint"), _reasons(path, data))
 
 
@@ -66,11 +66,11 @@ def _command(path: Path, data: Mapping[str, object], key: str) -> str | None:
 def _reasons(path: Path, data: Mapping[str, object]) -> dict[str, str]:
     table = data.get("not-claimed", {})
     if not isinstance(table, dict):
-        raise UsageError(f'{path}: [not-claimed] must be a table of lines such as ipv6 = "why not"')
+        raise UsageError(f'{path}: [not-claimed] must be a table with lines such as ipv6 = "why not"')
     known = [each.id for each in REQUIREMENTS]
     for name, reason in table.items():
         if name not in known:
-            raise UsageError(f"{path}: [not-claimed]: there is no requirement {name!r}.{did_you_mean(name, known)}")
+            raise UsageError(f"{path}: [not-claimed]: unknown requirement {name!r}.{did_you_mean(name, known)}")
         if not isinstance(reason, str) or not reason.strip():
-            raise UsageError(f"{path}: [not-claimed] {name}: give the reason, for those who read this later")
+            raise UsageError(f"{path}: [not-claimed] {name}: the reason must not be empty")
     return {name: reason.strip() for name, reason in table.items()}

@@ -45,12 +45,12 @@ def _level(level: Level) -> Iterator[str]:
 
 
 def _document() -> Iterator[str]:
-    """The parts that the document leaves to its reader."""
-    yield "## The document's way"
+    """The requirements that the document's steps meet and fail."""
+    yield "## The document's method"
     yield ""
-    yield "The document's steps, word for word as a script (`ftps_harness/pinning/document.py`), keep"
-    yield f"{_counted(FAILS)}. With the one correction of an absolute path in `ssl:ca-file` they keep"
-    yield f"{_counted(FAILS_WITH_PATH)}, and still fail these:"
+    yield "The document's steps, scripted word for word (`ftps_harness/pinning/document.py`), meet"
+    yield f"{_counted(FAILS)}. With one correction, an absolute path in `ssl:ca-file`, they meet"
+    yield f"{_counted(FAILS_WITH_PATH)}, and still fail:"
     yield ""
     yield ", ".join(f"`{name}`" for name in FAILS_WITH_PATH) + "."
     yield ""
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if page == text(page):
         return 0
-    sys.stderr.write(f"{file}: is not what the code says; run `make contract`\n")
+    sys.stderr.write(f"{file}: differs from the contract in the code; run `make contract`\n")
     return 1
 
 

@@ -17,7 +17,7 @@ class Sought:
     """One way to pass a secret to a program.
 
     Attributes:
-        what: The kind of secret, as worded before "among the arguments" in messages.
+        what: The kind of secret, as messages name it.
         pattern: A regular expression for all arguments, joined by NUL. A shell's ``-c`` takes a command in one
             argument, so blanks and quotes separate words too.
     """
@@ -27,14 +27,14 @@ class Sought:
 
 
 SOUGHT: Final = (
-    Sought("a password of openssl's (pass:…)", rf"{_BEGIN}-pass(?:in|out)?[\0\s=]+[\"']?pass:{_END}"),
-    Sought("a password of openssl's (-k)", rf"openssl[\0\s]+enc[\0\s](?:.*[\0\s])?-k[\0\s]+{_END}"),
+    Sought("an openssl password (pass:…)", rf"{_BEGIN}-pass(?:in|out)?[\0\s=]+[\"']?pass:{_END}"),
+    Sought("an openssl password (-k)", rf"openssl[\0\s]+enc[\0\s](?:.*[\0\s])?-k[\0\s]+{_END}"),
     Sought(
         "a login with its password (-u, --user)", rf"{_BEGIN}(?:-u|--user)[\0\s=]*[\"']?{_NOBODY}[\w.@\\-]+[,:]{_END}"
     ),
     Sought("a password as an option", rf"{_BEGIN}--(?:\w+-)?pass(?:word|wd|phrase)?[\0\s=]+[\"']?(?!-){_END}"),
     Sought("a URL with a password", rf"://{_NOBODY}[^\s\0/:@\"']+:[^\s\0/@\"']+@"),
-    Sought("a password of sshpass's", rf"sshpass[\0\s]+-p[\0\s]*{_END}"),
+    Sought("an sshpass password", rf"sshpass[\0\s]+-p[\0\s]*{_END}"),
     Sought("a private key", r"PRIVATE KEY-----"),
 )
 """The ways to look for; the first match is reported."""

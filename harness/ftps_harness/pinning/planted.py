@@ -70,7 +70,7 @@ class Flaw:
     @property
     def tool(self) -> str:
         """The flawed tool's text."""
-        assert RIGHT.count(self.old) == 1, f"{self.old!r} must stand in the right tool once"
+        assert RIGHT.count(self.old) == 1, f"{self.old!r} must appear exactly once in the correct tool"
         return RIGHT.replace(self.old, self.new)
 
 
@@ -100,10 +100,10 @@ class Case:
     @property
     def id(self) -> str:
         """The name used in messages."""
-        return f"{'a tool that breaks' if self.breaks else 'a right tool, which keeps'} {self.requirement.id}"
+        return f"{'the tool that breaks' if self.breaks else 'the correct tool, which meets'} {self.requirement.id}"
 
     def problem(self, result: Result) -> str:
-        """Why this harness cannot be trusted; empty if it can."""
+        """How this harness misjudged the planted tool; empty if it did not."""
         if result.status == ("fail" if self.breaks else "pass"):
             return ""
         why = f" ({result.why})" if result.why else ""
@@ -141,7 +141,7 @@ class Planted:
         right = self._written("right", RIGHT)
         for flaw in WRONG:
             requirement = by_id(flaw.breaks)
-            assert requirement is not None, f"there is no requirement {flaw.breaks}"
+            assert requirement is not None, f"unknown requirement {flaw.breaks}"
             yield Case(self._written(flaw.breaks, flaw.tool), requirement, breaks=True)
             yield Case(right, requirement, breaks=False)
 
@@ -179,7 +179,7 @@ def self_check(planted: Planted, client: Lftp, places: SealedPlaces, jobs: int) 
     wrong = [each.problem for each in played.results if each.problem]
     if not wrong:
         return ""
-    return f"the tools that are planted in every run were not told apart, so nothing was tried: {'; '.join(wrong)}"
+    return f"ftps-lab misjudged its own planted tools on this machine, so it did not check the tool: {'; '.join(wrong)}"
 
 
 @dataclass(frozen=True, slots=True)

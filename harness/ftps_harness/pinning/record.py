@@ -51,7 +51,7 @@ class Ran:
         if self.finished.timed_out:
             return f"did not end within {self.finished.seconds:.0f} s and was killed"
         if self.finished.signal is not None:
-            return f"was ended by signal {self.finished.signal}"
+            return f"was killed by signal {self.finished.signal}"
         return f"exit code {self.finished.exit_code}"
 
     @property
@@ -69,7 +69,7 @@ class Ran:
         """The files that it changed, in words."""
         paths = sorted(self.before.changed(self.after))
         more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-        return f"changed: {', '.join(paths[:_NAMED])}{more}" if paths else "nothing is changed"
+        return f"changed: {', '.join(paths[:_NAMED])}{more}" if paths else "nothing changed"
 
     @property
     def diff(self) -> list[str]:
@@ -119,7 +119,7 @@ class Log:
 
     Attributes:
         expectations: The number of expectations: a check without any proves nothing.
-        told: How many items of `done` earlier failures have reported.
+        reported: The number of items of `done` that earlier failures have already reported.
         unreached: The log already says that the tool cannot be sent to a server.
         met: The last servers that lftp met since the previous failure.
     """
@@ -127,7 +127,7 @@ class Log:
     done: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     expectations: int = 0
-    told: int = 0
+    reported: int = 0
     last: Ran | None = None
     unreached: bool = False
     met: list[Met] = field(default_factory=list)
@@ -139,8 +139,8 @@ class Log:
 
     def fail(self, expected: str, seen: str) -> None:
         """Record a failure with the actions since the previous one."""
-        last, done, met = self.last, self.done[self.told :], tuple(self.met)
-        self.told, self.met = len(self.done), []
+        last, done, met = self.last, self.done[self.reported :], tuple(self.met)
+        self.reported, self.met = len(self.done), []
         self.failures.append(
             Failure(
                 tuple(done),

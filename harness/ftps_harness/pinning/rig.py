@@ -44,15 +44,15 @@ CRON: Final = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "user"}
 EVERYTHING: Final = ("list", "get", "put")
 
 _OWN_PORT: Final = "21"
-"""The port that a tool uses if its command names none (IANA's registry: ftp)."""
+"""The port that a tool uses if its command lacks {port} (IANA's registry: ftp)."""
 
 
 class Hopeless(Exception):  # noqa: N818 - already recorded as a failure
-    """The tool fails at the precondition of a check; the rest would prove nothing."""
+    """The tool fails the precondition of a check; the rest of the check would prove nothing."""
 
 
 class NotClaimed(Exception):  # noqa: N818 - not an error: the tool makes no claim
-    """The tool has no command for this requirement; the message says which option would name one."""
+    """The tool has no command for this requirement; the message names the option that sets it."""
 
 
 class Rig:
@@ -180,7 +180,7 @@ class Rig:
         }
         words = self.tool.words(how, values)
         if not words:
-            raise NotClaimed(f"give {OPTIONS[how]} COMMAND to have it tried")
+            raise NotClaimed(f"give {OPTIONS[how]} COMMAND to check it")
         self._require_reach(how, host, values["port"])
         starter = start or self.place.starter(home)
         before = self.snapshot(home)
@@ -210,8 +210,8 @@ class Rig:
             self.log.unreached = True
             self.expect(
                 False,
-                f"the tool can be sent to {host}, port {port}",
-                f"{OPTIONS[how]} names no {names}; write it where the tool takes it",
+                f"the tool can connect to {host}, port {port}",
+                f"{OPTIONS[how]} lacks {names}; put it where the tool expects it",
             )
         raise Hopeless
 
@@ -224,7 +224,7 @@ class Rig:
         home = self.home(files)
         self.serve(certificate)
         ran = self.pin(home)
-        if not self.expect(ran.ok, "exit code 0: an ordinary server, an ordinary certificate", ran.ended):
+        if not self.expect(ran.ok, "exit code 0 for an ordinary server with an ordinary certificate", ran.ended):
             raise Hopeless
         return home
 
@@ -266,7 +266,7 @@ class Rig:
             if served is not None:  # the tool's next run must reach the same server as its last one
                 self.session.serve(served[0], host=served[1], port=port)
         said = [line for line in made.said.splitlines() if line.strip() and "Certificate verification" not in line]
-        self.did(f"lftp met {called}: {_came_to(outcome)}{f'; it said: {said[0]}' if said else ''}")
+        self.did(f"lftp connected to {called}: {_result(outcome)}{f'; lftp said: {said[0]}' if said else ''}")
         self.log.meet(Met(self.log.done[-1], made.recording, _genuine(spec, host, served)))
         return outcome
 
@@ -283,7 +283,7 @@ class Rig:
     ) -> bool:
         """Expect that lftp lists, downloads and uploads; return whether it does."""
         outcome = self.meet(home, spec_of(certificate, **fields), host=host, cwd=cwd, run=run, called=called)
-        return self.expect(outcome.verdict == "accepted", f"lftp {_tasks(run)} with {called}", _came_to(outcome))
+        return self.expect(outcome.verdict == "accepted", f"lftp {_tasks(run)} on {called}", _result(outcome))
 
     def refuses(
         self,
@@ -299,7 +299,7 @@ class Rig:
         spec = spec_of(certificate, **{"role": "impostor", **fields})
         outcome = self.meet(home, spec, host=host, run=run, called=called)
         return self.expect(
-            outcome.verdict == "rejected" and not outcome.exposed, f"lftp refuses {called}", _came_to(outcome)
+            outcome.verdict == "rejected" and not outcome.exposed, f"lftp refuses {called}", _result(outcome)
         )
 
     def protects(
@@ -317,7 +317,7 @@ class Rig:
         A tool that cannot pin in some situation, and switches verification off instead, makes lftp accept every server.
         """
         accepted = self.accepts(home, certificate, called=called, host=host, cwd=cwd, run=("list",), **fields)
-        impostor = f"an impostor in the place of: {called}"
+        impostor = f"an impostor instead of {called}"
         return self.refuses(home, twin(certificate), called=impostor, host=host, run=("list",), **fields) and accepted
 
     def settings(self, home: Home, *names: str) -> dict[str, dict[str, str]]:
@@ -379,15 +379,17 @@ def write(path: Path, data: bytes) -> None:
         path.write_bytes(data)
         path.chmod(0o644)
     except OSError as error:
-        raise HarnessError(f"cannot write {path}: {error.strerror}; make room, or set TMPDIR") from error
+        raise HarnessError(
+            f"cannot write {path}: {error.strerror}; free disk space, or set TMPDIR to another folder"
+        ) from error
 
 
 def _tasks(run: Sequence[str]) -> str:
-    words = [{"list": "lists", "get": "downloads", "put": "uploads"}[each] for each in run]
+    words = [{"list": "lists files", "get": "downloads", "put": "uploads"}[each] for each in run]
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _came_to(outcome: Outcome) -> str:
+def _result(outcome: Outcome) -> str:
     from ftps_harness.report.plain import verdict_words
 
     words = verdict_words(outcome.verdict, outcome.reasons, outcome.exposed, outcome.to)

@@ -119,7 +119,7 @@ def diff(before: Snapshot, after: Snapshot) -> Iterator[str]:
         elif old.mode != new.mode:
             yield f"{path}: mode {old.mode:04o} -> {new.mode:04o}"
         elif old.kind == "link":
-            yield f"{path}: leads to {_text(old.data)} -> {_text(new.data)}"
+            yield f"{path}: target {_text(old.data)} -> {_text(new.data)}"
         texts = [each.data if each is not None and each.kind == "file" else b"" for each in (old, new)]
         if texts[0] != texts[1]:
             yield from _diff_of(path, *map(_PEM.sub, (_shortened, _shortened), texts))
@@ -133,7 +133,7 @@ def _diff_of(path: str, old: bytes, new: bytes) -> Iterator[str]:
     lines = lines[3:] if not (old and new) else lines  # a whole file: already reported as new or deleted
     yield from lines[:_LINES]
     if len(lines) > _LINES:
-        yield f"… {len(lines) - _LINES} lines more"
+        yield f"… {len(lines) - _LINES} more lines"
 
 
 def _shortened(match: re.Match[bytes]) -> bytes:
@@ -143,7 +143,7 @@ def _shortened(match: re.Match[bytes]) -> bytes:
 
 
 def _words(entry: Entry | None) -> str:
-    return "not there" if entry is None else f"{entry.kind}, mode {entry.mode:04o}"
+    return "absent" if entry is None else f"{entry.kind}, mode {entry.mode:04o}"
 
 
 def _text(data: bytes) -> str:

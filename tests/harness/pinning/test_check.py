@@ -53,7 +53,7 @@ def test_tool_that_disables_verification_fails_impostor_refused(check_tool: Chec
     assert {result.status for result in found.values()} == {"fail"}
     assert "exposed: password" in found["impostor-refused"].why
     first = found["impostor-refused"].failures[0]
-    assert any("lftp met an impostor" in each for each in first.done)
+    assert any("lftp connected to an impostor" in each for each in first.done)
     assert any("set ssl:verify-certificate no" in line for line in first.diff)
 
 

@@ -63,7 +63,7 @@ def test_stale_not_claimed_entry_fails_the_run(working_folder: Path, capsys: pyt
         (["--only", "conects", *SMALL], 'Did you mean "connects"?'),
         (["--json", "/none/x", *SMALL], "/none"),
         ([], "give the tool's command"),
-        (["--", str(TOOLS / "small.sh"), "{hots}"], "the command: there is no placeholder {hots}"),
+        (["--", str(TOOLS / "small.sh"), "{hots}"], "the command: unknown placeholder {hots}"),
     ],
 )
 def test_usage_error_exits_2_with_the_reason(
@@ -81,10 +81,10 @@ def test_command_without_a_port_placeholder_is_the_reported_reason(
     only = ("--only", "connects", "--only", "any-port", "--only", "bounded-time", "--only", "failure-writes-nothing")
     assert call(["pin-check", *only, "--json", "r.json", "--", str(TOOLS / "right.sh"), "{host}"]) == 1
     out = capsys.readouterr().out
-    assert "\nNote: the command names no {port}, so the tool is never told any port" in out
+    assert "\nNote: the command lacks {port}, so the tool always uses its own port" in out
     data = json.loads((working_folder / "r.json").read_text())
     assert data["notes"] == [
-        "the command names no {port}, so the tool is never told any port but its own: write {port} where it takes it"
+        "the command lacks {port}, so the tool always uses its own port; put {port} where it expects the port"
     ]
     found = {each["id"]: (each["status"], len(each.get("failures", []))) for each in data["requirements"]}
     assert found == {
@@ -94,7 +94,7 @@ def test_command_without_a_port_placeholder_is_the_reported_reason(
         "failure-writes-nothing": ("fail", 1),
     }
     assert {each["failures"][0]["seen"] for each in data["requirements"][1:]} == {
-        "the command names no {port}; write it where the tool takes it"
+        "the command lacks {port}; put it where the tool expects it"
     }
 
 

@@ -44,8 +44,8 @@ def test_placeholder_in_a_value_is_not_replaced(folder: Path) -> None:
 def test_missing_placeholder_is_a_note(folder: Path) -> None:
     tool = load(["./pin.sh", "{host}"], "./pin.sh --replace {port}", None, folder)
     assert tool.notes == (
-        "the command names no {port}, so the tool is never told any port but its own: write {port} where it takes it",
-        "--repin names no {host}, so the tool is never told which host is meant: write {host} where it takes it",
+        "the command lacks {port}, so the tool always uses its own port; put {port} where it expects the port",
+        "--repin lacks {host}, so the tool always uses its own host; put {host} where it expects the host",
     )
     assert load(["./pin.sh", "{host}:{port}"], None, None, folder).notes == ()
 
@@ -53,13 +53,13 @@ def test_missing_placeholder_is_a_note(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "repin", "fingerprint", "said"),
     [
-        (["./pin.sh"], None, None, "names no {host}"),
+        (["./pin.sh"], None, None, "lacks {host}"),
         (["./none.sh", "{host}"], None, None, "./none.sh: no such file"),
         (["none-at-all", "{host}"], None, None, "no such program on PATH"),
         (["./note", "{host}"], None, None, "not executable"),
-        (["./pin.sh", "{host}", "{hots}"], None, None, "there is no placeholder {hots}; there are {host}"),
+        (["./pin.sh", "{host}", "{hots}"], None, None, "unknown placeholder {hots}; use {host}"),
         (["./pin.sh", "{host}"], "./pin.sh 'x", None, "--repin"),
-        (["./pin.sh", "{host}"], None, "./pin.sh {host}", "names no {sha256}"),
+        (["./pin.sh", "{host}"], None, "./pin.sh {host}", "lacks {sha256}"),
     ],
 )
 def test_bad_command_is_a_usage_error(
@@ -79,12 +79,12 @@ def test_config_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("repim = 1\n", "there is no key 'repim'. Did you mean"),
+        ("repim = 1\n", "unknown key 'repim'. Did you mean"),
         ("repin = 1\n", "repin must be a command in quotes"),
-        ("[not-claimed]\nconects = 'x'\n", "there is no requirement 'conects'. Did you mean"),
-        ("[not-claimed]\nconnects = ' '\n", "give the reason"),
+        ("[not-claimed]\nconects = 'x'\n", "unknown requirement 'conects'. Did you mean"),
+        ("[not-claimed]\nconnects = ' '\n", "the reason must not be empty"),
         ("not-claimed = 1\n", "must be a table"),
-        ("x", "is not TOML"),
+        ("x", "not valid TOML"),
     ],
 )
 def test_bad_config_file_is_a_usage_error(text: str, said: str, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BY_ID = {each.id: each for each in REQUIREMENTS}
 FAILURE = Failure(
-    ("ran ./pin.sh: exit code 0", "lftp met an impostor"), "lftp refuses", "accepted", "pinned!", ("+a", "-b")
+    ("ran ./pin.sh: exit code 0", "lftp connected to an impostor"), "lftp refuses", "accepted", "pinned!", ("+a", "-b")
 )
 
 
@@ -62,14 +62,14 @@ def test_failed_requirement_comes_first_with_all_its_evidence() -> None:
 def test_failure_to_pin_at_all_is_reported_once() -> None:
     made = report(*(Result(each, "fail", NOT_TRIED, failures=(FAILURE,)) for each in REQUIREMENTS))
     said = Outline(html.text(made)).said
-    assert "The tool does not pin an ordinary server, so nothing else was tried." in said
+    assert "The tool does not pin an ordinary server, so no other requirement was checked." in said
     assert said.count("✗ Seen accepted") == 1
 
 
 def test_interrupted_check_is_undecided() -> None:
     """The requirements kept so far prove nothing about the rest."""
     made = report(Result(BY_ID["connects"], "pass"), interrupted=True)
-    assert "UNDECIDED: must 1 of 1, should 0 of 0; interrupted before everything was tried." in html.text(made)
+    assert "UNDECIDED: must 1 of 1, should 0 of 0; interrupted before every requirement was checked." in html.text(made)
     assert as_json.document(made)["interrupted"] is True
     assert "interrupted" not in as_json.document(report())
 
@@ -99,4 +99,4 @@ def test_html_option_writes_the_page(
     outline = Outline((tmp_path / "page.html").read_text())
     assert outline.unbalanced == []
     assert "FAILED: must 1 of 2, should 0 of 0." in outline.said
-    assert "lftp met backup.example, pinned first: rejected: untrusted" in outline.said
+    assert "lftp connected to backup.example, pinned first: rejected: untrusted" in outline.said

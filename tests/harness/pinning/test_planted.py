@@ -57,8 +57,8 @@ def test_check_that_always_passes_fails_the_self_check(
     assert call(COMMAND) == 3
     out, err = capsys.readouterr()
     assert json.loads(out)["requirements"] == []
-    assert "not told apart" in err
-    assert "a tool that breaks impostor-refused: pass" in " ".join(err.split())
+    assert "misjudged its own planted tools" in err
+    assert "the tool that breaks impostor-refused: pass" in " ".join(err.split())
 
 
 @pytest.mark.long
@@ -70,4 +70,4 @@ def test_check_that_always_fails_fails_the_self_check(
 
     monkeypatch.setattr(change, "fingerprint_shown", harsh)
     assert call(COMMAND) == 3
-    assert "which keeps fingerprint-shown: fail" in " ".join(capsys.readouterr().err.split())
+    assert "which meets fingerprint-shown: fail" in " ".join(capsys.readouterr().err.split())

@@ -1,1 +1,1 @@
-"""The checks: one function for each requirement, which tells the rig its expectations."""
+"""The checks: one function for each requirement, which states its expectations to the rig."""

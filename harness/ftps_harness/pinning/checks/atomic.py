@@ -23,14 +23,14 @@ _MOST: Final = 150
 """Maximum number of file changes at which a run is interrupted, even if a tool makes more."""
 
 _FEW: Final = 12
-"""Maximum number of these in a quick run."""
+"""Maximum number of file changes in a quick run."""
 
 State = tuple[tuple[str, bytes], ...]
 """The files that lftp reads: every regular file in HOME, by its path."""
 
 
 def atomic(rig: Rig) -> None:
-    """Pin, and replace a pin; each run is killed at a file change, or gets a full disk from there on."""
+    """Pin, and replace a pin; each run is killed at a file change, or has a full disk from then on."""
     old, new = own(), own()
     empty = rig.home({".lftp/rc": _RC})
     _interrupted(rig, _Case("pin", empty, before=None, after=old))
@@ -55,9 +55,11 @@ def _interrupted(rig: Rig, case: _Case) -> None:
     whole = _run(rig, case, Interrupt())
     changes = whole.finished.changes
     count = changes.counted if changes is not None else 0
-    rig.expect(whole.ok and count > 0, "exit code 0, and something is written", f"{whole.ended}, {count} changes")
+    rig.expect(
+        whole.ok and count > 0, "exit code 0, and the tool changes a file", f"{whole.ended}, {count} file changes"
+    )
     wrong = _judge(rig, case, whole, whole)
-    rig.expect(not wrong, "the whole run pins", wrong)
+    rig.expect(not wrong, "an uninterrupted run pins the certificate", wrong)
     interrupted = 0
     points = list(rig.cases(_points(count), quick=_FEW))
     for at in points:
@@ -67,15 +69,20 @@ def _interrupted(rig: Rig, case: _Case) -> None:
             if call is None:
                 continue  # this run wrote less
             interrupted += 1
-            what = f"{'killed' if how == 'kill' else 'a full disk'} at change {at} of {count} ({call.name} {call.path})"
+            what = (
+                f"{'killed' if how == 'kill' else 'the disk is full'} at change {at} of {count} ({call.name} "
+                f"{call.path})"
+            )
             rig.did(what)
             wrong = _judge(rig, case, ran, whole)
             rig.expect(not wrong, f"the old pin and rc, or the new ones: {what}", wrong)
             if how == "full-disk" and _state(ran) != _state(whole):
-                rig.expect(not ran.ok, f"a full disk is a non-zero exit code: {what}", ran.ended)
+                rig.expect(not ran.ok, f"a non-zero exit code: {what}", ran.ended)
 
     rig.expect(
-        interrupted >= len(points), "a run makes the same changes each time", f"interrupted {interrupted} times only"
+        interrupted >= len(points),
+        "every run makes the same changes",
+        f"only {interrupted} runs reached the change to interrupt",
     )
 
 
@@ -110,13 +117,13 @@ def _judge(rig: Rig, case: _Case, ran: Ran, whole: Ran) -> str:
     state = tuple((path, data) for path, data in _state(ran) if path in lasting)
     if state not in case.judged:
         case.judged[state] = _asked(rig, case, ran.after.files())
-        rig.serve(case.after)  # lftp met other certificates meanwhile
+        rig.serve(case.after)  # `_asked` served other certificates
     return case.judged[state]
 
 
 def _asked(rig: Rig, case: _Case, files: Mapping[str, bytes]) -> str:
     if "net:timeout" not in files.get("~/.lftp/rc", b"").decode("utf-8", "replace"):
-        return "the rc has lost what stood in it"
+        return "the rc lost its earlier lines"
     home = rig.home({path.removeprefix("~/"): data for path, data in files.items()})
     counted = len(rig.log.done)
     accepted = [
@@ -130,11 +137,11 @@ def _asked(rig: Rig, case: _Case, files: Mapping[str, bytes]) -> str:
     if impostor.exposed:
         return "lftp logs in to an impostor"
     if settings.get("net:timeout", {}).get("") != "77":
-        return "lftp does not read what stands in the rc any more"
+        return "lftp no longer reads the earlier lines of the rc"
     if not accepted and case.before is not None:
         return "lftp accepts neither the old certificate nor the new one"
     if not accepted and b"ca-file" in files.get("~/.lftp/rc", b""):
-        return "the rc names a pin that lftp cannot use: every server is refused"
+        return "lftp refuses every server: the rc names a pin that it cannot use"
     return ""
 
 

@@ -54,7 +54,9 @@ def concurrent_runs(rig: Rig) -> None:
     home = rig.home(_RC)
     whole = rig.pin(home, start=rig.place.interrupting(home, Interrupt()))
     count = whole.finished.changes.counted if whole.finished.changes is not None else 0
-    rig.expect(whole.ok and count > 0, "exit code 0, and something is written", f"{whole.ended}, {count} changes")
+    rig.expect(
+        whole.ok and count > 0, "exit code 0, and the tool changes a file", f"{whole.ended}, {count} file changes"
+    )
     seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, 5 * whole.finished.seconds))
     points = range(1, count + 1, max(1, -(-count // _MOST)))
     with serving(rig, (ftps(second),), OTHER) as port:
@@ -65,11 +67,13 @@ def concurrent_runs(rig: Rig) -> None:
         ]
     seen = set()
     for pair in pairs:
-        rig.did(f"two runs at once in one HOME, the first held at change {pair.at} of {count} until the second ended:")
+        rig.did(
+            f"two parallel runs in one HOME, the first paused at change {pair.at} of {count} until the second ended:"
+        )
         rig.did_last(pair.held)
         rig.did_last(pair.other)
         for ran in (pair.held, pair.other):
-            rig.expect(ran.ok or bool(ran.output.strip()), "exit code 0, or a sentence that says why not", ran.ended)
+            rig.expect(ran.ok or bool(ran.output.strip()), "exit code 0, or a message that says why not", ran.ended)
         state = (pair.held.ok, pair.other.ok, tuple(sorted(rig.snapshot(pair.home).files().items())))
         if state not in seen:  # ask lftp only once per state
             seen.add(state)
@@ -101,10 +105,10 @@ def _beside(rig: Rig, home: Home, port: int, seconds: float) -> Ran:
 
 
 def _judge(rig: Rig, pair: _Pair, first: Certificate, second: Certificate, count: int) -> None:
-    what = f"one run was held at change {pair.at} of {count}"
+    what = f"one run was paused at change {pair.at} of {count}"
     if pair.held.ok:
         rig.accepts(pair.home, first, run=("list",), called=f"{HOST}, pinned beside {OTHER}; {what}")
     if pair.other.ok:
         rig.accepts(pair.home, second, host=OTHER, run=("list",), called=f"{OTHER}, pinned beside {HOST}; {what}")
     rc = rig.snapshot(pair.home).files().get("~/.lftp/rc", b"")
-    rig.expect(b"# mine\n" in rc, "the rc is still there", f"its line is lost: {what}")
+    rig.expect(b"# mine\n" in rc, "the rc keeps its earlier line", f"the line is lost: {what}")

@@ -55,20 +55,20 @@ _WITHOUT_END: Final = (
     "big-banner",
     "big-line",
 )
-"""Peers that never get as far as a certificate, and never end."""
+"""Peers that never send a certificate, and never end."""
 
 _AFTER_CERTIFICATE: Final = ("silent-in-tls", "drip-in-tls", "big-banner-ends", "long-chain")
-"""Peers that present a certificate, with too little or too much besides: a tool may pin it or not."""
+"""Peers that present a certificate, but otherwise send too little or too much: a tool may pin it or not."""
 
 _UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|\x9b")
-"""Characters that a terminal may act on: C0 except tab and line ends, DEL, and CSI of C1; a lone CR is included."""
+"""Terminal control characters: C0 except tab and line ends, DEL, and CSI of C1; a lone CR is included."""
 
 
 def failure_writes_nothing(rig: Rig) -> None:
     """Try a port where nothing listens, and each kind of server that is not an FTPS server."""
     rig.serve(own())
     for files in (_RC, {}):
-        _untouched(rig, rig.pin(rig.home(files), port=rig.unused_port), "nobody listens")
+        _untouched(rig, rig.pin(rig.home(files), port=rig.unused_port), "nothing listens on the port")
     for name in rig.cases(_NO_FTPS):
         with serving(rig, PEERS[name].scripts()) as port:
             ran = rig.pin(rig.home(_RC), port=port)
@@ -78,13 +78,13 @@ def failure_writes_nothing(rig: Rig) -> None:
         for name in rig.cases(("plain-ftp", "tls-closed", "empty")):
             with serving(rig, PEERS[name].scripts()) as port:
                 ran = rig.pin(rig.copy(pinned), port=port, how="repin")
-            _untouched(rig, ran, f"{PEERS[name].what}, and a pin is to be replaced")
+            _untouched(rig, ran, f"{PEERS[name].what}, while replacing a pin")
 
 
 def _untouched(rig: Rig, ran: Ran, what: str) -> None:
     rig.expect(not ran.ok, f"a non-zero exit code: {what}", ran.ended)
-    rig.expect(ran.untouched, f"not a byte is changed: {what}", ran.changed)
-    rig.expect(bool(ran.output.strip()), f"a sentence that says why: {what}", "it printed nothing")
+    rig.expect(ran.untouched, f"not a byte changed: {what}", ran.changed)
+    rig.expect(bool(ran.output.strip()), f"a message that says why: {what}", "it printed nothing")
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ def bounded_time(rig: Rig) -> None:
     for name, each in ran.items():
         rig.did_last(each)
         what = PEERS[name].what
-        ended = rig.expect(not each.finished.timed_out, f"it ends within {rig.timeout:g} s: {what}", each.ended)
+        ended = rig.expect(not each.finished.timed_out, f"the tool ends within {rig.timeout:g} s: {what}", each.ended)
         if ended and name in _WITHOUT_END:
             _untouched(rig, each, what)
 
@@ -152,7 +152,7 @@ def at_once(work: dict[str, Callable[[], Ran]]) -> dict[str, Ran]:
     if problems:
         raise problems[0]
     if len(found) != len(work):
-        raise HarnessError("a run of the tool was lost: this is a fault of ftps-lab")
+        raise HarnessError("a run of the tool left no result; please report this as a bug in ftps-lab")
     return {name: found[name] for name in work}
 
 
@@ -167,8 +167,8 @@ def one_look(rig: Rig) -> None:
         looks = len(server.connections())
     finally:
         server.stop()
-    rig.did(f"the server counted {plural(looks, 'connection')}")
-    rig.expect(looks > 0, "the tool connects", "no connection came")
+    rig.did(f"the server saw {plural(looks, 'connection')}")
+    rig.expect(looks > 0, "the tool connects", "it did not connect")
     files = ran.after.files("")
     stored = {name: any(holds(data, each) for data in files.values()) for name, each in
               (("first", first), ("second", second))}  # fmt: skip
@@ -177,12 +177,12 @@ def one_look(rig: Rig) -> None:
         rig.expect(
             not ran.ok or not stored[which] or shown[which],
             f"the certificate of the {which} connection is not pinned unseen",
-            "it is pinned, and its fingerprint was not shown",
+            "it is pinned, but its fingerprint was not shown",
         )
     rig.expect(
         not ran.ok or not (shown["first"] and stored["second"]),
-        "what was shown first is what is pinned",
-        "a certificate of a later connection is pinned",
+        "the tool pins the certificate that it showed first",
+        "it pinned the certificate of a later connection",
     )
 
 
@@ -202,7 +202,7 @@ def hostile_text(rig: Rig) -> None:
 
 
 def _hostile_certificates(rig: Rig) -> None:
-    """Try subjects, SANs and comments with an attacker's text: the tool may pin or refuse them, and nothing else."""
+    """Try subjects, SANs and comments with an attacker's text: the tool may only pin or refuse such a certificate."""
     texts = {name: text for name, text in HOSTILE_TEXT.items() if name != "long"}
     for name, text in rig.cases(texts.items()):
         certificate = hostile(HOST, {"CN": text[:60], "O": text})
@@ -218,26 +218,26 @@ def _hostile_certificates(rig: Rig) -> None:
     home = rig.home()
     ran = rig.pin(home)
     if ran.ok:
-        rig.accepts(home, certificate, run=("list",), called="the server whose subject has commands in it")
-        rig.refuses(home, own(), called="an impostor, after that subject")
+        rig.accepts(home, certificate, run=("list",), called="the server with commands in its subject")
+        rig.refuses(home, own(), called="an impostor, after pinning that subject")
 
 
 def harmless(rig: Rig, ran: Ran, what: str) -> None:
     """Expect that no hostile text has reached a file, a shell or the terminal."""
-    rig.expect(not ran.finished.timed_out, f"it ends: {what}", ran.ended)
+    rig.expect(not ran.finished.timed_out, f"the tool ends: {what}", ran.ended)
     made = [path for path in ran.before.changed(ran.after) if MARK in path]
-    rig.expect(not made, f"no command in the text is run: {what}", f"it made {', '.join(made)}")
+    rig.expect(not made, f"no command in the text is run: {what}", f"one created {', '.join(made)}")
     written = [
         path
         for path, data in ran.after.files("").items()
         if data != ran.before.files("").get(path) and (MARK.encode() in data or b"verify-certificate no\n" in data)
     ]
-    rig.expect(not written, f"the text is in no file: {what}", f"it is in {', '.join(written)}")
+    rig.expect(not written, f"the text is not in any file: {what}", f"it is in {', '.join(written)}")
     found = _UNPRINTABLE.search(ran.output)
     rig.expect(
         found is None,
-        f"nothing that a terminal obeys is printed: {what}",
-        f"the output has {found[0]!r}" if found else "",
+        f"the output has no terminal control characters: {what}",
+        f"it has {found[0]!r}" if found else "",
     )
 
 

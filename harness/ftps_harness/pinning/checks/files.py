@@ -35,21 +35,23 @@ def links_kept(rig: Rig) -> None:
     (home.dot_lftp / "rc").symlink_to("../dotfiles/lftp")
     rig.serve(old)
     ran = rig.pin(home)
-    rig.expect(ran.ok, "exit code 0 where the rc is a symbolic link", ran.ended)
+    rig.expect(ran.ok, "exit code 0 when the rc is a symbolic link", ran.ended)
     _is_link(rig, ran, "~/.lftp/rc")
     rig.expect(
         "~/dotfiles/lftp" in ran.before.changed(ran.after),
-        "the file behind the link is written",
-        "~/dotfiles/lftp is as before",
+        "the tool writes to the link's target",
+        "~/dotfiles/lftp is unchanged",
     )
-    rig.protects(home, old, called="the genuine server, the rc being a link")
+    rig.protects(home, old, called="the genuine server, when the rc is a link")
     for _ in rig.cases(("a read-only rc",)):
         home = rig.home({".lftp/rc": b"# mine\n"})
         (home.dot_lftp / "rc").chmod(0o444)
         ran = rig.pin(home)
         same = ran.before.entries["~/.lftp/rc"].state == ran.after.entries["~/.lftp/rc"].state
-        seen = f"{ran.ended}; the rc {'is as before' if same else 'is changed'}"
-        rig.expect(not ran.ok and same, "a read-only rc is reported with a non-zero exit code, and stays", seen)
+        seen = f"{ran.ended}; the rc {'is unchanged' if same else 'was changed'}"
+        rig.expect(
+            not ran.ok and same, "a read-only rc is reported with a non-zero exit code, and stays unchanged", seen
+        )
     if rig.tool.repin:
         _pin_that_is_a_link(rig, rig.pinned(old), new)
 
@@ -66,18 +68,18 @@ def _pin_that_is_a_link(rig: Rig, home: Home, new: Certificate) -> None:
     ran = rig.pin(home, how="repin")
     if not ran.ok:
         rig.expect(
-            bool(ran.output.strip()), "a sentence that says why a linked pin is not replaced", "it printed nothing"
+            bool(ran.output.strip()), "a message that says why the linked pin is not replaced", "it printed nothing"
         )
         return
     for path in files:
         if path in ran.after.entries:  # a tool may name its files after their content
             _is_link(rig, ran, path)
-    rig.protects(home, new, called="the server with its new certificate, the pin being a link")
+    rig.protects(home, new, called="the server with its new certificate, when the pin is a link")
 
 
 def _is_link(rig: Rig, ran: Ran, path: str) -> None:
     entry = ran.after.entries.get(path)
-    kind = entry.kind if entry is not None else "not there"
+    kind = entry.kind if entry is not None else "gone"
     rig.expect(kind == "link", f"{path} is still a symbolic link", f"it is {kind}")
 
 
@@ -87,7 +89,7 @@ def private_files(rig: Rig) -> None:
     home = rig.pinned(certificate)
     for path, entry in rig.snapshot(home).entries.items():
         if entry.kind in {"file", "folder"} and path.startswith("~/"):
-            rig.expect(not entry.mode & 0o077, f"{path} is new, and only its owner's", f"mode {entry.mode:04o}")
+            rig.expect(not entry.mode & 0o077, f"only the owner can access the new {path}", f"mode {entry.mode:04o}")
     for mode in rig.cases((0o600, 0o640, 0o644)):
         home = rig.home({".lftp/rc": b"# mine\n"})
         (home.dot_lftp / "rc").chmod(mode)
@@ -95,7 +97,7 @@ def private_files(rig: Rig) -> None:
         ran = rig.pin(home)
         entry = ran.after.entries["~/.lftp/rc"]
         rig.expect(
-            entry.mode | mode == mode, f"an rc with mode {mode:04o} is open to nobody else", f"mode {entry.mode:04o}"
+            entry.mode | mode == mode, f"an rc with mode {mode:04o} gains no permissions", f"mode {entry.mode:04o}"
         )
 
 
@@ -105,11 +107,13 @@ def no_leftovers(rig: Rig) -> None:
     home = rig.pinned(certificate, {".lftp/rc": b"# mine\n"})
     first = rig.snapshot(home)
     _nothing_left(rig, rig.log.last, "that pins")
-    for what, shown in rig.cases((("again", certificate), ("with a changed certificate", twin(certificate)))):
+    for what, shown in rig.cases(
+        (("a second run", certificate), ("a run with a changed certificate", twin(certificate)))
+    ):
         rig.serve(shown)
         ran = rig.pin(home)
         left = sorted(set(ran.after.entries) - set(first.entries))
-        rig.expect(not left, f"no new file after a run {what}", ", ".join(left))
+        rig.expect(not left, f"no new file after {what}", ", ".join(left))
         _nothing_left(rig, ran, what)
     if rig.tool.repin:
         rig.serve(new)
@@ -143,10 +147,10 @@ def home_respected(rig: Rig) -> None:
         folders = {"elsewhere": home.seen(home.elsewhere), "~/.lftp": home.seen(home.dot_lftp), "/": Path("/")}
         rig.serve(certificate)
         ran = rig.pin(home, cwd=folders[where])
-        rig.expect(ran.ok, f"exit code 0 when it is started in {where}", ran.ended)
+        rig.expect(ran.ok, f"exit code 0 when started in {where}", ran.ended)
         outside = [path for path in ran.before.changed(ran.after) if not path.startswith("~/")]
         rig.expect(not outside, "nothing is written outside HOME", ", ".join(outside))
-        rig.protects(home, certificate, called=f"the genuine server, the tool started in {where}")
+        rig.protects(home, certificate, called=f"the genuine server, when the tool was started in {where}")
 
 
 def odd_paths(rig: Rig) -> None:
@@ -161,15 +165,15 @@ def odd_paths(rig: Rig) -> None:
             rig.expect(ran.ok, f"exit code 0 with HOME={path}", ran.ended)
             rig.protects(home, certificate, called=f"the genuine server, with HOME={path}")
         else:
-            rig.expect(bool(ran.output.strip()), f"a sentence that says why not with HOME={path}", "it printed nothing")
-            rig.expect(ran.untouched, "nothing is written where lftp would not read it", ran.changed)
+            rig.expect(bool(ran.output.strip()), f"a message that says why not, with HOME={path}", "it printed nothing")
+            rig.expect(ran.untouched, "the tool writes nothing where lftp would not read it", ran.changed)
 
 
 def no_secrets(rig: Rig) -> None:
     """Put a password for this host into HOME, and record logins on the server.
 
-    A tool never logs in, so it needs no password: every user of the machine can read any password that it passes to a
-    program that it starts (ps).
+    A tool never logs in, so it needs no password. Every user of the machine can read a password in a program's
+    arguments (ps).
     """
     certificate = own()
     seeds = {
@@ -196,16 +200,18 @@ def _watched(rig: Rig, home: Home, how: How = "pin") -> Ran:
 
 
 def _keeps_secrets(rig: Rig, ran: Ran, what: str, *, may_log_in: bool = False) -> None:
-    told = rig.session.server.finish().testimony
-    logins = [f"{each.user} with a password" for each in told.credentials]
+    testimony = rig.session.server.finish().testimony
+    logins = [f"{each.user} with a password" for each in testimony.credentials]
     if not may_log_in:  # a user who replaces a pin has checked the certificate
         rig.expect(not logins, f"no login before the certificate is compared: {what}", ", ".join(logins))
     rig.expect(
         _SECRET.encode() not in ran.output,
         f"no password in the output: {what}",
-        "the output has the one that is in HOME",
+        "the output has the password from HOME",
     )
-    rig.expect(b"PRIVATE KEY" not in ran.output, f"no private key in the output: {what}", "the output has one")
+    rig.expect(
+        b"PRIVATE KEY" not in ran.output, f"no private key in the output: {what}", "the output has a private key"
+    )
     shown = _among_arguments(ran)
     rig.expect(not shown, f"no password or private key among the arguments of a program: {what}", "; ".join(shown))
     changed = set(ran.before.changed(ran.after))
@@ -220,7 +226,7 @@ def _among_arguments(ran: Ran) -> list[str]:
     """The secrets that programs got as arguments, a phrase each."""
     changes = ran.finished.changes
     if changes is None or changes.unseen or not (changes.started or ran.finished.timed_out):
-        raise HarnessError("the arguments of what the tool starts could not be read on this machine")
+        raise HarnessError("this machine does not let ftps-lab read the arguments of the programs that the tool starts")
     found = [f"{passwords.named(each.sought, _SECRET)}: {Path(each.program).name}" for each in changes.found]
     return list(dict.fromkeys(found))
 
@@ -237,6 +243,6 @@ def _is_private_key(data: bytes) -> bool:
         load_der_private_key(data, None)
     except TypeError:  # a key with a password
         return True
-    except Exception:  # noqa: BLE001 - any error means: not a key
+    except Exception:  # noqa: BLE001 - any error means that it is not a key
         return False
     return True

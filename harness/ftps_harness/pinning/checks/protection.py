@@ -32,16 +32,16 @@ def tls_demanded(rig: Rig) -> None:
     rig.accepts(home, certificate, run=("list",))
     attacks = {
         "a server that refuses AUTH": {"attack": "refuse-auth"},
-        "somebody who denies TLS": {"attack": "strip-auth"},
-        "a handshake that is closed": {"attack": "break-handshake", "attack_how": "close"},
-        "a handshake that ends with an alert": {"attack": "break-handshake", "attack_how": "alert"},
+        "an attacker who strips AUTH": {"attack": "strip-auth"},
+        "a server that closes the connection during the handshake": {"attack": "break-handshake", "attack_how": "close"},
+        "a server that ends the handshake with an alert": {"attack": "break-handshake", "attack_how": "alert"},
     }
     for called, fields in rig.cases(attacks.items()):
         outcome = rig.meet(home, spec_of(certificate, **fields), run=("list",), called=called)
         rig.expect(
             not outcome.exposed and outcome.verdict in {"rejected", "failed"},
             f"{called} gets no password",
-            f"{outcome.verdict}: {', '.join(sorted(outcome.exposed)) or 'nothing got out'}",
+            f"{outcome.verdict}: {', '.join(sorted(outcome.exposed)) or 'nothing was exposed'}",
         )
 
 
@@ -51,7 +51,7 @@ def anonymous_protected(rig: Rig) -> None:
     home = rig.pinned(certificate)
     rig.accepts(home, certificate, run=("list",))
     outcome = rig.meet(
-        home, spec_of(certificate), run=("list", "get"), user="anonymous", called="the server, anonymously"
+        home, spec_of(certificate), run=("list", "get"), user="anonymous", called="the server, with an anonymous login"
     )
     rig.expect(
         not outcome.exposed,
@@ -69,19 +69,19 @@ def hosts_kept_apart(rig: Rig) -> None:
     rig.expect(ran.ok, "exit code 0 for a second host", ran.ended)
     rig.accepts(home, first, run=("list",), called=f"{HOST} with its own certificate")
     rig.accepts(home, second, host=OTHER, run=("list",), called=f"{OTHER} with its own certificate")
-    told = _OTHER_HOSTS.search(ran.output) is not None
+    said = _OTHER_HOSTS.search(ran.output) is not None
     for host, certificate, whose in ((HOST, second, OTHER), (OTHER, first, HOST)):
         called = f"{host} with the certificate of {whose}"
         outcome = rig.meet(home, spec_of(certificate, role="impostor"), host=host, run=("list",), called=called)
         rig.expect(
-            not outcome.exposed or told,
-            f"{called} is refused, or the tool says that a pin counts for other hosts too",
-            "it is accepted, and the tool says nothing of it",
+            not outcome.exposed or said,
+            f"{called} is refused, or the tool says that a pin also applies to other hosts",
+            "lftp accepts it, and the tool does not say so",
         )
 
 
 def chain_works(rig: Rig) -> None:
-    """Try a leaf with its authority: lftp must accept it, and so must a build with OpenSSL."""
+    """Try a leaf with its authority: lftp must accept it, and so must OpenSSL."""
     root = authority()
     leaf = issued(root)
     home = rig.home()
@@ -91,7 +91,7 @@ def chain_works(rig: Rig) -> None:
     problem = _openssl_refuses(rig, home, leaf, root)
     rig.expect(
         not problem or b"openssl" in ran.output.lower(),
-        "OpenSSL accepts it with what was pinned, or the tool says that lftp built with OpenSSL does not",
+        "OpenSSL accepts the server with this pin, or the tool says that lftp built with OpenSSL does not",
         f"OpenSSL says: {problem}",
     )
 
@@ -115,17 +115,19 @@ def _openssl_refuses(rig: Rig, home: Home, leaf: Certificate, *sent: Certificate
     return ""
 
 
-def store_replaced_told(rig: Rig) -> None:
+def says_store_replaced(rig: Rig) -> None:
     """Try another host, with a certificate from an authority in the system's trust store, before and after."""
     public = issued(rig.place.authority, OTHER)
     rig.serve(public, host=OTHER)
-    rig.accepts(rig.home(), public, host=OTHER, run=("list",), called="another host that the system trusts, before")
+    rig.accepts(rig.home(), public, host=OTHER, run=(
+        "list",), called="another host that the system trusts, before pinning"
+    )
     home = rig.home()
     rig.serve(own())
     ran = rig.pin(home)
-    outcome = rig.meet(home, spec_of(public), host=OTHER, run=("list",), called="the same host, afterwards")
+    outcome = rig.meet(home, spec_of(public), host=OTHER, run=("list",), called="the same host, after pinning")
     rig.expect(
         outcome.verdict == "accepted" or _OTHER_HOSTS.search(ran.output) is not None,
         "other hosts work as before, or the tool says that `ssl:ca-file` replaces the trust store for all of them",
-        f"{outcome.verdict}, and the tool says nothing of other hosts",
+        f"{outcome.verdict}, and the tool does not mention other hosts",
     )

@@ -23,7 +23,7 @@ _SEEDS: Final = {
     "no final newline": _ORDINARY.rstrip(b"\n"),
     "lines that end in CRLF": _ORDINARY.replace(b"\n", b"\r\n"),
     "a byte-order mark": b"\xef\xbb\xbf" + _ORDINARY,
-    "bytes that are no UTF-8": b"# caf\xe9 \xff\xfe\n" + _ORDINARY,
+    "bytes that are not UTF-8": b"# caf\xe9 \xff\xfe\n" + _ORDINARY,
     "10,000 lines": b"".join(b"# line %d\n" % number for number in range(10_000)) + _ORDINARY,
 }
 
@@ -35,12 +35,12 @@ def rc_preserved(rig: Rig) -> None:
         home = rig.home({".lftp/rc": seed})
         rig.serve(certificate)
         ran = rig.pin(home)
-        told = not ran.ok and ran.untouched and bool(ran.output.strip())
+        refused = not ran.ok and ran.untouched and bool(ran.output.strip())
         kept = _kept(seed, ran.after.files().get("~/.lftp/rc", b""))
-        rig.expect(kept, f"every byte of an rc with {what} is still there", "some are gone: see the diff")
-        if seed == _ORDINARY or not told:
+        rig.expect(kept, f"every byte of an rc with {what} survives", "bytes are missing: see the diff")
+        if seed == _ORDINARY or not refused:
             rig.expect(ran.ok, f"exit code 0 with {what}", ran.ended)
-            rig.protects(home, certificate, called=f"the genuine server, the rc having {what}")
+            rig.protects(home, certificate, called=f"the genuine server, with an rc that has {what}")
 
 
 def _kept(old: bytes, new: bytes) -> bool:
@@ -88,21 +88,23 @@ def opposing_lines(rig: Rig) -> None:
     for what, files in rig.cases(_OPPOSING.items()):
         home = rig.home(files)
         rig.serve(certificate)
-        _undone_or_told(rig, home, certificate, rig.pin(home), what)
+        _undone_or_reported(rig, home, certificate, rig.pin(home), what)
     for what, changed in _EDITS.items():
         home = rig.pinned(certificate)
         found = home.home / _rc_of(rig, home)
         write(found, changed(found.read_bytes()))
-        _undone_or_told(rig, home, certificate, rig.pin(home), what)
+        _undone_or_reported(rig, home, certificate, rig.pin(home), what)
     home = rig.home({".config/lftp/rc": b"set net:timeout 77\n"})
     rig.serve(certificate)
     ran = rig.pin(home)
     if ran.ok:
         timeout = rig.settings(home, "net:timeout").get("net:timeout", {}).get("")
-        rig.expect(timeout == "77", "~/.config/lftp/rc still counts", f"net:timeout is {timeout}, not 77: it is hidden")
-        rig.accepts(home, certificate, run=("list",), called="the genuine server, beside ~/.config/lftp/rc")
+        rig.expect(
+            timeout == "77", "lftp still reads ~/.config/lftp/rc", f"net:timeout is {timeout}, not 77: ~/.lftp hides it"
+        )
+        rig.accepts(home, certificate, run=("list",), called="the genuine server, with an existing ~/.config/lftp/rc")
     else:
-        rig.expect(bool(ran.output.strip()), "a sentence that names ~/.config/lftp/rc", "it printed nothing")
+        rig.expect(bool(ran.output.strip()), "a message that names ~/.config/lftp/rc", "it printed nothing")
 
 
 _OFF: Final = b"set ssl:verify-certificate no\n"
@@ -130,7 +132,7 @@ def _commented(rc: bytes) -> bytes:
 _EDITS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "a line after the tool's own switches verification off": lambda rc: rc + _OFF,
     "a line after the tool's own switches verification off for this host": lambda rc: rc + _OFF_HERE,
-    "a line after the tool's own takes the pin away": lambda rc: (
+    "a line after the tool's own removes the pin": lambda rc: (
         rc + b'set ssl:ca-file "/nowhere"\n' + b"set ssl:verify-certificate/* yes\n"
     ),
     "the tool's own lines are commented out": _commented,
@@ -143,9 +145,9 @@ def _rc_of(rig: Rig, home: Home) -> str:
     return next((name for name in (".lftp/rc", ".config/lftp/rc", ".lftprc") if f"~/{name}" in files), ".lftp/rc")
 
 
-def _undone_or_told(rig: Rig, home: Home, certificate: Certificate, ran: Ran, what: str) -> None:
+def _undone_or_reported(rig: Rig, home: Home, certificate: Certificate, ran: Ran, what: str) -> None:
     """Expect that the tool corrected the problem if it exited with 0, and otherwise said why it did not."""
     if not ran.ok:
-        rig.expect(bool(ran.output.strip()), f"a sentence that says why: {what}", "it printed nothing")
+        rig.expect(bool(ran.output.strip()), f"a message that says why: {what}", "it printed nothing")
         return
     rig.protects(home, certificate, called=f"the genuine server, after: {what}")

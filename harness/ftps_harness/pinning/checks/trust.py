@@ -40,8 +40,10 @@ def connects(rig: Rig) -> None:
         home = rig.pinned(certificate)
         rig.accepts(home, certificate, called=f"the genuine server ({key}), from HOME")
         if key == KINDS[0]:
-            rig.accepts(home, certificate, cwd="elsewhere", run=("list",), called="the same, from another folder")
-            rig.accepts(home, certificate, cwd="lftp", run=("list",), called="the same, from ~/.lftp")
+            rig.accepts(
+                home, certificate, cwd="elsewhere", run=("list",), called="the genuine server, from another folder"
+            )
+            rig.accepts(home, certificate, cwd="lftp", run=("list",), called="the genuine server, from ~/.lftp")
 
 
 def impostor_refused(rig: Rig) -> None:
@@ -53,7 +55,7 @@ def impostor_refused(rig: Rig) -> None:
         copy = twin(certificate)
         rig.refuses(home, copy, called=f"an impostor with the same fields and another key ({key})")
         if key == KINDS[0]:
-            rig.refuses(home, own(), called="an impostor with a certificate of its own for the same name")
+            rig.refuses(home, own(), called="an impostor with its own certificate for the same name")
             data = spec_of(certificate, data_certificate=copy, tls=("1.3",))
             outcome = rig.meet(home, data, run=("list",), called="the server with an impostor on its data connections")
             rig.expect(
@@ -76,19 +78,19 @@ def verification_on(rig: Rig) -> None:
         ran = rig.pin(home)
         if ran.ok:
             _verifies(rig, f"`{line}` is removed, or reported with a non-zero exit code", home)
-            rig.refuses(home, twin(certificate), called=f"an impostor, where the rc had `{line}`")
+            rig.refuses(home, twin(certificate), called=f"an impostor, after the rc had `{line}`")
         else:
-            rig.expect(bool(ran.output.strip()), f"a sentence that says why: the rc has `{line}`", "it printed nothing")
+            rig.expect(bool(ran.output.strip()), f"a message that says why: the rc has `{line}`", "it printed nothing")
 
 
 def _writes_no_switch(rig: Rig) -> None:
-    """Expect no such line in any file of the last run: lftp might read it, or a shell (as an alias of lftp)."""
+    """Expect no such line in any file that the last run wrote: lftp might read it, or a shell (as an alias of lftp)."""
     ran = rig.log.last
     assert ran is not None
     before, after = ran.before.files(), ran.after.files()
     written = [path for path, data in after.items() if data != before.get(path) and _SWITCH_WRITTEN.search(data)]
     rig.expect(
-        not written, "no file that the tool wrote switches verification off", f"it is off in {', '.join(written)}"
+        not written, "no file that the tool wrote switches verification off", f"switched off in {', '.join(written)}"
     )
 
 
@@ -104,18 +106,20 @@ def name_check_on(rig: Rig) -> None:
     """Try a certificate with the right name, and one with another name."""
     home = rig.pinned(own())
     off = _unnamed(rig, home)
-    rig.expect(not off, "the check of host names stays on", f"off for {', '.join(off)}")
+    rig.expect(not off, "host name checking stays on", f"off for {', '.join(off)}")
     home = rig.home()
     certificate = own("somebody-else.example")
     rig.serve(certificate)
     ran = rig.pin(home)
     off = _unnamed(rig, home)
-    rig.expect(set(off) <= {HOST}, "for a certificate of another name, the check is off for this host at most",
+    rig.expect(set(off) <= {HOST}, "with a certificate for another name, the check is off for this host at most",
                f"off for {', '.join(off)}")  # fmt: skip
-    rig.refuses(home, twin(certificate), called="an impostor in the place of the server with another name")
+    rig.refuses(home, twin(certificate), called="an impostor instead of the server with another name")
     if off:
         rig.expect(
-            b"name" in ran.output.lower() or b"check-hostname" in ran.output, "the tool says so", "no word of the name"
+            b"name" in ran.output.lower() or b"check-hostname" in ran.output,
+            "the tool says so",
+            "it does not mention the name",
         )
 
 
@@ -139,11 +143,11 @@ def authority_not_trusted(rig: Rig) -> None:
         run=("list",),
         called="an impostor with another certificate of the same authority",
     )
-    told = names_authority(ran.output)
+    said = names_authority(ran.output)
     rig.expect(
-        not outcome.exposed or told,
+        not outcome.exposed or said,
         "another certificate of the same authority is refused, or the tool says that it pinned an authority",
-        "it is accepted, and the tool says nothing of an authority",
+        "lftp accepts it, and the tool does not mention an authority",
     )
 
 
@@ -152,7 +156,7 @@ def names_authority(output: bytes) -> bool:
     return re.search(rb"authority|\bCA\b|issuer|root certificate", _DIGESTS.sub(b"", output)) is not None
 
 
-def usable_or_told(rig: Rig) -> None:
+def usable_or_reported(rig: Rig) -> None:
     """Try certificates that lftp refuses even if pinned, and expect that the tool's exit code says so."""
     usual = CertificateSpec(common_name=HOST, names=(HOST,))
     from msgspec.structs import replace
@@ -170,8 +174,8 @@ def usable_or_told(rig: Rig) -> None:
         rig.expect(
             outcome.verdict == "accepted" or not ran.ok,
             f"a certificate that lftp refuses ({what}) is reported with a non-zero exit code",
-            f"{ran.ended}, and lftp: {outcome.verdict}",
+            f"{ran.ended}; lftp: {outcome.verdict}",
         )
-        rig.refuses(home, twin(certificate), called=f"an impostor in the place of the server ({what})")
+        rig.refuses(home, twin(certificate), called=f"an impostor instead of the server ({what})")
         if not ran.ok:
-            rig.expect(bool(ran.output.strip()), "a sentence that says why", "it printed nothing")
+            rig.expect(bool(ran.output.strip()), "a message that says why", "it printed nothing")

@@ -73,7 +73,7 @@ class Terminal(Printer):
         for each in result.failures[_FAILURES : _FAILURES + _ALSO]:
             self._wrapped(f"expected: {each.expected}; seen: {each.seen}", "  also     ", hanging=True)
         if (more := len(result.failures) - _FAILURES - _ALSO) > 0:
-            self._wrapped(f"and {more} more, in --json and --junit", "           ")
+            self._wrapped(f"and {more} more; see --json or --junit", "           ")
         if result.again:
             self._line(f"  again    {harmless(result.again)}")  # not shortened: users copy it
 
@@ -100,7 +100,7 @@ class Terminal(Printer):
             begin = f"  {label:<8} " if number == 0 else " " * _INDENT
             self._line(f"{begin}{part}".rstrip())
         if len(lines) > _LINES:
-            self._line(f"{' ' * _INDENT}… {plural(len(lines) - _LINES, 'line')} more")
+            self._line(f"{' ' * _INDENT}… {plural(len(lines) - _LINES, 'more line')}")
 
     def _not_claimed(self, results: Sequence[Result]) -> None:
         for each in results:

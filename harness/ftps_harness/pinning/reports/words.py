@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from ftps_harness.pinning.check import Report
 
-CONNECTS_FIRST: Final = "Mend `connects` first: what lftp refuses there, it refuses in most of what follows."
-UNTRIED: Final = "The tool does not pin an ordinary server, so nothing else was tried."
+CONNECTS_FIRST: Final = "Fix `connects` first: while lftp refuses the genuine server, most other requirements fail too."
+UNTRIED: Final = "The tool does not pin an ordinary server, so no other requirement was checked."
 
 
 class Level(NamedTuple):
-    """How many requirements of a level hold, of those tried and claimed."""
+    """The number of requirements of a level that hold, of those checked and claimed."""
 
     name: str
     holds: int
@@ -42,9 +42,9 @@ def answer(report: Report) -> Answer:
     if report.fails(strict=False):
         return Answer(f"FAILED: {tally(report)}.", "fail")
     if report.interrupted:
-        return Answer(f"UNDECIDED: {tally(report)}; interrupted before everything was tried.", "error")
+        return Answer(f"UNDECIDED: {tally(report)}; interrupted before every requirement was checked.", "error")
     if report.broken:
-        return Answer(f"UNDECIDED: {tally(report)}; the lab could not tell everything.", "error")
+        return Answer(f"UNDECIDED: {tally(report)}; the lab could not decide every requirement.", "error")
     return Answer(f"PASSED: {tally(report)}.", "pass")
 
 

@@ -1,4 +1,4 @@
-"""Asks real lftp which settings are in force, with the current files or with planned ones.
+"""Asks real lftp which settings are in effect, with the current files or with planned ones.
 
 lftp answers through an unnamed file, so that an rc cannot fake the answer by printing something; files that are not
 written yet are passed in the same way. If the kernel allows it, lftp runs without a network: an rc may open connections
@@ -33,7 +33,7 @@ _NEW_USER: Final = 0x10000000
 _NEW_NETWORK: Final = 0x40000000
 """CLONE_NEWUSER, CLONE_NEWNET (linux/sched.h)."""
 
-_NO_FOLDER: Final = "/proc" if os.path.isdir("/proc") else "/"  # noqa: PTH112 - at import, a plain question
+_NO_FOLDER: Final = "/proc" if os.path.isdir("/proc") else "/"  # noqa: PTH112 - runs at import, where Path is not needed
 """LFTP_HOME for an lftp that must not create folders: without ``~/.lftp`` it would create ``~/.config/lftp``."""
 
 
@@ -132,7 +132,10 @@ class Asker:
             said = self._run([*options, "-c", lines], variables, [answer, *files])
             text = answer.content().decode("utf-8", "surrogateescape")
         if not text:
-            raise HarnessError(f"lftp printed no settings; does the rc end it? It said: {said[:300] or 'nothing'}")
+            raise HarnessError(
+                f"lftp printed no settings; a line of the rc may end it (exit, kill). lftp said: "
+                f"{said[:300] or 'nothing'}"
+            )
         return Asked(text, said)
 
     def _run(self, arguments: Sequence[str], variables: Mapping[str, str], files: Sequence[Nameless]) -> str:
@@ -154,7 +157,7 @@ class Asker:
                 os.killpg(process.pid, signal.SIGKILL)  # not reaped yet: its process id is still valid
             process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
-                why = f"lftp did not end within {self._timeout:g} s; does the rc open a connection?"
+                why = f"lftp did not end within {self._timeout:g} s; a line of the rc may open a connection"
                 raise HarnessError(why) from None
             raise
         return harmless(stderr).strip()

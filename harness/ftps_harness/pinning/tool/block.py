@@ -15,7 +15,7 @@ BEGIN: Final = b"# ftps-lab pin: begin"
 END: Final = b"# ftps-lab pin: end"
 
 PROTECTED: Final = ("ftp:ssl-force", "ftp:ssl-allow-anonymous", "ftp:ssl-protect-data")
-"""Protection that a pin alone lacks (docs/hardening.md), switched on for each pinned host; the last for lftp 4.8.4."""
+"""Protection that a pin alone lacks (docs/hardening.md), set for each pinned host; lftp 4.8.4 needs the last."""
 
 _HOST: Final = re.compile(r"(?m)^# (\S+), in capitals too$")
 _CA_FILE: Final = re.compile(rb'set ssl:ca-file "((?:\\.|[^"\\])*)"')
@@ -120,7 +120,9 @@ def split(data: bytes, path: str) -> Rc:
         return Rc(data, Block(), b"", b"")
     if len(begins) != 1 or len(ends) != 1 or begins[0] > ends[0]:
         line = data[: min([*begins, *ends])].count(b"\n") + 1
-        raise Edited(f"{path}, line {line}: the marks of `ftps-lab pin` must stand there once each, begin before end")
+        raise Edited(
+            f"{path}, line {line}: the begin and end marks of `ftps-lab pin` must each appear once, in this order"
+        )
     text = data[begins[0] : ends[0]]
     return Rc(data[: begins[0]], _read(text), text, data[ends[0] :])
 
@@ -136,7 +138,7 @@ def require_unedited(rc: Rc, path: str) -> None:
         ours, theirs = written.split(b"\n"), _unix(rc.text).split(b"\n")
         same = next((n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), len(ours) - 1)
         line = rc.before.count(b"\n") + same + 1
-        raise Edited(f"{path}, line {line}: the lines of `ftps-lab pin` were changed by hand")
+        raise Edited(f"{path}, line {line}: the lines of `ftps-lab pin` were edited by hand")
 
 
 def _unix(data: bytes) -> bytes:

@@ -74,8 +74,8 @@ def refusals(certificate: x509.Certificate, target: Target) -> list[str]:
     names = _names_in(certificate) if target.is_address else names_of(certificate)
     if not any(_names(name, target) for name in names):
         listed = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
-        what = "it names no address" if target.is_address else "it names nobody"
-        found.append(f"it is not for {target.host}" + (f", but for {harmless(listed)}" if listed else f": {what}"))
+        what = "it contains no address" if target.is_address else "it contains no name"
+        found.append(f"it is not for {target.host}" + (f" but for {harmless(listed)}" if listed else f": {what}"))
     return found
 
 

@@ -69,16 +69,16 @@ def opposing(settings: Settings, targets: Iterable[Target], ca_file: str) -> lis
     Args:
         settings: lftp's answer.
         targets: The pinned hosts.
-        ca_file: The file of pins that must be in force; empty for none.
+        ca_file: The file of pins that lftp must use; empty for none.
     """
     found = [
-        Opposing(VERIFY, closure, value, "whoever answers gets the password")
+        Opposing(VERIFY, closure, value, "any server that answers gets the password")
         for closure, value in settings.get(VERIFY, {}).items()
         if _NO.match(value) and not _SHA1.fullmatch(closure)
     ]
     in_force = settings.get(CA_FILE, {}).get("", "")
     if ca_file and in_force != ca_file:
-        found.append(Opposing(CA_FILE, "", in_force, "lftp does not look at the pins"))
+        found.append(Opposing(CA_FILE, "", in_force, "lftp does not use the pins"))
     for target in sorted(targets):
         found += [each for each in _of(settings, target) if each not in found]
     return found
@@ -86,21 +86,26 @@ def opposing(settings: Settings, targets: Iterable[Target], ca_file: str) -> lis
 
 def _of(settings: Settings, target: Target) -> Iterator[Opposing]:
     host = target.host
-    yield from _off(settings, _NAME, host, "another host's certificate is accepted, if it is pinned too")
+    yield from _off(settings, _NAME, host, "lftp accepts the certificate of any other pinned host")
     if target.protocol == "explicit":
         for name in _ON:
             yield from _off(
-                settings, name, host, "lftp goes on without TLS where the server, or somebody between, says so"
+                settings, name, host, "lftp continues without TLS if the server, or an attacker on the path, refuses it"
             )
         without_waiting = list(_off(settings, "ftp:sync-mode", host, ""))
         if without_waiting and list(_off(settings, "ftp:skey-allow", host, "")):
             value = without_waiting[0].value
-            yield Opposing("ftp:sync-mode", without_waiting[0].closure, value, "the password leaves before the check")
+            yield Opposing(
+                "ftp:sync-mode",
+                without_waiting[0].closure,
+                value,
+                "lftp sends the password before it checks the certificate",
+            )
     else:
         for closure, value in _matching(settings.get("ftps:initial-prot", {}), host):
             if value.upper().startswith("P"):
                 yield Opposing(
-                    "ftps:initial-prot", closure, value, "lftp sends no PROT P, and listings may come in clear"
+                    "ftps:initial-prot", closure, value, "lftp sends no PROT P, so listings may arrive in clear"
                 )
     for closure, value in _matching(settings.get("ftp:proxy", {}), host):
         if value:
@@ -123,7 +128,7 @@ def _matching(values: Mapping[str, str], host: str) -> Iterator[tuple[str, str]]
 
 
 def where(found: Opposing, places_: Places) -> str:
-    """The line that probably sets it, as `FILE, line N`; empty if no file that lftp always reads has such a line."""
+    """The line that probably sets it, as `FILE, line N`; empty if none of the files that lftp always reads has one."""
     last = ""
     for path in (places.SYSTEM_RC, places_.first_rc, places_.rc):
         try:

@@ -81,13 +81,15 @@ def _ask_for_tls(wire: Wire, target: Target) -> None:
         wire.expect_greeting(wire.receive)
     except Unfetched as error:
         if not wire.taken:
-            raise Unfetched(f"{error}\nAn implicit FTPS server waits too: then add --implicit") from error
+            raise Unfetched(
+                f"{error}\nAn implicit FTPS server is silent at first too: if it is one, add --implicit"
+            ) from error
         raise
     wire.send(b"AUTH TLS\r\n", "answer to AUTH TLS")
     code, line = wire.reply("answer to AUTH TLS", wire.receive)
     if code != 234:
         raise Unfetched(
-            f"{target}: the server refuses AUTH TLS ({line}): there is no certificate to pin, and a login would go out "
-            "in clear. Nothing was written"
+            f"{target}: the server refuses AUTH TLS ({line}), so there is no certificate to pin, and a login would "
+            f"be sent in clear. Nothing was written"
         )
     wire.nothing_more()

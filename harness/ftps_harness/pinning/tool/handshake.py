@@ -75,7 +75,7 @@ class Tls:
         """The certificates in the order in which the server sent them."""
         found = self._tls.get_peer_cert_chain() or []
         if not found:
-            raise Unfetched(f"{self._target}: the server showed no certificate")
+            raise Unfetched(f"{self._target}: the server sent no certificate")
         try:
             chain = tuple(each.to_cryptography() for each in found)
             certificate.require_readable(chain[0])
@@ -93,10 +93,10 @@ class Tls:
             except SSL.WantReadError:
                 self._flush()
                 if self._wire.taken > MOST:
-                    raise Unfetched(f"{self._target}: too much was sent before the {what}") from None
+                    raise Unfetched(f"{self._target}: the server sent too much data before the {what}") from None
                 data = self._wire.receive(what)
                 if not data:
-                    raise Unfetched(f"{self._target}: the connection was closed before the {what}") from None
+                    raise Unfetched(f"{self._target}: the server closed the connection before the {what}") from None
                 self._tls.bio_write(data)
             except SSL.ZeroReturnError:
                 raise

@@ -62,8 +62,8 @@ def parse(data: bytes, path: str) -> tuple[Pin, ...]:
             break
     if render(found) != data:
         raise HarnessError(
-            f"{path}: this is not as `ftps-lab pin` wrote it, and was not touched. Put it right or move it away, then "
-            "pin again"
+            f"{path}: the file was edited since `ftps-lab pin` wrote it, so it was left unchanged. Undo the edit or "
+            f"move the file away, then pin again"
         )
     return tuple(found)
 

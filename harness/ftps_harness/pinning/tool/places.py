@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _UNREADABLE: Final = frozenset(" \t\n\"';&|>\r\v\f\\")
-"""lftp does not read an rc whose path has one of these (docs/lftp.md, "The rc"); we do not try the last ones."""
+"""lftp does not read an rc whose path has one of these (docs/lftp.md, "The rc"); the last few were not measured."""
 
 SYSTEM_RC: Final = Path("/etc/lftp.conf")
 
@@ -65,13 +65,14 @@ def find(environment: Mapping[str, str]) -> Places:
     """
     home = Path(environment.get("HOME", ""))
     if not home.is_absolute() or not home.is_dir():
-        raise HarnessError("HOME must name your home folder, by an absolute path: lftp looks for its rc there")
+        raise HarnessError("HOME must be the absolute path of your home folder: lftp looks for its rc there")
     borders = [home]
     if named := environment.get("LFTP_HOME"):
         folder = Path(named)
         if not folder.is_absolute() or not folder.is_dir():
             raise HarnessError(
-                f"LFTP_HOME={harmless(named)}: lftp looks for its rc there, and it is no folder: make it"
+                f"LFTP_HOME={harmless(named)}: not an existing folder with an absolute path; create it: lftp looks "
+                f"for its rc there"
             )
         borders.append(folder)
     else:
@@ -79,8 +80,9 @@ def find(environment: Mapping[str, str]) -> Places:
     if bad := sorted(_UNREADABLE.intersection(str(folder))):
         which = ", ".join(map(_name, bad))
         raise HarnessError(
-            f"{harmless(str(folder))}: lftp reads no rc in a folder whose path holds {which}, so a pin there would "
-            "protect nothing. Nothing was written. Set LFTP_HOME to a folder without it, for this command and for lftp"
+            f"{harmless(str(folder))}: lftp reads no rc from a folder whose path contains {which}, so a pin there "
+            f"would protect nothing. Nothing was written. Set LFTP_HOME to another folder, for this command and for "
+            f"lftp"
         )
     return Places(home, folder, tuple(Path(os.path.realpath(each)) for each in borders))
 
@@ -108,10 +110,12 @@ def target_of(places: Places, path: Path) -> Path:
     shown = places.shown(path)
     real = Path(os.path.realpath(path))
     if path.is_symlink() and not real.exists():
-        raise HarnessError(f"{shown}: a symbolic link to a file that is not there")
+        raise HarnessError(f"{shown}: a symbolic link to a missing file")
     # A parent folder may also be a link.
     if not any(real.is_relative_to(border) for border in places.borders):
-        raise HarnessError(f"{shown}: a symbolic link that leads out of your home folder, where nothing is written")
+        raise HarnessError(
+            f"{shown}: a symbolic link that leads out of your home folder; this command writes only inside it"
+        )
     try:
         status = real.stat()
     except FileNotFoundError:
@@ -129,8 +133,8 @@ def require_writable(places: Places, path: Path) -> None:
     """
     real = Path(os.path.realpath(path))
     if real.exists() and not (real.stat().st_mode & stat.S_IWUSR and os.access(real, os.W_OK)):
-        raise HarnessError(f"{places.shown(path)}: read-only, and was not replaced. chmod u+w it first")
+        raise HarnessError(f"{places.shown(path)}: read-only, so it was not replaced. Run chmod u+w on it first")
 
 
 def _name(letter: str) -> str:
-    return {" ": "a blank", "\t": "a tab", "\n": "a line feed"}.get(letter, repr(letter) if letter < " " else letter)
+    return {" ": "a space", "\t": "a tab", "\n": "a line feed"}.get(letter, repr(letter) if letter < " " else letter)

@@ -119,16 +119,16 @@ class Stored:
         block.require_unedited(self.rc, self.rc_name)
         said = self.rc.block
         if not self.rc.text:
-            return  # pinned but not in force: after a killed run, or with an rc from a backup
+            return  # pinned but not in effect: after a killed run, or with an rc from a backup
         line = self.rc.before.count(b"\n") + 1
         where = f"{self.rc_name}, line {line}"
         pins_name = self.places.shown(self.places.pins)
         if missing := {each.target.host for each in self.state.files} - said.hosts:
             raise block.Edited(f"{where}: the lines of `ftps-lab pin` do not name {', '.join(sorted(missing))}")
         if said.ca_file and said.ca_file != self.ca_file:
-            raise block.Edited(f"{where}: the lines of `ftps-lab pin` name another file than {pins_name}")
+            raise block.Edited(f"{where}: the lines of `ftps-lab pin` name a file other than {pins_name}")
         if said.ca_file and not self.state.files:
-            raise block.Edited(f"{where}: the lines of `ftps-lab pin` name {pins_name}, which is not there")
+            raise block.Edited(f"{where}: the lines of `ftps-lab pin` name {pins_name}, which does not exist")
         if self.state.files and not said.ca_file:
             raise block.Edited(f"{where}: the lines of `ftps-lab pin` do not name {pins_name}")
 
@@ -217,7 +217,7 @@ class Change:
         rc = (stored.rc_file, stored.rc_data, self.rc)
         certificates = (stored.pins_file, stored.pins_data, self.pins)
         if self.pins is None:
-            return rc, certificates  # first no longer named, then removed
+            return rc, certificates  # the rc stops naming it, then it is removed
         first_time = not stored.rc.block.ca_file
         fewer = {each.target for each in self.state.files} < {each.target for each in stored.state.files}
         return (certificates, rc) if first_time or fewer else (rc, certificates)
@@ -234,6 +234,6 @@ def require_same_elsewhere(before: str, after: str, names: Iterable[str], rc: st
     others = sorted(line for line in changed if not line.startswith(wanted))
     if others:
         raise HarnessError(
-            f"{rc}: with further lines at its end lftp would read the rest otherwise ({others[0]}). Look at its last "
-            "line: does it end with a backslash?"
+            f"{rc}: appending lines would change how lftp reads the existing ones ({others[0]}). Correct its last "
+            f"line: it may end with a backslash"
         )

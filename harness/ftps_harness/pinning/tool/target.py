@@ -63,7 +63,7 @@ def parse(text: str, *, implicit: bool = False, given: int | None = None) -> Tar
         given: The port, if given separately.
 
     Raises:
-        UsageError: It is none of these.
+        UsageError: It has none of these forms.
     """
     host, port = text, None
     if _is_ipv6(text):
@@ -77,9 +77,9 @@ def parse(text: str, *, implicit: bool = False, given: int | None = None) -> Tar
         if host.startswith("["):
             host = host[1:-1]
             if not _is_ipv6(host):
-                raise UsageError(f"{text!r}: only an IPv6 address stands in brackets, without a zone")
+                raise UsageError(f"{text!r}: only an IPv6 address may be in brackets, and without a zone")
     if port is not None and given is not None:
-        raise UsageError(f"{text}: the port is given twice, here and by --port")
+        raise UsageError(f"{text}: the port is given twice; leave it out here or drop --port")
     number = given if port is None else _port(port, text)
     protocol: Protocol = "implicit" if implicit else "explicit"
     return Target(_host(host, text), number or PORTS[protocol], protocol)
@@ -98,11 +98,11 @@ def _host(host: str, text: str) -> str:
     lower = host.lower()
     labels = lower.split(".")
     if not lower.isascii():
-        raise UsageError(f"host {text!r}: write a name with other letters in its ASCII form (xn--…)")
+        raise UsageError(f"host {text!r}: write a name with non-ASCII letters in its ASCII form (xn--…)")
     if len(lower) > _LONGEST or not all(map(_LABEL.fullmatch, labels)):
         raise UsageError(
-            f"host {text!r}: a name is labels of letters, digits, - and _, with a single dot between them and none at "
-            "the end"
+            f"host {text!r}: a name consists of labels of letters, digits, - and _, with single dots between them "
+            f"and none at the end"
         )
     if _LOOKS_NUMERIC.fullmatch(labels[-1]):
         try:
@@ -115,4 +115,4 @@ def _host(host: str, text: str) -> str:
 def _port(port: str, text: str) -> int:
     if _NUMBER.fullmatch(port) and 1 <= int(port) <= 65535:
         return int(port)
-    raise UsageError(f"{text!r}: a port is a number from 1 to 65535")
+    raise UsageError(f"{text!r}: the port must be a number from 1 to 65535")

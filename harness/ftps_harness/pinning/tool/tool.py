@@ -26,7 +26,7 @@ _OURS: Final = (effect.VERIFY, effect.CA_FILE, *block.PROTECTED)
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error
-    """The answer is no: one or more sentences, exit code 1."""
+    """The command refuses, for a reason of one or more sentences; exit code 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class PinningTool:
         self._say(words.shown(target, fetched))
         if wanted.expect and wanted.expect != known.sha256:
             raise Refused(
-                f"It is not the expected certificate. Nothing was written.\n  expected  {wanted.expect}\n"
+                f"The server's certificate is not the expected one. Nothing was written.\n  expected  {wanted.expect}\n"
                 f"  shown     {known.sha256}"
             )
         self._require_usable(target, fetched, wanted)
@@ -92,10 +92,10 @@ class PinningTool:
             new = stored.state if old == (wanted.by, known) else stored.state.with_pin(target, fetched.leaf, wanted.by)
             changed = self._changed(stored, new, replace=wanted.replace, dry_run=wanted.dry_run)
         if lost := stored.rc.block.hosts - {each.host for each in new.targets}:
-            self.say(f"No longer pinned, as its pin was not there any more: {', '.join(sorted(lost))}. Pin it again.")
+            self.say(f"No longer pinned, because the pin was missing: {', '.join(sorted(lost))}. Pin again.")
         if wanted.dry_run:
             return
-        self.say(f"Pinned {target} by {wanted.by}." if changed else f"{target} was pinned already; nothing changed.")
+        self.say(f"Pinned {target} by {wanted.by}." if changed else f"{target} was already pinned; nothing changed.")
         if changed:
             rc, file = self.places.shown(self.places.rc), self.places.shown(self.places.pins)
             self._say(words.meaning(target, wanted.by, rc, file))
@@ -106,8 +106,8 @@ class PinningTool:
     def _require_usable(self, target: Target, fetched: Fetched, wanted: Wanted) -> None:
         if fetched.signed and certificate.may_not_sign(fetched.leaf) and not self._asker.uses_openssl():
             raise Refused(
-                "lftp built with GnuTLS, as this one, breaks off the handshake with this certificate: its key usage "
-                "leaves digitalSignature out. Nothing was written. The server needs another certificate"
+                "lftp built with GnuTLS, like this one, aborts the handshake with this certificate: its key usage "
+                "lacks digitalSignature. Nothing was written. The server needs another certificate"
             )
         why = certificate.refusals(fetched.leaf, target)
         if not why:
@@ -116,16 +116,16 @@ class PinningTool:
         if wanted.by == "file":
             raise Refused(
                 f"lftp would refuse this certificate even if it were pinned: {sentences}. Nothing was written. The "
-                "server needs another certificate"
+                f"server needs another certificate"
             )
-        self.say(f"Note: {sentences}. By its fingerprint lftp accepts it all the same.")
+        self.say(f"Note: {sentences}. Pinned by fingerprint, lftp accepts it anyway.")
 
     def _require_pinnable(self, stored: Stored, target: Target, known: Facts, wanted: Wanted) -> None:
         if not wanted.replace:
             try:
                 stored.require_unedited()
             except block.Edited as error:
-                raise Refused(f"{error}. Nothing was written. Look at them; --replace writes them anew") from error
+                raise Refused(f"{error}. Nothing was written. Check them; --replace rewrites them") from error
         old = stored.state.of(target)
         if old is not None and old != (wanted.by, known) and not wanted.replace:
             raise Refused("\n".join(words.change(target, old[1], known, old[0], wanted.by)))
@@ -159,9 +159,9 @@ class PinningTool:
         if change.state.files and theirs and not stored.rc.block.ca_file and not replace:
             found = effect.Opposing(effect.CA_FILE, "", theirs, "")
             raise Refused(
-                f"{effect.where(found, self.places) or 'the rc'}: ssl:ca-file is {theirs} already. lftp has one such "
-                "file for all hosts, and what is pinned there would no longer count. Nothing was written. Pin its "
-                "hosts with this command too, or use --by fingerprint; --replace goes on without them"
+                f"{effect.where(found, self.places) or 'the rc'}: ssl:ca-file is already {theirs}. lftp has one such "
+                f"file for all hosts, so the pins in it would stop working. Nothing was written. Pin its hosts with "
+                f"this command too, or use --by fingerprint; --replace drops those pins"
             )
         state.require_same_elsewhere(before.text, after.text, _OURS, stored.rc_name)
 
@@ -180,12 +180,12 @@ class PinningTool:
         ]
         if not found and not missing:
             return
-        lines = ["With the rc as it is, a pin does not protect. Nothing was written."]
+        lines = ["With the current rc, a pin would not protect. Nothing was written."]
         for each in found:
             where = effect.where(each, self.places)
             lines.append(f"  {where + ': ' if where else ''}{each.words}")
-        lines += [f"  the fingerprint of {each} is not in force" for each in missing]
-        lines.append("Take these settings away (also from files that the rc sources), then pin again.")
+        lines += [f"  lftp does not use the fingerprint of {each}" for each in missing]
+        lines.append("Remove these settings (also from files that the rc sources), then pin again.")
         raise Refused("\n".join(lines))
 
     # --- the others ------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ class PinningTool:
                 try:
                     stored.require_unedited()
                 except block.Edited as error:
-                    raise Refused(f"{error}. Nothing was written. Look at them; --replace writes them anew") from error
+                    raise Refused(f"{error}. Nothing was written. Check them; --replace rewrites them") from error
             change = state.Change(stored, stored.state.without(target))
             self._require_writable()
             if dry_run:
@@ -214,7 +214,7 @@ class PinningTool:
             change.carry_out(lambda: None)
         self.say(f"{target} is no longer pinned.")
         if not change.state.files and stored.state.files:
-            self.say("ssl:ca-file is no longer set: lftp trusts the system's store again.")
+            self.say("ssl:ca-file is no longer set: lftp uses the system's trust store again.")
 
     def check(self, target: Target) -> None:
         """Check that the server still presents the pinned certificate, and that it is still valid.
@@ -232,22 +232,24 @@ class PinningTool:
         if known.sha256 != pinned[1].sha256:
             raise Refused("\n".join(words.change(target, pinned[1], known, *(pinned[0],) * 2)))
         if why := certificate.refusals(fetched.leaf, target) if pinned[0] == "file" else []:
-            raise Refused(f"{target}: the pinned certificate is served, and lftp refuses it: {'; '.join(why)}")
+            raise Refused(
+                f"{target}: the server presents the pinned certificate, but lftp refuses it: {'; '.join(why)}"
+            )
         if known.expired:
-            raise Refused(f"{target}: the pinned certificate is served, and has expired")
+            raise Refused(f"{target}: the server presents the pinned certificate, but it has expired")
         try:
             stored.require_unedited()
         except block.Edited as error:
             raise Refused(str(error)) from error
         self._require_effect(self._asker.as_it_is().settings(effect.NAMES), stored.state, os.fsdecode(stored.ca_file))
-        self.say(f"{target}: the pinned certificate is served, {words.days(known)}.")
+        self.say(f"{target}: the server presents the pinned certificate, {words.days(known)}.")
         self.say(f"  SHA-256   {known.sha256}")
 
     def list_(self) -> None:
         """Show every pin: host, port, way, fingerprint, days left.
 
         Raises:
-            Refused: They are not in force.
+            Refused: lftp does not use them.
             HarnessError, OSError: The files cannot be read.
         """
         stored = self._load()
@@ -258,7 +260,7 @@ class PinningTool:
         if not stored.state.targets:
             self.say("Nothing is pinned.")
         elif stored.state.files and not stored.rc.text:
-            raise Refused(f"{stored.rc_name} does not name these pins: lftp does not look at them. Pin again")
+            raise Refused(f"{stored.rc_name} does not name these pins, so lftp does not use them. Pin again")
         try:
             stored.require_unedited()
         except block.Edited as error:
@@ -268,7 +270,7 @@ class PinningTool:
         try:
             return state.load(self.places)
         except block.Edited as error:
-            raise Refused(f"{error}. Nothing was written. Put them right, or take all of these lines out") from error
+            raise Refused(f"{error}. Nothing was written. Correct them, or remove all of these lines") from error
 
     def _locked(self) -> AbstractContextManager[None]:
         # Several users may share LFTP_HOME; otherwise lock HOME, which exists before ~/.lftp does.

@@ -57,7 +57,7 @@ class Deadline:
         """
         left = self.end - time.monotonic()
         if left <= 0:
-            raise Unfetched(f"{self.target}: no {waited_for} within {self.timeout:g} s; --timeout gives it longer")
+            raise Unfetched(f"{self.target}: no {waited_for} within {self.timeout:g} s; raise --timeout to wait longer")
         return left
 
 
@@ -131,7 +131,7 @@ class Wire:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise Unfetched(f"{self._target}: the connection broke: {error.strerror or error}") from error
+                raise Unfetched(f"{self._target}: the connection failed: {error.strerror or error}") from error
             self.taken += len(data)
             return data
 
@@ -145,7 +145,7 @@ class Wire:
                 except BlockingIOError:
                     continue
                 except OSError as error:
-                    raise Unfetched(f"{self._target}: the connection broke: {error.strerror or error}") from error
+                    raise Unfetched(f"{self._target}: the connection failed: {error.strerror or error}") from error
 
     def reply(self, what: str, receive: Callable[[str], bytes]) -> tuple[int, str]:
         """Read one reply, possibly of several lines (RFC 959 section 4.2): return its code and its last line."""
@@ -169,7 +169,7 @@ class Wire:
             if not data:
                 if self._text:
                     raise self._not_ftp(self._text)
-                raise Unfetched(f"{self._target}: the server closed the connection; there was no {what}")
+                raise Unfetched(f"{self._target}: the server closed the connection without a {what}")
             self._text += data
 
     def expect_greeting(self, receive: Callable[[str], bytes]) -> None:
@@ -180,12 +180,15 @@ class Wire:
             if self.taken > MOST:
                 raise Unfetched(f"{self._target}: the greeting does not end")
         if code != 220:
-            raise Unfetched(f"{self._target}: the server does not serve: it said {line}")
+            raise Unfetched(f"{self._target}: the server refuses service: it said {line}")
 
     def nothing_more(self) -> None:
         """Refuse clear text after the reply to AUTH: the TLS server did not send it, so an attacker injected it."""
         if self._text:
-            raise Unfetched(f"{self._target}: more than one answer to AUTH TLS came in clear: {quoted(self._text)}")
+            raise Unfetched(
+                f"{self._target}: extra clear text after the answer to AUTH TLS, which an attacker may have "
+                f"injected: {quoted(self._text)}"
+            )
 
     def _not_ftp(self, line: bytes) -> Unfetched:
         hint = "; it may be implicit FTPS (--implicit)" if line.startswith((b"\x15", b"\x16")) else ""

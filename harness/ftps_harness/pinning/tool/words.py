@@ -23,7 +23,7 @@ def shown(target: Target, fetched: Fetched) -> Iterator[str]:
     """The certificate that the server presented."""
     leaf = fetched.leaf
     known = certificates.facts(leaf)
-    yield f"{target} shows a certificate ({fetched.tls}, {harmless(fetched.address)}):"
+    yield f"{target} presents this certificate ({fetched.tls}, {harmless(fetched.address)}):"
     yield f"  SHA-256   {known.sha256}"
     yield f"  for       {_one_line(', '.join(certificates.names_of(leaf)[:5])) or 'no name'}"
     yield f"  issuer    {'itself' if certificates.is_self_signed(leaf) else _one_line(leaf.issuer.rfc4514_string())}"
@@ -40,9 +40,10 @@ def days(known: Facts) -> str:
 def compare(target: Target) -> str:
     """The comparison that only a person can do."""
     return (
-        "Compare the SHA-256 fingerprint by another way than this connection: on the server itself (openssl x509 -in "
-        f"CERTIFICATE -noout -fingerprint -sha256), with its owner on the phone, or with `ftps-lab pin {target.typed} "
-        "--expect SHA256`. Whoever answered now, an interceptor too, is trusted from now on."
+        f"Compare the SHA-256 fingerprint over another channel than this connection: on the server itself (openssl "
+        f"x509 -in CERTIFICATE -noout -fingerprint -sha256), with its owner on the phone, or with `ftps-lab pin "
+        f"{target.typed} --expect SHA256`. From now on lftp trusts the server that answered, even if it was an "
+        f"interceptor."
     )
 
 
@@ -51,22 +52,22 @@ def meaning(target: Target, by: str, rc: str, pins: str) -> Iterator[str]:
     host = target.host
     if by == "file":
         yield (
-            f"ssl:ca-file names {pins}, by its whole path: lftp takes this certificate for {host}, and no other key. "
-            "It replaces the system's trust store for ALL hosts: another FTPS host, with an ordinary certificate, is "
-            "refused until it is pinned too."
+            f"ssl:ca-file names {pins}, by its absolute path: for {host}, lftp accepts this certificate and no other "
+            f"key. The setting replaces the system's trust store for ALL hosts: lftp refuses every other FTPS host, "
+            f"even with an ordinary certificate, until it is pinned too."
         )
     else:
         yield (
-            f"ssl:verify-certificate/SHA1 no: lftp takes this one certificate, and looks at neither name nor dates of "
-            f"it. A fingerprint binds to no host: lftp accepts this certificate for every other host too. Whoever runs "
-            f"{host} could play another server of yours."
+            f"ssl:verify-certificate/SHA1 no: lftp accepts this one certificate, and checks neither its name nor its "
+            f"dates. A fingerprint is not bound to a host: lftp accepts this certificate for every other host too, "
+            f"so the operator of {host} could impersonate your other servers."
         )
     if target.protocol == "explicit":
         yield (
-            f"ftp:ssl-force/{host}: no TLS, no login. ftp:ssl-allow-anonymous/{host}: also for anonymous logins. "
+            f"ftp:ssl-force/{host}: no TLS, no login. ftp:ssl-allow-anonymous/{host}: TLS for anonymous logins too. "
             f"ftp:ssl-protect-data/{host}: files in TLS with lftp 4.8.4 too."
         )
-    yield f"These lines are in {rc}. Another name of the server, or its address, is another host to them."
+    yield f"These lines are in {rc}. They do not apply to other names of the server, or to its address."
 
 
 def remarks(chain: tuple[x509.Certificate, ...], by: str) -> Iterator[str]:
@@ -74,30 +75,38 @@ def remarks(chain: tuple[x509.Certificate, ...], by: str) -> Iterator[str]:
     leaf = chain[0]
     if certificates.is_authority(leaf):
         yield (
-            "Note: this certificate is an authority (CA) as well"
-            + (": every certificate that its key signs is trusted for the name in it." if by == "file" else ".")
+            "Note: this certificate is also an authority (CA)"
+            + (
+                ": lftp trusts every certificate that its key signs, for the name in that certificate."
+                if by == "file"
+                else "."
+            )
         )
     if by == "file" and (len(chain) > 1 or not certificates.is_self_signed(leaf)):
         yield (
-            "Note: this certificate was issued by an authority, and it alone is pinned, not its authority. lftp built "
-            "with GnuTLS (Debian, Ubuntu) connects from 4.9.2 on; lftp 4.8.4 refuses it if the server sends its "
-            "authority's certificate too, and lftp built with OpenSSL always does. There use --by fingerprint."
+            "Note: an authority issued this certificate; only the certificate is pinned, not the authority. lftp "
+            "built with GnuTLS (Debian, Ubuntu) connects from version 4.9.2 on. lftp 4.8.4 refuses the certificate "
+            "if the server also sends its authority's certificate, and lftp built with OpenSSL always refuses it: "
+            "use --by fingerprint there."
         )
 
 
 def change(target: Target, old: Facts, new: Facts, old_way: str, way: str) -> Iterator[str]:
     """Why nothing was written: a different pin exists."""
     if old.sha256 == new.sha256:
-        yield f"{target} is pinned by {old_way} already. To pin it by {way} instead, add --replace."
+        yield f"{target} is already pinned by {old_way}. To pin it by {way} instead, add --replace."
         return
     yield f"THE CERTIFICATE OF {target} HAS CHANGED. Nothing was written; the old pin stays."
     yield f"  pinned    {old.sha256}"
     yield f"  shown     {new.sha256}"
     if old.key == new.key:
-        yield "It is a renewal: the new certificate has the same key as the pinned one."
+        yield "This is a renewal: the new certificate has the same key as the pinned one."
     else:
-        yield "Its key is another one. Either the server has got a new key, or somebody else answers in its place."
-    yield f"Ask the server's owner. Then, if it is right: ftps-lab pin {target.typed} --replace --expect {new.sha256}"
+        yield "The key is different. Either the server has a new key, or an impostor answered."
+    yield (
+        f"Ask the server's owner whether the new certificate is genuine. If so: ftps-lab pin {target.typed} "
+        f"--replace --expect {new.sha256}"
+    )
 
 
 def diff(change_: Change) -> Iterator[str]:

@@ -47,9 +47,11 @@ def lock(folder: Path, timeout: float) -> Iterator[None]:
             except OSError as error:
                 if error.errno not in {errno.EWOULDBLOCK, errno.EINTR}:
                     why = error.strerror or str(error)
-                    raise HarnessError(f"{harmless(str(folder))}: cannot be locked: {why}") from error
+                    raise HarnessError(f"{harmless(str(folder))}: cannot lock the folder: {why}") from error
             if time.monotonic() > end:
-                raise HarnessError(f"another `ftps-lab pin` has been at work here for {timeout:g} s; try again")
+                raise HarnessError(
+                    f"another `ftps-lab pin` has held the lock on this folder for {timeout:g} s; try again later"
+                )
             time.sleep(_POLL_SECONDS)
         yield
     finally:
@@ -129,7 +131,7 @@ def _like(handle: int, path: Path) -> None:
         try:
             os.fchown(handle, old.st_uid, old.st_gid)
         except PermissionError as error:
-            why = "belongs to another user or group, and a new file could not be given to it"
+            why = "belongs to another user or group, and the new file's owner could not be set to it"
             raise HarnessError(f"{harmless(str(path))}: {why}; nothing was written") from error
     for name in _attributes(path):
         os.setxattr(handle, name, os.getxattr(path, name))

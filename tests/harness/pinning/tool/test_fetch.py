@@ -65,10 +65,10 @@ def send_parts(*parts: bytes) -> Script:
     [
         ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), "not an FTP server: it said “HTTP/1.1 400"),
         ((b"\x15\x03\x01\x00\x02\x02\x46\n",), "--implicit"),
-        ((b"421 Too many users\r\n",), "does not serve: it said “421 Too many users”"),
+        ((b"421 Too many users\r\n",), "refuses service: it said “421 Too many users”"),
         ((b"220 Ready\r\n", b"502 No\r\n"), "refuses AUTH TLS"),
         ((b"220 Ready\r\n", b"334 Go on\r\n"), "refuses AUTH TLS"),
-        ((b"220 Ready\r\n", b"234 Go\r\n230 Logged in\r\n"), "more than one answer to AUTH TLS"),
+        ((b"220 Ready\r\n", b"234 Go\r\n230 Logged in\r\n"), "extra clear text after the answer to AUTH TLS"),
         ((b"220 Ready\r\n", b"234 Go\r\n", b"HTTP/1.1 400 Bad\r\n"), "TLS failed"),
         (
             (b"220 \x1b]0;owned\x07\r\n", b"500 \x1b[31m\xff\0::error::x\r\n"),

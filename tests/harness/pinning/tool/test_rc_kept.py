@@ -31,7 +31,7 @@ OPPOSING = {
     "set ftp:ssl-protect-list n": "ftp:ssl-protect-list is n",
     "set ftp:proxy ftp://u:hunter2@proxy.example": "ftp:proxy is set",
     "set ftp:sync-mode off; set ftp:skey-allow no": "ftp:sync-mode is off",
-    "set ssl:ca-file /dev/null": "ssl:ca-file is /dev/null already",
+    "set ssl:ca-file /dev/null": "ssl:ca-file is already /dev/null",
 }
 
 
