@@ -79,7 +79,9 @@ def read(path: Path) -> bytes:
             with _opened(path):
                 return path.read_bytes()
     except OSError as error:
-        raise LabError(f"cannot read {path}: {error.strerror}; the verdict depends on its content") from error
+        raise LabError(
+            f"cannot read {path}: {error.strerror}; make it readable, because the verdict depends on its content"
+        ) from error
 
 
 def is_file(path: Path) -> bool:
@@ -138,7 +140,7 @@ def _entries(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise LabError(f"cannot look into {folder}: {error.strerror}") from error
+        raise LabError(f"cannot list the folder {folder}: {error.strerror}") from error
 
 
 def _copy_file(source: str, destination: str) -> None:

@@ -173,7 +173,9 @@ class FtpsServer(Server):
             LabError: The port is taken, or the server did not answer.
         """
         if self._thread is not None:
-            raise LabError(f"the server on {self.host}:{self.port} runs already: stop it before starting it again")
+            raise LabError(
+                f"the server on {self.host}:{self.port} is already running: stop it before starting it again"
+            )
         listener = self._bind()
         self._stopping = self._failed = False
         try:
@@ -313,7 +315,7 @@ class FtpsServer(Server):
             return type("Handler", (CONTROLS[spec.protocol],), names)
         attacked = _ATTACKED.get((spec.attack, spec.protocol))
         if attacked is None:
-            raise LabError(f"there is no attack {spec.attack!r} on a server of protocol {spec.protocol!r}")
+            raise LabError(f"attack {spec.attack!r} does not exist for a server of protocol {spec.protocol!r}")
         names |= {"attack_reply": spec.attack_reply, "attack_how": spec.attack_how}
         if spec.behind is not None:
             names["genuine"] = self._stand_behind(spec.behind)
@@ -385,8 +387,7 @@ class FtpsServer(Server):
             raise LabError(f"the server on {self.host}:{self.port} failed in its own thread:\n{errors}")
         if self._thread is not None and self._failed:
             raise LabError(
-                f"the server on {self.host}:{self.port} failed in its own thread, which has ended: "
-                "stop it, then start it again"
+                f"the server on {self.host}:{self.port} failed, and its thread has ended: stop it, then start it again"
             )
 
     def _prove_ready(self) -> None:

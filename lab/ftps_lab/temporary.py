@@ -93,8 +93,8 @@ def place() -> Path:
         if os.access(other, os.W_OK | os.X_OK):
             return Path(other).resolve()
     raise LabError(
-        f"TMPDIR is {wanted}, and lftp reads no rc below a path with blanks, quotes or such signs: "
-        "set TMPDIR to a folder without them"
+        f"TMPDIR is {wanted}, but lftp reads no rc below a path with spaces, quotes or similar characters; set "
+        f"TMPDIR to a folder without them"
     )
 
 
@@ -107,7 +107,7 @@ def wanted_place() -> Path:
     try:
         return Path(tempfile.gettempdir()).resolve()
     except OSError as error:
-        raise LabError(f"{error.strerror or error}: make room, or set TMPDIR to a folder that can be written") from None
+        raise LabError(f"{error.strerror or error}; free disk space, or set TMPDIR to a writable folder") from None
 
 
 def quick_place() -> Path:

@@ -23,7 +23,7 @@ FILES = UPLOADS | {"RETR"}
 TRANSFERS = LISTINGS | FILES
 """Commands that use a data connection."""
 
-TLS_IN_CLEAR = "TLS was begun where FTP in clear is spoken"
+TLS_IN_CLEAR = "the client started TLS where the server expects FTP in clear"
 """The error of a handshake that a client starts unrequested and no server answers."""
 
 Channel = Literal["clear", "tls"]

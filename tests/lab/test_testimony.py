@@ -255,7 +255,7 @@ def test_cleartext_pipelined_after_auth_ends_the_connection(lab: Lab) -> None:
     testimony = lab.testimony(server)
     assert [(command.verb, command.channel) for command in testimony.commands] == [("AUTH", "clear")]
     assert [(handshake.completed, bool(handshake.error)) for handshake in testimony.handshakes] == [(False, True)]
-    assert testimony.connections[0].error == "26 bytes in clear in the place of a TLS handshake"
+    assert testimony.connections[0].error == "26 bytes in clear instead of a TLS handshake"
     assert testimony.credentials == ()
     assert server.wire().holds(b"injected")
 

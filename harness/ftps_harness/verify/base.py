@@ -198,7 +198,7 @@ class Verification(Generic[_Stage]):
         raise NotImplementedError
 
     def _runs(self, stage: _Stage, trial: Trial) -> Iterator[Played]:
-        """Run a trial as many times as it asks for."""
+        """Run a trial as many times as it requires."""
         raise NotImplementedError
 
     def _choose(self, stage: _Stage) -> tuple[Genuine, Tried]:
@@ -307,14 +307,14 @@ class Verification(Generic[_Stage]):
         return self._options.system_rc or b""
 
     def _servers(self) -> dict[Trial, ServerSpec]:
-        """The server for each trial that makes sense for this setup."""
+        """The server for each trial that applies to this setup."""
         fit = (trial for trial in TRIALS if not (trial.explicit and self.login.protocol == "implicit"))
         wanted = (trial for trial in fit if not self._options.only or trial.name in self._options.only)
         made = {trial: trial.server(self._genuine) for trial in wanted if self._can_try(trial)}
         return {trial: spec for trial, spec in made.items() if spec is not None}
 
     def _can_try(self, trial: Trial) -> bool:  # noqa: ARG002 - subclasses use it
-        """Whether a trial makes sense for this kind of subject."""
+        """Whether a trial applies to this kind of subject."""
         return True
 
     @property

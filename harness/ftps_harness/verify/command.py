@@ -63,7 +63,7 @@ class CommandVerification(Verification[CommandStage]):
     """As `Verification`.
 
     Raises:
-        UsageError: The command connects to nothing.
+        UsageError: The command does not connect to any server.
         HarnessError: It cannot be started.
     """
 
@@ -123,8 +123,8 @@ class CommandVerification(Verification[CommandStage]):
         found = discovery.target(tuple(names), wanted, host)
         if found is None:
             raise UsageError(
-                f"{self._given.given}: it connected to nothing, so nothing can be verified; does it run here at all, "
-                "and does it end within --timeout?"
+                f"{self._given.given}: the command did not connect to any server, so there is nothing to verify; "
+                f"check that it runs on this machine and ends within --timeout"
             )
         return found
 
@@ -185,8 +185,8 @@ class CommandVerification(Verification[CommandStage]):
     def _untried(self) -> Iterator[str]:
         if self._unattacked:
             yield (
-                f"the command logs in {len(self._later) + 1} times, and time ran out before an attacker had met login "
-                f"{self._unattacked} and those after it while the earlier ones succeed: give a longer --timeout"
+                f"the command logs in {len(self._later) + 1} times, but time ran out before login {self._unattacked} "
+                f"and those after it could be attacked; raise --timeout"
             )
 
     def _findings(self, tried: Sequence[Tried]) -> Iterator[Finding]:
@@ -199,7 +199,7 @@ class CommandVerification(Verification[CommandStage]):
         found = findings_of(case)
         yield from findings_of(replace(case, responsible=self._responsible([each.id for each in found])))
         if self._others and not any(each.id == "leads-elsewhere" for each in found):
-            yield finding("leads-elsewhere", f"It led to: {', '.join(self._others[:3])}.")
+            yield finding("leads-elsewhere", f"Other destinations: {', '.join(self._others[:3])}.")
         yield from self._of_permissions()
         yield from self._of_folder()
         yield from self._of_secrets()
@@ -232,11 +232,11 @@ class CommandVerification(Verification[CommandStage]):
                 played = stage.play(spec, self.login)
                 stage.subject = self._subject
             if "password" in played.outcome.exposed:
-                yield finding("pin-depends-on-folder", f"Started in HOME, it trusts a file {name} put there.")
+                yield finding("pin-depends-on-folder", f"Started in HOME, the command trusts any file {name} there.")
                 return
 
     def _responsible(self, kinds: Sequence[str]) -> Mapping[str, Where]:
-        """Find the line that names a setting which decides a finding, if only one line does."""
+        """Find the line that sets what decides a finding, if only one line does."""
         found = {}
         for kind in kinds:
             names = [name.partition(":")[2].replace("-", "[-_]") for name in SETTINGS.get(kind, ())]
@@ -260,17 +260,19 @@ class CommandVerification(Verification[CommandStage]):
         password = self._secret[1]
         written = {password, quote(password), quote(password, safe="")}
         if any(each in word for word in self._given.argv for each in written):
-            yield finding("secret-exposed-locally", "It is on the command line, which every user sees (ps).")
+            yield finding(
+                "secret-exposed-locally", "The password is on the command line, which every user can see (ps)."
+            )
         elif self._among_arguments:
             lines = list(self._lines(_GIVES_IT))
-            said = "A program that it starts has it among its arguments, which every user sees (ps)."
+            said = "A program that the command starts gets the password as an argument, which every user can see (ps)."
             yield finding("secret-exposed-locally", said, where=lines[0] if len(lines) == 1 else None)
         for path, file in self._given.everything.items():
             found = next((each for each in written if each.encode() in file.data), None)
             if found is not None and readable_by_others(file):
                 yield finding(
                     "secret-exposed-locally",
-                    f"{path} has mode {file.mode:04o} and holds it.",
+                    f"{path} has mode {file.mode:04o} and contains the password.",
                     where=_line_with(path, file, found),
                 )
 

@@ -41,7 +41,7 @@ _OURS = frozenset({"HOME", "PWD", "OLDPWD", "TMPDIR", "PYTHONPATH"})
 
 _FEWER_LOGINS = ("the command connected fewer times in this run than in the first one, so no later login was attacked",)
 
-_NEVER_THERE = ("the command did not connect to the server in this run",)
+_NO_CONNECTION = ("the command did not connect to the server in this run",)
 
 
 class CommandStage:
@@ -166,7 +166,7 @@ def _observed(seen: Observed, spec: ServerSpec, dialect: str, host: str, began: 
         exposed=exposed,
         to=frozenset(whom for _, whom in seen.exposures),
         message="\n".join(dict.fromkeys(word.text for word in words)),
-        contradictions=seen.contradictions or (() if seen.testimony.connections else _NEVER_THERE),
+        contradictions=seen.contradictions or (() if seen.testimony.connections else _NO_CONNECTION),
     )
     said = outcome.message or seen.run.stderr.decode("utf-8", "replace")
     recording = Recording(
@@ -206,6 +206,6 @@ def _went_well(testimony: Testimony) -> bool:
 
 def _silent_refusal(testimony: Testimony) -> frozenset[str]:
     """Treat it as a refusal if the client left right after it sent a password, even if no message was seen."""
-    told = [c.connection for c in testimony.credentials]
+    logins = [c.connection for c in testimony.credentials]
     last = {c.connection: c.verb for c in testimony.commands}
-    return frozenset({"untrusted"}) if told and all(last.get(number) == "PASS" for number in told) else frozenset()
+    return frozenset({"untrusted"}) if logins and all(last.get(number) == "PASS" for number in logins) else frozenset()

@@ -62,25 +62,27 @@ def load(path: Path) -> tuple[Ignore, ...]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is not TOML: {error}") from None
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
     verify = data.get("verify", {})
     if not isinstance(verify, dict) or (unknown := set(verify) - {"ignore"}):
-        raise UsageError(f"{path}: [verify] has {', '.join(sorted(unknown))}; there is only [[verify.ignore]]")
+        raise UsageError(
+            f"{path}: [verify] has unknown keys: {', '.join(sorted(unknown))}; it takes only [[verify.ignore]]"
+        )
     tables = verify.get("ignore", [])
     if not isinstance(tables, list):
-        raise UsageError(f"{path}: verify.ignore must be [[verify.ignore]], a table for each finding")
+        raise UsageError(f"{path}: write [[verify.ignore]] in double brackets, one table for each finding")
     return tuple(_ignore(path, number, table) for number, table in enumerate(tables, 1))
 
 
 def _ignore(path: Path, number: int, table: Mapping[str, object]) -> Ignore:
     where = f"{path}: [[verify.ignore]] number {number}"
     if unknown := sorted(set(table) - _KEYS):
-        raise UsageError(f"{where}: there is no key {unknown[0]!r}.{did_you_mean(unknown[0], sorted(_KEYS))}")
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}.{did_you_mean(unknown[0], sorted(_KEYS))}")
     kind, reason, host, until = (table.get(key) for key in ("id", "reason", "host", "until"))
     if not isinstance(kind, str) or kind not in KINDS:
-        raise UsageError(f"{where}: id must be a finding's.{did_you_mean(str(kind), KINDS)}")
+        raise UsageError(f"{where}: id must be a finding id.{did_you_mean(str(kind), KINDS)}")
     if not isinstance(reason, str) or not reason.strip():
-        raise UsageError(f"{where}: give the reason, for those who read this later")
+        raise UsageError(f"{where}: reason must not be empty")
     if not (host is None or isinstance(host, str)):
         raise UsageError(f"{where}: host must be a name in quotes")
     if isinstance(until, datetime) or not (until is None or isinstance(until, date)):
@@ -117,6 +119,6 @@ def suppressed(
 
 def _stale(entry: Ignore) -> Finding:
     of = f", host {entry.host!r}" if entry.host else ""
-    title = f"{NAME} ignores {entry.id}, which was not found in this setup."
+    title = f"{NAME} ignores {entry.id}, which does not occur in this setup."
     cure = f"Delete the [[verify.ignore]] with id {entry.id!r}{of} from {NAME}, unless another setup needs it."
     return Finding("rc-complaint", title, "note", cure=cure)

@@ -39,5 +39,5 @@ def _lines(kind: str) -> Iterator[str]:
     trials = [trial for trial in TRIALS if trial.kind in KINDS_OF_TRIALS.get(kind, ())]
     if trials:
         yield ""
-        yield "Shown by:"
+        yield "Trials that can show it:"
         yield from (f"  {trial.name:<26} {trial.title}" for trial in trials)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ftps_harness.client.lftp import syntax
+from ftps_harness.report.plain import plural
 from ftps_harness.verify import pins
 from ftps_harness.verify.findings import Where, finding
 
@@ -31,11 +32,11 @@ _WEAK_RSA: Final = 2048
 """In bits: GnuTLS and OpenSSL builds refuse smaller keys at their default security levels."""
 
 _DAMAGES: Final = (
-    (b"\xef\xbb\xbf", "a byte-order mark: lftp loses the first setting"),
-    (b"\xff\xfe", "UTF-16: lftp reads none of it"),
-    (b"\xfe\xff", "UTF-16: lftp reads none of it"),
+    (b"\xef\xbb\xbf", "a byte-order mark: lftp ignores the first setting"),
+    (b"\xff\xfe", "a UTF-16 byte-order mark: lftp reads nothing of the file"),
+    (b"\xfe\xff", "a UTF-16 byte-order mark: lftp reads nothing of the file"),
 )
-"""What a file may begin with, and how lftp reads it (docs/lftp.md, "The rc")."""
+"""Bytes at the beginning of a file, and how lftp reads such a file (docs/lftp.md, "The rc")."""
 
 _TYPOGRAPHIC: Final = re.compile("[\u201c\u201d\u201e\u2018\u2019\u00a0]")
 """Typographic quotes and a no-break space: lftp treats them as ordinary letters."""
@@ -61,7 +62,7 @@ def of_pin(file: File, pin: PinFile, now: datetime, warn_days: int) -> Iterator[
     """
     yield from writable("pin-permissions", file)
     if pin.private_key:
-        yield finding("pin-private-key", f"It is {file.path}.")
+        yield finding("pin-private-key", f"The file is {file.path}.")
     for certificate in pin.certificates:
         yield from _certificate(file.path, certificate, now, warn_days)
 
@@ -73,16 +74,16 @@ def of_bundle(file: File, pin: PinFile, host: str) -> Iterator[Finding]:
         oldest = min(own.values(), key=lambda c: c.not_valid_before_utc)
         begin, end = oldest.not_valid_before_utc, oldest.not_valid_after_utc
         when = f"the oldest is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}"
-        yield finding("old-certificate-trusted", f"{file.path} holds {len(own)} for {host}; {when}.")
+        yield finding("old-certificate-trusted", f"{file.path} contains {len(own)} certificates for {host}; {when}.")
 
 
 def _certificate(path: Path, certificate: x509.Certificate, now: datetime, warn_days: int) -> Iterator[Finding]:
     end = certificate.not_valid_after_utc
     if end < now:
-        yield finding("pin-expired", f"{path}: it ended on {end:%Y-%m-%d}.")
+        yield finding("pin-expired", f"{path}: expired on {end:%Y-%m-%d}.")
     elif end < now + timedelta(days=warn_days):
         days = (end - now).days
-        yield finding("pin-expires", f"{path}: it ends on {end:%Y-%m-%d}, in {days} days.")
+        yield finding("pin-expires", f"{path}: expires on {end:%Y-%m-%d}, in {plural(days, 'day')}.")
     if why := _weak(certificate):
         yield finding("pin-weak", f"{path}: {why}.")
 
@@ -108,7 +109,7 @@ def writable(kind: str, file: File) -> Iterator[Finding]:
     if file.mode & 0o022 and (own is None or _others_write(own)):
         yield finding(kind, f"{file.path} has mode {file.mode:04o}.")
         return
-    # Who owns / can replace everything: root, whom a user namespace may show by another number.
+    # The owner of / can replace everything: root, which a user namespace may show as another number.
     trusted = {0, Path("/").stat().st_uid, os.getuid(), file.owner}
     for folder in file.path.resolve().parents:
         try:
@@ -116,10 +117,12 @@ def writable(kind: str, file: File) -> Iterator[Finding]:
         except OSError:
             continue
         if _others_write(above) and not above.st_mode & stat.S_ISVTX:
-            yield finding(kind, f"{folder}, which holds {file.path.name}, has mode {stat.S_IMODE(above.st_mode):04o}.")
+            yield finding(
+                kind, f"{folder}, a folder above {file.path.name}, has mode {stat.S_IMODE(above.st_mode):04o}."
+            )
             return
         if above.st_uid not in trusted:
-            yield finding(kind, f"{folder}, which holds {file.path.name}, belongs to another user.")
+            yield finding(kind, f"{folder}, a folder above {file.path.name}, belongs to another user.")
             return
 
 
@@ -144,10 +147,14 @@ def _complaints(file: File) -> Iterator[Finding]:
             yield finding("rc-complaint", f"The file begins with {what}.", where=_line(file, 1))
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         number = data[: data.index(b"\0")].count(b"\n") + 1
-        yield finding("rc-complaint", "A NUL byte: lftp loses all that follows.", where=_line(file, number))
+        yield finding(
+            "rc-complaint", "The file has a NUL byte: lftp loses everything after it.", where=_line(file, number)
+        )
     if re.search(rb"\r(?!\n)", data):
         number = data[: re.search(rb"\r(?!\n)", data).start()].count(b"\n") + 1  # type: ignore[union-attr]
-        yield finding("rc-complaint", "A carriage return alone ends no line for lftp.", where=_line(file, number))
+        yield finding(
+            "rc-complaint", "For lftp, a carriage return alone does not end a line.", where=_line(file, number)
+        )
     for number, line in enumerate(_lines(file), 1):
         if why := next(filter(None, (_misread(command.text) for command in syntax.commands(line))), ""):
             yield finding("rc-complaint", why, where=Where(str(file.path), number, line))
@@ -155,14 +162,14 @@ def _complaints(file: File) -> Iterator[Finding]:
 
 def _misread(text: str) -> str:
     if _TYPOGRAPHIC.search(text):
-        return "A typographic quote or a no-break space: lftp takes it for a letter."
+        return "The line has a typographic quote or a no-break space, which lftp treats as a letter."
     if (text.count('"') - text.count('\\"')) % 2 and "'" not in text:
         return "A quote is not closed; lftp closes it at the end of the line."
     words = syntax.words(text)
     if words[:1] == ["set"] and len(words) > 3:
-        return f"lftp ignores what follows the value: {' '.join(words[3:])[:60]!r}. A semicolon may be missing."
+        return f"lftp ignores the words after the value: {' '.join(words[3:])[:60]!r}. A semicolon may be missing."
     if words[:1] == ["set"] and words[2:3] == ["="]:
-        return 'lftp takes "=" for the value: write a blank between name and value.'
+        return 'lftp takes "=" as the value: put a space, not "=", between name and value.'
     return ""
 
 

@@ -32,28 +32,28 @@ class Kind:
 
 
 _PIN = 'Pin the server\'s certificate (`set ssl:ca-file "~/.lftp/server.crt"`) and delete lines that switch checks off.'
-_NO_LINE = "No line of an rc stops this; docs/hardening.md says what does."
+_NO_LINE = "No rc line prevents this; docs/hardening.md says what does."
 
 KINDS: Final[Mapping[str, Kind]] = {
     kind.id: kind
     for kind in (
-        Kind("no-verification", "error", "An impostor of the same name gets the password or exchanges files.", _PIN),
+        Kind("no-verification", "error", "An impostor with the same name gets the password or exchanges files.", _PIN),
         Kind(
             "wrong-name-accepted",
             "error",
-            "A certificate from the same authority for another name is accepted.",
+            "lftp accepts a certificate from the same authority for another name.",
             "Delete the line that sets `ssl:check-hostname no`.",
         ),
         Kind(
             "expired-accepted",
             "warning",
-            "An expired certificate is accepted, although others are checked.",
+            "lftp accepts an expired certificate, although it checks others.",
             "Delete the line that switches verification off for this host.",
         ),
         Kind(
             "tls-not-required",
             "error",
-            "When TLS is refused or broken, the password goes out in clear.",
+            "If TLS is refused or broken, the password is sent in clear.",
             "Add `set ftp:ssl-force yes`.",
         ),
         Kind(
@@ -71,13 +71,13 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(
             "control-in-clear",
             "warning",
-            "After the login, commands and file names go in clear (CCC).",
+            "After the login, commands and file names are sent in clear (CCC).",
             "Delete the line that sets `ftp:ssl-use-ccc yes`.",
         ),
         Kind(
             "anonymous-in-clear",
             "note",
-            "An anonymous login transfers files in clear, and without a password every login is anonymous.",
+            "An anonymous login transfers files in clear, and every login without a password is anonymous.",
             "Add `set ftp:ssl-allow-anonymous yes`.",
         ),
         Kind(
@@ -90,45 +90,56 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(
             "pin-depends-on-folder",
             "error",
-            "Whether the pin is found depends on the working directory.",
-            "Write the path of `ssl:ca-file` from `~` or `/` on.",
+            "Whether lftp finds the pin depends on the working directory.",
+            "Give `ssl:ca-file` a path that begins with `~` or `/`.",
         ),
-        Kind("pin-expired", "error", "A pinned certificate has expired.", "Have the server renewed, and pin it again."),
         Kind(
-            "pin-expires", "warning", "A pinned certificate expires soon.", "Have the server renewed, and pin it again."
+            "pin-expired",
+            "error",
+            "A pinned certificate has expired.",
+            "Renew the server's certificate, and pin the new one.",
+        ),
+        Kind(
+            "pin-expires",
+            "warning",
+            "A pinned certificate expires soon.",
+            "Renew the server's certificate, and pin the new one.",
         ),
         Kind(
             "pin-private-key",
             "error",
-            "A pin file holds a private key.",
-            "Take the key out of the file; if it was the server's, replace key and certificate.",
+            "A pin file contains a private key.",
+            "Remove the key from the file; if it was the server's, replace the key and the certificate.",
         ),
         Kind(
             "pin-permissions",
             "error",
             "Others can write to a pin file or its folder.",
-            "chmod go-w the file and folder.",
+            "Run `chmod go-w` on the file and the folder.",
         ),
         Kind(
             "pin-weak",
             "warning",
             "A pinned certificate has a weak key or signature.",
-            "Have the server use an EC key, or RSA of 2048 bits or more, and SHA-256.",
+            "Give the server an EC key, or an RSA key of at least 2048 bits, and a SHA-256 signature.",
         ),
         Kind(
-            "rc-permissions", "error", "Others can write to the rc, or to a file that it reads.", "chmod go-w the file."
+            "rc-permissions",
+            "error",
+            "Others can write to the rc, or to a file that it reads.",
+            "Run `chmod go-w` on the file.",
         ),
         Kind(
             "old-certificate-trusted",
             "note",
-            "The pin file still trusts another, older certificate.",
-            "Delete the certificate that the server no longer shows.",
+            "The pin file also contains an older certificate, which lftp still trusts.",
+            "Delete the certificate that the server no longer uses.",
         ),
         Kind(
             "pin-is-authority",
             "note",
-            "The pin is an authority: every certificate that it signs for this name is trusted.",
-            "Pin the server's own certificate if nobody else should be able to issue one.",
+            "The pin is an authority: lftp trusts every certificate that it signs for this name.",
+            "To trust only the server's own certificate, pin that one instead.",
         ),
         Kind(
             "secret-exposed-locally",
@@ -146,7 +157,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "runs-commands",
             "warning",
             "The rc runs shell commands.",
-            "Delete the line, or keep such commands in a script of their own.",
+            "Delete the line, or move the commands to a separate script.",
         ),
         Kind(
             "connects-by-itself",
@@ -157,20 +168,20 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(
             "leads-elsewhere",
             "error",
-            "A proxy, a dns setting, an alias, a bookmark or `open` leads the session to another host or port.",
+            "A proxy, dns setting, alias, bookmark or `open` leads the session to another host or port.",
             "Delete the line that leads there.",
         ),
         Kind("prot-refused", "note", "A server or attacker that refuses PROT P gets files in clear.", _NO_LINE),
         Kind(
             "tls12-data",
             "note",
-            "With TLS 1.2, a stranger on the data connection exchanges data before lftp refuses it.",
+            "With TLS 1.2, an impostor on the data connection exchanges data before lftp refuses it.",
             'With GnuTLS builds, add `set ssl:priority "NORMAL:-VERS-ALL:+VERS-TLS1.3"`.',
         ),
         Kind(
             "upload-before-verification",
             "note",
-            "A stranger on the data connection gets the beginning of an upload before lftp refuses it.",
+            "An impostor on the data connection gets the beginning of an upload before lftp refuses it.",
             _NO_LINE,
         ),
         Kind(

@@ -143,7 +143,7 @@ def write(found: Fix) -> None:
     path = Path(os.path.realpath(found.before.path))
     try:
         if path.read_bytes() != found.before.data:
-            raise HarnessError(f"{path} has changed since it was verified: verify it again")
+            raise HarnessError(f"{path} has changed since it was verified; run verify again")
         _replace(path, found.after.data)
     except OSError as error:
         raise HarnessError(f"{path} was not changed: {error.strerror or error}") from error

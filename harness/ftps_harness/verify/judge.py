@@ -95,7 +95,7 @@ class Tried:
 
     @property
     def refused(self) -> bool:
-        """Whether lftp states a refusal; if runs exposed something, only those count."""
+        """Whether lftp reports a refusal; if runs exposed something, only those count."""
         outcomes = [outcome for outcome in self.outcomes if outcome.exposed] or self.outcomes
         return any(outcome.reasons for outcome in outcomes)
 
@@ -186,13 +186,13 @@ def _elsewhere(case: Case) -> Iterator[Finding]:
     """Report other destinations of the session; those of lftp's startup are a separate finding."""
     for each in case.tried:
         if led := [phrase for phrase in each.elsewhere if phrase not in case.by_itself]:
-            yield case.made("leads-elsewhere", each, f"It led to: {', '.join(led[:3])}.")
+            yield case.made("leads-elsewhere", each, f"Other destinations: {', '.join(led[:3])}.")
             return
 
 
 def _said(tried: Tried) -> str:
     words = " ".join(tried.words.split())
-    return f"lftp says: {words[:300]}" if words else f"The run came to: {tried.outcomes[0].verdict}."
+    return f"lftp says: {words[:300]}" if words else f"The verdict of the run is {tried.outcomes[0].verdict}."
 
 
 def _of(case: Case, *kinds: str) -> Iterator[Tried]:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from ftps_harness.sandbox.home import Home
 
 ABOUT: Final = """\
-Evidence kept by `ftps-lab verify --keep`. Each later run into this folder replaces the setups that it verifies.
+Evidence kept by `ftps-lab verify --keep`. A later run with the same folder replaces the setups that it verifies.
 
 <number>-<setup>/<trial>/<run>/       command, stdout, stderr, lftp.log (of an rc), outcome.json, testimony.json (what
                                       the server saw)
-<number>-<setup>/<trial>/<run>/home/  HOME as the run left it: pins are the lab's twins, private keys are left out
+<number>-<setup>/<trial>/<run>/home/  HOME as the run left it: with the lab's twins as pins, without private keys
 <number>-<setup>/<trial>/<run>/wire/  the raw bytes of each connection, in both directions
 
-Passwords that a command uses are in it: give it to nobody.
+It may contain passwords that a command uses: do not share it.
 """
 
 _LARGEST: Final = 1 << 20
@@ -56,7 +56,7 @@ class Keeper:
         self._folder = folder
         self._numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
         self._lock = threading.Lock()
-        with sentence(f"--keep: {folder} cannot be replaced"):
+        with sentence(f"--keep: cannot replace {folder}"):
             if folder.exists():
                 shutil.rmtree(folder)
 

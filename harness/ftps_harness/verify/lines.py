@@ -33,7 +33,7 @@ SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "anonymous-in-clear": ("ftp:ssl-allow-anonymous",),
     "leads-elsewhere": ("ftp:proxy", "dns:name"),
 }
-"""Finding → the settings that decide it. If no line sets one of them, its default counts and no line is responsible."""
+"""Finding → the settings that decide it. If no line sets any, its default applies and no line is responsible."""
 
 _AT_A_TIME: Final = 50
 """The number of versions of the rc that one lftp process reads."""

@@ -58,7 +58,7 @@ def read(path: str, data: bytes) -> PinFile:
         try:
             found.append(x509.load_pem_x509_certificate(block))
         except ValueError as error:
-            problem = f"a certificate in it cannot be read: {error}"
+            problem = f"a certificate in the file cannot be read: {error}"
     if not found and not problem:
         problem = _why_none(data)
     return PinFile(path, tuple(found), _PRIVATE_KEY.search(data) is not None, problem)
@@ -66,12 +66,12 @@ def read(path: str, data: bytes) -> PinFile:
 
 def _why_none(data: bytes) -> str:
     if not data.strip():
-        return "it is empty"
+        return "the file is empty"
     try:
         x509.load_der_x509_certificate(data)
     except ValueError:
-        return "it holds no certificate"
-    return "it is DER, and lftp reads PEM alone"
+        return "the file contains no certificate"
+    return "the file is DER, but lftp reads only PEM"
 
 
 def is_authority(certificate: x509.Certificate) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _SHOWN: Final = ("/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/etc/", "/nix/", "/gnu/")
-"""Folders that programs in the sealed place see unchanged."""
+"""Folders that are the same in the sealed place."""
 
 _LARGEST_SCRIPT: Final = 1 << 20
 
@@ -68,7 +68,7 @@ def _program(name: str, cwd: Path) -> Path:
     if not path.is_file():
         raise UsageError(f"{name}: no such file; name a program or script")
     if not os.access(path, os.X_OK):
-        raise UsageError(f"{name}: not executable; chmod +x it, or write `-- sh {name}`")
+        raise UsageError(f"{name}: not executable; run chmod +x on it, or write `-- sh {name}`")
     return path
 
 

@@ -123,7 +123,7 @@ class RcVerification(Verification[RcStage]):
         yield from self._of_text(found)
         yield from text.of_aliases(aliases, sources.rc_files(self._given))
         if self._given.hidden:
-            yield finding("rc-complaint", f"lftp does not read {self._given.given}: there is a folder ~/.lftp.")
+            yield finding("rc-complaint", f"lftp does not read {self._given.given}, because the folder ~/.lftp exists.")
         yield from at_start
 
     def _of_stop(self, why: NoSettings) -> Iterator[Finding]:
@@ -132,10 +132,12 @@ class RcVerification(Verification[RcStage]):
             stage.write(self._given)
             where = Lines(stage.client, stage.home, self._given).stopping()
         if why.timed_out:
-            yield finding("rc-complaint", f"lftp does not get past it within {READ_BACK_SECONDS:.0f} s.", where=where)
+            yield finding(
+                "rc-complaint", f"lftp did not finish reading the rc within {READ_BACK_SECONDS:.0f} s.", where=where
+            )
         else:
             said = f": {' '.join(why.said.split())[:200]}" if why.said else "."
-            yield finding("rc-complaint", f"lftp ends while it reads it{said}", where=where)
+            yield finding("rc-complaint", f"lftp exited while reading the rc{said}", where=where)
 
     def _of_files(self, rcs: Sequence[File]) -> Iterator[Finding]:
         """Findings from the files alone."""
@@ -153,7 +155,7 @@ class RcVerification(Verification[RcStage]):
         yield from self._of_folder(rcs)
         led = list(targets.leading(self._settings, self.login.host))
         if led and not any(each.id == "leads-elsewhere" for each in found):
-            yield finding("leads-elsewhere", f"It is set: {led[0]}.")
+            yield finding("leads-elsewhere", f"The setting is: {led[0]}.")
 
     def _of_folder(self, rcs: Sequence[File]) -> Iterator[Finding]:
         """Report a pin with a relative path: lftp looks for it in its working folder, where anyone may have put one."""
@@ -163,13 +165,13 @@ class RcVerification(Verification[RcStage]):
         planted = pins.self_signed(self.login.host)
         for name in names:
             if os.path.normpath(name).startswith("..") and name in effective:
-                yield finding("pin-depends-on-folder", f"It is {name}.")
+                yield finding("pin-depends-on-folder", f"The path is {name}.")
                 return
             with self._stage() as stage:
                 stage.write(self._subject)
                 accepted = stage.accepts_planted(os.path.normpath(name), planted, self.login)
             if accepted:
-                yield finding("pin-depends-on-folder", f"Started elsewhere, lftp trusts a file {name} put there.")
+                yield finding("pin-depends-on-folder", f"Started in another folder, lftp trusts any file {name} there.")
                 return
 
     def _untried(self) -> Iterator[str]:
@@ -202,7 +204,7 @@ class RcVerification(Verification[RcStage]):
         with self._stage() as stage:
             run = stage.start_only()
             led = stage.own_traffic()
-        found = [finding("connects-by-itself", f"It went to: {', '.join(led[:3])}.")] if led else []
+        found = [finding("connects-by-itself", f"Destinations: {', '.join(led[:3])}.")] if led else []
         said = [line.strip() for line in run.stderr.decode("utf-8", "replace").strip().splitlines()[:10]]
         return led, found + list(self._of_complaints(said))
 

@@ -19,7 +19,7 @@ _MOST: Final = 50
 """Maximum number of files to follow: a file may source itself."""
 
 _SHOWN: Final = ("/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/etc/", "/nix/", "/gnu/")
-"""Folders that the copy sees unchanged."""
+"""Folders that are the same in the copy."""
 
 
 def complete(subject: Subject) -> Subject:

@@ -93,4 +93,6 @@ def _write(path: Path, file: File, *, folder: bool = False) -> None:
         path.write_bytes(file.data)
         path.chmod(file.mode | 0o400)  # otherwise we could not read a file that only root may read
     except OSError as error:
-        raise HarnessError(f"cannot copy {file.path}: {error.strerror or error}; make room, or set TMPDIR") from error
+        raise HarnessError(
+            f"cannot copy {file.path}: {error.strerror or error}; free disk space, or set TMPDIR to another folder"
+        ) from error

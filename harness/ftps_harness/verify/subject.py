@@ -63,7 +63,7 @@ class Subject:
         argv: The command; empty for an rc.
         cwd: Where the command is started.
         is_path: The user named a file, not a command.
-        may_be_script: It may be an lftp script (`lftp -f`); only lftp can tell.
+        may_be_script: It may be an lftp script (`lftp -f`); only running lftp shows whether it is one.
     """
 
     given: str
@@ -124,10 +124,10 @@ def load(given: str, home: Path) -> Subject:
     if stat.S_ISDIR(own.st_mode):
         return _of_folder(given, path, home)
     if not stat.S_ISREG(own.st_mode):
-        raise UsageError(f"{given}: neither a file nor a folder; name an rc file, or a folder that holds one")
+        raise UsageError(f"{given}: neither a file nor a folder; name an rc file, or a folder that contains one")
     file = _read(path)
     if file.data.startswith(b"#!"):
-        raise UsageError(f"{given}: a script, no rc; write `ftps-lab verify -- {given}` to verify what it does")
+        raise UsageError(f"{given}: a script, not an rc; to verify it, write `ftps-lab verify -- {given}`")
     if path.name == "rc":
         return _of_folder(given, path.parent, home)
     if path.name == ".lftprc":
@@ -144,8 +144,8 @@ def _status(path: Path, given: str) -> os.stat_result:
         return path.stat()
     except OSError as error:
         raise UsageError(
-            f"{given}: {error.strerror}; name an rc file, a folder that holds one (such as ~/.lftp), or write "
-            "`-- COMMAND` for a command"
+            f"{given}: {error.strerror}; name an rc file, a folder that contains one (such as ~/.lftp), or write `-- "
+            f"COMMAND` for a command"
         ) from None
 
 
@@ -205,7 +205,7 @@ def tree(folder: Path) -> Iterator[tuple[str, File]]:
             if count > _MOST_IN_TREE or size > _LARGEST_TREE:
                 raise UsageError(
                     f"{folder}: too large to be copied (more than {_MOST_IN_TREE} files or {_LARGEST_TREE >> 20} MiB): "
-                    "start the command in a folder of its own"
+                    "start the command in a smaller folder"
                 )
             yield str(path.relative_to(folder)), File(path, data, stat.S_IMODE(own.st_mode), own.st_uid)
 
@@ -241,7 +241,8 @@ def _below(folder: Path) -> Iterator[tuple[str, File]]:
             count, size = count + 1, size + len(file.data)
             if count > _MOST or size > _LARGEST:
                 raise UsageError(
-                    f"{folder}: more than {_MOST} files or {_LARGEST >> 20} MiB; an lftp folder holds an rc and pins"
+                    f"{folder}: more than {_MOST} files or {_LARGEST >> 20} MiB; name a folder with only an rc and "
+                    f"its pins"
                 )
             yield str(path.relative_to(folder)), file
 
@@ -254,7 +255,7 @@ def _read(path: Path) -> File:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     if len(data) > _LARGEST:
-        raise UsageError(f"{path}: larger than {_LARGEST >> 20} MiB, which no lftp setup is")
+        raise UsageError(f"{path}: larger than {_LARGEST >> 20} MiB, too large for a file of an lftp setup")
     return File(path, data, stat.S_IMODE(own.st_mode), own.st_uid)
 
 

@@ -77,8 +77,8 @@ def untried(settings: Mapping[str, Mapping[str, str]], host: str) -> Iterator[st
     for name, closure in weakened(settings):
         if not matches(closure, host):
             yield (
-                f"{closure} was not tried, though {name}/{closure} weakens what protects it: verify it with "
-                f"`--host`, and {host} too"
+                f"{closure} was not verified, although {name}/{closure} weakens its protection; run verify once with "
+                f"`--host` for it, and once for {host}"
             )
             return
 

@@ -45,17 +45,23 @@ def of_text(file: File) -> Iterator[Finding]:
             yield _alias(words[1], " ".join(words[2:]), where)
         if words[0].lower() in _LATER or line.rstrip().endswith("&"):
             yield finding(
-                "rc-complaint", "It runs later or over and over: a short session says little of it.", where=where
+                "rc-complaint",
+                "The command runs later or repeatedly, so the lab's short session tests little of it.",
+                where=where,
             )
         if _PASSWORD.search(line) and readable_by_others(file):
             hidden = replace(where, text=masked(line))
-            yield finding("secret-exposed-locally", f"{file.path} has mode {file.mode:04o} and holds it.", where=hidden)
+            yield finding(
+                "secret-exposed-locally",
+                f"{file.path} has mode {file.mode:04o} and contains the password.",
+                where=hidden,
+            )
 
 
 def _alias(name: str, meaning: str, where: Where) -> Finding:
     if _ADDRESS.search(f" {meaning.removeprefix('open')}"):
         return finding("leads-elsewhere", f"`{name}` is an alias of `{meaning[:80]}`.", where=where)
-    return finding("rc-complaint", f"`{name}` is an alias, and the lab logged in without it.", where=where)
+    return finding("rc-complaint", f"`{name}` is an alias; the lab logged in without it.", where=where)
 
 
 _DECIDES: Final = frozenset({"alias", "eval", "module", "shell", "source"})
@@ -89,7 +95,8 @@ def of_aliases(aliases: Mapping[str, str], rcs: Sequence[File]) -> Iterator[Find
         if name not in _LEADS | _RUN | run:  # an attack also shows what the rc itself runs
             meaning = masked(aliases[name])[:80]
             said = (
-                f"`{name}` is an alias of `{meaning}`, and the lab never runs it: it changes what protects a session."
+                f"`{name}` is an alias of `{meaning}`, which changes the protection of a session; the lab never runs "
+                f"it."
             )
             yield finding("rc-complaint", said, where=lines.get(name))
 
@@ -115,7 +122,7 @@ def _decides(meaning: str, aliases: set[str]) -> bool:
 
 
 def _is_decisive(setting: str) -> bool:
-    """Whether a setting, as `set` names it, may decide whom lftp trusts; a name without its group may be anything."""
+    """Whether a setting, as `set` names it, may decide whom lftp trusts; a name without a group may be any."""
     group, colon, _ = setting.partition(":")
     return not setting.startswith("-") and (not colon or group.lower() in _TRUSTS)
 
@@ -127,7 +134,7 @@ def of_settings(settings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
             yield finding("runs-commands", f"{name} is {value[:80]!r}.")
     for value in settings.get("cmd:default-protocol", {}).values():
         if value not in _PROTOCOLS:
-            yield finding("rc-complaint", f"A host without ftp:// before it is reached by {value}, not by FTP.")
+            yield finding("rc-complaint", f"For a host without a scheme, lftp uses {value}, not FTP.")
 
 
 def of_notes(notes: Sequence[str], rcs: Sequence[File]) -> Iterator[Finding]:
@@ -162,7 +169,11 @@ def of_bookmarks(subject: Subject, host: str) -> Iterator[Finding]:
         if name.lower() == host.lower() and there != host.lower():
             yield finding("leads-elsewhere", f"The bookmark {name} leads to {there}.", where=where)
         if re.search(r"//[^/:@]*:[^/@]+@", target) and readable_by_others(file):
-            yield finding("secret-exposed-locally", f"{file.path} has mode {file.mode:04o} and holds it.", where=where)
+            yield finding(
+                "secret-exposed-locally",
+                f"{file.path} has mode {file.mode:04o} and contains the password.",
+                where=where,
+            )
 
 
 def readable_by_others(file: File) -> bool:

@@ -48,12 +48,12 @@ class Trial:
         name: Its name in reports.
         title: What happens, in a few words.
         kind: What an exposure means (`judge`).
-        server: Makes the server that the client meets; returns None if the trial makes no sense for this setup.
+        server: Makes the server that the client meets; returns None if the trial does not apply to this setup.
         run: The tasks for lftp.
         repeat: The number of runs; more than one if the result varies between runs.
         explicit: It attacks AUTH, which implicit FTPS does not have.
         anonymous: Log in without a user.
-        waits: lftp waits during this trial, so it starts before the others.
+        waits: lftp waits during this trial, so the trial starts before the others.
         later: The genuine server answers the first logins of a command, and this server the others: once for each login
             at which the switch can happen.
     """
@@ -81,7 +81,7 @@ def _twin(genuine: Genuine) -> ServerSpec | None:
 
 
 def _other_authority(genuine: Genuine) -> ServerSpec | None:
-    return _shows(pins.issued(pins.authority("Somebody else's authority"), genuine.host))
+    return _shows(pins.issued(pins.authority("Another authority"), genuine.host))
 
 
 def _other_name(genuine: Genuine) -> ServerSpec | None:
@@ -109,7 +109,7 @@ def _data(*tls: str) -> Callable[[Genuine], ServerSpec]:
 GENUINE: Final = Trial("genuine", "the genuine server", "genuine", lambda genuine: genuine.spec)
 
 TRIALS: Final = (
-    Trial("impostor-copy", "an impostor with a copy of the certificate in every field but the key", "impostor", _twin),
+    Trial("impostor-copy", "an impostor whose certificate differs only in the key", "impostor", _twin),
     Trial(
         "impostor-self-signed",
         "an impostor with a self-signed certificate for the same name",
@@ -135,7 +135,7 @@ TRIALS: Final = (
         )
         for code in AUTH_CODES
     ),
-    Trial("strip-auth", "somebody on the path denies TLS", "strip", _attack("strip-auth"), explicit=True),
+    Trial("strip-auth", "an attacker on the path denies TLS", "strip", _attack("strip-auth"), explicit=True),
     Trial(
         "drop-at-auth",
         "the connection is cut at AUTH",
@@ -158,17 +158,28 @@ TRIALS: Final = (
     Trial("refuse-prot", "PROT P is refused", "prot", _attack("refuse-prot")),
     Trial("clear-data", "the data connection answers in clear", "prot", _attack("clear-data"), ("get",), waits=True),
     Trial(
-        "data-certificate-get", "a stranger on the data connection, downloads", "data", _data("1.2", "1.3"), ("get",)
+        "data-certificate-get",
+        "an impostor on the data connection, during a download",
+        "data",
+        _data("1.2", "1.3"),
+        ("get",),
     ),
     Trial(
         "data-certificate-put",
-        "a stranger on the data connection, uploads",
+        "an impostor on the data connection, during an upload",
         "data",
         _data("1.2", "1.3"),
         ("put",),
         repeat=5,
     ),
-    Trial("data-tls-1.2-get", "the same with TLS 1.2, downloads", "data-1.2", _data("1.2"), ("get",), repeat=5),
+    Trial(
+        "data-tls-1.2-get",
+        "an impostor on the data connection with TLS 1.2, during a download",
+        "data-1.2",
+        _data("1.2"),
+        ("get",),
+        repeat=5,
+    ),
     Trial(
         "anonymous",
         "a login without a user",
@@ -179,21 +190,21 @@ TRIALS: Final = (
     ),
     Trial(
         "later-impostor",
-        "an impostor with a self-signed certificate, once earlier logins have met the genuine server",
+        "an impostor with a self-signed certificate, after earlier logins to the genuine server",
         "impostor",
         lambda genuine: _shows(pins.self_signed(genuine.host)),
         later=True,
     ),
     Trial(
         "later-other-customer",
-        "another customer of the same authority, once earlier logins have met the genuine server",
+        "another customer of the same authority, after earlier logins to the genuine server",
         "name",
         _other_name,
         later=True,
     ),
     Trial(
         "later-refuse-auth",
-        "AUTH refused with 502, once earlier logins have met the genuine server",
+        "AUTH refused with 502, after earlier logins to the genuine server",
         "strip",
         _attack("refuse-auth", attack_reply=502),
         explicit=True,

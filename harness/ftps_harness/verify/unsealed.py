@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ftps_lab.certificates import Certificate
 
 UNSEEN: Final = (
-    "the kernel permits no sandbox here: dns:name led lftp to the lab, on another port than the real one; nobody "
-    "watched for connections to others, and the system's trust store was this machine's own"
+    "the kernel does not permit a sandbox here, so dns:name led lftp to the lab on a port other than the real one, "
+    "connections to other hosts were not watched, and the system's trust store was this machine's own"
 )
 """The note for readers of a report."""
 
@@ -96,17 +96,20 @@ class UnsealedLoopback(Loopback):
     def __init__(self, authority: Certificate | None = None) -> None:
         from ftps_harness.verify import pins
 
-        self.authority = authority or pins.authority("Nobody's authority")
+        self.authority = authority or pins.authority("Untrusted authority")
         self.names: tuple[str, ...] = ()
 
     def write_system_rc(self, data: bytes) -> None:
-        """Check that no other system rc is wanted: here lftp reads this machine's own.
+        """Refuse any other system rc: here lftp reads this machine's own.
 
         Raises:
-            Unavailable: Another system rc is wanted.
+            Unavailable: Another system rc is required.
         """
         if data:
-            raise Unavailable("--system-rc needs the place sealed, where lftp can read another file than its own")
+            raise Unavailable(
+                "--system-rc needs the sealed place: only there can lftp read another file instead of this machine's "
+                "own"
+            )
 
 
 def admitted(subject: Subject, why: str) -> Subject:
@@ -121,16 +124,16 @@ def admitted(subject: Subject, why: str) -> Subject:
     """
     if subject.argv or subject.reads_xdg:
         what = "a command or script" if subject.argv else "an rc below ~/.config"
-        raise Unavailable(f"{subject.given}: {what} is verified in the place sealed alone, and {why}")
+        raise Unavailable(f"{subject.given}: verifying {what} needs the sealed place, but {why}")
     start = sources.start_files(subject)
     for file in start:
         for number, line, reason in _refused(file):
             where = f"{file.path}:{number}: {line.strip()[:80]!r}"
-            raise Unavailable(f"{where}: {reason}; without the place sealed lftp must not read it, and {why}")
+            raise Unavailable(f"{where}: {reason}; lftp may read it only in the sealed place, but {why}")
     if not any(_decides_trust(file) for file in start):
         raise Unavailable(
-            f"{subject.given}: it names no pin (ssl:ca-file), so lftp trusts the system's store, which can be replaced "
-            f"in the place sealed alone, and {why}"
+            f"{subject.given}: the rc names no pin (ssl:ca-file), so lftp uses the system's trust store, which can "
+            f"be replaced only in the sealed place, but {why}"
         )
     return _moved(subject)
 
@@ -148,7 +151,8 @@ def require_own(host: str, why: str) -> None:
     if host in OWN_ADDRESSES or (_NAME.fullmatch(host) and not is_address(host)):
         return
     raise Unavailable(
-        f"{host}: lftp would go there itself; without the place sealed a server has a name (--host NAME), and {why}"
+        f"{host}: lftp would connect to this address itself; give a host name (--host NAME). Without one this needs "
+        f"the sealed place, but {why}"
     )
 
 
@@ -162,18 +166,18 @@ def _refused(file: File) -> Iterator[tuple[int, str, str]]:
 
 def _why_refused(line: str) -> str:
     if line.rstrip().endswith("\\"):
-        return "a backslash at its end swallows the next line"
+        return "a backslash at the end of the line joins the next line to it"
     if not line.strip(" \t") or (line.lstrip(" \t").startswith("#") and not _CONTROL.search(line)):
         return ""
     match = _LINE.fullmatch(line)
     if match is None:
-        return "it is not one plain `set`, so it may run something or lead elsewhere"
+        return "the line is not a single plain `set`, so it may run a program or connect elsewhere"
     name, value = match["name"].replace("_", "-"), (match["value"] or "").strip("\"'")
     if name not in ALLOWED:
-        return f"{name} is not known to lead nowhere and to run nothing"
+        return f"{name} is not one of the settings that are known to be harmless"
     users = value.startswith("~") and not value.startswith("~/")
     if name in _PATHS and (is_store(value) or users):
-        return "the system's trust store and other users' files can be replaced in the place sealed alone"
+        return "the system's trust store and other users' files can be replaced only in the sealed place"
     return ""
 
 

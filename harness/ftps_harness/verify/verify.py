@@ -30,7 +30,7 @@ def begin(
     Raises:
         Unavailable: No sandbox is available, and the subject must not run without one.
         HarnessError: lftp or the command cannot be started.
-        UsageError: The command connects nowhere, so there is nothing to verify.
+        UsageError: The command does not connect to any server, so there is nothing to verify.
     """
     if isinstance(places, UnsealedPlaces):
         subject = admitted(subject, places.why)

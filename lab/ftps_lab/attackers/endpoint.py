@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ftps_lab.wire.memory_tls import MemoryTls
 
 How = Literal["closed", "cut", "reset"]
-"""How a stream ended: properly (close_notify, or FIN without TLS), by a FIN alone in TLS, or by a RST."""
+"""How a stream ended: properly (close_notify, or FIN without TLS), by FIN without close_notify in TLS, or by RST."""
 
 _CHUNK = 65536
 _BATCH = 1 << 16

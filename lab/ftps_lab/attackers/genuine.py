@@ -117,7 +117,7 @@ class Upstream:
                 self._answer(reply)
 
     def ended(self, _end: Endpoint, _how: How) -> None:
-        """Tell the victim."""
+        """Notify the victim."""
         self._victim.abandoned()
 
     def opened(self, _end: Endpoint) -> None:
@@ -127,7 +127,7 @@ class Upstream:
         """Nothing to do: commands are short."""
 
     def closed(self, _end: Endpoint) -> None:
-        """Tell the victim, unless it already knows."""
+        """Notify the victim, unless it already knows."""
         self._victim.abandoned()
 
     def _answer(self, reply: Reply) -> None:
@@ -198,7 +198,7 @@ def _reply(lines: list[bytes]) -> Reply | None:
     """The reply that these lines form, or None if more lines must follow."""
     code = lines[0][:3]
     if not code.isdigit():
-        raise LabError(f"the genuine server sent what is no reply: {lines[0]!r}")
+        raise LabError(f"the genuine server sent an invalid FTP reply: {lines[0]!r}")
     complete = lines[0][3:4] != b"-" or (len(lines) > 1 and lines[-1][:4] == code + b" ")
     return Reply(int(code), tuple(lines)) if complete else None
 

@@ -26,7 +26,7 @@ AttackName = Literal[
     "refuse-prot",
     "clear-data",
 ]
-"""`none` and the names of `ATTACKS`, for type checkers and the JSON Schema: a test keeps the two in step."""
+"""`none` and the names of `ATTACKS`, for type checkers and the JSON Schema; a test compares the two."""
 
 AttackHow = Literal["close", "alert", "text"]
 """Values of `attack_how`."""
@@ -103,7 +103,7 @@ class Attack(Struct, frozen=True, kw_only=True):
     def handler(self, protocol: Literal["explicit", "implicit"]) -> type[RecordingControl]:
         """The class of the control connection; loads OpenSSL and pyftpdlib."""
         where = self.explicit if protocol == "explicit" else self.implicit
-        assert where is not None, f"{self.name} attacks no {protocol} FTPS"
+        assert where is not None, f"{self.name} does not work on {protocol} FTPS"
         module, _, name = where.partition(":")
         handler: type[RecordingControl] = getattr(import_module(f"ftps_lab.attackers.{module}"), name)
         return handler
@@ -115,8 +115,8 @@ _ALL: Final = (
         explicit="relay:Interceptor",
         implicit="relay:InterceptorImplicit",
         keys=("attack_certificate",),
-        words="an interceptor ends TLS in its place and shows {attack_certificate}",
-        did="ends TLS in the server's place",
+        words="an interceptor terminates TLS in its place and shows {attack_certificate}",
+        did="terminates TLS in the server's place",
         control_tls="attacker",
         data_tls="attacker",
         relays=True,
@@ -125,7 +125,7 @@ _ALL: Final = (
         name="strip-auth",
         explicit="relay:Stripper",
         keys=("attack_reply",),
-        words="somebody denies with {attack_reply} that it has TLS, and relays the rest",
+        words="an attacker denies TLS with {attack_reply}, and relays the rest",
         did="denies TLS with {effect}",
         effect="{attack_reply}",
         control_tls="nobody",
@@ -137,18 +137,18 @@ _ALL: Final = (
         name="refuse-auth",
         explicit="downgrade:AuthRefused",
         keys=("attack_reply",),
-        words="somebody refuses AUTH with {attack_reply} in its name",
+        words="an attacker refuses AUTH with {attack_reply} in its place",
         did="refuses AUTH with {effect}",
         acts_on=("AUTH",),
         effect="{attack_reply}",
         control_tls="nobody",
         data_tls="nobody",
-        why_not_require_tls="a server that refuses AUTH has no TLS that it could require; remove it",
+        why_not_require_tls="a server that refuses AUTH cannot require TLS; remove it",
     ),
     Attack(
         name="drop-at-auth",
         explicit="downgrade:DroppedAtAuth",
-        words="somebody cuts off whoever says AUTH",
+        words="an attacker cuts the connection at AUTH",
         did="cuts the connection at AUTH",
         acts_on=("AUTH",),
         control_tls="nobody",
@@ -158,8 +158,8 @@ _ALL: Final = (
         name="break-handshake",
         explicit="downgrade:HandshakeBroken",
         keys=("attack_how",),
-        words="somebody answers the ClientHello by {attack_how}",
-        ways={"close": "closing the connection", "alert": "a fatal alert", "text": "text in clear"},
+        words="an attacker answers the ClientHello by {attack_how}",
+        ways={"close": "closing the connection", "alert": "sending a fatal alert", "text": "sending text in clear"},
         effect="{attack_how}",
         did="breaks the handshake: {effect}",
         acts_on=("handshake",),
@@ -170,8 +170,8 @@ _ALL: Final = (
     Attack(
         name="inject-before-tls",
         explicit="downgrade:InjectedBeforeTls",
-        words="somebody adds replies in clear before TLS begins",
-        did="adds forged replies behind 234",
+        words="an attacker adds forged replies in clear before TLS begins",
+        did="adds forged replies after 234",
         control_tls="server",
         data_tls="server",
         behind_auth={"inject-before-tls": "text"},
@@ -193,7 +193,7 @@ _ALL: Final = (
         name="clear-data",
         explicit="downgrade:DataInClear",
         implicit="downgrade:DataInClearImplicit",
-        words="somebody answers on data connections in clear, though PROT P was accepted",
+        words="an attacker answers data connections in clear, although PROT P was accepted",
         did="answers in clear, after PROT P",
         acts_on=("data",),
         control_tls="server",

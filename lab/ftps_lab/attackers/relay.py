@@ -90,7 +90,7 @@ class Relay(ExplicitControl):
         """Reject commands queued after AUTH: they arrived in clear, like any in the same segment as AUTH."""
         super().secure_connection(context)
         if self._waiting and not self._closed:
-            self.lab_log.failed(f"{len(self._waiting)} commands in clear behind AUTH")
+            self.lab_log.failed(f"{len(self._waiting)} commands in clear after AUTH")
             self._waiting.clear()
             self.handle_failed_ssl_handshake()
 
@@ -140,7 +140,7 @@ class Relay(ExplicitControl):
             peer = self.lab_log.connection.peer[0]
             if where is not None and (":" in where[0]) == (":" in peer):  # the genuine server cannot use any other
                 if where[0] != peer or where[1] < 1024:
-                    self.respond("501 That is no address of yours for data.")
+                    self.respond("501 Not your address for data connections.")
                     return
                 line = self._lab_active(verb, where)
         elif verb in TRANSFERS and self._data is not None and self._data.asked(verb, command.argument):
@@ -265,7 +265,7 @@ class Stripper(Relay):
     def lab_about_tls(self, cmd: str, _arg: str) -> None:
         """Refuse the command."""
         self.lab_log.did(str(self.attack_reply))
-        self.respond(f"{self.attack_reply} {cmd} is not known here.")
+        self.respond(f"{self.attack_reply} {cmd} is not supported.")
         if self.attack_reply == 421:
             self.close_when_done()
 

@@ -112,8 +112,8 @@ class _Impostor:
         old, new = _encoded(public), _encoded(key.public_key())
         if old not in body or len(old) != len(new):
             raise LabError(
-                f"no twin of certificate {name!r}: it does not encode its public key as RFC 5480 or 8017 "
-                "have it, or `key` is not its key; issue it anew"
+                f"no twin of certificate {name!r}: it does not encode its public key as RFC 5480 or RFC 8017 "
+                f"specifies, or `key` is not its key; issue it again"
             )
         if issuer is not None:
             signer = issuer.key

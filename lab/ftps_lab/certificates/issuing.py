@@ -107,7 +107,7 @@ def _keys(specs: Mapping[str, CertificateSpec], issued: Mapping[str, Certificate
             try:
                 own[name] = NEW_KEY[spec.kind_of_key]()
             except (ValueError, UnsupportedAlgorithm) as error:
-                sentence = f"the library here makes no {spec.kind_of_key}: {error}"
+                sentence = f"the TLS library here cannot generate a key of kind {spec.kind_of_key}: {error}"
                 raise LabError(_problem(name, "key", sentence)) from error
     return {name: own[key_owner(specs, name) or name] for name in specs}
 
@@ -136,7 +136,7 @@ def _sign(
         return builder.sign(signer, None if no_choice else SIGNATURE_HASH[spec.signature])
     except (UnsupportedAlgorithm, ValueError) as error:
         raise LabError(
-            _problem(name, "signature", f"the library here does not sign with {spec.signature}: {error}")
+            _problem(name, "signature", f"the TLS library here cannot sign with {spec.signature}: {error}")
         ) from error
 
 

@@ -154,10 +154,10 @@ def moment(text: str | datetime, now: datetime) -> datetime:
         if re.fullmatch(_RFC3339, text):
             return _of_the_calendar(text)
     except OverflowError as error:
-        raise ValueError(f"{str(text)!r} lies outside of the years 1 to 9999") from error
+        raise ValueError(f"{str(text)!r} is outside the years 1 to 9999") from error
     raise ValueError(
-        f"{text!r} is no moment: write one relative to now, such as -1d or +365d (sign, number, one of s m h d), "
-        "or a time of RFC 3339, such as 2026-01-31T12:00:00Z"
+        f"{text!r} is not a valid time: write one relative to now, such as -1d or +365d (sign, number, one of s m h "
+        f"d), or an RFC 3339 time, such as 2026-01-31T12:00:00Z"
     )
 
 
@@ -165,7 +165,7 @@ def _of_the_calendar(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(microsecond=0)
     except ValueError as error:
-        raise ValueError(f"{text!r} is on no calendar or clock: {error}") from error
+        raise ValueError(f"{text!r} is not a valid date and time: {error}") from error
 
 
 def check(specs: Mapping[str, CertificateSpec], now: datetime | None = None) -> list[tuple[str, str, str]]:
@@ -203,7 +203,7 @@ class _Case(Struct, frozen=True):
 
 
 def _known_words(case: _Case) -> Iterator[tuple[str, str]]:
-    """Each word must be in its table."""
+    """Each word must be an allowed value."""
     spec = case.spec
     for key, word, allowed in (
         ("key", spec.key, KEYS),
@@ -211,7 +211,7 @@ def _known_words(case: _Case) -> Iterator[tuple[str, str]]:
         ("usage", spec.usage, USAGES),
     ):
         if word is not None and word not in allowed:
-            yield key, f"{word!r} is not known: use one of {', '.join(allowed)}"
+            yield key, f"unknown value {word!r}: use one of {', '.join(allowed)}"
 
 
 def _key_usage(case: _Case) -> Iterator[tuple[str, str]]:
@@ -220,10 +220,10 @@ def _key_usage(case: _Case) -> Iterator[tuple[str, str]]:
     if words is None or words == "absent":
         return
     if not words:
-        yield "key_usage", 'an empty list says nothing: name a usage, or write "absent" to leave it out'
+        yield "key_usage", 'the list must not be empty: name a usage, or write "absent" to leave the extension out'
     for word in words:
         if word not in KEY_USAGES:
-            yield "key_usage", f"{word!r} is not known: use some of {', '.join(KEY_USAGES)}"
+            yield "key_usage", f"unknown value {word!r}: choose from {', '.join(KEY_USAGES)}"
     if {"encipherOnly", "decipherOnly"} & set(words) and "keyAgreement" not in words:
         yield "key_usage", "encipherOnly and decipherOnly only qualify keyAgreement: add keyAgreement"
 
@@ -231,14 +231,14 @@ def _key_usage(case: _Case) -> Iterator[tuple[str, str]]:
 def _issuer(case: _Case) -> Iterator[tuple[str, str]]:
     """The issuer exists, and the chain ends at a self-signed certificate."""
     if case.name == SELF:
-        yield "issuer", 'a certificate cannot be called "self", the word for one that signs itself: rename it'
+        yield "issuer", 'a certificate cannot be called "self", which means self-signed: rename it'
     issuer = case.spec.issuer
     if issuer == SELF:
         return
     if issuer not in case.specs:
-        yield "issuer", f'there is no certificate {issuer!r}: write "self", or one of {case.others()}'
+        yield "issuer", f'unknown certificate {issuer!r}: write "self", or one of {case.others()}'
     elif _returns(case, lambda spec: spec.issuer):
-        yield "issuer", 'its issuers lead back to itself: one of them must have the issuer "self"'
+        yield "issuer", 'the chain of issuers is a loop: give one of them the issuer "self"'
 
 
 def _same_key_as(case: _Case) -> Iterator[tuple[str, str]]:
@@ -247,14 +247,17 @@ def _same_key_as(case: _Case) -> Iterator[tuple[str, str]]:
     if other is None:
         return
     if other not in case.specs:
-        yield "same_key_as", f"there is no certificate {other!r}: name one of {case.others()}"
+        yield "same_key_as", f"unknown certificate {other!r}: name one of {case.others()}"
         return
     if _returns(case, lambda spec: spec.same_key_as):
-        yield "same_key_as", "this leads back to itself: one of them must have a key of its own"
+        yield "same_key_as", "the references form a loop: give one of the certificates its own key"
         return
     kind = _kind_of_key(case.specs, other)
     if case.spec.key not in {None, kind} and kind is not None:
-        yield "key", f"the key of {other!r} is {kind}, not {case.spec.key}: leave `key` out beside `same_key_as`"
+        yield (
+            "key",
+            f"the key of {other!r} is {kind}, not {case.spec.key}: leave out `key`, because `same_key_as` decides it",
+        )
 
 
 def _signature(case: _Case) -> Iterator[tuple[str, str]]:
@@ -264,9 +267,9 @@ def _signature(case: _Case) -> Iterator[tuple[str, str]]:
     if kind is None:
         return
     if kind == "ed25519" and case.spec.signature != _DEFAULT_SIGNATURE:
-        yield "signature", f"the issuer's ed25519 key has its own hash (RFC 8410): leave out {case.spec.signature!r}"
+        yield "signature", f"an ed25519 key signs without a separate hash (RFC 8410): leave out {case.spec.signature!r}"
     if kind.startswith("ec-") and case.spec.signature == "md5":
-        yield "signature", "ECDSA was never defined with MD5 (RFC 5758): give the issuer an RSA key"
+        yield "signature", "ECDSA is not defined with MD5 (RFC 5758): give the issuer an RSA key"
 
 
 def _dates(case: _Case) -> Iterator[tuple[str, str]]:
@@ -279,10 +282,10 @@ def _dates(case: _Case) -> Iterator[tuple[str, str]]:
             yield key, str(error)
             continue
         if at.year < 1950:
-            yield key, f"{at:%Y-%m-%d} cannot be written into a certificate: 1950 is the first year that can"
+            yield key, f"{at:%Y-%m-%d} cannot be encoded in a certificate: use 1950 or later"
         moments.append(at)
     if len(moments) == 2 and moments[1] < moments[0]:
-        yield "not_after", f"{moments[1]} is before not_before, {moments[0]}: move one of them"
+        yield "not_after", f"{moments[1]} is before not_before, {moments[0]}: change one of them"
 
 
 def _path_length(case: _Case) -> Iterator[tuple[str, str]]:
@@ -293,7 +296,7 @@ def _path_length(case: _Case) -> Iterator[tuple[str, str]]:
     if limit < 0:
         yield "path_length", f"must be 0 or more, not {limit}; omit it for no limit"
     if case.spec.resolved().ca is not True:
-        yield "path_length", "only an authority has one: add ca = true, or leave path_length out"
+        yield "path_length", "only an authority can have it: add ca = true, or leave path_length out"
 
 
 # A label of RFC 1034 section 3.5, with the underscores that container networks use; the first may contain wildcards
@@ -306,10 +309,10 @@ def _names(case: _Case) -> Iterator[tuple[str, str]]:
     """Every name is a DNS name or an IP address, and the common name fits (RFC 5280, appendix A: 64)."""
     size = len(case.spec.common_name.encode("utf-8", "replace"))
     if size > 64:
-        yield "common_name", f"{size} bytes are too many: at most 64 fit"
+        yield "common_name", f"{size} bytes are too many: use at most 64"
     for name in case.spec.names:
         if not name.isascii():
-            yield "names", f"{name!r} is not ASCII: write it as it travels, with labels that begin with xn--"
+            yield "names", f"{name!r} is not ASCII: write its encoded form, with labels that begin with xn--"
         elif not (is_ip_address(name) or _is_dns_name(name)):
             yield "names", f"{name!r} is neither a DNS name such as ftp.example.test nor an IP address"
 

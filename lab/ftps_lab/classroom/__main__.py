@@ -46,17 +46,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ftps_lab.classroom", description=__doc__)
     orders = parser.add_subparsers(dest="order", required=True)
     for name, about in (
-        ("serve", "be this host"),
-        ("check", "does the host show what it is there to show?"),
-        ("rotate", "another certificate, from now on"),
+        ("serve", "serve as this host"),
+        ("check", "check that the host shows its certificate"),
+        ("rotate", "switch to another certificate"),
     ):
-        orders.add_parser(name, help=about).add_argument("host", nargs="?", help="default: this one")
-    shown = orders.add_parser("window", help="who did what, live, by learner")
-    shown.add_argument("learner", nargs="?", help="everything that one learner did, and no more")
-    shown.add_argument("--once", action="store_true", help="everything until now, learner by learner, then end")
-    orders.add_parser("learners", help="names and passwords, to be handed out")
-    reset = orders.add_parser("reset", help="put the learners' folders back on every host")
-    reset.add_argument("learner", nargs="*", help="default: everybody")
+        orders.add_parser(name, help=about).add_argument("host", nargs="?", help="default: this machine's")
+    shown = orders.add_parser("window", help="show what each learner does, live")
+    shown.add_argument("learner", nargs="?", help="show only this learner, with everything they did")
+    shown.add_argument("--once", action="store_true", help="print everything so far, learner by learner, then exit")
+    orders.add_parser("learners", help="print names and passwords, to hand out")
+    reset = orders.add_parser("reset", help="restore the learners' folders on every host")
+    reset.add_argument("learner", nargs="*", help="default: all learners")
     return parser
 
 
@@ -73,7 +73,7 @@ def _obey(given: argparse.Namespace) -> None:
 
 def _be_a_host(order: str, name: str) -> None:
     if name not in HOSTS:
-        raise LabError(f"this machine, {name}, is no host of the classroom: name one of {', '.join(HOSTS)}")
+        raise LabError(f"{name!r} is not a host of the classroom: name one of {', '.join(HOSTS)}")
     host = HOSTS[name]
     if order == "serve":
         from ftps_lab.classroom.serve import Folders, serve  # loads OpenSSL, which health checks do not need
@@ -90,16 +90,16 @@ def _reset(wanted: list[str]) -> None:
     """Have every host restore the folders of these learners, or of all; other learners keep theirs."""
     known = [learner.name for learner in _class()]
     if strangers := [name for name in wanted if name not in known]:
-        raise LabError(f"no learner is named {', '.join(strangers)}: see `learners`")
+        raise LabError(f"no learner has the name {', '.join(strangers)}: `learners` lists the names")
     number = folders.order_reset(STAFF, wanted or known)
     folders.wait_until_done(STAFF, HOSTS, number)
-    print(f"the folders of {', '.join(wanted) or 'everybody'} are as they were at the beginning, on every host")
+    print(f"restored on every host: the folders of {', '.join(wanted) or 'all learners'}")
 
 
 def _show(learner: str | None, *, once: bool) -> None:
     names = [each.name for each in wait_for_roster(STAFF)]
     if learner is not None and learner not in {*names, GUEST.name}:
-        raise LabError(f"no learner is named {learner}: see `learners`")
+        raise LabError(f"no learner has the name {learner}: `learners` lists the names")
     found = events.read(STAFF)
     if learner is not None:
         print("\n".join(window.story(found, learner) or [f"{learner} has done nothing yet"]))
@@ -124,9 +124,9 @@ def _rotate(address: str) -> None:
     deadline = time.monotonic() + _ROTATED_SECONDS
     while (now := shown_certificate(address, PORT)) == before:
         if time.monotonic() > deadline:
-            raise LabError(f"{address} still shows the certificate that it had, {fingerprint(before)}")
+            raise LabError(f"{address} still shows its old certificate, {fingerprint(before)}; see docker compose logs")
         time.sleep(0.05)
-    print(f"{address} shows another certificate from now on (SHA-1, as lftp prints it):")
+    print(f"{address} now shows another certificate (SHA-1, as lftp prints it):")
     print(f"before {fingerprint(before)}\nnow    {fingerprint(now)}")
 
 

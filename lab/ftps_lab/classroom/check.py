@@ -46,7 +46,7 @@ def check(host: Host, address: str, port: int, handed_out: Path) -> None:
     shown = ssl.DER_cert_to_PEM_cert(shown_certificate(address, port))
     given = [(handed_out / name).read_text("ascii") for name in host.handed_out]
     if attack is not None and attack.intercepts and shown in given:
-        raise LabError(f"{address} port {port} shows the genuine certificate of {host.name!r}: nobody is in between")
+        raise LabError(f"{address} port {port} shows the genuine certificate of {host.name!r}: the attacker is missing")
     trusted = given[0] if host.authority else shown
     # Under the name in the certificate, "another name" disappears; any other fault must show there too.
     own = "" if host.fault == "another name" else host.fault
@@ -54,8 +54,8 @@ def check(host: Host, address: str, port: int, handed_out: Path) -> None:
         found = _fault(address, port, name, trusted)
         if found != expected:
             raise LabError(
-                f"{address} port {port} does not show the certificate of {host.name!r}: whoever trusts it should find "
-                f"{expected or 'nothing'} wrong with it as {name}, and finds {found or 'nothing'}"
+                f"{address} port {port} does not show the certificate of {host.name!r}: a client that trusts it and "
+                f"expects the name {name} should find the fault {expected or 'none'!r}, but finds {found or 'none'!r}"
             )
 
 
@@ -70,8 +70,8 @@ def _check_denied(host: Host, address: str, port: int) -> None:
             return
         except (OSError, EOFError, ftplib.Error) as error:
             why = str(error) or type(error).__name__
-            raise LabError(f"{address} port {port} did not come as far as AUTH: {why}") from error
-    raise LabError(f"{address} port {port} does not deny TLS as {host.name!r} should: it answered {said!r} to AUTH")
+            raise LabError(f"{address} port {port} failed before AUTH: {why}") from error
+    raise LabError(f"{address} port {port} should deny TLS as {host.name!r}, but answered {said!r} to AUTH")
 
 
 def shown_certificate(address: str, port: int) -> bytes:
@@ -119,6 +119,6 @@ def _secured(address: str, port: int, name: str, context: ssl.SSLContext) -> Ite
         raise
     except (OSError, EOFError, ftplib.Error) as error:
         why = str(error) or type(error).__name__
-        raise LabError(f"{address} port {port} did not come as far as TLS: {why}") from error
+        raise LabError(f"{address} port {port} failed before the TLS handshake was complete: {why}") from error
     finally:
         client.close()

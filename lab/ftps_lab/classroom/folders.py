@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILES: Final = {
-    "welcome.txt": "You have reached {address}.\n\nOr have you? Anybody can send this text.\n",
+    "welcome.txt": "You have reached {address}.\n\nOr have you? Any server can send this text.\n",
     "backup/monday.txt": "The backup of Monday.\n",
     "backup/tuesday.txt": "The backup of Tuesday, with the salaries.\n",
 }
@@ -50,7 +50,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LabError(
-            f"cannot write {path}: {error.strerror}; compose.yaml has a folder for it that the host may write to"
+            f"cannot write {path}: {error.strerror}; use compose.yaml, which mounts a writable folder there"
         ) from error
 
 
@@ -100,7 +100,8 @@ def wait_until_done(staff: Path, hosts: Iterable[str], number: int, *, seconds: 
     while late := [host for host in late if _carried_out(staff, host) < number]:
         if time.monotonic() > deadline:
             raise LabError(
-                f"these hosts have not put the folders back: {', '.join(late)}; see docker compose ps, and reset again"
+                f"these hosts have not restored the folders: {', '.join(late)}; check them with docker compose ps, "
+                f"then reset again"
             )
         time.sleep(0.1)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PORT: Final = 21
 
 USER: Final = "student"
-PASSWORD: Final = "classroom"  # noqa: S105 - no secret: it stands in docs/classroom.md
+PASSWORD: Final = "classroom"  # noqa: S105 - not a secret: docs/classroom.md names it
 """The guest's account on all hosts; each learner has their own (`ftps_lab.classroom.learners`)."""
 
 CHECKER: Final = "checker.address"
@@ -98,7 +98,7 @@ _ALL: Final = (
     Host(
         name="rotated",
         address="rotated.example.com",
-        about="self-signed, another one each time you say rotate",
+        about="self-signed, replaced at each rotate",
         leaf=_leaf("rotated.example.com"),
     ),
     Host(
@@ -112,7 +112,7 @@ _ALL: Final = (
     Host(
         name="intercepted",
         address="intercepted.example.com",
-        about="somebody in between, with a copy of the certificate",
+        about="an interceptor with a copy of the certificate",
         leaf=_leaf("intercepted.example.com"),
         attack="intercept",
         handed_out={"intercepted.crt": LEAF},
@@ -120,7 +120,7 @@ _ALL: Final = (
     Host(
         name="stripped",
         address="stripped.example.com",
-        about="somebody in between, who denies that there is TLS",
+        about="an attacker on the path that denies TLS",
         leaf=_leaf("stripped.example.com"),
         attack="strip-auth",
         handed_out={"stripped.crt": LEAF},

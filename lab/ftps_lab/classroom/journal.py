@@ -98,7 +98,7 @@ class Session(Recorder):
             if credential.user != "anonymous":  # lftp's text for this user is not a password
                 self._event(credential.channel, "password captured", password)
         elif credential.channel == "clear" and credential.user != "anonymous":
-            self._journal.say(f"{self.peer} password {password} IN CLEAR: everyone on the path can read it")
+            self._journal.say(f"{self.peer} password {password} IN CLEAR: anyone on the path can read it")
             self._event("clear", "password readable", password)
 
     def let_in(self) -> None:
@@ -210,7 +210,7 @@ def session_lines(testimony: Testimony) -> Iterator[str]:
 def _login(testimony: Testimony) -> str:
     if not testimony.credentials:
         in_tls = any(handshake.completed for handshake in testimony.handshakes)
-        return f"left without a login{', after the TLS handshake' if in_tls else ''}"
+        return f"left without logging in{', after the TLS handshake' if in_tls else ''}"
     last = testimony.credentials[-1]
     how = "over TLS" if last.channel == "tls" else "IN CLEAR"
     return f"{_shown(last.user)} {'logged in' if last.accepted else 'was refused'} {how}"
@@ -219,7 +219,7 @@ def _login(testimony: Testimony) -> str:
 def _transfer(transfer: Transfer) -> str:
     words = [transfer.verb, _shown(transfer.name), f"{transfer.size} B"]
     words += ["IN CLEAR"] if transfer.channel == "clear" else []
-    words += [] if transfer.completed else ["broken off"]
+    words += [] if transfer.completed else ["incomplete"]
     return " ".join(word for word in words if word)
 
 

@@ -43,7 +43,9 @@ def kept(staff: Path, host: str) -> list[Certificate]:
     try:
         pairs = json.loads((staff / f"{host}.keys").read_text("ascii"))
     except OSError as error:
-        raise LabError(f"the host {host} has no certificate yet ({error.strerror}): see docker compose ps") from error
+        raise LabError(
+            f"the host {host} has no certificate yet ({error.strerror}); check with docker compose ps that it runs"
+        ) from error
     return [certificate_of(host, pair["certificate"], pair["key"]) for pair in pairs]
 
 

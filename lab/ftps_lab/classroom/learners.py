@@ -72,15 +72,15 @@ def names(text: str) -> tuple[str, ...]:
             raise LabError(f"{VARIABLE}: {count} learners; give a number from 1 to {MOST}, or names")
         return tuple(f"learner{number:02}" for number in range(1, count + 1))
     if len(words) > MOST:
-        raise LabError(f"{VARIABLE}: {len(words)} names; a class has {MOST} learners at most")
+        raise LabError(f"{VARIABLE}: {len(words)} names; give at most {MOST}")
     for word in words:
         if not _NAME.fullmatch(word) or word in _TAKEN:
             raise LabError(
                 f"{VARIABLE}: {word!r} cannot be a learner's name; use up to 12 lower-case letters, digits and "
-                f"hyphens, a letter first, and none of {', '.join(sorted(_TAKEN))}"
+                f"hyphens, beginning with a letter, but not {', '.join(sorted(_TAKEN))}"
             )
         if words.count(word) > 1:
-            raise LabError(f"{VARIABLE}: two learners are named {word!r}; give each a name of its own")
+            raise LabError(f"{VARIABLE}: two learners are named {word!r}; give each a different name")
     return tuple(words)
 
 
@@ -101,7 +101,9 @@ def roster(folder: Path, text: str) -> tuple[Learner, ...]:
             _write(path, [Learner(name, readable_password(), _word(12)) for name in wanted])
         return tuple(Learner(*line.split("\t")) for line in path.read_text("ascii").splitlines())
     except OSError as error:
-        raise LabError(f"cannot write or read {path}: {error.strerror}; compose.yaml mounts its folder") from error
+        raise LabError(
+            f"cannot write or read {path}: {error.strerror}; use compose.yaml, which mounts its folder"
+        ) from error
 
 
 def wait_for_roster(folder: Path) -> tuple[Learner, ...]:
@@ -113,7 +115,9 @@ def wait_for_roster(folder: Path) -> tuple[Learner, ...]:
     deadline = time.monotonic() + _WAIT_SECONDS
     while not (folder / _ROSTER).exists():
         if time.monotonic() > deadline:
-            raise LabError(f"{folder} holds no roster: no host of the classroom has started; docker compose up")
+            raise LabError(
+                f"{folder} contains no roster, because no host of the classroom has started; run docker compose up"
+            )
         time.sleep(0.1)
     return roster(folder, "")
 

@@ -56,7 +56,8 @@ class Folders:
 def serve(host: Host, say: Callable[[str], None], folders: Folders, learners: Sequence[Learner]) -> None:
     """Serve at the address of the host's name until SIGTERM or SIGINT; SIGHUP switches to another certificate.
 
-    It listens nowhere else, so it stays in the classroom's network: only there does example.com lead to this machine.
+    It listens nowhere else, so it stays in the classroom's network: only there does example.com resolve to this
+    machine.
 
     Args:
         host: The host to serve.
@@ -65,7 +66,7 @@ def serve(host: Host, say: Callable[[str], None], folders: Folders, learners: Se
         learners: The users that may log in, each to their own folder.
 
     Raises:
-        LabError: The name leads to another machine, or the server failed.
+        LabError: The name resolves to another machine, or the server failed.
     """
     signals: SimpleQueue[int] = SimpleQueue()  # its put may be called in a signal's handler
     for number in (signal.SIGTERM, signal.SIGINT, ROTATE):
@@ -89,8 +90,8 @@ def own_address(host: Host) -> str:
             return address
     except OSError as error:
         raise LabError(
-            f"{host.address} does not lead to this machine ({error.strerror or error}): the hosts of the classroom run "
-            "in containers, started by `docker compose up` in the repository"
+            f"{host.address} does not resolve to this machine ({error.strerror or error}); run the classroom's hosts "
+            f"in containers, with `docker compose up` in the repository"
         ) from error
 
 
@@ -166,7 +167,7 @@ class ClassroomHost:
         )
 
     def open(self) -> None:
-        """Tell the teacher that the host answers, and report every session from now on."""
+        """Print that the host is ready, and report every session from now on."""
         if isinstance(self.server, FtpsServer):
             self.server.recorder = Session(self.server, self._journal)
         self._say(f"ready: {self._host.about}")
@@ -175,7 +176,7 @@ class ClassroomHost:
     def rotate(self) -> None:
         """Switch to another key and another certificate, from the next connection on."""
         self.server.change(self._spec())
-        self._say("another certificate from now on:")
+        self._say("now showing another certificate:")
         self._say_fingerprints()
 
     def look(self) -> None:
@@ -197,7 +198,7 @@ class ClassroomHost:
             for name in ordered(staff, self._order):
                 fill(self._folders.root / name, self._host.address)
             done(staff, self._host.name, self._order)
-            self._say("the learners' folders are as they were at the beginning")
+            self._say("the learners' folders have been restored")
 
     def _spec(self) -> ServerSpec:
         certificates = issue(self._host.specs)
@@ -225,9 +226,9 @@ class ClassroomHost:
             self._say("the genuine server's certificate:")
             self._say(spec.certificate.sha1)
             if not spec.intercepted:
-                self._say("what clients are shown instead: nothing, for AUTH is refused")
+                self._say("clients are shown none, because AUTH is refused")
                 return
-            self._say("what clients are shown instead:")
+            self._say("clients are shown this one instead:")
         self._say((spec.attack_certificate or spec.certificate).sha1)
 
 

@@ -36,13 +36,13 @@ def table(events: Sequence[Event], learners: Sequence[str], *, rows: int | None 
     seen = sorted(groups, key=lambda who: groups[who][-1].at, reverse=True)
     absent = [name for name in learners if name not in groups]
     holding = [who for who in seen if _captured(groups[who])]
-    head = f"{len(seen)} seen, {len(absent)} not yet; somebody holds the passwords of {len(holding)}"
+    head = f"{len(seen)} seen, {len(absent)} not yet; passwords of {len(holding)} leaked"
     lines = [head, _HEADING, *(_row(who, groups[who]) for who in seen)]
     lines += [f"{name:<12.12} -" for name in absent]
     if rows is None or len(lines) <= rows:
         return lines
     hidden = len(lines) - rows + 1
-    return [*lines[: rows - 1], f"and {hidden} more: make the window taller, or `window --once`"]
+    return [*lines[: rows - 1], f"and {hidden} more: enlarge the terminal, or use `window --once`"]
 
 
 def story(events: Sequence[Event], who: str) -> list[str]:

@@ -61,8 +61,7 @@ def find(path: str) -> Path:
         if (found := base / inside).exists():
             return found
     raise LabError(
-        f"{path}: what the container images are built from is not there; install ftps-lab anew, or run it in its "
-        "repository"
+        f"{path}: missing, but the container images are built from it; reinstall ftps-lab, or run it in its repository"
     )
 
 

@@ -61,13 +61,13 @@ def connect(where: str | None = None) -> Engine:
         from docker.utils import kwargs_from_env
     except ImportError as error:
         raise LabError(
-            f"the Python package docker is missing ({error}): pip install 'docker>=7', or install ftps-lab anew"
+            f"the Python package docker is missing ({error}): run pip install 'docker>=7', or reinstall ftps-lab"
         ) from None
     at = where or os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET
     if at.startswith("ssh://"):
         raise LabError(
-            f"DOCKER_HOST is {at}: containers of the lab share folders with this machine, so that the engine must run "
-            "here; unset it, or name a socket of this machine"
+            f"DOCKER_HOST is {at}, but the lab's containers share folders with this machine, so the engine must run "
+            f"here; unset it, or name a socket of this machine"
         )
     with engine_errors("reach the Docker engine", at.removeprefix("unix://")):
         _knock(at)
@@ -82,8 +82,7 @@ def connect(where: str | None = None) -> Engine:
     if too_old(str(version.get("ApiVersion", "0"))):
         engine.close()
         raise LabError(
-            f"the Docker engine at {at} is {engine.version} and too old: 20.10 (API 1.41) is the oldest that the lab "
-            "can use; update it"
+            f"the Docker engine at {at} is too old: {engine.version}; update it to 20.10 (API 1.41) or later"
         )
     return engine
 

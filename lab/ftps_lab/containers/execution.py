@@ -58,7 +58,7 @@ def execute(
     with engine.errors(doing):
         code = engine.api.exec_inspect(order["Id"])["ExitCode"]
     if code is None:
-        raise LabError(f"cannot {doing}: the container ended meanwhile")
+        raise LabError(f"cannot {doing}: the container ended before the command did")
     if code == _TIMED_OUT or (code == 137 and time.monotonic() - began > timeout):
         raise LabError(f"cannot {doing}: it did not end within {timeout:g} seconds")
     return Executed(int(code), out, err)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 NO_SPACE = "no space left on device"
 
 DISK_FULL = (
-    "the disk of the Docker engine is full: `docker system df` shows what takes the place, `docker image prune` and "
-    "`docker builder prune` give some back"
+    "the disk of the Docker engine is full: `docker system df` shows what uses it; free space with `docker image "
+    "prune` and `docker builder prune`"
 )
 
 
 _NO_ADDRESSES = (
-    "the Docker engine has no addresses left for another network: `docker network ls` shows them, "
-    "`docker network prune` removes those that nobody uses"
+    "the Docker engine has no addresses left for another network: `docker network ls` lists the networks, `docker "
+    "network prune` removes unused ones"
 )
 
 
@@ -58,28 +58,28 @@ def _reason(error: BaseException, engine: str, where: str) -> str:
     for holds, reason in (
         (NO_SPACE in str(error).lower(), DISK_FULL),
         ("address pool" in str(error).lower(), _NO_ADDRESSES),
-        (isinstance(error, ImageNotFound), "its image is gone, somebody removed it; run this again, it is built anew"),
-        (isinstance(error, NotFound), f"somebody removed it in mid-run ({_explained(error)}); run this again"),
-        (isinstance(error, APIError), f"{engine} refuses: {_explained(error)}"),
+        (isinstance(error, ImageNotFound), "its image was removed meanwhile; run this again to rebuild it"),
+        (isinstance(error, NotFound), f"it was removed during the run ({_explained(error)}); run this again"),
+        (isinstance(error, APIError), f"{engine} refused: {_explained(error)}"),
         (cause is not None, _BY_NUMBER.get(cause.errno if cause else None, "").format(engine=engine, where=where)),
-        (_timed_out(error), f"{engine} does not answer; see what it is busy with, or restart it"),
+        (_timed_out(error), f"{engine} does not answer; wait until it is less busy, or restart it"),
     ):
         if holds and reason:
             return reason
-    return f"{engine} cannot be talked to: {error}"
+    return f"no communication with {engine}: {error}"
 
 
-_INSTALL = "install one (Debian: apt install docker.io), or say in DOCKER_HOST where it is"
+_INSTALL = "install one (Debian: apt install docker.io), or set DOCKER_HOST to its address"
 
 _BY_NUMBER: dict[int | None, str] = {
     errno.ENOENT: f"there is no Docker engine at {{where}}: {_INSTALL}",
-    errno.ECONNREFUSED: "nobody listens at {where}: start the Docker engine (systemctl start docker)",
+    errno.ECONNREFUSED: "nothing listens at {where}: start the Docker engine (systemctl start docker)",
     errno.EACCES: (
-        "no permission on {where}: add yourself to the group docker (sudo usermod -aG docker $USER, then log in "
+        "no permission for {where}: add yourself to the group docker (sudo usermod -aG docker $USER, then log in "
         "again), or run this with sudo"
     ),
-    errno.ECONNRESET: "{engine} hung up: it was restarted, or has crashed; run this again",
-    errno.EPIPE: "{engine} hung up: it was restarted, or has crashed; run this again",
+    errno.ECONNRESET: "{engine} closed the connection because it restarted or crashed; run this again",
+    errno.EPIPE: "{engine} closed the connection because it restarted or crashed; run this again",
 }
 _BY_NUMBER[errno.EPERM] = _BY_NUMBER[errno.EACCES]
 

@@ -51,8 +51,8 @@ class Frames:
         header, self._header = bytes(self._header), bytearray()
         if header[0] not in {0, STDOUT, STDERR} or any(header[1:4]):
             raise LabError(
-                f"the Docker engine's stream does not consist of frames (it sent {header!r}): a container of the lab "
-                "never has a terminal; report this with the engine's version"
+                f"the Docker engine's stream does not consist of frames (it sent {header!r}); please report this bug "
+                f"with the engine's version"
             )
         self._stream = header[0]
         self._left = int.from_bytes(header[4:], "big")

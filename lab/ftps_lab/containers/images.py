@@ -34,7 +34,7 @@ KEPT = 3
 """Number of newest tags of an image to keep, so that two checkouts do not remove each other's."""
 
 _OUR_TAG = r":[0-9a-f]{16}"
-"""The form of an image's tag from `ensure`; no other tag of its repository is ours to remove."""
+"""The form of an image's tag from `ensure`; the lab removes no other tag of the repository."""
 
 _BUILD_SECONDS = 1800
 """Time limit for a build step without output."""
@@ -116,7 +116,7 @@ def ensure(engine: Engine, image: Image, say: Callable[[str], None] | None = Non
         with _alone(image):
             if _id_of(engine, tag) is None:  # another process may have built it while we waited
                 if say is not None:
-                    say(f"building the image {image.name}, once; it takes about a minute")
+                    say(f"building the image {image.name}; this happens once and takes about a minute")
                 _build(engine, image, tag, files, base)
                 _tidy(engine, image, tag)
     return tag
@@ -164,8 +164,8 @@ def why_no_bases(engine: Engine, *, fetch: bool = False) -> str:
     if not missing:
         return ""
     return (
-        f"not on this machine: {', '.join(missing)}; they are fetched when first needed. Where no registry can be "
-        "reached, `.ci/base-images` of ftps-lab's repository makes them (on Debian, as root)"
+        f"not on this machine: {', '.join(missing)}; they are fetched when first needed. Without access to a "
+        f"registry, build them with `.ci/base-images` from ftps-lab's repository (on Debian, as root)"
     )
 
 
@@ -173,18 +173,18 @@ def _base_id(engine: Engine, base: str, say: Callable[[str], None] | None) -> st
     found = _id_of(engine, base)
     if found is None:
         if say is not None:
-            say(f"fetching the image {base}, once")
+            say(f"fetching the image {base}; this happens once")
         try:
             with engine.errors(f"fetch the image {base}"):
                 engine.api.pull(*_name_and_tag(base))
         except LabError as error:
             raise LabError(
-                f"the base image {base} is not on this machine, and there is no fetching it. Where no registry can be "
-                f"reached, `.ci/base-images` of ftps-lab's repository makes it (on Debian, as root). {error}"
+                f"the base image {base} is not on this machine and cannot be fetched. Without access to a registry, "
+                f"build it with `.ci/base-images` from ftps-lab's repository (on Debian, as root). {error}"
             ) from error
         found = _id_of(engine, base)
     if found is None:
-        raise LabError(f"the base image {base} was fetched and is gone again: somebody removed it; run this again")
+        raise LabError(f"the base image {base} was fetched, but removed again; run this again")
     return found
 
 
@@ -209,7 +209,7 @@ def _build(engine: Engine, image: Image, tag: str, files: bytes, base: str) -> N
         ):
             _follow(image, message, log)
     if _id_of(engine, tag) is None:
-        raise LabError(f"the build of the image {image.name} ended without it; its last lines:\n{_last(log)}")
+        raise LabError(f"the build ended without producing the image {image.name}; its last lines:\n{_last(log)}")
 
 
 def _follow(image: Image, message: dict[str, Any], log: list[str]) -> None:
@@ -217,8 +217,8 @@ def _follow(image: Image, message: dict[str, Any], log: list[str]) -> None:
         if NO_SPACE in (str(error) + _last(log)).lower():
             raise LabError(f"cannot build the image {image.name}: {DISK_FULL}")
         raise LabError(
-            f"the image {image.name} cannot be built from {image.dockerfile}: {str(error).strip()}; the build's last "
-            f"lines:\n{_last(log)}"
+            f"cannot build the image {image.name} from {image.dockerfile}: {str(error).strip()}; the last lines of "
+            f"the build:\n{_last(log)}"
         )
     log += [line for line in str(message.get("stream", "")).splitlines() if line.strip()]
 

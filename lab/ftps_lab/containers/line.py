@@ -36,8 +36,8 @@ def raw_socket(stream: Any) -> socket.socket:
     found = getattr(stream, "_sock", stream)
     if not isinstance(found, socket.socket):
         raise LabError(
-            f"the connection to the Docker engine is no socket but a {type(found).__name__}: let DOCKER_HOST name a "
-            "socket of this machine"
+            f"the connection to the Docker engine is a {type(found).__name__}, not a socket; set DOCKER_HOST to a "
+            f"socket of this machine"
         )
     return found
 
@@ -85,7 +85,7 @@ class ContainerLine:
             self._sock.settimeout(_SEND_SECONDS)
             self._sock.sendall(line)
         except TimeoutError:
-            raise LabError(f"the container {self._name} does not read its orders") from None
+            raise LabError(f"the container {self._name} does not read its input") from None
         except OSError as error:
             self._listen(lambda: self._ended, _AFTERTHOUGHT_SECONDS)
             raise LabError(f"the container {self._name} is gone: {error.strerror or error}") from None
@@ -148,4 +148,4 @@ class ContainerLine:
             self._rest.append(rest)
             self._rest_size += len(rest)
             if self._rest_size > _MOST:
-                raise LabError(f"the container {self._name} sent a line without an end; please report this bug")
+                raise LabError(f"the container {self._name} sent a line that is too long; please report this bug")

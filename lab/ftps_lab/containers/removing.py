@@ -94,7 +94,7 @@ def remove_network(engine: Engine, identity: str) -> None:
                     raise
                 if time.monotonic() > deadline:
                     raise LabError(
-                        f"the network {identity[:12]} cannot be removed: {error.explanation}; remove what is on it "
-                        f"(docker network inspect {identity[:12]}), then run `docker network rm {identity[:12]}`"
+                        f"cannot remove the network {identity[:12]}: {error.explanation}; remove the containers on "
+                        f"it (docker network inspect {identity[:12]}), then run `docker network rm {identity[:12]}`"
                     ) from error
         time.sleep(_PAUSE)

@@ -159,7 +159,7 @@ class Session:
             LabError: The engine refuses.
         """
         full = self._name(name)
-        with self.engine.errors(f"make the network {full}"):
+        with self.engine.errors(f"create the network {full}"):
             made = self.engine.api.create_network(
                 full, driver="bridge", internal=True, options=_NETWORK_OPTIONS, labels=self._labels
             )
@@ -300,5 +300,5 @@ def _died(container: Container) -> str:
         while time.monotonic() < deadline:
             container.line.receive(deadline - time.monotonic())
     words = container.line.last_words()
-    said = f"; its last words:\n{words}" if words else " and wrote nothing to its stderr"
-    return f"the container {container.name} ended as soon as it was started{said}"
+    said = f"; the end of its stderr:\n{words}" if words else " and wrote nothing to stderr"
+    return f"the container {container.name} ended right after its start{said}"

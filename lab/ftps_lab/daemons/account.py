@@ -1,6 +1,6 @@
 """Builds one testimony from three sources: the daemon's log, the files below its root, and the relay.
 
-Pure, except that it reads files. It omits what no source can tell, and reports contradictions as discrepancies.
+Pure, except that it reads files. It omits what no source shows, and reports contradictions as discrepancies.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class TestimonyBuilder:
         self._transfers: list[Transfer] = []
         self._discrepancies = list(discrepancies)
         self._discrepancies += [
-            f"the daemon's log holds a session from {address} that the relay has not"
+            f"the daemon's log has a session from {address} that the relay did not record"
             for address in sessions.keys() - {link.source for link in links if link.kind == "control"} - set(others)
         ]
         self._controls = [
@@ -108,7 +108,7 @@ class TestimonyBuilder:
         self._owner: dict[int, tuple[Control, Exchange, Exchange | None]] = {}
 
     def testimony(self) -> Testimony:
-        """Everything that the sources tell."""
+        """Everything that the sources show."""
         controls = {control.number: control for control in self._controls}
         self._match()
         for number, link in enumerate(self._links, 1):
@@ -160,14 +160,14 @@ class TestimonyBuilder:
             control.seen = self._read(link, *start, end=broken.start() if broken else None)
             control.proved = control.seen.pure and control.seen.began
             if not control.seen.pure:
-                self._doubt(link, "holds something behind AUTH that is not TLS")
+                self._doubt(link, "carried something after AUTH that is not TLS")
         return control
 
     def _begun_with_tls(self, control: Control) -> Control:
         """Drop the log's commands: the client started with TLS, and the daemon took its bytes for commands."""
         hello = wiretls.read(bytes(control.link.to_server), b"", lambda _: 0)
         if any(exchange.verb in MATTER for exchange in control.session.exchanges):
-            self._doubt(control.link, "has commands in the daemon's log where the relay has TLS")
+            self._doubt(control.link, "has commands in the daemon's log where the relay recorded TLS")
         control.session.exchanges.clear()
         name = hello.server_name
         self._handshakes.append(Handshake(control.number, False, "", "", name, "", TLS_IN_CLEAR))
@@ -183,19 +183,19 @@ class TestimonyBuilder:
         if control.seen is not None:
             self._handshake(number, link, control.seen, session.secured)
         elif session.secured is not None:
-            self._doubt(link, "has a TLS handshake in the daemon's log, but none in the relay")
+            self._doubt(link, "has a TLS handshake in the daemon's log, but not in the relay's recording")
         for problem in session.problems:
             self._doubt(link, f"is unclear: {problem}")
         if control.unlike:
-            self._doubt(link, f"holds other commands in clear than the daemon's log ({control.unlike})")
+            self._doubt(link, f"carried a command in clear that the daemon's log lacks ({control.unlike})")
         if len(session.exchanges) > control.in_clear and not (
             control.proved and control.seen and control.seen.finished
         ):
-            self._doubt(link, "has commands in the daemon's log that the relay has neither in clear nor in TLS")
+            self._doubt(link, "has commands in the daemon's log that the relay recorded neither in clear nor in TLS")
         if not control.let_in and any(e.transferred or e.announced is not None for e in session.exchanges):
-            self._doubt(link, "transfers for somebody whose login is not in the daemon's log")
+            self._doubt(link, "has a transfer, but no login, in the daemon's log")
         if control.has_lost(self._habits.leaves_out):
-            self._doubt(link, "saw more commands answered than the daemon's log holds with a reply")
+            self._doubt(link, "carried more answers to commands than the daemon's log has")
         for exchange, later in pairwise(session.exchanges):
             if exchange.final is None and exchange.verb in MATTER and later.verb != "ABOR":
                 self._doubt(link, f"has a command without a reply in the daemon's log ({exchange.verb})")
@@ -210,11 +210,14 @@ class TestimonyBuilder:
             return
         completed = seen.finished and (seen.answered or secured is not None or worked)
         if secured is not None and not seen.finished:
-            self._doubt(link, "has a finished TLS handshake in the daemon's log that the relay did not see finished")
+            self._doubt(link, "has a completed TLS handshake in the daemon's log that the relay did not see completed")
         if secured is not None and seen.version != secured.version:
-            self._doubt(link, f"has {secured.version} in the daemon's log, but {seen.version or 'no TLS'} in the relay")
+            self._doubt(
+                link,
+                f"has {secured.version} in the daemon's log, but {seen.version or 'no TLS'} in the relay's recording",
+            )
         if seen.certificate and seen.certificate != link.certificate:
-            self._doubt(link, "shows another certificate than the one that the daemon was seen to have")
+            self._doubt(link, "shows a certificate other than the daemon's")
         self._handshakes.append(
             Handshake(
                 connection=number,
@@ -234,7 +237,7 @@ class TestimonyBuilder:
                 user = exchange.argument
             elif exchange.verb == "PASS":
                 if not user:
-                    self._doubt(control.link, "has a password in the daemon's log, but nobody whose it is")
+                    self._doubt(control.link, "has a password without a user in the daemon's log")
                 accepted = exchange.reply == 230
                 known = accepted and user not in _ANONYMOUS
                 password = self._passwords.get(user) if known else None
@@ -259,7 +262,7 @@ class TestimonyBuilder:
                 owners = used
             if len(links) != len(owners):
                 for _, link in links:
-                    self._doubt(link, "belongs to no transfer, or to one of several, in the daemon's log")
+                    self._doubt(link, "does not match exactly one transfer in the daemon's log")
                 continue
             for (number, link), owner in zip(links, owners, strict=True):
                 link.certificate = owner[0].link.certificate
@@ -271,7 +274,8 @@ class TestimonyBuilder:
             if exchange.transferred and id(exchange) not in matched:
                 self._doubt(
                     control.link,
-                    f"has a transfer in the daemon's log ({exchange.verb}) without its data connection in the relay",
+                    f"has a transfer in the daemon's log ({exchange.verb}), but no data connection for it in the "
+                    f"relay's recording",
                 )
 
     def _of_data(self, link: Link, number: int) -> None:
@@ -283,13 +287,13 @@ class TestimonyBuilder:
         secured = exchange.secured if exchange is not None else None
         if seen is not None:
             if not seen.pure:
-                self._doubt(link, "begins with TLS and goes on with something else")
+                self._doubt(link, "begins with TLS and continues with something else")
             self._handshake(number, link, seen, secured, worked=exchange is not None and exchange.completed)
         elif secured is not None:
-            self._doubt(link, "has a TLS handshake in the daemon's log, but none in the relay")
+            self._doubt(link, "has a TLS handshake in the daemon's log, but not in the relay's recording")
         if control is None or exchange is None or not exchange.transferred:
             if not in_tls and (up or down):
-                self._doubt(link, "carried something in clear that belongs to no transfer in the daemon's log")
+                self._doubt(link, "carried data in clear that belongs to no transfer in the daemon's log")
             refused = exchange is not None and exchange.final is not None and exchange.final >= 400
             if seen is not None and (seen.stored or seen.listed) and not refused:
                 self._doubt(link, "carried content in TLS that belongs to no transfer in the daemon's log")
@@ -311,7 +315,7 @@ class TestimonyBuilder:
         path = moved.path if moved is not None and not is_listing else exchange.argument
         name = exchange.argument if is_listing else posixpath.normpath(path).lstrip("/")
         if moved is None and not is_listing and exchange.completed:
-            self._doubt(link, f"is a completed transfer ({exchange.verb}) of which the daemon's log tells no size")
+            self._doubt(link, f"is a completed transfer ({exchange.verb}) without a size in the daemon's log")
         return Transfer(
             connection=number,
             control=control.number,
@@ -329,9 +333,9 @@ class TestimonyBuilder:
         passed = len(link.to_server if transfer.direction == "upload" else link.to_client)
         in_clear = seen is None
         if transfer.completed and (passed < transfer.size or (in_clear and passed != transfer.size)):
-            self._doubt(link, f"carried {passed} bytes, but the daemon's log speaks of {transfer.size}")
+            self._doubt(link, f"carried {passed} bytes, but the daemon's log says {transfer.size}")
         if transfer.size and seen is not None and not seen.finished:
-            self._doubt(link, "carried content, but the relay did not see its TLS handshake finished")
+            self._doubt(link, "carried content, but the relay did not see its TLS handshake completed")
 
     def _hash(self, control: Control, exchange: Exchange, name: str, size: int) -> str:
         """The hash of the file on disk, if it is what passed: of that size, from the start, unchanged since."""

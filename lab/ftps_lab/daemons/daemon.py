@@ -139,7 +139,7 @@ class Daemon(ABC):
         """
         found = shutil.which(cls.binary) or shutil.which(cls.binary, path="/usr/sbin:/usr/local/sbin")
         if found is None:
-            raise LabError(f"{cls.binary} is not installed here: its image in lab/images has it")
+            raise LabError(f"{cls.binary} is not installed here; its container image has it")
         return found
 
     @classmethod
@@ -151,10 +151,11 @@ class Daemon(ABC):
     def _why_not_protocol(cls, spec: ServerSpec) -> str:
         if spec.attack != "none":
             return (
-                f"{cls.binary} is a real daemon and plays no attacker: attack {spec.attack!r} is the lab's own server's"
+                f"{cls.binary} is a real daemon and cannot play an attacker: use the lab's own server for attack "
+                f"{spec.attack!r}"
             )
         if spec.greeting or spec.greeting_in_pieces:
-            return f"{cls.binary} greets in its own words, and this server names others"
+            return f"{cls.binary} has its own greeting, and this server sets another"
         data = spec.data_certificate
         if data is not None and (spec.certificate is None or data.sha256 != spec.certificate.sha256):
             return f"{cls.binary} shows the same certificate on control and data connections"
@@ -169,7 +170,7 @@ class Daemon(ABC):
         offered = sorted(spec.tls, key=_ORDER.index)
         between = _ORDER[_ORDER.index(offered[0]) : _ORDER.index(offered[-1]) + 1]
         if len(between) != len(offered) and not cls.has_gaps:
-            return f"{cls.binary} offers TLS versions without a gap, not {', '.join(offered)}"
+            return f"{cls.binary} offers only TLS versions without a gap, not {', '.join(offered)}"
         if _ORDER.index(offered[0]) < _ORDER.index(cls.oldest_tls):
             return f"{cls.binary} offers nothing older than TLS {cls.oldest_tls}"
         return ""
@@ -217,7 +218,7 @@ class Daemon(ABC):
         self.put("groups", f"root:x:0:\nnogroup:x:65534:\n{ACCOUNT}:x:{gid}:\n")
 
     def put(self, name: str, content: str | bytes) -> None:
-        """Write a file atomically: no reader sees half of it."""
+        """Write a file atomically: no reader sees a partial file."""
         new = self.files / f"{name}.new"
         new.touch(mode=0o600)
         new.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -282,5 +283,5 @@ def crypted(password: str) -> str:
     libcrypt.crypt.restype = ctypes.c_char_p
     result = libcrypt.crypt(password.encode(), b"$5$rounds=1000$ftpslab$")
     if result is None:
-        raise LabError("libcrypt here knows no SHA-256: the daemons cannot be given passwords")
+        raise LabError("libcrypt here does not support SHA-256, which the daemons' passwords need")
     return str(result.decode())

@@ -49,7 +49,7 @@ class Inetd:
             self._listener.close()
             raise LabError(
                 f"cannot listen on {daemon.address[0]} port {daemon.address[1]} for {daemon.binary}: {error.strerror}; "
-                "end the program that holds it"
+                "end the program that uses it"
             ) from None
         self._listener.setblocking(False)
         self._ours, self._theirs = socket.socketpair()
@@ -69,7 +69,7 @@ class Inetd:
         """
         self.children()
         if self._error or not self.alive:
-            why = self._error or "nobody accepts its connections"
+            why = self._error or "the thread that accepts its connections has ended"
             raise LabError(f"{self._daemon.binary} has died ({why}); the end of its log:\n{self._daemon.tail()}")
 
     def children(self) -> list[int]:
@@ -83,7 +83,7 @@ class Inetd:
     def _goes_on(self, session: subprocess.Popen[bytes]) -> bool:
         code = session.poll()
         if code is not None and code < 0 and not self._error:
-            self._error = f"a session's process got signal {-code}"
+            self._error = f"a session's process was killed by signal {-code}"
         return code is None
 
     def stop_listening(self) -> None:

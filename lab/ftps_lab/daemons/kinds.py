@@ -35,7 +35,7 @@ def why_not(kind: str, spec: ServerSpec) -> str:
         LabError: The kind is unknown.
     """
     if kind not in DAEMONS:
-        raise LabError(f"there is no daemon {kind!r}: name one of {', '.join(DAEMONS)}")
+        raise LabError(f"unknown daemon {kind!r}: name one of {', '.join(DAEMONS)}")
     if spec.user is not None or spec.password is not None:
-        return f"{kind} has the users and the password that it is started with here, and this server names its own"
+        return f"{kind} gets its users and password when it starts, and this server sets its own"
     return DAEMONS[kind].why_not(spec)

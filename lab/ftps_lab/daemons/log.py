@@ -162,16 +162,16 @@ def _take(session: Session, event: Began | Asked | Answered | Secured | Moved, a
             elif session.greeting is None:
                 session.greeting = code
             else:
-                session.problems.append(f"the daemon's log holds a reply {code} without a command before it")
+                session.problems.append(f"the daemon's log has a reply {code} without a command before it")
         case Secured() if newest is not None and newest.verb in TRANSFERS:
             newest.secured = event
         case Secured() if session.secured is None:
             session.secured = event
         case Secured():
-            session.problems.append("the daemon's log holds a TLS handshake that belongs to no command")
+            session.problems.append("the daemon's log has a TLS handshake that belongs to no command")
         case Moved():
             if newest is None or newest.verb not in TRANSFERS or newest.moved is not None:
-                session.problems.append("the daemon's log holds a transfer without a command that asked for it")
+                session.problems.append("the daemon's log has a transfer without a command for it")
             else:
                 newest.moved = event
 

@@ -49,7 +49,7 @@ def _expect(sock: socket.socket, code: bytes) -> None:
     while not line.endswith(b"\n"):
         piece = sock.recv(512)
         if not piece:
-            raise ConnectionError(f"it closed instead of answering {code.decode()}")
+            raise ConnectionError(f"it closed the connection instead of answering {code.decode()}")
         line += piece
     if not line.startswith(code):
         raise ConnectionError(f"it answered {line!r}, not {code.decode()}")

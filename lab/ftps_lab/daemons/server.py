@@ -102,7 +102,9 @@ class DaemonServer(Server):
         if reason := why_not(self.kind, self.spec):
             raise LabError(reason)
         if self._process is not None:
-            raise LabError(f"the {self.kind} on {self.host}:{self.port} runs already: stop it before starting it again")
+            raise LabError(
+                f"the {self.kind} on {self.host}:{self.port} is already running: stop it before starting it again"
+            )
         DAEMONS[self.kind].path()
         self._from = 0
         try:
@@ -123,7 +125,7 @@ class DaemonServer(Server):
     def _start_relay(self, outward: str) -> range:
         """Start the relay on free ports, and return its passive ports, which form one range."""
         if outward == "0.0.0.0":  # noqa: S104 - refused
-            raise LabError("a daemon needs one address to announce: give `host` as a concrete one, not 0.0.0.0")
+            raise LabError("a daemon needs a specific address to announce: set `host` to one, not to 0.0.0.0")
         for attempt in range(20):
             start = random.randrange(20000, 30000)
             passive = range(start, start + _PORTS)
@@ -154,7 +156,7 @@ class DaemonServer(Server):
         with self._lock:
             number = next(self._numbers)
         if number >= 1 << 22:
-            raise LabError("this daemon had four million connections: start it again")
+            raise LabError("this daemon has used up its four million source addresses: start it again")
         high, low = divmod(number, 250)
         third, second = high % 250, 128 + high // 250
         return f"127.{second}.{third}.{low + 2}"
@@ -270,11 +272,11 @@ class DaemonServer(Server):
         return daemon.is_quiet(max(_QUIET_SECONDS, until - time.monotonic()))
 
     def testimony(self) -> Testimony:
-        """What the log, the files and the relay tell about the time since `record`."""
+        """What the log, the files and the relay show about the time since `record`."""
         daemon, make = self._daemon, DAEMONS[self.kind]
         lines = daemon.lines(self._from) if daemon is not None and self._folder is not None else self._last_lines
         found, strange = sessions(daemon.events(lines) if daemon is not None else ())
-        doubts = [f"the daemon's log holds a line of a kind that nobody knows: {line}" for line in strange]
+        doubts = [f"the daemon's log has a line in an unknown format: {line}" for line in strange]
         return TestimonyBuilder(
             role=self._role,
             links=list(self._tape.links),
@@ -296,5 +298,5 @@ class DaemonServer(Server):
 
     def _running(self) -> tuple[Daemon, Process | Inetd, Relay]:
         if self._daemon is None or self._process is None or self._relay is None:
-            raise LabError(f"the {self.kind} on {self.host}:{self.port} does not run: start it first")
+            raise LabError(f"the {self.kind} on {self.host}:{self.port} is not running: start it first")
         return self._daemon, self._process, self._relay

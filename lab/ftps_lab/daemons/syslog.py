@@ -39,7 +39,7 @@ class Syslog:
             self._log.close()
             raise LabError(
                 f"cannot listen on {DEVICE}, where pure-ftpd logs ({error.strerror}): "
-                "run one of these at a time, as root, in its container"
+                "run only one such server at a time, as root, in its container"
             ) from None
         self._thread = threading.Thread(target=self._serve, name="ftps-lab syslog", daemon=True)
         self._thread.start()

@@ -51,7 +51,7 @@ class Agent:
             return orders.line(orders.result(number, self._obey(call)))
         except LabError as error:
             return orders.line(orders.Result(number=number, failure=_encodable(str(error))))
-        except Exception as error:  # noqa: BLE001 - a bug must not end the server of a scenario without a word
+        except Exception as error:  # noqa: BLE001 - a bug must not end a scenario's server silently
             return orders.line(orders.Result(number=number, failure=_encodable(_trace(error)), bug=True))
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Agent:
             case "stop":
                 self._stop()
             case _:
-                raise LabError(f"this server has no {call.method}: it follows no scripts")
+                raise LabError(f"this server has no method {call.method}: it is not a scripted server")
         return None
 
     def _obey_scripted(self, call: orders.Call) -> object:
@@ -113,14 +113,14 @@ class Agent:
                 del self._scripted[call.server]
                 server.stop()
             case _:
-                raise LabError(f"a scripted server has no {call.method}: it is no server of FTPS")
+                raise LabError(f"a scripted server has no method {call.method}: it is not an FTPS server")
         return None
 
     def _serve_scripts(self, call: orders.Call) -> orders.Serving:
         from ftps_lab.scripted.server import ScriptedServer
 
         if call.scripts is None:
-            raise LabError("this is no order of this version of ftps-lab: which scripts to follow is missing")
+            raise LabError("invalid call for this version of ftps-lab: the scripts are missing")
         host = call.scripts.host or own_address()
         server = ScriptedServer(orders.received_scripts(call.scripts), host=host, port=call.scripts.port).start()
         self._number += 1
@@ -129,9 +129,9 @@ class Agent:
 
     def _serve(self, call: orders.Call) -> orders.Serving:
         if self._server is not None:
-            raise LabError("a server runs here already: stop it before starting another")
+            raise LabError("a server is already running here: stop it before starting another")
         if call.start is None:
-            raise LabError("this is no order of this version of ftps-lab: which server to start is missing")
+            raise LabError("invalid call for this version of ftps-lab: the server to start is missing")
         self._server = _start(call.start, _spec_of(call))
         self._number += 1
         self._current = self._number
@@ -156,8 +156,8 @@ def own_address() -> str:
         address = socket.gethostbyname(name)
     except OSError as error:
         raise LabError(
-            f"this machine's name {name!r} has no address ({error}): connect the container to a network, or say "
-            "which address the server shall have"
+            f"this machine's name {name!r} has no address ({error}): connect the container to a network, or give the "
+            f"address to bind"
         ) from None
     if ipaddress.ip_address(address).is_loopback:
         raise LabError(f"this machine's name {name!r} resolves only to loopback {address}; give an address to bind")
@@ -198,7 +198,7 @@ def main() -> int:
 
 def _spec_of(call: orders.Call) -> ServerSpec:
     if call.spec is None:
-        raise LabError("this is no order of this version of ftps-lab: what the server shall be is missing")
+        raise LabError("invalid call for this version of ftps-lab: the server's specification is missing")
     return orders.received_spec(call.spec)
 
 
@@ -209,7 +209,7 @@ def _start(order: orders.Start, spec: ServerSpec) -> Server:
     from ftps_lab.daemons import DAEMONS, DaemonServer, why_not
 
     if order.kind not in DAEMONS:
-        raise LabError(f"there is no server of kind {order.kind!r}: use one of {', '.join((LAB_KIND, *DAEMONS))}")
+        raise LabError(f"unknown kind of server {order.kind!r}: use one of {', '.join((LAB_KIND, *DAEMONS))}")
     if reason := why_not(order.kind, spec):
         raise LabError(f"{order.kind} cannot be this server: {reason}")
     return DaemonServer(

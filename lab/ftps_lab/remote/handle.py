@@ -176,7 +176,7 @@ class RemoteHost:
         """
         with self._lock:
             if self._given_up:
-                raise LabError(f"{self._name} was given up before: {self._given_up}")
+                raise LabError(f"{self._name} failed earlier and gets no more calls: {self._given_up}")
             self._number += 1
             call = orders.Call(
                 number=self._number,
@@ -206,20 +206,20 @@ class RemoteHost:
         except EOFError:
             raise self._give_up("has ended") from None
         except LabError as error:
-            raise self._give_up(f"cannot be talked to: {error}") from None
+            raise self._give_up(f"cannot be reached: {error}") from None
         except BaseException:
-            self._given_up = "an order was interrupted"
+            self._given_up = "a call was interrupted"
             raise
         # An agent cannot give the number of an order that it could not parse.
         if answer.number != self._number and not (answer.number == 0 and answer.failure):
-            raise self._give_up(f"answered order {answer.number}, not {self._number}")
+            raise self._give_up(f"answered call {answer.number}, not {self._number}")
         return answer
 
     def _give_up(self, what: str) -> LabError:
         self._given_up = what
         words = self._line.last_words()
-        said = f"; its last words:\n{words}" if words else " and wrote nothing to its stderr"
-        return LabError(f"{self._name} {what}: start it anew, and report it if it happens again{said}")
+        said = f"; the end of its stderr:\n{words}" if words else " and wrote nothing to stderr"
+        return LabError(f"{self._name} {what}: start it again, and report this bug if it recurs{said}")
 
     def _bug(self, message: str) -> str:
         return f"{self._name} failed unexpectedly (a bug in the lab; please report it):\n{message}"
@@ -245,7 +245,7 @@ class RemoteServer(Server):
         self._call("change", type(None), START_SECONDS, spec=orders.sent_spec(spec))
 
     def change_after(self, connections: int, spec: ServerSpec) -> None:
-        """Become another server after so many control connections, counted from the next record."""
+        """Become another server after this many control connections, counted from the next record."""
         self._call("change_after", type(None), START_SECONDS, spec=orders.sent_spec(spec), after=connections)
 
     def record(self) -> None:

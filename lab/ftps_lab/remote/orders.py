@@ -158,7 +158,7 @@ def read_call(text: bytes) -> Call:
     try:
         return _decode(text, Call)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise LabError(f"this is no order of this version of ftps-lab: {error}") from None
+        raise LabError(f"invalid call for this version of ftps-lab: {error}") from None
 
 
 def read_result(text: bytes) -> Result:
@@ -170,7 +170,9 @@ def read_result(text: bytes) -> Result:
     try:
         return _decode(text, Result)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise LabError(f"the agent's answer {shortened(text)!r} is none of this version of ftps-lab: {error}") from None
+        raise LabError(
+            f"invalid answer from the agent for this version of ftps-lab: {shortened(text)!r}: {error}"
+        ) from None
 
 
 def value_of(result: Result, expected: type[Returned]) -> Returned:
@@ -183,7 +185,7 @@ def value_of(result: Result, expected: type[Returned]) -> Returned:
         return _decode(result.value, expected)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         shown = shortened(bytes(result.value))
-        raise LabError(f"it answered {shown} where {expected.__name__} was due: {error}") from None
+        raise LabError(f"the answer is {shown}, not a value of type {expected.__name__}: {error}") from None
 
 
 def shortened(text: bytes, most: int = 120) -> str:
@@ -208,7 +210,7 @@ def received_spec(sent: SentSpec) -> ServerSpec:
     try:
         return ServerSpec(**values)  # type: ignore[arg-type]  # by name and value what `sent_spec` took apart
     except TypeError as error:
-        raise LabError(f"this is no server of this version of ftps-lab: {error}") from None
+        raise LabError(f"invalid server for this version of ftps-lab: {error}") from None
 
 
 def sent_scripts(scripts: Sequence[Script], *, host: str = "", port: int = 0) -> StartScripts:
@@ -250,7 +252,7 @@ def received_scripts(order: StartScripts) -> tuple[Script, ...]:
     try:
         return tuple(tuple(received(step) for step in script) for script in order.scripts)
     except IndexError:
-        raise LabError("these are no scripts of this version of ftps-lab: a certificate is missing") from None
+        raise LabError("invalid scripts for this version of ftps-lab: a certificate is missing") from None
 
 
 def _decode(text: bytes | Raw, kind: type[Returned]) -> Returned:
@@ -271,7 +273,7 @@ def _sent(value: object) -> Value:
         return [item if isinstance(item, str) else _sent_certificate(item) for item in value]
     if value is None or isinstance(value, str | int | float):
         return value
-    raise TypeError(f"a ServerSpec that holds a {type(value).__name__} cannot be sent: teach remote.orders how")
+    raise TypeError(f"cannot send a ServerSpec with a {type(value).__name__}: add the type to remote.orders")
 
 
 def _sent_certificate(certificate: Certificate) -> SentCertificate:

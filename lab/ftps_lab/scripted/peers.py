@@ -64,7 +64,7 @@ class Peer:
         """
         if len(certificates) != self.certificates:
             raise LabError(
-                f"{self.name} takes {self.certificates} certificates, not {len(certificates)}: give what PEERS says"
+                f"{self.name} needs {self.certificates} certificates, not {len(certificates)}: see `Peer.certificates`"
             )
         return self.build(*certificates)
 
@@ -140,105 +140,109 @@ def _drip(data: bytes) -> Repeat:
 _ROWS: Final = (
     Peer(
         "plain-ftp",
-        "an FTP server without TLS answers AUTH with 502 and lets everybody in",
+        "an FTP server without TLS answers AUTH with 502 and accepts every login",
         0,
         lambda: plain_ftp(b"502 Command not implemented.\r\n"),
     ),
     Peer(
         "plain-ftp-500",
-        "an FTP server without TLS answers AUTH with 500 and lets everybody in",
+        "an FTP server without TLS answers AUTH with 500 and accepts every login",
         0,
         lambda: plain_ftp(b"500 'AUTH TLS': command not understood.\r\n"),
     ),
     Peer(
         "plain-ftp-534",
-        "a server answers AUTH with 534 and lets everybody in",
+        "a server answers AUTH with 534 and accepts every login",
         0,
         lambda: plain_ftp(b"534 Policy requires no TLS.\r\n"),
     ),
     Peer(
         "auth-refused",
-        "a server answers AUTH with 530 and lets everybody in",
+        "a server answers AUTH with 530 and accepts every login",
         0,
         lambda: plain_ftp(b"530 Please login with USER and PASS first.\r\n"),
     ),
     Peer(
         "tls-alert",
-        "after 234, the ClientHello is answered with a fatal alert",
+        "after 234, the server answers the ClientHello with a fatal alert",
         0,
         _fixed(*_TO_HELLO, Send(texts.HANDSHAKE_FAILURE), Close()),
     ),
-    Peer("tls-closed", "after 234 and the ClientHello, the connection is closed", 0, _fixed(*_TO_HELLO, Close())),
-    Peer("tls-reset", "after 234 and the ClientHello, the connection is reset", 0, _fixed(*_TO_HELLO, Reset())),
+    Peer(
+        "tls-closed", "after 234 and the ClientHello, the server closes the connection", 0, _fixed(*_TO_HELLO, Close())
+    ),
+    Peer(
+        "tls-reset", "after 234 and the ClientHello, the server resets the connection", 0, _fixed(*_TO_HELLO, Reset())
+    ),
     Peer(
         "tls-text",
-        "after 234, the ClientHello is answered with a reply in clear, and everybody is let in",
+        "after 234, the server answers the ClientHello with a reply in clear, and accepts every login",
         0,
         _fixed(*_TO_HELLO, Send(texts.TLS_IN_CLEAR), Answer(texts.PLAIN)),
     ),
     Peer(
         "http",
-        "a web server answers what it hears with 400, and silence after half a second too",
+        "a web server answers any input with 400, and also half a second of silence",
         0,
         _fixed(Receive(0.5), Send(texts.HTTP_400), Close()),
     ),
-    Peer("garbage", "64 KiB of random bytes in the place of a greeting", 0, _fixed(Send(_garbage(65536)), Close())),
+    Peer("garbage", "64 KiB of random bytes instead of a greeting", 0, _fixed(Send(_garbage(65536)), Close())),
     Peer(
         "garbage-in-tls",
-        "after 234, the ClientHello is answered with 64 KiB of random bytes",
+        "after 234, the server answers the ClientHello with 64 KiB of random bytes",
         0,
         _fixed(*_TO_HELLO, Send(_garbage(65536)), Close()),
     ),
-    Peer("empty", "every connection is closed at once", 0, _fixed(Close())),
-    Peer("reset", "every connection is reset at once", 0, _fixed(Reset())),
+    Peer("empty", "the server closes every connection at once", 0, _fixed(Close())),
+    Peer("reset", "the server resets every connection at once", 0, _fixed(Reset())),
     Peer(
         "not-available",
-        "the greeting is 421, and the connection is closed",
+        "the server greets with 421 and closes the connection",
         0,
         _fixed(Send(b"421 Service not available.\r\n"), Close()),
     ),
-    Peer("silent", "connections are accepted, and nothing is ever said", 0, _fixed(Wait())),
-    Peer("silent-after-220", "after the greeting, nothing is said", 0, _fixed(Send(texts.GREETING), Wait())),
+    Peer("silent", "the server accepts connections and stays silent", 0, _fixed(Wait())),
+    Peer("silent-after-220", "the server is silent after the greeting", 0, _fixed(Send(texts.GREETING), Wait())),
     Peer(
         "silent-after-234",
-        "after 234, the ClientHello is read and nothing is said",
+        "after 234, the server reads the ClientHello and stays silent",
         0,
         _fixed(*_AUTH, Send(texts.AUTH_ACCEPTED), Wait()),
     ),
     Peer(
         "silent-in-handshake",
-        "after 234, the handshake stops behind the first half of a record",
+        "after 234, the handshake stops in the middle of a record",
         0,
         _fixed(*_TO_HELLO, Send(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03" + _garbage(1024)), Wait()),
     ),
     Peer(
         "silent-in-tls",
-        "after the handshake, nothing is said in TLS",
+        "the server is silent after the TLS handshake",
         1,
         lambda certificate: ((*ftps(certificate)[:-1], Wait()),),
     ),
     Peer(
         "silent-in-tls-implicit",
-        "implicit FTPS whose greeting never comes",
+        "implicit FTPS without a greeting",
         1,
         lambda certificate: ((StartTls(certificate), Wait()),),
     ),
-    Peer("drip", f"an endless greeting, one byte each {DRIP_SECONDS} s", 0, _fixed(_drip(_BANNER_LINE))),
+    Peer("drip", f"an endless greeting, one byte every {DRIP_SECONDS} s", 0, _fixed(_drip(_BANNER_LINE))),
     Peer(
         "drip-reply",
-        f"an endless reply to AUTH, one byte each {DRIP_SECONDS} s",
+        f"an endless reply to AUTH, one byte every {DRIP_SECONDS} s",
         0,
         _fixed(*_AUTH, _drip(b"234-Not yet.\r\n")),
     ),
     Peer(
         "drip-in-handshake",
-        f"after 234, an endless handshake record, one byte each {DRIP_SECONDS} s",
+        f"after 234, an endless handshake record, one byte every {DRIP_SECONDS} s",
         0,
         _fixed(*_TO_HELLO, Send(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03"), _drip(_garbage(16384))),
     ),
     Peer(
         "drip-in-tls",
-        f"after the handshake, an endless reply, one byte each {DRIP_SECONDS} s",
+        f"after the handshake, an endless reply, one byte every {DRIP_SECONDS} s",
         1,
         lambda certificate: ((*ftps(certificate)[:-1], _drip(b"220-Not yet.\r\n")),),
     ),
@@ -260,10 +264,10 @@ _ROWS: Final = (
         1,
         _greeting(Repeat(_BANNER_LINE, BANNER_BYTES // len(_BANNER_LINE) * len(_BANNER_LINE)), Send(texts.GREETING)),
     ),
-    Peer("long-chain", f"the certificate, and {CHAIN_LENGTH} times another one after it", 2, _long_chain),
+    Peer("long-chain", f"the certificate, followed by {CHAIN_LENGTH} copies of another one", 2, _long_chain),
     Peer(
         "greeting-lines",
-        "a greeting of several lines, as RFC 959 section 4.2 has them",
+        "a greeting of several lines (RFC 959 section 4.2)",
         1,
         _greeting(Send(texts.LINES)),
     ),
@@ -276,7 +280,12 @@ _ROWS: Final = (
         1,
         _greeting(Send(texts.PREFIXED, piece=1, every=PIECE_SECONDS)),
     ),
-    Peer("two-faces", "the first connection is shown the first certificate, every later one the second", 2, _two_faces),
+    Peer(
+        "two-faces",
+        "the server shows one certificate on the first connection, and another on every later one",
+        2,
+        _two_faces,
+    ),
     *(
         Peer(
             f"hostile-greeting-{name}",
@@ -289,7 +298,7 @@ _ROWS: Final = (
     *(
         Peer(
             f"hostile-refusal-{name}",
-            f"AUTH is refused with hostile text: {name}",
+            f"a refusal of AUTH with hostile text: {name}",
             0,
             lambda text=text: hostile_refusal(text),
         )

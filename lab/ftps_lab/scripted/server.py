@@ -46,13 +46,13 @@ class ScriptedServer:
 
     def __init__(self, scripts: Sequence[Script], *, host: str = "127.0.0.1", port: int = 0) -> None:
         if not scripts:
-            raise LabError("a scripted server needs a script: give at least one, () closes at once")
+            raise LabError("a scripted server needs at least one script; () closes each connection at once")
         self.host = host
         self.port = port
         self._scripts = tuple(tuple(script) for script in scripts)
         steps = [step for script in self._scripts for step in script]
         if any(isinstance(step, Repeat) and not step.data for step in steps):
-            raise LabError("a scripted server cannot repeat nothing: give Repeat some data")
+            raise LabError("Repeat needs some data to repeat")
         self._contexts = {
             id(step): server_context(step.certificate, step.sent, step.versions)
             for step in steps

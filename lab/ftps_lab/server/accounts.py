@@ -45,7 +45,7 @@ class AccountsDoorman(Doorman):
     def validate_authentication(self, username: str, password: str, handler: Any) -> None:
         """Raise AuthenticationFailed unless the password is this user's own."""
         if username == "anonymous":
-            raise AuthenticationFailed("Nobody comes in here without a name: use the host's full name.")
+            raise AuthenticationFailed("Anonymous logins are refused: use the host's full name.")
         account = self._accounts.get(username)
         if account is None or password != account.password or not handler.lab_in_utf8:
             raise AuthenticationFailed("Login incorrect.")

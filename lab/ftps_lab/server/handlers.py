@@ -217,7 +217,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         if cmd in TRANSFERS | _OPENERS:
             self._lab_drop_queued()
         if "\0" in line:
-            self.respond("501 No file has such a name.")  # the system calls would raise
+            self.respond("501 Invalid file name.")  # the system calls would raise
         elif cmd in TRANSFERS and self.authenticated and not self._lab_data_expected:
             self.respond("425 Use PASV or PORT first.")  # pyftpdlib would answer 150 and wait for ever
         else:
@@ -339,7 +339,7 @@ class ExplicitControl(TappedTlsMixin, TLS_FTPHandler, RecordingControl):  # type
         """
         self.secure(self.identity)
         if self.ac_in_buffer:
-            self.lab_log.failed(f"{len(self.ac_in_buffer)} bytes in clear in the place of a TLS handshake")
+            self.lab_log.failed(f"{len(self.ac_in_buffer)} bytes in clear instead of a TLS handshake")
             self.ac_in_buffer = b""
             self.handle_failed_ssl_handshake()
 

@@ -71,7 +71,8 @@ def server_context(
             context.add_extra_chain_cert(sent_after.x509)
     except SSL.Error as error:
         raise LabError(
-            f"OpenSSL here refuses to serve certificate {certificate.name!r} over TLS {', '.join(versions)}: {error}"
+            f"OpenSSL here refuses to serve the certificate {certificate.name!r} over TLS {', '.join(versions)}: "
+            f"{error}"
         ) from error
     # Without this id, a server that requests client certificates cannot resume: SSL_CTX_set_session_id_context(3).
     context.set_session_id(b"ftps-lab")

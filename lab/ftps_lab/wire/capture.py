@@ -76,7 +76,7 @@ class Capture:
             self._ring = _ring(sock)
         except OSError as error:
             sock.close()
-            raise LabError(f"no capture of the sandbox's loopback: {error.strerror or error}") from error
+            raise LabError(f"cannot capture the sandbox's loopback: {error.strerror or error}") from error
         self._ended, self._end = os.pipe()
         self._thread = threading.Thread(target=self._watch, name="ftps-lab capture", daemon=True)
         self._thread.start()

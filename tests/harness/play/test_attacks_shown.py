@@ -56,7 +56,7 @@ def test_reports_hold_the_captured_bytes_and_both_testimonies(
 
 
 WORDS = {
-    "intercept": "an interceptor ends TLS in its place and shows a copy of genuine",
+    "intercept": "an interceptor terminates TLS in its place and shows a copy of genuine",
     "strip-auth": "denies with 502 that it has TLS",
     "refuse-auth": "refuses AUTH with 502",
     "drop-at-auth": "cuts off whoever says AUTH",
@@ -105,7 +105,7 @@ def test_commands_printed_by_serve_work_through_the_interceptor(workplace: Path)
     """At the end it prints both testimonies."""
     with start_serve("attack/intercept-copy", 2) as process:
         text = read_until_ready(process)
-        assert "an interceptor ends TLS in its place" in " ".join(text.split())
+        assert "an interceptor terminates TLS in its place" in " ".join(text.split())
         command = text.partition("In another terminal, type:\n")[2].partition("The same, shorter")[0]
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
         assert (done.returncode, done.stderr) == (0, "")

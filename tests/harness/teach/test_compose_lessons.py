@@ -342,7 +342,7 @@ def prove_isolation(classroom: Classroom, anna: Student) -> None:
     assert "welcome.txt" in anna.type(listed)
     code, _, said = classroom.compose("run", "--rm", "-T", "teacher", "reset", "dora")
     assert code == 1
-    assert "no learner is named dora" in said
+    assert "no learner has the name dora" in said
 
 
 def prove_window(classroom: Classroom) -> None:

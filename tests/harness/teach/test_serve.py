@@ -126,7 +126,7 @@ def test_printed_commands_work_in_every_step() -> None:
 
         session.type(b"n")
         text = session.until("Ctrl-C ends it.")
-        assert "somebody denies with 502 that it has TLS" in " ".join(text.split())
+        assert "an attacker denies TLS with 502" in " ".join(text.split())
         assert "Enter" not in text
         done = type_command(text)
         assert done.returncode == 1

@@ -58,7 +58,7 @@ def test_unsafe_setup_exits_1_and_names_the_line(home: Path, capsys: pytest.Capt
     rc.write_text("# mine\nset ftp:ssl-force yes\nset ssl:verify-certificate no\n")
     assert cli.call(["verify", *QUICK, "--github"]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("NOT SAFE: 1 error. An impostor of the same name gets the password")
+    assert out.startswith("NOT SAFE: 1 error. An impostor with the same name gets the password")
     assert f"{rc}:3: set ssl:verify-certificate no" in " ".join(out.split())
     assert f"::error file={rc},line=3,title=no-verification::" in out
     shown = out.split("::error")[0].splitlines()
@@ -145,7 +145,7 @@ def test_unused_ignore_entry_is_a_note(home: Path, capsys: pytest.CaptureFixture
     """The note says what to do; it is left out if too few trials ran to know."""
     (home / "ftps-lab.toml").write_text('[[verify.ignore]]\nid = "no-verification"\nreason = "old"\n')
     said = (
-        "rc-complaint: ftps-lab.toml ignores no-verification, which was not found in this setup. Delete the "
+        "rc-complaint: ftps-lab.toml ignores no-verification, which does not occur in this setup. Delete the "
         "[[verify.ignore]] with id 'no-verification' from ftps-lab.toml, unless another setup needs it."
     )
     assert cli.call(["verify", *QUICK]) == 0
@@ -181,12 +181,12 @@ def test_bad_argument_exits_2_with_the_reason(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[verify.ignore]\n", "is not TOML"),
-        ('[[verify.ignore]]\nid = "no"\nreason = "x"\n', "id must be a finding's"),
-        ('[[verify.ignore]]\nid = "no-verification"\n', "give the reason"),
+        ("[[verify.ignore]\n", "not valid TOML"),
+        ('[[verify.ignore]]\nid = "no"\nreason = "x"\n', "id must be a finding id"),
+        ('[[verify.ignore]]\nid = "no-verification"\n', "reason must not be empty"),
         ('[[verify.ignore]]\nid = "no-verification"\nreason = "x"\nuntil = "soon"\n', "until must be a date"),
-        ('[[verify.ignore]]\nid = "no-verification"\nreason = "x"\nhosts = "x"\n', "there is no key 'hosts'"),
-        ("[verify]\nignored = 1\n", "there is only [[verify.ignore]]"),
+        ('[[verify.ignore]]\nid = "no-verification"\nreason = "x"\nhosts = "x"\n', "unknown key 'hosts'"),
+        ("[verify]\nignored = 1\n", "it takes only [[verify.ignore]]"),
     ],
 )
 def test_bad_ftps_lab_toml_exits_2_with_the_reason(

@@ -154,7 +154,7 @@ def test_weakened_host_that_was_not_tried_is_not_safe(check: Check) -> None:
     report = check(SAFE + weak, {".lftp/server.crt": pins.self_signed("a.example").pem}, only=COPY)
     assert report.findings == ()
     assert not report.safe
-    assert "b.example was not tried" in report.broken[0]
+    assert "b.example was not verified" in report.broken[0]
 
 
 @pytest.mark.parametrize("name", [".lftp/rc", ".lftp/more", ".lftp/server.crt"])

@@ -73,7 +73,7 @@ def test_fix_does_not_enable_verification_without_a_pin(home: Path, capsys: pyte
         "set ftp:ssl-force yes\nset ftp:ssl-allow-anonymous 1\nset ssl:verify-certificate no\n"
     )
     assert cli.call(["verify", "--fix"]) == 1
-    assert "No line of an rc cures what was found" in capsys.readouterr().out
+    assert "No change to the rc fixes these findings" in capsys.readouterr().out
 
 
 def test_fix_and_only_exclude_each_other(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def unsafe_report(folder: Path) -> Report:
 
 def test_page_begins_with_the_answer(tmp_path: Path) -> None:
     text = html.text([unsafe_report(tmp_path)], tmp_path)
-    assert "NOT SAFE: 1 error and 1 warning. An impostor of the same name gets the password" in text
+    assert "NOT SAFE: 1 error and 1 warning. An impostor with the same name gets the password" in text
     assert text.index("<h1>") < text.index("What was tried")
 
 
@@ -54,7 +54,7 @@ def test_finding_shows_its_line_proof_cure_and_rerun_command(tmp_path: Path) -> 
     said = Outline(html.text([unsafe_report(tmp_path)], tmp_path)).said
     for wanted in (
         "deploy/rc, line 2 set ssl:verify-certificate no",
-        "Proof An impostor with a copy of the certificate in every field but the key.",
+        "Proof An impostor whose certificate differs only in the key.",
         "impostor-copy: exposed: password to impostor, 1 of 1 runs",
         'Cure Pin the server\'s certificate (set ssl:ca-file "~/.lftp/server.crt")',
         "Run it again ftps-lab verify --only impostor-copy rc",
@@ -69,15 +69,15 @@ def test_every_trial_shows_its_outcome(tmp_path: Path) -> None:
         "genuine the genuine server ✓ accepted",
         "✗ exposed: password to impostor",
         "expired the server's own certificate, expired ✗ accepted",
-        "strip-auth somebody on the path denies TLS ! hung",
-        "AUTH refused with 502 ✓ nothing got out (rejected)",
+        "strip-auth an attacker on the path denies TLS ! hung",
+        "AUTH refused with 502 ✓ nothing was exposed (rejected)",
     ):
         assert wanted in said, wanted
 
 
 @pytest.mark.parametrize(
     ("broken", "answer"),
-    [((), "SAFE: the genuine server is accepted"), (("expired: lftp died",), "UNDECIDED: 1 trial could not be judged")],
+    [((), "SAFE: lftp accepts the genuine server"), (("expired: lftp died",), "UNDECIDED: 1 trial could not be judged")],
 )
 def test_broken_trial_makes_the_answer_undecided(tmp_path: Path, broken: tuple[str, ...], answer: str) -> None:
     text = html.text([report(rc_subject(tmp_path), broken=broken)], tmp_path)
@@ -89,7 +89,7 @@ def test_each_of_several_setups_has_its_own_answer(tmp_path: Path) -> None:
     reports = [unsafe_report(tmp_path), report(rc_subject(tmp_path / "other"))]
     outline = Outline(html.text(reports, tmp_path))
     assert "NOT SAFE: 1 of 2 setups" in outline.said
-    assert "SAFE: the genuine server is accepted" in outline.said
+    assert "SAFE: lftp accepts the genuine server" in outline.said
     assert len(outline.ids) == len(set(outline.ids))
 
 

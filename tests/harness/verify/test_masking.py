@@ -109,5 +109,5 @@ def test_error_for_a_command_that_never_connects_masks_its_password(
     assert places is not None
     assert cli.call(["verify", "--", "true", "-u", "me,s3cr3t-of-mine"]) == 2
     said = capsys.readouterr().err
-    assert "it connected to nothing" in said
+    assert "did not connect to any server" in said
     assert "s3cr3t" not in said

@@ -221,9 +221,9 @@ def test_sarif_region_is_the_quoted_part_of_the_line(tmp_path: Path) -> None:
     }
     steps = [each["location"]["message"]["text"] for each in result["codeFlows"][0]["threadFlows"][0]["locations"]]
     assert steps == [
-        "lftp connects to backup.example, with this setup.",
-        "It meets an impostor with a copy of the certificate in every field but the key (impostor-copy).",
-        "Password to impostor, in 1 of 1 runs.",
+        "lftp connects to backup.example with this setup.",
+        "The trial is impostor-copy: an impostor whose certificate differs only in the key.",
+        "Exposed: password to impostor, in 1 of 1 runs.",
     ]
 
 

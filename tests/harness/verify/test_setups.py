@@ -182,9 +182,9 @@ def test_hardened_rc_is_safe_in_all_trials(check: Check) -> None:
 @pytest.mark.parametrize(
     ("pin", "host", "why"),
     [
-        (b"", "backup.example", "server.crt: it is empty."),
-        (b"no certificate", "backup.example", "server.crt: it holds no certificate."),
-        ("der", "backup.example", "server.crt: it is DER, and lftp reads PEM alone."),
+        (b"", "backup.example", "server.crt: the file is empty."),
+        (b"no certificate", "backup.example", "server.crt: the file contains no certificate."),
+        ("der", "backup.example", "server.crt: the file is DER, but lftp reads only PEM."),
         ("pem", "other.example", "server.crt: the certificate is for backup.example, not for other.example."),
     ],
 )

@@ -63,7 +63,7 @@ def test_line_that_hangs_lftp_is_reported(check: Check, monkeypatch: pytest.Monk
     assert time.monotonic() - began < 15
     complaint, runs = sorted((each for each in report.findings if each.where), key=lambda each: each.id)
     assert (complaint.id, complaint.where and complaint.where.line) == ("rc-complaint", 3)
-    assert "lftp does not get past it within 2 s" in complaint.title
+    assert "lftp did not finish reading the rc within 2 s" in complaint.title
     assert (runs.id, runs.where) == ("runs-commands", complaint.where)
     assert {each.id for each in report.findings} == {"nothing-proved", "rc-complaint", "runs-commands"}
     assert not report.safe

@@ -109,30 +109,30 @@ def test_at_least_30_setups_are_admitted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("!touch x", "not one plain `set`"),
-        ("set ftp:ssl-force yes; !touch x", "not one plain `set`"),
-        ('set ssl:ca-file "$(touch x)"', "not one plain `set`"),
-        ("source ~/more", "not one plain `set`"),
-        ("alias open close", "not one plain `set`"),
-        ("open ftp.example.org", "not one plain `set`"),
-        ("set ftp:proxy ftp://evil.example", "ftp:proxy is not known"),
-        ("set ftp:pro ftp://evil.example", "ftp:pro is not known"),
-        ("set proxy ftp://evil.example", "proxy is not known"),
-        ("set dns:name/backup.example evil.example", "dns:name is not known"),
-        ("set cmd:at-exit exit", "cmd:at-exit is not known"),
-        ("set xfer:verify-command touch", "xfer:verify-command is not known"),
-        ("set xfer:log-file /tmp/x", "xfer:log-file is not known"),
-        ("SET ftp:ssl-force yes", "not one plain `set`"),
-        ("# a comment \\", "swallows the next line"),
-        ("set ftp:ssl-force yes \\", "swallows the next line"),
-        ("set ftp:ssl-force yes\r", "not one plain `set`"),
-        ("# \r!touch x", "not one plain `set`"),
-        ("# \0!touch x", "not one plain `set`"),
+        ("!touch x", "not a single plain `set`"),
+        ("set ftp:ssl-force yes; !touch x", "not a single plain `set`"),
+        ('set ssl:ca-file "$(touch x)"', "not a single plain `set`"),
+        ("source ~/more", "not a single plain `set`"),
+        ("alias open close", "not a single plain `set`"),
+        ("open ftp.example.org", "not a single plain `set`"),
+        ("set ftp:proxy ftp://evil.example", "ftp:proxy is not one of the settings"),
+        ("set ftp:pro ftp://evil.example", "ftp:pro is not one of the settings"),
+        ("set proxy ftp://evil.example", "proxy is not one of the settings"),
+        ("set dns:name/backup.example evil.example", "dns:name is not one of the settings"),
+        ("set cmd:at-exit exit", "cmd:at-exit is not one of the settings"),
+        ("set xfer:verify-command touch", "xfer:verify-command is not one of the settings"),
+        ("set xfer:log-file /tmp/x", "xfer:log-file is not one of the settings"),
+        ("SET ftp:ssl-force yes", "not a single plain `set`"),
+        ("# a comment \\", "joins the next line to it"),
+        ("set ftp:ssl-force yes \\", "joins the next line to it"),
+        ("set ftp:ssl-force yes\r", "not a single plain `set`"),
+        ("# \r!touch x", "not a single plain `set`"),
+        ("# \0!touch x", "not a single plain `set`"),
         ("set ssl:ca-file ~root/x", "other users' files"),
         ("set ssl:ca-file /etc/ssl/certs/ca-certificates.crt", "the system's trust store"),
-        ("set ssl:verify-certificate no & !touch x", "not one plain `set`"),
-        ("set ssl:verify-certificate no #", "not one plain `set`"),
-        ("(set ssl:verify-certificate no)", "not one plain `set`"),
+        ("set ssl:verify-certificate no & !touch x", "not a single plain `set`"),
+        ("set ssl:verify-certificate no #", "not a single plain `set`"),
+        ("(set ssl:verify-certificate no)", "not a single plain `set`"),
     ],
 )
 def test_line_that_may_do_more_than_set_is_refused(line: str, reason: str, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_rc_without_a_pin_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["10.0.0.5", "10.1", "192.0.2.1", "2001:db8::1", "127.0.0.2", "0x7f.1", "a b", ""])
 def test_foreign_address_or_invalid_name_is_refused(host: str) -> None:
-    with pytest.raises(Unavailable, match="lftp would go there itself"):
+    with pytest.raises(Unavailable, match="lftp would connect to this address itself"):
         require_own(host, WHY)
 
 
@@ -168,7 +168,7 @@ def test_host_name_or_loopback_address_is_admitted(host: str) -> None:
 
 def test_address_in_a_closure_is_refused(client: Lftp, tmp_path: Path, unsealed_places: UnsealedPlaces) -> None:
     subject = subject_of(tmp_path, f"{SAFE}set ssl:verify-certificate/192.0.2.7 no\n")
-    with pytest.raises(Unavailable, match=r"192\.0\.2\.7: lftp would go there itself"):
+    with pytest.raises(Unavailable, match=r"192\.0\.2\.7: lftp would connect to this address itself"):
         verify(subject, client, unsealed_places, Options())
 
 
@@ -219,10 +219,10 @@ def test_every_report_states_the_limits_of_loopback(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--", "/bin/true"], 3, "a command or script is verified in the place sealed alone"),
+        (["--", "/bin/true"], 3, "verifying a command or script needs the sealed place"),
         ([".lftp/rc", "--fix"], 2, "--fix needs the place sealed"),
-        ([".lftp/rc", "--system-rc", ".lftp/rc"], 3, "--system-rc needs the place sealed"),
-        ([".lftp/rc", "--host", "192.0.2.7"], 3, "192.0.2.7: lftp would go there itself"),
+        ([".lftp/rc", "--system-rc", ".lftp/rc"], 3, "--system-rc needs the sealed place"),
+        ([".lftp/rc", "--host", "192.0.2.7"], 3, "192.0.2.7: lftp would connect to this address itself"),
     ],
 )
 def test_feature_that_needs_the_sandbox_is_refused_on_loopback(

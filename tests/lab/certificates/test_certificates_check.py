@@ -13,7 +13,7 @@ LONGEST = ".".join(["x" * 63, "x" * 63, "x" * 63, "x" * 61])  # 253 bytes: 255 o
 
 
 PROBLEMS: list[tuple[dict[str, CertificateSpec], list[tuple[str, str, str]]]] = [
-    ({"a": spec(issuer="root")}, [("a", "issuer", "there is no certificate 'root'")]),
+    ({"a": spec(issuer="root")}, [("a", "issuer", "unknown certificate 'root'")]),
     ({"a": spec(issuer="root"), "b": spec()}, [("a", "issuer", "or one of b")]),
     ({"a": spec(issuer="a")}, [("a", "issuer", "back to itself")]),
     (
@@ -21,7 +21,7 @@ PROBLEMS: list[tuple[dict[str, CertificateSpec], list[tuple[str, str, str]]]] = 
         [("a", "issuer", "back to itself"), ("b", "issuer", "back to itself")],
     ),
     ({"self": spec()}, [("self", "issuer", "rename it")]),
-    ({"a": spec(same_key_as="z")}, [("a", "same_key_as", "there is no certificate 'z'")]),
+    ({"a": spec(same_key_as="z")}, [("a", "same_key_as", "unknown certificate 'z'")]),
     ({"a": spec(same_key_as="a")}, [("a", "same_key_as", "back to itself")]),
     (
         {"a": spec(same_key_as="b"), "b": spec(same_key_as="a")},

@@ -147,7 +147,7 @@ def test_issuer_without_ca_may_issue() -> None:
 
 
 def test_issue_reports_certificate_and_key_of_every_problem() -> None:
-    with pytest.raises(LabError, match=r"'leaf', key 'issuer': there is no certificate 'root'.*'other', key 'usage'"):
+    with pytest.raises(LabError, match=r"'leaf', key 'issuer': unknown certificate 'root'.*'other', key 'usage'"):
         issue({"leaf": CertificateSpec(issuer="root"), "other": spec(usage="mail")})
 
 
@@ -158,7 +158,7 @@ def test_unsupported_signature_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -
         raise UnsupportedAlgorithm("sha1 is not supported here")
 
     monkeypatch.setattr(issuing_module, "sign_as_declined", decline)
-    with pytest.raises(LabError, match=r"'old', key 'signature': the library here does not sign with sha1: sha1 is"):
+    with pytest.raises(LabError, match=r"'old', key 'signature': the TLS library here cannot sign with sha1: sha1 is"):
         issue({"old": CertificateSpec(signature="sha1")})
 
 
@@ -167,7 +167,7 @@ def test_unsupported_key_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -> None
         raise ValueError("key_size must be at least 2048-bits")
 
     monkeypatch.setitem(NEW_KEY, "rsa-1024", decline)
-    with pytest.raises(LabError, match=r"'small', key 'key': the library here makes no rsa-1024: key_size must"):
+    with pytest.raises(LabError, match=r"'small', key 'key': the TLS library here cannot generate a key of kind rsa-1024: key_size must"):
         issue({"small": CertificateSpec(key="rsa-1024")})
 
 

@@ -30,7 +30,7 @@ def test_table_shows_the_latest_event_of_each_learner() -> None:
     assert "00:00:13" in lines[3]
     assert "logged in" in lines[3]
     assert lines[5].split() == ["carla", "-"]
-    assert lines[0] == "3 seen, 1 not yet; somebody holds the passwords of 1"
+    assert lines[0] == "3 seen, 1 not yet; passwords of 1 leaked"
 
 
 def test_captured_password_is_only_in_its_learners_line() -> None:

@@ -138,7 +138,7 @@ def test_image_is_built_once_with_its_base_and_arguments() -> None:
     tag = ensure(engine(api), image(arguments=(("PACKAGES", "p"),)), messages.append)
     assert ensure(engine(api), image(arguments=(("PACKAGES", "p"),)), messages.append) == tag
     assert [each["buildargs"] for each in api.built] == [{"BASE": "debian:some", "PACKAGES": "p"}]
-    assert messages == ["building the image x, once; it takes about a minute"]
+    assert messages == ["building the image x; this happens once and takes about a minute"]
 
 
 def test_tag_depends_on_every_ingredient_of_an_image() -> None:
@@ -180,7 +180,7 @@ def test_full_disk_during_a_build_is_reported_as_such() -> None:
 
 def test_build_that_ends_without_an_image_is_an_error() -> None:
     api = FakeApi("debian:some", log=({"stream": "Step 1/2"},), builds=False)
-    with pytest.raises(LabError, match=r"ended without it; its last lines:\n    Step 1/2"):
+    with pytest.raises(LabError, match=r"the build ended without producing the image x; its last lines:\n    Step 1/2"):
         ensure(engine(api), image())
 
 

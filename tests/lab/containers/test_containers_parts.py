@@ -261,10 +261,10 @@ def api_error(status: int, text: str, kind: type[docker.errors.APIError] = docke
         (api_error(404, "No such image: x", docker.errors.ImageNotFound), "its image is gone"),
         (api_error(404, "No such container: x", docker.errors.NotFound), "somebody removed it in mid-run"),
         (api_error(500, "could not find an available, non-overlapping IPv4 address pool"), "docker network prune"),
-        (api_error(400, "invalid volume"), "the Docker engine at here refuses: invalid volume"),
+        (api_error(400, "invalid volume"), "the Docker engine at here refused: invalid volume"),
         (requests.exceptions.ReadTimeout("Read timed out."), "does not answer"),
         (requests.exceptions.ConnectionError(ConnectionResetError(errno.ECONNRESET, "reset")), "hung up"),
-        (docker.errors.DockerException("odd"), "cannot be talked to: odd"),
+        (docker.errors.DockerException("odd"), "no communication with the Docker engine at here: odd"),
     ],
 )
 def test_engine_error_becomes_a_sentence_with_its_cause(error: Exception, words: str) -> None:

@@ -528,7 +528,7 @@ def test_session_that_bypassed_the_relay_is_a_discrepancy(serve: Callable[..., D
             pass
     assert server.settle()
     (sentence,) = server.testimony().discrepancies
-    assert "session from 127.9.9.9 that the relay has not" in sentence
+    assert "session from 127.9.9.9 that the relay did not record" in sentence
 
 
 def test_connections_closed_at_once_are_witnessed(serve: Callable[..., DaemonServer]) -> None:

@@ -387,7 +387,7 @@ def test_session_missing_from_the_relay_is_a_discrepancy(root: Path) -> None:
     stranger = "127.128.0.4"
     events = (Began(stranger), Asked(stranger, "USER", "bob"), Answered(stranger, 331, ""))
     (sentence,) = compose(root, [control_link(IN_CLEAR)], LOGIN + events).discrepancies
-    assert f"session from {stranger} that the relay has not" in sentence
+    assert f"session from {stranger} that the relay did not record" in sentence
     assert compose(root, [control_link(IN_CLEAR)], LOGIN + events, others={stranger}).discrepancies == ()
 
 
@@ -397,7 +397,7 @@ def test_session_from_the_data_source_address_is_a_discrepancy(root: Path) -> No
     testimony = compose(
         root, [control_link(IN_CLEAR + b"PASV\r\nRETR file\r\n"), data_link(b"hello")], (*LOGIN, *DOWNLOAD, stranger)
     )
-    assert any("that the relay has not" in sentence for sentence in testimony.discrepancies)
+    assert any("that the relay did not record" in sentence for sentence in testimony.discrepancies)
 
 
 UPLOAD = (*PASSIVE, Asked(SOURCE, "STOR", "file"))

@@ -257,4 +257,4 @@ def test_failed_stop_at_exit_is_reported_on_stderr(
 
 def test_unknown_kind_of_server_names_the_known_ones(tmp_path: Path) -> None:
     answer = orders.read_result(Agent().answer(serve_order(tmp_path, kind="wu-ftpd")))
-    assert "there is no server of kind 'wu-ftpd': use one of lab, " in answer.failure
+    assert "unknown kind of server 'wu-ftpd': use one of lab, " in answer.failure

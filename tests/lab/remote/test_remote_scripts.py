@@ -128,9 +128,9 @@ def test_scripted_servers_run_beside_an_ordinary_server(
 def test_scripted_and_ordinary_servers_refuse_each_others_methods(host: RemoteHost, tmp_path: Path) -> None:
     scripted = host.serve_scripts(((Wait(),),), host="127.0.0.1")
     ordinary = serve_plain(host, tmp_path)
-    with pytest.raises(LabError, match="a scripted server has no wire"):
+    with pytest.raises(LabError, match="a scripted server has no method wire"):
         host.call("wire", type(None), server=scripted._server)
-    with pytest.raises(LabError, match="this server has no connections"):
+    with pytest.raises(LabError, match="this server has no method connections"):
         host.call("connections", type(None), server=ordinary._server)
 
 

@@ -323,7 +323,7 @@ def test_mismatched_key_is_a_lab_error() -> None:
     """It names the certificate, instead of a traceback of the library."""
     mixed = replace(certificate(), key=certificate().key)
     with pytest.raises(
-        LabError, match=r"OpenSSL here refuses to serve certificate 'genuine' over TLS 1\.2, 1\.3: .*mismatch"
+        LabError, match=r"OpenSSL here refuses to serve the certificate 'genuine' over TLS 1\.2, 1\.3: .*mismatch"
     ):
         server_context(mixed)
 

@@ -25,7 +25,7 @@ def commands(reports: Sequence[Report]) -> Iterator[str]:
         shown = found if len(found) <= _MOST + 1 else found[:_MOST]
         yield from (_annotation(command, each) for each in shown)
         if len(found) > len(shown):
-            yield f"::{command} title=ftps-lab verify::{len(found) - len(shown)} more; the log has them all"
+            yield f"::{command} title=ftps-lab verify::{len(found) - len(shown)} more findings; the log lists them all"
 
 
 def _annotation(command: str, found: Finding) -> str:
@@ -60,7 +60,7 @@ def _summary(report: Report) -> Iterator[str]:
         yield f"{_cell(report.note)}."
         yield ""
     if report.findings:
-        yield "| severity | finding | line | what got out | cure |"
+        yield "| severity | finding | line | exposed | cure |"
         yield "| --- | --- | --- | --- | --- |"
         yield from (_row(each) for each in report.findings)
         yield ""

@@ -10,7 +10,7 @@ from ftps_harness.report.html.step import RunView
 from ftps_harness.report.plain import plural
 from ftps_harness.verify.judge import UNDECIDED
 from ftps_harness.verify.reports.identity import label
-from ftps_harness.verify.reports.words import Answer, answer, came_to, proof_words, setup_facts
+from ftps_harness.verify.reports.words import Answer, answer, proof_words, result_words, setup_facts
 from ftps_harness.verify.trials import GENUINE, TRIALS
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class TrialView:
     where: str
 
     @property
-    def came_to(self) -> str:
+    def result_words(self) -> str:
         """The result in a few words; an attack in which lftp merely failed also got nothing."""
-        words = came_to(self.tried)
-        return f"nothing got out ({words})" if self.status == "pass" and self.tried.trial != GENUINE else words
+        words = result_words(self.tried)
+        return f"nothing was exposed ({words})" if self.status == "pass" and self.tried.trial != GENUINE else words
 
     @property
     def status(self) -> str:

@@ -13,7 +13,7 @@ from ftps_harness.verify.explain import KINDS_OF_TRIALS
 from ftps_harness.verify.findings import at_least
 from ftps_harness.verify.judge import IMPLIED
 from ftps_harness.verify.reports.identity import label, named
-from ftps_harness.verify.reports.words import came_to, proof_words
+from ftps_harness.verify.reports.words import proof_words, result_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ def _trials(report: Report, fail_on: Severity, class_name: str) -> Iterator[ET.E
     failing = [each for each in report.findings if _fails(each, fail_on)]
     for tried in report.tried:
         case = ET.Element("testcase", classname=class_name, name=tried.trial.name)
-        happened = came_to(tried)
+        happened = result_words(tried)
         if tried.trial.name in broken:
             ET.SubElement(case, "error", message=harmless(broken.pop(tried.trial.name)))
         elif _shows(tried, failing):

@@ -117,11 +117,11 @@ class _Run:
         got = " and ".join(sorted(proof.exposed))
         to = " and ".join(sorted(proof.to))
         steps = (
-            f"lftp connects to {self.report.login.host}, with this setup.",
-            f"It meets {_TITLES.get(proof.attack, proof.attack)} ({proof.attack}).",
-            f"{got.capitalize()} to {to}, in {proof.times} of {proof.of} runs."
+            f"lftp connects to {self.report.login.host} with this setup.",
+            f"The trial is {proof.attack}: {_TITLES.get(proof.attack, proof.attack)}.",
+            f"Exposed: {got} to {to}, in {proof.times} of {proof.of} runs."
             if got
-            else f"Nothing gets out, in {proof.of} runs.",
+            else f"Nothing was exposed, in {proof.of} runs.",
         )
         for order, step in enumerate(steps, 1):
             yield {"location": self._location(found) | {"message": _message(step)}, "executionOrder": order}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ftps_harness.report.plain import harmless, plural
 from ftps_harness.report.printer import Printer
 from ftps_harness.verify.findings import KINDS
-from ftps_harness.verify.reports.words import answer, came_to, proof_words, setup_facts
+from ftps_harness.verify.reports.words import answer, proof_words, result_words, setup_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ class Terminal(Printer):
         self._suppressed([each for each in report.findings if each.suppressed])
         self._tried(report)
         for why in report.broken:
-            self._wrapped(f"could not be judged: {why}", "", "bold magenta")
+            self._wrapped(f"not judged: {why}", "", "bold magenta")
         self._line()
         self._line(", ".join(plural(report.count(severity), severity) for severity in ("error", "warning", "note")))
 
@@ -44,11 +44,15 @@ class Terminal(Printer):
         """Print the diff that fixes an rc, and the remaining findings; or say that no line fixes anything."""
         self._line()
         if found is None:
-            self._wrapped("No line of an rc cures what was found, or the genuine server would be refused then.", "")
+            self._wrapped("No change to the rc fixes these findings and still lets lftp accept the genuine server.", "")
             return
         left = ", ".join(plural(found.report.count(severity), severity) for severity in ("error", "warning"))
-        done = "Written" if written else "This diff cures what a line can cure; everything was tried again with it"
-        self._wrapped(f"{done}. Left: {left}.", "", "bold")
+        done = (
+            "The corrected rc was written"
+            if written
+            else "This diff fixes what an rc line can fix; every trial was run again with it"
+        )
+        self._wrapped(f"{done}. Remaining: {left}.", "", "bold")
         for line in harmless(found.diff).splitlines():
             self._line(line, "green" if line[:1] == "+" else "red" if line[:1] == "-" else "")
 
@@ -77,9 +81,9 @@ class Terminal(Printer):
 
     def _tried(self, report: Report) -> None:
         self._line()
-        self._line("What was tried", "bold")
+        self._line("Trials", "bold")
         for each in report.tried:
-            self._line(f"  {each.trial.name:<{_NAME}}  {came_to(each)}")
+            self._line(f"  {each.trial.name:<{_NAME}}  {result_words(each)}")
 
 
 def _details(found: Finding) -> Iterator[tuple[str, str]]:

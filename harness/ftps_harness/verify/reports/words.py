@@ -28,7 +28,7 @@ def answer(report: Report) -> Answer:
         return Answer(f"NOT SAFE: {counts}. {worst.title}", "error" if errors else "warning")
     if report.broken:
         return Answer(f"UNDECIDED: {plural(len(report.broken), 'trial')} could not be judged.", "undecided")
-    return Answer("SAFE: the genuine server is accepted, and no attack that an rc can stop got anything.", "safe")
+    return Answer("SAFE: lftp accepts the genuine server, and no attack that an rc can stop got anything.", "safe")
 
 
 def setup_facts(report: Report) -> str:
@@ -43,11 +43,11 @@ def setup_facts(report: Report) -> str:
 
 def proof_words(proof: Proof) -> str:
     """What leaked, and in how many runs: ``impostor-copy: exposed: password to impostor, 1 of 1 runs``."""
-    words = verdict_words("exposed", None, proof.exposed, proof.to) if proof.exposed else "nothing got out"
+    words = verdict_words("exposed", None, proof.exposed, proof.to) if proof.exposed else "nothing was exposed"
     return f"{proof.attack}: {words}, {proof.times} of {proof.of} runs"
 
 
-def came_to(tried: Tried) -> str:
+def result_words(tried: Tried) -> str:
     """A trial's verdict; for several runs, how often each verdict occurred."""
     if len(tried.outcomes) > 1:
         return counts_words(dict(tried.counts))
