@@ -147,7 +147,7 @@ def _runner(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
 
 @pytest.fixture
 def verify(request: pytest.FixtureRequest) -> SetupVerifier:
-    """Attack an lftp setup as `ftps-lab verify` does; an assertion that it is safe fails with the report."""
+    """Attack an lftp setup as `ftps-lab verify` does; a failed assertion that it is safe shows the report."""
     from ftps_harness.errors import HarnessError  # idle unless used
     from ftps_harness.sandbox.sandbox import Unavailable
     from ftps_harness.testing.verification import SetupVerifier
@@ -175,7 +175,7 @@ def pin_tool(request: pytest.FixtureRequest) -> PinToolRequirement:
 
     config, command = request.config, request.config.getoption("--pin-tool")
     if command is None:
-        pytest.fail('name the pinning tool: pytest --pin-tool "./pin.sh {host} {port}"', pytrace=False)
+        pytest.fail('no pinning tool is given; run pytest --pin-tool "./pin.sh {host} {port}"', pytrace=False)
     client, requirement = _client(config), by_id(request.param)
     assert requirement is not None  # `pytest_generate_tests` took it from there
     request.node.user_properties.append((_PROPERTY, _versions(client)))

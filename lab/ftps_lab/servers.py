@@ -387,7 +387,8 @@ class FtpsServer(Server):
             raise LabError(f"the server on {self.host}:{self.port} failed in its own thread:\n{errors}")
         if self._thread is not None and self._failed:
             raise LabError(
-                f"the server on {self.host}:{self.port} failed, and its thread has ended: stop it, then start it again"
+                f"the server on {self.host}:{self.port} failed in its own thread, which has ended: "
+                "stop it, then start it again"
             )
 
     def _prove_ready(self) -> None:

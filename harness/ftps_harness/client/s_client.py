@@ -68,7 +68,7 @@ def fetch(
     """
     openssl = shutil.which("openssl") if start is process.run else "/usr/bin/openssl"
     if openssl is None:
-        raise HarnessError("no openssl on PATH, and the document fetches the certificate with it: apt install openssl")
+        raise HarnessError("no openssl on PATH, with which the document fetches the certificate: apt install openssl")
     command = command_line(host, port, protocol=protocol, server_name=server_name)
     with Folder("openssl", parent) as folder:
         # The user's openssl.cnf and trust store must not matter here, and reading the system's takes 20 ms.
@@ -97,4 +97,4 @@ def _why(finished: process.Finished, timeout: float) -> str:
     said = [line for line in finished.stderr.decode("utf-8", "replace").splitlines() if "error" in line.lower()]
     if said:
         return said[-1].strip()
-    return f"exit code {finished.exit_code}, and nothing about why (does this port speak TLS?)"
+    return f"exit code {finished.exit_code} without an explanation (does this port speak TLS?)"

@@ -62,7 +62,7 @@ class Home:
             LabError: No location for HOME is available.
         """
         where = parent or temporary.place()
-        with _sentence(f"cannot make a private folder below {where}"):
+        with _sentence(f"cannot create a private folder below {where}"):
             self._folder = temporary.Folder("home", where)
         self.root = self._folder.path
         self.inside = inside or self.root
@@ -75,7 +75,7 @@ class Home:
         self.shown: dict[str, str] = {}
         self.logs = self.root / "log"
         try:
-            with _sentence(f"cannot make a private folder below {where}"):
+            with _sentence(f"cannot create a private folder below {where}"):
                 for name in _FOLDERS:
                     (self.root / name).mkdir(mode=0o700)
         except BaseException:
@@ -184,7 +184,7 @@ class Home:
                 if not any(disk.below(folder)):
                     continue
             disk.remove(folder)
-            with _sentence(f"cannot make {folder}"):
+            with _sentence(f"cannot create {folder}"):
                 folder.mkdir(mode=0o700)
 
     def reopen(self) -> None:
@@ -254,5 +254,5 @@ def _sentence(what: str) -> Iterator[None]:
     except OSError as error:  # shutil.Error is an OSError without strerror
         why = error.strerror or str(error)
         raise HarnessError(
-            f"{what}: {why}; make room or permission there, or set TMPDIR to a folder that can be written"
+            f"{what}: {why}; free disk space or grant write permission there, or set TMPDIR to a writable folder"
         ) from error

@@ -1,4 +1,4 @@
-"""Interrupts a program at its n-th file change: kills it, holds it, or simulates a full disk from there on.
+"""Interrupts a program at its n-th file change: kills it, holds it, or simulates a full disk from then on.
 
 The same mechanism shows the arguments of everything that it starts, to search them for forbidden content.
 
@@ -48,7 +48,7 @@ _PROT_WRITE, _MAP_SHARED = 0x2, 0x1
 _MMAP_PROTECTION, _MMAP_FLAGS = 2, 3
 
 _PATH_SIZE = 4096
-_PATH_TOLD = 500
+_PATH_REPORTED = 500
 """Characters: keeps a report below PIPE_BUF, so that its write is atomic."""
 _HOLD_SECONDS = 0.01
 """Polling interval for a held program."""
@@ -112,10 +112,10 @@ class Trap:
     Args:
         order: The fields of `changes.Interrupt`, and how many calls to name (``kept``).
         folders: Changes below these count.
-        told: The descriptor for reports to the owner, a line of JSON for each change.
+        reports: The descriptor for reports to the owner, a line of JSON for each change.
     """
 
-    def __init__(self, order: dict[str, Any], folders: Sequence[str], told: int) -> None:
+    def __init__(self, order: dict[str, Any], folders: Sequence[str], reports: int) -> None:
         table = system_calls.table(os.uname().machine)
         self._calls = table.changing if table else {}
         self._starting = table.starting if table else {}
@@ -127,7 +127,7 @@ class Trap:
         self._seconds = order["seconds"]
         self._kept = order["kept"]
         self._folders = folders
-        self._told = told
+        self._reports = reports
         self._counted = 0
         self._ours, self._theirs = socket.socketpair()
         self._listener = -1
@@ -163,7 +163,7 @@ class Trap:
                     self._decide()
                 else:
                     poll.unregister(descriptor)  # no process is left that could send calls
-        self._tell({"counted": self._counted, "started": self._started, "unseen": self._unseen})
+        self._report({"counted": self._counted, "started": self._started, "unseen": self._unseen})
 
     def _reap(self, program: int) -> bool:
         """Reap the children that have ended; False if none is left."""
@@ -175,10 +175,10 @@ class Trap:
             if process == 0:
                 return True
             if process == program:
-                self._tell({"code": os.waitstatus_to_exitcode(status)})
+                self._report({"code": os.waitstatus_to_exitcode(status)})
 
-    def _tell(self, said: dict[str, object]) -> None:
-        os.write(self._told, json.dumps(said).encode() + b"\n")
+    def _report(self, said: dict[str, object]) -> None:
+        os.write(self._reports, json.dumps(said).encode() + b"\n")
 
     def _decide(self) -> None:
         """Answer one call. A call that a signal has ended needs no answer and does not count."""
@@ -220,7 +220,7 @@ class Trap:
         """
         self._started += 1
         try:
-            program = os.fsdecode(memory.read(process, addresses[0], _PATH_SIZE).split(b"\0", 1)[0])[:_PATH_TOLD]
+            program = os.fsdecode(memory.read(process, addresses[0], _PATH_SIZE).split(b"\0", 1)[0])[:_PATH_REPORTED]
             words = b"\0".join(memory.arguments(process, addresses[1]))
         except (OSError, OverflowError):
             self._unseen += self._is_valid(number)  # otherwise a signal ended the process, and nothing starts
@@ -229,7 +229,7 @@ class Trap:
             found = index, program
             if found not in self._found and len(self._found) < self._kept and pattern.search(words):
                 self._found.add(found)
-                self._tell({"sought": index, "program": program})
+                self._report({"sought": index, "program": program})
 
     def _hold(self) -> None:
         """Wait until the owner releases the change; the program's other file changes wait too."""
@@ -244,7 +244,7 @@ class Trap:
         begins = effect != "made" and not self._interrupted
         self._interrupted |= begins
         if self._counted <= self._kept or begins:
-            self._tell({"call": call.name, "path": path[:_PATH_TOLD], "effect": effect})
+            self._report({"call": call.name, "path": path[:_PATH_REPORTED], "effect": effect})
 
     def _is_valid(self, number: int) -> bool:
         try:

@@ -98,7 +98,7 @@ class Running:
             code = said.get("code", code)
             ended |= "ended" in said
         if (code is None and not timed_out) or not ended:
-            raise HarnessError(f"the sandbox ended while it ran {self._argv[0]}")
+            raise HarnessError(f"the sandbox ended while {self._argv[0]} was running in it")
         return code
 
     def _has_ended(self) -> bool:

@@ -117,7 +117,7 @@ class Sandbox:
             HarnessError: It does not start.
         """
         if sys.platform != "linux":
-            raise Unavailable("a sandbox needs the namespaces of Linux")
+            raise Unavailable("a sandbox needs Linux namespaces")
         self.folder = folder
         self._lock = threading.Lock()
         order: dict[str, object] = {"folder": str(folder), "visible": list(visible), "replaced": dict(replaced or {})}
@@ -249,7 +249,7 @@ class Sandbox:
         if descriptors:
             return socket.socket(fileno=descriptors[0])
         if not text:
-            raise HarnessError(f"the sandbox ended before it had begun: {self._line.last_words() or 'it said nothing'}")
+            raise HarnessError(f"the sandbox ended during its start: {self._line.last_words() or 'no output'}")
         said = json.loads(text)
         raise Unavailable(f"the kernel does not permit {said['doing']}: {said['why']}; {how_to_grant()}")
 
@@ -280,4 +280,4 @@ def _start(control: int, streams: Sequence[int], order: Mapping[str, object]) ->
             start_new_session=True,
         )
     except OSError as error:
-        raise HarnessError(f"a sandbox cannot be started: {error.strerror or error}") from error
+        raise HarnessError(f"cannot start a sandbox: {error.strerror or error}") from error

@@ -35,15 +35,15 @@ def interrupting() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def on_shutdown_signal(tell: Callable[[], object]) -> Iterator[None]:
-    """Call `tell` on the first of these signals, and ignore all later ones, even after this context has ended.
+def on_shutdown_signal(notify: Callable[[], object]) -> Iterator[None]:
+    """Call `notify` on the first of these signals, and ignore all later ones, even after this context has ended.
 
     A second Ctrl-C must not stop the cleanup that the first one started, and the process is about to end. Signals that
     the caller made us ignore (``nohup``, a shell's background job) stay ignored. Outside the main thread this does
     nothing.
 
     Args:
-        tell: Called in the main thread, at any point: it must not take a lock (`list.append` takes none, and
+        notify: Called in the main thread, at any point: it must not take a lock (`list.append` takes none, and
             `queue.SimpleQueue.put` is safe; `threading.Event.set` is not).
     """
     if threading.current_thread() is not threading.main_thread():
@@ -57,7 +57,7 @@ def on_shutdown_signal(tell: Callable[[], object]) -> Iterator[None]:
             heard = True
             for each in before:
                 signal.signal(each, signal.SIG_IGN)  # our handler would be gone before Python has ended
-            tell()
+            notify()
 
     before = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) is not signal.SIG_IGN}
     for each in before:

@@ -139,21 +139,19 @@ def _become(argv: list[str], environment: dict[str, str], descriptors: list[int]
 class _Program:
     """One running program: the first process of its namespace, and its descriptors."""
 
-    def __init__(self, process: int, watched: int, told: int, leash: int) -> None:
+    def __init__(self, process: int, watched: int, reports: int, leash: int) -> None:
         self.process = process
         self.watched = watched
-        self.told = told
+        self.reports = reports
         self.leash = leash
 
     def end(self) -> None:
         """Kill its remaining processes, and report once everything in its namespace has ended."""
         os.kill(self.process, signal.SIGKILL)  # harmless if it has ended already: then it is a zombie
         os.waitpid(self.process, 0)  # returns when the kernel has ended the whole PID namespace
-        with contextlib.suppress(
-            BrokenPipeError
-        ):  # its first process has reported that already, and the owner has left
-            os.write(self.told, ENDED)
-        for descriptor in (self.watched, self.told, self.leash):
+        with contextlib.suppress(BrokenPipeError):  # its first process has already reported this; the owner has left
+            os.write(self.reports, ENDED)
+        for descriptor in (self.watched, self.reports, self.leash):
             os.close(descriptor)
 
 
@@ -214,19 +212,19 @@ class _Supervisor:
         else:
             os._exit(0)  # everything inside ends with this process
 
-    def _run(self, order: int, out: int, err: int, told: int, leash: int) -> None:
+    def _run(self, order: int, out: int, err: int, reports: int, leash: int) -> None:
         try:
             process, watched = kernel.fork_into(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC)
         except OSError as error:
-            os.write(told, json.dumps({"error": error.strerror, "where": ""}).encode() + b"\n")
-            for descriptor in (order, out, err, told, leash):
+            os.write(reports, json.dumps({"error": error.strerror, "where": ""}).encode() + b"\n")
+            for descriptor in (order, out, err, reports, leash):
                 os.close(descriptor)
             return
         if process == 0:
-            _tell(told, lambda: _first_of_program(order, out, err, told, self._visible))
+            _run_and_report(reports, lambda: _first_of_program(order, out, err, reports, self._visible))
         for descriptor in (order, out, err):
             os.close(descriptor)
-        program = _Program(process, watched, told, leash)
+        program = _Program(process, watched, reports, leash)
         for descriptor in (watched, leash):
             self._poll.register(descriptor, select.POLLIN)
             self._programs[descriptor] = program
@@ -249,7 +247,7 @@ def no_such_name(query: bytes) -> bytes:
     return query[:2] + b"\x81\x83" + b"\0\1" + bytes(6) + query[12:end]
 
 
-def _tell(descriptor: int, work: Callable[[], None]) -> NoReturn:
+def _run_and_report(descriptor: int, work: Callable[[], None]) -> NoReturn:
     """Do the work of a forked process, and report why it failed, if it did."""
     code = 0
     try:
@@ -262,7 +260,7 @@ def _tell(descriptor: int, work: Callable[[], None]) -> NoReturn:
     os._exit(code)
 
 
-def _first_of_program(order_file: int, out: int, err: int, told: int, visible: list[str]) -> None:
+def _first_of_program(order_file: int, out: int, err: int, reports: int, visible: list[str]) -> None:
     """Run as the first process of the program's PID namespace: wait for the program and all that it leaves running."""
     with os.fdopen(order_file, "rb") as file:
         order = json.load(file)
@@ -271,17 +269,17 @@ def _first_of_program(order_file: int, out: int, err: int, told: int, visible: l
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY)
     os.chdir(order["cwd"])
     streams = [os.open(os.devnull, os.O_RDONLY), out, err]
-    trap = _trap(order, told) if order["interrupt"] else None
-    program = _spawn(order, streams) if trap is None else _fork(order, streams, trap, told)
+    trap = _trap(order, reports) if order["interrupt"] else None
+    program = _spawn(order, streams) if trap is None else _fork(order, streams, trap, reports)
     for descriptor in streams:
         os.close(descriptor)
     if trap is None:
-        _wait_for_all(program, told)
+        _wait_for_all(program, reports)
     else:
         trap.serve(program)
 
 
-def _wait_for_all(program: int, told: int) -> None:
+def _wait_for_all(program: int, reports: int) -> None:
     """Report the program's exit code, then that none of its processes is left.
 
     The first process of a PID namespace inherits all orphans, so without children it is alone. The report does not wait
@@ -291,17 +289,17 @@ def _wait_for_all(program: int, told: int) -> None:
         try:
             process, status = os.wait()
         except ChildProcessError:
-            os.write(told, ENDED)
+            os.write(reports, ENDED)
             return
         if process == program:
             code = os.waitstatus_to_exitcode(status)
-            os.write(told, json.dumps({"code": code}).encode() + b"\n")
+            os.write(reports, json.dumps({"code": code}).encode() + b"\n")
 
 
-def _trap(order: dict[str, Any], told: int) -> Trap:
+def _trap(order: dict[str, Any], reports: int) -> Trap:
     from ftps_harness.sandbox.interruption import Trap
 
-    return Trap(order["interrupt"], (view.INSIDE, *order["shown"]), told)
+    return Trap(order["interrupt"], (view.INSIDE, *order["shown"]), reports)
 
 
 def _spawn(order: dict[str, Any], streams: list[int]) -> int:
@@ -319,7 +317,7 @@ def _spawn(order: dict[str, Any], streams: list[int]) -> int:
     )
 
 
-def _fork(order: dict[str, Any], streams: list[int], trap: Trap, told: int) -> int:
+def _fork(order: dict[str, Any], streams: list[int], trap: Trap, reports: int) -> int:
     """Start the program with its system calls trapped."""
 
     def execute() -> None:
@@ -328,5 +326,5 @@ def _fork(order: dict[str, Any], streams: list[int], trap: Trap, told: int) -> i
 
     program = os.fork()
     if program == 0:
-        _tell(told, execute)
+        _run_and_report(reports, execute)
     return program

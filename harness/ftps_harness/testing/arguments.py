@@ -114,7 +114,9 @@ def rc_template(rc: object) -> str | bytes | None:
     if isinstance(rc, Path):
         return _read("lftp(rc=…)", rc)
     if isinstance(rc, str) and _looks_like_a_path(rc):
-        raise ArgumentError(f"lftp(rc=…): {shown(rc)} is a path, not an rc; give Path({rc!r}) for what is in that file")
+        raise ArgumentError(
+            f"lftp(rc=…): {shown(rc)} is a path, not an rc; give Path({rc!r}) for the content of that file"
+        )
     if rc is None or isinstance(rc, str | bytes):
         return rc
     raise ArgumentError(
@@ -146,9 +148,9 @@ def content(name: str, given: Content, put_in: Callable[[str, str], str]) -> byt
         raise ArgumentError(f"{where}: give {_CONTENTS}, not {shown_value(given)}")
     if _looks_like_a_path(given):
         raise ArgumentError(
-            f"{where}: {shown(given)} is a path, but text is taken as the file's content; give Path({given!r}) for "
-            "what "
-            "is in that file, or bytes for just this text"
+            f"{where}: {shown(given)} is a path, but text is the file's content; give Path({given!r}) for the "
+            f"content of "
+            "that file, or bytes for just this text"
         )
     return put_in(where, given).encode("utf-8", "surrogateescape")
 
@@ -203,7 +205,7 @@ def _text_fault(key: str, value: object, *, needed: bool = False) -> Iterator[Pr
     elif key == "host" and not patterns.is_host(value):
         yield Problem(key, f"{shown(value)} is neither a host name nor an IP address")
     elif not value:
-        yield Problem(key, "is empty; omit it for a secret one made for the test")
+        yield Problem(key, "must not be empty; omit it to use a generated secret")
     elif any(letter in value for letter in "\r\n\0"):
         yield Problem(key, "contains a line end or NUL, which no FTP command can carry")
 
@@ -211,9 +213,7 @@ def _text_fault(key: str, value: object, *, needed: bool = False) -> Iterator[Pr
 def _folder_fault(cwd: object) -> Iterator[Problem]:
     folders = get_args(Folder)
     if cwd not in folders:
-        yield Problem(
-            "cwd", f"{shown_value(cwd)} is not one of the folders in which lftp can be started: {', '.join(folders)}"
-        )
+        yield Problem("cwd", f"lftp cannot be started in {shown_value(cwd)}; use one of {', '.join(folders)}")
 
 
 def _time_fault(timeout: object) -> Iterator[Problem]:

@@ -169,7 +169,7 @@ def _words(name: str, value: object) -> frozenset[str]:
     for word in given:
         if word not in allowed:
             near = did_you_mean(word, allowed)
-            raise ArgumentError(f"check({name}=…): there is no {shown_value(word)}.{near} Use {', '.join(allowed)}")
+            raise ArgumentError(f"check({name}=…): unknown word {shown_value(word)}.{near} Use {', '.join(allowed)}")
     return frozenset(given)
 
 

@@ -53,7 +53,7 @@ class ToolUnderTest:
         try:
             words = shlex.split(command)
         except ValueError as error:
-            raise UsageError(f"--pin-tool {command}: {error}; write it as you would in a shell") from None
+            raise UsageError(f"--pin-tool {command}: {error}; quote it as in a shell") from None
         if not words:
             raise UsageError('--pin-tool: give the tool\'s command, such as "./pin.sh {host} {port}"')
         tool = load(words, said.repin, said.with_fingerprint, folder)
@@ -97,7 +97,7 @@ class PinToolRequirement:
         A requirement that the tool does not claim is skipped; a should that does not hold is an expected failure.
 
         Raises:
-            AssertionError: The tool does not meet it, or the lab could not tell.
+            AssertionError: The tool does not meet it, or the lab could not decide.
         """
         __tracebackhide__ = True
         from ftps_harness.pinning.reports.junit import evidence

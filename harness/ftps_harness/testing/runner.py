@@ -178,10 +178,11 @@ def _check_server(server: object) -> None:
     if not isinstance(server, ServerHandle):
         shown = arguments.shown_value(server)
         raise ArgumentError(
-            f"lftp({shown}): give a server, such as one = ftps_server(); what the user types is lftp(one, host=…)"
+            f"lftp({shown}): give a server, such as one = ftps_server(); give the host name that the user types as "
+            f"lftp(one, host=…)"
         )
     if server.stopped:
         raise ArgumentError(
-            f"lftp({server!r}): this server is stopped: servers end with the fixture that made them; make it with a "
-            "fixture of a wider scope, or make a new one"
+            f"lftp({server!r}): the server is stopped, because servers end with the fixture that started them; start "
+            f"it in a fixture of wider scope, or start a new one"
         )

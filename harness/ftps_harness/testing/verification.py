@@ -144,7 +144,7 @@ class SetupVerifier:
 
         Raises:
             ArgumentError: An argument is invalid.
-            UsageError: The setup does not exist, or the command connects to nothing.
+            UsageError: The setup does not exist, or the command does not connect to any server.
             HarnessError: The lab could not do its work.
         """
         from ftps_harness.verify import config
@@ -203,7 +203,7 @@ def _check(path: object, command: object, only: Collection[str]) -> None:
     names = [trial.name for trial in TRIALS]
     for name in only:
         if name not in names:
-            raise ArgumentError(f"verify(…): only: there is no trial {name!r}.{did_you_mean(name, names)}")
+            raise ArgumentError(f"verify(…): only: unknown trial {name!r}.{did_you_mean(name, names)}")
 
 
 def _subject(path: str | os.PathLike[str] | None, command: Sequence[str]) -> Subject:

@@ -33,17 +33,17 @@ def contradictions_of(
     yield from _relayed(situation, server)
     yield from wire.elsewhere.missing
     for phrase in wire.elsewhere.reached:
-        yield f"something talked to {phrase}: no server of this step, and nobody witnessed what it was told"
+        yield f"something connected to {phrase}; that is not this step's server, so what was sent has no witness"
     if any(c.channel == "clear" and is_secret(c) for c in server.credentials) and not wire.password:
-        yield "the server was told a password in clear, but the wire tap does not hold it"
+        yield "the server received a password in clear, but the wire tap does not have it"
     if any(t.channel == "clear" and t.size and not t.forged for t in server.transfers) and not wire.payload:
-        yield "the server transferred content in clear, but the wire tap does not hold it"
+        yield "the server transferred content in clear, but the wire tap does not have it"
 
 
 def led_elsewhere(wire: WireAccount) -> Iterable[str]:
     """Evidence against "nothing was sent elsewhere": lftp tried to reach another server."""
     for phrase in wire.elsewhere.tried:
-        yield f"something wanted {phrase}: it is no server of this step, and on a real network it could be there"
+        yield f"something tried to reach {phrase}; that is not this step's server, but on a real network it could exist"
 
 
 def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, wire: WireAccount) -> Iterable[str]:
@@ -51,15 +51,15 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
     yield from server.discrepancies
     yield from _with_gaps(server)
     if not situation.fresh:
-        yield "the server's record held connections before lftp was started: it is not this run's"
+        yield "the server's record had connections before lftp started, so it does not belong to this run alone"
     if not situation.settled:
-        yield "a connection was still open when lftp had ended: the server's record is not complete"
+        yield "a connection was still open after lftp had ended, so the server's record is incomplete"
     seen: Counter[tuple[str, int]] = Counter((c.kind, c.peer[1]) for c in server.connections)
     tapped: Counter[tuple[str, int]] = Counter(wire.connections)
     if missing := seen - tapped:
         yield f"the wire tap missed connections of the server's testimony: {_ports(missing)}"
     if unknown := tapped - seen:
-        yield f"the wire tap holds connections that the server's testimony lacks: {_ports(unknown)}"
+        yield f"the wire tap has connections that the server's testimony lacks: {_ports(unknown)}"
     if short := _shorter_than_witnessed(server, wire, broken_off=client.any_program or bool(client.words)) - missing:
         yield f"the wire tap has fewer bytes than the server witnessed: {_ports(short)}"
     spoken = {c.connection for c in server.commands if c.channel == "tls"}
@@ -73,7 +73,7 @@ def _incomplete(situation: Situation, client: ClientAccount, server: Testimony, 
         yield "lftp wrote no debug log, so a refusal that it hides elsewhere would be missed"
     for word in client.words:
         if word.kind == "unknown":
-            yield f"lftp says something that is in no dialect's table: {word.text!r}"
+            yield f"lftp printed a message that no dialect's table has: {word.text!r}"
 
 
 def _handshakes_on_the_wire(server: Testimony, wire: WireAccount) -> Iterable[str]:
@@ -82,21 +82,23 @@ def _handshakes_on_the_wire(server: Testimony, wire: WireAccount) -> Iterable[st
     If the server awaits TLS and the client never starts it, the testimony has a failed handshake with a certificate.
     """
     ports = {c.number: (c.kind, c.peer[1]) for c in server.connections if c.kind == "control"}
-    told = {ports[h.connection] for h in server.handshakes if h.connection in ports}
-    untold = {ports[h.connection] for h in server.handshakes if h.connection in ports and not h.certificate}
-    if lost := (wire.hellos & set(ports.values())) - told:
+    witnessed = {ports[h.connection] for h in server.handshakes if h.connection in ports}
+    without_certificate = {
+        ports[h.connection] for h in server.handshakes if h.connection in ports and not h.certificate
+    }
+    if lost := (wire.hellos & set(ports.values())) - witnessed:
         yield f"the wire tap has TLS for which the server's testimony has no handshake: {_ports(Counter(lost))}"
-    if invented := untold - wire.hellos:
-        yield f"the server's testimony has a handshake of which the wire tap has nothing: {_ports(Counter(invented))}"
+    if invented := without_certificate - wire.hellos:
+        yield f"the server's testimony has a handshake that the wire tap lacks: {_ports(Counter(invented))}"
 
 
 def _with_gaps(server: Testimony) -> Iterable[str]:
     """Evidence that may be incomplete, such as a log that lost some lines."""
     known = {connection.number for connection in server.connections}
-    told = {handshake.connection for handshake in server.handshakes} | {c.connection for c in server.credentials}
-    told |= {command.connection for command in server.commands}
-    told |= {number for transfer in server.transfers for number in (transfer.connection, transfer.control)}
-    if told - known:
+    mentioned = {handshake.connection for handshake in server.handshakes} | {c.connection for c in server.credentials}
+    mentioned |= {command.connection for command in server.commands}
+    mentioned |= {number for transfer in server.transfers for number in (transfer.connection, transfer.control)}
+    if mentioned - known:
         yield "the server's testimony mentions connections that it does not list"
     if sum(c.verb == "PASS" for c in server.commands) != len(server.credentials):
         yield "the server's testimony has unequal numbers of passwords and PASS commands"
@@ -154,16 +156,16 @@ def _passed(server: Testimony, *, broken_off: bool) -> Iterable[tuple[int, str, 
 def _undeclared(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
     """The server that answered is not the declared one, or lftp refused another server."""
     if server.role != situation.role:
-        yield f"the server was declared {situation.role}, but its testimony is that of a server of role {server.role}"
+        yield f"the server was declared {situation.role}, but its testimony says {server.role}"
     kinds = {connection.number: connection.kind for connection in server.connections}
     shown = {(kinds.get(h.connection), h.certificate) for h in server.handshakes if h.completed or h.certificate}
     shown |= {(kinds.get(t.connection), t.certificate) for t in server.transfers if t.channel == "tls"}
     if {certificate for _, certificate in shown} - situation.shown:
         yield "the server showed a certificate that was not declared"
     elif any(kind and certificate != situation.shown_on(kind) for kind, certificate in shown):
-        yield "the server showed a certificate on another kind of connection than it was declared for"
+        yield "the server showed a certificate on a kind of connection for which it was not declared"
     if server.role == "impostor" and any(c.password is None for c in server.credentials):
-        yield "an impostor got a password, and its testimony does not say whether it was the secret one"
+        yield "an impostor got a password, but its testimony does not say whether it was the secret one"
     named = {word.fingerprint for word in client.words if word.reasons} - {None}
     if situation.sent and named - situation.sent:
         yield "lftp refused a certificate that this server does not show"
@@ -174,27 +176,27 @@ def _other_attack(situation: Situation, server: Testimony, wire: WireAccount) ->
     attack = ATTACKS.get(situation.attack)
     met = {connection.attack for connection in server.connections if connection.kind == "control"}
     if met - {situation.attack}:
-        yield f"the attack declared is {situation.attack}, but the client met {', '.join(sorted(met))}"
+        yield f"the declared attack is {situation.attack}, but the client met {', '.join(sorted(met))}"
     done = {
         connection.number: connection.attack_effect for connection in server.connections if connection.attack_effect
     }
     if strange := set(done.values()) - {situation.effect}:
         effects = ", ".join(sorted(strange))
-        yield f"the attack was to have the effect {situation.effect or 'nothing'}, but its effect was {effects}"
+        yield f"the attack should have had the effect {situation.effect or 'nothing'}, but its effect was {effects}"
     logins = {c.connection for c in server.credentials if c.accepted and c.channel == "tls"}
     if attack is not None and not attack.after_login and logins - done.keys():
         yield f"a login in TLS bypassed the attack {situation.attack}, which should have come first"
     only = attack.behind_auth.get(situation.effect) if attack is not None else None
     if wrong := wire.behind_auth - ({only} if only else {"tls", "alert", "nothing"}):
-        yield f"after the consent to AUTH, the wire tap has {', '.join(sorted(wrong))}, not {only or 'TLS'}"
+        yield f"after the reply that accepts AUTH, the wire tap has {', '.join(sorted(wrong))}, not {only or 'TLS'}"
     if attack is not None and attack.hides_auth and wire.lists_auth:
-        yield "the attacker denies TLS, but the wire tap has a list of features that contains AUTH"
+        yield "the attacker denies TLS, but the wire tap has a FEAT reply that lists AUTH"
 
 
 def unexplained(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
     """Contradictions only if nothing was exposed: an upload may be complete before lftp refuses."""
     if client.reasons and _all_done(client):
-        yield "lftp states a refusal, but everything requested was carried out"
+        yield "lftp reported a refusal, but every request was carried out"
     yield from client.unproved
     yield from client.cut
     if client.may_hide and not client.holds_payload and _offered_by_a_stranger(situation, server):
@@ -204,7 +206,7 @@ def unexplained(situation: Situation, client: ClientAccount, server: Testimony) 
         )
     for complaint in client.complaints:
         if complaint.kind == "unknown":
-            yield f"lftp says something that is in no table of complaints: {complaint.text!r}"
+            yield f"lftp printed a message that the table of complaints lacks: {complaint.text!r}"
     yield from _nobody_attacked(situation, client, server)
     if not client.any_program and _with_and_without_tls(server):
         yield "one login used AUTH, and another one was in clear without it: a single lftp does only one of these"
@@ -239,7 +241,7 @@ def _of_somebody_else(situation: Situation, client: ClientAccount, server: Testi
     if client.connects and situation.port:
         met = sum(connection.kind == "control" for connection in server.connections)
         if met > logged:
-            yield f"the server met {met} control connections, but lftp's debug log has {logged} to it"
+            yield f"the server had {met} control connections, but lftp's debug log has only {logged} to it"
 
 
 def unproved(server: Testimony) -> Iterable[str]:
@@ -248,7 +250,7 @@ def unproved(server: Testimony) -> Iterable[str]:
     logins = {credential.connection for credential in server.credentials if credential.channel == "tls"}
     transfers = {transfer.connection for transfer in server.transfers if transfer.channel == "tls"}
     if (logins | transfers) - finished:
-        yield "data passed in TLS on a connection for which the server's testimony has no finished handshake"
+        yield "data passed in TLS on a connection for which the server's testimony has no completed handshake"
 
 
 def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testimony) -> Iterable[str]:
@@ -259,7 +261,7 @@ def _nobody_attacked(situation: Situation, client: ClientAccount, server: Testim
     login_refused = any(word.kind == "login" for word in client.words)
     before = attack.after_login and (login_refused or client.reasons - _NOT_CERTIFICATE)
     if any(connection.greeted for connection in server.connections) and not before:
-        yield f"the attack {situation.attack} was declared, but it was never carried out: this run proves nothing"
+        yield f"the attack {situation.attack} was declared but never carried out, so this run proves nothing"
 
 
 def _relayed(situation: Situation, server: Testimony) -> Iterable[str]:
@@ -273,8 +275,8 @@ def _relayed(situation: Situation, server: Testimony) -> Iterable[str]:
         yield "the attacker and the genuine server behind it report different transfers"
     if Counter(_with_content(server.behind)) - Counter(_with_content(server)):
         yield "the genuine server behind the attacker reports transfers that the attacker does not"
-    told = [credential.password for credential in server.behind.credentials]
-    if any(c.accepted and c.password not in told for c in server.credentials):
+    received = [credential.password for credential in server.behind.credentials]
+    if any(c.accepted and c.password not in received for c in server.credentials):
         yield "the attacker let a client log in whose password the genuine server behind it never received"
 
 
@@ -291,10 +293,10 @@ def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable
     yield from _tasks(client)
     begun = sum(c.verb in TRANSFERS and (c.reply is None or c.reply < 200) for c in server.commands)
     if _all_done(client) and not client.words and begun > len(server.transfers):
-        yield "everything requested was carried out, but the server began transfers that are not in its testimony"
+        yield "every request was carried out, but the server began transfers that are not in its testimony"
     finished = any(handshake.completed for handshake in server.handshakes)
     if client.reasons - _NOT_CERTIFICATE and not finished:
-        yield "lftp refused a certificate, but the server finished no TLS handshake in which it could have shown one"
+        yield "lftp refused a certificate, but the server completed no TLS handshake in which it could have shown one"
     if "tls-required" in client.reasons and any(c.verb == "AUTH" and c.reply == 234 for c in server.commands):
         yield "lftp says that the server offers no TLS, but the server answered AUTH with 234"
     if "tls-required" in client.reasons and not any(c.greeted for c in server.connections):
@@ -302,9 +304,9 @@ def _client_against_server(client: ClientAccount, server: Testimony) -> Iterable
     failed = any(not handshake.completed for handshake in server.handshakes)
     in_clear = any(transfer.channel == "clear" for transfer in server.transfers)  # if lftp requires TLS, it fails too
     if "tls-handshake" in client.reasons and not failed and not in_clear:
-        yield "lftp says that the TLS handshake failed, but the server saw none fail"
+        yield "lftp says that the TLS handshake failed, but the server saw no failed handshake"
     if any(word.kind == "login" for word in client.words) and not _login_refused(server):
-        yield "lftp says that the login was refused, but the server refused none"
+        yield "lftp says that the login was refused, but the server refused no login"
 
 
 def _tasks(client: ClientAccount) -> Iterable[str]:
@@ -315,7 +317,7 @@ def _tasks(client: ClientAccount) -> Iterable[str]:
         elif task.client is False and task.server and not client.words:
             yield f"{task.name}: the server completed the transfer, but the client has nothing and does not say why"
     if _all_done(client) and not client.reasons and client.exit_code != 0:
-        yield f"everything requested was carried out, but lftp ended with exit code {client.exit_code}"
+        yield f"every request was carried out, but lftp ended with exit code {client.exit_code}"
 
 
 def _all_done(client: ClientAccount) -> bool:

@@ -42,12 +42,12 @@ def _certificates(server: Testimony, wire: WireAccount) -> Iterator[str]:
             continue  # another rule reports these
         where = f"{connection.kind} from port {connection.peer[1]}"
         if leaves - {"", None} and handshake.certificate not in leaves:
-            yield f"{where}: the server's testimony names one certificate, but it showed another one on the wire"
+            yield f"{where}: the server's testimony names one certificate, but the wire has another one"
         elif handshake.completed and leaves == {None} and server.sources == _SELF_RECORDED:
             yield f"{where}: the wire does not reveal which certificate the server showed"
         elif handshake.completed and leaves == {""} and connection.kind == "control":
             # A data connection may resume the session of its control connection, without a certificate.
-            yield f"{where}: the server's testimony has a finished handshake, but the wire has no certificate"
+            yield f"{where}: the server's testimony has a completed handshake, but the wire has no certificate"
     yield from _unwitnessed(server, on_wire)
 
 

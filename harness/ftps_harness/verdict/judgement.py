@@ -89,7 +89,7 @@ def _tls_differences(expect: Expect, finished: Sequence[Handshake]) -> tuple[lis
             continue
         actual = frozenset(values)
         if not actual:
-            differences.append(f"{name}: expected {_listed(wanted)}, but no TLS handshake was finished")
+            differences.append(f"{name}: expected {_listed(wanted)}, but no TLS handshake was completed")
         elif name != "server_name" and "" in actual:
             unknown.append(f"{name}: this server's record does not say which one each handshake had")
         elif frozenset(wanted) != actual:
@@ -120,9 +120,11 @@ def judge_repeated(runs: Sequence[Seen], expect: Expect) -> Judgement:
     strange = [o.verdict for o in others if o.verdict not in expect.otherwise]
     if strange:
         status: Status = "error" if UNPROVEN.intersection(strange) else "fail"
-        return Judgement(status, (f"besides {expect.verdict} only {', '.join(expect.otherwise)} may happen: {shown}",))
+        return Judgement(
+            status, (f"only {expect.verdict} or {', '.join(expect.otherwise)} may occur, but the runs were: {shown}",)
+        )
     if len(others) == len(outcomes):
-        return Judgement("fail", (f"{expect.verdict} was never seen: {shown}",))
+        return Judgement("fail", (f"{expect.verdict} never occurred: {shown}",))
     return Judgement("pass")
 
 
@@ -137,7 +139,7 @@ def _plain_quotes(text: str) -> str:
 
 
 def _in_doubt(outcome: Outcome) -> Judgement:
-    return Judgement("error", (f"it was {outcome.verdict}, but the witnesses do not agree{_detail(outcome)}",))
+    return Judgement("error", (f"it was {outcome.verdict}, but the witnesses contradict each other{_detail(outcome)}",))
 
 
 def _detail(outcome: Outcome) -> str:

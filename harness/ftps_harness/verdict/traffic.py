@@ -147,7 +147,7 @@ class _Declared:
 
 def _missing(traffic: Traffic, declared: Iterable[_Declared]) -> Iterator[str]:
     if traffic.lost:
-        yield f"the capture of the loopback lost {traffic.lost} packets: something else may have happened"
+        yield f"the capture of the loopback lost {traffic.lost} packets, so it may have missed other traffic"
         return
     absent = [each for each in declared if each.record is not None and each.flow is None]
     if absent:

@@ -1,4 +1,4 @@
-"""Verify an rc: lftp reads it at startup, and the lab's commands tell it what to transfer."""
+"""Verify an rc: lftp reads it at startup, and the lab's commands make it transfer files."""
 
 from __future__ import annotations
 

@@ -44,8 +44,9 @@ def _played(made: Attempt) -> Played:
     outcome, other = made.outcome, made.exposure.elsewhere
     if outcome.verdict == "inconclusive" and outcome.contradictions == tuple(led_elsewhere(made.exposure)):
         outcome = replace(outcome, verdict="rejected" if outcome.reasons else "accepted", contradictions=())
-    told = (*other.reached, *other.tried)
-    return Played(outcome, outcome.message or made.said, told, made.testimony, made.recording, made.client.log_notes)
+    elsewhere = (*other.reached, *other.tried)
+    said = outcome.message or made.said
+    return Played(outcome, said, elsewhere, made.testimony, made.recording, made.client.log_notes)
 
 
 class RcStage:

@@ -96,25 +96,25 @@ class HandshakeBroken(ExplicitControl):
     def close(self) -> None:
         """Record a handshake that never began as failed."""
         if self._lab_awaited:
-            self._lab_tell("closed before the handshake was finished")
+            self._lab_record_failure("closed before the handshake was finished")
         super().close()
 
     def _lab_break(self) -> None:
         self.lab_log.did(self.attack_how)
         if self.attack_how == "text":
             self.push(REFUSAL_IN_CLEAR)
-            self._lab_tell("the attacker answered the ClientHello with text in clear")
+            self._lab_record_failure("the attacker answered the ClientHello with text in clear")
         elif self.attack_how == "alert":
             with contextlib.suppress(OSError):  # the client is already gone
                 self.socket.send(_HANDSHAKE_FAILURE)
             self.lab_log.alert("sent", "fatal", "handshake_failure")
-            self._lab_tell("the attacker answered the ClientHello with a fatal alert")
+            self._lab_record_failure("the attacker answered the ClientHello with a fatal alert")
         else:
-            self._lab_tell("the attacker closed the connection after the ClientHello")
+            self._lab_record_failure("the attacker closed the connection after the ClientHello")
         if self.attack_how != "text":
             self.end()
 
-    def _lab_tell(self, error: str) -> None:
+    def _lab_record_failure(self, error: str) -> None:
         self._lab_awaited, self._lab_broken = False, True
         self.lab_log.handshake(_failed(self.lab_log.number, self.identity, error))
 

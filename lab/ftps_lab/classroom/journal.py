@@ -33,7 +33,7 @@ class Journal:
     Attributes:
         host: The host's name in compose.yaml.
         say: Receives each line, in the server's thread.
-        tell: Receives each event, in the server's thread.
+        on_event: Receives each event, in the server's thread.
         user_of: Returns the user who owns a connection, by its peer; empty if unknown.
         unseen: Clients that are not reported: the host itself, for its health check.
         names: The users that a login can belong to; any other name that is typed does not form its own group.
@@ -42,7 +42,7 @@ class Journal:
 
     host: str
     say: Callable[[str], None]
-    tell: Callable[[Event], None] = lambda _event: None
+    on_event: Callable[[Event], None] = lambda _event: None
     user_of: Callable[[Address], str] = lambda _peer: ""
     unseen: frozenset[str] = frozenset()
     names: frozenset[str] = field(default_factory=frozenset)
@@ -54,7 +54,7 @@ class Journal:
 
     def event(self, who: str, peer: str, channel: Literal["", "clear", "tls"], what: str, captured: str = "") -> None:
         """Report an event that happens now."""
-        self.tell(
+        self.on_event(
             Event(at=time.time(), host=self.host, learner=who, peer=peer, channel=channel, what=what, captured=captured)
         )
 
@@ -122,7 +122,7 @@ class Session(Recorder):
         self._journal.event(who, self.peer, channel, what, captured)
 
 
-def tell_of_a_daemon(server: DaemonServer, journal: Journal) -> None:
+def report_daemon_sessions(server: DaemonServer, journal: Journal) -> None:
     """Report a daemon's sessions. They are known once none is open, when its log and the relay's record match up."""
     testimony = server.testimony()
     if not testimony.connections:

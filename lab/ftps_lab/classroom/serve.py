@@ -15,7 +15,7 @@ from ftps_lab.classroom.events import append
 from ftps_lab.classroom.folders import done, fill, last_order, ordered, writing
 from ftps_lab.classroom.hosts import CHECKER, LEAF, PASSWORD, PORT
 from ftps_lab.classroom.ident import user_of
-from ftps_lab.classroom.journal import Journal, Session, tell_of_a_daemon
+from ftps_lab.classroom.journal import Journal, Session, report_daemon_sessions
 from ftps_lab.classroom.keys import keep
 from ftps_lab.daemons import DaemonServer
 from ftps_lab.errors import LabError
@@ -140,7 +140,7 @@ class ClassroomHost:
         self._journal = Journal(
             host.name,
             say,
-            tell=lambda event: append(folders.staff, event),
+            on_event=lambda event: append(folders.staff, event),
             user_of=lambda peer: user_of(peer, port),
             is_checker=lambda peer: peer == _checker_of(folders.staff),
             unseen=frozenset({address}),
@@ -187,7 +187,7 @@ class ClassroomHost:
         """
         settled = self.server.settle(_LOOK_SECONDS)
         if settled and isinstance(self.server, DaemonServer):
-            tell_of_a_daemon(self.server, self._journal)
+            report_daemon_sessions(self.server, self._journal)
         self._obey()
 
     def _obey(self) -> None:

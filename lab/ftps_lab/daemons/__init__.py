@@ -12,8 +12,8 @@ It knows nothing of Docker: it runs inside the daemon's container, and on any ma
 - Serving: `kinds` is the table of daemons, `daemon` holds what they share, and `vsftpd`, `proftpd` and `pure_ftpd` hold
   each one's configuration and log format; `process` or `inetd` starts a daemon, `syslog` collects what it logs to
   /dev/log, and `probe` fetches its certificate.
-- Witnessing: `relay` records a `tape`, `ftps_lab.wire.tls` reads the TLS on it, `log` interprets a daemon's log, and
-  `account` combines everything into a testimony.
+- Witnessing: `relay` makes a `recording`, `ftps_lab.wire.tls` reads the TLS in it, `log` interprets a daemon's log, and
+  `builder` combines everything into a testimony.
 
 `server` puts them all together.
 """

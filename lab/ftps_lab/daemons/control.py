@@ -12,7 +12,7 @@ from ftps_lab.wire import tls as wiretls
 
 if TYPE_CHECKING:
     from ftps_lab.daemons.log import Session
-    from ftps_lab.daemons.tape import Link
+    from ftps_lab.daemons.recording import Link
     from ftps_lab.testimony import Channel
     from ftps_lab.wire.tls import Seen
 

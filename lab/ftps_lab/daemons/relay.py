@@ -16,7 +16,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from ftps_lab.daemons.tape import Link, Tape
+from ftps_lab.daemons.recording import Link, Recording
 from ftps_lab.errors import LabError
 from ftps_lab.wire import tls as wiretls
 from ftps_lab.wire.listening import listen
@@ -24,7 +24,7 @@ from ftps_lab.wire.listening import listen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ftps_lab.daemons.tape import Address
+    from ftps_lab.daemons.recording import Address
 
 _READ = 1 << 16
 _WAITING = 1 << 18
@@ -88,7 +88,7 @@ class Relay:
         self, host: str, port: int, passive: Iterable[int], target: Address, sources: Callable[[], str]
     ) -> None:
         self.host = host
-        self.tape = Tape()
+        self.recording = Recording()
         self._certificate = ""
         self._implicit = False
         self._target = target
@@ -125,14 +125,14 @@ class Relay:
         with self._lock:
             self._target, self._certificate, self._implicit = target, certificate, implicit
 
-    def record(self) -> Tape:
-        """Start a new tape; open links still write to the old one."""
+    def record(self) -> Recording:
+        """Start a new recording; open links still write to the old one."""
         with self._lock:
-            self.tape = Tape()
-            return self.tape
+            self.recording = Recording()
+            return self.recording
 
-    def settle(self, tape: Tape, timeout: float) -> bool:
-        """Wait until every link of this tape is closed; False if `timeout` seconds were not enough."""
+    def settle(self, recording: Recording, timeout: float) -> bool:
+        """Wait until every link of this recording is closed; False if `timeout` seconds were not enough."""
         until = time.monotonic() + timeout
         # A connection in a listener's queue is accepted in the turn after the one now in progress.
         for _ in range(3):
@@ -140,7 +140,8 @@ class Relay:
                 return False
         with self._lock:
             return self._lock.wait_for(
-                lambda: bool(self._error) or all(link.done for link in tape.links), max(0.0, until - time.monotonic())
+                lambda: bool(self._error) or all(link.done for link in recording.links),
+                max(0.0, until - time.monotonic()),
             )
 
     def _turn(self, until: float) -> bool:
@@ -222,12 +223,12 @@ class Relay:
         is_control = kind == "control"
         source = self._sources() if is_control else self._target[0]
         with self._lock:
-            tape = self.tape
-            opened = time.monotonic() - tape.began
+            recording = self.recording
+            opened = time.monotonic() - recording.began
             link = Link(
                 "control" if is_control else "data", port, peer, source, opened, self._certificate, self._implicit
             )
-            tape.links.append(link)
+            recording.links.append(link)
             address, control_port = self._target
         client = _End(sock, is_client=True)
         server = _End(socket.socket(), is_client=False)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ftps_lab.daemons import probe
-from ftps_lab.daemons.account import Habits, TestimonyBuilder
+from ftps_lab.daemons.builder import Habits, TestimonyBuilder
 from ftps_lab.daemons.kinds import DAEMONS, why_not
 from ftps_lab.daemons.log import sessions
+from ftps_lab.daemons.recording import Recording
 from ftps_lab.daemons.relay import Relay
-from ftps_lab.daemons.tape import Tape
 from ftps_lab.errors import LabError
 from ftps_lab.interface import Server
 from ftps_lab.server.handlers import root_path
@@ -81,7 +81,7 @@ class DaemonServer(Server):
         self._relay: Relay | None = None
         self._from = 0
         self._role = spec.answers_as
-        self._last_tape = Tape()
+        self._last_recording = Recording()
         self._last_lines: list[str] = []
         self._numbers = count(1)
         self._not_of_this_record: set[str] = set()
@@ -178,7 +178,7 @@ class DaemonServer(Server):
         finally:
             if relay is not None:
                 relay.stop()
-                self._last_tape = relay.tape
+                self._last_recording = relay.recording
             if self._daemon is not None:
                 self._daemon.close()
             if folder is not None:
@@ -238,8 +238,8 @@ class DaemonServer(Server):
         daemon, process, relay = self._running()
         process.require_alive()
         self._from = daemon.log_size()
-        former = relay.tape
-        relay.record()  # first: until then a connection may still land on the previous tape
+        former = relay.recording
+        relay.record()  # first: until then a connection may still land on the previous recording
         self._not_of_this_record |= {link.source for link in former.links}
         self._role = self.spec.answers_as
 
@@ -254,7 +254,7 @@ class DaemonServer(Server):
         """
         daemon, process, relay = self._running()
         until = time.monotonic() + timeout
-        settled = relay.settle(relay.tape, timeout)
+        settled = relay.settle(relay.recording, timeout)
         relay.raise_errors()
         process.require_alive()
         while settled and not self._has_ended(daemon, process, until):
@@ -279,7 +279,7 @@ class DaemonServer(Server):
         doubts = [f"the daemon's log has a line in an unknown format: {line}" for line in strange]
         return TestimonyBuilder(
             role=self._role,
-            links=list(self._tape.links),
+            links=list(self._recording.links),
             sessions=found,
             root=self._root,
             passwords=self._passwords or dict.fromkeys(self._users, self._password),
@@ -290,11 +290,11 @@ class DaemonServer(Server):
 
     def wire(self) -> Wire:
         """The raw bytes since `record`."""
-        return self._tape.wire
+        return self._recording.wire
 
     @property
-    def _tape(self) -> Tape:
-        return self._last_tape if self._relay is None else self._relay.tape
+    def _recording(self) -> Recording:
+        return self._last_recording if self._relay is None else self._relay.recording
 
     def _running(self) -> tuple[Daemon, Process | Inetd, Relay]:
         if self._daemon is None or self._process is None or self._relay is None:

@@ -124,7 +124,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
         """Read a command, or detect TLS where clear-text FTP is expected.
 
         With ``ftps://`` on a port of explicit FTPS, a client starts with a ClientHello. It is recorded as a failed
-        handshake, and nothing later on this connection counts as a command. The greeting tells the client.
+        handshake, and nothing later on this connection counts as a command. The client learns this from the greeting.
         """
         if not self._lab_met_tls and not self._lab_begins_tls():
             super().handle_read()

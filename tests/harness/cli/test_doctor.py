@@ -168,7 +168,7 @@ def test_loopback_that_is_down_exits_3_with_the_remedy(command: list[str]) -> No
     done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 3
     said = " ".join((done.stdout + done.stderr).split())
-    assert "connecting to 127.0.0.1 fails here (Network is unreachable)" in said
+    assert "cannot connect to 127.0.0.1, where all servers listen: Network is unreachable" in said
     assert "bring the loopback up (ip link set lo up)" in said
     assert "apt install lftp" not in said
 

@@ -72,7 +72,7 @@ def test_missing_lftp_is_an_error_that_says_how_to_install_it(empty_path: Path) 
     ("what", "sentence"),
     [
         ("missing", "no such file"),
-        ("folder", "this is a folder"),
+        ("folder", "a folder; name"),
         ("text", "not executable"),
         ("dangling", "no such file"),
     ],
@@ -156,7 +156,7 @@ def test_version_library_and_dialect_are_read(
 
 
 def test_unknown_dialect_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match="cannot tell the dialect"):
+    with pytest.raises(HarnessError, match="cannot determine the dialect"):
         identify(program(tmp_path, FAKE.format(library="GnuTLS 4.0", path=":", log="---- Connecting")))
 
 

@@ -48,7 +48,7 @@ def test_missing_locale_is_a_reason() -> None:
     client = starter_with_locales("C", "de_DE.iso88591")
     assert why_no_locale(client, "de_DE.ISO-8859-1") is None
     assert why_no_locale(client, "C") is None
-    assert "has no locale fr_FR.UTF-8" in str(why_no_locale(client, "fr_FR.UTF-8"))
+    assert "the locale fr_FR.UTF-8 is not installed" in str(why_no_locale(client, "fr_FR.UTF-8"))
 
 
 def test_scenario_with_a_missing_locale_is_skipped(play: Play) -> None:

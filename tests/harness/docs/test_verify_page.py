@@ -12,9 +12,7 @@ PAGE = (Path(__file__).parents[3] / "docs/verify.md").read_text("utf-8")
 
 
 def test_table_of_findings_matches_the_code() -> None:
-    rows = [
-        line for line in PAGE.split("## Findings")[1].split("## Trials")[0].splitlines() if line[:3] == "| `"
-    ]
+    rows = [line for line in PAGE.split("## Findings")[1].split("## Trials")[0].splitlines() if line[:3] == "| `"]
     assert rows == [f"| `{kind.id}` | {kind.severity} | {kind.title} | {kind.cure} |" for kind in KINDS.values()]
 
 

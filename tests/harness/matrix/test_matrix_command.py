@@ -248,8 +248,10 @@ class TestWithContainers:
         out, err = running.communicate(timeout=120)
         assert running.returncode == 3, out + err
         assert "Traceback" not in out + err
-        sentences = "has ended|ended right after its start|gone|does not|did not|cannot be reached|no communication|closed"
-        early = "" if playing else "|somebody removed it in mid-run|the Docker engine .* refuses"
+        sentences = (
+            "has ended|ended right after its start|gone|does not|did not|cannot be reached|no communication|closed"
+        )
+        early = "" if playing else "|it was removed during the run|the Docker engine .* refused"
         assert re.search(f"container .*({sentences}{early})", out + err), out + err
         assert not self._resources_of(running.pid)
 

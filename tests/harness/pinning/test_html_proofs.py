@@ -95,7 +95,9 @@ def test_each_diagram_shows_the_testimony_of_its_server(check_tool: Callable[...
     seen = [each for failure in failures for each in failure.met]
     assert len(seen) > 5
     for failure in failures:
-        assert [each.what for each in failure.met] == [done for done in failure.done if "lftp met" in done][-3:]
+        assert [each.what for each in failure.met] == [done for done in failure.done if "lftp connected to" in done][
+            -3:
+        ]
     for each in seen:
         told = each.recording.testimony
         assert untrue(interaction(each.recording, each.genuine), each.recording) == [], each.what

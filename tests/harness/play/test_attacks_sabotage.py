@@ -202,7 +202,7 @@ def test_attacker_other_than_the_declared_one_is_noticed(play: Play, attack: str
     step = play_attack(play, attack, place=PlaceWith(MixedUp))
     assert step.status == "error"
     contradictions = step.attempts[0].outcome.contradictions
-    assert f"the attack declared is {attack}, but the client met {OTHERS[attack]}" in contradictions
+    assert f"the declared attack is {attack}, but the client met {OTHERS[attack]}" in contradictions
 
 
 # Different certificates on the control and data connections: `data-certificate` and similar scenarios.
@@ -296,7 +296,8 @@ def test_empty_injection_is_noticed(play: Play, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(downgrade, "INJECTED", ())
     step = play_attack(play, "inject-before-tls")
     assert (step.status, verdict(step)) == ("error", "inconclusive")
-    assert "after the consent to AUTH, the wire tap has tls, not text" in step.attempts[0].outcome.contradictions
+    sentence = "after the reply that accepts AUTH, the wire tap has tls, not text"
+    assert sentence in step.attempts[0].outcome.contradictions
 
 
 @pytest.mark.parametrize("rc", ["", "set ftp:ssl-force yes\n"])

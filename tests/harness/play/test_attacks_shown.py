@@ -57,13 +57,13 @@ def test_reports_hold_the_captured_bytes_and_both_testimonies(
 
 WORDS = {
     "intercept": "an interceptor terminates TLS in its place and shows a copy of genuine",
-    "strip-auth": "denies with 502 that it has TLS",
+    "strip-auth": "denies TLS with 502",
     "refuse-auth": "refuses AUTH with 502",
-    "drop-at-auth": "cuts off whoever says AUTH",
-    "break-handshake": "answers the ClientHello by a fatal alert",
-    "inject-before-tls": "adds replies in clear before TLS begins",
+    "drop-at-auth": "cuts the connection at AUTH",
+    "break-handshake": "answers the ClientHello by sending a fatal alert",
+    "inject-before-tls": "adds forged replies in clear before TLS begins",
     "refuse-prot": "PROT is refused with 502",
-    "clear-data": "answers on data connections in clear",
+    "clear-data": "answers data connections in clear",
 }
 
 

@@ -270,10 +270,8 @@ def test_lftps_handshake_on_a_clear_data_connection_is_rejected() -> None:
     assert conclude(attacked("refuse-prot", "502"), client, server, TAPPED).verdict == "rejected"
     shaken = replace(server, transfers=(), handshakes=(HANDSHAKE, replace(HANDSHAKE, connection=2, completed=False)))
     assert conclude(attacked("refuse-prot", "502"), client, shaken, TAPPED).verdict == "rejected"
-    without = replace(server, transfers=())
-    assert "the server saw none fail" in only_contradiction(
-        conclude(attacked("refuse-prot", "502"), client, without, TAPPED)
-    )
+    without = conclude(attacked("refuse-prot", "502"), client, replace(server, transfers=()), TAPPED)
+    assert "the server saw no failed handshake" in only_contradiction(without)
 
 
 # The attack itself: declared, met, carried out.
@@ -297,7 +295,7 @@ def test_acceptance_under_an_attack_that_took_effect() -> None:
         ("inject-before-tls", "inject-before-tls", "tls", ["has tls, not text"]),
         ("inject-before-tls", "inject-before-tls", "nothing", ["has nothing, not text"]),
         ("refuse-auth", "inject-before-tls", "text", ["but the client met refuse-auth"]),
-        ("inject-before-tls", "502", "text", ["to have the effect inject-before-tls, but its effect was 502"]),
+        ("inject-before-tls", "502", "text", ["should have had the effect inject-before-tls, but its effect was 502"]),
     ],
 )
 def test_acceptance_needs_evidence_of_the_attack(
@@ -324,11 +322,11 @@ def test_every_login_must_pass_through_the_attack() -> None:
 
 def test_undeclared_attack_is_a_contradiction() -> None:
     """Even if its effect would not show."""
-    assert "declared is none, but the client met intercept" in only_contradiction(
+    assert "the declared attack is none, but the client met intercept" in only_contradiction(
         conclude(replace(attacked("none"), effect=""), DONE, account("intercept", ""), TAPPED)
     )
     attack_effect = conclude(replace(attacked("none"), effect=""), DONE, account("none", "502"), TAPPED)
-    assert "to have the effect nothing, but its effect was 502" in only_contradiction(attack_effect)
+    assert "should have had the effect nothing, but its effect was 502" in only_contradiction(attack_effect)
 
 
 def test_fallback_to_clear_text_is_an_exposure() -> None:

@@ -140,7 +140,7 @@ def test_session_of_another_client_is_a_contradiction(play: Play) -> None:
     """On this machine's loopback, any program can connect to the lab's server."""
     result = play(play.step(EXPOSED, keys=ONLY_LIST + NO_CONTROL), place=PlaceWith(Visited))
     assert result.status == "error"
-    assert "2 control connections, but lftp's debug log has 1" in contradictions(result)
+    assert "2 control connections, but lftp's debug log has only 1" in contradictions(result)
 
 
 def test_start_up_files_beside_the_rc_are_in_the_evidence(play: Play) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
 TRUSTING = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
-ANOTHER_CERTIFICATE = "the server's testimony names one certificate, but it showed another one on the wire"
+ANOTHER_CERTIFICATE = "the server's testimony names one certificate, but the wire has another one"
 
 
 class Stranger(FtpsServer):

@@ -63,11 +63,11 @@ def test_requirement_not_claimed_by_the_tool_is_skipped(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), '*name the pinning tool: pytest --pin-tool "./pin.sh {host} {port}"*'),
+        ((), '*no pinning tool is given; run pytest --pin-tool "./pin.sh {host} {port}"*'),
         (("--pin-tool", "./none.sh {host}"), "*./none.sh: no such file*"),
-        (("--pin-tool", "./pin.sh 'x"), "*--pin-tool*write it as you would in a shell*"),
+        (("--pin-tool", "./pin.sh 'x"), "*--pin-tool*quote it as in a shell*"),
         (("--pin-tool", " "), "*--pin-tool: give the tool's command*"),
-        (("--pin-tool", "./pin.sh x"), "*names no {host}*"),
+        (("--pin-tool", "./pin.sh x"), "*lacks {host}*"),
     ],
 )
 def test_bad_pin_tool_option_fails_with_the_reason(

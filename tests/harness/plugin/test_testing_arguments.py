@@ -115,7 +115,7 @@ def test_path_given_as_text_is_refused_as_file_content(servers: ServerFactory, l
     authority = trustme.CA()
     server = servers(certificate=authority.issue_cert("localhost"))
     for text in (str(server.pin), "~/.lftp/pin.crt", "./pin.crt", f"/nowhere{server.pin}"):
-        with pytest.raises(ArgumentError, match=r"is a path, but text is taken as the file's content; give Path\("):
+        with pytest.raises(ArgumentError, match=r"is a path, but text is the file's content; give Path\("):
             lftp(server, rc=PIN, files={"pin.crt": text})
         assert not (lftp.home.dot_lftp / "pin.crt").exists()
     with pytest.raises(ArgumentError, match=r"'x': ….*cannot read /nowhere: No such file"):
@@ -152,15 +152,15 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "files: a misspelt name": ({"files": {"x": "{prot}"}}, r"'x': ….*\{prot\} is not a placeholder here"),
     "cwd: a path": (
         {"cwd": "/nowhere"},
-        "'/nowhere' is not one of the folders in which lftp can be started: lftp, home, elsewhere",
+        "lftp cannot be started in '/nowhere'; use one of lftp, home, elsewhere",
     ),
-    "cwd: a list": ({"cwd": ["home"]}, "is not one of the folders"),
+    "cwd: a list": ({"cwd": ["home"]}, "lftp cannot be started in"),
     "run: a text": ({"run": "list"}, r"write a list, such as \['list'\]"),
     "run: a number": ({"run": [1]}, "write a list of texts"),
     "host: a URL": ({"host": "ftp://x"}, "is neither a host name nor an IP address"),
     "host: none": ({"host": None}, r"lftp\(host=…\): must be text"),
     "user: a number": ({"user": 5}, r"lftp\(user=…\): must be text"),
-    "user: empty": ({"user": ""}, "is empty; omit it"),
+    "user: empty": ({"user": ""}, "must not be empty; omit it"),
     "password: a line end": ({"password": "x\n"}, "contains a line end or NUL"),
     "timeout: nothing": ({"timeout": 0}, "must be a number of seconds greater than 0, not 0"),
     "timeout: no end": ({"timeout": float("inf")}, "must be a number of seconds greater than 0"),
@@ -190,7 +190,7 @@ def test_stopped_server_is_refused(lftp: LftpRunner) -> None:
     """Its port may belong to another server by now."""
     with ServerFactory() as servers:
         server = servers()
-    with pytest.raises(ArgumentError, match="this server is stopped"):
+    with pytest.raises(ArgumentError, match="the server is stopped"):
         lftp(server)
 
 

@@ -64,12 +64,12 @@ def test_unsafe_setup_fails_with_the_report_and_safe_one_passes(project: pytest.
             "*test_bad*",
             "E   *assert False",
             "E  *+  where False = <SetupReport: NOT SAFE: 1 error>.safe",
-            "E  *NOT SAFE: 1 error. An impostor of the same name *",
+            "E  *NOT SAFE: 1 error. An impostor with the same name *",
             "E  *deploy/rc, for backup.example port 21 *",
             "E  *ERROR  no-verification",
             "E  *set ssl:verify-certificate no",
             "*test_check*",
-            "E   *NOT SAFE: 1 error. An impostor of the same name *",
+            "E   *NOT SAFE: 1 error. An impostor with the same name *",
             "*ftps-lab: * is lftp *",
         ]
     )

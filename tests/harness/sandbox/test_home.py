@@ -164,7 +164,7 @@ def test_exception_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_parent_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match=r"cannot make a private folder below .*gone.* TMPDIR"):
+    with pytest.raises(HarnessError, match=r"cannot create a private folder below .*gone.* TMPDIR"):
         Home(tmp_path / "gone")
 
 

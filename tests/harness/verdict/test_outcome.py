@@ -74,25 +74,25 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         replace(REFUSED, words=(UNKNOWN,)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
-        "in no dialect's table: 'ls: Fatal error: the moon is full'",
+        "that no dialect's table has: 'ls: Fatal error: the moon is full'",
     ),
     "a known and an unknown word": (
         replace(REFUSED, words=(REFUSAL, UNKNOWN)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
-        "in no dialect's table: 'ls: Fatal error: the moon is full'",
+        "that no dialect's table has: 'ls: Fatal error: the moon is full'",
     ),
     "a refused certificate that nobody showed": (
         REFUSED,
         Testimony("genuine", (CONTROL,)),
         SILENT_CONTROL,
-        "finished no TLS handshake",
+        "completed no TLS handshake",
     ),
     "a refused certificate after a broken handshake": (
         REFUSED,
         Testimony("genuine", (CONTROL,), (BROKEN,)),
         SILENT_CONTROL,
-        "finished no TLS handshake",
+        "completed no TLS handshake",
     ),
     "a refused certificate that this server does not show": (
         replace(REFUSED, words=(replace(REFUSAL, fingerprint="CC:CC"),)),
@@ -110,7 +110,7 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         REFUSED,
         replace(REFUSED_BY_CLIENT, role="impostor"),
         SILENT_CONTROL,
-        "declared genuine, but its testimony is that of a server of role impostor",
+        "declared genuine, but its testimony says impostor",
     ),
     "no debug log": (replace(REFUSED, log_missing=True), REFUSED_BY_CLIENT, SILENT_CONTROL, "no debug log"),
     "a connection missing on the tap": (
@@ -123,7 +123,7 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         REFUSED,
         REFUSED_BY_CLIENT,
         SILENT,
-        "the wire tap holds connections that the server's testimony lacks: data from port 40002",
+        "the wire tap has connections that the server's testimony lacks: data from port 40002",
     ),
     "a tap that recorded no bytes": (
         REFUSED,
@@ -159,7 +159,7 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         replace(DONE, words=(REFUSAL,)),
         ACCEPTING,
         SILENT,
-        "states a refusal, but everything requested was carried out",
+        "lftp reported a refusal, but every request was carried out",
     ),
     "everything done, yet exit code 1": (replace(DONE, exit_code=1), ACCEPTING, SILENT, "ended with exit code 1"),
     "the client holds what the server never sent": (
@@ -190,13 +190,13 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         replace(REFUSED, words=(NO_HANDSHAKE,)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
-        "the server saw none fail",
+        "the server saw no failed handshake",
     ),
     "login refused, says lftp, but nobody refused one": (
         replace(REFUSED, words=(LOGIN,)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
-        "the server refused none",
+        "the server refused no login",
     ),
     "a password command without its password": (
         REFUSED,
@@ -214,13 +214,13 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         replace(REFUSED, words=()),
         replace(REFUSED_BY_CLIENT, commands=(PASS,), credentials=(replace(LET_IN, channel="clear"),)),
         SILENT_CONTROL,
-        "a password in clear, but the wire tap does not hold it",
+        "a password in clear, but the wire tap does not have it",
     ),
     "content in clear, but not on the tap": (
         DONE,
         replace(ACCEPTING, transfers=(replace(LISTED, channel="clear", certificate=""),)),
         SILENT,
-        "content in clear, but the wire tap does not hold it",
+        "content in clear, but the wire tap does not have it",
     ),
     "done over clear text that nobody could read": (
         DONE,
@@ -288,7 +288,7 @@ def test_download_from_a_stranger_is_not_accepted_even_if_not_stored() -> None:
 )
 def test_certificate_on_another_kind_of_connection_is_inconclusive(control: str, data: str) -> None:
     """A stranger refused on the control connection says nothing about the data connection."""
-    sentence = "showed a certificate on another kind of connection than it was declared for"
+    sentence = "showed a certificate on a kind of connection for which it was not declared"
     shaken = (replace(SHAKEN, certificate=control), replace(SHAKEN_DATA, certificate=data))
     for client in (REFUSED, DONE):
         for server in (replace(ACCEPTING, handshakes=shaken, transfers=()), replace(ACCEPTING, handshakes=shaken[:1])):
@@ -379,7 +379,7 @@ def test_login_failed_requires_a_refusing_reply_to_the_login(verb: str, reply: i
     if refuses:
         assert conclude_with(client, server, SILENT_CONTROL).verdict == "login-failed"
     else:
-        assert "but the server refused none" in only_contradiction(client, server, SILENT_CONTROL)
+        assert "but the server refused no login" in only_contradiction(client, server, SILENT_CONTROL)
 
 
 @pytest.mark.parametrize(
@@ -681,7 +681,7 @@ def test_unanswered_client_hello_is_rejected_if_server_and_wire_agree() -> None:
     assert conclude_with(client, server, wire).verdict == "rejected"
     for doubt, lying, tapped in (
         ("testimony has no handshake", replace(server, handshakes=()), wire),
-        ("the wire tap has nothing", server, replace(wire, hellos=frozenset())),
+        ("that the wire tap lacks", server, replace(wire, hellos=frozenset())),
         ("was not declared", replace(server, handshakes=(replace(begun, completed=True),)), wire),
     ):
         outcome = conclude_with(client, lying, tapped)

@@ -79,7 +79,7 @@ def test_fix_does_not_enable_verification_without_a_pin(home: Path, capsys: pyte
 def test_fix_and_only_exclude_each_other(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / ".lftp/rc").write_text("")
     assert cli.call(["verify", "--fix", "--only", "expired"]) == 2
-    assert "leave out --only" in capsys.readouterr().err
+    assert "omit --only" in capsys.readouterr().err
 
 
 def cured(text: str, *kinds: str, line: int | None = None, pinned: bool = True) -> str:

@@ -77,7 +77,10 @@ def test_every_trial_shows_its_outcome(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("broken", "answer"),
-    [((), "SAFE: lftp accepts the genuine server"), (("expired: lftp died",), "UNDECIDED: 1 trial could not be judged")],
+    [
+        ((), "SAFE: lftp accepts the genuine server"),
+        (("expired: lftp died",), "UNDECIDED: 1 trial could not be judged"),
+    ],
 )
 def test_broken_trial_makes_the_answer_undecided(tmp_path: Path, broken: tuple[str, ...], answer: str) -> None:
     text = html.text([report(rc_subject(tmp_path), broken=broken)], tmp_path)

@@ -167,7 +167,10 @@ def test_unsupported_key_is_a_lab_error(monkeypatch: pytest.MonkeyPatch) -> None
         raise ValueError("key_size must be at least 2048-bits")
 
     monkeypatch.setitem(NEW_KEY, "rsa-1024", decline)
-    with pytest.raises(LabError, match=r"'small', key 'key': the TLS library here cannot generate a key of kind rsa-1024: key_size must"):
+    with pytest.raises(
+        LabError,
+        match=r"'small', key 'key': the TLS library here cannot generate a key of kind rsa-1024: key_size must",
+    ):
         issue({"small": CertificateSpec(key="rsa-1024")})
 
 

@@ -25,7 +25,7 @@ from ftps_lab.classroom import check as checking
 from ftps_lab.classroom import events, folders, ident
 from ftps_lab.classroom.check import check, fingerprint, shown_certificate
 from ftps_lab.classroom.hosts import HOSTS, PASSWORD, USER, Host
-from ftps_lab.classroom.journal import Journal, tell_of_a_daemon
+from ftps_lab.classroom.journal import Journal, report_daemon_sessions
 from ftps_lab.classroom.learners import GUEST, Learner
 from ftps_lab.classroom.serve import ClassroomHost, Folders, own_address, running
 from ftps_lab.errors import LabError
@@ -137,7 +137,7 @@ def test_no_host_passes_the_health_check_of_another(room: Room) -> None:
     """A check that ignored the certificate would pass any host as any other."""
     stands = {host.name: room.open(host) for host in LAB_HOSTS}
     for one, other in permutations(LAB_HOSTS, 2):
-        with pytest.raises(LabError, match=f"'{one.name}'|nobody is in between|502 AUTH"):
+        with pytest.raises(LabError, match=f"'{one.name}'|the attacker is missing|502 AUTH"):
             room.check(one, stands[other.name])
 
 
@@ -146,7 +146,7 @@ def test_intercepted_host_without_interceptor_is_unhealthy(room: Room) -> None:
     running_host = room.open(host)
     room.check(host, running_host)
     running_host.server.change(replace(running_host.server.spec, attack="none", attack_certificate=None))
-    with pytest.raises(LabError, match="nobody is in between"):
+    with pytest.raises(LabError, match="the attacker is missing"):
         room.check(host, running_host)
 
 
@@ -200,7 +200,7 @@ def test_host_that_offers_tls_fails_the_check_of_stripped(room: Room) -> None:
 def test_closed_port_fails_the_check_of_stripped(room: Room) -> None:
     running_host = room.open(HOSTS["stripped"])
     running_host.server.stop()
-    with pytest.raises(LabError, match="did not come as far as AUTH"):
+    with pytest.raises(LabError, match="failed before AUTH"):
         room.check(HOSTS["stripped"], running_host)
 
 
@@ -247,7 +247,7 @@ def test_reset_restores_only_the_named_learners_folder(room: Room, tmp_path: Pat
             (tmp_path / name / learner / "welcome.txt").unlink()
             (tmp_path / name / learner / "mine").mkdir()
     number = folders.order_reset(room.staff, ["anna"])
-    with pytest.raises(LabError, match="have not put the folders back: example, stripped"):
+    with pytest.raises(LabError, match="have not restored the folders: example, stripped"):
         folders.wait_until_done(room.staff, ["example", "stripped"], number, seconds=0.0)
     for host in hosts:
         host.look()
@@ -478,9 +478,9 @@ def test_log_separates_the_sessions_of_a_daemon() -> None:
         )
     )
     lines: list[str] = []
-    tell_of_a_daemon(server, Journal("vsftpd", lines.append, unseen=frozenset({LOOPBACK})))  # type: ignore[arg-type]  # what it needs of one
+    report_daemon_sessions(server, Journal("vsftpd", lines.append, unseen=frozenset({LOOPBACK})))  # type: ignore[arg-type]  # what it needs of one
     assert lines == [
-        f"{LEARNER} student logged in IN CLEAR; RETR a 7 B IN CLEAR broken off",
+        f"{LEARNER} student logged in IN CLEAR; RETR a 7 B IN CLEAR incomplete",
         "127.0.0.8 left without logging in, after the TLS handshake",
     ]
     assert server.records == 1
@@ -520,7 +520,7 @@ def test_missing_folder_is_an_error_that_names_compose_yaml(tmp_path: Path, miss
     blocked.touch()
     folders = {"root": tmp_path, "handed_out": tmp_path, "staff": tmp_path, missing: blocked / "folder"}
     with (
-        pytest.raises(LabError, match=r"cannot write .*/file/folder.*: Not a directory; compose.yaml has"),
+        pytest.raises(LabError, match=r"cannot write .*/file/folder.*: Not a directory; use compose.yaml"),
         running(HOSTS["issued"], print, Folders(**folders), (GUEST,), address=LOOPBACK, port=0),
     ):
         raise AssertionError("never")
@@ -542,7 +542,7 @@ def test_host_starts_only_if_its_name_resolves_to_this_machine(
         return leads_to
 
     monkeypatch.setattr(socket, "gethostbyname", resolve)
-    with pytest.raises(LabError, match=r"example.com does not lead to this machine .*docker compose up"):
+    with pytest.raises(LabError, match=r"example.com does not resolve to this machine .*docker compose up"):
         own_address(HOSTS["example"])
 
 

@@ -31,7 +31,7 @@ def test_names_are_thirty_or_as_many_or_those_given() -> None:
         ("root", "'root' cannot be a learner's name"),
         ("student", "'student' cannot be a learner's name"),
         ("anna anna", "two learners are named 'anna'"),
-        (" ".join(f"a{number}" for number in range(100)), "99 learners at most"),
+        (" ".join(f"a{number}" for number in range(100)), "give at most 99"),
     ],
 )
 def test_invalid_learner_names_are_refused_with_a_reason(text: str, sentence: str) -> None:

@@ -271,7 +271,7 @@ def test_removed_container_is_reported_by_every_call(session: Session, engine: E
     engine.api.remove_container(container.id, force=True)
     with pytest.raises(LabError, match="the lab's container"):
         host.ping()
-    with pytest.raises(LabError, match="somebody removed it in mid-run"):
+    with pytest.raises(LabError, match="it was removed during the run"):
         container.run(["true"])
     container.remove()
     engine.api.remove_network(network.id)
@@ -285,7 +285,7 @@ def test_removed_image_is_reported_while_its_container_runs_on(session: Session,
     network = session.network("n")
     first = session.container(gone, network=network)
     engine.api.remove_image(gone, force=True)
-    with pytest.raises(LabError, match="its image is gone, somebody removed it; run this again"):
+    with pytest.raises(LabError, match="its image was removed meanwhile; run this again"):
         session.container(gone, network=network)
     assert RemoteHost(first.line).ping()
 
@@ -314,7 +314,9 @@ def test_failed_build_is_reported_with_its_last_output(
     monkeypatch.setattr(context, "_package", lambda: tmp_path / "lab" / "ftps_lab")
     before = {each["Id"] for each in engine.api.containers(all=True)}
     image = Image(name="failing", dockerfile="lab/images/failing/Dockerfile", base=str(LAB.base))
-    with pytest.raises(LabError, match=r"(?s)failing cannot be built.*returned a non-zero code: 7.*here is the reason"):
+    with pytest.raises(
+        LabError, match=r"(?s)cannot build the image failing.*returned a non-zero code: 7.*here is the reason"
+    ):
         ensure(engine, image)
     mine = [each for each in engine.api.containers(all=True) if tmp_path.name in each["Command"]]
     assert [each for each in mine if each["Id"] not in before] == []

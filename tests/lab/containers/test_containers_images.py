@@ -86,7 +86,7 @@ def test_context_ignores_times_and_hidden_files_but_not_modes(tmp_path: Path, mo
     assert context.pack(["lab/images/x"]) == context.pack(["lab/images/x/Dockerfile"]) == first
     file.chmod(0o755)
     assert context.pack(["lab/images/x"]) != first
-    with pytest.raises(LabError, match="lab/images/y: what the container images are built from is not there"):
+    with pytest.raises(LabError, match="lab/images/y: missing, but the container images are built from it"):
         context.pack(["lab/images/y"])
 
 

@@ -149,14 +149,14 @@ def test_line_longer_than_the_limit_is_an_error(ends: Ends, monkeypatch: pytest.
     monkeypatch.setattr("ftps_lab.containers.line._MOST", 100)
     line, engine = ends
     engine.sendall(frame(STDOUT, b"x" * 101))
-    with pytest.raises(LabError, match="a line without an end"):
+    with pytest.raises(LabError, match="a line that is too long"):
         line.receive(SECONDS)
 
 
 def test_engine_behind_ssh_is_refused(ends: Ends) -> None:
     line, _ = ends
     assert raw_socket(line._sock) is line._sock
-    with pytest.raises(LabError, match="is no socket but a BytesIO"):
+    with pytest.raises(LabError, match="is a BytesIO, not a socket"):
         raw_socket(io.BytesIO())
     with pytest.raises(LabError, match="the engine must run here"):
         connect("ssh://elsewhere")
@@ -258,12 +258,12 @@ def api_error(status: int, text: str, kind: type[docker.errors.APIError] = docke
     ("error", "words"),
     [
         (api_error(500, "write /x: no space left on device"), DISK_FULL),
-        (api_error(404, "No such image: x", docker.errors.ImageNotFound), "its image is gone"),
-        (api_error(404, "No such container: x", docker.errors.NotFound), "somebody removed it in mid-run"),
+        (api_error(404, "No such image: x", docker.errors.ImageNotFound), "its image was removed meanwhile"),
+        (api_error(404, "No such container: x", docker.errors.NotFound), "it was removed during the run"),
         (api_error(500, "could not find an available, non-overlapping IPv4 address pool"), "docker network prune"),
         (api_error(400, "invalid volume"), "the Docker engine at here refused: invalid volume"),
         (requests.exceptions.ReadTimeout("Read timed out."), "does not answer"),
-        (requests.exceptions.ConnectionError(ConnectionResetError(errno.ECONNRESET, "reset")), "hung up"),
+        (requests.exceptions.ConnectionError(ConnectionResetError(errno.ECONNRESET, "reset")), "closed the connection"),
         (docker.errors.DockerException("odd"), "no communication with the Docker engine at here: odd"),
     ],
 )
@@ -288,7 +288,7 @@ def test_missing_engine_is_a_reason(tmp_path: Path) -> None:
 def test_stopped_engine_is_a_reason(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "s"))
-    assert "nobody listens at" in why_no_engine(f"unix://{tmp_path}/s")
+    assert "nothing listens at" in why_no_engine(f"unix://{tmp_path}/s")
 
 
 def test_missing_permission_on_the_socket_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +299,7 @@ def test_missing_permission_on_the_socket_is_a_reason(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(socket.socket, "connect", connect_to)
     reason = why_no_engine(f"unix://{tmp_path}/s")
-    assert f"no permission on {tmp_path}/s: add yourself to the group docker" in reason
+    assert f"no permission for {tmp_path}/s: add yourself to the group docker" in reason
     assert "sudo" in reason
 
 
@@ -349,5 +349,5 @@ def test_engine_lost_while_clearing_leftovers_is_an_error() -> None:
         def containers(self, **_more: object) -> None:
             raise requests.exceptions.ConnectionError(ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
 
-    with pytest.raises(LabError, match="cannot look for leftovers of earlier runs: nobody listens at here"):
+    with pytest.raises(LabError, match="cannot look for leftovers of earlier runs: nothing listens at here"):
         clear_leftovers(Engine(Gone(), "here", "20.10"))  # type: ignore[arg-type]

@@ -118,7 +118,9 @@ def test_crashed_session_is_an_error_in_every_later_call(daemon: Any, inetd: Ine
         os.kill(pid, signal.SIGSEGV)
         wait_for_end(inetd)
     for _ in range(2):
-        with pytest.raises(LabError, match=r"(?s)has died \(a session's process was killed by signal 11\).*its last words"):
+        with pytest.raises(
+            LabError, match=r"(?s)has died \(a session's process was killed by signal 11\).*its last words"
+        ):
             inetd.require_alive()
 
 

@@ -198,7 +198,7 @@ def test_why_not_names_what_a_daemon_cannot_do() -> None:
         assert "attack" in why_not(kind, ServerSpec(certificate=one, attack="intercept"))
         assert "same certificate" in why_not(kind, ServerSpec(certificate=one, data_certificate=other))
         for own in (ServerSpec(certificate=one, user="me"), ServerSpec(certificate=one, password="mine")):
-            assert "users and the password that it is started with" in why_not(kind, own)
+            assert "gets its users and password when it starts" in why_not(kind, own)
         gap = why_not(kind, ServerSpec(certificate=one, tls=("1.3", "1.1")))
         assert gap == "" if kind == "proftpd" else "gap" in gap
     assert "implicit" in why_not("pure-ftpd", ServerSpec(protocol="implicit", certificate=one))
@@ -207,7 +207,7 @@ def test_why_not_names_what_a_daemon_cannot_do() -> None:
 
 
 def test_unknown_daemon_is_an_error() -> None:
-    with pytest.raises(LabError, match="no daemon 'wu-ftpd'"):
+    with pytest.raises(LabError, match="unknown daemon 'wu-ftpd'"):
         why_not("wu-ftpd", ServerSpec())
 
 
@@ -218,5 +218,5 @@ def test_daemon_is_not_started_with_a_spec_it_cannot_serve(tmp_path: Path) -> No
     with pytest.raises(LabError, match="attack"):
         server.start()
     server.stop()
-    with pytest.raises(LabError, match="does not run"):
+    with pytest.raises(LabError, match="is not running"):
         server.record()

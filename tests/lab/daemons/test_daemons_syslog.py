@@ -100,7 +100,7 @@ def test_late_barrier_does_not_satisfy_the_next_flush(
 
 
 def test_second_syslog_at_once_is_refused(running_syslog: syslog.Syslog, device: Path, tmp_path: Path) -> None:
-    with pytest.raises(LabError, match="one of these at a time"):
+    with pytest.raises(LabError, match="only one such server at a time"):
         syslog.Syslog(tmp_path / "other")
     assert running_syslog.flush()
 

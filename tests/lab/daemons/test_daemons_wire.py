@@ -287,8 +287,8 @@ def test_relay_forwards_and_records_every_byte_to_a_slow_reader(relayed: Relayed
         while data := client.recv(1 << 14):
             received += data
     assert received == content
-    assert relayed.relay.settle(relayed.relay.tape, 5)
-    (record,) = relayed.relay.tape.wire.records
+    assert relayed.relay.settle(relayed.relay.recording, 5)
+    (record,) = relayed.relay.recording.wire.records
     assert (record.kind, record.peer) == ("control", peer)
     assert record.to_server == content
     assert record.to_client == content
@@ -299,21 +299,21 @@ def test_each_control_connection_has_its_own_source_address(relayed: RelayedServ
         with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as client:
             client.shutdown(socket.SHUT_WR)
             assert client.recv(1) == b""
-    assert relayed.relay.settle(relayed.relay.tape, 5)
+    assert relayed.relay.settle(relayed.relay.recording, 5)
     assert relayed.behind.peers == ["127.77.2.2", "127.77.2.3", "127.77.2.4"]
-    assert [link.source for link in relayed.relay.tape.links] == relayed.behind.peers
+    assert [link.source for link in relayed.relay.recording.links] == relayed.behind.peers
 
 
 def test_connections_closed_at_once_are_witnessed(relayed: RelayedServer) -> None:
     for _ in range(20):
         socket.create_connection(("127.0.0.1", relayed.relay.port), 5).close()
-    assert relayed.relay.settle(relayed.relay.tape, 5)
-    assert len(relayed.relay.tape.links) == 20
+    assert relayed.relay.settle(relayed.relay.recording, 5)
+    assert len(relayed.relay.recording.links) == 20
 
 
 def test_open_connection_is_unsettled_and_stays_in_its_record(relayed: RelayedServer) -> None:
     with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as client:
-        old = relayed.relay.tape
+        old = relayed.relay.recording
         client.sendall(b"early")
         assert not relayed.relay.settle(old, 0.05)
         new = relayed.relay.record()
@@ -330,7 +330,7 @@ def test_new_connections_reach_the_server_shown_last(relayed: RelayedServer) -> 
     try:
         with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as old:
             old.sendall(b"old")
-            while not relayed.relay.tape.wire.records or not relayed.relay.tape.wire.records[0].to_server:
+            while not relayed.relay.recording.wire.records or not relayed.relay.recording.wire.records[0].to_server:
                 time.sleep(0.001)
             relayed.relay.show(other.address, "AB:CD", implicit=True)
             with socket.create_connection(("127.0.0.1", relayed.relay.port), 5) as new:
@@ -338,9 +338,9 @@ def test_new_connections_reach_the_server_shown_last(relayed: RelayedServer) -> 
                 assert new.recv(1) == b""
             old.shutdown(socket.SHUT_WR)
             assert old.recv(10) == b"old"
-        assert relayed.relay.settle(relayed.relay.tape, 5)
+        assert relayed.relay.settle(relayed.relay.recording, 5)
         assert (relayed.behind.peers, other.peers) == (["127.77.2.2"], ["127.77.2.3"])
-        links = relayed.relay.tape.links
+        links = relayed.relay.recording.links
         assert [(link.certificate, link.implicit) for link in links] == [("", False), ("AB:CD", True)]
     finally:
         other.close()
@@ -367,7 +367,7 @@ def test_client_reset_reaches_the_server() -> None:
         client.sendall(b"hello")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-        assert relay.settle(relay.tape, 5)
+        assert relay.settle(relay.recording, 5)
     finally:
         relay.stop()
         behind.close()
@@ -380,8 +380,8 @@ def test_server_reset_reaches_the_client(relayed: RelayedServer) -> None:
         client.sendall(b"hello")
         with pytest.raises(ConnectionResetError):
             client.recv(1)
-    assert relayed.relay.settle(relayed.relay.tape, 5)
-    assert relayed.relay.tape.wire.records[0].to_server == b"hello"
+    assert relayed.relay.settle(relayed.relay.recording, 5)
+    assert relayed.relay.recording.wire.records[0].to_server == b"hello"
 
 
 def test_server_reset_of_an_upload_reaches_the_client() -> None:
@@ -402,7 +402,7 @@ def test_server_reset_of_an_upload_reaches_the_client() -> None:
                 client.sendall(HELLO + FINISHED + CONTENT)
                 with pytest.raises(ConnectionResetError):
                     client.recv(1)
-            assert relay.settle(relay.tape, 5)
+            assert relay.settle(relay.recording, 5)
         finally:
             relay.stop()
             thread.join()
@@ -416,7 +416,7 @@ def test_client_is_reset_if_the_server_does_not_listen() -> None:
         # The reset may arrive before connect() returns.
         with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", relay.port), 5) as client:
             client.recv(1)
-        assert relay.settle(relay.tape, 5)
+        assert relay.settle(relay.recording, 5)
     finally:
         relay.stop()
 
@@ -478,13 +478,13 @@ def test_client_reset_after_an_upload_becomes_a_plain_end(sent: bytes, heard: st
             client = socket.create_connection(("127.77.4.1", port), 5)
             client.sendall(sent)
             deadline = time.monotonic() + 10
-            while not relay.tape.links or bytes(relay.tape.links[0].to_server) != sent:
+            while not relay.recording.links or bytes(relay.recording.links[0].to_server) != sent:
                 assert time.monotonic() < deadline
                 time.sleep(0.005)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
             thread.join(15)
-            assert relay.settle(relay.tape, 5)
+            assert relay.settle(relay.recording, 5)
         finally:
             relay.stop()
     assert ends == [heard]

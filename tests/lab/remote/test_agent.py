@@ -132,7 +132,7 @@ def test_sigint_is_ignored(process: AgentProcess) -> None:
 )
 def test_malformed_order_is_answered_and_the_next_one_executed(process: AgentProcess, text: bytes) -> None:
     answer = process.ask(text)
-    assert "no order of this version" in answer.failure
+    assert "invalid call for this version" in answer.failure
     assert (answer.number, answer.bug) == (0, False)
     assert not process.ask(call_order(2)).failure
 
@@ -157,7 +157,7 @@ def test_all_output_goes_to_stderr() -> None:
 def test_agent_runs_one_server_at_a_time(process: AgentProcess, tmp_path: Path) -> None:
     first = started_server(process, tmp_path)
     again = process.ask(serve_order(tmp_path, number=2))
-    assert "a server runs here already" in again.failure
+    assert "a server is already running here" in again.failure
     assert not process.ask(call_order(3, "stop", first.server)).failure
     assert port_is_closed(first.port)
     second = started_server(process, tmp_path)

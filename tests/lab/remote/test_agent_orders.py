@@ -115,13 +115,13 @@ def test_default_spec_arrives_unchanged() -> None:
 
 
 def test_field_of_another_version_is_an_error() -> None:
-    with pytest.raises(LabError, match="no server of this version of ftps-lab"):
+    with pytest.raises(LabError, match="invalid server for this version of ftps-lab"):
         orders.received_spec({"colour": "blue"})
 
 
 def test_value_that_cannot_be_sent_is_a_type_error_at_the_sender() -> None:
     spec = replace(ServerSpec(), attack_how={"a": 1})  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"teach remote\.orders"):
+    with pytest.raises(TypeError, match=r"add the type to remote\.orders"):
         orders.sent_spec(spec)
 
 
@@ -186,13 +186,13 @@ def test_failed_result_has_no_value() -> None:
 
 
 def test_value_of_the_wrong_type_is_an_error() -> None:
-    with pytest.raises(LabError, match="it answered true where Testimony was due"):
+    with pytest.raises(LabError, match="the answer is true, not a value of type Testimony"):
         orders.value_of(orders.result(1, value=True), Testimony)
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"{}", b'{"value":1}', b"Traceback (most recent\n"])
 def test_line_that_is_no_answer_is_an_error(text: bytes) -> None:
-    with pytest.raises(LabError, match="is none of this version of ftps-lab"):
+    with pytest.raises(LabError, match="invalid answer from the agent for this version of ftps-lab"):
         orders.read_result(text)
 
 

@@ -201,5 +201,5 @@ def test_hostile_command_creates_its_marker_in_a_shell(tmp_path: Path, name: str
 
 
 def test_wrong_number_of_certificates_is_an_error(certificates: dict[str, Certificate]) -> None:
-    with pytest.raises(LabError, match="two-faces takes 2 certificates, not 1"):
+    with pytest.raises(LabError, match="two-faces needs 2 certificates, not 1"):
         PEERS["two-faces"].scripts(certificates["genuine"])

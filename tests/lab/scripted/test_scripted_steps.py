@@ -381,7 +381,7 @@ class TestScriptedServer:
             ScriptedServer([()], port=server.port).start()
 
     def test_impossible_scripts_are_errors(self) -> None:
-        with pytest.raises(LabError, match="give at least one"):
+        with pytest.raises(LabError, match="needs at least one script"):
             ScriptedServer([])
-        with pytest.raises(LabError, match="cannot repeat nothing"):
+        with pytest.raises(LabError, match="Repeat needs some data to repeat"):
             ScriptedServer([(Repeat(b"", 1),)])

@@ -79,7 +79,7 @@ def test_port_taken_between_bind_and_listen_is_a_lab_error(lab: Lab, monkeypatch
 def test_second_start_is_refused(lab: Lab) -> None:
     """The server keeps running."""
     server = lab.serve()
-    with pytest.raises(LabError, match="runs already"):
+    with pytest.raises(LabError, match="is already running"):
         server.start()
     lab.prove_alive(server)
 

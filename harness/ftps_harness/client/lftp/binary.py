@@ -95,11 +95,11 @@ def _given(path: str, where: str) -> Path:
     except OSError as error:
         raise UsageError(f"{where} {path}: {error.strerror}; name an lftp executable") from None
     if is_folder:
-        raise UsageError(f"{where} {path}: this is a folder; name the lftp executable in it")
+        raise UsageError(f"{where} {path}: a folder; name the lftp executable in it")
     if not is_there:
         raise UsageError(f"{where} {path}: no such file; name an lftp executable")
     if not os.access(candidate, os.X_OK):
-        raise UsageError(f"{where} {path}: this file is not executable; chmod +x it, or name an lftp executable")
+        raise UsageError(f"{where} {path}: not executable; run chmod +x on it, or name another lftp")
     return candidate.absolute()
 
 
@@ -183,7 +183,7 @@ def _read_dialect(path: Path, settings: bytes, log: bytes) -> Dialect:
     if b"gnutls_handshake" in log:
         return "classic"
     shown = log.decode("utf-8", "backslashreplace").strip() or "an empty log"
-    raise HarnessError(f"cannot tell the dialect of {path}: its connection to the probe left {shown}")
+    raise HarnessError(f"cannot determine the dialect of {path}; its connection to the probe logged {shown}")
 
 
 def _set_up_tls(ask: Callable[..., process.Finished], home: Home, deaf: Address | None) -> bytes:
@@ -208,7 +208,7 @@ def _closing_listener() -> Iterator[Address]:
     try:
         listener = socket.create_server(("127.0.0.1", 0))
     except OSError as error:
-        raise HarnessError(f"cannot listen on 127.0.0.1: {error.strerror}; lftp cannot be probed without it") from error
+        raise HarnessError(f"cannot listen on 127.0.0.1, which the probe of lftp needs: {error.strerror}") from error
 
     with listener, ThreadPoolExecutor(1, "lftp-probe") as pool:
         host, port = address = listener.getsockname()
@@ -234,8 +234,8 @@ def _check_loopback(listener: socket.socket, address: Address) -> None:
             listener.accept()[0].close()
     except OSError as error:
         raise HarnessError(
-            f"connecting to 127.0.0.1 fails here ({error.strerror or error}), and all servers listen there: "
-            "bring the loopback up (ip link set lo up)"
+            f"cannot connect to 127.0.0.1, where all servers listen: {error.strerror or error}; bring the loopback "
+            f"up (ip link set lo up)"
         ) from error
 
 

@@ -36,7 +36,7 @@ def why_no_locale(start: process.Starter, locale: str) -> str | None:
     """Why nothing can run in a locale there, as a sentence for a skipped scenario; None if it can."""
     if _plain(locale) in available(start):
         return None
-    return f"this machine has no locale {locale} (`locale -a` lists those it has)"
+    return f"the locale {locale} is not installed on this machine; `locale -a` lists those that are"
 
 
 def _plain(name: str) -> str:

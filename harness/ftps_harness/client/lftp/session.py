@@ -122,10 +122,10 @@ def _cut(truncated: bool, log: bytes, watch: Watch) -> Iterator[str]:
         yield f"something other than lftp opened or replaced lftp's debug log, so its lines may not be lftp's ({how})"
     if truncated:
         limit = process.OUTPUT_LIMIT >> 20
-        yield f"lftp printed more than {limit} MiB, and the rest was dropped, so nobody knows what it contained"
+        yield f"lftp printed more than {limit} MiB; the rest was discarded, so its content is unknown"
     if len(log) > LOG_LIMIT:
         limit = LOG_LIMIT >> 20
-        yield f"lftp's debug log is over {limit} MiB, and the rest was not read, so nobody knows what it contains"
+        yield f"lftp's debug log is over {limit} MiB; the rest was not read, so its content is unknown"
 
 
 def _read(path: Path) -> bytes | None:

@@ -109,7 +109,7 @@ def quoted(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-class NoSettings(HarnessError):  # noqa: N818 - it is what happened
+class NoSettings(HarnessError):  # noqa: N818 - named after what happened
     """lftp printed no settings: it ended or hung before it got that far.
 
     Attributes:

@@ -117,8 +117,8 @@ def _prefix(path: Path, _changed: int, _size: int) -> tuple[str, ...]:
     if prefix is None:
         named = "; ".join(f"line {number}: {line}" for number, line in lines)
         raise HarnessError(
-            f"{path} changes trust for every lftp on this machine ({named}), and it cannot be hidden here (unshare "
-            "--mount is not permitted): comment these lines out, or run in a container without them"
+            f"{path} changes trust for every lftp on this machine ({named}), and this machine does not permit hiding "
+            f"it (unshare --mount): comment these lines out, or run in a container without them"
         )
     return prefix
 

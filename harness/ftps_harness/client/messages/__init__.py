@@ -1,4 +1,4 @@
-"""What each lftp dialect prints, and the reason that it stands for. Pure: bytes in, words out.
+"""What each lftp dialect prints, and the reason that it means. Pure: bytes in, words out.
 
 `tables` holds the messages of the dialects, each row with the build it was measured on or its place in the source;
 `words` reads standard error and the debug log; `log_notes` reads lines that only the debug log has and that are not

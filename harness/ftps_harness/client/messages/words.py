@@ -11,7 +11,7 @@ for lftp's (lftp 4.9.3, src/ftpclass.cc and src/log.cc; measured on every build 
 * lftp prints names from listings and from PWD after its own words. A name that makes a line look like a refusal still
   fails the next rule.
 * If there is a log, a certificate refusal on standard error must be in the log too; and a line in the log's format with
-  another process ID is an attempted forgery. Both count as words in no table.
+  another process ID is an attempted forgery. Both count as unknown words.
 
 Text that no table has is `unknown`, never a reason.
 """
@@ -196,7 +196,7 @@ def _line(line: str, dialect: str) -> Word:
         for row in rows:
             if row.matches(match[2]):
                 return Word(line, row.meaning, kind)
-    return Word(line, frozenset(), "unknown", doubt="it is in no dialect's table")
+    return Word(line, frozenset(), "unknown", doubt="no dialect's table has it")
 
 
 def _is_harmless(line: str) -> bool:
@@ -211,7 +211,7 @@ def _complaint(line: str) -> Word:
     kinds = (kind for kind, rows in tables.items() if any(row.matches(line) for row in rows))
     if kind := next(kinds, None):
         return Word(line, frozenset(), kind)
-    return Word(line, frozenset(), "unknown", doubt="it is in no table of complaints")
+    return Word(line, frozenset(), "unknown", doubt="the table of complaints lacks it")
 
 
 def _refusal(line: str, said: str, dialect: str) -> Word:
@@ -220,7 +220,7 @@ def _refusal(line: str, said: str, dialect: str) -> Word:
     text, fingerprint = (match[1], match[2]) if match else (said, None)
     reasons = _reasons(text, dialect)
     if reasons is None:
-        return Word(line, frozenset(), "unknown", fingerprint, f"it is not in the table of the dialect {dialect}")
+        return Word(line, frozenset(), "unknown", fingerprint, f"the table of the dialect {dialect} lacks it")
     return Word(line, reasons, "reason", fingerprint)
 
 

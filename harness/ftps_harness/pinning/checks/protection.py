@@ -33,7 +33,10 @@ def tls_demanded(rig: Rig) -> None:
     attacks = {
         "a server that refuses AUTH": {"attack": "refuse-auth"},
         "an attacker who strips AUTH": {"attack": "strip-auth"},
-        "a server that closes the connection during the handshake": {"attack": "break-handshake", "attack_how": "close"},
+        "a server that closes the connection during the handshake": {
+            "attack": "break-handshake",
+            "attack_how": "close",
+        },
         "a server that ends the handshake with an alert": {"attack": "break-handshake", "attack_how": "alert"},
     }
     for called, fields in rig.cases(attacks.items()):
@@ -119,8 +122,8 @@ def says_store_replaced(rig: Rig) -> None:
     """Try another host, with a certificate from an authority in the system's trust store, before and after."""
     public = issued(rig.place.authority, OTHER)
     rig.serve(public, host=OTHER)
-    rig.accepts(rig.home(), public, host=OTHER, run=(
-        "list",), called="another host that the system trusts, before pinning"
+    rig.accepts(
+        rig.home(), public, host=OTHER, run=("list",), called="another host that the system trusts, before pinning"
     )
     home = rig.home()
     rig.serve(own())

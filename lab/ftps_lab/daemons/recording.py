@@ -45,7 +45,7 @@ class Link:
 
 
 @dataclass(slots=True, eq=False)
-class Tape:
+class Recording:
     """All the links of one record."""
 
     began: float = field(default_factory=time.monotonic)

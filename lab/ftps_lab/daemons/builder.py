@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from ftps_lab.daemons.tape import Link
+    from ftps_lab.daemons.recording import Link
     from ftps_lab.wire.tls import Seen
 
 _ANONYMOUS = frozenset({"anonymous", "ftp"})

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.lab.wire.tapped import VERSIONS, pair, server_context
 
-from ftps_lab.daemons.account import Habits, TestimonyBuilder
+from ftps_lab.daemons.builder import Habits, TestimonyBuilder
 from ftps_lab.daemons.log import Answered, Asked, Began, Event, Moved, Secured, sessions
-from ftps_lab.daemons.tape import Link
+from ftps_lab.daemons.recording import Link
 from ftps_lab.testimony import TLS_IN_CLEAR
 
 if TYPE_CHECKING:
@@ -128,14 +128,14 @@ def test_cleartext_after_auth_is_a_discrepancy(root: Path) -> None:
 def test_transfer_without_its_data_connection_is_a_discrepancy(root: Path) -> None:
     links = [control_link(IN_CLEAR + b"PASV\r\nRETR file\r\n")]
     testimony = compose(root, links, LOGIN + DOWNLOAD)
-    assert any("without its data connection" in sentence for sentence in testimony.discrepancies)
+    assert any("but no data connection for it" in sentence for sentence in testimony.discrepancies)
     assert testimony.transfers == ()
 
 
 def test_active_mode_transfer_bypasses_the_relay(root: Path) -> None:
     events = (*LOGIN, Asked(SOURCE, "PORT", "1,2,3,4,5,6"), Answered(SOURCE, 200, ""), *DOWNLOAD[2:])
     links = [control_link(IN_CLEAR + b"PORT 1,2,3,4,5,6\r\nRETR file\r\n")]
-    assert any("without its data connection" in sentence for sentence in compose(root, links, events).discrepancies)
+    assert any("but no data connection for it" in sentence for sentence in compose(root, links, events).discrepancies)
 
 
 def test_unannounced_data_connection_is_a_discrepancy(root: Path) -> None:
@@ -146,14 +146,14 @@ def test_unannounced_data_connection_is_a_discrepancy(root: Path) -> None:
 def test_password_without_its_user_is_a_discrepancy(root: Path) -> None:
     testimony = compose(root, [control_link(b"PASS secret\r\n")], (*LOGIN[:2], *LOGIN[4:]))
     (sentence,) = testimony.discrepancies
-    assert "nobody whose it is" in sentence
+    assert "a password without a user" in sentence
 
 
 @pytest.mark.parametrize("events", [PASSIVE, DOWNLOAD], ids=["PASV", "RETR"])
 def test_login_missing_from_the_log_is_a_discrepancy(root: Path, events: tuple[Event, ...]) -> None:
     links = [control_link(b"PASV\r\nRETR file\r\n"), data_link(b"hello")]
     found = compose(root, links, LOGIN[:2] + events).discrepancies
-    assert any("login is not in the daemon's log" in sentence for sentence in found)
+    assert any("a transfer, but no login, in the daemon's log" in sentence for sentence in found)
     refused = (*LOGIN[:5], Answered(SOURCE, 530, ""))
     assert compose(root, [control_link(IN_CLEAR)], refused).discrepancies == ()
 
@@ -313,13 +313,13 @@ def test_commands_before_tls_are_recorded_as_clear(root: Path, context: Context,
 
 
 def test_log_that_ends_at_auth_is_a_discrepancy(root: Path, context: Context, version: ssl.TLSVersion) -> None:
-    assert "more commands answered" in discrepancies_of(root, explicit_session(context, version), AUTH_TLS, version)
-    assert "more commands answered" in discrepancies_of(
+    assert "more answers to commands" in discrepancies_of(root, explicit_session(context, version), AUTH_TLS, version)
+    assert "more answers to commands" in discrepancies_of(
         root, explicit_session(context, version, EXCHANGES[:1]), AUTH_TLS, version
     )
     implicit = add_tls(control_link(b"", b"", implicit=True), context, version, EXCHANGES)
     events = (*LOGIN[:2], Secured(SOURCE, "", ""))
-    assert "more commands answered" in discrepancies_of(root, implicit, events, version)
+    assert "more answers to commands" in discrepancies_of(root, implicit, events, version)
 
 
 def test_unanswered_command_may_be_missing_from_the_log(root: Path, context: Context, version: ssl.TLSVersion) -> None:
@@ -338,7 +338,7 @@ def test_log_that_lacks_answered_commands_is_a_discrepancy(
 ) -> None:
     events = [*LOGIN, *QUIT]
     del events[lost]
-    assert "more commands answered" in discrepancies_of(
+    assert "more answers to commands" in discrepancies_of(
         root, explicit_session(context, version), AUTH_TLS + tuple(events[2:]), version
     )
 
@@ -350,7 +350,7 @@ def test_log_may_lack_as_many_commands_as_its_daemon_omits(
     asks = (b"LANG\r\n", b"200 x\r\n")
     link = explicit_session(context, version, (asks, *EXCHANGES))
     whole = (*AUTH_TLS, *LOGIN[2:], *QUIT)
-    assert "more commands answered" in discrepancies_of(root, link, whole, version)
+    assert "more answers to commands" in discrepancies_of(root, link, whole, version)
     assert discrepancies_of(root, link, whole, version, leaves_out=1) == ""
     link = explicit_session(context, version, (asks, *EXCHANGES[:2], (b"XFOO\r\n", b"500 x\r\n"), EXCHANGES[2]))
     assert discrepancies_of(root, link, whole, version, leaves_out=1) == ""
@@ -360,14 +360,14 @@ def test_log_may_lack_as_many_commands_as_its_daemon_omits(
         == ""
     )
     for events in (AUTH_TLS, AUTH_TLS + LOGIN[2:4], (*AUTH_TLS, *LOGIN[2:4], *QUIT)):  # but it never omits a login
-        assert "more commands answered" in discrepancies_of(root, link, events, version, leaves_out=1)
+        assert "more answers to commands" in discrepancies_of(root, link, events, version, leaves_out=1)
 
 
 def test_password_without_its_reply_in_the_log_is_a_discrepancy(
     root: Path, context: Context, version: ssl.TLSVersion
 ) -> None:
     events = (*AUTH_TLS, *LOGIN[2:5])
-    assert "more commands answered" in discrepancies_of(
+    assert "more answers to commands" in discrepancies_of(
         root, explicit_session(context, version, EXCHANGES[:2]), events, version
     )
     waiting = explicit_session(context, version, (EXCHANGES[0], (EXCHANGES[1][0], b"")))
@@ -380,7 +380,7 @@ def test_cleartext_password_without_its_reply_is_a_discrepancy(root: Path) -> No
     waiting = control_link(IN_CLEAR, replies, marks=marks)
     assert compose(root, [waiting], LOGIN[:5]).discrepancies == ()
     (sentence,) = compose(root, [control_link(IN_CLEAR, replies + b"230 x\r\n", marks=marks)], LOGIN[:5]).discrepancies
-    assert "more commands answered" in sentence
+    assert "more answers to commands" in sentence
 
 
 def test_session_missing_from_the_relay_is_a_discrepancy(root: Path) -> None:
@@ -462,12 +462,12 @@ def test_unlogged_abor_is_no_discrepancy(root: Path, context: Context, version: 
         found = discrepancies_of(
             root, explicit_session(context, version, talk), (*AUTH_TLS, Asked(SOURCE, "STOR", "f"), *logged), version
         )
-        assert "more commands" not in found
+        assert "more answers to commands" not in found
     for whole in (replies[:1], replies[::2], (Answered(SOURCE, 550, ""),)):
         found = discrepancies_of(
             root, explicit_session(context, version, talk), (*AUTH_TLS, Asked(SOURCE, "STOR", "f"), *whole), version
         )
-        assert "more commands" in found
+        assert "more answers to commands" in found
 
 
 def test_reply_of_a_lost_command_after_a_transfer_is_noticed(
@@ -478,7 +478,7 @@ def test_reply_of_a_lost_command_after_a_transfer_is_noticed(
     found = discrepancies_of(
         root, explicit_session(context, version, talk), (*AUTH_TLS, Asked(SOURCE, "STOR", "f"), *replies), version
     )
-    assert "more commands" in found
+    assert "more answers to commands" in found
 
 
 def test_unfinished_transfer_may_have_no_reply_in_the_log(
@@ -507,7 +507,7 @@ def test_handshake_is_complete_once_both_sides_finished(root: Path, context: Con
     cut = explicit_session(context, version)
     cut.to_server = cut.to_server[: cut.marks[1][0]]  # cut after the ClientHello
     assert not completed_handshake(root, cut, Secured(SOURCE, NAMES[version], "x"))
-    assert any("did not see finished" in found for found in compose(root, [cut], AUTH_TLS).discrepancies)
+    assert any("did not see completed" in found for found in compose(root, [cut], AUTH_TLS).discrepancies)
 
 
 def test_client_finished_alone_does_not_complete_a_handshake(root: Path, context: Context) -> None:
@@ -536,11 +536,11 @@ def test_handshake_that_differs_from_the_relay_is_a_discrepancy(
     link, whole = explicit_session(context, version), (*LOGIN[2:], *QUIT)
     other = Secured(SOURCE, NAMES[VERSIONS[version == VERSIONS[0]]], "x")
     (sentence,) = compose(root, [link], (*AUTH_TLS[:4], other, *whole)).discrepancies
-    assert f"has {other.version} in the daemon's log, but {NAMES[version]} in the relay" in sentence
+    assert f"has {other.version} in the daemon's log, but {NAMES[version]} in the relay's recording" in sentence
     link.certificate = "another"
     found = compose(root, [link], (*AUTH_TLS[:4], Secured(SOURCE, NAMES[version], "x"), *whole)).discrepancies
     # In TLS 1.3 the certificate is encrypted, so it was read from the daemon beforehand (`probe`).
-    assert any("another certificate" in sentence for sentence in found) is (version == VERSIONS[0])
+    assert any("a certificate other than" in sentence for sentence in found) is (version == VERSIONS[0])
 
 
 def test_cleartext_after_tls_is_a_discrepancy(root: Path, context: Context, version: ssl.TLSVersion) -> None:
@@ -554,7 +554,7 @@ def test_cleartext_after_tls_is_a_discrepancy(root: Path, context: Context, vers
     session = control_link(IN_CLEAR + b"PASV\r\nRETR file\r\n")
     session.certificate = link.certificate
     (sentence,) = compose(root, [session, link], LOGIN + DOWNLOAD).discrepancies
-    assert "goes on with something else" in sentence
+    assert "continues with something else" in sentence
 
 
 def test_ambiguous_log_is_a_discrepancy(root: Path) -> None:
@@ -570,7 +570,7 @@ def test_completed_transfer_without_a_size_is_a_discrepancy(root: Path) -> None:
     """It proves nothing, and gets no hash."""
     links = [control_link(IN_CLEAR + b"PASV\r\nRETR file\r\n"), data_link(b"hello")]
     testimony = compose(root, links, (*LOGIN, *DOWNLOAD[:4], DOWNLOAD[5]))
-    assert any("tells no size" in sentence for sentence in testimony.discrepancies)
+    assert any("without a size" in sentence for sentence in testimony.discrepancies)
     assert testimony.transfers[0].sha256 == ""
 
 
@@ -587,11 +587,11 @@ def test_tls_data_too_short_for_the_logged_size_is_a_discrepancy(
     assert compose(root, [session, link], events).discrepancies == ()
     link = add_tls(data_link(), context, version, ((b"x" * 50, b""),))
     assert any(
-        "but the daemon's log speaks of 5000" in found for found in compose(root, [session, link], events).discrepancies
+        "but the daemon's log says 5000" in found for found in compose(root, [session, link], events).discrepancies
     )
     link.to_server = link.to_server[: link.marks[1][0]]  # cut after the ClientHello
     assert any(
-        "did not see its TLS handshake finished" in found
+        "did not see its TLS handshake completed" in found
         for found in compose(root, [session, link], events).discrepancies
     )
 
