@@ -155,7 +155,7 @@ def test_unusable_temporary_folder_is_missing(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("tempfile.gettempdir", nowhere)
     found = finding("temporary files")
     assert (found.state, found.needed) == ("missing", True)
-    assert "No usable temporary directory found: make room, or set TMPDIR" in found.detail
+    assert "No usable temporary directory found; free disk space, or set TMPDIR" in found.detail
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["run", "document/expired", "--place", "loopback"]])
@@ -211,7 +211,7 @@ def test_missing_base_images_are_a_note_with_the_remedy(monkeypatch: pytest.Monk
     assert found.state == "note"
     missing = "debian:bookworm-slim, debian:bullseye-slim, debian:trixie-slim"
     assert f"base images not on this machine: {missing};" in found.detail
-    assert "`.ci/base-images` of ftps-lab's repository makes them" in found.detail
+    assert "build them with `.ci/base-images` from ftps-lab's repository" in found.detail
     assert engine.asked == []
     assert containers.why_no_bases(engine, fetch=True) in found.detail
     assert engine.asked == ["debian:bookworm-slim"]

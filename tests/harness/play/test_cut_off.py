@@ -40,7 +40,7 @@ def test_output_beyond_the_limit_makes_a_step_inconclusive(
     run = f'run = ["!head -c 70000 /dev/zero{to}", "list"]'
     result = play(play.step(ACCEPTED, keys=run + NO_CONTROL))
     assert verdict(result) == "inconclusive"
-    assert "the rest was dropped" in contradictions(result)
+    assert "the rest was discarded" in contradictions(result)
 
 
 def test_log_beyond_the_limit_makes_a_step_inconclusive(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

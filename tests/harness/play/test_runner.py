@@ -98,7 +98,7 @@ def test_verdict_never_seen_fails_with_the_counts(play: Play) -> None:
     assert result.status == "fail"
     counts = ", ".join(f"{verdict} {count}×" for verdict, count in result.steps[0].counts.items())
     assert sum(result.steps[0].counts.values()) == 6
-    assert f"accepted was never seen: {counts}" in result.steps[0].judgement.why[0]
+    assert f"accepted never occurred: {counts}" in result.steps[0].judgement.why[0]
 
 
 def test_each_repetition_has_its_own_testimony_and_log(play: Play) -> None:
