@@ -28,7 +28,7 @@ class Control:
 
     Attributes:
         in_clear: How many of the log's commands arrived in clear.
-        told_in_clear: How many commands the relay has in clear.
+        commands_in_clear: How many commands the relay recorded in clear.
         turns_in_clear: Lower bound on how many of these were answered.
         unlike: A command of `MATTER` in clear that is missing from the log.
         seen: What its TLS shows; None without TLS.
@@ -41,7 +41,7 @@ class Control:
     session: Session
     in_clear: int = 0
     unlike: str = ""
-    told_in_clear: int = 0
+    commands_in_clear: int = 0
     turns_in_clear: int = 0
     seen: Seen | None = None
     proved: bool = False
@@ -58,7 +58,7 @@ class Control:
         be in `MATTER`.
         """
         exchanges = self.session.exchanges
-        self.told_in_clear = len(clear)
+        self.commands_in_clear = len(clear)
         for verb in clear:
             if self.in_clear < len(exchanges) and exchanges[self.in_clear].verb == verb:
                 self.in_clear += 1
@@ -75,7 +75,7 @@ class Control:
         answered = sum(exchange.answers for exchange in exchanges[self.in_clear :])
         waits = bool(exchanges) and not exchanges[-1].replies and exchanges[-1].verb in MATTER - TRANSFERS
         if len(exchanges) == self.in_clear:
-            return self.turns_in_clear > self.told_in_clear - waits or self.turns_in_tls > leaves_out
+            return self.turns_in_clear > self.commands_in_clear - waits or self.turns_in_tls > leaves_out
         return self.turns_in_tls > answered - waits + leaves_out and not (leaves_out and self.let_in)
 
     @property

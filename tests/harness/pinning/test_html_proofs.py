@@ -30,24 +30,24 @@ echo 'set ssl:verify-certificate no' >>"$HOME/.lftp/rc"
 """A tool that pins nothing and switches verification off."""
 
 ROLES = {
-    "lftp met an impostor": "impostor",
-    "lftp met somebody who denies TLS": "impostor",
-    "lftp met the genuine": "genuine",
+    "lftp connected to an impostor": "impostor",
+    "lftp connected to an attacker who strips AUTH": "impostor",
+    "lftp connected to the genuine": "genuine",
 }
 """What a phrase begins with → the role of the server that it names."""
 
 
-def met_server(what: str = "lftp met an impostor: exposed") -> Met:
+def met_server(what: str = "lftp connected to an impostor: exposed") -> Met:
     return Met(what, attempt("exposed").recording, None)
 
 
 def test_failure_draws_the_servers_that_lftp_met() -> None:
-    failure = replace(FAILURE, met=(met_server("lftp met the genuine server: accepted"), met_server()))
+    failure = replace(FAILURE, met=(met_server("lftp connected to the genuine server: accepted"), met_server()))
     text = html.text(report(failed_result("impostor-refused", failure, failure)))
     assert text.count('<svg class="diagram"') == text.count('<ol class="told"') == 4
     said = Outline(text).said
-    assert "What was said when lftp met the genuine server: accepted" in said
-    assert "What was said when lftp met an impostor: exposed" in said
+    assert "What was said when lftp connected to the genuine server: accepted" in said
+    assert "What was said when lftp connected to an impostor: exposed" in said
     ids = Outline(text).ids
     assert len(ids) == len(set(ids))
 

@@ -107,8 +107,8 @@ def _beside(rig: Rig, home: Home, port: int, seconds: float) -> Ran:
 def _judge(rig: Rig, pair: _Pair, first: Certificate, second: Certificate, count: int) -> None:
     what = f"one run was paused at change {pair.at} of {count}"
     if pair.held.ok:
-        rig.accepts(pair.home, first, run=("list",), called=f"{HOST}, pinned beside {OTHER}; {what}")
+        rig.accepts(pair.home, first, run=("list",), called=f"{HOST}, pinned alongside {OTHER}; {what}")
     if pair.other.ok:
-        rig.accepts(pair.home, second, host=OTHER, run=("list",), called=f"{OTHER}, pinned beside {HOST}; {what}")
+        rig.accepts(pair.home, second, host=OTHER, run=("list",), called=f"{OTHER}, pinned alongside {HOST}; {what}")
     rc = rig.snapshot(pair.home).files().get("~/.lftp/rc", b"")
     rig.expect(b"# mine\n" in rc, "the rc keeps its earlier line", f"the line is lost: {what}")

@@ -37,7 +37,7 @@ def setup_facts(report: Report) -> str:
     note = f". Note: {report.note}" if report.note else ""
     return (
         f"for {report.login.host} port {port} ({report.login.protocol} FTPS); lftp {report.lftp.version}, "
-        f"{report.lftp.tls}; {len(report.tried)} trials in the place {report.place}{note}"
+        f"{report.lftp.tls}; {len(report.tried)} trials in the {report.place} place{note}"
     )
 
 
