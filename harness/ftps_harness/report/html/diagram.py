@@ -26,8 +26,8 @@ _SMALL_LETTER: Final = 5.9
 _BOLD: Final = 1.1
 """Ratio by which bold letters are wider."""
 
-_TAGS: Final = {"clear": 48, "TLS": 41, "clear data": 80, "TLS data": 71, "data": 45}
-"""How a row travels, in words, and the space that these take with their padlock."""
+_PADLOCK: Final = 12
+"""The space that a padlock takes before its words."""
 
 _PAD: Final = 8
 _SIDE: Final = 3
@@ -52,9 +52,9 @@ class Mark:
         height: The height of the row.
         tail: Where the arrow begins, or the box's left side.
         head: Where the arrow ends, or the box's right side.
-        label: The first line.
+        label: The first line; it begins with how the row travels, if anything does.
         note: The second line, if any.
-        tag: How it travels, in a word or two; empty if nothing travels.
+        locked: It has a padlock, open or closed.
         x: Where the text begins, including any padlock.
         line: The vertical position of the arrow, or of the lower side of a box.
         classes: Its classes in the style sheet.
@@ -70,7 +70,7 @@ class Mark:
     head: float
     label: str
     note: str
-    tag: str
+    locked: bool
     x: float
     line: float
     classes: str
@@ -78,8 +78,8 @@ class Mark:
 
     @property
     def label_x(self) -> float:
-        """Where the label begins, after padlock and tag."""
-        return self.x + _before(self.tag)
+        """Where the label begins, after a padlock."""
+        return self.x + (_PADLOCK if self.locked else 0)
 
     @property
     def middle(self) -> float:
@@ -126,11 +126,15 @@ def _on_a_lane(row: Row) -> bool:
 def _arrow(number: int, row: Row, top: float, places: dict[Who, float]) -> Mark:
     """An arrow below its words, with the reply's arrow below it."""
     first = row.first
-    tag = _tag(row)
-    before = _before(tag)
+    how = _how(row)
+    locked = bool(how and first.channel)
+    before = _PADLOCK if locked else 0
     tail, head = places[first.source], places[first.target]
     room = WIDTH - 2 * _SIDE - before
-    label, note = _fitting(row.label, room / _LETTER / _BOLD), _fitting(first.note, (room + before) / _SMALL_LETTER)
+    label, note = (
+        _fitting(how + row.label, room / _LETTER / _BOLD),
+        _fitting(first.note, (room + before) / _SMALL_LETTER),
+    )
     bold = _BOLD if first.alarm else 1
     width = max(before + len(label) * _LETTER * bold, len(note) * _SMALL_LETTER)
     line = top + (32 if note else 19)
@@ -146,7 +150,7 @@ def _arrow(number: int, row: Row, top: float, places: dict[Who, float]) -> Mark:
         head=head,
         label=label,
         note=note,
-        tag=tag,
+        locked=locked,
         x=_beginning(min(tail, head), max(tail, head), width),
         line=line,
         classes=" ".join(classes),
@@ -175,17 +179,12 @@ def _event(number: int, row: Row, top: float, places: dict[Who, float]) -> Mark:
         head=left + width,
         label=label,
         note=note,
-        tag="",
+        locked=False,
         x=left + _PAD + glyph,
         line=top + 3 + tall,
         classes=" ".join(["d-event", f"d-{first.kind}", *(["d-alarm"] if first.alarm else [])]),
         text=f"{row.label}. {first.text}",
     )
-
-
-def _before(tag: str) -> float:
-    """The space that padlock and tag take before the label."""
-    return _TAGS.get(tag, 0)
 
 
 def _beginning(left: float, right: float, width: float) -> float:
@@ -194,12 +193,12 @@ def _beginning(left: float, right: float, width: float) -> float:
     return max(float(_SIDE), min(begin, WIDTH - _SIDE - width))
 
 
-def _tag(row: Row) -> str:
+def _how(row: Row) -> str:
+    """How a row travels, in a word or two before its label; empty if nothing does."""
     first = row.first
-    if first.channel is None or first.kind == "handshake":
-        return "data" if first.data else ""
-    word = {"clear": "clear", "tls": "TLS"}[first.channel]
-    return f"{word} data" if first.data else word
+    word = {"clear": "clear", "tls": "TLS"}.get(first.channel or "", "") if first.kind != "handshake" else ""
+    words = f"{word} {'data' if first.data else ''}".strip()
+    return f"{words}: " if words else ""
 
 
 def _fitting(text: str, most: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,33 +15,48 @@ from ftps_harness.report.side_by_side import SOMETIMES, families
 from ftps_harness.report.tally import added, deviations, exit_code, summary, totals, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ftps_harness.play.runner import ScenarioResult
     from ftps_harness.report.side_by_side import Family
     from ftps_harness.report.tally import BuildRun
 
-_DRAWN: Final = 600
-"""Maximum number of steps on a page for which each is drawn. With more, only unexpected ones are: a page with thousands
-of drawings would take seconds to open."""
+_FULL: Final = 600
+"""Maximum number of steps on a page for which all evidence of each is laid out.
+
+With more, the evidence of steps that are as expected is plain text, and `_DRAWN` limits the drawings: a browser takes
+two microseconds for each node of a page and 20 ns for each byte, even of folded parts. A page that drew each of 5,000
+steps has 2.4 million nodes in 66 MB, and takes four to five seconds to open (measured with Debian's chromium).
+"""
+
+_DRAWN: Final = 1000
+"""How many steps are drawn on a page of more than `_FULL`; those that are not as expected all are, however many."""
+
+Drawn = Mapping[tuple[int, int], frozenset[int]]
+"""The numbers of a build and of a scenario, from 1 → the numbers of the steps that are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioView:
-    """One scenario with its steps."""
+    """One scenario with its steps.
+
+    Attributes:
+        anchor: Its id on the page.
+        drawn: The numbers of the steps that are drawn; None if all evidence of each is laid out.
+    """
 
     anchor: str
     result: ScenarioResult
     again: str
-    drawn: bool
+    drawn: frozenset[int] | None
 
     @property
-    def steps(self) -> tuple[StepView, ...]:
+    def steps(self) -> Iterator[StepView]:
         """The steps that ran."""
-        return tuple(
-            StepView(f"{self.anchor}-{number}", number, step, drawn=self.drawn or step.status != "pass")
-            for number, step in enumerate(self.result.steps, 1)
-        )
+        for number, step in enumerate(self.result.steps, 1):
+            full = self.drawn is None or step.status != "pass"
+            drawn = full or number in (self.drawn or ())
+            yield StepView(f"{self.anchor}-{number}", number, step, drawn=drawn, full=full)
 
     @property
     def paragraphs(self) -> list[str]:
@@ -50,17 +66,28 @@ class ScenarioView:
 
 @dataclass(frozen=True, slots=True)
 class BuildView:
-    """All scenarios that ran with one lftp build."""
+    """All scenarios that ran with one lftp build.
 
-    anchor: str
+    Attributes:
+        number: From 1.
+        drawn: The steps of the page that are drawn; None if all evidence of each is laid out.
+    """
+
+    number: int
     run: BuildRun
-    drawn: bool
+    drawn: Drawn | None
+
+    @property
+    def anchor(self) -> str:
+        """The beginning of its ids on the page."""
+        return f"r{self.number}"
 
     @property
     def scenarios(self) -> Iterator[ScenarioView]:
         """The scenarios, in the order in which they were chosen."""
         for number, result in enumerate(self.run.results, 1):
-            yield ScenarioView(f"{self.anchor}-{number}", result, again(self.run, result), self.drawn)
+            drawn = None if self.drawn is None else self.drawn.get((self.number, number), frozenset())
+            yield ScenarioView(f"{self.anchor}-{number}", result, again(self.run, result), drawn)
 
     @property
     def families(self) -> list[Family]:
@@ -81,7 +108,7 @@ def text(runs: Sequence[BuildRun]) -> str:
     """
     counts = added(run.counts for run in runs)
     answer = _answer(runs, counts)
-    drawn = sum(len(result.steps) for run in runs for result in run.results) <= _DRAWN
+    drawn = _to_draw(runs)
     return page.render(
         "run.html.j2",
         title=f"ftps-lab run: {answer}",
@@ -92,9 +119,40 @@ def text(runs: Sequence[BuildRun]) -> str:
         summary=summary(runs),
         failed=list(_failed(runs)),
         tone=_tone,
-        drawn=drawn,
-        builds=[BuildView(f"r{number}", run, drawn) for number, run in enumerate(runs, 1)],
+        many=drawn is not None,
+        builds=[BuildView(number, run, drawn) for number, run in enumerate(runs, 1)],
     )
+
+
+def _to_draw(runs: Sequence[BuildRun]) -> Drawn | None:
+    """The steps that are drawn; None if all evidence of each is laid out.
+
+    On a page of many steps, these are the ones that are not as expected; of each other scenario the most telling one;
+    then the others, in the order of the page.
+    """
+    steps: dict[tuple[int, int, int], tuple[bool, bool]] = {}
+    for of, run in enumerate(runs, 1):
+        for number, result in enumerate(run.results, 1):
+            telling = _most_telling(result)
+            for index, step in enumerate(result.steps, 1):
+                steps[of, number, index] = (step.status == "pass", index != telling)
+    if len(steps) <= _FULL:
+        return None
+    ordered = sorted(steps, key=lambda place: steps[place])
+    unexpected = sum(not as_expected for as_expected, _ in steps.values())
+    drawn: dict[tuple[int, int], frozenset[int]] = {}
+    for of, number, index in ordered[: max(unexpected, _DRAWN)]:
+        drawn[of, number] = drawn.get((of, number), frozenset()) | {index}
+    return drawn
+
+
+def _most_telling(result: ScenarioResult) -> int:
+    """The number of the first step in which something got out, else was refused; 0 if a step is not as expected."""
+    if not result.steps or any(step.status != "pass" for step in result.steps):
+        return 0
+    order = {"exposed": 0, "rejected": 1}
+    verdicts = [order.get(step.shown.outcome.verdict, 2) for step in result.steps]
+    return verdicts.index(min(verdicts)) + 1
 
 
 def _failed(runs: Sequence[BuildRun]) -> Iterator[tuple[str, str, str]]:

@@ -53,11 +53,11 @@ class EvidencePart:
 
     @property
     def lines(self) -> Iterator[str]:
-        """The same as plain lines, without lftp's debug log."""
+        """The same as plain lines, without lftp's debug log and without the settings that the lab gives every lftp."""
         attempt = self.attempt
         for section in (*given_to_lftp(attempt), *said_by_lftp(attempt, log=False), *witness_sections(attempt)):
             yield section.heading
-            yield from (f"    {line}" for line in section.lines)
+            yield from (f"    {line}" for line in section.lines if not line.startswith("command set "))
 
 
 @dataclass(frozen=True)  # no slots: `interaction` is cached
@@ -105,13 +105,15 @@ class StepView:
         anchor: Its id on the page, and the prefix of all ids in its drawing.
         number: From 1.
         result: The step's result.
-        drawn: Whether it is shown in full; otherwise its evidence is plain text.
+        drawn: Whether what happened is drawn.
+        full: Whether all evidence is laid out; otherwise it is plain text.
     """
 
     anchor: str
     number: int
     result: StepResult
     drawn: bool = True
+    full: bool = True
 
     @property
     def happened(self) -> str:

@@ -18,10 +18,13 @@ from ftps_harness.report.html.diagram import WIDTH
 from ftps_harness.report.plain import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ftps_harness.report.html.diagram import Column, Drawing, Mark
     from ftps_harness.report.html.sequence import Arrow, Interaction, Row, Who
+
+_FEW: Final = 4
+"""A counted group of so many items is listed in place; a larger one is folded away."""
 
 _MEMBERS: Final = 30
 """How many items of a counted group are listed individually."""
@@ -63,17 +66,26 @@ def picture(drawing: Drawing, anchor: str) -> Markup:
 def lanes(drawing: Drawing) -> str:
     """The lanes with their names."""
     shafts = "".join(f"M{_n(column.x)} 38V{_n(drawing.height)}" for column in drawing.columns)
-    return f'<path class="lane" d="{shafts}"/>{"".join(map(_who_is, drawing.columns))}'
+    attackers = [column for column in drawing.columns if column.lane.who == "attacker"]
+    others = [column for column in drawing.columns if column not in attackers]
+    heads = "".join(_heads(some, kind) for some, kind in ((others, "who"), (attackers, "who attacker")) if some)
+    return f'<path class="lane" d="{shafts}"/>{heads}'
 
 
-def _who_is(column: Column) -> str:
-    x, lane = column.x, column.lane
-    return (
-        f'<g\nclass="who {lane.who}">'
-        f'<rect x="{_n(x - 49)}" y="1" width="98" height="37" rx="5"/>'
-        f'<text x="{_n(x)}" y="17">{_text(lane.name)}</text>'
-        f'<text class="small" x="{_n(x)}" y="31">{_text(lane.about)}</text></g>'
+def _heads(columns: Sequence[Column], kind: str) -> str:
+    boxes = "".join(_rounded(column.x - 49, 1, 98, 37) for column in columns)
+    names = "".join(
+        f'<text x="{_n(column.x)}" y="17">{_text(column.lane.name)}</text>'
+        f'<text class="small" x="{_n(column.x)}" y="31">{_text(column.lane.about)}</text>'
+        for column in columns
     )
+    return f'<g\nclass="{kind}"><path d="{boxes}"/>{names}</g>'
+
+
+def _rounded(x: float, y: float, width: float, height: float) -> str:
+    """The path of a rectangle with round corners: one attribute, where a <rect> takes five."""
+    across, down = f"{_n(width - 10)}", f"{_n(height - 10)}"
+    return f"M{_n(x + 5)} {_n(y)}h{across}q5 0 5 5v{down}q0 5-5 5h-{across}q-5 0-5-5v-{down}q0-5 5-5z"
 
 
 def shapes(mark: Mark) -> str:
@@ -82,8 +94,8 @@ def shapes(mark: Mark) -> str:
 
 
 def _box(mark: Mark) -> Iterator[str]:
-    width, height = _n(mark.head - mark.tail), _n(mark.line - mark.top - 3)
-    yield f'<rect class="box" x="{_n(mark.tail)}" y="{_n(mark.top + 3)}" width="{width}" height="{height}" rx="5"/>'
+    outline = _rounded(mark.tail, mark.top + 3, mark.head - mark.tail, mark.line - mark.top - 3)
+    yield f'<path class="box" d="{outline}"/>'
     if mark.row.first.alarm:
         yield _glyph("alarm", mark.x - 14, mark.top + 8)
     yield f'<text x="{_n(mark.x)}" y="{_n(mark.top + 18)}">{_text(mark.label)}</text>'
@@ -98,10 +110,8 @@ def _glyph(name: str, x: float, y: float) -> str:
 
 def _arrow(mark: Mark) -> Iterator[str]:
     first, top, line = mark.row.first, mark.top, mark.line
-    if mark.tag and first.channel:
+    if mark.locked and first.channel:
         yield _glyph(first.channel, mark.x, top + 2)
-    if mark.tag:
-        yield f'<text class="tag" x="{_n(mark.x + 12)}" y="{_n(top + 13)}">{mark.tag}</text>'
     yield f'<text x="{_n(mark.label_x)}" y="{_n(top + 13)}">{_text(mark.label)}</text>'
     if mark.note:
         yield f'<text class="small" x="{_n(mark.x)}" y="{_n(top + 26)}">{_text(mark.note)}</text>'
@@ -155,6 +165,8 @@ def _item(row: Row) -> str:
     said = f'<em class="alarm">{label}</em>' if row.first.alarm else label
     if len(row.arrows) == 1:
         return f"{said} {_evidence(row.first)}"
+    if len(row.arrows) <= _FEW:
+        return f"{said} <small>{' '.join(f'{_text(arrow.label)}. {_details(arrow)}' for arrow in row.arrows)}</small>"
     members = "".join(f"<li>{_text(arrow.label)} {_evidence(arrow)}</li>" for arrow in row.arrows[:_MEMBERS])
     more = len(row.arrows) - _MEMBERS
     rest = f"<li>and {more} more: <code>--keep DIR</code> keeps them all</li>" if more > 0 else ""
@@ -162,8 +174,12 @@ def _item(row: Row) -> str:
 
 
 def _evidence(arrow: Arrow) -> str:
+    return f"<small>{_details(arrow)}</small>"
+
+
+def _details(arrow: Arrow) -> str:
     source = ", ".join(filter(None, (arrow.connection, arrow.time, arrow.witness)))
-    return f"<small>{_text(arrow.text)} <i>{_text(source)}</i></small>"
+    return f"{_text(arrow.text)} ({_text(source)})"
 
 
 def _text(text: str) -> str:

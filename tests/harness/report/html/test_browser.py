@@ -245,7 +245,7 @@ def test_link_to_a_step_opens_its_folded_result(page_files: Files, open_page: Op
 
 
 def test_page_of_1000_results_opens_in_under_a_second(page_of_1000_results: Path, browser: Browser) -> None:
-    """The page holds all results with their evidence.
+    """The page holds all results with their evidence, each with a diagram.
 
     Measured as CPU seconds for reading, layout and painting, the best of three: the machine may be busy.
     """
@@ -259,5 +259,6 @@ def _seconds_to_open(path: Path, browser: Browser) -> float:
     page.goto(path.as_uri())
     metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
     assert page.locator(".result").count() == 1000
+    assert page.locator(".result:has(svg.diagram)").count() == 1000
     page.close()
     return float(metrics["TaskDuration"])

@@ -245,7 +245,7 @@ def test_missing_connection_is_drawn_as_such() -> None:
 def test_page_of_600_steps_has_every_diagram_and_is_fast(client: Lftp) -> None:
     """Measured in CPU seconds: 2 on a quiet machine, mostly for the evidence below the pictures.
 
-    With more steps, only the unexpected ones are drawn (`ftps_harness.report.html.run`).
+    With more steps, `ftps_harness.report.html.run` chooses which are drawn (`test_many.py`).
     """
     whole = play_scenario("attack/intercept-copy", client)
     results = tuple(whole for _ in range(600 // len(whole.steps)))
