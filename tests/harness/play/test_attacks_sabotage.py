@@ -280,7 +280,7 @@ IDLE: dict[str, tuple[type, str, Any]] = {
 def test_attacker_that_does_nothing_is_noticed(play: Play, attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step expects what an unattacked lftp does: it is accepted with a pin, and still must not pass."""
     monkeypatch.setattr(*IDLE[attack])
-    assert play_attack(play, attack).status != "pass"
+    assert play_attack(play, attack).status in {"fail", "error"}
     pinned = play_attack(play, attack, expect='verdict = "accepted"', rc=None)
     assert (pinned.status, verdict(pinned)) in {("error", "inconclusive"), ("fail", "exposed")}
     refused = play_attack(play, attack, expect='verdict = "rejected"\nreason = "untrusted"', rc="")

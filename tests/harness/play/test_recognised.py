@@ -65,7 +65,7 @@ def test_mark_in_home_is_absent_in_the_control(play: Play) -> None:
     """The control starts with HOME as it was before the step."""
     rc = TRUST_UNLESS.format(test="test -e ~/.lftp/mark", mark="touch ~/.lftp/mark")
     result = play(play.step(ACCEPTED, rc=rc))
-    assert result.status != "pass"
+    assert result.status in {"fail", "error"}
     (step,) = result.steps
     assert step.control is not None
     assert (step.shown.outcome.verdict, step.control.attempt.outcome.verdict) == ("accepted", "exposed")

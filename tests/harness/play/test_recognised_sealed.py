@@ -25,7 +25,7 @@ def test_step_and_control_look_the_same_from_inside(play: Play, sealed: Sealed, 
 def test_mark_outside_home_is_absent_in_the_control(play: Play, sealed: Sealed, mark: str) -> None:
     rc = TRUST_UNLESS.format(test=f"test -e {mark}", mark=f"touch {mark}")
     result = play(play.step(ACCEPTED, rc=rc), place=sealed)
-    assert result.status != "pass"
+    assert result.status in {"fail", "error"}
     (step,) = result.steps
     assert step.control is not None
     assert step.control.attempt.outcome.verdict == "exposed"

@@ -136,7 +136,7 @@ def test_cleartext_is_not_accepted_with_the_tap_off(play: Play, sabotage: str) -
     step = play.step('verdict = "accepted"', keys='run = ["put"]')
     place = falsified(*WITHOUT_EVIDENCE[sabotage])
     result = play(step, server='protocol = "plain"', place=place, controls=False)
-    assert result.status != "pass"
+    assert result.status in {"fail", "error"}
     assert verdict(result) in {"inconclusive", "exposed"}
 
 

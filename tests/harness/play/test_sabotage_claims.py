@@ -135,7 +135,7 @@ def test_server_that_accepts_any_password_is_noticed(play: Play, monkeypatch: py
     rc = play.pin + 'alias wrong "open -u somebody,no-such-password -p {port} localhost"\n'
     step = play.step(ACCEPTED, rc=rc, keys='run = ["wrong", "ls"]')
     honest = play(step, controls=False)
-    assert honest.status != "pass"
+    assert honest.status in {"fail", "error"}
     monkeypatch.setattr(Doorman, "validate_authentication", lambda *_: None)
     result = play(step, controls=False)
     assert result.status == "error"

@@ -58,7 +58,7 @@ class TestDebugLog:
         message = f"ERROR: Certificate verification: {REFUSALS[sabotage.dialect]}"
         forge = f'P=$(head -n 1 {LOG} | cut -d" " -f1)\necho "$P {message}" >> {where}\n'
         result = sabotage("list", "!. ./forge", "cat nothing", expect=REJECTED, rc=TRUSTING, forge=forge)
-        assert result.status != "pass"
+        assert result.status in {"fail", "error"}
         assert verdict(result) == "inconclusive"
         assert FOREIGN_WRITER in contradictions(result)
 
@@ -73,7 +73,7 @@ number = open("{LOG}").readline().split()[0]
 open("{LOG}", "a").write(number + " ---- Connecting to localhost (127.0.0.1) port 21\\n")
 """
         result = sabotage("list", "!/usr/bin/python3 forge", forge=forge)
-        assert result.status != "pass"
+        assert result.status in {"fail", "error"}
         assert verdict(result) == "inconclusive"
         assert FOREIGN_WRITER in contradictions(result)
 
@@ -92,7 +92,7 @@ open("{LOG}", "a").write(number + " ---- Connecting to localhost (127.0.0.1) por
 def test_cleartext_login_beside_a_tls_login_is_noticed(sabotage: Saboteur) -> None:
     """If the login is anonymous, no password reveals it."""
     result = sabotage("ls", "set ftp:ssl-allow no", "open -u anonymous,lftp@ localhost", "quote NOOP")
-    assert result.status != "pass"
+    assert result.status in {"fail", "error"}
     assert "another one was in clear without it" in contradictions(result)
 
 
@@ -122,7 +122,7 @@ class TestTransfers:
     )
     def test_transfer_resumed_over_other_bytes_is_noticed(self, sabotage: Saboteur, run: list[str]) -> None:
         result = sabotage(*run, a=A, b=B)
-        assert result.status != "pass"
+        assert result.status in {"fail", "error"}
         assert DIFFERENT_CONTENT in contradictions(result)
 
     @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ class TestTransfers:
     )
     def test_alias_that_transfers_another_file_does_not_pass(self, sabotage: Saboteur, alias: str, run: str) -> None:
         result = sabotage(run, rc=f"{sabotage.pin}alias {alias}\n", a=A, b=B)
-        assert result.status != "pass"
+        assert result.status in {"fail", "error"}
 
     @pytest.mark.parametrize("line", ["# sure??", "# it is ??.txt", "echo -n ??.txt", "!true ??.txt", "!true # ??.txt"])
     @pytest.mark.parametrize("run", ["mput *.txt", "mirror -R . up"])
@@ -204,7 +204,7 @@ class TestTransfers:
         before = ["command mkdir sub", "command put a b", "command put a -o sub/a", "!mkdir -p up down; cp a down"]
         rc = f"{sabotage.pin}set xfer:clobber yes\nalias {alias}\n"
         result = sabotage(*before, run, rc=rc, a=A, b=B)
-        assert result.status != "pass"
+        assert result.status in {"fail", "error"}
         assert verdict(result) in {"failed", "inconclusive"}
 
     @pytest.mark.parametrize(

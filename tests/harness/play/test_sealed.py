@@ -86,7 +86,7 @@ class TestLedElsewhere:
         rc = play.pin + LISTENER.replace("{at}", "4445").replace("{sent}", sent)
         result = only_step(play(play.step(ACCEPTED, rc=rc, keys=ONLY_LIST + NO_CONTROL), place=sealed))
         assert ("password" in result.attempts[0].outcome.exposed) is ("PASS" in sent)
-        assert result.status != "pass"
+        assert result.status in {"fail", "error"}
 
     def test_loopback_does_not_see_connections_elsewhere(self, play: Play) -> None:
         """This is why the sealed place is the default."""
@@ -299,4 +299,4 @@ class TestAliases:
         step = play.step(REJECTED, rc=rc, keys=f'user = "anonymous"\n{run}' + NO_CONTROL)
         # lftp never stops writing to /dev/full.
         result = only_step(play(step, server='role = "impostor"\n', place=sealed, timeout=5.0))
-        assert result.status != "pass"
+        assert result.status in {"fail", "error"}
