@@ -29,7 +29,7 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
-_BEHIND = "ftps_harness.cli.options.behind"
+_TRAILING_COMMAND = "ftps_harness.cli.options.trailing_command"
 """The key of the command in click's context."""
 
 
@@ -37,10 +37,10 @@ class WithCommand(click.Command):
     """Keeps everything after ``--`` unchanged: a command with its own options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep everything after ``--`` for `behind`."""
+        """Keep everything after ``--`` for `trailing_command`."""
         if "--" in args:
             at = args.index("--")
-            ctx.meta[_BEHIND] = tuple(args[at + 1 :])
+            ctx.meta[_TRAILING_COMMAND] = tuple(args[at + 1 :])
             args = args[:at]
         return super().parse_args(ctx, args)
 
@@ -49,9 +49,9 @@ class WithCommand(click.Command):
         return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
 
 
-def behind(ctx: click.Context) -> tuple[str, ...] | None:
+def trailing_command(ctx: click.Context) -> tuple[str, ...] | None:
     """The command after ``--``; None without ``--``."""
-    found: tuple[str, ...] | None = ctx.meta.get(_BEHIND)
+    found: tuple[str, ...] | None = ctx.meta.get(_TRAILING_COMMAND)
     return found
 
 

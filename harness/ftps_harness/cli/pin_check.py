@@ -78,7 +78,7 @@ def pin_check(**options: object) -> int:
     wanted = _Wanted(**options)  # type: ignore[arg-type]  # click names and types them as above
     if wanted.list_:
         return _list(_chosen(wanted.only))
-    command = shared.behind(click.get_current_context())
+    command = shared.trailing_command(click.get_current_context())
     if not command:
         raise click.UsageError("give the tool's command: ftps-lab pin-check -- ./pin.sh {host} {port}")
     return _Call(command, wanted).run()

@@ -124,7 +124,7 @@ def verify(paths: tuple[str, ...], **options: object) -> int:
     if wanted.explain is not None:
         click.echo(_explanation(wanted.explain))
         return 0
-    command = shared.behind(click.get_current_context())
+    command = shared.trailing_command(click.get_current_context())
     if command is not None and (paths or not command):
         raise click.UsageError("give paths, or -- and a command")
     return _Call(paths or ("~/.lftp",), command, wanted).run()
