@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.errors import UsageError
 from ftps_harness.pinning.contract import REQUIREMENTS
 from ftps_harness.scenario.problems import did_you_mean
+from ftps_harness.scenario.reading import toml_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,12 +45,7 @@ def load(path: Path) -> Config:
     Raises:
         UsageError: It cannot be read, or something in it is unknown or missing; the message names file and key.
     """
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; give the path of a pin-check.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from None
+    data = toml_file(path)
     if unknown := sorted(set(data) - set(_KEYS)):
         raise UsageError(f"{path}: unknown key {unknown[0]!r}.{did_you_mean(unknown[0], _KEYS)}")
     return Config(_command(path, data, "repin"), _command(path, data, "with-fingerprint"), _reasons(path, data))

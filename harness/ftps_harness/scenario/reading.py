@@ -39,6 +39,20 @@ def text_of(path: Path) -> str:
         raise _unusable(str(path), f"is not UTF-8 (line {line}); save it as UTF-8") from None
 
 
+def toml_file(path: Path) -> dict[str, Any]:
+    """Read a TOML file of settings, such as `ftps-lab.toml`; it may be a pipe.
+
+    Raises:
+        ScenarioError: It cannot be read, or is not TOML in UTF-8.
+    """
+    try:
+        return toml_of(path.read_text("utf-8"), str(path))
+    except OSError as error:
+        raise _unusable(str(path), f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise _unusable(str(path), "is not UTF-8; save it as UTF-8") from None
+
+
 def toml_of(text: str, file: str) -> dict[str, Any]:
     """Parse the text as TOML.
 

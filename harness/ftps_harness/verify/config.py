@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from ftps_harness.errors import UsageError
 from ftps_harness.scenario.problems import did_you_mean
+from ftps_harness.scenario.reading import toml_file
 from ftps_harness.verify.explain import KINDS_OF_TRIALS
 from ftps_harness.verify.findings import KINDS, Finding, Suppression
 
@@ -57,13 +57,7 @@ def load(path: Path) -> tuple[Ignore, ...]:
     Raises:
         UsageError: It cannot be read, or something in it is unknown or missing; the message names file and key.
     """
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from None
-    verify = data.get("verify", {})
+    verify = toml_file(path).get("verify", {})
     if not isinstance(verify, dict) or (unknown := set(verify) - {"ignore"}):
         raise UsageError(
             f"{path}: [verify] has unknown keys: {', '.join(sorted(unknown))}; it takes only [[verify.ignore]]"

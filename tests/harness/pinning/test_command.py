@@ -84,7 +84,8 @@ def test_config_file_is_read(tmp_path: Path) -> None:
         ("[not-claimed]\nconects = 'x'\n", "unknown requirement 'conects'. Did you mean"),
         ("[not-claimed]\nconnects = ' '\n", "the reason must not be empty"),
         ("not-claimed = 1\n", "must be a table"),
-        ("x", "not valid TOML"),
+        ("x", "is not TOML"),
+        ("x = " + "[" * 100_000, "its brackets are nested too deeply"),
     ],
 )
 def test_bad_config_file_is_a_usage_error(text: str, said: str, tmp_path: Path) -> None:

@@ -181,7 +181,8 @@ def test_bad_argument_exits_2_with_the_reason(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[verify.ignore]\n", "not valid TOML"),
+        ("[[verify.ignore]\n", "is not TOML: line 1"),
+        ("x = " + "[" * 100_000, "its brackets are nested too deeply"),
         ('[[verify.ignore]]\nid = "no"\nreason = "x"\n', "id must be a finding id"),
         ('[[verify.ignore]]\nid = "no-verification"\n', "reason must not be empty"),
         ('[[verify.ignore]]\nid = "no-verification"\nreason = "x"\nuntil = "soon"\n', "until must be a date"),
