@@ -313,7 +313,7 @@ class TestDiscrepancies:
             replace(CLIENT, signal=11, exit_code=None),
             replace(CLIENT, tasks=(Task("list", True, True),)),
         ],
-        ids=["does nothing", "hangs", "dies", "does it all"],
+        ids=["does nothing", "hangs", "crashes", "completes everything"],
     )
     @pytest.mark.parametrize("leak", [False, True])
     def test_discrepancy_supports_no_verdict(

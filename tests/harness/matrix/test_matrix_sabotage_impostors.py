@@ -78,7 +78,7 @@ class TestLoginToAnImpostor:
                 "lftp sent a password",
             ),
         ],
-        ids=["the end of the login", "the password", "PASS", "USER and PASS", "all in TLS", "all behind USER"],
+        ids=["the end of the login", "the password", "PASS", "USER and PASS", "all in TLS", "everything after USER"],
     )
     def test_log_without_the_login_supports_no_refusal(
         self, play: Play, lie: Callable[[Testimony], Testimony], said: str

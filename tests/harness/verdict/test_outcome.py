@@ -70,19 +70,19 @@ def test_rejected_if_lftp_gives_a_reason_and_the_server_a_certificate() -> None:
 
 
 INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
-    "text in no table": (
+    "an unknown message": (
         replace(REFUSED, words=(UNKNOWN,)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
         "that no dialect's table has: 'ls: Fatal error: the moon is full'",
     ),
-    "a known and an unknown word": (
+    "a known and an unknown message": (
         replace(REFUSED, words=(REFUSAL, UNKNOWN)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
         "that no dialect's table has: 'ls: Fatal error: the moon is full'",
     ),
-    "a refused certificate that nobody showed": (
+    "a refused certificate without a handshake": (
         REFUSED,
         Testimony("genuine", (CONTROL,)),
         SILENT_CONTROL,
@@ -155,44 +155,44 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         replace(SILENT, volumes=((len("PASS" + PASSWORD) - 1, 5000), MUCH)),
         "fewer bytes than the server witnessed: control from port 40001",
     ),
-    "a refusal although everything was done": (
+    "a refusal although every task was done": (
         replace(DONE, words=(REFUSAL,)),
         ACCEPTING,
         SILENT,
         "lftp reported a refusal, but every request was carried out",
     ),
-    "everything done, yet exit code 1": (replace(DONE, exit_code=1), ACCEPTING, SILENT, "ended with exit code 1"),
-    "the client holds what the server never sent": (
+    "every task done, but exit code 1": (replace(DONE, exit_code=1), ACCEPTING, SILENT, "ended with exit code 1"),
+    "content that the server never sent": (
         replace(DONE, tasks=(Task("list", True, False),)),
         replace(ACCEPTING, transfers=()),
         SILENT,
         "the server witnessed no such transfer",
     ),
-    "no TLS, says lftp, but AUTH was accepted": (
+    "lftp reports no TLS, but AUTH was accepted": (
         replace(REFUSED, words=(NO_TLS,)),
         replace(REFUSED_BY_CLIENT, commands=(Command(1, "AUTH", "TLS", "clear", 234),)),
         SILENT_CONTROL,
         "answered AUTH with 234",
     ),
-    "no TLS, says lftp, but nobody greeted it": (
+    "lftp reports no TLS, but no server greeted it": (
         replace(REFUSED, words=(NO_TLS,)),
         Testimony("genuine", (replace(CONTROL, greeted=False),)),
         SILENT_CONTROL,
         "never greeted",
     ),
-    "no TLS, says lftp, that never connected": (
+    "lftp reports no TLS, but never connected": (
         replace(REFUSED, words=(NO_TLS,)),
         Testimony("genuine"),
         WireAccount((), password=False, payload=False),
         "never greeted",
     ),
-    "handshake failed, says lftp, but none did": (
+    "lftp reports a failed handshake, but none failed": (
         replace(REFUSED, words=(NO_HANDSHAKE,)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
         "the server saw no failed handshake",
     ),
-    "login refused, says lftp, but nobody refused one": (
+    "lftp reports a refused login, but the server refused none": (
         replace(REFUSED, words=(LOGIN,)),
         REFUSED_BY_CLIENT,
         SILENT_CONTROL,
@@ -222,13 +222,13 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         SILENT,
         "content in clear, but the wire tap does not have it",
     ),
-    "done over clear text that nobody could read": (
+    "every task done over a clear anonymous login": (
         DONE,
         replace(ACCEPTING, credentials=(replace(LET_IN, channel="clear", user="anonymous", password="me@home"),)),
         SILENT,
         BUT_NOT_BY_TLS,
     ),
-    "done without a login": (
+    "every task done without a login": (
         DONE,
         replace(ACCEPTING, commands=(), credentials=()),
         SILENT,
@@ -509,14 +509,14 @@ EXPOSED: dict[str, tuple[ClientAccount, Testimony, WireAccount, set[str], set[st
         {"wire"},
     ),
     "payload on the wire": (DONE, ACCEPTING, replace(SILENT, payload=True), {"payload"}, {"wire"}),
-    "an impostor is told the password": (
+    "an impostor gets the password": (
         replace(REFUSED, words=()),
         replace(REFUSED_BY_CLIENT, role="impostor", credentials=(LET_IN,)),
         SILENT_CONTROL,
         {"password"},
         {"impostor"},
     ),
-    "an impostor's listing is taken": (
+    "a listing from an impostor": (
         DONE,
         replace(ACCEPTING, role="impostor"),
         SILENT,
@@ -544,21 +544,21 @@ EXPOSED: dict[str, tuple[ClientAccount, Testimony, WireAccount, set[str], set[st
         {"payload"},
         {"impostor"},
     ),
-    "a hung lftp that had told the password": (
+    "a hung lftp after the password was sent": (
         replace(REFUSED, timed_out=True),
         REFUSED_BY_CLIENT,
         replace(SILENT_CONTROL, password=True),
         {"password"},
         {"wire"},
     ),
-    "a crashed lftp that had told the password": (
+    "a crashed lftp after the password was sent": (
         replace(REFUSED, signal=6),
         REFUSED_BY_CLIENT,
         replace(SILENT_CONTROL, password=True),
         {"password"},
         {"wire"},
     ),
-    "exposed although a witness is doubtful": (
+    "an exposure despite an unknown message": (
         replace(REFUSED, words=(UNKNOWN,)),
         REFUSED_BY_CLIENT,
         replace(SILENT_CONTROL, password=True),

@@ -98,7 +98,7 @@ def test_dns_query_for_another_name_counts_as_tried() -> None:
         ((HOST, 53), dns_query("ftp.example") + b"\0\0\x29\x10\0\0\0\0\0\0\6secret"),
         ((HOST, 53), dns_query("ftp.example")[:-3]),
     ],
-    ids=["elsewhere", "more", "option", "less"],
+    ids=["another resolver", "trailing data", "an EDNS option", "truncated"],
 )
 def test_dns_query_with_extra_data_or_elsewhere_is_foreign(server: tuple[str, int], query: bytes) -> None:
     assert compare_capture(CONTROL, Flow("udp", CLIENT, server, "asked", query)).reached != ()

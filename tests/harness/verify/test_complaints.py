@@ -29,7 +29,7 @@ def complaints(report: Report) -> list[tuple[str, int | None]]:
         ("# mine\n" * 7340 + "set ftp:ssl-forec yes\n" + "# mine\n" * 2657 + PINNED, [7341]),
         (f"{PINNED}nonsense", [3]),
     ],
-    ids=["a missing file", "the first line", "the same words twice", "line 7,341 of 10,000", "without an end"],
+    ids=["a missing file", "the first line", "the same words twice", "line 7,341 of 10,000", "no final newline"],
 )
 def test_complaint_names_its_line(text: str, lines: list[int], check: Check) -> None:
     report = check(text, only=("refuse-auth-502",))

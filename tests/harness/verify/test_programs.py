@@ -88,7 +88,7 @@ CASES = [
         files={"work/out/x": "y"},
     ),
     _case(
-        "output thrown away",
+        "output discarded",
         "./job.sh", found={"no-verification", "tls-not-required", "secret-exposed-locally"},
         script='. ~/.secret\nlftp -u "me,$PW" -e "set ssl:verify-certificate no; cls /; bye" backup.example '
         ">/dev/null 2>&1\n",
@@ -103,7 +103,7 @@ CASES = [
         },
     ),
     _case(
-        "nobody's login",
+        "an anonymous login",
         "lftp", "-c", f"{PINNED}; open ftp://backup.example; ls", found={"anonymous-in-clear"},
     ),
     _case(
@@ -136,7 +136,7 @@ CASES = [
         env={"LFTP_PASSWORD": PASSWORD}, only=frozenset({"refuse-auth-502"}),
     ),
     _case(
-        "in the background, deaf to signals",
+        "in the background, ignoring signals",
         "./job.sh", found={"tls-not-required"},
         script="trap '' TERM INT HUP\n(setsid lftp -c 'open -u me --env-password backup.example; ls' &)\n",
         env={"LFTP_PASSWORD": PASSWORD},
