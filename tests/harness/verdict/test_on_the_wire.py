@@ -103,6 +103,12 @@ def test_only_content_transferred_in_clear_is_readable(content: bytes, readable:
     assert not told.payload
 
 
+def test_empty_transfer_in_clear_is_not_readable_content() -> None:
+    sent = Transfer(1, 1, "LIST", "", "download", 0, hashlib.sha256(b"").hexdigest(), "clear", "", completed=True)
+    told = account(wire_from_servers(b"", kind="data"), Testimony("genuine", transfers=(sent,)), SECRETS, PASSWORDS)
+    assert not told.payload
+
+
 def test_password_is_found_in_bytes_of_a_server() -> None:
     wire = wire_from_servers(HELLO, b"550 " + SECRETS.password.encode())
     assert account(wire, Testimony("genuine"), SECRETS, PASSWORDS).password
@@ -116,6 +122,9 @@ def record(kind: int, length: int) -> bytes:
 
 
 SHAKING = record(0x16, 300) + record(0x14, 1)
+AGAIN = record(0x16, 300)[:5] + b"\x01" + bytes(299)
+"""A second ClientHello, after the ChangeCipherSpec (RFC 8446 section 4.1.4)."""
+
 FINISHED, COMMAND, ALERT = record(0x17, 53), record(0x17, 40), record(0x17, 19)
 
 
@@ -129,6 +138,8 @@ FINISHED, COMMAND, ALERT = record(0x17, 53), record(0x17, 40), record(0x17, 19)
         (SHAKING + record(0x16, 53) + COMMAND * 2, True),
         (SHAKING + FINISHED + COMMAND, False),  # queued by lftp when it refused
         (SHAKING + FINISHED + COMMAND + ALERT, False),
+        (SHAKING + AGAIN + FINISHED + COMMAND, False),
+        (SHAKING + AGAIN + FINISHED + COMMAND * 2, True),
         (SHAKING + FINISHED + ALERT, False),
         (SHAKING + FINISHED, False),
         (SHAKING + record(0x16, 53) + COMMAND, False),
@@ -144,3 +155,18 @@ def test_commands_in_tls_are_recognised_by_their_records(stream: bytes, talks: b
         wire = Wire((WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b""),))
         told = account(wire, Testimony("genuine"), SECRETS, PASSWORDS).talks
         assert told == (frozenset({("control", 40001)}) if talks and kind == "control" else frozenset())
+
+
+@pytest.mark.parametrize(
+    ("kind", "stream", "begun"),
+    [
+        ("control", SHAKING, True),
+        ("control", b"AUTH TLS\r\n" + SHAKING, True),
+        ("control", b"USER u\r\n", False),
+        ("data", SHAKING, False),
+    ],
+)
+def test_tls_begun_by_the_client_is_recognised_on_control_connections(kind: str, stream: bytes, begun: bool) -> None:
+    wire = Wire((WireRecord("control" if kind == "control" else "data", ("127.0.0.1", 40001), stream, b""),))
+    hellos = account(wire, Testimony("genuine"), SECRETS, PASSWORDS).hellos
+    assert hellos == (frozenset({("control", 40001)}) if begun else frozenset())

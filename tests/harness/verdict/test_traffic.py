@@ -50,6 +50,7 @@ def test_connection_to_the_server_behind_an_attacker_is_not_foreign() -> None:
     behind = Testimony("genuine", connections=(Connection(1, "control", peer, 0.0),))
     flow = Flow("tcp", peer, (HOST, 55555), "open", b"x", b"y")
     assert compare_capture(CONTROL, flow, behind=behind).reached == ()
+    assert compare_capture(CONTROL, behind=behind).missing == ()  # no tap recorded it
     assert compare_capture(CONTROL, flow).reached == (f"{HOST} port 55555 by tcp, 1 bytes sent",)
 
 
@@ -65,10 +66,16 @@ def test_connection_to_the_server_behind_an_attacker_is_not_foreign() -> None:
         Flow("other", (HOST, 0), (HOST, 132), "asked", b"x"),
     ],
 )
-def test_unrecorded_connection_is_foreign(flow: Flow) -> None:
-    found = compare_capture(CONTROL, PASSIVE, flow, records=(TAPPED, DATA_TAPPED))
-    assert len(found.reached) == 1
+@pytest.mark.parametrize("first", [True, False])
+def test_unrecorded_connection_is_foreign(flow: Flow, first: bool) -> None:
+    """It is not taken for a recorded one either, even if it comes before that."""
+    recorded = (CONTROL, PASSIVE)
+    flows = (flow, *recorded) if first else (*recorded, flow)
+    found = compare_capture(*flows, records=(TAPPED, DATA_TAPPED))
+    (reached,) = found.reached
+    assert reached.partition(",")[0] == f"{flow.server[0]} port {flow.server[1]} by {flow.protocol}"
     assert found.strangers[0].peer == flow.client
+    assert found.missing == ()
 
 
 def test_second_connection_from_the_same_port_is_foreign() -> None:
@@ -96,9 +103,10 @@ def test_dns_query_for_another_name_counts_as_tried() -> None:
         (("192.0.2.7", 53), dns_query("ftp.example")),
         ((HOST, 53), dns_query("ftp.example") + b"secret"),
         ((HOST, 53), dns_query("ftp.example") + b"\0\0\x29\x10\0\0\0\0\0\0\6secret"),
+        ((HOST, 53), dns_query("ftp.example") + b"\0\0\x10\x10\0\0\0\0\0\0\0"),
         ((HOST, 53), dns_query("ftp.example")[:-3]),
     ],
-    ids=["another resolver", "trailing data", "an EDNS option", "truncated"],
+    ids=["another resolver", "trailing data", "an EDNS option", "another record", "truncated"],
 )
 def test_dns_query_with_extra_data_or_elsewhere_is_foreign(server: tuple[str, int], query: bytes) -> None:
     assert compare_capture(CONTROL, Flow("udp", CLIENT, server, "asked", query)).reached != ()
