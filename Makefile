@@ -1,5 +1,7 @@
 # `make run` and `make test` are all that a newcomer needs; CONTRIBUTING.md explains the rest.
 BIN := .venv/bin
+# pytest keeps the tests as it has rewritten them; without that, each of its workers needs 6 more seconds to start.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test test-long test-containers test-browser matrix check bench lock schema contract pictures refusals site format wheel-test \
 	setup setup-dev setup-pages images clean
 
@@ -15,6 +17,8 @@ matrix: setup images
 
 # More tests run at a time than there are processors: many wait for lftp.
 test: setup-dev
+	@ls tests/harness/__pycache__/*-pytest-*.pyc >/dev/null 2>&1 \
+		|| $(BIN)/python -m pytest --collect-only -q >/dev/null 2>&1 || true  # one writes them, before six do at once
 	$(BIN)/python -m pytest -n 6 --dist worksteal -m 'not containers and not long and not browser' $(ARGS)
 
 # What takes minutes: whole pinning tools and commands over and over, thousands of connections, every figure of
