@@ -177,8 +177,8 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     _must(
         "atomic",
         "atomic:atomic",
-        "Killed at any write, or with a full disk, the tool leaves the old pin and rc or the new ones, never a "
-        "half-written state.",
+        "If the tool is killed at any write, or the disk is full, it leaves the old pin and rc or the new ones, "
+        "never a half-written state.",
         "25 kills at random moments never caught a tool that writes in place; a kill at each file change does.",
         cost=10,
     ),
@@ -263,7 +263,7 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     _must(
         "hostile-text",
         "failure:hostile_text",
-        "Newlines, `;`, quotes, `$()`, escape sequences, NUL or 64 KiB of text in subjects, names and banners put "
+        "Newlines, `;`, quotes, `$()`, escape sequences, NUL or 64 KiB of text in subjects, names and banners inject "
         "nothing into the rc, a shell or the terminal.",
         "Until the pin exists, everything that the tool prints and writes comes from an unverified server.",
         cost=4,

@@ -232,7 +232,9 @@ class CommandVerification(Verification[CommandStage]):
                 played = stage.play(spec, self.login)
                 stage.subject = self._subject
             if "password" in played.outcome.exposed:
-                yield finding("pin-depends-on-folder", f"Started in HOME, the command trusts any file {name} there.")
+                yield finding(
+                    "pin-depends-on-folder", f"Started in HOME, the command trusts any file called {name} there."
+                )
                 return
 
     def _responsible(self, kinds: Sequence[str]) -> Mapping[str, Where]:

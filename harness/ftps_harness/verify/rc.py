@@ -171,7 +171,9 @@ class RcVerification(Verification[RcStage]):
                 stage.write(self._subject)
                 accepted = stage.accepts_planted(os.path.normpath(name), planted, self.login)
             if accepted:
-                yield finding("pin-depends-on-folder", f"Started in another folder, lftp trusts any file {name} there.")
+                yield finding(
+                    "pin-depends-on-folder", f"Started in another folder, lftp trusts any file called {name} there."
+                )
                 return
 
     def _untried(self) -> Iterator[str]:

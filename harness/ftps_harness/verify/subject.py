@@ -204,7 +204,7 @@ def tree(folder: Path) -> Iterator[tuple[str, File]]:
             count, size = count + 1, size + len(data)
             if count > _MOST_IN_TREE or size > _LARGEST_TREE:
                 raise UsageError(
-                    f"{folder}: too large to be copied (more than {_MOST_IN_TREE} files or {_LARGEST_TREE >> 20} MiB): "
+                    f"{folder}: too large to copy (more than {_MOST_IN_TREE} files or {_LARGEST_TREE >> 20} MiB): "
                     "start the command in a smaller folder"
                 )
             yield str(path.relative_to(folder)), File(path, data, stat.S_IMODE(own.st_mode), own.st_uid)

@@ -268,7 +268,7 @@ class TestDamagedDaemonEvidence:
         steps = [play.step(expect, rc=rc, keys=keys, title=title) for title in ("first", "again")]
         result = play(*steps, place=PlaceWith(Stale), controls=False)
         assert [step.status for step in result.steps] == ["pass", "error"]
-        assert "not this run's" in contradictions(result, 1)
+        assert "does not belong to this run" in contradictions(result, 1)
 
     def test_fetched_certificate_of_another_server_is_not_pinned(self, play: Play) -> None:
         """If it were pinned, the genuine server would be refused because of it."""

@@ -71,8 +71,8 @@ def find(environment: Mapping[str, str]) -> Places:
         folder = Path(named)
         if not folder.is_absolute() or not folder.is_dir():
             raise HarnessError(
-                f"LFTP_HOME={harmless(named)}: not an existing folder with an absolute path; create it: lftp looks "
-                f"for its rc there"
+                f"LFTP_HOME={harmless(named)}: must be the absolute path of an existing folder, because lftp looks "
+                f"for its rc there; create the folder, or unset LFTP_HOME"
             )
         borders.append(folder)
     else:

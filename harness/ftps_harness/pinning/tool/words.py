@@ -40,7 +40,7 @@ def days(known: Facts) -> str:
 def compare(target: Target) -> str:
     """The comparison that only a person can do."""
     return (
-        f"Compare the SHA-256 fingerprint over another channel than this connection: on the server itself (openssl "
+        f"Compare the SHA-256 fingerprint over a channel other than this connection: on the server itself (openssl "
         f"x509 -in CERTIFICATE -noout -fingerprint -sha256), with its owner on the phone, or with `ftps-lab pin "
         f"{target.typed} --expect SHA256`. From now on lftp trusts the server that answered, even if it was an "
         f"interceptor."
