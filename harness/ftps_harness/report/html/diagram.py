@@ -29,6 +29,9 @@ _BOLD: Final = 1.1
 _PADLOCK: Final = 12
 """The space that a padlock takes before its words."""
 
+_LAST: Final = 26
+"""Letters at the end of a label that is too long, of which the whole words are kept."""
+
 _PAD: Final = 8
 _SIDE: Final = 3
 
@@ -202,7 +205,9 @@ def _how(row: Row) -> str:
 
 
 def _fitting(text: str, most: float) -> str:
-    """The text, or its beginning and end: the end says whether anybody can read it."""
+    """The text, or its beginning and its last words: these say how much it was, and whether anybody can read it."""
     letters = int(most)
-    end = min(letters // 2, 20)
-    return text if len(text) <= letters else f"{text[: letters - end - 1]}…{text[-end:]}"
+    if len(text) <= letters:
+        return text
+    end = text[-min(letters // 2, _LAST) :].partition(" ")[2]
+    return f"{text[: letters - len(end) - 2]}… {end}" if end else f"{text[: letters - 1]}…"

@@ -166,7 +166,7 @@ def _item(row: Row) -> str:
     if len(row.arrows) == 1:
         return f"{said} {_evidence(row.first)}"
     if len(row.arrows) <= _FEW:
-        return f"{said} <small>{' '.join(f'{_text(arrow.label)}. {_details(arrow)}' for arrow in row.arrows)}</small>"
+        return said + "".join(f" <small>{_text(arrow.label)}. {_details(arrow)}</small>" for arrow in row.arrows)
     members = "".join(f"<li>{_text(arrow.label)} {_evidence(arrow)}</li>" for arrow in row.arrows[:_MEMBERS])
     more = len(row.arrows) - _MEMBERS
     rest = f"<li>and {more} more: <code>--keep DIR</code> keeps them all</li>" if more > 0 else ""

@@ -196,6 +196,16 @@ def test_rows_do_not_overlap_and_labels_fit_the_diagram(lanes: str, intercepted:
     assert below <= drawn.height
 
 
+def test_a_label_that_is_too_long_keeps_its_last_words() -> None:
+    told = server_testimony()
+    [transfer] = told.transfers
+    long = replace(transfer, name=f"{'name' * 20}.txt", channel="clear", size=3072)
+    drawn = drawing(interaction(replace(made_up(), testimony=replace(told, transfers=(long,)))))
+    [label] = [mark.label for mark in drawn.marks if "namename" in mark.label]
+    assert label.startswith("clear data: name")
+    assert label.endswith("… 3072 bytes (readable)")
+
+
 @pytest.mark.parametrize("hostile", ["\x1b[2J", "\n", "\x00", "\u202e", "<script>"])
 def test_foreign_text_in_a_label_is_one_escaped_line(hostile: str) -> None:
     told = server_testimony()
