@@ -44,7 +44,7 @@ class TestManySteps:
         assert text.count("lftp&#39;s debug log, the last") == 6
         assert "With so many steps" not in text
 
-    def test_of_each_scenario_the_step_in_which_something_got_out_is_drawn_first(self) -> None:
+    def test_exposing_step_of_each_scenario_is_drawn_first(self) -> None:
         results = (
             result("accepted", "rejected", "exposed"),
             result("accepted", "rejected"),
@@ -52,18 +52,18 @@ class TestManySteps:
         )
         assert drawn(run_page.text([run(*results)])) == ["r1-1-3", "r1-2-2", "r1-3-1"]
 
-    def test_drawings_that_are_left_go_to_other_steps_in_the_order_of_the_page(self) -> None:
+    def test_remaining_drawings_go_to_other_steps_in_page_order(self) -> None:
         results = (result("accepted", "exposed", "rejected", "rejected"), result("accepted", "rejected", "rejected"))
         assert drawn(run_page.text([run(*results)])) == ["r1-1-1", "r1-1-2", "r1-2-2"]
 
-    def test_whatever_is_not_as_expected_is_drawn_with_all_its_evidence(self) -> None:
+    def test_every_unexpected_step_is_drawn_with_all_its_evidence(self) -> None:
         """However many there are, and also with several builds."""
         wrong = [result("accepted", "exposed", failed=1) for _ in range(4)]
         text = run_page.text([run(*wrong[:2]), run(*wrong[2:], result("accepted", "exposed"))])
         assert drawn(text) == ["r1-1-1", "r1-2-1", "r2-1-1", "r2-2-1"]
         assert text.count("lftp&#39;s debug log, the last") == 4
 
-    def test_a_step_that_is_not_drawn_has_its_evidence_as_text(self) -> None:
+    def test_step_without_a_diagram_has_its_evidence_as_text(self) -> None:
         text = run_page.text([run(*(result("accepted", "exposed") for _ in range(4)))])
         parts = text.split('<details class="result')[1:]
         assert len(parts) == 4
@@ -75,13 +75,13 @@ class TestManySteps:
         assert outline.unbalanced == []
         assert len(outline.ids) == len(set(outline.ids))
 
-    def test_a_step_that_is_drawn_has_its_certificates_in_a_line(self) -> None:
+    def test_drawn_step_has_no_certificate_table_on_a_long_page(self) -> None:
         text = run_page.text([run(*(result("accepted", "exposed") for _ in range(4)))])
         assert text.count('<svg class="diagram"') == text.count('<ol class="told"') == 3
         assert '<details class="certificates"' not in text
 
 
-def test_of_a_thousand_scenarios_each_has_a_diagram() -> None:
+def test_each_of_1000_scenarios_has_a_diagram() -> None:
     """Whatever their number of steps: this is what the limits are for."""
     one = result("accepted", "rejected", "exposed", "rejected", "accepted")
     failed = result("accepted", "rejected", "exposed", "rejected", "accepted", failed=2)
