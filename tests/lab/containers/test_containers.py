@@ -293,9 +293,9 @@ def test_removed_image_is_reported_while_its_container_runs_on(session: Session,
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["sh", "-c", "echo no luck >&2; exit 3"], "(?s)its last words:\nno luck"),
-        (["sh", "-c", "read order; echo no luck >&2; exit 3"], "(?s)its last words:\nno luck"),
-        (["no-such-program"], "cannot start the container .*refuses.*no-such-program"),
+        (["sh", "-c", "echo no luck >&2; exit 3"], "(?s)the end of its stderr:\nno luck"),
+        (["sh", "-c", "read order; echo no luck >&2; exit 3"], "(?s)the end of its stderr:\nno luck"),
+        (["no-such-program"], "cannot start the container .*refused.*no-such-program"),
     ],
 )
 def test_dead_container_is_reported_with_its_last_output(
