@@ -107,6 +107,7 @@ class TestOutput:
         assert code == 3
         assert re.search(r"^ERROR  mine/hanging +hung ", out, re.MULTILINE)
 
+    @pytest.mark.long
     def test_output_does_not_depend_on_jobs_or_environment(self, folder: Path) -> None:
         """Only the seconds may differ, even with parallel runs and other colour settings."""
         write_scenarios(folder, slow=scenario_template("slow"), refused=REFUSED, other=REFUSED)

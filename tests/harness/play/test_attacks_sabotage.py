@@ -237,6 +237,7 @@ def test_no_step_passes_with_the_stranger_on_the_control_connection(kind: type[F
     assert [step.title for step in result.steps if step.status == "pass"] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ON_DATA)
 def test_data_certificate_is_refused_on_a_data_connection(name: str, client: Lftp) -> None:
     """lftp had logged in, in the mode of the title; with a pin that does not work, each step would be refused too."""

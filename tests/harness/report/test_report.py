@@ -122,6 +122,7 @@ class TestPlainText:
     def test_text_that_is_not_a_ci_command_is_unchanged(self, text: str) -> None:
         assert harmless(text) == text
 
+    @pytest.mark.long
     def test_escaping_a_megabyte_is_fast(self) -> None:
         """lftp may print at most 16 MiB of output."""
         began = time.monotonic()

@@ -81,6 +81,7 @@ class TestManySteps:
         assert '<details class="certificates"' not in text
 
 
+@pytest.mark.long
 def test_each_of_1000_scenarios_has_a_diagram() -> None:
     """Whatever their number of steps: this is what the limits are for."""
     one = result("accepted", "rejected", "exposed", "rejected", "accepted")

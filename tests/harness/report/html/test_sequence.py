@@ -66,6 +66,7 @@ def play_scenario(name: str, client: Lftp) -> ScenarioResult:
     return run_scenario(scenario, client, Options(timeout=20.0, controls=False))
 
 
+@pytest.mark.long
 @pytest.mark.lftp
 @pytest.mark.parametrize("name", SAMPLE)
 def test_diagram_matches_the_testimony_exactly(name: str, client: Lftp) -> None:
@@ -170,6 +171,7 @@ def mirror_attempt(connections: int) -> Attempt:
     return replace(made_up(), testimony=told)
 
 
+@pytest.mark.long
 def test_long_session_is_folded_into_counted_groups() -> None:
     short, long = interaction(mirror_attempt(5)), interaction(mirror_attempt(1000))
     assert len(long.rows) == len(short.rows) < 15
@@ -251,6 +253,7 @@ def test_missing_connection_is_drawn_as_such() -> None:
     assert [lane.who for lane in drawn.lanes] == ["client", "server"]
 
 
+@pytest.mark.long
 @pytest.mark.lftp
 def test_page_of_600_steps_has_every_diagram_and_is_fast(client: Lftp) -> None:
     """Measured in CPU seconds: 2 on a quiet machine, mostly for the evidence below the pictures.
