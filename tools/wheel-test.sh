@@ -20,4 +20,4 @@ grep -q '<h1>.*As expected: 1 of 1 scenario' page.html  # the templates came wit
 cp "$checkout/tests/harness/plugin/plugin_example.py" test_example.py
 env -u PYTHONPATH "$work/env/bin/python" -m pytest -q -p no:cacheprovider test_example.py
 cd "$checkout"
-FTPS_LAB_TEST_INSTALL=yes .venv/bin/python -m pytest -q -k test_every_step tests/harness/cli/test_action.py
+FTPS_LAB_TEST_INSTALL=yes .venv/bin/python -m pytest -q tests/harness/cli/test_action.py::test_steps_install_verify_and_write_the_reports
