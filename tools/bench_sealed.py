@@ -45,10 +45,10 @@ def overhead(client: Lftp, root: Path, rounds: int) -> Iterator[Figure]:
             record = _record(sandbox, folder.path)
             round_trips = statistics.median(record() for _ in range(_RUNS * rounds))
     yield Figure("a server's record in a sandbox, begun and finished", round_trips * 1000, "ms", 3)
-    yield Figure("a program started in a sandbox, longer than one started here", more * 1000, "ms", 3)
+    yield Figure("extra time to start a program in a sandbox", more * 1000, "ms", 3)
     sealed, loopback = (_command(client, root, place) for place in ("sealed", "loopback"))
     more = statistics.median(_more(sealed, loopback) for _ in range(3 * rounds))
-    yield Figure("a command of one scenario, longer in the place sealed than on loopback", more * 1000, "ms", 50)
+    yield Figure("extra time for the command of one scenario in the sealed place", more * 1000, "ms", 50)
 
 
 def _record(sandbox: Sandbox, root: Path) -> Callable[[], float]:

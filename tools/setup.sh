@@ -109,7 +109,7 @@ if [ "$(cat "$stamp" 2>/dev/null || :)" != "$state" ]; then
     # The project itself, editable; build.lock has what builds it, so pip fetches nothing else.
     pip_install --no-deps --no-build-isolation --editable .
     # Python 3.11 reads this file in the locale's encoding, in LC_ALL=C only ASCII. So its paths are relative to the file:
-    # the names of the folders above may have other letters.
+    # the names of the folders above may have other characters.
     for paths in .venv/lib*/python*/site-packages/_editable_impl_ftps_lab.pth; do
         [ ! -e "$paths" ] || printf '../../../../%s\n' lab harness >"$paths"
     done

@@ -80,7 +80,7 @@ class ServerSpec:
 
     @property
     def intercepted(self) -> bool:
-        """Whether an attacker ends TLS with `attack_certificate`."""
+        """Whether an attacker terminates TLS with `attack_certificate`."""
         return self.attacker is not None and self.attacker.intercepts
 
     @property

@@ -183,7 +183,7 @@ class Testimony:
     """Everything that one server witnessed between two moments, in order.
 
     Attributes:
-        role: Whose testimony it is. An attacker that ends TLS itself is an impostor, even if it has a server behind it.
+        role: Whose testimony it is. An attacker that terminates TLS is an impostor, even if it has a server behind it.
         behind: The testimony of the genuine server behind such an attacker, which is its client; None without one.
         sources: The sources of the testimony: ``server`` for one that records itself; ``log``, ``files`` and ``relay``
             for a daemon's.

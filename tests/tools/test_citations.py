@@ -66,7 +66,7 @@ def tracked() -> Iterator[tuple[Path, str]]:
             continue
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout: git does not know its files")
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout: git does not track its files")
 def test_every_cited_target_exists() -> None:
     texts = dict(tracked())
     assert ROOT / "docs/reference.md" in texts

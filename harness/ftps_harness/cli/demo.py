@@ -112,7 +112,7 @@ class Audience:
         self._shown = 0
 
     def before(self, part: Part, lines: int) -> None:
-        """Wait before the answer, for the audience to judge the evidence, and where the part does not fit any more."""
+        """Wait before the answer, for the audience to judge the evidence, and before a part that no longer fits."""
         if self._shown and (part.kind == "answer" or self._shown + lines > self._rows):
             self._wait()
         self._shown += lines

@@ -88,7 +88,7 @@ def pin(**options: object) -> int:
 
     This is the only command of ftps-lab that talks to a host outside the lab, and it talks only to HOST.
 
-    Exit codes: 0 done; 1 not pinned (another certificate than the pinned or expected one, one that lftp refuses, an rc
+    Exit codes: 0 done; 1 not pinned (not the pinned or expected certificate, one that lftp refuses, an rc
     that undoes the pin; with --check: not served, expired); 2 wrong usage; 3 the command could not do its work (not
     reachable, not an FTPS server, not writable). With every code but 0, nothing was written.
     """

@@ -229,7 +229,7 @@ class _Call:
             for subject in self._subjects:
                 admitted(subject, str(why))
             if self._wanted.fix or self._wanted.write:
-                raise UsageError(f"--fix needs the place sealed: {why}") from None
+                raise UsageError(f"--fix needs the sealed place: {why}") from None
             return UnsealedPlaces(str(why))
 
     def _made_keepers(self) -> Sequence[Keeper | None]:

@@ -295,7 +295,7 @@ def _shared_folder(stack: contextlib.ExitStack) -> Path:
         return stack.enter_context(Folder("matrix")).path
     except OSError as error:
         raise HarnessError(
-            f"cannot make a folder to share with containers: {error.strerror}; make room, or set TMPDIR"
+            f"cannot make a folder to share with containers: {error.strerror}; free disk space, or set TMPDIR"
         ) from error
 
 

@@ -100,7 +100,7 @@ def _lists(run: MatrixRun, drifts: Sequence[Drift]) -> list[tuple[str, list[str]
 
 
 def _anchors(views: Sequence[ScenarioView]) -> dict[Question, str]:
-    """Where each step that can differ stands on the page."""
+    """The anchor of each step that can differ."""
     found: dict[Question, str] = {}
     for view in views:
         for step in view.steps:

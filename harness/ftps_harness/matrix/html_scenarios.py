@@ -169,7 +169,9 @@ class ScenarioView:
     def brief(self) -> str:
         """The number of steps in which the cells answered differently."""
         differing = sum(not step.alike for step in self.steps)
-        return f"{plural(differing, 'step')} not alike" if differing else "alike everywhere" if self.steps else ""
+        if differing:
+            return f"{plural(differing, 'step')} with different answers"
+        return "alike everywhere" if self.steps else ""
 
     @cached_property
     def steps(self) -> tuple[StepAnswers, ...]:

@@ -2,7 +2,7 @@
 
 - `contract`: every requirement, one record each; `config`: the tool's own declarations.
 - `command`: the tool under test and its command lines; `certificates`, `rig`: the environment in which it runs, and
-  lftp's behavior with the files that it wrote.
+  lftp's behaviour with the files that it wrote.
 - `checks`: the procedure for each requirement; `planted`: our own correct and flawed tools, which every run checks
   first.
 - `check`: runs everything; `reports`: output for people and programs.

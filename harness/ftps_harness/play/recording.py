@@ -70,8 +70,8 @@ class Recording:
 def ending(run: Ended) -> str:
     """How a program ended, in words: ``ends with exit code 0``."""
     if run.timed_out:
-        return "ends at its time limit"
-    return f"ends by signal {run.signal}" if run.signal is not None else f"ends with exit code {run.exit_code}"
+        return "is killed at its time limit"
+    return f"is killed by signal {run.signal}" if run.signal is not None else f"ends with exit code {run.exit_code}"
 
 
 def _items(seen: Testimony) -> int:

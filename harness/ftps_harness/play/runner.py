@@ -312,7 +312,7 @@ class _Stage:
         return ControlResult(control.kind, attempt, _judge_control(control, attempt))
 
     def _may_leave_marks(self, attempts: Sequence[Attempt], expect: Expect) -> bool:
-        """Whether a setup can recognise its second run by something that is not restored, such as a file in /tmp."""
+        """Whether a setup can recognize its second run by something that is not restored, such as a file in /tmp."""
         private = self._place.name == "sealed"  # there /tmp and similar folders are new in each run
         return not private and expect.how_often == "always" and any(each.client.may_hide for each in attempts)
 

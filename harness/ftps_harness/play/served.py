@@ -1,6 +1,6 @@
 """Restores the served folder for a control to its state before the step.
 
-A step may leave a trace on the server by which a setup can recognise the control: a file, its content, a time, a mode.
+A step may leave a trace on the server by which a setup can recognize the control: a file, its content, a time, a mode.
 A setup that behaves differently when it finds one proves nothing.
 """
 

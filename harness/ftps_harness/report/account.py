@@ -23,7 +23,7 @@ _LOG_LINES = 20
 _OUTPUT_LINES = 40
 
 _FINGERPRINT = 11
-"""How many letters of a fingerprint are enough to distinguish certificates: four bytes."""
+"""Characters of a fingerprint that are enough to distinguish certificates: four bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def lines_of(data: bytes | str) -> tuple[str, ...]:
 
 
 def cells(text: str) -> int:
-    """The text's width in terminal columns: East Asian letters take two, combining marks none."""
+    """The text's width in terminal columns: East Asian characters take two, combining marks none."""
     if text.isascii():
         return len(text)
     return sum(_cells_of(letter) for letter in text)

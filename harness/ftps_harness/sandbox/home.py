@@ -143,7 +143,7 @@ class Home:
     def next_log(self) -> Path:
         """Create an empty file for the next debug log.
 
-        The path is always the same, because an rc could use a different one to recognise the control.
+        The path is always the same, because an rc could use a different one to recognize the control.
         """
         path = self.logs / "lftp.log"
         if sys.platform == "linux":

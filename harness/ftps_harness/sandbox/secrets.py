@@ -1,7 +1,7 @@
 """The run's secrets: user, password, file names and contents, random for each run, and a search for them in bytes.
 
 "The password was readable" is measured by searching raw bytes for it. So every secret must differ from anything else in
-them, and any leaked piece of a content must be recognised: each of its lines carries the run's mark.
+them, and any leaked piece of a content must be recognized: each of its lines carries the run's mark.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
-"""Safe in FTP, in lftp's syntax, in file names and in URLs; without letters that are easily confused."""
+"""Safe in FTP, in lftp's syntax, in file names and in URLs; without characters that are easily confused."""
 _BY_BYTE = (_LETTERS * 8).encode()
-"""A letter for each byte. There are 32 letters, so random bytes yield a uniform distribution."""
+"""A character for each byte. There are 32 characters, so random bytes yield a uniform distribution."""
 
 _LISTED = rb"^(?:[-bcdlps][-rwxsStT]{9}[^\n]*? |(?:[\w.]+=[^;\n]*;)+ )"
 """The columns before a name in a long listing."""
@@ -25,7 +25,7 @@ _LISTED = rb"^(?:[-bcdlps][-rwxsStT]{9}[^\n]*? |(?:[\w.]+=[^;\n]*;)+ )"
 _MARK_LENGTH = 20
 _LINE_LENGTH = 64
 RECOGNISED = _LINE_LENGTH + _MARK_LENGTH - 1
-"""Any run of this many (83) bytes of a content contains the whole mark and is recognised."""
+"""Any run of this many (83) bytes of a content contains the whole mark and is recognized."""
 
 SMALLEST_NEEDLE = 12
 """Contents shorter than a marked line are searched for as a whole, down to this length (60 random bits)."""

@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 EARLIEST, LATEST = -25_000 * 86400, 365_000 * 86400
-"""Limits of a relative time in seconds from now: about from 1958 to the year 3000."""
+"""Limits of a relative time in seconds from now: about 1958 to 3000."""
 
 
 def relative_seconds(text: str) -> int:

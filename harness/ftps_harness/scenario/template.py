@@ -43,7 +43,7 @@ title = "without a pin, a self-signed certificate is refused"
 rc    = ""
 [step.expect]
 verdict = "rejected"                 # accepted, rejected, exposed, login-failed, …
-reason  = "untrusted"                # a refusal is recognised by its reason, never by an exit code
+reason  = "untrusted"                # a refusal is recognized by its reason, never by an exit code
 
 [[step]]
 title = "pinned, the genuine server is trusted"

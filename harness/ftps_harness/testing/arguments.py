@@ -192,7 +192,7 @@ def _run_faults(run: object) -> Iterator[Problem]:
     if isinstance(run, str):
         yield Problem("run", f"write a list, such as [{run!r}]")
     elif not isinstance(run, list | tuple) or not all(isinstance(item, str) for item in run):
-        yield Problem("run", f"write a list of texts, not {shown_value(run)}")
+        yield Problem("run", f"write a list of strings, not {shown_value(run)}")
     else:
         yield from runs.check(tuple(run), "run")
 

@@ -129,7 +129,7 @@ def _words(argv: object, values: Mapping[str, str]) -> list[str]:
             f"lftp.program(…): give the command as a list, such as ['sh', '-c', …], not {shown_value(argv)}"
         )
     if not all(isinstance(word, str | os.PathLike) for word in argv):
-        raise ArgumentError(f"lftp.program(…): a command consists of texts and paths, not {shown_value(argv)}")
+        raise ArgumentError(f"lftp.program(…): a command consists of strings and paths, not {shown_value(argv)}")
     where = "lftp.program(…)"
     first, *rest = (
         arguments.substituted(where, word, values) if isinstance(word, str) else os.fspath(word) for word in argv

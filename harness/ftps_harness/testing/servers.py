@@ -283,9 +283,11 @@ def _check(given: Mapping[str, Any], spec: ServerSpec) -> None:
 
 
 def _check_list(key: str, changes: Mapping[str, Any]) -> None:
-    """Refuse a text where a list is expected: Python would take it as a list of letters."""
+    """Refuse a string where a list is expected: Python would take it as a list of characters."""
     value = changes.get(key, ())
-    kind, what = (Certificate, "certificates made by ftps_server.certificate(…)") if key == "chain" else (str, "texts")
+    chain = key == "chain"
+    kind = Certificate if chain else str
+    what = "certificates made by ftps_server.certificate(…)" if chain else "strings"
     if not isinstance(value, list | tuple) or not all(isinstance(item, kind) for item in value):
         raise ArgumentError(f"ftps_server({key}=…): give a list of {what}, not {arguments.shown_value(value)}")
 

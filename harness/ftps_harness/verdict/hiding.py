@@ -43,7 +43,7 @@ def scripts_among(names: Iterable[str], texts: Iterable[str]) -> set[str]:
 
     Transferred files are content, and random content can look like a command: three random bytes contain a ``|``, or
     begin with ``!``, in one of 64 runs. A command of one word names no file, because it has no argument: each line of a
-    certificate is such a word, and any two letters occur in one of six certificates.
+    certificate is such a word, and any two characters occur in one of six certificates.
 
     Args:
         names: The names of files.

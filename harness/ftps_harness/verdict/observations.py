@@ -143,7 +143,7 @@ class Situation:
         passwords: The run's own, the step's, and every password that a client was seen to send.
         certificate: SHA-256 fingerprint of the declared genuine certificate; empty for a plain server.
         settled: The server's record is complete.
-        role: The declared role: the server's own, or that of an attacker that ends TLS in its place.
+        role: The declared role: the server's own, or that of an attacker that terminates TLS in its place.
         data_certificate: SHA-256 fingerprint of the leaf declared for data connections; empty if it is the same.
         interceptor: SHA-256 fingerprint of the leaf that an interceptor shows in the server's place; empty without one.
         attack: The attacker declared between client and server, or ``none``.

@@ -39,7 +39,7 @@ _DAMAGES: Final = (
 """Bytes at the beginning of a file, and how lftp reads such a file (docs/lftp.md, "The rc")."""
 
 _TYPOGRAPHIC: Final = re.compile("[\u201c\u201d\u201e\u2018\u2019\u00a0]")
-"""Typographic quotes and a no-break space: lftp treats them as ordinary letters."""
+"""Typographic quotes and a no-break space: lftp treats them as ordinary characters."""
 
 _COMMANDS: Final = frozenset({"!", "shell", "local", "module"})
 
@@ -162,7 +162,7 @@ def _complaints(file: File) -> Iterator[Finding]:
 
 def _misread(text: str) -> str:
     if _TYPOGRAPHIC.search(text):
-        return "The line has a typographic quote or a no-break space, which lftp treats as a letter."
+        return "The line has a typographic quote or a no-break space, which lftp treats as an ordinary character."
     if (text.count('"') - text.count('\\"')) % 2 and "'" not in text:
         return "A quote is not closed; lftp closes it at the end of the line."
     words = syntax.words(text)

@@ -92,7 +92,7 @@ class Attack(Struct, frozen=True, kw_only=True):
 
     @property
     def intercepts(self) -> bool:
-        """The attacker ends TLS with a certificate of its own."""
+        """The attacker terminates TLS with a certificate of its own."""
         return self.control_tls == "attacker"
 
     @property

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 FILES: Final = {
     "welcome.txt": "You have reached {address}.\n\nOr have you? Any server can send this text.\n",
-    "backup/monday.txt": "The backup of Monday.\n",
-    "backup/tuesday.txt": "The backup of Tuesday, with the salaries.\n",
+    "backup/monday.txt": "Monday's backup.\n",
+    "backup/tuesday.txt": "Tuesday's backup, with the salaries.\n",
 }
 
 _ORDERED = "reset-{number}.order"

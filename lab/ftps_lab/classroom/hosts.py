@@ -84,14 +84,14 @@ _ALL: Final = (
     Host(
         name="expired",
         address="expired.example.com",
-        about="self-signed, and expired since yesterday",
+        about="self-signed, and expired yesterday",
         leaf=_leaf("expired.example.com", not_before="-366d", not_after="-1d"),
         fault="expired",
     ),
     Host(
         name="not-yet-valid",
         address="not-yet-valid.example.com",
-        about="self-signed, and not valid before tomorrow",
+        about="self-signed, and not valid until tomorrow",
         leaf=_leaf("not-yet-valid.example.com", not_before="+1d", not_after="+366d"),
         fault="not yet valid",
     ),

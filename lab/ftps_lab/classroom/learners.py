@@ -123,7 +123,7 @@ def wait_for_roster(folder: Path) -> tuple[Learner, ...]:
 
 
 def readable_password() -> str:
-    """Two words and a number: easily recognised on a projector, and worth nothing outside."""
+    """Two words and a number: easily recognized on a projector, and worth nothing outside."""
     number = secrets.randbelow(90) + 10
     return f"{secrets.choice(_FIRST.split())}-{secrets.choice(_SECOND.split())}-{number}"
 

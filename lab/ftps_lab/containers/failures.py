@@ -66,7 +66,7 @@ def _reason(error: BaseException, engine: str, where: str) -> str:
     ):
         if holds and reason:
             return reason
-    return f"no communication with {engine}: {error}"
+    return f"cannot communicate with {engine}: {error}"
 
 
 _INSTALL = "install one (Debian: apt install docker.io), or set DOCKER_HOST to its address"

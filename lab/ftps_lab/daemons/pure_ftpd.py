@@ -38,7 +38,7 @@ class PureFtpd(Daemon):
             *("CHOWN", "DAC_READ_SEARCH", "SETGID", "SETUID", "NET_BIND_SERVICE", "SYS_CHROOT", "SYS_NICE"),
             *("AUDIT_WRITE", "KILL"),
         ),
-        why="it makes the served folder a user's root, as that user; without any of these but KILL it does not start",
+        why="it makes the served folder a user's root, as that user; it needs all of these but KILL to start",
     )
     anonymous = False
     oldest_tls = "1.2"

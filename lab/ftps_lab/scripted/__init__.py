@@ -6,7 +6,7 @@
     server.connections()                           # what happened on each connection
     server.stop()
 
-`steps` is the data, which can be serialised; `peers` is the table of ready-made scripts and `texts` holds their
+`steps` is the data, which can be serialized; `peers` is the table of ready-made scripts and `texts` holds their
 replies; `stream` handles a connection's bytes, `conversation` follows a script over it, and `server` runs a thread for
 each connection.
 """

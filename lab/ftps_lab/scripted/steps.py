@@ -117,7 +117,7 @@ class Reset(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 
 PlainStep = Send | Repeat | ReadLine | Receive | Answer | Pause | Wait | Close | Reset
-"""The steps that are serialised unchanged."""
+"""The steps that are serialized unchanged."""
 
 Step = PlainStep | StartTls
 

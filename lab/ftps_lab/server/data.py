@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _HEAD = 6
-"""Bytes needed to recognise a ClientHello: the record's header and the message's type."""
+"""Bytes needed to recognize a ClientHello: the record's header and the message's type."""
 
 
 def read_now(channel: Any) -> None:

@@ -140,7 +140,7 @@ class RecordingControl(FTPHandler):  # type: ignore[misc]
     def decode(self, line: bytes) -> str:
         """Decode a command without loss: as UTF-8 (RFC 2640 section 2.2), or else as Latin-1, which old clients send.
 
-        The server's own user and password are in UTF-8: the same letters in Latin-1 do not match.
+        The server's own user and password are in UTF-8: the same characters in Latin-1 do not match.
         """
         try:
             text = line.decode("utf-8")

@@ -131,7 +131,7 @@ def test_refusal_in_no_table_is_unknown(dialect: str, text: str) -> None:
 )
 @pytest.mark.parametrize("prefix", ["ls: ", "get: some file.txt: ", ""])
 def test_other_errors_have_their_kind(prefix: str, line: str, kind: str, expected: set[str]) -> None:
-    """"""
+    """Whatever command the line begins with."""
     for dialect in DIALECTS:
         (word,) = words(f"{prefix}{line}\n".encode(), b"", dialect)
         assert (word.kind, set(word.reasons)) == (kind, expected)

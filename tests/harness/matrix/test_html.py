@@ -76,7 +76,7 @@ def test_page_shows_drift_failures_and_exit_code() -> None:
 
 
 def test_interrupted_matrix_is_marked() -> None:
-    assert "Interrupted: this is what had been played." in page_text(run(pair(result()), interrupted=True))
+    assert "Interrupted: only what had been played is shown." in page_text(run(pair(result()), interrupted=True))
 
 
 @pytest.mark.parametrize("status", ["pass", "fail", "error", "skip"])

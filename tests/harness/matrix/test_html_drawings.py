@@ -172,7 +172,7 @@ def test_difference_links_to_its_step() -> None:
 
 def test_agreeing_cells_are_counted_and_drawn_once() -> None:
     text = markup.unescape(html.text(run(*(pair(result(), build=build, kind=kind) for build, kind in CELLS)), []))
-    assert "Drawn from the run of bullseye × lab. 5 other cells came to the same." in text
+    assert "Drawn from the run of bullseye × lab. 5 other cells gave the same answer." in text
     assert text.count('<svg class="diagram"') == 1
 
 
@@ -183,6 +183,6 @@ def test_large_page_draws_only_answers_that_differ(monkeypatch: pytest.MonkeyPat
                pair(ScenarioResult(of, "pass", (step(of), other)), build="sid"))  # fmt: skip
     monkeypatch.setattr(html, "DRAWN", 2)
     text = html.text(made, [])
-    assert "only those of steps that are not alike everywhere are drawn" in text
+    assert "only those to steps that are not alike everywhere are drawn" in text
     assert [each.step for each in drawn(text)] == ["m1-2", "m1-2"]
     assert "rejected: expired, untrusted everywhere" in Outline(text).said

@@ -110,4 +110,4 @@ def test_each_diagram_shows_the_testimony_of_its_server(check_tool: Callable[...
     assert impostor.genuine.sha256 not in shown
     text = html.text(report(*results.values()))
     assert text.count('<svg class="diagram"') == len(seen)
-    assert "not the genuine one; another key than the genuine one" in text
+    assert "not the genuine one; not the genuine key" in text

@@ -127,7 +127,7 @@ def test_one_captured_byte_is_an_exposure(direction: Any) -> None:
     assert leaked(outcome) == ("exposed", {"payload"}, {"impostor"})
 
 
-def test_transfer_without_a_captured_byte_is_no_exposure() -> None:
+def test_transfer_without_a_captured_byte_is_not_an_exposure() -> None:
     cut = replace(TAKEN, size=1, completed=False, captured=b"")
     assert conclude(INTERCEPTED, SILENT, anonymous(replace(RELAYED, transfers=(cut,))), TAPPED).verdict == "failed"
 
@@ -330,7 +330,7 @@ def test_undeclared_attack_is_a_contradiction() -> None:
 
 
 def test_fallback_to_clear_text_is_an_exposure() -> None:
-    """The second connection has no AUTH, so the attack has nothing to break: that is no contradiction."""
+    """The second connection has no AUTH, so the attack has nothing to break; this is not a contradiction."""
     again = replace(CONTROL, number=3, peer=("127.0.0.1", 40003), attack="break-handshake")
     server = account("break-handshake", "alert", handshakes=(replace(HANDSHAKE, completed=False, error="x"),))
     server = replace(

@@ -194,7 +194,7 @@ ALIAS = 'alias go "open -u {user},{password} -p {port} {host}"\n'
 
 
 def login_by_route(play: Play, run: str, files: dict[str, str], keys: str, server: str = "") -> ScenarioResult:
-    """A step that logs in by another route than the lab's own."""
+    """A step that logs in by a route other than the lab's own."""
     texts = ", ".join(f"{toml(name)} = {toml('text:' + text)}" for name, text in files.items())
     pin = '"mycert.crt" = "cert:genuine"'
     written = play.step(ACCEPTED, rc=play.pin + ALIAS, keys=f"{keys}run = [{toml(run)}]\n")

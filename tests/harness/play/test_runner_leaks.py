@@ -98,7 +98,7 @@ def test_content_of_every_size_is_accepted_in_tls(leak_test: LeakTest, size: int
     assert (made.outcome.verdict, made.outcome.contradictions) == ("accepted", ())
 
 
-def test_empty_file_in_clear_is_no_exposure(leak_test: LeakTest) -> None:
+def test_empty_file_in_clear_is_not_an_exposure(leak_test: LeakTest) -> None:
     assert leak_test(CLEAR_DATA, ("get",), size=0).outcome.verdict == "accepted"
 
 
@@ -181,7 +181,7 @@ def test_few_bytes_from_a_stranger_are_an_exposure(leak_test: LeakTest, size: in
 
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
 @pytest.mark.parametrize("protocol", ["explicit", "implicit"])
-def test_wrong_password_is_no_exposure(leak_test: LeakTest, protocol: Any, tls: str) -> None:
+def test_wrong_password_is_not_an_exposure(leak_test: LeakTest, protocol: Any, tls: str) -> None:
     """The user types it instead of the real password, which is never sent."""
     made = leak_test("", ("list",), password="wrong", spec=lambda spec: replace(spec, protocol=protocol, tls=(tls,)))
     assert (made.outcome.verdict, made.outcome.contradictions) == ("login-failed", ())

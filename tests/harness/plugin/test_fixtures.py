@@ -72,7 +72,7 @@ def test_login_to_another_server_does_not_count_for_this_one(lab: Lab) -> None:
 @pytest.mark.parametrize("rc", [None, NO_VERIFICATION])
 @pytest.mark.parametrize("role", ["genuine", "impostor"])
 def test_rotation_during_a_run_is_inconclusive(lab: Lab, tmp_path: Path, rc: str | None, role: Role) -> None:
-    """A second connection meets another server than the one declared at the start, with either role."""
+    """A second connection meets a server other than the one declared at the start, with either role."""
     server = lab.servers()
     before, after = tmp_path / "before", tmp_path / "after"
 

@@ -156,7 +156,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "cwd: a list": ({"cwd": ["home"]}, "lftp cannot be started in"),
     "run: a text": ({"run": "list"}, r"write a list, such as \['list'\]"),
-    "run: a number": ({"run": [1]}, "write a list of texts"),
+    "run: a number": ({"run": [1]}, "write a list of strings"),
     "host: a URL": ({"host": "ftp://x"}, "is neither a host name nor an IP address"),
     "host: none": ({"host": None}, r"lftp\(host=…\): must be text"),
     "user: a number": ({"user": 5}, r"lftp\(user=…\): must be text"),
@@ -197,7 +197,7 @@ def test_stopped_server_is_refused(lftp: LftpRunner) -> None:
 WRONG_SERVERS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown key": ({"atack": "intercept"}, r"unknown keyword. Did you mean .attack.\?"),
     "a word for true": ({"require_tls": "no"}, "must be true or false"),
-    "versions as one text": ({"tls": "1.2"}, r"ftps_server\(tls=…\): give a list of texts, not '1.2'"),
+    "versions as one text": ({"tls": "1.2"}, r"ftps_server\(tls=…\): give a list of strings, not '1.2'"),
     "an unknown version": ({"tls": ["1.4"]}, 'unknown value "1.4"'),
     "a chain of names": ({"chain": ["root"]}, r"ftps_server\(chain=…\): give a list of certificates"),
     "a certificate's name": ({"certificate": "genuine"}, r"ftps_server\(certificate=…\): give one made by"),

@@ -53,7 +53,7 @@ def test_check_compares_every_given_field(servers: ServerFactory, lftp: LftpRunn
 
 @lftp_runs
 def test_check_with_an_unknown_word_is_an_argument_error(servers: ServerFactory, lftp: LftpRunner) -> None:
-    """It is not an AssertionError, or a test that expects a failure would pass forever."""
+    """It is not an AssertionError, or a test that expects a failure would pass for ever."""
     outcome = lftp(servers(), run=["list"])
     wrong: list[dict[str, Any]] = [
         {},
@@ -155,7 +155,7 @@ def test_program_with_truncated_output_fails_its_check(lftp: LftpRunner, monkeyp
     [
         ("ls", {}, "give the command as a list"),
         ([], {}, "give the command as a list"),
-        (["ls", 5], {}, "consists of texts and paths"),
+        (["ls", 5], {}, "consists of strings and paths"),
         (["no-such-program"], {}, "no program 'no-such-program' on PATH"),
         (["ls", "{port}"], {}, r"\{port\} is not a placeholder here"),
         (["ls"], {"cwd": "/"}, "lftp cannot be started in"),

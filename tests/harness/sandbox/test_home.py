@@ -55,7 +55,7 @@ def test_clone_has_dot_lftp_exactly_as_the_original(tmp_path: Path) -> None:
 
 
 def test_rc_is_written_byte_for_byte_and_replaced(tmp_path: Path) -> None:
-    """"""
+    """No character is dropped or converted, not even a byte-order mark or a CR."""
     with Home(tmp_path) as home:
         home.write_rc("a long first version of it\n")
         path = home.write_rc("\ufeffset x y\r\n")

@@ -16,7 +16,7 @@ from ftps_harness.sandbox import process
 from ftps_harness.sandbox.process import OUTPUT_LIMIT, Finished
 
 PYTHON = sys.executable
-LINUX_ONLY = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="whoever left the session is found by /proc")
+LINUX_ONLY = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finding processes needs /proc")
 
 
 def python(code: str, cwd: Path, *, timeout: float = 20.0, env: dict[str, str] | None = None) -> Finished:

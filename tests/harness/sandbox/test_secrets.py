@@ -1,4 +1,4 @@
-"""Secrets are random in each run, valid in FTP and lftp, and recognised wherever a part of them appears."""
+"""Secrets are random in each run, valid in FTP and lftp, and recognized wherever a part of them appears."""
 
 from __future__ import annotations
 

@@ -87,6 +87,6 @@ def test_longest_matching_version_prefix_applies(version: str, message: str) -> 
 
 
 def test_how_often_is_read() -> None:
-    """"""
+    """With `sometimes`, `otherwise` lists the verdicts of the other runs."""
     text = '[step.expect]\nverdict="exposed"\nhow_often="sometimes"\notherwise=["rejected"]\n'
     assert expected("status", "4", text) == Expect(verdict="exposed", how_often="sometimes", otherwise=("rejected",))

@@ -173,7 +173,7 @@ def test_rotation_also_changes_an_unnamed_data_certificate() -> None:
     assert (staying.certificate, staying.data_certificate) == ("b", "a")
 
 
-def test_repeating_the_current_certificate_is_no_change() -> None:
+def test_repeating_the_current_certificate_is_not_a_change() -> None:
     """A step that names the certificate already in use does not rotate it."""
     again = SMALL.replace('title = "s"', 'title = "s"\nserver = { certificate = "a" }')
     assert [step.changed for step in parse(again, "f", "a/b").steps] == [False]

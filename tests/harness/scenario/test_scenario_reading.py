@@ -99,7 +99,7 @@ def test_file_name_without_the_suffix_is_an_error(tmp_path: Path) -> None:
 
 
 def test_folder_or_fifo_is_an_error(tmp_path: Path) -> None:
-    """Reading a FIFO would wait forever."""
+    """Reading a FIFO would wait for ever."""
     folder = tmp_path / "x.scenario.toml"
     folder.mkdir()
     assert "is a folder" in error_of(folder)

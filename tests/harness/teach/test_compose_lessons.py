@@ -423,7 +423,7 @@ def prove_ssh(classroom: Classroom) -> None:
         assert door.ssh("root", doors["ben"], "id").returncode == 255
         assert door.ssh("student", "classroom", "id").returncode == 255
         forwarded = door.ssh("ben", doors["ben"], "", "-W", "example.com:21")
-        assert "220" not in forwarded.stdout, "ssh is no way to the hosts"
+        assert "220" not in forwarded.stdout, "ssh does not reach the hosts"
     # Compose 1 and 2 name containers differently.
     container = classroom.must(*WITH_SSH, "ps", "-q", "door").strip()
     listening = subprocess.check_output(["docker", "port", container], text=True)

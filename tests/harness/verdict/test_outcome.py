@@ -246,7 +246,7 @@ INCONCLUSIVE: dict[str, tuple[ClientAccount, Testimony, WireAccount, str]] = {
         SILENT,
         BUT_NOT_BY_TLS,
     ),
-    "a transfer that shows another certificate than its handshake": (
+    "a transfer whose certificate differs from that of its handshake": (
         replace(DONE, holds_payload=False),
         replace(ACCEPTING, transfers=(replace(LISTED, certificate=""),)),
         SILENT,

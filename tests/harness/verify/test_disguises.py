@@ -59,7 +59,7 @@ SETUPS = [
            "set ssl:verify-certificate/b.example no\n", "no-verification"),
     _setup("a closure with a scheme matches nothing", f"{SAFE}set ssl:verify-certificate/ftp://{HOST} no\n"),
     _setup("a closure with a port matches nothing", f"{SAFE}set ssl:verify-certificate/{HOST}:21 no\n"),
-    _setup("off for another host than the one asked for", f"{SAFE}set ssl:verify-certificate/b.example no\n",
+    _setup("off for a host other than the one asked for", f"{SAFE}set ssl:verify-certificate/b.example no\n",
            host=HOST),
     _setup("TLS not demanded of this host", f"{SAFE}set ftp:ssl-force/{HOST} no\n", "tls-not-required"),
     # Other files that lftp reads.

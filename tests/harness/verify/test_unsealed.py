@@ -220,7 +220,7 @@ def test_every_report_states_the_limits_of_loopback(
     ("arguments", "code", "said"),
     [
         (["--", "/bin/true"], 3, "verifying a command or script needs the sealed place"),
-        ([".lftp/rc", "--fix"], 2, "--fix needs the place sealed"),
+        ([".lftp/rc", "--fix"], 2, "--fix needs the sealed place"),
         ([".lftp/rc", "--system-rc", ".lftp/rc"], 3, "--system-rc needs the sealed place"),
         ([".lftp/rc", "--host", "192.0.2.7"], 3, "192.0.2.7: lftp would connect to this address itself"),
     ],

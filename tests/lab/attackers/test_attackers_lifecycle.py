@@ -101,7 +101,7 @@ def test_rotation_behind_interceptor_affects_later_clients_only(lab: Lab, protoc
 
 
 def test_clients_are_served_while_genuine_server_rotates(lab: Lab) -> None:
-    """The interceptor still recognises the lab's own server when it rotates during a connection."""
+    """The interceptor still recognizes the lab's own server when it rotates during a connection."""
     server = lab.serve(attack="intercept")
     failures: list[BaseException] = []
     done = threading.Event()

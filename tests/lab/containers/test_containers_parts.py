@@ -264,7 +264,7 @@ def api_error(status: int, text: str, kind: type[docker.errors.APIError] = docke
         (api_error(400, "invalid volume"), "the Docker engine at here refused: invalid volume"),
         (requests.exceptions.ReadTimeout("Read timed out."), "does not answer"),
         (requests.exceptions.ConnectionError(ConnectionResetError(errno.ECONNRESET, "reset")), "closed the connection"),
-        (docker.errors.DockerException("odd"), "no communication with the Docker engine at here: odd"),
+        (docker.errors.DockerException("odd"), "cannot communicate with the Docker engine at here: odd"),
     ],
 )
 def test_engine_error_becomes_a_sentence_with_its_cause(error: Exception, words: str) -> None:

@@ -422,7 +422,7 @@ def test_tls_content_without_a_logged_transfer_is_a_discrepancy(
     assert "content in TLS that belongs to no transfer" in sentence
 
 
-def test_tls_data_of_a_refused_transfer_is_no_discrepancy(
+def test_tls_data_of_a_refused_transfer_is_not_a_discrepancy(
     root: Path, context: Context, version: ssl.TLSVersion
 ) -> None:
     """The client may have sent its first bytes by then; and a handshake alone carries no content."""
@@ -455,7 +455,7 @@ def test_226_to_an_unlogged_abor_does_not_complete_a_transfer(root: Path) -> Non
     assert not transfer.completed
 
 
-def test_unlogged_abor_is_no_discrepancy(root: Path, context: Context, version: ssl.TLSVersion) -> None:
+def test_unlogged_abor_is_not_a_discrepancy(root: Path, context: Context, version: ssl.TLSVersion) -> None:
     talk = ((b"STOR f\r\n", b"150 x\r\n"), (b"ABOR\r\n", b"426 x\r\n226 x\r\n"))
     replies = (Answered(SOURCE, 150, ""), Answered(SOURCE, 426, ""), Answered(SOURCE, 226, ""))
     for logged in (replies, replies[:2], (replies[0], replies[0])):  # the client may leave before the last reply

@@ -175,17 +175,17 @@ def test_lab_error_is_answered_with_its_message(process: AgentProcess, tmp_path:
 
 def test_unexpected_exception_is_a_bug_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> dict[str, str]:
-        raise ZeroDivisionError("a name that is no UTF-8: \udc80")
+        raise ZeroDivisionError("a name that is not UTF-8: \udc80")
 
     monkeypatch.setattr(agent_module, "versions", broken)
     answer = orders.read_result(Agent().answer(call_order(3)))
     assert (answer.number, answer.bug) == (3, True)
-    assert "ZeroDivisionError: a name that is no UTF-8: \\udc80" in answer.failure
+    assert "ZeroDivisionError: a name that is not UTF-8: \\udc80" in answer.failure
     assert "in broken" in answer.failure
 
 
 def test_own_address_is_never_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """"""
+    """It fails if the host name has no address, or only a loopback one."""
     monkeypatch.setattr(socket, "gethostbyname", lambda _name: "172.20.0.2")
     assert own_address() == "172.20.0.2"
     monkeypatch.setattr(socket, "gethostbyname", lambda _name: "127.0.1.1")

@@ -191,7 +191,7 @@ def test_value_of_the_wrong_type_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"{}", b'{"value":1}', b"Traceback (most recent\n"])
-def test_line_that_is_no_answer_is_an_error(text: bytes) -> None:
+def test_line_that_is_not_an_answer_is_an_error(text: bytes) -> None:
     with pytest.raises(LabError, match="invalid answer from the agent for this version of ftps-lab"):
         orders.read_result(text)
 

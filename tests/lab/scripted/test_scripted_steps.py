@@ -148,7 +148,7 @@ class TestEndSteps:
         assert (connection.user, connection.password, connection.sent) == ("clear", "clear", 0)
 
     def test_wait_outlasts_a_half_close(self, scripted: Scripted) -> None:
-        """Otherwise a tool that waits forever would look as if it had a time limit."""
+        """Otherwise a tool that waits for ever would look as if it had a time limit."""
         server = scripted.serve((Wait(),))
         client = scripted.connect(server)
         client.shutdown(socket.SHUT_WR)

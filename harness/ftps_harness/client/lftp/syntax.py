@@ -16,7 +16,7 @@ _LETTERS = {
     '"': re.compile(r'[^\\"]+'),
     "'": re.compile(r"[^\\']+"),
 }
-"""Literal characters of a word, by the quote around them. A certificate is one word of a thousand letters."""
+"""Literal characters of a word, by the quote around them. A certificate is one word of a thousand characters."""
 
 COMMANDS = frozenset(
     [

@@ -1,4 +1,4 @@
-"""Checks a tool's behavior when a server's certificate changes, and what it shows of the certificate."""
+"""Checks a tool's behaviour when a server's certificate changes, and what it shows of the certificate."""
 
 from __future__ import annotations
 

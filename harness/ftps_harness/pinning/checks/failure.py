@@ -1,4 +1,4 @@
-"""Checks a tool's behavior when the server is not an FTPS server, is silent, or sends too much."""
+"""Checks a tool's behaviour when the server is not an FTPS server, is silent, or sends too much."""
 
 from __future__ import annotations
 

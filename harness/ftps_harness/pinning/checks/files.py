@@ -154,7 +154,7 @@ def home_respected(rig: Rig) -> None:
 
 
 def odd_paths(rig: Rig) -> None:
-    """Try HOMEs whose paths have non-ASCII letters, a blank, and quotes."""
+    """Try HOMEs whose paths have non-ASCII characters, a blank, and quotes."""
     certificate = own()
     for path, must_work in (("/home/jürgen-Ω", True), ("/home/back up", False), ('/home/o\'neil "x"', False)):
         home = rig.home()

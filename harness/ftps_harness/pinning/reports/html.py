@@ -34,7 +34,7 @@ class FailureView:
 
     @property
     def runs(self) -> Iterator[tuple[str, RunView]]:
-        """The servers that lftp met before it: what came of it in a phrase, and the run to draw."""
+        """The servers that lftp met before it: the result in a phrase, and the run to draw."""
         for number, met in enumerate(self.failure.met, 1):
             yield met.what, RunView(f"{self.anchor}-{number}", met.recording, met.genuine)
 

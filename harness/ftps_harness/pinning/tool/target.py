@@ -98,7 +98,7 @@ def _host(host: str, text: str) -> str:
     lower = host.lower()
     labels = lower.split(".")
     if not lower.isascii():
-        raise UsageError(f"host {text!r}: write a name with non-ASCII letters in its ASCII form (xn--…)")
+        raise UsageError(f"host {text!r}: write a name with non-ASCII characters in its ASCII form (xn--…)")
     if len(lower) > _LONGEST or not all(map(_LABEL.fullmatch, labels)):
         raise UsageError(
             f"host {text!r}: a name consists of labels of letters, digits, - and _, with single dots between them "

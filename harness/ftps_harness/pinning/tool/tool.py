@@ -188,7 +188,7 @@ class PinningTool:
         lines.append("Remove these settings (also from files that the rc sources), then pin again.")
         raise Refused("\n".join(lines))
 
-    # --- the others ------------------------------------------------------------------------------------------------
+    # --- the other modes -------------------------------------------------------------------------------------------
 
     def remove(self, target: Target, *, replace: bool, dry_run: bool) -> None:
         """Remove a host's pin.

@@ -126,7 +126,7 @@ def files_below(*folders: Path) -> dict[Path, tuple[int, int, int]]:
 def holds_payload(evidence: Evidence, secrets: Secrets) -> bool:
     """Whether the client received any served content: on its standard output or error, or in a file.
 
-    Content without our mark (a user's own file) is recognised by the hash of the transferred bytes; or, if only a part
+    Content without our mark (a user's own file) is recognized by the hash of the transferred bytes; or, if only a part
     was kept (TLS 1.2 with GnuTLS: 16 KiB and more before lftp refuses, measured on 4.9.2), as the beginning of the
     requested file. A name counts only if lftp cannot know it from its own input: with ``cmd:trace`` it prints that
     input, and it logs transfers.

@@ -112,8 +112,8 @@ class Loopback:
         """Refuses steps that plainly lead to other machines, because nothing here keeps lftp from them."""
         if host := leads_outside(step):
             return (
-                f"step {step.title!r} names {host}, which lftp could really reach in the place loopback: "
-                "use the place sealed (`ftps-lab doctor` shows what it needs)"
+                f"step {step.title!r} names {host}, which lftp could really reach in the loopback place: "
+                "use the sealed place (`ftps-lab doctor` shows what it needs)"
             )
         return ""
 

@@ -26,7 +26,7 @@ _SHARED = (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"))  # noqa: S108 - hid
 """Folders from which only the program itself is shown: the sandbox has its own, and these hold other users' files."""
 
 _FIRST_LINES = 4096
-"""Bytes. The kernel reads 256 of a first line (execve(2)); a path in the second line may be longer."""
+"""Bytes. The kernel reads 256 bytes of a first line (execve(2)); a path in the second line may be longer."""
 
 _LONG = re.compile(rb"'''exec' +(.+?) +\"\$0\"")
 """Second line of a script whose interpreter path is too long for a first line, or has spaces (pip's distlib)."""

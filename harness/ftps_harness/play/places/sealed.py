@@ -389,7 +389,7 @@ def _address(host: str) -> str:
 
 
 def _forms(name: str) -> Iterator[str]:
-    """The forms in which a name may be looked up: with a final dot, or with non-ASCII letters (RFC 5891)."""
+    """The forms in which a name may be looked up: with a final dot, or with non-ASCII characters (RFC 5891)."""
     yield name
     yield name.rstrip(".")
     with contextlib.suppress(UnicodeError):

@@ -137,7 +137,7 @@ def _faults(
     if usages is not None and not _FOR_SERVERS & {*usages}:
         yield "Extended key usage", "not for servers"
     if genuine is not None and _public(shown) != _public(genuine):
-        yield "Public key, SHA-256", "another key than the genuine one"
+        yield "Public key, SHA-256", "not the genuine key"
 
 
 def _names(certificate: x509.Certificate, host: str) -> bool:

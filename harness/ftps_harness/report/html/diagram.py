@@ -21,16 +21,16 @@ _HEAD: Final = 44
 
 _LETTER: Final = 6.7
 _SMALL_LETTER: Final = 5.9
-"""Width of a letter, generously: no font in the page's list is wider on average."""
+"""Width of a character, generously: no font in the page's list is wider on average."""
 
 _BOLD: Final = 1.1
-"""Ratio by which bold letters are wider."""
+"""Ratio of the widths of bold and normal characters."""
 
 _PADLOCK: Final = 12
 """The space that a padlock takes before its words."""
 
 _LAST: Final = 26
-"""Letters at the end of a label that is too long, of which the whole words are kept."""
+"""Characters at the end of a label that is too long; of these, the whole words are kept."""
 
 _PAD: Final = 8
 _SIDE: Final = 3
@@ -205,7 +205,7 @@ def _how(row: Row) -> str:
 
 
 def _fitting(text: str, most: float) -> str:
-    """The text, or its beginning and its last words: these say how much it was, and whether anybody can read it."""
+    """The text, or its beginning and its last words: these say how much it was, and whether anyone can read it."""
     letters = int(most)
     if len(text) <= letters:
         return text

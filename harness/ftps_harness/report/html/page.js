@@ -1,5 +1,5 @@
 "use strict";
-// Search, filter and keys. The page is complete without it: what it works on stands in the document.
+// Search, filter and keys. The page is complete without it: everything that it needs is in the document.
 (() => {
   const bar = document.querySelector(".toolbar");
   const results = [...document.querySelectorAll(".result")];

@@ -90,7 +90,7 @@ def _harmless(value: object) -> object:
 
 
 def asset(name: str) -> str:
-    """The text of a style sheet or script of ours."""
+    """The text of one of our style sheets or scripts."""
     return (_FOLDER / name).read_text("utf-8")
 
 

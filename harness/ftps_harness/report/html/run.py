@@ -30,7 +30,7 @@ steps has 2.4 million nodes in 66 MB, and takes four to five seconds to open (me
 """
 
 _DRAWN: Final = 1000
-"""How many steps are drawn on a page of more than `_FULL`; those that are not as expected all are, however many."""
+"""How many steps are drawn on a page of more than `_FULL`; all that are not as expected are drawn, however many."""
 
 Drawn = Mapping[tuple[int, int], frozenset[int]]
 """The numbers of a build and of a scenario, from 1 → the numbers of the steps that are drawn."""
@@ -147,7 +147,7 @@ def _to_draw(runs: Sequence[BuildRun]) -> Drawn | None:
 
 
 def _most_telling(result: ScenarioResult) -> int:
-    """The number of the first step in which something got out, else was refused; 0 if a step is not as expected."""
+    """The first step in which something leaked, else with a refusal, else of all; 0 if a step is not as expected."""
     if not result.steps or any(step.status != "pass" for step in result.steps):
         return 0
     order = {"exposed": 0, "rejected": 1}

@@ -33,7 +33,7 @@ MASK: Final = "•••"
 """Replaces a password."""
 
 _SHORTEST_SECRET = 4
-"""Letters. A shorter password occurs in many words, so it is masked only as the argument of PASS."""
+"""Characters. A shorter password occurs in many words, so it is masked only as the argument of PASS."""
 
 READABLE: Final = "password readable"
 """The label that makes a readable password stand out, in the picture and in the list."""
@@ -208,4 +208,4 @@ class Wording:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         line = harmless(text).replace("\n", "\\n")
-        return line if len(line) <= most else f"{line[:most]}… ({len(line)} letters)"
+        return line if len(line) <= most else f"{line[:most]}… ({len(line)} characters)"

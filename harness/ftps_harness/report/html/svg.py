@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from ftps_harness.report.html.sequence import Arrow, Interaction, Row, Who
 
 _FEW: Final = 4
-"""A counted group of so many items is listed in place; a larger one is folded away."""
+"""Maximum number of items of a counted group that is listed in place; a larger one is folded away."""
 
 _MEMBERS: Final = 30
 """How many items of a counted group are listed individually."""
 
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,-_()/=+")
-"""Letters that are the same in text and in markup, and occur in no command to a CI runner."""
+"""Characters that are the same in text and in markup, and occur in no command to a CI runner."""
 
 _HOW: Final = {"clear": "in clear", "tls": "in TLS"}
 

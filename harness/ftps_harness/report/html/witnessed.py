@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer
 
 _LETTERS: Final = 11
-"""How many letters of a fingerprint the picture shows: four bytes."""
+"""Characters of a fingerprint that the picture shows: four bytes."""
 
 ORDINARY_END: Final = "close_notify"
 """The alert that ends TLS properly (RFC 8446 section 6.1): every connection has it, so it is not drawn."""
@@ -65,7 +65,7 @@ def _known(made: Recording, genuine: Certificate | None) -> dict[str, str]:
     if spec is not None and spec.attack_certificate is not None:
         names[spec.attack_certificate.sha256] = "the attacker's certificate"
     if spec is not None and spec.data_certificate is not None:
-        names[spec.data_certificate.sha256] = "another certificate than on the control connection"
+        names[spec.data_certificate.sha256] = "not the control connection's certificate"
     if spec is not None and spec.certificate is not None:
         names[spec.certificate.sha256] = "the impostor's certificate" if spec.role == "impostor" else "its certificate"
     if genuine is not None:
@@ -112,10 +112,8 @@ def _unplaced(made: Recording, arrows: list[Arrow], words: Wording) -> Iterator[
         text = "A password is readable in the raw bytes of this run."
         yield Arrow(kind="readable", **client, label=READABLE, text=text, witness="the wire", alarm=True)
     for phrase in exposure.elsewhere.reached:
-        text = f"It also talked to {words(phrase)}; no witness says what about."
-        yield Arrow(
-            kind="elsewhere", **client, label="talks to somebody else", text=text, witness="the wire", alarm=True
-        )
+        text = f"It also reached {words(phrase)}; what was sent there has no witness."
+        yield Arrow(kind="elsewhere", **client, label="reaches another host", text=text, witness="the wire", alarm=True)
     reasons = sorted(made.reasons)
     said = f' It said: "{words(made.message)}"' if made.message else ""
     label = f"refuses: {', '.join(reasons)}" if reasons else made.ending
@@ -230,7 +228,7 @@ class _Account:
         if command.verb == "PASS" and (credential := next(waiting, None)) is not None:
             yield from self._password(connection, command, credential)
             return
-        said = self.words(f"{command.verb} {command.argument}".strip()) or "(a line that is no command)"
+        said = self.words(f"{command.verb} {command.argument}".strip()) or "(not a command)"
         several = self.words(command.verb) or "lines"
         major = MAJOR if self.near == "client" else MAJOR - _ITS_OWN
         yield Arrow(
@@ -251,7 +249,7 @@ class _Account:
         in_clear, captured = credential.channel == "clear", self.far == "attacker"
         readable = secret and (in_clear or captured)
         if not secret:
-            label, fate = "PASS (no secret)", "It is no secret: an anonymous login has no password."
+            label, fate = "PASS (no secret)", "Not a secret: an anonymous login has no password."
         elif readable:
             whom = "anyone on the path" if in_clear else "the attacker, where TLS ends"
             label, fate = f"PASS ({READABLE})", f"Readable to {whom}."
@@ -275,7 +273,7 @@ class _Account:
             lane: dict[str, Any] = common | {"source": "attacker", "target": "attacker"}
             yield replace(_event(arrow, "captured", "has the password", said), **lane)
         if readable and in_clear and self.exposure is not None and self.exposure.password:
-            said = "The password stands in the raw bytes, readable to anyone on the path."
+            said = "The password is in the raw bytes, readable to anyone on the path."
             yield replace(_event(arrow, "readable", "anyone on the path can read it", said), witness="the wire")
 
     def _is_ordinary(self, connection: Connection, handshake: Handshake) -> bool:

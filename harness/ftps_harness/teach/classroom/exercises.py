@@ -206,7 +206,7 @@ _ALL: Final = (
                 server=_same_for_another_host,
                 wanted="rejected",
                 host="example.com",
-                hint="your lftp checks no host's name any more: limit the setting to one host (man lftp: closure)",
+                hint="your lftp no longer checks any host's name: limit the setting to one host (man lftp: closure)",
             ),
             _REFUSED_TWIN,
         ),

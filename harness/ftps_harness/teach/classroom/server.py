@@ -120,7 +120,7 @@ class Checker:
         if host.attack == "none":
             shown = looking.shown_certificate(host.address, PORT)
             if shown != keys.kept(self._staff, name)[-1].der:
-                raise LabError(f"{host.address} shows another certificate than a moment ago: run check again")
+                raise LabError(f"{host.address} has just changed its certificate: run check again")
 
     def _record(self, exercise: Exercise, learner: Learner, end: str) -> None:
         """Record the result for the teacher's window."""

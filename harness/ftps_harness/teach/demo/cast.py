@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WIDTH: Final = 80
 _HEIGHT: Final = 30
 _TYPING: Final = 0.04
-"""Seconds for each typed letter."""
+"""Seconds for each typed character."""
 _LINE: Final = 0.12
 """Seconds for each printed line."""
 

@@ -190,8 +190,8 @@ CHAPTERS: Final = (
     Chapter(
         "interceptor",
         "What the cure costs",
-        "Now an interceptor is between client and server. It ends TLS with its own certificate, a copy of the genuine "
-        "one with another key, and passes everything on to the genuine server.",
+        "Now an interceptor is between client and server. It terminates TLS with its own certificate, a copy of the "
+        "genuine one with another key, and passes everything on to the genuine server.",
         "The rc still says `verify-certificate no`. Will the user notice anything? Will the interceptor get the "
         "password?",
         (Act(_interceptor, _CAPTURED, VERIFY_OFF),),

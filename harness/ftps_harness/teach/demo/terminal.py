@@ -1,4 +1,4 @@
-"""The demonstration on a terminal: 80 columns, readable without color, with colors that everyone can distinguish."""
+"""The demonstration on a terminal: 80 columns, readable without colour, with colours that everyone can distinguish."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _STYLES: Final = {
     "answer": "bold",
     "problem": "bold reverse",
 }
-"""Styles by kind. No meaning depends on a color alone: words say the same."""
+"""Styles by kind. No meaning depends on a colour alone: words say the same."""
 
 _DUMP: Final = re.compile(r"[0-9a-f]{6}  [0-9a-f]{2} ")
 
 _MARKS: Final = (">>>", "<<<")
-"""Marks around a secret, for people who do not see colors or use a screen reader."""
+"""Marks around a secret, for people who do not see colours or use a screen reader."""
 
 
 def height(part: Part, console: Console) -> int:

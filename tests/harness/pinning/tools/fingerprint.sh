@@ -19,8 +19,8 @@ while :; do
     esac
 done
 host=${1-} port=${2-21}
-case $host in '' | -* | *[!A-Za-z0-9.:-]*) die "the first argument is no host name" ;; esac
-case $port in '' | *[!0-9]*) die "the second argument is no port" ;; esac
+case $host in '' | -* | *[!A-Za-z0-9.:-]*) die "the first argument is not a host name" ;; esac
+case $port in '' | *[!0-9]*) die "the second argument is not a port" ;; esac
 case $HOME in *[\ \"\'\;\&\|\>\\]*) die "lftp reads no rc in a HOME with such a path" ;; esac
 [ -z "${LFTP_HOME-}${XDG_CONFIG_HOME-}" ] || die "unset LFTP_HOME and XDG_CONFIG_HOME"
 [ -d "$HOME/.lftp" ] || [ ! -e "$HOME/.config/lftp/rc" ] || die "move ~/.config/lftp/rc to ~/.lftp/rc: lftp reads one of them"
@@ -46,7 +46,7 @@ old=$({ [ ! -e "$rc" ] || cat "$rc"; } | grep -A 1 -xF "# certificate of $host:"
 [ -z "$old" ] || [ "$old" = "$sha1" ] || [ "$replace" = yes ] ||
     die "the certificate of $host has changed, or was renewed: look at its fingerprint, then use --replace"
 
-# No check is off but for fingerprints, with these lines as the last ones that lftp reads.
+# With these lines as the last ones that lftp reads, no check may be off except for fingerprints.
 others="set ftp:ssl-force yes
 set ftp:ssl-allow-anonymous yes
 set ftp:ssl-protect-data yes
@@ -71,7 +71,7 @@ $others")" -lt 5 ] || [ "$old" != "$sha1" ]; then
     trap 'exit 129' HUP INT TERM
     if [ -e "$rc" ]; then
         chmod --reference="$rc" "$stage"
-        # The old pin goes: two lines of ours. All else stays, byte for byte.
+        # Remove the old pin, two lines of ours; keep all else, byte for byte.
         awk -v mark="# certificate of $host:" -v old="set ssl:verify-certificate/$old no" -v gone="$([ "$old" = "$sha1" ] || echo yes)" '
             held { held = 0; if ($0 == old) next; print mark }
             $0 == mark && gone { held = 1; next }

@@ -3,7 +3,7 @@
 #
 #   right.pl [--replace] [--expect SHA256] [--implicit] HOST [PORT]
 #
-# The rc gets one block, between two comment lines; it is moved to the end where something after it speaks against it.
+# The rc gets one block, between two comment lines; it is moved to the end if a later line contradicts it.
 use strict;
 use warnings;
 use filetest "access";    # root, too, asks the file system
@@ -81,7 +81,7 @@ my ($unusable) = run('', 'openssl', 'verify', '-partial_chain', '-trusted', "$st
     ($ip ? '-verify_ip' : '-verify_hostname'), $host, "$stage/leaf");
 fail('lftp would refuse this certificate: another name, or outside its dates') if $unusable;
 
-# What is pinned already. The folder is locked, as no file in it stays the same one.
+# What is pinned already. The folder is locked, because each file in it is replaced.
 open my $lock, '<', $home or fail("cannot open HOME: $!");
 flock $lock, LOCK_EX or fail("cannot lock HOME: $!");
 my %pinned = slurp($pins) =~ /^# (\S+)\n(-----BEGIN.*?-----END CERTIFICATE-----\n)/msg;

@@ -52,7 +52,7 @@ class Server:
                 continue
             line = data.rpartition(b"\n")[0].rpartition(b"\n")[2]
             if first is None and not re.match(rb"\d\d\d[ -]", line):
-                raise Refusal("this is no FTP server")
+                raise Refusal("this is not an FTP server")
             first = first or line[:4]
             if line[:4] == first[:3] + b" ":
                 return first[:3]

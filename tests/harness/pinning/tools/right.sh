@@ -3,8 +3,8 @@
 #
 #   right.sh [--replace] [--expect SHA256] [--implicit] HOST [PORT]
 #
-# ssl:ca-file is one setting for all hosts, so all pins are in one file, each below a line with its host. What is to be
-# written is made in a copy of HOME, shown to lftp, and moved into place only if lftp reads it as meant.
+# ssl:ca-file is one setting for all hosts, so all pins are in one file, each below a line with its host. The new files
+# are written to a copy of HOME, shown to lftp, and moved into place only if lftp reads them as meant.
 set -eu
 umask 077
 export LC_ALL=C

@@ -83,7 +83,7 @@ def _passwords(arrows: tuple[Arrow, ...], told: Testimony, on_the_wire: bool) ->
     for arrow in arrows:
         for password in told.passwords:
             if len(password) > 5 and password in f"{arrow.label} {arrow.note} {arrow.text}":
-                yield f"{arrow.label}: the password stands there"
+                yield f"{arrow.label}: the password is there"
 
 
 def _attacks(arrows: tuple[Arrow, ...], accounts: list[Testimony]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ftps_harness.report.html import run as run_page
 
 
 def result(*verdicts: str, failed: int = 0, name: str = "area/case") -> ScenarioResult:
-    """A scenario whose steps came to these verdicts; one of them, counted from 1, is not as expected."""
+    """A scenario whose steps had these verdicts; one of them, counted from 1, is not as expected."""
     of = scenario(name, steps=len(verdicts))
     steps = tuple(
         step(of, FAILED if number == failed else PASSED, attempt(verdict), number=number - 1)
