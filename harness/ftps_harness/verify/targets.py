@@ -92,5 +92,8 @@ def leading(settings: Mapping[str, Mapping[str, str]], host: str) -> Iterator[st
 
 
 def matches(closure: str, host: str) -> bool:
-    """Whether lftp applies a closure to a host: a closure is a pattern, and ignores case (ResMgr.cc of 4.9.3)."""
-    return fnmatchcase(host.lower(), closure.lower())
+    """Whether lftp applies a closure to a host: a case-sensitive pattern; ``*.example`` also covers ``example`` itself.
+
+    docs/lftp.md, "Closures"; lftp 4.8.4 to 4.9.3, src/ResMgr.cc, `ClosureMatch`.
+    """
+    return fnmatchcase(host, closure) or closure == f"*.{host}"

@@ -206,6 +206,22 @@ def test_fingerprint_and_enabled_closures_do_not_weaken_a_host() -> None:
     assert list(targets.weakened({"ssl:verify-certificate": closures})) == []
 
 
+@pytest.mark.parametrize(
+    ("closure", "applies"),
+    [
+        ("a.example", True),
+        ("A.example", False),
+        ("[Aa].example", True),
+        ("*.example", True),
+        ("*.a.example", True),
+        ("*.b.a.example", False),
+    ],
+)
+def test_closure_applies_as_in_lftp(closure: str, applies: bool) -> None:
+    """It is a case-sensitive pattern (scenario document/host-closure), and `*.a.example` also covers `a.example`."""
+    assert targets.matches(closure, "a.example") is applies
+
+
 @pytest.mark.parametrize(("mode", "found"), [(0o664, False), (0o666, True), (0o644, False)])
 def test_write_access_for_the_owners_private_group_is_not_a_finding(mode: int, found: bool, tmp_path: Path) -> None:
     """A umask of 002 is usual where each user has a private group."""

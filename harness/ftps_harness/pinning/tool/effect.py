@@ -114,17 +114,23 @@ def _of(settings: Settings, target: Target) -> Iterator[Opposing]:
 
 def _off(settings: Settings, name: str, host: str, why: str) -> Iterator[Opposing]:
     values = settings.get(name, {})
-    matching = list(_matching(values, host))
-    # The value for all counts only where no closure matches.
-    for closure, value in matching:
-        if _NO.match(value) and (closure or len(matching) == 1):
+    covered = any(_covers(closure, host) for closure in values)
+    # The value for all counts only if no closure covers the host, spelled as it is pinned.
+    for closure, value in _matching(values, host):
+        if _NO.match(value) and (closure or not covered):
             yield Opposing(name, closure, value, why)
 
 
 def _matching(values: Mapping[str, str], host: str) -> Iterator[tuple[str, str]]:
+    """The value for all, and those of closures that cover the host in some spelling: a user may type capitals."""
     for closure, value in values.items():
-        if not closure or fnmatchcase(host, closure.lower()):
+        if not closure or _covers(closure.lower(), host):
             yield closure, value
+
+
+def _covers(closure: str, host: str) -> bool:
+    """Whether a closure applies to a host (docs/lftp.md, "Closures"); ``*.example`` also does to ``example`` itself."""
+    return fnmatchcase(host, closure) or closure == f"*.{host}"
 
 
 def where(found: Opposing, places_: Places) -> str:
