@@ -60,7 +60,7 @@ class Interruption:
         os.write(self._ask, b"!")  # never read, so the descriptor stays readable
 
     def close(self) -> None:
-        """Close the descriptors, when no thread takes part any more."""
+        """Close the descriptors, once no thread uses them."""
         os.close(self._asked)
         os.close(self._ask)
 
