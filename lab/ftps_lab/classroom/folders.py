@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FILES: Final = {
     "welcome.txt": "You have reached {address}.\n\nOr have you? Any server can send this text.\n",
     "backup/monday.txt": "Monday's backup.\n",
-    "backup/tuesday.txt": "Tuesday's backup, with the salaries.\n",
+    "backup/tuesday.txt": "Tuesday's backup, with everyone's salary.\n",
 }
 
 _ORDERED = "reset-{number}.order"

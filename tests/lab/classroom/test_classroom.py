@@ -417,7 +417,7 @@ def test_log_of_interceptor_shows_captured_password_and_files(room: Room) -> Non
     room.learner(running_host)
     lines = room.wait_for_line(host, "new\\x1b[31m.txt: mine")
     assert f"{LEARNER} CAPTURED: user student, password classroom" in lines
-    assert f"{LEARNER} CAPTURED: backup/tuesday.txt: Tuesday's backup, with the salaries" in lines
+    assert f"{LEARNER} CAPTURED: backup/tuesday.txt: Tuesday's backup, with everyone's salary" in lines
 
 
 def test_log_of_interceptor_shows_password_during_the_session(room: Room) -> None:
