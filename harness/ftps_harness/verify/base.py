@@ -246,7 +246,7 @@ class Verification(Generic[_Stage]):
     @property
     def trials(self) -> list[Trial]:
         """The trials to run after the genuine server, the longest first."""
-        return sorted(self._specs, key=lambda trial: not trial.waits)
+        return sorted(self._specs, key=lambda trial: -trial.waits)
 
     def play(self, trial: Trial) -> Done:
         """Run one trial; its result holds any error."""
