@@ -25,7 +25,7 @@ class Seconds(click.ParamType[float]):
         except ValueError:
             seconds = math.nan
         if not 0 < seconds <= _LONGEST:  # false for NaN too
-            self.fail(f"{value!r}: timeout must be greater than 0 and at most {_LONGEST:.0f} seconds", param, ctx)
+            self.fail(f"{value!r}: must be greater than 0 and at most {_LONGEST:.0f} seconds", param, ctx)
         return seconds
 
 

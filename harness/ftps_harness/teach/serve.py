@@ -29,7 +29,7 @@ from ftps_harness.sandbox.secrets import Secrets
 from ftps_harness.scenario import substitute
 from ftps_harness.scenario.files import destination
 from ftps_harness.teach import keys, live
-from ftps_lab.certificates import twins
+from ftps_lab.certificates import issue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,6 +117,7 @@ class TeachingSession:
         self._events = live.Events()
         self._material = Material(scenario)
         self._rc: str | None = None
+        self._name = scenario.server.certificate
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -135,6 +136,7 @@ class TeachingSession:
         """Change server, rc and files as the step does before lftp runs."""
         step = self._step(number)
         spec = self._material.server(step.server)
+        self._name = step.server.certificate
         self._session.change(replace(spec, password=right_password(step, step.expect.verdict)))
         if step.rc is not None:
             self._rc = step.rc
@@ -151,12 +153,21 @@ class TeachingSession:
         return self._events.new(self._session.server.testimony())
 
     def rotate(self) -> str:
-        """Present a new certificate with the same fields from the next connection on; return the message about it."""
+        """Present a new certificate from the next connection on, as an honest owner would; return the message about it.
+
+        Names and issuer stay; key, serial number and key identifiers are new.
+        """
         spec = self._session.spec
-        if spec.certificate is None:
+        if self._name is None or spec.certificate is None:
             return "A server without TLS has no certificate to rotate."
-        new = twins({"new": spec.certificate})["new"]
+        others = {name: each for name, each in self._material.certificates.items() if name != self._name}
+        new = issue(self._scenario.certificates, given=others)[self._name]
         self._session.change(replace(spec, certificate=new))
+        if spec.intercepted:
+            return (
+                "Rotated: the genuine server shows a new certificate now, but clients still meet the interceptor's. "
+                f"SHA-256 {new.sha256}"
+            )
         return f"Rotated: the server shows a new certificate now, SHA-256 {new.sha256}"
 
     def lines(self, number: int, *, first: bool) -> Iterator[str]:

@@ -74,7 +74,7 @@ class TestWithoutContainers:
             (["--server", "filezilla"], "--server filezilla: no server has this name"),
             (["document/no-such"], "no-such"),
             (["-j", "0"], "0 is not in the range"),
-            (["--timeout", "never"], "'never': timeout must be greater than 0"),
+            (["--timeout", "never"], "'never': must be greater than 0"),
             (["--json", "/nonexistent/x.json"], "the folder /nonexistent"),
             (["--keep", "/dev/null"], "--keep /dev/null: not a folder"),
             (["--tag", "no-such-tag"], "no-such-tag"),

@@ -186,7 +186,7 @@ class TestDemoCommand:
         [
             (["claer"], "no chapter is named claer. Did you mean"),
             (["--rc", "/nonexistent"], "--rc /nonexistent: "),
-            (["--pace", "0", "clear"], "timeout must be greater than 0"),
+            (["--pace", "0", "clear"], "must be greater than 0"),
             (["--record", "/nonexistent/x", "clear"], "/nonexistent"),
         ],
     )

@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from cryptography import x509
 
 from ftps_harness import cli
+from ftps_harness.scenario import parse
 from ftps_harness.scenario.template import scenario_template
+from ftps_harness.teach.serve import Options, TeachingSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+CATALOGUE = Path(__file__).parents[3] / "scenarios"
 SERVE = [sys.executable, "-m", "ftps_harness", "serve", "first"]
 
 
@@ -266,6 +270,36 @@ def test_rotate_every_rotates_the_certificate() -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
     assert len(set(prints)) == 2
+
+
+def test_rotated_certificate_has_new_serial_and_key_identifiers() -> None:
+    scenario = parse(scenario_template("mine/first"), "first.scenario.toml", "mine/first")
+    with TeachingSession(scenario, Options()) as session:
+        before = session._session.spec.certificate
+        session.rotate()
+        after = session._session.spec.certificate
+    assert before is not None
+    assert after is not None
+    old, new = (x509.load_der_x509_certificate(each.der) for each in (before, after))
+    assert old.subject == new.subject
+    assert old.serial_number != new.serial_number
+    keys = [each.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value for each in (old, new)]
+    assert keys[0] != keys[1]
+
+
+def test_rotation_behind_an_interceptor_is_not_seen_by_clients() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "ftps_harness",
+        "serve",
+        str(CATALOGUE / "attack/intercept-copy.scenario.toml"),
+        "--step",
+        "2",
+    ]
+    done = subprocess.run(command, input="rotate\nquit\n", capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "clients still meet the interceptor's" in done.stdout
 
 
 def _until(lines: Iterator[str], rotations: int) -> Iterator[str]:

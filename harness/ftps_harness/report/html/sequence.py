@@ -26,7 +26,7 @@ Kind = Literal[
     "attack", "captured", "readable", "ending", "elsewhere", "nobody",  # on one lane, or over all of them
 ]  # fmt: skip
 
-MAJOR: Final = frozenset({"AUTH", "USER", "PASS", "PROT", "CCC", *TRANSFERS})
+MAJOR: Final = frozenset({"AUTH", "USER", "PASS", "PROT", "CCC", "QUIT", *TRANSFERS})
 """Commands that a picture shows individually; others are folded if several follow each other."""
 
 MASK: Final = "•••"
