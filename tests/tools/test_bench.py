@@ -68,7 +68,7 @@ def test_quick_measures_every_figure_and_judges_none(tmp_path: Path) -> None:
     ]
     for figure in figures:
         [line] = [line for line in lines if line.startswith(f"{figure}  ")]
-        assert float(line[len(figure) :].split()[0]) >= 0 or ", longer " in figure  # a difference, on a busy machine
+        assert float(line[len(figure) :].split()[0]) >= 0 or figure.startswith("extra time")  # a difference, if busy
     [sentence] = [line for line in lines if "no.sock" in line]
     assert sentence.startswith("the matrix is not measured: ")
     unmeasured = ["the sandbox is not measured: " in line for line in lines]
