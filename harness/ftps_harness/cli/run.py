@@ -314,7 +314,7 @@ class _Watch:
 
 def _repetitions(scenario: Scenario) -> int:
     """A measure of a scenario's duration: how often it repeats lftp for the same step."""
-    return sum(step.repeat - 1 for step in scenario.steps)
+    return sum((step.at_least or step.repeat) - 1 for step in scenario.steps)
 
 
 def _say(problems: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.play.session import Session
 from ftps_harness.scenario import expectation, placeholders, substitute
 from ftps_harness.scenario.files import destination
-from ftps_harness.verdict.judgement import UNPROVEN, Judgement, Status, counted, judge_repeated
+from ftps_harness.verdict.judgement import UNPROVEN, Judgement, Status, counted, judge_repeated, occurs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -220,7 +220,7 @@ class _Stage:
         self._prepare(index, step, expect)
         pristine = self._session.copy_of_home() if control else None
         served = self._session.served() if control else None
-        attempts = tuple(self._attempt(step, self._session.home) for _ in range(step.repeat))
+        attempts = self._repeated(step, expect)
         self._keep(index, "", *attempts)
         judgement = judge_repeated([attempt.seen for attempt in attempts], expect)
         result = None
@@ -236,6 +236,16 @@ class _Stage:
             self._keep(index, control.kind, result.attempt)
         genuine = self._material.genuine(index)
         return StepResult(step.title, expect, attempts, judgement, result, time.monotonic() - began, genuine)
+
+    def _repeated(self, step: Step, expect: Expect) -> tuple[Attempt, ...]:
+        """Run lftp as often as the step requests: with `at_least`, until a result expected sometimes has occurred."""
+        least = step.at_least if step.at_least is not None and expect.how_often == "sometimes" else step.repeat
+        attempts: list[Attempt] = []
+        occurred = False
+        while len(attempts) < (least if occurred else step.repeat):
+            attempts.append(self._attempt(step, self._session.home))
+            occurred = occurred or occurs(attempts[-1].seen, expect)
+        return tuple(attempts)
 
     def _keep(self, index: int, label: str, *attempts: Attempt) -> None:
         if self._options.keep is not None:

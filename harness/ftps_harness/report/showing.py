@@ -123,10 +123,18 @@ def _step(step: Step, no_rc: str) -> Iterator[Line]:
     yield from _labelled("started", where)
     yield from _labelled("clock", step.clock or "")
     yield from _labelled("locale", step.locale or "")
-    yield from _labelled("run", ", ".join(step.run) + (f"; {step.repeat} times" if step.repeat > 1 else ""))
+    yield from _labelled("run", ", ".join(step.run) + _times(step))
     for index, text in enumerate(expected_words(step)):
         yield from _labelled("expected" if index == 0 else "", text)
     yield from _labelled("control", _control(step))
+
+
+def _times(step: Step) -> str:
+    if step.repeat == 1:
+        return ""
+    if step.at_least is None:
+        return f"; {step.repeat} times"
+    return f"; {step.at_least} to {step.repeat} times, until the expected result has occurred"
 
 
 def _control(step: Step) -> str:

@@ -91,6 +91,8 @@ class Step(Struct, frozen=True, kw_only=True):
         changed: This step changes the server: it differs from the step before (for the first: from [server]).
         rc: What replaces the rc file; None keeps the previous step's.
         rc_file: Where `rc` was read from, as written; None where the scenario holds it.
+        repeat: How many times it runs at most.
+        at_least: How many times it runs even if a result that occurs only sometimes has been seen; None: `repeat`.
         expect: The expected result where no override applies; see `expectation`.
         overrides: By dialect or version prefix, as written; each agrees with `expect` (checked).
     """
@@ -110,6 +112,7 @@ class Step(Struct, frozen=True, kw_only=True):
     clock: str | None
     locale: str | None
     repeat: int
+    at_least: int | None
     control: Control | None
     why_no_control: str | None
     expect: Expect

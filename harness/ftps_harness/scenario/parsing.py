@@ -209,6 +209,7 @@ def _step(context: steps.Context, changed: bool) -> Step:
         clock=step.clock,
         locale=step.locale,
         repeat=step.repeat,
+        at_least=step.at_least,
         control=step.control,
         why_no_control=step.why_no_control,
         expect=expectations.completed(context.expect.table),

@@ -125,6 +125,20 @@ def _repeat(context: Context) -> Iterator[Problem]:
         yield Problem(f"{context.key}.repeat", f"must be from 1 to 1000, not {context.step.repeat}")
 
 
+def _at_least(context: Context) -> Iterator[Problem]:
+    least, most = context.step.at_least, context.step.repeat
+    if least is None:
+        return
+    if not 1 <= least < most:
+        yield Problem(f"{context.key}.at_least", f"must be from 1 to less than repeat ({most}), not {least}")
+    variants = _variants(context)
+    if variants and all(expect.how_often == "always" for expect in variants):
+        yield Problem(
+            f"{context.key}.at_least",
+            'is only valid if a result is expected "sometimes": add how_often to the expectation, or remove this key',
+        )
+
+
 def _control(context: Context) -> Iterator[Problem]:
     control, why = context.step.control, context.step.why_no_control
     if control == "none" and not (why or "").strip():
@@ -181,6 +195,7 @@ _RULES: tuple[Callable[[Context], Iterator[Problem]], ...] = (
     _clock,
     _locale,
     _repeat,
+    _at_least,
     _control,
     _expect,
 )

@@ -272,6 +272,14 @@ class StepTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra_json_schema={"minimum": 1, "maximum": 1000},
         ),
     ] = 1
+    at_least: Annotated[
+        int | None,
+        Meta(
+            description='With how_often = "sometimes": it runs this often, and then on, at most `repeat` times, only '
+            "until the expected result has occurred; default: always `repeat` times",
+            extra_json_schema={"minimum": 1, "maximum": 999},
+        ),
+    ] = None
     control: Annotated[
         Control | None,
         Meta(

@@ -35,10 +35,15 @@ def may_hide(texts: Iterable[str], home: Path | None) -> bool:
         home: HOME's folder as lftp sees it, with its neighbours for downloads; None if lftp can only write where the
             lab looks.
     """
+    return _may_hide(tuple(texts), home)
+
+
+@functools.lru_cache(maxsize=64)  # as for `_scripts_among`
+def _may_hide(texts: tuple[str, ...], home: Path | None) -> bool:
     return any(_hides(command, home) for text in texts for command in syntax.commands(text))
 
 
-def scripts_among(names: Iterable[str], texts: Iterable[str]) -> set[str]:
+def scripts_among(names: Iterable[str], texts: Iterable[str]) -> frozenset[str]:
     """The files that lftp may read as scripts: those named by anything other than a plain transfer.
 
     Transferred files are content, and random content can look like a command: three random bytes contain a ``|``, or
@@ -49,10 +54,15 @@ def scripts_among(names: Iterable[str], texts: Iterable[str]) -> set[str]:
         names: The names of files.
         texts: The rc, the step's commands, and scripts.
     """
+    return _scripts_among(frozenset(names), tuple(texts))
+
+
+@functools.lru_cache(maxsize=64)  # names and texts stay the same from one run of a step to the next
+def _scripts_among(names: frozenset[str], texts: tuple[str, ...]) -> frozenset[str]:
     read = [command for text in texts for command in _read(text)]
     aliases = any(_may_alias(command) for command in read)
     naming = [command for command in read if _has_argument(command) and (aliases or not _only_transfers(command))]
-    return {name for name in names if any(_names(command, name) for command in naming)}
+    return frozenset(name for name in names if any(_names(command, name) for command in naming))
 
 
 class _Read:

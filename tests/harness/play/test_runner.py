@@ -101,6 +101,28 @@ def test_verdict_never_seen_fails_with_the_counts(play: Play) -> None:
     assert f"accepted never occurred: {counts}" in result.steps[0].judgement.why[0]
 
 
+SOMETIMES_ACCEPTED = 'verdict = "accepted"\nhow_often = "sometimes"\notherwise = ["rejected"]\n'
+SOMETIMES_REJECTED = 'verdict = "rejected"\nreason = "untrusted"\nhow_often = "sometimes"\notherwise = ["accepted"]\n'
+
+
+@pytest.mark.parametrize(
+    ("expect", "runs", "status"),
+    [
+        (SOMETIMES_ACCEPTED, 2, "pass"),  # it occurs at once
+        (SOMETIMES_REJECTED, 4, "fail"),  # it never occurs
+        (SOMETIMES_ACCEPTED.replace("how", 'message = "no such message"\nhow'), 4, "fail"),  # the verdict alone does
+        (f"{ACCEPTED}\n[step.expect.OTHER]\n" + SOMETIMES_ACCEPTED, 4, "pass"),  # it is expected always
+    ],
+)
+def test_at_least_ends_the_repetitions_once_the_result_has_occurred(
+    play: Play, expect: str, runs: int, status: str
+) -> None:
+    """Every other result needs all `repeat` runs, and so does one that only other builds show sometimes."""
+    expect = expect.replace("OTHER", "openssl" if play.client.dialect != "openssl" else "classic")
+    result = play(play.step(expect, keys="repeat = 4\nat_least = 2"), controls=False)
+    assert (len(result.steps[0].attempts), result.status) == (runs, status)
+
+
 def test_each_repetition_has_its_own_testimony_and_log(play: Play) -> None:
     result = play(play.step(ACCEPTED, keys="repeat = 3"))
     attempts = result.steps[0].attempts

@@ -288,10 +288,16 @@ def test_base_without_a_mistake_parses() -> None:
     assert parse(BASE, "f", "a/f").title == "t"
 
 
+MAY_BE_REJECTED = 'how_often = "sometimes"\notherwise = ["rejected"]'
+
+
 @pytest.mark.parametrize(
     ("step", "expect", "key", "part"),
     [
         ("repeat = 3", 'how_often = "sometimes"', "step[1].expect.otherwise", "missing"),
+        ("repeat = 3\nat_least = 2", 'how_often = "always"', "step[1].at_least", 'expected "sometimes"'),
+        ("repeat = 3\nat_least = 3", MAY_BE_REJECTED, "step[1].at_least", "less than repeat (3), not 3"),
+        ("repeat = 3\nat_least = 0", MAY_BE_REJECTED, "step[1].at_least", "must be from 1"),
         (
             "repeat = 3",
             'how_often = "sometimes"\notherwise = ["accepted"]',

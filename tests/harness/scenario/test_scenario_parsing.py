@@ -66,6 +66,7 @@ set ssl:verify-certificate/{sha1:other} no # {sha256:genuine} {host} {port} {use
 run      = ["list", "get", "put", "mirror", "ls; cat x"]
 clock    = "+366d"
 repeat   = 10
+at_least = 4
 control  = "none"
 why_no_control = "Because."
 [step.expect]
@@ -132,7 +133,7 @@ def test_every_key_of_the_reference_is_read(full: Scenario) -> None:
     )
     step = full.steps[0]
     assert (step.host, step.user, step.password, step.cwd) == ("ftp.example.test", "anonymous", "wrong", "elsewhere")
-    assert (step.run[-1], step.clock, step.repeat) == ("ls; cat x", "+366d", 10)
+    assert (step.run[-1], step.clock, step.repeat, step.at_least) == ("ls; cat x", "+366d", 10, 4)
     assert (step.control, step.why_no_control) == ("none", "Because.")
     assert step.expect == Expect(
         verdict="exposed",

@@ -21,7 +21,7 @@ KEYS = {
     "key_usage usage key_ids",
     "ServerTable": "protocol certificate chain data_certificate role attack attack_certificate attack_reply attack_how "
     "require_tls tls user password revoked",
-    "StepTable": "title server host scheme user password files cwd rc rc_file run clock locale repeat control "
+    "StepTable": "title server host scheme user password files cwd rc rc_file run clock locale repeat at_least control "
     "why_no_control expect",
     "StepExpectTable": "verdict reason message exposed to tls cipher server_name how_often otherwise "
     "classic status openssl",

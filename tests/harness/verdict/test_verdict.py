@@ -95,7 +95,10 @@ def test_failure_of_repeated_runs_counts_the_verdicts() -> None:
 def test_exposure_to_another_receiver_does_not_count_as_expected() -> None:
     """An exposure on the wire does not show `sometimes exposed to an impostor`."""
     expect = Expect(verdict="exposed", to=frozenset({"impostor"}), how_often="sometimes", otherwise=("rejected",))
-    assert judge_repeated([Seen(LEAKED, ""), Seen(UNTRUSTED, "")], expect).status == "fail"
+    judgement = judge_repeated([Seen(LEAKED, ""), Seen(UNTRUSTED, "")], expect)
+    assert (judgement.status, judgement.why) == ("fail", ("to: expected impostor, but it was wire",))
+    unproven = [Seen(LEAKED, ""), Seen(Outcome("inconclusive"), "")]
+    assert judge_repeated(unproven, expect).status == "error"
 
 
 def handshake(version: str = "TLSv1.3", cipher: str = "TLS_AES_256_GCM_SHA384", name: str | None = "localhost") -> Any:
