@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.harness.play.sabotage import ACCEPTED, NO_CONTROL, verdict
 
+from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions.evidence import ClientAction, Evidence
+from ftps_harness.play.actions.scripts import expanded
 from ftps_harness.play.actions.tasks import client_actions, files_below
 from ftps_harness.sandbox.secrets import Secrets
 from ftps_lab.testimony import Command, Credential, Testimony, Transfer
@@ -188,6 +190,12 @@ FAILING = [
     "set ssl:verify-certificate perhaps; ls",
     "get -Z; ls",
     "(put missing); ls",
+    "mirror -R -f missing; ls",
+    "mirror -Rf missing; ls",
+    "mirror -R --directory=missing; ls",
+    "mirror -f missing; ls",
+    "mirror -F missing; ls",
+    "mmv *.none folder; ls",
 ]
 
 
@@ -206,6 +214,11 @@ SUCCEEDING = [
     "lcd ~/.lftp; put mycert.crt; !test -e mycert.crt",
     "set cmd:verbose yes; lcd .; cd .; ls",
     "mirror -R .lftp up",
+    "MIRROR -R .lftp up; mirr -R .lftp up; LS",
+    "mirror -R .lftp new; mv new current",
+    "mirror -R .lftp new; rm -r new; rm -rf new; ls",
+    "mirror -R -f .lftp/mycert.crt; mirror -Rf .lftp/mycert.crt; mirror -f mycert.crt; ls",
+    "mkdir up; mirror -R -F .lftp -O up; mirror -F up; ls",
 ]
 
 
@@ -230,13 +243,38 @@ def test_line_of_succeeding_commands_is_done(play: Play, command: str) -> None:
         ("queue put missing\nls\n", "failed"),
         ("ls\nshell false\nbye\n", "failed"),
         ("open -p 1 ftp://nobody.example/folder\nls\n", "unreachable"),
+        ("alias put echo\nput ~/.lftp/mycert.crt\nls\n", "failed"),
+        ("ls\nbye\nput ~/.lftp/mycert.crt\n", "failed"),
+        ("put ~/.lftp/mycert.crt &\nkill all\nls\n", "inconclusive"),
+        ("mirror -R -f missing\nls\n", "failed"),
+        ("!cp .lftp/s .lftp/t; echo mkdir x >.lftp/t\nalias mkdir echo\nsource .lftp/t && ls\n", "failed"),
+        ("lcd .lftp\nput \\\n mycert.crt\n# put missing \\\nput s || put missing\nls\n", "accepted"),
     ],
 )
 def test_script_is_judged_by_each_of_its_lines(play: Play, text: str, expected: str) -> None:
-    step = play.step(f'verdict = "{expected}"', keys='run = ["source ~/.lftp/s"]' + NO_CONTROL)
+    passing = "failed" if expected == "inconclusive" else expected
+    step = play.step(f'verdict = "{passing}"', keys='run = ["source ~/.lftp/s"]' + NO_CONTROL)
     files = f"files = {{ \"mycert.crt\" = \"cert:genuine\", s = '''text:{text}''' }}"
     result = play(step.replace('files = { "mycert.crt" = "cert:genuine" }', files))
     assert verdict(result) == expected, result.steps[0].why
+
+
+def test_script_that_sources_itself_is_read_once(case: Case) -> None:
+    """lftp would hang, so its time limit gives the verdict."""
+    script = case.folder / "s"
+    script.write_bytes(b"put a\r\nput \\\n b\n# c \\\nsource s\n\0put d\n")
+    evidence = replace(case.evidence, cwd=case.folder)
+    read = expanded(syntax.commands("source s; lcd x; source s"), evidence)
+    assert [each.text for each in read] == ["put a", "put  b", "source s", "lcd x", "source s"]
+
+
+@pytest.mark.parametrize("command", ["MIRROR -R .lftp up", "command mirror -R .lftp up && ls", "(mirror -R .lftp up)"])
+def test_upload_that_an_alias_replaced_has_failed(play: Play, command: str) -> None:
+    """Written as people write it: upper case, in a group, joined to another command."""
+    rc = play.pin + 'alias MIRROR "mkdir up"\nalias mirror "mkdir up"\n'
+    step = play.step('verdict = "failed"', rc=rc, keys=f"run = ['{command}']{NO_CONTROL}")
+    result = play(step)
+    assert verdict(result) == ("accepted" if command.startswith("command") else "failed"), result.steps[0].why
 
 
 def test_mistake_in_the_rc_does_not_fail_the_commands(play: Play) -> None:

@@ -90,7 +90,7 @@ def open_command(protocol: str, host: str, port: int, user: str, *, scheme: str 
     _check_host(host)
     if not user or any(letter in user for letter in "\r\n\0"):
         raise UsageError(f"user {user!r}: must not be empty or contain a line end or NUL")
-    # Not `-u`: its argument ends at a comma, a colon or a blank (docs/lftp.md, "Users and passwords").
+    # Not `-u`: its argument ends at a comma, else a blank, else a colon (docs/lftp.md, "Users and passwords").
     who = "" if user == "anonymous" else f"--user {quoted(user)} --env-password "
     scheme = scheme or scheme_of(protocol)
     address = f"[{host}]" if ":" in host else host

@@ -163,9 +163,9 @@ def simple(command: Command) -> list[list[str]]:
 
 @functools.lru_cache(maxsize=1024)
 def full_name(word: str) -> str:
-    """The command that an abbreviation stands for; the word itself if it matches none or several."""
-    meant = [name for name in COMMANDS if name.startswith(word)]
-    return meant[0] if len(meant) == 1 and word not in COMMANDS else word
+    """The command that an abbreviation stands for, in any case; the word itself if it matches none or several."""
+    meant = [name for name in COMMANDS if name.startswith(lower := word.lower())]
+    return lower if word and lower in COMMANDS else meant[0] if len(meant) == 1 else word
 
 
 def words(command: str) -> list[str]:

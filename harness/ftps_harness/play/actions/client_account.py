@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ftps_harness.client import messages
 from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions.literals import Literal
+from ftps_harness.play.actions.scripts import expanded
 from ftps_harness.play.actions.tasks import holds_payload
 from ftps_harness.play.actions.transferred import doubts
 from ftps_harness.verdict.observations import ClientAccount
@@ -57,7 +58,7 @@ def client_account(
     idle = any(word.kind == "local" for word in (*words, *complaints)) and not evidence.testimony.connections
     tasks = tuple(action.proof(evidence) for action in todo)
     literals = [action for action in todo if isinstance(action, Literal)]
-    commands = [command for literal in literals for command in literal.commands]
+    typed = (command for literal in literals for command in literal.commands)
     done = bool(literals) and all(task.done for task in tasks)
     return ClientAccount(
         exit_code=run.exit_code,
@@ -66,7 +67,7 @@ def client_account(
         words=words,
         notes=messages.notes(run.stderr),
         tasks=tasks,
-        unproved=tuple(doubts(commands, evidence, local)) if done else (),
+        unproved=tuple(doubts(list(expanded(typed, evidence)), evidence, local)) if done else (),
         log_missing=log and not run.log and not idle,
         log_notes=messages.log_notes(run.log, run.stderr),
         sent=messages.sent(run.log),

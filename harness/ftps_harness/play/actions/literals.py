@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from ftps_harness.client.lftp import syntax
 from ftps_harness.play.actions import meant
 from ftps_harness.play.actions.evidence import ClientAction, holds, sha256
+from ftps_harness.play.actions.picked import are_there
 from ftps_harness.play.actions.reverse import is_reverse, unsent
+from ftps_harness.play.actions.scripts import expanded
 from ftps_harness.play.actions.transferred import lost
 from ftps_harness.verdict.observations import Task
 from ftps_lab.testimony import FILES, LISTINGS, UPLOADS
@@ -29,12 +31,14 @@ _REFUSED = 400
 
 _LISTS = LISTINGS | {"STAT"}
 _REMOVES = frozenset({"DELE", "RMD", "XRMD"})
+_ENTERS = frozenset({"CWD", "XCWD"})
 _RETRIEVES = frozenset({"RETR"})
 _ANY = {
     "mput": UPLOADS,
     "put": UPLOADS,
     "mget": _RETRIEVES,
     "mrm": _REMOVES,
+    "mmv": frozenset({"RNFR"}),
     **dict.fromkeys(("ls", "cls", "nlist", "rels", "recls", "renlist", "find", "du", "mirror"), _LISTS),
 }
 """lftp command → the FTP commands of which the server must receive at least one (RFC 959 section 4.1)."""
@@ -126,20 +130,26 @@ class Literal(ClientAction):
         transfers = evidence.testimony.transfers
         complete = (
             evidence.testimony.logged_in
-            and self._asked_for(evidence.testimony)
+            and self._asked_for(evidence)
             and all(t.completed and not t.forged for t in transfers)
         )
-        complete = complete and not lost(evidence) and not unsent((*self._earlier, *self._commands), evidence)
+        complete = (
+            complete
+            and not lost(evidence)
+            and not unsent(expanded((*self._earlier, *self._commands), evidence), evidence)
+        )
         return Task(self.name, None if succeeded and intact else False, succeeded and complete)
 
-    def _asked_for(self, testimony: Testimony) -> bool:
+    def _asked_for(self, evidence: Evidence) -> bool:
         """Whether the server received the request behind each command: an alias could have replaced the command.
+
+        The commands of a sourced script count like those of the line; those after its ``bye`` never reach the server.
 
         A transfer resumed with ``-c`` may have nothing left to request, and a URL names another server. A listing may
         come from lftp's cache, so one is enough for all.
         """
-        own = (each for each in self._commands if not each.background and not each.shell)
-        return all(_is_received(words, testimony) for each in own for words in syntax.simple(each))
+        own = (each for each in expanded(self._commands, evidence) if not each.background and not each.shell)
+        return all(_is_received(words, evidence) for each in own for words in syntax.simple(each))
 
     def _came_to_an_end(self, evidence: Evidence) -> bool:
         """Whether each command succeeded; the last one may end lftp, as ``bye`` in a script does."""
@@ -158,14 +168,24 @@ class Literal(ClientAction):
         )
 
 
-def _is_received(words: Sequence[str], testimony: Testimony) -> bool:
+def _is_received(words: Sequence[str], evidence: Evidence) -> bool:
+    testimony = evidence.testimony
     name, *rest = words
     if any("://" in word or word.startswith(("file:", "-c")) for word in rest):
         return True
+    if name == "mirror" and not are_there(rest, evidence):
+        return False
+    if name == "rm" and _removes_folder_if_any(rest):
+        return all(_names_file(file, _REMOVES | _ENTERS, testimony) for file in _files(name, rest))
     if name in _ANY and not (name == "mirror" and is_reverse(rest)):
         verbs = {command.verb for command in testimony.commands} | {transfer.verb for transfer in testimony.transfers}
         return not verbs.isdisjoint(_ANY[name])
     return all(_names_file(file, _EACH[name], testimony) for file in _files(name, rest)) if name in _EACH else True
+
+
+def _removes_folder_if_any(words: Sequence[str]) -> bool:
+    """``rm -rf``: lftp enters the folder to list it, and asks for nothing else if there is none (4.9.2)."""
+    return {"r", "f"}.issubset(letter for word in words if word[:1] == "-" != word[1:2] for letter in word)
 
 
 def _files(name: str, words: Sequence[str]) -> list[str]:

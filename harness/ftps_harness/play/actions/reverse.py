@@ -28,6 +28,8 @@ _PLAIN_LONG = frozenset(
     {"--reverse", "--continue", "--delete", "--verbose", "--dereference", "--no-perms", "--no-umask"}
 )
 
+_MOVING = frozenset({"DELE", "RMD", "XRMD", "RNFR"})
+
 _CHOOSING = re.compile(r"(?<![^\s\"'])--?[\w-]*(?:exclude|include|newer)|mirror:")
 """Text in an rc or a script that restricts which files are mirrored."""
 
@@ -39,8 +41,14 @@ def unsent(commands: Iterable[Command], evidence: Evidence) -> bool:
     folders = list(_mirrored(commands, evidence))
     if not folders:
         return False
-    stored = _stored(evidence.root)
-    return any(not _is_stored(folder, target, stored) for folder, target in folders)
+    stored, gone = _stored(evidence.root), _gone(evidence)
+    return any(not _is_stored(folder, target, stored, gone) for folder, target in folders)
+
+
+def _gone(evidence: Evidence) -> set[str]:
+    """The names of files and folders that lftp removed or renamed, perhaps after the mirror: ``mv new current``."""
+    commands = (each for each in evidence.testimony.commands if each.verb in _MOVING)
+    return {posixpath.basename(each.argument.rstrip("/")) for each in commands}
 
 
 def chooses(evidence: Evidence) -> bool:
@@ -74,18 +82,16 @@ def _mirrored(commands: Iterable[Command], evidence: Evidence) -> Iterator[tuple
     # If an rc or a script changes the folder, only lftp knows it.
     here = None if re.search(rb"\b(?:lcd|local)\b", evidence.rc) else evidence.cwd
     for command in commands:
-        words = syntax.words(command.text)
-        if command.shell or not words or {"&&", "||", ">", "|"} & set(words):
-            continue
-        if words[0] == "lcd" and len(words) > 1:
-            here = evidence.path(words[1], here)
-        elif words[0] in {"source", "."}:
-            here = None
-        elif words[0] == "mirror" and _sends_all(options := [word for word in words[1:] if word.startswith("-")]):
-            named = [word for word in words[1:] if word not in options]
-            folder = evidence.path(named[0], here) if named else here
-            if folder is not None and folder.is_dir():
-                yield folder, _target(named)
+        for name, *words in [] if command.shell else syntax.simple(command):
+            if name == "lcd":
+                here = evidence.path(words[0], here) if words else None
+            elif name in {"source", "."}:
+                here = None
+            elif name == "mirror" and _sends_all(options := [word for word in words if word.startswith("-")]):
+                named = [word for word in words if word not in options]
+                folder = evidence.path(named[0], here) if named else here
+                if folder is not None and folder.is_dir():
+                    yield folder, _target(named)
 
 
 def _sends_all(options: list[str]) -> bool:
@@ -101,7 +107,7 @@ def _stored(root: Path) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _is_stored(folder: Path, target: str, stored: dict[str, list[tuple[str, str]]]) -> bool:
+def _is_stored(folder: Path, target: str, stored: dict[str, list[tuple[str, str]]], gone: set[str]) -> bool:
     """Whether each file of a folder is on the server, under the same relative path below the target folder."""
     for path, own in disk.below(folder):
         relative = os.fspath(path.relative_to(folder))
@@ -109,6 +115,8 @@ def _is_stored(folder: Path, target: str, stored: dict[str, list[tuple[str, str]
             continue
         digest = sha256(disk.read(path))
         goal = os.fspath(PurePosixPath(target, relative))
+        if gone.intersection(goal.split("/")):
+            continue
         if not any(f"/{there}".endswith(f"/{goal}") and digest == held for there, held in stored[path.name]):
             return False
     return True
