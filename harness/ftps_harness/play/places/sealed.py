@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import ipaddress
 import queue
 import shutil
 from pathlib import Path
@@ -385,7 +386,17 @@ def _fill(store: Path, authority: Certificate | None) -> Certificate:
 
 
 def _address(host: str) -> str:
-    return host if is_address(host) else LOOPBACK
+    """The address to which a host leads, as the kernel and the capture write it (RFC 5952).
+
+    An IPv4 address in IPv6 (``::ffff:192.0.2.7``) is reached by IPv4, and 0.0.0.0 and ``::`` lead to this machine.
+    """
+    if not is_address(host):
+        return LOOPBACK
+    address = ipaddress.ip_address(host)
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_unspecified:
+        return LOOPBACK if address.version == 4 else "::1"
+    return str(address)
 
 
 def _forms(name: str) -> Iterator[str]:
