@@ -5,6 +5,7 @@ The runner and the pytest fixtures share this module.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import Testimony, Wire
 
+
+_SOURCES = re.compile(r"(?:^|[\s;&|(\"'])(?:so\w*|\.)[\s\"']", re.IGNORECASE)
+"""Any rc that sources a file contains this."""
 
 START_UP = (".lftprc", ".lftp/bookmarks", ".netrc", ".config/lftp/rc")
 """Files in HOME that lftp may read on start-up besides its rc (docs/lftp.md, "The rc")."""
@@ -184,7 +188,7 @@ def attempt(scene: Scene, request: Request) -> Attempt:
 
 def _evidence(scene: Scene, request: Request, run: Run, seen: Witnessed, marks: Marks) -> Evidence:
     """Everything that the proofs of the requested actions examine."""
-    here, scripts = scene.home, _script_texts(scene, request)
+    here, scripts = scene.home, _script_texts(scene, request.rc or "", *request.run)
     in_logs = tuple(path for path in files_below(here.logs) if path.suffix != ".log")  # commands may write there too
     return Evidence(
         stdout=run.stdout,
@@ -210,7 +214,7 @@ def _evidence(scene: Scene, request: Request, run: Run, seen: Witnessed, marks: 
 def _run(scene: Scene, request: Request, login: Login, todo: Sequence[ClientAction], marks: Marks) -> Run:
     literal = any(isinstance(action, Literal) for action in todo)
     script = [
-        *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host), rc=request.rc),
+        *lftp.settings_of_ours(request.host, address=scene.place.address_of(request.host), rc=_set_up(scene, request)),
         *request.before,
         *(marks.begin if literal else []),
         lftp.open_command(scene.spec.protocol, request.host, scene.server.port, login.user, scheme=request.scheme),
@@ -241,9 +245,17 @@ def _said_in_background(home: Home, seen: Witnessed) -> bytes:
     return found
 
 
-def _script_texts(scene: Scene, request: Request) -> list[str]:
-    """The rc, the other start-up files, the commands, and the scripts that these name."""
-    texts = [request.rc or "", *request.run]
+def _set_up(scene: Scene, request: Request) -> str:
+    """What lftp reads before its commands: the rc, the other start-up files, and the scripts that these source."""
+    rc = request.rc or ""
+    if not _SOURCES.search(rc) and not any((scene.home.home / name).exists() for name in START_UP):
+        return rc  # looking at every file of HOME takes a moment
+    return "\n".join(_script_texts(scene, rc))
+
+
+def _script_texts(scene: Scene, *texts_given: str) -> list[str]:
+    """Some texts, the start-up files besides the rc, and the scripts that these name."""
+    texts = list(texts_given)
     by_itself = {scene.home.home / name for name in START_UP}
     unread = list(files_below(scene.home.home))
     while named := _scripts(unread, by_itself, texts):

@@ -33,6 +33,9 @@ def setting_names(rc: str | None) -> set[str]:
         ("set net:timeout/other.example 30s\n", set()),
         ("set net:timeout\n", set()),
         ("set dns:max-retries 9\nset mirror:order x\n", set()),
+        ('"set" "net:max-retries" "7"\ncommand set net:timeout 3', {"net:max-retries", "net:timeout"}),
+        ("se net:timeo 3; set net:reconnect-interval-ma 9", {"net:timeout", "net:reconnect-interval-max"}),
+        ("set net:reconnect-interval 9\nalias x 'set net:timeout 3'\n!set net:timeout 3", set()),
     ],
 )
 def test_global_settings_of_the_rc_are_left_out_of_ours(rc: str | None, left_out: set[str]) -> None:
@@ -45,3 +48,13 @@ def test_lftp_retries_as_often_as_the_rc_says(play: Play, rc: str, tries: int) -
     (result,) = play(step, server='attack = "drop-at-auth"').steps
     assert result.status == "pass"
     assert len(result.shown.testimony.connections) == tries
+
+
+@pytest.mark.parametrize("file", ['more = "text:', '"cwd/.lftprc" = "text:'])
+def test_settings_of_a_sourced_file_and_of_lftprc_count_too(play: Play, file: str) -> None:
+    rc = play.pin + ("so ~/.lftp/more\n" if file.startswith("more") else "")
+    step = play.step('verdict = "failed"', rc=rc, keys='run = ["ls"]')
+    step = step.replace("files = { ", f'files = {{ {file}set net:max-retries 3\\n", ')
+    (result,) = play(step, server='attack = "drop-at-auth"').steps
+    assert result.status == "pass", result.why
+    assert len(result.shown.testimony.connections) == 3

@@ -117,7 +117,20 @@ class TestEnvironment:
         assert result.control.attempt.outcome.verdict == "exposed"
         assert result.status == "fail"
 
-    @pytest.mark.parametrize("host", ["192.0.2.77", "10.0.0.1", "::1", "2001:db8::77", "2001:DB8:0:0::77", "::ffff:192.0.2.77", "0.0.0.0", "backup.example", "localhost"])
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "192.0.2.77",
+            "10.0.0.1",
+            "::1",
+            "2001:db8::77",
+            "2001:DB8:0:0::77",
+            "::ffff:192.0.2.77",
+            "0.0.0.0",
+            "backup.example",
+            "localhost",
+        ],
+    )
     def test_any_host_name_or_address_can_be_the_lab(self, client: Lftp, sealed: Sealed, host: str) -> None:
         scenario = f"""
 schema = 1

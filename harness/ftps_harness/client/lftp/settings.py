@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ftps_harness.client.lftp import syntax
 from ftps_harness.client.lftp.session import run
 from ftps_harness.errors import HarnessError, UsageError
 
@@ -25,8 +26,8 @@ LAB_ADDRESS = "127.0.0.1"
 
 _SAFE_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
-_SETS = re.compile(r"(?:^|;)[ \t]*set[ \t]+((?:\w+:)?[\w-]+)[ \t]+[^\s;#]", re.MULTILINE | re.IGNORECASE)
-"""A line of an rc that sets a global value; settings in files that the rc sources are not found."""
+_VALUE = 3
+"""Words of a ``set`` that sets a value."""
 
 READ_BACK_SECONDS = 10.0
 """Time limit for lftp to read its files and print its settings; without `sleep` and the like it takes 20 ms."""
@@ -45,13 +46,12 @@ def settings_of_ours(
             use the name itself (docs/lftp.md, "Names"). That also keeps ``localhost`` from being ``::1``.
         patience: Seconds without an answer until lftp considers a connection dead.
         address: The address for a name; None if the network resolves the name.
-        rc: The rc's text.
+        rc: The text of the rc, and of what it sources.
 
     Raises:
         UsageError: The host has characters that no lftp command can carry.
     """
     _check_host(host)
-    theirs = {match[1].lower().replace("_", "-") for match in _SETS.finditer(rc or "")}
     settings = [
         f"net:timeout {patience}s",
         "net:max-retries 2",
@@ -62,13 +62,21 @@ def settings_of_ours(
     if not _IPV4.fullmatch(host) and ":" not in host:
         # If a name resolves to `::1` first, 4.8.4 may use up its tries there (docs/lftp.md, "Names").
         settings += ["dns:order inet", *([f"dns:name/{host} {address}"] if address else [])]
-    return [f"command set {setting}" for setting in settings if theirs.isdisjoint(_names(setting))]
+    theirs = _set_in(rc or "", [setting.partition(" ")[0] for setting in settings])
+    return [f"command set {setting}" for setting in settings if setting.partition(" ")[0] not in theirs]
 
 
-def _names(setting: str) -> tuple[str, str]:
-    """``net:max-retries`` and ``max-retries`` of ``net:max-retries 2``: lftp accepts both."""
-    name = setting.partition(" ")[0]
-    return name, name.partition(":")[2]
+def _set_in(rc: str, names: Sequence[str]) -> set[str]:
+    """Those of some settings to which a text gives a global value, by its own rules for quotes and abbreviations."""
+    found: set[str] = set()
+    for command in syntax.commands(rc):
+        for words in [] if command.shell else syntax.simple(command):
+            if words[0] == "set" and len(words) >= _VALUE:
+                typed = words[1].lower().replace("_", "-")
+                meant = [name for name in names if name.startswith(typed) or name.partition(":")[2].startswith(typed)]
+                exact = [name for name in meant if typed in (name, name.partition(":")[2])]
+                found.update(exact or (meant if len(meant) == 1 else ()))
+    return found
 
 
 def open_command(protocol: str, host: str, port: int, user: str, *, scheme: str | None = None) -> str:
