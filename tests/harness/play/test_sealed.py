@@ -126,7 +126,7 @@ class TestEnvironment:
             "2001:db8::77",
             "2001:DB8:0:0::77",
             "::ffff:192.0.2.77",
-            "0.0.0.0",
+            "0.0.0.0",  # noqa: S104 - the host that lftp is told
             "backup.example",
             "localhost",
         ],
