@@ -146,14 +146,14 @@ def test_install_step_uses_hashed_locks_in_its_own_environment(runner: Runner) -
     log = runner.folder / "log"
     python = runner.folder / "python"
     made = runner.folder / "temp/ftps-lab/bin"
-    python.write_text(f'#!/bin/sh\necho "$*" >>{log}\nmkdir -p {made}\ncp {python} {made}/python\n')
+    python.write_text(f"#!/bin/sh\nIFS='|'; echo \"$*\" >>{log}\nmkdir -p {made}\ncp {python} {made}/python\n")
     python.chmod(0o755)
     runner.inputs = {"python": str(python)}
     assert runner.step(STEPS[1]) == 0, runner.printed
-    first, *installs = log.read_text().splitlines()
-    assert first == f"-m venv {runner.folder}/temp/ftps-lab"
-    assert all(" --no-deps " in each for each in installs)
-    locks = [(each.rpartition(" ")[2], "--require-hashes" in each) for each in installs]
+    first, *installs = [line.split("|") for line in log.read_text().splitlines()]
+    assert first == ["-m", "venv", f"{runner.folder}/temp/ftps-lab"]
+    assert all("--no-deps" in each for each in installs)
+    locks = [(each[-1], "--require-hashes" in each) for each in installs]
     folder = ROOT / "lab/images/lab"
     assert locks == [(f"{folder}/build.lock", True), (f"{folder}/requirements.lock", True), (str(ROOT), False)]
     assert all(Path(path).exists() for path, _ in locks)

@@ -42,7 +42,11 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     if request.param == "temporary":
         yield tmp_path
         return
-    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as name:
+    if " " in (parent := str(Path(__file__).parent)):
+        pytest.skip(
+            "the kernel reads an interpreter's path in a first line only up to a blank, and the checkout's has one"
+        )
+    with tempfile.TemporaryDirectory(dir=parent) as name:
         yield Path(name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -247,7 +248,7 @@ def test_loopback_is_used_where_the_kernel_forbids_namespaces(rc: str, code: int
     if shutil.which("unshare") is None:
         pytest.skip("no unshare: apt install util-linux")
     subject_of(tmp_path, rc)
-    verified = f"{sys.executable} -m ftps_harness verify .lftp/rc --only impostor-copy"
+    verified = f"{shlex.quote(sys.executable)} -m ftps_harness verify .lftp/rc --only impostor-copy"
     script = f"echo 0 >/proc/sys/user/max_user_namespaces && exec {verified}"
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "sh", "-c", script],
