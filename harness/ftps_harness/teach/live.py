@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.report.plain import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
 
@@ -22,9 +24,12 @@ class _Seen:
 
     connections: int = 0
     handshakes: int = 0
+    alerts: int = 0
     commands: int = 0
     credentials: int = 0
     transfers: int = 0
+    left: frozenset[int] = frozenset()
+    """The numbers of the control connections whose end was reported, or needs no report."""
 
 
 class Events:
@@ -38,29 +43,60 @@ class Events:
         self._seen = _Seen()
 
     def new(self, testimony: Testimony) -> Iterator[str]:
-        """A line for each event since the last call; a file still in transfer appears in a later call."""
-        impostor = testimony.role == "impostor"
-        done = []
-        for each in testimony.transfers:
-            if not each.completed:
-                break
-            done.append(each)
+        """A line for each event since the last call, in the order of their times.
+
+        A file still in transfer appears in a later call.
+        """
+        done = tuple(itertools.takewhile(lambda each: each.completed, testimony.transfers))
+        left = [each for each in testimony.connections if each.kind == "control" and each.closed_at is not None]
         seen, self._seen = (
             self._seen,
             _Seen(
                 len(testimony.connections),
                 len(testimony.handshakes),
+                len(testimony.alerts),
                 len(testimony.commands),
                 len(testimony.credentials),
                 len(done),
+                frozenset(each.number for each in left),
             ),
         )
-        yield from (_connection(each) for each in testimony.connections[seen.connections :] if each.kind == "control")
-        yield from (_handshake(each) for each in testimony.handshakes[seen.handshakes :])
-        yield from (_command(each) for each in testimony.commands[seen.commands :] if each.verb in _SHOWN)
-        for credential in testimony.credentials[seen.credentials :]:
-            yield from _credential(credential, impostor=impostor)
-        yield from (_transfer(each) for each in done[seen.transfers :])
+        current = replace(testimony, transfers=done)
+        events = [*_exchanges(current, seen), *_results(current, seen, left)]
+        return (line for _, line in sorted(events, key=lambda event: event[0]))
+
+
+def _exchanges(testimony: Testimony, seen: _Seen) -> Iterator[tuple[float, str]]:
+    """The time and the line of each new connection, command, handshake and alert."""
+    for connection in testimony.connections[seen.connections :]:
+        if connection.kind == "control":
+            yield connection.opened, _connection(connection)
+    for command in testimony.commands[seen.commands :]:
+        if command.verb in _SHOWN:
+            yield _time(command.at), _command(command)
+    for handshake in testimony.handshakes[seen.handshakes :]:
+        yield _time(handshake.at), _handshake(handshake)
+    for alert in testimony.alerts[seen.alerts :]:
+        if alert.direction == "received" and alert.description != "close_notify":
+            yield _time(alert.at), _line(alert.connection, f"TLS alert from the client: {harmless(alert.description)}")
+
+
+def _results(testimony: Testimony, seen: _Seen, left: Iterable[Connection]) -> Iterator[tuple[float, str]]:
+    """The time and the line of each new login, transfer, and end of a connection without a login."""
+    for credential in testimony.credentials[seen.credentials :]:
+        for line in _credential(credential, impostor=testimony.role == "impostor"):
+            yield _time(credential.at), line
+    for transfer in testimony.transfers[seen.transfers :]:
+        yield _time(transfer.at), _transfer(transfer)
+    logins = {credential.connection for credential in testimony.credentials}
+    for connection in left:
+        if connection.number not in {*seen.left, *logins}:
+            yield _time(connection.closed_at), _line(connection.number, "left without sending a password")
+
+
+def _time(at: float | None) -> float:
+    """The time of an event for sorting; a daemon's log has none, so its events keep their order at the end."""
+    return math.inf if at is None else at
 
 
 def _command(command: Command) -> str:

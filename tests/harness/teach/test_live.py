@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import os
 import pty
+from dataclasses import replace
 
 import pytest
 
 from ftps_harness.teach.keys import KEYS, Keys
 from ftps_harness.teach.live import Events
-from ftps_lab.testimony import Command, Connection, Credential, Handshake, Testimony, Transfer
+from ftps_lab.testimony import Alert, Command, Connection, Credential, Handshake, Testimony, Transfer
 
 CONTROL = Connection(1, "control", ("127.0.0.1", 4000), 0.0)
 
@@ -44,6 +45,44 @@ def test_password_is_printed_if_captured_or_readable_on_the_wire(role: str, chan
     assert told[-1] == "  [1] alice is logged in"
     assert [line.split("] ")[1].split(" password")[0].rstrip(":") for line in told[:-1]] == said
     assert all("sunflower7" in line for line in told[:-1])
+
+
+def test_events_of_one_moment_are_in_the_order_of_their_times() -> None:
+    """A testimony lists each kind of event on its own: the handshake must not come before the AUTH that led to it."""
+    events = Events()
+    testimony = Testimony(
+        "genuine",
+        connections=(CONTROL,),
+        handshakes=(Handshake(1, True, "TLSv1.3", "x", "localhost", "AA", at=0.2),),
+        commands=(Command(1, "AUTH", "TLS", "clear", 234, at=0.1), Command(1, "USER", "alice", "tls", 331, at=0.3)),
+        credentials=(Credential(1, "alice", "sunflower7", "tls", accepted=True, at=0.4),),
+    )
+    assert [line.split("] ")[1] for line in events.new(testimony)] == [
+        "connected, from port 4000",
+        "IN CLEAR: AUTH TLS -> 234",
+        "TLSv1.3, for localhost",
+        "in TLS: USER alice -> 331",
+        "alice is logged in",
+    ]
+
+
+def test_client_that_leaves_without_a_password_is_reported_once() -> None:
+    events = Events()
+    closed = replace(CONTROL, closed_at=0.5)
+    other = replace(CONTROL, number=2, closed_at=0.6)
+    login = Credential(2, "alice", "x", "tls", accepted=True, at=0.55)
+    alerts = (
+        Alert(1, "received", "fatal", "bad certificate", 0.4),
+        Alert(1, "received", "warning", "close_notify", 0.4),
+    )
+    list(events.new(Testimony("genuine", connections=(CONTROL, replace(CONTROL, number=2)))))
+    testimony = Testimony("genuine", connections=(closed, other), alerts=alerts, credentials=(login,))
+    assert list(events.new(testimony)) == [
+        "  [1] TLS alert from the client: bad certificate",
+        "  [1] left without sending a password",
+        "  [2] alice is logged in",
+    ]
+    assert list(events.new(testimony)) == []
 
 
 def test_text_of_a_client_is_escaped() -> None:
