@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,3 +36,14 @@ def started(*command: str, env: Mapping[str, str] | None = None) -> Iterator[sub
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(10)
                 process.kill()
+
+
+def running(command: str) -> bool:
+    """Whether a process with this command line is running."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if command in path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"):
+                return path.parent.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            continue
+    return False

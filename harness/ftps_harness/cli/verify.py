@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -189,28 +190,48 @@ class _Call:
     def run(self) -> int:
         """Verify every subject, report it, and return the exit code."""
         from ftps_harness.client import lftp
-        from ftps_harness.sandbox.signals import undisturbed
+        from ftps_harness.sandbox.signals import AskedToEnd, undisturbed
         from ftps_harness.verify.reports.terminal import Terminal
 
         program = lftp.find(self._wanted.lftp)
         terminal = Terminal(sys.stderr if "-" in self._targets.values() else sys.stdout)
         programs = [program, *(Path(each.argv[0]) for each in self._subjects if each.argv)]
         self._keepers = self._made_keepers()
+        reports: list[Report] = []
         with contextlib.ExitStack() as stack:
             places = undisturbed(lambda: self._opened(stack, programs))
             client = undisturbed(lambda: lftp.identify(program))
-            reports = []
-            for number, (subject, keeper) in enumerate(zip(self._subjects, self._keepers, strict=True)):
-                report = self._verify(subject, client, places, terminal, keeper)
-                if report is None:
-                    raise KeyboardInterrupt
-                if number:
-                    click.echo()
-                reports.append(report)
-                terminal.report(report)
-                if self._wanted.fix or self._wanted.write:
-                    reports[-1] = self._fix(report, client, places, terminal)
+            try:
+                for subject, keeper in zip(self._subjects, self._keepers, strict=True):
+                    self._verify_and_report(subject, client, places, terminal, keeper, reports)
+            except (AskedToEnd, KeyboardInterrupt):
+                self._write([*reports, *map(partial(_unfinished, client), self._subjects[len(reports) :])], ended=True)
+                raise
         return max(self._code(reports), self._write(reports))
+
+    def _verify_and_report(
+        self,
+        subject: Subject,
+        client: Lftp,
+        places: SealedPlaces | UnsealedPlaces,
+        terminal: Terminal,
+        keeper: Keeper | None,
+        reports: list[Report],
+    ) -> None:
+        """Verify one subject, print its report, and add it to the others.
+
+        Raises:
+            KeyboardInterrupt: A stop was requested.
+        """
+        report = self._verify(subject, client, places, terminal, keeper)
+        if report is None:
+            raise KeyboardInterrupt
+        if reports:
+            click.echo()
+        terminal.report(report)
+        if self._wanted.fix or self._wanted.write:
+            report = self._fix(report, client, places, terminal)
+        reports.append(report)
 
     def _opened(self, stack: contextlib.ExitStack, programs: Sequence[Path]) -> SealedPlaces | UnsealedPlaces:
         """Where the copies live: in sealed places, or on this machine's loopback if the kernel permits no sandbox.
@@ -255,14 +276,23 @@ class _Call:
         """Verify one subject; return None if interrupted."""
         from ftps_harness.play.pool import affordable, play_all
         from ftps_harness.report.printer import BarWatcher
-        from ftps_harness.sandbox.signals import undisturbed
-        from ftps_harness.verify.verify import begin
+        from ftps_harness.verify.subject import Subject
+        from ftps_harness.verify.verify import Begun, begin
 
         options = replace(self._options, keeper=keeper)
         with contextlib.ExitStack() as stack:
+
+            def begun(subject: Subject) -> Begun:
+                verification = begin(subject, client, places, options)
+                stack.enter_context(verification)
+                return Begun(verification)
+
             with terminal.waiting(f"{subject.given}: looking for the server that it accepts"):
-                verification = undisturbed(lambda: begin(subject, client, places, options))
-            stack.enter_context(verification)
+                no_bar = BarWatcher[Subject, Begun](None, lambda subject: subject.given, lambda _: subject)
+                first = play_all([subject], begun, no_bar)  # in a thread: Ctrl-C ends its sessions at once
+            if not first.results:
+                return None
+            verification = first.results[0].verification
             trials = verification.trials
             bar = stack.enter_context(terminal.progress(len(trials)))
             played = play_all(
@@ -296,14 +326,19 @@ class _Call:
             return 1
         return 3 if any(report.broken for report in reports) else 0
 
-    def _write(self, reports: Sequence[Report]) -> int:
-        """Write the files; return 3 if one could not be written."""
+    def _write(self, reports: Sequence[Report], *, ended: bool = False) -> int:
+        """Write the files; return 3 if one could not be written.
+
+        Args:
+            reports: One for each subject.
+            ended: Ctrl-C ended the verification.
+        """
         from ftps_harness.report.files import problems_of_writing
         from ftps_harness.verify.reports import as_json, github, junit, sarif
 
         folder = Path.cwd()
         texts = {
-            "--json": lambda: as_json.text(reports),
+            "--json": lambda: as_json.text(reports, interrupted=ended),
             "--junit": lambda: junit.text(reports, self._wanted.fail_on, folder),
             "--html": lambda: _page(reports, folder),
             "--sarif": lambda: sarif.text(reports, folder),
@@ -318,6 +353,16 @@ class _Call:
         for problem in problems:
             click.echo(f"ftps-lab: {problem}", err=True)
         return 3 if problems else 0
+
+
+def _unfinished(client: Lftp, subject: Subject) -> Report:
+    """The report of a subject that Ctrl-C left unjudged: never safe. A command's arguments may hold passwords."""
+    from ftps_harness.verify.base import Report
+    from ftps_harness.verify.stage import Login
+
+    shown = replace(subject, given=f"{subject.argv[0]} …") if subject.argv else subject
+    why = "interrupted before every trial was run; verify it again"
+    return Report(shown, Login("unknown"), client, (), (), (why,))
 
 
 def _page(reports: Sequence[Report], folder: Path) -> str:

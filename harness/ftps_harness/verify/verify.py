@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 _SECONDS = 15.0
 """Time limit, in seconds, for lftp to read a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A verification in the form that the worker pool expects."""
+
+    verification: RcVerification | CommandVerification
+    status: str = "pass"
 
 
 def begin(

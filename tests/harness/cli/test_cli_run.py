@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.waiting import started, until
+from tests.waiting import running, started, until
 
 from ftps_harness import cli
 from ftps_harness.errors import HarnessError
@@ -394,17 +394,6 @@ class TestInterruption:
 def with_verification_off(text: str) -> str:
     """The scenario's text with verification off, so that lftp reaches its last command."""
     return text.replace("run = ", 'rc = "set ssl:verify-certificate no"\nrun = ')
-
-
-def running(command: str) -> bool:
-    """Whether a process with this command line is running."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if command in path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"):
-                return path.parent.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        except OSError:
-            continue
-    return False
 
 
 def on_a_terminal(

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def text(reports: Sequence[Report]) -> str:
+def text(reports: Sequence[Report], *, interrupted: bool = False) -> str:
     """The whole file: one subject, or ``subjects`` with one entry for each."""
-    head: Json = {"schema": SCHEMA, "kind": "verify"}
+    head: Json = {"schema": SCHEMA, "kind": "verify", **({"interrupted": True} if interrupted else {})}
     data = head | _report(reports[0]) if len(reports) == 1 else head | {"subjects": [_report(each) for each in reports]}
     return json.dumps(data, indent=2) + "\n"
 
