@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ftps_harness.client.lftp import keep_out_system_rc, system_rc, system_rc_lines, system_rc_prefix
+from ftps_harness.client.lftp import Lftp, keep_out_system_rc, system_rc, system_rc_lines, system_rc_prefix
 from ftps_harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -189,3 +192,45 @@ def test_hiding_needs_unshare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert keep_out_system_rc(tmp_path / "lftp.conf") is None
     finally:
         keep_out_system_rc.cache_clear()
+
+
+@pytest.mark.lftp
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "set ftp:proxy ftp://127.0.0.1:PORT",
+            "set hftp:proxy http://127.0.0.1:PORT",
+            "open ftp://127.0.0.1:PORT; ls",
+        ),
+        *("alias set echo", "alias debug echo", "set cmd:fail-exit yes; nonsense", "!sleep 20", "set dns:order inet6"),
+    ],
+)
+def test_probe_of_lftp_does_not_depend_on_the_system_rc(client: Lftp, tmp_path: Path, line: str) -> None:
+    """It happens outside the sandbox: a proxy in the file would be a real host."""
+    if not system_rc.SYSTEM_RC.exists() or shutil.which("unshare") is None or keep_out_system_rc() is None:
+        pytest.skip("this machine permits no file in place of /etc/lftp.conf (doctor: unshare)")
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        file = tmp_path / "lftp.conf"
+        file.write_text(line.replace("PORT", str(proxy.getsockname()[1])) + "\n")
+        script = "from ftps_harness.client import lftp; print(lftp.identify(lftp.find()).dialect)"
+        mounted = 'mount --bind "$0" /etc/lftp.conf && exec "$@"'
+        command = [
+            "unshare",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            mounted,
+            str(file),
+            sys.executable,
+            "-c",
+            script,
+        ]
+        done = subprocess.run(
+            command, env={"FTPS_LAB_LFTP": str(client.path)}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.stdout.strip() == client.dialect, done.stderr
+        with pytest.raises(BlockingIOError):
+            proxy.accept()

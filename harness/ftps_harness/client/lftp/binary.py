@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp.locales import default_locale
+from ftps_harness.client.lftp.system_rc import keep_out_system_rc, system_rc_lines
 from ftps_harness.errors import HarnessError, UsageError
 from ftps_harness.sandbox import process
 from ftps_harness.sandbox.home import Home
@@ -120,7 +121,7 @@ def identify(
     """
     with Home(parent) as home, ThreadPoolExecutor(2) as pool:
         # First: only a program that answers like lftp is given commands to run.
-        ask = functools.partial(_ask, start, path, home)
+        ask = functools.partial(_ask, start, _unaffected(path, start), home)
         number, library = _read_version(path, ask("--version"))
         settings = pool.submit(ask, "-c", "set -a")
         log = pool.submit(_set_up_tls, ask, home, deaf)
@@ -151,9 +152,19 @@ def environment(home: Home, password: str | None = None, locale: str = "C") -> d
     return variables
 
 
-def _ask(start: process.Starter, path: Path, home: Home, *arguments: str) -> process.Finished:
+def _unaffected(path: Path, start: process.Starter) -> list[str]:
+    """The command that starts it without this machine's system rc, if that matters and the machine allows it.
+
+    The file could stop the probe (``alias set echo``), or lead it to a real host (``ftp:proxy``).
+    """
+    prefix = keep_out_system_rc() if start is process.run and system_rc_lines() else None
+    return [*(prefix or ()), str(path)]
+
+
+def _ask(start: process.Starter, command: list[str], home: Home, *arguments: str) -> process.Finished:
+    path = command[-1]
     try:
-        return start([str(path), *arguments], env=environment(home), cwd=home.seen(home.home), timeout=_PROBE_SECONDS)
+        return start([*command, *arguments], env=environment(home), cwd=home.seen(home.home), timeout=_PROBE_SECONDS)
     except HarnessError as error:
         raise UsageError(f"{path} is not lftp: {error}") from error
 
@@ -193,6 +204,7 @@ def _set_up_tls(ask: Callable[..., process.Finished], home: Home, deaf: Address 
         script = [
             "set net:max-retries 1",
             "set net:timeout 5s",
+            "set dns:order inet",  # the system rc may say inet6
             "set ssl:ca-file /dev/null",  # the system's bundle takes 35 ms to parse, and nothing is verified here
             f"debug -o {home.seen(log)} 9",
             f"open -u probe,probe -p {port} ftps://{host}",
