@@ -160,7 +160,7 @@ def _up_to_the_checkout(here: Path) -> list[Path]:
 
 def _named(name: str, indexes: list[ScenarioIndex]) -> list[Chosen]:
     if not name.strip():  # a script's unset variable, which never means the current folder
-        raise UsageError(f"{shown(name)} is not a scenario name; omit it to select all scenarios")
+        raise UsageError(f"{shown(name)} is not a scenario name; is the variable that it comes from unset?")
     if _is_path(name):
         return _from_path(name)
     if not indexes:  # read when the first name needs them

@@ -119,6 +119,8 @@ def load(given: str, home: Path) -> Subject:
     Raises:
         UsageError: It does not exist, cannot be read, or holds no rc; the message says how to correct it.
     """
+    if not given.strip():  # a script's unset variable, which never means the current folder
+        raise UsageError(f'"{given}" is not a path; omit it to verify ~/.lftp')
     path = Path(given).expanduser().absolute()
     own = _status(path, given)
     if stat.S_ISDIR(own.st_mode):

@@ -132,10 +132,20 @@ class TestUsage:
 
     def test_empty_scenario_name_is_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
         """An empty name usually comes from an unset variable."""
-        for name in ("", " "):
-            code, out, err = call(capsys, "run", name)
-            assert (code, out) == (2, "")
-            assert "is not a scenario name; omit it to select all scenarios" in err
+        for command in ("run", "list", "show", "matrix"):
+            for name in ("", " "):
+                code, out, err = call(capsys, command, name)
+                assert (code, out) == (2, "")
+                assert "is not a scenario name; is the variable that it comes from unset?" in err
+
+    def test_empty_path_never_means_the_current_folder(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "rc").write_text("set ssl:verify-certificate yes\n")
+        code, out, err = call(capsys, "verify", "")
+        assert (code, out) == (2, "")
+        assert '"" is not a path; omit it to verify ~/.lftp' in err
 
 
 class TestListShowNew:
