@@ -6,6 +6,8 @@ that was reached or tried, there is no witness.
 
 from __future__ import annotations
 
+import re
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,8 +22,14 @@ if TYPE_CHECKING:
 
 _RESOLVER = ("127.0.0.1", 53)
 
-_OPT = 11
-"""Bytes of an OPT record without options (RFC 6891 section 6.1.2), with which resolvers ask for longer answers."""
+_FLAGS = (b"\1\0", b"\1\x20")
+"""Flags of a query: recursion desired, perhaps with AD (RFC 6840 section 5.7)."""
+
+_QUESTIONS = tuple(struct.pack("!HH", kind, 1) for kind in (1, 28, 33))
+"""Type and class of the questions that resolvers ask for a host: A, AAAA, SRV; IN."""
+
+_OPT = re.compile(rb"\0\0\x29(?:\x02\0|\x04[\xb0\xc4\xd0]|\x05[\0\x78\x82\xac]|\x10\0)\0\0[\0\x80]\0\0\0", re.DOTALL)
+"""An OPT record without options, with a usual size: with it, resolvers ask for longer answers (RFC 6891 section 6.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ def elsewhere(
     reached: list[str] = []
     strangers: list[WireRecord] = []
     tried: list[str] = []
-    expected = {name.rstrip(".").lower() for name in names}
+    expected = {form for name in names for form in (name.rstrip("."), name.rstrip(".").lower())}
     for flow in traffic.flows:
         if (mine := next((each for each in declared if each.fits(flow, server)), None)) is not None:
             mine.flow = flow
@@ -164,7 +172,10 @@ def _phrase(flow: Flow) -> str:
 
 
 def _name_asked_for(flow: Flow) -> str | None:
-    """The name in a query to the sandbox's resolver (RFC 1035 section 4.1), if it contains nothing else; else None."""
+    """The name in a query to the sandbox's resolver, as a resolver sends it (RFC 1035 section 4.1); else None.
+
+    Any unusual value in another field could carry a piece of a secret, and so could the case of the name's letters.
+    """
     query = flow.to_server
     if flow.protocol != "udp" or flow.server != _RESOLVER or query[4:10] != b"\0\1" + bytes(4):
         return None
@@ -172,6 +183,7 @@ def _name_asked_for(flow: Flow) -> str | None:
     while at < len(query) and query[at]:
         labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii", "backslashreplace"))
         at += query[at] + 1
-    rest = query[at + 5 :]  # after the root, type and class
-    plain = rest == b"" or (len(rest) == _OPT and rest[:3] == b"\0\0\x29" and rest[-2:] == b"\0\0")
-    return ".".join(labels).lower() if plain and at + 5 <= len(query) else None
+    question, rest = query[at + 1 : at + 5], query[at + 5 :]
+    records = 0 if not rest else 1 if _OPT.fullmatch(rest) else None
+    plain = query[2:4] in _FLAGS and question in _QUESTIONS and int.from_bytes(query[10:12], "big") == records
+    return ".".join(labels) if plain else None

@@ -182,7 +182,9 @@ class Flows:
             known = self._by_ends.get(("tcp", sender, receiver))
             if known is None or known.state != "asked":  # else a retransmission
                 known = self._begin("tcp", sender, receiver)
-            known.up.expected = (sequence + 1) % _WRAP
+                known.up.expected = (sequence + 1) % _WRAP
+            if payload:  # TCP Fast Open (RFC 7413): sent whether or not anything listens there
+                known.up.take((sequence + 1) % _WRAP, payload)
             return
         flow = self._by_ends.get(("tcp", sender, receiver))
         upwards = flow is not None

@@ -32,6 +32,15 @@ def dns_query(name: str) -> bytes:
     return b"\x12\x34\x01\x00\x00\x01" + bytes(6) + labels + b"\0\0\1\0\1"
 
 
+OPT = b"\0\0\x29\x04\xb0\0\0\0\0\0\0"
+"""An OPT record without options, as glibc sends it."""
+
+
+def with_records(query: bytes, number: bytes = b"\0\1") -> bytes:
+    """A query that announces additional records."""
+    return query[:10] + number + query[12:]
+
+
 def test_recorded_connections_are_not_foreign() -> None:
     found = compare_capture(CONTROL, PASSIVE, records=(TAPPED, DATA_TAPPED))
     assert (found.reached, found.tried, found.missing) == ((), (), ())
@@ -93,8 +102,9 @@ def test_unanswered_connection_counts_as_tried() -> None:
 
 
 def test_dns_query_for_another_name_counts_as_tried() -> None:
-    asked = [Flow("udp", CLIENT, (HOST, 53), "open", dns_query(name)) for name in ("ftp.example", "FTP.example", "a.b")]
-    assert compare_capture(CONTROL, *asked).tried == ("the address of 'a.b'",)
+    names = ("ftp.example", "FTP.eXample", "a.b")  # the case of letters could carry a secret
+    asked = [Flow("udp", CLIENT, (HOST, 53), "open", dns_query(name)) for name in names]
+    assert compare_capture(CONTROL, *asked).tried == ("the address of 'FTP.eXample'", "the address of 'a.b'")
 
 
 @pytest.mark.parametrize(
@@ -105,15 +115,25 @@ def test_dns_query_for_another_name_counts_as_tried() -> None:
         ((HOST, 53), dns_query("ftp.example") + b"\0\0\x29\x10\0\0\0\0\0\0\6secret"),
         ((HOST, 53), dns_query("ftp.example") + b"\0\0\x10\x10\0\0\0\0\0\0\0"),
         ((HOST, 53), dns_query("ftp.example")[:-3]),
+        ((HOST, 53), dns_query("ftp.example")[:-4] + b"pass"),
+        ((HOST, 53), dns_query("ftp.example")[:-2] + b"pa"),
+        ((HOST, 53), dns_query("ftp.example").replace(b"\1\0", b"pa", 1)),
+        ((HOST, 53), with_records(dns_query("ftp.example"), b"pa")),
+        ((HOST, 53), with_records(dns_query("ftp.example") + OPT, b"pa")),
+        ((HOST, 53), with_records(dns_query("ftp.example") + OPT[:3] + b"pa" + OPT[5:])),
+        ((HOST, 53), with_records(dns_query("ftp.example") + OPT[:5] + b"pass" + OPT[9:])),
     ],
-    ids=["another resolver", "trailing data", "an EDNS option", "another record", "truncated"],
+    ids=[
+        *("another resolver", "trailing data", "an EDNS option", "another record", "truncated"),
+        *("type and class", "class", "flags", "records", "records with EDNS", "EDNS size", "EDNS flags"),
+    ],
 )
 def test_dns_query_with_extra_data_or_elsewhere_is_foreign(server: tuple[str, int], query: bytes) -> None:
     assert compare_capture(CONTROL, Flow("udp", CLIENT, server, "asked", query)).reached != ()
 
 
 def test_dns_query_with_a_plain_edns_record_is_allowed() -> None:
-    query = dns_query("ftp.example") + b"\0\0\x29\x04\xb0\0\0\0\0\0\0"
+    query = with_records(dns_query("ftp.example") + OPT)
     found = compare_capture(CONTROL, Flow("udp", CLIENT, (HOST, 53), "asked", query))
     assert (found.reached, found.tried) == ((), ())
 

@@ -94,6 +94,16 @@ def test_reset_in_answer_to_syn_is_a_refused_connection() -> None:
     assert flow == Flow("tcp", CLIENT, SERVER, "refused")
 
 
+def test_data_in_a_syn_is_recorded_once() -> None:
+    """TCP Fast Open sends it before anything answers; if nothing does, it was on the wire all the same."""
+    syn = tcp(CLIENT, SERVER, 100, SYN, b"PASS x\r\n")
+    (flow,) = flows(syn, tcp(SERVER, CLIENT, 0, RST | ACK))
+    assert (flow.state, flow.to_server) == ("refused", b"PASS x\r\n")
+    _, *answers = handshake()
+    (flow,) = flows(syn, tcp(CLIENT, SERVER, 100, SYN), syn, *answers, tcp(CLIENT, SERVER, 101, ACK, b"PASS x\r\nQUIT"))
+    assert (flow.state, flow.to_server, flow.whole) == ("open", b"PASS x\r\nQUIT", True)
+
+
 def test_reset_of_an_open_connection_is_not_a_refusal() -> None:
     (flow,) = flows(*handshake(), tcp(SERVER, CLIENT, 501, RST))
     assert flow.state == "open"
