@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _ATTRIB, _CLOSE_WRITE, _CLOSE_NOWRITE, _OPEN = 0x4, 0x8, 0x10, 0x20
@@ -33,7 +33,8 @@ class Watch:
 
     Attributes:
         writers: How often a descriptor open for writing was closed; None if that is not observable.
-        replaced: It was renamed, removed or linked to, or its mode or times were set.
+        replaced: It was renamed, removed or linked to, its mode or times were set, or its folder was renamed: then the
+            path may lead to another file meanwhile.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ def watched(file: Path) -> Iterator[Watch]:
     try:
         yield watch
         if min(marks) >= 0:
-            _read(instance, marks[1], watch)
+            _read(instance, marks, watch)
     finally:
         for mark in marks:
             libc.inotify_rm_watch(instance, mark)
@@ -73,7 +74,8 @@ def _instance() -> int | None:
         return instance if instance >= 0 else None
 
 
-def _read(instance: int, mark: int, watch: Watch) -> None:
+def _read(instance: int, marks: Sequence[int], watch: Watch) -> None:
+    folder, mark = marks
     watch.writers = 0
     for data in _waiting(instance):
         at = 0
@@ -82,6 +84,7 @@ def _read(instance: int, mark: int, watch: Watch) -> None:
             at += _HEAD.size + length
             watch.writers += of == mark and bool(events & _CLOSE_WRITE)
             watch.replaced |= of == mark and bool(events & (_ATTRIB | _MOVE_SELF | _DELETE_SELF))
+            watch.replaced |= of == folder and bool(events & (_MOVE_SELF | _DELETE_SELF))
             watch.replaced |= bool(events & _OVERFLOW)
 
 

@@ -40,6 +40,18 @@ def replace_file(file: Path) -> None:
     file.write_text("x")
 
 
+def move_folder_and_put_it_back(file: Path) -> None:
+    """Meanwhile the path leads to another file, whose content is then copied."""
+    aside = file.parent.rename(file.parent.parent / "aside")
+    file.parent.mkdir()
+    file.write_text("x")
+    content = file.read_text()
+    file.unlink()
+    file.parent.rmdir()
+    aside.rename(file.parent)
+    file.write_text(content)
+
+
 WRITERS: dict[str, tuple[Callable[[Path], object], int, bool]] = {
     "one writer": (lambda file: file.write_text("x"), 1, False),
     "a reader": (lambda file: (file.write_text("x"), file.read_text()), 1, False),
@@ -49,6 +61,7 @@ WRITERS: dict[str, tuple[Callable[[Path], object], int, bool]] = {
     "another link": (write_by_another_link, 1, True),
     "another file": (replace_file, 0, True),
     "moved and put back": (lambda file: file.rename(file.parent / "x").rename(file), 0, True),
+    "its folder moved and put back": (move_folder_and_put_it_back, 1, True),
     "no writer": (lambda _: None, 0, False),
 }
 
