@@ -50,12 +50,19 @@ X32 = 0x40000000
 """The bit that selects the x32 system calls in an x86-64 program."""
 
 _FORBIDDEN = {
-    0xC000003E: (101, 311, 438, 76, 248, 249, 250, 521, 540),  # x86-64; the last two are the first two's x32 numbers
-    0x40000003: (26, 348, 438, 92, 193, 286, 287, 288),  # i386
-    0xC00000B7: (117, 271, 438, 45, 217, 218, 219),  # aarch64
+    0xC000003E: (101, 311, 438, 425, 76, 248, 249, 250, 521, 540),  # x86-64; the last two are the first two's in x32
+    0x40000003: (26, 348, 438, 425, 92, 193, 286, 287, 288),  # i386
+    0xC00000B7: (117, 271, 438, 425, 45, 217, 218, 219),  # aarch64
 }
-"""Architecture (linux/audit.h) → its numbers of ptrace, process_vm_writev, pidfd_getfd, truncate (and truncate64),
-add_key, request_key, keyctl."""
+"""Architecture (linux/audit.h) → its numbers of ptrace, process_vm_writev, pidfd_getfd, io_uring_setup (which can open
+sockets without a further call), truncate (and truncate64), add_key, request_key, keyctl."""
+
+_SOCKET = {0xC000003E: 41, 0x40000003: 359, 0xC00000B7: 198}
+"""The number of socket(2) there. Old i386 programs use socketcall(2) instead, whose arguments a filter cannot read."""
+
+_FAMILIES = (1, 2, 10, 16)
+"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Network namespaces do not confine every other family: a virtual machine's
+AF_VSOCK leads to its host."""
 
 GLOBAL = "2001:db8::1"
 """One IPv6 address (RFC 3849) that is not loopback's own: without one, lftp reports that IPv6 is not configured and
@@ -127,17 +134,22 @@ def forbid_meddling() -> None:
     """From here on, this process and its children cannot change other processes, or truncate files that are not open.
 
     So only lftp can write to its memory, or to its log without a visible open, and no program can leave a trace in a
-    keyring. Requires `give_no_capabilities`. On architectures that are not in `_FORBIDDEN`, nothing is forbidden.
+    keyring, or open a socket that no network namespace confines. Requires `give_no_capabilities`. On architectures that
+    are not in `_FORBIDDEN`, nothing is forbidden.
 
     Raises:
         OSError: The kernel does not support filters.
     """
     program = [(BPF_LOAD, 0, 0, AT_ARCHITECTURE)]
     for architecture, numbers in _FORBIDDEN.items():
-        program += [(BPF_EQUAL, 0, len(numbers) + 4, architecture), (BPF_LOAD, 0, 0, AT_NUMBER)]
-        program += [(BPF_AND, 0, 0, ~X32 & 0xFFFFFFFF)]
-        program += [(BPF_EQUAL, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
-        program += [(BPF_RETURN, 0, 0, RET_ALLOW), (BPF_RETURN, 0, 0, RET_ERRNO | errno.EPERM)]
+        rules = [(BPF_LOAD, 0, 0, AT_NUMBER), (BPF_AND, 0, 0, ~X32 & 0xFFFFFFFF)]
+        for number in numbers:
+            rules += [(BPF_EQUAL, 0, 1, number), (BPF_RETURN, 0, 0, RET_ERRNO | errno.EPERM)]
+        rules += [(BPF_EQUAL, 1, 0, _SOCKET[architecture]), (BPF_RETURN, 0, 0, RET_ALLOW)]
+        rules += [(BPF_LOAD, 0, 0, at_argument(0))]
+        rules += [(BPF_EQUAL, len(_FAMILIES) - index, 0, family) for index, family in enumerate(_FAMILIES)]
+        rules += [(BPF_RETURN, 0, 0, RET_ERRNO | errno.EAFNOSUPPORT), (BPF_RETURN, 0, 0, RET_ALLOW)]
+        program += [(BPF_EQUAL, 0, len(rules), architecture), *rules]
     program += [(BPF_RETURN, 0, 0, RET_ALLOW)]
     code = _code(program)
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _pointer(code), 0, 0), "prctl")

@@ -60,9 +60,11 @@ def main(control: int, order: dict[str, Any]) -> NoReturn:
             stdout and stderr), and for `view`: ``folder``, ``visible`` and ``replaced``.
     """
     owner = socket.socket(fileno=control)
+    owner.set_inheritable(False)  # it leads out: no program may leave a message in it, or read one
     token = owner.recv(TOKEN_SIZE)  # first of all: closing a socket with unread data discards its last message
     doing = "a private user namespace"
     try:
+        leading_out = view.sockets()  # in the new network namespace there is no list of them
         uid, gid = os.getuid(), os.getgid()
         kernel.unshare(kernel.CLONE_NEWUSER)
         kernel.keep_identity(uid, gid)
@@ -72,14 +74,14 @@ def main(control: int, order: dict[str, Any]) -> NoReturn:
         _fail(owner, doing, error)
     first = os.fork()
     if first == 0:
-        _first_process(owner, order, token)
+        _first_process(owner, order, token, leading_out)
     for descriptor in (control, *order["streams"]):
         os.close(descriptor)
     os.waitpid(first, 0)
     os._exit(0)
 
 
-def _first_process(owner: socket.socket, order: dict[str, Any], token: bytes) -> NoReturn:
+def _first_process(owner: socket.socket, order: dict[str, Any], token: bytes, leading_out: list[str]) -> NoReturn:
     doing = "private mounts"
     try:
         kernel.die_with_parent()
@@ -95,7 +97,7 @@ def _first_process(owner: socket.socket, order: dict[str, Any], token: bytes) ->
 
         doing = "a read-only view of the file system (Linux 5.12 or newer)"
         kernel.unshare(kernel.CLONE_NEWNS)
-        view.enter_shared(order["folder"], order["visible"], order["replaced"])
+        view.enter_shared(order["folder"], order["visible"], order["replaced"], leading_out)
         kernel.give_no_capabilities()
         kernel.forbid_meddling()
     except OSError as error:

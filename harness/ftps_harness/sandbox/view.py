@@ -32,7 +32,8 @@ _KEPT = frozenset(
 )
 """The entries of the root folder that stay; all others are empty inside. A socket or a FIFO would lead out of the
 network namespace: a read-only file system prevents neither connecting to a socket's path nor writing to a FIFO
-(unix(7), fifo(7)). /run has the sockets of resolvers and of the Docker engine, and any folder may have others."""
+(unix(7), fifo(7)). /run has the sockets of resolvers and of the Docker engine, and any folder may have others. Sockets
+in the folders that stay, such as the Nix daemon's, are hidden one by one (`sockets`)."""
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 """The only entries in /dev inside: with others, root could write to this machine's disks and kernel log."""
@@ -46,7 +47,20 @@ _LINKS = 8
 _PLAIN = kernel.MS_NOSUID | kernel.MS_NODEV
 
 
-def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str]) -> None:
+def sockets() -> list[str]:
+    """The absolute paths of the bound sockets in this network namespace (proc(5))."""
+    lines = Path("/proc/net/unix").read_text("utf-8", "surrogateescape").splitlines()
+    paths = {f"/{line.partition(' /')[2]}" for line in lines if " /" in line}
+    return sorted(path for path in paths if _is_socket(path))
+
+
+def _is_socket(path: str) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode)  # noqa: PTH116 - a text, not a Path
+    return False
+
+
+def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str], hidden: Sequence[str] = ()) -> None:
     """Change the view of the calling process's mount namespace, for all later programs.
 
     Args:
@@ -54,6 +68,7 @@ def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str
         visible: Program folders and files that stay visible although their parent is emptied; a folder comes before
             its content.
         replaced: System files and folders, and their replacements inside; those that the system lacks are skipped.
+        hidden: Sockets that would lead out.
 
     Raises:
         OSError: A mount is refused; `filename` says which.
@@ -69,8 +84,10 @@ def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str
         if f"/{name.split('/')[0]}" in emptied:
             Path("/", name).mkdir(mode=0o1777)
     _make_devices(devices)
-    hidden = [path for path in visible if any(_is_below(path, other) for other in emptied)]
-    _show({path: opened.pop(path) for path in hidden})
+    shown = [path for path in visible if any(_is_below(path, other) for other in emptied)]
+    _show({path: opened.pop(path) for path in shown})
+    for path in filter(_is_socket, hidden):
+        kernel.mount("/dev/null", path, flags=kernel.MS_BIND)
     for path, ours in replaced.items():
         if (target := _real(path, emptied)) is not None:
             _bind(opened[ours], target)
@@ -110,7 +127,7 @@ def enter_own(name: str, visible: Sequence[str], shown: Mapping[str, str]) -> No
         os.mkdir(INSIDE, 0o700)  # noqa: PTH102 - pathlib costs more than the call
     _bind(descriptor, INSIDE)
     os.close(descriptor)
-    _show(opened)
+    _show(opened, kernel.MS_BIND | kernel.MS_REC)  # with what hides sockets in them
     for path in sorted(ours):  # a folder comes before its content
         _show_writable(path, ours[path])
 
@@ -132,14 +149,14 @@ def _show_writable(path: str, descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _show(opened: Mapping[str, int]) -> None:
+def _show(opened: Mapping[str, int], flags: int = kernel.MS_BIND) -> None:
     """Mount folders and files at their old paths in emptied folders, and close the descriptors."""
     for path, descriptor in opened.items():
         folder = Path(path) if stat.S_ISDIR(os.fstat(descriptor).st_mode) else Path(path).parent
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if not Path(path).exists():
             Path(path).touch()
-        _bind(descriptor, path)
+        _bind(descriptor, path, flags)
         kernel.set_read_only(path, read_only=True)
         os.close(descriptor)
 
@@ -157,8 +174,8 @@ def _make_devices(devices: Mapping[str, int]) -> None:
     Path(_SHARED_MEMORY).mkdir()
 
 
-def _bind(descriptor: int, target: str) -> None:
-    kernel.mount(f"/proc/self/fd/{descriptor}", target, flags=kernel.MS_BIND)
+def _bind(descriptor: int, target: str, flags: int = kernel.MS_BIND) -> None:
+    kernel.mount(f"/proc/self/fd/{descriptor}", target, flags=flags)
 
 
 def _is_folder(path: str) -> bool:

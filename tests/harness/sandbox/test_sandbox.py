@@ -100,6 +100,18 @@ class TestIsolation:
         finally:
             shutil.rmtree(folder)
 
+    def test_sockets_in_program_folders_are_unreachable(self, tmp_path: Path) -> None:
+        """Such as the Nix daemon's in /nix; the program's folder stands for one here."""
+        (tmp_path / "sealed" / FOLDER).mkdir(parents=True)
+        (tmp_path / "bin").mkdir()
+        way = tmp_path / "bin" / "way"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(way))
+            listener.listen()
+            with Sandbox(tmp_path / "sealed", visible=[str(tmp_path / "bin")]) as box:
+                done = python(box, f"import socket; socket.socket(socket.AF_UNIX).connect({str(way)!r})")
+        assert b"ConnectionRefusedError" in done.stderr
+
     def test_devices_and_kernel_settings_are_unreachable(self, box: Sandbox) -> None:
         """Even for root, who owns them: disks, the kernel's log, /proc/sys."""
         names = shell(box, "ls -A /dev").stdout.split()
@@ -135,10 +147,11 @@ class TestIsolation:
             "syscall(438, os.pidfd_open(os.getppid()), 0, 0)",
             "truncate(b'/tmp/file', 1)",
             "syscall(KEYCTL, 1, None)",
+            "syscall(425, 1, bytes(120))",
             "process_vm_writev(os.getppid(), None, 0, None, 0, 0)",
         ],
     )
-    def test_ptrace_truncate_and_keyrings_are_forbidden(self, box: Sandbox, call: str) -> None:
+    def test_ptrace_truncate_keyrings_and_io_uring_are_forbidden(self, box: Sandbox, call: str) -> None:
         """lftp's log must contain only lftp's words, and the user's keyring outlives a program."""
         script = (
             "import ctypes, os, platform\nKEYCTL = {'x86_64': 250, 'aarch64': 219}[platform.machine()]\n"
@@ -146,6 +159,30 @@ class TestIsolation:
             f"print(libc.{call}, ctypes.get_errno())\n"
         )
         assert python(box, script).stdout == b"-1 1\n"
+
+    def test_only_socket_families_of_its_network_namespace_can_be_opened(self, box: Sandbox) -> None:
+        """A virtual machine's AF_VSOCK, for one, leads to its host."""
+        script = """if True:
+            import itertools, socket
+            for family, kind in itertools.product(range(64), (1, 2, 3, 5)):
+                try:
+                    socket.socket(family, kind)
+                except PermissionError: # raw sockets
+                    print(family)
+                except OSError as error:
+                    assert family in (1, 2, 10, 16) or error.errno == 97, (family, error)
+                else:
+                    print(family)
+        """
+        done = python(box, script)
+        assert done.stderr == b""
+        assert set(done.stdout.split()) == {b"1", b"2", b"10", b"16"}
+
+    def test_program_inherits_only_its_streams(self, box: Sandbox) -> None:
+        """Another descriptor could lead out, such as the supervisor's socket to us: a message in it outlives a run."""
+        script = "import os\nfor name in os.listdir('/proc/self/fd'):\n if int(name) > 2: print(os.fstat(int(name)))"
+        assert python(box, script).stderr.count(b"Bad file descriptor") == 1  # of the listed folder itself
+        assert python(box, script).stdout == b""
 
     def test_only_its_own_processes_are_visible(self, box: Sandbox) -> None:
         listed = shell(box, "ls /proc").stdout.split()
