@@ -8,6 +8,7 @@ impossible to say that lftp took none of an impostor's content.
 from __future__ import annotations
 
 import functools
+import posixpath
 import re
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ _READS_ONLY = ("ssl:", "dns:", "ftp:", "net:", "file:", "xfer:clobber")
 """Settings whose value is never a place to which content is written."""
 _TEXT = ("cmd:prompt", "cmd:term-status", "cmd:set-term-status", "cmd:time-style")
 """Settings whose value is only displayed, so a ``>`` or ``!`` in it means nothing."""
+_OF_THE_KERNEL = re.compile(r"(?:/|(?:\.\./)+)(?:dev|proc|sys)(?:/|$)")
+"""A path to what is the kernel's in a sandbox: devices that discard, and counters that differ from run to run."""
 _WORTH_READING = re.compile(r"[|!>~\\\"']|\.\.|shell|local|edit|alias|file:|(?:^|\s)/|-e\b")
 """A command without any of these has no word that matters here. An rc names certificates: a thousand letters each."""
 
@@ -123,8 +126,8 @@ def _sources_output(words: list[str]) -> bool:
 
 def _is_outside(word: str, home: Path | None) -> bool:
     """Whether a word is a path that leads outside HOME."""
-    if home is None:  # the lab sees everything that can be written; but these discard or delete
-        return word.startswith(("/dev/", "/proc/", "file:"))
+    if home is None:  # the lab sees everything that can be written; but these discard, delete, or tell runs apart
+        return word.startswith("file:") or bool(_OF_THE_KERNEL.match(posixpath.normpath(word)))
     if re.match(r"~[^/]", word) or ".." in word.split("/"):
         return True
     return word.startswith(("/", "file:/")) and not f"{word}/".startswith(f"{home}/")

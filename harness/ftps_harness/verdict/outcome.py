@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ftps_harness.verdict.observations import ClientAccount, Situation, WireAccount
     from ftps_lab.testimony import Testimony, Transfer
 
-_VOUCHED_FOR = frozenset({"accepted", "rejected"})
+_VOUCHED_FOR = frozenset({"accepted", "rejected", "login-failed"})
 """Verdicts that assert that nothing was sent to any other server."""
 
 

@@ -100,6 +100,20 @@ def test_command_that_hides_nothing_is_recognised(text: str) -> None:
     assert not may_hide([text], HOME)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["ls > /dev/null", "source /proc/net/tcp", "lcd /proc; source net/tcp", "lcd ../../../sys", "open file:/tmp"],
+)
+def test_command_that_reads_from_the_kernel_is_recognised_in_a_sandbox(text: str) -> None:
+    """What it finds there can differ from run to run, so the step runs again after its control."""
+    assert may_hide([text], None)
+
+
+@pytest.mark.parametrize("text", ["ls > /tmp/x", "cd proc/sys", "cd ../dev-tools", "get /procedure", "cd /; ls"])
+def test_command_that_stays_in_a_sandbox_is_recognised(text: str) -> None:
+    assert not may_hide([text], None)
+
+
 @pytest.mark.parametrize("command", ["ls > /tmp/ftps-lab-test-x", "cls | cat > /dev/null"])
 def test_refused_listing_redirected_outside_home_is_inconclusive(play: Play, command: str) -> None:
     result = play(play.step(REJECTED, keys=f'run = ["{command}"]{NO_CONTROL}'), server=STRANGER)

@@ -8,10 +8,12 @@ import pytest
 from tests.harness.play.sabotage import ACCEPTED
 from tests.harness.play.test_recognised import ACCEPTED_AND_REJECTED, TRUST_UNLESS, assert_indistinguishable
 
+from ftps_harness.play.places.sealed import Sealed
+
 if TYPE_CHECKING:
     from tests.harness.conftest import Play
 
-    from ftps_harness.play.places.sealed import Sealed
+    from ftps_harness.client.lftp import Lftp
 
 pytestmark = pytest.mark.lftp
 
@@ -29,3 +31,16 @@ def test_mark_outside_home_is_absent_in_the_control(play: Play, sealed: Sealed, 
     (step,) = result.steps
     assert step.control is not None
     assert step.control.attempt.outcome.verdict == "exposed"
+
+
+def test_setup_that_recognises_its_first_run_does_not_pass(play: Play, client: Lftp) -> None:
+    """It trusts any server while the sandbox is new. The control refuses the impostor, but so does the step, repeated."""
+    old = "test -z `find /etc/ssl/certs/ca-certificates.crt -newermt '-2 seconds'`"
+    step = play.step(ACCEPTED, rc=TRUST_UNLESS.format(test=old, mark="true"), keys="run = ['list', '!sleep 2']")
+    with Sealed([client.path]) as place:
+        result = play(step, place=place)
+    (done,) = result.steps
+    assert done.control is not None
+    assert (done.shown.outcome.verdict, done.control.attempt.outcome.verdict) == ("accepted", "rejected")
+    assert result.status == "error"
+    assert "repeated after the control, the step was rejected, not accepted" in "".join(done.why)
